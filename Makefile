@@ -1,0 +1,72 @@
+# `make help` lists the targets. Needs make, sh and a Python >= 3.11; uses uv when it is installed.
+.PHONY: help setup demo test check format diagram wheel-test clean
+
+BIN := .venv/bin
+UV := $(shell command -v uv 2>/dev/null)
+
+# $(call venv,DIR) makes the environment unless it is there; $(call install,DIR) is followed by what to install.
+ifdef UV
+venv = test -x $(1)/bin/python || uv venv --quiet --clear --python "$$python" $(1)
+install = uv pip install --quiet --python $(1)/bin/python
+else
+venv = test -x $(1)/bin/pip || "$$python" -m venv --clear $(1)
+install = $(1)/bin/python -m pip install --quiet --disable-pip-version-check
+endif
+
+# Sets $python to the first interpreter that runs and is new enough.
+find_python = for python in $(PYTHON) python3 python3.13 python3.12 python3.11 none; do \
+	"$$python" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && break; done; \
+	if [ "$$python" = none ]; then \
+	echo "onesocket needs Python 3.11 or newer and found none; try: make setup PYTHON=path/to/python" >&2; exit 1; fi
+
+help:
+	@echo "make setup       create .venv with the package (editable) and every tool"
+	@echo "make demo        show what it does"
+	@echo "make test        all tests, then the 100 % coverage gate for onesocket.lifecycle"
+	@echo "make check       lint, format, types, layers, and whether the drawn diagram is current"
+	@echo "make format      put the code into shape"
+	@echo "make diagram     draw the lifecycle diagram from its transition table"
+	@echo "make wheel-test  build the wheel and run the integration tests against it, installed"
+	@echo "make clean       remove everything the other targets made"
+
+setup: .venv/.stamp
+
+.venv/.stamp: pyproject.toml
+	@$(find_python); $(call venv,.venv)
+	$(call install,.venv) --editable '.[dev]'
+	@touch $@
+
+demo: setup
+	$(BIN)/onesocket demo
+
+test: setup
+	$(BIN)/python -m pytest
+	$(BIN)/coverage run -m pytest --quiet tests/unit/lifecycle
+	$(BIN)/coverage report
+
+check: setup
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+	$(BIN)/mypy
+	$(BIN)/pyright
+	$(BIN)/lint-imports
+	$(BIN)/python -m tools.diagram --check
+
+format: setup
+	$(BIN)/ruff check --fix
+	$(BIN)/ruff format
+
+diagram: setup
+	$(BIN)/python -m tools.diagram
+
+# -I keeps PYTHONPATH and the working directory out, and the second line proves that the wheel is what gets imported.
+wheel-test: setup
+	rm -rf dist .venv-wheel
+	$(BIN)/python -m build --wheel --no-isolation --outdir dist
+	@python=$(BIN)/python; $(call venv,.venv-wheel)
+	$(call install,.venv-wheel) "$$(echo ./dist/*.whl)[cli,testing,tests,uvloop]"
+	cd .venv-wheel && bin/python -I -c 'import onesocket as o, sys; assert o.__file__.startswith(sys.prefix), o.__file__'
+	cd .venv-wheel && bin/python -I -m pytest ../tests/integration
+
+clean:
+	rm -rf .venv .venv-wheel build dist .coverage .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache

@@ -1,0 +1,38 @@
+"""What holds for every test: an async test ends with an idle event loop and no error that nobody handled."""
+
+import asyncio
+import gc
+from collections.abc import AsyncIterator
+from typing import Any
+
+import pytest
+
+
+def pytest_collection_finish() -> None:
+    """Keep what was imported out of later collections, or a `gc.collect` per test would cost 30 ms."""
+    gc.collect()
+    gc.freeze()
+
+
+@pytest.fixture
+async def loop_errors() -> AsyncIterator[list[dict[str, Any]]]:
+    """What reached the loop's exception handler; a test that provokes an error inspects and clears it.
+
+    It sees the default, function-scoped loop: a test that asks for another `loop_scope` is not watched.
+    """
+    errors: list[dict[str, Any]] = []
+    before = asyncio.all_tasks()
+    asyncio.get_running_loop().set_exception_handler(lambda _loop, context: errors.append(context))
+    yield errors
+    left = asyncio.all_tasks() - before - {asyncio.current_task()}
+    gc.collect()  # a failed task that nobody awaited speaks up only when it is collected
+    await asyncio.sleep(0)  # ... and a callback that was due may still fail
+    assert not left, f"the test left tasks pending: {left}"
+    assert not errors, f"errors nobody handled reached the event loop: {errors}"
+
+
+@pytest.fixture(autouse=True)
+def _clean_loop(request: pytest.FixtureRequest) -> None:
+    """Watch async tests: as autouse it is set up before a test's own fixtures and torn down after them."""
+    if request.node.get_closest_marker("asyncio") is not None:
+        request.getfixturevalue("loop_errors")
