@@ -1,0 +1,103 @@
+"""Close codes and HTTP statuses, each turned into a typed error that says what helps; `retryable` is the verdict."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from email.utils import parsedate_to_datetime
+from http import HTTPStatus
+from typing import Final
+
+from ..errors import ClosedByPeer, ConnectionLost, OnesocketError, PeerError, UpgradeRefused, UpstreamBusy
+
+# RFC 6455, section 7.4.1, and the IANA registry of close codes.
+CLOSE_CODES: Final[Mapping[int, str]] = {
+    1000: "normal closure",
+    1001: "going away",
+    1002: "protocol error",
+    1003: "unsupported data",
+    1005: "no code given",
+    1006: "abnormal closure",
+    1007: "invalid text",
+    1008: "policy violation",
+    1009: "message too big",
+    1010: "mandatory extension",
+    1011: "internal error",
+    1012: "service restart",
+    1013: "try again later",
+    1014: "bad gateway",
+}
+
+# 1008: we are not wanted as we are; 1010: the server needs an extension that we don't offer. Time changes neither.
+FATAL_CLOSE_CODES: Final = frozenset({1008, 1010})
+BUSY_CLOSE_CODES: Final = frozenset({1013})
+
+# The 4xx that pass by themselves: a slow request, a replayed one, too many of them. All other 4xx are ours to mend.
+_PASSING_4XX: Final = frozenset({408, 425})
+_REMEDY: Final[Mapping[int, str]] = {
+    200: "is this really a WebSocket endpoint?",
+    400: "the server did not like the request: check the path, the headers and the sub-protocols",
+    401: "the server wants other credentials: check the token and where it goes",
+    403: "these credentials may not connect here: check the account's rights and the Origin header",
+    404: "nothing there: check the path of the URL",
+    426: "the server wants another protocol version",
+}
+
+
+def closed_by_peer(code: int, reason: str = "", *, fatal: Collection[int] = FATAL_CLOSE_CODES) -> OnesocketError:
+    """The error for a CLOSE frame; `fatal` is the protocol's own list of codes that no retry can help."""
+    meaning = CLOSE_CODES.get(code, "private code" if code >= 3000 else "unassigned code")
+    text = f"the server closed the line with {code} ({meaning})" + (f": {reason}" if reason else "")
+    if code in BUSY_CLOSE_CODES and code not in fatal:
+        return UpstreamBusy(text)
+    return ClosedByPeer(text, code=code, reason=reason, retryable=code not in fatal)
+
+
+def line_lost(detail: str = "") -> ConnectionLost:
+    """The error for a line that ended without a CLOSE frame."""
+    return ConnectionLost("the line was lost without a CLOSE frame" + (f" ({detail})" if detail else ""))
+
+
+def upgrade_refused(status: int, headers: Mapping[str, str], body: str = "") -> PeerError:
+    """The error for an HTTP answer that is not 101; header names in lower case, `body` an excerpt to show."""
+    retry_after = parse_retry_after(headers.get("retry-after"), headers.get("date"))
+    text = f"the server answered the upgrade with HTTP {status} {_phrase(status)}".rstrip()
+    if body:
+        text += f": {body}"
+    if status == HTTPStatus.TOO_MANY_REQUESTS:
+        return UpstreamBusy(text + _wait_text(retry_after), retry_after=retry_after)
+    if 300 <= status < 400:
+        text += "; redirects are not followed (a token would go along): use the address it points to"
+    elif status in _REMEDY:
+        text += f"; {_REMEDY[status]}"
+    retryable = status >= 500 or status in _PASSING_4XX
+    return UpgradeRefused(text + _wait_text(retry_after), status=status, retryable=retryable, retry_after=retry_after)
+
+
+def parse_retry_after(value: str | None, date: str | None = None) -> float | None:
+    """Seconds named by a `Retry-After` header (RFC 9110, section 10.2.3); None when it is missing or broken.
+
+    The form that names a point in time is read against the server's own `Date` header: no clock is needed, and a wrong
+    clock on our side does no harm.
+    """
+    if value is None:
+        return None
+    value = value.strip()
+    if value.isascii() and value.isdigit():
+        return float(value) if len(value) < 10 else None
+    if date is None:
+        return None
+    try:
+        return max(0.0, (parsedate_to_datetime(value) - parsedate_to_datetime(date)).total_seconds())
+    except (TypeError, ValueError):
+        return None
+
+
+def _phrase(status: int) -> str:
+    try:
+        return HTTPStatus(status).phrase
+    except ValueError:
+        return ""
+
+
+def _wait_text(retry_after: float | None) -> str:
+    return "" if retry_after is None else f" (try again in {retry_after:g} s)"
