@@ -1,0 +1,1 @@
+"""What the frames mean: sans-IO wire protocols behind one port."""

@@ -1,0 +1,118 @@
+"""The protocol port: what the frames of a line mean. Sans-IO; time is an argument, and actions are returned.
+
+It fits a codec that is ready as soon as the socket opens, and just as well a protocol with its own login, heartbeat,
+resume and fatal verdicts: between *open* and *ready* the line is still CONNECTING.
+"""
+
+from __future__ import annotations
+
+import abc
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+from ..errors import OnesocketError
+from ..lifecycle.verdicts import FATAL_CLOSE_CODES, closed_by_peer
+from ..transports.base import Data, DialRequest
+from .token import TokenHeader, TokenPlace
+
+# --- what a protocol wants done -------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Send:
+    """Write this message now (a login, a heartbeat); it doesn't pass through the outbox."""
+
+    data: Data
+
+
+@dataclass(frozen=True, slots=True)
+class Ready:
+    """Logged in. `resumed`: the session went on and what was missed is replayed, so there is no gap to announce."""
+
+    resumed: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Deliver:
+    """Hand this message to the subscribers."""
+
+    message: Any
+
+
+@dataclass(frozen=True, slots=True)
+class WakeAt:
+    """Call `wake` at this time (the clock of `now`); replaces an earlier one. None: not any more."""
+
+    at: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class Fail:
+    """The line can't go on: login refused, session invalid, heartbeat unanswered.
+
+    `error.retryable` decides whether a lost line is resumed; `code` and `reason` are what the peer is told; `dead`
+    says that nobody is there to be told, so no close handshake is awaited.
+    """
+
+    error: OnesocketError
+    code: int = 1000
+    reason: str = ""
+    dead: bool = False
+
+
+Action = Send | Ready | Deliver | WakeAt | Fail
+
+
+class Protocol(abc.ABC):
+    """One instance serves one client for all its epochs: it may keep a session from one line to the next."""
+
+    name: ClassVar[str]
+    subprotocols: tuple[str, ...] = ()
+    """Sub-protocols to offer, most wanted first (RFC 6455, section 1.9)."""
+    token_place: TokenPlace | None = TokenHeader()
+    """Where the token goes; None: only into the login."""
+
+    def prepare(self, request: DialRequest, token: str | None) -> DialRequest:
+        """The request for the next attempt: the place to add a token, or to go to a resume address."""
+        if token is not None and self.token_place is not None:
+            request = self.token_place.put(request, token)
+        return request
+
+    def opened(self, token: str | None, now: float) -> Iterable[Action]:
+        """The socket is open: begin the login, or be `Ready` at once."""
+        del token, now
+        return (Ready(),)
+
+    @abc.abstractmethod
+    def received(self, data: Data, now: float) -> Iterable[Action]:
+        """One whole message came. Raises `DecodeError` when it can't be read."""
+
+    def wake(self, now: float) -> Iterable[Action]:
+        """The time named by `WakeAt` has come."""
+        del now
+        return ()
+
+    def lost(self, now: float) -> None:
+        """The line is gone; the next thing called is `prepare`."""
+        del now
+
+    @abc.abstractmethod
+    def encode(self, message: Any) -> Data:
+        """One message for the wire. Raises `EncodeError`."""
+
+    def decoder(self) -> Callable[[Data], Any] | None:
+        """Once ready: if every frame is just one message, the function that reads it; the fast road.
+
+        None: `received` is asked for every frame.
+        """
+        return None
+
+    def event_of(self, message: Any) -> str | None:
+        """The event name that `subscribe("…")` and `on("…")` filter by; None when the message has none."""
+        del message
+        return None
+
+    def closed(self, code: int, reason: str) -> OnesocketError:
+        """What the peer's CLOSE means; the error's `retryable` is the verdict."""
+        return closed_by_peer(code, reason, fatal=FATAL_CLOSE_CODES)

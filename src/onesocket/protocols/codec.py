@@ -1,0 +1,94 @@
+"""Protocols in which every frame is one message: a codec, with or without a `Login` before it."""
+
+from __future__ import annotations
+
+import abc
+from collections.abc import Callable, Iterable
+from typing import Any
+
+from ..errors import LoginRefused
+from ..transports.base import Data
+from .base import Action, Deliver, Fail, Protocol, Ready, Send
+from .login import Login
+from .token import TokenPlace
+
+_KEEP: Any = object()
+
+
+class CodecProtocol(Protocol):
+    """Base of `Raw`, `Json` and `Msgpack`: subclasses say how one message is read and written."""
+
+    def __init__(
+        self,
+        *,
+        login: Login | None = None,
+        event: str | Callable[[Any], str | None] | None = None,
+        subprotocols: Iterable[str] = (),
+        token_place: TokenPlace | None = _KEEP,
+    ) -> None:
+        """`event`: the key that holds a message's event name, or a function that finds it."""
+        self.login = login
+        self.event = event
+        self.subprotocols = tuple(subprotocols)
+        if token_place is not _KEEP:
+            self.token_place = token_place
+        elif login is not None and login.request is not None:
+            self.token_place = None  # the login carries it
+        self._ready = False
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__}{' with login' if self.login else ''}>"
+
+    @abc.abstractmethod
+    def decode(self, data: Data) -> Any:
+        """The message in one frame. Raises `DecodeError`."""
+
+    def opened(self, token: str | None, now: float) -> Iterable[Action]:
+        """Begin the login, or be ready at once."""
+        del now
+        self._ready = self.login is None or self.login.ready is None
+        actions: list[Action] = []
+        if self.login is not None and self.login.request is not None:
+            actions.append(Send(self.encode(self.login.request(token))))
+        if self._ready:
+            actions.append(Ready())
+        return actions
+
+    def received(self, data: Data, now: float) -> Iterable[Action]:
+        """One message: a step of the login, or something for the subscribers."""
+        del now
+        message = self.decode(data)
+        if self._ready or self.login is None or self.login.ready is None:
+            return (Deliver(message),)
+        try:
+            return self._login_step(self.login, message)
+        except Exception as error:  # noqa: BLE001 - the caller's own functions may raise anything
+            refusal = LoginRefused(f"the login's own functions failed on an answer: {type(error).__name__}")
+            refusal.__cause__ = error
+            return (Fail(refusal),)
+
+    def decoder(self) -> Callable[[Data], Any] | None:
+        """Every frame is one message."""
+        return self.decode
+
+    def event_of(self, message: Any) -> str | None:
+        """The name under the key `event`, or what the function says."""
+        if self.event is None:
+            return None
+        if callable(self.event):
+            return self.event(message)
+        if not isinstance(message, dict):
+            return None
+        fields: dict[Any, Any] = message
+        name = fields.get(self.event)
+        return name if isinstance(name, str) else None
+
+    def _login_step(self, login: Login, message: Any) -> Iterable[Action]:
+        refusal = login.refusal(message)
+        if refusal is not None:
+            return (Fail(refusal),)
+        delivery = (Deliver(message),) if login.deliver else ()
+        if login.ready is not None and login.ready(message):
+            self._ready = True
+            return (Ready(), *delivery)
+        return delivery

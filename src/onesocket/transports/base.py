@@ -1,0 +1,129 @@
+"""The transport port: frames in, frames out, for one line at a time.
+
+There is not one coroutine in it, on purpose: a `Line` starts to open when it is made, tells what happens to its
+`LineEvents`, and ends by `close()` or `abort()`. Nothing can be cancelled half-way, so nothing can leak half-open.
+"""
+
+from __future__ import annotations
+
+import ssl as ssl_module
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from ..errors import OnesocketError, ProtocolViolation
+from ..urls import redact
+
+Data = str | bytes
+"""A whole message: text is `str`, binary is `bytes`."""
+
+
+@dataclass(frozen=True, slots=True)
+class DialRequest:
+    """Everything that one attempt needs to know. Its repr shows no header value and no query value."""
+
+    url: str
+    headers: tuple[tuple[str, str], ...] = ()
+    subprotocols: tuple[str, ...] = ()
+    ssl: ssl_module.SSLContext | None = None
+    proxy: str | None = None
+    max_size: int | None = None
+    """Bytes of one message, all its fragments together; None: no limit."""
+    close_timeout: float = 10.0
+    """Seconds for whatever politeness the layers below need to end (TLS close_notify)."""
+    secrets: tuple[str, ...] = field(default=())
+    """Texts that must not appear in any error, even if the server echoes them."""
+
+    def __repr__(self) -> str:
+        names = ", ".join(name for name, _ in self.headers)
+        return f"<DialRequest {redact(self.url)} headers=[{names}] subprotocols={list(self.subprotocols)}>"
+
+    def scrub(self, text: str) -> str:
+        """`text` without any of the secrets."""
+        for secret in self.secrets:
+            if secret:
+                text = text.replace(secret, "***")
+        return text
+
+
+@dataclass(frozen=True, slots=True)
+class Handshake:
+    """What the server's 101 said: the chosen sub-protocol and the headers (names in lower case)."""
+
+    subprotocol: str | None = None
+    headers: tuple[tuple[str, str], ...] = field(default=(), repr=False)
+
+
+class LineEvents(Protocol):
+    """What a line tells its owner, always from the event loop: at most one `opened`, exactly one `ended`, in order."""
+
+    def opened(self, handshake: Handshake) -> None:
+        """The upgrade went through; messages may be sent, and may arrive from now on."""
+
+    def pong(self, payload: bytes) -> None:
+        """A PONG came."""
+
+    def writable(self, now_writable: bool) -> None:  # noqa: FBT001 - an event, not an option
+        """False: what was written is still on its way to the kernel. True: all of it is out."""
+
+    def peer_closed(self, code: int, reason: str) -> None:
+        """The peer's CLOSE came first, and was answered; 1005 when it named no code. `ended` follows."""
+
+    def violated(self, error: ProtocolViolation) -> None:
+        """The peer broke the rules, and was told so. `ended` follows."""
+
+    def ended(self, error: OnesocketError, *, clean: bool) -> None:
+        """Nothing is left of it. `clean`: the peer acknowledged our CLOSE, so it has read all that went before."""
+
+
+class Line(Protocol):
+    """One WebSocket, from the dial to its end.
+
+    Contract: after `pause_reading()` no message is handed over until `resume_reading()`; not more than a slice of a
+    burst is handed over in one turn of the loop; every method may be called at any time, and does nothing when it is
+    too late for it.
+    """
+
+    @property
+    def messages(self) -> int:
+        """How many frames of any kind came, as evidence of life."""
+        ...
+
+    @property
+    def phase(self) -> str:
+        """What it's waiting for, for people ("connecting to example.org:443")."""
+        ...
+
+    def hand_to(self, received: Callable[[Data], object]) -> None:
+        """Hand every message to this from now on."""
+
+    def send(self, data: Data) -> None:
+        """Write one message."""
+
+    def ping(self, payload: bytes) -> None:
+        """Write a PING with up to 125 bytes."""
+
+    def close(self, code: int, reason: str) -> None:
+        """End it in order.
+
+        Before the upgrade request is sent: give up at once. After it: await the answer, then close with `code`.
+        """
+
+    def abort(self, code: int | None = None) -> None:
+        """End it now: the deadline passed. With `code`, the peer is told, if the socket takes it at once."""
+
+    def pause_reading(self) -> None:
+        """Hand over nothing more until `resume_reading`, and let the peer feel it."""
+
+    def resume_reading(self) -> None:
+        """Go on, with what was held back first."""
+
+
+class Transport(Protocol):
+    """Makes lines. `name` is shown to people."""
+
+    name: str
+
+    def dial(self, request: DialRequest, events: LineEvents, received: Callable[[Data], object]) -> Line:
+        """Start opening one line; never blocks and never raises for what the network does."""
+        ...

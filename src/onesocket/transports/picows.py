@@ -1,0 +1,332 @@
+"""The default transport: picows' core API behind the port.
+
+What picows' core leaves to its user is done here: the close handshake, PONGs, the size limit over all fragments, UTF-8,
+a fair share of the loop, and an end that is awaited. `ws_connect` must not be cancelled during the handshake (2.3.1
+leaks a live socket then), so nothing here ever cancels it: the socket is ours, and shutting it down ends the handshake.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import socket
+from collections.abc import Callable
+from typing import Any, Final
+
+import aiohappyeyeballs
+import picows
+from python_socks import ProxyError
+
+from ..errors import (
+    ConnectAborted,
+    ConnectFailed,
+    ConnectionLost,
+    InvalidUpgrade,
+    MessageTooBig,
+    OnesocketError,
+    ProtocolViolation,
+    ProxyFailed,
+)
+from ..lifecycle.verdicts import line_lost, upgrade_refused
+from ..urls import parse_url
+from .base import Data, DialRequest, Handshake, LineEvents
+from .failures import connect_failed
+from .picows_listener import Listener
+
+# RFC 8305, section 5: how long one address may take before the next is tried beside it.
+_HAPPY_EYEBALLS_DELAY: Final = 0.25
+# After the socket was shut down, the layers above it end within a few turns of the loop; this bounds a bug in them.
+_ABORT_GRACE: Final = 1.0
+_NO_LIMIT: Final = 2**62
+_BODY_EXCERPT: Final = 200
+
+# picows logs whole requests at its debug level, tokens included, and violations that we report as typed errors. Not by
+# getLogger(): nobody's configuration of loggers shall switch this one on.
+_SILENT: Final = logging.Logger("onesocket.transports.picows", level=logging.CRITICAL + 1)  # noqa: LOG001
+
+
+class PicowsTransport:
+    """Makes lines on picows' core."""
+
+    name = "picows"
+
+    def __repr__(self) -> str:
+        return f"<PicowsTransport {picows.__version__}>"  # type: ignore[attr-defined]
+
+    def dial(self, request: DialRequest, events: LineEvents, received: Callable[[Data], object]) -> PicowsLine:
+        """Start opening one line."""
+        return PicowsLine(request, events, received)
+
+
+class _Socket(socket.socket):
+    """A socket that tells when it was closed, by whichever layer owns it at that time."""
+
+    on_close: Callable[[], None] | None = None
+
+    def close(self) -> None:
+        """Close it."""
+        super().close()
+        if self.on_close is not None:
+            self.on_close()
+
+
+def _new_socket(info: tuple[int, int, int, str, tuple[Any, ...]]) -> _Socket:
+    family, kind, protocol, _, _ = info
+    return _Socket(family=family, type=kind, proto=protocol)
+
+
+class PicowsLine:
+    """One WebSocket on picows."""
+
+    def __init__(self, request: DialRequest, events: LineEvents, received: Callable[[Data], object]) -> None:
+        self._request = request
+        self._events = events
+        self._listener = Listener(events, received, request.max_size)
+        self._target = (
+            parse_url(request.url)
+            if request.proxy is None
+            else parse_url(request.proxy, schemes=("http", "https", "socks4", "socks5"), what="proxy URL")
+        )
+        self._phase = f"looking up {self._target.where}"
+        self._close_wanted: tuple[int, str] | None = None
+        self._aborted = False
+        self._socket: _Socket | None = None
+        self._loop = asyncio.get_running_loop()
+        self._connecting: asyncio.Task[_Socket] | None = None
+        self._socket_gone = asyncio.Event()
+        self._task = self._loop.create_task(self._live(), name=f"onesocket line to {self._target.where}")
+
+    def __repr__(self) -> str:
+        return f"<PicowsLine {self._phase}>"
+
+    # --- the port ---------------------------------------------------------------------------------------------------
+
+    @property
+    def phase(self) -> str:
+        """What it's waiting for, for people."""
+        return self._phase
+
+    @property
+    def messages(self) -> int:
+        """How many frames of any kind came."""
+        return self._listener.frames
+
+    def hand_to(self, received: Callable[[Data], object]) -> None:
+        """Hand every message to this from now on."""
+        self._listener.received = received
+
+    def send(self, data: Data) -> None:
+        """Write one message."""
+        self._listener.send(data)
+
+    def ping(self, payload: bytes) -> None:
+        """Write a PING."""
+        self._listener.ping(payload)
+
+    def close(self, code: int, reason: str) -> None:
+        """End it in order."""
+        if self._listener.transport is not None:
+            self._listener.close(code, reason)
+        elif self._close_wanted is None:
+            self._close_wanted = (code, reason)
+            if self._connecting is not None:
+                self._connecting.cancel()
+
+    def abort(self, code: int | None = None) -> None:
+        """End it now."""
+        self._aborted = True
+        if self._listener.transport is not None:
+            self._listener.abort(code)
+        elif self._connecting is not None:
+            self._connecting.cancel()
+        else:
+            self._shut_down()
+
+    def pause_reading(self) -> None:
+        """Hand over nothing more until `resume_reading`."""
+        self._listener.pause()
+
+    def resume_reading(self) -> None:
+        """Go on."""
+        self._listener.resume()
+
+    # --- its life ---------------------------------------------------------------------------------------------------
+
+    async def _live(self) -> None:
+        error: OnesocketError = ConnectAborted("the line was given up")
+        try:
+            error = await self._open_and_serve()
+        except asyncio.CancelledError:
+            # Only the end of the loop itself cancels this task: leave nothing open, and let it go on ending.
+            self._shut_down()
+            raise
+        finally:
+            self._phase = "over"
+            self._events.ended(error, clean=self._listener.acknowledged)
+
+    async def _open_and_serve(self) -> OnesocketError:
+        if self._close_wanted is not None or self._aborted:
+            return ConnectAborted("given up before the upgrade was asked for")
+        try:
+            sock = await self._connect()
+        except asyncio.CancelledError:
+            current = asyncio.current_task()
+            if current is not None and current.cancelling():
+                raise
+            return ConnectAborted("given up before the upgrade was asked for")
+        except Exception as error:  # noqa: BLE001 - whatever the network does becomes a typed error
+            return self._connect_error(error)
+        try:
+            transport = await self._upgrade(sock)
+        except Exception as error:  # noqa: BLE001 - as above
+            await self._await_socket_end()
+            return self._upgrade_error(error)
+        if transport is None:
+            await self._await_socket_end()
+            return line_lost("during the upgrade")
+        return await self._serve(transport)
+
+    async def _connect(self) -> _Socket:
+        self._connecting = self._loop.create_task(self._connect_socket())
+        try:
+            # A line that is given up cancels only this inner task: no upgrade was asked for, so nothing can leak.
+            return await self._connecting
+        finally:
+            self._connecting = None
+
+    async def _connect_socket(self) -> _Socket:
+        target = self._target
+        infos = await self._loop.getaddrinfo(target.host, target.port, type=socket.SOCK_STREAM)
+        self._phase = f"connecting to {target.where}"
+        sock = await aiohappyeyeballs.start_connection(  # pyright: ignore[reportUnknownMemberType] - bare tuples
+            infos,
+            happy_eyeballs_delay=_HAPPY_EYEBALLS_DELAY,
+            loop=self._loop,
+            socket_factory=_new_socket,
+        )
+        if not isinstance(sock, _Socket):
+            raise TypeError("the socket is not the one that was asked for")
+        return sock
+
+    async def _upgrade(self, sock: _Socket) -> picows.WSTransport | None:
+        self._socket = sock
+        sock.on_close = self._socket_gone.set
+        request = self._request
+        secure = request.url.startswith("wss:")
+        self._phase = "waiting for the answer to the upgrade" + (" (TLS included)" if secure else "")
+        headers = list(request.headers)
+        if request.subprotocols:
+            headers.append(("Sec-WebSocket-Protocol", ", ".join(request.subprotocols)))
+        tls: dict[str, Any] = {"ssl_shutdown_timeout": request.close_timeout} if secure else {}
+        transport, listener = await picows.ws_connect(  # pyright: ignore[reportUnknownMemberType] - its **kwargs
+            self._make_listener,
+            request.url,
+            ssl_context=request.ssl,
+            websocket_handshake_timeout=None,
+            logger_name=_SILENT,
+            enable_auto_pong=False,
+            max_frame_size=request.max_size or _NO_LIMIT,
+            extra_headers=headers,
+            # A redirect would take the token along to wherever it points.
+            max_redirects=0,
+            proxy=request.proxy,
+            socket_factory=lambda _url: sock,
+            **tls,
+        )
+        # picows returns no listener when the server hangs up in the middle of the upgrade.
+        return transport if isinstance(listener, Listener) else None
+
+    def _make_listener(self, _request: picows.WSUpgradeRequest, response: picows.WSUpgradeResponse) -> Listener:
+        headers = {name.lower(): value for name, value in response.headers.items()}
+        chosen = headers.get("sec-websocket-protocol")
+        offered = self._request.subprotocols
+        if chosen is not None and chosen not in offered:
+            raise InvalidUpgrade(f"the server chose a sub-protocol that was not offered (offered: {list(offered)})")
+        if headers.get("sec-websocket-extensions"):
+            raise InvalidUpgrade("the server switched on an extension that was not offered")
+        self._listener.handshake = Handshake(chosen, tuple(headers.items()))
+        self._listener.on_open = self._opened
+        return self._listener
+
+    def _opened(self) -> None:
+        self._phase = "open"
+        if self._aborted:
+            self._listener.abort(None)
+            return
+        self._events.opened(self._listener.handshake)
+        if self._close_wanted is not None:
+            self._listener.close(*self._close_wanted)
+
+    async def _serve(self, transport: picows.WSTransport) -> OnesocketError:
+        try:
+            await transport.wait_disconnected()
+        except picows.WSProtocolError as error:
+            await self._await_socket_end()
+            return _violation(error)
+        except Exception as error:  # noqa: BLE001 - whatever the layers below raise becomes a typed error
+            await self._await_socket_end()
+            lost = line_lost(type(error).__name__)
+            lost.__cause__ = error
+            return lost
+        await self._await_socket_end()
+        return self._listener.violation or line_lost()
+
+    # --- its end ----------------------------------------------------------------------------------------------------
+
+    def _shut_down(self) -> None:
+        if self._socket is not None and self._socket.fileno() != -1:
+            with contextlib.suppress(OSError):  # not connected any more
+                self._socket.shutdown(socket.SHUT_RDWR)
+
+    async def _await_socket_end(self) -> None:
+        """The layers above close the socket; "nothing is left" is said only after that."""
+        if self._socket is None or self._socket.fileno() == -1:
+            return
+        self._shut_down()
+        try:
+            async with asyncio.timeout(_ABORT_GRACE):
+                await self._socket_gone.wait()
+        except TimeoutError:
+            self._socket.close()
+
+    def _connect_error(self, error: Exception) -> OnesocketError:
+        failure = connect_failed(error, self._target.where)
+        if self._request.proxy is None:
+            return failure
+        text = f"the proxy can't be used: {failure}"
+        proxy_failure = ProxyFailed(text)
+        proxy_failure.__cause__ = failure.__cause__
+        return proxy_failure
+
+    def _upgrade_error(self, error: Exception) -> OnesocketError:
+        """Handshake exceptions hold the server's whole answer, which may echo a token: they are not chained."""
+        where = parse_url(self._request.url).where
+        match error:
+            case OnesocketError():
+                return error
+            case picows.WSInvalidStatusError(response=picows.WSUpgradeResponse() as response):
+                headers = {name.lower(): value for name, value in response.headers.items()}
+                return upgrade_refused(int(response.status), headers, self._excerpt(error.raw_body))
+            case picows.WSHandshakeError():
+                why = self._request.scrub(str(error))[:_BODY_EXCERPT]
+                return InvalidUpgrade(f"{where} did not answer with a WebSocket upgrade: {why}")
+            case ProxyError():
+                return ProxyFailed(f"the proxy did not pass us on to {where}: {error}")
+            case OSError():
+                failure: ConnectFailed | ConnectionLost = connect_failed(error, where)
+                return failure if not isinstance(error, ConnectionError) else line_lost("during the upgrade")
+            case _:
+                return connect_failed(error, where)
+
+    def _excerpt(self, body: bytes | None) -> str:
+        text = (body or b"").decode("utf-8", "replace").strip()
+        text = "".join(character if character.isprintable() else " " for character in text)
+        return self._request.scrub(text)[:_BODY_EXCERPT]
+
+
+def _violation(error: picows.WSProtocolError) -> ProtocolViolation:
+    code = int(error.code.value if hasattr(error.code, "value") else error.code)
+    kind = MessageTooBig if code == MessageTooBig.code else ProtocolViolation
+    hint = "; raise max_size= if it is meant to" if kind is MessageTooBig else ""
+    return kind(f"the server broke the WebSocket protocol: {error}{hint}")
