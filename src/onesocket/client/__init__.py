@@ -1,0 +1,1 @@
+"""The asyncio shell: performs effects, fans out."""

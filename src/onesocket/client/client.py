@@ -1,0 +1,395 @@
+"""The public handle on one connection."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import ssl as ssl_module
+from collections.abc import AsyncIterator, Callable, Iterable
+from types import TracebackType
+from typing import Any, Self
+
+from ..errors import ClientClosed, InvalidOption, OnesocketError, WaitTimeout
+from ..lifecycle import inputs
+from ..lifecycle.effects import Outcome
+from ..lifecycle.outbox import OutboxLimits
+from ..lifecycle.retry import ReconnectPolicy
+from ..lifecycle.states import State
+from ..protocols.base import Protocol
+from ..protocols.raw import Raw
+from ..transports.base import Transport
+from ..urls import parse_url, redact
+from . import options as checks
+from .delivery import Delivery
+from .fanout import Fanout
+from .options import Headers, Options, Token
+from .outgoing import Outgoing
+from .runner import Runner
+from .status import Change, Stats, Status
+from .subscription import Overflow, Predicate, Queue, Subscription
+
+_log = logging.getLogger("onesocket")
+_DEFAULT_RECONNECT = ReconnectPolicy()
+_DEFAULT_OUTBOX = OutboxLimits()
+# Changes of state are few; whoever lets so many pile up is told so instead of missing one.
+_CHANGES_LIMIT = 10_000
+
+
+class Client:
+    """Exactly one WebSocket, however many ask for it.
+
+    Any number of components may call every method at any time, in any order: `connect()` joins an attempt that is in
+    flight, a lost line is resumed, and there are never two at once. A client belongs to the event loop that first uses
+    it.
+
+    Parameters:
+        url: ``ws://`` or ``wss://``; user info becomes an `Authorization: Basic` header.
+        token: A str, or a callable (or coroutine function) that returns one, asked anew for every attempt; None from it
+            means "none this time". It appears in no repr, log or error.
+        protocol: What the frames mean: `Raw()` (default), `Json()`, `Msgpack()`, or your own `Protocol`. It decides
+            where the token goes (default: ``Authorization: Bearer …``).
+        headers: Header fields for the upgrade request.
+        subprotocols: Names to offer, most wanted first.
+        ssl: A TLS context for ``wss://`` (default: the system's trust).
+        proxy: ``http://``, ``https://``, ``socks4://`` or ``socks5://`` URL of a proxy.
+        open_timeout: Seconds for one attempt, from asking for the token to the end of the login.
+        close_timeout: Seconds for one close handshake; then the socket is aborted.
+        ping_interval: Seconds between PINGs; None: none are sent.
+        ping_timeout: Seconds without any frame after a PING until the line counts as dead.
+        max_size: Bytes of one message, all its fragments together; None: no limit.
+        reconnect: How a lost line is resumed; None: it is not (the client is FAILED then).
+        outbox: How many messages wait for the line, and how long; None: none do.
+        on_error: Called with every exception of a subscriber, and with every failed delivery that nobody awaits.
+        transport: Who makes the sockets (default: picows).
+    """
+
+    def __init__(
+        self,
+        url: str,
+        *,
+        token: Token | None = None,
+        protocol: Protocol | None = None,
+        headers: Headers | None = None,
+        subprotocols: Iterable[str] = (),
+        ssl: ssl_module.SSLContext | None = None,
+        proxy: str | None = None,
+        open_timeout: float = 10.0,
+        close_timeout: float = 5.0,
+        ping_interval: float | None = 20.0,
+        ping_timeout: float = 20.0,
+        max_size: int | None = 16 * 2**20,
+        reconnect: ReconnectPolicy | None = _DEFAULT_RECONNECT,
+        outbox: OutboxLimits | None = _DEFAULT_OUTBOX,
+        on_error: Callable[[BaseException], object] | None = None,
+        transport: Transport | None = None,
+    ) -> None:
+        address = parse_url(url)
+        if isinstance(token, str):
+            checks.checked_token(token)
+        elif token is not None and not callable(token):
+            raise InvalidOption(f"token must be a str or a callable, not {type(token).__name__}")
+        self._options = Options(
+            address=address,
+            token=token,
+            protocol=protocol if protocol is not None else Raw(),
+            transport=transport if transport is not None else _default_transport(),
+            headers=checks.header_list(headers),
+            subprotocols=checks.subprotocol_list(subprotocols),
+            ssl=checks.ssl_context(ssl, address),
+            proxy=checks.proxy_url(proxy),
+            open_timeout=checks.seconds("open_timeout", open_timeout),
+            close_timeout=checks.seconds("close_timeout", close_timeout),
+            ping_interval=None if ping_interval is None else checks.seconds("ping_interval", ping_interval),
+            ping_timeout=checks.seconds("ping_timeout", ping_timeout),
+            max_size=checks.size("max_size", max_size),
+            reconnect=reconnect,
+            outbox=outbox if outbox is not None else OutboxLimits(messages=0),
+        )
+        self._shown_url = redact(address.url)
+        self._on_error = on_error
+        self._callback_errors = 0
+        self._fanout = Fanout(
+            event_of=self._options.protocol.event_of,
+            hold=self._hold,
+            release=self._release,
+            report=self._report,
+        )
+        self._outgoing = Outgoing(self._options.outbox, refusal=self._refusal, report=self._report)
+        self._runner = Runner(self._options, fanout=self._fanout, outgoing=self._outgoing, on_change=self._changed)
+        self._change_queues: set[Queue[Change]] = set()
+        self._change_callbacks: list[Callable[[Change], object]] = []
+
+    def __repr__(self) -> str:
+        machine = self._runner.machine
+        leads = f"→{machine.destination.value}" if machine.destination else ""
+        return (
+            f"<Client {self._shown_url} {machine.state.name}{leads} epoch={machine.epoch} "
+            f"callers={self._runner.callers} outbox={len(self._outgoing)} inbox={self._fanout.depth} "
+            f"subscribers={len(self._fanout)}>"
+        )
+
+    # --- the line ---------------------------------------------------------------------------------------------------
+
+    async def connect(self) -> Outcome:
+        """Have the line up: start the one attempt, join it, or find it done.
+
+        Returns `OPENED`, `JOINED` or `ALREADY_CONNECTED`, within `open_timeout` (plus `close_timeout` when a line is
+        still closing). Raises what the attempt failed with, the same for everybody who joined it;
+        `ManuallyDisconnected` after `disconnect()`; `ConnectAborted` when `disconnect()` comes meanwhile;
+        `ClientClosed` after `aclose()`. Cancelling it hurts nobody else; when the last caller of an attempt is
+        cancelled, the attempt is wound down.
+        """
+        return await self._runner.want(inputs.Connect())
+
+    def connect_nowait(self) -> Outcome:
+        """Start or find the attempt, and say at once which: `OPENED` means "started", not "open yet"."""
+        return self._runner.want_nowait(inputs.Connect(wait=False))
+
+    async def disconnect(self) -> None:
+        """Close the line in order and hold it closed: only `reconnect()` lifts that.
+
+        Callers that wait in `connect()` get `ConnectAborted` at once; messages that still wait in the outbox get
+        `ManuallyDisconnected`. Returns when nothing is left of the line: within `close_timeout`, and while an upgrade
+        is being answered within what is left of `open_timeout` besides.
+        """
+        await self._runner.leave(inputs.Disconnect())
+
+    async def reconnect(self) -> Outcome:
+        """Lift a `disconnect()`, close what is open, open one new line. Concurrent calls share it."""
+        return await self._runner.want(inputs.Reconnect())
+
+    async def aclose(self) -> None:
+        """Close the line in order, for good: subscriptions end, nothing of the client is left on the loop."""
+        await self._runner.leave(inputs.Close())
+        await self._fanout.aclose(self._options.close_timeout)
+        for queue in tuple(self._change_queues):
+            queue.end()
+
+    async def __aenter__(self) -> Self:
+        """Connect. If that fails, the client is closed again before the error is raised."""
+        try:
+            await self.connect()
+        except BaseException:
+            await self.aclose()
+            raise
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Close, for good."""
+        await self.aclose()
+
+    # --- messages ---------------------------------------------------------------------------------------------------
+
+    async def send(self, message: Any) -> None:
+        """Send one message; returns when the kernel has it.
+
+        While the line is down (or takes no more) it waits in the outbox. Raises `OutboxFull`, `MessageExpired`,
+        `DeliveryUnknown` (the line broke in the middle of it), `EncodeError`, `ManuallyDisconnected` or
+        `ClientClosed`. Cancelled while it waits in the outbox, it isn't sent.
+        """
+        delivery = self.send_nowait(message)
+        if delivery.done:
+            return
+        try:
+            await delivery
+        except asyncio.CancelledError:
+            self._outgoing.withdraw(delivery)
+            raise
+
+    def send_nowait(self, message: Any) -> Delivery:
+        """Accept one message for sending, and return its `Delivery`, which can be awaited.
+
+        Raises `OutboxFull`, `EncodeError`, `ManuallyDisconnected` or `ClientClosed`. A delivery that fails later
+        without anybody awaiting it goes to `on_error` and the log.
+        """
+        self._runner.check_loop()
+        return self._outgoing.post(self._options.protocol.encode(message))
+
+    def subscribe(
+        self,
+        event: str | None = None,
+        *,
+        where: Predicate | None = None,
+        limit: int = 1024,
+        overflow: Overflow | str = Overflow.FAIL,
+        gaps: bool = True,
+        raise_on_failure: bool = True,
+    ) -> Subscription[Any]:
+        """A stream of messages: ``async for message in client.subscribe()``.
+
+        It begins with this call and goes on over any number of lines. Where messages may be missing, a `Gap` stands in
+        the stream (`gaps=False`: not).
+
+        Parameters:
+            event: Only messages with this event name (the protocol knows it).
+            where: Only messages for which this is true.
+            limit: How many messages may wait for the reader.
+            overflow: What happens beyond that: ``"fail"`` (`SlowConsumer` for this reader), ``"drop_oldest"`` (counted,
+                with a `Gap`) or ``"wait"`` (the socket is not read until it has caught up).
+            gaps: Whether it wants gap markers.
+            raise_on_failure: Whether the reader gets the error when the client becomes FAILED; otherwise it goes on
+                waiting for a line that somebody may ask for.
+        """
+        return self._fanout.subscribe(
+            event, where, limit=limit, overflow=overflow, gaps=gaps, raise_on_failure=raise_on_failure
+        )
+
+    def on(
+        self,
+        event: str | Callable[[Any], Any] | None,
+        callback: Callable[[Any], Any] | None = None,
+        *,
+        limit: int = 1024,
+        overflow: Overflow | str = Overflow.FAIL,
+        gaps: bool = True,
+    ) -> Callable[[], None]:
+        """Call `callback` with every message (of that event); returns the function that takes it off again.
+
+        A plain function is called at once, in the turn of the loop that read the message; a coroutine function is
+        called in a task of its own, one message after the other, behind a queue of `limit` messages. What it raises
+        is reported and hurts nobody else.
+        """
+        if callable(event):
+            if callback is not None:
+                raise InvalidOption("on() takes an event name and one callback, not two callbacks")
+            event, callback = None, event
+        if callback is None:
+            raise InvalidOption("on() needs a callback: on(callback) or on('event', callback)")
+        return self._fanout.on(event, callback, limit=limit, overflow=overflow, gaps=gaps)
+
+    # --- what is known ----------------------------------------------------------------------------------------------
+
+    @property
+    def state(self) -> State:
+        """Where the connection stands."""
+        return self._runner.machine.state
+
+    @property
+    def status(self) -> Status:
+        """A frozen snapshot of this moment."""
+        runner = self._runner
+        machine = runner.machine
+        retry_at = machine.retry_at
+        return Status(
+            url=self._shown_url,
+            state=machine.state,
+            epoch=machine.epoch,
+            attempt=machine.failures,
+            last_error=machine.error,
+            connected_at=runner.connected_at,
+            last_connected_at=runner.last_connected_at,
+            retry_in=None if retry_at is None else max(0.0, retry_at - runner.time()),
+            rtt=runner.rtt,
+            callers=runner.callers,
+            outbox=len(self._outgoing),
+            inbox=self._fanout.depth,
+            subscribers=len(self._fanout),
+            is_held=self._fanout.is_held,
+            subprotocol=runner.link.handshake.subprotocol if runner.link is not None else None,
+        )
+
+    @property
+    def stats(self) -> Stats:
+        """What was counted so far."""
+        runner = self._runner
+        return Stats(
+            attempts=runner.machine.epoch,
+            handshakes=runner.handshakes,
+            opened=runner.outcomes[Outcome.OPENED],
+            joined=runner.outcomes[Outcome.JOINED],
+            already_connected=runner.outcomes[Outcome.ALREADY_CONNECTED],
+            reconnects=max(0, runner.readied - 1),
+            stale_dropped=runner.machine.stale,
+            received=self._fanout.delivered,
+            sent=self._outgoing.sent,
+            undecodable=runner.undecodable,
+            callback_errors=self._callback_errors,
+        )
+
+    def changes(self) -> AsyncIterator[Change]:
+        """Every change of the state from this call on, in order, none lost; ends when the client is closed."""
+        queue: Queue[Change] = Queue(_CHANGES_LIMIT, Overflow.FAIL, lambda: None, lambda: None)
+        self._change_queues.add(queue)
+        if self.state is State.CLOSED:
+            queue.end()
+        return Subscription(queue, self._change_queues.discard)  # type: ignore[return-value] # no gaps in this one
+
+    def on_change(self, callback: Callable[[Change], object]) -> Callable[[], None]:
+        """Call `callback` with every change, soon after it; returns the function that takes it off again."""
+        self._change_callbacks.append(callback)
+        return lambda: self._change_callbacks.remove(callback) if callback in self._change_callbacks else None
+
+    async def wait_for(self, *states: State, timeout: float | None = None) -> State:
+        """Wait until the client is in one of these states, and return it.
+
+        A state that is passed through counts, even if it's over when you run again. Raises `WaitTimeout` after
+        `timeout` seconds, and `ClientClosed` when the client is closed and so can't come there any more.
+        """
+        if self.state in states:
+            return self.state
+        stream = self.changes()
+        try:
+            async with asyncio.timeout(timeout):
+                async for change in stream:
+                    if change.new in states:
+                        return change.new
+        except TimeoutError:
+            wanted = " or ".join(state.name for state in states)
+            raise WaitTimeout(f"not {wanted} within {timeout:g} s; it is {self.state.name}") from None
+        raise ClientClosed
+
+    # --- inside -----------------------------------------------------------------------------------------------------
+
+    # The runner needs these two parts of the client, and they need it: these three tie the knot.
+
+    def _hold(self) -> None:
+        self._runner.hold()
+
+    def _release(self) -> None:
+        self._runner.release()
+
+    def _refusal(self) -> OnesocketError | None:
+        return self._runner.refusal()
+
+    def _changed(self, change: Change) -> None:
+        _log.debug(
+            "%s: %s -> %s (%s, epoch %d)",
+            self._shown_url,
+            change.old.name,
+            change.new.name,
+            change.cause,
+            change.epoch,
+        )
+        for queue in tuple(self._change_queues):
+            queue.put(change)
+        loop = self._runner.loop
+        for callback in self._change_callbacks:
+            loop.call_soon(self._call, callback, change)
+
+    def _call(self, callback: Callable[[Any], object], argument: object) -> None:
+        try:
+            callback(argument)
+        except Exception as error:  # noqa: BLE001 - a watcher's exception harms nobody else
+            self._report(error, getattr(callback, "__qualname__", repr(callback)))
+
+    def _report(self, error: BaseException, source: str) -> None:
+        self._callback_errors += 1
+        _log.error("%s: %s failed: %s", self._shown_url, source, type(error).__name__, exc_info=error)
+        if self._on_error is not None:
+            # Soon, not now: the client may be in the middle of something.
+            self._runner.loop.call_soon(self._call_on_error, error)
+
+    def _call_on_error(self, error: BaseException) -> None:
+        try:
+            if self._on_error is not None:
+                self._on_error(error)
+        except Exception:  # noqa: BLE001 - an error handler that fails has nobody left to tell
+            _log.exception("%s: on_error itself failed", self._shown_url)
+
+
+def _default_transport() -> Transport:
+    from ..transports.picows import PicowsTransport  # noqa: PLC0415 - only who needs it pays for its import
+
+    return PicowsTransport()

@@ -1,0 +1,32 @@
+"""The marker that stands in a subscriber's stream where messages may be missing."""
+
+from __future__ import annotations
+
+import enum
+from dataclasses import dataclass
+
+from ..errors import OnesocketError
+
+
+class GapReason(enum.Enum):
+    """Why messages may be missing."""
+
+    RECONNECTED = "reconnected"
+    """The line was down; the server does not replay what it sent meanwhile."""
+    OVERFLOW = "overflow"
+    """This subscriber was too slow, and its rule is `drop_oldest`."""
+    UNDECODABLE = "undecodable"
+    """A message came that the protocol could not read."""
+
+
+@dataclass(frozen=True, slots=True)
+class Gap:
+    """Here messages may be missing."""
+
+    reason: GapReason
+    epoch: int
+    """The line on which the stream goes on."""
+    missed: int | None = None
+    """How many, where that is known."""
+    error: OnesocketError | None = None
+    """What was wrong with an undecodable message, or why the line was lost."""

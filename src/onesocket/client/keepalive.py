@@ -1,0 +1,73 @@
+"""Liveness of one line: PINGs, the measured round trip, and the verdict that nobody is there any more."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import Callable
+
+from ..errors import ZombieLine
+from ..transports.base import Line
+
+
+class Keepalive:
+    """PINGs every `interval` seconds; whatever comes back within `timeout` seconds is evidence of life.
+
+    A PONG may queue behind megabytes of data, so any frame counts; silence doesn't.
+    """
+
+    def __init__(
+        self,
+        line: Line,
+        *,
+        interval: float,
+        timeout: float,
+        is_held: Callable[[], bool],
+        on_rtt: Callable[[float], None],
+        on_dead: Callable[[ZombieLine], None],
+    ) -> None:
+        self._line = line
+        self._interval = interval
+        self._timeout = timeout
+        self._is_held = is_held
+        self._on_rtt = on_rtt
+        self._on_dead = on_dead
+        self._count = 0
+        self._unanswered: dict[bytes, float] = {}
+        self._judgements: deque[asyncio.TimerHandle] = deque()
+        self._loop = asyncio.get_running_loop()
+        self._next = self._loop.call_later(interval, self._ping)
+
+    def stop(self) -> None:
+        """No more PINGs."""
+        self._next.cancel()
+        while self._judgements:
+            self._judgements.popleft().cancel()
+
+    def pong(self, payload: bytes) -> None:
+        """A PONG came; one that answers a PING of ours gives the round trip (RFC 6455, section 5.5.3)."""
+        sent_at = self._unanswered.pop(payload, None)
+        if sent_at is not None:
+            self._on_rtt(self._loop.time() - sent_at)
+
+    def _ping(self) -> None:
+        self._count += 1
+        payload = self._count.to_bytes(4, "big")
+        self._unanswered[payload] = self._loop.time()
+        # Each PING is judged on its own: so silence is found in time even when the time-out is the longer of the two.
+        self._judgements.append(self._loop.call_later(self._timeout, self._judge, payload, self._line.messages))
+        self._next = self._loop.call_later(self._interval, self._ping)
+        self._line.ping(payload)
+
+    def _judge(self, payload: bytes, seen: int) -> None:
+        self._judgements.popleft()
+        self._unanswered.pop(payload, None)
+        # While a subscriber holds the socket back we can't see an answer, so its absence proves nothing.
+        if self._line.messages == seen and not self._is_held():
+            self.stop()
+            self._on_dead(
+                ZombieLine(
+                    f"nothing came for {self._timeout:g} s after a PING (ping_timeout): the line is open, "
+                    "but nobody answers"
+                )
+            )

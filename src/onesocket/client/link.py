@@ -1,0 +1,292 @@
+"""One epoch, from asking for the token to the end of its line; made anew for each, so nothing of the past leaks in."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import inspect
+from collections.abc import Callable, Iterable
+from typing import Any, Protocol
+
+from ..errors import ConnectAborted, DecodeError, OnesocketError, ProtocolViolation, TokenFailed, ZombieLine
+from ..protocols.base import Action, Deliver, Fail, Ready, Send, WakeAt
+from ..transports.base import Data, DialRequest, Handshake, Line
+from .keepalive import Keepalive
+from .options import Options, checked_token
+
+# A token source that refuses to be cancelled gets this many seconds; then the attempt ends without it.
+_TOKEN_GRACE = 1.0
+
+
+class LinkOwner(Protocol):
+    """What a link tells the runner."""
+
+    def link_opened(self, link: Link) -> None:
+        """The upgrade went through."""
+
+    def link_ready(self, link: Link, *, resumed: bool) -> None:
+        """The login went through; `resumed`: nothing was missed."""
+
+    def link_failing(self, link: Link, failure: Fail) -> None:
+        """The line can't go on."""
+
+    def link_ended(self, link: Link, error: OnesocketError, *, clean: bool) -> None:
+        """Nothing is left of it."""
+
+    def link_writable(self, link: Link, now_writable: bool) -> None:  # noqa: FBT001 - an event
+        """Whether all that was written is out."""
+
+    def link_undecodable(self, link: Link, error: DecodeError) -> None:
+        """A message came that the protocol can't read."""
+
+    def link_rtt(self, seconds: float) -> None:
+        """A PING was answered."""
+
+    def is_held(self) -> bool:
+        """Whether a subscriber holds the socket back."""
+        ...
+
+
+class Link:
+    """Everything of one epoch; it ends with exactly one `link_ended`, when nothing is left of it."""
+
+    def __init__(self, epoch: int, options: Options, owner: LinkOwner, deliver: Callable[[Any], None]) -> None:
+        self.epoch = epoch
+        self.line: Line | None = None
+        self.handshake = Handshake()
+        self._options = options
+        self._protocol = options.protocol
+        self._owner = owner
+        self._deliver = deliver
+        self._token: str | None = None
+        self._request: DialRequest | None = None
+        self._keepalive: Keepalive | None = None
+        self._wake: asyncio.TimerHandle | None = None
+        self._opened = False
+        self._given_up = False
+        self._over = False
+        self._loop = asyncio.get_running_loop()
+        self._task = self._loop.create_task(self._begin(), name=f"onesocket attempt {epoch}")
+
+    def __repr__(self) -> str:
+        return f"<Link epoch={self.epoch} {self.phase}>"
+
+    @property
+    def phase(self) -> str:
+        """What it's waiting for, for people."""
+        if self._over:
+            return "over"
+        if self.line is None:
+            return "waiting for the token"
+        return "logging in" if self._opened else self.line.phase
+
+    # --- what the runner wants --------------------------------------------------------------------------------------
+
+    def hang_up(self, code: int, reason: str) -> None:
+        """End it in order; before the upgrade request is sent, at once."""
+        if self.line is not None:
+            self.line.close(code, reason)
+        else:
+            self._give_up()
+
+    def abort(self, code: int | None = None) -> None:
+        """End it now."""
+        if self.line is not None:
+            self.line.abort(code)
+        else:
+            self._give_up()
+
+    def _give_up(self) -> None:
+        if not self._given_up:
+            self._given_up = True
+            self._task.cancel()
+            # A token source may refuse to be cancelled. Nothing is open yet, so we need not wait for it.
+            self._wake = self._loop.call_later(_TOKEN_GRACE, self._end, ConnectAborted("the attempt was given up"))
+
+    # --- from the token to the dial ---------------------------------------------------------------------------------
+
+    async def _begin(self) -> None:
+        error: OnesocketError
+        try:
+            self._token = await self._ask_for_token()
+            request = self._request = self._make_request(self._token)
+        except asyncio.CancelledError:
+            error = ConnectAborted("the attempt was given up before anything was dialled")
+        except OnesocketError as failure:
+            error = failure
+        except Exception as failure:  # noqa: BLE001 - the token source and the protocol may raise anything
+            error = TokenFailed(f"the upgrade request could not be prepared: {type(failure).__name__}")
+            error.__cause__ = failure
+        else:
+            if not self._over and not self._given_up:
+                self.line = self._options.transport.dial(request, self, self._received)
+                return
+            error = ConnectAborted("the attempt was given up before anything was dialled")
+        self._end(error)
+
+    async def _ask_for_token(self) -> str | None:
+        source = self._options.token
+        if source is None:
+            return None
+        if not callable(source):
+            return checked_token(source)
+        try:
+            answer = source()
+            value: object = await answer if inspect.isawaitable(answer) else answer
+        except OnesocketError:
+            raise
+        except Exception as error:
+            # Its text may hold a secret (a URL, a body), so it is only chained.
+            raise TokenFailed(f"the token source raised {type(error).__name__}", retryable=True) from error
+        return None if value is None else checked_token(value)
+
+    def _make_request(self, token: str | None) -> DialRequest:
+        options = self._options
+        headers = options.headers
+        basic = options.address.authorization
+        if basic is not None and not any(name.lower() == "authorization" for name, _ in headers):
+            headers = (*headers, ("Authorization", basic))
+        request = DialRequest(
+            url=options.address.url,
+            headers=headers,
+            subprotocols=options.subprotocols or self._protocol.subprotocols,
+            ssl=options.ssl,
+            proxy=options.proxy,
+            max_size=options.max_size,
+            close_timeout=options.close_timeout,
+            secrets=() if token is None else (token,),
+        )
+        return self._protocol.prepare(request, token)
+
+    # --- what the line tells ----------------------------------------------------------------------------------------
+
+    def opened(self, handshake: Handshake) -> None:
+        """The upgrade went through: PINGs begin, and so does the login."""
+        self.handshake = handshake
+        line = self.line
+        if line is None or self._over:
+            return
+        options = self._options
+        self._opened = True
+        self._owner.link_opened(self)
+        if options.ping_interval is not None:
+            self._keepalive = Keepalive(
+                line,
+                interval=options.ping_interval,
+                timeout=options.ping_timeout,
+                is_held=self._owner.is_held,
+                on_rtt=self._owner.link_rtt,
+                on_dead=self._zombie,
+            )
+        self._perform_safely(lambda: self._protocol.opened(self._token, self._loop.time()))
+
+    def pong(self, payload: bytes) -> None:
+        """A PONG came."""
+        if self._keepalive is not None:
+            self._keepalive.pong(payload)
+
+    def writable(self, now_writable: bool) -> None:  # noqa: FBT001 - an event
+        """The line's word on whether all that was written is out."""
+        self._owner.link_writable(self, now_writable)
+
+    def peer_closed(self, code: int, reason: str) -> None:
+        """The peer closed it: the protocol knows what its code means. It may have echoed a secret in the reason."""
+        self._stop_timers()
+        shown = self._request.scrub(reason) if self._request is not None else reason
+        self._owner.link_failing(self, Fail(self._protocol.closed(code, shown)))
+
+    def violated(self, error: ProtocolViolation) -> None:
+        """The peer broke the rules."""
+        self._stop_timers()
+        self._owner.link_failing(self, Fail(error, error.code))
+
+    def ended(self, error: OnesocketError, *, clean: bool) -> None:
+        """Nothing is left of it."""
+        self._end(error, clean=clean)
+
+    # --- messages ---------------------------------------------------------------------------------------------------
+
+    def _received(self, data: Data) -> None:
+        self._perform_safely(lambda: self._protocol.received(data, self._loop.time()))
+
+    def _received_plain(self, decode: Callable[[Data], Any]) -> Callable[[Data], None]:
+        """The fast road: every frame is one message."""
+        deliver = self._deliver
+        report = self._undecodable
+
+        def received(data: Data) -> None:
+            try:
+                message = decode(data)
+            except DecodeError as error:
+                report(error)
+            else:
+                deliver(message)
+
+        return received
+
+    def _perform_safely(self, actions: Callable[[], Iterable[Action]]) -> None:
+        try:
+            for action in actions():
+                self._perform(action)
+        except DecodeError as error:
+            self._undecodable(error)
+        except OnesocketError as error:
+            self._owner.link_failing(self, Fail(error, 1002))
+        except Exception as error:  # noqa: BLE001 - a protocol's bug must not leave the line hanging
+            failure = OnesocketError(f"the protocol {self._protocol.name} failed: {type(error).__name__}")
+            failure.__cause__ = error
+            self._owner.link_failing(self, Fail(failure, 1011))
+
+    def _perform(self, action: Action) -> None:
+        line = self.line
+        if line is None or self._over:
+            return
+        match action:
+            case Deliver(message):
+                self._deliver(message)
+            case Send(data):
+                line.send(data)
+            case Ready(resumed):
+                decode = self._protocol.decoder()
+                if decode is not None:
+                    line.hand_to(self._received_plain(decode))
+                self._owner.link_ready(self, resumed=resumed)
+            case WakeAt(at):
+                self._set_wake(at)
+            case Fail():
+                self._stop_timers()
+                self._owner.link_failing(self, action)
+
+    def _undecodable(self, error: DecodeError) -> None:
+        self._owner.link_undecodable(self, error)
+
+    # --- timers -----------------------------------------------------------------------------------------------------
+
+    def _set_wake(self, at: float | None) -> None:
+        if self._wake is not None:
+            self._wake.cancel()
+        self._wake = None if at is None else self._loop.call_at(at, self._woken)
+
+    def _woken(self) -> None:
+        self._wake = None
+        self._perform_safely(lambda: self._protocol.wake(self._loop.time()))
+
+    def _zombie(self, error: ZombieLine) -> None:
+        self._stop_timers()
+        # Neither 1000 nor 1001: the peer may keep a session for a line that was not said goodbye to.
+        self._owner.link_failing(self, Fail(error, 4000, "no answer to PING", dead=True))
+
+    def _stop_timers(self) -> None:
+        if self._keepalive is not None:
+            self._keepalive.stop()
+        self._set_wake(None)
+
+    def _end(self, error: OnesocketError, *, clean: bool = False) -> None:
+        if self._over:
+            return
+        self._stop_timers()
+        self._over = True
+        self.line = None
+        with contextlib.suppress(Exception):
+            self._protocol.lost(self._loop.time())
+        self._owner.link_ended(self, error, clean=clean)

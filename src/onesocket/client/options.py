@@ -1,0 +1,134 @@
+"""What a client is made from, checked once, when it's made."""
+
+from __future__ import annotations
+
+import math
+import re
+import ssl as ssl_module
+from collections.abc import Awaitable, Callable, Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any, cast
+
+from ..errors import InvalidOption, TokenFailed
+from ..lifecycle.outbox import OutboxLimits
+from ..lifecycle.retry import ReconnectPolicy
+from ..protocols.base import Protocol
+from ..transports.base import Transport
+from ..urls import Address, parse_url
+
+Token = str | Callable[[], Awaitable[str | None]] | Callable[[], str | None]
+Headers = Mapping[str, str] | Iterable[tuple[str, str]]
+
+_HEADER_NAME = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
+_PROXY_SCHEMES = ("http", "https", "socks4", "socks5")
+# Ours to write: RFC 6455, section 4.1.
+_OWN_HEADERS = frozenset({"upgrade", "connection", "host", "content-length", "transfer-encoding"})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Options:
+    """Checked options; see `Client` for what they mean."""
+
+    address: Address
+    token: Token | None
+    protocol: Protocol
+    transport: Transport
+    headers: tuple[tuple[str, str], ...]
+    subprotocols: tuple[str, ...]
+    ssl: ssl_module.SSLContext | None
+    proxy: str | None
+    open_timeout: float
+    close_timeout: float
+    ping_interval: float | None
+    ping_timeout: float
+    max_size: int | None
+    reconnect: ReconnectPolicy | None
+    outbox: OutboxLimits
+
+    def __repr__(self) -> str:
+        return f"<Options {self.address!r} protocol={self.protocol!r} transport={self.transport.name}>"
+
+
+# What comes from a caller is an `object` here: not everybody has a type checker.
+
+
+def seconds(name: str, value: object) -> float:
+    """`value` as a finite number of seconds above zero; raises `InvalidOption`."""
+    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value) or value <= 0:
+        raise InvalidOption(f"{name} must be a finite number of seconds above 0, not {value!r}")
+    return float(value)
+
+
+def size(name: str, value: object) -> int | None:
+    """`value` as a number of bytes above zero, or None; raises `InvalidOption`."""
+    if value is None:
+        return None
+    if isinstance(value, bool) or not isinstance(value, int) or value <= 0:
+        raise InvalidOption(f"{name} must be a number of bytes above 0, or None for no limit, not {value!r}")
+    return value
+
+
+def header_list(headers: Headers | None) -> tuple[tuple[str, str], ...]:
+    """Checked header fields; raises `InvalidOption`, which names the field and never shows its value."""
+    pairs: Any = headers.items() if isinstance(headers, Mapping) else headers or ()
+    checked: list[tuple[str, str]] = []
+    for name, value in cast("Iterable[tuple[object, object]]", pairs):
+        if not isinstance(name, str) or not _is_header_name(name):
+            raise InvalidOption(f"{name!r} is not a header name (RFC 9110, section 5.1)")
+        if name.lower() in _OWN_HEADERS or name.lower().startswith("sec-websocket-"):
+            raise InvalidOption(f"the header {name} belongs to the WebSocket handshake; it can't be set by headers=")
+        if not isinstance(value, str) or not is_header_value(value):
+            raise InvalidOption(f"the value of the header {name} must be a str of visible ASCII characters and spaces")
+        checked.append((name, value))
+    return tuple(checked)
+
+
+def _is_header_name(name: object) -> bool:
+    return isinstance(name, str) and _HEADER_NAME.fullmatch(name) is not None
+
+
+def is_header_value(value: object) -> bool:
+    """Whether `value` can stand in a header: no line breaks, so nobody can smuggle a header in."""
+    return (
+        isinstance(value, str)
+        and value.isascii()
+        and all(character >= " " and character != "\x7f" for character in value)
+    )
+
+
+def subprotocol_list(names: Iterable[str]) -> tuple[str, ...]:
+    """Checked sub-protocol names; raises `InvalidOption`."""
+    if isinstance(names, str):
+        raise InvalidOption(f"subprotocols must be a list of names, such as [{names!r}], not one str")
+    checked = tuple(names)
+    for name in checked:
+        if not _is_header_name(name):
+            raise InvalidOption(f"{name!r} is not a sub-protocol name (RFC 6455, section 4.1)")
+    return checked
+
+
+def ssl_context(value: object, address: Address) -> ssl_module.SSLContext | None:
+    """The TLS context for this address; raises `InvalidOption`."""
+    if value is None:
+        return None
+    if not isinstance(value, ssl_module.SSLContext):
+        raise InvalidOption(f"ssl must be an ssl.SSLContext, not {type(value).__name__}")
+    if not address.secure:
+        raise InvalidOption("ssl= was given, but the URL begins with ws://; use wss://")
+    return value
+
+
+def proxy_url(value: str | None) -> str | None:
+    """A checked proxy URL, user info kept; raises `InvalidURL`."""
+    if value is not None:
+        parse_url(value, schemes=_PROXY_SCHEMES, what="proxy URL")
+    return value
+
+
+def checked_token(value: object) -> str:
+    """A token that can stand in a header; raises `TokenFailed`, which never shows it."""
+    if not isinstance(value, str):
+        raise TokenFailed(f"the token must be a str, but the token source gave {type(value).__name__}")
+    if not value or not is_header_value(value):
+        raise TokenFailed("the token is empty, or holds line breaks or characters that are not ASCII")
+    return value

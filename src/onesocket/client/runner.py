@@ -1,0 +1,313 @@
+"""Performs the machine's effects and feeds it what happens. It decides nothing."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import time
+from collections import deque
+from collections.abc import Callable
+
+from ..errors import ClientClosed, DecodeError, ManuallyDisconnected, OnesocketError, WrongEventLoop
+from ..lifecycle import effects as fx
+from ..lifecycle import inputs
+from ..lifecycle.effects import Effect, Outcome
+from ..lifecycle.inputs import Input
+from ..lifecycle.machine import Machine
+from ..lifecycle.states import Destination, State
+from ..protocols.base import Fail
+from .fanout import Fanout
+from .gap import Gap, GapReason
+from .link import Link
+from .options import Options
+from .outgoing import Outgoing
+from .status import Change
+
+
+class Runner:
+    """The asyncio shell around one `Machine`."""
+
+    def __init__(
+        self,
+        options: Options,
+        *,
+        fanout: Fanout,
+        outgoing: Outgoing,
+        on_change: Callable[[Change], None],
+        roll: Callable[[], float] = random.random,
+    ) -> None:
+        self.machine = Machine(
+            open_timeout=options.open_timeout,
+            close_timeout=options.close_timeout,
+            reconnect=options.reconnect,
+        )
+        self.link: Link | None = None
+        self.handshakes = 0
+        self.readied = 0
+        self.undecodable = 0
+        self.rtt: float | None = None
+        self.connected_at: float | None = None
+        self.last_connected_at: float | None = None
+        self.outcomes = dict.fromkeys(Outcome, 0)
+        self._options = options
+        self._fanout = fanout
+        self._outgoing = outgoing
+        self._on_change = on_change
+        self._roll = roll
+        self._callers: dict[asyncio.Future[Outcome], Outcome] = {}
+        self._leavers: list[asyncio.Future[None]] = []
+        self._alarm: asyncio.TimerHandle | None = None
+        self._queue: deque[Input] = deque()
+        self._busy = False
+        self._loop: asyncio.AbstractEventLoop | None = None
+
+    @property
+    def loop(self) -> asyncio.AbstractEventLoop:
+        """The loop this client belongs to: the first that used it. Raises `WrongEventLoop` on any other."""
+        try:
+            running = asyncio.get_running_loop()
+        except RuntimeError:
+            raise WrongEventLoop("this needs a running event loop; call it from a coroutine or a callback") from None
+        if self._loop is None:
+            self._loop = running
+        elif self._loop is not running:
+            raise WrongEventLoop("this client belongs to another event loop; make one client for each loop")
+        return running
+
+    def check_loop(self) -> None:
+        """Raise `WrongEventLoop` on any loop but ours."""
+        _ = self.loop
+
+    def time(self) -> float:
+        """The loop's clock, from anywhere."""
+        return self._loop.time() if self._loop is not None else 0.0
+
+    @property
+    def callers(self) -> int:
+        """How many `connect()` calls are waiting."""
+        return len(self._callers)
+
+    def refusal(self) -> OnesocketError | None:
+        """Why no message can be accepted, if the owner has stopped the client."""
+        state, destination = self.machine.state, self.machine.destination
+        if state is State.CLOSED or destination is Destination.CLOSE:
+            return ClientClosed()
+        if state is State.STOPPED or destination is Destination.STOP:
+            return ManuallyDisconnected()
+        return None
+
+    # --- the public verbs -------------------------------------------------------------------------------------------
+
+    async def want(self, wish: inputs.Connect | inputs.Reconnect) -> Outcome:
+        """Feed the wish and wait for its outcome; the caller's cancellation hurts nobody else."""
+        answer = self._ask(wish)
+        if not isinstance(answer, fx.Wait):
+            return self._answered(answer)
+        future: asyncio.Future[Outcome] = self.loop.create_future()
+        self._callers[future] = answer.outcome
+        try:
+            return await future
+        except asyncio.CancelledError:
+            # Still waiting? Then the machine counts one caller less; otherwise the outcome was just about to arrive.
+            if self._callers.pop(future, None) is not None:
+                self.feed(inputs.Cancelled())
+            raise
+        except OnesocketError as error:
+            error.__suppress_context__ = True
+            raise
+
+    def want_nowait(self, wish: inputs.Connect | inputs.Reconnect) -> Outcome:
+        """Feed the wish and say what became of it so far."""
+        return self._answered(self._ask(wish))
+
+    async def leave(self, wish: inputs.Disconnect | inputs.Close) -> None:
+        """Feed the wish and wait until nothing is left of the line."""
+        if isinstance(self._ask(wish), fx.AwaitEnd):
+            future: asyncio.Future[None] = self.loop.create_future()
+            self._leavers.append(future)
+            await future
+
+    def _answered(self, answer: Effect) -> Outcome:
+        if isinstance(answer, fx.Refuse):
+            raise answer.error
+        if not isinstance(answer, fx.Wait | fx.Answer):
+            raise TypeError(f"no answer to a wish: {answer}")
+        self.outcomes[answer.outcome] += 1
+        return answer.outcome
+
+    def _ask(self, wish: Input) -> Effect:
+        now = self.loop.time()
+        effects = self.machine.handle(wish, now)
+        answer: Effect | None = None
+        rest: list[Effect] = []
+        for effect in effects:
+            if isinstance(effect, fx.Answer | fx.Refuse | fx.Wait | fx.Done | fx.AwaitEnd):
+                answer = effect
+            else:
+                rest.append(effect)
+        if rest:
+            self._perform_all(rest)
+        if answer is None:
+            raise TypeError(f"{type(wish).__name__} got no answer")
+        return answer
+
+    # --- the one way in ---------------------------------------------------------------------------------------------
+
+    def feed(self, happened: Input) -> None:
+        """Give the machine one input and do what it says."""
+        self._queue.append(happened)
+        if not self._busy:
+            self._drain()
+
+    def _drain(self) -> None:
+        self._busy = True
+        try:
+            while self._queue:
+                for effect in self.machine.handle(self._queue.popleft(), self.loop.time()):
+                    self._perform(effect)
+        finally:
+            self._busy = False
+
+    def _perform_all(self, effects: list[Effect]) -> None:
+        # What an effect brings about at once waits its turn: inputs are handled one after the other.
+        was_busy, self._busy = self._busy, True
+        try:
+            for effect in effects:
+                self._perform(effect)
+        finally:
+            self._busy = was_busy
+        if not self._busy and self._queue:
+            self._drain()
+
+    def _perform(self, effect: Effect) -> None:
+        match effect:
+            case fx.Changed():
+                self._changed(effect)
+            case fx.Dial(epoch):
+                self.link = Link(epoch, self._options, self, self._fanout.publish)
+            case fx.HangUp(epoch, code, reason):
+                if self.link is not None and self.link.epoch == epoch:
+                    self.link.hang_up(code, reason)
+            case fx.Abort(epoch, code):
+                if self.link is not None and self.link.epoch == epoch:
+                    self.link.abort(code)
+            case fx.ResolveCallers():
+                self._resolve_callers()
+            case fx.RejectCallers(error):
+                self._reject_callers(error)
+            case fx.ReleaseLeavers():
+                self._release_leavers()
+            case fx.SetAlarm(kind, epoch, at):
+                self._clear_alarm()
+                self._alarm = self.loop.call_at(at, self._ring, kind, epoch)
+            case fx.ClearAlarm():
+                self._clear_alarm()
+            case _:
+                raise TypeError(f"nobody asked for {effect}")
+
+    def _resolve_callers(self) -> None:
+        callers, self._callers = self._callers, {}
+        for future, outcome in callers.items():
+            if not future.done():
+                self.outcomes[outcome] += 1
+                future.set_result(outcome)
+
+    def _reject_callers(self, error: OnesocketError) -> None:
+        callers, self._callers = self._callers, {}
+        for future in callers:
+            if not future.done():
+                future.set_exception(error.copy())
+
+    def _release_leavers(self) -> None:
+        leavers, self._leavers = self._leavers, []
+        for future in leavers:
+            if not future.done():
+                future.set_result(None)
+
+    def _clear_alarm(self) -> None:
+        if self._alarm is not None:
+            self._alarm.cancel()
+            self._alarm = None
+
+    def _ring(self, kind: inputs.AlarmKind, epoch: int) -> None:
+        self._alarm = None
+        detail = self.link.phase if self.link is not None else ""
+        self.feed(inputs.Alarm(epoch, kind, detail))
+
+    def _changed(self, change: fx.Changed) -> None:
+        destination = self.machine.destination
+        if change.old is State.CONNECTED:
+            self.connected_at = None
+            # A sound line that we close ourselves takes along what still waits for the socket.
+            ours = destination in (Destination.STOP, Destination.CLOSE, Destination.ATTEMPT)
+            self._outgoing.line_closing(drain=ours)
+        refusal = self.refusal()
+        if refusal is not None:
+            self._outgoing.reject_waiting(refusal)
+        if change.new is State.FAILED and change.error is not None:
+            self._fanout.fail(change.error)
+        self._on_change(Change(time.time(), change.old, change.new, change.epoch, change.cause, change.error))
+
+    # --- what the link tells ----------------------------------------------------------------------------------------
+
+    def link_opened(self, link: Link) -> None:
+        """The upgrade went through."""
+        self.handshakes += 1
+        self.feed(inputs.Opened(link.epoch))
+
+    def link_ready(self, link: Link, *, resumed: bool) -> None:
+        """The login went through."""
+        if link.epoch != self.machine.line or self.machine.state is not State.CONNECTING:
+            self.feed(inputs.Ready(link.epoch))
+            return
+        lost_why = self.machine.error
+        self.connected_at = self.last_connected_at = time.time()
+        self.feed(inputs.Ready(link.epoch))
+        self.readied += 1
+        if self.readied > 1 and not resumed:
+            self._fanout.announce(Gap(GapReason.RECONNECTED, link.epoch, error=lost_why))
+        if link.line is not None:
+            if self._fanout.is_held:
+                link.line.pause_reading()
+            self._outgoing.line_ready(link.line)
+
+    def link_failing(self, link: Link, failure: Fail) -> None:
+        """The line can't go on."""
+        self.feed(inputs.Failing(link.epoch, failure.error, failure.code, failure.reason, failure.dead))
+
+    def link_ended(self, link: Link, error: OnesocketError, *, clean: bool) -> None:
+        """Nothing is left of the line."""
+        if self.link is link:
+            self.link = None
+            self._outgoing.line_ended(clean=clean)
+        self.feed(inputs.Ended(link.epoch, error, self._roll()))
+
+    def link_writable(self, link: Link, now_writable: bool) -> None:  # noqa: FBT001 - an event
+        """Whether all that was written is out."""
+        if link is self.link:
+            self._outgoing.writable(now_writable)
+
+    def link_undecodable(self, link: Link, error: DecodeError) -> None:
+        """A message that can't be read is not lost in silence."""
+        self.undecodable += 1
+        self._fanout.announce(Gap(GapReason.UNDECODABLE, link.epoch, 1, error))
+
+    def link_rtt(self, seconds: float) -> None:
+        """A PING was answered."""
+        self.rtt = seconds
+
+    def is_held(self) -> bool:
+        """Whether a subscriber holds the socket back."""
+        return self._fanout.is_held
+
+    # --- back-pressure ----------------------------------------------------------------------------------------------
+
+    def hold(self) -> None:
+        """A subscriber with the rule `wait` is full."""
+        if self.machine.state is State.CONNECTED and self.link is not None and self.link.line is not None:
+            self.link.line.pause_reading()
+
+    def release(self) -> None:
+        """It has caught up."""
+        if self.link is not None and self.link.line is not None:
+            self.link.line.resume_reading()
