@@ -9,6 +9,7 @@ date, after how many seconds (`retry_after`)::
     │   ├── InvalidOption         (also a ValueError)
     │   ├── EncodeError           (also a ValueError) a message that the protocol can't put on the wire
     │   ├── TokenFailed           the token source raised, or gave something that is no token
+    │   │   └── SessionExpired    a lost line was to be resumed, but nobody is signed in any more
     │   ├── MissingExtra          an optional dependency isn't installed
     │   ├── WrongEventLoop        the client belongs to another event loop
     │   ├── ManuallyDisconnected  disconnect() holds until reconnect()
@@ -41,7 +42,8 @@ date, after how many seconds (`retry_after`)::
         ├── OutboxFull
         ├── MessageExpired
         ├── SlowConsumer
-        └── WaitTimeout           (also a TimeoutError) wait_for() saw its deadline
+        ├── WaitTimeout           (also a TimeoutError) wait_for() saw its deadline
+        └── AuthTimeout           (also a TimeoutError) a provider's auth callback gave no answer
 """
 
 from __future__ import annotations
@@ -100,6 +102,10 @@ class TokenFailed(UsageError):
     def __init__(self, text: str, *, retryable: bool = False) -> None:
         super().__init__(text)
         self.retryable = retryable
+
+
+class SessionExpired(TokenFailed):
+    """A provider's auth callback said that nobody is signed in any more, so the line is not resumed."""
 
 
 class MissingExtra(UsageError, ImportError):
@@ -289,5 +295,11 @@ class SlowConsumer(GaveUp):
 
 class WaitTimeout(GaveUp, TimeoutError):
     """`wait_for()` did not see the state within its time-out."""
+
+    retryable = True
+
+
+class AuthTimeout(GaveUp, TimeoutError):
+    """A provider's auth callback gave no answer within `auth_timeout`."""
 
     retryable = True

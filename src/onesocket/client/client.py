@@ -7,7 +7,7 @@ import logging
 import ssl as ssl_module
 from collections.abc import AsyncIterator, Callable, Iterable
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, Literal, Self, overload
 
 from ..errors import ClientClosed, InvalidOption, OnesocketError, WaitTimeout
 from ..lifecycle import inputs
@@ -22,6 +22,7 @@ from ..urls import parse_url, redact
 from . import options as checks
 from .delivery import Delivery
 from .fanout import Fanout
+from .gap import Gap
 from .options import Headers, Options, Token
 from .outgoing import Outgoing
 from .runner import Runner
@@ -207,6 +208,28 @@ class Client:
         self._runner.check_loop()
         return self._outgoing.post(self._options.protocol.encode(message))
 
+    @overload
+    def subscribe(
+        self,
+        event: str | None = None,
+        *,
+        where: Predicate | None = None,
+        limit: int = 1024,
+        overflow: Overflow | str = Overflow.FAIL,
+        gaps: Literal[True] = True,
+        raise_on_failure: bool = True,
+    ) -> Subscription[Any | Gap]: ...
+    @overload
+    def subscribe(
+        self,
+        event: str | None = None,
+        *,
+        where: Predicate | None = None,
+        limit: int = 1024,
+        overflow: Overflow | str = Overflow.FAIL,
+        gaps: bool,
+        raise_on_failure: bool = True,
+    ) -> Subscription[Any]: ...
     def subscribe(
         self,
         event: str | None = None,
@@ -310,11 +333,11 @@ class Client:
 
     def changes(self) -> AsyncIterator[Change]:
         """Every change of the state from this call on, in order, none lost; ends when the client is closed."""
-        queue: Queue[Change] = Queue(_CHANGES_LIMIT, Overflow.FAIL, lambda: None, lambda: None)
+        queue: Queue[Change] = Queue(_CHANGES_LIMIT, Overflow.FAIL)
         self._change_queues.add(queue)
         if self.state is State.CLOSED:
             queue.end()
-        return Subscription(queue, self._change_queues.discard)  # type: ignore[return-value] # no gaps in this one
+        return Subscription(queue, self._change_queues.discard)
 
     def on_change(self, callback: Callable[[Change], object]) -> Callable[[], None]:
         """Call `callback` with every change, soon after it; returns the function that takes it off again."""

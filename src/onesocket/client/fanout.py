@@ -112,7 +112,7 @@ class Fanout:
         raise_on_failure: bool,
     ) -> Subscription[Any]:
         """A new stream."""
-        queue: Queue[Any] = Queue(limit, Overflow.of(overflow), self._hold, self._release)
+        queue: Queue[Any] = Queue(limit, Overflow.of(overflow), marks_gaps=gaps, hold=self._hold, release=self._release)
         sink: Sink = queue.put if where is None else _Filter(where, queue.put)
         remove = self._add(event, sink, sink if gaps and where is None else queue.put if gaps else None)
         self._queues[queue] = remove

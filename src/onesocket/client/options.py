@@ -7,7 +7,7 @@ import re
 import ssl as ssl_module
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any, cast
+from typing import cast
 
 from ..errors import InvalidOption, TokenFailed
 from ..lifecycle.outbox import OutboxLimits
@@ -70,7 +70,7 @@ def size(name: str, value: object) -> int | None:
 
 def header_list(headers: Headers | None) -> tuple[tuple[str, str], ...]:
     """Checked header fields; raises `InvalidOption`, which names the field and never shows its value."""
-    pairs: Any = headers.items() if isinstance(headers, Mapping) else headers or ()
+    pairs: object = cast("Mapping[str, str]", headers).items() if isinstance(headers, Mapping) else headers or ()
     checked: list[tuple[str, str]] = []
     for name, value in cast("Iterable[tuple[object, object]]", pairs):
         if not isinstance(name, str) or not _is_header_name(name):

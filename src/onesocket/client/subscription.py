@@ -34,6 +34,10 @@ class Overflow(enum.Enum):
             raise InvalidOption(f"overflow must be one of {names}, not {value!r}") from None
 
 
+def _nothing() -> None:
+    pass
+
+
 class Queue(Generic[T]):
     """The bounded queue behind a subscription.
 
@@ -49,16 +53,30 @@ class Queue(Generic[T]):
         "hold",
         "items",
         "limit",
+        "marks_gaps",
         "overflow",
         "release",
+        "unmarked",
         "waiter",
         "waits",
     )
 
-    def __init__(self, limit: int, overflow: Overflow, hold: Callable[[], None], release: Callable[[], None]) -> None:
+    def __init__(
+        self,
+        limit: int,
+        overflow: Overflow,
+        *,
+        marks_gaps: bool = False,
+        hold: Callable[[], None] = _nothing,
+        release: Callable[[], None] = _nothing,
+    ) -> None:
         if limit < 1:
             raise InvalidOption(f"limit must be at least 1 message, not {limit!r}")
         self.items: deque[T | Gap] = deque()
+        self.marks_gaps: Final = marks_gaps
+        """Whether a `Gap` stands where messages were dropped."""
+        self.unmarked = 0
+        """Messages dropped that no `Gap` stands for yet."""
         self.limit: Final = limit
         self.overflow: Final = overflow
         self.hold = hold
@@ -106,8 +124,8 @@ class Queue(Generic[T]):
 
     def take(self) -> T | Gap:
         """The oldest message; raises IndexError when there's none."""
-        if self.dropped and self.overflow is Overflow.DROP_OLDEST:
-            missed, self.dropped = self.dropped, 0
+        if self.unmarked:
+            missed, self.unmarked = self.unmarked, 0
             return Gap(GapReason.OVERFLOW, self.epoch, missed)
         item = self.items.popleft()
         if self.waits and len(self.items) <= self.limit // 2:
@@ -118,6 +136,7 @@ class Queue(Generic[T]):
         if self.overflow is Overflow.DROP_OLDEST:
             self.items.popleft()
             self.dropped += 1
+            self.unmarked += self.marks_gaps
             return True
         if self.overflow is Overflow.WAIT:
             # The feed stops before the next slice; what is on its way already is taken in, so nothing is lost.
@@ -136,14 +155,14 @@ class Queue(Generic[T]):
         return False
 
 
-class Subscription(AsyncIterator[T | Gap]):
+class Subscription(AsyncIterator[T]):
     """What `subscribe()` returns: ``async for message in subscription``.
 
     It is registered at once: nothing that comes after the call is missed. It ends with `close()`, when the client is
     closed, or when nobody holds it any more.
     """
 
-    def __init__(self, queue: Queue[T], detach: Callable[[Queue[T]], None]) -> None:
+    def __init__(self, queue: Queue[Any], detach: Callable[[Queue[Any]], None]) -> None:
         self._queue = queue
         self._detach = detach
         self._closed = False
@@ -161,12 +180,12 @@ class Subscription(AsyncIterator[T | Gap]):
         """Itself: a subscription has one reader."""
         return self
 
-    async def __anext__(self) -> T | Gap:
+    async def __anext__(self) -> T:
         """The next message, or a `Gap`. Raises `SlowConsumer`, or what made the client fail."""
         queue = self._queue
         while True:
-            if queue.items or (queue.dropped and queue.overflow is Overflow.DROP_OLDEST):
-                return queue.take()
+            if queue.items or queue.unmarked:
+                return cast("T", queue.take())
             if queue.error is not None:
                 raise self._take_error()
             if queue.ended or self._closed:
@@ -189,6 +208,11 @@ class Subscription(AsyncIterator[T | Gap]):
         self.close()
 
     @property
+    def dropped(self) -> int:
+        """Messages that this subscriber did not get because it was too slow."""
+        return self._queue.dropped
+
+    @property
     def is_closed(self) -> bool:
         """Whether it was closed."""
         return self._closed
@@ -209,10 +233,9 @@ class Subscription(AsyncIterator[T | Gap]):
     def _take_error(self) -> OnesocketError:
         queue = self._queue
         error = cast("OnesocketError", queue.error)
+        queue.error = None  # the client may come back; the reader decides whether to go on
         if isinstance(error, SlowConsumer):
             self.close()
-        else:
-            queue.error = None  # the client may come back; the reader decides whether to go on
         return error.copy()
 
 

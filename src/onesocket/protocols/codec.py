@@ -77,10 +77,9 @@ class CodecProtocol(Protocol):
             return None
         if callable(self.event):
             return self.event(message)
-        if not isinstance(message, dict):
-            return None
-        fields: dict[Any, Any] = message
-        name = fields.get(self.event)
+        # A mapping has the name under its key, a msgspec Struct as its attribute.
+        get: Any = getattr(message, "get", None)
+        name: object = get(self.event) if callable(get) else getattr(message, self.event, None)
         return name if isinstance(name, str) else None
 
     def _login_step(self, login: Login, message: Any) -> Iterable[Action]:

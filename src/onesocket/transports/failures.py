@@ -16,6 +16,17 @@ def connect_failed(error: BaseException, where: str) -> ConnectFailed:
     return failure
 
 
+def tls_cut_off(error: ConnectionError, where: str) -> TLSFailed:
+    """The error for a line that ended during the TLS handshake. That may pass: a server that restarts does it too."""
+    failure = TLSFailed(
+        f"{where} ended the connection during the TLS handshake; if that port speaks plain WebSocket, "
+        "use ws:// instead of wss://"
+    )
+    failure.retryable = True
+    failure.__cause__ = error
+    return failure
+
+
 def _connect_failure(error: BaseException, where: str) -> ConnectFailed:
     if isinstance(error, ssl.SSLCertVerificationError):
         why = error.verify_message or "verification failed"

@@ -20,8 +20,6 @@ from python_socks import ProxyError
 
 from ..errors import (
     ConnectAborted,
-    ConnectFailed,
-    ConnectionLost,
     InvalidUpgrade,
     MessageTooBig,
     OnesocketError,
@@ -31,7 +29,7 @@ from ..errors import (
 from ..lifecycle.verdicts import line_lost, upgrade_refused
 from ..urls import parse_url
 from .base import Data, DialRequest, Handshake, LineEvents
-from .failures import connect_failed
+from .failures import connect_failed, tls_cut_off
 from .picows_listener import Listener
 
 # RFC 8305, section 5: how long one address may take before the next is tried beside it.
@@ -232,6 +230,9 @@ class PicowsLine:
             max_redirects=0,
             proxy=request.proxy,
             socket_factory=lambda _url: sock,
+            # aiofastnet 1.2 takes an end of line during the TLS handshake for an error nobody handles, and logs it; the
+            # loop's own TLS is silent, and its errors say more.
+            use_aiofastnet=False if secure else None,
             **tls,
         )
         # picows returns no listener when the server hangs up in the middle of the upgrade.
@@ -313,9 +314,8 @@ class PicowsLine:
                 return InvalidUpgrade(f"{where} did not answer with a WebSocket upgrade: {why}")
             case ProxyError():
                 return ProxyFailed(f"the proxy did not pass us on to {where}: {error}")
-            case OSError():
-                failure: ConnectFailed | ConnectionLost = connect_failed(error, where)
-                return failure if not isinstance(error, ConnectionError) else line_lost("during the upgrade")
+            case ConnectionError() if self._request.url.startswith("wss:"):
+                return tls_cut_off(error, where)
             case _:
                 return connect_failed(error, where)
 

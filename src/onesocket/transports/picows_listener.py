@@ -61,8 +61,10 @@ class Listener(WSListener):
         if self.on_open is not None:
             self.on_open()
 
-    def on_ws_frame(self, transport: WSTransport, frame: WSFrame) -> None:  # noqa: ARG002 - picows' signature
+    def on_ws_frame(self, transport: WSTransport, frame: WSFrame) -> None:
         """One frame. The fast road is a whole message while nothing else is going on."""
+        if transport.is_close_frame_sent and not self._close_sent:
+            return  # picows' parser refused a frame, and hands it over all the same
         self.frames += 1
         kind = frame.msg_type
         if (kind is _TEXT or kind is _BINARY) and frame.fin and not self._slow:
