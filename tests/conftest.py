@@ -2,10 +2,18 @@
 
 import asyncio
 import gc
+import os
 from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
+
+
+# `ONESOCKET_TEST_LOOP=uvloop` runs everything on that loop. By policy: pytest-asyncio asks the policy for its loops.
+if os.environ.get("ONESOCKET_TEST_LOOP") == "uvloop":
+    import uvloop
+
+    asyncio.set_event_loop_policy(uvloop.EventLoopPolicy())
 
 
 def pytest_collection_finish() -> None:

@@ -202,9 +202,12 @@ async def test_a_server_that_acknowledges_but_keeps_the_connection_does_not_dela
 async def test_the_servers_close_is_answered_and_resumed(server: FaultyServer, code: int) -> None:
     client = Client(server.url)
     await client.connect()
+    changes = client.changes()
     await server.close_connections(code, "bye")
-    await client.wait_for(State.BACKING_OFF, timeout=DEADLINE)
-    await client.wait_for(State.CONNECTED, timeout=DEADLINE)
+    async with asyncio.timeout(DEADLINE):
+        seen = [await anext(changes) for _ in range(4)]
+    assert [change.new for change in seen] == [State.CLOSING, State.BACKING_OFF, State.CONNECTING, State.CONNECTED]
+    assert str(code) in str(seen[0].error)
     assert server.counts.unclean_closes == 0
     assert server.counts.most_sockets == 1
     await client.aclose()

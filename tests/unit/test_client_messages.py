@@ -456,3 +456,48 @@ async def test_messages_wait_through_a_failure_and_go_out_with_the_next_line() -
     await settle()
     assert server.peers[1].received == ["still there?"]
     await client.aclose()
+
+
+def test_a_coroutine_callback_may_be_given_before_there_is_a_loop() -> None:
+    server = MemoryServer()
+    client = make(server)
+    got: list[Any] = []
+
+    async def later(message: Any) -> None:
+        got.append(message)
+        off()
+
+    off = client.on(later)
+
+    @virtual
+    async def main() -> None:
+        await client.connect()
+        server.peers[0].send("x")
+        server.peers[0].send("y")
+        await settle()
+        await client.aclose()
+
+    main()
+    assert got == ["x"], "a callback may take itself off, and finishes its message"
+
+
+@virtual
+async def test_aclose_lets_callbacks_finish_what_is_queued_and_can_be_called_by_one() -> None:
+    server = MemoryServer()
+    client = make(server)
+    got: list[Any] = []
+
+    async def slow(message: Any) -> None:
+        await asyncio.sleep(1)
+        got.append(message)
+        if message == "c":
+            await client.aclose()
+
+    client.on(slow)
+    await client.connect()
+    for text in "abc":
+        server.peers[0].send(text)
+    await settle()
+    await client.wait_for(State.CLOSED, timeout=60)
+    assert got == ["a", "b", "c"]
+    await settle()

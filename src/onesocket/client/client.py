@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import ssl as ssl_module
-from collections.abc import AsyncIterator, Callable, Iterable
+from collections.abc import Callable, Iterable
 from types import TracebackType
 from typing import Any, Literal, Self, overload
 
@@ -331,7 +331,7 @@ class Client:
             callback_errors=self._callback_errors,
         )
 
-    def changes(self) -> AsyncIterator[Change]:
+    def changes(self) -> Subscription[Change]:
         """Every change of the state from this call on, in order, none lost; ends when the client is closed."""
         queue: Queue[Change] = Queue(_CHANGES_LIMIT, Overflow.FAIL)
         self._change_queues.add(queue)
@@ -352,9 +352,8 @@ class Client:
         """
         if self.state in states:
             return self.state
-        stream = self.changes()
         try:
-            async with asyncio.timeout(timeout):
+            async with asyncio.timeout(timeout), self.changes() as stream:
                 async for change in stream:
                     if change.new in states:
                         return change.new

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from typing import Any
 
 from ..errors import OnesocketError
+from .async_callback import AsyncCallback, current_task
 from .gap import Gap
 from .subscription import Overflow, Predicate, Queue, Subscription
 
@@ -135,16 +136,10 @@ class Fanout:
         if not inspect.iscoroutinefunction(callback) and not inspect.iscoroutinefunction(type(callback).__call__):
             return self._add(event, callback, callback if gaps else None)
         stream = self.subscribe(event, None, limit=limit, overflow=overflow, gaps=gaps, raise_on_failure=False)
-        task = asyncio.get_running_loop().create_task(self._call_each(stream, callback), name="onesocket callback")
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
-
-        def remove() -> None:
-            stream.close()
-            if task is not _current_task():
-                task.cancel()
-
-        return remove
+        caller = AsyncCallback(callback, stream, self._report, self._tasks)
+        # A client may get its callbacks before there is a loop, so the task begins with the first message.
+        stream.on_item(caller.start)
+        return caller.remove
 
     async def aclose(self, grace: float) -> None:
         """End every stream; readers and callbacks get what is queued, callbacks within `grace` seconds."""
@@ -152,28 +147,13 @@ class Fanout:
         for queue in tuple(self._queues):
             queue.end()
         # A callback may be the one that closes the client: it must not wait for itself.
-        tasks = {task for task in self._tasks if task is not _current_task()}
+        tasks = {task for task in self._tasks if task is not current_task()}
         if tasks:
             _, tasks = await asyncio.wait(tasks, timeout=grace)
         for task in tasks:
             task.cancel()
         if tasks:
             await asyncio.wait(tasks, timeout=grace)
-
-    async def _call_each(self, stream: Subscription[Any], callback: Callable[[Any], Any]) -> None:
-        async with stream:
-            while True:
-                try:
-                    async for message in stream:
-                        await callback(message)
-                except OnesocketError as error:
-                    self._report(error, _name(callback))
-                    if stream.is_closed:
-                        return
-                except Exception as error:  # noqa: BLE001 - a subscriber's exception harms nobody else
-                    self._report(error, _name(callback))
-                else:
-                    return
 
     def _add(self, event: str | None, sink: Sink, gap_sink: Sink | None) -> Callable[[], None]:
         if event is None:
@@ -240,10 +220,3 @@ def _without(sinks: tuple[Sink, ...], sink: Sink) -> tuple[Sink, ...]:
 
 def _name(sink: Sink) -> str:
     return getattr(sink, "__qualname__", None) or type(sink).__qualname__
-
-
-def _current_task() -> asyncio.Task[Any] | None:
-    try:
-        return asyncio.current_task()
-    except RuntimeError:
-        return None

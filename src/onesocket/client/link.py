@@ -63,6 +63,7 @@ class Link:
         self._keepalive: Keepalive | None = None
         self._wake: asyncio.TimerHandle | None = None
         self._opened = False
+        self._hung_up = False
         self._given_up = False
         self._over = False
         self._loop = asyncio.get_running_loop()
@@ -84,6 +85,7 @@ class Link:
 
     def hang_up(self, code: int, reason: str) -> None:
         """End it in order; before the upgrade request is sent, at once."""
+        self._hung_up = True
         if self.line is not None:
             self.line.close(code, reason)
         else:
@@ -169,6 +171,8 @@ class Link:
         options = self._options
         self._opened = True
         self._owner.link_opened(self)
+        if self._hung_up:
+            return  # the upgrade was only awaited: the CLOSE follows, and no login
         if options.ping_interval is not None:
             self._keepalive = Keepalive(
                 line,

@@ -54,7 +54,9 @@ class Outgoing:
 
     def withdraw(self, delivery: Delivery) -> bool:
         """Take a message back that still waits in the outbox."""
-        return self._outbox.discard(delivery)
+        found = self._outbox.discard(delivery)
+        self._watch_age()
+        return found
 
     # --- what the runner tells --------------------------------------------------------------------------------------
 
@@ -84,6 +86,7 @@ class Outgoing:
                     delivery.resolve()
                 else:
                     self._in_flight.append(delivery)
+            self._watch_age()
 
     def line_ended(self, *, clean: bool) -> None:
         """Nothing is left of the line. `clean`: the peer acknowledged our CLOSE, so it has read what went before."""
@@ -124,9 +127,12 @@ class Outgoing:
                 delivery.resolve()
             else:
                 self._in_flight.append(delivery)
+        self._watch_age()
 
     def _expire(self) -> None:
-        self._expiry = None
+        if self._expiry is not None:
+            self._expiry.cancel()
+            self._expiry = None
         for delivery in self._outbox.expired(_now()):
             self._settle(
                 delivery,

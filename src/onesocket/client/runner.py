@@ -112,9 +112,6 @@ class Runner:
             if self._callers.pop(future, None) is not None:
                 self.feed(inputs.Cancelled())
             raise
-        except OnesocketError as error:
-            error.__suppress_context__ = True
-            raise
 
     def want_nowait(self, wish: inputs.Connect | inputs.Reconnect) -> Outcome:
         """Feed the wish and say what became of it so far."""
@@ -308,6 +305,14 @@ class Runner:
             self.link.line.pause_reading()
 
     def release(self) -> None:
-        """It has caught up."""
-        if self.link is not None and self.link.line is not None:
+        """It has caught up, or it went away; the garbage collector may say so in any thread."""
+        if self._loop is None or self.link is None or self.link.line is None:
+            return
+        try:
+            here = asyncio.get_running_loop() is self._loop
+        except RuntimeError:
+            here = False
+        if here:
             self.link.line.resume_reading()
+        elif not self._loop.is_closed():
+            self._loop.call_soon_threadsafe(self.link.line.resume_reading)

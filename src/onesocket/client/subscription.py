@@ -54,6 +54,7 @@ class Queue(Generic[T]):
         "items",
         "limit",
         "marks_gaps",
+        "on_item",
         "overflow",
         "release",
         "unmarked",
@@ -88,6 +89,8 @@ class Queue(Generic[T]):
         self.error: OnesocketError | None = None
         self.ended = False
         self.waiter: asyncio.Future[None] | None = None
+        self.on_item: Callable[[], None] | None = None
+        """Called once, with the first message."""
 
     def put(self, item: T | Gap) -> None:
         """Queue one message for the reader."""
@@ -97,6 +100,9 @@ class Queue(Generic[T]):
         items.append(item)
         if self.waiter is not None:
             self.wake()
+        elif self.on_item is not None:
+            on_item, self.on_item = self.on_item, None
+            on_item()
 
     def wake(self) -> None:
         """Let the waiting reader look again."""
@@ -216,6 +222,10 @@ class Subscription(AsyncIterator[T]):
     def is_closed(self) -> bool:
         """Whether it was closed."""
         return self._closed
+
+    def on_item(self, call: Callable[[], None]) -> None:
+        """Call this once, with the first message."""
+        self._queue.on_item = call
 
     def close(self) -> None:
         """End this subscription; what is queued is let go."""

@@ -68,6 +68,13 @@ class _Socket(socket.socket):
         if self.on_close is not None:
             self.on_close()
 
+    def detach(self) -> int:
+        """Give its descriptor away: uvloop does that at the moment it closes it."""
+        descriptor = super().detach()
+        if self.on_close is not None:
+            self.on_close()
+        return descriptor
+
 
 def _new_socket(info: tuple[int, int, int, str, tuple[Any, ...]]) -> _Socket:
     family, kind, protocol, _, _ = info

@@ -219,16 +219,19 @@ class Listener(WSListener):
             self._drain_soon()
             return
         self._slow = self._fragments_kind is not None or self._close_sent or self.violation is not None
-        if self.transport is not None:
-            self.transport.underlying_transport.resume_reading()
+        self._start_socket()
 
     def _hand_over_all(self) -> None:
         while self._held:
             self.received(self._held.popleft())
 
     def _stop_socket(self) -> None:
-        if self.transport is not None:
+        if self.transport is not None and not self.transport.underlying_transport.is_closing():
             self.transport.underlying_transport.pause_reading()
+
+    def _start_socket(self) -> None:
+        if self.transport is not None and not self.transport.underlying_transport.is_closing():
+            self.transport.underlying_transport.resume_reading()
 
     # --- sending and the close handshake ----------------------------------------------------------------------------
 
@@ -268,8 +271,7 @@ class Listener(WSListener):
         """The peer's CLOSE is behind whatever it sent before: nobody may hold the socket back any more."""
         self._paused = False
         self._hand_over_all()
-        if self.transport is not None:
-            self.transport.underlying_transport.resume_reading()
+        self._start_socket()
 
     def _closed_by_peer(self, frame: WSFrame) -> None:
         self._close_received = self._slow = True

@@ -1,0 +1,63 @@
+"""A coroutine function as a subscriber: one task, one message after the other, behind a queue."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from typing import Any
+
+from ..errors import OnesocketError
+from .subscription import Subscription
+
+
+class AsyncCallback:
+    """Awaits `callback` for each message of `stream`; the task starts with the first one, and ends with the stream."""
+
+    def __init__(
+        self,
+        callback: Callable[[Any], Any],
+        stream: Subscription[Any],
+        report: Callable[[BaseException, str], None],
+        tasks: set[asyncio.Task[None]],
+    ) -> None:
+        self._callback = callback
+        self._stream = stream
+        self._report = report
+        self._tasks = tasks
+        self._task: asyncio.Task[None] | None = None
+
+    def start(self) -> None:
+        """Begin, unless it has begun; on the running loop."""
+        if self._task is None:
+            self._task = asyncio.get_running_loop().create_task(self._call_each(), name="onesocket callback")
+            self._tasks.add(self._task)
+            self._task.add_done_callback(self._tasks.discard)
+
+    def remove(self) -> None:
+        """Call it no more. It may be the callback itself that says so: then it finishes this message."""
+        self._stream.close()
+        if self._task is not None and self._task is not current_task():
+            self._task.cancel()
+
+    async def _call_each(self) -> None:
+        while not self._stream.is_closed:
+            try:
+                async for message in self._stream:
+                    await self._callback(message)
+            except OnesocketError as error:
+                self._tell(error)
+            except Exception as error:  # noqa: BLE001 - a subscriber's exception harms nobody else
+                self._tell(error)
+            else:
+                return
+
+    def _tell(self, error: BaseException) -> None:
+        self._report(error, getattr(self._callback, "__qualname__", type(self._callback).__qualname__))
+
+
+def current_task() -> asyncio.Task[Any] | None:
+    """The running task; None outside of any."""
+    try:
+        return asyncio.current_task()
+    except RuntimeError:
+        return None
