@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import ssl as ssl_module
+from collections import deque
 from collections.abc import Callable, Iterable
 from types import TracebackType
 from typing import Any, Literal, Self, overload
@@ -117,8 +118,9 @@ class Client:
         )
         self._outgoing = Outgoing(self._options.outbox, refusal=self._refusal, report=self._report)
         self._runner = Runner(self._options, fanout=self._fanout, outgoing=self._outgoing, on_change=self._changed)
-        self._change_queues: set[Queue[Change]] = set()
+        self._change_queues: dict[Queue[Change], None] = {}
         self._change_callbacks: list[Callable[[Change], object]] = []
+        self._untold: deque[Change] = deque()
 
     def __repr__(self) -> str:
         machine = self._runner.machine
@@ -334,10 +336,10 @@ class Client:
     def changes(self) -> Subscription[Change]:
         """Every change of the state from this call on, in order, none lost; ends when the client is closed."""
         queue: Queue[Change] = Queue(_CHANGES_LIMIT, Overflow.FAIL)
-        self._change_queues.add(queue)
+        self._change_queues[queue] = None
         if self.state is State.CLOSED:
             queue.end()
-        return Subscription(queue, self._change_queues.discard)
+        return Subscription(queue, lambda gone: self._change_queues.pop(gone, None))
 
     def on_change(self, callback: Callable[[Change], object]) -> Callable[[], None]:
         """Call `callback` with every change, soon after it; returns the function that takes it off again."""
@@ -386,9 +388,18 @@ class Client:
         )
         for queue in tuple(self._change_queues):
             queue.put(change)
-        loop = self._runner.loop
-        for callback in self._change_callbacks:
-            loop.call_soon(self._call, callback, change)
+        if self._change_callbacks:
+            self._untold.append(change)
+            if len(self._untold) == 1:
+                # Soon, not now: the runner is in the middle of something. All at once: in order.
+                self._runner.loop.call_soon(self._tell_changes)
+
+    def _tell_changes(self) -> None:
+        while self._untold:
+            change = self._untold[0]
+            for callback in tuple(self._change_callbacks):
+                self._call(callback, change)
+            self._untold.popleft()
 
     def _call(self, callback: Callable[[Any], object], argument: object) -> None:
         try:

@@ -39,7 +39,7 @@ class Fanout:
         self._named: dict[str, tuple[Sink, ...]] = {}
         self._gaps: tuple[Sink, ...] = ()
         self._queues: dict[Queue[Any], Callable[[], None]] = {}
-        self._failing: set[Queue[Any]] = set()
+        self._failing: dict[Queue[Any], None] = {}
         self._tasks: set[asyncio.Task[None]] = set()
         self.delivered = 0
         self.ended = False
@@ -118,7 +118,7 @@ class Fanout:
         remove = self._add(event, sink, sink if gaps and where is None else queue.put if gaps else None)
         self._queues[queue] = remove
         if raise_on_failure:
-            self._failing.add(queue)
+            self._failing[queue] = None
         if self.ended:
             queue.end()
         return Subscription(queue, self._detach)
@@ -184,7 +184,7 @@ class Fanout:
 
     def _detach(self, queue: Queue[Any]) -> None:
         remove = self._queues.pop(queue, None)
-        self._failing.discard(queue)
+        self._failing.pop(queue, None)
         if remove is not None:
             remove()
 

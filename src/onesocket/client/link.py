@@ -63,6 +63,7 @@ class Link:
         self._keepalive: Keepalive | None = None
         self._wake: asyncio.TimerHandle | None = None
         self._opened = False
+        self._ready = False
         self._hung_up = False
         self._given_up = False
         self._over = False
@@ -211,6 +212,8 @@ class Link:
     # --- messages ---------------------------------------------------------------------------------------------------
 
     def _received(self, data: Data) -> None:
+        if self._hung_up and not self._ready:
+            return  # a line that was given up before it was ready never was anybody's
         self._perform_safely(lambda: self._protocol.received(data, self._loop.time()))
 
     def _received_plain(self, decode: Callable[[Data], Any]) -> Callable[[Data], None]:
@@ -251,6 +254,7 @@ class Link:
             case Send(data):
                 line.send(data)
             case Ready(resumed):
+                self._ready = True
                 decode = self._protocol.decoder()
                 if decode is not None:
                     line.hand_to(self._received_plain(decode))

@@ -52,6 +52,7 @@ class Queue(Generic[T]):
         "error",
         "hold",
         "items",
+        "kept_gap",
         "limit",
         "marks_gaps",
         "on_item",
@@ -78,6 +79,8 @@ class Queue(Generic[T]):
         """Whether a `Gap` stands where messages were dropped."""
         self.unmarked = 0
         """Messages dropped that no `Gap` stands for yet."""
+        self.kept_gap: Gap | None = None
+        """A gap marker that had to make room: it's still told."""
         self.limit: Final = limit
         self.overflow: Final = overflow
         self.hold = hold
@@ -133,6 +136,9 @@ class Queue(Generic[T]):
         if self.unmarked:
             missed, self.unmarked = self.unmarked, 0
             return Gap(GapReason.OVERFLOW, self.epoch, missed)
+        if self.kept_gap is not None:
+            gap, self.kept_gap = self.kept_gap, None
+            return gap
         item = self.items.popleft()
         if self.waits and len(self.items) <= self.limit // 2:
             self.stop_holding()
@@ -140,9 +146,12 @@ class Queue(Generic[T]):
 
     def _make_room(self) -> bool:
         if self.overflow is Overflow.DROP_OLDEST:
-            self.items.popleft()
-            self.dropped += 1
-            self.unmarked += self.marks_gaps
+            oldest = self.items.popleft()
+            if isinstance(oldest, Gap):
+                self.kept_gap = oldest
+            else:
+                self.dropped += 1
+                self.unmarked += self.marks_gaps
             return True
         if self.overflow is Overflow.WAIT:
             # The feed stops before the next slice; what is on its way already is taken in, so nothing is lost.
@@ -190,7 +199,7 @@ class Subscription(AsyncIterator[T]):
         """The next message, or a `Gap`. Raises `SlowConsumer`, or what made the client fail."""
         queue = self._queue
         while True:
-            if queue.items or queue.unmarked:
+            if queue.items or queue.unmarked or queue.kept_gap is not None:
                 return cast("T", queue.take())
             if queue.error is not None:
                 raise self._take_error()

@@ -1,0 +1,175 @@
+"""A server and a network that break in every way the seed thinks of, and count what they see."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections import Counter
+from collections.abc import Callable
+
+from ...errors import InvalidUpgrade, OnesocketError, PortRefused, UpstreamBusy
+from ...lifecycle.verdicts import upgrade_refused
+from ...transports.base import Data, DialRequest, LineEvents
+from ...transports.memory import MemoryLine, MemoryPeer, MemoryServer, MemoryTransport
+from .promises import Promises
+
+# What becomes of a dial, and how often: most work, or nothing else would be tested.
+_ANSWERS = {
+    "accept": 60,
+    "accept slowly": 10,
+    "never answer": 3,
+    "refuse port": 8,
+    "refuse 503": 3,
+    "refuse 401": 1,
+    "invalid upgrade": 2,
+    "busy": 3,
+    "accept then close": 5,
+    "accept then drop": 5,
+}
+# What happens to a line that is open.
+_FATES = {
+    "none": 40,
+    "drop": 15,
+    "close 1001": 8,
+    "close 1011": 5,
+    "close 1008": 2,
+    "go silent": 8,
+    "stop reading": 8,
+    "never acknowledge close": 8,
+    "flood": 6,
+}
+
+
+LATE = "said by a line of the past"
+
+
+class SimulatedServer(MemoryServer):
+    """A `MemoryServer` whose behaviour is drawn from the seed. `faults` counts what it did."""
+
+    def __init__(self, chance: random.Random, promises: Promises, note: Callable[[str], None]) -> None:
+        super().__init__(latency=chance.choice([0.0, 0.001, 0.05, 0.4]))
+        self.faults: Counter[str] = Counter()
+        self.calm = False
+        """The faults are over: everything works from now on."""
+        self._chance = chance
+        self._promises = promises
+        self._note = note
+        self._numbers = 0
+        self.on_dial = self._dialled
+        self.on_message = self._take
+
+    def transport(self) -> MemoryTransport:
+        """A transport whose lines lead here, and which watches how they are treated."""
+        return _WatchedTransport(self, self._promises)
+
+    def draw_late(self) -> float | None:
+        """When a line shall speak after its end; None: never, as it should be."""
+        if self._chance.random() < 0.8:
+            return None
+        self.faults["late event"] += 1
+        return self._chance.choice([0.0, 0.5, 5.0])
+
+    def _draw(self, what: dict[str, int], calm: str) -> str:
+        drawn = calm if self.calm else self._chance.choices(list(what), weights=list(what.values()))[0]
+        if drawn != calm:
+            self.faults[drawn] += 1
+        return drawn
+
+    def _dialled(self, peer: MemoryPeer) -> None:
+        answer = self._draw(_ANSWERS, "accept")
+        self._note(f"server: dial {len(self.peers)} → {answer}")
+        loop = asyncio.get_running_loop()
+        match answer:
+            case "accept":
+                self._accept(peer)
+            case "accept slowly":
+                loop.call_later(self._chance.uniform(0, 12), self._accept, peer)
+            case "never answer":
+                pass
+            case "accept then close":
+                peer.accept()
+                peer.close(self._chance.choice([1000, 1001, 1011]))
+            case "accept then drop":
+                peer.accept()
+                peer.drop()
+            case _:
+                peer.refuse(self._refusal(answer))
+
+    def _refusal(self, answer: str) -> OnesocketError:
+        match answer:
+            case "refuse 503":
+                return upgrade_refused(503, {"retry-after": "2"})
+            case "refuse 401":
+                return upgrade_refused(401, {})
+            case "invalid upgrade":
+                return InvalidUpgrade("garbage")
+            case "busy":
+                return UpstreamBusy("limit exceeded", retry_after=self._chance.choice([None, 1.0, 20.0]))
+            case _:
+                return PortRefused("nobody home")
+
+    def _accept(self, peer: MemoryPeer) -> None:
+        peer.accept()
+        for _ in range(self._chance.randrange(4)):
+            self._say(peer)
+        fate = self._draw(_FATES, "none")
+        asyncio.get_running_loop().call_later(self._chance.expovariate(1 / 5), self._strike, peer, fate)
+
+    def _strike(self, peer: MemoryPeer, fate: str) -> None:
+        if not peer.is_open:
+            return
+        self._note(f"server: {fate} on {peer!r}")
+        match fate:
+            case "drop":
+                peer.drop()
+            case "go silent":
+                peer.go_silent()
+            case "stop reading":
+                peer.stop_reading()
+                asyncio.get_running_loop().call_later(self._chance.uniform(0, 10), peer.resume_reading)
+            case "never acknowledge close":
+                peer.answers_close = False
+            case "flood":
+                for _ in range(self._chance.randrange(300)):
+                    self._say(peer)
+            case "none":
+                self._say(peer)
+            case _:
+                peer.close(int(fate.removeprefix("close ")))
+
+    def _say(self, peer: MemoryPeer) -> None:
+        self._numbers += 1
+        peer.send(f"{self.peers.index(peer) + 1} {self._numbers}")
+
+    def _take(self, peer: MemoryPeer, data: Data) -> None:
+        self._promises.arrived(peer, data)
+
+
+class _WatchedTransport(MemoryTransport):
+    def __init__(self, server: SimulatedServer, promises: Promises) -> None:
+        super().__init__(server)
+        self._sim = server
+        self._promises = promises
+
+    def dial(self, request: DialRequest, events: LineEvents, received: Callable[[Data], object]) -> MemoryLine:
+        line = _WatchedLine(self._sim, request, events, received)
+        line.promises = self._promises
+        line.late = self._sim.draw_late()
+        self._promises.dialled(self._sim.open_now)
+        return line
+
+
+class _WatchedLine(MemoryLine):
+    promises: Promises
+    late: float | None = None
+    """After so many seconds, an event comes from this line although it is over: a stack below us with a bug."""
+
+    def end(self, error: OnesocketError, *, clean: bool = False) -> None:
+        if not self.is_over and self.late is not None:
+            asyncio.get_running_loop().call_later(self.late, self._events.peer_closed, 1011, LATE)
+        super().end(error, clean=clean)
+
+    def abort(self, code: int | None = None) -> None:
+        if self.phase != "open":
+            self.promises.aborted_upgrade(asyncio.get_running_loop().time())
+        super().abort(code)

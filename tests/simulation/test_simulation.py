@@ -1,0 +1,142 @@
+"""The simulated world: thousands of seeds, exact replays, and proof that its checks can fail."""
+
+import asyncio
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from onesocket.client.fanout import Fanout
+from onesocket.client.link import Link
+from onesocket.client.outgoing import Outgoing
+from onesocket.client.runner import Runner
+from onesocket.lifecycle import inputs
+from onesocket.lifecycle.machine import Machine
+from onesocket.testing.simulation.campaign import main, run_campaign
+from onesocket.testing.simulation.world import run_seed
+
+SEEDS = 5_000
+
+
+@pytest.mark.timeout(300)
+def test_five_thousand_seeds_keep_every_promise() -> None:
+    summary = run_campaign(SEEDS)
+    assert summary.seeds == SEEDS
+    assert not summary.failing, str(summary)
+    assert len(summary.faults) >= 15, "every kind of fault was injected"
+    assert summary.dials > SEEDS
+
+
+def test_a_seed_replays_exactly() -> None:
+    for seed in range(50):
+        once, again = run_seed(seed, trace=True), run_seed(seed, trace=True)
+        assert once == again
+        assert once.trace
+
+
+def test_the_command_replays_and_reports(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["--replay", "7", "--trace"]) == 0
+    assert "every promise held" in capsys.readouterr().out
+    assert main(["--seeds", "20", "--processes", "1"]) == 0
+    assert "20 seeds" in capsys.readouterr().out
+
+
+# --- mutants: each broken on purpose, each must be caught within so many seeds ------------------------------
+
+
+def no_epoch_check(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(Machine, "_is_stale", lambda _self, _happened: False)
+
+
+def close_not_awaited(patch: pytest.MonkeyPatch) -> None:
+    hang_up = Link.hang_up
+
+    def at_once(self: Link, code: int, reason: str) -> None:
+        hang_up(self, code, reason)
+        self._owner.link_ended(self, RuntimeError("gone, surely"), clean=True)  # type: ignore[arg-type]
+
+    patch.setattr(Link, "hang_up", at_once)
+
+
+def flag_set_after_an_await(patch: pytest.MonkeyPatch) -> None:
+    want = Runner.want
+
+    async def check_then_dial(self: Runner, wish: Any) -> Any:
+        if self.machine.line is None and isinstance(wish, inputs.Connect):
+            await asyncio.sleep(0.1)
+            self.link = Link(self.machine.epoch, self._options, self, self._fanout.publish)
+        return await want(self, wish)
+
+    patch.setattr(Runner, "want", check_then_dial)
+
+
+def waiters_not_cleared(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(Runner, "_reject_callers", lambda _self, _error: None)
+
+
+def leavers_not_released(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(Runner, "_release_leavers", lambda _self: None)
+
+
+def upgrade_abandoned(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(Link, "hang_up", lambda self, _code, _reason: self.abort())
+
+
+def no_close_deadline(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(Machine, "_do_bound_close", Machine._do_clear_alarm)
+    patch.setattr("onesocket.lifecycle.machine._ACTIONS", {**_actions(), "bound_close": Machine._do_clear_alarm})
+
+
+def no_gap_marker(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(Fanout, "announce", lambda _self, _gap: None)
+
+
+def waiting_messages_forgotten(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(Outgoing, "reject_waiting", lambda _self, _error: None)
+    patch.setattr(Outgoing, "_watch_age", lambda _self: None)
+
+
+def messages_sent_twice(patch: pytest.MonkeyPatch) -> None:
+    write = Outgoing._write
+
+    def twice(self: Outgoing, line: Any, data: Any) -> bool:
+        line.send(data)
+        return write(self, line, data)
+
+    patch.setattr(Outgoing, "_write", twice)
+
+
+def late_lines_heard(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(Link, "_ready", True, raising=False)
+    patch.setattr(Runner, "link_ready", lambda self, link, resumed: self.feed(inputs.Ready(link.epoch)))
+
+
+def _actions() -> dict[str, Any]:
+    from onesocket.lifecycle.machine import _ACTIONS  # noqa: PLC0415 - the mutant's raw material
+
+    return dict(_ACTIONS)
+
+
+MUTANTS = [
+    (no_epoch_check, 300),
+    (close_not_awaited, 300),
+    (flag_set_after_an_await, 300),
+    (waiters_not_cleared, 300),
+    (leavers_not_released, 300),
+    (upgrade_abandoned, 300),
+    (no_close_deadline, 300),
+    (no_gap_marker, 300),
+    (waiting_messages_forgotten, 300),
+    (messages_sent_twice, 300),
+    (late_lines_heard, 300),
+]
+
+
+@pytest.mark.parametrize(("mutant", "within"), MUTANTS, ids=[mutant.__name__ for mutant, _ in MUTANTS])
+@pytest.mark.filterwarnings("ignore")  # a broken client leaves all kinds of things behind
+def test_a_mutant_is_caught(
+    mutant: Callable[[pytest.MonkeyPatch], None], within: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    mutant(monkeypatch)
+    caught = next((seed for seed in range(within) if run_seed(seed).broken), None)
+    assert caught is not None, f"{mutant.__name__} lived through {within} seeds"
