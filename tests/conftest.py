@@ -8,12 +8,11 @@ from typing import Any
 
 import pytest
 
-
 # `ONESOCKET_TEST_LOOP=uvloop` runs everything on that loop. By policy: pytest-asyncio asks the policy for its loops.
 if os.environ.get("ONESOCKET_TEST_LOOP") == "uvloop":
     import uvloop
 
-    asyncio.set_event_loop_policy(uvloop.EventLoopPolicy())
+    asyncio.set_event_loop_policy(uvloop.EventLoopPolicy())  # type: ignore[deprecated] # from 3.14 on
 
 
 def pytest_collection_finish() -> None:

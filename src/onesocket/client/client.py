@@ -136,8 +136,9 @@ class Client:
     async def connect(self) -> Outcome:
         """Have the line up: start the one attempt, join it, or find it done.
 
-        Returns `OPENED`, `JOINED` or `ALREADY_CONNECTED`, within `open_timeout` (plus `close_timeout` when a line is
-        still closing). Raises what the attempt failed with, the same for everybody who joined it;
+        Returns `OPENED`, `JOINED` or `ALREADY_CONNECTED`, within `open_timeout` of the start of its attempt; a line
+        that is still being closed is awaited first, within `close_timeout` (and what is left of its own `open_timeout`,
+        if its upgrade is not answered yet). Raises what the attempt failed with, the same for everybody who joined it;
         `ManuallyDisconnected` after `disconnect()`; `ConnectAborted` when `disconnect()` comes meanwhile;
         `ClientClosed` after `aclose()`. Cancelling it hurts nobody else; when the last caller of an attempt is
         cancelled, the attempt is wound down.

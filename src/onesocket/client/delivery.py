@@ -7,7 +7,7 @@ from collections.abc import Generator
 from typing import Any
 
 from ..errors import OnesocketError
-from ..transports.base import Data
+from ..wire import Data
 
 
 class Delivery:

@@ -10,7 +10,8 @@ from typing import Any, Protocol
 
 from ..errors import ConnectAborted, DecodeError, OnesocketError, ProtocolViolation, TokenFailed, ZombieLine
 from ..protocols.base import Action, Deliver, Fail, Ready, Send, WakeAt
-from ..transports.base import Data, DialRequest, Handshake, Line
+from ..transports.base import Line
+from ..wire import Data, DialRequest, Handshake
 from .keepalive import Keepalive
 from .options import Options, checked_token
 

@@ -7,7 +7,8 @@ from collections.abc import Callable
 
 from ..errors import DeliveryUnknown, MessageExpired, OnesocketError
 from ..lifecycle.outbox import Outbox, OutboxLimits
-from ..transports.base import Data, Line
+from ..transports.base import Line
+from ..wire import Data
 from .delivery import DELIVERED, Delivery
 
 

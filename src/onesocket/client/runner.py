@@ -100,11 +100,13 @@ class Runner:
 
     async def want(self, wish: inputs.Connect | inputs.Reconnect) -> Outcome:
         """Feed the wish and wait for its outcome; the caller's cancellation hurts nobody else."""
-        answer = self._ask(wish)
+        answer, rest = self._ask(wish)
         if not isinstance(answer, fx.Wait):
+            self._perform_all(rest)
             return self._answered(answer)
         future: asyncio.Future[Outcome] = self.loop.create_future()
-        self._callers[future] = answer.outcome
+        self._callers[future] = answer.outcome  # before anything is done: it may come to its end at once
+        self._perform_all(rest)
         try:
             return await future
         except asyncio.CancelledError:
@@ -115,14 +117,20 @@ class Runner:
 
     def want_nowait(self, wish: inputs.Connect | inputs.Reconnect) -> Outcome:
         """Feed the wish and say what became of it so far."""
-        return self._answered(self._ask(wish))
+        answer, rest = self._ask(wish)
+        self._perform_all(rest)
+        return self._answered(answer)
 
     async def leave(self, wish: inputs.Disconnect | inputs.Close) -> None:
         """Feed the wish and wait until nothing is left of the line."""
-        if isinstance(self._ask(wish), fx.AwaitEnd):
-            future: asyncio.Future[None] = self.loop.create_future()
+        answer, rest = self._ask(wish)
+        future: asyncio.Future[None] = self.loop.create_future()
+        if isinstance(answer, fx.AwaitEnd):
             self._leavers.append(future)
-            await future
+        else:
+            future.set_result(None)
+        self._perform_all(rest)
+        await future
 
     def _answered(self, answer: Effect) -> Outcome:
         if isinstance(answer, fx.Refuse):
@@ -132,21 +140,18 @@ class Runner:
         self.outcomes[answer.outcome] += 1
         return answer.outcome
 
-    def _ask(self, wish: Input) -> Effect:
-        now = self.loop.time()
-        effects = self.machine.handle(wish, now)
+    def _ask(self, wish: Input) -> tuple[Effect, list[Effect]]:
+        """Feed a wish; what it means for the one who asked, and what else is to be done."""
         answer: Effect | None = None
         rest: list[Effect] = []
-        for effect in effects:
+        for effect in self.machine.handle(wish, self.loop.time()):
             if isinstance(effect, fx.Answer | fx.Refuse | fx.Wait | fx.Done | fx.AwaitEnd):
                 answer = effect
             else:
                 rest.append(effect)
-        if rest:
-            self._perform_all(rest)
         if answer is None:
             raise TypeError(f"{type(wish).__name__} got no answer")
-        return answer
+        return answer, rest
 
     # --- the one way in ---------------------------------------------------------------------------------------------
 
@@ -166,6 +171,8 @@ class Runner:
             self._busy = False
 
     def _perform_all(self, effects: list[Effect]) -> None:
+        if not effects:
+            return
         # What an effect brings about at once waits its turn: inputs are handled one after the other.
         was_busy, self._busy = self._busy, True
         try:

@@ -160,7 +160,8 @@ class Machine:
 
     def _do_claim(self, happened: Input) -> None:
         if self.destination is Destination.BACK_OFF:
-            return  # the attempt that was coming anyway is only made sooner
+            self.claim = Claim.RESUME  # the attempt that was coming anyway is only made sooner
+            return
         self.failures = 0
         self.claim = Claim.CALLERS if _waits(happened) else Claim.DETACHED
 
@@ -189,8 +190,8 @@ class Machine:
             self._effects.append(fx.ResolveCallers())
 
     def _do_reject_callers(self, _happened: Input) -> None:
-        if self.waiting:
-            self._reject(self.error or ConnectAborted("the attempt was given up"))
+        if self.error is not None:
+            self._reject(self.error)
 
     def _do_abort_callers(self, _happened: Input) -> None:
         self._reject(ConnectAborted("disconnect() was called while this connect() was waiting"))

@@ -51,11 +51,10 @@ class Outbox(Generic[T]):
 
     def discard(self, item: T) -> bool:
         """Withdraw a message; False when it isn't here any more."""
-        for entry in self._waiting:
-            if entry[1] is item:
-                self._waiting.remove(entry)
-                return True
-        return False
+        place = next((place for place, (_, other) in enumerate(self._waiting) if other is item), None)
+        if place is not None:
+            del self._waiting[place]
+        return place is not None
 
     def expired(self, now: float) -> list[T]:
         """Remove and return everything whose time is up."""

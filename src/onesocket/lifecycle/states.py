@@ -73,7 +73,7 @@ def _rule(*do: str, to: State | None = None, when: str = "always") -> Rule:
 
 
 def _dial(*more: str) -> tuple[Rule, ...]:
-    return (_rule("forget_failures", "claim", "dial", "wait_as_opener", *more, to=_S.CONNECTING),)
+    return (_rule("claim", "dial", "wait_as_opener", *more, to=_S.CONNECTING),)
 
 
 _REFUSE_STOPPED = (_rule("refuse_stopped"),)
@@ -126,7 +126,7 @@ TABLE: Final[dict[State, dict[type[Input], Cell]]] = {
         inputs.Disconnect: (_rule("abort_callers", "lead_to_stop", "hang_up", "await_end", to=_S.CLOSING),),
         inputs.Close: (_rule("close_callers", "lead_to_close", "hang_up", "await_end", to=_S.CLOSING),),
         inputs.Opened: (_rule("note_open"),),
-        inputs.Ready: (_rule("resolve_callers", "watch_stability", to=_S.CONNECTED),),
+        inputs.Ready: (_rule("note_open", "resolve_callers", "watch_stability", to=_S.CONNECTED),),
         inputs.Failing: _FAILING,
         inputs.Ended: _AFTER_LOSS,
         inputs.Alarm: (

@@ -88,7 +88,7 @@ def parse_retry_after(value: str | None, date: str | None = None) -> float | Non
         return None
     try:
         return max(0.0, (parsedate_to_datetime(value) - parsedate_to_datetime(date)).total_seconds())
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         return None
 
 

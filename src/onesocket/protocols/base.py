@@ -13,7 +13,7 @@ from typing import Any, ClassVar
 
 from ..errors import OnesocketError
 from ..lifecycle.verdicts import FATAL_CLOSE_CODES, closed_by_peer
-from ..transports.base import Data, DialRequest
+from ..wire import Data, DialRequest
 from .token import TokenHeader, TokenPlace
 
 # --- what a protocol wants done -------------------------------------------------------------------------------------

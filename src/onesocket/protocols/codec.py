@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable
 from typing import Any
 
 from ..errors import LoginRefused
-from ..transports.base import Data
+from ..wire import Data
 from .base import Action, Deliver, Fail, Protocol, Ready, Send
 from .login import Login
 from .token import TokenPlace

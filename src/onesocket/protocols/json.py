@@ -7,7 +7,7 @@ from typing import Any, ClassVar
 import msgspec
 
 from ..errors import DecodeError, EncodeError
-from ..transports.base import Data
+from ..wire import Data
 from .codec import CodecProtocol
 
 

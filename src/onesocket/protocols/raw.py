@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any, ClassVar, cast
 
 from ..errors import EncodeError
-from ..transports.base import Data
+from ..wire import Data
 from .codec import CodecProtocol
 
 

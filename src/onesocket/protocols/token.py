@@ -6,8 +6,8 @@ import dataclasses
 from dataclasses import dataclass
 from typing import Protocol
 
-from ..transports.base import DialRequest
 from ..urls import with_query
+from ..wire import DialRequest
 
 
 class TokenPlace(Protocol):

@@ -13,7 +13,8 @@ from typing import Any
 
 from ..errors import ConnectAborted, InvalidText, MessageTooBig, OnesocketError
 from ..lifecycle.verdicts import line_lost
-from .base import Data, DialRequest, Handshake, LineEvents
+from ..wire import Data, DialRequest, Handshake
+from .base import LineEvents
 
 SLICE = 128
 """So many messages are handed over in one turn of the loop."""

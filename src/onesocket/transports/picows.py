@@ -28,7 +28,8 @@ from ..errors import (
 )
 from ..lifecycle.verdicts import line_lost, upgrade_refused
 from ..urls import parse_url
-from .base import Data, DialRequest, Handshake, LineEvents
+from ..wire import Data, DialRequest, Handshake
+from .base import LineEvents
 from .failures import connect_failed, tls_cut_off
 from .picows_listener import Listener
 

@@ -10,7 +10,8 @@ from typing import Final
 from picows import WSCloseCode, WSFrame, WSListener, WSMsgType, WSTransport
 
 from ..errors import InvalidText, MessageTooBig, ProtocolViolation
-from .base import Data, Handshake, LineEvents
+from ..wire import Data, Handshake
+from .base import LineEvents
 
 # So many messages of one burst are handed over in one turn of the loop; the rest waits for the next turns.
 SLICE: Final = 128

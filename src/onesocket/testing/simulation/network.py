@@ -9,8 +9,9 @@ from collections.abc import Callable
 
 from ...errors import InvalidUpgrade, OnesocketError, PortRefused, UpstreamBusy
 from ...lifecycle.verdicts import upgrade_refused
-from ...transports.base import Data, DialRequest, LineEvents
+from ...transports.base import LineEvents
 from ...transports.memory import MemoryLine, MemoryPeer, MemoryServer, MemoryTransport
+from ...wire import Data, DialRequest
 from .promises import Promises
 
 # What becomes of a dial, and how often: most work, or nothing else would be tested.

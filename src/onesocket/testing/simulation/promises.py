@@ -13,7 +13,7 @@ from ...errors import (
     OutboxFull,
     UsageError,
 )
-from ...transports.base import Data
+from ...wire import Data
 
 
 class PromiseBroken(AssertionError):

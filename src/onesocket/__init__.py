@@ -1,0 +1,141 @@
+"""One WebSocket, however many ask for it."""
+
+from .client.client import Client
+from .client.delivery import Delivery
+from .client.gap import Gap, GapReason
+from .client.status import Change, Stats, Status
+from .client.subscription import Overflow, Subscription
+from .errors import (
+    AuthTimeout,
+    CertificateInvalid,
+    ClientClosed,
+    ClosedByPeer,
+    ConnectAborted,
+    ConnectFailed,
+    ConnectionLost,
+    DecodeError,
+    DeliveryUnknown,
+    EncodeError,
+    GaveUp,
+    InvalidOption,
+    InvalidText,
+    InvalidUpgrade,
+    InvalidURL,
+    LineLost,
+    LoginRefused,
+    ManuallyDisconnected,
+    MessageExpired,
+    MessageTooBig,
+    MissingExtra,
+    NameResolutionFailed,
+    NoCurrentProvider,
+    OnesocketError,
+    OpenTimeout,
+    OutboxFull,
+    PeerError,
+    PortRefused,
+    ProtocolViolation,
+    ProxyFailed,
+    RetriesExhausted,
+    SessionExpired,
+    SlowConsumer,
+    TLSFailed,
+    TokenFailed,
+    UpgradeRefused,
+    UpstreamBusy,
+    UsageError,
+    WaitTimeout,
+    WrongEventLoop,
+    ZombieLine,
+)
+from .lifecycle.effects import Outcome
+from .lifecycle.outbox import OutboxLimits
+from .lifecycle.retry import ReconnectPolicy
+from .lifecycle.states import State
+from .notices import CallableSink, LogSink, Notice, NoticeLevel, Notices, NoticeSink, RichSink
+from .protocols.base import Protocol
+from .protocols.json import Json
+from .protocols.login import Login
+from .protocols.msgpack import Msgpack
+from .protocols.raw import Raw
+from .protocols.token import TokenHeader, TokenQuery
+from .provider.current import current_provider, use
+from .provider.identity import Identity
+from .provider.provider import Provider
+from .provider.status import ProviderStatus
+
+__all__ = [
+    "AuthTimeout",
+    "CallableSink",
+    "CertificateInvalid",
+    "Change",
+    "Client",
+    "ClientClosed",
+    "ClosedByPeer",
+    "ConnectAborted",
+    "ConnectFailed",
+    "ConnectionLost",
+    "DecodeError",
+    "Delivery",
+    "DeliveryUnknown",
+    "EncodeError",
+    "Gap",
+    "GapReason",
+    "GaveUp",
+    "Identity",
+    "InvalidOption",
+    "InvalidText",
+    "InvalidURL",
+    "InvalidUpgrade",
+    "Json",
+    "LineLost",
+    "LogSink",
+    "Login",
+    "LoginRefused",
+    "ManuallyDisconnected",
+    "MessageExpired",
+    "MessageTooBig",
+    "MissingExtra",
+    "Msgpack",
+    "NameResolutionFailed",
+    "NoCurrentProvider",
+    "Notice",
+    "NoticeLevel",
+    "NoticeSink",
+    "Notices",
+    "OnesocketError",
+    "OpenTimeout",
+    "OutboxFull",
+    "OutboxLimits",
+    "Outcome",
+    "Overflow",
+    "PeerError",
+    "PortRefused",
+    "Protocol",
+    "ProtocolViolation",
+    "Provider",
+    "ProviderStatus",
+    "ProxyFailed",
+    "Raw",
+    "ReconnectPolicy",
+    "RetriesExhausted",
+    "RichSink",
+    "SessionExpired",
+    "SlowConsumer",
+    "State",
+    "Stats",
+    "Status",
+    "Subscription",
+    "TLSFailed",
+    "TokenFailed",
+    "TokenHeader",
+    "TokenQuery",
+    "UpgradeRefused",
+    "UpstreamBusy",
+    "UsageError",
+    "WaitTimeout",
+    "WrongEventLoop",
+    "ZombieLine",
+    "current_provider",
+    "use",
+]

@@ -1,0 +1,219 @@
+"""Every machine state that can be reached, times everything that can happen there."""
+
+from __future__ import annotations
+
+import random
+from collections import deque
+from collections.abc import Hashable
+from dataclasses import dataclass, field
+
+import pytest
+
+from onesocket.lifecycle import effects as fx
+from onesocket.lifecycle.effects import Effect
+from onesocket.lifecycle.inputs import Alarm, AlarmKind, Connect, Ended, Failing, Input, Opened, Ready
+from onesocket.lifecycle.machine import Machine
+from onesocket.lifecycle.retry import ReconnectPolicy
+from onesocket.lifecycle.states import State
+from tests.model.environment import CLOSE_TIMEOUT, LOST, OPEN_TIMEOUT, World
+
+MAX_CALLERS = 3
+MAX_FAILURES = 4
+POLICIES = {
+    "no reconnect": None,
+    "gives up": ReconnectPolicy(initial=1, cap=8, max_attempts=3),
+    "never gives up": ReconnectPolicy(initial=1, cap=8),
+}
+# How many worlds there are; a test that suddenly explores fewer has lost its point.
+AT_LEAST = {"no reconnect": 300, "gives up": 1_000, "never gives up": 1_500}
+
+# What a waiting caller may have to live through: the rest of an attempt nobody wants any more, its close, and
+# an attempt of its own with the close that its failure takes. (An upgrade may be answered just after the deadline.)
+WORST_WAIT = 2 * (OPEN_TIMEOUT + CLOSE_TIMEOUT)
+TIMEOUTS = {AlarmKind.OPEN: OPEN_TIMEOUT, AlarmKind.CLOSE: CLOSE_TIMEOUT}
+
+Edge = tuple[Hashable, float]
+
+
+@dataclass
+class Explored:
+    """What a search found."""
+
+    worlds: dict[Hashable, World] = field(default_factory=dict)
+    parents: dict[Hashable, tuple[Hashable, Input] | None] = field(default_factory=dict)
+    unaided: dict[Hashable, list[Edge]] = field(default_factory=dict)
+    """Where somebody waits: where the line and the clock alone can take that world, and in what time."""
+    behaviour: dict[Hashable, tuple[Hashable, Input]] = field(default_factory=dict)
+    steps: int = 0
+    stale: int = 0
+
+    def story(self, key: Hashable) -> list[Input]:
+        """The shortest way there."""
+        inputs: list[Input] = []
+        parent = self.parents[key]
+        while parent is not None:
+            inputs.append(parent[1])
+            parent = self.parents[parent[0]]
+        return inputs[::-1]
+
+
+_explored: dict[str, Explored] = {}
+
+
+def explore(name: str) -> Explored:
+    if name not in _explored:
+        _explored[name] = _search(World.new(POLICIES[name]))
+    return _explored[name]
+
+
+def _search(start: World) -> Explored:
+    found = Explored()
+    found.worlds[start.key()] = start
+    found.parents[start.key()] = None
+    queue = deque([start.key()])
+    while queue:
+        key = queue.popleft()
+        world = found.worlds[key]
+        found.stale += world.copy().check_nothing_from_the_past()
+        waited_for = world.owed or world.leavers
+        unaided: list[Edge] = []
+        moves = [(happened, False) for happened in world.from_users(max_callers=MAX_CALLERS)]
+        moves += [(happened, True) for happened in world.from_line_and_clock()]
+        for happened, by_itself in moves:
+            after = world.copy()
+            found.steps += 1
+            try:
+                effects = after.step(happened)
+                _same_condition_same_behaviour(found, world.machine, happened, effects, after.machine)
+            except AssertionError as broken:
+                broken.add_note(f"after {[*found.story(key), happened]}")
+                raise
+            next_key = after.key()
+            if waited_for and by_itself and next_key != key:
+                took = TIMEOUTS.get(happened.kind, 0.0) if isinstance(happened, Alarm) else 0.0
+                unaided.append((next_key, took))
+            if next_key not in found.worlds and after.machine.failures <= MAX_FAILURES:
+                found.worlds[next_key] = after
+                found.parents[next_key] = (key, happened)
+                queue.append(next_key)
+        if waited_for:
+            found.unaided[key] = unaided
+    return found
+
+
+def _same_condition_same_behaviour(
+    found: Explored, before: Machine, happened: Input, effects: tuple[Effect, ...], after: Machine
+) -> None:
+    """`condition()` holds all that decides: what was seen once in a condition is seen always."""
+    cause = (before.condition(), _relative_input(happened, before.epoch))
+    behaviour = (
+        tuple(_relative_effect(effect, before.epoch) for effect in effects),
+        after.condition(),
+        after.stale,
+    )
+    seen, first = found.behaviour.setdefault(cause, (behaviour, happened))
+    assert behaviour == seen, f"one condition, two behaviours: {first} once came to something else"
+
+
+def _relative_input(happened: Input, epoch: int) -> Hashable:
+    match happened:
+        case Opened() | Ready():
+            return (type(happened), happened.epoch - epoch)
+        case Failing():
+            return (Failing, happened.epoch - epoch, type(happened.error), happened.dead)
+        case Ended():
+            return (Ended, happened.epoch - epoch, type(happened.error), happened.roll)
+        case Alarm():
+            return (Alarm, happened.epoch - epoch, happened.kind)
+        case _:
+            return happened
+
+
+def _relative_effect(effect: Effect, epoch: int) -> Hashable:
+    match effect:
+        case fx.Dial() | fx.HangUp() | fx.Abort():
+            rest = [getattr(effect, name, None) for name in ("code", "reason")]
+            return (type(effect), effect.epoch - epoch, *rest)
+        case fx.SetAlarm():
+            return (fx.SetAlarm, effect.kind, effect.epoch - epoch)
+        case fx.Changed():
+            return (fx.Changed, effect.old, effect.new, effect.epoch - epoch, effect.cause, type(effect.error))
+        case fx.Refuse() | fx.RejectCallers():
+            return (type(effect), type(effect.error))
+        case _:
+            return effect
+
+
+@pytest.mark.parametrize("name", POLICIES)
+def test_every_promise_holds_in_every_reachable_state(
+    name: str,
+) -> None:
+    found = explore(name)
+    print(f"{name}: {len(found.worlds)} worlds, {found.steps} steps, {found.stale} stale inputs")  # noqa: T201
+    assert len(found.worlds) >= AT_LEAST[name]
+    assert found.steps > 10 * len(found.worlds)
+    assert found.stale > 10 * len(found.worlds)
+
+
+@pytest.mark.parametrize("name", POLICIES)
+def test_the_search_sees_every_state_that_its_policy_allows(name: str) -> None:
+    seen = {world.machine.state for world in explore(name).worlds.values()}
+    assert seen == set(State) - (set() if POLICIES[name] else {State.BACKING_OFF})
+    assert {world.owed for world in explore(name).worlds.values()} == set(range(MAX_CALLERS + 1))
+
+
+@pytest.mark.parametrize("name", POLICIES)
+def test_whoever_waits_is_released_in_bounded_time_by_the_line_and_the_clock_alone(name: str) -> None:
+    found = explore(name)
+    longest: dict[Hashable, tuple[int, float]] = {}
+
+    def bound(key: Hashable, path: tuple[Hashable, ...]) -> tuple[int, float]:
+        assert key not in path, f"waits in a circle after {found.story(key)}"
+        if key not in found.unaided:  # nobody waits here (or it lies beyond the bound of the search)
+            return 0, 0.0
+        if key not in longest:
+            ways = [(bound(after, (*path, key)), took) for after, took in found.unaided[key]]
+            assert ways, f"hangs after {found.story(key)}"
+            longest[key] = (
+                1 + max(steps for (steps, _), _ in ways),
+                max(time + took for (_, time), took in ways),
+            )
+        return longest[key]
+
+    worst = [bound(key, ()) for key in found.unaided]
+    assert len(worst) > 100
+    assert max(steps for steps, _ in worst) <= 12
+    assert max(time for _, time in worst) <= WORST_WAIT
+
+
+@pytest.mark.parametrize("name", POLICIES)
+def test_machines_in_the_same_condition_behave_the_same_however_they_came_there(name: str) -> None:
+    """A second pass, without merging anything: long random lives against what the search saw."""
+    found = explore(name)
+    chance = random.Random(20240229)
+    compared = 0
+    for _ in range(400):
+        world = World.new(POLICIES[name])
+        for _ in range(60):
+            moves = [*world.from_users(max_callers=MAX_CALLERS), *world.from_line_and_clock()]
+            # `aclose()` ends a life: seldom.
+            moves = [move for move in moves if type(move).__name__ != "Close" or chance.random() < 0.02]
+            happened = chance.choice(moves)
+            before = world.machine.copy()
+            known = (before.condition(), _relative_input(happened, before.epoch)) in found.behaviour
+            effects = world.step(happened)
+            if known:
+                compared += 1
+                _same_condition_same_behaviour(found, before, happened, effects, world.machine)
+    assert compared > 10_000
+
+
+def test_a_copy_lives_its_own_life() -> None:
+    world = World.new(None)
+    world.step(Connect())
+    twin = world.copy()
+    assert twin.key() == world.key()
+    twin.step(Ended(1, LOST))
+    assert (world.machine.state, world.line) == (State.CONNECTING, "dialled")
+    assert twin.machine.state is State.FAILED
+    assert twin.key() != world.key()

@@ -1,0 +1,92 @@
+"""One machine and short words for what happens to it."""
+
+from __future__ import annotations
+
+from typing import Self, TypeVar
+
+from onesocket.errors import ClosedByPeer, ConnectionLost, OnesocketError, UpstreamBusy
+from onesocket.lifecycle import inputs
+from onesocket.lifecycle.effects import Effect
+from onesocket.lifecycle.inputs import AlarmKind, Input
+from onesocket.lifecycle.machine import Machine
+from onesocket.lifecycle.retry import ReconnectPolicy
+from onesocket.lifecycle.states import State
+
+E = TypeVar("E", bound=Effect)
+
+OPEN_TIMEOUT = 10.0
+CLOSE_TIMEOUT = 5.0
+POLICY = ReconnectPolicy(initial=1, factor=2, cap=5, stable_after=10, busy_delay=30)
+
+LOST = ConnectionLost("lost")
+FATAL = ClosedByPeer("policy violation", code=1008, reason="", retryable=False)
+BUSY = UpstreamBusy("no place")
+
+
+class Drive:
+    """Each method is one input, of the newest epoch; `effects` are those of the last one."""
+
+    def __init__(self, policy: ReconnectPolicy | None = POLICY) -> None:
+        self.machine = Machine(open_timeout=OPEN_TIMEOUT, close_timeout=CLOSE_TIMEOUT, reconnect=policy)
+        self.now = 100.0
+        self.effects: tuple[Effect, ...] = ()
+
+    @property
+    def state(self) -> State:
+        return self.machine.state
+
+    def feed(self, happened: Input) -> Self:
+        self.effects = self.machine.handle(happened, self.now)
+        return self
+
+    def all(self, kind: type[E]) -> list[E]:
+        return [effect for effect in self.effects if isinstance(effect, kind)]
+
+    def the(self, kind: type[E]) -> E:
+        (only,) = self.all(kind)
+        return only
+
+    def has(self, kind: type[Effect]) -> bool:
+        return len(self.all(kind)) == 1
+
+    def connect(self, *, wait: bool = True) -> Self:
+        return self.feed(inputs.Connect(wait=wait))
+
+    def reconnect(self, *, wait: bool = True) -> Self:
+        return self.feed(inputs.Reconnect(wait=wait))
+
+    def cancelled(self) -> Self:
+        return self.feed(inputs.Cancelled())
+
+    def disconnect(self) -> Self:
+        return self.feed(inputs.Disconnect())
+
+    def close(self) -> Self:
+        return self.feed(inputs.Close())
+
+    def opened(self) -> Self:
+        return self.feed(inputs.Opened(self.machine.epoch))
+
+    def ready(self) -> Self:
+        return self.feed(inputs.Ready(self.machine.epoch))
+
+    def failing(self, error: OnesocketError = LOST, code: int = 1000, *, dead: bool = False) -> Self:
+        return self.feed(inputs.Failing(self.machine.epoch, error, code, "told", dead))
+
+    def ended(self, error: OnesocketError = LOST, roll: float = 0.5) -> Self:
+        return self.feed(inputs.Ended(self.machine.epoch, error, roll))
+
+    def alarm(self, kind: AlarmKind, detail: str = "") -> Self:
+        return self.feed(inputs.Alarm(self.machine.epoch, kind, detail))
+
+    def up(self) -> Self:
+        """Connected."""
+        return self.connect().opened().ready()
+
+    def backing_off(self) -> Self:
+        """An established line was lost."""
+        return self.up().ended()
+
+    def resuming(self) -> Self:
+        """... and the next attempt is under way."""
+        return self.backing_off().alarm(AlarmKind.RETRY)

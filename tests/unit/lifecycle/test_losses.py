@@ -1,0 +1,254 @@
+"""First connects and later losses: different policies. And deadlines, and what comes too late."""
+
+from __future__ import annotations
+
+import pytest
+
+from onesocket.errors import OnesocketError, OpenTimeout, RetriesExhausted, UpgradeRefused, UpstreamBusy
+from onesocket.lifecycle import effects as fx
+from onesocket.lifecycle import inputs
+from onesocket.lifecycle.inputs import AlarmKind
+from onesocket.lifecycle.machine import IllegalInput
+from onesocket.lifecycle.retry import ReconnectPolicy
+from onesocket.lifecycle.states import Destination, Rule, State
+from tests.unit.lifecycle.drive import BUSY, CLOSE_TIMEOUT, FATAL, LOST, POLICY, Drive
+
+
+def retry_in(drive: Drive) -> float:
+    """Seconds until the retry that was just scheduled."""
+    alarm = drive.the(fx.SetAlarm)
+    assert alarm.kind is AlarmKind.RETRY
+    assert alarm.at == drive.machine.retry_at
+    return alarm.at - drive.now
+
+
+def lose_again(drive: Drive, roll: float = 0.5) -> float:
+    return retry_in(drive.alarm(AlarmKind.RETRY).ended(LOST, roll))
+
+
+# --- the first connect ----------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("error", [LOST, FATAL, BUSY])
+@pytest.mark.parametrize("wait", [True, False])
+def test_a_first_connect_is_one_attempt_without_retries(error: OnesocketError, wait: bool) -> None:
+    drive = Drive().connect(wait=wait).ended(error)
+    assert drive.state is State.FAILED
+    assert drive.machine.error is error
+    assert drive.machine.alarm is None
+
+
+def test_a_refused_login_is_closed_in_order_before_the_caller_hears_of_it() -> None:
+    drive = Drive().connect().opened().failing(FATAL, 4004)
+    assert drive.effects == (
+        fx.Changed(State.CONNECTING, State.CLOSING, 1, "Failing", FATAL),
+        fx.SetAlarm(AlarmKind.CLOSE, 1, drive.now + CLOSE_TIMEOUT),
+        fx.HangUp(1, 4004, "told"),
+    )
+    assert drive.ended().the(fx.RejectCallers).error is FATAL
+    assert drive.state is State.FAILED
+
+
+def test_a_connect_after_a_failure_starts_with_a_clean_count() -> None:
+    assert Drive().connect().ended().connect().machine.failures == 0
+
+
+# --- an established line that is lost -------------------------------------------------------------------------------
+
+
+def test_the_first_retry_is_immediate() -> None:
+    drive = Drive().up().ended(LOST, 0.9)
+    assert drive.state is State.BACKING_OFF
+    assert retry_in(drive) == 0
+    assert drive.alarm(AlarmKind.RETRY).the(fx.Dial).epoch == 2
+
+
+def test_further_retries_are_jittered_over_a_doubling_range_up_to_the_cap() -> None:
+    drive = Drive().up().ended()
+    assert [lose_again(drive) for _ in range(5)] == [0.5, 1, 2, 2.5, 2.5]
+    assert lose_again(drive, roll=0.0) == 0
+
+
+def test_who_joined_a_resumption_gets_its_error_and_the_client_goes_on() -> None:
+    drive = Drive().resuming().connect().ended(LOST)
+    assert drive.the(fx.RejectCallers).error is LOST
+    assert drive.state is State.BACKING_OFF
+
+
+def test_who_joined_a_resumption_gets_its_error_after_the_close() -> None:
+    drive = Drive().resuming().opened().connect().failing(LOST).ended()
+    assert drive.the(fx.RejectCallers).error is LOST
+    assert drive.state is State.BACKING_OFF
+
+
+def test_a_loss_that_the_peer_announced_is_closed_first() -> None:
+    drive = Drive().up().failing(LOST)
+    assert (drive.state, drive.machine.destination) == (State.CLOSING, Destination.BACK_OFF)
+    assert drive.has(fx.HangUp)
+    assert retry_in(drive.ended()) == 0
+
+
+def test_retry_after_is_obeyed_even_beyond_the_cap() -> None:
+    drive = Drive().resuming().ended(UpgradeRefused("later", status=503, retryable=True, retry_after=120), 0.5)
+    assert retry_in(drive) == 120.5
+
+
+def test_busy_is_retried_slowly_from_the_first_time_on() -> None:
+    assert retry_in(Drive().up().ended(BUSY, 0.5)) == POLICY.busy_delay
+    assert retry_in(Drive(ReconnectPolicy(cap=60, busy_delay=30)).up().ended(BUSY, 0.5)) == 45
+
+
+def test_busy_with_a_date_is_retried_then() -> None:
+    assert retry_in(Drive().up().ended(UpstreamBusy("busy", retry_after=7), 0.5)) == 7
+
+
+@pytest.mark.parametrize("during", ["line", "resumption"])
+def test_a_fatal_loss_ends_in_failed(during: str) -> None:
+    drive = Drive().up() if during == "line" else Drive().resuming()
+    assert drive.ended(FATAL).state is State.FAILED
+    assert drive.machine.error is FATAL
+
+
+def test_a_fatal_close_code_ends_in_failed_after_the_close() -> None:
+    drive = Drive().up().failing(FATAL)
+    assert drive.machine.destination is Destination.FAIL
+    assert drive.ended().state is State.FAILED
+
+
+@pytest.mark.parametrize("announced", [True, False])
+def test_without_a_policy_a_lost_line_is_not_resumed(announced: bool) -> None:
+    drive = Drive(None).up()
+    if announced:
+        drive.failing(LOST)
+    drive.ended(LOST)
+    assert drive.state is State.FAILED
+    assert drive.machine.error is LOST
+
+
+def test_the_back_off_is_reset_only_when_the_new_line_has_proved_itself() -> None:
+    drive = Drive().resuming().opened().ready()
+    stable = drive.the(fx.SetAlarm)
+    assert (stable.kind, stable.at) == (AlarmKind.STABLE, drive.now + POLICY.stable_after)
+    assert drive.machine.failures == 1
+    assert drive.alarm(AlarmKind.STABLE).effects == ()
+    assert drive.machine.failures == 0
+    assert retry_in(drive.ended()) == 0
+
+
+def test_a_server_that_accepts_and_closes_is_not_hammered() -> None:
+    drive = Drive().up()
+    delays = []
+    for _ in range(5):
+        delays.append(retry_in(drive.ended(LOST, 0.5)))
+        drive.alarm(AlarmKind.RETRY).opened().ready()
+    assert delays == [0, 0.5, 1, 2, 2.5]
+
+
+def test_a_first_line_has_nothing_to_prove() -> None:
+    assert Drive().up().machine.alarm is None
+    assert Drive(None).up().machine.alarm is None
+
+
+def test_after_max_attempts_it_gives_up_and_names_the_last_failure() -> None:
+    drive = Drive(ReconnectPolicy(max_attempts=2)).up().ended().alarm(AlarmKind.RETRY).connect().ended(LOST)
+    assert drive.state is State.FAILED
+    error = drive.the(fx.RejectCallers).error
+    assert isinstance(error, RetriesExhausted)
+    assert error.__cause__ is LOST
+    assert "2 failures" in str(error)
+
+
+def test_a_fatal_loss_is_named_as_such_even_at_the_limit() -> None:
+    assert Drive(ReconnectPolicy(max_attempts=1)).up().ended(FATAL).machine.error is FATAL
+
+
+def test_ready_forgets_the_error() -> None:
+    drive = Drive().resuming()
+    assert drive.machine.error is LOST
+    assert drive.opened().ready().machine.error is None
+
+
+def test_a_second_login_on_the_same_socket_changes_nothing() -> None:
+    assert Drive().up().ready().effects == ()
+    assert Drive().up().disconnect().ready().effects == ()
+
+
+# --- deadlines ------------------------------------------------------------------------------------------------------
+
+
+def test_an_attempt_that_misses_its_deadline_is_aborted_and_the_caller_hears_what_it_waited_for() -> None:
+    drive = Drive().connect().alarm(AlarmKind.OPEN, "logging in")
+    assert drive.the(fx.Abort) == fx.Abort(1)
+    assert (drive.state, drive.machine.destination) == (State.CLOSING, Destination.FAIL)
+    error = drive.ended().the(fx.RejectCallers).error
+    assert isinstance(error, OpenTimeout)
+    assert "10 s" in str(error)
+    assert "logging in" in str(error)
+
+
+def test_a_missed_deadline_without_a_detail_says_what_it_knows() -> None:
+    assert "still" not in str(Drive().connect().alarm(AlarmKind.OPEN).machine.error)
+
+
+def test_a_resumption_that_misses_its_deadline_is_tried_again() -> None:
+    drive = Drive().resuming().alarm(AlarmKind.OPEN)
+    assert drive.machine.destination is Destination.BACK_OFF
+    assert drive.ended().state is State.BACKING_OFF
+
+
+def test_a_close_that_misses_its_deadline_is_aborted_and_goes_where_it_led() -> None:
+    drive = Drive().up().disconnect().alarm(AlarmKind.CLOSE)
+    assert drive.effects == (fx.ClearAlarm(), fx.Abort(1))
+    assert drive.ended().state is State.STOPPED
+
+
+def test_a_dead_peer_is_not_waited_for() -> None:
+    drive = Drive().up().failing(LOST, 4000, dead=True)
+    assert drive.the(fx.Abort) == fx.Abort(1, 4000)
+    assert not drive.all(fx.HangUp)
+
+
+# --- what comes too late, and what can't come -----------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "late",
+    [
+        inputs.Opened(1),
+        inputs.Ready(1),
+        inputs.Failing(1, FATAL, dead=True),
+        inputs.Ended(1, FATAL),
+        inputs.Alarm(1, AlarmKind.OPEN),
+        inputs.Alarm(1, AlarmKind.RETRY),
+        inputs.Alarm(2, AlarmKind.CLOSE),
+    ],
+)
+@pytest.mark.parametrize(
+    "now", [Drive().resuming(), Drive().resuming().opened().ready(), Drive().backing_off().disconnect()]
+)
+def test_what_comes_too_late_is_dropped_and_counted(now: Drive, late: inputs.Input) -> None:
+    condition, counted = now.machine.condition(), now.machine.stale
+    assert now.feed(late).effects == ()
+    assert now.machine.condition() == condition
+    assert now.machine.stale == counted + 1
+
+
+def test_what_cannot_happen_is_a_bug_of_the_shell() -> None:
+    with pytest.raises(IllegalInput, match="Opened in CONNECTED"):
+        Drive().up().opened()
+    with pytest.raises(IllegalInput, match="Cancelled in STOPPED"):
+        Drive().disconnect().cancelled()
+
+
+def test_a_row_of_the_table_that_schedules_a_retry_without_a_policy_is_refused() -> None:
+    with pytest.raises(IllegalInput, match="a retry without a policy"):
+        Drive(None).machine._follow(Rule(("schedule_retry",)), inputs.Ended(1, LOST), 0)
+
+
+def test_a_copy_lives_its_own_life() -> None:
+    drive = Drive().connect()
+    twin = drive.machine.copy()
+    assert twin.condition() == drive.machine.condition()
+    drive.opened().ready()
+    assert twin.state is State.CONNECTING
+    assert twin.condition() != drive.machine.condition()

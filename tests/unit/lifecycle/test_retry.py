@@ -1,0 +1,71 @@
+"""The reconnect policy."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import pytest
+
+from onesocket.errors import InvalidOption, OpenTimeout, UpgradeRefused, UpstreamBusy
+from onesocket.lifecycle.retry import ReconnectPolicy, Verdict, verdict
+from tests.unit.lifecycle.drive import BUSY, FATAL, LOST
+
+POLICY = ReconnectPolicy(initial=1, factor=2, cap=5, busy_delay=30)
+
+
+def test_the_verdict_follows_what_the_error_says_of_itself() -> None:
+    assert verdict(LOST) is Verdict.RETRY
+    assert verdict(OpenTimeout("late")) is Verdict.RETRY
+    assert verdict(FATAL) is Verdict.FATAL
+    assert verdict(BUSY) is Verdict.BUSY
+
+
+@pytest.mark.parametrize("roll", [0.0, 0.5, 0.999])
+def test_the_first_attempt_after_a_loss_is_made_at_once(roll: float) -> None:
+    assert POLICY.delay(1, LOST, roll) == 0
+
+
+@pytest.mark.parametrize(("failures", "most"), [(2, 1), (3, 2), (4, 4), (5, 5), (6, 5), (5_000, 5)])
+def test_the_jitter_is_full_and_its_range_doubles_up_to_the_cap(failures: int, most: float) -> None:
+    assert POLICY.delay(failures, LOST, 0.0) == 0
+    assert POLICY.delay(failures, LOST, 0.5) == most / 2
+    assert POLICY.delay(failures, LOST, 0.999) == pytest.approx(most, rel=0.01)
+
+
+def test_ever_more_failures_do_not_overflow() -> None:
+    assert ReconnectPolicy().delay(100_000, LOST, 0.5) == 30
+
+
+@pytest.mark.parametrize("failures", [1, 2, 9])
+def test_a_named_date_is_never_undercut(failures: int) -> None:
+    for error in (
+        UpgradeRefused("later", status=503, retryable=True, retry_after=90),
+        UpstreamBusy("later", retry_after=90),
+    ):
+        assert POLICY.delay(failures, error, 0.0) == 90
+        assert 90 <= POLICY.delay(failures, error, 0.9) <= 95
+
+
+def test_busy_waits_at_least_its_own_delay_and_at_most_the_cap_if_that_is_longer() -> None:
+    assert POLICY.delay(1, BUSY, 0.9) == 30
+    roomy = ReconnectPolicy(cap=40, busy_delay=30)
+    assert [roomy.delay(1, BUSY, roll) for roll in (0.0, 0.2, 0.9)] == [30, 36, 40]
+
+
+def test_it_is_exhausted_at_max_attempts_or_never() -> None:
+    assert not POLICY.exhausted(10**9)
+    assert [ReconnectPolicy(max_attempts=2).exhausted(n) for n in (1, 2, 3)] == [False, True, True]
+
+
+@pytest.mark.parametrize("name", ["initial", "cap", "stable_after", "busy_delay", "factor"])
+@pytest.mark.parametrize("value", [-1, math.nan, math.inf])
+def test_what_is_out_of_range_is_refused_by_name(name: str, value: float) -> None:
+    options: dict[str, Any] = {name: value}
+    with pytest.raises(InvalidOption, match=name):
+        ReconnectPolicy(**options)
+
+
+def test_no_attempts_at_all_is_not_a_policy() -> None:
+    with pytest.raises(InvalidOption, match="max_attempts"):
+        ReconnectPolicy(max_attempts=0)

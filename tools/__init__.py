@@ -1,0 +1,1 @@
+"""Scripts for the maintainers; nothing of this is shipped."""

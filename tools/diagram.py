@@ -1,0 +1,187 @@
+"""Draws the lifecycle from its transition table into every document that has a place for it.
+
+`python -m tools.diagram` writes; `--check` only looks, and exits with 1 when a picture is stale.
+"""
+
+from __future__ import annotations
+
+import argparse
+import re
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Final
+
+from onesocket.lifecycle.inputs import INPUTS, Input
+from onesocket.lifecycle.states import IGNORE, TABLE, Cell, Destination, NonTransition, Rule, State
+
+Table = Mapping[State, Mapping[type[Input], Cell]]
+
+ROOT: Final = Path(__file__).resolve().parent.parent
+HOME: Final = Path("docs/lifecycle.md")
+"""The one document that must have both parts."""
+REMEDY: Final = "make diagram"
+
+# The guards of the table, in words that finish "if …".
+GUARDS: Final[Mapping[str, str]] = {
+    "retry_helps": "a retry helps",
+    "last_claim": "the attempt was for this caller alone",
+    "last_claim_on_next": "the next attempt was for this caller alone",
+    "leads_to_attempt": "a new attempt waits",
+    "leads_to_back_off": "a retry is due",
+    "leads_to_fail": "it had failed",
+    "leads_to_stop": "disconnect() closed it",
+    "leads_to_close": "aclose() closed it",
+}
+NAMES: Final[Mapping[str, str]] = {
+    "Connect": "connect()",
+    "Reconnect": "reconnect()",
+    "Cancelled": "caller cancelled",
+    "Disconnect": "disconnect()",
+    "Close": "aclose()",
+    "Opened": "opened",
+    "Ready": "ready",
+    "Failing": "failing",
+    "Ended": "ended",
+    "Alarm": "alarm",
+}
+# Where an action says that CLOSING leads, as a state (or what stands for one).
+LEADS: Final[Mapping[str, str]] = {
+    "lead_to_rest": State.DISCONNECTED.name,
+    "lead_to_attempt": State.CONNECTING.name,
+    "lead_to_back_off": State.BACKING_OFF.name,
+    "lead_to_fail": State.FAILED.name,
+    "lead_to_stop": State.STOPPED.name,
+    "lead_to_close": State.CLOSED.name,
+}
+assert len(LEADS) == len(Destination)  # noqa: S101 - a new destination has to be drawn
+
+
+def diagram(table: Table = TABLE) -> str:
+    """The changes of state as a Mermaid diagram; what two states share is one arrow."""
+    arrows: dict[tuple[State, State], dict[str, list[str]]] = {}
+    for state, row in table.items():
+        for kind in INPUTS:
+            cell = row[kind]
+            for rule in () if isinstance(cell, NonTransition) else cell:
+                if rule.to is not None:
+                    inputs = arrows.setdefault((state, rule.to), {})
+                    inputs.setdefault(NAMES[kind.__name__], []).append(_words(rule, cell))
+    lines = ["```mermaid", "stateDiagram-v2", "    direction TB", f"    [*] --> {State.DISCONNECTED.name}"]
+    for (source, target), inputs in arrows.items():
+        lines.append(f"    {source.name} --> {target.name}: {'<br/>'.join(_labels(inputs))}")
+    lines += [f"    {State.CLOSED.name} --> [*]", "```"]
+    return "\n".join(lines)
+
+
+def _words(rule: Rule, cell: Cell) -> str:
+    """When the rule holds, or nothing if its input always leads there."""
+    if rule.when != "always":
+        return GUARDS[rule.when]
+    others = () if isinstance(cell, NonTransition) else cell
+    return "" if all(other.to is rule.to for other in others) else "otherwise"
+
+
+def _labels(inputs: Mapping[str, Sequence[str]]) -> Iterator[str]:
+    grouped: dict[str, list[str]] = {}
+    for name, guards in inputs.items():
+        # Several rules of one input to one state are all of its rules, or named one by one.
+        when = " or ".join(dict.fromkeys(guards)) if "" not in guards else ""
+        grouped.setdefault(when, []).append(name)
+    for when, names in grouped.items():
+        joined = ", ".join(names)
+        yield f"{joined} ({when})" if when else joined
+
+
+def state_table(table: Table = TABLE) -> str:
+    """Every state and every input."""
+    rows = [["", *(f"`{state.name}`" for state in table)]]
+    rows.append(["---"] * len(rows[0]))
+    rows += [[NAMES[kind.__name__], *(_cell(row[kind]) for row in table.values())] for kind in INPUTS]
+    return "\n".join("| " + " | ".join(row) + " |" for row in rows).replace("|  |", "| |")
+
+
+def _cell(cell: Cell) -> str:
+    if isinstance(cell, NonTransition):
+        return "ignored" if cell is IGNORE else "impossible"
+    parts = [(_target(rule), GUARDS[rule.when] if rule.when != "always" else "") for rule in cell]
+    if len({target for target, _ in parts}) == 1:
+        return parts[0][0]
+    return "; ".join(
+        f"{target} if {when}" if when else (f"else {target}" if len(parts) > 1 else target) for target, when in parts
+    )
+
+
+def _target(rule: Rule) -> str:
+    leads = [f"**{LEADS[action]}**" for action in rule.do if action in LEADS]
+    if rule.to is State.CLOSING:
+        return f"**{State.CLOSING.name}**, then " + leads[0]
+    if rule.to is not None:
+        return f"**{rule.to.name}**"
+    if leads:
+        return f"stays, then {leads[0]}"
+    return "refused" if any(action.startswith("refuse_") for action in rule.do) else "stays"
+
+
+def drawn(text: str, table: Table = TABLE) -> str:
+    """`text` with every marked part made anew. Raises ValueError for a marker without its partner."""
+    for part, content in (("diagram", diagram(table)), ("table", state_table(table))):
+        begin, end = _markers(part)
+        if text.count(begin) != text.count(end):
+            raise ValueError(f"a marker {begin} or {end} has no partner")
+        between = re.compile(f"{re.escape(begin)}.*?{re.escape(end)}", re.DOTALL)
+        text = between.sub(lambda _, new=f"{begin}\n{content}\n{end}": new, text)  # type: ignore[misc]
+    return text
+
+
+def _markers(part: str) -> tuple[str, str]:
+    return f"<!-- {part}:begin -->", f"<!-- {part}:end -->"
+
+
+def documents(root: Path) -> list[Path]:
+    """What may hold the picture: HOME, and every other document with a marker."""
+    others = [*sorted(root.glob("*.md")), *sorted((root / "docs").rglob("*.md"))]
+    marked = [path for path in others if "<!-- diagram:" in _read(path) or "<!-- table:" in _read(path)]
+    return list(dict.fromkeys([root / HOME, *marked]))
+
+
+def _read(path: Path) -> str:
+    return path.read_text(encoding="utf-8")
+
+
+def _problem(path: Path, root: Path, *, write: bool) -> str | None:
+    """What is wrong with this document, if anything; stale parts are made anew if `write`."""
+    name = path.relative_to(root)
+    if not path.is_file():
+        return f"{name}: missing; it is where the lifecycle is drawn"
+    text = _read(path)
+    if name == HOME:
+        missing = [marker for part in ("diagram", "table") for marker in _markers(part) if marker not in text]
+        if missing:
+            return f"{name}: lacks the marker {missing[0]}; put it back, then run: {REMEDY}"
+    try:
+        fresh = drawn(text)
+    except ValueError as error:
+        return f"{name}: {error}; put it back, then run: {REMEDY}"
+    if fresh == text:
+        return None
+    if write:
+        path.write_text(fresh, encoding="utf-8")
+        print(f"{name}: drawn")
+        return None
+    return f"{name}: does not show the transition table as it is; run: {REMEDY}"
+
+
+def main(arguments: Sequence[str] | None = None, root: Path = ROOT) -> int:
+    """Write, or check; returns the exit code."""
+    parser = argparse.ArgumentParser(prog="tools.diagram", description="Draw the lifecycle from its table.")
+    parser.add_argument("--check", action="store_true", help="change nothing; exit with 1 if a drawing is stale")
+    write = not parser.parse_args(arguments).check
+    problems = [problem for path in documents(root) if (problem := _problem(path, root, write=write))]
+    for problem in problems:
+        print(problem, file=sys.stderr)
+    return 1 if problems else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
