@@ -1,0 +1,1 @@
+"""Auth-gated, lazily built, and it gives notice."""

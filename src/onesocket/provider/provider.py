@@ -1,0 +1,395 @@
+"""One client for whoever is signed in: built lazily, joined by everybody, held after a logout."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+from collections.abc import Awaitable, Callable
+from types import TracebackType
+from typing import Any, Self
+
+from ..client.client import Client
+from ..client.options import seconds
+from ..client.status import Change
+from ..errors import (
+    ClientClosed,
+    ConnectAborted,
+    InvalidOption,
+    ManuallyDisconnected,
+    OnesocketError,
+    SessionExpired,
+    UsageError,
+    WrongEventLoop,
+)
+from ..lifecycle.effects import Outcome
+from ..lifecycle.states import State
+from ..notices import ConnectionNotices, LogSink, Notices, NoticeSink
+from ..urls import parse_url
+from .asking import Asking
+from .identity import Auth, Identity, as_identity
+from .joint import Flight, Superseded
+from .status import ProviderStatus
+
+_log = logging.getLogger("onesocket")
+# aclose() waits so many seconds for an auth callback that refuses to be cancelled.
+_GRACE = 1.0
+_LOGGED_OUT = "logout() was called while this call was waiting"
+
+TokenSource = Callable[[], Awaitable[str]]
+MakeClient = Callable[[TokenSource], Client]
+
+
+class Provider:
+    """The one client of whoever is signed in, for every component that wants it.
+
+    Any number of components may call every method at any time. There are never two lines, and after `logout()` no
+    component brings one back. It belongs to the event loop that first uses it. ``async with`` closes it at the end; it
+    does not connect.
+
+    Parameters:
+        make_client: A URL, or a function that builds a new `Client` each time: it is given the token source, as in
+            ``lambda token: Client(url, token=token, protocol=Json())``. Called once for each identity.
+        auth: A function or coroutine function that says who is signed in: an `Identity`, or a str (a token that is its
+            own identity, so a renewed token counts as somebody else), or None for nobody. Asked anew for each attempt;
+            it must not block.
+        notices: Where failures are shown: a board or one sink (default: the log).
+        auth_timeout: Seconds that `auth` may take.
+        service: What notices call the other side.
+
+    Another identity than that of the line, wherever it turns up, closes the old client for good (its subscriptions
+    end) before a new one is built; take `provider.client` anew then. If a lost line is to be resumed and `auth` says
+    None, it is not: the client is FAILED with `SessionExpired`, until somebody is signed in and asks.
+    """
+
+    def __init__(
+        self,
+        make_client: str | MakeClient,
+        *,
+        auth: Auth,
+        notices: Notices | NoticeSink | None = None,
+        auth_timeout: float = 10.0,
+        service: str = "chat server",
+    ) -> None:
+        if isinstance(make_client, str):
+            parse_url(make_client)
+            url = make_client
+            self._make_client: MakeClient = lambda token: Client(url, token=token)
+        elif callable(make_client):
+            self._make_client = make_client
+        else:
+            raise InvalidOption(
+                f"Provider needs a URL or a function that makes a client, not {type(make_client).__name__}"
+            )
+        if not callable(auth):
+            raise InvalidOption(f"auth must be a function, not {type(auth).__name__}")
+        self.service = service
+        if not isinstance(notices, Notices):
+            notices = Notices(notices if notices is not None else LogSink())
+        self.notices = notices
+        self._say = ConnectionNotices(notices, service, lambda: self._secrets)
+        self._asking = Asking(auth, seconds("auth_timeout", auth_timeout), self._say, self._keep)
+        self._secrets: tuple[str, ...] = ()
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._held = False
+        self._closed = False
+        self._flight: Flight | None = None
+        self._line: _Line | None = None
+        self._retiring: dict[asyncio.Task[None], Client] = {}
+        self._tasks: set[asyncio.Task[Any]] = set()
+
+    def __repr__(self) -> str:
+        words = [word for word, so in (("closed", self._closed), ("held", self._held)) if so]
+        return " ".join(
+            ("<Provider", repr(self.service), *words, f"callers={self._callers}", f"client={self.client!r}>")
+        )
+
+    @property
+    def client(self) -> Client | None:
+        """The one client; None before it is built. Another one after a change of identity."""
+        return self._line.client if self._line is not None else None
+
+    @property
+    def status(self) -> ProviderStatus:
+        """A frozen snapshot of this moment."""
+        return ProviderStatus(
+            service=self.service,
+            is_held=self._held,
+            is_closed=self._closed,
+            is_connecting=self._in_flight() is not None,
+            callers=self._callers,
+            client=self.client.status if self.client is not None else None,
+            notices=self.notices.active,
+        )
+
+    # --- the public verbs -------------------------------------------------------------------------------------------
+
+    async def connect_if_authenticated(self) -> Outcome:
+        """Have the line up if somebody is signed in: start, join, or find it done.
+
+        Returns `NOT_AUTHENTICATED` if nobody is (nothing is attempted, and a line that was being resumed is given up),
+        else `OPENED`, `JOINED` or `ALREADY_CONNECTED`. While the line is up, `auth` is not asked.
+
+        Raises `TokenFailed` or `AuthTimeout` if `auth` fails, what `Client.connect()` raises, `ManuallyDisconnected`
+        after `logout()`, `ConnectAborted` if `logout()` comes meanwhile, `ClientClosed` after `aclose()`: the same for
+        everybody who joined. Ends within `auth_timeout` and the client's own deadlines. Cancelling it hurts nobody
+        else; with the last caller the attempt is wound down.
+        """
+        while True:
+            self._check_usable()
+            if self._held:
+                raise ManuallyDisconnected("logout() was called on this provider; call login() to lift it")
+            flight, starts = self._in_flight(), False
+            if flight is None:
+                if self._line is not None and self._line.client.state is State.CONNECTED:
+                    return Outcome.ALREADY_CONNECTED
+                flight, starts = self._take_off(None), True
+            try:
+                return _shared(await flight.join(), starts=starts)
+            except Superseded:
+                # A login() took its place, and what comes of that is what this caller wants.
+                if self._held:
+                    raise ConnectAborted(_LOGGED_OUT) from None
+
+    async def login(self, identity: Identity | str | None = None) -> Outcome:
+        """Lift a `logout()` and have the line up for `identity`, or for whom `auth` (asked anew) says is signed in.
+
+        A line of somebody else is closed first. Returns and raises what `connect_if_authenticated()` does. The newest
+        login wins: one that asked for something else gets `ConnectAborted`. `auth` has to agree with `identity` from
+        then on, as later attempts ask it.
+        """
+        self._check_usable()
+        wish = as_identity(identity)
+        self._held = False
+        flight, starts = self._in_flight(), False
+        if flight is None or not flight.serves(wish):
+            self._asking.start_over()
+            flight, starts = self._take_off(wish, by_login=True), True
+        while True:
+            try:
+                return _shared(await flight.join(), starts=starts)
+            except Superseded:
+                self._check_usable()
+                later = self._in_flight()
+                if later is None or later.wish != wish:
+                    raise ConnectAborted("a later login() took the place of this one") from None
+                flight, starts = later, False
+
+    async def logout(self) -> None:
+        """Close the line in order and hold it closed: only `login()` lifts that.
+
+        Who waits for the line gets `ConnectAborted` at once. Returns when nothing is left of it: within the client's
+        `close_timeout`, and what is left of `open_timeout` while an upgrade is being answered.
+        """
+        self._check_loop()
+        if not self._closed:
+            self._held = True
+            self._abandon(ConnectAborted(_LOGGED_OUT))
+        if self._line is not None:
+            self._line.may_lift = True
+            await self._line.client.disconnect()
+        await self._old_lines_gone()
+
+    async def aclose(self) -> None:
+        """Close the line in order, for good; nothing of the provider is left on the loop. Idempotent."""
+        self._check_loop()
+        self._closed = True
+        self._abandon(ClientClosed("aclose() was called while this call was waiting"))
+        if self._line is not None:
+            await self._line.client.aclose()
+        # The auth callback may be the one that closes the provider: it must not wait for itself.
+        tasks = self._tasks - {asyncio.current_task()}
+        if tasks:
+            await asyncio.wait(tasks, timeout=_GRACE)
+        if self._retiring:
+            await asyncio.wait(tuple(self._retiring))
+
+    async def __aenter__(self) -> Self:
+        """Nothing is connected yet: that is for whoever asks."""
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Close, for good."""
+        await self.aclose()
+
+    # --- flights: from the question of who is signed in to the line being up -----------------------------------------
+
+    def _check_loop(self) -> None:
+        loop = asyncio.get_running_loop()
+        if self._loop is None:
+            self._loop = loop
+        elif self._loop is not loop:
+            raise WrongEventLoop("this provider belongs to another event loop; make one for each loop")
+
+    def _check_usable(self) -> None:
+        self._check_loop()
+        if self._closed:
+            raise ClientClosed("aclose() was called on this provider, which is final; make a new one")
+
+    @property
+    def _callers(self) -> int:
+        flight = self._in_flight()
+        return flight.callers if flight is not None else 0
+
+    def _in_flight(self) -> Flight | None:
+        return self._flight if self._flight is not None and not self._flight.is_over else None
+
+    def _take_off(self, wish: Identity | None, *, by_login: bool = False, kept: bool = False) -> Flight:
+        old = self._in_flight()
+        if old is not None:
+            old.is_superseded = True
+            # One that dials may be just what is wanted: the new one joins its attempt, or closes it.
+            if not old.is_dialling:
+                old.give_up(Superseded())
+        self._flight = Flight(self._fly, wish, by_login=by_login, kept=kept)
+        self._keep(self._flight.task)
+        return self._flight
+
+    async def _fly(self, flight: Flight) -> Outcome:
+        flight.has_begun = True
+        identity = flight.wish if flight.wish is not None else await self._asking.ask()
+        if identity is None:
+            await self._put_down()
+            return Outcome.NOT_AUTHENTICATED
+        self._say.asked(signed_in=True)
+        self._secrets = (identity.token,)
+        line = self._line
+        if line is not None and (line.key != identity.key or line.client.state is State.CLOSED):
+            self._retire(line)
+        await self._old_lines_gone()
+        if self._line is None:
+            self._line = self._build(identity)
+        return await self._dial(flight, self._line, identity.token)
+
+    async def _dial(self, flight: Flight, line: _Line, token: str) -> Outcome:
+        flight.is_dialling = True
+        line.fresh = token
+        try:
+            try:
+                return await line.client.connect()
+            except ManuallyDisconnected:
+                # Put down by us, or by somebody at the client itself, which only a login() lifts.
+                if not (line.may_lift or flight.by_login):
+                    raise
+                line.may_lift = False
+                return await line.client.reconnect()
+        except SessionExpired:
+            return Outcome.NOT_AUTHENTICATED
+        except (ClientClosed, ConnectAborted) as error:
+            if flight.is_superseded:
+                raise Superseded from error
+            raise
+        finally:
+            line.fresh = None
+
+    async def _put_down(self) -> None:
+        """Nobody is signed in: a line that is up, or on its way, comes down."""
+        line = self._line
+        resting = (State.DISCONNECTED, State.FAILED, State.STOPPED, State.CLOSED)
+        if line is not None and line.client.state not in resting:
+            self._say.session_expired()
+            line.may_lift = True
+            await line.client.disconnect()
+
+    def _abandon(self, error: OnesocketError) -> None:
+        if self._flight is not None:
+            self._flight.is_superseded = False
+            self._flight.give_up(error)
+        self._asking.give_up(error)
+        self._say.clear()
+
+    # --- the one client ---------------------------------------------------------------------------------------------
+
+    def _build(self, identity: Identity) -> _Line:
+        line = _Line(identity.key, self._token_of)
+        try:
+            client = self._make_client(line.token)
+            if not isinstance(client, Client):  # pyright: ignore[reportUnnecessaryIsInstance] - a callback's answer
+                raise UsageError(f"make_client must return a Client, not {type(client).__name__}")
+            if client.state is State.CLOSED:
+                raise UsageError("make_client returned a closed client; it has to build a new one each time")
+        except OnesocketError as error:
+            self._say.failed(error)
+            raise
+        except Exception as error:
+            # Its text may hold a secret, so it is only chained.
+            failure = UsageError(f"make_client raised {type(error).__name__}")
+            self._say.failed(failure)
+            raise failure from error
+        line.client = client
+        client.on_change(lambda change: self._changed(line, change))
+        return line
+
+    def _changed(self, line: _Line, change: Change) -> None:
+        if line is self._line and not self._held and not self._closed:
+            self._say.changed(change, line.client.status.retry_in)
+
+    def _retire(self, line: _Line) -> None:
+        self._line = None
+        self._say.clear()
+        # A task of its own: no caller's cancellation may stop it half-way.
+        task = asyncio.get_running_loop().create_task(line.client.aclose(), name="onesocket closes the old client")
+        self._retiring[task] = line.client
+        task.add_done_callback(self._retired)
+
+    def _retired(self, task: asyncio.Task[None]) -> None:
+        del self._retiring[task]
+        if not task.cancelled() and task.exception() is not None:
+            _log.error("closing the old client failed", exc_info=task.exception())
+
+    async def _old_lines_gone(self) -> None:
+        # Not until aclose() is done: that waits for the subscribers, one of which may be the caller.
+        for client in tuple(self._retiring.values()):
+            with contextlib.suppress(ClientClosed):
+                await client.wait_for(State.CLOSED)
+
+    async def _token_of(self, line: _Line) -> str:
+        """The token of an attempt that the client makes."""
+        if self._held or self._closed:
+            raise ManuallyDisconnected("logout() was called on the provider; call its login() to lift it")
+        # What a flight brings needs no question, even if it comes while the question is being asked.
+        identity = None if line.fresh is not None else await self._asking.ask()
+        if line is not self._line:
+            raise Superseded("another identity signed in")
+        fresh, line.fresh = line.fresh, None
+        if fresh is not None:
+            return fresh
+        if identity is None:
+            self._say.session_expired()
+            raise SessionExpired("nobody is signed in any more: the auth callback returned None")
+        self._secrets = (identity.token,)
+        if identity.key == line.key:
+            return identity.token
+        if self._in_flight() is None:  # otherwise that one sees to it: it gets the same answer
+            self._retire(line)
+            self._take_off(identity, kept=True)
+        raise Superseded("another identity signed in")
+
+    def _keep(self, task: asyncio.Task[Any]) -> None:
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+        # Somebody may have stopped waiting for it.
+        task.add_done_callback(lambda task: task.cancelled() or task.exception())
+
+
+def _shared(outcome: Outcome, *, starts: bool) -> Outcome:
+    return Outcome.JOINED if outcome is Outcome.OPENED and not starts else outcome
+
+
+class _Line:
+    """The client of one identity, and the token that its next attempt uses."""
+
+    client: Client
+
+    def __init__(self, key: str, token_of: Callable[[_Line], Awaitable[str]]) -> None:
+        self.key = key
+        self.fresh: str | None = None
+        self.may_lift = False
+        """It was put down by the provider, which so may lift it."""
+        self._token_of = token_of
+
+    async def token(self) -> str:
+        """The token source of the client."""
+        return await self._token_of(self)
