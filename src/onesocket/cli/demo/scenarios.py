@@ -1,0 +1,69 @@
+"""Every row of the demo, in the order in which it is shown."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from . import plays, rival_plays
+from .scenario import Scenario
+
+SCENARIOS: Final = (
+    Scenario(
+        "not-connected",
+        "all call connect() in the same tick",
+        plays.not_connected,
+        rival_plays.not_connected,
+    ),
+    Scenario(
+        "connecting",
+        "they arrive during the handshake; 30 % are cancelled at random",
+        plays.connecting,
+        rival_plays.connecting,
+    ),
+    Scenario(
+        "all-cancelled",
+        "every caller is cancelled during the handshake",
+        plays.all_cancelled,
+        rival_plays.all_cancelled,
+    ),
+    Scenario("connected", "one opens the line, the others come later", plays.connected, rival_plays.connected),
+    Scenario("error", "the last attempt got HTTP 503", plays.error, rival_plays.error),
+    Scenario(
+        "closing",
+        "a reconnect is under way, and the server never acknowledges the close",
+        plays.closing,
+        rival_plays.closing,
+    ),
+    Scenario(
+        "backing-off",
+        "the line was lost, and the server asked for a pause of 60 s",
+        plays.backing_off,
+        rival_plays.backing_off,
+    ),
+    Scenario(
+        "stopped",
+        "after disconnect(): all call connect(), which is refused; then all call reconnect()",
+        plays.stopped,
+        rival_plays.stopped,
+    ),
+    Scenario("disconnect", "disconnect() comes during the handshake", plays.disconnect, rival_plays.disconnect),
+    Scenario("killed-line", "the line is reset (RST) while they arrive", plays.killed_line, rival_plays.killed_line),
+    Scenario(
+        "restart",
+        "the server closes with 1012 and is away for a moment while they arrive",
+        plays.restart,
+        rival_plays.restart,
+    ),
+    Scenario(
+        "accept-then-close",
+        "the server accepts every upgrade and closes at once",
+        plays.accept_then_close,
+        rival_plays.accept_then_close,
+    ),
+    Scenario(
+        "half-open",
+        "the server falls silent; callers come when PINGs have found that out",
+        plays.half_open,
+        rival_plays.half_open,
+    ),
+)

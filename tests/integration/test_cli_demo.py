@@ -1,0 +1,264 @@
+"""``onesocket demo``: as users run it, and with promises broken on purpose."""
+
+import asyncio
+import json
+import os
+import re
+import subprocess
+import sys
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from onesocket.cli.demo.run import run
+from onesocket.cli.demo.scenario import Play, Scenario
+from onesocket.cli.demo.scenarios import SCENARIOS
+from onesocket.cli.demo.screen import JsonScreen, PlainScreen
+from onesocket.cli.demo.stage import Stage
+
+ESCAPE = "\x1b"
+
+
+def onesocket(*args: str, **env: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(  # noqa: S603 - our own command
+        [sys.executable, "-m", "onesocket", *args],
+        capture_output=True,
+        text=True,
+        timeout=50,
+        check=False,
+        env={**os.environ, **env},
+    )
+
+
+def python(script: str) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-c", script]
+    return subprocess.run(command, capture_output=True, text=True, timeout=20, check=False)  # noqa: S603 - our own script
+
+
+def test_every_promise_holds_in_every_row() -> None:
+    done = onesocket("demo", "--callers", "50", "--json", "--seed", "7")
+    report = json.loads(done.stdout)
+    assert done.stderr == ""
+    assert [row["name"] for row in report["rows"]] == [scenario.name for scenario in SCENARIOS]
+    for row in report["rows"]:
+        assert row["broken"] == []
+        ours = row["onesocket"]
+        assert (ours["handshakes"], ours["premature_closes"], ours["hangs"]) == (1, 0, 0), row["name"]
+        assert ours["most_open"] <= 1, row["name"]
+        assert ours["most_sockets"] == 1, row["name"]
+        assert (ours["left_open"], ours["left_tasks"]) == (0, 0), row["name"]
+    assert report["ok"] is True
+    assert done.returncode == 0
+    assert report["seed"] == 7
+    assert set(report["versions"]) == {"onesocket", "picows", "websockets", "python"}
+
+
+def test_the_other_client_shows_its_duplicates() -> None:
+    done = onesocket(
+        "demo", "--callers", "50", "--json", "--only", "error", "--only", "closing", "--only", "disconnect"
+    )
+    rows = {row["name"]: row["check_then_connect"] for row in json.loads(done.stdout)["rows"]}
+    assert rows["error"]["handshakes"] == rows["error"]["most_open"] == 2
+    assert rows["error"]["forgotten"] == 1
+    assert rows["closing"]["most_open"] == 2
+    assert rows["disconnect"]["premature_closes"] == 1
+    assert done.returncode == 0  # it has no say in the verdict
+
+
+def test_piped_output_is_plain() -> None:
+    done = onesocket("demo", "--callers", "20", "--only", "connected", "--only", "error", FORCE_COLOR="1")
+    assert done.returncode == 0
+    assert ESCAPE not in done.stdout
+    assert "\r" not in done.stdout
+    assert done.stdout.isascii()
+    lines = done.stdout.splitlines()
+    rows = [line for line in lines if re.match(r"(connected|error) .*\|", line)]
+    assert len(rows) == 2
+    assert all(line.endswith("| kept") for line in rows)
+    bars = {tuple(match.start() for match in re.finditer(r"\|", line)) for line in [*lines[:3], *rows]}
+    assert len(bars) == 1, "the columns are not aligned"
+    assert "every promise held in 2 rows" in done.stdout
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="no pseudo-terminals")
+def test_on_a_terminal_of_80_columns_nothing_is_cut_off() -> None:
+    import pty  # noqa: PLC0415 - POSIX only
+
+    ours, theirs = pty.openpty()
+    command = [sys.executable, "-m", "onesocket", "demo", "--callers", "20", "--only", "connected"]
+    with subprocess.Popen(  # noqa: S603 - our own command
+        command, stdout=theirs, stderr=theirs, env={**os.environ, "COLUMNS": "80", "TERM": "xterm"}
+    ) as process:
+        os.close(theirs)
+        shown = b""
+        try:
+            while chunk := os.read(ours, 65536):
+                shown += chunk
+        except OSError:
+            pass  # how a terminal says that nobody is left at the other end
+        finally:
+            os.close(ours)
+        assert process.wait(20) == 0
+    assert ESCAPE.encode() in shown
+    text = re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", shown.decode())
+    rows = [line for line in re.split(r"[\r\n]+", text) if line.startswith("connected ")]
+    assert rows
+    assert rows[-1].rstrip().endswith("| kept")
+    assert len(rows[-1].rstrip()) <= 80
+
+
+def test_a_row_that_does_not_exist_is_a_usage_error() -> None:
+    done = onesocket("demo", "--only", "nowhere")
+    assert done.returncode == 2
+    assert done.stdout == ""
+    assert "nowhere" in done.stderr
+    assert "killed-line" in done.stderr
+
+
+@pytest.mark.parametrize("command", [["--version"], ["--help"], ["demo", "--help"], ["connect", "--help"]])
+def test_help_and_version(command: list[str]) -> None:
+    done = onesocket(*command)
+    assert done.returncode == 0
+    assert "onesocket" in done.stdout
+    assert ESCAPE not in done.stdout
+
+
+@pytest.mark.parametrize("missing", ["typer", "rich"])
+def test_without_the_extra_one_line_says_what_to_install(missing: str) -> None:
+    script = (
+        f"import sys; sys.modules[{missing!r}] = None; from onesocket.cli import main; sys.argv[1:] = ['demo']; main()"
+    )
+    done = python(script)
+    assert done.returncode == 2
+    assert done.stdout == ""
+    assert 'pip install "onesocket[cli]"' in done.stderr
+    assert len(done.stderr.splitlines()) == 1
+
+
+def test_without_websockets_the_demo_says_what_to_install() -> None:
+    script = (
+        "import sys, importlib.util as u; find = u.find_spec;"
+        "u.find_spec = lambda name, *rest: None if name == 'websockets' else find(name, *rest);"
+        "from onesocket.cli import main; sys.argv[1:] = ['demo']; main()"
+    )
+    done = python(script)
+    assert done.returncode == 2
+    assert 'pip install "onesocket[cli,testing]"' in done.stderr
+
+
+# --- promises broken on purpose -------------------------------------------------------------------------------------
+
+
+async def nothing(stage: Stage) -> None:
+    del stage
+
+
+async def two_lines(stage: Stage) -> None:
+    stage.begin()
+    for client in (stage.client(), stage.client()):
+        stage.crowd.add(client.connect)
+    await stage.crowd.end()
+
+
+async def a_hang(stage: Stage) -> None:
+    stage.begin()
+    stage.crowd.add(stage.client().connect)
+    stage.crowd.deadline = 0.2
+    stage.crowd.add(asyncio.Event().wait)
+    await stage.crowd.end()
+
+
+async def a_task_left(stage: Stage) -> None:
+    stage.begin()
+    await stage.client().connect()
+    stage.figures["task"] = id(asyncio.get_running_loop().create_task(asyncio.Event().wait()))
+
+
+async def a_socket_left(stage: Stage) -> None:
+    stage.begin()
+    _, writer = await asyncio.open_connection(stage.server.host, stage.server.port)
+    writer.write(
+        b"GET / HTTP/1.1\r\nHost: x\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+        b"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: MDEyMzQ1Njc4OWFiY2RlZg==\r\n\r\n"
+    )
+    await stage.server.wait_until(lambda counts: counts.open_now == 1)
+    asyncio.get_running_loop().call_later(2, writer.close)
+
+
+async def a_premature_close(stage: Stage) -> None:
+    from onesocket.testing.faults import Fault  # noqa: PLC0415
+
+    stage.server.faults = Fault.never_answer()
+    rival = stage.rival()
+    stage.begin()
+    stage.crowd.add(rival.connect)
+    await stage.server.wait_until(lambda counts: counts.handshakes == 1)
+    rival.disconnect()
+    await stage.crowd.end()
+
+
+async def a_wrong_outcome(stage: Stage) -> None:
+    stage.begin()
+    stage.crowd.race(stage.client().connect, 3)
+    await stage.crowd.end()
+    stage.expect({"opened": 3})
+
+
+async def an_exception(stage: Stage) -> None:
+    stage.begin()
+    await stage.client().connect()
+    raise RuntimeError("the play went wrong")
+
+
+async def an_unhandled_error(stage: Stage) -> None:
+    stage.begin()
+    await stage.client().connect()
+    asyncio.get_running_loop().call_exception_handler({"message": "somebody's callback failed"})
+
+
+def played(play: Play, capsys: pytest.CaptureFixture[str]) -> tuple[int, dict[str, Any]]:
+    status = run([Scenario("broken", "on purpose", play, nothing)], callers=3, seed=1, screen=JsonScreen())
+    return status, json.loads(capsys.readouterr().out)
+
+
+@pytest.mark.parametrize(
+    ("play", "broken"),
+    [
+        (two_lines, ["2 handshakes, 1 allowed", "2 open at once, 1 allowed", "2 sockets under way at once, 1 allowed"]),
+        (a_hang, ["1 callers hang after 0.2 s"]),
+        (a_task_left, ["1 tasks left after aclose()"]),
+        (a_socket_left, ["1 sockets still open after aclose()"]),
+        (a_premature_close, ["1 closed before the upgrade was answered"]),
+        (a_wrong_outcome, ["1 callers: opened, 3 expected", "2 callers: joined"]),
+        (an_exception, ["not played to its end: RuntimeError: the play went wrong"]),
+        (an_unhandled_error, ["an error nobody handled reached the event loop: somebody's callback failed"]),
+        (nothing, ["0 handshakes, 1 allowed"]),
+    ],
+)
+def test_a_broken_promise_is_named_and_makes_the_exit_status_1(
+    play: Play, broken: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    status, report = played(play, capsys)
+    assert status == 1
+    assert report["ok"] is False
+    assert sorted(report["rows"][0]["broken"]) == sorted(broken)
+
+
+def test_the_plain_table_names_the_broken_promise(capsys: pytest.CaptureFixture[str]) -> None:
+    rows = [Scenario("broken", "on purpose", two_lines, nothing)]
+    assert run(rows, callers=3, seed=1, screen=PlainScreen(rows)) == 1
+    shown = capsys.readouterr().out
+    assert re.search(r"^broken .*\| BROKEN$", shown, re.MULTILINE)
+    assert "BROKEN in broken: 2 handshakes, 1 allowed" in shown
+    assert "promises broken in 1 of 1 rows" in shown
+
+
+def test_what_the_other_client_does_never_decides(capsys: pytest.CaptureFixture[str]) -> None:
+    fine: Callable[[Stage], Any] = next(scenario.ours for scenario in SCENARIOS if scenario.name == "connected")
+    rows = [Scenario("connected", "the other one fails", fine, an_exception)]
+    assert run(rows, callers=3, seed=1, screen=JsonScreen()) == 0
+    report = json.loads(capsys.readouterr().out)
+    assert report["rows"][0]["check_then_connect"]["notes"] == [
+        "not played to its end: RuntimeError: the play went wrong"
+    ]
