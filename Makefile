@@ -1,5 +1,5 @@
 # `make help` lists the targets. Needs make, sh and a Python >= 3.11; uses uv when it is installed.
-.PHONY: help setup demo test check format diagram wheel-test clean
+.PHONY: help setup demo test simulate check format diagram wheel-test clean
 
 BIN := .venv/bin
 UV := $(shell command -v uv 2>/dev/null)
@@ -22,7 +22,8 @@ find_python = for python in $(PYTHON) python3 python3.13 python3.12 python3.11 n
 help:
 	@echo "make setup       create .venv with the package (editable) and every tool"
 	@echo "make demo        show what it does"
-	@echo "make test        all tests, then the 100 % coverage gate for onesocket.lifecycle"
+	@echo "make test        all tests, those on real sockets on uvloop too, and the 100 % coverage gate for the lifecycle"
+	@echo "make simulate    SEEDS=... lives in the simulated world, on all cores"
 	@echo "make check       lint, format, types, layers, and whether the drawn diagram is current"
 	@echo "make format      put the code into shape"
 	@echo "make diagram     draw the lifecycle diagram from its transition table"
@@ -41,8 +42,14 @@ demo: setup
 
 test: setup
 	$(BIN)/python -m pytest
+	ONESOCKET_TEST_LOOP=uvloop $(BIN)/python -m pytest --quiet tests/integration/test_real_sockets.py tests/integration/test_bad_input.py
 	$(BIN)/coverage run -m pytest --quiet tests/unit/lifecycle
 	$(BIN)/coverage report
+
+SEEDS ?= 100000
+FIRST ?= 0
+simulate: setup
+	$(BIN)/python -W error -m onesocket.testing.simulation --seeds $(SEEDS) --first $(FIRST)
 
 check: setup
 	$(BIN)/ruff check

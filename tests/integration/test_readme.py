@@ -1,0 +1,67 @@
+"""Every Python block of the documents runs as it is printed, and prints what stands below it."""
+
+import asyncio
+import re
+import sys
+from pathlib import Path
+from typing import NamedTuple
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+DOCUMENTS = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+BLOCK = re.compile(r"^```python\n(.*?)^```\n(?:(?:It prints\n)?```text\n(.*?)^```\n)?", re.DOTALL | re.MULTILINE)
+DEADLINE = 30
+
+
+class Block(NamedTuple):
+    """A Python block, and the output that is printed below it (nothing: it prints nothing)."""
+
+    place: str
+    code: str
+    output: str
+
+
+def blocks() -> list[Block]:
+    found: list[Block] = []
+    for document in DOCUMENTS:
+        text = document.read_text(encoding="utf-8")
+        for match in BLOCK.finditer(text):
+            line = text.count("\n", 0, match.start()) + 1
+            found.append(Block(f"{document.name}:{line}", match[1], match[2] or ""))
+    return found
+
+
+async def run(code: str) -> tuple[int | None, str, str]:
+    # Isolated: it imports what is installed, and nothing that happens to lie in the working directory.
+    process = await asyncio.create_subprocess_exec(
+        sys.executable,
+        *("-I", "-W", "error", "-c", code),
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.PIPE,
+    )
+    try:
+        async with asyncio.timeout(DEADLINE):
+            output, errors = await process.communicate()
+    except TimeoutError:
+        process.kill()
+        await process.communicate()
+        raise
+    return process.returncode, output.decode(), errors.decode()
+
+
+@pytest.mark.parametrize("block", blocks(), ids=lambda block: block.place)
+async def test_it_runs_and_prints_what_is_said(block: Block) -> None:
+    assert await run(block.code) == (0, block.output, "")
+
+
+def test_no_block_is_overlooked() -> None:
+    opened = sum(document.read_text(encoding="utf-8").count("```python") for document in DOCUMENTS)
+    assert len(blocks()) == opened >= 9
+    for block in blocks():
+        assert block.output or "assert " in block.code, f"{block.place} shows nothing"
+
+
+def test_the_example_is_the_file_in_examples() -> None:
+    example = (ROOT / "examples" / "quickstart.py").read_text(encoding="utf-8")
+    assert example in (ROOT / "README.md").read_text(encoding="utf-8")
