@@ -12,6 +12,8 @@ from onesocket.client.outgoing import Outgoing
 from onesocket.client.runner import Runner
 from onesocket.lifecycle import inputs
 from onesocket.lifecycle.machine import Machine
+from onesocket.notices import Notices
+from onesocket.provider.provider import Provider
 from onesocket.testing.simulation.campaign import main, run_campaign
 from onesocket.testing.simulation.world import run_seed
 
@@ -111,6 +113,18 @@ def late_lines_heard(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(Runner, "link_ready", lambda self, link, resumed: self.feed(inputs.Ready(link.epoch)))
 
 
+def old_identity_not_awaited(patch: pytest.MonkeyPatch) -> None:
+    async def at_once(_self: Provider) -> None:
+        await asyncio.sleep(0)
+
+    patch.setattr(Provider, "_old_lines_gone", at_once)
+
+
+def notices_not_withdrawn(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(Notices, "withdraw", lambda _self, _id: None)
+    patch.setattr(Notices, "clear", lambda _self: None)
+
+
 def _actions() -> dict[str, Any]:
     from onesocket.lifecycle.machine import _ACTIONS  # noqa: PLC0415 - the mutant's raw material
 
@@ -129,6 +143,8 @@ MUTANTS = [
     (waiting_messages_forgotten, 300),
     (messages_sent_twice, 300),
     (late_lines_heard, 300),
+    (old_identity_not_awaited, 1000),
+    (notices_not_withdrawn, 300),
 ]
 
 
