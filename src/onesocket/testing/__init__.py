@@ -8,6 +8,9 @@ from .counters import Counts
 from .faults import ConnectionLimit, Fault
 from .faulty_connection import FaultyConnection
 from .faulty_server import FaultyServer
+from .other_side import Feature, LoopbackSide, MemorySide, OtherSide
+from .transport_checks.check import TransportCheck
+from .transport_suite import check_transport, checks_left_out, transport_checks
 from .virtual_time import NothingWillHappen, run_virtual
 
 __all__ = [
@@ -16,9 +19,17 @@ __all__ = [
     "Fault",
     "FaultyConnection",
     "FaultyServer",
+    "Feature",
+    "LoopbackSide",
     "MemoryPeer",
     "MemoryServer",
+    "MemorySide",
     "MemoryTransport",
     "NothingWillHappen",
+    "OtherSide",
+    "TransportCheck",
+    "check_transport",
+    "checks_left_out",
     "run_virtual",
+    "transport_checks",
 ]

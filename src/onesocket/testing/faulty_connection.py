@@ -14,6 +14,7 @@ from onesocket.testing.upgrade_side import Host, Message, Phase, UpgradeSide
 try:
     from websockets.exceptions import ProtocolError
     from websockets.frames import Frame
+    from websockets.frames import Opcode as WireOpcode
     from websockets.protocol import State
 except ImportError as error:  # pragma: no cover - depends on the installation
     raise ImportError('the faulty server needs websockets: pip install "onesocket[testing]"') from error
@@ -292,7 +293,11 @@ class FaultyConnection(UpgradeSide):
 
     def _send(self, message: Message) -> None:
         self._counters.count("messages_sent")
-        self._write(encode_message(message))
+        if not self._wire.extensions:
+            self._write(encode_message(message))
+            return
+        opcode, payload = (Opcode.TEXT, message.encode()) if isinstance(message, str) else (Opcode.BINARY, message)
+        self._write(Frame(WireOpcode(opcode), payload).serialize(mask=False, extensions=self._wire.extensions))
 
     # Misbehaving, and the end
 

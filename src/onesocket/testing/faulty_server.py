@@ -46,9 +46,10 @@ class FaultyServer:
     - `echo`: send text and binary messages back. By default on, unless `on_message` or `handler` is given.
     - `on_message(connection, message)`: called for each message; what it returns, if anything, is sent back.
       If it raises, the error is logged and the connection is closed with 1011.
-    - `handler(connection)`: a coroutine per WebSocket, which reads with `recv()` or `async for`. When it
-      returns, the WebSocket is closed with 1000; when it raises, the error is logged, and the code is 1011.
+    - `handler(connection)`: a coroutine per WebSocket, which reads with `recv()` or `async for`. When it returns, the
+      WebSocket is closed with 1000; when it raises, the error is logged, and the code is 1011.
     - `subprotocols`: those the server speaks, best first. A client that offers none of them gets none.
+    - `compression`: `"deflate"` agrees to permessage-deflate with clients that offer it; raw frames stay raw.
     - `max_size`: the longest message accepted, in bytes; a longer one is answered with close code 1009.
     - `received_limit`, `overflow`: how many messages are kept, for the server and for each connection, and
       whether the oldest (`"drop_oldest"`) or the newest (`"drop_newest"`) is lost beyond it.
@@ -69,6 +70,7 @@ class FaultyServer:
         on_message: OnMessage | None = None,
         handler: Handler | None = None,
         subprotocols: Sequence[str] = (),
+        compression: Literal["deflate"] | None = None,
         max_size: int = 16 << 20,
         received_limit: int = 10_000,
         overflow: Literal["drop_oldest", "drop_newest"] = "drop_oldest",
@@ -80,6 +82,7 @@ class FaultyServer:
         self.handler = handler
         self.echo = echo if echo is not None else on_message is None and handler is None
         self.subprotocols = tuple(subprotocols)
+        self.compression: Literal["deflate"] | None = compression
         self.max_size = max_size
         self.close_timeout = close_timeout
         self.counters = Counters()
@@ -222,11 +225,7 @@ class FaultyServer:
         """Start a fresh window: totals at zero, high-water marks at the present level."""
         self.counters.reset()
 
-    async def wait_until(
-        self,
-        predicate: Callable[[Counts], bool],
-        timeout: float | None = 5.0,
-    ) -> Counts:
+    async def wait_until(self, predicate: Callable[[Counts], bool], timeout: float | None = 5.0) -> Counts:
         """Wait until the counts satisfy `predicate`, and return them. No polling: every change is looked at.
 
         Raises TimeoutError, with the counts in its text, after `timeout` seconds (None: never).

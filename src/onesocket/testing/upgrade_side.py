@@ -7,7 +7,7 @@ import http
 import logging
 from collections.abc import Coroutine, Mapping, Sequence
 from enum import Enum
-from typing import Any, Protocol
+from typing import Any, Literal, Protocol
 
 from onesocket.testing.counters import Counters
 from onesocket.testing.faults import Answer, Fault
@@ -15,6 +15,7 @@ from onesocket.testing.message_log import MessageLog
 from onesocket.testing.tcp_side import TcpSide
 
 try:
+    from websockets.extensions.permessage_deflate import ServerPerMessageDeflateFactory
     from websockets.http11 import Request
     from websockets.server import ServerProtocol
     from websockets.typing import Subprotocol
@@ -58,6 +59,11 @@ class Host(Protocol):
     @property
     def max_size(self) -> int:
         """The longest message accepted, in bytes."""
+        ...
+
+    @property
+    def compression(self) -> Literal["deflate"] | None:
+        """Whether permessage-deflate is spoken with clients that offer it."""
         ...
 
     @property
@@ -126,6 +132,7 @@ class UpgradeSide(TcpSide):
         self._wire = ServerProtocol(
             select_subprotocol=lambda _wire, offered: _subprotocol(host.choose_subprotocol(offered)),
             max_size=host.max_size,
+            extensions=[ServerPerMessageDeflateFactory()] if host.compression else None,
             logger=wire_log,
         )
         self._head_tail = b""

@@ -165,10 +165,10 @@ class _WatchedLine(MemoryLine):
     late: float | None = None
     """After so many seconds, an event comes from this line although it is over: a stack below us with a bug."""
 
-    def end(self, error: OnesocketError, *, clean: bool = False) -> None:
+    def end(self, error: OnesocketError) -> None:
         if not self.is_over and self.late is not None:
             asyncio.get_running_loop().call_later(self.late, self._events.peer_closed, 1011, LATE)
-        super().end(error, clean=clean)
+        super().end(error)
 
     def abort(self, code: int | None = None) -> None:
         if self.phase != "open":

@@ -1,0 +1,1 @@
+"""The checks of `check_transport`, by what they are about."""

@@ -1,0 +1,189 @@
+"""From an address to a byte stream: look-up, TCP, a proxy, TLS. For transports that bring no dialling of their own.
+
+All of it comes before the upgrade request, so it may be cancelled at any point, and then leaves nothing open.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+import ssl as ssl_module
+from collections.abc import Callable
+from typing import Any, Final
+
+import aiohappyeyeballs
+from python_socks import ProxyError
+from python_socks.async_.asyncio import Proxy
+
+from ..errors import OnesocketError, ProxyFailed
+from ..urls import Address, parse_url
+from ..wire import DialRequest
+from .failures import connect_failed, tls_cut_off
+from .tunnel import Tunnel
+from .under_tls import UnderTls
+
+PROXY_SCHEMES: Final = ("http", "https", "socks4", "socks5")
+
+# RFC 8305, section 5: how long one address may take before the next is tried beside it.
+_HAPPY_EYEBALLS_DELAY: Final = 0.25
+# The deadline is the owner's; these layers must not bring a shorter one of their own.
+_NO_TIMEOUT: Final = 86_400.0
+# After the stream was aborted, the loop closes its socket within a few turns; this bounds a bug in it.
+_CLOSE_GRACE: Final = 1.0
+
+
+class WatchedSocket(socket.socket):
+    """A socket that tells when it was closed, by whichever layer owns it at that time."""
+
+    on_close: Callable[[], None] | None = None
+
+    def close(self) -> None:
+        """Close it."""
+        super().close()
+        if self.on_close is not None:
+            self.on_close()
+
+    def detach(self) -> int:
+        """Give its descriptor away: uvloop does that at the moment it closes it."""
+        descriptor = super().detach()
+        if self.on_close is not None:
+            self.on_close()
+        return descriptor
+
+
+class Dialler:
+    """Opens one byte stream; made anew for each."""
+
+    def __init__(self, request: DialRequest) -> None:
+        self._request = request
+        self._address = parse_url(request.url)
+        self._proxy = (
+            None if request.proxy is None else parse_url(request.proxy, schemes=PROXY_SCHEMES, what="proxy URL")
+        )
+        self._first = self._proxy or self._address
+        self._loop = asyncio.get_running_loop()
+        self._socket: WatchedSocket | None = None
+        self._socket_gone = asyncio.Event()
+        self.phase = f"looking up {self._first.where}"
+        self.under_tls: UnderTls | None = None
+        """What sits between TLS and the socket, once there is TLS with the server."""
+
+    @property
+    def where(self) -> str:
+        """`host:port` of what is dialled first, for people."""
+        return self._first.where
+
+    async def dial(self) -> tuple[asyncio.Transport, Tunnel]:
+        """The open stream, and the protocol that has held it so far. Raises whatever the layers below raise."""
+        proxy = self._proxy
+        socks = self._request.proxy if (self._request.proxy or "").startswith("socks") else None
+        sock = await self._connect() if socks is None else await self._through_socks(socks)
+        self._socket = sock
+        sock.on_close = self._socket_gone.set
+        holder = Tunnel()
+        try:
+            transport, _ = await self._loop.create_connection(lambda: holder, sock=sock)
+        except BaseException:
+            sock.close()
+            raise
+        try:
+            if proxy is not None and socks is None:
+                transport = await self._through_http(transport, holder, proxy)
+            if self._address.secure:
+                self.phase = f"waiting for the TLS handshake with {self._address.where}"
+                raw = transport
+                transport = await self._secure(raw, holder, self._address, self._request.ssl)
+                self.under_tls = UnderTls.beneath(raw)
+        except BaseException:
+            transport.abort()
+            raise
+        return transport, holder
+
+    async def socket_end(self) -> None:
+        """Return when the socket has really been closed, by whichever layer owns it."""
+        if self._socket is None or self._socket.fileno() == -1:
+            return
+        try:
+            async with asyncio.timeout(_CLOSE_GRACE):
+                await self._socket_gone.wait()
+        except TimeoutError:
+            self._socket.close()
+
+    def failure(self, error: Exception) -> OnesocketError:
+        """What `dial()` raised, as a typed error."""
+        match error:
+            case OnesocketError():
+                return error
+            case ProxyError():
+                return ProxyFailed(f"the proxy did not pass us on to {self._address.where}: {error}")
+            case ConnectionError() if self.phase.startswith("waiting for the TLS"):
+                return tls_cut_off(error, self._address.where)
+            case _ if self.phase.startswith("waiting for the TLS"):
+                return connect_failed(error, self._address.where)
+            case _ if self._proxy is not None:
+                failure = connect_failed(error, self._proxy.where)
+                proxy_failure = ProxyFailed(f"the proxy can't be used: {failure}")
+                proxy_failure.__cause__ = failure.__cause__
+                return proxy_failure
+            case _:
+                return connect_failed(error, self._address.where)
+
+    # --- the steps --------------------------------------------------------------------------------------------------
+
+    async def _connect(self) -> WatchedSocket:
+        first = self._first
+        infos = await self._loop.getaddrinfo(first.host, first.port, type=socket.SOCK_STREAM)
+        self.phase = f"connecting to {first.where}"
+        sock = await aiohappyeyeballs.start_connection(  # pyright: ignore[reportUnknownMemberType] - bare tuples
+            infos,
+            happy_eyeballs_delay=_HAPPY_EYEBALLS_DELAY,
+            loop=self._loop,
+            socket_factory=_new_socket,
+        )
+        if not isinstance(sock, WatchedSocket):
+            raise TypeError("the socket is not the one that was asked for")
+        return sock
+
+    async def _through_socks(self, url: str) -> WatchedSocket:
+        self.phase = f"connecting through the proxy {self._first.where}"
+        # python-socks wants the port in the URL, where ours may leave it to the scheme.
+        scheme, _, rest = url.partition("://")
+        user, at, _ = rest.partition("/")[0].rpartition("@")
+        proxy = Proxy.from_url(f"{scheme}://{user}{at}{self._first.where}")
+        sock = await proxy.connect(self._address.host, self._address.port, timeout=_NO_TIMEOUT)
+        watched = WatchedSocket(fileno=sock.detach())
+        watched.setblocking(False)  # noqa: FBT003 - the socket module's signature
+        return watched
+
+    async def _through_http(self, transport: asyncio.Transport, holder: Tunnel, proxy: Address) -> asyncio.Transport:
+        self.phase = f"asking the proxy {proxy.where} to connect us"
+        if proxy.secure:
+            transport = await self._secure(transport, holder, proxy, None)
+        host = f"[{self._address.host}]" if ":" in self._address.host else self._address.host
+        await holder.ask(transport, f"{host}:{self._address.port}", proxy.authorization)
+        return transport
+
+    async def _secure(
+        self, transport: asyncio.Transport, holder: Tunnel, address: Address, context: ssl_module.SSLContext | None
+    ) -> asyncio.Transport:
+        if transport.is_closing():
+            raise ConnectionResetError("the connection ended before the TLS handshake")
+        if holder.take_early():
+            # TLS lets the client speak first: whoever speaks before that does not speak TLS.
+            raise ssl_module.SSLError("it spoke first, and not TLS")
+        secured = await self._loop.start_tls(
+            transport,
+            holder,
+            context if context is not None else ssl_module.create_default_context(),
+            server_hostname=address.host,
+            ssl_handshake_timeout=_NO_TIMEOUT,
+            ssl_shutdown_timeout=self._request.close_timeout,
+        )
+        if secured is None:  # what asyncio returns when the connection ended without an error meanwhile
+            raise ConnectionResetError("the connection ended during the TLS handshake")
+        return secured
+
+
+def _new_socket(info: tuple[int, int, int, str, tuple[Any, ...]]) -> WatchedSocket:
+    family, kind, protocol, _, _ = info
+    return WatchedSocket(family=family, type=kind, proto=protocol)

@@ -1,0 +1,385 @@
+"""One WebSocket on a byte stream: the parser and the extensions of `websockets`, our rules for everything else.
+
+The library parses, checks and inflates. Its own answers (PONG, CLOSE) are thrown away, as it gives them for a whole
+read at once: here they are given in order, when their frame's turn has come, and not while the socket is full.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections import deque
+from collections.abc import Callable
+from typing import Final
+
+from websockets.client import ClientProtocol
+from websockets.exceptions import PayloadTooBig
+from websockets.extensions.permessage_deflate import ClientPerMessageDeflateFactory
+from websockets.frames import Frame, Opcode
+from websockets.http11 import Response
+from websockets.protocol import State
+from websockets.typing import Subprotocol
+from websockets.uri import parse_uri
+
+from ..errors import InvalidText, MessageTooBig, OnesocketError, ProtocolViolation
+from ..lifecycle.verdicts import line_lost
+from ..wire import Data, DialRequest, Handshake
+from .base import LineEvents
+from .under_tls import UnderTls, limit_buffer
+from .upgrade_answer import upgrade_failure
+
+# So many frames of one burst are handled in one turn of the loop; the rest waits for the next turns.
+SLICE: Final = 128
+# So much is parsed at a time: compressed a thousandfold, it is 16 MiB of messages, whatever the peer sends at once.
+_CHUNK: Final = 16_384
+_NO_CODE: Final = 1005
+_OK: Final = 1000
+
+# At its debug level it logs whole requests, tokens included. Not by getLogger(): nobody shall switch this one on.
+_SILENT: Final = logging.Logger("onesocket.transports.websockets", level=logging.CRITICAL + 1)  # noqa: LOG001
+
+
+class Stream(asyncio.Protocol):
+    """Frames of one line, held to the rules, and handed over in fair slices; ends with exactly one `on_gone`."""
+
+    def __init__(
+        self, request: DialRequest, events: LineEvents, received: Callable[[Data], object], *, deflate: bool
+    ) -> None:
+        self.received = received
+        self.evidence = 0
+        """Grows with whatever shows that somebody is there."""
+        self.error: OnesocketError = line_lost()
+        """Why it ended."""
+        self.gone = asyncio.get_running_loop().create_future()
+        """Done when the stream has ended and everything that came before that is handed over."""
+        self.on_open: Callable[[Handshake], None] | None = None
+        self._request = request
+        self._events = events
+        self._loop = asyncio.get_running_loop()
+        self._transport: asyncio.Transport | None = None
+        self._under_tls: UnderTls | None = None
+        limit = request.max_size
+        self._wire = ClientProtocol(
+            parse_uri(request.url),
+            extensions=[ClientPerMessageDeflateFactory()] if deflate else None,
+            subprotocols=[Subprotocol(name) for name in request.subprotocols] or None,
+            # The library limits the compressed size too, and what can't be compressed grows by a little.
+            max_size=limit if limit is None or not deflate else limit + limit // 1000 + 64,
+            logger=_SILENT,
+        )
+        self._open = False
+        self._raw = bytearray()
+        self._queue: deque[Frame] = deque()
+        self._parts = bytearray()
+        self._kind: Opcode | None = None
+        self._paused = False
+        self._stopped = False
+        self._drain_handle: asyncio.Handle | None = None
+        self._deaf = False
+        """Whatever still comes doesn't count (RFC 6455, sections 5.5.1 and 7.1.7)."""
+        self._lost = False
+        self._lost_why: Exception | None = None
+        self._close_sent = False
+        self._full = False
+        self._writable = True
+        self._owed_pong: bytes | None = None
+
+    @property
+    def is_open(self) -> bool:
+        """Whether the upgrade went through."""
+        return self._open
+
+    @property
+    def is_reading(self) -> bool:
+        """Whether the socket is being read."""
+        return not self._stopped
+
+    def ask(self, transport: asyncio.Transport, early: bytes, under_tls: UnderTls | None) -> None:
+        """Take the stream over and send the upgrade request; `early`: what has come already."""
+        self._transport = transport
+        self._under_tls = under_tls
+        if transport.is_closing():  # its end was told to whoever held it before
+            self.connection_lost(None)
+            return
+        transport.set_protocol(self)
+        limit_buffer(transport)
+        if under_tls is not None:
+            under_tls.on_change = self._look_at_writable
+        request = self._wire.connect()
+        for name, value in self._request.headers:
+            request.headers[name] = value
+        self._wire.send_request(request)
+        transport.write(b"".join(self._wire.data_to_send()))
+        if early:
+            self.data_received(early)
+
+    # --- what asyncio calls -----------------------------------------------------------------------------------------
+
+    def data_received(self, data: bytes) -> None:
+        """Bytes came."""
+        if self._deaf:
+            return
+        self._raw += data
+        if self._drain_handle is None:
+            self._work()
+
+    def eof_received(self) -> None:
+        """The peer ended its half; the transport closes itself, and tells by `connection_lost`."""
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """The stream ended. What came before that is still handed over, in slices."""
+        self._lost = True
+        self._lost_why = exc
+        self._paused = False
+        self._drain_soon()
+
+    def pause_writing(self) -> None:
+        """Something is left in the user-space buffer."""
+        self._full = True
+        self._look_at_writable()
+
+    def resume_writing(self) -> None:
+        """The kernel has all of it."""
+        self._full = False
+        self._look_at_writable()
+
+    def _look_at_writable(self) -> None:
+        writable = not self._full and (self._under_tls is None or not self._under_tls.is_full)
+        if writable is self._writable:
+            return
+        self._writable = writable
+        if writable and self._owed_pong is not None:
+            payload, self._owed_pong = self._owed_pong, None
+            self._pong(payload)
+        if self._open and self._writable is writable:
+            self._events.writable(writable)
+
+    # --- slices and back-pressure -----------------------------------------------------------------------------------
+
+    def pause(self) -> None:
+        """Hand over nothing more."""
+        if not self._paused and not self._close_sent and not self._lost:
+            self._paused = True
+            if self._open:  # before that, the answer to the upgrade is still to be read
+                self._stop_socket()
+
+    def resume(self) -> None:
+        """Go on, with what was held back first."""
+        if self._paused:
+            self._paused = False
+            self._drain_soon()
+
+    def _drain_soon(self) -> None:
+        if self._drain_handle is None:
+            self._drain_handle = self._loop.call_soon(self._drain)
+
+    def _drain(self) -> None:
+        self._drain_handle = None
+        self._work()
+
+    def _work(self) -> None:
+        """Handle one slice; the socket is read again only when nothing is left."""
+        budget = SLICE
+        while self._queue or self._raw or self._wire.parser_exc is not None:
+            if self._paused and self._open:
+                self._stop_socket()
+                return
+            if self._deaf:
+                self._queue.clear()
+                self._raw.clear()
+                break
+            if not self._queue and self._wire.parser_exc is not None:
+                self._judge(self._wire.parser_exc)
+            elif not self._queue:
+                self._parse()
+            elif budget:
+                budget -= 1
+                self.evidence += 1
+                self._take(self._queue.popleft())
+            else:
+                self._stop_socket()
+                self._drain_soon()
+                return
+        if self._lost:
+            self._finish()
+        elif not self._paused:
+            self._start_socket()
+
+    def _parse(self) -> None:
+        chunk = bytes(self._raw[:_CHUNK])
+        del self._raw[:_CHUNK]
+        self._wire.receive_data(chunk)
+        self._wire.data_to_send()
+        for event in self._wire.events_received():
+            if isinstance(event, Frame):
+                self._queue.append(event)
+            elif isinstance(event, Response) and self._wire.state is not State.CONNECTING:
+                self._answered(event)
+        if self._wire.handshake_exc is not None:
+            self._deaf = True
+            self.error = upgrade_failure(self._wire.handshake_exc, self._request)
+            self.abort(None)
+
+    def _stop_socket(self) -> None:
+        if self._transport is not None and not self._stopped:
+            self._stopped = True
+            if not self._transport.is_closing():
+                self._transport.pause_reading()
+
+    def _start_socket(self) -> None:
+        if self._transport is not None and self._stopped:
+            self._stopped = False
+            self.evidence += 1  # silence counts from now on: we didn't listen
+            if not self._transport.is_closing():
+                self._transport.resume_reading()
+
+    # --- what came --------------------------------------------------------------------------------------------------
+
+    def _answered(self, response: Response) -> None:
+        headers = {name.lower(): value for name, value in response.headers.raw_items()}
+        self._open = True
+        if self.on_open is not None:
+            self.on_open(Handshake(self._wire.subprotocol, tuple(headers.items())))
+        if not self._writable:
+            self._events.writable(self._writable)
+
+    def _take(self, frame: Frame) -> None:
+        payload = bytes(frame.data)
+        match frame.opcode:
+            case Opcode.PING:
+                self._pong(payload)
+            case Opcode.PONG:
+                self._events.pong(payload)
+            case Opcode.CLOSE:
+                self._closed_by_peer(int.from_bytes(payload[:2], "big") or _NO_CODE, payload[2:].decode())
+            case _:
+                self._take_part(frame, payload)
+
+    def _take_part(self, frame: Frame, payload: bytes) -> None:
+        kind = frame.opcode if self._kind is None else self._kind
+        limit = self._request.max_size
+        if limit is not None and len(self._parts) + len(payload) > limit:
+            self._too_big()
+            return
+        if not frame.fin:
+            self._kind = kind
+            self._parts += payload
+            return
+        if self._kind is not None:
+            payload = bytes(self._parts) + payload
+            self._parts = bytearray()
+            self._kind = None
+        try:
+            data: Data = payload.decode() if kind is Opcode.TEXT else payload
+        except UnicodeDecodeError:
+            self._violate(InvalidText("the server sent text that is not UTF-8"))
+            return
+        self.received(data)
+
+    def _judge(self, error: Exception) -> None:
+        """What the parser stopped at, after everything before it was handled."""
+        close = self._wire.close_rcvd
+        if close is not None:
+            # To the library a CLOSE inside a fragmented message is an error; RFC 6455, section 5.4 allows it.
+            self._closed_by_peer(int(close.code), close.reason)
+        elif isinstance(error, PayloadTooBig):
+            self._too_big()
+        elif isinstance(error, UnicodeDecodeError):
+            self._violate(InvalidText("the server sent a close reason that is not UTF-8"))
+        else:
+            self._violate(ProtocolViolation(f"the server broke the WebSocket protocol: {error}"))
+
+    def _too_big(self) -> None:
+        self._violate(
+            MessageTooBig(
+                f"the server's message is larger than max_size ({self._request.max_size} bytes), its fragments "
+                "together and decompressed; raise max_size= if it is meant to"
+            )
+        )
+
+    def _closed_by_peer(self, code: int, reason: str) -> None:
+        self._deaf = True
+        if not self._close_sent:
+            self._send_close(_OK if code == _NO_CODE else code, "")
+            self._events.peer_closed(code, reason)
+        if self._transport is not None:
+            self._transport.close()
+
+    def _violate(self, error: ProtocolViolation) -> None:
+        """Fail the line (RFC 6455, section 7.1.7): say why, hand over nothing more, and let it end."""
+        self._deaf = True
+        self.error = error
+        if not self._close_sent:
+            self._send_close(error.code, "")
+        self._start_socket()
+        self._events.violated(error)
+
+    # --- what goes out ----------------------------------------------------------------------------------------------
+
+    def send(self, data: Data) -> bool:
+        """Write one message; False when none is taken any more."""
+        transport = self._transport
+        if transport is None or not self._open or self._close_sent or transport.is_closing():
+            return False
+        if isinstance(data, str):
+            self._write(Opcode.TEXT, data.encode())
+        else:
+            self._write(Opcode.BINARY, data)
+        if transport.is_closing() and not self._full:
+            self.pause_writing()  # the write itself met the end of the line: its fate is unknown
+        return True
+
+    def ping(self, payload: bytes) -> None:
+        """Write a PING."""
+        if self._open and not self._close_sent:
+            self._write(Opcode.PING, payload)
+
+    def close(self, code: int, reason: str) -> None:
+        """Send CLOSE, once. The peer's is behind whatever it sent before: nobody may hold the socket back any more."""
+        if self._open and not self._close_sent:
+            self._send_close(code, reason)
+            self._paused = False
+            self._drain_soon()
+
+    def abort(self, code: int | None) -> None:
+        """End it now. What wasn't handed over by then is let go: the deadline is the deadline."""
+        if self._transport is None:
+            return
+        self._queue.clear()
+        self._raw.clear()
+        if code is not None and self._open and self._writable and not self._close_sent:
+            self._send_close(code, "")
+            # uvloop passes a write on to the kernel at the end of the turn, and drops it when it is aborted before.
+            self._loop.call_soon(self._transport.abort)
+        else:
+            self._transport.abort()
+
+    def _pong(self, payload: bytes) -> None:
+        if self._close_sent:
+            return
+        if self._writable:
+            self._write(Opcode.PONG, payload)
+        else:
+            # Only the newest PING needs an answer (RFC 6455, section 5.5.3), so a flood of them can't fill our buffer.
+            self._owed_pong = payload
+
+    def _send_close(self, code: int, reason: str) -> None:
+        self._close_sent = True
+        # A control frame holds 125 bytes: two of code, the rest of reason, cut between characters.
+        text = reason.encode("utf-8", "replace")[:123].decode("utf-8", "ignore").encode()
+        self._write(Opcode.CLOSE, code.to_bytes(2, "big") + text)
+
+    def _write(self, opcode: Opcode, payload: bytes) -> None:
+        if self._transport is not None and not self._transport.is_closing():
+            frame = Frame(opcode, payload)
+            self._transport.write(frame.serialize(mask=True, extensions=self._wire.extensions))
+
+    def _finish(self) -> None:
+        if self.gone.done():
+            return
+        if not self._open and not self._deaf:
+            self._wire.receive_eof()
+            self.error = upgrade_failure(self._wire.handshake_exc, self._request, cut_off=True)
+            self.error.__cause__ = self._lost_why
+        self._deaf = True
+        self.gone.set_result(None)
