@@ -1,5 +1,5 @@
 # `make help` lists the targets. Needs make, sh and a Python >= 3.11; uses uv when it is installed.
-.PHONY: help setup demo test simulate check format diagram wheel-test clean
+.PHONY: help setup demo test simulate check format diagram wheel-test bench bench-peers conformance soak clean
 
 BIN := .venv/bin
 UV := $(shell command -v uv 2>/dev/null)
@@ -22,12 +22,16 @@ find_python = for python in $(PYTHON) python3 python3.13 python3.12 python3.11 n
 help:
 	@echo "make setup       create .venv with the package (editable) and every tool"
 	@echo "make demo        show what it does"
-	@echo "make test        all tests, those on real sockets on uvloop too, and the 100 % coverage gate for the lifecycle"
+	@echo "make test        all tests, those on real sockets on uvloop and over both transports, and the 100 % coverage gate for the lifecycle"
 	@echo "make simulate    SEEDS=... lives in the simulated world, on all cores"
 	@echo "make check       lint, format, types, layers, and whether the drawn diagram is current"
 	@echo "make format      put the code into shape"
 	@echo "make diagram     draw the lifecycle diagram from its transition table"
 	@echo "make wheel-test  build the wheel and run the integration tests against it, installed"
+	@echo "make bench       measure against the peers: tables, JSON, and the page in the docs; ARGS=\"--rounds 5\""
+	@echo "make bench-peers ask the peers for ten connections at once, and close at once what they open"
+	@echo "make conformance run Autobahn's fuzzing server against the transports and the client; it needs a Python 2.7 (PYTHON2=...)"
+	@echo "make soak        MINUTES=15 with 200 clients on a server that breaks something every second; ARGS=\"--seed 7\""
 	@echo "make clean       remove everything the other targets made"
 
 setup: .venv/.stamp
@@ -40,9 +44,14 @@ setup: .venv/.stamp
 demo: setup
 	$(BIN)/onesocket demo
 
+# These run on both event loops and over both transports.
+REAL_TESTS := tests/integration/test_real_sockets.py tests/integration/test_bad_input.py
+
 test: setup
 	$(BIN)/python -m pytest
-	ONESOCKET_TEST_LOOP=uvloop $(BIN)/python -m pytest --quiet tests/integration/test_real_sockets.py tests/integration/test_bad_input.py
+	ONESOCKET_TEST_LOOP=uvloop $(BIN)/python -m pytest --quiet $(REAL_TESTS) tests/integration/test_transports.py
+	ONESOCKET_TEST_TRANSPORT=websockets $(BIN)/python -m pytest --quiet $(REAL_TESTS)
+	ONESOCKET_TEST_TRANSPORT=websockets ONESOCKET_TEST_LOOP=uvloop $(BIN)/python -m pytest --quiet $(REAL_TESTS)
 	$(BIN)/coverage run -m pytest --quiet tests/unit/lifecycle
 	$(BIN)/coverage report
 
@@ -75,5 +84,24 @@ wheel-test: setup
 	cd .venv-wheel && bin/python -I -c 'import onesocket as o, sys; assert o.__file__.startswith(sys.prefix), o.__file__'
 	cd .venv-wheel && bin/python -I -m pytest ../tests/integration
 
+# The peers have an environment of their own, so that .venv stays small.
+.venv-bench/.stamp: pyproject.toml
+	@$(find_python); $(call venv,.venv-bench)
+	$(call install,.venv-bench) --editable '.[bench]'
+	@touch $@
+
+bench: .venv-bench/.stamp
+	.venv-bench/bin/python -m benchmarks --write-docs $(ARGS)
+
+bench-peers: .venv-bench/.stamp
+	.venv-bench/bin/python -m benchmarks.peers --write-docs $(ARGS)
+
+conformance: setup
+	PYTHON2="$(PYTHON2)" $(BIN)/python -m tools.conformance $(ARGS)
+
+MINUTES ?= 15
+soak: setup
+	$(BIN)/python -W error -m tools.soak --minutes $(MINUTES) $(ARGS)
+
 clean:
-	rm -rf .venv .venv-wheel build dist .coverage .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache
+	rm -rf .autobahn .venv .venv-bench .venv-wheel build dist .coverage .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache

@@ -2,17 +2,24 @@
 
 import asyncio
 import gc
+import logging
 import os
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from typing import Any
 
 import pytest
+
+from onesocket.client import transport_choice
+from onesocket.transports.websockets import WebsocketsTransport
 
 # `ONESOCKET_TEST_LOOP=uvloop` runs everything on that loop. By policy: pytest-asyncio asks the policy for its loops.
 if os.environ.get("ONESOCKET_TEST_LOOP") == "uvloop":
     import uvloop
 
     asyncio.set_event_loop_policy(uvloop.EventLoopPolicy())  # type: ignore[deprecated] # from 3.14 on
+
+# `ONESOCKET_TEST_TRANSPORT=websockets` gives every client that asks for no transport this one.
+_TRANSPORT = os.environ.get("ONESOCKET_TEST_TRANSPORT", "picows")
 
 
 def pytest_collection_finish() -> None:
@@ -36,6 +43,25 @@ async def loop_errors() -> AsyncIterator[list[dict[str, Any]]]:
     await asyncio.sleep(0)  # ... and a callback that was due may still fail
     assert not left, f"the test left tasks pending: {left}"
     assert not errors, f"errors nobody handled reached the event loop: {errors}"
+
+
+@pytest.fixture(autouse=True)
+def _default_transport(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Give clients the transport under test; one without compression, so that the same frames go over the wire."""
+    if _TRANSPORT == "websockets":
+        monkeypatch.setattr(transport_choice, "default_transport", lambda _: WebsocketsTransport(compression=None))
+    elif _TRANSPORT != "picows":
+        pytest.fail(f"ONESOCKET_TEST_TRANSPORT={_TRANSPORT!r} is no transport")
+
+
+@pytest.fixture(autouse=True)
+def _clean_log() -> Iterator[None]:
+    """Commands that provoke thousands of failures silence our logger; a test that runs one must not silence others."""
+    log = logging.getLogger("onesocket")
+    level, disabled = log.level, log.disabled
+    yield
+    log.setLevel(level)
+    log.disabled = disabled
 
 
 @pytest.fixture(autouse=True)

@@ -3,8 +3,9 @@
 from .client.client import Client
 from .client.delivery import Delivery
 from .client.gap import Gap, GapReason
+from .client.queue import Overflow
 from .client.status import Change, Stats, Status
-from .client.subscription import Overflow, Subscription
+from .client.subscription import Subscription
 from .errors import (
     AuthTimeout,
     CertificateInvalid,

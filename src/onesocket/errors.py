@@ -48,7 +48,16 @@ date, after how many seconds (`retry_after`)::
 
 from __future__ import annotations
 
-from typing import Self
+from typing import Any, Self, TypeVar
+
+E = TypeVar("E", bound="OnesocketError")
+
+
+def _rebuild(kind: type[E], args: tuple[Any, ...], state: dict[str, Any]) -> E:
+    error = kind.__new__(kind, *args)
+    error.args = args
+    error.__dict__.update(state)
+    return error
 
 
 class OnesocketError(Exception):
@@ -61,14 +70,16 @@ class OnesocketError(Exception):
     retryable: bool = False
     retry_after: float | None = None
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Copied and pickled by its state: constructors take keywords that `args` doesn't hold."""
+        return _rebuild, (type(self), self.args, dict(self.__dict__))
+
     def copy(self) -> Self:
         """A fresh instance that says the same: every caller of a joined attempt raises its own.
 
         One exception object raised in a thousand tasks would collect a thousand tracebacks.
         """
-        twin = type(self).__new__(type(self), *self.args)
-        twin.args = self.args
-        twin.__dict__.update(self.__dict__)
+        twin = _rebuild(type(self), self.args, self.__dict__)
         twin.__cause__ = self.__cause__
         twin.__suppress_context__ = True
         return twin

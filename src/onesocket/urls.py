@@ -36,7 +36,7 @@ def parse_url(url: str, *, schemes: tuple[str, ...] = ("ws", "wss"), what: str =
     """Check `url`; raises `InvalidURL`, which names what is wrong and shows no secret."""
     if not isinstance(url, str):  # pyright: ignore[reportUnnecessaryIsInstance] - callers without a type checker
         raise InvalidURL(f"the {what} must be a str, not {type(url).__name__}")
-    shown = redact(url)
+    shown = _redact_broken(url)
     try:
         parts = urlsplit(url)
         port = parts.port
@@ -79,6 +79,12 @@ def redact(url: object) -> str:
     if parts.query and not keys:
         query = "***"
     return urlunsplit((parts.scheme, netloc, parts.path, query, ""))
+
+
+def _redact_broken(url: str) -> str:
+    """Like `redact`, for what may be no URL: whatever stands before the last @ may belong to a password."""
+    head, at, tail = url.rpartition("@")
+    return redact(url) if not at else redact(head.partition(":")[0] + "://" + tail)
 
 
 def _refuse_nonsense(url: str, parts: SplitResult, schemes: tuple[str, ...], what: str, shown: str) -> None:

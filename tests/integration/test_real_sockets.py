@@ -1,23 +1,37 @@
 """The client against a real server on loopback. The *server* counts."""
 
 import asyncio
+import queue
 import random
+import socket
+import ssl
+import struct
+import threading
+import time
 from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
+import trustme
+from websockets.sync.server import ServerConnection, serve
 
 from onesocket import (
     Client,
     ConnectAborted,
+    DeliveryUnknown,
     Gap,
     GapReason,
+    InvalidURL,
     Json,
+    Login,
     ManuallyDisconnected,
     Outcome,
     PortRefused,
+    Raw,
     ReconnectPolicy,
     State,
+    TokenQuery,
+    UpgradeRefused,
     ZombieLine,
 )
 from onesocket.testing import Fault, FaultyServer
@@ -302,3 +316,122 @@ async def test_a_crowd_of_callers_doing_anything_never_has_two_sockets(server: F
     assert counts.most_open == 1, counts
     assert counts.premature_closes == 0, counts
     assert counts.upgraded > 0
+
+
+async def test_over_tls_a_send_to_a_silent_server_does_not_hang() -> None:
+    authority = trustme.CA()
+    trust = ssl.create_default_context()
+    authority.configure_trust(trust)
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    authority.issue_cert("127.0.0.1").configure_cert(context)
+    async with FaultyServer(ssl=context, echo=False) as server, Client(server.url, ssl=trust) as client:
+        async with asyncio.timeout(DEADLINE):
+            for number in range(200):
+                await client.send(f"{number}")
+        await server.wait_until(lambda counts: counts.messages_received == 200, timeout=DEADLINE)
+
+
+async def test_a_login_that_congests_the_line_does_not_make_sends_look_delivered(server: FaultyServer) -> None:
+    server.faults = Fault.stop_reading()
+    login = Login(request=lambda _token: b"x" * 20_000_000)
+    client = Client(server.url, protocol=Raw(login=login), ping_interval=None, close_timeout=0.2)
+    await client.connect()
+    assert not client.send_nowait(b"y").done
+    await client.aclose()
+
+
+async def test_a_write_that_meets_the_end_of_the_line_is_not_delivered() -> None:
+    accepted: queue.Queue[ServerConnection] = queue.Queue()
+    gone = threading.Event()
+
+    def handler(connection: ServerConnection) -> None:
+        accepted.put(connection)
+        gone.wait(DEADLINE)
+
+    with serve(handler, "127.0.0.1", 0) as blocking:
+        thread = threading.Thread(target=blocking.serve_forever)
+        thread.start()
+        client = Client(f"ws://127.0.0.1:{blocking.socket.getsockname()[1]}", reconnect=None)
+        await client.connect()
+        theirs = accepted.get(timeout=DEADLINE).socket
+        theirs.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        theirs.shutdown(socket.SHUT_RD)
+        theirs.close()  # an RST, in our kernel at once; our loop has not read it yet
+        gone.set()
+        deliveries = [client.send_nowait(str(number)) for number in range(10)]
+        results = await asyncio.wait_for(asyncio.gather(*deliveries[:1], return_exceptions=True), DEADLINE)
+        assert [type(result) for result in results] == [DeliveryUnknown]
+        await client.aclose()
+        blocking.shutdown()
+        thread.join()
+
+
+async def test_answers_given_while_the_server_closes_are_not_lost() -> None:
+    burst = [str(number) for number in range(200)]
+    async with FaultyServer(echo=False) as server:
+        server.faults = [Fault.burst(burst) | Fault.accept_then_close(1011)]
+        client = Client(server.url)
+        client.on(client.send_nowait, gaps=False)
+        await client.connect()
+        await server.wait_until(lambda counts: counts.messages_received >= 200, timeout=DEADLINE)
+        await client.aclose()
+        assert sorted(server.received) == sorted(burst)
+
+
+async def test_a_slow_callback_under_a_burst_does_not_look_like_a_zombie(server: FaultyServer) -> None:
+    server.faults = Fault.burst(["x" * 200] * 4000).after(1)
+    client = Client(server.url, ping_interval=0.1, ping_timeout=0.1)
+    got = 0
+    done = asyncio.Event()
+
+    def slow(_message: Any) -> None:
+        nonlocal got
+        got += 1
+        until = time.perf_counter() + 0.0002
+        while time.perf_counter() < until:
+            pass
+        if got == 4001:
+            done.set()
+
+    client.on(slow, gaps=False)
+    await client.connect()
+    await client.send("go")
+    async with asyncio.timeout(DEADLINE):
+        await done.wait()
+    assert client.status.epoch == 1
+    await client.aclose()
+
+
+async def test_what_the_server_echoes_of_the_request_is_not_shown(server: FaultyServer) -> None:
+    shown = "QUERY5ECRET HEADER5ECRET USER5ECRET PASS5ECRET TOKEN/5ECRET TOKEN%2F5ECRET VVNFUjVFQ1JFVDpQQVNTNUVDUkVU"
+    server.faults = Fault.refuse(403, body=shown)
+    client = Client(
+        f"ws://USER5ECRET:PASS5ECRET@{server.url[5:]}?key=QUERY5ECRET",
+        headers={"X-Api-Key": "HEADER5ECRET"},
+        token="TOKEN/5ECRET",
+        protocol=Raw(token_place=TokenQuery()),
+    )
+    with pytest.raises(UpgradeRefused) as caught:
+        await client.connect()
+    assert "5ECRET" not in str(caught.value)
+    assert "VVNFU" not in str(caught.value)
+    await client.aclose()
+    with pytest.raises(InvalidURL) as refused:
+        Client("ws://user:PASS/5ECRET@host/")
+    assert "5ECRET" not in str(refused.value)
+
+
+async def test_the_end_of_the_loop_dials_nothing_new(server: FaultyServer) -> None:
+    def run() -> None:
+        async def main() -> None:
+            client = Client(server.url)
+            await client.connect()
+            task = asyncio.ensure_future(client.reconnect())
+            await asyncio.sleep(0)
+            del task
+
+        asyncio.run(main())
+
+    await asyncio.to_thread(run)
+    await server.wait_until(lambda counts: counts.sockets_now == 0, timeout=DEADLINE)
+    assert server.counts.handshakes == 1

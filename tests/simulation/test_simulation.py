@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from onesocket import ConnectAborted
 from onesocket.client.fanout import Fanout
 from onesocket.client.link import Link
 from onesocket.client.outgoing import Outgoing
@@ -55,7 +56,7 @@ def close_not_awaited(patch: pytest.MonkeyPatch) -> None:
 
     def at_once(self: Link, code: int, reason: str) -> None:
         hang_up(self, code, reason)
-        self._owner.link_ended(self, RuntimeError("gone, surely"), clean=True)  # type: ignore[arg-type]
+        self._owner.link_ended(self, ConnectAborted("gone, surely"))
 
     patch.setattr(Link, "hang_up", at_once)
 
@@ -99,13 +100,14 @@ def waiting_messages_forgotten(patch: pytest.MonkeyPatch) -> None:
 
 
 def messages_sent_twice(patch: pytest.MonkeyPatch) -> None:
-    write = Outgoing._write
+    post = Outgoing.post
 
-    def twice(self: Outgoing, line: Any, data: Any) -> bool:
-        line.send(data)
-        return write(self, line, data)
+    def twice(self: Outgoing, data: Any) -> Any:
+        if self._line is not None:
+            self._line.send(data)
+        return post(self, data)
 
-    patch.setattr(Outgoing, "_write", twice)
+    patch.setattr(Outgoing, "post", twice)
 
 
 def late_lines_heard(patch: pytest.MonkeyPatch) -> None:

@@ -1,22 +1,28 @@
 """The public verbs in every state, on virtual time and the in-memory transport; the *server's* side counts."""
 
 import asyncio
+import copy
+import pickle
 from typing import Any
 
 import pytest
 
 from onesocket import (
+    Client,
     ClientClosed,
     ClosedByPeer,
     ConnectAborted,
     ConnectionLost,
     Gap,
     GapReason,
+    InvalidOption,
     Json,
     Login,
     LoginRefused,
     ManuallyDisconnected,
+    OnesocketError,
     OpenTimeout,
+    OutboxLimits,
     Outcome,
     PortRefused,
     ReconnectPolicy,
@@ -606,3 +612,113 @@ async def test_the_login_is_part_of_connecting() -> None:
     assert server.open_now == 0
     assert "s3cret" not in repr(client) + repr(client.status)
     await client.aclose()
+
+
+@virtual
+async def test_disconnect_in_the_same_turn_as_connect_nowait_takes_no_time() -> None:
+    server = MemoryServer()
+    client = make(server)
+    client.connect_nowait()
+    before = asyncio.get_running_loop().time()
+    await client.disconnect()
+    assert asyncio.get_running_loop().time() == before
+    assert server.peers == []
+    await client.aclose()
+
+
+@virtual
+async def test_a_transport_or_protocol_that_can_not_dial_is_a_typed_error_at_once() -> None:
+    class Broken:
+        name = "broken"
+
+        def dial(self, *_args: Any) -> Any:
+            raise ValueError("boom")
+
+    broken: Any = Broken()
+    client = Client("ws://x.test/", transport=broken)
+    with pytest.raises(OnesocketError, match="could not be made: ValueError"):
+        await client.connect()
+    await client.aclose()
+
+
+@virtual
+async def test_a_cancelled_token_source_does_not_end_the_resumption() -> None:
+    cancelled = asyncio.get_running_loop().create_future()
+    cancelled.cancel()
+    asked = 0
+
+    async def token() -> str:
+        nonlocal asked
+        asked += 1
+        if asked == 2:
+            await cancelled
+        return "token"
+
+    server = MemoryServer()
+    client = make(server, token=token)
+    await client.connect()
+    server.peers[0].drop()
+    await asyncio.sleep(10)
+    assert client.state is State.CONNECTED
+    assert asked == 3
+    await client.aclose()
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"reconnect": True},
+        {"reconnect": 5},
+        {"outbox": 1000},
+        {"transport": 5},
+        {"protocol": Json},
+        {"protocol": "json"},
+        {"on_error": 5},
+        {"headers": 5},
+        {"headers": "A: b"},
+        {"headers": [("a",)]},
+        {"subprotocols": 5},
+        {"subprotocols": ["a", "a"]},
+    ],
+)
+def test_options_of_the_wrong_kind_are_refused(options: dict[str, Any]) -> None:
+    with pytest.raises(InvalidOption, match=next(iter(options)).removesuffix("s")):
+        Client("ws://x.test/", **options)
+
+
+@virtual
+async def test_arguments_of_the_wrong_kind_are_refused() -> None:
+    client = make(MemoryServer())
+    odd: Any = 5
+
+    async def coroutine(_change: Any) -> None: ...
+
+    for call in (
+        lambda: client.subscribe(odd),
+        lambda: client.subscribe(where=odd),
+        lambda: client.subscribe(limit=odd + 0.5),
+        lambda: client.on("x", odd),
+        lambda: client.on_change(odd),
+        lambda: client.on_change(coroutine),
+        lambda: OutboxLimits(messages=odd + 0.5),
+        lambda: OutboxLimits(age=str(odd)),  # type: ignore[arg-type]
+        lambda: ReconnectPolicy(initial="a"),  # type: ignore[arg-type]
+        lambda: ReconnectPolicy(max_attempts=1.5),  # type: ignore[arg-type]
+        lambda: Json(subprotocols="json"),
+    ):
+        with pytest.raises(InvalidOption):
+            call()
+    with pytest.raises(InvalidOption, match="at least one state"):
+        await client.wait_for()
+    await client.aclose()
+
+
+def test_errors_can_be_copied_and_pickled() -> None:
+    for error in (
+        ClosedByPeer("gone", code=1001, reason="bye", retryable=True),
+        OpenTimeout("late"),
+        UpstreamBusy("busy", retry_after=3),
+    ):
+        for twin in (pickle.loads(pickle.dumps(error)), copy.copy(error), error.copy()):  # noqa: S301 - our own
+            assert type(twin) is type(error)
+            assert (str(twin), twin.__dict__) == (str(error), error.__dict__)

@@ -19,13 +19,14 @@ from onesocket import (
     ManuallyDisconnected,
     MessageExpired,
     Msgpack,
+    OnesocketError,
     OutboxFull,
     OutboxLimits,
     SlowConsumer,
     State,
     UsageError,
 )
-from onesocket.transports.memory import MemoryServer
+from onesocket.transports.memory import MemoryPeer, MemoryServer
 from tests.unit.virtual import make, settle, virtual
 
 
@@ -501,3 +502,222 @@ async def test_aclose_lets_callbacks_finish_what_is_queued_and_can_be_called_by_
     await client.wait_for(State.CLOSED, timeout=60)
     assert got == ["a", "b", "c"]
     await settle()
+
+
+# --- what must not happen -----------------------------------------------------------------------------------
+
+
+@virtual
+async def test_a_cancelled_error_out_of_a_subscriber_harms_nobody() -> None:
+    server = MemoryServer()
+    problems: list[BaseException] = []
+    client = make(server, on_error=problems.append)
+    cancelled = asyncio.get_running_loop().create_future()
+    cancelled.cancel()
+    told: list[State] = []
+
+    async def awaits(_message: Any) -> None:
+        await cancelled
+
+    client.on(lambda _message: cancelled.result())
+    client.on(awaits, overflow="wait", limit=2)
+    client.on_change(lambda _change: cancelled.result())
+    client.on_change(lambda change: told.append(change.new))
+    stream = client.subscribe()
+    await client.connect()
+    for number in range(20):
+        server.peers[0].send(str(number))
+    await asyncio.sleep(1)
+    assert [await anext(stream) for _ in range(20)] == [str(number) for number in range(20)]
+    assert not held(client)
+    assert told == [State.CONNECTING, State.CONNECTED]
+    await client.reconnect()
+    await settle()
+    assert told[2:] == [State.CLOSING, State.CONNECTING, State.CONNECTED]
+    assert {type(problem) for problem in problems} == {asyncio.CancelledError}
+    assert len(problems) == 20 + 20 + 5 + 2, "each message for both callbacks, each change, and the gap for both"
+    await client.aclose()
+
+
+@virtual
+async def test_fail_leaves_no_hole_even_for_a_reader_that_stays_a_little_behind() -> None:
+    server = MemoryServer()
+    client = make(server)
+    stream = client.subscribe(limit=4)
+    await client.connect()
+    got: list[Any] = []
+    for number in range(6):
+        server.peers[0].send(str(number))
+    await settle()
+    problem: SlowConsumer | None = None
+    for number in range(6, 20):
+        try:
+            got.append(await anext(stream))
+        except SlowConsumer as error:
+            problem = error
+            break
+        server.peers[0].send(str(number))
+        await settle()
+    assert problem is not None
+    assert got == list("0123")
+    assert stream.dropped > 0
+    await client.aclose()
+
+
+@virtual
+async def test_a_failure_that_is_over_is_not_raised_later() -> None:
+    answers = iter([lambda peer: peer.refuse(ClosedByPeer("no", code=1008, reason="", retryable=False))])
+    server = MemoryServer(on_dial=lambda peer: next(answers, MemoryPeer.accept)(peer))  # noqa: PLW0108 - one for each
+    client = make(server)
+    stream = client.subscribe()
+    with pytest.raises(ClosedByPeer):
+        await client.connect()
+    await client.connect()
+    server.peers[1].send("a")
+    assert await anext(stream) == "a"
+    waiting = asyncio.ensure_future(anext(stream))
+    await settle()
+    assert not waiting.done()
+    await client.aclose()
+    with pytest.raises(StopAsyncIteration):
+        await waiting
+
+
+@virtual
+async def test_a_cancelled_aclose_still_ends_the_streams() -> None:
+    server = MemoryServer()
+    client = make(server, close_timeout=5)
+    stream, changes = client.subscribe(), client.changes()
+    await client.connect()
+    server.peers[0].answers_close = False
+    reading = asyncio.ensure_future(anext(stream))
+    with pytest.raises(TimeoutError):
+        async with asyncio.timeout(1):
+            await client.aclose()
+    with pytest.raises(StopAsyncIteration):
+        await reading
+    assert [change.new async for change in changes][-1] is State.CLOSED
+
+
+@virtual
+async def test_several_callbacks_may_close_the_client() -> None:
+    server = MemoryServer()
+    client = make(server, close_timeout=2)
+    ended: list[str] = []
+
+    def closer(name: str) -> Any:
+        async def close(_message: Any) -> None:
+            await asyncio.wait_for(client.aclose(), 10)
+            ended.append(name)
+
+        return close
+
+    client.on(closer("a"))
+    client.on(closer("b"))
+    await client.connect()
+    server.peers[0].send("now")
+    await client.wait_for(State.CLOSED, timeout=10)
+    await asyncio.sleep(5)
+    assert sorted(ended) == ["a", "b"]
+
+
+@virtual
+async def test_text_that_is_no_text_is_refused_at_once_line_or_not() -> None:
+    server = MemoryServer()
+    client = make(server)
+    with pytest.raises(EncodeError, match="UTF-8"):
+        await client.send("\ud800")
+    good = client.send_nowait("good")
+    await client.connect()
+    await good
+    assert client.state is State.CONNECTED
+    await client.aclose()
+
+
+@virtual
+async def test_a_protocol_that_misbehaves_is_a_typed_error_and_not_a_hang() -> None:
+    class Odd(Json):
+        def encode(self, message: Any) -> Any:
+            return message if message != "boom" else {}[message]
+
+        def decode(self, data: Any) -> Any:
+            if data == "poison":
+                raise KeyError(data)
+            return super().decode(data)
+
+    server = MemoryServer()
+    client = make(server, protocol=Odd(), reconnect=None)
+    with pytest.raises(EncodeError, match="made int of it"):
+        await client.send(5)
+    with pytest.raises(EncodeError, match="failed on a str"):
+        await client.send("boom")
+    stream = client.subscribe()
+    await client.connect()
+    server.peers[0].send("poison")
+    with pytest.raises(OnesocketError, match="the protocol json failed: KeyError"):
+        await anext(stream)
+    assert client.state is State.FAILED
+    await client.aclose()
+
+
+@virtual
+async def test_an_event_name_that_is_none_is_no_trouble() -> None:
+    server = MemoryServer()
+    client = make(server, protocol=Json(event=lambda message: message["t"]))
+    called: list[Any] = []
+    client.on("x", called.append)
+    await client.connect()
+    for text in ('{"t":[]}', '{"t":{}}', '{"t":"x"}'):
+        server.peers[0].send(text)
+    await settle()
+    assert called == [{"t": "x"}]
+    assert client.state is State.CONNECTED
+    await client.aclose()
+
+
+@virtual
+async def test_a_delivery_whose_waiter_went_away_is_reported() -> None:
+    problems: list[BaseException] = []
+    client = make(MemoryServer(), outbox=OutboxLimits(age=5), on_error=problems.append)
+    delivery = client.send_nowait("x")
+
+    async def wait() -> None:
+        await delivery
+
+    with pytest.raises(TimeoutError):
+        await asyncio.wait_for(wait(), 1)
+    await asyncio.sleep(10)
+    assert [type(problem) for problem in problems] == [MessageExpired]
+    await client.aclose()
+
+
+@virtual
+async def test_what_a_callback_sends_while_the_peer_closes_is_not_lost() -> None:
+    server = MemoryServer()
+    client = make(server)
+    client.on(lambda message: client.send_nowait(f"re {message}"), gaps=False)
+    await client.connect()
+    stream = client.subscribe(overflow="wait", limit=1)  # holds the feed, so there's something to hand over at the end
+    for number in range(5):
+        server.peers[0].send(str(number))
+    server.peers[0].close(1011)
+    await settle()
+    del stream
+    gc.collect()
+    await client.wait_for(State.CONNECTED, timeout=10)
+    await asyncio.sleep(1)
+    arrived = server.peers[0].received + server.peers[1].received
+    assert sorted(arrived) == [f"re {number}" for number in range(5)]
+    await client.aclose()
+
+
+@virtual
+async def test_subscriptions_collected_in_a_thread_leave_nothing_behind() -> None:
+    server = MemoryServer()
+    client = make(server)
+    await client.connect()
+    for _ in range(50):
+        client.subscribe(overflow="wait", limit=1)
+    await settle()
+    assert client.status.subscribers == 0
+    await client.aclose()

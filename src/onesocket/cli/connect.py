@@ -111,7 +111,7 @@ class Session:
     # --- what comes -------------------------------------------------------------------------------------------------
 
     async def _print_messages(self) -> None:
-        mark = "< " if sys.stdout.isatty() else ""
+        mark = "< " if sys.stdout is not None and sys.stdout.isatty() else ""
         try:
             async for message in self._messages:
                 if isinstance(message, Gap):
@@ -125,6 +125,9 @@ class Session:
                 self._fail(error)
         except BrokenPipeError:
             self._output.note("nobody reads stdout any more")
+        except OSError as error:
+            self._status = _FAILED
+            self._output.fail(f"a message could not be written to stdout: {error.strerror}")
 
     def _shown(self, message: Any) -> str:
         if self._as_json:

@@ -54,7 +54,8 @@ class Output:
     def _print(self, text: str) -> None:
         for secret in self._secrets:
             text = text.replace(secret, _MASK)
-        print(printable(text), file=sys.stderr, flush=True)  # noqa: T201 - the command's own words
+        if sys.stderr is not None:  # closed (`2>&-`): print() would take stdout for it
+            print(printable(text), file=sys.stderr, flush=True)  # noqa: T201 - the command's own words
 
 
 async def _writable(fd: int) -> None:

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from contextvars import ContextVar
 from typing import Any
 
-from ..errors import OnesocketError
 from .subscription import Subscription
+
+CALLBACK: ContextVar[asyncio.Task[Any] | None] = ContextVar("CALLBACK", default=None)
+"""The task of the callback that is running here, if any; whatever it awaits or starts inherits it."""
 
 
 class AsyncCallback:
@@ -40,16 +43,23 @@ class AsyncCallback:
             self._task.cancel()
 
     async def _call_each(self) -> None:
-        while not self._stream.is_closed:
-            try:
-                async for message in self._stream:
-                    await self._callback(message)
-            except OnesocketError as error:
-                self._tell(error)
-            except Exception as error:  # noqa: BLE001 - a subscriber's exception harms nobody else
-                self._tell(error)
-            else:
-                return
+        CALLBACK.set(asyncio.current_task())
+        try:
+            while not self._stream.is_closed:
+                try:
+                    async for message in self._stream:
+                        await self._callback(message)
+                except asyncio.CancelledError as error:
+                    task = asyncio.current_task()
+                    if task is not None and task.cancelling():
+                        raise
+                    self._tell(error)  # not ours: something that the callback awaited was cancelled
+                except Exception as error:  # noqa: BLE001 - a subscriber's exception harms nobody else
+                    self._tell(error)
+                else:
+                    return
+        finally:
+            self._stream.close()
 
     def _tell(self, error: BaseException) -> None:
         self._report(error, getattr(self._callback, "__qualname__", type(self._callback).__qualname__))

@@ -5,36 +5,36 @@ from __future__ import annotations
 import asyncio
 import logging
 import ssl as ssl_module
-from collections import deque
 from collections.abc import Callable, Iterable
 from types import TracebackType
 from typing import Any, Literal, Self, overload
 
-from ..errors import ClientClosed, InvalidOption, OnesocketError, WaitTimeout
+from ..errors import ClientClosed, EncodeError, InvalidOption, OnesocketError, WaitTimeout
 from ..lifecycle import inputs
 from ..lifecycle.effects import Outcome
 from ..lifecycle.outbox import OutboxLimits
 from ..lifecycle.retry import ReconnectPolicy
 from ..lifecycle.states import State
 from ..protocols.base import Protocol
-from ..protocols.raw import Raw
 from ..transports.base import Transport
-from ..urls import parse_url, redact
-from . import options as checks
+from ..urls import redact
+from ..wire import Data
+from .changes import Changes
 from .delivery import Delivery
 from .fanout import Fanout
 from .gap import Gap
 from .options import Headers, Options, Token
 from .outgoing import Outgoing
+from .queue import Overflow
 from .runner import Runner
 from .status import Change, Stats, Status
-from .subscription import Overflow, Predicate, Queue, Subscription
+from .subscription import Predicate, Subscription
+from .transport_choice import Compression, choose
+from .trouble import Trouble
 
 _log = logging.getLogger("onesocket")
 _DEFAULT_RECONNECT = ReconnectPolicy()
 _DEFAULT_OUTBOX = OutboxLimits()
-# Changes of state are few; whoever lets so many pile up is told so instead of missing one.
-_CHANGES_LIMIT = 10_000
 
 
 class Client:
@@ -62,7 +62,8 @@ class Client:
         reconnect: How a lost line is resumed; None: it is not (the client is FAILED then).
         outbox: How many messages wait for the line, and how long; None: none do.
         on_error: Called with every exception of a subscriber, and with every failed delivery that nobody awaits.
-        transport: Who makes the sockets (default: picows).
+        compression: ``"deflate"`` offers permessage-deflate, which needs the extra ``onesocket[websockets]``.
+        transport: Who makes the sockets (default: picows; `websockets` with compression, or where picows has no wheel).
     """
 
     def __init__(
@@ -83,44 +84,40 @@ class Client:
         reconnect: ReconnectPolicy | None = _DEFAULT_RECONNECT,
         outbox: OutboxLimits | None = _DEFAULT_OUTBOX,
         on_error: Callable[[BaseException], object] | None = None,
+        compression: Compression | None = None,
         transport: Transport | None = None,
     ) -> None:
-        address = parse_url(url)
-        if isinstance(token, str):
-            checks.checked_token(token)
-        elif token is not None and not callable(token):
-            raise InvalidOption(f"token must be a str or a callable, not {type(token).__name__}")
-        self._options = Options(
-            address=address,
+        self._options = Options.check(
+            url,
             token=token,
-            protocol=protocol if protocol is not None else Raw(),
-            transport=transport if transport is not None else _default_transport(),
-            headers=checks.header_list(headers),
-            subprotocols=checks.subprotocol_list(subprotocols),
-            ssl=checks.ssl_context(ssl, address),
-            proxy=checks.proxy_url(proxy),
-            open_timeout=checks.seconds("open_timeout", open_timeout),
-            close_timeout=checks.seconds("close_timeout", close_timeout),
-            ping_interval=None if ping_interval is None else checks.seconds("ping_interval", ping_interval),
-            ping_timeout=checks.seconds("ping_timeout", ping_timeout),
-            max_size=checks.size("max_size", max_size),
+            protocol=protocol,
+            transport=choose(transport, compression),
+            headers=headers,
+            subprotocols=subprotocols,
+            ssl=ssl,
+            proxy=proxy,
+            open_timeout=open_timeout,
+            close_timeout=close_timeout,
+            ping_interval=ping_interval,
+            ping_timeout=ping_timeout,
+            max_size=max_size,
             reconnect=reconnect,
-            outbox=outbox if outbox is not None else OutboxLimits(messages=0),
+            outbox=outbox,
         )
-        self._shown_url = redact(address.url)
-        self._on_error = on_error
-        self._callback_errors = 0
+        if on_error is not None and not callable(on_error):  # pyright: ignore[reportUnnecessaryComparison]
+            raise InvalidOption(f"on_error must be a function, not {type(on_error).__name__}")
+        self._shown_url = redact(self._options.address.url)
+        self._trouble = Trouble(self._shown_url, on_error)
+        self._changes = Changes(self._trouble)
         self._fanout = Fanout(
             event_of=self._options.protocol.event_of,
             hold=self._hold,
             release=self._release,
-            report=self._report,
+            report=self._trouble.report,
+            on_loop=self._on_loop,
         )
-        self._outgoing = Outgoing(self._options.outbox, refusal=self._refusal, report=self._report)
+        self._outgoing = Outgoing(self._options.outbox, refusal=self._refusal, report=self._trouble.report)
         self._runner = Runner(self._options, fanout=self._fanout, outgoing=self._outgoing, on_change=self._changed)
-        self._change_queues: dict[Queue[Change], None] = {}
-        self._change_callbacks: list[Callable[[Change], object]] = []
-        self._untold: deque[Change] = deque()
 
     def __repr__(self) -> str:
         machine = self._runner.machine
@@ -165,9 +162,7 @@ class Client:
     async def aclose(self) -> None:
         """Close the line in order, for good: subscriptions end, nothing of the client is left on the loop."""
         await self._runner.leave(inputs.Close())
-        await self._fanout.aclose(self._options.close_timeout)
-        for queue in tuple(self._change_queues):
-            queue.end()
+        await self._fanout.settle(self._options.close_timeout)
 
     async def __aenter__(self) -> Self:
         """Connect. If that fails, the client is closed again before the error is raised."""
@@ -189,6 +184,8 @@ class Client:
     async def send(self, message: Any) -> None:
         """Send one message; returns when the kernel has it.
 
+        (Over TLS, when the TLS layer has it, which keeps 64 KiB or so in a buffer of its own.)
+
         While the line is down (or takes no more) it waits in the outbox. Raises `OutboxFull`, `MessageExpired`,
         `DeliveryUnknown` (the line broke in the middle of it), `EncodeError`, `ManuallyDisconnected` or
         `ClientClosed`. Cancelled while it waits in the outbox, it isn't sent.
@@ -209,7 +206,7 @@ class Client:
         without anybody awaiting it goes to `on_error` and the log.
         """
         self._runner.check_loop()
-        return self._outgoing.post(self._options.protocol.encode(message))
+        return self._outgoing.post(self._encode(message))
 
     @overload
     def subscribe(
@@ -331,21 +328,16 @@ class Client:
             received=self._fanout.delivered,
             sent=self._outgoing.sent,
             undecodable=runner.undecodable,
-            callback_errors=self._callback_errors,
+            callback_errors=self._trouble.count,
         )
 
     def changes(self) -> Subscription[Change]:
         """Every change of the state from this call on, in order, none lost; ends when the client is closed."""
-        queue: Queue[Change] = Queue(_CHANGES_LIMIT, Overflow.FAIL)
-        self._change_queues[queue] = None
-        if self.state is State.CLOSED:
-            queue.end()
-        return Subscription(queue, lambda gone: self._change_queues.pop(gone, None))
+        return self._changes.stream()
 
     def on_change(self, callback: Callable[[Change], object]) -> Callable[[], None]:
         """Call `callback` with every change, soon after it; returns the function that takes it off again."""
-        self._change_callbacks.append(callback)
-        return lambda: self._change_callbacks.remove(callback) if callback in self._change_callbacks else None
+        return self._changes.on_change(callback)
 
     async def wait_for(self, *states: State, timeout: float | None = None) -> State:
         """Wait until the client is in one of these states, and return it.
@@ -353,6 +345,8 @@ class Client:
         A state that is passed through counts, even if it's over when you run again. Raises `WaitTimeout` after
         `timeout` seconds, and `ClientClosed` when the client is closed and so can't come there any more.
         """
+        if not states:
+            raise InvalidOption("wait_for() needs at least one state")
         if self.state in states:
             return self.state
         try:
@@ -367,13 +361,28 @@ class Client:
 
     # --- inside -----------------------------------------------------------------------------------------------------
 
-    # The runner needs these two parts of the client, and they need it: these three tie the knot.
+    def _encode(self, message: Any) -> Data:
+        protocol = self._options.protocol
+        try:
+            data: Any = protocol.encode(message)
+        except OnesocketError:
+            raise
+        except Exception as error:
+            raise EncodeError(f"the protocol {protocol.name} failed on a {type(message).__name__}") from error
+        if not isinstance(data, str | bytes):
+            raise EncodeError(f"the protocol {protocol.name} made {type(data).__name__} of it, not str or bytes")
+        return data
+
+    # The runner needs these two parts of the client, and they need it: these four tie the knot.
 
     def _hold(self) -> None:
         self._runner.hold()
 
     def _release(self) -> None:
         self._runner.release()
+
+    def _on_loop(self, call: Callable[..., object], *args: object) -> None:
+        self._runner.on_loop(call, *args)
 
     def _refusal(self) -> OnesocketError | None:
         return self._runner.refusal()
@@ -387,43 +396,6 @@ class Client:
             change.cause,
             change.epoch,
         )
-        for queue in tuple(self._change_queues):
-            queue.put(change)
-        if self._change_callbacks:
-            self._untold.append(change)
-            if len(self._untold) == 1:
-                # Soon, not now: the runner is in the middle of something. All at once: in order.
-                self._runner.loop.call_soon(self._tell_changes)
-
-    def _tell_changes(self) -> None:
-        while self._untold:
-            change = self._untold[0]
-            for callback in tuple(self._change_callbacks):
-                self._call(callback, change)
-            self._untold.popleft()
-
-    def _call(self, callback: Callable[[Any], object], argument: object) -> None:
-        try:
-            callback(argument)
-        except Exception as error:  # noqa: BLE001 - a watcher's exception harms nobody else
-            self._report(error, getattr(callback, "__qualname__", repr(callback)))
-
-    def _report(self, error: BaseException, source: str) -> None:
-        self._callback_errors += 1
-        _log.error("%s: %s failed: %s", self._shown_url, source, type(error).__name__, exc_info=error)
-        if self._on_error is not None:
-            # Soon, not now: the client may be in the middle of something.
-            self._runner.loop.call_soon(self._call_on_error, error)
-
-    def _call_on_error(self, error: BaseException) -> None:
-        try:
-            if self._on_error is not None:
-                self._on_error(error)
-        except Exception:  # noqa: BLE001 - an error handler that fails has nobody left to tell
-            _log.exception("%s: on_error itself failed", self._shown_url)
-
-
-def _default_transport() -> Transport:
-    from ..transports.picows import PicowsTransport  # noqa: PLC0415 - only who needs it pays for its import
-
-    return PicowsTransport()
+        self._changes.tell(change)
+        if change.new is State.CLOSED:
+            self._fanout.end()

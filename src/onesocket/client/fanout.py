@@ -5,15 +5,23 @@ from __future__ import annotations
 import asyncio
 import inspect
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Final
 
-from ..errors import OnesocketError
-from .async_callback import AsyncCallback, current_task
+from ..errors import InvalidOption, OnesocketError
+from .async_callback import CALLBACK, AsyncCallback, current_task
 from .gap import Gap
-from .subscription import Overflow, Predicate, Queue, Subscription
+from .queue import Overflow, Queue
+from .subscription import Predicate, Subscription
+
+# While aclose() waits for callbacks, it looks this often whether one of them has begun to close the client, too.
+_STEP: Final = 0.05
 
 Sink = Callable[[Any], object]
 Report = Callable[[BaseException, str], None]
+
+# What a subscriber raises harms nobody else. The result of a cancelled future, looked at in a callback, is among it:
+# that `CancelledError` isn't the cancellation of whoever happens to run the callback.
+HARMLESS: Final = (Exception, asyncio.CancelledError)
 
 
 class Fanout:
@@ -29,11 +37,13 @@ class Fanout:
         hold: Callable[[], None],
         release: Callable[[], None],
         report: Report,
+        on_loop: Callable[..., None],
     ) -> None:
         self._event_of = event_of
         self._hold_feed = hold
         self._release_feed = release
         self._report = report
+        self._on_loop = on_loop
         self._holding = 0
         self._all: tuple[Sink, ...] = ()
         self._named: dict[str, tuple[Sink, ...]] = {}
@@ -41,6 +51,8 @@ class Fanout:
         self._queues: dict[Queue[Any], Callable[[], None]] = {}
         self._failing: dict[Queue[Any], None] = {}
         self._tasks: set[asyncio.Task[None]] = set()
+        self._epoch = 0
+        self._closers: set[asyncio.Task[Any]] = set()
         self.delivered = 0
         self.ended = False
 
@@ -51,7 +63,7 @@ class Fanout:
     @property
     def depth(self) -> int:
         """The longest queue of any subscriber."""
-        return max((len(queue.items) for queue in self._queues), default=0)
+        return max((len(queue.items) for queue in tuple(self._queues)), default=0)
 
     @property
     def is_held(self) -> bool:
@@ -66,34 +78,41 @@ class Fanout:
         for sink in self._all:
             try:
                 sink(message)
-            except Exception as error:  # noqa: BLE001 - a subscriber's exception harms nobody else
+            except HARMLESS as error:
                 self._report(error, _name(sink))
         if self._named:
             self._publish_named(message)
 
     def _publish_named(self, message: Any) -> None:
         try:
-            event = self._event_of(message)
-        except Exception as error:  # noqa: BLE001 - the protocol's event function may be the caller's own
+            event: object = self._event_of(message)
+        except HARMLESS as error:
             self._report(error, "the protocol's event name")
             return
-        if event is None:
-            return
+        if not isinstance(event, str):
+            return  # a function of the caller's own may find anything in a message that the peer wrote
         for sink in self._named.get(event, ()):
             try:
                 sink(message)
-            except Exception as error:  # noqa: BLE001 - as above
+            except HARMLESS as error:
                 self._report(error, _name(sink))
 
     def announce(self, gap: Gap) -> None:
         """Put a gap marker into every stream that wants one."""
-        for queue in self._queues:
+        for queue in tuple(self._queues):
             queue.epoch = gap.epoch
         for sink in self._gaps:
             try:
                 sink(gap)
-            except Exception as error:  # noqa: BLE001 - as above
+            except HARMLESS as error:
                 self._report(error, _name(sink))
+
+    def ready(self, epoch: int) -> None:
+        """A line is up: an older failure that a reader has not seen yet is no news any more."""
+        for queue in tuple(self._queues):
+            queue.epoch = epoch
+            queue.error = None
+        self._epoch = epoch
 
     def fail(self, error: OnesocketError) -> None:
         """The client gave up: tell the readers that want to know."""
@@ -113,15 +132,19 @@ class Fanout:
         raise_on_failure: bool,
     ) -> Subscription[Any]:
         """A new stream."""
+        _check_event(event)
+        if where is not None and not callable(where):  # pyright: ignore[reportUnnecessaryComparison]
+            raise InvalidOption(f"where must be a function of the message, not {type(where).__name__}")
         queue: Queue[Any] = Queue(limit, Overflow.of(overflow), marks_gaps=gaps, hold=self._hold, release=self._release)
         sink: Sink = queue.put if where is None else _Filter(where, queue.put)
         remove = self._add(event, sink, sink if gaps and where is None else queue.put if gaps else None)
         self._queues[queue] = remove
+        queue.epoch = self._epoch
         if raise_on_failure:
             self._failing[queue] = None
         if self.ended:
             queue.end()
-        return Subscription(queue, self._detach)
+        return Subscription(queue, self._detach, self._abandon)
 
     def on(
         self,
@@ -133,6 +156,9 @@ class Fanout:
         gaps: bool,
     ) -> Callable[[], None]:
         """A callback; returns the function that takes it off again."""
+        _check_event(event)
+        if not callable(callback):  # pyright: ignore[reportUnnecessaryComparison]
+            raise InvalidOption(f"on() needs a function, not {type(callback).__name__}")
         if not inspect.iscoroutinefunction(callback) and not inspect.iscoroutinefunction(type(callback).__call__):
             return self._add(event, callback, callback if gaps else None)
         stream = self.subscribe(event, None, limit=limit, overflow=overflow, gaps=gaps, raise_on_failure=False)
@@ -141,19 +167,30 @@ class Fanout:
         stream.on_item(caller.start)
         return caller.remove
 
-    async def aclose(self, grace: float) -> None:
-        """End every stream; readers and callbacks get what is queued, callbacks within `grace` seconds."""
+    def end(self) -> None:
+        """The client is closed: every stream ends; readers and callbacks get what is queued."""
         self.ended = True
         for queue in tuple(self._queues):
             queue.end()
-        # A callback may be the one that closes the client: it must not wait for itself.
-        tasks = {task for task in self._tasks if task is not current_task()}
-        if tasks:
-            _, tasks = await asyncio.wait(tasks, timeout=grace)
-        for task in tasks:
-            task.cancel()
-        if tasks:
-            await asyncio.wait(tasks, timeout=grace)
+
+    async def settle(self, grace: float) -> None:
+        """Wait for the callbacks' tasks; whichever takes longer than `grace` seconds is cancelled."""
+        # A callback may be the one that closes the client, or several may: nobody waits for those.
+        me = CALLBACK.get() or current_task()
+        if me is not None:
+            self._closers.add(me)
+        deadline = asyncio.get_running_loop().time() + grace
+        try:
+            while (tasks := self._tasks - self._closers) and (left := deadline - asyncio.get_running_loop().time()) > 0:
+                # In short steps: one of them may become a closer itself.
+                await asyncio.wait(tasks, timeout=min(left, _STEP), return_when=asyncio.FIRST_COMPLETED)
+            for task in tasks:
+                task.cancel()
+            if tasks:
+                await asyncio.wait(tasks, timeout=grace)
+        finally:
+            if me is not None:
+                self._closers.discard(me)
 
     def _add(self, event: str | None, sink: Sink, gap_sink: Sink | None) -> Callable[[], None]:
         if event is None:
@@ -181,6 +218,15 @@ class Fanout:
                 self._gaps = _without(self._gaps, gap_sink)
 
         return remove
+
+    def _abandon(self, queue: Queue[Any]) -> None:
+        """A reader went away without a word, in whatever thread."""
+        self._on_loop(self._let_go, queue)
+
+    def _let_go(self, queue: Queue[Any]) -> None:
+        queue.items.clear()
+        queue.end()
+        self._detach(queue)
 
     def _detach(self, queue: Queue[Any]) -> None:
         remove = self._queues.pop(queue, None)
@@ -220,3 +266,8 @@ def _without(sinks: tuple[Sink, ...], sink: Sink) -> tuple[Sink, ...]:
 
 def _name(sink: Sink) -> str:
     return getattr(sink, "__qualname__", None) or type(sink).__qualname__
+
+
+def _check_event(event: object) -> None:
+    if event is not None and not isinstance(event, str):
+        raise InvalidOption(f"an event name is a str, or None for all messages, not {type(event).__name__}")

@@ -13,7 +13,8 @@ from ..transports.base import Line
 class Keepalive:
     """PINGs every `interval` seconds; whatever comes back within `timeout` seconds is evidence of life.
 
-    A PONG may queue behind megabytes of data, so any frame counts; silence doesn't.
+    A PONG may queue behind megabytes of data, so any frame counts; silence doesn't. While *we* don't read, its absence
+    proves nothing.
     """
 
     def __init__(
@@ -22,14 +23,12 @@ class Keepalive:
         *,
         interval: float,
         timeout: float,
-        is_held: Callable[[], bool],
         on_rtt: Callable[[float], None],
         on_dead: Callable[[ZombieLine], None],
     ) -> None:
         self._line = line
         self._interval = interval
         self._timeout = timeout
-        self._is_held = is_held
         self._on_rtt = on_rtt
         self._on_dead = on_dead
         self._count = 0
@@ -37,6 +36,9 @@ class Keepalive:
         self._judgements: deque[asyncio.TimerHandle] = deque()
         self._loop = asyncio.get_running_loop()
         self._next = self._loop.call_later(interval, self._ping)
+
+    def __repr__(self) -> str:
+        return f"<Keepalive pings={self._count} unanswered={len(self._unanswered)}>"
 
     def stop(self) -> None:
         """No more PINGs."""
@@ -62,8 +64,7 @@ class Keepalive:
     def _judge(self, payload: bytes, seen: int) -> None:
         self._judgements.popleft()
         self._unanswered.pop(payload, None)
-        # While a subscriber holds the socket back we can't see an answer, so its absence proves nothing.
-        if self._line.messages == seen and not self._is_held():
+        if self._line.messages == seen and self._line.is_reading:
             self.stop()
             self._on_dead(
                 ZombieLine(

@@ -8,7 +8,15 @@ import inspect
 from collections.abc import Callable, Iterable
 from typing import Any, Protocol
 
-from ..errors import ConnectAborted, DecodeError, OnesocketError, ProtocolViolation, TokenFailed, ZombieLine
+from ..errors import (
+    ClientClosed,
+    ConnectAborted,
+    DecodeError,
+    OnesocketError,
+    ProtocolViolation,
+    TokenFailed,
+    ZombieLine,
+)
 from ..protocols.base import Action, Deliver, Fail, Ready, Send, WakeAt
 from ..transports.base import Line
 from ..wire import Data, DialRequest, Handshake
@@ -31,7 +39,7 @@ class LinkOwner(Protocol):
     def link_failing(self, link: Link, failure: Fail) -> None:
         """The line can't go on."""
 
-    def link_ended(self, link: Link, error: OnesocketError, *, clean: bool) -> None:
+    def link_ended(self, link: Link, error: OnesocketError) -> None:
         """Nothing is left of it."""
 
     def link_writable(self, link: Link, now_writable: bool) -> None:  # noqa: FBT001 - an event
@@ -42,10 +50,6 @@ class LinkOwner(Protocol):
 
     def link_rtt(self, seconds: float) -> None:
         """A PING was answered."""
-
-    def is_held(self) -> bool:
-        """Whether a subscriber holds the socket back."""
-        ...
 
 
 class Link:
@@ -63,13 +67,19 @@ class Link:
         self._request: DialRequest | None = None
         self._keepalive: Keepalive | None = None
         self._wake: asyncio.TimerHandle | None = None
+        self._grace: asyncio.TimerHandle | None = None
+        self._begun = False
         self._opened = False
         self._ready = False
         self._hung_up = False
         self._given_up = False
         self._over = False
         self._loop = asyncio.get_running_loop()
-        self._task = self._loop.create_task(self._begin(), name=f"onesocket attempt {epoch}")
+        self._task: asyncio.Task[None] | None = None
+
+    def start(self) -> None:
+        """Begin. A step of its own: with eager tasks, all of it may happen before this returns."""
+        self._task = self._loop.create_task(self._begin(), name=f"onesocket attempt {self.epoch}")
 
     def __repr__(self) -> str:
         return f"<Link epoch={self.epoch} {self.phase}>"
@@ -103,29 +113,39 @@ class Link:
     def _give_up(self) -> None:
         if not self._given_up:
             self._given_up = True
-            self._task.cancel()
+            if self._task is not None:
+                self._task.cancel()
+            if not self._begun:  # a task that is cancelled before its first step never runs
+                self._end(ConnectAborted("the attempt was given up before it began"))
+                return
             # A token source may refuse to be cancelled. Nothing is open yet, so we need not wait for it.
-            self._wake = self._loop.call_later(_TOKEN_GRACE, self._end, ConnectAborted("the attempt was given up"))
+            self._grace = self._loop.call_later(_TOKEN_GRACE, self._end, ConnectAborted("the attempt was given up"))
 
     # --- from the token to the dial ---------------------------------------------------------------------------------
 
     async def _begin(self) -> None:
         error: OnesocketError
+        self._begun = True
         try:
             self._token = await self._ask_for_token()
             request = self._request = self._make_request(self._token)
-        except asyncio.CancelledError:
-            error = ConnectAborted("the attempt was given up before anything was dialled")
-        except OnesocketError as failure:
-            error = failure
-        except Exception as failure:  # noqa: BLE001 - the token source and the protocol may raise anything
-            error = TokenFailed(f"the upgrade request could not be prepared: {type(failure).__name__}")
-            error.__cause__ = failure
-        else:
             if not self._over and not self._given_up:
                 self.line = self._options.transport.dial(request, self, self._received)
                 return
             error = ConnectAborted("the attempt was given up before anything was dialled")
+        except asyncio.CancelledError:
+            task = asyncio.current_task()
+            if self._given_up:
+                error = ConnectAborted("the attempt was given up before anything was dialled")
+            elif task is not None and task.cancelling():
+                error = ClientClosed("the event loop is ending")
+            else:
+                error = TokenFailed("the token source was cancelled", retryable=True)
+        except OnesocketError as failure:
+            error = failure
+        except Exception as failure:  # noqa: BLE001 - nobody knows what the others raise
+            error = OnesocketError(f"the attempt could not be made: {type(failure).__name__}")
+            error.__cause__ = failure
         self._end(error)
 
     async def _ask_for_token(self) -> str | None:
@@ -180,7 +200,6 @@ class Link:
                 line,
                 interval=options.ping_interval,
                 timeout=options.ping_timeout,
-                is_held=self._owner.is_held,
                 on_rtt=self._owner.link_rtt,
                 on_dead=self._zombie,
             )
@@ -206,9 +225,9 @@ class Link:
         self._stop_timers()
         self._owner.link_failing(self, Fail(error, error.code))
 
-    def ended(self, error: OnesocketError, *, clean: bool) -> None:
+    def ended(self, error: OnesocketError) -> None:
         """Nothing is left of it."""
-        self._end(error, clean=clean)
+        self._end(error)
 
     # --- messages ---------------------------------------------------------------------------------------------------
 
@@ -221,12 +240,15 @@ class Link:
         """The fast road: every frame is one message."""
         deliver = self._deliver
         report = self._undecodable
+        failed = self._protocol_failed
 
         def received(data: Data) -> None:
             try:
                 message = decode(data)
             except DecodeError as error:
                 report(error)
+            except Exception as error:  # noqa: BLE001 - a protocol's bug must not leave the line hanging
+                failed(error)
             else:
                 deliver(message)
 
@@ -238,12 +260,17 @@ class Link:
                 self._perform(action)
         except DecodeError as error:
             self._undecodable(error)
-        except OnesocketError as error:
-            self._owner.link_failing(self, Fail(error, 1002))
         except Exception as error:  # noqa: BLE001 - a protocol's bug must not leave the line hanging
-            failure = OnesocketError(f"the protocol {self._protocol.name} failed: {type(error).__name__}")
-            failure.__cause__ = error
-            self._owner.link_failing(self, Fail(failure, 1011))
+            self._protocol_failed(error)
+
+    def _protocol_failed(self, error: Exception) -> None:
+        self._stop_timers()
+        if isinstance(error, OnesocketError):
+            self._owner.link_failing(self, Fail(error, 1002))
+            return
+        failure = OnesocketError(f"the protocol {self._protocol.name} failed: {type(error).__name__}")
+        failure.__cause__ = error
+        self._owner.link_failing(self, Fail(failure, 1011))
 
     def _perform(self, action: Action) -> None:
         line = self.line
@@ -290,12 +317,14 @@ class Link:
             self._keepalive.stop()
         self._set_wake(None)
 
-    def _end(self, error: OnesocketError, *, clean: bool = False) -> None:
+    def _end(self, error: OnesocketError) -> None:
         if self._over:
             return
         self._stop_timers()
+        if self._grace is not None:
+            self._grace.cancel()
         self._over = True
         self.line = None
         with contextlib.suppress(Exception):
             self._protocol.lost(self._loop.time())
-        self._owner.link_ended(self, error, clean=clean)
+        self._owner.link_ended(self, error)

@@ -7,14 +7,17 @@ import re
 import ssl as ssl_module
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass
-from typing import cast
+from typing import TypeVar, cast
 
 from ..errors import InvalidOption, TokenFailed
 from ..lifecycle.outbox import OutboxLimits
 from ..lifecycle.retry import ReconnectPolicy
 from ..protocols.base import Protocol
+from ..protocols.raw import Raw
 from ..transports.base import Transport
 from ..urls import Address, parse_url
+
+T = TypeVar("T")
 
 Token = str | Callable[[], Awaitable[str | None]] | Callable[[], str | None]
 Headers = Mapping[str, str] | Iterable[tuple[str, str]]
@@ -45,6 +48,52 @@ class Options:
     reconnect: ReconnectPolicy | None
     outbox: OutboxLimits
 
+    @classmethod
+    def check(
+        cls,
+        url: str,
+        *,
+        token: object,
+        protocol: object,
+        transport: Transport,
+        headers: object,
+        subprotocols: object,
+        ssl: object,
+        proxy: str | None,
+        open_timeout: object,
+        close_timeout: object,
+        ping_interval: object,
+        ping_timeout: object,
+        max_size: object,
+        reconnect: object,
+        outbox: object,
+    ) -> Options:
+        """Options made of what a caller gave; raises `InvalidURL`, `InvalidOption` or `TokenFailed`."""
+        address = parse_url(url)
+        if isinstance(token, str):
+            checked_token(token)
+        elif token is not None and not callable(token):
+            raise InvalidOption(f"token must be a str or a callable, not {type(token).__name__}")
+        if not callable(getattr(transport, "dial", None)):
+            raise InvalidOption(f"transport must have a dial() (see transports/base.py), not be {transport!r}")
+        return cls(
+            address=address,
+            token=cast("Token | None", token),
+            protocol=_protocol(protocol),
+            transport=transport,
+            headers=header_list(headers),
+            subprotocols=subprotocol_list(subprotocols),
+            ssl=ssl_context(ssl, address),
+            proxy=proxy_url(proxy),
+            open_timeout=seconds("open_timeout", open_timeout),
+            close_timeout=seconds("close_timeout", close_timeout),
+            ping_interval=None if ping_interval is None else seconds("ping_interval", ping_interval),
+            ping_timeout=seconds("ping_timeout", ping_timeout),
+            max_size=size("max_size", max_size),
+            reconnect=_instance("reconnect", reconnect, ReconnectPolicy),
+            outbox=_instance("outbox", outbox, OutboxLimits) or OutboxLimits(messages=0),
+        )
+
     def __repr__(self) -> str:
         return f"<Options {self.address!r} protocol={self.protocol!r} transport={self.transport.name}>"
 
@@ -68,11 +117,29 @@ def size(name: str, value: object) -> int | None:
     return value
 
 
-def header_list(headers: Headers | None) -> tuple[tuple[str, str], ...]:
+def _protocol(value: object) -> Protocol:
+    if value is None:
+        return Raw()
+    if not isinstance(value, Protocol):
+        raise InvalidOption(f"protocol must be a Protocol, such as Json() (an instance), not {value!r}")
+    return value
+
+
+def _instance(name: str, value: object, kind: type[T]) -> T | None:
+    if value is not None and not isinstance(value, kind):
+        raise InvalidOption(f"{name} must be a {kind.__name__} (an instance) or None, not {value!r}")
+    return value
+
+
+def header_list(headers: object) -> tuple[tuple[str, str], ...]:
     """Checked header fields; raises `InvalidOption`, which names the field and never shows its value."""
-    pairs: object = cast("Mapping[str, str]", headers).items() if isinstance(headers, Mapping) else headers or ()
+    given: object = cast("Mapping[str, str]", headers).items() if isinstance(headers, Mapping) else headers or ()
+    try:
+        pairs = [(name, value) for name, value in cast("Iterable[tuple[object, object]]", given)]
+    except (TypeError, ValueError):
+        raise InvalidOption("headers must be a mapping, or pairs of a name and a value") from None
     checked: list[tuple[str, str]] = []
-    for name, value in cast("Iterable[tuple[object, object]]", pairs):
+    for name, value in pairs:
         if not isinstance(name, str) or not _is_header_name(name):
             raise InvalidOption(f"{name!r} is not a header name (RFC 9110, section 5.1)")
         if name.lower() in _OWN_HEADERS or name.lower().startswith("sec-websocket-"):
@@ -96,14 +163,19 @@ def is_header_value(value: object) -> bool:
     )
 
 
-def subprotocol_list(names: Iterable[str]) -> tuple[str, ...]:
+def subprotocol_list(names: object) -> tuple[str, ...]:
     """Checked sub-protocol names; raises `InvalidOption`."""
     if isinstance(names, str):
         raise InvalidOption(f"subprotocols must be a list of names, such as [{names!r}], not one str")
-    checked = tuple(names)
+    try:
+        checked = tuple(cast("Iterable[str]", names))
+    except TypeError:
+        raise InvalidOption(f"subprotocols must be a list of names, not {names!r}") from None
     for name in checked:
         if not _is_header_name(name):
             raise InvalidOption(f"{name!r} is not a sub-protocol name (RFC 6455, section 4.1)")
+    if len(set(checked)) != len(checked):
+        raise InvalidOption(f"subprotocols names one twice: {list(checked)}")
     return checked
 
 

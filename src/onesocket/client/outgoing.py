@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
-from ..errors import DeliveryUnknown, MessageExpired, OnesocketError
+from ..errors import DeliveryUnknown, EncodeError, MessageExpired, OnesocketError
 from ..lifecycle.outbox import Outbox, OutboxLimits
 from ..transports.base import Line
 from ..wire import Data
@@ -13,41 +13,53 @@ from .delivery import DELIVERED, Delivery
 
 
 class Outgoing:
-    """Accepted means: the kernel gets it, or its sender gets a typed error."""
+    """Accepted means: the socket gets it, or its sender gets a typed error."""
 
     def __init__(
         self,
         limits: OutboxLimits,
         *,
         refusal: Callable[[], OnesocketError | None],
-        report: Callable[[BaseException, str], None],
+        report: Callable[[BaseException, str, bool], None],
     ) -> None:
         self._outbox: Outbox[Delivery] = Outbox(limits)
+        self._refusal = refusal
         self._report = report
         self._line: Line | None = None
-        self._clear = False
-        """Whether the line has handed all that was written to the kernel."""
+        self._clear = True
+        """Whether the line has handed on all that was written to it."""
         self._in_flight: list[Delivery] = []
-        self._refusal = refusal
         self._expiry: asyncio.TimerHandle | None = None
         self.sent = 0
 
+    def __repr__(self) -> str:
+        line = "no line" if self._line is None else "clear" if self._clear else "congested"
+        return f"<Outgoing {line} waiting={len(self._outbox)} in_flight={len(self._in_flight)} sent={self.sent}>"
+
     def __len__(self) -> int:
-        """Messages that wait."""
+        """Messages whose fate isn't known yet."""
         return len(self._outbox) + len(self._in_flight)
 
     def post(self, data: Data) -> Delivery:
         """Accept one message; raises `OutboxFull`, or the refusal while the owner has stopped the client."""
         line = self._line
         if line is not None and self._clear and not len(self._outbox):
-            if self._write(line, data):
-                return DELIVERED
-            delivery = Delivery(data)
-            self._in_flight.append(delivery)
-            return delivery
+            try:
+                taken = line.send(data)
+            except UnicodeError as error:
+                raise _not_utf8(error) from error
+            if taken:
+                self.sent += 1
+                return DELIVERED if self._is_clear() else self._fly(Delivery(data))
+            self._line = None  # it is ending, and the news is on its way
         refusal = self._refusal()
         if refusal is not None:
             raise refusal
+        if isinstance(data, str):
+            try:
+                data.encode()
+            except UnicodeError as error:
+                raise _not_utf8(error) from error
         delivery = Delivery(data)
         self._outbox.put(delivery, _now())
         self._watch_age()
@@ -64,7 +76,6 @@ class Outgoing:
     def line_ready(self, line: Line) -> None:
         """The line is logged in: what waited goes first."""
         self._line = line
-        self._clear = True
         self._flush()
 
     def writable(self, now_writable: bool) -> None:  # noqa: FBT001 - an event
@@ -78,85 +89,90 @@ class Outgoing:
 
     def line_closing(self, *, drain: bool) -> None:
         """A close begins. `drain`: the line is sound, so what waits is written before the CLOSE frame."""
-        line, self._line = self._line, None
-        if drain and line is not None:
-            self._expire()
-            while len(self._outbox):
-                delivery = self._outbox.take()
-                if self._write(line, delivery.data):
-                    delivery.resolve()
-                else:
-                    self._in_flight.append(delivery)
-            self._watch_age()
-
-    def line_ended(self, *, clean: bool) -> None:
-        """Nothing is left of the line. `clean`: the peer acknowledged our CLOSE, so it has read what went before."""
+        if drain:
+            self._flush(even_if_congested=True)
         self._line = None
-        self._clear = False
+
+    def line_ended(self) -> None:
+        """Nothing is left of the line, and nobody can say what became of what was on its way."""
+        self._line = None
+        self._clear = True
         flown, self._in_flight = self._in_flight, []
-        for delivery in flown:
-            self._settle(
-                delivery,
-                None
-                if clean
-                else DeliveryUnknown(
-                    "the line broke while this message was being written: it may or may not have arrived; "
-                    "send it again only if that does no harm"
-                ),
-            )
+        self._settle(
+            flown,
+            DeliveryUnknown(
+                "the line broke while this message was being written: it may or may not have arrived; "
+                "send it again only if that does no harm"
+            ),
+        )
 
     def reject_waiting(self, error: OnesocketError) -> None:
         """The owner stopped the client: nothing waits for a line any more."""
-        while len(self._outbox):
-            self._settle(self._outbox.take(), error.copy())
+        waiting = [self._outbox.take() for _ in range(len(self._outbox))]
         self._watch_age()
+        self._settle(waiting, error)
 
     # --- inside -----------------------------------------------------------------------------------------------------
 
-    def _write(self, line: Line, data: Data) -> bool:
-        """Write one message; False when some of it is still on its way to the kernel."""
-        line.send(data)
-        self.sent += 1
-        return self._clear
-
-    def _flush(self) -> None:
+    def _flush(self, *, even_if_congested: bool = False) -> None:
         self._expire()
         line = self._line
-        while line is not None and self._clear and len(self._outbox):
-            delivery = self._outbox.take()
-            if self._write(line, delivery.data):
+        while line is not None and len(self._outbox) and (self._clear or even_if_congested):
+            delivery = self._outbox.peek()
+            if delivery.data is None or not line.send(delivery.data):
+                self._line = None
+                break
+            self._outbox.take()
+            self.sent += 1
+            if self._is_clear():
                 delivery.resolve()
             else:
-                self._in_flight.append(delivery)
+                self._fly(delivery)
         self._watch_age()
 
+    def _is_clear(self) -> bool:
+        # A call, so that type checkers know that writing may have changed it.
+        return self._clear
+
+    def _fly(self, delivery: Delivery) -> Delivery:
+        self._in_flight.append(delivery)
+        return delivery
+
     def _expire(self) -> None:
-        if self._expiry is not None:
-            self._expiry.cancel()
-            self._expiry = None
-        for delivery in self._outbox.expired(_now()):
-            self._settle(
-                delivery,
-                MessageExpired(
-                    f"this message waited {self._outbox.limits.age:g} s for the line (outbox=) and was not sent"
-                ),
-            )
+        self._stop_watching()
+        late = self._outbox.expired(_now())
+        self._settle(
+            late,
+            MessageExpired(
+                f"this message waited {self._outbox.limits.age:g} s for the line (outbox=) and was not sent"
+            ),
+        )
         self._watch_age()
 
     def _watch_age(self) -> None:
         due = self._outbox.next_expiry()
         if due is None:
-            if self._expiry is not None:
-                self._expiry.cancel()
-                self._expiry = None
+            self._stop_watching()
         elif self._expiry is None and due != float("inf"):
             self._expiry = asyncio.get_running_loop().call_at(due, self._expire)
 
-    def _settle(self, delivery: Delivery, error: OnesocketError | None) -> None:
-        watched = delivery.is_watched
-        delivery.resolve(error)
-        if error is not None and not watched:
-            self._report(error, "send_nowait()")
+    def _stop_watching(self) -> None:
+        if self._expiry is not None:
+            self._expiry.cancel()
+            self._expiry = None
+
+    def _settle(self, deliveries: Iterable[Delivery], error: OnesocketError) -> None:
+        logged = False  # one line in the log for all that one loss takes
+        for delivery in deliveries:
+            watched = delivery.is_watched
+            delivery.resolve(error)
+            if not watched:
+                self._report(error.copy(), "send_nowait()", not logged)
+                logged = True
+
+
+def _not_utf8(error: UnicodeError) -> EncodeError:
+    return EncodeError(f"this text can't be sent as UTF-8: {error.args[-1]}")
 
 
 def _now() -> float:

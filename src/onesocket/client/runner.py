@@ -61,6 +61,11 @@ class Runner:
         self._busy = False
         self._loop: asyncio.AbstractEventLoop | None = None
 
+    def __repr__(self) -> str:
+        return (
+            f"<Runner {self.machine.state.name} epoch={self.machine.epoch} callers={self.callers} link={self.link!r}>"
+        )
+
     @property
     def loop(self) -> asyncio.AbstractEventLoop:
         """The loop this client belongs to: the first that used it. Raises `WrongEventLoop` on any other."""
@@ -183,12 +188,13 @@ class Runner:
         if not self._busy and self._queue:
             self._drain()
 
-    def _perform(self, effect: Effect) -> None:
+    def _perform(self, effect: Effect) -> None:  # noqa: C901, PLR0912 - one case for each effect
         match effect:
             case fx.Changed():
                 self._changed(effect)
             case fx.Dial(epoch):
                 self.link = Link(epoch, self._options, self, self._fanout.publish)
+                self.link.start()
             case fx.HangUp(epoch, code, reason):
                 if self.link is not None and self.link.epoch == epoch:
                     self.link.hang_up(code, reason)
@@ -206,6 +212,8 @@ class Runner:
                 self._alarm = self.loop.call_at(at, self._ring, kind, epoch)
             case fx.ClearAlarm():
                 self._clear_alarm()
+            case fx.Done() | fx.AwaitEnd():
+                pass  # nobody waits: the wish was fed by the shell itself
             case _:
                 raise TypeError(f"nobody asked for {effect}")
 
@@ -268,9 +276,11 @@ class Runner:
         self.connected_at = self.last_connected_at = time.time()
         self.feed(inputs.Ready(link.epoch))
         self.readied += 1
+        self._fanout.ready(link.epoch)
         if self.readied > 1 and not resumed:
             self._fanout.announce(Gap(GapReason.RECONNECTED, link.epoch, error=lost_why))
-        if link.line is not None:
+        # Whoever was told just now may have closed it already.
+        if link.line is not None and self.machine.line == link.epoch and self.machine.destination is None:
             if self._fanout.is_held:
                 link.line.pause_reading()
             self._outgoing.line_ready(link.line)
@@ -279,11 +289,13 @@ class Runner:
         """The line can't go on."""
         self.feed(inputs.Failing(link.epoch, failure.error, failure.code, failure.reason, failure.dead))
 
-    def link_ended(self, link: Link, error: OnesocketError, *, clean: bool) -> None:
+    def link_ended(self, link: Link, error: OnesocketError) -> None:
         """Nothing is left of the line."""
         if self.link is link:
             self.link = None
-            self._outgoing.line_ended(clean=clean)
+            self._outgoing.line_ended()
+        if isinstance(error, ClientClosed):
+            self.feed(inputs.Close())  # the loop is ending: nothing shall be dialled any more
         self.feed(inputs.Ended(link.epoch, error, self._roll()))
 
     def link_writable(self, link: Link, now_writable: bool) -> None:  # noqa: FBT001 - an event
@@ -300,10 +312,6 @@ class Runner:
         """A PING was answered."""
         self.rtt = seconds
 
-    def is_held(self) -> bool:
-        """Whether a subscriber holds the socket back."""
-        return self._fanout.is_held
-
     # --- back-pressure ----------------------------------------------------------------------------------------------
 
     def hold(self) -> None:
@@ -312,14 +320,18 @@ class Runner:
             self.link.line.pause_reading()
 
     def release(self) -> None:
-        """It has caught up, or it went away; the garbage collector may say so in any thread."""
-        if self._loop is None or self.link is None or self.link.line is None:
-            return
+        """It has caught up, or it went away."""
+        if self.link is not None and self.link.line is not None:
+            self.link.line.resume_reading()
+
+    def on_loop(self, call: Callable[..., object], *args: object) -> None:
+        """Call this on the client's loop: at once if we are there, else soon. The collector runs in any thread."""
+        loop = self._loop
         try:
-            here = asyncio.get_running_loop() is self._loop
+            here = loop is None or asyncio.get_running_loop() is loop
         except RuntimeError:
             here = False
-        if here:
-            self.link.line.resume_reading()
-        elif not self._loop.is_closed():
-            self._loop.call_soon_threadsafe(self.link.line.resume_reading)
+        if here or loop is None or loop.is_closed():
+            call(*args)
+        else:
+            loop.call_soon_threadsafe(call, *args)

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import math
 from collections import deque
 from dataclasses import dataclass
-from typing import Generic, TypeVar
+from typing import Any, Generic, TypeVar
 
 from ..errors import InvalidOption, OutboxFull
 
@@ -20,10 +19,12 @@ class OutboxLimits:
     age: float = 300.0
 
     def __post_init__(self) -> None:
-        if self.messages < 0:
-            raise InvalidOption(f"OutboxLimits: messages must be >= 0, not {self.messages!r}")
-        if math.isnan(self.age) or self.age <= 0:
-            raise InvalidOption(f"OutboxLimits: age must be a number of seconds > 0, not {self.age!r}")
+        messages: Any = self.messages
+        if not isinstance(messages, int) or isinstance(messages, bool) or messages < 0:
+            raise InvalidOption(f"OutboxLimits: messages must be a whole number >= 0, not {messages!r}")
+        age: Any = self.age
+        if not isinstance(age, int | float) or isinstance(age, bool) or not age > 0:
+            raise InvalidOption(f"OutboxLimits: age must be a number of seconds > 0, not {age!r}")
 
 
 class Outbox(Generic[T]):
@@ -44,6 +45,10 @@ class Outbox(Generic[T]):
                 "wait until it is back, or await send() instead of calling send_nowait() in a loop"
             )
         self._waiting.append((now + self.limits.age, item))
+
+    def peek(self) -> T:
+        """The oldest message, which stays; raises IndexError when there is none."""
+        return self._waiting[0][1]
 
     def take(self) -> T:
         """The oldest message; raises IndexError when there is none."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import enum
 import math
 from dataclasses import dataclass
+from typing import Any, TypeGuard
 
 from ..errors import InvalidOption, OnesocketError, UpstreamBusy
 
@@ -50,13 +51,14 @@ class ReconnectPolicy:
 
     def __post_init__(self) -> None:
         for name in ("initial", "cap", "stable_after", "busy_delay"):
-            value = getattr(self, name)
-            if not (math.isfinite(value) and value >= 0):
+            value: object = getattr(self, name)
+            if not _is_number(value) or value < 0:
                 raise InvalidOption(f"ReconnectPolicy: {name} must be a number of seconds >= 0, not {value!r}")
-        if not (math.isfinite(self.factor) and self.factor >= 1):
+        if not _is_number(self.factor) or self.factor < 1:
             raise InvalidOption(f"ReconnectPolicy: factor must be a number >= 1, not {self.factor!r}")
-        if self.max_attempts is not None and self.max_attempts < 1:
-            raise InvalidOption(f"ReconnectPolicy: max_attempts must be at least 1 or None, not {self.max_attempts!r}")
+        most: Any = self.max_attempts
+        if most is not None and (not isinstance(most, int) or isinstance(most, bool) or most < 1):
+            raise InvalidOption(f"ReconnectPolicy: max_attempts must be a whole number >= 1 or None, not {most!r}")
 
     def delay(self, failures: int, error: OnesocketError, roll: float) -> float:
         """Seconds to wait after the `failures`-th failure in a row; `roll` is a random number in [0, 1)."""
@@ -74,3 +76,7 @@ class ReconnectPolicy:
             return min(self.cap, self.initial * self.factor**exponent)
         except OverflowError:
             return self.cap
+
+
+def _is_number(value: object) -> TypeGuard[float]:
+    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)

@@ -6,7 +6,7 @@ import abc
 from collections.abc import Callable, Iterable
 from typing import Any
 
-from ..errors import LoginRefused
+from ..errors import InvalidOption, LoginRefused
 from ..wire import Data
 from .base import Action, Deliver, Fail, Protocol, Ready, Send
 from .login import Login
@@ -29,6 +29,8 @@ class CodecProtocol(Protocol):
         """`event`: the key that holds a message's event name, or a function that finds it."""
         self.login = login
         self.event = event
+        if isinstance(subprotocols, str):
+            raise InvalidOption(f"subprotocols must be a list of names, such as [{subprotocols!r}], not one str")
         self.subprotocols = tuple(subprotocols)
         if token_place is not _KEEP:
             self.token_place = token_place
@@ -86,8 +88,7 @@ class CodecProtocol(Protocol):
         refusal = login.refusal(message)
         if refusal is not None:
             return (Fail(refusal),)
-        delivery = (Deliver(message),) if login.deliver else ()
         if login.ready is not None and login.ready(message):
             self._ready = True
-            return (Ready(), *delivery)
-        return delivery
+            return (Ready(),)
+        return ()

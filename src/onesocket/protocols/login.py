@@ -27,8 +27,6 @@ class Login:
     """Whether this message says that we are in; None: nothing to wait for."""
     refused: Callable[[Any], str | OnesocketError | None] | None = None
     """Why this message says no (a text, or an error such as `UpstreamBusy`), or None when it doesn't."""
-    deliver: bool = False
-    """Whether messages of the login reach the subscribers too."""
 
     def refusal(self, message: Any) -> OnesocketError | None:
         """The typed error, if `message` says no."""

@@ -31,21 +31,26 @@ class LineEvents(Protocol):
     def violated(self, error: ProtocolViolation) -> None:
         """The peer broke the rules, and was told so. `ended` follows."""
 
-    def ended(self, error: OnesocketError, *, clean: bool) -> None:
-        """Nothing is left of it. `clean`: the peer acknowledged our CLOSE, so it has read all that went before."""
+    def ended(self, error: OnesocketError) -> None:
+        """Nothing is left of it. A `ClientClosed` says that the event loop itself is ending."""
 
 
 class Line(Protocol):
     """One WebSocket, from the dial to its end.
 
-    Contract: after `pause_reading()` no message is handed over until `resume_reading()`; not more than a slice of a
-    burst is handed over in one turn of the loop; every method may be called at any time, and does nothing when it is
-    too late for it.
+    Contract: no event comes before `dial` has returned; after `pause_reading()` no message is handed over until
+    `resume_reading()`; not more than a slice of a burst is handed over in one turn of the loop; what came before the
+    end is handed over before it is told; every method may be called at any time, and does nothing when it's too late.
     """
 
     @property
     def messages(self) -> int:
-        """How many frames of any kind came, as evidence of life."""
+        """Grows with whatever shows that somebody is there: frames of any kind, and the moment when we read again."""
+        ...
+
+    @property
+    def is_reading(self) -> bool:
+        """Whether the socket is being read. If not, silence proves nothing."""
         ...
 
     @property
@@ -56,8 +61,9 @@ class Line(Protocol):
     def hand_to(self, received: Callable[[Data], object]) -> None:
         """Hand every message to this from now on."""
 
-    def send(self, data: Data) -> None:
-        """Write one message."""
+    def send(self, data: Data) -> bool:
+        """Write one message; False when the line takes none any more, and then nothing was written."""
+        ...
 
     def ping(self, payload: bytes) -> None:
         """Write a PING with up to 125 bytes."""

@@ -203,6 +203,7 @@ class MemoryLine:
         self._close_wanted: tuple[int, str] | None = None
         self._close_sent = False
         self._paused = False
+        self._drain_handle: asyncio.Handle | None = None
         self._held: deque[Data] = deque()
         self._congested = False
         self._unread: list[tuple[Callable[..., object], tuple[Any, ...]]] = []
@@ -227,10 +228,12 @@ class MemoryLine:
         """Hand every message to this from now on."""
         self._received = received
 
-    def send(self, data: Data) -> None:
-        """Write one message."""
-        if self._open and not self._close_sent:
-            self._write(self._peer.take, data)
+    def send(self, data: Data) -> bool:
+        """Write one message; False when none is taken any more."""
+        if not self._open or self._close_sent or self.is_over:
+            return False
+        self._write(self._peer.take, data)
+        return True
 
     def ping(self, payload: bytes) -> None:
         """Write a PING."""
@@ -249,7 +252,9 @@ class MemoryLine:
 
     def abort(self, code: int | None = None) -> None:
         """End it now."""
-        del code
+        if code is not None and self._open and not (self._close_sent or self._congested or self.silent or self.is_over):
+            self._close_sent = True
+            self._peer.close_code = code
         self._peer.is_open = False
         asyncio.get_running_loop().call_soon(self.end, ConnectAborted("the line was given up"))
 
@@ -262,7 +267,8 @@ class MemoryLine:
         """Go on."""
         if self._paused:
             self._paused = False
-            asyncio.get_running_loop().call_soon(self._drain)
+            self.messages += 1  # silence counts from now on: we didn't listen
+            self._drain_soon()
 
     # --- what arrives -----------------------------------------------------------------------------------------------
 
@@ -282,7 +288,7 @@ class MemoryLine:
         if self.is_over or not self._open:
             return
         limit = self._request.max_size
-        if limit is not None and len(data) > limit:
+        if limit is not None and (len(data.encode()) if isinstance(data, str) else len(data)) > limit:
             self._violate(MessageTooBig(f"the server's message is larger than max_size ({limit} bytes)"))
         elif self._paused or self._held:
             self._held.append(data)
@@ -301,16 +307,16 @@ class MemoryLine:
             return
         self._peer.is_open = False
         if not self._close_sent:
-            self._close_sent = True
             self._hand_over_all()
+            self._close_sent = True
             self._events.peer_closed(code, reason)
-        self.end(line_lost())
+        self.up.put(self.end, line_lost())  # behind what was written before
 
     def on_close_answered(self) -> None:
         """The server acknowledged our CLOSE."""
-        self.end(line_lost(), clean=True)
+        self.end(line_lost())
 
-    def end(self, error: OnesocketError, *, clean: bool = False) -> None:
+    def end(self, error: OnesocketError) -> None:
         """Nothing is left of it."""
         if self.is_over:
             return
@@ -322,7 +328,7 @@ class MemoryLine:
         self._paused = False
         self._hand_over_all()
         self._server.open_now -= 1
-        self._events.ended(error, clean=clean)
+        self._events.ended(error)
 
     def congest(self) -> None:
         """The server stops reading."""
@@ -335,7 +341,7 @@ class MemoryLine:
             unread, self._unread = self._unread, []
             for call, args in unread:
                 self.up.put(call, *args)
-            if unread:
+            if unread and not self.is_over:
                 self._events.writable(not self._congested)
 
     def _write(self, call: Callable[..., object], *args: object) -> None:
@@ -355,12 +361,22 @@ class MemoryLine:
             self._write(self._peer.take_close, error.code)
             self._events.violated(error)
 
+    @property
+    def is_reading(self) -> bool:
+        """Whether messages are taken as they come."""
+        return not self._paused and not self._held
+
+    def _drain_soon(self) -> None:
+        if self._drain_handle is None:
+            self._drain_handle = asyncio.get_running_loop().call_soon(self._drain)
+
     def _drain(self) -> None:
+        self._drain_handle = None
         for _ in range(SLICE):
             if self._paused or not self._held:
                 return
             self._received(self._held.popleft())
-        asyncio.get_running_loop().call_soon(self._drain)
+        self._drain_soon()
 
     def _hand_over_all(self) -> None:
         while self._held:

@@ -19,7 +19,9 @@ import picows
 from python_socks import ProxyError
 
 from ..errors import (
+    ClientClosed,
     ConnectAborted,
+    InvalidText,
     InvalidUpgrade,
     MessageTooBig,
     OnesocketError,
@@ -64,7 +66,14 @@ class _Socket(socket.socket):
     on_close: Callable[[], None] | None = None
 
     def close(self) -> None:
-        """Close it."""
+        """Close it.
+
+        aiofastnet 1.2 may have given it to the event loop's selector after it had decided to close it; a registration
+        that outlives the descriptor would trip whoever gets the same number next.
+        """
+        if self.fileno() != -1:
+            with contextlib.suppress(Exception):  # no loop, or not registered
+                asyncio.get_running_loop().remove_reader(self.fileno())
         super().close()
         if self.on_close is not None:
             self.on_close()
@@ -102,6 +111,7 @@ class PicowsLine:
         self._connecting: asyncio.Task[_Socket] | None = None
         self._socket_gone = asyncio.Event()
         self._task = self._loop.create_task(self._live(), name=f"onesocket line to {self._target.where}")
+        self._task.add_done_callback(self._task_done)
 
     def __repr__(self) -> str:
         return f"<PicowsLine {self._phase}>"
@@ -115,16 +125,21 @@ class PicowsLine:
 
     @property
     def messages(self) -> int:
-        """How many frames of any kind came."""
-        return self._listener.frames
+        """Grows with whatever shows that somebody is there."""
+        return self._listener.evidence
+
+    @property
+    def is_reading(self) -> bool:
+        """Whether the socket is being read."""
+        return self._listener.is_reading
 
     def hand_to(self, received: Callable[[Data], object]) -> None:
         """Hand every message to this from now on."""
         self._listener.received = received
 
-    def send(self, data: Data) -> None:
-        """Write one message."""
-        self._listener.send(data)
+    def send(self, data: Data) -> bool:
+        """Write one message; False when none is taken any more."""
+        return self._listener.send(data)
 
     def ping(self, payload: bytes) -> None:
         """Write a PING."""
@@ -163,16 +178,27 @@ class PicowsLine:
         error: OnesocketError = ConnectAborted("the line was given up")
         try:
             error = await self._open_and_serve()
+            if self._aborted:
+                error = ConnectAborted("the line was aborted")
         except asyncio.CancelledError:
             # Only the end of the loop itself cancels this task: leave nothing open, and let it go on ending.
             self._shut_down()
+            error = ClientClosed("the event loop is ending")
             raise
         finally:
+            self._end(error)
+
+    def _end(self, error: OnesocketError) -> None:
+        if self._phase != "over":
             self._phase = "over"
-            self._events.ended(error, clean=self._listener.acknowledged)
+            self._events.ended(error)
+
+    def _task_done(self, _task: asyncio.Task[None]) -> None:
+        # A task that is cancelled before its first step runs no `finally`.
+        self._end(ClientClosed("the event loop is ending"))
 
     async def _open_and_serve(self) -> OnesocketError:
-        if self._close_wanted is not None or self._aborted:
+        if self._is_given_up():
             return ConnectAborted("given up before the upgrade was asked for")
         try:
             sock = await self._connect()
@@ -182,7 +208,12 @@ class PicowsLine:
                 raise
             return ConnectAborted("given up before the upgrade was asked for")
         except Exception as error:  # noqa: BLE001 - whatever the network does becomes a typed error
+            if self._is_given_up():  # cancelling a connect can show as any error
+                return ConnectAborted("given up before the upgrade was asked for")
             return self._connect_error(error)
+        if self._is_given_up():  # in the very turn in which it connected
+            sock.close()
+            return ConnectAborted("given up before the upgrade was asked for")
         try:
             transport = await self._upgrade(sock)
         except Exception as error:  # noqa: BLE001 - as above
@@ -193,11 +224,19 @@ class PicowsLine:
             return line_lost("during the upgrade")
         return await self._serve(transport)
 
+    def _is_given_up(self) -> bool:
+        return self._close_wanted is not None or self._aborted
+
     async def _connect(self) -> _Socket:
         self._connecting = self._loop.create_task(self._connect_socket())
         try:
             # A line that is given up cancels only this inner task: no upgrade was asked for, so nothing can leak.
             return await self._connecting
+        except asyncio.CancelledError:
+            done = self._connecting
+            if done.done() and not done.cancelled() and done.exception() is None:
+                done.result().close()  # it connected in the turn in which we were cancelled
+            raise
         finally:
             self._connecting = None
 
@@ -272,6 +311,7 @@ class PicowsLine:
             await transport.wait_disconnected()
         except picows.WSProtocolError as error:
             await self._await_socket_end()
+            await self._listener.drained()
             return _violation(error)
         except Exception as error:  # noqa: BLE001 - whatever the layers below raise becomes a typed error
             await self._await_socket_end()
@@ -279,6 +319,7 @@ class PicowsLine:
             lost.__cause__ = error
             return lost
         await self._await_socket_end()
+        await self._listener.drained()
         return self._listener.violation or line_lost()
 
     # --- its end ----------------------------------------------------------------------------------------------------
@@ -335,6 +376,7 @@ class PicowsLine:
 
 def _violation(error: picows.WSProtocolError) -> ProtocolViolation:
     code = int(error.code.value if hasattr(error.code, "value") else error.code)
-    kind = MessageTooBig if code == MessageTooBig.code else ProtocolViolation
+    kinds = {MessageTooBig.code: MessageTooBig, InvalidText.code: InvalidText}
+    kind = kinds.get(code, ProtocolViolation)
     hint = "; raise max_size= if it is meant to" if kind is MessageTooBig else ""
     return kind(f"the server broke the WebSocket protocol: {error}{hint}")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from collections.abc import Callable
+from functools import partial
 from typing import Final
 
 from picows import WSCloseCode, WSFrame, WSListener, WSMsgType, WSTransport
@@ -16,6 +17,8 @@ from .base import LineEvents
 # So many messages of one burst are handed over in one turn of the loop; the rest waits for the next turns.
 SLICE: Final = 128
 _NO_CODE: Final = 1005
+# RFC 6455, section 7.4, and the IANA registry: what may stand in a CLOSE frame, beside 3000 to 4999.
+_CODES: Final = frozenset({1000, 1001, 1002, 1003, *range(1007, 1015)})
 
 _TEXT: Final = WSMsgType.TEXT
 _BINARY: Final = WSMsgType.BINARY
@@ -32,69 +35,76 @@ class Listener(WSListener):
         self.transport: WSTransport | None = None
         self.handshake = Handshake()
         self.on_open: Callable[[], None] | None = None
-        self.frames = 0
+        self.evidence = 0
+        """Grows with whatever shows that somebody is there."""
         self.violation: ProtocolViolation | None = None
-        self.acknowledged = False
-        """The peer acknowledged a CLOSE that we sent first."""
         self._events = events
         self._max_size = max_size
         self._slow = False
-        """Anything but the fast road: a fragmented message, messages held back, a close under way."""
+        """Anything but the fast road: a fragmented message, something held back, a close under way."""
         self._burst = 0
-        self._fragments: list[bytes] = []
-        self._fragments_size = 0
+        self._fragments = bytearray()
         self._fragments_kind: WSMsgType | None = None
-        self._held: deque[Data] = deque()
+        self._held: deque[Data | Callable[[], None]] = deque()
+        """What came, in order: messages, and what else must not overtake them."""
         self._paused = False
+        self._stopped = False
+        """Whether the socket isn't read."""
         self._drain_handle: asyncio.Handle | None = None
+        self._drained: asyncio.Future[None] | None = None
         self._close_sent = False
         self._close_received = False
+        self._refused = False
+        """picows' parser refused a frame; the message before it was still good."""
         self._writable = True
         self._owed_pong: bytes | None = None
+
+    def __repr__(self) -> str:
+        words = [word for word, so in (("paused", self._paused), ("closing", self._close_sent)) if so]
+        return f"<Listener held={len(self._held)} {' '.join(words)}>"
 
     # --- what picows calls ------------------------------------------------------------------------------------------
 
     def on_ws_connected(self, transport: WSTransport) -> None:
         """The upgrade went through."""
         self.transport = transport
-        # Any byte that the kernel doesn't take at once is told: "accepted" shall mean "the kernel has it".
-        transport.underlying_transport.set_write_buffer_limits(high=0)
+        # Any byte that the kernel doesn't take at once is told: "accepted" shall mean "the kernel has it". asyncio's
+        # TLS compares with >= where its TCP compares with >, so there 0 would mean an empty buffer.
+        transport.underlying_transport.set_write_buffer_limits(high=1 if transport.is_secure else 0, low=0)
         if self.on_open is not None:
             self.on_open()
 
     def on_ws_frame(self, transport: WSTransport, frame: WSFrame) -> None:
         """One frame. The fast road is a whole message while nothing else is going on."""
-        if transport.is_close_frame_sent and not self._close_sent:
-            return  # picows' parser refused a frame, and hands it over all the same
-        self.frames += 1
         kind = frame.msg_type
-        if (kind is _TEXT or kind is _BINARY) and frame.fin and not self._slow:
-            if frame.rsv1 or frame.rsv2 or frame.rsv3:
-                self._violate(ProtocolViolation("the server set a reserved bit, but no extension was agreed on"))
+        if (
+            self._slow
+            or not frame.fin
+            or transport.is_close_frame_sent
+            or frame.rsv1
+            or frame.rsv2
+            or frame.rsv3
+            or (kind is not _TEXT and kind is not _BINARY)
+        ):
+            self._take_slowly(transport, kind, frame)
+            return
+        if kind is _TEXT:
+            try:
+                data: Data = frame.get_payload_as_utf8_text()
+            except UnicodeDecodeError:
+                self._violate(InvalidText("the server sent text that is not UTF-8"))
                 return
-            if kind is _TEXT:
-                try:
-                    data: Data = frame.get_payload_as_utf8_text()
-                except UnicodeDecodeError:
-                    self._violate(InvalidText("the server sent text that is not UTF-8"))
-                    return
-            else:
-                data = frame.get_payload_as_bytes()
-            self._burst = 0 if frame.last_in_buffer else self._burst + 1
+        else:
+            data = frame.get_payload_as_bytes()
+        if frame.last_in_buffer:
+            self.evidence += 1
+            self._burst = 0
+        else:
+            self._burst += 1
             if self._burst > SLICE:
                 self._hold_back(data)
                 return
-            self.received(data)
-            return
-        if frame.last_in_buffer:
-            self._burst = 0
-        self._take_slowly(kind, frame)
-
-    def on_ws_disconnected(self, transport: WSTransport) -> None:
-        """The socket is about to go: what was held back came before that."""
-        del transport
-        self._paused = False
-        self._hand_over_all()
+        self.received(data)
 
     def pause_writing(self) -> None:
         """Something is left in the user-space buffer."""
@@ -111,9 +121,13 @@ class Listener(WSListener):
 
     # --- frames off the fast road -----------------------------------------------------------------------------------
 
-    def _take_slowly(self, kind: WSMsgType, frame: WSFrame) -> None:
+    def _take_slowly(self, transport: WSTransport, kind: WSMsgType, frame: WSFrame) -> None:
+        self.evidence += 1
+        self._burst = 0 if frame.last_in_buffer else self._burst + 1
         if self.violation is not None or self._close_received:
             return  # what comes after the end doesn't count (RFC 6455, section 5.5.1)
+        if transport.is_close_frame_sent and not self._close_sent and not self._last_good(frame):
+            return
         if frame.rsv1 or frame.rsv2 or frame.rsv3:
             self._violate(ProtocolViolation("the server set a reserved bit, but no extension was agreed on"))
         elif kind is _PING:
@@ -121,7 +135,7 @@ class Listener(WSListener):
         elif kind is _PONG:
             self._events.pong(frame.get_payload_as_bytes())
         elif kind is WSMsgType.CLOSE:
-            self._closed_by_peer(frame)
+            self._take_close(frame)
         elif kind is _CONTINUATION:
             self._continue(frame)
         elif self._fragments_kind is not None:
@@ -133,6 +147,14 @@ class Listener(WSListener):
             self._fragments_kind = kind
             self._collect(frame)
 
+    def _last_good(self, frame: WSFrame) -> bool:
+        """Whether this frame, which comes after picows' parser refused one, was parsed before that.
+
+        The parser looks one frame ahead, so there is at most one; one that is too big is handed over all the same.
+        """
+        first, self._refused = not self._refused, True
+        return first and (self._max_size is None or frame.payload_size <= self._max_size)
+
     def _continue(self, frame: WSFrame) -> None:
         kind = self._fragments_kind
         if kind is None:
@@ -140,16 +162,14 @@ class Listener(WSListener):
             return
         if not self._collect(frame) or not frame.fin:
             return
-        payload = b"".join(self._fragments)
-        self._fragments = []
-        self._fragments_size = 0
+        payload = bytes(self._fragments)
+        self._fragments = bytearray()
         self._fragments_kind = None
-        self._slow = bool(self._held) or self._paused or self._close_sent
         self._complete(kind, payload)
+        self._slow = self._is_slow()
 
     def _collect(self, frame: WSFrame) -> bool:
-        self._fragments_size += frame.payload_size
-        if self._max_size is not None and self._fragments_size > self._max_size:
+        if self._max_size is not None and len(self._fragments) + frame.payload_size > self._max_size:
             self._violate(
                 MessageTooBig(
                     f"the server's message is larger than max_size ({self._max_size} bytes), its fragments together; "
@@ -157,7 +177,7 @@ class Listener(WSListener):
                 )
             )
             return False
-        self._fragments.append(frame.get_payload_as_bytes())
+        self._fragments += frame.get_payload_as_memoryview()
         return True
 
     def _complete(self, kind: WSMsgType, payload: bytes) -> None:
@@ -168,7 +188,7 @@ class Listener(WSListener):
             except UnicodeDecodeError:
                 self._violate(InvalidText("the server sent text that is not UTF-8"))
                 return
-        if self._held or self._paused:
+        if self._held or self._paused or self._burst > SLICE:
             self._hold_back(data)
         else:
             self.received(data)
@@ -184,6 +204,11 @@ class Listener(WSListener):
 
     # --- slices and back-pressure -----------------------------------------------------------------------------------
 
+    @property
+    def is_reading(self) -> bool:
+        """Whether the socket is being read."""
+        return not self._stopped
+
     def pause(self) -> None:
         """Hand over nothing more."""
         if not self._paused and not self._close_sent:
@@ -196,11 +221,18 @@ class Listener(WSListener):
             self._paused = False
             self._drain_soon()
 
-    def _hold_back(self, data: Data) -> None:
+    async def drained(self) -> None:
+        """Wait until all that came has been handed over."""
+        if self._held:
+            self._paused = False
+            self._drain_soon()
+            self._drained = asyncio.get_running_loop().create_future()
+            await self._drained
+
+    def _hold_back(self, item: Data | Callable[[], None]) -> None:
         self._slow = True
-        if not self._held and not self._paused:
-            self._stop_socket()
-        self._held.append(data)
+        self._held.append(item)
+        self._stop_socket()
         if not self._paused:
             self._drain_soon()
 
@@ -213,33 +245,56 @@ class Listener(WSListener):
         for _ in range(SLICE):
             if not self._held or self._paused:
                 break
-            self.received(self._held.popleft())
+            item = self._held.popleft()
+            if isinstance(item, str | bytes):
+                self.received(item)
+            else:
+                item()
         if self._paused:
             return
         if self._held:
             self._drain_soon()
             return
-        self._slow = self._fragments_kind is not None or self._close_sent or self.violation is not None
+        if self._drained is not None and not self._drained.done():
+            self._drained.set_result(None)
+        self._slow = self._is_slow()
         self._start_socket()
 
-    def _hand_over_all(self) -> None:
-        while self._held:
-            self.received(self._held.popleft())
+    def _in_order(self, call: Callable[[], None]) -> None:
+        """Do this after all that came before has been handed over."""
+        if self._held or self._paused:
+            self._hold_back(call)
+        else:
+            call()
+
+    def _is_slow(self) -> bool:
+        busy = bool(self._held) or self._paused or self._fragments_kind is not None
+        return busy or self._close_sent or self.violation is not None
 
     def _stop_socket(self) -> None:
-        if self.transport is not None and not self.transport.underlying_transport.is_closing():
-            self.transport.underlying_transport.pause_reading()
+        if not self._stopped and self.transport is not None:
+            self._stopped = True
+            if not self.transport.underlying_transport.is_closing():
+                self.transport.underlying_transport.pause_reading()
 
     def _start_socket(self) -> None:
-        if self.transport is not None and not self.transport.underlying_transport.is_closing():
-            self.transport.underlying_transport.resume_reading()
+        if self._stopped and self.transport is not None:
+            self._stopped = False
+            self.evidence += 1  # silence counts from now on: we didn't listen
+            if not self.transport.underlying_transport.is_closing():
+                self.transport.underlying_transport.resume_reading()
 
     # --- sending and the close handshake ----------------------------------------------------------------------------
 
-    def send(self, data: Data) -> None:
-        """Write one message."""
-        if self.transport is not None and not self._close_sent:
-            self.transport.send(_TEXT if isinstance(data, str) else _BINARY, data)
+    def send(self, data: Data) -> bool:
+        """Write one message; False when none is taken any more."""
+        transport = self.transport
+        if transport is None or self._close_sent or transport.is_close_frame_sent or transport.is_disconnected:
+            return False
+        transport.send(_TEXT if isinstance(data, str) else _BINARY, data)
+        if transport.underlying_transport.is_closing() and self._writable:
+            self.pause_writing()  # the write itself met the end of the line: its fate is unknown
+        return True
 
     def ping(self, payload: bytes) -> None:
         """Write a PING."""
@@ -251,40 +306,45 @@ class Listener(WSListener):
         if self.transport is None or self._close_sent:
             return
         self._send_close(code, reason)
-        self._listen_to_the_end()
+        # The peer's CLOSE is behind whatever it sent before: nobody may hold the socket back any more.
+        self._paused = False
+        self._drain_soon()
 
     def abort(self, code: int | None) -> None:
-        """End it now."""
+        """End it now. What wasn't handed over by then is let go: the deadline is the deadline."""
         if self.transport is None:
             return
         if code is not None and self._writable and not self._close_sent:
             self._send_close(code, "")
+        self._held.clear()
+        self._paused = False
+        self._drain_soon()
         self.transport.disconnect(graceful=False)
 
     def _send_close(self, code: int, reason: str) -> None:
         self._close_sent = self._slow = True
         if self.transport is not None:
             # A control frame holds 125 bytes: two of code, the rest of reason, cut between characters.
-            text = reason.encode()[:123].decode("utf-8", "ignore")
+            text = reason.encode("utf-8", "replace")[:123].decode("utf-8", "ignore")
             self.transport.send_close(code, text)  # type: ignore[arg-type] # its stub knows only the registered codes
 
-    def _listen_to_the_end(self) -> None:
-        """The peer's CLOSE is behind whatever it sent before: nobody may hold the socket back any more."""
-        self._paused = False
-        self._hand_over_all()
-        self._start_socket()
-
-    def _closed_by_peer(self, frame: WSFrame) -> None:
+    def _take_close(self, frame: WSFrame) -> None:
         self._close_received = self._slow = True
-        # Whatever picows gives for a code that isn't a registered one, the two bytes say it.
-        code = int.from_bytes(frame.get_payload_as_bytes()[:2], "big")
-        reason = frame.get_close_reason() or ""
-        if self._close_sent:
-            self.acknowledged = self.violation is None
-        else:
+        payload = frame.get_payload_as_bytes()
+        code = int.from_bytes(payload[:2], "big")
+        if payload and not (code in _CODES or 3000 <= code <= 4999):
+            self._violate(ProtocolViolation(f"the server closed with {code}, which is no code to be sent"))
+            self._in_order(self._disconnect)
+            return
+        self._in_order(partial(self._closed_by_peer, code, frame.get_close_reason() or ""))
+
+    def _closed_by_peer(self, code: int, reason: str) -> None:
+        if not self._close_sent and self.transport is not None and not self.transport.is_close_frame_sent:
             self._send_close(code or WSCloseCode.OK.value, "")
-            self._hand_over_all()
             self._events.peer_closed(code or _NO_CODE, reason)
+        self._disconnect()
+
+    def _disconnect(self) -> None:
         if self.transport is not None:
             self.transport.disconnect()
 
@@ -293,8 +353,11 @@ class Listener(WSListener):
         if self.violation is not None:
             return
         self.violation = error
-        self._fragments = []
+        self._slow = True
+        self._fragments = bytearray()
+        self._in_order(partial(self._fail, error))
+
+    def _fail(self, error: ProtocolViolation) -> None:
         if not self._close_sent:
-            self._hand_over_all()
             self._send_close(error.code, "")
         self._events.violated(error)
