@@ -16,7 +16,7 @@ from onesocket.lifecycle.machine import Machine
 from onesocket.notices import Notices
 from onesocket.provider.provider import Provider
 from onesocket.testing.simulation.campaign import main, run_campaign
-from onesocket.testing.simulation.world import run_seed
+from onesocket.testing.simulation.world import minimise, run_seed
 
 SEEDS = 5_000
 
@@ -44,6 +44,16 @@ def test_the_command_replays_and_reports(capsys: pytest.CaptureFixture[str]) -> 
     assert "20 seeds" in capsys.readouterr().out
 
 
+def test_a_failing_seed_can_be_minimised(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert minimise(3) == frozenset(), "a seed that doesn't fail has nothing to leave out"
+    no_gap_marker(monkeypatch)
+    failing = next(seed for seed in range(300) if run_seed(seed).broken and len(run_seed(seed).acts) > 5)
+    skip = minimise(failing)
+    shorter = run_seed(failing, skip=skip)
+    assert shorter.broken
+    assert len(shorter.acts) < len(run_seed(failing).acts)
+
+
 # --- mutants: each broken on purpose, each must be caught within so many seeds ------------------------------
 
 
@@ -67,7 +77,8 @@ def flag_set_after_an_await(patch: pytest.MonkeyPatch) -> None:
     async def check_then_dial(self: Runner, wish: Any) -> Any:
         if self.machine.line is None and isinstance(wish, inputs.Connect):
             await asyncio.sleep(0.1)
-            self.link = Link(self.machine.epoch, self._options, self, self._fanout.publish)
+            self.link = Link(self.machine.epoch, self._options, self, self._fanout)
+            self.link.start()
         return await want(self, wish)
 
     patch.setattr(Runner, "want", check_then_dial)

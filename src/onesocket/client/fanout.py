@@ -46,6 +46,10 @@ class Fanout:
         self._on_loop = on_loop
         self._holding = 0
         self._all: tuple[Sink, ...] = ()
+        self._all_queues: tuple[Queue[Any], ...] = ()
+        """The unfiltered streams among those, and ..."""
+        self._all_calls: tuple[Sink, ...] = ()
+        """... the rest: `publish_many` treats them differently."""
         self._named: dict[str, tuple[Sink, ...]] = {}
         self._gaps: tuple[Sink, ...] = ()
         self._queues: dict[Queue[Any], Callable[[], None]] = {}
@@ -82,6 +86,23 @@ class Fanout:
                 self._report(error, _name(sink))
         if self._named:
             self._publish_named(message)
+
+    def publish_many(self, batch: list[Any]) -> None:
+        """Hand several messages to everybody: streams take them at once, callbacks one by one."""
+        if self._named:
+            for message in batch:
+                self.publish(message)
+            return
+        self.delivered += len(batch)
+        for queue in self._all_queues:
+            queue.put_many(batch)
+        if self._all_calls:
+            for message in batch:
+                for sink in self._all_calls:
+                    try:
+                        sink(message)
+                    except HARMLESS as error:
+                        self._report(error, _name(sink))
 
     def _publish_named(self, message: Any) -> None:
         try:
@@ -194,7 +215,7 @@ class Fanout:
 
     def _add(self, event: str | None, sink: Sink, gap_sink: Sink | None) -> Callable[[], None]:
         if event is None:
-            self._all = (*self._all, sink)
+            self._set_all((*self._all, sink))
         else:
             self._named[event] = (*self._named.get(event, ()), sink)
         if gap_sink is not None:
@@ -207,7 +228,7 @@ class Fanout:
                 return
             removed = True
             if event is None:
-                self._all = _without(self._all, sink)
+                self._set_all(_without(self._all, sink))
             else:
                 rest = _without(self._named.get(event, ()), sink)
                 if rest:
@@ -218,6 +239,12 @@ class Fanout:
                 self._gaps = _without(self._gaps, gap_sink)
 
         return remove
+
+    def _set_all(self, sinks: tuple[Sink, ...]) -> None:
+        self._all = sinks
+        streams = [_stream_of(sink) for sink in sinks]
+        self._all_queues = tuple(queue for queue in streams if queue is not None)
+        self._all_calls = tuple(sink for sink, queue in zip(sinks, streams, strict=True) if queue is None)
 
     def _abandon(self, queue: Queue[Any]) -> None:
         """A reader went away without a word, in whatever thread."""
@@ -271,3 +298,8 @@ def _name(sink: Sink) -> str:
 def _check_event(event: object) -> None:
     if event is not None and not isinstance(event, str):
         raise InvalidOption(f"an event name is a str, or None for all messages, not {type(event).__name__}")
+
+
+def _stream_of(sink: Sink) -> Queue[Any] | None:
+    owner: object = getattr(sink, "__self__", None)
+    return owner if isinstance(owner, Queue) else None  # pyright: ignore[reportUnknownVariableType]

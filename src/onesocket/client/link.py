@@ -17,9 +17,10 @@ from ..errors import (
     TokenFailed,
     ZombieLine,
 )
-from ..protocols.base import Action, Deliver, Fail, Ready, Send, WakeAt
+from ..protocols.base import Action, Deliver, Fail, Ready, Send, WakeAt, as_is
 from ..transports.base import Line
 from ..wire import Data, DialRequest, Handshake
+from .fanout import Fanout
 from .keepalive import Keepalive
 from .options import Options, checked_token
 
@@ -55,14 +56,15 @@ class LinkOwner(Protocol):
 class Link:
     """Everything of one epoch; it ends with exactly one `link_ended`, when nothing is left of it."""
 
-    def __init__(self, epoch: int, options: Options, owner: LinkOwner, deliver: Callable[[Any], None]) -> None:
+    def __init__(self, epoch: int, options: Options, owner: LinkOwner, feed: Fanout) -> None:
         self.epoch = epoch
         self.line: Line | None = None
         self.handshake = Handshake()
         self._options = options
         self._protocol = options.protocol
         self._owner = owner
-        self._deliver = deliver
+        self._feed = feed
+        self._deliver = feed.publish
         self._token: str | None = None
         self._request: DialRequest | None = None
         self._keepalive: Keepalive | None = None
@@ -284,7 +286,9 @@ class Link:
             case Ready(resumed):
                 self._ready = True
                 decode = self._protocol.decoder()
-                if decode is not None:
+                if decode is as_is:
+                    line.hand_to(self._feed.publish, self._feed.publish_many)
+                elif decode is not None:
                     line.hand_to(self._received_plain(decode))
                 self._owner.link_ready(self, resumed=resumed)
             case WakeAt(at):

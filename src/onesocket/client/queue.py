@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import enum
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Final, Generic, TypeVar
 
 from ..errors import InvalidOption, OnesocketError, SlowConsumer
@@ -116,6 +116,16 @@ class Queue(Generic[T]):
         elif self.on_item is not None:
             on_item, self.on_item = self.on_item, None
             on_item()
+
+    def put_many(self, batch: Sequence[T]) -> None:
+        """Queue several messages for the reader."""
+        if len(self.items) + len(batch) > self.limit or self.overran is not None or self.on_item is not None:
+            for item in batch:
+                self.put(item)
+            return
+        self.items.extend(batch)
+        if self.waiter is not None:
+            self.wake()
 
     def take(self) -> T | Gap:
         """The oldest thing to be told; raises IndexError when there's none."""

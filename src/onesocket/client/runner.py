@@ -193,7 +193,7 @@ class Runner:
             case fx.Changed():
                 self._changed(effect)
             case fx.Dial(epoch):
-                self.link = Link(epoch, self._options, self, self._fanout.publish)
+                self.link = Link(epoch, self._options, self, self._fanout)
                 self.link.start()
             case fx.HangUp(epoch, code, reason):
                 if self.link is not None and self.link.epoch == epoch:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any, ClassVar, cast
 
 from ..errors import EncodeError
 from ..wire import Data
+from .base import as_is
 from .codec import CodecProtocol
 
 
@@ -17,6 +19,10 @@ class Raw(CodecProtocol):
     def decode(self, data: Data) -> Any:
         """The frame itself."""
         return data
+
+    def decoder(self) -> Callable[[Data], Any]:
+        """Nothing to be read."""
+        return as_is
 
     def encode(self, message: Any) -> Data:
         """`str` becomes a text message, anything bytes-like a binary one."""

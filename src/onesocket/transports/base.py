@@ -58,8 +58,11 @@ class Line(Protocol):
         """What it's waiting for, for people ("connecting to example.org:443")."""
         ...
 
-    def hand_to(self, received: Callable[[Data], object]) -> None:
-        """Hand every message to this from now on."""
+    def hand_to(self, received: Callable[[Data], object], many: Callable[[list[Data]], object] | None = None) -> None:
+        """Hand every message to this from now on.
+
+        A line that reads several at once may hand them to `many` together, in order, a slice at a time.
+        """
 
     def send(self, data: Data) -> bool:
         """Write one message; False when the line takes none any more, and then nothing was written."""

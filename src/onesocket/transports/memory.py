@@ -224,8 +224,9 @@ class MemoryLine:
 
     # --- the port ---------------------------------------------------------------------------------------------------
 
-    def hand_to(self, received: Callable[[Data], object]) -> None:
+    def hand_to(self, received: Callable[[Data], object], many: Callable[[list[Data]], object] | None = None) -> None:
         """Hand every message to this from now on."""
+        del many  # messages come one by one here
         self._received = received
 
     def send(self, data: Data) -> bool:

@@ -133,9 +133,9 @@ class PicowsLine:
         """Whether the socket is being read."""
         return self._listener.is_reading
 
-    def hand_to(self, received: Callable[[Data], object]) -> None:
+    def hand_to(self, received: Callable[[Data], object], many: Callable[[list[Data]], object] | None = None) -> None:
         """Hand every message to this from now on."""
-        self._listener.received = received
+        self._listener.hand_to(received, many)
 
     def send(self, data: Data) -> bool:
         """Write one message; False when none is taken any more."""

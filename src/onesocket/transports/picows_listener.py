@@ -16,6 +16,8 @@ from .base import LineEvents
 
 # So many messages of one burst are handed over in one turn of the loop; the rest waits for the next turns.
 SLICE: Final = 128
+# So many of them at once, between two looks at whether a reader wants a pause.
+_STEP: Final = 32
 _NO_CODE: Final = 1005
 # RFC 6455, section 7.4, and the IANA registry: what may stand in a CLOSE frame, beside 3000 to 4999.
 _CODES: Final = frozenset({1000, 1001, 1002, 1003, *range(1007, 1015)})
@@ -31,7 +33,8 @@ class Listener(WSListener):
     """Frames of one line, made into whole messages, held to the rules, and handed over in fair slices."""
 
     def __init__(self, events: LineEvents, received: Callable[[Data], object], max_size: int | None) -> None:
-        self.received = received
+        self._received = received
+        self._received_many: Callable[[list[Data]], object] | None = None
         self.transport: WSTransport | None = None
         self.handshake = Handshake()
         self.on_open: Callable[[], None] | None = None
@@ -42,11 +45,12 @@ class Listener(WSListener):
         self._max_size = max_size
         self._slow = False
         """Anything but the fast road: a fragmented message, something held back, a close under way."""
-        self._burst = 0
+        self._batch: list[Data] = []
+        """Whole messages of the present read, until its last frame."""
         self._fragments = bytearray()
         self._fragments_kind: WSMsgType | None = None
-        self._held: deque[Data | Callable[[], None]] = deque()
-        """What came, in order: messages, and what else must not overtake them."""
+        self._held: deque[list[Data] | Callable[[], None]] = deque()
+        """What came, in order: a few messages at a time, and what else must not overtake them."""
         self._paused = False
         self._stopped = False
         """Whether the socket isn't read."""
@@ -75,36 +79,70 @@ class Listener(WSListener):
             self.on_open()
 
     def on_ws_frame(self, transport: WSTransport, frame: WSFrame) -> None:
-        """One frame. The fast road is a whole message while nothing else is going on."""
-        kind = frame.msg_type
-        if (
-            self._slow
-            or not frame.fin
-            or transport.is_close_frame_sent
-            or frame.rsv1
-            or frame.rsv2
-            or frame.rsv3
-            or (kind is not _TEXT and kind is not _BINARY)
-        ):
-            self._take_slowly(transport, kind, frame)
-            return
-        if kind is _TEXT:
-            try:
-                data: Data = frame.get_payload_as_utf8_text()
-            except UnicodeDecodeError:
-                self._violate(InvalidText("the server sent text that is not UTF-8"))
-                return
+        """One frame. The fast road is a whole message while nothing else is going on: kept until the read is over."""
+        if self._slow or not frame.fin or frame.rsv1 or frame.rsv2 or frame.rsv3:
+            self._take_slowly(transport, frame.msg_type, frame)
         else:
-            data = frame.get_payload_as_bytes()
+            kind = frame.msg_type
+            if kind is _TEXT:
+                try:
+                    self._batch.append(frame.get_payload_as_utf8_text())
+                except UnicodeDecodeError:
+                    self._violate(InvalidText("the server sent text that is not UTF-8"))
+            elif kind is _BINARY:
+                self._batch.append(frame.get_payload_as_bytes())
+            else:
+                self._take_slowly(transport, kind, frame)
         if frame.last_in_buffer:
             self.evidence += 1
-            self._burst = 0
+            if self._batch:
+                if transport.is_close_frame_sent and not self._close_sent:
+                    self._drop_what_was_refused()
+                self._end_batch()
+
+    def hand_to(self, received: Callable[[Data], object], many: Callable[[list[Data]], object] | None) -> None:
+        """Hand every message to `received` from now on, or several at once to `many`."""
+        self._received = received
+        self._received_many = many
+
+    def _end_batch(self) -> None:
+        """Hand over the messages of this read; what is more than a slice waits for the next turns."""
+        batch = self._batch
+        if not batch:
+            return
+        self._batch = []
+        if self._held or self._paused or len(batch) > SLICE:
+            self._held.extend(batch[start : start + _STEP] for start in range(0, len(batch), _STEP))
+            self._slow = True
+            self._stop_socket()
+            if not self._paused:
+                self._drain_soon()
         else:
-            self._burst += 1
-            if self._burst > SLICE:
-                self._hold_back(data)
+            self._hand_over(batch)
+
+    def _hand_over(self, batch: list[Data]) -> None:
+        if self._received_many is not None:
+            self._received_many(batch)
+            return
+        for place, data in enumerate(batch):
+            if self._paused:
+                self._held.appendleft(batch[place:])
                 return
-        self.received(data)
+            self._received(data)
+
+    def _drop_what_was_refused(self) -> None:
+        """Picows' parser refused a frame, and closes: what was parsed before it is still good, once.
+
+        A frame that is too big is the one that is handed over all the same, in a later read.
+        """
+        first, self._refused = not self._refused, True
+        self._slow = True
+        good: list[Data] = []
+        for data in self._batch if first else ():
+            if self._max_size is not None and _size(data) > self._max_size:
+                break
+            good.append(data)
+        self._batch = good
 
     def pause_writing(self) -> None:
         """Something is left in the user-space buffer."""
@@ -122,8 +160,8 @@ class Listener(WSListener):
     # --- frames off the fast road -----------------------------------------------------------------------------------
 
     def _take_slowly(self, transport: WSTransport, kind: WSMsgType, frame: WSFrame) -> None:
-        self.evidence += 1
-        self._burst = 0 if frame.last_in_buffer else self._burst + 1
+        if self._batch and transport.is_close_frame_sent and not self._close_sent:
+            self._drop_what_was_refused()
         if self.violation is not None or self._close_received:
             return  # what comes after the end doesn't count (RFC 6455, section 5.5.1)
         if transport.is_close_frame_sent and not self._close_sent and not self._last_good(frame):
@@ -188,10 +226,7 @@ class Listener(WSListener):
             except UnicodeDecodeError:
                 self._violate(InvalidText("the server sent text that is not UTF-8"))
                 return
-        if self._held or self._paused or self._burst > SLICE:
-            self._hold_back(data)
-        else:
-            self.received(data)
+        self._batch.append(data)
 
     def _pong(self, payload: bytes) -> None:
         if self.transport is None or self._close_sent:
@@ -229,7 +264,7 @@ class Listener(WSListener):
             self._drained = asyncio.get_running_loop().create_future()
             await self._drained
 
-    def _hold_back(self, item: Data | Callable[[], None]) -> None:
+    def _hold_back(self, item: Callable[[], None]) -> None:
         self._slow = True
         self._held.append(item)
         self._stop_socket()
@@ -242,14 +277,10 @@ class Listener(WSListener):
 
     def _drain(self) -> None:
         self._drain_handle = None
-        for _ in range(SLICE):
+        for _ in range(SLICE // _STEP):
             if not self._held or self._paused:
                 break
-            item = self._held.popleft()
-            if isinstance(item, str | bytes):
-                self.received(item)
-            else:
-                item()
+            self._hand_over_some()
         if self._paused:
             return
         if self._held:
@@ -260,8 +291,17 @@ class Listener(WSListener):
         self._slow = self._is_slow()
         self._start_socket()
 
+    def _hand_over_some(self) -> None:
+        """A few messages, or the one other thing that is next. Few: a reader that is full by then stops the rest."""
+        item = self._held.popleft()
+        if callable(item):
+            item()
+        else:
+            self._hand_over(item)
+
     def _in_order(self, call: Callable[[], None]) -> None:
         """Do this after all that came before has been handed over."""
+        self._end_batch()
         if self._held or self._paused:
             self._hold_back(call)
         else:
@@ -361,3 +401,7 @@ class Listener(WSListener):
         if not self._close_sent:
             self._send_close(error.code, "")
         self._events.violated(error)
+
+
+def _size(data: Data) -> int:
+    return len(data) if isinstance(data, bytes) else len(data.encode())

@@ -80,8 +80,9 @@ class WebsocketsLine:
         """Whether the socket is being read."""
         return self._stream.is_reading
 
-    def hand_to(self, received: Callable[[Data], object]) -> None:
+    def hand_to(self, received: Callable[[Data], object], many: Callable[[list[Data]], object] | None = None) -> None:
         """Hand every message to this from now on."""
+        del many  # messages come one by one here
         self._stream.received = received
 
     def send(self, data: Data) -> bool:

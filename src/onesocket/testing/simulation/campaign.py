@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import TextIO
 
-from .world import Result, run_seed
+from .world import Result, minimise, run_seed
 
 _BLOCK = 200
 
@@ -129,9 +129,13 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--processes", type=int, default=None, help="how many cores (default: all)")
     parser.add_argument("--replay", type=int, metavar="SEED", help="run this one seed again")
     parser.add_argument("--trace", action="store_true", help="with --replay: print every step")
+    parser.add_argument(
+        "--minimise", action="store_true", help="with --replay: leave out all that isn't needed to fail"
+    )
     options = parser.parse_args(arguments)
     if options.replay is not None:
-        result = run_seed(options.replay, trace=options.trace)
+        skip = minimise(options.replay) if options.minimise else frozenset[str]()
+        result = run_seed(options.replay, trace=options.trace, skip=skip)
         sys.stdout.write("".join(f"{line}\n" for line in (*result.trace, *(result.broken or ("every promise held",)))))
         return 1 if result.broken else 0
     summary = run_campaign(options.seeds, first=options.first, processes=options.processes, progress=sys.stderr)

@@ -30,8 +30,8 @@ class ClientWorld(World):
         "aclose": 1,
     }
 
-    def __init__(self, seed: int, make: MakeClient, loop: VirtualTimeLoop, *, trace: bool) -> None:
-        super().__init__(seed, make, loop, trace=trace)
+    def __init__(self, seed: int, make: MakeClient, loop: VirtualTimeLoop, **options: Any) -> None:
+        super().__init__(seed, make, loop, **options)
         self._sent = 0
         self.client = self.make_client(self.token if self.chance.random() < 0.3 else None)
 

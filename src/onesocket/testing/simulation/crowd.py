@@ -27,7 +27,18 @@ class World(abc.ABC):
     verbs: ClassVar[dict[str, int]]
     """What the crowd does, and how often."""
 
-    def __init__(self, seed: int, make: MakeClient, loop: VirtualTimeLoop, *, trace: bool) -> None:
+    def __init__(
+        self,
+        seed: int,
+        make: MakeClient,
+        loop: VirtualTimeLoop,
+        *,
+        trace: bool,
+        skip: frozenset[str] = frozenset(),
+    ) -> None:
+        self._skip = skip
+        self.acts: list[str] = []
+        """What the crowd did, by name, in order."""
         chance = self.chance = random.Random(seed)
         self.loop = loop
         self.trace: list[str] = []
@@ -131,6 +142,9 @@ class World(abc.ABC):
                 await asyncio.sleep(chance.choice([0, 0, 0.001, 0.5, 3, 15]))
             verb = chance.choices(list(self.verbs), weights=list(self.verbs.values()))[0]
             name = f"{verb} by {number}.{step}"
+            if name in self._skip:
+                continue
+            self.acts.append(name)
             task = asyncio.create_task(self.do(verb, name), name=name)
             self._tasks.add(task)
             task.add_done_callback(self._tasks.discard)

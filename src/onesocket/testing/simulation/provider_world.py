@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from ...lifecycle.states import State
 from ...notices import CallableSink
@@ -31,8 +31,8 @@ class ProviderWorld(World):
         "aclose": 1,
     }
 
-    def __init__(self, seed: int, make: MakeClient, loop: VirtualTimeLoop, *, trace: bool) -> None:
-        super().__init__(seed, make, loop, trace=trace)
+    def __init__(self, seed: int, make: MakeClient, loop: VirtualTimeLoop, **options: Any) -> None:
+        super().__init__(seed, make, loop, **options)
         self._signed_in: Identity | None = _identity("alice")
         self._shown: dict[str, str] = {}
         # The auth callback may be asked twice, around a client that is closed and another that is built.

@@ -26,14 +26,18 @@ class Result:
     calls: int
     faults: Counter[str] = field(default_factory=Counter[str])
     trace: tuple[str, ...] = ()
+    acts: tuple[str, ...] = ()
+    """What the crowd did, by name, in order."""
 
 
-def run_seed(seed: int, *, trace: bool = False, make: MakeClient = Client) -> Result:
-    """Live through one seed; `trace` keeps a line for every step."""
+def run_seed(
+    seed: int, *, trace: bool = False, make: MakeClient = Client, skip: frozenset[str] = frozenset()
+) -> Result:
+    """Live through one seed; `trace` keeps a line for every step, `skip` names acts of the crowd to leave out."""
     random.seed(seed)  # the client's own chance (the jitter of its back-off) is Python's global one
     loop = VirtualTimeLoop(random.Random(seed + 1))
     kind = ProviderWorld if random.Random(seed + 2).random() < _PROVIDER_SHARE else ClientWorld
-    world = kind(seed, make, loop, trace=trace)
+    world = kind(seed, make, loop, trace=trace, skip=skip)
     try:
         run_virtual(world.live, loop=loop)
     except NothingWillHappen as error:
@@ -48,4 +52,22 @@ def run_seed(seed: int, *, trace: bool = False, make: MakeClient = Client) -> Re
         world.promises.calls,
         world.server.faults,
         tuple(world.trace),
+        tuple(world.acts),
     )
+
+
+def minimise(seed: int, *, make: MakeClient = Client) -> frozenset[str]:
+    """The acts that can be left out of a failing seed so that it still fails; none for a seed that doesn't."""
+    skip: frozenset[str] = frozenset()
+    result = run_seed(seed, make=make)
+    if not result.broken:
+        return skip
+    tried: set[str] = set()
+    while rest := [act for act in result.acts if act not in tried]:
+        # From the end: what comes late is seldom the cause. Each act that goes changes the chances of the rest.
+        act = rest[-1]
+        tried.add(act)
+        shorter = run_seed(seed, make=make, skip=skip | {act})
+        if shorter.broken:
+            skip, result = skip | {act}, shorter
+    return skip
