@@ -47,6 +47,21 @@ _BODY_EXCERPT: Final = 200
 _SILENT: Final = logging.Logger("onesocket.transports.picows", level=logging.CRITICAL + 1)  # noqa: LOG001
 
 
+class _Log(logging.LoggerAdapter[logging.Logger]):
+    """What picows logs to. Nothing is written, but its one ERROR says that its parser refuses a frame.
+
+    That comes before picows sends its CLOSE, and nothing else says so in time.
+    """
+
+    def __init__(self, listener: Listener) -> None:
+        super().__init__(_SILENT, {})
+        self._listener = listener
+
+    def error(self, *_: object, **__: object) -> None:
+        """The parser refuses a frame."""
+        self._listener.parser_refuses()
+
+
 class PicowsTransport:
     """Makes lines on picows' core."""
 
@@ -269,7 +284,7 @@ class PicowsLine:
             request.url,
             ssl_context=request.ssl,
             websocket_handshake_timeout=None,
-            logger_name=_SILENT,
+            logger_name=_Log(self._listener),
             enable_auto_pong=False,
             max_frame_size=request.max_size or _NO_LIMIT,
             extra_headers=headers,
@@ -312,7 +327,7 @@ class PicowsLine:
         except picows.WSProtocolError as error:
             await self._await_socket_end()
             await self._listener.drained()
-            return _violation(error)
+            return line_lost() if self._listener.was_closed else _violation(error)
         except Exception as error:  # noqa: BLE001 - whatever the layers below raise becomes a typed error
             await self._await_socket_end()
             lost = line_lost(type(error).__name__)

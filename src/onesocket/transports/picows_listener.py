@@ -6,13 +6,14 @@ import asyncio
 from collections import deque
 from collections.abc import Callable
 from functools import partial
-from typing import Final
+from typing import Any, Final
 
 from picows import WSCloseCode, WSFrame, WSListener, WSMsgType, WSTransport
 
-from ..errors import InvalidText, MessageTooBig, ProtocolViolation
+from ..errors import InvalidText, ProtocolViolation
 from ..wire import Data, Handshake
 from .base import LineEvents
+from .fragments import Fragments
 
 # So many messages of one burst are handed over in one turn of the loop; the rest waits for the next turns.
 SLICE: Final = 128
@@ -47,8 +48,7 @@ class Listener(WSListener):
         """Anything but the fast road: a fragmented message, something held back, a close under way."""
         self._batch: list[Data] = []
         """Whole messages of the present read, until its last frame."""
-        self._fragments = bytearray()
-        self._fragments_kind: WSMsgType | None = None
+        self._fragments = Fragments(max_size)
         self._held: deque[list[Data] | Callable[[], None]] = deque()
         """What came, in order: a few messages at a time, and what else must not overtake them."""
         self._paused = False
@@ -58,6 +58,7 @@ class Listener(WSListener):
         self._drained: asyncio.Future[None] | None = None
         self._close_sent = False
         self._close_received = False
+        self._answered_early = False
         self._refused = False
         """picows' parser refused a frame; the message before it was still good."""
         self._writable = True
@@ -157,6 +158,23 @@ class Listener(WSListener):
             self._pong(payload)
         self._events.writable(self._writable)
 
+    def parser_refuses(self) -> None:
+        """Picows' parser, which is one frame ahead, is about to send CLOSE because of the frame that it reads now."""
+        handshake = self.transport.close_handshake if self.transport is not None else None
+        if handshake is None or handshake.recv is None or self._close_sent:
+            return
+        # The frame that it hands over next is the peer's CLOSE. What follows a CLOSE doesn't count (section 5.5.1), so
+        # the answer is that to the CLOSE; picows sends no second one.
+        received: Any = handshake.recv.code  # an int, or a WSCloseCode if it is a registered one
+        code = int(getattr(received, "value", received))
+        self._answered_early = True
+        self._send_close(code if code in _CODES or 3000 <= code <= 4999 else WSCloseCode.OK.value, "")
+
+    @property
+    def was_closed(self) -> bool:
+        """Whether the peer's CLOSE came, and was a valid one: whatever followed it doesn't count."""
+        return self._close_received and self.violation is None
+
     # --- frames off the fast road -----------------------------------------------------------------------------------
 
     def _take_slowly(self, transport: WSTransport, kind: WSMsgType, frame: WSFrame) -> None:
@@ -176,13 +194,10 @@ class Listener(WSListener):
             self._take_close(frame)
         elif kind is _CONTINUATION:
             self._continue(frame)
-        elif self._fragments_kind is not None:
+        elif self._fragments.under_way:
             self._violate(ProtocolViolation("the server began a message before the fragmented one was complete"))
-        elif frame.fin:
-            self._complete(kind, frame.get_payload_as_bytes())
         else:
-            self._slow = True
-            self._fragments_kind = kind
+            self._fragments.begin(is_text=kind is _TEXT)
             self._collect(frame)
 
     def _last_good(self, frame: WSFrame) -> bool:
@@ -194,39 +209,21 @@ class Listener(WSListener):
         return first and (self._max_size is None or frame.payload_size <= self._max_size)
 
     def _continue(self, frame: WSFrame) -> None:
-        kind = self._fragments_kind
-        if kind is None:
+        if self._fragments.under_way:
+            self._collect(frame)
+        else:
             self._violate(ProtocolViolation("the server continued a message that it never began"))
-            return
-        if not self._collect(frame) or not frame.fin:
-            return
-        payload = bytes(self._fragments)
-        self._fragments = bytearray()
-        self._fragments_kind = None
-        self._complete(kind, payload)
-        self._slow = self._is_slow()
 
-    def _collect(self, frame: WSFrame) -> bool:
-        if self._max_size is not None and len(self._fragments) + frame.payload_size > self._max_size:
-            self._violate(
-                MessageTooBig(
-                    f"the server's message is larger than max_size ({self._max_size} bytes), its fragments together; "
-                    "raise max_size= if it is meant to"
-                )
-            )
-            return False
-        self._fragments += frame.get_payload_as_memoryview()
-        return True
-
-    def _complete(self, kind: WSMsgType, payload: bytes) -> None:
-        data: Data = payload
-        if kind is _TEXT:
-            try:
-                data = payload.decode()
-            except UnicodeDecodeError:
-                self._violate(InvalidText("the server sent text that is not UTF-8"))
-                return
-        self._batch.append(data)
+    def _collect(self, frame: WSFrame) -> None:
+        self._slow = True
+        try:
+            message = self._fragments.add(frame.get_payload_as_bytes(), last=frame.fin)
+        except ProtocolViolation as error:
+            self._violate(error)
+            return
+        if message is not None:
+            self._batch.append(message)
+            self._slow = self._is_slow()
 
     def _pong(self, payload: bytes) -> None:
         if self.transport is None or self._close_sent:
@@ -308,7 +305,7 @@ class Listener(WSListener):
             call()
 
     def _is_slow(self) -> bool:
-        busy = bool(self._held) or self._paused or self._fragments_kind is not None
+        busy = bool(self._held) or self._paused or self._fragments.under_way
         return busy or self._close_sent or self.violation is not None
 
     def _stop_socket(self) -> None:
@@ -382,6 +379,8 @@ class Listener(WSListener):
         if not self._close_sent and self.transport is not None and not self.transport.is_close_frame_sent:
             self._send_close(code or WSCloseCode.OK.value, "")
             self._events.peer_closed(code or _NO_CODE, reason)
+        elif self._answered_early:
+            self._events.peer_closed(code or _NO_CODE, reason)
         self._disconnect()
 
     def _disconnect(self) -> None:
@@ -394,7 +393,7 @@ class Listener(WSListener):
             return
         self.violation = error
         self._slow = True
-        self._fragments = bytearray()
+        self._fragments.clear()
         self._in_order(partial(self._fail, error))
 
     def _fail(self, error: ProtocolViolation) -> None:

@@ -25,6 +25,7 @@ from ..errors import InvalidText, MessageTooBig, OnesocketError, ProtocolViolati
 from ..lifecycle.verdicts import line_lost
 from ..wire import Data, DialRequest, Handshake
 from .base import LineEvents
+from .fragments import Fragments
 from .under_tls import UnderTls, limit_buffer
 from .upgrade_answer import upgrade_failure
 
@@ -70,8 +71,7 @@ class Stream(asyncio.Protocol):
         self._open = False
         self._raw = bytearray()
         self._queue: deque[Frame] = deque()
-        self._parts = bytearray()
-        self._kind: Opcode | None = None
+        self._fragments = Fragments(request.max_size)
         self._paused = False
         self._stopped = False
         self._drain_handle: asyncio.Handle | None = None
@@ -256,25 +256,15 @@ class Stream(asyncio.Protocol):
                 self._take_part(frame, payload)
 
     def _take_part(self, frame: Frame, payload: bytes) -> None:
-        kind = frame.opcode if self._kind is None else self._kind
-        limit = self._request.max_size
-        if limit is not None and len(self._parts) + len(payload) > limit:
-            self._too_big()
-            return
-        if not frame.fin:
-            self._kind = kind
-            self._parts += payload
-            return
-        if self._kind is not None:
-            payload = bytes(self._parts) + payload
-            self._parts = bytearray()
-            self._kind = None
+        if not self._fragments.under_way:
+            self._fragments.begin(is_text=frame.opcode is Opcode.TEXT)
         try:
-            data: Data = payload.decode() if kind is Opcode.TEXT else payload
-        except UnicodeDecodeError:
-            self._violate(InvalidText("the server sent text that is not UTF-8"))
+            message = self._fragments.add(payload, last=frame.fin)
+        except ProtocolViolation as error:
+            self._violate(error)
             return
-        self.received(data)
+        if message is not None:
+            self.received(message)
 
     def _judge(self, error: Exception) -> None:
         """What the parser stopped at, after everything before it was handled."""
