@@ -1,0 +1,18 @@
+"""The server on one core, the client on another: where the machine has two and lets us choose."""
+
+from __future__ import annotations
+
+import os
+import sys
+
+
+def pin(*, server: bool) -> int | None:
+    """Keep this process on one core; returns which, or None where that can't be done."""
+    if sys.platform != "linux":
+        return None
+    cores = sorted(os.sched_getaffinity(0))
+    if len(cores) < 2:
+        return None
+    core = cores[0] if server else cores[1]
+    os.sched_setaffinity(0, {core})
+    return core

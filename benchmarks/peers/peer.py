@@ -1,0 +1,222 @@
+"""Each peer, used as its documents say: one object, and the call that ten components make on it."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from typing import Any, Final
+
+from onesocket import Client
+from onesocket.testing.check_then_connect import CheckThenConnectClient
+
+from ..subjects.base import load
+from . import dialects
+
+
+@dataclass(frozen=True, slots=True)
+class Handle:
+    """What a component may do with the shared object."""
+
+    connect: Callable[[], Awaitable[Any]]
+    close: Callable[[], Awaitable[Any]]
+    stays: Callable[[], Awaitable[Any]] | None = None
+    """Connects and goes on reconnecting, as long as it's awaited; None: `connect` is all there is."""
+
+
+Make = Callable[[str], Handle]
+
+
+@dataclass(frozen=True, slots=True)
+class Peer:
+    """A row of the table."""
+
+    name: str
+    modules: tuple[str, str]
+    """What is imported, and the distribution that has it."""
+    make: Make
+    greeting: dialects.Greeting = None
+    reply: dialects.Reply = dialects.silent
+    subprotocols: tuple[str, ...] = ()
+    resumes: bool = False
+    """Goes on by itself when the server closes."""
+    cancellable: bool = True
+    """Its connect() is a coroutine that ends; where one has to be made up, cancelling it would say nothing."""
+
+    def check(self) -> None:
+        """Raise `MissingPeer` unless it's installed."""
+        load(*self.modules)
+
+
+def _onesocket(url: str) -> Handle:
+    client = Client(url)
+    return Handle(client.connect, client.aclose)
+
+
+def _check_then_connect(url: str) -> Handle:
+    client = CheckThenConnectClient(url)
+
+    async def close() -> None:
+        """What an application calls; it is synchronous."""
+        client.disconnect()
+
+    return Handle(client.connect, close)
+
+
+def _websockets(url: str) -> Handle:
+    module = load("websockets.asyncio.client", "websockets")
+    made: list[Any] = []
+
+    async def connect() -> None:
+        """A socket for each caller."""
+        made.append(await module.connect(url, proxy=None))
+
+    async def stay() -> None:
+        """The iterator that reconnects."""
+        async for line in module.connect(url, proxy=None):
+            with contextlib.suppress(Exception):
+                await line.recv()
+
+    async def close() -> None:
+        """Each one."""
+        await asyncio.gather(*(line.close() for line in made))
+
+    return Handle(connect, close, stay)
+
+
+def _aiohttp(url: str) -> Handle:
+    session = load("aiohttp", "aiohttp").ClientSession()
+    return Handle(lambda: session.ws_connect(url), session.close)
+
+
+def _picows(url: str) -> Handle:
+    module = load("picows", "picows")
+    made: list[Any] = []
+
+    async def connect() -> None:
+        """A socket for each caller."""
+        transport, _ = await module.ws_connect(module.WSListener, url, logger_name=_quiet())
+        made.append(transport)
+
+    async def close() -> None:
+        """Each one."""
+        for transport in made:
+            transport.disconnect(graceful=False)
+
+    return Handle(connect, close)
+
+
+def _socket_io(url: str) -> Handle:
+    client = load("socketio", "python-socketio").AsyncClient(handle_sigint=False)
+    return Handle(lambda: client.connect(url.replace("ws:", "http:"), transports=["websocket"]), client.disconnect)
+
+
+def _slack(url: str) -> Handle:
+    module = load("slack_sdk.socket_mode.aiohttp", "slack_sdk")
+    client = module.SocketModeClient(app_token="none", logger=_quiet())  # noqa: S106 - invented
+
+    async def issue() -> str:
+        """What Slack's web API would answer."""
+        return url
+
+    client.wss_uri = url
+    client.issue_new_wss_url = issue
+    return Handle(client.connect, client.disconnect)
+
+
+def _nats(url: str) -> Handle:
+    client = load("nats", "nats-py").NATS()
+
+    async def ignore(_error: Exception) -> None:
+        """It would be printed."""
+
+    return Handle(lambda: client.connect(url, error_cb=ignore, connect_timeout=2), client.close)
+
+
+def _signalr(url: str) -> Handle:
+    client = load("pysignalr.client", "pysignalr").SignalRClient(url.replace("ws:", "http:"))
+    transport = client._transport  # noqa: SLF001 - negotiation over HTTP is not what is counted here
+    transport._url, transport._skip_negotiation = url, True  # noqa: SLF001
+    running: list[asyncio.Task[None]] = []
+
+    async def connect() -> None:
+        """`run()` is its connect; it returns only at the end."""
+        running.append(asyncio.create_task(client.run()))
+        await asyncio.wait([running[-1]], timeout=1.0)
+        if running[-1].done():
+            running[-1].result()
+
+    async def close() -> None:
+        """There is no other way than to cancel it."""
+        for task in running:
+            task.cancel()
+        await asyncio.gather(*running, return_exceptions=True)
+
+    return Handle(connect, close, client.run)
+
+
+def _gql(url: str) -> Handle:
+    transport = load("gql.transport.websockets", "gql").WebsocketsTransport(url=url)
+    client = load("gql", "gql").Client(transport=transport)
+    return Handle(client.connect_async, client.close_async)
+
+
+def _centrifuge(url: str) -> Handle:
+    client = load("centrifuge", "centrifuge-python").Client(url)
+    return Handle(client.connect, client.disconnect)
+
+
+def _websocket_client(url: str) -> Handle:
+    app = load("websocket", "websocket-client").WebSocketApp(url)
+
+    async def connect() -> None:
+        """`run_forever()` is its connect; it blocks, so each caller needs a thread."""
+        thread = asyncio.create_task(asyncio.to_thread(app.run_forever))
+        await asyncio.wait([thread], timeout=1.0)
+        if thread.done():
+            thread.result()
+
+    async def close() -> None:
+        """It returns at once."""
+        app.keep_running = False
+        await asyncio.to_thread(app.close)
+
+    return Handle(connect, close)
+
+
+def _quiet() -> logging.Logger:
+    return logging.Logger("peer", level=logging.CRITICAL + 1)  # noqa: LOG001 - nobody's configuration applies
+
+
+PEERS: Final = (
+    Peer("onesocket", ("onesocket", "onesocket"), _onesocket, resumes=True),
+    Peer("check-then-connect", ("websockets", "websockets"), _check_then_connect),
+    Peer("websockets", ("websockets", "websockets"), _websockets, resumes=True),
+    Peer("aiohttp", ("aiohttp", "aiohttp"), _aiohttp),
+    Peer("picows", ("picows", "picows"), _picows),
+    Peer(
+        "python-socketio",
+        ("socketio", "python-socketio"),
+        _socket_io,
+        dialects.SOCKET_IO_HELLO,
+        dialects.socket_io,
+        resumes=True,
+    ),
+    Peer("slack_sdk", ("slack_sdk", "slack_sdk"), _slack, resumes=True),
+    Peer("nats-py", ("nats", "nats-py"), _nats, dialects.NATS_HELLO, dialects.nats, resumes=True),
+    Peer("pysignalr", ("pysignalr", "pysignalr"), _signalr, None, dialects.signalr, resumes=True, cancellable=False),
+    Peer(
+        "gql",
+        ("gql", "gql"),
+        _gql,
+        None,
+        dialects.graphql,
+        ("graphql-transport-ws",),
+    ),
+    Peer(
+        "centrifuge-python", ("centrifuge", "centrifuge-python"), _centrifuge, None, dialects.centrifuge, resumes=True
+    ),
+    Peer("websocket-client", ("websocket", "websocket-client"), _websocket_client, cancellable=False),
+)

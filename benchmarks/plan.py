@@ -1,0 +1,142 @@
+"""What is measured, how much of it, and in which order."""
+
+from __future__ import annotations
+
+import random
+import sys
+from collections.abc import Callable, Iterable, Mapping
+from contextlib import ExitStack
+from dataclasses import dataclass
+from typing import Final
+
+from .record import Cell, Record
+from .server_process import ServerProcess
+from .subjects import FAN_OUT, JOIN, PEERS, RECOVER, MissingPeer, Subject
+from .work import Sample, Work
+from .worker_process import WorkerProcess
+
+_FIRST_COUNT: Final = 100
+_MOST: Final = 2_000_000
+_LONG_ENOUGH: Final = 0.02
+
+
+@dataclass(frozen=True, slots=True)
+class Scenario:
+    """One table."""
+
+    key: str
+    title: str
+    verb: str
+    size: int
+    subjects: Mapping[str, type[Subject]]
+
+
+SCENARIOS: Final[dict[str, Scenario]] = {
+    scenario.key: scenario
+    for scenario in (
+        Scenario("receive-256", "Receive 256 B in bursts", "receive", 256, PEERS),
+        Scenario("receive-8192", "Receive 8 KiB in bursts", "receive", 8192, PEERS),
+        Scenario("send-256", "Send 256 B", "send", 256, PEERS),
+        Scenario("echo-256", "Echo 256 B, one at a time", "echo", 256, PEERS),
+        Scenario("fan-out", "One line, many subscribers: 256 B in bursts", "receive", 256, FAN_OUT),
+        Scenario("join", "Concurrent callers of connect()", "join", 0, JOIN),
+        Scenario("recover", "From trouble to CONNECTED", "recover", 0, RECOVER),
+    )
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Amount:
+    """How much: `seconds` of CPU for each measurement of messages, counts for the rest."""
+
+    rounds: int = 7
+    seconds: float = 0.25
+    callers: int = 100_000
+    recoveries: int = 3
+    clients: int = 100
+    imports: int = 7
+
+
+QUICK: Final = Amount(rounds=2, seconds=0.005, callers=500, recoveries=1, clients=5, imports=2)
+Say = Callable[[str], None]
+
+
+def present(subjects: Mapping[str, type[Subject]], missing: dict[str, str]) -> dict[str, type[Subject]]:
+    """Those whose library is installed; what the others lack goes to `missing`."""
+    here: dict[str, type[Subject]] = {}
+    for name, kind in subjects.items():
+        try:
+            kind.check()
+        except MissingPeer as error:
+            missing[name] = str(error)
+        else:
+            here[name] = kind
+    return here
+
+
+def measure(
+    record: Record, scenarios: Iterable[str], loops: Iterable[str], amount: Amount, say: Say = lambda _line: None
+) -> None:
+    """All of it: each round goes through all cells of a scenario in a new order, so noise hits everybody alike."""
+    scenarios, loops = tuple(scenarios), tuple(loops)
+    with ExitStack() as stack:
+        server = stack.enter_context(ServerProcess())
+        workers: dict[tuple[str, str], WorkerProcess] = {}
+
+        def worker(kind: type[Subject], loop: str) -> WorkerProcess:
+            """A long-lived process for each library on each loop."""
+            key = (kind.distribution, loop)
+            if key not in workers:
+                workers[key] = stack.enter_context(WorkerProcess(server.url, loop))
+            return workers[key]
+
+        cells: dict[str, list[tuple[Cell, WorkerProcess]]] = {}
+        for key in scenarios:
+            scenario = SCENARIOS[key]
+            here = present(scenario.subjects, record.missing)
+            cells[key] = [
+                (_calibrated(worker(kind, loop), scenario, name, loop, amount), worker(kind, loop))
+                for name, kind in here.items()
+                for loop in loops
+                if loop == "asyncio" or not kind.blocking
+            ]
+            say(f"{scenario.title}: {len(cells[key])} rows")
+        for turn in range(amount.rounds):
+            for key in scenarios:
+                random.shuffle(cells[key])
+                for cell, process in cells[key]:
+                    work = Work(SCENARIOS[key].verb, cell.count, SCENARIOS[key].size)
+                    cell.add(process.measure(cell.subject, work))
+            say(f"round {turn + 1} of {amount.rounds}")
+    order = {name: place for scenario in SCENARIOS.values() for place, name in enumerate(scenario.subjects)}
+    for key in scenarios:
+        record.cells += sorted((cell for cell, _ in cells[key]), key=lambda cell: (order[cell.subject], cell.loop))
+
+
+def measure_memory(record: Record, loops: Iterable[str], amount: Amount) -> None:
+    """Idle clients, in a fresh process each time."""
+    with ServerProcess() as server:
+        for _ in range(min(amount.rounds, 3)):
+            for name, kind in present(PEERS, record.missing).items():
+                for loop in loops:
+                    if loop == "asyncio" or not kind.blocking:
+                        with WorkerProcess(server.url, loop) as worker:
+                            record.add_memory(name, loop, worker.memory(name, amount.clients))
+
+
+def _calibrated(worker: WorkerProcess, scenario: Scenario, subject: str, loop: str, amount: Amount) -> Cell:
+    fixed = {"join": amount.callers, "recover": amount.recoveries}.get(scenario.verb)
+    count = fixed if fixed is not None else _FIRST_COUNT
+    while fixed is None:
+        sample: Sample = worker.measure(subject, Work(scenario.verb, count, scenario.size))
+        if sample.cpu >= min(_LONG_ENOUGH, amount.seconds) or count * 5 > _MOST:
+            count = max(10, min(_MOST, int(count * amount.seconds / max(sample.cpu, 1e-6))))
+            break
+        count *= 5
+    return Cell(scenario.key, subject, loop, count)
+
+
+def say_on_stderr(line: str) -> None:
+    """Progress."""
+    sys.stderr.write(line + "\n")
+    sys.stderr.flush()

@@ -1,0 +1,106 @@
+"""What a run has measured: the JSON file, and the numbers that follow from it."""
+
+from __future__ import annotations
+
+import json
+import statistics
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any, Self
+
+from .work import Sample
+
+
+@dataclass(frozen=True, slots=True)
+class Spread:
+    """A median and the quartiles around it."""
+
+    median: float
+    low: float
+    high: float
+
+    @classmethod
+    def of(cls, values: Sequence[float]) -> Spread:
+        """Of at least one value."""
+        if len(values) == 1:
+            return cls(values[0], values[0], values[0])
+        low, median, high = statistics.quantiles(values, n=4, method="inclusive")
+        return cls(median, low, high)
+
+
+@dataclass(slots=True)
+class Cell:
+    """One subject in one scenario on one loop: microseconds for each operation, round by round."""
+
+    scenario: str
+    subject: str
+    loop: str
+    count: int
+    cpu: list[float] = field(default_factory=list)
+    wall: list[float] = field(default_factory=list)
+
+    def add(self, sample: Sample) -> None:
+        """One round more."""
+        self.cpu.append(sample.cpu / self.count * 1e6)
+        self.wall.append(sample.wall / self.count * 1e6)
+
+
+@dataclass(slots=True)
+class Record:
+    """One run."""
+
+    machine: dict[str, Any] = field(default_factory=dict)
+    versions: dict[str, str] = field(default_factory=dict)
+    amount: dict[str, Any] = field(default_factory=dict)
+    missing: dict[str, str] = field(default_factory=dict)
+    cells: list[Cell] = field(default_factory=list)
+    memory: dict[str, dict[str, list[float]]] = field(default_factory=dict)
+    """Subject to loop to bytes for each idle client."""
+    imports: dict[str, dict[str, list[float]]] = field(default_factory=dict)
+    """Statement to `ms` (of `-X importtime`) and `modules`."""
+
+    def cell(self, scenario: str, subject: str, loop: str) -> Cell | None:
+        """That one, if it was measured."""
+        wanted = (scenario, subject, loop)
+        return next((cell for cell in self.cells if (cell.scenario, cell.subject, cell.loop) == wanted), None)
+
+    @property
+    def loops(self) -> list[str]:
+        """On which loops."""
+        return list(dict.fromkeys(cell.loop for cell in self.cells))
+
+    def ratio(self, scenario: str, above: str, below: str, loop: str, *, quantity: str = "cpu") -> Spread | None:
+        """One subject's cost over another's, in the same round each."""
+        cells = self.cell(scenario, above, loop), self.cell(scenario, below, loop)
+        if cells[0] is None or cells[1] is None:
+            return None
+        pairs = zip(getattr(cells[0], quantity), getattr(cells[1], quantity), strict=True)
+        return Spread.of([one / other for one, other in pairs])
+
+    def add_memory(self, subject: str, loop: str, size: float) -> None:
+        """One measurement more."""
+        self.memory.setdefault(subject, {}).setdefault(loop, []).append(size)
+
+    def write(self, path: Path) -> None:
+        """As JSON."""
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(json.dumps(_rounded(asdict(self)), indent=1) + "\n", encoding="utf-8")
+
+    @classmethod
+    def read(cls, path: Path) -> Self:
+        """From JSON."""
+        values = json.loads(path.read_text(encoding="utf-8"))
+        return cls(**{**values, "cells": [Cell(**cell) for cell in values["cells"]]})
+
+
+def _rounded(value: Any) -> Any:
+    match value:
+        case float():
+            return float(f"{value:.5g}")
+        case dict():
+            return {key: _rounded(item) for key, item in value.items()}
+        case list():
+            return [_rounded(item) for item in value]
+        case _:
+            return value

@@ -1,0 +1,68 @@
+"""Everybody who takes part, by the name that stands in the tables."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from . import fan_out, recovery
+from .bare_picows import BarePicows
+from .base import MissingPeer, Subject
+from .coroutines import Aiohttp, HttpxWs, PicowsWebsockets, Websockets
+from .joining import Connect, SharedFuture
+from .ours import OursCallback, OursIterator
+from .socket_io import SocketIo
+from .websocket_client import WebsocketClient
+
+CALLBACK: Final = "onesocket, callback"
+ITERATOR: Final = "onesocket, iterator"
+BARE: Final = "picows, bare"
+PEERS: Final[dict[str, type[Subject]]] = {
+    CALLBACK: OursCallback,
+    ITERATOR: OursIterator,
+    BARE: BarePicows,
+    "picows.websockets": PicowsWebsockets,
+    "aiohttp": Aiohttp,
+    "websockets": Websockets,
+    "python-socketio": SocketIo,
+    "websocket-client": WebsocketClient,
+    "httpx-ws": HttpxWs,
+}
+"""For the scenarios `receive`, `send` and `echo`."""
+CROWDS: Final = (1, 10, 100)
+FAN_OUT: Final[dict[str, type[Subject]]] = {
+    f"{count} × {name}": fan_out.of(kind, count)
+    for name, kind in (
+        ("callback", fan_out.Callbacks),
+        ("iterator", fan_out.Iterators),
+        ("asyncio.Queue", fan_out.Queues),
+    )
+    for count in CROWDS
+}
+JOIN: Final[dict[str, type[Subject]]] = {"connect()": Connect, "one shared Future": SharedFuture}
+RECOVER: Final[dict[str, type[Subject]]] = {
+    "onesocket Client, killed": recovery.of(recovery.OurClient, from_failed=False),
+    "onesocket Client, failed": recovery.of(recovery.OurClient, from_failed=True),
+    "onesocket Provider, killed": recovery.of(recovery.OurProvider, from_failed=False),
+    "onesocket Provider, failed": recovery.of(recovery.OurProvider, from_failed=True),
+    "check-then-connect client, killed": recovery.of(recovery.TheirClient, from_failed=False),
+    "check-then-connect client, failed": recovery.of(recovery.TheirClient, from_failed=True),
+    "check-then-connect provider, killed": recovery.of(recovery.TheirProvider, from_failed=False),
+    "check-then-connect provider, failed": recovery.of(recovery.TheirProvider, from_failed=True),
+    "onesocket Client.reconnect()": recovery.Reconnect,
+    "picows, bare: close and open": recovery.CloseAndHandshake,
+}
+SUBJECTS: Final[dict[str, type[Subject]]] = {**PEERS, **FAN_OUT, **JOIN, **RECOVER}
+
+__all__ = [
+    "BARE",
+    "CALLBACK",
+    "CROWDS",
+    "FAN_OUT",
+    "ITERATOR",
+    "JOIN",
+    "PEERS",
+    "RECOVER",
+    "SUBJECTS",
+    "MissingPeer",
+    "Subject",
+]

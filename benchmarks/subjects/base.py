@@ -1,0 +1,94 @@
+"""What every subject of the measurements does."""
+
+from __future__ import annotations
+
+import abc
+import asyncio
+import importlib
+from typing import Any, ClassVar
+
+from ..work import Sample, Work
+
+
+class MissingPeer(Exception):
+    """A library that takes part is not installed."""
+
+
+def load(module: str, distribution: str) -> Any:
+    """Import a peer when it's needed, and only then: each worker carries no library but its own."""
+    try:
+        return importlib.import_module(module)
+    except ImportError as error:
+        raise MissingPeer(
+            f"{distribution} is not installed here: use `make bench`, or pip install 'onesocket[bench]'; "
+            "--allow-missing goes on without it"
+        ) from error
+
+
+class Subject(abc.ABC):
+    """One library, used in one way. Opened, asked for work, and closed for each measurement.
+
+    Each writes its loops out itself: a common helper would cost the fast ones more than the slow ones.
+    """
+
+    distribution: ClassVar[str]
+    blocking: ClassVar[bool] = False
+    """It uses no event loop, so there is no second row for uvloop."""
+
+    def __init__(self, url: str) -> None:
+        self.url = url
+
+    @classmethod
+    @abc.abstractmethod
+    def check(cls) -> None:
+        """Raise `MissingPeer` unless its library is here."""
+
+    @abc.abstractmethod
+    async def open(self) -> None:
+        """Connect."""
+
+    @abc.abstractmethod
+    async def close(self) -> None:
+        """Leave nothing behind."""
+
+    async def warm_up(self, work: Work) -> None:
+        """A tenth of the work, unmeasured."""
+        await self.run(Work(work.scenario, max(1, work.count // 10), work.size))
+
+    async def run(self, work: Work) -> Sample | None:
+        """Do it all. A subject that has to prepare each operation returns the cost of the rest."""
+        match work.scenario:
+            case "receive":
+                await self.receive(work.count, work.size)
+            case "send":
+                await self.send(work.count, "x" * work.size)
+            case "echo":
+                await self.echo(work.count, "x" * work.size)
+            case other:
+                raise ValueError(f"there is no scenario {other!r}")
+        return None
+
+    async def receive(self, count: int, size: int) -> None:
+        """Ask for so many messages and read them."""
+        raise NotImplementedError
+
+    async def send(self, count: int, payload: str) -> None:
+        """Send so many messages, in order, heeding back-pressure; until the server has them all."""
+        raise NotImplementedError
+
+    async def echo(self, count: int, payload: str) -> None:
+        """Send one, await its answer, and so on."""
+        raise NotImplementedError
+
+
+class Countdown:
+    """Lets a coroutine wait for the last of so many callbacks."""
+
+    def __init__(self, count: int) -> None:
+        self.left = count
+        self.done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+
+    def finish(self) -> None:
+        """That was the last one."""
+        if not self.done.done():
+            self.done.set_result(None)

@@ -1,0 +1,139 @@
+"""The tables, as rows of text: for the terminal, and for the documents."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from .plan import SCENARIOS
+from .record import Record, Spread
+from .subjects import CALLBACK
+from .targets import TARGETS
+
+
+@dataclass(slots=True)
+class Table:
+    """A head and rows of as many cells."""
+
+    key: str
+    title: str
+    head: list[str]
+    rows: list[list[str]] = field(default_factory=list)
+
+    def text(self) -> str:
+        """For a terminal."""
+        widths = [max(map(len, column)) for column in zip(self.head, *self.rows, strict=True)]
+        lines = [
+            "  ".join(
+                cell.ljust(width) if place == 0 else cell.rjust(width)
+                for place, (cell, width) in enumerate(zip(row, widths, strict=True))
+            ).rstrip()
+            for row in (self.head, *self.rows)
+        ]
+        return "\n".join([self.title, lines[0], "  ".join("-" * width for width in widths), *lines[1:]])
+
+    def markdown(self) -> str:
+        """For a document."""
+        rule = ["---"] + ["---:"] * (len(self.head) - 1)
+        return "\n".join("| " + " | ".join(row) + " |" for row in (self.head, rule, *self.rows))
+
+
+def number(value: float) -> str:
+    """Three significant digits, never an exponent."""
+    return f"{value:.0f}" if value >= 99.5 else f"{value:.3g}"
+
+
+def spread(value: Spread | None, unit: str = "") -> str:
+    """A median with its quartiles."""
+    if value is None:
+        return "–"
+    return f"{number(value.median)}{unit} ({number(value.low)}–{number(value.high)})"
+
+
+def target_table(record: Record) -> Table:
+    """Every target, and what was measured."""
+    table = Table("targets", "Targets (median ratio, quartiles)", ["target", "bound"])
+    for loop in record.loops:
+        table.head += [f"{loop}: ratio", "reached"]
+    for target in TARGETS:
+        row = [f"{target.number}. {target.text}", target.shown_bound]
+        for loop in record.loops:
+            ratio = target.measured(record, loop)
+            row += [spread(ratio, "×"), "–" if ratio is None else "yes" if target.is_reached(ratio) else "**no**"]
+        if any(cell != "–" for cell in row[2:]):
+            table.rows.append(row)
+    return table
+
+
+def scenario_tables(record: Record) -> list[Table]:
+    """One for each scenario that was measured."""
+    return [_scenario_table(record, key) for key in SCENARIOS if any(cell.scenario == key for cell in record.cells)]
+
+
+def _scenario_table(record: Record, key: str) -> Table:
+    unit, scale = ("ms", 1e-3) if key == "recover" else ("µs", 1.0)
+    compared = {"join": "one shared Future", "fan-out": "1 × callback", "recover": ""}.get(key, CALLBACK)
+    per = {"join": "caller", "recover": "recovery"}.get(key, "message")
+    shows_wall = key in {"echo-256", "recover"}
+    table = Table(key, f"{SCENARIOS[key].title}: {unit} for each {per}", [""])
+    for loop in record.loops:
+        table.head.append(f"{loop}: CPU {unit}")
+        table.head += [f"{loop}: wall {unit}"] if shows_wall else []
+        table.head += [f"over {compared}"] if compared else []
+    for name in dict.fromkeys(cell.subject for cell in record.cells if cell.scenario == key):
+        row = [name]
+        for loop in record.loops:
+            cell = record.cell(key, name, loop)
+            row.append(spread(Spread.of([value * scale for value in cell.cpu]) if cell else None))
+            if shows_wall:
+                row.append(spread(Spread.of([value * scale for value in cell.wall]) if cell else None))
+            if compared:
+                ratio = record.ratio(key, name, compared, loop)
+                row.append("–" if ratio is None else f"{number(ratio.median)}×")
+        table.rows.append(row)
+    if key not in {"fan-out", "recover"}:
+        first = record.loops[0]
+        table.rows.sort(key=lambda row: _median(record, key, row[0], first))
+    return table
+
+
+def _median(record: Record, key: str, name: str, loop: str) -> float:
+    cell = record.cell(key, name, loop)
+    return Spread.of(cell.cpu).median if cell else float("inf")
+
+
+def memory_table(record: Record) -> Table:
+    """For each idle client."""
+    loops = list(dict.fromkeys(loop for sizes in record.memory.values() for loop in sizes))
+    table = Table("memory", "Memory for each idle client: KiB", ["", *loops])
+    for name, sizes in record.memory.items():
+        table.rows.append([name, *(_kib(sizes.get(loop)) for loop in loops)])
+    return table
+
+
+def _kib(sizes: list[float] | None) -> str:
+    return "–" if sizes is None else spread(Spread.of([size / 1024 for size in sizes]))
+
+
+def import_table(record: Record) -> Table:
+    """By statement."""
+    table = Table("imports", "import, by -X importtime", ["", "ms", "modules"])
+    for name, cost in record.imports.items():
+        table.rows.append([name, spread(Spread.of(cost["ms"])), str(int(cost["modules"][-1]))])
+    return table
+
+
+def environment_table(record: Record) -> Table:
+    """Where and with what."""
+    table = Table("environment", "Measured with", ["", "value"])
+    table.rows += [[name, str(value)] for name, value in record.machine.items()]
+    table.rows += [[name, value] for name, value in record.versions.items()]
+    table.rows += [[f"not measured: {name}", why] for name, why in record.missing.items()]
+    return table
+
+
+def all_tables(record: Record) -> list[Table]:
+    """Those that have rows."""
+    makers: tuple[Callable[[Record], Table], ...] = (memory_table, import_table, environment_table)
+    tables = [target_table(record), *scenario_tables(record), *(make(record) for make in makers)]
+    return [table for table in tables if table.rows]

@@ -1,0 +1,92 @@
+"""The targets that the design sets, and whether a run has reached them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final
+
+from .record import Record, Spread
+from .subjects import BARE, CALLBACK, ITERATOR
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """A ratio of two rows of one scenario, and its bound."""
+
+    number: int
+    text: str
+    scenario: str
+    above: str
+    below: str
+    bound: float
+    at_least: bool
+    quantity: str = "cpu"
+
+    def measured(self, record: Record, loop: str) -> Spread | None:
+        """The ratio, if both were measured."""
+        return record.ratio(self.scenario, self.above, self.below, loop, quantity=self.quantity)
+
+    def is_reached(self, ratio: Spread) -> bool:
+        """By the median."""
+        return ratio.median >= self.bound if self.at_least else ratio.median <= self.bound
+
+    @property
+    def shown_bound(self) -> str:
+        """For people."""
+        return f"{'≥' if self.at_least else '≤'} {self.bound:g}×"
+
+
+def _quicker(
+    number: int, text: str, scenario: str, bound: float, *, peer: str, ours: str, quantity: str = "cpu"
+) -> Target:
+    return Target(number, text, scenario, peer, ours, bound, at_least=True, quantity=quantity)
+
+
+def _close(number: int, text: str, scenario: str, bound: float, *, ours: str, other: str) -> Target:
+    return Target(number, text, scenario, ours, other, bound, at_least=False)
+
+
+TARGETS: Final = (
+    _close(1, "receive 256 B, callback, over bare picows", "receive-256", 1.6, ours=CALLBACK, other=BARE),
+    _close(1, "receive 256 B, iterator, over bare picows", "receive-256", 2.2, ours=ITERATOR, other=BARE),
+    *(
+        _quicker(2, f"{what}: {peer} over our {name}", scenario, bound, peer=peer, ours=ours)
+        for what, scenario, name, ours, bounds in (
+            ("receive 256 B", "receive-256", "callback", CALLBACK, (8, 2.3)),
+            ("receive 256 B", "receive-256", "iterator", ITERATOR, (5, 1.5)),
+            ("echo", "echo-256", "callback", CALLBACK, (1.6, 1.3)),
+            ("echo", "echo-256", "iterator", ITERATOR, (1.6, 1.3)),
+        )
+        for peer, bound in zip(("websockets", "aiohttp"), bounds, strict=True)
+    ),
+    _close(3, "100 callbacks over one", "fan-out", 7, ours="100 × callback", other="1 × callback"),
+    _quicker(
+        3,
+        "100 subscribers: asyncio.Queue over iterators",
+        "fan-out",
+        1.8,
+        peer="100 × asyncio.Queue",
+        ours="100 × iterator",
+    ),
+    _close(
+        4,
+        "concurrent connect() over awaiting one shared Future",
+        "join",
+        3,
+        ours="connect()",
+        other="one shared Future",
+    ),
+    *(
+        _quicker(
+            5,
+            f"from a {trouble} line to CONNECTED, by the clock: check-then-connect {theirs} over our {ours}",
+            "recover",
+            20,
+            peer=f"check-then-connect {theirs}, {trouble}",
+            ours=f"onesocket {ours}, {trouble}",
+            quantity="wall",
+        )
+        for theirs, ours in (("client", "Client"), ("provider", "Provider"))
+        for trouble in ("killed", "failed")
+    ),
+)

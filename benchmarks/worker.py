@@ -1,0 +1,107 @@
+"""A client process: one event loop, one subject at a time; orders from stdin, answers on stdout, as lines of JSON.
+
+Orders: ``{"subject", "scenario", "count", "size"}`` is answered by ``{"cpu", "wall"}``, and
+``{"memory": subject, "count"}`` by ``{"bytes"}`` for each idle client. What goes wrong is answered by ``{"error"}``.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import json
+import os
+import resource
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from .cores import pin
+from .subjects import SUBJECTS
+from .work import Sample, Work
+
+_LIMIT = 60.0
+
+
+def _address(url: str, subject: str) -> str:
+    """A path of its own; nothing that the two loops share."""
+    return f"{url}/{'-'.join(subject.split())}-{os.getpid()}"
+
+
+async def measure(url: str, subject: str, work: Work) -> Sample:
+    """Open, warm up, do exactly the work, close."""
+    actor = SUBJECTS[subject](_address(url, subject))
+    async with asyncio.timeout(_LIMIT):
+        await actor.open()
+        try:
+            await actor.warm_up(work)
+            gc.collect()
+            wall, cpu = time.perf_counter(), time.process_time()
+            own = await actor.run(work)
+            sample = Sample(time.process_time() - cpu, time.perf_counter() - wall)
+        finally:
+            await actor.close()
+    return own if own is not None else sample
+
+
+async def memory(url: str, subject: str, count: int) -> float:
+    """Bytes of resident memory for each idle client, beyond what the first one brought."""
+    kind = SUBJECTS[subject]
+    actors = [kind(_address(url, subject)) for _ in range(count + 1)]
+    async with asyncio.timeout(_LIMIT):
+        await actors[0].open()
+        gc.collect()
+        before = _resident()
+        for actor in actors[1:]:
+            await actor.open()
+        gc.collect()
+        after = _resident()
+        for actor in reversed(actors):  # the scopes of anyio, under httpx-ws, are nested
+            await actor.close()
+    return (after - before) / count
+
+
+def _resident() -> int:
+    try:
+        pages = int(Path("/proc/self/statm").read_text(encoding="ascii").split()[1])
+    except FileNotFoundError:
+        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+        return peak if sys.platform == "darwin" else peak * 1024
+    return pages * resource.getpagesize()
+
+
+async def _obey(url: str, order: dict[str, Any]) -> dict[str, Any]:
+    if "memory" in order:
+        return {"bytes": await memory(url, order["memory"], order["count"])}
+    sample = await measure(url, order["subject"], Work(order["scenario"], order["count"], order["size"]))
+    return {"cpu": sample.cpu, "wall": sample.wall}
+
+
+def loop_factory(name: str) -> Callable[[], asyncio.AbstractEventLoop] | None:
+    """The factory of that event loop; None is asyncio's own."""
+    if name == "asyncio":
+        return None
+    import uvloop  # noqa: PLC0415 - one of the two kinds of worker needs it
+
+    factory: Callable[[], asyncio.AbstractEventLoop] = uvloop.new_event_loop
+    return factory
+
+
+def main(url: str, loop: str) -> None:
+    """Obey until stdin ends."""
+    answers = os.fdopen(os.dup(1), "w", encoding="utf-8")
+    os.dup2(2, 1)  # whatever a library prints is no answer
+    pin(server=False)
+    with asyncio.Runner(loop_factory=loop_factory(loop)) as runner:
+        for line in sys.stdin:
+            try:
+                answer = runner.run(_obey(url, json.loads(line)))
+            except Exception as error:  # noqa: BLE001 - the one who gave the order decides
+                answer = {"error": f"{type(error).__name__}: {error}"}
+            answers.write(json.dumps(answer) + "\n")
+            answers.flush()
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])
