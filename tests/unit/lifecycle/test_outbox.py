@@ -78,3 +78,11 @@ def test_of_two_equal_messages_the_very_one_is_withdrawn() -> None:
 def test_limits_out_of_range_are_refused_by_name(limits: dict[str, float]) -> None:
     with pytest.raises(InvalidOption, match=next(iter(limits))):
         OutboxLimits(**limits)  # type: ignore[arg-type]
+
+
+def test_the_oldest_can_be_looked_at_without_taking_it() -> None:
+    box = filled("a", "b")
+    assert box.peek() == "a"
+    assert len(box) == 2
+    assert box.take() == "a"
+    assert box.peek() == "b"
