@@ -12,6 +12,7 @@ import trustme
 from onesocket import (
     CertificateInvalid,
     Client,
+    ClosedByPeer,
     ConnectionLost,
     InvalidOption,
     InvalidText,
@@ -382,6 +383,30 @@ async def test_frames_that_break_the_rules(
     assert counts.most_open == 1
     if code is not None:
         assert counts.close_codes.get(code) == 1, counts
+
+
+async def test_what_follows_a_valid_close_in_the_same_read_does_not_count(server: FaultyServer) -> None:
+    client = Client(server.url, reconnect=None)
+    stream = client.subscribe()
+    await client.connect()
+    server.connections[0].write_raw(b"\x88\x02\x03\xe9" + b"\x83\x00")  # CLOSE 1001, then a reserved opcode
+    async with asyncio.timeout(DEADLINE):
+        with pytest.raises(ClosedByPeer, match="1001"):
+            await anext(stream)
+    await client.aclose()
+    counts = await server.wait_until(lambda counts: counts.sockets_now == 0, timeout=DEADLINE)
+    assert counts.close_codes == {1001: 1}
+
+
+async def test_text_that_is_not_utf8_is_refused_before_its_message_is_complete(server: FaultyServer) -> None:
+    client = Client(server.url, reconnect=None)
+    stream = client.subscribe()
+    await client.connect()
+    server.connections[0].write_raw(b"\x01\x02\xff\xfe")  # the first fragment, and no more to come
+    async with asyncio.timeout(DEADLINE):
+        with pytest.raises(InvalidText):
+            await anext(stream)
+    await client.aclose()
 
 
 async def test_fragments_and_control_frames_between_them_are_fine(server: FaultyServer) -> None:
