@@ -16,6 +16,11 @@ Data = str | bytes
 """A whole message: text is `str`, binary is `bytes`."""
 
 
+def size_of(data: Data) -> int:
+    """Bytes on the wire, without the frame's header."""
+    return len(data) if isinstance(data, bytes) else len(data.encode())
+
+
 @dataclass(frozen=True, slots=True)
 class DialRequest:
     """Everything that one attempt needs to know. Its repr shows no header value and no query value."""

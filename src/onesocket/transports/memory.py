@@ -13,7 +13,7 @@ from typing import Any
 
 from ..errors import ConnectAborted, InvalidText, MessageTooBig, OnesocketError
 from ..lifecycle.verdicts import line_lost
-from ..wire import Data, DialRequest, Handshake
+from ..wire import Data, DialRequest, Handshake, size_of
 from .base import LineEvents
 
 SLICE = 128
@@ -289,7 +289,7 @@ class MemoryLine:
         if self.is_over or not self._open:
             return
         limit = self._request.max_size
-        if limit is not None and (len(data.encode()) if isinstance(data, str) else len(data)) > limit:
+        if limit is not None and size_of(data) > limit:
             self._violate(MessageTooBig(f"the server's message is larger than max_size ({limit} bytes)"))
         elif self._paused or self._held:
             self._held.append(data)

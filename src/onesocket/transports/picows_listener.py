@@ -11,17 +11,17 @@ from typing import Any, Final
 from picows import WSCloseCode, WSFrame, WSListener, WSMsgType, WSTransport
 
 from ..errors import InvalidText, ProtocolViolation
-from ..wire import Data, Handshake
+from ..wire import Data, Handshake, size_of
 from .base import LineEvents
+from .bounded_reads import BoundedReads
+from .close_codes import may_be_sent
 from .fragments import Fragments
 
 # So many messages of one burst are handed over in one turn of the loop; the rest waits for the next turns.
-SLICE: Final = 128
+SLICE: Final = 256
 # So many of them at once, between two looks at whether a reader wants a pause.
-_STEP: Final = 32
+_STEP: Final = 64
 _NO_CODE: Final = 1005
-# RFC 6455, section 7.4, and the IANA registry: what may stand in a CLOSE frame, beside 3000 to 4999.
-_CODES: Final = frozenset({1000, 1001, 1002, 1003, *range(1007, 1015)})
 
 _TEXT: Final = WSMsgType.TEXT
 _BINARY: Final = WSMsgType.BINARY
@@ -76,6 +76,7 @@ class Listener(WSListener):
         # Any byte that the kernel doesn't take at once is told: "accepted" shall mean "the kernel has it". asyncio's
         # TLS compares with >= where its TCP compares with >, so there 0 would mean an empty buffer.
         transport.underlying_transport.set_write_buffer_limits(high=1 if transport.is_secure else 0, low=0)
+        BoundedReads.put_before(transport.underlying_transport)
         if self.on_open is not None:
             self.on_open()
 
@@ -140,7 +141,7 @@ class Listener(WSListener):
         self._slow = True
         good: list[Data] = []
         for data in self._batch if first else ():
-            if self._max_size is not None and _size(data) > self._max_size:
+            if self._max_size is not None and size_of(data) > self._max_size:
                 break
             good.append(data)
         self._batch = good
@@ -168,7 +169,7 @@ class Listener(WSListener):
         received: Any = handshake.recv.code  # an int, or a WSCloseCode if it is a registered one
         code = int(getattr(received, "value", received))
         self._answered_early = True
-        self._send_close(code if code in _CODES or 3000 <= code <= 4999 else WSCloseCode.OK.value, "")
+        self._send_close(code if may_be_sent(code) else WSCloseCode.OK.value, "")
 
     @property
     def was_closed(self) -> bool:
@@ -369,7 +370,7 @@ class Listener(WSListener):
         self._close_received = self._slow = True
         payload = frame.get_payload_as_bytes()
         code = int.from_bytes(payload[:2], "big")
-        if payload and not (code in _CODES or 3000 <= code <= 4999):
+        if payload and not may_be_sent(code):
             self._violate(ProtocolViolation(f"the server closed with {code}, which is no code to be sent"))
             self._in_order(self._disconnect)
             return
@@ -400,7 +401,3 @@ class Listener(WSListener):
         if not self._close_sent:
             self._send_close(error.code, "")
         self._events.violated(error)
-
-
-def _size(data: Data) -> int:
-    return len(data) if isinstance(data, bytes) else len(data.encode())
