@@ -10,8 +10,8 @@ from ..errors import OnesocketError, ProtocolViolation
 from ..transports.base import Transport
 from ..wire import Data, DialRequest, Handshake
 
-# A slice is 128 messages; one that was begun by a read may be followed by one in the same turn.
-MOST_IN_A_TURN: Final = 256
+# Half of what a subscriber may fall behind by default: one turn's messages overrun nobody who reads in every turn.
+MOST_IN_A_TURN: Final = 512
 _DEADLINE: Final = 5.0
 
 

@@ -6,12 +6,9 @@ All of it comes before the upgrade request, so it may be cancelled at any point,
 from __future__ import annotations
 
 import asyncio
-import socket
 import ssl as ssl_module
-from collections.abc import Callable
-from typing import Any, Final
+from typing import Final
 
-import aiohappyeyeballs
 from python_socks import ProxyError
 from python_socks.async_.asyncio import Proxy
 
@@ -19,36 +16,16 @@ from ..errors import OnesocketError, ProxyFailed
 from ..urls import Address, parse_url
 from ..wire import DialRequest
 from .failures import connect_failed, tls_cut_off
+from .tcp import WatchedSocket, open_tcp
 from .tunnel import Tunnel
 from .under_tls import UnderTls
 
 PROXY_SCHEMES: Final = ("http", "https", "socks4", "socks5")
 
-# RFC 8305, section 5: how long one address may take before the next is tried beside it.
-_HAPPY_EYEBALLS_DELAY: Final = 0.25
 # The deadline is the owner's; these layers must not bring a shorter one of their own.
 _NO_TIMEOUT: Final = 86_400.0
 # After the stream was aborted, the loop closes its socket within a few turns; this bounds a bug in it.
 _CLOSE_GRACE: Final = 1.0
-
-
-class WatchedSocket(socket.socket):
-    """A socket that tells when it was closed, by whichever layer owns it at that time."""
-
-    on_close: Callable[[], None] | None = None
-
-    def close(self) -> None:
-        """Close it."""
-        super().close()
-        if self.on_close is not None:
-            self.on_close()
-
-    def detach(self) -> int:
-        """Give its descriptor away: uvloop does that at the moment it closes it."""
-        descriptor = super().detach()
-        if self.on_close is not None:
-            self.on_close()
-        return descriptor
 
 
 class Dialler:
@@ -131,18 +108,10 @@ class Dialler:
     # --- the steps --------------------------------------------------------------------------------------------------
 
     async def _connect(self) -> WatchedSocket:
-        first = self._first
-        infos = await self._loop.getaddrinfo(first.host, first.port, type=socket.SOCK_STREAM)
-        self.phase = f"connecting to {first.where}"
-        sock = await aiohappyeyeballs.start_connection(  # pyright: ignore[reportUnknownMemberType] - bare tuples
-            infos,
-            happy_eyeballs_delay=_HAPPY_EYEBALLS_DELAY,
-            loop=self._loop,
-            socket_factory=_new_socket,
-        )
-        if not isinstance(sock, WatchedSocket):
-            raise TypeError("the socket is not the one that was asked for")
-        return sock
+        return await open_tcp(self._first, WatchedSocket, self._found)
+
+    def _found(self) -> None:
+        self.phase = f"connecting to {self._first.where}"
 
     async def _through_socks(self, url: str) -> WatchedSocket:
         self.phase = f"connecting through the proxy {self._first.where}"
@@ -182,8 +151,3 @@ class Dialler:
         if secured is None:  # what asyncio returns when the connection ended without an error meanwhile
             raise ConnectionResetError("the connection ended during the TLS handshake")
         return secured
-
-
-def _new_socket(info: tuple[int, int, int, str, tuple[Any, ...]]) -> WatchedSocket:
-    family, kind, protocol, _, _ = info
-    return WatchedSocket(family=family, type=kind, proto=protocol)

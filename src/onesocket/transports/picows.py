@@ -14,7 +14,6 @@ import socket
 from collections.abc import Callable
 from typing import Any, Final
 
-import aiohappyeyeballs
 import picows
 from python_socks import ProxyError
 
@@ -34,9 +33,8 @@ from ..wire import Data, DialRequest, Handshake
 from .base import LineEvents
 from .failures import connect_failed, tls_cut_off
 from .picows_listener import Listener
+from .tcp import WatchedSocket, open_tcp
 
-# RFC 8305, section 5: how long one address may take before the next is tried beside it.
-_HAPPY_EYEBALLS_DELAY: Final = 0.25
 # After the socket was shut down, the layers above it end within a few turns of the loop; this bounds a bug in them.
 _ABORT_GRACE: Final = 1.0
 _NO_LIMIT: Final = 2**62
@@ -75,10 +73,8 @@ class PicowsTransport:
         return PicowsLine(request, events, received)
 
 
-class _Socket(socket.socket):
-    """A socket that tells when it was closed, by whichever layer owns it at that time."""
-
-    on_close: Callable[[], None] | None = None
+class _Socket(WatchedSocket):
+    """A socket that tells when it was closed, and leaves no trace in the event loop."""
 
     def close(self) -> None:
         """Close it.
@@ -90,20 +86,6 @@ class _Socket(socket.socket):
             with contextlib.suppress(Exception):  # no loop, or not registered
                 asyncio.get_running_loop().remove_reader(self.fileno())
         super().close()
-        if self.on_close is not None:
-            self.on_close()
-
-    def detach(self) -> int:
-        """Give its descriptor away: uvloop does that at the moment it closes it."""
-        descriptor = super().detach()
-        if self.on_close is not None:
-            self.on_close()
-        return descriptor
-
-
-def _new_socket(info: tuple[int, int, int, str, tuple[Any, ...]]) -> _Socket:
-    family, kind, protocol, _, _ = info
-    return _Socket(family=family, type=kind, proto=protocol)
 
 
 class PicowsLine:
@@ -243,7 +225,7 @@ class PicowsLine:
         return self._close_wanted is not None or self._aborted
 
     async def _connect(self) -> _Socket:
-        self._connecting = self._loop.create_task(self._connect_socket())
+        self._connecting = self._loop.create_task(open_tcp(self._target, _Socket, self._found))
         try:
             # A line that is given up cancels only this inner task: no upgrade was asked for, so nothing can leak.
             return await self._connecting
@@ -255,19 +237,8 @@ class PicowsLine:
         finally:
             self._connecting = None
 
-    async def _connect_socket(self) -> _Socket:
-        target = self._target
-        infos = await self._loop.getaddrinfo(target.host, target.port, type=socket.SOCK_STREAM)
-        self._phase = f"connecting to {target.where}"
-        sock = await aiohappyeyeballs.start_connection(  # pyright: ignore[reportUnknownMemberType] - bare tuples
-            infos,
-            happy_eyeballs_delay=_HAPPY_EYEBALLS_DELAY,
-            loop=self._loop,
-            socket_factory=_new_socket,
-        )
-        if not isinstance(sock, _Socket):
-            raise TypeError("the socket is not the one that was asked for")
-        return sock
+    def _found(self) -> None:
+        self._phase = f"connecting to {self._target.where}"
 
     async def _upgrade(self, sock: _Socket) -> picows.WSTransport | None:
         self._socket = sock

@@ -18,7 +18,7 @@ from .close_codes import may_be_sent
 from .fragments import Fragments
 
 # So many messages of one burst are handed over in one turn of the loop; the rest waits for the next turns.
-SLICE: Final = 256
+SLICE: Final = 512
 # So many of them at once, between two looks at whether a reader wants a pause.
 _STEP: Final = 64
 _NO_CODE: Final = 1005
@@ -51,6 +51,8 @@ class Listener(WSListener):
         self._fragments = Fragments(max_size)
         self._held: deque[list[Data] | Callable[[], None]] = deque()
         """What came, in order: a few messages at a time, and what else must not overtake them."""
+        self._this_turn = 0
+        """Messages handed over in this turn of the loop."""
         self._paused = False
         self._stopped = False
         """Whether the socket isn't read."""
@@ -113,14 +115,24 @@ class Listener(WSListener):
         if not batch:
             return
         self._batch = []
-        if self._held or self._paused or len(batch) > SLICE:
+        if self._held or self._paused or self._this_turn + len(batch) > SLICE:
             self._held.extend(batch[start : start + _STEP] for start in range(0, len(batch), _STEP))
             self._slow = True
             self._stop_socket()
             if not self._paused:
                 self._drain_soon()
         else:
+            self._count(len(batch))
             self._hand_over(batch)
+
+    def _count(self, messages: int) -> None:
+        """A turn of the loop may see several reads; together they get one slice."""
+        if self._this_turn == 0:
+            asyncio.get_running_loop().call_soon(self._turn_over)
+        self._this_turn += messages
+
+    def _turn_over(self) -> None:
+        self._this_turn = 0
 
     def _hand_over(self, batch: list[Data]) -> None:
         if self._received_many is not None:
@@ -275,6 +287,7 @@ class Listener(WSListener):
 
     def _drain(self) -> None:
         self._drain_handle = None
+        self._count(SLICE)
         for _ in range(SLICE // _STEP):
             if not self._held or self._paused:
                 break

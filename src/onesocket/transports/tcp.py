@@ -1,0 +1,58 @@
+"""From an address to a TCP socket that tells when it was closed."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+from collections.abc import Callable
+from typing import Any, Final, TypeVar
+
+import aiohappyeyeballs
+
+from ..urls import Address
+
+# RFC 8305, section 5: how long one address may take before the next is tried beside it.
+_HAPPY_EYEBALLS_DELAY: Final = 0.25
+
+
+class WatchedSocket(socket.socket):
+    """A socket that tells when it was closed, by whichever layer owns it at that time."""
+
+    on_close: Callable[[], None] | None = None
+
+    def close(self) -> None:
+        """Close it."""
+        super().close()
+        if self.on_close is not None:
+            self.on_close()
+
+    def detach(self) -> int:
+        """Give its descriptor away: uvloop does that at the moment it closes it."""
+        descriptor = super().detach()
+        if self.on_close is not None:
+            self.on_close()
+        return descriptor
+
+
+S = TypeVar("S", bound=WatchedSocket)
+
+
+async def open_tcp(address: Address, kind: type[S], found: Callable[[], None]) -> S:
+    """A connected socket of this kind; `found` is called between the look-up and the connecting.
+
+    Raises OSError as the system does. It may be cancelled at any point, and leaves nothing open then.
+    """
+
+    def make(info: tuple[int, int, int, str, tuple[Any, ...]]) -> S:
+        family, type_, protocol, _, _ = info
+        return kind(family=family, type=type_, proto=protocol)
+
+    loop = asyncio.get_running_loop()
+    infos = await loop.getaddrinfo(address.host, address.port, type=socket.SOCK_STREAM)
+    found()
+    sock = await aiohappyeyeballs.start_connection(  # pyright: ignore[reportUnknownMemberType] - bare tuples
+        infos, happy_eyeballs_delay=_HAPPY_EYEBALLS_DELAY, loop=loop, socket_factory=make
+    )
+    if not isinstance(sock, kind):
+        raise TypeError("the socket is not the one that was asked for")
+    return sock
