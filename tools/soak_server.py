@@ -220,13 +220,14 @@ def encode_number(number: int) -> str:
 def _held_by_a_process(connection: FaultyConnection) -> bool:
     """Whether the client's end of this connection belongs to a process still: the kernel knows, as it's on loopback."""
     transport = connection._transport  # noqa: SLF001 # pyright: ignore[reportPrivateUsage] - it has no public peer
-    peer = transport.get_extra_info("peername") if transport is not None else None
-    if peer is None:
+    ends = [transport.get_extra_info(name) for name in ("peername", "sockname")] if transport is not None else []
+    if not all(ends):
         return False
-    address = f"0100007F:{peer[1]:04X}"
+    # Both ends: the port of one that is gone may serve another connection of this machine by now.
+    address = [f"0100007F:{port:04X}" for _, port in ends]
     for row in Path("/proc/net/tcp").read_text(encoding="ascii").splitlines()[1:]:
         cells = row.split()
-        if cells[1] == address:
+        if cells[1:3] == address:
             return cells[9] != "0"  # its inode; an orphan that the kernel still closes has none
     return False
 
