@@ -87,6 +87,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             return 1
         if output is not None:
             record.write(output)
+            record = Record.read(output)  # what it says after rounding: the page can be made from it again
     for table in all_tables(record):
         print(table.text() + "\n")
     if chosen.write_docs and whole:

@@ -83,6 +83,7 @@ def test_every_module_that_the_architecture_names_exists() -> None:
 
 def test_every_command_that_is_mentioned_exists() -> None:
     commands = {command.name or getattr(command.callback, "__name__", "") for command in app.registered_commands}
+    commands |= {group.name for group in app.registered_groups if group.name is not None}
     for document in DOCUMENTS:
         used = set(re.findall(r"^onesocket ([a-z]+)|`onesocket ([a-z]+)", document.read_text("utf-8"), re.MULTILINE))
         assert {name for pair in used for name in pair if name} <= commands, document.name
