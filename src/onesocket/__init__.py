@@ -1,5 +1,8 @@
 """One WebSocket, however many ask for it."""
 
+import importlib
+from typing import TYPE_CHECKING, Any
+
 from .client.client import Client
 from .client.delivery import Delivery
 from .client.gap import Gap, GapReason
@@ -65,6 +68,25 @@ from .provider.identity import Identity
 from .provider.provider import Provider
 from .provider.status import ProviderStatus
 
+if TYPE_CHECKING:
+    from .discord.client import DiscordClient
+    from .protocols.discord.intents import Intents
+
+# Imported by whoever asks for them: the core doesn't pay for them.
+_LAZY = {
+    "DiscordClient": ".discord.client",
+    "Intents": ".protocols.discord.intents",
+}
+
+
+def __getattr__(name: str) -> Any:
+    """Import what is not part of the core."""
+    if name not in _LAZY:
+        raise AttributeError(f"module 'onesocket' has no attribute {name!r}")
+    value = globals()[name] = getattr(importlib.import_module(_LAZY[name], __name__), name)
+    return value
+
+
 __all__ = [
     "AuthTimeout",
     "CallableSink",
@@ -79,11 +101,13 @@ __all__ = [
     "DecodeError",
     "Delivery",
     "DeliveryUnknown",
+    "DiscordClient",
     "EncodeError",
     "Gap",
     "GapReason",
     "GaveUp",
     "Identity",
+    "Intents",
     "InvalidOption",
     "InvalidText",
     "InvalidURL",

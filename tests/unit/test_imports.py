@@ -3,7 +3,7 @@
 import subprocess
 import sys
 
-OPTIONAL = {"websockets", "typer", "rich", "picows", "uvloop"}
+OPTIONAL = {"websockets", "typer", "rich", "picows", "uvloop", "aiohttp", "zstandard", "sqlalchemy", "textual"}
 
 
 def test_the_core_imports_nothing_optional() -> None:
@@ -13,3 +13,15 @@ def test_the_core_imports_nothing_optional() -> None:
     imported = {line.rpartition("|")[2].strip().partition(".")[0] for line in report.splitlines()}
     assert "onesocket" in imported
     assert not imported & OPTIONAL
+
+
+def test_what_is_not_the_core_comes_when_it_is_asked_for() -> None:
+    script = """
+import sys, onesocket
+before = "onesocket.discord" in sys.modules
+onesocket.DiscordClient
+print(before, "onesocket.discord" in sys.modules, "aiohttp" in sys.modules, hasattr(onesocket, "Nobody"))
+"""
+    command = [sys.executable, "-I", "-c", script]
+    printed = subprocess.run(command, capture_output=True, check=True, text=True).stdout  # noqa: S603 - our own
+    assert printed == "False True False False\n"

@@ -116,14 +116,19 @@ class Client:
             report=self._trouble.report,
             on_loop=self._on_loop,
         )
-        self._outgoing = Outgoing(self._options.outbox, refusal=self._refusal, report=self._trouble.report)
+        self._outgoing = Outgoing(
+            self._options.outbox,
+            refusal=self._refusal,
+            report=self._trouble.report,
+            pace=self._options.protocol.pace,
+        )
         self._runner = Runner(self._options, fanout=self._fanout, outgoing=self._outgoing, on_change=self._changed)
 
     def __repr__(self) -> str:
         machine = self._runner.machine
         leads = f"→{machine.destination.value}" if machine.destination else ""
         return (
-            f"<Client {self._shown_url} {machine.state.name}{leads} epoch={machine.epoch} "
+            f"<{type(self).__name__} {self._shown_url} {machine.state.name}{leads} epoch={machine.epoch} "
             f"callers={self._runner.callers} outbox={len(self._outgoing)} inbox={self._fanout.depth} "
             f"subscribers={len(self._fanout)}>"
         )

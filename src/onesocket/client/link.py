@@ -17,7 +17,7 @@ from ..errors import (
     TokenFailed,
     ZombieLine,
 )
-from ..protocols.base import Action, Deliver, Fail, Ready, Send, WakeAt, as_is
+from ..protocols.base import Action, Deliver, Extend, Fail, Ready, Send, WakeAt, as_is
 from ..transports.base import Line
 from ..wire import Data, DialRequest, Handshake
 from .fanout import Fanout
@@ -36,6 +36,9 @@ class LinkOwner(Protocol):
 
     def link_ready(self, link: Link, *, resumed: bool) -> None:
         """The login went through; `resumed`: nothing was missed."""
+
+    def link_extended(self, link: Link, seconds: float) -> None:
+        """The login has to wait for its turn: the deadline of the attempt moves by so much."""
 
     def link_failing(self, link: Link, failure: Fail) -> None:
         """The line can't go on."""
@@ -74,6 +77,7 @@ class Link:
         self._opened = False
         self._ready = False
         self._hung_up = False
+        self._close_is_known = False
         self._given_up = False
         self._over = False
         self._loop = asyncio.get_running_loop()
@@ -101,6 +105,7 @@ class Link:
         """End it in order; before the upgrade request is sent, at once."""
         self._hung_up = True
         if self.line is not None:
+            self._say_closing(code)
             self.line.close(code, reason)
         else:
             self._give_up()
@@ -219,12 +224,14 @@ class Link:
     def peer_closed(self, code: int, reason: str) -> None:
         """The peer closed it: the protocol knows what its code means. It may have echoed a secret in the reason."""
         self._stop_timers()
+        self._close_is_known = True
         shown = self._request.scrub(reason) if self._request is not None else reason
         self._owner.link_failing(self, Fail(self._protocol.closed(code, shown)))
 
     def violated(self, error: ProtocolViolation) -> None:
-        """The peer broke the rules."""
+        """The peer broke the rules, and was told so."""
         self._stop_timers()
+        self._say_closing(error.code)
         self._owner.link_failing(self, Fail(error, error.code))
 
     def ended(self, error: OnesocketError) -> None:
@@ -293,9 +300,18 @@ class Link:
                 self._owner.link_ready(self, resumed=resumed)
             case WakeAt(at):
                 self._set_wake(at)
+            case Extend(seconds):
+                self._owner.link_extended(self, seconds)
             case Fail():
                 self._stop_timers()
                 self._owner.link_failing(self, action)
+
+    def _say_closing(self, code: int) -> None:
+        """Tell the protocol once, and not when the peer closed first."""
+        if not self._close_is_known:
+            self._close_is_known = True
+            with contextlib.suppress(Exception):
+                self._protocol.closing(code)
 
     def _undecodable(self, error: DecodeError) -> None:
         self._owner.link_undecodable(self, error)
@@ -309,6 +325,9 @@ class Link:
 
     def _woken(self) -> None:
         self._wake = None
+        if self.line is not None and not self.line.is_reading:
+            with contextlib.suppress(Exception):
+                self._protocol.unread()
         self._perform_safely(lambda: self._protocol.wake(self._loop.time()))
 
     def _zombie(self, error: ZombieLine) -> None:

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable
 
 from ..errors import DeliveryUnknown, EncodeError, MessageExpired, OnesocketError
 from ..lifecycle.outbox import Outbox, OutboxLimits
+from ..protocols.base import Pace
 from ..transports.base import Line
 from ..wire import Data
 from .delivery import DELIVERED, Delivery
@@ -21,10 +22,13 @@ class Outgoing:
         *,
         refusal: Callable[[], OnesocketError | None],
         report: Callable[[BaseException, str, bool], None],
+        pace: Pace | None = None,
     ) -> None:
         self._outbox: Outbox[Delivery] = Outbox(limits)
         self._refusal = refusal
         self._report = report
+        self._pace = pace
+        self._turn: asyncio.TimerHandle | None = None
         self._line: Line | None = None
         self._clear = True
         """Whether the line has handed on all that was written to it."""
@@ -43,7 +47,7 @@ class Outgoing:
     def post(self, data: Data) -> Delivery:
         """Accept one message; raises `OutboxFull`, or the refusal while the owner has stopped the client."""
         line = self._line
-        if line is not None and self._clear and not len(self._outbox):
+        if line is not None and self._clear and not len(self._outbox) and (self._pace is None or self._take_turn()):
             try:
                 taken = line.send(data)
             except UnicodeError as error:
@@ -92,10 +96,12 @@ class Outgoing:
         if drain:
             self._flush(even_if_congested=True)
         self._line = None
+        self._stop_turn()
 
     def line_ended(self) -> None:
         """Nothing is left of the line, and nobody can say what became of what was on its way."""
         self._line = None
+        self._stop_turn()
         self._clear = True
         flown, self._in_flight = self._in_flight, []
         self._settle(
@@ -119,6 +125,8 @@ class Outgoing:
         line = self._line
         while line is not None and len(self._outbox) and (self._clear or even_if_congested):
             delivery = self._outbox.peek()
+            if self._pace is not None and not self._take_turn():
+                break
             if delivery.data is None or not line.send(delivery.data):
                 self._line = None
                 break
@@ -129,6 +137,22 @@ class Outgoing:
             else:
                 self._fly(delivery)
         self._watch_age()
+
+    def _take_turn(self) -> bool:
+        """Whether one more message may be sent by the peer's pace; if not, the outbox goes on when its turn comes."""
+        wait = self._pace.take(_now()) if self._pace is not None else 0.0
+        if wait > 0 and self._turn is None:
+            self._turn = asyncio.get_running_loop().call_later(wait, self._turn_came)
+        return wait <= 0
+
+    def _turn_came(self) -> None:
+        self._turn = None
+        self._flush()
+
+    def _stop_turn(self) -> None:
+        if self._turn is not None:
+            self._turn.cancel()
+            self._turn = None
 
     def _is_clear(self) -> bool:
         # A call, so that type checkers know that writing may have changed it.

@@ -285,6 +285,14 @@ class Runner:
                 link.line.pause_reading()
             self._outgoing.line_ready(link.line)
 
+    def link_extended(self, link: Link, seconds: float) -> None:
+        """The login waits for its turn: what the machine set as a deadline is told so much later."""
+        alarm = inputs.AlarmKind.OPEN, link.epoch
+        if self._alarm is not None and self.machine.alarm == alarm:
+            at = self._alarm.when() + seconds
+            self._alarm.cancel()
+            self._alarm = self.loop.call_at(at, self._ring, *alarm)
+
     def link_failing(self, link: Link, failure: Fail) -> None:
         """The line can't go on."""
         self.feed(inputs.Failing(link.epoch, failure.error, failure.code, failure.reason, failure.dead))

@@ -54,6 +54,13 @@ class WakeAt:
 
 
 @dataclass(frozen=True, slots=True)
+class Extend:
+    """The peer's rules make this login wait its turn: the attempt's deadline moves by so many seconds."""
+
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True)
 class Fail:
     """The line can't go on: login refused, session invalid, heartbeat unanswered.
 
@@ -67,7 +74,15 @@ class Fail:
     dead: bool = False
 
 
-Action = Send | Ready | Deliver | WakeAt | Fail
+Action = Send | Ready | Deliver | WakeAt | Extend | Fail
+
+
+class Pace(abc.ABC):
+    """How fast the peer lets us send on one line; what has to wait for its turn waits in the outbox."""
+
+    @abc.abstractmethod
+    def take(self, now: float) -> float:
+        """Take the turn of one message: 0, or the seconds until there may be one, and then none was taken."""
 
 
 class Protocol(abc.ABC):
@@ -78,6 +93,8 @@ class Protocol(abc.ABC):
     """Sub-protocols to offer, most wanted first (RFC 6455, section 1.9)."""
     token_place: TokenPlace | None = TokenHeader()
     """Where the token goes; None: only into the login."""
+    pace: Pace | None = None
+    """How fast messages may be sent; None: as fast as the socket takes them."""
 
     def prepare(self, request: DialRequest, token: str | None) -> DialRequest:
         """The request for the next attempt: the place to add a token, or to go to a resume address."""
@@ -98,6 +115,13 @@ class Protocol(abc.ABC):
         """The time named by `WakeAt` has come."""
         del now
         return ()
+
+    def unread(self) -> None:  # noqa: B027 - most protocols judge no silence
+        """Said before `wake` while a reader holds the line back: then what we didn't hear proves nothing."""
+
+    def closing(self, code: int) -> None:
+        """We, and not the peer, close the line with this code; it may end a session or keep it."""
+        del code
 
     def lost(self, now: float) -> None:
         """The line is gone; the next thing called is `prepare`."""

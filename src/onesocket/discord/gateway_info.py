@@ -1,0 +1,128 @@
+"""Where the gateway is: `GET /gateway/bot` (bots) or `GET /gateway`."""
+
+from __future__ import annotations
+
+import ssl as ssl_module
+from dataclasses import dataclass
+from typing import Any
+
+import msgspec
+
+from ..errors import (
+    ConnectFailed,
+    DecodeError,
+    InvalidURL,
+    LoginRefused,
+    MissingExtra,
+    PeerError,
+    UpgradeRefused,
+    UpstreamBusy,
+)
+from ..lifecycle.verdicts import parse_retry_after
+from ..protocols.discord.limits import API_VERSION, IDENTIFY_RESET, IDENTIFY_TOTAL
+from ..urls import parse_url, redact
+from .budget import SessionStartLimit
+
+ANSWER_LIMIT = 1 << 16
+"""Bytes of the answer; Discord's has 300."""
+USER_AGENT = f"DiscordBot (https://pypi.org/project/onesocket, {API_VERSION})"
+"""The form that Discord asks for; without it, its edge refuses requests."""
+
+
+@dataclass(frozen=True, slots=True)
+class GatewayInfo:
+    """What the answer says."""
+
+    url: str
+    shards: int | None = None
+    """How many shards Discord recommends."""
+    limit: SessionStartLimit | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GatewayQuestion:
+    """How it is asked; its repr shows no token."""
+
+    api_url: str
+    token_type: str | None
+    timeout: float
+    ssl: ssl_module.SSLContext | None = None
+    proxy: str | None = None
+
+    async def ask(self, token: str) -> GatewayInfo:
+        """The answer.
+
+        Raises `LoginRefused` (401), `UpstreamBusy` (429), `UpgradeRefused` (other statuses), `ConnectFailed`,
+        `DecodeError`, `MissingExtra`.
+        """
+        try:
+            import aiohttp  # noqa: PLC0415 - optional
+        except ImportError as error:
+            raise MissingExtra(
+                "asking Discord for its gateway needs aiohttp: pip install 'onesocket[discord]', or give gateway_url="
+            ) from error
+        bot = self.token_type == "Bot"  # noqa: S105 - the kind of a token
+        url = f"{self.api_url.rstrip('/')}/gateway{'/bot' if bot else ''}"
+        authorization = f"{self.token_type} {token}" if self.token_type else token
+        headers = {"Authorization": authorization, "User-Agent": USER_AGENT}
+        connector = aiohttp.TCPConnector(ssl=self.ssl or True, force_close=True)
+        timeout = aiohttp.ClientTimeout(total=self.timeout)
+        try:
+            async with (
+                aiohttp.ClientSession(connector=connector, timeout=timeout) as session,
+                # Not followed: the token would go along.
+                session.get(url, headers=headers, proxy=self.proxy, allow_redirects=False) as response,
+            ):
+                body = await response.content.read(ANSWER_LIMIT)
+                status, answered = response.status, {name.lower(): value for name, value in response.headers.items()}
+        except (TimeoutError, aiohttp.ClientError, OSError) as error:
+            raise ConnectFailed(f"{redact(url)} can't be reached: {type(error).__name__}") from error
+        if status != 200:
+            raise _refusal(status, answered, url)
+        return _read(body, url, bot=bot)
+
+
+class _Limit(msgspec.Struct):
+    total: int = IDENTIFY_TOTAL
+    remaining: int = IDENTIFY_TOTAL
+    reset_after: float = IDENTIFY_RESET * 1000
+    max_concurrency: int = 1
+
+
+class _Answer(msgspec.Struct):
+    url: str
+    shards: int | None = None
+    session_start_limit: _Limit | None = None
+
+
+def _read(body: bytes, url: str, *, bot: bool) -> GatewayInfo:
+    try:
+        answer = msgspec.json.decode(body, type=_Answer)
+        gateway = parse_url(answer.url, what="gateway URL").url
+    except (msgspec.DecodeError, InvalidURL, RecursionError, UnicodeError) as error:
+        raise DecodeError(f"{redact(url)} did not say where the gateway is: {error}") from error
+    if url.startswith("https:") and not gateway.startswith("wss:"):
+        raise LoginRefused(
+            f"{redact(url)} names a gateway without TLS, and the token would go there; give gateway_url="
+        )
+    given = answer.session_start_limit if bot else None
+    limit = None
+    if given is not None:
+        limit = SessionStartLimit(
+            total=max(given.total, 0),
+            remaining=max(given.remaining, 0),
+            reset_after=max(given.reset_after / 1000, 0.0),
+            max_concurrency=max(given.max_concurrency, 1),
+        )
+    return GatewayInfo(gateway, answer.shards, limit)
+
+
+def _refusal(status: int, headers: dict[str, Any], url: str) -> PeerError:
+    text = f"{redact(url)} answered with HTTP {status}"
+    if status == 401:
+        return LoginRefused(f"{text}: the token is wrong: check it (the Bot page of the developer portal)")
+    retry_after = parse_retry_after(headers.get("retry-after"), headers.get("date"))
+    if status == 429:
+        return UpstreamBusy(f"{text}: too many requests", retry_after=retry_after)
+    hint = "" if status >= 500 else "; check api_url="
+    return UpgradeRefused(text + hint, status=status, retryable=status >= 500, retry_after=retry_after)

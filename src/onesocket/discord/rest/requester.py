@@ -1,0 +1,197 @@
+"""One call from its place in the queue to its result: retries, deadlines, and the verdict on each answer."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from ...errors import ClientClosed, ConnectFailed, InvalidOption, OnesocketError
+from .bucket import Ticket
+from .errors import BadAnswer, RequestLost, RestTimeout, refused
+from .gate import Gate
+from .invalid_budget import InvalidBudget
+from .limits import RateLimits
+from .news import Answer, News, is_invalid, read_news, retry_after
+from .route import Route
+
+if TYPE_CHECKING:  # importing it needs aiohttp
+    from .http import Request
+
+ATTEMPT_TIMEOUT = 20.0
+"""Seconds for one answer; then the attempt is lost, and made again where that does no harm."""
+_BACKOFF = 0.5
+_LONGEST_BACKOFF = 10.0
+
+
+@dataclass(frozen=True, slots=True)
+class _Verdict:
+    """What one attempt came to."""
+
+    error: OnesocketError | None
+    answer: Answer | None = None
+    news: News | None = None
+    again: bool = False
+    wait: float = 0.0
+    doubtful: bool = False
+    """Whether it may have been done although it failed."""
+
+
+class Requester:
+    """Makes calls through one set of limits; `exchange` performs a single attempt."""
+
+    def __init__(
+        self,
+        exchange: Callable[[Request], Awaitable[Answer]],
+        *,
+        timeout: float,
+        max_retries: int,
+        limits: RateLimits | None = None,
+        budget: InvalidBudget | None = None,
+        secrets: tuple[str, ...] = (),
+        roll: Callable[[], float] = random.random,
+    ) -> None:
+        if not 0 < timeout < float("inf"):
+            raise InvalidOption(f"timeout must be a number of seconds above 0, not {timeout!r}")
+        if max_retries < 0:
+            raise InvalidOption(f"max_retries must be 0 or more, not {max_retries!r}")
+        self._exchange = exchange
+        self._timeout = timeout
+        self._max_retries = max_retries
+        self._gate = Gate(limits if limits is not None else RateLimits())
+        self._budget = budget if budget is not None else InvalidBudget()
+        self._secrets = secrets
+        self._roll = roll
+        self._closed = False
+
+    def close(self) -> None:
+        """Refuse calls from now on; who waits for a turn gets `ClientClosed`."""
+        self._closed = True
+        self._gate.close()
+
+    async def call(self, request: Request, route: Route, *, timeout: float | None = None) -> Any:
+        """The decoded body of the answer, None if it has none; raises `OnesocketError`s only."""
+        self._gate.check_open()
+        timeout = self._timeout if timeout is None else timeout
+        if not 0 < timeout < float("inf"):
+            raise InvalidOption(f"timeout must be a number of seconds above 0, not {timeout!r}")
+        deadline = _now() + timeout
+        self._budget.check(_now())
+        ticket = self._gate.enter(route)
+        try:
+            return await self._attempts(request, ticket, deadline)
+        except BaseException:
+            self._gate.leave(ticket)
+            raise
+
+    async def _attempts(self, request: Request, ticket: Ticket, deadline: float) -> Any:
+        last: _Verdict | None = None
+        doubtful = False
+        for attempt in range(self._max_retries + 1):
+            await self._turn(request, ticket, deadline, last, doubtful=doubtful)
+            self._budget.check(_now())
+            last = await self._attempt(request, attempt, deadline)
+            again = last.again and attempt < self._max_retries
+            self._gate.settle(ticket, last.news, again_at=_now() + last.wait if again else None)
+            if last.answer is not None and last.error is None:
+                return _decoded(last.answer, request)
+            if doubtful and request.method == "DELETE" and last.answer is not None and last.answer.status == 404:
+                return None  # an attempt that seemed lost did it
+            doubtful = doubtful or last.doubtful
+            if not again:
+                break
+        if last is None or last.error is None:
+            raise TypeError("an attempt has either an answer or an error")
+        raise last.error
+
+    async def _turn(
+        self, request: Request, ticket: Ticket, deadline: float, last: _Verdict | None, *, doubtful: bool
+    ) -> None:
+        opens_in = self._gate.opens_at(ticket) - _now()
+        error = last.error if last is not None else None
+        if _now() + opens_in > deadline:
+            if error is not None:
+                raise error
+            raise RestTimeout(
+                f"{request.what} was not sent: the rate limit opens in {opens_in:.1f} s, after the call's timeout",
+                sent=False,
+                retryable=True,
+                retry_after=opens_in,
+            )
+        try:
+            await self._gate.turn(ticket, deadline)
+        except TimeoutError:
+            raise RestTimeout(
+                f"{request.what}: the call's timeout passed while it waited for its turn "
+                f"{'after an attempt that failed' if last is not None else '(rate limits, or many calls before it)'}",
+                sent=doubtful,
+                retryable=request.idempotent or not doubtful,
+            ) from error
+
+    async def _attempt(self, request: Request, attempt: int, deadline: float) -> _Verdict:
+        backoff = min(_LONGEST_BACKOFF, _BACKOFF * 2**attempt) * (0.5 + self._roll() / 2)
+        until = min(deadline, _now() + ATTEMPT_TIMEOUT)
+        try:
+            async with asyncio.timeout_at(until):
+                answer = await self._exchange(request)
+        except TimeoutError:
+            return self._unanswered(request, backoff, last=until == deadline)
+        except ConnectFailed as error:  # nothing was sent
+            return _Verdict(error, again=error.retryable, wait=backoff)
+        except RequestLost as error:
+            if self._closed:
+                return _Verdict(ClientClosed(f"aclose() was called while {request.what} was on its way"))
+            return _Verdict(error, again=request.idempotent, wait=backoff, doubtful=True)
+        return self._judge(request, answer, backoff)
+
+    def _unanswered(self, request: Request, backoff: float, *, last: bool) -> _Verdict:
+        text = f"{request.what}: nothing was answered in time; it may or may not have been done"
+        if last:
+            return _Verdict(RestTimeout(text, sent=True, retryable=request.idempotent))
+        lost = RequestLost(text, retryable=request.idempotent)
+        return _Verdict(lost, again=request.idempotent, wait=backoff, doubtful=True)
+
+    def _judge(self, request: Request, answer: Answer, backoff: float) -> _Verdict:
+        news = read_news(answer)
+        if is_invalid(answer):
+            self._budget.note(_now())
+        status = answer.status
+        if 200 <= status < 300:
+            return _Verdict(None, answer, news)
+        body = self._hide(answer).json_or_text()
+        if status == 429:
+            wait = news.closed_for or 0.0
+            error = refused(request.what, status, body, retryable=True, retry_after=wait)
+            # What closes the queue for how long is for the limits; the little more is against an endless 0.
+            return _Verdict(error, answer, news, again=True, wait=max(wait, backoff / 10))
+        if status >= 500 and status != 501:
+            after = retry_after(answer)
+            error = refused(request.what, status, body, retryable=request.idempotent, retry_after=after)
+            return _Verdict(
+                error, answer, news, again=request.idempotent, wait=max(after or 0.0, backoff), doubtful=True
+            )
+        return _Verdict(refused(request.what, status, body), answer, news)
+
+    def _hide(self, answer: Answer) -> Answer:
+        # A server (or what stands before it) that echoes the request must not put our token into a log.
+        body = answer.body
+        for secret in self._secrets:
+            body = body.replace(secret.encode(), b"***")
+        return Answer(answer.status, answer.headers, body)
+
+
+def _decoded(answer: Answer, request: Request) -> Any:
+    try:
+        return answer.json()
+    except ValueError:
+        kind = answer.headers.get("content-type", "nothing said")[:80]
+        raise BadAnswer(
+            f"{request.what}: HTTP {answer.status}, but the answer is no JSON ({kind}); does api_url lead to the API?",
+            status=answer.status,
+        ) from None
+
+
+def _now() -> float:
+    return asyncio.get_running_loop().time()

@@ -1,0 +1,40 @@
+"""The heartbeat of one connection: when the next is due, and whether the last was answered."""
+
+from __future__ import annotations
+
+from .limits import LONGEST_HEARTBEAT, SHORTEST_HEARTBEAT
+
+
+class Heart:
+    """Times are on the clock behind `now`, in seconds."""
+
+    def __init__(self, interval: float, roll: float, now: float) -> None:
+        """`roll`: a random number in [0, 1). The first beat comes early by chance, so that not all come at once."""
+        self.interval = min(max(interval, SHORTEST_HEARTBEAT), LONGEST_HEARTBEAT)
+        self.due = now + self.interval * roll
+        self.latency: float | None = None
+        """Seconds from the last answered beat to its answer."""
+        self.excused = False
+        """Whether nobody listened lately, so that a missing answer proves nothing."""
+        self._unanswered: float | None = None
+
+    def __repr__(self) -> str:
+        return f"<Heart interval={self.interval:g} due={self.due:g} answered={self._unanswered is None}>"
+
+    @property
+    def is_dead(self) -> bool:
+        """Whether the last beat has had no answer, though we listened."""
+        return self._unanswered is not None and not self.excused
+
+    def beat(self, now: float) -> None:
+        """The scheduled one is sent."""
+        self.excused = False
+        self._unanswered = now
+        # Late ones aren't made up for.
+        self.due = max(self.due, now) + self.interval
+
+    def answered(self, now: float) -> None:
+        """An ACK came."""
+        if self._unanswered is not None:
+            self.latency = now - self._unanswered
+        self._unanswered = None

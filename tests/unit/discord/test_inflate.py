@@ -1,0 +1,129 @@
+"""Both compressions, both framings of zstd, and bombs."""
+
+import builtins
+import sys
+import tracemalloc
+import zlib
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+import zstandard
+
+from onesocket.errors import InvalidOption, MissingExtra
+from onesocket.protocols.discord import DecompressionBomb, DecompressionFailed
+from onesocket.protocols.discord.inflate import STEP, Inflater, ZlibInflater, ZstdInflater, checked_compress
+
+Pack = Callable[[bytes], bytes]
+TEXTS = [b'{"op":10}', b'{"op":0,"d":"%s"}' % (b"again " * 5000), b'{"op":11}', b"x" * 3 * STEP, b"y" * STEP]
+
+
+def zlib_stream() -> Pack:
+    stream = zlib.compressobj()
+    return lambda text: stream.compress(text) + stream.flush(zlib.Z_SYNC_FLUSH)
+
+
+def one_frame() -> Pack:
+    stream = zstandard.ZstdCompressor().compressobj()
+    return lambda text: stream.compress(text) + stream.flush(zstandard.COMPRESSOBJ_FLUSH_BLOCK)
+
+
+def a_frame_each() -> Pack:
+    return zstandard.ZstdCompressor().compress
+
+
+KINDS = pytest.mark.parametrize(
+    ("make", "packer"), [(ZlibInflater, zlib_stream), (ZstdInflater, one_frame), (ZstdInflater, a_frame_each)]
+)
+
+
+@KINDS
+def test_every_message_is_one_payload(make: type[Inflater], packer: Callable[[], Pack]) -> None:
+    pack, inflater = packer(), make(None)
+    assert [inflater.feed(pack(text)) for text in TEXTS] == TEXTS
+
+
+def test_zlib_waits_for_the_end_of_a_flush() -> None:
+    pack, inflater = zlib_stream(), ZlibInflater(None)
+    for text in TEXTS:
+        data = pack(text)
+        pieces = [data[:3], data[3:-2], data[-2:]]
+        assert [inflater.feed(piece) for piece in pieces] == [None, None, text]
+
+
+@KINDS
+@pytest.mark.parametrize("limit", [1000, STEP])
+def test_the_limit_is_exact(make: type[Inflater], packer: Callable[[], Pack], limit: int) -> None:
+    pack, inflater = packer(), make(limit)
+    assert inflater.feed(pack(b"z" * limit)) == b"z" * limit
+    with pytest.raises(DecompressionBomb, match=str(limit)):
+        inflater.feed(pack(b"z" * (limit + 1)))
+
+
+@KINDS
+def test_a_bomb_is_noticed_before_it_takes_memory(make: type[Inflater], packer: Callable[[], Pack]) -> None:
+    bomb = packer()(bytes(100 << 20))
+    assert len(bomb) < 200_000
+    inflater = make(1 << 20)
+    tracemalloc.start()
+    try:
+        with pytest.raises(DecompressionBomb):
+            inflater.feed(bomb)
+        assert tracemalloc.get_traced_memory()[1] < 16 << 20
+    finally:
+        tracemalloc.stop()
+
+
+def test_what_never_ends_is_bounded_too() -> None:
+    inflater = ZlibInflater(1000)
+    assert inflater.feed(bytes(1000)) is None
+    with pytest.raises(DecompressionBomb):
+        inflater.feed(b"1")
+
+
+def test_a_frame_that_asks_for_too_much_memory_is_refused() -> None:
+    parameters = zstandard.ZstdCompressionParameters(window_log=27, enable_ldm=True)
+    stream = zstandard.ZstdCompressor(compression_params=parameters).compressobj()
+    data = stream.compress(b"text") + stream.flush(zstandard.COMPRESSOBJ_FLUSH_BLOCK)
+    with pytest.raises(DecompressionFailed):
+        ZstdInflater(None).feed(data)
+
+
+@KINDS
+def test_garbage_is_a_typed_error(make: type[Inflater], packer: Callable[[], Pack]) -> None:
+    with pytest.raises(DecompressionFailed) as caught:
+        make(None).feed(b"garbage, surely\x00\x00\xff\xff")
+    assert caught.value.retryable
+
+
+def test_a_zlib_stream_that_ends_is_broken() -> None:
+    with pytest.raises(DecompressionFailed, match="ended"):
+        ZlibInflater(None).feed(zlib.compress(b"{}") + b"\x00\x00\xff\xff")
+
+
+@pytest.mark.parametrize("value", ["gzip", "zlib", True, 1, b"zlib-stream"])
+def test_other_compressions_are_refused(value: object) -> None:
+    with pytest.raises(InvalidOption, match="compress"):
+        checked_compress(value)
+
+
+@pytest.fixture
+def _no_zstandard(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    real = builtins.__import__
+
+    def fake(name: str, *args: Any, **kwargs: Any) -> Any:
+        if name == "zstandard":
+            raise ImportError(name)
+        return real(name, *args, **kwargs)
+
+    monkeypatch.delitem(sys.modules, "zstandard")
+    monkeypatch.setattr(builtins, "__import__", fake)
+    yield
+    monkeypatch.undo()
+
+
+@pytest.mark.usefixtures("_no_zstandard")
+def test_without_the_library_the_error_names_the_remedy() -> None:
+    with pytest.raises(MissingExtra, match=r"onesocket\[discord\]"):
+        checked_compress("zstd-stream")
+    assert checked_compress("zlib-stream") == "zlib-stream"
