@@ -16,6 +16,7 @@ from ..protocols.base import Protocol
 from ..protocols.json import Json
 from ..protocols.raw import Raw
 from ..protocols.token import TokenQuery
+from .serve import serve_app
 
 app = typer.Typer(
     name="onesocket",
@@ -27,6 +28,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
+app.add_typer(serve_app, name="serve")
 
 _USAGE = 2
 

@@ -1,0 +1,107 @@
+# ruff: noqa: S101 - pytest's assert
+"""A discord.py bot against a chat server on this machine: it has to come back, and to miss nothing.
+
+    pip install "onesocket[chat]" discord.py pytest pytest-asyncio
+    pytest -o asyncio_mode=auto examples/test_bot_reconnect.py
+
+discord.py has two places that say where Discord is; everything else is the bot as it runs in production.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator
+
+import aiohttp
+import discord
+import pytest
+import yarl
+
+from onesocket.chat import ChatServer
+
+
+class EchoBot(discord.Client):
+    """The bot under test: it repeats what people say."""
+
+    async def on_message(self, message: discord.Message) -> None:
+        """Answer, but not to bots."""
+        if not message.author.bot:
+            await message.channel.send(f"you said {message.content}")
+
+
+@pytest.fixture
+async def bot(chat_server: ChatServer, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[EchoBot]:
+    """The bot, ready, on a server of its own."""
+    monkeypatch.setattr(discord.http.Route, "BASE", chat_server.api_url)
+    monkeypatch.setattr(discord.gateway.DiscordWebSocket, "DEFAULT_GATEWAY", yarl.URL(chat_server.gateway_url))
+    bot = EchoBot(intents=discord.Intents.all())
+    running = asyncio.ensure_future(bot.start(await chat_server.create_bot("echo")))
+    await asyncio.wait_for(bot.wait_until_ready(), 10)
+    yield bot
+    await bot.close()
+    await running
+
+
+class Person:
+    """Somebody who writes to the bot, and reads what it answers."""
+
+    def __init__(self, server: ChatServer, token: str, channel: int) -> None:
+        self._url = f"{server.api_url}/channels/{channel}/messages"
+        self._headers = {"Authorization": token}
+
+    async def say(self, text: str) -> None:
+        """Send a message."""
+        async with (
+            aiohttp.ClientSession(headers=self._headers) as http,
+            http.post(self._url, json={"content": text}) as answer,
+        ):
+            assert answer.status == 200
+
+    async def sees(self, text: str) -> bool:
+        """Whether it is in the channel's history."""
+        async with aiohttp.ClientSession(headers=self._headers) as http, http.get(self._url) as answer:
+            return text in [message["content"] for message in await answer.json()]
+
+
+@pytest.fixture
+async def person(chat_server: ChatServer, bot: EchoBot) -> Person:
+    """Ann, in the channel that the bot is in."""
+    token = await chat_server.create_user("ann", "correct horse")
+    return Person(chat_server, token, bot.guilds[0].text_channels[0].id)
+
+
+async def answered(bot: EchoBot) -> None:
+    """Wait until the bot has seen its own answer: by then it is stored."""
+    await bot.wait_for("message", check=lambda message: message.author == bot.user, timeout=10)
+
+
+async def test_asked_to_reconnect_it_resumes_and_answers(chat_server: ChatServer, bot: EchoBot, person: Person) -> None:
+    """Op 7."""
+    await chat_server.faults.reconnect(user="echo")
+    await chat_server.wait_for(lambda stats: stats.resumes == 1)
+    answer = asyncio.ensure_future(answered(bot))
+    await person.say("hello")
+    await answer
+    assert await person.sees("you said hello")
+    assert chat_server.stats.identifies == 1
+
+
+async def test_what_was_said_while_its_line_was_down_is_answered(
+    chat_server: ChatServer, bot: EchoBot, person: Person
+) -> None:
+    """A reset, and then a server that is busy."""
+    chat_server.faults.refuse_upgrade(503)  # so that it is away for a moment
+    answer = asyncio.ensure_future(answered(bot))
+    await chat_server.faults.drop_line(user="echo")
+    await person.say("are you there?")
+    await answer
+    assert await person.sees("you said are you there?")
+    assert (chat_server.stats.identifies, chat_server.stats.resumes) == (1, 1)
+
+
+async def test_a_lost_session_makes_it_identify_again(chat_server: ChatServer, bot: EchoBot, person: Person) -> None:
+    """Op 9, `false`."""
+    await chat_server.faults.invalid_session(resumable=False, user="echo")
+    await chat_server.wait_for(lambda stats: stats.identifies == 2, timeout=20)
+    answer = asyncio.ensure_future(answered(bot))
+    await person.say("hello")
+    await answer
+    assert await person.sees("you said hello")

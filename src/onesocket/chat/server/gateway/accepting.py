@@ -1,0 +1,132 @@
+"""One TCP connection before and below its WebSocket: limits, slow and refused upgrades, frames that can't be parsed."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from typing import Any, Final, Protocol
+
+from picows import WSAutoPingStrategy, WSUpgradeRequest, WSUpgradeResponse, WSUpgradeResponseWithListener
+from picows.picows import WSProtocol  # type: ignore[attr-defined] # pyright: ignore[reportAttributeAccessIssue, reportUnknownVariableType]
+
+from .line import Line
+from .options import MAX_FRAME
+
+# picows logs whole requests, and a child logger for each connection costs more than the rest of accepting it.
+_SILENT: Final = logging.Logger("onesocket.chat.picows", level=logging.CRITICAL + 1)  # noqa: LOG001
+_READ_BUFFER: Final = 4096
+
+Answer = Line | WSUpgradeResponse
+"""To an upgrade request: the line that it becomes, or the refusal."""
+
+
+class Door(Protocol):
+    """Whoever decides about upgrade requests."""
+
+    handshake_timeout: float
+
+    def delay(self) -> float:
+        """Seconds to wait before the next connection is read."""
+        ...
+
+    def knock(self, address: str, transport: asyncio.Transport) -> bool:
+        """Whether a TCP connection is taken."""
+        ...
+
+    def left(self, address: str, transport: asyncio.Transport) -> None:
+        """A TCP connection that was taken has ended."""
+
+    def answer(self, request: WSUpgradeRequest, address: str) -> Answer:
+        """A complete upgrade request."""
+        ...
+
+
+class _ParserRefused(Exception):
+    """Picows' parser can't go on; `code` is the close code it would send."""
+
+    def __init__(self, code: int) -> None:
+        super().__init__(code)
+        self.code = code
+
+
+class _Log(logging.LoggerAdapter[logging.Logger]):
+    """What picows logs to. Its ERROR before a CLOSE of its own is where the close is taken out of its hands."""
+
+    def __init__(self) -> None:
+        super().__init__(_SILENT, {})
+
+    def error(self, msg: object, *args: Any, **_: Any) -> None:
+        if isinstance(msg, str) and msg.startswith("WS parser error"):
+            raise _ParserRefused(int(args[0][0]))
+
+
+class Accepted(WSProtocol):  # type: ignore[misc] # pyright: ignore[reportUntypedBaseClass]
+    """picows' protocol for one connection, told what `ws_create_server` has no option for."""
+
+    def __init__(self, door: Door) -> None:
+        self._delay = door.delay()
+        super().__init__(  # pyright: ignore[reportUnknownMemberType]
+            host_port=None,
+            ws_path=None,
+            is_client_side=False,
+            ws_listener_factory=self._answer,
+            logger=_Log(),
+            disconnect_on_exception=True,
+            websocket_handshake_timeout=door.handshake_timeout + self._delay,
+            enable_auto_ping=False,
+            auto_ping_idle_timeout=20,
+            auto_ping_reply_timeout=20,
+            auto_ping_strategy=WSAutoPingStrategy.PING_WHEN_IDLE,
+            enable_auto_pong=False,
+            max_frame_size=MAX_FRAME,
+            extra_headers=None,
+            read_buffer_init_size=_READ_BUFFER,
+        )
+        self._door = door
+        self._line: Line | None = None
+        self._address = ""
+        self._taken = False
+        self._tcp: asyncio.Transport
+        self._deaf = False
+
+    def connection_made(self, transport: asyncio.Transport) -> None:
+        """TCP is there (asyncio calls this)."""
+        peer: Any = transport.get_extra_info("peername")
+        self._address = str(peer[0]) if peer else ""
+        super().connection_made(transport)  # pyright: ignore[reportUnknownMemberType]
+        self._tcp = transport
+        self._taken = self._door.knock(self._address, transport)
+        if not self._taken:
+            transport.abort()
+        elif self._delay:
+            transport.pause_reading()
+            asyncio.get_running_loop().call_later(self._delay, _resume, transport)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """TCP has ended (asyncio calls this)."""
+        super().connection_lost(exc)  # pyright: ignore[reportUnknownMemberType]
+        if self._taken:
+            self._door.left(self._address, self._tcp)
+
+    def buffer_updated(self, nbytes: int) -> None:
+        """Bytes came (asyncio calls this). After a frame that can't be parsed they are let go."""
+        if self._deaf:
+            return
+        try:
+            super().buffer_updated(nbytes)  # pyright: ignore[reportUnknownMemberType]
+        except _ParserRefused as refused:
+            self._deaf = True
+            if self._line is not None:
+                self._line.parser_refused(refused.code)
+
+    def _answer(self, request: WSUpgradeRequest) -> WSUpgradeResponseWithListener:
+        answer = self._door.answer(request, self._address)
+        if isinstance(answer, Line):
+            self._line = answer
+            return WSUpgradeResponseWithListener(WSUpgradeResponse.create_101_response(), answer)
+        return WSUpgradeResponseWithListener(answer, None)
+
+
+def _resume(transport: asyncio.Transport) -> None:
+    if not transport.is_closing():
+        transport.resume_reading()

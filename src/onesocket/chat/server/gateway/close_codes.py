@@ -1,0 +1,41 @@
+"""The gateway's close codes as Discord documents them, with the reasons that it sends."""
+
+from __future__ import annotations
+
+from typing import Final, NamedTuple
+
+
+class Close(NamedTuple):
+    """One code, and what the client is told."""
+
+    code: int
+    reason: str
+
+
+UNKNOWN_ERROR: Final = Close(4000, "Unknown error")
+UNKNOWN_OPCODE: Final = Close(4001, "Unknown opcode")
+DECODE_ERROR: Final = Close(4002, "Error while decoding payload")
+TOO_LARGE: Final = Close(4002, "Payload too large")
+NOT_AUTHENTICATED: Final = Close(4003, "Not authenticated")
+AUTHENTICATION_FAILED: Final = Close(4004, "Authentication failed")
+ALREADY_AUTHENTICATED: Final = Close(4005, "Already authenticated")
+INVALID_SEQ: Final = Close(4007, "Invalid seq")
+RATE_LIMITED: Final = Close(4008, "Rate limited")
+SESSION_TIMED_OUT: Final = Close(4009, "Session timed out")
+INVALID_SHARD: Final = Close(4010, "Invalid shard")
+SHARDING_REQUIRED: Final = Close(4011, "Sharding required")
+INVALID_VERSION: Final = Close(4012, "Invalid API version")
+INVALID_INTENTS: Final = Close(4013, "Invalid intents")
+DISALLOWED_INTENTS: Final = Close(4014, "Disallowed intents")
+
+# Codes that leave the session to be resumed: the client comes back.
+NO_HEARTBEAT: Final = Close(4000, "No heartbeat came in time")
+RESUMED_ELSEWHERE: Final = Close(4000, "The session was resumed on another connection")
+GOING_AWAY: Final = Close(1001, "Discord WebSocket requesting client reconnect.")
+
+# RFC 6455, section 7.4.1.
+PROTOCOL_ERROR: Final = Close(1002, "")
+INVALID_TEXT: Final = Close(1007, "")
+
+ENDS_SESSION: Final = frozenset({1000, 1001})
+"""A client that closes with one of these has no use for its session any more."""

@@ -1,0 +1,36 @@
+"""The two transport compressions: one context per connection, flushed after every payload."""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Callable
+
+import zstandard
+
+Compress = Callable[[bytes], bytes]
+
+
+def zlib_stream() -> Compress:
+    """Each payload ends in ``00 00 ff ff``."""
+    context = zlib.compressobj()
+
+    def compress(payload: bytes) -> bytes:
+        return context.compress(payload) + context.flush(zlib.Z_SYNC_FLUSH)
+
+    return compress
+
+
+def zstd_stream() -> Compress:
+    """Each payload ends a block, of one frame that never ends."""
+    # Level 1 and a small window: the context is kept as long as the connection.
+    parameters = zstandard.ZstdCompressionParameters.from_level(1, window_log=17)  # pyright: ignore[reportUnknownMemberType]
+    context = zstandard.ZstdCompressor(compression_params=parameters).compressobj()
+
+    def compress(payload: bytes) -> bytes:
+        return context.compress(payload) + context.flush(zstandard.COMPRESSOBJ_FLUSH_BLOCK)
+
+    return compress
+
+
+STREAMS: dict[str, Callable[[], Compress]] = {"zlib-stream": zlib_stream, "zstd-stream": zstd_stream}
+"""By the name that a client asks for."""

@@ -1,0 +1,173 @@
+"""The gateway: a WebSocket server that speaks Discord's protocol, version 10."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections import Counter
+from typing import Final
+from urllib.parse import parse_qsl, urlsplit
+
+import aiofastnet
+from picows import WSUpgradeRequest, WSUpgradeResponse
+
+from ....errors import InvalidOption
+from ..ports import Account, Directory, Event, Json
+from . import payloads
+from .accepting import Accepted, Answer
+from .close_codes import AUTHENTICATION_FAILED, GOING_AWAY
+from .connection import Connection
+from .hub import Hub
+from .options import GatewayOptions
+from .payloads import Dispatch
+
+log = logging.getLogger("onesocket.chat")
+
+# Thousands may dial in the same moment; the kernel cuts this to its own limit (net.core.somaxconn).
+_BACKLOG: Final = 4096
+# So many connections over the limit are told so by an HTTP error; more are reset.
+_TOLD: Final = 256
+_RETRY_AFTER: Final = 5
+
+
+class Gateway:
+    """Implements `ports.Publisher`. Made first, then given its directory, then started."""
+
+    def __init__(self, options: GatewayOptions | None = None) -> None:
+        self.options = options if options is not None else GatewayOptions()
+        self.hub = Hub(self.options, self.publish, lambda: self.url)
+        self.handshake_timeout = self.options.handshake_timeout
+        self.url = ""
+        """Where it listens, with a slash at the end."""
+        self._server: asyncio.Server | None = None
+        self._addresses: Counter[str] = Counter()
+        self._accepted: set[asyncio.Transport] = set()
+        self._stopping = False
+
+    def __repr__(self) -> str:
+        return f"<Gateway {self.url or 'not started'} {self.hub!r}>"
+
+    async def start(self, directory: Directory, host: str = "127.0.0.1", port: int = 0) -> None:
+        """Listen. Raises `OSError` if the port is taken."""
+        if self._server is not None:
+            raise InvalidOption("a gateway is started once; make a new one")
+        self.hub.directory = directory
+        loop = asyncio.get_running_loop()
+        # What picows itself takes: its transports cost less for each write than asyncio's own.
+        self._server = await aiofastnet.create_server(loop, lambda: Accepted(self), host, port, backlog=_BACKLOG)
+        number = self._server.sockets[0].getsockname()[1]
+        self.url = f"ws://{f'[{host}]' if ':' in host else host}:{number}/"
+
+    async def stop(self) -> None:
+        """Tell everybody to reconnect, close in order, and after the close timeout without it."""
+        if self._server is None or self._stopping:
+            return
+        self._stopping = True
+        self._server.close()
+        await self.hub.presences.stop()
+        connections = tuple(self.hub.connections)
+        for connection in connections:
+            connection.send(payloads.RECONNECT)
+            connection.close(GOING_AWAY)
+        await self._until_empty(self.options.close_timeout)
+        for transport in tuple(self._accepted):  # those that never asked for an upgrade too
+            transport.abort()
+        await self._until_empty(1.0)
+        self.hub.sessions.end_all()
+
+    async def _until_empty(self, seconds: float) -> None:
+        if self.hub.connections:
+            ends = [asyncio.ensure_future(connection.line.gone()) for connection in self.hub.connections]
+            _, late = await asyncio.wait(ends, timeout=seconds)
+            for end in late:
+                end.cancel()
+
+    # --- Publisher --------------------------------------------------------------------------------------------------
+
+    def publish(self, event: Event) -> None:
+        """Hand this to whoever is connected (or may resume); doesn't block and doesn't fail."""
+        try:
+            self._fan_out(Dispatch(event), event.recipients)
+        except Exception:
+            log.exception("%s could not be published", event.name)
+        self.hub.counting.add("events")
+
+    def _fan_out(self, dispatch: Dispatch, recipients: frozenset[int]) -> None:
+        """`Session.offer` for each of them, written out: this is the loop that a busy server runs."""
+        sessions_of = self.hub.sessions.by_user.get
+        wanted, audience, limit = dispatch.intents, dispatch.audience, self.options.replay_bytes
+        body, seq, frame = None, 0, b""
+        for user_id in recipients:
+            for session in sessions_of(user_id, ()):
+                if not session.plain:
+                    session.offer(dispatch)
+                elif not wanted or session.intents & wanted:
+                    hidden = audience is not None and session.blind and user_id not in audience
+                    mine = dispatch.hidden if hidden else dispatch.shown
+                    session.seq += 1
+                    session.replay.append(mine)
+                    session.replay_bytes += mine.size
+                    if session.replay_bytes > limit:
+                        session.trim()
+                    if session.write is not None:
+                        if session.seq != seq or mine is not body:  # many sessions are equally far
+                            body, seq = mine, session.seq
+                            frame = mine.frame(seq)
+                        session.write(frame)
+
+    def sign_out(self, user_id: int) -> None:
+        """This user's token is void: end their sessions with 4004."""
+        for session in self.hub.sessions.of(user_id):
+            connection = session.connection
+            self.hub.sessions.end(session)
+            if connection is not None:
+                connection.close(AUTHENTICATION_FAILED)
+
+    def status_of(self, user_id: int) -> str:
+        """``online``, ``idle``, ``dnd`` or ``offline``."""
+        return str(self.hub.presences.of(user_id)["status"])
+
+    def session_start_limit(self, account: Account) -> Json:
+        """What ``GET /gateway/bot`` says about this account."""
+        return self.hub.starts.limit(account)
+
+    # --- Door -------------------------------------------------------------------------------------------------------
+
+    def delay(self) -> float:
+        """Seconds to wait before the next connection is read."""
+        fault = self.hub.plan.take("slow_upgrade")
+        return float(fault.values["seconds"]) if fault is not None else 0.0
+
+    def knock(self, address: str, transport: asyncio.Transport) -> bool:
+        """Whether a TCP connection is taken."""
+        if self._stopping or len(self._accepted) >= self.options.max_connections + _TOLD:
+            return False
+        self._accepted.add(transport)
+        self._addresses[address] += 1
+        return True
+
+    def left(self, address: str, transport: asyncio.Transport) -> None:
+        """A TCP connection that was taken has ended."""
+        self._accepted.discard(transport)
+        self._addresses[address] -= 1
+        if not self._addresses[address]:
+            del self._addresses[address]
+
+    def answer(self, request: WSUpgradeRequest, address: str) -> Answer:
+        """A complete upgrade request."""
+        self.hub.counting.add("handshakes")
+        fault = self.hub.plan.take("refuse_upgrade")
+        if fault is not None:
+            return self._refuse(fault.values["status"], "refused by a scripted fault", fault.values["retry_after"])
+        if self._addresses[address] > self.options.max_per_address:
+            return self._refuse(429, "too many connections from this address", _RETRY_AFTER)
+        if self._stopping or len(self._accepted) > self.options.max_connections:
+            return self._refuse(503, "too many connections", _RETRY_AFTER)
+        query = dict(parse_qsl(urlsplit(request.path.decode("ascii", "replace")).query))
+        return Connection(self.hub, query).line
+
+    def _refuse(self, status: int, text: str, retry_after: float | None) -> WSUpgradeResponse:
+        self.hub.counting.add("refused")
+        headers = {"Retry-After": f"{retry_after:g}"} if retry_after is not None else {}
+        refusal: WSUpgradeResponse = WSUpgradeResponse.create_error_response(status, text.encode(), headers)
+        return refusal

@@ -1,0 +1,48 @@
+"""Responses in the form that Discord's clients expect."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from typing import Any
+
+import msgspec
+from aiohttp import web
+
+from ..ports import Json
+from ..refusal import Refused
+
+_encode = msgspec.json.Encoder().encode
+
+
+def answer(body: Any, *, status: int = 200, headers: Mapping[str, str] | None = None) -> web.Response:
+    """JSON; the content type has no charset, which most libraries would stumble over. None: 204, nothing."""
+    if body is None:
+        return web.Response(status=204, headers=headers)
+    return web.Response(body=_encode(body), status=status, headers=headers, content_type="application/json")
+
+
+def refuse(status: int, code: int, text: str, *, headers: Mapping[str, str] | None = None) -> web.Response:
+    """Answer with Discord's error body."""
+    return answer({"message": text, "code": code}, status=status, headers=headers)
+
+
+def refused(error: Refused) -> web.Response:
+    """Answer with what the service said."""
+    return answer(error.body, status=error.status)
+
+
+def rate_limited(
+    retry_after: float, *, global_: bool = False, scope: str = "user", headers: Mapping[str, str] | None = None
+) -> web.Response:
+    """429: come back in `retry_after` seconds."""
+    body: Json = {
+        "message": "You are being rate limited.",
+        "retry_after": round(retry_after, 3),
+        "global": global_,
+        "code": 0,
+    }
+    said = {"Retry-After": str(math.ceil(retry_after)), "X-RateLimit-Scope": "global" if global_ else scope}
+    if global_:
+        said["X-RateLimit-Global"] = "true"
+    return answer(body, status=429, headers={**(headers or {}), **said})

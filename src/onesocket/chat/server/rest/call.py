@@ -1,0 +1,173 @@
+"""One request, as the routes see it."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from typing import Any
+
+import msgspec
+from aiohttp import web
+
+from ..form import as_list, as_object
+from ..ids import parse_snowflake
+from ..ports import Account, Json
+from ..refusal import Refused, invalid_field, unauthorized
+from ..service import Service
+from .limits import Limit, Limiter
+
+_BODY_TIMEOUT = 20.0
+"""Seconds that a body may take to arrive."""
+_DEEPEST = 64
+
+_decode = msgspec.json.Decoder().decode
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """What the routes know of the server they belong to."""
+
+    gateway_url: Callable[[], str]
+    session_start_limit: Callable[[Account], Json]
+    limiter: Limiter
+
+
+class TooMany(Exception):
+    """A limit of its own was hit; `retry_after` in seconds."""
+
+    def __init__(self, retry_after: float) -> None:
+        super().__init__(retry_after)
+        self.retry_after = retry_after
+
+
+class Call:
+    """The account, the ids in the path, the query and the body; each is checked when it is asked for."""
+
+    def __init__(self, request: web.Request, service: Service, settings: Settings, account: Account | None) -> None:
+        self.request = request
+        self.service = service
+        self.settings = settings
+        self._account = account
+
+    @property
+    def account(self) -> Account:
+        """Who asks."""
+        if self._account is None:
+            raise unauthorized()
+        return self._account
+
+    def id(self, name: str) -> int:
+        """Read an id from the path. `Refused` (50035) if it is none."""
+        text = self.request.match_info[name]
+        number = parse_snowflake(text)
+        if number is None:
+            raise invalid_field(name, "NUMBER_TYPE_COERCE", f'Value "{text[:40]}" is not snowflake.')
+        return number
+
+    def maybe_id(self, name: str) -> int | None:
+        """Read an id from the path, if this route has it."""
+        return self.id(name) if name in self.request.match_info else None
+
+    def someone(self) -> int:
+        """The ``user_id`` of the path, ``@me`` included."""
+        return self.account.user_id if self.request.match_info["user_id"] == "@me" else self.id("user_id")
+
+    def text(self, name: str) -> str:
+        """Read a text from the path."""
+        return self.request.match_info[name]
+
+    def asked_id(self, name: str) -> int | None:
+        """Read an id from the query."""
+        text = self.request.query.get(name)
+        if text is None:
+            return None
+        number = parse_snowflake(text)
+        if number is None:
+            raise invalid_field(name, "NUMBER_TYPE_COERCE", f'Value "{text[:40]}" is not snowflake.')
+        return number
+
+    def asked_number(self, name: str, default: int, most: int) -> int:
+        """Read a number from 1 to `most` from the query."""
+        text = self.request.query.get(name)
+        if text is None:
+            return default
+        if not text.isascii() or not text.lstrip("-").isdigit() or len(text) > 10:
+            raise invalid_field(name, "NUMBER_TYPE_COERCE", f'Value "{text[:40]}" is not int.')
+        number = int(text)
+        if number < 1:
+            raise invalid_field(name, "NUMBER_TYPE_MIN", "int value should be greater than or equal to 1.")
+        if number > most:
+            raise invalid_field(name, "NUMBER_TYPE_MAX", f"int value should be less than or equal to {most}.")
+        return number
+
+    async def body(self) -> Any:
+        """Read the JSON body; of a multipart form its ``payload_json``. Files are refused: none are kept here."""
+        try:
+            async with asyncio.timeout(_BODY_TIMEOUT):
+                raw = await self._form() if self.request.content_type == "multipart/form-data" else None
+                return _parsed(await self.request.read() if raw is None else raw)
+        except TimeoutError:
+            raise Refused(408, 0, "408: Request Timeout") from None
+
+    async def _form(self) -> bytes:
+        try:
+            fields = await self.request.post()
+        except (ValueError, AssertionError) as error:  # a form without boundary, a part without name
+            raise _not_json() from error
+        texts = {name: value for name, value in fields.items() if not isinstance(value, web.FileField)}
+        for name in fields:
+            if name not in texts:
+                raise invalid_field(name, "ATTACHMENTS_UNSUPPORTED", "This server keeps no files.")
+        payload = texts.get("payload_json")
+        if isinstance(payload, str):
+            return payload.encode(errors="surrogatepass")
+        return b"" if payload is None else bytes(payload)
+
+    def limit(self, route: str, who: str, limit: Limit) -> None:
+        """Count this request in a bucket of its own. Raises `TooMany`."""
+        grant = self.settings.limiter.take(route, who, limit)
+        if not grant.allowed:
+            raise TooMany(grant.reset_after)
+
+
+Handler = Callable[[Call], Awaitable[Any]]
+"""Returns the body (None: 204), or a finished response."""
+
+
+@dataclass(frozen=True, slots=True)
+class Route:
+    """What is done for one method and path."""
+
+    method: str
+    path: str
+    handler: Handler
+    open: bool = False
+    """Whether it can be used without a token."""
+    limit: Limit | None = None
+    """If it isn't the usual one."""
+
+
+def _parsed(raw: bytes) -> Any:
+    if not raw:
+        return {}
+    try:
+        body = _decode(raw)
+    except (msgspec.DecodeError, RecursionError) as error:
+        raise _not_json() from error
+    if raw.count(b"[") + raw.count(b"{") > _DEEPEST and _depth(body) > _DEEPEST:
+        raise _not_json()
+    return body
+
+
+def _depth(body: Any) -> int:
+    depth = 0
+    level: list[Any] = [body]
+    while level:
+        depth += 1
+        level = [item for one in level for item in as_list(one) or (as_object(one) or {}).values()]
+    return depth
+
+
+def _not_json() -> Refused:
+    return Refused(400, 50109, "The request body contains invalid JSON.")

@@ -1,0 +1,103 @@
+"""Rate limits: so many requests in a bucket, then wait for the next window."""
+
+from __future__ import annotations
+
+import hashlib
+import time
+from collections import OrderedDict
+from collections.abc import Callable, Hashable
+from dataclasses import dataclass
+
+_MOST_BUCKETS = 10_000
+
+
+@dataclass(frozen=True, slots=True)
+class Limit:
+    """`requests` in `window` seconds."""
+
+    requests: int
+    window: float
+
+
+USUAL = Limit(200, 1.0)
+"""For each route and user: enough for every honest client, too little to hurt."""
+
+SIGN_IN = Limit(5, 60.0)
+"""For each name and address."""
+
+ADDRESS = Limit(50, 60.0)
+"""Signing in and registering, for each address."""
+
+
+@dataclass(frozen=True, slots=True)
+class Grant:
+    """What became of one request, and what is left."""
+
+    allowed: bool
+    limit: int
+    remaining: int
+    reset_after: float
+    """Seconds until the window ends."""
+    reset: float
+    """When that is, in seconds since 1970."""
+    bucket: str
+
+    @property
+    def headers(self) -> dict[str, str]:
+        """Discord's headers."""
+        return {
+            "X-RateLimit-Limit": str(self.limit),
+            "X-RateLimit-Remaining": str(self.remaining),
+            "X-RateLimit-Reset": f"{self.reset:.3f}",
+            "X-RateLimit-Reset-After": f"{self.reset_after:.3f}",
+            "X-RateLimit-Bucket": self.bucket,
+        }
+
+
+class Limiter:
+    """Counts requests in fixed windows. Remembers a bounded number of buckets, the ones used last."""
+
+    def __init__(
+        self,
+        usual: Limit = USUAL,
+        *,
+        sign_in: Limit = SIGN_IN,
+        address: Limit = ADDRESS,
+        clock: Callable[[], float] = time.monotonic,
+        wall: Callable[[], float] = time.time,
+    ) -> None:
+        self.usual = usual
+        self.sign_in = sign_in
+        self.address = address
+        self._clock = clock
+        self._wall = wall
+        self._windows: OrderedDict[Hashable, _Window] = OrderedDict()
+
+    def __repr__(self) -> str:
+        return f"<Limiter {len(self._windows)} buckets>"
+
+    def take(self, route: str, who: Hashable, limit: Limit) -> Grant:
+        """Count one request of `who` to `route`."""
+        now = self._clock()
+        window = self._windows.get((route, who))
+        if window is None or now >= window.ends:
+            window = self._windows[route, who] = _Window(now + limit.window)
+        self._windows.move_to_end((route, who))
+        if len(self._windows) > _MOST_BUCKETS:
+            self._windows.popitem(last=False)
+        window.used += 1
+        left = window.ends - now
+        return Grant(
+            allowed=window.used <= limit.requests,
+            limit=limit.requests,
+            remaining=max(0, limit.requests - window.used),
+            reset_after=left,
+            reset=self._wall() + left,
+            bucket=hashlib.sha256(route.encode()).hexdigest()[:32],
+        )
+
+
+@dataclass(slots=True)
+class _Window:
+    ends: float
+    used: int = 0

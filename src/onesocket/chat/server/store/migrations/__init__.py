@@ -1,0 +1,1 @@
+"""Alembic's scripts: one for each step from one shape of the tables to the next."""

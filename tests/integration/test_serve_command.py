@@ -1,0 +1,180 @@
+"""``onesocket serve`` as people start it: a process of its own, signals, a second command beside it."""
+
+import asyncio
+import json
+import os
+import re
+import signal
+import socket
+import sys
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import aiohttp
+import pytest
+
+from tests.unit.chat_gateway.raw_client import DEADLINE, dial
+
+COMMAND = [sys.executable, "-m", "onesocket", "serve"]
+INTENTS = 1 << 0 | 1 << 9
+
+
+class Server:
+    """The running process, and what it printed."""
+
+    def __init__(self, process: asyncio.subprocess.Process, lines: list[str]) -> None:
+        self.process = process
+        self.lines = lines
+        self.api_url, self.gateway_url = (line.split()[-1] for line in lines[:2])
+
+    async def end(self, number: signal.Signals = signal.SIGTERM) -> tuple[int, str]:
+        self.process.send_signal(number)
+        async with asyncio.timeout(DEADLINE):
+            _, errors = await self.process.communicate()
+        assert self.process.returncode is not None
+        return self.process.returncode, errors.decode()
+
+
+@asynccontextmanager
+async def serving(data: Path, *options: str) -> AsyncIterator[Server]:
+    ports = () if "--port" in options else ("--port", "0", "--gateway-port", "0")
+    process = await asyncio.create_subprocess_exec(
+        *COMMAND, "--data", str(data), *ports, *options,
+        stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE,
+    )  # fmt: skip
+    try:
+        assert process.stdout is not None
+        lines: list[str] = []
+        async with asyncio.timeout(30):
+            while not lines or not lines[-1].startswith("stop"):
+                line = (await process.stdout.readline()).decode()
+                assert line, await process.communicate()
+                lines.append(line.strip())
+        yield Server(process, lines)
+    finally:
+        if process.returncode is None:
+            process.kill()
+            await process.communicate()
+
+
+async def run(*arguments: str, env: dict[str, str] | None = None) -> tuple[int, str, str]:
+    process = await asyncio.create_subprocess_exec(
+        *COMMAND, *arguments,
+        stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE, env={**os.environ, **(env or {})},
+    )  # fmt: skip
+    async with asyncio.timeout(30):
+        out, errors = await process.communicate()
+    assert process.returncode is not None
+    return process.returncode, out.decode().strip(), errors.decode().strip()
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+async def test_it_says_where_it_is_and_ends_in_order_with_status_0(tmp_path: Path, number: signal.Signals) -> None:
+    async with serving(tmp_path) as server:
+        assert re.fullmatch(r"http://127\.0\.0\.1:\d+/api/v10", server.api_url)
+        assert re.fullmatch(r"ws://127\.0\.0\.1:\d+/", server.gateway_url)
+        assert any("onesocket serve bot NAME" in line for line in server.lines)
+        assert any("onesocket chat" in line for line in server.lines)
+        async with dial(server.gateway_url) as client:
+            await client.hello()
+            server.process.send_signal(number)
+            assert (await client.receive())["op"] == 7
+            assert await client.close_code() == 1001
+        async with asyncio.timeout(DEADLINE):
+            assert await server.process.wait() == 0
+    assert not (tmp_path / "chat.db.control.json").exists()
+
+
+async def test_bots_and_faults_beside_a_running_server(tmp_path: Path) -> None:
+    async with serving(tmp_path) as server:
+        status, token, _ = await run("bot", "robo", "--data", str(tmp_path))
+        assert status == 0
+        status, _, errors = await run("bot", "robo", "--data", str(tmp_path))
+        assert (status, "username" in errors) == (1, True)
+        async with dial(server.gateway_url) as client:
+            await client.hello()
+            await client.send(2, {"token": token, "intents": INTENTS})
+            await client.until("GUILD_CREATE")
+            fault = ("fault", "invalid-session", "--resumable", "--user", "robo", "--data", str(tmp_path))
+            assert await run(*fault) == (0, '{"count": 1}', "")
+            assert (await client.receive())["d"] is True
+        status, _, errors = await run("fault", "close", "--data", str(tmp_path))
+        assert (status, "missing required field `code`" in errors) == (1, True)
+        status, _, errors = await run("fault", "earthquake", "--data", str(tmp_path))
+        assert (status, "the faults are reconnect" in errors) == (1, True)
+        status, _, errors = await run("--data", str(tmp_path), "--port", "0", "--gateway-port", "0")
+        assert (status, "in use" in errors, "Traceback" in errors) == (1, True, False)
+        assert (await server.end())[0] == 0
+
+
+async def test_a_bot_made_without_a_server_is_there_when_it_starts(tmp_path: Path) -> None:
+    status, token, errors = await run("bot", "robo", "--data", str(tmp_path / "new" / "world.db"))
+    assert (status, errors) == (0, "")
+    async with serving(tmp_path / "new" / "world.db") as server:
+        headers = {"Authorization": f"Bot {token}"}
+        async with aiohttp.ClientSession(headers=headers) as http, http.get(f"{server.api_url}/users/@me") as answer:
+            assert (await answer.json())["username"] == "robo"
+
+
+async def test_killed_and_started_again_it_has_every_message_that_was_acknowledged(tmp_path: Path) -> None:
+    _, token, _ = await run("bot", "robo", "--data", str(tmp_path))
+    headers = {"Authorization": f"Bot {token}"}
+    async with serving(tmp_path, "--identify-interval", "0") as server:
+        ports = [re.findall(r":(\d+)/", url)[0] for url in (server.api_url, server.gateway_url)]
+        async with dial(server.gateway_url) as client, aiohttp.ClientSession(headers=headers) as http:
+            await client.hello()
+            await client.send(2, {"token": token, "intents": INTENTS})
+            channel = (await client.until("GUILD_CREATE"))["d"]["channels"][0]["id"]
+            url = f"{server.api_url}/channels/{channel}/messages"
+            for number in range(5):
+                async with http.post(url, json={"content": str(number)}) as answer:
+                    assert answer.status == 200
+            server.process.kill()
+            await client.close_code()
+        await server.process.communicate()
+    # Its control file is still there; whoever asks notices that nobody is.
+    status, _, errors = await run("fault", "reconnect", "--data", str(tmp_path))
+    assert (status, "no server is running" in errors) == (1, True)
+    async with (
+        serving(tmp_path, "--port", ports[0], "--gateway-port", ports[1]),
+        aiohttp.ClientSession(headers=headers) as http,
+        http.get(url) as answer,
+    ):
+        assert sorted(one["content"] for one in await answer.json()) == ["0", "1", "2", "3", "4"]
+
+
+async def test_a_taken_port_is_said_in_one_line(tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = str(taken.getsockname()[1])
+        status, _, errors = await run("--data", str(tmp_path), "--port", port, "--gateway-port", "0")
+    assert status == 1
+    assert re.fullmatch(rf"onesocket: can't listen on 127\.0\.0\.1:{port}: .* choose another port with --port", errors)
+
+
+async def test_without_the_extra_it_says_what_to_install(tmp_path: Path) -> None:
+    code = "import sys; sys.modules['argon2'] = None; from onesocket.cli import main; main()"
+    process = await asyncio.create_subprocess_exec(
+        sys.executable, "-c", code, "serve", "--data", str(tmp_path), stderr=asyncio.subprocess.PIPE
+    )
+    async with asyncio.timeout(30):
+        _, errors = await process.communicate()
+    assert process.returncode == 2
+    assert errors.decode().strip() == 'onesocket: the chat server needs argon2: pip install "onesocket[chat]"'
+
+
+async def test_by_default_the_file_is_in_the_users_data_directory(tmp_path: Path) -> None:
+    status, _, _ = await run("bot", "robo", env={"XDG_DATA_HOME": str(tmp_path)})
+    assert status == 0
+    assert (tmp_path / "onesocket" / "chat.db").exists()
+    assert (tmp_path / "onesocket").stat().st_mode & 0o777 == 0o700
+
+
+async def test_the_control_file_is_for_its_owner_alone(tmp_path: Path) -> None:
+    async with serving(tmp_path) as server:
+        file = tmp_path / "chat.db.control.json"
+        assert file.stat().st_mode & 0o777 == 0o600
+        token = json.loads(file.read_text())["token"]
+        assert not any(token in line for line in server.lines)
+        status, errors = await server.end()
+        assert (status, token in errors) == (0, False)
