@@ -1,5 +1,5 @@
 # `make help` lists the targets. Needs make, sh and a Python >= 3.11; uses uv when it is installed.
-.PHONY: help setup demo test simulate check format diagram wheel-test bench bench-peers conformance soak clean
+.PHONY: help setup demo test simulate check format diagram wheel-test bench bench-peers conformance soak compat compat-python clean
 
 BIN := .venv/bin
 UV := $(shell command -v uv 2>/dev/null)
@@ -32,6 +32,7 @@ help:
 	@echo "make bench-peers ask the peers for ten connections at once, and close at once what they open"
 	@echo "make conformance run Autobahn's fuzzing server against the transports and the client; it needs a Python 2.7 (PYTHON2=...)"
 	@echo "make soak        MINUTES=15 with 200 clients on a server that breaks something every second; ARGS=\"--seed 7\""
+	@echo "make compat      eight unmodified Discord libraries against the chat server; compat-python: those in Python"
 	@echo "make clean       remove everything the other targets made"
 
 setup: .venv/.stamp
@@ -103,5 +104,12 @@ MINUTES ?= 15
 soak: setup
 	$(BIN)/python -W error -m tools.soak --minutes $(MINUTES) $(ARGS)
 
+# Each library is installed into an environment of its own in .compat/; JavaScript needs Node.js with npm.
+compat: setup
+	$(BIN)/python -m tools.compat $(ARGS)
+
+compat-python: setup
+	$(BIN)/python -m tools.compat --python-only $(ARGS)
+
 clean:
-	rm -rf .autobahn .venv .venv-bench .venv-wheel build dist .coverage .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache
+	rm -rf .autobahn .compat .venv .venv-bench .venv-wheel build dist .coverage .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache

@@ -1,0 +1,91 @@
+"""Runs real Discord libraries against the chat server: `python -m tools.compat`.
+
+Exits with 1 if any of them failed at anything, or could not be installed. A whole run's table goes into
+docs/compatibility.md.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import datetime as dt
+import signal
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Final
+
+from tools.compat import environments, report
+from tools.compat.libraries import LIBRARIES, Environment, Row, rows
+from tools.compat.trial import STEPS, Result, try_row
+
+ROOT: Final = Path(__file__).resolve().parents[2]
+FOLDER: Final = ROOT / ".compat"
+DOCUMENT: Final = ROOT / "docs" / "compatibility.md"
+_CLIENTS: Final = Path(__file__).with_name("clients")
+_AT_ONCE: Final = 2
+
+
+async def campaign(wanted: Sequence[Row]) -> list[Result]:
+    """Install what is missing, then try every row, two at a time."""
+    places = asyncio.Semaphore(_AT_ONCE)
+    needed = list(dict.fromkeys(row.environment for row in wanted))
+
+    async def install(environment: Environment) -> str:
+        async with places:
+            try:
+                await environments.install(environment, FOLDER)
+            except environments.NotInstalled as error:
+                return str(error)
+            return ""
+
+    async def attempt(row: Row) -> Result:
+        reason = refused[row.environment]
+        if reason:
+            return Result(row, {next(iter(STEPS)): f"can't be installed: {reason}"})
+        async with places:
+            program = environments.program(row.environment, FOLDER)
+            folder = FOLDER / row.environment.name
+            result = await try_row(row, program, _CLIENTS / row.library.script, folder, environments.surroundings())
+            print(f"{row}: {'FAILED' if result.failed else 'ok'}", flush=True)
+            return result
+
+    print(f"environments in {FOLDER.name}/: {', '.join(environment.name for environment in needed)}", flush=True)
+    refused = dict(zip(needed, await asyncio.gather(*map(install, needed)), strict=True))
+    return await asyncio.gather(*map(attempt, wanted))
+
+
+async def run(options: argparse.Namespace) -> int:
+    """Run; returns the exit status."""
+    wanted = rows(tuple(options.only), python_only=options.python_only)
+    if not wanted:
+        print("nothing to run: --only names JavaScript libraries, and --python-only leaves them out", file=sys.stderr)
+        return 1
+    runtimes = await environments.runtimes()
+    results = await campaign(wanted)
+    print(f"\n{report.printed(results, runtimes)}")
+    failed = sum(result.failed for result in results)
+    print(f"\n{failed} of {len(results)} failed" if failed else f"\nall {len(results)} went well")
+    if not options.only and not options.python_only:
+        summary = report.document(results, runtimes, dt.datetime.now(dt.UTC).date().isoformat())
+        DOCUMENT.write_text(report.put_between_markers(DOCUMENT.read_text("utf-8"), summary), encoding="utf-8")
+        print(f"written: {DOCUMENT.relative_to(ROOT)}")
+    return 1 if failed else 0
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Read the command line and run."""
+    parser = argparse.ArgumentParser(prog="make compat", description=__doc__)
+    names = [library.name for library in LIBRARIES]
+    parser.add_argument("--only", action="append", choices=names, default=[], help="this library; may be repeated")
+    parser.add_argument("--python-only", action="store_true", help="leave out the JavaScript libraries")
+    return asyncio.run(run(parser.parse_args(arguments)))
+
+
+def _terminated(*_: object) -> None:
+    raise SystemExit(143)
+
+
+if __name__ == "__main__":
+    signal.signal(signal.SIGTERM, _terminated)  # the bots shall not survive this process
+    sys.exit(main())
