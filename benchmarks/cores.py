@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 import sys
 
+_ALLOWED = frozenset(os.sched_getaffinity(0)) if sys.platform == "linux" else frozenset[int]()
+
 
 def pin(*, server: bool) -> int | None:
     """Keep this process on one core; returns which, or None where that can't be done."""
@@ -16,3 +18,16 @@ def pin(*, server: bool) -> int | None:
     core = cores[0] if server else cores[1]
     os.sched_setaffinity(0, {core})
     return core
+
+
+def spare() -> int | None:
+    """A core that this process keeps off since it was pinned, if there is one; for a child, which inherits that."""
+    if sys.platform != "linux":
+        return None
+    return min(_ALLOWED - os.sched_getaffinity(0), default=None)
+
+
+def move(core: int) -> None:
+    """Keep this process on that core."""
+    if sys.platform == "linux":
+        os.sched_setaffinity(0, {core})

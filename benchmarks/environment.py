@@ -16,6 +16,7 @@ _DISTRIBUTIONS = (
     "aiohttp",
     "websocket-client",
     "python-socketio",
+    "uvicorn",
     "httpx-ws",
     "uvloop",
     "slack_sdk",

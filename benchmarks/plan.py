@@ -11,7 +11,7 @@ from typing import Final
 
 from .record import Cell, Record
 from .server_process import ServerProcess
-from .subjects import FAN_OUT, JOIN, PEERS, RECOVER, MissingPeer, Subject
+from .subjects import BROADCAST, FAN_OUT, JOIN, PEERS, RECOVER, MissingPeer, Subject
 from .work import Sample, Work
 from .worker_process import WorkerProcess
 
@@ -41,6 +41,7 @@ SCENARIOS: Final[dict[str, Scenario]] = {
         Scenario("fan-out", "One line, many subscribers: 256 B in bursts", "receive", 256, FAN_OUT),
         Scenario("join", "Concurrent callers of connect()", "join", 0, JOIN),
         Scenario("recover", "From trouble to CONNECTED", "recover", 0, RECOVER),
+        Scenario("broadcast", "A server broadcasts 256 B to 1 000 readers", "broadcast", 256, BROADCAST),
     )
 }
 
@@ -52,12 +53,13 @@ class Amount:
     rounds: int = 7
     seconds: float = 0.25
     callers: int = 100_000
+    deliveries: int = 50_000
     recoveries: int = 3
     clients: int = 100
     imports: int = 7
 
 
-QUICK: Final = Amount(rounds=2, seconds=0.005, callers=500, recoveries=1, clients=5, imports=2)
+QUICK: Final = Amount(rounds=2, seconds=0.005, callers=500, deliveries=50, recoveries=1, clients=5, imports=2)
 Say = Callable[[str], None]
 
 
@@ -83,9 +85,9 @@ def measure(
         server = stack.enter_context(ServerProcess())
         workers: dict[tuple[str, str], WorkerProcess] = {}
 
-        def worker(kind: type[Subject], loop: str) -> WorkerProcess:
-            """A long-lived process for each library on each loop."""
-            key = (kind.distribution, loop)
+        def worker(name: str, kind: type[Subject], loop: str) -> WorkerProcess:
+            """A long-lived process for each library on each loop, or for each subject that lasts."""
+            key = (name if kind.lasting else kind.distribution, loop)
             if key not in workers:
                 workers[key] = stack.enter_context(WorkerProcess(server.url, loop))
             return workers[key]
@@ -95,7 +97,7 @@ def measure(
             scenario = SCENARIOS[key]
             here = present(scenario.subjects, record.missing)
             cells[key] = [
-                (_calibrated(worker(kind, loop), scenario, name, loop, amount), worker(kind, loop))
+                (_calibrated(worker(name, kind, loop), scenario, name, loop, amount), worker(name, kind, loop))
                 for name, kind in here.items()
                 for loop in loops
                 if loop == "asyncio" or not kind.blocking
@@ -125,7 +127,8 @@ def measure_memory(record: Record, loops: Iterable[str], amount: Amount) -> None
 
 
 def _calibrated(worker: WorkerProcess, scenario: Scenario, subject: str, loop: str, amount: Amount) -> Cell:
-    fixed = {"join": amount.callers, "recover": amount.recoveries}.get(scenario.verb)
+    counts = {"join": amount.callers, "recover": amount.recoveries, "broadcast": amount.deliveries}
+    fixed = counts.get(scenario.verb)
     count = fixed if fixed is not None else _FIRST_COUNT
     while fixed is None:
         sample: Sample = worker.measure(subject, Work(scenario.verb, count, scenario.size))

@@ -80,7 +80,8 @@ def charts(record: Record) -> dict[str, str]:
             ]
             if key != "fan-out":
                 bars.sort(key=lambda bar: bar.value.median)
-            unit = "wall milliseconds" if recovers else "CPU microseconds of the client process"
+            side = "server" if key == "broadcast" else "client"
+            unit = "wall milliseconds" if recovers else f"CPU microseconds of the {side} process"
             drawn[f"{key}-{loop}.svg"] = chart(f"{scenario.title} ({loop})", unit, bars)
     return drawn
 

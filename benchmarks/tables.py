@@ -4,11 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import Final
 
 from .plan import SCENARIOS
 from .record import Record, Spread
-from .subjects import CALLBACK
+from .subjects import BARE_SERVER, CALLBACK
 from .targets import TARGETS
+
+_COMPARED: Final = {
+    "join": "one shared Future",
+    "fan-out": "1 × callback",
+    "recover": "",
+    "broadcast": BARE_SERVER,
+}
 
 
 @dataclass(slots=True)
@@ -72,8 +80,8 @@ def scenario_tables(record: Record) -> list[Table]:
 
 def _scenario_table(record: Record, key: str) -> Table:
     unit, scale = ("ms", 1e-3) if key == "recover" else ("µs", 1.0)
-    compared = {"join": "one shared Future", "fan-out": "1 × callback", "recover": ""}.get(key, CALLBACK)
-    per = {"join": "caller", "recover": "recovery"}.get(key, "message")
+    compared = _COMPARED.get(key, CALLBACK)
+    per = {"join": "caller", "recover": "recovery", "broadcast": "delivery"}.get(key, "message")
     shows_wall = key in {"echo-256", "recover"}
     table = Table(key, f"{SCENARIOS[key].title}: {unit} for each {per}", [""])
     for loop in record.loops:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from .record import Record, Spread
-from .subjects import BARE, CALLBACK, ITERATOR
+from .subjects import BARE, BARE_SERVER, CALLBACK, CHAT, CHAT_APART, ITERATOR
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,5 +88,20 @@ TARGETS: Final = (
         )
         for theirs, ours in (("client", "Client"), ("provider", "Provider"))
         for trouble in ("killed", "failed")
+    ),
+    *(
+        _close(
+            7,
+            f"broadcast to 1 000 readers: {ours} over picows' bare server",
+            "broadcast",
+            1.25,
+            ours=ours,
+            other=BARE_SERVER,
+        )
+        for ours in (CHAT, CHAT_APART)
+    ),
+    *(
+        _quicker(7, f"broadcast: {peer} over {CHAT_APART}", "broadcast", 1, peer=peer, ours=CHAT_APART)
+        for peer in ("aiohttp server", "uvicorn (websockets-sansio)", "uvicorn (websockets)")
     ),
 )

@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from .cores import pin
-from .subjects import SUBJECTS
+from .subjects import SUBJECTS, Subject
 from .work import Sample, Work
 
 _LIMIT = 60.0
@@ -29,11 +29,16 @@ def _address(url: str, subject: str) -> str:
     return f"{url}/{'-'.join(subject.split())}-{os.getpid()}"
 
 
+_lasting: dict[str, Subject] = {}
+
+
 async def measure(url: str, subject: str, work: Work) -> Sample:
-    """Open, warm up, do exactly the work, close."""
-    actor = SUBJECTS[subject](_address(url, subject))
+    """Open, warm up, do exactly the work, close; what lasts is left open."""
+    actor = _lasting.get(subject)
     async with asyncio.timeout(_LIMIT):
-        await actor.open()
+        if actor is None:
+            actor = SUBJECTS[subject](_address(url, subject))
+            await actor.open()
         try:
             await actor.warm_up(work)
             gc.collect()
@@ -41,8 +46,19 @@ async def measure(url: str, subject: str, work: Work) -> Sample:
             own = await actor.run(work)
             sample = Sample(time.process_time() - cpu, time.perf_counter() - wall)
         finally:
-            await actor.close()
+            if actor.lasting:
+                _lasting[subject] = actor
+            else:
+                await actor.close()
     return own if own is not None else sample
+
+
+async def close_lasting() -> None:
+    """Close what was left open."""
+    while _lasting:
+        _, actor = _lasting.popitem()
+        async with asyncio.timeout(_LIMIT):
+            await actor.close()
 
 
 async def memory(url: str, subject: str, count: int) -> float:
@@ -101,6 +117,7 @@ def main(url: str, loop: str) -> None:
                 answer = {"error": f"{type(error).__name__}: {error}"}
             answers.write(json.dumps(answer) + "\n")
             answers.flush()
+        runner.run(close_lasting())
 
 
 if __name__ == "__main__":

@@ -13,6 +13,7 @@ from .server_process import ROOT
 from .work import Sample, Work
 
 _PATIENCE = 90.0
+_GOODBYE = 10.0
 
 
 class MeasurementFailed(Exception):
@@ -36,7 +37,7 @@ class WorkerProcess:
     ) -> None:
         """End it: by the end of its stdin, or else by a signal."""
         try:
-            self._process.communicate(timeout=5)
+            self._process.communicate(timeout=_GOODBYE)
         except subprocess.TimeoutExpired:
             self._process.kill()
             self._process.communicate()

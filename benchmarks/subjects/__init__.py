@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from . import fan_out, recovery
+from . import broadcast, fan_out, recovery
 from .bare_picows import BarePicows
 from .base import MissingPeer, Subject
 from .coroutines import Aiohttp, HttpxWs, PicowsWebsockets, Websockets
@@ -51,11 +51,28 @@ RECOVER: Final[dict[str, type[Subject]]] = {
     "onesocket Client.reconnect()": recovery.Reconnect,
     "picows, bare: close and open": recovery.CloseAndHandshake,
 }
-SUBJECTS: Final[dict[str, type[Subject]]] = {**PEERS, **FAN_OUT, **JOIN, **RECOVER}
+CHAT: Final = "onesocket chat, one sequence"
+CHAT_APART: Final = "onesocket chat, 1 000 sequences"
+BARE_SERVER: Final = "picows server, bare"
+BROADCAST: Final[dict[str, type[Subject]]] = {
+    CHAT: broadcast.ChatGateway,
+    CHAT_APART: broadcast.ChatGatewayApart,
+    BARE_SERVER: broadcast.BarePicowsServer,
+    "aiohttp server": broadcast.AiohttpServer,
+    "websockets server, broadcast()": broadcast.WebsocketsServer,
+    "uvicorn (websockets-sansio)": broadcast.UvicornSansIo,
+    "uvicorn (websockets)": broadcast.UvicornWebsockets,
+    "python-socketio server": broadcast.SocketIoServer,
+}
+SUBJECTS: Final[dict[str, type[Subject]]] = {**PEERS, **FAN_OUT, **JOIN, **RECOVER, **BROADCAST}
 
 __all__ = [
     "BARE",
+    "BARE_SERVER",
+    "BROADCAST",
     "CALLBACK",
+    "CHAT",
+    "CHAT_APART",
     "CROWDS",
     "FAN_OUT",
     "ITERATOR",

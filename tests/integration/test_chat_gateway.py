@@ -534,6 +534,9 @@ async def test_members_come_in_chunks_of_a_thousand() -> None:
         {"user_ids": ["x"]},
         {"query": 5, "limit": 0},
         {"guild_id": "x", "query": "", "limit": 0},
+        {"guild_id": 2**63, "query": "", "limit": 0},
+        {"guild_id": str(2**63), "query": "", "limit": 0},
+        {"user_ids": [2**63]},
     ],
 )
 async def test_a_bad_request_for_members_is_4002(gateway: Gateway, wanted: dict[str, Any]) -> None:

@@ -360,3 +360,22 @@ async def test_the_servers_count_of_identifies_is_obeyed(server: Gateway) -> Non
         await client.reconnect()
     assert len(server.ops(2)) == 3
     await client.aclose()
+
+
+async def test_an_answer_of_the_api_that_comes_in_pieces_is_read_to_its_end(server: Gateway) -> None:
+    body = json.dumps({"url": server.url, "more": "x" * 10_000}).encode()
+
+    async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % len(body))
+        for start in range(0, len(body), 1000):
+            writer.write(body[start : start + 1000])
+            await writer.drain()
+            for _ in range(20):  # turns in which the client reads what there is
+                await asyncio.sleep(0)
+        writer.close()
+
+    async with await asyncio.start_server(answer, "127.0.0.1", 0) as api:
+        port = api.sockets[0].getsockname()[1]
+        async with make(server, api_url=f"http://127.0.0.1:{port}") as client:
+            assert client.ready is not None

@@ -13,12 +13,24 @@ from benchmarks.peers.peer import PEERS as OTHERS
 from benchmarks.peers.trial import ten
 from benchmarks.record import Cell, Record, Spread
 from benchmarks.server_process import ROOT, ServerProcess, control
-from benchmarks.subjects import BARE, CALLBACK, ITERATOR, SUBJECTS, MissingPeer
+from benchmarks.subjects import (
+    BARE,
+    BARE_SERVER,
+    BROADCAST,
+    CALLBACK,
+    CHAT,
+    CHAT_APART,
+    ITERATOR,
+    SUBJECTS,
+    MissingPeer,
+)
+from benchmarks.subjects.broadcast import BarePicowsServer
 from benchmarks.work import Sample, Work
 
 # What the development environment has; the others run in `make bench`.
 HERE = [CALLBACK, ITERATOR, BARE, "websockets", "picows.websockets"]
 MINE = [name for name, kind in SUBJECTS.items() if kind.distribution == "onesocket" and "check" not in name]
+SERVERS = [CHAT, CHAT_APART, BARE_SERVER, "aiohttp server", "websockets server, broadcast()"]
 
 
 @pytest.fixture(scope="module")
@@ -49,11 +61,50 @@ async def test_a_peer_receives_sends_and_echoes(url: str, name: str, size: int) 
         assert sample.wall > 0
 
 
-@pytest.mark.parametrize("name", [name for name in MINE if name not in HERE])
+@pytest.mark.parametrize("name", [name for name in MINE if name not in HERE and name not in BROADCAST])
 async def test_our_own_subjects_do_their_work(url: str, name: str) -> None:
     scenario = next(scenario for scenario in plan.SCENARIOS.values() if name in scenario.subjects)
     sample = await worker.measure(url, name, Work(scenario.verb, 2, scenario.size))
     assert sample.wall > 0
+
+
+@pytest.mark.parametrize("name", SERVERS)
+async def test_a_server_broadcasts_to_readers_that_stay(name: str) -> None:
+    try:
+        for _ in range(2):
+            sample = await worker.measure("ws://127.0.0.1", name, Work("broadcast", 5, 256))
+            assert sample.cpu > 0
+    finally:
+        await worker.close_lasting()
+
+
+async def test_a_server_that_sends_something_else_is_found_out() -> None:
+    class Half(BarePicowsServer):
+        async def broadcast(self, size: int) -> None:
+            await super().broadcast(size // 2)
+
+    server = Half("")
+    await server.open()
+    try:
+        with pytest.raises(RuntimeError, match="Half sent 128 bytes for 256"):
+            await server.warm_up(Work("broadcast", 3, 256))
+        with pytest.raises(ValueError, match="4 deliveries"):
+            await server.run(Work("broadcast", 4, 256))
+    finally:
+        await server.close()
+
+
+async def test_readers_that_can_not_connect_are_no_hang() -> None:
+    class Unknown(BarePicowsServer):
+        dialect = "unknown"
+
+    server = Unknown("")
+    await server.open()
+    try:
+        with pytest.raises(ConnectionError, match="readers have ended"):
+            await server.warm_up(Work("broadcast", 3, 256))
+    finally:
+        await server.close()
 
 
 async def test_the_server_counts_and_kills(url: str) -> None:

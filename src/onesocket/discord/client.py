@@ -141,8 +141,10 @@ class DiscordClient(Client):
 
     async def update_presence(self, presence: Presence) -> None:
         """Show us like that, now and after every login. Raises what `send` raises."""
+        payload = {"op": int(Opcode.PRESENCE_UPDATE), "d": presence.body()}
+        self._gateway.encode(payload)  # or the next login would fail because of it
         self._gateway.identification.presence = presence
-        await self.send({"op": int(Opcode.PRESENCE_UPDATE), "d": presence.body()})
+        await self.send(payload)
 
     async def request_members(
         self,

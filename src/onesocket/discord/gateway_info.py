@@ -73,13 +73,15 @@ class GatewayQuestion:
                 # Not followed: the token would go along.
                 session.get(url, headers=headers, proxy=self.proxy, allow_redirects=False) as response,
             ):
-                body = await response.content.read(ANSWER_LIMIT)
+                body = bytearray()
+                while len(body) < ANSWER_LIMIT and (piece := await response.content.read(ANSWER_LIMIT - len(body))):
+                    body += piece
                 status, answered = response.status, {name.lower(): value for name, value in response.headers.items()}
         except (TimeoutError, aiohttp.ClientError, OSError) as error:
             raise ConnectFailed(f"{redact(url)} can't be reached: {type(error).__name__}") from error
         if status != 200:
             raise _refusal(status, answered, url)
-        return _read(body, url, bot=bot)
+        return _read(bytes(body), url, bot=bot)
 
 
 class _Limit(msgspec.Struct):

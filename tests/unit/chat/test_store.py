@@ -355,3 +355,11 @@ async def test_what_was_acknowledged_survives_kill_9_and_is_not_doubled(tmp_path
     assert check.execute("PRAGMA integrity_check").fetchone() == ("ok",)
     assert check.execute("PRAGMA foreign_key_check").fetchall() == []
     check.close()
+
+
+async def test_stores_that_open_at_the_same_time_migrate_one_after_the_other() -> None:
+    async def opened_alone() -> int:
+        async with Store.open(":memory:") as store:
+            return await count(store)
+
+    assert await asyncio.gather(*(opened_alone() for _ in range(3))) == [0, 0, 0]

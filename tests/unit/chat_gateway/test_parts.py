@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from onesocket.chat.server.gateway import GatewayOptions
-from onesocket.chat.server.gateway.compression import zlib_stream, zstd_stream
+from onesocket.protocols.discord.deflate import zlib_stream, zstd_stream
 from onesocket.chat.server.gateway.payloads import Body, Dispatch
 from onesocket.chat.server.gateway.plan import Plan, Whom
 from onesocket.chat.server.gateway.presences import Presences
@@ -245,6 +245,8 @@ def test_faults_happen_in_the_order_in_which_they_were_asked_for() -> None:
         {"heartbeat_interval": 0},
         {"session_ttl": -1},
         {"rate_limit": 0},
+        {"replay_count": 0},
+        {"max_concurrency": 0},
         {"write_buffer": 10},
         {"identify_interval": float("nan")},
     ],

@@ -309,6 +309,26 @@ async def test_the_presence_is_kept_for_the_next_login() -> None:
     await client.aclose()
 
 
+async def test_a_presence_that_is_too_big_is_refused_and_does_not_end_the_next_login() -> None:
+    gateway = MemoryGateway()
+    client = gateway.client(presence=Presence("idle"))
+    await client.connect()
+    with pytest.raises(PayloadTooBig):
+        await client.update_presence(Presence("dnd", [{"name": "x" * 5000}]))
+    await client.reconnect()
+    assert [payload["d"]["presence"]["status"] for payload in gateway.ops(2)] == ["idle", "idle"]
+    await client.aclose()
+
+
+async def test_activities_that_can_be_read_once_are_shown_every_time() -> None:
+    gateway = MemoryGateway()
+    client = gateway.client(presence=Presence(activities=iter([{"name": "chess", "type": 0}])))
+    await client.connect()
+    await client.reconnect()
+    assert [len(payload["d"]["presence"]["activities"]) for payload in gateway.ops(2)] == [1, 1]
+    await client.aclose()
+
+
 # --- members ----------------------------------------------------------------------------------------------------------
 
 

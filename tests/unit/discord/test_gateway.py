@@ -136,6 +136,14 @@ def test_silence_proves_nothing_while_a_reader_holds_the_line_back() -> None:
     assert isinstance(drive.ring().error, ZombieLine)  # but now it was listened to for a whole interval
 
 
+def test_silence_proves_nothing_while_the_event_loop_was_held_up() -> None:
+    drive = Drive().up().ring()
+    assert drive.wake_at is not None
+    drive.wake_at += 30  # the answer may wait to be read behind much else
+    assert drive.ring().only["op"] == 1
+    assert isinstance(drive.ring().error, ZombieLine)
+
+
 def test_a_second_hello_doesnt_identify_twice() -> None:
     assert Drive().open().hello().hello().actions == []
 

@@ -20,6 +20,7 @@ from ...errors import OnesocketError
 from .faults import Faults, describe
 from .gateway.hub import Hub
 from .ports import Json
+from .rest import is_address
 
 _PREFIX: Final = "/control/"
 _LARGEST: Final = 64 << 10
@@ -54,6 +55,8 @@ class Control:
         """The answer to a control request; None for any other."""
         if not request.path.startswith(_PREFIX):
             return None
+        if not is_address(request.headers.get("Host", "")):
+            return _error(403, "the control endpoint is reached by its address, not by a name")
         if not _is_loopback(request.remote) or not self._is_authorized(request):
             return _error(401, "the control token is missing or wrong; it is in the server's control file")
         try:
@@ -92,7 +95,7 @@ async def _body(request: web.Request) -> Json:
         async with asyncio.timeout(10):
             raw = await request.read()
         body: Any = msgspec.json.decode(raw) if raw else {}
-    except msgspec.DecodeError:
+    except (ValueError, RecursionError, web.RequestPayloadError):
         raise _NoSuch("the body is not JSON") from None
     except TimeoutError:
         raise _NoSuch("the body did not come within 10 s") from None

@@ -14,9 +14,9 @@ import msgspec
 from aiohttp import web
 
 from ...errors import InvalidOption
+from ...protocols.discord.deflate import STREAMS
 from .gateway import payloads
 from .gateway.close_codes import Close
-from .gateway.compression import STREAMS
 from .gateway.connection import Connection
 from .gateway.hub import Hub
 from .gateway.plan import Fault, Kind, Whom

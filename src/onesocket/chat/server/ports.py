@@ -59,6 +59,7 @@ class Publisher(Protocol):
 
     def status_of(self, user_id: int) -> str:
         """``online``, ``idle``, ``dnd`` or ``offline``."""
+        ...
 
 
 class Directory(Protocol):
@@ -66,12 +67,16 @@ class Directory(Protocol):
 
     async def authenticate(self, token: str) -> Account | None:
         """Whose token it is; None: nobody's. A ``Bot `` prefix was removed."""
+        ...
 
     async def welcome(self, account: Account) -> Welcome:
         """The state of this user's world now."""
+        ...
 
     async def members(self, account: Account, guild_id: int, user_ids: Sequence[int] | None) -> Sequence[Json] | None:
         """Guild members in the order of their ids, all or those; None: no such guild, or not a member of it."""
+        ...
 
     async def acquaintances(self, user_id: int) -> dict[int, frozenset[int]]:
         """For each guild of this user: who is in it (they see the presence)."""
+        ...

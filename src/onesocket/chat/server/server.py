@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 from collections.abc import Callable
 from pathlib import Path
@@ -15,7 +16,7 @@ from ...errors import InvalidOption, UsageError
 from .control import Control
 from .faults import Faults
 from .gateway import Gateway, GatewayOptions, Stats
-from .rest import make_app, rate_limited
+from .rest import Connections, make_app, rate_limited, refuse_pages
 from .service import Passwords, Service
 from .threaded import ThreadedChatServer
 
@@ -131,22 +132,33 @@ class ChatServer:
             self.service,
             gateway_url=lambda: self.gateway_url,
             session_start_limit=self._gateway.session_start_limit,
-            hooks=[control.hook, self.faults.hook],
+            hooks=[refuse_pages, control.hook, self.faults.hook],
         )
-        runner = web.AppRunner(app, access_log=None, shutdown_timeout=1.0)
+        runner = web.AppRunner(app, shutdown_timeout=1.0)
         await runner.setup()
-        stack.push_async_callback(runner.cleanup)
-        site = web.TCPSite(runner, self._host, port, backlog=_BACKLOG)
+        stack.push_async_callback(self._stop_both, runner)
+        if runner.server is None:
+            raise RuntimeError("aiohttp has made no server")
+        connections = Connections(runner.server, self._gateway.options.max_connections)
         try:
-            await site.start()
+            listener = await asyncio.get_running_loop().create_server(connections, self._host, port, backlog=_BACKLOG)
         except OSError as error:
             raise PortTaken(self._host, port, "--port", error) from error
-        number = runner.addresses[0][1]
+        stack.callback(listener.close)
+        number = listener.sockets[0].getsockname()[1]
         origin = f"http://{f'[{self._host}]' if ':' in self._host else self._host}:{number}"
         self.api_url = f"{origin}/api/v10"
         if self._control_file is not None:
             control.write_file(self._control_file, f"{origin}/control/")
             stack.callback(control.remove_file, self._control_file)
+
+    async def _stop_both(self, runner: web.AppRunner) -> None:
+        """HTTP and the gateway together: the time that both may take is not to add up."""
+        gateway = asyncio.ensure_future(self._gateway.stop())
+        try:
+            await runner.cleanup()
+        finally:
+            await gateway
 
 
 class PortTaken(UsageError):

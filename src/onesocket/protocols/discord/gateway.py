@@ -258,14 +258,18 @@ class DiscordGateway(Protocol):
         if event == "RESUMED" and self._resuming:
             self._resuming = False
             self._is_ready = True
-            return (Ready(resumed=True), Deliver(Dispatch(event, number, envelope.d)))
+            whole, self._sequence.has_lost = not self._sequence.has_lost, False
+            return (Ready(resumed=whole), Deliver(Dispatch(event, number, envelope.d)))
         return (Deliver(Dispatch(event, number, envelope.d)),) if is_new else ()
 
     def _session_begun(self, ready: Dispatch, envelope: Envelope) -> Iterable[Action]:
         core: _ReadyCore = read_body(envelope.d, _ReadyCore, "READY")
-        self._sequence = Sequence()
+        if self._is_ready and self.session is not None and self.session.id == core.session_id:
+            return ()  # twice
+        if self._is_ready or self._resuming:
+            self._sequence = Sequence()  # of another session than this line's login was for
         if ready.sequence is not None:
-            self._sequence.is_new(ready.sequence)
+            self._sequence.begin(ready.sequence)
         url = self._dialled or ""
         self.session = Session.begun(core.session_id, core.resume_gateway_url, url, self._sequence)
         self.ready = ready
@@ -282,7 +286,7 @@ class DiscordGateway(Protocol):
             return ()
         actions: list[Action] = []
         if heart.due <= now:
-            if heart.is_dead:
+            if heart.is_dead(now):
                 text = f"no answer to a heartbeat within {heart.interval:g} s: the line is open, but nobody answers"
                 return self._fail(ZombieLine(text), dead=True)
             actions.append(self._beat(now))
@@ -320,7 +324,7 @@ class DiscordGateway(Protocol):
 
     def _resume(self, session: Session, now: float) -> Send:
         self._resuming = True
-        body = {"token": self._token or "", "session_id": session.id, "seq": session.sequence.last}
+        body = {"token": self._token or "", "session_id": session.id, "seq": session.sequence.resume()}
         return self._send(Opcode.RESUME, body, now)
 
     def _beat(self, now: float) -> Send:

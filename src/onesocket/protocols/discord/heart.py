@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from .limits import LONGEST_HEARTBEAT, SHORTEST_HEARTBEAT
+from .limits import HEARTBEAT_LATE, LONGEST_HEARTBEAT, SHORTEST_HEARTBEAT
 
 
 class Heart:
@@ -21,10 +21,9 @@ class Heart:
     def __repr__(self) -> str:
         return f"<Heart interval={self.interval:g} due={self.due:g} answered={self._unanswered is None}>"
 
-    @property
-    def is_dead(self) -> bool:
-        """Whether the last beat has had no answer, though we listened."""
-        return self._unanswered is not None and not self.excused
+    def is_dead(self, now: float) -> bool:
+        """Whether the last beat has had no answer, though we listened; who comes so late to ask did something else."""
+        return self._unanswered is not None and not self.excused and now - self.due < HEARTBEAT_LATE
 
     def beat(self, now: float) -> None:
         """The scheduled one is sent."""

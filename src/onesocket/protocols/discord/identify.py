@@ -32,6 +32,7 @@ class Presence:
     def __post_init__(self) -> None:
         if self.status not in _STATUSES:
             raise InvalidOption(f"a presence's status is one of {', '.join(_STATUSES)}, not {self.status!r}")
+        object.__setattr__(self, "activities", tuple(self.activities))  # they are sent with every login
 
     def body(self) -> dict[str, Any]:
         """As it is sent."""

@@ -28,6 +28,8 @@ INVALID_SESSION_WAIT: Final = (1.0, 5.0)
 SHORTEST_HEARTBEAT: Final = 0.02
 """A server that asks for more frequent ones (Discord: 41.25 s) would only keep us busy."""
 LONGEST_HEARTBEAT: Final = 3600.0
+HEARTBEAT_LATE: Final = 1.0
+"""Seconds after its time; a beat that is later was kept back by the event loop, and so may be the last one's answer."""
 
 LARGE_THRESHOLD: Final = (50, 250)
 """Bounds of `large_threshold`: in larger guilds GUILD_CREATE leaves the offline members out."""

@@ -11,6 +11,8 @@ class Sequence:
     def __init__(self) -> None:
         self.last: int | None = None
         """The highest so far; None before the first (which may be 0)."""
+        self.has_lost = False
+        """Whether a number was overtaken, and its line lost before it came."""
         self._holes: dict[int, None] = {}
 
     def __repr__(self) -> str:
@@ -19,14 +21,25 @@ class Sequence:
     def is_new(self, number: int) -> bool:
         """Whether this one wasn't seen yet; it counts as seen now."""
         if self.last is None or number > self.last:
-            if self.last is not None:
-                self._remember(range(self.last + 1, number))
+            self._remember(range(0 if self.last is None else self.last + 1, number))
             self.last = number
             return True
         if number in self._holes:  # out of order, but not twice
             del self._holes[number]
             return True
         return False
+
+    def begin(self, number: int) -> None:
+        """READY has this number: there are none before it."""
+        self.is_new(number)
+        for hole in [hole for hole in self._holes if hole < number]:
+            del self._holes[hole]
+
+    def resume(self) -> int | None:
+        """The number to resume after. What it has overtaken won't come any more."""
+        self.has_lost = self.has_lost or bool(self._holes)
+        self._holes.clear()
+        return self.last
 
     def _remember(self, skipped: range) -> None:
         for number in skipped[-KEPT_HOLES:]:

@@ -33,9 +33,5 @@ NO_HEARTBEAT: Final = Close(4000, "No heartbeat came in time")
 RESUMED_ELSEWHERE: Final = Close(4000, "The session was resumed on another connection")
 GOING_AWAY: Final = Close(1001, "Discord WebSocket requesting client reconnect.")
 
-# RFC 6455, section 7.4.1.
-PROTOCOL_ERROR: Final = Close(1002, "")
-INVALID_TEXT: Final = Close(1007, "")
-
 ENDS_SESSION: Final = frozenset({1000, 1001})
 """A client that closes with one of these has no use for its session any more."""

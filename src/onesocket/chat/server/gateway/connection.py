@@ -11,6 +11,8 @@ from typing import Any, Final
 
 from picows import WSMsgType
 
+from ....protocols.discord.deflate import STREAMS, Compress
+from ....transports.server_line import ServerLine
 from ....wire import Data
 from . import payloads, requests
 from .close_codes import (
@@ -26,9 +28,7 @@ from .close_codes import (
     UNKNOWN_OPCODE,
     Close,
 )
-from .compression import STREAMS, Compress
 from .hub import Hub
-from .line import Line
 from .mangler import Mangler
 from .members import answer_members
 from .opening import identify, resume
@@ -50,7 +50,7 @@ class Connection:
     def __init__(self, hub: Hub, query: dict[str, str]) -> None:
         self.hub = hub
         self.session: Session | None = None
-        self.line: Line = Line(self, hub.options)
+        self.line: ServerLine = ServerLine(self, hub.line_limits)
         self._query = query
         self._compress: Compress | None = None
         self._write: Callable[[bytes], object] = self._nowhere
@@ -69,15 +69,15 @@ class Connection:
 
     # --- the line ---------------------------------------------------------------------------------------------------
 
-    def opened(self, line: Line) -> None:
+    def opened(self, line: ServerLine) -> None:
         """The upgrade went through: HELLO, unless the query is wrong."""
         self.hub.connections.add(self)
         self.hub.counting.add("open")
         self._choose_compression()
         if self._query.get("v", _VERSION) != _VERSION:
-            line.close(INVALID_VERSION)
+            line.close(*INVALID_VERSION)
         elif self._query.get("encoding", "json") != "json":
-            line.close(DECODE_ERROR)
+            line.close(*DECODE_ERROR)
         else:
             fault = self.hub.plan.take("heartbeat_interval")
             if fault is not None:
@@ -131,7 +131,7 @@ class Connection:
         """Close in order; the session, if there is one, can be resumed."""
         self.detach()
         self._jobs.clear()
-        self.line.close(close)
+        self.line.close(*close)
 
     def drop(self) -> None:
         """End the line by a reset."""
@@ -305,6 +305,7 @@ class Connection:
         if stream is None:
             self._write = self.line.writer()
             return
+        self.hub.counting.add(asked.replace("-", "_"))
         compress = self._compress = stream()
         write = self.line.writer(WSMsgType.BINARY)
         self._write = lambda payload: write(compress(payload))

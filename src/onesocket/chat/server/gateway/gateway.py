@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import Counter
+from itertools import chain
 from typing import Final
 from urllib.parse import parse_qsl, urlsplit
 
@@ -12,14 +13,15 @@ import aiofastnet
 from picows import WSUpgradeRequest, WSUpgradeResponse
 
 from ....errors import InvalidOption
+from ....transports.server_accepting import Accepted, Answer
 from ..ports import Account, Directory, Event, Json
 from . import payloads
-from .accepting import Accepted, Answer
 from .close_codes import AUTHENTICATION_FAILED, GOING_AWAY
 from .connection import Connection
 from .hub import Hub
-from .options import GatewayOptions
+from .options import MAX_FRAME, GatewayOptions
 from .payloads import Dispatch
+from .session import Session
 
 log = logging.getLogger("onesocket.chat")
 
@@ -37,6 +39,7 @@ class Gateway:
         self.options = options if options is not None else GatewayOptions()
         self.hub = Hub(self.options, self.publish, lambda: self.url)
         self.handshake_timeout = self.options.handshake_timeout
+        self.max_frame = MAX_FRAME
         self.url = ""
         """Where it listens, with a slash at the end."""
         self._server: asyncio.Server | None = None
@@ -93,27 +96,36 @@ class Gateway:
         self.hub.counting.add("events")
 
     def _fan_out(self, dispatch: Dispatch, recipients: frozenset[int]) -> None:
-        """`Session.offer` for each of them, written out: this is the loop that a busy server runs."""
-        sessions_of = self.hub.sessions.by_user.get
+        """`Session.offer` for each of them, written out: this is the loop that a busy server runs.
+
+        All are numbered before the first is written to: a system call between any two of them would turn the sessions
+        out of the processor's caches.
+        """
+        sessions = list(chain.from_iterable(filter(None, map(self.hub.sessions.by_user.get, recipients))))
+        if not sessions:
+            return
         wanted, audience, limit = dispatch.intents, dispatch.audience, self.options.replay_bytes
-        body, seq, frame = None, 0, b""
-        for user_id in recipients:
-            for session in sessions_of(user_id, ()):
-                if not session.plain:
-                    session.offer(dispatch)
-                elif not wanted or session.intents & wanted:
-                    hidden = audience is not None and session.blind and user_id not in audience
-                    mine = dispatch.hidden if hidden else dispatch.shown
-                    session.seq += 1
-                    session.replay.append(mine)
-                    session.replay_bytes += mine.size
-                    if session.replay_bytes > limit:
-                        session.trim()
-                    if session.write is not None:
-                        if session.seq != seq or mine is not body:  # many sessions are equally far
-                            body, seq = mine, session.seq
-                            frame = mine.frame(seq)
-                        session.write(frame)
+        shown, body, last, frame = dispatch.shown, None, 0, b""
+        frames: list[tuple[Session, bytes]] = []
+        for session in sessions:
+            if not session.plain:
+                session.offer(dispatch)
+            elif not wanted or session.intents & wanted:
+                hidden = audience is not None and session.blind and session.account.user_id not in audience
+                mine = dispatch.hidden if hidden else shown
+                session.seq = seq = session.seq + 1
+                session.replay.append(mine)
+                session.replay_bytes += mine.size
+                if session.replay_bytes > limit:
+                    session.trim()
+                if session.write is not None:
+                    if seq != last or mine is not body:  # many sessions are equally far
+                        body, last, frame = mine, seq, mine.pattern % seq
+                    frames.append((session, frame))
+        for session, frame in frames:
+            write = session.write
+            if write is not None:  # an earlier one may have set off a fault that ended this line
+                write(frame)
 
     def sign_out(self, user_id: int) -> None:
         """This user's token is void: end their sessions with 4004."""

@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
+from ....transports.server_line import LineLimits
 from ..ports import Directory, Event
-from .options import GatewayOptions
+from .close_codes import TOO_LARGE, UNKNOWN_ERROR
+from .options import MAX_CLIENT_PAYLOAD, GatewayOptions
 from .plan import Fault, Plan
 from .presences import Presences
 from .session import Session
@@ -23,6 +25,13 @@ class Hub:
 
     def __init__(self, options: GatewayOptions, publish: Callable[[Event], None], url: Callable[[], str]) -> None:
         self.options = options
+        self.line_limits = LineLimits(
+            max_size=MAX_CLIENT_PAYLOAD,
+            write_buffer=options.write_buffer,
+            close_timeout=options.close_timeout,
+            too_large=TOO_LARGE,
+            failed=UNKNOWN_ERROR,
+        )
         self.url = url
         """Where a session is resumed."""
         self.counting = Counting()

@@ -107,6 +107,7 @@ def _greet(connection: Connection, session: Session, welcome: Welcome, guilds: l
     ready = Body("READY", _ready(connection, session, welcome, guilds))
     if wanted.compress and not connection.is_compressed:
         session.write = connection.write_packed
+        connection.hub.counting.add("packed")
     session.push(ready)
     connection.rewire()
     if session.intents & bits.GUILDS:

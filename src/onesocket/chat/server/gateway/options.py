@@ -59,10 +59,13 @@ class GatewayOptions:
     """Intents that a bot is refused with 4014."""
 
     def __post_init__(self) -> None:
-        for name in ("heartbeat_interval", "identify_timeout", "close_timeout", "handshake_timeout", "rate_limit"):
+        for name in (
+            *("heartbeat_interval", "identify_timeout", "close_timeout", "handshake_timeout"),
+            *("rate_limit", "replay_count", "max_concurrency"),
+        ):
             if not getattr(self, name) > 0:
                 raise InvalidOption(f"{name} must be more than 0, not {getattr(self, name)!r}")
-        for name in ("session_ttl", "presence_grace", "identify_interval", "replay_count", "replay_bytes"):
+        for name in ("session_ttl", "presence_grace", "identify_interval", "replay_bytes"):
             if not getattr(self, name) >= 0:
                 raise InvalidOption(f"{name} must not be negative: {getattr(self, name)!r}")
         if self.write_buffer < self.replay_bytes:

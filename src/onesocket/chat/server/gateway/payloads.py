@@ -30,17 +30,18 @@ def invalid_session(*, resumable: bool) -> bytes:
 class Body:
     """One dispatch, encoded; each session adds its own `s`."""
 
-    __slots__ = ("_head", "_tail", "size")
+    __slots__ = ("pattern", "size")
 
     def __init__(self, name: str, data: Json) -> None:
-        self._head = b'{"t":%b,"s":' % _encode(name)
-        self._tail = b',"op":0,"d":%b}' % _encode(data)
-        self.size = len(self._head) + len(self._tail)
+        head, tail = b'{"t":%b,"s":' % _encode(name), b',"op":0,"d":%b}' % _encode(data)
+        self.pattern = b"%b%%d%b" % (head.replace(b"%", b"%%"), tail.replace(b"%", b"%%"))
+        """To be formatted with `s`."""
+        self.size = len(head) + len(tail)
         """Bytes, without `s`."""
 
     def frame(self, seq: int) -> bytes:
         """The payload with this sequence number."""
-        return b"%b%d%b" % (self._head, seq, self._tail)
+        return self.pattern % seq
 
 
 class Dispatch:

@@ -9,6 +9,7 @@ from typing import Any, Final, TypeGuard, cast
 import msgspec
 
 from ....wire import Data
+from ..ids import parse_snowflake
 from . import intents as bits
 from .close_codes import DECODE_ERROR, INVALID_INTENTS, INVALID_SHARD, Close
 
@@ -193,7 +194,7 @@ def _shard(value: Any) -> tuple[int, int]:
 
 
 def _snowflake(value: Any) -> int:
-    text = str(value) if _is_int(value) else value
-    if not isinstance(text, str) or not text.isascii() or not text.isdigit() or len(text) > 20:
+    number = parse_snowflake(value)
+    if number is None:
         raise Misuse(DECODE_ERROR)
-    return int(text)
+    return number

@@ -21,6 +21,12 @@ class Stats:
     """Identifies that reached READY."""
     resumes: int = 0
     """Resumes that reached RESUMED."""
+    zlib_stream: int = 0
+    """Connections compressed by ``zlib-stream``."""
+    zstd_stream: int = 0
+    """Connections compressed by ``zstd-stream``."""
+    packed: int = 0
+    """READYs compressed by themselves, as Identify's `compress` asks for."""
     invalid_sessions: int = 0
     """Op 9, sent for any reason."""
     heartbeats: int = 0

@@ -2,6 +2,18 @@
 
 from .answers import rate_limited, refuse
 from .app import Hook, make_app
+from .connections import Connections
 from .limits import Limit, Limiter
+from .pages import is_address, refuse_pages
 
-__all__ = ["Hook", "Limit", "Limiter", "make_app", "rate_limited", "refuse"]
+__all__ = [
+    "Connections",
+    "Hook",
+    "Limit",
+    "Limiter",
+    "is_address",
+    "make_app",
+    "rate_limited",
+    "refuse",
+    "refuse_pages",
+]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Sequence
 
@@ -29,6 +30,7 @@ PREFIXES = ("/api/v10", "/api")
 ROUTES = (*ACCOUNTS, *GUILDS, *CHANNELS, *MESSAGES, *COMMANDS)
 
 _LARGEST_BODY = 1024 * 1024
+_ANSWER_TIMEOUT = 20.0
 _WORDS = {
     401: "401: Unauthorized",
     404: "404: Not Found",
@@ -46,14 +48,16 @@ def make_app(
     session_start_limit: Callable[[Account], Json],
     hooks: Sequence[Hook] = (),
     limiter: Limiter | None = None,
+    answer_timeout: float = _ANSWER_TIMEOUT,
 ) -> web.Application:
     """Assemble the application, under ``/api/v10`` and ``/api``.
 
     `gateway_url` and `session_start_limit` are asked for each request that needs them; `hooks` is read for each
-    request, so whoever keeps the list may change it.
+    request, so whoever keeps the list may change it. Who doesn't take an answer within `answer_timeout` seconds is
+    dropped.
     """
     settings = Settings(gateway_url, session_start_limit, limiter or Limiter())
-    app = web.Application(middlewares=[_outermost(hooks)], client_max_size=_LARGEST_BODY)
+    app = web.Application(middlewares=[_sender(answer_timeout), _outermost(hooks)], client_max_size=_LARGEST_BODY)
     for prefix in PREFIXES:
         for route in ROUTES:
             app.router.add_route(route.method, prefix + route.path, _endpoint(route, service, settings))
@@ -61,6 +65,26 @@ def make_app(
 
 
 _Endpoint = Callable[[web.Request], Awaitable[web.StreamResponse]]
+
+
+def _sender(timeout: float) -> Middleware:
+    """Send the answer here, where it has a deadline: aiohttp waits for ever for a client that doesn't read."""
+
+    @web.middleware
+    async def sender(request: web.Request, handler: _Endpoint) -> web.StreamResponse:
+        response = await handler(request)
+        try:
+            async with asyncio.timeout(timeout):
+                await response.prepare(request)
+                await response.write_eof()
+        except TimeoutError:
+            if request.transport is not None:
+                request.transport.abort()
+        except ConnectionError:
+            pass  # it has left; aiohttp notices by itself
+        return response
+
+    return sender
 
 
 def _outermost(hooks: Sequence[Hook]) -> Middleware:

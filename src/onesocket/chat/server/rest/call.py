@@ -109,6 +109,8 @@ class Call:
                 return _parsed(await self.request.read() if raw is None else raw)
         except TimeoutError:
             raise Refused(408, 0, "408: Request Timeout") from None
+        except web.RequestPayloadError as error:  # broken chunks, a broken Content-Encoding
+            raise _not_json() from error
 
     async def _form(self) -> bytes:
         try:
@@ -153,7 +155,7 @@ def _parsed(raw: bytes) -> Any:
         return {}
     try:
         body = _decode(raw)
-    except (msgspec.DecodeError, RecursionError) as error:
+    except (ValueError, RecursionError) as error:  # also of text that is no UTF-8
         raise _not_json() from error
     if raw.count(b"[") + raw.count(b"{") > _DEEPEST and _depth(body) > _DEEPEST:
         raise _not_json()

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import sqlite3
 from collections.abc import Generator
 from pathlib import Path
 
-from sqlalchemy import URL, Connection, event
+from sqlalchemy import URL, Connection, ExceptionContext, event
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 from sqlalchemy.pool import StaticPool
 
@@ -45,7 +46,14 @@ def _engine(url: URL, begin: str, pragmas: tuple[str, ...], **options: object) -
     def start(connection: Connection) -> None:
         connection.exec_driver_sql(begin)
 
+    def keep(failure: ExceptionContext) -> None:
+        # Whoever is cancelled while it waits would take the connection along, and with it a database in memory. The
+        # driver works off one statement after the other whoever waits, so the rollback that follows is enough.
+        if isinstance(failure.original_exception, asyncio.CancelledError):
+            failure.is_disconnect = False
+
     event.listen(engine.sync_engine, "connect", prepare)
+    event.listen(engine.sync_engine, "handle_error", keep)
     event.listen(engine.sync_engine, "begin", start)
     return engine
 

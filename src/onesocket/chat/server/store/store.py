@@ -15,7 +15,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_en
 from ....errors import InvalidOption
 from ..refusal import Refused
 from . import sqlite
-from .migrate import upgrade
+from .migrate import migrating, upgrade
 from .tables import WITH_SNOWFLAKES
 from .writer import Operation, Writer
 
@@ -52,8 +52,8 @@ class Store:
                 writing = reading = create_async_engine(url, hide_parameters=True)
             stack.push_async_callback(writing.dispose)
             stack.push_async_callback(reading.dispose)
-            async with asyncio.timeout(_TIMEOUT), writing.begin() as connection:
-                await upgrade(connection)
+            async with asyncio.timeout(_TIMEOUT), migrating(), writing.begin() as connection:
+                await connection.run_sync(upgrade)
             # One connection can't be in two transactions: where there is only one, everybody takes turns.
             shared = writing is reading and url.get_backend_name() == "sqlite"
             turn: AbstractAsyncContextManager[None] = asyncio.Lock() if shared else nullcontext()

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable
 
 from sqlalchemy.ext.asyncio import AsyncConnection
+
+log = logging.getLogger("onesocket.chat")
 
 
 class Work:
@@ -24,9 +27,12 @@ class Work:
         self._undone.append(callback)
 
     def committed(self) -> None:
-        """For the writer: it is on disk."""
+        """For the writer: it is on disk, whatever becomes of those who are told."""
         for callback in self._kept:
-            callback()
+            try:
+                callback()
+            except Exception:
+                log.exception("something was stored, but not everybody could be told")
 
     def rolled_back(self) -> None:
         """For the writer: it never was."""

@@ -9,14 +9,13 @@ from typing import Any, Final, Protocol
 from picows import WSAutoPingStrategy, WSUpgradeRequest, WSUpgradeResponse, WSUpgradeResponseWithListener
 from picows.picows import WSProtocol  # type: ignore[attr-defined] # pyright: ignore[reportAttributeAccessIssue, reportUnknownVariableType]
 
-from .line import Line
-from .options import MAX_FRAME
+from .server_line import ServerLine
 
 # picows logs whole requests, and a child logger for each connection costs more than the rest of accepting it.
-_SILENT: Final = logging.Logger("onesocket.chat.picows", level=logging.CRITICAL + 1)  # noqa: LOG001
+_SILENT: Final = logging.Logger("onesocket.picows.server", level=logging.CRITICAL + 1)  # noqa: LOG001
 _READ_BUFFER: Final = 4096
 
-Answer = Line | WSUpgradeResponse
+Answer = ServerLine | WSUpgradeResponse
 """To an upgrade request: the line that it becomes, or the refusal."""
 
 
@@ -24,6 +23,8 @@ class Door(Protocol):
     """Whoever decides about upgrade requests."""
 
     handshake_timeout: float
+    max_frame: int
+    """Bytes; up to here a frame that is too large is read to its end, so that the line can be closed in order."""
 
     def delay(self) -> float:
         """Seconds to wait before the next connection is read."""
@@ -78,12 +79,12 @@ class Accepted(WSProtocol):  # type: ignore[misc] # pyright: ignore[reportUntype
             auto_ping_reply_timeout=20,
             auto_ping_strategy=WSAutoPingStrategy.PING_WHEN_IDLE,
             enable_auto_pong=False,
-            max_frame_size=MAX_FRAME,
+            max_frame_size=door.max_frame,
             extra_headers=None,
             read_buffer_init_size=_READ_BUFFER,
         )
         self._door = door
-        self._line: Line | None = None
+        self._line: ServerLine | None = None
         self._address = ""
         self._taken = False
         self._tcp: asyncio.Transport
@@ -120,10 +121,15 @@ class Accepted(WSProtocol):  # type: ignore[misc] # pyright: ignore[reportUntype
                 self._line.parser_refused(refused.code)
 
     def _answer(self, request: WSUpgradeRequest) -> WSUpgradeResponseWithListener:
+        tokens = [token.strip().lower() for token in ",".join(request.headers.getall("Connection", [])).split(",")]
+        if "upgrade" in tokens:
+            # A list in RFC 9110; Firefox sends "keep-alive, Upgrade", which picows takes for no upgrade.
+            request.headers["Connection"] = "upgrade"
         answer = self._door.answer(request, self._address)
-        if isinstance(answer, Line):
+        if isinstance(answer, ServerLine):
             self._line = answer
-            return WSUpgradeResponseWithListener(WSUpgradeResponse.create_101_response(), answer)
+            chosen = {} if answer.subprotocol is None else {"Sec-WebSocket-Protocol": answer.subprotocol}
+            return WSUpgradeResponseWithListener(WSUpgradeResponse.create_101_response(chosen), answer)
         return WSUpgradeResponseWithListener(answer, None)
 
 

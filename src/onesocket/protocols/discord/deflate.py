@@ -1,11 +1,12 @@
-"""The two transport compressions: one context per connection, flushed after every payload."""
+"""A gateway's side of the two transport compressions: one context per connection, flushed after every payload."""
 
 from __future__ import annotations
 
 import zlib
 from collections.abc import Callable
+from typing import Any
 
-import zstandard
+from .inflate import load_zstandard
 
 Compress = Callable[[bytes], bytes]
 
@@ -21,13 +22,15 @@ def zlib_stream() -> Compress:
 
 
 def zstd_stream() -> Compress:
-    """Each payload ends a block, of one frame that never ends."""
+    """Each payload ends a block, of one frame that never ends. Raises `MissingExtra`."""
     # Level 1 and a small window: the context is kept as long as the connection.
-    parameters = zstandard.ZstdCompressionParameters.from_level(1, window_log=17)  # pyright: ignore[reportUnknownMemberType]
-    context = zstandard.ZstdCompressor(compression_params=parameters).compressobj()
+    zstandard = load_zstandard()
+    parameters = zstandard.ZstdCompressionParameters.from_level(1, window_log=17)
+    context: Any = zstandard.ZstdCompressor(compression_params=parameters).compressobj()
 
     def compress(payload: bytes) -> bytes:
-        return context.compress(payload) + context.flush(zstandard.COMPRESSOBJ_FLUSH_BLOCK)
+        packed: bytes = context.compress(payload) + context.flush(zstandard.COMPRESSOBJ_FLUSH_BLOCK)
+        return packed
 
     return compress
 

@@ -1,0 +1,92 @@
+"""Our chat server's gateway: identified sessions, and MESSAGE_CREATE through its `Publisher`."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from typing import Any, Final
+
+from ..base import load
+from .base import HOST, READERS, Broadcaster
+
+_GUILD_MESSAGES: Final = 1 << 9
+_ROOM: Final = "41771983423143937"
+_AUTHOR: Final = 80351110224678912
+_ENVELOPE: Final = len('{"t":"MESSAGE_CREATE","s":1,"op":0,"d":}')
+
+
+class _World:
+    """The directory: everybody's token is the number that is their id. They share no guild, so READY stays short."""
+
+    def __init__(self, ports: Any) -> None:
+        self._ports = ports
+
+    async def authenticate(self, token: str) -> Any:
+        """A person, so that starts aren't limited."""
+        return self._ports.Account(int(token), f"reader {token}", bot=False)
+
+    async def welcome(self, account: Any) -> Any:
+        """Nothing but oneself."""
+        user = {"id": str(account.user_id), "username": account.username}
+        return self._ports.Welcome(user=user, application={}, guilds=())
+
+    async def members(self, _account: Any, _guild_id: int, _user_ids: Sequence[int] | None) -> None:
+        """No such guild."""
+
+    async def acquaintances(self, _user_id: int) -> dict[int, frozenset[int]]:
+        """Nobody sees the presence."""
+        return {}
+
+
+class ChatGateway(Broadcaster):
+    """All sessions have seen as much: their sequence numbers are equal."""
+
+    distribution = "onesocket"
+    dialect = "gateway"
+
+    @classmethod
+    def check(cls) -> None:
+        """It's always here, but what it needs may not be."""
+        load("onesocket.chat.server.gateway", "onesocket[chat]")
+
+    async def serve(self) -> int:
+        """Listen."""
+        module = load("onesocket.chat.server.gateway", "onesocket[chat]")
+        self.ports = load("onesocket.chat.server.ports", "onesocket[chat]")
+        self.gateway = module.Gateway(module.GatewayOptions(heartbeat_interval=3600.0))
+        await self.gateway.start(_World(self.ports), HOST)
+        self.recipients = frozenset(range(1, READERS + 1))
+        return int(self.gateway.url.rstrip("/").rpartition(":")[2])
+
+    async def stop(self) -> None:
+        """Stop it."""
+        await self.gateway.stop()
+
+    def connected(self) -> int:
+        """Those that are through with Identify."""
+        return int(self.gateway.hub.counting.snapshot().identifies)
+
+    async def broadcast(self, size: int) -> None:
+        """A message with as much content as makes it that long."""
+        data: dict[str, Any] = {
+            "id": "1154172300000000000",
+            "channel_id": _ROOM,
+            "guild_id": _ROOM,
+            "author": {"id": str(_AUTHOR), "username": "author"},
+            "content": "",
+        }
+        data["content"] = "x" * (size - _ENVELOPE - len(json.dumps(data, separators=(",", ":"))))
+        self.gateway.publish(
+            self.ports.Event("MESSAGE_CREATE", data, self.recipients, intents=_GUILD_MESSAGES, content_of=_AUTHOR)
+        )
+
+
+class ChatGatewayApart(ChatGateway):
+    """Every session has a sequence number of its own, so no two frames are the same."""
+
+    def gathered(self) -> None:
+        """As if each had seen a different number of events before."""
+        sessions = self.gateway.hub.sessions
+        for user_id in self.recipients:
+            for session in sessions.of(user_id):
+                session.seq += user_id
