@@ -1,5 +1,5 @@
 # `make help` lists the targets. Needs make, sh and a Python >= 3.11; uses uv when it is installed.
-.PHONY: help setup demo test simulate check format diagram wheel-test bench bench-peers conformance soak compat compat-python clean
+.PHONY: help setup demo test simulate check format diagram wheel-test bench bench-peers conformance soak compat compat-python e2e screenshots clean
 
 BIN := .venv/bin
 UV := $(shell command -v uv 2>/dev/null)
@@ -33,6 +33,8 @@ help:
 	@echo "make conformance run Autobahn's fuzzing server against the transports and the client; it needs a Python 2.7 (PYTHON2=...)"
 	@echo "make soak        MINUTES=15 with 200 clients on a server that breaks something every second; ARGS=\"--seed 7\""
 	@echo "make compat      eight unmodified Discord libraries against the chat server; compat-python: those in Python"
+	@echo "make e2e         the chat in a headless Chromium; installs Debian's where there is none"
+	@echo "make screenshots the pictures in the documents, made anew"
 	@echo "make clean       remove everything the other targets made"
 
 setup: .venv/.stamp
@@ -81,7 +83,7 @@ wheel-test: setup
 	rm -rf dist .venv-wheel
 	$(BIN)/python -m build --wheel --no-isolation --outdir dist
 	@python=$(BIN)/python; $(call venv,.venv-wheel)
-	$(call install,.venv-wheel) "$$(echo ./dist/*.whl)[cli,testing,tests,uvloop]"
+	$(call install,.venv-wheel) "$$(echo ./dist/*.whl)[chat,cli,testing,tests,uvloop]"
 	cd .venv-wheel && bin/python -I -c 'import onesocket as o, sys; assert o.__file__.startswith(sys.prefix), o.__file__'
 	cd .venv-wheel && bin/python -I -m pytest ../tests/integration
 
@@ -110,6 +112,18 @@ compat: setup
 
 compat-python: setup
 	$(BIN)/python -m tools.compat --python-only $(ARGS)
+
+# CHROMIUM names another browser of its kind.
+find_chromium = command -v "$${CHROMIUM:-chromium}" >/dev/null || \
+	{ apt-get update --quiet && apt-get install --yes --quiet --no-install-recommends chromium fonts-noto-color-emoji; }
+
+e2e: setup
+	$(find_chromium)
+	$(BIN)/python -m pytest tests/e2e
+
+screenshots: setup
+	$(find_chromium)
+	$(BIN)/python -m tools.screenshots
 
 clean:
 	rm -rf .autobahn .compat .venv .venv-bench .venv-wheel build dist .coverage .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache

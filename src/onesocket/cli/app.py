@@ -16,6 +16,7 @@ from ..protocols.base import Protocol
 from ..protocols.json import Json
 from ..protocols.raw import Raw
 from ..protocols.token import TokenQuery
+from .chat import chat
 from .serve import serve_app
 
 app = typer.Typer(
@@ -29,6 +30,7 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 app.add_typer(serve_app, name="serve")
+app.command()(chat)
 
 _USAGE = 2
 

@@ -1,0 +1,1 @@
+"""The screens: signing in, chatting, the timeline, and short questions."""

@@ -1,0 +1,56 @@
+"""Failed requests, as notices: each kind has its own id, and goes when the same succeeds or the line is back."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from .... import NoticeLevel, Notices, OnesocketError
+
+_TITLES: Final = {
+    "send": "Not Sent",
+    "history": "History Not Loaded",
+    "edit": "Not Edited",
+    "delete": "Not Deleted",
+    "react": "No Reaction",
+    "guild": "No Guild",
+    "channel": "No Channel",
+    "invite": "No Invite",
+    "join": "Not Joined",
+    "direct": "No Conversation",
+    "read": "Not Marked as Read",
+    "account": "Not Signed In",
+    "unreadable": "Message Not Understood",
+}
+
+
+class Complaints:
+    """Says on a board what the HTTP API would not do. The ids are ``request-…``."""
+
+    def __init__(self, board: Notices) -> None:
+        self._board = board
+        self._temporary: set[str] = set()
+
+    def __repr__(self) -> str:
+        return f"<Complaints temporary={sorted(self._temporary)}>"
+
+    def failed(self, action: str, error: OnesocketError) -> None:
+        """It failed; if that was the line's fault, the notice goes with it."""
+        notice_id = f"request-{action}"
+        if error.retryable:
+            self._temporary.add(notice_id)
+        level = NoticeLevel.WARNING if error.retryable else NoticeLevel.ERROR
+        self._board.post(notice_id, level, _TITLES[action], str(error))
+
+    def succeeded(self, action: str) -> None:
+        """It works now."""
+        self._board.withdraw(f"request-{action}")
+
+    def line_is_back(self) -> None:
+        """What failed for want of a line is no longer so."""
+        self._board.withdraw(*self._temporary)
+        self._temporary.clear()
+
+    def dismiss(self) -> None:
+        """They were read."""
+        self._board.withdraw(*(f"request-{action}" for action in _TITLES))
+        self._temporary.clear()

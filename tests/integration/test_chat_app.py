@@ -1,0 +1,464 @@
+"""People at the chat, against a real server on loopback, several in one test."""
+
+import asyncio
+import os
+import pty
+import signal
+import sys
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
+from functools import partial
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import pytest
+
+from onesocket.chat import ChatServer
+from onesocket.chat.app import ChatApp
+from onesocket.chat.app.credentials import Credentials, save
+from onesocket.chat.app.model.outbox import Fate
+from onesocket.chat.app.screens.chat import ChatScreen
+from onesocket.chat.app.screens.questions import Confirm
+from onesocket.chat.app.screens.sign_in import SignInScreen
+from onesocket.chat.app.screens.timeline import TimelineScreen
+from onesocket.chat.app.session import SessionOptions
+from onesocket.chat.app.widgets.message_list import MessageList
+from onesocket.discord.rest import Rest
+from onesocket.lifecycle.outbox import OutboxLimits
+from onesocket.lifecycle.retry import ReconnectPolicy
+from onesocket.lifecycle.states import State
+from tests.unit.chat_app.driver import PASSWORD, Driver, running, somebody
+
+FAST = SessionOptions(reconnect=ReconnectPolicy(initial=0.05, cap=0.2))
+
+
+@pytest.fixture
+async def server() -> AsyncIterator[ChatServer]:
+    async with ChatServer() as one:
+        yield one
+
+
+@asynccontextmanager
+async def people(server: ChatServer, *names: str) -> AsyncIterator[list[Driver]]:
+    """All signed in, with #general open."""
+    async with AsyncExitStack() as stack:
+        drivers = [await stack.enter_async_context(somebody(server.api_url, name, options=FAST)) for name in names]
+        for driver in drivers:
+            await driver.open("#general")
+        yield drivers
+
+
+def _has_all(driver: Driver, wanted: set[str]) -> bool:
+    return set(driver.said) == wanted and not driver.pending
+
+
+def _is_active(driver: Driver, channel_id: int) -> bool:
+    return driver.chat.active_channel == channel_id
+
+
+def _is_calm(driver: Driver) -> bool:
+    return not driver.toasts
+
+
+async def test_two_people_talk(server: ChatServer) -> None:
+    async with people(server, "ada", "bob") as (ada, bob):
+        await ada.say("hello bob")
+        await bob.until_said("hello bob")
+        await ada.until(lambda: ada.said == ["hello bob"] and not ada.pending)
+
+        await bob.press("h")
+        await ada.until(lambda: "bob is writing" in ada.screenshot())
+
+        await bob.mark("hello bob")
+        await bob.press("r")
+        await bob.say("hello yourself")
+        await ada.until_said("hello bob", "hello yourself")
+        await ada.until(lambda: "↳ ada: hello bob" in ada.screenshot() and "writing" not in ada.screenshot())
+
+        await bob.mark("hello yourself")
+        await bob.press("e")
+        await bob.say("hello, ada")
+        await ada.until(lambda: ada.said == ["hello bob", "hello, ada"] and "edited" in ada.screenshot())
+
+        await ada.mark("hello, ada")
+        await ada.press("plus")
+        await ada.answer()
+        await bob.until(lambda: "👍 1" in bob.screenshot())
+
+        await ada.mark("hello, ada")
+        await ada.press("d")  # the owner may
+        await ada.confirm("y")
+        await bob.until_said("hello bob")
+        assert not ada.toasts
+        assert not bob.toasts
+
+
+async def test_others_messages_are_neither_edited_nor_deleted(server: ChatServer) -> None:
+    async with people(server, "ada", "bob") as (ada, bob):
+        await ada.say("mine")
+        await bob.mark("mine")
+        await bob.press("e", "d")
+        await bob.pilot.pause()
+        assert bob.app.screen is bob.chat
+        assert bob.said == ["mine"]
+
+
+async def test_every_panel_lives_on_the_same_one_connection(server: ChatServer) -> None:
+    async with people(server, "ada", "bob") as (ada, bob):
+        guild_id = ada.channel("#general").guild_id
+        assert guild_id is not None
+        for name in ("one", "two", "three"):
+            assert await ada.session.create_channel(guild_id, name) is not None
+            await ada.until_channel(f"#{name}")
+            await ada.open(f"#{name}", beside=True)
+        assert len(ada.chat.panels) == 4
+        assert ada.session.joins == 5
+        for name in ("#one", "#two", "#three", "#general"):
+            await bob.until_channel(name)
+            await bob.open(name)
+            await bob.say(f"to {name}")
+        for panel in ada.chat.panels:
+            await ada.do(partial(ada.chat.open, panel.channel_id))
+            await ada.until(partial(_is_active, ada, panel.channel_id))
+            await ada.until_said(f"to {ada.world.channels[panel.channel_id].title}")
+        stats = server.stats
+        assert (stats.handshakes, stats.open, stats.sessions) == (2, 2, 2)
+        await ada.press("ctrl+w")
+        await ada.until(lambda: len(ada.chat.panels) == 3)
+
+
+async def test_the_server_is_restarted_while_they_talk(tmp_path: Path) -> None:
+    place = tmp_path / "chat.db"
+    async with AsyncExitStack() as stack:
+        first = ChatServer(place)
+        await first.start()
+        port, gateway_port = urlsplit(first.api_url).port, urlsplit(first.gateway_url).port
+        assert port is not None
+        assert gateway_port is not None
+        drivers = await stack.enter_async_context(people(first, "ada", "bob", "eve"))
+        ada, bob, eve = drivers
+        for number, driver in enumerate(drivers * 4):
+            await driver.say(f"before {number}")
+        await eve.until(lambda: len(eve.said) == 12)
+
+        await first.stop()
+        for driver in drivers:
+            await driver.until_up(up=False)
+            await driver.until_toast("connection-lost")
+        await ada.say("typed while it was down: ada 1")
+        await ada.say("typed while it was down: ada 2")
+        await bob.say("typed while it was down: bob")
+        await ada.until(lambda: [one.fate for one in ada.pending] == [Fate.WAITING, Fate.WAITING])
+        assert "waiting for the line" in ada.screenshot()
+
+        second = await stack.enter_async_context(ChatServer(place, port=port, gateway_port=gateway_port))
+        wanted = {f"before {number}" for number in range(12)} | {
+            "typed while it was down: ada 1",
+            "typed while it was down: ada 2",
+            "typed while it was down: bob",
+        }
+        for driver in drivers:
+            await driver.until_up()
+            await driver.until(partial(_has_all, driver, wanted))
+            assert len(driver.said) == len(wanted)
+            await driver.until(partial(_is_calm, driver))
+            assert driver.session.timeline.changes[-1].new is State.CONNECTED
+        assert ada.said == bob.said == eve.said
+        in_order = [text for text in ada.said if "ada" in text and "down" in text]
+        assert in_order == ["typed while it was down: ada 1", "typed while it was down: ada 2"]
+        await second.wait_for(lambda stats: stats.open == 3 and stats.sessions == 3)
+        async with Rest(await second.create_bot("auditor"), api_url=second.api_url) as rest:
+            stored = [one["content"] async for one in rest.history(ada.channel("#general").id)]
+        assert sorted(stored) == sorted(wanted)
+
+
+async def test_a_request_that_was_lost_is_sent_again_and_stored_once(server: ChatServer) -> None:
+    async with people(server, "ada") as (ada,):
+        # The first two answers are refusals with 429, the rest of the way out is the library's business.
+        fault = server.faults.rate_limit(0.05, "POST /channels/*/messages", times=2)
+        await ada.say("once")
+        await ada.until(lambda: ada.said == ["once"] and not ada.pending)
+        assert fault.happened == 2
+        await ada.say("twice")
+        await ada.until_said("once", "twice")
+
+
+async def test_resumes_and_new_sessions_lose_and_double_nothing(server: ChatServer) -> None:
+    async with people(server, "ada", "bob") as (ada, bob):
+        for number in range(4):
+            if number == 1:
+                await server.faults.drop_line(user="bob")
+            if number == 2:
+                await server.faults.invalid_session(resumable=False, user="bob")
+            if number == 3:
+                await server.faults.reconnect(user="bob")
+            await ada.say(f"message {number}")
+            everything = [f"message {one}" for one in range(number + 1)]
+            await ada.until_said(*everything)
+            await bob.until_said(*everything)
+        await server.wait_for(lambda stats: stats.open == 2)
+
+
+async def test_scrolling_up_loads_what_is_older(server: ChatServer) -> None:
+    async with people(server, "ada") as (ada,):
+        channel = ada.channel("#general").id
+        async with Rest(await server.create_user("loader", PASSWORD), api_url=server.api_url, token_type=None) as rest:
+            for number in range(120):
+                await rest.send_message(channel, f"line {number}")
+        await ada.until(lambda: len(ada.said) == 120)
+        await ada.press("ctrl+w")
+    async with somebody(server.api_url, "ada", register=False) as ada:
+        await ada.open("#general")
+        await ada.until_said(*(f"line {number}" for number in range(70, 120)))
+        messages = ada.panel.query_one(MessageList)
+        await ada.until(lambda: messages.is_at_end)
+        messages.focus()
+        await ada.press("home")
+        await ada.until_said(*(f"line {number}" for number in range(20, 120)))
+        assert messages.highlighted == 50  # still what was read
+        await ada.press("home")
+        await ada.until_said(*(f"line {number}" for number in range(120)))
+        assert ada.world.history(channel).is_whole
+
+
+async def test_unread_marks_and_reading_in_two_places(server: ChatServer) -> None:
+    async with people(server, "ada", "bob") as (ada, bob), somebody(server.api_url, "bob", register=False) as other:
+        await bob.press("ctrl+w")
+        await ada.say("news")
+        for place in (bob, other):
+            await place.until_shown("● #general")
+        await bob.press("f2")
+        await bob.until(lambda: bob.chat.panels and bob.said == ["news"])
+        for place in (bob, other):
+            await place.until_shown("● #general", shown=False)
+
+
+async def test_a_refused_message_is_marked_and_can_be_discarded_or_tried_again(server: ChatServer) -> None:
+    async with people(server, "ada", "bob") as (ada, bob):
+        await ada.say("soon gone")
+        await bob.mark("soon gone")
+        await bob.press("r")
+        bob.session.say(bob.channel("#general").id, "one more")
+        await ada.mark("soon gone")
+        await ada.press("d")
+        await ada.confirm("y")
+        await bob.until(lambda: "soon gone" not in bob.said)
+        await bob.say("an answer to nothing")
+        await bob.until(lambda: [one.fate for one in bob.pending] == [Fate.FAILED])
+        assert "Unknown message" in bob.pending[0].reason
+        assert "request-send" in bob.toasts
+        await bob.mark("an answer to nothing")
+        await bob.press("t")
+        await bob.until(lambda: [one.fate for one in bob.pending] == [Fate.FAILED])
+        await bob.mark("an answer to nothing")
+        await bob.press("x")
+        await bob.until(lambda: not bob.pending)
+        await bob.say("something else")
+        await bob.until_said("one more", "something else")
+        assert not bob.toasts
+
+
+async def test_the_outbox_is_bounded_and_keeps_what_was_typed(server: ChatServer) -> None:
+    options = SessionOptions(outbox=OutboxLimits(messages=2, age=60.0), reconnect=ReconnectPolicy(initial=30.0))
+    async with somebody(server.api_url, "ada", options=options) as ada:
+        await ada.open("#general")
+        server.faults.refuse_upgrade(503, times=None)
+        await server.faults.drop_line()
+        await ada.until(lambda: not ada.session.line.is_up)
+        for text in ("one", "two", "three"):
+            await ada.say(text)
+        assert [one.content for one in ada.pending] == ["one", "two"]
+        assert "request-send" in ada.toasts
+        assert ada.screenshot().count("three") == 1  # still in the composer
+        server.faults.lift()
+        await ada.press("f5")
+        await ada.until(lambda: ada.said == ["one", "two"] and not ada.toasts)
+
+
+async def test_what_waited_too_long_is_marked_as_failed(server: ChatServer) -> None:
+    options = SessionOptions(outbox=OutboxLimits(messages=5, age=0.2), reconnect=ReconnectPolicy(initial=30.0))
+    async with somebody(server.api_url, "ada", options=options) as ada:
+        await ada.open("#general")
+        with server.faults.refuse_upgrade(503, times=None):
+            await server.faults.drop_line()
+            await ada.until(lambda: not ada.session.line.is_up)
+            await ada.say("late")
+            await ada.until(lambda: [one.fate for one in ada.pending] == [Fate.FAILED])
+            assert "waited" in ada.pending[0].reason
+
+
+async def test_direct_messages(server: ChatServer) -> None:
+    async with people(server, "ada", "bob") as (ada, bob):
+        ada.chat.query_one("#members").focus()
+        await ada.until(lambda: "bob" in ada.screenshot())
+        members = ada.world.people_in(ada.channel("#general").id)
+        bob_id = next(one.id for one in members if one.username == "bob")
+        channel = await ada.session.direct(bob_id)
+        assert channel is not None
+        await ada.open("@bob")
+        await ada.say("between us")
+        await bob.until(lambda: any(one.title == "@ada" for one in bob.world.channels.values()))
+        await bob.open("@ada")
+        await bob.until_said("between us")
+
+
+async def test_guilds_channels_and_invites(server: ChatServer) -> None:
+    async with people(server, "ada", "bob") as (ada, bob):
+        await ada.do(ada.chat.create_guild)
+        await ada.answer("friends")
+        await ada.until(lambda: "friends" in ada.screenshot())
+        guild = next(one for one in ada.world.guilds.values() if one.name == "friends")
+        general = ada.world.channels_of(guild.id)[0]
+        await ada.chat.open(general.id)
+        await ada.do(ada.chat.create_invite)
+        await ada.until(lambda: "invite-made" in ada.toasts)
+        code = ada.toasts["invite-made"].split("the code ")[1].split(";")[0]
+        await bob.do(bob.chat.accept_invite)
+        await bob.answer(code)
+        await bob.until(lambda: any(one.name == "friends" for one in bob.world.guilds.values()))
+        await ada.until(lambda: {one.username for one in ada.world.people_in(general.id)} == {"ada", "bob"})
+        await ada.do(ada.chat.create_channel)
+        await ada.answer("plans")
+        await bob.until(lambda: any(one.title == "#plans" for one in bob.world.channels.values()))
+        await bob.do(bob.chat.accept_invite)
+        await bob.answer("nonsense")
+        await bob.until(lambda: "request-join" in bob.toasts)
+
+
+async def test_what_people_write_is_neither_markup_nor_terminal_control(server: ChatServer) -> None:
+    hostile = "[bold red]x[/] [@click=app.quit]y[/] \x1b[2J\x1b]0;title\x07 \u202eevil [/nonsense] [link='"
+    async with people(server, "ada", "bob") as (ada, bob):
+        await ada.say("[b]first[/b]")
+        async with Rest(await server.create_user("mallory", PASSWORD), api_url=server.api_url, token_type=None) as rest:
+            await rest.send_message(bob.channel("#general").id, hostile)
+        await bob.until(lambda: len(bob.said) == 2)
+        shown = bob.screenshot()
+        assert "[b]first[/b]" in shown
+        assert "[bold red]x[/] [@click=app.quit]y[/]" in shown
+        assert "\x1b" not in bob.app.export_screenshot()
+        assert "\u202e" not in bob.app.export_screenshot()
+
+
+# --- coming and going ------------------------------------------------------------------------------------------------
+
+
+async def test_signing_in_fails_aloud_and_the_toast_goes_with_success(server: ChatServer) -> None:
+    await server.create_user("ada", PASSWORD)
+    async with running(ChatApp(server.api_url, "ada")) as ada:
+        await ada.until(lambda: ada.app.screen.query("#password"))
+        await ada.press(*"wrong password", "enter")
+        await ada.until(lambda: "sign-in-failed" in ada.toasts)
+        assert "wrong password" not in str(ada.toasts) + ada.screenshot()
+        await ada.sign_in("ada", register=False)
+        assert not ada.toasts
+
+
+async def test_no_server_no_name_no_address() -> None:
+    async with running(ChatApp("127.0.0.1:1")) as ada:
+        await ada.until(lambda: ada.app.screen.query("#password"))
+        await ada.press("f3")
+        await ada.until(lambda: "must be texts" in ada.toasts.get("sign-in-failed", ""))
+        await ada.press(*"ada", "tab", *PASSWORD, "enter")
+        await ada.until(lambda: "127.0.0.1" in ada.toasts.get("sign-in-failed", ""))
+        assert isinstance(ada.app.screen, SignInScreen)
+
+
+async def test_a_first_attempt_that_fails_can_be_repeated(server: ChatServer) -> None:
+    server.faults.refuse_upgrade(503)
+    async with running(ChatApp(server.api_url)) as ada:
+        await ada.until(lambda: ada.app.screen.query("#password"))
+        await ada.press(*"ada", "tab", *PASSWORD, "f2")
+        await ada.until(lambda: "connection-failed" in ada.toasts)
+        await ada.until(lambda: "FAILED" in ada.screenshot())
+        await ada.press("f5")
+        await ada.until(lambda: "CONNECTED" in ada.screenshot() and not ada.toasts)
+        await ada.press("f3")
+        await ada.until(lambda: isinstance(ada.app.screen, TimelineScreen))
+        assert "connecting → connected" in ada.screenshot()
+
+
+async def test_the_end_is_in_order_and_asks_if_something_was_not_sent(server: ChatServer) -> None:
+    async with somebody(server.api_url, "ada") as ada:
+        await ada.open("#general")
+        await ada.press("ctrl+q")
+        await server.wait_for(lambda stats: stats.open == 0)
+        # Closed with 1000, and not dropped: a session that was dropped can be resumed and is still there.
+        assert server.stats.sessions == 0
+    async with somebody(server.api_url, "ada", register=False) as ada:
+        await ada.open("#general")
+        server.faults.refuse_upgrade(503, times=None)
+        await server.faults.drop_line()
+        await ada.until(lambda: not ada.session.line.is_up)
+        await ada.say("unsent")
+        await ada.press("ctrl+q")
+        await ada.until(lambda: isinstance(ada.app.screen, Confirm))
+        assert "One message was not sent" in ada.screenshot()
+        await ada.confirm("n")
+        assert ada.pending
+
+
+async def test_a_token_is_remembered_only_on_request_and_void_after_signing_out(
+    server: ChatServer, tmp_path: Path
+) -> None:
+    place = tmp_path / "kept" / "chat.json"
+    async with somebody(server.api_url, "ada"):
+        pass
+    assert not place.exists()
+    async with somebody(server.api_url, "ada", register=False, remember=place):
+        assert place.stat().st_mode & 0o777 == 0o600
+    async with running(ChatApp(remember=place)) as ada:
+        await ada.until(lambda: isinstance(ada.app.screen, ChatScreen) and ada.world.guilds)
+        kept = place.read_bytes()
+        await ada.do(ada.app.sign_out)
+        await ada.until(lambda: isinstance(ada.app.screen, SignInScreen))
+        assert not place.exists()
+    place.write_bytes(kept)
+    place.chmod(0o600)
+    async with running(ChatApp(remember=place)) as ada:
+        await ada.until(lambda: "connection-failed" in ada.toasts)
+        await ada.until(lambda: not place.exists())
+        assert isinstance(ada.app.screen, SignInScreen)
+
+
+async def test_many_come_at_once(server: ChatServer) -> None:
+    """Every panel of a screen joins while the line is still being dialled."""
+    async with people(server, "ada") as (ada,):
+        await asyncio.gather(*(ada.session.join() for _ in range(50)))
+        assert (server.stats.handshakes, server.stats.open) == (1, 1)
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+async def test_a_signal_ends_the_command_in_order(server: ChatServer, tmp_path: Path, number: signal.Signals) -> None:
+    token = await server.create_user("ada", PASSWORD)
+    save(Credentials(server.api_url, "ada", token), tmp_path / "onesocket" / "chat.json")
+    ours, theirs = pty.openpty()
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-m", "onesocket", "chat", "--remember"),
+        stdin=theirs,
+        stdout=theirs,
+        stderr=theirs,
+        env={**os.environ, "XDG_STATE_HOME": str(tmp_path), "TERM": "xterm-256color"},
+    )
+    os.close(theirs)
+    loop = asyncio.get_running_loop()
+    loop.add_reader(ours, _drain, loop, ours)  # a terminal that nobody reads would hold the application up
+    try:
+        await server.wait_for(lambda stats: stats.open == 1, timeout=30)
+        process.send_signal(number)
+        async with asyncio.timeout(20):
+            assert await process.wait() == 0
+        await server.wait_for(lambda stats: stats.open == 0)
+        assert server.stats.sessions == 0  # closed with 1000: nothing is left to be resumed
+    finally:
+        loop.remove_reader(ours)
+        os.close(ours)
+        if process.returncode is None:
+            process.kill()
+            await process.wait()
+
+
+def _drain(loop: asyncio.AbstractEventLoop, descriptor: int) -> None:
+    try:
+        os.read(descriptor, 65_536)
+    except OSError:  # the other side is closed
+        loop.remove_reader(descriptor)

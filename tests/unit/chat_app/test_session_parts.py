@@ -1,0 +1,394 @@
+"""Sender, loader and reader against an API that does what the test says, in virtual time."""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from typing import Any, cast
+
+import pytest
+
+from onesocket.chat.app.model.outbox import Draft, Fate
+from onesocket.chat.app.model.reducer import in_doubt, reduce
+from onesocket.chat.app.session.address import Server
+from onesocket.chat.app.session.chores import Chores
+from onesocket.chat.app.session.complaints import Complaints
+from onesocket.chat.app.session.line import Line
+from onesocket.chat.app.session.loader import Loader
+from onesocket.chat.app.session.reader import Reader
+from onesocket.chat.app.session.sender import Sender
+from onesocket.chat.app.session.shared import Shared
+from onesocket.chat.app.session.store import Store
+from onesocket.client.status import Change
+from onesocket.discord.rest import Forbidden, RequestLost, Rest
+from onesocket.errors import InvalidURL, OutboxFull
+from onesocket.lifecycle.outbox import OutboxLimits
+from onesocket.lifecycle.states import State
+from onesocket.notices import CallableSink, Notices
+from onesocket.testing.virtual_time import run_virtual
+from tests.unit.chat_app.bodies import GENERAL, RANDOM, begun, body
+
+Json = dict[str, Any]
+
+
+class Api:
+    """Stands for `Rest`: keeps the calls, and answers them by the functions that the test gives."""
+
+    def __init__(self) -> None:
+        self.sent: list[tuple[int, str, str]] = []
+        self.asked: list[tuple[int, int | None]] = []
+        self.acknowledged: list[int] = []
+        self.on_send: Callable[[int, str], Awaitable[Json]] = self._store
+        self.on_messages: Callable[[int], Awaitable[list[Json]]] = self._empty
+        self._next = 2000
+
+    async def send_message(self, channel: int, content: str, *, reply_to: int | None, nonce: str) -> Json:
+        del reply_to
+        self.sent.append((channel, content, nonce))
+        return {**await self.on_send(channel, content), "nonce": nonce}
+
+    async def messages(self, channel: int, *, before: int | None, limit: int) -> list[Json]:
+        del limit
+        self.asked.append((channel, before))
+        return await self.on_messages(channel)
+
+    async def ack(self, channel: int, message: int) -> None:
+        del channel
+        self.acknowledged.append(message)
+
+    async def _store(self, channel: int, content: str) -> Json:
+        await asyncio.sleep(0.01)
+        self._next += 1
+        return body(self._next, 1, channel, content=content)
+
+    async def _empty(self, channel: int) -> list[Json]:
+        del channel
+        await asyncio.sleep(0.01)
+        return []
+
+
+class Bench:
+    """The parts of a session without a network."""
+
+    def __init__(self) -> None:
+        self.api = Api()
+        self.store = Store()
+        self.store.world = begun()
+        self.line = Line()
+        self.shown: dict[str, str] = {}
+        board = Notices(CallableSink(lambda notice: self.shown.update({notice.id: notice.text}), self.shown.pop))
+        self.chores = Chores()
+        self.shared = Shared(self.store, cast("Rest", self.api), self.line, self.chores, Complaints(board))
+        self.sender = Sender(self.shared, OutboxLimits(messages=3, age=60.0))
+        self.loader = Loader(self.shared)
+        self.store.listen(self.loader.check)
+
+    def set_line(self, state: State) -> None:
+        self.line.changed(Change(0.0, State.CONNECTING, state, 1, "test", None))
+
+    def say(self, content: str, channel: int = GENERAL) -> str:
+        nonce = f"n-{content}"
+        self.sender.accept(Draft(nonce, channel, content, asyncio.get_running_loop().time()))
+        return nonce
+
+    def happens(self, event: str, data: Json) -> None:
+        self.store.change(lambda world: reduce(world, event, data, 0.0))
+
+    @property
+    def contents(self) -> list[str]:
+        return [one.content for one in self.store.world.history(GENERAL).messages]
+
+
+def on_bench(scenario: Callable[[Bench], Awaitable[None]]) -> None:
+    """Play it in virtual time."""
+
+    async def play() -> None:
+        bench = Bench()
+        await scenario(bench)
+        await bench.chores.aclose()
+
+    run_virtual(play)
+
+
+def test_messages_wait_for_the_line_and_go_in_order() -> None:
+    async def scenario(bench: Bench) -> None:
+        for text in ("one", "two", "three"):
+            bench.say(text)
+        await asyncio.sleep(30)
+        assert bench.api.sent == []
+        with pytest.raises(OutboxFull, match="3 messages"):
+            bench.say("four")
+        bench.set_line(State.CONNECTED)
+        await asyncio.sleep(1)
+        assert [content for _, content, _ in bench.api.sent] == ["one", "two", "three"]
+        assert bench.contents == ["one", "two", "three"]
+        assert len(bench.store.world.outbox) == 0
+
+    on_bench(scenario)
+
+
+def test_a_lost_request_is_repeated_with_the_same_nonce() -> None:
+    async def scenario(bench: Bench) -> None:
+        store, tries = bench.api.on_send, []
+
+        async def loses(channel: int, content: str) -> Json:
+            tries.append(content)
+            if len(tries) < 3:
+                raise RequestLost("the line broke", retryable=True)
+            return await store(channel, content)
+
+        bench.api.on_send = loses
+        bench.set_line(State.CONNECTED)
+        nonce = bench.say("one")
+        await asyncio.sleep(0.2)
+        draft = bench.store.world.outbox.find(nonce)
+        assert draft is not None
+        assert draft.fate is Fate.WAITING
+        await asyncio.sleep(10)
+        assert [one for _, _, one in bench.api.sent] == [nonce] * 3
+        assert bench.contents == ["one"]
+
+    on_bench(scenario)
+
+
+def test_a_refusal_fails_one_message_and_not_those_behind_it() -> None:
+    async def scenario(bench: Bench) -> None:
+        store = bench.api.on_send
+
+        async def refuses(channel: int, content: str) -> Json:
+            if content == "bad":
+                raise Forbidden("no", status=403)
+            return await store(channel, content)
+
+        bench.api.on_send = refuses
+        bench.set_line(State.CONNECTED)
+        nonce = bench.say("bad")
+        bench.say("good")
+        await asyncio.sleep(1)
+        assert bench.contents == ["good"]
+        assert bench.shown == {}  # withdrawn by the success after it; the draft itself says why
+        draft = bench.store.world.outbox.find(nonce)
+        assert draft is not None
+        assert (draft.fate, draft.reason) == (Fate.FAILED, "no")
+        bench.api.on_send = store
+        bench.sender.retry(nonce)
+        await asyncio.sleep(1)
+        assert bench.contents == ["good", "bad"]
+
+    on_bench(scenario)
+
+
+def test_what_waits_too_long_fails_and_is_not_sent_later() -> None:
+    async def scenario(bench: Bench) -> None:
+        nonce = bench.say("late")
+        await asyncio.sleep(61)
+        draft = bench.store.world.outbox.find(nonce)
+        assert draft is not None
+        assert draft.fate is Fate.FAILED
+        bench.set_line(State.CONNECTED)
+        await asyncio.sleep(60)
+        assert bench.api.sent == []
+        assert bench.sender.discard(nonce)
+        assert not bench.sender.discard(nonce)
+
+    on_bench(scenario)
+
+
+def test_a_message_on_its_way_can_not_be_discarded_and_a_waiting_one_is_not_sent() -> None:
+    async def scenario(bench: Bench) -> None:
+        gone = bench.say("gone")
+        kept = bench.say("kept")
+        assert bench.sender.discard(gone)
+        bench.set_line(State.CONNECTED)
+        await asyncio.sleep(0.005)
+        assert not bench.sender.discard(kept)
+        await asyncio.sleep(1)
+        assert [content for _, content, _ in bench.api.sent] == ["kept"]
+
+    on_bench(scenario)
+
+
+def test_a_slow_channel_does_not_hold_up_the_others() -> None:
+    async def scenario(bench: Bench) -> None:
+        store = bench.api.on_send
+
+        async def slow_here(channel: int, content: str) -> Json:
+            await asyncio.sleep(10 if channel == GENERAL else 0)
+            return await store(channel, content)
+
+        bench.api.on_send = slow_here
+        bench.set_line(State.CONNECTED)
+        bench.say("slow")
+        bench.say("quick", RANDOM)
+        await asyncio.sleep(1)
+        assert [one.content for one in bench.store.world.history(RANDOM).messages] == ["quick"]
+        assert bench.contents == []
+
+    on_bench(scenario)
+
+
+def test_a_history_is_loaded_when_opened_and_again_after_a_gap_but_only_while_shown() -> None:
+    async def scenario(bench: Bench) -> None:
+        bench.loader.open(GENERAL)
+        await asyncio.sleep(1)
+        assert bench.api.asked == []  # not without a line
+        bench.set_line(State.CONNECTED)
+        bench.loader.again()
+        await asyncio.sleep(1)
+        assert bench.api.asked == [(GENERAL, None)]
+        bench.store.change(in_doubt)
+        await asyncio.sleep(1)
+        assert len(bench.api.asked) == 2
+        bench.loader.close(GENERAL)
+        bench.store.change(in_doubt)
+        await asyncio.sleep(1)
+        assert len(bench.api.asked) == 2
+
+    on_bench(scenario)
+
+
+def test_a_page_that_something_happened_to_on_its_way_is_asked_for_again() -> None:
+    async def scenario(bench: Bench) -> None:
+        texts = iter(["old", "edited"])
+
+        async def answers(channel: int) -> list[Json]:
+            page = [body(1000, channel=channel, content=next(texts))]
+            await asyncio.sleep(0.1)
+            return page
+
+        bench.api.on_messages = answers
+        bench.set_line(State.CONNECTED)
+        bench.loader.open(GENERAL)
+        await asyncio.sleep(0.05)
+        bench.happens("MESSAGE_UPDATE", body(1000, content="edited"))
+        await asyncio.sleep(1)
+        assert bench.contents == ["edited"]
+        assert len(bench.api.asked) == 2
+
+    on_bench(scenario)
+
+
+def test_a_gap_while_a_page_is_on_its_way_makes_it_worthless() -> None:
+    async def scenario(bench: Bench) -> None:
+        pages = iter([[body(1)], [body(2), body(1)]])
+
+        async def answers(channel: int) -> list[Json]:
+            del channel
+            page = next(pages)
+            await asyncio.sleep(0.1)
+            return page
+
+        bench.api.on_messages = answers
+        bench.set_line(State.CONNECTED)
+        bench.loader.open(GENERAL)
+        await asyncio.sleep(0.05)
+        bench.store.change(in_doubt)
+        await asyncio.sleep(1)
+        assert bench.contents == ["message 1", "message 2"]
+
+    on_bench(scenario)
+
+
+def test_a_history_that_is_refused_is_not_asked_for_all_the_time() -> None:
+    async def scenario(bench: Bench) -> None:
+        async def refuses(channel: int) -> list[Json]:
+            raise Forbidden(f"no access to {channel}", status=403)
+
+        bench.api.on_messages = refuses
+        bench.set_line(State.CONNECTED)
+        bench.loader.open(GENERAL)
+        for number in range(5):
+            await asyncio.sleep(1)
+            bench.happens("MESSAGE_CREATE", body(1001 + number))
+        assert len(bench.api.asked) == 1
+        assert "request-history" in bench.shown
+        bench.loader.again()
+        await asyncio.sleep(1)
+        assert len(bench.api.asked) == 2
+
+    on_bench(scenario)
+
+
+def test_a_page_that_can_not_be_read_is_a_complaint() -> None:
+    async def scenario(bench: Bench) -> None:
+        async def nonsense(channel: int) -> list[Json]:
+            return [{"id": channel}]
+
+        bench.api.on_messages = nonsense
+        bench.set_line(State.CONNECTED)
+        bench.loader.open(GENERAL)
+        await asyncio.sleep(1)
+        assert "can't be read" in bench.shown["request-history"]
+
+    on_bench(scenario)
+
+
+def test_reading_is_told_once_and_never_for_what_is_read() -> None:
+    async def scenario(bench: Bench) -> None:
+        reader = Reader(bench.shared)
+        bench.set_line(State.CONNECTED)
+        reader.seen(GENERAL)
+        await asyncio.sleep(1)
+        assert bench.api.acknowledged == []
+        bench.happens("MESSAGE_CREATE", body(1001))
+        reader.seen(GENERAL)
+        reader.seen(GENERAL)
+        await asyncio.sleep(1)
+        assert bench.api.acknowledged == [1001]
+        assert not bench.store.world.is_unread(GENERAL)
+
+    on_bench(scenario)
+
+
+def test_complaints_of_the_line_go_with_it_and_others_stay() -> None:
+    async def scenario(bench: Bench) -> None:
+        complaints = bench.shared.complaints
+        complaints.failed("edit", Forbidden("no", status=403))
+        complaints.failed("delete", RequestLost("gone", retryable=True))
+        complaints.line_is_back()
+        assert bench.shown == {"request-edit": "no"}
+        complaints.dismiss()
+        assert bench.shown == {}
+
+    on_bench(scenario)
+
+
+def test_chores_of_one_name_run_one_at_a_time_and_end_with_their_owner() -> None:
+    async def scenario(bench: Bench) -> None:
+        begun_chores: list[int] = []
+
+        async def chore(number: int) -> None:
+            begun_chores.append(number)
+            await asyncio.sleep(100)
+
+        chores = Chores()
+        chores.start("a", chore(1))
+        chores.start("a", chore(2))
+        await asyncio.sleep(1)
+        await chores.aclose()
+        chores.start("a", chore(3))
+        assert begun_chores == [1]
+        assert len(bench.store.world.outbox) == 0
+
+    on_bench(scenario)
+
+
+@pytest.mark.parametrize(
+    ("typed", "api_url"),
+    [
+        ("127.0.0.1:8720", "http://127.0.0.1:8720/api/v10"),
+        (" http://localhost:1/ ", "http://localhost:1/api/v10"),
+        ("https://chat.example/api/v10/", "https://chat.example/api/v10"),
+        ("[::1]:8720", "http://[::1]:8720/api/v10"),
+    ],
+)
+def test_addresses(typed: str, api_url: str) -> None:
+    assert Server.parse(typed).api_url == api_url
+
+
+@pytest.mark.parametrize(
+    "typed",
+    ["", "ftp://x", "http://", "host:port", "a b", "[::1", "x:0", "http://ada:secret@host:1", "ada:secret@host:x"],
+)
+def test_what_is_no_address(typed: str) -> None:
+    with pytest.raises(InvalidURL) as caught:
+        Server.parse(typed)
+    assert "secret" not in str(caught.value)
