@@ -1,8 +1,11 @@
-"""Every Python block of the documents runs as it is printed, and prints what stands below it."""
+"""Every Python block of the documents runs as it is printed, and prints what stands below it; fragments compile."""
 
+import ast
 import asyncio
+import importlib
 import re
 import sys
+import textwrap
 from pathlib import Path
 from typing import NamedTuple
 
@@ -11,6 +14,7 @@ import pytest
 ROOT = Path(__file__).resolve().parents[2]
 DOCUMENTS = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
 BLOCK = re.compile(r"^```python\n(.*?)^```\n(?:(?:It prints\n)?```text\n(.*?)^```\n)?", re.DOTALL | re.MULTILINE)
+FRAGMENT = re.compile(r"^```py\n(.*?)^```\n", re.DOTALL | re.MULTILINE)
 DEADLINE = 30
 
 
@@ -30,6 +34,17 @@ def blocks() -> list[Block]:
             line = text.count("\n", 0, match.start()) + 1
             found.append(Block(f"{document.name}:{line}", match[1], match[2] or ""))
     return found
+
+
+def fragments() -> list[tuple[str, str]]:
+    """Blocks marked `py`: parts of a program, shown for their shape."""
+    return [
+        (f"{document.name}:{number}", code)
+        for document in DOCUMENTS
+        for number, code in enumerate(
+            re.findall(r"^```py\n(.*?)^```\n", document.read_text("utf-8"), re.DOTALL | re.MULTILINE)
+        )
+    ]
 
 
 async def run(code: str) -> tuple[int | None, str, str]:
@@ -65,3 +80,12 @@ def test_no_block_is_overlooked() -> None:
 def test_the_example_is_the_file_in_examples() -> None:
     example = (ROOT / "examples" / "quickstart.py").read_text(encoding="utf-8")
     assert example in (ROOT / "README.md").read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize(("place", "code"), fragments(), ids=[place for place, _ in fragments()])
+def test_a_fragment_is_python_and_imports_what_exists(place: str, code: str) -> None:
+    compile(code, place, "exec", flags=ast.PyCF_ALLOW_TOP_LEVEL_AWAIT)
+    for node in ast.walk(ast.parse(f"async def fragment():\n{textwrap.indent(code, '    ')}")):
+        if isinstance(node, ast.ImportFrom) and node.module and node.module.startswith("onesocket"):
+            module = importlib.import_module(node.module)
+            assert [alias.name for alias in node.names if not hasattr(module, alias.name)] == [], place

@@ -11,7 +11,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from onesocket.chat.server.gateway import GatewayOptions
-from onesocket.protocols.discord.deflate import zlib_stream, zstd_stream
 from onesocket.chat.server.gateway.payloads import Body, Dispatch
 from onesocket.chat.server.gateway.plan import Plan, Whom
 from onesocket.chat.server.gateway.presences import Presences
@@ -21,6 +20,7 @@ from onesocket.chat.server.gateway.starts import Starts, Verdict
 from onesocket.chat.server.gateway.stats import Counting
 from onesocket.chat.server.ports import Account, Directory, Event
 from onesocket.errors import InvalidOption, WaitTimeout
+from onesocket.protocols.discord.deflate import zlib_stream, zstd_stream
 from onesocket.testing.virtual_time import run_virtual
 from tests.unit.chat_gateway.raw_client import FakeDirectory
 

@@ -22,7 +22,7 @@ from .inflate import Compress, Inflater, checked_compress, make_inflater
 from .limits import API_VERSION, CLOSE_TO_RESUME, INVALID_SESSION_WAIT
 from .opcodes import OWN_OPCODES, Opcode
 from .pace import GatewayPace
-from .payload import Dispatch, Envelope, encode, read_body, read_envelope, write
+from .payload import Dispatch, Envelope, encode, pack, read_body, read_envelope, unpack, write
 from .sequence import Sequence
 from .session import Session
 
@@ -315,6 +315,14 @@ class DiscordGateway(Protocol):
     def event_of(self, message: Any) -> str | None:
         """The event's name."""
         return message.event if isinstance(message, Dispatch) else None
+
+    def pack(self, message: Dispatch) -> Data:
+        """One event on its way to another process of this machine."""
+        return pack(message)
+
+    def unpack(self, data: Data) -> Dispatch:
+        """The event that was packed; raises `DecodeError`."""
+        return unpack(data)
 
     def _identify(self, now: float) -> Send:
         self._turn = None

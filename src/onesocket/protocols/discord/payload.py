@@ -11,6 +11,7 @@ from ...wire import Data
 from .errors import PayloadTooBig
 from .events import DECODERS
 from .limits import PAYLOAD_LIMIT
+from .opcodes import Opcode
 
 _NULL = msgspec.Raw(b"null")
 _UNREAD: Any = object()
@@ -59,6 +60,20 @@ class Dispatch:
         if self._plain is _UNREAD:
             self._plain = _decode(msgspec.json.decode, self._raw, self.event)
         return self._plain
+
+
+def pack(dispatch: Dispatch) -> bytes:
+    """One dispatch, for another process."""
+    raw = dispatch._raw  # noqa: SLF001 # pyright: ignore[reportPrivateUsage] - unread, as it came
+    return _encode(Envelope(Opcode.DISPATCH, msgspec.Raw(raw), dispatch.sequence, dispatch.event))
+
+
+def unpack(data: Data) -> Dispatch:
+    """The dispatch that was packed; raises `DecodeError`."""
+    envelope = read_envelope(data)
+    if envelope.t is None:
+        raise DecodeError("a dispatch without a name came from another process")
+    return Dispatch(envelope.t, envelope.s, envelope.d)
 
 
 def read_envelope(data: Data) -> Envelope:
