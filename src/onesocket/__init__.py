@@ -69,21 +69,35 @@ from .provider.provider import Provider
 from .provider.status import ProviderStatus
 
 if TYPE_CHECKING:
+    from . import blocking as blocking
     from .discord.client import DiscordClient
     from .protocols.discord.intents import Intents
+    from .sharing.errors import ForkedCopy, OptionConflict
+    from .sharing.join import join
+    from .sharing.link import Link
+    from .sharing.registry import offer_loop
 
 # Imported by whoever asks for them: the core doesn't pay for them.
 _LAZY = {
     "DiscordClient": ".discord.client",
+    "ForkedCopy": ".sharing.errors",
     "Intents": ".protocols.discord.intents",
+    "Link": ".sharing.link",
+    "OptionConflict": ".sharing.errors",
+    "join": ".sharing.join",
+    "offer_loop": ".sharing.registry",
 }
 
 
 def __getattr__(name: str) -> Any:
     """Import what is not part of the core."""
-    if name not in _LAZY:
+    if name == "blocking":
+        value: Any = importlib.import_module(".blocking", __name__)
+    elif name in _LAZY:
+        value = getattr(importlib.import_module(_LAZY[name], __name__), name)
+    else:
         raise AttributeError(f"module 'onesocket' has no attribute {name!r}")
-    value = globals()[name] = getattr(importlib.import_module(_LAZY[name], __name__), name)
+    globals()[name] = value
     return value
 
 
@@ -103,6 +117,7 @@ __all__ = [
     "DeliveryUnknown",
     "DiscordClient",
     "EncodeError",
+    "ForkedCopy",
     "Gap",
     "GapReason",
     "GaveUp",
@@ -114,6 +129,7 @@ __all__ = [
     "InvalidUpgrade",
     "Json",
     "LineLost",
+    "Link",
     "LogSink",
     "Login",
     "LoginRefused",
@@ -130,6 +146,7 @@ __all__ = [
     "Notices",
     "OnesocketError",
     "OpenTimeout",
+    "OptionConflict",
     "OutboxFull",
     "OutboxLimits",
     "Outcome",
@@ -162,5 +179,7 @@ __all__ = [
     "WrongEventLoop",
     "ZombieLine",
     "current_provider",
+    "join",
+    "offer_loop",
     "use",
 ]

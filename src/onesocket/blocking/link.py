@@ -1,0 +1,286 @@
+"""The handle that `onesocket.blocking.join()` gives."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+import threading
+import time
+from collections.abc import Callable, Coroutine, Hashable, Iterable, Iterator
+from concurrent.futures import Future
+from types import TracebackType
+from typing import Any, Self, TypeVar
+
+from ..client.queue import Overflow
+from ..client.status import Change, Status
+from ..client.subscription import Predicate
+from ..errors import ClientClosed, InvalidOption, WaitTimeout
+from ..lifecycle.effects import Outcome
+from ..lifecycle.states import State
+from ..sharing.errand import Errand
+from ..sharing.join import Request
+from ..sharing.link import LIMIT
+from .callback import Callback, OnError, report
+from .seat import Seat
+from .stream import Subscription
+from .waiting import Deadline, ask
+
+T = TypeVar("T")
+_CLOSED = "this link was closed; join again"
+
+
+class Link:
+    """A handle on a shared connection, for threads without an event loop; any thread may use it.
+
+    It has a stream of its own, which begins with the join: ``for message in link``, or `receive()`. Every call that
+    waits can be interrupted by Ctrl-C, and leaves nothing behind then. Used in a forked child, it joins anew there.
+    """
+
+    def __init__(
+        self, request: Request, *, limit: int, overflow: Overflow | str, timeout: float | None, on_error: OnError
+    ) -> None:
+        self._request = request
+        self._limit = limit
+        self._overflow = overflow
+        self._timeout = timeout
+        self._on_error = on_error
+        self._closed = False
+        self._callbacks: dict[Callback, tuple[Any, ...]] = {}
+        self._seat, self._stream = self._join()
+
+    def __repr__(self) -> str:
+        seat = self._seat
+        return (
+            f"<Link {self._request.shown} {'INHERITED' if seat.is_inherited else self._state.name} "
+            f"epoch={seat.status.epoch} streams={len(seat.streams)} inbox={len(self._stream)}>"
+        )
+
+    # --- coming and going -------------------------------------------------------------------------------------------
+
+    def close(self) -> None:
+        """Leave: what this link subscribed to ends. The last one out waits until the connection is closed."""
+        if self._closed:
+            return
+        self._closed = True
+        if self._seat.is_inherited:
+            return  # what the parent has is the parent's
+        try:
+            self._seat.leave()
+        finally:
+            for callback in tuple(self._callbacks):
+                callback.stop()
+            self._callbacks.clear()
+
+    def __enter__(self) -> Self:
+        """Itself: it's up already."""
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Leave."""
+        self.close()
+
+    # --- the line, which everybody shares ---------------------------------------------------------------------------
+
+    def connect(self, timeout: float | None = None) -> Outcome:
+        """As `Client.connect()`; it acts on the shared connection. Raises `WaitTimeout`, too."""
+        return self._ask(self._here().shared.upstream.connect, timeout, "connecting")
+
+    def reconnect(self, timeout: float | None = None) -> Outcome:
+        """As `Client.reconnect()`; it acts on the shared connection."""
+        return self._ask(self._here().shared.upstream.reconnect, timeout, "reconnecting")
+
+    def disconnect(self, timeout: float | None = None) -> None:
+        """As `Client.disconnect()`; it acts on the shared connection."""
+        self._ask(self._here().shared.upstream.disconnect, timeout, "disconnecting")
+
+    # --- messages ---------------------------------------------------------------------------------------------------
+
+    def send(self, message: Any, *, id: str | None = None, timeout: float | None = None) -> None:  # noqa: A002
+        """Send one message; returns when the kernel has it. Raises what `Client.send()` raises, or `WaitTimeout`.
+
+        After a `WaitTimeout` or Ctrl-C, a message that still waited for the line is not sent.
+        """
+        upstream = self._here().shared.upstream
+        self._ask(lambda: upstream.send(message, id=id), timeout, "sending")
+
+    def send_nowait(self, message: Any, *, id: str | None = None) -> Future[None]:  # noqa: A002 - what it is
+        """Hand one message over; the future tells what became of it. A failure goes to the log and `on_error`, too."""
+        seat = self._here()
+        upstream, on_error = seat.shared.upstream, self._on_error
+        future: Future[None] = Future()
+        future.set_running_or_notify_cancel()
+
+        def answer(error: BaseException | None, _: None) -> None:
+            if future.done():
+                return
+            if error is None:
+                future.set_result(None)
+            else:
+                future.set_exception(error)
+                report(error, "send_nowait()", on_error)
+
+        seat.there.post(Errand(lambda: upstream.send(message, id=id), answer).start)
+        return future
+
+    def receive(self, timeout: float | None = None) -> Any:
+        """The next message (or `Gap`) of the link's own stream; see `Subscription.receive()`."""
+        self._here()
+        return self._stream.receive(timeout)
+
+    def __iter__(self) -> Iterator[Any]:
+        """The link's own stream; it ends when the link or the connection is closed."""
+        self._here()
+        return self._stream
+
+    def subscribe(
+        self,
+        event: str | None = None,
+        *,
+        where: Predicate | None = None,
+        keys: Iterable[Hashable] = (),
+        limit: int = LIMIT,
+        overflow: Overflow | str = Overflow.FAIL,
+        gaps: bool = True,
+        raise_on_failure: bool = True,
+    ) -> Subscription[Any]:
+        """A stream of messages, as `onesocket.join()`'s `Link.subscribe()`: ``for message in link.subscribe()``."""
+        return self._here().subscribe(
+            event,
+            where,
+            frozenset((keys,) if isinstance(keys, str) else keys),
+            limit=limit,
+            overflow=overflow,
+            gaps=gaps,
+            raise_on_failure=raise_on_failure,
+        )
+
+    def on(
+        self,
+        event: str | Callable[[Any], Any] | None,
+        callback: Callable[[Any], Any] | None = None,
+        *,
+        limit: int = LIMIT,
+        overflow: Overflow | str = Overflow.FAIL,
+        gaps: bool = True,
+    ) -> Callable[[], None]:
+        """Call `callback` with every message (of that event), one after the other, in a daemon thread of its own.
+
+        It may block, and use this link. What it raises is logged, told to `on_error` (in that thread), and hurts
+        nobody else. Returns the function that takes it off again. In a forked child it goes on with the link's first
+        use there.
+        """
+        if callable(event):
+            if callback is not None:
+                raise InvalidOption("on() takes an event name and one callback, not two callbacks")
+            event, callback = None, event
+        if callback is None:
+            raise InvalidOption("on() needs a callback: on(callback) or on('event', callback)")
+        called = Callback(callback, self._on_error)
+        arguments = (event, limit, overflow, gaps)
+        self._call(self._here(), called, arguments)
+        self._callbacks[called] = arguments
+
+        def remove() -> None:
+            self._callbacks.pop(called, None)
+            called.stop()
+
+        return remove
+
+    # --- what is known ----------------------------------------------------------------------------------------------
+
+    @property
+    def state(self) -> State:
+        """Where the connection stands; CLOSED once the link is closed."""
+        return State.CLOSED if self._closed else self._here().state
+
+    @property
+    def status(self) -> Status:
+        """A snapshot: the connection as of its last change, and this link's own subscribers and queues."""
+        seat = self._seat if self._closed else self._here()
+        status, retry_in = seat.status, seat.status.retry_in
+        return dataclasses.replace(
+            status,
+            state=self._state,
+            retry_in=None if retry_in is None else max(0.0, retry_in - (time.monotonic() - seat.status_at)),
+            subscribers=len(seat.streams),
+            inbox=max((len(stream) for stream in seat.streams), default=0),
+        )
+
+    def changes(self) -> Subscription[Change]:
+        """Every change of the state from this call on, in order; ends when the link or the connection is closed."""
+        return self._here().changes()
+
+    def wait_for(self, *states: State, timeout: float | None = None) -> State:
+        """Wait for one of these states, and return it; one that is passed through counts. Raises `WaitTimeout`."""
+        if not states:
+            raise InvalidOption("wait_for() needs at least one state")
+        deadline = Deadline(timeout)
+        with self.changes() as stream:
+            if self._state in states:
+                return self._state
+            try:
+                while (change := stream.receive(deadline.left)).new not in states:
+                    pass
+            except WaitTimeout:
+                wanted = " or ".join(state.name for state in states)
+                raise WaitTimeout(f"not {wanted} within {timeout:g} s; it is {self._state.name}") from None
+            return change.new
+
+    # --- inside -----------------------------------------------------------------------------------------------------
+
+    @property
+    def _state(self) -> State:
+        return State.CLOSED if self._closed else self._seat.state
+
+    def _here(self) -> Seat:
+        """The seat in this process."""
+        if self._closed:
+            raise ClientClosed(_CLOSED)
+        if self._seat.is_inherited:
+            with _rejoining[0]:
+                if self._seat.is_inherited:
+                    self._seat, self._stream = self._join()
+        return self._seat
+
+    def _join(self) -> tuple[Seat, Subscription[Any]]:
+        seat = Seat(self._request)
+        try:
+            stream = seat.subscribe(
+                None,
+                None,
+                frozenset(),
+                limit=self._limit,
+                overflow=self._overflow,
+                gaps=True,
+                raise_on_failure=True,
+            )
+            seat.enter(self._timeout)
+            for callback, arguments in tuple(self._callbacks.items()):
+                self._call(seat, callback, arguments)
+        except BaseException:
+            seat.leave_soon()
+            raise
+        return seat, stream
+
+    def _call(self, seat: Seat, callback: Callback, arguments: tuple[Any, ...]) -> None:
+        event, limit, overflow, gaps = arguments
+        callback.start(
+            seat.subscribe(event, None, frozenset(), limit=limit, overflow=overflow, gaps=gaps, raise_on_failure=False)
+        )
+
+    def _ask(self, work: Callable[[], Coroutine[Any, Any, T]], timeout: float | None, what: str) -> T:
+        return ask(self._here().there, work, timeout, what)
+
+
+# In a list, as a forked child needs a fresh one: a thread that it doesn't have may hold the parent's.
+_rejoining = [threading.Lock()]
+
+
+def _forked() -> None:
+    _rejoining[0] = threading.Lock()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_forked)

@@ -1,0 +1,157 @@
+"""A thread's place at a shared connection; it belongs to the process that made it."""
+
+from __future__ import annotations
+
+import contextlib
+import threading
+import time
+import weakref
+from collections.abc import Hashable
+from typing import Any
+
+from ..client.queue import Overflow
+from ..client.status import Change, Status
+from ..client.subscription import Predicate
+from ..errors import ClientClosed, InvalidOption
+from ..lifecycle.effects import Outcome
+from ..lifecycle.states import State
+from ..sharing.join import Request
+from ..sharing.link import filter_of
+from ..sharing.queue import SharedQueue
+from ..sharing.registry import current_registry
+from ..sharing.shared import Member
+from .stream import Subscription
+from .waiting import Bell, ask, check_may_block
+
+_CHANGES = 10_000
+
+
+class Seat:
+    """One member of a shared connection, without an event loop of its own."""
+
+    def __init__(self, request: Request) -> None:
+        check_may_block()
+        self.registry = current_registry()
+        self.shared = request.find(None)
+        self.there = self.shared.owner.mailbox
+        self.status: Status = self.shared.upstream.status
+        self.status_at = time.monotonic()
+        self.is_closed = False
+        self._lock = threading.RLock()
+        self._streams: weakref.WeakSet[Subscription[Any]] = weakref.WeakSet()
+        self._watchers: weakref.WeakSet[SharedQueue[Change]] = weakref.WeakSet()
+        self._member = Member(self.there, self)
+        self.there.post(self.shared.add, self._member)
+
+    def __repr__(self) -> str:
+        return f"<Seat {self.state.name} streams={len(self._streams)}>"
+
+    def __del__(self) -> None:
+        """Whoever just forgets a link doesn't keep the connection up."""
+        if not getattr(self, "is_closed", True) and self.registry is current_registry():
+            self.is_closed = True
+            self.there.post(self.shared.drop, self._member)
+
+    @property
+    def is_inherited(self) -> bool:
+        """Whether the parent process made it."""
+        return self.registry is not current_registry()
+
+    @property
+    def state(self) -> State:
+        """Where the connection stands."""
+        return State.CLOSED if self.is_closed else self.status.state
+
+    @property
+    def streams(self) -> list[Subscription[Any]]:
+        """Those that are open."""
+        with self._lock:
+            return list(self._streams)
+
+    def enter(self, timeout: float | None) -> Outcome:
+        """Have the line up."""
+        outcome, status = ask(self.there, self.shared.enter, timeout, "joining")
+        self._see(status)
+        return outcome
+
+    def leave(self) -> None:
+        """End what belongs to it, and wait for the end of the connection if it's the last."""
+        with self._lock:
+            if self.is_closed:
+                return
+            self.is_closed = True
+        for stream in self.streams:
+            stream.close()
+        for queue in tuple(self._watchers):
+            queue.end()
+        shared, member = self.shared, self._member
+        with contextlib.suppress(ClientClosed):  # the loop that it lived on has ended, and the connection with it
+            ask(self.there, lambda: shared.leave(member), None, "leaving")
+
+    def leave_soon(self) -> None:
+        """As `leave`, without waiting: joining failed, or was interrupted."""
+        self.is_closed = True
+        self.there.post(self.shared.drop, self._member)
+
+    def subscribe(
+        self,
+        event: str | None,
+        where: Predicate | None,
+        keys: frozenset[Hashable],
+        *,
+        limit: int,
+        overflow: Overflow | str,
+        gaps: bool,
+        raise_on_failure: bool,
+    ) -> Subscription[Any]:
+        """A new stream."""
+        if event is not None and not isinstance(event, str):  # pyright: ignore[reportUnnecessaryIsInstance]
+            raise InvalidOption(f"an event name is a str, or None for all messages, not {type(event).__name__}")
+        where = filter_of(self.shared.protocol, keys, where)
+        shared, there = self.shared, self.there
+        queue = shared.new_queue(limit, Overflow.of(overflow), gaps=gaps, ring=Bell.ring)
+
+        def detach(queue: SharedQueue[Any]) -> None:
+            queue.clear()
+            queue.end()
+            there.post(shared.unsubscribe, queue)
+
+        stream: Subscription[Any] = Subscription(queue, detach, where=where, keeps=self, there=there)
+        with self._lock:
+            self._streams.add(stream)
+        there.post(lambda: shared.subscribe(queue, event, keys, raise_on_failure=raise_on_failure))
+        return stream
+
+    def changes(self) -> Subscription[Change]:
+        """Every change from now on."""
+        queue: SharedQueue[Change] = SharedQueue(
+            _CHANGES, Overflow.FAIL, marks_gaps=False, hold=_nothing, release=_nothing, ring=Bell.ring
+        )
+        stream: Subscription[Change] = Subscription(queue, _end, where=None, keeps=self, there=self.there)
+        with self._lock:
+            self._watchers.add(queue)
+            if self.is_closed or self.status.state is State.CLOSED:
+                queue.end()
+        return stream
+
+    def changed(self, change: Change, status: Status) -> None:
+        """What the connection tells, on the owner loop."""
+        with self._lock:
+            self._see(status)
+            for queue in tuple(self._watchers):
+                queue.put(change)
+                if change.new is State.CLOSED:
+                    queue.end()
+
+    def _see(self, status: Status) -> None:
+        self.status = status
+        self.status_at = time.monotonic()
+
+
+def _nothing() -> None:
+    pass
+
+
+def _end(queue: SharedQueue[Any]) -> None:
+    queue.clear()
+    queue.end()

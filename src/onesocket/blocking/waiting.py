@@ -1,0 +1,103 @@
+"""How a thread waits: interruptible by Ctrl-C, with a time-out, and never on an event loop."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Coroutine
+from typing import Any, Final, TypeVar, cast
+
+from ..errors import ClientClosed, InvalidOption, WaitTimeout, WrongEventLoop
+from ..sharing.errand import OWNER_ENDED, Errand
+from ..sharing.join import is_number
+from ..sharing.mailbox import Mailbox, running_loop
+
+T = TypeVar("T")
+
+# A loop that dies without a word answers nobody: this often a waiting thread looks whether it's still there.
+_LOOK_EVERY: Final = 1.0
+# After a time-out, the cancelled work has so many seconds to say whether it was done after all.
+_LAST_WORD: Final = 1.0
+
+
+class Bell:
+    """One thread waits, another rings, once. A bare lock: nothing can be left half-done when Ctrl-C comes."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._lock.acquire()
+
+    def ring(self) -> None:
+        """Let the waiting thread go on."""
+        if self._lock.locked():
+            self._lock.release()
+
+    def wait(self, seconds: float) -> bool:
+        """Whether it rang within so many seconds."""
+        return self._lock.acquire(timeout=max(0.0, seconds))
+
+
+class Deadline:
+    """A time-out that may be None."""
+
+    def __init__(self, timeout: float | None) -> None:
+        if timeout is not None and not (is_number(timeout) and timeout >= 0):
+            raise InvalidOption(f"timeout must be a number of seconds, 0 or more, or None, not {timeout!r}")
+        self.timeout = timeout
+        self._at = None if timeout is None else time.monotonic() + timeout
+
+    @property
+    def left(self) -> float | None:
+        """Seconds until then."""
+        return None if self._at is None else max(0.0, self._at - time.monotonic())
+
+    def wait(self, bell: Bell, there: Mailbox) -> bool:
+        """Whether the bell rang in time. Raises `ClientClosed` when the loop behind it is gone."""
+        while True:
+            left = _LOOK_EVERY if self._at is None else self._at - time.monotonic()
+            if bell.wait(min(left, _LOOK_EVERY)):
+                return True
+            if self._at is not None and time.monotonic() >= self._at:
+                return False
+            if there.is_dead:
+                if bell.wait(0):
+                    return True
+                raise ClientClosed(OWNER_ENDED)
+
+
+def check_may_block() -> None:
+    """Raise `WrongEventLoop` where waiting would stop an event loop, perhaps the very one that is waited for."""
+    if running_loop() is not None:
+        raise WrongEventLoop(
+            "a blocking call would stop the event loop that runs in this thread: use `async with onesocket.join(…)` "
+            "there, or make the call in another thread (asyncio.to_thread)"
+        )
+
+
+def ask(there: Mailbox, work: Callable[[], Coroutine[Any, Any, T]], timeout: float | None, what: str) -> T:
+    """Have it done on the owner loop, and wait. Raises `WaitTimeout`; interrupted, it's cancelled there."""
+    check_may_block()
+    deadline = Deadline(timeout)
+    bell = Bell()
+    outcome: list[tuple[BaseException | None, T | None]] = []
+
+    def answer(error: BaseException | None, value: T | None) -> None:
+        outcome.append((error, value))
+        bell.ring()
+
+    errand = Errand(work, answer)
+    try:
+        if not there.post(errand.start):
+            raise ClientClosed(OWNER_ENDED)
+        if not deadline.wait(bell, there):
+            there.post(errand.cancel)
+            # It may have been done in this very moment: then it was in time.
+            if not bell.wait(_LAST_WORD) or outcome[0][0] is not None:
+                raise WaitTimeout(f"{what} took longer than {timeout:g} s")
+    except BaseException:
+        there.post(errand.cancel)
+        raise
+    error, value = outcome[0]
+    if error is not None:
+        raise error
+    return cast("T", value)

@@ -1,0 +1,198 @@
+"""The upstream of this process: one `Client`."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import Counter
+from collections.abc import Callable, Hashable, Iterable
+from typing import Any
+
+from ..client.client import Client
+from ..client.gap import Gap
+from ..client.status import Change, Status
+from ..client.subscription import Subscription
+from ..errors import DeliveryUnknown, OnesocketError
+from ..lifecycle.effects import Outcome
+from ..lifecycle.states import State
+from ..protocols.base import Protocol
+from ..wire import Data
+from .upstream import FeedSink
+
+# So many messages are taken in while the links are held back; beyond that, the socket isn't read.
+_SLICE = 4096
+CANCELLED_ON_ITS_WAY = "its sender let go of it while it was on its way: it may or may not have arrived"
+
+
+class ClientUpstream:
+    """Hands what a client receives to the sink, a batch for each turn of the loop."""
+
+    def __init__(self, client: Client) -> None:
+        self._client = client
+        self._protocol: Any = protocol_of(client)
+        self._stream: Subscription[Any] | None = None
+        self._pump: asyncio.Task[None] | None = None
+        self._sink: FeedSink | None = None
+        self._go = asyncio.Event()
+        self._go.set()
+        self._wanted: Counter[Hashable] = Counter()
+        self._has: frozenset[Hashable] = frozenset()
+        """The keys that the line of this epoch is subscribed to."""
+        self._has_epoch = 0
+        self._is_syncing = False
+
+    def __repr__(self) -> str:
+        return f"<ClientUpstream {self._client!r}{'' if self._go.is_set() else ' held'}>"
+
+    @property
+    def status(self) -> Status:
+        """A frozen snapshot of this moment."""
+        return self._client.status
+
+    def attach(self, sink: FeedSink) -> None:
+        """Begin to hand on."""
+        self._sink = sink
+        self._client.on_change(self._changed)
+        self._stream = self._client.subscribe(limit=_SLICE, overflow="wait")
+        self._pump = asyncio.get_running_loop().create_task(self._hand_on(sink, self._stream), name="onesocket feed")
+
+    async def connect(self) -> Outcome:
+        """As `Client.connect()`."""
+        return await self._client.connect()
+
+    async def reconnect(self) -> Outcome:
+        """As `Client.reconnect()`."""
+        return await self._client.reconnect()
+
+    async def disconnect(self) -> None:
+        """As `Client.disconnect()`."""
+        await self._client.disconnect()
+
+    async def send(self, message: Any, *, id: str | None = None) -> None:  # noqa: A002 - what it is
+        """As `Client.send()`; with an `id`, what may not have arrived is sent again."""
+        unknown: DeliveryUnknown | None = None
+        while True:
+            try:
+                return await self._send_once(message)
+            except DeliveryUnknown as error:
+                if id is None:
+                    raise
+                unknown = error
+                await asyncio.sleep(0)
+            except OnesocketError as error:
+                if unknown is None:
+                    raise
+                raise unknown.copy() from error  # the first copy may have arrived
+
+    async def _send_once(self, message: Any) -> None:
+        # As Client.send(), which doesn't say whether a message that it was cancelled with went out.
+        delivery = self._client.send_nowait(message)
+        try:
+            await delivery
+        except asyncio.CancelledError:
+            if delivery.done:
+                return await delivery  # its fate was known in that very moment
+            outgoing = self._client._outgoing  # noqa: SLF001 # pyright: ignore[reportPrivateUsage]
+            if outgoing.withdraw(delivery):
+                raise
+            raise DeliveryUnknown(CANCELLED_ON_ITS_WAY) from None
+
+    def want(self, keys: Iterable[Hashable]) -> None:
+        """One subscription more for each key."""
+        self._wanted.update(keys)
+        self._sync_soon()
+
+    def unwant(self, keys: Iterable[Hashable]) -> None:
+        """One subscription less for each key."""
+        self._wanted.subtract(keys)
+        self._sync_soon()
+
+    def _sync_soon(self) -> None:
+        if not self._is_syncing:
+            self._is_syncing = True
+            asyncio.get_running_loop().call_soon(self._sync)
+
+    def _sync(self) -> None:
+        """Bring what the line is subscribed to to what is wanted; a new line begins with nothing."""
+        self._is_syncing = False
+        status = self._client.status
+        if not status.is_connected:
+            return  # when it is, everything is wanted anew
+        if status.epoch != self._has_epoch:
+            self._has_epoch, self._has = status.epoch, frozenset()
+        self._wanted = +self._wanted
+        wanted = frozenset(self._wanted)
+        added, gone = wanted - self._has, self._has - wanted
+        self._has = wanted
+        frames: list[Data] = []
+        if added:
+            frames.extend(self._protocol.subscribe_frames(added))
+        if gone:
+            frames.extend(self._protocol.unsubscribe_frames(gone))
+        for frame in frames:
+            # Frames, not messages: they go out as they are.
+            self._client._outgoing.post(frame)  # noqa: SLF001 # pyright: ignore[reportPrivateUsage]
+
+    def _changed(self, change: Change) -> None:
+        if change.new is State.CONNECTED and self._wanted:
+            self._sync_soon()
+        if self._sink is not None:
+            self._sink.changed(change, self._client.status)
+
+    def hold(self) -> None:
+        """Hand on nothing until `release`."""
+        self._go.clear()
+
+    def release(self) -> None:
+        """Go on."""
+        self._go.set()
+
+    def descriptors(self) -> Iterable[int]:
+        """The socket of the present line."""
+        return descriptors_of(self._client)
+
+    async def aclose(self) -> None:
+        """Close in order."""
+        self._go.set()
+        await self._client.aclose()
+        if self._pump is not None:
+            await asyncio.wait((self._pump,))
+
+    async def _hand_on(self, sink: FeedSink, stream: Subscription[Any]) -> None:
+        batch: list[Any] = []
+        while True:
+            try:
+                async for item in stream:
+                    if isinstance(item, Gap):
+                        if batch:
+                            sink.messages(batch)
+                            batch = []
+                        sink.gap(item)
+                        continue
+                    batch.append(item)
+                    if len(stream):
+                        continue
+                    sink.messages(batch)
+                    batch = []
+                    if not self._go.is_set():
+                        await self._go.wait()
+            except OnesocketError as error:
+                sink.failed(error)
+            else:
+                break
+
+
+def protocol_of(client: Client) -> Protocol:
+    """What the frames of this client mean."""
+    return client._options.protocol  # noqa: SLF001 # pyright: ignore[reportPrivateUsage]
+
+
+def descriptors_of(client: Client) -> list[int]:
+    """The file descriptors behind a client's line; it can only look, as the loop isn't running."""
+    # The client keeps these to itself, rightly: only a forked child has to look behind its back.
+    line: Any = getattr(getattr(getattr(client, "_runner", None), "link", None), "line", None)
+    found: list[int] = []
+    for holder in (line, getattr(line, "_stream", None), getattr(line, "_dialling", None)):
+        fileno: Callable[[], int] | None = getattr(getattr(holder, "_socket", None), "fileno", None)
+        if fileno is not None and fileno() >= 0:
+            found.append(fileno())
+    return found

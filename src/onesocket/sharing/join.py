@@ -1,0 +1,205 @@
+"""`join()`: a handle on the one connection of a key, built by whoever comes first."""
+
+from __future__ import annotations
+
+import asyncio
+import dataclasses
+from collections.abc import Callable, Generator
+from types import TracebackType
+from typing import Any, Unpack
+
+from ..client.client import Client
+from ..client.options import Token
+from ..errors import InvalidOption, WrongEventLoop
+from ..protocols.base import Protocol
+from ..protocols.raw import Raw
+from ..urls import redact
+from .client_upstream import ClientUpstream, protocol_of
+from .key import Key
+from .link import Link
+from .mailbox import running_loop
+from .options import NAMES, ClientOptions, Given, Scope
+from .registry import current_registry
+from .shared import Shared
+from .upstream import Recipe, Upstream
+
+MakeClient = Callable[[], Client]
+
+
+def join(
+    url: str,
+    *,
+    key: str | None = None,
+    scope: Scope = "process",
+    token: Token | None = None,
+    linger: float = 0.0,
+    on_error: Callable[[BaseException], object] | None = None,
+    client: MakeClient | None = None,
+    host: Any = None,
+    **options: Unpack[ClientOptions],
+) -> Joining:
+    """A handle on the one connection of this URL and identity: ``async with onesocket.join(url) as link:``.
+
+    Whoever comes first builds it; everybody else, in whatever task, thread or event loop (and with scope "host", in
+    whatever process of this user), joins it. Entering waits for the line as `Client.connect()` does and raises the
+    same, the same for all who join at once; cancelling one hurts nobody else. Leaving closes the link; the last one
+    out closes the connection.
+
+    Parameters:
+        url: As for `Client`; its query counts, its user info is part of the identity.
+        key: A name for the identity, instead of the token: for token sources that differ from call to call.
+        scope: ``"loop"``: this event loop only. ``"process"``: every thread and loop. ``"host"``: every process.
+        token: As for `Client`. Equal strings, or the same callable, mean the same identity.
+        linger: Seconds that the connection outlives its last link, in case another comes. The longest asked for counts.
+        on_error: Called with what this link's callbacks raise, and with its failed deliveries that nobody awaits.
+        client: A function that builds the `Client` (or a subclass) of this key, instead of `options`.
+        host: `HostOptions` for scope "host".
+        options: As for `Client`. Whoever joins with another value than the first gets `OptionConflict`; what is left
+            out conflicts with nothing.
+    """
+    return Joining(
+        Request(url, key=key, scope=scope, token=token, linger=linger, client=client, host=host, options=dict(options)),
+        on_error,
+    )
+
+
+class Request:
+    """The arguments of one `join()`, checked; it can be made again in a forked child."""
+
+    def __init__(
+        self,
+        url: str,
+        *,
+        key: str | None,
+        scope: Scope,
+        token: Token | None,
+        linger: float,
+        client: MakeClient | None,
+        host: Any,
+        options: dict[str, Any],
+    ) -> None:
+        if scope not in ("loop", "process", "host"):
+            raise InvalidOption(f"scope must be 'loop', 'process' or 'host', not {scope!r}")
+        if not is_number(linger) or not 0 <= linger < float("inf"):
+            raise InvalidOption(f"linger must be a number of seconds, 0 or more, not {linger!r}")
+        unknown = set(options) - NAMES
+        if unknown:
+            raise InvalidOption(f"join() has no option {min(unknown)}=; it takes those of Client")
+        if host is not None and scope != "host":
+            raise InvalidOption("host= is for scope='host'")
+        if client is not None:
+            if not callable(client):  # pyright: ignore[reportUnnecessaryComparison]
+                raise InvalidOption(f"client must be a function that builds a Client, not {type(client).__name__}")
+            if set(options) - {"protocol"} or token is not None:
+                raise InvalidOption("client= builds the client: give token and options to that, not to join()")
+        self.key = Key.of(url, key=key, token=token)
+        self.scope: Scope = scope
+        self.linger = float(linger)
+        self.url = url
+        self.shown = redact(url)
+        self._client = client
+        self._host = host
+        self._options: dict[str, Any] = options if token is None else {**options, "token": token}
+        given = dict(self._options)
+        if client is not None:
+            given["client"] = client
+        if host is not None:
+            given["host"] = host
+        self._given = Given(given, scope=scope)
+
+    def __repr__(self) -> str:
+        return f"<Request {self.shown} scope={self.scope}>"
+
+    def find(self, loop: asyncio.AbstractEventLoop | None) -> Shared:
+        """The connection, counted for one more link."""
+        make_client = self._client if self._client is not None else self._make_client
+        protocol = self._options.get("protocol")
+        recipe = Recipe(
+            key=self.key,
+            options=self._options,
+            protocol=protocol if isinstance(protocol, Protocol) else Raw(),
+            make_client=make_client,
+            scope_options={} if self._host is None else {"host": self._host},
+        )
+        make = self._make_host if self.scope == "host" else _make_process
+        return current_registry().find(recipe, self._given, make, scope=self.scope, linger=self.linger, loop=loop)
+
+    def _make_client(self) -> Client:
+        return Client(self.url, **self._options)
+
+    def _make_host(self, recipe: Recipe) -> tuple[Upstream, Protocol]:
+        from .host.upstream import HostUpstream  # noqa: PLC0415 - most programs don't share with other processes
+
+        if self._client is not None and "protocol" not in self._options:
+            # A client is made in whatever process becomes the owner, but each has to know what the messages mean.
+            recipe = dataclasses.replace(recipe, protocol=protocol_of(_checked(recipe.make_client())))
+        return HostUpstream(recipe), recipe.protocol
+
+
+class Joining:
+    """What `join()` returns: enter it with ``async with``, or await it for a `Link` that you close yourself."""
+
+    def __init__(self, request: Request, on_error: Callable[[BaseException], object] | None) -> None:
+        if on_error is not None and not callable(on_error):  # pyright: ignore[reportUnnecessaryComparison]
+            raise InvalidOption(f"on_error must be a function, not {type(on_error).__name__}")
+        self._request = request
+        self._on_error = on_error
+        self._link: Link | None = None
+
+    def __repr__(self) -> str:
+        return f"<Joining {self._request.shown} {self._link!r}>"
+
+    def __await__(self) -> Generator[Any, None, Link]:
+        """Join, and return the link."""
+        return self._join().__await__()
+
+    async def __aenter__(self) -> Link:
+        """Join."""
+        self._link = await self._join()
+        return self._link
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Leave."""
+        link, self._link = self._link, None
+        if link is not None:
+            await link.aclose()
+
+    async def _join(self) -> Link:
+        loop = running_loop()
+        if loop is None:
+            raise WrongEventLoop("join() needs a running event loop; without one, use onesocket.blocking.join()")
+        registry = current_registry()
+        shared = self._request.find(loop)
+        link = Link(shared, registry, shown=self._request.shown, on_error=self._on_error)
+        try:
+            await link.enter()
+        except BaseException:
+            # Of its own: whoever was cancelled doesn't wait for the connection to be wound down.
+            leaving = loop.create_task(link.aclose(), name="onesocket leaves")
+            _leaving.add(leaving)
+            leaving.add_done_callback(_leaving.discard)
+            await asyncio.shield(leaving)
+            raise
+        return link
+
+
+def is_number(value: object) -> bool:
+    """Whether a caller gave a number; True and False are none."""
+    return isinstance(value, int | float) and not isinstance(value, bool)
+
+
+def _make_process(recipe: Recipe) -> tuple[Upstream, Protocol]:
+    client = _checked(recipe.make_client())
+    return ClientUpstream(client), protocol_of(client)
+
+
+def _checked(client: object) -> Client:
+    """What a caller's function made."""
+    if not isinstance(client, Client):
+        raise InvalidOption(f"client= must return a Client, not {type(client).__name__}")
+    return client
+
+
+_leaving: set[asyncio.Task[None]] = set()

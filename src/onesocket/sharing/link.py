@@ -1,0 +1,394 @@
+"""The handle that `join()` gives: one's own subscriptions, sends and view of a connection that many share."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import dataclasses
+import functools
+import inspect
+import time
+import weakref
+from collections.abc import Callable, Coroutine, Hashable, Iterable
+from types import TracebackType
+from typing import Any, Literal, Self, TypeVar, overload
+
+from ..client.async_callback import CALLBACK, AsyncCallback, current_task
+from ..client.changes import Changes
+from ..client.delivery import Delivery
+from ..client.gap import Gap
+from ..client.queue import Overflow
+from ..client.status import Change, Status
+from ..client.subscription import Predicate, Subscription
+from ..client.trouble import Trouble
+from ..errors import ClientClosed, DeliveryUnknown, InvalidOption, OnesocketError, OutboxFull, WaitTimeout, WrongEventLoop
+from ..lifecycle.effects import Outcome
+from ..lifecycle.states import State
+from .errand import Errand, fetch
+from .errors import ForkedCopy
+from .mailbox import mailbox_of
+from .queue import SharedQueue, set_waiter
+from .registry import Registry, current_registry
+from .shared import Member, Shared
+from .stream import LinkSubscription
+
+T = TypeVar("T")
+
+LIMIT = 16_384
+"""How many messages may wait for a reader. A thread gets its turn only every few milliseconds, so it's more than a
+`Client` needs."""
+_IN_TRANSIT = 16_384
+"""Messages of `send_nowait()` whose fate isn't known yet, for each link."""
+_GRACE = 1.0
+"""Seconds that a callback which is at work has when its link is closed."""
+_LEFT = "this link was closed, or never entered; join again"
+
+
+class Link:
+    """One's handle on a shared connection; it belongs to the event loop that joined.
+
+    Closing it ends its own subscriptions and sends, nobody else's. `connect`, `reconnect` and `disconnect` act on the
+    connection itself, and so on everybody.
+    """
+
+    def __init__(
+        self, shared: Shared, registry: Registry, *, shown: str, on_error: Callable[[BaseException], object] | None
+    ) -> None:
+        loop = asyncio.get_running_loop()
+        self._shared = shared
+        self._registry = registry
+        self._loop = loop
+        self._here = mailbox_of(loop)
+        self._there = shared.owner.mailbox
+        self._shown = shown
+        self._trouble = Trouble(shown, on_error)
+        self._changes = Changes(self._trouble)
+        self._status = shared.upstream.status
+        self._status_at = time.monotonic()
+        self._closed = False
+        self._streams: weakref.WeakSet[Subscription[Any]] = weakref.WeakSet()
+        self._callbacks: set[asyncio.Task[None]] = set()
+        self._calls: dict[Errand[Any], asyncio.Future[Any]] = {}
+        self._in_transit = 0
+        self._member = Member(self._here, self)
+        self._there.post(shared.add, self._member)
+
+    def __repr__(self) -> str:
+        status = self._status
+        return (
+            f"<Link {self._shown} {self.state.name} epoch={status.epoch} streams={len(self._streams)} "
+            f"inbox={self._depth} sending={len(self._calls) + self._in_transit}>"
+        )
+
+    def __del__(self) -> None:
+        """Whoever just forgets a link doesn't keep the connection up; the collector may say so in any thread."""
+        if not getattr(self, "_closed", True) and self._registry is current_registry():
+            self._closed = True
+            self._there.post(self._shared.drop, self._member)
+
+    # --- coming and going -------------------------------------------------------------------------------------------
+
+    async def enter(self) -> Outcome:
+        """Have the line up, together with everybody else who joins. `join()` does this."""
+        outcome, status = await self._fetch(self._shared.enter)
+        self._see(status)
+        return outcome
+
+    async def aclose(self) -> None:
+        """Leave: what this link subscribed to ends, and so does what it's still sending.
+
+        A message that waited gets `ClientClosed` and isn't sent; one that was on its way, `DeliveryUnknown`.
+
+        Returns at once, unless it's the last one out and the connection doesn't linger: then when that is closed,
+        within its deadlines.
+        """
+        self._check_process()
+        if self._closed:
+            return
+        self._check_loop()
+        self._closed = True
+        for stream in tuple(self._streams):
+            stream.close()
+        await self._calls_end()
+        old = self._status.state
+        if old is not State.CLOSED:
+            self._changes.tell(Change(time.time(), old, State.CLOSED, self._status.epoch, "Close", None))
+        shared, member = self._shared, self._member
+        await self._callbacks_end()
+        with contextlib.suppress(ClientClosed):  # the loop that it lived on has ended, and the connection with it
+            await fetch(self._there, self._here, lambda: shared.leave(member), {})
+
+    async def _calls_end(self) -> None:
+        # Whether a message was on its way already can only be told there.
+        calls = {errand: future for errand, future in self._calls.items() if not future.done()}
+        for errand in calls:
+            self._there.post(errand.cancel, "this link was closed meanwhile")
+        if calls:
+            _, late = await asyncio.wait(calls.values(), timeout=_GRACE)
+            for future in late:
+                future.set_exception(DeliveryUnknown("this link was closed, and its owner loop has not answered"))
+
+    async def _callbacks_end(self) -> None:
+        # It may be one of them that closes the link; the others may finish the message that they're at.
+        tasks = self._callbacks - {CALLBACK.get(), current_task()}
+        if tasks:
+            _, late = await asyncio.wait(tasks, timeout=_GRACE)
+            for task in late:
+                task.cancel()
+
+    async def __aenter__(self) -> Self:
+        """Itself: it's up already."""
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Leave."""
+        await self.aclose()
+
+    # --- the line, which everybody shares ---------------------------------------------------------------------------
+
+    async def connect(self) -> Outcome:
+        """As `Client.connect()`; it acts on the shared connection."""
+        return await self._fetch(self._shared.upstream.connect)
+
+    async def reconnect(self) -> Outcome:
+        """As `Client.reconnect()`: everybody's line is closed and opened anew, and a `disconnect()` is lifted."""
+        return await self._fetch(self._shared.upstream.reconnect)
+
+    async def disconnect(self) -> None:
+        """As `Client.disconnect()`: nobody's line comes up again until somebody calls `reconnect()`."""
+        await self._fetch(self._shared.upstream.disconnect)
+
+    # --- messages ---------------------------------------------------------------------------------------------------
+
+    async def send(self, message: Any, *, id: str | None = None) -> None:  # noqa: A002 - what it is
+        """Send one message; returns when the kernel has it. Raises what `Client.send()` raises.
+
+        `id`: sending it twice does no harm, so it's sent again where `DeliveryUnknown` would be raised.
+        """
+        upstream = self._shared.upstream
+        await self._fetch(lambda: upstream.send(message, id=id))
+
+    def send_nowait(self, message: Any, *, id: str | None = None) -> Delivery:  # noqa: A002 - what it is
+        """Hand one message over for sending, and return its `Delivery`.
+
+        Raises `OutboxFull` when too many are on their way, and `ClientClosed`; everything else is the delivery's. One
+        that fails without anybody awaiting it goes to `on_error` and the log.
+        """
+        self._check()
+        if self._in_transit >= _IN_TRANSIT:
+            raise OutboxFull(f"{self._in_transit} messages are on their way already, which is the limit; await send()")
+        delivery = Delivery(None)
+        upstream, here = self._shared.upstream, self._here
+        errand = Errand(
+            lambda: upstream.send(message, id=id), lambda error, _: here.post(self._delivered, delivery, error)
+        )
+        self._in_transit += 1
+        self._there.post(errand.start)
+        return delivery
+
+    @overload
+    def subscribe(
+        self,
+        event: str | None = None,
+        *,
+        where: Predicate | None = None,
+        keys: Iterable[Hashable] = (),
+        limit: int = LIMIT,
+        overflow: Overflow | str = Overflow.FAIL,
+        gaps: Literal[True] = True,
+        raise_on_failure: bool = True,
+    ) -> Subscription[Any | Gap]: ...
+    @overload
+    def subscribe(
+        self,
+        event: str | None = None,
+        *,
+        where: Predicate | None = None,
+        keys: Iterable[Hashable] = (),
+        limit: int = LIMIT,
+        overflow: Overflow | str = Overflow.FAIL,
+        gaps: bool,
+        raise_on_failure: bool = True,
+    ) -> Subscription[Any]: ...
+    def subscribe(
+        self,
+        event: str | None = None,
+        *,
+        where: Predicate | None = None,
+        keys: Iterable[Hashable] = (),
+        limit: int = LIMIT,
+        overflow: Overflow | str = Overflow.FAIL,
+        gaps: bool = True,
+        raise_on_failure: bool = True,
+    ) -> Subscription[Any]:
+        """A stream of messages, as `Client.subscribe()`; nothing that comes after the call is missed.
+
+        `keys`: what to subscribe to upstream, where the protocol can describe that; the stream has the messages of
+        these keys alone. Only what nobody was subscribed to yet goes upstream, and it's told anew on every line.
+        `where` is asked in the reader's turn. `limit` counts what waits for the reader, not what it has taken out of
+        the queue in one go. With `overflow="wait"`, a slow reader holds the feed back for all.
+        """
+        self._check()
+        if event is not None and not isinstance(event, str):  # pyright: ignore[reportUnnecessaryIsInstance]
+            raise InvalidOption(f"an event name is a str, or None for all messages, not {type(event).__name__}")
+        here = self._here
+        queue = self._shared.new_queue(limit, Overflow.of(overflow), gaps=gaps, ring=lambda w: here.post(set_waiter, w))
+        wanted = frozenset((keys,) if isinstance(keys, str) else keys)
+        where = filter_of(self._shared.protocol, wanted, where)
+        shared, there = self._shared, self._there
+        there.post(functools.partial(shared.subscribe, queue, event, wanted, raise_on_failure=raise_on_failure))
+
+        def detach(queue: SharedQueue[Any]) -> None:
+            queue.clear()
+            queue.end()
+            there.post(shared.unsubscribe, queue)
+
+        stream: LinkSubscription[Any] = LinkSubscription(queue, detach, where=where, keeps=self)
+        self._streams.add(stream)
+        return stream
+
+    def on(
+        self,
+        event: str | Callable[[Any], Any] | None,
+        callback: Callable[[Any], Any] | None = None,
+        *,
+        limit: int = LIMIT,
+        overflow: Overflow | str = Overflow.FAIL,
+        gaps: bool = True,
+    ) -> Callable[[], None]:
+        """Call `callback` with every message (of that event); returns the function that takes it off again.
+
+        It's called on this link's loop, one message after the other, behind a queue of `limit` messages; it may be a
+        coroutine function. What it raises is reported and hurts nobody else.
+        """
+        if callable(event):
+            if callback is not None:
+                raise InvalidOption("on() takes an event name and one callback, not two callbacks")
+            event, callback = None, event
+        if not callable(callback):
+            raise InvalidOption("on() needs a callback: on(callback) or on('event', callback)")
+        stream = self.subscribe(event, limit=limit, overflow=overflow, gaps=gaps, raise_on_failure=False)
+        caller = AsyncCallback(_Awaitable(callback), stream, self._trouble.report, self._callbacks)
+        caller.start()
+        return caller.remove
+
+    # --- what is known ----------------------------------------------------------------------------------------------
+
+    @property
+    def state(self) -> State:
+        """Where the connection stands, as far as this link has heard; CLOSED once the link is closed."""
+        return State.CLOSED if self._closed else self._status.state
+
+    @property
+    def status(self) -> Status:
+        """A snapshot: the connection as of its last change, and this link's own subscribers and queues."""
+        status = self._status
+        retry_in = status.retry_in
+        return dataclasses.replace(
+            status,
+            state=self.state,
+            retry_in=None if retry_in is None else max(0.0, retry_in - (time.monotonic() - self._status_at)),
+            subscribers=len(self._streams),
+            inbox=self._depth,
+        )
+
+    def changes(self) -> Subscription[Change]:
+        """Every change of the state from this call on, in order; ends when the link or the connection is closed."""
+        self._check()
+        return self._changes.stream()
+
+    def on_change(self, callback: Callable[[Change], object]) -> Callable[[], None]:
+        """Call `callback` with every change, on this link's loop; returns the function that takes it off again."""
+        self._check()
+        return self._changes.on_change(callback)
+
+    async def wait_for(self, *states: State, timeout: float | None = None) -> State:
+        """As `Client.wait_for()`: wait for one of these states, and return it; one that is passed through counts."""
+        if not states:
+            raise InvalidOption("wait_for() needs at least one state")
+        if self.state in states:
+            return self.state
+        try:
+            async with asyncio.timeout(timeout), self.changes() as stream:
+                async for change in stream:
+                    if change.new in states:
+                        return change.new
+        except TimeoutError:
+            wanted = " or ".join(state.name for state in states)
+            raise WaitTimeout(f"not {wanted} within {timeout:g} s; it is {self.state.name}") from None
+        raise ClientClosed(_LEFT)
+
+    # --- inside -----------------------------------------------------------------------------------------------------
+
+    def changed(self, change: Change, status: Status) -> None:
+        """What the connection tells, on this loop."""
+        if self._closed:
+            return
+        self._see(status)
+        self._changes.tell(change)
+
+    def _see(self, status: Status) -> None:
+        self._status = status
+        self._status_at = time.monotonic()
+
+    @property
+    def _depth(self) -> int:
+        return max((len(stream) for stream in tuple(self._streams) if isinstance(stream, LinkSubscription)), default=0)
+
+    def _delivered(self, delivery: Delivery, error: BaseException | None) -> None:
+        self._in_transit -= 1
+        if error is not None and not isinstance(error, OnesocketError):
+            self._trouble.report(error, "send_nowait()")
+            error = OnesocketError(f"the message could not be sent: {type(error).__name__}")
+        watched = delivery.is_watched
+        delivery.resolve(error)
+        if error is not None and not watched:
+            self._trouble.report(error, "send_nowait()")
+
+    async def _fetch(self, work: Callable[[], Coroutine[Any, Any, T]]) -> T:
+        self._check()
+        return await fetch(self._there, self._here, work, self._calls)
+
+    def _check(self) -> None:
+        self._check_process()
+        self._check_loop()
+        if self._closed:
+            raise ClientClosed(_LEFT)
+
+    def _check_process(self) -> None:
+        if self._registry is not current_registry():
+            raise ForkedCopy
+
+    def _check_loop(self) -> None:
+        if not self._here.is_here:
+            raise WrongEventLoop(
+                "this link belongs to another event loop; join() in each loop, or use onesocket.blocking without one"
+            )
+
+
+def filter_of(protocol: Any, keys: frozenset[Hashable], where: Predicate | None) -> Predicate | None:
+    """What a reader asks of each message; raises `InvalidOption`."""
+    if where is not None and not callable(where):  # pyright: ignore[reportUnnecessaryComparison]
+        raise InvalidOption(f"where must be a function of the message, not {type(where).__name__}")
+    if not keys:
+        return where
+    for method in ("subscribe_frames", "unsubscribe_frames", "key_of"):
+        if not callable(getattr(protocol, method, None)):
+            raise InvalidOption(f"keys= needs a protocol that describes its subscriptions: it has no {method}()")
+    key_of: Callable[[Any], Hashable] = protocol.key_of
+    return lambda message: key_of(message) in keys and (where is None or where(message))
+
+
+class _Awaitable:
+    """A function of either kind, to be awaited."""
+
+    def __init__(self, function: Callable[[Any], Any]) -> None:
+        self._function = function
+        self.__qualname__ = getattr(function, "__qualname__", type(function).__qualname__)
+
+    async def __call__(self, message: Any) -> None:
+        answer = self._function(message)
+        if inspect.isawaitable(answer):
+            await answer

@@ -1,0 +1,123 @@
+"""What a connection is made from, and whether two requests for it agree."""
+
+from __future__ import annotations
+
+import dataclasses
+import inspect
+import ssl as ssl_module
+from collections.abc import Iterable, Mapping
+from types import BuiltinMethodType, CellType, FunctionType, MethodType
+from typing import Any, Literal, TypedDict, cast
+
+from ..client.client import Client
+from ..client.options import Headers, header_list, subprotocol_list
+from ..client.transport_choice import Compression
+from ..lifecycle.outbox import OutboxLimits
+from ..lifecycle.retry import ReconnectPolicy
+from ..protocols.base import Protocol
+from ..protocols.raw import Raw
+from ..transports.base import Transport
+from .errors import OptionConflict
+from .key import Key, digest
+
+Scope = Literal["loop", "process", "host"]
+
+
+class ClientOptions(TypedDict, total=False):
+    """The options of `Client` that a connection has; what is left out doesn't conflict with anything."""
+
+    protocol: Protocol | None
+    headers: Headers | None
+    subprotocols: Iterable[str]
+    ssl: ssl_module.SSLContext | None
+    proxy: str | None
+    open_timeout: float
+    close_timeout: float
+    ping_interval: float | None
+    ping_timeout: float
+    max_size: int | None
+    reconnect: ReconnectPolicy | None
+    outbox: OutboxLimits | None
+    compression: Compression | None
+    transport: Transport | None
+
+
+NAMES = frozenset(ClientOptions.__annotations__)
+_DEFAULTS = {name: parameter.default for name, parameter in inspect.signature(Client).parameters.items()}
+
+
+class Given:
+    """The options of one request, made comparable while they're fresh: a protocol changes as it is used."""
+
+    def __init__(self, options: Mapping[str, Any], *, scope: Scope) -> None:
+        self.options = dict(options)
+        self._marks = {name: _mark(name, value) for name, value in options.items()}
+        self._marks["scope"] = scope
+
+    def __repr__(self) -> str:
+        return f"<Given {', '.join(sorted(self._marks))}>"
+
+    def check(self, later: Given, key: Key) -> None:
+        """Raise `OptionConflict` if `later` wants another connection than this one."""
+        for name, mark in later._marks.items():
+            mine = self._marks[name] if name in self._marks else _mark(name, _DEFAULTS.get(name))
+            if mine != mark:
+                raise OptionConflict(
+                    f"{key} is shared already with another {name}=, and one connection has one: "
+                    f"leave {name}= out, or give it what the first has, or pass another key= for a connection apart",
+                    option=name,
+                )
+
+
+def _mark(name: str, value: Any) -> Any:
+    match name:
+        case "token":
+            # Whose it is says the key. Functions aren't compared: a new one may well be the same source.
+            return digest(value) if isinstance(value, str) else None
+        case "headers":
+            return header_list(value)
+        case "subprotocols":
+            return subprotocol_list(value)
+        case "protocol":
+            return _likeness(Raw() if value is None else value)
+        case "ssl":
+            return None if value is None else id(value)
+        case "open_timeout" | "close_timeout" | "ping_timeout" | "ping_interval" | "max_size" | "proxy":
+            return value
+        case _:
+            return _likeness(value)
+
+
+def _likeness(value: Any, depth: int = 6) -> Any:
+    """Equal for values that were made in the same way; whatever can't be compared is like itself alone."""
+    if value is None or isinstance(value, str | bytes | int | float | type):
+        return value
+    if isinstance(value, tuple | list):
+        return tuple(_likeness(item, depth - 1) for item in value)  # pyright: ignore[reportUnknownVariableType]
+    if isinstance(value, FunctionType):
+        # A lambda at the same place of the same code is a new object each time, but the same function, as long as what
+        # it refers to is the same.
+        return value.__code__, tuple(_content(cell) for cell in value.__closure__ or ())
+    if isinstance(value, MethodType | BuiltinMethodType):
+        return value.__name__, _likeness(value.__self__, depth - 1) if depth else id(value.__self__)
+    kind = cast("type[object]", type(value))
+    if kind.__module__.startswith("msgspec"):  # a decoder is what its type makes it
+        return kind, repr(getattr(value, "type", None)), getattr(value, "strict", None)
+    parts: dict[str, Any] = dict(getattr(value, "__dict__", {}))
+    if dataclasses.is_dataclass(value):
+        parts |= {each.name: getattr(value, each.name) for each in dataclasses.fields(value)}
+    if depth and parts:
+        return kind, tuple((name, _likeness(parts[name], depth - 1)) for name in sorted(parts))
+    try:
+        hash(value)
+    except TypeError:
+        return id(value)
+    return value
+
+
+def _content(cell: CellType) -> Any:
+    try:
+        content: object = cell.cell_contents
+    except ValueError:  # not bound yet
+        return None
+    return content if isinstance(content, str | bytes | int | float | None) else id(content)

@@ -1,0 +1,106 @@
+"""A subscriber's queue whose feed and reader may live in different threads."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections import deque
+from collections.abc import Callable, Sequence
+from typing import Any, TypeVar
+
+from ..client.gap import Gap
+from ..client.queue import Overflow, Queue
+from ..errors import OnesocketError
+
+T = TypeVar("T")
+
+
+class SharedQueue(Queue[T]):
+    """`Queue` under a lock. `ring` lets the waiting reader know, in whatever thread it is.
+
+    The lock may be taken again by its holder: the collector may end a subscription in the midst of anything.
+    """
+
+    __slots__ = ("__weakref__", "_ring", "lock")
+
+    def __init__(
+        self,
+        limit: object,
+        overflow: Overflow,
+        *,
+        marks_gaps: bool,
+        hold: Callable[[], None],
+        release: Callable[[], None],
+        ring: Callable[[Any], object],
+    ) -> None:
+        super().__init__(limit, overflow, marks_gaps=marks_gaps, hold=hold, release=release)
+        self._ring = ring
+        self.lock = threading.RLock()
+
+    def put(self, item: T | Gap) -> None:
+        """Queue one message for the reader."""
+        with self.lock:
+            if not self.ended:  # the reader may have gone, and the feed not have heard of it: it must not be held again
+                super().put(item)
+
+    def put_many(self, batch: Sequence[T]) -> None:
+        """Queue several messages for the reader."""
+        with self.lock:
+            if not self.ended:
+                super().put_many(batch)
+
+    def take_all(self) -> deque[T | Gap]:
+        """Everything that is to be told, in order; empty when there's nothing."""
+        with self.lock:
+            if self.unmarked or self.kept_gap is not None:
+                return deque((self.take(),))
+            items, self.items = self.items, deque()
+            self.stop_holding()
+            return items
+
+    def fail(self, error: OnesocketError) -> None:
+        """Raise this in the reader, after what is queued."""
+        with self.lock:
+            super().fail(error)
+
+    def next_error(self) -> OnesocketError | None:
+        """What is to be raised in the reader now that it has read everything; None: nothing (more)."""
+        with self.lock:
+            return super().next_error()
+
+    def end(self) -> None:
+        """No more will come; the reader gets what is queued."""
+        with self.lock:
+            super().end()
+
+    def clear(self) -> None:
+        """Let go of everything."""
+        with self.lock:
+            self.items.clear()
+
+    def wake(self) -> None:
+        """Let the waiting reader look again."""
+        with self.lock:
+            waiter, self.waiter = self.waiter, None
+        if waiter is not None:
+            self._ring(waiter)
+
+    def arm(self, waiter: Any) -> bool:
+        """Ring this one when there's news. False: there is some already, or the end."""
+        with self.lock:
+            if self.has_news or self.error is not None or self.overran is not None or self.ended:
+                return False
+            self.waiter = waiter
+            return True
+
+    def disarm(self, waiter: Any) -> None:
+        """It doesn't wait any more."""
+        with self.lock:
+            if self.waiter is waiter:
+                self.waiter = None
+
+
+def set_waiter(waiter: asyncio.Future[None]) -> None:
+    """`ring` of a reader on the event loop where this is called."""
+    if not waiter.done():
+        waiter.set_result(None)

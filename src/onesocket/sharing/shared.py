@@ -1,0 +1,278 @@
+"""One connection, and everybody who shares it."""
+
+from __future__ import annotations
+
+import asyncio
+import weakref
+from collections.abc import Callable, Hashable
+from concurrent.futures import Future
+from typing import Any, Protocol
+
+from ..client.gap import Gap
+from ..client.queue import Overflow
+from ..client.status import Change, Status
+from ..errors import OnesocketError
+from ..lifecycle.effects import Outcome
+from ..lifecycle.states import State
+from ..protocols.base import Protocol as WireProtocol
+from .feed import Feed
+from .mailbox import Mailbox
+from .options import Given
+from .owner import Owner
+from .queue import SharedQueue
+from .upstream import Upstream
+
+
+class Counted(Protocol):
+    """Who counts the members: the registry, under its lock."""
+
+    def forget(self, shared: Shared) -> None:
+        """Nothing is left of it."""
+
+    def close_if_unused(self, shared: Shared) -> bool:
+        """Whether nobody shares it; nobody can begin to, from then on."""
+        ...
+
+    def retire(self, shared: Shared) -> None:
+        """Nobody joins it any more."""
+
+    def count_out(self, shared: Shared) -> int:
+        """One member less; returns how many are left."""
+        ...
+
+
+class Told(Protocol):
+    """What a link hears of the state, on its own loop."""
+
+    def changed(self, change: Change, status: Status) -> None:
+        """The state changed."""
+
+
+class Member:
+    """One link, as its connection sees it: a link that nobody holds any more is not kept by it."""
+
+    def __init__(self, mailbox: Mailbox, link: Told) -> None:
+        self.mailbox = mailbox
+        self._link = weakref.ref(link)
+
+    def tell(self, change: Change, status: Status) -> bool:
+        """Pass the news on; False: its loop is dead, or nobody holds it any more."""
+        return self._link() is not None and self.mailbox.post(self._arrived, change, status)
+
+    def _arrived(self, change: Change, status: Status) -> None:
+        link = self._link()
+        if link is not None:
+            link.changed(change, status)
+
+
+class Shared:
+    """One upstream with its members. It belongs to the owner loop, but for what the registry keeps in it."""
+
+    def __init__(
+        self,
+        registry: Counted,
+        owner: Owner,
+        upstream: Upstream,
+        given: Given,
+        *,
+        place: tuple[object, ...],
+        protocol: WireProtocol,
+        predecessor: Shared | None,
+    ) -> None:
+        self.place = place
+        """Where the registry finds it."""
+        self.owner = owner
+        self.upstream = upstream
+        self.protocol = protocol
+        self.given = given
+        self.linger = 0.0
+        self.count = 0
+        """Members, those on their way included. The registry's, under its lock."""
+        self.is_closing = False
+        """Nobody joins it any more. The registry's, under its lock."""
+        self.gone: Future[None] = Future()
+        self.gone.set_running_or_notify_cancel()  # so that no waiter can cancel it
+        self._registry = registry
+        self._predecessor = predecessor
+        self._members: set[Member] = set()
+        self._keys: dict[SharedQueue[Any], frozenset[Hashable]] = {}
+        self._begun: asyncio.Task[None] | None = None
+        self._close_task: asyncio.Task[None] | None = None
+        self._linger_timer: asyncio.TimerHandle | None = None
+        self.feed = Feed(
+            event_of=protocol.event_of,
+            hold=upstream.hold,
+            release=upstream.release,
+            report=self._report,
+            on_loop=self._on_owner,
+        )
+
+    def __repr__(self) -> str:
+        return f"<Shared links={self.count}{' closing' if self.is_closing else ''} {self.upstream!r}>"
+
+    # --- what links want; on the owner loop -------------------------------------------------------------------------
+
+    async def enter(self) -> tuple[Outcome, Status]:
+        """One link more, which was added: it gets the outcome of its own `connect()`."""
+        await self._begin()
+        outcome = await self.upstream.connect()
+        return outcome, self.upstream.status
+
+    async def leave(self, member: Member) -> None:
+        """One link less. The last one out waits until the connection is closed, unless it lingers."""
+        if member not in self._members:
+            return
+        self._members.discard(member)
+        await self._counted_out()
+
+    def add(self, member: Member) -> None:
+        """The link is on its way; `leave` takes it off."""
+        self._members.add(member)
+        self.stay()
+
+    def stay(self) -> None:
+        """Somebody came while it lingered."""
+        if self._linger_timer is not None:
+            self._linger_timer.cancel()
+            self._linger_timer = None
+
+    def drop_the_dead(self) -> None:
+        """Links whose loops were closed without a word are counted out."""
+        for member in [member for member in self._members if member.mailbox.is_dead]:
+            self.drop(member)
+
+    def drop(self, member: Member) -> None:
+        """Count it out, without waiting."""
+        if member in self._members:
+            self._members.discard(member)
+            task = asyncio.get_running_loop().create_task(self._counted_out(), name="onesocket link dropped")
+            _kept.add(task)
+            task.add_done_callback(_kept.discard)
+
+    # --- what links read --------------------------------------------------------------------------------------------
+
+    def new_queue(
+        self, limit: object, overflow: Overflow, *, gaps: bool, ring: Callable[[Any], object]
+    ) -> SharedQueue[Any]:
+        """A queue that can hold this feed back; made in any thread."""
+        hold, release = self.feed.held
+        return SharedQueue(
+            limit, overflow, marks_gaps=gaps, hold=hold, release=lambda: self._on_owner(release), ring=ring
+        )
+
+    def subscribe(
+        self,
+        queue: SharedQueue[Any],
+        event: str | None,
+        keys: frozenset[Hashable],
+        *,
+        raise_on_failure: bool,
+    ) -> None:
+        """The queue gets everything from now on; its keys count upstream."""
+        self.feed.add(queue, event, raise_on_failure=raise_on_failure)
+        if keys and not queue.ended:
+            try:
+                self.upstream.want(keys)
+            except OnesocketError as error:
+                queue.fail(error)
+            else:
+                self._keys[queue] = keys
+
+    def unsubscribe(self, queue: SharedQueue[Any]) -> None:
+        """Not any more."""
+        self.feed.drop(queue)
+        keys = self._keys.pop(queue, None)
+        if keys is not None:
+            self.upstream.unwant(keys)
+
+    # --- coming and going -------------------------------------------------------------------------------------------
+
+    async def _begin(self) -> None:
+        if self._begun is None:
+            self._begun = asyncio.get_running_loop().create_task(self._attach(), name="onesocket connection begins")
+        await asyncio.shield(self._begun)
+
+    async def _attach(self) -> None:
+        if self._predecessor is not None:
+            # Never two at once: what is being closed is awaited, wherever it lives.
+            while not self._predecessor.gone.done() and not self._predecessor.owner.is_dead:
+                await asyncio.wait((asyncio.wrap_future(self._predecessor.gone),), timeout=1.0)
+            self._predecessor = None
+        self.upstream.attach(self)
+
+    async def _counted_out(self) -> None:
+        if self._registry.count_out(self) > 0:
+            return
+        if self.linger > 0 and self.upstream.status.state is State.CONNECTED:
+            self.stay()
+            self._linger_timer = asyncio.get_running_loop().call_later(self.linger, self._lingered)
+            return
+        await self.close_if_unused()
+
+    def _lingered(self) -> None:
+        self._linger_timer = None
+        if self._registry.close_if_unused(self):
+            self._start_to_close()
+
+    async def close_if_unused(self) -> None:
+        """Close in order, if nobody is left."""
+        if self._registry.close_if_unused(self):
+            await asyncio.shield(self._start_to_close())
+
+    def _start_to_close(self) -> asyncio.Task[None]:
+        if self._close_task is None:
+            self._close_task = asyncio.get_running_loop().create_task(self._close(), name="onesocket connection closes")
+        return self._close_task
+
+    async def close(self) -> None:
+        """Close in order whoever shares it: the program, or the loop, ends. The registry has marked it."""
+        self.stay()
+        await asyncio.shield(self._start_to_close())
+
+    async def _close(self) -> None:
+        try:
+            if self._begun is not None:
+                await asyncio.wait((self._begun,))
+                await self.upstream.aclose()
+        finally:
+            self.feed.end()
+            self._registry.forget(self)
+            if not self.gone.done():
+                self.gone.set_result(None)
+
+    # --- what the upstream tells ------------------------------------------------------------------------------------
+
+    def messages(self, batch: list[Any]) -> None:
+        """Hand a batch to every reader."""
+        self.feed.publish_many(batch)
+
+    def gap(self, gap: Gap) -> None:
+        """Put a marker into every stream."""
+        self.feed.announce(gap)
+
+    def failed(self, error: OnesocketError) -> None:
+        """Tell the readers that want to know."""
+        self.feed.fail(error)
+
+    def changed(self, change: Change, status: Status) -> None:
+        """Tell every link."""
+        if change.new is State.CONNECTED:
+            self.feed.ready(change.epoch)
+        for member in tuple(self._members):
+            if not member.tell(change, status):
+                self.drop(member)
+        if change.new is State.CLOSED:
+            self.feed.end()
+            self._registry.retire(self)  # if somebody closed it behind our back, the next one to join gets a new one
+            self._start_to_close()
+
+    def _on_owner(self, call: Callable[..., object], *args: object) -> None:
+        self.owner.mailbox.post(call, *args)
+
+    def _report(self, error: BaseException, source: str) -> None:
+        asyncio.get_running_loop().call_exception_handler(
+            {"message": f"onesocket: {source} failed in the feed", "exception": error}
+        )
+
+
+_kept: set[asyncio.Task[None]] = set()

@@ -1,0 +1,340 @@
+"""`onesocket.blocking`: a shared connection for threads without an event loop."""
+
+import asyncio
+import sys
+import threading
+from collections.abc import AsyncIterator, Iterator
+from typing import Any
+
+import pytest
+
+from onesocket import (
+    ClientClosed,
+    Gap,
+    InvalidOption,
+    Json,
+    ManuallyDisconnected,
+    Outcome,
+    ReconnectPolicy,
+    SlowConsumer,
+    State,
+    UpgradeRefused,
+    WaitTimeout,
+    WrongEventLoop,
+    blocking,
+)
+from onesocket.sharing.registry import current_registry
+from onesocket.testing import Fault, FaultyServer
+
+
+@pytest.fixture(autouse=True)
+def _nothing_is_left() -> Iterator[None]:
+    yield
+    for thread in threading.enumerate():
+        if thread.name.startswith("onesocket"):
+            thread.join(5)
+    assert len(current_registry()) == 0
+    assert not [thread for thread in threading.enumerate() if thread.name.startswith("onesocket")]
+
+
+@pytest.fixture
+async def server() -> AsyncIterator[FaultyServer]:
+    async with FaultyServer() as server:
+        yield server
+        await server.wait_until(lambda counts: counts.sockets_now == 0)
+        assert server.counts.most_sockets <= 1
+        assert server.counts.unclean_closes == server.counts.premature_closes == 0
+
+
+async def test_the_whole_of_it(server: FaultyServer) -> None:
+    def program() -> None:
+        with blocking.join(server.url, protocol=Json(event="t")) as link:
+            assert link.state is State.CONNECTED
+            assert link.connect() is Outcome.ALREADY_CONNECTED
+            named = link.subscribe("a")
+            odd = link.subscribe(where=lambda message: bool(message["n"] % 2))
+            for number in range(4):
+                link.send({"t": "ab"[number % 2], "n": number}, timeout=5)
+            assert [link.receive(timeout=5)["n"] for _ in range(4)] == [0, 1, 2, 3]
+            assert [next(named)["n"] for _ in range(2)] == [0, 2]
+            assert [odd.receive(5)["n"] for _ in range(2)] == [1, 3]
+            with pytest.raises(WaitTimeout):
+                link.receive(timeout=0.01)
+            with pytest.raises(WaitTimeout):
+                link.wait_for(State.STOPPED, timeout=0.01)
+            changes = link.changes()
+            link.disconnect(timeout=5)
+            assert link.wait_for(State.STOPPED, timeout=5) is State.STOPPED
+            with pytest.raises(ManuallyDisconnected):
+                link.send("x")
+            assert link.reconnect(timeout=5) is Outcome.OPENED
+            assert link.wait_for(State.CONNECTED, timeout=5) is State.CONNECTED
+            assert link.status.epoch == 2
+            assert next(changes).new is State.CLOSING
+            link.send_nowait({"t": "last"}).result(5)
+            assert isinstance(link.receive(timeout=5), Gap)
+            assert link.receive(timeout=5) == {"t": "last"}
+        for call in (link.receive, link.connect, lambda: link.send("x"), link.subscribe):
+            with pytest.raises(ClientClosed):
+                call()
+        assert list(named) == []
+        assert "CLOSED" in repr(link)
+
+    await asyncio.to_thread(program)
+
+
+async def test_a_for_loop_ends_when_the_link_is_closed(server: FaultyServer) -> None:
+    def program() -> list[Any]:
+        with blocking.join(server.url) as link:
+            for number in range(3):
+                link.send(f"{number}")
+            got: list[Any] = []
+            for message in link:
+                got.append(message)
+                if len(got) == 3:
+                    link.close()
+            return got
+
+    assert await asyncio.to_thread(program) == ["0", "1", "2"]
+
+
+async def test_closing_wakes_a_reader_in_another_thread(server: FaultyServer) -> None:
+    link = await asyncio.to_thread(blocking.join, server.url)
+    reading = asyncio.create_task(asyncio.to_thread(list, link))
+    stream = link._stream
+    while stream._queue.waiter is None:  # noqa: ASYNC110 - there's no event for that
+        await asyncio.sleep(0)
+    await asyncio.to_thread(link.close)
+    assert await reading == []
+
+
+async def test_many_threads_are_one_handshake(server: FaultyServer) -> None:
+    server.faults = Fault.slow_upgrade(0.05)
+    barrier = threading.Barrier(16)
+
+    def program() -> list[Any]:
+        barrier.wait(10)
+        with blocking.join(server.url) as link:
+            barrier.wait(10)
+            link.send("x")
+            got = [link.receive(timeout=5) for _ in range(16)]
+            barrier.wait(10)
+            return got
+
+    async with asyncio.TaskGroup() as group:
+        tasks = [group.create_task(_in_a_thread(program)) for _ in range(16)]
+    assert [task.result() for task in tasks] == [["x"] * 16] * 16
+    assert server.counts.handshakes == 1
+
+
+async def _in_a_thread(program: Any) -> Any:
+    """As `asyncio.to_thread`, whose pool may be smaller than the crowd."""
+    loop = asyncio.get_running_loop()
+    future: asyncio.Future[Any] = loop.create_future()
+    thread = threading.Thread(target=lambda: loop.call_soon_threadsafe(future.set_result, program()))
+    thread.start()
+    return await future
+
+
+async def test_joining_raises_what_kept_the_line_from_coming_up(server: FaultyServer) -> None:
+    server.faults = [Fault.refuse(503)]
+    with pytest.raises(UpgradeRefused):
+        await asyncio.to_thread(blocking.join, server.url)
+    server.faults = [Fault.slow_upgrade(0.2)]
+    with pytest.raises(WaitTimeout):
+        await asyncio.to_thread(lambda: blocking.join(server.url, timeout=0.02))
+    await server.wait_until(lambda counts: counts.sockets_now == 0)
+
+
+async def test_a_message_that_timed_out_in_the_outbox_is_not_sent(server: FaultyServer) -> None:
+    def program() -> None:
+        with blocking.join(server.url, reconnect=ReconnectPolicy(initial=1e9, cap=1e9)) as link:
+            states = link.changes()
+            server_loop.call_soon_threadsafe(go.set)
+            while next(states).new is not State.BACKING_OFF or link.status.attempt < 2:
+                pass
+            with pytest.raises(WaitTimeout):
+                link.send("too late", timeout=0.02)
+            link.connect(timeout=5)
+            link.send("in time")
+            while link.receive(timeout=5) != "in time":
+                pass
+
+    server_loop, go = asyncio.get_running_loop(), asyncio.Event()
+    running = asyncio.create_task(asyncio.to_thread(program))
+    await go.wait()
+    server.faults = [Fault.refuse(503)]
+    await server.close_connections(1012)
+    await running
+    assert server.received == ["in time"]
+
+
+async def test_callbacks_have_a_thread_of_their_own(server: FaultyServer) -> None:
+    def program() -> None:
+        told: list[BaseException] = []
+        got: list[Any] = []
+        threads: set[str] = set()
+        done = threading.Event()
+
+        def takes(message: Any) -> None:
+            threads.add(threading.current_thread().name)
+            if message == "0":
+                raise RuntimeError("s3cret")
+            if message == "1":
+                link.send("from the callback", timeout=5)  # it may block
+            got.append(message)
+            if message == "from the callback":
+                done.set()
+
+        with blocking.join(server.url, on_error=told.append) as link:
+            off = link.on(takes)
+            for number in range(3):
+                link.send(f"{number}")
+            assert done.wait(5)
+            assert sorted(got) == ["1", "2", "from the callback"]
+            assert [type(error) for error in told] == [RuntimeError]
+            assert threads == {"onesocket callback"}
+            off()
+            link.send("after")
+            assert [link.receive(5) for _ in range(5)][-1] == "after"
+            assert "after" not in got
+            with pytest.raises(InvalidOption):
+                link.on(_coroutine)
+
+    await asyncio.to_thread(program)
+
+
+async def _coroutine(_message: Any) -> None:
+    pass
+
+
+async def test_a_callback_may_close_the_link(server: FaultyServer) -> None:
+    def program() -> None:
+        closed = threading.Event()
+        link = blocking.join(server.url)
+
+        def close(_message: Any) -> None:
+            link.close()
+            closed.set()
+
+        link.on(close)
+        link.send("x")
+        assert closed.wait(5)
+
+    await asyncio.to_thread(program)
+
+
+async def test_overflow_is_the_readers_own(server: FaultyServer) -> None:
+    def program() -> None:
+        with blocking.join(server.url) as link:
+            slow = link.subscribe(limit=5)
+            dropping = link.subscribe(limit=5, overflow="drop_oldest")
+            for number in range(100):
+                link.send(f"{number}")
+            assert [link.receive(5) for _ in range(100)] == [f"{number}" for number in range(100)]
+            assert [next(slow) for _ in range(5)] == [f"{number}" for number in range(5)]
+            with pytest.raises(SlowConsumer):
+                next(slow)
+            gap = next(dropping)
+            assert isinstance(gap, Gap)
+            assert gap.missed == 95
+            assert [next(dropping) for _ in range(5)] == [f"{number}" for number in range(95, 100)]
+
+    await asyncio.to_thread(program)
+
+
+async def test_it_refuses_to_block_an_event_loop(server: FaultyServer) -> None:
+    with pytest.raises(WrongEventLoop, match=r"onesocket\.join"):
+        blocking.join(server.url)
+    link = await asyncio.to_thread(blocking.join, server.url)
+    for call in (link.receive, link.connect, lambda: link.send("x"), lambda: link.wait_for(State.FAILED)):
+        with pytest.raises(WrongEventLoop, match=r"onesocket\.join"):
+            call()
+    with pytest.raises(InvalidOption, match="timeout"):
+        await asyncio.to_thread(link.receive, -1)
+    with pytest.raises(InvalidOption, match="scope"):
+        blocking.join(server.url, scope="loop")  # type: ignore[arg-type]
+    await asyncio.to_thread(link.close)
+
+
+async def test_a_forgotten_link_is_counted_out(server: FaultyServer) -> None:
+    await asyncio.to_thread(lambda: blocking.join(server.url).state)
+    await server.wait_until(lambda counts: counts.sockets_now == 0)
+    assert server.counts.close_codes == {1000: 1}
+
+
+# --- Ctrl-C, and the end of the program; each in a process of its own -------------------------------------------------
+
+INTERRUPTED = """
+import signal, sys, threading
+from onesocket import State, blocking
+from onesocket.sharing.registry import current_registry
+
+def interrupt_when_it_waits():
+    # The main thread waits on a bell once nothing else of it can be seen: its frame says so.
+    while True:
+        frame = sys._current_frames()[threading.main_thread().ident]
+        if frame.f_code.co_name == "wait" and frame.f_code.co_filename.endswith("waiting.py"):
+            break
+    signal.pthread_kill(threading.main_thread().ident, signal.SIGINT)
+
+url, what = sys.argv[1:]
+calls = {
+    "receive": lambda link: link.receive(),
+    "for": lambda link: list(link),
+    "wait_for": lambda link: link.wait_for(State.FAILED),
+    "subscribe": lambda link: next(link.subscribe("never")),
+}
+try:
+    with blocking.join(url) as link:
+        threading.Thread(target=interrupt_when_it_waits, daemon=True).start()
+        calls[what](link)
+except KeyboardInterrupt:
+    thread = current_registry().owner_thread
+    if thread is not None:
+        thread.join(5)
+    print("interrupted", len(current_registry()))
+"""
+
+
+async def run(script: str, *arguments: str) -> tuple[int | None, str]:
+    process = await asyncio.create_subprocess_exec(
+        sys.executable, "-W", "error", "-c", script, *arguments, stdout=-1, stderr=-2
+    )
+    output, _ = await asyncio.wait_for(process.communicate(), 20)
+    return process.returncode, output.decode()
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="signals of POSIX")
+@pytest.mark.parametrize("what", ["receive", "for", "wait_for", "subscribe"])
+async def test_ctrl_c_ends_a_wait_at_once_and_leaves_nothing(server: FaultyServer, what: str) -> None:
+    assert await run(INTERRUPTED, server.url, what) == (0, "interrupted 0\n")
+    assert server.counts.close_codes == {1000: 1}
+
+
+JOINING = """
+import signal, sys
+from onesocket import blocking
+
+try:
+    blocking.join(sys.argv[1])
+except KeyboardInterrupt:
+    print("interrupted")
+"""
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="signals of POSIX")
+async def test_ctrl_c_while_joining_winds_the_attempt_down(server: FaultyServer) -> None:
+    server.faults = Fault.slow_upgrade(0.3)
+    process = await asyncio.create_subprocess_exec(sys.executable, "-c", JOINING, server.url, stdout=-1, stderr=-2)
+    await server.wait_until(lambda counts: counts.handshakes == 1)
+    process.send_signal(2)
+    output, _ = await asyncio.wait_for(process.communicate(), 20)
+    assert (process.returncode, output) == (0, b"interrupted\n")
+
+
+async def test_a_program_that_just_ends_closes_in_order(server: FaultyServer) -> None:
+    script = "import sys; from onesocket import blocking; link = blocking.join(sys.argv[1]); link.send('x')"
+    assert await run(script, server.url) == (0, "")
+    await server.wait_until(lambda counts: counts.sockets_now == 0)
+    assert server.counts.close_codes == {1000: 1}

@@ -1,0 +1,261 @@
+"""A forked child never touches its parent's socket; what it uses, it joins anew. The server counts."""
+
+import asyncio
+import os
+import sys
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+
+from onesocket.testing import Fault, FaultyServer
+
+pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="there are no forks here")
+
+# What every script begins with: `in_child` forks, runs the function in the child, and returns the child's exit code.
+PRELUDE = """
+import asyncio, os, socket, sys, threading, traceback
+from onesocket import State, WrongEventLoop, blocking
+from onesocket.sharing.errors import ForkedCopy
+from onesocket.sharing.join import join
+from onesocket.sharing.registry import current_registry
+
+url = sys.argv[1]
+
+def in_child(work):
+    child = os.fork()
+    if child == 0:
+        code = 1
+        try:
+            work()
+            code = 0
+        except BaseException:
+            traceback.print_exc()
+        finally:
+            sys.stdout.flush()
+            os._exit(code)
+    assert os.waitpid(child, 0)[1] == 0
+
+def target(fd):
+    try:
+        return os.readlink(f"/proc/self/fd/{fd}")
+    except OSError:
+        return ""
+
+def sockets():
+    #The peers of this process's TCP sockets.
+    found = []
+    for fd in map(int, os.listdir("/proc/self/fd")):
+        if target(fd).startswith("socket:"):
+            with socket.socket(fileno=os.dup(fd)) as sock:
+                if sock.family == socket.AF_INET:
+                    found.append(fd)
+    return found
+"""
+
+
+@pytest.fixture
+async def server() -> AsyncIterator[FaultyServer]:
+    async with FaultyServer() as server:
+        yield server
+        await server.wait_until(lambda counts: counts.sockets_now == 0)
+
+
+async def run(script: str, url: str) -> str:
+    process = await asyncio.create_subprocess_exec(sys.executable, "-c", PRELUDE + script, url, stdout=-1, stderr=-2)
+    output, _ = await asyncio.wait_for(process.communicate(), 20)
+    assert process.returncode == 0, output.decode()
+    return output.decode()
+
+
+async def test_a_child_that_does_nothing_leaves_the_parent_alone(server: FaultyServer) -> None:
+    script = """
+with blocking.join(url) as link:
+    def child():
+        assert len(current_registry()) == 0
+        assert threading.active_count() == 1
+        link.close()
+    in_child(child)
+    in_child(lambda: None)
+    link.send("still there")
+    assert link.receive(5) == "still there"
+    assert link.status.epoch == 1
+"""
+    await run(script, server.url)
+    assert server.counts.handshakes == 1
+    assert server.counts.close_codes == {1000: 1}
+    assert server.counts.unclean_closes == 0
+
+
+@pytest.mark.skipif(not Path("/proc/self/fd").is_dir(), reason="the child's sockets are looked up in /proc")
+@pytest.mark.parametrize("held", [False, True])
+async def test_a_child_has_none_of_its_parents_sockets(server: FaultyServer, held: bool) -> None:
+    script = f"""
+with blocking.join(url, open_timeout=5) as link:
+    if {held}:  # the socket isn't read, so the loop doesn't watch it
+        slow = link.subscribe(limit=1, overflow="wait")
+        for number in range(20_000):
+            link.send_nowait("x" * 50)
+        while not link._seat.shared.upstream.status.is_held:
+            pass
+    assert sockets()
+    in_child(lambda: print(sockets()))
+    if {held}:
+        slow.close()
+"""
+    assert await run(script, server.url) == "[]\n"
+
+
+async def test_a_link_of_the_parent_joins_anew_in_the_child(server: FaultyServer) -> None:
+    script = """
+link = blocking.join(url)
+got = []
+done = threading.Event()
+def takes(message):
+    got.append(message)
+    done.set()
+link.on(takes)
+def child():
+    link.send("child")                       # joins anew
+    assert link.receive(5) == "child"
+    assert done.wait(5) and got == ["child"]
+    assert link.status.epoch == 1
+    link.close()
+in_child(child)
+assert not got
+link.send("parent")
+assert link.receive(5) == "parent"
+link.close()
+"""
+    await run(script, server.url)
+    assert server.counts.handshakes == 2
+    assert server.received == ["child", "parent"]
+    assert server.counts.close_codes == {1000: 2}
+    assert server.counts.unclean_closes == 0
+
+
+async def test_streams_and_links_of_loops_say_that_they_are_inherited(server: FaultyServer) -> None:
+    script = """
+with blocking.join(url) as link:
+    stream = link.subscribe()
+    holder = []
+    stop = threading.Event()
+    async def other():
+        async with join(url) as asynchronous:
+            holder.append((asynchronous, asynchronous.subscribe()))
+            await asyncio.to_thread(stop.wait)
+    thread = threading.Thread(target=asyncio.run, args=(other(),))
+    thread.start()
+    while not holder:
+        pass
+    asynchronous, _ = holder[0]
+    def child():
+        try:
+            stream.receive(1)
+        except ForkedCopy:
+            print("stream")
+        async def use():
+            try:
+                await asynchronous.send("x")
+            except ForkedCopy:
+                print("link")
+            async with join(url) as anew:
+                await anew.send("child")
+        asyncio.run(use())
+        del holder[:]
+    in_child(child)
+    stop.set()
+    thread.join()
+    link.send("parent")
+"""
+    assert await run(script, server.url) == "stream\nlink\n"
+    assert server.received == ["child", "parent"]
+    assert server.counts.close_codes == {1000: 2}
+
+
+async def test_a_pre_fork_server_with_four_workers(server: FaultyServer) -> None:
+    script = """
+link = blocking.join(url)                    # gunicorn --preload: the application is loaded once ...
+children = []
+for number in range(4):                      # ... and the workers are forked from that
+    child = os.fork()
+    if child == 0:
+        code = 1
+        try:
+            for _ in range(3):
+                link.send(f"{number}", timeout=5)
+                assert link.receive(5) == f"{number}"
+            link.close()
+            code = 0
+        except BaseException:
+            traceback.print_exc()
+        finally:
+            os._exit(code)
+    children.append(child)
+assert [os.waitpid(child, 0)[1] for child in children] == [0] * 4
+link.send("master")
+link.close()
+"""
+    await run(script, server.url)
+    assert server.counts.handshakes == 5
+    assert server.counts.close_codes == {1000: 5}
+    assert server.counts.unclean_closes == 0
+
+
+async def test_a_fork_in_the_middle_of_joining_and_under_load(server: FaultyServer) -> None:
+    children: list[object] = []
+    server.on_message = lambda _, message: children.append(message) if message == "child" else None
+    script = """
+stop = threading.Event()
+def load():
+    with blocking.join(url, overflow="drop_oldest") as link:
+        while not stop.is_set():
+            link.send("x")
+            link.receive(5)
+threads = [threading.Thread(target=load) for _ in range(3)]
+for thread in threads:
+    thread.start()
+for _ in range(20):
+    def child():
+        with blocking.join(url) as mine:
+            mine.send("child")
+            mine.receive(5)
+    in_child(child)
+stop.set()
+for thread in threads:
+    thread.join()
+"""
+    await run(script, server.url)
+    assert server.counts.unclean_closes == 0
+    assert len(children) == 20
+    assert server.counts.handshakes == 21
+
+
+async def test_a_child_forked_during_the_handshake(server: FaultyServer) -> None:
+    server.faults = [Fault.slow_upgrade(0.3)]
+    script = """
+thread = threading.Thread(target=lambda: blocking.join(url).close())
+thread.start()
+while not sockets():
+    pass
+in_child(lambda: None)
+thread.join()
+"""
+    await run(script, server.url)
+    assert server.counts.close_codes == {1000: 1}
+
+
+async def test_a_child_that_exits_the_usual_way_closes_its_own_alone(server: FaultyServer) -> None:
+    script = """
+link = blocking.join(url)
+child = os.fork()
+if child == 0:
+    link.send("child")
+    sys.exit(0)                               # not os._exit: destructors and atexit run
+assert os.waitpid(child, 0)[1] == 0
+link.send("parent")
+assert link.receive(5) == "parent"
+"""
+    await run(script, server.url)
+    assert server.counts.handshakes == 2
+    assert server.counts.close_codes == {1000: 2}

@@ -1,0 +1,90 @@
+"""Whether two requests for one connection agree."""
+
+import ssl
+from typing import Any
+
+import pytest
+
+from onesocket import Json, Login, Msgpack, OutboxLimits, Raw, ReconnectPolicy, TokenQuery
+from onesocket.client.client import Client
+from onesocket.sharing.errors import OptionConflict
+from onesocket.sharing.key import Key
+from onesocket.sharing.options import NAMES, ClientOptions, Given
+from onesocket.transports.memory import MemoryServer, MemoryTransport
+
+KEY = Key.of("ws://h/?q=s3cret")
+CONTEXT = ssl.create_default_context()
+
+
+def agree(one: dict[str, Any], other: dict[str, Any]) -> bool:
+    try:
+        Given(one, scope="process").check(Given(other, scope="process"), KEY)
+    except OptionConflict as conflict:
+        text, option = str(conflict), conflict.option
+    else:
+        return True
+    assert f"{option}=" in text
+    assert "s3cret" not in text
+    return False
+
+
+def by_name(name: str) -> Any:
+    return lambda message: message[name]
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda: {"protocol": Raw()},
+        lambda: {"protocol": Json(event="t", type=list[int])},
+        lambda: {"protocol": Json(event=by_name("a"))},
+        lambda: {"protocol": Msgpack(token_place=TokenQuery("t"))},
+        lambda: {"protocol": Json(login=Login(request=lambda token: {"token": token}))},
+        lambda: {"headers": [("A", "1")], "subprotocols": ["x"]},
+        lambda: {"reconnect": ReconnectPolicy(cap=3), "outbox": OutboxLimits(messages=3)},
+        lambda: {"reconnect": None, "outbox": None, "max_size": None, "ping_interval": None},
+        lambda: {"ssl": CONTEXT, "proxy": "http://u:s3cret@p/", "compression": "deflate"},
+        lambda: {"token": "s3cret"},
+    ],
+)
+def test_made_in_the_same_way(make: Any) -> None:
+    assert agree(make(), make())
+    assert agree(make(), {})
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        ({}, {"headers": {"A": "1"}}),
+        ({"headers": {"A": "1"}}, {"headers": None}),
+        ({"subprotocols": ["a"]}, {"subprotocols": ["b"]}),
+        ({"protocol": Raw()}, {"protocol": Json()}),
+        ({"protocol": Json(type=int)}, {"protocol": Json(type=str)}),
+        ({"protocol": Json(event=by_name("a"))}, {"protocol": Json(event=by_name("b"))}),
+        ({"protocol": Json(login=Login(request=lambda _: 1))}, {"protocol": Json(login=Login(request=lambda _: 2))}),
+        ({"protocol": Json(token_place=TokenQuery("a"))}, {"protocol": Json(token_place=TokenQuery("b"))}),
+        ({"ssl": CONTEXT}, {"ssl": ssl.create_default_context()}),
+        ({"proxy": "http://u:s3cret@p/"}, {"proxy": "http://p/"}),
+        ({"ping_interval": 20.0}, {"ping_interval": None}),
+        ({"reconnect": ReconnectPolicy(cap=3)}, {}.fromkeys(["reconnect"], ReconnectPolicy(cap=4))),
+        ({"transport": MemoryTransport(MemoryServer())}, {}.fromkeys(["transport"])),
+        ({"token": "s3cret"}, {"token": "other"}),
+    ],
+)
+def test_made_in_another_way(one: dict[str, Any], other: dict[str, Any]) -> None:
+    assert not agree(one, other)
+
+
+def test_what_is_left_out_has_its_default() -> None:
+    assert agree({}, {"open_timeout": 10, "reconnect": ReconnectPolicy(), "protocol": Raw(), "headers": {}})
+    assert not agree({}, {"open_timeout": 11})
+
+
+def test_another_scope_is_a_conflict() -> None:
+    with pytest.raises(OptionConflict, match="scope="):
+        Given({}, scope="process").check(Given({}, scope="host"), KEY)
+
+
+def test_every_option_of_a_client_is_one_of_join() -> None:
+    names = set(Client.__init__.__annotations__) - {"return", "url", "token", "on_error"}
+    assert names == NAMES == set(ClientOptions.__annotations__)
