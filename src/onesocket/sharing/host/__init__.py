@@ -1,0 +1,29 @@
+"""One connection for all processes of a user on one machine: `scope="host"`."""
+
+from .errors import (
+    NoRuntimeDirectory,
+    OtherRelease,
+    OtherToken,
+    OtherUser,
+    OwnerLost,
+    OwnerSilent,
+    WireError,
+)
+from .listing import Listing, listing
+from .options import HostOptions, OnStopped
+from .upstream import HostUpstream
+
+__all__ = [
+    "HostOptions",
+    "HostUpstream",
+    "Listing",
+    "NoRuntimeDirectory",
+    "OnStopped",
+    "OtherRelease",
+    "OtherToken",
+    "OtherUser",
+    "OwnerLost",
+    "OwnerSilent",
+    "WireError",
+    "listing",
+]

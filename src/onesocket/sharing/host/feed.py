@@ -1,0 +1,114 @@
+"""From what the owner forwards to what this process sees: read, held back on request, with its gap markers in place."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable
+from typing import Any, Protocol
+
+from ...client.gap import Gap, GapReason
+from ...errors import DecodeError
+from ...wire import Data
+from .forwarding import read_all
+
+
+class Sink(Protocol):
+    """Where it goes."""
+
+    def messages(self, batch: list[Any]) -> None:
+        """These came."""
+
+    def gap(self, gap: Gap) -> None:
+        """Here messages may be missing."""
+
+
+class Feed:
+    """While it's held, messages wait up to `limit` bytes; what comes then is dropped, counted and told."""
+
+    def __init__(self, decode: Callable[[Data], Any], limit: int) -> None:
+        self._decode = decode
+        self._limit = limit
+        self._sink: Sink | None = None
+        self._kept: deque[list[Data] | Gap] = deque()
+        self._bytes = 0
+        self._missed = 0
+        self.is_held = False
+        self.epoch = 0
+        self.due: Gap | None = None
+        """A marker to be told before the next message."""
+
+    def __repr__(self) -> str:
+        return f"<Feed {'held' if self.is_held else 'flowing'} kept={self._bytes} missed={self._missed}>"
+
+    def attach(self, sink: Sink) -> None:
+        """Where it goes from now on."""
+        self._sink = sink
+
+    def came(self, batch: list[Data]) -> None:
+        """Messages, as they came."""
+        due, self.due = self.due, None
+        if due is not None:
+            self.missing(due)
+        if not self.is_held:
+            self._hand_on(batch)
+            return
+        room = [] if self._missed else self._fitting(batch)
+        if room:
+            self._kept.append(room)
+        self._missed += len(batch) - len(room)
+
+    def _fitting(self, batch: list[Data]) -> list[Data]:
+        """The first of these, as many as there's room for."""
+        fitting: list[Data] = []
+        for data in batch:
+            if self._bytes + len(data) > self._limit:
+                break
+            self._bytes += len(data)
+            fitting.append(data)
+        return fitting
+
+    def missing(self, gap: Gap) -> None:
+        """A gap marker."""
+        if not self.is_held:
+            if self._sink is not None:
+                self._sink.gap(gap)
+        elif not self._missed and not (self._kept and isinstance(self._kept[-1], Gap)):
+            self._kept.append(gap)
+
+    def hold(self) -> None:
+        """Hand nothing on."""
+        self.is_held = True
+
+    def release(self) -> None:
+        """Go on, with what was kept."""
+        self.is_held = False
+        while self._kept and not self.is_held:
+            item = self._kept.popleft()
+            if isinstance(item, Gap):
+                self.missing(item)
+            else:
+                self._bytes -= sum(map(len, item))
+                self._hand_on(item)
+        if not self._kept and self._missed:
+            missed, self._missed = self._missed, 0
+            self.missing(Gap(GapReason.OVERFLOW, self.epoch, missed))
+
+    def _hand_on(self, batch: list[Data]) -> None:
+        sink = self._sink
+        if sink is None:
+            return
+        messages = read_all(self._decode, batch)
+        if messages is batch or not any(isinstance(message, DecodeError) for message in messages):
+            sink.messages(messages)
+            return
+        good: list[Any] = []
+        for message in messages:
+            if isinstance(message, DecodeError):
+                if good:
+                    sink.messages(good)
+                    good = []
+                sink.gap(Gap(GapReason.UNDECODABLE, self.epoch, 1, message))
+            else:
+                good.append(message)
+        if good:
+            sink.messages(good)

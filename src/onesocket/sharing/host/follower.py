@@ -1,0 +1,249 @@
+"""A process that uses the connection of another: its end of the Unix socket."""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import socket
+from collections.abc import Hashable, Iterable
+from typing import Final
+
+from ...errors import OnesocketError
+from ...lifecycle.effects import Outcome
+from ...wire import size_of
+from .convey import error_of, gap_of
+from .directory import Place
+from .errors import OtherRelease, OwnerLost, OwnerSilent, WireError
+from .frames import (
+    MOST_BYTES,
+    PROTOCOL,
+    Ask,
+    Batch,
+    Beat,
+    Challenge,
+    Failure,
+    Goodbye,
+    Hello,
+    LetGo,
+    Missing,
+    Post,
+    Refused,
+    Results,
+    SharedStatus,
+    Want,
+    Welcome,
+    Withdraw,
+    read_as_follower,
+)
+from .ledger import Entry
+from .peer import proof_of
+from .role import RoleEvents
+from .stream import Stream
+
+_PORTION: Final = MOST_BYTES // 8
+# Questions and messages have numbers of their own ranges: a result says which it is for.
+_FIRST_QUESTION: Final = 1 << 48
+
+
+class Follower(Stream):
+    """A `Role`: made by `attach`, and used once `welcome` is there."""
+
+    def __init__(self, secret: bytes, release: str, events: RoleEvents) -> None:
+        super().__init__()
+        self._secret = secret
+        self._release = release
+        self._events = events
+        self._numbers = itertools.count(_FIRST_QUESTION)
+        self._questions: dict[int, asyncio.Future[Outcome | None]] = {}
+        self._welcomed: asyncio.Future[Welcome] = self._loop.create_future()
+        self._welcomed.add_done_callback(_look_at)
+        self._in_order = False
+        self.welcome: Welcome | None = None
+
+    def __repr__(self) -> str:
+        state = "over" if self.is_over else "attached" if self.welcome is not None else "attaching"
+        return f"<Follower {state} owner={self.peer_pid} questions={len(self._questions)}>"
+
+    async def attach(self, place: Place, directory: int, timeout: float) -> None:
+        """Get in. Raises OSError (nobody listens), `OwnerSilent`, or why not."""
+        address = place.socket_address(directory)
+        try:
+            async with asyncio.timeout(timeout):
+                sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+                try:
+                    sock.settimeout(0)
+                    await self._loop.sock_connect(sock, address)
+                    await self._loop.create_unix_connection(lambda: self, sock=sock)
+                except BaseException:
+                    sock.close()
+                    raise
+                await self._welcomed
+        except TimeoutError:
+            self.abort()
+            raise OwnerSilent(
+                f"the process that holds the connection{self._who} has not answered for {timeout:g} s: it is stopped, "
+                "or far too busy"
+            ) from None
+        except BaseException:
+            self.abort()
+            raise
+
+    @property
+    def _who(self) -> str:
+        return f" (pid {self.peer_pid})" if self.peer_pid else ""
+
+    # --- the role ---------------------------------------------------------------------------------------------------
+
+    def post(self, entries: list[Entry]) -> None:
+        """Hand these to the owner."""
+        portion: list[tuple[int, str | bytes]] = []
+        room = _PORTION
+        for entry in entries:
+            size = size_of(entry.data)
+            if size > MOST_BYTES - 64:
+                text = f"{size} bytes are too much to hand to another process ({MOST_BYTES} at most)"
+                self._loop.call_soon(self._events.settled, entry.number, WireError(text))
+                continue
+            if portion and size > room:
+                self.tell(Post(portion))
+                portion, room = [], _PORTION
+            portion.append((entry.number, entry.data))
+            room -= size
+        if portion:
+            self.tell(Post(portion))
+
+    def withdraw(self, entry: Entry) -> None:
+        """Tell the owner not to."""
+        self.tell(Withdraw(entry.number))
+
+    async def ask(self, verb: str) -> Outcome | None:
+        """Ask the owner."""
+        if self.is_over:
+            raise OwnerLost("the process that held the connection is gone")
+        number = next(self._numbers)
+        future: asyncio.Future[Outcome | None] = self._loop.create_future()
+        self._questions[number] = future
+        self.tell(Ask(number, verb))
+        try:
+            return await future
+        except asyncio.CancelledError:
+            if self._questions.pop(number, None) is not None:
+                self.tell(Withdraw(number))
+            raise
+
+    def want(self, add: Iterable[Hashable], remove: Iterable[Hashable]) -> None:
+        """Tell the owner."""
+        added, removed = list(add), list(remove)
+        if added or removed:
+            self.tell(Want(added, removed))
+
+    def tell_to_let_go(self) -> None:
+        """It has been silent for too long; it will read this when it goes on."""
+        self.tell(LetGo())
+
+    def descriptors(self) -> Iterable[int]:
+        """The socket."""
+        number = self.descriptor
+        if number is not None:
+            yield number
+
+    def leave(self) -> None:
+        """We don't follow any more: say no further word."""
+        self._answer_all(OwnerLost("this process let go of the connection"))
+        if not self.is_over:
+            self.close()
+
+    # --- from the owner ---------------------------------------------------------------------------------------------
+
+    def refused(self, error: OnesocketError) -> None:
+        """Another user's process listens there."""
+        self._give_up(error)
+
+    def frame(self, body: bytes) -> None:
+        """One frame."""
+        frame = read_as_follower(body)
+        if self.welcome is None and not self._welcomed.done():
+            self._introduced(frame)
+            return
+        match frame:
+            case Batch(messages):
+                self._events.came(messages)
+            case Missing():
+                self._events.missing(gap_of(frame))
+            case SharedStatus():
+                self._events.stands(frame)
+            case Results(of):
+                for number, what in of:
+                    self._result(number, what)
+            case Goodbye():
+                self._in_order = True
+            case Beat():
+                pass
+            case _:
+                raise WireError("the owner of the connection introduced itself twice")
+
+    def data_received(self, data: bytes) -> None:
+        """Bytes came, whatever they say."""
+        if self.welcome is not None:
+            self._events.heard()
+        super().data_received(data)
+
+    def over(self, error: WireError | None) -> None:
+        """The owner is gone."""
+        self._give_up(error or ConnectionResetError("the process that held the connection hung up"))
+        self._answer_all(OwnerLost("the process that held the connection is gone"))
+        if self.welcome is not None:
+            self._events.lost(self, in_order=self._in_order, error=error)
+
+    def _introduced(self, frame: object) -> None:
+        match frame:
+            case Challenge(protocol, release, nonce):
+                # An owner of another release is greeted all the same: it shall be able to say why not.
+                self.tell(Hello(PROTOCOL, self._release, proof_of(self._secret, nonce)))
+                if protocol != PROTOCOL:
+                    self._give_up(
+                        OtherRelease(
+                            f"the process that holds the connection{self._who} runs onesocket {release[:40]} with "
+                            f"sharing protocol {protocol}, this one runs {self._release} with {PROTOCOL}: "
+                            "use one release for both",
+                            ours=PROTOCOL,
+                            theirs=protocol,
+                        )
+                    )
+            case Refused(why):
+                self._give_up(error_of(why))
+            case Welcome():
+                self.welcome = frame
+                self._welcomed.set_result(frame)
+                self._events.stands(frame.status)
+            case _:
+                raise WireError("the owner of the connection did not introduce itself")
+
+    def _result(self, number: int, what: str | Failure) -> None:
+        if number < _FIRST_QUESTION:
+            self._events.settled(number, error_of(what) if isinstance(what, Failure) else None)
+            return
+        future = self._questions.pop(number, None)
+        if future is None or future.done():
+            return
+        if isinstance(what, Failure):
+            future.set_exception(error_of(what))
+        elif what and what not in Outcome.__members__:
+            raise WireError("a process sent an outcome that there is not")
+        else:
+            future.set_result(Outcome[what] if what else None)
+
+    def _give_up(self, error: Exception) -> None:
+        if not self._welcomed.done():
+            self._welcomed.set_exception(error)
+
+    def _answer_all(self, error: OnesocketError) -> None:
+        questions, self._questions = self._questions, {}
+        for future in questions.values():
+            if not future.done():
+                future.set_exception(error.copy())
+
+
+def _look_at(future: asyncio.Future[Welcome]) -> None:
+    if not future.cancelled():
+        future.exception()  # perhaps nobody waits for it any more

@@ -1,0 +1,159 @@
+"""Messages of this process that were accepted for sending and whose fate isn't known yet. Pure.
+
+They survive the owner: what it never got goes to the next one. What it got without a word of its fate is
+`DeliveryUnknown`, unless its sender named it: then it's sent again.
+"""
+
+from __future__ import annotations
+
+import enum
+import itertools
+from collections.abc import Callable
+from typing import Final
+
+from ...errors import DeliveryUnknown, MessageExpired, OnesocketError, OutboxFull
+from ...lifecycle.outbox import OutboxLimits
+from ...wire import Data
+
+MOST_IN_FLIGHT: Final = 65_536
+
+
+class Fate(enum.Enum):
+    """How far it is."""
+
+    WAITING = "waiting"
+    HANDED = "handed"
+    """To the owner, who has said nothing yet."""
+    SETTLED = "settled"
+
+
+class Entry:
+    """One message. `settle` is called once, with what kept it from being delivered."""
+
+    __slots__ = ("data", "due", "fate", "name", "number", "settle")
+
+    def __init__(
+        self, number: int, data: Data, due: float, name: str | None, settle: Callable[[OnesocketError | None], None]
+    ) -> None:
+        self.number: Final = number
+        self.data: Final = data
+        self.due: Final = due
+        self.name: Final = name
+        self.settle: Final = settle
+        self.fate = Fate.WAITING
+
+    def __repr__(self) -> str:
+        return f"<Entry {self.number} {self.fate.value}>"
+
+
+class Ledger:
+    """First in, first out; bounded in number and age."""
+
+    def __init__(self, limits: OutboxLimits) -> None:
+        self._limits = limits
+        self._entries: dict[int, Entry] = {}
+        self._waiting: dict[int, Entry] = {}
+        self._last = 0
+
+    def __repr__(self) -> str:
+        return f"<Ledger waiting={len(self._waiting)} handed={len(self._entries) - len(self._waiting)}>"
+
+    def __len__(self) -> int:
+        return len(self._entries)
+
+    def accept(
+        self, data: Data, now: float, *, name: str | None, settle: Callable[[OnesocketError | None], None], room: bool
+    ) -> Entry:
+        """Take a message in. `room`: an owner takes it at once, so its fate is soon known. Raises `OutboxFull`."""
+        most = max(MOST_IN_FLIGHT, self._limits.messages) if room else self._limits.messages
+        if len(self._entries) >= most:
+            raise OutboxFull(
+                f"{len(self._entries)} messages of this process wait for the connection already, which is the limit "
+                "(outbox=); wait until it is back"
+            )
+        self._last += 1
+        entry = Entry(self._last, data, now + self._limits.age, name, settle)
+        self._entries[entry.number] = self._waiting[entry.number] = entry
+        return entry
+
+    def hand_over(self) -> list[Entry]:
+        """Everything that waits, which is handed to an owner now."""
+        handed = list(self._waiting.values())
+        self._waiting.clear()
+        for entry in handed:
+            entry.fate = Fate.HANDED
+        return handed
+
+    def settle(self, number: int, error: OnesocketError | None) -> bool:
+        """The owner says what became of it. False: not ours (any more)."""
+        entry = self._entries.get(number)
+        if entry is None or entry.fate is not Fate.HANDED:
+            return False
+        if entry.name is not None and isinstance(error, DeliveryUnknown):
+            entry.fate = Fate.WAITING  # once more: its sender said that this does no harm
+            self._waiting[number] = entry
+            return True
+        self._pop(number)
+        entry.settle(error)
+        return True
+
+    def withdraw(self, entry: Entry) -> bool:
+        """Its sender was cancelled. True: it had been handed on, so the owner has to be told."""
+        handed = entry.fate is Fate.HANDED
+        self._pop(entry.number)
+        return handed
+
+    def owner_gone(self, *, in_order: bool) -> None:
+        """What it was handed without a result: not sent if it left in order, else nobody knows."""
+        back: dict[int, Entry] = {}
+        for entry in list(self._entries.values()):
+            if entry.fate is not Fate.HANDED:
+                continue
+            if in_order or entry.name is not None:
+                entry.fate = Fate.WAITING
+                back[entry.number] = entry
+            else:
+                self._pop(entry.number)
+                entry.settle(
+                    DeliveryUnknown(
+                        "the process that held the connection ended while this message was on its way: it may or may "
+                        "not have arrived; send it again only if that does no harm, or give it an id= when that is so"
+                    )
+                )
+        self._waiting = {**back, **self._waiting}
+
+    def expire(self, now: float) -> None:
+        """Settle what has waited for too long."""
+        late = list(itertools.takewhile(lambda entry: entry.due <= now, self._entries.values()))
+        for entry in late:
+            waiting = entry.fate is Fate.WAITING
+            self._pop(entry.number)
+            if waiting:
+                text = f"this message waited {self._limits.age:g} s for the connection (outbox=) and was not sent"
+                entry.settle(MessageExpired(text))
+            else:
+                entry.settle(
+                    DeliveryUnknown(
+                        f"the process that holds the connection has not said for {self._limits.age:g} s (outbox=) "
+                        "whether it sent this message"
+                    )
+                )
+
+    def next_due(self) -> float | None:
+        """When the oldest expires."""
+        first = next(iter(self._entries.values()), None)
+        return None if first is None else first.due
+
+    def reject(self, error: OnesocketError) -> None:
+        """Nothing is sent any more."""
+        for entry in list(self._entries.values()):
+            unknown = entry.fate is Fate.HANDED
+            self._pop(entry.number)
+            entry.settle(DeliveryUnknown("this process let go of it while it was on its way") if unknown else error)
+
+    def _pop(self, number: int) -> Entry | None:
+        self._waiting.pop(number, None)
+        entry = self._entries.pop(number, None)
+        if entry is not None:
+            entry.fate = Fate.SETTLED
+        return entry

@@ -1,0 +1,305 @@
+"""Who holds the connection, performed: the lock, the socket, and the role that this process has at the moment."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import random
+from collections.abc import Callable, Coroutine, Iterable
+from typing import Any, Protocol
+
+from ...errors import ClientClosed, OnesocketError, OpenTimeout
+from .directory import Place, runtime_directory
+from .election import Do, Election, Happened, Phase, Rules
+from .errors import OwnerSilent, WireError
+from .follower import Follower
+from .lock import Identity, OwnerLock, identity_of
+from .options import HostOptions
+from .owner import Owner
+from .role import Role
+
+
+class MemberEvents(Protocol):
+    """What a membership tells."""
+
+    def make_owner(self, lock: OwnerLock) -> Owner:
+        """An owner that begins with this lock."""
+        ...
+
+    def make_follower(self) -> Follower:
+        """A follower that isn't attached yet."""
+        ...
+
+    def role_taken(self, role: Role) -> None:
+        """We can use the connection."""
+
+    def role_gone(self, *, in_order: bool) -> None:
+        """We can't any more; another role follows. `in_order`: nothing was sent of what got no result."""
+
+    def shut_out(self, error: OnesocketError) -> None:
+        """There is no getting in."""
+
+
+class Membership:
+    """The shell around one `Election`. It decides nothing."""
+
+    def __init__(self, place: Place, options: HostOptions, events: MemberEvents) -> None:
+        self._place = place
+        self._options = options
+        self._events = events
+        self._election = Election(
+            Rules(options.heartbeat, options.stopped_after, options.attach_timeout, options.takes_over)
+        )
+        self.role: Role | None = None
+        self.trouble: OnesocketError | None = None
+        """Why there's no role yet."""
+        self._directory = -1
+        self._attaching: Follower | None = None
+        self._lock: OwnerLock | None = None
+        self._seen: Identity | None = None
+        """The lock of the owner that we attach to."""
+        self._work: asyncio.Task[None] | None = None
+        self._waiters: list[asyncio.Future[Role]] = []
+        self._alarm: asyncio.TimerHandle | None = None
+
+    def __repr__(self) -> str:
+        silent = " silent owner" if self._election.is_owner_silent else ""
+        return f"<Membership {self._election.phase.value}{silent}>"
+
+    @property
+    def usable(self) -> Role | None:
+        """The role, if it isn't just ending."""
+        return self.role if self._election.phase in (Phase.OWNING, Phase.FOLLOWING) else None
+
+    async def have_role(self) -> Role:
+        """Get in, and wait for that. Raises why there's no getting in."""
+        role = self.usable
+        if role is not None:
+            return role
+        future: asyncio.Future[Role] = asyncio.get_running_loop().create_future()
+        self._waiters.append(future)
+        self.happened(Happened.JOIN)
+        try:
+            return await future
+        finally:
+            if future in self._waiters:
+                self._waiters.remove(future)
+
+    def heard(self) -> None:
+        """Our owner gave a sign of life. No alarm changes: this comes with every read."""
+        self._election.handle(Happened.HEARD, asyncio.get_running_loop().time())
+
+    def lost(self, role: Role, *, in_order: bool) -> None:
+        """Our owner is gone."""
+        if role is self.role:
+            self.role = None
+            self._events.role_gone(in_order=in_order)
+            self.happened(Happened.LOST)
+
+    def descriptors(self) -> Iterable[int]:
+        """The sockets."""
+        for part in (self.role, self._attaching):
+            if part is not None:
+                yield from part.descriptors()
+
+    def held(self) -> Iterable[int]:
+        """The sockets, and after them the lock: it's held for as long as any socket is."""
+        yield from self.descriptors()
+        if self._lock is not None and self._lock.descriptor >= 0:
+            yield self._lock.descriptor
+
+    async def aclose(self, drain: Callable[[], Coroutine[Any, Any, None]], timeout: float) -> None:
+        """Leave, in order. `drain`: what a follower waits for first."""
+        self._election.handle(Happened.LEAVE, asyncio.get_running_loop().time())
+        if self._alarm is not None:
+            self._alarm.cancel()
+        self._reject(ClientClosed())
+        work = self._work
+        if work is not None and not work.done():
+            if not isinstance(self.role, Owner):
+                work.cancel()
+            await asyncio.wait([work], timeout=timeout)
+        role = self.role
+        if isinstance(role, Owner):
+            await role.hand_over()
+        elif isinstance(role, Follower):
+            await drain()
+            role.leave()
+        self.role = None
+        self._release()
+        directory, self._directory = self._directory, -1
+        if directory >= 0:
+            os.close(directory)
+
+    # --- the election -----------------------------------------------------------------------------------------------
+
+    def happened(self, happened: Happened) -> None:
+        """Something happened."""
+        loop = asyncio.get_running_loop()
+        for do in self._election.handle(happened, loop.time(), random.random()):
+            self._perform(do)
+        self._set_alarm()
+
+    def _perform(self, do: Do) -> None:
+        match do:
+            case Do.TRY_LOCK:
+                self._try_lock()
+            case Do.TAKE_OVER:
+                self._take_over()
+            case Do.ATTACH:
+                self._begin(self._attach())
+            case Do.SERVE:
+                self._begin(self._serve())
+            case Do.HAND_OVER:
+                self._begin(self._yield())
+            case Do.DETACH:
+                role, self.role = self.role, None
+                if isinstance(role, Follower):
+                    role.leave()
+                    self._events.role_gone(in_order=False)
+            case Do.TELL_TO_LET_GO:
+                if isinstance(self.role, Follower):
+                    self.role.tell_to_let_go()
+                    self.role.flush()
+
+    def _try_lock(self) -> None:
+        try:
+            self._open_directory()
+            lock = OwnerLock.acquire(self._place, self._keep)
+        except OnesocketError as error:
+            self._fail(error)
+            return
+        if lock is not None:
+            self._later(Happened.LOCKED)
+            return
+        now = identity_of(self._place.lock)
+        if self._election.phase is Phase.FOLLOWING and now != self._seen:
+            self._later(Happened.LOST)  # another took over from our silent owner
+            return
+        self._seen = now
+        self._later(Happened.BUSY)
+
+    def _open_directory(self) -> None:
+        runtime_directory(str(self._place.directory))  # somebody may have cleaned up
+        before, self._directory = self._directory, -1
+        if before >= 0:
+            os.close(before)
+        self._directory = self._place.open_directory()
+
+    def _take_over(self) -> None:
+        try:
+            lock = OwnerLock.take_over(self._place, self._seen, self._keep)
+        except OnesocketError as error:
+            self._fail(error)
+            return
+        self._later(Happened.BUSY if lock is None else Happened.LOCKED)
+
+    def _keep(self, lock: OwnerLock) -> None:
+        self._lock = lock
+
+    def _later(self, happened: Happened) -> None:
+        # Not now: the election is in the middle of something else.
+        asyncio.get_running_loop().call_soon(self.happened, happened)
+
+    def _begin(self, work: Any) -> None:
+        self._work = asyncio.get_running_loop().create_task(work)
+
+    def _set_alarm(self) -> None:
+        if self._alarm is not None:
+            self._alarm.cancel()
+        at = self._election.wake_at
+        self._alarm = None if at is None else asyncio.get_running_loop().call_at(at, self.happened, Happened.TICK)
+
+    async def _attach(self) -> None:
+        follower = self._attaching = self._events.make_follower()
+        try:
+            await follower.attach(self._place, self._directory, self._options.attach_timeout)
+        except OSError:
+            self.happened(Happened.REFUSED)
+            return
+        except OwnerSilent as error:
+            self.trouble = error
+            self.happened(Happened.SILENT)
+            return
+        except WireError:
+            self.happened(Happened.REFUSED)
+            return
+        except OnesocketError as error:
+            self._fail(error)
+            return
+        finally:
+            self._attaching = None
+        welcome = follower.welcome
+        if welcome is None or follower.is_over:
+            self.happened(Happened.REFUSED)
+            return
+        self._seen = welcome.lock
+        self.happened(Happened.ATTACHED)
+        self._take_role(follower)
+
+    async def _serve(self) -> None:
+        lock = self._lock
+        if lock is None:
+            return
+        owner: Owner | None = None
+        try:
+            await lock.predecessor_gone()
+            owner = self._events.make_owner(lock)
+            self.role = owner  # a forked child finds its sockets there
+            await owner.start(self._directory)
+        except asyncio.CancelledError:
+            self.role = None
+            await self._drop(owner, lock)
+            raise
+        except Exception as error:  # noqa: BLE001 - the disk is full, the directory gone, ...
+            self.role = None
+            await self._drop(owner, lock)
+            failure = OpenTimeout(f"the connection can't be shared: {type(error).__name__}: {error}")
+            self._fail(error if isinstance(error, OnesocketError) else failure)
+            return
+        self._take_role(owner)
+
+    async def _drop(self, owner: Owner | None, lock: OwnerLock) -> None:
+        self._lock = None
+        if owner is not None:
+            await owner.hand_over()
+        lock.release()
+
+    async def _yield(self) -> None:
+        owner = self.role
+        if isinstance(owner, Owner):
+            await owner.hand_over()
+            self.role = None
+            self._lock = None
+            self._events.role_gone(in_order=True)
+        self.happened(Happened.RELEASED)
+
+    def _take_role(self, role: Role) -> None:
+        self.role = role
+        self.trouble = None
+        self._events.role_taken(role)
+        waiters, self._waiters = self._waiters, []
+        for future in waiters:
+            if not future.done():
+                future.set_result(role)
+
+    def _fail(self, error: OnesocketError) -> None:
+        self.happened(Happened.LEAVE)
+        role, self.role = self.role, None
+        if isinstance(role, Follower):
+            role.leave()
+            self._events.role_gone(in_order=False)
+        self._release()
+        self._reject(error)
+        self._events.shut_out(error)
+
+    def _reject(self, error: OnesocketError) -> None:
+        waiters, self._waiters = self._waiters, []
+        for future in waiters:
+            if not future.done():
+                future.set_exception(error.copy())
+
+    def _release(self) -> None:
+        lock, self._lock = self._lock, None
+        if lock is not None:
+            lock.release()

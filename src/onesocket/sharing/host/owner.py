@@ -1,0 +1,404 @@
+"""The process that holds the connection: one client upstream, one Unix socket for all the others."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import secrets
+import socket
+import time
+from collections.abc import Hashable, Iterable
+from typing import Any, Final
+
+from ...client.client import Client
+from ...client.gap import Gap, GapReason
+from ...client.status import Change
+from ...errors import ClientClosed, InvalidOption, OnesocketError
+from ...lifecycle.effects import Outcome
+from ...lifecycle.retry import ReconnectPolicy
+from ...lifecycle.states import State
+from ...protocols.base import Protocol
+from ...wire import Data
+from ..client_upstream import descriptors_of
+from .convey import failure_of, missing_of, shared_of
+from .directory import Place
+from .errors import OwnerLost, WireError
+from .fork import BARRIER
+from .frames import (
+    Batch,
+    Beat,
+    Goodbye,
+    Inspected,
+    Missing,
+    Refused,
+    SharedStatus,
+    Welcome,
+    batches,
+    checked_key,
+    pack,
+)
+from .interest import Interest
+from .ledger import Entry
+from .lock import OwnerLock
+from .options import HostOptions
+from .peer import Peer, packed
+from .resume import Resume
+from .role import RoleEvents
+from .work import Work
+
+_BACKLOG: Final = 512
+_REFRESH: Final = 600.0
+"""Seconds between two touches of the lock file; cleaners take what is days old."""
+_HERE: Final = "this process"
+_BEAT: Final = pack(Beat())
+_GOODBYE: Final = pack(Goodbye())
+
+
+class Owner:
+    """A `Role`, and the owner of its `Peer`s."""
+
+    def __init__(
+        self,
+        place: Place,
+        lock: OwnerLock,
+        *,
+        client: Client,
+        protocol: Protocol,
+        options: HostOptions,
+        reconnect: ReconnectPolicy | None,
+        secret: bytes,
+        release: str,
+        epoch: int,
+        events: RoleEvents,
+    ) -> None:
+        self.secret = secret
+        self.release = release
+        self.buffer = options.buffer
+        self.cut_off_after = options.cut_off_after
+        self.attach_timeout = options.attach_timeout
+        self.client = client
+        self._place = place
+        self._lock = lock
+        self._options = options
+        self._events = events
+        self._base = epoch
+        self._loop = asyncio.get_running_loop()
+        self._looked = self._loop.time()
+        self._touched = self._looked
+        self._peers: tuple[Peer, ...] = ()
+        self._strangers: set[Peer] = set()
+        self._came: list[Data | Gap] = []
+        self._work = Work(client)
+        self._interest = Interest(protocol, client)
+        self._resume = Resume(client, reconnect, self._publish)
+        self._server: asyncio.Server | None = None
+        self._listener: socket.socket | None = None
+        self._beat: asyncio.TimerHandle | None = None
+        self._leaving = False
+        self._deposed = False
+        self._started = time.time()
+        self._rates = (0.0, 0.0)
+        self._counted = (0, 0)
+        self._dropped = 0
+        self._told: tuple[State, int] = client.state, 0
+        self._ahead: tuple[State, int] | None = None
+        """What was told before the client did: the changes up to that are no news."""
+        client.on(None, self._take)
+        client.on_change(self._changed)
+        self.status = self._shared(client.state, 0)
+
+    def __repr__(self) -> str:
+        return f"<Owner {self.client!r} followers={len(self._peers)} leaving={self._leaving}>"
+
+    @property
+    def epoch(self) -> int:
+        """Of the present line, as all processes count."""
+        return self._base + self.client.status.epoch
+
+    # --- its life ---------------------------------------------------------------------------------------------------
+
+    async def start(self, directory: int) -> None:
+        """Listen. Raises OSError."""
+        address = self._place.socket_address(directory)
+        with BARRIER:
+            with contextlib.suppress(FileNotFoundError):
+                self._place.socket.unlink()  # whoever made it is gone: we have the lock
+            self._listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+            self._listener.settimeout(0)
+            self._listener.bind(address)
+            self._place.socket.chmod(0o600)
+        self._server = await self._loop.create_unix_server(self._accept, sock=self._listener, backlog=_BACKLOG)
+        self._beat = self._loop.call_later(self._options.heartbeat, self._tick)
+
+    def resume(self, state: State) -> None:
+        """Go on where the connection was under the last owner: stopped, or up, and then as a client would."""
+        if state is State.STOPPED:
+            self._work.start(_HERE, 0, self.client.disconnect())
+        elif state in (State.CONNECTED, State.CONNECTING, State.BACKING_OFF):
+            self._resume.start()
+
+    async def hand_over(self) -> None:
+        """Close the line in order, let go of the lock, and tell the followers. Bounded."""
+        self._leaving = True
+        if self._beat is not None:
+            self._beat.cancel()
+        if self._server is not None:
+            self._server.close()
+        await self._resume.stop()
+        await self.client.aclose()  # bounded by its own deadlines; before its end another must not dial
+        await self._work.finish()  # what was sent meanwhile gets its result, or it would be sent twice
+        self._release()
+
+    def _release(self) -> None:
+        self._flush()
+        if self._lock.is_ours():
+            with contextlib.suppress(OSError):
+                self._place.socket.unlink()
+        self._lock.release(self.epoch if self._peers else 0)
+        for peer in self._peers:
+            peer.tell_results()
+            peer.tell_packed(_GOODBYE)
+        for peer in (*self._peers, *self._strangers):
+            peer.close()
+        self._peers = ()
+        self._strangers.clear()
+
+    def _is_deposed(self) -> bool:
+        """Whether we stood still for so long that another may have taken over, and one has."""
+        now = self._loop.time()
+        if now - self._looked > 1.5 * self._options.heartbeat:
+            self._look(now)
+        return self._deposed
+
+    def _look(self, now: float) -> None:
+        self._looked = now
+        if not self._deposed and not self._leaving and not self._lock.is_ours():
+            self._deposed = True
+            self._events.let_go()
+
+    def _tick(self) -> None:
+        heartbeat = self._options.heartbeat
+        now = self._loop.time()
+        elapsed = now - self._looked + 1e-9
+        self._look(now)
+        self._beat = self._loop.call_later(heartbeat, self._tick)
+        if now - self._touched > _REFRESH:
+            self._touched = now
+            self._lock.refresh()
+        stats = self.client.stats
+        counted = stats.received, stats.sent
+        self._rates = (counted[0] - self._counted[0]) / elapsed, (counted[1] - self._counted[1]) / elapsed
+        self._counted = counted
+        if self.client.status.rtt != self.status.rtt:
+            self._publish()
+        for peer in self._peers:
+            if not peer.is_full:
+                peer.tell_packed(_BEAT)
+
+    # --- from above -------------------------------------------------------------------------------------------------
+
+    def _take(self, item: Data | Gap) -> None:
+        if not self._came:
+            self._loop.call_soon(self._flush)
+        self._came.append(item)
+
+    def _flush(self) -> None:
+        came, self._came = self._came, []
+        if not came or self._is_deposed():
+            return
+        self._catch_up()
+        batch: list[Data] = []
+        for item in came:
+            if isinstance(item, Gap):
+                self._feed(batch)
+                batch = []
+                gap = Gap(item.reason, self._base + item.epoch, item.missed, item.error)
+                self._feed_frame(missing_of(gap, gap.epoch))
+                self._events.missing(gap)
+            else:
+                batch.append(item)
+        self._feed(batch)
+
+    def _feed(self, batch: list[Data]) -> None:
+        if not batch:
+            return
+        if self._peers:
+            for portion in batches(batch):
+                data = packed(Batch(portion))
+                if data is None:
+                    self._feed_frame(Missing(GapReason.OVERFLOW.name, self.epoch, len(portion)))
+                    continue
+                for peer in self._peers:
+                    peer.feed(data, len(portion))
+        self._events.came(batch)
+
+    def _feed_frame(self, frame: Missing) -> None:
+        data = pack(frame)
+        for peer in self._peers:
+            peer.feed(data, 0)
+
+    def _changed(self, change: Change) -> None:
+        if change.new is State.CONNECTED:
+            self._lock.note(self._base + change.epoch)
+            self._interest.line_is_up(change.epoch)
+        told = change.new, change.epoch
+        if self._ahead is None:
+            self._told = told
+            self._tell(self._shared(*told))
+        elif told == self._ahead:
+            self._ahead = None
+
+    def _catch_up(self) -> None:
+        """Say that a line is up before its first message: a client tells its changes a little later."""
+        status = self.client.status
+        now = status.state, status.epoch
+        if now != self._told and status.state is State.CONNECTED and not self._leaving:
+            self._told = self._ahead = now
+            self._tell(self._shared(*now))
+
+    def _publish(self) -> None:
+        status = self.client.status
+        self._tell(self._shared(status.state, status.epoch))
+
+    def _shared(self, state: State, epoch: int) -> SharedStatus:
+        status = self.client.status
+        if state is State.FAILED and self._resume.is_at_it:
+            state = State.BACKING_OFF
+        return shared_of(status, state=state, epoch=self._base + epoch)
+
+    def _tell(self, shared: SharedStatus) -> None:
+        if self._leaving:
+            return  # what comes next is the next owner's to say
+        self.status = shared
+        data = pack(shared)
+        for peer in self._peers:
+            peer.tell_packed(data)
+        self._events.stands(shared)
+
+    # --- this process as a user of its own ---------------------------------------------------------------------------
+
+    def post(self, entries: list[Entry]) -> None:
+        """Send these."""
+        for entry in entries:
+            if not self._leaving and not self._is_deposed():  # else it's the next owner's
+                self._work.send(_HERE, entry.number, entry.data, self._events.settled)
+
+    def withdraw(self, entry: Entry) -> None:
+        """Don't."""
+        self._work.cancel(_HERE, entry.number)
+
+    async def ask(self, verb: str) -> Outcome | None:
+        """connect, reconnect or disconnect."""
+        if self._leaving or self._is_deposed():
+            raise OwnerLost("this process has just let go of the connection")
+        try:
+            if verb == "disconnect":
+                await self._resume.stop()
+                await self.client.disconnect()
+                return None
+            return await (self.client.reconnect() if verb == "reconnect" else self.client.connect())
+        except ClientClosed:
+            raise OwnerLost("this process let go of the connection meanwhile") from None
+
+    def want(self, add: Iterable[Hashable], remove: Iterable[Hashable]) -> None:
+        """The subscriptions of this process changed."""
+        self._interest.change(_HERE, add, remove)
+
+    def descriptors(self) -> Iterable[int]:
+        """Its sockets: that of the connection first."""
+        yield from descriptors_of(self.client)
+        if self._listener is not None and self._listener.fileno() >= 0:
+            yield self._listener.fileno()
+        for peer in (*self._peers, *self._strangers):
+            number = peer.descriptor
+            if number is not None:
+                yield number
+
+    # --- what peers tell --------------------------------------------------------------------------------------------
+
+    def _accept(self) -> Peer:
+        peer = Peer(self, secrets.token_bytes(16))
+        self._strangers = {stranger for stranger in self._strangers if stranger.descriptor is not None}
+        self._strangers.add(peer)
+        if len(self._strangers) > _BACKLOG:
+            self._strangers.pop().abort()
+        return peer
+
+    def attached(self, peer: Peer) -> bool:
+        """One more follower, if there's a place for it."""
+        self._strangers.discard(peer)
+        if self._leaving or self._is_deposed():
+            return False
+        if len(self._peers) >= self._options.most_followers:
+            text = f"{len(self._peers)} processes share this connection already, which is the limit (most_followers)"
+            peer.tell(Refused(failure_of(InvalidOption(text))))
+            return False
+        self._flush()  # what came before belongs to those before
+        self._peers = (*self._peers, peer)
+        peer.tell(Welcome(os.getpid(), self._lock.identity, self._options.heartbeat, self.status))
+        return True
+
+    def detached(self, peer: Peer) -> None:
+        """One less, with all it wanted."""
+        self._peers = tuple(other for other in self._peers if other is not peer)
+        self._dropped += peer.dropped
+        self._interest.drop(peer)
+        self._work.cancel_all(peer)
+
+    def inspected(self, peer: Peer) -> None:
+        """How things stand."""
+        self._strangers.discard(peer)
+        peer.tell(
+            Inspected(
+                pid=os.getpid(),
+                started=self._started,
+                followers=len(self._peers),
+                dropped=self._dropped + sum(other.dropped for other in self._peers),
+                received_per_second=self._rates[0],
+                sent_per_second=self._rates[1],
+                status=self.status,
+            )
+        )
+
+    def posted(self, peer: Peer, messages: list[tuple[int, Any]]) -> None:
+        """A follower's messages."""
+
+        def settled(number: int, error: OnesocketError | None) -> None:
+            peer.result(number, "sent" if error is None else error)
+
+        for number, data in messages:
+            if not self._leaving and not self._is_deposed():
+                self._work.send(peer, number, data, settled)
+
+    def asked(self, peer: Peer, number: int, verb: str) -> None:
+        """A follower's connect, reconnect or disconnect."""
+        if verb not in ("connect", "reconnect", "disconnect"):
+            raise WireError("a follower asked for what there is not")
+        self._work.start(peer, number, self._answer(peer, number, verb))
+
+    def withdrawn(self, peer: Peer, number: int) -> None:
+        """A follower's caller was cancelled."""
+        if self._work.cancel(peer, number):
+            peer.forget_one()
+
+    def wants(self, peer: Peer, add: list[Any], remove: list[Any]) -> None:
+        """A follower's subscriptions."""
+        try:
+            self._interest.change(peer, map(checked_key, add), map(checked_key, remove))
+        except InvalidOption as error:
+            raise WireError(str(error)) from None
+
+    def told_to_let_go(self) -> None:
+        """A follower heard nothing of us for too long."""
+        self._events.let_go()
+
+    async def _answer(self, peer: Peer, number: int, verb: str) -> None:
+        try:
+            outcome = await self.ask(verb)
+        except OwnerLost:
+            return  # without a result: the follower asks the next owner
+        except OnesocketError as error:
+            peer.result(number, error)
+        else:
+            peer.result(number, "" if outcome is None else outcome.name)

@@ -1,0 +1,59 @@
+"""What this process is at the moment: the owner, or a follower."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Iterable
+from typing import Protocol
+
+from ...client.gap import Gap
+from ...errors import OnesocketError
+from ...lifecycle.effects import Outcome
+from ...wire import Data
+from .frames import SharedStatus
+from .ledger import Entry
+
+
+class Role(Protocol):
+    """How the connection is used, whoever holds it."""
+
+    def post(self, entries: list[Entry]) -> None:
+        """Send these; the result of each is told once, unless the role ends before."""
+
+    def withdraw(self, entry: Entry) -> None:
+        """Don't, if that is still possible."""
+
+    async def ask(self, verb: str) -> Outcome | None:
+        """connect, reconnect or disconnect. Raises `OwnerLost` when the role ends meanwhile."""
+        ...
+
+    def want(self, add: Iterable[Hashable], remove: Iterable[Hashable]) -> None:
+        """The subscriptions of this process changed."""
+
+    def descriptors(self) -> Iterable[int]:
+        """Its sockets."""
+        ...
+
+
+class RoleEvents(Protocol):
+    """What a role tells, in order."""
+
+    def came(self, batch: list[Data]) -> None:
+        """Messages, as they came."""
+
+    def missing(self, gap: Gap) -> None:
+        """Here messages may be missing."""
+
+    def stands(self, shared: SharedStatus) -> None:
+        """The state changed, or something else of note."""
+
+    def settled(self, number: int, error: OnesocketError | None) -> None:
+        """What became of a message."""
+
+    def let_go(self) -> None:
+        """The owner was silent for too long, or the lock is another's: it has to hand over."""
+
+    def lost(self, role: Role, *, in_order: bool, error: OnesocketError | None) -> None:
+        """A follower's owner is gone."""
+
+    def heard(self) -> None:
+        """A follower's owner gave a sign of life."""

@@ -1,0 +1,142 @@
+"""One end of a Unix socket between two processes: frames in, frames out, written once per turn of the loop."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import socket
+from typing import Any, Final, cast
+
+from .errors import OtherUser, WireError
+from .frames import Splitter, ToFollower, ToOwner, pack
+from .peer_user import check_user
+
+_LONGEST_GOODBYE: Final = 1.0
+"""Seconds for the other end to read what was written last."""
+
+
+class Stream(asyncio.Protocol):
+    """Subclasses say what a frame means (`frame`), and what an end means (`over`), which comes once."""
+
+    def __init__(self) -> None:
+        self._transport: asyncio.Transport | None = None
+        self._splitter = Splitter()
+        self._outgoing: list[bytes] = []
+        self._loop = asyncio.get_running_loop()
+        self.is_over = False
+        """Whether it ended, or was ended by us."""
+        self.peer_pid = 0
+
+    # --- for subclasses ---------------------------------------------------------------------------------------------
+
+    def opened(self) -> None:
+        """The other end is a process of our user."""
+
+    def refused(self, error: OtherUser) -> None:
+        """The other end is not; nothing was read, and it's hung up on."""
+
+    def frame(self, body: bytes) -> None:
+        """One frame came. A `WireError` ends the stream."""
+        raise NotImplementedError
+
+    def over(self, error: WireError | None) -> None:
+        """Nothing more comes; `error`: because it was nonsense."""
+
+    # --- what subclasses do -----------------------------------------------------------------------------------------
+
+    def tell(self, frame: ToFollower | ToOwner) -> None:
+        """Write a frame at the end of this turn of the loop."""
+        self.tell_packed(pack(frame))
+
+    def tell_packed(self, data: bytes) -> None:
+        """The same, for what is packed already."""
+        if self.is_over:
+            return
+        if not self._outgoing:
+            self._loop.call_soon(self.flush)
+        self._outgoing.append(data)
+
+    def flush(self) -> None:
+        """Write what was told now."""
+        outgoing, self._outgoing = self._outgoing, []
+        if outgoing and self._transport is not None and not self.is_over:
+            self._transport.write(outgoing[0] if len(outgoing) == 1 else b"".join(outgoing))
+
+    def close(self) -> None:
+        """Hang up once all is written; nothing more is told."""
+        self.flush()
+        self.is_over = True
+        transport = self._transport
+        if transport is not None:
+            transport.close()
+            if transport.get_write_buffer_size():
+                self._loop.call_later(_LONGEST_GOODBYE, transport.abort)
+
+    def abort(self) -> None:
+        """Hang up now; nothing more is told."""
+        self.is_over = True
+        self._outgoing.clear()
+        if self._transport is not None:
+            self._transport.abort()
+
+    @property
+    def descriptor(self) -> int | None:
+        """The socket's number; None: it's closed."""
+        sock = (
+            None if self._transport is None else cast("socket.socket | None", self._transport.get_extra_info("socket"))
+        )
+        number = -1 if sock is None else sock.fileno()
+        return None if number < 0 else number
+
+    # --- asyncio's side ---------------------------------------------------------------------------------------------
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """The socket is open; the kernel knows whose the other end is."""
+        self._transport = cast("asyncio.Transport", transport)
+        if self.is_over:
+            self._transport.abort()
+            return
+        sock: Any = transport.get_extra_info("socket")
+        try:
+            self.peer_pid = check_user(sock.fileno())
+        except OtherUser as error:
+            self.refused(error)
+            self.close()
+            return
+        except OSError:  # gone already
+            self._transport.abort()
+            return
+        self.opened()
+
+    def data_received(self, data: bytes) -> None:
+        """Bytes came."""
+        try:
+            for body in self._splitter.feed(data):
+                if self.is_over:
+                    return
+                self.frame(body)
+        except WireError as error:
+            self._end(error)
+            self.abort()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """The socket is closed."""
+        del exc
+        self._end(None)
+
+    def _end(self, error: WireError | None) -> None:
+        if not self.is_over:
+            self.is_over = True
+            self._outgoing.clear()
+            self.over(error)
+
+    def set_write_limits(self, high: int) -> None:
+        """When `pause_writing` is called."""
+        if self._transport is not None:
+            self._transport.set_write_buffer_limits(high, high // 4)
+
+    def set_reading(self, *, on: bool) -> None:
+        """Whether the socket is read."""
+        if self._transport is not None and not self.is_over:
+            with contextlib.suppress(RuntimeError):
+                self._transport.resume_reading() if on else self._transport.pause_reading()

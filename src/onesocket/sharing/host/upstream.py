@@ -1,0 +1,417 @@
+"""`HostUpstream`: the one connection of all processes of a user on this machine, as one of them sees it."""
+
+from __future__ import annotations
+
+import asyncio
+import dataclasses
+import importlib.metadata
+import logging
+import os
+import time
+from collections.abc import Hashable, Iterable
+from typing import Any, Final
+
+from ...client.client import Client
+from ...client.gap import Gap, GapReason
+from ...client.status import Change, Status
+from ...errors import (
+    ClientClosed,
+    DeliveryUnknown,
+    EncodeError,
+    InvalidOption,
+    ManuallyDisconnected,
+    OnesocketError,
+    OpenTimeout,
+)
+from ...lifecycle.effects import Outcome
+from ...lifecycle.outbox import OutboxLimits
+from ...lifecycle.retry import ReconnectPolicy
+from ...lifecycle.states import State
+from ...urls import redact
+from ...wire import Data
+from ..client_upstream import CANCELLED_ON_ITS_WAY
+from ..errors import ForkedCopy
+from ..key import digest
+from ..upstream import FeedSink, Recipe
+from . import fork
+from .convey import status_of
+from .directory import Place
+from .election import Happened
+from .errors import OwnerLost, WireError
+from .feed import Feed
+from .follower import Follower
+from .forwarding import forward, reader
+from .frames import SharedStatus, checked_key
+from .keys import KeyCounts
+from .ledger import Entry, Ledger
+from .lock import OwnerLock
+from .membership import Membership
+from .options import HostOptions
+from .owner import Owner
+from .role import Role
+
+_log = logging.getLogger("onesocket")
+_SLACK: Final = 5.0
+"""Seconds that finding the owner may take beyond the connection's own deadlines."""
+_UP: Final = frozenset({State.CONNECTED, State.CONNECTING, State.BACKING_OFF})
+_HERE: Final = "this process"
+
+
+def _release() -> str:
+    try:
+        return importlib.metadata.version("onesocket")
+    except importlib.metadata.PackageNotFoundError:
+        return "unknown"
+
+
+class HostUpstream:
+    """An `Upstream`. It's a shell: `Election` decides who holds the connection, `Ledger` what becomes of messages."""
+
+    def __init__(self, recipe: Recipe) -> None:
+        options = recipe.scope_options.get("host") or HostOptions()
+        if not isinstance(options, HostOptions):
+            raise InvalidOption(f"host must be HostOptions(...), not {options!r}")
+        self._options = options
+        self._recipe = recipe
+        self._protocol = recipe.protocol
+        token = recipe.options.get("token")
+        self._secret = (digest(token) or "").encode() if isinstance(token, str) else b""
+        self._reconnect: ReconnectPolicy | None = recipe.options.get("reconnect", ReconnectPolicy())
+        self._close_timeout = float(recipe.options.get("close_timeout", 5.0))
+        self._deadline = float(recipe.options.get("open_timeout", 10.0)) + self._close_timeout + _SLACK
+        self._release = _release()
+        self._place = Place.of(recipe.key.digest(), options.directory)
+        self._feed = Feed(reader(recipe.protocol), options.buffer)
+        limits = recipe.options.get("outbox", OutboxLimits())
+        self._ledger = Ledger(limits if isinstance(limits, OutboxLimits) else OutboxLimits(messages=0))
+        self._keys = KeyCounts()
+        self._member = Membership(self._place, options, self)
+        self._spare: Client | None = None
+        self._sink: FeedSink | None = None
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._expiry: asyncio.TimerHandle | None = None
+        self._flushing = False
+        self._pid = os.getpid()
+        self._closing: asyncio.Task[None] | None = None
+        self._drained: asyncio.Future[None] | None = None
+        self._shared = SharedStatus(redact(recipe.key.url), State.DISCONNECTED.name, 0)
+        self._status = status_of(self._shared)
+        fork.watch(self)
+
+    def __repr__(self) -> str:
+        return (
+            f"<HostUpstream {redact(self._recipe.key.url)} {self._status.state.name} epoch={self._status.epoch} "
+            f"outbox={len(self._ledger)} {self._member!r}>"
+        )
+
+    # --- the port ---------------------------------------------------------------------------------------------------
+
+    @property
+    def status(self) -> Status:
+        """A frozen snapshot of this moment."""
+        return self._status
+
+    @property
+    def is_owner(self) -> bool:
+        """Whether this process holds the connection at the moment."""
+        return isinstance(self._member.role, Owner)
+
+    def attach(self, sink: FeedSink) -> None:
+        """Begin. Raises what is wrong with the options of the client."""
+        # Made before it's needed: on a take-over there's no time for imports, and none for errors.
+        self._spare = self._recipe.make_client()
+        self._sink = sink
+        self._feed.attach(sink)
+        self._loop = asyncio.get_running_loop()
+
+    async def connect(self) -> Outcome:
+        """Have the line up, whoever holds it. Besides what `Client.connect()` raises: what the others are against."""
+        outcome = await self._ask("connect")
+        return Outcome.ALREADY_CONNECTED if outcome is None else outcome
+
+    async def reconnect(self) -> Outcome:
+        """Lift a `disconnect()` of whichever process, close what is open, open one new line."""
+        outcome = await self._ask("reconnect")
+        return Outcome.OPENED if outcome is None else outcome
+
+    async def disconnect(self) -> None:
+        """Close the line for all processes, until one calls `reconnect()`."""
+        await self._ask("disconnect")
+
+    async def send(self, message: Any, *, id: str | None = None) -> None:  # noqa: A002 - the port's name for it
+        """Deliver, or raise what kept it from that."""
+        self._check()
+        data = self._encode(message)
+        loop = self._running()
+        future: asyncio.Future[None] = loop.create_future()
+
+        def settle(error: OnesocketError | None) -> None:
+            if not future.done():
+                future.set_exception(error) if error is not None else future.set_result(None)
+
+        if self._status.state is State.STOPPED:
+            raise ManuallyDisconnected
+        entry = self._ledger.accept(data, loop.time(), name=id, settle=settle, room=self._is_up())
+        self._flush_soon()
+        self._watch_age()
+        try:
+            await future
+        except asyncio.CancelledError:
+            if future.done() and not future.cancelled():
+                return future.result()  # its fate was known in that very moment
+            role = self._member.usable
+            if not self._ledger.withdraw(entry):
+                raise
+            if role is not None:
+                role.withdraw(entry)
+            raise DeliveryUnknown(CANCELLED_ON_ITS_WAY) from None
+
+    def want(self, keys: Iterable[Hashable]) -> None:
+        """One subscription more for each of these keys: str, int, bytes, or a tuple of those."""
+        wanted = list(keys)
+        try:
+            for key in wanted:
+                checked_key(key)
+        except WireError as error:
+            raise InvalidOption(f"{error}, not {wanted!r}") from None
+        new = self._keys.want(_HERE, wanted)
+        role = self._member.usable
+        if role is not None:
+            role.want(new, ())
+
+    def unwant(self, keys: Iterable[Hashable]) -> None:
+        """One subscription less for each."""
+        gone = self._keys.unwant(_HERE, keys)
+        role = self._member.usable
+        if role is not None:
+            role.want((), gone)
+
+    def hold(self) -> None:
+        """Stop the feed into this process; other processes don't notice."""
+        self._feed.hold()
+
+    def release(self) -> None:
+        """Go on."""
+        self._feed.release()
+
+    def descriptors(self) -> Iterable[int]:
+        """The sockets that a forked child must let go of."""
+        return self._member.descriptors()
+
+    def held(self) -> Iterable[int]:
+        """The same, and after them the lock."""
+        return self._member.held()
+
+    def forked(self) -> None:
+        """We are in a child: this is the parent's."""
+        self._pid = -1
+
+    async def aclose(self) -> None:
+        """Leave. The owner hands over in order: line closed, lock released, followers told."""
+        if self._pid != os.getpid():
+            return
+        if self._closing is None:
+            self._closing = self._running().create_task(self._close())
+        await asyncio.shield(self._closing)
+
+    # --- asking -----------------------------------------------------------------------------------------------------
+
+    async def _ask(self, verb: str) -> Outcome | None:
+        self._check()
+        self._running()
+        try:
+            async with asyncio.timeout(self._deadline):
+                while True:
+                    role = await self._member.have_role()
+                    try:
+                        return await role.ask(verb)
+                    except OwnerLost:
+                        self._check()
+                        await asyncio.sleep(0)
+        except TimeoutError:
+            if self._member.trouble is not None:
+                raise self._member.trouble.copy() from None
+            held_by = self._member.role
+            pid = held_by.peer_pid if isinstance(held_by, Follower) else 0
+            who = f"the process that holds it (pid {pid})" if pid else "the process that holds it"
+            raise OpenTimeout(f"no {verb} within {self._deadline:g} s: {who} did not see to it") from None
+
+    def _check(self) -> None:
+        if self._pid != os.getpid():
+            raise ForkedCopy
+        if self._closing is not None:
+            raise ClientClosed
+
+    def _running(self) -> asyncio.AbstractEventLoop:
+        if self._loop is None:
+            self._loop = asyncio.get_running_loop()
+        return self._loop
+
+    # --- what the membership tells ----------------------------------------------------------------------------------
+
+    def make_owner(self, lock: OwnerLock) -> Owner:
+        """An owner that goes on where the last one was."""
+        before = 0 if lock.predecessor is None else lock.predecessor.epoch
+        return Owner(
+            self._place,
+            lock,
+            client=self._next_client(),
+            protocol=self._protocol,
+            options=self._options,
+            reconnect=self._reconnect,
+            secret=self._secret,
+            release=self._release,
+            epoch=max(self._status.epoch, before),
+            events=self,
+        )
+
+    def _next_client(self) -> Client:
+        client, self._spare = self._spare, None
+        return forward(self._recipe.make_client() if client is None else client)
+
+    def make_follower(self) -> Follower:
+        """A follower that isn't attached yet."""
+        return Follower(self._secret, self._release, self)
+
+    def role_taken(self, role: Role) -> None:
+        """We can use the connection."""
+        role.want(self._keys.wanted, ())
+        if isinstance(role, Owner):
+            # A stop, or a line that was up, outlives its owner.
+            role.resume(self._status.state)
+        self._flush_soon()
+
+    def role_gone(self, *, in_order: bool) -> None:
+        """The owner is gone, or we don't own any more."""
+        self._ledger.owner_gone(in_order=in_order)
+        if self._status.state in (*_UP, State.CLOSING):
+            why = OwnerLost(
+                "the process that held the connection let go of it"
+                if in_order
+                else "the process that held the connection ended, or doesn't answer any more"
+            )
+            self._feed.due = Gap(GapReason.RECONNECTED, self._status.epoch, error=why)
+            self._become(State.CONNECTING, "OwnerLost", why)
+
+    def shut_out(self, error: OnesocketError) -> None:
+        """There is no getting in."""
+        self._become(State.FAILED, type(error).__name__, error)
+
+    # --- what roles tell --------------------------------------------------------------------------------------------
+
+    def came(self, batch: list[Data]) -> None:
+        """Messages."""
+        self._feed.came(batch)
+
+    def missing(self, gap: Gap) -> None:
+        """A gap marker."""
+        self._feed.epoch = gap.epoch
+        self._feed.missing(gap)
+
+    def heard(self) -> None:
+        """A sign of life."""
+        self._member.heard()
+
+    def lost(self, role: Role, *, in_order: bool, error: OnesocketError | None) -> None:
+        """Our owner is gone."""
+        if error is not None:
+            _log.warning("%s: %s", redact(self._recipe.key.url), error)
+        self._member.lost(role, in_order=in_order)
+
+    def let_go(self) -> None:
+        """We are to hand over."""
+        self._member.happened(Happened.TOLD)
+
+    def settled(self, number: int, error: OnesocketError | None) -> None:
+        """What became of a message."""
+        self._ledger.settle(number, error)
+        if error is not None:
+            self._flush_soon()  # it may go once more
+        if self._drained is not None and not len(self._ledger) and not self._drained.done():
+            self._drained.set_result(None)
+
+    def stands(self, shared: SharedStatus) -> None:
+        """How the connection stands."""
+        self._shared = shared
+        status = status_of(shared)
+        if status.state is State.CLOSED:
+            return  # the owner's client, not the connection
+        old, self._status = self._status, status
+        self._feed.epoch = status.epoch
+        if status.state is State.CONNECTED and self._feed.due is not None:
+            due, self._feed.due = self._feed.due, None
+            self._feed.missing(Gap(due.reason, status.epoch, error=due.error))
+        if (old.state, old.epoch) != (status.state, status.epoch):
+            self._tell(old, status, "Shared")
+
+    def _become(self, state: State, cause: str, error: OnesocketError | None) -> None:
+        old = self._status
+        self._status = dataclasses.replace(old, state=state, last_error=error or old.last_error, connected_at=None)
+        if old.state is not state:
+            self._tell(old, self._status, cause)
+
+    def _tell(self, old: Status, new: Status, cause: str) -> None:
+        if self._sink is None:
+            return
+        self._sink.changed(Change(time.time(), old.state, new.state, new.epoch, cause, new.last_error), new)
+        if new.state is State.FAILED and new.last_error is not None:
+            self._sink.failed(new.last_error)
+
+    # --- sending ----------------------------------------------------------------------------------------------------
+
+    def _is_up(self) -> bool:
+        return self._member.usable is not None and self._status.state is State.CONNECTED
+
+    def _flush_soon(self) -> None:
+        if not self._flushing:
+            self._flushing = True
+            self._running().call_soon(self._flush)
+
+    def _flush(self) -> None:
+        self._flushing = False
+        role = self._member.usable
+        if role is not None:
+            entries: list[Entry] = self._ledger.hand_over()
+            if entries:
+                role.post(entries)
+
+    def _watch_age(self) -> None:
+        due = self._ledger.next_due()
+        if due is not None and due != float("inf") and self._expiry is None:
+            self._expiry = self._running().call_at(due, self._expire)
+
+    def _expire(self) -> None:
+        self._expiry = None
+        self._ledger.expire(self._running().time())
+        self._watch_age()
+
+    def _encode(self, message: Any) -> Data:
+        try:
+            data: Any = self._protocol.encode(message)
+        except OnesocketError:
+            raise
+        except Exception as error:
+            raise EncodeError(f"the protocol {self._protocol.name} failed on a {type(message).__name__}") from error
+        if not isinstance(data, str | bytes):
+            raise EncodeError(f"the protocol {self._protocol.name} made {type(data).__name__} of it, not str or bytes")
+        if isinstance(data, str):
+            try:
+                data.encode()
+            except UnicodeError as error:
+                raise EncodeError(f"this text can't be sent as UTF-8: {error.args[-1]}") from error
+        return data
+
+    # --- the end ----------------------------------------------------------------------------------------------------
+
+    async def _drain(self) -> None:
+        if len(self._ledger) and self._status.state is State.CONNECTED:
+            self._drained = self._running().create_future()
+            await asyncio.wait([self._drained], timeout=self._close_timeout)
+
+    async def _close(self) -> None:
+        self._flush()
+        await self._member.aclose(self._drain, self._deadline)
+        if self._expiry is not None:
+            self._expiry.cancel()
+        self._ledger.reject(ClientClosed())
+        self._become(State.CLOSED, "Close", None)

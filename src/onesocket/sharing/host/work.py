@@ -1,0 +1,82 @@
+"""What the owner does for itself and its followers: messages on their way up, and questions without an answer yet."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Coroutine
+from typing import Any, Final
+
+from ...client.client import Client
+from ...client.delivery import Delivery
+from ...errors import ClientClosed, OnesocketError
+from ...wire import Data
+from .errors import WireError
+
+_LONGEST_END: Final = 1.0
+Settled = Callable[[int, OnesocketError | None], None]
+
+
+class Work:
+    """Each piece has a place: for whom, and the number that they gave it."""
+
+    def __init__(self, client: Client) -> None:
+        self._client = client
+        self._tasks: dict[tuple[object, int], asyncio.Task[None]] = {}
+
+    def __repr__(self) -> str:
+        return f"<Work {len(self._tasks)}>"
+
+    def send(self, who: object, number: int, data: Data, settled: Settled) -> None:
+        """Send it. No result where the client is closed: it wasn't sent, and is the next owner's."""
+        try:
+            delivery = self._client.send_nowait(data)
+        except ClientClosed:
+            return
+        except OnesocketError as error:
+            settled(number, error)
+            return
+        if delivery.done:
+            settled(number, delivery.error)
+        else:
+            self.start(who, number, self._watch(delivery, number, settled))
+
+    def start(self, who: object, number: int, work: Coroutine[Any, Any, None]) -> None:
+        """Do this. Raises `WireError` for a number that is taken."""
+        place = (who, number)
+        if place in self._tasks:
+            work.close()
+            raise WireError("a follower used a number twice")
+        task = asyncio.get_running_loop().create_task(work)
+        self._tasks[place] = task
+        task.add_done_callback(lambda _: self._tasks.pop(place, None))
+
+    def cancel(self, who: object, number: int) -> bool:
+        """Nobody wants it any more. False: it's done already."""
+        task = self._tasks.get((who, number))
+        return task is not None and task.cancel()
+
+    def cancel_all(self, who: object) -> None:
+        """They want nothing any more."""
+        for (whose, _), task in list(self._tasks.items()):
+            if whose is who:
+                task.cancel()
+
+    async def finish(self) -> None:
+        """The client is closed: let everything come to its end, which it has by now."""
+        if self._tasks:
+            _, left = await asyncio.wait(self._tasks.values(), timeout=_LONGEST_END)
+            for task in left:
+                task.cancel()
+
+    async def _watch(self, delivery: Delivery, number: int, settled: Settled) -> None:
+        try:
+            await delivery
+        except ClientClosed:
+            return
+        except OnesocketError as error:
+            settled(number, error)
+        except asyncio.CancelledError:
+            self._client._outgoing.withdraw(delivery)  # noqa: SLF001 # pyright: ignore[reportPrivateUsage] - as Client.send
+            raise
+        else:
+            settled(number, None)

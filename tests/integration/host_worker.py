@@ -1,0 +1,144 @@
+"""A process that shares a connection, told by lines of JSON on stdin what to do; it says what happens on stdout.
+
+Started by the tests as ``python host_worker.py '{"url": …, "directory": …}'``.
+"""
+
+import asyncio
+import json
+import os
+import sys
+import time
+from typing import Any
+
+from onesocket import Client, Gap, Json, OnesocketError, Protocol, Raw, ReconnectPolicy, Status
+from onesocket.client.status import Change
+from onesocket.sharing.host import HostOptions, HostUpstream, follower, peer
+from onesocket.sharing.key import Key
+from onesocket.sharing.upstream import Recipe
+
+
+class Topics(Json):
+    """JSON, with subscriptions."""
+
+    def subscribe_frames(self, keys: frozenset[str]) -> list[str]:
+        return [json.dumps({"subscribe": sorted(keys)})]
+
+    def unsubscribe_frames(self, keys: frozenset[str]) -> list[str]:
+        return [json.dumps({"unsubscribe": sorted(keys)})]
+
+
+PROTOCOLS: dict[str, type[Protocol]] = {"raw": Raw, "json": Json, "topics": Topics}
+
+
+def say(event: str, **more: Any) -> None:
+    print(json.dumps({"event": event, "at": time.monotonic(), **more}), flush=True)  # noqa: T201 - its way to talk
+
+
+class Sink:
+    def messages(self, batch: list[Any]) -> None:
+        say("messages", batch=batch)
+
+    def gap(self, gap: Gap) -> None:
+        say("gap", reason=gap.reason.value, epoch=gap.epoch, missed=gap.missed)
+
+    def changed(self, change: Change, status: Status) -> None:
+        say("state", old=change.old.name, new=change.new.name, epoch=status.epoch)
+
+    def failed(self, error: OnesocketError) -> None:
+        say("failed", kind=type(error).__name__, text=str(error))
+
+
+def make(setup: dict[str, Any]) -> HostUpstream:
+    url = setup["url"]
+    protocol = PROTOCOLS[setup.get("protocol", "raw")]()
+    options = {"protocol": protocol, "reconnect": ReconnectPolicy(initial=0.01, cap=0.05), **setup.get("client", {})}
+    return HostUpstream(
+        Recipe(
+            key=Key.of(url, key=setup.get("key"), token=options.get("token")),
+            options=options,
+            protocol=protocol,
+            make_client=lambda: Client(url, **options),
+            scope_options={"host": HostOptions(directory=setup["directory"], **setup.get("host", {}))},
+        )
+    )
+
+
+async def perform(upstream: HostUpstream, number: int, order: dict[str, Any]) -> None:  # noqa: PLR0912 - one row each
+    result: Any = None
+    try:
+        match order["do"]:
+            case "connect":
+                result = (await upstream.connect()).name
+            case "reconnect":
+                result = (await upstream.reconnect()).name
+            case "disconnect":
+                await upstream.disconnect()
+            case "send":
+                await upstream.send(order["message"], id=order.get("id"))
+            case "want":
+                upstream.want(order["keys"])
+            case "unwant":
+                upstream.unwant(order["keys"])
+            case "hold":
+                upstream.hold()
+            case "release":
+                upstream.release()
+            case "status":
+                status = upstream.status
+                result = [status.state.name, status.epoch, upstream.is_owner, repr(upstream)]
+            case "fork":
+                result = fork(upstream)
+            case "close":
+                await upstream.aclose()
+            case _:
+                raise NotImplementedError(order)
+    except OnesocketError as error:
+        say("error", number=number, kind=type(error).__name__, text=str(error))
+    else:
+        say("done", number=number, result=result)
+
+
+def fork(upstream: HostUpstream) -> dict[str, Any]:
+    """A child that stays alive, with no work of its own but to hold on to what it inherited."""
+    held = list(upstream.held())
+    pid = os.fork()
+    if pid == 0:
+        os.close(0)
+        os.close(1)
+        time.sleep(30)
+        os._exit(0)
+    return {"child": pid, "held": len(held)}
+
+
+def speak(protocol: int) -> None:
+    """As another release would."""
+    for module in (follower, peer):
+        module.PROTOCOL = protocol  # type: ignore[attr-defined]
+
+
+async def main(setup: dict[str, Any]) -> None:
+    loop = asyncio.get_running_loop()
+    reader = asyncio.StreamReader(limit=2**24)
+    await loop.connect_read_pipe(lambda: asyncio.StreamReaderProtocol(reader), sys.stdin)
+    if "speaks" in setup:
+        speak(setup["speaks"])
+    try:
+        upstream = make(setup)
+    except OnesocketError as error:
+        say("crashed", kind=type(error).__name__, text=str(error))
+        return
+    upstream.attach(Sink())
+    say("ready", pid=os.getpid())
+    tasks: set[asyncio.Task[None]] = set()
+    while line := await reader.readline():
+        order = json.loads(line)
+        task = loop.create_task(perform(upstream, order["number"], order))
+        tasks.add(task)
+        task.add_done_callback(tasks.discard)
+        if order["do"] == "close":
+            await task
+            return
+
+
+if __name__ == "__main__":
+    asyncio.run(main(json.loads(sys.argv[1])))

@@ -1,0 +1,681 @@
+"""Processes that share one connection. Real processes, real sockets; the *server* counts."""
+
+import asyncio
+import contextlib
+import itertools
+import json
+import os
+import random
+import signal
+import socket
+import struct
+import sys
+import tempfile
+import time
+from collections.abc import AsyncIterator, Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from onesocket.sharing.host import frames, listing
+from onesocket.sharing.host.directory import Place
+from onesocket.sharing.key import Key
+from onesocket.testing import Fault, FaultyServer
+
+WORKER = Path(__file__).with_name("host_worker.py")
+DEADLINE = 20
+QUICK: dict[str, Any] = {"heartbeat": 0.2, "stopped_after": 1.5, "attach_timeout": 1.5}
+
+pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="Unix only")
+
+
+class Process:
+    """One worker, and what it has said."""
+
+    def __init__(self, process: asyncio.subprocess.Process) -> None:
+        self.process = process
+        self.said: list[dict[str, Any]] = []
+        self._news = asyncio.Condition()
+        self._numbers = 0
+        self._reading = asyncio.get_running_loop().create_task(self._read())
+
+    @property
+    def pid(self) -> int:
+        return self.process.pid
+
+    async def _read(self) -> None:
+        assert self.process.stdout is not None
+        while line := await self.process.stdout.readline():
+            async with self._news:
+                self.said.append(json.loads(line))
+                self._news.notify_all()
+        async with self._news:
+            self.said.append({"event": "over"})
+            self._news.notify_all()
+
+    async def until(self, wanted: Callable[[dict[str, Any]], bool], since: int = 0) -> dict[str, Any]:
+        """The first thing said from `since` on that is wanted."""
+
+        def found() -> dict[str, Any] | None:
+            return next((thing for thing in self.said[since:] if wanted(thing)), None)
+
+        try:
+            async with asyncio.timeout(DEADLINE), self._news:
+                await self._news.wait_for(lambda: found() is not None)
+        except TimeoutError:
+            raise AssertionError(f"{self.pid} did not say it: {self.said[since:][-20:]}") from None
+        thing = found()
+        assert thing is not None
+        return thing
+
+    def tell(self, do: str, **more: Any) -> int:
+        self._numbers += 1
+        assert self.process.stdin is not None
+        self.process.stdin.write(json.dumps({"do": do, "number": self._numbers, **more}).encode() + b"\n")
+        return self._numbers
+
+    async def answer(self, number: int) -> dict[str, Any]:
+        return await self.until(lambda thing: thing.get("number") == number)
+
+    async def do(self, do: str, **more: Any) -> Any:
+        answer = await self.answer(self.tell(do, **more))
+        assert answer["event"] == "done", answer
+        return answer["result"]
+
+    async def refused(self, do: str, **more: Any) -> dict[str, Any]:
+        answer = await self.answer(self.tell(do, **more))
+        assert answer["event"] == "error", answer
+        return answer
+
+    async def got(self, message: Any, since: int = 0) -> dict[str, Any]:
+        return await self.until(lambda thing: thing["event"] == "messages" and message in thing["batch"], since)
+
+    @property
+    def messages(self) -> list[Any]:
+        return [message for thing in self.said if thing["event"] == "messages" for message in thing["batch"]]
+
+    def kill(self, what: signal.Signals = signal.SIGKILL) -> None:
+        self.process.send_signal(what)
+
+    async def end(self) -> None:
+        if self.process.returncode is None:
+            with contextlib.suppress(ProcessLookupError):
+                self.process.kill()
+        await self.process.wait()
+        await self._reading
+
+
+class Crowd:
+    """The processes of one test."""
+
+    def __init__(self, server: FaultyServer, directory: Path) -> None:
+        self.server = server
+        self.directory = directory
+        self.members: list[Process] = []
+
+    async def start(self, count: int = 1, *, connect: bool = True, **setup: Any) -> list[Process]:
+        host = {**QUICK, **setup.pop("host", {})}
+        given = {"url": self.server.url, "directory": str(self.directory), "host": host, **setup}
+        new = [
+            Process(
+                await asyncio.create_subprocess_exec(
+                    sys.executable,
+                    str(WORKER),
+                    json.dumps(given),
+                    stdin=asyncio.subprocess.PIPE,
+                    stdout=asyncio.subprocess.PIPE,
+                    limit=2**26,
+                )
+            )
+            for _ in range(count)
+        ]
+        self.members += new
+        for process in new:
+            await process.until(lambda thing: thing["event"] in ("ready", "crashed"))
+        if connect:
+            await asyncio.gather(*(process.do("connect") for process in new))
+        return new
+
+    async def owner(self) -> Process:
+        """The one that holds the connection."""
+        async with asyncio.timeout(DEADLINE):
+            while True:
+                for process in self.members:
+                    if process.process.returncode is None and (await process.do("status"))[2]:
+                        return process
+
+    async def connected(self, epoch: int, processes: list[Process]) -> None:
+        """Every one of them knows that this line is up."""
+
+        def is_up(thing: dict[str, Any]) -> bool:
+            return thing.get("new") == "CONNECTED" and thing["epoch"] >= epoch
+
+        await asyncio.gather(*(process.until(is_up) for process in processes))
+
+    async def all_receive(self, message: str, processes: list[Process]) -> None:
+        """What the server sends, every one of them receives."""
+        marks = [len(process.said) for process in processes]
+        await self.server.broadcast(message)
+        await asyncio.gather(*(process.got(message, mark) for process, mark in zip(processes, marks, strict=True)))
+
+    @contextlib.asynccontextmanager
+    async def load(self) -> AsyncIterator[None]:
+        """The server sends all the time."""
+
+        async def send() -> None:
+            for number in itertools.count():
+                for connection in self.server.connections:
+                    if connection.can_send:
+                        connection.send_nowait(f"load {number}")
+                await asyncio.sleep(0.002)
+
+        task = asyncio.get_running_loop().create_task(send())
+        try:
+            yield
+        finally:
+            task.cancel()
+            await asyncio.wait([task])
+
+
+async def back(process: Process, since: int) -> float:
+    """When it received again, after a gap marker."""
+    gap = await process.until(lambda thing: thing["event"] == "gap", since)
+    at = process.said.index(gap, since)
+    return float((await process.until(lambda thing: thing["event"] == "messages", at))["at"])
+
+
+@pytest.fixture
+async def server() -> AsyncIterator[FaultyServer]:
+    async with FaultyServer(echo=False) as running:
+        yield running
+
+
+@pytest.fixture
+async def crowd(server: FaultyServer, tmp_path: Path) -> AsyncIterator[Crowd]:
+    directory = tmp_path / "run"
+    directory.mkdir(mode=0o700)
+    crowd = Crowd(server, directory)
+    yield crowd
+    for process in crowd.members:
+        await process.end()
+
+
+def never_two(server: FaultyServer) -> None:
+    counts = server.counts
+    assert counts.most_sockets == 1, counts
+    assert counts.premature_closes == 0, counts
+    assert counts.protocol_errors == 0, counts
+
+
+# --- joining --------------------------------------------------------------------------------------------------------
+
+
+async def test_processes_that_join_at_once_share_one_handshake(crowd: Crowd, server: FaultyServer) -> None:
+    processes = await crowd.start(6, connect=False)
+    outcomes = await asyncio.gather(*(process.do("connect") for process in processes))
+    assert outcomes.count("OPENED") == 1, outcomes
+    assert server.counts.handshakes == 1
+    await crowd.all_receive("to all", processes)
+    for number, process in enumerate(processes):
+        await process.do("send", message=f"from {number}")
+    await server.wait_until(lambda counts: counts.messages_received == 6, DEADLINE)
+    assert sorted(map(str, server.received)) == [f"from {number}" for number in range(6)]
+    never_two(server)
+
+
+async def test_the_last_one_out_closes_the_line(crowd: Crowd, server: FaultyServer) -> None:
+    processes = await crowd.start(2)
+    owner = await crowd.owner()
+    for process in sorted(processes, key=lambda process: process is owner):
+        assert server.counts.sockets_now == 1
+        await process.do("close")
+    counts = await server.wait_until(lambda counts: counts.sockets_now == 0, DEADLINE)
+    assert counts.close_codes == {1000: 1}
+    never_two(server)
+
+
+async def test_text_binary_and_large_messages_arrive_as_they_are(crowd: Crowd, server: FaultyServer) -> None:
+    processes = await crowd.start(3, protocol="json")
+    big = {"text": "☃" * 300_000}
+    await server.broadcast(json.dumps(big))
+    await asyncio.gather(*(process.got(big) for process in processes))
+    await processes[2].do("send", message=big)
+    await processes[1].do("send", message=big)
+    await server.wait_until(lambda counts: counts.messages_received == 2, DEADLINE)
+    assert json.loads(str(server.received[0])) == big
+
+
+async def test_order_of_one_process_is_kept(crowd: Crowd, server: FaultyServer) -> None:
+    _, follower = await crowd.start(2)
+    numbers = [follower.tell("send", message=f"{count:04}") for count in range(500)]
+    for number in numbers:
+        assert (await follower.answer(number))["event"] == "done"
+    await server.wait_until(lambda counts: counts.messages_received == 500, DEADLINE)
+    assert server.received == [f"{count:04}" for count in range(500)]
+
+
+async def test_a_follower_that_is_cancelled_or_killed_hurts_nobody(crowd: Crowd, server: FaultyServer) -> None:
+    server.faults = [Fault.slow_upgrade(0.5)]
+    processes = await crowd.start(3, connect=False)
+    asked = [process.tell("connect") for process in processes]
+    await server.wait_until(lambda counts: counts.handshakes == 1, DEADLINE)
+    owner = await crowd.owner()
+    victim, other = [process for process in processes if process is not owner]
+    victim.kill()
+    for process in (owner, other):
+        assert (await process.answer(asked[processes.index(process)]))["event"] == "done"
+    await crowd.all_receive("to the rest", [owner, other])
+    assert server.counts.handshakes == 1
+    never_two(server)
+
+
+# --- the owner's end ------------------------------------------------------------------------------------------------
+
+
+async def test_an_owner_that_is_killed_is_replaced(crowd: Crowd, server: FaultyServer) -> None:
+    processes = await crowd.start(4)
+    owner = await crowd.owner()
+    rest = [process for process in processes if process is not owner]
+    marks = [len(process.said) for process in rest]
+    async with crowd.load():
+        killed = time.monotonic()
+        owner.kill()
+        took = max(await asyncio.gather(*map(back, rest, marks))) - killed
+    print(f"fail-over: {took * 1000:.1f} ms from the kill to the last follower receiving")  # noqa: T201
+    for process, mark in zip(rest, marks, strict=True):
+        news = [thing for thing in process.said[mark:] if thing["event"] in ("gap", "messages")]
+        assert news[0]["event"] == "gap" or news[1]["event"] == "gap", news[:3]
+        news = [thing for thing in news if thing["event"] == "gap"]
+        assert len(news) == 1
+        assert (news[0]["reason"], news[0]["epoch"]) == ("reconnected", 2)
+    never_two(server)
+
+
+async def test_an_owner_that_leaves_hands_over_in_order(crowd: Crowd, server: FaultyServer) -> None:
+    processes = await crowd.start(3)
+    owner = await crowd.owner()
+    rest = [process for process in processes if process is not owner]
+    await owner.do("close")
+    await crowd.connected(2, rest)
+    await crowd.all_receive("after", rest)
+    counts = server.counts
+    assert counts.close_codes == {1000: 1}
+    assert counts.unclean_closes == 0
+    assert all("gap" in [thing["event"] for thing in process.said] for process in rest)
+    never_two(server)
+
+
+async def test_a_forked_child_keeps_neither_the_line_nor_the_lock(crowd: Crowd, server: FaultyServer) -> None:
+    owner, follower, other = await crowd.start(3)
+    while owner is not await crowd.owner():
+        owner, follower, other = follower, other, owner
+    children = [(await owner.do("fork"))["child"], (await follower.do("fork"))["child"]]
+    try:
+        await crowd.all_receive("the parents live on", [owner, follower, other])
+        owner.kill()
+        await crowd.connected(2, [follower, other])
+        await crowd.all_receive("after", [follower, other])
+        epoch = 3 if follower is await crowd.owner() else 2
+        await follower.do("close")
+        await crowd.connected(epoch, [other])
+        await crowd.all_receive("still", [other])
+    finally:
+        for child in children:
+            os.kill(child, signal.SIGKILL)
+    never_two(server)
+
+
+async def test_an_outage_at_the_take_over_is_waited_out(crowd: Crowd, server: FaultyServer) -> None:
+    processes = await crowd.start(3)
+    owner = await crowd.owner()
+    rest = [process for process in processes if process is not owner]
+    await server.stop_listening()
+    owner.kill()
+    for process in rest:
+        await process.until(lambda thing: thing.get("new") == "BACKING_OFF")
+    sending = rest[0].tell("send", message="waits")
+    await server.start()
+    await asyncio.gather(*(process.until(lambda thing: thing.get("new") == "CONNECTED", 3) for process in rest))
+    await crowd.all_receive("after", rest)
+    assert (await rest[0].answer(sending))["event"] == "done"
+    await server.wait_until(lambda counts: counts.messages_received == 1, DEADLINE)
+    never_two(server)
+
+
+# --- a stopped owner ------------------------------------------------------------------------------------------------
+
+
+async def until_silent(process: Process) -> None:
+    while "silent owner" not in (await process.do("status"))[3]:
+        pass
+
+
+async def test_a_stopped_owner_is_waited_for_and_lets_go(crowd: Crowd, server: FaultyServer) -> None:
+    processes = await crowd.start(3)
+    owner = await crowd.owner()
+    rest = [process for process in processes if process is not owner]
+    owner.kill(signal.SIGSTOP)
+    for process in rest:
+        await until_silent(process)
+    sending = rest[0].tell("send", message="moves along")
+    owner.kill(signal.SIGCONT)
+    await crowd.connected(2, processes)
+    assert not (await owner.do("status"))[2]
+    await crowd.all_receive("after", processes)
+    assert (await rest[0].answer(sending))["event"] == "done"
+    await server.wait_until(lambda counts: counts.messages_received == 1, DEADLINE)
+    assert server.counts.close_codes == {1000: 1}
+    never_two(server)
+
+
+async def test_who_joins_while_the_owner_is_stopped_is_told(crowd: Crowd) -> None:
+    (owner,) = await crowd.start(1)
+    owner.kill(signal.SIGSTOP)
+    (late,) = await crowd.start(1, connect=False, client={"open_timeout": 0.1, "close_timeout": 0.1})
+    error = await late.refused("connect")
+    assert error["kind"] == "OwnerSilent"
+    assert str(owner.pid) in error["text"]
+    owner.kill(signal.SIGCONT)
+    assert await late.do("connect") == "ALREADY_CONNECTED"
+
+
+async def test_a_stopped_owner_is_replaced_if_that_is_asked_for(crowd: Crowd, server: FaultyServer) -> None:
+    processes = await crowd.start(3, host={"on_stopped": "take-over"})
+    owner = await crowd.owner()
+    rest = [process for process in processes if process is not owner]
+    old = server.connections[0]
+    owner.kill(signal.SIGSTOP)
+    await crowd.connected(2, rest)
+    assert server.counts.most_sockets == 2  # the one case
+    sending = owner.tell("send", message="late")
+    await rest[0].do("send", message="early")
+    owner.kill(signal.SIGCONT)
+    assert (await owner.answer(sending))["event"] == "done"
+    await server.wait_until(lambda counts: counts.sockets_now == 1, DEADLINE)
+    assert old.received == []
+    assert server.received == ["early", "late"]
+    await crowd.connected(2, [owner])
+    await crowd.all_receive("after", processes)
+    assert server.counts.most_sockets == 2
+
+
+# --- messages -------------------------------------------------------------------------------------------------------
+
+
+async def test_a_message_that_the_dead_owner_had_is_unknown_or_sent_again(crowd: Crowd, server: FaultyServer) -> None:
+    processes = await crowd.start(2)
+    owner = await crowd.owner()
+    (follower,) = [process for process in processes if process is not owner]
+    owner.kill(signal.SIGSTOP)
+    plain, named = follower.tell("send", message="plain"), follower.tell("send", message="named", id="42")
+    while "outbox=2" not in (await follower.do("status"))[3]:
+        pass
+    owner.kill()
+    assert (await follower.answer(plain))["kind"] == "DeliveryUnknown"
+    assert (await follower.answer(named))["event"] == "done"
+    await server.wait_until(lambda counts: counts.messages_received == 1, DEADLINE)
+    assert server.received == ["named"]
+    never_two(server)
+
+
+async def test_a_process_that_does_not_read_harms_nobody(crowd: Crowd, server: FaultyServer) -> None:
+    processes = await crowd.start(3, host={"buffer": 65_536})
+    owner = await crowd.owner()
+    slow, quick = [process for process in processes if process is not owner]
+    slow.kill(signal.SIGSTOP)
+    for number in range(3000):
+        await server.broadcast(f"{number:05}" + "x" * 1000)
+    last = "02999" + "x" * 1000
+    await asyncio.gather(owner.got(last), quick.got(last))
+    assert len(quick.messages) == 3000
+    slow.kill(signal.SIGCONT)
+    gap = await slow.until(lambda thing: thing["event"] == "gap")
+    assert gap["reason"] == "overflow"
+    await server.broadcast("after")
+    await slow.got("after")
+    gaps = [thing["missed"] for thing in slow.said if thing["event"] == "gap"]
+    assert sum(gaps) > 0
+    assert len(slow.messages) + sum(gaps) == 3001
+    never_two(server)
+
+
+async def test_a_held_process_keeps_some_and_is_told_of_the_rest(crowd: Crowd, server: FaultyServer) -> None:
+    processes = await crowd.start(2, host={"buffer": 1000})
+    for process in processes:
+        mark = len(process.said)
+        await process.do("hold")
+        await server.broadcast("a" * 600)
+        await server.broadcast("b" * 600)
+        await server.broadcast("c" * 600)
+        await process.do("send", message="an answer comes after what was sent before")
+        await process.do("release")
+        gap = await process.until(lambda thing: thing["event"] == "gap", mark)
+        assert gap["missed"] == 2
+        await crowd.all_receive("d", processes)
+        assert [m for thing in process.said[mark:] if thing["event"] == "messages" for m in thing["batch"]] == [
+            "a" * 600,
+            "d",
+        ]
+
+
+async def test_subscriptions_are_merged_and_replayed(crowd: Crowd, server: FaultyServer) -> None:
+    owner, follower, third = await crowd.start(3, protocol="topics")
+    while owner is not await crowd.owner():
+        owner, follower, third = follower, third, owner
+    await owner.do("want", keys=["a"])
+    await follower.do("want", keys=["a", "b"])
+    await third.do("want", keys=["b"])
+    await third.do("send", message="sync")
+    await follower.do("send", message="sync")
+    assert [m for m in server.received if m != '"sync"'] == ['{"subscribe": ["a"]}', '{"subscribe": ["b"]}']
+    await follower.do("unwant", keys=["b"])
+    third.kill()
+    await server.wait_until(lambda counts: counts.messages_received == 5, DEADLINE)
+    assert server.received[-1] == '{"unsubscribe": ["b"]}'
+    owner.kill()
+    await server.wait_until(lambda counts: counts.messages_received == 6, DEADLINE)
+    assert server.received[-1] == '{"subscribe": ["a"]}'
+
+
+# --- one state for all ----------------------------------------------------------------------------------------------
+
+
+async def test_disconnect_holds_for_all_even_over_a_change_of_owners(crowd: Crowd, server: FaultyServer) -> None:
+    processes = await crowd.start(3)
+    owner = await crowd.owner()
+    rest = [process for process in processes if process is not owner]
+    await rest[0].do("disconnect")
+    for process in processes:
+        await process.until(lambda thing: thing.get("new") == "STOPPED")
+        assert (await process.refused("connect"))["kind"] == "ManuallyDisconnected"
+    owner.kill()
+    for process in rest:
+        assert (await process.refused("connect"))["kind"] == "ManuallyDisconnected"
+        assert (await process.refused("send", message="no"))["kind"] == "ManuallyDisconnected"
+    assert server.counts.upgraded == 1
+    assert await rest[1].do("reconnect") == "OPENED"
+    await crowd.all_receive("after", rest)
+    never_two(server)
+
+
+async def test_a_failed_first_connect_is_the_same_error_for_all(crowd: Crowd, server: FaultyServer) -> None:
+    await server.stop_listening()
+    processes = await crowd.start(3, connect=False)
+    errors = await asyncio.gather(*(process.refused("connect") for process in processes))
+    assert {error["kind"] for error in errors} == {"PortRefused"}
+    await server.start()
+    await asyncio.gather(*(process.do("connect") for process in processes))
+    assert server.counts.handshakes == 1
+
+
+async def test_the_listing_shows_what_is_shared(crowd: Crowd) -> None:
+    processes = await crowd.start(3)
+    owner = await crowd.owner()
+    (one,) = await asyncio.to_thread(listing, str(crowd.directory))
+    assert one.state is not None
+    assert (one.url, one.pid, one.followers, one.state.name, one.epoch) == (
+        crowd.server.url,
+        owner.pid,
+        len(processes) - 1,
+        "CONNECTED",
+        1,
+    )
+    owner.kill(signal.SIGSTOP)
+    (one,) = await asyncio.to_thread(listing, str(crowd.directory), timeout=0.2)
+    assert (one.answers, one.pid) == (False, owner.pid)
+
+
+# --- whom not to trust ----------------------------------------------------------------------------------------------
+
+
+def place(crowd: Crowd) -> Place:
+    return Place.of(Key.of(crowd.server.url).digest(), str(crowd.directory))
+
+
+async def test_leftovers_of_the_dead_are_no_hindrance(crowd: Crowd, server: FaultyServer) -> None:
+    left = place(crowd)
+    with socket.socket(socket.AF_UNIX) as dead:
+        dead.bind(str(left.socket))
+    left.lock.write_text("999999999 1234 7\n")
+    (process,) = await crowd.start(1)
+    await crowd.connected(8, [process])  # its epochs go on
+    never_two(server)
+
+
+async def test_another_release_is_refused_by_name(crowd: Crowd) -> None:
+    await crowd.start(1)
+    (other,) = await crowd.start(1, connect=False, speaks=99)
+    error = await other.refused("connect")
+    assert error["kind"] == "OtherRelease"
+    assert "99" in error["text"]
+    assert f"protocol {frames.PROTOCOL}" in error["text"]
+
+
+async def test_another_token_is_refused_and_never_shown(crowd: Crowd) -> None:
+    await crowd.start(1, key="me", client={"token": "first-secret"})
+    (other,) = await crowd.start(1, connect=False, key="me", client={"token": "other-secret"})
+    error = await other.refused("connect")
+    assert error["kind"] == "OtherToken"
+    assert "secret" not in error["text"]
+    assert all("secret" not in path.name for path in crowd.directory.iterdir())
+    assert all(b"secret" not in path.read_bytes() for path in crowd.directory.iterdir() if path.is_file())
+
+
+async def test_nonsense_on_the_socket_harms_nobody(crowd: Crowd) -> None:
+    processes = await crowd.start(2)
+    address = str(place(crowd).socket)
+    hello = frames.pack(frames.Hello(frames.PROTOCOL, "0", b"wrong"))
+    for junk in (
+        os.urandom(5000),
+        struct.pack("!I", 2**31),
+        struct.pack("!I", 3) + b"\xc1\xc1\xc1",
+        frames.pack(frames.Post([(1, "not introduced")])),
+        hello,
+        b"",
+    ):
+        reader, writer = await asyncio.open_unix_connection(address)
+        writer.write(junk)
+        async with asyncio.timeout(DEADLINE):
+            await reader.read()  # to its end: hung up on, at the latest when it has said nothing for too long
+        writer.close()
+    await crowd.all_receive("unharmed", processes)
+    assert (await asyncio.to_thread(listing, str(crowd.directory)))[0].followers == 1
+
+
+_OTHER_USER = """
+import os, socket, sys
+sock = socket.socket(socket.AF_UNIX)
+os.setuid(65534)
+sock.connect(sys.argv[1])
+data = b""
+while chunk := sock.recv(65536):
+    data += chunk
+sys.stdout.buffer.write(data)
+"""
+
+
+@pytest.fixture
+def public() -> Iterator[Path]:
+    """A directory that other users could enter: pytest's own are closed to them."""
+    with tempfile.TemporaryDirectory(dir="/tmp") as base:
+        Path(base).chmod(0o755)
+        directory = Path(base, "run")
+        directory.mkdir(mode=0o700)
+        yield directory
+
+
+@pytest.mark.skipif(not hasattr(os, "geteuid") or os.geteuid() != 0, reason="only root can become somebody else")
+async def test_another_user_is_refused(server: FaultyServer, public: Path) -> None:
+    crowd = Crowd(server, public)
+    try:
+        processes = await crowd.start(2)
+        address = place(crowd).socket
+        os.chmod(public, 0o755)  # noqa: PTH101, S103 - as if somebody had opened it to all
+        os.chmod(address, 0o777)  # noqa: PTH101, S103
+        child = await asyncio.create_subprocess_exec(
+            sys.executable, "-c", _OTHER_USER, str(address), stdout=asyncio.subprocess.PIPE
+        )
+        async with asyncio.timeout(DEADLINE):
+            said, _ = await child.communicate()
+        (body,) = frames.Splitter().feed(said)
+        refused = frames.read_as_follower(body)
+        assert isinstance(refused, frames.Refused)
+        assert refused.why.kind == "OtherUser"
+        await crowd.all_receive("unharmed", processes)
+        (late,) = await crowd.start(1, connect=False)
+        assert late.said[0]["kind"] == "NoRuntimeDirectory"
+    finally:
+        for process in crowd.members:
+            await process.end()
+
+
+# --- all of it at once ----------------------------------------------------------------------------------------------
+
+
+async def test_a_dozen_ends_at_random_moments_under_load(crowd: Crowd, server: FaultyServer) -> None:
+    seed = int(os.environ.get("ONESOCKET_SEED", random.SystemRandom().randrange(2**32)))
+    print(f"ONESOCKET_SEED={seed}")  # noqa: T201
+    chance = random.Random(seed)
+    processes = await crowd.start(4)
+    sent: dict[str, tuple[Process, int]] = {}
+    times: list[float] = []
+    async with crowd.load():
+        for turn in range(12):
+            for number in range(20):
+                sender = chance.choice(processes)
+                text = f"{turn}-{number}"
+                named = {"id": text} if chance.random() < 0.3 else {}
+                sent[text] = sender, sender.tell("send", message=text, **named)
+            owner = await crowd.owner()
+            await asyncio.sleep(chance.random() * 0.02)  # the random moment
+            rest = [process for process in processes if process is not owner]
+            marks = [len(process.said) for process in rest]
+            match chance.choice(("kill", "leave", "stop")):
+                case "kill":
+                    begun = time.monotonic()
+                    owner.kill()
+                    times.append(max(await asyncio.gather(*map(back, rest, marks))) - begun)
+                    await owner.process.wait()
+                case "leave":
+                    await owner.do("close")
+                    await asyncio.gather(*map(back, rest, marks))
+                case _:
+                    owner.kill(signal.SIGSTOP)
+                    await asyncio.gather(*map(until_silent, rest))
+                    owner.kill(signal.SIGCONT)
+                    await asyncio.gather(*map(back, rest, marks))
+                    continue
+            processes = rest + await crowd.start(1)
+    for text, (sender, number) in sent.items():
+        if sender.process.returncode == -signal.SIGKILL:
+            continue  # nobody is left to whom its fate could be told
+        answer = await sender.answer(number)
+        arrived = server.received.count(text)
+        if answer["event"] == "done":
+            assert arrived >= 1, (text, answer)
+        else:
+            assert answer["kind"] in ("DeliveryUnknown", "ClientClosed"), answer
+            assert answer["kind"] == "DeliveryUnknown" or arrived == 0, (text, answer)
+    print("fail-over times, ms:", [round(took * 1000) for took in sorted(times)])  # noqa: T201
+    never_two(server)

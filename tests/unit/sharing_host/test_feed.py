@@ -1,0 +1,80 @@
+"""What this process sees of what the owner forwards."""
+
+from typing import Any
+
+from onesocket import Gap, GapReason, Json, Raw
+from onesocket.sharing.host.feed import Feed
+
+
+class Seen:
+    def __init__(self) -> None:
+        self.items: list[Any] = []
+
+    def messages(self, batch: list[Any]) -> None:
+        self.items.append(batch)
+
+    def gap(self, gap: Gap) -> None:
+        self.items.append((gap.reason, gap.missed))
+
+
+def made(limit: int = 100) -> tuple[Feed, Seen]:
+    feed, seen = Feed(Json().decoder() or Raw().decoder(), limit), Seen()
+    feed.attach(seen)
+    return feed, seen
+
+
+def test_a_message_that_cannot_be_read_leaves_a_marker_in_its_place() -> None:
+    feed, seen = made()
+    feed.came(["1", "{", "2", "3"])
+    assert seen.items == [[1], (GapReason.UNDECODABLE, 1), [2, 3]]
+
+
+def test_a_marker_that_is_due_comes_before_the_next_message() -> None:
+    feed, seen = made()
+    feed.due = Gap(GapReason.RECONNECTED, 2)
+    feed.came(["1"])
+    feed.came(["2"])
+    assert seen.items == [(GapReason.RECONNECTED, None), [1], [2]]
+
+
+def test_what_is_held_comes_later_and_what_does_not_fit_is_counted() -> None:
+    feed, seen = made(limit=3)
+    feed.hold()
+    feed.came(["1", "2"])
+    feed.missing(Gap(GapReason.RECONNECTED, 2))
+    feed.came(["3", "4"])
+    feed.came(["5"])
+    assert seen.items == []
+    feed.release()
+    assert seen.items == [[1, 2], (GapReason.RECONNECTED, None), [3], (GapReason.OVERFLOW, 2)]
+    feed.came(["6"])
+    assert seen.items[-1] == [6]
+
+
+def test_held_again_by_what_was_just_handed_on() -> None:
+    feed, seen = made()
+    feed.hold()
+    feed.came(["1"])
+    feed.came(["2"])
+    hand_on = seen.messages
+
+    def full(batch: list[Any]) -> None:
+        hand_on(batch)
+        feed.hold()
+
+    seen.messages = full  # type: ignore[method-assign]
+    feed.release()
+    assert seen.items == [[1]]
+    feed.came(["3"])
+    seen.messages = hand_on  # type: ignore[method-assign]
+    feed.release()
+    assert seen.items == [[1], [2], [3]]
+
+
+def test_markers_do_not_pile_up_while_it_is_held() -> None:
+    feed, seen = made()
+    feed.hold()
+    for epoch in range(10_000):
+        feed.missing(Gap(GapReason.RECONNECTED, epoch))
+    feed.release()
+    assert seen.items == [(GapReason.RECONNECTED, None)]

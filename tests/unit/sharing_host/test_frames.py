@@ -1,0 +1,153 @@
+"""What processes say to each other, and what happens when it's nonsense."""
+
+import contextlib
+from typing import Any
+
+import msgspec
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from onesocket import ClosedByPeer, ConnectionLost, Gap, GapReason, OnesocketError, State, UpgradeRefused
+from onesocket.sharing.host import OtherRelease, WireError, frames
+from onesocket.sharing.host.convey import error_of, failure_of, gap_of, missing_of, status_of
+from onesocket.sharing.host.frames import Splitter, batches, checked_key, pack, read_as_follower, read_as_owner
+
+ANYTHING: Any = st.recursive(
+    st.none() | st.booleans() | st.integers(-(2**63), 2**64 - 1) | st.floats() | st.text() | st.binary(),
+    lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner),
+    max_leaves=20,
+)
+
+
+@given(st.lists(st.text() | st.binary()), st.lists(st.integers(1, 40)))
+def test_messages_arrive_as_they_were_however_the_stream_is_cut(messages: list[str | bytes], cuts: list[int]) -> None:
+    stream = pack(frames.Batch(messages)) + pack(frames.Beat()) + pack(frames.Batch(messages))
+    splitter = Splitter()
+    bodies: list[bytes] = []
+    for cut in cuts:
+        bodies += splitter.feed(stream[:cut])
+        stream = stream[cut:]
+    bodies += splitter.feed(stream)
+    assert list(map(read_as_follower, bodies)) == [frames.Batch(messages), frames.Beat(), frames.Batch(messages)]
+
+
+@given(st.binary())
+def test_bytes_from_anywhere_are_read_or_a_wire_error(junk: bytes) -> None:
+    for read in (read_as_follower, read_as_owner):
+        with contextlib.suppress(WireError):
+            read(junk)
+    with contextlib.suppress(WireError):
+        list(map(read_as_owner, Splitter(1000).feed(junk)))
+
+
+@given(st.integers(0, 45), st.lists(ANYTHING, max_size=8))
+def test_frames_with_wrong_contents_are_read_or_a_wire_error(tag: int, fields: list[Any]) -> None:
+    body = msgspec.msgpack.encode([tag, *fields])
+    with contextlib.suppress(WireError):
+        frame = read_as_follower(body)
+        with contextlib.suppress(WireError):
+            if isinstance(frame, frames.SharedStatus):
+                status_of(frame)
+            elif isinstance(frame, frames.Missing):
+                gap_of(frame)
+            elif isinstance(frame, frames.Refused):
+                error_of(frame.why)
+    with contextlib.suppress(WireError):
+        told = read_as_owner(body)
+        if isinstance(told, frames.Want):
+            for key in told.add:
+                with contextlib.suppress(WireError):
+                    hash(checked_key(key))
+
+
+@given(
+    st.text(),
+    st.text(),
+    st.dictionaries(
+        st.sampled_from(["retryable", "retry_after", "status", "code", "args", "__class__", "x"]),
+        st.text() | st.integers() | st.floats() | st.booleans() | st.none(),
+    ),
+)
+def test_an_error_from_elsewhere_is_one_of_ours_or_a_wire_error(kind: str, text: str, state: dict[str, Any]) -> None:
+    for name in (kind, "ClosedByPeer", "UpgradeRefused", "DeliveryUnknown"):
+        with contextlib.suppress(WireError):
+            error = error_of(frames.Failure(name, text, state))
+            assert type(error).__name__ == name
+            assert str(error) == text[:2000]
+            assert isinstance(error.retryable, bool)
+            str(error.copy())
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        ClosedByPeer("gone", code=4004, reason="no", retryable=False),
+        UpgradeRefused("later", status=503, retryable=True, retry_after=2.5),
+        OtherRelease("old", ours=1, theirs=2),
+        ConnectionLost("lost"),
+    ],
+)
+def test_errors_arrive_as_they_were(error: OnesocketError) -> None:
+    body = pack(frames.Refused(failure_of(error)))[4:]
+    frame = read_as_follower(body)
+    assert isinstance(frame, frames.Refused)
+    twin = error_of(frame.why)
+    assert type(twin) is type(error)
+    assert (str(twin), twin.retryable, twin.retry_after) == (str(error), error.retryable, error.retry_after)
+    for name in ("code", "reason", "status", "ours", "theirs"):
+        assert getattr(twin, name, None) == getattr(error, name, None)
+
+
+def test_an_error_of_somebody_elses_kind_goes_as_the_nearest_that_all_know() -> None:
+    class Special(ConnectionLost):
+        pass
+
+    assert failure_of(Special("so")).kind == "ConnectionLost"
+    secret = failure_of(RuntimeError("token=secret"))
+    assert "secret" not in secret.text
+
+
+def test_gap_markers_arrive_as_they_were() -> None:
+    gap = Gap(GapReason.OVERFLOW, 3, 7, ConnectionLost("lost"))
+    twin = gap_of(missing_of(gap, 3))
+    assert (twin.reason, twin.epoch, twin.missed, str(twin.error)) == (gap.reason, 3, 7, "lost")
+
+
+def test_a_frame_that_is_too_long_is_refused_before_it_is_held() -> None:
+    splitter = Splitter(10)
+    assert splitter.feed(b"\0\0\0\x0a" + bytes(9)) == []
+    assert splitter.feed(b"\0") == [bytes(10)]
+    with pytest.raises(WireError, match="11 bytes"):
+        splitter.feed(b"\0\0\0\x0b")
+
+
+def test_messages_of_other_kinds_are_refused() -> None:
+    with pytest.raises(WireError):
+        read_as_follower(msgspec.msgpack.encode([4, ["text", 1]]))
+    with pytest.raises(WireError):
+        read_as_owner(msgspec.msgpack.encode([34, [[1, None]]]))
+
+
+@given(st.lists(st.binary(max_size=20)))
+def test_portions_hold_everything_in_order(messages: list[bytes]) -> None:
+    portions = batches(list(messages), 30)
+    assert [message for portion in portions for message in portion] == messages
+    assert all(portion and sum(map(len, portion[:-1])) <= 30 for portion in portions)
+
+
+def test_keys_travel() -> None:
+    keys = ["a", 1, b"x", ("channel", 7)]
+    frame = read_as_owner(pack(frames.Want(keys, []))[4:])
+    assert isinstance(frame, frames.Want)
+    assert [checked_key(key) for key in frame.add] == keys
+    for wrong in (None, 1.5, {"a": 1}, [None], True):
+        with pytest.raises(WireError):
+            checked_key(wrong)
+
+
+def test_a_state_that_there_is_not_is_refused() -> None:
+    good = frames.SharedStatus("ws://x/", State.CONNECTED.name, 1)
+    assert status_of(good).state is State.CONNECTED
+    with pytest.raises(WireError):
+        status_of(frames.SharedStatus("ws://x/", "FLYING", 1))

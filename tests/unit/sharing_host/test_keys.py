@@ -1,0 +1,66 @@
+"""Subscriptions, counted over processes."""
+
+from collections import Counter
+from collections.abc import Hashable
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from onesocket import InvalidOption
+from onesocket.sharing.host.keys import KeyCounts, Upstreamed
+
+
+def test_only_first_wishes_and_last_ones_count() -> None:
+    counts = KeyCounts()
+    assert counts.want(1, ["a", "b"]) == ["a", "b"]
+    assert counts.want(2, ["b", "c"]) == ["c"]
+    assert counts.want(1, ["a"]) == []
+    assert counts.unwant(1, ["a"]) == []
+    assert counts.unwant(1, ["a"]) == ["a"]
+    assert counts.unwant(1, ["a", "never"]) == []
+    assert counts.drop(2) == ["c"]
+    assert counts.wanted == {"b"}
+    assert counts.drop(2) == []
+
+
+def test_there_is_a_limit() -> None:
+    counts = KeyCounts(most=2)
+    counts.want(1, ["a", "b"])
+    counts.want(2, ["a"])
+    with pytest.raises(InvalidOption):
+        counts.want(2, ["c"])
+    assert counts.wanted == {"a", "b"}
+
+
+_STEP = st.tuples(st.sampled_from(["want", "unwant", "drop"]), st.integers(0, 2), st.lists(st.integers(0, 3)))
+
+
+@given(st.lists(_STEP))
+def test_it_agrees_with_plain_counting(story: list[tuple[str, int, list[int]]]) -> None:
+    counts = KeyCounts()
+    plain: dict[int, Counter[int]] = {0: Counter(), 1: Counter(), 2: Counter()}
+    live: set[Hashable] = set()
+    for step, who, keys in story:
+        match step:
+            case "want":
+                plain[who].update(keys)
+                live |= set(counts.want(who, keys))
+            case "unwant":
+                for key in keys:
+                    if plain[who][key]:
+                        plain[who][key] -= 1
+                live -= set(counts.unwant(who, keys))
+            case _:
+                plain[who].clear()
+                live -= set(counts.drop(who))
+        wanted = set(+sum(plain.values(), Counter[int]()))
+        assert counts.wanted == wanted == live
+
+
+def test_a_line_gets_differences_and_a_new_one_everything() -> None:
+    upstreamed = Upstreamed()
+    assert upstreamed.differences(frozenset("ab"), 1) == (frozenset("ab"), frozenset())
+    assert upstreamed.differences(frozenset("bc"), 1) == (frozenset("c"), frozenset("a"))
+    assert upstreamed.differences(frozenset("bc"), 1) == (frozenset(), frozenset())
+    assert upstreamed.differences(frozenset("bc"), 2) == (frozenset("bc"), frozenset())

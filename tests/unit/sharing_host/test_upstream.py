@@ -1,0 +1,169 @@
+"""One process's side of the shared connection, where it takes neither a server nor a second process."""
+
+import asyncio
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from onesocket import (
+    Client,
+    ClientClosed,
+    DeliveryUnknown,
+    EncodeError,
+    Gap,
+    InvalidOption,
+    MessageExpired,
+    OnesocketError,
+    OutboxFull,
+    OutboxLimits,
+    Protocol,
+    Raw,
+    State,
+    Status,
+)
+from onesocket.client.status import Change
+from onesocket.protocols.base import Action, Deliver
+from onesocket.sharing.errors import ForkedCopy
+from onesocket.sharing.host import HostOptions, HostUpstream
+from onesocket.sharing.key import Key
+from onesocket.sharing.upstream import Recipe
+from onesocket.wire import Data
+
+URL = "ws://127.0.0.1:9/?token=secret"
+
+
+class Sink:
+    def __init__(self) -> None:
+        self.states: list[State] = []
+
+    def messages(self, batch: list[Any]) -> None:
+        raise NotImplementedError
+
+    def gap(self, gap: Gap) -> None:
+        raise NotImplementedError
+
+    def changed(self, change: Change, status: Status) -> None:
+        assert change.new is status.state
+        self.states.append(status.state)
+
+    def failed(self, error: OnesocketError) -> None:
+        raise error
+
+
+class Pairs(Protocol):
+    """A protocol whose messages aren't single frames."""
+
+    name = "pairs"
+
+    def received(self, data: Data, now: float) -> Iterable[Action]:
+        return (Deliver((data, data)),)
+
+    def encode(self, message: Any) -> Data:
+        return str(message)
+
+
+def made(tmp_path: Path, protocol: Protocol | None = None, host: Any = None, **options: Any) -> HostUpstream:
+    protocol = Raw() if protocol is None else protocol
+    upstream = HostUpstream(
+        Recipe(
+            key=Key.of(URL),
+            options=options,
+            protocol=protocol,
+            make_client=lambda: Client(URL, protocol=protocol, **options),
+            scope_options={"host": HostOptions(directory=str(tmp_path / "run")) if host is None else host},
+        )
+    )
+    upstream.attach(Sink())
+    return upstream
+
+
+async def test_it_begins_disconnected_and_ends_closed(tmp_path: Path) -> None:
+    upstream = made(tmp_path)
+    sink = Sink()
+    upstream.attach(sink)
+    assert upstream.status.state is State.DISCONNECTED
+    assert "secret" not in repr(upstream) + repr(upstream.status)
+    await asyncio.gather(upstream.aclose(), upstream.aclose())
+    assert sink.states == [State.CLOSED]
+    for call in (upstream.connect(), upstream.send("x"), upstream.disconnect()):
+        with pytest.raises(ClientClosed):
+            await call
+
+
+async def test_messages_wait_for_the_first_connect_within_their_limits(tmp_path: Path) -> None:
+    upstream = made(tmp_path, outbox=OutboxLimits(1, 0.01))
+    waiting = asyncio.get_running_loop().create_task(upstream.send("waits"))
+    await asyncio.sleep(0)
+    with pytest.raises(OutboxFull):
+        await upstream.send("one too many")
+    with pytest.raises(MessageExpired):
+        await waiting
+    await upstream.aclose()
+
+
+async def test_what_still_waits_at_the_end_is_told(tmp_path: Path) -> None:
+    upstream = made(tmp_path)
+    waiting = asyncio.get_running_loop().create_task(upstream.send("waits"))
+    await asyncio.sleep(0)
+    await upstream.aclose()
+    with pytest.raises(ClientClosed):
+        await waiting
+
+
+async def test_a_cancelled_send_makes_room(tmp_path: Path) -> None:
+    upstream = made(tmp_path, outbox=OutboxLimits(1, 60))
+    for _ in range(3):
+        waiting = asyncio.get_running_loop().create_task(upstream.send("waits"))
+        await asyncio.sleep(0)
+        waiting.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await waiting
+    await upstream.aclose()
+
+
+async def test_a_send_that_is_cancelled_on_its_way_may_have_arrived(tmp_path: Path) -> None:
+    upstream = made(tmp_path)
+    for settled in (False, True):
+        sending = asyncio.get_running_loop().create_task(upstream.send("on its way"))
+        await asyncio.sleep(0)
+        (entry,) = upstream._ledger.hand_over()
+        if settled:
+            upstream.settled(entry.number, None)
+        sending.cancel()
+        if settled:
+            await sending  # it was sent in that very moment
+        else:
+            with pytest.raises(DeliveryUnknown):
+                await sending
+    await upstream.aclose()
+
+
+async def test_a_forked_child_has_to_join_anew(tmp_path: Path) -> None:
+    upstream = made(tmp_path)
+    upstream.forked()
+    for call in (upstream.connect(), upstream.send("x"), upstream.reconnect()):
+        with pytest.raises(ForkedCopy):
+            await call
+    await upstream.aclose()  # nothing to be closed
+    assert upstream.status.state is State.DISCONNECTED
+
+
+async def test_bad_messages_and_keys_are_refused_at_once(tmp_path: Path) -> None:
+    upstream = made(tmp_path)
+    for wrong in (7, "\ud800"):
+        with pytest.raises(EncodeError):
+            await upstream.send(wrong)
+    with pytest.raises(InvalidOption):
+        upstream.want([("a", object())])
+    upstream.want(["a", ("b", 1)])
+    upstream.unwant(["a"])
+    await upstream.aclose()
+
+
+def test_what_cannot_be_shared_is_said_at_once(tmp_path: Path) -> None:
+    with pytest.raises(InvalidOption, match=r"pack\(message\)"):
+        made(tmp_path, Pairs())
+    with pytest.raises(InvalidOption, match="HostOptions"):
+        made(tmp_path, host={"buffer": 1})
