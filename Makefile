@@ -109,9 +109,11 @@ soak: setup
 # Each library is installed into an environment of its own in .compat/; JavaScript needs Node.js with npm.
 compat: setup
 	$(BIN)/python -m tools.compat $(ARGS)
+	$(BIN)/python -m pytest --quiet tests/compat
 
 compat-python: setup
 	$(BIN)/python -m tools.compat --python-only $(ARGS)
+	$(BIN)/python -m pytest --quiet tests/compat
 
 # CHROMIUM names another browser of its kind.
 find_chromium = command -v "$${CHROMIUM:-chromium}" >/dev/null || \

@@ -18,6 +18,8 @@ from ..protocols.raw import Raw
 from ..protocols.token import TokenQuery
 from .chat import chat
 from .serve import serve_app
+from .share import share
+from .status import status
 
 app = typer.Typer(
     name="onesocket",
@@ -31,6 +33,8 @@ app = typer.Typer(
 )
 app.add_typer(serve_app, name="serve")
 app.command()(chat)
+app.command()(share)
+app.command()(status)
 
 _USAGE = 2
 

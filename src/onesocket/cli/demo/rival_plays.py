@@ -14,6 +14,7 @@ from ...testing.check_then_connect import CheckThenConnectClient, ReadyState
 from ...testing.faults import Fault
 from ...testing.faulty_server import FaultyServer
 from .plays import LEFT_ALONE, OUTAGE, PING, UPGRADE_DELAY, restart_server, tell_rate, victims
+from .shared_plays import PROCESSES, TASKS, THREADS
 from .stage import CONNECTED, NO_LINE, RIVAL_DEADLINE, Stage
 
 
@@ -217,3 +218,20 @@ async def _connect_for_ever(rival: CheckThenConnectClient) -> None:
         if rival.ws is not None and rival.ws.ready_state is not ReadyState.CLOSED:
             await rival.ws.wait_closed()
         await asyncio.sleep(0)
+
+
+async def threads(stage: Stage) -> None:
+    """See `shared_plays.threads`. It belongs to one event loop, so each thread has a client of its own."""
+    await _one_each(stage, THREADS, TASKS)
+
+
+async def processes(stage: Stage) -> None:
+    """See `shared_plays.processes`: each thread of each process has a client of its own."""
+    await _one_each(stage, PROCESSES * THREADS, TASKS)
+
+
+async def _one_each(stage: Stage, clients: int, callers: int) -> None:
+    stage.begin()
+    for _ in range(clients):
+        stage.crowd.race(_connect(stage.rival()), callers)
+    await stage.crowd.end()

@@ -2,10 +2,25 @@
 
 from __future__ import annotations
 
+import os
 from typing import Final
 
-from . import plays, rival_plays
+from . import plays, rival_plays, shared_plays
 from .scenario import Scenario
+
+_P, _T, _N = shared_plays.PROCESSES, shared_plays.THREADS, shared_plays.TASKS
+_PROCESSES = (
+    (
+        Scenario(
+            "processes",
+            f'{_P} processes x {_T} threads x {_N} tasks join at once, scope="host"',
+            shared_plays.processes,
+            rival_plays.processes,
+        ),
+    )
+    if hasattr(os, "fork")
+    else ()
+)
 
 SCENARIOS: Final = (
     Scenario(
@@ -66,4 +81,11 @@ SCENARIOS: Final = (
         plays.half_open,
         rival_plays.half_open,
     ),
+    Scenario(
+        "threads",
+        f"{_T} threads x {_N} tasks join at once, each thread with its own event loop",
+        shared_plays.threads,
+        rival_plays.threads,
+    ),
+    *_PROCESSES,
 )

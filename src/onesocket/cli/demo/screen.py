@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Sequence
 from types import TracebackType
-from typing import Protocol, Self
+from typing import Final, Protocol, Self
 
 from rich.console import Console, Group
 from rich.live import Live
@@ -139,9 +139,14 @@ def screen_for(scenarios: Sequence[Scenario], *, as_json: bool) -> Screen:
     return PlainScreen(scenarios)
 
 
+_NEXT: Final = (
+    "Next: `onesocket serve` runs a chat server (docs/chat-server.md), and `onesocket chat` the chat (docs/chat.md).",
+)
+
+
 def _closing_words(report: Report) -> list[str]:
     rows = [f"{row.scenario.name}: {row.scenario.title}." for row in report.rows]
-    return ["", *rows, "", *legend(), "", *report.summary()]
+    return ["", *rows, "", *legend(), "", *report.summary(), "", *_NEXT]
 
 
 def _text(line: Line) -> Text:

@@ -1,0 +1,229 @@
+"""One local client's connection: a gateway's opcodes, heartbeats and limits, from HELLO to its end."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections import deque
+from typing import TYPE_CHECKING, Any, Final
+
+from picows import WSMsgType
+
+from ....errors import OnesocketError
+from ....protocols.discord.close_codes import CloseCode
+from ....protocols.discord.deflate import STREAMS, Compress
+from ....transports.server_line import LineLimits, ServerLine, frame_of
+from ....wire import Data
+from . import payloads, requests
+from .requests import Misuse
+from .session import Session
+
+if TYPE_CHECKING:
+    from .desk import DiscordDesk
+
+log = logging.getLogger("onesocket")
+
+_FORWARDED: Final = frozenset({4, 31, 43})  # voice states, soundboard sounds, channel info
+_RATE: Final = 120
+_WINDOW: Final = 60.0
+_GRACE: Final = 1.5
+"""Heartbeat intervals without a heartbeat after which a client is given up."""
+_LOGIN: Final = 60.0
+"""Seconds from HELLO to a session; the upstream may have to come up first."""
+_ENDS_SESSION: Final = frozenset({1000, 1001})
+_TRY_LATER: Final = 1013
+
+
+class Connection:
+    """Owns its line. What it writes goes out once for each turn of the loop."""
+
+    def __init__(self, desk: DiscordDesk, limits: LineLimits, query: dict[str, str], host: str) -> None:
+        self.line = ServerLine(self, limits)
+        self.host = host
+        """The name under which it found us."""
+        self.session: Session | None = None
+        self.wanted: requests.Identify | None = None
+        """What it identified with, until it's greeted."""
+        self._desk = desk
+        self._query = query
+        self._compress: Compress | None = None
+        self._out: list[bytes] = []
+        self._up: deque[Any] = deque()
+        self._sender: asyncio.Task[None] | None = None
+        self._loop = asyncio.get_running_loop()
+        self._recent: deque[float] = deque(maxlen=_RATE)
+        self._interval = desk.heartbeat_interval
+        self._heard = self._without_session = self._loop.time()
+        self._alarm: asyncio.TimerHandle | None = None
+
+    def __repr__(self) -> str:
+        return f"<Connection {self.session or 'without a session'} waiting={len(self._up)}>"
+
+    @property
+    def waiting(self) -> int:
+        """Requests that wait to go up."""
+        return len(self._up)
+
+    # --- the line ---------------------------------------------------------------------------------------------------
+
+    def opened(self, line: ServerLine) -> None:
+        """The upgrade went through: HELLO, unless the query is wrong."""
+        self._desk.arrived(self)
+        if self._query.get("v", "10") != "10":
+            line.close(CloseCode.INVALID_API_VERSION, "Invalid API version")
+        elif self._query.get("encoding", "json") != "json":
+            line.close(CloseCode.DECODE_ERROR, "This hub speaks encoding=json")
+        else:
+            stream = STREAMS.get(self._query.get("compress", ""))
+            self._compress = stream() if stream is not None else None
+            self.write(payloads.hello(self._interval))
+            self._watch()
+
+    def received(self, data: Data) -> None:
+        """One event from the client."""
+        now = self._loop.time()
+        if len(self._recent) == _RATE and now - self._recent[0] < _WINDOW:
+            self.close(CloseCode.RATE_LIMITED, "Rate limited")
+            return
+        self._recent.append(now)
+        try:
+            self._take(requests.decode(data))
+        except Misuse as misuse:
+            self.close(misuse.code, misuse.reason)
+
+    def overflowed(self) -> None:
+        """It doesn't read: it is cut off; its session may be resumed."""
+        if not self.line.closing:
+            self._desk.house.counters.cut_off += 1
+            self.close(_TRY_LATER, "cut off: too much was waiting to be read")
+
+    def ended(self, code: int) -> None:
+        """The socket is closed."""
+        session = self.session
+        self.detach()
+        if session is not None and code in _ENDS_SESSION:
+            self._desk.end(session)
+        if self._alarm is not None:
+            self._alarm.cancel()
+        self._desk.left(self)
+
+    # --- writing ----------------------------------------------------------------------------------------------------
+
+    def write(self, payload: bytes) -> None:
+        """Write one payload, at the end of this turn of the loop."""
+        if self.line.closing:
+            return
+        if not self._out:
+            self._desk.flush_soon(self)
+        if self._compress is None:
+            self._out.append(frame_of(payload, WSMsgType.TEXT))
+        else:
+            self._out.append(frame_of(self._compress(payload), WSMsgType.BINARY))
+
+    def flush(self) -> None:
+        """Write what was collected."""
+        out, self._out = self._out, []
+        if out and not self.line.closing:
+            blob = b"".join(out)
+            self._desk.house.counters.delivered_bytes += len(blob)
+            self.line.write_frames(blob)
+
+    def close(self, code: int, reason: str) -> None:
+        """Close in order; the session, if there is one, can be resumed."""
+        self.detach()
+        self.flush()
+        self.line.close(code, reason)
+
+    # --- the session ------------------------------------------------------------------------------------------------
+
+    def attach(self, session: Session) -> None:
+        """Carry this session from now on."""
+        self.wanted = None
+        self.session = session
+        session.connection = self
+
+    def detach(self) -> None:
+        """Carry no session any more."""
+        session, self.session = self.session, None
+        self.wanted = None
+        if session is not None:
+            session.connection = None
+            self._without_session = self._loop.time()
+            self._desk.wait_for(session)
+            self._watch()
+
+    def invalidate(self) -> None:
+        """Op 9: the client may identify anew, on this connection."""
+        self.detach()
+        self.write(payloads.INVALID_SESSION)
+
+    # --- opcodes ----------------------------------------------------------------------------------------------------
+
+    def _take(self, payload: requests.Payload) -> None:
+        match payload.op:
+            case 1:
+                self._heard = self._loop.time()
+                self.write(payloads.HEARTBEAT_ACK)
+            case 2 | 6 if self.session is not None or self.wanted is not None:
+                raise Misuse(CloseCode.ALREADY_AUTHENTICATED, "Already authenticated")
+            case 2:
+                self._desk.identify(self, requests.identify(payload.d))
+            case 6:
+                self._desk.resume(self, requests.resume(payload.d))
+            case 3 | 8 | 4 | 31 | 43 if self.session is None:
+                raise Misuse(CloseCode.NOT_AUTHENTICATED, "Not authenticated")
+            case 3:
+                self.send_up(requests.presence(payload.d))
+            case 8 if self.session is not None:
+                self.send_up({"op": 8, "d": self._desk.questions.ask(self.session, requests.object_of(payload.d))})
+            case op if op in _FORWARDED:
+                self.send_up({"op": op, "d": payload.d})
+            case _:
+                raise Misuse(CloseCode.UNKNOWN_OPCODE, "Unknown opcode")
+
+    def send_up(self, request: Any) -> None:
+        """Pass a request on, after those before it."""
+        if len(self._up) >= _RATE:
+            raise Misuse(CloseCode.RATE_LIMITED, "Too many requests wait for the upstream")
+        self._up.append(request)
+        if self._sender is None:
+            self._sender = self._loop.create_task(self._send_up(), name="onesocket hub sends")
+
+    async def _send_up(self) -> None:
+        try:
+            while self._up:
+                await self._desk.pass_on(self._up.popleft())
+        except OnesocketError as error:
+            lost = 1 + len(self._up)
+            self._up.clear()
+            self._desk.house.counters.not_sent += lost
+            if self.line.closing:
+                log.warning("%d requests of a client that has left were not sent up: %s", lost, error)
+            self.close(CloseCode.UNKNOWN_ERROR, f"{lost} requests were not sent up ({type(error).__name__})")
+        finally:
+            self._sender = None
+
+    # --- time -------------------------------------------------------------------------------------------------------
+
+    def _watch(self) -> None:
+        """One timer for both deadlines; it looks again when the nearer one has moved."""
+        if self._alarm is not None:
+            self._alarm.cancel()
+            self._alarm = None
+        if not self.line.closing:
+            self._alarm = self._loop.call_at(min(self._deadlines()), self._look)
+
+    def _deadlines(self) -> tuple[float, float]:
+        login = self._without_session + _LOGIN if self.session is None else float("inf")
+        return self._heard + self._interval * _GRACE, login
+
+    def _look(self) -> None:
+        self._alarm = None
+        now = self._loop.time()
+        heartbeat, login = self._deadlines()
+        if now >= heartbeat:
+            self.close(CloseCode.UNKNOWN_ERROR, "No heartbeat came in time")
+        elif now >= login:
+            self.close(CloseCode.SESSION_TIMED_OUT, "Session timed out")
+        else:
+            self._watch()

@@ -1,0 +1,62 @@
+"""What one client sees of the world, numbered, and kept for when it comes back."""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+from collections import deque
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Final
+
+from .payloads import Body
+
+if TYPE_CHECKING:
+    from .connection import Connection
+
+REPLAY_COUNT: Final = 2000
+"""Dispatches kept for a resume ..."""
+REPLAY_BYTES: Final = 2 << 20
+"""... and their bytes."""
+
+
+class Session:
+    """From READY until it ends: through as many connections as its client needs."""
+
+    __slots__ = ("_replay", "_replay_bytes", "connection", "id", "intents", "seq", "timer")
+
+    def __init__(self, intents: int) -> None:
+        self.id = secrets.token_hex(16)
+        self.intents = intents
+        self.seq = 0
+        """The number of the last dispatch."""
+        self.connection: Connection | None = None
+        self.timer: asyncio.TimerHandle | None = None
+        """Ends it when nobody comes back."""
+        self._replay: deque[Body] = deque()
+        self._replay_bytes = 0
+
+    def __repr__(self) -> str:
+        return f"<Session seq={self.seq} {'live' if self.connection is not None else 'waiting'}>"
+
+    def push(self, body: Body) -> bool:
+        """Number a dispatch, keep it, and write it if somebody is there: True then."""
+        self.seq += 1
+        self._replay.append(body)
+        self._replay_bytes += body.size
+        while len(self._replay) > REPLAY_COUNT or self._replay_bytes > REPLAY_BYTES:
+            self._replay_bytes -= self._replay.popleft().size
+        if self.connection is None:
+            return False
+        self.connection.write(body.payload(self.seq))
+        return True
+
+    def covers(self, seq: int) -> bool:
+        """Whether everything after `seq` is still there."""
+        return self.seq - len(self._replay) <= seq <= self.seq
+
+    def missed(self, seq: int) -> Iterator[bytes]:
+        """Everything after `seq`, in order."""
+        first = self.seq - len(self._replay) + 1
+        for number, body in enumerate(tuple(self._replay), first):
+            if number > seq:
+                yield body.payload(number)

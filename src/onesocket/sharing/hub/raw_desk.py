@@ -1,0 +1,160 @@
+"""Every frame from above to every client, and every frame of a client up: text stays text, binary stays binary."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterable
+from typing import Any, Final
+
+from picows import WSUpgradeRequest
+
+from ...client.gap import Gap
+from ...errors import InvalidOption
+from ...transports.server_accepting import Answer
+from ...transports.server_line import LineLimits, frame_of
+from ...wire import Data, size_of
+from ..host.keys import KeyCounts
+from ..upstream import Upstream
+from .desk import House
+from .merging import Interest, Merge, key_of
+from .options import HubOptions
+from .raw_client import RawClient
+from .waiting import wait_for_all
+
+_POLICY: Final = 1008
+
+
+class RawDesk:
+    """A `Desk`. A message is made a frame once, and written to each client once for each turn of the loop."""
+
+    kind = "raw"
+
+    def __init__(self, upstream: Upstream, options: HubOptions, merge: Merge | None = None) -> None:
+        self.options = options
+        self.upstream = upstream
+        self._merge = merge
+        self._limits = LineLimits(
+            max_size=options.max_message, write_buffer=options.client_buffer, close_timeout=options.close_timeout
+        )
+        self._counts = KeyCounts()
+        self._clients: dict[RawClient, None] = {}
+        self._house: House
+
+    def __repr__(self) -> str:
+        return f"<RawDesk clients={len(self._clients)}>"
+
+    @property
+    def clients(self) -> int:
+        """How many there are."""
+        return len(self._clients)
+
+    @property
+    def waiting(self) -> int:
+        """Messages of all clients that wait to go up."""
+        return sum(client.waiting for client in self._clients)
+
+    @property
+    def house(self) -> House:
+        """The hub."""
+        return self._house
+
+    def open(self, house: House) -> None:
+        """Begin."""
+        self._house = house
+
+    def respond(self, request: WSUpgradeRequest) -> Answer:
+        """Every request is one for a WebSocket."""
+        refusal = self._house.gate.unknown(request)
+        if refusal is not None:
+            return refusal
+        offered = [name.strip() for name in ",".join(request.headers.getall("Sec-WebSocket-Protocol", [])).split(",")]
+        chosen = self._house.subprotocol
+        return RawClient(self, self._limits, chosen if chosen in offered else None).line
+
+    # --- from above -------------------------------------------------------------------------------------------------
+
+    def messages(self, batch: list[Any]) -> None:
+        """To everybody, or to those who want the key."""
+        merge = self._merge
+        if merge is None:
+            self._give(self._clients, [frame_of(message) for message in batch])
+            return
+        pairs = [(key_of(merge, message), frame_of(message)) for message in batch]
+        for client in tuple(self._clients):
+            self._give((client,), [frame for key, frame in pairs if key is None or key in client.keys])
+
+    def size(self, message: Any) -> int:
+        """Its bytes."""
+        return size_of(message)
+
+    def gap(self, gap: Gap) -> None:
+        """Told in the words that were chosen for it, if any."""
+        del gap
+        if self.options.gap_message is not None:
+            self._give(self._clients, [frame_of(self.options.gap_message)])
+
+    def _give(self, clients: Iterable[RawClient], frames: list[bytes]) -> None:
+        if not frames:
+            return
+        blob = b"".join(frames)
+        given = 0
+        for client in tuple(clients):
+            given += client.write(blob)
+        counters = self._house.counters
+        counters.delivered += given * len(frames)
+        counters.delivered_bytes += given * len(blob)
+
+    # --- clients ----------------------------------------------------------------------------------------------------
+
+    def arrived(self, client: RawClient) -> None:
+        """Its upgrade went through."""
+        self._clients[client] = None
+        self._house.arrived()
+
+    def left(self, client: RawClient) -> None:
+        """It's gone, with its subscriptions."""
+        if client in self._clients:
+            del self._clients[client]
+            gone = self._counts.drop(client)
+            if gone:
+                self.upstream.unwant(gone)
+            self._house.left()
+
+    def interest(self, data: Data) -> Interest | None:
+        """What this message of a client asks for, if it's a subscription."""
+        return None if self._merge is None else self._merge.read(data)
+
+    def subscribe(self, client: RawClient, interest: Interest) -> None:
+        """Only what nobody wanted before, or wants any more, goes up."""
+        added = dict.fromkeys(key for key in interest.add if key not in client.keys)
+        removed = dict.fromkeys(key for key in interest.remove if key in client.keys)
+        try:
+            new = self._counts.want(client, added)
+        except InvalidOption as error:
+            client.line.close(_POLICY, str(error))
+            return
+        client.keys.update(added)
+        client.keys.difference_update(removed)
+        if new:
+            self.upstream.want(new)
+        gone = self._counts.unwant(client, removed)
+        if gone:
+            self.upstream.unwant(gone)
+
+    def dismiss(self, code: int, reason: str) -> None:
+        """Close every client."""
+        for client in tuple(self._clients):
+            client.line.close(code, reason)
+
+    async def stop(self, timeout: float) -> None:
+        """What clients have sent goes up, then they are closed."""
+        end = asyncio.get_running_loop().time() + timeout
+        for client in tuple(self._clients):
+            client.line.pause_reading()
+        await wait_for_all((client.idle() for client in tuple(self._clients)), timeout / 2)
+        for client in tuple(self._clients):
+            client.line.resume_reading()  # for its CLOSE
+            client.line.close(*client.farewell())
+        await wait_for_all(
+            (client.line.gone() for client in tuple(self._clients)), end - asyncio.get_running_loop().time()
+        )

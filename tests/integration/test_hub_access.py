@@ -1,0 +1,183 @@
+"""Who gets to a hub, where it can be found, and what it tells about itself."""
+
+import asyncio
+import os
+import socket
+import stat
+from pathlib import Path
+
+import pytest
+from websockets.asyncio.client import unix_connect
+from websockets.exceptions import InvalidStatus
+from websockets.typing import Origin
+
+from onesocket import State
+from onesocket.sharing.hub import (
+    CannotListen,
+    Endpoint,
+    HubRunning,
+    hubs,
+)
+from onesocket.testing import FaultyServer
+from tests.integration.hub_programs import DEADLINE, LOCAL, program, sharing, told, until
+
+
+@pytest.fixture(autouse=True)
+def directory(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> Path:
+    place = tmp_path_factory.mktemp("runtime")
+    place.chmod(0o700)
+    monkeypatch.setenv("ONESOCKET_RUNTIME_DIR", str(place))
+    return place
+
+
+@pytest.mark.parametrize(
+    ("headers", "path", "status"),
+    [
+        ({}, "", 401),
+        ({"Authorization": "Bearer wrong"}, "", 401),
+        ({"Authorization": "Basic c2VjcmV0"}, "", 401),
+        ({}, "?token=wrong", 401),
+        ({"Authorization": "Bearer s3cret"}, "", None),
+        ({"Authorization": "bearer s3cret"}, "", None),
+        ({}, "?token=s3cret", None),
+    ],
+)
+async def test_the_local_token(headers: dict[str, str], path: str, status: int | None) -> None:
+    async with FaultyServer() as server, sharing(server, token="s3cret") as hub:
+        if status is None:
+            async with program(hub, path, additional_headers=headers) as one:
+                await one.send("in")
+                assert await told(one) == "in"
+        else:
+            with pytest.raises(InvalidStatus) as refused:
+                async with program(hub, path, additional_headers=headers):
+                    pass
+            assert refused.value.response.status_code == status
+            assert hub.counters.refused == 1
+        assert "s3cret" not in repr(hub) + repr(hub.options) + repr(hub.gate)
+
+
+@pytest.mark.parametrize(
+    ("origin", "host", "allowed"),
+    [
+        ("https://evil.example", None, False),
+        ("null", None, False),
+        ("https://mine.example", None, True),
+        ("HTTPS://Mine.example/", None, True),
+        (None, "evil.example", False),
+        (None, "evil.example:80", False),
+        (None, "localhost:1234", True),
+        (None, "app.localhost", True),
+        (None, "hub:9000", True),
+        (None, "[::1]:9000", True),
+        (None, "192.168.1.5", True),
+        (None, "[", False),
+    ],
+)
+async def test_web_pages_and_names_that_were_bent(origin: str | None, host: str | None, allowed: bool) -> None:
+    async with FaultyServer() as server, sharing(
+        server, allow_origins=["https://mine.example"], allow_hosts=["hub"]
+    ) as hub:  # fmt: skip
+        lines = ["GET / HTTP/1.1", f"Host: {host or '127.0.0.1'}", "Connection: keep-alive, Upgrade"]
+        lines += ["Upgrade: websocket", "Sec-WebSocket-Version: 13", "Sec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA=="]
+        lines += [f"Origin: {origin}"] if origin else []
+        reader, writer = await asyncio.open_connection("127.0.0.1", hub.endpoint.port)
+        writer.write("\r\n".join([*lines, "", ""]).encode())
+        async with asyncio.timeout(DEADLINE):
+            answer = await reader.readline()
+        assert answer.split()[1] == (b"101" if allowed else b"403")
+        writer.close()
+        await writer.wait_closed()
+
+
+async def test_more_clients_than_may_be_are_told_so() -> None:
+    async with FaultyServer() as server, sharing(server, max_clients=1) as hub, program(hub):
+        with pytest.raises(InvalidStatus) as refused:
+            async with program(hub):
+                pass
+        assert refused.value.response.status_code == 503
+
+
+async def test_a_unix_socket_for_this_user_alone(tmp_path: Path) -> None:
+    path = tmp_path / "hub.sock"
+    with socket.socket(socket.AF_UNIX) as dead:
+        dead.bind(str(path))  # somebody who was killed left it behind
+    async with FaultyServer() as server:
+        async with sharing(server, listen=Endpoint(path=str(path))) as hub:
+            assert stat.S_IMODE(path.stat().st_mode) == 0o600
+            async with unix_connect(str(path), uri="ws://anything.example/") as one:
+                await one.send("hi")
+                assert await told(one) == "hi"
+            with pytest.raises(CannotListen, match="somebody listens there already"):
+                async with sharing(server, listen=Endpoint(path=str(path)), key="another"):
+                    pass
+            assert hub.url == "ws://localhost/"
+        assert not path.exists()
+        path.write_text("no socket")
+        with pytest.raises(CannotListen, match="is no socket"):
+            async with sharing(server, listen=Endpoint(path=str(path))):
+                pass
+        assert path.read_text() == "no socket"
+
+
+async def test_a_second_hub_for_the_same_connection_names_the_first(directory: Path) -> None:
+    async with FaultyServer() as server, sharing(server) as hub:
+        with pytest.raises(HubRunning, match=f"process {os.getpid()} .* on {hub.endpoint}") as caught:
+            async with sharing(server):
+                pass
+        assert caught.value.pid == os.getpid()
+        assert server.counts.handshakes == 1
+        async with sharing(server, key="another"):
+            listed = await asyncio.to_thread(hubs)
+            assert {one.listen for one in listed} > {str(hub.endpoint)}
+            assert {one.state for one in listed} == {State.CONNECTED}
+    assert hubs() == []
+    (directory / "0123.hub").write_text("a leftover")
+    assert hubs() == []
+
+
+async def test_metrics_are_numbers_and_no_secrets() -> None:
+    async with (
+        FaultyServer(echo=False) as server,
+        sharing(server, metrics=LOCAL, token="s3cret", client_options={"token": "up-s3cret"}) as hub,
+        program(hub, "?token=s3cret") as one,
+    ):
+        await server.broadcast("12345")
+        assert await told(one) == "12345"
+        await one.send("abc")
+        await server.wait_until(lambda counts: counts.messages_received == 1)
+        await until(lambda: hub.counters.sent.total == 1)
+        text = await scrape(hub.metrics_endpoint.port, "/metrics", "127.0.0.1")
+        assert text.startswith("HTTP/1.1 200 OK")
+        assert "text/plain; version=0.0.4" in text
+        lines = text.partition("\r\n\r\n")[2].splitlines()
+        values = dict(line.split() for line in lines if not line.startswith("#"))
+        assert values['onesocket_hub_upstream_state{state="connected"}'] == "1"
+        assert values["onesocket_hub_received_messages_total"] == "1"
+        assert values["onesocket_hub_received_bytes_total"] == "5"
+        assert values["onesocket_hub_sent_bytes_total"] == "3"
+        assert values["onesocket_hub_clients"] == "1"
+        assert sum(line.startswith("# TYPE") for line in lines) == len({name.partition("{")[0] for name in values})
+        assert "s3cret" not in text
+        assert " 404 " in (await scrape(hub.metrics_endpoint.port, "/other", "127.0.0.1")).splitlines()[0]
+        assert " 403 " in (await scrape(hub.metrics_endpoint.port, "/metrics", "evil.example")).splitlines()[0]
+
+
+async def scrape(port: int, path: str, host: str) -> str:
+    reader, writer = await asyncio.open_connection("127.0.0.1", port)
+    writer.write(f"GET {path} HTTP/1.1\r\nHost: {host}\r\n\r\n".encode())
+    async with asyncio.timeout(DEADLINE):
+        answer = await reader.read()
+    writer.close()
+    await writer.wait_closed()
+    return answer.decode()
+
+
+async def test_pages_that_may_connect_and_a_browser_without_a_token() -> None:
+    async with (
+        FaultyServer() as server,
+        sharing(server, allow_origins=["*"]) as hub,
+        program(hub, origin=Origin("https://anywhere.example")) as one,
+    ):
+        await one.send("x")
+        assert await told(one) == "x"

@@ -1,0 +1,291 @@
+"""``onesocket share`` and ``onesocket status`` as people start them: processes of their own, signals, ready lines."""
+
+import asyncio
+import configparser
+import json
+import os
+import re
+import shutil
+import signal
+import subprocess
+import sys
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+from websockets.asyncio.client import connect
+from websockets.exceptions import ConnectionClosed
+
+from onesocket.chat import ChatServer, GatewayOptions
+from onesocket.cli.app import app
+from onesocket.sharing.join import join
+from onesocket.testing import Fault, FaultyServer
+from tests.unit.chat_gateway.raw_client import dial
+
+ROOT = Path(__file__).resolve().parents[2]
+COMMAND = [sys.executable, "-m", "onesocket"]
+DEADLINE = 20.0
+
+
+@pytest.fixture
+def environment(tmp_path: Path) -> dict[str, str]:
+    place = tmp_path / "runtime"
+    place.mkdir(mode=0o700)
+    kept = {name: value for name, value in os.environ.items() if not name.startswith("ONESOCKET_")}
+    return {**kept, "ONESOCKET_RUNTIME_DIR": str(place)}
+
+
+class Share:
+    """The running process, and what it printed."""
+
+    def __init__(self, process: asyncio.subprocess.Process, told: dict[str, str]) -> None:
+        self.process = process
+        self.told = told
+        self.url = told["ready"]
+
+    async def end(self, number: signal.Signals = signal.SIGTERM) -> tuple[int, str]:
+        self.process.send_signal(number)
+        async with asyncio.timeout(DEADLINE):
+            _, errors = await self.process.communicate()
+        assert self.process.returncode is not None
+        return self.process.returncode, errors.decode()
+
+
+@asynccontextmanager
+async def sharing(env: dict[str, str], *options: str) -> AsyncIterator[Share]:
+    process = await asyncio.create_subprocess_exec(
+        *COMMAND, "share", "--listen", "127.0.0.1:0", *options,
+        stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE, env=env,
+    )  # fmt: skip
+    try:
+        assert process.stdout is not None
+        told: dict[str, str] = {}
+        async with asyncio.timeout(DEADLINE):
+            while "ready" not in told:
+                line = (await process.stdout.readline()).decode()
+                assert line, await process.communicate()
+                name, _, rest = line.strip().partition(" ")
+                told[name] = rest.strip()
+        yield Share(process, told)
+    finally:
+        if process.returncode is None:
+            process.kill()
+            await process.communicate()
+
+
+async def run(env: dict[str, str], *arguments: str) -> tuple[int, str, str]:
+    process = await asyncio.create_subprocess_exec(
+        *COMMAND, *arguments, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE, env=env
+    )
+    async with asyncio.timeout(DEADLINE):
+        out, errors = await process.communicate()
+    assert process.returncode is not None
+    return process.returncode, out.decode().strip(), errors.decode().strip()
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+async def test_it_says_where_it_is_and_closes_in_order(environment: dict[str, str], number: signal.Signals) -> None:
+    async with FaultyServer() as server, sharing(environment, server.url) as hub:
+        assert re.fullmatch(r"ws://127\.0\.0\.1:\d+/", hub.url)
+        assert hub.told["upstream"] == f"{server.url} (connected)"
+        async with connect(hub.url) as one:
+            await one.send("hi")
+            assert await one.recv() == "hi"
+            hub.process.send_signal(number)
+            with pytest.raises(ConnectionClosed) as closed:
+                async with asyncio.timeout(DEADLINE):
+                    await one.recv()
+            assert closed.value.rcvd is not None
+            assert closed.value.rcvd.code == 1001
+        async with asyncio.timeout(DEADLINE):
+            assert await hub.process.wait() == 0
+        counts = await server.wait_until(lambda counts: counts.open_now == 0)
+        assert (counts.handshakes, dict(counts.close_codes)) == (1, {1000: 1})
+
+
+async def test_status_lists_it_and_a_second_one_is_refused(environment: dict[str, str]) -> None:
+    nothing = "nothing is shared on this machine: no process joined with scope='host', and no hub runs"
+    assert await run(environment, "status") == (0, nothing, "")
+    assert await run(environment, "status", "--json") == (0, "[]", "")
+    url = "?account=s3cret-account"
+    async with FaultyServer() as server, sharing(environment, server.url + url) as hub, connect(hub.url):
+        where = hub.url.removeprefix("ws://").rstrip("/")
+        code, out, _ = await run(environment, "status", "--json")
+        (row,) = json.loads(out)
+        assert code == 0
+        assert (row["kind"], row["owner"], row["followers"], row["listen"], row["state"], row["epoch"]) == (
+            "hub", hub.process.pid, 1, where, "connected", 1,
+        )  # fmt: skip
+        code, out, _ = await run(environment, "status")
+        assert code == 0
+        assert out.splitlines()[0].split()[:3] == ["CONNECTION", "KIND", "OWNER"]
+        assert str(hub.process.pid) in out
+        assert "s3cret" not in out
+        code, _, errors = await run(environment, "share", "--listen", "0", server.url + url)
+        assert code == 2
+        assert f"process {hub.process.pid} runs a hub for this connection already, on {where}" in errors
+        assert server.counts.handshakes == 1
+        assert (await hub.end())[0] == 0
+    assert (await run(environment, "status"))[1] == nothing
+
+
+async def test_python_programs_on_the_same_connection(
+    environment: dict[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("ONESOCKET_RUNTIME_DIR", environment["ONESOCKET_RUNTIME_DIR"])
+    async with FaultyServer(echo=False) as server:
+        async with (
+            sharing(environment, server.url, "--scope", "host") as hub,
+            connect(hub.url) as program,
+            join(server.url, scope="host") as link,
+        ):
+            stream = link.subscribe()
+            await program.send("from a program")
+            await link.send("from Python")
+            await server.wait_until(lambda counts: counts.messages_received == 2)
+            await server.broadcast("to both")
+            async with asyncio.timeout(DEADLINE):
+                assert await program.recv() == "to both"
+                assert await anext(stream) == "to both"
+            rows = json.loads((await run(environment, "status", "--json"))[1])
+            assert sorted(row["kind"] for row in rows) == ["host", "hub"]
+            assert server.counts.handshakes == 1
+            assert (await hub.end())[0] == 0
+        assert server.counts.most_open == 1
+
+
+async def test_status_watch_goes_on_until_ctrl_c(environment: dict[str, str]) -> None:
+    process = await asyncio.create_subprocess_exec(
+        *COMMAND, "status", "--watch", "--json", "--interval", "0.1",
+        stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE, env=environment,
+    )  # fmt: skip
+    assert process.stdout is not None
+    async with asyncio.timeout(DEADLINE):
+        assert [await process.stdout.readline() for _ in range(3)] == [b"[]\n"] * 3
+        process.send_signal(signal.SIGINT)
+        _, errors = await process.communicate()
+    assert (process.returncode, errors) == (0, b"")
+
+
+async def test_an_upstream_that_can_not_be_had_is_status_1(environment: dict[str, str]) -> None:
+    async with FaultyServer(faults=Fault.refuse(401)) as server:
+        code, out, errors = await run(environment, "share", "--listen", "0", server.url)
+        assert (code, out) == (1, "")
+        assert "401" in errors
+        server.faults = None
+        async with sharing(environment, server.url) as hub:
+            server.faults = Fault.refuse(401)
+            server.kill_connections()
+            async with asyncio.timeout(DEADLINE):
+                _, told = await hub.process.communicate()
+            assert hub.process.returncode == 1
+            assert b"the upstream can't be had any more" in told
+
+
+async def test_a_signal_during_the_first_connect_ends_it(environment: dict[str, str]) -> None:
+    async with FaultyServer(faults=Fault.slow_upgrade(2.0)) as server:
+        process = await asyncio.create_subprocess_exec(
+            *COMMAND, "share", "--listen", "0", server.url,
+            stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE, env=environment,
+        )  # fmt: skip
+        await server.wait_until(lambda counts: counts.handshakes == 1)
+        process.send_signal(signal.SIGTERM)
+        async with asyncio.timeout(DEADLINE):
+            out, errors = await process.communicate()
+        assert (process.returncode, out, errors) == (0, b"", b"")
+        counts = await server.wait_until(lambda counts: counts.sockets_now == 0)
+        assert counts.premature_closes == 0
+
+
+async def test_tokens_and_subscriptions_by_options(environment: dict[str, str], tmp_path: Path) -> None:
+    secret = tmp_path / "token"
+    secret.write_text("l0cal-secret\n")
+    (tmp_path / "feeds.py").write_text(
+        "class Broken: pass\n"
+        "from onesocket.sharing.hub import Interest\n"
+        "class Lines:\n"
+        "    def read(self, data):\n"
+        "        return Interest(add=[data[1:]]) if data[:1] == '+' else None\n"
+        "    def subscribe(self, keys): return ['want ' + ','.join(sorted(keys))]\n"
+        "    def unsubscribe(self, keys): return ['leave ' + ','.join(sorted(keys))]\n"
+        "    def key_of(self, data): return None\n"
+    )
+    env = {**environment, "ONESOCKET_TOKEN": "up-secret", "PYTHONPATH": str(tmp_path)}
+    options = ["--local-token-file", str(secret), "--merge", "feeds:Lines"]
+    async with FaultyServer(echo=False) as server, sharing(env, server.url, *options) as hub:
+        headers = {"Authorization": "Bearer l0cal-secret"}
+        async with connect(hub.url, additional_headers=headers) as one:
+            await one.send("+a")
+            await server.wait_until(lambda counts: counts.messages_received == 1)
+            assert server.received == ["want a"]
+        assert (await hub.end())[0] == 0
+    code, _, errors = await run(env, "share", "ws://127.0.0.1:9/", "--merge", "feeds:Broken")
+    assert code == 2
+    assert "needs the methods read, subscribe, unsubscribe and key_of" in errors
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        ([], "the URL of the upstream is missing"),
+        (["ws://h/", "--listen", "nonsense"], "--listen wants HOST:PORT"),
+        (["ws://h/", "--listen", "0.0.0.0:1"], "give a local token"),
+        (["http://h/"], "did you mean ws://?"),
+        (["ws://h/", "--protocol", "xml"], "--protocol is raw or json"),
+        (["ws://h/", "--merge", "nothing"], "--merge wants module:object"),
+        (["ws://h/", "--merge", "no_such_module:x"], "can't be loaded"),
+        (["ws://h/", "--header", "s3cret"], "'Name: value'"),
+        (["ws://h/", "--local-token-file", "/no/such/file"], "can't be read from /no/such/file"),
+        (["--discord"], "needs the bot's token"),
+        (["--discord", "--token", "x", "--merge", "json"], "--discord goes without --merge"),
+        (["ws://h/", "--metrics", "unix:/x"], "--metrics wants HOST:PORT"),
+    ],
+)
+def test_misuse_is_status_2_and_one_line(environment: dict[str, str], arguments: list[str], words: str) -> None:
+    result = CliRunner().invoke(app, ["share", *arguments], env={**environment, "ONESOCKET_TOKEN": ""})
+    assert (result.exit_code, result.stdout) == (2, "")
+    assert words in result.stderr
+    assert len(result.stderr.splitlines()) == 1
+    assert "s3cret" not in result.stderr
+
+
+async def test_a_discord_hub_by_the_api_s_address(environment: dict[str, str]) -> None:
+    async with ChatServer(options=GatewayOptions(identify_interval=0)) as server:
+        env = {**environment, "ONESOCKET_TOKEN": await server.create_bot("robo")}
+        async with sharing(env, "--discord", server.api_url, "--intents", "513") as hub:
+            async with dial(hub.url) as client:
+                await client.hello()
+                await client.send(2, {"token": "any", "intents": 513})
+                assert (await client.until("GUILD_CREATE"))["d"]["channels"]
+                assert (await run(env, "status", "--json"))[1].count('"hub (discord)"') == 1
+            assert (await hub.end())[0] == 0
+        assert server.stats.identifies == 1
+
+
+def test_the_systemd_unit() -> None:
+    unit = ROOT / "examples/systemd/onesocket-share.service"
+    parser = configparser.ConfigParser(interpolation=None, strict=False)
+    parser.optionxform = str  # type: ignore[assignment,method-assign]
+    parser.read(unit, encoding="utf-8")
+    assert "onesocket share" in parser["Service"]["ExecStart"]
+    assert parser["Service"]["Restart"] == "on-failure"
+    if shutil.which("systemd-analyze"):
+        told = subprocess.run(  # noqa: S603 - a fixed command
+            ["systemd-analyze", "--user", "verify", str(unit)],  # noqa: S607
+            capture_output=True, text=True, timeout=DEADLINE, check=False,
+        )  # fmt: skip
+        wrong = [line for line in told.stderr.splitlines() if unit.name in line and "is not executable" not in line]
+        assert not wrong
+
+
+def test_the_compose_file() -> None:
+    text = (ROOT / "examples/compose/compose.yaml").read_text(encoding="utf-8")
+    assert "\t" not in text
+    assert "services:" in text
+    command = re.search(r"^    command: (\[.*\])$", text, re.MULTILINE)
+    assert command is not None
+    arguments = json.loads(command[1])
+    assert arguments[0] == "share"
+    assert "--local-token-file" in arguments
