@@ -51,7 +51,7 @@ demo: setup
 REAL_TESTS := tests/integration/test_real_sockets.py tests/integration/test_bad_input.py
 
 test: setup
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest --numprocesses 4 --dist worksteal
 	ONESOCKET_TEST_LOOP=uvloop $(BIN)/python -m pytest --quiet $(REAL_TESTS) tests/integration/test_transports.py
 	ONESOCKET_TEST_TRANSPORT=websockets $(BIN)/python -m pytest --quiet $(REAL_TESTS)
 	ONESOCKET_TEST_TRANSPORT=websockets ONESOCKET_TEST_LOOP=uvloop $(BIN)/python -m pytest --quiet $(REAL_TESTS)
@@ -78,6 +78,11 @@ format: setup
 diagram: setup
 	$(BIN)/python -m tools.diagram
 
+# What each part of the package needs of what the wheel holds.
+WHEEL_TESTS := $(addprefix ../tests/integration/test_,$(addsuffix .py,real_sockets provider readme cli_connect cli_demo \
+	check_then_connect faulty_server join threads blocking host_sharing share_command hub_discord serve_command chat_rest \
+	chat_faults discord_client discord_rest))
+
 # -I keeps PYTHONPATH and the working directory out, and the second line proves that the wheel is what gets imported.
 wheel-test: setup
 	rm -rf dist .venv-wheel
@@ -85,7 +90,7 @@ wheel-test: setup
 	@python=$(BIN)/python; $(call venv,.venv-wheel)
 	$(call install,.venv-wheel) "$$(echo ./dist/*.whl)[chat,cli,testing,tests,uvloop]"
 	cd .venv-wheel && bin/python -I -c 'import onesocket as o, sys; assert o.__file__.startswith(sys.prefix), o.__file__'
-	cd .venv-wheel && bin/python -I -m pytest ../tests/integration
+	cd .venv-wheel && bin/python -I -m pytest --numprocesses 4 --dist worksteal $(WHEEL_TESTS)
 
 # The peers have an environment of their own, so that .venv stays small.
 .venv-bench/.stamp: pyproject.toml

@@ -138,19 +138,26 @@ async def test_whoever_stops_waiting_before_their_turn_changes_nothing(where: st
         assert await count(store) == 0
 
 
-async def test_a_store_that_is_too_slow_says_so(where: str) -> None:
+async def test_a_store_that_is_too_slow_says_so_and_stores_nothing(where: str) -> None:
     async with Store.open(where) as store:
-        go_on = asyncio.Event()
+        entered, go_on = asyncio.Event(), asyncio.Event()
 
         async def slow(work: Work) -> None:
             await work.connection.execute(insert(users).values(row(1)))
+            entered.set()
             await go_on.wait()
 
+        async def behind_it(work: Work) -> None:
+            await work.connection.execute(insert(users).values(row(2)))
+
+        first = asyncio.create_task(store.write(slow))
+        await entered.wait()
         store._writer._timeout = 0.01
         with refused(503, 0):
-            await store.write(slow)
+            await store.write(behind_it)
         store._writer._timeout = 30
         go_on.set()
+        await first
         assert await store.write(lambda work: work.connection.scalar(select(func.count()).select_from(users))) == 1
 
 
