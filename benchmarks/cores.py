@@ -31,3 +31,9 @@ def move(core: int) -> None:
     """Keep this process on that core."""
     if sys.platform == "linux":
         os.sched_setaffinity(0, {core})
+
+
+def unpin() -> None:
+    """Let this process, and children that it starts from now on, run wherever it was allowed to."""
+    if sys.platform == "linux":
+        os.sched_setaffinity(0, _ALLOWED)

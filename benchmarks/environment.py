@@ -21,6 +21,8 @@ _DISTRIBUTIONS = (
     "uvloop",
     "slack_sdk",
     "nats-py",
+    "redis",
+    "hiredis",
     "pysignalr",
     "gql",
     "centrifuge-python",

@@ -11,7 +11,7 @@ from typing import Final
 
 from .record import Cell, Record
 from .server_process import ServerProcess
-from .subjects import BROADCAST, FAN_OUT, JOIN, PEERS, RECOVER, MissingPeer, Subject
+from .subjects import BETWEEN, BROADCAST, FAIL_OVER, FAN_OUT, JOIN, PEERS, RECOVER, MissingPeer, Subject
 from .work import Sample, Work
 from .worker_process import WorkerProcess
 
@@ -42,6 +42,9 @@ SCENARIOS: Final[dict[str, Scenario]] = {
         Scenario("join", "Concurrent callers of connect()", "join", 0, JOIN),
         Scenario("recover", "From trouble to CONNECTED", "recover", 0, RECOVER),
         Scenario("broadcast", "A server broadcasts 256 B to 1 000 readers", "broadcast", 256, BROADCAST),
+        Scenario("between-processes", "From one process to four, 256 B in bursts", "burst", 256, BETWEEN),
+        Scenario("between-processes-paced", "From one process to four, 256 B, 200 a second", "paced", 256, BETWEEN),
+        Scenario("fail-over", "From SIGKILL to all followers receiving again", "fail-over", 256, FAIL_OVER),
     )
 }
 
@@ -55,11 +58,25 @@ class Amount:
     callers: int = 100_000
     deliveries: int = 50_000
     recoveries: int = 3
+    burst: int = 20_000
+    paced: int = 200
+    fail_overs: int = 3
     clients: int = 100
     imports: int = 7
 
 
-QUICK: Final = Amount(rounds=2, seconds=0.005, callers=500, deliveries=50, recoveries=1, clients=5, imports=2)
+QUICK: Final = Amount(
+    rounds=2,
+    seconds=0.005,
+    callers=500,
+    deliveries=50,
+    recoveries=1,
+    clients=5,
+    imports=2,
+    burst=100,
+    paced=20,
+    fail_overs=1,
+)
 Say = Callable[[str], None]
 
 
@@ -127,7 +144,14 @@ def measure_memory(record: Record, loops: Iterable[str], amount: Amount) -> None
 
 
 def _calibrated(worker: WorkerProcess, scenario: Scenario, subject: str, loop: str, amount: Amount) -> Cell:
-    counts = {"join": amount.callers, "recover": amount.recoveries, "broadcast": amount.deliveries}
+    counts = {
+        "join": amount.callers,
+        "recover": amount.recoveries,
+        "broadcast": amount.deliveries,
+        "burst": amount.burst,
+        "paced": amount.paced,
+        "fail-over": amount.fail_overs,
+    }
     fixed = counts.get(scenario.verb)
     count = fixed if fixed is not None else _FIRST_COUNT
     while fixed is None:

@@ -9,7 +9,7 @@ from html import escape
 
 from .plan import SCENARIOS
 from .record import Record, Spread
-from .tables import number
+from .tables import BY_CLOCK, number
 
 _WIDTH, _LABEL, _ROW, _TOP, _RIGHT = 760, 270, 24, 46, 90
 _FONT = 'font-family="system-ui, sans-serif" font-size="13"'
@@ -69,11 +69,11 @@ def charts(record: Record) -> dict[str, str]:
             cells = [cell for cell in record.cells if (cell.scenario, cell.loop) == (key, loop)]
             if not cells:
                 continue
-            recovers = key == "recover"
+            in_ms, by_clock = key in {"recover", "fail-over"}, key == "recover" or key in BY_CLOCK
             bars = [
                 Bar(
                     cell.subject,
-                    Spread.of([value / 1000 for value in cell.wall] if recovers else cell.cpu),
+                    Spread.of([value / (1000 if in_ms else 1) for value in (cell.wall if by_clock else cell.cpu)]),
                     is_ours=cell.subject.startswith(("onesocket", "connect()")) or cell.subject.endswith(_OURS),
                 )
                 for cell in cells
@@ -81,7 +81,9 @@ def charts(record: Record) -> dict[str, str]:
             if key != "fan-out":
                 bars.sort(key=lambda bar: bar.value.median)
             side = "server" if key == "broadcast" else "client"
-            unit = "wall milliseconds" if recovers else f"CPU microseconds of the {side} process"
+            unit = f"CPU microseconds of the {side} process"
+            if by_clock:
+                unit = f"wall {'milliseconds' if in_ms else 'microseconds'}"
             drawn[f"{key}-{loop}.svg"] = chart(f"{scenario.title} ({loop})", unit, bars)
     return drawn
 

@@ -39,11 +39,14 @@ class Cell:
     count: int
     cpu: list[float] = field(default_factory=list)
     wall: list[float] = field(default_factory=list)
+    each: list[float] = field(default_factory=list)
+    """By the clock, of all rounds, where the worst one matters."""
 
     def add(self, sample: Sample) -> None:
         """One round more."""
         self.cpu.append(sample.cpu / self.count * 1e6)
         self.wall.append(sample.wall / self.count * 1e6)
+        self.each += [seconds * 1e6 for seconds in sample.each]
 
 
 @dataclass(slots=True)

@@ -8,7 +8,7 @@ from typing import Final
 
 from .plan import SCENARIOS
 from .record import Record, Spread
-from .subjects import BARE_SERVER, CALLBACK
+from .subjects import BARE_SERVER, CALLBACK, HOST
 from .targets import TARGETS
 
 _COMPARED: Final = {
@@ -16,7 +16,12 @@ _COMPARED: Final = {
     "fan-out": "1 × callback",
     "recover": "",
     "broadcast": BARE_SERVER,
+    "between-processes": HOST,
+    "between-processes-paced": HOST,
+    "fail-over": "",
 }
+BY_CLOCK: Final = frozenset({"between-processes", "between-processes-paced", "fail-over"})
+"""Waiting for each other is the point: ratios and order are by the clock."""
 
 
 @dataclass(slots=True)
@@ -79,35 +84,42 @@ def scenario_tables(record: Record) -> list[Table]:
 
 
 def _scenario_table(record: Record, key: str) -> Table:
-    unit, scale = ("ms", 1e-3) if key == "recover" else ("µs", 1.0)
+    unit, scale = ("ms", 1e-3) if key in {"recover", "fail-over"} else ("µs", 1.0)
     compared = _COMPARED.get(key, CALLBACK)
-    per = {"join": "caller", "recover": "recovery", "broadcast": "delivery"}.get(key, "message")
-    shows_wall = key in {"echo-256", "recover"}
+    per = {"join": "caller", "recover": "recovery", "broadcast": "delivery", "fail-over": "owner"}.get(key, "message")
+    quantity = "wall" if key in BY_CLOCK else "cpu"
+    shows_cpu, shows_wall = key != "fail-over", key in {"echo-256", "recover", *BY_CLOCK}
+    shows_worst = key == "fail-over"
     table = Table(key, f"{SCENARIOS[key].title}: {unit} for each {per}", [""])
     for loop in record.loops:
-        table.head.append(f"{loop}: CPU {unit}")
+        table.head += [f"{loop}: CPU {unit}"] if shows_cpu else []
         table.head += [f"{loop}: wall {unit}"] if shows_wall else []
+        table.head += [f"{loop}: worst"] if shows_worst else []
         table.head += [f"over {compared}"] if compared else []
     for name in dict.fromkeys(cell.subject for cell in record.cells if cell.scenario == key):
         row = [name]
         for loop in record.loops:
             cell = record.cell(key, name, loop)
-            row.append(spread(Spread.of([value * scale for value in cell.cpu]) if cell else None))
+            if shows_cpu:
+                row.append(spread(Spread.of([value * scale for value in cell.cpu]) if cell else None))
             if shows_wall:
-                row.append(spread(Spread.of([value * scale for value in cell.wall]) if cell else None))
+                row.append(spread(Spread.of([value * scale for value in cell.each or cell.wall]) if cell else None))
+            if shows_worst:
+                worst = max(cell.each, default=0.0) if cell else 0.0
+                row.append(f"{number(worst * scale)} of {len(cell.each)}" if cell and cell.each else "–")
             if compared:
-                ratio = record.ratio(key, name, compared, loop)
+                ratio = record.ratio(key, name, compared, loop, quantity=quantity)
                 row.append("–" if ratio is None else f"{number(ratio.median)}×")
         table.rows.append(row)
     if key not in {"fan-out", "recover"}:
         first = record.loops[0]
-        table.rows.sort(key=lambda row: _median(record, key, row[0], first))
+        table.rows.sort(key=lambda row: _median(record, key, row[0], first, quantity))
     return table
 
 
-def _median(record: Record, key: str, name: str, loop: str) -> float:
+def _median(record: Record, key: str, name: str, loop: str, quantity: str) -> float:
     cell = record.cell(key, name, loop)
-    return Spread.of(cell.cpu).median if cell else float("inf")
+    return Spread.of(getattr(cell, quantity)).median if cell else float("inf")
 
 
 def memory_table(record: Record) -> Table:

@@ -6,7 +6,18 @@ from dataclasses import dataclass
 from typing import Final
 
 from .record import Record, Spread
-from .subjects import BARE, BARE_SERVER, CALLBACK, CHAT, CHAT_APART, ITERATOR
+from .subjects import (
+    BARE,
+    BARE_SERVER,
+    CALLBACK,
+    CHAT,
+    CHAT_APART,
+    HOST,
+    HOST_OFFERED,
+    ITERATOR,
+    NATS,
+    REDIS,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,8 +53,10 @@ def _quicker(
     return Target(number, text, scenario, peer, ours, bound, at_least=True, quantity=quantity)
 
 
-def _close(number: int, text: str, scenario: str, bound: float, *, ours: str, other: str) -> Target:
-    return Target(number, text, scenario, ours, other, bound, at_least=False)
+def _close(
+    number: int, text: str, scenario: str, bound: float, *, ours: str, other: str, quantity: str = "cpu"
+) -> Target:
+    return Target(number, text, scenario, ours, other, bound, at_least=False, quantity=quantity)
 
 
 TARGETS: Final = (
@@ -88,6 +101,31 @@ TARGETS: Final = (
         )
         for theirs, ours in (("client", "Client"), ("provider", "Provider"))
         for trouble in ("killed", "failed")
+    ),
+    *(
+        _quicker(
+            6,
+            f"between processes, bursts, by the clock: {peer} over {ours}",
+            "between-processes",
+            bound,
+            peer=peer,
+            ours=ours,
+            quantity="wall",
+        )
+        for peer, bound in ((NATS, 5), (REDIS, 10))
+        for ours in (HOST, HOST_OFFERED)
+    ),
+    *(
+        _close(
+            6,
+            f"between processes, paced, median delay: {ours} over {NATS}",
+            "between-processes-paced",
+            0.6,
+            ours=ours,
+            other=NATS,
+            quantity="wall",
+        )
+        for ours in (HOST, HOST_OFFERED)
     ),
     *(
         _close(

@@ -20,3 +20,5 @@ class Sample:
 
     cpu: float
     wall: float
+    each: tuple[float, ...] = ()
+    """By the clock, for each operation, where the worst one matters."""

@@ -1,6 +1,6 @@
 """A client process: one event loop, one subject at a time; orders from stdin, answers on stdout, as lines of JSON.
 
-Orders: ``{"subject", "scenario", "count", "size"}`` is answered by ``{"cpu", "wall"}``, and
+Orders: ``{"subject", "scenario", "count", "size"}`` is answered by ``{"cpu", "wall", "each"}``, and
 ``{"memory": subject, "count"}`` by ``{"bytes"}`` for each idle client. What goes wrong is answered by ``{"error"}``.
 """
 
@@ -13,11 +13,11 @@ import os
 import resource
 import sys
 import time
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 from .cores import pin
+from .loops import loop_factory
 from .subjects import SUBJECTS, Subject
 from .work import Sample, Work
 
@@ -91,17 +91,7 @@ async def _obey(url: str, order: dict[str, Any]) -> dict[str, Any]:
     if "memory" in order:
         return {"bytes": await memory(url, order["memory"], order["count"])}
     sample = await measure(url, order["subject"], Work(order["scenario"], order["count"], order["size"]))
-    return {"cpu": sample.cpu, "wall": sample.wall}
-
-
-def loop_factory(name: str) -> Callable[[], asyncio.AbstractEventLoop] | None:
-    """The factory of that event loop; None is asyncio's own."""
-    if name == "asyncio":
-        return None
-    import uvloop  # noqa: PLC0415 - one of the two kinds of worker needs it
-
-    factory: Callable[[], asyncio.AbstractEventLoop] = uvloop.new_event_loop
-    return factory
+    return {"cpu": sample.cpu, "wall": sample.wall, "each": sample.each}
 
 
 def main(url: str, loop: str) -> None:

@@ -45,7 +45,7 @@ class WorkerProcess:
     def measure(self, subject: str, work: Work) -> Sample:
         """Have this measured. Raises `MeasurementFailed`."""
         answer = self._ask({"subject": subject, "scenario": work.scenario, "count": work.count, "size": work.size})
-        return Sample(answer["cpu"], answer["wall"])
+        return Sample(answer["cpu"], answer["wall"], tuple(answer["each"]))
 
     def memory(self, subject: str, count: int) -> float:
         """Bytes for each of so many idle clients."""

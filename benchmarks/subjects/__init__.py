@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from typing import Final
 
-from . import broadcast, fan_out, recovery
+from . import broadcast, fan_out, hops, recovery
 from .bare_picows import BarePicows
 from .base import MissingPeer, Subject
 from .coroutines import Aiohttp, HttpxWs, PicowsWebsockets, Websockets
+from .fail_over import FailOver
 from .joining import Connect, SharedFuture
 from .ours import OursCallback, OursIterator
 from .socket_io import SocketIo
@@ -64,21 +65,48 @@ BROADCAST: Final[dict[str, type[Subject]]] = {
     "uvicorn (websockets)": broadcast.UvicornWebsockets,
     "python-socketio server": broadcast.SocketIoServer,
 }
-SUBJECTS: Final[dict[str, type[Subject]]] = {**PEERS, **FAN_OUT, **JOIN, **RECOVER, **BROADCAST}
+HOST: Final = "onesocket, scope=host"
+HOST_OFFERED: Final = "onesocket, scope=host, loop offered"
+NATS: Final = "NATS"
+REDIS: Final = "Redis, pipelined"
+BETWEEN: Final[dict[str, type[Subject]]] = {
+    HOST: hops.OurHop,
+    HOST_OFFERED: hops.OurHopOffered,
+    "onesocket, followers in blocking mode": hops.OurHopBlocking,
+    "Unix socket, bare": hops.BareHop,
+    NATS: hops.NatsHop,
+    REDIS: hops.RedisHop,
+}
+FAIL_OVER: Final[dict[str, type[Subject]]] = {"onesocket, owner killed": FailOver}
+SUBJECTS: Final[dict[str, type[Subject]]] = {
+    **PEERS,
+    **FAN_OUT,
+    **JOIN,
+    **RECOVER,
+    **BROADCAST,
+    **BETWEEN,
+    **FAIL_OVER,
+}
 
 __all__ = [
     "BARE",
     "BARE_SERVER",
+    "BETWEEN",
     "BROADCAST",
     "CALLBACK",
     "CHAT",
     "CHAT_APART",
     "CROWDS",
+    "FAIL_OVER",
     "FAN_OUT",
+    "HOST",
+    "HOST_OFFERED",
     "ITERATOR",
     "JOIN",
+    "NATS",
     "PEERS",
     "RECOVER",
+    "REDIS",
     "SUBJECTS",
     "MissingPeer",
     "Subject",

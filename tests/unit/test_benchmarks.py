@@ -2,12 +2,15 @@
 
 import asyncio
 import json
+import os
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from benchmarks import command, document, environment, import_cost, plan, plots, tables, targets, worker
+from benchmarks.between.crew import Daemon, Member
 from benchmarks.peers import command as peers_command
 from benchmarks.peers.peer import PEERS as OTHERS
 from benchmarks.peers.trial import ten
@@ -16,20 +19,25 @@ from benchmarks.server_process import ROOT, ServerProcess, control
 from benchmarks.subjects import (
     BARE,
     BARE_SERVER,
+    BETWEEN,
     BROADCAST,
     CALLBACK,
     CHAT,
     CHAT_APART,
+    FAIL_OVER,
     ITERATOR,
     SUBJECTS,
     MissingPeer,
 )
 from benchmarks.subjects.broadcast import BarePicowsServer
+from benchmarks.subjects.hops import program
 from benchmarks.work import Sample, Work
 
 # What the development environment has; the others run in `make bench`.
 HERE = [CALLBACK, ITERATOR, BARE, "websockets", "picows.websockets"]
 MINE = [name for name, kind in SUBJECTS.items() if kind.distribution == "onesocket" and "check" not in name]
+LASTING = {**BROADCAST, **BETWEEN, **FAIL_OVER}
+OUR_HOPS = [name for name, kind in BETWEEN.items() if kind.distribution == "onesocket"]
 SERVERS = [CHAT, CHAT_APART, BARE_SERVER, "aiohttp server", "websockets server, broadcast()"]
 
 
@@ -61,7 +69,7 @@ async def test_a_peer_receives_sends_and_echoes(url: str, name: str, size: int) 
         assert sample.wall > 0
 
 
-@pytest.mark.parametrize("name", [name for name in MINE if name not in HERE and name not in BROADCAST])
+@pytest.mark.parametrize("name", [name for name in MINE if name not in HERE and name not in LASTING])
 async def test_our_own_subjects_do_their_work(url: str, name: str) -> None:
     scenario = next(scenario for scenario in plan.SCENARIOS.values() if name in scenario.subjects)
     sample = await worker.measure(url, name, Work(scenario.verb, 2, scenario.size))
@@ -76,6 +84,50 @@ async def test_a_server_broadcasts_to_readers_that_stay(name: str) -> None:
             assert sample.cpu > 0
     finally:
         await worker.close_lasting()
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="Unix only")
+@pytest.mark.parametrize("name", OUR_HOPS)
+async def test_messages_go_from_one_process_to_four(name: str) -> None:
+    try:
+        for verb in ("burst", "paced"):
+            sample = await worker.measure("ws://127.0.0.1", name, Work(verb, 10, 256))
+            assert sample.cpu > 0
+            assert sample.wall > 0
+    finally:
+        await worker.close_lasting()
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="Unix only")
+async def test_a_killed_owner_is_replaced_by_one_new_connection() -> None:
+    try:
+        sample = await worker.measure("ws://127.0.0.1", next(iter(FAIL_OVER)), Work("fail-over", 2, 256))
+        assert len(sample.each) == 2
+        assert sum(sample.each) == sample.wall
+    finally:
+        await worker.close_lasting()
+
+
+async def test_a_process_that_can_not_begin_is_no_hang(tmp_path: Path) -> None:
+    with pytest.raises(ConnectionError, match="has ended"):
+        await Member.start("bare", "consumer", str(tmp_path / "nobody"), "asyncio")
+
+
+async def test_a_server_program_is_ended(tmp_path: Path) -> None:
+    listens = "import socket,sys,time; s = socket.create_server(('127.0.0.1', int(sys.argv[1]))); time.sleep(60)"
+    daemon = Daemon([sys.executable, "-c", listens, "{port}"], str(tmp_path))
+    await daemon.ready()
+    await daemon.end()
+    assert daemon.process.returncode is not None
+    broken = Daemon([sys.executable, "-c", "raise SystemExit(3)"], str(tmp_path))
+    with pytest.raises(ConnectionError, match="ended with 3"):
+        await broken.ready()
+    await broken.end()
+
+
+def test_a_server_program_that_is_missing_is_named_with_its_remedy() -> None:
+    with pytest.raises(MissingPeer, match="apt-get install -y no-such-server"):
+        program("no-such-server")
 
 
 async def test_a_server_that_sends_something_else_is_found_out() -> None:
