@@ -66,6 +66,25 @@ def test_the_other_client_shows_its_duplicates() -> None:
     assert done.returncode == 0  # it has no say in the verdict
 
 
+def test_threads_and_processes_share_one_handshake() -> None:
+    done = onesocket("demo", "--json", "--only", "threads", "--only", "processes")
+    rows = {row["name"]: row for row in json.loads(done.stdout)["rows"]}
+    assert [rows[name]["onesocket"]["callers"] for name in rows] == [32, 128]
+    for row in rows.values():
+        assert row["broken"] == []
+        assert row["onesocket"]["handshakes"] == 1
+        assert row["onesocket"]["outcomes"] == {"joined": row["onesocket"]["callers"]}
+        assert row["onesocket"]["close_codes"] == {"1000": 1}
+    assert rows["processes"]["check_then_connect"]["handshakes"] == 16
+    assert done.returncode == 0
+
+
+def test_it_says_what_to_look_at_next() -> None:
+    last = onesocket("demo", "--callers", "5", "--only", "connected").stdout.splitlines()[-1]
+    assert "onesocket serve" in last
+    assert "onesocket chat" in last
+
+
 def test_piped_output_is_plain() -> None:
     done = onesocket("demo", "--callers", "20", "--only", "connected", "--only", "error", FORCE_COLOR="1")
     assert done.returncode == 0

@@ -473,7 +473,7 @@ async def test_what_a_closed_link_was_sending_is_told_its_fate(server: FaultySer
         on_its_way = asyncio.ensure_future(link.send("x" * 2**24))  # more than the kernel takes
         waits = asyncio.ensure_future(link.send("waits"))
         async with asyncio.timeout(10):
-            while len(made[0]._outgoing) < 2:
+            while len(made[0]._outgoing) < 2:  # noqa: ASYNC110 - nobody tells
                 await asyncio.sleep(0)
         await link.aclose()
         with pytest.raises(DeliveryUnknown):
@@ -481,6 +481,24 @@ async def test_what_a_closed_link_was_sending_is_told_its_fate(server: FaultySer
         with pytest.raises(ClientClosed, match="this link"):
             await waits
     server.kill_connections()  # it doesn't read, so it sees no end
+
+
+@pytest.mark.parametrize("turns", range(4))
+async def test_a_link_whose_closing_is_cancelled_leaves_all_the_same(
+    server: FaultyServer, scope: Any, turns: int
+) -> None:
+    link = await join(server.url, scope=scope)
+    sending = asyncio.ensure_future(link.send("x"))
+    await asyncio.sleep(0)
+    closing = asyncio.ensure_future(link.aclose())
+    for _ in range(turns):
+        await asyncio.sleep(0)
+    closing.cancel()
+    await asyncio.wait((closing, sending))
+    await server.wait_until(lambda counts: counts.sockets_now == (1 if turns == 0 else 0))
+    await link.aclose()
+    await server.wait_until(lambda counts: counts.sockets_now == 0)
+    sending.exception()
 
 
 async def test_a_client_closed_behind_our_back_is_replaced(server: FaultyServer) -> None:

@@ -52,7 +52,8 @@ def join(
         token: As for `Client`. Equal strings, or the same callable, mean the same identity.
         linger: Seconds that the connection outlives its last link, in case another comes. The longest asked for counts.
         on_error: Called with what this link's callbacks raise, and with its failed deliveries that nobody awaits.
-        client: A function that builds the `Client` (or a subclass) of this key, instead of `options`.
+        client: A function that builds the `Client` (or a subclass) of this key, instead of `options`. With scope
+            "host" it needs a `key`.
         host: `HostOptions` for scope "host".
         options: As for `Client`. Whoever joins with another value than the first gets `OptionConflict`; what is left
             out conflicts with nothing.
@@ -92,6 +93,10 @@ class Request:
                 raise InvalidOption(f"client must be a function that builds a Client, not {type(client).__name__}")
             if set(options) - {"protocol"} or token is not None:
                 raise InvalidOption("client= builds the client: give token and options to that, not to join()")
+            if scope == "host" and key is None:
+                raise InvalidOption(
+                    "processes can't tell whether what client= makes means the same identity: pass key='a name'"
+                )
         self.key = Key.of(url, key=key, token=token)
         self.scope: Scope = scope
         self.linger = float(linger)

@@ -21,7 +21,15 @@ from ..client.queue import Overflow
 from ..client.status import Change, Status
 from ..client.subscription import Predicate, Subscription
 from ..client.trouble import Trouble
-from ..errors import ClientClosed, DeliveryUnknown, InvalidOption, OnesocketError, OutboxFull, WaitTimeout, WrongEventLoop
+from ..errors import (
+    ClientClosed,
+    DeliveryUnknown,
+    InvalidOption,
+    OnesocketError,
+    OutboxFull,
+    WaitTimeout,
+    WrongEventLoop,
+)
 from ..lifecycle.effects import Outcome
 from ..lifecycle.states import State
 from .errand import Errand, fetch
@@ -109,14 +117,18 @@ class Link:
         self._closed = True
         for stream in tuple(self._streams):
             stream.close()
-        await self._calls_end()
         old = self._status.state
         if old is not State.CLOSED:
             self._changes.tell(Change(time.time(), old, State.CLOSED, self._status.epoch, "Close", None))
         shared, member = self._shared, self._member
-        await self._callbacks_end()
-        with contextlib.suppress(ClientClosed):  # the loop that it lived on has ended, and the connection with it
-            await fetch(self._there, self._here, lambda: shared.leave(member), {})
+        try:
+            await self._calls_end()
+            await self._callbacks_end()
+            with contextlib.suppress(ClientClosed):  # the loop that it lived on has ended, and the connection with it
+                await fetch(self._there, self._here, lambda: shared.leave(member), {})
+        except BaseException:
+            self._there.post(shared.drop, member)  # cancelled, it leaves all the same
+            raise
 
     async def _calls_end(self) -> None:
         # Whether a message was on its way already can only be told there.
@@ -390,5 +402,5 @@ class _Awaitable:
 
     async def __call__(self, message: Any) -> None:
         answer = self._function(message)
-        if inspect.isawaitable(answer):
+        if answer is not None and inspect.isawaitable(answer):  # that look would cost more than the call
             await answer

@@ -60,7 +60,8 @@ class Upstream(Protocol):
         """Deliver, or raise what kept it from that.
 
         What happens up to the first suspension keeps the order of the calls. Cancelled while the message waits, it is
-        not sent; cancelled later, `DeliveryUnknown` takes the place of the cancellation. `id`: sending it twice does no harm, so it's sent again where `DeliveryUnknown` would be raised.
+        not sent; cancelled later, `DeliveryUnknown` takes the place of the cancellation. `id`: sending it twice does
+        no harm, so it's sent again where `DeliveryUnknown` would be raised.
         """
 
     def want(self, keys: Iterable[Hashable]) -> None:

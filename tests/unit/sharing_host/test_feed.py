@@ -51,6 +51,39 @@ def test_what_is_held_comes_later_and_what_does_not_fit_is_counted() -> None:
     assert seen.items[-1] == [6]
 
 
+def test_what_the_owner_dropped_meanwhile_is_counted_with_what_was_dropped_here() -> None:
+    feed, seen = made(limit=1)
+    feed.hold()
+    feed.came(["1", "2"])
+    feed.missing(Gap(GapReason.OVERFLOW, 1, 5))
+    feed.came(["3"])
+    feed.release()
+    assert seen.items == [[1], (GapReason.OVERFLOW, 7)]
+
+
+def test_markers_side_by_side_become_one() -> None:
+    feed, seen = made()
+    feed.hold()
+    feed.missing(Gap(GapReason.OVERFLOW, 1, 5))
+    feed.missing(Gap(GapReason.OVERFLOW, 1, 2))
+    feed.release()
+    feed.hold()
+    feed.missing(Gap(GapReason.OVERFLOW, 1, 5))
+    feed.missing(Gap(GapReason.RECONNECTED, 2))
+    feed.missing(Gap(GapReason.OVERFLOW, 2, 1))
+    feed.release()
+    assert seen.items == [(GapReason.OVERFLOW, 7), (GapReason.RECONNECTED, None)]
+
+
+def test_an_unknown_number_stays_unknown() -> None:
+    feed, seen = made(limit=1)
+    feed.hold()
+    feed.came(["1", "2"])
+    feed.missing(Gap(GapReason.RECONNECTED, 2))
+    feed.release()
+    assert seen.items == [[1], (GapReason.RECONNECTED, None)]
+
+
 def test_held_again_by_what_was_just_handed_on() -> None:
     feed, seen = made()
     feed.hold()

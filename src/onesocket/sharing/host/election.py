@@ -100,6 +100,10 @@ class Election:
     def handle(self, happened: Happened, now: float, roll: float = 0.5) -> list[Do]:  # noqa: C901, PLR0912 - a row each
         """What to do now; `roll` is a random number in [0, 1). What doesn't fit the phase comes too late: nothing."""
         match self.phase, happened:
+            case Phase.FOLLOWING, Happened.HEARD:  # first, as it comes with every read
+                self._hear()
+                self._ticked = now
+                return []
             case Phase.OUT, Happened.JOIN:
                 return self._look()
             case _, Happened.LEAVE:
@@ -132,10 +136,6 @@ class Election:
                 return []
             case Phase.LOOKING, Happened.TICK if self.wake_at is not None and now >= self.wake_at:
                 return self._look() if now >= self._yields_until else self._attach()
-            case Phase.FOLLOWING, Happened.HEARD:
-                self._hear()
-                self._ticked = now
-                return []
             case Phase.FOLLOWING, Happened.TICK:
                 return self._follow(now)
             case Phase.FOLLOWING | Phase.TAKING, Happened.LOST:

@@ -31,14 +31,15 @@ class Feed:
         self._sink: Sink | None = None
         self._kept: deque[list[Data] | Gap] = deque()
         self._bytes = 0
-        self._missed = 0
+        self._dropped: Gap | None = None
+        """Stands after what is kept, for all that came later."""
         self.is_held = False
         self.epoch = 0
         self.due: Gap | None = None
         """A marker to be told before the next message."""
 
     def __repr__(self) -> str:
-        return f"<Feed {'held' if self.is_held else 'flowing'} kept={self._bytes} missed={self._missed}>"
+        return f"<Feed {'held' if self.is_held else 'flowing'} kept={self._bytes} dropped={self._dropped}>"
 
     def attach(self, sink: Sink) -> None:
         """Where it goes from now on."""
@@ -52,10 +53,12 @@ class Feed:
         if not self.is_held:
             self._hand_on(batch)
             return
-        room = [] if self._missed else self._fitting(batch)
+        room = [] if self._dropped is not None else self._fitting(batch)
         if room:
             self._kept.append(room)
-        self._missed += len(batch) - len(room)
+        if len(room) < len(batch):
+            more = Gap(GapReason.OVERFLOW, self.epoch, len(batch) - len(room))
+            self._dropped = more if self._dropped is None else _joined(self._dropped, more)
 
     def _fitting(self, batch: list[Data]) -> list[Data]:
         """The first of these, as many as there's room for."""
@@ -72,7 +75,11 @@ class Feed:
         if not self.is_held:
             if self._sink is not None:
                 self._sink.gap(gap)
-        elif not self._missed and not (self._kept and isinstance(self._kept[-1], Gap)):
+        elif self._dropped is not None:
+            self._dropped = _joined(self._dropped, gap)
+        elif self._kept and isinstance(last := self._kept[-1], Gap):
+            self._kept[-1] = _joined(last, gap)
+        else:
             self._kept.append(gap)
 
     def hold(self) -> None:
@@ -89,9 +96,9 @@ class Feed:
             else:
                 self._bytes -= sum(map(len, item))
                 self._hand_on(item)
-        if not self._kept and self._missed:
-            missed, self._missed = self._missed, 0
-            self.missing(Gap(GapReason.OVERFLOW, self.epoch, missed))
+        if not self._kept and self._dropped is not None:
+            dropped, self._dropped = self._dropped, None
+            self.missing(dropped)
 
     def _hand_on(self, batch: list[Data]) -> None:
         sink = self._sink
@@ -112,3 +119,10 @@ class Feed:
                 good.append(message)
         if good:
             sink.messages(good)
+
+
+def _joined(first: Gap, second: Gap) -> Gap:
+    """One marker for two that stand side by side; how many are missing is known only if both say it."""
+    missed = None if first.missed is None or second.missed is None else first.missed + second.missed
+    reason = first.reason if first.reason is second.reason or second.reason is GapReason.OVERFLOW else second.reason
+    return Gap(reason, max(first.epoch, second.epoch), missed, second.error or first.error)

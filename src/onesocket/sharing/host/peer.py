@@ -96,12 +96,12 @@ class Peer(Stream):
     # --- to it ------------------------------------------------------------------------------------------------------
 
     def feed(self, data: bytes, messages: int) -> None:
-        """Hand it a packed batch, or drop that while it doesn't read."""
+        """Write it a packed batch, which is all of this turn of the loop, or drop that while it doesn't read."""
         if self.is_full:
             self.missed += messages
             self.dropped += messages
         else:
-            self.tell_packed(data)
+            self.write(data)
 
     def result(self, number: int, what: str | OnesocketError) -> None:
         """What became of message or question `number`."""

@@ -56,6 +56,11 @@ class Stream(asyncio.Protocol):
             self._loop.call_soon(self.flush)
         self._outgoing.append(data)
 
+    def write(self, data: bytes) -> None:
+        """Write this now, behind what was told."""
+        self._outgoing.append(data)
+        self.flush()
+
     def flush(self) -> None:
         """Write what was told now."""
         outgoing, self._outgoing = self._outgoing, []

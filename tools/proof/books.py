@@ -1,0 +1,126 @@
+"""Two sets of books about messages to the server: what each sender was told, beside what arrived. Pure."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass, field
+from typing import Final, NamedTuple
+
+SENT: Final = "sent"
+UNKNOWN: Final = "DeliveryUnknown"
+NAMED_EVERY: Final = 3
+"""Every third message is sent with an `id=`."""
+
+
+@dataclass
+class Sender:
+    """One process."""
+
+    fates: dict[int, str] = field(default_factory=dict[int, str])
+    accepted: int | None = None
+    """As it counted itself; None: it was killed, and nobody is left to whom fates could be told."""
+    left: bool = False
+    """It left in the midst of sending: what was on its way then is not sent again by anybody."""
+
+
+@dataclass(frozen=True, slots=True)
+class Balance:
+    """What the books say together."""
+
+    figures: Counter[str]
+    wrong: list[str]
+
+
+class Arrival(NamedTuple):
+    """One message at the server."""
+
+    place: int
+    """In the order of all that arrived."""
+    line: int
+
+
+class Books:
+    """Messages are ``name number``; lines are numbered by the server."""
+
+    def __init__(self) -> None:
+        self.senders: dict[str, Sender] = {}
+        self.killed_lines: set[int] = set()
+        """Their process was killed: what the kernel had may be lost with it, which the README says."""
+        self._arrived: dict[str, dict[int, list[Arrival]]] = {}
+        self._places = 0
+        self._strange: list[str] = []
+
+    def sender(self, name: str) -> Sender:
+        """The page of one process."""
+        return self.senders.setdefault(name, Sender())
+
+    def fate(self, name: str, number: int, fate: str) -> None:
+        """A sender was told."""
+        fates = self.sender(name).fates
+        if number in fates:
+            self._strange.append(f"{name} {number} has two fates: {fates[number]} and {fate}")
+        fates[number] = fate
+
+    def arrived(self, text: str, line: int) -> None:
+        """The server received it."""
+        name, _, number = text.partition(" ")
+        if not number.isdigit():
+            self._strange.append(f"the server received {text[:40]!r}, which nobody sent")
+            return
+        self._places += 1
+        self._arrived.setdefault(name, {}).setdefault(int(number), []).append(Arrival(self._places, line))
+
+    def balance(self) -> Balance:
+        """Compare."""
+        figures: Counter[str] = Counter()
+        wrong = list(self._strange)
+        for name, sender in self.senders.items():
+            arrived = self._arrived.get(name, {})
+            wrong += _order(name, arrived)
+            if sender.accepted is not None:
+                untold = [number for number in range(1, sender.accepted + 1) if number not in sender.fates]
+                if untold:
+                    wrong.append(f"{name} was never told what became of {len(untold)} messages, the first: {untold[0]}")
+            for number in sorted({*sender.fates, *arrived}):
+                problem = self._one(name, number, figures)
+                if problem is not None:
+                    wrong.append(problem)
+        for name in self._arrived.keys() - self.senders.keys():
+            wrong.append(f"messages of {name} arrived, who sent none")
+        return Balance(figures, wrong)
+
+    def _one(self, name: str, number: int, figures: Counter[str]) -> str | None:
+        """Count one message; what is wrong with it."""
+        arrived = self._arrived.get(name, {})
+        sender = self.senders[name]
+        fate, copies, named = sender.fates.get(number), len(arrived.get(number, ())), number % NAMED_EVERY == 0
+        figures[fate or "told to nobody: its sender was killed"] += 1
+        if copies > 1:
+            if not named:
+                return f"{name} {number} arrived {copies} times, and had no id="
+            figures["arrived more than once, with id="] += 1
+        if fate == SENT and not copies:
+            if not self._lost_with_a_killed_line(number, arrived):
+                return f"{name} {number} was sent, they said, and never arrived"
+            figures["sent, and lost with the kernel of a killed owner"] += 1
+        elif fate == UNKNOWN:
+            figures["DeliveryUnknown, and had arrived"] += bool(copies)
+            if named and not sender.left:
+                return f"{name} {number} had an id= and was not sent again, but reported as DeliveryUnknown"
+        elif fate not in (None, SENT) and copies:
+            return f"{name} {number} was not sent, they said ({fate}), and arrived"
+        return None
+
+    def _lost_with_a_killed_line(self, number: int, arrived: dict[int, list[Arrival]]) -> bool:
+        """Whether it may have been among the last on the line of an owner that was killed."""
+        before = max((other for other in arrived if other < number and other % NAMED_EVERY), default=None)
+        after = min((other for other in arrived if other > number and other % NAMED_EVERY), default=None)
+        first = 0 if before is None else arrived[before][0].line
+        last = max(self.killed_lines, default=0) + 1 if after is None else arrived[after][0].line
+        return any(first <= line < last for line in self.killed_lines)
+
+
+def _order(name: str, arrived: dict[int, list[Arrival]]) -> list[str]:
+    """The order of one task is kept, except that a message that is sent again (it has an id=) comes later."""
+    places = [arrived[number][0].place for number in sorted(arrived) if number % NAMED_EVERY]
+    return [] if places == sorted(places) else [f"messages of {name} arrived in another order than they were sent"]

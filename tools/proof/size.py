@@ -1,0 +1,28 @@
+"""How much of everything."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final
+
+
+@dataclass(frozen=True, slots=True)
+class Size:
+    """How much of it."""
+
+    rounds: int
+    """Of each of: the owner is killed, stopped and continued, asked to leave."""
+    forks: int
+    seconds: float
+    """Of coming and going."""
+    megabytes: int
+    """That a process doesn't read."""
+
+    @property
+    def limit(self) -> float:
+        """Seconds that all of it may take at most; on a quiet machine it's half of that."""
+        return 100.0 + 5.0 * self.rounds
+
+
+FULL: Final = Size(rounds=100, forks=10, seconds=5.0, megabytes=64)
+QUICK: Final = Size(rounds=3, forks=2, seconds=1.0, megabytes=16)
