@@ -32,6 +32,13 @@ from tests.unit.chat_app.driver import PASSWORD, Driver, running, somebody
 FAST = SessionOptions(reconnect=ReconnectPolicy(initial=0.05, cap=0.2))
 
 
+@pytest.fixture(autouse=True)
+def _short_waits(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Discord asks for up to 5 s after op 9, and between two Identifies; how long it is decides nothing here."""
+    monkeypatch.setattr("onesocket.protocols.discord.gateway.INVALID_SESSION_WAIT", (0.0, 0.1))
+    monkeypatch.setattr("onesocket.discord.budget.IDENTIFY_PERIOD", 0.1)
+
+
 @pytest.fixture
 async def server() -> AsyncIterator[ChatServer]:
     async with ChatServer() as one:
@@ -415,8 +422,9 @@ async def test_a_token_is_remembered_only_on_request_and_void_after_signing_out(
     place.write_bytes(kept)
     place.chmod(0o600)
     async with running(ChatApp(remember=place)) as ada:
-        await ada.until(lambda: "connection-failed" in ada.toasts)
-        await ada.until(lambda: not place.exists())
+        await ada.until(lambda: list(ada.toasts) == ["sign-in-failed"])
+        assert "4004" in ada.toasts["sign-in-failed"]
+        assert not place.exists()
         assert isinstance(ada.app.screen, SignInScreen)
 
 

@@ -9,10 +9,11 @@ import pytest
 
 from onesocket.chat import ChatServer
 from tools.compat import __main__ as compat
-from tools.compat import environments, report
+from tools.compat import environments, report, together
 from tools.compat.bot import BotFailed, running
 from tools.compat.environments import NotInstalled, install
 from tools.compat.libraries import LIBRARIES, NONE, ZLIB, Environment, Library, Row, rows
+from tools.compat.together import Outcome
 from tools.compat.trial import STEPS, Result, try_row
 
 FAKE = Library("fake", "fake", "1.0", "Python", "fake.py", {NONE: (), ZLIB: ("extra==2.0",)})
@@ -176,6 +177,13 @@ def test_what_can_not_be_installed_has_failed(
     assert "2 of 2 failed" in out
     assert "eris 0.18.0, none: ready: can't be installed: node is not on the path" in out
 
+    async def refuse(*_: object) -> None:
+        raise NotInstalled("no room")
+
+    monkeypatch.setattr(environments, "install", refuse)
+    assert compat.main(["--only", "together"]) == 1
+    assert "can't be installed: no room" in capsys.readouterr().out
+
 
 def test_rows_share_an_environment_unless_something_has_to_be_installed_beside() -> None:
     assert [row.environment for row in (Row(FAKE, NONE), Row(FAKE, ZLIB))] == [
@@ -201,6 +209,18 @@ def test_the_table_says_what_failed_and_what_was_not_reached() -> None:
     )
     assert document.endswith("\n- fake 1.0, zlib-stream: receives: a | b")
     assert "fake 1.0, zlib-stream: receives: a | b\nmore" in report.printed([good, failed], RUNTIMES)
+
+
+def test_the_last_trial_says_what_failed_and_what_was_not_reached() -> None:
+    first, second, *others = together.STEPS
+    failed = Outcome("fake 1.0", {first: "", second: "too late\nmore"})
+    assert failed.failed
+    document = report.document_together(failed)
+    assert f"| {first} | ok |\n| {second} | failed: too late |\n| {others[0]} | not reached |" in document
+    assert f"{second}: failed: too late\nmore" in report.printed_together(failed)
+    good = Outcome("fake 1.0", dict.fromkeys(together.STEPS, ""), "one\ntwo")
+    assert not good.failed
+    assert report.document_together(good).endswith("\n\n- one\n- two")
 
 
 def test_the_page_keeps_what_is_outside_the_markers() -> None:

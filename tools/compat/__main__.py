@@ -17,6 +17,8 @@ from typing import Final
 
 from tools.compat import environments, report
 from tools.compat.libraries import LIBRARIES, Environment, Row, rows
+from tools.compat.together import STEPS as TOGETHER_STEPS
+from tools.compat.together import Outcome, try_together
 from tools.compat.trial import STEPS, Result, try_row
 
 ROOT: Final = Path(__file__).resolve().parents[2]
@@ -24,6 +26,7 @@ FOLDER: Final = ROOT / ".compat"
 DOCUMENT: Final = ROOT / "docs" / "compatibility.md"
 _CLIENTS: Final = Path(__file__).with_name("clients")
 _AT_ONCE: Final = 2
+_TOGETHER: Final = "together"
 
 
 async def campaign(wanted: Sequence[Row]) -> list[Result]:
@@ -55,19 +58,39 @@ async def campaign(wanted: Sequence[Row]) -> list[Result]:
     return await asyncio.gather(*map(attempt, wanted))
 
 
+async def last_trial() -> Outcome:
+    """Everybody together, with the first library's bot."""
+    row = rows()[0]
+    try:
+        await environments.install(row.environment, FOLDER)
+    except environments.NotInstalled as error:
+        return Outcome(str(row), {next(iter(TOGETHER_STEPS)): f"can't be installed: {error}"})
+    program = environments.program(row.environment, FOLDER)
+    folder = FOLDER / row.environment.name
+    return await try_together(row, program, _CLIENTS / row.library.script, folder, environments.surroundings())
+
+
 async def run(options: argparse.Namespace) -> int:
     """Run; returns the exit status."""
-    wanted = rows(tuple(options.only), python_only=options.python_only)
-    if not wanted:
+    only = tuple(name for name in options.only if name != _TOGETHER)
+    wanted = rows(only, python_only=options.python_only) if only or not options.only else []
+    together = _TOGETHER in options.only or not (options.only or options.python_only)
+    if not wanted and not together:
         print("nothing to run: --only names JavaScript libraries, and --python-only leaves them out", file=sys.stderr)
         return 1
     runtimes = await environments.runtimes()
-    results = await campaign(wanted)
-    print(f"\n{report.printed(results, runtimes)}")
-    failed = sum(result.failed for result in results)
-    print(f"\n{failed} of {len(results)} failed" if failed else f"\nall {len(results)} went well")
-    if not options.only and not options.python_only:
-        summary = report.document(results, runtimes, dt.datetime.now(dt.UTC).date().isoformat())
+    results = await campaign(wanted) if wanted else []
+    if results:
+        print(f"\n{report.printed(results, runtimes)}")
+    outcome = await last_trial() if together else None
+    if outcome is not None:
+        print(f"\n{report.printed_together(outcome)}")
+    failures = [result.failed for result in results] + ([outcome.failed] if outcome is not None else [])
+    failed = sum(failures)
+    print(f"\n{failed} of {len(failures)} failed" if failed else f"\nall {len(failures)} went well")
+    if outcome is not None and not options.only and not options.python_only:
+        table = report.document(results, runtimes, dt.datetime.now(dt.UTC).date().isoformat())
+        summary = f"{table}\n\n{report.document_together(outcome)}"
         DOCUMENT.write_text(report.put_between_markers(DOCUMENT.read_text("utf-8"), summary), encoding="utf-8")
         print(f"written: {DOCUMENT.relative_to(ROOT)}")
     return 1 if failed else 0
@@ -77,8 +100,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Read the command line and run."""
     parser = argparse.ArgumentParser(prog="make compat", description=__doc__)
     names = [library.name for library in LIBRARIES]
-    parser.add_argument("--only", action="append", choices=names, default=[], help="this library; may be repeated")
-    parser.add_argument("--python-only", action="store_true", help="leave out the JavaScript libraries")
+    parser.add_argument(
+        "--only", action="append", choices=[*names, _TOGETHER], default=[], help="this one; may be repeated"
+    )
+    parser.add_argument("--python-only", action="store_true", help="leave out the JavaScript libraries, and the last trial")
     return asyncio.run(run(parser.parse_args(arguments)))
 
 

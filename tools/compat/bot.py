@@ -31,6 +31,8 @@ class Bot:
         """How often it said that it is ready."""
         self.messages: deque[str] = deque(maxlen=_MOST_MESSAGES)
         """The contents of the messages that it got, in this order."""
+        self.sent: deque[str] = deque(maxlen=_MOST_MESSAGES)
+        """Its answers that were acknowledged, if it tells."""
         self._process = process
         self._changed = asyncio.Event()
         self._said: deque[str] = deque(maxlen=_STDERR_LINES)
@@ -90,6 +92,8 @@ class Bot:
             self.ready += 1
         elif event == "message":
             self.messages.append(str(news["content"]))
+        elif event == "sent":
+            self.sent.append(str(news["content"]))
         self._changed.set()
 
 

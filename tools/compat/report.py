@@ -6,6 +6,8 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Final
 
+from tools.compat.together import STEPS as TOGETHER_STEPS
+from tools.compat.together import Outcome
 from tools.compat.trial import STEPS, Result
 
 BEGIN: Final = "<!-- compatibility:begin -->"
@@ -44,6 +46,26 @@ def document(results: Sequence[Result], runtimes: Mapping[str, str], day: str) -
     rows = [list(_HEAD), ["---"] * len(_HEAD), *table(results, runtimes)]
     lines = [f"Run on {day}.", "", *(f"| {' | '.join(row)} |" for row in rows)]
     return "\n".join([*lines, *(f"\n- {reason.splitlines()[0]}" for reason in reasons(results))])
+
+
+def printed_together(outcome: Outcome) -> str:
+    """The last trial for a terminal, its reason in full."""
+    lines = [f"{step}: {_outcome(outcome, step)}" for step in TOGETHER_STEPS]
+    return "\n".join([f"together, with {outcome.library}", *lines, *filter(None, [outcome.figures])])
+
+
+def document_together(outcome: Outcome) -> str:
+    """The last trial for the docs: its steps, and what was counted."""
+    head = f"Everybody together, with {outcome.library}:\n\n| step | |\n| --- | --- |"
+    steps = [f"| {step} | {_outcome(outcome, step).splitlines()[0]} |" for step in TOGETHER_STEPS]
+    figures = [f"- {line}" for line in outcome.figures.splitlines()]
+    return "\n".join([head, *steps, "", *figures]).rstrip()
+
+
+def _outcome(outcome: Outcome, step: str) -> str:
+    if step not in outcome.steps:
+        return "not reached"
+    return f"failed: {outcome.steps[step]}" if outcome.steps[step] else "ok"
 
 
 def put_between_markers(text: str, summary: str) -> str:

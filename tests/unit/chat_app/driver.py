@@ -9,6 +9,7 @@ import re
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from typing import Any
+from unittest import mock
 
 from textual import events
 from textual.message import Message as TextualMessage
@@ -28,6 +29,8 @@ from onesocket.chat.app.widgets.message_list import MessageList
 
 PASSWORD = "correct horse battery"
 DEADLINE = 20.0
+_HOPS = 4
+"""A key goes by the loop, the application and the widget before it is what it does."""
 
 
 class Driver:
@@ -122,7 +125,10 @@ class Driver:
         await self.until(lambda: self.app.screen is self.chat)
 
     async def press(self, *keys: str) -> None:
-        await self.pilot.press(*keys)
+        for key in keys:
+            await self.pilot.press(key)
+            for _ in range(_HOPS):
+                await self.pilot.pause(0)
 
     async def sign_in(self, name: str, *, register: bool = True) -> None:
         await self.until(lambda: self.app.screen.query("#password"))
@@ -175,8 +181,13 @@ async def running(app: ChatApp, size: tuple[int, int] = (120, 32)) -> AsyncItera
         if getattr(callback, "__name__", "") != "decrement_counter":  # how the pilot itself waits
             news.set()
 
-    async with app.run_test(size=size, notifications=True, message_hook=heard) as pilot:
-        yield Driver(app, pilot, news)
+    with mock.patch("textual.app.wait_for_idle", _at_once):
+        async with app.run_test(size=size, notifications=True, message_hook=heard) as pilot:
+            yield Driver(app, pilot, news)
+
+
+async def _at_once(*_: object) -> None:
+    """In place of Textual's wait, after each key, for a process that is idle: with several applications it never is."""
 
 
 @asynccontextmanager

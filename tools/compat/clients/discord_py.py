@@ -19,6 +19,7 @@ async def on_ready() -> None:
 async def on_message(message: discord.Message) -> None:
     if answer := told.message(message.content):
         await message.channel.send(answer)
+        told.sent(answer)
 
 
 client.run(told.TOKEN)

@@ -124,9 +124,10 @@ class ChatApp(App[None]):
         except OnesocketError as error:  # the provider said it on the board
             if not error.retryable:  # and the form is still there
                 self.session = None
-                await session.aclose()
+                await session.aclose()  # which takes back what it said
                 if self._remember is not None:
                     forget(self._remember)
+                self._failed(str(error))
                 return
         self.notices.withdraw("sign-in-failed")
         await self.push_screen(ChatScreen(session))

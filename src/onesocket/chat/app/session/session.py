@@ -43,7 +43,7 @@ from .timeline import Timeline
 
 T = TypeVar("T")
 _OUTBOX: Final = OutboxLimits(messages=100, age=600.0)
-_RECONNECT: Final = ReconnectPolicy(cap=15.0)
+_RECONNECT: Final = ReconnectPolicy(cap=5.0)
 _INTENTS: Final = Intents.UNPRIVILEGED | Intents.PRIVILEGED
 _LONGEST: Final = 2_000
 _TYPING_EVERY: Final = 8.0
