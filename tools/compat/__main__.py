@@ -103,7 +103,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument(
         "--only", action="append", choices=[*names, _TOGETHER], default=[], help="this one; may be repeated"
     )
-    parser.add_argument("--python-only", action="store_true", help="leave out the JavaScript libraries, and the last trial")
+    parser.add_argument(
+        "--python-only", action="store_true", help="leave out the JavaScript libraries, and the last trial"
+    )
     return asyncio.run(run(parser.parse_args(arguments)))
 
 
