@@ -255,14 +255,15 @@ async def test_a_refused_message_is_marked_and_can_be_discarded_or_tried_again(s
         assert "Unknown message" in bob.pending[0].reason
         assert "request-send" in bob.toasts
         await bob.mark("an answer to nothing")
+        first_try = bob.pending[0].since
         await bob.press("t")
-        await bob.until(lambda: [one.fate for one in bob.pending] == [Fate.FAILED])
+        await bob.until(lambda: [(one.fate, one.since > first_try) for one in bob.pending] == [(Fate.FAILED, True)])
         await bob.mark("an answer to nothing")
         await bob.press("x")
         await bob.until(lambda: not bob.pending)
         await bob.say("something else")
         await bob.until_said("one more", "something else")
-        assert not bob.toasts
+        await bob.until(lambda: not bob.toasts)
 
 
 async def test_the_outbox_is_bounded_and_keeps_what_was_typed(server: ChatServer) -> None:
