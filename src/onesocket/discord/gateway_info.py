@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.metadata
 import ssl as ssl_module
 from dataclasses import dataclass
 from typing import Any
@@ -25,7 +26,7 @@ from .budget import SessionStartLimit
 
 ANSWER_LIMIT = 1 << 16
 """Bytes of the answer; Discord's has 300."""
-USER_AGENT = f"DiscordBot (https://pypi.org/project/onesocket, {API_VERSION})"
+USER_AGENT = f"DiscordBot (onesocket, {importlib.metadata.version('onesocket')})"
 """The form that Discord asks for; without it, its edge refuses requests."""
 
 
