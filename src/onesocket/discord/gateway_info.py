@@ -20,7 +20,7 @@ from ..errors import (
     UpstreamBusy,
 )
 from ..lifecycle.verdicts import parse_retry_after
-from ..protocols.discord.limits import API_VERSION, IDENTIFY_RESET, IDENTIFY_TOTAL
+from ..protocols.discord.limits import IDENTIFY_RESET, IDENTIFY_TOTAL
 from ..urls import parse_url, redact
 from .budget import SessionStartLimit
 
