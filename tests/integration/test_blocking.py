@@ -243,6 +243,30 @@ async def test_overflow_is_the_readers_own(server: FaultyServer) -> None:
     await asyncio.to_thread(program)
 
 
+async def test_a_time_out_holds_among_messages_that_are_not_wanted(server: FaultyServer) -> None:
+    def program() -> None:
+        with blocking.join(server.url) as link:
+            asked = 0
+
+            def wanted(_: str) -> bool:
+                nonlocal asked
+                asked += 1
+                assert asked < 1000, "it goes on without end"
+                link.send("more")
+                later.receive(5)  # so that the next one waits already
+                return False
+
+            picky = link.subscribe(where=wanted)
+            later = link.subscribe()
+            link.send("first")
+            later.receive(5)
+            with pytest.raises(WaitTimeout):
+                picky.receive(timeout=0.05)
+            assert asked > 1
+
+    await asyncio.to_thread(program)
+
+
 async def test_it_refuses_to_block_an_event_loop(server: FaultyServer) -> None:
     with pytest.raises(WrongEventLoop, match=r"onesocket\.join"):
         blocking.join(server.url)

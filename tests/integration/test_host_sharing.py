@@ -563,6 +563,37 @@ async def test_another_token_is_refused_and_never_shown(crowd: Crowd) -> None:
     assert all(b"secret" not in path.read_bytes() for path in crowd.directory.iterdir() if path.is_file())
 
 
+async def test_another_password_is_refused_and_never_shown(crowd: Crowd, server: FaultyServer) -> None:
+    alice, bob = (server.url.replace("ws://", f"ws://{info}@") for info in ("alice:first-secret", "bob:other-secret"))
+    await crowd.start(2, key="me", url=alice)
+    (other,) = await crowd.start(1, connect=False, key="me", url=bob)
+    error = await other.refused("connect")
+    assert error["kind"] == "OtherToken"
+    assert "secret" not in error["text"]
+    assert all(b"secret" not in path.read_bytes() for path in crowd.directory.iterdir() if path.is_file())
+
+
+async def test_a_follower_in_a_hurry_goes_by_the_heartbeat_of_its_owner(crowd: Crowd, server: FaultyServer) -> None:
+    await crowd.start(1, host={"heartbeat": 30.0, "stopped_after": 60.0})
+    hasty = {"heartbeat": 0.02, "stopped_after": 0.04, "on_stopped": "take-over"}
+    (follower,) = await crowd.start(1, host=hasty)
+    mark = len(follower.said)
+    with pytest.raises(TimeoutError):  # it would have taken over by now
+        async with asyncio.timeout(0.5):
+            await follower.until(lambda _: True, mark)
+    assert server.counts.handshakes == 1
+    never_two(server)
+
+
+async def test_a_hung_upgrade_is_told_as_that(crowd: Crowd) -> None:
+    async with FaultyServer(faults=Fault.slow_upgrade(60)) as hung:
+        options = {"open_timeout": 0.1, "close_timeout": 0.1}
+        (process,) = await crowd.start(1, connect=False, url=hung.url, client=options)
+        error = await process.refused("connect")
+    assert error["kind"] == "OpenTimeout"
+    assert "open_timeout" in error["text"]
+
+
 async def test_nonsense_on_the_socket_harms_nobody(crowd: Crowd) -> None:
     processes = await crowd.start(2)
     address = str(place(crowd).socket)

@@ -184,6 +184,23 @@ async def test_with_the_last_one_cancelled_it_is_wound_down(server: FaultyServer
     assert server.counts.close_codes == {1000: 1}
 
 
+async def test_who_has_another_password_is_not_let_in_under_the_same_name(server: FaultyServer) -> None:
+    alice, bob = (server.url.replace("ws://", f"ws://{info}@") for info in ("alice:s3cret-1", "bob:s3cret-2"))
+    async with join(alice, key="k"):
+        with pytest.raises(OptionConflict, match="user name or password") as caught:
+            await join(bob, key="k")
+        assert "s3cret" not in str(caught.value)
+        async with join(alice, key="k"), join(server.url, key="k"):  # what is left out conflicts with nothing
+            assert server.counts.handshakes == 1
+
+
+async def test_another_scope_is_a_conflict_that_leaving_it_out_does_not_solve(server: FaultyServer) -> None:
+    async with join(server.url):
+        with pytest.raises(OptionConflict, match="scope=") as caught:
+            await join(server.url, scope="host")
+        assert "leave scope= out" not in str(caught.value)
+
+
 @pytest.mark.parametrize(
     ("first", "second", "option"),
     [
@@ -570,7 +587,7 @@ async def test_a_hung_upgrade_ends_at_its_deadline(scope: Any) -> None:
             *(join(server.url, scope=scope, open_timeout=0.1, close_timeout=0.1) for _ in range(3)),
             return_exceptions=True,
         )
-        assert all(isinstance(error, OpenTimeout) for error in results)
+        assert all(isinstance(error, OpenTimeout) and "open_timeout" in str(error) for error in results)
         assert server.counts.handshakes == 1
 
 

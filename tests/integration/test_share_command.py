@@ -251,6 +251,12 @@ def test_misuse_is_status_2_and_one_line(environment: dict[str, str], arguments:
     assert "s3cret" not in result.stderr
 
 
+def test_an_empty_local_token_does_not_mean_that_everybody_may_come(environment: dict[str, str]) -> None:
+    result = CliRunner().invoke(app, ["share", "ws://h/"], env={**environment, "ONESOCKET_LOCAL_TOKEN": ""})
+    assert result.exit_code == 2
+    assert "ONESOCKET_LOCAL_TOKEN is empty" in result.stderr
+
+
 async def test_a_discord_hub_by_the_api_s_address(environment: dict[str, str]) -> None:
     async with ChatServer(options=GatewayOptions(identify_interval=0)) as server:
         env = {**environment, "ONESOCKET_TOKEN": await server.create_bot("robo")}

@@ -70,9 +70,13 @@ class Subscription(Iterator[T], Generic[T]):
             raise ForkedCopy
         deadline = Deadline(timeout)
         where = self._where
+        looked = False
         while True:
             if not self._taken:
+                if looked and deadline.left == 0:  # messages that aren't wanted may come without end
+                    raise _nothing_within(deadline)
                 self._more(deadline)
+                looked = True
             item = self._taken.popleft()
             if where is None or isinstance(item, Gap) or where(item):
                 return cast("T", item)
@@ -94,7 +98,7 @@ class Subscription(Iterator[T], Generic[T]):
             if queue.arm(bell):
                 try:
                     if not deadline.wait(bell, self._there):
-                        raise WaitTimeout(f"no message within {deadline.timeout:g} s")
+                        raise _nothing_within(deadline)
                 finally:
                     queue.disarm(bell)
             elif (queue.ended or self._closed) and not queue.has_news and queue.error is None:
@@ -131,3 +135,7 @@ class Subscription(Iterator[T], Generic[T]):
             self._detach(self._queue)
             self._taken.clear()
             self._keeps = None
+
+
+def _nothing_within(deadline: Deadline) -> WaitTimeout:
+    return WaitTimeout(f"no message within {deadline.timeout:g} s")

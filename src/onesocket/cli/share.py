@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 _USAGE = 2
 _FAILED = 1
 _DISCORD = "https://discord.com/api/v10"
+_LOCAL_TOKEN = "ONESOCKET_LOCAL_TOKEN"  # noqa: S105 - a variable's name
 
 
 def share(
@@ -55,8 +56,9 @@ def share(
     local_token: Annotated[
         str | None,
         typer.Option(
-            envvar="ONESOCKET_LOCAL_TOKEN",
-            help="What local clients must show, as 'Authorization: Bearer ...' or ?token=... (Discord: in Identify).",
+            envvar=_LOCAL_TOKEN,
+            help="What local clients must show, as 'Authorization: Bearer ...' or ?token=... (Discord: in Identify). "
+            "Better given in the environment or in a file, too.",
         ),
     ] = None,
     local_token_file: Annotated[
@@ -296,6 +298,8 @@ def _announce(hub: Hub) -> None:
 
 def _local_token(given: str | None, path: Path | None) -> str | None:
     if path is None:
+        if given is None and os.environ.get(_LOCAL_TOKEN) == "":
+            _fail(f"{_LOCAL_TOKEN} is empty, and would let in everybody: give it a token, or unset it")
         return given
     if given is not None:
         _fail("--local-token and --local-token-file are one too many")

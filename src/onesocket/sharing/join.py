@@ -106,6 +106,8 @@ class Request:
         self._host = host
         self._options: dict[str, Any] = options if token is None else {**options, "token": token}
         given = dict(self._options)
+        if self.key.user_info is not None:
+            given["user info"] = self.key.user_info
         if client is not None:
             given["client"] = client
         if host is not None:

@@ -22,24 +22,29 @@ class Key:
     """Normalised, without user info. Its query may hold a secret."""
     identity: Hashable = field(repr=False)
     """Who we are there: a digest of the token, the token source itself, or the `key=` of the caller."""
+    user_info: str | None = field(default=None, repr=False, compare=False)
+    """A digest of the user info; where `key=` names the identity, all have to agree on it."""
 
     @classmethod
     def of(cls, url: str, *, key: str | None = None, token: Token | None = None) -> Key:
         """The key of a request; raises `InvalidURL` or `InvalidOption`."""
         if key is not None and not _is_name(key):
             raise InvalidOption("key must be a str that names the identity, and not empty")
+        if not (token is None or isinstance(token, str) or callable(token)):  # pyright: ignore[reportUnnecessaryComparison]
+            raise InvalidOption(f"token must be a str or a callable, not {type(token).__name__}")
         address = parse_url(url)
         parts = urlsplit(address.url)
         host = f"[{address.host}]" if ":" in address.host else address.host
         netloc = host.lower() if address.port == _DEFAULT_PORTS[parts.scheme] else f"{host.lower()}:{address.port}"
         identity: Hashable
+        user_info = digest(address.authorization)
         if key is not None:
             identity = ("key", key)
         elif callable(token):
             identity = _Same(token)
         else:
-            identity = ("token", None if token is None else digest(token), digest(address.authorization))
-        return cls(urlunsplit((parts.scheme, netloc, parts.path, parts.query, "")), identity)
+            identity = ("token", None if token is None else digest(token), user_info)
+        return cls(urlunsplit((parts.scheme, netloc, parts.path, parts.query, "")), identity, user_info)
 
     def __str__(self) -> str:
         return redact(self.url)

@@ -62,11 +62,16 @@ class Given:
         for name, mark in later._marks.items():
             mine = self._marks[name] if name in self._marks else _mark(name, _DEFAULTS.get(name))
             if mine != mark:
-                raise OptionConflict(
-                    f"{key} is shared already with another {name}=, and one connection has one: "
-                    f"leave {name}= out, or give it what the first has, or pass another key= for a connection apart",
-                    option=name,
-                )
+                raise OptionConflict(f"{key} is shared already with another {_conflict(name)}", option=name)
+
+
+def _conflict(name: str) -> str:
+    apart = "or pass another key= for a connection apart"
+    if name == "user info":
+        return f"user name or password in its URL: use those of the first, {apart}"
+    if name == "scope":  # leaving it out means "process"
+        return f"scope=, and one connection has one: give it what the first has, {apart}"
+    return f"{name}=, and one connection has one: leave {name}= out, or give it what the first has, {apart}"
 
 
 def _mark(name: str, value: Any) -> Any:

@@ -78,3 +78,5 @@ def test_nonsense_is_refused() -> None:
     for wrong in ("", 3):
         with pytest.raises(InvalidOption):
             Key.of("ws://h/", key=wrong)  # type: ignore[arg-type]
+    with pytest.raises(InvalidOption, match="not bytes"):
+        Key.of("ws://h/", token=b"s3cret")  # type: ignore[arg-type]

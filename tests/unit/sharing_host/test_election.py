@@ -106,6 +106,16 @@ def test_a_take_over_comes_not_before_its_time() -> None:
         assert at - heard >= rules.stopped_after
 
 
+def test_the_silence_of_an_owner_is_measured_by_its_own_heartbeat() -> None:
+    hasty = Election(Rules(heartbeat=0.1, stopped_after=0.2, takes_over=True))
+    hasty.owner_heartbeat = 1.0
+    for happened in (Happened.JOIN, Happened.BUSY, Happened.ATTACHED):
+        hasty.handle(happened, 0.0)
+    ((at, _), (_, last)) = tick_until(hasty, 10.0)
+    assert last is Do.TAKE_OVER
+    assert at == pytest.approx(2.0, abs=0.11)
+
+
 def test_of_those_who_take_over_one_wins_and_the_others_attach_to_it() -> None:
     rules = Rules(heartbeat=1.0, stopped_after=2.0, takes_over=True)
     winner, other = following(rules), following(rules)

@@ -56,6 +56,16 @@ def test_a_directory_that_is_not_safe_is_refused_with_a_remedy(tmp_path: Path, k
         runtime_directory(str(path))
 
 
+def test_a_path_that_is_none_is_refused_with_a_remedy() -> None:
+    with pytest.raises(NoRuntimeDirectory, match=VARIABLE):
+        runtime_directory("run\0")
+
+
+def test_the_directory_stays_when_the_program_goes_elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert runtime_directory("run") == tmp_path / "run"
+
+
 def test_names_tell_nothing(tmp_path: Path) -> None:
     one, other = (Place.of(key, str(tmp_path / "run")) for key in ("wss://x/?token=secret", "b"))
     assert one.name != other.name

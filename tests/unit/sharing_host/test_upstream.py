@@ -1,6 +1,7 @@
 """One process's side of the shared connection, where it takes neither a server nor a second process."""
 
 import asyncio
+import gc
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
@@ -27,6 +28,7 @@ from onesocket.client.status import Change
 from onesocket.protocols.base import Action, Deliver
 from onesocket.sharing.errors import ForkedCopy
 from onesocket.sharing.host import HostOptions, HostUpstream
+from onesocket.sharing.host.directory import Place
 from onesocket.sharing.key import Key
 from onesocket.sharing.upstream import Recipe
 from onesocket.wire import Data
@@ -138,6 +140,21 @@ async def test_a_send_that_is_cancelled_on_its_way_may_have_arrived(tmp_path: Pa
             with pytest.raises(DeliveryUnknown):
                 await sending
     await upstream.aclose()
+
+
+async def test_why_nobody_can_listen_is_said_and_no_socket_is_left(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Place, "socket_address", lambda *_: str(tmp_path / "nowhere" / "x"))
+    told: list[OnesocketError] = []
+    monkeypatch.setattr(Sink, "failed", lambda _, error: told.append(error))
+    upstream = made(tmp_path)
+    with pytest.raises(OnesocketError, match="can't be shared: FileNotFoundError"):
+        await upstream.connect()
+    assert len(told) == 1
+    await upstream.aclose()
+    del upstream
+    gc.collect()  # an open socket would be a ResourceWarning
 
 
 async def test_a_forked_child_has_to_join_anew(tmp_path: Path) -> None:

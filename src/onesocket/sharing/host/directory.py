@@ -32,8 +32,9 @@ def runtime_directory(given: str | None = None) -> Path:
         with contextlib.suppress(FileExistsError):
             path.mkdir(mode=0o700)
         found = os.lstat(path)
-    except OSError as error:
-        raise NoRuntimeDirectory(f"{path} can't be used to share connections: {error.strerror}; {_REMEDY}") from error
+    except (OSError, ValueError) as error:  # ValueError: a NUL in the path
+        why = error.strerror if isinstance(error, OSError) else error
+        raise NoRuntimeDirectory(f"{path} can't be used to share connections: {why}; {_REMEDY}") from error
     why = _unsafe(found)
     if why is not None:
         raise NoRuntimeDirectory(f"{path} is not safe to share connections in: {why}; {_REMEDY}")
@@ -43,7 +44,7 @@ def runtime_directory(given: str | None = None) -> Path:
 def _candidate(given: str | None) -> Path:
     named = given or os.environ.get(VARIABLE)
     if named:
-        return Path(named)
+        return Path(named).absolute()  # the same one when the program changes its directory
     uid = os.geteuid()
     for base in (os.environ.get("XDG_RUNTIME_DIR"), f"/run/user/{uid}"):
         if base and Path(base).is_absolute():

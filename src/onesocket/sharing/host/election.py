@@ -18,6 +18,7 @@ YIELD_DELAY: Final = 0.3
 """Seconds for which a process that was told to let go leaves the lock to others."""
 # A tick that comes late says that *we* stood still, which proves nothing about the owner.
 _LONGEST_TICK: Final = 1.5
+_FEWEST_BEATS: Final = 2
 
 
 class Phase(enum.Enum):
@@ -83,6 +84,8 @@ class Election:
         self.wake_at: float | None = None
         self.silence = 0.0
         """Seconds for which the owner has said nothing, as far as we were awake to hear it."""
+        self.owner_heartbeat = 0.0
+        """The owner's own, which it tells: its silence is measured by that, too."""
         self._ticked = 0.0
         self._told = False
         self._delay = FIRST_DELAY
@@ -95,7 +98,7 @@ class Election:
     @property
     def is_owner_silent(self) -> bool:
         """Whether the owner counts as stopped."""
-        return self.silence >= self._rules.stopped_after
+        return self.silence >= max(self._rules.stopped_after, _FEWEST_BEATS * self.owner_heartbeat)
 
     def handle(self, happened: Happened, now: float, roll: float = 0.5) -> list[Do]:  # noqa: C901, PLR0912 - a row each
         """What to do now; `roll` is a random number in [0, 1). What doesn't fit the phase comes too late: nothing."""

@@ -234,6 +234,7 @@ class Membership:
             self.happened(Happened.REFUSED)
             return
         self._seen = welcome.lock
+        self._election.owner_heartbeat = welcome.heartbeat
         self.happened(Happened.ATTACHED)
         self._take_role(follower)
 

@@ -145,6 +145,8 @@ class Owner:
             self._beat.cancel()
         if self._server is not None:
             self._server.close()
+        elif self._listener is not None:
+            self._listener.close()
         await self._resume.stop()
         await self.client.aclose()  # bounded by its own deadlines; before its end another must not dial
         await self._work.finish()  # what was sent meanwhile gets its result, or it would be sent twice

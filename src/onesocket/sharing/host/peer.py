@@ -211,8 +211,8 @@ class Peer(Stream):
             )
         if not hmac.compare_digest(proof, proof_of(self._owner.secret, self._nonce)):
             return OtherToken(
-                f"another process (pid {os.getpid()}) shares this key with another token; "
-                "use the same token, or another key="
+                f"another process (pid {os.getpid()}) shares this key with another token, or another user "
+                "name or password in the URL; use the same, or another key="
             )
         return None
 

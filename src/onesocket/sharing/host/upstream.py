@@ -75,7 +75,8 @@ class HostUpstream:
         self._recipe = recipe
         self._protocol = recipe.protocol
         token = recipe.options.get("token")
-        self._secret = (digest(token) or "").encode() if isinstance(token, str) else b""
+        secrets = (digest(token) if isinstance(token, str) else None, recipe.key.user_info)
+        self._secret = " ".join(filter(None, secrets)).encode()
         self._reconnect: ReconnectPolicy | None = recipe.options.get("reconnect", ReconnectPolicy())
         self._close_timeout = float(recipe.options.get("close_timeout", 5.0))
         self._deadline = float(recipe.options.get("open_timeout", 10.0)) + self._close_timeout + _SLACK
@@ -228,6 +229,8 @@ class HostUpstream:
                     except OwnerLost:
                         self._check()
                         await asyncio.sleep(0)
+        except OnesocketError:  # OpenTimeout is a TimeoutError, too
+            raise
         except TimeoutError:
             if self._member.trouble is not None:
                 raise self._member.trouble.copy() from None
