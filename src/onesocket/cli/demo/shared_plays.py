@@ -8,6 +8,7 @@ import json
 import sys
 import tempfile
 
+from ...sharing.host import listing
 from .joiners import JOINED, Joiners
 from .stage import CLOSE_TIMEOUT, OPEN_TIMEOUT, Stage
 
@@ -53,10 +54,11 @@ async def processes(stage: Stage) -> None:
         for process in started:
             _stdin(process).write(b"go\n")
         await _all_in(stage, outcomes, PROCESSES * THREADS * TASKS)
-        for process in started:
-            _stdin(process).close()
+        # The owner leaves last: whoever is left behind by it would open the line again.
+        owners = {shared.pid for shared in await asyncio.to_thread(listing, directory)}
         async with asyncio.timeout(OPEN_TIMEOUT + CLOSE_TIMEOUT):
-            for process in started:
+            for process in sorted(started, key=lambda process: process.pid in owners):
+                _stdin(process).close()
                 stage.require(await process.wait() == 0, "a process failed")
         await asyncio.gather(*hearing)
     stage.expect({JOINED: PROCESSES * THREADS * TASKS})
