@@ -6,13 +6,14 @@ import asyncio
 import http.client
 import json
 import os
-import signal
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 from urllib.parse import urlsplit
 
 import typer
+
+from .stopping import stop_signal
 
 if TYPE_CHECKING:
     from ..chat import ChatServer
@@ -147,19 +148,7 @@ def fault(
 
 
 async def _run(server: ChatServer, option: str) -> None:
-    stop = asyncio.Event()
-    loop = asyncio.get_running_loop()
-
-    def signalled(number: int) -> None:
-        if stop.is_set():
-            os._exit(128 + number)  # the second one: at once
-        stop.set()
-
-    for number in (signal.SIGINT, signal.SIGTERM):
-        try:
-            loop.add_signal_handler(number, signalled, number)
-        except NotImplementedError:  # Windows
-            signal.signal(number, lambda got, _frame: loop.call_soon_threadsafe(signalled, got))
+    stop = stop_signal()
     async with server:
         typer.echo(f"HTTP API  {server.api_url}")
         typer.echo(f"gateway   {server.gateway_url}")

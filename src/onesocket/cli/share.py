@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import os
-import signal
 import sys
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 import typer
 
 from ..errors import UsageError
+from .stopping import stop_signal
 
 if TYPE_CHECKING:
     from ..sharing.hub import Hub, HubOptions, Merge
@@ -241,19 +241,8 @@ class _Upstream:
 async def _run(make: Any, options: HubOptions) -> int:
     from ..errors import OnesocketError
 
-    stop = asyncio.Event()
+    stop = stop_signal()
     loop = asyncio.get_running_loop()
-
-    def signalled(number: int) -> None:
-        if stop.is_set():
-            os._exit(128 + number)  # the second one: at once
-        stop.set()
-
-    for number in (signal.SIGINT, signal.SIGTERM):
-        try:
-            loop.add_signal_handler(number, signalled, number)
-        except NotImplementedError:  # Windows
-            signal.signal(number, lambda got, _frame: loop.call_soon_threadsafe(signalled, got))
     hub: Hub = make(options)
     stopping = loop.create_task(stop.wait())
     starting = loop.create_task(hub.start())
