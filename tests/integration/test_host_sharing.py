@@ -12,7 +12,7 @@ import struct
 import sys
 import tempfile
 import time
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -22,88 +22,12 @@ from onesocket.sharing.host import frames, listing
 from onesocket.sharing.host.directory import Place
 from onesocket.sharing.key import Key
 from onesocket.testing import Fault, FaultyServer
+from tests.integration.talking_process import DEADLINE, Process
 
 WORKER = Path(__file__).with_name("host_worker.py")
-DEADLINE = 20
 QUICK: dict[str, Any] = {"heartbeat": 0.2, "stopped_after": 1.5, "attach_timeout": 1.5}
 
 pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="Unix only")
-
-
-class Process:
-    """One worker, and what it has said."""
-
-    def __init__(self, process: asyncio.subprocess.Process) -> None:
-        self.process = process
-        self.said: list[dict[str, Any]] = []
-        self._news = asyncio.Condition()
-        self._numbers = 0
-        self._reading = asyncio.get_running_loop().create_task(self._read())
-
-    @property
-    def pid(self) -> int:
-        return self.process.pid
-
-    async def _read(self) -> None:
-        assert self.process.stdout is not None
-        while line := await self.process.stdout.readline():
-            async with self._news:
-                self.said.append(json.loads(line))
-                self._news.notify_all()
-        async with self._news:
-            self.said.append({"event": "over"})
-            self._news.notify_all()
-
-    async def until(self, wanted: Callable[[dict[str, Any]], bool], since: int = 0) -> dict[str, Any]:
-        """The first thing said from `since` on that is wanted."""
-
-        def found() -> dict[str, Any] | None:
-            return next((thing for thing in self.said[since:] if wanted(thing)), None)
-
-        try:
-            async with asyncio.timeout(DEADLINE), self._news:
-                await self._news.wait_for(lambda: found() is not None)
-        except TimeoutError:
-            raise AssertionError(f"{self.pid} did not say it: {self.said[since:][-20:]}") from None
-        thing = found()
-        assert thing is not None
-        return thing
-
-    def tell(self, do: str, **more: Any) -> int:
-        self._numbers += 1
-        assert self.process.stdin is not None
-        self.process.stdin.write(json.dumps({"do": do, "number": self._numbers, **more}).encode() + b"\n")
-        return self._numbers
-
-    async def answer(self, number: int) -> dict[str, Any]:
-        return await self.until(lambda thing: thing.get("number") == number)
-
-    async def do(self, do: str, **more: Any) -> Any:
-        answer = await self.answer(self.tell(do, **more))
-        assert answer["event"] == "done", answer
-        return answer["result"]
-
-    async def refused(self, do: str, **more: Any) -> dict[str, Any]:
-        answer = await self.answer(self.tell(do, **more))
-        assert answer["event"] == "error", answer
-        return answer
-
-    async def got(self, message: Any, since: int = 0) -> dict[str, Any]:
-        return await self.until(lambda thing: thing["event"] == "messages" and message in thing["batch"], since)
-
-    @property
-    def messages(self) -> list[Any]:
-        return [message for thing in self.said if thing["event"] == "messages" for message in thing["batch"]]
-
-    def kill(self, what: signal.Signals = signal.SIGKILL) -> None:
-        self.process.send_signal(what)
-
-    async def end(self) -> None:
-        if self.process.returncode is None:
-            with contextlib.suppress(ProcessLookupError):
-                self.process.kill()
-        await self.process.wait()
-        await self._reading
 
 
 class Crowd:
@@ -117,19 +41,7 @@ class Crowd:
     async def start(self, count: int = 1, *, connect: bool = True, **setup: Any) -> list[Process]:
         host = {**QUICK, **setup.pop("host", {})}
         given = {"url": self.server.url, "directory": str(self.directory), "host": host, **setup}
-        new = [
-            Process(
-                await asyncio.create_subprocess_exec(
-                    sys.executable,
-                    str(WORKER),
-                    json.dumps(given),
-                    stdin=asyncio.subprocess.PIPE,
-                    stdout=asyncio.subprocess.PIPE,
-                    limit=2**26,
-                )
-            )
-            for _ in range(count)
-        ]
+        new = [await Process.start(WORKER, given) for _ in range(count)]
         self.members += new
         for process in new:
             await process.until(lambda thing: thing["event"] in ("ready", "crashed"))

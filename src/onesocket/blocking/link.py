@@ -89,11 +89,11 @@ class Link:
 
     def reconnect(self, timeout: float | None = None) -> Outcome:
         """As `Client.reconnect()`; it acts on the shared connection."""
-        return self._ask(self._here().shared.upstream.reconnect, timeout, "reconnecting")
+        return self._ask(self._here().shared.reconnect, timeout, "reconnecting")
 
     def disconnect(self, timeout: float | None = None) -> None:
         """As `Client.disconnect()`; it acts on the shared connection."""
-        self._ask(self._here().shared.upstream.disconnect, timeout, "disconnecting")
+        self._ask(self._here().shared.disconnect, timeout, "disconnecting")
 
     # --- messages ---------------------------------------------------------------------------------------------------
 

@@ -15,8 +15,8 @@ from ..client.subscription import Predicate
 from ..errors import ClientClosed, InvalidOption
 from ..lifecycle.effects import Outcome
 from ..lifecycle.states import State
+from ..sharing.filter import filter_of
 from ..sharing.join import Request
-from ..sharing.link import filter_of
 from ..sharing.queue import SharedQueue
 from ..sharing.registry import current_registry
 from ..sharing.shared import Member
@@ -37,6 +37,7 @@ class Seat:
         self.status: Status = self.shared.upstream.status
         self.status_at = time.monotonic()
         self.is_closed = False
+        self.token_source = request.token_source
         self._lock = threading.RLock()
         self._streams: weakref.WeakSet[Subscription[Any]] = weakref.WeakSet()
         self._watchers: weakref.WeakSet[SharedQueue[Change]] = weakref.WeakSet()

@@ -19,7 +19,8 @@ from ..urls import Address, parse_url
 
 T = TypeVar("T")
 
-Token = str | Callable[[], Awaitable[str | None]] | Callable[[], str | None]
+TokenSource = Callable[[], Awaitable[str | None]] | Callable[[], str | None]
+Token = str | TokenSource
 Headers = Mapping[str, str] | Iterable[tuple[str, str]]
 
 _HEADER_NAME = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")

@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import logging
-from collections.abc import Awaitable, Callable
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, Generic, Self
 
 from ..client.client import Client
 from ..client.options import seconds
@@ -29,6 +27,7 @@ from ..urls import parse_url
 from .asking import Asking
 from .identity import Auth, Identity, as_identity
 from .joint import Flight, Superseded
+from .line import C, Kept, MakeClient
 from .status import ProviderStatus
 
 _log = logging.getLogger("onesocket")
@@ -36,11 +35,8 @@ _log = logging.getLogger("onesocket")
 _GRACE = 1.0
 _LOGGED_OUT = "logout() was called while this call was waiting"
 
-TokenSource = Callable[[], Awaitable[str]]
-MakeClient = Callable[[TokenSource], Client]
 
-
-class Provider:
+class Provider(Generic[C]):
     """The one client of whoever is signed in, for every component that wants it.
 
     Any number of components may call every method at any time. There are never two lines, and after `logout()` no
@@ -49,7 +45,8 @@ class Provider:
 
     Parameters:
         make_client: A URL, or a function that builds a new `Client` each time: it is given the token source, as in
-            ``lambda token: Client(url, token=token, protocol=Json())``. Called once for each identity.
+            ``lambda token: Client(url, token=token, protocol=Json())``. Called once for each identity. With
+            ``lambda token: onesocket.join(url, token=token)`` it shares the line with whoever has the same identity.
         auth: A function or coroutine function that says who is signed in: an `Identity`, or a str (a token that is its
             own identity, so a renewed token counts as somebody else), or None for nobody. Asked anew for each attempt;
             it must not block.
@@ -60,11 +57,14 @@ class Provider:
     Another identity than that of the line, wherever it turns up, closes the old client for good (its subscriptions
     end) before a new one is built; take `provider.client` anew then. If a lost line is to be resumed and `auth` says
     None, it is not: the client is FAILED with `SessionExpired`, until somebody is signed in and asks.
+
+    A line that is shared is left, where one of its own would be put down: by `logout()`, and when `auth` says None. The
+    others keep it; the last one out closes it.
     """
 
     def __init__(
         self,
-        make_client: str | MakeClient,
+        make_client: str | MakeClient[C],
         *,
         auth: Auth,
         notices: Notices | NoticeSink | None = None,
@@ -74,7 +74,7 @@ class Provider:
         if isinstance(make_client, str):
             parse_url(make_client)
             url = make_client
-            self._make_client: MakeClient = lambda token: Client(url, token=token)
+            self._make_client: MakeClient[Any] = lambda token: Client(url, token=token)
         elif callable(make_client):
             self._make_client = make_client
         else:
@@ -94,8 +94,8 @@ class Provider:
         self._held = False
         self._closed = False
         self._flight: Flight | None = None
-        self._line: _Line | None = None
-        self._retiring: dict[asyncio.Task[None], Client] = {}
+        self._line: Kept[C] | None = None
+        self._retiring: dict[asyncio.Task[None], Kept[C]] = {}
         self._tasks: set[asyncio.Task[Any]] = set()
 
     def __repr__(self) -> str:
@@ -105,8 +105,8 @@ class Provider:
         )
 
     @property
-    def client(self) -> Client | None:
-        """The one client; None before it is built. Another one after a change of identity."""
+    def client(self) -> C | None:
+        """The one client, or the link; None before it is built. Another one after a change of identity."""
         return self._line.client if self._line is not None else None
 
     @property
@@ -185,9 +185,9 @@ class Provider:
         if not self._closed:
             self._held = True
             self._abandon(ConnectAborted(_LOGGED_OUT))
-        if self._line is not None:
-            self._line.may_lift = True
-            await self._line.client.disconnect()
+        line = self._line
+        if line is not None:
+            await self._take_down(line)
         await self._old_lines_gone()
 
     async def aclose(self) -> None:
@@ -263,7 +263,7 @@ class Provider:
             self._line = self._build(identity)
         return await self._dial(flight, self._line, identity.token)
 
-    async def _dial(self, flight: Flight, line: _Line, token: str) -> Outcome:
+    async def _dial(self, flight: Flight, line: Kept[C], token: str) -> Outcome:
         flight.is_dialling = True
         line.fresh = token
         try:
@@ -278,7 +278,7 @@ class Provider:
         except SessionExpired:
             return Outcome.NOT_AUTHENTICATED
         except (ClientClosed, ConnectAborted) as error:
-            if flight.is_superseded:
+            if flight.is_superseded or line.is_left:
                 raise Superseded from error
             raise
         finally:
@@ -290,6 +290,14 @@ class Provider:
         resting = (State.DISCONNECTED, State.FAILED, State.STOPPED, State.CLOSED)
         if line is not None and line.client.state not in resting:
             self._say.session_expired()
+            await self._take_down(line)
+
+    async def _take_down(self, line: Kept[C]) -> None:
+        """Put it down so that it can be lifted again; what others use, too, is left to them."""
+        if line.is_shared:
+            self._retire(line)
+            await self._old_lines_gone()
+        else:
             line.may_lift = True
             await line.client.disconnect()
 
@@ -302,14 +310,10 @@ class Provider:
 
     # --- the one client ---------------------------------------------------------------------------------------------
 
-    def _build(self, identity: Identity) -> _Line:
-        line = _Line(identity.key, self._token_of)
+    def _build(self, identity: Identity) -> Kept[C]:
+        line: Kept[C] = Kept(identity.key, self._token_of)
         try:
-            client = self._make_client(line.token)
-            if not isinstance(client, Client):  # pyright: ignore[reportUnnecessaryIsInstance] - a callback's answer
-                raise UsageError(f"make_client must return a Client, not {type(client).__name__}")
-            if client.state is State.CLOSED:
-                raise UsageError("make_client returned a closed client; it has to build a new one each time")
+            line.build(self._make_client)
         except OnesocketError as error:
             self._say.failed(error)
             raise
@@ -318,20 +322,19 @@ class Provider:
             failure = UsageError(f"make_client raised {type(error).__name__}")
             self._say.failed(failure)
             raise failure from error
-        line.client = client
-        client.on_change(lambda change: self._changed(line, change))
+        line.client.on_change(lambda change: self._changed(line, change))
         return line
 
-    def _changed(self, line: _Line, change: Change) -> None:
+    def _changed(self, line: Kept[C], change: Change) -> None:
         if line is self._line and not self._held and not self._closed:
             self._say.changed(change, line.client.status.retry_in)
 
-    def _retire(self, line: _Line) -> None:
+    def _retire(self, line: Kept[C]) -> None:
         self._line = None
         self._say.clear()
         # A task of its own: no caller's cancellation may stop it half-way.
         task = asyncio.get_running_loop().create_task(line.client.aclose(), name="onesocket closes the old client")
-        self._retiring[task] = line.client
+        self._retiring[task] = line
         task.add_done_callback(self._retired)
 
     def _retired(self, task: asyncio.Task[None]) -> None:
@@ -341,12 +344,13 @@ class Provider:
 
     async def _old_lines_gone(self) -> None:
         # Not until aclose() is done: that waits for the subscribers, one of which may be the caller.
-        for client in tuple(self._retiring.values()):
-            with contextlib.suppress(ClientClosed):
-                await client.wait_for(State.CLOSED)
+        for line in tuple(self._retiring.values()):
+            await line.gone()
 
-    async def _token_of(self, line: _Line) -> str:
+    async def _token_of(self, line: Kept[C]) -> str:
         """The token of an attempt that the client makes."""
+        if line.is_shared and (self._held or self._closed):
+            raise Superseded("this provider left the line")
         if self._held or self._closed:
             raise ManuallyDisconnected("logout() was called on the provider; call its login() to lift it")
         # What a flight brings needs no question, even if it comes while the question is being asked.
@@ -356,14 +360,24 @@ class Provider:
         fresh, line.fresh = line.fresh, None
         if fresh is not None:
             return fresh
+        if identity is not None:
+            self._secrets = (identity.token,)
+            if identity.key == line.key:
+                return identity.token
+        if line.is_shared:
+            # The connection may go on with another member's token: what was asked for through us is over now.
+            line.is_left = True
+            self._retire(line)
         if identity is None:
             self._say.session_expired()
-            raise SessionExpired("nobody is signed in any more: the auth callback returned None")
-        self._secrets = (identity.token,)
-        if identity.key == line.key:
-            return identity.token
+            raise (
+                Superseded("signed out")
+                if line.is_shared
+                else SessionExpired("nobody is signed in any more: the auth callback returned None")
+            )
         if self._in_flight() is None:  # otherwise that one sees to it: it gets the same answer
-            self._retire(line)
+            if not line.is_shared:
+                self._retire(line)
             self._take_off(identity, kept=True)
         raise Superseded("another identity signed in")
 
@@ -376,20 +390,3 @@ class Provider:
 
 def _shared(outcome: Outcome, *, starts: bool) -> Outcome:
     return Outcome.JOINED if outcome is Outcome.OPENED and not starts else outcome
-
-
-class _Line:
-    """The client of one identity, and the token that its next attempt uses."""
-
-    client: Client
-
-    def __init__(self, key: str, token_of: Callable[[_Line], Awaitable[str]]) -> None:
-        self.key = key
-        self.fresh: str | None = None
-        self.may_lift = False
-        """It was put down by the provider, which so may lift it."""
-        self._token_of = token_of
-
-    async def token(self) -> str:
-        """The token source of the client."""
-        return await self._token_of(self)

@@ -9,7 +9,7 @@ from types import TracebackType
 from typing import Any, Unpack
 
 from ..client.client import Client
-from ..client.options import Token
+from ..client.options import Token, TokenSource
 from ..errors import InvalidOption, WrongEventLoop
 from ..protocols.base import Protocol
 from ..protocols.raw import Raw
@@ -21,9 +21,10 @@ from .mailbox import running_loop
 from .options import NAMES, ClientOptions, Given, Scope
 from .registry import current_registry
 from .shared import Shared
+from .tokens import Tokens
 from .upstream import Recipe, Upstream
 
-MakeClient = Callable[[], Client]
+MakeClient = Callable[[], Client] | Callable[[Any], Client]
 
 
 def join(
@@ -49,11 +50,12 @@ def join(
         url: As for `Client`; its query counts, its user info is part of the identity.
         key: A name for the identity, instead of the token: for token sources that differ from call to call.
         scope: ``"loop"``: this event loop only. ``"process"``: every thread and loop. ``"host"``: every process.
-        token: As for `Client`. Equal strings, or the same callable, mean the same identity.
+        token: As for `Client`. Equal strings, or the same callable, mean the same identity. Callables are called on the
+            loop of whoever gave them (in the owner's thread for blocking links), as long as that link is open.
         linger: Seconds that the connection outlives its last link, in case another comes. The longest asked for counts.
         on_error: Called with what this link's callbacks raise, and with its failed deliveries that nobody awaits.
-        client: A function that builds the `Client` (or a subclass) of this key, instead of `options`. With scope
-            "host" it needs a `key`.
+        client: A function that builds the `Client` (or a subclass) of this key, instead of `options`. It is called with
+            the token (or its source) if there is a `token=`, else without arguments; scope "host" needs that, or `key`.
         host: `HostOptions` for scope "host".
         options: As for `Client`. Whoever joins with another value than the first gets `OptionConflict`; what is left
             out conflicts with nothing.
@@ -91,21 +93,24 @@ class Request:
         if client is not None:
             if not callable(client):  # pyright: ignore[reportUnnecessaryComparison]
                 raise InvalidOption(f"client must be a function that builds a Client, not {type(client).__name__}")
-            if set(options) - {"protocol"} or token is not None:
-                raise InvalidOption("client= builds the client: give token and options to that, not to join()")
-            if scope == "host" and key is None:
+            if set(options) - {"protocol"}:
+                raise InvalidOption("client= builds the client: give the options to that, not to join()")
+            if scope == "host" and key is None and token is None:
                 raise InvalidOption(
-                    "processes can't tell whether what client= makes means the same identity: pass key='a name'"
+                    "processes can't tell whether what client= makes means the same identity: pass key='a name', or "
+                    "token=, which client= is then called with"
                 )
         self.key = Key.of(url, key=key, token=token)
         self.scope: Scope = scope
         self.linger = float(linger)
         self.url = url
         self.shown = redact(url)
+        self.token_source: TokenSource | None = token if callable(token) else None
+        self._token = token
         self._client = client
         self._host = host
-        self._options: dict[str, Any] = options if token is None else {**options, "token": token}
-        given = dict(self._options)
+        self._options = options
+        given = dict(options) if token is None else {**options, "token": token}
         if self.key.user_info is not None:
             given["user info"] = self.key.user_info
         if client is not None:
@@ -119,27 +124,32 @@ class Request:
 
     def find(self, loop: asyncio.AbstractEventLoop | None) -> Shared:
         """The connection, counted for one more link."""
-        make_client = self._client if self._client is not None else self._make_client
+        tokens = Tokens()
+        token = self._token if self.token_source is None else tokens.ask
         protocol = self._options.get("protocol")
         recipe = Recipe(
             key=self.key,
-            options=self._options,
+            options=self._options if token is None else {**self._options, "token": token},
             protocol=protocol if isinstance(protocol, Protocol) else Raw(),
-            make_client=make_client,
+            make_client=lambda: self._make_client(token),
+            tokens=tokens,
             scope_options={} if self._host is None else {"host": self._host},
         )
         make = self._make_host if self.scope == "host" else _make_process
         return current_registry().find(recipe, self._given, make, scope=self.scope, linger=self.linger, loop=loop)
 
-    def _make_client(self) -> Client:
-        return Client(self.url, **self._options)
+    def _make_client(self, token: Token | None) -> Client:
+        if self._client is None:
+            return Client(self.url, token=token, **self._options)
+        make: Any = self._client
+        return _checked(make() if token is None else make(token))
 
     def _make_host(self, recipe: Recipe) -> tuple[Upstream, Protocol]:
         from .host.upstream import HostUpstream  # noqa: PLC0415 - most programs don't share with other processes
 
         if self._client is not None and "protocol" not in self._options:
             # A client is made in whatever process becomes the owner, but each has to know what the messages mean.
-            recipe = dataclasses.replace(recipe, protocol=protocol_of(_checked(recipe.make_client())))
+            recipe = dataclasses.replace(recipe, protocol=protocol_of(recipe.make_client()))
         return HostUpstream(recipe), recipe.protocol
 
 
@@ -173,21 +183,29 @@ class Joining:
         if link is not None:
             await link.aclose()
 
-    async def _join(self) -> Link:
+    def link(self) -> Link:
+        """A link that is counted, but not connected yet: its `connect()` has the line up, as often as you like.
+
+        So it can be read from the first message on, and a failed attempt leaves it usable. Close it yourself.
+        """
         loop = running_loop()
         if loop is None:
             raise WrongEventLoop("join() needs a running event loop; without one, use onesocket.blocking.join()")
-        registry = current_registry()
-        shared = self._request.find(loop)
-        link = Link(shared, registry, shown=self._request.shown, on_error=self._on_error)
+        request = self._request
+        return Link(
+            request.find(loop),
+            current_registry(),
+            shown=request.shown,
+            token_source=request.token_source,
+            on_error=self._on_error,
+        )
+
+    async def _join(self) -> Link:
+        link = self.link()
         try:
-            await link.enter()
+            await link.connect()
         except BaseException:
-            # Of its own: whoever was cancelled doesn't wait for the connection to be wound down.
-            leaving = loop.create_task(link.aclose(), name="onesocket leaves")
-            _leaving.add(leaving)
-            leaving.add_done_callback(_leaving.discard)
-            await asyncio.shield(leaving)
+            await link.aclose()
             raise
         return link
 
@@ -198,7 +216,7 @@ def is_number(value: object) -> bool:
 
 
 def _make_process(recipe: Recipe) -> tuple[Upstream, Protocol]:
-    client = _checked(recipe.make_client())
+    client = recipe.make_client()
     return ClientUpstream(client), protocol_of(client)
 
 
@@ -207,6 +225,3 @@ def _checked(client: object) -> Client:
     if not isinstance(client, Client):
         raise InvalidOption(f"client= must return a Client, not {type(client).__name__}")
     return client
-
-
-_leaving: set[asyncio.Task[None]] = set()

@@ -9,6 +9,7 @@ from urllib.parse import urlsplit, urlunsplit
 
 from ..client.options import Token
 from ..errors import InvalidOption
+from ..provider.line import IdentityToken
 from ..urls import parse_url, redact
 
 _DEFAULT_PORTS = {"ws": 80, "wss": 443}
@@ -40,6 +41,8 @@ class Key:
         user_info = digest(address.authorization)
         if key is not None:
             identity = ("key", key)
+        elif isinstance(token, IdentityToken):
+            identity = ("identity", digest(token.key))
         elif callable(token):
             identity = _Same(token)
         else:

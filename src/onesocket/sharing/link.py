@@ -17,6 +17,7 @@ from ..client.async_callback import CALLBACK, AsyncCallback, current_task
 from ..client.changes import Changes
 from ..client.delivery import Delivery
 from ..client.gap import Gap
+from ..client.options import TokenSource
 from ..client.queue import Overflow
 from ..client.status import Change, Status
 from ..client.subscription import Predicate, Subscription
@@ -34,6 +35,7 @@ from ..lifecycle.effects import Outcome
 from ..lifecycle.states import State
 from .errand import Errand, fetch
 from .errors import ForkedCopy
+from .filter import filter_of
 from .mailbox import mailbox_of
 from .queue import SharedQueue, set_waiter
 from .registry import Registry, current_registry
@@ -60,7 +62,13 @@ class Link:
     """
 
     def __init__(
-        self, shared: Shared, registry: Registry, *, shown: str, on_error: Callable[[BaseException], object] | None
+        self,
+        shared: Shared,
+        registry: Registry,
+        *,
+        shown: str,
+        token_source: TokenSource | None,
+        on_error: Callable[[BaseException], object] | None,
     ) -> None:
         loop = asyncio.get_running_loop()
         self._shared = shared
@@ -78,6 +86,10 @@ class Link:
         self._callbacks: set[asyncio.Task[None]] = set()
         self._calls: dict[Errand[Any], asyncio.Future[Any]] = {}
         self._in_transit = 0
+        self._out = asyncio.Event()
+        self._leaving: asyncio.Task[None] | None = None
+        self.token_source = token_source
+        """What this link adds to the ways in which the connection can get a token; called on this link's loop."""
         self._member = Member(self._here, self)
         self._there.post(shared.add, self._member)
 
@@ -96,12 +108,6 @@ class Link:
 
     # --- coming and going -------------------------------------------------------------------------------------------
 
-    async def enter(self) -> Outcome:
-        """Have the line up, together with everybody else who joins. `join()` does this."""
-        outcome, status = await self._fetch(self._shared.enter)
-        self._see(status)
-        return outcome
-
     async def aclose(self) -> None:
         """Leave: what this link subscribed to ends, and so does what it's still sending.
 
@@ -112,6 +118,7 @@ class Link:
         """
         self._check_process()
         if self._closed:
+            await self._out.wait()
             return
         self._check_loop()
         self._closed = True
@@ -120,15 +127,30 @@ class Link:
         old = self._status.state
         if old is not State.CLOSED:
             self._changes.tell(Change(time.time(), old, State.CLOSED, self._status.epoch, "Close", None))
+        # A task of its own: whoever is cancelled while waiting leaves all the same.
+        self._leaving = asyncio.get_running_loop().create_task(self._leave(), name="onesocket leaves")
+        await asyncio.shield(self._leaving)
+
+    async def _leave(self) -> None:
         shared, member = self._shared, self._member
         try:
             await self._calls_end()
-            await self._callbacks_end()
             with contextlib.suppress(ClientClosed):  # the loop that it lived on has ended, and the connection with it
                 await fetch(self._there, self._here, lambda: shared.leave(member), {})
+            self._out.set()
+            await self._callbacks_end()
         except BaseException:
-            self._there.post(shared.drop, member)  # cancelled, it leaves all the same
+            self._there.post(shared.drop, member)  # the event loop ends
             raise
+        finally:
+            self._out.set()
+
+    async def left(self) -> None:
+        """Wait until this link is out: as the last one, until the connection is closed.
+
+        Unlike `aclose()` it doesn't wait for callbacks, so it may be called in one.
+        """
+        await self._out.wait()
 
     async def _calls_end(self) -> None:
         # Whether a message was on its way already can only be told there.
@@ -161,16 +183,18 @@ class Link:
     # --- the line, which everybody shares ---------------------------------------------------------------------------
 
     async def connect(self) -> Outcome:
-        """As `Client.connect()`; it acts on the shared connection."""
-        return await self._fetch(self._shared.upstream.connect)
+        """As `Client.connect()`: have the line up, together with everybody else who joins."""
+        outcome, status = await self._fetch(self._shared.enter)
+        self._see(status)
+        return outcome
 
     async def reconnect(self) -> Outcome:
         """As `Client.reconnect()`: everybody's line is closed and opened anew, and a `disconnect()` is lifted."""
-        return await self._fetch(self._shared.upstream.reconnect)
+        return await self._fetch(self._shared.reconnect)
 
     async def disconnect(self) -> None:
         """As `Client.disconnect()`: nobody's line comes up again until somebody calls `reconnect()`."""
-        await self._fetch(self._shared.upstream.disconnect)
+        await self._fetch(self._shared.disconnect)
 
     # --- messages ---------------------------------------------------------------------------------------------------
 
@@ -378,19 +402,6 @@ class Link:
             raise WrongEventLoop(
                 "this link belongs to another event loop; join() in each loop, or use onesocket.blocking without one"
             )
-
-
-def filter_of(protocol: Any, keys: frozenset[Hashable], where: Predicate | None) -> Predicate | None:
-    """What a reader asks of each message; raises `InvalidOption`."""
-    if where is not None and not callable(where):  # pyright: ignore[reportUnnecessaryComparison]
-        raise InvalidOption(f"where must be a function of the message, not {type(where).__name__}")
-    if not keys:
-        return where
-    for method in ("subscribe_frames", "unsubscribe_frames", "key_of"):
-        if not callable(getattr(protocol, method, None)):
-            raise InvalidOption(f"keys= needs a protocol that describes its subscriptions: it has no {method}()")
-    key_of: Callable[[Any], Hashable] = protocol.key_of
-    return lambda message: key_of(message) in keys and (where is None or where(message))
 
 
 class _Awaitable:

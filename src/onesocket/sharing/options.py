@@ -60,6 +60,8 @@ class Given:
     def check(self, later: Given, key: Key) -> None:
         """Raise `OptionConflict` if `later` wants another connection than this one."""
         for name, mark in later._marks.items():
+            if name in self.options and self.options[name] is later.options.get(name):
+                continue  # the very same object, however it changed since
             mine = self._marks[name] if name in self._marks else _mark(name, _DEFAULTS.get(name))
             if mine != mark:
                 raise OptionConflict(f"{key} is shared already with another {_conflict(name)}", option=name)
@@ -78,7 +80,7 @@ def _mark(name: str, value: Any) -> Any:
     match name:
         case "token":
             # Whose it is says the key. Functions aren't compared: a new one may well be the same source.
-            return digest(value) if isinstance(value, str) else None
+            return digest(value) if isinstance(value, str) else callable(value)
         case "headers":
             return header_list(value)
         case "subprotocols":
@@ -89,6 +91,8 @@ def _mark(name: str, value: Any) -> Any:
             return None if value is None else id(value)
         case "open_timeout" | "close_timeout" | "ping_timeout" | "ping_interval" | "max_size" | "proxy":
             return value
+        case "client" if isinstance(value, MethodType):
+            return value  # of the same object, which may well change
         case _:
             return _likeness(value)
 
@@ -97,6 +101,8 @@ def _likeness(value: Any, depth: int = 6) -> Any:
     """Equal for values that were made in the same way; whatever can't be compared is like itself alone."""
     if value is None or isinstance(value, str | bytes | int | float | type):
         return value
+    if depth <= 0:
+        return id(value)
     if isinstance(value, tuple | list):
         return tuple(_likeness(item, depth - 1) for item in value)  # pyright: ignore[reportUnknownVariableType]
     if isinstance(value, FunctionType):
@@ -104,20 +110,26 @@ def _likeness(value: Any, depth: int = 6) -> Any:
         # it refers to is the same.
         return value.__code__, tuple(_content(cell) for cell in value.__closure__ or ())
     if isinstance(value, MethodType | BuiltinMethodType):
-        return value.__name__, _likeness(value.__self__, depth - 1) if depth else id(value.__self__)
+        return value.__name__, _likeness(value.__self__, depth - 1)
     kind = cast("type[object]", type(value))
     if kind.__module__.startswith("msgspec"):  # a decoder is what its type makes it
         return kind, repr(getattr(value, "type", None)), getattr(value, "strict", None)
     parts: dict[str, Any] = dict(getattr(value, "__dict__", {}))
     if dataclasses.is_dataclass(value):
         parts |= {each.name: getattr(value, each.name) for each in dataclasses.fields(value)}
-    if depth and parts:
+    elif _says_what_it_equals(kind):
+        return value
+    if parts:
         return kind, tuple((name, _likeness(parts[name], depth - 1)) for name in sorted(parts))
     try:
         hash(value)
     except TypeError:
         return id(value)
     return value
+
+
+def _says_what_it_equals(kind: Any) -> bool:
+    return kind.__eq__ is not object.__eq__ and kind.__hash__ not in (None, object.__hash__)
 
 
 def _content(cell: CellType) -> Any:

@@ -40,6 +40,11 @@ class Registry:
         """How many connections there are, those included that are being closed."""
         return len(self._shared)
 
+    def all(self) -> list[Shared]:
+        """The connections of this moment."""
+        with self.lock:
+            return list(self._shared.values())
+
     @property
     def owner_thread(self) -> threading.Thread | None:
         """The thread that connections live in; None while there is none."""
@@ -67,7 +72,16 @@ class Registry:
             else:
                 upstream, protocol = make(recipe)
                 owner = self._owner() if scope != "loop" or loop is None else Owner(loop)
-                shared = Shared(self, owner, upstream, given, place=place, protocol=protocol, predecessor=shared)
+                shared = Shared(
+                    self,
+                    owner,
+                    upstream,
+                    given,
+                    recipe.tokens,
+                    place=place,
+                    protocol=protocol,
+                    predecessor=shared,
+                )
                 self._shared[place] = shared
             shared.count += 1
             shared.linger = max(shared.linger, linger)

@@ -9,6 +9,7 @@ from concurrent.futures import Future
 from typing import Any, Protocol
 
 from ..client.gap import Gap
+from ..client.options import TokenSource
 from ..client.queue import Overflow
 from ..client.status import Change, Status
 from ..errors import OnesocketError
@@ -20,6 +21,7 @@ from .mailbox import Mailbox
 from .options import Given
 from .owner import Owner
 from .queue import SharedQueue
+from .tokens import Tokens
 from .upstream import Upstream
 
 
@@ -42,7 +44,12 @@ class Counted(Protocol):
 
 
 class Told(Protocol):
-    """What a link hears of the state, on its own loop."""
+    """A link, as the connection sees it, on the link's own loop."""
+
+    @property
+    def token_source(self) -> TokenSource | None:
+        """Where its token comes from, if that's a function of its own."""
+        ...
 
     def changed(self, change: Change, status: Status) -> None:
         """The state changed."""
@@ -54,6 +61,12 @@ class Member:
     def __init__(self, mailbox: Mailbox, link: Told) -> None:
         self.mailbox = mailbox
         self._link = weakref.ref(link)
+
+    @property
+    def token_source(self) -> TokenSource | None:
+        """Its token source; None as well if nobody holds it any more."""
+        link = self._link()
+        return None if link is None else link.token_source
 
     def tell(self, change: Change, status: Status) -> bool:
         """Pass the news on; False: its loop is dead, or nobody holds it any more."""
@@ -74,6 +87,7 @@ class Shared:
         owner: Owner,
         upstream: Upstream,
         given: Given,
+        tokens: Tokens,
         *,
         place: tuple[object, ...],
         protocol: WireProtocol,
@@ -94,6 +108,7 @@ class Shared:
         self.gone.set_running_or_notify_cancel()  # so that no waiter can cancel it
         self._registry = registry
         self._predecessor = predecessor
+        self._tokens = tokens
         self._members: set[Member] = set()
         self._keys: dict[SharedQueue[Any], frozenset[Hashable]] = {}
         self._begun: asyncio.Task[None] | None = None
@@ -118,16 +133,25 @@ class Shared:
         outcome = await self.upstream.connect()
         return outcome, self.upstream.status
 
+    async def reconnect(self) -> Outcome:
+        """For all, as `Client.reconnect()`."""
+        await self._begin()
+        return await self.upstream.reconnect()
+
+    async def disconnect(self) -> None:
+        """For all, as `Client.disconnect()`."""
+        await self._begin()
+        await self.upstream.disconnect()
+
     async def leave(self, member: Member) -> None:
         """One link less. The last one out waits until the connection is closed, unless it lingers."""
-        if member not in self._members:
-            return
-        self._members.discard(member)
-        await self._counted_out()
+        if self._forget(member):
+            await self._counted_out()
 
     def add(self, member: Member) -> None:
         """The link is on its way; `leave` takes it off."""
         self._members.add(member)
+        self._tokens.add(member)
         self.stay()
 
     def stay(self) -> None:
@@ -143,11 +167,16 @@ class Shared:
 
     def drop(self, member: Member) -> None:
         """Count it out, without waiting."""
-        if member in self._members:
-            self._members.discard(member)
+        if self._forget(member):
             task = asyncio.get_running_loop().create_task(self._counted_out(), name="onesocket link dropped")
             _kept.add(task)
             task.add_done_callback(_kept.discard)
+
+    def _forget(self, member: Member) -> bool:
+        is_known = member in self._members
+        self._members.discard(member)
+        self._tokens.discard(member)
+        return is_known
 
     # --- what links read --------------------------------------------------------------------------------------------
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from ..client.client import Client
@@ -13,6 +13,7 @@ from ..errors import OnesocketError
 from ..lifecycle.effects import Outcome
 from ..protocols.base import Protocol as WireProtocol
 from .key import Key
+from .tokens import Tokens
 
 
 class FeedSink(Protocol):
@@ -97,3 +98,5 @@ class Recipe:
     """A new, unconnected client. For host sharing: called in the process that becomes the owner."""
     scope_options: Mapping[str, Any]
     """What was given to `join(…, scope="host")` beyond a client's options: `host=HostOptions(…)`."""
+    tokens: Tokens = field(default_factory=Tokens)
+    """Where the client gets its tokens, if the members bring token sources."""

@@ -62,6 +62,13 @@ class MemoryTransport:
     def __repr__(self) -> str:
         return f"<MemoryTransport {self._server!r}>"
 
+    def __eq__(self, other: object) -> bool:
+        """Transports to the same server are equal."""
+        return isinstance(other, MemoryTransport) and self._server is other._server
+
+    def __hash__(self) -> int:
+        return hash(id(self._server))
+
     def dial(self, request: DialRequest, events: LineEvents, received: Callable[[Data], object]) -> MemoryLine:
         """Start opening one line."""
         return MemoryLine(self._server, request, events, received)

@@ -88,3 +88,45 @@ def test_another_scope_is_a_conflict() -> None:
 def test_every_option_of_a_client_is_one_of_join() -> None:
     names = set(Client.__init__.__annotations__) - {"return", "url", "token", "on_error"}
     assert names == NAMES == set(ClientOptions.__annotations__)
+
+
+class Equal:
+    """Whose state changes, but not what it's equal to."""
+
+    def __init__(self) -> None:
+        self.uses = 0
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Equal)
+
+    def __hash__(self) -> int:
+        return 1
+
+    def make(self) -> Any:
+        raise NotImplementedError
+
+
+def test_what_changes_as_it_is_used_is_still_the_same() -> None:
+    transport = Equal()
+    before = Given({"transport": transport, "client": transport.make}, scope="process")
+    transport.uses += 1
+    before.check(Given({"transport": transport, "client": transport.make}, scope="process"), KEY)
+    assert agree({"transport": Equal()}, {"transport": Equal()})
+    assert not agree({"client": Equal().make}, {"client": by_name})
+
+
+def test_what_refers_to_itself_can_be_compared() -> None:
+    class Ring:
+        def __init__(self) -> None:
+            self.ring: Any = self
+            self.rings = [self]
+
+    ring = Ring()
+    assert agree({"transport": ring}, {"transport": ring})
+    assert not agree({"transport": ring}, {"transport": Ring()})
+
+
+def test_whether_there_is_a_token_source_counts_but_not_which() -> None:
+    assert agree({"token": lambda: "a"}, {"token": lambda: "b"})
+    assert not agree({}, {"token": lambda: "b"})
+    assert not agree({"token": "a"}, {"token": lambda: "a"})

@@ -1,0 +1,134 @@
+"""What a provider keeps a line with: a client of its own, or a link on one that it shares with others."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Awaitable, Callable
+from typing import TYPE_CHECKING, Any, Generic, Protocol, cast, runtime_checkable
+
+from ..client.client import Client
+from ..client.status import Change, Status
+from ..errors import ClientClosed, UsageError
+from ..lifecycle.effects import Outcome
+from ..lifecycle.states import State
+
+if TYPE_CHECKING:
+    from typing_extensions import TypeVar
+
+    C = TypeVar("C", bound="Line", default=Client)
+    L_co = TypeVar("L_co", bound="Line", covariant=True)
+else:
+    from typing import TypeVar
+
+    # Only type checkers know defaults in all our versions of Python.
+    C = TypeVar("C")
+    L_co = TypeVar("L_co", covariant=True)
+
+
+class Line(Protocol):
+    """What a provider asks of a `Client`, and of the links of `onesocket.join()`."""
+
+    @property
+    def state(self) -> State:
+        """Where it stands."""
+        ...
+
+    @property
+    def status(self) -> Status:
+        """A frozen snapshot."""
+        ...
+
+    async def connect(self) -> Outcome:
+        """Have it up."""
+        ...
+
+    async def reconnect(self) -> Outcome:
+        """Lift a `disconnect()`, and open a new one."""
+        ...
+
+    async def disconnect(self) -> None:
+        """Hold it closed."""
+
+    async def aclose(self) -> None:
+        """Leave it, for good."""
+
+    async def wait_for(self, *states: State, timeout: float | None = None) -> State:
+        """Wait for a state."""
+        ...
+
+    def on_change(self, callback: Callable[[Change], object]) -> Callable[[], None]:
+        """Hear of every change."""
+        ...
+
+
+@runtime_checkable
+class Shareable(Protocol[L_co]):
+    """What `onesocket.join()` returns: links on a connection that isn't the provider's alone."""
+
+    def link(self) -> L_co:
+        """A new one, not connected yet; it has a `left()`."""
+        ...
+
+
+class IdentityToken:
+    """The token source that `make_client` gets: equal keys mean the same identity, whichever provider made it."""
+
+    def __init__(self, key: str, ask: Callable[[], Awaitable[str]]) -> None:
+        self.key = key
+        """The key of the `Identity` that it gives tokens for."""
+        self._ask = ask
+
+    def __repr__(self) -> str:
+        return "<IdentityToken>"
+
+    async def __call__(self) -> str:
+        """A token, for one attempt."""
+        return await self._ask()
+
+
+MakeClient = Callable[[IdentityToken], C] | Callable[[IdentityToken], Shareable[C]]
+
+
+class Kept(Generic[C]):
+    """The line of one identity, and the token that its next attempt uses."""
+
+    client: C
+    is_shared = False
+    """Others may use the same line: it's left, never put down."""
+
+    def __init__(self, key: str, token_of: Callable[[Kept[C]], Awaitable[str]]) -> None:
+        self.key = key
+        self.fresh: str | None = None
+        self.may_lift = False
+        """It was put down by the provider, which so may lift it."""
+        self.is_left = False
+        """The identity signed out, or another one signed in, while it was being opened."""
+        self._token_of = token_of
+
+    def __repr__(self) -> str:
+        return f"<Kept {'shared ' if self.is_shared else ''}{getattr(self, 'client', None)!r}>"
+
+    def build(self, make_client: MakeClient[C]) -> None:
+        """Make the client, or the link. Raises `UsageError`, and what `make_client` raises."""
+        made: object = make_client(IdentityToken(self.key, self._token))
+        if isinstance(made, Shareable):
+            self.is_shared = True
+            self.client = made.link()
+        elif isinstance(made, Client):
+            self.client = cast("C", made)
+        else:
+            raise UsageError(f"make_client must return a Client or onesocket.join(...), not {type(made).__name__}")
+        if self.client.state is State.CLOSED:
+            raise UsageError("make_client returned a closed client; it has to build a new one each time")
+
+    async def gone(self) -> None:
+        """Wait until nothing is left of it, but for callbacks of its subscribers: the caller may be one of them."""
+        if self.is_shared:
+            client: Any = self.client
+            await client.left()
+        else:
+            with contextlib.suppress(ClientClosed):
+                await self.client.wait_for(State.CLOSED)
+
+    async def _token(self) -> str:
+        return await self._token_of(self)

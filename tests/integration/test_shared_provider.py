@@ -1,0 +1,174 @@
+"""Providers that share a line over threads and processes. Real sockets; the *server* counts."""
+
+import asyncio
+import os
+import threading
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+from urllib.parse import parse_qs, urlsplit
+
+import pytest
+
+from onesocket import Identity, Link, Notices, Outcome, Provider, Raw, ReconnectPolicy, State, blocking, join
+from onesocket.protocols.token import TokenQuery
+from onesocket.testing import FaultyServer
+from tests.integration.talking_process import DEADLINE, Process
+
+WORKER = Path(__file__).with_name("provider_worker.py")
+THREADS = 4
+
+
+class Side:
+    """The server, and whose tokens it saw."""
+
+    def __init__(self) -> None:
+        self.tokens: list[str] = []
+        self.server = FaultyServer(handler=self._handle)
+
+    async def _handle(self, connection: Any) -> None:
+        self.tokens += parse_qs(urlsplit(connection.request_path).query)["token"]
+        async for message in connection:
+            await connection.send(message)
+
+
+@pytest.fixture
+async def side() -> AsyncIterator[Side]:
+    side = Side()
+    async with side.server as server:
+        yield side
+        await server.wait_until(lambda counts: counts.sockets_now == 0)
+        assert server.counts.most_open == 1
+
+
+def make(side: Side, auth: Any) -> Provider[Link]:
+    return Provider(
+        lambda token: join(
+            side.server.url,
+            token=token,
+            protocol=Raw(token_place=TokenQuery("token")),
+            reconnect=ReconnectPolicy(initial=0.01, cap=0.05),
+        ),
+        auth=auth,
+        notices=Notices(),
+    )
+
+
+async def test_providers_in_threads_share_one_line_and_each_is_asked_on_its_own_loop(side: Side) -> None:
+    """The line outlives the provider that opened it, whose loop ends; then another thread's is asked for the token."""
+    asked: dict[str, set[int]] = {}
+    up, first_gone = threading.Barrier(THREADS), threading.Event()
+    main = asyncio.get_running_loop()
+    back = asyncio.Event()
+
+    async def work(name: str) -> list[Any]:
+        loop = asyncio.get_running_loop()
+
+        async def auth() -> Identity:
+            assert asyncio.get_running_loop() is loop
+            asked.setdefault(name, set()).add(threading.get_ident())
+            return Identity("alice", f"of-{name}")
+
+        async with make(side, auth) as provider:
+            outcomes = await asyncio.gather(*(provider.connect_if_authenticated() for _ in range(10)))
+            assert provider.client is not None
+            await asyncio.to_thread(up.wait, DEADLINE)
+            if name == "0":
+                return outcomes
+            lost = provider.client.changes()
+            assert await asyncio.to_thread(first_gone.wait, DEADLINE)
+            async with asyncio.timeout(DEADLINE):
+                await anext(change async for change in lost if change.new is State.CONNECTED)
+            main.call_soon_threadsafe(back.set)
+            await provider.client.send(name)
+            async for message in provider.client.subscribe():
+                if message == "over":
+                    break
+        return outcomes
+
+    def thread(name: str) -> list[Any]:
+        outcomes = asyncio.run(work(name))
+        if name == "0":
+            main.call_soon_threadsafe(side.server.kill_connections)
+            first_gone.set()
+        return outcomes
+
+    threads = [asyncio.create_task(asyncio.to_thread(thread, str(number))) for number in range(THREADS)]
+    async with asyncio.timeout(DEADLINE):
+        await back.wait()
+        while not all(task.done() for task in threads):
+            await side.server.broadcast("over")
+            await asyncio.sleep(0.05)
+    outcomes = [outcome for task in threads for outcome in task.result()]
+    assert len(side.tokens) == 2
+    assert side.tokens[1] != "of-0", "its provider has left, and its loop is closed"
+    assert all(len(idents) == 1 for idents in asked.values())
+    assert outcomes.count(Outcome.OPENED) == 1
+
+
+async def test_a_blocking_link_of_the_same_identity_shares_the_line(side: Side) -> None:
+    source: list[Any] = []
+
+    def share(token: Any) -> Any:
+        source.append(token)
+        return join(side.server.url, token=token, protocol=Raw(token_place=TokenQuery("token")))
+
+    def other() -> Any:
+        with blocking.join(side.server.url, token=source[0]) as link:
+            link.send("from a thread")
+            return link.receive(DEADLINE)
+
+    async with Provider(share, auth=lambda: Identity("alice", "s3cret"), notices=Notices()) as provider:
+        await provider.connect_if_authenticated()
+        assert await asyncio.to_thread(other) == "from a thread"
+    assert side.tokens == ["s3cret"]
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="Unix only")
+async def test_providers_in_processes_share_one_line(side: Side, tmp_path: Path) -> None:
+    directory = tmp_path / "run"
+    directory.mkdir(mode=0o700)
+    setup = {"url": side.server.url, "directory": str(directory)}
+    a, b, c = processes = [await Process.start(WORKER, {**setup, "name": name}) for name in "abc"]
+    try:
+        assert await a.do("connect") == "OPENED"
+        assert [await b.do("connect"), await c.do("connect")] == ["ALREADY_CONNECTED"] * 2
+        assert side.tokens == ["alice-from-a"]
+        await all_receive(side, processes)
+
+        # Who logs out leaves, whoever held the line: the others go on, with a token of their own.
+        marks = {process: len(process.said) for process in (b, c)}
+        await a.do("logout")
+        for process in (b, c):
+            await process.until(lambda thing: thing["event"] == "gap", marks[process])
+        assert (await a.refused("connect"))["kind"] == "ManuallyDisconnected"
+        await all_receive(side, [b, c])
+        assert len(side.tokens) == 2
+        owner, other = (b, c) if side.tokens[1] == "alice-from-b" else (c, b)
+
+        # A killed owner: as before.
+        mark = len(other.said)
+        owner.kill()
+        await other.until(lambda thing: thing["event"] == "gap", mark)
+        await all_receive(side, [other])
+        assert side.tokens[2] == f"alice-from-{'c' if other is c else 'b'}"
+
+        # Somebody logs in again, and is the only one left when the other one's session expires.
+        assert await a.do("login") == "ALREADY_CONNECTED"
+        await other.do("become", who=None)
+        mark = len(a.said)
+        side.server.kill_connections()
+        await a.until(lambda thing: thing["event"] == "state" and thing["new"] == "CONNECTED", mark)
+        assert side.tokens[-1] == "alice-from-a"
+        assert await other.do("look") is None
+        assert await other.do("connect") == "NOT_AUTHENTICATED"
+        await a.do("close")
+    finally:
+        for process in processes:
+            await process.end()
+
+
+async def all_receive(side: Side, processes: list[Process]) -> None:
+    marks = [len(process.said) for process in processes]
+    await side.server.broadcast("for all")
+    await asyncio.gather(*(process.got("for all", mark) for process, mark in zip(processes, marks, strict=True)))
