@@ -15,6 +15,9 @@ from onesocket.lifecycle import inputs
 from onesocket.lifecycle.machine import Machine
 from onesocket.notices import Notices
 from onesocket.provider.provider import Provider
+from onesocket.sharing.link import Link as SharedLink
+from onesocket.sharing.shared import Shared
+from onesocket.sharing.tokens import Tokens
 from onesocket.testing.simulation.campaign import main, run_campaign
 from onesocket.testing.simulation.world import minimise, run_seed
 
@@ -133,6 +136,34 @@ def old_identity_not_awaited(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(Provider, "_old_lines_gone", at_once)
 
 
+def link_not_awaited(patch: pytest.MonkeyPatch) -> None:
+    async def at_once(_self: SharedLink) -> None:
+        await asyncio.sleep(0)
+
+    patch.setattr(SharedLink, "left", at_once)
+
+
+def closing_connection_not_awaited(patch: pytest.MonkeyPatch) -> None:
+    attach = Shared._attach
+
+    async def at_once(self: Shared) -> None:
+        self._predecessor = None
+        await attach(self)
+
+    patch.setattr(Shared, "_attach", at_once)
+
+
+def links_not_counted_out(patch: pytest.MonkeyPatch) -> None:
+    async def nobody_left(_self: Shared) -> None:
+        await asyncio.sleep(0)
+
+    patch.setattr(Shared, "_counted_out", nobody_left)
+
+
+def tokens_of_who_left(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(Tokens, "discard", lambda _self, _giver: None)
+
+
 def notices_not_withdrawn(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(Notices, "withdraw", lambda _self, _id: None)
     patch.setattr(Notices, "clear", lambda _self: None)
@@ -157,6 +188,10 @@ MUTANTS = [
     (messages_sent_twice, 300),
     (late_lines_heard, 300),
     (old_identity_not_awaited, 1000),
+    (link_not_awaited, 1000),
+    (closing_connection_not_awaited, 1000),
+    (links_not_counted_out, 300),
+    (tokens_of_who_left, 1000),
     (notices_not_withdrawn, 300),
 ]
 

@@ -15,10 +15,12 @@ from ...lifecycle.outbox import OutboxLimits
 from ...lifecycle.retry import ReconnectPolicy
 from ...lifecycle.states import State
 from ..virtual_time import VirtualTimeLoop
-from .network import LATE, SimulatedServer
+from .network import LATE, SimulatedServer, WatchedTransport
 from .promises import Promises
 
 MakeClient = Callable[..., Client]
+
+URL = "ws://simulated.test/"
 
 
 class World(abc.ABC):
@@ -57,9 +59,10 @@ class World(abc.ABC):
     def make_client(self, token: Any) -> Client:
         """A client with options drawn from the seed."""
         chance = self.chance
+        transport = self.server.transport()
         client = self._make(
-            "ws://simulated.test/",
-            transport=self.server.transport(),
+            URL,
+            transport=transport,
             token=token,
             open_timeout=self.open_timeout,
             close_timeout=self.close_timeout,
@@ -68,7 +71,7 @@ class World(abc.ABC):
             reconnect=chance.choice([None, ReconnectPolicy(), ReconnectPolicy(max_attempts=3, stable_after=1)]),
             outbox=chance.choice([None, OutboxLimits(messages=3, age=20), OutboxLimits()]),
         )
-        client.on_change(self._changed)
+        client.on_change(lambda change: self._changed(change, transport))
         return client
 
     @abc.abstractmethod
@@ -128,12 +131,12 @@ class World(abc.ABC):
             raise ValueError("the token source is down")
         return "token"
 
-    def _changed(self, change: Change) -> None:
+    def _changed(self, change: Change, transport: WatchedTransport) -> None:
         self.note(f"client: {change.old.name} → {change.new.name} ({change.cause})")
         if LATE in str(change.error):
             self.promises.fail(f"promise 5: a line of the past made {change.old.name} → {change.new.name}")
         if change.new is State.CONNECTING:
-            self.promises.attempt_at = self.loop.time()
+            transport.attempt_at = self.loop.time()
 
     async def _somebody(self, number: int) -> None:
         chance = self.chance

@@ -52,6 +52,9 @@ class SimulatedServer(MemoryServer):
         self.faults: Counter[str] = Counter()
         self.calm = False
         """The faults are over: everything works from now on."""
+        self.apart = False
+        """Each token has a line of its own."""
+        self._lines: list[tuple[tuple[tuple[str, str], ...], MemoryLine]] = []
         self._chance = chance
         self._promises = promises
         self._note = note
@@ -59,9 +62,21 @@ class SimulatedServer(MemoryServer):
         self.on_dial = self._dialled
         self.on_message = self._take
 
-    def transport(self) -> MemoryTransport:
+    def transport(self) -> WatchedTransport:
         """A transport whose lines lead here, and which watches how they are treated."""
-        return _WatchedTransport(self, self._promises)
+        return WatchedTransport(self, self._promises)
+
+    def _lines_beside(self, request: DialRequest) -> int:
+        """How many are open or opening where there may be one: altogether, or for the token of this request."""
+        if not self.apart:
+            return self.open_now
+        self._lines = [line for line in self._lines if not line[1].is_over]
+        return sum(headers == request.headers for headers, _ in self._lines)
+
+    def note_line(self, request: DialRequest, line: MemoryLine) -> None:
+        """A line was dialled."""
+        self._lines.append((request.headers, line))
+        self._promises.dialled(self._lines_beside(request))
 
     def draw_late(self) -> float | None:
         """When a line shall speak after its end; None: never, as it should be."""
@@ -146,22 +161,30 @@ class SimulatedServer(MemoryServer):
         self._promises.arrived(peer, data)
 
 
-class _WatchedTransport(MemoryTransport):
+class WatchedTransport(MemoryTransport):
+    """The transport of one client."""
+
+    attempt_at = 0.0
+    """When the newest attempt of the client began."""
+
     def __init__(self, server: SimulatedServer, promises: Promises) -> None:
         super().__init__(server)
         self._sim = server
         self._promises = promises
 
     def dial(self, request: DialRequest, events: LineEvents, received: Callable[[Data], object]) -> MemoryLine:
+        """A line that is watched."""
         line = _WatchedLine(self._sim, request, events, received)
         line.promises = self._promises
+        line.transport = self
         line.late = self._sim.draw_late()
-        self._promises.dialled(self._sim.open_now)
+        self._sim.note_line(request, line)
         return line
 
 
 class _WatchedLine(MemoryLine):
     promises: Promises
+    transport: WatchedTransport
     late: float | None = None
     """After so many seconds, an event comes from this line although it is over: a stack below us with a bug."""
 
@@ -172,5 +195,5 @@ class _WatchedLine(MemoryLine):
 
     def abort(self, code: int | None = None) -> None:
         if self.phase != "open":
-            self.promises.aborted_upgrade(asyncio.get_running_loop().time())
+            self.promises.aborted_upgrade(asyncio.get_running_loop().time(), self.transport.attempt_at)
         super().abort(code)

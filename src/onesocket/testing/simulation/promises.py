@@ -33,8 +33,6 @@ class Promises:
         self.order: dict[int, int] = {}
         self.not_sent: set[Data] = set()
         self.calls = 0
-        self.attempt_at = 0.0
-        """When the newest attempt began."""
         self.jumped_at: float | None = None
         """When the world woke up from being suspended: what began before that is older than it seems."""
 
@@ -45,14 +43,14 @@ class Promises:
     # --- 1 and 4: the server's side ---------------------------------------------------------------------------------
 
     def dialled(self, open_now: int) -> None:
-        """A line was dialled; so many are open or opening, this one included."""
+        """A line was dialled; so many are open or opening where one may be, this one included."""
         if open_now > 1:
             self.fail(f"promise 1: {open_now} lines at once")
 
-    def aborted_upgrade(self, now: float) -> None:
+    def aborted_upgrade(self, now: float, attempt_at: float) -> None:
         """A line was aborted before its upgrade was answered; the deadline counts from the start of the attempt."""
-        age = now - self.attempt_at
-        if age < self.open_timeout - 0.001 and self.attempt_at != self.jumped_at:
+        age = now - attempt_at
+        if age < self.open_timeout - 0.001 and attempt_at != self.jumped_at:
             self.fail(f"promise 4: an upgrade was abandoned after {age:g} s, before its deadline")
 
     def arrived(self, peer: Any, data: Data) -> None:

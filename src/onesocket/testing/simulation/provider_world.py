@@ -33,7 +33,7 @@ class ProviderWorld(World):
 
     def __init__(self, seed: int, make: MakeClient, loop: VirtualTimeLoop, **options: Any) -> None:
         super().__init__(seed, make, loop, **options)
-        self._signed_in: Identity | None = _identity("alice")
+        self._signed_in: Identity | None = identity_of("alice")
         self._shown: dict[str, str] = {}
         # The auth callback may be asked twice, around a client that is closed and another that is built.
         self._deadline = 2 * self.promises.deadline + 3 * _AUTH_TIMEOUT + self.close_timeout
@@ -86,7 +86,7 @@ class ProviderWorld(World):
             self.promises.fail(f"notices left standing: {self._shown}")
 
     def _somebody_else(self) -> Identity:
-        return _identity(self.chance.choice(["alice", "bob", "carol"]))
+        return identity_of(self.chance.choice(["alice", "bob", "carol"]))
 
     async def _auth(self) -> Identity | None:
         delay = self.chance.choice([0, 0, 0.01, 1, 100])
@@ -97,5 +97,6 @@ class ProviderWorld(World):
         return self._signed_in
 
 
-def _identity(name: str) -> Identity:
+def identity_of(name: str) -> Identity:
+    """Somebody."""
     return Identity(name, token=f"of {name}")

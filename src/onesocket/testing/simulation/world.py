@@ -9,10 +9,12 @@ from dataclasses import dataclass, field
 from ...client.client import Client
 from ..virtual_time import NothingWillHappen, VirtualTimeLoop, run_virtual
 from .client_world import ClientWorld
-from .crowd import MakeClient
+from .crowd import MakeClient, World
 from .provider_world import ProviderWorld
+from .shared_world import SharedWorld
 
-_PROVIDER_SHARE = 0.25
+_KINDS: tuple[type[World], ...] = (ClientWorld, ProviderWorld, SharedWorld)
+_SHARES = (6, 2, 2)
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +38,7 @@ def run_seed(
     """Live through one seed; `trace` keeps a line for every step, `skip` names acts of the crowd to leave out."""
     random.seed(seed)  # the client's own chance (the jitter of its back-off) is Python's global one
     loop = VirtualTimeLoop(random.Random(seed + 1))
-    kind = ProviderWorld if random.Random(seed + 2).random() < _PROVIDER_SHARE else ClientWorld
+    kind = random.Random(seed + 2).choices(_KINDS, _SHARES)[0]
     world = kind(seed, make, loop, trace=trace, skip=skip)
     try:
         run_virtual(world.live, loop=loop)
