@@ -613,3 +613,17 @@ async def test_reprs_show_no_secret() -> None:
         assert "s3cret" not in shown
         assert "CONNECTED epoch=1" in repr(link)
         await link.aclose()
+
+
+def test_connections_of_closed_loops_are_forgotten_with_the_next_join() -> None:
+    async def forgetful(server: FaultyServer) -> None:
+        await join(server.url, scope="loop")
+
+    async def main() -> None:
+        async with FaultyServer() as server:
+            for _ in range(3):
+                await asyncio.to_thread(asyncio.run, forgetful(server))
+            async with join(server.url, scope="loop"):
+                assert len(current_registry()) == 1
+
+    asyncio.run(main())

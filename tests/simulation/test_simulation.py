@@ -17,7 +17,6 @@ from onesocket.notices import Notices
 from onesocket.provider.provider import Provider
 from onesocket.sharing.link import Link as SharedLink
 from onesocket.sharing.shared import Shared
-from onesocket.sharing.tokens import Tokens
 from onesocket.testing.simulation.campaign import main, run_campaign
 from onesocket.testing.simulation.world import minimise, run_seed
 
@@ -160,10 +159,6 @@ def links_not_counted_out(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(Shared, "_counted_out", nobody_left)
 
 
-def tokens_of_who_left(patch: pytest.MonkeyPatch) -> None:
-    patch.setattr(Tokens, "discard", lambda _self, _giver: None)
-
-
 def notices_not_withdrawn(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(Notices, "withdraw", lambda _self, _id: None)
     patch.setattr(Notices, "clear", lambda _self: None)
@@ -191,7 +186,6 @@ MUTANTS = [
     (link_not_awaited, 1000),
     (closing_connection_not_awaited, 1000),
     (links_not_counted_out, 300),
-    (tokens_of_who_left, 1000),
     (notices_not_withdrawn, 300),
 ]
 

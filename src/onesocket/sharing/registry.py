@@ -45,6 +45,12 @@ class Registry:
         with self.lock:
             return list(self._shared.values())
 
+    def forget_the_dead(self) -> None:
+        """Connections whose event loops were closed without a word are gone."""
+        for shared in self.all():
+            if shared.owner.is_dead:
+                self.forget(shared)
+
     @property
     def owner_thread(self) -> threading.Thread | None:
         """The thread that connections live in; None while there is none."""
@@ -63,10 +69,8 @@ class Registry:
         """The connection of this key, counted for one more link. Raises `OptionConflict`, and what `make` raises."""
         place = (recipe.key, id(loop)) if scope == "loop" else (recipe.key,)
         with self.lock:
+            self.forget_the_dead()
             shared = self._shared.get(place)
-            if shared is not None and shared.owner.is_dead:
-                self.forget(shared)
-                shared = None
             if shared is not None and not shared.is_closing:
                 shared.given.check(given, recipe.key)
             else:

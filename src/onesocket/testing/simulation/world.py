@@ -7,6 +7,7 @@ from collections import Counter
 from dataclasses import dataclass, field
 
 from ...client.client import Client
+from ...sharing.registry import current_registry
 from ..virtual_time import NothingWillHappen, VirtualTimeLoop, run_virtual
 from .client_world import ClientWorld
 from .crowd import MakeClient, World
@@ -46,6 +47,7 @@ def run_seed(
         world.promises.fail(f"promise 3: {error}")
     except Exception as error:  # noqa: BLE001 - whatever goes wrong, it is this seed's result
         world.promises.fail(f"{type(error).__name__}: {error}")
+    current_registry().forget_the_dead()
     return Result(
         seed,
         tuple(world.promises.broken),
