@@ -8,7 +8,7 @@ from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from ..errors import InvalidOption
+from ..errors import ClientClosed, InvalidOption, WaitTimeout
 from ..lifecycle.states import State
 from .fanout import HARMLESS
 from .queue import Overflow, Queue
@@ -59,6 +59,22 @@ class Changes:
         if self._closed:
             queue.end()
         return Subscription(queue, lambda gone: self._queues.pop(gone, None))
+
+    async def wait_for(self, states: tuple[State, ...], timeout: float | None, now: Callable[[], State]) -> State:
+        """Wait for one of these states and return it, at once if it is one of them `now`."""
+        if not states:
+            raise InvalidOption("wait_for() needs at least one state")
+        if now() in states:
+            return now()
+        try:
+            async with asyncio.timeout(timeout), self.stream() as stream:
+                async for change in stream:
+                    if change.new in states:
+                        return change.new
+        except TimeoutError:
+            wanted = " or ".join(state.name for state in states)
+            raise WaitTimeout(f"not {wanted} within {timeout:g} s; it is {now().name}") from None
+        raise ClientClosed(f"it was closed, and so can't become {' or '.join(state.name for state in states)} any more")
 
     def on_change(self, callback: object) -> Callable[[], None]:
         """Call it with every change; returns the function that takes it off again."""

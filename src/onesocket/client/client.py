@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable
 from types import TracebackType
 from typing import Any, Literal, Self, overload
 
-from ..errors import ClientClosed, EncodeError, InvalidOption, OnesocketError, WaitTimeout
+from ..errors import EncodeError, InvalidOption, OnesocketError
 from ..lifecycle import inputs
 from ..lifecycle.effects import Outcome
 from ..lifecycle.outbox import OutboxLimits
@@ -350,19 +350,7 @@ class Client:
         A state that is passed through counts, even if it's over when you run again. Raises `WaitTimeout` after
         `timeout` seconds, and `ClientClosed` when the client is closed and so can't come there any more.
         """
-        if not states:
-            raise InvalidOption("wait_for() needs at least one state")
-        if self.state in states:
-            return self.state
-        try:
-            async with asyncio.timeout(timeout), self.changes() as stream:
-                async for change in stream:
-                    if change.new in states:
-                        return change.new
-        except TimeoutError:
-            wanted = " or ".join(state.name for state in states)
-            raise WaitTimeout(f"not {wanted} within {timeout:g} s; it is {self.state.name}") from None
-        raise ClientClosed
+        return await self._changes.wait_for(states, timeout, lambda: self.state)
 
     # --- inside -----------------------------------------------------------------------------------------------------
 

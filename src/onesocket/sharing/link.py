@@ -28,7 +28,6 @@ from ..errors import (
     InvalidOption,
     OnesocketError,
     OutboxFull,
-    WaitTimeout,
     WrongEventLoop,
 )
 from ..lifecycle.effects import Outcome
@@ -51,7 +50,7 @@ _IN_TRANSIT = 16_384
 """Messages of `send_nowait()` whose fate isn't known yet, for each link."""
 _GRACE = 1.0
 """Seconds that a callback which is at work has when its link is closed."""
-_LEFT = "this link was closed, or never entered; join again"
+_LEFT = "this link was closed; join again"
 
 
 class Link:
@@ -342,19 +341,7 @@ class Link:
 
     async def wait_for(self, *states: State, timeout: float | None = None) -> State:
         """As `Client.wait_for()`: wait for one of these states, and return it; one that is passed through counts."""
-        if not states:
-            raise InvalidOption("wait_for() needs at least one state")
-        if self.state in states:
-            return self.state
-        try:
-            async with asyncio.timeout(timeout), self.changes() as stream:
-                async for change in stream:
-                    if change.new in states:
-                        return change.new
-        except TimeoutError:
-            wanted = " or ".join(state.name for state in states)
-            raise WaitTimeout(f"not {wanted} within {timeout:g} s; it is {self.state.name}") from None
-        raise ClientClosed(_LEFT)
+        return await self._changes.wait_for(states, timeout, lambda: self.state)
 
     # --- inside -----------------------------------------------------------------------------------------------------
 
