@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import inspect
 from collections.abc import Callable
 from contextvars import ContextVar
 from typing import Any
@@ -63,6 +64,11 @@ class AsyncCallback:
 
     def _tell(self, error: BaseException) -> None:
         self._report(error, getattr(self._callback, "__qualname__", type(self._callback).__qualname__))
+
+
+def is_async(callback: Callable[[Any], Any]) -> bool:
+    """Whether it's a coroutine function, or an object that is called like one."""
+    return inspect.iscoroutinefunction(callback) or inspect.iscoroutinefunction(type(callback).__call__)
 
 
 def current_task() -> asyncio.Task[Any] | None:

@@ -6,14 +6,13 @@ import asyncio
 import contextlib
 import dataclasses
 import functools
-import inspect
 import time
 import weakref
 from collections.abc import Callable, Coroutine, Hashable, Iterable
 from types import TracebackType
 from typing import Any, Literal, Self, TypeVar, overload
 
-from ..client.async_callback import CALLBACK, AsyncCallback, current_task
+from ..client.async_callback import CALLBACK, AsyncCallback, current_task, is_async
 from ..client.changes import Changes
 from ..client.delivery import Delivery
 from ..client.gap import Gap
@@ -36,7 +35,8 @@ from .errand import Errand, fetch
 from .errors import ForkedCopy
 from .filter import filter_of
 from .mailbox import mailbox_of
-from .queue import SharedQueue, set_waiter
+from .plain_callback import PlainCallback
+from .queue import SharedQueue
 from .registry import Registry, current_registry
 from .shared import Member, Shared
 from .stream import LinkSubscription
@@ -265,12 +265,24 @@ class Link:
         `where` is asked in the reader's turn. `limit` counts what waits for the reader, not what it has taken out of
         the queue in one go. With `overflow="wait"`, a slow reader holds the feed back for all.
         """
+        wanted = frozenset((keys,) if isinstance(keys, str) else keys)
+        return self._stream(event, where, wanted, limit, overflow, gaps=gaps, raise_on_failure=raise_on_failure)
+
+    def _stream(
+        self,
+        event: str | None,
+        where: Predicate | None,
+        wanted: frozenset[Hashable],
+        limit: int,
+        overflow: Overflow | str,
+        *,
+        gaps: bool,
+        raise_on_failure: bool,
+    ) -> LinkSubscription[Any]:
         self._check()
         if event is not None and not isinstance(event, str):  # pyright: ignore[reportUnnecessaryIsInstance]
             raise InvalidOption(f"an event name is a str, or None for all messages, not {type(event).__name__}")
-        here = self._here
-        queue = self._shared.new_queue(limit, Overflow.of(overflow), gaps=gaps, ring=lambda w: here.post(set_waiter, w))
-        wanted = frozenset((keys,) if isinstance(keys, str) else keys)
+        queue = self._shared.new_queue(limit, Overflow.of(overflow), gaps=gaps, ring=self._here.post)
         where = filter_of(self._shared.protocol, wanted, where)
         shared, there = self._shared, self._there
         there.post(functools.partial(shared.subscribe, queue, event, wanted, raise_on_failure=raise_on_failure))
@@ -295,8 +307,8 @@ class Link:
     ) -> Callable[[], None]:
         """Call `callback` with every message (of that event); returns the function that takes it off again.
 
-        It's called on this link's loop, one message after the other, behind a queue of `limit` messages; it may be a
-        coroutine function. What it raises is reported and hurts nobody else.
+        It's called on this link's loop, one message after the other, behind a queue of `limit` messages; a coroutine
+        function is awaited in a task of its own. What it raises is reported and hurts nobody else.
         """
         if callable(event):
             if callback is not None:
@@ -304,8 +316,9 @@ class Link:
             event, callback = None, event
         if not callable(callback):
             raise InvalidOption("on() needs a callback: on(callback) or on('event', callback)")
-        stream = self.subscribe(event, limit=limit, overflow=overflow, gaps=gaps, raise_on_failure=False)
-        caller = AsyncCallback(_Awaitable(callback), stream, self._trouble.report, self._callbacks)
+        stream = self._stream(event, None, frozenset(), limit, overflow, gaps=gaps, raise_on_failure=False)
+        kind = AsyncCallback if is_async(callback) else PlainCallback
+        caller = kind(callback, stream, self._trouble.report, self._callbacks)
         caller.start()
         return caller.remove
 
@@ -389,16 +402,3 @@ class Link:
             raise WrongEventLoop(
                 "this link belongs to another event loop; join() in each loop, or use onesocket.blocking without one"
             )
-
-
-class _Awaitable:
-    """A function of either kind, to be awaited."""
-
-    def __init__(self, function: Callable[[Any], Any]) -> None:
-        self._function = function
-        self.__qualname__ = getattr(function, "__qualname__", type(function).__qualname__)
-
-    async def __call__(self, message: Any) -> None:
-        answer = self._function(message)
-        if answer is not None and inspect.isawaitable(answer):  # that look would cost more than the call
-            await answer

@@ -16,12 +16,12 @@ T = TypeVar("T")
 
 
 class SharedQueue(Queue[T]):
-    """`Queue` under a lock. `ring` lets the waiting reader know, in whatever thread it is.
+    """`Queue` under a lock. `ring` lets the waiting reader know, in whatever thread it is, once the lock is free.
 
     The lock may be taken again by its holder: the collector may end a subscription in the midst of anything.
     """
 
-    __slots__ = ("__weakref__", "_ring", "lock")
+    __slots__ = ("__weakref__", "_due", "_ring", "lock")
 
     def __init__(
         self,
@@ -35,6 +35,8 @@ class SharedQueue(Queue[T]):
     ) -> None:
         super().__init__(limit, overflow, marks_gaps=marks_gaps, hold=hold, release=release)
         self._ring = ring
+        self._due: Any = None
+        """The waiter that is to be rung."""
         self.lock = threading.RLock()
 
     def put(self, item: T | Gap) -> None:
@@ -42,12 +44,14 @@ class SharedQueue(Queue[T]):
         with self.lock:
             if not self.ended:  # the reader may have gone, and the feed not have heard of it: it must not be held again
                 super().put(item)
+        self._ring_if_due()
 
     def put_many(self, batch: Sequence[T]) -> None:
         """Queue several messages for the reader."""
         with self.lock:
             if not self.ended:
                 super().put_many(batch)
+        self._ring_if_due()
 
     def take_all(self) -> deque[T | Gap]:
         """Everything that is to be told, in order; empty when there's nothing."""
@@ -55,13 +59,16 @@ class SharedQueue(Queue[T]):
             if self.unmarked or self.kept_gap is not None:
                 return deque((self.take(),))
             items, self.items = self.items, deque()
-            self.stop_holding()
-            return items
+            held, self.waits = self.waits, False
+        if held:
+            self.release()
+        return items
 
     def fail(self, error: OnesocketError) -> None:
         """Raise this in the reader, after what is queued."""
         with self.lock:
             super().fail(error)
+        self._ring_if_due()
 
     def next_error(self) -> OnesocketError | None:
         """What is to be raised in the reader now that it has read everything; None: nothing (more)."""
@@ -72,6 +79,7 @@ class SharedQueue(Queue[T]):
         """No more will come; the reader gets what is queued."""
         with self.lock:
             super().end()
+        self._ring_if_due()
 
     def clear(self) -> None:
         """Let go of everything."""
@@ -80,10 +88,16 @@ class SharedQueue(Queue[T]):
 
     def wake(self) -> None:
         """Let the waiting reader look again."""
-        with self.lock:
-            waiter, self.waiter = self.waiter, None
-        if waiter is not None:
-            self._ring(waiter)
+        if self.waiter is not None:
+            self._due, self.waiter = self.waiter, None
+
+    def _ring_if_due(self) -> None:
+        # Not under the lock: the reader may be called right here.
+        if self._due is not None:
+            with self.lock:
+                due, self._due = self._due, None
+            if due is not None:
+                self._ring(due)
 
     def arm(self, waiter: Any) -> bool:
         """Ring this one when there's news. False: there is some already, or the end."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import functools
 from collections import deque
 from collections.abc import Callable
 from typing import Any, TypeVar, cast
@@ -10,7 +11,7 @@ from typing import Any, TypeVar, cast
 from ..client.gap import Gap
 from ..client.subscription import Predicate, Subscription
 from ..errors import SlowConsumer, UsageError
-from .queue import SharedQueue
+from .queue import SharedQueue, set_waiter
 
 T = TypeVar("T")
 
@@ -34,50 +35,62 @@ class LinkSubscription(Subscription[T]):
         self._where = where
         self._keeps: object = keeps
         """The link: it stays as long as somebody reads."""
-        self._taken: deque[Any] = deque()
+        self.waiting: deque[Any] = deque()
+        """What was taken out of the queue, and is read first."""
 
     def __len__(self) -> int:
         """Messages that wait to be read."""
-        return len(self._taken) + len(self._shared.items)
+        return len(self.waiting) + len(self._shared.items)
 
     async def __anext__(self) -> T:
         """The next message, or a `Gap`. Raises `SlowConsumer`, or what made the connection fail."""
         where = self._where
         while True:
-            if not self._taken:
+            if not self.waiting:
                 await self._more()
-            item = self._taken.popleft()
+            item = self.waiting.popleft()
             if where is None or isinstance(item, Gap) or where(item):
                 return cast("T", item)
 
     async def _more(self) -> None:
         queue = self._shared
         while True:
-            self._taken = queue.take_all()
-            if self._taken:
+            news: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+            waiter = functools.partial(set_waiter, news)
+            if self.fill(waiter):
                 return
+            try:
+                await news
+            finally:
+                queue.disarm(waiter)
+
+    def fill(self, waiter: Callable[[], object]) -> bool:
+        """Whether something is `waiting` to be read; if not, `waiter` is called, in the reader's loop, once there is.
+
+        Raises what `__anext__` raises, the end of the stream included.
+        """
+        queue = self._shared
+        if queue.waiter is not None:
+            raise UsageError("a subscription has one reader; subscribe() once for each task")
+        while not queue.arm(waiter):
+            self.waiting = queue.take_all()
+            if self.waiting:
+                return True
             error = queue.next_error()
             if error is not None and not self._closed:
                 if isinstance(error, SlowConsumer):
                     self.close()
                 # Anything else is told once: the connection may come back, and the reader decides whether to go on.
                 raise error.copy()
-            if queue.waiter is not None:
-                raise UsageError("a subscription has one reader; subscribe() once for each task")
-            waiter: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-            if queue.arm(waiter):
-                try:
-                    await waiter
-                finally:
-                    queue.disarm(waiter)
-            elif (queue.ended or self._closed) and not queue.has_news and queue.error is None:
+            if (queue.ended or self._closed) and not queue.has_news and queue.error is None:
                 raise StopAsyncIteration
+        return False
 
     def close(self) -> None:
         """End this subscription; what is queued is let go."""
         if not self._closed:
             self._closed = True
-            self._taken.clear()
+            self.waiting.clear()
             self._shared.clear()
             self._shared.end()
             self._detach(self._shared)

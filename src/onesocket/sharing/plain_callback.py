@@ -1,0 +1,105 @@
+"""A plain function as a subscriber of a link: called in the turn of the loop that brings the messages."""
+
+from __future__ import annotations
+
+import asyncio
+import contextvars
+import inspect
+from collections.abc import Awaitable, Callable
+from typing import Any, Final
+
+from ..client.async_callback import CALLBACK, current_task
+from ..client.fanout import HARMLESS
+from ..errors import OnesocketError
+from .stream import LinkSubscription
+
+SLICE: Final = 256
+"""So many messages in one turn of the loop; the rest waits for the next one."""
+
+
+class PlainCallback:
+    """Calls `callback` with each message of `stream`, one after the other, without a task of its own.
+
+    Should it return something to be awaited all the same, that is awaited, in a task, before the next message.
+    """
+
+    def __init__(
+        self,
+        callback: Callable[[Any], object],
+        stream: LinkSubscription[Any],
+        report: Callable[[BaseException, str], None],
+        tasks: set[asyncio.Task[None]],
+    ) -> None:
+        self._callback = callback
+        self._stream = stream
+        self._report = report
+        self._tasks = tasks
+        self._task: asyncio.Task[None] | None = None
+        self._loop = asyncio.get_running_loop()
+        self._context = contextvars.copy_context()
+
+    def start(self) -> None:
+        """Begin, in the next turn: whoever asks for it has its `remove` before the first message."""
+        self._loop.call_soon(self._call_each, context=self._context)
+
+    def remove(self) -> None:
+        """Call it no more. It may be the callback itself that says so: then it finishes this message."""
+        self._stream.close()
+        if self._task is not None and self._task is not current_task():
+            self._task.cancel()
+
+    def _rung(self) -> None:
+        self._context.run(self._call_each)
+
+    def _call_each(self) -> None:
+        try:
+            self._call_some()
+        except BaseException:
+            self._stream.close()
+            raise
+
+    def _call_some(self) -> None:
+        callback, stream = self._callback, self._stream
+        for _ in range(SLICE):
+            if not stream.waiting and not self._is_filled():
+                return
+            try:
+                answer = callback(stream.waiting.popleft())
+            except HARMLESS as error:
+                self._tell(error)
+                continue
+            if answer is not None and inspect.isawaitable(answer):  # that look would cost more than the call
+                self._task = self._loop.create_task(self._finish(answer), name="onesocket callback")
+                self._tasks.add(self._task)
+                self._task.add_done_callback(self._tasks.discard)
+                return
+        self.start()
+
+    def _is_filled(self) -> bool:
+        """Whether there's a message; if not, it rings for the next one, or it's the end."""
+        while True:
+            try:
+                return self._stream.fill(self._rung)
+            except StopAsyncIteration:
+                self._stream.close()
+                return False
+            except OnesocketError as error:
+                self._tell(error)
+
+    async def _finish(self, answer: Awaitable[object]) -> None:
+        task = asyncio.current_task()
+        CALLBACK.set(task)
+        try:
+            await answer
+        except asyncio.CancelledError as error:
+            if task is not None and task.cancelling():
+                self._stream.close()
+                raise
+            self._tell(error)  # not ours: something that the callback awaited was cancelled
+        except Exception as error:  # noqa: BLE001 - a subscriber's exception harms nobody else
+            self._tell(error)
+        self._task = None
+        self.start()
+
+    def _tell(self, error: BaseException) -> None:
+        self._report(error, getattr(self._callback, "__qualname__", type(self._callback).__qualname__))
