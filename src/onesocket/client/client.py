@@ -295,6 +295,11 @@ class Client:
         return self._runner.machine.state
 
     @property
+    def epoch(self) -> int:
+        """The number of the present line, or of the last one."""
+        return self._runner.machine.epoch
+
+    @property
     def status(self) -> Status:
         """A frozen snapshot of this moment."""
         runner = self._runner

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-import inspect
 from collections.abc import Callable
 from typing import Any, Final
 
 from ..errors import InvalidOption, OnesocketError
-from .async_callback import CALLBACK, AsyncCallback, current_task
+from .async_callback import CALLBACK, AsyncCallback, current_task, is_async
 from .gap import Gap
 from .queue import Overflow, Queue
 from .subscription import Predicate, Subscription
@@ -17,6 +16,7 @@ from .subscription import Predicate, Subscription
 _STEP: Final = 0.05
 
 Sink = Callable[[Any], object]
+Many = Callable[[list[Any]], object]
 Report = Callable[[BaseException, str], None]
 
 # What a subscriber raises harms nobody else. The result of a cancelled future, looked at in a callback, is among it:
@@ -46,8 +46,8 @@ class Fanout:
         self._on_loop = on_loop
         self._holding = 0
         self._all: tuple[Sink, ...] = ()
-        self._all_queues: tuple[Queue[Any], ...] = ()
-        """The unfiltered streams among those, and ..."""
+        self._all_many: tuple[Many, ...] = ()
+        """Those among them that take several messages at once, and ..."""
         self._all_calls: tuple[Sink, ...] = ()
         """... the rest: `publish_many` treats them differently."""
         self._named: dict[str, tuple[Sink, ...]] = {}
@@ -94,8 +94,11 @@ class Fanout:
                 self.publish(message)
             return
         self.delivered += len(batch)
-        for queue in self._all_queues:
-            queue.put_many(batch)
+        for many in self._all_many:
+            try:
+                many(batch)
+            except HARMLESS as error:
+                self._report(error, _name(many))
         if self._all_calls:
             for message in batch:
                 for sink in self._all_calls:
@@ -180,13 +183,20 @@ class Fanout:
         _check_event(event)
         if not callable(callback):  # pyright: ignore[reportUnnecessaryComparison]
             raise InvalidOption(f"on() needs a function, not {type(callback).__name__}")
-        if not inspect.iscoroutinefunction(callback) and not inspect.iscoroutinefunction(type(callback).__call__):
+        if not is_async(callback):
             return self._add(event, callback, callback if gaps else None)
         stream = self.subscribe(event, None, limit=limit, overflow=overflow, gaps=gaps, raise_on_failure=False)
         caller = AsyncCallback(callback, stream, self._report, self._tasks)
         # A client may get its callbacks before there is a loop, so the task begins with the first message.
         stream.on_item(caller.start)
         return caller.remove
+
+    def tap(self, many: Many, gap: Sink) -> None:
+        """For as long as the client lives, call `many` with the messages of each read, and `gap` with gap markers.
+
+        Nobody changes the list, which others get, too.
+        """
+        self._add(None, _Tap(many), gap)
 
     def end(self) -> None:
         """The client is closed: every stream ends; readers and callbacks get what is queued."""
@@ -242,9 +252,9 @@ class Fanout:
 
     def _set_all(self, sinks: tuple[Sink, ...]) -> None:
         self._all = sinks
-        streams = [_stream_of(sink) for sink in sinks]
-        self._all_queues = tuple(queue for queue in streams if queue is not None)
-        self._all_calls = tuple(sink for sink, queue in zip(sinks, streams, strict=True) if queue is None)
+        ways = [_many_of(sink) for sink in sinks]
+        self._all_many = tuple(many for many in ways if many is not None)
+        self._all_calls = tuple(sink for sink, many in zip(sinks, ways, strict=True) if many is None)
 
     def _abandon(self, queue: Queue[Any]) -> None:
         """A reader went away without a word, in whatever thread."""
@@ -270,6 +280,18 @@ class Fanout:
         self._holding -= 1
         if self._holding == 0:
             self._release_feed()
+
+
+class _Tap:
+    """A sink that takes several messages at once."""
+
+    __slots__ = ("many",)
+
+    def __init__(self, many: Many) -> None:
+        self.many = many
+
+    def __call__(self, message: Any) -> None:
+        self.many([message])
 
 
 class _Filter:
@@ -300,6 +322,10 @@ def _check_event(event: object) -> None:
         raise InvalidOption(f"an event name is a str, or None for all messages, not {type(event).__name__}")
 
 
-def _stream_of(sink: Sink) -> Queue[Any] | None:
+def _many_of(sink: Sink) -> Many | None:
+    if isinstance(sink, _Tap):
+        return sink.many
     owner: object = getattr(sink, "__self__", None)
-    return owner if isinstance(owner, Queue) else None  # pyright: ignore[reportUnknownVariableType]
+    if isinstance(owner, Queue):
+        return owner.put_many  # pyright: ignore[reportUnknownMemberType, reportUnknownVariableType]
+    return None

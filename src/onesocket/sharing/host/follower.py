@@ -184,9 +184,9 @@ class Follower(Stream):
 
     def data_received(self, data: bytes) -> None:
         """Bytes came, whatever they say."""
+        super().data_received(data)
         if self.welcome is not None:
             self._events.heard()
-        super().data_received(data)
 
     def over(self, error: WireError | None) -> None:
         """The owner is gone."""

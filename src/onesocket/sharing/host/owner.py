@@ -25,6 +25,7 @@ from .convey import failure_of, missing_of, shared_of
 from .directory import Place
 from .errors import OwnerLost, WireError
 from .fork import BARRIER
+from .forwarding import tap
 from .frames import (
     Batch,
     Beat,
@@ -88,7 +89,9 @@ class Owner:
         self._touched = self._looked
         self._peers: tuple[Peer, ...] = ()
         self._strangers: set[Peer] = set()
-        self._came: list[Data | Gap] = []
+        self._came: list[Data] = []
+        self._has_fed = False
+        """In this turn of the loop: what comes now waits for its end."""
         self._work = Work(client)
         self._interest = Interest(protocol, client)
         self._resume = Resume(client, reconnect, self._publish)
@@ -104,7 +107,7 @@ class Owner:
         self._told: tuple[State, int] = client.state, 0
         self._ahead: tuple[State, int] | None = None
         """What was told before the client did: the changes up to that are no news."""
-        client.on(None, self._take)
+        tap(client, self._take, self._miss)
         client.on_change(self._changed)
         self.status = self._shared(client.state, 0)
 
@@ -114,7 +117,7 @@ class Owner:
     @property
     def epoch(self) -> int:
         """Of the present line, as all processes count."""
-        return self._base + self.client.status.epoch
+        return self._base + self.client.epoch
 
     # --- its life ---------------------------------------------------------------------------------------------------
 
@@ -200,31 +203,39 @@ class Owner:
 
     # --- from above -------------------------------------------------------------------------------------------------
 
-    def _take(self, item: Data | Gap) -> None:
-        if not self._came:
-            self._loop.call_soon(self._flush)
-        self._came.append(item)
+    def _take(self, batch: list[Data]) -> None:
+        # The first of a turn goes out at once. What follows goes out together: a write costs more than a message.
+        if self._has_fed:
+            self._came += batch
+            return
+        self._has_fed = True
+        self._loop.call_soon(self._turn_over)
+        self._feed(batch)
+
+    def _turn_over(self) -> None:
+        self._has_fed = bool(self._came)
+        if self._has_fed:
+            self._loop.call_soon(self._turn_over)
+            self._flush()
 
     def _flush(self) -> None:
         came, self._came = self._came, []
-        if not came or self._is_deposed():
+        if came:
+            self._feed(came)
+
+    def _miss(self, gap: Gap) -> None:
+        self._flush()
+        if self._is_deposed():
             return
         self._catch_up()
-        batch: list[Data] = []
-        for item in came:
-            if isinstance(item, Gap):
-                self._feed(batch)
-                batch = []
-                gap = Gap(item.reason, self._base + item.epoch, item.missed, item.error)
-                self._feed_frame(missing_of(gap, gap.epoch))
-                self._events.missing(gap)
-            else:
-                batch.append(item)
-        self._feed(batch)
+        gap = Gap(gap.reason, self._base + gap.epoch, gap.missed, gap.error)
+        self._feed_frame(missing_of(gap, gap.epoch))
+        self._events.missing(gap)
 
     def _feed(self, batch: list[Data]) -> None:
-        if not batch:
+        if self._is_deposed():
             return
+        self._catch_up()
         if self._peers:
             for portion in batches(batch):
                 data = packed(Batch(portion))
@@ -253,9 +264,8 @@ class Owner:
 
     def _catch_up(self) -> None:
         """Say that a line is up before its first message: a client tells its changes a little later."""
-        status = self.client.status
-        now = status.state, status.epoch
-        if now != self._told and status.state is State.CONNECTED and not self._leaving:
+        now = self.client.state, self.client.epoch
+        if now != self._told and now[0] is State.CONNECTED and not self._leaving:
             self._told = self._ahead = now
             self._tell(self._shared(*now))
 

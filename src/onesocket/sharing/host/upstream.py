@@ -92,6 +92,7 @@ class HostUpstream:
         self._loop: asyncio.AbstractEventLoop | None = None
         self._expiry: asyncio.TimerHandle | None = None
         self._flushing = False
+        self._is_held = False
         self._pid = os.getpid()
         self._closing: asyncio.Task[None] | None = None
         self._drained: asyncio.Future[None] | None = None
@@ -189,11 +190,17 @@ class HostUpstream:
 
     def hold(self) -> None:
         """Stop the feed into this process; other processes don't notice."""
+        self._is_held = True
         self._feed.hold()
 
     def release(self) -> None:
-        """Go on."""
-        self._feed.release()
+        """Go on, in the next turn: it's a reader that says so, in the midst of reading."""
+        self._is_held = False
+        self._running().call_soon(self._go_on)
+
+    def _go_on(self) -> None:
+        if not self._is_held:
+            self._feed.release()
 
     def descriptors(self) -> Iterable[int]:
         """The sockets that a forked child must let go of."""
