@@ -43,12 +43,12 @@ class Mailbox:
 
     def post(self, call: Callable[..., object], *args: Any) -> bool:
         """Call this on the loop: at once if we are there, else soon. False: the loop is closed, nobody will."""
-        if self.is_here:
+        loop = self._loop()
+        if loop is not None and running_loop() is loop:
             call(*args)
             return True
         self._calls.append((call, args))
         self.posted += 1
-        loop = self._loop()
         if loop is None or loop.is_closed():
             self.refuse_the_rest()
             return False

@@ -52,13 +52,6 @@ class PlainCallback:
         self._context.run(self._call_each)
 
     def _call_each(self) -> None:
-        try:
-            self._call_some()
-        except BaseException:
-            self._stream.close()
-            raise
-
-    def _call_some(self) -> None:
         callback, stream = self._callback, self._stream
         for _ in range(SLICE):
             if not stream.waiting and not self._is_filled():
@@ -68,6 +61,9 @@ class PlainCallback:
             except HARMLESS as error:
                 self._tell(error)
                 continue
+            except BaseException:  # the program ends
+                stream.close()
+                raise
             if answer is not None and inspect.isawaitable(answer):  # that look would cost more than the call
                 self._task = self._loop.create_task(self._finish(answer), name="onesocket callback")
                 self._tasks.add(self._task)

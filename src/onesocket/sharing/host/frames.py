@@ -255,6 +255,8 @@ class Splitter:
 
 def batches(messages: list[Data], most: int = MOST_BYTES // 8) -> list[list[Data]]:
     """`messages` in portions of about `most` bytes (text may take four times its length)."""
+    if messages and sum(map(len, messages)) <= most:
+        return [messages]
     portions: list[list[Data]] = []
     room = 0
     for message in messages:
