@@ -23,6 +23,7 @@ from onesocket.wire import Data, DialRequest, Handshake
 from .base import SLICE, Consumer, Producer
 
 _NOWHERE = "ws://nowhere.invalid/"
+_A_MOMENT = 0.001
 
 
 def options(address: str) -> dict[str, Any]:
@@ -134,7 +135,8 @@ class OursProducer(Producer):
         if line.loop is asyncio.get_running_loop():
             line.feed(make(), 1, Future())
         else:
-            line.loop.call_soon_threadsafe(lambda: line.feed(make(), 1, Future()))
+            # By a timer, so that nothing else wakes this process then: a socket's message finds its program asleep.
+            line.loop.call_soon_threadsafe(line.loop.call_later, _A_MOMENT, lambda: line.feed(make(), 1, Future()))
 
     def _line(self) -> FedLine:
         line = self.transport.line
