@@ -103,7 +103,7 @@ class Election:
     def handle(self, happened: Happened, now: float, roll: float = 0.5) -> list[Do]:  # noqa: C901, PLR0912 - a row each
         """What to do now; `roll` is a random number in [0, 1). What doesn't fit the phase comes too late: nothing."""
         match self.phase, happened:
-            case Phase.FOLLOWING, Happened.HEARD:  # first, as it comes with every read
+            case Phase.FOLLOWING, Happened.HEARD:
                 self._hear()
                 self._ticked = now
                 return []

@@ -59,6 +59,8 @@ class Follower(Stream):
         self._welcomed.add_done_callback(_look_at)
         self._in_order = False
         self.welcome: Welcome | None = None
+        self.heard_at = 0.0
+        """When the owner gave its last sign of life, by the loop's clock."""
 
     def __repr__(self) -> str:
         state = "over" if self.is_over else "attached" if self.welcome is not None else "attaching"
@@ -184,9 +186,8 @@ class Follower(Stream):
 
     def data_received(self, data: bytes) -> None:
         """Bytes came, whatever they say."""
+        self.heard_at = self._loop.time()
         super().data_received(data)
-        if self.welcome is not None:
-            self._events.heard()
 
     def over(self, error: WireError | None) -> None:
         """The owner is gone."""

@@ -61,6 +61,8 @@ class Membership:
         self._work: asyncio.Task[None] | None = None
         self._waiters: list[asyncio.Future[Role]] = []
         self._alarm: asyncio.TimerHandle | None = None
+        self._heard = 0.0
+        """The last sign of life that the election knows of."""
 
     def __repr__(self) -> str:
         silent = " silent owner" if self._election.is_owner_silent else ""
@@ -84,10 +86,6 @@ class Membership:
         finally:
             if future in self._waiters:
                 self._waiters.remove(future)
-
-    def heard(self) -> None:
-        """Our owner gave a sign of life. No alarm changes: this comes with every read."""
-        self._election.handle(Happened.HEARD, asyncio.get_running_loop().time())
 
     def lost(self, role: Role, *, in_order: bool) -> None:
         """Our owner is gone."""
@@ -139,6 +137,14 @@ class Membership:
         for do in self._election.handle(happened, loop.time(), random.random()):
             self._perform(do)
         self._set_alarm()
+
+    def _tick(self) -> None:
+        # Whether our owner is alive is only asked here: its signs of life come with every read.
+        heard = self.role.heard_at if isinstance(self.role, Follower) else 0.0
+        if heard > self._heard:
+            self._heard = heard
+            self._election.handle(Happened.HEARD, heard)
+        self.happened(Happened.TICK)
 
     def _perform(self, do: Do) -> None:
         match do:
@@ -208,7 +214,7 @@ class Membership:
         if self._alarm is not None:
             self._alarm.cancel()
         at = self._election.wake_at
-        self._alarm = None if at is None else asyncio.get_running_loop().call_at(at, self.happened, Happened.TICK)
+        self._alarm = None if at is None else asyncio.get_running_loop().call_at(at, self._tick)
 
     async def _attach(self) -> None:
         follower = self._attaching = self._events.make_follower()

@@ -54,6 +54,3 @@ class RoleEvents(Protocol):
 
     def lost(self, role: Role, *, in_order: bool, error: OnesocketError | None) -> None:
         """A follower's owner is gone."""
-
-    def heard(self) -> None:
-        """A follower's owner gave a sign of life."""

@@ -318,10 +318,6 @@ class HostUpstream:
         self._feed.epoch = gap.epoch
         self._feed.missing(gap)
 
-    def heard(self) -> None:
-        """A sign of life."""
-        self._member.heard()
-
     def lost(self, role: Role, *, in_order: bool, error: OnesocketError | None) -> None:
         """Our owner is gone."""
         if error is not None:
