@@ -41,6 +41,8 @@ from .role import RoleEvents
 from .stream import Stream
 
 _PORTION: Final = MOST_BYTES // 8
+_MOST_AT_ONCE: Final = 2**18
+"""Bytes of one read: as much as fits into the socket."""
 # Questions and messages have numbers of their own ranges: a result says which it is for.
 _FIRST_QUESTION: Final = 1 << 48
 
@@ -49,7 +51,7 @@ class Follower(Stream):
     """A `Role`: made by `attach`, and used once `welcome` is there."""
 
     def __init__(self, secret: bytes, release: str, events: RoleEvents) -> None:
-        super().__init__()
+        super().__init__(_MOST_AT_ONCE)
         self._secret = secret
         self._release = release
         self._events = events
@@ -184,10 +186,10 @@ class Follower(Stream):
             case _:
                 raise WireError("the owner of the connection introduced itself twice")
 
-    def data_received(self, data: bytes) -> None:
+    def buffer_updated(self, nbytes: int) -> None:
         """Bytes came, whatever they say."""
         self.heard_at = self._loop.time()
-        super().data_received(data)
+        super().buffer_updated(nbytes)
 
     def over(self, error: WireError | None) -> None:
         """The owner is gone."""

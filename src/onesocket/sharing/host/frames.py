@@ -230,12 +230,12 @@ class Splitter:
     def __repr__(self) -> str:
         return f"<Splitter held={len(self._held)}>"
 
-    def feed(self, data: bytes) -> list[bytes]:
+    def feed(self, data: bytes | memoryview) -> list[bytes]:
         """Every frame that is complete now; raises `WireError` for one that is too long."""
         held = self._held
         length = len(data) - _LENGTH.size
         if not held and 0 <= length <= self._most and _LENGTH.unpack_from(data) == (length,):
-            return [data[_LENGTH.size :]]  # one frame in one read, as mostly: nothing to keep
+            return [bytes(data[_LENGTH.size :])]  # one frame in one read, as mostly: nothing to keep
         held += data
         bodies: list[bytes] = []
         at = 0

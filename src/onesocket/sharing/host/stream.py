@@ -15,10 +15,14 @@ _LONGEST_GOODBYE: Final = 1.0
 """Seconds for the other end to read what was written last."""
 
 
-class Stream(asyncio.Protocol):
-    """Subclasses say what a frame means (`frame`), and what an end means (`over`), which comes once."""
+class Stream(asyncio.BufferedProtocol):
+    """Subclasses say what a frame means (`frame`), and what an end means (`over`), which comes once.
 
-    def __init__(self) -> None:
+    It reads into a buffer of its own: asyncio would map 256 KiB anew for each read, and give them back.
+    """
+
+    def __init__(self, room: int = 2**14) -> None:
+        self._room = memoryview(bytearray(room))
         self._transport: asyncio.Transport | None = None
         self._splitter = Splitter()
         self._outgoing: list[bytes] = []
@@ -113,10 +117,15 @@ class Stream(asyncio.Protocol):
             return
         self.opened()
 
-    def data_received(self, data: bytes) -> None:
-        """Bytes came."""
+    def get_buffer(self, sizehint: int) -> memoryview:
+        """Where the next bytes go."""
+        del sizehint
+        return self._room
+
+    def buffer_updated(self, nbytes: int) -> None:
+        """So many came."""
         try:
-            for body in self._splitter.feed(data):
+            for body in self._splitter.feed(self._room[:nbytes]):
                 if self.is_over:
                     return
                 self.frame(body)
