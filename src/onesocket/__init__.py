@@ -73,7 +73,7 @@ if TYPE_CHECKING:
     from .discord.client import DiscordClient
     from .protocols.discord.intents import Intents
     from .sharing.errors import ForkedCopy, OptionConflict
-    from .sharing.join import join
+    from .sharing.join import Joining, join
     from .sharing.link import Link
     from .sharing.registry import offer_loop
 
@@ -82,6 +82,7 @@ _LAZY = {
     "DiscordClient": ".discord.client",
     "ForkedCopy": ".sharing.errors",
     "Intents": ".protocols.discord.intents",
+    "Joining": ".sharing.join",
     "Link": ".sharing.link",
     "OptionConflict": ".sharing.errors",
     "join": ".sharing.join",
@@ -127,6 +128,7 @@ __all__ = [
     "InvalidText",
     "InvalidURL",
     "InvalidUpgrade",
+    "Joining",
     "Json",
     "LineLost",
     "Link",

@@ -10,13 +10,30 @@ from urllib.parse import parse_qs, urlsplit
 
 import pytest
 
-from onesocket import Identity, Link, Notices, Outcome, Provider, Raw, ReconnectPolicy, State, blocking, join
+from onesocket import (
+    Client,
+    Identity,
+    Link,
+    Notices,
+    Outcome,
+    Provider,
+    Raw,
+    ReconnectPolicy,
+    State,
+    TokenFailed,
+    UsageError,
+    blocking,
+    join,
+)
 from onesocket.protocols.token import TokenQuery
+from onesocket.sharing.host import HostOptions
 from onesocket.testing import FaultyServer
 from tests.integration.talking_process import DEADLINE, Process
 
 WORKER = Path(__file__).with_name("provider_worker.py")
 THREADS = 4
+PROTOCOL = Raw(token_place=TokenQuery("token"))
+SOON = ReconnectPolicy(initial=0.01, cap=0.05)
 
 
 class Side:
@@ -46,8 +63,8 @@ def make(side: Side, auth: Any) -> Provider[Link]:
         lambda token: join(
             side.server.url,
             token=token,
-            protocol=Raw(token_place=TokenQuery("token")),
-            reconnect=ReconnectPolicy(initial=0.01, cap=0.05),
+            protocol=PROTOCOL,
+            reconnect=SOON,
         ),
         auth=auth,
         notices=Notices(),
@@ -111,7 +128,7 @@ async def test_a_blocking_link_of_the_same_identity_shares_the_line(side: Side) 
 
     def share(token: Any) -> Any:
         source.append(token)
-        return join(side.server.url, token=token, protocol=Raw(token_place=TokenQuery("token")))
+        return join(side.server.url, token=token, protocol=PROTOCOL)
 
     def other() -> Any:
         with blocking.join(side.server.url, token=source[0]) as link:
@@ -172,3 +189,108 @@ async def all_receive(side: Side, processes: list[Process]) -> None:
     marks = [len(process.said) for process in processes]
     await side.server.broadcast("for all")
     await asyncio.gather(*(process.got("for all", mark) for process, mark in zip(processes, marks, strict=True)))
+
+
+async def test_what_ends_the_loop_of_one_member_ends_nobody_elses(side: Side) -> None:
+    """SystemExit in a token source is the end of its own thread, and not that of all connections."""
+    exits = threading.Event()
+    up = threading.Event()
+
+    def source() -> str:
+        if exits.is_set():
+            raise SystemExit
+        return "thread's"
+
+    async def stay() -> None:
+        async with join(side.server.url, key="us", token=source, protocol=PROTOCOL, reconnect=SOON):
+            up.set()
+            await asyncio.get_running_loop().create_future()
+
+    def run() -> None:
+        with pytest.raises(SystemExit):
+            asyncio.run(stay())
+        ended.set()
+
+    ended = threading.Event()
+    thread = threading.Thread(target=run)
+    async with join(side.server.url, key="us", token=lambda: "main's", protocol=PROTOCOL, reconnect=SOON) as link:
+        thread.start()
+        assert await asyncio.to_thread(up.wait, DEADLINE)
+        exits.set()
+        changes = link.changes()
+        side.server.kill_connections()
+        async with asyncio.timeout(DEADLINE):
+            await anext(change async for change in changes if change.new is State.CONNECTED)
+        assert await asyncio.to_thread(ended.wait, DEADLINE)
+        thread.join()
+    assert side.tokens == ["main's", "main's"]
+
+
+@pytest.mark.parametrize("end", [SystemExit, KeyboardInterrupt])
+async def test_a_blocking_links_source_may_block_and_even_exit(side: Side, end: type[BaseException]) -> None:
+    """It's called in a thread of its own kind: other connections don't wait for it, and don't end with it."""
+    asked, go = threading.Event(), threading.Event()
+
+    def source() -> str:
+        asked.set()
+        go.wait(DEADLINE)
+        if threading.current_thread() is not threading.main_thread():
+            raise end
+        return "never"
+
+    def blocked() -> str:
+        try:
+            blocking.join(side.server.url, key="blocked", token=source)
+        except TokenFailed as error:
+            return str(error)
+        return "joined"
+
+    waiting = asyncio.create_task(asyncio.to_thread(blocked))
+    assert await asyncio.to_thread(asked.wait, DEADLINE)
+    async with join(side.server.url, token="s3cret", protocol=PROTOCOL) as link:
+        await link.send("not held up")
+        go.set()
+        assert end.__name__ in await waiting
+        await link.send("and not ended")
+
+
+async def test_a_client_that_cannot_be_made_is_made_again_for_the_next(side: Side, tmp_path: Path) -> None:
+    directory = tmp_path / "run"
+    directory.mkdir(mode=0o700)
+    made: list[int] = []
+
+    def make_client(token: str) -> Client:
+        made.append(1)
+        if len(made) == 2:  # the first is for its protocol
+            raise ValueError(token)
+        return Client(side.server.url, token=token, protocol=PROTOCOL)
+
+    link = join(
+        side.server.url, token="s3cret", scope="host", client=make_client, host=HostOptions(directory=str(directory))
+    ).link()
+    with pytest.raises(UsageError, match="ValueError") as failure:
+        await link.connect()
+    assert "s3cret" not in str(failure.value)
+    assert await link.connect() is Outcome.OPENED
+    await link.aclose()
+
+
+async def test_client_functions_run_under_no_lock(side: Side) -> None:
+    """One that joins something else, while others come and go, holds nobody up; whose client is quicker is used."""
+    inside, go = threading.Event(), threading.Event()
+
+    def slow() -> Client:
+        inside.set()
+        go.wait(DEADLINE)
+        return Client(side.server.url, token="s3cret", protocol=PROTOCOL)
+
+    def joins() -> None:
+        blocking.join(side.server.url, key="slow", client=slow).close()
+
+    thread = asyncio.create_task(asyncio.to_thread(joins))
+    assert await asyncio.to_thread(inside.wait, DEADLINE)
+    async with asyncio.timeout(DEADLINE), join(side.server.url, token="s3cret", protocol=PROTOCOL):
+        pass
+    await side.server.wait_until(lambda counts: counts.sockets_now == 0)
+    go.set()
+    await thread

@@ -1,6 +1,8 @@
 """Providers whose line is shared: one connection for each identity, left by whoever signs out, kept for the rest."""
 
 import asyncio
+import gc
+import threading
 from typing import Any
 
 import pytest
@@ -10,6 +12,8 @@ from onesocket import (
     ConnectAborted,
     Identity,
     InvalidOption,
+    Joining,
+    Json,
     Link,
     ManuallyDisconnected,
     Notices,
@@ -21,7 +25,10 @@ from onesocket import (
     State,
     TokenFailed,
     UsageError,
+    blocking,
+    current_provider,
     join,
+    use,
 )
 from onesocket.errors import OnesocketError
 from onesocket.sharing.registry import current_registry
@@ -382,6 +389,18 @@ async def test_what_make_client_may_return() -> None:
     wrong: Any = lambda token: "a client"  # noqa: E731
     with pytest.raises(UsageError, match=r"onesocket\.join"):
         await Provider(wrong, auth=lambda: "token").connect_if_authenticated()
+    joining = join(URL, token=lambda: "token")
+    with pytest.raises(UsageError, match="token=token"):
+        await Provider(lambda _: joining, auth=lambda: "token").connect_if_authenticated()
+    assert len(current_registry()) == 0
+    server = MemoryServer()
+
+    class Linked(Client):
+        def link(self) -> None:
+            """Of its own, and something else."""
+
+    async with Provider(lambda token: Linked(URL, token=token, transport=server.transport()), auth=Accounts()) as own:
+        assert await own.connect_if_authenticated() is Outcome.OPENED
 
 
 @virtual
@@ -435,3 +454,162 @@ async def test_a_link_can_be_read_before_it_connects_and_after_it_failed() -> No
     unused = join(URL, scope="loop", transport=server.transport()).link()
     await unused.aclose()
     assert len(current_registry()) == 0
+
+
+# --- what is taken from nobody, and left by everybody ---------------------------------------------------------------
+
+
+@virtual
+async def test_who_is_signed_out_leaves_a_line_that_rests_too() -> None:
+    server = MemoryServer()
+    accounts = Accounts()
+    one, two = make(server, accounts), make(server, Accounts())
+    await one.connect_if_authenticated()
+    await two.connect_if_authenticated()
+    await existing(two).disconnect()
+    accounts.who = None
+    assert await one.connect_if_authenticated() is Outcome.NOT_AUTHENTICATED
+    assert (one.client, one.notices.active) == (None, ())
+    assert await two.login() is Outcome.OPENED
+    await two.aclose()
+    assert server.open_now == 0
+    await one.aclose()
+
+
+@virtual
+async def test_a_logout_during_the_question_does_not_end_the_attempt_for_the_others() -> None:
+    server = MemoryServer()
+    first, second = Accounts(), Accounts()
+    one, two = make(server, first), make(server, second)
+    await one.connect_if_authenticated()
+    await two.connect_if_authenticated()
+    first.who = ConnectionError("down for a moment")
+    second.gate.clear()
+    await lose(server.peers[0], existing(one))
+    await settle()
+    assert second.running == 1
+    await two.logout()
+    first.who = ALICE
+    second.gate.set()
+    assert await one.connect_if_authenticated() in (Outcome.OPENED, Outcome.JOINED)
+    await one.aclose()
+    await two.aclose()
+
+
+@virtual
+async def test_who_asks_for_the_line_is_asked_first() -> None:
+    server = MemoryServer()
+    one, two = make(server, Accounts(Identity("alice", "old"))), make(server, Accounts(Identity("alice", "older")))
+    await one.connect_if_authenticated()
+    await two.connect_if_authenticated()
+    await existing(one).disconnect()
+    assert await one.login(Identity("alice", "renewed")) is Outcome.OPENED
+    assert tokens(server) == ["old", "renewed"]
+    await one.aclose()
+    await two.aclose()
+
+
+@virtual
+async def test_a_first_attempt_that_nobody_waits_for_any_more_leaves_nothing_behind() -> None:
+    server = MemoryServer()
+    server.on_dial = lambda peer: None
+    one, two = make(server, Accounts()), make(server, Accounts())
+    impatient = asyncio.create_task(one.connect_if_authenticated())
+    await settle()
+    patient = asyncio.create_task(two.connect_if_authenticated())
+    await settle()
+    impatient.cancel()
+    await asyncio.wait([impatient])
+    await settle()
+    assert one.client is None
+    server.peers[0].accept()
+    await patient
+    await two.logout()
+    assert server.open_now == 0
+    await one.aclose()
+    await two.aclose()
+
+
+@virtual
+async def test_a_provider_that_is_only_forgotten_does_not_keep_the_line_up() -> None:
+    server = MemoryServer()
+    provider: Provider[Link] | None = make(server, Accounts())
+    assert provider is not None
+    await provider.connect_if_authenticated()
+    assert server.open_now == 1
+    provider = None
+    gc.collect()
+    await asyncio.sleep(10)
+    assert server.open_now == 0
+    assert len(current_registry()) == 0
+
+
+@virtual
+async def test_the_same_name_does_not_make_two_identities_one() -> None:
+    server = MemoryServer()
+    one, two = make(server, Accounts(ALICE), key="feed"), make(server, Accounts(BOB), key="feed")
+    await one.connect_if_authenticated()
+    assert isinstance(await raised(two.connect_if_authenticated()), OptionConflict)
+    await one.aclose()
+    await two.aclose()
+
+
+@virtual
+async def test_a_protocol_that_was_used_is_still_the_one_that_was_made() -> None:
+    server = MemoryServer()
+    one, two = (make(server, Accounts(), protocol=Json()) for _ in range(2))
+    await one.connect_if_authenticated()
+    await one.logout()
+    await one.login()
+    assert await two.connect_if_authenticated() is Outcome.ALREADY_CONNECTED
+    await one.aclose()
+    await two.aclose()
+
+
+async def test_no_token_is_in_the_log_of_slow_tasks(caplog: pytest.LogCaptureFixture) -> None:
+    loop = asyncio.get_running_loop()
+    loop.set_debug(enabled=True)
+    loop.slow_callback_duration = 0
+    server = MemoryServer()
+    try:
+        async with make(server, Accounts()) as provider:
+            await provider.connect_if_authenticated()
+    finally:
+        loop.set_debug(enabled=False)
+    assert "onesocket asks for a token" in caplog.text
+    assert "s3cret" not in caplog.text
+
+
+async def test_a_provider_of_another_loop_is_asked_on_its_own() -> None:
+    """Its token source was handed to a link elsewhere, whose owner thread asks."""
+    server = MemoryServer()
+    asked: list[threading.Thread] = []
+    sources: list[Any] = []
+
+    def auth() -> Identity:
+        asked.append(threading.current_thread())
+        return ALICE
+
+    def share(token: Any) -> Joining:
+        sources.append(token)
+        return join(URL, token=token, scope="loop", transport=server.transport())
+
+    def elsewhere() -> None:
+        with blocking.join(URL, token=sources[0], transport=server.transport()):
+            pass
+
+    async with Provider(share, auth=auth, notices=Notices()) as provider:
+        await provider.connect_if_authenticated()
+        await asyncio.to_thread(elsewhere)
+    assert tokens(server) == ["alice-s3cret"] * 2
+    assert set(asked) == {threading.main_thread()}
+    fails = asyncio.to_thread(asyncio.run, raised(sources[0]()))
+    assert isinstance(await fails, ConnectAborted), "it has left"
+
+
+def test_the_current_provider_may_be_one_that_shares() -> None:
+    provider = make(MemoryServer(), Accounts())
+    with use(provider) as current:
+        link: Link | None = current.client
+        assert link is None
+        assert current_provider() is provider

@@ -89,7 +89,7 @@ class Link:
 
     def reconnect(self, timeout: float | None = None) -> Outcome:
         """As `Client.reconnect()`; it acts on the shared connection."""
-        return self._ask(self._here().shared.reconnect, timeout, "reconnecting")
+        return self._here().ask(self._here().shared.reconnect, timeout, "reconnecting")
 
     def disconnect(self, timeout: float | None = None) -> None:
         """As `Client.disconnect()`; it acts on the shared connection."""

@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
+import functools
+import inspect
 import threading
 import time
 import weakref
-from collections.abc import Hashable
-from typing import Any
+from collections.abc import Callable, Coroutine, Hashable
+from typing import Any, TypeVar
 
+from ..client.async_callback import is_async
+from ..client.options import TokenSource
 from ..client.queue import Overflow
 from ..client.status import Change, Status
 from ..client.subscription import Predicate
-from ..errors import ClientClosed, InvalidOption
+from ..errors import ClientClosed, InvalidOption, TokenFailed
 from ..lifecycle.effects import Outcome
 from ..lifecycle.states import State
 from ..sharing.filter import filter_of
@@ -23,6 +28,7 @@ from ..sharing.shared import Member
 from .stream import Subscription
 from .waiting import Bell, ask, check_may_block
 
+T = TypeVar("T")
 _CHANGES = 10_000
 
 
@@ -37,12 +43,12 @@ class Seat:
         self.status: Status = self.shared.upstream.status
         self.status_at = time.monotonic()
         self.is_closed = False
-        self.token_source = request.token_source
+        self.token_source = None if request.token_source is None else functools.partial(_call, request.token_source)
         self._lock = threading.RLock()
         self._streams: weakref.WeakSet[Subscription[Any]] = weakref.WeakSet()
         self._watchers: weakref.WeakSet[SharedQueue[Change]] = weakref.WeakSet()
         self._member = Member(self.there, self)
-        self.there.post(self.shared.add, self._member)
+        self.there.post(self.shared.add, self._member, self.status)
 
     def __repr__(self) -> str:
         return f"<Seat {self.state.name} streams={len(self._streams)}>"
@@ -71,9 +77,13 @@ class Seat:
 
     def enter(self, timeout: float | None) -> Outcome:
         """Have the line up."""
-        outcome, status = ask(self.there, self.shared.enter, timeout, "joining")
+        outcome, status = self.ask(self.shared.enter, timeout, "joining")
         self._see(status)
         return outcome
+
+    def ask(self, work: Callable[[Member], Coroutine[Any, Any, T]], timeout: float | None, what: str) -> T:
+        """Have it done for this member, on the owner loop."""
+        return ask(self.there, functools.partial(work, self._member), timeout, what)
 
     def leave(self) -> None:
         """End what belongs to it, and wait for the end of the connection if it's the last."""
@@ -147,6 +157,20 @@ class Seat:
     def _see(self, status: Status) -> None:
         self.status = status
         self.status_at = time.monotonic()
+
+
+async def _call(source: TokenSource) -> str | None:
+    """A token; a plain function may block, so it's called in a thread."""
+    try:
+        if is_async(source):
+            answer: Any = source()
+        else:
+            answer = await asyncio.get_running_loop().run_in_executor(None, source)
+        value: str | None = await answer if inspect.isawaitable(answer) else answer
+    except (KeyboardInterrupt, SystemExit) as error:
+        # Here it would end the thread that all connections live in.
+        raise TokenFailed(f"a token source raised {type(error).__name__}", retryable=True) from error
+    return value
 
 
 def _nothing() -> None:

@@ -66,7 +66,7 @@ class AsyncCallback:
         self._report(error, getattr(self._callback, "__qualname__", type(self._callback).__qualname__))
 
 
-def is_async(callback: Callable[[Any], Any]) -> bool:
+def is_async(callback: Callable[..., Any]) -> bool:
     """Whether it's a coroutine function, or an object that is called like one."""
     return inspect.iscoroutinefunction(callback) or inspect.iscoroutinefunction(type(callback).__call__)
 

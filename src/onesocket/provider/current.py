@@ -5,15 +5,18 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Generator
 from contextvars import ContextVar
+from typing import Any, TypeVar
 
 from ..errors import NoCurrentProvider
 from .provider import Provider
 
-_current: ContextVar[Provider] = ContextVar("onesocket_current_provider")
+P = TypeVar("P", bound=Provider[Any])
+
+_current: ContextVar[Provider[Any]] = ContextVar("onesocket_current_provider")
 
 
 @contextlib.contextmanager
-def use(provider: Provider) -> Generator[Provider, None, None]:
+def use(provider: P) -> Generator[P, None, None]:
     """Make `provider` the current one inside the block, and in every task started there. Blocks nest."""
     token = _current.set(provider)
     try:
@@ -24,7 +27,7 @@ def use(provider: Provider) -> Generator[Provider, None, None]:
             _current.reset(token)
 
 
-def current_provider() -> Provider:
+def current_provider() -> Provider[Any]:
     """The provider of the innermost `use(provider)` around; raises `NoCurrentProvider` outside."""
     try:
         return _current.get()

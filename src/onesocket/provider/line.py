@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Any, Generic, Protocol, cast, runtime_checkable
 
 from ..client.client import Client
+from ..client.secret import Secret
 from ..client.status import Change, Status
-from ..errors import ClientClosed, UsageError
+from ..errors import ClientClosed, TokenFailed, UsageError
 from ..lifecycle.effects import Outcome
 from ..lifecycle.states import State
 
@@ -65,6 +67,11 @@ class Line(Protocol):
 class Shareable(Protocol[L_co]):
     """What `onesocket.join()` returns: links on a connection that isn't the provider's alone."""
 
+    @property
+    def token_source(self) -> object:
+        """Whose tokens the connection uses."""
+        ...
+
     def link(self) -> L_co:
         """A new one, not connected yet; it has a `left()`."""
         ...
@@ -77,13 +84,26 @@ class IdentityToken:
         self.key = key
         """The key of the `Identity` that it gives tokens for."""
         self._ask = ask
+        self._loop = asyncio.get_running_loop()
 
     def __repr__(self) -> str:
         return "<IdentityToken>"
 
     async def __call__(self) -> str:
-        """A token, for one attempt."""
-        return await self._ask()
+        """A token, for one attempt; from whatever loop it's called, the provider's is where it comes from."""
+        if asyncio.get_running_loop() is self._loop:
+            return await self._ask()
+        question = _hidden(self._ask)
+        try:
+            answer = asyncio.run_coroutine_threadsafe(question, self._loop)
+        except RuntimeError as error:
+            question.close()
+            raise TokenFailed("the event loop of the provider has ended", retryable=True) from error
+        return str((await asyncio.wrap_future(answer)).value)
+
+
+async def _hidden(ask: Callable[[], Awaitable[str]]) -> Secret:
+    return Secret(await ask())
 
 
 MakeClient = Callable[[IdentityToken], C] | Callable[[IdentityToken], Shareable[C]]
@@ -101,6 +121,7 @@ class Kept(Generic[C]):
         self.fresh: str | None = None
         self.may_lift = False
         """It was put down by the provider, which so may lift it."""
+        self.was_up = False
         self.is_left = False
         """The identity signed out, or another one signed in, while it was being opened."""
         self._token_of = token_of
@@ -110,12 +131,18 @@ class Kept(Generic[C]):
 
     def build(self, make_client: MakeClient[C]) -> None:
         """Make the client, or the link. Raises `UsageError`, and what `make_client` raises."""
-        made: object = make_client(IdentityToken(self.key, self._token))
-        if isinstance(made, Shareable):
+        token = IdentityToken(self.key, self._token)
+        made: object = make_client(token)
+        if isinstance(made, Client):
+            self.client = cast("C", made)
+        elif isinstance(made, Shareable):
+            if made.token_source is not token:
+                raise UsageError(
+                    "make_client returned a join() without the token that it was called with: other identities would "
+                    "share its line; call it anew each time, with token=token"
+                )
             self.is_shared = True
             self.client = made.link()
-        elif isinstance(made, Client):
-            self.client = cast("C", made)
         else:
             raise UsageError(f"make_client must return a Client or onesocket.join(...), not {type(made).__name__}")
         if self.client.state is State.CLOSED:

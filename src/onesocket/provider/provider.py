@@ -268,13 +268,18 @@ class Provider(Generic[C]):
         line.fresh = token
         try:
             try:
-                return await line.client.connect()
+                outcome = await line.client.connect()
             except ManuallyDisconnected:
                 # Put down by us, or by somebody at the client itself, which only a login() lifts.
                 if not (line.may_lift or flight.by_login):
                     raise
                 line.may_lift = False
-                return await line.client.reconnect()
+                outcome = await line.client.reconnect()
+            line.was_up = True
+        except asyncio.CancelledError:
+            if flight.is_over and line.is_shared and line is self._line and not line.was_up:
+                self._retire(line)  # nobody wants it any more, and it must not come up with the others
+            raise
         except SessionExpired:
             return Outcome.NOT_AUTHENTICATED
         except (ClientClosed, ConnectAborted) as error:
@@ -283,13 +288,18 @@ class Provider(Generic[C]):
             raise
         finally:
             line.fresh = None
+        return outcome
 
     async def _put_down(self) -> None:
         """Nobody is signed in: a line that is up, or on its way, comes down."""
         line = self._line
         resting = (State.DISCONNECTED, State.FAILED, State.STOPPED, State.CLOSED)
-        if line is not None and line.client.state not in resting:
+        if line is None:
+            return
+        is_resting = line.client.state in resting
+        if not is_resting:
             self._say.session_expired()
+        if line.is_shared or not is_resting:  # one that is shared may come up again without us
             await self._take_down(line)
 
     async def _take_down(self, line: Kept[C]) -> None:
@@ -349,17 +359,12 @@ class Provider(Generic[C]):
 
     async def _token_of(self, line: Kept[C]) -> str:
         """The token of an attempt that the client makes."""
-        if line.is_shared and (self._held or self._closed):
-            raise Superseded("this provider left the line")
-        if self._held or self._closed:
-            raise ManuallyDisconnected("logout() was called on the provider; call its login() to lift it")
-        # What a flight brings needs no question, even if it comes while the question is being asked.
-        identity = None if line.fresh is not None else await self._asking.ask()
-        if line is not self._line:
-            raise Superseded("another identity signed in")
-        fresh, line.fresh = line.fresh, None
-        if fresh is not None:
-            return fresh
+        try:
+            identity = await self._identity_for(line)
+        except OnesocketError as error:
+            if line.is_shared and not self._keeps(line):
+                raise Superseded("this provider left the line") from error
+            raise
         if identity is not None:
             self._secrets = (identity.token,)
             if identity.key == line.key:
@@ -380,6 +385,20 @@ class Provider(Generic[C]):
                 self._retire(line)
             self._take_off(identity, kept=True)
         raise Superseded("another identity signed in")
+
+    async def _identity_for(self, line: Kept[C]) -> Identity | None:
+        """Whose token an attempt of this line shall use."""
+        if self._held or self._closed:
+            raise ManuallyDisconnected("logout() was called on the provider; call its login() to lift it")
+        # What a flight brings needs no question, even if it comes while the question is being asked.
+        identity = None if line.fresh is not None else await self._asking.ask()
+        if line is not self._line:
+            raise Superseded("another identity signed in")
+        fresh, line.fresh = line.fresh, None
+        return identity if fresh is None else Identity(line.key, fresh)
+
+    def _keeps(self, line: Kept[C]) -> bool:
+        return line is self._line and not self._held and not self._closed
 
     def _keep(self, task: asyncio.Task[Any]) -> None:
         self._tasks.add(task)

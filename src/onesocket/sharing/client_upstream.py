@@ -146,7 +146,7 @@ class ClientUpstream:
         """Go on."""
         self._go.set()
 
-    def descriptors(self) -> Iterable[int]:
+    def held(self) -> Iterable[int]:
         """The socket of the present line."""
         return descriptors_of(self._client)
 

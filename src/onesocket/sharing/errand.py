@@ -79,6 +79,7 @@ async def fetch(
     future: asyncio.Future[T] = asyncio.get_running_loop().create_future()
     errand = Errand(work, lambda error, value: here.post(settle, future, error, value))
     if not there.post(errand.start):
+        future.cancel()  # the refusal that is on its way to it is this one
         raise ClientClosed(OWNER_ENDED)
     under_way[errand] = future
     try:

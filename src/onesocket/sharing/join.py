@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import dataclasses
+import functools
 from collections.abc import Callable, Generator
 from types import TracebackType
 from typing import Any, Unpack
 
 from ..client.client import Client
 from ..client.options import Token, TokenSource
-from ..errors import InvalidOption, WrongEventLoop
+from ..errors import InvalidOption, OnesocketError, UsageError, WrongEventLoop
 from ..protocols.base import Protocol
 from ..protocols.raw import Raw
 from ..urls import redact
@@ -131,18 +132,12 @@ class Request:
             key=self.key,
             options=self._options if token is None else {**self._options, "token": token},
             protocol=protocol if isinstance(protocol, Protocol) else Raw(),
-            make_client=lambda: self._make_client(token),
+            make_client=functools.partial(_make_client, self.url, self._client, self._options, token),
             tokens=tokens,
             scope_options={} if self._host is None else {"host": self._host},
         )
         make = self._make_host if self.scope == "host" else _make_process
         return current_registry().find(recipe, self._given, make, scope=self.scope, linger=self.linger, loop=loop)
-
-    def _make_client(self, token: Token | None) -> Client:
-        if self._client is None:
-            return Client(self.url, token=token, **self._options)
-        make: Any = self._client
-        return _checked(make() if token is None else make(token))
 
     def _make_host(self, recipe: Recipe) -> tuple[Upstream, Protocol]:
         from .host.upstream import HostUpstream  # noqa: PLC0415 - most programs don't share with other processes
@@ -183,6 +178,11 @@ class Joining:
         if link is not None:
             await link.aclose()
 
+    @property
+    def token_source(self) -> TokenSource | None:
+        """The function that was given as `token`."""
+        return self._request.token_source
+
     def link(self) -> Link:
         """A link that is counted, but not connected yet: its `connect()` has the line up, as often as you like.
 
@@ -213,6 +213,19 @@ class Joining:
 def is_number(value: object) -> bool:
     """Whether a caller gave a number; True and False are none."""
     return isinstance(value, int | float) and not isinstance(value, bool)
+
+
+def _make_client(url: str, make: Any, options: dict[str, Any], token: Token | None) -> Client:
+    """Not a method: whoever joined first is not kept by the connection."""
+    if make is None:
+        return Client(url, token=token, **options)
+    try:
+        return _checked(make() if token is None else make(token))
+    except OnesocketError:
+        raise
+    except Exception as error:
+        # Its text may hold a secret, so it is only chained.
+        raise UsageError(f"client= raised {type(error).__name__}") from error
 
 
 def _make_process(recipe: Recipe) -> tuple[Upstream, Protocol]:

@@ -24,7 +24,9 @@ class Key:
     identity: Hashable = field(repr=False)
     """Who we are there: a digest of the token, the token source itself, or the `key=` of the caller."""
     user_info: str | None = field(default=None, repr=False, compare=False)
-    """A digest of the user info; where `key=` names the identity, all have to agree on it."""
+    """A digest of the user info; where `key=` names the identity, all have to agree on it, and on ..."""
+    holder: str | None = field(default=None, repr=False, compare=False)
+    """... a digest of the provider's identity, if the token is that of a provider."""
 
     @classmethod
     def of(cls, url: str, *, key: str | None = None, token: Token | None = None) -> Key:
@@ -47,7 +49,8 @@ class Key:
             identity = _Same(token)
         else:
             identity = ("token", None if token is None else digest(token), user_info)
-        return cls(urlunsplit((parts.scheme, netloc, parts.path, parts.query, "")), identity, user_info)
+        holder = digest(token.key) if isinstance(token, IdentityToken) else None
+        return cls(urlunsplit((parts.scheme, netloc, parts.path, parts.query, "")), identity, user_info, holder)
 
     def __str__(self) -> str:
         return redact(self.url)

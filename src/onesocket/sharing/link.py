@@ -90,7 +90,7 @@ class Link:
         self.token_source = token_source
         """What this link adds to the ways in which the connection can get a token; called on this link's loop."""
         self._member = Member(self._here, self)
-        self._there.post(shared.add, self._member)
+        self._there.post(shared.add, self._member, self._status)
 
     def __repr__(self) -> str:
         status = self._status
@@ -115,7 +115,9 @@ class Link:
         Returns at once, unless it's the last one out and the connection doesn't linger: then when that is closed,
         within its deadlines.
         """
-        self._check_process()
+        if self._registry is not current_registry():
+            self._closed = True  # what the parent process has is the parent's
+            self._out.set()
         if self._closed:
             await self._out.wait()
             return
@@ -183,13 +185,13 @@ class Link:
 
     async def connect(self) -> Outcome:
         """As `Client.connect()`: have the line up, together with everybody else who joins."""
-        outcome, status = await self._fetch(self._shared.enter)
+        outcome, status = await self._fetch(functools.partial(self._shared.enter, self._member))
         self._see(status)
         return outcome
 
     async def reconnect(self) -> Outcome:
         """As `Client.reconnect()`: everybody's line is closed and opened anew, and a `disconnect()` is lifted."""
-        return await self._fetch(self._shared.reconnect)
+        return await self._fetch(functools.partial(self._shared.reconnect, self._member))
 
     async def disconnect(self) -> None:
         """As `Client.disconnect()`: nobody's line comes up again until somebody calls `reconnect()`."""
@@ -327,7 +329,8 @@ class Link:
     @property
     def state(self) -> State:
         """Where the connection stands, as far as this link has heard; CLOSED once the link is closed."""
-        return State.CLOSED if self._closed else self._status.state
+        is_lost = self._closed or self._there.is_dead or self._registry is not current_registry()
+        return State.CLOSED if is_lost else self._status.state
 
     @property
     def status(self) -> Status:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import inspect
 import ssl as ssl_module
+import weakref
 from collections.abc import Iterable, Mapping
 from types import BuiltinMethodType, CellType, FunctionType, MethodType
 from typing import Any, Literal, TypedDict, cast
@@ -16,6 +17,7 @@ from ..lifecycle.outbox import OutboxLimits
 from ..lifecycle.retry import ReconnectPolicy
 from ..protocols.base import Protocol
 from ..protocols.raw import Raw
+from ..provider.line import IdentityToken
 from ..transports.base import Transport
 from .errors import OptionConflict
 from .key import Key, digest
@@ -46,11 +48,15 @@ NAMES = frozenset(ClientOptions.__annotations__)
 _DEFAULTS = {name: parameter.default for name, parameter in inspect.signature(Client).parameters.items()}
 
 
+_first_marks: weakref.WeakKeyDictionary[Any, Any] = weakref.WeakKeyDictionary()
+
+
 class Given:
     """The options of one request, made comparable while they're fresh: a protocol changes as it is used."""
 
     def __init__(self, options: Mapping[str, Any], *, scope: Scope) -> None:
-        self.options = dict(options)
+        # No token source: what was used for it may be somebody's link, which this would keep.
+        self.options = {name: value for name, value in options.items() if name != "token"}
         self._marks = {name: _mark(name, value) for name, value in options.items()}
         self._marks["scope"] = scope
 
@@ -80,13 +86,15 @@ def _mark(name: str, value: Any) -> Any:
     match name:
         case "token":
             # Whose it is says the key. Functions aren't compared: a new one may well be the same source.
+            if isinstance(value, IdentityToken):
+                return "identity", digest(value.key)
             return digest(value) if isinstance(value, str) else callable(value)
         case "headers":
             return header_list(value)
         case "subprotocols":
             return subprotocol_list(value)
         case "protocol":
-            return _likeness(Raw() if value is None else value)
+            return _mark_of_protocol(value)
         case "ssl":
             return None if value is None else id(value)
         case "open_timeout" | "close_timeout" | "ping_timeout" | "ping_interval" | "max_size" | "proxy":
@@ -95,6 +103,16 @@ def _mark(name: str, value: Any) -> Any:
             return value  # of the same object, which may well change
         case _:
             return _likeness(value)
+
+
+def _mark_of_protocol(protocol: Any) -> Any:
+    """That of the moment when it was first seen: it changes as it is used."""
+    if protocol is None:
+        return _likeness(Raw())
+    try:
+        return _first_marks.setdefault(protocol, _likeness(protocol))
+    except TypeError:  # it can't be hashed, or not be referred to weakly
+        return _likeness(protocol)
 
 
 def _likeness(value: Any, depth: int = 6) -> Any:
@@ -108,7 +126,8 @@ def _likeness(value: Any, depth: int = 6) -> Any:
     if isinstance(value, FunctionType):
         # A lambda at the same place of the same code is a new object each time, but the same function, as long as what
         # it refers to is the same.
-        return value.__code__, tuple(_content(cell) for cell in value.__closure__ or ())
+        given = (*(value.__defaults__ or ()), *(value.__kwdefaults__ or {}).values())
+        return value.__code__, tuple(map(_content, given)), tuple(map(_cell, value.__closure__ or ()))
     if isinstance(value, MethodType | BuiltinMethodType):
         return value.__name__, _likeness(value.__self__, depth - 1)
     kind = cast("type[object]", type(value))
@@ -132,9 +151,12 @@ def _says_what_it_equals(kind: Any) -> bool:
     return kind.__eq__ is not object.__eq__ and kind.__hash__ not in (None, object.__hash__)
 
 
-def _content(cell: CellType) -> Any:
+def _cell(cell: CellType) -> Any:
     try:
-        content: object = cell.cell_contents
+        return _content(cell.cell_contents)
     except ValueError:  # not bound yet
         return None
+
+
+def _content(content: object) -> Any:
     return content if isinstance(content, str | bytes | int | float | None) else id(content)

@@ -12,6 +12,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any, Final
 
 from .mailbox import Mailbox, mailbox_of
+from .undisturbed import Undisturbed
 
 # What is left on the loop when the last connection is gone gets so many seconds to end.
 _LAST_WORDS: Final = 1.0
@@ -48,36 +49,15 @@ class _Resolver(ThreadPoolExecutor):
 
     def __init__(self) -> None:
         super().__init__(4, thread_name_prefix="onesocket resolver")
-        self._changed = threading.Condition()
-        self._at_work = 0
-        self._is_fork = False
+        self.undisturbed = Undisturbed()
 
     def submit(self, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Future[Any]:
         """As of any executor."""
         return super().submit(self._work, fn, *args, **kwargs)
 
-    def stand_still(self, seconds: float) -> None:
-        """Begin nothing new, and wait for what is under way."""
-        with self._changed:
-            self._is_fork = True
-            self._changed.wait_for(lambda: self._at_work == 0, seconds)
-
-    def go_on(self) -> None:
-        """The fork is over."""
-        with self._changed:
-            self._is_fork = False
-            self._changed.notify_all()
-
     def _work(self, fn: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
-        with self._changed:
-            self._changed.wait_for(lambda: not self._is_fork)
-            self._at_work += 1
-        try:
+        with self.undisturbed:
             return fn(*args, **kwargs)
-        finally:
-            with self._changed:
-                self._at_work -= 1
-                self._changed.notify_all()
 
 
 class OwnerThread(Owner):
@@ -101,7 +81,7 @@ class OwnerThread(Owner):
         """Before a fork: wait until the thread holds no lock of anybody's, as the child would inherit it, held."""
         if threading.current_thread() is self.thread:
             return
-        self._executor.stand_still(_STILL_WITHIN)
+        self._executor.undisturbed.stand_still(_STILL_WITHIN)
         stands, self._resume = threading.Event(), threading.Event()
         if self.mailbox.post(_stand, stands, self._resume):
             stands.wait(_STILL_WITHIN)
@@ -109,7 +89,7 @@ class OwnerThread(Owner):
     def go_on(self) -> None:
         """The fork is over."""
         self._resume.set()
-        self._executor.go_on()
+        self._executor.undisturbed.go_on()
 
     def descriptors(self) -> Iterable[int]:
         """Every socket on the loop: lines that are up or coming up, and its own way to be woken."""

@@ -16,10 +16,13 @@ from . import mailbox
 from .options import Given, Scope
 from .owner import Owner, OwnerThread
 from .shared import Shared
+from .undisturbed import Undisturbed
 from .upstream import Recipe, Upstream
 
 # When the interpreter ends, connections get so many seconds to be closed in order.
 _LAST_SECONDS: Final = 6.0
+# A fork waits so many seconds for clients that are just being made.
+_STILL_WITHIN: Final = 1.0
 
 
 class Registry:
@@ -31,6 +34,7 @@ class Registry:
         self._thread: OwnerThread | None = None
         self._offers: list[Owner] = []
         self._is_ending = False
+        self._undisturbed = Undisturbed()
 
     def __repr__(self) -> str:
         thread = "thread" if self._thread is not None else "no thread"
@@ -46,9 +50,11 @@ class Registry:
             return list(self._shared.values())
 
     def forget_the_dead(self) -> None:
-        """Connections whose event loops were closed without a word are gone."""
+        """Connections whose event loops were closed without a word are gone, and so are their sockets."""
         for shared in self.all():
             if shared.owner.is_dead:
+                with contextlib.suppress(Exception):
+                    _blank(list(shared.upstream.held()))
                 self.forget(shared)
 
     @property
@@ -68,13 +74,35 @@ class Registry:
     ) -> Shared:
         """The connection of this key, counted for one more link. Raises `OptionConflict`, and what `make` raises."""
         place = (recipe.key, id(loop)) if scope == "loop" else (recipe.key,)
+        made: tuple[Upstream, Protocol] | None = None
+        while not (found := self._find(place, recipe, given, made, scope=scope, linger=linger, loop=loop)):
+            # Not under the lock: that calls functions of the program. Should somebody else be quicker, theirs is used.
+            with self._undisturbed:
+                made = make(recipe)
+        found.owner.mailbox.post(found.drop_the_dead)
+        return found
+
+    def _find(
+        self,
+        place: tuple[object, ...],
+        recipe: Recipe,
+        given: Given,
+        made: tuple[Upstream, Protocol] | None,
+        *,
+        scope: Scope,
+        linger: float,
+        loop: asyncio.AbstractEventLoop | None,
+    ) -> Shared | None:
+        """The connection, the one that there is or the one that was made; None: there is neither."""
         with self.lock:
             self.forget_the_dead()
             shared = self._shared.get(place)
             if shared is not None and not shared.is_closing:
                 shared.given.check(given, recipe.key)
+            elif made is None:
+                return None
             else:
-                upstream, protocol = make(recipe)
+                upstream, protocol = made
                 owner = self._owner() if scope != "loop" or loop is None else Owner(loop)
                 shared = Shared(
                     self,
@@ -89,8 +117,7 @@ class Registry:
                 self._shared[place] = shared
             shared.count += 1
             shared.linger = max(shared.linger, linger)
-        shared.owner.mailbox.post(shared.drop_the_dead)
-        return shared
+            return shared
 
     # --- what a connection asks (see `shared.Counted`) --------------------------------------------------------------
 
@@ -171,6 +198,7 @@ class Registry:
 
     def stand_still(self) -> Callable[[], None]:
         """Before a fork; returns what the parent calls after it."""
+        self._undisturbed.stand_still(_STILL_WITHIN)
         while True:
             thread = self._thread
             if thread is not None:
@@ -187,26 +215,29 @@ class Registry:
             self.lock.release()
             if thread is not None:
                 thread.go_on()
+            self._undisturbed.go_on()
 
         return go_on
 
     def let_go(self) -> None:
-        """In a forked child: the parent's sockets are closed here, without a word on the wire.
-
-        Each descriptor is replaced by one of the null device, so whatever closes it later closes nothing else.
-        """
-        found: set[int] = set()
+        """In a forked child: the parent's sockets are closed here, without a word on the wire."""
+        found: list[int] = []
         for shared in self._shared.values():
             with contextlib.suppress(Exception):
-                found.update(shared.upstream.descriptors())
+                found.extend(shared.upstream.held())
             with contextlib.suppress(Exception):
-                found.update(shared.owner.descriptors())
-        if not found:
-            return
+                found.extend(shared.owner.descriptors())
+        _blank(found)
+
+
+def _blank(descriptors: list[int]) -> None:
+    """Let go of these, in order. Each becomes one of the null device: whatever closes it later closes nothing else."""
+    if descriptors:
         null = os.open(os.devnull, os.O_RDWR)
-        for descriptor in found - {null}:
-            with contextlib.suppress(OSError):
-                os.dup2(null, descriptor, inheritable=False)
+        for descriptor in dict.fromkeys(descriptors):
+            if descriptor != null:
+                with contextlib.suppress(OSError):
+                    os.dup2(null, descriptor, inheritable=False)
         os.close(null)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 import weakref
 from collections.abc import Callable, Hashable
 from concurrent.futures import Future
@@ -127,32 +128,36 @@ class Shared:
 
     # --- what links want; on the owner loop -------------------------------------------------------------------------
 
-    async def enter(self) -> tuple[Outcome, Status]:
+    async def enter(self, member: Member) -> tuple[Outcome, Status]:
         """One link more, which was added: it gets the outcome of its own `connect()`."""
-        await self._begin()
+        await self._begin(member)
         outcome = await self.upstream.connect()
         return outcome, self.upstream.status
 
-    async def reconnect(self) -> Outcome:
+    async def reconnect(self, member: Member) -> Outcome:
         """For all, as `Client.reconnect()`."""
-        await self._begin()
+        await self._begin(member)
         return await self.upstream.reconnect()
 
     async def disconnect(self) -> None:
         """For all, as `Client.disconnect()`."""
-        await self._begin()
+        await self._begin(None)
         await self.upstream.disconnect()
 
     async def leave(self, member: Member) -> None:
         """One link less. The last one out waits until the connection is closed, unless it lingers."""
+        self.drop_the_dead()
         if self._forget(member):
             await self._counted_out()
 
-    def add(self, member: Member) -> None:
-        """The link is on its way; `leave` takes it off."""
+    def add(self, member: Member, seen: Status) -> None:
+        """The link is on its way, and thinks that things stand so; `leave` takes it off."""
         self._members.add(member)
         self._tokens.add(member)
         self.stay()
+        now = self.upstream.status
+        if (now.state, now.epoch) != (seen.state, seen.epoch):
+            member.tell(Change(time.time(), seen.state, now.state, now.epoch, "Join", now.last_error), now)
 
     def stay(self) -> None:
         """Somebody came while it lingered."""
@@ -216,8 +221,10 @@ class Shared:
 
     # --- coming and going -------------------------------------------------------------------------------------------
 
-    async def _begin(self) -> None:
-        if self._begun is None:
+    async def _begin(self, member: Member | None) -> None:
+        if member in self._members:
+            self._tokens.add(member)  # who wants the line now is asked first
+        if self._begun is None or (self._begun.done() and self._begun.exception() is not None):
             self._begun = asyncio.get_running_loop().create_task(self._attach(), name="onesocket connection begins")
         await asyncio.shield(self._begun)
 

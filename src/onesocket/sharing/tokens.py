@@ -6,14 +6,15 @@ import asyncio
 import inspect
 from typing import Final, Protocol
 
-from ..client.options import TokenSource
-from ..errors import ClientClosed, TokenFailed
+from ..client.options import TokenSource, checked_token
+from ..client.secret import Secret
+from ..errors import ClientClosed, OnesocketError, TokenFailed
 from ..provider.joint import Superseded
 from .errand import fetch
 from .mailbox import Mailbox, mailbox_of
 
 # A member that hasn't answered after so many seconds may be busy: the next one is asked, too.
-_PATIENCE: Final = 2.0
+_PATIENCE: Final = 1.0
 
 
 class Giver(Protocol):
@@ -26,16 +27,16 @@ class Giver(Protocol):
 
     @property
     def token_source(self) -> TokenSource | None:
-        """None: it brought none."""
+        """None: it brought none, or nobody holds it any more."""
         ...
 
 
 class Tokens:
-    """A token source for the client: asks the members' sources, the newest first, each on its member's loop.
+    """A token source for the client: asks the members' sources, each on its member's loop, and the newest first.
 
-    It belongs to the owner loop. The first token wins. A member whose source fails is passed over, and if all fail, the
-    first error is raised. `Superseded` means that the member is about to leave: it isn't asked again, and when nobody
-    is left, the question waits for the connection to be closed, or for somebody new.
+    It belongs to the owner loop. The first token wins. A member whose source fails or has none is passed over, one that
+    doesn't answer is asked last the next time. `Superseded` means that the member is about to leave: if nobody else is
+    there, the question waits for the connection to be closed, or for somebody new.
     """
 
     def __init__(self) -> None:
@@ -46,7 +47,8 @@ class Tokens:
         return f"<Tokens of {len(self._givers)}>"
 
     def add(self, giver: Giver) -> None:
-        """One more to ask."""
+        """One more to ask; or it's there already, and is to be asked first."""
+        self.discard(giver)
         self._givers[giver] = None
         self._came.set()
 
@@ -55,44 +57,120 @@ class Tokens:
         self._givers.pop(giver, None)
 
     async def ask(self) -> str | None:
-        """A token; what the client's `open_timeout` is for, bounds it."""
-        asked: dict[asyncio.Task[str | None], Giver] = {}
-        failure: BaseException | None = None
+        """A token, or None if those who were asked say that there is none; the client's `open_timeout` bounds it.
+
+        Raises what a source raised (if any, what trying again may help against), or `TokenFailed`.
+        """
+        question = _Question()
         try:
             while True:
                 self._came.clear()
-                new = next((giver for giver in reversed(self._givers) if giver not in asked.values()), None)
-                if new is not None:
-                    asked[asyncio.get_running_loop().create_task(_ask(new), name="onesocket asks for a token")] = new
-                under_way = [task for task in asked if not task.done()]
-                if not under_way and failure is not None:
-                    raise failure
-                if not under_way:
+                giver = next((giver for giver in reversed(self._givers) if question.is_new(giver)), None)
+                if giver is not None:
+                    question.put_to(giver)
+                elif question.is_answered:
+                    question.check()
+                    return None
+                elif not question.under_way:
                     await self._came.wait()
-                    continue
-                done, _ = await asyncio.wait(under_way, timeout=_PATIENCE, return_when=asyncio.FIRST_COMPLETED)
-                for task, error in [(task, task.exception()) for task in done]:
-                    if error is None:
-                        return task.result()
-                    if isinstance(error, Superseded):
-                        self.discard(asked[task])
-                    elif failure is None:
-                        failure = error
+                await question.wait()
+                for leaver in question.leavers:
+                    self.discard(leaver)
+                if question.token is not None:
+                    return question.token
         finally:
-            for task in asked:
-                task.cancel()
+            self._ask_last(question.give_up())
+
+    def _ask_last(self, silent: list[Giver]) -> None:
+        late = [giver for giver in silent if giver in self._givers]
+        if late:
+            self._givers = dict.fromkeys([*late, *(giver for giver in self._givers if giver not in late)])
 
 
-async def _ask(giver: Giver) -> str | None:
-    source = giver.token_source
-    if source is None:
-        raise Superseded  # it has none, or nobody holds it any more
+class _Question:
+    """One question, to as many as it takes."""
+
+    def __init__(self) -> None:
+        self.token: str | None = None
+        self.leavers: list[Giver] = []
+        self._asked: dict[Giver, asyncio.Task[Secret] | None] = {}
+        self._has_none = False
+        self._failure: BaseException | None = None
+
+    def is_new(self, giver: Giver) -> bool:
+        """Whether it wasn't asked yet."""
+        return giver not in self._asked
+
+    def put_to(self, giver: Giver) -> None:
+        """Ask this one, too."""
+        source = giver.token_source
+        self._asked[giver] = None
+        if source is not None:
+            loop = asyncio.get_running_loop()
+            self._asked[giver] = loop.create_task(_ask(giver.mailbox, source), name="onesocket asks for a token")
+
+    @property
+    def under_way(self) -> list[asyncio.Task[Secret]]:
+        """Those who haven't answered."""
+        return [task for task in self._asked.values() if task is not None]
+
+    @property
+    def is_answered(self) -> bool:
+        """Whether everybody answered, and somebody will still be there."""
+        return not self.under_way and len(self._asked) > len(self.leavers)
+
+    def check(self) -> None:
+        """Raise why there is no token, unless there is to be none."""
+        if self._failure is not None:
+            raise self._failure
+        if not self._has_none:
+            raise TokenFailed("nobody who shares this connection has a token source any more", retryable=True)
+
+    async def wait(self) -> None:
+        """For the next answer, or until patience ends."""
+        under_way = self.under_way
+        if under_way:
+            await asyncio.wait(under_way, timeout=_PATIENCE, return_when=asyncio.FIRST_COMPLETED)
+        for giver, task in self._asked.items():
+            if task is not None and task.done():
+                self._asked[giver] = None
+                self._take(giver, task)
+
+    def _take(self, giver: Giver, task: asyncio.Task[Secret]) -> None:
+        error = task.exception()
+        if error is None:
+            token = task.result().value
+            self._has_none |= token is None
+            self.token = self.token or token
+        elif isinstance(error, Superseded):
+            self.leavers.append(giver)
+        elif self._failure is None or (_is_retryable(error) and not _is_retryable(self._failure)):
+            self._failure = error
+
+    def give_up(self) -> list[Giver]:
+        """Those who haven't answered need not; returns them."""
+        silent = [giver for giver, task in self._asked.items() if task is not None]
+        for task in self.under_way:
+            task.cancel()
+        return silent
+
+
+def _is_retryable(error: BaseException) -> bool:
+    return error.retryable if isinstance(error, OnesocketError) else True
+
+
+async def _ask(there: Mailbox, source: TokenSource) -> Secret:
+    here = mailbox_of(asyncio.get_running_loop())
     try:
-        return await fetch(giver.mailbox, mailbox_of(asyncio.get_running_loop()), lambda: _call(source), {})
+        return await fetch(there, here, lambda: _call(source), {})
     except ClientClosed as error:
         raise TokenFailed("a token source was cancelled, or its event loop has ended", retryable=True) from error
+    except (KeyboardInterrupt, SystemExit) as error:
+        # That ends the loop of whoever brought the source, not ours.
+        raise TokenFailed(f"a token source raised {type(error).__name__}", retryable=True) from error
 
 
-async def _call(source: TokenSource) -> str | None:
+async def _call(source: TokenSource) -> Secret:
     value = source()
-    return await value if inspect.isawaitable(value) else value
+    value = await value if inspect.isawaitable(value) else value
+    return Secret(None if value is None else checked_token(value))

@@ -77,8 +77,8 @@ class Upstream(Protocol):
     def release(self) -> None:
         """Go on."""
 
-    def descriptors(self) -> Iterable[int]:
-        """The sockets that a forked child has to let go of; called in the child, whatever the loop was doing."""
+    def held(self) -> Iterable[int]:
+        """Its descriptors, in the order in which to let go of them: in a forked child, or when its loop was closed."""
         ...
 
     async def aclose(self) -> None:

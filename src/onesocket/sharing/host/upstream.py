@@ -75,7 +75,7 @@ class HostUpstream:
         self._recipe = recipe
         self._protocol = recipe.protocol
         token = recipe.options.get("token")
-        secrets = (digest(token) if isinstance(token, str) else None, recipe.key.user_info)
+        secrets = (digest(token) if isinstance(token, str) else None, recipe.key.user_info, recipe.key.holder)
         self._secret = " ".join(filter(None, secrets)).encode()
         self._reconnect: ReconnectPolicy | None = recipe.options.get("reconnect", ReconnectPolicy())
         self._close_timeout = float(recipe.options.get("close_timeout", 5.0))
@@ -202,12 +202,8 @@ class HostUpstream:
         if not self._is_held:
             self._feed.release()
 
-    def descriptors(self) -> Iterable[int]:
-        """The sockets that a forked child must let go of."""
-        return self._member.descriptors()
-
     def held(self) -> Iterable[int]:
-        """The same, and after them the lock."""
+        """Every socket, and after them the lock."""
         return self._member.held()
 
     def forked(self) -> None:
