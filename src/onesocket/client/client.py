@@ -23,6 +23,7 @@ from .changes import Changes
 from .delivery import Delivery
 from .fanout import Fanout
 from .gap import Gap
+from .inside import Inside
 from .options import Headers, Options, Token
 from .outgoing import Outgoing
 from .queue import Overflow
@@ -356,6 +357,11 @@ class Client:
         `timeout` seconds, and `ClientClosed` when the client is closed and so can't come there any more.
         """
         return await self._changes.wait_for(states, timeout, lambda: self.state)
+
+    @property
+    def inside(self) -> Inside:
+        """For `onesocket.sharing`."""
+        return Inside(self._options, self._fanout, self._outgoing, self._runner)
 
     # --- inside -----------------------------------------------------------------------------------------------------
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from collections.abc import Callable, Hashable, Iterable
+from collections.abc import Hashable, Iterable
 from typing import Any
 
 from ..client.client import Client
@@ -14,7 +14,6 @@ from ..client.subscription import Subscription
 from ..errors import DeliveryUnknown, OnesocketError
 from ..lifecycle.effects import Outcome
 from ..lifecycle.states import State
-from ..protocols.base import Protocol
 from ..wire import Data
 from .upstream import FeedSink
 
@@ -28,7 +27,8 @@ class ClientUpstream:
 
     def __init__(self, client: Client) -> None:
         self._client = client
-        self._protocol: Any = protocol_of(client)
+        self._inside = client.inside
+        self._protocol: Any = self._inside.protocol
         self._stream: Subscription[Any] | None = None
         self._pump: asyncio.Task[None] | None = None
         self._sink: FeedSink | None = None
@@ -91,8 +91,7 @@ class ClientUpstream:
         except asyncio.CancelledError:
             if delivery.done:
                 return await delivery  # its fate was known in that very moment
-            outgoing = self._client._outgoing  # noqa: SLF001 # pyright: ignore[reportPrivateUsage]
-            if outgoing.withdraw(delivery):
+            if self._inside.withdraw(delivery):
                 raise
             raise DeliveryUnknown(CANCELLED_ON_ITS_WAY) from None
 
@@ -130,7 +129,7 @@ class ClientUpstream:
             frames.extend(self._protocol.unsubscribe_frames(gone))
         for frame in frames:
             # Frames, not messages: they go out as they are.
-            self._client._outgoing.post(frame)  # noqa: SLF001 # pyright: ignore[reportPrivateUsage]
+            self._inside.post(frame)
 
     def _changed(self, change: Change) -> None:
         if change.new is State.CONNECTED and self._wanted:
@@ -148,7 +147,7 @@ class ClientUpstream:
 
     def held(self) -> Iterable[int]:
         """The socket of the present line."""
-        return descriptors_of(self._client)
+        return self._inside.descriptors()
 
     async def aclose(self) -> None:
         """Close in order."""
@@ -179,20 +178,3 @@ class ClientUpstream:
                 sink.failed(error)
             else:
                 break
-
-
-def protocol_of(client: Client) -> Protocol:
-    """What the frames of this client mean."""
-    return client._options.protocol  # noqa: SLF001 # pyright: ignore[reportPrivateUsage]
-
-
-def descriptors_of(client: Client) -> list[int]:
-    """The file descriptors behind a client's line; it can only look, as the loop isn't running."""
-    # The client keeps these to itself, rightly: only a forked child has to look behind its back.
-    line: Any = getattr(getattr(getattr(client, "_runner", None), "link", None), "line", None)
-    found: list[int] = []
-    for holder in (line, getattr(line, "_stream", None), getattr(line, "_dialling", None)):
-        fileno: Callable[[], int] | None = getattr(getattr(holder, "_socket", None), "fileno", None)
-        if fileno is not None and fileno() >= 0:
-            found.append(fileno())
-    return found

@@ -15,7 +15,7 @@ from ..errors import InvalidOption, OnesocketError, UsageError, WrongEventLoop
 from ..protocols.base import Protocol
 from ..protocols.raw import Raw
 from ..urls import redact
-from .client_upstream import ClientUpstream, protocol_of
+from .client_upstream import ClientUpstream
 from .key import Key
 from .link import Link
 from .mailbox import running_loop
@@ -144,7 +144,7 @@ class Request:
 
         if self._client is not None and "protocol" not in self._options:
             # A client is made in whatever process becomes the owner, but each has to know what the messages mean.
-            recipe = dataclasses.replace(recipe, protocol=protocol_of(recipe.make_client()))
+            recipe = dataclasses.replace(recipe, protocol=recipe.make_client().inside.protocol)
         return HostUpstream(recipe), recipe.protocol
 
 
@@ -230,7 +230,7 @@ def _make_client(url: str, make: Any, options: dict[str, Any], token: Token | No
 
 def _make_process(recipe: Recipe) -> tuple[Upstream, Protocol]:
     client = recipe.make_client()
-    return ClientUpstream(client), protocol_of(client)
+    return ClientUpstream(client), client.inside.protocol
 
 
 def _checked(client: object) -> Client:

@@ -6,7 +6,6 @@ from collections.abc import Callable, Hashable, Iterable
 from typing import Any, ClassVar, cast
 
 from ...client.client import Client
-from ...client.gap import Gap
 from ...errors import DecodeError, InvalidOption, OnesocketError
 from ...protocols.base import Action, Deliver, Protocol, as_is
 from ...wire import Data, DialRequest
@@ -81,14 +80,8 @@ class Forwarding(Protocol):
 
 def forward(client: Client) -> Client:
     """Make a client that was never used deliver its messages as they come."""
-    options = client._options  # noqa: SLF001 # pyright: ignore[reportPrivateUsage] - made with the real protocol
-    object.__setattr__(options, "protocol", Forwarding(options.protocol))
+    client.inside.wrap_protocol(Forwarding)
     return client
-
-
-def tap(client: Client, many: Callable[[list[Data]], object], gap: Callable[[Gap], object]) -> None:
-    """Have what comes as it's read, several messages at a time."""
-    client._fanout.tap(many, gap)  # noqa: SLF001 # pyright: ignore[reportPrivateUsage] - nobody else needs that
 
 
 def packer(protocol: Protocol) -> Callable[[Any], Data]:

@@ -43,7 +43,7 @@ class Interest:
 
     def _sync(self) -> None:
         client = self._client
-        epoch = client.status.epoch
+        epoch = client.epoch
         if self._frames is None or self._line != epoch or client.state is not State.CONNECTED:
             return
         add, remove = self._upstreamed.differences(self._counts.wanted, epoch)

@@ -20,12 +20,10 @@ from ...lifecycle.retry import ReconnectPolicy
 from ...lifecycle.states import State
 from ...protocols.base import Protocol
 from ...wire import Data
-from ..client_upstream import descriptors_of
 from .convey import failure_of, missing_of, shared_of
 from .directory import Place
 from .errors import OwnerLost, WireError
 from .fork import BARRIER
-from .forwarding import tap
 from .frames import (
     Batch,
     Beat,
@@ -107,7 +105,7 @@ class Owner:
         self._told: tuple[State, int] = client.state, 0
         self._ahead: tuple[State, int] | None = None
         """What was told before the client did: the changes up to that are no news."""
-        tap(client, self._take, self._miss)
+        client.inside.tap(self._take, self._miss)
         client.on_change(self._changed)
         self.status = self._shared(client.state, 0)
 
@@ -319,7 +317,7 @@ class Owner:
 
     def descriptors(self) -> Iterable[int]:
         """Its sockets: that of the connection first."""
-        yield from descriptors_of(self.client)
+        yield from self.client.inside.descriptors()
         if self._listener is not None and self._listener.fileno() >= 0:
             yield self._listener.fileno()
         for peer in (*self._peers, *self._strangers):

@@ -76,7 +76,7 @@ class Work:
         except OnesocketError as error:
             settled(number, error)
         except asyncio.CancelledError:
-            self._client._outgoing.withdraw(delivery)  # noqa: SLF001 # pyright: ignore[reportPrivateUsage] - as Client.send
+            self._client.inside.withdraw(delivery)  # as Client.send
             raise
         else:
             settled(number, None)

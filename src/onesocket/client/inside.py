@@ -1,0 +1,60 @@
+"""What `onesocket.sharing` needs of a client, and nobody else: not part of the public interface."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from ..protocols.base import Protocol
+from ..wire import Data
+from .delivery import Delivery
+from .fanout import Fanout
+from .gap import Gap
+from .options import Options
+from .outgoing import Outgoing
+from .runner import Runner
+
+
+class Inside:
+    """A view of the parts of one client."""
+
+    def __init__(self, options: Options, fanout: Fanout, outgoing: Outgoing, runner: Runner) -> None:
+        self._options = options
+        self._fanout = fanout
+        self._outgoing = outgoing
+        self._runner = runner
+
+    def __repr__(self) -> str:
+        return f"<Inside {self._options.protocol!r}>"
+
+    @property
+    def protocol(self) -> Protocol:
+        """What the frames of this client mean."""
+        return self._options.protocol
+
+    def wrap_protocol(self, wrap: Callable[[Protocol], Protocol]) -> None:
+        """Put another protocol around its own, before the client is used."""
+        object.__setattr__(self._options, "protocol", wrap(self._options.protocol))
+
+    def tap(self, many: Callable[[list[Any]], object], gap: Callable[[Gap], object]) -> None:
+        """Have what comes as it's read, several messages at a time, and gap markers."""
+        self._fanout.tap(many, gap)
+
+    def post(self, frame: Data) -> None:
+        """Send a frame, not a message: as it is."""
+        self._outgoing.post(frame)
+
+    def withdraw(self, delivery: Delivery) -> bool:
+        """Don't send it, if it still waits. False: it's on its way, or done."""
+        return self._outgoing.withdraw(delivery)
+
+    def descriptors(self) -> list[int]:
+        """The file descriptors behind its line; it can only look, as the loop isn't running."""
+        # Lines keep these to themselves, rightly: only a forked child has to look behind their back.
+        line: Any = getattr(self._runner.link, "line", None)
+        found: list[int] = []
+        for holder in (line, getattr(line, "_stream", None), getattr(line, "_dialling", None)):
+            fileno: Callable[[], int] | None = getattr(getattr(holder, "_socket", None), "fileno", None)
+            if fileno is not None and fileno() >= 0:
+                found.append(fileno())
+        return found
