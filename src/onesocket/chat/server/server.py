@@ -103,7 +103,7 @@ class ChatServer:
         token, _ = await self.service.accounts.create_bot(name)
         return token
 
-    def in_thread(self) -> ThreadedChatServer:
+    def in_thread(self) -> ThreadedChatServer[ChatServer]:
         """The same for synchronous code: a context manager that runs it on an event loop in a thread."""
         return ThreadedChatServer(self)
 

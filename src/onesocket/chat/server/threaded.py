@@ -7,20 +7,39 @@ import inspect
 import threading
 from collections.abc import Callable, Coroutine
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Self, TypeVar, overload
+from typing import Any, Generic, Protocol, Self, TypeVar, overload
 
 from ...errors import InvalidOption
 
-if TYPE_CHECKING:
-    from .server import ChatServer
+
+class Server(Protocol):
+    """What the thread runs."""
+
+    @property
+    def api_url(self) -> str:
+        """``http://127.0.0.1:PORT/api/v10``."""
+        ...
+
+    @property
+    def gateway_url(self) -> str:
+        """``ws://127.0.0.1:PORT/``."""
+        ...
+
+    async def start(self) -> None:
+        """Listen."""
+
+    async def stop(self) -> None:
+        """Close everything, in order."""
+
 
 T = TypeVar("T")
+S = TypeVar("S", bound=Server)
 
 
-class ThreadedChatServer:
+class ThreadedChatServer(Generic[S]):
     """Made by `ChatServer.in_thread()`. A context manager: the server runs inside the block."""
 
-    def __init__(self, server: ChatServer) -> None:
+    def __init__(self, server: S) -> None:
         self._server = server
         self._loop: asyncio.AbstractEventLoop | None = None
         self._thread: threading.Thread | None = None
@@ -56,10 +75,10 @@ class ThreadedChatServer:
         return self._server.gateway_url
 
     @overload
-    def call(self, wanted: Callable[[ChatServer], Coroutine[Any, Any, T]], *, timeout: float = 30.0) -> T: ...
+    def call(self, wanted: Callable[[S], Coroutine[Any, Any, T]], *, timeout: float = 30.0) -> T: ...
     @overload
-    def call(self, wanted: Callable[[ChatServer], T], *, timeout: float = 30.0) -> T: ...
-    def call(self, wanted: Callable[[ChatServer], Any], *, timeout: float = 30.0) -> Any:
+    def call(self, wanted: Callable[[S], T], *, timeout: float = 30.0) -> T: ...
+    def call(self, wanted: Callable[[S], Any], *, timeout: float = 30.0) -> Any:
         """Do this with the server, on its event loop: ``call(lambda server: server.create_bot("robo"))``.
 
         Raises what it raises, and `TimeoutError` after `timeout` seconds.

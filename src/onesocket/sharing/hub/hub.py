@@ -182,7 +182,7 @@ class Hub:
             return refusal
         if path_of(request) not in ("/metrics", "/"):
             return refuse(404, "here is only /metrics")
-        return answer(metrics_text(self).encode(), CONTENT_TYPE)
+        return answer(metrics_text(self.status, self.counters, self.desk).encode(), CONTENT_TYPE)
 
     def listing(self) -> HubListing:
         """What `onesocket status` shows."""

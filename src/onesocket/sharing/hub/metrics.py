@@ -3,19 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
+from ...client.status import Status
 from ...lifecycle.states import State
-
-if TYPE_CHECKING:
-    from .hub import Hub
+from .counters import Counters
+from .desk import Desk
 
 CONTENT_TYPE: Final = "text/plain; version=0.0.4; charset=utf-8"
 
 
-def metrics_text(hub: Hub) -> str:
+def metrics_text(status: Status, counters: Counters, desk: Desk) -> str:
     """Every metric, with its help and its type."""
-    status, counters = hub.status, hub.counters
     lines: list[str] = []
 
     def tell(kind: str, name: str, help_text: str, value: float) -> None:
@@ -35,12 +34,12 @@ def metrics_text(hub: Hub) -> str:
     tell("counter", "not_sent_messages_total", "Messages of clients that did not go up.", counters.not_sent)
     tell("counter", "delivered_messages_total", "Messages written to clients, for each client.", counters.delivered)
     tell("counter", "delivered_bytes_total", "Bytes of those, with frame headers.", counters.delivered_bytes)
-    tell("gauge", "clients", "Clients that are connected.", hub.desk.clients)
+    tell("gauge", "clients", "Clients that are connected.", desk.clients)
     tell("counter", "clients_total", "Clients that connected.", counters.accepted)
     tell("counter", "clients_refused_total", "Requests that were refused.", counters.refused)
     tell("counter", "clients_cut_off_total", "Clients that did not read and were cut off.", counters.cut_off)
     tell("gauge", "outbox_messages", "Messages that wait for the upstream.", status.outbox)
-    tell("gauge", "waiting_messages", "Messages of clients that wait to go up.", hub.desk.waiting)
+    tell("gauge", "waiting_messages", "Messages of clients that wait to go up.", desk.waiting)
     return "\n".join(lines) + "\n"
 
 

@@ -5,16 +5,16 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import deque
-from typing import TYPE_CHECKING, Final
+from typing import Final, Protocol
 
 import msgspec
 
 from ...errors import DeliveryUnknown, OnesocketError
 from ...transports.server_line import LineLimits, ServerLine
 from ...wire import Data, size_of
-
-if TYPE_CHECKING:
-    from .raw_desk import RawDesk
+from ..upstream import Upstream
+from .counters import Counters
+from .options import HubOptions
 
 log = logging.getLogger("onesocket")
 
@@ -24,14 +24,36 @@ _MAYBE: Final = 1011
 _TRY_LATER: Final = 1013
 
 
+class Front(Protocol):
+    """The desk, as its clients see it."""
+
+    options: HubOptions
+    upstream: Upstream
+
+    @property
+    def counters(self) -> Counters:
+        """What the hub counts."""
+        ...
+
+    def arrived(self, client: RawClient) -> None:
+        """Its upgrade went through."""
+
+    def left(self, client: RawClient) -> None:
+        """It's gone, with its subscriptions."""
+
+    def subscribe(self, client: RawClient, data: Data) -> bool:
+        """Do what this message asks for, if it's a subscription; False: it's none, and goes up as it is."""
+        ...
+
+
 class RawClient:
     """Owns its line. What it sends goes up in order, one message after the other."""
 
-    def __init__(self, desk: RawDesk, limits: LineLimits, subprotocol: str | None) -> None:
+    def __init__(self, front: Front, limits: LineLimits, subprotocol: str | None) -> None:
         self.keys: set[str] = set()
         """What it subscribed to."""
         self.line = ServerLine(self, limits, subprotocol=subprotocol)
-        self._desk = desk
+        self._front = front
         self._waiting: deque[Data] = deque()
         self._sender: asyncio.Task[None] | None = None
         self._held = False
@@ -59,7 +81,7 @@ class RawClient:
     def farewell(self) -> tuple[int, str]:
         """The close code and reason when the hub stops: what has not gone up by then won't."""
         left = len(self._waiting) + (self._sender is not None)
-        self._desk.house.counters.not_sent += len(self._waiting)
+        self._front.counters.not_sent += len(self._waiting)
         self._waiting.clear()
         if left:
             return _TRY_LATER, f"the hub is stopping, and your last {left} messages were not sent up"
@@ -70,19 +92,17 @@ class RawClient:
     def opened(self, line: ServerLine) -> None:
         """The upgrade went through."""
         del line
-        self._desk.arrived(self)
+        self._front.arrived(self)
 
     def received(self, data: Data) -> None:
         """One message."""
-        if self._desk.options.json and not _is_json(data):
+        if self._front.options.json and not _is_json(data):
             self.line.close(_NOT_JSON, "not JSON; this hub was started with --protocol json")
             return
-        interest = self._desk.interest(data)
-        if interest is not None:
-            self._desk.subscribe(self, interest)
+        if self._front.subscribe(self, data):
             return
         self._waiting.append(data)
-        if len(self._waiting) >= self._desk.options.waiting and not self._held:
+        if len(self._waiting) >= self._front.options.waiting and not self._held:
             self._held = True
             self.line.pause_reading()
         if self._sender is None:
@@ -91,26 +111,26 @@ class RawClient:
     def overflowed(self) -> None:
         """It doesn't read: it is told why behind what it hasn't read, and cut off."""
         if not self.line.closing:
-            self._desk.house.counters.cut_off += 1
-            limit = self._desk.options.client_buffer
+            self._front.counters.cut_off += 1
+            limit = self._front.options.client_buffer
             self.line.close(_TRY_LATER, f"cut off: more than {limit} bytes were waiting to be read")
 
     def ended(self, code: int) -> None:
         """The socket is closed. What it has sent still goes up."""
         del code
-        self._desk.left(self)
+        self._front.left(self)
 
     # --- up ---------------------------------------------------------------------------------------------------------
 
     async def _send_up(self) -> None:
-        counters = self._desk.house.counters
+        counters = self._front.counters
         try:
             while self._waiting:
                 data = self._waiting.popleft()
-                await self._desk.upstream.send(data)
+                await self._front.upstream.send(data)
                 counters.sent.add(1)
                 counters.sent_bytes += size_of(data)
-                if self._held and len(self._waiting) * 2 < self._desk.options.waiting:
+                if self._held and len(self._waiting) * 2 < self._front.options.waiting:
                     self._held = False
                     self.line.resume_reading()
         except OnesocketError as error:
@@ -121,7 +141,7 @@ class RawClient:
     def _not_sent(self, error: OnesocketError) -> None:
         after = len(self._waiting)
         self._waiting.clear()
-        self._desk.house.counters.not_sent += 1 + after
+        self._front.counters.not_sent += 1 + after
         maybe = isinstance(error, DeliveryUnknown)
         fate = "a message may not have gone up" if maybe else "a message was not sent up"
         rest = f", nor were {after} after it" if after else ""

@@ -15,6 +15,7 @@ from ...transports.server_line import LineLimits, frame_of
 from ...wire import Data, size_of
 from ..host.keys import KeyCounts
 from ..upstream import Upstream
+from .counters import Counters
 from .desk import House
 from .merging import Interest, Merge, key_of
 from .options import HubOptions
@@ -54,9 +55,9 @@ class RawDesk:
         return sum(client.waiting for client in self._clients)
 
     @property
-    def house(self) -> House:
-        """The hub."""
-        return self._house
+    def counters(self) -> Counters:
+        """What the hub counts."""
+        return self._house.counters
 
     def open(self, house: House) -> None:
         """Begin."""
@@ -100,7 +101,7 @@ class RawDesk:
         given = 0
         for client in tuple(clients):
             given += client.write(blob)
-        counters = self._house.counters
+        counters = self.counters
         counters.delivered += given * len(frames)
         counters.delivered_bytes += given * len(blob)
 
@@ -120,11 +121,15 @@ class RawDesk:
                 self.upstream.unwant(gone)
             self._house.left()
 
-    def interest(self, data: Data) -> Interest | None:
-        """What this message of a client asks for, if it's a subscription."""
-        return None if self._merge is None else self._merge.read(data)
+    def subscribe(self, client: RawClient, data: Data) -> bool:
+        """Do what this message asks for, if it's a subscription; False: it's none, and goes up as it is."""
+        interest = None if self._merge is None else self._merge.read(data)
+        if interest is None:
+            return False
+        self._change(client, interest)
+        return True
 
-    def subscribe(self, client: RawClient, interest: Interest) -> None:
+    def _change(self, client: RawClient, interest: Interest) -> None:
         """Only what nobody wanted before, or wants any more, goes up."""
         added = dict.fromkeys(key for key in interest.add if key not in client.keys)
         removed = dict.fromkeys(key for key in interest.remove if key in client.keys)

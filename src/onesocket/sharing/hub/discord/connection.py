@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import deque
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final, Protocol
 
 from picows import WSMsgType
 
@@ -14,12 +14,11 @@ from ....protocols.discord.close_codes import CloseCode
 from ....protocols.discord.deflate import STREAMS, Compress
 from ....transports.server_line import LineLimits, ServerLine, frame_of
 from ....wire import Data
+from ..counters import Counters
 from . import payloads, requests
+from .members import Questions
 from .requests import Misuse
 from .session import Session
-
-if TYPE_CHECKING:
-    from .desk import DiscordDesk
 
 log = logging.getLogger("onesocket")
 
@@ -34,17 +33,53 @@ _ENDS_SESSION: Final = frozenset({1000, 1001})
 _TRY_LATER: Final = 1013
 
 
+class Front(Protocol):
+    """The desk, as its connections see it."""
+
+    heartbeat_interval: float
+    questions: Questions
+
+    @property
+    def counters(self) -> Counters:
+        """What the hub counts."""
+        ...
+
+    def arrived(self, connection: Connection) -> None:
+        """Its upgrade went through."""
+
+    def left(self, connection: Connection) -> None:
+        """Its socket is closed."""
+
+    def flush_soon(self, connection: Connection) -> None:
+        """Flush it at the end of this turn of the loop."""
+
+    def identify(self, connection: Connection, wanted: requests.Identify) -> None:
+        """Op 2: give it a session, now or when there is one upstream. Raises `Misuse`."""
+
+    def resume(self, connection: Connection, wanted: requests.Resume) -> None:
+        """Op 6: give it its session back, or invalidate it. Raises `Misuse`."""
+
+    def wait_for(self, session: Session) -> None:
+        """Its connection is gone: it can be resumed for a while."""
+
+    def end(self, session: Session) -> None:
+        """Nobody will resume it."""
+
+    async def pass_on(self, request: Any) -> None:
+        """Send one request up. Raises what `Client.send` raises."""
+
+
 class Connection:
     """Owns its line. What it writes goes out once for each turn of the loop."""
 
-    def __init__(self, desk: DiscordDesk, limits: LineLimits, query: dict[str, str], host: str) -> None:
+    def __init__(self, front: Front, limits: LineLimits, query: dict[str, str], host: str) -> None:
         self.line = ServerLine(self, limits)
         self.host = host
         """The name under which it found us."""
         self.session: Session | None = None
         self.wanted: requests.Identify | None = None
         """What it identified with, until it's greeted."""
-        self._desk = desk
+        self._front = front
         self._query = query
         self._compress: Compress | None = None
         self._out: list[bytes] = []
@@ -52,7 +87,7 @@ class Connection:
         self._sender: asyncio.Task[None] | None = None
         self._loop = asyncio.get_running_loop()
         self._recent: deque[float] = deque(maxlen=_RATE)
-        self._interval = desk.heartbeat_interval
+        self._interval = front.heartbeat_interval
         self._heard = self._without_session = self._loop.time()
         self._alarm: asyncio.TimerHandle | None = None
 
@@ -68,7 +103,7 @@ class Connection:
 
     def opened(self, line: ServerLine) -> None:
         """The upgrade went through: HELLO, unless the query is wrong."""
-        self._desk.arrived(self)
+        self._front.arrived(self)
         if self._query.get("v", "10") != "10":
             line.close(CloseCode.INVALID_API_VERSION, "Invalid API version")
         elif self._query.get("encoding", "json") != "json":
@@ -94,7 +129,7 @@ class Connection:
     def overflowed(self) -> None:
         """It doesn't read: it is cut off; its session may be resumed."""
         if not self.line.closing:
-            self._desk.house.counters.cut_off += 1
+            self._front.counters.cut_off += 1
             self.close(_TRY_LATER, "cut off: too much was waiting to be read")
 
     def ended(self, code: int) -> None:
@@ -102,10 +137,10 @@ class Connection:
         session = self.session
         self.detach()
         if session is not None and code in _ENDS_SESSION:
-            self._desk.end(session)
+            self._front.end(session)
         if self._alarm is not None:
             self._alarm.cancel()
-        self._desk.left(self)
+        self._front.left(self)
 
     # --- writing ----------------------------------------------------------------------------------------------------
 
@@ -114,7 +149,7 @@ class Connection:
         if self.line.closing:
             return
         if not self._out:
-            self._desk.flush_soon(self)
+            self._front.flush_soon(self)
         if self._compress is None:
             self._out.append(frame_of(payload, WSMsgType.TEXT))
         else:
@@ -125,7 +160,7 @@ class Connection:
         out, self._out = self._out, []
         if out and not self.line.closing:
             blob = b"".join(out)
-            self._desk.house.counters.delivered_bytes += len(blob)
+            self._front.counters.delivered_bytes += len(blob)
             self.line.write_frames(blob)
 
     def close(self, code: int, reason: str) -> None:
@@ -149,7 +184,7 @@ class Connection:
         if session is not None:
             session.connection = None
             self._without_session = self._loop.time()
-            self._desk.wait_for(session)
+            self._front.wait_for(session)
             self._watch()
 
     def invalidate(self) -> None:
@@ -167,15 +202,15 @@ class Connection:
             case 2 | 6 if self.session is not None or self.wanted is not None:
                 raise Misuse(CloseCode.ALREADY_AUTHENTICATED, "Already authenticated")
             case 2:
-                self._desk.identify(self, requests.identify(payload.d))
+                self._front.identify(self, requests.identify(payload.d))
             case 6:
-                self._desk.resume(self, requests.resume(payload.d))
+                self._front.resume(self, requests.resume(payload.d))
             case 3 | 8 | 4 | 31 | 43 if self.session is None:
                 raise Misuse(CloseCode.NOT_AUTHENTICATED, "Not authenticated")
             case 3:
                 self.send_up(requests.presence(payload.d))
             case 8 if self.session is not None:
-                self.send_up({"op": 8, "d": self._desk.questions.ask(self.session, requests.object_of(payload.d))})
+                self.send_up({"op": 8, "d": self._front.questions.ask(self.session, requests.object_of(payload.d))})
             case op if op in _FORWARDED:
                 self.send_up({"op": op, "d": payload.d})
             case _:
@@ -192,11 +227,11 @@ class Connection:
     async def _send_up(self) -> None:
         try:
             while self._up:
-                await self._desk.pass_on(self._up.popleft())
+                await self._front.pass_on(self._up.popleft())
         except OnesocketError as error:
             lost = 1 + len(self._up)
             self._up.clear()
-            self._desk.house.counters.not_sent += lost
+            self._front.counters.not_sent += lost
             if self.line.closing:
                 log.warning("%d requests of a client that has left were not sent up: %s", lost, error)
             self.close(CloseCode.UNKNOWN_ERROR, f"{lost} requests were not sent up ({type(error).__name__})")

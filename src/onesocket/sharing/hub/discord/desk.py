@@ -20,6 +20,7 @@ from ....protocols.discord.limits import PAYLOAD_LIMIT
 from ....protocols.discord.payload import Dispatch
 from ....transports.server_accepting import Answer
 from ....transports.server_line import LineLimits
+from ..counters import Counters
 from ..desk import House
 from ..gate import answer, path_of, query_of, refuse
 from ..options import HubOptions
@@ -86,9 +87,9 @@ class DiscordDesk:
         return sum(connection.waiting for connection in self._connections)
 
     @property
-    def house(self) -> House:
-        """The hub."""
-        return self._house
+    def counters(self) -> Counters:
+        """What the hub counts."""
+        return self._house.counters
 
     def open(self, house: House) -> None:
         """Begin."""
@@ -210,7 +211,7 @@ class DiscordDesk:
             await self._client.update_presence(request)
         else:
             await self._client.send(request)
-        self._house.counters.sent.add(1)
+        self.counters.sent.add(1)
 
     # --- from above -------------------------------------------------------------------------------------------------
 
@@ -280,12 +281,12 @@ class DiscordDesk:
 
     def _answer(self, found: tuple[Session, Body] | None) -> None:
         if found is not None and found[0].id in self._sessions:
-            self._house.counters.delivered += found[0].push(found[1])
+            self.counters.delivered += found[0].push(found[1])
 
     def _guild_came(self, name: str, raw: Body) -> None:
         for session in tuple(self._sessions.values()):
             if session.intents & Intents.GUILDS:
-                self._house.counters.delivered += session.push(self._world.guild(name, session.intents) or raw)
+                self.counters.delivered += session.push(self._world.guild(name, session.intents) or raw)
 
     def _give(self, body: Body, bits: int, hidden: Body | None = None) -> None:
         delivered = 0
@@ -293,7 +294,7 @@ class DiscordDesk:
             if not bits or session.intents & bits:
                 blind = hidden is not None and not session.intents & Intents.MESSAGE_CONTENT
                 delivered += session.push(hidden if hidden is not None and blind else body)
-        self._house.counters.delivered += delivered
+        self.counters.delivered += delivered
 
     # --- connections ------------------------------------------------------------------------------------------------
 

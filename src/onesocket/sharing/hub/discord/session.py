@@ -6,17 +6,27 @@ import asyncio
 import secrets
 from collections import deque
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Final
+from typing import Final, Protocol
 
 from .payloads import Body
-
-if TYPE_CHECKING:
-    from .connection import Connection
 
 REPLAY_COUNT: Final = 2000
 """Dispatches kept for a resume ..."""
 REPLAY_BYTES: Final = 2 << 20
 """... and their bytes."""
+
+
+class Carrier(Protocol):
+    """The connection that carries a session."""
+
+    def write(self, payload: bytes) -> None:
+        """Write one payload to the client."""
+
+    def close(self, code: int, reason: str) -> None:
+        """Close in order; the session can be resumed."""
+
+    def invalidate(self) -> None:
+        """Carry it no longer: the client may identify anew."""
 
 
 class Session:
@@ -29,7 +39,7 @@ class Session:
         self.intents = intents
         self.seq = 0
         """The number of the last dispatch."""
-        self.connection: Connection | None = None
+        self.connection: Carrier | None = None
         self.timer: asyncio.TimerHandle | None = None
         """Ends it when nobody comes back."""
         self._replay: deque[Body] = deque()
