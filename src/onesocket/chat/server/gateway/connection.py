@@ -7,13 +7,14 @@ import logging
 import zlib
 from collections import deque
 from collections.abc import Awaitable, Callable
-from typing import Any, Final
+from typing import Any, Final, Protocol
 
 from picows import WSMsgType
 
 from ....protocols.discord.deflate import STREAMS, Compress
-from ....transports.server_line import ServerLine
+from ....transports.server_line import LineLimits, ServerLine
 from ....wire import Data
+from ..ports import Directory
 from . import payloads, requests
 from .close_codes import (
     ALREADY_AUTHENTICATED,
@@ -28,13 +29,15 @@ from .close_codes import (
     UNKNOWN_OPCODE,
     Close,
 )
-from .hub import Hub
 from .mangler import Mangler
-from .members import answer_members
-from .opening import identify, resume
-from .plan import Fault
+from .members import push_members
+from .options import GatewayOptions
+from .plan import Fault, Plan
+from .presences import Presences
 from .requests import Misuse
 from .session import Session
+from .sessions import Sessions
+from .stats import Counting
 
 log = logging.getLogger("onesocket.chat")
 
@@ -44,10 +47,37 @@ _VERSION: Final = "10"
 Job = Callable[[], Awaitable[None]]
 
 
+class House(Protocol):
+    """The hub, as its connections see it."""
+
+    options: GatewayOptions
+    line_limits: LineLimits
+    counting: Counting
+    plan: Plan
+    presences: Presences
+    sessions: Sessions
+
+    def the_directory(self) -> Directory:
+        """The service."""
+        ...
+
+    def arrived(self, connection: Connection) -> None:
+        """This one is open."""
+
+    def left(self, connection: Connection) -> None:
+        """Its socket is closed."""
+
+    async def identify(self, connection: Connection, wanted: requests.Identify) -> None:
+        """Give it a new session. Raises `Misuse`."""
+
+    async def resume(self, connection: Connection, wanted: requests.Resume) -> None:
+        """Give it the session that it had. Raises `Misuse`."""
+
+
 class Connection:
     """Speaks with one client. What takes time is done by one task, in the order in which it was asked for."""
 
-    def __init__(self, hub: Hub, query: dict[str, str]) -> None:
+    def __init__(self, hub: House, query: dict[str, str]) -> None:
         self.hub = hub
         self.session: Session | None = None
         self.line: ServerLine = ServerLine(self, hub.line_limits)
@@ -71,8 +101,7 @@ class Connection:
 
     def opened(self, line: ServerLine) -> None:
         """The upgrade went through: HELLO, unless the query is wrong."""
-        self.hub.connections.add(self)
-        self.hub.counting.add("open")
+        self.hub.arrived(self)
         self._choose_compression()
         if self._query.get("v", _VERSION) != _VERSION:
             line.close(*INVALID_VERSION)
@@ -117,8 +146,7 @@ class Connection:
         self._jobs.clear()
         if self._worker is not None:
             self._worker.cancel()
-        self.hub.connections.discard(self)
-        self.hub.counting.add("open", -1)
+        self.hub.left(self)
 
     # --- what others ask for ----------------------------------------------------------------------------------------
 
@@ -172,7 +200,7 @@ class Connection:
         if self.session is None:
             return
         if self._mangler is None and self.hub.plan.mangles(self):
-            self._mangler = Mangler(self, self.hub.plan, self._write)
+            self._mangler = Mangler(self, self.hub.plan, self._write, self.overflowed, self.rewire)
         elif self._mangler is not None and self._mangler.idle and not self.hub.plan.mangles(self):
             self._mangler = None
         self.session.write = self._write if self._mangler is None else self._mangler.write
@@ -208,11 +236,11 @@ class Connection:
             case 2:
                 identity = requests.identify(requests.body(payload))
                 self._opening = True
-                self._do(lambda: self._open(identify(self, identity)))
+                self._do(lambda: self._open(self.hub.identify(self, identity)))
             case 6:
                 wanted = requests.resume(requests.body(payload))
                 self._opening = True
-                self._do(lambda: self._open(resume(self, wanted)))
+                self._do(lambda: self._open(self.hub.resume(self, wanted)))
             case 3 | 8 | 4 | 31 | 43 if not self._opening and self.session is None:
                 raise Misuse(NOT_AUTHENTICATED)
             case 3:
@@ -220,7 +248,7 @@ class Connection:
                 self._do(lambda: self._present(presence))
             case 8:
                 members = requests.members_wanted(requests.body(payload))
-                self._do(lambda: answer_members(self, members))
+                self._do(lambda: self._answer(members))
             case op if op in _IGNORED:
                 pass
             case _:
@@ -248,6 +276,15 @@ class Connection:
         if self.session is not None:
             self.session.presence = presence
             self.hub.presences.changed(self.session.account.user_id)
+
+    async def _answer(self, wanted: requests.MembersWanted) -> None:
+        """Nothing for a guild that the session's user is not in."""
+        session = self.session
+        if session is not None:
+            directory = self.hub.the_directory()
+            members = await directory.members(session.account, wanted.guild_id, wanted.user_ids)
+            if members is not None and session is self.session:
+                push_members(session, wanted, members, self.hub.presences)
 
     def _do(self, job: Job) -> None:
         self._jobs.append(job)

@@ -1,27 +1,26 @@
-"""What all connections of one gateway share."""
+"""What all connections of one gateway share, and the connections."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING
 
 from ....transports.server_line import LineLimits
 from ..ports import Directory, Event
+from . import opening
 from .close_codes import TOO_LARGE, UNKNOWN_ERROR
+from .connection import Connection
 from .options import MAX_CLIENT_PAYLOAD, GatewayOptions
 from .plan import Fault, Plan
 from .presences import Presences
+from .requests import Identify, Resume
 from .session import Session
 from .sessions import Sessions
 from .starts import Starts
 from .stats import Counting
 
-if TYPE_CHECKING:
-    from .connection import Connection
-
 
 class Hub:
-    """One of each."""
+    """One of each. Implements `connection.House`."""
 
     def __init__(self, options: GatewayOptions, publish: Callable[[Event], None], url: Callable[[], str]) -> None:
         self.options = options
@@ -55,6 +54,24 @@ class Hub:
     def sessions_of(self, user_id: int) -> tuple[Session, ...]:
         """Every session of this user."""
         return self.sessions.of(user_id)
+
+    def arrived(self, connection: Connection) -> None:
+        """There is one connection more."""
+        self.connections.add(connection)
+        self.counting.add("open")
+
+    def left(self, connection: Connection) -> None:
+        """There is one connection less."""
+        self.connections.discard(connection)
+        self.counting.add("open", -1)
+
+    async def identify(self, connection: Connection, wanted: Identify) -> None:
+        """Give it a new session. Raises `Misuse`."""
+        await opening.identify(connection, wanted, self.starts, self.url)
+
+    async def resume(self, connection: Connection, wanted: Resume) -> None:
+        """Give it the session that it had. Raises `Misuse`."""
+        await opening.resume(connection, wanted)
 
     def _plan_changed(self, fault: Fault) -> None:
         for connection in tuple(self.connections):

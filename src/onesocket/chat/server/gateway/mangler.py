@@ -5,23 +5,33 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 from .plan import Fault, Plan
-
-if TYPE_CHECKING:
-    from .connection import Connection
+from .session import Carrier
 
 _MOST_HELD: Final = 10_000
 
 
 class Mangler:
-    """Takes numbered dispatches and writes them as the faults want it. Only used while there is one."""
+    """Takes numbered dispatches and writes them as the faults want it. Only used while there is one.
 
-    def __init__(self, connection: Connection, plan: Plan, write: Callable[[bytes], object]) -> None:
+    `overflowed` is called when too much is held back, `progressed` when it may have become idle.
+    """
+
+    def __init__(
+        self,
+        connection: Carrier,
+        plan: Plan,
+        write: Callable[[bytes], object],
+        overflowed: Callable[[], None],
+        progressed: Callable[[], None],
+    ) -> None:
         self._connection = connection
         self._plan = plan
         self._write = write
+        self._overflowed = overflowed
+        self._progressed = progressed
         self._window: list[bytes] = []
         self._late: deque[tuple[float, bytes]] = deque()
         self._timer: asyncio.TimerHandle | None = None
@@ -39,12 +49,12 @@ class Mangler:
     def write(self, frame: bytes) -> None:
         """One dispatch."""
         if len(self._window) + len(self._late) >= _MOST_HELD:
-            self._connection.overflowed()
+            self._overflowed()
             return
         self._busy = True
         self._take(frame)
         self._busy = False
-        self._connection.rewire()
+        self._progressed()
 
     def settle(self, fault: Fault) -> None:
         """A fault has ended: what was held because of it goes out."""
@@ -107,4 +117,4 @@ class Mangler:
             if self._timer is not None:
                 self._timer.cancel()
                 self._timer = None
-            self._connection.rewire()
+            self._progressed()

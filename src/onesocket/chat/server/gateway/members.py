@@ -3,29 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 from ..ports import Json
 from . import intents as bits
 from .payloads import Body
+from .presences import Presences
 from .requests import MembersWanted
-
-if TYPE_CHECKING:
-    from .connection import Connection
+from .session import Session
 
 _CHUNK: Final = 1000
 _MOST_BY_NAME: Final = 100
 
 
-async def answer_members(connection: Connection, wanted: MembersWanted) -> None:
-    """Push GUILD_MEMBERS_CHUNK, to this session only; nothing for a guild that its user is not in."""
-    session = connection.session
-    if session is None:
-        return
-    directory = connection.hub.the_directory()
-    members = await directory.members(session.account, wanted.guild_id, wanted.user_ids)
-    if members is None or session is not connection.session:
-        return
+def push_members(session: Session, wanted: MembersWanted, members: Sequence[Json], presences: Presences) -> None:
+    """Push GUILD_MEMBERS_CHUNK, to this session only: those of `members` that are wanted."""
     if wanted.user_ids is None:
         members = _named(members, wanted.query or "", wanted.limit)
     chunks = [members[start : start + _CHUNK] for start in range(0, len(members), _CHUNK)] or [()]
@@ -40,7 +32,7 @@ async def answer_members(connection: Connection, wanted: MembersWanted) -> None:
         if wanted.user_ids is not None:
             data["not_found"] = [str(one) for one in wanted.user_ids if str(one) not in found]
         if wanted.presences and session.intents & bits.GUILD_PRESENCES:
-            updates = (connection.hub.presences.update(wanted.guild_id, int(one["user"]["id"])) for one in chunk)
+            updates = (presences.update(wanted.guild_id, int(one["user"]["id"])) for one in chunk)
             data["presences"] = [update for update in updates if update["status"] != "offline"]
         if wanted.nonce is not None:
             data["nonce"] = wanted.nonce

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Callable
 
 from ..ports import Account, Json, Welcome
 from . import intents as bits
@@ -15,22 +15,20 @@ from .close_codes import (
     SHARDING_REQUIRED,
     UNKNOWN_ERROR,
 )
+from .connection import Connection
 from .payloads import Body
 from .requests import Identify, Misuse, Resume
 from .session import Session
-from .starts import Verdict
-
-if TYPE_CHECKING:
-    from .connection import Connection
+from .starts import Starts, Verdict
 
 
-async def identify(connection: Connection, wanted: Identify) -> None:
-    """Op 2: READY, the guilds, and from then on whatever happens. Raises `Misuse`."""
+async def identify(connection: Connection, wanted: Identify, starts: Starts, url: Callable[[], str]) -> None:
+    """Op 2: READY, the guilds, and from then on whatever happens; it resumes at `url`. Raises `Misuse`."""
     hub = connection.hub
     account = await _account(connection, wanted.token)
     if account.bot and wanted.intents & hub.options.disallowed_intents:
         raise Misuse(DISALLOWED_INTENTS)
-    verdict = hub.starts.ask(account, wanted.shard[0])
+    verdict = starts.ask(account, wanted.shard[0])
     if verdict is Verdict.TOO_FAST:
         connection.invalidate(resumable=False)
         return
@@ -53,7 +51,8 @@ async def identify(connection: Connection, wanted: Identify) -> None:
         if connection.line.closing:
             return
         connection.attach(session)
-        _greet(connection, session, welcome, guilds, wanted)
+        ready = Body("READY", _ready(session, welcome, guilds, url()))
+        _greet(connection, session, ready, guilds, wanted)
         for dispatch in early:
             session.offer(dispatch)
     finally:
@@ -103,8 +102,7 @@ def _end(connection: Connection, session: Session) -> None:
         before.close(RESUMED_ELSEWHERE)
 
 
-def _greet(connection: Connection, session: Session, welcome: Welcome, guilds: list[Json], wanted: Identify) -> None:
-    ready = Body("READY", _ready(connection, session, welcome, guilds))
+def _greet(connection: Connection, session: Session, ready: Body, guilds: list[Json], wanted: Identify) -> None:
     if wanted.compress and not connection.is_compressed:
         session.write = connection.write_packed
         connection.hub.counting.add("packed")
@@ -115,14 +113,14 @@ def _greet(connection: Connection, session: Session, welcome: Welcome, guilds: l
             session.push(Body("GUILD_CREATE", _shown(guild, session, wanted.large_threshold)))
 
 
-def _ready(connection: Connection, session: Session, welcome: Welcome, guilds: list[Json]) -> Json:
+def _ready(session: Session, welcome: Welcome, guilds: list[Json], url: str) -> Json:
     application = welcome.application
     ready: Json = {
         "v": 10,
         "user": welcome.user,
         "guilds": [{"id": guild["id"], "unavailable": True} for guild in guilds],
         "session_id": session.id,
-        "resume_gateway_url": connection.hub.url(),
+        "resume_gateway_url": url,
         "shard": list(session.shard),
         "application": {"id": application.get("id", welcome.user["id"]), "flags": application.get("flags", 0)},
         "private_channels": list(welcome.private_channels),

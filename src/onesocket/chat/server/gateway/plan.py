@@ -6,12 +6,10 @@ import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Literal, Self
+from typing import Any, Literal, Self
 
 from ....errors import WaitTimeout
-
-if TYPE_CHECKING:
-    from .connection import Connection
+from .session import Carrier
 
 Kind = Literal[
     "withhold_acks",
@@ -36,7 +34,7 @@ class Whom:
     """A name or an id."""
     session: str | None = None
 
-    def meets(self, connection: Connection | None) -> bool:
+    def meets(self, connection: Carrier | None) -> bool:
         """Whether this connection is meant; None: one that nobody has identified on."""
         if self.user is None and self.session is None:
             return True
@@ -139,20 +137,20 @@ class Plan:
             self._faults.remove(fault)
         self.on_change(fault)
 
-    def find(self, kind: Kind, connection: Connection | None = None) -> Fault | None:
+    def find(self, kind: Kind, connection: Carrier | None = None) -> Fault | None:
         """The first that is due, without using it."""
         for fault in self._faults:
             if fault.kind == kind and fault.whom.meets(connection):
                 return fault
         return None
 
-    def take(self, kind: Kind, connection: Connection | None = None) -> Fault | None:
+    def take(self, kind: Kind, connection: Carrier | None = None) -> Fault | None:
         """The first that is due; it happens now."""
         fault = self.find(kind, connection)
         if fault is not None:
             fault.use()
         return fault
 
-    def mangles(self, connection: Connection) -> bool:
+    def mangles(self, connection: Carrier) -> bool:
         """Whether any fault touches the dispatches of this connection."""
         return any(fault.kind in DISPATCH_KINDS and fault.whom.meets(connection) for fault in self._faults)

@@ -5,15 +5,25 @@ from __future__ import annotations
 import secrets
 from collections import deque
 from collections.abc import Callable, Iterator
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol
 
 from ..ports import Account
 from . import intents as bits
+from .close_codes import Close
 from .options import GatewayOptions
 from .payloads import Body, Dispatch
 
-if TYPE_CHECKING:
-    from .connection import Connection
+
+class Carrier(Protocol):
+    """A connection, as sessions and faults see it."""
+
+    @property
+    def session(self) -> Session | None:
+        """The one that it carries now."""
+        ...
+
+    def close(self, close: Close) -> None:
+        """Close in order; the session, if there is one, can be resumed."""
 
 
 class Session:
@@ -48,7 +58,7 @@ class Session:
         """Whether the content of messages is hidden from it."""
         self.seq = 0
         """The number of the last dispatch."""
-        self.connection: Connection | None = None
+        self.connection: Carrier | None = None
         self.write: Callable[[bytes], object] | None = None
         """Where dispatches go; None while there is no connection."""
         self.early: list[Dispatch] | None = []
