@@ -134,6 +134,7 @@ async def test_every_panel_lives_on_the_same_one_connection(server: ChatServer) 
         await ada.until(lambda: len(ada.chat.panels) == 3)
 
 
+@pytest.mark.timeout(300)  # several processes and applications: long where the cores are busy
 async def test_the_server_is_restarted_while_they_talk(tmp_path: Path) -> None:
     place = tmp_path / "chat.db"
     async with AsyncExitStack() as stack:

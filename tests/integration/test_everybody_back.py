@@ -75,6 +75,7 @@ async def bot(token: str, api_url: str) -> AsyncIterator[Robo]:
             task.cancel()
 
 
+@pytest.mark.timeout(300)  # several processes and applications: long where the cores are busy
 async def test_killed_in_traffic_everybody_comes_back_and_nothing_is_lost_or_doubled(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

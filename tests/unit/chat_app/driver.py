@@ -87,8 +87,8 @@ class Driver:
         try:
             async with asyncio.timeout(DEADLINE):
                 while True:
-                    self._news.clear()
                     await self.pilot.pause(0)
+                    self._news.clear()  # that of the pause itself, too: it sends a message to every widget
                     if condition():
                         return
                     with contextlib.suppress(TimeoutError):
