@@ -287,6 +287,20 @@ async def test_a_forgotten_link_is_counted_out(server: FaultyServer) -> None:
     assert server.counts.close_codes == {1000: 1}
 
 
+async def test_what_was_disconnected_says_so_to_senders_and_to_those_who_join(server: FaultyServer) -> None:
+    def program() -> None:
+        with blocking.join(server.url) as link:
+            link.disconnect()
+            with pytest.raises(ManuallyDisconnected):
+                link.send_nowait("x")
+            with pytest.raises(ManuallyDisconnected, match=r"call reconnect\(\) on one of its open links"):
+                blocking.join(server.url)
+            link.reconnect()
+            link.send_nowait("x").result(5)
+
+    await asyncio.to_thread(program)
+
+
 # --- Ctrl-C, and the end of the program; each in a process of its own -------------------------------------------------
 
 INTERRUPTED = """

@@ -259,3 +259,40 @@ assert link.receive(5) == "parent"
     await run(script, server.url)
     assert server.counts.handshakes == 2
     assert server.counts.close_codes == {1000: 2}
+
+
+async def test_threads_that_fork_at_once_fork_one_after_the_other(server: FaultyServer) -> None:
+    script = """
+from onesocket.sharing.owner import OwnerThread
+
+standing, most, second = [], [], threading.Event()
+stand_still, go_on = OwnerThread.stand_still, OwnerThread.go_on
+
+def stands(owner):
+    standing.append(owner)
+    most.append(len(standing))
+    assert second.wait(5)
+    stand_still(owner)
+
+def goes_on(owner):
+    go_on(owner)
+    standing.pop()
+
+OwnerThread.stand_still, OwnerThread.go_on = stands, goes_on
+
+def fork_second():
+    while not standing:
+        pass
+    second.set()
+    in_child(lambda: None)
+
+with blocking.join(url) as link:
+    thread = threading.Thread(target=fork_second)
+    thread.start()
+    in_child(lambda: None)
+    thread.join()
+    link.send("after both")
+    assert link.receive(5) == "after both"
+assert most == [1, 1], most
+"""
+    await run(script, server.url)

@@ -12,6 +12,7 @@ import pytest
 from onesocket import State
 from onesocket.sharing.host import HostOptions
 from onesocket.sharing.join import join
+from onesocket.sharing.link import Link
 from onesocket.sharing.registry import offer_loop
 from onesocket.testing import FaultyServer
 
@@ -102,3 +103,79 @@ async def test_one_may_have_its_link_closed_and_is_waited_for(server: FaultyServ
     async with asyncio.timeout(20):
         await closed.wait()
     assert link.state is State.CLOSED
+
+
+class Odd(BaseException):
+    """Neither an `Exception` nor the end of the program."""
+
+
+async def test_one_that_raises_no_exception_but_something_else_leaves_the_others_theirs(
+    server: FaultyServer, options: dict[str, Any]
+) -> None:
+    got: asyncio.Queue[str] = asyncio.Queue()
+    told: list[BaseException] = []
+
+    def raises(_message: str) -> None:
+        raise Odd
+
+    async with join(server.url, on_error=told.append, **options) as link, join(server.url, **options) as other:
+        link.on(raises)
+        other.on(got.put_nowait)
+        async with asyncio.timeout(20):
+            for message in ("0", "1", "2"):
+                await server.broadcast(message)
+                assert await got.get() == message
+    assert [type(error) for error in told] == [Odd]
+    assert server.counts.upgraded == 1
+
+
+async def test_a_task_that_one_returns_may_close_the_link_and_finishes(
+    server: FaultyServer, options: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("onesocket.sharing.link._GRACE", 30.0)  # whoever waits for itself waits too long here
+    closed = asyncio.Event()
+    link = await join(server.url, **options)
+
+    async def close() -> None:
+        await link.aclose()
+        closed.set()
+
+    link.on(lambda _message: asyncio.create_task(close()))
+    await server.broadcast("x")
+    async with asyncio.timeout(20):
+        await closed.wait()
+    assert link.state is State.CLOSED
+
+
+@pytest.mark.parametrize("scope", ["loop", "process"])
+def test_ctrl_c_in_one_leaves_the_others_theirs_in_a_loop_that_goes_on(scope: Any) -> None:
+    got: asyncio.Queue[str] = asyncio.Queue()
+    loop = asyncio.new_event_loop()
+
+    def interrupted(_message: str) -> None:
+        raise KeyboardInterrupt
+
+    async def begin() -> tuple[FaultyServer, Link, Link]:
+        server = FaultyServer()
+        await server.start()
+        links = await join(server.url, scope=scope), await join(server.url, scope=scope)
+        links[0].on(interrupted)
+        links[1].on(got.put_nowait)
+        return server, *links
+
+    async def go_on(server: FaultyServer, sending: asyncio.Task[int], *links: Link) -> None:
+        async with asyncio.timeout(20):
+            await sending
+            assert await got.get() == "0"
+            await server.broadcast("1")
+            assert await got.get() == "1"
+            for link in links:
+                await link.aclose()
+            await server.aclose()
+
+    server, *links = loop.run_until_complete(begin())
+    sending = loop.create_task(server.broadcast("0"))
+    with pytest.raises(KeyboardInterrupt):
+        loop.run_until_complete(loop.create_future())
+    loop.run_until_complete(go_on(server, sending, *links))
+    loop.close()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import inspect
 import logging
 import threading
@@ -42,17 +43,23 @@ class Callback:
         if self._stream is not None:
             self._stream.close()
         if self._thread is not None and self._thread is not threading.current_thread():
-            self._thread.join(seconds)
+            with contextlib.suppress(RuntimeError):  # Ctrl-C came before it was started
+                self._thread.join(seconds)
 
     def _run(self, stream: Subscription[Any]) -> None:
-        while not stream.is_closed:
-            try:
-                for message in stream:
-                    self._function(message)
-            except Exception as error:  # noqa: BLE001 - a subscriber's exception harms nobody else
-                report(error, repr(self), self._on_error)
-            else:
-                return
+        try:
+            while not stream.is_closed:
+                try:
+                    for message in stream:
+                        self._function(message)
+                except Exception as error:  # noqa: BLE001 - a subscriber's exception harms nobody else
+                    report(error, repr(self), self._on_error)
+                else:
+                    return
+        except BaseException as error:  # noqa: BLE001 - sys.exit(), which ends a thread without a word
+            report(error, f"{self!r}, which is called no more,", self._on_error)
+        finally:
+            stream.close()  # or what nobody reads would hold everybody back
 
 
 def report(error: BaseException, source: str, on_error: OnError) -> None:

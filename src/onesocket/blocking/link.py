@@ -14,19 +14,25 @@ from typing import Any, Self, TypeVar
 from ..client.queue import Overflow
 from ..client.status import Change, Status
 from ..client.subscription import Predicate
-from ..errors import ClientClosed, InvalidOption, WaitTimeout
+from ..errors import ClientClosed, InvalidOption, ManuallyDisconnected, WaitTimeout
 from ..lifecycle.effects import Outcome
 from ..lifecycle.states import State
 from ..sharing.errand import Errand
 from ..sharing.join import Request
 from ..sharing.link import LIMIT
+from .aside import aside
 from .callback import Callback, OnError, report
 from .seat import Seat
 from .stream import Subscription
-from .waiting import Deadline, ask
+from .waiting import Deadline
 
 T = TypeVar("T")
 _CLOSED = "this link was closed; join again"
+_HELD_CLOSED = (
+    "disconnect() was called on this connection, which holds for all: call reconnect() on one of its open links, or "
+    "close them all and join again"
+)
+_ENDED = "this connection was closed; join again"
 
 
 class Link:
@@ -59,8 +65,6 @@ class Link:
 
     def close(self) -> None:
         """Leave: what this link subscribed to ends. The last one out waits until the connection is closed."""
-        if self._closed:
-            return
         self._closed = True
         if self._seat.is_inherited:
             return  # what the parent has is the parent's
@@ -69,7 +73,7 @@ class Link:
         finally:
             for callback in tuple(self._callbacks):
                 callback.stop()
-            self._callbacks.clear()
+                self._callbacks.pop(callback, None)
 
     def __enter__(self) -> Self:
         """Itself: it's up already."""
@@ -106,8 +110,15 @@ class Link:
         self._ask(lambda: upstream.send(message, id=id), timeout, "sending")
 
     def send_nowait(self, message: Any, *, id: str | None = None) -> Future[None]:  # noqa: A002 - what it is
-        """Hand one message over; the future tells what became of it. A failure goes to the log and `on_error`, too."""
+        """Hand one message over; the future tells what became of it. A failure goes to the log and `on_error`, too.
+
+        Raises `ManuallyDisconnected` or `ClientClosed` as far as this link has heard of it.
+        """
         seat = self._here()
+        if seat.state is State.STOPPED:
+            raise ManuallyDisconnected
+        if seat.state is State.CLOSED:
+            raise ClientClosed(_ENDED)
         upstream, on_error = seat.shared.upstream, self._on_error
         future: Future[None] = Future()
         future.set_running_or_notify_cancel()
@@ -179,13 +190,18 @@ class Link:
             raise InvalidOption("on() needs a callback: on(callback) or on('event', callback)")
         called = Callback(callback, self._on_error)
         arguments = (event, limit, overflow, gaps)
-        self._call(self._here(), called, arguments)
-        self._callbacks[called] = arguments
 
         def remove() -> None:
-            self._callbacks.pop(called, None)
             called.stop()
+            self._callbacks.pop(called, None)
 
+        seat = self._here()
+        try:
+            self._callbacks[called] = arguments
+            self._call(seat, called, arguments)
+        except BaseException:
+            remove()
+            raise
         return remove
 
     # --- what is known ----------------------------------------------------------------------------------------------
@@ -245,7 +261,7 @@ class Link:
         return self._seat
 
     def _join(self) -> tuple[Seat, Subscription[Any]]:
-        seat = Seat(self._request)
+        seat = aside(lambda: Seat(self._request), Seat.leave_soon)
         try:
             stream = seat.subscribe(
                 None,
@@ -259,6 +275,9 @@ class Link:
             seat.enter(self._timeout)
             for callback, arguments in tuple(self._callbacks.items()):
                 self._call(seat, callback, arguments)
+        except ManuallyDisconnected:
+            seat.leave_soon()
+            raise ManuallyDisconnected(_HELD_CLOSED) from None  # whoever reads it has no link to call anything on
         except BaseException:
             seat.leave_soon()
             raise
@@ -271,7 +290,7 @@ class Link:
         )
 
     def _ask(self, work: Callable[[], Coroutine[Any, Any, T]], timeout: float | None, what: str) -> T:
-        return ask(self._here().there, work, timeout, what)
+        return self._here().do(work, timeout, what)
 
 
 # In a list, as a forked child needs a fresh one: a thread that it doesn't have may hold the parent's.

@@ -10,6 +10,7 @@ import threading
 import time
 import weakref
 from collections.abc import Callable, Coroutine, Hashable
+from concurrent.futures import Future
 from typing import Any, TypeVar
 
 from ..client.async_callback import is_async
@@ -43,6 +44,8 @@ class Seat:
         self.status: Status = self.shared.upstream.status
         self.status_at = time.monotonic()
         self.is_closed = False
+        """Its link was closed, and nothing is to be had here any more."""
+        self._has_left = False
         self.token_source = None if request.token_source is None else functools.partial(_call, request.token_source)
         self._lock = threading.RLock()
         self._streams: weakref.WeakSet[Subscription[Any]] = weakref.WeakSet()
@@ -55,9 +58,8 @@ class Seat:
 
     def __del__(self) -> None:
         """Whoever just forgets a link doesn't keep the connection up."""
-        if not getattr(self, "is_closed", True) and self.registry is current_registry():
-            self.is_closed = True
-            self.there.post(self.shared.drop, self._member)
+        if not getattr(self, "_has_left", True) and self.registry is current_registry():
+            self.leave_soon()
 
     @property
     def is_inherited(self) -> bool:
@@ -83,13 +85,21 @@ class Seat:
 
     def ask(self, work: Callable[[Member], Coroutine[Any, Any, T]], timeout: float | None, what: str) -> T:
         """Have it done for this member, on the owner loop."""
-        return ask(self.there, functools.partial(work, self._member), timeout, what)
+        return self.do(functools.partial(work, self._member), timeout, what)
+
+    def do(self, work: Callable[[], Coroutine[Any, Any, T]], timeout: float | None, what: str) -> T:
+        """Have it done on the owner loop, and wait. Raises `WaitTimeout`."""
+        upstream = self.shared.upstream
+        return ask(self.there, work, timeout, what, trouble=lambda: upstream.status.last_error)
 
     def leave(self) -> None:
-        """End what belongs to it, and wait for the end of the connection if it's the last."""
+        """End what belongs to it, and wait for the end of the connection if it's the last.
+
+        One that was interrupted is made good by the next.
+        """
+        if self._has_left:
+            return
         with self._lock:
-            if self.is_closed:
-                return
             self.is_closed = True
         for stream in self.streams:
             stream.close()
@@ -97,12 +107,14 @@ class Seat:
             queue.end()
         shared, member = self.shared, self._member
         with contextlib.suppress(ClientClosed):  # the loop that it lived on has ended, and the connection with it
-            ask(self.there, lambda: shared.leave(member), None, "leaving")
+            self.do(lambda: shared.leave(member), None, "leaving")
+        self._has_left = True
 
     def leave_soon(self) -> None:
         """As `leave`, without waiting: joining failed, or was interrupted."""
         self.is_closed = True
         self.there.post(self.shared.drop, self._member)
+        self._has_left = True
 
     def subscribe(
         self,
@@ -130,13 +142,20 @@ class Seat:
         stream: Subscription[Any] = Subscription(queue, detach, where=where, keeps=self, there=there)
         with self._lock:
             self._streams.add(stream)
-        there.post(lambda: shared.subscribe(queue, event, keys, raise_on_failure=raise_on_failure))
+        subscribe = functools.partial(shared.subscribe, self._member, queue, event, keys)
+        there.post(functools.partial(subscribe, raise_on_failure=raise_on_failure))
         return stream
 
     def changes(self) -> Subscription[Change]:
         """Every change from now on."""
         queue: SharedQueue[Change] = SharedQueue(
-            _CHANGES, Overflow.FAIL, marks_gaps=False, hold=_nothing, release=_nothing, ring=Bell.ring
+            _CHANGES,
+            Overflow.FAIL,
+            marks_gaps=False,
+            hold=_nothing,
+            release=_nothing,
+            on_owner=self.there.post,
+            ring=Bell.ring,
         )
         stream: Subscription[Change] = Subscription(queue, _end, where=None, keeps=self, there=self.there)
         with self._lock:
@@ -162,15 +181,34 @@ class Seat:
 async def _call(source: TokenSource) -> str | None:
     """A token; a plain function may block, so it's called in a thread."""
     try:
-        if is_async(source):
-            answer: Any = source()
-        else:
-            answer = await asyncio.get_running_loop().run_in_executor(None, source)
+        answer: Any = source() if is_async(source) else await _in_thread(source)
         value: str | None = await answer if inspect.isawaitable(answer) else answer
     except (KeyboardInterrupt, SystemExit) as error:
         # Here it would end the thread that all connections live in.
         raise TokenFailed(f"a token source raised {type(error).__name__}", retryable=True) from error
     return value
+
+
+async def _in_thread(source: Callable[[], Any]) -> Any:
+    try:
+        answer = asyncio.get_running_loop().run_in_executor(None, source)
+    except RuntimeError:  # the main thread has ended, and executors take nothing more
+        return await _in_thread_of_its_own(source)
+    return await answer
+
+
+async def _in_thread_of_its_own(source: Callable[[], Any]) -> Any:
+    answer: Future[Any] = Future()
+
+    def call() -> None:
+        try:
+            answer.set_result(source())
+        except BaseException as error:  # noqa: BLE001 - it's raised where the token is asked for
+            answer.set_exception(error)
+
+    answer.set_running_or_notify_cancel()
+    threading.Thread(target=call, name="onesocket token", daemon=True).start()
+    return await asyncio.wrap_future(answer)
 
 
 def _nothing() -> None:

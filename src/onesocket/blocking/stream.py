@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Iterator
-from typing import Any, Generic, Self, TypeVar, cast
+from typing import Any, Final, Generic, NoReturn, Self, TypeVar
 
 from ..client.gap import Gap
 from ..client.subscription import Predicate
-from ..errors import ClientClosed, SlowConsumer, UsageError, WaitTimeout
+from ..errors import ClientClosed, OnesocketError, SlowConsumer, UsageError, WaitTimeout
 from ..sharing.errors import ForkedCopy
 from ..sharing.mailbox import Mailbox
 from ..sharing.queue import SharedQueue
@@ -16,6 +16,7 @@ from ..sharing.registry import current_registry
 from .waiting import Bell, Deadline, check_may_block
 
 T = TypeVar("T")
+_ENDED: Final = "this subscription has ended: its link or the connection was closed"
 
 
 class Subscription(Iterator[T], Generic[T]):
@@ -36,7 +37,6 @@ class Subscription(Iterator[T], Generic[T]):
         self._keeps: object = keeps
         self._there = there
         self._registry = current_registry()
-        self._taken: deque[Any] = deque()
         self._closed = False
 
     def __repr__(self) -> str:
@@ -46,7 +46,7 @@ class Subscription(Iterator[T], Generic[T]):
 
     def __len__(self) -> int:
         """Messages that wait to be read."""
-        return len(self._taken) + len(self._queue.items)
+        return len(self._queue.taken) + len(self._queue.items)
 
     def __iter__(self) -> Self:
         """Itself."""
@@ -63,7 +63,7 @@ class Subscription(Iterator[T], Generic[T]):
         """The next message, or a `Gap`.
 
         Raises `WaitTimeout` after `timeout` seconds, `SlowConsumer`, what made the connection fail, or `ClientClosed`
-        when nothing more will come.
+        when nothing more will come. Interrupted by Ctrl-C, it has taken nothing: the next call gets it.
         """
         check_may_block()
         if self._registry is not current_registry():
@@ -72,37 +72,55 @@ class Subscription(Iterator[T], Generic[T]):
         where = self._where
         looked = False
         while True:
-            if not self._taken:
+            taken: deque[Any] = self._queue.taken
+            if not taken or self._closed:
                 if looked and deadline.left == 0:  # messages that aren't wanted may come without end
                     raise _nothing_within(deadline)
-                self._more(deadline)
+                taken = self._more(deadline)
                 looked = True
-            item = self._taken.popleft()
-            if where is None or isinstance(item, Gap) or where(item):
-                return cast("T", item)
+            item: T = taken[0]
+            try:
+                is_wanted = where is None or isinstance(item, Gap) or bool(where(item))
+            except Exception:
+                del taken[0]
+                raise
+            # No call from here on, so no place where Python looks for signals: it's taken and returned, or neither.
+            del taken[0]
+            if is_wanted:
+                return item
 
-    def _more(self, deadline: Deadline) -> None:
+    def _more(self, deadline: Deadline) -> deque[Any]:
         queue = self._queue
         while True:
-            self._taken = queue.take_all()
-            if self._taken:
-                return
-            error = queue.next_error()
-            if error is not None and not self._closed:
-                if isinstance(error, SlowConsumer):
-                    self.close()
-                raise error.copy()
-            if queue.waiter is not None:
+            if self._closed:
+                raise ClientClosed(_ENDED)
+            taken = queue.take_all()
+            if taken:
+                return taken
+            error = queue.error or queue.overran
+            if error is not None:
+                self._raise(error)
+            waiter: Any = queue.waiter
+            if waiter is not None and not waiter.is_mine:  # one of ours is left from a wait that was interrupted
                 raise UsageError("a subscription has one reader; subscribe() once for each thread")
             bell = Bell()
-            if queue.arm(bell):
-                try:
+            try:
+                if queue.arm(bell):
                     if not deadline.wait(bell, self._there):
                         raise _nothing_within(deadline)
-                finally:
-                    queue.disarm(bell)
-            elif (queue.ended or self._closed) and not queue.has_news and queue.error is None:
-                raise ClientClosed("this subscription has ended: its link or the connection was closed")
+                elif queue.ended and not queue.has_news and queue.error is None:
+                    raise ClientClosed(_ENDED)
+            finally:
+                queue.disarm(bell)
+
+    def _raise(self, error: OnesocketError) -> NoReturn:
+        queue, copy = self._queue, error.copy()
+        if isinstance(error, SlowConsumer):
+            self._detach(queue)
+            self._closed = True
+        # It is told once, and not let go of before: there's no call from here on, either.
+        queue.error = None
+        raise copy
 
     def __enter__(self) -> Self:
         """Itself."""
@@ -114,9 +132,8 @@ class Subscription(Iterator[T], Generic[T]):
 
     def __del__(self) -> None:
         """A reader that just goes away must not hold the feed back."""
-        if not getattr(self, "_closed", True) and self._registry is current_registry():
-            self._closed = True
-            self._detach(self._queue)
+        if not getattr(self, "_closed", True):
+            self.close()
 
     @property
     def dropped(self) -> int:
@@ -131,10 +148,9 @@ class Subscription(Iterator[T], Generic[T]):
     def close(self) -> None:
         """End this subscription, from any thread; what is queued is let go."""
         if not self._closed and self._registry is current_registry():
-            self._closed = True
             self._detach(self._queue)
-            self._taken.clear()
             self._keeps = None
+            self._closed = True  # last, so that one that was interrupted is made good by the next
 
 
 def _nothing_within(deadline: Deadline) -> WaitTimeout:

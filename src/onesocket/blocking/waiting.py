@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import threading
 import time
 from collections.abc import Callable, Coroutine
 from typing import Any, Final, TypeVar, cast
 
-from ..errors import ClientClosed, InvalidOption, WaitTimeout, WrongEventLoop
+from ..errors import ClientClosed, InvalidOption, OnesocketError, WaitTimeout, WrongEventLoop
 from ..sharing.errand import OWNER_ENDED, Errand
 from ..sharing.join import is_number
 from ..sharing.mailbox import Mailbox, running_loop
@@ -26,10 +27,16 @@ class Bell:
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._lock.acquire()
+        self._thread = threading.get_ident()
+
+    @property
+    def is_mine(self) -> bool:
+        """Whether it's for the thread that asks."""
+        return self._thread == threading.get_ident()
 
     def ring(self) -> None:
         """Let the waiting thread go on."""
-        if self._lock.locked():
+        with contextlib.suppress(RuntimeError):  # it rang already
             self._lock.release()
 
     def wait(self, seconds: float) -> bool:
@@ -74,8 +81,18 @@ def check_may_block() -> None:
         )
 
 
-def ask(there: Mailbox, work: Callable[[], Coroutine[Any, Any, T]], timeout: float | None, what: str) -> T:
-    """Have it done on the owner loop, and wait. Raises `WaitTimeout`; interrupted, it's cancelled there."""
+def ask(
+    there: Mailbox,
+    work: Callable[[], Coroutine[Any, Any, T]],
+    timeout: float | None,
+    what: str,
+    *,
+    trouble: Callable[[], OnesocketError | None],
+) -> T:
+    """Have it done on the owner loop, and wait. Raises `WaitTimeout`, which names the `trouble` that there is then.
+
+    Interrupted, it's cancelled there.
+    """
     check_may_block()
     deadline = Deadline(timeout)
     bell = Bell()
@@ -93,7 +110,8 @@ def ask(there: Mailbox, work: Callable[[], Coroutine[Any, Any, T]], timeout: flo
             there.post(errand.cancel)
             # It may have been done in this very moment: then it was in time.
             if not bell.wait(_LAST_WORD) or outcome[0][0] is not None:
-                raise WaitTimeout(f"{what} took longer than {timeout:g} s")
+                why = trouble()
+                raise WaitTimeout(f"{what} took longer than {timeout:g} s{'' if why is None else f': {why}'}") from why
     except BaseException:
         there.post(errand.cancel)
         raise

@@ -10,8 +10,19 @@ from typing import Any
 
 from .subscription import Subscription
 
-CALLBACK: ContextVar[asyncio.Task[Any] | None] = ContextVar("CALLBACK", default=None)
-"""The task of the callback that is running here, if any; whatever it awaits or starts inherits it."""
+
+class AtWork:
+    """A callback, as whatever it awaits or starts knows it."""
+
+    __slots__ = ("task",)
+
+    def __init__(self, task: asyncio.Task[Any] | None = None) -> None:
+        self.task = task
+        """The one that it runs in at the moment."""
+
+
+CALLBACK: ContextVar[AtWork | None] = ContextVar("CALLBACK", default=None)
+"""The callback that is running here, if any; whatever it awaits or starts inherits it."""
 
 
 class AsyncCallback:
@@ -40,11 +51,11 @@ class AsyncCallback:
     def remove(self) -> None:
         """Call it no more. It may be the callback itself that says so: then it finishes this message."""
         self._stream.close()
-        if self._task is not None and self._task is not current_task():
+        if self._task is not None and self._task is not callback_task():
             self._task.cancel()
 
     async def _call_each(self) -> None:
-        CALLBACK.set(asyncio.current_task())
+        CALLBACK.set(AtWork(asyncio.current_task()))
         try:
             while not self._stream.is_closed:
                 try:
@@ -71,8 +82,11 @@ def is_async(callback: Callable[..., Any]) -> bool:
     return inspect.iscoroutinefunction(callback) or inspect.iscoroutinefunction(type(callback).__call__)
 
 
-def current_task() -> asyncio.Task[Any] | None:
-    """The running task; None outside of any."""
+def callback_task() -> asyncio.Task[Any] | None:
+    """The task of the callback that this is part of; if it isn't, the running one, and None outside of any."""
+    work = CALLBACK.get()
+    if work is not None and work.task is not None:
+        return work.task
     try:
         return asyncio.current_task()
     except RuntimeError:

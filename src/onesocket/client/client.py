@@ -356,6 +356,7 @@ class Client:
         A state that is passed through counts, even if it's over when you run again. Raises `WaitTimeout` after
         `timeout` seconds, and `ClientClosed` when the client is closed and so can't come there any more.
         """
+        self._runner.check_loop()
         return await self._changes.wait_for(states, timeout, lambda: self.state)
 
     @property

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, Final
 
 from ..errors import InvalidOption, OnesocketError
-from .async_callback import CALLBACK, AsyncCallback, current_task, is_async
+from .async_callback import AsyncCallback, callback_task, is_async
 from .gap import Gap
 from .queue import Overflow, Queue
 from .subscription import Predicate, Subscription
@@ -50,6 +51,12 @@ class Fanout:
         """Those among them that take several messages at once, and ..."""
         self._all_calls: tuple[Sink, ...] = ()
         """... the rest: `publish_many` treats them differently."""
+        self._batch: list[Any] = []
+        """What callbacks are being called with at the moment; streams don't have it yet. And ..."""
+        self._rest: Iterator[Any] = iter(())
+        """... those of it that are still to come."""
+        self._divided: Sequence[Any] = ()
+        """The rest of a batch that came to be divided."""
         self._named: dict[str, tuple[Sink, ...]] = {}
         self._gaps: tuple[Sink, ...] = ()
         self._queues: dict[Queue[Any], Callable[[], None]] = {}
@@ -57,6 +64,8 @@ class Fanout:
         self._tasks: set[asyncio.Task[None]] = set()
         self._epoch = 0
         self._closers: set[asyncio.Task[Any]] = set()
+        self._due: deque[Callable[[], None]] = deque()
+        self._is_changing = False
         self.delivered = 0
         self.ended = False
 
@@ -88,24 +97,49 @@ class Fanout:
             self._publish_named(message)
 
     def publish_many(self, batch: list[Any]) -> None:
-        """Hand several messages to everybody: streams take them at once, callbacks one by one."""
-        if self._named:
+        """Hand several messages to everybody: callbacks get them one by one, then streams at once."""
+        if self._named or self._batch or len(batch) == 1:
             for message in batch:
                 self.publish(message)
             return
         self.delivered += len(batch)
-        for many in self._all_many:
-            try:
-                many(batch)
-            except HARMLESS as error:
-                self._report(error, _name(many))
         if self._all_calls:
-            for message in batch:
+            for message in self._call_each(batch):
+                self.publish(message)
+        else:
+            self._hand_on(batch)
+
+    def _call_each(self, batch: list[Any]) -> Sequence[Any]:
+        """Returns what nobody has got yet, as somebody came in the midst."""
+        self._batch, self._rest, self._divided = batch, iter(batch), ()
+        try:
+            for message in self._rest:
                 for sink in self._all_calls:
                     try:
                         sink(message)
                     except HARMLESS as error:
                         self._report(error, _name(sink))
+        finally:
+            if self._batch:
+                self._batch = []
+                if self._all_many:
+                    self._hand_on(batch)
+        return self._divided
+
+    def _divide(self) -> None:
+        """Somebody comes while callbacks are called with a batch: what comes after this message is theirs, too."""
+        batch, self._batch = self._batch, []
+        if batch:
+            self._divided = list(self._rest)  # and so the walk ends with this message
+            self.delivered -= len(self._divided)
+            self._hand_on(batch[: len(batch) - len(self._divided)])
+
+    def _hand_on(self, batch: list[Any]) -> None:
+        for many in self._all_many:
+            try:
+                many(batch)
+            except HARMLESS as error:
+                self._report(error, _name(many))
 
     def _publish_named(self, message: Any) -> None:
         try:
@@ -207,7 +241,7 @@ class Fanout:
     async def settle(self, grace: float) -> None:
         """Wait for the callbacks' tasks; whichever takes longer than `grace` seconds is cancelled."""
         # A callback may be the one that closes the client, or several may: nobody waits for those.
-        me = CALLBACK.get() or current_task()
+        me = callback_task()
         if me is not None:
             self._closers.add(me)
         deadline = asyncio.get_running_loop().time() + grace
@@ -224,19 +258,23 @@ class Fanout:
                 self._closers.discard(me)
 
     def _add(self, event: str | None, sink: Sink, gap_sink: Sink | None) -> Callable[[], None]:
-        if event is None:
-            self._set_all((*self._all, sink))
-        else:
-            self._named[event] = (*self._named.get(event, ()), sink)
-        if gap_sink is not None:
-            self._gaps = (*self._gaps, gap_sink)
         removed = False
+
+        def add() -> None:
+            if event is None:
+                self._set_all((*self._all, sink))
+            else:
+                self._named[event] = (*self._named.get(event, ()), sink)
+            if gap_sink is not None:
+                self._gaps = (*self._gaps, gap_sink)
 
         def remove() -> None:
             nonlocal removed
-            if removed:
-                return
-            removed = True
+            if not removed:
+                removed = True
+                self._change(take_off)
+
+        def take_off() -> None:
             if event is None:
                 self._set_all(_without(self._all, sink))
             else:
@@ -248,7 +286,21 @@ class Fanout:
             if gap_sink is not None:
                 self._gaps = _without(self._gaps, gap_sink)
 
+        self._divide()
+        self._change(add)
         return remove
+
+    def _change(self, change: Callable[[], None]) -> None:
+        """One after the other: the collector may end a subscription in the midst of any other change."""
+        self._due.append(change)
+        if self._is_changing:
+            return
+        self._is_changing = True
+        try:
+            while self._due:
+                self._due.popleft()()
+        finally:
+            self._is_changing = False
 
     def _set_all(self, sinks: tuple[Sink, ...]) -> None:
         self._all = sinks
@@ -261,7 +313,7 @@ class Fanout:
         self._on_loop(self._let_go, queue)
 
     def _let_go(self, queue: Queue[Any]) -> None:
-        queue.items.clear()
+        queue.clear()
         queue.end()
         self._detach(queue)
 
@@ -314,6 +366,8 @@ def _without(sinks: tuple[Sink, ...], sink: Sink) -> tuple[Sink, ...]:
 
 
 def _name(sink: Sink) -> str:
+    if isinstance(sink, _Tap):
+        sink = sink.many
     return getattr(sink, "__qualname__", None) or type(sink).__qualname__
 
 

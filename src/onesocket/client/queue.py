@@ -163,6 +163,12 @@ class Queue(Generic[T]):
         self.stop_holding()
         self.wake()
 
+    def clear(self) -> None:
+        """Let go of everything, what stands for dropped messages included."""
+        self.items.clear()
+        self.unmarked = 0
+        self.kept_gap = None
+
     def stop_holding(self) -> None:
         """Let the feed go on, if it's held back by this queue."""
         if self.waits:

@@ -96,7 +96,7 @@ class Subscription(AsyncIterator[T]):
         """End this subscription; what is queued is let go."""
         if not self._closed:
             self._closed = True
-            self._queue.items.clear()
+            self._queue.clear()
             self._queue.end()
             self._detach(self._queue)
 

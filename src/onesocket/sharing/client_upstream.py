@@ -14,7 +14,8 @@ from ..client.subscription import Subscription
 from ..errors import DeliveryUnknown, OnesocketError
 from ..lifecycle.effects import Outcome
 from ..lifecycle.states import State
-from ..wire import Data
+from .line_keys import LineKeys
+from .raising import raise_soon
 from .upstream import FeedSink
 
 # So many messages are taken in while the links are held back; beyond that, the socket isn't read.
@@ -28,16 +29,13 @@ class ClientUpstream:
     def __init__(self, client: Client) -> None:
         self._client = client
         self._inside = client.inside
-        self._protocol: Any = self._inside.protocol
         self._stream: Subscription[Any] | None = None
         self._pump: asyncio.Task[None] | None = None
         self._sink: FeedSink | None = None
         self._go = asyncio.Event()
         self._go.set()
         self._wanted: Counter[Hashable] = Counter()
-        self._has: frozenset[Hashable] = frozenset()
-        """The keys that the line of this epoch is subscribed to."""
-        self._has_epoch = 0
+        self._line_keys = LineKeys(self._inside.protocol, self._inside, self._sync)
         self._is_syncing = False
 
     def __repr__(self) -> str:
@@ -94,6 +92,8 @@ class ClientUpstream:
             if self._inside.withdraw(delivery):
                 raise
             raise DeliveryUnknown(CANCELLED_ON_ITS_WAY) from None
+        finally:
+            self._line_keys.room()
 
     def want(self, keys: Iterable[Hashable]) -> None:
         """One subscription more for each key."""
@@ -116,20 +116,8 @@ class ClientUpstream:
         status = self._client.status
         if not status.is_connected:
             return  # when it is, everything is wanted anew
-        if status.epoch != self._has_epoch:
-            self._has_epoch, self._has = status.epoch, frozenset()
         self._wanted = +self._wanted
-        wanted = frozenset(self._wanted)
-        added, gone = wanted - self._has, self._has - wanted
-        self._has = wanted
-        frames: list[Data] = []
-        if added:
-            frames.extend(self._protocol.subscribe_frames(added))
-        if gone:
-            frames.extend(self._protocol.unsubscribe_frames(gone))
-        for frame in frames:
-            # Frames, not messages: they go out as they are.
-            self._inside.post(frame)
+        self._line_keys.bring_to(frozenset(self._wanted), status.epoch)
 
     def _changed(self, change: Change) -> None:
         if change.new is State.CONNECTED and self._wanted:
@@ -152,6 +140,7 @@ class ClientUpstream:
     async def aclose(self) -> None:
         """Close in order."""
         self._go.set()
+        self._line_keys.stop()
         await self._client.aclose()
         if self._pump is not None:
             await asyncio.wait((self._pump,))
@@ -161,20 +150,23 @@ class ClientUpstream:
         while True:
             try:
                 async for item in stream:
+                    if not isinstance(item, Gap):
+                        batch.append(item)
+                        if len(stream):
+                            continue
+                    if batch:
+                        ready, batch = batch, []
+                        sink.messages(ready)
                     if isinstance(item, Gap):
-                        if batch:
-                            sink.messages(batch)
-                            batch = []
                         sink.gap(item)
-                        continue
-                    batch.append(item)
-                    if len(stream):
-                        continue
-                    sink.messages(batch)
-                    batch = []
-                    if not self._go.is_set():
+                    elif not self._go.is_set():
                         await self._go.wait()
             except OnesocketError as error:
                 sink.failed(error)
+            except asyncio.CancelledError:
+                raise  # the loop ends
+            except BaseException as error:  # noqa: BLE001 - Ctrl-C, say: the loop may go on, and so must the feed
+                raise_soon(error)
+                await asyncio.sleep(0)
             else:
                 break

@@ -7,11 +7,11 @@ import dataclasses
 import functools
 from collections.abc import Callable, Generator
 from types import TracebackType
-from typing import Any, Unpack
+from typing import Any, Final, Unpack
 
 from ..client.client import Client
 from ..client.options import Token, TokenSource
-from ..errors import InvalidOption, OnesocketError, UsageError, WrongEventLoop
+from ..errors import InvalidOption, ManuallyDisconnected, OnesocketError, UsageError, WrongEventLoop
 from ..protocols.base import Protocol
 from ..protocols.raw import Raw
 from ..urls import redact
@@ -19,13 +19,18 @@ from .client_upstream import ClientUpstream
 from .key import Key
 from .link import Link
 from .mailbox import running_loop
-from .options import NAMES, ClientOptions, Given, Scope
+from .options import NAMES, ClientOptions, Given, Scope, same_protocol
 from .registry import current_registry
 from .shared import Shared
 from .tokens import Tokens
 from .upstream import Recipe, Upstream
 
 MakeClient = Callable[[], Client] | Callable[[Any], Client]
+
+_HELD_CLOSED: Final = (
+    "somebody who shares this connection called disconnect(), which holds for all; "
+    "link = join(...).link() and then await link.reconnect() lifts it"
+)
 
 
 def join(
@@ -57,6 +62,7 @@ def join(
         on_error: Called with what this link's callbacks raise, and with its failed deliveries that nobody awaits.
         client: A function that builds the `Client` (or a subclass) of this key, instead of `options`. It is called with
             the token (or its source) if there is a `token=`, else without arguments; scope "host" needs that, or `key`.
+            It brings the protocol, too: a `protocol=` beside it has to be the same.
         host: `HostOptions` for scope "host".
         options: As for `Client`. Whoever joins with another value than the first gets `OptionConflict`; what is left
             out conflicts with nothing.
@@ -142,7 +148,7 @@ class Request:
     def _make_host(self, recipe: Recipe) -> tuple[Upstream, Protocol]:
         from .host.upstream import HostUpstream  # noqa: PLC0415 - most programs don't share with other processes
 
-        if self._client is not None and "protocol" not in self._options:
+        if self._client is not None:
             # A client is made in whatever process becomes the owner, but each has to know what the messages mean.
             recipe = dataclasses.replace(recipe, protocol=recipe.make_client().inside.protocol)
         return HostUpstream(recipe), recipe.protocol
@@ -204,6 +210,9 @@ class Joining:
         link = self.link()
         try:
             await link.connect()
+        except ManuallyDisconnected:
+            await link.aclose()
+            raise ManuallyDisconnected(_HELD_CLOSED) from None  # whoever reads it has no link to call anything on
         except BaseException:
             await link.aclose()
             raise
@@ -220,7 +229,7 @@ def _make_client(url: str, make: Any, options: dict[str, Any], token: Token | No
     if make is None:
         return Client(url, token=token, **options)
     try:
-        return _checked(make() if token is None else make(token))
+        return _checked(make() if token is None else make(token), options.get("protocol"))
     except OnesocketError:
         raise
     except Exception as error:
@@ -233,8 +242,14 @@ def _make_process(recipe: Recipe) -> tuple[Upstream, Protocol]:
     return ClientUpstream(client), client.inside.protocol
 
 
-def _checked(client: object) -> Client:
-    """What a caller's function made."""
+def _checked(client: object, protocol: Protocol | None) -> Client:
+    """What a caller's function made. `protocol`: what it says beside that."""
     if not isinstance(client, Client):
         raise InvalidOption(f"client= must return a Client, not {type(client).__name__}")
+    mine = client.inside.protocol
+    if protocol is not None and not same_protocol(mine, protocol):
+        raise InvalidOption(
+            f"client= builds a client with another protocol ({type(mine).__name__}) than protocol= "
+            f"({type(protocol).__name__}): give the client the one that you mean, and leave protocol= out"
+        )
     return client

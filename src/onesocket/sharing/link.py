@@ -12,7 +12,7 @@ from collections.abc import Callable, Coroutine, Hashable, Iterable
 from types import TracebackType
 from typing import Any, Literal, Self, TypeVar, overload
 
-from ..client.async_callback import CALLBACK, AsyncCallback, current_task, is_async
+from ..client.async_callback import AsyncCallback, callback_task, is_async
 from ..client.changes import Changes
 from ..client.delivery import Delivery
 from ..client.gap import Gap
@@ -25,8 +25,7 @@ from ..errors import (
     ClientClosed,
     DeliveryUnknown,
     InvalidOption,
-    OnesocketError,
-    OutboxFull,
+    ManuallyDisconnected,
     WrongEventLoop,
 )
 from ..lifecycle.effects import Outcome
@@ -35,6 +34,7 @@ from .errand import Errand, fetch
 from .errors import ForkedCopy
 from .filter import filter_of
 from .mailbox import mailbox_of
+from .on_its_way import OnItsWay
 from .plain_callback import PlainCallback
 from .queue import SharedQueue
 from .registry import Registry, current_registry
@@ -46,11 +46,10 @@ T = TypeVar("T")
 LIMIT = 16_384
 """How many messages may wait for a reader. A thread gets its turn only every few milliseconds, so it's more than a
 `Client` needs."""
-_IN_TRANSIT = 16_384
-"""Messages of `send_nowait()` whose fate isn't known yet, for each link."""
 _GRACE = 1.0
 """Seconds that a callback which is at work has when its link is closed."""
 _LEFT = "this link was closed; join again"
+_ENDED = "this connection was closed; join again"
 
 
 class Link:
@@ -84,7 +83,7 @@ class Link:
         self._streams: weakref.WeakSet[Subscription[Any]] = weakref.WeakSet()
         self._callbacks: set[asyncio.Task[None]] = set()
         self._calls: dict[Errand[Any], asyncio.Future[Any]] = {}
-        self._in_transit = 0
+        self._on_its_way = OnItsWay(self._here, self._there, self._trouble)
         self._out = asyncio.Event()
         self._leaving: asyncio.Task[None] | None = None
         self.token_source = token_source
@@ -96,7 +95,7 @@ class Link:
         status = self._status
         return (
             f"<Link {self._shown} {self.state.name} epoch={status.epoch} streams={len(self._streams)} "
-            f"inbox={self._depth} sending={len(self._calls) + self._in_transit}>"
+            f"inbox={self._depth} sending={len(self._calls) + len(self._on_its_way)}>"
         )
 
     def __del__(self) -> None:
@@ -165,7 +164,7 @@ class Link:
 
     async def _callbacks_end(self) -> None:
         # It may be one of them that closes the link; the others may finish the message that they're at.
-        tasks = self._callbacks - {CALLBACK.get(), current_task()}
+        tasks = self._callbacks - {callback_task()}
         if tasks:
             _, late = await asyncio.wait(tasks, timeout=_GRACE)
             for task in late:
@@ -210,20 +209,17 @@ class Link:
     def send_nowait(self, message: Any, *, id: str | None = None) -> Delivery:  # noqa: A002 - what it is
         """Hand one message over for sending, and return its `Delivery`.
 
-        Raises `OutboxFull` when too many are on their way, and `ClientClosed`; everything else is the delivery's. One
-        that fails without anybody awaiting it goes to `on_error` and the log.
+        Raises `ManuallyDisconnected` or `ClientClosed` as far as this link has heard of it, and `OutboxFull` when too
+        many are on their way. The connection's own answer is the delivery's: an `EncodeError`, a full outbox, a
+        `disconnect()` that came before. A failure that nobody awaits goes to `on_error` and the log.
         """
         self._check()
-        if self._in_transit >= _IN_TRANSIT:
-            raise OutboxFull(f"{self._in_transit} messages are on their way already, which is the limit; await send()")
-        delivery = Delivery(None)
-        upstream, here = self._shared.upstream, self._here
-        errand = Errand(
-            lambda: upstream.send(message, id=id), lambda error, _: here.post(self._delivered, delivery, error)
-        )
-        self._in_transit += 1
-        self._there.post(errand.start)
-        return delivery
+        if self._status.state is State.STOPPED:
+            raise ManuallyDisconnected
+        if self._status.state is State.CLOSED:
+            raise ClientClosed(_ENDED)
+        upstream = self._shared.upstream
+        return self._on_its_way.send(lambda: upstream.send(message, id=id))
 
     @overload
     def subscribe(
@@ -287,7 +283,8 @@ class Link:
         queue = self._shared.new_queue(limit, Overflow.of(overflow), gaps=gaps, ring=self._here.post)
         where = filter_of(self._shared.protocol, wanted, where)
         shared, there = self._shared, self._there
-        there.post(functools.partial(shared.subscribe, queue, event, wanted, raise_on_failure=raise_on_failure))
+        subscribe = functools.partial(shared.subscribe, self._member, queue, event, wanted)
+        there.post(functools.partial(subscribe, raise_on_failure=raise_on_failure))
 
         def detach(queue: SharedQueue[Any]) -> None:
             queue.clear()
@@ -357,6 +354,8 @@ class Link:
 
     async def wait_for(self, *states: State, timeout: float | None = None) -> State:
         """As `Client.wait_for()`: wait for one of these states, and return it; one that is passed through counts."""
+        self._check_process()
+        self._check_loop()
         return await self._changes.wait_for(states, timeout, lambda: self.state)
 
     # --- inside -----------------------------------------------------------------------------------------------------
@@ -375,16 +374,6 @@ class Link:
     @property
     def _depth(self) -> int:
         return max((len(stream) for stream in tuple(self._streams) if isinstance(stream, LinkSubscription)), default=0)
-
-    def _delivered(self, delivery: Delivery, error: BaseException | None) -> None:
-        self._in_transit -= 1
-        if error is not None and not isinstance(error, OnesocketError):
-            self._trouble.report(error, "send_nowait()")
-            error = OnesocketError(f"the message could not be sent: {type(error).__name__}")
-        watched = delivery.is_watched
-        delivery.resolve(error)
-        if error is not None and not watched:
-            self._trouble.report(error, "send_nowait()")
 
     async def _fetch(self, work: Callable[[], Coroutine[Any, Any, T]]) -> T:
         self._check()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import threading
 import weakref
 from collections import deque
@@ -47,18 +48,27 @@ class Mailbox:
         if loop is not None and running_loop() is loop:
             call(*args)
             return True
-        self._calls.append((call, args))
-        self.posted += 1
-        if loop is None or loop.is_closed():
-            self.refuse_the_rest()
-            return False
+        try:
+            self._calls.append((call, args))
+            self.posted += 1
+            if loop is None or loop.is_closed() or not self._wake(loop):
+                self.refuse_the_rest()
+                return False
+        except BaseException:
+            # Ctrl-C in the midst of it: what is in is done nevertheless, and whoever posts next isn't stranded.
+            if loop is not None:
+                with contextlib.suppress(RuntimeError):
+                    loop.call_soon_threadsafe(self._empty)
+            raise
+        return True
+
+    def _wake(self, loop: asyncio.AbstractEventLoop) -> bool:
         if not self._due:
             self._due = True
             self.wakeups += 1
             try:
                 loop.call_soon_threadsafe(self._empty)
             except RuntimeError:  # closed just now
-                self.refuse_the_rest()
                 return False
         return True
 
@@ -72,15 +82,19 @@ class Mailbox:
 
     def _empty(self) -> None:
         self._due = False
-        # What comes from here on has seen the flag lowered, and brings a turn of its own.
-        for _ in range(len(self._calls)):
-            call, args = self._calls.popleft()
-            try:
-                call(*args)
-            except Exception as error:  # noqa: BLE001 - one call must not take the others along
-                asyncio.get_running_loop().call_exception_handler(
-                    {"message": f"onesocket: {getattr(call, '__qualname__', call)} failed", "exception": error}
-                )
+        try:
+            # What comes from here on has seen the flag lowered, and brings a turn of its own.
+            for _ in range(len(self._calls)):
+                call, args = self._calls.popleft()
+                try:
+                    call(*args)
+                except Exception as error:  # noqa: BLE001 - one call must not take the others along
+                    asyncio.get_running_loop().call_exception_handler(
+                        {"message": f"onesocket: {getattr(call, '__qualname__', call)} failed", "exception": error}
+                    )
+        except BaseException:  # the program ends, perhaps: if the loop goes on, so do the other calls
+            asyncio.get_running_loop().call_soon(self._empty)
+            raise
 
 
 _mailboxes: weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, Mailbox] = weakref.WeakKeyDictionary()

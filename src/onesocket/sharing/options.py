@@ -57,8 +57,8 @@ class Given:
     def __init__(self, options: Mapping[str, Any], *, scope: Scope) -> None:
         # No token source: what was used for it may be somebody's link, which this would keep.
         self.options = {name: value for name, value in options.items() if name != "token"}
-        self._marks = {name: _mark(name, value) for name, value in options.items()}
-        self._marks["scope"] = scope
+        # The scope first: where that differs, there's no use in naming an option of it.
+        self._marks = {"scope": scope, **{name: _mark(name, value) for name, value in options.items()}}
 
     def __repr__(self) -> str:
         return f"<Given {', '.join(sorted(self._marks))}>"
@@ -70,15 +70,20 @@ class Given:
                 continue  # the very same object, however it changed since
             mine = self._marks[name] if name in self._marks else _mark(name, _DEFAULTS.get(name))
             if mine != mark:
-                raise OptionConflict(f"{key} is shared already with another {_conflict(name)}", option=name)
+                raise OptionConflict(f"{key} is shared already with another {_conflict(name, mine)}", option=name)
 
 
-def _conflict(name: str) -> str:
+def same_protocol(one: Protocol, other: Protocol) -> bool:
+    """Whether they were made in the same way."""
+    return one is other or _mark_of_protocol(one) == _mark_of_protocol(other)
+
+
+def _conflict(name: str, first: Any) -> str:
     apart = "or pass another key= for a connection apart"
     if name == "user info":
         return f"user name or password in its URL: use those of the first, {apart}"
     if name == "scope":  # leaving it out means "process"
-        return f"scope=, and one connection has one: give it what the first has, {apart}"
+        return f"scope=, and one connection has one: give it scope={first!r} as the first has, {apart}"
     return f"{name}=, and one connection has one: leave {name}= out, or give it what the first has, {apart}"
 
 

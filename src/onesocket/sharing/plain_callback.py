@@ -8,9 +8,10 @@ import inspect
 from collections.abc import Awaitable, Callable
 from typing import Any, Final
 
-from ..client.async_callback import CALLBACK, current_task
+from ..client.async_callback import CALLBACK, AtWork, callback_task
 from ..client.fanout import HARMLESS
 from ..errors import OnesocketError
+from .raising import raise_soon
 from .stream import LinkSubscription
 
 SLICE: Final = 256
@@ -34,9 +35,10 @@ class PlainCallback:
         self._stream = stream
         self._report = report
         self._tasks = tasks
-        self._task: asyncio.Task[None] | None = None
         self._loop = asyncio.get_running_loop()
+        self._work = AtWork()
         self._context = contextvars.copy_context()
+        self._context.run(CALLBACK.set, self._work)  # what it starts before it returns is part of it, too
 
     def start(self) -> None:
         """Begin, in the next turn: whoever asks for it has its `remove` before the first message."""
@@ -45,30 +47,32 @@ class PlainCallback:
     def remove(self) -> None:
         """Call it no more. It may be the callback itself that says so: then it finishes this message."""
         self._stream.close()
-        if self._task is not None and self._task is not current_task():
-            self._task.cancel()
+        task = self._work.task
+        if task is not None and task is not callback_task():
+            task.cancel()
 
     def _rung(self) -> None:
         self._context.run(self._call_each)
 
     def _call_each(self) -> None:
         callback, stream = self._callback, self._stream
-        for _ in range(SLICE):
-            if not stream.waiting and not self._is_filled():
-                return
-            try:
-                answer = callback(stream.waiting.popleft())
-            except HARMLESS as error:
-                self._tell(error)
-                continue
-            except BaseException:  # the program ends
-                stream.close()
-                raise
-            if answer is not None and inspect.isawaitable(answer):  # that look would cost more than the call
-                self._task = self._loop.create_task(self._finish(answer), name="onesocket callback")
-                self._tasks.add(self._task)
-                self._task.add_done_callback(self._tasks.discard)
-                return
+        try:
+            for _ in range(SLICE):
+                if not stream.waiting and not self._is_filled():
+                    return
+                try:
+                    answer = callback(stream.waiting.popleft())
+                except HARMLESS as error:
+                    self._tell(error)
+                    continue
+                if answer is not None and inspect.isawaitable(answer):  # that look would cost more than the call
+                    task = self._work.task = self._loop.create_task(self._finish(answer), name="onesocket callback")
+                    self._tasks.add(task)
+                    task.add_done_callback(self._tasks.discard)
+                    return
+        except BaseException as error:  # noqa: BLE001 - raised where it takes nobody's messages along
+            self._give_up(error)
+            return
         self.start()
 
     def _is_filled(self) -> bool:
@@ -84,7 +88,6 @@ class PlainCallback:
 
     async def _finish(self, answer: Awaitable[object]) -> None:
         task = asyncio.current_task()
-        CALLBACK.set(task)
         try:
             await answer
         except asyncio.CancelledError as error:
@@ -94,8 +97,18 @@ class PlainCallback:
             self._tell(error)  # not ours: something that the callback awaited was cancelled
         except Exception as error:  # noqa: BLE001 - a subscriber's exception harms nobody else
             self._tell(error)
-        self._task = None
+        except BaseException as error:  # noqa: BLE001 - as in `_call_each`
+            self._give_up(error)
+        self._work.task = None
         self.start()
+
+    def _give_up(self, error: BaseException) -> None:
+        """Call it no more; what ends the program ends it, but not through the feed, which is everybody's."""
+        self._stream.close()
+        if isinstance(error, KeyboardInterrupt | SystemExit):
+            raise_soon(error)
+        else:
+            self._tell(error)
 
     def _tell(self, error: BaseException) -> None:
         self._report(error, getattr(self._callback, "__qualname__", type(self._callback).__qualname__))

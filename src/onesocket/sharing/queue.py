@@ -8,7 +8,7 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from typing import Any, TypeVar
 
-from ..client.gap import Gap
+from ..client.gap import Gap, GapReason
 from ..client.queue import Overflow, Queue
 from ..errors import OnesocketError
 
@@ -21,7 +21,7 @@ class SharedQueue(Queue[T]):
     The lock may be taken again by its holder: the collector may end a subscription in the midst of anything.
     """
 
-    __slots__ = ("__weakref__", "_due", "_ring", "lock")
+    __slots__ = ("__weakref__", "_due", "_on_owner", "_ring", "lock", "taken")
 
     def __init__(
         self,
@@ -31,13 +31,17 @@ class SharedQueue(Queue[T]):
         marks_gaps: bool,
         hold: Callable[[], None],
         release: Callable[[], None],
+        on_owner: Callable[[Callable[[], None]], object],
         ring: Callable[[Any], object],
     ) -> None:
         super().__init__(limit, overflow, marks_gaps=marks_gaps, hold=hold, release=release)
+        self._on_owner = on_owner
         self._ring = ring
         self._due: Any = None
         """The waiter that is to be rung."""
         self.lock = threading.RLock()
+        self.taken: deque[T | Gap] = deque()
+        """The reader's: it takes out what it has read, so that whatever interrupts it loses nothing."""
 
     def put(self, item: T | Gap) -> None:
         """Queue one message for the reader."""
@@ -54,15 +58,30 @@ class SharedQueue(Queue[T]):
         self._ring_if_due()
 
     def take_all(self) -> deque[T | Gap]:
-        """Everything that is to be told, in order; empty when there's nothing."""
+        """`taken`, and if that was empty, everything that is to be told now is in it, in order."""
         with self.lock:
-            if self.unmarked or self.kept_gap is not None:
-                return deque((self.take(),))
-            items, self.items = self.items, deque()
-            held, self.waits = self.waits, False
-        if held:
-            self.release()
-        return items
+            if not self.taken:
+                if self.unmarked:
+                    # Nothing is let go of before what stands for it is in its place: Ctrl-C may come at any line.
+                    gap = deque[T | Gap]((Gap(GapReason.OVERFLOW, self.epoch, self.unmarked),))
+                    self.unmarked, self.taken = 0, gap
+                elif self.kept_gap is not None:
+                    gap = deque[T | Gap]((self.kept_gap,))
+                    self.kept_gap, self.taken = None, gap
+                else:
+                    self.items, self.taken = self.taken, self.items
+        self.stop_holding()
+        return self.taken
+
+    def stop_holding(self) -> None:
+        """Let the feed go on, soon; asked for too often, it does no harm."""
+        if self.waits:
+            self._on_owner(self._caught_up)
+
+    def _caught_up(self) -> None:
+        with self.lock:
+            if self.waits and (self.ended or len(self.items) <= self.limit // 2):
+                super().stop_holding()
 
     def fail(self, error: OnesocketError) -> None:
         """Raise this in the reader, after what is queued."""
@@ -84,7 +103,8 @@ class SharedQueue(Queue[T]):
     def clear(self) -> None:
         """Let go of everything."""
         with self.lock:
-            self.items.clear()
+            super().clear()
+            self.taken = deque()
 
     def wake(self) -> None:
         """Let the waiting reader look again."""
@@ -93,11 +113,18 @@ class SharedQueue(Queue[T]):
 
     def _ring_if_due(self) -> None:
         # Not under the lock: the reader may be called right here.
-        if self._due is not None:
-            with self.lock:
-                due, self._due = self._due, None
-            if due is not None:
-                self._ring(due)
+        due = None
+        try:
+            if self._due is not None:
+                with self.lock:
+                    due, self._due = self._due, None
+                if due is not None and self._ring(due) is False:
+                    # The reader's event loop was closed without a word: it must not hold anybody back.
+                    self.clear()
+                    self.end()
+        except KeyboardInterrupt:
+            self._due = due  # perhaps it wasn't rung; a second ring does no harm
+            raise
 
     def arm(self, waiter: Any) -> bool:
         """Ring this one when there's news. False: there is some already, or the end."""

@@ -13,6 +13,7 @@ from typing import Any, Final
 from ..errors import UsageError
 from ..protocols.base import Protocol
 from . import mailbox
+from .ending import Ending
 from .options import Given, Scope
 from .owner import Owner, OwnerThread
 from .shared import Shared
@@ -35,6 +36,7 @@ class Registry:
         self._offers: list[Owner] = []
         self._is_ending = False
         self._undisturbed = Undisturbed()
+        self._ending = Ending(self.close_all)
 
     def __repr__(self) -> str:
         thread = "thread" if self._thread is not None else "no thread"
@@ -159,6 +161,7 @@ class Registry:
             raise UsageError("the interpreter is ending; nothing can be joined any more")
         if self._thread is None:
             self._thread = OwnerThread()
+            self._ending.watch()
         return self._thread
 
     @contextlib.asynccontextmanager
@@ -241,24 +244,34 @@ def _blank(descriptors: list[int]) -> None:
         os.close(null)
 
 
+def _nothing() -> None:
+    pass
+
+
 class _Process:
     """The registry of this process, and those that it inherited."""
 
     def __init__(self) -> None:
         self.registry = Registry()
-        self._go_on: list[Callable[[], None]] = []
+        self._one_fork = threading.Lock()
+        """Threads fork one after the other: the second would wait for a stand that only the first one ends."""
+        self._go_on: Callable[[], None] = _nothing
         self.inherited: list[Any] = []
         """Never let go of, so that no destructor of the parent's objects runs in the child."""
 
     def before_fork(self) -> None:
-        self._go_on.append(self.registry.stand_still())
+        self._one_fork.acquire()
+        self._go_on = self.registry.stand_still()
 
     def after_in_parent(self) -> None:
-        self._go_on.pop()()
+        go_on, self._go_on = self._go_on, _nothing
+        go_on()
+        self._one_fork.release()
 
     def after_in_child(self) -> None:
         old = self.registry
-        self._go_on.clear()
+        self._one_fork = threading.Lock()
+        self._go_on = _nothing
         self.registry = Registry()
         mailbox.forget_all()
         old.let_go()

@@ -7,7 +7,7 @@ import time
 import weakref
 from collections.abc import Callable, Hashable
 from concurrent.futures import Future
-from typing import Any, Protocol
+from typing import Any, Final, Protocol
 
 from ..client.gap import Gap
 from ..client.options import TokenSource
@@ -24,6 +24,9 @@ from .owner import Owner
 from .queue import SharedQueue
 from .tokens import Tokens
 from .upstream import Upstream
+
+# While a reader holds the feed back, it is looked at this often (in seconds) whether its event loop is still there.
+_LOOK_EVERY: Final = 1.0
 
 
 class Counted(Protocol):
@@ -112,12 +115,14 @@ class Shared:
         self._tokens = tokens
         self._members: set[Member] = set()
         self._keys: dict[SharedQueue[Any], frozenset[Hashable]] = {}
+        self._readers: dict[SharedQueue[Any], Member] = {}
         self._begun: asyncio.Task[None] | None = None
         self._close_task: asyncio.Task[None] | None = None
         self._linger_timer: asyncio.TimerHandle | None = None
+        self._look_timer: asyncio.TimerHandle | None = None
         self.feed = Feed(
             event_of=protocol.event_of,
-            hold=upstream.hold,
+            hold=self._hold,
             release=upstream.release,
             report=self._report,
             on_loop=self._on_owner,
@@ -167,11 +172,12 @@ class Shared:
 
     def drop_the_dead(self) -> None:
         """Links whose loops were closed without a word are counted out."""
-        for member in [member for member in self._members if member.mailbox.is_dead]:
-            self.drop(member)
+        for member in tuple(self._members):
+            if member.mailbox.is_dead:
+                self.drop(member)
 
     def drop(self, member: Member) -> None:
-        """Count it out, without waiting."""
+        """Count it out, without waiting. What it subscribed to holds nobody back any more."""
         if self._forget(member):
             task = asyncio.get_running_loop().create_task(self._counted_out(), name="onesocket link dropped")
             _kept.add(task)
@@ -181,6 +187,10 @@ class Shared:
         is_known = member in self._members
         self._members.discard(member)
         self._tokens.discard(member)
+        for queue in [queue for queue, reader in tuple(self._readers.items()) if reader is member]:
+            queue.clear()
+            queue.end()
+            self.unsubscribe(queue)
         return is_known
 
     # --- what links read --------------------------------------------------------------------------------------------
@@ -191,19 +201,22 @@ class Shared:
         """A queue that can hold this feed back; made in any thread."""
         hold, release = self.feed.held
         return SharedQueue(
-            limit, overflow, marks_gaps=gaps, hold=hold, release=lambda: self._on_owner(release), ring=ring
+            limit, overflow, marks_gaps=gaps, hold=hold, release=release, on_owner=self._on_owner, ring=ring
         )
 
     def subscribe(
         self,
+        member: Member,
         queue: SharedQueue[Any],
         event: str | None,
         keys: frozenset[Hashable],
         *,
         raise_on_failure: bool,
     ) -> None:
-        """The queue gets everything from now on; its keys count upstream."""
+        """This member's queue gets everything from now on; its keys count upstream."""
         self.feed.add(queue, event, raise_on_failure=raise_on_failure)
+        if not queue.ended:
+            self._readers[queue] = member
         if keys and not queue.ended:
             try:
                 self.upstream.want(keys)
@@ -215,9 +228,22 @@ class Shared:
     def unsubscribe(self, queue: SharedQueue[Any]) -> None:
         """Not any more."""
         self.feed.drop(queue)
+        self._readers.pop(queue, None)
         keys = self._keys.pop(queue, None)
         if keys is not None:
             self.upstream.unwant(keys)
+
+    def _hold(self) -> None:
+        self.upstream.hold()
+        if self._look_timer is None:
+            self._look_timer = asyncio.get_running_loop().call_later(_LOOK_EVERY, self._look)
+
+    def _look(self) -> None:
+        """Whoever holds the feed back may have died since: no message comes that would show it."""
+        self._look_timer = None
+        self.drop_the_dead()
+        if self.feed.is_held:
+            self._look_timer = asyncio.get_running_loop().call_later(_LOOK_EVERY, self._look)
 
     # --- coming and going -------------------------------------------------------------------------------------------
 
@@ -272,6 +298,8 @@ class Shared:
                 await self.upstream.aclose()
         finally:
             self.feed.end()
+            if self._look_timer is not None:
+                self._look_timer.cancel()
             self._registry.forget(self)
             if not self.gone.done():
                 self.gone.set_result(None)

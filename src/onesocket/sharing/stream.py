@@ -57,6 +57,8 @@ class LinkSubscription(Subscription[T]):
         while True:
             news: asyncio.Future[None] = asyncio.get_running_loop().create_future()
             waiter = functools.partial(set_waiter, news)
+            if queue.waiter is not None:
+                raise UsageError("a subscription has one reader; subscribe() once for each task")
             if self.fill(waiter):
                 return
             try:
@@ -70,19 +72,19 @@ class LinkSubscription(Subscription[T]):
         Raises what `__anext__` raises, the end of the stream included.
         """
         queue = self._shared
-        if queue.waiter is not None:
-            raise UsageError("a subscription has one reader; subscribe() once for each task")
+        if self._closed:
+            raise StopAsyncIteration
         while not queue.arm(waiter):
             self.waiting = queue.take_all()
             if self.waiting:
                 return True
             error = queue.next_error()
-            if error is not None and not self._closed:
+            if error is not None:
                 if isinstance(error, SlowConsumer):
                     self.close()
                 # Anything else is told once: the connection may come back, and the reader decides whether to go on.
                 raise error.copy()
-            if (queue.ended or self._closed) and not queue.has_news and queue.error is None:
+            if queue.ended and not queue.has_news and queue.error is None:
                 raise StopAsyncIteration
         return False
 

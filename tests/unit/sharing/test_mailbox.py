@@ -4,6 +4,8 @@ import asyncio
 import threading
 from typing import Any
 
+import pytest
+
 from onesocket.sharing.errand import Errand
 from onesocket.sharing.mailbox import Mailbox, mailbox_of
 
@@ -68,6 +70,25 @@ async def test_one_failing_call_takes_no_other_along(loop_errors: list[dict[str,
     await asyncio.to_thread(posts)
     await done.wait()
     assert isinstance(loop_errors.pop()["exception"], ZeroDivisionError)
+
+
+def test_one_call_that_ends_the_program_leaves_the_others_for_a_loop_that_goes_on() -> None:
+    loop = asyncio.new_event_loop()
+    mailbox = mailbox_of(loop)
+    got: list[int] = []
+
+    def ends(number: int) -> None:
+        got.append(number)
+        raise KeyboardInterrupt
+
+    for call, number in ((ends, 1), (got.append, 2), (ends, 3), (got.append, 4)):
+        mailbox.post(call, number)
+    for _ in range(2):
+        with pytest.raises(KeyboardInterrupt):
+            loop.run_until_complete(asyncio.wait_for(asyncio.Event().wait(), 5))
+    loop.run_until_complete(asyncio.sleep(0))
+    loop.close()
+    assert got == [1, 2, 3, 4]
 
 
 def test_a_closed_loop_refuses_and_tells_whoever_waits() -> None:

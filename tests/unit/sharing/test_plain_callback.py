@@ -20,6 +20,10 @@ from onesocket.sharing.stream import LinkSubscription
 NAME: ContextVar[str] = ContextVar("NAME", default="nobody's")
 
 
+class Odd(BaseException):
+    """Neither an `Exception` nor the end of the program: time-outs of some libraries are so, and `pytest.fail`."""
+
+
 class Reader:
     """A queue with its callback, on this loop, and what it told."""
 
@@ -42,6 +46,7 @@ class Reader:
             marks_gaps=gaps,
             hold=lambda: self.holding.append(True),
             release=lambda: self.holding.append(False),
+            on_owner=lambda call: call(),
             ring=mailbox_of(asyncio.get_running_loop()).post,
         )
         self.stream: LinkSubscription[Any] = LinkSubscription(
@@ -337,14 +342,133 @@ async def test_at_the_end_it_gets_what_is_left() -> None:
     assert reader.detached == [reader.queue]
 
 
-async def test_one_that_ends_the_program_is_called_no_more() -> None:
-    def takes(_message: int) -> None:
-        raise SystemExit(3)
+async def wait_for(condition: Callable[[], bool]) -> None:
+    async with asyncio.timeout(5):
+        while not condition():
+            await turn()
+
+
+@pytest.mark.parametrize("kind", [SystemExit, KeyboardInterrupt])
+@pytest.mark.parametrize("awaited", [False, True])
+def test_one_that_ends_the_program_is_called_no_more_and_the_feed_goes_on(
+    kind: type[BaseException], *, awaited: bool
+) -> None:
+    readers: list[Reader] = []
+    got: list[int] = []
+
+    async def later() -> None:
+        raise kind
+
+    def takes(_message: int) -> object:
+        if awaited:
+            return later()
+        raise kind
+
+    async def begin() -> None:
+        readers.extend((Reader(takes), Reader(got.append)))
+        await turn()
+        for reader in readers:
+            reader.queue.put_many([1, 2])
+        while not readers[0].stream.is_closed:
+            await turn()
+        await asyncio.Event().wait()
+
+    async def go_on() -> None:
+        await turn()
+        for reader in readers:
+            reader.queue.put(3)
+
+    loop = asyncio.new_event_loop()
+    task = loop.create_task(begin())
+    with pytest.raises(kind):
+        loop.run_until_complete(task)
+    loop.run_until_complete(go_on())
+    task.cancel()
+    loop.run_until_complete(asyncio.wait((task,)))
+    loop.close()
+    assert got == [1, 2, 3]
+    assert readers[0].detached == [readers[0].queue]
+    assert not readers[0].queue.items
+    assert not readers[0].errors
+
+
+@pytest.mark.parametrize("awaited", [False, True])
+async def test_whatever_else_it_raises_is_told_and_it_is_called_no_more(
+    loop_errors: list[dict[str, Any]], *, awaited: bool
+) -> None:
+    async def later() -> None:
+        raise Odd
+
+    def takes(_message: int) -> object:
+        if awaited:
+            return later()
+        raise Odd
 
     reader = Reader(takes)
     await turn()
-    with pytest.raises(SystemExit):
-        reader.queue.put_many([1, 2])
-    assert reader.stream.is_closed
-    reader.queue.put(3)
-    assert not reader.queue.items
+    reader.queue.put_many([1, 2])
+    await wait_for(lambda: reader.stream.is_closed)
+    assert [type(error) for error in reader.errors] == [Odd]
+    assert reader.detached == [reader.queue]
+    await wait_for(lambda: not reader.tasks)
+    assert not loop_errors
+
+
+async def test_a_task_that_it_returns_may_take_it_off_and_finishes() -> None:
+    got: list[int] = []
+
+    async def leaves(message: int) -> None:
+        reader.callback.remove()
+        await turn()
+        got.append(message)
+
+    reader = Reader(lambda message: asyncio.create_task(leaves(message)))
+    await turn()
+    reader.queue.put_many([1, 2])
+    await wait_for(lambda: not reader.tasks)
+    assert got == [1]
+    assert not reader.errors
+
+
+async def test_taken_off_it_hears_of_no_message_that_was_dropped() -> None:
+    got: list[Any] = []
+
+    def takes(message: Any) -> None:
+        got.append(message)
+        reader.queue.put_many([2, Gap(GapReason.RECONNECTED, 2), 3, 4, 5])  # the last two drop the first two
+        reader.callback.remove()
+
+    reader = Reader(takes, limit=3, overflow=Overflow.DROP_OLDEST, gaps=True)
+    await turn()
+    reader.queue.put(1)
+    await turn()
+    assert got == [1]
+    assert not reader.queue.has_news
+
+
+async def test_one_whose_loop_is_closed_holds_nobody_back() -> None:
+    detached: list[object] = []
+    holding: list[bool] = []
+    loop = asyncio.new_event_loop()
+    queue: SharedQueue[int] = SharedQueue(
+        2,
+        Overflow.WAIT,
+        marks_gaps=False,
+        hold=lambda: holding.append(True),
+        release=lambda: holding.append(False),
+        on_owner=lambda call: call(),
+        ring=mailbox_of(loop).post,
+    )
+    stream: LinkSubscription[int] = LinkSubscription(queue, detached.append, where=None, keeps=None)
+
+    async def begin() -> None:
+        PlainCallback(lambda _message: None, stream, lambda _error, _source: None, set()).start()
+        await turn()
+
+    await asyncio.to_thread(loop.run_until_complete, begin())
+    await asyncio.to_thread(loop.close)
+    for number in range(10):
+        queue.put(number)
+    assert queue.ended
+    assert not queue.items
+    assert not holding

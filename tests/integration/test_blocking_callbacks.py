@@ -1,0 +1,61 @@
+"""`on()` of a blocking link: a function in a thread of its own that ends that thread."""
+
+import asyncio
+import sys
+import threading
+from collections.abc import AsyncIterator, Callable
+
+import pytest
+
+from onesocket import blocking
+from onesocket.sharing.join import join
+from onesocket.testing import FaultyServer
+
+MANY = 10_000
+
+
+@pytest.fixture
+async def server() -> AsyncIterator[FaultyServer]:
+    async with FaultyServer() as server:
+        yield server
+        await server.wait_until(lambda counts: counts.sockets_now == 0)
+
+
+class Odd(BaseException):
+    """Neither an `Exception` nor the end of the program."""
+
+
+def raises_odd() -> None:
+    raise Odd
+
+
+@pytest.mark.parametrize(("ends", "kind"), [(sys.exit, SystemExit), (raises_odd, Odd)])
+async def test_one_that_ends_its_thread_is_told_and_holds_nobody_back(
+    server: FaultyServer, caplog: pytest.LogCaptureFixture, ends: Callable[[], None], kind: type[BaseException]
+) -> None:
+    told: list[BaseException] = []
+    came: list[str] = []
+
+    def takes(message: str) -> None:
+        came.append(message)
+        ends()
+
+    def begin() -> blocking.Link:
+        link = blocking.join(server.url, on_error=told.append)
+        link.on(takes, limit=5, overflow="wait")
+        return link
+
+    async with join(server.url) as other:
+        stream = other.subscribe()
+        link = await asyncio.to_thread(begin)
+        for number in range(MANY):
+            server.connections[0].send_nowait(f"{number}")
+        async with asyncio.timeout(20):
+            assert [await anext(stream) for _ in range(MANY)] == [f"{number}" for number in range(MANY)]
+        for thread in threading.enumerate():
+            if thread.name == "onesocket callback":
+                await asyncio.to_thread(thread.join, 5)
+        await asyncio.to_thread(link.close)
+    assert came == ["0"]
+    assert [type(error) for error in told] == [kind]
+    assert "takes>, which is called no more, failed" in caplog.text

@@ -1,0 +1,82 @@
+"""An event loop that is closed without a word: whoever read there holds nobody back."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from typing import Any
+
+import pytest
+
+from onesocket.sharing import shared
+from onesocket.sharing.join import join
+from onesocket.testing import FaultyServer
+
+MANY = 10_000
+LIMIT = 5
+
+
+@pytest.fixture
+async def server() -> AsyncIterator[FaultyServer]:
+    async with FaultyServer() as server:
+        yield server
+        await server.wait_until(lambda counts: counts.sockets_now == 0)
+
+
+async def takes_nothing(_message: str) -> None:
+    pass
+
+
+@pytest.fixture(params=["plain", "coroutine", "stream"])
+def kind(request: pytest.FixtureRequest) -> str:
+    return str(request.param)
+
+
+def leave_something(url: str, kind: str, kept: list[Any]) -> None:
+    """In a thread: join, read with `wait`, and end the loop with all of it open, and still referred to."""
+
+    async def main() -> None:
+        link = await join(url)
+        kept.append(link)
+        if kind == "stream":
+            kept.append(link.subscribe(limit=LIMIT, overflow="wait"))
+        else:
+            callback = takes_nothing if kind == "coroutine" else lambda _message: None
+            kept.append(link.on(callback, limit=LIMIT, overflow="wait"))
+        await asyncio.sleep(0)  # it begins
+
+    asyncio.run(main())
+
+
+async def test_the_others_get_everything(server: FaultyServer, kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(shared, "_LOOK_EVERY", 0.01)
+    kept: list[Any] = []
+    got: list[str] = []
+    done = asyncio.Event()
+
+    def takes(message: str) -> None:
+        got.append(message)
+        if len(got) == MANY:
+            done.set()
+
+    async with join(server.url) as link:
+        link.on(takes, limit=2 * MANY)
+        await asyncio.to_thread(leave_something, server.url, kind, kept)
+        for number in range(MANY):
+            server.connections[0].send_nowait(f"{number}")
+        async with asyncio.timeout(20):
+            await done.wait()
+    assert got == [f"{number}" for number in range(MANY)]
+
+
+async def test_with_the_next_join_nothing_is_left_of_it(
+    server: FaultyServer, kind: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(shared, "_LOOK_EVERY", 3600.0)
+    kept: list[Any] = []
+    async with join(server.url) as link:
+        stream = link.subscribe()
+        await asyncio.to_thread(leave_something, server.url, kind, kept)
+        async with join(server.url):
+            for number in range(MANY):
+                server.connections[0].send_nowait(f"{number}")
+            async with asyncio.timeout(20):
+                assert [await anext(stream) for _ in range(MANY)] == [f"{number}" for number in range(MANY)]

@@ -1,0 +1,186 @@
+"""What a thread reads, and what it posts, when Ctrl-C comes at the worst moment: at each of them in turn."""
+
+import threading
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from onesocket import AuthTimeout, ClientClosed, Gap, SlowConsumer, WaitTimeout
+from onesocket.blocking.stream import Subscription
+from onesocket.blocking.waiting import Bell
+from onesocket.client.queue import Overflow
+from onesocket.sharing.owner import OwnerThread
+from onesocket.sharing.queue import SharedQueue
+
+from .ctrl_c import CtrlC, at_each_place
+
+
+@pytest.fixture(scope="module")
+def owner() -> Iterator[OwnerThread]:
+    owner = OwnerThread()
+    yield owner
+    owner.stop()
+    owner.thread.join(5)
+
+
+class Reader:
+    """A stream of a thread; how often the feed is held back is counted."""
+
+    def __init__(self, owner: OwnerThread, overflow: str = "fail", limit: int = 100) -> None:
+        self.holding = 0
+        self.owner = owner
+        self.queue: SharedQueue[Any] = SharedQueue(
+            limit,
+            Overflow.of(overflow),
+            marks_gaps=True,
+            hold=lambda: self._held(1),
+            release=lambda: self._held(-1),
+            on_owner=owner.mailbox.post,
+            ring=Bell.ring,
+        )
+        self.stream: Subscription[Any] = Subscription(
+            self.queue, _end, where=lambda _: True, keeps=None, there=owner.mailbox
+        )
+
+    def __repr__(self) -> str:
+        return f"<Reader {self.queue!r}>"
+
+    def _held(self, more: int) -> None:
+        self.holding += more
+
+    def rest(self) -> list[Any]:
+        """Everything up to the end of what's there; errors by their types."""
+        told: list[Any] = []
+        while True:
+            try:
+                told.append(self.stream.receive(0))
+            except (WaitTimeout, ClientClosed):
+                settle(self.owner)
+                return told
+            except (AuthTimeout, SlowConsumer) as error:
+                told.append(type(error))
+
+
+def _end(queue: SharedQueue[Any]) -> None:
+    queue.clear()
+    queue.end()
+
+
+def settle(owner: OwnerThread) -> None:
+    """What was posted is done."""
+    done = threading.Event()
+    assert owner.mailbox.post(done.set)
+    assert done.wait(5)
+
+
+@pytest.mark.parametrize(("overflow", "limit"), [("fail", 100), ("drop_oldest", 4), ("wait", 4)])
+def test_it_loses_no_message_and_holds_nobody_back(owner: OwnerThread, overflow: str, limit: int) -> None:
+    def scenario(ctrl_c: CtrlC) -> None:
+        reader = Reader(owner, overflow, limit)
+        reader.queue.put_many(list(range(10)))
+        told: list[Any] = []
+        with ctrl_c:
+            for message in reader.stream:
+                told.append(message)
+                if message == 9:
+                    break
+        told += reader.rest()
+        messages = [message for message in told if not isinstance(message, Gap)]
+        missed = sum(gap.missed or 0 for gap in told if isinstance(gap, Gap))
+        assert messages == list(range(missed, 10))
+        assert missed == (6 if overflow == "drop_oldest" else 0)
+        assert reader.holding == 0
+        reader.queue.put("more")
+        assert reader.stream.receive(0) == "more"
+
+    assert at_each_place(scenario) > 20
+
+
+def test_it_can_wait_again(owner: OwnerThread) -> None:
+    def scenario(ctrl_c: CtrlC) -> None:
+        reader = Reader(owner)
+        with ctrl_c, pytest.raises(WaitTimeout):
+            reader.stream.receive(0)
+        assert reader.rest() == []
+        reader.queue.put("message")
+        assert reader.stream.receive(0) == "message"
+
+    assert at_each_place(scenario, "onesocket") > 20
+
+
+@pytest.mark.parametrize("kind", [AuthTimeout, SlowConsumer])
+def test_a_failure_is_told_once(owner: OwnerThread, kind: type[Exception]) -> None:
+    def scenario(ctrl_c: CtrlC) -> None:
+        reader = Reader(owner, limit=2)
+        reader.queue.put_many([1, 2])
+        if kind is SlowConsumer:
+            reader.queue.put(3)
+        else:
+            reader.queue.fail(AuthTimeout("auth took too long"))
+        told: list[Any] = []
+        with ctrl_c:
+            try:
+                for _ in range(3):
+                    told.append(reader.stream.receive(0))  # noqa: PERF401 - what came before the error counts
+            except kind as error:
+                told.append(type(error))
+        assert told + reader.rest() == [1, 2, kind]
+
+    assert at_each_place(scenario, "onesocket") > 20
+
+
+def test_a_close_that_was_interrupted_is_made_good_by_the_next(owner: OwnerThread) -> None:
+    def scenario(ctrl_c: CtrlC) -> None:
+        reader = Reader(owner, "wait", 2)
+        reader.queue.put_many([1, 2, 3, 4])
+        assert reader.holding == 1
+        with ctrl_c:
+            reader.stream.close()
+        reader.stream.close()
+        assert reader.rest() == []
+        assert reader.queue.ended
+        assert reader.holding == 0
+
+    assert at_each_place(scenario) > 20
+
+
+def test_whoever_waits_is_rung_by_a_close_that_was_interrupted(owner: OwnerThread) -> None:
+    def scenario(ctrl_c: CtrlC) -> None:
+        reader = Reader(owner)
+        bell = Bell()
+        assert reader.queue.arm(bell)
+        with ctrl_c:
+            reader.stream.close()
+        reader.stream.close()
+        assert bell.wait(0)
+
+    assert at_each_place(scenario) > 20
+
+
+def test_what_is_posted_is_done_and_strands_nobody(owner: OwnerThread) -> None:
+    def scenario(ctrl_c: CtrlC) -> None:
+        mailbox, done = owner.mailbox, threading.Event()
+        before = mailbox.posted
+        with ctrl_c:
+            mailbox.post(done.set)
+        if mailbox.posted > before:
+            assert done.wait(5)
+        settle(owner)
+
+    assert at_each_place(scenario) > 10
+
+
+def test_the_search_finds_what_is_not_safe() -> None:
+    def take(items: list[int], taken: list[int]) -> None:
+        taken.append(items.pop())
+
+    def scenario(ctrl_c: CtrlC) -> None:
+        items, taken = [1], list[int]()
+        with ctrl_c:
+            take(items, taken)
+        assert items or taken
+
+    with pytest.raises(AssertionError) as caught:
+        at_each_place(scenario)
+    assert "in test_the_search_finds_what_is_not_safe.<locals>.take" in caught.value.__notes__[0]
