@@ -85,7 +85,7 @@ async def perform(upstream: HostUpstream, number: int, order: dict[str, Any]) ->
                 upstream.release()
             case "status":
                 status = upstream.status
-                result = [status.state.name, status.epoch, upstream.is_owner, repr(upstream)]
+                result = [status.state.name, status.epoch, upstream.is_owner, repr(upstream), str(status.last_error)]
             case "fork":
                 result = fork(upstream)
             case "close":

@@ -270,10 +270,13 @@ async def test_a_stopped_owner_is_waited_for_and_lets_go(crowd: Crowd, server: F
     owner.kill(signal.SIGSTOP)
     for process in rest:
         await until_silent(process)
+        assert f"(pid {owner.pid}) does not answer" in (await process.do("status"))[4]
     sending = rest[0].tell("send", message="moves along")
     owner.kill(signal.SIGCONT)
     await crowd.connected(2, processes)
     assert not (await owner.do("status"))[2]
+    for process in processes:
+        assert "does not answer" not in (await process.do("status"))[4]
     await crowd.all_receive("after", processes)
     assert (await rest[0].answer(sending))["event"] == "done"
     await server.wait_until(lambda counts: counts.messages_received == 1, DEADLINE)
@@ -350,6 +353,29 @@ async def test_a_process_that_does_not_read_harms_nobody(crowd: Crowd, server: F
     gaps = [thing["missed"] for thing in slow.said if thing["event"] == "gap"]
     assert sum(gaps) > 0
     assert len(slow.messages) + sum(gaps) == 3001
+    never_two(server)
+
+
+async def test_a_process_that_does_not_read_hears_of_the_line_that_was_lost_meanwhile(
+    crowd: Crowd, server: FaultyServer
+) -> None:
+    processes = await crowd.start(2, host={"buffer": 65_536})
+    owner = await crowd.owner()
+    (slow,) = [process for process in processes if process is not owner]
+    slow.kill(signal.SIGSTOP)
+    for number in range(2000):
+        await server.broadcast(f"{number:05}" + "x" * 1000)
+    await owner.got("01999" + "x" * 1000)
+    server.kill_connections()
+    await crowd.connected(2, [owner])
+    await crowd.all_receive("on the second line", [owner])
+    slow.kill(signal.SIGCONT)
+    gap = await slow.until(lambda thing: thing["event"] == "gap")
+    assert (gap["reason"], gap["epoch"], gap["missed"]) == ("reconnected", 2, None)
+    await crowd.all_receive("after", processes)
+    assert [thing for thing in slow.said if thing["event"] == "gap"] == [gap]
+    assert slow.messages[-1] == "after"
+    assert "on the second line" not in slow.messages
     never_two(server)
 
 

@@ -2,8 +2,11 @@
 
 from typing import Any
 
-from onesocket import Gap, GapReason, Json, Raw
-from onesocket.sharing.host.feed import Feed
+import pytest
+
+from onesocket import ConnectionLost, DecodeError, Gap, GapReason, Json, Raw
+from onesocket.protocols.base import as_is
+from onesocket.sharing.host.feed import Feed, joined
 
 
 class Seen:
@@ -17,7 +20,11 @@ class Seen:
         self.items.append((gap.reason, gap.missed))
 
 
-def made(limit: int = 100) -> tuple[Feed, Seen]:
+EACH = 64
+"""What a kept message counts beside its own length, and a kept batch."""
+
+
+def made(limit: int = 1_000) -> tuple[Feed, Seen]:
     feed, seen = Feed(Json().decoder() or Raw().decoder(), limit), Seen()
     feed.attach(seen)
     return feed, seen
@@ -38,7 +45,7 @@ def test_a_marker_that_is_due_comes_before_the_next_message() -> None:
 
 
 def test_what_is_held_comes_later_and_what_does_not_fit_is_counted() -> None:
-    feed, seen = made(limit=3)
+    feed, seen = made(limit=5 * EACH + 3)
     feed.hold()
     feed.came(["1", "2"])
     feed.missing(Gap(GapReason.RECONNECTED, 2))
@@ -52,7 +59,7 @@ def test_what_is_held_comes_later_and_what_does_not_fit_is_counted() -> None:
 
 
 def test_what_the_owner_dropped_meanwhile_is_counted_with_what_was_dropped_here() -> None:
-    feed, seen = made(limit=1)
+    feed, seen = made(limit=2 * EACH + 1)
     feed.hold()
     feed.came(["1", "2"])
     feed.missing(Gap(GapReason.OVERFLOW, 1, 5))
@@ -76,7 +83,7 @@ def test_markers_side_by_side_become_one() -> None:
 
 
 def test_an_unknown_number_stays_unknown() -> None:
-    feed, seen = made(limit=1)
+    feed, seen = made(limit=2 * EACH + 1)
     feed.hold()
     feed.came(["1", "2"])
     feed.missing(Gap(GapReason.RECONNECTED, 2))
@@ -111,3 +118,39 @@ def test_markers_do_not_pile_up_while_it_is_held() -> None:
         feed.missing(Gap(GapReason.RECONNECTED, epoch))
     feed.release()
     assert seen.items == [(GapReason.RECONNECTED, None)]
+
+
+def test_empty_messages_fill_it_too() -> None:
+    for batch in ([""], [""] * 100):
+        feed = Feed(as_is, 1_000)
+        seen = Seen()
+        feed.attach(seen)
+        for _ in range(2):  # what was handed on leaves its room behind
+            feed.hold()
+            for _ in range(500):
+                feed.came(list(batch))
+            feed.release()
+            messages = [item for item in seen.items if isinstance(item, list)]
+            kept = sum(map(len, messages))
+            assert 1 <= kept <= 1_000 // EACH
+            assert seen.items == [*messages, (GapReason.OVERFLOW, 500 * len(batch) - kept)]
+            seen.items.clear()
+
+
+@pytest.mark.parametrize("held", [False, True])
+def test_a_new_line_is_the_reason_whatever_else_is_missing_there(*, held: bool) -> None:
+    feed, seen = made(limit=1)
+    feed.hold()
+    if held:
+        feed.came(["1"])
+    lost = ConnectionLost("lost")
+    gaps = [
+        Gap(GapReason.RECONNECTED, 2, error=lost),
+        Gap(GapReason.UNDECODABLE, 2, 1, DecodeError("no")),
+        Gap(GapReason.OVERFLOW, 2, 4),
+    ]
+    for gap in gaps:
+        feed.missing(gap)
+    feed.release()
+    assert seen.items == [(GapReason.RECONNECTED, None)]
+    assert joined(gaps[0], gaps[1]) == joined(gaps[1], gaps[0]) == gaps[0]

@@ -1,6 +1,7 @@
 """What processes say to each other, and what happens when it's nonsense."""
 
 import contextlib
+import enum
 from typing import Any
 
 import msgspec
@@ -12,6 +13,23 @@ from onesocket import ClosedByPeer, ConnectionLost, Gap, GapReason, OnesocketErr
 from onesocket.sharing.host import OtherRelease, WireError, frames
 from onesocket.sharing.host.convey import error_of, failure_of, gap_of, missing_of, status_of
 from onesocket.sharing.host.frames import Splitter, batches, checked_key, pack, read_as_follower, read_as_owner
+
+
+class Text(str):
+    __slots__ = ()
+
+
+class Blob(bytes):
+    __slots__ = ()
+
+
+class Number(int):
+    __slots__ = ()
+
+
+class Feed(enum.StrEnum):
+    TICKER = "ticker"
+
 
 ANYTHING: Any = st.recursive(
     st.none() | st.booleans() | st.integers(-(2**63), 2**64 - 1) | st.floats() | st.text() | st.binary(),
@@ -137,13 +155,24 @@ def test_portions_hold_everything_in_order(messages: list[bytes]) -> None:
 
 
 def test_keys_travel() -> None:
-    keys = ["a", 1, b"x", ("channel", 7)]
+    keys = ["a", "ä", 1, -(2**63), 2**64 - 1, b"x", ("channel", 7), Feed.TICKER, Text("own"), Blob(b"own"), Number(5)]
     frame = read_as_owner(pack(frames.Want(keys, []))[4:])
     assert isinstance(frame, frames.Want)
     assert [checked_key(key) for key in frame.add] == keys
-    for wrong in (None, 1.5, {"a": 1}, [None], True):
+    for wrong in (None, 1.5, {"a": 1}, [None], True, 2**64, -(2**63) - 1, [2**70], "\ud800"):
         with pytest.raises(WireError):
             checked_key(wrong)
+
+
+@pytest.mark.parametrize("wrong", [2**64, "\ud800", object(), [[]] * 3 + [{1: object()}]])
+def test_what_cannot_travel_is_a_wire_error(wrong: Any) -> None:
+    with pytest.raises(WireError):
+        pack(frames.Want([wrong], []))
+
+
+def test_messages_of_somebodys_own_kinds_of_text_and_bytes_travel() -> None:
+    frame = read_as_owner(pack(frames.Post([(1, Text("ä")), (2, Blob(b"x")), (3, Feed.TICKER)]))[4:])
+    assert frame == frames.Post([(1, "ä"), (2, b"x"), (3, "ticker")])
 
 
 def test_a_state_that_there_is_not_is_refused() -> None:

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from onesocket import InvalidOption
-from onesocket.sharing.host.keys import KeyCounts, Upstreamed
+from onesocket.sharing.host.keys import KeyCounts
 
 
 def test_only_first_wishes_and_last_ones_count() -> None:
@@ -58,9 +58,9 @@ def test_it_agrees_with_plain_counting(story: list[tuple[str, int, list[int]]]) 
         assert counts.wanted == wanted == live
 
 
-def test_a_line_gets_differences_and_a_new_one_everything() -> None:
-    upstreamed = Upstreamed()
-    assert upstreamed.differences(frozenset("ab"), 1) == (frozenset("ab"), frozenset())
-    assert upstreamed.differences(frozenset("bc"), 1) == (frozenset("c"), frozenset("a"))
-    assert upstreamed.differences(frozenset("bc"), 1) == (frozenset(), frozenset())
-    assert upstreamed.differences(frozenset("bc"), 2) == (frozenset("bc"), frozenset())
+def test_what_is_over_the_limit_is_not_counted_in_part() -> None:
+    counts = KeyCounts(most=2)
+    with pytest.raises(InvalidOption):
+        counts.want("a", ["x", "y", "z"])
+    assert counts.wanted == frozenset()
+    assert counts.want("b", ["y", "y"]) == ["y"]

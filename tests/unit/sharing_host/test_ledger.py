@@ -148,3 +148,38 @@ def test_nobody_is_told_twice_and_nothing_plain_is_handed_twice(story: list[str]
     assert all(len(fates) <= 1 for fates in sender.fates.values())
     sender.ledger.reject(MessageExpired("over"))
     assert all(len(fates) == 1 for fates in sender.fates.values())
+
+
+@pytest.mark.parametrize("how", ["lost", "unknown", "left"])
+@pytest.mark.parametrize("end", ["expires", "full", "rejected", "sent"])
+def test_what_may_have_arrived_is_never_told_as_not_sent(how: str, end: str) -> None:
+    sender = Sender()
+    entry = sender.send("named", name="1")
+    sender.handed()
+    if how == "unknown":
+        sender.ledger.settle(entry.number, DeliveryUnknown("?"))
+    else:
+        sender.ledger.owner_gone(in_order=how == "left")
+    match end:
+        case "expires":
+            sender.ledger.expire(100.0)
+        case "full":
+            sender.handed()
+            sender.ledger.settle(entry.number, OutboxFull("full"))
+        case "rejected":
+            sender.ledger.reject(ConnectionLost("no more"))
+        case _:
+            sender.handed()
+            sender.ledger.settle(entry.number, None)
+    not_sent = {"expires": "MessageExpired", "full": "OutboxFull", "rejected": "ConnectionLost"}
+    told = "sent" if end == "sent" else not_sent[end] if how == "left" else "DeliveryUnknown"
+    assert sender.fates == {"named": [told]}
+
+
+def test_a_sender_that_is_cancelled_hears_whether_it_may_have_arrived() -> None:
+    sender = Sender()
+    entry = sender.send("named", name="1")
+    sender.handed()
+    sender.ledger.owner_gone(in_order=False)
+    assert sender.ledger.withdraw(entry)
+    assert not sender.ledger.withdraw(sender.send("never handed on"))

@@ -172,8 +172,10 @@ async def test_bad_messages_and_keys_are_refused_at_once(tmp_path: Path) -> None
     for wrong in (7, "\ud800"):
         with pytest.raises(EncodeError):
             await upstream.send(wrong)
-    with pytest.raises(InvalidOption):
-        upstream.want([("a", object())])
+    for key in (("a", object()), 2**64, -(2**63) - 1, ("a", 2**70), "\ud800"):
+        with pytest.raises(InvalidOption):
+            upstream.want([key])
+    assert not upstream._keys.wanted
     upstream.want(["a", ("b", 1)])
     upstream.unwant(["a"])
     await upstream.aclose()

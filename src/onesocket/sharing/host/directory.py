@@ -59,6 +59,8 @@ def _candidate(given: str | None) -> Path:
 
 
 def _unsafe(found: os.stat_result) -> str | None:
+    if stat.S_ISLNK(found.st_mode):
+        return "it is a link"
     if not stat.S_ISDIR(found.st_mode):
         return "it is no directory"
     if found.st_uid != os.geteuid():

@@ -35,6 +35,12 @@ class WireError(PeerError):
 class OwnerSilent(ConnectFailed):
     """The process that holds the shared connection doesn't answer: stopped, or far too busy."""
 
+    @classmethod
+    def of(cls, pid: int) -> OwnerSilent:
+        """The error that names this process; 0: it isn't known."""
+        who = f" (pid {pid})" if pid else ""
+        return cls(f"the process that holds the connection{who} does not answer: it is stopped, or far too busy")
+
 
 class OwnerLost(LineLost):
     """The process that held the shared connection is gone, or let go of it; another takes over."""

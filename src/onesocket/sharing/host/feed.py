@@ -4,12 +4,18 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable
-from typing import Any, Protocol
+from typing import Any, Final, Protocol
 
 from ...client.gap import Gap, GapReason
 from ...errors import DecodeError
 from ...wire import Data
 from .forwarding import read_all
+
+_OVERHEAD: Final = 64
+"""Bytes that a kept message counts beside its own, and a kept batch: about what Python needs for an object and its
+place. Without that, short messages would take many times the limit, and empty ones would know none."""
+# The marker that stands for several has the strongest reason among them.
+_WEAKEST_FIRST: Final = (GapReason.OVERFLOW, GapReason.UNDECODABLE, GapReason.RECONNECTED)
 
 
 class Sink(Protocol):
@@ -58,16 +64,19 @@ class Feed:
             self._kept.append(room)
         if len(room) < len(batch):
             more = Gap(GapReason.OVERFLOW, self.epoch, len(batch) - len(room))
-            self._dropped = more if self._dropped is None else _joined(self._dropped, more)
+            self._dropped = more if self._dropped is None else joined(self._dropped, more)
 
     def _fitting(self, batch: list[Data]) -> list[Data]:
         """The first of these, as many as there's room for."""
         fitting: list[Data] = []
+        total = self._bytes + _OVERHEAD
         for data in batch:
-            if self._bytes + len(data) > self._limit:
+            total += _OVERHEAD + len(data)
+            if total > self._limit:
                 break
-            self._bytes += len(data)
             fitting.append(data)
+        if fitting:
+            self._bytes += _cost(fitting)
         return fitting
 
     def missing(self, gap: Gap) -> None:
@@ -76,9 +85,9 @@ class Feed:
             if self._sink is not None:
                 self._sink.gap(gap)
         elif self._dropped is not None:
-            self._dropped = _joined(self._dropped, gap)
+            self._dropped = joined(self._dropped, gap)
         elif self._kept and isinstance(last := self._kept[-1], Gap):
-            self._kept[-1] = _joined(last, gap)
+            self._kept[-1] = joined(last, gap)
         else:
             self._kept.append(gap)
 
@@ -94,7 +103,7 @@ class Feed:
             if isinstance(item, Gap):
                 self.missing(item)
             else:
-                self._bytes -= sum(map(len, item))
+                self._bytes -= _cost(item)
                 self._hand_on(item)
         if not self._kept and self._dropped is not None:
             dropped, self._dropped = self._dropped, None
@@ -121,8 +130,12 @@ class Feed:
             sink.messages(good)
 
 
-def _joined(first: Gap, second: Gap) -> Gap:
+def _cost(batch: list[Data]) -> int:
+    return _OVERHEAD * (1 + len(batch)) + sum(map(len, batch))
+
+
+def joined(first: Gap, second: Gap) -> Gap:
     """One marker for two that stand side by side; how many are missing is known only if both say it."""
     missed = None if first.missed is None or second.missed is None else first.missed + second.missed
-    reason = first.reason if first.reason is second.reason or second.reason is GapReason.OVERFLOW else second.reason
-    return Gap(reason, max(first.epoch, second.epoch), missed, second.error or first.error)
+    weaker, stronger = sorted((first, second), key=lambda gap: _WEAKEST_FIRST.index(gap.reason))
+    return Gap(stronger.reason, max(first.epoch, second.epoch), missed, stronger.error or weaker.error)

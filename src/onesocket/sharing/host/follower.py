@@ -14,6 +14,7 @@ from ...wire import size_of
 from .convey import error_of, gap_of
 from .directory import Place
 from .errors import OtherRelease, OwnerLost, OwnerSilent, WireError
+from .fork import BARRIER
 from .frames import (
     MOST_BYTES,
     PROTOCOL,
@@ -60,6 +61,7 @@ class Follower(Stream):
         self._welcomed: asyncio.Future[Welcome] = self._loop.create_future()
         self._welcomed.add_done_callback(_look_at)
         self._in_order = False
+        self._socket: socket.socket | None = None
         self.welcome: Welcome | None = None
         self.heard_at = 0.0
         """When the owner gave its last sign of life, by the loop's clock."""
@@ -73,7 +75,8 @@ class Follower(Stream):
         address = place.socket_address(directory)
         try:
             async with asyncio.timeout(timeout):
-                sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+                with BARRIER:
+                    sock = self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
                 try:
                     sock.settimeout(0)
                     await self._loop.sock_connect(sock, address)
@@ -84,10 +87,7 @@ class Follower(Stream):
                 await self._welcomed
         except TimeoutError:
             self.abort()
-            raise OwnerSilent(
-                f"the process that holds the connection{self._who} has not answered for {timeout:g} s: it is stopped, "
-                "or far too busy"
-            ) from None
+            raise OwnerSilent.of(self.peer_pid) from None
         except BaseException:
             self.abort()
             raise
@@ -109,12 +109,22 @@ class Follower(Stream):
                 self._loop.call_soon(self._events.settled, entry.number, WireError(text))
                 continue
             if portion and size > room:
-                self.tell(Post(portion))
+                self._hand(portion)
                 portion, room = [], _PORTION
             portion.append((entry.number, entry.data))
             room -= size
         if portion:
+            self._hand(portion)
+
+    def _hand(self, portion: list[tuple[int, str | bytes]]) -> None:
+        try:
             self.tell(Post(portion))
+        except WireError as error:
+            if len(portion) == 1:
+                self._loop.call_soon(self._events.settled, portion[0][0], error)
+                return
+            for one in portion:  # only its own sender is to hear of what can't be told
+                self._hand([one])
 
     def withdraw(self, entry: Entry) -> None:
         """Tell the owner not to."""
@@ -146,10 +156,9 @@ class Follower(Stream):
         self.tell(LetGo())
 
     def descriptors(self) -> Iterable[int]:
-        """The socket."""
-        number = self.descriptor
-        if number is not None:
-            yield number
+        """The socket, from its first moment on."""
+        if self._socket is not None and self._socket.fileno() >= 0:
+            yield self._socket.fileno()
 
     def leave(self) -> None:
         """We don't follow any more: say no further word."""

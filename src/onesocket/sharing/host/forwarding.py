@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Iterable
+from collections.abc import Callable, Iterable
 from typing import Any, ClassVar, cast
 
 from ...client.client import Client
@@ -124,12 +124,6 @@ def read_all(decode: Callable[[Data], Any], batch: list[Data]) -> list[Any | Dec
     return messages
 
 
-def subscriber(protocol: Protocol) -> tuple[Callable[..., Iterable[Data]], Callable[..., Iterable[Data]]] | None:
-    """The protocol's way to subscribe and to unsubscribe; None: it has none."""
-    add, remove = getattr(protocol, "subscribe_frames", None), getattr(protocol, "unsubscribe_frames", None)
-    if not callable(add) or not callable(remove):
-        return None
-    return cast("Callable[..., Iterable[Data]]", add), cast("Callable[..., Iterable[Data]]", remove)
-
-
-Keys = Iterable[Hashable]
+def can_subscribe(protocol: Protocol) -> bool:
+    """Whether the protocol has a way to subscribe, and to unsubscribe."""
+    return all(callable(getattr(protocol, name, None)) for name in ("subscribe_frames", "unsubscribe_frames"))

@@ -17,6 +17,8 @@ from .errors import WireError
 PROTOCOL: Final = 1
 MOST_BYTES: Final = 64 * 2**20
 """Of one frame. A message may be as long as this, less a few bytes."""
+LEAST_INT: Final = -(2**63)
+MOST_INT: Final = 2**64 - 1
 _LENGTH: Final = struct.Struct("!I")
 
 Key: TypeAlias = str | int | bytes | tuple[Any, ...]
@@ -170,15 +172,30 @@ ToFollower: TypeAlias = (
 )
 ToOwner: TypeAlias = Hello | Post | Ask | Withdraw | Want | LetGo | Inspect
 
-_encode: Final = msgspec.msgpack.Encoder().encode
+
+def _plain(value: object) -> object:
+    """What msgspec doesn't take for itself: somebody's own kind of text, bytes, number or tuple."""
+    if isinstance(value, str):
+        return str.__str__(value)
+    if isinstance(value, int):
+        return int.__int__(value)
+    if isinstance(value, bytes):
+        return bytes(memoryview(value))
+    raise NotImplementedError
+
+
+_encode: Final = msgspec.msgpack.Encoder(enc_hook=_plain).encode
 _to_follower: Final = msgspec.msgpack.Decoder(ToFollower)
 _to_owner: Final = msgspec.msgpack.Decoder(ToOwner)
 _MESSAGES: Final = frozenset({str, bytes})
 
 
 def pack(frame: ToFollower | ToOwner) -> bytes:
-    """One frame for the socket; raises `WireError` when it would be too long."""
-    body = _encode(frame)
+    """One frame for the socket; raises `WireError` when it would be too long, or holds what can't travel."""
+    try:
+        body = _encode(frame)
+    except (msgspec.MsgspecError, ArithmeticError, TypeError, ValueError, NotImplementedError, RecursionError) as error:
+        raise WireError(f"this can't be told to another process: {type(error).__name__}") from error
     if len(body) > MOST_BYTES:
         raise WireError(f"{len(body)} bytes are more than processes send each other at once ({MOST_BYTES})")
     return _LENGTH.pack(len(body)) + body
@@ -214,10 +231,22 @@ def _check_messages(messages: list[Any]) -> None:
 def checked_key(value: object) -> Key:
     """A key as it was before it travelled; raises `WireError`."""
     if isinstance(value, str | int | bytes) and not isinstance(value, bool):
+        _check_travels(value)
         return value
     if isinstance(value, list | tuple) and len(value) <= 16:  # pyright: ignore[reportUnknownArgumentType]
         return tuple(checked_key(part) for part in cast("list[object]", value))
     raise WireError("a subscription's key must be a str, an int, bytes, or a tuple of those")
+
+
+def _check_travels(part: str | int | bytes) -> None:
+    if isinstance(part, int):
+        if not LEAST_INT <= part <= MOST_INT:
+            raise WireError("an int in a subscription's key must be from -2**63 to 2**64 - 1")
+    elif isinstance(part, str) and not part.isascii():
+        try:
+            part.encode()
+        except UnicodeError:
+            raise WireError("the text of a subscription's key must be UTF-8") from None
 
 
 class Splitter:

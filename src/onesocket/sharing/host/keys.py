@@ -28,13 +28,12 @@ class KeyCounts:
 
     def want(self, who: Hashable, keys: Iterable[Hashable]) -> list[Hashable]:
         """Count these for `who`; returns the keys that nobody wanted before. Raises `InvalidOption`: too many."""
-        new: list[Hashable] = []
+        keys = list(keys)
+        new = list(dict.fromkeys(key for key in keys if key not in self._counts))
+        if len(self._counts) + len(new) > self._most:
+            raise InvalidOption(f"more than {self._most} keys would be subscribed to, which is the limit")
         held = self._held.setdefault(who, {})
         for key in keys:
-            if key not in self._counts:
-                if len(self._counts) >= self._most:
-                    raise InvalidOption(f"{self._most} keys are subscribed to already, which is the limit")
-                new.append(key)
             self._counts[key] = self._counts.get(key, 0) + 1
             held[key] = held.get(key, 0) + 1
         return new
@@ -66,22 +65,3 @@ class KeyCounts:
         if not self._counts[key]:
             del self._counts[key]
             gone.append(key)
-
-
-class Upstreamed:
-    """What the present line is subscribed to, and what it takes to bring it to what is wanted."""
-
-    def __init__(self) -> None:
-        self._line: int | None = None
-        self._has: frozenset[Hashable] = frozenset()
-
-    def __repr__(self) -> str:
-        return f"<Upstreamed line={self._line} keys={len(self._has)}>"
-
-    def differences(self, wanted: frozenset[Hashable], line: int) -> tuple[frozenset[Hashable], frozenset[Hashable]]:
-        """What to subscribe to and what to leave, on the line of this epoch; a new line begins with nothing."""
-        if line != self._line:
-            self._line, self._has = line, frozenset()
-        add, remove = wanted - self._has, self._has - wanted
-        self._has = wanted
-        return add, remove

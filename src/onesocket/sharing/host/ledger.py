@@ -16,6 +16,10 @@ from ...lifecycle.outbox import OutboxLimits
 from ...wire import Data
 
 MOST_IN_FLIGHT: Final = 65_536
+_OWNER_ENDED: Final = (
+    "the process that held the connection ended while this message was on its way: it may or may not have arrived; "
+    "send it again only if that does no harm, or give it an id= when that is so"
+)
 
 
 class Fate(enum.Enum):
@@ -30,7 +34,7 @@ class Fate(enum.Enum):
 class Entry:
     """One message. `settle` is called once, with what kept it from being delivered."""
 
-    __slots__ = ("data", "due", "fate", "name", "number", "settle")
+    __slots__ = ("_settle", "data", "due", "fate", "name", "number", "unknown")
 
     def __init__(
         self, number: int, data: Data, due: float, name: str | None, settle: Callable[[OnesocketError | None], None]
@@ -39,11 +43,17 @@ class Entry:
         self.data: Final = data
         self.due: Final = due
         self.name: Final = name
-        self.settle: Final = settle
+        self._settle: Final = settle
         self.fate = Fate.WAITING
+        self.unknown: DeliveryUnknown | None = None
+        """It went out before, and may have arrived; it's being sent again."""
 
     def __repr__(self) -> str:
         return f"<Entry {self.number} {self.fate.value}>"
+
+    def settle(self, error: OnesocketError | None) -> None:
+        """Tell its sender; that this copy was not sent says nothing of an earlier one."""
+        self._settle(error if error is None or self.unknown is None else self.unknown)
 
 
 class Ledger:
@@ -91,6 +101,7 @@ class Ledger:
             return False
         if entry.name is not None and isinstance(error, DeliveryUnknown):
             entry.fate = Fate.WAITING  # once more: its sender said that this does no harm
+            entry.unknown = error
             self._waiting[number] = entry
             return True
         self._pop(number)
@@ -98,10 +109,10 @@ class Ledger:
         return True
 
     def withdraw(self, entry: Entry) -> bool:
-        """Its sender was cancelled. True: it had been handed on, so the owner has to be told."""
-        handed = entry.fate is Fate.HANDED
+        """Its sender was cancelled. True: it may have arrived, and if it was handed on, the owner has to be told."""
+        may_have_arrived = entry.fate is Fate.HANDED or entry.unknown is not None
         self._pop(entry.number)
-        return handed
+        return may_have_arrived
 
     def owner_gone(self, *, in_order: bool) -> None:
         """What it was handed without a result: not sent if it left in order, else nobody knows."""
@@ -109,17 +120,14 @@ class Ledger:
         for entry in list(self._entries.values()):
             if entry.fate is not Fate.HANDED:
                 continue
+            unknown = DeliveryUnknown(_OWNER_ENDED)
             if in_order or entry.name is not None:
                 entry.fate = Fate.WAITING
+                entry.unknown = entry.unknown if in_order else unknown
                 back[entry.number] = entry
             else:
                 self._pop(entry.number)
-                entry.settle(
-                    DeliveryUnknown(
-                        "the process that held the connection ended while this message was on its way: it may or may "
-                        "not have arrived; send it again only if that does no harm, or give it an id= when that is so"
-                    )
-                )
+                entry.settle(unknown)
         self._waiting = {**back, **self._waiting}
 
     def expire(self, now: float) -> None:

@@ -143,6 +143,7 @@ class Membership:
         heard = self.role.heard_at if isinstance(self.role, Follower) else 0.0
         if heard > self._heard:
             self._heard = heard
+            self.trouble = None
             self._election.handle(Happened.HEARD, heard)
         self.happened(Happened.TICK)
 
@@ -165,6 +166,7 @@ class Membership:
                     self._events.role_gone(in_order=False)
             case Do.TELL_TO_LET_GO:
                 if isinstance(self.role, Follower):
+                    self.trouble = OwnerSilent.of(self.role.peer_pid)
                     self.role.tell_to_let_go()
                     self.role.flush()
 
@@ -242,7 +244,10 @@ class Membership:
         self._seen = welcome.lock
         self._election.owner_heartbeat = welcome.heartbeat
         self.happened(Happened.ATTACHED)
-        self._take_role(follower)
+        try:
+            self._take_role(follower)
+        except OnesocketError as error:
+            self._fail(error)
 
     async def _serve(self) -> None:
         lock = self._lock

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import enum
 from dataclasses import dataclass
+from pathlib import Path
 
 from ...client.options import seconds
 from ...errors import InvalidOption
@@ -32,12 +33,19 @@ class HostOptions:
     attach_timeout: float = 2.0
     """For an owner's answer to a process that attaches."""
     buffer: int = 4 * 2**20
-    """Bytes that may wait for a process that doesn't read; what comes then is dropped, counted and told."""
+    """Bytes that may wait for a process that doesn't read; what comes then is dropped, counted and told.
+
+    What waits within a process, for a reader of its own that holds it back, counts 64 bytes more for each message."""
     cut_off_after: float = 60.0
     """A follower that has read nothing for so long is hung up on; it attaches again when it goes on."""
     most_followers: int = 1024
 
     def __post_init__(self) -> None:
+        directory: object = self.directory
+        if isinstance(directory, Path):
+            object.__setattr__(self, "directory", str(directory))
+        elif directory is not None and not isinstance(directory, str):  # pyright: ignore[reportUnnecessaryIsInstance]
+            raise InvalidOption(f"directory must be a path as a str, or None, not {directory!r}")
         for name in ("heartbeat", "stopped_after", "attach_timeout", "cut_off_after"):
             seconds(name, getattr(self, name))
         if self.stopped_after < 2 * self.heartbeat:

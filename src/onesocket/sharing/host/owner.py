@@ -29,7 +29,6 @@ from .frames import (
     Beat,
     Goodbye,
     Inspected,
-    Missing,
     Refused,
     SharedStatus,
     Welcome,
@@ -90,8 +89,8 @@ class Owner:
         self._came: list[Data] = []
         self._has_fed = False
         """In this turn of the loop: what comes now waits for its end."""
-        self._work = Work(client)
         self._interest = Interest(protocol, client)
+        self._work = Work(client, self._interest.room)
         self._resume = Resume(client, reconnect, self._publish)
         self._server: asyncio.Server | None = None
         self._listener: socket.socket | None = None
@@ -149,6 +148,7 @@ class Owner:
         elif self._listener is not None:
             self._listener.close()
         await self._resume.stop()
+        self._interest.stop()
         await self.client.aclose()  # bounded by its own deadlines; before its end another must not dial
         await self._work.finish()  # what was sent meanwhile gets its result, or it would be sent twice
         self._release()
@@ -227,7 +227,7 @@ class Owner:
             return
         self._catch_up()
         gap = Gap(gap.reason, self._base + gap.epoch, gap.missed, gap.error)
-        self._feed_frame(missing_of(gap, gap.epoch))
+        self._feed_gap(gap)
         self._events.missing(gap)
 
     def _feed(self, batch: list[Data]) -> None:
@@ -238,21 +238,21 @@ class Owner:
             for portion in batches(batch):
                 data = packed(Batch(portion))
                 if data is None:
-                    self._feed_frame(Missing(GapReason.OVERFLOW.name, self.epoch, len(portion)))
+                    self._feed_gap(Gap(GapReason.OVERFLOW, self.epoch, len(portion)))
                     continue
                 for peer in self._peers:
                     peer.feed(data, len(portion))
         self._events.came(batch)
 
-    def _feed_frame(self, frame: Missing) -> None:
-        data = pack(frame)
+    def _feed_gap(self, gap: Gap) -> None:
+        data = pack(missing_of(gap, gap.epoch))
         for peer in self._peers:
-            peer.feed(data, 0)
+            peer.miss(gap, data)
 
     def _changed(self, change: Change) -> None:
         if change.new is State.CONNECTED:
             self._lock.note(self._base + change.epoch)
-            self._interest.line_is_up(change.epoch)
+            self._interest.line_is_up()
         told = change.new, change.epoch
         if self._ahead is None:
             self._told = told
@@ -292,7 +292,7 @@ class Owner:
         """Send these."""
         for entry in entries:
             if not self._leaving and not self._is_deposed():  # else it's the next owner's
-                self._work.send(_HERE, entry.number, entry.data, self._events.settled)
+                self._work.send_safely(_HERE, entry.number, entry.data, self._events.settled)
 
     def withdraw(self, entry: Entry) -> None:
         """Don't."""

@@ -7,10 +7,11 @@ import hmac
 import os
 from typing import Any, Final, Protocol
 
-from ...client.gap import GapReason
+from ...client.gap import Gap, GapReason
 from ...errors import OnesocketError
-from .convey import failure_of
+from .convey import failure_of, missing_of
 from .errors import OtherRelease, OtherToken, OtherUser, WireError
+from .feed import joined
 from .frames import (
     PROTOCOL,
     Ask,
@@ -18,7 +19,6 @@ from .frames import (
     Hello,
     Inspect,
     LetGo,
-    Missing,
     Post,
     Refused,
     Results,
@@ -85,8 +85,10 @@ class Peer(Stream):
         self._open = 0
         self.is_attached = False
         self.is_full = False
-        self.missed = 0
+        self._missed = 0
         """Messages dropped since it stopped reading."""
+        self._gap: Gap | None = None
+        """All the markers that it would have got since then."""
         self.dropped = 0
 
     def __repr__(self) -> str:
@@ -98,8 +100,15 @@ class Peer(Stream):
     def feed(self, data: bytes, messages: int) -> None:
         """Write it a packed batch, which is all of this turn of the loop, or drop that while it doesn't read."""
         if self.is_full:
-            self.missed += messages
+            self._missed += messages
             self.dropped += messages
+        else:
+            self.write(data)
+
+    def miss(self, gap: Gap, data: bytes) -> None:
+        """Write it a gap marker (packed: `data`), or keep that for it while it doesn't read."""
+        if self.is_full:
+            self._gap = gap if self._gap is None else joined(self._gap, gap)
         else:
             self.write(data)
 
@@ -176,9 +185,13 @@ class Peer(Stream):
         self.is_full = False
         self._read_or_not()
         self._stop_timer()
-        missed, self.missed = self.missed, 0
+        gap, self._gap = self._gap, None
+        missed, self._missed = self._missed, 0
         if missed:
-            self.tell(Missing(GapReason.OVERFLOW.name, self._owner.epoch, missed))
+            dropped = Gap(GapReason.OVERFLOW, self._owner.epoch, missed)
+            gap = dropped if gap is None else joined(gap, dropped)
+        if gap is not None:
+            self.tell(missing_of(gap, gap.epoch))
 
     # --- inside -----------------------------------------------------------------------------------------------------
 

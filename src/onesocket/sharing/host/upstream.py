@@ -110,8 +110,9 @@ class HostUpstream:
 
     @property
     def status(self) -> Status:
-        """A frozen snapshot of this moment."""
-        return self._status
+        """A frozen snapshot of this moment; its last error is that the owner is silent, if it is."""
+        trouble = self._member.trouble
+        return self._status if trouble is None else dataclasses.replace(self._status, last_error=trouble)
 
     @property
     def is_owner(self) -> bool:

@@ -19,8 +19,10 @@ Settled = Callable[[int, OnesocketError | None], None]
 class Work:
     """Each piece has a place: for whom, and the number that they gave it."""
 
-    def __init__(self, client: Client) -> None:
+    def __init__(self, client: Client, room: Callable[[], None]) -> None:
         self._client = client
+        self._room = room
+        """Called when a message that had to wait does so no more."""
         self._tasks: dict[tuple[object, int], asyncio.Task[None]] = {}
 
     def __repr__(self) -> str:
@@ -38,7 +40,18 @@ class Work:
         if delivery.done:
             settled(number, delivery.error)
         else:
-            self.start(who, number, self._watch(delivery, number, settled))
+            self.start(who, number, self._watch(delivery, (who, number), settled))
+
+    def send_safely(self, who: object, number: int, data: Data, settled: Settled) -> None:
+        """The same for one of many: what fails, whatever it is, fails this one alone."""
+        try:
+            self.send(who, number, data, settled)
+        except OnesocketError as error:
+            settled(number, error)
+        except Exception as error:  # noqa: BLE001 - a transport's or a pace's bug
+            failure = OnesocketError(f"the connection failed on this message: {type(error).__name__}")
+            failure.__cause__ = error
+            settled(number, failure)
 
     def start(self, who: object, number: int, work: Coroutine[Any, Any, None]) -> None:
         """Do this. Raises `WireError` for a number that is taken."""
@@ -48,7 +61,7 @@ class Work:
             raise WireError("a follower used a number twice")
         task = asyncio.get_running_loop().create_task(work)
         self._tasks[place] = task
-        task.add_done_callback(lambda _: self._tasks.pop(place, None))
+        task.add_done_callback(lambda task: self._free(place, task))
 
     def cancel(self, who: object, number: int) -> bool:
         """Nobody wants it any more. False: it's done already."""
@@ -68,15 +81,23 @@ class Work:
             for task in left:
                 task.cancel()
 
-    async def _watch(self, delivery: Delivery, number: int, settled: Settled) -> None:
+    def _free(self, place: tuple[object, int], task: asyncio.Task[None]) -> None:
+        if self._tasks.get(place) is task:  # else it's the next one's by now
+            del self._tasks[place]
+
+    async def _watch(self, delivery: Delivery, place: tuple[object, int], settled: Settled) -> None:
+        failure: OnesocketError | None = None
         try:
             await delivery
         except ClientClosed:
             return
         except OnesocketError as error:
-            settled(number, error)
+            failure = error
         except asyncio.CancelledError:
             self._client.inside.withdraw(delivery)  # as Client.send
             raise
-        else:
-            settled(number, None)
+        finally:
+            self._room()
+        # Free before its result is told: whoever hears of it may send it again at once, under the same number.
+        self._tasks.pop(place, None)
+        settled(place[1], failure)

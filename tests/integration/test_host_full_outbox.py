@@ -1,0 +1,137 @@
+"""Messages and subscriptions that meet a line which takes no more, or breaks just then."""
+
+import asyncio
+import os
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from onesocket import Client, Gap, OnesocketError, OutboxLimits, Raw, ReconnectPolicy, Status
+from onesocket.client.status import Change
+from onesocket.sharing import line_keys
+from onesocket.sharing.client_upstream import ClientUpstream
+from onesocket.sharing.host import HostOptions, HostUpstream
+from onesocket.sharing.host.owner import Owner
+from onesocket.sharing.key import Key
+from onesocket.sharing.upstream import Recipe
+from onesocket.testing import FaultyServer
+
+DEADLINE = 20
+LONG = "x" * 5_000_000
+"""More than the kernel takes while nobody reads."""
+
+pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="Unix only")
+
+
+class Topics(Raw):
+    def subscribe_frames(self, keys: frozenset[str]) -> list[str]:
+        return [f"+{key}" for key in sorted(keys)]
+
+    def unsubscribe_frames(self, keys: frozenset[str]) -> list[str]:
+        return [f"-{key}" for key in sorted(keys)]
+
+
+class Sink:
+    def messages(self, batch: list[Any]) -> None:
+        raise NotImplementedError
+
+    def gap(self, gap: Gap) -> None:
+        """The line was lost."""
+
+    def changed(self, change: Change, status: Status) -> None:
+        """As it should."""
+
+    def failed(self, error: OnesocketError) -> None:
+        raise error
+
+
+class Both:
+    """An upstream and the client behind it."""
+
+    def __init__(self, kind: str, url: str, directory: Path, outbox: int = 2) -> None:
+        options: dict[str, Any] = {
+            "protocol": Topics(),
+            "outbox": OutboxLimits(outbox),
+            "reconnect": ReconnectPolicy(initial=0.01, cap=0.05),
+        }
+        self._client = Client(url, **options)
+        recipe = Recipe(
+            key=Key.of(url),
+            options=options,
+            protocol=options["protocol"],
+            make_client=lambda: self._client,
+            scope_options={"host": HostOptions(directory=str(directory))},
+        )
+        self.upstream = ClientUpstream(self._client) if kind == "process" else HostUpstream(recipe)
+        self.upstream.attach(Sink())
+
+    async def waiting(self, count: int) -> None:
+        """So many messages wait in the client."""
+        async with asyncio.timeout(DEADLINE):
+            while self._client.status.outbox != count:  # noqa: ASYNC110 - nobody is told of that
+                await asyncio.sleep(0)
+
+
+@pytest.fixture
+async def server() -> AsyncIterator[FaultyServer]:
+    async with FaultyServer(echo=False) as running:
+        yield running
+
+
+def shorts(server: FaultyServer) -> list[str]:
+    return [str(message) for message in server.received if len(message) < 100]
+
+
+async def filled(both: Both, server: FaultyServer) -> list[asyncio.Task[None]]:
+    """Three messages on their way while the server reads nothing: one is being written, two wait in the outbox."""
+    await both.upstream.connect()
+    server.connections[0].stop_reading()
+    loop = asyncio.get_running_loop()
+    sending = [loop.create_task(both.upstream.send(LONG, id=f"m{number}")) for number in range(3)]
+    await both.waiting(3)
+    return sending
+
+
+@pytest.mark.parametrize("kind", ["process", "host"])
+async def test_keys_that_find_the_outbox_full_go_when_it_has_room(
+    server: FaultyServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: str
+) -> None:
+    monkeypatch.setattr(line_keys, "_AGAIN", 3600.0)  # so it's the messages that make room, and nothing else
+    both = Both(kind, server.url, tmp_path / "run")
+    sending = await filled(both, server)
+    both.upstream.want(["a"])
+    both.upstream.want(["b"])
+    await asyncio.sleep(0)
+    both.upstream.unwant(["a"])
+    await asyncio.sleep(0)
+    server.connections[0].resume()
+    async with asyncio.timeout(DEADLINE):
+        await asyncio.gather(*sending)
+    await server.wait_until(lambda _: {"+b", "-a"} <= set(shorts(server)), DEADLINE)
+    both.upstream.want(["c"])
+    both.upstream.want(["d"])
+    await server.wait_until(lambda _: {"+c", "+d"} <= set(shorts(server)), DEADLINE)
+    has: set[str] = set()
+    for frame in shorts(server):
+        assert (frame[1:] in has) is (frame[0] == "-"), shorts(server)
+        has ^= {frame[1:]}
+    assert has == {"b", "c", "d"}
+    await both.upstream.aclose()
+
+
+async def test_what_its_owner_sent_with_an_id_is_sent_again_and_takes_no_other_with_it(
+    server: FaultyServer, tmp_path: Path
+) -> None:
+    both = Both("host", server.url, tmp_path / "run", outbox=10)
+    named = await filled(both, server)
+    assert isinstance(both.upstream, HostUpstream)
+    assert isinstance(both.upstream._member.role, Owner)
+    server.kill_connections()
+    await server.wait_until(lambda counts: counts.upgraded == 2, DEADLINE)
+    async with asyncio.timeout(DEADLINE):
+        await asyncio.gather(*named, both.upstream.send("neighbour"))
+    await server.wait_until(lambda _: "neighbour" in shorts(server), DEADLINE)
+    assert len(server.received) == 4
+    await both.upstream.aclose()

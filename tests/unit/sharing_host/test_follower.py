@@ -1,0 +1,115 @@
+"""A process that follows: its socket, and what it hands to the owner."""
+
+import asyncio
+from pathlib import Path
+from typing import Any, cast
+
+import pytest
+
+from onesocket.sharing.host import HostOptions, WireError
+from onesocket.sharing.host.directory import Place
+from onesocket.sharing.host.follower import Follower
+from onesocket.sharing.host.frames import Post, Splitter, Welcome, read_as_owner
+from onesocket.sharing.host.frames import SharedStatus as Shared
+from onesocket.sharing.host.ledger import Entry
+from onesocket.sharing.host.lock import OwnerLock
+from onesocket.sharing.host.membership import MemberEvents, Membership
+from onesocket.sharing.host.role import RoleEvents
+
+
+class Events:
+    def __init__(self) -> None:
+        self.results: dict[int, Any] = {}
+
+    def settled(self, number: int, error: Any) -> None:
+        self.results[number] = error
+
+
+def made(events: object = None) -> Follower:
+    return Follower(b"secret", "1", cast("RoleEvents", events))
+
+
+def entry(number: int, data: str) -> Entry:
+    return Entry(number, data, float("inf"), None, lambda _: None)
+
+
+async def test_its_socket_is_known_from_its_first_moment_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    follower = made()
+    seen: list[list[int]] = []
+
+    async def nobody_listens(sock: Any, _address: object) -> None:
+        await asyncio.sleep(0)
+        seen.append([sock.fileno(), *follower.descriptors()])
+        raise ConnectionRefusedError
+
+    monkeypatch.setattr(asyncio.get_running_loop(), "sock_connect", nobody_listens)
+    with pytest.raises(ConnectionRefusedError):
+        await follower.attach(Place.of("key", str(tmp_path)), -1, 5.0)
+    ((number, *known),) = seen
+    assert known == [number]
+    assert list(follower.descriptors()) == []
+
+
+class Unreadable(str):
+    """What passes for text, and isn't any that can be written."""
+
+    __slots__ = ()
+
+    def encode(self, encoding: str = "", errors: str = "") -> bytes:
+        del encoding, errors
+        return b""
+
+
+async def test_one_message_that_cannot_be_told_keeps_no_other(monkeypatch: pytest.MonkeyPatch) -> None:
+    events = Events()
+    follower = made(events)
+    written: list[bytes] = []
+    monkeypatch.setattr(follower, "tell_packed", written.append)
+    follower.post([entry(1, "one"), entry(2, Unreadable("\ud800")), entry(3, "three")])
+    await asyncio.sleep(0)
+    frames = [read_as_owner(body) for body in Splitter().feed(b"".join(written))]
+    assert frames == [Post([(1, "one")]), Post([(3, "three")])]
+    assert {number: type(error) for number, error in events.results.items()} == {2: WireError}
+
+
+class Attached(Follower):
+    """Gets in at once."""
+
+    async def attach(self, place: Place, directory: int, timeout: float) -> None:
+        del place, directory, timeout
+        self.welcome = Welcome(1, (0, 0), 1.0, Shared("ws://x/", "CONNECTED", 1))
+
+
+class Misfit:
+    """A member that can't say what it wants."""
+
+    def __init__(self) -> None:
+        self.out: list[Exception] = []
+
+    def make_follower(self) -> Follower:
+        return Attached(b"", "1", cast("RoleEvents", self))
+
+    def role_taken(self, role: object) -> None:
+        raise WireError("too much")
+
+    def role_gone(self, *, in_order: bool) -> None:
+        pass
+
+    def shut_out(self, error: Exception) -> None:
+        self.out.append(error)
+
+
+async def test_what_keeps_it_from_its_role_is_told_at_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(OwnerLock, "acquire", lambda *_: None)
+    place = Place.of("key", str(tmp_path / "run"))
+    misfit = Misfit()
+    member = Membership(place, HostOptions(directory=str(tmp_path / "run")), cast("MemberEvents", misfit))
+
+    async def nothing() -> None:
+        pass
+
+    async with asyncio.timeout(5):
+        with pytest.raises(WireError, match="too much"):
+            await member.have_role()
+    assert len(misfit.out) == 1
+    await member.aclose(nothing, 1.0)
