@@ -115,7 +115,7 @@ async def test_status_lists_it_and_a_second_one_is_refused(environment: dict[str
         code, out, _ = await run(environment, "status", "--json")
         (row,) = json.loads(out)
         assert code == 0
-        assert (row["kind"], row["owner"], row["followers"], row["listen"], row["state"], row["epoch"]) == (
+        assert (row["kind"], row["pid"], row["followers"], row["listen"], row["state"], row["epoch"]) == (
             "hub", hub.process.pid, 1, where, "connected", 1,
         )  # fmt: skip
         code, out, _ = await run(environment, "status")
@@ -240,7 +240,13 @@ async def test_tokens_and_subscriptions_by_options(environment: dict[str, str], 
         (["ws://h/", "--local-token-file", "/no/such/file"], "can't be read from /no/such/file"),
         (["--discord"], "needs the bot's token"),
         (["--discord", "--token", "x", "--merge", "json"], "--discord goes without --merge"),
+        (["--discord", "--token", "x", "--protocol", "json"], "--discord goes without"),
         (["ws://h/", "--metrics", "unix:/x"], "--metrics wants HOST:PORT"),
+        (["ws://h/", "--merge-key", "a.b"], "--merge-key has no effect without --merge json"),
+        (["ws://h/", "--merge-action", "op"], "--merge-action has no effect without --merge json"),
+        (["ws://h/", "--merge", "json:loads", "--merge-keys", "x"], "--merge-keys has no effect without --merge json"),
+        (["ws://h/", "--intents", "3"], "--intents has no effect without --discord"),
+        (["ws://h/", "--allow-origin", "example"], "'example' is the origin of no web page"),
     ],
 )
 def test_misuse_is_status_2_and_one_line(environment: dict[str, str], arguments: list[str], words: str) -> None:
@@ -249,6 +255,21 @@ def test_misuse_is_status_2_and_one_line(environment: dict[str, str], arguments:
     assert words in result.stderr
     assert len(result.stderr.splitlines()) == 1
     assert "s3cret" not in result.stderr
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="there is no /dev/full here")
+@pytest.mark.parametrize("form", [[], ["--json"]])
+async def test_a_list_that_can_not_be_written_is_status_1_and_one_line(
+    environment: dict[str, str], form: list[str]
+) -> None:
+    with Path("/dev/full").open("w") as full:  # noqa: ASYNC230 - a device
+        process = await asyncio.create_subprocess_exec(
+            *COMMAND, "status", *form, stdout=full, stderr=asyncio.subprocess.PIPE, env=environment
+        )
+    async with asyncio.timeout(DEADLINE):
+        _, errors = await process.communicate()
+    assert process.returncode == 1
+    assert errors.decode() == "onesocket: the list could not be written to stdout: No space left on device\n"
 
 
 def test_an_empty_local_token_does_not_mean_that_everybody_may_come(environment: dict[str, str]) -> None:

@@ -1,6 +1,9 @@
 """What the documents say about names, files and errors is so."""
 
+import dataclasses
 import re
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -9,7 +12,9 @@ import pytest
 import onesocket
 from onesocket import errors
 from onesocket.cli.app import app
+from onesocket.cli.status import Row
 from onesocket.lifecycle.states import State
+from onesocket.sharing.host.listing import Listing
 from onesocket.testing import Counts, Fault
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -89,7 +94,22 @@ def test_every_command_that_is_mentioned_exists() -> None:
         assert {name for pair in used for name in pair if name} <= commands, document.name
 
 
+def test_every_call_that_is_shown_needs_no_other_import() -> None:
+    used = {name for path in DOCUMENTS for name in re.findall(r"\bonesocket((?:\.\w+)+)\(", path.read_text("utf-8"))}
+    assert {".join", ".blocking.join", ".offer_loop"} <= used
+    script = "import onesocket\n" + "".join(f"onesocket{name}\n" for name in sorted(used))
+    subprocess.run([sys.executable, "-I", "-c", script], check=True)  # noqa: S603 - our own
+
+
 @pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.name)
 def test_links_lead_somewhere(document: Path) -> None:
     links = re.findall(r"\]\(([^)#:]+)(?:#[^)]*)?\)", document.read_text(encoding="utf-8"))
     assert [link for link in links if not (document.parent / link).exists()] == []
+
+
+def test_the_fields_of_status_are_listed() -> None:
+    listed = [name for row in rows(read("docs/hub.md")) for name in re.findall(r"`(\w+)`", row[0])]
+    fields = [field.name for field in dataclasses.fields(Row)]
+    assert [name for name in listed if name in fields] == fields
+    shared = {field.name for field in dataclasses.fields(Listing)}
+    assert set(fields) - shared == {"kind", "listen"}

@@ -21,10 +21,12 @@ if TYPE_CHECKING:
 _USAGE = 2
 _FAILED = 1
 _DISCORD = "https://discord.com/api/v10"
+_MERGE_OPTIONS = ("merge_action", "merge_subscribe", "merge_unsubscribe", "merge_keys", "merge_key")
 _LOCAL_TOKEN = "ONESOCKET_LOCAL_TOKEN"  # noqa: S105 - a variable's name
 
 
 def share(
+    context: typer.Context,
     url: Annotated[
         str | None,
         typer.Argument(
@@ -133,6 +135,11 @@ def share(
     """
     from ..sharing.hub import Endpoint, HubOptions, JsonMerge, load_merge
 
+    for option in _MERGE_OPTIONS:
+        if merge != "json" and _is_given(context, option):
+            _fail(f"--{option.replace('_', '-')} has no effect without --merge json")
+    if intents is not None and not discord:
+        _fail("--intents has no effect without --discord")
     try:
         headers = tuple(map(_header, header or ()))
         options = HubOptions(
@@ -163,8 +170,8 @@ def share(
         on_host = _one_of("--scope", scope, "process", "host") == "host"
         if on_host and (discord or linger is not None):
             _fail("--scope host goes without --discord and --linger: the others may need the connection")
-        if discord and (chosen is not None or gap_message is not None or headers or subprotocol):
-            _fail("--discord goes without --merge, --gap-message, --header and --subprotocol")
+        if discord and (chosen is not None or gap_message is not None or headers or subprotocol or options.json):
+            _fail("--discord goes without --merge, --gap-message, --header, --subprotocol and --protocol json")
         upstream = _Upstream(url, token, headers, tuple(subprotocol or ()), chosen, intents, open_timeout, on_host)
         make = upstream.discord if discord else upstream.plain
         status = asyncio.run(_run(make, options))
@@ -305,6 +312,11 @@ def _header(text: str) -> tuple[str, str]:
         # Not repeated: what was meant as a value may be a secret.
         _fail("--header wants 'Name: value', with a colon")
     return name.strip(), value.strip()
+
+
+def _is_given(context: typer.Context, option: str) -> bool:
+    source = context.get_parameter_source(option)
+    return source is not None and source.name == "COMMANDLINE"
 
 
 def _one_of(option: str, value: str, *allowed: str) -> str:

@@ -15,6 +15,7 @@ import typer
 from ..errors import UsageError
 from .printable import printable
 
+_FAILED = 1
 _USAGE = 2
 _CLEAR = "\x1b[H\x1b[2J"
 
@@ -26,8 +27,8 @@ class Row:
     kind: str
     """``host``: processes that joined with scope="host"; ``hub``, ``hub (discord)``: `onesocket share`."""
     url: str
-    owner: int
-    """Its process."""
+    pid: int
+    """The process that has it."""
     listen: str | None
     """Where a hub listens."""
     followers: int | None
@@ -53,26 +54,33 @@ def status(
     """Show this machine's shared connections: who owns them, who uses them, and how they stand.
 
     Those of processes that joined with scope="host", and hubs (`onesocket share`). Only your own: other users' can't
-    be asked. Exit status: 0, also if there are none; 2 if the command was misused.
+    be asked. Exit status: 0, also if there are none; 1 if the list can't be written; 2 if the command was misused.
     """
     try:
         while True:
             found = rows()
             if as_json:
-                typer.echo(json.dumps([asdict(row) for row in found]))
+                _write(json.dumps([asdict(row) for row in found]))
             else:
-                typer.echo((_CLEAR if watch and sys.stdout.isatty() else "") + _table(found))
+                _write((_CLEAR if watch and sys.stdout.isatty() else "") + _table(found))
             if not watch:
                 return
-            sys.stdout.flush()
             time.sleep(interval)
     except UsageError as error:
         typer.echo(f"onesocket: {error}", err=True)
         raise typer.Exit(_USAGE) from None
-    except BrokenPipeError:
-        os._exit(0)  # nobody reads any more; Python's own clean-up would write again
     except KeyboardInterrupt:
         raise typer.Exit(0) from None
+
+
+def _write(text: str) -> None:
+    try:
+        typer.echo(text)
+    except BrokenPipeError:
+        os._exit(0)  # nobody reads any more; Python's own clean-up would write again
+    except OSError as error:
+        typer.echo(f"onesocket: the list could not be written to stdout: {error.strerror}", err=True)
+        os._exit(_FAILED)  # as above
 
 
 def rows() -> list[Row]:
@@ -84,7 +92,7 @@ def rows() -> list[Row]:
         Row(
             kind="host",
             url=one.url,
-            owner=one.pid,
+            pid=one.pid,
             listen=None,
             followers=one.followers,
             state=None if one.state is None else one.state.value,
@@ -101,7 +109,7 @@ def rows() -> list[Row]:
         Row(
             kind="hub" if one.kind == "raw" else f"hub ({one.kind})",
             url=one.url,
-            owner=one.pid,
+            pid=one.pid,
             listen=one.listen,
             followers=one.clients,
             state=one.state.value,
@@ -132,7 +140,7 @@ def _cells(row: Row) -> tuple[str, ...]:
     return (
         printable(row.url),
         row.kind,
-        str(row.owner),
+        str(row.pid),
         _number(row.followers),
         "no answer" if row.state is None else row.state,
         _number(row.epoch),

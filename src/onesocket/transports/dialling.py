@@ -100,6 +100,7 @@ class Dialler:
             case _ if self._proxy is not None:
                 failure = connect_failed(error, self._proxy.where)
                 proxy_failure = ProxyFailed(f"the proxy can't be used: {failure}")
+                proxy_failure.retryable = failure.retryable
                 proxy_failure.__cause__ = failure.__cause__
                 return proxy_failure
             case _:

@@ -44,4 +44,12 @@ def _connect_failure(error: BaseException, where: str) -> ConnectFailed:
         return PortRefused(
             f"no connection to {where}: {why}{f' [{name}]' if name else ''}; is the server up, and the port right?"
         )
+    if isinstance(error, RuntimeError) and str(error).startswith("cannot schedule new futures"):
+        # What an executor says that was shut down. It stays so, however long one waits.
+        failure = NameResolutionFailed(
+            f"{where} can't be looked up: Python's interpreter is shutting down (its main thread has ended), and no "
+            "names are looked up any more; let the main thread wait for the others (join() them), or use an IP address"
+        )
+        failure.retryable = False
+        return failure
     return ConnectFailed(f"no connection to {where}: {type(error).__name__}")

@@ -332,6 +332,7 @@ class PicowsLine:
             return failure
         text = f"the proxy can't be used: {failure}"
         proxy_failure = ProxyFailed(text)
+        proxy_failure.retryable = failure.retryable
         proxy_failure.__cause__ = failure.__cause__
         return proxy_failure
 

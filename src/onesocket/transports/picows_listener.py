@@ -15,6 +15,7 @@ from ..wire import Data, Handshake, size_of
 from .base import LineEvents
 from .bounded_reads import BoundedReads
 from .close_codes import may_be_sent
+from .close_reason import close_reason
 from .fragments import Fragments
 
 # So many messages of one burst are handed over in one turn of the loop; the rest waits for the next turns.
@@ -375,9 +376,7 @@ class Listener(WSListener):
     def _send_close(self, code: int, reason: str) -> None:
         self._close_sent = self._slow = True
         if self.transport is not None:
-            # A control frame holds 125 bytes: two of code, the rest of reason, cut between characters.
-            text = reason.encode("utf-8", "replace")[:123].decode("utf-8", "ignore")
-            self.transport.send_close(code, text)  # type: ignore[arg-type] # its stub knows only the registered codes
+            self.transport.send_close(code, close_reason(reason))  # type: ignore[arg-type] # its stub knows only the registered codes
 
     def _take_close(self, frame: WSFrame) -> None:
         self._close_received = self._slow = True

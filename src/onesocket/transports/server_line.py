@@ -15,6 +15,7 @@ from picows import WSFrame, WSListener, WSMsgType, WSTransport
 
 from ..errors import InvalidText, ProtocolViolation
 from ..wire import Data
+from .close_reason import close_reason
 from .fragments import Fragments
 
 log = logging.getLogger("onesocket")
@@ -235,9 +236,7 @@ class ServerLine(WSListener):
 
     def _send_close(self, code: int, reason: str) -> None:
         if self._transport is not None:
-            # A control frame holds 125 bytes: two of code, the rest of reason, cut between characters.
-            text = reason.encode("utf-8", "replace")[:123].decode("utf-8", "ignore")
-            self._transport.send_close(code, text)  # type: ignore[arg-type] # any code, its stub knows but a few
+            self._transport.send_close(code, close_reason(reason))  # type: ignore[arg-type] # any code, its stub knows but a few
 
     def _end_within(self, seconds: float) -> None:
         if self._deadline is not None:

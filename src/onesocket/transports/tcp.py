@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import socket
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, Final, TypeVar
 
 import aiohappyeyeballs
@@ -35,6 +35,7 @@ class WatchedSocket(socket.socket):
 
 
 S = TypeVar("S", bound=WatchedSocket)
+_Info = tuple[int, int, int, str, tuple[Any, ...]]
 
 
 async def open_tcp(address: Address, kind: type[S], found: Callable[[], None]) -> S:
@@ -43,12 +44,12 @@ async def open_tcp(address: Address, kind: type[S], found: Callable[[], None]) -
     Raises OSError as the system does. It may be cancelled at any point, and leaves nothing open then.
     """
 
-    def make(info: tuple[int, int, int, str, tuple[Any, ...]]) -> S:
+    def make(info: _Info) -> S:
         family, type_, protocol, _, _ = info
         return kind(family=family, type=type_, proto=protocol)
 
     loop = asyncio.get_running_loop()
-    infos = await loop.getaddrinfo(address.host, address.port, type=socket.SOCK_STREAM)
+    infos = _without_look_up(address) or await loop.getaddrinfo(address.host, address.port, type=socket.SOCK_STREAM)
     found()
     sock = await aiohappyeyeballs.start_connection(  # pyright: ignore[reportUnknownMemberType] - bare tuples
         infos, happy_eyeballs_delay=_HAPPY_EYEBALLS_DELAY, loop=loop, socket_factory=make
@@ -56,3 +57,15 @@ async def open_tcp(address: Address, kind: type[S], found: Callable[[], None]) -
     if not isinstance(sock, kind):
         raise TypeError("the socket is not the one that was asked for")
     return sock
+
+
+def _without_look_up(address: Address) -> Sequence[_Info]:
+    """What an IP address stands for, its scope included; nothing for a name.
+
+    `loop.getaddrinfo` would ask a thread, and once the main thread has ended, Python lets nobody ask one.
+    """
+    flags = socket.AI_NUMERICHOST | socket.AI_NUMERICSERV
+    try:
+        return socket.getaddrinfo(address.host, address.port, type=socket.SOCK_STREAM, flags=flags)
+    except socket.gaierror:
+        return ()

@@ -25,6 +25,7 @@ from ..errors import InvalidText, MessageTooBig, OnesocketError, ProtocolViolati
 from ..lifecycle.verdicts import line_lost
 from ..wire import Data, DialRequest, Handshake
 from .base import LineEvents
+from .close_reason import close_reason
 from .fragments import Fragments
 from .under_tls import UnderTls, limit_buffer
 from .upgrade_answer import upgrade_failure
@@ -355,9 +356,7 @@ class Stream(asyncio.Protocol):
 
     def _send_close(self, code: int, reason: str) -> None:
         self._close_sent = True
-        # A control frame holds 125 bytes: two of code, the rest of reason, cut between characters.
-        text = reason.encode("utf-8", "replace")[:123].decode("utf-8", "ignore").encode()
-        self._write(Opcode.CLOSE, code.to_bytes(2, "big") + text)
+        self._write(Opcode.CLOSE, code.to_bytes(2, "big") + close_reason(reason).encode())
 
     def _write(self, opcode: Opcode, payload: bytes) -> None:
         if self._transport is not None and not self._transport.is_closing():

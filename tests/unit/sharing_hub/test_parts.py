@@ -49,6 +49,10 @@ def test_what_is_no_endpoint(text: str) -> None:
         ({"linger": -1}, "linger"),
         ({"on_loss": "cry"}, "on_loss"),
         ({"token": ""}, "local token is empty"),
+        ({"allow_origins": ["example.org"]}, "'example.org' is the origin of no web page"),
+        ({"allow_origins": ["*", "https://example.org/page"]}, "https://example.org/page"),
+        ({"allow_origins": ["https://"]}, "origin of no web page"),
+        ({"allow_origins": ["https://[::1"]}, "origin of no web page"),
         ({"token": "a\nb"}, "line breaks"),
         ({"listen": Endpoint("192.0.2.1", 1)}, "give a local token"),
     ],
@@ -56,6 +60,11 @@ def test_what_is_no_endpoint(text: str) -> None:
 def test_options_are_checked(options: dict[str, Any], words: str) -> None:
     with pytest.raises(InvalidOption, match=words):
         HubOptions(**{"listen": LOCAL, **options})
+
+
+@pytest.mark.parametrize("origin", ["https://Example.org/", "http://[::1]:8080", "chrome-extension://abc", "null", "*"])
+def test_origins_that_pages_have(origin: str) -> None:
+    assert HubOptions(listen=LOCAL, allow_origins=[origin]).allow_origins == {origin.lower().rstrip("/")}
 
 
 def test_a_token_is_compared_whole() -> None:

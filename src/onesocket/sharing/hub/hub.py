@@ -66,6 +66,7 @@ class Hub:
         self._tasks: set[asyncio.Task[None]] = set()
         self._stopping = False
         self._serving = False
+        self._is_lost = False
         self._failure: asyncio.Future[OnesocketError] | None = None
 
     def __repr__(self) -> str:
@@ -224,6 +225,7 @@ class Hub:
             self._connected(status)
         elif change.old is State.CONNECTED and self._serving and not self._stopping and change.cause not in _MEANT:
             log.warning("the upstream was lost: %s", change.error)
+            self._is_lost = True
             if self.options.on_loss == "close":
                 self.desk.dismiss(_SERVICE_RESTART, "the upstream was lost; connect again")
         if change.new is State.FAILED and self._serving and not self._stopping:
@@ -238,6 +240,9 @@ class Hub:
     def _connected(self, status: Status) -> None:
         if status.epoch > 1:
             self.counters.reconnects += 1
+        if self._is_lost:
+            self._is_lost = False
+            log.warning("the upstream is back")  # as loud as the loss, or only the bad news would be read
         if self._serving and status.subprotocol != self._subprotocol:
             self.desk.dismiss(_SERVICE_RESTART, "the upstream speaks another sub-protocol now; connect again")
         self._subprotocol = status.subprotocol

@@ -5,12 +5,24 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Literal
+from urllib.parse import urlsplit
 
 from ...client.options import is_header_value, seconds
 from ...errors import InvalidOption
 from .endpoint import Endpoint
 
 OnLoss = Literal["keep", "close"]
+
+
+def _is_origin(text: str) -> bool:
+    """Whether a browser may send this (RFC 6454, section 6.1); ``null`` is that of a local file."""
+    if text in ("*", "null"):
+        return True
+    try:
+        parts = urlsplit(text)
+    except ValueError:
+        return False
+    return bool(parts.scheme and parts.netloc) and text == f"{parts.scheme}://{parts.netloc}"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -50,6 +62,12 @@ class HubOptions:
             self, "allow_origins", frozenset(origin.lower().rstrip("/") for origin in self.allow_origins)
         )
         object.__setattr__(self, "allow_hosts", frozenset(host.lower() for host in self.allow_hosts))
+        for origin in self.allow_origins:
+            if not _is_origin(origin):
+                raise InvalidOption(
+                    f"{origin!r} is the origin of no web page: give the page's scheme and host, as https://example.org "
+                    "(with the port, if it isn't the usual one), or * for all pages"
+                )
         for name in ("max_clients", "client_buffer", "max_message", "waiting"):
             value: object = getattr(self, name)
             if not isinstance(value, int) or isinstance(value, bool) or value < 1:
