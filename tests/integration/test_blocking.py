@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from onesocket import (
+    Client,
     ClientClosed,
     Gap,
     InvalidOption,
@@ -299,6 +300,39 @@ async def test_what_was_disconnected_says_so_to_senders_and_to_those_who_join(se
             link.send_nowait("x").result(5)
 
     await asyncio.to_thread(program)
+
+
+async def test_a_factory_is_called_in_the_thread_that_joins(server: FaultyServer) -> None:
+    """It may need what only that thread has: the lock of an import that it is in, say."""
+    script = """
+import sys, threading
+from onesocket import Client, blocking
+
+called = []
+
+def make(token=None):
+    called.append(threading.current_thread() is threading.main_thread())
+    return Client(sys.argv[1])
+
+blocking.join(sys.argv[1], client=make).close()
+print(called)
+"""
+    assert await run(script, server.url) == (0, "[True]\n")
+
+
+def test_where_a_loop_runs_nothing_is_begun() -> None:
+    called: list[str] = []
+
+    def make() -> Client:
+        called.append("make")
+        return Client("ws://127.0.0.1:1")
+
+    async def joins() -> None:
+        with pytest.raises(WrongEventLoop):
+            blocking.join("ws://127.0.0.1:1", client=make)
+
+    asyncio.run(joins())
+    assert called == []
 
 
 # --- Ctrl-C, and the end of the program; each in a process of its own -------------------------------------------------

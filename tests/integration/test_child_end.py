@@ -14,7 +14,7 @@ pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="there are no fo
 
 # A module of its own, as a child that isn't forked imports it.
 MODULE = """
-import multiprocessing, os, sys, threading
+import atexit, multiprocessing, os, sys, threading
 from concurrent.futures import ProcessPoolExecutor
 from onesocket import blocking
 from onesocket.sharing.host import HostOptions
@@ -33,6 +33,10 @@ def use(text):
 def ends_by(error):
     use("x")
     raise error
+
+def says_goodbye():
+    use("hello")
+    atexit.register(lambda: links[0].send("bye", timeout=5))
 
 def leaves_a_thread():
     use("first")
@@ -147,3 +151,8 @@ def child():
 print(in_child(child))
 """
     assert await run(script, server, "fork", "process", tmp_path) == "0\n"
+
+
+async def test_handlers_of_atexit_may_use_the_link_where_they_are_called(server: FaultyServer, tmp_path: Path) -> None:
+    assert await run("print(in_child(says_goodbye))", server, "spawn", "process", tmp_path) == "0\n"
+    assert server.received == ["hello", "bye"]

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from onesocket.client.queue import Overflow
 from onesocket.sharing import shared
 from onesocket.sharing.join import join
 from onesocket.testing import FaultyServer
@@ -80,3 +81,13 @@ async def test_with_the_next_join_nothing_is_left_of_it(
                 server.connections[0].send_nowait(f"{number}")
             async with asyncio.timeout(20):
                 assert [await anext(stream) for _ in range(MANY)] == [f"{number}" for number in range(MANY)]
+
+
+async def test_a_reader_whose_link_has_left_meanwhile_is_not_added(server: FaultyServer) -> None:
+    async with await join(server.url) as link, await join(server.url) as other:
+        one = link._shared
+        queue = one.new_queue(1, Overflow.WAIT, gaps=True, ring=lambda _: None)
+        await other.aclose()
+        one.subscribe(other._member, queue, None, frozenset(), raise_on_failure=True)
+        assert queue.ended
+        assert not one.feed.is_held

@@ -117,6 +117,23 @@ def test_a_callback_that_ends_the_program_takes_no_batch_from_the_streams() -> N
     assert len(stream) == 4
 
 
+@pytest.mark.parametrize("event", [None, "b"])
+def test_nor_does_one_that_has_subscribed_before(event: str | None) -> None:
+    fanout = made()
+    late: list[Subscription[Any]] = []
+
+    def subscribes_and_ends(message: str) -> None:
+        late.append(stream_of(fanout, event))
+        raise SystemExit
+
+    fanout.on(None, subscribes_and_ends, limit=1, overflow="fail", gaps=False)
+    early = stream_of(fanout)
+    with pytest.raises(SystemExit):
+        fanout.publish_many(["a", "b", "b"])
+    assert (len(early), len(late[0])) == (3, 2)
+    assert fanout.delivered == 3
+
+
 def test_one_that_the_collector_takes_off_while_another_is_put_on_is_off(monkeypatch: pytest.MonkeyPatch) -> None:
     fanout = made()
     streams = [stream_of(fanout)]

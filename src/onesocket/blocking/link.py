@@ -20,7 +20,6 @@ from ..lifecycle.states import State
 from ..sharing.errand import Errand
 from ..sharing.join import Request
 from ..sharing.link import LIMIT
-from .aside import aside
 from .callback import Callback, OnError, report
 from .seat import Seat
 from .stream import Subscription
@@ -261,7 +260,7 @@ class Link:
         return self._seat
 
     def _join(self) -> tuple[Seat, Subscription[Any]]:
-        seat = aside(lambda: Seat(self._request), Seat.leave_soon)
+        seat = Seat(self._request)
         try:
             stream = seat.subscribe(
                 None,

@@ -25,7 +25,8 @@ from ..sharing.filter import filter_of
 from ..sharing.join import Request
 from ..sharing.queue import SharedQueue
 from ..sharing.registry import current_registry
-from ..sharing.shared import Member
+from ..sharing.shared import Member, Shared
+from .aside import aside
 from .stream import Subscription
 from .waiting import Bell, ask, check_may_block
 
@@ -39,19 +40,32 @@ class Seat:
     def __init__(self, request: Request) -> None:
         check_may_block()
         self.registry = current_registry()
-        self.shared = request.find(None)
-        self.there = self.shared.owner.mailbox
-        self.status: Status = self.shared.upstream.status
-        self.status_at = time.monotonic()
         self.is_closed = False
         """Its link was closed, and nothing is to be had here any more."""
-        self._has_left = False
+        self._has_left = True
         self.token_source = None if request.token_source is None else functools.partial(_call, request.token_source)
         self._lock = threading.RLock()
         self._streams: weakref.WeakSet[Subscription[Any]] = weakref.WeakSet()
         self._watchers: weakref.WeakSet[SharedQueue[Change]] = weakref.WeakSet()
-        self._member = Member(self.there, self)
-        self.there.post(self.shared.add, self._member, self.status)
+        # What the program brings is called here; what is counted, aside.
+        request.find(None, lambda find: aside(functools.partial(self._take, find), self._give_back))
+
+    def _take(self, find: Callable[[], Shared | None]) -> Shared | None:
+        """Take a place at the connection, if it's there."""
+        shared = find()
+        if shared is not None:
+            self.shared = shared
+            self.there = shared.owner.mailbox
+            self.status: Status = shared.upstream.status
+            self.status_at = time.monotonic()
+            self._member = Member(self.there, self)
+            self.there.post(shared.add, self._member, self.status)
+            self._has_left = False
+        return shared
+
+    def _give_back(self, shared: Shared | None) -> None:
+        if shared is not None:
+            self.leave_soon()
 
     def __repr__(self) -> str:
         return f"<Seat {self.state.name} streams={len(self._streams)}>"

@@ -82,12 +82,15 @@ class Subscription(Iterator[T], Generic[T]):
             try:
                 is_wanted = where is None or isinstance(item, Gap) or bool(where(item))
             except Exception:
-                del taken[0]
+                if taken and taken[0] is item:
+                    del taken[0]
                 raise
-            # No call from here on, so no place where Python looks for signals: it's taken and returned, or neither.
-            del taken[0]
-            if is_wanted:
-                return item
+            # No call from here on, so no place where Python looks for signals, or lets other threads run: it's taken
+            # and returned, or neither. A thread that shouldn't be here may have taken it meanwhile.
+            if taken and taken[0] is item:
+                del taken[0]
+                if is_wanted:
+                    return item
 
     def _more(self, deadline: Deadline) -> deque[Any]:
         queue = self._queue
@@ -101,7 +104,7 @@ class Subscription(Iterator[T], Generic[T]):
             if error is not None:
                 self._raise(error)
             waiter: Any = queue.waiter
-            if waiter is not None and not waiter.is_mine:  # one of ours is left from a wait that was interrupted
+            if waiter is not None and not waiter.is_over:  # one may be left from a wait that was interrupted
                 raise UsageError("a subscription has one reader; subscribe() once for each thread")
             bell = Bell()
             try:
@@ -111,6 +114,7 @@ class Subscription(Iterator[T], Generic[T]):
                 elif queue.ended and not queue.has_news and queue.error is None:
                     raise ClientClosed(_ENDED)
             finally:
+                bell.is_over = True
                 queue.disarm(bell)
 
     def _raise(self, error: OnesocketError) -> NoReturn:

@@ -27,12 +27,8 @@ class Bell:
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._lock.acquire()
-        self._thread = threading.get_ident()
-
-    @property
-    def is_mine(self) -> bool:
-        """Whether it's for the thread that asks."""
-        return self._thread == threading.get_ident()
+        self.is_over = False
+        """Whether nobody waits for it any more."""
 
     def ring(self) -> None:
         """Let the waiting thread go on."""

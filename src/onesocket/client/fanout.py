@@ -119,6 +119,15 @@ class Fanout:
                         sink(message)
                     except HARMLESS as error:
                         self._report(error, _name(sink))
+        except BaseException:  # the program ends, perhaps: what was divided nobody has got yet
+            rest: list[Any] = list(self._divided)
+            self._divided = ()
+            if rest:
+                self.delivered += len(rest)
+                self._hand_on(rest)
+            for message in rest if self._named else ():
+                self._publish_named(message)
+            raise
         finally:
             if self._batch:
                 self._batch = []

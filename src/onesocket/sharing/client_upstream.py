@@ -163,8 +163,8 @@ class ClientUpstream:
                         await self._go.wait()
             except OnesocketError as error:
                 sink.failed(error)
-            except asyncio.CancelledError:
-                raise  # the loop ends
+            except (asyncio.CancelledError, GeneratorExit):
+                raise  # the loop ends, or was closed
             except BaseException as error:  # noqa: BLE001 - Ctrl-C, say: the loop may go on, and so must the feed
                 raise_soon(error)
                 await asyncio.sleep(0)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 import threading
 from collections.abc import Callable
@@ -24,7 +25,7 @@ class Ending:
         """There is something to close from now on."""
         process = sys.modules.get("multiprocessing.process")  # imported in every child
         util = sys.modules.get("multiprocessing.util")
-        if self._is_watched or process is None or util is None or process.parent_process() is None:
+        if self._is_watched or process is None or util is None or process.parent_process() is None or _is_spawned():
             return
         self._is_watched = True
         util.Finalize(None, self._begin, exitpriority=_LAST)
@@ -41,6 +42,16 @@ class Ending:
             for thread in threads:
                 thread.join()
         self._close()
+
+
+def _is_spawned() -> bool:
+    """A child that was not forked: its `atexit` handlers are called, and may still use a link."""
+    return "--multiprocessing-fork" in sys.orig_argv and not _forked
+
+
+_forked: list[bool] = []
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=lambda: _forked.append(True))
 
 
 def _threads() -> list[threading.Thread]:

@@ -20,7 +20,7 @@ from .key import Key
 from .link import Link
 from .mailbox import running_loop
 from .options import NAMES, ClientOptions, Given, Scope, same_protocol
-from .registry import current_registry
+from .registry import Claim, current_registry
 from .shared import Shared
 from .tokens import Tokens
 from .upstream import Recipe, Upstream
@@ -129,8 +129,8 @@ class Request:
     def __repr__(self) -> str:
         return f"<Request {self.shown} scope={self.scope}>"
 
-    def find(self, loop: asyncio.AbstractEventLoop | None) -> Shared:
-        """The connection, counted for one more link."""
+    def find(self, loop: asyncio.AbstractEventLoop | None, claim: Claim = lambda find: find()) -> Shared:
+        """The connection, counted for one more link; `claim` as in `Registry.find`."""
         tokens = Tokens()
         token = self._token if self.token_source is None else tokens.ask
         protocol = self._options.get("protocol")
@@ -143,7 +143,9 @@ class Request:
             scope_options={} if self._host is None else {"host": self._host},
         )
         make = self._make_host if self.scope == "host" else _make_process
-        return current_registry().find(recipe, self._given, make, scope=self.scope, linger=self.linger, loop=loop)
+        return current_registry().find(
+            recipe, self._given, make, scope=self.scope, linger=self.linger, loop=loop, claim=claim
+        )
 
     def _make_host(self, recipe: Recipe) -> tuple[Upstream, Protocol]:
         from .host.upstream import HostUpstream  # noqa: PLC0415 - most programs don't share with other processes

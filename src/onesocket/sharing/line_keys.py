@@ -57,12 +57,22 @@ class LineKeys:
             self._retry = None
 
     def _frames(self, added: frozenset[Hashable], gone: frozenset[Hashable]) -> list[Data]:
-        frames: list[Iterable[Data]] = []
-        if added:
-            frames.append(self._protocol.subscribe_frames(added))
-        if gone:
-            frames.append(self._protocol.unsubscribe_frames(gone))
-        return [frame for some in frames for frame in some]
+        # What is left first: the peer may have a limit.
+        return [
+            *self._made(self._protocol.unsubscribe_frames, gone),
+            *self._made(self._protocol.subscribe_frames, added),
+        ]
+
+    def _made(self, make: Callable[[frozenset[Hashable]], Iterable[Data]], keys: frozenset[Hashable]) -> list[Data]:
+        if not keys:
+            return []
+        try:
+            return list(make(keys))
+        except Exception as error:  # noqa: BLE001 - the protocol's, or a key that it can't express
+            if len(keys) > 1:  # the others shall not go without for it
+                return [frame for key in keys for frame in self._made(make, frozenset((key,)))]
+            _report("the protocol can't express a key", error)
+            return []
 
     def _send(self) -> bool:
         """Send what is unsent; False: not all of it."""
@@ -73,9 +83,7 @@ class LineKeys:
                 self._try_later()
                 return False
             except EncodeError as error:  # of no use to the others that it's tried again
-                asyncio.get_running_loop().call_exception_handler(
-                    {"message": "onesocket: the protocol made a frame that can't be sent", "exception": error}
-                )
+                _report("the protocol made a frame that can't be sent", error)
             except OnesocketError:
                 return False  # the line is ending; the next begins anew
             self._unsent.popleft()
@@ -88,3 +96,7 @@ class LineKeys:
     def _tried(self) -> None:
         self._retry = None
         self.room()
+
+
+def _report(what: str, error: Exception) -> None:
+    asyncio.get_running_loop().call_exception_handler({"message": f"onesocket: {what}", "exception": error})

@@ -97,6 +97,8 @@ class PlainCallback:
             self._tell(error)  # not ours: something that the callback awaited was cancelled
         except Exception as error:  # noqa: BLE001 - a subscriber's exception harms nobody else
             self._tell(error)
+        except GeneratorExit:  # its loop was closed
+            raise
         except BaseException as error:  # noqa: BLE001 - as in `_call_each`
             self._give_up(error)
         self._work.task = None

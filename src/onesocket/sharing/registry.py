@@ -26,6 +26,9 @@ _LAST_SECONDS: Final = 6.0
 _STILL_WITHIN: Final = 1.0
 
 
+Claim = Callable[[Callable[[], Shared | None]], Shared | None]
+
+
 class Registry:
     """The connections of one process. Decided under the lock, done on the owner loops."""
 
@@ -73,11 +76,19 @@ class Registry:
         scope: Scope,
         linger: float,
         loop: asyncio.AbstractEventLoop | None,
+        claim: Claim,
     ) -> Shared:
-        """The connection of this key, counted for one more link. Raises `OptionConflict`, and what `make` raises."""
+        """The connection of this key, counted for one more link. Raises `OptionConflict`, and what `make` raises.
+
+        `claim` calls what it is given, which counts, and may be called again if that finds no connection.
+        """
         place = (recipe.key, id(loop)) if scope == "loop" else (recipe.key,)
         made: tuple[Upstream, Protocol] | None = None
-        while not (found := self._find(place, recipe, given, made, scope=scope, linger=linger, loop=loop)):
+
+        def find() -> Shared | None:
+            return self._find(place, recipe, given, made, scope=scope, linger=linger, loop=loop)
+
+        while not (found := claim(find)):
             # Not under the lock: that calls functions of the program. Should somebody else be quicker, theirs is used.
             with self._undisturbed:
                 made = make(recipe)

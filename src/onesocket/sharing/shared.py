@@ -214,6 +214,9 @@ class Shared:
         raise_on_failure: bool,
     ) -> None:
         """This member's queue gets everything from now on; its keys count upstream."""
+        if member not in self._members:  # it has left meanwhile
+            queue.end()
+            return
         self.feed.add(queue, event, raise_on_failure=raise_on_failure)
         if not queue.ended:
             self._readers[queue] = member

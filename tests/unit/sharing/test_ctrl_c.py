@@ -1,12 +1,12 @@
 """What a thread reads, and what it posts, when Ctrl-C comes at the worst moment: at each of them in turn."""
 
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
 
-from onesocket import AuthTimeout, ClientClosed, Gap, SlowConsumer, WaitTimeout
+from onesocket import AuthTimeout, ClientClosed, Gap, SlowConsumer, UsageError, WaitTimeout
 from onesocket.blocking.stream import Subscription
 from onesocket.blocking.waiting import Bell
 from onesocket.client.queue import Overflow
@@ -27,7 +27,9 @@ def owner() -> Iterator[OwnerThread]:
 class Reader:
     """A stream of a thread; how often the feed is held back is counted."""
 
-    def __init__(self, owner: OwnerThread, overflow: str = "fail", limit: int = 100) -> None:
+    def __init__(
+        self, owner: OwnerThread, overflow: str = "fail", limit: int = 100, where: Callable[[Any], bool] | None = None
+    ) -> None:
         self.holding = 0
         self.owner = owner
         self.queue: SharedQueue[Any] = SharedQueue(
@@ -40,7 +42,7 @@ class Reader:
             ring=Bell.ring,
         )
         self.stream: Subscription[Any] = Subscription(
-            self.queue, _end, where=lambda _: True, keeps=None, there=owner.mailbox
+            self.queue, _end, where=where or (lambda _: True), keeps=None, there=owner.mailbox
         )
 
     def __repr__(self) -> str:
@@ -184,3 +186,36 @@ def test_the_search_finds_what_is_not_safe() -> None:
     with pytest.raises(AssertionError) as caught:
         at_each_place(scenario)
     assert "in test_the_search_finds_what_is_not_safe.<locals>.take" in caught.value.__notes__[0]
+
+
+def test_a_signal_handler_that_reads_the_same_stream_does_not_take_the_place_of_who_waits(owner: OwnerThread) -> None:
+    reader = Reader(owner)
+    bell = Bell()
+    assert reader.queue.arm(bell)  # the main thread waits, and in the midst of that comes the handler
+    with pytest.raises(UsageError, match="one reader"):
+        reader.stream.receive(0)
+    reader.queue.put("message")
+    assert bell.wait(0)
+
+
+def test_two_threads_that_read_one_stream_take_no_message_twice_and_lose_none(owner: OwnerThread) -> None:
+    # They shouldn't; until one of them has to wait, nobody sees it. The filter is where they meet.
+    both = threading.Barrier(2, timeout=5)
+    met: list[int] = []
+
+    def where(message: int) -> bool:
+        if message == 0 and len(met) < 2:
+            met.append(message)
+            both.wait()
+        return True
+
+    reader = Reader(owner, where=where)
+    reader.queue.put_many([0, 1, 2])
+    told: list[int] = []
+    threads = [threading.Thread(target=lambda: told.append(reader.stream.receive(0))) for _ in range(2)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(5)
+    assert sorted(told) == [0, 1]
+    assert reader.rest() == [2]

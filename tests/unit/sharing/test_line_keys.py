@@ -49,7 +49,7 @@ def test_a_line_gets_differences_and_a_new_one_everything() -> None:
     line = made(box)
     for wanted, epoch in (("ab", 1), ("bc", 1), ("bc", 1), ("bc", 2)):
         line.bring_to(keys(wanted), epoch)
-    assert box.sent == ["+a", "+b", "+c", "-a", "+b", "+c"]
+    assert box.sent == ["+a", "+b", "-a", "+c", "+b", "+c"]
 
 
 async def test_what_has_no_room_goes_when_there_is_some_and_nothing_goes_twice() -> None:
@@ -65,10 +65,10 @@ async def test_what_has_no_room_goes_when_there_is_some_and_nothing_goes_twice()
     assert box.sent == ["+a"]
     box.room = 3
     line.room()
-    assert box.sent == ["+a", "+b", "+c"]
+    assert box.sent == ["+a", "+b", "-a"]
     box.room = 9
     line.room()
-    assert box.sent == ["+a", "+b", "+c", "-a", "-b"]
+    assert box.sent == ["+a", "+b", "-a", "-b", "+c"]
     line.room()
     again()
     assert len(box.sent) == 5
@@ -143,3 +143,23 @@ def test_a_line_that_is_ending_gets_no_more_and_the_next_one_everything() -> Non
     box.refusals.clear()
     line.bring_to(keys("ab"), 2)
     assert box.sent == ["+a", "+a", "+b"]
+
+
+async def test_a_key_that_the_protocol_cannot_express_keeps_no_other_from_being_sent() -> None:
+    class Strict(Topics):
+        def subscribe_frames(self, keys: Iterable[str]) -> list[str]:
+            if "x" in keys:
+                raise TypeError("x")
+            return super().subscribe_frames(keys)
+
+    reported: list[object] = []
+    asyncio.get_running_loop().set_exception_handler(lambda _, context: reported.append(context["exception"]))
+    box = Box()
+    line = LineKeys(cast("Any", Strict()), cast("Inside", box), lambda: None)
+    line.bring_to(keys("a"), 1)
+    line.bring_to(keys("axb"), 1)
+    line.bring_to(keys("xb"), 1)
+    assert box.sent == ["+a", "+b", "-a"]
+    assert len(reported) == 1
+    line.bring_to(keys("xb"), 2)
+    assert box.sent[3:] == ["+b"]
