@@ -211,6 +211,19 @@ async def test_stopping_while_the_upstream_is_down_says_what_was_not_sent() -> N
         await stopping
 
 
+async def test_stopping_while_a_message_is_on_its_way_says_that_it_may_have_gone_up() -> None:
+    async with FaultyServer(echo=False) as server, sharing(server, close_timeout=0.5) as hub, program(hub) as one:
+        server.connections[0].stop_reading()
+        for _ in range(100):
+            await one.send("x" * 100_000)  # more than the kernel takes
+        await until(lambda: hub.status.outbox == 1)
+        stopping = asyncio.create_task(hub.stop())
+        code, reason = await closing(one)
+        assert code == 1011, reason
+        assert "may not have gone up" in reason
+        await stopping
+
+
 async def test_subscriptions_are_merged_and_repeated_after_a_loss() -> None:
     async with FaultyServer(echo=False) as server, sharing(server, merge=JsonMerge(key="topic")) as hub:
         async with program(hub) as one, program(hub) as two:

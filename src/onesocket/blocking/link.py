@@ -103,10 +103,12 @@ class Link:
     def send(self, message: Any, *, id: str | None = None, timeout: float | None = None) -> None:  # noqa: A002
         """Send one message; returns when the kernel has it. Raises what `Client.send()` raises, or `WaitTimeout`.
 
-        After a `WaitTimeout` or Ctrl-C, a message that still waited for the line is not sent.
+        After a `WaitTimeout` the message is not sent; if it was on its way when the time was over, `DeliveryUnknown`
+        is raised instead. After Ctrl-C, a message that still waited for the line is not sent.
         """
-        upstream = self._here().shared.upstream
-        self._ask(lambda: upstream.send(message, id=id), timeout, "sending")
+        seat = self._here()
+        upstream = seat.shared.upstream
+        seat.do(lambda: upstream.send(message, id=id), timeout, "sending", sends=True)
 
     def send_nowait(self, message: Any, *, id: str | None = None) -> Future[None]:  # noqa: A002 - what it is
         """Hand one message over; the future tells what became of it. A failure goes to the log and `on_error`, too.
@@ -131,7 +133,9 @@ class Link:
                 future.set_exception(error)
                 report(error, "send_nowait()", on_error)
 
-        seat.there.post(Errand(lambda: upstream.send(message, id=id), answer).start)
+        errand = Errand(lambda: upstream.send(message, id=id), answer, sends=True)
+        if not seat.there.post(errand.start):
+            errand.refuse()
         return future
 
     def receive(self, timeout: float | None = None) -> Any:

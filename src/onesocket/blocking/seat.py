@@ -101,10 +101,12 @@ class Seat:
         """Have it done for this member, on the owner loop."""
         return self.do(functools.partial(work, self._member), timeout, what)
 
-    def do(self, work: Callable[[], Coroutine[Any, Any, T]], timeout: float | None, what: str) -> T:
+    def do(
+        self, work: Callable[[], Coroutine[Any, Any, T]], timeout: float | None, what: str, *, sends: bool = False
+    ) -> T:
         """Have it done on the owner loop, and wait. Raises `WaitTimeout`."""
         upstream = self.shared.upstream
-        return ask(self.there, work, timeout, what, trouble=lambda: upstream.status.last_error)
+        return ask(self.there, work, timeout, what, trouble=lambda: upstream.status.last_error, sends=sends)
 
     def leave(self) -> None:
         """End what belongs to it, and wait for the end of the connection if it's the last.

@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable, Coroutine
 from typing import Any, Final, TypeVar, cast
 
-from ..errors import ClientClosed, InvalidOption, OnesocketError, WaitTimeout, WrongEventLoop
+from ..errors import ClientClosed, DeliveryUnknown, InvalidOption, OnesocketError, WaitTimeout, WrongEventLoop
 from ..sharing.errand import OWNER_ENDED, Errand
 from ..sharing.join import is_number
 from ..sharing.mailbox import Mailbox, running_loop
@@ -84,10 +84,11 @@ def ask(
     what: str,
     *,
     trouble: Callable[[], OnesocketError | None],
+    sends: bool = False,
 ) -> T:
     """Have it done on the owner loop, and wait. Raises `WaitTimeout`, which names the `trouble` that there is then.
 
-    Interrupted, it's cancelled there.
+    Interrupted, it's cancelled there. `sends`: after a time-out, `DeliveryUnknown` where the message may have arrived.
     """
     check_may_block()
     deadline = Deadline(timeout)
@@ -98,14 +99,22 @@ def ask(
         outcome.append((error, value))
         bell.ring()
 
-    errand = Errand(work, answer)
+    errand = Errand(work, answer, sends=sends)
     try:
         if not there.post(errand.start):
-            raise ClientClosed(OWNER_ENDED)
-        if not deadline.wait(bell, there):
+            errand.refuse()
+        try:
+            in_time = deadline.wait(bell, there)
+        except ClientClosed:
+            in_time = True
+            errand.refuse()
+        if not in_time:
             there.post(errand.cancel)
             # It may have been done in this very moment: then it was in time.
-            if not bell.wait(_LAST_WORD) or outcome[0][0] is not None:
+            failure = outcome[0][0] if bell.wait(_LAST_WORD) else errand.unanswered()
+            if isinstance(failure, DeliveryUnknown):
+                raise failure
+            if failure is not None:
                 why = trouble()
                 raise WaitTimeout(f"{what} took longer than {timeout:g} s{'' if why is None else f': {why}'}") from why
     except BaseException:

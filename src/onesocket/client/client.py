@@ -194,7 +194,7 @@ class Client:
 
         While the line is down (or takes no more) it waits in the outbox. Raises `OutboxFull`, `MessageExpired`,
         `DeliveryUnknown` (the line broke in the middle of it), `EncodeError`, `ManuallyDisconnected` or
-        `ClientClosed`. Cancelled while it waits in the outbox, it isn't sent.
+        `ClientClosed`. Cancelled while it waits in the outbox, it isn't sent; cancelled later, it may have arrived.
         """
         delivery = self.send_nowait(message)
         if delivery.done:

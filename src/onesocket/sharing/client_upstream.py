@@ -70,13 +70,14 @@ class ClientUpstream:
         unknown: DeliveryUnknown | None = None
         while True:
             try:
+                if unknown is not None:
+                    await asyncio.sleep(0)
                 return await self._send_once(message)
             except DeliveryUnknown as error:
                 if id is None:
                     raise
                 unknown = error
-                await asyncio.sleep(0)
-            except OnesocketError as error:
+            except (OnesocketError, asyncio.CancelledError) as error:
                 if unknown is None:
                     raise
                 raise unknown.copy() from error  # the first copy may have arrived

@@ -6,26 +6,36 @@ import asyncio
 from collections.abc import Callable, Coroutine
 from typing import Any, Generic, TypeVar
 
-from ..errors import ClientClosed, OnesocketError
+from ..errors import ClientClosed, DeliveryUnknown, OnesocketError
 from .mailbox import Mailbox
 
 T = TypeVar("T")
 
 OWNER_ENDED = "the event loop that this connection lived on has ended; join again"
+NO_WORD = "the event loop that this connection lives on has not said whether this message was sent; it may have arrived"
+_DECIDED = "decided"
 
 
 class Errand(Generic[T]):
-    """One piece of work: it is started and cancelled by posting, and answered once, wherever that happens."""
+    """One piece of work: it is started and cancelled by posting, and answered once, wherever that happens.
+
+    `sends`: it sends a message, so where it began and nobody says how it ended, the answer is `DeliveryUnknown`.
+    """
 
     def __init__(
         self,
         work: Callable[[], Coroutine[Any, Any, T]],
         answer: Callable[[BaseException | None, T | None], object],
+        *,
+        sends: bool = False,
     ) -> None:
         self._work = work
         self._answer = answer
+        self._sends = sends
         self._task: asyncio.Task[T] | None = None
-        self._is_unwanted = False
+        self._begins: dict[str, bool] = {}
+        """Whether it begins is decided once, by whichever thread is first: `setdefault` is atomic."""
+        self._answers: dict[str, object] = {}
         self._why = OWNER_ENDED
 
     def __repr__(self) -> str:
@@ -33,30 +43,40 @@ class Errand(Generic[T]):
 
     def start(self) -> None:
         """Begin."""
-        if self._is_unwanted:
-            self.refuse()
-        else:
+        if self._begins.setdefault(_DECIDED, True):
             self._task = asyncio.get_running_loop().create_task(self._work(), name="onesocket errand")
             self._task.add_done_callback(self._done)
+        else:
+            self.refuse()
 
     def cancel(self, why: str = OWNER_ENDED) -> None:
         """Nobody wants it any more. If that keeps it from being done, the answer is `ClientClosed` with this text."""
-        self._is_unwanted = True
         self._why = why
-        if self._task is not None:
+        if self._begins.setdefault(_DECIDED, False) and self._task is not None:
             self._task.cancel()
 
     def refuse(self) -> None:
-        """Nobody will do it: it was cancelled, or the loop is closed."""
-        self._answer(ClientClosed(self._why), None)
+        """The loop is closed, or it was cancelled before it began."""
+        self._say(self.unanswered(), None)
+
+    def unanswered(self, why: str | None = None) -> OnesocketError:
+        """What is known of it while it has no answer, in any thread: if it had not begun, it won't from now on."""
+        if self._begins.setdefault(_DECIDED, False) and self._sends:
+            return DeliveryUnknown(NO_WORD)
+        return ClientClosed(self._why if why is None else why)
 
     def _done(self, task: asyncio.Task[T]) -> None:
         if task.cancelled():
-            self.refuse()
+            self._say(ClientClosed(self._why), None)
         elif (error := task.exception()) is not None:
-            self._answer(error.copy() if isinstance(error, OnesocketError) else error, None)
+            self._say(error.copy() if isinstance(error, OnesocketError) else error, None)
         else:
-            self._answer(None, task.result())
+            self._say(None, task.result())
+
+    def _say(self, error: BaseException | None, result: T | None) -> None:
+        mine = object()
+        if self._answers.setdefault(_DECIDED, mine) is mine:
+            self._answer(error, result)
 
 
 def settle(future: asyncio.Future[Any], error: BaseException | None, value: Any) -> None:
@@ -74,13 +94,15 @@ async def fetch(
     here: Mailbox,
     work: Callable[[], Coroutine[Any, Any, T]],
     under_way: dict[Errand[Any], asyncio.Future[Any]],
+    *,
+    sends: bool = False,
 ) -> T:
     """Have it done there, and wait for the outcome; `under_way` has it meanwhile. Cancelled, it's cancelled there."""
     future: asyncio.Future[T] = asyncio.get_running_loop().create_future()
-    errand = Errand(work, lambda error, value: here.post(settle, future, error, value))
+    errand = Errand(work, lambda error, value: here.post(settle, future, error, value), sends=sends)
     if not there.post(errand.start):
         future.cancel()  # the refusal that is on its way to it is this one
-        raise ClientClosed(OWNER_ENDED)
+        raise errand.unanswered()
     under_way[errand] = future
     try:
         return await future

@@ -23,14 +23,13 @@ from ..client.subscription import Predicate, Subscription
 from ..client.trouble import Trouble
 from ..errors import (
     ClientClosed,
-    DeliveryUnknown,
     InvalidOption,
     ManuallyDisconnected,
     WrongEventLoop,
 )
 from ..lifecycle.effects import Outcome
 from ..lifecycle.states import State
-from .errand import Errand, fetch
+from .errand import Errand, fetch, settle
 from .errors import ForkedCopy
 from .filter import filter_of
 from .mailbox import mailbox_of
@@ -158,9 +157,9 @@ class Link:
         for errand in calls:
             self._there.post(errand.cancel, "this link was closed meanwhile")
         if calls:
-            _, late = await asyncio.wait(calls.values(), timeout=_GRACE)
-            for future in late:
-                future.set_exception(DeliveryUnknown("this link was closed, and its owner loop has not answered"))
+            await asyncio.wait(calls.values(), timeout=_GRACE)
+            for errand, future in calls.items():
+                settle(future, errand.unanswered(_LEFT), None)  # unless it's done
 
     async def _callbacks_end(self) -> None:
         # It may be one of them that closes the link; the others may finish the message that they're at.
@@ -204,7 +203,7 @@ class Link:
         `id`: sending it twice does no harm, so it's sent again where `DeliveryUnknown` would be raised.
         """
         upstream = self._shared.upstream
-        await self._fetch(lambda: upstream.send(message, id=id))
+        await self._fetch(lambda: upstream.send(message, id=id), sends=True)
 
     def send_nowait(self, message: Any, *, id: str | None = None) -> Delivery:  # noqa: A002 - what it is
         """Hand one message over for sending, and return its `Delivery`.
@@ -375,9 +374,9 @@ class Link:
     def _depth(self) -> int:
         return max((len(stream) for stream in tuple(self._streams) if isinstance(stream, LinkSubscription)), default=0)
 
-    async def _fetch(self, work: Callable[[], Coroutine[Any, Any, T]]) -> T:
+    async def _fetch(self, work: Callable[[], Coroutine[Any, Any, T]], *, sends: bool = False) -> T:
         self._check()
-        return await fetch(self._there, self._here, work, self._calls)
+        return await fetch(self._there, self._here, work, self._calls, sends=sends)
 
     def _check(self) -> None:
         self._check_process()

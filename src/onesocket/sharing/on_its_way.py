@@ -36,9 +36,10 @@ class OnItsWay:
             raise OutboxFull(f"{self._count} messages are on their way already, which is the limit; await send()")
         delivery = Delivery(None)
         here = self._here
-        errand = Errand(work, lambda error, _: here.post(self._arrived, delivery, error))
+        errand = Errand(work, lambda error, _: here.post(self._arrived, delivery, error), sends=True)
         self._count += 1
-        self._there.post(errand.start)
+        if not self._there.post(errand.start):
+            errand.refuse()
         return delivery
 
     def _arrived(self, delivery: Delivery, error: BaseException | None) -> None:

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from onesocket import ConnectionLost, DeliveryUnknown, MessageExpired, OnesocketError, OutboxFull, OutboxLimits
+from onesocket import ConnectionLost, DeliveryUnknown, MessageExpired, OutboxFull, OutboxLimits
 from onesocket.sharing.host.ledger import Entry, Fate, Ledger
 
 
@@ -16,10 +16,10 @@ class Sender:
         self.fates: dict[str, list[str]] = {}
 
     def send(self, text: str, now: float = 0.0, *, name: str | None = None, room: bool = False) -> Entry:
-        def settle(error: OnesocketError | None) -> None:
-            self.fates[text].append("sent" if error is None else type(error).__name__)
+        def settled(entry: Entry) -> None:
+            self.fates[text].append("sent" if entry.error is None else type(entry.error).__name__)
 
-        entry = self.ledger.accept(text, now, name=name, settle=settle, room=room)
+        entry = self.ledger.accept(text, now, name=name, settled=settled, room=room)
         self.fates[text] = []
         return entry
 
@@ -95,12 +95,25 @@ def test_age_tells_apart_what_was_not_sent_and_what_nobody_knows() -> None:
 def test_withdrawn() -> None:
     sender = Sender()
     waiting = sender.send("waiting")
-    assert not sender.ledger.withdraw(waiting)
+    assert not sender.ledger.withdraw(waiting, "?")
+    assert waiting.fate is Fate.WITHDRAWN
     handed = sender.send("handed")
     assert sender.handed() == ["handed"]
-    assert sender.ledger.withdraw(handed)
+    assert sender.ledger.withdraw(handed, "?")
     assert handed.fate is Fate.SETTLED
     assert not sender.ledger.settle(handed.number, None)
+    assert sender.fates == {"waiting": [], "handed": ["DeliveryUnknown"]}
+
+
+@pytest.mark.parametrize("error", [None, OutboxFull("full")])
+def test_a_result_that_is_there_is_not_changed_by_a_cancellation(error: OutboxFull | None) -> None:
+    sender = Sender()
+    entry = sender.send("a")
+    sender.handed()
+    sender.ledger.settle(entry.number, error)
+    assert not sender.ledger.withdraw(entry, "?")
+    assert entry.fate is Fate.SETTLED
+    assert entry.error is error
 
 
 def test_at_the_end_everybody_is_told() -> None:
@@ -181,5 +194,8 @@ def test_a_sender_that_is_cancelled_hears_whether_it_may_have_arrived() -> None:
     entry = sender.send("named", name="1")
     sender.handed()
     sender.ledger.owner_gone(in_order=False)
-    assert sender.ledger.withdraw(entry)
-    assert not sender.ledger.withdraw(sender.send("never handed on"))
+    assert not sender.ledger.withdraw(entry, "?")  # no owner has it now
+    assert sender.fates == {"named": ["DeliveryUnknown"]}
+    other = sender.send("never handed on")
+    assert not sender.ledger.withdraw(other, "?")
+    assert other.fate is Fate.WITHDRAWN

@@ -142,6 +142,24 @@ async def test_a_send_that_is_cancelled_on_its_way_may_have_arrived(tmp_path: Pa
     await upstream.aclose()
 
 
+@pytest.mark.parametrize("error", [None, OutboxFull("full")])
+async def test_a_result_that_comes_in_the_turn_of_the_cancellation_is_the_fate(
+    tmp_path: Path, error: OutboxFull | None
+) -> None:
+    upstream = made(tmp_path)
+    sending = asyncio.get_running_loop().create_task(upstream.send("on its way"))
+    await asyncio.sleep(0)
+    (entry,) = upstream._ledger.hand_over()
+    sending.cancel()  # its future is cancelled with that, before the result comes
+    upstream.settled(entry.number, error)
+    if error is None:
+        await sending
+    else:
+        with pytest.raises(OutboxFull):
+            await sending
+    await upstream.aclose()
+
+
 async def test_why_nobody_can_listen_is_said_and_no_socket_is_left(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -29,22 +29,26 @@ class Fate(enum.Enum):
     HANDED = "handed"
     """To the owner, who has said nothing yet."""
     SETTLED = "settled"
+    WITHDRAWN = "withdrawn"
+    """Taken back by its sender, before it left this process."""
 
 
 class Entry:
-    """One message. `settle` is called once, with what kept it from being delivered."""
+    """One message. It keeps its result, whoever still waits for it; `settled` is called once, when that is known."""
 
-    __slots__ = ("_settle", "data", "due", "fate", "name", "number", "unknown")
+    __slots__ = ("_settled", "data", "due", "error", "fate", "name", "number", "unknown")
 
     def __init__(
-        self, number: int, data: Data, due: float, name: str | None, settle: Callable[[OnesocketError | None], None]
+        self, number: int, data: Data, due: float, name: str | None, settled: Callable[[Entry], object]
     ) -> None:
         self.number: Final = number
         self.data: Final = data
         self.due: Final = due
         self.name: Final = name
-        self._settle: Final = settle
+        self._settled: Final = settled
         self.fate = Fate.WAITING
+        self.error: OnesocketError | None = None
+        """Once it is settled: what kept it from being delivered; None: nothing."""
         self.unknown: DeliveryUnknown | None = None
         """It went out before, and may have arrived; it's being sent again."""
 
@@ -52,8 +56,10 @@ class Entry:
         return f"<Entry {self.number} {self.fate.value}>"
 
     def settle(self, error: OnesocketError | None) -> None:
-        """Tell its sender; that this copy was not sent says nothing of an earlier one."""
-        self._settle(error if error is None or self.unknown is None else self.unknown)
+        """Its result; that this copy was not sent says nothing of an earlier one."""
+        self.fate = Fate.SETTLED
+        self.error = error if error is None or self.unknown is None else self.unknown
+        self._settled(self)
 
 
 class Ledger:
@@ -72,7 +78,7 @@ class Ledger:
         return len(self._entries)
 
     def accept(
-        self, data: Data, now: float, *, name: str | None, settle: Callable[[OnesocketError | None], None], room: bool
+        self, data: Data, now: float, *, name: str | None, settled: Callable[[Entry], object], room: bool
     ) -> Entry:
         """Take a message in. `room`: an owner takes it at once, so its fate is soon known. Raises `OutboxFull`."""
         most = max(MOST_IN_FLIGHT, self._limits.messages) if room else self._limits.messages
@@ -82,7 +88,7 @@ class Ledger:
                 "(outbox=); wait until it is back"
             )
         self._last += 1
-        entry = Entry(self._last, data, now + self._limits.age, name, settle)
+        entry = Entry(self._last, data, now + self._limits.age, name, settled)
         self._entries[entry.number] = self._waiting[entry.number] = entry
         return entry
 
@@ -108,11 +114,19 @@ class Ledger:
         entry.settle(error)
         return True
 
-    def withdraw(self, entry: Entry) -> bool:
-        """Its sender was cancelled. True: it may have arrived, and if it was handed on, the owner has to be told."""
-        may_have_arrived = entry.fate is Fate.HANDED or entry.unknown is not None
-        self._pop(entry.number)
-        return may_have_arrived
+    def withdraw(self, entry: Entry, text: str) -> bool:
+        """Its sender was cancelled: take it back if it never left, else nobody knows, unless its result is there.
+
+        True: it is in an owner's hands, who is to be told.
+        """
+        handed = entry.fate is Fate.HANDED
+        if handed or (entry.fate is Fate.WAITING and entry.unknown is not None):
+            self._pop(entry.number)
+            entry.settle(DeliveryUnknown(text))
+        elif entry.fate is Fate.WAITING:
+            self._pop(entry.number)
+            entry.fate = Fate.WITHDRAWN
+        return handed
 
     def owner_gone(self, *, in_order: bool) -> None:
         """What it was handed without a result: not sent if it left in order, else nobody knows."""
@@ -159,9 +173,6 @@ class Ledger:
             self._pop(entry.number)
             entry.settle(DeliveryUnknown("this process let go of it while it was on its way") if unknown else error)
 
-    def _pop(self, number: int) -> Entry | None:
+    def _pop(self, number: int) -> None:
         self._waiting.pop(number, None)
-        entry = self._entries.pop(number, None)
-        if entry is not None:
-            entry.fate = Fate.SETTLED
-        return entry
+        self._entries.pop(number, None)

@@ -16,7 +16,6 @@ from ...client.gap import Gap, GapReason
 from ...client.status import Change, Status
 from ...errors import (
     ClientClosed,
-    DeliveryUnknown,
     EncodeError,
     InvalidOption,
     ManuallyDisconnected,
@@ -43,7 +42,7 @@ from .follower import Follower
 from .forwarding import forward, reader
 from .frames import SharedStatus, checked_key
 from .keys import KeyCounts
-from .ledger import Entry, Ledger
+from .ledger import Entry, Fate, Ledger
 from .lock import OwnerLock
 from .membership import Membership
 from .options import HostOptions
@@ -148,26 +147,26 @@ class HostUpstream:
         loop = self._running()
         future: asyncio.Future[None] = loop.create_future()
 
-        def settle(error: OnesocketError | None) -> None:
+        def wake(_: Entry) -> None:
             if not future.done():
-                future.set_exception(error) if error is not None else future.set_result(None)
+                future.set_result(None)
 
         if self._status.state is State.STOPPED:
             raise ManuallyDisconnected
-        entry = self._ledger.accept(data, loop.time(), name=id, settle=settle, room=self._is_up())
+        entry = self._ledger.accept(data, loop.time(), name=id, settled=wake, room=self._is_up())
         self._flush_soon()
         self._watch_age()
         try:
             await future
         except asyncio.CancelledError:
-            if future.done() and not future.cancelled():
-                return future.result()  # its fate was known in that very moment
+            # The entry is asked, not the future: its result may have come in this turn, after the cancellation.
             role = self._member.usable
-            if not self._ledger.withdraw(entry):
-                raise
-            if role is not None:
+            if self._ledger.withdraw(entry, CANCELLED_ON_ITS_WAY) and role is not None:
                 role.withdraw(entry)
-            raise DeliveryUnknown(CANCELLED_ON_ITS_WAY) from None
+            if entry.fate is Fate.WITHDRAWN:
+                raise
+        if entry.error is not None:
+            raise entry.error
 
     def want(self, keys: Iterable[Hashable]) -> None:
         """One subscription more for each of these keys: str, int, bytes, or a tuple of those."""
@@ -413,8 +412,11 @@ class HostUpstream:
 
     async def _close(self) -> None:
         self._flush()
+        owned = self.is_owner
         await self._member.aclose(self._drain, self._deadline)
         if self._expiry is not None:
             self._expiry.cancel()
+        if owned:
+            self._ledger.owner_gone(in_order=True)  # it was this process, which left in order
         self._ledger.reject(ClientClosed())
         self._become(State.CLOSED, "Close", None)

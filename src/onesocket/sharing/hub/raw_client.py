@@ -78,10 +78,13 @@ class RawClient:
         if self._sender is not None:
             await asyncio.wait((self._sender,))
 
-    def farewell(self) -> tuple[int, str]:
+    async def farewell(self) -> tuple[int, str]:
         """The close code and reason when the hub stops: what has not gone up by then won't."""
-        left = len(self._waiting) + (self._sender is not None)
-        self._front.counters.not_sent += len(self._waiting)
+        if self._sender is not None:
+            self._sender.cancel()  # `Upstream.send` knows whether it can be taken back
+            await self.idle()
+        left = len(self._waiting)
+        self._front.counters.not_sent += left
         self._waiting.clear()
         if left:
             return _TRY_LATER, f"the hub is stopping, and your last {left} messages were not sent up"
@@ -126,20 +129,23 @@ class RawClient:
         counters = self._front.counters
         try:
             while self._waiting:
-                data = self._waiting.popleft()
+                data = self._waiting[0]
                 await self._front.upstream.send(data)
+                self._waiting.popleft()
                 counters.sent.add(1)
                 counters.sent_bytes += size_of(data)
                 if self._held and len(self._waiting) * 2 < self._front.options.waiting:
                     self._held = False
                     self.line.resume_reading()
+        except asyncio.CancelledError:
+            pass  # it was taken back, and still waits
         except OnesocketError as error:
             self._not_sent(error)
         finally:
             self._sender = None
 
     def _not_sent(self, error: OnesocketError) -> None:
-        after = len(self._waiting)
+        after = len(self._waiting) - 1
         self._waiting.clear()
         self._front.counters.not_sent += 1 + after
         maybe = isinstance(error, DeliveryUnknown)

@@ -158,8 +158,9 @@ class RawDesk:
             client.line.pause_reading()
         await wait_for_all((client.idle() for client in tuple(self._clients)), timeout / 2)
         for client in tuple(self._clients):
+            farewell = await client.farewell()
             client.line.resume_reading()  # for its CLOSE
-            client.line.close(*client.farewell())
+            client.line.close(*farewell)
         await wait_for_all(
             (client.line.gone() for client in tuple(self._clients)), end - asyncio.get_running_loop().time()
         )

@@ -9,7 +9,7 @@ from typing import Any, Final, Protocol
 
 from picows import WSMsgType
 
-from ....errors import OnesocketError
+from ....errors import DeliveryUnknown, OnesocketError
 from ....protocols.discord.close_codes import CloseCode
 from ....protocols.discord.deflate import STREAMS, Compress
 from ....transports.server_line import LineLimits, ServerLine, frame_of
@@ -229,12 +229,14 @@ class Connection:
             while self._up:
                 await self._front.pass_on(self._up.popleft())
         except OnesocketError as error:
-            lost = 1 + len(self._up)
+            after = len(self._up)
             self._up.clear()
-            self._front.counters.not_sent += lost
+            self._front.counters.not_sent += 1 + after
+            fate = "may not have gone up" if isinstance(error, DeliveryUnknown) else "was not sent up"
+            reason = f"a request {fate}{f', nor were {after} after it' if after else ''} ({type(error).__name__})"
             if self.line.closing:
-                log.warning("%d requests of a client that has left were not sent up: %s", lost, error)
-            self.close(CloseCode.UNKNOWN_ERROR, f"{lost} requests were not sent up ({type(error).__name__})")
+                log.warning("a client that has left can't be told: %s: %s", reason, error)
+            self.close(CloseCode.UNKNOWN_ERROR, reason)
         finally:
             self._sender = None
 
