@@ -17,6 +17,7 @@ from onesocket.errors import (
     ManuallyDisconnected,
     OnesocketError,
     OpenTimeout,
+    PortRefused,
     RetriesExhausted,
     UpgradeRefused,
     UpstreamBusy,
@@ -36,6 +37,7 @@ ERRORS = st.sampled_from(
         ClosedByPeer("policy violation", code=1008, reason="", retryable=False),
         UpgradeRefused("unavailable", status=503, retryable=True, retry_after=120.0),
         UpgradeRefused("forbidden", status=403, retryable=False),
+        PortRefused("refused"),
         UpstreamBusy("limit exceeded"),
         UpstreamBusy("limit exceeded", retry_after=7.0),
     ]
@@ -77,6 +79,7 @@ class Oracle:
         self.waiting: list[str] = []
         self.leaving = False
         self.losses = 0
+        self.away_since = self.up_since = 0.0
         self.why: OnesocketError | None = None
         self.rings: tuple[str, float] | None = None
         self.said: list[object] = []
@@ -181,6 +184,7 @@ class Oracle:
             self.waiting, self.why = [], None
             proves = self.policy is not None and self.losses > 0
             self.rings = ("stable", self.now + self.policy.stable_after) if proves and self.policy else None
+            self.up_since = self.now
         self.phase = "ready"
 
     def failing(self, error: OnesocketError, code: int, reason: str, *, dead: bool) -> None:
@@ -224,6 +228,9 @@ class Oracle:
     def _fails(self, error: OnesocketError) -> str:
         """Count it, and decide what it leads to. First connects fail for good; established lines come back."""
         resumes = self.phase == "ready" or self.owner == "lost line"
+        if self.losses and self.phase == "ready":  # so long up makes up for so long away
+            self.away_since = min(self.now, self.away_since + 2 * (self.now - self.up_since))
+        self.away_since = self.away_since if self.losses else self.now
         self.losses += 1
         self.why = error
         if self.policy is None or not resumes or not error.retryable:
@@ -239,10 +246,16 @@ class Oracle:
             raise AssertionError
         if isinstance(error, UpstreamBusy) and error.retry_after is None:
             return min(policy.busy_delay * (1 + roll), max(policy.cap, policy.busy_delay))
-        jitter = 0.0
+        back_off = 0.0
         if self.losses > 1:
-            jitter = roll * min(policy.cap, policy.initial * policy.factor ** (self.losses - 2))
-        return (error.retry_after or 0.0) + jitter
+            most = min(policy.cap, policy.initial * policy.factor ** (self.losses - 2))
+            if isinstance(error, PortRefused):
+                most = min(most, max(policy.unreachable_cap, policy.initial))
+            most = min(most, policy.initial + 0.4 * (self.now - self.away_since))
+            back_off = most * (1 + roll) / 2
+        if error.retry_after is None:
+            return back_off
+        return max(back_off, error.retry_after + roll * min(0.1 * error.retry_after, policy.cap))
 
 
 def in_words(effects: tuple[fx.Effect, ...]) -> list[object]:  # noqa: PLR0912 - one case for each effect

@@ -29,6 +29,9 @@ _STEP_SECONDS: Final = 200.0
 _SECONDS: Final = 150.0
 """For the bot: discord.py's back-off is drawn from an interval that doubles with every attempt of
 its life."""
+_BACK_SECONDS: Final = 12.0
+"""For our own applications, from the server's listening until they are back and their outboxes empty. Up to 3.3 s are
+back-off, and up to 5.5 s the pause that is prescribed after a refused resume."""
 _TRAFFIC: Final = 4
 """So many messages each person types before the server is ended."""
 
@@ -67,8 +70,10 @@ class Absence:
     """Messages that were shown as pending while it was away."""
     away: float = 0.0
     """Seconds from the signal until it listened again."""
+    people_back: float = 0.0
+    """Seconds from then until the people were back and their outboxes empty."""
     back: float = 0.0
-    """Seconds from then until everybody was back and the outboxes were empty."""
+    """Seconds from then until the bot was back, too."""
     stats: dict[str, int] = field(default_factory=dict[str, int])
     """What the new server has counted in the end."""
 
@@ -146,8 +151,12 @@ class Together:
         await self._server.start()
         started = time.monotonic()
         absence.away += started
-        for person in self._people:
-            await person.until_back()
+        async with asyncio.TaskGroup() as group:
+            for person in self._people:
+                group.create_task(person.until_back())
+        absence.people_back = time.monotonic() - started
+        if absence.people_back > _BACK_SECONDS:
+            raise StepFailed(f"the people were back {absence.people_back:.1f} s after its start, not {_BACK_SECONDS:g}")
         await self._bot.until(lambda: self._bot.ready > self._ready, "ready again", _SECONDS)
         absence.back = time.monotonic() - started
         await self.talk()
@@ -278,7 +287,8 @@ def figures(everybody: Together, bot: AnyBot) -> str:
     """What was counted, in sentences."""
     ends = [
         f"{one.cause}: {one.in_flight} messages of people on their way, {one.waiting} pending while it was away "
-        f"({one.away:.1f} s), everybody back {one.back:.1f} s after its start; then {one.stats['open']} connections, "
+        f"({one.away:.1f} s), they were back {one.people_back:.1f} s after its start, the bot {one.back:.1f} s; "
+        f"then {one.stats['open']} connections, "
         f"{one.stats['sessions']} sessions."
         for one in everybody.absences
     ]

@@ -15,7 +15,9 @@ from ..errors import (
     InvalidURL,
     LoginRefused,
     MissingExtra,
+    NameResolutionFailed,
     PeerError,
+    PortRefused,
     UpgradeRefused,
     UpstreamBusy,
 )
@@ -79,7 +81,13 @@ class GatewayQuestion:
                     body += piece
                 status, answered = response.status, {name.lower(): value for name, value in response.headers.items()}
         except (TimeoutError, aiohttp.ClientError, OSError) as error:
-            raise ConnectFailed(f"{redact(url)} can't be reached: {type(error).__name__}") from error
+            # What costs the service nothing is tried again sooner: see `ReconnectPolicy`.
+            kind = ConnectFailed
+            if isinstance(error, aiohttp.ClientConnectorDNSError):
+                kind = NameResolutionFailed
+            elif type(error) is aiohttp.ClientConnectorError:  # not its kinds: TLS, a proxy
+                kind = PortRefused
+            raise kind(f"{redact(url)} can't be reached: {type(error).__name__}") from error
         if status != 200:
             raise _refusal(status, answered, url)
         return _read(bytes(body), url, bot=bot)

@@ -63,6 +63,10 @@ class Machine:
         """Callers that wait for an attempt's outcome."""
         self.failures = 0
         """Failures in a row since a line last proved itself."""
+        self.away_since = 0.0
+        """When the first of these failures was, later by what a connection was up since: the start of the back-off."""
+        self.up_since = 0.0
+        """When a connection was last logged in."""
         self.alarm: tuple[AlarmKind, int] | None = None
         self.retry_at: float | None = None
         self.error: OnesocketError | None = None
@@ -284,6 +288,10 @@ class Machine:
     def _do_count_failure(self, happened: Input) -> None:
         if isinstance(happened, inputs.Failing | inputs.Ended):
             self.error = happened.error
+        if self.failures == 0:
+            self.away_since = self._now
+        elif self.state is State.CONNECTED:  # it has not proved itself: each second up makes up for one away
+            self.away_since = min(self._now, self.away_since + 2 * (self._now - self.up_since))
         self.failures += 1
         last = self.error
         if last is not None and last.retryable and self._resumes() and self._exhausted(self.failures):
@@ -294,11 +302,12 @@ class Machine:
         if self.reconnect is None or self.error is None or not isinstance(happened, inputs.Ended):
             raise IllegalInput("a retry without a policy, a reason or an end")
         self.claim = Claim.RESUME
-        delay = self.reconnect.delay(self.failures, self.error, happened.roll)
+        delay = self.reconnect.delay(self.failures, self.error, happened.roll, self._now - self.away_since)
         self.retry_at = self._now + delay
         self._set_alarm(AlarmKind.RETRY, delay)
 
     def _do_watch_stability(self, happened: Input) -> None:
+        self.up_since = self._now
         if self.reconnect is None or self.failures == 0:
             self._do_clear_alarm(happened)
         else:

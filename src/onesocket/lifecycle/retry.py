@@ -5,9 +5,14 @@ from __future__ import annotations
 import enum
 import math
 from dataclasses import dataclass
-from typing import Any, TypeGuard
+from typing import Any, Final, TypeGuard
 
-from ..errors import InvalidOption, OnesocketError, UpstreamBusy
+from ..errors import InvalidOption, NameResolutionFailed, OnesocketError, PortRefused, UpstreamBusy
+
+_SHARE: Final = 0.4
+"""Of the time that the connection has been away so much may pass until the next attempt, `initial` besides."""
+_SPREAD: Final = 0.1
+"""Of the time that a server named so much is added at random, so that not everybody who was told it comes at once."""
 
 
 class Verdict(enum.Enum):
@@ -16,6 +21,8 @@ class Verdict(enum.Enum):
     FATAL = "fatal"
     """The same attempt would fail again until somebody changes something."""
     RETRY = "retry"
+    UNREACHABLE = "unreachable"
+    """Nothing answered: the attempt cost the service nothing, so the next one may come soon."""
     BUSY = "busy"
     """The other side has no place for us now: slowly, and not before its date."""
 
@@ -24,17 +31,23 @@ def verdict(error: OnesocketError) -> Verdict:
     """What this failure means for the next attempt."""
     if not error.retryable:
         return Verdict.FATAL
-    return Verdict.BUSY if isinstance(error, UpstreamBusy) else Verdict.RETRY
+    if isinstance(error, UpstreamBusy):
+        return Verdict.BUSY
+    return Verdict.UNREACHABLE if isinstance(error, PortRefused | NameResolutionFailed) else Verdict.RETRY
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ReconnectPolicy:
-    """How an established line that was lost is resumed: exponential back-off with full jitter and a cap.
+    """How an established connection that was lost is resumed: exponential back-off with jitter and caps.
 
-    The first attempt after a loss is made at once; the n-th further one in a row after a random part of
-    ``initial * factor ** (n - 1)`` seconds, at most ``cap``. A `Retry-After` is obeyed even beyond the cap. The count
-    starts anew only when a line has proved itself by staying up for `stable_after` seconds, so a server that accepts
-    and closes is not hammered.
+    The first attempt after a loss is made at once; the n-th further one in a row after a random time between half and
+    the whole of ``initial * factor ** (n - 1)`` seconds, or less: at most `cap`, at most `unreachable_cap` where
+    nothing answered (port refused, no route, unknown name), and never more than `initial` and 0.4 of the time that
+    the connection has been away. So after 7 s away it is back within 3.3 s, and the attempts can't come in bursts.
+
+    A `Retry-After` is obeyed even beyond the cap, with up to a tenth added at random; the back-off passes meanwhile.
+    The count starts anew when a connection has proved itself by staying up for `stable_after` seconds; before that,
+    each second up makes up for one away. So a server that accepts and closes is not hammered.
     """
 
     initial: float = 0.5
@@ -42,6 +55,9 @@ class ReconnectPolicy:
     factor: float = 2.0
     cap: float = 60.0
     """Seconds: the upper bound of every delay (but for a `Retry-After`)."""
+    unreachable_cap: float = 3.0
+    """Seconds: the upper bound while nothing answers, unless `initial` is more. For a service with very many clients it
+    can be raised: they all come within this time of its return."""
     stable_after: float = 10.0
     """Seconds that a line must be up before earlier failures are forgotten."""
     busy_delay: float = 30.0
@@ -50,7 +66,7 @@ class ReconnectPolicy:
     """Failures in a row after which we give up with `RetriesExhausted` (None: never)."""
 
     def __post_init__(self) -> None:
-        for name in ("initial", "cap", "stable_after", "busy_delay"):
+        for name in ("initial", "cap", "unreachable_cap", "stable_after", "busy_delay"):
             value: object = getattr(self, name)
             if not _is_number(value) or value < 0:
                 raise InvalidOption(f"ReconnectPolicy: {name} must be a number of seconds >= 0, not {value!r}")
@@ -60,22 +76,28 @@ class ReconnectPolicy:
         if most is not None and (not isinstance(most, int) or isinstance(most, bool) or most < 1):
             raise InvalidOption(f"ReconnectPolicy: max_attempts must be a whole number >= 1 or None, not {most!r}")
 
-    def delay(self, failures: int, error: OnesocketError, roll: float) -> float:
-        """Seconds to wait after the `failures`-th failure in a row; `roll` is a random number in [0, 1)."""
-        if verdict(error) is Verdict.BUSY and error.retry_after is None:
+    def delay(self, failures: int, error: OnesocketError, roll: float, away: float = math.inf) -> float:
+        """Seconds to wait after the `failures`-th failure in a row; `roll` is a random number in [0, 1).
+
+        `away`: seconds that the connection has been away so far (default: so long that it doesn't matter).
+        """
+        kind, named = verdict(error), error.retry_after
+        if kind is Verdict.BUSY and named is None:
             return min(self.busy_delay * (1 + roll), max(self.cap, self.busy_delay))
-        jittered = 0.0 if failures <= 1 else roll * self._ceiling(failures - 2)
-        return jittered if error.retry_after is None else error.retry_after + jittered
+        back_off = 0.0 if failures <= 1 else self._ceiling(failures - 2, kind, away) * (1 + roll) / 2
+        return back_off if named is None else max(back_off, named + roll * min(_SPREAD * named, self.cap))
 
     def exhausted(self, failures: int) -> bool:
         """Whether this many failures in a row are enough."""
         return self.max_attempts is not None and failures >= self.max_attempts
 
-    def _ceiling(self, exponent: int) -> float:
+    def _ceiling(self, exponent: int, kind: Verdict, away: float) -> float:
         try:
-            return min(self.cap, self.initial * self.factor**exponent)
+            grown = self.initial * self.factor**exponent
         except OverflowError:
-            return self.cap
+            grown = self.cap
+        cap = self.cap if kind is not Verdict.UNREACHABLE else min(self.cap, max(self.unreachable_cap, self.initial))
+        return min(grown, cap, self.initial + _SHARE * away)
 
 
 def _is_number(value: object) -> TypeGuard[float]:

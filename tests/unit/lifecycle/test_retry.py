@@ -7,7 +7,15 @@ from typing import Any
 
 import pytest
 
-from onesocket.errors import InvalidOption, OpenTimeout, UpgradeRefused, UpstreamBusy
+from onesocket.errors import (
+    InvalidOption,
+    NameResolutionFailed,
+    OnesocketError,
+    OpenTimeout,
+    PortRefused,
+    UpgradeRefused,
+    UpstreamBusy,
+)
 from onesocket.lifecycle.retry import ReconnectPolicy, Verdict, verdict
 from tests.unit.lifecycle.drive import BUSY, FATAL, LOST
 
@@ -27,14 +35,28 @@ def test_the_first_attempt_after_a_loss_is_made_at_once(roll: float) -> None:
 
 
 @pytest.mark.parametrize(("failures", "most"), [(2, 1), (3, 2), (4, 4), (5, 5), (6, 5), (5_000, 5)])
-def test_the_jitter_is_full_and_its_range_doubles_up_to_the_cap(failures: int, most: float) -> None:
-    assert POLICY.delay(failures, LOST, 0.0) == 0
-    assert POLICY.delay(failures, LOST, 0.5) == most / 2
+def test_the_jitter_is_over_half_of_a_bound_that_doubles_up_to_the_cap(failures: int, most: float) -> None:
+    assert POLICY.delay(failures, LOST, 0.0) == most / 2
+    assert POLICY.delay(failures, LOST, 0.5) == most * 0.75
     assert POLICY.delay(failures, LOST, 0.999) == pytest.approx(most, rel=0.01)
 
 
+@pytest.mark.parametrize(("away", "most"), [(0, 1), (5, 3), (10, 5), (1000, 5)])
+def test_the_bound_grows_with_the_time_away_too(away: float, most: float) -> None:
+    assert POLICY.delay(9, LOST, 0.999, away) == pytest.approx(most, rel=0.01)
+
+
+@pytest.mark.parametrize("error", [PortRefused("nothing listens"), NameResolutionFailed("unknown")])
+def test_what_costs_the_service_nothing_has_a_cap_of_its_own(error: OnesocketError) -> None:
+    assert verdict(error) is Verdict.UNREACHABLE
+    assert ReconnectPolicy().delay(100, error, 0.999, 1e6) == pytest.approx(3, rel=0.01)
+    assert ReconnectPolicy(cap=2).delay(100, error, 0.999, 1e6) == pytest.approx(2, rel=0.01)
+    # Who asked for a long first delay gets it.
+    assert ReconnectPolicy(initial=30).delay(100, error, 0.999, 1e6) == pytest.approx(30, rel=0.01)
+
+
 def test_ever_more_failures_do_not_overflow() -> None:
-    assert ReconnectPolicy().delay(100_000, LOST, 0.5) == 30
+    assert ReconnectPolicy().delay(100_000, LOST, 0.5) == 45
 
 
 @pytest.mark.parametrize("failures", [1, 2, 9])
@@ -45,6 +67,11 @@ def test_a_named_date_is_never_undercut(failures: int) -> None:
     ):
         assert POLICY.delay(failures, error, 0.0) == 90
         assert 90 <= POLICY.delay(failures, error, 0.9) <= 95
+
+
+def test_a_date_that_is_nearer_than_the_back_off_does_not_shorten_it() -> None:
+    soon = UpgradeRefused("now", status=503, retryable=True, retry_after=0)
+    assert POLICY.delay(9, soon, 0.5) == POLICY.delay(9, LOST, 0.5) == 3.75
 
 
 def test_busy_waits_at_least_its_own_delay_and_at_most_the_cap_if_that_is_longer() -> None:
@@ -58,7 +85,7 @@ def test_it_is_exhausted_at_max_attempts_or_never() -> None:
     assert [ReconnectPolicy(max_attempts=2).exhausted(n) for n in (1, 2, 3)] == [False, True, True]
 
 
-@pytest.mark.parametrize("name", ["initial", "cap", "stable_after", "busy_delay", "factor"])
+@pytest.mark.parametrize("name", ["initial", "cap", "unreachable_cap", "stable_after", "busy_delay", "factor"])
 @pytest.mark.parametrize("value", [-1, math.nan, math.inf])
 def test_what_is_out_of_range_is_refused_by_name(name: str, value: float) -> None:
     options: dict[str, Any] = {name: value}

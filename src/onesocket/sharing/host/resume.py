@@ -40,7 +40,8 @@ class Resume:
             await asyncio.wait([task], timeout=1)
 
     async def _run(self) -> None:
-        failures = 1  # that of the last owner
+        loop = asyncio.get_running_loop()
+        failures, since = 1, loop.time()  # that of the last owner
         while True:
             try:
                 await self._client.connect()
@@ -50,7 +51,7 @@ class Resume:
                 if policy is None or not error.retryable or policy.exhausted(failures):
                     break
                 self._publish()
-                await asyncio.sleep(policy.delay(failures, error, random.random()))
+                await asyncio.sleep(policy.delay(failures, error, random.random(), loop.time() - since))
             else:
                 break
         if self._task is not None:
