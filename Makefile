@@ -1,26 +1,28 @@
 # `make help` lists the targets. Needs make, sh and a Python >= 3.11; uses uv when it is installed.
-.PHONY: help setup demo test simulate check format diagram wheel-test bench bench-peers conformance soak compat compat-python proof e2e screenshots clean
+.PHONY: help setup demo test test-quick simulate check format diagram wheel-test wheels-exist bench bench-peers conformance soak compat compat-python proof e2e screenshots clean
 
-BIN := .venv/bin
+# One environment for each Python, named after its version: `make test PYTHON=3.13` never runs in another one's.
+FOUND := $(shell sh tools/find_python.sh $(PYTHON))
+PYTHON_PATH := $(word 1,$(FOUND))
+PYTHON_VERSION := $(word 2,$(FOUND))
+VENV := .venv-$(PYTHON_VERSION)
+VENV_BENCH := .venv-bench-$(PYTHON_VERSION)
+VENV_WHEEL := .venv-wheel-$(PYTHON_VERSION)
+BIN := $(VENV)/bin
 UV := $(shell command -v uv 2>/dev/null)
 
 # $(call venv,DIR) makes the environment unless it is there; $(call install,DIR) is followed by what to install.
+need_python = test -n "$(PYTHON_PATH)"  # find_python.sh has said why not
 ifdef UV
-venv = test -x $(1)/bin/python || uv venv --quiet --clear --python "$$python" $(1)
+venv = $(need_python) && { test -x $(1)/bin/python || uv venv --quiet --clear --python "$(PYTHON_PATH)" $(1); }
 install = uv pip install --quiet --python $(1)/bin/python
 else
-venv = test -x $(1)/bin/pip || "$$python" -m venv --clear $(1)
+venv = $(need_python) && { test -x $(1)/bin/pip || "$(PYTHON_PATH)" -m venv --clear $(1); }
 install = $(1)/bin/python -m pip install --quiet --disable-pip-version-check
 endif
 
-# Sets $python to the first interpreter that runs and is new enough.
-find_python = for python in $(PYTHON) python3 python3.13 python3.12 python3.11 none; do \
-	"$$python" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && break; done; \
-	if [ "$$python" = none ]; then \
-	echo "onesocket needs Python 3.11 or newer and found none; try: make setup PYTHON=path/to/python" >&2; exit 1; fi
-
 help:
-	@echo "make setup       create .venv with the package (editable) and every tool"
+	@echo "make setup       create .venv-VERSION with the package (editable) and every tool; PYTHON=3.13 or a path picks the Python"
 	@echo "make demo        show what it does"
 	@echo "make test        all tests, those on real sockets on uvloop and over both transports, and the 100 % coverage gate for the lifecycle"
 	@echo "make simulate    SEEDS=... lives in the simulated world, on all cores"
@@ -38,11 +40,12 @@ help:
 	@echo "make screenshots the pictures in the documents, made anew"
 	@echo "make clean       remove everything the other targets made"
 
-setup: .venv/.stamp
+setup: $(VENV)/.stamp
+	@echo "Python $(PYTHON_VERSION), environment $(VENV)"
 
-.venv/.stamp: pyproject.toml
-	@$(find_python); $(call venv,.venv)
-	$(call install,.venv) --editable '.[dev]'
+$(VENV)/.stamp: pyproject.toml
+	@$(call venv,$(VENV))
+	$(call install,$(VENV)) --editable '.[dev]'
 	@touch $@
 
 demo: setup
@@ -68,7 +71,7 @@ check: setup
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
 	$(BIN)/mypy
-	$(BIN)/pyright
+	$(BIN)/pyright --pythonpath $(BIN)/python
 	$(BIN)/lint-imports
 	$(BIN)/python -m tools.diagram --check
 
@@ -86,24 +89,24 @@ WHEEL_TESTS := $(addprefix ../tests/integration/test_,$(addsuffix .py,real_socke
 
 # -I keeps PYTHONPATH and the working directory out, and the second line proves that the wheel is what gets imported.
 wheel-test: setup
-	rm -rf dist .venv-wheel
+	rm -rf dist $(VENV_WHEEL)
 	$(BIN)/python -m build --wheel --no-isolation --outdir dist
-	@python=$(BIN)/python; $(call venv,.venv-wheel)
-	$(call install,.venv-wheel) "$$(echo ./dist/*.whl)[chat,cli,testing,tests,uvloop]"
-	cd .venv-wheel && bin/python -I -c 'import onesocket as o, sys; assert o.__file__.startswith(sys.prefix), o.__file__'
-	cd .venv-wheel && bin/python -I -m pytest --numprocesses 4 --dist worksteal $(WHEEL_TESTS)
+	@$(call venv,$(VENV_WHEEL))
+	$(call install,$(VENV_WHEEL)) "$$(echo ./dist/*.whl)[chat,cli,testing,tests,uvloop]"
+	cd $(VENV_WHEEL) && bin/python -I -c 'import onesocket as o, sys; assert o.__file__.startswith(sys.prefix), o.__file__'
+	cd $(VENV_WHEEL) && bin/python -I -m pytest --numprocesses 4 --dist worksteal $(WHEEL_TESTS)
 
-# The peers have an environment of their own, so that .venv stays small.
-.venv-bench/.stamp: pyproject.toml
-	@$(find_python); $(call venv,.venv-bench)
-	$(call install,.venv-bench) --editable '.[bench]'
+# The peers have an environment of their own, so that $(VENV) stays small.
+$(VENV_BENCH)/.stamp: pyproject.toml
+	@$(call venv,$(VENV_BENCH))
+	$(call install,$(VENV_BENCH)) --editable '.[bench]'
 	@touch $@
 
-bench: .venv-bench/.stamp
-	.venv-bench/bin/python -m benchmarks --write-docs $(ARGS)
+bench: $(VENV_BENCH)/.stamp
+	$(VENV_BENCH)/bin/python -m benchmarks --write-docs $(ARGS)
 
-bench-peers: .venv-bench/.stamp
-	.venv-bench/bin/python -m benchmarks.peers --write-docs $(ARGS)
+bench-peers: $(VENV_BENCH)/.stamp
+	$(VENV_BENCH)/bin/python -m benchmarks.peers --write-docs $(ARGS)
 
 conformance: setup
 	PYTHON2="$(PYTHON2)" $(BIN)/python -m tools.conformance $(ARGS)
@@ -137,4 +140,4 @@ screenshots: setup
 	$(BIN)/python -m tools.screenshots
 
 clean:
-	rm -rf .autobahn .compat .venv .venv-bench .venv-wheel build dist .coverage .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache
+	rm -rf .autobahn .compat .venv .venv-* build dist .coverage .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache

@@ -12,7 +12,7 @@ from onesocket import State, WaitTimeout, blocking
 from onesocket.sharing.registry import current_registry
 from onesocket.sharing.shared import Shared
 from onesocket.testing import FaultyServer
-from tests.unit.sharing.ctrl_c import CtrlC, at_each_place
+from tests.unit.sharing.ctrl_c import PACKAGE, CtrlC, at_each_place
 
 
 class Elsewhere:
@@ -84,7 +84,7 @@ def test_joining(server: FaultyServer, keeper: blocking.Link) -> None:
             link.close()
         settled(alone)
 
-    assert at_each_place(scenario, "onesocket") > 100
+    assert len(at_each_place(scenario, PACKAGE)) > 100
 
 
 def test_joining_first(server: FaultyServer) -> None:
@@ -96,7 +96,7 @@ def test_joining_first(server: FaultyServer) -> None:
             link.close()
         settled(lambda: len(current_registry()) == 0 and current_registry().owner_thread is None)
 
-    assert at_each_place(scenario, "onesocket", step=3) > 100
+    assert len(at_each_place(scenario, PACKAGE, step=3)) > 100
     settled(lambda: server.counts.sockets_now == 0)
     assert server.counts.most_sockets == 1
 
@@ -112,7 +112,7 @@ def test_closing(server: FaultyServer, keeper: blocking.Link, *, again: bool) ->
         del link
         settled(alone)
 
-    assert at_each_place(scenario, "onesocket") > 40
+    assert len(at_each_place(scenario, PACKAGE)) > 40
 
 
 def echoed(keeper: blocking.Link) -> list[str]:
@@ -133,7 +133,7 @@ def test_sending(keeper: blocking.Link) -> None:
             is_sent = True
         assert echoed(keeper) == ["one", "two"] or not is_sent
 
-    assert at_each_place(scenario, "onesocket") > 20
+    assert len(at_each_place(scenario, PACKAGE)) > 20
 
 
 def test_sending_without_waiting(keeper: blocking.Link) -> None:
@@ -142,7 +142,7 @@ def test_sending_without_waiting(keeper: blocking.Link) -> None:
             keeper.send_nowait("one")
         assert echoed(keeper) == ["one", "two"] or ctrl_c.where
 
-    assert at_each_place(scenario, "onesocket") > 10
+    assert len(at_each_place(scenario, PACKAGE)) > 10
 
 
 def test_subscribing(keeper: blocking.Link) -> None:
@@ -155,7 +155,7 @@ def test_subscribing(keeper: blocking.Link) -> None:
         del stream
         settled(alone)
 
-    assert at_each_place(scenario, "onesocket") > 20
+    assert len(at_each_place(scenario, PACKAGE)) > 20
 
 
 def test_callbacks(keeper: blocking.Link) -> None:
@@ -174,8 +174,8 @@ def test_callbacks(keeper: blocking.Link) -> None:
         remove()
         settled(alone)
 
-    assert at_each_place(put_on, "onesocket") > 20
-    assert at_each_place(take_off, "onesocket") > 20
+    assert len(at_each_place(put_on, PACKAGE)) > 20
+    assert len(at_each_place(take_off, PACKAGE)) > 20
     settled(lambda: not [thread for thread in threading.enumerate() if thread.name == "onesocket callback"])
 
 
@@ -187,7 +187,7 @@ def test_waiting_for_a_state(keeper: blocking.Link) -> None:
                 keeper.wait_for(State.FAILED, timeout=0)
         settled(lambda: not keeper._seat._watchers)
 
-    assert at_each_place(scenario, "onesocket") > 60
+    assert len(at_each_place(scenario, PACKAGE)) > 60
 
 
 def _ignore(_: Any) -> None:

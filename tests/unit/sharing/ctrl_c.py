@@ -1,119 +1,193 @@
-"""Ctrl-C at each place in turn where CPython looks for signals: an exhaustive search instead of a lucky one."""
+"""Ctrl-C at each place in turn where the running CPython looks for signals: an exhaustive search instead of a lucky one.
+
+Where the interpreter looks differs between its versions, so it is not modelled here: a pending SIGINT is set before
+one bytecode after the other, and the interpreter itself decides where it raises.
+"""
 
 from __future__ import annotations
 
-import dis
-import functools
+import _thread
+import signal
 import sys
+import threading
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from types import CodeType, FrameType, TracebackType
 from typing import Any, Self
 
-# After these CPython looks whether a signal came (after a call: of something written in C).
-_LOOKS_AFTER = frozenset(
-    dis.opmap[name]
-    for name in ("RESUME", "CALL", "CALL_KW", "CALL_FUNCTION_EX", "CALL_METHOD", "JUMP_BACKWARD")
-    if name in dis.opmap
-)
+import onesocket
+
+PACKAGE = str(Path(onesocket.__file__).parent)
+
 # What is raised in these is reported by the interpreter and goes no further.
 _SWALLOW = frozenset(("__del__", "_remove"))
+_SIGNALS = (signal.SIGINT,)
+
+# So many bytecodes later the place of the last time must have come; else the block took another way this time.
+_WINDOW = 100
+
+Place = tuple[CodeType, int]
+"""A function, and the offset of a bytecode in it."""
 
 
 class CtrlC:
-    """``with CtrlC(n):`` raises `KeyboardInterrupt` at the n-th place, counted from 1, that the block comes to.
+    """``with CtrlC(n):`` makes a SIGINT pending before the n-th bytecode, counted from 1, that the block executes.
 
-    Places are in every function that the block calls, in this thread, whose file's name has `within` in it.
+    Bytecodes count in every function that the block calls, in this thread, whose file's name begins with `within`.
+    With `after`, some after the n-th are passed over until the interpreter has been at that place.
     """
 
-    def __init__(self, place: int, within: str = "") -> None:
-        self._left = place
-        self._within = within
-        self._before: dict[FrameType, int] = {}
-        """Where each function was a step ago; -1: on its way to a handler, which it goes without a look."""
-        self._has_returned = False
+    def __init__(self, bytecode: int, within: str = "", after: Place | None = None) -> None:
+        self.passed = 0
+        """How many bytecodes came before the signal was set."""
+        self.is_set = False
+        """Whether the block came so far that the signal was set."""
+        self.seen: Place | None = None
+        """Where the interpreter looked and found it; None: not before the block's end."""
         self.where = ""
-        """Where it was raised; empty: the block came to its end first."""
+        """Where `KeyboardInterrupt` was raised; empty: nowhere."""
+        self._bytecode = bytecode
+        self._within = within
+        self._after = after
+        self._is_over = False
+        self.tracer: object = None
 
     def __repr__(self) -> str:
-        return f"<CtrlC {self.where or f'{self._left} places off'}>"
+        return f"<CtrlC {self.where or f'at bytecode {self.passed} of {self._bytecode}'}>"
 
     def __enter__(self) -> Self:
-        self._traced = sys.gettrace()
-        sys.settrace(self._call)
+        self._block = sys._getframe(1)
+        self._handled = signal.signal(signal.SIGINT, self._found)
+        _watch(self)
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> bool:
-        sys.settrace(self._traced)
-        self._before.clear()
+        self._is_over = True
+        _watch(None)
+        signal.signal(signal.SIGINT, self._handled)
         return bool(self.where) and isinstance(error, KeyboardInterrupt)
 
-    def _call(self, frame: FrameType, event: str, argument: object) -> Callable[..., Any] | None:
-        code = frame.f_code
-        if code is CtrlC.__exit__.__code__ or self._within not in code.co_filename:
-            return None
-        self._has_returned = False
-        frame.f_trace_opcodes = True
-        frame.f_trace_lines = False
-        return self._step
+    def counts(self, code: CodeType) -> bool:
+        """Whether the bytecodes of this function count."""
+        return code is not CtrlC.__exit__.__code__ and code.co_filename.startswith(self._within)
 
-    def _step(self, frame: FrameType, event: str, argument: object) -> Callable[..., Any]:
-        if event == "exception":
-            self._before[frame] = -1
-        elif event == "return":
-            self._before.pop(frame, None)
-            self._has_returned = True
-        elif event == "opcode":
-            before, self._before[frame] = self._before.get(frame, 0), frame.f_lasti
-            is_place = _is_place(frame.f_code, before, frame.f_lasti, has_returned=self._has_returned)
-            self._has_returned = False
-            if is_place and not self.where and not any(name in _SWALLOW for name in _callers(frame)):
-                self._left -= 1
-                if self._left == 0:
-                    self.where = _place(frame.f_code, frame.f_lineno)
-                    raise KeyboardInterrupt
-        return self._step
+    def at_start(self, code: CodeType, offset: int) -> None:
+        """A function begins."""
+        if self.passed >= self._bytecode and self._after == (code, offset):
+            self._after = None
+
+    def at_bytecode(self, code: CodeType, offset: int) -> bool:
+        """A bytecode comes next; whether the signal is to be set before it."""
+        self.passed += 1
+        if not self._bytecode <= self.passed < self._bytecode + _WINDOW:
+            return False
+        if self._after is not None:
+            self.at_start(code, offset)
+            return False
+        self.is_set = True
+        return True
+
+    def _found(self, _signal: int, frame: FrameType | None) -> None:
+        if frame is None or frame is self._block or frame.f_code is CtrlC.__exit__.__code__ or self._is_over:
+            return
+        self.seen = (frame.f_code, frame.f_lasti)
+        callers = list(_callers(frame, self._block))
+        if not any(code.co_name in _SWALLOW for code in callers) and any(map(self.counts, callers)):
+            self.where = f"{Path(frame.f_code.co_filename).name}:{frame.f_lineno} in {frame.f_code.co_qualname}"
+            raise KeyboardInterrupt
 
 
-def at_each_place(scenario: Callable[[CtrlC], None], within: str = "", step: int = 1) -> int:
-    """Call the scenario with Ctrl-C at the 1st place, the 2nd ...; how many there were."""
-    place = 1
+def at_each_place(
+    scenario: Callable[[CtrlC], None], within: str = "", *, step: int = 1, skip: bool = True
+) -> set[Place]:
+    """Call the scenario with Ctrl-C at the first place, the second ...; returns the places.
+
+    `step`: how many bytecodes to go on by. `skip`: go on behind the place at which the last signal was found. Without,
+    each bytecode gets its own, which takes much longer and comes to the same places.
+    """
+    places: set[Place] = set()
+    bytecode, after = 1, None
     while True:
-        ctrl_c = CtrlC(place, within)
+        ctrl_c = CtrlC(bytecode, within, after)
         try:
             scenario(ctrl_c)
         except Exception as error:
-            error.add_note(f"after Ctrl-C at place {place}: {ctrl_c.where}")
+            error.add_note(f"after Ctrl-C before bytecode {ctrl_c.passed}: {ctrl_c.where}")
             raise
-        if not ctrl_c.where:
-            return place
-        place += step
+        if ctrl_c.where and ctrl_c.seen is not None:
+            places.add(ctrl_c.seen)
+        if ctrl_c.is_set:
+            after = ctrl_c.seen if skip else None
+            bytecode = ctrl_c.passed + step - (after is not None)
+        elif after is not None:
+            bytecode, after = bytecode + step, None
+        else:
+            return places
 
 
-def _is_place(code: CodeType, before: int, now: int, *, has_returned: bool) -> bool:
-    operation = code.co_code[before] if before > 0 else dis.opmap["RESUME"]
-    if before < 0 or operation not in _LOOKS_AFTER or (has_returned and operation != dis.opmap["JUMP_BACKWARD"]):
-        return False
-    # What is raised belongs to the step before. Where that has another handler, the same can't be had from here.
-    return before == 0 or _handler(code, before) == _handler(code, now)
-
-
-@functools.cache
-def _handlers(code: CodeType) -> list[tuple[int, int, int]]:
-    bytecode: Any = dis.Bytecode(code)
-    return [(entry.start, entry.end, entry.target) for entry in bytecode.exception_entries]
-
-
-def _handler(code: CodeType, offset: int) -> int | None:
-    return next((target for start, end, target in _handlers(code) if start <= offset < end), None)
-
-
-def _callers(frame: FrameType | None) -> Iterator[str]:
-    while frame is not None:
-        yield frame.f_code.co_name
+def _callers(frame: FrameType | None, block: FrameType) -> Iterator[CodeType]:
+    while frame is not None and frame is not block:
+        yield frame.f_code
         frame = frame.f_back
 
 
-def _place(code: CodeType, line: int | None) -> str:
-    return f"{code.co_filename.rpartition('/')[2]}:{line} in {code.co_qualname}"
+# Setting the signal is no call but an unpacking, after which no CPython looks. And from then on nothing is watched: the
+# interpreter's next look is to be in the code under test, not in here.
+
+if sys.version_info >= (3, 12):
+    _monitoring = sys.monitoring
+    _TOOL = _monitoring.DEBUGGER_ID
+    _START, _BYTECODE = _monitoring.events.PY_START, _monitoring.events.INSTRUCTION
+
+    def _watch(ctrl_c: CtrlC | None) -> None:
+        if ctrl_c is None:
+            _monitoring.set_events(_TOOL, 0)
+            _monitoring.free_tool_id(_TOOL)
+            return
+        me = threading.get_ident()
+
+        def start(code: CodeType, offset: int) -> None:
+            if threading.get_ident() == me and ctrl_c.counts(code):
+                ctrl_c.at_start(code, offset)
+
+        def bytecode(code: CodeType, offset: int) -> Any:
+            if not ctrl_c.counts(code):
+                return _monitoring.DISABLE
+            if threading.get_ident() == me and ctrl_c.at_bytecode(code, offset):
+                _monitoring.set_events(_TOOL, 0)
+                _monitoring.register_callback(_TOOL, _BYTECODE, None)
+                _monitoring.register_callback(_TOOL, _START, None)
+                [*map(_thread.interrupt_main, _SIGNALS)]
+            return None
+
+        _monitoring.use_tool_id(_TOOL, "Ctrl-C")
+        _monitoring.register_callback(_TOOL, _START, start)
+        _monitoring.register_callback(_TOOL, _BYTECODE, bytecode)
+        _monitoring.restart_events()
+        _monitoring.set_events(_TOOL, _START | _BYTECODE)
+
+else:
+
+    def _watch(ctrl_c: CtrlC | None) -> None:
+        if ctrl_c is None:
+            sys.settrace(None)
+            return
+
+        def call(frame: FrameType, event: str, argument: object) -> Callable[..., Any] | None:
+            if not ctrl_c.counts(frame.f_code):
+                return None
+            ctrl_c.at_start(frame.f_code, frame.f_lasti)
+            frame.f_trace_opcodes = True
+            frame.f_trace_lines = False
+            return step
+
+        def step(frame: FrameType, event: str, argument: object) -> Callable[..., Any]:
+            if event == "opcode" and ctrl_c.at_bytecode(frame.f_code, frame.f_lasti):
+                sys.settrace(None)
+                [*map(_thread.interrupt_main, _SIGNALS)]
+            return step
+
+        ctrl_c.tracer = call  # CPython 3.11 crashes when the last reference goes with `settrace(None)`
+        sys.settrace(call)
