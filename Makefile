@@ -1,5 +1,5 @@
 # `make help` lists the targets. Needs make, sh and a Python >= 3.11; uses uv when it is installed.
-.PHONY: help setup demo test test-quick simulate check format diagram wheel-test wheels-exist bench bench-peers conformance soak compat compat-python proof e2e screenshots clean
+.PHONY: help setup demo test test-quick simulate check format diagram wheel-test wheels bench bench-peers conformance soak compat compat-python proof e2e screenshots clean
 
 # One environment for each Python, named after its version: `make test PYTHON=3.13` never runs in another one's.
 FOUND := $(shell sh tools/find_python.sh $(PYTHON))
@@ -22,14 +22,16 @@ install = $(1)/bin/python -m pip install --quiet --disable-pip-version-check
 endif
 
 help:
-	@echo "make setup       create .venv-VERSION with the package (editable) and every tool; PYTHON=3.13 or a path picks the Python"
+	@echo "make setup       create .venv-VERSION with the package (editable) and every tool; PYTHON=3.13, a command or a path picks the Python"
 	@echo "make demo        show what it does"
 	@echo "make test        all tests, those on real sockets on uvloop and over both transports, and the 100 % coverage gate for the lifecycle"
+	@echo "make test-quick  unit tests, and those that depend on the Python: forks, signals, threads, processes"
 	@echo "make simulate    SEEDS=... lives in the simulated world, on all cores"
 	@echo "make check       lint, format, types, layers, and whether the drawn diagram is current"
 	@echo "make format      put the code into shape"
 	@echo "make diagram     draw the lifecycle diagram from its transition table"
 	@echo "make wheel-test  build the wheel and run the integration tests against it, installed"
+	@echo "make wheels      WHEELS_FOR=3.14: whether every dependency has a wheel for that Python"
 	@echo "make bench       measure against the peers: tables, JSON, and the page in the docs; ARGS=\"--rounds 5\""
 	@echo "make bench-peers ask the peers for ten connections at once, and close at once what they open"
 	@echo "make conformance run Autobahn's fuzzing server against the transports and the client; it needs a Python 2.7 (PYTHON2=...)"
@@ -61,6 +63,13 @@ test: setup
 	ONESOCKET_TEST_TRANSPORT=websockets ONESOCKET_TEST_LOOP=uvloop $(BIN)/python -m pytest --quiet $(REAL_TESTS)
 	$(BIN)/coverage run -m pytest --quiet tests/unit/lifecycle
 	$(BIN)/coverage report
+
+# What is most likely to differ between two Pythons.
+QUICK_TESTS := tests/unit tests/typing $(addprefix tests/integration/test_,$(addsuffix .py,real_sockets transports fork \
+	child_end blocking blocking_ctrl_c blocking_callbacks threads closed_loops join host_sharing after_the_main_thread))
+
+test-quick: setup
+	$(BIN)/python -m pytest --quiet --numprocesses 4 --dist worksteal $(QUICK_TESTS)
 
 SEEDS ?= 100000
 FIRST ?= 0
@@ -95,6 +104,11 @@ wheel-test: setup
 	$(call install,$(VENV_WHEEL)) "$$(echo ./dist/*.whl)[chat,cli,testing,tests,uvloop]"
 	cd $(VENV_WHEEL) && bin/python -I -c 'import onesocket as o, sys; assert o.__file__.startswith(sys.prefix), o.__file__'
 	cd $(VENV_WHEEL) && bin/python -I -m pytest --numprocesses 4 --dist worksteal $(WHEEL_TESTS)
+
+# A Python that need not be here: whether all that the package depends on has wheels for it.
+WHEELS_FOR ?= 3.14
+wheels: setup
+	$(BIN)/python -m tools.wheels $(WHEELS_FOR)
 
 # The peers have an environment of their own, so that $(VENV) stays small.
 $(VENV_BENCH)/.stamp: pyproject.toml

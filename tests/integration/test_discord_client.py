@@ -9,7 +9,6 @@ from collections.abc import AsyncIterator, Callable
 from typing import Any, Self
 
 import pytest
-import zstandard
 from aiohttp import web
 from websockets.asyncio.server import Server, ServerConnection, serve
 from websockets.exceptions import ConnectionClosed
@@ -28,6 +27,7 @@ from onesocket import (
 )
 from onesocket.discord import DisallowedIntents, DiscordClient, Dispatch, Intents, WrongToken, budget
 from onesocket.protocols.discord import gateway as gateway_module
+from onesocket.protocols.discord.inflate import load_zstd
 
 FAST = ReconnectPolicy(initial=0.01, cap=0.05, stable_after=0.05)
 _TOKENS = itertools.count()
@@ -38,8 +38,8 @@ def packer(kind: str) -> Callable[[str], str | bytes]:
         stream = zlib.compressobj()
         return lambda text: stream.compress(text.encode()) + stream.flush(zlib.Z_SYNC_FLUSH)
     if kind == "zstd-stream":
-        frame = zstandard.ZstdCompressor().compressobj()
-        return lambda text: frame.compress(text.encode()) + frame.flush(zstandard.COMPRESSOBJ_FLUSH_BLOCK)
+        frame = load_zstd().ZstdCompressor()
+        return lambda text: frame.compress(text.encode(), frame.FLUSH_BLOCK)
     return lambda text: text
 
 

@@ -14,13 +14,15 @@ pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="there are no fo
 
 # What every script begins with: `in_child` forks, runs the function in the child, and returns the child's exit code.
 PRELUDE = """
-import asyncio, os, socket, sys, threading, traceback
+import asyncio, os, socket, sys, threading, traceback, warnings
 from onesocket import State, WrongEventLoop, blocking
 from onesocket.sharing.errors import ForkedCopy
 from onesocket.sharing.join import join
 from onesocket.sharing.registry import current_registry
 
 url = sys.argv[1]
+# CPython >= 3.12 warns of every fork beside a thread; docs/sharing.md says why the owner thread is no danger.
+warnings.filterwarnings("ignore", "This process .* is multi-threaded", DeprecationWarning)
 
 def in_child(work):
     child = os.fork()

@@ -9,6 +9,7 @@ import os
 import sys
 import threading
 import time
+import warnings
 from collections.abc import Callable, Coroutine
 from pathlib import Path
 from typing import Any, Final
@@ -231,7 +232,10 @@ class Worker:
 
     async def fork(self, order: dict[str, Any]) -> dict[str, Any]:
         """A child in the midst of it all, with everything that we have; it goes on with the blocking link."""
-        pid = os.fork()
+        with warnings.catch_warnings():
+            # CPython >= 3.12 warns of every fork beside a thread; the owner thread stands still for it.
+            warnings.filterwarnings("ignore", "This process .* is multi-threaded", DeprecationWarning)
+            pid = os.fork()
         if pid == 0:
             code = 1
             try:

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 __all__ = ["ChatServer", "Fault", "GatewayOptions", "Stats"]
 
-_EXTRA = frozenset({"aiohttp", "aiosqlite", "alembic", "argon2", "sqlalchemy", "zstandard"})
+_EXTRA = frozenset({"aiohttp", "aiosqlite", "alembic", "argon2", "sqlalchemy", "backports"})
 
 
 def __getattr__(name: str) -> Any:

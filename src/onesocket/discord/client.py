@@ -46,7 +46,7 @@ class DiscordClient(Client):
         intents: Which events to get: `Intents`, or their number.
         shard: (id, number of shards); None: one connection for all guilds.
         presence: How we are shown to others from the start.
-        compress: ``"zlib-stream"``, ``"zstd-stream"`` (needs `zstandard`) or None.
+        compress: ``"zlib-stream"``, ``"zstd-stream"`` (needs `backports.zstd` before Python 3.14) or None.
         api_url: Where to ask for the gateway's address.
         gateway_url: The gateway's address, if it's known: then nobody is asked.
         token_type: ``"Bot"``, or None for a person's token of a chat server of our own.

@@ -9,12 +9,12 @@ from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from typing import Any
 
-import zstandard
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed
 
 from onesocket.chat.server.gateway import Gateway, GatewayOptions
 from onesocket.chat.server.ports import Account, Json, Welcome
+from onesocket.protocols.discord.inflate import load_zstd
 
 DEADLINE = 10.0
 ALL_INTENTS = 53608447
@@ -72,7 +72,7 @@ class RawClient:
         self._context: Any = None
         if compress:
             zstd = compress == "zstd-stream"
-            self._context = zstandard.ZstdDecompressor().decompressobj() if zstd else zlib.decompressobj()
+            self._context = load_zstd().ZstdDecompressor() if zstd else zlib.decompressobj()
         self.compress = compress
 
     async def receive(self) -> Json:

@@ -1,4 +1,4 @@
-"""Ctrl-C at each place in turn where the running CPython looks for signals: an exhaustive search instead of a lucky one.
+"""Raises Ctrl-C at each place in turn where the running CPython looks for signals: an exhaustive search.
 
 Where the interpreter looks differs between its versions, so it is not modelled here: a pending SIGINT is set before
 one bytecode after the other, and the interpreter itself decides where it raises.
@@ -159,7 +159,7 @@ if sys.version_info >= (3, 12):
                 _monitoring.set_events(_TOOL, 0)
                 _monitoring.register_callback(_TOOL, _BYTECODE, None)
                 _monitoring.register_callback(_TOOL, _START, None)
-                [*map(_thread.interrupt_main, _SIGNALS)]
+                _ = [*map(_thread.interrupt_main, _SIGNALS)]
             return None
 
         _monitoring.use_tool_id(_TOOL, "Ctrl-C")
@@ -186,7 +186,7 @@ else:
         def step(frame: FrameType, event: str, argument: object) -> Callable[..., Any]:
             if event == "opcode" and ctrl_c.at_bytecode(frame.f_code, frame.f_lasti):
                 sys.settrace(None)
-                [*map(_thread.interrupt_main, _SIGNALS)]
+                _ = [*map(_thread.interrupt_main, _SIGNALS)]
             return step
 
         ctrl_c.tracer = call  # CPython 3.11 crashes when the last reference goes with `settrace(None)`

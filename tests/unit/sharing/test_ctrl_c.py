@@ -2,7 +2,7 @@
 
 import threading
 from collections.abc import Callable, Iterator
-from typing import Any
+from typing import Any, Self
 
 import pytest
 
@@ -194,7 +194,7 @@ def test_the_search_leaves_out_no_place() -> None:
         def text(self) -> str:
             return str(self)
 
-        def __enter__(self) -> "Entered":
+        def __enter__(self) -> Self:
             return self
 
         def __exit__(self, *_: object) -> None:

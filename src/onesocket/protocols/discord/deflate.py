@@ -6,7 +6,7 @@ import zlib
 from collections.abc import Callable
 from typing import Any
 
-from .inflate import load_zstandard
+from .inflate import load_zstd
 
 Compress = Callable[[bytes], bytes]
 
@@ -24,12 +24,12 @@ def zlib_stream() -> Compress:
 def zstd_stream() -> Compress:
     """Each payload ends a block, of one frame that never ends. Raises `MissingExtra`."""
     # Level 1 and a small window: the context is kept as long as the connection.
-    zstandard = load_zstandard()
-    parameters = zstandard.ZstdCompressionParameters.from_level(1, window_log=17)
-    context: Any = zstandard.ZstdCompressor(compression_params=parameters).compressobj()
+    zstd = load_zstd()
+    names = zstd.CompressionParameter
+    context: Any = zstd.ZstdCompressor(options={names.compression_level: 1, names.window_log: 17})
 
     def compress(payload: bytes) -> bytes:
-        packed: bytes = context.compress(payload) + context.flush(zstandard.COMPRESSOBJ_FLUSH_BLOCK)
+        packed: bytes = context.compress(payload, context.FLUSH_BLOCK)
         return packed
 
     return compress

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import abc
+import importlib
+import sys
 import zlib
 from typing import Any, Final, Literal
 
@@ -14,11 +16,9 @@ Compress = Literal["zlib-stream", "zstd-stream"]
 ZLIB_SUFFIX: Final = b"\x00\x00\xff\xff"
 """The end of a flush (RFC 7692, section 7.2.1): with `zlib-stream` a payload may span several messages up to here."""
 STEP: Final = 1 << 16
-"""Bytes that zlib makes at once: a bomb is noticed at so many over the limit."""
-ZSTD_EXPANSION: Final = (128 << 10) // 4
-"""The most that zstd can make of a byte: a block of 128 KiB from four (RFC 8878, section 3.1.1.2)."""
-MAX_WINDOW: Final = 1 << 23
-"""Bytes of memory that a zstd frame may ask for (RFC 8878, section 3.1.1.1.2: up to 8 MiB should be supported)."""
+"""Bytes that are decompressed at once: a bomb is noticed at so many over the limit."""
+MAX_WINDOW_LOG: Final = 23
+"""Memory that a zstd frame may ask for, as a power of two (RFC 8878, section 3.1.1.1.2: 8 MiB should be supported)."""
 
 
 class Inflater(abc.ABC):
@@ -77,34 +77,33 @@ class ZstdInflater(Inflater):
 
     def __init__(self, limit: int | None) -> None:
         super().__init__(limit)
-        zstandard = load_zstandard()
-        self._error: type[Exception] = zstandard.ZstdError
-        self._stream: Any = zstandard.ZstdDecompressor(max_window_size=MAX_WINDOW).decompressobj(
-            read_across_frames=True
-        )
-        # The library returns all that its input makes, so it gets little at once: no more than `limit` comes of it.
-        self._slice = None if limit is None else max(limit // ZSTD_EXPANSION, 4)
+        self._zstd = load_zstd()
+        self._options = {self._zstd.DecompressionParameter.window_log_max: MAX_WINDOW_LOG}
+        self._frame: Any = self._zstd.ZstdDecompressor(options=self._options)
 
     def feed(self, data: bytes) -> bytes | None:
         """One binary message."""
-        step = self._slice or len(data)
         out = bytearray()
         try:
-            for start in range(0, len(data), step):
-                out += self._stream.decompress(data[start : start + step])
+            while data or not self._frame.needs_input:
+                if self._frame.eof:
+                    self._frame = self._zstd.ZstdDecompressor(options=self._options)
+                out += self._frame.decompress(data, STEP)
                 self._check(len(out))
-        except (self._error, MemoryError) as error:
+                data = self._frame.unused_data if self._frame.eof else b""
+                if self._frame.eof and not data:
+                    break
+        except (self._zstd.ZstdError, MemoryError) as error:
             raise DecompressionFailed("the zstd stream is broken") from error
         return bytes(out)
 
 
-def load_zstandard() -> Any:
-    """The library; raises `MissingExtra`."""
+def load_zstd() -> Any:
+    """The module `compression.zstd`, or its backport for Python before 3.14; raises `MissingExtra`."""
     try:
-        import zstandard  # noqa: PLC0415 - optional
+        return importlib.import_module("compression.zstd" if sys.version_info >= (3, 14) else "backports.zstd")
     except ImportError as error:
-        raise MissingExtra("compress='zstd-stream' needs zstandard: pip install 'onesocket[discord]'") from error
-    return zstandard
+        raise MissingExtra("compress='zstd-stream' needs backports.zstd: pip install 'onesocket[discord]'") from error
 
 
 def checked_compress(value: object) -> Compress | None:
@@ -115,7 +114,7 @@ def checked_compress(value: object) -> Compress | None:
         case "zlib-stream":
             return "zlib-stream"
         case "zstd-stream":
-            load_zstandard()
+            load_zstd()
             return "zstd-stream"
         case _:
             raise InvalidOption(f"compress must be 'zlib-stream', 'zstd-stream' or None, not {value!r}")
