@@ -13,8 +13,8 @@ from ..transports.base import Line
 class Keepalive:
     """PINGs every `interval` seconds; whatever comes back within `timeout` seconds is evidence of life.
 
-    A PONG may queue behind megabytes of data, so any frame counts; silence doesn't. While *we* don't read, its absence
-    proves nothing.
+    A PONG may queue behind megabytes of data, so any byte that is read counts, and only silence doesn't. While *we*
+    don't read, its absence proves nothing.
     """
 
     def __init__(

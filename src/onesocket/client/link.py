@@ -71,6 +71,9 @@ class Link:
         self._token: str | None = None
         self._request: DialRequest | None = None
         self._keepalive: Keepalive | None = None
+        self._read_at_message = 0
+        """`line.messages` when the last whole message came: what was read since is a part of the next."""
+        self._read_at_wake = 0
         self._wake: asyncio.TimerHandle | None = None
         self._grace: asyncio.TimerHandle | None = None
         self._begun = False
@@ -243,6 +246,8 @@ class Link:
     def _received(self, data: Data) -> None:
         if self._hung_up and not self._ready:
             return  # a line that was given up before it was ready never was anybody's
+        if self.line is not None:
+            self._read_at_message = self.line.messages
         self._perform_safely(lambda: self._protocol.received(data, self._loop.time()))
 
     def _received_plain(self, decode: Callable[[Data], Any]) -> Callable[[Data], None]:
@@ -325,10 +330,15 @@ class Link:
 
     def _woken(self) -> None:
         self._wake = None
-        if self.line is not None and not self.line.is_reading:
+        if self.line is not None and (not self.line.is_reading or self._is_in_a_message(self.line)):
             with contextlib.suppress(Exception):
                 self._protocol.unread()
         self._perform_safely(lambda: self._protocol.wake(self._loop.time()))
+
+    def _is_in_a_message(self, line: Line) -> bool:
+        """Whether a message is being read, and some of it since the last time somebody asked."""
+        before, self._read_at_wake = self._read_at_wake, line.messages
+        return line.messages > max(before, self._read_at_message)
 
     def _zombie(self, error: ZombieLine) -> None:
         self._stop_timers()

@@ -117,7 +117,10 @@ class Protocol(abc.ABC):
         return ()
 
     def unread(self) -> None:  # noqa: B027 - most protocols judge no silence
-        """Said before `wake` while a reader holds the line back: then what we didn't hear proves nothing."""
+        """Said before `wake` when silence proves nothing.
+
+        A reader holds the line back, or a large message is on its way, and what we wait for is behind it.
+        """
 
     def closing(self, code: int) -> None:
         """We, and not the peer, close the line with this code; it may end a session or keep it."""

@@ -45,7 +45,10 @@ class Line(Protocol):
 
     @property
     def messages(self) -> int:
-        """Grows with whatever shows that somebody is there: frames of any kind, and the moment when we read again."""
+        """Grows with whatever shows that somebody is there: any byte that is read, and the moment when we read again.
+
+        Whole messages won't do: a large one may take longer than the patience of whoever looks.
+        """
         ...
 
     @property

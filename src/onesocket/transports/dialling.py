@@ -1,4 +1,4 @@
-"""From an address to a byte stream: look-up, TCP, a proxy, TLS. For transports that bring no dialling of their own.
+"""From an address to a byte stream: look-up, TCP, a proxy, TLS.
 
 All of it comes before the upgrade request, so it may be cancelled at any point, and then leaves nothing open.
 """
@@ -6,7 +6,9 @@ All of it comes before the upgrade request, so it may be cancelled at any point,
 from __future__ import annotations
 
 import asyncio
+import socket
 import ssl as ssl_module
+from collections.abc import Awaitable, Callable
 from typing import Final
 
 from python_socks import ProxyError
@@ -27,12 +29,23 @@ _NO_TIMEOUT: Final = 86_400.0
 # After the stream was aborted, the loop closes its socket within a few turns; this bounds a bug in it.
 _CLOSE_GRACE: Final = 1.0
 
+OpenPlain = Callable[[asyncio.Protocol, socket.socket], Awaitable[asyncio.Transport]]
+
 
 class Dialler:
     """Opens one byte stream; made anew for each."""
 
-    def __init__(self, request: DialRequest) -> None:
+    def __init__(
+        self,
+        request: DialRequest,
+        *,
+        socket_kind: type[WatchedSocket] = WatchedSocket,
+        open_plain: OpenPlain | None = None,
+    ) -> None:
+        """`open_plain` makes the transport of a connection without any TLS; by default the loop does."""
         self._request = request
+        self._socket_kind = socket_kind
+        self._open_plain = open_plain
         self._address = parse_url(request.url)
         self._proxy = (
             None if request.proxy is None else parse_url(request.proxy, schemes=PROXY_SCHEMES, what="proxy URL")
@@ -59,7 +72,7 @@ class Dialler:
         sock.on_close = self._socket_gone.set
         holder = Tunnel()
         try:
-            transport, _ = await self._loop.create_connection(lambda: holder, sock=sock)
+            transport = await self._open(holder, sock)
         except BaseException:
             sock.close()
             raise
@@ -109,7 +122,13 @@ class Dialler:
     # --- the steps --------------------------------------------------------------------------------------------------
 
     async def _connect(self) -> WatchedSocket:
-        return await open_tcp(self._first, WatchedSocket, self._found)
+        return await open_tcp(self._first, self._socket_kind, self._found)
+
+    async def _open(self, holder: Tunnel, sock: WatchedSocket) -> asyncio.Transport:
+        if self._open_plain is not None and not self._address.secure and not self._first.secure:
+            return await self._open_plain(holder, sock)
+        transport, _ = await self._loop.create_connection(lambda: holder, sock=sock)
+        return transport
 
     def _found(self) -> None:
         self.phase = f"connecting to {self._first.where}"
@@ -121,7 +140,7 @@ class Dialler:
         user, at, _ = rest.partition("/")[0].rpartition("@")
         proxy = Proxy.from_url(f"{scheme}://{user}{at}{self._first.where}")
         sock = await proxy.connect(self._address.host, self._address.port, timeout=_NO_TIMEOUT)
-        watched = WatchedSocket(fileno=sock.detach())
+        watched = self._socket_kind(fileno=sock.detach())
         watched.setblocking(False)  # noqa: FBT003 - the socket module's signature
         return watched
 

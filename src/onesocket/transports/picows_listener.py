@@ -13,10 +13,10 @@ from picows import WSCloseCode, WSFrame, WSListener, WSMsgType, WSTransport
 from ..errors import InvalidText, ProtocolViolation
 from ..wire import Data, Handshake, size_of
 from .base import LineEvents
-from .bounded_reads import BoundedReads
 from .close_codes import may_be_sent
 from .close_reason import close_reason
 from .fragments import Fragments
+from .under_tls import UnderTls
 
 # So many messages of one burst are handed over in one turn of the loop; the rest waits for the next turns.
 SLICE: Final = 512
@@ -41,7 +41,7 @@ class Listener(WSListener):
         self.handshake = Handshake()
         self.on_open: Callable[[], None] | None = None
         self.evidence = 0
-        """Grows with whatever shows that somebody is there."""
+        """Grows when the socket is read again; what is read is counted below (`BoundedReads`)."""
         self.violation: ProtocolViolation | None = None
         self._events = events
         self._max_size = max_size
@@ -64,7 +64,10 @@ class Listener(WSListener):
         self._answered_early = False
         self._refused = False
         """picows' parser refused a frame; the message before it was still good."""
+        self._full = False
+        """Something is left in the user-space buffer."""
         self._writable = True
+        self._under_tls: UnderTls | None = None
         self._owed_pong: bytes | None = None
 
     def __repr__(self) -> str:
@@ -79,9 +82,9 @@ class Listener(WSListener):
         # Any byte that the kernel doesn't take at once is told: "accepted" shall mean "the kernel has it". asyncio's
         # TLS compares with >= where its TCP compares with >, so there 0 would mean an empty buffer.
         transport.underlying_transport.set_write_buffer_limits(high=1 if transport.is_secure else 0, low=0)
-        BoundedReads.put_before(transport.underlying_transport)
         if self.on_open is not None:
             self.on_open()
+        self._look_at_writable()
 
     def on_ws_frame(self, transport: WSTransport, frame: WSFrame) -> None:
         """One frame. The fast road is a whole message while nothing else is going on: kept until the read is over."""
@@ -98,12 +101,10 @@ class Listener(WSListener):
                 self._batch.append(frame.get_payload_as_bytes())
             else:
                 self._take_slowly(transport, kind, frame)
-        if frame.last_in_buffer:
-            self.evidence += 1
-            if self._batch:
-                if transport.is_close_frame_sent and not self._close_sent:
-                    self._drop_what_was_refused()
-                self._end_batch()
+        if frame.last_in_buffer and self._batch:
+            if transport.is_close_frame_sent and not self._close_sent:
+                self._drop_what_was_refused()
+            self._end_batch()
 
     def hand_to(self, received: Callable[[Data], object], many: Callable[[list[Data]], object] | None) -> None:
         """Hand every message to `received` from now on, or several at once to `many`."""
@@ -159,18 +160,32 @@ class Listener(WSListener):
             good.append(data)
         self._batch = good
 
+    def watch(self, under_tls: UnderTls | None) -> None:
+        """Ask this, too, whether the kernel has all of it."""
+        self._under_tls = under_tls
+        if under_tls is not None:
+            under_tls.on_change = self._look_at_writable
+
     def pause_writing(self) -> None:
         """Something is left in the user-space buffer."""
-        self._writable = False
-        self._events.writable(self._writable)
+        self._full = True
+        self._look_at_writable()
 
     def resume_writing(self) -> None:
         """The kernel has all of it."""
-        self._writable = True
-        if self._owed_pong is not None:
+        self._full = False
+        self._look_at_writable()
+
+    def _look_at_writable(self) -> None:
+        writable = not self._full and (self._under_tls is None or not self._under_tls.is_full)
+        if writable is self._writable or self.transport is None:
+            return
+        self._writable = writable
+        if writable and self._owed_pong is not None:
             payload, self._owed_pong = self._owed_pong, None
             self._pong(payload)
-        self._events.writable(self._writable)
+        if self._writable is writable:
+            self._events.writable(writable)
 
     def parser_refuses(self) -> None:
         """Picows' parser, which is one frame ahead, is about to send CLOSE because of the frame that it reads now."""

@@ -16,6 +16,8 @@ class UnderTls(asyncio.BufferedProtocol):
 
     def __init__(self, inner: Any) -> None:
         self.is_full = False
+        self.reads = 0
+        """How often bytes came: also those of a TLS record that is not complete yet."""
         self.on_change: Callable[[], None] | None = None
         self._inner = inner
 
@@ -37,6 +39,7 @@ class UnderTls(asyncio.BufferedProtocol):
 
     def buffer_updated(self, nbytes: int) -> None:
         """So much was read."""
+        self.reads += 1
         self._inner.buffer_updated(nbytes)
 
     def eof_received(self) -> Any:

@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Callable
 from typing import Literal
 
-from ..errors import ClientClosed, ConnectAborted, InvalidOption, MissingExtra, OnesocketError
-from ..lifecycle.verdicts import line_lost
-from ..wire import Data, DialRequest, Handshake
+from ..errors import InvalidOption, MissingExtra
+from ..wire import Data, DialRequest
 from .base import LineEvents
+from .dialled_line import DialledLine
 from .dialling import Dialler
-from .tunnel import Tunnel
 
 try:
     from websockets.version import version as _version
@@ -37,147 +35,7 @@ class WebsocketsTransport:
     def __repr__(self) -> str:
         return f"<WebsocketsTransport {_version} compression={self.compression}>"
 
-    def dial(self, request: DialRequest, events: LineEvents, received: Callable[[Data], object]) -> WebsocketsLine:
+    def dial(self, request: DialRequest, events: LineEvents, received: Callable[[Data], object]) -> DialledLine:
         """Start opening one line."""
-        return WebsocketsLine(request, events, received, deflate=self.compression == "deflate")
-
-
-class WebsocketsLine:
-    """One WebSocket on the library `websockets`."""
-
-    def __init__(
-        self, request: DialRequest, events: LineEvents, received: Callable[[Data], object], *, deflate: bool
-    ) -> None:
-        self._events = events
-        self._dialler = Dialler(request)
-        self._stream = Stream(request, events, received, deflate=deflate)
-        self._stream.on_open = self._opened
-        self._phase: str | None = None
-        self._close_wanted: tuple[int, str] | None = None
-        self._aborted = False
-        self._loop = asyncio.get_running_loop()
-        self._dialling: asyncio.Task[tuple[asyncio.Transport, Tunnel]] | None = None
-        self._task = self._loop.create_task(self._live(), name=f"onesocket line to {self._dialler.where}")
-        self._task.add_done_callback(self._over)
-
-    def __repr__(self) -> str:
-        return f"<WebsocketsLine {self.phase}>"
-
-    # --- the port ---------------------------------------------------------------------------------------------------
-
-    @property
-    def phase(self) -> str:
-        """What it's waiting for, for people."""
-        return self._phase or self._dialler.phase
-
-    @property
-    def messages(self) -> int:
-        """Grows with whatever shows that somebody is there."""
-        return self._stream.evidence
-
-    @property
-    def is_reading(self) -> bool:
-        """Whether the socket is being read."""
-        return self._stream.is_reading
-
-    def hand_to(self, received: Callable[[Data], object], many: Callable[[list[Data]], object] | None = None) -> None:
-        """Hand every message to this from now on."""
-        del many  # messages come one by one here
-        self._stream.received = received
-
-    def send(self, data: Data) -> bool:
-        """Write one message; False when none is taken any more."""
-        return self._stream.send(data)
-
-    def ping(self, payload: bytes) -> None:
-        """Write a PING."""
-        self._stream.ping(payload)
-
-    def close(self, code: int, reason: str) -> None:
-        """End it in order."""
-        if self._stream.is_open:
-            self._stream.close(code, reason)
-        elif self._close_wanted is None:
-            self._close_wanted = (code, reason)
-            if self._dialling is not None:
-                self._dialling.cancel()
-
-    def abort(self, code: int | None = None) -> None:
-        """End it now."""
-        self._aborted = True
-        if self._dialling is not None:
-            self._dialling.cancel()
-        else:
-            self._stream.abort(code)
-
-    def pause_reading(self) -> None:
-        """Hand over nothing more until `resume_reading`."""
-        self._stream.pause()
-
-    def resume_reading(self) -> None:
-        """Go on."""
-        self._stream.resume()
-
-    # --- its life ---------------------------------------------------------------------------------------------------
-
-    async def _live(self) -> OnesocketError:
-        try:
-            error = await self._open_and_serve()
-            await self._dialler.socket_end()
-        except asyncio.CancelledError:
-            # Only the end of the loop itself cancels this task: leave nothing open, and let it go on ending.
-            self._stream.abort(None)
-            raise
-        return error
-
-    def _over(self, task: asyncio.Task[OnesocketError]) -> None:
-        # As a callback: a task that is cancelled before its first turn never gets to say anything.
-        self._phase = "over"
-        if task.cancelled():
-            self._events.ended(ClientClosed("the event loop is ending"))
-            return
-        failure = task.exception()
-        if failure is None:
-            self._events.ended(task.result())
-            return
-        lost = line_lost(type(failure).__name__)
-        lost.__cause__ = failure
-        self._events.ended(lost)
-
-    async def _open_and_serve(self) -> OnesocketError:
-        if self._is_given_up():
-            return ConnectAborted("given up before the upgrade was asked for")
-        self._dialling = self._loop.create_task(self._dialler.dial())
-        try:
-            # A line that is given up cancels only this inner task: no upgrade was asked for, so nothing can leak.
-            transport, holder = await self._dialling
-        except asyncio.CancelledError:
-            current = asyncio.current_task()
-            if current is not None and current.cancelling():
-                raise
-            return ConnectAborted("given up before the upgrade was asked for")
-        except Exception as error:  # noqa: BLE001 - whatever the network does becomes a typed error
-            return self._dialler.failure(error)
-        finally:
-            self._dialling = None
-        if self._is_given_up():
-            transport.abort()
-            return ConnectAborted("given up before the upgrade was asked for")
-        self._phase = "waiting for the answer to the upgrade"
-        self._stream.ask(transport, holder.take_early(), self._dialler.under_tls)
-        await self._stream.gone
-        if not self._stream.is_open and self._aborted:
-            return ConnectAborted("the line was given up")
-        return self._stream.error
-
-    def _is_given_up(self) -> bool:
-        return self._aborted or self._close_wanted is not None
-
-    def _opened(self, handshake: Handshake) -> None:
-        self._phase = "open"
-        if self._aborted:
-            self._stream.abort(None)
-            return
-        self._events.opened(handshake)
-        if self._close_wanted is not None:
-            self._stream.close(*self._close_wanted)
+        stream = Stream(request, events, received, deflate=self.compression == "deflate")
+        return DialledLine(Dialler(request), stream, events)

@@ -14,21 +14,20 @@ from typing import Final
 
 from websockets.client import ClientProtocol
 from websockets.exceptions import PayloadTooBig
-from websockets.extensions.permessage_deflate import ClientPerMessageDeflateFactory
 from websockets.frames import Frame, Opcode
-from websockets.http11 import Response
-from websockets.protocol import State
 from websockets.typing import Subprotocol
 from websockets.uri import parse_uri
 
-from ..errors import InvalidText, MessageTooBig, OnesocketError, ProtocolViolation
+from ..errors import InvalidText, InvalidUpgrade, MessageTooBig, OnesocketError, ProtocolViolation
 from ..lifecycle.verdicts import line_lost
 from ..wire import Data, DialRequest, Handshake
+from .awaited_answer import AwaitedAnswer
 from .base import LineEvents
 from .close_reason import close_reason
+from .deflate import DeflateFactory
 from .fragments import Fragments
 from .under_tls import UnderTls, limit_buffer
-from .upgrade_answer import upgrade_failure
+from .upgrade_answer import Accepted, UpgradeAnswer
 
 # So many frames of one burst are handled in one turn of the loop; the rest waits for the next turns.
 SLICE: Final = 128
@@ -47,13 +46,12 @@ class Stream(asyncio.Protocol):
     def __init__(
         self, request: DialRequest, events: LineEvents, received: Callable[[Data], object], *, deflate: bool
     ) -> None:
-        self.received = received
+        self._received = received
         self.evidence = 0
-        """Grows with whatever shows that somebody is there."""
+        """Grows with whatever is read, and when the socket is read again."""
         self.error: OnesocketError = line_lost()
         """Why it ended."""
-        self.gone = asyncio.get_running_loop().create_future()
-        """Done when the stream has ended and everything that came before that is handed over."""
+        self._gone = asyncio.get_running_loop().create_future()
         self.on_open: Callable[[Handshake], None] | None = None
         self._request = request
         self._events = events
@@ -63,7 +61,7 @@ class Stream(asyncio.Protocol):
         limit = request.max_size
         self._wire = ClientProtocol(
             parse_uri(request.url),
-            extensions=[ClientPerMessageDeflateFactory()] if deflate else None,
+            extensions=[DeflateFactory()] if deflate else None,
             subprotocols=[Subprotocol(name) for name in request.subprotocols] or None,
             # The library limits the compressed size too, and what can't be compressed grows by a little.
             max_size=limit if limit is None or not deflate else limit + limit // 1000 + 64,
@@ -79,7 +77,6 @@ class Stream(asyncio.Protocol):
         self._deaf = False
         """Whatever still comes doesn't count (RFC 6455, sections 5.5.1 and 7.1.7)."""
         self._lost = False
-        self._lost_why: Exception | None = None
         self._close_sent = False
         self._full = False
         self._writable = True
@@ -100,9 +97,9 @@ class Stream(asyncio.Protocol):
         self._transport = transport
         self._under_tls = under_tls
         if transport.is_closing():  # its end was told to whoever held it before
+            self.error = line_lost("during the upgrade")
             self.connection_lost(None)
             return
-        transport.set_protocol(self)
         limit_buffer(transport)
         if under_tls is not None:
             under_tls.on_change = self._look_at_writable
@@ -110,14 +107,51 @@ class Stream(asyncio.Protocol):
         for name, value in self._request.headers:
             request.headers[name] = value
         self._wire.send_request(request)
+        answer = UpgradeAnswer(self._request, self._wire.key, extensions=self._wire.available_extensions is not None)
+        waiting = AwaitedAnswer(self._request, transport, answer, self, accepted=self._accepted, failed=self._failed)
+        transport.set_protocol(waiting)
         transport.write(b"".join(self._wire.data_to_send()))
         if early:
-            self.data_received(early)
+            waiting.data_received(early)
+
+    def _accepted(self, accepted: Accepted) -> None:
+        transport = self._transport
+        if transport is None:
+            return
+        self._wire.receive_data(accepted.canonical())
+        self._wire.data_to_send()
+        self._wire.events_received()
+        if self._wire.handshake_exc is not None:  # nothing is left that may be wrong but these
+            self._failed(InvalidUpgrade("the server switched on an extension that was not offered"))
+            transport.abort()
+            return
+        transport.set_protocol(self)
+        self._open = True
+        if self.on_open is not None:
+            self.on_open(Handshake(accepted.subprotocol, accepted.headers))
+        if not self._writable:
+            self._events.writable(self._writable)
+        if accepted.rest:
+            self.data_received(accepted.rest)
+
+    def _failed(self, error: OnesocketError) -> None:
+        self._deaf = True
+        self.error = error
+
+    def hand_to(self, received: Callable[[Data], object], many: Callable[[list[Data]], object] | None) -> None:
+        """Hand every message to this from now on."""
+        del many  # messages come one by one here
+        self._received = received
+
+    async def wait_gone(self) -> None:
+        """Return when the stream has ended, and everything that came before that is handed over."""
+        await self._gone
 
     # --- what asyncio calls -----------------------------------------------------------------------------------------
 
     def data_received(self, data: bytes) -> None:
         """Bytes came."""
+        self.evidence += 1
         if self._deaf:
             return
         self._raw += data
@@ -127,10 +161,9 @@ class Stream(asyncio.Protocol):
     def eof_received(self) -> None:
         """The peer ended its half; the transport closes itself, and tells by `connection_lost`."""
 
-    def connection_lost(self, exc: Exception | None) -> None:
+    def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002 - asyncio's signature
         """The stream ended. What came before that is still handed over, in slices."""
         self._lost = True
-        self._lost_why = exc
         self._paused = False
         self._drain_soon()
 
@@ -195,7 +228,6 @@ class Stream(asyncio.Protocol):
                 self._parse()
             elif budget:
                 budget -= 1
-                self.evidence += 1
                 self._take(self._queue.popleft())
             else:
                 self._stop_socket()
@@ -214,12 +246,6 @@ class Stream(asyncio.Protocol):
         for event in self._wire.events_received():
             if isinstance(event, Frame):
                 self._queue.append(event)
-            elif isinstance(event, Response) and self._wire.state is not State.CONNECTING:
-                self._answered(event)
-        if self._wire.handshake_exc is not None:
-            self._deaf = True
-            self.error = upgrade_failure(self._wire.handshake_exc, self._request)
-            self.abort(None)
 
     def _stop_socket(self) -> None:
         if self._transport is not None and not self._stopped:
@@ -235,14 +261,6 @@ class Stream(asyncio.Protocol):
                 self._transport.resume_reading()
 
     # --- what came --------------------------------------------------------------------------------------------------
-
-    def _answered(self, response: Response) -> None:
-        headers = {name.lower(): value for name, value in response.headers.raw_items()}
-        self._open = True
-        if self.on_open is not None:
-            self.on_open(Handshake(self._wire.subprotocol, tuple(headers.items())))
-        if not self._writable:
-            self._events.writable(self._writable)
 
     def _take(self, frame: Frame) -> None:
         payload = bytes(frame.data)
@@ -265,7 +283,7 @@ class Stream(asyncio.Protocol):
             self._violate(error)
             return
         if message is not None:
-            self.received(message)
+            self._received(message)
 
     def _judge(self, error: Exception) -> None:
         """What the parser stopped at, after everything before it was handled."""
@@ -364,11 +382,7 @@ class Stream(asyncio.Protocol):
             self._transport.write(frame.serialize(mask=True, extensions=self._wire.extensions))
 
     def _finish(self) -> None:
-        if self.gone.done():
+        if self._gone.done():
             return
-        if not self._open and not self._deaf:
-            self._wire.receive_eof()
-            self.error = upgrade_failure(self._wire.handshake_exc, self._request, cut_off=True)
-            self.error.__cause__ = self._lost_why
         self._deaf = True
-        self.gone.set_result(None)
+        self._gone.set_result(None)

@@ -297,7 +297,7 @@ class DiscordGateway(Protocol):
         return actions
 
     def unread(self) -> None:
-        """Nobody listened: a missing answer proves nothing."""
+        """The answer may be behind what we don't read, or read slowly: that it is missing proves nothing."""
         if self._heart is not None:
             self._heart.excused = True
 

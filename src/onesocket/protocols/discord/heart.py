@@ -15,14 +15,14 @@ class Heart:
         self.latency: float | None = None
         """Seconds from the last answered beat to its answer."""
         self.excused = False
-        """Whether nobody listened lately, so that a missing answer proves nothing."""
+        """Whether the answer could not come through lately, so that its absence proves nothing."""
         self._unanswered: float | None = None
 
     def __repr__(self) -> str:
         return f"<Heart interval={self.interval:g} due={self.due:g} answered={self._unanswered is None}>"
 
     def is_dead(self, now: float) -> bool:
-        """Whether the last beat has had no answer, though we listened; who comes so late to ask did something else."""
+        """Whether the last beat has had no answer, though it could have come; who comes so late to ask did something else."""
         return self._unanswered is not None and not self.excused and now - self.due < HEARTBEAT_LATE
 
     def beat(self, now: float) -> None:
