@@ -53,7 +53,7 @@ class Inside:
         # Lines keep these to themselves, rightly: only a forked child has to look behind their back.
         line: Any = getattr(self._runner.link, "line", None)
         found: list[int] = []
-        for holder in (line, getattr(line, "_stream", None), getattr(line, "_dialling", None)):
+        for holder in (line, getattr(line, "_dialler", None)):
             fileno: Callable[[], int] | None = getattr(getattr(holder, "_socket", None), "fileno", None)
             if fileno is not None and fileno() >= 0:
                 found.append(fileno())

@@ -74,6 +74,8 @@ class Link:
         self._read_at_message = 0
         """`line.messages` when the last whole message came: what was read since is a part of the next."""
         self._read_at_wake = 0
+        self._is_plain = False
+        """Whether every frame is a message, and so none is the answer to a heartbeat of the protocol's."""
         self._wake: asyncio.TimerHandle | None = None
         self._grace: asyncio.TimerHandle | None = None
         self._begun = False
@@ -112,6 +114,12 @@ class Link:
             self.line.close(code, reason)
         else:
             self._give_up()
+
+    def resume_reading(self) -> None:
+        """Read on."""
+        if self.line is not None:
+            self.line.resume_reading()
+            self._read_at_message = self.line.messages
 
     def abort(self, code: int | None = None) -> None:
         """End it now."""
@@ -298,6 +306,7 @@ class Link:
             case Ready(resumed):
                 self._ready = True
                 decode = self._protocol.decoder()
+                self._is_plain = decode is not None
                 if decode is as_is:
                     line.hand_to(self._feed.publish, self._feed.publish_many)
                 elif decode is not None:
@@ -338,7 +347,7 @@ class Link:
     def _is_in_a_message(self, line: Line) -> bool:
         """Whether a message is being read, and some of it since the last time somebody asked."""
         before, self._read_at_wake = self._read_at_wake, line.messages
-        return line.messages > max(before, self._read_at_message)
+        return not self._is_plain and line.messages > max(before, self._read_at_message)
 
     def _zombie(self, error: ZombieLine) -> None:
         self._stop_timers()

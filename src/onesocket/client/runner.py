@@ -329,8 +329,8 @@ class Runner:
 
     def release(self) -> None:
         """It has caught up, or it went away."""
-        if self.link is not None and self.link.line is not None:
-            self.link.line.resume_reading()
+        if self.link is not None:
+            self.link.resume_reading()
 
     def on_loop(self, call: Callable[..., object], *args: object) -> None:
         """Call this on the client's loop: at once if we are there, else soon. The collector runs in any thread."""

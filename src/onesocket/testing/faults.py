@@ -56,7 +56,12 @@ class Fault:
     answer: Answer = Answer.ACCEPT
     response: bytes = b""
     keep: int = 0
-    headers: tuple[tuple[str, str], ...] = ()
+    headers: tuple[tuple[str, str | None], ...] = ()
+    status_line: str = ""
+    interim: bytes = b""
+    keep_open: bool = False
+    piece: int = 0
+    pause: float = 0.0
     after_messages: int = 0
     frames: bytes = b""
     then: Then = Then.CARRY_ON
@@ -65,6 +70,7 @@ class Fault:
     sends_close: bool = False
     close_reply: CloseReply = CloseReply.NORMAL
     pongs: bool = True
+    final_blocks: bool = False
 
     def __repr__(self) -> str:
         return f"Fault({self.label!r})"
@@ -116,6 +122,35 @@ class Fault:
     def garbage(cls, data: bytes = b"\x16\x03\x01 this is not HTTP\r\n\r\n") -> Fault:
         """Answer with bytes that are not HTTP, then end TCP."""
         return cls(label="garbage", answer=Answer.BYTES, response=data)
+
+    @classmethod
+    def odd_answer(cls, data: bytes, *, keep_open: bool = False) -> Fault:
+        """Answer with these bytes, unchecked; then end TCP, or never do."""
+        return cls(label=f"answer {data[:30]!r}", answer=Answer.BYTES, response=data, keep_open=keep_open)
+
+    @classmethod
+    def odd_head(
+        cls,
+        label: str = "odd head",
+        *,
+        status_line: str = "",
+        headers: Iterable[tuple[str, str | None]] = (),
+        interim: bytes = b"",
+    ) -> Fault:
+        """Send a 101 that is written in another way.
+
+        `status_line` is its first line. `headers` are instead of those with the same names, also several of one name;
+        None leaves one out. `interim` stands before it: answers like `HTTP/1.1 103 Early Hints`, with their heads' end.
+        """
+        return cls(label=label, status_line=status_line, headers=tuple(headers), interim=interim)
+
+    @classmethod
+    def in_pieces(cls, piece: int = 1, pause: float = 0.0) -> Fault:
+        """Write the answer to the upgrade, and the frames that come with it, in pieces of so many bytes.
+
+        There is one piece each `pause` seconds, or in each turn of the loop. What else is to be written waits.
+        """
+        return cls(label=f"in pieces of {piece}", piece=piece, pause=pause)
 
     @classmethod
     def truncated_upgrade(cls, keep: int = 40) -> Fault:
@@ -195,6 +230,17 @@ class Fault:
     def burst(cls, messages: Iterable[str | bytes]) -> Fault:
         """Send all the messages in a single write."""
         return cls.raw(b"".join(map(encode_message, messages)), "burst")
+
+    @classmethod
+    def slow_message(cls, message: str | bytes, rate: float, piece: int = 4096) -> Fault:
+        """Send one message at `rate` bytes per second, a `piece` at a time; PONGs wait behind it."""
+        slow = cls.in_pieces(piece, piece / rate)
+        return replace(slow, frames=encode_message(message), label=f"slow message at {rate:g} B/s")
+
+    @classmethod
+    def final_block(cls) -> Fault:
+        """End every compressed message with a final DEFLATE block (RFC 7692, section 7.2.3.4)."""
+        return cls(label="final block", final_blocks=True)
 
     @classmethod
     def oversize_frame(cls, size: int = (16 << 20) + 1) -> Fault:

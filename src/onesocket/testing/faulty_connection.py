@@ -8,7 +8,7 @@ from collections import deque
 from collections.abc import AsyncIterator
 
 from onesocket.testing.faults import CloseReply, Fault, Then
-from onesocket.testing.raw_frames import Opcode, encode_frame, encode_message
+from onesocket.testing.raw_frames import Opcode, deflate, encode_frame, encode_message
 from onesocket.testing.upgrade_side import Host, Message, Phase, UpgradeSide
 
 try:
@@ -64,6 +64,11 @@ class FaultyConnection(UpgradeSide):
     def can_send(self) -> bool:
         """Whether the WebSocket is open and no CLOSE has been sent."""
         return self._phase is Phase.OPEN and not (self._close_sent or self._ended_by_server or self._tcp_over)
+
+    @property
+    def compresses(self) -> bool:
+        """Whether permessage-deflate was agreed on."""
+        return bool(self._wire.extensions)
 
     @property
     def is_unresponsive(self) -> bool:
@@ -226,7 +231,7 @@ class FaultyConnection(UpgradeSide):
         if self._fault.after_messages == 0:
             self._strike(head)
         else:
-            self._write(head)
+            self._write_paced(head, lambda: None)
 
     def _feed_frames(self, data: bytes) -> None:
         self._parse(data)
@@ -293,18 +298,23 @@ class FaultyConnection(UpgradeSide):
 
     def _send(self, message: Message) -> None:
         self._counters.count("messages_sent")
-        if not self._wire.extensions:
+        if not self.compresses:
             self._write(encode_message(message))
             return
         opcode, payload = (Opcode.TEXT, message.encode()) if isinstance(message, str) else (Opcode.BINARY, message)
+        if self._fault.final_blocks:
+            self._write(encode_frame(opcode, deflate(payload, final=True), reserved=0b100))
+            return
         self._write(Frame(WireOpcode(opcode), payload).serialize(mask=False, extensions=self._wire.extensions))
 
     # Misbehaving, and the end
 
     def _strike(self, head: bytes = b"") -> None:
         fault = self._fault
-        self._write(head + fault.frames)
         self._close_sent = self._close_sent or fault.sends_close
+        self._write_paced(head + fault.frames, lambda: self._go_on(fault))
+
+    def _go_on(self, fault: Fault) -> None:
         if fault.then is Then.CLOSE:
             self.close_nowait(fault.close_code, fault.close_reason)
         elif fault.then is Then.DROP:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import struct
+import zlib
 from enum import IntEnum
 
 # Up to here the payload's length fits into the second byte of the frame.
@@ -61,3 +62,14 @@ def encode_close(code: int | None, reason: str = "") -> bytes:
     """Encode a CLOSE frame with any code, also one that must never be sent (RFC 6455, section 7.4.1)."""
     payload = b"" if code is None else struct.pack("!H", code) + reason.encode()
     return encode_frame(Opcode.CLOSE, payload)
+
+
+def deflate(payload: bytes, *, final: bool = False) -> bytes:
+    """Compress the payload of one message by itself (RFC 7692, section 7.2.1); it belongs into a frame with RSV1.
+
+    With `final` it ends with a DEFLATE block that says it is the last (section 7.2.3.4).
+    """
+    compressor = zlib.compressobj(wbits=-zlib.MAX_WBITS)
+    if final:
+        return compressor.compress(payload) + compressor.flush(zlib.Z_FINISH) + b"\x00"
+    return (compressor.compress(payload) + compressor.flush(zlib.Z_SYNC_FLUSH))[:-4]

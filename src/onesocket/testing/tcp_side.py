@@ -26,6 +26,7 @@ class TcpSide(asyncio.Protocol):
         self._read_stops: set[str] = set()
         self._held: bytearray = bytearray()
         self._withheld: bytearray = bytearray()
+        self._trickling: bytearray | None = None
         self._writable = asyncio.Event()
         self._writable.set()
         self._silent = False
@@ -120,6 +121,30 @@ class TcpSide(asyncio.Protocol):
         if self._tcp_over:
             self._drop()
 
+    def trickle(
+        self, data: bytes, *, piece: int = 1, pause: float = 0.0, then: Callable[[], object] | None = None
+    ) -> None:
+        """Write in pieces of so many bytes, one each `pause` seconds, or one in each turn of the loop with 0.
+
+        What else is to be written waits behind them; `then` is called when all is written.
+        """
+        self._trickling = bytearray(data)
+        self._trickle_on(len(data), piece, pause, then)
+
+    def _trickle_on(self, left: int, piece: int, pause: float, then: Callable[[], object] | None) -> None:
+        rest, self._trickling = self._trickling, None
+        if rest is None:
+            return
+        size = left if self._silent else min(left, piece)
+        if left > size:
+            self.write_raw(bytes(rest[:size]))
+            self._trickling = rest[size:]
+            self._later(pause, lambda: self._trickle_on(left - size, piece, pause, then))
+            return
+        self._write(bytes(rest))
+        if then is not None:
+            then()
+
     def write_raw(self, data: bytes) -> None:
         """Write these bytes unchecked, at once, even while silent. Without effect once TCP has ended."""
         ended = self._ended_by_server or self._tcp_over
@@ -141,7 +166,9 @@ class TcpSide(asyncio.Protocol):
     # For the subclass
 
     def _write(self, data: bytes) -> None:
-        if self._silent:
+        if self._trickling is not None:
+            self._trickling += data
+        elif self._silent:
             self._withheld += data
         elif data:
             self.write_raw(data)

@@ -15,10 +15,10 @@ from collections.abc import Callable, Mapping
 
 from ..transports.base import Transport
 from .other_side import Feature, LoopbackSide, OtherSide
-from .transport_checks import closing, frames, messages, opening
+from .transport_checks import answers, closing, frames, messages, opening
 from .transport_checks.check import TransportCheck
 
-_ALL = (*opening.CHECKS, *messages.CHECKS, *frames.CHECKS, *closing.CHECKS)
+_ALL = (*opening.CHECKS, *answers.CHECKS, *messages.CHECKS, *frames.CHECKS, *closing.CHECKS)
 
 
 def transport_checks(other_side: OtherSide | None = None) -> list[TransportCheck]:

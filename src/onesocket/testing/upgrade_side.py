@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import http
 import logging
-from collections.abc import Coroutine, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from enum import Enum
 from typing import Any, Literal, Protocol
 
@@ -207,8 +207,7 @@ class UpgradeSide(TcpSide):
             self.kill()
         elif self._fault.answer is Answer.BYTES:
             self._refused()
-            self._write(self._fault.response)
-            self._drop()
+            self._write_paced(self._fault.response, self._end_answer)
         else:
             self._accept(request, takes_place=surplus is None)
 
@@ -220,11 +219,8 @@ class UpgradeSide(TcpSide):
             self._wire.send_response(response)
             self._reject()
             return
-        for name, value in self._fault.headers:
-            response.headers.pop(name, None)
-            response.headers[name] = value
         self._wire.send_response(response)
-        head = b"".join(self._wire.data_to_send())
+        head = _rewritten(b"".join(self._wire.data_to_send()), self._fault)
         if self._fault.answer is Answer.TRUNCATE:
             self._refused()
             self._write(head[: self._fault.keep])
@@ -240,6 +236,18 @@ class UpgradeSide(TcpSide):
         self._opened(head)
         self._release_held()
 
+    def _write_paced(self, data: bytes, then: Callable[[], object]) -> None:
+        """Write as fast as the fault wants; `then` is called when all is written."""
+        if self._fault.piece:
+            self.trickle(data, piece=self._fault.piece, pause=self._fault.pause, then=then)
+        else:
+            self._write(data)
+            then()
+
+    def _end_answer(self) -> None:
+        if not self._fault.keep_open:
+            self._drop()
+
     def _reject(self) -> None:
         self._phase = Phase.REFUSED
         self._write(b"".join(self._wire.data_to_send()))
@@ -253,6 +261,16 @@ class UpgradeSide(TcpSide):
         if not self._error_counted:
             self._error_counted = True
             self._counters.count("protocol_errors")
+
+
+def _rewritten(head: bytes, fault: Fault) -> bytes:
+    """The 101 as the fault wants it, unchecked: no library would write it."""
+    status_line, *lines = head.decode("latin-1").removesuffix("\r\n\r\n").split("\r\n")
+    replaced = {name.lower() for name, _ in fault.headers}
+    lines = [line for line in lines if line.partition(":")[0].lower() not in replaced]
+    lines += [f"{name}: {value}" for name, value in fault.headers if value is not None]
+    text = "\r\n".join([fault.status_line or status_line, *lines, "", ""])
+    return fault.interim + text.encode("latin-1")
 
 
 def _subprotocol(name: str | None) -> Subprotocol | None:

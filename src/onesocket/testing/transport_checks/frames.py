@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Final
 
 from ...errors import ConnectionLost, InvalidText, MessageTooBig, ProtocolViolation
 from ..faults import Fault
 from ..other_side import Feature
-from ..raw_frames import Opcode, encode_close, encode_frame, encode_message
+from ..raw_frames import Opcode, deflate, encode_close, encode_frame, encode_message
+from ..watched_line import WatchedLine
 from .check import Bench, Body, Checks, expect, expect_equal
 
 CHECKS: Final = Checks()
 _LIMIT: Final = 1000
+_COMPRESSED: Final = 0b100
 
 
 @CHECKS.add(Feature.BYTES)
@@ -42,6 +45,91 @@ async def a_message_byte_by_byte(bench: Bench) -> None:
         connection.write_raw(bytes([byte]))
     await line.until(lambda: len(line.messages) == 2)
     expect_equal(line.messages, ["☃" * 50, b"x" * 300], "what came")
+
+
+def _has_grown(line: WatchedLine, seen: int) -> bool:
+    return line.line.messages > seen
+
+
+@CHECKS.add(Feature.BYTES)
+async def every_byte_of_a_message_is_a_sign_of_life(bench: Bench) -> None:
+    line = await bench.open()
+    connection = bench.side.server.connections[0]
+    frame = encode_message("x" * 300_000)
+    connection.write_raw(encode_message("before") + frame[:10])
+    await line.until(lambda: line.messages == ["before"])
+    for begin, end in ((10, 11), (11, 12), (12, 200_000), (200_000, 200_001)):
+        seen = line.line.messages
+        connection.write_raw(frame[begin:end])
+        await line.until_turned(partial(_has_grown, line, seen))
+    connection.write_raw(frame[200_001:])
+    await line.until(lambda: len(line.messages) == 2)
+    expect_equal(line.messages[1], "x" * 300_000, "the message that came slowly")
+
+
+@CHECKS.add(Feature.BYTES)
+async def messages_that_end_with_a_final_block(bench: Bench) -> None:
+    """Compressed, if the transport has agreed to that (RFC 7692, section 7.2.3.4)."""
+    bench.side.server.faults = Fault.final_block()
+    line = await bench.open()
+    sent: list[str | bytes] = ["one", "one", b"\x00\x01", "", "☃" * 20_000, "one", b""]
+    bench.side.send(*sent)
+    await line.until(lambda: len(line.messages) == len(sent))
+    expect_equal(line.messages, sent, "what came")
+
+
+@CHECKS.add(Feature.BYTES)
+async def final_blocks_in_the_middle_of_messages(bench: Bench) -> None:
+    line = await bench.open()
+    connection = bench.side.server.connections[0]
+    if not connection.compresses:
+        return
+    ends, goes_on = deflate(b"ends,", final=True), deflate(b"goes on")
+    connection.write_raw(
+        encode_frame(Opcode.TEXT, ends[:-1] + goes_on, reserved=_COMPRESSED)
+        + encode_frame(Opcode.TEXT, ends[:2], reserved=_COMPRESSED, fin=False)
+        + encode_frame(Opcode.PING, b"p")
+        + encode_frame(Opcode.CONTINUATION, ends[2:-1], fin=False)
+        + encode_frame(Opcode.CONTINUATION, b"", fin=False)
+        + encode_frame(Opcode.CONTINUATION, goes_on)
+        + encode_message("plain")
+        + encode_frame(Opcode.TEXT, goes_on, reserved=_COMPRESSED)
+        + encode_frame(Opcode.TEXT, b"", reserved=_COMPRESSED)
+        + encode_frame(Opcode.TEXT, ends[:-1], reserved=_COMPRESSED)
+        + encode_frame(Opcode.TEXT, goes_on, reserved=_COMPRESSED)
+    )
+    wanted = ["ends,goes on", "ends,goes on", "plain", "goes on", "", "ends,", "goes on"]
+    await line.until(lambda: len(line.messages) == len(wanted))
+    expect_equal(line.messages, wanted, "what came")
+
+
+def _undeflatable(payload: bytes, *, fin: bool) -> Body:
+    async def body(bench: Bench) -> None:
+        line = await bench.open()
+        connection = bench.side.server.connections[0]
+        if not connection.compresses:
+            return
+        good = encode_frame(Opcode.TEXT, deflate(b"good", final=True), reserved=_COMPRESSED)
+        bad = encode_frame(Opcode.TEXT, payload, reserved=_COMPRESSED, fin=fin)
+        connection.write_raw(good + bad + (b"" if fin else encode_frame(Opcode.CONTINUATION, b"")) + good)
+        await line.until(lambda: line.violation is not None)
+        expect_equal(line.messages, ["good"], "what was handed over")
+        await bench.side.until(lambda: bench.side.close_codes == [ProtocolViolation.code])
+
+    return body
+
+
+for _name, _payload in {
+    "cut off in a block": deflate(b"some text that is long enough to be cut off")[:-8],
+    "cut off in a block without compression": b"\x00\xf4\x01\x0b\xfe" + b"x" * 480,
+    "cut off behind a final block": deflate(b"one", final=True)[:-1] + deflate(b"two " * 20)[:-4],
+    "nonsense": b"\x07\xff",
+    "nonsense behind a final block": deflate(b"one", final=True)[:-1] + b"\x07\xff",
+    "final blocks without end": b"\x03\x00" * 5000,
+}.items():
+    for _fin in (True, False):
+        _label = f"forbidden: compressed, {_name}{'' if _fin else ', in fragments'}"
+        CHECKS.add_named(_label, _undeflatable(_payload, fin=_fin), Feature.BYTES)
 
 
 @CHECKS.add(Feature.BYTES)
