@@ -61,6 +61,7 @@ from .protocols.base import Protocol
 from .protocols.json import Json
 from .protocols.login import Login
 from .protocols.msgpack import Msgpack
+from .protocols.pace import Pace
 from .protocols.raw import Raw
 from .protocols.token import TokenHeader, TokenQuery
 from .provider.current import current_provider, use
@@ -153,6 +154,7 @@ __all__ = [
     "OutboxLimits",
     "Outcome",
     "Overflow",
+    "Pace",
     "PeerError",
     "PortRefused",
     "Protocol",

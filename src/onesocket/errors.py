@@ -251,6 +251,9 @@ class OpenTimeout(ConnectFailed, TimeoutError):
 class ClosedByPeer(LineLost):
     """The peer closed the line with `code` and `reason` (RFC 6455, section 7.4)."""
 
+    may_pass: bool = False
+    """Final for a first connection only: one that was up before is resumed all the same, slowly (code 1008)."""
+
     def __init__(self, text: str, *, code: int, reason: str, retryable: bool) -> None:
         super().__init__(text)
         self.code = code

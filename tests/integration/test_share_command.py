@@ -21,7 +21,7 @@ from websockets.exceptions import ConnectionClosed
 from onesocket.chat import ChatServer, GatewayOptions
 from onesocket.cli.app import app
 from onesocket.sharing.join import join
-from onesocket.testing import Fault, FaultyServer
+from onesocket.testing import Fault, FaultyServer, MessageLimit
 from tests.unit.chat_gateway.raw_client import dial
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -226,6 +226,39 @@ async def test_tokens_and_subscriptions_by_options(environment: dict[str, str], 
     assert "needs the methods read, subscribe, unsubscribe and key_of" in errors
 
 
+async def test_merged_subscriptions_are_restored_at_the_pace_and_before_what_clients_sent(
+    environment: dict[str, str], tmp_path: Path
+) -> None:
+    (tmp_path / "feeds.py").write_text(
+        "import json\n"
+        "from onesocket.sharing.hub import JsonMerge\n"
+        "class OneByOne(JsonMerge):\n"
+        "    def subscribe(self, keys):\n"
+        "        return [frame for key in sorted(keys) for frame in super(OneByOne, self).subscribe([key])]\n"
+    )
+    env = {**environment, "PYTHONPATH": str(tmp_path)}
+    options = ["--merge", "feeds:OneByOne", "--merge-pace", "5/0.5"]
+    keys = {f"k{number}" for number in range(12)}
+    limit = MessageLimit(messages=5, per=0.5)
+    async with FaultyServer(echo=False, message_limit=limit) as server, sharing(env, server.url, *options) as hub:
+        async with connect(hub.url) as one:
+            await one.send(json.dumps({"op": "subscribe", "args": sorted(keys)}))
+            await server.wait_until(lambda _: server.history[0].subscriptions.keys == keys, DEADLINE)
+            await server.stop_listening(kill=True)
+            assert hub.process.stderr is not None
+            async with asyncio.timeout(DEADLINE):
+                while b"the upstream was lost" not in await hub.process.stderr.readline():
+                    pass
+            await one.send("waited")
+            await server.start()
+            await server.wait_until(lambda _: "waited" in server.received, DEADLINE)
+            assert server.received[-1] == "waited"
+            assert server.history[-1].subscriptions.keys == keys
+            assert server.history[-1].subscriptions.odd == {}
+            assert len(server.history) == 2
+        assert (await hub.end())[0] == 0
+
+
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
@@ -245,6 +278,9 @@ async def test_tokens_and_subscriptions_by_options(environment: dict[str, str], 
         (["ws://h/", "--merge-key", "a.b"], "--merge-key has no effect without --merge json"),
         (["ws://h/", "--merge-action", "op"], "--merge-action has no effect without --merge json"),
         (["ws://h/", "--merge", "json:loads", "--merge-keys", "x"], "--merge-keys has no effect without --merge json"),
+        (["ws://h/", "--merge-pace", "5"], "--merge-pace has no effect without --merge"),
+        (["ws://h/", "--merge", "json", "--merge-pace", "fast"], "--merge-pace wants N or N/SECONDS"),
+        (["ws://h/", "--merge", "json", "--merge-pace", "0/1"], "--merge-pace wants N or N/SECONDS"),
         (["ws://h/", "--intents", "3"], "--intents has no effect without --discord"),
         (["ws://h/", "--allow-origin", "example"], "'example' is the origin of no web page"),
     ],

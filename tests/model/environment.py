@@ -36,9 +36,10 @@ from onesocket.lifecycle.inputs import (
     Ready,
     Reconnect,
 )
-from onesocket.lifecycle.machine import Machine
+from onesocket.lifecycle.machine import Claim, Machine
 from onesocket.lifecycle.retry import ReconnectPolicy
 from onesocket.lifecycle.states import Destination, State
+from onesocket.lifecycle.verdicts import PROVEN_AFTER, closed_by_peer
 
 OPEN_TIMEOUT = 10.0
 CLOSE_TIMEOUT = 5.0
@@ -46,7 +47,8 @@ CLOSE_TIMEOUT = 5.0
 LOST = ConnectionLost("lost")
 FATAL = ClosedByPeer("policy violation", code=1008, reason="", retryable=False)
 BUSY = UpstreamBusy("no place")
-ERRORS: tuple[OnesocketError, ...] = (LOST, FATAL, BUSY)
+POLICY = closed_by_peer(1008)
+ERRORS: tuple[OnesocketError, ...] = (LOST, FATAL, BUSY, POLICY)
 ROLLS = (0.0, 0.5)
 
 WISHES = (Connect(), Connect(wait=False), Reconnect(), Reconnect(wait=False))
@@ -129,6 +131,9 @@ class World:
                 yield Failing(epoch, error, 4000, "told", dead=True)
                 for roll in ROLLS:
                     yield Ended(epoch, error, roll)
+            if self.line == "ready":
+                yield Failing(epoch, POLICY, 1002, "told", up_for=PROVEN_AFTER)
+                yield Ended(epoch, POLICY, ROLLS[-1], up_for=PROVEN_AFTER)
         if self.alarm is not None:
             yield Alarm(self.alarm[1], self.alarm[0], "logging in")
 
@@ -202,7 +207,8 @@ class World:
             self.failure = happened.error
             if lost_now and self.machine.reconnect is not None:
                 self.resuming = True
-            if not happened.error.retryable:
+            was_up = self.machine.claim is Claim.RESUME or happened.up_for >= PROVEN_AFTER
+            if not happened.error.retryable and not (happened.error is POLICY and was_up):
                 self.resuming = False
 
     def _perform(self, effect: Effect, happened: Input) -> None:  # noqa: PLR0912 - one case for each effect
@@ -289,6 +295,9 @@ class World:
                 reason = error.__cause__ if isinstance(error, RetriesExhausted) else error
                 if self.failure is None:
                     assert isinstance(reason, OpenTimeout)
+                elif self.failure is POLICY and reason is not POLICY:
+                    assert isinstance(reason, UpstreamBusy)
+                    assert reason.__cause__ is POLICY
                 else:
                     assert reason is self.failure, "everybody who joined gets what that attempt failed with"
 

@@ -9,12 +9,14 @@ from dataclasses import dataclass, field
 
 import pytest
 
+from onesocket.errors import OnesocketError
 from onesocket.lifecycle import effects as fx
 from onesocket.lifecycle.effects import Effect
 from onesocket.lifecycle.inputs import Alarm, AlarmKind, Connect, Ended, Failing, Input, Opened, Ready
 from onesocket.lifecycle.machine import Machine
 from onesocket.lifecycle.retry import ReconnectPolicy
 from onesocket.lifecycle.states import State
+from onesocket.lifecycle.verdicts import once_up
 from tests.model.environment import CLOSE_TIMEOUT, LOST, OPEN_TIMEOUT, World
 
 MAX_CALLERS = 3
@@ -120,13 +122,17 @@ def _relative_input(happened: Input, epoch: int) -> Hashable:
         case Opened() | Ready():
             return (type(happened), happened.epoch - epoch)
         case Failing():
-            return (Failing, happened.epoch - epoch, type(happened.error), happened.dead)
+            return (Failing, happened.epoch - epoch, *_kind(happened.error), happened.dead, happened.up_for)
         case Ended():
-            return (Ended, happened.epoch - epoch, type(happened.error), happened.roll)
+            return (Ended, happened.epoch - epoch, *_kind(happened.error), happened.roll, happened.up_for)
         case Alarm():
             return (Alarm, happened.epoch - epoch, happened.kind)
         case _:
             return happened
+
+
+def _kind(error: OnesocketError) -> tuple[type[OnesocketError], bool]:
+    return type(error), once_up(error) is error
 
 
 def _relative_effect(effect: Effect, epoch: int) -> Hashable:

@@ -27,6 +27,7 @@ from onesocket.lifecycle import inputs
 from onesocket.lifecycle.inputs import AlarmKind
 from onesocket.lifecycle.machine import Claim, Machine
 from onesocket.lifecycle.retry import ReconnectPolicy
+from onesocket.lifecycle.verdicts import closed_by_peer
 
 OPEN_TIMEOUT, CLOSE_TIMEOUT = 10.0, 5.0
 
@@ -34,7 +35,10 @@ ERRORS = st.sampled_from(
     [
         ConnectionLost("lost"),
         ClosedByPeer("going away", code=1001, reason="", retryable=True),
-        ClosedByPeer("policy violation", code=1008, reason="", retryable=False),
+        ClosedByPeer("message too big", code=1010, reason="", retryable=False),
+        closed_by_peer(1008),
+        closed_by_peer(1008, fatal={1008}),
+        closed_by_peer(1008, "too many requests"),
         UpgradeRefused("unavailable", status=503, retryable=True, retry_after=120.0),
         UpgradeRefused("forbidden", status=403, retryable=False),
         PortRefused("refused"),
@@ -50,6 +54,7 @@ POLICIES = st.sampled_from(
     ]
 )
 SECONDS = st.floats(min_value=0, max_value=4, allow_nan=False)
+UP_FOR = st.sampled_from([0.0, 0.9, 1.0, 3600.0])
 ROLLS = st.floats(min_value=0, max_value=1, exclude_max=True, allow_nan=False)
 
 # What is to come when nothing is left of the line that is being closed.
@@ -187,10 +192,10 @@ class Oracle:
             self.up_since = self.now
         self.phase = "ready"
 
-    def failing(self, error: OnesocketError, code: int, reason: str, *, dead: bool) -> None:
+    def failing(self, error: OnesocketError, code: int, reason: str, *, dead: bool, up_for: float) -> None:
         if self.closing:
             return
-        self.then = self._fails(error)
+        self.then = self._fails(self._means(error, up_for))
         if dead:
             self.closing = True
             self.rings = None
@@ -198,9 +203,9 @@ class Oracle:
         else:
             self._close(code, reason)
 
-    def ended(self, error: OnesocketError, roll: float) -> None:
+    def ended(self, error: OnesocketError, roll: float, up_for: float) -> None:
         if not self.closing:
-            self.then = self._fails(error)
+            self.then = self._fails(self._means(error, up_for))
         self.phase, self.closing = None, False
         if self.then == ATTEMPT:
             self._attempt()
@@ -224,6 +229,12 @@ class Oracle:
                 self.then = self._fails(OpenTimeout())
                 self.closing = True
             self.say("abort", None)
+
+    def _means(self, error: OnesocketError, up_for: float) -> OnesocketError:
+        """1008 without a word of the protocol's or about a limit: no to a newcomer, not now to whom was in before."""
+        was_in = self.owner == "lost line" or up_for >= 1
+        passes = isinstance(error, ClosedByPeer) and error.may_pass and self.policy is not None
+        return UpstreamBusy(str(error)) if passes and was_in else error
 
     def _fails(self, error: OnesocketError) -> str:
         """Count it, and decide what it leads to. First connects fail for good; established lines come back."""
@@ -386,16 +397,18 @@ class MachineAgainstOracle(RuleBasedStateMachine):
         self.ready()
 
     @precondition(lambda self: self.oracle.phase is not None)
-    @rule(error=ERRORS, code=st.sampled_from([1000, 1002, 4000]), dead=st.booleans())
-    def failing(self, error: OnesocketError, code: int, dead: bool) -> None:
-        self.oracle.failing(error, code, "told", dead=dead)
-        self.feed(inputs.Failing(self.machine.epoch, error, code, "told", dead))
+    @rule(error=ERRORS, code=st.sampled_from([1000, 1002, 4000]), dead=st.booleans(), up_for=UP_FOR)
+    def failing(self, error: OnesocketError, code: int, dead: bool, up_for: float) -> None:
+        up_for = up_for if self.oracle.phase == "ready" else 0.0
+        self.oracle.failing(error, code, "told", dead=dead, up_for=up_for)
+        self.feed(inputs.Failing(self.machine.epoch, error, code, "told", dead, up_for))
 
     @precondition(lambda self: self.oracle.phase is not None)
-    @rule(error=ERRORS, roll=ROLLS)
-    def ended(self, error: OnesocketError, roll: float) -> None:
-        self.oracle.ended(error, roll)
-        self.feed(inputs.Ended(self.machine.epoch, error, roll))
+    @rule(error=ERRORS, roll=ROLLS, up_for=UP_FOR)
+    def ended(self, error: OnesocketError, roll: float, up_for: float) -> None:
+        up_for = up_for if self.oracle.phase == "ready" else 0.0
+        self.oracle.ended(error, roll, up_for)
+        self.feed(inputs.Ended(self.machine.epoch, error, roll, up_for))
 
     @rule(ago=st.integers(min_value=1, max_value=3), error=ERRORS)
     def something_of_the_past(self, ago: int, error: OnesocketError) -> None:

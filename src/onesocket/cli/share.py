@@ -15,6 +15,7 @@ from ..errors import UsageError
 from .stopping import stop_signal
 
 if TYPE_CHECKING:
+    from ..protocols.pace import Pace
     from ..sharing.hub import Hub, HubOptions, Merge
     from ..sharing.upstream import Upstream
 
@@ -106,6 +107,14 @@ def share(
         str | None,
         typer.Option(metavar="PATH", help="Where a message's key is (arg.channel): only its subscribers get it."),
     ] = None,
+    merge_pace: Annotated[
+        str | None,
+        typer.Option(
+            metavar="N[/SECONDS]",
+            help="With --merge: how many messages the upstream takes in so many seconds (1): subscriptions that are "
+            "restored, and what clients send.",
+        ),
+    ] = None,
     linger: Annotated[
         float | None,
         typer.Option(min=0, metavar="SECONDS", help="Close the upstream so long after the last client; else it stays."),
@@ -138,6 +147,8 @@ def share(
     for option in _MERGE_OPTIONS:
         if merge != "json" and _is_given(context, option):
             _fail(f"--{option.replace('_', '-')} has no effect without --merge json")
+    if merge_pace is not None and merge is None:
+        _fail("--merge-pace has no effect without --merge")
     if intents is not None and not discord:
         _fail("--intents has no effect without --discord")
     try:
@@ -167,12 +178,15 @@ def share(
             )
         elif merge is not None:
             chosen = load_merge(merge)
+        pace = None if merge_pace is None else _pace(merge_pace)
         on_host = _one_of("--scope", scope, "process", "host") == "host"
         if on_host and (discord or linger is not None):
             _fail("--scope host goes without --discord and --linger: the others may need the connection")
         if discord and (chosen is not None or gap_message is not None or headers or subprotocol or options.json):
             _fail("--discord goes without --merge, --gap-message, --header, --subprotocol and --protocol json")
-        upstream = _Upstream(url, token, headers, tuple(subprotocol or ()), chosen, intents, open_timeout, on_host)
+        upstream = _Upstream(
+            url, token, headers, tuple(subprotocol or ()), chosen, pace, intents, open_timeout, on_host
+        )
         make = upstream.discord if discord else upstream.plain
         status = asyncio.run(_run(make, options))
     except UsageError as error:
@@ -187,6 +201,7 @@ class _Upstream:
     headers: tuple[tuple[str, str], ...]
     subprotocols: tuple[str, ...]
     merge: Merge | None
+    pace: Pace | None
     intents: int | None
     open_timeout: float
     on_host: bool
@@ -205,7 +220,7 @@ class _Upstream:
         if self.url is None:
             _fail("the URL of the upstream is missing: onesocket share wss://...")
         url, key = self.url, Key.of(self.url, token=self.token)
-        protocol = Raw() if self.merge is None else MergedRaw(self.merge)
+        protocol = Raw() if self.merge is None else MergedRaw(self.merge, pace=self.pace)
         given: dict[str, Any] = {"token": self.token, "protocol": protocol, "open_timeout": self.open_timeout}
         given |= {"headers": self.headers, "subprotocols": self.subprotocols}
         upstream: Upstream
@@ -304,6 +319,17 @@ def _local_token(given: str | None, path: Path | None) -> str | None:
     except (OSError, UnicodeError) as error:
         why = error.strerror if isinstance(error, OSError) else "it is not UTF-8"
         _fail(f"the local token can't be read from {path}: {why}")
+
+
+def _pace(text: str) -> Pace:
+    from ..errors import InvalidOption
+    from ..protocols.pace import Pace
+
+    messages, _, seconds = text.partition("/")
+    try:
+        return Pace(int(messages), float(seconds.removesuffix("s") or 1))
+    except (ValueError, InvalidOption):
+        _fail(f"--merge-pace wants N or N/SECONDS, such as 5 or 120/60, not {text!r}")
 
 
 def _header(text: str) -> tuple[str, str]:

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import inspect
 from collections import deque
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
+from typing import Any, Protocol
 
 from ..errors import ClientClosed, InvalidOption, WaitTimeout
 from ..lifecycle.states import State
@@ -27,38 +30,76 @@ class _Watcher:
     callback: Callable[[Change], object]
 
 
-class Changes:
-    """The watchers of one client."""
+class ToldFirst(Protocol):
+    """What a client does with messages that are sent by whoever is just being told that it is connected."""
 
-    def __init__(self, trouble: Trouble) -> None:
+    def hold(self) -> None:
+        """They are told in the next turn of the loop."""
+
+    def telling(self) -> AbstractContextManager[None]:
+        """A callback is told in the course of this."""
+        ...
+
+    def told(self) -> None:
+        """The running task has just been told."""
+
+
+class ChangeStream(Subscription[Change]):
+    """What `changes()` returns."""
+
+    def __init__(self, queue: Queue[Any], detach: Callable[[Queue[Any]], None], told_first: ToldFirst | None) -> None:
+        super().__init__(queue, detach)
+        self._told_first = told_first
+
+    async def __anext__(self) -> Change:
+        """The next change."""
+        change = await super().__anext__()
+        if self._told_first is not None and change.new is State.CONNECTED:
+            self._told_first.told()
+        return change
+
+
+class Changes:
+    """The watchers of one client. With `told_first`, what they send when they hear of CONNECTED goes first."""
+
+    def __init__(self, trouble: Trouble, told_first: ToldFirst | None = None) -> None:
         self._trouble = trouble
-        self._queues: dict[Queue[Change], None] = {}
+        self._told_first = told_first
+        self._streams: dict[Queue[Change], None] = {}
+        self._waiters: dict[Queue[Change], None] = {}
+        """Those of `wait_for()`."""
         self._watchers: list[_Watcher] = []
         self._untold: deque[Change] = deque()
         self._closed = False
 
     def __repr__(self) -> str:
-        return f"<Changes streams={len(self._queues)} callbacks={len(self._watchers)} untold={len(self._untold)}>"
+        return f"<Changes streams={len(self._streams)} callbacks={len(self._watchers)} untold={len(self._untold)}>"
 
     def tell(self, change: Change) -> None:
         """Something changed; CLOSED is the last that is told."""
         self._closed = change.new is State.CLOSED
-        for queue in tuple(self._queues):
+        if self._told_first is not None and change.new is State.CONNECTED and (self._streams or self._watchers):
+            self._told_first.hold()
+        for queue in (*self._streams, *self._waiters):
             queue.put(change)
             if self._closed:
                 queue.end()
         if self._watchers:
             self._untold.append(change)
-            # Soon, not now: the runner is in the middle of something. Whichever call comes first tells all, in order.
+            # Soon, not now: the runner is in the middle of something. Whichever call comes first tells the first.
             asyncio.get_running_loop().call_soon(self._call_watchers)
 
     def stream(self) -> Subscription[Change]:
         """Every change from now on; ends after CLOSED."""
+        queue = self._new_queue(self._streams)
+        return ChangeStream(queue, lambda gone: self._streams.pop(gone, None), self._told_first)
+
+    def _new_queue(self, queues: dict[Queue[Change], None]) -> Queue[Change]:
         queue: Queue[Change] = Queue(_LIMIT, Overflow.FAIL)
-        self._queues[queue] = None
+        queues[queue] = None
         if self._closed:
             queue.end()
-        return Subscription(queue, lambda gone: self._queues.pop(gone, None))
+        return queue
 
     async def wait_for(self, states: tuple[State, ...], timeout: float | None, now: Callable[[], State]) -> State:
         """Wait for one of these states and return it, at once if it is one of them `now`."""
@@ -67,7 +108,9 @@ class Changes:
         if now() in states:
             return now()
         try:
-            async with asyncio.timeout(timeout), self.stream() as stream:
+            # Not one of the streams: whoever waits in the midst of something else is not being told.
+            waiting = Subscription[Change](self._new_queue(self._waiters), lambda gone: self._waiters.pop(gone, None))
+            async with asyncio.timeout(timeout), waiting as stream:
                 async for change in stream:
                     if change.new in states:
                         return change.new
@@ -92,8 +135,9 @@ class Changes:
         return remove
 
     def _call_watchers(self) -> None:
-        while self._untold:
-            change = self._untold.popleft()
+        change = self._untold.popleft()
+        is_first = self._told_first is not None and change.new is State.CONNECTED
+        with self._told_first.telling() if self._told_first is not None and is_first else contextlib.nullcontext():
             for watcher in tuple(self._watchers):
                 try:
                     watcher.callback(change)

@@ -109,7 +109,6 @@ class Client:
             raise InvalidOption(f"on_error must be a function, not {type(on_error).__name__}")
         self._shown_url = redact(self._options.address.url)
         self._trouble = Trouble(self._shown_url, on_error)
-        self._changes = Changes(self._trouble)
         self._fanout = Fanout(
             event_of=self._options.protocol.event_of,
             hold=self._hold,
@@ -123,6 +122,7 @@ class Client:
             report=self._trouble.report,
             pace=self._options.protocol.pace,
         )
+        self._changes = Changes(self._trouble, self._outgoing)
         self._runner = Runner(self._options, fanout=self._fanout, outgoing=self._outgoing, on_change=self._changed)
 
     def __repr__(self) -> str:

@@ -6,12 +6,11 @@ from collections.abc import Callable
 from typing import Any
 
 from ..protocols.base import Protocol
-from ..wire import Data
 from .delivery import Delivery
 from .fanout import Fanout
 from .gap import Gap
 from .options import Options
-from .outgoing import Outgoing
+from .outgoing import FrameSource, Outgoing
 from .runner import Runner
 
 
@@ -40,9 +39,13 @@ class Inside:
         """Have what comes as it's read, several messages at a time, and gap markers."""
         self._fanout.tap(many, gap)
 
-    def post(self, frame: Data) -> None:
-        """Send a frame, not a message: as it is."""
-        self._outgoing.post(frame)
+    def set_source(self, source: FrameSource) -> None:
+        """Have this source's frames sent on every connection, as they are, before messages."""
+        self._outgoing.set_source(source)
+
+    def ask_source(self) -> None:
+        """The source has changed: send its frames behind the messages that were accepted before."""
+        self._outgoing.ask_source()
 
     def withdraw(self, delivery: Delivery) -> bool:
         """Don't send it, if it still waits. False: it's on its way, or done."""

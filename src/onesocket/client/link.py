@@ -34,8 +34,8 @@ class LinkOwner(Protocol):
     def link_opened(self, link: Link) -> None:
         """The upgrade went through."""
 
-    def link_ready(self, link: Link, *, resumed: bool) -> None:
-        """The login went through; `resumed`: nothing was missed."""
+    def link_ready(self, link: Link, ready: Ready) -> None:
+        """The login went through."""
 
     def link_extended(self, link: Link, seconds: float) -> None:
         """The login has to wait for its turn: the deadline of the attempt moves by so much."""
@@ -81,6 +81,7 @@ class Link:
         self._begun = False
         self._opened = False
         self._ready = False
+        self._ready_at: float | None = None
         self._hung_up = False
         self._close_is_known = False
         self._given_up = False
@@ -103,6 +104,11 @@ class Link:
         if self.line is None:
             return "waiting for the token"
         return "logging in" if self._opened else self.line.phase
+
+    @property
+    def up_for(self) -> float:
+        """Seconds since it was ready; 0 if it never was."""
+        return 0.0 if self._ready_at is None else self._loop.time() - self._ready_at
 
     # --- what the runner wants --------------------------------------------------------------------------------------
 
@@ -303,15 +309,16 @@ class Link:
                 self._deliver(message)
             case Send(data):
                 line.send(data)
-            case Ready(resumed):
-                self._ready = True
+            case Ready():
+                if not self._ready:
+                    self._ready, self._ready_at = True, self._loop.time()
                 decode = self._protocol.decoder()
                 self._is_plain = decode is not None
                 if decode is as_is:
                     line.hand_to(self._feed.publish, self._feed.publish_many)
                 elif decode is not None:
                     line.hand_to(self._received_plain(decode))
-                self._owner.link_ready(self, resumed=resumed)
+                self._owner.link_ready(self, action)
             case WakeAt(at):
                 self._set_wake(at)
             case Extend(seconds):

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterable
+import contextlib
+from collections import deque
+from collections.abc import Callable, Generator, Iterable
+from typing import Any, Protocol
 
 from ..errors import DeliveryUnknown, EncodeError, MessageExpired, OnesocketError
 from ..lifecycle.outbox import Outbox, OutboxLimits
@@ -13,8 +16,27 @@ from ..wire import Data
 from .delivery import DELIVERED, Delivery
 
 
+class FrameSource(Protocol):
+    """Frames that a connection has to be sent beside messages: subscriptions. They are made for one connection."""
+
+    def begin(self) -> None:
+        """A new connection: nothing was sent on it."""
+
+    def peek(self) -> Data | None:
+        """The next frame, which stays; None when the connection has everything."""
+        ...
+
+    def taken(self) -> None:
+        """The frame that `peek` gave was sent."""
+
+
 class Outgoing:
-    """Accepted means: the socket gets it, or its sender gets a typed error."""
+    """Accepted means: the socket gets it, or its sender gets a typed error.
+
+    On a new connection the order is: restored subscriptions, the protocol's own first frames, messages sent by whoever
+    is just being told of the new connection, and then what waited in the outbox. Later subscriptions take their place
+    behind the messages that were accepted before them. Frames are never in the outbox: they end with their connection.
+    """
 
     def __init__(
         self,
@@ -34,6 +56,18 @@ class Outgoing:
         """Whether the line has handed on all that was written to it."""
         self._in_flight: list[Delivery] = []
         self._expiry: asyncio.TimerHandle | None = None
+        self._source: FrameSource | None = None
+        self._frames_after: int | None = None
+        """Frames of the source are due once every message with a lower number is sent; None: none are due."""
+        self._is_asked = False
+        """Whether the source was asked for in this turn, and its frames are still to be made."""
+        self._first: deque[Data] = deque()
+        """The protocol's own frames that go before every message."""
+        self._holds = 0
+        """While above 0, the outbox is held: watchers are being told of the new connection."""
+        self._told: set[asyncio.Task[Any] | None] = set()
+        """Tasks that were told of it, and may send first until the outbox opens."""
+        self._is_telling = False
         self.sent = 0
 
     def __repr__(self) -> str:
@@ -46,8 +80,12 @@ class Outgoing:
 
     def post(self, data: Data) -> Delivery:
         """Accept one message; raises `OutboxFull`, or the refusal while the owner has stopped the client."""
+        if self._is_asked:
+            self._bring_frames()
+        goes_first = self._is_telling or (bool(self._told) and asyncio.current_task() in self._told)
         line = self._line
-        if line is not None and self._clear and not len(self._outbox) and (self._pace is None or self._take_turn()):
+        is_free = line is not None and self._clear and not self._is_overtaking(goes_first)
+        if line is not None and is_free and (self._pace is None or self._take_turn()):
             try:
                 taken = line.send(data)
             except UnicodeError as error:
@@ -65,7 +103,7 @@ class Outgoing:
             except UnicodeError as error:
                 raise _not_utf8(error) from error
         delivery = Delivery(data)
-        self._outbox.put(delivery, _now())
+        self._outbox.put(delivery, _now(), first=goes_first)
         self._watch_age()
         return delivery
 
@@ -75,11 +113,69 @@ class Outgoing:
         self._watch_age()
         return found
 
+    # --- frames beside messages -------------------------------------------------------------------------------------
+
+    def set_source(self, source: FrameSource) -> None:
+        """Have this source's frames sent on every connection."""
+        self._source = source
+
+    def ask_source(self) -> None:
+        """The source has changed: send its frames behind the messages that were accepted before, soon."""
+        if self._line is None or self._is_asked:
+            return  # the next connection gets everything; or it's due already
+        if self._frames_after is None:
+            self._frames_after = self._outbox.next_number
+        self._is_asked = True
+        asyncio.get_running_loop().call_soon(self._bring_frames)
+
+    def _bring_frames(self) -> None:
+        if self._is_asked:
+            self._is_asked = False
+            self._flush()
+
+    # --- who is told of a new connection ----------------------------------------------------------------------------
+
+    def hold(self) -> None:
+        """Watchers are told of a new connection in the next turn of the loop: hold the outbox until the turn after."""
+        self._holds += 1
+        loop = asyncio.get_running_loop()
+        loop.call_soon(loop.call_soon, self._release)
+
+    def _release(self) -> None:
+        self._holds -= 1
+        if not self._holds:
+            self._told.clear()
+            self._flush()
+
+    @contextlib.contextmanager
+    def telling(self) -> Generator[None, None, None]:
+        """What is sent in the course of this goes before what waits in the outbox."""
+        self._is_telling, before = True, self._is_telling
+        try:
+            yield
+        finally:
+            self._is_telling = before
+
+    def told(self) -> None:
+        """The running task has just been told: until the outbox opens, what it sends goes first."""
+        if self._holds:
+            self._told.add(asyncio.current_task())
+
+    @property
+    def _is_held(self) -> bool:
+        # Without an outbox nothing waits that could be overtaken.
+        return self._holds > 0 and self._outbox.limits.messages > 0
+
     # --- what the runner tells --------------------------------------------------------------------------------------
 
-    def line_ready(self, line: Line) -> None:
-        """The line is logged in: what waited goes first."""
+    def line_ready(self, line: Line, first: Iterable[Data] = ()) -> None:
+        """The line is logged in. `first`: the protocol's own frames for it."""
         self._line = line
+        self._first = deque(first)
+        self._is_asked = False
+        if self._source is not None:
+            self._source.begin()
+            self._frames_after = 0
         self._flush()
 
     def writable(self, now_writable: bool) -> None:  # noqa: FBT001 - an event
@@ -101,6 +197,8 @@ class Outgoing:
     def line_ended(self) -> None:
         """Nothing is left of the line, and nobody can say what became of what was on its way."""
         self._line = None
+        self._frames_after = None
+        self._first.clear()
         self._stop_turn()
         self._clear = True
         flown, self._in_flight = self._in_flight, []
@@ -120,23 +218,68 @@ class Outgoing:
 
     # --- inside -----------------------------------------------------------------------------------------------------
 
+    def _is_overtaking(self, goes_first: bool) -> bool:  # noqa: FBT001 - one of two kinds
+        """Whether a message that went straight to the line would overtake something."""
+        if self._frames_after is not None or self._first:
+            return True
+        return self._outbox.has_first if goes_first else len(self._outbox) > 0 or self._is_held
+
     def _flush(self, *, even_if_congested: bool = False) -> None:
         self._expire()
-        line = self._line
-        while line is not None and len(self._outbox) and (self._clear or even_if_congested):
-            delivery = self._outbox.peek()
-            if self._pace is not None and not self._take_turn():
+        while (line := self._line) is not None and (self._is_clear() or even_if_congested):
+            send = self._next(even_if_held=even_if_congested)
+            if send is None or not self._take_turn():
                 break
-            if delivery.data is None or not line.send(delivery.data):
+            if not send(line):
                 self._line = None
-                break
-            self._outbox.take()
-            self.sent += 1
-            if self._is_clear():
-                delivery.resolve()
-            else:
-                self._fly(delivery)
         self._watch_age()
+
+    def _next(self, *, even_if_held: bool) -> Callable[[Line], bool] | None:
+        """What sends the next frame or message: False if the line takes no more. None: there is nothing to be sent."""
+        waiting = len(self._outbox)
+        if self._frames_after is not None and (not waiting or self._outbox.number >= self._frames_after):
+            if self._source is not None and self._source.peek() is not None:
+                return self._send_of_source
+            self._frames_after = None
+        if self._first:
+            return self._send_first
+        may_go = not self._is_held or even_if_held or self._outbox.has_first
+        return self._send_message if waiting and may_go else None
+
+    def _send_of_source(self, line: Line) -> bool:
+        frame = None if self._source is None else self._source.peek()
+        if self._source is None or frame is None or not self._send_frame(line, frame):
+            return False
+        self._source.taken()
+        return True
+
+    def _send_first(self, line: Line) -> bool:
+        if not self._send_frame(line, self._first[0]):
+            return False
+        self._first.popleft()
+        return True
+
+    def _send_frame(self, line: Line, frame: Data) -> bool:
+        try:
+            taken = line.send(frame)
+        except UnicodeError as error:
+            is_news = True
+            self._report(_not_utf8(error), "a frame of the protocol", is_news)
+            return True  # of no use to the others that it's tried again
+        self.sent += taken
+        return taken
+
+    def _send_message(self, line: Line) -> bool:
+        delivery = self._outbox.peek()
+        if delivery.data is None or not line.send(delivery.data):
+            return False
+        self._outbox.take()
+        self.sent += 1
+        if self._is_clear():
+            delivery.resolve()
+        else:
+            self._fly(delivery)
+        return True
 
     def _take_turn(self) -> bool:
         """Whether one more message may be sent by the peer's pace; if not, the outbox goes on when its turn comes."""

@@ -15,7 +15,7 @@ from ..lifecycle.effects import Effect, Outcome
 from ..lifecycle.inputs import Input
 from ..lifecycle.machine import Machine
 from ..lifecycle.states import Destination, State
-from ..protocols.base import Fail
+from ..protocols.base import Fail, Ready
 from .fanout import Fanout
 from .gap import Gap, GapReason
 from .link import Link
@@ -267,7 +267,7 @@ class Runner:
         self.handshakes += 1
         self.feed(inputs.Opened(link.epoch))
 
-    def link_ready(self, link: Link, *, resumed: bool) -> None:
+    def link_ready(self, link: Link, ready: Ready) -> None:
         """The login went through."""
         if link.epoch != self.machine.line or self.machine.state is not State.CONNECTING:
             self.feed(inputs.Ready(link.epoch))
@@ -277,13 +277,14 @@ class Runner:
         self.feed(inputs.Ready(link.epoch))
         self.readied += 1
         self._fanout.ready(link.epoch)
-        if self.readied > 1 and not resumed:
-            self._fanout.announce(Gap(GapReason.RECONNECTED, link.epoch, error=lost_why))
+        if self.readied > 1 and not ready.resumed:
+            with self._outgoing.telling():
+                self._fanout.announce(Gap(GapReason.RECONNECTED, link.epoch, error=lost_why))
         # Whoever was told just now may have closed it already.
         if link.line is not None and self.machine.line == link.epoch and self.machine.destination is None:
             if self._fanout.is_held:
                 link.line.pause_reading()
-            self._outgoing.line_ready(link.line)
+            self._outgoing.line_ready(link.line, ready.first)
 
     def link_extended(self, link: Link, seconds: float) -> None:
         """The login waits for its turn: what the machine set as a deadline is told so much later."""
@@ -295,7 +296,7 @@ class Runner:
 
     def link_failing(self, link: Link, failure: Fail) -> None:
         """The line can't go on."""
-        self.feed(inputs.Failing(link.epoch, failure.error, failure.code, failure.reason, failure.dead))
+        self.feed(inputs.Failing(link.epoch, failure.error, failure.code, failure.reason, failure.dead, link.up_for))
 
     def link_ended(self, link: Link, error: OnesocketError) -> None:
         """Nothing is left of the line."""
@@ -304,7 +305,7 @@ class Runner:
             self._outgoing.line_ended()
         if isinstance(error, ClientClosed):
             self.feed(inputs.Close())  # the loop is ending: nothing shall be dialled any more
-        self.feed(inputs.Ended(link.epoch, error, self._roll()))
+        self.feed(inputs.Ended(link.epoch, error, self._roll(), link.up_for))
 
     def link_writable(self, link: Link, now_writable: bool) -> None:  # noqa: FBT001 - an event
         """Whether all that was written is out."""

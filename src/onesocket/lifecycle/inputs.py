@@ -64,7 +64,8 @@ class Ready:
 class Failing:
     """The line can't go on, but its socket is still there: refused login, the peer's CLOSE, a violation, a zombie.
 
-    `code` and `reason` are what the peer shall be told; `dead` says that there's nobody left to be told.
+    `code` and `reason` are what the peer shall be told; `dead` says that there's nobody left to be told. `up_for`:
+    seconds since it was ready, 0 if it never was.
     """
 
     epoch: int
@@ -72,18 +73,21 @@ class Failing:
     code: int = 1000
     reason: str = ""
     dead: bool = False
+    up_for: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
 class Ended:
     """Nothing of this epoch is left: no socket, no task. The last that is heard of it.
 
-    `roll` is a random number in [0, 1) that jitters the back-off: randomness is an argument here.
+    `roll` is a random number in [0, 1) that jitters the back-off: randomness is an argument here. `up_for`: as for
+    `Failing`.
     """
 
     epoch: int
     error: OnesocketError
     roll: float = 1.0
+    up_for: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,6 +7,7 @@ state is data (`states.TABLE`); this file gives the names in that table their me
 from __future__ import annotations
 
 import copy
+import dataclasses
 import enum
 from collections.abc import Callable, Hashable
 from typing import Final, Self
@@ -25,6 +26,7 @@ from .effects import Effect, Outcome
 from .inputs import AlarmKind, Input
 from .retry import ReconnectPolicy, Verdict, verdict
 from .states import IGNORE, TABLE, Destination, NonTransition, Rule, State
+from .verdicts import PROVEN_AFTER, once_up
 
 
 class Claim(enum.Enum):
@@ -102,6 +104,7 @@ class Machine:
         if self._is_stale(happened):
             self.stale += 1
             return ()
+        happened = self._seen_from_here(happened)
         cell = TABLE[self.state][type(happened)]
         if isinstance(cell, NonTransition):
             if cell is IGNORE:
@@ -116,6 +119,14 @@ class Machine:
         if isinstance(happened, inputs.Alarm):
             return (happened.kind, happened.epoch) != self.alarm
         return False
+
+    def _seen_from_here(self, happened: Input) -> Input:
+        """The same input; its error as it is meant for a connection that was up, if this one was."""
+        if isinstance(happened, inputs.Failing | inputs.Ended) and self.reconnect is not None:
+            error = once_up(happened.error)
+            if error is not happened.error and (self.claim is Claim.RESUME or happened.up_for >= PROVEN_AFTER):
+                return dataclasses.replace(happened, error=error)
+        return happened
 
     def _holds(self, rule: Rule, happened: Input) -> bool:
         return rule.when == "always" or _GUARDS[rule.when](self, happened)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import deque
 from dataclasses import dataclass
-from typing import Any, Generic, TypeVar
+from typing import Any, Generic, NamedTuple, TypeVar
 
 from ..errors import InvalidOption, OutboxFull
 
@@ -28,46 +28,77 @@ class OutboxLimits:
 
 
 class Outbox(Generic[T]):
-    """First in, first out. What is in it is somebody's accepted message: it leaves by `take`, `expired`, `discard`."""
+    """First in, first out, in two queues: messages that go first on a new connection, and the others.
+
+    What is in it is somebody's accepted message: it leaves by `take`, `expired`, `discard`.
+    """
 
     def __init__(self, limits: OutboxLimits) -> None:
         self.limits = limits
-        self._waiting: deque[tuple[float, T]] = deque()
+        self._first: deque[_Entry[T]] = deque()
+        self._waiting: deque[_Entry[T]] = deque()
+        self.next_number = 1
+        """The number of the next message that is accepted."""
 
     def __len__(self) -> int:
-        return len(self._waiting)
+        return len(self._first) + len(self._waiting)
 
-    def put(self, item: T, now: float) -> None:
+    @property
+    def has_first(self) -> bool:
+        """Whether there are messages that go first."""
+        return bool(self._first)
+
+    @property
+    def number(self) -> int:
+        """The number of the next message to be taken; raises IndexError when there is none."""
+        return self._next[0].number
+
+    def put(self, item: T, now: float, *, first: bool = False) -> None:
         """Accept `item`; raises `OutboxFull` when there's no room."""
-        if len(self._waiting) >= self.limits.messages:
+        if len(self) >= self.limits.messages:
             raise OutboxFull(
-                f"{len(self._waiting)} messages wait for the line already, which is the limit (outbox=); "
+                f"{len(self)} messages wait for the line already, which is the limit (outbox=); "
                 "wait until it is back, or await send() instead of calling send_nowait() in a loop"
             )
-        self._waiting.append((now + self.limits.age, item))
+        queue = self._first if first else self._waiting
+        queue.append(_Entry(now + self.limits.age, self.next_number, item))
+        self.next_number += 1
 
     def peek(self) -> T:
-        """The oldest message, which stays; raises IndexError when there is none."""
-        return self._waiting[0][1]
+        """The next message, which stays; raises IndexError when there is none."""
+        return self._next[0].item
 
     def take(self) -> T:
-        """The oldest message; raises IndexError when there is none."""
-        return self._waiting.popleft()[1]
+        """The next message; raises IndexError when there is none."""
+        return self._next.popleft().item
 
     def discard(self, item: T) -> bool:
         """Withdraw a message; False when it isn't here any more."""
-        place = next((place for place, (_, other) in enumerate(self._waiting) if other is item), None)
-        if place is not None:
-            del self._waiting[place]
-        return place is not None
+        for queue in (self._first, self._waiting):
+            for place, entry in enumerate(queue):
+                if entry.item is item:
+                    del queue[place]
+                    return True
+        return False
 
     def expired(self, now: float) -> list[T]:
         """Remove and return everything whose time is up."""
         gone: list[T] = []
-        while self._waiting and self._waiting[0][0] <= now:
-            gone.append(self._waiting.popleft()[1])
+        for queue in (self._first, self._waiting):
+            while queue and queue[0].due <= now:
+                gone.append(queue.popleft().item)
         return gone
 
     def next_expiry(self) -> float | None:
         """When the oldest message expires, on the clock behind `now`; None when nothing waits."""
-        return self._waiting[0][0] if self._waiting else None
+        return min((queue[0].due for queue in (self._first, self._waiting) if queue), default=None)
+
+    @property
+    def _next(self) -> deque[_Entry[T]]:
+        return self._first or self._waiting
+
+
+class _Entry(NamedTuple, Generic[T]):
+    due: float
+    number: int
+    item: T

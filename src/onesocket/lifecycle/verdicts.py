@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Collection, Mapping
 from email.utils import parsedate_to_datetime
 from http import HTTPStatus
@@ -27,9 +28,20 @@ CLOSE_CODES: Final[Mapping[int, str]] = {
     1014: "bad gateway",
 }
 
-# 1008: we are not wanted as we are; 1010: the server needs an extension that we don't offer. Time changes neither.
+# 1008: we are not wanted as we are; 1010: the server needs an extension that we don't offer.
 FATAL_CLOSE_CODES: Final = frozenset({1008, 1010})
 BUSY_CLOSE_CODES: Final = frozenset({1013})
+
+_POLICY: Final = 1008
+_PRIVATE: Final = 3000
+PROVEN_AFTER: Final = 1.0
+"""Seconds that a connection must have been ready for a 1008 to mean something else than "not you"."""
+
+# What services say when they close because of a limit, with 1008 or a code of their own.
+_BUSY_REASON: Final = re.compile(
+    r"too (many|fast|much|frequent)|limit|exceed|throttl|slow down|flood|quota|overload|busy|capacity|try again|later",
+    re.IGNORECASE,
+)
 
 # The 4xx that pass by themselves: a slow request, a replayed one, too many of them. All other 4xx are ours to mend.
 _PASSING_4XX: Final = frozenset({408, 425})
@@ -43,13 +55,30 @@ _REMEDY: Final[Mapping[int, str]] = {
 }
 
 
-def closed_by_peer(code: int, reason: str = "", *, fatal: Collection[int] = FATAL_CLOSE_CODES) -> OnesocketError:
-    """The error for a CLOSE frame; `fatal` is the protocol's own list of codes that no retry can help."""
-    meaning = CLOSE_CODES.get(code, "private code" if code >= 3000 else "unassigned code")
+def closed_by_peer(code: int, reason: str = "", *, fatal: Collection[int] | None = None) -> OnesocketError:
+    """The error for a CLOSE frame; `fatal` is the protocol's own list of codes that no retry can help.
+
+    Without such a list 1010 is final, and so is 1008 unless its reason speaks of a limit; but see `once_up`.
+    """
+    meaning = CLOSE_CODES.get(code, "private code" if code >= _PRIVATE else "unassigned code")
     text = f"the server closed the line with {code} ({meaning})" + (f": {reason}" if reason else "")
-    if code in BUSY_CLOSE_CODES and code not in fatal:
+    is_final = code in (FATAL_CLOSE_CODES if fatal is None else fatal)
+    has_own_word = fatal is not None and is_final
+    says_busy = (code == _POLICY or code >= _PRIVATE) and _BUSY_REASON.search(reason) is not None
+    if not has_own_word and (code in BUSY_CLOSE_CODES or says_busy):
         return UpstreamBusy(text)
-    return ClosedByPeer(text, code=code, reason=reason, retryable=code not in fatal)
+    error = ClosedByPeer(text, code=code, reason=reason, retryable=not is_final)
+    error.may_pass = is_final and not has_own_word and code == _POLICY
+    return error
+
+
+def once_up(error: OnesocketError) -> OnesocketError:
+    """What this error means for a connection that was up before: a 1008 may pass, so it's retried slowly."""
+    if not isinstance(error, ClosedByPeer) or not error.may_pass:
+        return error
+    busy = UpstreamBusy(str(error))
+    busy.__cause__ = error
+    return busy
 
 
 def line_lost(detail: str = "") -> ConnectionLost:

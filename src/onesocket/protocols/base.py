@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Any, ClassVar
 
 from ..errors import OnesocketError
-from ..lifecycle.verdicts import FATAL_CLOSE_CODES, closed_by_peer
+from ..lifecycle.verdicts import closed_by_peer
 from ..wire import Data, DialRequest
 from .token import TokenHeader, TokenPlace
 
@@ -34,9 +34,15 @@ class Send:
 
 @dataclass(frozen=True, slots=True)
 class Ready:
-    """Logged in. `resumed`: the session went on and what was missed is replayed, so there is no gap to announce."""
+    """Logged in.
+
+    `resumed`: the session went on and what was missed is replayed, so there is no gap to announce. `first`: frames that
+    go out before every message that waits, at the protocol's `pace`; those that are unsent when the connection is lost
+    end with it. (Only of a connection's first `Ready`.)
+    """
 
     resumed: bool = False
+    first: tuple[Data, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,7 +84,10 @@ Action = Send | Ready | Deliver | WakeAt | Extend | Fail
 
 
 class Pace(abc.ABC):
-    """How fast the peer lets us send on one line; what has to wait for its turn waits in the outbox."""
+    """How fast the peer lets us send on one line: restored subscriptions and messages; the rest waits for its turn.
+
+    What the protocol itself sends (`Send`) doesn't wait.
+    """
 
     @abc.abstractmethod
     def take(self, now: float) -> float:
@@ -148,4 +157,4 @@ class Protocol(abc.ABC):
 
     def closed(self, code: int, reason: str) -> OnesocketError:
         """What the peer's CLOSE means; the error's `retryable` is the verdict."""
-        return closed_by_peer(code, reason, fatal=FATAL_CLOSE_CODES)
+        return closed_by_peer(code, reason)

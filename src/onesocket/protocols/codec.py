@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import abc
+import inspect
 from collections.abc import Callable, Iterable
 from typing import Any
 
-from ..errors import InvalidOption, LoginRefused
+from ..errors import InvalidOption, LoginRefused, OnesocketError, UsageError
 from ..wire import Data
 from .base import Action, Deliver, Fail, Protocol, Ready, Send
 from .login import Login
+from .pace import Pace, SendWindow
 from .token import TokenPlace
 
 _KEEP: Any = object()
@@ -25,8 +27,15 @@ class CodecProtocol(Protocol):
         event: str | Callable[[Any], str | None] | None = None,
         subprotocols: Iterable[str] = (),
         token_place: TokenPlace | None = _KEEP,
+        pace: Pace | None = None,
+        on_ready: Callable[[], Iterable[Any]] | None = None,
     ) -> None:
-        """`event`: the key that holds a message's event name, or a function that finds it."""
+        """Make a codec; every option is keyword-only.
+
+        `event`: the key that holds a message's event name, or a function that finds it. `pace`: the peer's limit on
+        what we send, login and restored subscriptions included. `on_ready`: a function that returns messages for a new
+        connection; they are sent after the login and restored subscriptions, before what waits in the outbox.
+        """
         self.login = login
         self.event = event
         if isinstance(subprotocols, str):
@@ -36,6 +45,9 @@ class CodecProtocol(Protocol):
             self.token_place = token_place
         elif login is not None and login.request is not None:
             self.token_place = None  # the login carries it
+        self.pace = self._window = _window(pace)
+        _check_on_ready(on_ready)
+        self.on_ready = on_ready
         self._ready = False
 
     def __repr__(self) -> str:
@@ -47,13 +59,16 @@ class CodecProtocol(Protocol):
 
     def opened(self, token: str | None, now: float) -> Iterable[Action]:
         """Begin the login, or be ready at once."""
-        del now
         self._ready = self.login is None or self.login.ready is None
+        if self._window is not None:
+            self._window.begin()
         actions: list[Action] = []
         if self.login is not None and self.login.request is not None:
             actions.append(Send(self.encode(self.login.request(token))))
+            if self._window is not None:
+                self._window.note(now)
         if self._ready:
-            actions.append(Ready())
+            actions.append(self._is_ready())
         return actions
 
     def received(self, data: Data, now: float) -> Iterable[Action]:
@@ -90,5 +105,35 @@ class CodecProtocol(Protocol):
             return (Fail(refusal),)
         if login.ready is not None and login.ready(message):
             self._ready = True
-            return (Ready(),)
+            return (self._is_ready(),)
         return ()
+
+    def _is_ready(self) -> Action:
+        if self.on_ready is None:
+            return Ready()
+        try:
+            return Ready(first=tuple(map(self.encode, self.on_ready())))
+        except OnesocketError as error:
+            return Fail(error)
+        except Exception as error:  # noqa: BLE001 - the caller's own function may raise anything
+            failure = UsageError(f"on_ready= raised {type(error).__name__}")
+            failure.__cause__ = error
+            failure.retryable = True  # it may have asked something that is away for a moment
+            return Fail(failure)
+
+
+# What comes from a caller is an `object` here: not everybody has a type checker.
+
+
+def _window(pace: object) -> SendWindow | None:
+    if pace is not None and not isinstance(pace, Pace):
+        raise InvalidOption(f"pace must be a Pace, such as Pace(5, per=1.0), or None, not {pace!r}")
+    return None if pace is None else SendWindow.of(pace)
+
+
+def _check_on_ready(on_ready: object) -> None:
+    if on_ready is None or (callable(on_ready) and not inspect.iscoroutinefunction(on_ready)):
+        return
+    raise InvalidOption(
+        f"on_ready must be a plain function that returns the messages to send on a new connection, not {on_ready!r}"
+    )

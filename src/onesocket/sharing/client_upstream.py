@@ -13,7 +13,6 @@ from ..client.status import Change, Status
 from ..client.subscription import Subscription
 from ..errors import DeliveryUnknown, OnesocketError
 from ..lifecycle.effects import Outcome
-from ..lifecycle.states import State
 from .line_keys import LineKeys
 from .raising import raise_soon
 from .upstream import FeedSink
@@ -35,8 +34,7 @@ class ClientUpstream:
         self._go = asyncio.Event()
         self._go.set()
         self._wanted: Counter[Hashable] = Counter()
-        self._line_keys = LineKeys(self._inside.protocol, self._inside, self._sync)
-        self._is_syncing = False
+        self._line_keys = LineKeys(self._inside.protocol, self._inside, self._wanted_keys)
 
     def __repr__(self) -> str:
         return f"<ClientUpstream {self._client!r}{'' if self._go.is_set() else ' held'}>"
@@ -93,36 +91,22 @@ class ClientUpstream:
             if self._inside.withdraw(delivery):
                 raise
             raise DeliveryUnknown(CANCELLED_ON_ITS_WAY) from None
-        finally:
-            self._line_keys.room()
 
     def want(self, keys: Iterable[Hashable]) -> None:
         """One subscription more for each key."""
         self._wanted.update(keys)
-        self._sync_soon()
+        self._line_keys.changed()
 
     def unwant(self, keys: Iterable[Hashable]) -> None:
         """One subscription less for each key."""
         self._wanted.subtract(keys)
-        self._sync_soon()
+        self._line_keys.changed()
 
-    def _sync_soon(self) -> None:
-        if not self._is_syncing:
-            self._is_syncing = True
-            asyncio.get_running_loop().call_soon(self._sync)
-
-    def _sync(self) -> None:
-        """Bring what the line is subscribed to to what is wanted; a new line begins with nothing."""
-        self._is_syncing = False
-        status = self._client.status
-        if not status.is_connected:
-            return  # when it is, everything is wanted anew
+    def _wanted_keys(self) -> frozenset[Hashable]:
         self._wanted = +self._wanted
-        self._line_keys.bring_to(frozenset(self._wanted), status.epoch)
+        return frozenset(self._wanted)
 
     def _changed(self, change: Change) -> None:
-        if change.new is State.CONNECTED and self._wanted:
-            self._sync_soon()
         if self._sink is not None:
             self._sink.changed(change, self._client.status)
 
@@ -141,7 +125,6 @@ class ClientUpstream:
     async def aclose(self) -> None:
         """Close in order."""
         self._go.set()
-        self._line_keys.stop()
         await self._client.aclose()
         if self._pump is not None:
             await asyncio.wait((self._pump,))

@@ -1,60 +1,67 @@
-"""The keys that the present line is subscribed to, kept up with those that are wanted."""
+"""The subscriptions of one connection, kept equal to the keys that are wanted."""
 
 from __future__ import annotations
 
 import asyncio
 from collections import deque
 from collections.abc import Callable, Hashable, Iterable
-from typing import Any, Final
+from typing import Any
 
 from ..client.inside import Inside
-from ..errors import EncodeError, OnesocketError, OutboxFull
 from ..wire import Data
-
-_AGAIN: Final = 0.25
-"""Seconds until the outbox is tried again if nobody says that there's room: frames and the peer's pace don't."""
 
 
 class LineKeys:
-    """Sends differences. What the client has no room for yet stands first in line for it.
+    """A `FrameSource`: frames are made when the connection has room for them, from what is wanted by then.
 
-    `again` is called when it's time to call `bring_to` once more.
+    They belong to the connection they were made for. A new one begins with nothing, and gets all that is wanted.
     """
 
-    def __init__(self, protocol: Any, inside: Inside, again: Callable[[], None]) -> None:
+    def __init__(self, protocol: Any, inside: Inside, wanted: Callable[[], frozenset[Hashable]]) -> None:
         self._protocol = protocol
         self._inside = inside
-        self._again = again
-        self._epoch = 0
+        self._wanted = wanted
         self._has: frozenset[Hashable] = frozenset()
-        """What the line has once `_unsent` is sent."""
+        """What the connection has once `_unsent` is sent."""
+        self._had: frozenset[Hashable] = frozenset()
+        """What it had before the frames in `_unsent`."""
         self._unsent: deque[Data] = deque()
-        self._retry: asyncio.TimerHandle | None = None
+        self._is_begun = False
+        """Whether one of the frames made together is sent: then the others follow."""
+        inside.set_source(self)
 
     def __repr__(self) -> str:
-        return f"<LineKeys epoch={self._epoch} keys={len(self._has)} unsent={len(self._unsent)}>"
+        return f"<LineKeys keys={len(self._has)} unsent={len(self._unsent)}>"
 
-    def bring_to(self, wanted: frozenset[Hashable], epoch: int) -> None:
-        """The line of this epoch is up, and these are wanted on it. A new line begins with nothing."""
-        if epoch != self._epoch:
-            self._epoch, self._has = epoch, frozenset()
-            self._unsent.clear()
-        # Differences are only made once those before them are sent: so there are never more frames than for one.
-        while self._send() and wanted != self._has:
-            self._unsent.extend(self._frames(wanted - self._has, self._has - wanted))
-            self._has = wanted
+    def changed(self) -> None:
+        """Other keys are wanted."""
+        self._inside.ask_source()
 
-    def room(self) -> None:
-        """A message has left the outbox."""
-        if self._unsent:
-            self._again()
-
-    def stop(self) -> None:
-        """Nothing is sent any more."""
+    def begin(self) -> None:
+        """A new connection has no subscriptions."""
+        self._has = frozenset()
         self._unsent.clear()
-        if self._retry is not None:
-            self._retry.cancel()
-            self._retry = None
+
+    def peek(self) -> Data | None:
+        """The next frame; None when the connection has what is wanted."""
+        if not self._unsent or not self._is_begun:
+            self._make(self._wanted())
+        return self._unsent[0] if self._unsent else None
+
+    def taken(self) -> None:
+        """The frame is sent."""
+        self._unsent.popleft()
+        self._is_begun = True
+
+    def _make(self, wanted: frozenset[Hashable]) -> None:
+        if wanted == self._has:
+            return
+        if self._unsent:  # keys that came and went while it waited cost nothing
+            self._has = self._had
+            self._unsent.clear()
+        self._unsent.extend(self._frames(wanted - self._has, self._has - wanted))
+        self._had, self._has = self._has, wanted
+        self._is_begun = False
 
     def _frames(self, added: frozenset[Hashable], gone: frozenset[Hashable]) -> list[Data]:
         # What is left first: the peer may have a limit.
@@ -71,32 +78,7 @@ class LineKeys:
         except Exception as error:  # noqa: BLE001 - the protocol's, or a key that it can't express
             if len(keys) > 1:  # the others shall not go without for it
                 return [frame for key in keys for frame in self._made(make, frozenset((key,)))]
-            _report("the protocol can't express a key", error)
+            asyncio.get_running_loop().call_exception_handler(
+                {"message": "onesocket: the protocol can't express a key", "exception": error}
+            )
             return []
-
-    def _send(self) -> bool:
-        """Send what is unsent; False: not all of it."""
-        while self._unsent:
-            try:
-                self._inside.post(self._unsent[0])  # a frame, not a message: it goes out as it is
-            except OutboxFull:
-                self._try_later()
-                return False
-            except EncodeError as error:  # of no use to the others that it's tried again
-                _report("the protocol made a frame that can't be sent", error)
-            except OnesocketError:
-                return False  # the line is ending; the next begins anew
-            self._unsent.popleft()
-        return True
-
-    def _try_later(self) -> None:
-        if self._retry is None:
-            self._retry = asyncio.get_running_loop().call_later(_AGAIN, self._tried)
-
-    def _tried(self) -> None:
-        self._retry = None
-        self.room()
-
-
-def _report(what: str, error: Exception) -> None:
-    asyncio.get_running_loop().call_exception_handler({"message": f"onesocket: {what}", "exception": error})

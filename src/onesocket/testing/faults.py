@@ -312,6 +312,16 @@ class ConnectionLimit:
     ghost_seconds: float = 0.0
 
 
+@dataclass(frozen=True, slots=True)
+class MessageLimit:
+    """A server that takes at most `messages` in any `per` seconds of one connection; one more closes it."""
+
+    messages: int
+    per: float = 1.0
+    code: int = 1008
+    reason: str = "Too many requests"
+
+
 def _http(status: int, headers: Mapping[str, str], body: str) -> bytes:
     if status == http.HTTPStatus.SWITCHING_PROTOCOLS:
         raise ValueError("101 accepts the upgrade: it can't refuse it")

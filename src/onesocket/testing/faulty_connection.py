@@ -37,6 +37,9 @@ class FaultyConnection(UpgradeSide):
         self._parts: list[bytes] = []
         self._is_text = False
         self._log = host.new_log()
+        self.subscriptions = host.new_ledger()
+        """What the client has subscribed to on this connection."""
+        self._arrivals: deque[float] = deque()
         self._messages = 0
         self._close_sent = False
         self._close_received = False
@@ -74,6 +77,14 @@ class FaultyConnection(UpgradeSide):
     def is_unresponsive(self) -> bool:
         """Whether `go_silent()` or `stop_reading()` is in force."""
         return self._silent or bool(self._read_stops)
+
+    def arrivals_within(self, seconds: float, most: int) -> int:
+        """Note that a message has arrived, and return how many have in so many seconds; `most` are counted."""
+        now = self._loop.time()
+        self._arrivals.append(now)
+        while self._arrivals[0] <= now - seconds or len(self._arrivals) > most:
+            self._arrivals.popleft()
+        return len(self._arrivals)
 
     async def drain(self) -> None:
         """Wait while the write buffer is full."""
@@ -281,6 +292,7 @@ class FaultyConnection(UpgradeSide):
     def _on_message(self, message: Message) -> None:
         self._messages += 1
         self._log.add(message)
+        self.subscriptions.note(message)
         self._counters.count("messages_received")
         reply = self._host.message(self, message)
         if reply is not None and self.can_send:

@@ -20,9 +20,10 @@ from collections.abc import Awaitable, Callable, Coroutine, Iterable, Sequence
 from typing import Any, Literal, Self
 
 from onesocket.testing.counters import Counters, Counts
-from onesocket.testing.faults import ConnectionLimit, Fault
+from onesocket.testing.faults import ConnectionLimit, Fault, MessageLimit
 from onesocket.testing.faulty_connection import FaultyConnection
 from onesocket.testing.message_log import MessageLog
+from onesocket.testing.subscription_ledger import ReadSubscription, SubscriptionLedger
 from onesocket.testing.tls_listener import TlsListener
 from onesocket.testing.upgrade_side import Message, Phase
 
@@ -34,6 +35,8 @@ Handler = Callable[[FaultyConnection], Awaitable[None]]
 
 # Thousands of clients may dial in the same tick; the kernel cuts this to its own limit (net.core.somaxconn).
 _BACKLOG = 4096
+# So many WebSockets are remembered after their end.
+_KEPT = 1_000
 
 
 class FaultyServer:
@@ -43,6 +46,7 @@ class FaultyServer:
     - `ssl`: a server-side SSLContext, for wss.
     - `faults`: see the attribute.
     - `limit`: how many sessions are allowed at once; None for no limit. May be replaced at any time.
+    - `message_limit`: how many messages are taken of each connection, and in what time. May be replaced at any time.
     - `echo`: send text and binary messages back. By default on, unless `on_message` or `handler` is given.
     - `on_message(connection, message)`: called for each message; what it returns, if anything, is sent back.
       If it raises, the error is logged and the connection is closed with 1011.
@@ -51,6 +55,8 @@ class FaultyServer:
     - `subprotocols`: those the server speaks, best first. A client that offers none of them gets none.
     - `compression`: `"deflate"` agrees to permessage-deflate with clients that offer it; raw frames stay raw.
     - `max_size`: the longest message accepted, in bytes; a longer one is answered with close code 1009.
+    - `subscription_of(message)`: what a message subscribes to and unsubscribes from, for the ledger that each
+      connection has (`connection.subscriptions`); by default the usual JSON shapes.
     - `received_limit`, `overflow`: how many messages are kept, for the server and for each connection, and
       whether the oldest (`"drop_oldest"`) or the newest (`"drop_newest"`) is lost beyond it.
     - `close_timeout`: seconds a client has to acknowledge a close, or to end TCP, before the server ends it.
@@ -66,11 +72,13 @@ class FaultyServer:
         ssl: ssl_module.SSLContext | None = None,
         faults: FaultPlan = None,
         limit: ConnectionLimit | None = None,
+        message_limit: MessageLimit | None = None,
         echo: bool | None = None,
         on_message: OnMessage | None = None,
         handler: Handler | None = None,
         subprotocols: Sequence[str] = (),
         compression: Literal["deflate"] | None = None,
+        subscription_of: ReadSubscription | None = None,
         max_size: int = 16 << 20,
         received_limit: int = 10_000,
         overflow: Literal["drop_oldest", "drop_newest"] = "drop_oldest",
@@ -78,6 +86,7 @@ class FaultyServer:
     ) -> None:
         self.host = host
         self.limit = limit
+        self.message_limit = message_limit
         self.on_message = on_message
         self.handler = handler
         self.echo = echo if echo is not None else on_message is None and handler is None
@@ -96,6 +105,8 @@ class FaultyServer:
         self._numbers = 0
         self._sockets: dict[int, FaultyConnection] = {}
         self._open: dict[int, FaultyConnection] = {}
+        self._history: deque[FaultyConnection] = deque(maxlen=_KEPT)
+        self._subscription_of = subscription_of
         self._places: set[int] = set()
         self._ghosts: list[float] = []
         self._tasks: set[asyncio.Task[None]] = set()
@@ -238,6 +249,11 @@ class FaultyServer:
         return list(self._open.values())
 
     @property
+    def history(self) -> list[FaultyConnection]:
+        """The WebSockets that were ever open, oldest first, with what each has received; the last 1000."""
+        return list(self._history)
+
+    @property
     def pending(self) -> list[FaultyConnection]:
         """The connections whose upgrade request is unanswered, oldest first."""
         return [c for c in self._sockets.values() if c.phase is Phase.ANSWERING]
@@ -336,6 +352,10 @@ class FaultyServer:
         """Return an empty log."""
         return MessageLog(self._received_limit, self._overflow)
 
+    def new_ledger(self) -> SubscriptionLedger:
+        """Return an empty ledger of subscriptions."""
+        return SubscriptionLedger(self._subscription_of)
+
     def start_task(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
         """Run a coroutine that `aclose()` cancels at the latest."""
         task = asyncio.get_running_loop().create_task(work)
@@ -357,6 +377,7 @@ class FaultyServer:
     def upgraded(self, connection: FaultyConnection, *, takes_place: bool) -> None:
         """Note that the WebSocket is open."""
         self._open[connection.number] = connection
+        self._history.append(connection)
         if takes_place:
             self._places.add(connection.number)
         if self.handler is not None:
@@ -373,6 +394,10 @@ class FaultyServer:
     def message(self, connection: FaultyConnection, message: Message) -> Message | None:
         """Take a message; return the reply, if any."""
         self._received.add(message)
+        limit = self.message_limit
+        if limit is not None and connection.arrivals_within(limit.per, limit.messages + 1) > limit.messages:
+            connection.close_nowait(limit.code, limit.reason)
+            return None
         reply = message if self.echo else None
         try:
             answer = self.on_message(connection, message) if self.on_message else None

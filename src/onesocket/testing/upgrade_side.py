@@ -12,6 +12,7 @@ from typing import Any, Literal, Protocol
 from onesocket.testing.counters import Counters
 from onesocket.testing.faults import Answer, Fault
 from onesocket.testing.message_log import MessageLog
+from onesocket.testing.subscription_ledger import SubscriptionLedger
 from onesocket.testing.tcp_side import TcpSide
 
 try:
@@ -77,6 +78,10 @@ class Host(Protocol):
 
     def surplus_fault(self) -> Fault | None:
         """Return what happens to a connection for which there is no place; None if there is one."""
+        ...
+
+    def new_ledger(self) -> SubscriptionLedger:
+        """Return an empty ledger of subscriptions."""
         ...
 
     def choose_subprotocol(self, offered: Sequence[str], /) -> str | None:

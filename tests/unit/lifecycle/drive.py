@@ -70,11 +70,13 @@ class Drive:
     def ready(self) -> Self:
         return self.feed(inputs.Ready(self.machine.epoch))
 
-    def failing(self, error: OnesocketError = LOST, code: int = 1000, *, dead: bool = False) -> Self:
-        return self.feed(inputs.Failing(self.machine.epoch, error, code, "told", dead))
+    def failing(
+        self, error: OnesocketError = LOST, code: int = 1000, *, dead: bool = False, up_for: float = 0.0
+    ) -> Self:
+        return self.feed(inputs.Failing(self.machine.epoch, error, code, "told", dead, up_for))
 
-    def ended(self, error: OnesocketError = LOST, roll: float = 0.5) -> Self:
-        return self.feed(inputs.Ended(self.machine.epoch, error, roll))
+    def ended(self, error: OnesocketError = LOST, roll: float = 0.5, *, up_for: float = 0.0) -> Self:
+        return self.feed(inputs.Ended(self.machine.epoch, error, roll, up_for))
 
     def alarm(self, kind: AlarmKind, detail: str = "") -> Self:
         return self.feed(inputs.Alarm(self.machine.epoch, kind, detail))

@@ -11,6 +11,7 @@ from onesocket.lifecycle.inputs import AlarmKind
 from onesocket.lifecycle.machine import IllegalInput
 from onesocket.lifecycle.retry import ReconnectPolicy
 from onesocket.lifecycle.states import Destination, Rule, State
+from onesocket.lifecycle.verdicts import closed_by_peer
 from tests.unit.lifecycle.drive import BUSY, CLOSE_TIMEOUT, FATAL, LOST, POLICY, Drive
 
 
@@ -147,6 +148,58 @@ def test_a_fatal_close_code_ends_in_failed_after_the_close() -> None:
     drive = Drive().up().failing(FATAL)
     assert drive.machine.destination is Destination.FAIL
     assert drive.ended().state is State.FAILED
+
+
+# --- 1008: "not you", or "not now" ----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("up_for", [0.0, 0.9])
+def test_1008_is_final_for_a_connection_that_was_never_up(up_for: float) -> None:
+    refused = closed_by_peer(1008, "who are you?")
+    assert Drive().connect().opened().failing(refused).ended().state is State.FAILED
+    drive = Drive().up().failing(refused, up_for=up_for).ended()
+    assert drive.state is State.FAILED
+    assert drive.machine.error is refused
+
+
+@pytest.mark.parametrize("reason", ["", "policy", "who are you?"])
+def test_1008_after_a_connection_was_up_is_retried_slowly_and_without_end(reason: str) -> None:
+    refused = closed_by_peer(1008, reason)
+    drive = Drive().up().failing(refused, up_for=1.0).ended()
+    for _ in range(50):
+        assert drive.state is State.BACKING_OFF
+        assert POLICY.busy_delay <= retry_in(drive) <= 2 * POLICY.busy_delay
+        assert isinstance(drive.machine.error, UpstreamBusy)
+        assert drive.machine.error.__cause__ is refused
+        drive.alarm(AlarmKind.RETRY).opened().ready().failing(refused).ended()
+
+
+def test_1008_while_a_lost_line_is_resumed_is_retried_slowly_and_its_callers_are_told() -> None:
+    refused = closed_by_peer(1008)
+    drive = Drive().resuming().opened().connect().failing(refused).ended()
+    assert isinstance(drive.the(fx.RejectCallers).error, UpstreamBusy)
+    assert retry_in(drive) >= POLICY.busy_delay
+    assert retry_in(Drive().resuming().opened().ready().ended(refused)) >= POLICY.busy_delay
+
+
+def test_1008_counts_towards_the_limit_of_attempts() -> None:
+    drive = Drive(ReconnectPolicy(max_attempts=2)).up().ended(closed_by_peer(1008), up_for=5)
+    assert drive.state is State.BACKING_OFF
+    assert drive.alarm(AlarmKind.RETRY).ended(closed_by_peer(1008)).state is State.FAILED
+    assert isinstance(drive.machine.error, RetriesExhausted)
+
+
+def test_1008_is_final_where_the_protocol_says_so_or_nothing_is_resumed() -> None:
+    assert Drive().up().ended(closed_by_peer(1008, fatal={1008}), up_for=60).state is State.FAILED
+    refused = closed_by_peer(1008)
+    drive = Drive(None).up().ended(refused, up_for=60)
+    assert drive.state is State.FAILED
+    assert drive.machine.error is refused
+
+
+def test_a_new_attempt_of_the_owner_is_a_first_one_again() -> None:
+    drive = Drive().resuming().opened().ready().reconnect().ended().opened().ready()
+    assert drive.failing(closed_by_peer(1008)).ended().state is State.FAILED
 
 
 @pytest.mark.parametrize("announced", [True, False])

@@ -86,3 +86,19 @@ def test_the_oldest_can_be_looked_at_without_taking_it() -> None:
     assert len(box) == 2
     assert box.take() == "a"
     assert box.peek() == "b"
+
+
+def test_messages_that_go_first_go_first_and_count_and_age_like_the_others() -> None:
+    box = filled("a")
+    box.put("x", 5, first=True)
+    assert (box.has_first, box.number, box.next_number) == (True, 2, 3)
+    box.put("y", 6, first=True)
+    with pytest.raises(OutboxFull):
+        box.put("z", 7, first=True)
+    assert box.next_expiry() == 10
+    assert box.expired(10) == ["a"]
+    assert box.next_expiry() == 15
+    assert box.discard("y")
+    assert (box.peek(), box.take(), box.has_first) == ("x", "x", False)
+    with pytest.raises(IndexError):
+        _ = box.number

@@ -10,6 +10,7 @@ from onesocket.lifecycle.verdicts import (
     CLOSE_CODES,
     closed_by_peer,
     line_lost,
+    once_up,
     parse_retry_after,
     upgrade_refused,
 )
@@ -38,6 +39,28 @@ def test_a_protocols_own_list_decides_what_is_fatal() -> None:
     assert verdict(closed_by_peer(4004, fatal={4004})) is Verdict.FATAL
     assert verdict(closed_by_peer(1008, fatal={4004})) is Verdict.RETRY
     assert verdict(closed_by_peer(1013, fatal={1013})) is Verdict.FATAL
+
+
+@pytest.mark.parametrize(
+    "reason",
+    ["Too many requests", "Rate-Limit reached", "connection limit exceeded", "slow down", "Busy"],
+)
+def test_a_reason_that_speaks_of_a_limit_means_busy(reason: str) -> None:
+    for code in (1008, 3008, 4029):
+        assert verdict(closed_by_peer(code, reason)) is Verdict.BUSY
+        assert verdict(closed_by_peer(code, reason, fatal={code})) is Verdict.FATAL
+    assert verdict(closed_by_peer(1001, reason)) is Verdict.RETRY
+    assert verdict(closed_by_peer(1010, reason)) is Verdict.FATAL
+
+
+def test_what_a_1008_means_once_the_connection_was_up() -> None:
+    for reason in ("", "token expired"):
+        refused = closed_by_peer(1008, reason)
+        assert verdict(refused) is Verdict.FATAL
+        assert verdict(once_up(refused)) is Verdict.BUSY
+        assert str(once_up(refused)) == str(refused)
+    for error in (closed_by_peer(1008, fatal={1008}), closed_by_peer(1010), closed_by_peer(1001), line_lost()):
+        assert once_up(error) is error
 
 
 def test_a_line_that_ended_without_a_close_frame_may_come_back() -> None:

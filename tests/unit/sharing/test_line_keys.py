@@ -1,13 +1,15 @@
-"""What a line is subscribed to, kept up with what is wanted."""
+"""What a connection is subscribed to, kept equal to what is wanted."""
 
 import asyncio
-from collections.abc import Callable, Iterable
+import random
+from collections.abc import Iterable
 from typing import Any, cast
 
-from onesocket import ClientClosed, EncodeError, OnesocketError, OutboxFull
+import pytest
+
 from onesocket.client.inside import Inside
+from onesocket.client.outgoing import FrameSource
 from onesocket.sharing.line_keys import LineKeys
-from onesocket.testing.virtual_time import run_virtual
 
 
 class Topics:
@@ -20,129 +22,82 @@ class Topics:
         return [f"-{key}" for key in sorted(keys)]
 
 
-class Box:
-    """The client's way out, with room for so many."""
+class Line:
+    """The client's way out: takes so many frames when it is asked to."""
 
-    def __init__(self, room: int = 1_000) -> None:
-        self.room = room
-        self.sent: list[str] = []
-        self.refusals: dict[str, OnesocketError] = {}
+    def __init__(self, protocol: Any = None) -> None:
+        self.wanted: frozenset[str] = frozenset()
+        self.asked = 0
+        self.source: FrameSource | None = None
+        self.keys = LineKeys(protocol or Topics(), cast("Inside", self), lambda: self.wanted)
+        self.keys.begin()
 
-    def post(self, frame: str) -> None:
-        if frame in self.refusals:
-            raise self.refusals[frame]
-        if len(self.sent) >= self.room:
-            raise OutboxFull("no room")
-        self.sent.append(frame)
+    def set_source(self, source: FrameSource) -> None:
+        self.source = source
 
+    def ask_source(self) -> None:
+        self.asked += 1
 
-def made(box: Box, again: Callable[[], None] = lambda: None) -> LineKeys:
-    return LineKeys(cast("Any", Topics()), cast("Inside", box), again)
+    def want(self, text: str) -> None:
+        self.wanted = frozenset(text)
+        self.keys.changed()
 
-
-def keys(text: str) -> frozenset[str]:
-    return frozenset(text)
-
-
-def test_a_line_gets_differences_and_a_new_one_everything() -> None:
-    box = Box()
-    line = made(box)
-    for wanted, epoch in (("ab", 1), ("bc", 1), ("bc", 1), ("bc", 2)):
-        line.bring_to(keys(wanted), epoch)
-    assert box.sent == ["+a", "+b", "-a", "+c", "+b", "+c"]
+    def take(self, most: int = 1_000) -> str:
+        taken: list[str] = []
+        while len(taken) < most and (frame := self.keys.peek()) is not None:
+            taken.append(str(frame))
+            self.keys.taken()
+        return " ".join(taken)
 
 
-async def test_what_has_no_room_goes_when_there_is_some_and_nothing_goes_twice() -> None:
-    box, wanted = Box(room=1), keys("ab")
-
-    def again() -> None:
-        line.bring_to(wanted, 1)
-
-    line = made(box, again)
-    again()
-    wanted = keys("c")
-    again()
-    assert box.sent == ["+a"]
-    box.room = 3
-    line.room()
-    assert box.sent == ["+a", "+b", "-a"]
-    box.room = 9
-    line.room()
-    assert box.sent == ["+a", "+b", "-a", "-b", "+c"]
-    line.room()
-    again()
-    assert len(box.sent) == 5
-    line.stop()
+def test_it_is_the_clients_source_and_asks_with_every_change() -> None:
+    line = Line()
+    assert line.source is line.keys
+    line.want("a")
+    line.want("b")
+    assert line.asked == 2
 
 
-async def test_it_never_keeps_more_frames_than_for_one_difference() -> None:
-    box = Box(room=0)
-    line = made(box)
-    for _ in range(100):
-        line.bring_to(keys("a"), 1)
-        line.bring_to(keys(""), 1)
-    assert "unsent=1>" in repr(line)
-    line.stop()
+def test_a_connection_gets_differences_and_a_new_one_everything() -> None:
+    line = Line()
+    line.want("ab")
+    assert line.take() == "+a +b"
+    line.want("bc")
+    assert line.take() == "-a +c"
+    assert line.take() == ""
+    line.keys.begin()
+    assert line.take() == "+b +c"
 
 
-async def test_what_had_no_room_on_the_last_line_is_no_matter_of_the_next() -> None:
-    box = Box(room=0)
-    line = made(box)
-    line.bring_to(keys("a"), 1)
-    box.room = 9
-    line.bring_to(keys("b"), 2)
-    assert box.sent == ["+b"]
-    line.stop()
+def test_frames_are_made_of_what_is_wanted_when_there_is_room() -> None:
+    line = Line()
+    line.want("a")
+    assert line.keys.peek() == "+a"
+    line.want("ab")
+    line.want("b")
+    assert line.take() == "+b"
+    line.want("")
+    assert line.keys.peek() == "-b"
+    line.want("b")
+    assert line.take() == ""
 
 
-def test_it_looks_for_room_now_and_then_where_nobody_tells() -> None:
-    async def main() -> None:
-        box = Box(room=0)
-        line = made(box, lambda: line.bring_to(keys("a"), 1))
-        line.bring_to(keys("a"), 1)
-        await asyncio.sleep(60)
-        assert box.sent == []
-        box.room = 1
-        await asyncio.sleep(1)
-        assert box.sent == ["+a"]
-
-    run_virtual(main)
+def test_frames_that_were_begun_are_sent_and_the_next_difference_follows() -> None:
+    line = Line()
+    line.want("abc")
+    assert line.take(1) == "+a"
+    line.want("cd")
+    assert "keys=3 unsent=2" in repr(line.keys)
+    assert line.take() == "+b +c -a -b +d"
 
 
-def test_stopped_it_looks_no_more() -> None:
-    async def main() -> None:
-        looked: list[bool] = []
-        line = made(Box(room=0), lambda: looked.append(True))
-        line.bring_to(keys("a"), 1)
-        line.stop()
-        await asyncio.sleep(60)
-        line.room()
-        assert looked == []
-
-    run_virtual(main)
-
-
-async def test_a_frame_that_cannot_be_sent_is_reported_and_its_neighbours_go() -> None:
-    reported: list[dict[str, Any]] = []
-    asyncio.get_running_loop().set_exception_handler(lambda _, context: reported.append(context))
-    box = Box()
-    box.refusals["+b"] = EncodeError("not UTF-8")
-    line = made(box)
-    line.bring_to(keys("abc"), 1)
-    line.bring_to(keys("abc"), 1)
-    assert box.sent == ["+a", "+c"]
-    assert [context["exception"] for context in reported] == [box.refusals["+b"]]
-
-
-def test_a_line_that_is_ending_gets_no_more_and_the_next_one_everything() -> None:
-    box = Box()
-    box.refusals["+b"] = ClientClosed()
-    line = made(box)
-    line.bring_to(keys("ab"), 1)
-    assert box.sent == ["+a"]
-    box.refusals.clear()
-    line.bring_to(keys("ab"), 2)
-    assert box.sent == ["+a", "+a", "+b"]
+def test_what_was_unsent_on_the_last_connection_is_no_matter_of_the_next() -> None:
+    line = Line()
+    line.want("abc")
+    line.take(1)
+    line.want("d")
+    line.keys.begin()
+    assert line.take() == "+d"
 
 
 async def test_a_key_that_the_protocol_cannot_express_keeps_no_other_from_being_sent() -> None:
@@ -154,12 +109,36 @@ async def test_a_key_that_the_protocol_cannot_express_keeps_no_other_from_being_
 
     reported: list[object] = []
     asyncio.get_running_loop().set_exception_handler(lambda _, context: reported.append(context["exception"]))
-    box = Box()
-    line = LineKeys(cast("Any", Strict()), cast("Inside", box), lambda: None)
-    line.bring_to(keys("a"), 1)
-    line.bring_to(keys("axb"), 1)
-    line.bring_to(keys("xb"), 1)
-    assert box.sent == ["+a", "+b", "-a"]
+    line = Line(Strict())
+    line.want("a")
+    taken = [line.take()]
+    line.want("axb")
+    taken.append(line.take())
+    line.want("xb")
+    taken.append(line.take())
+    assert taken == ["+a", "+b", "-a"]
     assert len(reported) == 1
-    line.bring_to(keys("xb"), 2)
-    assert box.sent[3:] == ["+b"]
+    line.keys.begin()
+    assert line.take() == "+b"
+
+
+@pytest.mark.parametrize("seed", range(50))
+def test_whatever_comes_between_the_view_of_the_server_becomes_what_is_wanted(seed: int) -> None:
+    chance = random.Random(seed)
+    line = Line()
+    view: set[str] = set()
+    for _ in range(200):
+        match chance.randrange(4):
+            case 0 | 1:
+                line.want("".join(chance.sample("abcdef", chance.randrange(6))))
+            case 2:
+                for frame in line.take(chance.randrange(4)).split():
+                    assert (frame[1:] in view) is (frame[0] == "-"), "neither twice nor for nothing"
+                    view ^= {frame[1:]}
+            case _:
+                if chance.random() < 0.3:
+                    line.keys.begin()
+                    view.clear()
+    for frame in line.take().split():
+        view ^= {frame[1:]}
+    assert view == line.wanted

@@ -1,7 +1,7 @@
 """Messages on their way up, as the owner keeps them."""
 
 import asyncio
-from typing import Any, cast
+from typing import cast
 
 import pytest
 
@@ -29,8 +29,8 @@ class Line:
         return delivery in self.taken
 
 
-def made(line: Line, room: Any = lambda: None) -> Work:
-    return Work(cast("Client", line), room)
+def made(line: Line) -> Work:
+    return Work(cast("Client", line))
 
 
 async def test_who_hears_of_a_message_may_send_it_again_under_its_number() -> None:
@@ -82,17 +82,3 @@ async def test_one_that_fails_takes_no_other_with_it() -> None:
     assert type(told[7]) is WireError
     work.cancel_all("me")
     await work.finish()
-
-
-async def test_it_says_when_a_message_waits_no_more() -> None:
-    line = Line()
-    room: list[bool] = []
-    work = made(line, lambda: room.append(True))
-    for number in range(2):
-        work.send("me", number, "slow", lambda *_: None)
-    await asyncio.sleep(0)
-    assert room == []
-    line.taken[0].resolve()
-    work.cancel("me", 1)
-    await work.finish()
-    assert room == [True, True]

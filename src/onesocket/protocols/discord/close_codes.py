@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from ...errors import ClosedByPeer, OnesocketError
-from ...lifecycle.verdicts import FATAL_CLOSE_CODES, closed_by_peer
+from ...lifecycle.verdicts import closed_by_peer
 from .errors import (
     DisallowedIntents,
     GatewayRefusal,
@@ -91,6 +91,6 @@ def closed(code: int, reason: str) -> OnesocketError:
         return remedy.error(text, code=code, reason=reason, retryable=False)
     meaning = _MEANING.get(code)
     if meaning is None:
-        return closed_by_peer(code, reason, fatal=FATAL_CLOSE_CODES)
+        return closed_by_peer(code, reason)
     text = f"the gateway closed the line with {code} ({meaning}){said}"
     return ClosedByPeer(text, code=code, reason=reason, retryable=True)

@@ -90,7 +90,7 @@ class Owner:
         self._has_fed = False
         """In this turn of the loop: what comes now waits for its end."""
         self._interest = Interest(protocol, client)
-        self._work = Work(client, self._interest.room)
+        self._work = Work(client)
         self._resume = Resume(client, reconnect, self._publish)
         self._server: asyncio.Server | None = None
         self._listener: socket.socket | None = None
@@ -148,7 +148,6 @@ class Owner:
         elif self._listener is not None:
             self._listener.close()
         await self._resume.stop()
-        self._interest.stop()
         await self.client.aclose()  # bounded by its own deadlines; before its end another must not dial
         await self._work.finish()  # what was sent meanwhile gets its result, or it would be sent twice
         self._release()
@@ -252,7 +251,6 @@ class Owner:
     def _changed(self, change: Change) -> None:
         if change.new is State.CONNECTED:
             self._lock.note(self._base + change.epoch)
-            self._interest.line_is_up()
         told = change.new, change.epoch
         if self._ahead is None:
             self._told = told

@@ -9,6 +9,7 @@ from collections.abc import Callable
 from ...client.client import Client
 from ...errors import OnesocketError
 from ...lifecycle.retry import ReconnectPolicy
+from ...lifecycle.verdicts import once_up
 
 
 class Resume:
@@ -45,8 +46,9 @@ class Resume:
         while True:
             try:
                 await self._client.connect()
-            except OnesocketError as error:
+            except OnesocketError as failure:
                 failures += 1
+                error = once_up(failure)
                 policy = self._policy
                 if policy is None or not error.retryable or policy.exhausted(failures):
                     break

@@ -19,10 +19,8 @@ Settled = Callable[[int, OnesocketError | None], None]
 class Work:
     """Each piece has a place: for whom, and the number that they gave it."""
 
-    def __init__(self, client: Client, room: Callable[[], None]) -> None:
+    def __init__(self, client: Client) -> None:
         self._client = client
-        self._room = room
-        """Called when a message that had to wait does so no more."""
         self._tasks: dict[tuple[object, int], asyncio.Task[None]] = {}
 
     def __repr__(self) -> str:
@@ -96,8 +94,6 @@ class Work:
         except asyncio.CancelledError:
             self._client.inside.withdraw(delivery)  # as Client.send
             raise
-        finally:
-            self._room()
         # Free before its result is told: whoever hears of it may send it again at once, under the same number.
         self._tasks.pop(place, None)
         settled(place[1], failure)
