@@ -13,7 +13,7 @@ from websockets.exceptions import ConnectionClosed, InvalidHandshake, InvalidMes
 from websockets.typing import Subprotocol
 
 from onesocket.testing.counters import Counters, Counts
-from onesocket.testing.faults import ConnectionLimit, Fault
+from onesocket.testing.faults import ConnectionLimit, Fault, MessageLimit
 from onesocket.testing.faulty_connection import FaultyConnection
 from onesocket.testing.faulty_server import FaultyServer
 from onesocket.testing.raw_frames import Opcode, encode_close, encode_frame
@@ -397,6 +397,42 @@ async def test_a_script_is_consumed_in_order(server: FaultyServer) -> None:
         await dial(server)
     async with dial(server):
         assert server.faults == []
+
+
+# ── what clients sent ──
+
+
+async def test_who_sends_too_much_is_closed_and_others_are_not(server: FaultyServer) -> None:
+    server.message_limit = MessageLimit(2, per=60, code=1013, reason="slow down")
+    async with dial(server) as calm, dial(server) as quick:
+        for client, count in ((calm, 2), (quick, 3)):
+            for number in range(count):
+                await client.send(str(number))
+        error = await closed(quick)
+        assert error.rcvd is not None
+        assert (error.rcvd.code, error.rcvd.reason) == (1013, "slow down")
+        assert [await calm.recv() for _ in range(2)] == ["0", "1"]
+
+
+async def test_the_limit_is_one_of_time(server: FaultyServer) -> None:
+    server.message_limit = MessageLimit(1, per=0.01)
+    async with dial(server) as client:
+        for number in range(3):
+            await client.send(str(number))
+            assert await client.recv() == str(number)
+            await asyncio.sleep(0.02)
+
+
+async def test_what_a_connection_sent_is_known_after_its_end(server: FaultyServer) -> None:
+    for messages in (['{"op": "subscribe", "args": ["a", "b"]}', "order"], ['{"subscribe": ["c"]}']):
+        async with dial(server) as client:
+            for message in messages:
+                await client.send(message)
+                await client.recv()
+    await server.wait_until(lambda counts: counts.open_now == 0)
+    first, second = server.history
+    assert first.received == ['{"op": "subscribe", "args": ["a", "b"]}', "order"]
+    assert (first.subscriptions.keys, second.subscriptions.keys) == ({"a", "b"}, {"c"})
 
 
 # ── places and ghosts ──

@@ -271,6 +271,40 @@ class Broken(JsonMerge):
         return super().key_of(data)
 
 
+async def test_merged_subscriptions_of_a_lost_upstream_never_reach_the_next() -> None:
+    def asking(verb: str, *keys: str) -> str:
+        return json.dumps({"op": verb, "args": keys})
+
+    async with (
+        FaultyServer(echo=False) as server,
+        sharing(server, merge=JsonMerge()) as hub,
+        program(hub) as flooder,
+        program(hub) as one,
+        program(hub) as two,
+    ):
+        await one.send(asking("subscribe", "kept", "gone"))
+        await server.wait_until(lambda _: server.history[0].subscriptions.keys == {"kept", "gone"}, DEADLINE)
+        server.connections[0].stop_reading()
+        while not hub.status.outbox:
+            await flooder.send("x" * 500_000)
+        await one.send(asking("unsubscribe", "gone"))
+        await two.send(asking("subscribe", "stale", "kept"))
+        await one.send(asking("subscribe", "new"))
+        await (await one.ping())
+        await (await two.ping())
+        await server.stop_listening(kill=True)
+        await until(lambda: hub.status.state is not State.CONNECTED)
+        await two.close()
+        await until(lambda: hub.desk.clients <= 2)
+        await server.start()
+        await server.wait_until(lambda _: len(server.history) == 2, DEADLINE)
+        await one.send("last")
+        await server.wait_until(lambda _: "last" in server.history[1].received, DEADLINE)
+        ledger = server.history[1].subscriptions
+        assert (ledger.keys, ledger.odd) == ({"kept", "new"}, {})
+        assert server.history[1].received[0] == asking("subscribe", "kept", "new").replace(" ", "")
+
+
 async def test_a_merge_that_fails_harms_only_whom_it_failed_for() -> None:
     async with FaultyServer(echo=False) as server, sharing(server, merge=Broken()) as hub, program(hub) as one:
         async with program(hub) as two:

@@ -43,7 +43,7 @@ def test_a_protocols_own_list_decides_what_is_fatal() -> None:
 
 @pytest.mark.parametrize(
     "reason",
-    ["Too many requests", "Rate-Limit reached", "connection limit exceeded", "slow down", "Busy"],
+    ["Too many requests", "Rate-Limit reached", "connection limit exceeded", "slow down", "Busy", "message rate"],
 )
 def test_a_reason_that_speaks_of_a_limit_means_busy(reason: str) -> None:
     for code in (1008, 3008, 4029):
