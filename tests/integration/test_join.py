@@ -225,20 +225,39 @@ async def test_conflicting_options_are_named(
     assert server.counts.handshakes == 1
 
 
-async def test_options_that_agree_or_are_left_out_conflict_with_nothing(server: FaultyServer) -> None:
-    def options() -> dict[str, Any]:
-        return {
-            "protocol": Json(event=lambda message: message["t"]),
-            "headers": {"X-A": "1"},
-            "open_timeout": 7,
-            "reconnect": ReconnectPolicy(cap=3),
-        }
+async def test_options_that_agree_conflict_with_nothing(server: FaultyServer, scope: Any) -> None:
+    def dialled() -> dict[str, Any]:
+        return {"protocol": Json(event=lambda message: message["t"]), "headers": {"X-A": "1"}}
 
-    async with join(server.url, **options()) as first, join(server.url, **options()), join(server.url):
-        async with join(server.url, open_timeout=7.0, close_timeout=5.0):
+    def options() -> dict[str, Any]:
+        return {**dialled(), "open_timeout": 7, "reconnect": ReconnectPolicy(cap=3)}
+
+    async with join(server.url, scope=scope, **options()) as first, join(server.url, scope=scope, **dialled()):
+        async with join(server.url, scope=scope, **dialled(), open_timeout=7.0, close_timeout=5.0):
             await first.send({"used": True})
-        async with join(server.url, **options()):  # the first one's protocol has been used meanwhile
+        async with join(server.url, scope=scope, **options()):  # the first one's protocol has been used meanwhile
             assert server.counts.handshakes == 1
+
+
+@pytest.mark.parametrize("option", ["protocol", "headers", "subprotocols", "proxy"])
+async def test_leaving_out_what_goes_into_dial_or_login_is_a_conflict(
+    server: FaultyServer, scope: Any, option: str
+) -> None:
+    values = {
+        "protocol": Json(),
+        "headers": {"X-Api-Key": "s3cret"},
+        "subprotocols": ["a"],
+        "proxy": "http://s3cret@p/",
+    }
+    given: dict[str, Any] = {option: values[option]}
+    orders = [({}, given)] if option == "proxy" else [({}, given), (given, {})]
+    for first, second in orders:
+        async with join(server.url, scope=scope, **first):
+            with pytest.raises(OptionConflict, match=f"{option}=") as caught:
+                await join(server.url, scope=scope, **second)
+            assert caught.value.option == option
+            assert "s3cret" not in str(caught.value)
+    assert server.counts.handshakes == len(orders)
 
 
 async def test_other_identities_have_other_connections() -> None:

@@ -12,14 +12,17 @@ import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
 from typer.testing import CliRunner
 from websockets.asyncio.client import connect
 from websockets.exceptions import ConnectionClosed
 
+from onesocket import Json
 from onesocket.chat import ChatServer, GatewayOptions
 from onesocket.cli.app import app
+from onesocket.sharing.errors import OptionConflict
 from onesocket.sharing.join import join
 from onesocket.testing import Fault, FaultyServer, MessageLimit
 from tests.unit.chat_gateway.raw_client import dial
@@ -154,6 +157,76 @@ async def test_python_programs_on_the_same_connection(
             assert server.counts.handshakes == 1
             assert (await hub.end())[0] == 0
         assert server.counts.most_open == 1
+
+
+@pytest.mark.parametrize(
+    ("options", "asked", "option"),
+    [
+        (["--header", "X-Api-Key: alice-s3cret"], {}, "headers"),
+        ([], {"headers": {"X-Api-Key": "bob-s3cret"}}, "headers"),
+        (["--subprotocol", "a"], {}, "subprotocols"),
+        ([], {"protocol": Json()}, "protocol"),
+        (["--protocol", "json"], {}, "protocol"),
+        (["--merge", "json"], {}, "protocol"),
+    ],
+)
+async def test_a_program_that_would_dial_differently_is_not_on_the_hub_s_connection(
+    environment: dict[str, str], monkeypatch: pytest.MonkeyPatch, options: list[str], asked: dict[str, Any], option: str
+) -> None:
+    monkeypatch.setenv("ONESOCKET_RUNTIME_DIR", environment["ONESOCKET_RUNTIME_DIR"])
+    async with FaultyServer() as server, sharing(environment, server.url, "--scope", "host", *options):
+        with pytest.raises(OptionConflict, match=f"{option}=") as conflict:
+            await join(server.url, scope="host", **asked)
+        assert conflict.value.option == option
+        assert "s3cret" not in str(conflict.value)
+        assert server.counts.handshakes == 1
+    async with FaultyServer() as server, join(server.url, scope="host", **asked):
+        code, _, errors = await run(environment, "share", "--listen", "0", server.url, "--scope", "host", *options)
+        assert (code, server.counts.handshakes) == (2, 1)
+        assert f"{option}=" in errors
+        assert "--key" in errors
+        assert "s3cret" not in errors
+
+
+async def test_programs_that_would_dial_alike_are(environment: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ONESOCKET_RUNTIME_DIR", environment["ONESOCKET_RUNTIME_DIR"])
+    header = ["--header", "X-Api-Key: alice-s3cret", "--key", "alice", "--protocol", "json"]
+    async with (
+        FaultyServer() as server,
+        sharing(environment, server.url, "--scope", "host", *header) as hub,
+        connect(hub.url) as program,
+        join(server.url, scope="host", key="alice", headers={"x-api-key": "alice-s3cret"}, protocol=Json()) as link,
+    ):
+        stream = link.subscribe()
+        await program.send('{"from": "a program"}')
+        async with asyncio.timeout(DEADLINE):
+            assert await anext(stream) == {"from": "a program"}
+        (upstream,) = server.connections
+        assert upstream.request_headers["X-Api-Key"] == "alice-s3cret"
+        assert server.counts.handshakes == 1
+
+
+async def test_two_accounts_are_two_hubs_each_with_its_key(environment: dict[str, str]) -> None:
+    alice, bob = (["--header", f"X-Api-Key: {name}-s3cret"] for name in ("alice", "bob"))
+    async with FaultyServer() as server, sharing(environment, server.url, *alice) as hub:
+        for others, option, flag in (
+            (bob, "headers", "--header"),
+            ([], "headers", "--header"),
+            ([*alice, "--subprotocol", "a"], "subprotocols", "--subprotocol"),
+            ([*alice, "--merge", "json"], "protocol", "--protocol and --merge"),
+        ):
+            code, _, errors = await run(environment, "share", "--listen", "0", server.url, *others)
+            assert code == 2
+            assert f"process {hub.process.pid} runs a hub for this connection already, on" in errors
+            assert f"another {option}=" in errors
+            assert f"(of this command: {flag}, and --key)" in errors
+            assert "s3cret" not in errors
+        code, _, errors = await run(environment, "share", "--listen", "0", server.url, *alice)
+        assert (code, "connect to that one, or end it" in errors) == (2, True)
+        async with sharing(environment, server.url, *bob, "--key", "bob"):
+            accounts = [connection.request_headers["X-Api-Key"] for connection in server.connections]
+            assert accounts == ["alice-s3cret", "bob-s3cret"]
+            assert len(json.loads((await run(environment, "status", "--json"))[1])) == 2
 
 
 async def test_status_watch_goes_on_until_ctrl_c(environment: dict[str, str]) -> None:

@@ -131,7 +131,7 @@ async def test_a_blocking_link_of_the_same_identity_shares_the_line(side: Side) 
         return join(side.server.url, token=token, protocol=PROTOCOL)
 
     def other() -> Any:
-        with blocking.join(side.server.url, token=source[0]) as link:
+        with blocking.join(side.server.url, token=source[0], protocol=PROTOCOL) as link:
             link.send("from a thread")
             return link.receive(DEADLINE)
 

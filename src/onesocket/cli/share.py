@@ -23,6 +23,7 @@ _USAGE = 2
 _FAILED = 1
 _DISCORD = "https://discord.com/api/v10"
 _MERGE_OPTIONS = ("merge_action", "merge_subscribe", "merge_unsubscribe", "merge_keys", "merge_key")
+_CONFLICTING = {"headers": "--header", "subprotocols": "--subprotocol", "protocol": "--protocol and --merge"}
 _LOCAL_TOKEN = "ONESOCKET_LOCAL_TOKEN"  # noqa: S105 - a variable's name
 
 
@@ -46,6 +47,14 @@ def share(
             envvar="ONESOCKET_TOKEN",
             help="For the upstream: 'Authorization: Bearer ...', or the bot's. Better given in the environment: other "
             "users of this machine can see the arguments of a command.",
+        ),
+    ] = None,
+    key: Annotated[
+        str | None,
+        typer.Option(
+            metavar="NAME",
+            help="A name for the account or feed, where only --header or --subprotocol tells it from another one. With "
+            "--scope host it is the key= of join().",
         ),
     ] = None,
     header: Annotated[
@@ -83,7 +92,14 @@ def share(
         typer.Option(min=1, metavar="BYTES", help="That may wait for a client that doesn't read; then it's cut off."),
     ] = 8 << 20,
     max_message: Annotated[int, typer.Option(min=1, metavar="BYTES", help="Of one message of a client.")] = 1 << 20,
-    protocol: Annotated[str, typer.Option(metavar="raw|json", help="json: what clients send has to be JSON.")] = "raw",
+    protocol: Annotated[
+        str,
+        typer.Option(
+            metavar="raw|json",
+            help="json: what clients send has to be JSON. With --scope host the others need protocol=Json() then, and "
+            "Raw() without.",
+        ),
+    ] = "raw",
     on_loss: Annotated[
         str, typer.Option(metavar="keep|close", help="What happens to the clients while the upstream is lost.")
     ] = "keep",
@@ -142,6 +158,7 @@ def share(
     clients with 1001, then the upstream with 1000, and ends with status 0; a second one ends at once. Exit status
     otherwise: 1 if the upstream can't be had, 2 if the command was misused or another hub has this connection already.
     """
+    from ..sharing.errors import OptionConflict
     from ..sharing.hub import Endpoint, HubOptions, JsonMerge, load_merge
 
     for option in _MERGE_OPTIONS:
@@ -184,11 +201,15 @@ def share(
             _fail("--scope host goes without --discord and --linger: the others may need the connection")
         if discord and (chosen is not None or gap_message is not None or headers or subprotocol or options.json):
             _fail("--discord goes without --merge, --gap-message, --header, --subprotocol and --protocol json")
-        upstream = _Upstream(
-            url, token, headers, tuple(subprotocol or ()), chosen, pace, intents, open_timeout, on_host
-        )
+        if discord and key is not None:
+            _fail("--key has no effect with --discord: of a bot there is one session")
+        subprotocols = tuple(subprotocol or ())
+        upstream = _Upstream(url, key, token, headers, subprotocols, chosen, pace, intents, open_timeout, on_host)
         make = upstream.discord if discord else upstream.plain
         status = asyncio.run(_run(make, options))
+    except OptionConflict as error:
+        given = _CONFLICTING.get(error.option)
+        _fail(f"{error} (of this command: {given}, and --key)" if given else str(error))
     except UsageError as error:
         _fail(str(error))
     raise typer.Exit(status)
@@ -197,6 +218,7 @@ def share(
 @dataclass(frozen=True)
 class _Upstream:
     url: str | None
+    key: str | None
     token: str | None
     headers: tuple[tuple[str, str], ...]
     subprotocols: tuple[str, ...]
@@ -212,18 +234,24 @@ class _Upstream:
     def plain(self, options: HubOptions) -> Hub:
         """A hub for any WebSocket."""
         from ..client.client import Client
+        from ..protocols.json import Json
         from ..protocols.raw import Raw
+        from ..sharing.agreement import digests_of
         from ..sharing.client_upstream import ClientUpstream
         from ..sharing.hub import Hub, MergedRaw, RawDesk
         from ..sharing.key import Key
 
         if self.url is None:
             _fail("the URL of the upstream is missing: onesocket share wss://...")
-        url, key = self.url, Key.of(self.url, token=self.token)
+        url, key = self.url, Key.of(self.url, key=self.key, token=self.token)
         protocol = Raw() if self.merge is None else MergedRaw(self.merge, pace=self.pace)
+        if options.json and self.merge is None:
+            protocol.fingerprint = Json().fingerprint  # on the wire it's the same, so programs may join with that
         given: dict[str, Any] = {"token": self.token, "protocol": protocol, "open_timeout": self.open_timeout}
         given |= {"headers": self.headers, "subprotocols": self.subprotocols}
         upstream: Upstream
+        client = Client(url, **given)
+        digests = digests_of(client)
         if self.on_host:
             from ..sharing.host import HostUpstream
             from ..sharing.upstream import Recipe
@@ -233,13 +261,14 @@ class _Upstream:
             )
             upstream = HostUpstream(recipe)
         else:
-            upstream = ClientUpstream(Client(url, **given))
-        return Hub(upstream, RawDesk(upstream, options, self.merge), options, key=key.digest())
+            upstream = ClientUpstream(client)
+        return Hub(upstream, RawDesk(upstream, options, self.merge), options, key=key.digest(), digests=digests)
 
     def discord(self, options: HubOptions) -> Hub:
         """A hub for a bot."""
         from ..discord.client import DiscordClient
         from ..protocols.discord.intents import Intents
+        from ..sharing.agreement import digests_of
         from ..sharing.client_upstream import ClientUpstream
         from ..sharing.hub import Hub
         from ..sharing.hub.discord import DiscordDesk
@@ -257,7 +286,8 @@ class _Upstream:
         )
         # Of a bot there is one session, whatever address it is reached at.
         key = f"discord {digest(self.token.removeprefix('Bot '))}"
-        return Hub(ClientUpstream(client), DiscordDesk(client, options), options, key=key)
+        desk, digests = DiscordDesk(client, options), digests_of(client)
+        return Hub(ClientUpstream(client), desk, options, key=key, digests=digests)
 
 
 async def _run(make: Any, options: HubOptions) -> int:

@@ -27,6 +27,11 @@ class Inside:
         return f"<Inside {self._options.protocol!r}>"
 
     @property
+    def options(self) -> Options:
+        """The checked options of this client."""
+        return self._options
+
+    @property
     def protocol(self) -> Protocol:
         """What the frames of this client mean."""
         return self._options.protocol

@@ -9,11 +9,13 @@ from __future__ import annotations
 import abc
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from functools import cached_property
+from typing import Any, ClassVar, Self
 
 from ..errors import OnesocketError
 from ..lifecycle.verdicts import closed_by_peer
 from ..wire import Data, DialRequest
+from .fingerprint import arguments, class_likeness, digest, likeness
 from .token import TokenHeader, TokenPlace
 
 
@@ -104,6 +106,30 @@ class Protocol(abc.ABC):
     """Where the token goes; None: only into the login."""
     pace: Pace | None = None
     """How fast messages may be sent; None: as fast as the socket takes them."""
+    _made_with: tuple[tuple[Any, ...], dict[str, Any]]
+
+    def __new__(cls, *args: Any, **kwargs: Any) -> Self:
+        """Keep the arguments, which are part of the fingerprint."""
+        if (args or kwargs) and cls.__init__ is object.__init__:
+            raise TypeError(f"{cls.__name__}() takes no arguments")
+        made = super().__new__(cls)
+        made._made_with = args, kwargs
+        return made
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """A text that two protocols share if one connection serves both: they log in, encode and decode alike.
+
+        It is made from the class and the arguments of the constructor. Override it (a property, or an attribute that
+        the constructor sets) where those don't tell, or differ without a difference; a text that names an account
+        should be a digest.
+        """
+        made_with = likeness(arguments(self, *self._made_with))
+        return digest((class_likeness(type(self)), made_with, likeness(self._declared())))
+
+    def _declared(self) -> tuple[Any, ...]:
+        """What the fingerprint holds beside the arguments, for classes whose constructors make it themselves."""
+        return self.subprotocols, self.token_place
 
     def prepare(self, request: DialRequest, token: str | None) -> DialRequest:
         """The request for the next attempt: the place to add a token, or to go to a resume address."""

@@ -13,6 +13,7 @@ from ..client.status import Change, Status
 from ..client.subscription import Subscription
 from ..errors import DeliveryUnknown, OnesocketError
 from ..lifecycle.effects import Outcome
+from .filter import check_merges
 from .line_keys import LineKeys
 from .raising import raise_soon
 from .upstream import FeedSink
@@ -94,6 +95,7 @@ class ClientUpstream:
 
     def want(self, keys: Iterable[Hashable]) -> None:
         """One subscription more for each key."""
+        check_merges(self._inside.protocol)
         self._wanted.update(keys)
         self._line_keys.changed()
 

@@ -116,6 +116,7 @@ class Registry:
                 return None
             else:
                 upstream, protocol = made
+                given.made(protocol)
                 owner = self._owner() if scope != "loop" or loop is None else Owner(loop)
                 shared = Shared(
                     self,

@@ -66,7 +66,10 @@ class Upstream(Protocol):
         """
 
     def want(self, keys: Iterable[Hashable]) -> None:
-        """One subscription more for each of these keys; the new ones go upstream. Raises `InvalidOption`: too many."""
+        """One subscription more for each of these keys; the new ones go upstream. Raises `InvalidOption`.
+
+        That is: too many, or the protocol has no frames that subscribe.
+        """
 
     def unwant(self, keys: Iterable[Hashable]) -> None:
         """One subscription less for each; the keys that nobody wants any more are taken back upstream."""

@@ -7,6 +7,8 @@ import pytest
 
 from onesocket import Json, Login, Msgpack, OutboxLimits, Raw, ReconnectPolicy, TokenQuery
 from onesocket.client.client import Client
+from onesocket.client.dial_options import DIAL_OPTIONS
+from onesocket.errors import InvalidOption
 from onesocket.sharing.errors import OptionConflict
 from onesocket.sharing.key import Key
 from onesocket.sharing.options import NAMES, ClientOptions, Given
@@ -49,7 +51,8 @@ def by_name(name: str) -> Any:
 )
 def test_made_in_the_same_way(make: Any) -> None:
     assert agree(make(), make())
-    assert agree(make(), {})
+    dialled = {name: value for name, value in make().items() if name in DIAL_OPTIONS}
+    assert agree(make(), dialled)
 
 
 @pytest.mark.parametrize(
@@ -57,6 +60,15 @@ def test_made_in_the_same_way(make: Any) -> None:
     [
         ({}, {"headers": {"A": "1"}}),
         ({"headers": {"A": "1"}}, {"headers": None}),
+        ({"headers": {"A": "1"}}, {}),
+        ({"headers": [("A", "1"), ("a", "2")]}, {"headers": [("A", "2"), ("a", "1")]}),
+        ({"subprotocols": ["a"]}, {}),
+        ({"subprotocols": ["a"]}, {"protocol": Raw(subprotocols=["b"])}),
+        ({"protocol": Json()}, {}),
+        ({"ssl": CONTEXT}, {}),
+        ({"proxy": "http://u:s3cret@p/"}, {}),
+        ({"client": by_name("a")}, {}),
+        ({"client": by_name("a"), "protocol": Json()}, {"client": by_name("a"), "protocol": Raw()}),
         ({"subprotocols": ["a"]}, {"subprotocols": ["b"]}),
         ({"protocol": Raw()}, {"protocol": Json()}),
         ({"protocol": Json(type=int)}, {"protocol": Json(type=str)}),
@@ -78,6 +90,36 @@ def test_made_in_another_way(one: dict[str, Any], other: dict[str, Any]) -> None
 def test_what_is_left_out_has_its_default() -> None:
     assert agree({}, {"open_timeout": 10, "reconnect": ReconnectPolicy(), "protocol": Raw(), "headers": {}})
     assert not agree({}, {"open_timeout": 11})
+
+
+def test_the_order_of_options_and_the_case_of_header_names_do_not_count() -> None:
+    assert agree({"headers": {"A": "1", "B": "2"}, "proxy": None}, {"proxy": None, "headers": [("b", "2"), ("a", "1")]})
+    assert agree({"subprotocols": ["a"]}, {"protocol": Raw(subprotocols=["x"]), "subprotocols": ["a"]}) is False
+    assert agree({"protocol": Json(subprotocols=["a"])}, {"protocol": Json(subprotocols=("a",)), "subprotocols": ["a"]})
+
+
+def test_what_a_client_brings_is_known_once_it_is_made() -> None:
+    make = by_name("a")
+    first = Given({"client": make}, scope="process")
+    first.made(Json(event="t"))
+    first.check(Given({"client": make, "protocol": Json(event="t")}, scope="process"), KEY)
+    with pytest.raises(OptionConflict, match="protocol="):
+        first.check(Given({"client": make, "protocol": Json()}, scope="process"), KEY)
+
+
+def test_accounts_that_only_one_option_tells_apart_need_a_key_each() -> None:
+    with pytest.raises(OptionConflict, match="a key= of its own to each account") as conflict:
+        Given({"headers": {"Key": "s3cret"}}, scope="loop").check(Given({}, scope="loop"), KEY)
+    assert "s3cret" not in str(conflict.value)
+
+
+@pytest.mark.parametrize("fingerprint", [7, property(lambda _: 1 / 0)])
+def test_a_fingerprint_that_is_none_is_a_typed_error(fingerprint: Any) -> None:
+    odd = type("Odd", (Raw,), {"fingerprint": fingerprint})
+    with pytest.raises(InvalidOption, match="the fingerprint of the protocol Odd"):
+        Given({"protocol": odd()}, scope="process")
+    with pytest.raises(InvalidOption, match="must be a Protocol"):
+        Given({"protocol": Raw}, scope="process")
 
 
 def test_another_scope_is_a_conflict() -> None:

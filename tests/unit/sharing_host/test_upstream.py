@@ -66,6 +66,16 @@ class Pairs(Protocol):
         return str(message)
 
 
+class Topics(Raw):
+    """With subscriptions."""
+
+    def subscribe_frames(self, keys: frozenset[Any]) -> list[str]:
+        return [f"subscribe {keys}"]
+
+    def unsubscribe_frames(self, keys: frozenset[Any]) -> list[str]:
+        return [f"unsubscribe {keys}"]
+
+
 def made(tmp_path: Path, protocol: Protocol | None = None, host: Any = None, **options: Any) -> HostUpstream:
     protocol = Raw() if protocol is None else protocol
     upstream = HostUpstream(
@@ -186,7 +196,9 @@ async def test_a_forked_child_has_to_join_anew(tmp_path: Path) -> None:
 
 
 async def test_bad_messages_and_keys_are_refused_at_once(tmp_path: Path) -> None:
-    upstream = made(tmp_path)
+    with pytest.raises(InvalidOption, match="subscribe_frames"):
+        made(tmp_path).want(["a"])
+    upstream = made(tmp_path, Topics())
     for wrong in (7, "\ud800"):
         with pytest.raises(EncodeError):
             await upstream.send(wrong)

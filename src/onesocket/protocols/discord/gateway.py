@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import random
 import typing
 from collections.abc import Iterable, Mapping
@@ -14,6 +15,7 @@ from ...errors import DecodeError, EncodeError, OnesocketError, ZombieLine
 from ...urls import with_query
 from ...wire import Data, DialRequest
 from ..base import Action, Deliver, Extend, Fail, Protocol, Ready, Send, WakeAt
+from ..fingerprint import class_likeness, digest, likeness
 from .close_codes import FATAL, NEEDS_NEW_SESSION, closed
 from .errors import DecompressionBomb, DecompressionFailed, ReconnectAsked, SessionInvalid
 from .heart import Heart
@@ -124,6 +126,11 @@ class DiscordGateway(Protocol):
         self._over = False
         self._unreadable = False
         self._pace.begin()
+
+    @functools.cached_property
+    def fingerprint(self) -> str:
+        """What Identify says besides the token, and the compression."""
+        return digest((class_likeness(type(self)), likeness(self.identification.body("")), self.compress))
 
     @property
     def latency(self) -> float | None:

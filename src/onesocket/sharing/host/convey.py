@@ -10,13 +10,14 @@ from ...client.gap import Gap, GapReason
 from ...client.status import Status
 from ...errors import OnesocketError
 from ...lifecycle.states import State
+from .. import errors as sharing_errors
 from . import errors as own_errors
 from .errors import WireError
 from .frames import Failure, Missing, SharedStatus
 
 _KINDS: Final[dict[str, type[OnesocketError]]] = {
     kind.__name__: kind
-    for module in (errors, own_errors)
+    for module in (errors, sharing_errors, own_errors)
     for kind in vars(module).values()
     if isinstance(kind, type) and issubclass(kind, OnesocketError)
 }
@@ -28,10 +29,12 @@ _STATE: Final[dict[str, tuple[type, ...]]] = {
     "reason": (str,),
     "ours": (int,),
     "theirs": (int,),
+    "option": (str,),
 }
 _REQUIRED: Final[dict[str, dict[str, int | str]]] = {
     "UpgradeRefused": {"status": 0},
     "ClosedByPeer": {"code": 1006, "reason": ""},
+    "OptionConflict": {"option": ""},
 }
 _LONGEST_TEXT: Final = 2_000
 

@@ -5,12 +5,14 @@ from __future__ import annotations
 import asyncio
 import itertools
 import socket
-from collections.abc import Hashable, Iterable
+from collections.abc import Hashable, Iterable, Mapping
+from types import MappingProxyType
 from typing import Final
 
 from ...errors import OnesocketError
 from ...lifecycle.effects import Outcome
 from ...wire import size_of
+from ..agreement import proofs_of
 from .convey import error_of, gap_of
 from .directory import Place
 from .errors import OtherRelease, OwnerLost, OwnerSilent, WireError
@@ -46,14 +48,16 @@ _MOST_AT_ONCE: Final = 2**18
 """Bytes of one read: as much as fits into the socket."""
 # Questions and messages have numbers of their own ranges: a result says which it is for.
 _FIRST_QUESTION: Final = 1 << 48
+_NONE: Final[Mapping[str, str]] = MappingProxyType({})
 
 
 class Follower(Stream):
     """A `Role`: made by `attach`, and used once `welcome` is there."""
 
-    def __init__(self, secret: bytes, release: str, events: RoleEvents) -> None:
+    def __init__(self, secret: bytes, release: str, events: RoleEvents, digests: Mapping[str, str] = _NONE) -> None:
         super().__init__(_MOST_AT_ONCE)
         self._secret = secret
+        self._digests = digests
         self._release = release
         self._events = events
         self._numbers = itertools.count(_FIRST_QUESTION)
@@ -211,7 +215,8 @@ class Follower(Stream):
         match frame:
             case Challenge(protocol, release, nonce):
                 # An owner of another release is greeted all the same: it shall be able to say why not.
-                self.tell(Hello(PROTOCOL, self._release, proof_of(self._secret, nonce)))
+                options = proofs_of(self._digests, self._secret, nonce)
+                self.tell(Hello(PROTOCOL, self._release, proof_of(self._secret, nonce), options))
                 if protocol != PROTOCOL:
                     self._give_up(
                         OtherRelease(

@@ -122,8 +122,3 @@ def read_all(decode: Callable[[Data], Any], batch: list[Data]) -> list[Any | Dec
             failure.__cause__ = error
             messages.append(failure)
     return messages
-
-
-def can_subscribe(protocol: Protocol) -> bool:
-    """Whether the protocol has a way to subscribe, and to unsubscribe."""
-    return all(callable(getattr(protocol, name, None)) for name in ("subscribe_frames", "unsubscribe_frames"))

@@ -14,7 +14,7 @@ import msgspec
 from ...wire import Data
 from .errors import WireError
 
-PROTOCOL: Final = 1
+PROTOCOL: Final = 2
 MOST_BYTES: Final = 64 * 2**20
 """Of one frame. A message may be as long as this, less a few bytes."""
 LEAST_INT: Final = -(2**63)
@@ -126,11 +126,13 @@ class Inspected(_Frame, frozen=True, tag=10):
 
 
 class Hello(_Frame, frozen=True, tag=33):
-    """The answer to the challenge; `proof`: that we have the same token."""
+    """The answer to the challenge; `proof`: that we have the same token; `options`: that we would dial alike."""
 
     protocol: int
     release: str
     proof: bytes = b""
+    options: dict[str, bytes] = {}
+    """For each option that goes into dial and login, a proof that its value is the same (`agreement.py`)."""
 
 
 class Post(_Frame, frozen=True, tag=34):

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Hashable, Iterable
 
 from ...client.client import Client
+from ...client.dial_options import can_merge
 from ...protocols.base import Protocol
 from ..line_keys import LineKeys
-from .forwarding import can_subscribe
 from .keys import KeyCounts
 
 
@@ -16,7 +16,7 @@ class Interest:
 
     def __init__(self, protocol: Protocol, client: Client) -> None:
         self._counts = KeyCounts()
-        self._line = LineKeys(protocol, client.inside, lambda: self._counts.wanted) if can_subscribe(protocol) else None
+        self._line = LineKeys(protocol, client.inside, lambda: self._counts.wanted) if can_merge(protocol) else None
 
     def __repr__(self) -> str:
         return f"<Interest {self._counts!r} {self._line!r}>"

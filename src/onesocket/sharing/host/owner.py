@@ -8,7 +8,8 @@ import os
 import secrets
 import socket
 import time
-from collections.abc import Hashable, Iterable
+from collections.abc import Hashable, Iterable, Mapping
+from types import MappingProxyType
 from typing import Any, Final
 
 from ...client.client import Client
@@ -49,6 +50,7 @@ _BACKLOG: Final = 512
 _REFRESH: Final = 600.0
 """Seconds between two touches of the lock file; cleaners take what is days old."""
 _HERE: Final = "this process"
+_NONE: Final[Mapping[str, str]] = MappingProxyType({})
 _BEAT: Final = pack(Beat())
 _GOODBYE: Final = pack(Goodbye())
 
@@ -69,8 +71,11 @@ class Owner:
         release: str,
         epoch: int,
         events: RoleEvents,
+        digests: Mapping[str, str] = _NONE,
     ) -> None:
         self.secret = secret
+        self.digests = digests
+        """Of the options that go into dial and login; followers must have the same."""
         self.release = release
         self.buffer = options.buffer
         self.cut_off_after = options.cut_off_after

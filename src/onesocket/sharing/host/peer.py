@@ -5,10 +5,12 @@ from __future__ import annotations
 import asyncio
 import hmac
 import os
+from collections.abc import Mapping
 from typing import Any, Final, Protocol
 
 from ...client.gap import Gap, GapReason
 from ...errors import OnesocketError
+from ..agreement import dial_conflict, first_difference, proofs_of
 from .convey import failure_of, missing_of
 from .errors import OtherRelease, OtherToken, OtherUser, WireError
 from .feed import joined
@@ -37,6 +39,7 @@ class PeerOwner(Protocol):
     """What a peer tells the owner."""
 
     secret: bytes
+    digests: Mapping[str, str]
     release: str
     buffer: int
     cut_off_after: float
@@ -197,9 +200,9 @@ class Peer(Stream):
 
     def _introduced(self, frame: object) -> None:
         match frame:
-            case Hello(protocol, release, proof):
+            case Hello():
                 self._stop_timer()
-                error = self._objection(protocol, release, proof)
+                error = self._objection(frame)
                 if error is not None:
                     self.tell(Refused(failure_of(error)))
                     self.close()
@@ -214,20 +217,25 @@ class Peer(Stream):
             case _:
                 raise WireError("a follower did not introduce itself")
 
-    def _objection(self, protocol: int, release: str, proof: bytes) -> OnesocketError | None:
-        if protocol != PROTOCOL:
+    def _objection(self, hello: Hello) -> OnesocketError | None:
+        if hello.protocol != PROTOCOL:
             return OtherRelease(
                 f"the process that holds the connection (pid {os.getpid()}) runs onesocket {self._owner.release} with "
-                f"sharing protocol {PROTOCOL}, this one runs {release[:40]} with {protocol}: use one release for both",
-                ours=protocol,
+                f"sharing protocol {PROTOCOL}, this one runs {hello.release[:40]} with {hello.protocol}: "
+                "use one release for both",
+                ours=hello.protocol,
                 theirs=PROTOCOL,
             )
-        if not hmac.compare_digest(proof, proof_of(self._owner.secret, self._nonce)):
+        secret = self._owner.secret
+        if not hmac.compare_digest(hello.proof, proof_of(secret, self._nonce)):
             return OtherToken(
                 f"another process (pid {os.getpid()}) shares this key with another token, or another user "
                 "name or password in the URL; use the same, or another key="
             )
-        return None
+        option = first_difference(proofs_of(self._owner.digests, secret, self._nonce), hello.options)
+        if option is None:
+            return None
+        return dial_conflict(f"another process (pid {os.getpid()}) shares this connection", option)
 
     def _opens(self, count: int) -> None:
         self._open += count

@@ -28,8 +28,10 @@ from ...lifecycle.retry import ReconnectPolicy
 from ...lifecycle.states import State
 from ...urls import redact
 from ...wire import Data
+from ..agreement import digests_of
 from ..client_upstream import CANCELLED_ON_ITS_WAY
 from ..errors import ForkedCopy
+from ..filter import check_merges
 from ..key import digest
 from ..upstream import FeedSink, Recipe
 from . import fork
@@ -87,6 +89,7 @@ class HostUpstream:
         self._keys = KeyCounts()
         self._member = Membership(self._place, options, self)
         self._spare: Client | None = None
+        self._digests: dict[str, str] = {}
         self._sink: FeedSink | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
         self._expiry: asyncio.TimerHandle | None = None
@@ -122,6 +125,7 @@ class HostUpstream:
         """Begin. Raises what is wrong with the options of the client."""
         # Made before it's needed: on a take-over there's no time for imports, and none for errors.
         self._spare = self._recipe.make_client()
+        self._digests = digests_of(self._spare)
         self._sink = sink
         self._feed.attach(sink)
         self._loop = asyncio.get_running_loop()
@@ -170,6 +174,7 @@ class HostUpstream:
 
     def want(self, keys: Iterable[Hashable]) -> None:
         """One subscription more for each of these keys: str, int, bytes, or a tuple of those."""
+        check_merges(self._protocol)
         wanted = list(keys)
         try:
             for key in wanted:
@@ -269,6 +274,7 @@ class HostUpstream:
             release=self._release,
             epoch=max(self._status.epoch, before),
             events=self,
+            digests=self._digests,
         )
 
     def _next_client(self) -> Client:
@@ -277,7 +283,7 @@ class HostUpstream:
 
     def make_follower(self) -> Follower:
         """A follower that isn't attached yet."""
-        return Follower(self._secret, self._release, self)
+        return Follower(self._secret, self._release, self, self._digests)
 
     def role_taken(self, role: Role) -> None:
         """We can use the connection."""

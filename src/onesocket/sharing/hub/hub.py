@@ -8,6 +8,7 @@ import importlib.metadata
 import logging
 import os
 import time
+from collections.abc import Mapping
 from typing import Any, Final
 
 from picows import WSUpgradeRequest
@@ -47,12 +48,23 @@ class Hub:
     client asks again.)
     """
 
-    def __init__(self, upstream: Upstream, desk: Desk, options: HubOptions, *, key: str, name: str = "") -> None:
+    def __init__(
+        self,
+        upstream: Upstream,
+        desk: Desk,
+        options: HubOptions,
+        *,
+        key: str,
+        name: str = "",
+        digests: Mapping[str, str] | None = None,
+    ) -> None:
         self.counters = Counters()
         self.options = options
         self.desk = desk
         self._upstream = upstream
         self._key = key
+        self._digests = digests or {}
+        """Of the options that go into dial and login: a second hub for this key is told which one differs."""
         self._name = name
         """What is shown for the upstream's URL, if that isn't it."""
         self.gate = Gate(options)
@@ -77,7 +89,7 @@ class Hub:
     async def start(self) -> None:
         """Take our place, connect, and accept clients.
 
-        Raises `HubRunning`, `CannotListen`, or what the connect failed with.
+        Raises `HubRunning`, `OptionConflict`, `CannotListen`, or what the connect failed with.
         """
         self._failure = asyncio.get_running_loop().create_future()
         try:
@@ -126,7 +138,8 @@ class Hub:
 
     def _take_place(self) -> None:
         try:
-            self._place = HubPlace.take(self._key, self.options.directory, str(self.options.listen))
+            listen = str(self.options.listen)
+            self._place = HubPlace.take(self._key, self.options.directory, listen, self._digests)
         except (NoRuntimeDirectory, ImportError, OSError) as error:
             log.warning("this hub can't be listed, and a second one won't be noticed: %s", error)
 

@@ -7,20 +7,24 @@ import contextlib
 import hashlib
 import json
 import os
+import secrets
 import socket
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, Final
+from types import MappingProxyType
+from typing import Any, Final, cast
 
 from ...lifecycle.states import State
+from ..agreement import dial_conflict, first_difference, proofs_of
 from ..host.directory import Place, runtime_directory
 from .errors import HubRunning
 
 _READ: Final = 1 << 16
 _MOST: Final = 1 << 18
 _RECORD: Final = 4096
+_NONE: Final[Mapping[str, str]] = MappingProxyType({})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -48,8 +52,10 @@ class HubListing:
 class HubPlace:
     """Held from `take` to `release`, or to the death of the process."""
 
-    def __init__(self, place: Place, descriptor: int) -> None:
+    def __init__(self, place: Place, descriptor: int, key: str, digests: Mapping[str, str]) -> None:
         self._place = place
+        self._key = key
+        self._digests = digests
         self._descriptor = descriptor
         self._server: asyncio.Server | None = None
 
@@ -57,8 +63,11 @@ class HubPlace:
         return f"<HubPlace {self._place.name}>"
 
     @classmethod
-    def take(cls, key: str, directory: str | None, listen: str) -> HubPlace:
-        """Be the one hub for `key`; raises `HubRunning` or `NoRuntimeDirectory`."""
+    def take(cls, key: str, directory: str | None, listen: str, digests: Mapping[str, str] = _NONE) -> HubPlace:
+        """Be the one hub for `key`; raises `HubRunning`, `OptionConflict` or `NoRuntimeDirectory`.
+
+        `digests`: of the options that go into dial and login, for a hub that comes second (`agreement.py`).
+        """
         import fcntl  # noqa: PLC0415 - where there is a runtime directory, there is this
 
         name = hashlib.sha256(b"hub " + key.encode()).hexdigest()[:24]
@@ -69,14 +78,15 @@ class HubPlace:
         except BlockingIOError:
             pid, where = _holder(descriptor)
             os.close(descriptor)
-            raise HubRunning(
-                f"process {pid} runs a hub for this connection already, on {where}: connect to that one, or end it",
-                pid=pid,
-            ) from None
+            there = f"process {pid} runs a hub for this connection already, on {where}"
+            option = _difference(place, key, digests)
+            if option is not None:
+                raise dial_conflict(there, option) from None
+            raise HubRunning(f"{there}: connect to that one, or end it", pid=pid) from None
         except OSError:
             os.close(descriptor)
             raise
-        held = cls(place, descriptor)
+        held = cls(place, descriptor, key, digests)
         held.note(listen)
         return held
 
@@ -95,6 +105,10 @@ class HubPlace:
         async def tell(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
             answer = asdict(listing())
             answer["state"] = answer["state"].name
+            nonce = secrets.token_bytes(16)
+            proofs = proofs_of(self._digests, self._key.encode(), nonce)
+            answer["nonce"] = nonce.hex()
+            answer["options"] = {option: proof.hex() for option, proof in proofs.items()}
             writer.write(json.dumps(answer).encode())
             writer.close()
             with contextlib.suppress(OSError):
@@ -132,7 +146,30 @@ def hubs(directory: str | None = None, *, timeout: float = 1.0) -> list[HubListi
     return found
 
 
+def _difference(place: Place, key: str, digests: Mapping[str, str]) -> str | None:
+    """The first option that the hub which is there has another value for; None: there is none, or it doesn't answer."""
+    answer = _answer(place, 1.0)
+    try:
+        nonce = bytes.fromhex(answer["nonce"])
+        theirs = {option: bytes.fromhex(proof) for option, proof in answer["options"].items()}
+    except (ValueError, KeyError, TypeError, AttributeError):
+        return None  # it still starts, or is of another release
+    return first_difference(proofs_of(digests, key.encode(), nonce), theirs) if theirs else None
+
+
 def _ask(place: Place, timeout: float) -> HubListing | None:
+    fields = _answer(place, timeout)
+    for name in ("nonce", "options"):
+        fields.pop(name, None)
+    try:
+        state = State[fields.pop("state")]
+        return HubListing(**fields, state=state)
+    except (KeyError, TypeError):
+        return None  # a leftover, or of another release
+
+
+def _answer(place: Place, timeout: float) -> dict[str, Any]:
+    """All that a hub says of itself; empty: nothing."""
     end = time.monotonic() + timeout
     answer = b""
     directory = place.open_directory()
@@ -146,11 +183,10 @@ def _ask(place: Place, timeout: float) -> HubListing | None:
                 if not data:
                     break
                 answer += data
-        fields: dict[str, Any] = json.loads(answer)
-        state = State[fields.pop("state")]
-        return HubListing(**fields, state=state)
-    except (OSError, ValueError, KeyError, TypeError):
-        return None  # a leftover, or of another release
+        said: object = json.loads(answer)
+        return cast("dict[str, Any]", said) if isinstance(said, dict) else {}
+    except (OSError, ValueError):
+        return {}
     finally:
         os.close(directory)
 
