@@ -6,7 +6,7 @@ from ..errors import InvalidOption, UsageError
 
 
 class OptionConflict(InvalidOption):
-    """Somebody shares this key already with another value of `option`."""
+    """This key is shared already, in this process or another one, with another value of `option`."""
 
     def __init__(self, text: str, *, option: str) -> None:
         super().__init__(text)

@@ -54,7 +54,8 @@ def join(
 
     Parameters:
         url: As for `Client`; its query counts, its user info is part of the identity.
-        key: A name for the identity, instead of the token: for token sources that differ from call to call.
+        key: A name for the identity, instead of the token: for token sources that differ from call to call, and for
+            accounts that other options tell apart.
         scope: ``"loop"``: this event loop only. ``"process"``: every thread and loop. ``"host"``: every process.
         token: As for `Client`. Equal strings, or the same callable, mean the same identity. Callables are called on the
             loop of whoever gave them (in the owner's thread for blocking links), as long as that link is open.
@@ -64,8 +65,10 @@ def join(
             the token (or its source) if there is a `token=`, else without arguments; scope "host" needs that, or `key`.
             It brings the protocol, too: a `protocol=` beside it has to be the same.
         host: `HostOptions` for scope "host".
-        options: As for `Client`. Whoever joins with another value than the first gets `OptionConflict`; what is left
-            out conflicts with nothing.
+        options: As for `Client`. Whoever joins with another value than the first gets `OptionConflict`. Of `headers`,
+            `subprotocols`, `protocol`, `ssl` and `proxy`, which go into dial and login, leaving one out counts as its
+            default; other options that are left out conflict with nothing. Accounts that only headers, a login or a
+            client certificate tell apart need a `key` each.
     """
     return Joining(
         Request(url, key=key, scope=scope, token=token, linger=linger, client=client, host=host, options=dict(options)),
