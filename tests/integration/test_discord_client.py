@@ -232,6 +232,7 @@ async def test_compressed_messages_over_two_lines(server: Gateway, compress: Any
 async def test_a_resume_delivers_everything_exactly_once(server: Gateway, ending: str) -> None:
     async with make(server) as client:
         stream = client.subscribe()
+        assert (await dispatch(stream)).event == "READY", "it waited for its first reader"
         await server.event("MESSAGE_CREATE", message(1))
         first = await dispatch(stream)
         # It happened while the line was on its way out.
@@ -250,6 +251,7 @@ async def test_a_resume_delivers_everything_exactly_once(server: Gateway, ending
 async def test_op_9_false_begins_a_new_session_and_says_that_something_may_be_missing(server: Gateway) -> None:
     async with make(server) as client:
         stream = client.subscribe()
+        assert (await dispatch(stream)).event == "READY"
         server.refuse_resumes = 1
         await server.say(7)
         async with asyncio.timeout(10):

@@ -561,6 +561,7 @@ async def test_an_offered_loop_holds_the_connection(server: FaultyServer) -> Non
         assert other == "x"
         reading = link.subscribe()
     assert link.state is State.CLOSED
+    assert await anext(reading) == "x", "it came when nobody read yet"
     with pytest.raises(StopAsyncIteration):
         await anext(reading)
     assert server.counts.handshakes == 1

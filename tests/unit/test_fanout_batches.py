@@ -138,13 +138,13 @@ def test_one_that_the_collector_takes_off_while_another_is_put_on_is_off(monkeyp
     fanout = made()
     streams = [stream_of(fanout)]
     (queue,) = fanout._queues  # pyright: ignore[reportPrivateUsage]
-    many_of = module._many_of  # pyright: ignore[reportPrivateUsage]
+    many_of = module.many_of
 
     def collects(sink: Any) -> Any:
         streams.clear()  # the last that holds it
         return many_of(sink)
 
-    monkeypatch.setattr(module, "_many_of", collects)
+    monkeypatch.setattr(module, "many_of", collects)
     other = stream_of(fanout)
     assert len(fanout) == 1
     fanout.publish_many(["a", "b"])

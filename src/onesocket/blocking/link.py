@@ -140,12 +140,12 @@ class Link:
 
     def receive(self, timeout: float | None = None) -> Any:
         """The next message (or `Gap`) of the link's own stream; see `Subscription.receive()`."""
-        self._here()
+        self._here().reads_its_own()
         return self._stream.receive(timeout)
 
     def __iter__(self) -> Iterator[Any]:
         """The link's own stream; it ends when the link or the connection is closed."""
-        self._here()
+        self._here().reads_its_own()
         return self._stream
 
     def subscribe(
@@ -274,6 +274,7 @@ class Link:
                 overflow=self._overflow,
                 gaps=True,
                 raise_on_failure=True,
+                is_own=True,
             )
             seat.enter(self._timeout)
             for callback, arguments in tuple(self._callbacks.items()):

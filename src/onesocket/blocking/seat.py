@@ -43,6 +43,7 @@ class Seat:
         self.is_closed = False
         """Its link was closed, and nothing is to be had here any more."""
         self._has_left = True
+        self._reads_its_own = False
         self.token_source = None if request.token_source is None else functools.partial(_call, request.token_source)
         self._lock = threading.RLock()
         self._streams: weakref.WeakSet[Subscription[Any]] = weakref.WeakSet()
@@ -142,10 +143,12 @@ class Seat:
         overflow: Overflow | str,
         gaps: bool,
         raise_on_failure: bool,
+        is_own: bool = False,
     ) -> Subscription[Any]:
-        """A new stream."""
+        """A new stream. `is_own`: the link's, which begins with the join."""
         if event is not None and not isinstance(event, str):  # pyright: ignore[reportUnnecessaryIsInstance]
             raise InvalidOption(f"an event name is a str, or None for all messages, not {type(event).__name__}")
+        filtered = where is not None
         where = filter_of(self.shared.protocol, keys, where)
         shared, there = self.shared, self.there
         queue = shared.new_queue(limit, Overflow.of(overflow), gaps=gaps, ring=Bell.ring)
@@ -159,8 +162,14 @@ class Seat:
         with self._lock:
             self._streams.add(stream)
         subscribe = functools.partial(shared.subscribe, self._member, queue, event, keys)
-        there.post(functools.partial(subscribe, raise_on_failure=raise_on_failure))
+        there.post(functools.partial(subscribe, raise_on_failure=raise_on_failure, filtered=filtered, is_own=is_own))
         return stream
+
+    def reads_its_own(self) -> None:
+        """The link's own stream is read: nothing has to wait for another reader."""
+        if not self._reads_its_own:
+            self.there.post(self.shared.reads_its_own, self._member)
+            self._reads_its_own = True
 
     def changes(self) -> Subscription[Change]:
         """Every change from now on."""

@@ -46,7 +46,7 @@ class Subscription(Iterator[T], Generic[T]):
 
     def __len__(self) -> int:
         """Messages that wait to be read."""
-        return len(self._queue.taken) + len(self._queue.items)
+        return len(self._queue.taken) + len(self._queue)
 
     def __iter__(self) -> Self:
         """Itself."""

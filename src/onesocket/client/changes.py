@@ -13,8 +13,8 @@ from typing import Any, Protocol
 
 from ..errors import ClientClosed, InvalidOption, WaitTimeout
 from ..lifecycle.states import State
-from .fanout import HARMLESS
 from .queue import Overflow, Queue
+from .sinks import HARMLESS
 from .status import Change
 from .subscription import Subscription
 from .trouble import Trouble

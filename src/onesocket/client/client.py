@@ -115,7 +115,9 @@ class Client:
             release=self._release,
             report=self._trouble.report,
             on_loop=self._on_loop,
+            soon=self._soon,
         )
+        self._fanout.keep_for_first_reader()
         self._outgoing = Outgoing(
             self._options.outbox,
             refusal=self._refusal,
@@ -378,7 +380,7 @@ class Client:
             raise EncodeError(f"the protocol {protocol.name} made {type(data).__name__} of it, not str or bytes")
         return data
 
-    # The runner needs these two parts of the client, and they need it: these four tie the knot.
+    # The runner needs these two parts of the client, and they need it: these five tie the knot.
 
     def _hold(self) -> None:
         self._runner.hold()
@@ -388,6 +390,9 @@ class Client:
 
     def _on_loop(self, call: Callable[..., object], *args: object) -> None:
         self._runner.on_loop(call, *args)
+
+    def _soon(self, call: Callable[[], None]) -> None:
+        self._runner.soon(call)
 
     def _refusal(self) -> OnesocketError | None:
         return self._runner.refusal()

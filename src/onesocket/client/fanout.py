@@ -10,19 +10,20 @@ from typing import Any, Final
 from ..errors import InvalidOption, OnesocketError
 from .async_callback import AsyncCallback, callback_task, is_async
 from .gap import Gap
+from .late_callback import LateCallback
 from .queue import Overflow, Queue
+from .sinks import HARMLESS, Filter, Many, Sink, Tap, many_of, name_of, without
 from .subscription import Predicate, Subscription
+from .waiting import FirstReader, Waiting, part_of
 
 # While aclose() waits for callbacks, it looks this often whether one of them has begun to close the client, too.
 _STEP: Final = 0.05
 
-Sink = Callable[[Any], object]
-Many = Callable[[list[Any]], object]
 Report = Callable[[BaseException, str], None]
 
-# What a subscriber raises harms nobody else. The result of a cancelled future, looked at in a callback, is among it:
-# that `CancelledError` isn't the cancellation of whoever happens to run the callback.
-HARMLESS: Final = (Exception, asyncio.CancelledError)
+
+def _soon(call: Callable[[], None]) -> None:
+    asyncio.get_running_loop().call_soon(call)
 
 
 class Fanout:
@@ -39,12 +40,14 @@ class Fanout:
         release: Callable[[], None],
         report: Report,
         on_loop: Callable[..., None],
+        soon: Callable[[Callable[[], None]], object] = _soon,
     ) -> None:
         self._event_of = event_of
         self._hold_feed = hold
         self._release_feed = release
         self._report = report
         self._on_loop = on_loop
+        self._soon = soon
         self._holding = 0
         self._all: tuple[Sink, ...] = ()
         self._all_many: tuple[Many, ...] = ()
@@ -57,12 +60,18 @@ class Fanout:
         """... those of it that are still to come."""
         self._divided: Sequence[Any] = ()
         """The rest of a batch that came to be divided."""
-        self._named: dict[str, tuple[Sink, ...]] = {}
+        self._named: dict[str | None, tuple[Sink, ...]] = {}
         self._gaps: tuple[Sink, ...] = ()
         self._queues: dict[Queue[Any], Callable[[], None]] = {}
         self._failing: dict[Queue[Any], None] = {}
         self._tasks: set[asyncio.Task[None]] = set()
         self._epoch = 0
+        self._waiting = Waiting()
+        self._stop_waiting: Callable[[], None] | None = None
+        """Takes what keeps the waiting messages off again; None: it isn't on."""
+        self._first: FirstReader | None = None
+        self._failure: OnesocketError | None = None
+        """What ended a line for good that was up, until the next one is."""
         self._closers: set[asyncio.Task[Any]] = set()
         self._due: deque[Callable[[], None]] = deque()
         self._is_changing = False
@@ -71,12 +80,12 @@ class Fanout:
 
     def __len__(self) -> int:
         """How many subscribers there are."""
-        return len(self._all) + sum(map(len, self._named.values()))
+        return len(self._all) + sum(map(len, self._named.values())) - (self._stop_waiting is not None)
 
     @property
     def depth(self) -> int:
         """The longest queue of any subscriber."""
-        return max((len(queue.items) for queue in tuple(self._queues)), default=0)
+        return max(map(len, tuple(self._queues)), default=0)
 
     @property
     def is_held(self) -> bool:
@@ -92,7 +101,7 @@ class Fanout:
             try:
                 sink(message)
             except HARMLESS as error:
-                self._report(error, _name(sink))
+                self._report(error, name_of(sink))
         if self._named:
             self._publish_named(message)
 
@@ -118,7 +127,7 @@ class Fanout:
                     try:
                         sink(message)
                     except HARMLESS as error:
-                        self._report(error, _name(sink))
+                        self._report(error, name_of(sink))
         except BaseException:  # the program ends, perhaps: what was divided nobody has got yet
             rest: list[Any] = list(self._divided)
             self._divided = ()
@@ -148,21 +157,23 @@ class Fanout:
             try:
                 many(batch)
             except HARMLESS as error:
-                self._report(error, _name(many))
+                self._report(error, name_of(many))
 
     def _publish_named(self, message: Any) -> None:
+        for sink in self._named.get(self._name_of(message), ()):
+            try:
+                sink(message)
+            except HARMLESS as error:
+                self._report(error, name_of(sink))
+
+    def _name_of(self, message: Any) -> str | None:
         try:
             event: object = self._event_of(message)
         except HARMLESS as error:
             self._report(error, "the protocol's event name")
-            return
-        if not isinstance(event, str):
-            return  # a function of the caller's own may find anything in a message that the peer wrote
-        for sink in self._named.get(event, ()):
-            try:
-                sink(message)
-            except HARMLESS as error:
-                self._report(error, _name(sink))
+            return None
+        # A function of the caller's own may find anything in a message that the peer wrote.
+        return event if isinstance(event, str) else None
 
     def announce(self, gap: Gap) -> None:
         """Put a gap marker into every stream that wants one."""
@@ -172,7 +183,7 @@ class Fanout:
             try:
                 sink(gap)
             except HARMLESS as error:
-                self._report(error, _name(sink))
+                self._report(error, name_of(sink))
 
     def ready(self, epoch: int) -> None:
         """A line is up: an older failure that a reader has not seen yet is no news any more."""
@@ -180,11 +191,59 @@ class Fanout:
             queue.epoch = epoch
             queue.error = None
         self._epoch = epoch
+        self._failure = None
 
     def fail(self, error: OnesocketError) -> None:
         """The client gave up: tell the readers that want to know."""
+        self._failure = error if self._epoch else None
         for queue in tuple(self._failing):
             queue.fail(error)
+
+    # --- what waits for its first reader ----------------------------------------------------------------------------
+
+    def keep_for_first_reader(self) -> None:
+        """From now on, keep what comes for the first of our own subscribers that reads everything."""
+        self._first = self.expect_reader()
+
+    def expect_reader(self) -> FirstReader:
+        """Keep what comes from now on until `caught_up` with this, or `give_up`."""
+        if self._stop_waiting is None:
+            self._stop_waiting = self._add(None, self._waiting.put, self._waiting.put_gap)
+        self._divide()
+        return self._waiting.expect()
+
+    def give_up(self, reader: FirstReader | None) -> None:
+        """It won't come, or it needs nothing of what came before."""
+        if reader is not None:
+            self._waiting.forget(reader)
+            if self._stop_waiting is not None and not self._waiting:
+                stop, self._stop_waiting = self._stop_waiting, None
+                stop()
+
+    def caught_up(
+        self, first: FirstReader | None, event: str | None, where: Predicate | None = None, *, filtered: bool
+    ) -> tuple[list[Any], OnesocketError | None]:
+        """What waited for this reader, and what ended the line meanwhile. One of everything ends the waiting.
+
+        `filtered`: it reads a part; `where` is asked here, if it is given.
+        """
+        self._divide()
+        if first is None or first not in self._waiting or not first.serves(event, filtered=filtered):
+            return [], None
+        waited = self._waiting.since(first, self._epoch)
+        if event is None and not filtered:
+            self.give_up(first)
+            return waited, self._failure
+        return part_of(waited, lambda message: self._is_wanted(message, event, where)), self._failure
+
+    def _is_wanted(self, message: Any, event: str | None, where: Predicate | None) -> bool:
+        if event is not None and self._name_of(message) != event:
+            return False
+        try:
+            return where is None or bool(where(message))
+        except HARMLESS as error:
+            self._report(error, getattr(where, "__qualname__", "where"))
+            return False
 
     # --- coming and going -------------------------------------------------------------------------------------------
 
@@ -197,18 +256,23 @@ class Fanout:
         overflow: Overflow | str,
         gaps: bool,
         raise_on_failure: bool,
+        from_now: bool = False,
     ) -> Subscription[Any]:
-        """A new stream."""
+        """A new stream. `from_now`: what waited for its first reader goes on waiting for another."""
         _check_event(event)
         if where is not None and not callable(where):  # pyright: ignore[reportUnnecessaryComparison]
             raise InvalidOption(f"where must be a function of the message, not {type(where).__name__}")
         queue: Queue[Any] = Queue(limit, Overflow.of(overflow), marks_gaps=gaps, hold=self._hold, release=self._release)
-        sink: Sink = queue.put if where is None else _Filter(where, queue.put)
+        first = None if from_now else self._first
+        waited, failure = self.caught_up(first, event, where, filtered=where is not None)
+        queue.begin_with(waited)
+        sink: Sink = queue.put if where is None else Filter(where, queue.put)
         remove = self._add(event, sink, sink if gaps and where is None else queue.put if gaps else None)
         self._queues[queue] = remove
         queue.epoch = self._epoch
         if raise_on_failure:
             self._failing[queue] = None
+            queue.error = failure
         if self.ended:
             queue.end()
         return Subscription(queue, self._detach, self._abandon)
@@ -227,11 +291,18 @@ class Fanout:
         if not callable(callback):  # pyright: ignore[reportUnnecessaryComparison]
             raise InvalidOption(f"on() needs a function, not {type(callback).__name__}")
         if not is_async(callback):
-            return self._add(event, callback, callback if gaps else None)
+            waited, _ = self.caught_up(self._first, event, filtered=False)
+            if not waited:
+                return self._add(event, callback, callback if gaps else None)
+            late = LateCallback(callback, waited, lambda sink: self._add(event, sink, sink if gaps else None))
+            return late.begin(self._soon, self._report)
         stream = self.subscribe(event, None, limit=limit, overflow=overflow, gaps=gaps, raise_on_failure=False)
         caller = AsyncCallback(callback, stream, self._report, self._tasks)
         # A client may get its callbacks before there is a loop, so the task begins with the first message.
-        stream.on_item(caller.start)
+        if len(stream):
+            self._soon(caller.start)
+        else:
+            stream.on_item(caller.start)
         return caller.remove
 
     def tap(self, many: Many, gap: Sink) -> None:
@@ -239,7 +310,8 @@ class Fanout:
 
         Nobody changes the list, which others get, too.
         """
-        self._add(None, _Tap(many), gap)
+        self.give_up(self._first)
+        self._add(None, Tap(many), gap)
 
     def end(self) -> None:
         """The client is closed: every stream ends; readers and callbacks get what is queued."""
@@ -285,15 +357,15 @@ class Fanout:
 
         def take_off() -> None:
             if event is None:
-                self._set_all(_without(self._all, sink))
+                self._set_all(without(self._all, sink))
             else:
-                rest = _without(self._named.get(event, ()), sink)
+                rest = without(self._named.get(event, ()), sink)
                 if rest:
                     self._named[event] = rest
                 else:
                     self._named.pop(event, None)
             if gap_sink is not None:
-                self._gaps = _without(self._gaps, gap_sink)
+                self._gaps = without(self._gaps, gap_sink)
 
         self._divide()
         self._change(add)
@@ -313,7 +385,7 @@ class Fanout:
 
     def _set_all(self, sinks: tuple[Sink, ...]) -> None:
         self._all = sinks
-        ways = [_many_of(sink) for sink in sinks]
+        ways = [many_of(sink) for sink in sinks]
         self._all_many = tuple(many for many in ways if many is not None)
         self._all_calls = tuple(sink for sink, many in zip(sinks, ways, strict=True) if many is None)
 
@@ -343,52 +415,6 @@ class Fanout:
             self._release_feed()
 
 
-class _Tap:
-    """A sink that takes several messages at once."""
-
-    __slots__ = ("many",)
-
-    def __init__(self, many: Many) -> None:
-        self.many = many
-
-    def __call__(self, message: Any) -> None:
-        self.many([message])
-
-
-class _Filter:
-    """A sink that passes on what the predicate accepts."""
-
-    __slots__ = ("sink", "where")
-
-    def __init__(self, where: Predicate, sink: Sink) -> None:
-        self.where = where
-        self.sink = sink
-
-    def __call__(self, message: Any) -> None:
-        if self.where(message):
-            self.sink(message)
-
-
-def _without(sinks: tuple[Sink, ...], sink: Sink) -> tuple[Sink, ...]:
-    index = next((place for place, other in enumerate(sinks) if other == sink), None)
-    return sinks if index is None else (*sinks[:index], *sinks[index + 1 :])
-
-
-def _name(sink: Sink) -> str:
-    if isinstance(sink, _Tap):
-        sink = sink.many
-    return getattr(sink, "__qualname__", None) or type(sink).__qualname__
-
-
 def _check_event(event: object) -> None:
     if event is not None and not isinstance(event, str):
         raise InvalidOption(f"an event name is a str, or None for all messages, not {type(event).__name__}")
-
-
-def _many_of(sink: Sink) -> Many | None:
-    if isinstance(sink, _Tap):
-        return sink.many
-    owner: object = getattr(sink, "__self__", None)
-    if isinstance(owner, Queue):
-        return owner.put_many  # pyright: ignore[reportUnknownMemberType, reportUnknownVariableType]
-    return None

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import enum
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Final, Generic, TypeVar
 
 from ..errors import InvalidOption, OnesocketError, SlowConsumer
@@ -50,6 +50,7 @@ class Queue(Generic[T]):
         "ended",
         "epoch",
         "error",
+        "head",
         "hold",
         "items",
         "kept_gap",
@@ -76,6 +77,8 @@ class Queue(Generic[T]):
     ) -> None:
         if not isinstance(limit, int) or isinstance(limit, bool) or limit < 1:
             raise InvalidOption(f"limit must be a whole number of messages, at least 1, not {limit!r}")
+        self.head: deque[T | Gap] = deque()
+        """What waited for this reader before it came: read first, and not counted."""
         self.items: deque[T | Gap] = deque()
         self.limit: Final = limit
         self.overflow: Final = overflow
@@ -103,7 +106,17 @@ class Queue(Generic[T]):
 
     def __repr__(self) -> str:
         held = " holds the feed" if self.waits else ""
-        return f"<Queue {len(self.items)}/{self.limit} {self.overflow.value} dropped={self.dropped}{held}>"
+        return f"<Queue {len(self)}/{self.limit} {self.overflow.value} dropped={self.dropped}{held}>"
+
+    def __len__(self) -> int:
+        """Messages and gap markers that wait for the reader."""
+        return len(self.head) + len(self.items)
+
+    def begin_with(self, items: Iterable[T | Gap]) -> None:
+        """Let the reader get these first: they came before it."""
+        self.head.extend(item for item in items if self.marks_gaps or not isinstance(item, Gap))
+        if self.head:
+            self.plain = False
 
     def put(self, item: T | Gap) -> None:
         """Queue one message for the reader."""
@@ -129,6 +142,8 @@ class Queue(Generic[T]):
 
     def take(self) -> T | Gap:
         """The oldest thing to be told; raises IndexError when there's none."""
+        if self.head:
+            return self.head.popleft()
         if self.unmarked:
             missed, self.unmarked = self.unmarked, 0
             return Gap(GapReason.OVERFLOW, self.epoch, missed)
@@ -144,7 +159,7 @@ class Queue(Generic[T]):
     @property
     def has_news(self) -> bool:
         """Whether `take` would give something."""
-        return bool(self.items) or self.unmarked > 0 or self.kept_gap is not None
+        return bool(self.items) or bool(self.head) or self.unmarked > 0 or self.kept_gap is not None
 
     def wake(self) -> None:
         """Let the waiting reader look again."""
@@ -165,6 +180,7 @@ class Queue(Generic[T]):
 
     def clear(self) -> None:
         """Let go of everything, what stands for dropped messages included."""
+        self.head.clear()
         self.items.clear()
         self.unmarked = 0
         self.kept_gap = None

@@ -344,3 +344,9 @@ class Runner:
             call(*args)
         else:
             loop.call_soon_threadsafe(call, *args)
+
+    def soon(self, call: Callable[[], None]) -> None:
+        """Call this in the next turn of the client's loop, whether or not it runs at the moment."""
+        loop = self._loop if self._loop is not None else self.loop
+        if not loop.is_closed():
+            loop.call_soon(call)

@@ -35,11 +35,11 @@ class Subscription(AsyncIterator[T]):
     def __repr__(self) -> str:
         queue = self._queue
         state = "closed" if self._closed or queue.ended else "held back" if queue.waits else "open"
-        return f"<Subscription {state} queued={len(queue.items)}/{queue.limit} overflow={queue.overflow.value}>"
+        return f"<Subscription {state} queued={len(queue)}/{queue.limit} overflow={queue.overflow.value}>"
 
     def __len__(self) -> int:
         """Messages that wait to be read."""
-        return len(self._queue.items)
+        return len(self._queue)
 
     def __aiter__(self) -> Self:
         """Itself: a subscription has one reader."""

@@ -6,14 +6,28 @@ from collections.abc import Callable
 from typing import Any
 
 from ..client.fanout import Fanout
+from ..client.waiting import FirstReader
 from .queue import SharedQueue
 
 
 class Feed(Fanout):
     """A `Fanout` whose readers may be elsewhere: they bring their queues along."""
 
-    def add(self, queue: SharedQueue[Any], event: str | None, *, raise_on_failure: bool) -> None:
-        """From now on this queue gets everything (of that event)."""
+    def add(
+        self,
+        queue: SharedQueue[Any],
+        event: str | None,
+        *,
+        raise_on_failure: bool,
+        first: FirstReader | None = None,
+        filtered: bool = False,
+    ) -> None:
+        """From now on this queue gets everything (of that event), behind what waited for it: see `Fanout.caught_up`."""
+        if not queue.ended:
+            waited, failure = self.caught_up(first, event, filtered=filtered)
+            queue.begin_with(waited)
+            if raise_on_failure and failure is not None:
+                queue.fail(failure)
         if self.ended or queue.ended:
             queue.end()
             return

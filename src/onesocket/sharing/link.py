@@ -280,10 +280,11 @@ class Link:
         if event is not None and not isinstance(event, str):  # pyright: ignore[reportUnnecessaryIsInstance]
             raise InvalidOption(f"an event name is a str, or None for all messages, not {type(event).__name__}")
         queue = self._shared.new_queue(limit, Overflow.of(overflow), gaps=gaps, ring=self._here.post)
+        filtered = where is not None
         where = filter_of(self._shared.protocol, wanted, where)
         shared, there = self._shared, self._there
         subscribe = functools.partial(shared.subscribe, self._member, queue, event, wanted)
-        there.post(functools.partial(subscribe, raise_on_failure=raise_on_failure))
+        there.post(functools.partial(subscribe, raise_on_failure=raise_on_failure, filtered=filtered))
 
         def detach(queue: SharedQueue[Any]) -> None:
             queue.clear()

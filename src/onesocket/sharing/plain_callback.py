@@ -9,7 +9,7 @@ from collections.abc import Awaitable, Callable
 from typing import Any, Final
 
 from ..client.async_callback import CALLBACK, AtWork, callback_task
-from ..client.fanout import HARMLESS
+from ..client.sinks import HARMLESS
 from ..errors import OnesocketError
 from .raising import raise_soon
 from .stream import LinkSubscription

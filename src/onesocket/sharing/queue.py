@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import threading
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any, TypeVar
 
 from ..client.gap import Gap, GapReason
@@ -57,11 +57,21 @@ class SharedQueue(Queue[T]):
                 super().put_many(batch)
         self._ring_if_due()
 
+    def begin_with(self, items: Iterable[T | Gap]) -> None:
+        """Let the reader get these first: they came before it."""
+        with self.lock:
+            super().begin_with(items)
+            if self.head:
+                self.wake()
+        self._ring_if_due()
+
     def take_all(self) -> deque[T | Gap]:
         """`taken`, and if that was empty, everything that is to be told now is in it, in order."""
         with self.lock:
             if not self.taken:
-                if self.unmarked:
+                if self.head:
+                    self.head, self.taken = self.taken, self.head
+                elif self.unmarked:
                     # Nothing is let go of before what stands for it is in its place: Ctrl-C may come at any line.
                     gap = deque[T | Gap]((Gap(GapReason.OVERFLOW, self.epoch, self.unmarked),))
                     self.unmarked, self.taken = 0, gap

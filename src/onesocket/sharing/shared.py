@@ -13,6 +13,7 @@ from ..client.gap import Gap
 from ..client.options import TokenSource
 from ..client.queue import Overflow
 from ..client.status import Change, Status
+from ..client.waiting import FirstReader
 from ..errors import OnesocketError
 from ..lifecycle.effects import Outcome
 from ..lifecycle.states import State
@@ -64,6 +65,8 @@ class Member:
 
     def __init__(self, mailbox: Mailbox, link: Told) -> None:
         self.mailbox = mailbox
+        self.first: FirstReader | None = None
+        """What came since it joined, until it reads. The connection's, on the owner loop."""
         self._link = weakref.ref(link)
 
     @property
@@ -159,6 +162,7 @@ class Shared:
         """The link is on its way, and thinks that things stand so; `leave` takes it off."""
         self._members.add(member)
         self._tokens.add(member)
+        member.first = self.feed.expect_reader()
         self.stay()
         now = self.upstream.status
         if (now.state, now.epoch) != (seen.state, seen.epoch):
@@ -186,6 +190,7 @@ class Shared:
     def _forget(self, member: Member) -> bool:
         is_known = member in self._members
         self._members.discard(member)
+        self.feed.give_up(member.first)
         self._tokens.discard(member)
         for queue in [queue for queue, reader in tuple(self._readers.items()) if reader is member]:
             queue.clear()
@@ -212,12 +217,19 @@ class Shared:
         keys: frozenset[Hashable],
         *,
         raise_on_failure: bool,
+        filtered: bool = False,
+        is_own: bool = False,
     ) -> None:
-        """This member's queue gets everything from now on; its keys count upstream."""
+        """This member's queue gets everything from now on; its keys count upstream.
+
+        If it's the member's first, it begins with what came since it joined. `filtered`: it reads a part of that;
+        `is_own`: it began with the join, and what waits goes on waiting for another.
+        """
         if member not in self._members:  # it has left meanwhile
             queue.end()
             return
-        self.feed.add(queue, event, raise_on_failure=raise_on_failure)
+        first = None if is_own else member.first
+        self.feed.add(queue, event, raise_on_failure=raise_on_failure, first=first, filtered=filtered or bool(keys))
         if not queue.ended:
             self._readers[queue] = member
         if keys and not queue.ended:
@@ -227,6 +239,10 @@ class Shared:
                 queue.fail(error)
             else:
                 self._keys[queue] = keys
+
+    def reads_its_own(self, member: Member) -> None:
+        """This member reads the stream that began with its join: nothing has to wait for another."""
+        self.feed.give_up(member.first)
 
     def unsubscribe(self, queue: SharedQueue[Any]) -> None:
         """Not any more."""

@@ -40,7 +40,7 @@ class LinkSubscription(Subscription[T]):
 
     def __len__(self) -> int:
         """Messages that wait to be read."""
-        return len(self.waiting) + len(self._shared.items)
+        return len(self.waiting) + len(self._shared)
 
     async def __anext__(self) -> T:
         """The next message, or a `Gap`. Raises `SlowConsumer`, or what made the connection fail."""

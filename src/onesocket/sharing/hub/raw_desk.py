@@ -8,7 +8,8 @@ from typing import Any, Final
 
 from picows import WSUpgradeRequest
 
-from ...client.gap import Gap
+from ...client.gap import Gap, GapReason
+from ...client.waiting import SIZE, Waiting
 from ...errors import InvalidOption
 from ...transports.server_accepting import Answer
 from ...transports.server_line import LineLimits, frame_of
@@ -38,6 +39,9 @@ class RawDesk:
             max_size=options.max_message, write_buffer=options.client_buffer, close_timeout=options.close_timeout
         )
         self._counts = KeyCounts()
+        # No more than a client may leave unread: the first one gets all of it at once.
+        self._waiting = Waiting(size=min(SIZE, options.client_buffer // 2))
+        self._first = self._waiting.expect()
         self._clients: dict[RawClient, None] = {}
         self._house: House
 
@@ -75,7 +79,10 @@ class RawDesk:
     # --- from above -------------------------------------------------------------------------------------------------
 
     def messages(self, batch: list[Any]) -> None:
-        """To everybody, or to those who want the key."""
+        """To everybody, or to those who want the key; before the first client, they wait for it."""
+        if self._waiting:
+            self._waiting.put_many(batch)
+            return
         merge = self._merge
         if merge is None:
             self._give(self._clients, [frame_of(message) for message in batch])
@@ -90,8 +97,13 @@ class RawDesk:
 
     def gap(self, gap: Gap) -> None:
         """Told in the words that were chosen for it, if any."""
-        del gap
-        if self.options.gap_message is not None:
+        if self._waiting:
+            if gap.reason is GapReason.RECONNECTED:  # what the first client begins with is the present line
+                self._waiting.forget(self._first)
+                self._first = self._waiting.expect()
+            else:
+                self._waiting.put_gap(gap)
+        elif self.options.gap_message is not None:
             self._give(self._clients, [frame_of(self.options.gap_message)])
 
     def _give(self, clients: Iterable[RawClient], frames: list[bytes]) -> None:
@@ -110,6 +122,11 @@ class RawDesk:
     def arrived(self, client: RawClient) -> None:
         """Its upgrade went through."""
         self._clients[client] = None
+        if self._waiting:
+            waited = self._waiting.since(self._first, self._house.status.epoch)
+            self._waiting.forget(self._first)
+            for item in waited:
+                self.gap(item) if isinstance(item, Gap) else self.messages([item])
         self._house.arrived()
 
     def left(self, client: RawClient) -> None:

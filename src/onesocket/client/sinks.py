@@ -1,0 +1,69 @@
+"""The functions that a fan-out calls with each message, and what is known of them."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from typing import Any, Final
+
+from .queue import Queue
+from .subscription import Predicate
+from .waiting import Waiting
+
+Sink = Callable[[Any], object]
+Many = Callable[[list[Any]], object]
+
+# What a subscriber raises harms nobody else. The result of a cancelled future, looked at in a callback, is among it:
+# that `CancelledError` isn't the cancellation of whoever happens to run the callback.
+HARMLESS: Final = (Exception, asyncio.CancelledError)
+
+
+class Tap:
+    """A sink that takes several messages at once."""
+
+    __slots__ = ("many",)
+
+    def __init__(self, many: Many) -> None:
+        self.many = many
+
+    def __call__(self, message: Any) -> None:
+        """Pass on one message."""
+        self.many([message])
+
+
+class Filter:
+    """A sink that passes on what the predicate accepts."""
+
+    __slots__ = ("sink", "where")
+
+    def __init__(self, where: Predicate, sink: Sink) -> None:
+        self.where = where
+        self.sink = sink
+
+    def __call__(self, message: Any) -> None:
+        """Pass it on, or not."""
+        if self.where(message):
+            self.sink(message)
+
+
+def without(sinks: tuple[Sink, ...], sink: Sink) -> tuple[Sink, ...]:
+    """These, and not the first that is equal to this one."""
+    index = next((place for place, other in enumerate(sinks) if other == sink), None)
+    return sinks if index is None else (*sinks[:index], *sinks[index + 1 :])
+
+
+def name_of(sink: Sink) -> str:
+    """The name of the function, for reports."""
+    if isinstance(sink, Tap):
+        sink = sink.many
+    return getattr(sink, "__qualname__", None) or type(sink).__qualname__
+
+
+def many_of(sink: Sink) -> Many | None:
+    """The function that takes several messages at once, of a sink that has one."""
+    if isinstance(sink, Tap):
+        return sink.many
+    owner: object = getattr(sink, "__self__", None)
+    if isinstance(owner, Queue | Waiting):
+        return owner.put_many  # pyright: ignore[reportUnknownMemberType, reportUnknownVariableType]
+    return None

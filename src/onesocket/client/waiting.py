@@ -1,0 +1,151 @@
+"""Messages that no reader of everything was there for: the newest of them wait for it, with their gap markers."""
+
+from __future__ import annotations
+
+import contextlib
+from collections import deque
+from collections.abc import Callable, Sequence
+from typing import Any, Final, cast
+
+import msgspec
+
+from .gap import Gap, GapReason
+
+MESSAGES: Final = 1024
+"""So many may wait, and ..."""
+SIZE: Final = 4 * 2**20
+"""... so many bytes of them; the newest waits whatever its size."""
+
+_ENCODED: Final[tuple[type[Any], ...]] = (dict, list, tuple, msgspec.Struct)
+_encode: Final = msgspec.msgpack.Encoder().encode
+
+
+class FirstReader:
+    """A reader of everything that is still to come, and where its stream begins."""
+
+    __slots__ = ("gaps", "served", "start")
+
+    def __init__(self, start: int, gaps: int) -> None:
+        self.start = start
+        """How many messages and gap markers came before, and ..."""
+        self.gaps = gaps
+        """... how many of those are gap markers."""
+        self.served: set[tuple[str | None, bool]] = set()
+        """Readers of a part that got what waited: of which event, and whether with a condition."""
+
+    def serves(self, event: str | None, *, filtered: bool) -> bool:
+        """Whether a reader of this part is the first one; from now on there was one."""
+        part = (event, filtered)
+        is_first = part not in self.served and (event, False) not in self.served
+        self.served.add(part)
+        return is_first
+
+
+class Waiting:
+    """One buffer, however many readers are still to come. It keeps nothing while none is.
+
+    Beyond its bounds the oldest are dropped; whoever comes then finds a `Gap` with their number in front.
+    """
+
+    def __init__(self, messages: int = MESSAGES, size: int = SIZE) -> None:
+        self._messages = messages
+        self._size = size
+        self._readers: set[FirstReader] = set()
+        self._items: deque[Any] = deque()
+        self._weights: deque[int] = deque()
+        self._bytes = 0
+        self._dropped = 0
+        """Messages and gap markers that are gone from the front, and ..."""
+        self._gaps_dropped = 0
+        """... how many of those are gap markers, ..."""
+        self._last_gap: tuple[int, Gap] | None = None
+        """... the newest of which is still told."""
+        self._gaps = 0
+
+    def __repr__(self) -> str:
+        return f"<Waiting for {len(self._readers)} readers, {len(self._items)} items, {self._bytes} bytes>"
+
+    def __bool__(self) -> bool:
+        """Whether a reader is still to come."""
+        return bool(self._readers)
+
+    def __contains__(self, reader: FirstReader) -> bool:
+        """Whether this one is still to come."""
+        return reader in self._readers
+
+    def expect(self) -> FirstReader:
+        """One reader more that is still to come: its stream begins here."""
+        reader = FirstReader(self._dropped + len(self._items), self._gaps)
+        self._readers.add(reader)
+        return reader
+
+    def forget(self, reader: FirstReader) -> None:
+        """This one has come, or won't."""
+        self._readers.discard(reader)
+        if not self._readers:
+            while self._items:
+                self._drop_oldest()
+            self._last_gap = None
+
+    def put(self, item: Any) -> None:
+        """Keep one message, or a gap marker."""
+        self.put_many((item,))
+
+    def put_many(self, batch: Sequence[Any]) -> None:
+        """Keep several messages."""
+        weights = list(map(weight, batch))
+        self._items.extend(batch)
+        self._weights.extend(weights)
+        self._bytes += sum(weights)
+        if len(self._items) > self._messages or self._bytes > self._size:
+            self._trim()
+
+    def put_gap(self, gap: Gap) -> None:
+        """Keep a gap marker."""
+        self._gaps += 1
+        self.put(gap)
+
+    def since(self, reader: FirstReader, epoch: int) -> list[Any]:
+        """What came since this one was expected; where some of it was dropped, a `Gap` stands in front."""
+        kept = list(self._items)
+        if reader.start >= self._dropped:
+            return kept[reader.start - self._dropped :]
+        missed = self._dropped - reader.start - (self._gaps_dropped - reader.gaps)
+        front: list[Any] = [Gap(GapReason.OVERFLOW, epoch, missed)] if missed else []
+        if self._last_gap is not None and self._last_gap[0] >= reader.start:
+            front.append(self._last_gap[1])
+        return front + kept
+
+    def _trim(self) -> None:
+        items = self._items
+        while len(items) > self._messages or (self._bytes > self._size and len(items) > 1):
+            self._drop_oldest()
+
+    def _drop_oldest(self) -> None:
+        oldest = self._items.popleft()
+        self._bytes -= self._weights.popleft()
+        if type(oldest) is Gap:
+            self._gaps_dropped += 1
+            self._last_gap = self._dropped, oldest
+        self._dropped += 1
+
+
+def part_of(waited: list[Any], is_wanted: Callable[[Any], bool]) -> list[Any]:
+    """Of what waited, that which a reader of a part wants, with the gap markers.
+
+    If there is nothing of its own, it begins with its call, whatever line was lost before that.
+    """
+    part = [item for item in waited if isinstance(item, Gap) or is_wanted(item)]
+    if all(isinstance(item, Gap) for item in part):
+        return [gap for gap in part if gap.reason is GapReason.OVERFLOW]
+    return part
+
+
+def weight(message: Any) -> int:
+    """About how many bytes a message is: those of its text, or of its data as MessagePack."""
+    if isinstance(message, str | bytes):
+        return len(message)
+    if isinstance(message, _ENCODED):
+        with contextlib.suppress(Exception):  # there may be anything in it
+            return len(_encode(message))
+    return cast("object", message).__sizeof__()
