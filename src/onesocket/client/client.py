@@ -250,8 +250,10 @@ class Client:
     ) -> Subscription[Any]:
         """A stream of messages: ``async for message in client.subscribe()``.
 
-        It begins with this call and goes on over any number of lines. Where messages may be missing, a `Gap` stands in
-        the stream (`gaps=False`: not).
+        It begins with this call and goes on over any number of lines. The client's first one of everything (no `event`,
+        no `where`) begins with what came before: up to 1 024 messages and 4 MiB, behind a `Gap` if there were more. The
+        first of an event, and the first with a `where`, begin with what still waits of theirs. Where messages may be
+        missing, a `Gap` stands in the stream (`gaps=False`: not).
 
         Parameters:
             event: Only messages with this event name (the protocol knows it).
@@ -279,7 +281,8 @@ class Client:
         """Call `callback` with every message (of that event); returns the function that takes it off again.
 
         A plain function is called at once, in the turn of the loop that read the message; a coroutine function is
-        called in a task of its own, one message after the other, behind a queue of `limit` messages. What it raises
+        called in a task of its own, one message after the other, behind a queue of `limit` messages. What came before
+        the client's first reader (see `subscribe`) it is called with from the next turn of the loop on. What it raises
         is reported and hurts nobody else.
         """
         if callable(event):

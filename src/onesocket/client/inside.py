@@ -11,7 +11,9 @@ from .fanout import Fanout
 from .gap import Gap
 from .options import Options
 from .outgoing import FrameSource, Outgoing
+from .queue import Overflow
 from .runner import Runner
+from .subscription import Predicate, Subscription
 
 
 class Inside:
@@ -51,6 +53,12 @@ class Inside:
     def ask_source(self) -> None:
         """The source has changed: send its frames behind the messages that were accepted before."""
         self._outgoing.ask_source()
+
+    def answers(self, where: Predicate) -> Subscription[Any]:
+        """A stream of the messages for which this is true, and of nothing that came before the call."""
+        return self._fanout.subscribe(
+            None, where, limit=1024, overflow=Overflow.FAIL, gaps=True, raise_on_failure=True, from_now=True
+        )
 
     def withdraw(self, delivery: Delivery) -> bool:
         """Don't send it, if it still waits. False: it's on its way, or done."""

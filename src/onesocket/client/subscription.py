@@ -16,7 +16,8 @@ Predicate = Callable[[Any], bool]
 class Subscription(AsyncIterator[T]):
     """What `subscribe()` returns: ``async for message in subscription``.
 
-    It is registered at once: nothing that comes after the call is missed. It ends with `close()`, when the client is
+    It is registered at once: nothing that comes after the call is missed, and the first one of everything begins with
+    what came before. It ends with `close()`, when the client is
     closed, or when nobody holds it any more.
     """
 

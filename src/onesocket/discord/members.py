@@ -107,7 +107,7 @@ async def request_members(client: Client, request: MembersRequest, timeout: floa
     chunks: dict[int, GuildMembersChunk] = {}
     deadline = asyncio.timeout(timeout)
     try:
-        async with deadline, client.subscribe(where=request.is_answer) as answers:
+        async with deadline, client.inside.answers(request.is_answer) as answers:
             await client.send(request.payload())
             async for answer in answers:
                 if isinstance(answer, Gap):

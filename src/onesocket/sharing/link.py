@@ -255,7 +255,7 @@ class Link:
         gaps: bool = True,
         raise_on_failure: bool = True,
     ) -> Subscription[Any]:
-        """A stream of messages, as `Client.subscribe()`; nothing that comes after the call is missed.
+        """A stream of messages, as `Client.subscribe()`: this link's first one begins with what came since it joined.
 
         `keys`: what to subscribe to upstream, where the protocol can describe that; the stream has the messages of
         these keys alone. Only what nobody was subscribed to yet goes upstream, and it's told anew on every line.

@@ -64,6 +64,7 @@ class Fault:
     pause: float = 0.0
     after_messages: int = 0
     frames: bytes = b""
+    apart: bool = False
     then: Then = Then.CARRY_ON
     close_code: int = 1000
     close_reason: str = ""
@@ -230,6 +231,12 @@ class Fault:
     def burst(cls, messages: Iterable[str | bytes]) -> Fault:
         """Send all the messages in a single write."""
         return cls.raw(b"".join(map(encode_message, messages)), "burst")
+
+    @classmethod
+    def greeting(cls, *messages: str | bytes, apart: bool = False) -> Fault:
+        """Send the messages as soon as the upgrade went through: in one write with the 101, or in the next turn."""
+        frames = b"".join(map(encode_message, messages))
+        return cls(label="greeting apart" if apart else "greeting", frames=frames, apart=apart)
 
     @classmethod
     def slow_message(cls, message: str | bytes, rate: float, piece: int = 4096) -> Fault:

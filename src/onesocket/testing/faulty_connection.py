@@ -323,6 +323,10 @@ class FaultyConnection(UpgradeSide):
 
     def _strike(self, head: bytes = b"") -> None:
         fault = self._fault
+        if head and fault.apart:
+            self._write(head)
+            self._loop.call_soon(self.strike, fault)
+            return
         self._close_sent = self._close_sent or fault.sends_close
         self._write_paced(head + fault.frames, lambda: self._go_on(fault))
 

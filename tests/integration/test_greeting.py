@@ -1,0 +1,230 @@
+"""A server that greets at once, over real sockets: the greeting reaches whoever asked for the connection."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import subprocess
+import sys
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import onesocket
+import onesocket.blocking
+from onesocket import Client, DiscordClient, Identity, Intents, Provider
+from onesocket.chat import ChatServer
+from onesocket.sharing.host import HostOptions
+from onesocket.testing import Fault, FaultyServer
+from tests.integration.hub_programs import program, sharing, told, until
+
+BOTH_WAYS = pytest.mark.parametrize("apart", [False, True], ids=["with the 101", "in the next turn"])
+
+
+@pytest.fixture
+async def server() -> AsyncIterator[FaultyServer]:
+    async with FaultyServer() as server:
+        yield server
+
+
+@BOTH_WAYS
+async def test_a_reader_inside_async_with_gets_it(server: FaultyServer, apart: bool) -> None:
+    server.faults = Fault.greeting("hello", apart=apart)
+    async with Client(server.url) as client:
+        await server.wait_until(lambda counts: counts.upgraded == 1)
+        stream = client.subscribe()
+        await client.send("echo")
+        async with asyncio.timeout(5):
+            assert [await anext(stream), await anext(stream)] == ["hello", "echo"]
+
+
+@pytest.fixture
+def runtime(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    tmp_path.chmod(0o700)
+    monkeypatch.setenv("ONESOCKET_RUNTIME_DIR", str(tmp_path))
+    return tmp_path
+
+
+def options(scope: str, tmp_path: Path) -> dict[str, Any]:
+    return {"scope": scope, **({"host": HostOptions(directory=str(tmp_path))} if scope == "host" else {})}
+
+
+@BOTH_WAYS
+@pytest.mark.parametrize("scope", ["loop", "process", "host"])
+@pytest.mark.parametrize("way", ["subscribe", "on", "on a coroutine function"])
+async def test_a_handle_that_opens_the_connection_gets_it(
+    server: FaultyServer, apart: bool, scope: str, way: str, tmp_path: Path
+) -> None:
+    server.faults = Fault.greeting("hello", apart=apart)
+    got: asyncio.Queue[Any] = asyncio.Queue()
+
+    async def put(message: Any) -> None:
+        await got.put(message)
+
+    async with onesocket.join(server.url, **options(scope, tmp_path)) as link:
+        await link.send("echo")
+        await server.wait_until(lambda counts: counts.messages_sent == 1)
+        match way:
+            case "subscribe":
+                stream = link.subscribe()
+                for _ in range(2):
+                    await put(await anext(stream))
+            case "on":
+                link.on(got.put_nowait)
+            case _:
+                link.on(put)
+        async with asyncio.timeout(5):
+            assert [await got.get(), await got.get()] == ["hello", "echo"]
+
+
+@pytest.mark.parametrize("scope", ["loop", "process", "host"])
+async def test_a_handle_that_joins_later_begins_with_its_joining(
+    server: FaultyServer, scope: str, tmp_path: Path
+) -> None:
+    server.faults = Fault.greeting("hello")
+    more = options(scope, tmp_path)
+    async with onesocket.join(server.url, **more) as early, onesocket.join(server.url, **more) as late:
+        first = early.subscribe()
+        assert await anext(first) == "hello"
+        await server.send("second")
+        assert await anext(first) == "second"
+        async with asyncio.timeout(5):
+            assert await anext(late.subscribe()) == "second"
+
+
+@pytest.mark.parametrize("scope", ["process", "host"])
+async def test_blocking_handles_too_whichever_way_they_read(server: FaultyServer, scope: str, tmp_path: Path) -> None:
+    server.faults = Fault.greeting("hello")
+
+    def joined() -> Any:
+        return onesocket.blocking.join(server.url, **options(scope, tmp_path))
+
+    def its_own() -> list[Any]:
+        with joined() as link:
+            link.send("echo")
+            return [link.receive(timeout=5), link.receive(timeout=5), len(link.subscribe())]
+
+    def subscribed() -> list[Any]:
+        with joined() as link:
+            link.send("echo")
+            while len(link._stream) < 2:
+                link.send("more")
+            stream = link.subscribe()
+            return [stream.receive(timeout=5), stream.receive(timeout=5), link.receive(timeout=5)]
+
+    def called() -> list[Any]:
+        with joined() as link:
+            got: list[Any] = []
+            link.send("echo")
+            link.on(got.append)
+            other = link.subscribe()
+            while len(got) < 2:
+                link.send("more")
+                other.receive(timeout=5)
+            return got[:2]
+
+    assert await asyncio.to_thread(its_own) == ["hello", "echo", 0]
+    assert (await asyncio.to_thread(subscribed))[:3] == ["hello", "echo", "hello"]
+    assert await asyncio.to_thread(called) == ["hello", "echo"]
+
+
+async def test_a_follower_whose_joining_opens_the_connection_gets_it(server: FaultyServer, tmp_path: Path) -> None:
+    """The owner holds none at the moment: it has been told to disconnect."""
+    server.faults = Fault.greeting("hello")
+    program = (
+        "import asyncio, sys, onesocket\n"
+        "from onesocket.sharing.host import HostOptions\n"
+        "async def main():\n"
+        "    joining = onesocket.join(sys.argv[1], scope='host', host=HostOptions(directory=sys.argv[2]))\n"
+        "    link = joining.link()\n"
+        "    await link.reconnect()\n"
+        "    print(await asyncio.wait_for(anext(link.subscribe(gaps=False)), 10))\n"
+        "    await link.aclose()\n"
+        "asyncio.run(main())\n"
+    )
+    async with onesocket.join(server.url, **options("host", tmp_path)) as owner:
+        await owner.disconnect()
+        ran = await asyncio.to_thread(
+            subprocess.run,
+            [sys.executable, "-c", program, server.url, str(tmp_path)],
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=30,
+        )
+        assert (ran.stdout, ran.stderr) == ("hello\n", "")
+    assert server.counts.most_sockets == 1
+
+
+@pytest.mark.parametrize("shared", [False, True])
+async def test_a_provider_s_client_too(server: FaultyServer, shared: bool) -> None:
+    server.faults = Fault.greeting("hello")
+
+    def build(token: Any) -> Any:
+        return onesocket.join(server.url, token=token) if shared else Client(server.url, token=token)
+
+    async with Provider(build, auth=lambda: Identity("alice", token="s3cret")) as provider:
+        await provider.connect_if_authenticated()
+        assert provider.client is not None
+        async with asyncio.timeout(5):
+            assert await anext(provider.client.subscribe()) == "hello"
+
+
+async def test_the_first_client_of_a_hub_gets_what_came_before_it_and_the_next_one_does_not(
+    server: FaultyServer, runtime: Path
+) -> None:
+    server.faults = Fault.greeting("hello", apart=True)
+    async with sharing(server) as hub, contextlib.AsyncExitStack() as stack:
+        await server.send("second")
+        await until(lambda: hub.counters.received.total == 2)
+        first = await stack.enter_async_context(program(hub))
+        assert [await told(first), await told(first)] == ["hello", "second"]
+        second = await stack.enter_async_context(program(hub))
+        await server.send("third")
+        assert await told(second) == await told(first) == "third"
+
+
+async def test_the_first_client_of_a_hub_begins_with_the_line_that_is_up(server: FaultyServer, runtime: Path) -> None:
+    server.faults = Fault.greeting("hello")
+    async with sharing(server, gap_message="GAP", client_buffer=8192) as hub:
+        server.kill_connections()
+        await until(lambda: hub.counters.received.total == 2)
+        async with program(hub) as first:
+            assert await told(first) == "hello"
+            await server.send("second")
+            assert await told(first) == "second"
+    async with sharing(server, gap_message="GAP", client_buffer=8192) as hub:
+        for number in range(8):
+            await server.send(f"{number}" * 1000)
+        await until(lambda: hub.counters.received.total == 9)
+        async with program(hub) as first:
+            assert await told(first) == "GAP", "no more waits than a client may leave unread"
+            assert [(await told(first))[0] for _ in range(4)] == ["4", "5", "6", "7"]
+
+
+@BOTH_WAYS
+async def test_the_command_prints_it(server: FaultyServer, apart: bool) -> None:
+    server.faults = Fault.greeting("hello", apart=apart)
+    ran = await asyncio.to_thread(
+        subprocess.run,
+        [sys.executable, "-m", "onesocket", "connect", server.url],
+        input="echo\n",
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=30,
+    )
+    assert ran.stdout == "hello\necho\n"
+    assert ran.returncode == 0
+
+
+async def test_a_bot_s_ready_waits_for_its_first_reader() -> None:
+    async with ChatServer() as server:
+        bot = await server.create_bot("robo")
+        async with DiscordClient(bot, Intents.GUILDS, api_url=server.api_url) as client, asyncio.timeout(5):
+            events: asyncio.Queue[Any] = asyncio.Queue()
+            client.on("READY", events.put_nowait)
+            assert (await events.get()).event == "READY"
+            assert (await anext(client.subscribe(gaps=False))).event == "READY"
