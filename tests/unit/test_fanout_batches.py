@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from onesocket.client import fanout as module
+from onesocket.client import sinks
 from onesocket.client.fanout import Fanout
 from onesocket.client.gap import Gap, GapReason
 from onesocket.client.queue import Overflow, Queue
@@ -138,7 +139,7 @@ def test_one_that_the_collector_takes_off_while_another_is_put_on_is_off(monkeyp
     fanout = made()
     streams = [stream_of(fanout)]
     (queue,) = fanout._queues  # pyright: ignore[reportPrivateUsage]
-    many_of = module.many_of
+    many_of = sinks.many_of
 
     def collects(sink: Any) -> Any:
         streams.clear()  # the last that holds it
