@@ -290,8 +290,12 @@ async def test_rate_limits_by_route(bot: Bot) -> None:
         url = f"{bot.server.api_url}/channels/{bot.channel}/messages"
         async with http.post(url, json={"content": "x"}) as answer:
             assert (answer.status, (await answer.json())["retry_after"]) == (429, 0.5)
+            limited = answer.headers
         async with http.post(url, json={"content": "x"}) as answer:
             assert answer.status == 200
+            assert limited["X-RateLimit-Bucket"] == answer.headers["X-RateLimit-Bucket"]
+        assert (limited["X-RateLimit-Remaining"], limited["X-RateLimit-Reset-After"]) == ("0", "0.500")
+        assert limited["Via"]
         bot.server.faults.rate_limit(0.5, everywhere=True)
         async with http.get(f"{bot.server.api_url}/users/@me") as answer:
             assert (answer.status, (await answer.json())["global"]) == (429, True)

@@ -14,7 +14,7 @@ import pytest
 from aiohttp import web
 
 from onesocket.chat.server.ports import Account, Json
-from onesocket.chat.server.rest import Hook, Limit, Limiter, make_app, rate_limited, refuse
+from onesocket.chat.server.rest import Hook, Limit, Limiter, make_app, refuse, scripted_limit
 from tests.unit.chat.world import World, opened
 
 PLENTY = Limit(1000, 1.0)
@@ -372,6 +372,7 @@ async def test_limits_hold_for_each_user_route_and_channel(start: Start) -> None
     assert said == {"Limit": "2", "Remaining": "1", "Reset": "1010.000", "Reset-After": "10.000"}
     assert second.headers["X-RateLimit-Remaining"] == "0"
     assert third.status == 429
+    assert third.headers["Via"]  # without it libraries take it for a ban
     assert third.body == {"message": "You are being rate limited.", "retry_after": 10.0, "global": False, "code": 0}
     assert third.headers["Retry-After"] == "10"
     assert third.headers["X-RateLimit-Scope"] == "user"
@@ -401,7 +402,7 @@ async def test_hooks_come_before_everything(start: Start) -> None:
         seen.append(request.path)
 
     async def limit(request: web.Request) -> web.Response | None:
-        return rate_limited(1.5, global_=True) if request.path.endswith("/gateway") else None
+        return scripted_limit(request, 1.5, global_=True) if request.path.endswith("/gateway") else None
 
     async def outage(request: web.Request) -> web.Response | None:
         return refuse(502, 0, "502: Bad Gateway") if request.path.endswith("/nowhere") else None
@@ -411,6 +412,7 @@ async def test_hooks_come_before_everything(start: Start) -> None:
     assert limited.body == {"message": "You are being rate limited.", "retry_after": 1.5, "global": True, "code": 0}
     assert (limited.headers["X-RateLimit-Global"], limited.headers["X-RateLimit-Scope"]) == ("true", "global")
     assert limited.headers["Retry-After"] == "2"
+    assert "X-RateLimit-Bucket" not in limited.headers
     assert (await server.ask("GET", "/nowhere")).status == 502
     assert seen == ["/api/v10/gateway", "/api/v10/nowhere"]
     server.hooks.clear()

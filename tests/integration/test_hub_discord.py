@@ -179,6 +179,22 @@ async def test_members_go_to_whoever_asked_with_their_own_nonce() -> None:
         assert (await one.receive())["t"] == "MESSAGE_CREATE"  # and nobody else's answer before it
 
 
+async def test_undocumented_intents_are_ignored() -> None:
+    async with world() as here, dial(here.hub.url) as client:
+        await ready(client, intents=int(INTENTS) | 1 << 17 | 1 << 40)
+
+
+async def test_members_and_presences_go_by_the_intents_of_the_client_not_of_the_hub() -> None:
+    async with world(intents=INTENTS | Intents.PRIVILEGED) as here, dial(here.hub.url) as client:
+        guild = (await ready(client, intents=int(INTENTS & ~Intents.PRIVILEGED)))["guild"]["id"]
+        await client.send(8, {"guild_id": guild, "query": "", "limit": 0, "nonce": "all"})
+        await client.send(8, {"guild_id": guild, "query": "r", "limit": 5, "nonce": "some", "presences": True})
+        answer = (await client.until("GUILD_MEMBERS_CHUNK"))["d"]
+        assert answer["nonce"] == "some"
+        assert not answer.get("presences")
+        assert len(answer["members"]) == 1
+
+
 async def test_the_last_presence_wins() -> None:
     async with world() as here, dial(here.hub.url) as one, dial(here.hub.url) as two:
         await ready(one)

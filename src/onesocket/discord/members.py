@@ -63,7 +63,7 @@ class MembersRequest:
             raise InvalidOption(f"user_ids may hold 1 to {USER_IDS_LIMIT} ids in one request, not {len(user_ids)}")
         if limit < 0:
             raise InvalidOption(f"limit must be >= 0 (0: all), not {limit}")
-        if query == "" and limit == 0 and not intents & Intents.GUILD_MEMBERS:
+        if query == "" and not intents & Intents.GUILD_MEMBERS:
             raise InvalidOption("all members of a guild are told only with the intent GUILD_MEMBERS")
         if presences and not intents & Intents.GUILD_PRESENCES:
             raise InvalidOption("presences=True needs the intent GUILD_PRESENCES")

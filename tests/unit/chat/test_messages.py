@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from onesocket.chat.server.ids import timestamp
+from onesocket.chat.server.ids import at, timestamp
 from tests.unit.chat.world import START, opened, refused
 
 GUILD_MESSAGES, DIRECT_MESSAGES = 1 << 9, 1 << 12
@@ -104,6 +104,13 @@ async def test_allowed_mentions_narrow_who_is_mentioned() -> None:
         assert await mentioned({"parse": ["users"]}) == (["bob", "eve"], False)
         assert await mentioned({"parse": ["everyone"], "users": [str(eve.user_id)]}) == (["eve"], True)
         assert await mentioned({"parse": 5, "users": "x"}) == ([], False)
+        for both in (
+            {"parse": ["users"], "users": ["1"]},
+            {"parse": ["roles"], "roles": ["1"]},
+            {"users": ["1"] * 101},
+        ):
+            with refused(400, 50035):
+                await mentioned(both)
 
 
 @pytest.mark.parametrize("nonce", ["a", "1", 1, 2**63, "ü"])
@@ -125,13 +132,29 @@ async def test_the_same_nonce_is_the_same_message(nonce: str | int) -> None:
         assert len(await world.service.messages.history(ann, channel)) == 3
 
 
-async def test_who_says_so_may_use_a_nonce_twice() -> None:
+@pytest.mark.parametrize("more", [{}, {"enforce_nonce": False}])
+async def test_a_nonce_that_is_not_enforced_may_be_used_twice(more: dict[str, Any]) -> None:
     async with opened() as world:
         ann = await world.person("ann")
         channel = await world.general(ann)
-        posted = [await world.say(ann, channel, "hi", nonce="n", enforce_nonce=False) for _ in range(2)]
+        await world.say(ann, channel, "enforced", nonce="n", enforce_nonce=True)
+        world.heard.take()
+        posted = [await world.say(ann, channel, "hi", nonce="n", **more) for _ in range(2)]
+        assert [event.data["nonce"] for event in world.heard.take("MESSAGE_CREATE")] == ["n", "n"]
         assert posted[0]["id"] != posted[1]["id"]
         assert [message["nonce"] for message in posted] == ["n", "n"]
+
+
+async def test_a_nonce_is_enforced_for_minutes() -> None:
+    async with opened() as world:
+        ann = await world.person("ann")
+        channel = await world.general(ann)
+        posted: list[str] = []
+        for passed in (0, 300, 301, 599):
+            world.clock.now += passed
+            posted.append((await world.say(ann, channel, "hi", nonce="n", enforce_nonce=True))["id"])
+        assert posted == [posted[0], posted[0], posted[2], posted[2]]
+        assert posted[0] != posted[2]
 
 
 async def test_replies_carry_what_they_reply_to() -> None:
@@ -250,8 +273,10 @@ async def test_the_owner_deletes_many_at_once() -> None:
         for wrong in ([], ids[:1], ["x", "y"], [str(n) for n in range(101)], "12", None):
             with refused(400, 50035):
                 await world.service.messages.delete_many(ann, channel, {"messages": wrong})
+        with refused(400, 50034):
+            await world.service.messages.delete_many(bob, channel, {"messages": [ids[0], str(at(START - 15 * 86_400))]})
         world.heard.take()
-        await world.service.messages.delete_many(ann, channel, {"messages": [*ids[:2], elsewhere, "1"]})
+        await world.service.messages.delete_many(ann, channel, {"messages": [*ids[:2], elsewhere, ids[0][:-1] + "9"]})
         assert set(world.heard.one("MESSAGE_DELETE_BULK").data["ids"]) == set(ids[:2])
         assert [one["id"] for one in await world.service.messages.history(ann, channel)] == ids[2:]
         assert len(await world.service.messages.history(ann, private)) == 1
@@ -314,6 +339,9 @@ async def test_embeds_alone_are_a_message() -> None:
         channel = await world.general(ann)
         embed = {"title": "t", "fields": [{"name": "n", "value": "'; --"}]}
         posted = await world.say(ann, channel, "", embeds=[embed], flags=1 << 6 | 1 << 12)
-        assert (posted["embeds"], posted["flags"]) == ([embed], 1 << 12)
+        assert posted["flags"] == 1 << 12
+        assert posted["embeds"] == [
+            {"type": "rich", "title": "t", "fields": [{"name": "n", "value": "'; --", "inline": False}]}
+        ]
         edited = await world.service.messages.edit(ann, channel, int(posted["id"]), {"content": "text", "embeds": []})
         assert (edited["embeds"], edited["content"]) == ([], "text")

@@ -306,7 +306,7 @@ async def main():
         channel = int(sys.argv[2])
 
         async def write(n):
-            message = await world.say(ann, channel, f"message {n}", nonce=str(n))
+            message = await world.say(ann, channel, f"message {n}", nonce=str(n), enforce_nonce=True)
             sys.stdout.write(f"{n} {message['id']}\\n")
             sys.stdout.flush()
 

@@ -388,3 +388,25 @@ def test_no_secret_in_any_repr() -> None:
     shown = f"{drive.protocol!r} {drive.protocol.session!r} {drive.protocol.ready!r} {drive.protocol.identification!r}"
     assert TOKEN not in shown
     assert "the-session" not in shown
+
+
+def test_heartbeats_before_a_new_session_carry_none_of_the_last_ones_number() -> None:
+    class Later:
+        """A turn to identify that comes after the first heartbeat."""
+
+        def reserve(self, now: float) -> float:
+            return now + 2 * INTERVAL
+
+        def sent(self, now: float) -> None:
+            pass
+
+        def give_back(self) -> None:
+            pass
+
+    drive = Drive().up().event("MESSAGE_CREATE", 41)
+    assert drive.ring().only == {"op": 1, "d": 41}
+    drive.protocol.closed(4009, "Session timed out")
+    drive.lose()
+    drive.protocol._turns = Later()
+    drive.open().hello()
+    assert drive.ring().only == {"op": 1, "d": None}

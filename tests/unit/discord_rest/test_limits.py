@@ -315,6 +315,30 @@ def test_429s_without_end_are_given_up() -> None:
     assert count == 5
 
 
+@pytest.mark.parametrize("body", [b'{"code": 0, "message": "You are being blocked"}', b"<html>error code: 1015</html>"])
+def test_a_429_without_a_time_ends_all_calls_for_a_minute(body: bytes) -> None:
+    times: list[float] = []
+
+    async def exchange(request: Request) -> Answer:
+        times.append(now())
+        await asyncio.sleep(0.1)
+        return Answer(429, {}, body) if now() < 60 else Answer(200, {}, b"{}")
+
+    async def main() -> None:
+        asked = requester(exchange, timeout=6)
+        errors = await asyncio.gather(*(call(asked, send_to(one)) for one in range(40)), return_exceptions=True)
+        assert {type(error) for error in errors} == {RateLimited, RestTimeout}
+        assert all(error.retryable and error.retry_after > 50 for error in errors if isinstance(error, RateLimited))
+        assert now() == 6  # those that waited were given up at their own deadline
+        assert len(times) == 5
+        await call(asked, send_to(1), timeout=600)
+        assert 60 <= now() < 61
+        asked.close()
+
+    run_virtual(main)
+    assert len(times) == 6
+
+
 @pytest.mark.parametrize(
     ("status", "scope", "counts"),
     [(401, "", True), (403, "", True), (429, "user", True), (429, "shared", False), (404, "", False), (500, "", False)],

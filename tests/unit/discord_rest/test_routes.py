@@ -214,7 +214,10 @@ def test_a_limit_of_nothing_is_no_limit(value: str) -> None:
     [
         ({"retry-after": "3"}, b'{"retry_after": 2.5}', 2.5),
         ({"retry-after": "3"}, b"{}", 3),
-        ({}, b"[]", 1),
+        ({}, b"[]", 60),
+        ({}, b'{"message": "blocked"}', 60),
+        ({}, b'{"retry_after": -5}', 1),
+        ({"x-ratelimit-limit": "5", "x-ratelimit-remaining": "0", "x-ratelimit-reset-after": "1.5"}, b"{}", 1.5),
         ({"retry-after": "1e300"}, b"{}", 86_400),
         ({"retry-after": "3"}, b'{"retry_after": true}', 3),
         ({"retry-after": "3"}, b"[" * 100_000, 3),

@@ -26,7 +26,7 @@ User = str | int | None
 """A user's name or id; None: everybody."""
 
 Limited = Callable[..., web.Response]
-"""Makes a 429: ``(retry_after, *, global_)``."""
+"""Makes a 429: ``(request, retry_after, *, global_)``."""
 
 _ENDS_SESSION: Final = frozenset({4004, 4007, 4009, *range(4010, 4015)})
 _REFUSALS: Final = frozenset(status.value for status in HTTPStatus if status >= 400)
@@ -165,7 +165,7 @@ class Faults:
         for fault in self._hub.plan.standing:
             if fault.kind == "rate_limit" and _matches(request, fault.values["route"]):
                 fault.use()
-                return self._limited(fault.values["retry_after"], global_=fault.values["everywhere"])
+                return self._limited(request, fault.values["retry_after"], global_=fault.values["everywhere"])
         return None
 
     async def perform(self, name: str, arguments: Json) -> Json:

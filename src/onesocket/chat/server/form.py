@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from typing import Any, TypeGuard, cast
+from collections.abc import Callable, Iterable
+from typing import Any, TypeGuard, TypeVar, cast
 
 from .ids import parse_snowflake
 from .ports import Json
 from .refusal import Refused, fault, invalid_form
+
+T = TypeVar("T")
 
 _REQUIRED = ("BASE_TYPE_REQUIRED", "This field is required")
 
@@ -35,6 +37,11 @@ class Form:
             raise invalid_form(fault("DICT_TYPE_CONVERT", "Only dictionaries may be used in a DictType"))
         self._body = known
         self._errors: Json = {}
+
+    @property
+    def body(self) -> Json:
+        """The object itself."""
+        return self._body
 
     def __contains__(self, name: str) -> bool:
         """Whether the field is there, even if null."""
@@ -123,6 +130,35 @@ class Form:
             self.wrong(name, "LIST_TYPE_CONVERT", "Only iterables of objects may be used.")
         elif len(found) > most:
             self.wrong(name, "BASE_TYPE_MAX_LENGTH", f"Must be {most} or fewer in length.")
+        return found
+
+    def each(self, name: str, read: Callable[[Form], T], *, most: int, least: int = 0) -> list[T]:
+        """Read a list of objects with `read`; what is wrong in one of them is told under its index."""
+        items = self.objects(name, most=most)
+        if len(items) < least:
+            self.wrong(name, "BASE_TYPE_MIN_LENGTH", f"Must be {least} or more in length.")
+        found: list[T] = []
+        errors: Json = {}
+        for index, item in enumerate(items):
+            form = Form(item)
+            found.append(read(form))
+            if form._errors:
+                errors[str(index)] = form._errors
+        if errors:
+            self.nest(name, errors)
+        return found
+
+    def one(self, name: str, read: Callable[[Form], T], *, required: bool = False) -> T | None:
+        """Read a nested object with `read`; what is wrong in it is told under its name."""
+        body = self.inner(name)
+        if body is None:
+            if required:
+                self.wrong(name, *_REQUIRED)
+            return None
+        form = Form(body)
+        found = read(form)
+        if form._errors:
+            self.nest(name, form._errors)
         return found
 
     def inner(self, name: str) -> Json | None:

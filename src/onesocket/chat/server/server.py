@@ -16,7 +16,7 @@ from ...errors import InvalidOption, UsageError
 from .control import Control
 from .faults import Faults
 from .gateway import Gateway, GatewayOptions, Stats
-from .rest import Connections, make_app, rate_limited, refuse_pages
+from .rest import Connections, make_app, refuse_pages, scripted_limit
 from .service import Passwords, Service
 from .threaded import ThreadedChatServer
 
@@ -57,7 +57,7 @@ class ChatServer:
         self._stack = contextlib.AsyncExitStack()
         self.api_url = ""
         """``http://127.0.0.1:PORT/api/v10``."""
-        self.faults = Faults(self._gateway.hub, rate_limited)
+        self.faults = Faults(self._gateway.hub, scripted_limit)
         """What can be made to go wrong."""
 
     def __repr__(self) -> str:

@@ -12,6 +12,8 @@ from .route import Route
 GLOBAL_LIMIT = 50
 """Calls per second, over all routes."""
 _GLOBAL_WINDOW = 1.0
+_UNANSWERED = 5
+"""Calls that may be on their way before the API has answered at all, or since it last closed everything."""
 _MANY_BUCKETS = 1_000
 _MANY_ROUTES = 1_000
 
@@ -19,7 +21,8 @@ _MANY_ROUTES = 1_000
 class RateLimits:
     """Buckets are learnt from the answers; nothing about Discord's limits is built in but the global one.
 
-    A place of the global limit is taken from sending until a second after the answer: whenever the API counts, no more
+    Before the first answer, and after one that closed everything, few go at once: what is banned shall not hammer. A
+    place of the global limit is taken from sending until a second after the answer: whenever the API counts, no more
     than `per_second` can have reached it within a second.
     """
 
@@ -36,6 +39,7 @@ class RateLimits:
         self._flying = 0
         self._recent: deque[float] = deque()
         self._opens_at = 0.0
+        self._answered = False
         self._sweep_at = _MANY_BUCKETS
 
     def __repr__(self) -> str:
@@ -92,8 +96,11 @@ class RateLimits:
         self._flying -= 1
         self._recent.append(now + _GLOBAL_WINDOW)
         bucket.learn(news, now)
-        if news is not None and news.closed_for is not None and news.everywhere:
-            self._opens_at = max(self._opens_at, now + news.closed_for)
+        if news is not None:
+            closed = news.closed_for is not None and news.everywhere
+            self._answered = not closed and now >= self._opens_at
+            if news.closed_for is not None and closed:
+                self._opens_at = max(self._opens_at, now + news.closed_for)
         if again_at is not None:
             ticket.not_before = again_at
             self._join(bucket, ticket)
@@ -112,7 +119,7 @@ class RateLimits:
         """When the global limit lets one more through; None: once an answer has come."""
         while self._recent and self._recent[0] <= now:
             self._recent.popleft()
-        if self._flying >= self._per_second:
+        if self._flying >= (self._per_second if self._answered else min(_UNANSWERED, self._per_second)):
             return None
         if self._flying + len(self._recent) < self._per_second:
             return max(now, self._opens_at)

@@ -11,6 +11,8 @@ import msgspec
 
 _LONGEST_WAIT = 86_400.0
 """Seconds; no limit of Discord's lasts longer, so neither do we believe in one that does."""
+_BAN = 60.0
+"""Seconds without a call after a 429 that names no time: a temporary ban, which calls prolong."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,6 +78,10 @@ def read_news(answer: Answer) -> News:
     waits = (_seconds(headers.get("retry-after")), _seconds(fields.get("retry_after")))
     # The header is in whole seconds, rounded up; the body is exact.
     wait = waits[1] if waits[1] is not None else waits[0]
+    if wait is None and quota is not None:
+        wait = quota.reset_after
+    if wait is None and "retry-after" not in headers and "retry_after" not in fields:
+        return News(closed_for=_BAN, everywhere=True)
     everywhere = (
         fields.get("global") is True
         or headers.get("x-ratelimit-global", "").lower() == "true"

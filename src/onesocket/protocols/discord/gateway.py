@@ -239,6 +239,7 @@ class DiscordGateway(Protocol):
         self._pace.keep_places(self._heart.interval)
         if self.session is not None:
             return (self._resume(self.session, now), self._wake_next())
+        self._sequence = Sequence()  # the numbers of a session that is over are no news to this one's heartbeats
         try:
             self._turn = self._turns.reserve(now)
         except OnesocketError as error:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import enum
+from typing import Final
 
 from ...errors import InvalidOption
 
@@ -57,6 +58,10 @@ class Intents(enum.IntFlag):
         | GUILD_MESSAGE_POLLS
         | DIRECT_MESSAGE_POLLS
     )
+
+
+DOCUMENTED: Final = int(Intents.PRIVILEGED | Intents.UNPRIVILEGED)
+"""Every bit that is documented. Discord ignores others, which the defaults of some libraries have."""
 
 
 def checked_intents(value: object) -> Intents:

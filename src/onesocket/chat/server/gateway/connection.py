@@ -30,7 +30,7 @@ from .close_codes import (
     Close,
 )
 from .mangler import Mangler
-from .members import push_members
+from .members import may_list, push_members
 from .options import GatewayOptions
 from .plan import Fault, Plan
 from .presences import Presences
@@ -278,9 +278,9 @@ class Connection:
             self.hub.presences.changed(self.session.account.user_id)
 
     async def _answer(self, wanted: requests.MembersWanted) -> None:
-        """Nothing for a guild that the session's user is not in."""
+        """Nothing for a guild that the session's user is not in, nor for a whole list without GUILD_MEMBERS."""
         session = self.session
-        if session is not None:
+        if session is not None and may_list(session, wanted):
             directory = self.hub.the_directory()
             members = await directory.members(session.account, wanted.guild_id, wanted.user_ids)
             if members is not None and session is self.session:

@@ -16,6 +16,11 @@ _CHUNK: Final = 1000
 _MOST_BY_NAME: Final = 100
 
 
+def may_list(session: Session, wanted: MembersWanted) -> bool:
+    """Whether the session's intents allow the request: all members, of any name, only with GUILD_MEMBERS."""
+    return wanted.user_ids is not None or bool(wanted.query) or bool(session.intents & bits.GUILD_MEMBERS)
+
+
 def push_members(session: Session, wanted: MembersWanted, members: Sequence[Json], presences: Presences) -> None:
     """Push GUILD_MEMBERS_CHUNK, to this session only: those of `members` that are wanted."""
     if wanted.user_ids is None:

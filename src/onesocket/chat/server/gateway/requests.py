@@ -8,9 +8,9 @@ from typing import Any, Final, TypeGuard, cast
 
 import msgspec
 
+from ....protocols.discord.intents import DOCUMENTED
 from ....wire import Data
 from ..ids import parse_snowflake
-from . import intents as bits
 from .close_codes import DECODE_ERROR, INVALID_INTENTS, INVALID_SHARD, Close
 
 _STATUSES: Final = frozenset({"online", "idle", "dnd", "invisible", "offline"})
@@ -96,13 +96,13 @@ def identify(d: Any) -> Identify:
     """Op 2. Raises `Misuse`."""
     fields = _object(d)
     intents = fields.get("intents")
-    if not _is_int(intents) or intents < 0 or intents & ~bits.ALL:
+    if not _is_int(intents) or intents < 0:
         raise Misuse(INVALID_INTENTS)
     threshold = fields.get("large_threshold", 50)
     raw = fields.get("presence")
     return Identify(
         token=_token(fields),
-        intents=intents,
+        intents=intents & DOCUMENTED,
         shard=_shard(fields.get("shard")),
         compress=bool(fields.get("compress")),  # some libraries send the name of the transport compression
         large_threshold=min(max(threshold, 50), 250) if _is_int(threshold) else 50,

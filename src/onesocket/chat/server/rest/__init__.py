@@ -1,6 +1,6 @@
 """HTTP: the part of Discord's REST v10 that clients and bots use."""
 
-from .answers import rate_limited, refuse
+from .answers import refuse, scripted_limit
 from .app import Hook, make_app
 from .connections import Connections
 from .limits import Limit, Limiter
@@ -13,7 +13,7 @@ __all__ = [
     "Limiter",
     "is_address",
     "make_app",
-    "rate_limited",
     "refuse",
     "refuse_pages",
+    "scripted_limit",
 ]

@@ -11,6 +11,7 @@ from aiohttp import web
 
 from ..ports import Json
 from ..refusal import Refused
+from .limits import refusal
 
 _encode = msgspec.json.Encoder().encode
 
@@ -42,7 +43,21 @@ def rate_limited(
         "global": global_,
         "code": 0,
     }
-    said = {"Retry-After": str(math.ceil(retry_after)), "X-RateLimit-Scope": "global" if global_ else scope}
+    # Libraries take a 429 without `Via` for a ban by what stands before the API, and give up at once.
+    said = {
+        "Via": "1.1 onesocket",
+        "Retry-After": str(math.ceil(retry_after)),
+        "X-RateLimit-Scope": "global" if global_ else scope,
+    }
     if global_:
         said["X-RateLimit-Global"] = "true"
     return answer(body, status=429, headers={**(headers or {}), **said})
+
+
+def scripted_limit(request: web.Request, retry_after: float, *, global_: bool = False) -> web.Response:
+    """429 for this request, whatever its bucket holds; a global one names no bucket, as Discord's doesn't."""
+    resource = request.match_info.route.resource
+    path = request.path if resource is None else resource.canonical
+    route = f"{request.method} {path.removeprefix('/api').removeprefix('/v10')}"
+    headers = None if global_ else refusal(route, retry_after).headers
+    return rate_limited(retry_after, global_=global_, headers=headers)

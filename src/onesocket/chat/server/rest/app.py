@@ -99,7 +99,7 @@ def _outermost(hooks: Sequence[Hook]) -> Middleware:
         except Refused as error:
             return refused(error)
         except TooMany as error:
-            return rate_limited(error.retry_after)
+            return rate_limited(error.grant.reset_after, headers=error.grant.headers)
         except web.HTTPException as error:
             return _http_error(error)
         except Exception as error:
@@ -119,7 +119,7 @@ def _endpoint(route: Route, service: Service, settings: Settings) -> _Endpoint:
         who += tuple(request.match_info.get(name) for name in _MAJOR)
         grant = settings.limiter.take(where, who, route.limit or settings.limiter.usual)
         if not grant.allowed:
-            return rate_limited(grant.reset_after, headers=grant.headers)
+            raise TooMany(grant)
         call = Call(request, service, settings, account)
         try:
             body = await route.handler(call)

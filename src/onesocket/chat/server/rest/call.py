@@ -15,7 +15,7 @@ from ..ids import parse_snowflake
 from ..ports import Account, Json
 from ..refusal import Refused, invalid_field, unauthorized
 from ..service import Service
-from .limits import Limit, Limiter
+from .limits import Grant, Limit, Limiter
 
 _BODY_TIMEOUT = 20.0
 """Seconds that a body may take to arrive."""
@@ -34,11 +34,11 @@ class Settings:
 
 
 class TooMany(Exception):
-    """A limit of its own was hit; `retry_after` in seconds."""
+    """The request is over a limit; `grant` tells which, and until when."""
 
-    def __init__(self, retry_after: float) -> None:
-        super().__init__(retry_after)
-        self.retry_after = retry_after
+    def __init__(self, grant: Grant) -> None:
+        super().__init__(grant)
+        self.grant = grant
 
 
 class Call:
@@ -130,7 +130,7 @@ class Call:
         """Count this request in a bucket of its own. Raises `TooMany`."""
         grant = self.settings.limiter.take(route, who, limit)
         if not grant.allowed:
-            raise TooMany(grant.reset_after)
+            raise TooMany(grant)
 
 
 Handler = Callable[[Call], Awaitable[Any]]

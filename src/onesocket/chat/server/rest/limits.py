@@ -93,8 +93,24 @@ class Limiter:
             remaining=max(0, limit.requests - window.used),
             reset_after=left,
             reset=self._wall() + left,
-            bucket=hashlib.sha256(route.encode()).hexdigest()[:32],
+            bucket=_bucket(route),
         )
+
+
+def refusal(route: str, retry_after: float) -> Grant:
+    """Make a refusal for `retry_after` seconds, as if the bucket of this route were empty."""
+    return Grant(
+        allowed=False,
+        limit=USUAL.requests,
+        remaining=0,
+        reset_after=retry_after,
+        reset=time.time() + retry_after,
+        bucket=_bucket(route),
+    )
+
+
+def _bucket(route: str) -> str:
+    return hashlib.sha256(route.encode()).hexdigest()[:32]
 
 
 @dataclass(slots=True)

@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import json
-import re
-from dataclasses import dataclass
 from typing import Any
 
 from sqlalchemy import BigInteger, Row, String, bindparam, delete, func, insert, select, update
 
-from ..form import Form, as_list
-from ..ids import parse_snowflake
+from ..form import Form
+from ..ids import made
 from ..ports import Account, Json
 from ..refusal import Refused, invalid_field
 from ..store import Work
@@ -18,16 +16,10 @@ from ..store.tables import channels, messages
 from . import shapes
 from .access import Place, place
 from .channels import mark_read
+from .draft import Draft, check_not_empty, read_draft, read_edit
 from .history import REPLY, find, page, people, shaped
 from .intents import DIRECT_MESSAGES, GUILD_MESSAGES
 from .world import World
-
-_LONGEST = 2000
-_USER = re.compile(r"<@!?(\d{1,20})>", re.ASCII)
-_EVERYONE = re.compile(r"@(?:everyone|here)\b")
-_MOST_MENTIONS = 100
-_SUPPRESSIBLE = 1 << 2 | 1 << 12
-"""The flags a sender may set: no embeds, no notification."""
 
 # Built once: building a statement costs more than running it.
 _ADD = insert(messages).returning(*messages.c)
@@ -41,6 +33,25 @@ _SAME_NONCE = select(messages).where(
     messages.c.channel_id == bindparam("channel", type_=BigInteger),
     messages.c.nonce == bindparam("nonce", type_=String),
 )
+
+
+_UNIQUE = 600.0
+"""Seconds for which a nonce is enforced ("the past few minutes")."""
+_DELETABLE = 14 * 86_400.0
+"""Seconds after which messages can't be deleted many at once."""
+_COPIED = (
+    "type",
+    "content",
+    "mentions",
+    "mention_roles",
+    "attachments",
+    "embeds",
+    "timestamp",
+    "edited_timestamp",
+    "flags",
+    "components",
+)
+"""What a forward shows of its original."""
 
 
 class Messages:
@@ -74,11 +85,11 @@ class Messages:
         return body
 
     async def post(self, account: Account, channel_id: int, body: Json) -> Json:
-        """Store a message and tell everybody. The same author's same ``nonce`` in the same channel is the same message.
+        """Store a message and tell everybody.
 
-        Only a request that says ``enforce_nonce: false`` may use a nonce twice.
+        With ``enforce_nonce`` the same author's same ``nonce`` in the same channel is the same message, for minutes.
         """
-        draft = _draft(body)
+        draft = read_draft(body)
 
         async def operation(work: Work) -> Json:
             here = await place(work.connection, account, channel_id)
@@ -86,35 +97,26 @@ class Messages:
             if first is None:
                 row, known = await self._insert(work, here, draft)
                 author = {account.user_id: shapes.author(account)}
-                stored = await self._announce(work, here, row, "MESSAGE_CREATE", {**known, **author})
-            else:
-                (stored,) = await shaped(work.connection, [first], account.user_id, here.guild_id)
-            # Said again even if the nonce was not kept: the sender knows its message by it.
-            return stored if draft.nonce is None else {**stored, "nonce": json.loads(draft.nonce)}
+                return await self._announce(work, here, row, "MESSAGE_CREATE", {**known, **author}, nonce=draft.nonce)
+            (stored,) = await shaped(work.connection, [first], account.user_id, here.guild_id)
+            return stored
 
         return await self._world.store.write(operation)
 
     async def edit(self, account: Account, channel_id: int, message_id: int, body: Json) -> Json:
         """Change one's own message: ``content``, ``embeds``, ``components``, ``flags``."""
-        form = Form(body)
-        changes: dict[str, Any] = {}
-        if "content" in form:
-            changes["content"] = form.text("content", most=_LONGEST) or ""
-        changes.update({name: form.objects(name, most=most) for name, most in _PARTS if name in form})
-        if "flags" in form:
-            changes["flags"] = (form.integer("flags", least=0, most=2**31 - 1) or 0) & _SUPPRESSIBLE
-        allowed = _Allowed.read(form.inner("allowed_mentions"))
-        form.check()
 
         async def operation(work: Work) -> Json:
             here = await place(work.connection, account, channel_id)
             row = await find(work.connection, channel_id, message_id)
             if row.author_id != account.user_id:
                 raise Refused(403, 50005, "Cannot edit a message authored by another user")
-            content = changes.get("content", row.content)
-            if not content.strip() and not changes.get("embeds", row.embeds):
-                raise _empty()
+            changes, allowed = read_edit(body, row.flags)
+            after = {name: changes.get(name, getattr(row, name)) for name in ("content", "embeds", "components")}
+            if row.forward is None:
+                check_not_empty(**after)
             if "content" in changes:
+                content = after["content"]
                 mentioned = await people(work.connection, allowed.mentions(content))
                 changes["mentions"] = list(mentioned)
                 changes["mention_everyone"] = allowed.mentions_everyone(content)
@@ -142,10 +144,15 @@ class Messages:
         await self._world.store.write(operation)
 
     async def delete_many(self, account: Account, channel_id: int, body: Json) -> None:
-        """Delete 2 to 100 ``messages`` at once; the guild's owner may. Those that don't exist are passed over."""
+        """Delete 2 to 100 ``messages`` at once; the guild's owner may. Those that don't exist are passed over.
+
+        None of them may be older than 14 days (50034).
+        """
         form = Form(body)
         ids = form.snowflakes("messages", least=2, most=100)
         form.check()
+        if min(map(made, ids)) < self._world.ids.now() - _DELETABLE:
+            raise Refused(400, 50034, "You can only bulk delete messages that are under 14 days old.")
 
         async def operation(work: Work) -> None:
             here = await place(work.connection, account, channel_id)
@@ -167,11 +174,16 @@ class Messages:
         if nonce is None:
             return None
         of = {"author": here.account.user_id, "channel": here.id, "nonce": nonce}
-        return (await work.connection.execute(_SAME_NONCE, of)).one_or_none()
+        row = (await work.connection.execute(_SAME_NONCE, of)).one_or_none()
+        if row is None or made(row.id) > self._world.ids.now() - _UNIQUE:
+            return row
+        await work.connection.execute(update(messages).where(messages.c.id == row.id).values(nonce=None))
+        return None
 
-    async def _insert(self, work: Work, here: Place, draft: _Draft) -> tuple[Row[Any], dict[int, Json]]:
+    async def _insert(self, work: Work, here: Place, draft: Draft) -> tuple[Row[Any], dict[int, Json]]:
         mentioned = draft.allowed.mentions(draft.content)
-        if draft.reference_id is not None:
+        forward = await self._forwarded(work, here, draft) if draft.forwards else None
+        if draft.reference_id is not None and not draft.forwards:
             author = await self._referenced(work, here, draft)
             if author is None:
                 draft.reference_id = None
@@ -182,10 +194,11 @@ class Messages:
             "id": self._world.ids.next(),
             "channel_id": here.id,
             "author_id": here.account.user_id,
-            "type": 0 if draft.reference_id is None else REPLY,
+            "type": 0 if draft.reference_id is None or draft.forwards else REPLY,
             "content": draft.content,
             "nonce": draft.unique_nonce,
-            "reference_id": draft.reference_id,
+            "reference_id": None if draft.forwards else draft.reference_id,
+            "forward": forward,
             "tts": draft.tts,
             "flags": draft.flags,
             "mention_everyone": draft.allowed.mentions_everyone(draft.content),
@@ -199,7 +212,7 @@ class Messages:
             await mark_read(work, here.account.user_id, here.id, row.id)
         return row, known
 
-    async def _referenced(self, work: Work, here: Place, draft: _Draft) -> int | None:
+    async def _referenced(self, work: Work, here: Place, draft: Draft) -> int | None:
         wanted = select(messages.c.author_id).where(
             messages.c.id == draft.reference_id, messages.c.channel_id == here.id
         )
@@ -207,6 +220,18 @@ class Messages:
         if author is None and draft.must_exist:
             raise invalid_field("message_reference", "REPLIES_UNKNOWN_MESSAGE", "Unknown message")
         return author
+
+    async def _forwarded(self, work: Work, here: Place, draft: Draft) -> Json:
+        """A forward: where its original is, and a copy of it that stays as it is now."""
+        channel_id = draft.reference_channel or here.id
+        there = here if channel_id == here.id else await place(work.connection, here.account, channel_id)
+        row = await find(work.connection, channel_id, draft.reference_id or 0)
+        (body,) = await shaped(work.connection, [row], here.account.user_id, there.guild_id)
+        if row.forward is not None:  # a forward of a forward is one of the original
+            return dict(row.forward)
+        guild = {} if there.guild_id is None else {"guild_id": str(there.guild_id)}
+        where = {"type": 1, "message_id": str(row.id), "channel_id": str(channel_id), **guild}
+        return {"message_reference": where, "message_snapshots": [{"message": {name: body[name] for name in _COPIED}}]}
 
     async def _remove(self, work: Work, here: Place, ids: list[int]) -> None:
         await work.connection.execute(delete(messages).where(messages.c.id.in_(ids)))
@@ -219,11 +244,20 @@ class Messages:
             )
 
     async def _announce(
-        self, work: Work, here: Place, row: Row[Any], name: str, known: dict[int, Json] | None = None
+        self,
+        work: Work,
+        here: Place,
+        row: Row[Any],
+        name: str,
+        known: dict[int, Json] | None = None,
+        *,
+        nonce: str | None = None,
     ) -> Json:
-        """Tell everybody of a message; one that comes with `known` users is new."""
+        """Tell everybody of a message. One with `known` users is new; its `nonce` is told even if it isn't kept."""
         fresh = known is not None
         (body,) = await shaped(work.connection, [row], here.account.user_id, here.guild_id, known=known, fresh=fresh)
+        if nonce is not None:
+            body["nonce"] = json.loads(nonce)
         for_all = body
         if "reactions" in body:  # `me` is another one for everybody
             for_all = {**body, "reactions": [{**one, "me": False} for one in body["reactions"]]}
@@ -235,93 +269,6 @@ class Messages:
         recipients = await here.recipients(self._world, work)
         intents = here.either(GUILD_MESSAGES, DIRECT_MESSAGES)
         self._world.tell(work, name, data, recipients, intents=intents, content_of=content_of)
-
-
-@dataclass(slots=True)
-class _Allowed:
-    """``allowed_mentions``: whom a message may mention."""
-
-    users: bool = True
-    named: frozenset[int] = frozenset()
-    everyone: bool = True
-    replied_user: bool = True
-
-    @classmethod
-    def read(cls, body: Json | None) -> _Allowed:
-        if body is None:
-            return cls()
-        parse = as_list(body.get("parse")) or ()
-        ids = [parse_snowflake(one) for one in as_list(body.get("users")) or ()]
-        known = frozenset(one for one in ids if one is not None)
-        return cls("users" in parse, known, "everyone" in parse, bool(body.get("replied_user")))
-
-    def mentions(self, content: str) -> list[int]:
-        found = dict.fromkeys(parse_snowflake(one) for one in _USER.findall(content))
-        return [one for one in found if one is not None and (self.users or one in self.named)][:_MOST_MENTIONS]
-
-    def mentions_everyone(self, content: str) -> bool:
-        return self.everyone and _EVERYONE.search(content) is not None
-
-
-@dataclass(slots=True)
-class _Draft:
-    content: str
-    nonce: str | None
-    unique: bool
-    tts: bool
-    flags: int
-    embeds: list[Json]
-    components: list[Json]
-    allowed: _Allowed
-    reference_id: int | None
-    must_exist: bool
-
-    @property
-    def unique_nonce(self) -> str | None:
-        return self.nonce if self.unique else None
-
-
-_PARTS = (("embeds", 10), ("components", 40))
-
-
-def _draft(body: Json) -> _Draft:
-    form = Form(body)
-    reference = form.inner("message_reference")
-    inner = Form(reference or {})
-    draft = _Draft(
-        content=form.text("content", most=_LONGEST) or "",
-        nonce=_nonce(body, form),
-        unique=body.get("enforce_nonce") is not False,
-        tts=form.flag("tts"),
-        flags=(form.integer("flags", least=0, most=2**31 - 1) or 0) & _SUPPRESSIBLE,
-        embeds=form.objects("embeds", most=10),
-        components=form.objects("components", most=40),
-        allowed=_Allowed.read(form.inner("allowed_mentions")),
-        reference_id=inner.snowflake("message_id", required=reference is not None),
-        must_exist=reference is None or reference.get("fail_if_not_exists") is not False,
-    )
-    form.flag("enforce_nonce")
-    error = inner.error()
-    if error is not None and error.errors is not None:
-        form.nest("message_reference", error.errors)
-    form.check()
-    if not draft.content.strip() and not draft.embeds:
-        raise _empty()
-    return draft
-
-
-def _nonce(body: Json, form: Form) -> str | None:
-    nonce = body.get("nonce")
-    if nonce is None:
-        return None
-    if isinstance(nonce, bool) or not isinstance(nonce, str | int) or len(str(nonce)) > 25 or "\0" in str(nonce):
-        form.wrong("nonce", "NONCE_TYPE_TOO_LONG", "Must be an integer or a string of 25 or fewer in length.")
-        return None
-    return json.dumps(nonce, ensure_ascii=False)
-
-
-def _empty() -> Refused:
-    return Refused(400, 50006, "Cannot send an empty message")
 
 
 def _not_in_dms() -> Refused:

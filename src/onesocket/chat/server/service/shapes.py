@@ -232,6 +232,8 @@ def message(row: Row[Any], who: Json, mentions: Sequence[Json], nonce: Any = Non
     }
     if nonce is not None:
         body["nonce"] = nonce
+    if row.forward is not None:
+        body.update(row.forward)
     return body
 
 

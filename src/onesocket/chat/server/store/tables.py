@@ -121,6 +121,7 @@ messages = Table(
     Column("mentions", JSON, nullable=False),  # ids of users
     Column("embeds", JSON, nullable=False),
     Column("components", JSON, nullable=False),
+    Column("forward", JSON(none_as_null=True)),  # what it forwards, as it was: `message_reference`, `message_snapshots`
     UniqueConstraint("author_id", "channel_id", "nonce"),
     Index(None, "channel_id", "id"),
 )

@@ -210,7 +210,9 @@ class Connection:
             case 3:
                 self.send_up(requests.presence(payload.d))
             case 8 if self.session is not None:
-                self.send_up({"op": 8, "d": self._front.questions.ask(self.session, requests.object_of(payload.d))})
+                wanted = requests.members(payload.d, self.session.intents)
+                if wanted is not None:
+                    self.send_up({"op": 8, "d": self._front.questions.ask(self.session, wanted)})
             case op if op in _FORWARDED:
                 self.send_up({"op": op, "d": payload.d})
             case _:

@@ -9,9 +9,8 @@ import msgspec
 
 from ....protocols.discord.close_codes import CloseCode
 from ....protocols.discord.identify import Presence
+from ....protocols.discord.intents import DOCUMENTED, Intents
 from ....wire import Data
-
-_ALL_INTENTS: Final = (1 << 32) - 1
 
 
 class Misuse(Exception):
@@ -70,14 +69,14 @@ def identify(d: Any) -> Identify:
     """Op 2. Raises `Misuse`."""
     fields = object_of(d)
     intents, shard, presence = fields.get("intents"), fields.get("shard"), fields.get("presence")
-    if not _is_count(intents) or intents > _ALL_INTENTS:
+    if not _is_count(intents):
         raise Misuse(CloseCode.INVALID_INTENTS, "Invalid intents")
     if shard is not None:
         items = _items(shard)
         if not isinstance(shard, list) or len(items) != 2 or not all(map(_is_count, items)):
             raise Misuse(CloseCode.INVALID_SHARD, "Invalid shard")
         shard = (items[0], items[1])
-    return Identify(_token(fields), intents, shard, None if presence is None else object_of(presence))
+    return Identify(_token(fields), intents & DOCUMENTED, shard, None if presence is None else object_of(presence))
 
 
 def resume(d: Any) -> Resume:
@@ -87,6 +86,17 @@ def resume(d: Any) -> Resume:
     if not isinstance(session_id, str) or not _is_count(seq):
         raise _undecodable()
     return Resume(_token(fields), session_id, seq)
+
+
+def members(d: Any, intents: int) -> dict[str, Any] | None:
+    """Op 8 as it may go up for a client with these intents; None: all members without GUILD_MEMBERS. Raises `Misuse`.
+
+    Discord leaves the latter unanswered, too; the hub's own intents may be more than the client's.
+    """
+    fields = object_of(d)
+    if not fields.get("query") and fields.get("user_ids") is None and not intents & Intents.GUILD_MEMBERS:
+        return None
+    return fields if intents & Intents.GUILD_PRESENCES else {**fields, "presences": False}
 
 
 def presence(d: Any) -> Presence:

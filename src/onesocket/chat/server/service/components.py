@@ -1,0 +1,177 @@
+"""Message components, checked against the limits that Discord documents (components reference)."""
+
+from __future__ import annotations
+
+import enum
+from collections.abc import Callable, Mapping
+from typing import Any, Final
+
+from ..form import Form, as_list, as_object
+from ..ports import Json
+from .embeds import read_url
+
+IS_COMPONENTS_V2: Final = 1 << 15
+"""The message's flag: layout components instead of content and embeds."""
+_MOST: Final = 40
+"""Components of a message, nested ones included (Components V2)."""
+_MOST_ROWS: Final = 5
+_LONGEST_TEXTS: Final = 4000
+"""Characters of all text displays together."""
+_LINK, _PREMIUM = 5, 6
+
+
+class Kind(enum.IntEnum):
+    """Those that a message can hold."""
+
+    ACTION_ROW = 1
+    BUTTON = 2
+    STRING_SELECT = 3
+    USER_SELECT = 5
+    ROLE_SELECT = 6
+    MENTIONABLE_SELECT = 7
+    CHANNEL_SELECT = 8
+    SECTION = 9
+    TEXT_DISPLAY = 10
+    THUMBNAIL = 11
+    MEDIA_GALLERY = 12
+    FILE = 13
+    SEPARATOR = 14
+    CONTAINER = 17
+
+
+_SELECTS: Final = frozenset({3, 5, 6, 7, 8})
+_LAYOUT: Final = frozenset({1, 9, 10, 12, 13, 14})
+"""What may stand in a container; at the top a container may, too."""
+
+
+def read_components(form: Form, *, v2: bool) -> list[Json]:
+    """Read ``components`` as they are stored; notes in `form` what is wrong with them."""
+    reader = _Reader()
+    top = _LAYOUT | {Kind.CONTAINER} if v2 else frozenset({Kind.ACTION_ROW})
+    found = form.each("components", lambda one: reader.read(one, top), most=_MOST if v2 else _MOST_ROWS)
+    if reader.count > _MOST:
+        form.wrong("components", "COMPONENT_MAX_TOTAL_COMPONENTS_EXCEEDED", f"Must be {_MOST} or fewer in total.")
+    if reader.texts > _LONGEST_TEXTS:
+        text = f"The text displays hold more than {_LONGEST_TEXTS} characters together"
+        form.wrong("components", "COMPONENT_DISPLAYABLE_TEXT_SIZE_EXCEEDED", text)
+    return found
+
+
+class _Reader:
+    """What is counted over all components of one message."""
+
+    def __init__(self) -> None:
+        self.count = 0
+        self.texts = 0
+        self._custom_ids: set[str] = set()
+
+    def read(self, form: Form, allowed: frozenset[int]) -> Json:
+        kind = form.one_of("type", allowed, default=0)
+        if kind == 0:
+            return {}
+        self.count += 1
+        _READERS.get(kind, _Reader._select)(self, form)
+        return form.body
+
+    def _row(self, form: Form) -> None:
+        inside = as_list(form.body.get("components")) or []
+        are_buttons = any((as_object(one) or {}).get("type") == Kind.BUTTON for one in inside)
+        kinds = frozenset({int(Kind.BUTTON)}) if are_buttons else _SELECTS
+        form.each("components", lambda one: self.read(one, kinds), least=1, most=5 if are_buttons else 1)
+
+    def _button(self, form: Form) -> None:
+        style = form.one_of("style", range(1, 7), default=0)
+        form.text("label", most=80)
+        form.flag("disabled")
+        if style == _LINK:
+            read_url(form, "url", required=True)
+        elif style == _PREMIUM:
+            form.snowflake("sku_id", required=True)
+        else:
+            self._custom_id(form)
+            if form.body.get("url") is not None:
+                form.wrong("url", "BUTTON_COMPONENT_INVALID_URL", "Only buttons of style 5 may have a URL.")
+        if style in {_LINK, _PREMIUM} and form.body.get("custom_id") is not None:
+            text = "A button of this style can't have a custom id."
+            form.wrong("custom_id", "BUTTON_COMPONENT_CUSTOM_ID_NOT_ALLOWED", text)
+
+    def _select(self, form: Form) -> None:
+        self._custom_id(form)
+        form.text("placeholder", most=150)
+        form.flag("disabled")
+        least = form.integer("min_values", least=0, most=25)
+        most = form.integer("max_values", least=1, most=25)
+        if least is not None and least > (1 if most is None else most):
+            form.wrong("min_values", "BASE_TYPE_BAD_LENGTH", "min_values must not be more than max_values.")
+        if form.body["type"] == Kind.STRING_SELECT:
+            values = form.each("options", _option, least=1, most=25)
+            if len(set(values)) < len(values):
+                form.wrong("options", "SELECT_COMPONENT_OPTION_VALUE_DUPLICATED", "The specified option value is used.")
+
+    def _section(self, form: Form) -> None:
+        form.each("components", lambda one: self.read(one, frozenset({10})), least=1, most=3)
+        form.one("accessory", lambda one: self.read(one, frozenset({2, 11})), required=True)
+
+    def _text(self, form: Form) -> None:
+        self.texts += len(form.text("content", least=1, most=_LONGEST_TEXTS, required=True) or "")
+
+    def _thumbnail(self, form: Form) -> None:
+        form.one("media", _media, required=True)
+        form.text("description", most=1024)
+        form.flag("spoiler")
+
+    def _gallery(self, form: Form) -> None:
+        form.each("items", _item, least=1, most=10)
+
+    def _file(self, form: Form) -> None:
+        form.one("file", _media, required=True)
+        form.flag("spoiler")
+
+    def _separator(self, form: Form) -> None:
+        form.one_of("spacing", (1, 2), default=1)
+        if "divider" in form:
+            form.flag("divider")
+
+    def _container(self, form: Form) -> None:
+        form.each("components", lambda one: self.read(one, _LAYOUT), least=1, most=_MOST)
+        form.integer("accent_color", least=0, most=0xFFFFFF)
+        form.flag("spoiler")
+
+    def _custom_id(self, form: Form) -> None:
+        custom_id = form.text("custom_id", least=1, most=100, required=True)
+        if custom_id is None:
+            return
+        if custom_id in self._custom_ids:
+            form.wrong("custom_id", "COMPONENT_CUSTOM_ID_DUPLICATED", "Component custom id cannot be duplicated")
+        self._custom_ids.add(custom_id)
+
+
+_READERS: Final[Mapping[int, Callable[[_Reader, Form], None]]] = {
+    Kind.ACTION_ROW: _Reader._row,  # noqa: SLF001 - of this file
+    Kind.BUTTON: _Reader._button,  # noqa: SLF001
+    Kind.SECTION: _Reader._section,  # noqa: SLF001
+    Kind.TEXT_DISPLAY: _Reader._text,  # noqa: SLF001
+    Kind.THUMBNAIL: _Reader._thumbnail,  # noqa: SLF001
+    Kind.MEDIA_GALLERY: _Reader._gallery,  # noqa: SLF001
+    Kind.FILE: _Reader._file,  # noqa: SLF001
+    Kind.SEPARATOR: _Reader._separator,  # noqa: SLF001
+    Kind.CONTAINER: _Reader._container,  # noqa: SLF001
+}
+"""All others are selects."""
+
+
+def _option(form: Form) -> Any:
+    form.text("label", least=1, most=100, required=True)
+    form.text("description", most=100)
+    form.flag("default")
+    return form.text("value", least=1, most=100, required=True)
+
+
+def _media(form: Form) -> None:
+    read_url(form, "url", files=True, required=True)
+
+
+def _item(form: Form) -> None:
+    form.one("media", _media, required=True)
+    form.text("description", most=1024)
+    form.flag("spoiler")
