@@ -58,8 +58,14 @@ async def take(http, content, channel):
     if answer:
         headers = {"Authorization": "Bot " + told.TOKEN}
         url = f"{told.API_URL}/channels/{channel}/messages"
-        async with http.post(url, json={"content": answer}, headers=headers) as response:
-            response.raise_for_status()
+        status = 429
+        while status == 429:
+            async with http.post(url, json={"content": answer}, headers=headers) as response:
+                status = response.status
+                if status == 429 and "Via" in response.headers and WRONG != "gives in":
+                    await asyncio.sleep((await response.json())["retry_after"])
+                else:
+                    response.raise_for_status()
 
 async def main():
     print("a line that is no news")
@@ -93,6 +99,7 @@ async def test_a_bot_that_does_everything_right_passes_every_step(tmp_path: Path
         ("crashes", "ready", "ready: the bot has ended\n    a line that is no news\n    broken from the start"),
         ("hello", "receives", "received more than once: ['hello'] instead of []"),
         ("dies", "sends", "the bot has ended"),
+        ("gives in", "waits (429)", "the bot has ended"),
         ("forgets", "resumes (op 7)", "resumes: 0 instead of 1"),
         ("while you", "resumes (op 7)", "received more than once: ['while you were away'] instead of []"),
         ("gives up", "new session (op 9)", "the bot has ended"),

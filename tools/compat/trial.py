@@ -22,6 +22,8 @@ _SECONDS: Final = 30.0
 _AWAY_SECONDS: Final = 1.0
 """How long the server makes a bot wait that comes back, so that a message can be sent in the meantime."""
 
+_LIMITED_SECONDS: Final = 0.4
+
 
 class StepFailed(Exception):
     """The library did something else."""
@@ -67,6 +69,17 @@ class Trial:
         seen = self.person.until(lambda: pong in self.person.seen)
         await self.bot.during(seen, "its message to be seen by others", _SECONDS)
         self._expect("copies of its message that are stored", (await self.person.history()).count(pong), 1)
+
+    async def waits(self) -> None:
+        """A 429: it waits as long as it's told, and sends its answer again."""
+        with self.server.faults.delay_dispatches(_SECONDS, user=BOT):  # until the person has spoken, by the same route
+            await self.person.say("say limited")
+            limit = self.server.faults.rate_limit(_LIMITED_SECONDS, "POST /channels/*/messages")
+        limited = BOT, "limited"
+        seen = self.person.until(lambda: limited in self.person.seen)
+        await self.bot.during(seen, "its message to be seen after a 429", _SECONDS)
+        self._expect("requests that were refused", limit.happened, 1)
+        self._expect("copies of its message that are stored", (await self.person.history()).count(limited), 1)
 
     async def resumes(self) -> None:
         """Op 7: back without a new session, and with what was said in the meantime, once."""
@@ -118,6 +131,7 @@ STEPS: Final[dict[str, Callable[[Trial], Awaitable[None]]]] = {
     "ready": Trial.becomes_ready,
     "receives": Trial.receives,
     "sends": Trial.sends,
+    "waits (429)": Trial.waits,
     "resumes (op 7)": Trial.resumes,
     "new session (op 9)": Trial.starts_afresh,
 }

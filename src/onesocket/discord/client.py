@@ -28,6 +28,7 @@ from ..urls import parse_url, redact
 from .account import ACCOUNTS, Account
 from .gateway_info import GatewayQuestion
 from .members import Members, MembersRequest, request_members
+from .presence_sender import PresenceSender
 from .turns import ShardTurns
 
 API_URL = "https://discord.com/api/v10"
@@ -100,6 +101,7 @@ class DiscordClient(Client):
             turns=self._turns,
         )
         self._gateway.url = gateway_url
+        self._presences = PresenceSender(self.send)
         url = gateway_url if gateway_url is not None else _stand_in(self._api_url)
         super().__init__(
             url,
@@ -140,11 +142,15 @@ class DiscordClient(Client):
         return self.shard is None or shard_of(guild_id, self.shard[1]) == self.shard[0]
 
     async def update_presence(self, presence: Presence) -> None:
-        """Show us like that, now and after every login. Raises what `send` raises."""
+        """Show us like that, now and after every login. Raises what `send` raises.
+
+        At most 5 updates are sent within 20 s, as Discord allows; of those that wait only the newest is sent, and the
+        calls that it replaces return with it under way.
+        """
         payload = {"op": int(Opcode.PRESENCE_UPDATE), "d": presence.body()}
         self._gateway.encode(payload)  # or the next login would fail because of it
         self._gateway.identification.presence = presence
-        await self.send(payload)
+        await self._presences.send(payload)
 
     async def request_members(
         self,

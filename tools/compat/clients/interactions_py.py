@@ -7,7 +7,7 @@ from interactions.api.http.route import Route
 
 Route.BASE = told.API_URL
 
-client = interactions.Client(intents=Intents.GUILDS | Intents.MESSAGES | Intents.MESSAGE_CONTENT)
+client = interactions.Client(intents=Intents.DEFAULT | Intents.MESSAGE_CONTENT)
 
 
 @interactions.listen(events.Ready)
