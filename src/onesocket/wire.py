@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import functools
 import ssl as ssl_module
 from dataclasses import dataclass, field
 from typing import Final
@@ -60,6 +61,26 @@ class DialRequest:
             if len(secret) >= _SHORTEST_SECRET:
                 text = text.replace(secret, "***")
         return text
+
+
+def upgrade_headers(request: DialRequest) -> tuple[tuple[str, str], ...]:
+    """The headers of the upgrade request besides those of the handshake: a User-Agent among them (RFC 9110, 10.1.5).
+
+    Some servers and most edges refuse requests that have none.
+    """
+    if any(name.lower() == "user-agent" for name, _ in request.headers):
+        return request.headers
+    return (("User-Agent", _user_agent()), *request.headers)
+
+
+@functools.cache
+def _user_agent() -> str:
+    import importlib.metadata  # noqa: PLC0415 - it takes longer to import than most of this package
+
+    try:
+        return f"onesocket/{importlib.metadata.version('onesocket')}"
+    except importlib.metadata.PackageNotFoundError:
+        return "onesocket"
 
 
 def _user_info(encoded: str) -> set[str]:

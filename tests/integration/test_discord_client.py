@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import importlib.metadata
 import itertools
 import json
 import zlib
@@ -10,6 +11,7 @@ from typing import Any, Self
 
 import pytest
 from aiohttp import web
+from multidict import CIMultiDictProxy
 from websockets.asyncio.server import Server, ServerConnection, serve
 from websockets.exceptions import ConnectionClosed
 
@@ -63,6 +65,7 @@ class Gateway:
         self.now: tuple[ServerConnection, Callable[[str], str | bytes]] | None = None
         self.http_answers: list[web.Response] = []
         self.questions: list[tuple[str, str | None]] = []
+        self.question_headers: list[CIMultiDictProxy[str]] = []
         self._server: Server | None = None
         self._runner: web.AppRunner | None = None
         self.url = self.api_url = ""
@@ -122,6 +125,7 @@ class Gateway:
 
     async def _asked(self, request: web.Request) -> web.Response:
         self.questions.append((request.path, request.headers.get("Authorization")))
+        self.question_headers.append(request.headers)
         if self.http_answers:
             return self.http_answers.pop(0)
         limit = {"total": 1000, "remaining": 999, "reset_after": 3_600_000, "max_concurrency": 1}
@@ -294,6 +298,21 @@ async def test_a_fatal_code_is_not_retried(server: Gateway, code: int, kind: typ
     assert client.state is State.FAILED
     await client.aclose()
     assert len(server.paths) == 1
+
+
+@pytest.mark.parametrize("given", [None, {"user-agent": "Mine (x, 1)", "X-Edge": "y"}])
+async def test_headers_go_with_the_question_and_with_the_upgrade(server: Gateway, given: dict[str, str] | None) -> None:
+    """An edge may let in nobody without a User-Agent."""
+    async with asyncio.timeout(10), make(server, headers=given):
+        agent = "Mine (x, 1)" if given else f"DiscordBot (onesocket, {importlib.metadata.version('onesocket')})"
+        assert server.now is not None
+        assert server.now[0].request is not None
+        upgrade, question = server.now[0].request.headers, server.question_headers[0]
+        assert upgrade.get_all("User-Agent") == [agent]
+        assert question.getall("User-Agent") == [agent]
+        wanted = "y" if given else None
+        assert (upgrade.get("X-Edge"), question.get("X-Edge")) == (wanted, wanted)
+        assert question.getall("Authorization") == [server.questions[0][1]]
 
 
 # --- the gateway's address --------------------------------------------------------------------------------------------

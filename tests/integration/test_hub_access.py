@@ -90,6 +90,28 @@ async def test_web_pages_and_names_that_were_bent(origin: str | None, host: str 
         await writer.wait_closed()
 
 
+@pytest.mark.parametrize(
+    ("lines", "allowed"),
+    [
+        (["Connection: keep-alive", "Connection: UPGRADE", "Upgrade: h2c, WebSocket"], True),
+        (["Connection: upgrade ,x", "Upgrade: h2c", "Upgrade: websocket"], True),
+        (["Connection: keep-alive", "Upgrade: websocket"], False),
+        (["Connection: Upgrade", "Upgrade: h2c"], False),
+    ],
+)
+async def test_headers_that_are_lists_are_read_as_lists(lines: list[str], *, allowed: bool) -> None:
+    async with FaultyServer() as server, sharing(server) as hub:
+        lines = ["GET / HTTP/1.1", "Host: 127.0.0.1", *lines]
+        lines += ["Sec-WebSocket-Version: 13", "Sec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA=="]
+        reader, writer = await asyncio.open_connection("127.0.0.1", hub.endpoint.port)
+        writer.write("\r\n".join([*lines, "", ""]).encode())
+        async with asyncio.timeout(DEADLINE):
+            answer = await reader.readline()
+        assert (answer.split()[1] == b"101") is allowed
+        writer.close()
+        await writer.wait_closed()
+
+
 async def test_more_clients_than_may_be_are_told_so() -> None:
     async with FaultyServer() as server, sharing(server, max_clients=1) as hub, program(hub):
         with pytest.raises(InvalidStatus) as refused:

@@ -24,7 +24,7 @@ from onesocket.chat import ChatServer, GatewayOptions
 from onesocket.cli.app import app
 from onesocket.sharing.errors import OptionConflict
 from onesocket.sharing.join import join
-from onesocket.testing import Fault, FaultyServer, MessageLimit
+from onesocket.testing import Fault, FaultyConnection, FaultyServer, MessageLimit
 from tests.unit.chat_gateway.raw_client import dial
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -398,6 +398,31 @@ async def test_a_discord_hub_by_the_api_s_address(environment: dict[str, str]) -
                 assert (await run(env, "status", "--json"))[1].count('"hub (discord)"') == 1
             assert (await hub.end())[0] == 0
         assert server.stats.identifies == 1
+
+
+async def greet_a_bot(connection: FaultyConnection) -> None:
+    await connection.send('{"op":10,"d":{"heartbeat_interval":45000},"s":null,"t":null}')
+    async for message in connection:
+        if json.loads(message)["op"] == 2:
+            body: dict[str, object] = {"session_id": "s", "resume_gateway_url": None, "user": {"id": "1"}, "guilds": []}
+            await connection.send(json.dumps({"op": 0, "d": body, "s": 1, "t": "READY"}))
+
+
+@pytest.mark.parametrize(
+    ("options", "agent"), [([], "DiscordBot (onesocket, "), (["--header", "User-Agent: Mine (x, 1)"], "Mine (x, 1)")]
+)
+async def test_a_discord_hub_says_who_it_is(environment: dict[str, str], options: list[str], agent: str) -> None:
+    async with FaultyServer(handler=greet_a_bot) as server:
+        env = {**environment, "ONESOCKET_TOKEN": "t"}
+        async with sharing(env, "--discord", server.url, "--header", "X-Edge: y", *options) as hub:
+            async with asyncio.timeout(DEADLINE), dial(hub.url) as client:
+                await client.hello()
+                await client.send(2, {"token": "any", "intents": 1})
+                await client.until("READY")
+            headers = server.connections[0].request_headers
+            assert headers["User-Agent"].startswith(agent)
+            assert headers["X-Edge"] == "y"
+            assert (await hub.end())[0] == 0
 
 
 def test_the_systemd_unit() -> None:

@@ -417,6 +417,20 @@ async def test_a_zombie_line_is_found_within_interval_plus_timeout_and_resumed()
 
 
 @virtual
+async def test_a_message_that_comes_slowly_is_a_sign_of_life_with_each_of_its_bytes() -> None:
+    server = MemoryServer()
+    client = make(server, ping_interval=5, ping_timeout=3)
+    await client.connect()
+    server.peers[0].answers_ping = False
+    for _ in range(100):
+        await asyncio.sleep(2)
+        server.peers[0].send_part()
+    assert (state_of(client), len(server.peers)) == (State.CONNECTED, 1)
+    await client.wait_for(State.CLOSING, State.BACKING_OFF, timeout=10)
+    await client.aclose()
+
+
+@virtual
 async def test_the_zombie_deadline_holds_when_the_timeout_is_the_longer_one() -> None:
     server = MemoryServer()
     client = make(server, ping_interval=5, ping_timeout=20)

@@ -199,8 +199,8 @@ def share(
         on_host = _one_of("--scope", scope, "process", "host") == "host"
         if on_host and (discord or linger is not None):
             _fail("--scope host goes without --discord and --linger: the others may need the connection")
-        if discord and (chosen is not None or gap_message is not None or headers or subprotocol or options.json):
-            _fail("--discord goes without --merge, --gap-message, --header, --subprotocol and --protocol json")
+        if discord and (chosen is not None or gap_message is not None or subprotocol or options.json):
+            _fail("--discord goes without --merge, --gap-message, --subprotocol and --protocol json")
         if discord and key is not None:
             _fail("--key has no effect with --discord: of a bot there is one session")
         subprotocols = tuple(subprotocol or ())
@@ -282,6 +282,7 @@ class _Upstream:
             self.token,
             Intents.UNPRIVILEGED if self.intents is None else self.intents,
             open_timeout=self.open_timeout,
+            headers=self.headers,
             **where,
         )
         # Of a bot there is one session, whatever address it is reached at.

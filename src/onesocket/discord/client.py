@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Literal
 
 from ..client.client import Client
-from ..client.options import Token, checked_token, proxy_url, seconds
+from ..client.options import Headers, Token, checked_token, header_list, proxy_url, seconds
 from ..client.status import Change, Status
 from ..errors import InvalidOption, TokenFailed
 from ..lifecycle.outbox import OutboxLimits
@@ -26,7 +26,7 @@ from ..protocols.discord.sharding import Shard, checked_shard, shard_of
 from ..transports.base import Transport
 from ..urls import parse_url, redact
 from .account import ACCOUNTS, Account
-from .gateway_info import GatewayQuestion
+from .gateway_info import USER_AGENT, GatewayQuestion
 from .members import Members, MembersRequest, request_members
 from .presence_sender import PresenceSender
 from .turns import ShardTurns
@@ -54,6 +54,8 @@ class DiscordClient(Client):
         large_threshold: 50 to 250: in larger guilds GUILD_CREATE leaves the offline members out.
         properties: What we say about ourselves: `os`, `browser`, `device`.
         identify_reserve: How many of the day's identifies are left alone (default: 2 %); 0: none.
+        headers: Header fields for the upgrade, and for the question for the gateway's address. Without a User-Agent
+            among them, ours is ``DiscordBot (onesocket, version)``.
         open_timeout: Seconds for one attempt. Waiting for the turn to identify comes on top of it.
         max_size: Bytes of one payload, once decompressed; None: no limit.
         close_timeout, ssl, proxy, reconnect, outbox, on_error, transport: as for `Client`.
@@ -73,6 +75,7 @@ class DiscordClient(Client):
         large_threshold: int | None = None,
         properties: Mapping[str, str] = PROPERTIES,
         identify_reserve: int | None = None,
+        headers: Headers | None = None,
         ssl: ssl_module.SSLContext | None = None,
         proxy: str | None = None,
         open_timeout: float = 10.0,
@@ -85,7 +88,10 @@ class DiscordClient(Client):
     ) -> None:
         self._discord_token = _token(token)
         self._api_url = parse_url(api_url, schemes=("http", "https"), what="API URL").url
-        self._question = None if gateway_url is not None else _question(api_url, token_type, open_timeout, ssl, proxy)
+        fields = _with_user_agent(header_list(headers))
+        self._question = None
+        if gateway_url is None:
+            self._question = _question(api_url, token_type, open_timeout, ssl, proxy, headers=fields)
         self.shard = checked_shard(shard)
         self._turns = ShardTurns(0 if self.shard is None else self.shard[0], _reserve(identify_reserve))
         self._gateway = DiscordGateway(
@@ -107,6 +113,7 @@ class DiscordClient(Client):
             url,
             token=self._prepared_token,
             protocol=self._gateway,
+            headers=fields,
             # To the API alone, if the gateway's address isn't known and turns out to be without TLS.
             ssl=ssl if gateway_url is not None or url.startswith("wss:") else None,
             proxy=proxy,
@@ -228,13 +235,29 @@ def _reserve(value: object) -> int | None:
     return value
 
 
+def _with_user_agent(headers: tuple[tuple[str, str], ...]) -> tuple[tuple[str, str], ...]:
+    given = any(name.lower() == "user-agent" for name, _ in headers)
+    return headers if given else (("User-Agent", USER_AGENT), *headers)
+
+
 def _question(
-    api_url: str, token_type: str | None, timeout: float, ssl: ssl_module.SSLContext | None, proxy: str | None
+    api_url: str,
+    token_type: str | None,
+    timeout: float,
+    ssl: ssl_module.SSLContext | None,
+    proxy: str | None,
+    *,
+    headers: tuple[tuple[str, str], ...],
 ) -> GatewayQuestion:
     if proxy_url(proxy) is not None and not str(proxy).startswith("http"):
         raise InvalidOption("the gateway's address can be asked for through an http:// proxy only; give gateway_url=")
     return GatewayQuestion(
-        api_url=api_url, token_type=token_type, timeout=seconds("open_timeout", timeout), ssl=ssl, proxy=proxy
+        api_url=api_url,
+        token_type=token_type,
+        timeout=seconds("open_timeout", timeout),
+        ssl=ssl,
+        proxy=proxy,
+        headers=headers,
     )
 
 

@@ -51,6 +51,8 @@ class GatewayQuestion:
     timeout: float
     ssl: ssl_module.SSLContext | None = None
     proxy: str | None = None
+    headers: tuple[tuple[str, str], ...] = (("User-Agent", USER_AGENT),)
+    """Those besides the token's."""
 
     async def ask(self, token: str) -> GatewayInfo:
         """The answer.
@@ -67,7 +69,8 @@ class GatewayQuestion:
         bot = self.token_type == "Bot"  # noqa: S105 - the kind of a token
         url = f"{self.api_url.rstrip('/')}/gateway{'/bot' if bot else ''}"
         authorization = f"{self.token_type} {token}" if self.token_type else token
-        headers = {"Authorization": authorization, "User-Agent": USER_AGENT}
+        headers = [(name, value) for name, value in self.headers if name.lower() != "authorization"]
+        headers.append(("Authorization", authorization))
         connector = aiohttp.TCPConnector(ssl=self.ssl or True, force_close=True)
         timeout = aiohttp.ClientTimeout(total=self.timeout)
         try:

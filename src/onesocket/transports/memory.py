@@ -145,6 +145,11 @@ class MemoryPeer:
         if self.is_open:
             self._line.down.put(self._line.on_message, data)
 
+    def send_part(self) -> None:
+        """Send some bytes of a message that is not complete yet: a sign of life, and nothing to hand over."""
+        if self.is_open:
+            self._line.down.put(self._line.on_part)
+
     def close(self, code: int = 1000, reason: str = "") -> None:
         """Send CLOSE."""
         self._line.down.put(self._line.on_peer_close, code, reason)
@@ -302,6 +307,10 @@ class MemoryLine:
             self._held.append(data)
         else:
             self._received(data)
+
+    def on_part(self) -> None:
+        """Some bytes arrived."""
+        self.messages += 1
 
     def on_pong(self, payload: bytes) -> None:
         """A PONG arrived."""

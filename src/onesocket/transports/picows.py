@@ -22,7 +22,7 @@ from picows.picows import WSProtocol  # type: ignore[attr-defined] # pyright: ig
 from ..errors import InvalidText, MessageTooBig, OnesocketError, ProtocolViolation
 from ..lifecycle.verdicts import line_lost
 from ..urls import parse_url
-from ..wire import Data, DialRequest, Handshake
+from ..wire import Data, DialRequest, Handshake, upgrade_headers
 from .awaited_answer import AwaitedAnswer
 from .base import LineEvents
 from .bounded_reads import BoundedReads
@@ -149,7 +149,7 @@ class PicowsStream:
     def _make_parser(self) -> Any:
         request = self._request
         parts = urlsplit(parse_url(request.url).url)
-        headers = list(request.headers)
+        headers = list(upgrade_headers(request))
         if request.subprotocols:
             headers.append(("Sec-WebSocket-Protocol", ", ".join(request.subprotocols)))
         return _make_parser(

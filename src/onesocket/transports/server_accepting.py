@@ -10,6 +10,7 @@ from picows import WSAutoPingStrategy, WSUpgradeRequest, WSUpgradeResponse, WSUp
 from picows.picows import WSProtocol  # type: ignore[attr-defined] # pyright: ignore[reportAttributeAccessIssue, reportUnknownVariableType]
 
 from .server_line import ServerLine
+from .upgrade_answer import tokens
 
 # picows logs whole requests, and a child logger for each connection costs more than the rest of accepting it.
 _SILENT: Final = logging.Logger("onesocket.picows.server", level=logging.CRITICAL + 1)  # noqa: LOG001
@@ -121,10 +122,11 @@ class Accepted(WSProtocol):  # type: ignore[misc] # pyright: ignore[reportUntype
                 self._line.parser_refused(refused.code)
 
     def _answer(self, request: WSUpgradeRequest) -> WSUpgradeResponseWithListener:
-        tokens = [token.strip().lower() for token in ",".join(request.headers.getall("Connection", [])).split(",")]
-        if "upgrade" in tokens:
-            # A list in RFC 9110; Firefox sends "keep-alive, Upgrade", which picows takes for no upgrade.
-            request.headers["Connection"] = "upgrade"
+        # RFC 6455, section 4.2.1 wants these tokens to be in the lists; picows wants them to be alone. Firefox sends
+        # "keep-alive, Upgrade".
+        for name, wanted in (("Connection", "upgrade"), ("Upgrade", "websocket")):
+            if wanted in tokens(request.headers.getall(name, [])):
+                request.headers[name] = wanted
         answer = self._door.answer(request, self._address)
         if isinstance(answer, ServerLine):
             self._line = answer

@@ -20,7 +20,7 @@ from websockets.uri import parse_uri
 
 from ..errors import InvalidText, InvalidUpgrade, MessageTooBig, OnesocketError, ProtocolViolation
 from ..lifecycle.verdicts import line_lost
-from ..wire import Data, DialRequest, Handshake
+from ..wire import Data, DialRequest, Handshake, upgrade_headers
 from .awaited_answer import AwaitedAnswer
 from .base import LineEvents
 from .close_reason import close_reason
@@ -104,7 +104,7 @@ class Stream(asyncio.Protocol):
         if under_tls is not None:
             under_tls.on_change = self._look_at_writable
         request = self._wire.connect()
-        for name, value in self._request.headers:
+        for name, value in upgrade_headers(self._request):
             request.headers[name] = value
         self._wire.send_request(request)
         answer = UpgradeAnswer(self._request, self._wire.key, extensions=self._wire.available_extensions is not None)

@@ -133,6 +133,37 @@ async def test_a_zombie_is_left_and_resumed() -> None:
 
 
 @virtual
+async def test_an_ack_behind_a_message_that_comes_slowly_doesnt_make_it_a_zombie() -> None:
+    gateway = MemoryGateway()
+    client = gateway.client()
+    await client.connect()
+    gateway.acks = False
+    for _ in range(50):  # several intervals
+        await asyncio.sleep(7)
+        gateway.peer.send_part()
+    assert (len(gateway.server.peers), client.state) == (1, State.CONNECTED)
+    gateway.event("X")
+    await asyncio.sleep(160)  # whole messages, or none, are no answer
+    assert gateway.server.peers[0].close_code == 4000
+    gateway.acks = True
+    await client.aclose()
+
+
+@virtual
+async def test_dispatches_without_an_ack_are_no_answer() -> None:
+    gateway = MemoryGateway()
+    client = gateway.client()
+    await client.connect()
+    gateway.acks = False
+    for _ in range(12):
+        await asyncio.sleep(7)
+        gateway.event("X")
+    assert gateway.server.peers[0].close_code == 4000
+    gateway.acks = True
+    await client.aclose()
+
+
+@virtual
 async def test_a_reader_that_holds_the_line_back_doesnt_make_it_a_zombie() -> None:
     gateway = MemoryGateway()
     client = gateway.client()

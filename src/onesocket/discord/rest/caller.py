@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.metadata
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Literal, Self
 from urllib.parse import quote, urlencode
@@ -11,6 +10,7 @@ import msgspec
 
 from ...errors import EncodeError, InvalidOption
 from ...urls import parse_url
+from ..gateway_info import USER_AGENT
 from .invalid_budget import InvalidBudget
 from .limits import RateLimits
 from .requester import Requester
@@ -46,7 +46,7 @@ class Caller:
         address = parse_url(api_url, schemes=("http", "https"), what="API URL")
         if address.authorization is not None or "?" in address.url:
             raise InvalidOption("api_url takes neither a user nor a query; the token is given as token=")
-        headers = {"User-Agent": _header(user_agent or _user_agent(), "user_agent"), "Accept": "application/json"}
+        headers = {"User-Agent": _header(user_agent or USER_AGENT, "user_agent"), "Accept": "application/json"}
         if token is not None:
             headers["Authorization"] = _authorization(token, token_type)
             secrets = (*secrets, token)
@@ -105,10 +105,6 @@ class Caller:
             idempotent=method in IDEMPOTENT if idempotent is None else idempotent,
         )
         return await self._requester.call(request, checked, timeout=timeout)
-
-
-def _user_agent() -> str:
-    return f"DiscordBot (onesocket, {importlib.metadata.version('onesocket')})"
 
 
 def _header(text: str, name: str) -> str:
