@@ -69,6 +69,8 @@ class OnesocketError(Exception):
 
     retryable: bool = False
     retry_after: float | None = None
+    is_verdict: bool = False
+    """Set by a token source of our own: the attempt ends with this error, and not with `TokenFailed`."""
 
     def __reduce__(self) -> tuple[Any, ...]:
         """Copied and pickled by its state: constructors take keywords that `args` doesn't hold."""

@@ -206,12 +206,28 @@ class Seat:
 async def _call(source: TokenSource) -> str | None:
     """A token; a plain function may block, so it's called in a thread."""
     try:
-        answer: Any = source() if is_async(source) else await _in_thread(source)
+        answer: Any = source() if is_async(source) else await _in_thread(functools.partial(_outcome, source))
+        if isinstance(answer, _Raised):
+            raise answer.error
         value: str | None = await answer if inspect.isawaitable(answer) else answer
     except (KeyboardInterrupt, SystemExit) as error:
         # Here it would end the thread that all connections live in.
         raise TokenFailed(f"a token source raised {type(error).__name__}", retryable=True) from error
     return value
+
+
+class _Raised:
+    """What a function raised in its thread. No future takes all of it: `StopIteration`, say."""
+
+    def __init__(self, error: BaseException) -> None:
+        self.error = error
+
+
+def _outcome(source: TokenSource) -> Any:
+    try:
+        return source()
+    except BaseException as error:  # noqa: BLE001 - it's raised where the token is asked for
+        return _Raised(error)
 
 
 async def _in_thread(source: Callable[[], Any]) -> Any:
@@ -226,10 +242,7 @@ async def _in_thread_of_its_own(source: Callable[[], Any]) -> Any:
     answer: Future[Any] = Future()
 
     def call() -> None:
-        try:
-            answer.set_result(source())
-        except BaseException as error:  # noqa: BLE001 - it's raised where the token is asked for
-            answer.set_exception(error)
+        answer.set_result(source())
 
     answer.set_running_or_notify_cancel()
     threading.Thread(target=call, name="onesocket token", daemon=True).start()

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable
 from types import TracebackType
 from typing import Any, Literal, Self, overload
 
-from ..errors import EncodeError, InvalidOption, OnesocketError
+from ..errors import InvalidOption, OnesocketError
 from ..lifecycle import inputs
 from ..lifecycle.effects import Outcome
 from ..lifecycle.outbox import OutboxLimits
@@ -18,7 +18,6 @@ from ..lifecycle.states import State
 from ..protocols.base import Protocol
 from ..transports.base import Transport
 from ..urls import redact
-from ..wire import Data
 from .changes import Changes
 from .delivery import Delivery
 from .fanout import Fanout
@@ -32,6 +31,7 @@ from .status import Change, Stats, Status
 from .subscription import Predicate, Subscription
 from .transport_choice import Compression, choose
 from .trouble import Trouble
+from .user_code import encoded
 
 _log = logging.getLogger("onesocket")
 _DEFAULT_RECONNECT = ReconnectPolicy()
@@ -214,7 +214,7 @@ class Client:
         without anybody awaiting it goes to `on_error` and the log.
         """
         self._runner.check_loop()
-        return self._outgoing.post(self._encode(message))
+        return self._outgoing.post(encoded(self._options.protocol, message))
 
     @overload
     def subscribe(
@@ -370,18 +370,6 @@ class Client:
         return Inside(self._options, self._fanout, self._outgoing, self._runner)
 
     # --- inside -----------------------------------------------------------------------------------------------------
-
-    def _encode(self, message: Any) -> Data:
-        protocol = self._options.protocol
-        try:
-            data: Any = protocol.encode(message)
-        except OnesocketError:
-            raise
-        except Exception as error:
-            raise EncodeError(f"the protocol {protocol.name} failed on a {type(message).__name__}") from error
-        if not isinstance(data, str | bytes):
-            raise EncodeError(f"the protocol {protocol.name} made {type(data).__name__} of it, not str or bytes")
-        return data
 
     # The runner needs these two parts of the client, and they need it: these five tie the knot.
 

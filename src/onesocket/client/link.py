@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import inspect
 from collections.abc import Callable, Iterable
 from typing import Any, Protocol
 
@@ -23,6 +22,7 @@ from ..wire import Data, DialRequest, Handshake
 from .fanout import Fanout
 from .keepalive import Keepalive
 from .options import Options, checked_token
+from .user_code import FAULTS, ask, is_about_another
 
 # A token source that refuses to be cancelled gets this many seconds; then the attempt ends without it.
 _TOKEN_GRACE = 1.0
@@ -43,8 +43,8 @@ class LinkOwner(Protocol):
     def link_failing(self, link: Link, failure: Fail) -> None:
         """The line can't go on."""
 
-    def link_ended(self, link: Link, error: OnesocketError) -> None:
-        """Nothing is left of it."""
+    def link_ended(self, link: Link, error: OnesocketError, *, loop_ends: bool = False) -> None:
+        """Nothing is left of it; `loop_ends`: nor will there be anything, as the event loop itself is ending."""
 
     def link_writable(self, link: Link, now_writable: bool) -> None:  # noqa: FBT001 - an event
         """Whether all that was written is out."""
@@ -157,20 +157,27 @@ class Link:
                 self.line = self._options.transport.dial(request, self, self._received)
                 return
             error = ConnectAborted("the attempt was given up before anything was dialled")
-        except asyncio.CancelledError:
-            task = asyncio.current_task()
-            if self._given_up:
-                error = ConnectAborted("the attempt was given up before anything was dialled")
-            elif task is not None and task.cancelling():
-                error = ClientClosed("the event loop is ending")
-            else:
-                error = TokenFailed("the token source was cancelled", retryable=True)
-        except OnesocketError as failure:
+        except TokenFailed as failure:
             error = failure
-        except Exception as failure:  # noqa: BLE001 - nobody knows what the others raise
-            error = OnesocketError(f"the attempt could not be made: {type(failure).__name__}")
-            error.__cause__ = failure
-        self._end(error)
+        except FAULTS as failure:
+            error = self._why_not(failure)
+        except BaseException as failure:  # the program ends, perhaps: if the loop goes on, nobody waits for this
+            self._end(self._why_not(failure))
+            raise
+        self._end(error, loop_ends=isinstance(error, ClientClosed))
+
+    def _why_not(self, failure: BaseException) -> OnesocketError:
+        """What an attempt ends with that was not dialled. `ClientClosed`: the event loop is ending."""
+        task = asyncio.current_task()
+        if isinstance(failure, asyncio.CancelledError) and task is not None and task.cancelling():
+            if self._given_up:
+                return ConnectAborted("the attempt was given up before anything was dialled")
+            return ClientClosed("the event loop is ending")
+        if isinstance(failure, OnesocketError) and (failure.is_verdict or not is_about_another(failure)):
+            return failure
+        error = OnesocketError(f"the attempt could not be made: {type(failure).__name__}")
+        error.__cause__ = failure
+        return error
 
     async def _ask_for_token(self) -> str | None:
         source = self._options.token
@@ -178,14 +185,7 @@ class Link:
             return None
         if not callable(source):
             return checked_token(source)
-        try:
-            answer = source()
-            value: object = await answer if inspect.isawaitable(answer) else answer
-        except OnesocketError:
-            raise
-        except Exception as error:
-            # Its text may hold a secret (a URL, a body), so it is only chained.
-            raise TokenFailed(f"the token source raised {type(error).__name__}", retryable=True) from error
+        value = await ask(source)
         return None if value is None else checked_token(value)
 
     def _make_request(self, token: str | None) -> DialRequest:
@@ -243,7 +243,7 @@ class Link:
         self._stop_timers()
         self._close_is_known = True
         shown = self._request.scrub(reason) if self._request is not None else reason
-        self._owner.link_failing(self, Fail(self._protocol.closed(code, shown)))
+        self._perform_safely(lambda: (Fail(self._protocol.closed(code, shown)),))
 
     def violated(self, error: ProtocolViolation) -> None:
         """The peer broke the rules, and was told so."""
@@ -253,7 +253,7 @@ class Link:
 
     def ended(self, error: OnesocketError) -> None:
         """Nothing is left of it."""
-        self._end(error)
+        self._end(error, loop_ends=isinstance(error, ClientClosed))
 
     # --- messages ---------------------------------------------------------------------------------------------------
 
@@ -275,7 +275,7 @@ class Link:
                 message = decode(data)
             except DecodeError as error:
                 report(error)
-            except Exception as error:  # noqa: BLE001 - a protocol's bug must not leave the line hanging
+            except FAULTS as error:  # a protocol's bug must not leave the line hanging
                 failed(error)
             else:
                 deliver(message)
@@ -288,12 +288,12 @@ class Link:
                 self._perform(action)
         except DecodeError as error:
             self._undecodable(error)
-        except Exception as error:  # noqa: BLE001 - a protocol's bug must not leave the line hanging
+        except FAULTS as error:  # a protocol's bug must not leave the line hanging
             self._protocol_failed(error)
 
-    def _protocol_failed(self, error: Exception) -> None:
+    def _protocol_failed(self, error: BaseException) -> None:
         self._stop_timers()
-        if isinstance(error, OnesocketError):
+        if isinstance(error, OnesocketError) and not is_about_another(error):
             self._owner.link_failing(self, Fail(error, 1002))
             return
         failure = OnesocketError(f"the protocol {self._protocol.name} failed: {type(error).__name__}")
@@ -323,6 +323,8 @@ class Link:
                 self._set_wake(at)
             case Extend(seconds):
                 self._owner.link_extended(self, seconds)
+            case Fail() if is_about_another(action.error):
+                self._protocol_failed(action.error)
             case Fail():
                 self._stop_timers()
                 self._owner.link_failing(self, action)
@@ -331,7 +333,7 @@ class Link:
         """Tell the protocol once, and not when the peer closed first."""
         if not self._close_is_known:
             self._close_is_known = True
-            with contextlib.suppress(Exception):
+            with contextlib.suppress(*FAULTS):
                 self._protocol.closing(code)
 
     def _undecodable(self, error: DecodeError) -> None:
@@ -347,7 +349,7 @@ class Link:
     def _woken(self) -> None:
         self._wake = None
         if self.line is not None and (not self.line.is_reading or self._is_in_a_message(self.line)):
-            with contextlib.suppress(Exception):
+            with contextlib.suppress(*FAULTS):
                 self._protocol.unread()
         self._perform_safely(lambda: self._protocol.wake(self._loop.time()))
 
@@ -366,7 +368,7 @@ class Link:
             self._keepalive.stop()
         self._set_wake(None)
 
-    def _end(self, error: OnesocketError) -> None:
+    def _end(self, error: OnesocketError, *, loop_ends: bool = False) -> None:
         if self._over:
             return
         self._stop_timers()
@@ -374,6 +376,6 @@ class Link:
             self._grace.cancel()
         self._over = True
         self.line = None
-        with contextlib.suppress(Exception):
+        with contextlib.suppress(*FAULTS):
             self._protocol.lost(self._loop.time())
-        self._owner.link_ended(self, error)
+        self._owner.link_ended(self, error, loop_ends=loop_ends)

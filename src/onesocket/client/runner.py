@@ -298,13 +298,13 @@ class Runner:
         """The line can't go on."""
         self.feed(inputs.Failing(link.epoch, failure.error, failure.code, failure.reason, failure.dead, link.up_for))
 
-    def link_ended(self, link: Link, error: OnesocketError) -> None:
+    def link_ended(self, link: Link, error: OnesocketError, *, loop_ends: bool = False) -> None:
         """Nothing is left of the line."""
         if self.link is link:
             self.link = None
             self._outgoing.line_ended()
-        if isinstance(error, ClientClosed):
-            self.feed(inputs.Close())  # the loop is ending: nothing shall be dialled any more
+        if loop_ends:
+            self.feed(inputs.Close())  # nothing shall be dialled any more
         self.feed(inputs.Ended(link.epoch, error, self._roll(), link.up_for))
 
     def link_writable(self, link: Link, now_writable: bool) -> None:  # noqa: FBT001 - an event

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import dataclasses
-import inspect
 import ssl as ssl_module
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Literal
@@ -12,7 +11,8 @@ from typing import Any, Literal
 from ..client.client import Client
 from ..client.options import Headers, Token, checked_token, header_list, proxy_url, seconds
 from ..client.status import Change, Status
-from ..errors import InvalidOption, TokenFailed
+from ..client.user_code import ask, verdict
+from ..errors import InvalidOption, OnesocketError, TokenFailed
 from ..lifecycle.outbox import OutboxLimits
 from ..lifecycle.retry import ReconnectPolicy
 from ..lifecycle.states import State
@@ -197,13 +197,14 @@ class DiscordClient(Client):
     async def _prepared_token(self) -> str:
         """The token, once everything is known that the login needs: part of each attempt."""
         source = self._discord_token
-        answer = source() if callable(source) else source
-        value: object = await answer if inspect.isawaitable(answer) else answer
-        token = checked_token(value).removeprefix("Bot ")
+        token = checked_token(await ask(source) if callable(source) else source).removeprefix("Bot ")
         self._turns.account = account = ACCOUNTS.of(self._api_url, token)
         if self._gateway.session is None or self._gateway.url is None:
-            await self._find_gateway(account, token)
-            self._turns.check(asyncio.get_running_loop().time())
+            try:
+                await self._find_gateway(account, token)
+                self._turns.check(asyncio.get_running_loop().time())
+            except OnesocketError as error:
+                raise verdict(error) from error.__cause__
         return token
 
     async def _find_gateway(self, account: Account, token: str) -> None:

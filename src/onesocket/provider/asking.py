@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-import inspect
 from collections.abc import Callable
 from typing import Any
 
+from ..client.user_code import ask, verdict
 from ..errors import AuthTimeout, OnesocketError, TokenFailed
 from ..notices import ConnectionNotices
 from .identity import Auth, Identity, as_identity
@@ -69,7 +69,7 @@ class Asking:
             finally:
                 call.cancel()
             if not call.done():
-                raise AuthTimeout(f"the auth callback gave no answer within {self._timeout:g} s")
+                raise verdict(AuthTimeout(f"the auth callback gave no answer within {self._timeout:g} s"))
             if call.cancelled():
                 raise TokenFailed("the auth callback was cancelled", retryable=True)
             identity = call.result()
@@ -82,14 +82,7 @@ class Asking:
         return identity
 
     async def _call(self) -> Identity | None:
-        try:
-            answer = self._auth()
-            return as_identity(await answer if inspect.isawaitable(answer) else answer)
-        except OnesocketError:
-            raise
-        except Exception as error:
-            # Its text may hold a secret (a URL, a body), so it is only chained.
-            raise TokenFailed(f"the auth callback raised {type(error).__name__}", retryable=True) from error
+        return as_identity(await ask(self._auth, "the auth callback"))
 
 
 class _Question(Joint[Identity | None]):

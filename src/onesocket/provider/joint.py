@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Callable, Coroutine
 from typing import Any, Generic, TypeVar
 
+from ..client.user_code import verdict
 from ..errors import ConnectAborted, OnesocketError
 from ..lifecycle.effects import Outcome
 from .identity import Identity
@@ -18,6 +19,7 @@ class Superseded(ConnectAborted):
 
     def __init__(self, text: str = "a login() took its place") -> None:
         super().__init__(text)
+        verdict(self)
 
 
 class Joint(Generic[T]):

@@ -10,6 +10,7 @@ from typing import Any, Generic, Self
 from ..client.client import Client
 from ..client.options import seconds
 from ..client.status import Change
+from ..client.user_code import FAULTS, is_about_another, verdict
 from ..errors import (
     ClientClosed,
     ConnectAborted,
@@ -324,10 +325,10 @@ class Provider(Generic[C]):
         line: Kept[C] = Kept(identity.key, self._token_of)
         try:
             line.build(self._make_client)
-        except OnesocketError as error:
-            self._say.failed(error)
-            raise
-        except Exception as error:
+        except FAULTS as error:
+            if isinstance(error, OnesocketError) and not is_about_another(error):
+                self._say.failed(error)
+                raise
             # Its text may hold a secret, so it is only chained.
             failure = UsageError(f"make_client raised {type(error).__name__}")
             self._say.failed(failure)
@@ -389,7 +390,7 @@ class Provider(Generic[C]):
     async def _identity_for(self, line: Kept[C]) -> Identity | None:
         """Whose token an attempt of this line shall use."""
         if self._held or self._closed:
-            raise ManuallyDisconnected("logout() was called on the provider; call its login() to lift it")
+            raise verdict(ManuallyDisconnected("logout() was called on the provider; call its login() to lift it"))
         # What a flight brings needs no question, even if it comes while the question is being asked.
         identity = None if line.fresh is not None else await self._asking.ask()
         if line is not self._line:

@@ -11,6 +11,7 @@ from typing import Any, Final, Unpack
 
 from ..client.client import Client
 from ..client.options import Token, TokenSource
+from ..client.user_code import FAULTS, is_about_another
 from ..errors import InvalidOption, ManuallyDisconnected, OnesocketError, UsageError, WrongEventLoop
 from ..protocols.base import Protocol
 from ..protocols.raw import Raw
@@ -235,9 +236,9 @@ def _make_client(url: str, make: Any, options: dict[str, Any], token: Token | No
         return Client(url, token=token, **options)
     try:
         return _checked(make() if token is None else make(token), options.get("protocol"))
-    except OnesocketError:
-        raise
-    except Exception as error:
+    except FAULTS as error:
+        if isinstance(error, OnesocketError) and not is_about_another(error):
+            raise
         # Its text may hold a secret, so it is only chained.
         raise UsageError(f"client= raised {type(error).__name__}") from error
 

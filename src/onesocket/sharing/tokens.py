@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-import inspect
 from typing import Final, Protocol
 
 from ..client.options import TokenSource, checked_token
 from ..client.secret import Secret
+from ..client.user_code import ask
 from ..errors import ClientClosed, OnesocketError, TokenFailed
 from ..provider.joint import Superseded
 from .errand import fetch
@@ -171,6 +171,5 @@ async def _ask(there: Mailbox, source: TokenSource) -> Secret:
 
 
 async def _call(source: TokenSource) -> Secret:
-    value = source()
-    value = await value if inspect.isawaitable(value) else value
+    value = await ask(source, "a token source")
     return Secret(None if value is None else checked_token(value))

@@ -14,6 +14,7 @@ from typing import Any, Final
 from ...client.client import Client
 from ...client.gap import Gap, GapReason
 from ...client.status import Change, Status
+from ...client.user_code import encoded
 from ...errors import (
     ClientClosed,
     EncodeError,
@@ -394,14 +395,7 @@ class HostUpstream:
         self._watch_age()
 
     def _encode(self, message: Any) -> Data:
-        try:
-            data: Any = self._protocol.encode(message)
-        except OnesocketError:
-            raise
-        except Exception as error:
-            raise EncodeError(f"the protocol {self._protocol.name} failed on a {type(message).__name__}") from error
-        if not isinstance(data, str | bytes):
-            raise EncodeError(f"the protocol {self._protocol.name} made {type(data).__name__} of it, not str or bytes")
+        data = encoded(self._protocol, message)
         if isinstance(data, str):
             try:
                 data.encode()

@@ -1,0 +1,86 @@
+"""Calls of functions that the program brought. What they raise is told as theirs, whatever it is."""
+
+from __future__ import annotations
+
+import asyncio
+import inspect
+from collections.abc import Callable
+from typing import Any, Final, TypeVar
+
+from ..errors import (
+    ClientClosed,
+    EncodeError,
+    GaveUp,
+    ManuallyDisconnected,
+    NoCurrentProvider,
+    OnesocketError,
+    TokenFailed,
+    WrongEventLoop,
+)
+from ..protocols.base import Protocol
+from ..wire import Data
+
+E = TypeVar("E", bound=OnesocketError)
+
+FAULTS: Final = (Exception, asyncio.CancelledError, GeneratorExit)
+"""What a function of the program's may raise without ending the program. `SystemExit` and `KeyboardInterrupt` do."""
+
+_ABOUT_A_CLIENT: Final = (ClientClosed, ManuallyDisconnected, WrongEventLoop, NoCurrentProvider, GaveUp)
+
+
+def is_about_another(error: BaseException) -> bool:
+    """Whether an error is about a client; raised by a function of the program's, it's not about the one that asked."""
+    return isinstance(error, _ABOUT_A_CLIENT)
+
+
+def verdict(error: E) -> E:
+    """Mark an error with which a token source of our own ends an attempt: it is told as it is, not as a cause."""
+    error.is_verdict = True
+    return error
+
+
+async def ask(source: Callable[[], Any], what: str = "the token source") -> object:
+    """The answer of a token source, or of another (coroutine) function that the program brought.
+
+    Raises `TokenFailed` with the source's exception as its cause (the text may hold a secret, so it is not repeated).
+    Whether trying again can help is what one of our errors says of itself, and yes for all others. `SystemExit`,
+    `KeyboardInterrupt`, the caller's own cancellation, and verdicts pass.
+    """
+    me = asyncio.current_task()
+    try:
+        answer = source()
+        return await answer if inspect.isawaitable(answer) else answer
+    except FAULTS as error:
+        if isinstance(error, TokenFailed) or getattr(error, "is_verdict", False) or _is_for(me, error):
+            raise
+        if isinstance(error, asyncio.CancelledError):
+            raise TokenFailed(f"{what} was cancelled", retryable=True) from error
+        failure = TokenFailed(f"{what} raised {type(error).__name__}", retryable=True)
+        if isinstance(error, OnesocketError):
+            failure.retryable, failure.retry_after = error.retryable, error.retry_after
+        raise failure from error
+
+
+def _is_for(task: asyncio.Task[Any] | None, error: BaseException) -> bool:
+    """Whether it was not the source that raised this, but somebody who ends the task."""
+    if isinstance(error, asyncio.CancelledError):
+        return task is not None and task.cancelling() > 0
+    if isinstance(error, GeneratorExit):
+        try:
+            return asyncio.current_task() is not task  # then it's the collector
+        except RuntimeError:
+            return True
+    return False
+
+
+def encoded(protocol: Protocol, message: Any) -> Data:
+    """What a protocol makes of a message; raises `EncodeError`, or what the protocol says is wrong."""
+    try:
+        data: Any = protocol.encode(message)
+    except FAULTS as error:
+        if isinstance(error, OnesocketError) and not is_about_another(error):
+            raise
+        raise EncodeError(f"the protocol {protocol.name} failed on a {type(message).__name__}") from error
+    if not isinstance(data, str | bytes):
+        raise EncodeError(f"the protocol {protocol.name} made {type(data).__name__} of it, not str or bytes")
+    return data
