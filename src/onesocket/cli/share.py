@@ -209,7 +209,7 @@ def share(
         status = asyncio.run(_run(make, options))
     except OptionConflict as error:
         given = _CONFLICTING.get(error.option)
-        _fail(f"{error} (of this command: {given}, and --key)" if given else str(error))
+        _fail(f"{error} (of this command: {given}, and --key)" if given and not discord else str(error))
     except UsageError as error:
         _fail(str(error))
     raise typer.Exit(status)
