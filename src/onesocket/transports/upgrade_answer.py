@@ -84,7 +84,8 @@ class UpgradeAnswer:
             end = _HEAD_END.search(self._raw, max(0, self._seen - 3))
             self._seen = len(self._raw)
             if self._interim + (self._seen if end is None else end.end()) > _LONGEST_HEAD:
-                return self._invalid(f"the head of its answer is longer than {_LONGEST_HEAD} bytes")
+                too_long = self._invalid(f"the head of its answer is longer than {_LONGEST_HEAD} bytes")
+                return self._refused_so_far() or too_long
             if end is None:
                 return None
             head = bytes(self._raw[: end.start()])
@@ -103,14 +104,9 @@ class UpgradeAnswer:
 
     def cut_off(self) -> OnesocketError:
         """The error when nothing more comes: the stream ended, or a refusal's body took too long."""
-        if self._refusal is None:
-            # A head without its end may still say which status it has.
-            status = self._status(bytes(self._raw)) if b"\n" in self._raw else None
-            if status is None or status < 200:
-                return line_lost("during the upgrade")
-            self._refusal = (status, _read_headers(bytes(self._raw))[0])
-            self._raw.clear()
-        return self._refused()
+        if self._refusal is not None:
+            return self._refused()
+        return self._refused_so_far() or line_lost("during the upgrade")
 
     # --- the head ---------------------------------------------------------------------------------------------------
 
@@ -165,6 +161,16 @@ class UpgradeAnswer:
             return _dechunk(bytes(self._raw))[1]
         lengths = _all(headers, "content-length")
         return bool(lengths) and lengths[0].isdecimal() and len(self._raw) >= int(lengths[0])
+
+    def _refused_so_far(self) -> OnesocketError | None:
+        """The refusal whose head has no end, if it is one: its first line says so."""
+        head = bytes(self._raw)
+        status = self._status(head) if b"\n" in head else None
+        if status is None or status < 200:
+            return None
+        self._refusal = (status, _read_headers(head)[0])
+        self._raw.clear()
+        return self._refused()
 
     def _refused(self) -> OnesocketError:
         if self._refusal is None:

@@ -125,6 +125,7 @@ def _add_refusals() -> None:
             "",
         ),
         "the head has no end": (Fault.odd_answer(b"HTTP/1.1 503 Unavailable\r\nServer: x\r\n"), 503, True, ""),
+        "a head of 100 kB": (Fault.odd_answer(b"HTTP/1.1 503 No\r\n" + b"X: y\r\n" * 20_000), 503, True, ""),
         "in pieces": (Fault.odd_answer(b"HTTP/1.1 502\r\nServer: x\r\n\r\nbad") | Fault.in_pieces(1), 502, True, "bad"),
         "the body ends early": (Fault.odd_answer(html), 520, True, "<html>"),
         "chunks": (Fault.odd_answer(chunked + b"0\r\n\r\n"), 503, True, "503 Service Unavailable: hello"),
