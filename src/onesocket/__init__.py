@@ -20,6 +20,7 @@ from .errors import (
     DecodeError,
     DeliveryUnknown,
     EncodeError,
+    ForkedCopy,
     GaveUp,
     InvalidOption,
     InvalidText,
@@ -73,7 +74,7 @@ if TYPE_CHECKING:
     from . import blocking as blocking
     from .discord.client import DiscordClient
     from .protocols.discord.intents import Intents
-    from .sharing.errors import ForkedCopy, OptionConflict
+    from .sharing.errors import OptionConflict
     from .sharing.join import Joining, join
     from .sharing.link import Link
     from .sharing.registry import offer_loop
@@ -81,7 +82,6 @@ if TYPE_CHECKING:
 # Imported by whoever asks for them: the core doesn't pay for them.
 _LAZY = {
     "DiscordClient": ".discord.client",
-    "ForkedCopy": ".sharing.errors",
     "Intents": ".protocols.discord.intents",
     "Joining": ".sharing.join",
     "Link": ".sharing.link",

@@ -12,6 +12,7 @@ date, after how many seconds (`retry_after`)::
     │   │   └── SessionExpired    a lost line was to be resumed, but nobody is signed in any more
     │   ├── MissingExtra          an optional dependency isn't installed
     │   ├── WrongEventLoop        the client belongs to another event loop
+    │   ├── ForkedCopy            it belongs to the parent process of this one
     │   ├── ManuallyDisconnected  disconnect() holds until reconnect()
     │   ├── ClientClosed          aclose() was called, which is final
     │   └── NoCurrentProvider     (also a LookupError)
@@ -127,6 +128,15 @@ class MissingExtra(UsageError, ImportError):
 
 class WrongEventLoop(UsageError, RuntimeError):
     """The client belongs to one event loop and was used from another (or from none)."""
+
+
+class ForkedCopy(UsageError, RuntimeError):
+    """It was made or used before a fork and belongs to the parent process; the child makes or joins its own."""
+
+    def __init__(
+        self, text: str = "this was made before the fork and belongs to the parent process; join again in this one"
+    ) -> None:
+        super().__init__(text)
 
 
 class ManuallyDisconnected(UsageError):

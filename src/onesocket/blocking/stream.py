@@ -8,8 +8,7 @@ from typing import Any, Final, Generic, NoReturn, Self, TypeVar
 
 from ..client.gap import Gap
 from ..client.subscription import Predicate
-from ..errors import ClientClosed, OnesocketError, SlowConsumer, UsageError, WaitTimeout
-from ..sharing.errors import ForkedCopy
+from ..errors import ClientClosed, ForkedCopy, OnesocketError, SlowConsumer, UsageError, WaitTimeout
 from ..sharing.mailbox import Mailbox
 from ..sharing.queue import SharedQueue
 from ..sharing.registry import current_registry

@@ -11,7 +11,7 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from ..errors import ClientClosed, InvalidOption, WaitTimeout
+from ..errors import ClientClosed, InvalidOption, OnesocketError, WaitTimeout
 from ..lifecycle.states import State
 from .queue import Overflow, Queue
 from .sinks import HARMLESS
@@ -88,6 +88,12 @@ class Changes:
             self._untold.append(change)
             # Soon, not now: the runner is in the middle of something. Whichever call comes first tells the first.
             asyncio.get_running_loop().call_soon(self._call_watchers)
+
+    def break_off(self, error: OnesocketError) -> None:
+        """End every stream with this error, at once."""
+        self._closed = True
+        for queue in (*self._streams, *self._waiters):
+            queue.break_off(error)
 
     def stream(self) -> Subscription[Change]:
         """Every change from now on; ends after CLOSED."""

@@ -18,6 +18,7 @@ from ..lifecycle.states import State
 from ..protocols.base import Protocol
 from ..transports.base import Transport
 from ..urls import redact
+from .affinity import Affinity
 from .changes import Changes
 from .delivery import Delivery
 from .fanout import Fanout
@@ -43,7 +44,7 @@ class Client:
 
     Any number of components may call every method at any time, in any order: `connect()` joins an attempt that is in
     flight, a lost line is resumed, and there are never two at once. A client belongs to the event loop that first uses
-    it.
+    it, and to its process: a forked child keeps nothing of its connection, and is told `ForkedCopy` by each call.
 
     Parameters:
         url: ``ws://`` or ``wss://``; user info becomes an `Authorization: Basic` header.
@@ -125,7 +126,10 @@ class Client:
             pace=self._options.protocol.pace,
         )
         self._changes = Changes(self._trouble, self._outgoing)
-        self._runner = Runner(self._options, fanout=self._fanout, outgoing=self._outgoing, on_change=self._changed)
+        self._home = Affinity("client", self._forked)
+        self._runner = Runner(
+            self._options, fanout=self._fanout, outgoing=self._outgoing, on_change=self._changed, home=self._home
+        )
 
     def __repr__(self) -> str:
         machine = self._runner.machine
@@ -265,6 +269,7 @@ class Client:
             raise_on_failure: Whether the reader gets the error when the client becomes FAILED; otherwise it goes on
                 waiting for a line that somebody may ask for.
         """
+        self._home.check_process()
         return self._fanout.subscribe(
             event, where, limit=limit, overflow=overflow, gaps=gaps, raise_on_failure=raise_on_failure
         )
@@ -289,6 +294,7 @@ class Client:
             if callback is not None:
                 raise InvalidOption("on() takes an event name and one callback, not two callbacks")
             event, callback = None, event
+        self._home.check_process()
         if callback is None:
             raise InvalidOption("on() needs a callback: on(callback) or on('event', callback)")
         return self._fanout.on(event, callback, limit=limit, overflow=overflow, gaps=gaps)
@@ -349,6 +355,7 @@ class Client:
 
     def changes(self) -> Subscription[Change]:
         """Every change of the state from this call on, in order, none lost; ends when the client is closed."""
+        self._home.check_process()
         return self._changes.stream()
 
     def on_change(self, callback: Callable[[Change], object]) -> Callable[[], None]:
@@ -378,6 +385,12 @@ class Client:
 
     def _release(self) -> None:
         self._runner.release()
+
+    def _forked(self) -> None:
+        error = self._home.error()
+        self._runner.forked()
+        self._fanout.break_off(error)
+        self._changes.break_off(error)
 
     def _on_loop(self, call: Callable[..., object], *args: object) -> None:
         self._runner.on_loop(call, *args)

@@ -319,6 +319,12 @@ class Fanout:
         for queue in tuple(self._queues):
             queue.end()
 
+    def break_off(self, error: OnesocketError) -> None:
+        """End every stream with this error, at once."""
+        self.ended = True
+        for queue in tuple(self._queues):
+            queue.break_off(error)
+
     async def settle(self, grace: float) -> None:
         """Wait for the callbacks' tasks; whichever takes longer than `grace` seconds is cancelled."""
         # A callback may be the one that closes the client, or several may: nobody waits for those.

@@ -66,11 +66,9 @@ class Inside:
 
     def descriptors(self) -> list[int]:
         """The file descriptors behind its line; it can only look, as the loop isn't running."""
-        # Lines keep these to themselves, rightly: only a forked child has to look behind their back.
+        # Lines keep these to themselves, rightly: this looks behind the back of one whose loop is dead.
         line: Any = getattr(self._runner.link, "line", None)
-        found: list[int] = []
-        for holder in (line, getattr(line, "_dialler", None)):
-            fileno: Callable[[], int] | None = getattr(getattr(holder, "_socket", None), "fileno", None)
-            if fileno is not None and fileno() >= 0:
-                found.append(fileno())
-        return found
+        fileno: Callable[[], int] | None = getattr(
+            getattr(getattr(line, "_dialler", None), "_socket", None), "fileno", None
+        )
+        return [] if fileno is None or fileno() < 0 else [fileno()]

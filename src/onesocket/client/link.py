@@ -134,6 +134,12 @@ class Link:
         else:
             self._give_up()
 
+    def disown(self) -> None:
+        """In a forked child: it is the parent's, so nothing is dialled, read or told here any more."""
+        self._over = True
+        self._stop_timers()
+        self.line = None
+
     def _give_up(self) -> None:
         if not self._given_up:
             self._given_up = True

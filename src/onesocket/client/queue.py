@@ -178,6 +178,13 @@ class Queue(Generic[T]):
         self.stop_holding()
         self.wake()
 
+    def break_off(self, error: OnesocketError) -> None:
+        """End it with this error, at once: what is queued is let go, and nobody is held back by it."""
+        self.waits = False
+        self.clear()
+        self.end()
+        self.fail(error)
+
     def clear(self) -> None:
         """Let go of everything, what stands for dropped messages included."""
         self.head.clear()

@@ -8,7 +8,7 @@ import time
 from collections import deque
 from collections.abc import Callable
 
-from ..errors import ClientClosed, DecodeError, ManuallyDisconnected, OnesocketError, WrongEventLoop
+from ..errors import ClientClosed, DecodeError, ManuallyDisconnected, OnesocketError
 from ..lifecycle import effects as fx
 from ..lifecycle import inputs
 from ..lifecycle.effects import Effect, Outcome
@@ -16,6 +16,7 @@ from ..lifecycle.inputs import Input
 from ..lifecycle.machine import Machine
 from ..lifecycle.states import Destination, State
 from ..protocols.base import Fail, Ready
+from .affinity import Affinity
 from .fanout import Fanout
 from .gap import Gap, GapReason
 from .link import Link
@@ -34,6 +35,7 @@ class Runner:
         fanout: Fanout,
         outgoing: Outgoing,
         on_change: Callable[[Change], None],
+        home: Affinity,
         roll: Callable[[], float] = random.random,
     ) -> None:
         self.machine = Machine(
@@ -59,7 +61,9 @@ class Runner:
         self._alarm: asyncio.TimerHandle | None = None
         self._queue: deque[Input] = deque()
         self._busy = False
-        self._loop: asyncio.AbstractEventLoop | None = None
+        self._home = home
+        self.check_loop = home.check
+        """Raises `WrongEventLoop` on any loop but ours, and `ForkedCopy` in a child."""
 
     def __repr__(self) -> str:
         return (
@@ -68,24 +72,19 @@ class Runner:
 
     @property
     def loop(self) -> asyncio.AbstractEventLoop:
-        """The loop this client belongs to: the first that used it. Raises `WrongEventLoop` on any other."""
-        try:
-            running = asyncio.get_running_loop()
-        except RuntimeError:
-            raise WrongEventLoop("this needs a running event loop; call it from a coroutine or a callback") from None
-        if self._loop is None:
-            self._loop = running
-        elif self._loop is not running:
-            raise WrongEventLoop("this client belongs to another event loop; make one client for each loop")
-        return running
+        """The loop this client belongs to: the first that used it. Raises as `check_loop` does."""
+        return self._home.check()
 
-    def check_loop(self) -> None:
-        """Raise `WrongEventLoop` on any loop but ours."""
-        _ = self.loop
+    def forked(self) -> None:
+        """In a forked child: the connection is the parent's, so nothing more is done about it here."""
+        if self.link is not None:
+            self.link.disown()
+            self.link = None
+        self._clear_alarm()
 
     def time(self) -> float:
         """The loop's clock, from anywhere."""
-        return self._loop.time() if self._loop is not None else 0.0
+        return self._home.loop.time() if self._home.loop is not None else 0.0
 
     @property
     def callers(self) -> int:
@@ -162,6 +161,8 @@ class Runner:
 
     def feed(self, happened: Input) -> None:
         """Give the machine one input and do what it says."""
+        if self._home.is_inherited:
+            return
         self._queue.append(happened)
         if not self._busy:
             self._drain()
@@ -335,7 +336,7 @@ class Runner:
 
     def on_loop(self, call: Callable[..., object], *args: object) -> None:
         """Call this on the client's loop: at once if we are there, else soon. The collector runs in any thread."""
-        loop = self._loop
+        loop = self._home.loop
         try:
             here = loop is None or asyncio.get_running_loop() is loop
         except RuntimeError:
@@ -347,6 +348,6 @@ class Runner:
 
     def soon(self, call: Callable[[], None]) -> None:
         """Call this in the next turn of the client's loop, whether or not it runs at the moment."""
-        loop = self._loop if self._loop is not None else self.loop
+        loop = self._home.loop if self._home.loop is not None else self.loop
         if not loop.is_closed():
             loop.call_soon(call)

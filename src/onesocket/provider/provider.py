@@ -7,6 +7,7 @@ import logging
 from types import TracebackType
 from typing import Any, Generic, Self
 
+from ..client.affinity import Affinity
 from ..client.client import Client
 from ..client.options import seconds
 from ..client.status import Change
@@ -19,7 +20,6 @@ from ..errors import (
     OnesocketError,
     SessionExpired,
     UsageError,
-    WrongEventLoop,
 )
 from ..lifecycle.effects import Outcome
 from ..lifecycle.states import State
@@ -91,7 +91,7 @@ class Provider(Generic[C]):
         self._say = ConnectionNotices(notices, service, lambda: self._secrets)
         self._asking = Asking(auth, seconds("auth_timeout", auth_timeout), self._say, self._keep)
         self._secrets: tuple[str, ...] = ()
-        self._loop: asyncio.AbstractEventLoop | None = None
+        self._home = Affinity("provider")
         self._held = False
         self._closed = False
         self._flight: Flight | None = None
@@ -218,11 +218,7 @@ class Provider(Generic[C]):
     # --- flights: from the question of who is signed in to the line being up -----------------------------------------
 
     def _check_loop(self) -> None:
-        loop = asyncio.get_running_loop()
-        if self._loop is None:
-            self._loop = loop
-        elif self._loop is not loop:
-            raise WrongEventLoop("this provider belongs to another event loop; make one for each loop")
+        self._home.check()
 
     def _check_usable(self) -> None:
         self._check_loop()

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from ..errors import InvalidOption, UsageError
+from ..errors import ForkedCopy, InvalidOption
+
+__all__ = ["ForkedCopy", "OptionConflict"]
 
 
 class OptionConflict(InvalidOption):
@@ -11,12 +13,3 @@ class OptionConflict(InvalidOption):
     def __init__(self, text: str, *, option: str) -> None:
         super().__init__(text)
         self.option = option
-
-
-class ForkedCopy(UsageError, RuntimeError):
-    """This belongs to the parent process; a forked child joins anew."""
-
-    def __init__(
-        self, text: str = "this was made before the fork and belongs to the parent process; join again in this one"
-    ) -> None:
-        super().__init__(text)

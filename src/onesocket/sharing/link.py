@@ -23,6 +23,7 @@ from ..client.subscription import Predicate, Subscription
 from ..client.trouble import Trouble
 from ..errors import (
     ClientClosed,
+    ForkedCopy,
     InvalidOption,
     ManuallyDisconnected,
     WrongEventLoop,
@@ -30,7 +31,6 @@ from ..errors import (
 from ..lifecycle.effects import Outcome
 from ..lifecycle.states import State
 from .errand import Errand, fetch, settle
-from .errors import ForkedCopy
 from .filter import filter_of
 from .mailbox import mailbox_of
 from .on_its_way import OnItsWay

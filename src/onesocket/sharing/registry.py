@@ -11,6 +11,7 @@ from collections.abc import AsyncGenerator, Callable
 from typing import Any, Final
 
 from ..errors import UsageError
+from ..forking import release
 from ..protocols.base import Protocol
 from . import mailbox
 from .ending import Ending
@@ -59,7 +60,7 @@ class Registry:
         for shared in self.all():
             if shared.owner.is_dead:
                 with contextlib.suppress(Exception):
-                    _blank(list(shared.upstream.held()))
+                    release(shared.upstream.held())
                 self.forget(shared)
 
     @property
@@ -242,18 +243,7 @@ class Registry:
                 found.extend(shared.upstream.held())
             with contextlib.suppress(Exception):
                 found.extend(shared.owner.descriptors())
-        _blank(found)
-
-
-def _blank(descriptors: list[int]) -> None:
-    """Let go of these, in order. Each becomes one of the null device: whatever closes it later closes nothing else."""
-    if descriptors:
-        null = os.open(os.devnull, os.O_RDWR)
-        for descriptor in dict.fromkeys(descriptors):
-            if descriptor != null:
-                with contextlib.suppress(OSError):
-                    os.dup2(null, descriptor, inheritable=False)
-        os.close(null)
+        release(found)
 
 
 def _nothing() -> None:

@@ -15,6 +15,7 @@ from python_socks import ProxyError
 from python_socks.async_.asyncio import Proxy
 
 from ..errors import OnesocketError, ProxyFailed
+from ..forking import process
 from ..urls import Address, parse_url
 from ..wire import DialRequest
 from .failures import connect_failed, tls_cut_off
@@ -30,6 +31,17 @@ _NO_TIMEOUT: Final = 86_400.0
 _CLOSE_GRACE: Final = 1.0
 
 OpenPlain = Callable[[asyncio.Protocol, socket.socket], Awaitable[asyncio.Transport]]
+
+
+class _FirstHop:
+    """Stands for the proxy before the SOCKS proxy, so that python-socks talks over a socket of ours from the start."""
+
+    def __init__(self, connect: Callable[[], Awaitable[WatchedSocket]]) -> None:
+        self._connect = connect
+
+    async def connect(self, **_: object) -> WatchedSocket:
+        """The socket to the SOCKS proxy (python-socks calls this)."""
+        return await self._connect()
 
 
 class Dialler:
@@ -52,6 +64,7 @@ class Dialler:
         )
         self._first = self._proxy or self._address
         self._loop = asyncio.get_running_loop()
+        self._process = process()
         self._socket: WatchedSocket | None = None
         self._socket_gone = asyncio.Event()
         self.phase = f"looking up {self._first.where}"
@@ -122,7 +135,7 @@ class Dialler:
     # --- the steps --------------------------------------------------------------------------------------------------
 
     async def _connect(self) -> WatchedSocket:
-        return await open_tcp(self._first, self._socket_kind, self._found)
+        return await open_tcp(self._first, self._socket_kind, self._found, self._process)
 
     async def _open(self, holder: Tunnel, sock: WatchedSocket) -> asyncio.Transport:
         if self._open_plain is not None and not self._address.secure and not self._first.secure:
@@ -134,15 +147,19 @@ class Dialler:
         self.phase = f"connecting to {self._first.where}"
 
     async def _through_socks(self, url: str) -> WatchedSocket:
-        self.phase = f"connecting through the proxy {self._first.where}"
         # python-socks wants the port in the URL, where ours may leave it to the scheme.
         scheme, _, rest = url.partition("://")
         user, at, _ = rest.partition("/")[0].rpartition("@")
-        proxy = Proxy.from_url(f"{scheme}://{user}{at}{self._first.where}")
+        proxy = Proxy.from_url(f"{scheme}://{user}{at}{self._first.where}", forward=_FirstHop(self._connect_to_socks))
         sock = await proxy.connect(self._address.host, self._address.port, timeout=_NO_TIMEOUT)
-        watched = self._socket_kind(fileno=sock.detach())
-        watched.setblocking(False)  # noqa: FBT003 - the socket module's signature
-        return watched
+        if not isinstance(sock, WatchedSocket):
+            raise TypeError("the proxy was reached by another socket than ours")
+        return sock
+
+    async def _connect_to_socks(self) -> WatchedSocket:
+        sock = await self._connect()
+        self.phase = f"connecting through the proxy {self._first.where}"
+        return sock
 
     async def _through_http(self, transport: asyncio.Transport, holder: Tunnel, proxy: Address) -> asyncio.Transport:
         self.phase = f"asking the proxy {proxy.where} to connect us"

@@ -9,13 +9,15 @@ from typing import Any, Final, TypeVar
 
 import aiohappyeyeballs
 
+from .. import forking
+from ..forking import GuardedSocket
 from ..urls import Address
 
 # RFC 8305, section 5: how long one address may take before the next is tried beside it.
 _HAPPY_EYEBALLS_DELAY: Final = 0.25
 
 
-class WatchedSocket(socket.socket):
+class WatchedSocket(GuardedSocket):
     """A socket that tells when it was closed, by whichever layer owns it at that time."""
 
     on_close: Callable[[], None] | None = None
@@ -38,13 +40,16 @@ S = TypeVar("S", bound=WatchedSocket)
 _Info = tuple[int, int, int, str, tuple[Any, ...]]
 
 
-async def open_tcp(address: Address, kind: type[S], found: Callable[[], None]) -> S:
+async def open_tcp(address: Address, kind: type[S], found: Callable[[], None], process: object) -> S:
     """A connected socket of this kind; `found` is called between the look-up and the connecting.
 
-    Raises OSError as the system does. It may be cancelled at any point, and leaves nothing open then.
+    Raises OSError as the system does, and in a forked child of the `process` that it is for. It may be cancelled at any
+    point, and leaves nothing open then.
     """
 
     def make(info: _Info) -> S:
+        if forking.process() is not process:
+            raise ConnectionAbortedError("this connection is dialled by the parent process")
         family, type_, protocol, _, _ = info
         return kind(family=family, type=type_, proto=protocol)
 

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from onesocket import InvalidOption
-from onesocket.sharing.host import HostOptions, NoRuntimeDirectory, OnStopped, fork, listing
+from onesocket import InvalidOption, forking
+from onesocket.sharing.host import HostOptions, NoRuntimeDirectory, OnStopped, listing
 from onesocket.sharing.host.directory import VARIABLE, Place, runtime_directory
 from onesocket.sharing.host.lock import OwnerLock, Predecessor, started
 
@@ -179,7 +179,7 @@ def test_a_child_that_does_not_exec_does_not_keep_the_lock(place: Place) -> None
             pass
 
     holder = Holder()
-    fork.watch(holder)
+    forking.watch(holder)
 
     def note(lock: OwnerLock) -> None:
         holder.lock = lock

@@ -10,13 +10,13 @@ from types import MappingProxyType
 from typing import Final
 
 from ...errors import OnesocketError
+from ...forking import BARRIER
 from ...lifecycle.effects import Outcome
 from ...wire import size_of
 from ..agreement import proofs_of
 from .convey import error_of, gap_of
 from .directory import Place
 from .errors import OtherRelease, OwnerLost, OwnerSilent, WireError
-from .fork import BARRIER
 from .frames import (
     MOST_BYTES,
     PROTOCOL,

@@ -19,7 +19,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, TypeAlias
 
-from . import fork
+from ... import forking
 from .directory import Place
 from .errors import NoRuntimeDirectory
 
@@ -95,7 +95,7 @@ class OwnerLock:
 
         Raises `NoRuntimeDirectory`.
         """
-        with fork.BARRIER:
+        with forking.BARRIER:
             for _ in range(_TRIES):
                 descriptor = _open(place.lock)
                 if not _lock(descriptor):
@@ -115,7 +115,7 @@ class OwnerLock:
 
         The old owner finds that its lock is not in its place any more. Raises `NoRuntimeDirectory`.
         """
-        with fork.BARRIER:
+        with forking.BARRIER:
             fence = _open(place.fence)
             try:
                 if not _lock(fence) or seen is None or identity_of(place.lock) != seen:
@@ -169,7 +169,7 @@ class OwnerLock:
     def release(self, epoch: int = 0) -> None:
         """Let go in order. `epoch`: how far the epochs are, if the connection's story goes on. Idempotent."""
         self._write(f"0 - {epoch}")
-        with fork.BARRIER:
+        with forking.BARRIER:
             descriptor, self.descriptor = self.descriptor, -1
             if descriptor >= 0:
                 os.close(descriptor)

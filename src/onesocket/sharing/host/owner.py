@@ -16,6 +16,7 @@ from ...client.client import Client
 from ...client.gap import Gap, GapReason
 from ...client.status import Change
 from ...errors import ClientClosed, InvalidOption, OnesocketError
+from ...forking import BARRIER
 from ...lifecycle.effects import Outcome
 from ...lifecycle.retry import ReconnectPolicy
 from ...lifecycle.states import State
@@ -24,7 +25,6 @@ from ...wire import Data
 from .convey import failure_of, missing_of, shared_of
 from .directory import Place
 from .errors import OwnerLost, WireError
-from .fork import BARRIER
 from .frames import (
     Batch,
     Beat,

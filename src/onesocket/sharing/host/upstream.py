@@ -18,11 +18,13 @@ from ...client.user_code import encoded
 from ...errors import (
     ClientClosed,
     EncodeError,
+    ForkedCopy,
     InvalidOption,
     ManuallyDisconnected,
     OnesocketError,
     OpenTimeout,
 )
+from ...forking import watch
 from ...lifecycle.effects import Outcome
 from ...lifecycle.outbox import OutboxLimits
 from ...lifecycle.retry import ReconnectPolicy
@@ -31,11 +33,9 @@ from ...urls import redact
 from ...wire import Data
 from ..agreement import digests_of
 from ..client_upstream import CANCELLED_ON_ITS_WAY
-from ..errors import ForkedCopy
 from ..filter import check_merges
 from ..key import digest
 from ..upstream import FeedSink, Recipe
-from . import fork
 from .convey import status_of
 from .directory import Place
 from .election import Happened
@@ -101,7 +101,7 @@ class HostUpstream:
         self._drained: asyncio.Future[None] | None = None
         self._shared = SharedStatus(redact(recipe.key.url), State.DISCONNECTED.name, 0)
         self._status = status_of(self._shared)
-        fork.watch(self)
+        watch(self)
 
     def __repr__(self) -> str:
         return (

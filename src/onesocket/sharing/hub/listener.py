@@ -14,6 +14,7 @@ from typing import Any, Final
 import aiofastnet
 from picows import WSUpgradeRequest
 
+from ...forking import GuardedSocket
 from ...transports.server_accepting import Accepted, Answer
 from .endpoint import Endpoint
 from .errors import CannotListen
@@ -142,7 +143,7 @@ async def _make_way(path: str) -> None:
 
 
 def _bound(family: int, address: Any) -> socket.socket:
-    kind = UnixListener if family == socket.AF_UNIX else socket.socket
+    kind = UnixListener if family == socket.AF_UNIX else GuardedSocket
     sock = kind(family, socket.SOCK_STREAM)
     before = os.umask(0o177)  # a Unix socket: this user alone may connect, from the first moment on
     try:

@@ -5,8 +5,10 @@ from __future__ import annotations
 import socket
 from typing import Any
 
+from ...forking import BARRIER, GuardedSocket
 
-class UnixStream(socket.socket):
+
+class UnixStream(GuardedSocket):
     """A connection on which TCP options are set without effect."""
 
     def setsockopt(self, level: int, *rest: Any) -> None:
@@ -20,10 +22,11 @@ class UnixStream(socket.socket):
         return 0 if level == socket.IPPROTO_TCP else untyped.getsockopt(level, *rest)
 
 
-class UnixListener(socket.socket):
+class UnixListener(GuardedSocket):
     """Accepts such connections."""
 
     def accept(self) -> tuple[UnixStream, Any]:
         """The next one."""
-        connection, address = super().accept()
-        return UnixStream(fileno=connection.detach()), address
+        with BARRIER:
+            connection, address = super().accept()
+            return UnixStream(fileno=connection.detach()), address
