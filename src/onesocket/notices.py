@@ -26,6 +26,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, Protocol
 
 from .client.status import Change
+from .client.trouble import one_line
 from .errors import InvalidOption, MissingExtra, OnesocketError, SessionExpired, UpstreamBusy
 from .lifecycle.states import State
 
@@ -114,7 +115,7 @@ class Notices:
         """Say that this is so, and return what is on the board."""
         old = self._active.get(notice_id)
         since = old.since if old is not None else self._clock()
-        new = Notice(notice_id, level, _one_line(title), _one_line(text), since)
+        new = Notice(notice_id, level, one_line(title), one_line(text), since)
         if new != old:
             self._active[notice_id] = new
             self._tell_all(new)
@@ -153,11 +154,6 @@ def _tell(sink: NoticeSink, news: Notice | str) -> None:
             sink.withdraw(news)
     except Exception:  # noqa: BLE001 - whatever a sink raises harms nobody else
         _log.exception("the notice sink %s failed", type(sink).__name__)
-
-
-def _one_line(text: str) -> str:
-    # A server's close reason may get here: it must not forge log lines or steer a terminal.
-    return "".join(character if character.isprintable() else " " for character in text)
 
 
 # --- sinks ----------------------------------------------------------------------------------------------------------

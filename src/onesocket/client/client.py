@@ -25,6 +25,7 @@ from .fanout import Fanout
 from .gap import Gap
 from .inside import Inside
 from .options import Headers, Options, Token
+from .outages import Outages
 from .outgoing import Outgoing
 from .queue import Overflow
 from .runner import Runner
@@ -32,6 +33,7 @@ from .status import Change, Stats, Status
 from .subscription import Predicate, Subscription
 from .transport_choice import Compression, choose
 from .trouble import Trouble
+from .unasked import Unasked
 from .user_code import encoded
 
 _log = logging.getLogger("onesocket")
@@ -110,6 +112,8 @@ class Client:
             raise InvalidOption(f"on_error must be a function, not {type(on_error).__name__}")
         self._shown_url = redact(self._options.address.url)
         self._trouble = Trouble(self._shown_url, on_error)
+        self._outages = Outages(self._shown_url)
+        self._unasked = Unasked(self._shown_url, self._unasked_remedy)
         self._fanout = Fanout(
             event_of=self._options.protocol.event_of,
             hold=self._hold,
@@ -124,6 +128,7 @@ class Client:
             refusal=self._refusal,
             report=self._trouble.report,
             pace=self._options.protocol.pace,
+            remedy=self._unasked_remedy,
         )
         self._changes = Changes(self._trouble, self._outgoing)
         self._home = Affinity("client", self._forked)
@@ -218,7 +223,10 @@ class Client:
         without anybody awaiting it goes to `on_error` and the log.
         """
         self._runner.check_loop()
-        return self._outgoing.post(encoded(self._options.protocol, message))
+        delivery = self._outgoing.post(encoded(self._options.protocol, message))
+        if not delivery.done:
+            self._unasked.watch()
+        return delivery
 
     @overload
     def subscribe(
@@ -270,9 +278,11 @@ class Client:
                 waiting for a line that somebody may ask for.
         """
         self._home.check_process()
-        return self._fanout.subscribe(
+        stream = self._fanout.subscribe(
             event, where, limit=limit, overflow=overflow, gaps=gaps, raise_on_failure=raise_on_failure
         )
+        stream.on_wait = self._reader_waits
+        return stream
 
     def on(
         self,
@@ -323,6 +333,8 @@ class Client:
             epoch=machine.epoch,
             attempt=machine.failures,
             last_error=machine.error,
+            last_loss=self._outages.last_loss,
+            last_lost_at=self._outages.last_lost_at,
             connected_at=runner.connected_at,
             last_connected_at=runner.last_connected_at,
             retry_in=None if retry_at is None else max(0.0, retry_at - runner.time()),
@@ -401,6 +413,13 @@ class Client:
     def _refusal(self) -> OnesocketError | None:
         return self._runner.refusal()
 
+    def _unasked_remedy(self) -> str:
+        return self._runner.unasked_remedy()
+
+    def _reader_waits(self) -> None:
+        if self._runner.machine.epoch == 0:
+            self._unasked.watch()
+
     def _changed(self, change: Change) -> None:
         _log.debug(
             "%s: %s -> %s (%s, epoch %d)",
@@ -409,6 +428,12 @@ class Client:
             change.new.name,
             change.cause,
             change.epoch,
+        )
+        self._outages.changed(
+            change,
+            retry_in=self.status.retry_in,
+            has_callers=self._runner.callers > 0,
+            now=self._runner.time(),
         )
         self._changes.tell(change)
         if change.new is State.CLOSED:

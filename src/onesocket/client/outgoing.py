@@ -45,11 +45,13 @@ class Outgoing:
         refusal: Callable[[], OnesocketError | None],
         report: Callable[[BaseException, str, bool], None],
         pace: Pace | None = None,
+        remedy: Callable[[], str] = str,
     ) -> None:
         self._outbox: Outbox[Delivery] = Outbox(limits)
         self._refusal = refusal
         self._report = report
         self._pace = pace
+        self._remedy = remedy
         self._turn: asyncio.TimerHandle | None = None
         self._line: Line | None = None
         self._clear = True
@@ -308,10 +310,12 @@ class Outgoing:
     def _expire(self) -> None:
         self._stop_watching()
         late = self._outbox.expired(_now())
+        remedy = self._remedy()
         self._settle(
             late,
             MessageExpired(
                 f"this message waited {self._outbox.limits.age:g} s for the line (outbox=) and was not sent"
+                + (f"; {remedy}" if remedy else "")
             ),
         )
         self._watch_age()

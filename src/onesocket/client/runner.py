@@ -100,6 +100,17 @@ class Runner:
             return ManuallyDisconnected()
         return None
 
+    def unasked_remedy(self) -> str:
+        """What helps whoever waits for a connection that nothing will bring up; empty while something may."""
+        match self.machine.state:
+            case State.DISCONNECTED:
+                never = "connect() was never called on this client" if self.machine.epoch == 0 else "it is not connected"
+                return f"{never}: messages wait until connect() is"
+            case State.FAILED:
+                return f"this client has failed ({self.machine.error}): messages wait until connect() is called again"
+            case _:
+                return ""
+
     # --- the public verbs -------------------------------------------------------------------------------------------
 
     async def want(self, wish: inputs.Connect | inputs.Reconnect) -> Outcome:

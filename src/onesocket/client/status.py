@@ -20,6 +20,9 @@ class Status:
     attempt: int
     """Failures in a row since a line last proved itself."""
     last_error: OnesocketError | None
+    last_loss: OnesocketError | None = None
+    """Why the connection was lost the last time, also when it is up again; None: it never was, but by our own close."""
+    last_lost_at: float | None = None
     connected_at: float | None
     """Since when the present line is up; None while it is not."""
     last_connected_at: float | None

@@ -32,6 +32,8 @@ class Subscription(AsyncIterator[T]):
         self._detach = detach
         self._abandon = abandon if abandon is not None else detach
         self._closed = False
+        self.on_wait: Callable[[], None] | None = None
+        """Called whenever its reader begins to wait."""
 
     def __repr__(self) -> str:
         queue = self._queue
@@ -64,6 +66,8 @@ class Subscription(AsyncIterator[T]):
                 raise StopAsyncIteration
             if queue.waiter is not None:
                 raise UsageError("a subscription has one reader; subscribe() once for each task")
+            if self.on_wait is not None:
+                self.on_wait()
             waiter = queue.waiter = asyncio.get_running_loop().create_future()
             try:
                 await waiter

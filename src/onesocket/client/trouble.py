@@ -9,6 +9,11 @@ from collections.abc import Callable
 _log = logging.getLogger("onesocket")
 
 
+def one_line(text: str) -> str:
+    """`text` without what could forge a line in a log or steer a terminal: a peer's close reason may be in it."""
+    return "".join(character if character.isprintable() else " " for character in text)
+
+
 class Trouble:
     """Counts them, logs them, and tells `on_error`."""
 

@@ -1,0 +1,143 @@
+"""Logs what becomes of a connection that was up: its loss, failed attempts, its recovery, and giving up."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Hashable
+from typing import Final
+
+from ..errors import OnesocketError, RetriesExhausted, TokenFailed
+from ..lifecycle.states import State
+from .status import Change
+from .trouble import one_line
+
+_log = logging.getLogger("onesocket")
+_LEAST_PAUSE: Final = 5.0
+_LONGEST_PAUSE: Final = 600.0
+"""Seconds until the same reason is logged again: as long as the outage has lasted, within these bounds."""
+_OVER: Final = frozenset({State.DISCONNECTED, State.STOPPED, State.CLOSED})
+
+
+class Outages:
+    """Follows the changes of one connection, and remembers why it was lost the last time.
+
+    A first connect that fails is raised and not logged, unless no caller waits for it. An attempt that fails is logged
+    when its reason is new in this outage, or when the outage has lasted twice as long as at the last line about it.
+    """
+
+    def __init__(self, shown_url: str) -> None:
+        self.last_loss: OnesocketError | None = None
+        self.last_lost_at: float | None = None
+        """Unix time."""
+        self._shown_url = shown_url
+        self._since: float | None = None
+        """When the present outage began; None: there is none."""
+        self._quiet = False
+        self._gave_up = False
+        self._failed = 0
+        """Failures of this outage, the loss itself included: the number of the next attempt."""
+        self._reasons: set[Hashable] = set()
+        self._again_at = 0.0
+
+    def __repr__(self) -> str:
+        return f"<Outages {'none' if self._since is None else f'attempt={self._failed}'} last={self.last_loss!r}>"
+
+    @property
+    def is_said(self) -> bool:
+        """Whether there is an outage, and it was not logged by somebody else."""
+        return self._since is not None and not self._quiet
+
+    def changed(
+        self,
+        change: Change,
+        *,
+        retry_in: float | None,
+        has_callers: bool,
+        now: float,
+        level: int = logging.WARNING,
+    ) -> None:
+        """The state changed, at `now` on any monotonic clock.
+
+        `has_callers`: somebody waits for the attempt, and so is told of its failure. `level`: for a loss and for
+        attempts that fail; an outage that begins at DEBUG stays there, as somebody else logs it.
+        """
+        error = change.error
+        if change.old is State.CONNECTED and error is not None:
+            self._begin(change, error, now, quiet=level <= logging.DEBUG)
+        if change.new is State.CONNECTED and self._since is not None:
+            text = "%s: connected again after %.1f s (epoch %d, attempt %d)"
+            self._say(logging.INFO, text, now - self._since, change.epoch, self._failed)
+            self._since = None
+        elif change.new in _OVER:
+            self._since = None
+        elif change.new is State.FAILED and error is not None:
+            self._gave_it_up(error, now, has_callers=has_callers)
+        elif error is not None and self._since is not None and self._is_failure(change):
+            self._attempt_failed(error, self._since, retry_in, now, level)
+
+    def _begin(self, change: Change, error: OnesocketError, now: float, *, quiet: bool) -> None:
+        cause = error.__cause__
+        self.last_loss = cause if isinstance(error, RetriesExhausted) and isinstance(cause, OnesocketError) else error
+        self.last_lost_at = change.at
+        self._since = now
+        self._quiet = quiet
+        self._gave_up = False
+        self._failed = 0
+        self._reasons.clear()
+
+    def _is_failure(self, change: Change) -> bool:
+        # A connection that another process held is lost without a close or a back-off of ours.
+        return change.new is State.BACKING_OFF or (change.old is State.CONNECTED and change.new is State.CONNECTING)
+
+    def _attempt_failed(
+        self, error: OnesocketError, since: float, retry_in: float | None, now: float, level: int
+    ) -> None:
+        failed = "connection lost" if self._failed == 0 else f"attempt {self._failed} failed"
+        away = f" ({now - since:.0f} s away)" if self._failed else ""
+        self._failed += 1
+        when = "" if retry_in is None else f" in {retry_in:.1f} s" if retry_in else " at once"
+        reason = _reason(error)
+        if reason in self._reasons and now < self._again_at:
+            level = logging.DEBUG
+        else:
+            self._reasons.add(reason)
+            self._again_at = now + min(max(now - since, _LEAST_PAUSE), _LONGEST_PAUSE)
+        text = f"%s: {failed}: %s{away}; attempt {self._failed}{when}"
+        self._say(level, text, one_line(str(error)), error=error)
+
+    def _gave_it_up(self, error: OnesocketError, now: float, *, has_callers: bool) -> None:
+        if self._since is not None and not self._gave_up:
+            self._gave_up = True
+            text = "%s: connection lost for good after %.1f s: %s; connect() starts a new attempt"
+            self._say(logging.ERROR, text, now - self._since, one_line(str(error)), error=error)
+        else:
+            level = logging.DEBUG if has_callers else logging.ERROR
+            self._say(level, "%s: connecting failed: %s", one_line(str(error)), error=error)
+
+    def _say(self, level: int, text: str, *details: object, error: OnesocketError | None = None) -> None:
+        theirs = None if error is None else _in_user_code(error)
+        if self._quiet and self._since is not None:
+            level = logging.DEBUG
+        elif theirs is not None and level > logging.DEBUG:
+            level = logging.ERROR
+        _log.log(level, text, self._shown_url, *details, exc_info=theirs)
+
+
+def _reason(error: OnesocketError) -> Hashable:
+    """Whether two errors have the same reason: texts differ by numbers and addresses."""
+    return type(error), getattr(error, "status", None), getattr(error, "code", None)
+
+
+def _in_user_code(error: OnesocketError) -> OnesocketError | None:
+    """The error with the traceback of the user's code that failed; None: it was none of theirs.
+
+    The text of the user's own exception may hold a secret (a URL, a body): its place is shown, and its type.
+    """
+    cause = error.__cause__
+    if cause is None or isinstance(cause, OnesocketError):
+        return None
+    if not isinstance(error, TokenFailed) and type(error) is not OnesocketError:
+        return None
+    shown = error.copy().with_traceback(cause.__traceback__)
+    shown.__cause__ = None
+    return shown

@@ -1,0 +1,39 @@
+"""Warns once when something waits for a connection that no `connect()` has asked for."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable
+from typing import Final
+
+from .trouble import one_line
+
+_log = logging.getLogger("onesocket")
+_GRACE: Final = 0.25
+"""Seconds: components that start together may send before another one connects."""
+
+
+class Unasked:
+    """Looks again a moment after somebody began to wait; `remedy` says what helps, or nothing if all is well."""
+
+    def __init__(self, shown_url: str, remedy: Callable[[], str]) -> None:
+        self._shown_url = shown_url
+        self._remedy = remedy
+        self._said = False
+        self._timer: asyncio.TimerHandle | None = None
+
+    def __repr__(self) -> str:
+        return f"<Unasked {'said' if self._said else 'idle' if self._timer is None else 'waiting'}>"
+
+    def watch(self) -> None:
+        """Somebody waits."""
+        if not self._said and self._timer is None and self._remedy():
+            self._timer = asyncio.get_running_loop().call_later(_GRACE, self._look)
+
+    def _look(self) -> None:
+        self._timer = None
+        remedy = self._remedy()
+        if remedy:
+            self._said = True
+            _log.warning("%s: %s", self._shown_url, one_line(remedy))
