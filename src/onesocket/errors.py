@@ -72,6 +72,8 @@ class OnesocketError(Exception):
     retry_after: float | None = None
     is_verdict: bool = False
     """Set by a token source of our own: the attempt ends with this error, and not with `TokenFailed`."""
+    backs_off: bool = True
+    """Whether a lost connection's next attempt waits out the back-off as well; False: `retry_after` is all."""
 
     def __reduce__(self) -> tuple[Any, ...]:
         """Copied and pickled by its state: constructors take keywords that `args` doesn't hold."""

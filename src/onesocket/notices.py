@@ -160,7 +160,10 @@ def _tell(sink: NoticeSink, news: Notice | str) -> None:
 
 
 class LogSink:
-    """Writes notices to a logger (default: ``onesocket``) at their level, and their end as INFO."""
+    """Writes notices to a logger (default: ``onesocket``) at their level, and their end as INFO.
+
+    To ``onesocket`` the client itself logs that a connection was lost, so that such a notice isn't written there again.
+    """
 
     _LEVELS: Final = {
         NoticeLevel.INFO: logging.INFO,
@@ -174,12 +177,16 @@ class LogSink:
 
     def show(self, notice: Notice) -> None:
         """Log it."""
+        if self._logger is _log and notice.level is NoticeLevel.WARNING and notice.id in _OF_THE_LINE:
+            return
         self._titles[notice.id] = notice.title
         self._logger.log(self._LEVELS[notice.level], "%s: %s", notice.title, notice.text)
 
     def withdraw(self, notice_id: str) -> None:
         """Log that it is over."""
-        self._logger.info("%s: over", self._titles.pop(notice_id, notice_id))
+        title = self._titles.pop(notice_id, None)
+        if title is not None:
+            self._logger.info("%s: over", title)
 
 
 class CallableSink:

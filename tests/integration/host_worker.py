@@ -5,6 +5,7 @@ Started by the tests as ``python host_worker.py '{"url": …, "directory": …}'
 
 import asyncio
 import json
+import logging
 import os
 import sys
 import time
@@ -48,6 +49,12 @@ class Sink:
         say("failed", kind=type(error).__name__, text=str(error))
 
 
+class Log(logging.Handler):
+    def emit(self, record: logging.LogRecord) -> None:
+        if record.name == "onesocket":
+            say("log", level=record.levelname, text=record.getMessage())
+
+
 def make(setup: dict[str, Any]) -> HostUpstream:
     url = setup["url"]
     protocol = PROTOCOLS[setup.get("protocol", "raw")]()
@@ -86,6 +93,9 @@ async def perform(upstream: HostUpstream, number: int, order: dict[str, Any]) ->
             case "status":
                 status = upstream.status
                 result = [status.state.name, status.epoch, upstream.is_owner, repr(upstream), str(status.last_error)]
+            case "last loss":
+                status = upstream.status
+                result = [type(status.last_loss).__name__, str(status.last_loss), status.last_lost_at]
             case "fork":
                 result = fork(upstream)
             case "close":
@@ -117,6 +127,7 @@ def speak(protocol: int) -> None:
 
 
 async def main(setup: dict[str, Any]) -> None:
+    logging.basicConfig(level=logging.INFO, handlers=[Log()])
     loop = asyncio.get_running_loop()
     reader = asyncio.StreamReader(limit=2**24)
     await loop.connect_read_pipe(lambda: asyncio.StreamReaderProtocol(reader), sys.stdin)

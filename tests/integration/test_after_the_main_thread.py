@@ -17,7 +17,8 @@ _starts_threads = pytest.mark.skipif(
 
 # `after_main` runs the function in a thread, once the main thread has ended; what it prints is what the tests see.
 PRELUDE = """
-import asyncio, sys, threading
+import asyncio, logging, sys, threading
+logging.getLogger("onesocket").setLevel("ERROR")  # losses are meant
 from onesocket import Client, Gap, blocking
 from onesocket.transports.picows import PicowsTransport
 from onesocket.transports.websockets import WebsocketsTransport

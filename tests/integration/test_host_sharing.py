@@ -120,6 +120,75 @@ def never_two(server: FaultyServer) -> None:
     assert counts.protocol_errors == 0, counts
 
 
+def logged(process: Process, since: int = 0) -> list[tuple[str, str]]:
+    """Level and text of what it logged."""
+    return [(thing["level"], thing["text"]) for thing in process.said[since:] if thing["event"] == "log"]
+
+
+# --- what is logged -------------------------------------------------------------------------------------------------
+
+
+async def test_a_loss_is_warned_of_once_and_known_to_all(crowd: Crowd, server: FaultyServer) -> None:
+    processes = await crowd.start(3)
+    owner = await crowd.owner()
+    server.kill_connections()
+    await crowd.connected(2, processes)
+    for process in processes:
+        kind, text, at = await process.do("last loss")
+        assert (kind, text.startswith("the line was lost")) == ("ConnectionLost", True), text
+        assert abs(time.time() - at) < DEADLINE
+        lost, back = logged(process)
+        assert lost[0] == ("WARNING" if process is owner else "INFO")
+        assert "connection lost: the line was lost without a CLOSE frame" in lost[1]
+        assert back[0] == "INFO"
+        assert "connected again after" in back[1]
+    (late,) = await crowd.start(1)
+    assert (await late.do("last loss"))[0] == "ConnectionLost"
+    (listed,) = listing(str(crowd.directory))
+    assert str(listed.last_loss).startswith("ConnectionLost: the line was lost")
+
+
+async def test_the_end_of_an_owner_is_warned_of_by_its_successor(crowd: Crowd, server: FaultyServer) -> None:
+    processes = await crowd.start(3)
+    old = await crowd.owner()
+    old.process.kill()
+    left = [process for process in processes if process is not old]
+    await crowd.connected(2, left)
+    new = await crowd.owner()
+    for process in left:
+        assert (await process.do("last loss"))[0] == "OwnerLost"
+        said = logged(process)
+        assert [level for level, _ in said] == ["INFO", *(["WARNING"] if process is new else []), "INFO"], said
+        assert "connection lost: the process that held the connection ended" in said[0][1]
+        assert "connected again after" in said[-1][1]
+    server.kill_connections()
+    await crowd.connected(3, left)
+    assert [level for level, _ in logged(new)].count("WARNING") == 2
+
+
+async def test_an_owner_that_leaves_is_no_warning(crowd: Crowd, server: FaultyServer) -> None:
+    processes = await crowd.start(2)
+    old = await crowd.owner()
+    (left,) = (process for process in processes if process is not old)
+    await old.do("close")
+    await crowd.connected(2, [left])
+    assert {level for level, _ in logged(left)} == {"INFO"}
+    assert logged(old) == []
+
+
+async def test_giving_up_is_an_error_in_every_process(crowd: Crowd, server: FaultyServer) -> None:
+    processes = await crowd.start(2)
+    owner = await crowd.owner()
+    server.faults = Fault.refuse(403)
+    server.kill_connections()
+    for process in processes:
+        await process.until(lambda thing: thing["event"] == "failed")
+        errors = [text for level, text in logged(process) if level == "ERROR"]
+        assert len(errors) == 1, logged(process)
+        assert "HTTP 403" in errors[0]
+        assert sum(level == "WARNING" for level, _ in logged(process)) == (process is owner)
+
+
 # --- joining --------------------------------------------------------------------------------------------------------
 
 

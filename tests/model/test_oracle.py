@@ -31,6 +31,9 @@ from onesocket.lifecycle.verdicts import closed_by_peer
 
 OPEN_TIMEOUT, CLOSE_TIMEOUT = 10.0, 5.0
 
+RESUME_REFUSED = ConnectionLost("begin anew")
+RESUME_REFUSED.retry_after, RESUME_REFUSED.backs_off = 3.0, False
+
 ERRORS = st.sampled_from(
     [
         ConnectionLost("lost"),
@@ -44,6 +47,7 @@ ERRORS = st.sampled_from(
         PortRefused("refused"),
         UpstreamBusy("limit exceeded"),
         UpstreamBusy("limit exceeded", retry_after=7.0),
+        RESUME_REFUSED,
     ]
 )
 POLICIES = st.sampled_from(
@@ -257,6 +261,8 @@ class Oracle:
             raise AssertionError
         if isinstance(error, UpstreamBusy) and error.retry_after is None:
             return min(policy.busy_delay * (1 + roll), max(policy.cap, policy.busy_delay))
+        if error.retry_after is not None and not error.backs_off:
+            return error.retry_after
         back_off = 0.0
         if self.losses > 1:
             most = min(policy.cap, policy.initial * policy.factor ** (self.losses - 2))

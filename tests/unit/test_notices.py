@@ -176,6 +176,16 @@ def test_the_log_sink_logs_at_the_notices_level(caplog: pytest.LogCaptureFixture
     ]
 
 
+def test_the_log_sink_leaves_to_the_client_what_that_logs(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.INFO)
+    theirs = logging.getLogger("my.app")
+    notices = Notices(LogSink(), LogSink(theirs))
+    notices.post(*LOST)
+    notices.clear()
+    assert {record.name for record in caplog.records} == {"my.app"}
+    assert len(caplog.records) == 2
+
+
 def test_the_log_sink_takes_another_logger(caplog: pytest.LogCaptureFixture) -> None:
     Notices(LogSink(logging.getLogger("my.app"))).post("a", NoticeLevel.ERROR, "T", "t")
     assert caplog.record_tuples == [("my.app", logging.ERROR, "T: t")]

@@ -31,7 +31,7 @@ _SECONDS: Final = 150.0
 its life."""
 _BACK_SECONDS: Final = 12.0
 """For our own applications, from the server's listening until they are back and their outboxes empty. Up to 3.3 s are
-back-off, and up to 5.5 s the pause that is prescribed after a refused resume."""
+back-off, and up to 5 s the pause that is prescribed after a refused resume."""
 _TRAFFIC: Final = 4
 """So many messages each person types before the server is ended."""
 

@@ -77,7 +77,9 @@ def demo(
     from .demo.run import run
     from .demo.scenarios import SCENARIOS
     from .demo.screen import screen_for
+    from .output import tell_nothing_twice
 
+    tell_nothing_twice()
     names = [scenario.name for scenario in SCENARIOS]
     unknown = [name for name in only or () if name not in names]
     if unknown:
@@ -142,11 +144,12 @@ def connect(
     """
     from ..errors import UsageError
     from .connect import run_session
-    from .output import Output
+    from .output import Output, tell_nothing_twice
 
     headers = [_header(text) for text in header or ()]
     if token_query is not None and token is None:
         _fail("--token-query needs a token: --token, or ONESOCKET_TOKEN in the environment")
+    tell_nothing_twice()
     output = Output(secrets=[token or "", *(value for _, value in headers)], quiet=quiet)
 
     async def session() -> int:

@@ -45,7 +45,9 @@ def chat(
 def _run(server: str, user: str, *, remember: bool) -> None:
     from ..chat.app import ChatApp
     from ..chat.app.credentials import default_place
+    from .output import tell_nothing_twice
 
+    tell_nothing_twice()
     app = ChatApp(server, user, remember=default_place() if remember else None, handle_signals=True)
     app.run()
     raise typer.Exit(app.return_code or 0)

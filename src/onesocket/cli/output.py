@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import os
 import select
 import sys
@@ -13,6 +14,14 @@ from .printable import printable
 # A pipe that reports "writable" takes this many bytes without blocking (POSIX).
 _PIECE = getattr(select, "PIPE_BUF", 512)
 _MASK = "***"
+
+
+def tell_nothing_twice() -> None:
+    """Leave the log alone: the command says itself how the connection stands.
+
+    Without any handler, Python would write the log's warnings to stderr.
+    """
+    logging.getLogger("onesocket").addHandler(logging.NullHandler())
 
 
 class Output:

@@ -41,6 +41,9 @@ class Row:
     rtt: float | None
     started: float | None
     last_error: str | None
+    last_loss: str | None
+    """Why the connection was lost the last time; it may be up again."""
+    last_lost_at: float | None
 
 
 def status(
@@ -102,6 +105,8 @@ def rows() -> list[Row]:
             rtt=one.rtt,
             started=one.started,
             last_error=one.last_error,
+            last_loss=one.last_loss,
+            last_lost_at=one.last_lost_at,
         )
         for one in listing()
     ]
@@ -119,6 +124,8 @@ def rows() -> list[Row]:
             rtt=one.rtt,
             started=one.started,
             last_error=one.last_error,
+            last_loss=one.last_loss,
+            last_lost_at=one.last_lost_at,
         )
         for one in hubs()
     ]

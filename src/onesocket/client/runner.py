@@ -104,7 +104,9 @@ class Runner:
         """What helps whoever waits for a connection that nothing will bring up; empty while something may."""
         match self.machine.state:
             case State.DISCONNECTED:
-                never = "connect() was never called on this client" if self.machine.epoch == 0 else "it is not connected"
+                never = (
+                    "connect() was never called on this client" if self.machine.epoch == 0 else "it is not connected"
+                )
                 return f"{never}: messages wait until connect() is"
             case State.FAILED:
                 return f"this client has failed ({self.machine.error}): messages wait until connect() is called again"

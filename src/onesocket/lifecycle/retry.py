@@ -84,6 +84,8 @@ class ReconnectPolicy:
         kind, named = verdict(error), error.retry_after
         if kind is Verdict.BUSY and named is None:
             return min(self.busy_delay * (1 + roll), max(self.cap, self.busy_delay))
+        if named is not None and not error.backs_off:
+            return named
         back_off = 0.0 if failures <= 1 else self._ceiling(failures - 2, kind, away) * (1 + roll) / 2
         return back_off if named is None else max(back_off, named + roll * min(_SPREAD * named, self.cap))
 

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from onesocket.errors import (
+    ConnectionLost,
     InvalidOption,
     NameResolutionFailed,
     OnesocketError,
@@ -72,6 +73,12 @@ def test_a_named_date_is_never_undercut(failures: int) -> None:
 def test_a_date_that_is_nearer_than_the_back_off_does_not_shorten_it() -> None:
     soon = UpgradeRefused("now", status=503, retryable=True, retry_after=0)
     assert POLICY.delay(9, soon, 0.5) == POLICY.delay(9, LOST, 0.5) == 3.75
+
+
+def test_a_pause_that_the_protocol_prescribes_can_stand_for_the_back_off() -> None:
+    refused = ConnectionLost("begin anew")
+    refused.retry_after, refused.backs_off = 2.5, False
+    assert POLICY.delay(9, refused, 0.999) == 2.5
 
 
 def test_busy_waits_at_least_its_own_delay_and_at_most_the_cap_if_that_is_longer() -> None:

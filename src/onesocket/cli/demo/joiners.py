@@ -60,7 +60,9 @@ class Joiners:
 def main(setup: dict[str, Any]) -> None:
     """A process: it says that it is ready, begins with the first line of stdin, and leaves at its end."""
     from ...sharing.host import HostOptions
+    from ..output import tell_nothing_twice
 
+    tell_nothing_twice()
     joiners = Joiners(
         setup["url"],
         threads=setup["threads"],

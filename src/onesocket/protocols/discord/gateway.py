@@ -254,6 +254,8 @@ class DiscordGateway(Protocol):
         self.session = None
         error = SessionInvalid("the gateway refused the session (op 9): the next login begins a new one")
         error.retry_after = self._chance.uniform(*INVALID_SESSION_WAIT)
+        # After an outage no session may be left. An Identify that is refused costs one of the day's: that backs off.
+        error.backs_off = not self._resuming
         return self._fail(error)
 
     def _dispatch(self, envelope: Envelope) -> Iterable[Action]:

@@ -80,6 +80,8 @@ def shared_of(status: Status, *, state: State, epoch: int) -> SharedStatus:
         callers=status.callers,
         outbox=status.outbox,
         subprotocol=status.subprotocol,
+        last_loss=None if status.last_loss is None else failure_of(status.last_loss),
+        last_lost_at=status.last_lost_at,
     )
 
 
@@ -94,6 +96,8 @@ def status_of(shared: SharedStatus, *, outbox: int = 0, subscribers: int = 0) ->
         epoch=shared.epoch,
         attempt=shared.attempt,
         last_error=None if shared.error is None else error_of(shared.error),
+        last_loss=None if shared.last_loss is None else error_of(shared.last_loss),
+        last_lost_at=shared.last_lost_at,
         connected_at=shared.connected_at,
         last_connected_at=shared.last_connected_at,
         retry_in=shared.retry_in,

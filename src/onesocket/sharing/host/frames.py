@@ -94,6 +94,8 @@ class SharedStatus(_Frame, frozen=True, tag=6):
     callers: int = 0
     outbox: int = 0
     subprotocol: str | None = None
+    last_loss: Failure | None = None
+    last_lost_at: float | None = None
 
 
 class Beat(_Frame, frozen=True, tag=7):

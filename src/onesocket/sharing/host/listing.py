@@ -12,7 +12,7 @@ from typing import Final
 from ...lifecycle.states import State
 from .directory import Place, runtime_directory
 from .errors import OtherUser, WireError
-from .frames import Challenge, Inspect, Inspected, Splitter, ToFollower, pack, read_as_follower
+from .frames import Challenge, Failure, Inspect, Inspected, Splitter, ToFollower, pack, read_as_follower
 from .peer_user import check_user
 
 _READ: Final = 65536
@@ -40,6 +40,9 @@ class Listing:
     epoch: int | None
     rtt: float | None
     last_error: str | None
+    last_loss: str | None
+    """Why the connection was lost the last time; it may be up again."""
+    last_lost_at: float | None
 
     @property
     def answers(self) -> bool:
@@ -98,6 +101,8 @@ def _ask(path: Path, timeout: float) -> Listing | None:
         epoch=None,
         rtt=None,
         last_error=None,
+        last_loss=None,
+        last_lost_at=None,
     )
 
 
@@ -117,8 +122,14 @@ def _listing(answer: Inspected, release: str) -> Listing | None:
         state=State[status.state],
         epoch=status.epoch,
         rtt=status.rtt,
-        last_error=None if status.error is None else f"{status.error.kind}: {status.error.text}",
+        last_error=_shown(status.error),
+        last_loss=_shown(status.last_loss),
+        last_lost_at=status.last_lost_at,
     )
+
+
+def _shown(failure: Failure | None) -> str | None:
+    return None if failure is None else f"{failure.kind}: {failure.text}"
 
 
 class _Frames:

@@ -13,6 +13,7 @@ from typing import Any, Final
 
 from ...client.client import Client
 from ...client.gap import Gap, GapReason
+from ...client.outages import Outages
 from ...client.status import Change, Status
 from ...client.user_code import encoded
 from ...errors import (
@@ -96,6 +97,9 @@ class HostUpstream:
         self._expiry: asyncio.TimerHandle | None = None
         self._flushing = False
         self._is_held = False
+        self._let_go = False
+        """Whether the last owner let go of the connection in order."""
+        self._outages = Outages(redact(recipe.key.url))
         self._pid = os.getpid()
         self._closing: asyncio.Task[None] | None = None
         self._drained: asyncio.Future[None] | None = None
@@ -290,6 +294,9 @@ class HostUpstream:
         """We can use the connection."""
         role.want(self._keys.wanted, ())
         if isinstance(role, Owner):
+            if self._outages.is_said and not self._let_go:
+                shown, loss = redact(self._recipe.key.url), self._outages.last_loss
+                _log.warning("%s: this process holds the connection from now on: %s", shown, loss)
             # A stop, or a line that was up, outlives its owner.
             role.resume(self._status.state)
         self._flush_soon()
@@ -297,6 +304,7 @@ class HostUpstream:
     def role_gone(self, *, in_order: bool) -> None:
         """The owner is gone, or we don't own any more."""
         self._ledger.owner_gone(in_order=in_order)
+        self._let_go = in_order
         if self._status.state in (*_UP, State.CLOSING):
             why = OwnerLost(
                 "the process that held the connection let go of it"
@@ -345,6 +353,11 @@ class HostUpstream:
         status = status_of(shared)
         if status.state is State.CLOSED:
             return  # the owner's client, not the connection
+        known = self._status
+        if (status.last_lost_at or 0.0) < (
+            known.last_lost_at or 0.0
+        ):  # a new owner hasn't seen the end of the last one
+            status = dataclasses.replace(status, last_loss=known.last_loss, last_lost_at=known.last_lost_at)
         old, self._status = self._status, status
         self._feed.epoch = status.epoch
         if status.state is State.CONNECTED and self._feed.due is not None:
@@ -356,15 +369,29 @@ class HostUpstream:
     def _become(self, state: State, cause: str, error: OnesocketError | None) -> None:
         old = self._status
         self._status = dataclasses.replace(old, state=state, last_error=error or old.last_error, connected_at=None)
+        if old.state is State.CONNECTED and error is not None:
+            self._status = dataclasses.replace(self._status, last_loss=error, last_lost_at=time.time())
         if old.state is not state:
             self._tell(old, self._status, cause)
 
     def _tell(self, old: Status, new: Status, cause: str) -> None:
         if self._sink is None:
             return
-        self._sink.changed(Change(time.time(), old.state, new.state, new.epoch, cause, new.last_error), new)
+        change = Change(time.time(), old.state, new.state, new.epoch, cause, new.last_error)
+        self._log_outage(change, new.retry_in)
+        self._sink.changed(change, new)
         if new.state is State.FAILED and new.last_error is not None:
             self._sink.failed(new.last_error)
+
+    def _log_outage(self, change: Change, retry_in: float | None) -> None:
+        """The process that holds the connection warns of a loss (its client does); the others log it as INFO.
+
+        A loss of the owner itself is warned of by the process that takes its place, which also logs how that goes.
+        """
+        level = logging.INFO
+        if isinstance(self._member.role, Owner):
+            level = logging.WARNING if self._outages.is_said else logging.DEBUG
+        self._outages.changed(change, retry_in=retry_in, has_callers=True, now=self._running().time(), level=level)
 
     # --- sending ----------------------------------------------------------------------------------------------------
 

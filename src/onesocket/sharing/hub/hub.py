@@ -201,7 +201,6 @@ class Hub:
     def listing(self) -> HubListing:
         """What `onesocket status` shows."""
         status = self.status
-        error = status.last_error
         return HubListing(
             url=self._name or status.url,
             pid=os.getpid(),
@@ -216,7 +215,9 @@ class Hub:
             sent_per_second=self.counters.sent.per_second,
             cut_off=self.counters.cut_off,
             rtt=status.rtt,
-            last_error=None if error is None else f"{type(error).__name__}: {error}",
+            last_error=_shown(status.last_error),
+            last_loss=_shown(status.last_loss),
+            last_lost_at=status.last_lost_at,
         )
 
     # --- what the upstream tells ------------------------------------------------------------------------------------
@@ -237,7 +238,10 @@ class Hub:
         if change.new is State.CONNECTED:
             self._connected(status)
         elif change.old is State.CONNECTED and self._serving and not self._stopping and change.cause not in _MEANT:
-            log.warning("the upstream was lost: %s", change.error)
+            # Why, and how its recovery goes, its client has logged.
+            here = self.desk.clients
+            stay = "stay connected" if self.options.on_loss != "close" else "are closed, to connect again"
+            log.warning("the upstream was lost; clients that %s: %d", stay, here)
             self._is_lost = True
             if self.options.on_loss == "close":
                 self.desk.dismiss(_SERVICE_RESTART, "the upstream was lost; connect again")
@@ -284,6 +288,10 @@ class Hub:
         task: asyncio.Task[None] = asyncio.get_running_loop().create_task(work)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
+
+
+def _shown(error: OnesocketError | None) -> str | None:
+    return None if error is None else f"{type(error).__name__}: {error}"
 
 
 def _release() -> str:

@@ -47,6 +47,8 @@ class HubListing:
     cut_off: int
     rtt: float | None
     last_error: str | None
+    last_loss: str | None = None
+    last_lost_at: float | None = None
 
 
 class HubPlace:
