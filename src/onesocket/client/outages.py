@@ -134,9 +134,10 @@ def _in_user_code(error: OnesocketError) -> OnesocketError | None:
     The text of the user's own exception may hold a secret (a URL, a body): its place is shown, and its type.
     """
     cause = error.__cause__
-    if cause is None or isinstance(cause, OnesocketError):
-        return None
-    if not isinstance(error, TokenFailed) and type(error) is not OnesocketError:
+    is_theirs = isinstance(error, TokenFailed) or (
+        type(error) is OnesocketError and not isinstance(cause, OnesocketError)
+    )
+    if cause is None or not is_theirs:
         return None
     shown = error.copy().with_traceback(cause.__traceback__)
     shown.__cause__ = None
