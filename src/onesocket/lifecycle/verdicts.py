@@ -39,8 +39,8 @@ PROVEN_AFTER: Final = 1.0
 
 # What services say when they close because of a limit, with 1008 or a code of their own.
 _BUSY_REASON: Final = re.compile(
-    r"too (many|much|fast|quick|often|frequent)|\brates?\b|limit|exceed|throttl|slow down|flood|spam|quota|overload|busy"
-    r"|capacity|try again|later",
+    r"too (many|much|fast|quick|often|frequent)|\brates?\b|limit|exceed|throttl|slow down|flood|spam|quota|overload"
+    r"|busy|capacity|try again|later",
     re.IGNORECASE,
 )
 

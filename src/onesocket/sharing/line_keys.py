@@ -8,6 +8,7 @@ from collections.abc import Callable, Hashable, Iterable
 from typing import Any
 
 from ..client.inside import Inside
+from ..errors import EncodeError
 from ..wire import Data
 
 
@@ -74,7 +75,7 @@ class LineKeys:
         if not keys:
             return []
         try:
-            return list(make(keys))
+            return [_checked(frame) for frame in make(keys)]
         except Exception as error:  # noqa: BLE001 - the protocol's, or a key that it can't express
             if len(keys) > 1:  # the others shall not go without for it
                 return [frame for key in keys for frame in self._made(make, frozenset((key,)))]
@@ -82,3 +83,9 @@ class LineKeys:
                 {"message": "onesocket: the protocol can't express a key", "exception": error}
             )
             return []
+
+
+def _checked(frame: object) -> Data:
+    if not isinstance(frame, str | bytes):
+        raise EncodeError(f"a frame is str or bytes, not {type(frame).__name__}")
+    return frame

@@ -7,6 +7,7 @@ from typing import Any, cast
 
 import pytest
 
+from onesocket import EncodeError
 from onesocket.client.inside import Inside
 from onesocket.client.outgoing import FrameSource
 from onesocket.sharing.line_keys import LineKeys
@@ -120,6 +121,19 @@ async def test_a_key_that_the_protocol_cannot_express_keeps_no_other_from_being_
     assert len(reported) == 1
     line.keys.begin()
     assert line.take() == "+b"
+
+
+async def test_a_frame_that_is_none_is_reported_and_not_sent() -> None:
+    class Wrong(Topics):
+        def subscribe_frames(self, keys: Iterable[str]) -> list[Any]:
+            return [{"subscribe": key} if key == "x" else f"+{key}" for key in sorted(keys)]
+
+    reported: list[object] = []
+    asyncio.get_running_loop().set_exception_handler(lambda _, context: reported.append(context["exception"]))
+    line = Line(Wrong())
+    line.want("ax")
+    assert line.take() == "+a"
+    assert [type(error) for error in reported] == [EncodeError]
 
 
 @pytest.mark.parametrize("seed", range(50))
