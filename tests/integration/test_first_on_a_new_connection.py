@@ -83,9 +83,10 @@ async def lose(server: FaultyServer, line: Any) -> None:
     """End the connection, and come back when the client knows."""
     changes = line.changes()
     server.kill_connections()
-    async for change in changes:
-        if change.old is State.CONNECTED:
-            break
+    async with asyncio.timeout(DEADLINE):
+        async for change in changes:
+            if change.old is State.CONNECTED:
+                break
     changes.close()
 
 
@@ -150,10 +151,10 @@ async def test_nobody_else_overtakes_what_was_accepted(server: FaultyServer) -> 
     sent: list[str] = []
 
     async def chatter() -> None:
-        while not stop.is_set():
+        while not stop.is_set() and len(sent) < 1_000:
             sent.append(str(len(sent)))
             client.send_nowait(sent[-1])
-            await asyncio.sleep(0)
+            await asyncio.sleep(0.001)  # so that some are sent before, and some after
 
     async def on_connected() -> None:
         await client.wait_for(State.CONNECTED)
@@ -348,11 +349,12 @@ async def test_1008_on_a_resumed_connection_is_retried_slowly(
     server.message_limit = MessageLimit(messages=5, reason=reason)
     changes = link.changes()
     server.kill_connections()
-    async for change in changes:
-        assert change.new is not State.FAILED
-        if isinstance(change.error, UpstreamBusy):
-            assert "1008" in str(change.error)
-            break
+    async with asyncio.timeout(DEADLINE):
+        async for change in changes:
+            assert change.new is not State.FAILED
+            if isinstance(change.error, UpstreamBusy):
+                assert "1008" in str(change.error)
+                break
     server.message_limit = None
     await seen(server, lambda: any(len(each.subscriptions.keys) == 12 for each in server.history[2:]))
     await link.wait_for(State.CONNECTED, timeout=DEADLINE)
