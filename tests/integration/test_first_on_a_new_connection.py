@@ -301,9 +301,9 @@ async def test_a_subscription_does_not_grow_too_old(server: FaultyServer) -> Non
 async def test_restored_subscriptions_keep_the_pace_and_the_outbox_waits_behind_them(
     server: FaultyServer, tmp_path: Path, scope: Scope
 ) -> None:
-    server.message_limit = MessageLimit(messages=5, per=0.5)
-    link = join(scope, server, tmp_path, OneByOne(pace=Pace(5, per=0.5)))
-    keys = [f"k{number}" for number in range(12)]
+    server.message_limit = MessageLimit(messages=5, per=0.7)
+    link = join(scope, server, tmp_path, OneByOne(pace=Pace(5, per=1.0)))
+    keys = [f"k{number}" for number in range(8)]
     await link.connect()
     streams = [link.subscribe(keys=[key]) for key in keys]
     await seen(server, lambda: server.history[0].subscriptions.keys == set(keys))
@@ -320,9 +320,9 @@ async def test_restored_subscriptions_keep_the_pace_and_the_outbox_waits_behind_
 
 
 async def test_the_login_counts_and_pings_go_on_meanwhile(server: FaultyServer) -> None:
-    server.message_limit = MessageLimit(messages=2, per=0.4)
+    server.message_limit = MessageLimit(messages=2, per=0.7)
     login = Login(request=lambda _: "login")
-    protocol = Raw(login=login, on_ready=lambda: ["first", "second"], pace=Pace(2, per=0.4))
+    protocol = Raw(login=login, on_ready=lambda: ["first", "second"], pace=Pace(2, per=1.0))
     client = Client(server.url, protocol=protocol, ping_interval=0.05)
     await client.connect()
     client.send_nowait("third")

@@ -310,9 +310,9 @@ async def test_merged_subscriptions_are_restored_at_the_pace_and_before_what_cli
         "        return [frame for key in sorted(keys) for frame in super(OneByOne, self).subscribe([key])]\n"
     )
     env = {**environment, "PYTHONPATH": str(tmp_path)}
-    options = ["--merge", "feeds:OneByOne", "--merge-pace", "5/0.5"]
-    keys = {f"k{number}" for number in range(12)}
-    limit = MessageLimit(messages=5, per=0.5)
+    options = ["--merge", "feeds:OneByOne", "--merge-pace", "5/1"]
+    keys = {f"k{number}" for number in range(8)}
+    limit = MessageLimit(messages=5, per=0.7)
     async with FaultyServer(echo=False, message_limit=limit) as server, sharing(env, server.url, *options) as hub:
         async with connect(hub.url) as one:
             await one.send(json.dumps({"op": "subscribe", "args": sorted(keys)}))

@@ -32,7 +32,7 @@ def test_a_pace_is_a_value() -> None:
     assert not same_protocol(Json(pace=Pace(5)), Json())
 
 
-@pytest.mark.parametrize(("per", "window"), [(0.1, 0.15), (1, 1.1), (60, 61)])
+@pytest.mark.parametrize(("per", "window"), [(0.1, 0.2), (1, 1.25), (60, 62)])
 def test_the_window_is_longer_than_the_limit(per: float, window: float) -> None:
     pace = SendWindow.of(Pace(2, per))
     assert (pace.take(100), pace.take(100)) == (0, 0)
@@ -49,7 +49,7 @@ def test_no_window_ever_holds_more_however_late_messages_come(seed: int) -> None
     for _ in range(500):
         now += chance.expovariate(8)
         if pace.take(now) == 0:
-            arrivals.append(max(now + chance.random() * 0.1, *arrivals[-1:], 0.0))
+            arrivals.append(max(now + chance.random() * 0.25, *arrivals[-1:], 0.0))
     assert len(arrivals) > 100
     assert all(later - first >= 1.0 for first, later in zip(arrivals, arrivals[5:], strict=False))
 

@@ -9,15 +9,15 @@ from typing import Any, Final, Self
 from ..errors import InvalidOption
 from .base import Pace as PacePort
 
-_LEAST_MARGIN: Final = 0.05
-_MOST_MARGIN: Final = 1.0
+_LEAST_MARGIN: Final = 0.1
+_MOST_MARGIN: Final = 2.0
 
 
 @dataclass(frozen=True, slots=True)
 class Pace:
     """The peer's limit: at most `messages` in any `per` seconds, counted on each connection.
 
-    The window that keeps to it is a tenth longer (0.05 to 1 second), as the peer counts arrivals: a message that was
+    The window that keeps to it is a quarter longer (0.1 to 2 seconds), as the peer counts arrivals: a message that was
     held up on its way comes closer to the next ones than it was sent.
     """
 
@@ -44,7 +44,7 @@ class SendWindow(PacePort):
     @classmethod
     def of(cls, pace: Pace) -> Self:
         """The window that keeps to this pace."""
-        return cls(pace.messages, pace.per + min(max(pace.per / 10, _LEAST_MARGIN), _MOST_MARGIN))
+        return cls(pace.messages, pace.per + min(max(pace.per / 4, _LEAST_MARGIN), _MOST_MARGIN))
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} {len(self._sent)}/{self._limit}>"
