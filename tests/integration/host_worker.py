@@ -4,16 +4,18 @@ Started by the tests as ``python host_worker.py '{"url": …, "directory": …}'
 """
 
 import asyncio
+import contextlib
 import json
 import logging
 import os
+import resource
 import sys
 import time
 from typing import Any
 
 from onesocket import Client, Gap, Json, OnesocketError, Protocol, Raw, ReconnectPolicy, Status
 from onesocket.client.status import Change
-from onesocket.sharing.host import HostOptions, HostUpstream, follower, peer
+from onesocket.sharing.host import HostOptions, HostUpstream, directory, follower, peer
 from onesocket.sharing.key import Key
 from onesocket.sharing.upstream import Recipe
 
@@ -98,6 +100,11 @@ async def perform(upstream: HostUpstream, number: int, order: dict[str, Any]) ->
                 result = [type(status.last_loss).__name__, str(status.last_loss), status.last_lost_at]
             case "fork":
                 result = fork(upstream)
+            case "use up descriptors":
+                use_up_descriptors()
+            case "free descriptors":
+                while USED:
+                    os.close(USED.pop())
             case "close":
                 await upstream.aclose()
             case _:
@@ -120,6 +127,17 @@ def fork(upstream: HostUpstream) -> dict[str, Any]:
     return {"child": pid, "held": len(held)}
 
 
+def use_up_descriptors() -> None:
+    """As a program that has reached its limit: not one can be opened any more."""
+    resource.setrlimit(resource.RLIMIT_NOFILE, (64, resource.getrlimit(resource.RLIMIT_NOFILE)[1]))
+    with contextlib.suppress(OSError):
+        while True:
+            USED.append(os.open(os.devnull, os.O_RDONLY))
+
+
+USED: list[int] = []
+
+
 def speak(protocol: int) -> None:
     """As another release would."""
     for module in (follower, peer):
@@ -133,6 +151,8 @@ async def main(setup: dict[str, Any]) -> None:
     await loop.connect_read_pipe(lambda: asyncio.StreamReaderProtocol(reader), sys.stdin)
     if "speaks" in setup:
         speak(setup["speaks"])
+    if "namespace" in setup:  # as in a container that shares the directory, and no names of sockets
+        directory._mount_namespace = lambda: setup["namespace"]
     try:
         upstream = make(setup)
     except OnesocketError as error:

@@ -51,11 +51,17 @@ class Crowd:
 
     async def owner(self) -> Process:
         """The one that holds the connection."""
-        async with asyncio.timeout(DEADLINE):
-            while True:
-                for process in self.members:
-                    if process.process.returncode is None and (await process.do("status"))[2]:
-                        return process
+        said: dict[int, Any] = {}
+        try:
+            async with asyncio.timeout(DEADLINE):
+                while True:
+                    for process in self.members:
+                        if process.process.returncode is None:
+                            said[process.pid] = await process.do("status")
+                            if said[process.pid][2]:
+                                return process
+        except TimeoutError:
+            raise AssertionError(f"nobody owns the connection: {said}") from None
 
     async def connected(self, epoch: int, processes: list[Process]) -> None:
         """Every one of them knows that this line is up."""

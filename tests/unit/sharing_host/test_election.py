@@ -175,3 +175,37 @@ def test_whatever_happens_it_never_serves_without_the_lock(
             assert before is Phase.OWNING
         if election.phase is Phase.OUT:
             assert election.wake_at is None
+
+
+@pytest.mark.parametrize(
+    ("story", "done"),
+    [
+        ((), []),
+        ((Happened.BUSY,), []),
+        ((Happened.LOCKED,), []),
+        ((Happened.BUSY, Happened.SILENT, Happened.TICK, Happened.BUSY, Happened.SILENT), [Do.DETACH]),
+    ],
+)
+def test_a_step_that_is_hindered_is_tried_again_at_its_date_or_when_somebody_asks(
+    story: tuple[Happened, ...], done: list[Do]
+) -> None:
+    for wakes in (Happened.TICK, Happened.JOIN):
+        election = Election(Rules(1.0, 3.5, 2.0, takes_over=True))
+        election.handle(Happened.JOIN, 0)
+        for number, happened in enumerate(story):
+            election.handle(happened, float(number))
+        now = float(len(story))
+        assert election.handle(Happened.HINDERED, now, delay=5.0) == done
+        assert election.wake_at == now + 5
+        assert election.handle(Happened.TICK, now + 4.9) == []
+        assert election.handle(wakes, now + 5 if wakes is Happened.TICK else now + 1) == [Do.TRY_LOCK]
+        assert election.handle(Happened.JOIN, now + 5) == []  # it's being looked at
+
+
+def test_a_follower_is_hindered_by_nothing() -> None:
+    election = following()
+    assert election.handle(Happened.HINDERED, 1.0, delay=5.0) == []
+    assert election.phase is Phase.FOLLOWING
+    out = Election(RULES)
+    assert out.handle(Happened.HINDERED, 1.0) == []
+    assert out.phase is Phase.OUT

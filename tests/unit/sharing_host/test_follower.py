@@ -1,12 +1,14 @@
 """A process that follows: its socket, and what it hands to the owner."""
 
 import asyncio
+import socket
 from pathlib import Path
 from typing import Any, cast
 
 import pytest
 
-from onesocket.sharing.host import HostOptions, WireError
+from onesocket.sharing.host import HostOptions, OutOfResources, OwnerSilent, WireError, frames, listing
+from onesocket.sharing.host.convey import failure_of
 from onesocket.sharing.host.directory import Place
 from onesocket.sharing.host.follower import Follower
 from onesocket.sharing.host.frames import Post, Splitter, Welcome, read_as_owner
@@ -37,17 +39,44 @@ async def test_its_socket_is_known_from_its_first_moment_on(tmp_path: Path, monk
     follower = made()
     seen: list[list[int]] = []
 
-    async def nobody_listens(sock: Any, _address: object) -> None:
-        await asyncio.sleep(0)
+    def nobody_listens(sock: Any, _place: object) -> bool:
         seen.append([sock.fileno(), *follower.descriptors()])
         raise ConnectionRefusedError
 
-    monkeypatch.setattr(asyncio.get_running_loop(), "sock_connect", nobody_listens)
+    monkeypatch.setattr("onesocket.sharing.host.follower._connects", nobody_listens)
     with pytest.raises(ConnectionRefusedError):
-        await follower.attach(Place.of("key", str(tmp_path)), -1, 5.0)
+        await follower.attach(Place.of("key", str(tmp_path)), 5.0)
     ((number, *known),) = seen
     assert known == [number]
     assert list(follower.descriptors()) == []
+
+
+async def test_a_full_queue_is_an_owner_that_does_not_answer_yet(tmp_path: Path) -> None:
+    place = Place.of("key", str(tmp_path / "run"))
+    waiting: list[socket.socket] = []
+    with socket.socket(socket.AF_UNIX) as owner:
+        owner.bind(str(place.socket))
+        owner.listen(0)
+        while not waiting or not waiting[-1].connect_ex(str(place.socket)):
+            waiting.append(socket.socket(socket.AF_UNIX))
+            waiting[-1].setblocking(False)
+        with pytest.raises(OwnerSilent):
+            await made().attach(place, 0.1)
+        (listed,) = await asyncio.to_thread(listing, str(place.directory), timeout=0.1)
+        assert not listed.answers
+        follower = made()
+        attaching = asyncio.create_task(follower.attach(place, 10.0))
+        await asyncio.sleep(0)
+        for _ in waiting[:-1]:
+            owner.accept()[0].close()  # the owner goes on
+        owner.settimeout(5)
+        accepted = (await asyncio.to_thread(owner.accept))[0]
+        accepted.sendall(frames.pack(frames.Refused(failure_of(OutOfResources("none left")))))
+        with pytest.raises(OutOfResources, match="none left"):
+            await attaching
+        accepted.close()
+        for one in waiting:
+            one.close()
 
 
 class Unreadable(str):
@@ -75,9 +104,9 @@ async def test_one_message_that_cannot_be_told_keeps_no_other(monkeypatch: pytes
 class Attached(Follower):
     """Gets in at once."""
 
-    async def attach(self, place: Place, directory: int, timeout: float) -> None:
-        del place, directory, timeout
-        self.welcome = Welcome(1, (0, 0), 1.0, Shared("ws://x/", "CONNECTED", 1))
+    async def attach(self, place: Place, timeout: float) -> None:
+        del place, timeout
+        self.welcome = Welcome(1, 7, 1.0, Shared("ws://x/", "CONNECTED", 1))
 
 
 class Misfit:

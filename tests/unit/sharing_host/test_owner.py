@@ -1,7 +1,6 @@
 """The owner's own hands: what it passes on to followers, and what it sends for its own process."""
 
 import asyncio
-from pathlib import Path
 from typing import Any, cast
 
 import pytest
@@ -10,11 +9,11 @@ from onesocket import Client, Gap, GapReason, OnesocketError, Raw
 from onesocket.client.delivery import DELIVERED
 from onesocket.sharing.host import HostOptions, owner
 from onesocket.sharing.host.convey import missing_of
-from onesocket.sharing.host.directory import Place
 from onesocket.sharing.host.frames import pack
 from onesocket.sharing.host.ledger import Entry
 from onesocket.sharing.host.owner import Owner
 from onesocket.sharing.host.peer import Peer
+from onesocket.sharing.host.reserve import Reserve
 from onesocket.sharing.host.role import RoleEvents
 
 
@@ -48,10 +47,10 @@ async def here() -> Here:
 
 
 @pytest.fixture
-async def owning(tmp_path: Path, here: Here) -> Owner:
+async def owning(here: Here) -> Owner:
     return Owner(
-        Place.of("key", str(tmp_path)),
         cast("Any", None),
+        Reserve(),
         client=Client("ws://127.0.0.1:9/", protocol=Raw()),
         protocol=Raw(),
         options=HostOptions(),

@@ -1,7 +1,9 @@
 """The directory, the lock, and who may have it."""
 
 import asyncio
+import fcntl
 import os
+import shutil
 import socket
 import sys
 from pathlib import Path
@@ -11,7 +13,7 @@ import pytest
 from onesocket import InvalidOption, forking
 from onesocket.sharing.host import HostOptions, NoRuntimeDirectory, OnStopped, listing
 from onesocket.sharing.host.directory import VARIABLE, Place, runtime_directory
-from onesocket.sharing.host.lock import OwnerLock, Predecessor, started
+from onesocket.sharing.host.lock import OwnerLock, Record, Standing, started
 
 pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="Unix only")
 
@@ -114,14 +116,15 @@ def test_a_taken_over_lock_is_no_longer_the_old_owners(place: Place) -> None:
     assert old is not None
     old.note(41)
     assert old.is_ours()
-    assert OwnerLock.take_over(place, (0, 0), keep) is None  # not the owner that was seen
+    assert OwnerLock.take_over(place, old.tenure + 1, keep) is None  # not the owner that was seen
     place.socket.touch()  # where the old one listens, and nobody answers
-    new = OwnerLock.take_over(place, old.identity, keep)
+    new = OwnerLock.take_over(place, old.tenure, keep)
     assert new is not None
     assert not place.socket.exists()
-    assert OwnerLock.take_over(place, old.identity, keep) is None  # somebody was quicker
+    assert OwnerLock.take_over(place, old.tenure, keep) is None  # somebody was quicker
     assert not old.is_ours()
     assert new.is_ours()
+    assert old.restore(place) is Standing.LOST
     assert new.predecessor is not None
     assert new.predecessor.epoch == 41
     old.release()
@@ -129,19 +132,82 @@ def test_a_taken_over_lock_is_no_longer_the_old_owners(place: Place) -> None:
     new.release()
 
 
-def test_a_lock_that_was_swept_away_is_noticed(place: Place) -> None:
+@pytest.mark.parametrize("what", ["lock", "directory", "parents"])
+def test_a_lock_that_was_swept_away_is_put_back_and_is_nobody_elses_meanwhile(tmp_path: Path, what: str) -> None:
+    place = Place.of("key", str(tmp_path / "run"))
+    if what == "parents":
+        (tmp_path / "a").mkdir()
+        place = Place.of("key", str(tmp_path / "a" / "run"))
+    lock = OwnerLock.acquire(place, keep)
+    assert lock is not None
+    lock.note(3)
+    match what:
+        case "lock":
+            place.lock.unlink()
+        case "directory":
+            shutil.rmtree(place.directory)
+        case _:
+            shutil.rmtree(place.directory.parent)
+    assert not lock.is_ours()
+    if sys.platform == "linux":
+        assert Place.of("key", str(place.directory)) == place  # its owner is asked to make it again
+        assert OwnerLock.acquire(place.now(again=True), keep) is None
+    assert lock.restore(place.now(again=True)) is Standing.OURS
+    assert lock.is_ours()
+    assert OwnerLock.acquire(place, keep) is None
+    lock.release()
+    again = OwnerLock.acquire(place, keep)
+    assert again is not None
+    again.release()
+
+
+def test_a_newcomer_that_looks_at_the_lock_takes_nothing_over(place: Place) -> None:
     lock = OwnerLock.acquire(place, keep)
     assert lock is not None
     place.lock.unlink()
-    assert not lock.is_ours()
+    with place.lock.open("w") as newcomer:
+        fcntl.flock(newcomer, fcntl.LOCK_EX)
+        assert lock.restore(place) is Standing.BUSY
+    assert lock.restore(place) is Standing.OURS
     lock.release()
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="abstract sockets")
+def test_the_second_lock_is_one_for_each_user_and_directory_that_was_asked_for(tmp_path: Path) -> None:
+    one, other = (Place.of("key?token=secret", str(tmp_path / name)) for name in ("one", "other"))
+    assert one.sentinel != other.sentinel
+    assert one.sentinel == Place.of("key?token=secret", str(tmp_path / "." / "one")).sentinel
+    assert one.sentinel != Place.of("another key", str(tmp_path / "one")).sentinel
+    assert "secret" not in one.sentinel
+    assert "one" not in one.sentinel.removeprefix("\0onesocket-")
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="abstract sockets")
+@pytest.mark.skipif(not hasattr(os, "geteuid") or os.geteuid() != 0, reason="only root can become somebody else")
+async def test_another_user_that_has_the_name_keeps_nobody_out(place: Place) -> None:
+    script = (
+        "import os, socket, sys; os.setuid(65534); sock = socket.socket(socket.AF_UNIX); "
+        "sock.bind(chr(0) + sys.argv[1]); sock.listen(); print(flush=True); sys.stdin.read()"
+    )
+    theirs = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-c", script, place.sentinel.removeprefix("\0")),
+        stdin=asyncio.subprocess.PIPE,
+        stdout=asyncio.subprocess.PIPE,
+    )
+    assert theirs.stdout is not None
+    await theirs.stdout.readline()
+    lock = OwnerLock.acquire(place, keep)
+    assert lock is not None
+    assert OwnerLock.acquire(place, keep) is None
+    lock.release()
+    await theirs.communicate()
 
 
 async def test_the_next_owner_waits_for_the_death_of_the_last(place: Place) -> None:
     lock = OwnerLock.acquire(place, keep)
     assert lock is not None
     process = await asyncio.create_subprocess_exec(sys.executable, "-c", "input()", stdin=asyncio.subprocess.PIPE)
-    lock.predecessor = Predecessor(process.pid, started(process.pid), 5)
+    lock.predecessor = Record(process.pid, started(process.pid), 5)
     waiting = asyncio.get_running_loop().create_task(lock.predecessor_gone())
     await asyncio.sleep(0)
     assert not lock.predecessor.is_gone()
@@ -154,12 +220,12 @@ async def test_the_next_owner_waits_for_the_death_of_the_last(place: Place) -> N
 
 
 def test_a_number_that_another_process_has_now_is_nobody_to_wait_for() -> None:
-    assert Predecessor(os.getppid(), "1", 0).is_gone() or not hasattr(os, "pidfd_open")
-    assert Predecessor(2**22 - 1, "1", 0).is_gone()
-    assert Predecessor(os.getpid(), "1", 0).is_gone()
+    assert Record(os.getppid(), "1", 0).is_gone() or not hasattr(os, "pidfd_open")
+    assert Record(2**22 - 1, "1", 0).is_gone()
+    assert Record(os.getpid(), "1", 0).is_gone()
 
 
-@pytest.mark.parametrize("content", ["", "nonsense", "1 2", "x y z", "1 2 3 4", "\0" * 500])
+@pytest.mark.parametrize("content", ["", "nonsense", "1 2", "x y z", "1 2 3 x", "1 2 3 4 5", "\0" * 500])
 def test_whatever_is_in_the_lock_it_can_be_had(place: Place, content: str) -> None:
     place.lock.write_text(content)
     lock = OwnerLock.acquire(place, keep)
@@ -173,7 +239,7 @@ def test_a_child_that_does_not_exec_does_not_keep_the_lock(place: Place) -> None
         lock: OwnerLock | None = None
 
         def held(self) -> list[int]:
-            return [] if self.lock is None else [self.lock.descriptor]
+            return [] if self.lock is None else list(self.lock.descriptors())
 
         def forked(self) -> None:
             pass
@@ -194,7 +260,10 @@ def test_a_child_that_does_not_exec_does_not_keep_the_lock(place: Place) -> None
         os._exit(0)
     try:
         os.read(ready[0], 1)
-        os.close(lock.descriptor)  # as a death would; the child lives
+        for descriptor in lock.descriptors():
+            os.close(descriptor)  # as a death would; the child lives
+        if lock.bell is not None:
+            lock.bell.detach()
         lock.descriptor = -1
         again = OwnerLock.acquire(place, keep)
         assert again is not None

@@ -5,46 +5,61 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import os
+import os.path
 import stat
 import sys
-from dataclasses import dataclass
+from collections.abc import Generator
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
 
-from .errors import NoRuntimeDirectory
+from ...errors import OnesocketError
+from .errors import REMEDY, NoRuntimeDirectory, os_trouble
+from .sentinel import ring
 
 VARIABLE: Final = "ONESOCKET_RUNTIME_DIR"
 # sockaddr_un has 108 bytes on Linux and 104 on macOS and the BSDs, the closing NUL included.
 _LONGEST_PATH: Final = 107 if sys.platform == "linux" else 103
-_REMEDY: Final = f"set {VARIABLE} to a directory of yours with mode 0700"
 
 
 def runtime_directory(given: str | None = None) -> Path:
-    """The directory for locks and sockets, made if need be; raises `NoRuntimeDirectory`.
+    """The directory for locks and sockets, made if need be; raises `NoRuntimeDirectory` or `OutOfResources`.
 
     That is `given`, else what `ONESOCKET_RUNTIME_DIR` names, else ``onesocket`` in the user's runtime directory
     (`XDG_RUNTIME_DIR`, or ``/run/user/UID`` where that is there), else ``/tmp/onesocket-UID``.
     """
+    return _made(_named(given))
+
+
+def _made(named: str | None, *, again: bool = False) -> Path:
+    """`again`: it was there before, so the directories above it are made, too."""
     if not hasattr(os, "geteuid"):
         raise NoRuntimeDirectory("scope='host' needs Unix sockets and file locks, which this system does not have")
-    path = _candidate(given)
+    path = _candidate(named)
     try:
-        with contextlib.suppress(FileExistsError):
-            path.mkdir(mode=0o700)
+        for one in (*(reversed(path.parents) if again else ()), path):
+            with contextlib.suppress(FileExistsError):
+                one.mkdir(mode=0o700)
         found = os.lstat(path)
-    except (OSError, ValueError) as error:  # ValueError: a NUL in the path
-        why = error.strerror if isinstance(error, OSError) else error
-        raise NoRuntimeDirectory(f"{path} can't be used to share connections: {why}; {_REMEDY}") from error
+    except OSError as error:
+        raise os_trouble(error, f"{path} can't be used to share connections") from error
+    except ValueError as error:  # a NUL in the path
+        raise NoRuntimeDirectory(f"{path} can't be used to share connections: {error}; {REMEDY}") from error
     why = _unsafe(found)
     if why is not None:
-        raise NoRuntimeDirectory(f"{path} is not safe to share connections in: {why}; {_REMEDY}")
+        raise NoRuntimeDirectory(f"{path} is not safe to share connections in: {why}; {REMEDY}")
     return path
 
 
-def _candidate(given: str | None) -> Path:
+def _named(given: str | None) -> str | None:
+    """The directory that is asked for by name, the same one when the program changes its own; None: none is."""
     named = given or os.environ.get(VARIABLE)
-    if named:
-        return Path(named).absolute()  # the same one when the program changes its directory
+    return os.path.abspath(named) if named else None  # noqa: PTH100 - without its dots, for a name made from it
+
+
+def _candidate(named: str | None) -> Path:
+    if named is not None:
+        return Path(named)
     uid = os.geteuid()
     for base in (os.environ.get("XDG_RUNTIME_DIR"), f"/run/user/{uid}"):
         if base and Path(base).is_absolute():
@@ -70,17 +85,51 @@ def _unsafe(found: os.stat_result) -> str | None:
     return None
 
 
+def _mount_namespace() -> str:
+    """Which file systems this process sees; containers that see others are not kept apart by a name."""
+    try:
+        return str(Path("/proc/self/ns/mnt").readlink())
+    except OSError:
+        return ""
+
+
 @dataclass(frozen=True, slots=True)
 class Place:
     """The files of one key. Their names are made from a hash, so they tell nothing."""
 
     directory: Path
     name: str
+    given: str | None = None
+    """The directory that was asked for by name; None: the user's own, wherever that is at the moment."""
 
     @classmethod
     def of(cls, key: str, directory: str | None = None) -> Place:
-        """The place of `key`; raises `NoRuntimeDirectory`."""
-        return cls(runtime_directory(directory), hashlib.sha256(key.encode()).hexdigest()[:24])
+        """The place of `key`; raises `NoRuntimeDirectory` or `OutOfResources`."""
+        given = _named(directory)
+        place = cls(_candidate(given), hashlib.sha256(key.encode()).hexdigest()[:24], given)
+        try:
+            return place.now()
+        except NoRuntimeDirectory as error:
+            if not place.is_made_again(error):
+                raise
+            return place
+
+    def now(self, *, again: bool = False) -> Place:
+        """The place as it is at this moment, made if need be. Raises as `runtime_directory`.
+
+        `again`: it was there before, so the directories above it are made, too.
+        """
+        return replace(self, directory=_made(self.given, again=again))
+
+    def is_made_again(self, error: OnesocketError) -> bool:
+        """Whether this is missing because it was removed under an owner, which has now been asked to make it again."""
+        return isinstance(error.__cause__, FileNotFoundError) and ring(self.sentinel)
+
+    @property
+    def sentinel(self) -> str:
+        """The name of the lock that doesn't depend on the directory (see `sentinel.py`). It tells nothing."""
+        scope = f"{os.geteuid()} {_mount_namespace()} {self.given or ''} {self.name}"
+        return f"\0onesocket-{hashlib.sha256(os.fsencode(scope)).hexdigest()[:32]}"
 
     @property
     def lock(self) -> Path:
@@ -97,16 +146,25 @@ class Place:
         """Where the owner listens."""
         return self.directory / f"{self.name}.sock"
 
+    @contextlib.contextmanager
+    def opened(self) -> Generator[int]:
+        """The descriptor of `open_directory`, closed at the end of the block."""
+        descriptor = self.open_directory()
+        try:
+            yield descriptor
+        finally:
+            os.close(descriptor)
+
     def open_directory(self) -> int:
         """A descriptor of the directory, checked again; raises `NoRuntimeDirectory`. To be closed by the caller."""
         try:
             descriptor = os.open(self.directory, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
         except OSError as error:
-            raise NoRuntimeDirectory(f"{self.directory} can't be opened: {error.strerror}; {_REMEDY}") from error
+            raise os_trouble(error, f"{self.directory} can't be opened") from error
         why = _unsafe(os.fstat(descriptor))
         if why is not None:
             os.close(descriptor)
-            raise NoRuntimeDirectory(f"{self.directory} is not safe to share connections in: {why}; {_REMEDY}")
+            raise NoRuntimeDirectory(f"{self.directory} is not safe to share connections in: {why}; {REMEDY}")
         return descriptor
 
     def socket_address(self, directory: int) -> str:

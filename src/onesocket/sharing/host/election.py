@@ -50,6 +50,8 @@ class Happened(enum.Enum):
     TOLD = "told"
     """We own, and are to let go: we were silent for too long, or the lock isn't ours any more."""
     RELEASED = "released"
+    HINDERED = "hindered"
+    """A step could not be done: no descriptor is free, the disk is full, the directory gone."""
     LEAVE = "leave"
 
 
@@ -100,8 +102,13 @@ class Election:
         """Whether the owner counts as stopped."""
         return self.silence >= max(self._rules.stopped_after, _FEWEST_BEATS * self.owner_heartbeat)
 
-    def handle(self, happened: Happened, now: float, roll: float = 0.5) -> list[Do]:  # noqa: C901, PLR0912 - a row each
-        """What to do now; `roll` is a random number in [0, 1). What doesn't fit the phase comes too late: nothing."""
+    def handle(  # noqa: C901, PLR0912 - a row each
+        self, happened: Happened, now: float, roll: float = 0.5, *, delay: float = 0.0
+    ) -> list[Do]:
+        """What to do now; `roll` is a random number in [0, 1). What doesn't fit the phase comes too late: nothing.
+
+        `delay`: after `HINDERED`, the seconds until the next try.
+        """
         match self.phase, happened:
             case Phase.FOLLOWING, Happened.HEARD:
                 self._hear()
@@ -112,6 +119,14 @@ class Election:
             case _, Happened.LEAVE:
                 self._enter(Phase.OUT)
                 return []
+            case Phase.LOOKING, Happened.JOIN if self.wake_at is not None:
+                return self._look() if now >= self._yields_until else self._attach()  # somebody wants it now
+            case Phase.LOOKING | Phase.ATTACHING | Phase.TAKING | Phase.OWNING, Happened.HINDERED:
+                detach = [Do.DETACH] if self.phase is Phase.TAKING else []
+                self._hear()
+                self._enter(Phase.LOOKING)
+                self._delay, self.wake_at = FIRST_DELAY, now + delay
+                return detach
             case Phase.LOOKING | Phase.TAKING | Phase.FOLLOWING, Happened.LOCKED:
                 self._enter(Phase.OWNING)
                 return [Do.DETACH, Do.SERVE]

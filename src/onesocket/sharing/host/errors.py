@@ -2,11 +2,25 @@
 
 from __future__ import annotations
 
-from ...errors import ConnectFailed, InvalidOption, LineLost, PeerError, UsageError
+import errno
+from typing import Final
+
+from ...errors import ConnectFailed, InvalidOption, LineLost, OnesocketError, PeerError, UsageError
+
+_NO_ROOM: Final = frozenset(
+    getattr(errno, name)
+    for name in ("EMFILE", "ENFILE", "ENOMEM", "ENOBUFS", "ENOSPC", "EDQUOT")
+    if hasattr(errno, name)
+)
+REMEDY: Final = "set ONESOCKET_RUNTIME_DIR to a directory of yours with mode 0700"
 
 
 class NoRuntimeDirectory(UsageError):
     """There is no directory that is this user's alone, so nothing can be shared safely."""
+
+
+class OutOfResources(ConnectFailed):
+    """A process of this connection has no file descriptor, no memory or no room on the disk left for sharing it."""
 
 
 class OtherRelease(PeerError):
@@ -44,3 +58,11 @@ class OwnerSilent(ConnectFailed):
 
 class OwnerLost(LineLost):
     """The process that held the shared connection is gone, or let go of it; another takes over."""
+
+
+def os_trouble(error: OSError, text: str) -> OnesocketError:
+    """What an operating system's error means for sharing; `text` says what could not be done."""
+    why = f"{text}: {error.strerror or error}"
+    failure = OutOfResources(why) if error.errno in _NO_ROOM else NoRuntimeDirectory(f"{why}; {REMEDY}")
+    failure.__cause__ = error
+    return failure

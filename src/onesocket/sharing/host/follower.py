@@ -49,6 +49,8 @@ _MOST_AT_ONCE: Final = 2**18
 # Questions and messages have numbers of their own ranges: a result says which it is for.
 _FIRST_QUESTION: Final = 1 << 48
 _NONE: Final[Mapping[str, str]] = MappingProxyType({})
+_QUEUE_FULL: Final = 0.02
+"""Seconds until the next try, when more processes wait for the owner than its queue has room for."""
 
 
 class Follower(Stream):
@@ -65,7 +67,6 @@ class Follower(Stream):
         self._welcomed: asyncio.Future[Welcome] = self._loop.create_future()
         self._welcomed.add_done_callback(_look_at)
         self._in_order = False
-        self._socket: socket.socket | None = None
         self.welcome: Welcome | None = None
         self.heard_at = 0.0
         """When the owner gave its last sign of life, by the loop's clock."""
@@ -74,16 +75,16 @@ class Follower(Stream):
         state = "over" if self.is_over else "attached" if self.welcome is not None else "attaching"
         return f"<Follower {state} owner={self.peer_pid} questions={len(self._questions)}>"
 
-    async def attach(self, place: Place, directory: int, timeout: float) -> None:
+    async def attach(self, place: Place, timeout: float) -> None:
         """Get in. Raises OSError (nobody listens), `OwnerSilent`, or why not."""
-        address = place.socket_address(directory)
         try:
             async with asyncio.timeout(timeout):
                 with BARRIER:
                     sock = self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
                 try:
                     sock.settimeout(0)
-                    await self._loop.sock_connect(sock, address)
+                    while not _connects(sock, place):  # noqa: ASYNC110 - nobody tells
+                        await asyncio.sleep(_QUEUE_FULL)
                     await self._loop.create_unix_connection(lambda: self, sock=sock)
                 except BaseException:
                     sock.close()
@@ -161,8 +162,8 @@ class Follower(Stream):
 
     def descriptors(self) -> Iterable[int]:
         """The socket, from its first moment on."""
-        if self._socket is not None and self._socket.fileno() >= 0:
-            yield self._socket.fileno()
+        if self.descriptor is not None:
+            yield self.descriptor
 
     def leave(self) -> None:
         """We don't follow any more: say no further word."""
@@ -259,6 +260,19 @@ class Follower(Stream):
         for future in questions.values():
             if not future.done():
                 future.set_exception(error.copy())
+
+
+def _connects(sock: socket.socket, place: Place) -> bool:
+    """Connect to the owner; False: its queue is full. A Unix socket is connected at once or not at all.
+
+    Not the loop's own `sock_connect`, which takes a full queue for a connection that is under way.
+    """
+    with place.opened() as directory:
+        try:
+            sock.connect(place.socket_address(directory))
+        except BlockingIOError:
+            return False
+    return True
 
 
 def _look_at(future: asyncio.Future[Welcome]) -> None:

@@ -52,8 +52,8 @@ class Welcome(_Frame, frozen=True, tag=2):
     """You are attached."""
 
     pid: int
-    lock: tuple[int, int]
-    """Device and inode of the lock it holds."""
+    tenure: int
+    """The number in the lock file for as long as this process owns the connection."""
     heartbeat: float
     status: SharedStatus
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import socket
 import time
@@ -70,7 +71,8 @@ def _ask(path: Path, timeout: float) -> Listing | None:
     try:
         with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as sock:
             sock.settimeout(timeout)
-            sock.connect(place.socket_address(descriptor))
+            with contextlib.suppress(BlockingIOError):  # its queue is full: it doesn't answer, but it is there
+                sock.connect(place.socket_address(descriptor))
             try:
                 pid = check_user(sock.fileno())
                 end = time.monotonic() + timeout

@@ -9,19 +9,24 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import enum
 import os
+import secrets
 import select
+import socket
 import stat
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final, TypeAlias
+from types import TracebackType
+from typing import Final, Self, TypeAlias
 
 from ... import forking
 from .directory import Place
-from .errors import NoRuntimeDirectory
+from .errors import NoRuntimeDirectory, os_trouble
+from .sentinel import Sentinel
 
 if sys.platform != "win32":  # where nobody gets further than `NoRuntimeDirectory`
     import fcntl
@@ -35,37 +40,45 @@ _TRIES: Final = 10
 
 
 @dataclass(frozen=True, slots=True)
-class Predecessor:
-    """Who held the lock and did not release it in order."""
+class Record:
+    """What an owner writes into the lock file."""
 
     pid: int
+    """0: it has let go in order."""
     started: str
     epoch: int
+    tenure: int = 0
+    """A random number, the same for as long as one process owns the connection without a break."""
 
     def is_gone(self) -> bool:
         """Whether the kernel has closed everything it had."""
         if self.pid in (0, os.getpid()):
             return True
         if not hasattr(os, "pidfd_open"):
-            try:
-                os.kill(self.pid, 0)
-            except ProcessLookupError:
-                return True
-            except PermissionError:
-                pass
-            return False
+            return self._has_no_process()
         try:
             handle = os.pidfd_open(self.pid)
-        except OSError:
+        except ProcessLookupError:
             return True
+        except OSError:  # no descriptor is free
+            return self._has_no_process()
         try:
-            if self.started != started(self.pid):
+            if started(self.pid) not in (self.started, "-"):
                 return True  # another process has the number now
             poll = select.poll()
             poll.register(handle, select.POLLIN)
             return bool(poll.poll(0))
         finally:
             os.close(handle)
+
+    def _has_no_process(self) -> bool:
+        try:
+            os.kill(self.pid, 0)
+        except ProcessLookupError:
+            return True
+        except PermissionError:
+            pass
+        return False
 
 
 def started(pid: int) -> str:
@@ -77,68 +90,132 @@ def started(pid: int) -> str:
         return "-"
 
 
-class OwnerLock:
-    """Held from `acquire` or `take_over` to `release`, or to the death of the process."""
+class Standing(enum.Enum):
+    """How it stands with a lock that was taken before."""
 
-    def __init__(self, place: Place, descriptor: int, identity: Identity, predecessor: Predecessor | None) -> None:
-        self._place = place
+    OURS = "ours"
+    BUSY = "busy"
+    """Another process has its file in hand, for a moment, in order to look whether it can have it."""
+    LOST = "lost"
+    """Another process owns the connection, or has owned it since."""
+
+
+class OwnerLock:
+    """Held from `acquire` or `take_over` to `release`, or to the death of the process.
+
+    It is two locks: that of the file decides among all who see the file; the `Sentinel` stays when the file is gone.
+    """
+
+    def __init__(
+        self,
+        place: Place,
+        descriptor: int,
+        identity: Identity,
+        predecessor: Record | None,
+        sentinel: Sentinel | None,
+    ) -> None:
+        self.place = place
         self.descriptor = descriptor
         self.identity = identity
         self.predecessor = predecessor
+        self.tenure = secrets.randbits(53) | 1
+        self._sentinel = sentinel
+        self._epoch = 0 if predecessor is None else predecessor.epoch
 
     def __repr__(self) -> str:
-        return f"<OwnerLock {self._place.name} {'held' if self.descriptor >= 0 else 'released'}>"
+        return f"<OwnerLock {self.place.name} {'held' if self.descriptor >= 0 else 'released'}>"
 
     @classmethod
     def acquire(cls, place: Place, keep: Callable[[OwnerLock], None]) -> OwnerLock | None:
         """The lock, if it's free, else None. `keep` notes it before any fork can come in between.
 
-        Raises `NoRuntimeDirectory`.
+        Raises `NoRuntimeDirectory` or `OutOfResources`.
         """
         with forking.BARRIER:
             for _ in range(_TRIES):
-                descriptor = _open(place.lock)
-                if not _lock(descriptor):
-                    os.close(descriptor)
-                    return None
-                identity = _identity(os.fstat(descriptor))
-                if identity == identity_of(place.lock):
-                    lock = cls(place, descriptor, identity, _read(descriptor))
+                with _File(place.lock) as file:
+                    if not file.lock():
+                        return None
+                    if file.identity != identity_of(place.lock):
+                        continue  # replaced just now
+                    sentinel = _claim(place)
+                    if sentinel is None:
+                        return None  # this file is not the one that the owner began with
+                    lock = cls(place, file.keep(), file.identity, _read(file.descriptor), sentinel)
                     keep(lock)
                     return lock
-                os.close(descriptor)  # replaced just now
         return None
 
     @classmethod
-    def take_over(cls, place: Place, seen: Identity | None, keep: Callable[[OwnerLock], None]) -> OwnerLock | None:
-        """Put a lock of ours in the place of the stopped owner's, the one that was `seen`; None: somebody was quicker.
+    def take_over(cls, place: Place, seen: int | None, keep: Callable[[OwnerLock], None]) -> OwnerLock | None:
+        """Put a lock of ours in the place of the stopped owner's, whose tenure was `seen`; None: somebody was quicker.
 
-        The old owner finds that its lock is not in its place any more. Raises `NoRuntimeDirectory`.
+        The old owner finds that its lock is not in its place any more. It still has the sentinel, until it goes on.
+        Raises `NoRuntimeDirectory` or `OutOfResources`.
         """
-        with forking.BARRIER:
-            fence = _open(place.fence)
-            try:
-                if not _lock(fence) or seen is None or identity_of(place.lock) != seen:
+        with forking.BARRIER, _File(place.fence) as fence:
+            if not fence.lock() or seen is None or tenure_of(place.lock) != seen:
+                return None
+            last = _peek(place.lock)
+            path = place.directory / f"{place.name}.{os.getpid()}.new"
+            with contextlib.suppress(FileNotFoundError):
+                path.unlink()
+            with _File(path) as new:
+                if not new.lock():  # nobody else knows its name
                     return None
-                last = _peek(place.lock)
-                new = place.directory / f"{place.name}.{os.getpid()}.new"
-                with contextlib.suppress(FileNotFoundError):
-                    new.unlink()
-                descriptor = _open(new)
-                if not _lock(descriptor):  # nobody else knows its name
-                    os.close(descriptor)
-                    return None
-                new.rename(place.lock)
+                # Whom we replace is not gone, and we don't wait for it; its epochs go on.
+                before = Record(0, "-", 0 if last is None else last.epoch)
+                lock = cls(place, new.descriptor, new.identity, before, None)
+                lock.note(before.epoch)  # the old owner, when it goes on, sees whose it is
+                path.rename(place.lock)
+                new.keep()
                 with contextlib.suppress(OSError):
                     # It leads to the stopped one: who asked there would take the silence for that of the new owner.
                     place.socket.unlink()
-                # Whom we replace is not gone, and we don't wait for it; its epochs go on.
-                before = Predecessor(0, "-", 0 if last is None else last.epoch)
-                lock = cls(place, descriptor, _identity(os.fstat(descriptor)), before)
                 keep(lock)
                 return lock
-            finally:
-                os.close(fence)
+
+    def restore(self, place: Place) -> Standing:
+        """See to it that our lock is the one at `place`, where it may have been removed.
+
+        Raises `NoRuntimeDirectory` or `OutOfResources`.
+        """
+        if place == self.place and self.is_ours():
+            return Standing.OURS
+        with forking.BARRIER, _File(place.lock) as file:
+            is_free = file.lock()
+            if file.identity != identity_of(place.lock):
+                return Standing.BUSY
+            record = _read(file.descriptor)
+            # A file in our place that another owner has written to, since ours was removed or renamed away?
+            is_others = place == self.place and record is not None and record.tenure != self.tenure
+            if is_others and record is not None and ((record.pid and not is_free) or record.epoch > self._epoch):
+                return Standing.LOST
+            if not is_free:
+                return Standing.BUSY
+            before, self.descriptor = self.descriptor, file.keep()
+            self.place, self.identity = place, file.identity
+            self.note(self._epoch)
+            os.close(before)
+        return Standing.OURS
+
+    def claim_sentinel(self) -> None:
+        """Have the second lock as well, if it was a stopped owner's when we began. Raises OSError."""
+        if self._sentinel is None and self.descriptor >= 0:
+            with forking.BARRIER:
+                self._sentinel = Sentinel.claim(self.place.sentinel)
+
+    @property
+    def bell(self) -> socket.socket | None:
+        """Where processes connect that found the file free, but not the sentinel."""
+        return None if self._sentinel is None else self._sentinel.socket
+
+    def descriptors(self) -> Iterable[int]:
+        """Those of both locks."""
+        if self.bell is not None and self.bell.fileno() >= 0:
+            yield self.bell.fileno()
+        if self.descriptor >= 0:
+            yield self.descriptor
 
     async def predecessor_gone(self) -> None:
         """Wait until the one before us can't hold a socket any more."""
@@ -150,7 +227,8 @@ class OwnerLock:
 
     def note(self, epoch: int) -> None:
         """Write down who holds it, and how far the epochs are."""
-        self._write(f"{os.getpid()} {started(os.getpid())} {epoch}")
+        self._epoch = epoch
+        self._write(f"{os.getpid()} {started(os.getpid())} {epoch} {self.tenure}")
 
     def _write(self, record: str) -> None:
         if self.descriptor >= 0:
@@ -159,7 +237,7 @@ class OwnerLock:
 
     def is_ours(self) -> bool:
         """Whether it still is *the* lock: nobody replaced it, and no cleaner removed it."""
-        return self.descriptor >= 0 and identity_of(self._place.lock) == self.identity
+        return self.descriptor >= 0 and identity_of(self.place.lock) == self.identity
 
     def refresh(self) -> None:
         """Let cleaners of old files see that it's in use."""
@@ -168,11 +246,60 @@ class OwnerLock:
 
     def release(self, epoch: int = 0) -> None:
         """Let go in order. `epoch`: how far the epochs are, if the connection's story goes on. Idempotent."""
-        self._write(f"0 - {epoch}")
+        self._write(f"0 - {epoch} {self.tenure}")
         with forking.BARRIER:
+            if self._sentinel is not None:
+                self._sentinel.close()
             descriptor, self.descriptor = self.descriptor, -1
             if descriptor >= 0:
                 os.close(descriptor)
+
+
+class _File:
+    """A lock file that is open inside the block, and after it if it's kept."""
+
+    def __init__(self, path: Path) -> None:
+        try:
+            self.descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
+        except OSError as error:
+            raise os_trouble(error, f"the lock {path} can't be opened") from error
+        found = os.fstat(self.descriptor)
+        if not stat.S_ISREG(found.st_mode) or found.st_uid != os.geteuid():
+            os.close(self.descriptor)
+            raise NoRuntimeDirectory(f"the lock {path} is no file of ours; remove it")
+        self.identity = _identity(found)
+        self._is_kept = False
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if not self._is_kept:
+            os.close(self.descriptor)
+
+    def keep(self) -> int:
+        """Leave it open; returns the descriptor."""
+        self._is_kept = True
+        return self.descriptor
+
+    def lock(self) -> bool:
+        """Lock it; False: it's another's. Raises `NoRuntimeDirectory` or `OutOfResources`."""
+        try:
+            fcntl.flock(self.descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return False
+        except OSError as error:
+            raise os_trouble(error, "this file system has no locks, use a local one") from error
+        return True
+
+
+def _claim(place: Place) -> Sentinel | None:
+    try:
+        return Sentinel.claim(place.sentinel)
+    except OSError as error:
+        raise os_trouble(error, "the connection can't be locked against other processes") from error
 
 
 def identity_of(path: Path) -> Identity | None:
@@ -183,42 +310,28 @@ def identity_of(path: Path) -> Identity | None:
         return None
 
 
+def tenure_of(path: Path) -> int | None:
+    """The tenure of the owner whose lock is there; 0: nobody has written to it, or its owner let go; None: no lock."""
+    record = _peek(path)
+    if record is None:
+        return None if identity_of(path) is None else 0
+    return record.tenure if record.pid else 0
+
+
 def _identity(found: os.stat_result) -> Identity:
     return found.st_dev, found.st_ino
 
 
-def _open(path: Path) -> int:
-    try:
-        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
-    except OSError as error:
-        raise NoRuntimeDirectory(f"the lock {path} can't be opened: {error.strerror}") from error
-    found = os.fstat(descriptor)
-    if not stat.S_ISREG(found.st_mode) or found.st_uid != os.geteuid():
-        os.close(descriptor)
-        raise NoRuntimeDirectory(f"the lock {path} is no file of ours; remove it")
-    return descriptor
-
-
-def _lock(descriptor: int) -> bool:
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return False
-    except OSError as error:
-        raise NoRuntimeDirectory(f"this file system has no locks: {error.strerror}; use a local one") from error
-    return True
-
-
-def _read(descriptor: int) -> Predecessor | None:
+def _read(descriptor: int) -> Record | None:
     parts = os.pread(descriptor, _RECORD_BYTES, 0).split()
     try:
-        pid, since, epoch = parts
-        return Predecessor(int(pid), since.decode("ascii"), int(epoch))
-    except ValueError:
+        pid, since, epoch, *tenure = parts
+        return Record(int(pid), since.decode("ascii"), int(epoch), *map(int, tenure))
+    except (ValueError, TypeError):
         return None
 
 
-def _peek(path: Path) -> Predecessor | None:
+def _peek(path: Path) -> Record | None:
     try:
         descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW)
     except OSError:

@@ -3,26 +3,38 @@
 from __future__ import annotations
 
 import asyncio
-import os
 import random
 from collections.abc import Callable, Coroutine, Iterable
-from typing import Any, Protocol
+from typing import Any, Final, Protocol
 
 from ...errors import ClientClosed, OnesocketError, OpenTimeout
-from .directory import Place, runtime_directory
+from ..errors import OptionConflict
+from .directory import Place
 from .election import Do, Election, Happened, Phase, Rules
-from .errors import OwnerSilent, WireError
+from .errors import (
+    NoRuntimeDirectory,
+    OtherRelease,
+    OtherToken,
+    OtherUser,
+    OwnerSilent,
+    WireError,
+    os_trouble,
+)
 from .follower import Follower
-from .lock import Identity, OwnerLock, identity_of
+from .lock import OwnerLock, Record, started, tenure_of
 from .options import HostOptions
 from .owner import Owner
+from .reserve import Reserve
 from .role import Role
+
+_FINAL: Final = (OtherToken, OtherUser, OtherRelease, OptionConflict)
+"""What keeps a process out until somebody changes something. Everything else may be over in a moment."""
 
 
 class MemberEvents(Protocol):
     """What a membership tells."""
 
-    def make_owner(self, lock: OwnerLock) -> Owner:
+    def make_owner(self, lock: OwnerLock, reserve: Reserve) -> Owner:
         """An owner that begins with this lock."""
         ...
 
@@ -36,8 +48,12 @@ class MemberEvents(Protocol):
     def role_gone(self, *, in_order: bool) -> None:
         """We can't any more; another role follows. `in_order`: nothing was sent of what got no result."""
 
+    def hindered(self, error: OnesocketError, failures: int) -> float | None:
+        """The `failures`-th step in a row failed. Returns the seconds until the next try; None: there is none."""
+        ...
+
     def shut_out(self, error: OnesocketError) -> None:
-        """There is no getting in."""
+        """Nothing more is tried, until `have_role` is called again."""
 
 
 class Membership:
@@ -53,11 +69,16 @@ class Membership:
         self.role: Role | None = None
         self.trouble: OnesocketError | None = None
         """Why there's no role yet."""
-        self._directory = -1
+        self._reserve = Reserve()
         self._attaching: Follower | None = None
         self._lock: OwnerLock | None = None
-        self._seen: Identity | None = None
-        """The lock of the owner that we attach to."""
+        self._seen: int | None = None
+        """The tenure of the owner that we attach to."""
+        self._last: Record | None = None
+        """That owner, for when it ends and its lock file is gone."""
+        self._was_in = False
+        self._failures = 0
+        """Steps that failed in a row."""
         self._work: asyncio.Task[None] | None = None
         self._waiters: list[asyncio.Future[Role]] = []
         self._alarm: asyncio.TimerHandle | None = None
@@ -72,6 +93,10 @@ class Membership:
     def usable(self) -> Role | None:
         """The role, if it isn't just ending."""
         return self.role if self._election.phase in (Phase.OWNING, Phase.FOLLOWING) else None
+
+    def begin(self) -> None:
+        """Keep the descriptors that a fail-over takes."""
+        self._reserve.fill()
 
     async def have_role(self) -> Role:
         """Get in, and wait for that. Raises why there's no getting in."""
@@ -91,6 +116,7 @@ class Membership:
         """Our owner is gone."""
         if role is self.role:
             self.role = None
+            self._reserve.release()  # taking its place takes descriptors, and the program may have none left
             self._events.role_gone(in_order=in_order)
             self.happened(Happened.LOST)
 
@@ -103,8 +129,8 @@ class Membership:
     def held(self) -> Iterable[int]:
         """The sockets, and after them the lock: it's held for as long as any socket is."""
         yield from self.descriptors()
-        if self._lock is not None and self._lock.descriptor >= 0:
-            yield self._lock.descriptor
+        if self._lock is not None:
+            yield from self._lock.descriptors()
 
     async def aclose(self, drain: Callable[[], Coroutine[Any, Any, None]], timeout: float) -> None:
         """Leave, in order. `drain`: what a follower waits for first."""
@@ -125,16 +151,14 @@ class Membership:
             role.leave()
         self.role = None
         self._release()
-        directory, self._directory = self._directory, -1
-        if directory >= 0:
-            os.close(directory)
+        self._reserve.release()
 
     # --- the election -----------------------------------------------------------------------------------------------
 
-    def happened(self, happened: Happened) -> None:
+    def happened(self, happened: Happened, delay: float = 0.0) -> None:
         """Something happened."""
         loop = asyncio.get_running_loop()
-        for do in self._election.handle(happened, loop.time(), random.random()):
+        for do in self._election.handle(happened, loop.time(), random.random(), delay=delay):
             self._perform(do)
         self._set_alarm()
 
@@ -145,6 +169,7 @@ class Membership:
             self._heard = heard
             self.trouble = None
             self._election.handle(Happened.HEARD, heard)
+            self._reserve.fill()
         self.happened(Happened.TICK)
 
     def _perform(self, do: Do) -> None:
@@ -172,33 +197,35 @@ class Membership:
 
     def _try_lock(self) -> None:
         try:
-            self._open_directory()
+            self._place = self._place.now(again=self._was_in)  # somebody may have cleaned up
             lock = OwnerLock.acquire(self._place, self._keep)
         except OnesocketError as error:
-            self._fail(error)
+            if self._place.is_made_again(error):
+                self._later(Happened.BUSY)
+            else:
+                self._hindered(error)
             return
         if lock is not None:
+            if lock.predecessor is None:
+                lock.predecessor = self._last
             self._later(Happened.LOCKED)
             return
-        now = identity_of(self._place.lock)
-        if self._election.phase is Phase.FOLLOWING and now != self._seen:
-            self._later(Happened.LOST)  # another took over from our silent owner
+        now = tenure_of(self._place.lock)
+        if self._election.phase is Phase.FOLLOWING:
+            if now and now != self._seen:
+                self._later(Happened.LOST)  # another took over from our silent owner
             return
         self._seen = now
         self._later(Happened.BUSY)
 
-    def _open_directory(self) -> None:
-        runtime_directory(str(self._place.directory))  # somebody may have cleaned up
-        before, self._directory = self._directory, -1
-        if before >= 0:
-            os.close(before)
-        self._directory = self._place.open_directory()
-
     def _take_over(self) -> None:
         try:
             lock = OwnerLock.take_over(self._place, self._seen, self._keep)
+        except OSError as error:
+            self._hindered(os_trouble(error, "the lock of a stopped owner can't be replaced"))
+            return
         except OnesocketError as error:
-            self._fail(error)
+            self._hindered(error)
             return
         self._later(Happened.BUSY if lock is None else Happened.LOCKED)
 
@@ -221,8 +248,8 @@ class Membership:
     async def _attach(self) -> None:
         follower = self._attaching = self._events.make_follower()
         try:
-            await follower.attach(self._place, self._directory, self._options.attach_timeout)
-        except OSError:
+            await follower.attach(self._place, self._options.attach_timeout)
+        except (OSError, NoRuntimeDirectory):
             self.happened(Happened.REFUSED)
             return
         except OwnerSilent as error:
@@ -233,7 +260,7 @@ class Membership:
             self.happened(Happened.REFUSED)
             return
         except OnesocketError as error:
-            self._fail(error)
+            self._hindered(error)
             return
         finally:
             self._attaching = None
@@ -241,13 +268,14 @@ class Membership:
         if welcome is None or follower.is_over:
             self.happened(Happened.REFUSED)
             return
-        self._seen = welcome.lock
+        self._seen = welcome.tenure
+        self._last = Record(follower.peer_pid, started(follower.peer_pid), welcome.status.epoch)
         self._election.owner_heartbeat = welcome.heartbeat
         self.happened(Happened.ATTACHED)
         try:
             self._take_role(follower)
         except OnesocketError as error:
-            self._fail(error)
+            self._fail(error)  # what this process wants can't be told to another
 
     async def _serve(self) -> None:
         lock = self._lock
@@ -256,9 +284,9 @@ class Membership:
         owner: Owner | None = None
         try:
             await lock.predecessor_gone()
-            owner = self._events.make_owner(lock)
+            owner = self._events.make_owner(lock, self._reserve)
             self.role = owner  # a forked child finds its sockets there
-            await owner.start(self._directory)
+            owner.start()
         except asyncio.CancelledError:
             self.role = None
             await self._drop(owner, lock)
@@ -266,8 +294,7 @@ class Membership:
         except Exception as error:  # noqa: BLE001 - the disk is full, the directory gone, ...
             self.role = None
             await self._drop(owner, lock)
-            failure = OpenTimeout(f"the connection can't be shared: {type(error).__name__}: {error}")
-            self._fail(error if isinstance(error, OnesocketError) else failure)
+            self._hindered(_typed(error))
             return
         self._take_role(owner)
 
@@ -289,13 +316,30 @@ class Membership:
     def _take_role(self, role: Role) -> None:
         self.role = role
         self.trouble = None
+        self._was_in = True
+        self._failures = 0
         self._events.role_taken(role)
         waiters, self._waiters = self._waiters, []
         for future in waiters:
             if not future.done():
                 future.set_result(role)
 
+    def _hindered(self, error: OnesocketError) -> None:
+        """A step failed. Only what somebody has to change is final; for the rest there's another try."""
+        if self._election.phase is Phase.FOLLOWING:
+            return  # whether its silent owner is dead, it asks again with the next heartbeat
+        self._failures += 1
+        delay = None if isinstance(error, _FINAL) else self._events.hindered(error, self._failures)
+        if delay is None:
+            self._fail(error)
+            return
+        self.trouble = error
+        self._release()
+        self._reject(error)
+        self.happened(Happened.HINDERED, delay)
+
     def _fail(self, error: OnesocketError) -> None:
+        self._failures = 0
         self.happened(Happened.LEAVE)
         role, self.role = self.role, None
         if isinstance(role, Follower):
@@ -315,3 +359,11 @@ class Membership:
         lock, self._lock = self._lock, None
         if lock is not None:
             lock.release()
+
+
+def _typed(error: Exception) -> OnesocketError:
+    """Why serving failed: on an unusual file system, or in a protocol of the program's."""
+    if isinstance(error, OnesocketError):
+        return error
+    text = f"the connection can't be shared: {type(error).__name__}"
+    return os_trouble(error, text) if isinstance(error, OSError) else OpenTimeout(f"{text}: {error}")

@@ -16,15 +16,13 @@ from ...client.client import Client
 from ...client.gap import Gap, GapReason
 from ...client.status import Change
 from ...errors import ClientClosed, InvalidOption, OnesocketError
-from ...forking import BARRIER
 from ...lifecycle.effects import Outcome
 from ...lifecycle.retry import ReconnectPolicy
 from ...lifecycle.states import State
 from ...protocols.base import Protocol
 from ...wire import Data
 from .convey import failure_of, missing_of, shared_of
-from .directory import Place
-from .errors import OwnerLost, WireError
+from .errors import OutOfResources, OwnerLost, WireError
 from .frames import (
     Batch,
     Beat,
@@ -41,7 +39,9 @@ from .interest import Interest
 from .ledger import Entry
 from .lock import OwnerLock
 from .options import HostOptions
+from .owner_files import OwnerFiles
 from .peer import Peer, packed
+from .reserve import Reserve
 from .resume import Resume
 from .role import RoleEvents
 from .work import Work
@@ -60,8 +60,8 @@ class Owner:
 
     def __init__(
         self,
-        place: Place,
         lock: OwnerLock,
+        reserve: Reserve,
         *,
         client: Client,
         protocol: Protocol,
@@ -81,8 +81,8 @@ class Owner:
         self.cut_off_after = options.cut_off_after
         self.attach_timeout = options.attach_timeout
         self.client = client
-        self._place = place
         self._lock = lock
+        self._reserve = reserve
         self._options = options
         self._events = events
         self._base = epoch
@@ -97,9 +97,13 @@ class Owner:
         self._interest = Interest(protocol, client)
         self._work = Work(client)
         self._resume = Resume(client, reconnect, self._publish)
-        self._server: asyncio.Server | None = None
-        self._listener: socket.socket | None = None
+        self._files = OwnerFiles(
+            lock, reserve, accepted=self._accepted, exhausted=_say_exhausted, look=self._look_at_files
+        )
+        self._accepting: set[asyncio.Task[object]] = set()
         self._beat: asyncio.TimerHandle | None = None
+        self._stopping: asyncio.Task[None] | None = None
+        """A stop that was called before this process owned the connection, under way."""
         self._leaving = False
         self._deposed = False
         self._started = time.time()
@@ -123,23 +127,16 @@ class Owner:
 
     # --- its life ---------------------------------------------------------------------------------------------------
 
-    async def start(self, directory: int) -> None:
-        """Listen. Raises OSError."""
-        address = self._place.socket_address(directory)
-        with BARRIER:
-            with contextlib.suppress(FileNotFoundError):
-                self._place.socket.unlink()  # whoever made it is gone: we have the lock
-            self._listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-            self._listener.settimeout(0)
-            self._listener.bind(address)
-            self._place.socket.chmod(0o600)
-        self._server = await self._loop.create_unix_server(self._accept, sock=self._listener, backlog=_BACKLOG)
+    def start(self) -> None:
+        """Listen. Raises OSError or `NoRuntimeDirectory`."""
+        self._files.start()
         self._beat = self._loop.call_later(self._options.heartbeat, self._tick)
 
     def resume(self, state: State) -> None:
         """Go on where the connection was under the last owner: stopped, or up, and then as a client would."""
         if state is State.STOPPED:
-            self._work.start(_HERE, 0, self.client.disconnect())
+            self._stopping = self._loop.create_task(self.client.disconnect())
+            self._stopping.add_done_callback(lambda task: task.cancelled() or task.exception())
         elif state in (State.CONNECTED, State.CONNECTING, State.BACKING_OFF):
             self._resume.start()
 
@@ -148,10 +145,7 @@ class Owner:
         self._leaving = True
         if self._beat is not None:
             self._beat.cancel()
-        if self._server is not None:
-            self._server.close()
-        elif self._listener is not None:
-            self._listener.close()
+        self._files.stop()
         await self._resume.stop()
         await self.client.aclose()  # bounded by its own deadlines; before its end another must not dial
         await self._work.finish()  # what was sent meanwhile gets its result, or it would be sent twice
@@ -159,10 +153,7 @@ class Owner:
 
     def _release(self) -> None:
         self._flush()
-        if self._lock.is_ours():
-            with contextlib.suppress(OSError):
-                self._place.socket.unlink()
-        self._lock.release(self.epoch if self._peers else 0)
+        self._files.release(self.epoch if self._peers else 0)
         for peer in self._peers:
             peer.tell_results()
             peer.tell_packed(_GOODBYE)
@@ -180,9 +171,12 @@ class Owner:
 
     def _look(self, now: float) -> None:
         self._looked = now
-        if not self._deposed and not self._leaving and not self._lock.is_ours():
+        if not self._deposed and not self._leaving and not self._files.keep_up():
             self._deposed = True
             self._events.let_go()
+
+    def _look_at_files(self) -> None:
+        self._look(self._loop.time())
 
     def _tick(self) -> None:
         heartbeat = self._options.heartbeat
@@ -193,6 +187,8 @@ class Owner:
         if now - self._touched > _REFRESH:
             self._touched = now
             self._lock.refresh()
+        if self.client.state is State.CONNECTED:
+            self._reserve.fill()
         stats = self.client.stats
         counted = stats.received, stats.sent
         self._rates = (counted[0] - self._counted[0]) / elapsed, (counted[1] - self._counted[1]) / elapsed
@@ -306,6 +302,8 @@ class Owner:
         if self._leaving or self._is_deposed():
             raise OwnerLost("this process has just let go of the connection")
         try:
+            if self._stopping is not None:
+                await asyncio.wait([self._stopping])  # the last owner's stop came before this
             if verb == "disconnect":
                 await self._resume.stop()
                 await self.client.disconnect()
@@ -321,8 +319,7 @@ class Owner:
     def descriptors(self) -> Iterable[int]:
         """Its sockets: that of the connection first."""
         yield from self.client.inside.descriptors()
-        if self._listener is not None and self._listener.fileno() >= 0:
-            yield self._listener.fileno()
+        yield from self._files.descriptors()
         for peer in (*self._peers, *self._strangers):
             number = peer.descriptor
             if number is not None:
@@ -330,13 +327,15 @@ class Owner:
 
     # --- what peers tell --------------------------------------------------------------------------------------------
 
-    def _accept(self) -> Peer:
-        peer = Peer(self, secrets.token_bytes(16))
+    def _accepted(self, sock: socket.socket) -> None:
+        peer = Peer(self, secrets.token_bytes(16), sock)
         self._strangers = {stranger for stranger in self._strangers if stranger.descriptor is not None}
         self._strangers.add(peer)
         if len(self._strangers) > _BACKLOG:
             self._strangers.pop().abort()
-        return peer
+        work = self._loop.create_task(self._loop.connect_accepted_socket(lambda: peer, sock))
+        self._accepting.add(work)
+        work.add_done_callback(self._accepting.discard)
 
     def attached(self, peer: Peer) -> bool:
         """One more follower, if there's a place for it."""
@@ -349,7 +348,7 @@ class Owner:
             return False
         self._flush()  # what came before belongs to those before
         self._peers = (*self._peers, peer)
-        peer.tell(Welcome(os.getpid(), self._lock.identity, self._options.heartbeat, self.status))
+        peer.tell(Welcome(os.getpid(), self._lock.tenure, self._options.heartbeat, self.status))
         return True
 
     def detached(self, peer: Peer) -> None:
@@ -415,3 +414,11 @@ class Owner:
             peer.result(number, error)
         else:
             peer.result(number, "" if outcome is None else outcome.name)
+
+
+def _say_exhausted(sock: socket.socket) -> None:
+    """Tell a process that would attach: else it would take the silence for that of a stopped owner."""
+    text = f"the process that holds the connection (pid {os.getpid()}) has no file descriptor left for another process"
+    with contextlib.suppress(OSError):
+        sock.settimeout(0)
+        sock.send(pack(Refused(failure_of(OutOfResources(text)))))

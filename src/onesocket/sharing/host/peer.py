@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import hmac
 import os
+import socket
 from collections.abc import Mapping
 from typing import Any, Final, Protocol
 
@@ -79,8 +80,9 @@ class PeerOwner(Protocol):
 class Peer(Stream):
     """Owner's end of one follower's socket."""
 
-    def __init__(self, owner: PeerOwner, nonce: bytes) -> None:
+    def __init__(self, owner: PeerOwner, nonce: bytes, sock: socket.socket | None = None) -> None:
         super().__init__()
+        self._socket = sock
         self._owner = owner
         self._nonce = nonce
         self._timer: asyncio.TimerHandle | None = None

@@ -19,8 +19,11 @@ _LOCAL_PEERCRED: Final = 1
 def check_user(descriptor: int) -> int:
     """The peer's process id (0: not known); raises `OtherUser` unless it's a process of our user, or OSError."""
     # By its number: what an event loop shows of a socket may not have all of its methods.
-    with socket.socket(fileno=os.dup(descriptor)) as sock:
+    sock = socket.socket(fileno=descriptor)
+    try:
         return _check(sock)
+    finally:
+        sock.detach()  # whoever owns the number closes it
 
 
 def _check(sock: socket.socket) -> int:
@@ -31,6 +34,8 @@ def _check(sock: socket.socket) -> int:
         _, uid, _ = _XUCRED.unpack_from(sock.getsockopt(0, _LOCAL_PEERCRED, _XUCRED_BYTES))
     else:
         raise OtherUser(f"on {sys.platform} nobody can tell whose process this is, so nothing is shared")
+    if int(uid) == -1:
+        raise ConnectionError("nobody is at the other end of the socket")
     if int(uid) != os.geteuid():
         raise OtherUser(f"a process of user {uid} is at the other end of the socket, and we are user {os.geteuid()}")
     return int(pid)

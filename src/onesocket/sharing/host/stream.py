@@ -24,6 +24,8 @@ class Stream(asyncio.BufferedProtocol):
     def __init__(self, room: int = 2**14) -> None:
         self._room = memoryview(bytearray(room))
         self._transport: asyncio.Transport | None = None
+        self._socket: socket.socket | None = None
+        """From its first moment on, for a forked child; a transport comes later."""
         self._splitter = Splitter()
         self._outgoing: list[bytes] = []
         self._loop = asyncio.get_running_loop()
@@ -91,10 +93,7 @@ class Stream(asyncio.BufferedProtocol):
     @property
     def descriptor(self) -> int | None:
         """The socket's number; None: it's closed."""
-        sock = (
-            None if self._transport is None else cast("socket.socket | None", self._transport.get_extra_info("socket"))
-        )
-        number = -1 if sock is None else sock.fileno()
+        number = -1 if self._socket is None else self._socket.fileno()
         return None if number < 0 else number
 
     # --- asyncio's side ---------------------------------------------------------------------------------------------

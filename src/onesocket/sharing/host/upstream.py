@@ -7,6 +7,7 @@ import dataclasses
 import importlib.metadata
 import logging
 import os
+import random
 import time
 from collections.abc import Hashable, Iterable
 from typing import Any, Final
@@ -51,6 +52,7 @@ from .lock import OwnerLock
 from .membership import Membership
 from .options import HostOptions
 from .owner import Owner
+from .reserve import Reserve
 from .role import Role
 
 _log = logging.getLogger("onesocket")
@@ -84,12 +86,11 @@ class HostUpstream:
         self._close_timeout = float(recipe.options.get("close_timeout", 5.0))
         self._deadline = float(recipe.options.get("open_timeout", 10.0)) + self._close_timeout + _SLACK
         self._release = _release()
-        self._place = Place.of(recipe.key.digest(), options.directory)
         self._feed = Feed(reader(recipe.protocol), options.buffer)
         limits = recipe.options.get("outbox", OutboxLimits())
         self._ledger = Ledger(limits if isinstance(limits, OutboxLimits) else OutboxLimits(messages=0))
         self._keys = KeyCounts()
-        self._member = Membership(self._place, options, self)
+        self._member = Membership(Place.of(recipe.key.digest(), options.directory), options, self)
         self._spare: Client | None = None
         self._digests: dict[str, str] = {}
         self._sink: FeedSink | None = None
@@ -132,6 +133,7 @@ class HostUpstream:
         self._spare = self._recipe.make_client()
         self._digests = digests_of(self._spare)
         self._sink = sink
+        self._member.begin()
         self._feed.attach(sink)
         self._loop = asyncio.get_running_loop()
 
@@ -265,12 +267,12 @@ class HostUpstream:
 
     # --- what the membership tells ----------------------------------------------------------------------------------
 
-    def make_owner(self, lock: OwnerLock) -> Owner:
+    def make_owner(self, lock: OwnerLock, reserve: Reserve) -> Owner:
         """An owner that goes on where the last one was."""
         before = 0 if lock.predecessor is None else lock.predecessor.epoch
         return Owner(
-            self._place,
             lock,
+            reserve,
             client=self._next_client(),
             protocol=self._protocol,
             options=self._options,
@@ -314,8 +316,21 @@ class HostUpstream:
             self._feed.due = Gap(GapReason.RECONNECTED, self._status.epoch, error=why)
             self._become(State.CONNECTING, "OwnerLost", why)
 
+    def hindered(self, error: OnesocketError, failures: int) -> float | None:
+        """A step on the way in failed. A connection that was up is wanted back, as by a client: by its policy."""
+        state, policy = self._status.state, self._reconnect
+        if self._closing is not None or state not in (*_UP, State.CLOSING, State.STOPPED):
+            return None
+        if policy is None or policy.exhausted(failures):
+            return None
+        delay = policy.delay(failures, error, random.random())
+        _log.warning("%s: %s; trying again in %.1f s", redact(self._recipe.key.url), error, delay)
+        if state is not State.STOPPED:
+            self._become(State.BACKING_OFF, type(error).__name__, error, retry_in=delay)
+        return delay
+
     def shut_out(self, error: OnesocketError) -> None:
-        """There is no getting in."""
+        """Nothing more is tried."""
         self._become(State.FAILED, type(error).__name__, error)
 
     # --- what roles tell --------------------------------------------------------------------------------------------
@@ -366,9 +381,11 @@ class HostUpstream:
         if (old.state, old.epoch) != (status.state, status.epoch):
             self._tell(old, status, "Shared")
 
-    def _become(self, state: State, cause: str, error: OnesocketError | None) -> None:
+    def _become(self, state: State, cause: str, error: OnesocketError | None, *, retry_in: float | None = None) -> None:
         old = self._status
-        self._status = dataclasses.replace(old, state=state, last_error=error or old.last_error, connected_at=None)
+        self._status = dataclasses.replace(
+            old, state=state, last_error=error or old.last_error, connected_at=None, retry_in=retry_in
+        )
         if old.state is State.CONNECTED and error is not None:
             self._status = dataclasses.replace(self._status, last_loss=error, last_lost_at=time.time())
         if old.state is not state:

@@ -1,0 +1,237 @@
+"""The files of a shared connection go, or descriptors run out: the connection stays, and stays the only one."""
+
+import asyncio
+import contextlib
+import json
+import os
+import shutil
+import signal
+import sys
+from collections.abc import AsyncIterator, Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from onesocket.testing import FaultyServer
+from tests.integration.talking_process import DEADLINE, Process
+from tests.integration.test_host_sharing import QUICK, Crowd, never_two, place
+
+NEWCOMERS = Path(__file__).with_name("host_newcomers.py")
+MANY = 20
+
+pytestmark = [
+    pytest.mark.skipif(not hasattr(os, "fork"), reason="Unix only"),
+    pytest.mark.timeout(120),
+]
+
+
+@pytest.fixture
+async def server() -> AsyncIterator[FaultyServer]:
+    async with FaultyServer(echo=False) as running:
+        yield running
+
+
+@pytest.fixture
+async def crowd(server: FaultyServer, tmp_path: Path) -> AsyncIterator[Crowd]:
+    directory = tmp_path / "above" / "run"
+    directory.mkdir(mode=0o700, parents=True)
+    crowd = Crowd(server, directory)
+    yield crowd
+    for process in crowd.members:
+        await process.end()
+
+
+@contextlib.asynccontextmanager
+async def newcomers(
+    server: FaultyServer, count: int, *, env: dict[str, str] | None = None, **host: Any
+) -> AsyncIterator[list[str]]:
+    """What so many processes that join at once say; inside the block they share the connection."""
+    setup = json.dumps({"url": server.url, "count": count, "host": {**QUICK, **host}})
+    process = await asyncio.create_subprocess_exec(
+        sys.executable, str(NEWCOMERS), setup, stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE, env=env
+    )
+    assert process.stdin is not None
+    assert process.stdout is not None
+    try:
+        async with asyncio.timeout(4 * DEADLINE):
+            yield [(await process.stdout.readline()).decode().strip() for _ in range(count)]
+    finally:
+        process.stdin.close()
+        async with asyncio.timeout(4 * DEADLINE):
+            await process.wait()
+
+
+def remove_lock(crowd: Crowd) -> None:
+    place(crowd).lock.unlink()
+
+
+def remove_socket(crowd: Crowd) -> None:
+    place(crowd).socket.unlink()
+
+
+def remove_directory(crowd: Crowd) -> None:
+    shutil.rmtree(crowd.directory)
+
+
+def remove_parent(crowd: Crowd) -> None:
+    shutil.rmtree(crowd.directory.parent)
+
+
+def rename_directory(crowd: Crowd) -> None:
+    crowd.directory.rename(crowd.directory.with_name("renamed"))
+
+
+async def the_owner_is_killed(crowd: Crowd, server: FaultyServer) -> None:
+    """Exactly one takes over, and everybody is fed by it."""
+    before = server.counts.handshakes
+    owner = await crowd.owner()
+    crowd.members.remove(owner)
+    rest = list(crowd.members)
+    marks = [len(process.said) for process in rest]
+    owner.kill()
+    await owner.process.wait()
+    up = [
+        process.until(lambda thing: thing.get("new") == "CONNECTED", mark)
+        for process, mark in zip(rest, marks, strict=True)
+    ]
+    await asyncio.gather(*up)
+    await crowd.all_receive("by the next owner", rest)
+    assert server.counts.handshakes == before + 1
+    never_two(server)
+
+
+@pytest.mark.parametrize(
+    ("remove", "count"),
+    [
+        (remove_lock, 3),
+        (remove_socket, 3),
+        (remove_directory, 3),
+        (rename_directory, 3),
+        (remove_parent, MANY),
+    ],
+)
+async def test_files_that_are_removed_cost_no_connection_and_let_nobody_dial(
+    crowd: Crowd, server: FaultyServer, remove: Callable[[Crowd], None], count: int
+) -> None:
+    processes = await crowd.start(3)
+    remove(crowd)
+    async with newcomers(server, count, directory=str(crowd.directory)) as said:
+        assert said == ["joined"] * count
+        await crowd.all_receive("still here", processes)
+        assert server.counts.handshakes == 1
+        never_two(server)
+        await the_owner_is_killed(crowd, server)
+
+
+async def test_the_owner_is_killed_before_it_has_put_anything_back(crowd: Crowd, server: FaultyServer) -> None:
+    await crowd.start(4, host={"heartbeat": 30.0, "stopped_after": 60.0})
+    remove_parent(crowd)
+    await the_owner_is_killed(crowd, server)
+
+
+async def test_the_users_runtime_directory_goes_and_comes_back(
+    crowd: Crowd, server: FaultyServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    base = tmp_path / "run-user"
+    base.mkdir(mode=0o700)
+    monkeypatch.setenv("XDG_RUNTIME_DIR", str(base))
+    monkeypatch.delenv("ONESOCKET_RUNTIME_DIR", raising=False)
+    env = dict(os.environ)
+    async with newcomers(server, 2, env=env) as first:
+        assert first == ["joined"] * 2
+        shutil.rmtree(base)  # what logind does at the last logout
+        async with newcomers(server, 5, env=env) as homeless:
+            assert homeless == ["joined"] * 5  # in the next directory of the list
+            base.mkdir(mode=0o700)
+            async with newcomers(server, 5, env=env) as late:
+                assert late == ["joined"] * 5
+                assert server.counts.handshakes == 1
+    never_two(server)
+
+
+async def test_a_directory_of_other_permissions_keeps_newcomers_out_and_nobody_else(
+    crowd: Crowd, server: FaultyServer
+) -> None:
+    processes = await crowd.start(3)
+    shutil.rmtree(crowd.directory)
+    crowd.directory.mkdir()
+    crowd.directory.chmod(0o755)
+    (late,) = await crowd.start(1, connect=False)
+    assert late.said[0]["kind"] == "NoRuntimeDirectory"
+    crowd.members.remove(late)
+    await late.end()
+    await asyncio.sleep(3 * QUICK["heartbeat"])  # the owner looks, and can't put its files back
+    await crowd.all_receive("still here", processes)
+    owner = await crowd.owner()
+    rest = [process for process in processes if process is not owner]
+    marks = [len(process.said) for process in rest]
+    owner.kill()
+    for process, mark in zip(rest, marks, strict=True):
+        await process.until(lambda thing: thing.get("new") == "BACKING_OFF", mark)
+        assert "NoRuntimeDirectory" in (await process.refused("connect"))["kind"]
+    crowd.directory.chmod(0o700)
+    for process, mark in zip(rest, marks, strict=True):
+        await process.until(lambda thing: thing.get("new") == "CONNECTED", mark)
+    await crowd.all_receive("in order again", rest)
+    assert server.counts.handshakes == 2
+    never_two(server)
+
+
+async def test_processes_of_two_network_namespaces_share_by_the_directory(crowd: Crowd, server: FaultyServer) -> None:
+    processes = [*await crowd.start(2), *await crowd.start(2, namespace="another")]
+    await crowd.all_receive("to all", processes)
+    assert server.counts.handshakes == 1
+    await the_owner_is_killed(crowd, server)
+
+
+async def test_a_process_without_a_descriptor_takes_over_all_the_same(crowd: Crowd, server: FaultyServer) -> None:
+    await crowd.start(1)
+    (follower,) = await crowd.start(1)
+    await follower.do("use up descriptors")
+    await the_owner_is_killed(crowd, server)
+    await follower.do("free descriptors")
+    await crowd.start(2)
+    await the_owner_is_killed(crowd, server)
+
+
+@pytest.mark.parametrize("on_stopped", ["wait", "take-over"])
+async def test_an_owner_without_a_descriptor_says_so_and_stays_the_owner(
+    crowd: Crowd, server: FaultyServer, on_stopped: str
+) -> None:
+    host = {**QUICK, "on_stopped": on_stopped}
+    members = await crowd.start(2, host=host)
+    owner = await crowd.owner()
+    await owner.do("use up descriptors")
+    late = await crowd.start(3, connect=False, host=host)
+    for process in late:
+        error = await process.refused("connect")
+        assert error["kind"] == "OutOfResources"
+        assert f"pid {owner.pid}" in error["text"]
+    await crowd.all_receive("still here", members)
+    await owner.do("free descriptors")
+    for process in late:
+        await process.do("connect")
+    await crowd.all_receive("to all", crowd.members)
+    assert server.counts.handshakes == 1
+    never_two(server)
+
+
+async def test_a_stopped_owner_without_its_files_is_waited_for(crowd: Crowd, server: FaultyServer) -> None:
+    await crowd.start(2)
+    owner = await crowd.owner()
+    owner.kill(signal.SIGSTOP)
+    remove_parent(crowd)
+    (late,) = [await Process.start(Path(__file__).with_name("host_worker.py"), {**crowd_setup(crowd)})]
+    crowd.members.append(late)
+    connecting = late.tell("connect")
+    await asyncio.sleep(2 * QUICK["stopped_after"])
+    assert server.counts.handshakes == 1
+    owner.kill(signal.SIGCONT)
+    assert (await late.answer(connecting))["event"] == "done"
+    await crowd.all_receive("goes on", crowd.members)
+    never_two(server)
+
+
+def crowd_setup(crowd: Crowd) -> dict[str, Any]:
+    return {"url": crowd.server.url, "directory": str(crowd.directory), "host": QUICK}
