@@ -200,7 +200,7 @@ async def test_another_user_that_has_the_name_keeps_nobody_out(place: Place) -> 
     assert lock is not None
     assert OwnerLock.acquire(place, keep) is None
     lock.release()
-    await theirs.communicate()
+    await theirs.communicate(b"")
 
 
 async def test_the_next_owner_waits_for_the_death_of_the_last(place: Place) -> None:
