@@ -42,6 +42,11 @@ def refuse(error: OnesocketError) -> Any:
     return lambda peer: peer.refuse(error)
 
 
+def accept_and_close(peer: MemoryPeer) -> None:
+    peer.accept()
+    peer.close(1011)
+
+
 def test_a_loss_and_its_recovery_are_one_line_each(caplog: pytest.LogCaptureFixture) -> None:
     async def main() -> None:
         server = MemoryServer()
@@ -90,11 +95,38 @@ def test_failed_attempts_are_logged_with_their_delay_and_not_over_and_over(caplo
 
     (first, second, *others, last) = run(main, caplog)
     assert first[1].startswith("ws://memory.test/: connection lost: the line was lost without a CLOSE frame")
-    assert second[1].startswith("ws://memory.test/: attempt 1 failed: nothing listens (0 s away); attempt 2 in 0.")
+    assert ": attempt 1 failed: nothing listens (0 s since the first loss); attempt 2 in 0." in second[1]
     assert {level for level, _ in (first, second, *others)} == {logging.WARNING}
     assert 8 <= len(others) <= 20
     assert last[0] == logging.INFO
     assert "connected again after 360" in last[1]
+
+
+def test_a_server_that_accepts_and_closes_fills_no_log(caplog: pytest.LogCaptureFixture) -> None:
+    async def main() -> None:
+        server = MemoryServer()
+        client = make(server)
+        await client.connect()
+        server.on_dial = accept_and_close
+        server.peers[-1].drop()
+        await asyncio.sleep(3600)
+        assert len(server.peers) > 50
+        server.on_dial = None
+        await client.wait_for(State.BACKING_OFF)
+        await client.wait_for(State.CONNECTED)
+        await asyncio.sleep(60)
+        server.peers[-1].drop()  # it had proved itself: this is another outage
+        await client.wait_for(State.BACKING_OFF)
+        await client.wait_for(State.CONNECTED)
+        await client.aclose()
+
+    said = run(main, caplog)
+    warnings = [text for level, text in said if level == logging.WARNING]
+    assert 8 <= len(warnings) <= 25
+    assert ": connection lost again: the server closed the line with 1011" in warnings[1]
+    assert "; attempt 1 at once" in warnings[-1]
+    assert len(said) <= 2 * len(warnings)
+    assert said[-1][0] == logging.INFO
 
 
 def test_every_new_reason_is_logged(caplog: pytest.LogCaptureFixture) -> None:

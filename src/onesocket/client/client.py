@@ -431,6 +431,7 @@ class Client:
         )
         self._outages.changed(
             change,
+            failures=self._runner.machine.failures,
             retry_in=self.status.retry_in,
             has_callers=self._runner.callers > 0,
             now=self._runner.time(),

@@ -23,6 +23,8 @@ class Outages:
 
     A first connect that fails is raised and not logged, unless no caller waits for it. An attempt that fails is logged
     when its reason is new in this outage, or when the outage has lasted twice as long as at the last line about it.
+    What comes up and is lost again before it has proved itself goes on with its outage: a server that accepts and
+    closes fills no log.
     """
 
     def __init__(self, shown_url: str) -> None:
@@ -31,7 +33,13 @@ class Outages:
         """Unix time."""
         self._shown_url = shown_url
         self._since: float | None = None
-        """When the present outage began; None: there is none."""
+        """When the connection was lost; None: it is not."""
+        self._began = 0.0
+        """When that was for the first time, if what came up since did not prove itself."""
+        self._came_up = False
+        """Whether the attempt that failed had come up."""
+        self._told = False
+        """Whether the present loss, or an attempt since, was logged above DEBUG."""
         self._quiet = False
         self._gave_up = False
         self._failed = 0
@@ -51,6 +59,7 @@ class Outages:
         self,
         change: Change,
         *,
+        failures: int,
         retry_in: float | None,
         has_callers: bool,
         now: float,
@@ -58,50 +67,58 @@ class Outages:
     ) -> None:
         """The state changed, at `now` on any monotonic clock.
 
-        `has_callers`: somebody waits for the attempt, and so is told of its failure. `level`: for a loss and for
-        attempts that fail; an outage that begins at DEBUG stays there, as somebody else logs it.
+        `failures`: in a row; more than one at a loss says that the connection had not proved itself: that is no new
+        outage. `has_callers`: somebody waits for the attempt, and so is told of its failure. `level`: for a loss and
+        for attempts that fail; an outage that begins at DEBUG stays there, as somebody else logs it.
         """
         error = change.error
         if change.old is State.CONNECTED and error is not None:
-            self._begin(change, error, now, quiet=level <= logging.DEBUG)
+            self._begin(change, error, now, failures, quiet=level <= logging.DEBUG)
         if change.new is State.CONNECTED and self._since is not None:
             text = "%s: connected again after %.1f s (epoch %d, attempt %d)"
-            self._say(logging.INFO, text, now - self._since, change.epoch, self._failed)
+            level = logging.INFO if self._told else logging.DEBUG
+            self._say(level, text, now - self._since, change.epoch, self._failed)
             self._since = None
         elif change.new in _OVER:
             self._since = None
         elif change.new is State.FAILED and error is not None:
             self._gave_it_up(error, now, has_callers=has_callers)
         elif error is not None and self._since is not None and self._is_failure(change):
-            self._attempt_failed(error, self._since, retry_in, now, level)
+            self._attempt_failed(error, retry_in, now, level)
 
-    def _begin(self, change: Change, error: OnesocketError, now: float, *, quiet: bool) -> None:
+    def _begin(self, change: Change, error: OnesocketError, now: float, failures: int, *, quiet: bool) -> None:
         cause = error.__cause__
         self.last_loss = cause if isinstance(error, RetriesExhausted) and isinstance(cause, OnesocketError) else error
         self.last_lost_at = change.at
         self._since = now
         self._quiet = quiet
         self._gave_up = False
-        self._failed = 0
-        self._reasons.clear()
+        self._came_up = True
+        self._told = False
+        if failures <= 1:
+            self._began = now
+            self._failed = 0
+            self._reasons.clear()
 
     def _is_failure(self, change: Change) -> bool:
         # A connection that another process held is lost without a close or a back-off of ours.
         return change.new is State.BACKING_OFF or (change.old is State.CONNECTED and change.new is State.CONNECTING)
 
-    def _attempt_failed(
-        self, error: OnesocketError, since: float, retry_in: float | None, now: float, level: int
-    ) -> None:
-        failed = "connection lost" if self._failed == 0 else f"attempt {self._failed} failed"
-        away = f" ({now - since:.0f} s away)" if self._failed else ""
+    def _attempt_failed(self, error: OnesocketError, retry_in: float | None, now: float, level: int) -> None:
+        again = " again" if self._failed else ""
+        failed = f"connection lost{again}" if self._came_up else f"attempt {self._failed} failed"
+        lasted = now - self._began
+        away = f" ({lasted:.0f} s since the first loss)" if self._failed else ""
         self._failed += 1
+        self._came_up = False
         when = "" if retry_in is None else f" in {retry_in:.1f} s" if retry_in else " at once"
         reason = _reason(error)
         if reason in self._reasons and now < self._again_at:
             level = logging.DEBUG
         else:
             self._reasons.add(reason)
-            self._again_at = now + min(max(now - since, _LEAST_PAUSE), _LONGEST_PAUSE)
+            self._again_at = now + min(max(lasted, _LEAST_PAUSE), _LONGEST_PAUSE)
+        self._told = self._told or level > logging.DEBUG
         text = f"%s: {failed}: %s{away}; attempt {self._failed}{when}"
         self._say(level, text, one_line(str(error)), error=error)
 

@@ -395,12 +395,12 @@ class HostUpstream:
         if self._sink is None:
             return
         change = Change(time.time(), old.state, new.state, new.epoch, cause, new.last_error)
-        self._log_outage(change, new.retry_in)
+        self._log_outage(change, new)
         self._sink.changed(change, new)
         if new.state is State.FAILED and new.last_error is not None:
             self._sink.failed(new.last_error)
 
-    def _log_outage(self, change: Change, retry_in: float | None) -> None:
+    def _log_outage(self, change: Change, new: Status) -> None:
         """The process that holds the connection warns of a loss (its client does); the others log it as INFO.
 
         A loss of the owner itself is warned of by the process that takes its place, which also logs how that goes.
@@ -408,7 +408,14 @@ class HostUpstream:
         level = logging.INFO
         if isinstance(self._member.role, Owner):
             level = logging.WARNING if self._outages.is_said else logging.DEBUG
-        self._outages.changed(change, retry_in=retry_in, has_callers=True, now=self._running().time(), level=level)
+        self._outages.changed(
+            change,
+            failures=new.attempt,
+            retry_in=new.retry_in,
+            has_callers=True,
+            now=self._running().time(),
+            level=level,
+        )
 
     # --- sending ----------------------------------------------------------------------------------------------------
 
