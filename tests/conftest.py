@@ -55,6 +55,12 @@ def _default_transport(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture(autouse=True)
+def _own_state(monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory) -> None:
+    """Whatever a program keeps for the next time stays out of the home of whoever runs the tests."""
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path_factory.getbasetemp() / "state"))
+
+
+@pytest.fixture(autouse=True)
 def _clean_log() -> Iterator[None]:
     """Commands that provoke thousands of failures silence our logger; a test that runs one must not silence others."""
     log = logging.getLogger("onesocket")

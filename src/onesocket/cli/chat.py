@@ -25,11 +25,13 @@ def chat(
     web: Annotated[bool, typer.Option("--web", help="Serve the chat to a browser instead.")] = False,
     host: Annotated[str, typer.Option(help="With --web: where to listen.")] = "127.0.0.1",
     port: Annotated[int, typer.Option(min=1, max=65_535, help="With --web: the port.")] = 8722,
+    fixed: Annotated[bool, typer.Option("--fixed", hidden=True, help="There is no other server.")] = False,
 ) -> None:
     """Chat, on one connection for everything that is open.
 
     The server is `onesocket serve`, or another one of its kind. Ctrl-Q, SIGINT and SIGTERM close the line in order.
-    With --web everybody who can reach the port gets a form to sign in with; there is no TLS: stay on loopback.
+    With --web everybody who can reach the port gets a form to sign in with, at this server and no other; there is no
+    TLS: stay on loopback.
 
     Exit status: 0, or 2 if the command was misused.
     """
@@ -37,28 +39,31 @@ def chat(
         if web:
             _serve(server, user, host=host, port=port, remember=remember)
         else:
-            _run(server, user, remember=remember)
+            _run(server, user, fixed=fixed, remember=remember)
     except UsageError as error:
         _fail(str(error))
 
 
-def _run(server: str, user: str, *, remember: bool) -> None:
+def _run(server: str, user: str, *, fixed: bool, remember: bool) -> None:
     from ..chat.app import ChatApp
     from ..chat.app.credentials import default_place
     from .output import tell_nothing_twice
 
     tell_nothing_twice()
-    app = ChatApp(server, user, remember=default_place() if remember else None, handle_signals=True)
+    place = default_place() if remember else None
+    app = ChatApp(server, user, fixed=fixed, remember=place, handle_signals=True)
     app.run()
     raise typer.Exit(app.return_code or 0)
 
 
 def _serve(server: str, user: str, *, host: str, port: int, remember: bool) -> None:
+    from ..chat.app.session import Server
     from ..chat.app.web import serve
 
     if remember:
         _fail("--remember and --web don't go together: whoever opens the page would be signed in as you")
-    serve(["--server", server, "--user", user], host=host, port=port)
+    Server.parse(server)  # before anybody opens the page
+    serve(["--fixed", "--server", server, "--user", user], host=host, port=port)
 
 
 def _fail(text: str) -> NoReturn:

@@ -129,6 +129,27 @@ class Driver:
             await self.pilot.press(key)
             for _ in range(_HOPS):
                 await self.pilot.pause(0)
+            await self.until(lambda: self.app.input_order.is_idle or self.app._exit, f"{key} has its effect")
+
+    async def type(self, *keys: str) -> None:
+        """Have all these keys arrive before the application can look at the first."""
+        for key in keys:
+            name = {" ": "space", "\n": "ctrl+j", "\r": "enter", "\t": "tab", "\x7f": "backspace"}.get(key, key)
+            self.app.post_message(events.Key(name, key if key.isprintable() and len(key) == 1 else None))
+        await self.until(lambda: self.app.input_order.is_idle, f"{keys} have their effect")
+
+    async def resize(self, columns: int, rows: int) -> None:
+        await self.pilot.resize_terminal(columns, rows)
+        await self.pilot.pause(0)
+
+    def lines(self) -> list[str]:
+        """The screen as it is, line by line."""
+        strips = self.app.screen._compositor.render_strips()
+        return ["".join(segment.text for segment in strip) for strip in strips]
+
+    def is_drawn(self, text: str) -> bool:
+        """Whether this stands on the screen, on one line."""
+        return any(text in line for line in self.lines())
 
     async def sign_in(self, name: str, *, register: bool = True) -> None:
         await self.until(lambda: self.app.screen.query("#password"))
@@ -181,7 +202,7 @@ async def running(app: ChatApp, size: tuple[int, int] = (120, 32)) -> AsyncItera
         if getattr(callback, "__name__", "") != "decrement_counter":  # how the pilot itself waits
             news.set()
 
-    with mock.patch("textual.app.wait_for_idle", _at_once):
+    with mock.patch("textual.app.wait_for_idle", _at_once), mock.patch("textual.pilot.wait_for_idle", _at_once):
         async with app.run_test(size=size, notifications=True, message_hook=heard) as pilot:
             yield Driver(app, pilot, news)
 

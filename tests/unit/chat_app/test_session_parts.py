@@ -338,6 +338,23 @@ def test_reading_is_told_once_and_never_for_what_is_read() -> None:
     on_bench(scenario)
 
 
+def test_in_a_busy_channel_reading_is_told_now_and_then_and_at_last_of_everything() -> None:
+    async def scenario(bench: Bench) -> None:
+        reader = Reader(bench.shared)
+        bench.set_line(State.CONNECTED)
+        for number in range(1001, 1101):
+            bench.happens("MESSAGE_CREATE", body(number))
+            reader.seen(GENERAL)
+            await asyncio.sleep(0.02)
+        await asyncio.sleep(2)
+        assert bench.api.acknowledged[0] == 1001
+        assert bench.api.acknowledged[-1] == 1100
+        assert len(bench.api.acknowledged) <= 6
+        assert not bench.store.world.is_unread(GENERAL)
+
+    on_bench(scenario)
+
+
 def test_complaints_of_the_line_go_with_it_and_others_stay() -> None:
     async def scenario(bench: Bench) -> None:
         complaints = bench.shared.complaints

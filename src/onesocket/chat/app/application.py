@@ -3,22 +3,24 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import signal
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, ClassVar, Final
 
-from textual import on, work
+from textual import events, on, work
 from textual.app import App, SystemCommand
 from textual.binding import Binding, BindingType
 from textual.screen import Screen
 
-from ... import NoticeLevel, Notices, OnesocketError
-from .credentials import Credentials, forget, load, save
+from ... import NoticeLevel, Notices, OnesocketError, UsageError
+from .credentials import Credentials, forget, load, save, state_directory
+from .input_order import InputOrder, Settled
 from .screens.chat import ChatScreen
 from .screens.questions import Confirm
 from .screens.sign_in import SignInScreen
-from .session import DEFAULT_SERVER, Server, Session, SessionOptions, sign_in
+from .session import DEFAULT_SERVER, Server, Session, SessionOptions, Shelves, sign_in
 from .toasts import Toasts
 
 _SIGN_IN: Final = "sign-in"
@@ -30,7 +32,9 @@ class ChatApp(App[None]):
     Parameters:
         server: What the form begins with: ``host:port``, or a URL.
         user: The same for the name.
+        fixed: There is no other server than this one: nothing that is typed or was remembered leads elsewhere.
         remember: The file in which the token is kept for the next time; None: it stays in memory.
+        drafts: The directory in which what is written and not sent is kept; None: below ``$XDG_STATE_HOME``.
         handle_signals: Whether SIGINT and SIGTERM end it in order. It closes the line within `close_timeout`.
     """
 
@@ -43,19 +47,35 @@ class ChatApp(App[None]):
         server: str = DEFAULT_SERVER,
         user: str = "",
         *,
+        fixed: bool = False,
         remember: Path | None = None,
+        drafts: Path | None = None,
         options: SessionOptions | None = None,
         handle_signals: bool = False,
     ) -> None:
         super().__init__()
+        self.HORIZONTAL_BREAKPOINTS = [(0, "-narrow"), (100, "-wide")]
+        self.VERTICAL_BREAKPOINTS = [(0, "-low"), (24, "-high")]
         self._server = server
         self._user = user
+        self._fixed = fixed
         self._remember = remember
+        self._shelves = Shelves(drafts or state_directory() / "drafts")
         self._options = options or SessionOptions()
         self._handle_signals = handle_signals
         self.session: Session | None = None
         self.toasts = Toasts(self)
         self.notices = Notices(self.toasts)
+        self.input_order = InputOrder(self, super().on_event)
+
+    async def on_event(self, event: events.Event) -> None:
+        """Take keys in their order; everything else at once."""
+        if InputOrder.concerns(event):
+            await self.input_order.take(event)
+        elif isinstance(event, Settled):
+            await self.input_order.settled(event)
+        else:
+            await super().on_event(event)
 
     async def on_mount(self) -> None:
         """Begin with the form, or with who was signed in the last time."""
@@ -63,14 +83,16 @@ class ChatApp(App[None]):
             loop = asyncio.get_running_loop()
             for number in (signal.SIGINT, signal.SIGTERM):
                 loop.add_signal_handler(number, self.call_later, self._leave)
-        await self.push_screen(SignInScreen(self._server, self._user))
+        await self.push_screen(SignInScreen(self._server, self._user, fixed=self._fixed))
         if self._remember is not None:
             self._come_back(self._remember)
 
     async def on_unmount(self) -> None:
         """However it ends: the line is closed in order."""
+        self.input_order.close()
         if self.session is not None:
             await self.session.aclose()
+        self._shelves.close()
 
     # --- coming -----------------------------------------------------------------------------------------------------
 
@@ -86,7 +108,7 @@ class ChatApp(App[None]):
             return
         form.show_busy(busy=True)
         try:
-            server = Server.parse(wanted.server)
+            server = self._permitted(wanted.server)
             token = await sign_in(
                 server,
                 wanted.name,
@@ -102,35 +124,51 @@ class ChatApp(App[None]):
             self._failed(f"the token can't be kept in {self._remember}: {error.strerror}")
         else:
             self._user = wanted.name
+            form.forget_password()
             await self._begin(server, token)
         finally:
             form.show_busy(busy=False)
+
+    def _permitted(self, server: str) -> Server:
+        """The server that is meant. Raises `InvalidURL`, or `UsageError` if there may be only another one."""
+        wanted = Server.parse(server)
+        if self._fixed and wanted != Server.parse(self._server):
+            raise UsageError(f"this chat is for {Server.parse(self._server).name} alone, not for {wanted.name}")
+        return wanted
 
     @work(exclusive=True, group=_SIGN_IN)
     async def _come_back(self, place: Path) -> None:
         try:
             kept = load(place)
             if kept is not None:
+                server = self._permitted(kept.api_url)
                 self._user = kept.user
-                await self._begin(Server.parse(kept.api_url), kept.token)
+                await self._begin(server, kept.token)
         except OnesocketError as error:
             self._failed(str(error))
 
     async def _begin(self, server: Server, token: str) -> None:
         # Known from here on: whoever ends the application ends it too.
-        self.session = session = Session(server, token, self.notices, self._options)
+        self.session = session = Session(
+            server, token, self.notices, self._options, shelves=self._shelves, on_void=self._token_is_void
+        )
         try:
             await session.join()
         except OnesocketError as error:  # the provider said it on the board
+            if session.is_void:  # which is being dealt with
+                return
             if not error.retryable:  # and the form is still there
                 self.session = None
                 await session.aclose()  # which takes back what it said
-                if self._remember is not None:
-                    forget(self._remember)
+                self._forget()
                 self._failed(str(error))
                 return
         self.notices.withdraw("sign-in-failed")
         await self.push_screen(ChatScreen(session))
+
+    def action_dismiss_failure(self) -> None:
+        """Why nobody is signed in was read."""
+        self.notices.withdraw("sign-in-failed")
 
     def _failed(self, text: str) -> None:
         self.notices.post("sign-in-failed", NoticeLevel.ERROR, "Sign-in Failed", text)
@@ -141,15 +179,38 @@ class ChatApp(App[None]):
     async def sign_out(self) -> None:
         """Back to the form; the token is void then."""
         session, self.session = self.session, None
-        if session is None:
-            return
-        if self._remember is not None:
-            forget(self._remember)
-        await session.sign_out()
+        if session is not None:
+            self._forget()
+            await session.sign_out()
+            await self._end(session)
+
+    def _token_is_void(self, session: Session, code: int) -> None:
+        """The server no longer accepts it: somebody signed out elsewhere, or the account's password was changed."""
+        self.call_later(self._sign_in_again, session, code)
+
+    @work(exclusive=True, group=_SIGN_IN)
+    async def _sign_in_again(self, session: Session, code: int) -> None:
+        """Back to the form. What was written and not sent waits for the same account."""
+        if self.session is session:
+            self.session = None
+            self._forget()
+            await self._end(session)
+            text = (
+                f"{session.server.name} no longer accepts your sign-in ({code}): sign in again, what you wrote is kept"
+            )
+            self._failed(text)
+
+    async def _end(self, session: Session) -> None:
         await session.aclose()
         self.notices.clear()
         while not isinstance(self.screen, SignInScreen):
             await self.pop_screen()
+        self.screen.begin_again(self._server if self._fixed else session.server.address, self._user)
+
+    def _forget(self) -> None:
+        if self._remember is not None:
+            with contextlib.suppress(OSError):  # what it holds is void
+                forget(self._remember)
 
     async def action_quit(self) -> None:
         """End, unless something was not sent and somebody wants to wait for it."""
@@ -160,7 +221,7 @@ class ChatApp(App[None]):
         unsent = len(self.session.store.world.outbox) if self.session is not None else 0
         if unsent and not isinstance(self.screen, Confirm):
             what = "One message was" if unsent == 1 else f"{unsent} messages were"
-            if not await self.push_screen_wait(Confirm(f"{what} not sent. Quit all the same?")):
+            if not await self.push_screen_wait(Confirm(f"{what} not sent and will wait for the next time. Quit?")):
                 return
         self._leave()
 

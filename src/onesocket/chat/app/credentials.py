@@ -11,6 +11,7 @@ from pathlib import Path
 import msgspec
 
 from ... import UsageError
+from . import private_file
 
 
 class UnsafeCredentials(UsageError):
@@ -26,27 +27,20 @@ class Credentials:
     token: str = field(repr=False)
 
 
-def default_place() -> Path:
-    """Where it is kept: below ``$XDG_STATE_HOME``, or ``~/.local/state``."""
+def state_directory() -> Path:
+    """Where the chat keeps what outlives it: below ``$XDG_STATE_HOME``, or ``~/.local/state``."""
     base = os.environ.get("XDG_STATE_HOME", "")
-    return (Path(base) if base else Path.home() / ".local" / "state") / "onesocket" / "chat.json"
+    return (Path(base) if base else Path.home() / ".local" / "state") / "onesocket"
+
+
+def default_place() -> Path:
+    """Where the token is kept."""
+    return state_directory() / "chat.json"
 
 
 def save(credentials: Credentials, place: Path) -> None:
     """Write it anew: it never exists with other rights, nor half. Raises OSError."""
-    place.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-    new = place.with_name(f"{place.name}.{os.getpid()}.new")
-    new.unlink(missing_ok=True)
-    descriptor = os.open(new, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    try:
-        with os.fdopen(descriptor, "wb") as file:
-            file.write(msgspec.json.encode(credentials))
-            file.flush()
-            os.fsync(file.fileno())
-        new.replace(place)
-    except BaseException:
-        new.unlink(missing_ok=True)
-        raise
+    private_file.write(place, msgspec.json.encode(credentials))
 
 
 def load(place: Path) -> Credentials | None:

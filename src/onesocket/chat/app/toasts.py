@@ -6,6 +6,7 @@ from typing import Any, Final
 
 from textual.app import App
 from textual.notifications import Notification, Notify, SeverityLevel
+from textual.widgets._toast import ToastHolder
 
 from ... import Notice, NoticeLevel
 from .model.text import harmless
@@ -18,17 +19,24 @@ _SEVERITY: Final[dict[NoticeLevel, SeverityLevel]] = {
 _AS_LONG_AS_IT_LASTS: Final = 7 * 86_400.0
 """Seconds; Textual wants an end."""
 
+_LONGEST: Final = 300
+"""Characters: others must have room beside what one server said."""
+_HEIGHT: Final = 7
+"""Lines of a toast at most, with its margin; the style sheet says so too."""
+
 
 class Toasts:
     """A sink for `Notices`.
 
     Textual takes toasts back only all at once, and changes none: so those that are still so are shown again, as new
-    ones, since the old ones are still being removed then.
+    ones, since the old ones are still being removed then. Of a toast that is taken back it leaves its place, one line
+    high; that is removed here, or the toasts would sink until none is on the screen.
     """
 
     def __init__(self, app: App[Any]) -> None:
         self._app = app
         self._shown: dict[str, Notice] = {}
+        self._on_screen: list[Notice] = []
 
     def __repr__(self) -> str:
         return f"<Toasts {list(self._shown)}>"
@@ -38,29 +46,45 @@ class Toasts:
         """What is shown, by the notices' ids."""
         return {notice_id: notice.text for notice_id, notice in self._shown.items()}
 
+    @property
+    def _most(self) -> int:
+        """How many have room, each with a few lines; the newest are shown."""
+        return max(1, self._app.size.height // _HEIGHT)
+
     def show(self, notice: Notice) -> None:
-        """Show it; in place of the one with its id."""
-        replaced = notice.id in self._shown
+        """Show it, as the newest; in place of the one with its id."""
+        self._shown.pop(notice.id, None)
         self._shown[notice.id] = notice
-        if replaced:
-            self._show_all()
-        else:
-            self._app.post_message(Notify(_toast(notice)))
+        self._app.call_later(self._refresh)
 
     def withdraw(self, notice_id: str) -> None:
         """It is over."""
         if self._shown.pop(notice_id, None) is not None:
-            self._show_all()
+            self._app.call_later(self._refresh)
 
-    def _show_all(self) -> None:
-        self._app.clear_notifications()
-        for notice in self._shown.values():
+    def _refresh(self) -> None:
+        """Have the screen show what is so: in one go, as toasts that are only asked for can't be taken back yet."""
+        wanted = list(self._shown.values())[-self._most :]
+        if wanted == self._on_screen:
+            return
+        new = wanted[len(self._on_screen) :]
+        if wanted[: len(self._on_screen)] != self._on_screen:
+            new = wanted
+            self._app.clear_notifications()
+            for screen in self._app.screen_stack:
+                screen.query(ToastHolder).remove()
+        self._on_screen = wanted
+        for notice in new:
             self._app.post_message(Notify(_toast(notice)))
+
+
+def _short(text: str) -> str:
+    return text if len(text) <= _LONGEST else text[: _LONGEST - 1] + "…"
 
 
 def _toast(notice: Notice) -> Notification:
     return Notification(
-        harmless(notice.text),
+        _short(harmless(notice.text)),
         title=harmless(notice.title),
         severity=_SEVERITY[notice.level],
         timeout=_AS_LONG_AS_IT_LASTS,

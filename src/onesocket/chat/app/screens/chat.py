@@ -9,8 +9,9 @@ from textual import on, work
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import Horizontal
-from textual.events import DescendantFocus
+from textual.events import DescendantFocus, Resize, ScreenResume
 from textual.screen import Screen
+from textual.widget import Widget
 from textual.widgets import Footer
 
 from .... import NoticeLevel
@@ -23,17 +24,29 @@ from .questions import Prompt, app_of, ask
 from .timeline import TimelineScreen
 
 _MOST_PANELS: Final = 4
+# Columns of the terminal: below these, a side column is folded away, and panels that have no room are hidden.
+_WITH_CHANNELS: Final = 64
+_WITH_PEOPLE: Final = 100
+_CHANNELS: Final = 26
+_PEOPLE: Final = 22
+_PANEL: Final = 24
 
 
 class ChatScreen(Screen[None]):
-    """Shows one session. Changes are shown together, once the loop has come round."""
+    """Shows one session. Changes are shown together, once the loop has come round.
+
+    In a narrow terminal the side columns are folded; a key shows one over the panels until something is chosen there.
+    """
 
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("f2", "next_unread", "Next unread"),
         Binding("f3", "timeline", "Timeline"),
+        Binding("f4", "channels", "Channels", show=False),
+        Binding("f7", "people", "People", show=False),
         Binding("f5", "connect", "Connect now"),
         Binding("f6", "next_panel", "Next panel"),
         Binding("ctrl+w", "close_panel", "Close panel", priority=True),
+        Binding("escape", "fold", "Fold", show=False),
     ]
 
     def __init__(self, session: Session) -> None:
@@ -42,6 +55,7 @@ class ChatScreen(Screen[None]):
         self._forget: Callable[[], None] | None = None
         self._due = False
         self._active: ChannelPanel | None = None
+        self._unfolded: Sidebar | MemberList | None = None
 
     def compose(self) -> ComposeResult:
         """Three columns, the status, the keys."""
@@ -56,6 +70,7 @@ class ChatScreen(Screen[None]):
         """Follow the session."""
         self._forget = self.session.store.listen(self._changed)
         self.set_interval(1.0, self._tick)
+        self._arrange()
         self.query_one(Sidebar).focus()
         self._changed()
 
@@ -96,6 +111,61 @@ class ChatScreen(Screen[None]):
         self.session.tick()
         self.query_one(StatusBar).show(self.session)
 
+    # --- what has room ----------------------------------------------------------------------------------------------
+
+    @on(Resize)
+    @on(ScreenResume)
+    def _arrange(self) -> None:
+        """Fold what has no room. Nothing that is written is lost: what is hidden lives on."""
+        if not self.is_mounted:
+            return
+        sidebar, members, panels = self.query_one(Sidebar), self.query_one(MemberList), self.panels
+        width = app_of(self).size.width
+        has_channels, has_people = width >= _WITH_CHANNELS, width >= _WITH_PEOPLE
+        sidebar.set_class(not has_channels, "over")
+        members.set_class(not has_people, "over")
+        sidebar.display = has_channels or self._unfolded is sidebar or not panels
+        members.display = has_people or self._unfolded is members
+        folded = ("" if has_channels else "F4 channels", "" if has_people else "F7 people")
+        self.query_one(StatusBar).hint = "  ".join(filter(None, folded))
+        room = max(1, (width - has_channels * _CHANNELS - has_people * _PEOPLE) // _PANEL)
+        active = panels.index(self._active) if self._active in panels else 0
+        first = min(active // room * room, max(0, len(panels) - room))
+        for number, panel in enumerate(panels):
+            panel.display = first <= number < first + room
+            panel.place = f"{number + 1}/{len(panels)}" if room < len(panels) else ""
+        if self.focused is None or not _is_displayed(self.focused):
+            self._go_back()
+        self._changed()
+
+    def _go_back(self) -> None:
+        """Where the keys go when nothing else has them."""
+        if self._unfolded is not None:
+            self._unfolded.focus()
+        elif self._active is not None and self._active.is_attached:
+            self._active.focus_composer()
+        else:
+            self.query_one(Sidebar).focus()
+
+    def action_channels(self) -> None:
+        """Go to the channels; from there, back."""
+        self._unfold(self.query_one(Sidebar))
+
+    def action_people(self) -> None:
+        """Go to the people; from there, back."""
+        self._unfold(self.query_one(MemberList))
+
+    def action_fold(self) -> None:
+        """Go back from a side column."""
+        if isinstance(self.focused, Sidebar | MemberList):
+            self._unfold(self.focused)
+
+    def _unfold(self, column: Sidebar | MemberList) -> None:
+        back = column.has_focus and self._active is not None
+        self._unfolded = None if back else column
+        self._arrange()
+        self._go_back()
+
     # --- panels -----------------------------------------------------------------------------------------------------
 
     @on(Sidebar.Chosen)
@@ -121,16 +191,18 @@ class ChatScreen(Screen[None]):
 
     def _activate(self, panel: ChannelPanel) -> None:
         self._active = panel
+        self._unfolded = None
+        self._arrange()
         panel.focus_composer()
-        self._changed()
 
     @on(DescendantFocus)
     def somebody_focused(self, event: DescendantFocus) -> None:
         """Whose people are shown."""
         panel = next((one for one in event.widget.ancestors if isinstance(one, ChannelPanel)), None)
-        if panel is not None and panel is not self._active:
+        if panel is not None and (panel is not self._active or self._unfolded is not None):
             self._active = panel
-            self._changed()
+            self._unfolded = None
+            self._arrange()
 
     async def action_close_panel(self) -> None:
         """Close the active panel."""
@@ -141,8 +213,8 @@ class ChatScreen(Screen[None]):
             if left:
                 self._activate(left[-1])
             else:
+                self._arrange()
                 self.query_one(Sidebar).focus()
-            self._changed()
 
     def action_next_panel(self) -> None:
         """Go to the next panel."""
@@ -220,3 +292,7 @@ class ChatScreen(Screen[None]):
     def _guild(self) -> int | None:
         channel = self.session.store.world.channels.get(self.active_channel or 0)
         return channel.guild_id if channel is not None else None
+
+
+def _is_displayed(widget: Widget) -> bool:
+    return widget.is_attached and all(one.display for one in widget.ancestors_with_self if isinstance(one, Widget))

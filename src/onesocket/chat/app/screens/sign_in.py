@@ -14,11 +14,12 @@ from textual.widgets import Button, Footer, Input, Static
 
 
 class SignInScreen(Screen[None]):
-    """Server, name, password; register or sign in."""
+    """Server, name, password; register or sign in. A `fixed` server is shown and can't be changed."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("f2", "go(True)", "Register"),
         Binding("f3", "go(False)", "Sign in"),
+        Binding("escape", "app.dismiss_failure", "Dismiss", show=False),
     ]
 
     class Wanted(Message):
@@ -31,17 +32,21 @@ class SignInScreen(Screen[None]):
             self.password = password
             self.register = register
 
-    def __init__(self, server: str, user: str) -> None:
+    def __init__(self, server: str, user: str, *, fixed: bool = False) -> None:
         super().__init__()
         self._server = server
         self._user = user
+        self._fixed = fixed
 
     def compose(self) -> ComposeResult:
         """The form."""
         with Vertical(id="sign-in"):
             yield Static("onesocket chat", classes="asked")
-            yield Static("Server", classes="label")
-            yield Input(self._server, id="server", max_length=300)
+            if self._fixed:
+                yield Static(self._server, classes="label", markup=False)
+            else:
+                yield Static("Server", classes="label")
+                yield Input(self._server, id="server", max_length=300)
             yield Static("Name", classes="label")
             yield Input(self._user, id="name", max_length=64)
             yield Static("Password", classes="label")
@@ -54,6 +59,19 @@ class SignInScreen(Screen[None]):
     def on_mount(self) -> None:
         """Begin with the first thing that is missing."""
         self.query_one("#password" if self._user else "#name", Input).focus()
+
+    def begin_again(self, server: str, user: str) -> None:
+        """Show it to somebody who was signed in as `user` and is no longer."""
+        self._server = server
+        for field in self.query("#server").results(Input):
+            field.value = server
+        self.query_one("#name", Input).value = user
+        self.forget_password()
+        self.query_one("#password", Input).focus()
+
+    def forget_password(self) -> None:
+        """Once it has served."""
+        self.query_one("#password", Input).value = ""
 
     def show_busy(self, *, busy: bool) -> None:
         """While the server is asked, nothing can be pressed."""
@@ -77,5 +95,6 @@ class SignInScreen(Screen[None]):
 
     def action_go(self, register: bool) -> None:  # noqa: FBT001 - from a key binding
         """Ask to be let in."""
-        server, name, password = (self.query_one(f"#{one}", Input).value for one in ("server", "name", "password"))
+        name, password = (self.query_one(f"#{one}", Input).value for one in ("name", "password"))
+        server = self._server if self._fixed else self.query_one("#server", Input).value
         self.post_message(self.Wanted(server, name.strip(), password, register=register))

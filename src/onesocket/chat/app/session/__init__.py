@@ -2,5 +2,6 @@
 
 from .address import DEFAULT_SERVER, Server
 from .session import Session, SessionOptions, sign_in
+from .shelf import Shelves
 
-__all__ = ["DEFAULT_SERVER", "Server", "Session", "SessionOptions", "sign_in"]
+__all__ = ["DEFAULT_SERVER", "Server", "Session", "SessionOptions", "Shelves", "sign_in"]

@@ -35,6 +35,11 @@ class Server:
         return cls(f"{parts.scheme}://{parts.netloc}{parts.path.rstrip('/') or _API}")
 
     @property
+    def address(self) -> str:
+        """What somebody would type."""
+        return self.api_url.removesuffix(_API)
+
+    @property
     def name(self) -> str:
         """How notices call it."""
         return urlsplit(self.api_url).netloc

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Final
 
 from .... import NoticeLevel, Notices, OnesocketError
+from ....discord.rest import Unauthorized
 
 _TITLES: Final = {
     "send": "Not Sent",
@@ -24,10 +26,14 @@ _TITLES: Final = {
 
 
 class Complaints:
-    """Says on a board what the HTTP API would not do. The ids are ``request-…``."""
+    """Says on a board what the HTTP API would not do. The ids are ``request-…``.
 
-    def __init__(self, board: Notices) -> None:
+    That the token is void concerns more than one request: then `void` is called instead.
+    """
+
+    def __init__(self, board: Notices, void: Callable[[], object] = lambda: None) -> None:
         self._board = board
+        self._void = void
         self._temporary: set[str] = set()
 
     def __repr__(self) -> str:
@@ -35,6 +41,9 @@ class Complaints:
 
     def failed(self, action: str, error: OnesocketError) -> None:
         """It failed; if that was the line's fault, the notice goes with it."""
+        if isinstance(error, Unauthorized):
+            self._void()
+            return
         notice_id = f"request-{action}"
         if error.retryable:
             self._temporary.add(notice_id)

@@ -9,7 +9,7 @@ import msgspec
 from msgspec.structs import replace
 
 from .... import OnesocketError, OutboxFull, OutboxLimits
-from ....discord.rest import BadAnswer
+from ....discord.rest import BadAnswer, Unauthorized
 from ..model.outbox import Draft, Fate
 from ..model.reducer import stored
 from ..model.things import Message, read
@@ -39,6 +39,11 @@ class Sender:
         waiting = len(self._store.world.outbox)
         if waiting >= self._limits.messages:
             raise OutboxFull(f"{waiting} messages wait already, which is the limit; discard some, or wait for the line")
+        self._store.change(lambda world: replace(world, outbox=world.outbox.add(draft)))
+        self._work(draft.channel_id)
+
+    def resume(self, draft: Draft) -> None:
+        """Go on with one that was accepted earlier, by a session that is over."""
         self._store.change(lambda world: replace(world, outbox=world.outbox.add(draft)))
         self._work(draft.channel_id)
 
@@ -74,6 +79,10 @@ class Sender:
             self._mark(draft, Fate.SENDING)
             try:
                 await self._send(draft)
+            except Unauthorized as error:
+                self._mark(draft, Fate.WAITING)  # for the next time that somebody signs in
+                self._complaints.failed("send", error)
+                return
             except OnesocketError as error:
                 if not error.retryable:
                     self._mark(draft, Fate.FAILED, str(error))

@@ -17,6 +17,7 @@ from .... import (
     Gap,
     Identity,
     InvalidOption,
+    LoginRefused,
     Notices,
     OnesocketError,
     OutboxLimits,
@@ -25,19 +26,21 @@ from .... import (
     ReconnectPolicy,
     Status,
 )
-from ....discord import DiscordClient, Dispatch, Intents
-from ....discord.rest import Accounts, BadAnswer, Rest
+from ....discord import DiscordClient, Dispatch, Intents, WrongToken
+from ....discord.rest import Accounts, BadAnswer, Rest, Unauthorized
 from ..model.outbox import Draft
 from ..model.reducer import in_doubt, reduce, without_the_past
 from ..model.things import Channel, Guild, Json, Message, read
 from .address import Server
 from .chores import Chores
 from .complaints import Complaints
+from .drafts import Drafts
 from .line import Line
 from .loader import Loader
 from .reader import Reader
 from .sender import Sender
 from .shared import Shared
+from .shelf import Shelves
 from .store import Store
 from .timeline import Timeline
 
@@ -71,9 +74,22 @@ async def sign_in(server: Server, name: str, password: str, *, register: bool = 
 
 
 class Session:
-    """Belongs to one event loop. Failures are put on the board; no action raises, except where it says so."""
+    """Belongs to one event loop. Failures are put on the board; no action raises, except where it says so.
 
-    def __init__(self, server: Server, token: str, notices: Notices, options: SessionOptions = _DEFAULT) -> None:
+    `shelves` keep what is written and not sent; without them it is kept in memory. `on_void` is called once if the
+    server no longer accepts the token, with the HTTP status or close code that says so.
+    """
+
+    def __init__(
+        self,
+        server: Server,
+        token: str,
+        notices: Notices,
+        options: SessionOptions = _DEFAULT,
+        *,
+        shelves: Shelves | None = None,
+        on_void: Callable[[Session, int], object] | None = None,
+    ) -> None:
         self.server = server
         self.store = Store()
         self.timeline = Timeline()
@@ -81,7 +97,10 @@ class Session:
         self.notices = notices
         self.joins = 0
         """How often somebody asked for the line."""
-        self.complaints = Complaints(notices)
+        self.complaints = Complaints(notices, self._void)
+        self.is_void = False
+        """Whether the server said that it no longer accepts the token."""
+        self._on_void = on_void
         self._token = token
         self._options = options
         self._identity: Identity | None = Identity(f"person at {server.name}", token)
@@ -91,9 +110,10 @@ class Session:
         shared = Shared(self.store, self._rest, self.line, self._chores, self.complaints)
         self._sender = Sender(shared, options.outbox)
         self.loader = Loader(shared)
+        self.drafts = Drafts(shared, self._sender, notices, shelves or Shelves(None), server.api_url)
         self._reader = Reader(shared)
         self._typed: dict[int, float] = {}
-        self._taps = (self.store.listen(self.loader.check),)
+        self._taps = (self.store.listen(self.loader.check), self.store.listen(self.drafts.check))
 
     def __repr__(self) -> str:
         return f"<Session at {self.server.name} {self._provider!r}>"
@@ -122,6 +142,7 @@ class Session:
 
     async def sign_out(self) -> None:
         """Close the line and make the token void."""
+        self._on_void = None
         self._identity = None
         await self._provider.logout()
         try:
@@ -131,9 +152,11 @@ class Session:
 
     async def aclose(self) -> None:
         """End it all in order, within `close_timeout`. Idempotent."""
+        self._on_void = None
         for tap in self._taps:
             tap()
         await self._chores.aclose()
+        self.drafts.close()
         await self._provider.aclose()
         await self._rest.aclose()
 
@@ -170,10 +193,9 @@ class Session:
             self._typed[channel_id] = self.now
             self._chores.start(f"typing in {channel_id}", self._tell_typing(channel_id))
 
-    async def edit(self, message: Message, content: str) -> bool:
+    async def edit(self, channel_id: int, message_id: int, content: str) -> bool:
         """Change what we wrote."""
-        answer = await self._ask("edit", self._rest.edit_message(message.channel_id, message.id, content))
-        return answer is not None
+        return await self._ask("edit", self._rest.edit_message(channel_id, message_id, content)) is not None
 
     async def delete(self, message: Message) -> bool:
         """Delete a message."""
@@ -246,18 +268,30 @@ class Session:
     def _changed(self, change: Change) -> None:
         self.timeline.add(change)
         self.line.changed(change)
+        if isinstance(change.error, LoginRefused | Unauthorized):
+            self._void(4004 if isinstance(change.error, WrongToken) else 401)
         if self.line.is_up:
             self.complaints.line_is_back()
             self.loader.again()
         self.store.tell()
+
+    def _void(self, code: int = 401) -> None:
+        tell, self._on_void = self._on_void, None
+        self.is_void = True
+        if tell is not None:
+            tell(self, code)
 
     async def _connect(self) -> None:
         with contextlib.suppress(OnesocketError):  # the provider said it on the board
             await self.join()
 
     async def _tell_typing(self, channel_id: int) -> None:
-        with contextlib.suppress(OnesocketError):  # nobody misses it
+        try:
             await self._rest.typing(channel_id)
+        except Unauthorized:
+            self._void()
+        except OnesocketError:
+            pass  # nobody misses it
 
     async def _ask(self, action: str, call: Awaitable[Json]) -> Json | None:
         try:

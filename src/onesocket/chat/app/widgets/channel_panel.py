@@ -11,10 +11,10 @@ from textual.binding import Binding, BindingType
 from textual.containers import Vertical
 from textual.content import Content
 from textual.css.query import NoMatches
-from textual.message import Message as TextualMessage
 from textual.widgets import Static, TextArea
 
 from .... import OnesocketError
+from ..model.composition import Answered, Composition
 from ..model.outbox import Draft
 from ..model.text import one_line
 from ..model.things import Message
@@ -32,36 +32,33 @@ class ChannelPanel(Vertical):
 
     BINDINGS: ClassVar[list[BindingType]] = [Binding("escape", "calm", "Cancel", show=False)]
 
-    class Focused(TextualMessage):
-        """Somebody works in this panel."""
-
-        def __init__(self, panel: ChannelPanel) -> None:
-            super().__init__()
-            self.panel = panel
-
     def __init__(self, session: Session, channel_id: int) -> None:
         super().__init__(classes="panel")
         self.session = session
         self.channel_id = channel_id
-        self._answers: Message | None = None
-        self._edits: Message | None = None
+        self.place = ""
+        """Which of the open panels this is, where not all have room."""
+        self._composer = Composer()
+        self._messages = MessageList(channel_id)
         self._line = ""
 
     def compose(self) -> ComposeResult:
         """Title, messages, who is writing, what the composer is about, composer."""
         yield Static(markup=False, classes="title")
-        yield MessageList(self.channel_id)
+        yield self._messages
         yield Static(markup=False, classes="writing")
-        yield Composer()
+        yield self._composer
 
     def on_mount(self) -> None:
-        """Join the line, and have the history loaded."""
+        """Join the line, have the history loaded, and go on with what was written here."""
         self.session.loader.open(self.channel_id)
+        self._composer.write(self._written.shown)
         self.show(self.session.store.world)
         self._join()
 
     def on_unmount(self) -> None:
-        """Let the history go."""
+        """Let the history go, and keep what was written last."""
+        self._written = self._written.typed(self._composer.text)
         self.session.loader.close(self.channel_id)
 
     def show(self, world: World) -> None:
@@ -73,51 +70,86 @@ class ChannelPanel(Vertical):
         channel = world.channels.get(self.channel_id)
         title = "a channel that is gone" if channel is None else one_line(channel.title, 60)
         topic = f"  {one_line(channel.topic, 80)}" if channel is not None and channel.topic else ""
-        history = world.history(self.channel_id)
-        state = "  loading …" if history.is_stale else ""
-        self.query_one(".title", Static).update(Content.assemble((title, "bold"), (topic + state, "dim")))
-        messages = self.query_one(MessageList)
-        messages.show(world)
+        state = "  loading …" if world.history(self.channel_id).is_stale else ""
+        place = f"  {self.place}" if self.place else ""
+        self.query_one(".title", Static).update(Content.assemble((title, "bold"), (place + state + topic, "dim")))
+        self._messages.show(world)
         self._show_writing(world)
-        if not history.is_stale and messages.is_at_end:
+        self._see()
+
+    @on(MessageList.EndReached)
+    def _see(self) -> None:
+        """What is before somebody's eyes is read."""
+        stale = self.session.store.world.history(self.channel_id).is_stale
+        if self.display and self._messages.is_at_end and not stale:
             self.session.seen(self.channel_id)
 
     def focus_composer(self) -> None:
         """Write here."""
-        self.query_one(Composer).focus()
+        self._composer.focus()
 
     # --- writing ----------------------------------------------------------------------------------------------------
+
+    @property
+    def _written(self) -> Composition:
+        return self.session.drafts.of(self.channel_id)
+
+    @_written.setter
+    def _written(self, composition: Composition) -> None:
+        self.session.drafts.put(self.channel_id, composition)
 
     @on(Composer.Submitted)
     def submitted(self, event: Composer.Submitted) -> None:
         """Send it, or change what is being edited."""
         event.stop()
-        if self._edits is not None:
-            self._edit(self._edits, event.text)
+        written = self._written
+        if written.edits is not None:
+            self._written = written.typed(event.text).plain()
+            app_of(self).run_worker(self._edit(written.edits, event.text))
+            self._composer.give_back(written.text)
         else:
             try:
-                reply_to = self._answers.id if self._answers is not None else None
+                reply_to = written.answers.id if written.answers is not None else None
                 self.session.say(self.channel_id, event.text, reply_to=reply_to)
             except OnesocketError as error:
                 self.session.complaints.failed("send", error)
-                return  # what was written stays
-        self.action_calm()
-        self.query_one(MessageList).scroll_end(animate=False)
+                self._composer.give_back(event.text)
+                return
+            self._written = written.sent()
+        self._show_writing(self.session.store.world)
+        self._messages.follow()
 
     @on(TextArea.Changed)
     def changed(self, event: TextArea.Changed) -> None:
-        """Tell the others."""
-        if event.text_area.text and self._edits is None:
+        """Keep what is written, and tell the others."""
+        event.stop()
+        text = self._composer.text
+        self._written = self._written.typed(text)
+        if text and self._written.edits is None:
             self.session.typing(self.channel_id)
 
     def action_calm(self) -> None:
-        """Answer and edit nothing."""
-        if self._answers is not None or self._edits is not None or self.query_one(Composer).text:
-            self._answers = self._edits = None
-            self.query_one(Composer).write("")
-            self._show_writing(self.session.store.world)
-        else:
+        """Answer and edit nothing; then: dismiss what was complained about. What was written is kept."""
+        written = self._written.typed(self._composer.text)
+        if written.answers is None and written.edits is None:
             self.session.complaints.dismiss()
+            return
+        edits = written.edits
+        if edits is not None:
+            message = self.session.store.world.history(self.channel_id).find(edits)
+            change = written.changes.get(edits)
+            if message is None:
+                written = written.moved(edits)
+            elif not change or change == message.content:
+                written = written.saved(edits)
+        self._write(written.plain())
+
+    def _write(self, composition: Composition) -> None:
+        """Go on with this in the composer."""
+        self._written = composition
+        if self._composer.text != composition.shown:
+            self._composer.write(composition.shown)
+        self._show_writing(self.session.store.world)
 
     # --- the messages -----------------------------------------------------------------------------------------------
 
@@ -138,11 +170,11 @@ class ChannelPanel(Vertical):
             case "discard", Draft():
                 self.session.discard(row.nonce)
             case "reply", Message():
-                self._answers, self._edits = row, None
-                self._begin("")
+                self._write(self._written.typed(self._composer.text).answering(Answered(row.id, row.author.username)))
+                self._composer.focus()
             case "edit", Message() if world.is_mine(row):
-                self._answers, self._edits = None, row
-                self._begin(row.content)
+                self._write(self._written.typed(self._composer.text).editing(row.id, row.content))
+                self._composer.focus()
             case "delete", Message() if world.may_delete(row):
                 self._delete(row)
             case "react", Message():
@@ -150,16 +182,16 @@ class ChannelPanel(Vertical):
             case _:
                 app_of(self).bell()
 
-    def _begin(self, text: str) -> None:
-        composer = self.query_one(Composer)
-        if text or self._edits is not None:
-            composer.write(text)
-        composer.focus()
-        self._show_writing(self.session.store.world)
-
-    @work
-    async def _edit(self, message: Message, text: str) -> None:
-        await self.session.edit(message, text)
+    async def _edit(self, message_id: int, text: str) -> None:
+        """Change a message. If that is refused, what it should be is in the composer again, unless that is in use."""
+        done = await self.session.edit(self.channel_id, message_id, text)
+        written = self._written
+        if written.changes.get(message_id) != text or written.edits == message_id:
+            return  # it is being changed once more
+        if done:
+            self._written = written.saved(message_id)
+        elif self.is_attached and written.plain() == written and not self._composer.text:
+            self._write(written.editing(message_id, text))
 
     @work
     async def _delete(self, message: Message) -> None:
@@ -182,10 +214,11 @@ class ChannelPanel(Vertical):
     # --- parts ------------------------------------------------------------------------------------------------------
 
     def _show_writing(self, world: World) -> None:
-        if self._edits is not None:
+        written = self._written
+        if written.edits is not None:
             text = "editing (Escape leaves it as it was)"
-        elif self._answers is not None:
-            text = f"answering {one_line(self._answers.author.username, 32)} (Escape: a message of its own)"
+        elif written.answers is not None:
+            text = f"answering {one_line(written.answers.name, 32)} (Escape: a message of its own)"
         else:
             text = _writing([one_line(name, 32) for name in world.writing_in(self.channel_id)])
         if text != self._line:

@@ -2,23 +2,34 @@
 
 from __future__ import annotations
 
-from typing import ClassVar
+from typing import ClassVar, Final
 
 from textual.binding import Binding, BindingType
+from textual.events import Key
 from textual.message import Message
+from textual.strip import Strip
 from textual.widgets import TextArea
+
+_PLACEHOLDER: Final = "Message …"
 
 
 class Composer(TextArea):
-    """A few lines; Enter sends them, Ctrl-J begins a new one."""
+    """A few lines; Enter sends them, Ctrl-J begins a new one.
+
+    Both are handled with the other keys of this widget, one after the other in the order in which they were typed. A
+    binding is handled by the application, which would be before or after the keys around it.
+    """
 
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("enter", "submit", "Send", priority=True),
-        Binding("ctrl+j", "newline", "New line", show=False, priority=True),
+        Binding("enter", "submit", "Send"),
+        Binding("ctrl+j", "newline", "New line", show=False),
+        # Textual's own would select everything, and the next key would replace it.
+        Binding("f6", "screen.next_panel", show=False),
+        Binding("f7", "screen.people", show=False),
     ]
 
     class Submitted(Message):
-        """Enter was pressed."""
+        """Enter was pressed. The text is the receiver's: the composer is empty, and may be written in already."""
 
         def __init__(self, composer: Composer, text: str) -> None:
             super().__init__()
@@ -26,12 +37,24 @@ class Composer(TextArea):
             self.text = text
 
     def __init__(self) -> None:
-        super().__init__(compact=True, soft_wrap=True, placeholder="Message …", highlight_cursor_line=False)
+        super().__init__(compact=True, soft_wrap=True, placeholder=_PLACEHOLDER, highlight_cursor_line=False)
+
+    def on_key(self, event: Key) -> None:
+        """Send, or begin a new line, before the next key is looked at."""
+        if event.key == "enter":
+            self.action_submit()
+        elif event.key == "ctrl+j":
+            self.action_newline()
+        else:
+            return
+        event.stop()
+        event.prevent_default()
 
     def action_submit(self) -> None:
-        """Hand over what was written; whoever takes it clears it."""
+        """Hand over what was written."""
         text = self.text.strip("\n")
         if text.strip():
+            self.write("")
             self.post_message(self.Submitted(self, text))
 
     def action_newline(self) -> None:
@@ -42,3 +65,11 @@ class Composer(TextArea):
         """Replace what is written, with the cursor at its end."""
         self.load_text(text)
         self.move_cursor(self.document.end)
+
+    def give_back(self, text: str) -> None:
+        """Take back a text that was refused, before what was written since."""
+        self.write("\n".join(filter(None, (text, self.text))))
+
+    def render_line(self, y: int) -> Strip:
+        """Draw a line; Textual's placeholder can't be wrapped where there is no column for it."""
+        return super().render_line(y) if self.content_size.width > 0 else Strip.blank(0)

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from typing import ClassVar, Final
+import contextlib
+from collections.abc import Generator
+from typing import ClassVar, Final, NamedTuple
 
 from textual.binding import Binding, BindingType
 from textual.content import Content
-from textual.events import MouseScrollUp
+from textual.events import MouseScrollUp, Resize, Show
 from textual.message import Message as TextualMessage
 from textual.widgets import OptionList
 from textual.widgets.option_list import Option
@@ -18,8 +20,21 @@ _NEAR: Final = 3
 """Lines from the top at which older messages are wanted."""
 
 
+class _Place(NamedTuple):
+    """Where somebody reads: what is at the top."""
+
+    number: int
+    """Of the row."""
+    line: int
+    """Of that row's lines."""
+
+
 class MessageList(OptionList):
-    """Follows what is known. It stays at the bottom if it is there, else where somebody reads."""
+    """Follows what is known. It stays at the bottom if it is there, else where somebody reads.
+
+    Where it is changes when somebody scrolls, and in no other way: rows that come, go and change their heights, and
+    another size, leave it there.
+    """
 
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("r", "wish('reply')", "Reply"),
@@ -41,15 +56,20 @@ class MessageList(OptionList):
     class TopReached(TextualMessage):
         """Somebody reads at the top: older messages are wanted."""
 
+    class EndReached(TextualMessage):
+        """Somebody came to the bottom, where the newest message is."""
+
     def __init__(self, channel_id: int) -> None:
         super().__init__(markup=False, compact=True)
         self._channel_id = channel_id
         self._rows: list[Row] = []
+        self._place: _Place | None = None  # at the bottom
+        self._keeps_place = False
 
     @property
     def is_at_end(self) -> bool:
-        """Whether the newest message is in sight."""
-        return self.scroll_offset.y >= self.max_scroll_y - 1
+        """Whether the newest message is in sight, or will be with the next refresh."""
+        return self._place is None
 
     @property
     def rows(self) -> tuple[Row, ...]:
@@ -61,20 +81,67 @@ class MessageList(OptionList):
         new, old = rows_of(world, self._channel_id), self._rows
         if new == old:
             return
-        follows = self.is_at_end or not old
-        same = _common([row_id(row) for row in old], [row_id(row) for row in new])
-        if old and same == 0:
-            self._rebuild(new, world)
-        else:
-            for place in range(len(old) - 1, same - 1, -1):
-                self.remove_option_at_index(place)
-            for place in range(same):
-                if new[place] != old[place]:
-                    self.replace_option_prompt_at_index(place, shown(new[place], world))
-            self.add_options(_option(row, world) for row in new[same:])
-        self._rows = new
-        if follows:
-            self.scroll_end(animate=False, immediate=False)
+        with self._place_kept():
+            marked = self.highlighted
+            if new[: len(old)] == old:
+                self.add_options(_option(row, world) for row in new[len(old) :])
+            else:
+                known = {row_id(row): (row, option) for row, option in zip(old, self.options, strict=True)}
+                self.set_options(_option_again(row, world, known) for row in new)
+                numbers = {row_id(row): number for number, row in enumerate(new)}
+                self.highlighted = None if marked is None else _moved(_Place(marked, 0), old, numbers).number
+                if self._place is not None:
+                    self._place = _moved(self._place, old, numbers)
+            self._rows = new
+
+    def follow(self) -> None:
+        """Go to the bottom, and stay there."""
+        with self._place_kept():
+            self._place = None
+        self.post_message(self.EndReached())
+
+    # --- where it is ------------------------------------------------------------------------------------------------
+
+    @contextlib.contextmanager
+    def _place_kept(self) -> Generator[None]:
+        """Whatever changes inside the block leaves it where it is."""
+        before, self._keeps_place = self._keeps_place, True
+        try:
+            yield
+            self._update_lines()
+            place = self._place
+            if place is None:
+                line = self.max_scroll_y
+            else:
+                height = self._heights.get(place.number, 1)
+                line = self._index_to_line.get(place.number, 0) + min(place.line, height - 1)
+            self.scroll_to(y=line, animate=False, force=True, immediate=True)
+        finally:
+            self._keeps_place = before
+
+    def watch_scroll_y(self, old_value: float, new_value: float) -> None:
+        """Take notice of where somebody scrolls to."""
+        super().watch_scroll_y(old_value, new_value)
+        if self._keeps_place or not self.size or not self._rows:
+            return
+        before, lines, top = self._place, self._lines, self.scroll_offset.y
+        self._place = None if top >= self.max_scroll_y or top >= len(lines) else _Place(*lines[top])
+        if self._place is None and before is not None:
+            self.post_message(self.EndReached())
+
+    def _on_resize(self, event: Resize) -> None:  # type: ignore[override]
+        """Wrap anew."""
+        event.prevent_default()
+        with self._place_kept():
+            self._clear_caches()
+
+    def on_show(self, event: Show) -> None:  # type: ignore[override]
+        """Stay; the base class goes to the highlighted row."""
+        event.prevent_default()
+        with self._place_kept():
+            pass
+
+    # --- keys -------------------------------------------------------------------------------------------------------
 
     def action_wish(self, verb: str) -> None:
         """Say what is wanted with the highlighted row; without one, with the last."""
@@ -85,7 +152,7 @@ class MessageList(OptionList):
     def action_cursor_up(self) -> None:
         """Go up; beyond the first, older ones are wanted."""
         if self.highlighted is None and self._rows:
-            self.highlighted = len(self._rows) - 1
+            self.highlighted = self._lowest_in_sight()
             return
         if not self.highlighted:
             self.post_message(self.TopReached())
@@ -113,22 +180,18 @@ class MessageList(OptionList):
         self._look_at_top()
 
     def on_focus(self) -> None:
-        """Begin with the newest."""
+        """Begin with the newest in sight."""
         if self.highlighted is None and self._rows:
-            self.highlighted = len(self._rows) - 1
+            with self._place_kept():
+                self.highlighted = self._lowest_in_sight()
+
+    def _lowest_in_sight(self) -> int:
+        bottom = self.scroll_offset.y + self.scrollable_content_region.height - 1
+        return self._lines[bottom][0] if self._place is not None and bottom < len(self._lines) else len(self._rows) - 1
 
     def _look_at_top(self) -> None:
         if self.scroll_offset.y <= _NEAR or self.highlighted == 0:
             self.post_message(self.TopReached())
-
-    def _rebuild(self, new: list[Row], world: World) -> None:
-        marked = None if self.highlighted is None else row_id(self._rows[self.highlighted])
-        from_end = self.virtual_size.height - self.scroll_offset.y
-        self.set_options(_option(row, world) for row in new)
-        place = next((place for place, row in enumerate(new) if row_id(row) == marked), None)
-        if place is not None:
-            self.highlighted = place
-        self.call_after_refresh(lambda: self.scroll_to(y=self.virtual_size.height - from_end, animate=False))
 
 
 def _option(row: Row, world: World) -> Option:
@@ -136,10 +199,16 @@ def _option(row: Row, world: World) -> Option:
     return Option(prompt, id=row_id(row))
 
 
-def _common(old: list[str], new: list[str]) -> int:
-    same = 0
-    for one, other in zip(old, new, strict=False):
-        if one != other:
-            break
-        same += 1
-    return same
+def _option_again(row: Row, world: World, known: dict[str, tuple[Row, Option]]) -> Option:
+    """The option that shows this row already, if there is one: it knows its height."""
+    before = known.get(row_id(row))
+    return before[1] if before is not None and before[0] == row else _option(row, world)
+
+
+def _moved(place: _Place, old: list[Row], numbers: dict[str, int]) -> _Place:
+    """The same place after a change; if what is read there is gone, what followed it."""
+    for number in range(place.number, len(old)):
+        new = numbers.get(row_id(old[number]))
+        if new is not None:
+            return _Place(new, place.line if number == place.number else 0)
+    return _Place(max(numbers.values(), default=0), 0)

@@ -24,18 +24,21 @@ class StatusBar(Static):
 
     def __init__(self) -> None:
         super().__init__(markup=False, id="status")
+        self.hint = ""
+        """The keys of what is folded away."""
 
     def show(self, session: Session) -> None:
         """Show how it is now."""
         status = session.status
         if status is None:
-            self.update(Content("not connected yet"))
+            self.update(Content("  ".join(filter(None, ("not connected yet", self.hint)))))
             return
         state = status.state.value.upper()
         if status.retry_in:
             state += f", again in {status.retry_in:.0f} s"
         rtt = "–" if status.rtt is None else f"{status.rtt * 1000:.0f} ms"
         parts = [
+            *filter(None, (self.hint,)),
             f"epoch {status.epoch}",
             f"rtt {rtt}",
             f"outbox {len(session.store.world.outbox)}",

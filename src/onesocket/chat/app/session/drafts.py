@@ -1,0 +1,107 @@
+"""What is written and not sent, by channel: kept in the session, and on disk within a moment."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from typing import Final
+
+from msgspec.structs import replace
+
+from .... import NoticeLevel, Notices
+from ..model.composition import Composition
+from ..model.outbox import Draft, Fate
+from .sender import Sender
+from .shared import Shared
+from .shelf import Shelf, Shelves, Unsent
+
+_PAUSE: Final = 0.3
+"""Seconds from a change to the file, at most."""
+_EMPTY: Final = Composition()
+NOT_KEPT: Final = "drafts-not-kept"
+
+
+class Drafts:
+    """The compositions of all channels, and the outbox beside them, of the account that is signed in."""
+
+    def __init__(self, shared: Shared, sender: Sender, notices: Notices, shelves: Shelves, api_url: str) -> None:
+        self._store = shared.store
+        self._sender = sender
+        self._notices = notices
+        self._shelves = shelves
+        self._api_url = api_url
+        self._shelf: Shelf | None = None
+        self._compositions: dict[int, Composition] = {}
+        self._kept: tuple[Draft, ...] = ()
+        self._timer: asyncio.TimerHandle | None = None
+
+    def __repr__(self) -> str:
+        return f"<Drafts of {len(self._compositions)} channels>"
+
+    def of(self, channel_id: int) -> Composition:
+        """What is written in this channel."""
+        return self._compositions.get(channel_id, _EMPTY)
+
+    def put(self, channel_id: int, composition: Composition) -> None:
+        """This is written there now."""
+        if composition == self.of(channel_id):
+            return
+        if composition.is_empty:
+            del self._compositions[channel_id]
+        else:
+            self._compositions[channel_id] = composition
+        self._save_soon()
+
+    def check(self) -> None:
+        """Follow what is known; for after every change."""
+        me = self._store.world.me
+        if self._shelf is None and me is not None:
+            self._shelf = self._shelves.of(self._api_url, me.id)
+            self._take_over(self._shelf)
+        elif self._store.world.outbox.drafts != self._kept:
+            self._save_soon()
+
+    def close(self) -> None:
+        """Keep what there is. The session is over."""
+        if self._timer is not None or self._store.world.outbox.drafts != self._kept:
+            self._save()
+
+    def _take_over(self, shelf: Shelf) -> None:
+        """Have what was left behind: the compositions, and what is to be sent as soon as the line is up."""
+        try:
+            shelf.open()
+        except OSError as error:
+            self._not_kept(error)
+        self._compositions = {**shelf.unsent.compositions, **self._compositions}
+        shift = asyncio.get_running_loop().time() - time.time()
+        known = {draft.nonce for draft in self._store.world.outbox.drafts}
+        for draft in shelf.unsent.outbox:
+            if draft.nonce not in known:
+                fate = Fate.FAILED if draft.fate is Fate.FAILED else Fate.WAITING
+                self._sender.resume(replace(draft, fate=fate, since=draft.since + shift))
+        self._kept = self._store.world.outbox.drafts
+
+    def _save_soon(self) -> None:
+        if self._timer is None:
+            self._timer = asyncio.get_running_loop().call_later(_PAUSE, self._save)
+
+    def _save(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        if self._shelf is None:
+            return
+        self._kept = self._store.world.outbox.drafts
+        shift = time.time() - asyncio.get_running_loop().time()
+        outbox = tuple(replace(draft, since=draft.since + shift) for draft in self._kept)
+        try:
+            self._shelf.save(Unsent(dict(self._compositions), outbox))
+        except OSError as error:
+            self._not_kept(error)
+        else:
+            self._notices.withdraw(NOT_KEPT)
+
+    def _not_kept(self, error: OSError) -> None:
+        where = self._shelves.directory
+        text = f"what you write can't be kept in {where} ({error.strerror or error}): it is lost when the chat ends"
+        self._notices.post(NOT_KEPT, NoticeLevel.WARNING, "Drafts Not Kept", text)

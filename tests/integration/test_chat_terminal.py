@@ -1,0 +1,251 @@
+"""``onesocket chat`` at a terminal: bytes as they come over a slow line, windows that are resized, kill -9."""
+
+import asyncio
+import fcntl
+import os
+import pty
+import re
+import signal
+import struct
+import sys
+import termios
+import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import pytest
+
+from onesocket.chat import ChatServer
+from onesocket.chat.app.credentials import Credentials, save
+from onesocket.discord.rest import Accounts, Rest
+from tests.unit.chat_app.driver import PASSWORD
+
+pytestmark = pytest.mark.timeout(120)
+DEADLINE = 30.0
+F2, F4 = b"\x1bOQ", b"\x1bOS"
+_CONTROL = re.compile(rb"\x1b(?:\[[0-9;?=>]*[a-zA-Z$]|\][^\x07\x1b]*(?:\x07|\x1b\\)|[()][A-Z0-9]|[=>])")
+
+
+class Terminal:
+    """A window with one application in it."""
+
+    def __init__(self, descriptor: int, process: asyncio.subprocess.Process) -> None:
+        self.process = process
+        self._descriptor = descriptor
+        self._drawn = bytearray()
+        self._news = asyncio.Event()
+
+    def read(self) -> None:
+        try:
+            self._drawn += os.read(self._descriptor, 65_536)
+        except OSError:  # the other side is closed
+            asyncio.get_running_loop().remove_reader(self._descriptor)
+        self._news.set()
+
+    @property
+    def drawn(self) -> str:
+        """What was drawn since `forget()`, without colours and positions."""
+        return _CONTROL.sub(b"", self._drawn).decode("utf-8", "replace")
+
+    def forget(self) -> None:
+        self._drawn.clear()
+
+    async def until_drawn(self, text: str) -> None:
+        try:
+            async with asyncio.timeout(DEADLINE):
+                while text not in self.drawn:
+                    self._news.clear()
+                    await self._news.wait()
+        except TimeoutError:
+            raise AssertionError(f"{text!r} was not drawn, but {self.drawn[-1500:]!r}") from None
+
+    def type(self, data: bytes) -> None:
+        """In one write, and so, as a rule, in one read of the application."""
+        os.write(self._descriptor, data)
+
+    async def dribble(self, data: bytes) -> None:
+        """One byte after the other, each as soon as the loop has come round: never mind what the reader is doing."""
+        for number in range(len(data)):
+            os.write(self._descriptor, data[number : number + 1])
+            await asyncio.sleep(0)
+
+    def resize(self, columns: int, rows: int) -> None:
+        fcntl.ioctl(self._descriptor, termios.TIOCSWINSZ, struct.pack("HHHH", rows, columns, 0, 0))
+        self.process.send_signal(signal.SIGWINCH)
+
+
+@asynccontextmanager
+async def terminal(
+    server: ChatServer, state: Path, *more: str, size: tuple[int, int] = (100, 30)
+) -> AsyncIterator[Terminal]:
+    ours, theirs = pty.openpty()
+    fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", size[1], size[0], 0, 0))
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-m", "onesocket", "chat", "--server", server.api_url, *more),
+        stdin=theirs,
+        stdout=theirs,
+        stderr=theirs,
+        env={**os.environ, "XDG_STATE_HOME": str(state), "TERM": "xterm-256color", "COLORTERM": "truecolor"},
+    )
+    os.close(theirs)
+    loop = asyncio.get_running_loop()
+    one = Terminal(ours, process)
+    loop.add_reader(ours, one.read)
+    try:
+        yield one
+    finally:
+        if process.returncode is None:
+            process.kill()
+        await process.wait()
+        loop.remove_reader(ours)
+        os.close(ours)
+
+
+@pytest.fixture
+async def server() -> AsyncIterator[ChatServer]:
+    async with ChatServer() as one:
+        yield one
+
+
+@pytest.fixture
+async def ada(server: ChatServer, tmp_path: Path) -> str:
+    """Ada, who is remembered here; her token."""
+    token = await server.create_user("ada", PASSWORD)
+    save(Credentials(server.api_url, "ada", token), tmp_path / "onesocket" / "chat.json")
+    return token
+
+
+async def general(server: ChatServer, token: str) -> int:
+    async with Rest(token, api_url=server.api_url, token_type=None) as rest:
+        guild = (await rest.guilds())[0]
+        return int((await rest.guild_channels(guild["id"]))[0]["id"])
+
+
+async def until_stored(server: ChatServer, token: str, *contents: str) -> None:
+    """The server has exactly these, in this order."""
+    channel = await general(server, token)
+    found: list[str] = []
+    async with Rest(token, api_url=server.api_url, token_type=None) as rest:
+        try:
+            async with asyncio.timeout(DEADLINE):
+                while len(found) < len(contents):
+                    found = [one["content"] async for one in rest.history(channel)][::-1]
+                    await asyncio.sleep(0.05)
+        except TimeoutError:
+            pass
+    assert found == list(contents)
+
+
+async def test_everything_is_typed_before_the_first_screen_has_settled(server: ChatServer, tmp_path: Path) -> None:
+    await server.create_user("ada", PASSWORD)
+    async with terminal(server, tmp_path) as window:
+        await window.until_drawn("Password")
+        window.type(b"adx\x7fa\t" + PASSWORD.encode() + b"\r")
+        await window.until_drawn("CONNECTED")
+        await window.until_drawn("#general")
+        # Opens the channel and writes, in one go; what is left is a draft.
+        window.type(b"\rsee you at 18:45\rabd\x7fc\rone\ntwo\rleft")
+        token = await Accounts(server.api_url).login("ada", PASSWORD)
+        await until_stored(server, token, "see you at 18:45", "abc", "one\ntwo")
+        await window.until_drawn("left")
+
+
+async def test_bytes_that_dribble_in_a_busy_channel_are_stored_as_they_were_typed(
+    server: ChatServer, tmp_path: Path, ada: str
+) -> None:
+    channel = await general(server, ada)
+    texts = [f"message {number}: the quick brown fox jumps over {number} lazy dogs" for number in range(6)]
+    async with (
+        terminal(server, tmp_path, "--remember") as window,
+        Rest(await server.create_user("bob", PASSWORD), api_url=server.api_url, token_type=None) as bob,
+    ):
+        await window.until_drawn("#general")
+        await window.dribble(b"\r")
+
+        async def chatter() -> None:
+            for number in range(40):
+                change = bob.remove_reaction if number % 2 else bob.add_reaction
+                await change(channel, first["id"], "👍")
+                await bob.typing(channel)
+
+        first = await bob.send_message(channel, "first")
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(chatter())
+            for text in texts:
+                await window.dribble(text[:20].encode())
+                window.type(text[20:].encode() + b"\r")
+        await until_stored(server, ada, "first", *texts)
+
+
+async def test_a_killed_application_leaves_its_draft_to_the_next(server: ChatServer, tmp_path: Path, ada: str) -> None:
+    async with terminal(server, tmp_path, "--remember") as window:
+        await window.until_drawn("#general")
+        window.type(b"\rthis took me an hour")
+        await window.until_drawn("this took me an hour")
+        await asyncio.to_thread(_until_kept, tmp_path, b"an hour")
+        window.process.kill()
+        await window.process.wait()
+    async with terminal(server, tmp_path, "--remember") as window:
+        await window.until_drawn("#general")
+        window.type(b"\r")
+        await window.until_drawn("this took me an hour")
+        window.type(b"!\r")
+        await until_stored(server, ada, "this took me an hour!")
+        assert _open_to_others(tmp_path) == []
+
+
+async def test_a_window_that_is_resized_all_the_time_keeps_its_application(
+    server: ChatServer, tmp_path: Path, ada: str
+) -> None:
+    async with terminal(server, tmp_path, "--remember") as window:
+        await window.until_drawn("#general")
+        window.type(b"\rtyped")
+        await window.until_drawn("typed")
+        for columns in range(90, 0, -3):
+            window.forget()
+            window.resize(columns, 30 if columns % 2 else 9)
+            async with asyncio.timeout(DEADLINE):
+                while not window.drawn:
+                    window._news.clear()
+                    await window._news.wait()
+            assert window.process.returncode is None, window.drawn
+        window.type(b" and more")
+        for columns in (300, 40, 100):
+            window.resize(columns, 100 if columns == 300 else 12)
+        window.forget()
+        window.resize(101, 30)
+        await window.until_drawn("typed and more")
+        window.type(b"\r")
+        await until_stored(server, ada, "typed and more")
+        window.process.send_signal(signal.SIGTERM)
+        async with asyncio.timeout(DEADLINE):
+            assert await window.process.wait() == 0
+
+
+async def test_in_a_small_window_one_can_sign_in_and_find_the_channels(server: ChatServer, tmp_path: Path) -> None:
+    async with terminal(server, tmp_path, size=(40, 12)) as window:
+        await window.until_drawn("Password")
+        window.type(b"ada\t" + PASSWORD.encode() + F2)
+        await window.until_drawn("CONNECTED")
+        await window.until_drawn("#general")
+        window.type(b"\rhello")
+        await window.until_drawn("hello")
+        window.forget()
+        window.type(F4)
+        await window.until_drawn("onesocket")
+        window.type(b"\r there\r")
+        token = await Accounts(server.api_url).login("ada", PASSWORD)
+        await until_stored(server, token, "hello there")
+
+
+def _until_kept(state: Path, text: bytes) -> None:
+    """Another process writes it: only looking can tell when."""
+    end = time.monotonic() + DEADLINE
+    while not any(text in file.read_bytes() for file in state.rglob("drafts/*/*.json")):
+        assert time.monotonic() < end, "it was not kept"
+        time.sleep(0.02)
+
+
+def _open_to_others(state: Path) -> list[Path]:
+    return [file for file in state.rglob("*") if file.stat().st_mode & 0o077]
