@@ -17,7 +17,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from onesocket.chat.server.gateway import Gateway
-from onesocket.chat.server.ports import Event
+from onesocket.chat.server.ports import Event, digest
 from onesocket.errors import InvalidOption
 from tests.unit.chat_gateway.raw_client import (
     ALL_INTENTS,
@@ -274,6 +274,28 @@ async def test_signing_out_ends_the_sessions_with_4004(gateway: Gateway) -> None
         await client.hello()
         await client.resume(ready, 3)
         assert (await client.receive())["op"] == 9
+
+
+async def test_signing_out_of_one_token_leaves_the_others(gateway: Gateway) -> None:
+    async with dial(gateway.url) as one, dial(gateway.url) as other:
+        for client, token in ((one, "t1"), (other, "t01")):  # of the same user
+            await client.identify(token)
+        gateway.sign_out(1, digest("t1"))
+        assert await one.close_code() == 4004
+        assert gateway.logins() == {digest("t01")}
+        gateway.publish(message(1))
+        assert await texts(other, 1) == ["text 1"]
+
+
+async def test_a_token_that_is_signed_out_of_while_it_logs_in_opens_nothing() -> None:
+    directory = FakeDirectory()
+    directory.gate = asyncio.Event()
+    async with running(directory) as gateway, dial(gateway.url) as client:
+        await client.identify(wait=False)
+        await directory.asked.wait()
+        gateway.sign_out(1)
+        directory.gate.set()
+        assert await client.close_code() == 4004
 
 
 # --- sessions -------------------------------------------------------------------------------------------------------

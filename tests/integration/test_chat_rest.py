@@ -14,7 +14,8 @@ import pytest
 from aiohttp import web
 
 from onesocket.chat.server.ports import Account, Json
-from onesocket.chat.server.rest import Hook, Limit, Limiter, make_app, refuse, scripted_limit
+from onesocket.chat.server.rest import Hook, Limit, Limiter, Proxies, make_app, refuse, scripted_limit
+from onesocket.errors import InvalidOption
 from tests.unit.chat.world import World, opened
 
 PLENTY = Limit(1000, 1.0)
@@ -78,7 +79,7 @@ Start = Callable[..., Any]
 async def start() -> AsyncIterator[Start]:
     async with AsyncExitStack() as stack:
 
-        async def started(usual: Limit = PLENTY, **limits: Limit) -> Server:
+        async def started(usual: Limit = PLENTY, proxies: Proxies | None = None, **limits: Limit) -> Server:
             world = await stack.enter_async_context(opened())
             hooks: list[Hook] = []
             now = [0.0]
@@ -88,7 +89,12 @@ async def start() -> AsyncIterator[Start]:
 
             limiter = Limiter(usual, clock=lambda: now[0], wall=lambda: 1000 + now[0], **limits)
             app = make_app(
-                world.service, gateway_url=lambda: GATEWAY, session_start_limit=starts, hooks=hooks, limiter=limiter
+                world.service,
+                gateway_url=lambda: GATEWAY,
+                session_start_limit=starts,
+                hooks=hooks,
+                limiter=limiter,
+                proxies=proxies,
             )
             runner = web.AppRunner(app, access_log=None)
             await runner.setup()
@@ -168,6 +174,68 @@ async def test_sign_ins_are_limited_by_name_and_address(start: Start) -> None:
     assert await sign_in("eve", "wrong") == 429  # the address had its eight
     server.now[0] += 60
     assert await sign_in("ann", "correct horse") == 200
+
+
+async def test_a_flood_of_other_requests_does_not_lift_the_brake_on_signing_in(start: Start) -> None:
+    server = await start(sign_in=Limit(2, 60.0), usual=Limit(100_000, 1.0))
+    ann = await server.person("ann")
+    wrong = {"login": "ann", "password": "wrong"}
+    assert [(await server.ask("POST", "/auth/login", body=wrong)).status for _ in range(3)] == [400, 400, 429]
+    for start_at in range(0, 10_050, 50):
+        paths = [f"/channels/{start_at + number}/messages" for number in range(50)]
+        await asyncio.gather(*(server.ask("GET", path, ann) for path in paths))
+    assert (await server.ask("POST", "/auth/login", body=wrong)).status == 429
+
+
+async def test_good_sign_ins_use_nothing_up_and_many_at_once_get_no_more_tries(start: Start) -> None:
+    server = await start(sign_in=Limit(3, 60.0), address=Limit(4, 60.0))
+    await server.person("ann")
+    right, wrong = ({"login": "ann", "password": password} for password in ("correct horse", "wrong"))
+    assert [(await server.ask("POST", "/auth/login", body=right)).status for _ in range(6)] == [200] * 6
+    answers = await asyncio.gather(*(server.ask("POST", "/auth/login", body=wrong) for _ in range(8)))
+    assert sorted(answer.status for answer in answers) == [400] * 3 + [429] * 5
+
+
+async def test_behind_a_trusted_proxy_everybody_has_brakes_of_their_own(start: Start) -> None:
+    async def sign_in(server: Any, password: str, forwarded: str) -> int:
+        body = {"login": "ann", "password": password}
+        return int((await server.ask("POST", "/auth/login", body=body, headers={"X-Forwarded-For": forwarded})).status)
+
+    behind = await start(sign_in=Limit(2, 60.0), proxies=Proxies(["127.0.0.1", "10.0.0.0/8"]))
+    await behind.person("ann")
+    assert [await sign_in(behind, "wrong", "203.0.113.5") for _ in range(3)] == [400, 400, 429]
+    assert await sign_in(behind, "wrong", "198.51.100.1, 203.0.113.5, 10.1.2.3") == 429  # the first is made up
+    assert await sign_in(behind, "correct horse", "192.0.2.7") == 200
+    bare = await start(sign_in=Limit(2, 60.0))
+    await bare.person("ann")
+    assert [await sign_in(bare, "wrong", f"203.0.113.{number}") for number in range(3)] == [400, 400, 429]
+
+
+@pytest.mark.parametrize("address", ["proxy.example", "127.0.0.1/40", ""])
+def test_a_trusted_proxy_has_an_address(address: str) -> None:
+    with pytest.raises(InvalidOption, match="trusted proxy"):
+        Proxies([address])
+
+
+async def test_logins_over_http(start: Start) -> None:
+    server = await start()
+    ann = await server.person("ann")
+    body = {"login": "ann", "password": "correct horse"}
+    other = (await server.ask("POST", "/auth/login", body=body, headers={"User-Agent": "a phone"})).body["token"]
+    found = (await server.ask("GET", "/auth/sessions", ann)).body["user_sessions"]
+    (phone,) = [one for one in found if one["client_info"]["user_agent"] == "a phone"]
+    path = "/auth/sessions/logout"
+    assert (await server.ask("POST", path, ann, {"session_id_hashes": [phone["id_hash"]]})).status == 204
+    assert (await server.ask("GET", "/users/@me", other)).status == 401
+    assert (await server.ask("POST", path, ann, {"session_id_hashes": 5})).said == (400, 50035)
+    change = {"password": "correct horse", "new_password": "battery staple"}
+    answer = await server.ask("PATCH", "/users/@me", ann, change)
+    assert (answer.body["username"], (await server.ask("GET", "/users/@me", ann)).status) == ("ann", 401)
+    new = answer.body["token"]
+    tries = [await server.ask("PATCH", "/users/@me", new, {**change, "password": "guess"}) for _ in range(6)]
+    assert [one.status for one in tries] == [400] * 5 + [429]
+    assert (await server.ask("POST", path, new)).status == 204
+    assert (await server.ask("GET", "/users/@me", new)).status == 401
 
 
 async def test_a_conversation(start: Start) -> None:
@@ -390,7 +458,7 @@ def test_the_limiter_remembers_a_bounded_number_of_buckets() -> None:
     limiter = Limiter(clock=lambda: 0.0)
     for n in range(20_000):
         limiter.take("route", n, Limit(1, 60.0))
-    assert repr(limiter) == "<Limiter 10000 buckets>"
+    assert repr(limiter) == "<Limiter 10000 buckets, 0 brakes>"
     assert not limiter.take("route", 19_999, Limit(1, 60.0)).allowed
 
 

@@ -58,13 +58,13 @@ async def serving(data: Path, *options: str) -> AsyncIterator[Server]:
             await process.communicate()
 
 
-async def run(*arguments: str, env: dict[str, str] | None = None) -> tuple[int, str, str]:
+async def run(*arguments: str, env: dict[str, str] | None = None, stdin: str = "") -> tuple[int, str, str]:
     process = await asyncio.create_subprocess_exec(
-        *COMMAND, *arguments,
+        *COMMAND, *arguments, stdin=asyncio.subprocess.PIPE,
         stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE, env={**os.environ, **(env or {})},
     )  # fmt: skip
     async with asyncio.timeout(30):
-        out, errors = await process.communicate()
+        out, errors = await process.communicate(stdin.encode())
     assert process.returncode is not None
     return process.returncode, out.decode().strip(), errors.decode().strip()
 

@@ -55,6 +55,13 @@ def serve(
     identify_interval: Annotated[
         float, typer.Option(min=0, metavar="SECONDS", help="Between two Identifies of one bot; 0: no limit.")
     ] = 5.0,
+    login_days: Annotated[
+        float, typer.Option(min=0.01, metavar="DAYS", help="Without use, until a person has to sign in again.")
+    ] = 30.0,
+    trusted_proxy: Annotated[
+        list[str] | None,
+        typer.Option(metavar="ADDRESS", help="A reverse proxy whose X-Forwarded-For is believed; may be repeated."),
+    ] = None,
 ) -> None:
     """Run a chat server that speaks Discord's gateway and HTTP API, version 10.
 
@@ -77,6 +84,8 @@ def serve(
             gateway_port=gateway_port,
             options=options,
             control_file=_control_file(place),
+            trusted_proxies=trusted_proxy or (),
+            login_lifetime=login_days * 86_400,
         )
         asyncio.run(_run(server, _option(data)))
 
@@ -96,6 +105,52 @@ def bot(name: Annotated[str, typer.Argument(help="2 to 32 characters; not taken 
         else:
             token = str(answer["token"])
         typer.echo(token)
+
+
+user_app = typer.Typer(help="People and bots: list them, change a password, remove one.", no_args_is_help=True)
+serve_app.add_typer(user_app, name="user")
+
+
+@user_app.command("list")
+def list_users(*, data: Data = None) -> None:
+    """Print each account: its id, whether it is a bot, how many logins it has, and its name."""
+    for one in _manage(data, "list", {})["users"]:
+        kind = "bot" if one["bot"] else "person"
+        typer.echo(f"{one['id']}  {kind:6}  {one['logins']:3}  {one['username']}")
+
+
+@user_app.command()
+def passwd(name: Annotated[str, typer.Argument(help="The person.")], *, data: Data = None) -> None:
+    """Give a person another password. They are signed out everywhere.
+
+    It is asked for, or read from standard input if that is no terminal.
+    """
+    if sys.stdin.isatty():
+        password = typer.prompt(f"New password for {name}", hide_input=True, confirmation_prompt=True, err=True)
+    else:
+        password = sys.stdin.readline().rstrip("\r\n")
+    _manage(data, "passwd", {"name": name, "password": password})
+
+
+@user_app.command()
+def remove(name: Annotated[str, typer.Argument(help="A person or a bot.")], *, data: Data = None) -> None:
+    """Remove an account: signed out everywhere, out of every guild, its name free again. Its messages stay."""
+    _manage(data, "remove", {"name": name})
+
+
+@serve_app.command()
+def backup(
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="A file that is not there yet.")], *, data: Data = None
+) -> None:
+    """Copy the database to a file, as it is at one moment. Works while the server runs, and while it doesn't.
+
+    (A copy of the database's file alone misses the newest messages while the server runs.)
+    """
+    with _Problems():
+        from ..chat.server.store.sqlite import backup as copy
+
+        copy(_database(data), file)
+        typer.echo(f"{file}  {file.stat().st_size} bytes")
 
 
 @serve_app.command()
@@ -159,6 +214,33 @@ async def _run(server: ChatServer, option: str) -> None:
         sys.stdout.flush()
         await stop.wait()
         typer.echo("stopping: clients are asked to reconnect", err=True)
+
+
+def _manage(data: Path | None, what: str, body: dict[str, Any]) -> dict[str, Any]:
+    """Ask the server that runs; without one open its database for a moment."""
+    with _Problems():
+        place = _database(data)
+        answer = _ask_server(place, f"users/{what}", body)
+        if answer is not None:
+            return answer
+        if not place.is_file():
+            _fail(f"there is no database at {place}; name it with --data")
+        return asyncio.run(_manage_here(place, what, body))
+
+
+async def _manage_here(place: Path, what: str, body: dict[str, Any]) -> dict[str, Any]:
+    from ..chat import ChatServer
+
+    async with ChatServer(place) as server:
+        accounts = server.service.accounts
+        match what:
+            case "list":
+                return {"users": await accounts.everybody()}
+            case "passwd":
+                await accounts.set_password(body["name"], body["password"])
+            case _:
+                await accounts.remove(body["name"])
+    return {}
 
 
 async def _create_bot(place: Path, name: str) -> str:

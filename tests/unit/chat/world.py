@@ -24,14 +24,18 @@ class Listener:
     """A gateway that only writes down."""
 
     events: list[Event] = field(default_factory=list)
-    signed_out: list[int] = field(default_factory=list)
+    signed_out: list[tuple[int, bytes | None]] = field(default_factory=list)
+    connected: frozenset[bytes] = frozenset()
     statuses: dict[int, str] = field(default_factory=dict)
 
     def publish(self, event: Event) -> None:
         self.events.append(event)
 
-    def sign_out(self, user_id: int) -> None:
-        self.signed_out.append(user_id)
+    def sign_out(self, user_id: int, login: bytes | None = None) -> None:
+        self.signed_out.append((user_id, login))
+
+    def logins(self) -> frozenset[bytes]:
+        return self.connected
 
     def status_of(self, user_id: int) -> str:
         return self.statuses.get(user_id, "offline")

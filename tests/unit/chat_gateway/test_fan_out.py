@@ -24,7 +24,7 @@ class Stage:
         self.sessions = {user_id: self.add(user_id) for user_id in range(1, count + 1)}
 
     def add(self, user_id: int, *, bot: bool = False, intents: int = MESSAGES) -> Session:
-        session = Session(Account(user_id, f"user {user_id}", bot=bot), intents, (0, 1), self.gateway.options)
+        session = Session(Account(user_id, f"user {user_id}", bot=bot), b"", intents, (0, 1), self.gateway.options)
         session.begin()
         session.write = self.writer(user_id)
         assert self.gateway.hub.sessions.add(session)

@@ -28,7 +28,7 @@ BOT = Account(1, "robo", True)
 
 
 def session(*, shard: tuple[int, int] = (0, 1), intents: int = 512, account: Account = BOT, **options: Any) -> Session:
-    made = Session(account, intents, shard, GatewayOptions(**options))
+    made = Session(account, b"", intents, shard, GatewayOptions(**options))
     made.begin()
     return made
 
@@ -122,7 +122,7 @@ def test_a_replay_holds_no_more_bytes_than_it_may(sizes: list[int]) -> None:
 
 
 def test_before_ready_events_wait_and_are_bounded() -> None:
-    one = Session(BOT, 512, (0, 1), GatewayOptions(replay_count=3))
+    one = Session(BOT, b"", 512, (0, 1), GatewayOptions(replay_count=3))
     frames = written(one)
     for number in range(5):
         one.offer(Dispatch(Event("X", {"n": number}, frozenset({1}))))

@@ -8,7 +8,6 @@ import ipaddress
 import json
 import os
 import secrets
-from collections.abc import Awaitable, Callable
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any, Final, cast
@@ -21,6 +20,7 @@ from .faults import Faults, describe
 from .gateway.hub import Hub
 from .ports import Json
 from .rest import is_address
+from .service.accounts import Accounts
 
 _PREFIX: Final = "/control/"
 _LARGEST: Final = 64 << 10
@@ -29,10 +29,10 @@ _LARGEST: Final = 64 << 10
 class Control:
     """A hook that answers ``/control/...``: only to loopback, only with the token, only JSON."""
 
-    def __init__(self, hub: Hub, faults: Faults, create_bot: Callable[[str], Awaitable[str]]) -> None:
+    def __init__(self, hub: Hub, faults: Faults, accounts: Accounts) -> None:
         self._hub = hub
         self._faults = faults
-        self._create_bot = create_bot
+        self._accounts = accounts
         self._token = secrets.token_urlsafe(32)
 
     def __repr__(self) -> str:
@@ -75,9 +75,24 @@ class Control:
             case "POST", "faults":
                 return await self._faults.perform(name, await _body(request))
             case "POST", "bots":
-                return {"token": await self._create_bot(str((await _body(request)).get("name", "")))}
+                token, _ = await self._accounts.create_bot(_text(await _body(request), "name"))
+                return {"token": token}
+            case "POST", "users":
+                return await self._manage(name, await _body(request))
             case _:
                 raise _NoSuch(f"there is no {request.method} {request.path}")
+
+    async def _manage(self, what: str, body: Json) -> Json:
+        match what:
+            case "list":
+                return {"users": await self._accounts.everybody()}
+            case "passwd":
+                await self._accounts.set_password(_text(body, "name"), _text(body, "password"))
+            case "remove":
+                await self._accounts.remove(_text(body, "name"))
+            case _:
+                raise _NoSuch(f"there is no users/{what}; there are list, passwd and remove")
+        return {}
 
     def _is_authorized(self, request: web.Request) -> bool:
         given = request.headers.get("Authorization", "").removeprefix("Control ")
@@ -102,6 +117,10 @@ async def _body(request: web.Request) -> Json:
     if not isinstance(body, dict):
         raise _NoSuch("the body must be a JSON object")
     return cast("Json", body)
+
+
+def _text(body: Json, name: str) -> str:
+    return str(body.get(name, ""))
 
 
 def _is_loopback(address: str | None) -> bool:

@@ -89,6 +89,18 @@ class Form:
             self.wrong(name, "BASE_TYPE_BAD_LENGTH", f"Must be between {least} and {most} in length.")
         return found
 
+    def texts(self, name: str, *, most: int) -> list[str] | None:
+        """Read a list of strings; None if it is absent."""
+        value = self._body.get(name)
+        items = as_list(value)
+        if value is None:
+            return None
+        if items is None or not all(isinstance(one, str) for one in items):
+            self.wrong(name, "LIST_TYPE_CONVERT", "Only iterables of strings may be used.")
+        elif len(items) > most:
+            self.wrong(name, "BASE_TYPE_MAX_LENGTH", f"Must be {most} or fewer in length.")
+        return [str(one) for one in items or ()]
+
     def integer(self, name: str, *, least: int, most: int, required: bool = False) -> int | None:
         """Read a whole number in a range."""
         value = self._value(name, required=required)

@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
 Json = dict[str, Any]
 """A JSON object as Discord documents it: snowflakes are strings."""
+
+
+def digest(token: str) -> bytes:
+    """What is kept of a token: enough to know it again, and of no use to sign in."""
+    return hashlib.sha256(token.encode(errors="surrogatepass")).digest()
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,8 +60,12 @@ class Publisher(Protocol):
     def publish(self, event: Event) -> None:
         """Hand this to whoever is connected (or may resume); doesn't block and doesn't fail."""
 
-    def sign_out(self, user_id: int) -> None:
-        """This user's token is void: end their sessions with 4004."""
+    def sign_out(self, user_id: int, login: bytes | None = None) -> None:
+        """A token of this user is void: end its sessions with 4004. `login`: the token's digest; None: all of them."""
+
+    def logins(self) -> frozenset[bytes]:
+        """The digests of the tokens that open connections have logged in with."""
+        ...
 
     def status_of(self, user_id: int) -> str:
         """``online``, ``idle``, ``dnd`` or ``offline``."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from types import TracebackType
 from typing import Final, Self
@@ -16,8 +16,8 @@ from ...errors import InvalidOption, UsageError
 from .control import Control
 from .faults import Faults
 from .gateway import Gateway, GatewayOptions, Stats
-from .rest import Connections, make_app, refuse_pages, scripted_limit
-from .service import Passwords, Service
+from .rest import Connections, Proxies, make_app, refuse_pages, scripted_limit
+from .service import LIFETIME, Passwords, Service
 from .threaded import ThreadedChatServer
 
 _MEMORY: Final = ":memory:"
@@ -32,6 +32,8 @@ class ChatServer:
     - `port`, `gateway_port`: for HTTP and for the gateway; 0 takes free ones.
     - `options`: the gateway's limits and times.
     - `control_file`: where to say, to its owner alone, how the control endpoint is reached.
+    - `login_lifetime`: seconds without use after which a person has to sign in again.
+    - `trusted_proxies`: addresses or networks of reverse proxies whose ``X-Forwarded-For`` is believed.
 
     Raises `PortTaken` if a port is in use.
     """
@@ -45,6 +47,8 @@ class ChatServer:
         gateway_port: int = 0,
         options: GatewayOptions | None = None,
         control_file: Path | None = None,
+        trusted_proxies: Iterable[str] = (),
+        login_lifetime: float = LIFETIME,
     ) -> None:
         if port and port == gateway_port:
             raise InvalidOption(f"port and gateway_port are both {port}; they must differ")
@@ -52,6 +56,8 @@ class ChatServer:
         self._host = host
         self._ports = port, gateway_port
         self._control_file = control_file
+        self._proxies = Proxies(trusted_proxies)
+        self._login_lifetime = login_lifetime
         self._gateway = Gateway(options)
         self._service: Service | None = None
         self._stack = contextlib.AsyncExitStack()
@@ -111,7 +117,8 @@ class ChatServer:
         """Open the store and listen."""
         async with contextlib.AsyncExitStack() as stack:
             cheap = Passwords(PasswordHasher(1, 8, 1)) if self._where == _MEMORY else None
-            self._service = await stack.enter_async_context(Service.open(self._where, self._gateway, passwords=cheap))
+            opening = Service.open(self._where, self._gateway, passwords=cheap, login_lifetime=self._login_lifetime)
+            self._service = await stack.enter_async_context(opening)
             stack.push_async_callback(self._gateway.stop)
             await self._listen(stack)
             self._stack = stack.pop_all()
@@ -127,11 +134,12 @@ class ChatServer:
             await self._gateway.start(self.service, self._host, gateway_port)
         except OSError as error:
             raise PortTaken(self._host, gateway_port, "--gateway-port", error) from error
-        control = Control(self._gateway.hub, self.faults, self.create_bot)
+        control = Control(self._gateway.hub, self.faults, self.service.accounts)
         app = make_app(
             self.service,
             gateway_url=lambda: self.gateway_url,
             session_start_limit=self._gateway.session_start_limit,
+            proxies=self._proxies,
             hooks=[refuse_pages, control.hook, self.faults.hook],
         )
         runner = web.AppRunner(app, shutdown_timeout=1.0)

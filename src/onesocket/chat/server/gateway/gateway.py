@@ -127,13 +127,19 @@ class Gateway:
             if write is not None:  # an earlier one may have set off a fault that ended this line
                 write(frame)
 
-    def sign_out(self, user_id: int) -> None:
-        """This user's token is void: end their sessions with 4004."""
+    def sign_out(self, user_id: int, login: bytes | None = None) -> None:
+        """A token of this user is void: end its sessions with 4004. `login`: the token's digest; None: all of them."""
         for session in self.hub.sessions.of(user_id):
+            if login not in {None, session.login}:
+                continue
             connection = session.connection
             self.hub.sessions.end(session)
             if connection is not None:
                 connection.close(AUTHENTICATION_FAILED)
+
+    def logins(self) -> frozenset[bytes]:
+        """The digests of the tokens that open connections have logged in with."""
+        return frozenset(one.session.login for one in self.hub.connections if one.session is not None)
 
     def status_of(self, user_id: int) -> str:
         """``online``, ``idle``, ``dnd`` or ``offline``."""

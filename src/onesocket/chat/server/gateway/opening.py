@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from ..ports import Account, Json, Welcome
+from ..ports import Account, Json, Welcome, digest
 from . import intents as bits
 from .close_codes import (
     AUTHENTICATION_FAILED,
@@ -34,7 +34,7 @@ async def identify(connection: Connection, wanted: Identify, starts: Starts, url
         return
     if verdict is Verdict.SPENT:
         raise Misuse(AUTHENTICATION_FAILED)
-    session = Session(account, wanted.intents, wanted.shard, hub.options)
+    session = Session(account, digest(wanted.token), wanted.intents, wanted.shard, hub.options)
     if wanted.presence is not None:
         session.presence = wanted.presence
     if not hub.sessions.add(session):  # from now on it collects what happens
@@ -50,6 +50,8 @@ async def identify(connection: Connection, wanted: Identify, starts: Starts, url
             raise Misuse(UNKNOWN_ERROR)
         if connection.line.closing:
             return
+        if hub.sessions.get(session.id) is not session:  # signed out meanwhile
+            raise Misuse(AUTHENTICATION_FAILED)
         connection.attach(session)
         ready = Body("READY", _ready(session, welcome, guilds, url()))
         _greet(connection, session, ready, guilds, wanted)
@@ -81,6 +83,7 @@ async def resume(connection: Connection, wanted: Resume) -> None:
     before = session.connection
     if before is not None:
         before.close(RESUMED_ELSEWHERE)
+    session.login = digest(wanted.token)
     missed = list(session.missed(wanted.seq))
     connection.attach(session)
     connection.replay(missed)

@@ -37,6 +37,7 @@ class Session:
         "early",
         "id",
         "intents",
+        "login",
         "plain",
         "presence",
         "present",
@@ -48,8 +49,12 @@ class Session:
         "write",
     )
 
-    def __init__(self, account: Account, intents: int, shard: tuple[int, int], options: GatewayOptions) -> None:
+    def __init__(
+        self, account: Account, login: bytes, intents: int, shard: tuple[int, int], options: GatewayOptions
+    ) -> None:
         self.id = secrets.token_hex(16)
+        self.login = login
+        """The digest of the token that it was begun or resumed with."""
         self.account = account
         self.intents = intents
         self.shard = shard

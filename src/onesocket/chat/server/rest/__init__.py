@@ -5,12 +5,14 @@ from .app import Hook, make_app
 from .connections import Connections
 from .limits import Limit, Limiter
 from .pages import is_address, refuse_pages
+from .proxies import Proxies
 
 __all__ = [
     "Connections",
     "Hook",
     "Limit",
     "Limiter",
+    "Proxies",
     "is_address",
     "make_app",
     "refuse",

@@ -11,6 +11,8 @@ from ..service.accounts import name_key
 from .answers import answer
 from .call import Call, Route
 
+_MOST_HASHES = 100
+
 
 async def _gateway(call: Call) -> Json:
     return {"url": call.settings.gateway_url()}
@@ -22,29 +24,51 @@ async def _gateway_bot(call: Call) -> Json:
 
 
 async def _register(call: Call) -> Any:
-    call.limit("register", str(call.request.remote), call.settings.limiter.address)
-    return answer(await call.service.accounts.register(await call.body()), status=201)
+    call.brake("register", call.address, call.settings.limiter.address)
+    return answer(await call.service.accounts.register(await call.body(), call.client), status=201)
 
 
 async def _login(call: Call) -> Json:
-    address = str(call.request.remote)
-    call.limit("login", address, call.settings.limiter.address)
+    limiter, address = call.settings.limiter, call.address
+    call.brake("login", address, limiter.address)
     body = await call.body()
-    name = Form(body).text("login", most=64) or ""
-    call.limit("login", f"{address} {name_key(name)}", call.settings.limiter.sign_in)
-    return await call.service.accounts.login(body)
+    who = f"{address} {name_key(Form(body).text('login', most=64) or '')}"
+    call.brake("login", who, limiter.sign_in)  # counted before it's tried: many at once get no more tries
+    signed_in = await call.service.accounts.login(body, call.client)
+    for one in (address, who):
+        limiter.release("login", one)
+    return signed_in
 
 
 async def _logout(call: Call) -> None:
-    await call.service.accounts.logout(call.request.headers["Authorization"].removeprefix("Bot "))
+    await call.service.accounts.logout(call.account, call.token)
+
+
+async def _logins(call: Call) -> Json:
+    return {"user_sessions": await call.service.logins.of(call.account, call.token)}
+
+
+async def _end_logins(call: Call) -> None:
+    """Sign out of some logins, by their hashes; without a list everywhere, here too."""
+    form = Form(await call.body())
+    hashes = form.texts("session_id_hashes", most=_MOST_HASHES)
+    form.check()
+    await call.service.logins.end(call.account, hashes)
 
 
 async def _me(call: Call) -> Json:
     return shapes.myself(call.account)
 
 
-async def _rename(call: Call) -> Json:
-    return await call.service.accounts.rename(call.account, await call.body())
+async def _change(call: Call) -> Json:
+    body = await call.body()
+    if "new_password" not in Form(body):
+        return await call.service.accounts.rename(call.account, body)
+    who = f"{call.address} {call.account.user_id}"
+    call.brake("password", who, call.settings.limiter.sign_in)
+    token = await call.service.accounts.change_password(call.account, body, call.client)
+    call.settings.limiter.release("password", who)
+    return {**shapes.myself(call.account), "token": token}
 
 
 async def _user(call: Call) -> Json:
@@ -62,7 +86,9 @@ ROUTES = (
     Route("POST", "/auth/login", _login, open=True),
     Route("POST", "/auth/logout", _logout),
     Route("GET", "/users/@me", _me),
-    Route("PATCH", "/users/@me", _rename),
+    Route("GET", "/auth/sessions", _logins),
+    Route("POST", "/auth/sessions/logout", _end_logins),
+    Route("PATCH", "/users/@me", _change),
     Route("GET", "/users/{user_id}", _user),
     Route("GET", "/oauth2/applications/@me", _application),
     Route("GET", "/applications/@me", _application),

@@ -20,6 +20,7 @@ from .commands import ROUTES as COMMANDS
 from .guilds import ROUTES as GUILDS
 from .limits import Limiter
 from .messages import ROUTES as MESSAGES
+from .proxies import Proxies
 
 log = logging.getLogger(__name__)
 
@@ -48,6 +49,7 @@ def make_app(
     session_start_limit: Callable[[Account], Json],
     hooks: Sequence[Hook] = (),
     limiter: Limiter | None = None,
+    proxies: Proxies | None = None,
     answer_timeout: float = _ANSWER_TIMEOUT,
 ) -> web.Application:
     """Assemble the application, under ``/api/v10`` and ``/api``.
@@ -56,7 +58,7 @@ def make_app(
     request, so whoever keeps the list may change it. Who doesn't take an answer within `answer_timeout` seconds is
     dropped.
     """
-    settings = Settings(gateway_url, session_start_limit, limiter or Limiter())
+    settings = Settings(gateway_url, session_start_limit, limiter or Limiter(), proxies or Proxies())
     app = web.Application(middlewares=[_sender(answer_timeout), _outermost(hooks)], client_max_size=_LARGEST_BODY)
     for prefix in PREFIXES:
         for route in ROUTES:
@@ -115,7 +117,7 @@ def _endpoint(route: Route, service: Service, settings: Settings) -> _Endpoint:
 
     async def endpoint(request: web.Request) -> web.StreamResponse:
         account = None if route.open else await _account(request, service)
-        who: tuple[object, ...] = (request.remote if account is None else account.user_id,)
+        who: tuple[object, ...] = (settings.proxies.client_of(request) if account is None else account.user_id,)
         who += tuple(request.match_info.get(name) for name in _MAJOR)
         grant = settings.limiter.take(where, who, route.limit or settings.limiter.usual)
         if not grant.allowed:

@@ -16,6 +16,7 @@ from ..ports import Account, Json
 from ..refusal import Refused, invalid_field, unauthorized
 from ..service import Service
 from .limits import Grant, Limit, Limiter
+from .proxies import Proxies
 
 _BODY_TIMEOUT = 20.0
 """Seconds that a body may take to arrive."""
@@ -31,6 +32,7 @@ class Settings:
     gateway_url: Callable[[], str]
     session_start_limit: Callable[[Account], Json]
     limiter: Limiter
+    proxies: Proxies
 
 
 class TooMany(Exception):
@@ -126,9 +128,24 @@ class Call:
             return payload.encode(errors="surrogatepass")
         return b"" if payload is None else bytes(payload)
 
-    def limit(self, route: str, who: str, limit: Limit) -> None:
-        """Count this request in a bucket of its own. Raises `TooMany`."""
-        grant = self.settings.limiter.take(route, who, limit)
+    @property
+    def token(self) -> str:
+        """The token that it was asked with."""
+        return self.request.headers["Authorization"].removeprefix("Bot ")
+
+    @property
+    def client(self) -> str:
+        """The program that asks, in its own words."""
+        return self.request.headers.get("User-Agent", "")
+
+    @property
+    def address(self) -> str:
+        """The client's address: that of the connection, or what a trusted proxy says of it."""
+        return self.settings.proxies.client_of(self.request)
+
+    def brake(self, what: str, who: str, limit: Limit) -> None:
+        """Count this attempt to sign in or to register. Raises `TooMany`."""
+        grant = self.settings.limiter.brake(what, who, limit)
         if not grant.allowed:
             raise TooMany(grant)
 

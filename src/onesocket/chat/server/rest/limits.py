@@ -9,6 +9,7 @@ from collections.abc import Callable, Hashable
 from dataclasses import dataclass
 
 _MOST_BUCKETS = 10_000
+_MOST_BRAKES = 100_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +56,10 @@ class Grant:
 
 
 class Limiter:
-    """Counts requests in fixed windows. Remembers a bounded number of buckets, the ones used last."""
+    """Counts requests in fixed windows. Remembers a bounded number of buckets, the ones used last.
+
+    Brakes on signing in have a table of their own, which no flood of other requests can empty.
+    """
 
     def __init__(
         self,
@@ -71,20 +75,32 @@ class Limiter:
         self.address = address
         self._clock = clock
         self._wall = wall
-        self._windows: OrderedDict[Hashable, _Window] = OrderedDict()
+        self._buckets = _Table(_MOST_BUCKETS)
+        self._brakes = _Table(_MOST_BRAKES)
 
     def __repr__(self) -> str:
-        return f"<Limiter {len(self._windows)} buckets>"
+        return f"<Limiter {len(self._buckets)} buckets, {len(self._brakes)} brakes>"
 
     def take(self, route: str, who: Hashable, limit: Limit) -> Grant:
         """Count one request of `who` to `route`."""
+        return self._take(self._buckets, route, who, limit)
+
+    def brake(self, what: str, who: Hashable, limit: Limit) -> Grant:
+        """Count one attempt of `who` to sign in or to register."""
+        return self._take(self._brakes, what, who, limit)
+
+    def release(self, what: str, who: Hashable) -> None:
+        """Take back what `brake` counted: the attempt was a good one."""
+        window = self._brakes.get((what, who))
+        if window is not None and window.used > 0:
+            window.used -= 1
+
+    def _take(self, table: _Table, route: str, who: Hashable, limit: Limit) -> Grant:
         now = self._clock()
-        window = self._windows.get((route, who))
+        window = table.get((route, who))
         if window is None or now >= window.ends:
-            window = self._windows[route, who] = _Window(now + limit.window)
-        self._windows.move_to_end((route, who))
-        if len(self._windows) > _MOST_BUCKETS:
-            self._windows.popitem(last=False)
+            window = _Window(now + limit.window)
+        table.put((route, who), window)
         window.used += 1
         left = window.ends - now
         return Grant(
@@ -117,3 +133,23 @@ def _bucket(route: str) -> str:
 class _Window:
     ends: float
     used: int = 0
+
+
+class _Table:
+    """Windows by what they count, bounded: those not used for longest are forgotten."""
+
+    def __init__(self, most: int) -> None:
+        self._most = most
+        self._windows: OrderedDict[Hashable, _Window] = OrderedDict()
+
+    def __len__(self) -> int:
+        return len(self._windows)
+
+    def get(self, key: Hashable) -> _Window | None:
+        return self._windows.get(key)
+
+    def put(self, key: Hashable, window: _Window) -> None:
+        self._windows[key] = window
+        self._windows.move_to_end(key)
+        if len(self._windows) > self._most:
+            self._windows.popitem(last=False)

@@ -2,68 +2,43 @@
 
 from __future__ import annotations
 
-import base64
-import hashlib
-import secrets
 import unicodedata
-from collections import OrderedDict
 from typing import Any
 
-from sqlalchemy import Row, delete, func, insert, select, update
+from sqlalchemy import Row, func, insert, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from ..form import Form
-from ..ports import Account, Json
+from ..ports import Account, Json, digest
 from ..refusal import Refused, fault, invalid_field, invalid_form
 from ..store import Work
 from ..store.tables import guilds, members, tokens, users
 from . import shapes
 from .access import some_user
 from .intents import GUILD_MEMBERS, GUILDS
-from .membership import join
+from .logins import Logins, account_of
+from .membership import join, leave
 from .passwords import Passwords
 from .world import World
 
-_REMEMBERED = 4096
 _FORBIDDEN = frozenset("@#:`")
 
 
 class Accounts:
     """Register, sign in and out; the keys of bots."""
 
-    def __init__(self, world: World, passwords: Passwords, default_guild: int) -> None:
+    def __init__(self, world: World, passwords: Passwords, logins: Logins, default_guild: int) -> None:
         self._world = world
         self._passwords = passwords
+        self._logins = logins
         self._default_guild = default_guild
-        self._known: OrderedDict[bytes, Account] = OrderedDict()
-        self._voided = 0
 
     def __repr__(self) -> str:
-        return f"<Accounts {len(self._known)} remembered>"
-
-    async def authenticate(self, token: str) -> Account | None:
-        """Whose token it is; None: nobody's."""
-        digest = _digest(token)
-        known = self._known.get(digest)
-        if known is not None:
-            self._known.move_to_end(digest)
-            return known
-        voided = self._voided
-        async with self._world.store.reading() as connection:
-            found = await connection.execute(select(users).join(tokens).where(tokens.c.hash == digest))
-            row = found.one_or_none()
-        if row is None:
-            return None
-        account = _account(row)
-        if voided == self._voided:  # or what was read may be what somebody has just signed out of
-            self._known[digest] = account
-            if len(self._known) > _REMEMBERED:
-                self._known.popitem(last=False)
-        return account
+        return "<Accounts>"
 
     # --- people -----------------------------------------------------------------------------------------------------
 
-    async def register(self, body: Json) -> Json:
+    async def register(self, body: Json, client: str = "") -> Json:
         """Make an account for a person from ``username`` and ``password``: ``{"token", "user_id"}``."""
         form = Form(body)
         name = _username(form)
@@ -86,11 +61,11 @@ class Accounts:
                     work, "GUILD_UPDATE", data, await self._world.audience.of(work, guild.id), intents=GUILDS
                 )
             await self._enter(work, account)
-            return {"token": await self._issue(work, account), "user_id": str(account.user_id)}
+            return {"token": await self._logins.issue(work, account, client), "user_id": str(account.user_id)}
 
         return await self._world.store.write(operation)
 
-    async def login(self, body: Json) -> Json:
+    async def login(self, body: Json, client: str = "") -> Json:
         """Sign in with ``login`` (the name) and ``password``: ``{"token", "user_id"}``."""
         form = Form(body)
         name = form.text("login", most=64, required=True) or ""
@@ -104,25 +79,94 @@ class Accounts:
             raise invalid_form({"login": wrong, "password": wrong})
 
         async def operation(work: Work) -> Json:
-            return {"token": await self._issue(work, _account(row)), "user_id": str(row.id)}
+            return {"token": await self._logins.issue(work, account_of(row), client), "user_id": str(row.id)}
 
         return await self._world.store.write(operation)
 
-    async def logout(self, token: str) -> None:
-        """Make this token void; with the last one the user's sessions end too."""
-        digest = _digest(token)
+    async def logout(self, account: Account, token: str) -> None:
+        """Make this token void; what is connected with it is closed."""
+        await self._logins.void(account.user_id, {digest(token)})
+
+    async def change_password(self, account: Account, body: Json, client: str = "") -> str:
+        """Change one's own password, from ``password`` to ``new_password``: all tokens are void; returns a new one."""
+        form = Form(body)
+        old = form.text("password", most=256, required=True) or ""
+        form.text("new_password", least=8, most=256, required=True)
+        form.check()
+        async with self._world.store.reading() as connection:
+            row = await some_user(connection, account.user_id)
+        if not await self._passwords.fits(row.password_hash, old):
+            raise invalid_field("password", "PASSWORD_DOES_NOT_MATCH", "Password does not match.")
+        return await self._set_password(account, str(body["new_password"]), client)
+
+    async def set_password(self, name: str, password: str) -> None:
+        """Give a person another password, as the server's owner may: every token of theirs is void."""
+        form = Form({"password": password})
+        form.text("password", least=8, most=256, required=True)
+        form.check()
+        await self._set_password(account_of(await self._person(name)), password)
+
+    async def _set_password(self, account: Account, password: str, client: str | None = None) -> str:
+        hashed = await self._passwords.hash(password)
+
+        async def operation(work: Work) -> str:
+            changed = update(users).where(users.c.id == account.user_id)
+            await work.connection.execute(changed.values(password_hash=hashed))
+            await self._logins.void_in(work, account.user_id)
+            return "" if client is None else await self._logins.issue(work, account, client)
+
+        return await self._world.store.write(operation)
+
+    async def everybody(self) -> list[Json]:
+        """All accounts, for the server's owner: ``id``, ``username``, ``bot``, and how many ``logins``."""
+        count = func.count(tokens.c.hash).label("logins")
+        is_a_bot = users.c.bot & (users.c.owner_id.is_(None) | (users.c.owner_id != users.c.id))  # not the caretaker
+        every = select(users, count).outerjoin(tokens).group_by(users.c.id).order_by(users.c.id)
+        async with self._world.store.reading() as connection:
+            rows = (await connection.execute(every.where(users.c.password_hash.is_not(None) | is_a_bot))).all()
+        return [{"id": str(row.id), "username": row.username, "bot": row.bot, "logins": row.logins} for row in rows]
+
+    async def remove(self, name: str) -> None:
+        """Remove a person or a bot, as the server's owner may: signed out, out of every guild, the name free again.
+
+        What they have written stays. A guild of theirs goes to whoever has been in it for longest.
+        """
+        async with self._world.store.reading() as connection:
+            found = await connection.execute(select(users).where(users.c.username_key == name_key(name)))
+            row = found.one_or_none()
+        if row is None or (row.bot and row.owner_id == row.id):
+            raise _unknown_user(name)
 
         async def operation(work: Work) -> None:
-            owner = await work.connection.scalar(select(tokens.c.user_id).where(tokens.c.hash == digest))
-            if owner is None:
-                return
-            await work.connection.execute(delete(tokens).where(tokens.c.hash == digest))
-            work.after_commit(lambda: self._forget(owner))
-            left = await work.connection.scalar(select(func.count()).where(tokens.c.user_id == owner))
-            if not left:
-                work.after_commit(lambda: self._world.publisher.sign_out(owner))
+            gone = f"deleted user {row.id}"
+            await self._logins.void_in(work, row.id)
+            for guild_id in (
+                await work.connection.scalars(select(members.c.guild_id).where(members.c.user_id == row.id))
+            ).all():
+                await leave(self._world, work, shapes.user_of(row), guild_id)
+            await self._hand_over_guilds(work, row.id)
+            values = {"username": gone, "username_key": name_key(gone), "password_hash": None}
+            await work.connection.execute(update(users).where(users.c.id == row.id).values(values))
 
         await self._world.store.write(operation)
+
+    async def _hand_over_guilds(self, work: Work, user_id: int) -> None:
+        caretaker = select(users.c.id).where(users.c.bot, users.c.owner_id == users.c.id).limit(1)
+        for guild in (await work.connection.execute(select(guilds).where(guilds.c.owner_id == user_id))).all():
+            longest = select(members.c.user_id).join(users).where(members.c.guild_id == guild.id, ~users.c.bot)
+            heir = await work.connection.scalar(longest.order_by(members.c.joined_at, members.c.user_id).limit(1))
+            owner = heir or await work.connection.scalar(caretaker)
+            await work.connection.execute(update(guilds).where(guilds.c.id == guild.id).values(owner_id=owner))
+            data = {**shapes.guild(guild), "owner_id": str(owner)}
+            self._world.tell(work, "GUILD_UPDATE", data, await self._world.audience.of(work, guild.id), intents=GUILDS)
+
+    async def _person(self, name: str) -> Row[Any]:
+        wanted = select(users).where(users.c.username_key == name_key(name), ~users.c.bot)
+        async with self._world.store.reading() as connection:
+            row = (await connection.execute(wanted)).one_or_none()
+        if row is None:
+            raise _unknown_user(name)
+        return row
 
     async def rename(self, account: Account, body: Json) -> Json:
         """Change one's own ``username``; returns the user."""
@@ -135,7 +179,7 @@ class Accounts:
             await _must_be_free(work.connection, name, besides=account.user_id)
             changes = update(users).where(users.c.id == account.user_id)
             await work.connection.execute(changes.values(username=name, username_key=name_key(name)))
-            work.after_commit(lambda: self._forget(account.user_id))
+            work.after_commit(lambda: self._logins.forget(account.user_id))
             mine = shapes.myself(renamed)
             self._world.tell(work, "USER_UPDATE", mine, frozenset({account.user_id}))
             places = await work.connection.execute(select(members).where(members.c.user_id == account.user_id))
@@ -160,7 +204,7 @@ class Accounts:
                 await some_user(work.connection, owner)
             account = await self._add(work, name, bot=True, owner_id=owner)
             await self._enter(work, account)
-            return await self._issue(work, account), account.user_id
+            return await self._logins.issue(work, account), account.user_id
 
         return await self._world.store.write(operation)
 
@@ -172,10 +216,8 @@ class Accounts:
             row = (await work.connection.execute(wanted)).one_or_none()
             if row is None:
                 raise invalid_field("name", "BOT_UNKNOWN", f"There is no bot called {name!r}.")
-            await work.connection.execute(delete(tokens).where(tokens.c.user_id == row.id))
-            work.after_commit(lambda: self._forget(row.id))
-            work.after_commit(lambda: self._world.publisher.sign_out(row.id))
-            return await self._issue(work, _account(row)), row.id
+            await self._logins.void_in(work, row.id)
+            return await self._logins.issue(work, account_of(row)), row.id
 
         return await self._world.store.write(operation)
 
@@ -210,17 +252,6 @@ class Accounts:
         if there is not None:
             await join(self._world, work, account, there)
 
-    async def _issue(self, work: Work, account: Account) -> str:
-        token = _bot_token(account.user_id) if account.bot else secrets.token_urlsafe(32)
-        row = {"hash": _digest(token), "user_id": account.user_id, "created_at": self._world.ids.now()}
-        await work.connection.execute(insert(tokens).values(row))
-        return token
-
-    def _forget(self, user_id: int) -> None:
-        self._voided += 1
-        for digest in [digest for digest, account in self._known.items() if account.user_id == user_id]:
-            del self._known[digest]
-
 
 def name_key(name: str) -> str:
     """What makes two names the same."""
@@ -245,14 +276,5 @@ async def _is_caretaker(connection: AsyncConnection, user_id: int) -> bool:
     return bool(row.bot) and row.owner_id == user_id
 
 
-def _account(row: Row[Any]) -> Account:
-    return Account(row.id, row.username, row.bot)
-
-
-def _digest(token: str) -> bytes:
-    return hashlib.sha256(token.encode(errors="surrogatepass")).digest()
-
-
-def _bot_token(user_id: int) -> str:
-    whose = base64.urlsafe_b64encode(str(user_id).encode()).decode().rstrip("=")
-    return f"{whose}.{secrets.token_urlsafe(4)}.{secrets.token_urlsafe(28)}"
+def _unknown_user(name: str) -> Refused:
+    return invalid_field("name", "USER_UNKNOWN", f"There is nobody called {name!r}.")

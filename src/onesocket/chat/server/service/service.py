@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import logging
 import time
 from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import asynccontextmanager
@@ -20,6 +22,7 @@ from .channels import Channels, private_channels
 from .commands import Commands
 from .guilds import Guilds
 from .invites import Invites
+from .logins import LIFETIME, Logins
 from .membership import whole_guilds
 from .messages import Messages
 from .passwords import Passwords
@@ -27,6 +30,9 @@ from .pins import Pins
 from .reactions import Reactions
 from .world import World
 
+log = logging.getLogger(__name__)
+
+_EXPIRE_EVERY = 3600.0
 _CARETAKER = "onesocket"
 """The account that owns the default guild until the first person comes. Nobody can sign in to it."""
 
@@ -37,11 +43,12 @@ class Service:
     Methods return JSON objects as Discord documents them, and raise `Refused`. What is returned, is on disk.
     """
 
-    def __init__(self, world: World, passwords: Passwords, default_guild: int) -> None:
+    def __init__(self, world: World, passwords: Passwords, default_guild: int, lifetime: float = LIFETIME) -> None:
         self._world = world
         self.default_guild = default_guild
         """The id of the guild that everybody is put into."""
-        self.accounts = Accounts(world, passwords, default_guild)
+        self.logins = Logins(world, lifetime)
+        self.accounts = Accounts(world, passwords, self.logins, default_guild)
         self.guilds = Guilds(world)
         self.channels = Channels(world)
         self.messages = Messages(world)
@@ -62,22 +69,38 @@ class Service:
         *,
         clock: Callable[[], float] = time.time,
         passwords: Passwords | None = None,
+        login_lifetime: float = LIFETIME,
     ) -> AsyncGenerator[Service, None]:
         """Open the store (a file, ``:memory:`` or an SQLAlchemy URL), and make the default guild at the first start.
 
-        `clock` gives seconds since 1970. Raises `InvalidOption` for a place that can't be, `StoreInUse` if another
-        server is at it.
+        `clock` gives seconds since 1970; a person's token is void `login_lifetime` seconds after its last use. Raises
+        `InvalidOption` for a place that can't be, `StoreInUse` if another server is at it, `StoreBroken` and
+        `StoreTooNew`.
         """
         passwords = await (passwords or Passwords()).prepare()
         async with Store.open(where) as store:
             world = World(store, Snowflakes(clock, await store.largest_id()), publisher)
-            yield cls(world, passwords, await _default_guild(world))
+            service = cls(world, passwords, await _default_guild(world), login_lifetime)
+            expiring = asyncio.create_task(service._expire(), name="onesocket chat logins expire")
+            try:
+                yield service
+            finally:
+                expiring.cancel()
+                await asyncio.wait([expiring])
+
+    async def _expire(self) -> None:
+        while True:
+            try:
+                await self.logins.expire()
+            except Exception:
+                log.exception("old logins could not be ended; tried again in %g s", _EXPIRE_EVERY)
+            await asyncio.sleep(_EXPIRE_EVERY)
 
     # --- what the gateway asks --------------------------------------------------------------------------------------
 
     async def authenticate(self, token: str) -> Account | None:
         """Whose token it is; None: nobody's. A ``Bot `` prefix was removed."""
-        return await self.accounts.authenticate(token)
+        return await self.logins.authenticate(token)
 
     async def welcome(self, account: Account) -> Welcome:
         """The state of this user's world now."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import os
 import sqlite3
 from collections.abc import Generator
 from pathlib import Path
@@ -20,6 +21,10 @@ _BUSY_MS = 10_000
 
 class StoreInUse(UsageError):
     """Another server has this file open."""
+
+
+class StoreBroken(UsageError):
+    """The file is not a database, or is damaged."""
 
 
 def engines(url: URL) -> tuple[AsyncEngine, AsyncEngine]:
@@ -80,6 +85,72 @@ def alone(url: URL) -> Generator[None, None, None]:
                 f"{str(file)!r} is in use by another server; end that one, or name another file"
             ) from error
         file.touch(mode=0o600)  # private messages and password hashes are nobody else's business
+        _check(file)
         yield
     finally:
         lock.close()
+
+
+def backup(source: Path, target: Path) -> None:
+    """Copy the database to a new file, as it is at one moment, whether a server is at it or not.
+
+    Copying the file alone would miss what is in the write-ahead log beside it. Raises `InvalidOption` if there is no
+    database or the target exists, `StoreBroken` for one that is damaged.
+    """
+    if not source.is_file():
+        raise InvalidOption(f"there is no database at {str(source)!r}")
+    if not target.parent.is_dir():
+        raise InvalidOption(f"there is no directory {str(target.parent)!r} for the backup; make it first")
+    if target.exists():
+        raise InvalidOption(f"{str(target)!r} exists already; name another file")
+    part = target.with_name(f"{target.name}.part")
+    part.unlink(missing_ok=True)
+    part.touch(mode=0o600, exist_ok=False)
+    try:
+        with _raw(source) as here, _raw(part) as there:
+            here.backup(there)
+            # One file, which can be copied and moved: without a write-ahead log.
+            there.execute("PRAGMA journal_mode=DELETE")
+        _check(part)
+        _put(part, target)
+    except sqlite3.DatabaseError as error:
+        raise _broken(source, error) from error
+    finally:
+        part.unlink(missing_ok=True)
+
+
+def _put(part: Path, target: Path) -> None:
+    """Give the whole file its name, not over another one that came meanwhile where the file system can tell."""
+    try:
+        os.link(part, target)
+    except FileExistsError:
+        raise InvalidOption(f"{str(target)!r} exists already; name another file") from None
+    except OSError:  # no hard links there
+        part.replace(target)
+
+
+@contextlib.contextmanager
+def _raw(file: Path) -> Generator[sqlite3.Connection, None, None]:
+    connection = sqlite3.connect(file, timeout=_BUSY_MS / 1000)
+    try:
+        yield connection
+    finally:
+        connection.close()
+
+
+def _check(file: Path) -> None:
+    """Raise `StoreBroken` for a file that is no database, or a damaged one."""
+    try:
+        with _raw(file) as connection:
+            (found,) = connection.execute("PRAGMA quick_check(1)").fetchone()
+    except sqlite3.DatabaseError as error:
+        raise _broken(file, error) from error
+    if found != "ok":
+        raise _broken(file, found)
+
+
+def _broken(file: Path, reason: object) -> StoreBroken:
+    return StoreBroken(
+        f"{str(file)!r} is not a database of the chat server, or is damaged ({reason}); put a backup in its place "
+        "(onesocket serve backup makes them), or name another file"
+    )

@@ -57,6 +57,8 @@ tokens = Table(
     Column("hash", LargeBinary(32), primary_key=True),  # SHA-256: tokens are random, so nothing slower is needed
     _to("user"),
     Column("created_at", Float, nullable=False),
+    Column("last_used_at", Float),  # to the hour; None: not since it was made
+    Column("client", String(200)),  # the User-Agent that it was given to
     Index(None, "user_id"),
 )
 
