@@ -119,11 +119,12 @@ class Accounts:
 
     async def everybody(self) -> list[Json]:
         """All accounts, for the server's owner: ``id``, ``username``, ``bot``, and how many ``logins``."""
-        count = func.count(tokens.c.hash).label("logins")
-        is_a_bot = users.c.bot & (users.c.owner_id.is_(None) | (users.c.owner_id != users.c.id))  # not the caretaker
-        every = select(users, count).outerjoin(tokens).group_by(users.c.id).order_by(users.c.id)
+        count = func.count(tokens.c.hash)
+        every = select(users, count.label("logins")).outerjoin(tokens).group_by(users.c.id).order_by(users.c.id)
+        # Not the removed, and not the caretaker of the default guild: nobody can sign in to those.
+        usable = every.having(users.c.password_hash.is_not(None) | (count > 0))
         async with self._world.store.reading() as connection:
-            rows = (await connection.execute(every.where(users.c.password_hash.is_not(None) | is_a_bot))).all()
+            rows = (await connection.execute(usable)).all()
         return [{"id": str(row.id), "username": row.username, "bot": row.bot, "logins": row.logins} for row in rows]
 
     async def remove(self, name: str) -> None:
