@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from onesocket import Client, Gap, ReconnectPolicy, State
+from onesocket import Client, Gap, Identity, Provider, ReconnectPolicy, State
 from onesocket.errors import (
     ClosedByPeer,
     ConnectionLost,
@@ -199,6 +199,24 @@ def test_an_attempt_that_nobody_waits_for_is_logged_when_it_fails(caplog: pytest
         await client.aclose()
 
     assert run(main, caplog) == [(logging.ERROR, "ws://memory.test/: connecting failed: nothing listens")]
+
+
+def test_a_provider_whose_user_signed_out_has_not_failed(caplog: pytest.LogCaptureFixture) -> None:
+    async def main() -> None:
+        server = MemoryServer()
+        who = [Identity("ann", token="s3cret")]
+        provider = Provider(lambda token: make(server, token=token), auth=lambda: who[-1] if who else None)
+        await provider.connect_if_authenticated()
+        client = provider.client
+        assert client is not None
+        who.clear()
+        server.peers[-1].drop()
+        await client.wait_for(State.FAILED, State.CLOSED)
+        await provider.aclose()
+
+    said = [(level, text) for level, text in run(main, caplog) if text.startswith("ws://")]
+    assert [level for level, _ in said] == [logging.WARNING, logging.INFO]
+    assert "nobody is signed in any more" in said[1][1]
 
 
 def test_our_own_closes_are_not_logged(caplog: pytest.LogCaptureFixture) -> None:

@@ -6,7 +6,14 @@ import logging
 from collections.abc import Hashable
 from typing import Final
 
-from ..errors import OnesocketError, RetriesExhausted, TokenFailed
+from ..errors import (
+    ConnectAborted,
+    ManuallyDisconnected,
+    OnesocketError,
+    RetriesExhausted,
+    SessionExpired,
+    TokenFailed,
+)
 from ..lifecycle.states import State
 from .status import Change
 from .trouble import one_line
@@ -15,6 +22,8 @@ _log = logging.getLogger("onesocket")
 _LEAST_PAUSE: Final = 5.0
 _LONGEST_PAUSE: Final = 600.0
 """Seconds until the same reason is logged again: as long as the outage has lasted, within these bounds."""
+_MEANT: Final = (ConnectAborted, ManuallyDisconnected, SessionExpired)
+"""With these a provider ends a connection whose user signed out, or another one in."""
 _OVER: Final = frozenset({State.DISCONNECTED, State.STOPPED, State.CLOSED})
 
 
@@ -123,12 +132,14 @@ class Outages:
         self._say(level, text, one_line(str(error)), error=error)
 
     def _gave_it_up(self, error: OnesocketError, now: float, *, has_callers: bool) -> None:
+        is_meant = isinstance(error, _MEANT)
         if self._since is not None and not self._gave_up:
             self._gave_up = True
+            level = logging.INFO if is_meant else logging.ERROR
             text = "%s: connection lost for good after %.1f s: %s; connect() starts a new attempt"
-            self._say(logging.ERROR, text, now - self._since, one_line(str(error)), error=error)
+            self._say(level, text, now - self._since, one_line(str(error)), error=error)
         else:
-            level = logging.DEBUG if has_callers else logging.ERROR
+            level = logging.DEBUG if has_callers or is_meant else logging.ERROR
             self._say(level, "%s: connecting failed: %s", one_line(str(error)), error=error)
 
     def _say(self, level: int, text: str, *details: object, error: OnesocketError | None = None) -> None:
