@@ -101,7 +101,7 @@ async def perform(upstream: HostUpstream, number: int, order: dict[str, Any]) ->
             case "fork":
                 result = fork(upstream)
             case "use up descriptors":
-                use_up_descriptors()
+                use_up_descriptors(order.get("spare", 0))
             case "free descriptors":
                 while USED:
                     os.close(USED.pop())
@@ -127,12 +127,14 @@ def fork(upstream: HostUpstream) -> dict[str, Any]:
     return {"child": pid, "held": len(held)}
 
 
-def use_up_descriptors() -> None:
-    """As a program that has reached its limit: not one can be opened any more."""
+def use_up_descriptors(spare: int) -> None:
+    """As a program that has reached its limit: only so many can be opened any more."""
     resource.setrlimit(resource.RLIMIT_NOFILE, (64, resource.getrlimit(resource.RLIMIT_NOFILE)[1]))
     with contextlib.suppress(OSError):
         while True:
             USED.append(os.open(os.devnull, os.O_RDONLY))
+    for _ in range(spare):
+        os.close(USED.pop())
 
 
 USED: list[int] = []

@@ -195,6 +195,20 @@ async def test_a_process_without_a_descriptor_takes_over_all_the_same(crowd: Cro
     await the_owner_is_killed(crowd, server)
 
 
+@pytest.mark.parametrize("spare", [0, 1])
+async def test_a_fork_without_a_descriptor_keeps_neither_the_connection_nor_a_lock(
+    crowd: Crowd, server: FaultyServer, spare: int
+) -> None:
+    await crowd.start(2)
+    owner = await crowd.owner()
+    await owner.do("use up descriptors", spare=spare)
+    child = (await owner.do("fork"))["child"]
+    try:
+        await the_owner_is_killed(crowd, server)  # the child lives on
+    finally:
+        os.kill(child, signal.SIGKILL)
+
+
 @pytest.mark.parametrize("on_stopped", ["wait", "take-over"])
 async def test_an_owner_without_a_descriptor_says_so_and_stays_the_owner(
     crowd: Crowd, server: FaultyServer, on_stopped: str

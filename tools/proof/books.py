@@ -1,4 +1,4 @@
-"""Two sets of books about messages to the server: what each sender was told, beside what arrived. Pure."""
+"""A ledger of messages to the server: each reported fate, beside what arrived. Pure."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ class Books:
     def __init__(self) -> None:
         self.senders: dict[str, Sender] = {}
         self.killed_lines: set[int] = set()
-        """Their process was killed: what the kernel had may be lost with it, which the README says."""
+        """Their process was killed, or the server cut them off: what a kernel had may be lost with them."""
         self._arrived: dict[str, dict[int, list[Arrival]]] = {}
         self._places = 0
         self._strange: list[str] = []
@@ -62,8 +62,8 @@ class Books:
         fates[number] = fate
 
     def arrived(self, text: str, line: int) -> None:
-        """The server received it."""
-        name, _, number = text.partition(" ")
+        """The server received it. What follows a second space is padding."""
+        name, number = (*text.split(" ", 2), "")[:2]
         if not number.isdigit():
             self._strange.append(f"the server received {text[:40]!r}, which nobody sent")
             return
@@ -102,7 +102,7 @@ class Books:
         if fate == SENT and not copies:
             if not self._lost_with_a_killed_line(number, arrived):
                 return f"{name} {number} was sent, they said, and never arrived"
-            figures["sent, and lost with the kernel of a killed owner"] += 1
+            figures["sent, and lost in the kernel with a connection that was cut off"] += 1
         elif fate == UNKNOWN:
             figures["DeliveryUnknown, and had arrived"] += bool(copies)
             if named and not sender.left:

@@ -12,6 +12,8 @@ class Size:
 
     rounds: int
     """Of each of: the owner is killed, stopped and continued, asked to leave."""
+    blows: int
+    """That the unkind server deals."""
     forks: int
     seconds: float
     """Of coming and going."""
@@ -21,8 +23,8 @@ class Size:
     @property
     def limit(self) -> float:
         """Seconds that all of it may take at most; on a quiet machine it's half of that."""
-        return 100.0 + 5.0 * self.rounds
+        return 100.0 + 5.0 * self.rounds + 3.0 * self.blows
 
 
-FULL: Final = Size(rounds=100, forks=10, seconds=5.0, megabytes=64)
-QUICK: Final = Size(rounds=3, forks=2, seconds=1.0, megabytes=16)
+FULL: Final = Size(rounds=100, blows=40, forks=10, seconds=5.0, megabytes=64)
+QUICK: Final = Size(rounds=3, blows=7, forks=2, seconds=1.0, megabytes=16)

@@ -67,11 +67,11 @@ class Stage:
         self.actors += new
         return new
 
-    async def join(self, actors: list[Actor], *, send_every: float = 0.0) -> None:
+    async def join(self, actors: list[Actor], *, send_every: float = 0.0, padding: str = "") -> None:
         """Have them join."""
         for actor in actors:
             self.books.sender(actor.name)
-        await asyncio.gather(*(actor.do("join", send_every=send_every) for actor in actors))
+        await asyncio.gather(*(actor.do("join", send_every=send_every, padding=padding) for actor in actors))
 
     async def shared(self) -> Listing:
         """How the one connection stands, as its owner says."""
@@ -164,11 +164,13 @@ class Stage:
             await asyncio.sleep(every)
 
     def _arrived(self, connection: FaultyConnection, message: Data) -> None:
-        self.books.arrived(str(message), connection.number)
+        text = str(message)
+        if not text.startswith("{"):  # else it is about subscriptions, which the connection's own ledger counts
+            self.books.arrived(text, connection.number)
 
     def _heard(self, actor: Actor, thing: dict[str, Any]) -> None:
         if thing["event"] == "fate":
-            self.books.fate(actor.name, thing["number"], thing["fate"])
+            self.books.fate(thing["sender"], thing["number"], thing["fate"])
         elif thing["event"] == "wrong":
             self.findings.broken(f"{actor.name}: {thing['text']}")
         else:

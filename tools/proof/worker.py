@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any, Final
 
 import onesocket
-from onesocket import Gap
+from onesocket import Gap, Pace, Raw
 from onesocket.client.gap import GapReason
 from onesocket.errors import OnesocketError
 from onesocket.sharing.host import HostOptions, follower, peer
@@ -29,6 +29,25 @@ def say(event: str, **more: Any) -> None:
     data = json.dumps({"event": event, **more}).encode() + b"\n"
     while data:
         data = data[os.write(1, data) :]
+
+
+class Topics(Raw):
+    """Numbered messages to everybody, and subscriptions to topics, a frame for each, at the server's pace."""
+
+    def __init__(self, messages: int, per: float) -> None:
+        super().__init__(pace=Pace(messages, per=per))
+
+    def subscribe_frames(self, keys: frozenset[str]) -> list[str]:
+        """One frame for each."""
+        return [json.dumps({"subscribe": [key]}) for key in sorted(keys)]
+
+    def unsubscribe_frames(self, keys: frozenset[str]) -> list[str]:
+        """One frame for each."""
+        return [json.dumps({"unsubscribe": [key]}) for key in sorted(keys)]
+
+    def key_of(self, message: str) -> str:
+        """None of the numbered messages belongs to a topic."""
+        return message.partition(" ")[2].strip(".")
 
 
 class Reader:
@@ -86,10 +105,11 @@ class Reader:
 class Sender:
     """Numbered messages, every third of them with an `id=`, and the fate of each."""
 
-    def __init__(self, link: onesocket.Link, name: str) -> None:
+    def __init__(self, link: onesocket.Link, name: str, padding: str = "") -> None:
         self.accepted = 0
         self._link = link
         self._name = name
+        self._padding = padding
         self._tasks: set[asyncio.Task[None]] = set()
         self._steady: asyncio.Task[None] | None = None
 
@@ -124,18 +144,23 @@ class Sender:
     def _send(self) -> None:
         self.accepted += 1
         number = self.accepted
-        text = f"{self._name} {number}"
-        task = asyncio.create_task(self._one(text, number, named=number % 3 == 0), name=text)
+        text = f"{self._name} {number}{self._padding}"
+        task = asyncio.create_task(self._one(text, number, named=number % 3 == 0), name=f"{self._name} {number}")
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
+
+    def burst(self, count: int) -> None:
+        """So many at once."""
+        for _ in range(count):
+            self._send()
 
     async def _one(self, text: str, number: int, *, named: bool) -> None:
         try:
             await self._link.send(text, id=text if named else None)
         except OnesocketError as error:
-            say("fate", number=number, fate=type(error).__name__)
+            say("fate", sender=self._name, number=number, fate=type(error).__name__)
         else:
-            say("fate", number=number, fate="sent")
+            say("fate", sender=self._name, number=number, fate="sent")
 
 
 class Worker:
@@ -145,7 +170,11 @@ class Worker:
         self.name: str = setup["name"]
         self._url: str = setup["url"]
         self._host = HostOptions(**setup["host"])
-        self._options: dict[str, Any] = setup.get("options", {})
+        self._options: dict[str, Any] = dict(setup.get("options", {}))
+        if "topics" in setup:
+            self._options["protocol"] = Topics(*setup["topics"])
+        self._topics: dict[str, Any] = {}
+        """The streams of the topics that this process is subscribed to."""
         self._link: onesocket.Link | None = None
         self._reader: Reader | None = None
         self._reading: asyncio.Task[None] | None = None
@@ -169,7 +198,7 @@ class Worker:
         link = self._link = await self.joining()
         self._reader = Reader(link.status.epoch)
         self._reading = asyncio.create_task(self._reader.read(link.subscribe(limit=2**20)))
-        self._sender = Sender(link, self.name)
+        self._sender = Sender(link, self.name, order.get("padding", ""))
         if order["send_every"]:
             self._sender.start(order["send_every"])
 
@@ -191,6 +220,28 @@ class Worker:
             await self._reading
         accepted = 0 if self._sender is None else await self._sender.settle(5.0)
         return {"accepted": accepted, **self._figures()}
+
+    async def topics(self, order: dict[str, Any]) -> None:
+        """Be subscribed to these topics from now on, and to no other."""
+        for topic in self._topics.keys() - set(order["keys"]):
+            self._topics.pop(topic).close()
+        for topic in order["keys"]:
+            if topic not in self._topics:
+                self._topics[topic] = self.link.subscribe(keys=[topic], limit=4, overflow="drop_oldest")
+
+    async def flit(self, order: dict[str, Any]) -> dict[str, int]:
+        """Join so many times, send so many messages at once each time, and leave in the midst of it."""
+        accepted: dict[str, int] = {}
+        for number in range(order["times"]):
+            name = f"{order['name']}.{number}"
+            link = await self.joining()
+            sender = Sender(link, name)
+            sender.burst(order["messages"])
+            for _ in range(order["turns"][number]):
+                await asyncio.sleep(0)
+            await link.aclose()
+            accepted[name] = await sender.settle(5.0)
+        return accepted
 
     async def neglect(self, _: dict[str, Any]) -> None:
         """Have a stream that holds the feed back, and don't read it."""

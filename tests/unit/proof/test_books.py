@@ -30,7 +30,7 @@ def test_the_last_ones_of_a_killed_owner_are_the_kernels() -> None:
     books.killed_lines.add(1)
     balance = books.balance()
     assert balance.wrong == []
-    assert balance.figures["sent, and lost with the kernel of a killed owner"] == 1
+    assert balance.figures["sent, and lost in the kernel with a connection that was cut off"] == 1
 
 
 def test_in_the_middle_of_a_killed_owners_line_nothing_is_lost() -> None:

@@ -9,7 +9,7 @@ from typing import Final
 
 from ..findings import Findings
 from ..size import Size
-from . import campaign, coming_and_going, forks, slow, strangers, together
+from . import campaign, coming_and_going, forks, slow, strangers, together, unkind
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +43,12 @@ ACTS: Final = (
         "processes attach and detach all the time",
         coming_and_going.play,
         lambda size: 40.0 + 4 * size.seconds,
+    ),
+    Act(
+        "unkind",
+        "the server greets at once, limits messages, answers late, reads nothing for a while",
+        unkind.play,
+        lambda size: 60.0 + 4.0 * size.blows,
     ),
     Act("slow", "a process that is stopped, and one that doesn't read", slow.play, lambda _: 60.0),
     Act("strangers", "another release, another user, and nonsense", strangers.play, lambda _: 60.0),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import random
+import shutil
 import signal
 import time
 from collections import Counter
@@ -19,6 +20,9 @@ WITHIN: Final = 2.0
 """Seconds from an owner's end (or its going on) until everybody receives again. Usual are tens of milliseconds; a busy
 machine may take longer to let a process have its turn."""
 _LONGEST_PAUSE: Final = 0.1
+_SWEPT: Final = 0.2
+"""How often the runtime directory goes in the moment of the blow."""
+SWEPT: Final = "the runtime directory went in that moment"
 
 
 class Campaign:
@@ -46,6 +50,9 @@ class Campaign:
         (newcomer,) = await self._stage.start()
         owner, epoch = await self._stage.owner()
         rest = [player for player in self.players if player is not owner]
+        if self._chance.random() < _SWEPT:
+            shutil.rmtree(self._stage.directory)
+            self.seen[SWEPT] += 1
         coming: asyncio.Task[None] | None = None
         if self._chance.random() < 0.5:  # it comes in the very moment
             coming = asyncio.create_task(self._stage.join([newcomer], send_every=SEND_EVERY))
@@ -121,6 +128,8 @@ async def _play(findings: Findings, blows: list[str], chance: random.Random, *, 
             findings.broken(text)
         for name, times in campaign.times.items():
             findings.times(f"{name} ({campaign.seen[name]}), everybody received again after", times)
+        if campaign.seen[SWEPT]:
+            findings.figure(SWEPT, campaign.seen[SWEPT])
         findings.figure("sockets at once, at most", counts.most_sockets)
         findings.figure("handshakes", counts.handshakes)
         findings.figure(f"messages from the server, one each {FEED_EVERY * 1000:g} ms", stage.number)
