@@ -84,10 +84,16 @@ class Outgoing:
         """Accept one message; raises `OutboxFull`, or the refusal while the owner has stopped the client."""
         if self._is_asked:
             self._bring_frames()
-        goes_first = self._is_telling or (bool(self._told) and asyncio.current_task() in self._told)
+        goes_first = self._is_telling
+        if self._told and not goes_first:
+            goes_first = asyncio.current_task() in self._told
         line = self._line
-        is_free = line is not None and self._clear and not self._is_overtaking(goes_first)
-        if line is not None and is_free and (self._pace is None or self._take_turn()):
+        if (
+            line is not None
+            and self._clear
+            and not self._is_overtaking(goes_first)
+            and (self._pace is None or self._take_turn())
+        ):
             try:
                 taken = line.send(data)
             except UnicodeError as error:
@@ -106,7 +112,8 @@ class Outgoing:
                 raise _not_utf8(error) from error
         delivery = Delivery(data)
         self._outbox.put(delivery, _now(), first=goes_first)
-        self._watch_age()
+        if self._expiry is None:  # else an older one expires before
+            self._watch_age()
         return delivery
 
     def withdraw(self, delivery: Delivery) -> bool:
@@ -224,13 +231,13 @@ class Outgoing:
         """Whether a message that went straight to the line would overtake something."""
         if self._frames_after is not None or self._first:
             return True
-        return self._outbox.has_first if goes_first else len(self._outbox) > 0 or self._is_held
+        return self._outbox.has_first if goes_first else self._outbox.count > 0 or (self._holds > 0 and self._is_held)
 
     def _flush(self, *, even_if_congested: bool = False) -> None:
         self._expire()
         while (line := self._line) is not None and (self._is_clear() or even_if_congested):
             send = self._next(even_if_held=even_if_congested)
-            if send is None or not self._take_turn():
+            if send is None or (self._pace is not None and not self._take_turn()):
                 break
             if not send(line):
                 self._line = None
@@ -238,7 +245,7 @@ class Outgoing:
 
     def _next(self, *, even_if_held: bool) -> Callable[[Line], bool] | None:
         """What sends the next frame or message: False if the line takes no more. None: there is nothing to be sent."""
-        waiting = len(self._outbox)
+        waiting = self._outbox.count
         if self._frames_after is not None and (not waiting or self._outbox.number >= self._frames_after):
             if self._source is not None and self._source.peek() is not None:
                 return self._send_of_source

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 from collections import deque
 from collections.abc import Callable, Sequence
 from typing import Any, Final, cast
@@ -16,6 +15,7 @@ MESSAGES: Final = 1024
 SIZE: Final = 4 * 2**20
 """... so many bytes of them; the newest waits whatever its size."""
 
+_TEXT_OR_DATA: Final = (str, bytes)
 _ENCODED: Final[tuple[type[Any], ...]] = (dict, list, tuple, msgspec.Struct)
 _encode: Final = msgspec.msgpack.Encoder().encode
 
@@ -89,16 +89,17 @@ class Waiting:
 
     def put(self, item: Any) -> None:
         """Keep one message, or a gap marker."""
-        self.put_many((item,))
+        size = weight(item)
+        self._items.append(item)
+        self._weights.append(size)
+        self._bytes += size
+        while len(self._items) > self._messages or (self._bytes > self._size and len(self._items) > 1):
+            self._drop_oldest()
 
     def put_many(self, batch: Sequence[Any]) -> None:
         """Keep several messages."""
-        weights = list(map(weight, batch))
-        self._items.extend(batch)
-        self._weights.extend(weights)
-        self._bytes += sum(weights)
-        if len(self._items) > self._messages or self._bytes > self._size:
-            self._trim()
+        for item in batch:
+            self.put(item)
 
     def put_gap(self, gap: Gap) -> None:
         """Keep a gap marker."""
@@ -115,11 +116,6 @@ class Waiting:
         if self._last_gap is not None and self._last_gap[0] >= reader.start:
             front.append(self._last_gap[1])
         return front + kept
-
-    def _trim(self) -> None:
-        items = self._items
-        while len(items) > self._messages or (self._bytes > self._size and len(items) > 1):
-            self._drop_oldest()
 
     def _drop_oldest(self) -> None:
         oldest = self._items.popleft()
@@ -143,9 +139,12 @@ def part_of(waited: list[Any], is_wanted: Callable[[Any], bool]) -> list[Any]:
 
 def weight(message: Any) -> int:
     """About how many bytes a message is: those of its text, or of its data as MessagePack."""
-    if isinstance(message, str | bytes):
+    if isinstance(message, _TEXT_OR_DATA):
         return len(message)
     if isinstance(message, _ENCODED):
-        with contextlib.suppress(Exception):  # there may be anything in it
+        # Not contextlib.suppress, which costs as much as the rest: this is done for each message without a reader.
+        try:
             return len(_encode(message))
+        except Exception:  # noqa: BLE001 - there may be anything in it
+            return cast("object", message).__sizeof__()
     return cast("object", message).__sizeof__()
