@@ -33,7 +33,7 @@ IMAGES: Final = Path(__file__).parent.parent / "docs" / "images"
 PASSWORD: Final = "correct horse battery"  # noqa: S105 - of people who live for a second
 _DEADLINE: Final = 20.0
 _NAMES: Final = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable", "chrome")
-_KEYS: Final = frozenset({"Enter", "Tab", "Escape", "F2", "F3", "F5", "Control+q"})
+_KEYS: Final = frozenset({"ArrowLeft", "Backspace", "Enter", "Tab", "Escape", "F2", "F3", "F5", "Control+q"})
 _CONTROL: Final = re.compile(r"\x1b(?:\[[0-9;?]*[a-zA-Z$]|\][^\x07]*\x07)")
 
 

@@ -10,7 +10,7 @@ from playwright.async_api import Browser
 
 from onesocket.chat import ChatServer
 from onesocket.discord import DiscordClient, Intents
-from onesocket.discord.rest import Rest
+from onesocket.discord.rest import Accounts, Rest
 from tools.screenshots import PASSWORD, Screen, browser, web_chat
 
 pytestmark = pytest.mark.timeout(120)
@@ -83,6 +83,34 @@ async def test_it_ends_in_order_while_a_page_is_open(server: ChatServer, chromiu
         async with asyncio.timeout(20):
             assert await process.wait() == 0
         await server.wait_for(lambda stats: stats.open == 0 and stats.sessions == 0)
+
+
+async def test_it_works_by_the_name_of_the_machine_and_offers_no_other_server(
+    server: ChatServer, chromium: Browser
+) -> None:
+    async with web_chat(server.api_url, "ada") as (url, _):
+        screen = await opened(chromium, url.replace("127.0.0.1", "localhost"))
+        assert "Name" in screen.drawn
+        assert "Server" not in screen.drawn
+        await screen.press("a" + PASSWORD, *["ArrowLeft"] * len(PASSWORD), "Backspace", "F2")
+        await screen.until_drawn("CONNECTED")
+        await server.wait_for(lambda stats: stats.open == 1)
+        await screen.press("Enter", "typed at once, and sent", "Enter")
+        token = await Accounts(server.api_url).login("ada", PASSWORD)
+        async with Rest(token, api_url=server.api_url, token_type=None) as rest:
+            guild = (await rest.guilds())[0]["id"]
+            general = (await rest.guild_channels(guild))[0]["id"]
+            async with (
+                DiscordClient(token, Intents.GUILD_MESSAGES, api_url=server.api_url, token_type=None) as other,
+                other.subscribe("MESSAGE_CREATE", gaps=False) as heard,
+            ):
+                await screen.press("second", "Enter")
+                async with asyncio.timeout(20):
+                    async for message in heard:
+                        if message.plain["content"] == "second":
+                            break
+            stored = [one["content"] async for one in rest.history(general)]
+        assert stored == ["second", "typed at once, and sent"]
 
 
 async def test_other_sites_get_no_application(server: ChatServer) -> None:

@@ -95,6 +95,17 @@ def test_the_next_session_goes_on_where_the_last_one_ended(tmp_path: Path) -> No
     run_virtual(lambda: play(lambda: same))
 
 
+def test_what_is_handed_over_at_the_very_end_is_kept(tmp_path: Path) -> None:
+    async def play() -> None:
+        desk = Desk(Shelves(tmp_path))
+        desk.drafts.put(GENERAL, Composition("typed and quit"))
+        await desk.aclose()
+        desk.drafts.put(GENERAL, Composition("typed and quit!"))
+        assert b"typed and quit!" in kept(tmp_path)[0]
+
+    run_virtual(play)
+
+
 def test_what_waited_too_long_and_what_failed_is_there_and_not_sent(tmp_path: Path) -> None:
     async def play() -> None:
         first = Desk(Shelves(None))

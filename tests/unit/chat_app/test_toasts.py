@@ -65,8 +65,8 @@ async def test_what_a_server_said_is_no_markup() -> None:
 
 
 async def test_after_many_replacements_they_are_still_on_the_screen() -> None:
-    app = App[None]()
-    board = Notices(Toasts(app))
+    app = ChatApp("127.0.0.1:1")  # whose style sheet has them at the top
+    board = app.notices
     async with app.run_test(size=(80, 24), notifications=True) as pilot:
         for number in range(60):
             board.post("lost", NoticeLevel.WARNING, "Lost", f"trying in {number} s")
@@ -95,8 +95,8 @@ async def test_the_newest_is_seen_even_if_there_are_more_than_fit() -> None:
 
 
 async def test_screens_below_hold_no_places_of_old_ones() -> None:
-    app = App[None]()
-    board = Notices(Toasts(app))
+    app = ChatApp("127.0.0.1:1")  # whose style sheet has them at the top
+    board = app.notices
     async with app.run_test(size=(80, 24), notifications=True) as pilot:
         for number in range(20):
             board.post("lost", NoticeLevel.WARNING, "Lost", f"below {number}")

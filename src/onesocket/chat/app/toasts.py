@@ -21,7 +21,7 @@ _AS_LONG_AS_IT_LASTS: Final = 7 * 86_400.0
 
 _LONGEST: Final = 300
 """Characters: others must have room beside what one server said."""
-_HEIGHT: Final = 7
+_HEIGHT: Final = 9
 """Lines of a toast at most, with its margin; the style sheet says so too."""
 
 

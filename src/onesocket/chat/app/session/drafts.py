@@ -34,6 +34,7 @@ class Drafts:
         self._compositions: dict[int, Composition] = {}
         self._kept: tuple[Draft, ...] = ()
         self._timer: asyncio.TimerHandle | None = None
+        self._closed = False
 
     def __repr__(self) -> str:
         return f"<Drafts of {len(self._compositions)} channels>"
@@ -62,7 +63,8 @@ class Drafts:
             self._save_soon()
 
     def close(self) -> None:
-        """Keep what there is. The session is over."""
+        """Keep what there is. The session is over; what a panel still hands over is kept at once."""
+        self._closed = True
         if self._timer is not None or self._store.world.outbox.drafts != self._kept:
             self._save()
 
@@ -82,7 +84,9 @@ class Drafts:
         self._kept = self._store.world.outbox.drafts
 
     def _save_soon(self) -> None:
-        if self._timer is None:
+        if self._closed:
+            self._save()
+        elif self._timer is None:
             self._timer = asyncio.get_running_loop().call_later(_PAUSE, self._save)
 
     def _save(self) -> None:
