@@ -1,22 +1,29 @@
 """The simulated world: thousands of seeds, exact replays, and proof that its checks can fail."""
 
 import asyncio
+import re
 from collections.abc import Callable
 from typing import Any
 
 import pytest
 
-from onesocket import ConnectAborted
+from onesocket import ConnectAborted, OutboxFull
+from onesocket.client.delivery import DELIVERED
 from onesocket.client.fanout import Fanout
 from onesocket.client.link import Link
 from onesocket.client.outgoing import Outgoing
+from onesocket.client.queue import Queue
 from onesocket.client.runner import Runner
+from onesocket.client.waiting import Waiting
 from onesocket.lifecycle import inputs
 from onesocket.lifecycle.machine import Machine
 from onesocket.notices import Notices
+from onesocket.protocols.pace import SendWindow
 from onesocket.provider.provider import Provider
+from onesocket.sharing.client_upstream import ClientUpstream
+from onesocket.sharing.line_keys import LineKeys
 from onesocket.sharing.link import Link as SharedLink
-from onesocket.sharing.shared import Shared
+from onesocket.sharing.shared import Member, Shared
 from onesocket.testing.simulation.campaign import main, run_campaign
 from onesocket.testing.simulation.world import minimise, run_seed
 
@@ -160,8 +167,80 @@ def links_not_counted_out(patch: pytest.MonkeyPatch) -> None:
 
 
 def notices_not_withdrawn(patch: pytest.MonkeyPatch) -> None:
-    patch.setattr(Notices, "withdraw", lambda _self, _id: None)
+    patch.setattr(Notices, "withdraw", lambda _self, *_ids: None)
     patch.setattr(Notices, "clear", lambda _self: None)
+
+
+def early_messages_lost(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(Fanout, "keep_for_first_reader", lambda _self: None)
+
+
+def early_messages_of_links_lost(patch: pytest.MonkeyPatch) -> None:
+    add = Shared.add
+
+    def forgets(self: Shared, member: Member, seen: Any) -> None:
+        add(self, member, seen)
+        self.feed.give_up(member.first)
+
+    patch.setattr(Shared, "add", forgets)
+
+
+def only_the_newest_waits(patch: pytest.MonkeyPatch) -> None:
+    since = Waiting.since
+    patch.setattr(Waiting, "since", lambda self, reader, epoch: since(self, reader, epoch)[-1:])
+
+
+def messages_dropped_unsaid(patch: pytest.MonkeyPatch) -> None:
+    def makes_room(self: Queue[Any]) -> bool:
+        self.items.popleft()
+        return True
+
+    patch.setattr(Queue, "_make_room", makes_room)
+
+
+def messages_swallowed(patch: pytest.MonkeyPatch) -> None:
+    post = Outgoing.post
+    patch.setattr(Outgoing, "post", lambda self, data: DELIVERED if str(data).endswith("3") else post(self, data))
+
+
+def sent_and_called_unsent(patch: pytest.MonkeyPatch) -> None:
+    post = Outgoing.post
+
+    def posts_and_refuses(self: Outgoing, data: Any) -> Any:
+        post(self, data)
+        if str(data).endswith("3"):
+            raise OutboxFull("no room, surely")
+        return DELIVERED
+
+    patch.setattr(Outgoing, "post", posts_and_refuses)
+
+
+def no_pace(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(SendWindow, "take", lambda _self, _now: 0.0)
+
+
+def limits_taken_for_a_no(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr("onesocket.lifecycle.verdicts._BUSY_REASON", re.compile("never said"))
+    patch.setattr("onesocket.lifecycle.machine.once_up", lambda error: error)
+
+
+def subscriptions_of_the_past(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(LineKeys, "begin", lambda _self: None)
+
+
+def keys_kept_that_nobody_wants(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(ClientUpstream, "unwant", lambda _self, _keys: None)
+
+
+def keys_asked_for_again(patch: pytest.MonkeyPatch) -> None:
+    make = LineKeys._make
+
+    def forgets(self: LineKeys, wanted: frozenset[Any]) -> None:
+        if wanted != self._has and not self._unsent:
+            self._has = frozenset()
+        make(self, wanted)
+
+    patch.setattr(LineKeys, "_make", forgets)
 
 
 def _actions() -> dict[str, Any]:
@@ -187,6 +266,17 @@ MUTANTS = [
     (closing_connection_not_awaited, 1000),
     (links_not_counted_out, 300),
     (notices_not_withdrawn, 300),
+    (early_messages_lost, 300),
+    (early_messages_of_links_lost, 300),
+    (only_the_newest_waits, 300),
+    (messages_dropped_unsaid, 300),
+    (messages_swallowed, 300),
+    (sent_and_called_unsent, 300),
+    (no_pace, 300),
+    (limits_taken_for_a_no, 300),
+    (subscriptions_of_the_past, 300),
+    (keys_kept_that_nobody_wants, 300),
+    (keys_asked_for_again, 300),
 ]
 
 

@@ -249,7 +249,12 @@ class Link:
         self._stop_timers()
         self._close_is_known = True
         shown = self._request.scrub(reason) if self._request is not None else reason
-        self._perform_safely(lambda: (Fail(self._protocol.closed(code, shown)),))
+        try:
+            failure = Fail(self._protocol.closed(code, shown))
+        except FAULTS as error:
+            self._protocol_failed(error)
+        else:
+            self._fail(failure)  # even if it's over: the machine counts what is stale
 
     def violated(self, error: ProtocolViolation) -> None:
         """The peer broke the rules, and was told so."""
@@ -297,6 +302,13 @@ class Link:
         except FAULTS as error:  # a protocol's bug must not leave the line hanging
             self._protocol_failed(error)
 
+    def _fail(self, failure: Fail) -> None:
+        if is_about_another(failure.error):
+            self._protocol_failed(failure.error)
+            return
+        self._stop_timers()
+        self._owner.link_failing(self, failure)
+
     def _protocol_failed(self, error: BaseException) -> None:
         self._stop_timers()
         if isinstance(error, OnesocketError) and not is_about_another(error):
@@ -329,11 +341,8 @@ class Link:
                 self._set_wake(at)
             case Extend(seconds):
                 self._owner.link_extended(self, seconds)
-            case Fail() if is_about_another(action.error):
-                self._protocol_failed(action.error)
             case Fail():
-                self._stop_timers()
-                self._owner.link_failing(self, action)
+                self._fail(action)
 
     def _say_closing(self, code: int) -> None:
         """Tell the protocol once, and not when the peer closed first."""

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 from ..errors import ConnectAborted, InvalidText, MessageTooBig, OnesocketError
@@ -120,6 +120,8 @@ class MemoryPeer:
         self.received: list[Data] = []
         self.close_code: int | None = None
         """The code of the client's CLOSE, once it came."""
+        self.ended_in_order = False
+        """The client's CLOSE arrived, behind everything that it had written."""
         self.is_open = False
         """Accepted, and not over."""
         self.answers_close = True
@@ -130,11 +132,14 @@ class MemoryPeer:
     def __repr__(self) -> str:
         return f"<MemoryPeer {'open' if self.is_open else 'not open'} received={len(self.received)}>"
 
-    def accept(self, subprotocol: str | None = None, headers: dict[str, str] | None = None) -> None:
-        """Answer 101."""
+    def accept(
+        self, subprotocol: str | None = None, headers: dict[str, str] | None = None, *, greeting: Iterable[Data] = ()
+    ) -> None:
+        """Answer 101; `greeting`: messages that arrive in the same turn of the loop."""
         if not self.is_open and not self._line.is_over:
             self.is_open = True
-            self._line.down.put(self._line.on_accept, Handshake(subprotocol, tuple((headers or {}).items())))
+            handshake = Handshake(subprotocol, tuple((headers or {}).items()))
+            self._line.down.put(self._line.on_accept, handshake, tuple(greeting))
 
     def refuse(self, error: OnesocketError) -> None:
         """Answer something else, or nothing: the dial fails with `error`."""
@@ -190,6 +195,7 @@ class MemoryPeer:
     def take_close(self, code: int) -> None:
         """The client's CLOSE arrived."""
         self.close_code = code
+        self.ended_in_order = True
         self.is_open = False
         if self.answers_close:
             self._line.down.put(self._line.on_close_answered)
@@ -285,8 +291,8 @@ class MemoryLine:
 
     # --- what arrives -----------------------------------------------------------------------------------------------
 
-    def on_accept(self, handshake: Handshake) -> None:
-        """The 101 arrived."""
+    def on_accept(self, handshake: Handshake, greeting: Iterable[Data] = ()) -> None:
+        """The 101 arrived, with the messages behind it."""
         if self.is_over or self._open:
             return
         self._open = True
@@ -294,6 +300,8 @@ class MemoryLine:
         self._events.opened(handshake)
         if self._close_wanted is not None:
             self.close(*self._close_wanted)
+        for data in greeting:
+            self.on_message(data)
 
     def on_message(self, data: Data) -> None:
         """A message arrived."""

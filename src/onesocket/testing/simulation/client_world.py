@@ -33,6 +33,9 @@ class ClientWorld(World):
     def __init__(self, seed: int, make: MakeClient, loop: VirtualTimeLoop, **options: Any) -> None:
         super().__init__(seed, make, loop, **options)
         self._sent = 0
+        self._has_reader = False
+        self._reads_late = self.chance.random() < 0.4
+        """Nobody reads before all is quiet."""
         self.client = self.make_client(self.token if self.chance.random() < 0.3 else None)
 
     async def do(self, verb: str, name: str) -> None:
@@ -49,7 +52,8 @@ class ClientWorld(World):
             case "send" | "send_nowait":
                 await self._send(verb, name)
             case "subscribe":
-                await self._read()
+                if not self._reads_late:
+                    await self._read()
             case "wait_for":
                 await self.call(name, lambda: client.wait_for(State.CONNECTED, timeout=5))
             case "look":
@@ -61,6 +65,7 @@ class ClientWorld(World):
         """Once more, then never again."""
         if self.client.state is not State.CLOSED:
             await self.call("reconnect at the end", self.client.reconnect)
+            await self._read_what_waits()
         await self.call("aclose at the end", self.client.aclose)
         state = self.client.state
         if state is not State.CLOSED:
@@ -76,17 +81,18 @@ class ClientWorld(World):
         self._sent += 1
         data = f"message {self._sent}"
         try:
-            if verb == "send":
-                await self.client.send(data)
-            else:
-                await self.client.send_nowait(data)
-        except OnesocketError as error:
-            self.note(f"crowd: {name} {data!r} → {error!r}")
-            self.promises.not_delivered(data, error)
+            with self.told_of_its_fate(name, data):
+                if verb == "send":
+                    await self.client.send(data)
+                else:
+                    await self.client.send_nowait(data)
+        except OnesocketError:
+            return
 
     async def _read(self) -> None:
         overflow = self.chance.choice(["fail", "wait", "drop_oldest"])
-        watcher = StreamWatcher(self.promises)
+        watcher = StreamWatcher(self.promises, first=not self._has_reader)
+        self._has_reader = True
         async with self.client.subscribe(overflow=overflow, limit=self.chance.choice([1, 5, 1000])) as stream:
             try:
                 async with asyncio.timeout(self.chance.uniform(0, 60)):
@@ -96,3 +102,17 @@ class ClientWorld(World):
                             await asyncio.sleep(self.chance.choice([0, 0.1, 5]))
             except (TimeoutError, OnesocketError):
                 return
+
+    async def _read_what_waits(self) -> None:
+        """One more reader; if it is the first, everything has waited for it."""
+        if self.client.state is not State.CONNECTED:
+            return
+        line = len(self.server.peers)
+        count = len(self.promises.said.get(line, ()))
+        await asyncio.sleep(2 * self.server.latency + 0.1)
+        watcher = StreamWatcher(self.promises, first=not self._has_reader)
+        async with self.client.subscribe(raise_on_failure=False) as stream:
+            for _ in range(len(stream)):
+                watcher.see(await anext(stream))
+        if count and not self._has_reader and line == len(self.server.peers):
+            watcher.has_seen(line, count)

@@ -4,18 +4,19 @@ from __future__ import annotations
 
 import abc
 import asyncio
+import contextlib
 import random
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Generator
 from typing import Any, ClassVar
 
 from ...client.client import Client
 from ...client.status import Change
-from ...errors import OnesocketError
+from ...errors import ClosedByPeer, OnesocketError
 from ...lifecycle.outbox import OutboxLimits
 from ...lifecycle.retry import ReconnectPolicy
 from ...lifecycle.states import State
 from ..virtual_time import VirtualTimeLoop
-from .network import LATE, SimulatedServer, WatchedTransport
+from .network import LATE, TOO_MANY, SimulatedServer, WatchedTransport
 from .promises import Promises
 
 MakeClient = Callable[..., Client]
@@ -56,7 +57,7 @@ class World(abc.ABC):
         if self._tracing:
             self.trace.append(f"{self.loop.time():10.3f}  {text}")
 
-    def make_client(self, token: Any) -> Client:
+    def make_client(self, token: Any, **options: Any) -> Client:
         """A client with options drawn from the seed."""
         chance = self.chance
         transport = self.server.transport()
@@ -70,6 +71,7 @@ class World(abc.ABC):
             ping_timeout=chance.choice([5.0, 20.0]),
             reconnect=chance.choice([None, ReconnectPolicy(), ReconnectPolicy(max_attempts=3, stable_after=1)]),
             outbox=chance.choice([None, OutboxLimits(messages=3, age=20), OutboxLimits()]),
+            **options,
         )
         client.on_change(lambda change: self._changed(change, transport))
         return client
@@ -116,6 +118,19 @@ class World(abc.ABC):
         if suspended == self.promises.jumped_at:  # otherwise the world was suspended meanwhile
             self.promises.ended(name, self.loop.time() - started, deadline)
 
+    @contextlib.contextmanager
+    def told_of_its_fate(self, name: str, data: str) -> Generator[None]:
+        """A message is sent inside: what its sender is told is compared with what the server has."""
+        line = self.server.peers[-1] if self.server.peers else None
+        try:
+            yield
+        except OnesocketError as error:
+            self.note(f"crowd: {name} {data!r} → {error!r}")
+            self.promises.not_delivered(data, error)
+            raise
+        if line is not None and line is self.server.peers[-1] and line.is_open:
+            self.promises.delivered(data, line)
+
     def suspend(self) -> None:
         """The machine sleeps for an hour."""
         self.note("world: suspended for an hour")
@@ -135,6 +150,8 @@ class World(abc.ABC):
         self.note(f"client: {change.old.name} → {change.new.name} ({change.cause})")
         if LATE in str(change.error):
             self.promises.fail(f"promise 5: a line of the past made {change.old.name} → {change.new.name}")
+        if change.new is State.FAILED and isinstance(change.error, ClosedByPeer) and TOO_MANY in str(change.error):
+            self.promises.fail("a line that was up is given up because the server's limit was met once")
         if change.new is State.CONNECTING:
             transport.attempt_at = self.loop.time()
 

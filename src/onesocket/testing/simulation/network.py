@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Callable
 
 from ...errors import InvalidUpgrade, OnesocketError, PortRefused, UpstreamBusy
@@ -12,16 +12,19 @@ from ...lifecycle.verdicts import upgrade_refused
 from ...transports.base import LineEvents
 from ...transports.memory import MemoryLine, MemoryPeer, MemoryServer, MemoryTransport
 from ...wire import Data, DialRequest
+from ..subscription_ledger import SubscriptionLedger
 from .promises import Promises
 
 # What becomes of a dial, and how often: most work, or nothing else would be tested.
 _ANSWERS = {
     "accept": 60,
+    "greet": 15,
     "accept slowly": 10,
     "never answer": 3,
     "refuse port": 8,
     "refuse 503": 3,
     "refuse 401": 1,
+    "refuse oddly": 2,
     "invalid upgrade": 2,
     "busy": 3,
     "accept then close": 5,
@@ -36,12 +39,14 @@ _FATES = {
     "close 1008": 2,
     "go silent": 8,
     "stop reading": 8,
+    "never read again": 4,
     "never acknowledge close": 8,
     "flood": 6,
 }
 
 
 LATE = "said by a line of the past"
+TOO_MANY = "too many requests"
 
 
 class SimulatedServer(MemoryServer):
@@ -59,8 +64,25 @@ class SimulatedServer(MemoryServer):
         self._promises = promises
         self._note = note
         self._numbers = 0
+        self.limit: int | None = None
+        """So many messages of a client in one second; beyond that the line is closed with 1008."""
+        self.is_limit_known = True
+        """The client keeps to the limit by itself."""
+        self.topics: tuple[str, ...] = ()
+        """What the server speaks of, if its messages are about something."""
+        self._ledgers: dict[MemoryPeer, SubscriptionLedger] = {}
+        self._unread: set[MemoryPeer] = set()
+        self._times: dict[MemoryPeer, deque[float]] = {}
         self.on_dial = self._dialled
         self.on_message = self._take
+
+    def ledger(self, peer: MemoryPeer) -> SubscriptionLedger:
+        """What this line is subscribed to."""
+        return self._ledgers.setdefault(peer, SubscriptionLedger())
+
+    def is_unread(self, peer: MemoryPeer) -> bool:
+        """Whether the server has stopped reading it, at least for a while."""
+        return peer in self._unread
 
     def transport(self) -> WatchedTransport:
         """A transport whose lines lead here, and which watches how they are treated."""
@@ -98,6 +120,8 @@ class SimulatedServer(MemoryServer):
         match answer:
             case "accept":
                 self._accept(peer)
+            case "greet":
+                self._accept(peer, greets=True)
             case "accept slowly":
                 loop.call_later(self._chance.uniform(0, 12), self._accept, peer)
             case "never answer":
@@ -117,6 +141,8 @@ class SimulatedServer(MemoryServer):
                 return upgrade_refused(503, {"retry-after": "2"})
             case "refuse 401":
                 return upgrade_refused(401, {})
+            case "refuse oddly":
+                return upgrade_refused(self._chance.choice([307, 429, 500, 520, 530]), {})
             case "invalid upgrade":
                 return InvalidUpgrade("garbage")
             case "busy":
@@ -124,8 +150,10 @@ class SimulatedServer(MemoryServer):
             case _:
                 return PortRefused("nobody home")
 
-    def _accept(self, peer: MemoryPeer) -> None:
-        peer.accept()
+    def _accept(self, peer: MemoryPeer, *, greets: bool = False) -> None:
+        if not peer.is_open:  # it may have been given up meanwhile
+            greeting = [self._text(peer) for _ in range(self._chance.randint(1, 3))] if greets else []
+            peer.accept(greeting=greeting)
         for _ in range(self._chance.randrange(4)):
             self._say(peer)
         fate = self._draw(_FATES, "none")
@@ -141,8 +169,14 @@ class SimulatedServer(MemoryServer):
             case "go silent":
                 peer.go_silent()
             case "stop reading":
+                self._unread.add(peer)  # what waited comes all at once
                 peer.stop_reading()
                 asyncio.get_running_loop().call_later(self._chance.uniform(0, 10), peer.resume_reading)
+            case "never read again":
+                self._unread.add(peer)
+                peer.stop_reading()
+                # Without PINGs nobody but the server's own patience ends that.
+                asyncio.get_running_loop().call_later(self._chance.uniform(30, 300), peer.drop)
             case "never acknowledge close":
                 peer.answers_close = False
             case "flood":
@@ -154,11 +188,35 @@ class SimulatedServer(MemoryServer):
                 peer.close(int(fate.removeprefix("close ")))
 
     def _say(self, peer: MemoryPeer) -> None:
+        if peer.is_open:
+            peer.send(self._text(peer))
+
+    def _text(self, peer: MemoryPeer) -> str:
         self._numbers += 1
-        peer.send(f"{self.peers.index(peer) + 1} {self._numbers}")
+        line = self.peers.index(peer) + 1
+        self._promises.said.setdefault(line, []).append(self._numbers)
+        topic = f" {self._chance.choice(self.topics)}" if self.topics else ""
+        return f"{line} {self._numbers}{topic}"
 
     def _take(self, peer: MemoryPeer, data: Data) -> None:
-        self._promises.arrived(peer, data)
+        if self.limit is not None:
+            self._count(peer, self.limit)
+        if not self.ledger(peer).note(data):
+            self._promises.arrived(peer, data)
+
+    def _count(self, peer: MemoryPeer, limit: int) -> None:
+        """Close the line if more than `limit` messages came within a second."""
+        now = asyncio.get_running_loop().time()
+        times = self._times.setdefault(peer, deque(maxlen=limit + 1))
+        times.append(now)
+        if len(times) <= limit or now - times[0] >= 1 or peer in self._unread or self._promises.woke_up(now):
+            return
+        self._note(f"server: {len(times)} messages within {now - times[0]:g} s on {peer!r}")
+        self.faults["limit"] += 1
+        if self.is_limit_known:
+            self._promises.too_many(len(times))
+        times.clear()
+        peer.close(1008, TOO_MANY)
 
 
 class WatchedTransport(MemoryTransport):

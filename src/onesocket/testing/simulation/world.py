@@ -11,11 +11,12 @@ from ...sharing.registry import current_registry
 from ..virtual_time import NothingWillHappen, VirtualTimeLoop, run_virtual
 from .client_world import ClientWorld
 from .crowd import MakeClient, World
+from .keys_world import KeysWorld
 from .provider_world import ProviderWorld
 from .shared_world import SharedWorld
 
-_KINDS: tuple[type[World], ...] = (ClientWorld, ProviderWorld, SharedWorld)
-_SHARES = (6, 2, 2)
+_KINDS: tuple[type[World], ...] = (ClientWorld, ProviderWorld, SharedWorld, KeysWorld)
+_SHARES = (6, 2, 2, 3)
 
 
 @dataclass(frozen=True, slots=True)
