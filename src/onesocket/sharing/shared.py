@@ -274,12 +274,15 @@ class Shared:
         await asyncio.shield(self._begun)
 
     async def _attach(self) -> None:
+        await self._predecessor_gone()
+        self.upstream.attach(self)
+
+    async def _predecessor_gone(self) -> None:
+        """Never two at once: what is being closed is awaited, wherever it lives."""
         if self._predecessor is not None:
-            # Never two at once: what is being closed is awaited, wherever it lives.
             while not self._predecessor.gone.done() and not self._predecessor.owner.is_dead:
                 await asyncio.wait((asyncio.wrap_future(self._predecessor.gone),), timeout=1.0)
             self._predecessor = None
-        self.upstream.attach(self)
 
     async def _counted_out(self) -> None:
         if self._registry.count_out(self) > 0:
@@ -315,6 +318,7 @@ class Shared:
             if self._begun is not None:
                 await asyncio.wait((self._begun,))
                 await self.upstream.aclose()
+            await self._predecessor_gone()  # whoever comes next waits for us, and knows of nobody before
         finally:
             self.feed.end()
             if self._look_timer is not None:
