@@ -339,3 +339,21 @@ async def test_a_protocol_that_can_t_encode(
             with pytest.raises(EncodeError) as caught:
                 await link.send("message")
     assert caught.value.__cause__ is error
+
+
+@virtual
+async def test_a_callback_that_raises_what_ends_a_generator_harms_nobody_else() -> None:
+    reported: list[BaseException] = []
+    server = MemoryServer()
+    async with make(server, on_error=reported.append) as client:
+
+        def raises(_message: Any) -> None:
+            raise GeneratorExit
+
+        client.on(raises)
+        reading = client.subscribe()
+        server.peers[0].send("message")
+        assert await anext(reading) == "message"
+        await settle()
+        assert client.state is State.CONNECTED
+        assert [type(error) for error in reported] == [GeneratorExit]

@@ -14,10 +14,10 @@ from typing import Any, Protocol
 from ..errors import ClientClosed, InvalidOption, OnesocketError, WaitTimeout
 from ..lifecycle.states import State
 from .queue import Overflow, Queue
-from .sinks import HARMLESS
 from .status import Change
 from .subscription import Subscription
 from .trouble import Trouble
+from .user_code import FAULTS
 
 # Changes of state are few; whoever lets so many pile up is told so instead of missing one.
 _LIMIT = 10_000
@@ -147,5 +147,5 @@ class Changes:
             for watcher in tuple(self._watchers):
                 try:
                     watcher.callback(change)
-                except HARMLESS as error:
+                except FAULTS as error:
                     self._trouble.report(error, getattr(watcher.callback, "__qualname__", repr(watcher.callback)))

@@ -12,8 +12,9 @@ from .async_callback import AsyncCallback, callback_task, is_async
 from .gap import Gap
 from .late_callback import LateCallback
 from .queue import Overflow, Queue
-from .sinks import HARMLESS, Filter, Many, Sink, Tap, many_of, name_of, without
+from .sinks import Filter, Many, Sink, Tap, many_of, name_of, without
 from .subscription import Predicate, Subscription
+from .user_code import FAULTS
 from .waiting import FirstReader, Waiting, part_of
 
 # While aclose() waits for callbacks, it looks this often whether one of them has begun to close the client, too.
@@ -100,7 +101,7 @@ class Fanout:
         for sink in self._all:
             try:
                 sink(message)
-            except HARMLESS as error:
+            except FAULTS as error:
                 self._report(error, name_of(sink))
         if self._named:
             self._publish_named(message)
@@ -126,7 +127,7 @@ class Fanout:
                 for sink in self._all_calls:
                     try:
                         sink(message)
-                    except HARMLESS as error:
+                    except FAULTS as error:
                         self._report(error, name_of(sink))
         except BaseException:  # the program ends, perhaps: what was divided nobody has got yet
             rest: list[Any] = list(self._divided)
@@ -156,20 +157,20 @@ class Fanout:
         for many in self._all_many:
             try:
                 many(batch)
-            except HARMLESS as error:
+            except FAULTS as error:
                 self._report(error, name_of(many))
 
     def _publish_named(self, message: Any) -> None:
         for sink in self._named.get(self._name_of(message), ()):
             try:
                 sink(message)
-            except HARMLESS as error:
+            except FAULTS as error:
                 self._report(error, name_of(sink))
 
     def _name_of(self, message: Any) -> str | None:
         try:
             event: object = self._event_of(message)
-        except HARMLESS as error:
+        except FAULTS as error:
             self._report(error, "the protocol's event name")
             return None
         # A function of the caller's own may find anything in a message that the peer wrote.
@@ -182,7 +183,7 @@ class Fanout:
         for sink in self._gaps:
             try:
                 sink(gap)
-            except HARMLESS as error:
+            except FAULTS as error:
                 self._report(error, name_of(sink))
 
     def ready(self, epoch: int) -> None:
@@ -241,7 +242,7 @@ class Fanout:
             return False
         try:
             return where is None or bool(where(message))
-        except HARMLESS as error:
+        except FAULTS as error:
             self._report(error, getattr(where, "__qualname__", "where"))
             return False
 

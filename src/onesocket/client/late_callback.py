@@ -6,7 +6,8 @@ from collections import deque
 from collections.abc import Callable, Iterable
 from typing import Any, Final
 
-from .sinks import HARMLESS, Sink, name_of
+from .sinks import Sink, name_of
+from .user_code import FAULTS
 
 SLICE: Final = 128
 """So many of the waiting messages in one turn of the loop."""
@@ -40,7 +41,7 @@ class LateCallback:
                         break
                     try:
                         self._callback(self._items.popleft())
-                    except HARMLESS as error:
+                    except FAULTS as error:
                         report(error, name_of(self._callback))
             finally:  # what ends the program takes no message along, should the loop go on
                 if self._is_on and self._items:

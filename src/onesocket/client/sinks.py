@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Callable
-from typing import Any, Final
+from typing import Any
 
 from .queue import Queue
 from .subscription import Predicate
@@ -12,10 +11,6 @@ from .waiting import Waiting
 
 Sink = Callable[[Any], object]
 Many = Callable[[list[Any]], object]
-
-# What a subscriber raises harms nobody else. The result of a cancelled future, looked at in a callback, is among it:
-# that `CancelledError` isn't the cancellation of whoever happens to run the callback.
-HARMLESS: Final = (Exception, asyncio.CancelledError)
 
 
 class Tap:

@@ -23,7 +23,11 @@ from ..wire import Data
 E = TypeVar("E", bound=OnesocketError)
 
 FAULTS: Final = (Exception, asyncio.CancelledError, GeneratorExit)
-"""What a function of the program's may raise without ending the program. `SystemExit` and `KeyboardInterrupt` do."""
+"""What a function of the program may raise and harm nobody else. `SystemExit` and `KeyboardInterrupt` end the program.
+
+The result of a cancelled future, looked at in a callback, is among it: that `CancelledError` isn't the cancellation of
+whoever happens to run the callback.
+"""
 
 _ABOUT_A_CLIENT: Final = (ClientClosed, ManuallyDisconnected, WrongEventLoop, NoCurrentProvider, GaveUp)
 

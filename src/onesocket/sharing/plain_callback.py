@@ -9,7 +9,7 @@ from collections.abc import Awaitable, Callable
 from typing import Any, Final
 
 from ..client.async_callback import CALLBACK, AtWork, callback_task
-from ..client.sinks import HARMLESS
+from ..client.user_code import FAULTS
 from ..errors import OnesocketError
 from .raising import raise_soon
 from .stream import LinkSubscription
@@ -62,7 +62,7 @@ class PlainCallback:
                     return
                 try:
                     answer = callback(stream.waiting.popleft())
-                except HARMLESS as error:
+                except FAULTS as error:
                     self._tell(error)
                     continue
                 if answer is not None and inspect.isawaitable(answer):  # that look would cost more than the call
