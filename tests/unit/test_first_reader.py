@@ -290,6 +290,47 @@ def test_a_client_that_never_reads_keeps_no_more_than_its_bound(as_json: bool) -
     test()
 
 
+@virtual
+async def test_a_program_that_reads_by_event_for_long_keeps_nothing_for_a_reader_of_everything() -> None:
+    server = MemoryServer()
+    async with make(server, protocol=Json(event="t")) as client:
+        notes: list[Any] = []
+        client.on("note", notes.append)
+        server.peers[0].send('{"t":"greeting"}')
+        tracemalloc.start()
+        before, _ = tracemalloc.get_traced_memory()
+        for number in range(1100):
+            server.peers[0].send(f'{{"t":"other","n":{number},"text":"{"x" * 1000}"}}')
+        server.peers[0].send('{"t":"note"}')
+        await settle(1200)
+        after, _ = tracemalloc.get_traced_memory()
+        tracemalloc.stop()
+        assert after - before < waiting.MESSAGES * 1000 // 4
+        assert len(client.subscribe("other")) == 0, "it begins with its call: no gap for what it didn't ask for"
+        everything = client.subscribe()
+        server.peers[0].send('{"t":"note","n":2}')
+        assert await anext(everything) == Gap(GapReason.OVERFLOW, 1, 1102)
+        assert await anext(everything) == {"t": "note", "n": 2}
+        assert notes == [{"t": "note"}, {"t": "note", "n": 2}]
+
+
+def test_where_nothing_is_kept_any_more_the_messages_and_the_last_gap_are_told_all_the_same() -> None:
+    buffer = Waiting(messages=2)
+    first = buffer.expect()
+    assert first.serves("event", filtered=False)
+    for item in "abc":
+        buffer.put(item)
+    lost = Gap(GapReason.RECONNECTED, 2)
+    buffer.put_gap(lost)
+    buffer.put_many(["d", "e"])
+    assert buffer.since(first, 2) == [Gap(GapReason.OVERFLOW, 2, 5), lost]
+    second = buffer.expect()
+    assert not buffer.only_counts, "the second one reads nothing yet"
+    buffer.put_many(["f", "g", "h"])
+    assert buffer.since(second, 2) == [Gap(GapReason.OVERFLOW, 2, 1), "g", "h"]
+    assert buffer.since(first, 2) == [Gap(GapReason.OVERFLOW, 2, 6), lost, "g", "h"]
+
+
 def test_the_newest_waits_whatever_its_size() -> None:
     buffer = Waiting()
     first = buffer.expect()

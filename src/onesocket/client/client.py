@@ -263,9 +263,9 @@ class Client:
         """A stream of messages: ``async for message in client.subscribe()``.
 
         It begins with this call and goes on over any number of lines. The client's first one of everything (no `event`,
-        no `where`) begins with what came before: up to 1 024 messages and 4 MiB, behind a `Gap` if there were more. The
-        first of an event, and the first with a `where`, begin with what still waits of theirs. Where messages may be
-        missing, a `Gap` stands in the stream (`gaps=False`: not).
+        no `where`) begins with what came before: up to 1 024 messages and 4 MiB, behind a `Gap` if there were more (the
+        `Gap` alone if readers of a part were there by then). The first of an event, and the first with a `where`, begin
+        with what still waits of theirs. Where messages may be missing, a `Gap` is in the stream (`gaps=False`: not).
 
         Parameters:
             event: Only messages with this event name (the protocol knows it).

@@ -235,6 +235,8 @@ class Fanout:
         if event is None and not filtered:
             self.give_up(first)
             return waited, self._failure
+        if self._waiting.only_counts:  # this reader wasn't waited for: it begins with its call
+            return [], self._failure
         return part_of(waited, lambda message: self._is_wanted(message, event, where)), self._failure
 
     def _is_wanted(self, message: Any, event: str | None, where: Predicate | None) -> bool:

@@ -44,7 +44,9 @@ class FirstReader:
 class Waiting:
     """One buffer, however many readers are still to come. It keeps nothing while none is.
 
-    Beyond its bounds the oldest are dropped; whoever comes then finds a `Gap` with their number in front.
+    Beyond its bounds the oldest are dropped; whoever comes then finds a `Gap` with their number in front. If each
+    reader that is still to come reads a part already, all are dropped then, and the next ones are only counted: a
+    program that reads by event for days neither weighs nor keeps every message for a reader that never comes.
     """
 
     def __init__(self, messages: int = MESSAGES, size: int = SIZE) -> None:
@@ -61,6 +63,8 @@ class Waiting:
         self._last_gap: tuple[int, Gap] | None = None
         """... the newest of which is still told."""
         self._gaps = 0
+        self.only_counts = False
+        """Whether nothing is kept any more, until one more reader is expected."""
 
     def __repr__(self) -> str:
         return f"<Waiting for {len(self._readers)} readers, {len(self._items)} items, {self._bytes} bytes>"
@@ -77,23 +81,30 @@ class Waiting:
         """One reader more that is still to come: its stream begins here."""
         reader = FirstReader(self._dropped + len(self._items), self._gaps)
         self._readers.add(reader)
+        self.only_counts = False
         return reader
 
     def forget(self, reader: FirstReader) -> None:
         """This one has come, or won't."""
         self._readers.discard(reader)
         if not self._readers:
-            while self._items:
-                self._drop_oldest()
+            self._drop_all()
             self._last_gap = None
 
     def put(self, item: Any) -> None:
         """Keep one message, or a gap marker."""
+        if self.only_counts:
+            self._dropped += 1
+            return
         size = weight(item)
         self._items.append(item)
         self._weights.append(size)
         self._bytes += size
         while len(self._items) > self._messages or (self._bytes > self._size and len(self._items) > 1):
+            if all(reader.served for reader in self._readers):
+                self.only_counts = True
+                self._drop_all()
+                break
             self._drop_oldest()
 
     def put_many(self, batch: Sequence[Any]) -> None:
@@ -104,6 +115,9 @@ class Waiting:
     def put_gap(self, gap: Gap) -> None:
         """Keep a gap marker."""
         self._gaps += 1
+        if self.only_counts:
+            self._gaps_dropped += 1
+            self._last_gap = self._dropped, gap
         self.put(gap)
 
     def since(self, reader: FirstReader, epoch: int) -> list[Any]:
@@ -116,6 +130,10 @@ class Waiting:
         if self._last_gap is not None and self._last_gap[0] >= reader.start:
             front.append(self._last_gap[1])
         return front + kept
+
+    def _drop_all(self) -> None:
+        while self._items:
+            self._drop_oldest()
 
     def _drop_oldest(self) -> None:
         oldest = self._items.popleft()
