@@ -48,7 +48,7 @@ class Tunnel(asyncio.Protocol):
             return
         parts = bytes(self._early[:end]).split(b"\r\n", 1)[0].split(b" ", 2)
         del self._early[: end + len(_HEAD_END)]
-        if len(parts) < 2 or not parts[0].startswith(b"HTTP/") or not parts[1].isdigit():
+        if len(parts) < 2 or not parts[0].startswith(b"HTTP/") or not _is_status(parts[1]):
             self._answer.set_exception(ProxyError("its answer is not HTTP"))
         elif 200 <= int(parts[1]) < 300:
             self._answer.set_result(None)
@@ -59,3 +59,7 @@ class Tunnel(asyncio.Protocol):
         """The stream ended (asyncio calls this)."""
         if self._answer is not None and not self._answer.done():
             self._answer.set_exception(exc or ProxyError("it ended the connection before it answered"))
+
+
+def _is_status(text: bytes) -> bool:
+    return len(text) == 3 and text.isdigit()

@@ -160,7 +160,8 @@ class UpgradeAnswer:
         if self._is_chunked(headers):
             return _dechunk(bytes(self._raw))[1]
         lengths = _all(headers, "content-length")
-        return bool(lengths) and lengths[0].isdecimal() and len(self._raw) >= int(lengths[0])
+        # Python refuses to read numbers of thousands of digits.
+        return bool(lengths) and lengths[0].isdecimal() and len(lengths[0]) < 10 and len(self._raw) >= int(lengths[0])
 
     def _refused_so_far(self) -> OnesocketError | None:
         """The refusal whose head has no end, if it is one: its first line says so."""

@@ -53,3 +53,9 @@ def test_an_answer_with_one_byte_changed_is_accepted_or_a_typed_error() -> None:
             assert isinstance(found, Accepted | OnesocketError)
     wrong = ACCEPTED.replace(b"s3pP", b"S3pP")
     assert isinstance(read(wrong, [len(wrong)])[0], InvalidUpgrade)
+
+
+def test_a_length_that_python_cannot_read_is_no_length() -> None:
+    endless = b"HTTP/1.1 503 x\r\nContent-Length: " + b"9" * 5000 + b"\r\n\r\nno room"
+    error, _ = read(endless, [len(endless)])
+    assert str(error) == "the server answered the upgrade with HTTP 503 Service Unavailable: no room"
