@@ -5,6 +5,7 @@ import gc
 import gzip
 import json
 from collections.abc import AsyncIterator, Awaitable, Callable
+from datetime import UTC, datetime
 from typing import Any
 
 import aiohttp
@@ -14,7 +15,9 @@ from aiohttp import web
 from onesocket.discord.rest import (
     Accounts,
     BadAnswer,
+    Login,
     NotFound,
+    RateLimited,
     RequestLost,
     Rest,
     RestError,
@@ -408,12 +411,88 @@ async def test_people_sign_up_and_in(api: Api) -> None:
     assert api.headers[2]["Authorization"] == "t2"
 
 
-async def test_no_error_shows_the_password(api: Api) -> None:
-    api.steps = [says({"message": "hunter2 is wrong"}, 400), says({"no": "token"})]
-    for error in (RestError, BadAnswer):
-        with pytest.raises(error) as caught:
-            await Accounts(api.url).login("ann", "hunter2")
-        assert "hunter2" not in str(caught.value)
+LOGIN = {
+    "id_hash": "aGFzaA",
+    "created_at": "2026-01-02T03:04:05.000000+00:00",
+    "approx_last_used_time": "2026-01-03T03:04:05.000000+00:00",
+    "client_info": {"user_agent": "a phone"},
+    "current": True,
+}
+
+
+async def test_people_list_and_end_their_logins(api: Api) -> None:
+    accounts = Accounts(api.url, user_agent="a test")
+    api.steps = [says({"user_sessions": [LOGIN, {**LOGIN, "client_info": {}, "current": False}]})]
+    phone, other = await accounts.logins("t1")
+    when = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
+    assert phone == Login("aGFzaA", "a phone", when, when.replace(day=3), current=True)
+    assert (other.client, other.current) == (None, False)
+    api.steps = [drop]  # the answer is lost: asking for it twice does no harm
+    await accounts.end_logins("t1", [phone.id_hash])
+    await accounts.sign_out_everywhere("t1")
+    ended = ("POST", "/auth/sessions/logout")
+    assert api.seen == [("GET", "/auth/sessions"), ended, ended, ended]
+    assert api.bodies == [None, {"session_id_hashes": ["aGFzaA"]}, {"session_id_hashes": ["aGFzaA"]}, {}]
+    assert {(one["Authorization"], one["User-Agent"]) for one in api.headers} == {("t1", "a test")}
+
+
+async def test_a_new_password_comes_with_a_new_token(api: Api) -> None:
+    accounts = Accounts(api.url, timeout=5)
+    api.steps = [says({"id": "1", "token": "t2"})]
+    assert await accounts.change_password("t1", "hunter2", "battery staple") == "t2"
+    assert api.seen == [("PATCH", "/users/@me")]
+    assert api.bodies == [{"password": "hunter2", "new_password": "battery staple"}]
+    api.steps = [drop]
+    with pytest.raises(RequestLost) as lost:  # a second time it would be the wrong password
+        await accounts.change_password("t1", "hunter2", "battery staple")
+    assert not lost.value.retryable
+    api.steps = [says({"message": "slow down", "retry_after": 50.0}, 429, Retry_After="50")]
+    with pytest.raises(RateLimited) as limited:
+        await accounts.change_password("t1", "hunter2", "battery staple")
+    assert limited.value.retry_after == pytest.approx(50, abs=1)
+    assert len(api.seen) == 3
+
+
+@pytest.mark.parametrize("hashes", [[], "aGFzaA", ["x"] * 101, [5]])
+async def test_no_list_of_hashes_ends_more_than_it_names(api: Api, hashes: Any) -> None:
+    with pytest.raises(InvalidOption, match="id_hashes"):
+        await Accounts(api.url).end_logins("t1", hashes)
+    assert api.seen == []
+
+
+@pytest.mark.parametrize(
+    "sessions", [None, [5], [{}], [{**LOGIN, "created_at": "today"}], [{**LOGIN, "client_info": 5}]]
+)
+async def test_a_list_of_logins_that_is_none_is_a_bad_answer(api: Api, sessions: Any) -> None:
+    api.steps = [says({"user_sessions": sessions})]
+    with pytest.raises(BadAnswer):
+        await Accounts(api.url).logins("t1")
+
+
+# The last one's form in a JSON text is another one.
+@pytest.mark.parametrize("secret", ["hunter2", 'hünt"er\\2'])
+async def test_no_error_shows_a_password_or_a_token(api: Api, secret: str) -> None:
+    accounts = Accounts(api.url)
+    said = {"message": f"{secret} and t0ken are wrong", "errors": {"password": {"_errors": [{"message": secret}]}}}
+    calls: tuple[Callable[[], Awaitable[str]], ...] = (
+        lambda: accounts.register("ann", secret),
+        lambda: accounts.login("ann", secret),
+        lambda: accounts.change_password("t0ken", secret, "battery staple"),
+        lambda: accounts.change_password("t0ken", "battery staple", secret),
+    )
+    for call in calls:
+        for error, step in ((RestError, says(said, 400)), (BadAnswer, says({"no": secret})), (BadAnswer, says(b"<"))):
+            api.steps = [step]
+            with pytest.raises(error) as caught:
+                await call()
+            assert secret not in str(caught.value) + repr(caught.value)
+    api.steps = [says(said, 400)]
+    with pytest.raises(RestError) as caught:
+        await accounts.logins("t0ken")
+    assert "t0ken" not in str(caught.value)
+    with pytest.raises(InvalidOption, match="the new password") as refused:
+        await accounts.change_password("t0ken", secret, "")
+    assert secret not in str(refused.value)
 
 
 @pytest.mark.parametrize("token", ["", "Bot x", "x\ny", "é", 5])

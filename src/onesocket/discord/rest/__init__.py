@@ -3,7 +3,7 @@
 Needs the extra `discord`: ``pip install "onesocket[discord]"``.
 """
 
-from .accounts import Accounts
+from .accounts import Accounts, Login
 from .caller import API_URL
 from .errors import (
     BadAnswer,
@@ -28,6 +28,7 @@ __all__ = [
     "Forbidden",
     "InvalidBudget",
     "InvalidBudgetSpent",
+    "Login",
     "NotFound",
     "RateLimited",
     "RequestLost",

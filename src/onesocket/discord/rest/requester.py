@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import random
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
@@ -178,8 +179,15 @@ class Requester:
         # A server (or what stands before it) that echoes the request must not put our token into a log.
         body = answer.body
         for secret in self._secrets:
-            body = body.replace(secret.encode(), b"***")
+            for form in _forms(secret):
+                body = body.replace(form, b"***")
         return Answer(answer.status, answer.headers, body)
+
+
+def _forms(secret: str) -> set[bytes]:
+    """The bytes that a secret can be in an answer: as it is, and within a JSON string."""
+    escaped = (json.dumps(secret, ensure_ascii=ascii_only)[1:-1] for ascii_only in (True, False))
+    return {form.encode(errors="surrogatepass") for form in (secret, *escaped)}
 
 
 def _decoded(answer: Answer, request: Request) -> Any:
