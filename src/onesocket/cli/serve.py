@@ -166,7 +166,9 @@ def fault(
     resumable: Annotated[bool | None, typer.Option("--resumable/--final", help="For invalid-session.")] = None,
     status: Annotated[int | None, typer.Option(help="The HTTP status.")] = None,
     retry_after: Annotated[float | None, typer.Option(metavar="SECONDS", help="For 429 and refusals.")] = None,
-    route: Annotated[str | None, typer.Option(help="For rate-limit: 'POST /channels/*/messages'.")] = None,
+    route: Annotated[
+        str | None, typer.Option(help="For rate-limit and lose-answers: 'POST /channels/*/messages'.")
+    ] = None,
     everywhere: Annotated[bool | None, typer.Option("--everywhere", help="For rate-limit: the global one.")] = None,
     window: Annotated[int | None, typer.Option(help="For reorder-dispatches: how many are reversed.")] = None,
     compression: Annotated[

@@ -77,6 +77,7 @@ def test_the_next_session_goes_on_where_the_last_one_ended(tmp_path: Path) -> No
         second.set_line(State.CONNECTED)
         await asyncio.sleep(1)
         assert [(content, nonce) for _, content, nonce in second.api.sent] == [("waits", "n-waits")]
+        assert second.api.looked == [(GENERAL, 0)]  # what ended may have sent it, and not come to say so
         await second.aclose()
         third = Desk(shelves())
         assert len(third.store.world.outbox) == 0

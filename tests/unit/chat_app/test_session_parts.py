@@ -1,13 +1,15 @@
 """Sender, loader and reader against an API that does what the test says, in virtual time."""
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Any, cast
 
 import pytest
+from msgspec.structs import replace
 
 from onesocket.chat.app.model.outbox import Draft, Fate
-from onesocket.chat.app.model.reducer import in_doubt, reduce
+from onesocket.chat.app.model.reducer import in_doubt, reduce, renewed
+from onesocket.chat.app.model.things import Message, read
 from onesocket.chat.app.session.address import Server
 from onesocket.chat.app.session.chores import Chores
 from onesocket.chat.app.session.complaints import Complaints
@@ -18,8 +20,8 @@ from onesocket.chat.app.session.sender import Sender
 from onesocket.chat.app.session.shared import Shared
 from onesocket.chat.app.session.store import Store
 from onesocket.client.status import Change
-from onesocket.discord.rest import Forbidden, RequestLost, Rest
-from onesocket.errors import InvalidURL, OutboxFull
+from onesocket.discord.rest import BadAnswer, Forbidden, RequestLost, Rest, RestTimeout, ServerTrouble
+from onesocket.errors import InvalidURL, OnesocketError, OutboxFull
 from onesocket.lifecycle.outbox import OutboxLimits
 from onesocket.lifecycle.states import State
 from onesocket.notices import CallableSink, Notices
@@ -38,10 +40,13 @@ class Api:
         self.acknowledged: list[int] = []
         self.on_send: Callable[[int, str], Awaitable[Json]] = self._store
         self.on_messages: Callable[[int], Awaitable[list[Json]]] = self._empty
+        self.looked: list[tuple[int, int]] = []
+        self.on_history: Callable[[int], Awaitable[list[Json]]] = self._empty
         self._next = 2000
 
-    async def send_message(self, channel: int, content: str, *, reply_to: int | None, nonce: str) -> Json:
+    async def send_message(self, channel: int, content: str, *, reply_to: int | None, nonce: str, resend: bool) -> Json:
         del reply_to
+        assert not resend  # what may be stored is looked for first
         self.sent.append((channel, content, nonce))
         return {**await self.on_send(channel, content), "nonce": nonce}
 
@@ -49,6 +54,11 @@ class Api:
         del limit
         self.asked.append((channel, before))
         return await self.on_messages(channel)
+
+    async def history(self, channel: int, *, after: int) -> AsyncIterator[Json]:
+        self.looked.append((channel, after))
+        for one in await self.on_history(channel):
+            yield one
 
     async def ack(self, channel: int, message: int) -> None:
         del channel
@@ -84,9 +94,9 @@ class Bench:
     def set_line(self, state: State) -> None:
         self.line.changed(Change(0.0, State.CONNECTING, state, 1, "test", None))
 
-    def say(self, content: str, channel: int = GENERAL) -> str:
+    def say(self, content: str, channel: int = GENERAL, *, after: int = 0) -> str:
         nonce = f"n-{content}"
-        self.sender.accept(Draft(nonce, channel, content, asyncio.get_running_loop().time()))
+        self.sender.accept(Draft(nonce, channel, content, asyncio.get_running_loop().time(), after=after))
         return nonce
 
     def happens(self, event: str, data: Json) -> None:
@@ -132,7 +142,7 @@ def test_a_lost_request_is_repeated_with_the_same_nonce() -> None:
         async def loses(channel: int, content: str) -> Json:
             tries.append(content)
             if len(tries) < 3:
-                raise RequestLost("the line broke", retryable=True)
+                raise RequestLost("the line broke", retryable=False)
             return await store(channel, content)
 
         bench.api.on_send = loses
@@ -147,6 +157,107 @@ def test_a_lost_request_is_repeated_with_the_same_nonce() -> None:
         assert bench.contents == ["one"]
 
     on_bench(scenario)
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        RequestLost("the line broke", retryable=False),
+        RestTimeout("no answer", sent=True, retryable=False),
+        ServerTrouble("502", status=502),
+    ],
+)
+@pytest.mark.parametrize("is_stored", [True, False])
+def test_a_message_whose_answer_was_lost_is_looked_for_before_it_is_sent_again(
+    error: OnesocketError, is_stored: bool
+) -> None:
+    async def scenario(bench: Bench) -> None:
+        store = bench.api.on_send
+
+        async def loses(_: int, content: str) -> Json:
+            bench.api.on_send = store
+            copied = body(2500, 2, content=content, nonce="n-one")  # somebody else's
+            mine = body(2501, 1, content=content, nonce="n-one")
+            found = [copied, mine] if is_stored else [copied]
+
+            async def history(_: int) -> list[Json]:
+                return found
+
+            bench.api.on_history = history
+            raise error
+
+        bench.api.on_send = loses
+        bench.set_line(State.CONNECTED)
+        bench.say("one", after=1000)
+        await asyncio.sleep(5)
+        bench.say("two")
+        await asyncio.sleep(5)
+        assert bench.api.looked == [(GENERAL, 1000)]
+        assert [content for _, content, _ in bench.api.sent] == (["one", "two"] if is_stored else ["one", "one", "two"])
+        assert len(bench.store.world.outbox) == 0
+
+    on_bench(scenario)
+
+
+def test_what_was_sent_and_waited_too_long_is_looked_for_when_the_line_is_back() -> None:
+    async def scenario(bench: Bench) -> None:
+        async def loses(_: int, __: str) -> Json:
+            bench.set_line(State.BACKING_OFF)
+            raise RequestLost("the line broke", retryable=False)
+
+        async def history(_: int) -> list[Json]:
+            return [body(2500, 1, content="one", nonce="n-one")]
+
+        bench.api.on_send = loses
+        bench.set_line(State.CONNECTED)
+        bench.say("one")
+        await asyncio.sleep(0)
+        bench.say("two")
+        await asyncio.sleep(100)
+        drafts = bench.store.world.outbox.drafts
+        assert [draft.reason for draft in drafts] == [
+            "it waited 60 s for the server, which may have it",
+            "it waited 60 s for the server",
+        ]
+        bench.api.on_history = history
+        bench.set_line(State.CONNECTED)
+        bench.sender.settle()
+        await asyncio.sleep(1)
+        assert [draft.content for draft in bench.store.world.outbox.drafts] == ["two"]
+        assert [content for _, content, _ in bench.api.sent] == ["one"]
+
+    on_bench(scenario)
+
+
+def test_what_was_refused_is_not_looked_for_and_what_was_not_understood_is() -> None:
+    async def scenario(bench: Bench) -> None:
+        store = bench.api.on_send
+        errors = {"refused": Forbidden("no", status=403), "odd": BadAnswer("no JSON", status=200)}
+
+        async def refuses(channel: int, content: str) -> Json:
+            if content in errors:
+                raise errors.pop(content)
+            return await store(channel, content)
+
+        bench.api.on_send = refuses
+        bench.set_line(State.CONNECTED)
+        for text in ("refused", "odd"):
+            nonce = bench.say(text)
+            await asyncio.sleep(1)
+            bench.sender.retry(nonce)
+            await asyncio.sleep(1)
+            assert len(bench.api.looked) == (text == "odd")
+        assert bench.contents == ["refused", "odd"]
+
+    on_bench(scenario)
+
+
+def test_a_page_that_shows_a_draft_to_be_stored_ends_it() -> None:
+    world = begun()
+    world = replace(world, outbox=world.outbox.add(Draft("n", GENERAL, "mine", 0.0)))
+    for author, left in ((2, 1), (1, 0)):
+        page = [read(body(2500, author, nonce="n"), Message)]
+        assert len(renewed(world, GENERAL, page, 0).outbox) == left
 
 
 def test_a_refusal_fails_one_message_and_not_those_behind_it() -> None:

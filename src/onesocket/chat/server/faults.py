@@ -137,6 +137,10 @@ class Faults:
         retry_after = _positive("retry_after", retry_after)
         return self._stand("rate_limit", times, retry_after=retry_after, route=route, everywhere=everywhere)
 
+    def lose_answers(self, route: str | None = None, times: int | None = 1) -> Fault:
+        """Do what HTTP requests ask for, and reset their connections instead of answering; `route` as above."""
+        return self._stand("lose_answers", times, route=route)
+
     def force_compression(self, name: str | None, times: int | None = None) -> Fault:
         """Compress new connections by ``zlib-stream`` or ``zstd-stream``, or (None) not at all, whatever is asked."""
         if name is not None and name not in STREAMS:
@@ -162,10 +166,21 @@ class Faults:
 
     async def hook(self, request: web.Request) -> web.StreamResponse | None:
         """A 429 where one is due."""
+        fault = self._due(request, "rate_limit")
+        if fault is None:
+            return None
+        return self._limited(request, fault.values["retry_after"], global_=fault.values["everywhere"])
+
+    def loses(self, request: web.Request) -> bool:
+        """Whether the answer to this request, which was done, gets lost."""
+        return request.path.startswith("/api/") and self._due(request, "lose_answers") is not None
+
+    def _due(self, request: web.Request, kind: Kind) -> Fault | None:
+        """The fault of this kind that happens to this request now."""
         for fault in self._hub.plan.standing:
-            if fault.kind == "rate_limit" and _matches(request, fault.values["route"]):
+            if fault.kind == kind and _matches(request, fault.values["route"]):
                 fault.use()
-                return self._limited(request, fault.values["retry_after"], global_=fault.values["everywhere"])
+                return fault
         return None
 
     async def perform(self, name: str, arguments: Json) -> Json:
@@ -196,7 +211,7 @@ class Faults:
 NAMES: Final = tuple(
     name
     for name, member in vars(Faults).items()
-    if not name.startswith("_") and inspect.isfunction(member) and name not in {"hook", "perform"}
+    if not name.startswith("_") and inspect.isfunction(member) and name not in {"hook", "loses", "perform"}
 )
 """Every fault that can be asked for by name."""
 

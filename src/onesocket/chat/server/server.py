@@ -141,6 +141,7 @@ class ChatServer:
             session_start_limit=self._gateway.session_start_limit,
             proxies=self._proxies,
             hooks=[refuse_pages, control.hook, self.faults.hook],
+            loses=self.faults.loses,
         )
         runner = web.AppRunner(app, shutdown_timeout=1.0)
         await runner.setup()

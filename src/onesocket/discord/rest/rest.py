@@ -36,18 +36,20 @@ class Rest(Caller):
         nonce: str | int | None = None,
         embeds: Sequence[Json] | None = None,
         allowed_mentions: Json | None = None,
+        resend: bool = True,
     ) -> Json:
         """Send one message; gives the message as it was stored.
 
         It always carries a nonce that the API enforces (yours, or a random one): retries don't double it. Messages to
-        one channel arrive in the order of the calls.
+        one channel arrive in the order of the calls. `resend`: whether it is sent again after an answer that was lost;
+        False is for callers who look for it first, since a nonce is enforced for minutes only.
         """
         body = message_body(content, embeds, allowed_mentions)
         body |= {"nonce": a_nonce(nonce), "enforce_nonce": True}
         if reply_to is not None:
             body["message_reference"] = {"message_id": snowflake(reply_to, "reply_to")}
         route = "/channels/{channel_id}/messages"
-        sent = await self.request("POST", route, params={"channel_id": channel_id}, json=body, idempotent=True)
+        sent = await self.request("POST", route, params={"channel_id": channel_id}, json=body, idempotent=resend)
         return an_object(sent, "send_message")
 
     async def edit_message(

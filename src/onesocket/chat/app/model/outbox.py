@@ -29,6 +29,10 @@ class Draft(Struct, frozen=True):
     fate: Fate = Fate.WAITING
     reason: str = ""
     """Why it failed."""
+    after: int = 0
+    """The newest message of the channel that was known when it was typed: once stored, it comes after that one."""
+    in_doubt: bool = False
+    """Whether the server may have it: it was sent, and no answer says what became of it."""
 
 
 class Outbox(Struct, frozen=True):
@@ -55,13 +59,13 @@ class Outbox(Struct, frozen=True):
         """With one more, at the end."""
         return Outbox((*self.drafts, draft))
 
-    def without(self, nonce: str) -> Outbox:
-        """Without this one: it is stored, or given up."""
-        return Outbox(tuple(draft for draft in self.drafts if draft.nonce != nonce))
+    def without(self, *nonces: str) -> Outbox:
+        """Without these: they are stored, or given up."""
+        return Outbox(tuple(draft for draft in self.drafts if draft.nonce not in nonces))
 
-    def mark(self, nonce: str, fate: Fate, reason: str = "") -> Outbox:
+    def mark(self, nonce: str, fate: Fate, reason: str = "", *, in_doubt: bool = False) -> Outbox:
         """With another fate for this one."""
-        return self._map(nonce, lambda draft: replace(draft, fate=fate, reason=reason))
+        return self._map(nonce, lambda draft: replace(draft, fate=fate, reason=reason, in_doubt=in_doubt))
 
     def retry(self, nonce: str, now: float) -> Outbox:
         """With this one waiting anew, behind the others."""

@@ -240,8 +240,13 @@ def _user_update(world: World, data: Json, _now: float) -> World:
 
 
 def _met(world: World, messages: Iterable[Message]) -> World:
-    new = {message.author.id: message.author for message in messages if message.author.id not in world.people}
-    return replace(world, people={**world.people, **new}) if new else world
+    """With the authors of a page; what it shows to be stored is no draft any more."""
+    page = list(messages)
+    new = {message.author.id: message.author for message in page if message.author.id not in world.people}
+    if new:
+        world = replace(world, people={**world.people, **new})
+    nonces = [str(message.nonce) for message in page if message.nonce is not None and world.is_mine(message)]
+    return replace(world, outbox=world.outbox.without(*nonces)) if nonces else world
 
 
 def _reacted(world: World, data: Json, by: int) -> World:

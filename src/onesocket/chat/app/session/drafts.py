@@ -79,8 +79,10 @@ class Drafts:
         known = {draft.nonce for draft in self._store.world.outbox.drafts}
         for draft in shelf.unsent.outbox:
             if draft.nonce not in known:
-                fate = Fate.FAILED if draft.fate is Fate.FAILED else Fate.WAITING
-                self._sender.resume(replace(draft, fate=fate, since=draft.since + shift))
+                # What was kept last may be older than what was sent last.
+                failed = draft.fate is Fate.FAILED
+                fate, in_doubt = (Fate.FAILED, draft.in_doubt) if failed else (Fate.WAITING, True)
+                self._sender.resume(replace(draft, fate=fate, in_doubt=in_doubt, since=draft.since + shift))
         self._kept = self._store.world.outbox.drafts
 
     def _save_soon(self) -> None:

@@ -9,19 +9,25 @@ import msgspec
 from msgspec.structs import replace
 
 from .... import OnesocketError, OutboxFull, OutboxLimits
-from ....discord.rest import BadAnswer, Unauthorized
+from ....discord.rest import BadAnswer, RequestLost, RestTimeout, ServerTrouble, Unauthorized
 from ..model.outbox import Draft, Fate
 from ..model.reducer import stored
-from ..model.things import Message, read
+from ..model.things import Json, Message, read
 from ..model.world import World
 from .shared import Shared
 
 _FIRST_PAUSE: Final = 0.5
 _LONGEST_PAUSE: Final = 15.0
+_UNANSWERED: Final = (RequestLost, RestTimeout, ServerTrouble)
+"""It may be stored or not. Sending it again does no harm once it was looked for."""
 
 
 class Sender:
-    """Works off the outbox. The nonce is the draft's own, and enforced: a message that is sent twice is stored once."""
+    """Works off the outbox. A message is stored once, also if the answer to it is lost.
+
+    The nonce is the draft's own, and the server enforces it for minutes. Later, or if the clocks differ, it would store
+    a second one: so what was sent before is looked for in the channel's history, and sent again if it isn't there.
+    """
 
     def __init__(self, shared: Shared, limits: OutboxLimits) -> None:
         self._store = shared.store
@@ -46,6 +52,7 @@ class Sender:
         """Go on with one that was accepted earlier, by a session that is over."""
         self._store.change(lambda world: replace(world, outbox=world.outbox.add(draft)))
         self._work(draft.channel_id)
+        self.settle()
 
     def retry(self, nonce: str) -> None:
         """Try a failed one again."""
@@ -66,17 +73,35 @@ class Sender:
     def _work(self, channel_id: int) -> None:
         self._chores.start(f"send to {channel_id}", self._send_all(channel_id))
 
+    def settle(self) -> None:
+        """Look for those that failed and may be stored all the same; for whenever the line comes up."""
+        for draft in self._store.world.outbox.drafts:
+            if draft.fate is Fate.FAILED and draft.in_doubt and self._line.is_up:
+                self._chores.start(f"look for {draft.nonce}", self._settle(draft))
+
+    async def _settle(self, draft: Draft) -> None:
+        try:
+            if await self._is_stored(draft):
+                self._drop(draft)
+        except Unauthorized as error:
+            self._complaints.failed("send", error)
+        except OnesocketError:
+            pass  # it stays as it is
+
     async def _send_all(self, channel_id: int) -> None:
         pause = _FIRST_PAUSE
         loop = asyncio.get_running_loop()
         while (draft := self._store.world.outbox.next_of(channel_id)) is not None:
             left = draft.since + self._limits.age - loop.time()
             if left <= 0 or not await self._line.wait_up(left):
-                self._mark(draft, Fate.FAILED, f"it waited {self._limits.age:g} s for the server")
+                doubt = ", which may have it" if draft.in_doubt else ""
+                self._mark(draft, Fate.FAILED, f"it waited {self._limits.age:g} s for the server{doubt}")
+                self.settle()
                 continue
             if self._store.world.outbox.find(draft.nonce) is None:
                 continue  # discarded meanwhile
-            self._mark(draft, Fate.SENDING)
+            # In doubt from here on, and on disk, too: this process may end before there is an answer.
+            self._mark(draft, Fate.SENDING, in_doubt=True)
             try:
                 await self._send(draft)
             except Unauthorized as error:
@@ -84,11 +109,12 @@ class Sender:
                 self._complaints.failed("send", error)
                 return
             except OnesocketError as error:
-                if not error.retryable:
-                    self._mark(draft, Fate.FAILED, str(error))
+                in_doubt = draft.in_doubt or _may_be_stored(error)
+                if not error.retryable and not (in_doubt and isinstance(error, _UNANSWERED)):
+                    self._mark(draft, Fate.FAILED, str(error), in_doubt=in_doubt)
                     self._complaints.failed("send", error)
                     continue
-                self._mark(draft, Fate.WAITING)
+                self._mark(draft, Fate.WAITING, in_doubt=in_doubt)
                 await asyncio.sleep(min(pause, max(0.0, left)))
                 pause = min(2 * pause, _LONGEST_PAUSE)
             else:
@@ -96,19 +122,41 @@ class Sender:
                 self._complaints.succeeded("send")
 
     async def _send(self, draft: Draft) -> None:
+        if draft.in_doubt and await self._is_stored(draft):
+            self._drop(draft)
+            return
         answer = await self._rest.send_message(
-            draft.channel_id, draft.content, reply_to=draft.reply_to, nonce=draft.nonce
+            draft.channel_id, draft.content, reply_to=draft.reply_to, nonce=draft.nonce, resend=False
         )
         try:
             message = read(answer, Message)
         except msgspec.ValidationError as error:  # it is stored all the same
-            self._store.change(lambda world: replace(world, outbox=world.outbox.without(draft.nonce)))
+            self._drop(draft)
             self._complaints.failed("unreadable", BadAnswer(f"the answer can't be read: {error}", status=200))
             return
         self._store.change(lambda world: _arrived(world, message, draft.nonce))
 
-    def _mark(self, draft: Draft, fate: Fate, reason: str = "") -> None:
-        self._store.change(lambda world: replace(world, outbox=world.outbox.mark(draft.nonce, fate, reason)))
+    async def _is_stored(self, draft: Draft) -> bool:
+        """Whether the channel's history has it; the server refuses a second one with its nonce for minutes only."""
+        me = self._store.world.me
+        async for body in self._rest.history(draft.channel_id, after=draft.after):
+            author: Json = body.get("author") or {}
+            if body.get("nonce") == draft.nonce and me is not None and author.get("id") == str(me.id):
+                return True
+        return False
+
+    def _drop(self, draft: Draft) -> None:
+        self._store.change(lambda world: replace(world, outbox=world.outbox.without(draft.nonce)))
+
+    def _mark(self, draft: Draft, fate: Fate, reason: str = "", *, in_doubt: bool | None = None) -> None:
+        doubt = draft.in_doubt if in_doubt is None else in_doubt
+        self._store.change(
+            lambda world: replace(world, outbox=world.outbox.mark(draft.nonce, fate, reason, in_doubt=doubt))
+        )
+
+
+def _may_be_stored(error: OnesocketError) -> bool:
+    return error.sent if isinstance(error, RestTimeout) else isinstance(error, (*_UNANSWERED, BadAnswer))
 
 
 def _arrived(world: World, message: Message, nonce: str) -> World:

@@ -170,7 +170,9 @@ class Session:
         """Accept a message; it is sent once, when the line is up. Raises `OutboxFull` or `InvalidOption` (too long)."""
         if len(content) > _LONGEST:
             raise InvalidOption(f"the message has {len(content)} characters and may have {_LONGEST}: send it in parts")
-        draft = Draft(secrets.token_hex(12), channel_id, content, self.now, reply_to)
+        channel = self.store.world.channels.get(channel_id)
+        after = (channel.last_message_id or 0) if channel is not None else 0
+        draft = Draft(secrets.token_hex(12), channel_id, content, self.now, reply_to, after=after)
         self._sender.accept(draft)
         self._typed.pop(channel_id, None)
         return draft
@@ -273,6 +275,7 @@ class Session:
         if self.line.is_up:
             self.complaints.line_is_back()
             self.loader.again()
+            self._sender.settle()
         self.store.tell()
 
     def _void(self, code: int = 401) -> None:

@@ -19,6 +19,7 @@ Kind = Literal[
     "duplicate_dispatches",
     "reorder_dispatches",
     "rate_limit",
+    "lose_answers",
     "force_compression",
     "no_hello",
     "heartbeat_interval",

@@ -48,6 +48,7 @@ def make_app(
     gateway_url: Callable[[], str],
     session_start_limit: Callable[[Account], Json],
     hooks: Sequence[Hook] = (),
+    loses: Callable[[web.Request], bool] = lambda _: False,
     limiter: Limiter | None = None,
     proxies: Proxies | None = None,
     answer_timeout: float = _ANSWER_TIMEOUT,
@@ -55,11 +56,14 @@ def make_app(
     """Assemble the application, under ``/api/v10`` and ``/api``.
 
     `gateway_url` and `session_start_limit` are asked for each request that needs them; `hooks` is read for each
-    request, so whoever keeps the list may change it. Who doesn't take an answer within `answer_timeout` seconds is
+    request, so whoever keeps the list may change it. If `loses` says so of a request that was done, its connection is
+    reset instead of an answer. Who doesn't take an answer within `answer_timeout` seconds is
     dropped.
     """
     settings = Settings(gateway_url, session_start_limit, limiter or Limiter(), proxies or Proxies())
-    app = web.Application(middlewares=[_sender(answer_timeout), _outermost(hooks)], client_max_size=_LARGEST_BODY)
+    app = web.Application(
+        middlewares=[_sender(answer_timeout, loses), _outermost(hooks)], client_max_size=_LARGEST_BODY
+    )
     for prefix in PREFIXES:
         for route in ROUTES:
             app.router.add_route(route.method, prefix + route.path, _endpoint(route, service, settings))
@@ -69,12 +73,14 @@ def make_app(
 _Endpoint = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 
-def _sender(timeout: float) -> Middleware:
+def _sender(timeout: float, loses: Callable[[web.Request], bool]) -> Middleware:
     """Send the answer here, where it has a deadline: aiohttp waits for ever for a client that doesn't read."""
 
     @web.middleware
     async def sender(request: web.Request, handler: _Endpoint) -> web.StreamResponse:
         response = await handler(request)
+        if loses(request) and request.transport is not None:
+            request.transport.abort()
         try:
             async with asyncio.timeout(timeout):
                 await response.prepare(request)
