@@ -217,7 +217,7 @@ async def _call(source: TokenSource) -> str | None:
 
 
 class _Raised:
-    """What a function raised in its thread. No future takes all of it: `StopIteration`, say."""
+    """An exception that a function raised in its thread; futures refuse some, such as `StopIteration`."""
 
     def __init__(self, error: BaseException) -> None:
         self.error = error

@@ -43,7 +43,7 @@ class Affinity:
             raise self.error()
 
     def error(self) -> ForkedCopy:
-        """What its users are told in a forked child."""
+        """The error raised for its users in a forked child."""
         return ForkedCopy(
             f"this {self._noun} was used before the fork and belongs to the parent process; make a new one in this one"
         )

@@ -31,10 +31,10 @@ class _Watcher:
 
 
 class ToldFirst(Protocol):
-    """What a client does with messages that are sent by whoever is just being told that it is connected."""
+    """Lets messages go first that watchers send while they are told of a new connection."""
 
     def hold(self) -> None:
-        """They are told in the next turn of the loop."""
+        """Watchers are told in the next turn of the loop."""
 
     def telling(self) -> AbstractContextManager[None]:
         """A callback is told in the course of this."""
@@ -45,7 +45,7 @@ class ToldFirst(Protocol):
 
 
 class ChangeStream(Subscription[Change]):
-    """What `changes()` returns."""
+    """The stream that `changes()` returns."""
 
     def __init__(self, queue: Queue[Any], detach: Callable[[Queue[Any]], None], told_first: ToldFirst | None) -> None:
         super().__init__(queue, detach)
@@ -67,7 +67,7 @@ class Changes:
         self._told_first = told_first
         self._streams: dict[Queue[Change], None] = {}
         self._waiters: dict[Queue[Change], None] = {}
-        """Those of `wait_for()`."""
+        """The queues of `wait_for()`."""
         self._watchers: list[_Watcher] = []
         self._untold: deque[Change] = deque()
         self._closed = False

@@ -1,4 +1,4 @@
-"""Every message to everybody who asked for it; nobody's trouble is anybody else's."""
+"""Delivers each message to all subscribers and isolates their errors."""
 
 from __future__ import annotations
 
@@ -69,10 +69,10 @@ class Fanout:
         self._epoch = 0
         self._waiting = Waiting()
         self._stop_waiting: Callable[[], None] | None = None
-        """Takes what keeps the waiting messages off again; None: it isn't on."""
+        """Removes the sink that fills `_waiting`; None: there is none."""
         self._first: FirstReader | None = None
         self._failure: OnesocketError | None = None
-        """What ended a line for good that was up, until the next one is."""
+        """The error that ended a connection for good which was up; None again once the next one is."""
         self._closers: set[asyncio.Task[Any]] = set()
         self._due: deque[Callable[[], None]] = deque()
         self._is_changing = False
@@ -214,7 +214,7 @@ class Fanout:
         return self._waiting.expect()
 
     def give_up(self, reader: FirstReader | None) -> None:
-        """It won't come, or it needs nothing of what came before."""
+        """Stop waiting for this reader: it won't come, or it needs nothing of what came before."""
         if reader is not None:
             self._waiting.forget(reader)
             if self._stop_waiting is not None and not self._waiting:
@@ -224,7 +224,9 @@ class Fanout:
     def caught_up(
         self, first: FirstReader | None, event: str | None, where: Predicate | None = None, *, filtered: bool
     ) -> tuple[list[Any], OnesocketError | None]:
-        """What waited for this reader, and what ended the line meanwhile. One of everything ends the waiting.
+        """Returns the messages that waited for this reader, and the error that ended the connection meanwhile.
+
+        A reader of everything ends the waiting.
 
         `filtered`: it reads a part; `where` is asked here, if it is given.
         """
@@ -261,7 +263,7 @@ class Fanout:
         raise_on_failure: bool,
         from_now: bool = False,
     ) -> Subscription[Any]:
-        """A new stream. `from_now`: what waited for its first reader goes on waiting for another."""
+        """Returns a new stream. `from_now`: it gets nothing that came before, which goes on waiting for another."""
         _check_event(event)
         if where is not None and not callable(where):  # pyright: ignore[reportUnnecessaryComparison]
             raise InvalidOption(f"where must be a function of the message, not {type(where).__name__}")

@@ -10,7 +10,7 @@ from .sinks import Sink, name_of
 from .user_code import FAULTS
 
 SLICE: Final = 128
-"""So many of the waiting messages in one turn of the loop."""
+"""Number of waiting messages delivered in one turn of the loop."""
 
 
 class LateCallback:

@@ -173,7 +173,7 @@ class Link:
         self._end(error, loop_ends=isinstance(error, ClientClosed))
 
     def _why_not(self, failure: BaseException) -> OnesocketError:
-        """What an attempt ends with that was not dialled. `ClientClosed`: the event loop is ending."""
+        """Returns the error of an attempt that was not dialled. `ClientClosed`: the event loop is ending."""
         task = asyncio.current_task()
         if isinstance(failure, asyncio.CancelledError) and task is not None and task.cancelling():
             if self._given_up:

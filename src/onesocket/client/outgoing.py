@@ -158,7 +158,7 @@ class Outgoing:
 
     @contextlib.contextmanager
     def telling(self) -> Generator[None, None, None]:
-        """What is sent in the course of this goes before what waits in the outbox."""
+        """Messages sent inside this context go before those that wait in the outbox."""
         self._is_telling, before = True, self._is_telling
         try:
             yield
@@ -244,7 +244,10 @@ class Outgoing:
         self._watch_age()
 
     def _next(self, *, even_if_held: bool) -> Callable[[Line], bool] | None:
-        """What sends the next frame or message: False if the line takes no more. None: there is nothing to be sent."""
+        """Returns the function that sends the next frame or message; None: there is nothing to send.
+
+        That function returns False if the connection takes no more.
+        """
         waiting = self._outbox.count
         if self._frames_after is not None and (not waiting or self._outbox.number >= self._frames_after):
             if self._source is not None and self._source.peek() is not None:

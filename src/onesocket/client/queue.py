@@ -78,7 +78,7 @@ class Queue(Generic[T]):
         if not isinstance(limit, int) or isinstance(limit, bool) or limit < 1:
             raise InvalidOption(f"limit must be a whole number of messages, at least 1, not {limit!r}")
         self.head: deque[T | Gap] = deque()
-        """What waited for this reader before it came: read first, and not counted."""
+        """Messages that came before this reader: read first, and not counted against `limit`."""
         self.items: deque[T | Gap] = deque()
         self.limit: Final = limit
         self.overflow: Final = overflow

@@ -11,9 +11,9 @@ import msgspec
 from .gap import Gap, GapReason
 
 MESSAGES: Final = 1024
-"""So many may wait, and ..."""
+"""Number of messages that may wait."""
 SIZE: Final = 4 * 2**20
-"""... so many bytes of them; the newest waits whatever its size."""
+"""Bytes that may wait, as `weight` counts them; the newest message waits whatever its size."""
 
 _TEXT_OR_DATA: Final = (str, bytes)
 _ENCODED: Final[tuple[type[Any], ...]] = (dict, list, tuple, msgspec.Struct)
@@ -27,9 +27,9 @@ class FirstReader:
 
     def __init__(self, start: int, gaps: int) -> None:
         self.start = start
-        """How many messages and gap markers came before, and ..."""
+        """Number of messages and gap markers that came before."""
         self.gaps = gaps
-        """... how many of those are gap markers."""
+        """Number of gap markers among those."""
         self.served: set[tuple[str | None, bool]] = set()
         """Readers of a part that got what waited: of which event, and whether with a condition."""
 
@@ -42,7 +42,7 @@ class FirstReader:
 
 
 class Waiting:
-    """One buffer, however many readers are still to come. It keeps nothing while none is.
+    """Buffers the newest messages for all readers that are still to come, and nothing while there is none.
 
     Beyond its bounds the oldest are dropped; whoever comes then finds a `Gap` with their number in front. If each
     reader that is still to come reads a part already, all are dropped then, and the next ones are only counted: a
@@ -57,11 +57,11 @@ class Waiting:
         self._weights: deque[int] = deque()
         self._bytes = 0
         self._dropped = 0
-        """Messages and gap markers that are gone from the front, and ..."""
+        """Number of messages and gap markers that are gone from the front."""
         self._gaps_dropped = 0
-        """... how many of those are gap markers, ..."""
+        """Number of gap markers among those."""
         self._last_gap: tuple[int, Gap] | None = None
-        """... the newest of which is still told."""
+        """The newest of those, with its place: it is still told."""
         self._gaps = 0
         self.only_counts = False
         """Whether nothing is kept any more, until one more reader is expected."""
@@ -78,14 +78,14 @@ class Waiting:
         return reader in self._readers
 
     def expect(self) -> FirstReader:
-        """One reader more that is still to come: its stream begins here."""
+        """Returns a new reader that is still to come: its stream begins here."""
         reader = FirstReader(self._dropped + len(self._items), self._gaps)
         self._readers.add(reader)
         self.only_counts = False
         return reader
 
     def forget(self, reader: FirstReader) -> None:
-        """This one has come, or won't."""
+        """Stop waiting for this reader: it has come, or won't."""
         self._readers.discard(reader)
         if not self._readers:
             self._drop_all()
@@ -121,7 +121,7 @@ class Waiting:
         self.put(gap)
 
     def since(self, reader: FirstReader, epoch: int) -> list[Any]:
-        """What came since this one was expected; where some of it was dropped, a `Gap` stands in front."""
+        """Returns the messages since this reader was expected, behind a `Gap` if some of them were dropped."""
         kept = list(self._items)
         if reader.start >= self._dropped:
             return kept[reader.start - self._dropped :]
@@ -145,9 +145,9 @@ class Waiting:
 
 
 def part_of(waited: list[Any], is_wanted: Callable[[Any], bool]) -> list[Any]:
-    """Of what waited, that which a reader of a part wants, with the gap markers.
+    """Returns the waiting messages that a reader of a part wants, with the gap markers.
 
-    If there is nothing of its own, it begins with its call, whatever line was lost before that.
+    If there are none of its own, it begins with its call, whatever connection was lost before that.
     """
     part = [item for item in waited if isinstance(item, Gap) or is_wanted(item)]
     if all(isinstance(item, Gap) for item in part):
@@ -156,7 +156,7 @@ def part_of(waited: list[Any], is_wanted: Callable[[Any], bool]) -> list[Any]:
 
 
 def weight(message: Any) -> int:
-    """About how many bytes a message is: those of its text, or of its data as MessagePack."""
+    """Estimates the bytes of a message: those of its text, or of its data as MessagePack."""
     if isinstance(message, _TEXT_OR_DATA):
         return len(message)
     if isinstance(message, _ENCODED):

@@ -74,7 +74,7 @@ def closed_by_peer(code: int, reason: str = "", *, fatal: Collection[int] | None
 
 
 def once_up(error: OnesocketError) -> OnesocketError:
-    """What this error means for a connection that was up before: a 1008 may pass, so it's retried slowly."""
+    """Returns the error as it is meant for a connection that was up before: a 1008 may pass, so it's retried slowly."""
     if not isinstance(error, ClosedByPeer) or not error.may_pass:
         return error
     busy = UpstreamBusy(str(error))

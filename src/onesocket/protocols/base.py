@@ -128,7 +128,7 @@ class Protocol(abc.ABC):
         return digest((class_likeness(type(self)), made_with, likeness(self._declared())))
 
     def _declared(self) -> tuple[Any, ...]:
-        """What the fingerprint holds beside the arguments, for classes whose constructors make it themselves."""
+        """Values in the fingerprint beside the arguments, for classes whose constructors make them themselves."""
         return self.subprotocols, self.token_place
 
     def prepare(self, request: DialRequest, token: str | None) -> DialRequest:

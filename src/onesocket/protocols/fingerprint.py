@@ -237,7 +237,7 @@ class _Walk:
         return self.function(function, depth), self._used(method.__self__, _Code(function.__code__), function, depth)
 
     def _used(self, value: Any, code: _Code, user: FunctionType, depth: int) -> Any:
-        """What a function sees of a value around it."""
+        """The parts of a value that a function around it can see."""
         if depth <= 0:
             return name_of(type(value))
         match value:

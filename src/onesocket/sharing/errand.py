@@ -17,7 +17,7 @@ _DECIDED = "decided"
 
 
 class Errand(Generic[T]):
-    """One piece of work: it is started and cancelled by posting, and answered once, wherever that happens.
+    """Work on the owner loop that is started and cancelled by posting, and answered once, in whatever thread.
 
     `sends`: it sends a message, so where it began and nobody says how it ended, the answer is `DeliveryUnknown`.
     """
@@ -60,7 +60,7 @@ class Errand(Generic[T]):
         self._say(self.unanswered(), None)
 
     def unanswered(self, why: str | None = None) -> OnesocketError:
-        """What is known of it while it has no answer, in any thread: if it had not begun, it won't from now on."""
+        """Returns the error for work without an answer, in any thread; if it had not begun, it won't from now on."""
         if self._begins.setdefault(_DECIDED, False) and self._sends:
             return DeliveryUnknown(NO_WORD)
         return ClientClosed(self._why if why is None else why)

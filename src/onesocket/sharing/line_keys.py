@@ -23,9 +23,9 @@ class LineKeys:
         self._inside = inside
         self._wanted = wanted
         self._has: frozenset[Hashable] = frozenset()
-        """What the connection has once `_unsent` is sent."""
+        """The keys that the connection has once `_unsent` is sent."""
         self._had: frozenset[Hashable] = frozenset()
-        """What it had before the frames in `_unsent`."""
+        """The keys that it had before the frames in `_unsent`."""
         self._unsent: deque[Data] = deque()
         self._is_begun = False
         """Whether one of the frames made together is sent: then the others follow."""

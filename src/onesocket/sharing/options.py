@@ -65,7 +65,7 @@ class Given:
         return f"<Given {', '.join(sorted(self.options))}>"
 
     def made(self, protocol: Protocol) -> None:
-        """What is built from them uses this protocol, which `client=` may have brought."""
+        """The client that is built from them uses this protocol, which `client=` may have brought."""
         self._dial.setdefault("protocol", protocol_likeness(protocol))
 
     def check(self, later: Given, key: Key) -> None:
@@ -106,7 +106,7 @@ def _conflict(key: Key, name: str, first: Any) -> OptionConflict:
 
 
 def _dial_marks(options: Mapping[str, Any]) -> dict[str, Any]:
-    """What goes into dial and login, where it was left out as well."""
+    """The options that go into dial and login, those that were left out included."""
     client, protocol = options.get("client"), options.get("protocol")
     if client is not None:
         # A method is itself, as long as its object is the same: that may well change.

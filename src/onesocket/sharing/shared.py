@@ -66,7 +66,7 @@ class Member:
     def __init__(self, mailbox: Mailbox, link: Told) -> None:
         self.mailbox = mailbox
         self.first: FirstReader | None = None
-        """What came since it joined, until it reads. The connection's, on the owner loop."""
+        """Stands for the messages since it joined, until it reads. Used on the owner loop only."""
         self._link = weakref.ref(link)
 
     @property

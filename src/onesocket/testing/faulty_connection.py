@@ -38,7 +38,7 @@ class FaultyConnection(UpgradeSide):
         self._is_text = False
         self._log = host.new_log()
         self.subscriptions = host.new_ledger()
-        """What the client has subscribed to on this connection."""
+        """The client's subscriptions on this connection."""
         self._arrivals: deque[float] = deque()
         self._messages = 0
         self._close_sent = False

@@ -1,4 +1,4 @@
-"""What one connection is subscribed to, as its server sees it."""
+"""The subscriptions of one connection, as its server sees them."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ class SubscriptionLedger:
 
     @property
     def keys(self) -> frozenset[str]:
-        """What the connection is subscribed to."""
+        """The keys that the connection is subscribed to."""
         return frozenset(key for key, count in self._counts.items() if count > 0)
 
     @property

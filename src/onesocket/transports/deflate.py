@@ -36,7 +36,7 @@ class Inflater:
         self._zlib: Any = None
         """zlib's decompressor, whose type has no public name; None: begin a new one."""
         self._recent: deque[bytes] = deque()
-        """What was decompressed last: after a final block, a sender may still refer to it."""
+        """The bytes that were decompressed last: after a final block, a sender may still refer to them."""
         self._recent_size = 0
         self._is_empty = True
         """Whether nothing of the present message has come yet."""
@@ -53,7 +53,7 @@ class Inflater:
             self._recent_size = 0
 
     def add(self, data: bytes, *, last: bool, limit: int | None) -> bytes:
-        """What this piece holds, at most `limit` bytes."""
+        """Decompress this piece, to at most `limit` bytes."""
         self._is_empty = self._is_empty and not data
         try:
             found = self._inflate(data, limit)
@@ -137,5 +137,5 @@ class DeflateFactory(ClientPerMessageDeflateFactory):
     def process_response_params(
         self, params: Sequence[ExtensionParameter], accepted_extensions: Sequence[Extension]
     ) -> Deflate:
-        """What the server made of the offer. Raises `NegotiationError`."""
+        """Returns the extension as the server accepted it. Raises `NegotiationError`."""
         return Deflate(super().process_response_params(params, accepted_extensions))

@@ -1,4 +1,4 @@
-"""One line over a byte stream that is dialled by us, whichever library knows about frames."""
+"""A WebSocket connection over a byte stream that we dial, whichever library reads the frames."""
 
 from __future__ import annotations
 
@@ -68,7 +68,7 @@ class WebSocketStream(Protocol):
 
 
 class DialledLine:
-    """One WebSocket: a `Dialler` opens the byte stream, and a `WebSocketStream` speaks over it."""
+    """WebSocket connection: a `Dialler` opens the byte stream, and a `WebSocketStream` speaks over it."""
 
     def __init__(self, dialler: Dialler, stream: WebSocketStream, events: LineEvents) -> None:
         self._events = events

@@ -43,10 +43,10 @@ class Accepted:
     headers: Headers
     subprotocol: str | None
     rest: bytes
-    """What came behind the head: the first frames."""
+    """The bytes behind the head: the first frames."""
 
     def canonical(self) -> bytes:
-        """The same answer as every parser understands it: one token a header, and nothing beside what is needed."""
+        """The answer in a form that every parser understands: one token a header, and only the headers needed."""
         lines = ["HTTP/1.1 101 Switching Protocols", "Upgrade: websocket", "Connection: Upgrade"]
         lines += [f"{name}: {value}" for name, value in self.headers if name.startswith("sec-websocket-")]
         return "\r\n".join([*lines, "", ""]).encode("latin-1")
@@ -220,7 +220,7 @@ def _read_headers(head: bytes) -> tuple[Headers, bool]:
 
 
 def _dechunk(raw: bytes) -> tuple[bytes, bool]:
-    """What came of a chunked body (RFC 9112, section 7.1), and whether it is over."""
+    """Returns the part of a chunked body that came (RFC 9112, section 7.1), and whether it is over."""
     body, place = b"", 0
     while (chunk := _CHUNK.match(raw, place)) is not None:
         size = int(chunk[1], 16)

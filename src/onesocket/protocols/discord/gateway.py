@@ -129,7 +129,7 @@ class DiscordGateway(Protocol):
 
     @functools.cached_property
     def fingerprint(self) -> str:
-        """What Identify says besides the token, and the compression."""
+        """The fields of Identify besides the token, and the compression."""
         return digest((class_likeness(type(self)), likeness(self.identification.body("")), self.compress))
 
     @property
