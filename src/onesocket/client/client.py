@@ -201,7 +201,9 @@ class Client:
     async def send(self, message: Any) -> None:
         """Send one message; returns when the kernel has it.
 
-        (Over TLS, when the TLS layer has it, which keeps 64 KiB or so in a buffer of its own.)
+        (Over TLS, when the TLS layer has it, which keeps 64 KiB or so in a buffer of its own.) The kernel delivers it
+        also after a normal end of the program; a connection that is reset takes along what the peer's system has not
+        confirmed: one whose close passed its deadline or whose peer is dead, and that of a process that is killed.
 
         While the line is down (or takes no more) it waits in the outbox. Raises `OutboxFull`, `MessageExpired`,
         `DeliveryUnknown` (the line broke in the middle of it), `EncodeError`, `ManuallyDisconnected` or

@@ -67,8 +67,6 @@ class Inside:
     def descriptors(self) -> list[int]:
         """The file descriptors behind its line; it can only look, as the loop isn't running."""
         # Lines keep these to themselves, rightly: this looks behind the back of one whose loop is dead.
-        line: Any = getattr(self._runner.link, "line", None)
-        fileno: Callable[[], int] | None = getattr(
-            getattr(getattr(line, "_dialler", None), "_socket", None), "fileno", None
-        )
+        dialler: Any = getattr(getattr(self._runner.link, "line", None), "_dialler", None)
+        fileno: Callable[[], int] | None = getattr(getattr(dialler, "_socket", None), "fileno", None)
         return [] if fileno is None or fileno() < 0 else [fileno()]

@@ -205,6 +205,12 @@ class Registry:
                     shared.is_closing = True
                     thread.mailbox.post(self._close, shared)
         thread.thread.join(timeout)
+        if thread.thread.is_alive():
+            # Past the deadline what is left is reset, or it would be there beside the connection of another process.
+            for shared in self.all():
+                if shared.owner is thread:
+                    with contextlib.suppress(Exception):
+                        release(shared.upstream.held())
 
     def _close(self, shared: Shared) -> None:
         task = asyncio.get_running_loop().create_task(shared.close(), name="onesocket closes at exit")

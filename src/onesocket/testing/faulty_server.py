@@ -110,6 +110,8 @@ class FaultyServer:
         self._places: set[int] = set()
         self._ghosts: list[float] = []
         self._tasks: set[asyncio.Task[None]] = set()
+        self.most_established = 0
+        """The most that `established` was whenever a TCP connection came."""
         self._no_sockets = asyncio.Event()
         self._no_sockets.set()
 
@@ -244,6 +246,14 @@ class FaultyServer:
         return await self.counters.wait_until(predicate, timeout)
 
     @property
+    def established(self) -> int:
+        """How many TCP connections the kernel holds open both ways, whether or not they are read: it is asked.
+
+        The counts know of an end when it is read; a server that has stopped reading notices none.
+        """
+        return sum(connection.is_established() for connection in self._sockets.values())
+
+    @property
     def connections(self) -> list[FaultyConnection]:
         """The WebSockets open now, oldest first."""
         return list(self._open.values())
@@ -367,6 +377,7 @@ class FaultyServer:
         """Note that the TCP connection is there."""
         self._sockets[connection.number] = connection
         self._no_sockets.clear()
+        self.most_established = max(self.most_established, self.established + 1)  # it has no transport yet
 
     def detached(self, connection: FaultyConnection) -> None:
         """Note that the TCP connection is gone."""

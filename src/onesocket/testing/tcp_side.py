@@ -6,12 +6,14 @@ import asyncio
 import os
 import socket
 import struct
+import sys
 from collections.abc import Callable
 from typing import cast
 
 # Bytes kept, in each direction, while a connection is silent. Beyond it the server stops reading and refuses
 # to send.
 HOLD_LIMIT = 16 << 20
+_ESTABLISHED = 1  # TCP_ESTABLISHED of <netinet/tcp.h>
 _RESET_ON_CLOSE = struct.pack("ii", 1, 0)
 
 
@@ -150,6 +152,19 @@ class TcpSide(asyncio.Protocol):
         ended = self._ended_by_server or self._tcp_over
         if self._transport is not None and not ended and not self._transport.is_closing():
             self._transport.write(data)
+
+    def is_established(self) -> bool:
+        """Whether the kernel holds the connection open both ways, as it tells even while nothing is read.
+
+        Known on Linux only; elsewhere, whether its end was noticed.
+        """
+        connection = None if self._transport is None or self._lost else self._transport.get_extra_info("socket")
+        if connection is None or connection.fileno() < 0:
+            return False
+        if sys.platform != "linux":
+            return True
+        with socket.socket(fileno=os.dup(connection.fileno())) as duplicate:
+            return duplicate.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, 1)[0] == _ESTABLISHED
 
     def kill(self) -> None:
         """Reset TCP (RST) at once: no CLOSE frame, no FIN. Idempotent."""

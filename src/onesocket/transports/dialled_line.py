@@ -3,16 +3,22 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import Callable
-from typing import Protocol
+from typing import Final, Protocol
 
 from ..errors import ClientClosed, ConnectAborted, OnesocketError
 from ..lifecycle.verdicts import line_lost
 from ..wire import Data, Handshake
 from .base import LineEvents
 from .dialling import Dialler
+from .tcp import WatchedSocket
 from .tunnel import Tunnel
 from .under_tls import UnderTls
+
+_GOING_AWAY: Final = 1001
+# When the event loop is being ended, so many seconds are left for the close handshake.
+_LAST_WORDS: Final = 0.5
 
 
 class WebSocketStream(Protocol):
@@ -41,7 +47,7 @@ class WebSocketStream(Protocol):
     def hand_to(self, received: Callable[[Data], object], many: Callable[[list[Data]], object] | None) -> None:
         """Hand every message to this from now on."""
 
-    def ask(self, transport: asyncio.Transport, early: bytes, under_tls: UnderTls | None) -> None:
+    def ask(self, transport: asyncio.Transport, early: bytes, sock: WatchedSocket, under_tls: UnderTls | None) -> None:
         """Take the byte stream over and send the upgrade request; `early`: what has come already."""
 
     def send(self, data: Data) -> bool:
@@ -131,6 +137,7 @@ class DialledLine:
         if self._dialling is not None:
             self._dialling.cancel()
         else:
+            self._dialler.reset_on_close()
             self._stream.abort(code)
 
     def pause_reading(self) -> None:
@@ -149,9 +156,19 @@ class DialledLine:
             await self._dialler.socket_end()
         except asyncio.CancelledError:
             # Only the end of the loop itself cancels this task: leave nothing open, and let it go on ending.
-            self._stream.abort(None)
+            await self._end_with_the_loop()
             raise
         return error
+
+    async def _end_with_the_loop(self) -> None:
+        """Close it, within a moment. No connection follows it, so it isn't reset: what was sent is delivered."""
+        if self._stream.is_open and not self._aborted:
+            self._stream.close(_GOING_AWAY, "")
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(_LAST_WORDS):
+                    await self._stream.wait_gone()
+            self._dialler.close_in_order()
+        self._stream.abort(None)
 
     def _over(self, task: asyncio.Task[OnesocketError]) -> None:
         # As a callback: a task that is cancelled before its first turn never gets to say anything.
@@ -187,7 +204,8 @@ class DialledLine:
             transport.abort()
             return ConnectAborted("given up before the upgrade was asked for")
         self._phase = "waiting for the answer to the upgrade"
-        self._stream.ask(transport, holder.take_early(), self._dialler.under_tls)
+        self._dialler.reset_on_close()
+        self._stream.ask(transport, holder.take_early(), self._dialler.socket, self._dialler.under_tls)
         await self._stream.wait_gone()
         if not self._stream.is_open and self._aborted:
             return ConnectAborted("the line was given up")

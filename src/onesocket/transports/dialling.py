@@ -102,6 +102,23 @@ class Dialler:
             raise
         return transport, holder
 
+    @property
+    def socket(self) -> WatchedSocket:
+        """That of the open stream. Raises RuntimeError before there is one."""
+        if self._socket is None:
+            raise RuntimeError("the stream isn't open yet")
+        return self._socket
+
+    def reset_on_close(self) -> None:
+        """Have the end of the stream reset the connection."""
+        if self._socket is not None:
+            self._socket.reset_on_close()
+
+    def close_in_order(self) -> None:
+        """Have the kernel deliver what it holds after the end of the stream."""
+        if self._socket is not None:
+            self._socket.close_in_order()
+
     async def socket_end(self) -> None:
         """Return when the socket has really been closed, by whichever layer owns it."""
         if self._socket is None or self._socket.fileno() == -1:

@@ -130,14 +130,14 @@ class PicowsStream:
 
     # --- the upgrade ------------------------------------------------------------------------------------------------
 
-    def ask(self, transport: asyncio.Transport, early: bytes, under_tls: UnderTls | None) -> None:
+    def ask(self, transport: asyncio.Transport, early: bytes, sock: WatchedSocket, under_tls: UnderTls | None) -> None:
         """Take the stream over and send the upgrade request; `early`: what has come already."""
         if transport.is_closing():  # its end was told to whoever held it before
             self._failed(line_lost("during the upgrade"))
             return
         request = self._request
         self._transport = transport
-        self._listener.watch(under_tls)
+        self._listener.watch(sock, under_tls)
         parser = self._parser = self._make_parser()
         parser.connection_made(transport)  # it writes the request
         answer = UpgradeAnswer(request, parser.transport.request.headers["Sec-WebSocket-Key"])
@@ -191,6 +191,7 @@ class PicowsStream:
 
     def _failed(self, error: OnesocketError) -> None:
         self.error = error
+        self._listener.close_in_order()  # the answer has come, and was no WebSocket's
         if not self._upgraded.done():
             self._upgraded.set_result(None)
 

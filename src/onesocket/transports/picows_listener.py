@@ -16,6 +16,7 @@ from .base import LineEvents
 from .close_codes import may_be_sent
 from .close_reason import close_reason
 from .fragments import Fragments
+from .tcp import WatchedSocket, close_when_delivered
 from .under_tls import UnderTls
 
 # So many messages of one burst are handed over in one turn of the loop; the rest waits for the next turns.
@@ -68,6 +69,7 @@ class Listener(WSListener):
         """Something is left in the user-space buffer."""
         self._writable = True
         self._under_tls: UnderTls | None = None
+        self._socket: WatchedSocket | None = None
         self._owed_pong: bytes | None = None
 
     def __repr__(self) -> str:
@@ -160,8 +162,9 @@ class Listener(WSListener):
             good.append(data)
         self._batch = good
 
-    def watch(self, under_tls: UnderTls | None) -> None:
+    def watch(self, sock: WatchedSocket, under_tls: UnderTls | None) -> None:
         """Ask this, too, whether the kernel has all of it."""
+        self._socket = sock
         self._under_tls = under_tls
         if under_tls is not None:
             under_tls.on_change = self._look_at_writable
@@ -189,6 +192,7 @@ class Listener(WSListener):
 
     def parser_refuses(self) -> None:
         """Picows' parser, which is one frame ahead, is about to send CLOSE because of the frame that it reads now."""
+        self.close_in_order()
         handshake = self.transport.close_handshake if self.transport is not None else None
         if handshake is None or handshake.recv is None or self._close_sent:
             return
@@ -412,8 +416,13 @@ class Listener(WSListener):
         self._disconnect()
 
     def _disconnect(self) -> None:
-        if self.transport is not None:
-            self.transport.disconnect()
+        if self.transport is not None and self._socket is not None:
+            close_when_delivered(self._socket, lambda: self._writable, self.transport.disconnect)
+
+    def close_in_order(self) -> None:
+        """The peer has to hear why: it isn't reset, unless it takes longer than it may."""
+        if self._socket is not None:
+            self._socket.close_in_order()
 
     def _violate(self, error: ProtocolViolation) -> None:
         """Fail the line (RFC 6455, section 7.1.7): say why, hand over nothing more, and let it end."""
@@ -427,4 +436,5 @@ class Listener(WSListener):
     def _fail(self, error: ProtocolViolation) -> None:
         if not self._close_sent:
             self._send_close(error.code, "")
+        self.close_in_order()
         self._events.violated(error)

@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import atexit
+import contextlib
 import socket
+import struct
+import sys
 from collections.abc import Callable, Sequence
 from typing import Any, Final, TypeVar
 
@@ -13,14 +17,55 @@ from .. import forking
 from ..forking import GuardedSocket
 from ..urls import Address
 
+if sys.platform == "linux":
+    import fcntl
+    import termios
+
 # RFC 8305, section 5: how long one address may take before the next is tried beside it.
 _HAPPY_EYEBALLS_DELAY: Final = 0.25
+# Nothing tells when the peer has confirmed everything, so it's looked at, at these intervals in seconds.
+_FIRST_LOOK: Final = 0.001
+_LONGEST_LOOK: Final = 0.05
+_LINGER: Final = "hh" if sys.platform == "win32" else "ii"
+_RESET: Final = struct.pack(_LINGER, 1, 0)
+_DELIVER: Final = struct.pack(_LINGER, 0, 0)
 
 
 class WatchedSocket(GuardedSocket):
-    """A socket that tells when it was closed, by whichever layer owns it at that time."""
+    """A TCP socket that tells when it was closed, by whichever layer owns it at that time.
+
+    After `reset_on_close` whatever closes it, the death of the process included, resets the connection (RST) and
+    discards what the kernel still holds: otherwise the kernel keeps the connection open for as long as the peer doesn't
+    read, beside its successor. `close_in_order` lifts that, and so does a normal end of the interpreter.
+    """
 
     on_close: Callable[[], None] | None = None
+
+    def __del__(self) -> None:
+        """Nobody closed it, so nobody wanted it reset: what was sent is still delivered."""
+        if self.fileno() >= 0:
+            self.close_in_order()
+
+    def reset_on_close(self) -> None:
+        """Have its end discard what the kernel still holds."""
+        self._linger(_RESET)
+
+    def close_in_order(self) -> None:
+        """Have the kernel deliver what it holds, and then a FIN, after the socket is closed."""
+        self._linger(_DELIVER)
+
+    def unconfirmed(self) -> int:
+        """Bytes that the kernel holds because the peer's hasn't confirmed them; 0 where the system doesn't tell."""
+        if sys.platform != "linux":
+            return 0
+        try:
+            return int.from_bytes(fcntl.ioctl(self.fileno(), termios.TIOCOUTQ, bytes(4)), sys.byteorder)
+        except (OSError, ValueError):  # closed
+            return 0
+
+    def _linger(self, how: bytes) -> None:
+        with contextlib.suppress(OSError):  # closed, or let go of in a forked child
+            self.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, how)
 
     def close(self) -> None:
         """Close it."""
@@ -35,6 +80,33 @@ class WatchedSocket(GuardedSocket):
             self.on_close()
         return descriptor
 
+
+def close_when_delivered(sock: WatchedSocket, is_flushed: Callable[[], bool], close: Callable[[], None]) -> None:
+    """Call `close`, in order, once the peer's system has confirmed all that was written.
+
+    Before that, the connection would outlive its socket: the peer may have stopped reading. `is_flushed` says whether
+    the kernel has all of it. There is no deadline here: whoever has one aborts the connection, and that ends this, too.
+    """
+    sock.close_in_order()
+    loop = asyncio.get_running_loop()
+
+    def look(delay: float) -> None:
+        if sock.fileno() < 0 or (is_flushed() and sock.unconfirmed() == 0):
+            close()
+        else:
+            loop.call_later(delay, look, min(2 * delay, _LONGEST_LOOK))
+
+    look(_FIRST_LOOK)
+
+
+def _deliver_at_exit() -> None:
+    """The interpreter ends without a word to its connections: what was sent is still delivered."""
+    for sock in forking.guarded_sockets():
+        if isinstance(sock, WatchedSocket):
+            sock.close_in_order()
+
+
+atexit.register(_deliver_at_exit)
 
 S = TypeVar("S", bound=WatchedSocket)
 _Info = tuple[int, int, int, str, tuple[Any, ...]]

@@ -26,6 +26,7 @@ from .base import LineEvents
 from .close_reason import close_reason
 from .deflate import DeflateFactory
 from .fragments import Fragments
+from .tcp import WatchedSocket, close_when_delivered
 from .under_tls import UnderTls, limit_buffer
 from .upgrade_answer import Accepted, UpgradeAnswer
 
@@ -58,6 +59,7 @@ class Stream(asyncio.Protocol):
         self._loop = asyncio.get_running_loop()
         self._transport: asyncio.Transport | None = None
         self._under_tls: UnderTls | None = None
+        self._socket: WatchedSocket | None = None
         limit = request.max_size
         self._wire = ClientProtocol(
             parse_uri(request.url),
@@ -92,9 +94,10 @@ class Stream(asyncio.Protocol):
         """Whether the socket is being read."""
         return not self._stopped
 
-    def ask(self, transport: asyncio.Transport, early: bytes, under_tls: UnderTls | None) -> None:
+    def ask(self, transport: asyncio.Transport, early: bytes, sock: WatchedSocket, under_tls: UnderTls | None) -> None:
         """Take the stream over and send the upgrade request; `early`: what has come already."""
         self._transport = transport
+        self._socket = sock
         self._under_tls = under_tls
         if transport.is_closing():  # its end was told to whoever held it before
             self.error = line_lost("during the upgrade")
@@ -137,6 +140,8 @@ class Stream(asyncio.Protocol):
     def _failed(self, error: OnesocketError) -> None:
         self._deaf = True
         self.error = error
+        if self._socket is not None:
+            self._socket.close_in_order()  # the answer has come, and was no WebSocket's
 
     def hand_to(self, received: Callable[[Data], object], many: Callable[[list[Data]], object] | None) -> None:
         """Hand every message to this from now on."""
@@ -145,7 +150,7 @@ class Stream(asyncio.Protocol):
 
     async def wait_gone(self) -> None:
         """Return when the stream has ended, and everything that came before that is handed over."""
-        await self._gone
+        await asyncio.shield(self._gone)
 
     # --- what asyncio calls -----------------------------------------------------------------------------------------
 
@@ -311,8 +316,8 @@ class Stream(asyncio.Protocol):
         if not self._close_sent:
             self._send_close(_OK if code == _NO_CODE else code, "")
             self._events.peer_closed(code, reason)
-        if self._transport is not None:
-            self._transport.close()
+        if self._transport is not None and self._socket is not None:
+            close_when_delivered(self._socket, lambda: self._writable, self._transport.close)
 
     def _violate(self, error: ProtocolViolation) -> None:
         """Fail the line (RFC 6455, section 7.1.7): say why, hand over nothing more, and let it end."""
@@ -320,6 +325,8 @@ class Stream(asyncio.Protocol):
         self.error = error
         if not self._close_sent:
             self._send_close(error.code, "")
+        if self._socket is not None:
+            self._socket.close_in_order()  # the peer has to hear why, unless it takes longer than it may
         self._start_socket()
         self._events.violated(error)
 

@@ -1,0 +1,206 @@
+"""A server that doesn't read, and a client that ends with bytes unsent: the server's kernel says what is left of it."""
+
+import asyncio
+import contextlib
+import signal
+import sys
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+
+from onesocket import Client, ReconnectPolicy, State
+from onesocket.testing import Fault, FaultyServer
+
+pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="only Linux tells what its TCP still holds")
+
+DEADLINE = 30.0
+SIZE = 100_000
+TRANSPORTS = [None, "deflate"]
+FAST = ReconnectPolicy(initial=0.01, cap=0.05)
+
+
+async def fill(client: Client) -> int:
+    """Send until the kernel takes no more; how many messages it has."""
+    sent = 0
+    while client.status.outbox == 0:
+        delivery = client.send_nowait(NOISE)
+        await asyncio.sleep(0)
+        sent += delivery.done
+    return sent
+
+
+# What compresses would never fill a buffer.
+NOISE = bytes((number * number * 7919 >> 7) % 251 for number in range(SIZE))
+
+
+@pytest.mark.parametrize("transport", TRANSPORTS)
+async def test_a_reconnect_with_bytes_unsent_leaves_none_of_the_old_connection(transport: str | None) -> None:
+    async with FaultyServer(echo=False, faults=[Fault.stop_reading()]) as server, asyncio.timeout(DEADLINE):
+        client = Client(server.url, close_timeout=0.2, compression=transport)  # type: ignore[arg-type]
+        await client.connect()
+        await fill(client)
+        assert server.established == 1
+        await client.reconnect()
+        assert server.established == server.most_established == 1
+        assert client.epoch == 2
+        await client.aclose()
+
+
+@pytest.mark.parametrize("transport", TRANSPORTS)
+async def test_a_close_past_its_deadline_leaves_nothing(transport: str | None) -> None:
+    async with FaultyServer(echo=False, faults=[Fault.stop_reading()]) as server, asyncio.timeout(DEADLINE):
+        client = Client(server.url, close_timeout=0.2, compression=transport)  # type: ignore[arg-type]
+        await client.connect()
+        await fill(client)
+        await client.aclose()
+        assert server.established == 0
+
+
+@pytest.mark.parametrize("transport", TRANSPORTS)
+async def test_a_peer_that_closes_and_stops_reading_is_left_before_the_next_dial(transport: str | None) -> None:
+    """Our answer to its CLOSE stays in our kernel."""
+    async with (
+        FaultyServer(echo=False, faults=[Fault.stop_reading()], close_timeout=DEADLINE) as server,
+        asyncio.timeout(DEADLINE),
+    ):
+        client = Client(server.url, close_timeout=0.2, reconnect=FAST, compression=transport)  # type: ignore[arg-type]
+        await client.connect()
+        for _ in range(30):  # so much that its kernel doesn't take all, and ours does
+            await client.send(NOISE)
+        server.connections[0].close_nowait(1012)
+        await client.wait_for(State.BACKING_OFF, State.CLOSING)
+        await client.wait_for(State.CONNECTED)
+        assert server.counts.handshakes == 2
+        assert server.established == server.most_established == 1
+        await client.aclose()
+        server.kill_connections()
+
+
+@pytest.mark.parametrize("transport", TRANSPORTS)
+async def test_a_close_in_order_loses_nothing(transport: str | None) -> None:
+    """It is not reset: whoever reads again within the deadline gets every message, and 1000."""
+    async with (
+        FaultyServer(echo=False, compression=transport, faults=[Fault.stop_reading()]) as server,  # type: ignore[arg-type]
+        asyncio.timeout(DEADLINE),
+    ):
+        client = Client(server.url, close_timeout=DEADLINE, compression=transport)  # type: ignore[arg-type]
+        await client.connect()
+        sent = await fill(client)
+        closing = asyncio.create_task(client.aclose())
+        await asyncio.sleep(0)
+        server.connections[0].resume()
+        await closing
+        await server.wait_until(lambda counts: counts.open_now == 0, timeout=DEADLINE)
+        assert server.counts.messages_received >= sent
+        assert server.counts.close_codes == {1000: 1}
+        assert server.counts.unclean_closes == 0
+
+
+PROGRAM = """
+import asyncio, os, sys
+import uvloop
+from onesocket import Client, Identity, Provider, blocking, join
+from onesocket.sharing.host import HostOptions
+
+url, directory = sys.argv[1:]
+noise = bytes((number * number * 7919 >> 7) % 251 for number in range(100_000))
+
+async def fill(client):
+    sent = 0
+    while client.status.outbox == 0 and sent < 300:
+        try:
+            await asyncio.wait_for(client.send(noise), 1)
+        except TimeoutError:
+            break
+        sent += 1
+    print(sent, flush=True)
+"""
+
+
+@contextlib.asynccontextmanager
+async def program(script: str, url: str, directory: Path) -> AsyncIterator[asyncio.subprocess.Process]:
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-c", PROGRAM + script, url, str(directory)), stdin=-1, stdout=-1
+    )
+    try:
+        yield process
+    finally:
+        if process.returncode is None:
+            process.kill()
+            await process.wait()
+
+
+async def number_of(process: asyncio.subprocess.Process) -> int:
+    assert process.stdout is not None
+    return int(await process.stdout.readline())
+
+
+HOLDERS = {
+    "Client": "client = Client(url); await client.connect()",
+    "websockets": "client = Client(url, compression='deflate'); await client.connect()",
+    "Provider": (
+        "end = Provider(lambda token: Client(url, token=token), auth=lambda: Identity('a', token='s3cret'));"
+        "await end.connect_if_authenticated(); client = end.client"
+    ),
+    "join, loop": "client = await join(url, scope='loop')",
+    "join, process": "client = await join(url, scope='process')",
+    "join, host": "client = await join(url, scope='host', host=HostOptions(directory=directory))",
+}
+
+
+@pytest.mark.parametrize("run", ["asyncio.run", "uvloop.run"])
+@pytest.mark.parametrize("holder", HOLDERS)
+async def test_nothing_is_left_of_a_killed_process(holder: str, run: str, tmp_path: Path) -> None:
+    tmp_path.chmod(0o700)  # noqa: ASYNC240 - once
+    script = f"""
+async def main():
+    {HOLDERS[holder]}
+    await fill(client)
+    await asyncio.to_thread(sys.stdin.read)
+{run}(main())
+"""
+    async with (
+        FaultyServer(echo=False, faults=[Fault.stop_reading()]) as server,
+        program(script, server.url, tmp_path) as process,
+        asyncio.timeout(DEADLINE),
+    ):
+        assert await number_of(process) > 0
+        assert server.established == 1
+        process.kill()
+        assert await process.wait() == -signal.SIGKILL
+        assert server.established == 0
+
+
+EXITS = {
+    "main returns": "asyncio.run(main())",
+    "main returns, uvloop": "uvloop.run(main())",
+    "sys.exit": "async def leave():\n    await main()\n    sys.exit()\nasyncio.run(leave())",
+    "an error": "async def leave():\n    await main()\n    1 / 0\nsys.stderr = None\nasyncio.run(leave())",
+    "a loop that is closed": "loop = asyncio.new_event_loop(); loop.run_until_complete(main()); loop.close()",
+    "a loop that just stops": "loop = asyncio.new_event_loop(); loop.run_until_complete(main())",
+    "uvloop just stops": "loop = uvloop.new_event_loop(); loop.run_until_complete(main())",
+}
+
+
+@pytest.mark.parametrize("transport", ["", "compression='deflate'"])
+@pytest.mark.parametrize("way", EXITS)
+async def test_what_was_sent_survives_a_normal_end_of_the_program(way: str, transport: str, tmp_path: Path) -> None:
+    """The client is left open, and the server reads only after the end of its process."""
+    script = f"""
+async def main():
+    global client
+    client = Client(url, {transport})
+    await client.connect()
+    await fill(client)
+{EXITS[way]}
+"""
+    async with (
+        FaultyServer(echo=False, faults=[Fault.stop_reading()]) as server,
+        program(script, server.url, tmp_path) as process,
+        asyncio.timeout(DEADLINE),
+    ):
+        sent = await number_of(process)
+        await process.wait()
+        server.connections[0].resume()
+        await server.wait_until(lambda counts: counts.messages_received >= sent > 0, timeout=DEADLINE)
