@@ -112,15 +112,16 @@ S = TypeVar("S", bound=WatchedSocket)
 _Info = tuple[int, int, int, str, tuple[Any, ...]]
 
 
-async def open_tcp(address: Address, kind: type[S], found: Callable[[], None], process: object) -> S:
+async def open_tcp(address: Address, kind: type[S], found: Callable[[], None], process: object | None = None) -> S:
     """A connected socket of this kind; `found` is called between the look-up and the connecting.
 
-    Raises OSError as the system does, and in a forked child of the `process` that it is for. It may be cancelled at any
-    point, and leaves nothing open then.
+    Raises OSError as the system does, and in a forked child of the `process` that it is for (by default this one). It
+    may be cancelled at any point, and leaves nothing open then.
     """
+    home = forking.process() if process is None else process
 
     def make(info: _Info) -> S:
-        if forking.process() is not process:
+        if forking.process() is not home:
             raise ConnectionAbortedError("this connection is dialled by the parent process")
         family, type_, protocol, _, _ = info
         return kind(family=family, type=type_, proto=protocol)
