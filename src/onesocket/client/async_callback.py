@@ -6,9 +6,12 @@ import asyncio
 import inspect
 from collections.abc import Callable
 from contextvars import ContextVar
-from typing import Any
+from typing import Any, Final
 
 from .subscription import Subscription
+
+# While a client that closes waits for callbacks, it looks this often whether one of them has begun to close it, too.
+_STEP: Final = 0.05
 
 
 class AtWork:
@@ -23,6 +26,33 @@ class AtWork:
 
 CALLBACK: ContextVar[AtWork | None] = ContextVar("CALLBACK", default=None)
 """The callback that is running here, if any; whatever it awaits or starts inherits it."""
+
+
+class CallbackTasks(set[asyncio.Task[None]]):
+    """The tasks of one client's callbacks."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._closers: set[asyncio.Task[Any]] = set()
+
+    async def settle(self, grace: float) -> None:
+        """Wait for all of them; whichever takes longer than `grace` seconds is cancelled."""
+        # A callback may be the one that closes the client, or several may: nobody waits for those.
+        me = callback_task()
+        if me is not None:
+            self._closers.add(me)
+        deadline = asyncio.get_running_loop().time() + grace
+        try:
+            while (tasks := self - self._closers) and (left := deadline - asyncio.get_running_loop().time()) > 0:
+                # In short steps: one of them may become a closer itself.
+                await asyncio.wait(tasks, timeout=min(left, _STEP), return_when=asyncio.FIRST_COMPLETED)
+            for task in tasks:
+                task.cancel()
+            if tasks:
+                await asyncio.wait(tasks, timeout=grace)
+        finally:
+            if me is not None:
+                self._closers.discard(me)
 
 
 class AsyncCallback:

@@ -5,10 +5,10 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
-from typing import Any, Final
+from typing import Any
 
 from ..errors import InvalidOption, OnesocketError
-from .async_callback import AsyncCallback, callback_task, is_async
+from .async_callback import AsyncCallback, CallbackTasks, is_async
 from .gap import Gap
 from .late_callback import LateCallback
 from .queue import Overflow, Queue
@@ -16,9 +16,6 @@ from .sinks import Filter, Many, Sink, Tap, many_of, name_of, without
 from .subscription import Predicate, Subscription
 from .user_code import FAULTS
 from .waiting import FirstReader, Waiting, part_of
-
-# While aclose() waits for callbacks, it looks this often whether one of them has begun to close the client, too.
-_STEP: Final = 0.05
 
 Report = Callable[[BaseException, str], None]
 
@@ -65,7 +62,7 @@ class Fanout:
         self._gaps: tuple[Sink, ...] = ()
         self._queues: dict[Queue[Any], Callable[[], None]] = {}
         self._failing: dict[Queue[Any], None] = {}
-        self._tasks: set[asyncio.Task[None]] = set()
+        self._tasks = CallbackTasks()
         self._epoch = 0
         self._waiting = Waiting()
         self._stop_waiting: Callable[[], None] | None = None
@@ -73,7 +70,6 @@ class Fanout:
         self._first: FirstReader | None = None
         self._failure: OnesocketError | None = None
         """The error that ended a connection for good which was up; None again once the next one is."""
-        self._closers: set[asyncio.Task[Any]] = set()
         self._due: deque[Callable[[], None]] = deque()
         self._is_changing = False
         self.delivered = 0
@@ -332,22 +328,7 @@ class Fanout:
 
     async def settle(self, grace: float) -> None:
         """Wait for the callbacks' tasks; whichever takes longer than `grace` seconds is cancelled."""
-        # A callback may be the one that closes the client, or several may: nobody waits for those.
-        me = callback_task()
-        if me is not None:
-            self._closers.add(me)
-        deadline = asyncio.get_running_loop().time() + grace
-        try:
-            while (tasks := self._tasks - self._closers) and (left := deadline - asyncio.get_running_loop().time()) > 0:
-                # In short steps: one of them may become a closer itself.
-                await asyncio.wait(tasks, timeout=min(left, _STEP), return_when=asyncio.FIRST_COMPLETED)
-            for task in tasks:
-                task.cancel()
-            if tasks:
-                await asyncio.wait(tasks, timeout=grace)
-        finally:
-            if me is not None:
-                self._closers.discard(me)
+        await self._tasks.settle(grace)
 
     def _add(self, event: str | None, sink: Sink, gap_sink: Sink | None) -> Callable[[], None]:
         removed = False
