@@ -3,11 +3,13 @@
 import asyncio
 import contextlib
 import signal
+import ssl
 import sys
 from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
+import trustme
 
 from onesocket import Client, ReconnectPolicy, State
 from onesocket.testing import Fault, FaultyServer
@@ -44,6 +46,22 @@ async def test_a_reconnect_with_bytes_unsent_leaves_none_of_the_old_connection(t
         await client.reconnect()
         assert server.established == server.most_established == 1
         assert client.epoch == 2
+        await client.aclose()
+
+
+@pytest.mark.parametrize("transport", TRANSPORTS)
+async def test_over_tls_too_nothing_is_left(transport: str | None) -> None:
+    authority = trustme.CA()
+    serves = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    authority.issue_cert("127.0.0.1").configure_cert(serves)
+    trusts = ssl.create_default_context()
+    authority.configure_trust(trusts)
+    async with FaultyServer(ssl=serves, echo=False, faults=[Fault.stop_reading()]) as server, asyncio.timeout(DEADLINE):
+        client = Client(server.url, ssl=trusts, close_timeout=0.2, compression=transport)  # type: ignore[arg-type]
+        await client.connect()
+        await fill(client)
+        await client.reconnect()
+        assert server.established == server.most_established == 1
         await client.aclose()
 
 
