@@ -3,6 +3,7 @@
 import asyncio
 import errno
 import os
+import shutil
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
@@ -13,7 +14,7 @@ from onesocket import Client, Gap, ManuallyDisconnected, OnesocketError, Raw, Re
 from onesocket.client.status import Change
 from onesocket.sharing.host import HostOptions, HostUpstream, NoRuntimeDirectory, OutOfResources
 from onesocket.sharing.host.errors import os_trouble
-from onesocket.sharing.host.lock import OwnerLock
+from onesocket.sharing.host.lock import OwnerLock, Record
 from onesocket.sharing.host.owner_files import OwnerFiles
 from onesocket.sharing.key import Key
 from onesocket.sharing.upstream import Recipe
@@ -210,5 +211,28 @@ async def test_a_socket_that_cannot_be_bound_is_tried_again(
     await owner.aclose()
     await sink.until(State.CONNECTED)
     assert len(tries) == 4
+    await follower.aclose()
+    assert server.counts.most_sockets == 1
+
+
+async def test_an_owner_that_left_in_order_and_lives_on_is_not_waited_for(
+    server: FaultyServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    owner, _ = made(server, tmp_path / "run")
+    follower, sink = made(server, tmp_path / "run")
+    await owner.connect()
+    await follower.connect()
+    sink.states.clear()
+    waited: list[Record] = []
+
+    def is_gone(record: Record) -> bool:
+        waited.append(record)
+        return True
+
+    monkeypatch.setattr(Record, "is_gone", is_gone)
+    shutil.rmtree(tmp_path / "run")  # and the lock file with it, which would say so
+    await owner.aclose()
+    await sink.until(State.CONNECTED)
+    assert waited == []
     await follower.aclose()
     assert server.counts.most_sockets == 1

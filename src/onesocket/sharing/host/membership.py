@@ -116,6 +116,8 @@ class Membership:
         """Our owner is gone."""
         if role is self.role:
             self.role = None
+            if in_order:
+                self._last = None  # the process may live on; its connection is closed
             self._reserve.release()  # taking its place takes descriptors, and the program may have none left
             self._events.role_gone(in_order=in_order)
             self.happened(Happened.LOST)
