@@ -54,8 +54,11 @@ class Ledger:
     async def agrees(self) -> Counter[str]:
         """What was told is true, in both directions. Returns the counts of it."""
         sent = {text for text, fate in self.told.items() if fate == SENT}
-        await self.server.wait_until(lambda _: sent <= self.arrived.keys())
-        await self.server.wait_until(lambda counts: counts.sockets_now == 0)  # nothing more comes
+        counts = await self.server.wait_until(lambda counts: counts.sockets_now == 0, 20)  # nothing more comes
+        lost = sorted(sent - self.arrived.keys())
+        assert not lost, (
+            f"{len(lost)} of {len(self.told)} were told as sent, and have not arrived: {lost[:3]}; {counts}"
+        )
         lies = [text for text, fate in self.told.items() if fate == NOT_SENT and text in self.arrived]
         assert not lies, f"{len(lies)} of {len(self.told)} were told as not sent, and have arrived: {lies[:3]}"
         assert all(count == 1 for text, count in self.arrived.items() if text not in self.named)
@@ -109,7 +112,8 @@ async def test_a_link_that_ends_in_the_midst_of_sending_tells_the_truth(
         await owner.do("connect")
     else:
         owner = await join(ledger.server.url)
-    for number in range(ROUNDS if end is not end_by_disconnecting else ROUNDS // 6):
+    rounds = ROUNDS if end is not end_by_disconnecting else ROUNDS // 6
+    for number in range(rounds):
         link = await join(ledger.server.url, scope=scope, **options)
         texts = [f"{number}/{count}" for count in range(MANY)]
         sending = [
@@ -118,6 +122,8 @@ async def test_a_link_that_ends_in_the_midst_of_sending_tells_the_truth(
         ]
         for _ in range(chance.randrange(60)):
             await asyncio.sleep(0)
+        if number == rounds - 1:
+            await asyncio.wait(sending)  # at least these arrive
         await end(link, sending)
         await asyncio.wait(sending)
     await (owner.do("close") if isinstance(owner, Process) else owner.aclose())
