@@ -182,6 +182,29 @@ async def test_the_form_and_the_questions_live_in_every_size(seed: int) -> None:
         await driver.until(lambda: driver.is_drawn("Name of the new guild"))
 
 
+@pytest.mark.parametrize("seed", range(2))
+async def test_the_screens_of_the_account_live_in_every_size(seed: int) -> None:
+    chance = random.Random(seed)
+    async with chatting((80, 24), GENERAL) as driver:
+        for show, shown in (
+            (driver.chat.show_logins, ("Where you are signed in", "Escape: back")),
+            (
+                driver.chat.change_password,
+                ("Change the password", "Old password", "New password, again", "Enter: go on"),
+            ),
+        ):
+            await driver.do(show)
+            await driver.until(lambda: driver.app.screen is not driver.chat)
+            for _ in range(15):
+                await driver.pilot.resize_terminal(chance.randint(1, 100), chance.randint(1, 30))
+            await driver.resize(40, 12)
+            for text in shown:
+                await driver.until(lambda text=text: driver.is_drawn(text), text)  # type: ignore[misc]
+            await driver.press("escape")
+            driver.session.complaints.dismiss()
+            await driver.until(lambda: driver.app.screen is driver.chat)
+
+
 async def test_a_column_that_has_the_focus_and_folds_gives_it_back() -> None:
     async with chatting((140, 30), GENERAL) as driver:
         await driver.press("f7")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import signal
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any, ClassVar, Final
 
@@ -18,6 +18,8 @@ from ... import NoticeLevel, Notices, OnesocketError, UsageError
 from .credentials import Credentials, forget, load, save, state_directory
 from .input_order import InputOrder, Settled
 from .screens.chat import ChatScreen
+from .screens.logins import LoginsScreen
+from .screens.password import PasswordScreen
 from .screens.questions import Confirm
 from .screens.sign_in import SignInScreen
 from .session import DEFAULT_SERVER, Server, Session, SessionOptions, Shelves, sign_in
@@ -147,7 +149,7 @@ class ChatApp(App[None]):
         except OnesocketError as error:
             self._failed(str(error))
 
-    async def _begin(self, server: Server, token: str) -> None:
+    async def _begin(self, server: Server, token: str, channels: Sequence[int] = ()) -> None:
         # Known from here on: whoever ends the application ends it too.
         self.session = session = Session(
             server, token, self.notices, self._options, shelves=self._shelves, on_void=self._token_is_void
@@ -164,7 +166,8 @@ class ChatApp(App[None]):
                 self._failed(str(error))
                 return
         self.notices.withdraw("sign-in-failed")
-        await self.push_screen(ChatScreen(session))
+        await self._uncover_form()
+        await self.push_screen(ChatScreen(session, channels))
 
     def action_dismiss_failure(self) -> None:
         """Why nobody is signed in was read."""
@@ -176,13 +179,51 @@ class ChatApp(App[None]):
     # --- going ------------------------------------------------------------------------------------------------------
 
     @work(exclusive=True, group=_SIGN_IN)
-    async def sign_out(self) -> None:
-        """Back to the form; the token is void then."""
-        session, self.session = self.session, None
-        if session is not None:
-            self._forget()
+    async def sign_out(self, *, everywhere: bool = False) -> None:
+        """Back to the form; the token is void then, or, `everywhere`, every token of the account."""
+        session = self.session
+        if session is None or (everywhere and not await session.leaving(session.account.sign_out_everywhere())):
+            return
+        self.session = None
+        self._forget()
+        if not everywhere:
             await session.sign_out()
-            await self._end(session)
+        await self._end(session)
+
+    @on(LoginsScreen.SignOut)
+    def wants_to_leave(self, event: LoginsScreen.SignOut) -> None:
+        """The login that is in use is to be ended."""
+        self.sign_out(everywhere=event.everywhere)
+
+    @on(PasswordScreen.Wanted)
+    def wants_another_password(self, event: PasswordScreen.Wanted) -> None:
+        """The form for another password is filled in."""
+        self._change_password(event.old, event.new)
+
+    @work(exclusive=True, group=_SIGN_IN)
+    async def _change_password(self, old: str, new: str) -> None:
+        """Change it, and go on with the token that comes with it: that of this session is void then."""
+        session, form = self.session, self.screen
+        if session is None or not isinstance(form, PasswordScreen):
+            return
+        token = await session.leaving(session.account.change_password(old, new))
+        if token is None:
+            form.show_busy(busy=False)
+            return
+        channels = next(one for one in self.screen_stack if isinstance(one, ChatScreen)).open_channels
+        self.notices.clear()
+        self._keep(session.server, token)
+        await session.aclose()
+        await self._begin(session.server, token, channels)  # the form takes the keys until then
+
+    def _keep(self, server: Server, token: str) -> None:
+        """Have the next time begin with this token, if that is wanted."""
+        if self._remember is not None:
+            try:
+                save(Credentials(server.api_url, self._user, token), self._remember)
+            except OSError as error:
+                text = f"the new token can't be kept in {self._remember}: {error.strerror}"
+                self.notices.post("token-not-kept", NoticeLevel.WARNING, "Token Not Kept", text)
 
     def _token_is_void(self, session: Session, code: int) -> None:
         """The server no longer accepts it: somebody signed out elsewhere, or the account's password was changed."""
@@ -203,9 +244,13 @@ class ChatApp(App[None]):
     async def _end(self, session: Session) -> None:
         await session.aclose()
         self.notices.clear()
+        form = await self._uncover_form()
+        form.begin_again(self._server if self._fixed else session.server.address, self._user)
+
+    async def _uncover_form(self) -> SignInScreen:
         while not isinstance(self.screen, SignInScreen):
             await self.pop_screen()
-        self.screen.begin_again(self._server if self._fixed else session.server.address, self._user)
+        return self.screen
 
     def _forget(self) -> None:
         if self._remember is not None:
@@ -239,6 +284,8 @@ class ChatApp(App[None]):
             yield SystemCommand("Invite", "Make a code by which others enter this guild", screen.create_invite)
             yield SystemCommand("Enter a guild", "By the code of an invite", screen.accept_invite)
             yield SystemCommand("Timeline", "What became of the connection", screen.action_timeline)
+            yield SystemCommand("Logins…", "Where you are signed in; end one, or all", screen.show_logins)
+            yield SystemCommand("Change password…", "All other logins end with the old one", screen.change_password)
             yield SystemCommand("Sign out", "Close the line and make the token void", self.sign_out)
         yield SystemCommand("Theme", "Other colours", self.action_change_theme)
         yield SystemCommand("Quit", "End in order", self.action_quit)

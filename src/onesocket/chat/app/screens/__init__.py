@@ -1,1 +1,1 @@
-"""The screens: signing in, chatting, the timeline, and short questions."""
+"""The screens: signing in, chatting, the timeline, the account, and short questions."""

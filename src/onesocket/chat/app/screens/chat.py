@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import ClassVar, Final
 
 from textual import on, work
@@ -20,6 +20,8 @@ from ..widgets.channel_panel import ChannelPanel
 from ..widgets.member_list import MemberList
 from ..widgets.sidebar import Sidebar
 from ..widgets.status_bar import StatusBar
+from .logins import LoginsScreen
+from .password import PasswordScreen
 from .questions import Prompt, app_of, ask
 from .timeline import TimelineScreen
 
@@ -35,6 +37,7 @@ _PANEL: Final = 24
 class ChatScreen(Screen[None]):
     """Shows one session. Changes are shown together, once the loop has come round.
 
+    It begins with these `channels` open, the last of them active.
     In a narrow terminal the side columns are folded; a key shows one over the panels until something is chosen there.
     """
 
@@ -49,9 +52,10 @@ class ChatScreen(Screen[None]):
         Binding("escape", "fold", "Fold", show=False),
     ]
 
-    def __init__(self, session: Session) -> None:
+    def __init__(self, session: Session, channels: Sequence[int] = ()) -> None:
         super().__init__()
         self.session = session
+        self._channels = channels
         self._forget: Callable[[], None] | None = None
         self._due = False
         self._active: ChannelPanel | None = None
@@ -66,12 +70,14 @@ class ChatScreen(Screen[None]):
         yield StatusBar()
         yield Footer()
 
-    def on_mount(self) -> None:
+    async def on_mount(self) -> None:
         """Follow the session."""
         self._forget = self.session.store.listen(self._changed)
         self.set_interval(1.0, self._tick)
         self._arrange()
         self.query_one(Sidebar).focus()
+        for channel_id in self._channels:
+            await self.open(channel_id, beside=True)
         self._changed()
 
     def on_unmount(self) -> None:
@@ -83,6 +89,12 @@ class ChatScreen(Screen[None]):
     def panels(self) -> list[ChannelPanel]:
         """The open ones, from left to right."""
         return list(self.query(ChannelPanel))
+
+    @property
+    def open_channels(self) -> list[int]:
+        """The channels of the panels, that of the active one last."""
+        channels = [panel.channel_id for panel in self.panels]
+        return sorted(channels, key=lambda channel_id: channel_id == self.active_channel)
 
     @property
     def active_channel(self) -> int | None:
@@ -253,6 +265,14 @@ class ChatScreen(Screen[None]):
         channel = await self.session.direct(user_id)
         if channel is not None:
             await self.open(channel.id)
+
+    def show_logins(self) -> None:
+        """Show where the account is signed in."""
+        app_of(self).push_screen(LoginsScreen(self.session))
+
+    def change_password(self) -> None:
+        """Ask for another password."""
+        app_of(self).push_screen(PasswordScreen(self.session))
 
     @work
     async def create_guild(self) -> None:

@@ -21,6 +21,10 @@ _TITLES: Final = {
     "direct": "No Conversation",
     "read": "Not Marked as Read",
     "account": "Not Signed In",
+    "logins": "Logins Not Listed",
+    "end-login": "Login Not Ended",
+    "everywhere": "Not Signed Out Everywhere",
+    "password": "Password Not Changed",
     "unreadable": "Message Not Understood",
 }
 
@@ -39,8 +43,8 @@ class Complaints:
     def __repr__(self) -> str:
         return f"<Complaints temporary={sorted(self._temporary)}>"
 
-    def failed(self, action: str, error: OnesocketError) -> None:
-        """It failed; if that was the line's fault, the notice goes with it."""
+    def failed(self, action: str, error: OnesocketError, text: str = "") -> None:
+        """It failed; if that was the line's fault, the notice goes with it. `text`: in place of the error's own."""
         if isinstance(error, Unauthorized):
             self._void()
             return
@@ -48,7 +52,7 @@ class Complaints:
         if error.retryable:
             self._temporary.add(notice_id)
         level = NoticeLevel.WARNING if error.retryable else NoticeLevel.ERROR
-        self._board.post(notice_id, level, _TITLES[action], str(error))
+        self._board.post(notice_id, level, _TITLES[action], text or str(error))
 
     def succeeded(self, action: str) -> None:
         """It works now."""

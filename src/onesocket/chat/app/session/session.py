@@ -31,6 +31,7 @@ from ....discord.rest import Accounts, BadAnswer, Rest, Unauthorized
 from ..model.outbox import Draft
 from ..model.reducer import in_doubt, reduce, without_the_past
 from ..model.things import Channel, Guild, Json, Message, read
+from .account import PROGRAM, AccountSettings
 from .address import Server
 from .chores import Chores
 from .complaints import Complaints
@@ -69,7 +70,7 @@ _DEFAULT: Final = SessionOptions()
 
 async def sign_in(server: Server, name: str, password: str, *, register: bool = False, timeout: float = 20.0) -> str:
     """Make an account, or sign in to one; gives the token. Raises what `Accounts` raises."""
-    accounts = Accounts(server.api_url, timeout=timeout)
+    accounts = Accounts(server.api_url, timeout=timeout, user_agent=PROGRAM)
     return await (accounts.register if register else accounts.login)(name, password)
 
 
@@ -101,11 +102,14 @@ class Session:
         self.is_void = False
         """Whether the server said that it no longer accepts the token."""
         self._on_void = on_void
+        self._is_leaving = False
         self._token = token
         self._options = options
         self._identity: Identity | None = Identity(f"person at {server.name}", token)
         self._rest = Rest(token, api_url=server.api_url, token_type=None, timeout=options.request_timeout)
         self._provider = Provider(self._client, auth=lambda: self._identity, notices=notices, service=server.name)
+        accounts = Accounts(server.api_url, timeout=options.request_timeout, user_agent=PROGRAM)
+        self.account = AccountSettings(accounts, token, self.complaints)
         self._chores = Chores()
         shared = Shared(self.store, self._rest, self.line, self._chores, self.complaints)
         self._sender = Sender(shared, options.outbox)
@@ -149,6 +153,20 @@ class Session:
             await Accounts(self.server.api_url, timeout=self._options.close_timeout).logout(self._token)
         except OnesocketError as error:
             self.complaints.failed("account", error)
+
+    async def leaving(self, request: Awaitable[T]) -> T:
+        """Await a request that makes the token void: that it does so is no surprise, unless the request failed."""
+        self._is_leaving = True
+        done = False
+        try:
+            answer = await request
+            done = bool(answer)
+        finally:
+            if not done:
+                self._is_leaving = False
+                if self.is_void:
+                    self._void()
+        return answer
 
     async def aclose(self) -> None:
         """End it all in order, within `close_timeout`. Idempotent."""
@@ -279,8 +297,10 @@ class Session:
         self.store.tell()
 
     def _void(self, code: int = 401) -> None:
-        tell, self._on_void = self._on_void, None
         self.is_void = True
+        if self._is_leaving:
+            return
+        tell, self._on_void = self._on_void, None
         if tell is not None:
             tell(self, code)
 
