@@ -21,7 +21,7 @@ DEADLINE = 20
 
 # `fork(work)` runs the function in a child, which then lives until the parent ends.
 PRELUDE = """
-import asyncio, contextlib, os, socket, ssl, subprocess, sys, traceback
+import asyncio, contextlib, logging, os, socket, ssl, subprocess, sys, traceback
 import uvloop
 from onesocket import Client, DiscordClient, ForkedCopy, Identity, Intents, Provider, ReconnectPolicy, State, join
 from onesocket.sharing.host import HostOptions
@@ -334,10 +334,13 @@ async def end():
     await client.send("parent")
     await client.aclose()
 
+log = logging.getLogger("onesocket")
+log.setLevel(logging.ERROR)  # that the parent's connection is lost is meant; from the child nothing may come
 events = asyncio.new_event_loop()
 client = Client(url, token=token, {transport} reconnect=ReconnectPolicy(initial=0.1, cap=0.1), **TIMES)
 events.run_until_complete(begin())
 if not (pid := os.fork()):
+    log.setLevel(logging.WARNING)
     events.run_until_complete(go_on())
     events.close()
     sys.exit()
