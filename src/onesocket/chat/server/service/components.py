@@ -70,16 +70,16 @@ class _Reader:
         if kind == 0:
             return {}
         self.count += 1
-        _READERS.get(kind, _Reader._select)(self, form)
+        _READERS.get(kind, _Reader.select)(self, form)
         return form.body
 
-    def _row(self, form: Form) -> None:
+    def row(self, form: Form) -> None:
         inside = as_list(form.body.get("components")) or []
         are_buttons = any((as_object(one) or {}).get("type") == Kind.BUTTON for one in inside)
         kinds = frozenset({int(Kind.BUTTON)}) if are_buttons else _SELECTS
         form.each("components", lambda one: self.read(one, kinds), least=1, most=5 if are_buttons else 1)
 
-    def _button(self, form: Form) -> None:
+    def button(self, form: Form) -> None:
         style = form.one_of("style", range(1, 7), default=0)
         form.text("label", most=80)
         form.flag("disabled")
@@ -95,7 +95,7 @@ class _Reader:
             text = "A button of this style can't have a custom id."
             form.wrong("custom_id", "BUTTON_COMPONENT_CUSTOM_ID_NOT_ALLOWED", text)
 
-    def _select(self, form: Form) -> None:
+    def select(self, form: Form) -> None:
         self._custom_id(form)
         form.text("placeholder", most=150)
         form.flag("disabled")
@@ -108,31 +108,31 @@ class _Reader:
             if len(set(values)) < len(values):
                 form.wrong("options", "SELECT_COMPONENT_OPTION_VALUE_DUPLICATED", "The specified option value is used.")
 
-    def _section(self, form: Form) -> None:
+    def section(self, form: Form) -> None:
         form.each("components", lambda one: self.read(one, frozenset({10})), least=1, most=3)
         form.one("accessory", lambda one: self.read(one, frozenset({2, 11})), required=True)
 
-    def _text(self, form: Form) -> None:
+    def text(self, form: Form) -> None:
         self.texts += len(form.text("content", least=1, most=_LONGEST_TEXTS, required=True) or "")
 
-    def _thumbnail(self, form: Form) -> None:
+    def thumbnail(self, form: Form) -> None:
         form.one("media", _media, required=True)
         form.text("description", most=1024)
         form.flag("spoiler")
 
-    def _gallery(self, form: Form) -> None:
+    def gallery(self, form: Form) -> None:
         form.each("items", _item, least=1, most=10)
 
-    def _file(self, form: Form) -> None:
+    def file(self, form: Form) -> None:
         form.one("file", _media, required=True)
         form.flag("spoiler")
 
-    def _separator(self, form: Form) -> None:
+    def separator(self, form: Form) -> None:
         form.one_of("spacing", (1, 2), default=1)
         if "divider" in form:
             form.flag("divider")
 
-    def _container(self, form: Form) -> None:
+    def container(self, form: Form) -> None:
         form.each("components", lambda one: self.read(one, _LAYOUT), least=1, most=_MOST)
         form.integer("accent_color", least=0, most=0xFFFFFF)
         form.flag("spoiler")
@@ -147,15 +147,15 @@ class _Reader:
 
 
 _READERS: Final[Mapping[int, Callable[[_Reader, Form], None]]] = {
-    Kind.ACTION_ROW: _Reader._row,  # noqa: SLF001 - of this file
-    Kind.BUTTON: _Reader._button,  # noqa: SLF001
-    Kind.SECTION: _Reader._section,  # noqa: SLF001
-    Kind.TEXT_DISPLAY: _Reader._text,  # noqa: SLF001
-    Kind.THUMBNAIL: _Reader._thumbnail,  # noqa: SLF001
-    Kind.MEDIA_GALLERY: _Reader._gallery,  # noqa: SLF001
-    Kind.FILE: _Reader._file,  # noqa: SLF001
-    Kind.SEPARATOR: _Reader._separator,  # noqa: SLF001
-    Kind.CONTAINER: _Reader._container,  # noqa: SLF001
+    Kind.ACTION_ROW: _Reader.row,
+    Kind.BUTTON: _Reader.button,
+    Kind.SECTION: _Reader.section,
+    Kind.TEXT_DISPLAY: _Reader.text,
+    Kind.THUMBNAIL: _Reader.thumbnail,
+    Kind.MEDIA_GALLERY: _Reader.gallery,
+    Kind.FILE: _Reader.file,
+    Kind.SEPARATOR: _Reader.separator,
+    Kind.CONTAINER: _Reader.container,
 }
 """All others are selects."""
 

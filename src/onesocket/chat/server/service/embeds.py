@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from datetime import datetime
+from typing import Any
 from urllib.parse import urlsplit
 
 from ..form import Form
@@ -99,8 +100,9 @@ def _timestamp(form: Form) -> str | None:
 
 
 def _texts(embed: Json) -> Iterator[str]:
-    footer, author = embed.get("footer") or {}, embed.get("author") or {}
-    parts = [embed.get("title"), embed.get("description"), footer.get("text"), author.get("name")]
+    footer: Json = embed.get("footer") or {}
+    author: Json = embed.get("author") or {}
+    parts: list[Any] = [embed.get("title"), embed.get("description"), footer.get("text"), author.get("name")]
     for field in embed.get("fields", ()):
         parts += [field["name"], field["value"]]
     return (part for part in parts if isinstance(part, str))
