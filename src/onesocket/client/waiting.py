@@ -100,12 +100,8 @@ class Waiting:
         self._items.append(item)
         self._weights.append(size)
         self._bytes += size
-        while len(self._items) > self._messages or (self._bytes > self._size and len(self._items) > 1):
-            if all(reader.served for reader in self._readers):
-                self.only_counts = True
-                self._drop_all()
-                break
-            self._drop_oldest()
+        if len(self._items) > self._messages or self._bytes > self._size:
+            self._make_room()
 
     def put_many(self, batch: Sequence[Any]) -> None:
         """Keep several messages."""
@@ -130,6 +126,18 @@ class Waiting:
         if self._last_gap is not None and self._last_gap[0] >= reader.start:
             front.append(self._last_gap[1])
         return front + kept
+
+    def _make_room(self) -> None:
+        # A loop, not all(): this is done for each message that comes once there is no room.
+        for reader in self._readers:
+            if not reader.served:
+                break
+        else:
+            self.only_counts = True
+            self._drop_all()
+            return
+        while len(self._items) > self._messages or (self._bytes > self._size and len(self._items) > 1):
+            self._drop_oldest()
 
     def _drop_all(self) -> None:
         while self._items:
