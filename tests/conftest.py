@@ -56,7 +56,7 @@ def _default_transport(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture(autouse=True)
 def _own_state(monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory) -> None:
-    """Whatever a program keeps for the next time stays out of the home of whoever runs the tests."""
+    """Keep files that a program saves for its next run out of the home directory of the user who runs the tests."""
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path_factory.getbasetemp() / "state"))
 
 

@@ -133,7 +133,7 @@ class WrongEventLoop(UsageError, RuntimeError):
 
 
 class ForkedCopy(UsageError, RuntimeError):
-    """It was made or used before a fork and belongs to the parent process; the child makes or joins its own."""
+    """The object was made or used before a fork and belongs to the parent process; the child makes or joins its own."""
 
     def __init__(
         self, text: str = "this was made before the fork and belongs to the parent process; join again in this one"

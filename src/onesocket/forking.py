@@ -68,7 +68,7 @@ class GuardedSocket(socket.socket):
             super().close()
 
     def is_open(self) -> bool:
-        """Whether its descriptor still is the one that it was made with."""
+        """Whether the socket's descriptor still is the one that it was made with."""
         if not _CAN_FORK:
             return self.fileno() >= 0
         try:
@@ -83,7 +83,7 @@ def process() -> object:
 
 
 def guarded_sockets() -> list[GuardedSocket]:
-    """Those of this process that are open."""
+    """The guarded sockets of this process that are open."""
     with BARRIER:
         return [sock for sock in _sockets if sock.is_open()]
 

@@ -97,7 +97,7 @@ def given(setup: dict[str, Any]) -> dict[str, Any]:
 
 
 def arguments() -> dict[str, Any]:
-    """What is given to `join`: the options, or a function that builds the client from them."""
+    """Arguments for `join`: the options, or a function that builds the client from them."""
     options = SETUP.get("options", {})
     if "client" not in options:
         return {**given(options), "reconnect": ReconnectPolicy(initial=0.01, cap=0.05)}

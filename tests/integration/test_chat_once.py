@@ -40,7 +40,7 @@ def pass_minutes(server: ChatServer) -> None:
 
 
 async def stored(server: ChatServer, channel: int) -> list[str]:
-    """What the server has, the oldest first."""
+    """Texts of the messages that the server has stored in the channel, the oldest first."""
     async with Rest(await server.create_bot(f"auditor{next(NUMBERS)}"), api_url=server.api_url) as auditor:
         return [one["content"] async for one in auditor.history(channel)][::-1]
 

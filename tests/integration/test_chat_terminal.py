@@ -45,7 +45,7 @@ class Terminal:
 
     @property
     def drawn(self) -> str:
-        """What was drawn since `forget()`, without colours and positions."""
+        """Text that was drawn since `forget()`, without colours and positions."""
         return _CONTROL.sub(b"", self._drawn).decode("utf-8", "replace")
 
     def forget(self) -> None:

@@ -51,7 +51,7 @@ async def trap() -> AsyncIterator[Trap]:
 
 
 class Page:
-    """What the page's script does, without a browser."""
+    """Client that does the same as the page's script, without a browser."""
 
     def __init__(self, socket: aiohttp.ClientWebSocketResponse) -> None:
         self._socket = socket

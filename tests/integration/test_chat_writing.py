@@ -1,4 +1,4 @@
-"""What somebody writes is never lost, what somebody sees is read, and a void token leads back to the form."""
+"""Written text is never lost, displayed messages are read, and a void token leads back to the form."""
 
 import itertools
 from collections.abc import AsyncIterator
@@ -48,7 +48,7 @@ def text(driver: Driver) -> str:
 
 
 async def stored(server: ChatServer, channel: int) -> list[str]:
-    """What the server has, the oldest first."""
+    """Texts of the messages that the server has stored in the channel, the oldest first."""
     async with Rest(await server.create_bot(f"auditor{next(NUMBERS)}"), api_url=server.api_url) as auditor:
         return [one["content"] async for one in auditor.history(channel)][::-1]
 

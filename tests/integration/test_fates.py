@@ -52,7 +52,7 @@ class Ledger:
             self.told[text] = SENT
 
     async def agrees(self) -> Counter[str]:
-        """What was told is true, in both directions. Returns the counts of it."""
+        """Check the fates told to senders against what arrived, in both directions. Returns the counts of fates."""
         sent = {text for text, fate in self.told.items() if fate == SENT}
         counts = await self.server.wait_until(lambda counts: counts.sockets_now == 0, 20)  # nothing more comes
         lost = sorted(sent - self.arrived.keys())

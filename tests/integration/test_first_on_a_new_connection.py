@@ -1,4 +1,4 @@
-"""What a server sees of a new connection: login, subscriptions, first messages, then what waited."""
+"""Order of messages on a new connection, as a server sees it: login, subscriptions, first messages, waiting ones."""
 
 import asyncio
 import json
@@ -68,7 +68,7 @@ async def seen(server: FaultyServer, condition: Callable[[], bool]) -> None:
 
 
 def got(server: FaultyServer, number: int) -> list[Any]:
-    """What it got on that connection, in order."""
+    """Messages that the server got on that connection, in order."""
     return [str(message) for message in server.history[number].received] if len(server.history) > number else []
 
 

@@ -1,4 +1,4 @@
-"""What the operating system refuses on the way to a shared connection is typed, and final for nobody who was in."""
+"""Refusals of the operating system on the way to a shared connection: typed, and final for no process that was in."""
 
 import asyncio
 import errno

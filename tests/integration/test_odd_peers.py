@@ -1,4 +1,4 @@
-"""What real servers, proxies and edges send, met by the client: odd answers, slow messages, headers."""
+"""Behaviour of real servers, proxies and edges, met by the client: odd answers, slow messages, headers."""
 
 import asyncio
 import importlib.metadata

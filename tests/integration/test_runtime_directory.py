@@ -46,7 +46,7 @@ async def crowd(server: FaultyServer, tmp_path: Path) -> AsyncIterator[Crowd]:
 async def newcomers(
     server: FaultyServer, count: int, *, env: dict[str, str] | None = None, **host: Any
 ) -> AsyncIterator[list[str]]:
-    """What so many processes that join at once say; inside the block they share the connection."""
+    """Start `count` members that join at once and yield their reports; inside the block they share the connection."""
     setup = json.dumps({"url": server.url, "count": count, "host": {**QUICK, **host}})
     process = await asyncio.create_subprocess_exec(
         sys.executable, str(NEWCOMERS), setup, stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE, env=env

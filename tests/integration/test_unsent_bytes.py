@@ -97,7 +97,7 @@ async def test_a_peer_that_closes_and_stops_reading_is_left_before_the_next_dial
 
 @pytest.mark.parametrize("transport", TRANSPORTS)
 async def test_a_close_in_order_loses_nothing(transport: str | None) -> None:
-    """It is not reset: whoever reads again within the deadline gets every message, and 1000."""
+    """The connection is not reset: a peer that reads again within the deadline gets every message, and 1000."""
     async with (
         FaultyServer(echo=False, compression=transport, faults=[Fault.stop_reading()]) as server,  # type: ignore[arg-type]
         asyncio.timeout(DEADLINE),

@@ -1,4 +1,4 @@
-"""What makes two protocols alike, in one process and in two."""
+"""Equality of the fingerprints of two protocols, in one process and in two."""
 
 import asyncio
 import enum

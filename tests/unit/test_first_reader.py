@@ -1,4 +1,4 @@
-"""What comes before the first reader of everything waits for it: bounded, told, and at no cost for those who read."""
+"""Messages before the first reader of everything wait for it: bounded, reported, and at no cost for those who read."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a forked child keeps of descriptors: the kernel is asked, in the child."""
+"""Descriptors that a forked child keeps: the kernel is asked, in the child."""
 
 import contextlib
 import os

@@ -1,4 +1,4 @@
-"""What is logged of a connection without being asked, and what its status keeps: on virtual time."""
+"""Log records of a connection that are written without being asked for, and its status's last loss: on virtual time."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ Lines = list[tuple[int, str]]
 
 
 def run(main: Main, caplog: pytest.LogCaptureFixture) -> Lines:
-    """What was logged at INFO and above while it ran."""
+    """Run `main` on virtual time, and return what was logged at INFO and above."""
     caplog.set_level(logging.INFO, "onesocket")
     run_virtual(main)
     return [(record.levelno, record.getMessage()) for record in caplog.records if record.name == "onesocket"]

@@ -14,7 +14,7 @@ from .virtual import make, settle, virtual
 
 
 class Frames(FrameSource):
-    """These frames, one after the other."""
+    """A source of the frames in `due`, one after the other."""
 
     def __init__(self) -> None:
         self.due: deque[str] = deque()

@@ -1,4 +1,4 @@
-"""Whatever a function of the program's raises, it's told as its failure: no client ends for it in silence."""
+"""Errors raised by a program's functions are reported as theirs, and no client ends for one in silence."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How much of everything."""
+"""Amounts of work in a run of the proof."""
 
 from __future__ import annotations
 
@@ -8,17 +8,17 @@ from typing import Final
 
 @dataclass(frozen=True, slots=True)
 class Size:
-    """How much of it."""
+    """Amounts of work in a run."""
 
     rounds: int
-    """Of each of: the owner is killed, stopped and continued, asked to leave."""
+    """Number of times that the owner is killed, stopped and continued, and asked to leave, each."""
     blows: int
-    """That the unkind server deals."""
+    """Number of blows that the unkind server deals."""
     forks: int
     seconds: float
-    """Of coming and going."""
+    """Seconds of coming and going."""
     megabytes: int
-    """That a process doesn't read."""
+    """Mebibytes that a process doesn't read."""
 
     @property
     def limit(self) -> float:

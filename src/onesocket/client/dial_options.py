@@ -74,7 +74,7 @@ _seen: weakref.WeakKeyDictionary[ssl_module.SSLContext, tuple[Any, ...]] = weakr
 
 
 def _tls(context: ssl_module.SSLContext) -> tuple[Any, ...]:
-    """What can be read from a context, as of when it was first seen: some load certificates as they are used.
+    """Readable settings of a TLS context, as of when it was first seen: some load certificates as they are used.
 
     A client certificate can't be read.
     """

@@ -14,7 +14,7 @@ class GapReason(enum.Enum):
     RECONNECTED = "reconnected"
     """The line was down; the server does not replay what it sent meanwhile."""
     OVERFLOW = "overflow"
-    """This subscriber was too slow, and its rule is `drop_oldest`; or more came before it than may wait."""
+    """Messages were dropped: a subscriber with `drop_oldest` was too slow, or too many came before its first read."""
     UNDECODABLE = "undecodable"
     """A message came that the protocol could not read."""
 

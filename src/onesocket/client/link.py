@@ -44,7 +44,7 @@ class LinkOwner(Protocol):
         """The line can't go on."""
 
     def link_ended(self, link: Link, error: OnesocketError, *, loop_ends: bool = False) -> None:
-        """Nothing is left of it; `loop_ends`: nor will there be anything, as the event loop itself is ending."""
+        """The line is gone completely; `loop_ends`: no other one can follow, as the event loop itself is ending."""
 
     def link_writable(self, link: Link, now_writable: bool) -> None:  # noqa: FBT001 - an event
         """Whether all that was written is out."""
@@ -369,7 +369,7 @@ class Link:
         self._perform_safely(lambda: self._protocol.wake(self._loop.time()))
 
     def _is_in_a_message(self, line: Line) -> bool:
-        """Whether a message is being read, and some of it since the last time somebody asked."""
+        """Whether a message is being read, and some of it arrived since the last call."""
         before, self._read_at_wake = self._read_at_wake, line.messages
         return not self._is_plain and line.messages > max(before, self._read_at_message)
 

@@ -42,9 +42,9 @@ class Outages:
         """Unix time."""
         self._shown_url = shown_url
         self._since: float | None = None
-        """When the connection was lost; None: it is not."""
+        """Time at which the connection was lost; None while it is not."""
         self._began = 0.0
-        """When that was for the first time, if what came up since did not prove itself."""
+        """Time of the first loss of this outage, which goes on if a connection since did not prove itself."""
         self._came_up = False
         """Whether the attempt that failed had come up."""
         self._told = False
@@ -61,7 +61,7 @@ class Outages:
 
     @property
     def is_said(self) -> bool:
-        """Whether there is an outage, and it was not logged by somebody else."""
+        """Whether there is an outage that is logged here, and not by another part."""
         return self._since is not None and not self._quiet
 
     def changed(
@@ -152,7 +152,7 @@ class Outages:
 
 
 def _reason(error: OnesocketError) -> Hashable:
-    """Whether two errors have the same reason: texts differ by numbers and addresses."""
+    """Key that is equal for two errors with the same reason: their texts differ by numbers and addresses."""
     return type(error), getattr(error, "status", None), getattr(error, "code", None)
 
 

@@ -101,7 +101,7 @@ class Runner:
         return None
 
     def unasked_remedy(self) -> str:
-        """What helps whoever waits for a connection that nothing will bring up; empty while something may."""
+        """Advice for a caller that waits for a connection that nothing will bring up; empty while something may."""
         match self.machine.state:
             case State.DISCONNECTED:
                 never = (

@@ -42,7 +42,7 @@ class Filter:
 
 
 def without(sinks: tuple[Sink, ...], sink: Sink) -> tuple[Sink, ...]:
-    """These, and not the first that is equal to this one."""
+    """The sinks without the first one that is equal to `sink`."""
     index = next((place for place, other in enumerate(sinks) if other == sink), None)
     return sinks if index is None else (*sinks[:index], *sinks[index + 1 :])
 

@@ -21,7 +21,7 @@ class Status:
     """Failures in a row since a line last proved itself."""
     last_error: OnesocketError | None
     last_loss: OnesocketError | None = None
-    """Why the connection was lost the last time, also when it is up again; None: it never was, but by our own close."""
+    """Reason for the last loss of the connection, kept once it is up again; None: none yet but by our own close."""
     last_lost_at: float | None = None
     connected_at: float | None
     """Since when the present line is up; None while it is not."""

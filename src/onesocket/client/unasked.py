@@ -27,7 +27,7 @@ class Unasked:
         return f"<Unasked {'said' if self._said else 'idle' if self._timer is None else 'waiting'}>"
 
     def watch(self) -> None:
-        """Somebody waits."""
+        """Start the timer of the warning for a waiting caller, unless it was given or a connection may come up."""
         if not self._said and self._timer is None and self._remedy():
             self._timer = asyncio.get_running_loop().call_later(_GRACE, self._look)
 

@@ -23,7 +23,7 @@ from ..wire import Data
 E = TypeVar("E", bound=OnesocketError)
 
 FAULTS: Final = (Exception, asyncio.CancelledError, GeneratorExit)
-"""What a function of the program may raise and harm nobody else. `SystemExit` and `KeyboardInterrupt` end the program.
+"""Exceptions of a program's function that must harm nothing else. `SystemExit` and `KeyboardInterrupt` end the program.
 
 The result of a cancelled future, looked at in a callback, is among it: that `CancelledError` isn't the cancellation of
 whoever happens to run the callback.
@@ -66,7 +66,7 @@ async def ask(source: Callable[[], Any], what: str = "the token source") -> obje
 
 
 def _is_for(task: asyncio.Task[Any] | None, error: BaseException) -> bool:
-    """Whether it was not the source that raised this, but somebody who ends the task."""
+    """Whether the error ends the task from outside, and was not raised by the source itself."""
     if isinstance(error, asyncio.CancelledError):
         return task is not None and task.cancelling() > 0
     if isinstance(error, GeneratorExit):
@@ -78,7 +78,7 @@ def _is_for(task: asyncio.Task[Any] | None, error: BaseException) -> bool:
 
 
 def encoded(protocol: Protocol, message: Any) -> Data:
-    """What a protocol makes of a message; raises `EncodeError`, or what the protocol says is wrong."""
+    """Encode a message with the protocol; raises `EncodeError`, or the protocol's own `OnesocketError`."""
     try:
         data: Any = protocol.encode(message)
     except FAULTS as error:

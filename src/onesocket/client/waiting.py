@@ -34,7 +34,7 @@ class FirstReader:
         """Readers of a part that got what waited: of which event, and whether with a condition."""
 
     def serves(self, event: str | None, *, filtered: bool) -> bool:
-        """Whether a reader of this part is the first one; from now on there was one."""
+        """Record a reader of this part of the messages, and return whether it is the first one."""
         part = (event, filtered)
         is_first = part not in self.served and (event, False) not in self.served
         self.served.add(part)
@@ -64,7 +64,7 @@ class Waiting:
         """The newest of those, with its place: it is still told."""
         self._gaps = 0
         self.only_counts = False
-        """Whether nothing is kept any more, until one more reader is expected."""
+        """Whether no message is kept any more, until one more reader is expected."""
 
     def __repr__(self) -> str:
         return f"<Waiting for {len(self._readers)} readers, {len(self._items)} items, {self._bytes} bytes>"
@@ -74,7 +74,7 @@ class Waiting:
         return bool(self._readers)
 
     def __contains__(self, reader: FirstReader) -> bool:
-        """Whether this one is still to come."""
+        """Whether this reader is still to come."""
         return reader in self._readers
 
     def expect(self) -> FirstReader:

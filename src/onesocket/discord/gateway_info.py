@@ -52,7 +52,7 @@ class GatewayQuestion:
     ssl: ssl_module.SSLContext | None = None
     proxy: str | None = None
     headers: tuple[tuple[str, str], ...] = (("User-Agent", USER_AGENT),)
-    """Those besides the token's."""
+    """Headers of the request besides the token's."""
 
     async def ask(self, token: str) -> GatewayInfo:
         """The answer.

@@ -66,9 +66,9 @@ class Machine:
         self.failures = 0
         """Failures in a row since a line last proved itself."""
         self.away_since = 0.0
-        """When the first of these failures was, later by what a connection was up since: the start of the back-off."""
+        """Start of the back-off: the time of the first of these failures, plus the time up since then."""
         self.up_since = 0.0
-        """When a connection was last logged in."""
+        """Time at which a connection was last logged in."""
         self.alarm: tuple[AlarmKind, int] | None = None
         self.retry_at: float | None = None
         self.error: OnesocketError | None = None

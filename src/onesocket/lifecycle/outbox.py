@@ -40,7 +40,7 @@ class Outbox(Generic[T]):
         self._first: deque[_Entry[T]] = deque()
         self._waiting: deque[_Entry[T]] = deque()
         self.count = 0
-        """How many messages wait."""
+        """Number of messages that wait."""
         self.next_number = 1
         """The number of the next message that is accepted."""
 

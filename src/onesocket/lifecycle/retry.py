@@ -22,7 +22,7 @@ class Verdict(enum.Enum):
     """The same attempt would fail again until somebody changes something."""
     RETRY = "retry"
     UNREACHABLE = "unreachable"
-    """Nothing answered: the attempt cost the service nothing, so the next one may come soon."""
+    """The attempt was answered by no server and cost the service nothing, so the next one may come soon."""
     BUSY = "busy"
     """The other side has no place for us now: slowly, and not before its date."""
 
@@ -38,7 +38,7 @@ def verdict(error: OnesocketError) -> Verdict:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ReconnectPolicy:
-    """How an established connection that was lost is resumed: exponential back-off with jitter and caps.
+    """Back-off for resuming an established connection that was lost: exponential, with jitter and caps.
 
     The first attempt after a loss is made at once; the n-th further one in a row after a random time between half and
     the whole of ``initial * factor ** (n - 1)`` seconds, or less: at most `cap`, at most `unreachable_cap` where

@@ -86,7 +86,7 @@ Action = Send | Ready | Deliver | WakeAt | Extend | Fail
 
 
 class Pace(abc.ABC):
-    """How fast the peer lets us send on one line: restored subscriptions and messages; the rest waits for its turn.
+    """Limit on the rate of sending on one line, for restored subscriptions and messages; the rest waits for its turn.
 
     What the protocol itself sends (`Send`) doesn't wait.
     """

@@ -140,7 +140,7 @@ class _Walk:
         self._seen: dict[int, object] = {}
 
     def _enter(self, value: object) -> bool:
-        """Whether this is the first time; kept, so that no other object gets its id meanwhile."""
+        """Record an object, and return whether it is new; it is kept, so that no other object gets its id meanwhile."""
         is_new = id(value) not in self._seen
         self._seen[id(value)] = value
         return is_new

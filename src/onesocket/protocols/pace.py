@@ -1,4 +1,4 @@
-"""How fast a peer lets us send on one connection, and the sliding window that keeps to it. Sans-IO: time is given."""
+"""Limits on the rate of sending on one connection, and the sliding window that keeps to one. Sans-IO: time is given."""
 
 from __future__ import annotations
 

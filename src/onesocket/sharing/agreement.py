@@ -1,4 +1,4 @@
-"""Whether all who share a connection would dial and log in alike, and the error that says where they don't."""
+"""Checks that all who share a connection would dial and log in alike; the error names the option that differs."""
 
 from __future__ import annotations
 

@@ -34,7 +34,7 @@ class Errand(Generic[T]):
         self._sends = sends
         self._task: asyncio.Task[T] | None = None
         self._begins: dict[str, bool] = {}
-        """Whether it begins is decided once, by whichever thread is first: `setdefault` is atomic."""
+        """Decision whether the work begins, made once by whichever thread is first: `setdefault` is atomic."""
         self._answers: dict[str, object] = {}
         self._why = OWNER_ENDED
 

@@ -8,7 +8,7 @@ __all__ = ["ForkedCopy", "OptionConflict"]
 
 
 class OptionConflict(InvalidOption):
-    """This key is shared already, in this process or another one, with another value of `option`."""
+    """The key is shared already, in this process or another one, with another value of `option`."""
 
     def __init__(self, text: str, *, option: str) -> None:
         super().__init__(text)

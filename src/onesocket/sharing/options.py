@@ -84,7 +84,7 @@ class Given:
                 raise _conflict(key, name, mine)
 
     def _has_very(self, name: str, later: Given) -> bool:
-        """Whether both were given the very same object, however it changed since."""
+        """Whether both sets of options have the very same object here, however it changed since."""
         mine = self.options.get(name)
         return mine is not None and mine is later.options.get(name)
 

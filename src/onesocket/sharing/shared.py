@@ -220,7 +220,7 @@ class Shared:
         filtered: bool = False,
         is_own: bool = False,
     ) -> None:
-        """This member's queue gets everything from now on; its keys count upstream.
+        """Pass everything from now on to the queue of this member; its keys count upstream.
 
         If it's the member's first, it begins with what came since it joined. `filtered`: it reads a part of that;
         `is_own`: it began with the join, and what waits goes on waiting for another.
@@ -241,7 +241,7 @@ class Shared:
                 self._keys[queue] = keys
 
     def reads_its_own(self, member: Member) -> None:
-        """This member reads the stream that began with its join: nothing has to wait for another."""
+        """Stop waiting for a first reader: this member reads the stream that began with its join."""
         self.feed.give_up(member.first)
 
     def unsubscribe(self, queue: SharedQueue[Any]) -> None:

@@ -247,7 +247,7 @@ class FaultyServer:
 
     @property
     def established(self) -> int:
-        """How many TCP connections the kernel holds open both ways, whether or not they are read: it is asked.
+        """Number of TCP connections that the kernel, when asked, holds open both ways, whether or not they are read.
 
         The counts know of an end when it is read; a server that has stopped reading notices none.
         """

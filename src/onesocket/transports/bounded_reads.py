@@ -15,7 +15,7 @@ class BoundedReads(asyncio.BufferedProtocol):
 
     def __init__(self, inner: asyncio.BufferedProtocol) -> None:
         self.reads = 0
-        """How often the socket had something to read."""
+        """Number of times that the socket had something to read."""
         self._inner_buffer = inner.get_buffer
         # The rest goes straight to the protocol: one call less for each.
         self.buffer_updated = inner.buffer_updated  # type: ignore[method-assign]

@@ -113,7 +113,7 @@ class Deflate(PerMessageDeflate):
         )
         self._inflater = Inflater(self.remote_max_window_bits, context_takeover=not self.remote_no_context_takeover)
         self._compressed = False
-        """Whether the message under way is."""
+        """Whether the message under way is compressed."""
 
     def decode(self, frame: Frame, *, max_size: int | None = None) -> Frame:
         """Decompress the payload of one frame."""

@@ -27,7 +27,7 @@ class WebSocketStream(Protocol):
     on_open: Callable[[Handshake], None] | None
     """Called when the upgrade went through."""
     error: OnesocketError
-    """Why it ended."""
+    """Reason for the end of the stream."""
 
     @property
     def evidence(self) -> int:
@@ -96,7 +96,7 @@ class DialledLine:
 
     @property
     def phase(self) -> str:
-        """What it's waiting for, for people."""
+        """Readable description of the step that the line waits for."""
         return self._phase or self._dialler.phase
 
     @property

@@ -104,7 +104,7 @@ class Dialler:
 
     @property
     def socket(self) -> WatchedSocket:
-        """That of the open stream. Raises RuntimeError before there is one."""
+        """The socket of the open stream. Raises RuntimeError before there is one."""
         if self._socket is None:
             raise RuntimeError("the stream isn't open yet")
         return self._socket

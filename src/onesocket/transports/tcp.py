@@ -42,7 +42,7 @@ class WatchedSocket(GuardedSocket):
     on_close: Callable[[], None] | None = None
 
     def __del__(self) -> None:
-        """Nobody closed it, so nobody wanted it reset: what was sent is still delivered."""
+        """Close in order a socket that was never closed, so no reset was wanted: sent bytes are still delivered."""
         if self.fileno() >= 0:
             self.close_in_order()
 

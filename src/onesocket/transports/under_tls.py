@@ -17,7 +17,7 @@ class UnderTls(asyncio.BufferedProtocol):
     def __init__(self, inner: Any) -> None:
         self.is_full = False
         self.reads = 0
-        """How often bytes came: also those of a TLS record that is not complete yet."""
+        """Number of times that bytes came, those of an incomplete TLS record included."""
         self.on_change: Callable[[], None] | None = None
         self._inner = inner
 

@@ -62,7 +62,7 @@ class UpgradeAnswer:
         self._extensions = extensions
         self._raw = bytearray()
         self._seen = 0
-        """Where the search for the end of the head goes on."""
+        """Offset at which the search for the end of the head goes on."""
         self._interim = 0
         """Bytes of interim answers."""
         self._refusal: tuple[int, Headers] | None = None
@@ -72,7 +72,7 @@ class UpgradeAnswer:
 
     @property
     def refuses(self) -> bool:
-        """Whether it is a refusal whose body is still being read; it may never end, so the caller sets a deadline."""
+        """Whether the answer is a refusal whose body is still being read; it may not end, so callers set a deadline."""
         return self._refusal is not None
 
     def feed(self, data: bytes) -> Accepted | OnesocketError | None:

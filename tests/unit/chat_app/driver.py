@@ -148,7 +148,7 @@ class Driver:
         return ["".join(segment.text for segment in strip) for strip in strips]
 
     def is_drawn(self, text: str) -> bool:
-        """Whether this stands on the screen, on one line."""
+        """Whether this text stands on the screen, on one line."""
         return any(text in line for line in self.lines())
 
     async def sign_in(self, name: str, *, register: bool = True) -> None:

@@ -1,4 +1,4 @@
-"""What is written and was not sent."""
+"""Unsent content of a composer: `Composition`."""
 
 from onesocket.chat.app.model.composition import Answered, Composition
 

@@ -1,4 +1,4 @@
-"""Where the list of messages is, whatever happens to it: what stands on the screen counts."""
+"""Scroll position of the list of messages, whatever happens to it: what stands on the screen counts."""
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager

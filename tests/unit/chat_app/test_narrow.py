@@ -26,7 +26,7 @@ MORE = 103, 104
 
 @pytest.fixture
 def _no_line(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Nobody joins: there is no server."""
+    """Replace joining, as there is no server."""
 
     async def join(_: Session) -> Outcome:
         return Outcome.ALREADY_CONNECTED

@@ -34,7 +34,7 @@ async def test_two_texts_at_once_are_one_toast() -> None:
 
 
 def screen(app: App[None]) -> str:
-    """What stands on it."""
+    """Text that stands on the screen."""
     strips = app.screen._compositor.render_strips()
     return "\n".join("".join(segment.text for segment in strip) for strip in strips)
 

@@ -1,4 +1,4 @@
-"""How soon a connection is back after its server is, and how many attempts that takes: the machine on virtual time."""
+"""Time and number of attempts until a connection is back after its server is: the machine on virtual time."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ class Recovery:
 
 
 def refused(_chance: random.Random) -> OnesocketError:
-    """Nothing listens."""
+    """The port is refused: no server listens."""
     return PortRefused("refused")
 
 

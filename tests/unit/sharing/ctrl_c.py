@@ -39,13 +39,13 @@ class CtrlC:
 
     def __init__(self, bytecode: int, within: str = "", after: Place | None = None) -> None:
         self.passed = 0
-        """How many bytecodes came before the signal was set."""
+        """Number of bytecodes that came before the signal was set."""
         self.is_set = False
         """Whether the block came so far that the signal was set."""
         self.seen: Place | None = None
-        """Where the interpreter looked and found it; None: not before the block's end."""
+        """Place where the interpreter looked and found the signal; None: not before the block's end."""
         self.where = ""
-        """Where `KeyboardInterrupt` was raised; empty: nowhere."""
+        """Place where `KeyboardInterrupt` was raised; empty: it was not."""
         self._bytecode = bytecode
         self._within = within
         self._after = after

@@ -1,4 +1,4 @@
-"""What a connection is subscribed to, kept equal to what is wanted."""
+"""Subscriptions of a connection, kept equal to those that are wanted."""
 
 import asyncio
 import random

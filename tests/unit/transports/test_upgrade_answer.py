@@ -18,7 +18,7 @@ REFUSED = (
 
 
 def read(data: bytes, sizes: list[int]) -> tuple[Accepted | OnesocketError | None, bytes]:
-    """What it says, and what was not fed to it any more."""
+    """Feed `data` in pieces of these sizes; return the result, and the bytes that were not fed any more."""
     answer = UpgradeAnswer(DialRequest("ws://h/"), KEY)
     for size in sizes:
         found = answer.feed(data[:size])

@@ -21,7 +21,7 @@ WITHIN: Final = 2.0
 machine may take longer to let a process have its turn."""
 _LONGEST_PAUSE: Final = 0.1
 _SWEPT: Final = 0.2
-"""How often the runtime directory goes in the moment of the blow."""
+"""Share of the blows with which the runtime directory is removed in the same moment."""
 SWEPT: Final = "the runtime directory went in that moment"
 
 

@@ -54,7 +54,7 @@ class Unkind:
         return late | Fault.greeting(f"{self._stage.number} ")
 
     async def begin(self) -> None:
-        """Everybody is in."""
+        """Start the first processes, and wait until all of them receive."""
         await self._come(PROCESSES)
         await self._stage.fed(self.players, "at the beginning", within=WITHIN)
 

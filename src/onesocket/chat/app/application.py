@@ -170,7 +170,7 @@ class ChatApp(App[None]):
         await self.push_screen(ChatScreen(session, channels))
 
     def action_dismiss_failure(self) -> None:
-        """Why nobody is signed in was read."""
+        """Withdraw the notice of a failed sign-in, which was read."""
         self.notices.withdraw("sign-in-failed")
 
     def _failed(self, text: str) -> None:

@@ -28,13 +28,13 @@ class Credentials:
 
 
 def state_directory() -> Path:
-    """Where the chat keeps what outlives it: below ``$XDG_STATE_HOME``, or ``~/.local/state``."""
+    """Directory for the chat's files that outlive a run: below ``$XDG_STATE_HOME``, or ``~/.local/state``."""
     base = os.environ.get("XDG_STATE_HOME", "")
     return (Path(base) if base else Path.home() / ".local" / "state") / "onesocket"
 
 
 def default_place() -> Path:
-    """Where the token is kept."""
+    """Default path of the file that keeps the token."""
     return state_directory() / "chat.json"
 
 

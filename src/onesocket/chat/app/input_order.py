@@ -12,12 +12,12 @@ from textual.app import App
 from textual.dom import DOMNode
 
 _ROUNDS: Final = 3
-"""How often the followers of a key go the way from the focused widget to the application: a key becomes an action, the
+"""Number of times that `Settled` travels from the focused widget to the application: a key becomes an action, the
 action a message, and the message another one that opens a channel."""
 _LOOKS: Final = 0.5
 """Seconds from look to look, whether a widget was removed with all that it had to do: then nothing comes back."""
 _LONGEST: Final = 20
-"""How many looks are taken; after that the next key is handled in any case."""
+"""Number of looks after which the next key is handled in any case."""
 
 
 class Settled(events.Event, bubble=True):
@@ -67,7 +67,7 @@ class InputOrder:
         await self._dispatch_all()
 
     async def settled(self, event: Settled) -> None:
-        """What followed a key has come back."""
+        """Handle a `Settled` event that arrived: send it once more, or go on to the next key."""
         if event.number != self._number:
             return
         self._rounds -= 1

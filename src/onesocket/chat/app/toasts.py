@@ -48,7 +48,7 @@ class Toasts:
 
     @property
     def _most(self) -> int:
-        """How many have room, each with a few lines; the newest are shown."""
+        """Number of notices that fit on the screen, each with a few lines; the newest are shown."""
         return max(1, self._app.size.height // _HEIGHT)
 
     def show(self, notice: Notice) -> None:

@@ -81,7 +81,7 @@ class ChatPages(Server):
         return response
 
     def knows(self, host: str) -> bool:
-        """Whether this may be us. Others on the network know us by any address; a name could be made to lead here."""
+        """Whether `host` may name this server: any address, from other machines, but no name that could lead here."""
         name = re.sub(r":\d+$", "", host.lower())
         return name in self._names or (not self._is_local and _is_address(name))
 

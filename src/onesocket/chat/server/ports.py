@@ -12,7 +12,7 @@ Json = dict[str, Any]
 
 
 def digest(token: str) -> bytes:
-    """What is kept of a token: enough to know it again, and of no use to sign in."""
+    """Hash under which a token is stored: enough to recognize the token, and of no use to sign in."""
     return hashlib.sha256(token.encode(errors="surrogatepass")).digest()
 
 

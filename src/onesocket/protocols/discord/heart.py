@@ -22,7 +22,7 @@ class Heart:
         return f"<Heart interval={self.interval:g} due={self.due:g} answered={self._unanswered is None}>"
 
     def is_dead(self, now: float) -> bool:
-        """Whether the last beat's answer is missing, though it could have come; who asks so late did something else."""
+        """Whether the last beat's answer is missing, though it could have come; a call much too late proves nothing."""
         return self._unanswered is not None and not self.excused and now - self.due < HEARTBEAT_LATE
 
     def beat(self, now: float) -> None:

@@ -71,7 +71,7 @@ class Acceptor:
                 self._accepted(sock)
 
     def _say_so(self) -> None:
-        """Somebody waits, and no descriptor is free."""
+        """Tell a connecting process, with a descriptor of the reserve, that no other descriptor is free."""
         self._reserve.release()
         try:
             sock, _address = self._sock.accept()

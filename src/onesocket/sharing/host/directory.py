@@ -86,7 +86,7 @@ def _unsafe(found: os.stat_result) -> str | None:
 
 
 def _mount_namespace() -> str:
-    """Which file systems this process sees; containers that see others are not kept apart by a name."""
+    """Identity of the file systems seen by this process; a name alone doesn't keep containers apart that see others."""
     try:
         return str(Path("/proc/self/ns/mnt").readlink())
     except OSError:
@@ -122,7 +122,7 @@ class Place:
         return replace(self, directory=_made(self.given, again=again))
 
     def is_made_again(self, error: OnesocketError) -> bool:
-        """Whether this is missing because it was removed under an owner, which has now been asked to make it again."""
+        """Whether the error is about a file that was removed under an owner, which was now asked to make it again."""
         return isinstance(error.__cause__, FileNotFoundError) and ring(self.sentinel)
 
     @property

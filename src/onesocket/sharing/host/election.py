@@ -105,7 +105,7 @@ class Election:
     def handle(  # noqa: C901, PLR0912 - a row each
         self, happened: Happened, now: float, roll: float = 0.5, *, delay: float = 0.0
     ) -> list[Do]:
-        """What to do now; `roll` is a random number in [0, 1). What doesn't fit the phase comes too late: nothing.
+        """Return the actions for an event, none if it is too late for the phase; `roll` is a random number in [0, 1).
 
         `delay`: after `HINDERED`, the seconds until the next try.
         """

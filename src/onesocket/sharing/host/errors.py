@@ -61,7 +61,7 @@ class OwnerLost(LineLost):
 
 
 def os_trouble(error: OSError, text: str) -> OnesocketError:
-    """What an operating system's error means for sharing; `text` says what could not be done."""
+    """Convert an operating system's error to the one that sharing raises; `text` says what could not be done."""
     why = f"{text}: {error.strerror or error}"
     failure = OutOfResources(why) if error.errno in _NO_ROOM else NoRuntimeDirectory(f"{why}; {REMEDY}")
     failure.__cause__ = error

@@ -56,7 +56,7 @@ class Entry:
         return f"<Entry {self.number} {self.fate.value}>"
 
     def settle(self, error: OnesocketError | None) -> None:
-        """Its result; that this copy was not sent says nothing of an earlier one."""
+        """Record the result of this copy; that it was not sent says nothing of an earlier copy."""
         self.fate = Fate.SETTLED
         self.error = error if error is None or self.unknown is None else self.unknown
         self._settled(self)
@@ -115,7 +115,7 @@ class Ledger:
         return True
 
     def withdraw(self, entry: Entry, text: str) -> bool:
-        """Its sender was cancelled: take it back if it never left, else nobody knows, unless its result is there.
+        """Withdraw a cancelled sender's message: taken back if it never left, else unknown, unless its result is there.
 
         True: it is in an owner's hands, who is to be told.
         """

@@ -42,7 +42,7 @@ class Listing:
     rtt: float | None
     last_error: str | None
     last_loss: str | None
-    """Why the connection was lost the last time; it may be up again."""
+    """Reason for the last loss of the connection, which may be up again."""
     last_lost_at: float | None
 
     @property

@@ -41,7 +41,7 @@ _TRIES: Final = 10
 
 @dataclass(frozen=True, slots=True)
 class Record:
-    """What an owner writes into the lock file."""
+    """Content of the lock file, written by the owner."""
 
     pid: int
     """0: it has let go in order."""
@@ -91,7 +91,7 @@ def started(pid: int) -> str:
 
 
 class Standing(enum.Enum):
-    """How it stands with a lock that was taken before."""
+    """State of a lock that was taken before."""
 
     OURS = "ours"
     BUSY = "busy"
@@ -207,11 +207,11 @@ class OwnerLock:
 
     @property
     def bell(self) -> socket.socket | None:
-        """Where processes connect that found the file free, but not the sentinel."""
+        """Socket to which processes connect that found the file free, but not the sentinel."""
         return None if self._sentinel is None else self._sentinel.socket
 
     def descriptors(self) -> Iterable[int]:
-        """Those of both locks."""
+        """File descriptors of both locks."""
         if self.bell is not None and self.bell.fileno() >= 0:
             yield self.bell.fileno()
         if self.descriptor >= 0:

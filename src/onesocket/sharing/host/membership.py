@@ -28,7 +28,7 @@ from .reserve import Reserve
 from .role import Role
 
 _FINAL: Final = (OtherToken, OtherUser, OtherRelease, OptionConflict)
-"""What keeps a process out until somebody changes something. Everything else may be over in a moment."""
+"""Errors that keep a process out until somebody changes something. All others may be over in a moment."""
 
 
 class MemberEvents(Protocol):
@@ -53,7 +53,7 @@ class MemberEvents(Protocol):
         ...
 
     def shut_out(self, error: OnesocketError) -> None:
-        """Nothing more is tried, until `have_role` is called again."""
+        """Joining failed permanently: no further attempt is made until `have_role` is called again."""
 
 
 class Membership:
@@ -75,7 +75,7 @@ class Membership:
         self._seen: int | None = None
         """The tenure of the owner that we attach to."""
         self._last: Record | None = None
-        """That owner, for when it ends and its lock file is gone."""
+        """Record of the owner that we attach to, for when it ends and its lock file is gone."""
         self._was_in = False
         self._failures = 0
         """Steps that failed in a row."""
@@ -364,7 +364,7 @@ class Membership:
 
 
 def _typed(error: Exception) -> OnesocketError:
-    """Why serving failed: on an unusual file system, or in a protocol of the program's."""
+    """Convert the error of failed serving (an unusual file system, a protocol of the program's) to a typed one."""
     if isinstance(error, OnesocketError):
         return error
     text = f"the connection can't be shared: {type(error).__name__}"

@@ -1,4 +1,4 @@
-"""What stands in the file system for the owner of a connection: its lock, and the socket at which followers find it."""
+"""Files of a connection's owner: its lock, and the socket at which followers find it."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ class OwnerFiles:
         self._listener: Acceptor | None = None
         self._bell: Acceptor | None = None
         self._bound: tuple[Place, Identity | None] | None = None
-        """Where the listener's socket file is, and which one it is."""
+        """Place of the listener's socket file, and the identity of that file."""
         self._due: asyncio.TimerHandle | None = None
         self._trouble = ""
 

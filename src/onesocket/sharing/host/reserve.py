@@ -21,7 +21,7 @@ class Reserve:
         return f"<Reserve {len(self._kept)} of {self._size}>"
 
     def __len__(self) -> int:
-        """How many there are."""
+        """Number of descriptors that are held in reserve."""
         return len(self._kept)
 
     def __del__(self) -> None:

@@ -24,7 +24,7 @@ class Sentinel:
 
     def __init__(self, sock: socket.socket | None) -> None:
         self.socket = sock
-        """Who rings, connects here. None: there is no such lock, or another user's process is in its place."""
+        """Socket to which a ringing process connects. None: no such lock, or another user's process has its name."""
 
     def __repr__(self) -> str:
         return f"<Sentinel {'held' if self.socket is not None else 'none'}>"
@@ -60,7 +60,7 @@ def ring(name: str) -> bool:
 
 
 def _holder(name: str) -> bool | None:
-    """Whether a process of this user holds it (True), or another user's (False); None: it can't be asked."""
+    """Whether a process of this user holds the name (True), or another user's (False); None: it can't be asked."""
     try:
         with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as sock:
             sock.settimeout(0)

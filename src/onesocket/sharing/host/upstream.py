@@ -330,7 +330,7 @@ class HostUpstream:
         return delay
 
     def shut_out(self, error: OnesocketError) -> None:
-        """Nothing more is tried."""
+        """Joining failed permanently: become `FAILED`."""
         self._become(State.FAILED, type(error).__name__, error)
 
     # --- what roles tell --------------------------------------------------------------------------------------------

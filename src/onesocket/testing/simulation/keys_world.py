@@ -38,7 +38,7 @@ class Topics(Raw):
         return [f'{{"unsubscribe": ["{key}"]}}' for key in sorted(keys)]
 
     def key_of(self, message: Any) -> Hashable:
-        """What the message is about."""
+        """Key of the message: its last word."""
         return str(message).split()[-1]
 
 
@@ -48,7 +48,7 @@ class Member:
 
     link: Link
     opens: bool
-    """There was no line when it joined: it gets every line from its beginning."""
+    """Whether no line was up when the link joined, so that it gets every line from its beginning."""
     has_reader: bool = False
     streams: dict[Any, frozenset[str]] = field(default_factory=dict[Any, frozenset[str]])
 
@@ -149,7 +149,7 @@ class KeysWorld(World):
                 return
 
     async def finish(self) -> None:
-        """When all is quiet, the server has what is wanted; when all have left, nothing is left."""
+        """Check that the server has what is wanted when all is quiet, and that nothing is left when all have left."""
         if self._tasks:
             await asyncio.wait(self._tasks, timeout=self._deadline)
         self.server.limit = None

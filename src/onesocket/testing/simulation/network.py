@@ -69,7 +69,7 @@ class SimulatedServer(MemoryServer):
         self.is_limit_known = True
         """The client keeps to the limit by itself."""
         self.topics: tuple[str, ...] = ()
-        """What the server speaks of, if its messages are about something."""
+        """Topics of the server's messages; empty if they have none."""
         self._ledgers: dict[MemoryPeer, SubscriptionLedger] = {}
         self._unread: set[MemoryPeer] = set()
         self._times: dict[MemoryPeer, deque[float]] = {}
@@ -77,11 +77,11 @@ class SimulatedServer(MemoryServer):
         self.on_message = self._take
 
     def ledger(self, peer: MemoryPeer) -> SubscriptionLedger:
-        """What this line is subscribed to."""
+        """Ledger of the subscriptions of this line."""
         return self._ledgers.setdefault(peer, SubscriptionLedger())
 
     def is_unread(self, peer: MemoryPeer) -> bool:
-        """Whether the server has stopped reading it, at least for a while."""
+        """Whether the server has stopped reading from this peer, at least for a while."""
         return peer in self._unread
 
     def transport(self) -> WatchedTransport:

@@ -35,9 +35,9 @@ class Promises:
         """Whether the messages of the crowd have to arrive in the order in which they were sent."""
         self.not_sent: set[Data] = set()
         self.sent: list[tuple[Data, Any]] = []
-        """What was told to be sent, each with the line that was up meanwhile."""
+        """Messages whose senders were told that they are sent, each with the line that was up meanwhile."""
         self.said: dict[int, list[int]] = {}
-        """What the server said on each line, by number and in order."""
+        """Numbers of the messages that the server sent on each line, in order."""
         self.calls = 0
         self.jumped_at: float | None = None
         """When the world woke up from being suspended: what began before that is older than it seems."""
@@ -155,13 +155,13 @@ class StreamWatcher:
         self._epoch, self._number, self._gap = epoch, number, False
 
     def has_seen(self, line: int, count: int) -> None:
-        """It's to have seen the first `count` messages of this line by now."""
+        """Check that the first `count` messages of this line have been seen by now."""
         numbers = self._promises.said[line][:count]
         if numbers and not self._hole and (self._epoch, self._number) < (line, numbers[-1]):
             self._promises.fail(f"nothing is lost before the first reader: {line} {numbers[-1]} was, {self!r}")
 
     def _follows(self, epoch: int, number: int) -> None:
-        """Nothing is missing before this one."""
+        """Check that no message is missing before this one without a gap marker."""
         line = self._promises.said[epoch]
         place = line.index(number)
         if epoch == self._epoch:

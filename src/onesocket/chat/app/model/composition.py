@@ -1,4 +1,4 @@
-"""What is written in one channel's composer and was not sent yet."""
+"""Unsent content of one channel's composer: the next message, and changes of earlier ones."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ class Answered(Struct, frozen=True):
 
     id: int
     name: str = ""
-    """Its author's."""
+    """Name of the message's author."""
 
 
 class Composition(Struct, frozen=True, omit_defaults=True):
@@ -32,12 +32,12 @@ class Composition(Struct, frozen=True, omit_defaults=True):
 
     @property
     def is_empty(self) -> bool:
-        """Whether nothing would be lost without it."""
+        """Whether the composition holds nothing that could be lost."""
         return self == _EMPTY
 
     @property
     def shown(self) -> str:
-        """What the composer shows."""
+        """Text that the composer shows."""
         return self.text if self.edits is None else self.changes.get(self.edits, "")
 
     def typed(self, text: str) -> Composition:

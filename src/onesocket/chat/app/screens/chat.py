@@ -151,7 +151,7 @@ class ChatScreen(Screen[None]):
         self._changed()
 
     def _go_back(self) -> None:
-        """Where the keys go when nothing else has them."""
+        """Move the focus back to the unfolded column, else to the active panel's composer, else to the sidebar."""
         if self._unfolded is not None:
             self._unfolded.focus()
         elif self._active is not None and self._active.is_attached:

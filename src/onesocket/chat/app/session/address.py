@@ -36,7 +36,7 @@ class Server:
 
     @property
     def address(self) -> str:
-        """What somebody would type."""
+        """The server's address as a user types it: the API's URL without the API's path."""
         return self.api_url.removesuffix(_API)
 
     @property

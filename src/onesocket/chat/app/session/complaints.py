@@ -44,7 +44,7 @@ class Complaints:
         return f"<Complaints temporary={sorted(self._temporary)}>"
 
     def failed(self, action: str, error: OnesocketError, text: str = "") -> None:
-        """It failed; if that was the line's fault, the notice goes with it. `text`: in place of the error's own."""
+        """Post a notice of a failed request, withdrawn later if the error is temporary; `text` replaces its own."""
         if isinstance(error, Unauthorized):
             self._void()
             return

@@ -1,4 +1,4 @@
-"""What is written and not sent, by channel: kept in the session, and on disk within a moment."""
+"""Unsent text by channel: kept in the session, and written to disk within a moment."""
 
 from __future__ import annotations
 
@@ -40,11 +40,11 @@ class Drafts:
         return f"<Drafts of {len(self._compositions)} channels>"
 
     def of(self, channel_id: int) -> Composition:
-        """What is written in this channel."""
+        """The unsent composition of this channel; an empty one if there is none."""
         return self._compositions.get(channel_id, _EMPTY)
 
     def put(self, channel_id: int, composition: Composition) -> None:
-        """This is written there now."""
+        """Set the unsent composition of this channel, and save it soon."""
         if composition == self.of(channel_id):
             return
         if composition.is_empty:

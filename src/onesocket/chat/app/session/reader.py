@@ -1,4 +1,4 @@
-"""What is shown counts as read: the server is told, one request at a time in each channel, and not all the time."""
+"""Acknowledges shown messages as read, with one request at a time and a pause between requests in each channel."""
 
 from __future__ import annotations
 

@@ -19,7 +19,7 @@ from .shared import Shared
 _FIRST_PAUSE: Final = 0.5
 _LONGEST_PAUSE: Final = 15.0
 _UNANSWERED: Final = (RequestLost, RestTimeout, ServerTrouble)
-"""It may be stored or not. Sending it again does no harm once it was looked for."""
+"""Errors after which a message may or may not be stored. Sending again is safe once the history was searched."""
 
 
 class Sender:
@@ -137,7 +137,7 @@ class Sender:
         self._store.change(lambda world: _arrived(world, message, draft.nonce))
 
     async def _is_stored(self, draft: Draft) -> bool:
-        """Whether the channel's history has it; the server refuses a second one with its nonce for minutes only."""
+        """Whether the channel's history has the draft; the server refuses a repeated nonce for minutes only."""
         me = self._store.world.me
         async for body in self._rest.history(draft.channel_id, after=draft.after):
             author: Json = body.get("author") or {}

@@ -25,7 +25,7 @@ _MOST_SLOTS: Final = 64
 
 
 class Unsent(Struct, frozen=True, omit_defaults=True):
-    """What was written and is not known to be stored."""
+    """Written messages that are not known to be stored."""
 
     compositions: Mapping[int, Composition] = {}
     """By channel."""
@@ -114,7 +114,7 @@ class Shelves:
 
 
 def _free_slots(directory: Path) -> Iterator[tuple[int, int]]:
-    """Those that no running application has, each with its lock: the first, and all others that hold something."""
+    """Slots that no running application has, each with its lock: the first one, and all others that hold a file."""
     has_one = False
     for slot in range(_MOST_SLOTS):
         if has_one and not _file(directory, slot).exists():

@@ -37,7 +37,7 @@ class ChannelPanel(Vertical):
         self.session = session
         self.channel_id = channel_id
         self.place = ""
-        """Which of the open panels this is, where not all have room."""
+        """This panel's number among the open ones (``2/4``), where not all have room; else empty."""
         self._composer = Composer()
         self._messages = MessageList(channel_id)
         self._line = ""
@@ -79,7 +79,7 @@ class ChannelPanel(Vertical):
 
     @on(MessageList.EndReached)
     def _see(self) -> None:
-        """What is before somebody's eyes is read."""
+        """Mark the channel as read if its newest message is displayed."""
         stale = self.session.store.world.history(self.channel_id).is_stale
         if self.display and self._messages.is_at_end and not stale:
             self.session.seen(self.channel_id)

@@ -21,12 +21,12 @@ _NEAR: Final = 3
 
 
 class _Place(NamedTuple):
-    """Where somebody reads: what is at the top."""
+    """Scroll position: the line that is at the top."""
 
     number: int
-    """Of the row."""
+    """Number of the row."""
     line: int
-    """Of that row's lines."""
+    """Number of the line within that row."""
 
 
 class MessageList(OptionList):
@@ -54,10 +54,10 @@ class MessageList(OptionList):
             self.row = row
 
     class TopReached(TextualMessage):
-        """Somebody reads at the top: older messages are wanted."""
+        """The list was scrolled to its top: older messages are wanted."""
 
     class EndReached(TextualMessage):
-        """Somebody came to the bottom, where the newest message is."""
+        """The list was scrolled to its bottom, where the newest message is."""
 
     def __init__(self, channel_id: int) -> None:
         super().__init__(markup=False, compact=True)
@@ -104,7 +104,7 @@ class MessageList(OptionList):
 
     @contextlib.contextmanager
     def _place_kept(self) -> Generator[None]:
-        """Whatever changes inside the block leaves it where it is."""
+        """Keep the list's scroll position while its content changes inside the block."""
         before, self._keeps_place = self._keeps_place, True
         try:
             yield

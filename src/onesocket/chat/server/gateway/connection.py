@@ -278,7 +278,7 @@ class Connection:
             self.hub.presences.changed(self.session.account.user_id)
 
     async def _answer(self, wanted: requests.MembersWanted) -> None:
-        """Nothing for a guild that the session's user is not in, nor for a whole list without GUILD_MEMBERS."""
+        """Send the wanted members; none of a guild that the user is not in, nor a whole list without GUILD_MEMBERS."""
         session = self.session
         if session is not None and may_list(session, wanted):
             directory = self.hub.the_directory()

@@ -21,7 +21,7 @@ _LINK, _PREMIUM = 5, 6
 
 
 class Kind(enum.IntEnum):
-    """Those that a message can hold."""
+    """Types of the components that a message can hold."""
 
     ACTION_ROW = 1
     BUTTON = 2
@@ -41,7 +41,7 @@ class Kind(enum.IntEnum):
 
 _SELECTS: Final = frozenset({3, 5, 6, 7, 8})
 _LAYOUT: Final = frozenset({1, 9, 10, 12, 13, 14})
-"""What may stand in a container; at the top a container may, too."""
+"""Types of the components that may stand in a container, and, with containers, at the top of a message."""
 
 
 def read_components(form: Form, *, v2: bool) -> list[Json]:
@@ -58,7 +58,7 @@ def read_components(form: Form, *, v2: bool) -> list[Json]:
 
 
 class _Reader:
-    """What is counted over all components of one message."""
+    """Reads the components of one message, and counts what is limited over all of them."""
 
     def __init__(self) -> None:
         self.count = 0

@@ -1,4 +1,4 @@
-"""What a request to post or edit a message says, checked."""
+"""Validated content of a request to post or edit a message."""
 
 from __future__ import annotations
 

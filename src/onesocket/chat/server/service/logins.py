@@ -42,13 +42,13 @@ class Logins:
         self._lifetime = lifetime
         self._known: OrderedDict[bytes, _Known] = OrderedDict()
         self._voided = 0
-        """How often tokens were made void: what was read before may be what somebody has just signed out of."""
+        """Number of times that tokens were made void: what was read before the last time may be void by now."""
 
     def __repr__(self) -> str:
         return f"<Logins {len(self._known)} remembered>"
 
     async def authenticate(self, token: str) -> Account | None:
-        """Whose token it is; None: nobody's, or one that is void. It counts as used."""
+        """Find the account of a token, and record its use. None: the token is unknown or void."""
         key = digest(token)
         known = self._known.get(key)
         while known is None:

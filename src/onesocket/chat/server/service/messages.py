@@ -51,7 +51,7 @@ _COPIED = (
     "flags",
     "components",
 )
-"""What a forward shows of its original."""
+"""Fields of the original that a forward shows."""
 
 
 class Messages:

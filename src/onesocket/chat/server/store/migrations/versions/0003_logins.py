@@ -1,4 +1,4 @@
-"""When a token was last used, and by what."""
+"""Add the time of a token's last use, and the client that used it."""
 
 import sqlalchemy as sa
 from alembic import op
