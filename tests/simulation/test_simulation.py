@@ -39,6 +39,11 @@ def test_five_thousand_seeds_keep_every_promise() -> None:
     assert summary.dials > SEEDS
 
 
+def test_a_gap_stands_behind_the_greeting_of_an_attempt_that_was_given_up() -> None:
+    # In this life the process is suspended, and the deadline of an attempt passes in the turn that brings its greeting.
+    assert run_seed(2_074_899).broken == ()
+
+
 def test_a_seed_replays_exactly() -> None:
     for seed in range(50):
         once, again = run_seed(seed, trace=True), run_seed(seed, trace=True)

@@ -47,6 +47,8 @@ class Runner:
         self.handshakes = 0
         self.readied = 0
         self.undecodable = 0
+        self._follows_another = False
+        """Whether messages of an earlier connection may have been delivered: a gap stands before the next ones."""
         self.rtt: float | None = None
         self.connected_at: float | None = None
         self.last_connected_at: float | None = None
@@ -207,6 +209,8 @@ class Runner:
             case fx.Changed():
                 self._changed(effect)
             case fx.Dial(epoch):
+                # Also an attempt that was given up may have brought messages: a greeting that came with the upgrade.
+                self._follows_another = self.readied > 0 or self._fanout.delivered > 0
                 self.link = Link(epoch, self._options, self, self._fanout)
                 self.link.start()
             case fx.HangUp(epoch, code, reason):
@@ -291,7 +295,7 @@ class Runner:
         self.feed(inputs.Ready(link.epoch))
         self.readied += 1
         self._fanout.ready(link.epoch)
-        if self.readied > 1 and not ready.resumed:
+        if self._follows_another and not ready.resumed:
             with self._outgoing.telling():
                 self._fanout.announce(Gap(GapReason.RECONNECTED, link.epoch, error=lost_why))
         # Whoever was told just now may have closed it already.
