@@ -1,5 +1,5 @@
 # `make help` lists the targets. Needs make, sh and a Python >= 3.11; uses uv when it is installed.
-.PHONY: help setup demo test test-quick simulate check format diagram wheel-test wheels bench bench-peers conformance soak compat compat-python proof e2e screenshots clean
+.PHONY: help setup demo test test-once test-quick simulate check format diagram wheel-test wheels bench bench-peers conformance soak compat compat-python proof e2e screenshots clean
 
 # One environment for each Python, named after its version: `make test PYTHON=3.13` never runs in another one's.
 FOUND := $(shell sh tools/find_python.sh $(PYTHON))
@@ -25,6 +25,7 @@ help:
 	@echo "make setup       create .venv-VERSION with the package (editable) and every tool; PYTHON=3.13, a command or a path picks the Python"
 	@echo "make demo        show what it does"
 	@echo "make test        all tests, those on real sockets on uvloop and over both transports, and the 100 % coverage gate for the lifecycle"
+	@echo "make test-once   all tests, each once: asyncio's event loop, the first transport"
 	@echo "make test-quick  unit tests, and those that depend on the Python: forks, signals, threads, processes"
 	@echo "make simulate    SEEDS=... lives in the simulated world, on all cores"
 	@echo "make check       lint, format, types, layers, and whether the drawn diagram is current"
@@ -56,8 +57,10 @@ demo: setup
 # These run on both event loops and over both transports.
 REAL_TESTS := tests/integration/test_real_sockets.py tests/integration/test_bad_input.py
 
-test: setup
+test-once: setup
 	$(BIN)/python -m pytest --numprocesses 4 --dist worksteal
+
+test: test-once
 	ONESOCKET_TEST_LOOP=uvloop $(BIN)/python -m pytest --quiet $(REAL_TESTS) tests/integration/test_transports.py
 	ONESOCKET_TEST_TRANSPORT=websockets $(BIN)/python -m pytest --quiet $(REAL_TESTS)
 	ONESOCKET_TEST_TRANSPORT=websockets ONESOCKET_TEST_LOOP=uvloop $(BIN)/python -m pytest --quiet $(REAL_TESTS)

@@ -42,7 +42,7 @@ def test_every_promise_holds_in_every_row() -> None:
     assert done.stderr == ""
     assert [row["name"] for row in report["rows"]] == [scenario.name for scenario in SCENARIOS]
     for row in report["rows"]:
-        assert row["broken"] == []
+        assert row["broken"] == [], row["name"]
         ours = row["onesocket"]
         assert (ours["handshakes"], ours["premature_closes"], ours["hangs"]) == (1, 0, 0), row["name"]
         assert ours["most_open"] <= 1, row["name"]

@@ -54,8 +54,12 @@ async def processes(stage: Stage) -> None:
         for process in started:
             _stdin(process).write(b"go\n")
         await _all_in(stage, outcomes, PROCESSES * THREADS * TASKS)
-        # The owner leaves last: whoever is left behind by it would open the line again.
-        owners = {shared.pid for shared in await asyncio.to_thread(listing, directory)}
+        # The owner leaves last: whoever is left behind by it would open the line again. One that is too busy to answer
+        # is listed without its process, so it's asked until it says.
+        pids, owners = {process.pid for process in started}, set[int]()
+        async with asyncio.timeout(OPEN_TIMEOUT):
+            while not owners:
+                owners = pids & {shared.pid for shared in await asyncio.to_thread(listing, directory)}
         async with asyncio.timeout(OPEN_TIMEOUT + CLOSE_TIMEOUT):
             for process in sorted(started, key=lambda process: process.pid in owners):
                 _stdin(process).close()
