@@ -26,7 +26,7 @@ help:
 	@echo "make demo        show what it does"
 	@echo "make test        all tests, those on real sockets on uvloop and over both transports, and the 100 % coverage gate for the lifecycle"
 	@echo "make test-once   all tests, each once: asyncio's event loop, the first transport"
-	@echo "make test-quick  unit tests, and those that depend on the Python: forks, signals, threads, processes"
+	@echo "make test-quick  those that depend on the Python: forks, signals, threads, processes"
 	@echo "make simulate    SEEDS=... lives in the simulated world, on all cores"
 	@echo "make check       lint, format, types, layers, and whether the drawn diagram is current"
 	@echo "make format      put the code into shape"
@@ -57,22 +57,25 @@ demo: setup
 # These run on both event loops and over both transports.
 REAL_TESTS := tests/integration/test_real_sockets.py tests/integration/test_bad_input.py
 
+# Most tests wait, so four run at a time.
+AT_ONCE := $(BIN)/python -m pytest --quiet --numprocesses 4 --dist worksteal
+
 test-once: setup
 	$(BIN)/python -m pytest --numprocesses 4 --dist worksteal
 
 test: test-once
-	ONESOCKET_TEST_LOOP=uvloop $(BIN)/python -m pytest --quiet $(REAL_TESTS) tests/integration/test_transports.py
-	ONESOCKET_TEST_TRANSPORT=websockets $(BIN)/python -m pytest --quiet $(REAL_TESTS)
-	ONESOCKET_TEST_TRANSPORT=websockets ONESOCKET_TEST_LOOP=uvloop $(BIN)/python -m pytest --quiet $(REAL_TESTS)
+	ONESOCKET_TEST_LOOP=uvloop $(AT_ONCE) $(REAL_TESTS) tests/integration/test_transports.py
+	ONESOCKET_TEST_TRANSPORT=websockets $(AT_ONCE) $(REAL_TESTS)
+	ONESOCKET_TEST_TRANSPORT=websockets ONESOCKET_TEST_LOOP=uvloop $(AT_ONCE) $(REAL_TESTS)
 	$(BIN)/coverage run -m pytest --quiet tests/unit/lifecycle
 	$(BIN)/coverage report
 
 # What is most likely to differ between two Pythons.
-QUICK_TESTS := tests/unit tests/typing $(addprefix tests/integration/test_,$(addsuffix .py,real_sockets transports fork \
+QUICK_TESTS := tests/unit/lifecycle tests/unit/sharing tests/unit/test_forking.py tests/typing $(addprefix tests/integration/test_,$(addsuffix .py,real_sockets transports fork \
 	child_end blocking blocking_ctrl_c blocking_callbacks threads closed_loops join host_sharing after_the_main_thread))
 
 test-quick: setup
-	$(BIN)/python -m pytest --quiet --numprocesses 4 --dist worksteal $(QUICK_TESTS)
+	$(AT_ONCE) $(QUICK_TESTS)
 
 SEEDS ?= 100000
 FIRST ?= 0
