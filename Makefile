@@ -71,8 +71,9 @@ test: test-once
 	$(BIN)/coverage report
 
 # What is most likely to differ between two Pythons.
-QUICK_TESTS := tests/unit/lifecycle tests/unit/sharing tests/unit/test_forking.py tests/typing $(addprefix tests/integration/test_,$(addsuffix .py,real_sockets transports fork \
-	child_end blocking blocking_ctrl_c blocking_callbacks threads closed_loops join host_sharing after_the_main_thread))
+QUICK_TESTS := tests/unit/lifecycle tests/unit/sharing tests/unit/test_forking.py tests/typing \
+	$(addprefix tests/integration/test_,$(addsuffix .py,real_sockets transports fork child_end blocking \
+	blocking_ctrl_c blocking_callbacks threads closed_loops join host_sharing after_the_main_thread))
 
 test-quick: setup
 	$(AT_ONCE) $(QUICK_TESTS)
