@@ -19,6 +19,9 @@ from .under_tls import UnderTls
 _GOING_AWAY: Final = 1001
 # When the event loop is being ended, so many seconds are left for the close handshake.
 _LAST_WORDS: Final = 0.5
+# An aborted connection has told its peer by RST, and is not answered. The peer gets so many seconds to read it before a
+# next connection may follow: a server that counts connections as it accepts them would otherwise see two for a moment.
+_RESET_IS_NOTICED: Final = 0.05
 
 
 class WebSocketStream(Protocol):
@@ -84,6 +87,7 @@ class DialledLine:
         self._phase: str | None = None
         self._close_wanted: tuple[int, str] | None = None
         self._aborted = False
+        self._upgrade_asked = False
         self._loop = asyncio.get_running_loop()
         self._dialling: asyncio.Task[tuple[asyncio.Transport, Tunnel]] | None = None
         self._task = self._loop.create_task(self._live(), name=f"onesocket line to {self._dialler.where}")
@@ -154,6 +158,8 @@ class DialledLine:
         try:
             error = await self._open_and_serve()
             await self._dialler.socket_end()
+            if self._aborted and self._upgrade_asked:
+                await asyncio.sleep(_RESET_IS_NOTICED)
         except asyncio.CancelledError:
             # Only the end of the loop itself cancels this task: leave nothing open, and let it go on ending.
             await self._end_with_the_loop()
@@ -205,6 +211,7 @@ class DialledLine:
             return ConnectAborted("given up before the upgrade was asked for")
         self._phase = "waiting for the answer to the upgrade"
         self._dialler.reset_on_close()
+        self._upgrade_asked = True
         self._stream.ask(transport, holder.take_early(), self._dialler.socket, self._dialler.under_tls)
         await self._stream.wait_gone()
         if not self._stream.is_open and self._aborted:
