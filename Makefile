@@ -1,5 +1,5 @@
 # `make help` lists the targets. Needs make, sh and a Python >= 3.11; uses uv when it is installed.
-.PHONY: help setup demo test test-once test-quick simulate check format diagram wheel-test wheels bench bench-peers conformance soak compat compat-python proof e2e screenshots clean
+.PHONY: help setup demo test test-once test-quick simulate check format diagram constraints wheel-test wheels bench bench-peers conformance soak compat compat-python proof e2e screenshots clean
 
 # One environment for each Python, named after its version: `make test PYTHON=3.13` never runs in another one's.
 FOUND := $(shell sh tools/find_python.sh $(PYTHON))
@@ -17,7 +17,9 @@ ifdef UV
 venv = $(need_python) && { test -x $(1)/bin/python || uv venv --quiet --clear --python "$(PYTHON_PATH)" $(1); }
 install = uv pip install --quiet --python $(1)/bin/python
 else
-venv = $(need_python) && { test -x $(1)/bin/pip || "$(PYTHON_PATH)" -m venv --clear $(1); }
+# Dependency groups need pip 25.1; the one that comes with an older Python is brought up to date in its environment.
+venv = $(need_python) && { test -x $(1)/bin/pip || { "$(PYTHON_PATH)" -m venv --clear $(1) && \
+	$(1)/bin/python -m pip install --quiet --disable-pip-version-check --upgrade 'pip>=25.1'; }; }
 install = $(1)/bin/python -m pip install --quiet --disable-pip-version-check
 endif
 
@@ -32,6 +34,7 @@ help:
 	@echo "make format      put the code into shape"
 	@echo "make diagram     draw the lifecycle diagram from its transition table"
 	@echo "make wheel-test  build the wheel and run the integration tests against it, installed"
+	@echo "make constraints resolve every dependency anew into constraints.txt"
 	@echo "make wheels      WHEELS_FOR=3.14: whether every dependency has a wheel for that Python"
 	@echo "make bench       measure against the peers: tables, JSON, and the page in the docs; ARGS=\"--rounds 5\""
 	@echo "make bench-peers ask the peers for ten connections at once, and close at once what they open"
@@ -46,13 +49,18 @@ help:
 setup: $(VENV)/.stamp
 	@echo "Python $(PYTHON_VERSION), environment $(VENV)"
 
-$(VENV)/.stamp: pyproject.toml
+# The three distributions, editable, with every extra that the tests need.
+PROJECTS := pyproject.toml $(wildcard packages/*/pyproject.toml) constraints.txt
+EDITABLE := --editable 'packages/onesocket[cli,testing,uvloop,websockets]' \
+	--editable 'packages/onesocket-discord[server]' --editable packages/onesocket-chat
+
+$(VENV)/.stamp: $(PROJECTS)
 	@$(call venv,$(VENV))
-	$(call install,$(VENV)) --editable '.[dev]'
+	$(call install,$(VENV)) --constraint constraints.txt $(EDITABLE) --group dev
 	@touch $@
 
 demo: setup
-	$(BIN)/onesocket demo
+	$(BIN)/python -m examples.demo
 
 # These run on both event loops and over both transports.
 REAL_TESTS := tests/integration/test_real_sockets.py tests/integration/test_bad_input.py
@@ -67,11 +75,11 @@ test: test-once
 	ONESOCKET_TEST_LOOP=uvloop $(AT_ONCE) $(REAL_TESTS) tests/integration/test_transports.py
 	ONESOCKET_TEST_TRANSPORT=websockets $(AT_ONCE) $(REAL_TESTS)
 	ONESOCKET_TEST_TRANSPORT=websockets ONESOCKET_TEST_LOOP=uvloop $(AT_ONCE) $(REAL_TESTS)
-	$(BIN)/coverage run -m pytest --quiet tests/unit/lifecycle
+	$(BIN)/coverage run -m pytest --quiet tests/unit/onesocket/lifecycle
 	$(BIN)/coverage report
 
 # What is most likely to differ between two Pythons.
-QUICK_TESTS := tests/unit/lifecycle tests/unit/sharing tests/unit/test_forking.py tests/typing \
+QUICK_TESTS := tests/unit/onesocket/lifecycle tests/unit/onesocket/sharing tests/unit/onesocket/test_forking.py tests/typing \
 	$(addprefix tests/integration/test_,$(addsuffix .py,real_sockets transports fork child_end blocking \
 	blocking_ctrl_c blocking_callbacks threads closed_loops join host_sharing after_the_main_thread))
 
@@ -81,7 +89,7 @@ test-quick: setup
 SEEDS ?= 100000
 FIRST ?= 0
 simulate: setup
-	$(BIN)/python -W error -m onesocket.testing.simulation --seeds $(SEEDS) --first $(FIRST)
+	$(BIN)/python -W error -m tests.simulation.world --seeds $(SEEDS) --first $(FIRST)
 
 check: setup
 	$(BIN)/ruff check
@@ -106,11 +114,18 @@ WHEEL_TESTS := $(addprefix ../tests/integration/test_,$(addsuffix .py,real_socke
 # -I keeps PYTHONPATH and the working directory out, and the second line proves that the wheel is what gets imported.
 wheel-test: setup
 	rm -rf dist $(VENV_WHEEL)
-	$(BIN)/python -m build --wheel --no-isolation --outdir dist
+	for name in onesocket onesocket-discord onesocket-chat; do \
+		$(BIN)/python -m build --wheel --no-isolation --outdir dist packages/$$name || exit 1; done
 	@$(call venv,$(VENV_WHEEL))
-	$(call install,$(VENV_WHEEL)) "$$(echo ./dist/*.whl)[chat,cli,testing,tests,uvloop]"
+	$(call install,$(VENV_WHEEL)) --constraint constraints.txt --group tests "$$(echo ./dist/onesocket-0*.whl)[cli,testing,uvloop]" \
+		"$$(echo ./dist/onesocket_discord-*.whl)[server]" "$$(echo ./dist/onesocket_chat-*.whl)"
 	cd $(VENV_WHEEL) && bin/python -I -c 'import onesocket as o, sys; assert o.__file__.startswith(sys.prefix), o.__file__'
 	cd $(VENV_WHEEL) && bin/python -I -m pytest --numprocesses 4 --dist worksteal $(WHEEL_TESTS)
+
+# The versions that the other targets install; without an index's address, so that it holds for every mirror.
+constraints: setup
+	$(call install,$(VENV)) --group constraints
+	$(BIN)/python -m tools.constraints
 
 # A Python that need not be here: whether all that the package depends on has wheels for it.
 WHEELS_FOR ?= 3.14
@@ -118,9 +133,9 @@ wheels: setup
 	$(BIN)/python -m tools.wheels $(WHEELS_FOR)
 
 # The peers have an environment of their own, so that $(VENV) stays small.
-$(VENV_BENCH)/.stamp: pyproject.toml
+$(VENV_BENCH)/.stamp: $(PROJECTS)
 	@$(call venv,$(VENV_BENCH))
-	$(call install,$(VENV_BENCH)) --editable '.[bench]'
+	$(call install,$(VENV_BENCH)) $(EDITABLE) --group bench
 	@touch $@
 
 bench: $(VENV_BENCH)/.stamp
@@ -130,23 +145,23 @@ bench-peers: $(VENV_BENCH)/.stamp
 	$(VENV_BENCH)/bin/python -m benchmarks.peers --write-docs $(ARGS)
 
 conformance: setup
-	PYTHON2="$(PYTHON2)" $(BIN)/python -m tools.conformance $(ARGS)
+	PYTHON2="$(PYTHON2)" $(BIN)/python -m tests.campaigns.conformance $(ARGS)
 
 MINUTES ?= 15
 soak: setup
-	$(BIN)/python -W error -m tools.soak --minutes $(MINUTES) $(ARGS)
+	$(BIN)/python -W error -m tests.campaigns.soak --minutes $(MINUTES) $(ARGS)
 
 # Each library is installed into an environment of its own in .compat/; JavaScript needs Node.js with npm.
 compat: setup
-	$(BIN)/python -m tools.compat $(ARGS)
-	$(BIN)/python -m pytest --quiet tests/compat
+	$(BIN)/python -m tests.campaigns.compat $(ARGS)
+	$(BIN)/python -m pytest --quiet tests/campaigns/compat
 
 compat-python: setup
-	$(BIN)/python -m tools.compat --python-only $(ARGS)
-	$(BIN)/python -m pytest --quiet tests/compat
+	$(BIN)/python -m tests.campaigns.compat --python-only $(ARGS)
+	$(BIN)/python -m pytest --quiet tests/campaigns/compat
 
 proof: setup
-	$(BIN)/python -m tools.proof $(ARGS)
+	$(BIN)/python -m tests.campaigns.chaos $(ARGS)
 
 # CHROMIUM names another browser of its kind.
 find_chromium = command -v "$${CHROMIUM:-chromium}" >/dev/null || \

@@ -18,7 +18,7 @@ import sys
 from collections.abc import Callable
 from typing import Final
 
-from .cores import move
+from .cores import pin_to
 
 _PATIENCE: Final = 30
 _TEXT: Final = 0x81
@@ -29,7 +29,7 @@ _NO_MASK: Final = bytes(4)
 _SPARE: Final = 64
 
 
-class Reader:
+class BroadcastReader:
     """One connection."""
 
     def __init__(self, port: int, path: str) -> None:
@@ -76,13 +76,13 @@ class Reader:
         return data[start : start + size]
 
 
-def _plain(port: int, _number: int) -> Reader:
-    return Reader(port, "/")
+def _plain(port: int, _number: int) -> BroadcastReader:
+    return BroadcastReader(port, "/")
 
 
-def _gateway(port: int, number: int) -> Reader:
+def _gateway(port: int, number: int) -> BroadcastReader:
     """HELLO, Identify, READY."""
-    reader = Reader(port, "/?v=10&encoding=json")
+    reader = BroadcastReader(port, "/?v=10&encoding=json")
     reader.message()
     properties = {"os": "none", "browser": "none", "device": "none"}
     identify = {"token": str(number + 1), "intents": 1 << 9, "properties": properties}
@@ -92,16 +92,16 @@ def _gateway(port: int, number: int) -> Reader:
     return reader
 
 
-def _socket_io(port: int, _number: int) -> Reader:
+def _socket_io(port: int, _number: int) -> BroadcastReader:
     """Engine.IO's open packet, and the connection to the default namespace."""
-    reader = Reader(port, "/socket.io/?EIO=4&transport=websocket")
+    reader = BroadcastReader(port, "/socket.io/?EIO=4&transport=websocket")
     reader.message()
     reader.send("40")
     reader.message()
     return reader
 
 
-DIALECTS: Final[dict[str, Callable[[int, int], Reader]]] = {
+DIALECTS: Final[dict[str, Callable[[int, int], BroadcastReader]]] = {
     "plain": _plain,
     "gateway": _gateway,
     "socket.io": _socket_io,
@@ -119,7 +119,7 @@ def allow_files(count: int) -> None:
 def main(fd: str, port: str, count: str, dialect: str, core: str = "") -> None:
     """Read whenever asked to."""
     if core:
-        move(int(core))
+        pin_to(int(core))
     allow_files(int(count))
     with socket.socket(fileno=int(fd)) as control:
         connect = DIALECTS[dialect]

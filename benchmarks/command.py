@@ -13,7 +13,7 @@ from pathlib import Path
 from . import environment
 from .document import write
 from .import_cost import measure_imports
-from .plan import QUICK, SCENARIOS, Amount, measure, measure_memory, present, say_on_stderr
+from .plan import QUICK, SCENARIOS, Amount, available_subjects, measure, measure_memory, print_progress
 from .plots import charts
 from .record import Record
 from .server_process import ROOT
@@ -54,12 +54,12 @@ def run(chosen: argparse.Namespace) -> Record:
     loops = chosen.loops.split(",")
     record = Record(environment.machine(), environment.versions(), dataclasses.asdict(amount))
     _check_peers(record, wanted, allow_missing=chosen.allow_missing)
-    measure(record, [name for name in SCENARIOS if name in wanted], loops, amount, say_on_stderr)
+    measure(record, [name for name in SCENARIOS if name in wanted], loops, amount, print_progress)
     if "memory" in wanted:
-        say_on_stderr("memory")
+        print_progress("memory")
         measure_memory(record, loops, amount)
     if "imports" in wanted:
-        say_on_stderr("imports")
+        print_progress("imports")
         measure_imports(record, amount.imports)
     return record
 
@@ -67,7 +67,7 @@ def run(chosen: argparse.Namespace) -> Record:
 def _check_peers(record: Record, wanted: Sequence[str], *, allow_missing: bool) -> None:
     for key in wanted:
         if key in SCENARIOS:
-            present(SCENARIOS[key].subjects, record.missing)
+            available_subjects(SCENARIOS[key].subjects, record.missing)
     if record.missing and not allow_missing:
         raise SystemExit("\n".join(dict.fromkeys(record.missing.values())))
 
@@ -83,7 +83,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         try:
             record = run(chosen)
         except MeasurementFailed as error:
-            say_on_stderr(f"the measurement failed: {error}")
+            print_progress(f"the measurement failed: {error}")
             return 1
         if output is not None:
             record.write(output)

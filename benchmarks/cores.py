@@ -27,7 +27,7 @@ def spare() -> int | None:
     return min(_ALLOWED - os.sched_getaffinity(0), default=None)
 
 
-def move(core: int) -> None:
+def pin_to(core: int) -> None:
     """Keep this process on that core."""
     if sys.platform == "linux":
         os.sched_setaffinity(0, {core})

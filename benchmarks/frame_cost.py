@@ -28,7 +28,7 @@ def _nothing(_message: object) -> None:
     pass
 
 
-_LOOKS: Final[dict[str, Callable[[Any], object]]] = {
+_FIELD_READS: Final[dict[str, Callable[[Any], object]]] = {
     "nothing (a call alone)": lambda _frame: None,
     "frame.msg_type is TEXT": lambda frame: frame.msg_type is _TEXT,
     "frame.fin": lambda frame: frame.fin,
@@ -38,7 +38,7 @@ _LOOKS: Final[dict[str, Callable[[Any], object]]] = {
 }
 
 
-class _Listener(picows.WSListener):
+class _FieldReader(picows.WSListener):
     def __init__(self, look: Callable[[Any], object]) -> None:
         self.look = look
         self.left = 0
@@ -55,7 +55,7 @@ class _Listener(picows.WSListener):
 
 async def _measure(url: str, look: Callable[[Any], object]) -> float:
     """Nanoseconds of CPU for each frame."""
-    listener = _Listener(look)
+    listener = _FieldReader(look)
     transport, _ = await picows.ws_connect(lambda: listener, url)  # pyright: ignore[reportUnknownMemberType]
     spent = 0.0
     for count in (_COUNT // 10, _COUNT):  # the first is to warm up
@@ -74,11 +74,11 @@ async def _measure(url: str, look: Callable[[Any], object]) -> float:
 def main() -> int:
     """Measure all of them, in a new order each round, and print what each adds."""
     pin(server=False)
-    times: dict[str, list[float]] = {name: [] for name in _LOOKS}
+    times: dict[str, list[float]] = {name: [] for name in _FIELD_READS}
     with ServerProcess() as server:
         for _ in range(_ROUNDS):
-            for name in random.sample(list(_LOOKS), len(_LOOKS)):
-                times[name].append(asyncio.run(_measure(server.url, _LOOKS[name])))
+            for name in random.sample(list(_FIELD_READS), len(_FIELD_READS)):
+                times[name].append(asyncio.run(_measure(server.url, _FIELD_READS[name])))
     floor = statistics.median(times["nothing (a call alone)"])
     for name, found in times.items():
         print(f"{name:40} {statistics.median(found):6.0f} ns   {statistics.median(found) - floor:+6.0f} ns")

@@ -11,12 +11,12 @@ from typing import Final
 
 from .record import Cell, Record
 from .server_process import ServerProcess
-from .subjects import BETWEEN, BROADCAST, FAIL_OVER, FAN_OUT, JOIN, PEERS, RECOVER, MissingPeer, Subject
-from .work import Sample, Work
+from .subjects import BROADCAST, FAIL_OVER, FAN_OUT, INTERPROCESS, JOIN, PEERS, RECOVER, MissingPeer, Subject
 from .worker_process import WorkerProcess
+from .workload import Sample, Workload
 
 _FIRST_COUNT: Final = 100
-_MOST: Final = 2_000_000
+_MAX_COUNT: Final = 2_000_000
 _LONG_ENOUGH: Final = 0.02
 
 
@@ -42,8 +42,10 @@ SCENARIOS: Final[dict[str, Scenario]] = {
         Scenario("join", "Concurrent callers of connect()", "join", 0, JOIN),
         Scenario("recover", "From trouble to CONNECTED", "recover", 0, RECOVER),
         Scenario("broadcast", "A server broadcasts 256 B to 1 000 readers", "broadcast", 256, BROADCAST),
-        Scenario("between-processes", "From one process to four, 256 B in bursts", "burst", 256, BETWEEN),
-        Scenario("between-processes-paced", "From one process to four, 256 B, 200 a second", "paced", 256, BETWEEN),
+        Scenario("between-processes", "From one process to four, 256 B in bursts", "burst", 256, INTERPROCESS),
+        Scenario(
+            "between-processes-paced", "From one process to four, 256 B, 200 a second", "paced", 256, INTERPROCESS
+        ),
         Scenario("fail-over", "From SIGKILL to all followers receiving again", "fail-over", 256, FAIL_OVER),
     )
 }
@@ -77,10 +79,10 @@ QUICK: Final = Amount(
     paced=20,
     fail_overs=1,
 )
-Say = Callable[[str], None]
+ProgressCallback = Callable[[str], None]
 
 
-def present(subjects: Mapping[str, type[Subject]], missing: dict[str, str]) -> dict[str, type[Subject]]:
+def available_subjects(subjects: Mapping[str, type[Subject]], missing: dict[str, str]) -> dict[str, type[Subject]]:
     """Those whose library is installed; what the others lack goes to `missing`."""
     here: dict[str, type[Subject]] = {}
     for name, kind in subjects.items():
@@ -94,7 +96,11 @@ def present(subjects: Mapping[str, type[Subject]], missing: dict[str, str]) -> d
 
 
 def measure(
-    record: Record, scenarios: Iterable[str], loops: Iterable[str], amount: Amount, say: Say = lambda _line: None
+    record: Record,
+    scenarios: Iterable[str],
+    loops: Iterable[str],
+    amount: Amount,
+    say: ProgressCallback = lambda _line: None,
 ) -> None:
     """All of it: each round goes through all cells of a scenario in a new order, so noise hits everybody alike."""
     scenarios, loops = tuple(scenarios), tuple(loops)
@@ -112,7 +118,7 @@ def measure(
         cells: dict[str, list[tuple[Cell, WorkerProcess]]] = {}
         for key in scenarios:
             scenario = SCENARIOS[key]
-            here = present(scenario.subjects, record.missing)
+            here = available_subjects(scenario.subjects, record.missing)
             cells[key] = [
                 (_calibrated(worker(name, kind, loop), scenario, name, loop, amount), worker(name, kind, loop))
                 for name, kind in here.items()
@@ -124,7 +130,7 @@ def measure(
             for key in scenarios:
                 random.shuffle(cells[key])
                 for cell, process in cells[key]:
-                    work = Work(SCENARIOS[key].verb, cell.count, SCENARIOS[key].size)
+                    work = Workload(SCENARIOS[key].verb, cell.count, SCENARIOS[key].size)
                     cell.add(process.measure(cell.subject, work))
             say(f"round {turn + 1} of {amount.rounds}")
     order = {name: place for scenario in SCENARIOS.values() for place, name in enumerate(scenario.subjects)}
@@ -136,7 +142,7 @@ def measure_memory(record: Record, loops: Iterable[str], amount: Amount) -> None
     """Idle clients, in a fresh process each time."""
     with ServerProcess() as server:
         for _ in range(min(amount.rounds, 3)):
-            for name, kind in present(PEERS, record.missing).items():
+            for name, kind in available_subjects(PEERS, record.missing).items():
                 for loop in loops:
                     if loop == "asyncio" or not kind.blocking:
                         with WorkerProcess(server.url, loop) as worker:
@@ -155,15 +161,15 @@ def _calibrated(worker: WorkerProcess, scenario: Scenario, subject: str, loop: s
     fixed = counts.get(scenario.verb)
     count = fixed if fixed is not None else _FIRST_COUNT
     while fixed is None:
-        sample: Sample = worker.measure(subject, Work(scenario.verb, count, scenario.size))
-        if sample.cpu >= min(_LONG_ENOUGH, amount.seconds) or count * 5 > _MOST:
-            count = max(10, min(_MOST, int(count * amount.seconds / max(sample.cpu, 1e-6))))
+        sample: Sample = worker.measure(subject, Workload(scenario.verb, count, scenario.size))
+        if sample.cpu >= min(_LONG_ENOUGH, amount.seconds) or count * 5 > _MAX_COUNT:
+            count = max(10, min(_MAX_COUNT, int(count * amount.seconds / max(sample.cpu, 1e-6))))
             break
         count *= 5
     return Cell(scenario.key, subject, loop, count)
 
 
-def say_on_stderr(line: str) -> None:
+def print_progress(line: str) -> None:
     """Progress."""
     sys.stderr.write(line + "\n")
     sys.stderr.flush()

@@ -9,7 +9,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Self
 
-from .work import Sample
+from .workload import Sample
 
 
 @dataclass(frozen=True, slots=True)

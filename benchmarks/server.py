@@ -32,11 +32,11 @@ _SOCKET_IO = "/socket.io/"
 _EVENT = ('42["m","', '"]')
 
 
-class Hangup(Exception):
+class ClientGone(Exception):
     """The client has gone, or said CLOSE."""
 
 
-class Reader:
+class FrameReader:
     """Whole frames from a socket."""
 
     def __init__(self, sock: socket.socket, rest: bytes) -> None:
@@ -78,7 +78,7 @@ class Reader:
     def _receive(self, size: int) -> int:
         got = self._sock.recv_into(self._scratch, size)
         if not got:
-            raise Hangup
+            raise ClientGone
         return got
 
 
@@ -94,12 +94,12 @@ def frame(payload: bytes, opcode: int = 1) -> bytes:
     return head + payload
 
 
-class Session:
+class ServerConnection:
     """One WebSocket."""
 
     def __init__(self, sock: socket.socket, rest: bytes, *, socket_io: bool) -> None:
         self._sock = sock
-        self._reader = Reader(sock, rest)
+        self._reader = FrameReader(sock, rest)
         self._before, self._after = _EVENT if socket_io else ("", "")
 
     def serve(self) -> None:
@@ -110,7 +110,7 @@ class Session:
             opcode, payload, _ = self._reader.frame()
             if opcode == 8:
                 self._sock.sendall(frame(payload[:2], 8))
-                raise Hangup
+                raise ClientGone
             text = payload.decode()
             if opcode != 1 or not text.startswith(self._before):
                 continue
@@ -207,8 +207,8 @@ class Server:
                     b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
                     b"Sec-WebSocket-Accept: " + accept + b"\r\n\r\n"
                 )
-                Session(sock, rest, socket_io=path.startswith(_SOCKET_IO)).serve()
-        except (Hangup, OSError):
+                ServerConnection(sock, rest, socket_io=path.startswith(_SOCKET_IO)).serve()
+        except (ClientGone, OSError):
             pass
         finally:
             with self._lock:

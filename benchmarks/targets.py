@@ -11,9 +11,9 @@ from .subjects import (
     BARE_SERVER,
     CALLBACK,
     CHAT,
-    CHAT_APART,
+    CHAT_SEPARATE_SEQUENCES,
     HOST,
-    HOST_OFFERED,
+    HOST_OWN_LOOP,
     ITERATOR,
     NATS,
     REDIS,
@@ -47,23 +47,23 @@ class Target:
         return f"{'≥' if self.at_least else '≤'} {self.bound:g}×"
 
 
-def _quicker(
+def _faster_by(
     number: int, text: str, scenario: str, bound: float, *, peer: str, ours: str, quantity: str = "cpu"
 ) -> Target:
     return Target(number, text, scenario, peer, ours, bound, at_least=True, quantity=quantity)
 
 
-def _close(
+def _close_to(
     number: int, text: str, scenario: str, bound: float, *, ours: str, other: str, quantity: str = "cpu"
 ) -> Target:
     return Target(number, text, scenario, ours, other, bound, at_least=False, quantity=quantity)
 
 
 TARGETS: Final = (
-    _close(1, "receive 256 B, callback, over bare picows", "receive-256", 1.6, ours=CALLBACK, other=BARE),
-    _close(1, "receive 256 B, iterator, over bare picows", "receive-256", 2.2, ours=ITERATOR, other=BARE),
+    _close_to(1, "receive 256 B, callback, over bare picows", "receive-256", 1.6, ours=CALLBACK, other=BARE),
+    _close_to(1, "receive 256 B, iterator, over bare picows", "receive-256", 2.2, ours=ITERATOR, other=BARE),
     *(
-        _quicker(2, f"{what}: {peer} over our {name}", scenario, bound, peer=peer, ours=ours)
+        _faster_by(2, f"{what}: {peer} over our {name}", scenario, bound, peer=peer, ours=ours)
         for what, scenario, name, ours, bounds in (
             ("receive 256 B", "receive-256", "callback", CALLBACK, (8, 2.3)),
             ("receive 256 B", "receive-256", "iterator", ITERATOR, (5, 1.5)),
@@ -72,8 +72,8 @@ TARGETS: Final = (
         )
         for peer, bound in zip(("websockets", "aiohttp"), bounds, strict=True)
     ),
-    _close(3, "100 callbacks over one", "fan-out", 7, ours="100 × callback", other="1 × callback"),
-    _quicker(
+    _close_to(3, "100 callbacks over one", "fan-out", 7, ours="100 × callback", other="1 × callback"),
+    _faster_by(
         3,
         "100 subscribers: asyncio.Queue over iterators",
         "fan-out",
@@ -81,7 +81,7 @@ TARGETS: Final = (
         peer="100 × asyncio.Queue",
         ours="100 × iterator",
     ),
-    _close(
+    _close_to(
         4,
         "concurrent connect() over awaiting one shared Future",
         "join",
@@ -90,7 +90,7 @@ TARGETS: Final = (
         other="one shared Future",
     ),
     *(
-        _quicker(
+        _faster_by(
             5,
             f"from a {trouble} line to CONNECTED, by the clock: check-then-connect {theirs} over our {ours}",
             "recover",
@@ -103,7 +103,7 @@ TARGETS: Final = (
         for trouble in ("killed", "failed")
     ),
     *(
-        _quicker(
+        _faster_by(
             6,
             f"between processes, bursts, by the clock: {peer} over {ours}",
             "between-processes",
@@ -113,10 +113,10 @@ TARGETS: Final = (
             quantity="wall",
         )
         for peer, bound in ((NATS, 5), (REDIS, 10))
-        for ours in (HOST, HOST_OFFERED)
+        for ours in (HOST, HOST_OWN_LOOP)
     ),
     *(
-        _close(
+        _close_to(
             6,
             f"between processes, paced, median delay: {ours} over {NATS}",
             "between-processes-paced",
@@ -125,10 +125,10 @@ TARGETS: Final = (
             other=NATS,
             quantity="wall",
         )
-        for ours in (HOST, HOST_OFFERED)
+        for ours in (HOST, HOST_OWN_LOOP)
     ),
     *(
-        _close(
+        _close_to(
             7,
             f"broadcast to 1 000 readers: {ours} over picows' bare server",
             "broadcast",
@@ -136,10 +136,17 @@ TARGETS: Final = (
             ours=ours,
             other=BARE_SERVER,
         )
-        for ours in (CHAT, CHAT_APART)
+        for ours in (CHAT, CHAT_SEPARATE_SEQUENCES)
     ),
     *(
-        _quicker(7, f"broadcast: {peer} over {CHAT_APART}", "broadcast", 1, peer=peer, ours=CHAT_APART)
+        _faster_by(
+            7,
+            f"broadcast: {peer} over {CHAT_SEPARATE_SEQUENCES}",
+            "broadcast",
+            1,
+            peer=peer,
+            ours=CHAT_SEPARATE_SEQUENCES,
+        )
         for peer in ("aiohttp server", "uvicorn (websockets-sansio)", "uvicorn (websockets)")
     ),
 )

@@ -19,7 +19,7 @@ from typing import Any
 from .cores import pin
 from .loops import loop_factory
 from .subjects import SUBJECTS, Subject
-from .work import Sample, Work
+from .workload import Sample, Workload
 
 _LIMIT = 60.0
 
@@ -32,7 +32,7 @@ def _address(url: str, subject: str) -> str:
 _lasting: dict[str, Subject] = {}
 
 
-async def measure(url: str, subject: str, work: Work) -> Sample:
+async def measure(url: str, subject: str, work: Workload) -> Sample:
     """Open, warm up, do exactly the work, close; what lasts is left open."""
     actor = _lasting.get(subject)
     async with asyncio.timeout(_LIMIT):
@@ -90,7 +90,7 @@ def _resident() -> int:
 async def _obey(url: str, order: dict[str, Any]) -> dict[str, Any]:
     if "memory" in order:
         return {"bytes": await memory(url, order["memory"], order["count"])}
-    sample = await measure(url, order["subject"], Work(order["scenario"], order["count"], order["size"]))
+    sample = await measure(url, order["subject"], Workload(order["scenario"], order["count"], order["size"]))
     return {"cpu": sample.cpu, "wall": sample.wall, "each": sample.each}
 
 

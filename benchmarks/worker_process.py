@@ -10,7 +10,7 @@ from types import TracebackType
 from typing import Any, Self
 
 from .server_process import ROOT
-from .work import Sample, Work
+from .workload import Sample, Workload
 
 _PATIENCE = 90.0
 _GOODBYE = 10.0
@@ -42,7 +42,7 @@ class WorkerProcess:
             self._process.kill()
             self._process.communicate()
 
-    def measure(self, subject: str, work: Work) -> Sample:
+    def measure(self, subject: str, work: Workload) -> Sample:
         """Have this measured. Raises `MeasurementFailed`."""
         answer = self._ask({"subject": subject, "scenario": work.scenario, "count": work.count, "size": work.size})
         return Sample(answer["cpu"], answer["wall"], tuple(answer["each"]))

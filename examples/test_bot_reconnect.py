@@ -15,7 +15,7 @@ import discord
 import pytest
 import yarl
 
-from onesocket.chat import ChatServer
+from onesocket_discord.server import ChatServer
 
 
 class EchoBot(discord.Client):
@@ -40,7 +40,7 @@ async def bot(chat_server: ChatServer, monkeypatch: pytest.MonkeyPatch) -> Async
     await running
 
 
-class Person:
+class ChatPerson:
     """Somebody who writes to the bot, and reads what it answers."""
 
     def __init__(self, server: ChatServer, token: str, channel: int) -> None:
@@ -62,22 +62,24 @@ class Person:
 
 
 @pytest.fixture
-async def person(chat_server: ChatServer, bot: EchoBot) -> Person:
+async def person(chat_server: ChatServer, bot: EchoBot) -> ChatPerson:
     """Ann, in the channel that the bot is in."""
     token = await chat_server.create_user("ann", "correct horse")
-    return Person(chat_server, token, bot.guilds[0].text_channels[0].id)
+    return ChatPerson(chat_server, token, bot.guilds[0].text_channels[0].id)
 
 
-async def answered(bot: EchoBot) -> None:
+async def wait_until_answered(bot: EchoBot) -> None:
     """Wait until the bot has seen its own answer: by then it is stored."""
     await bot.wait_for("message", check=lambda message: message.author == bot.user, timeout=10)
 
 
-async def test_asked_to_reconnect_it_resumes_and_answers(chat_server: ChatServer, bot: EchoBot, person: Person) -> None:
+async def test_asked_to_reconnect_it_resumes_and_answers(
+    chat_server: ChatServer, bot: EchoBot, person: ChatPerson
+) -> None:
     """Op 7."""
     await chat_server.faults.reconnect(user="echo")
     await chat_server.wait_for(lambda stats: stats.resumes == 1)
-    answer = asyncio.ensure_future(answered(bot))
+    answer = asyncio.ensure_future(wait_until_answered(bot))
     await person.say("hello")
     await answer
     assert await person.sees("you said hello")
@@ -85,11 +87,11 @@ async def test_asked_to_reconnect_it_resumes_and_answers(chat_server: ChatServer
 
 
 async def test_what_was_said_while_its_line_was_down_is_answered(
-    chat_server: ChatServer, bot: EchoBot, person: Person
+    chat_server: ChatServer, bot: EchoBot, person: ChatPerson
 ) -> None:
     """A reset, and then a server that is busy."""
     chat_server.faults.refuse_upgrade(503)  # so that it is away for a moment
-    answer = asyncio.ensure_future(answered(bot))
+    answer = asyncio.ensure_future(wait_until_answered(bot))
     await chat_server.faults.drop_line(user="echo")
     await person.say("are you there?")
     await answer
@@ -97,11 +99,13 @@ async def test_what_was_said_while_its_line_was_down_is_answered(
     assert (chat_server.stats.identifies, chat_server.stats.resumes) == (1, 1)
 
 
-async def test_a_lost_session_makes_it_identify_again(chat_server: ChatServer, bot: EchoBot, person: Person) -> None:
+async def test_a_lost_session_makes_it_identify_again(
+    chat_server: ChatServer, bot: EchoBot, person: ChatPerson
+) -> None:
     """Op 9, `false`."""
     await chat_server.faults.invalid_session(resumable=False, user="echo")
     await chat_server.wait_for(lambda stats: stats.identifies == 2, timeout=20)
-    answer = asyncio.ensure_future(answered(bot))
+    answer = asyncio.ensure_future(wait_until_answered(bot))
     await person.say("hello")
     await answer
     assert await person.sees("you said hello")

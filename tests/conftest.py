@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
-from onesocket.client import transport_choice
-from onesocket.transports.websockets import WebsocketsTransport
+from onesocket.client import _transport_choice as transport_choice
+from onesocket.transports._websockets import WebsocketsTransport
 
 # `ONESOCKET_TEST_LOOP=uvloop` runs everything on that loop. By policy: pytest-asyncio asks the policy for its loops.
 if os.environ.get("ONESOCKET_TEST_LOOP") == "uvloop":

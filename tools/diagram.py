@@ -12,15 +12,15 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Final
 
-from onesocket.lifecycle.inputs import INPUTS, Input
-from onesocket.lifecycle.states import IGNORE, TABLE, Cell, Destination, NonTransition, Rule, State
+from onesocket.lifecycle._events import EVENTS, Event
+from onesocket.lifecycle._states import IGNORE, TABLE, AfterClose, Cell, NonTransition, Rule, State
 
-Table = Mapping[State, Mapping[type[Input], Cell]]
+Table = Mapping[State, Mapping[type[Event], Cell]]
 
 ROOT: Final = Path(__file__).resolve().parent.parent
-HOME: Final = Path("docs/lifecycle.md")
+LIFECYCLE_PAGE: Final = Path("docs/lifecycle.md")
 """The one document that must have both parts."""
-REMEDY: Final = "make diagram"
+FIX_COMMAND: Final = "make diagram"
 
 # The guards of the table, in words that finish "if …".
 GUARDS: Final[Mapping[str, str]] = {
@@ -36,17 +36,17 @@ GUARDS: Final[Mapping[str, str]] = {
 NAMES: Final[Mapping[str, str]] = {
     "Connect": "connect()",
     "Reconnect": "reconnect()",
-    "Cancelled": "caller cancelled",
+    "CallerCancelled": "caller cancelled",
     "Disconnect": "disconnect()",
     "Close": "aclose()",
     "Opened": "opened",
-    "Ready": "ready",
-    "Failing": "failing",
-    "Ended": "ended",
-    "Alarm": "alarm",
+    "ProtocolReady": "ready",
+    "ConnectionFailing": "failing",
+    "ConnectionGone": "ended",
+    "TimerFired": "timer",
 }
 # Where an action says that CLOSING leads, as a state (or what stands for one).
-LEADS: Final[Mapping[str, str]] = {
+TARGET_LABELS: Final[Mapping[str, str]] = {
     "lead_to_rest": State.DISCONNECTED.name,
     "lead_to_attempt": State.CONNECTING.name,
     "lead_to_back_off": State.BACKING_OFF.name,
@@ -54,14 +54,14 @@ LEADS: Final[Mapping[str, str]] = {
     "lead_to_stop": State.STOPPED.name,
     "lead_to_close": State.CLOSED.name,
 }
-assert len(LEADS) == len(Destination)  # noqa: S101 - a new destination has to be drawn
+assert len(TARGET_LABELS) == len(AfterClose)  # noqa: S101 - a new destination has to be drawn
 
 
 def diagram(table: Table = TABLE) -> str:
     """The changes of state as a Mermaid diagram; what two states share is one arrow."""
     arrows: dict[tuple[State, State], dict[str, list[str]]] = {}
     for state, row in table.items():
-        for kind in INPUTS:
+        for kind in EVENTS:
             cell = row[kind]
             for rule in () if isinstance(cell, NonTransition) else cell:
                 if rule.to is not None:
@@ -97,7 +97,7 @@ def state_table(table: Table = TABLE) -> str:
     """Every state and every input."""
     rows = [["", *(f"`{state.name}`" for state in table)]]
     rows.append(["---"] * len(rows[0]))
-    rows += [[NAMES[kind.__name__], *(_cell(row[kind]) for row in table.values())] for kind in INPUTS]
+    rows += [[NAMES[kind.__name__], *(_cell(row[kind]) for row in table.values())] for kind in EVENTS]
     return "\n".join("| " + " | ".join(row) + " |" for row in rows).replace("|  |", "| |")
 
 
@@ -113,7 +113,7 @@ def _cell(cell: Cell) -> str:
 
 
 def _target(rule: Rule) -> str:
-    leads = [f"**{LEADS[action]}**" for action in rule.do if action in LEADS]
+    leads = [f"**{TARGET_LABELS[action]}**" for action in rule.do if action in TARGET_LABELS]
     if rule.to is State.CLOSING:
         return f"**{State.CLOSING.name}**, then " + leads[0]
     if rule.to is not None:
@@ -123,7 +123,7 @@ def _target(rule: Rule) -> str:
     return "refused" if any(action.startswith("refuse_") for action in rule.do) else "stays"
 
 
-def drawn(text: str, table: Table = TABLE) -> str:
+def redraw(text: str, table: Table = TABLE) -> str:
     """`text` with every marked part made anew. Raises ValueError for a marker without its partner."""
     for part, content in (("diagram", diagram(table)), ("table", state_table(table))):
         begin, end = _markers(part)
@@ -142,7 +142,7 @@ def documents(root: Path) -> list[Path]:
     """What may hold the picture: HOME, and every other document with a marker."""
     others = [*sorted(root.glob("*.md")), *sorted((root / "docs").rglob("*.md"))]
     marked = [path for path in others if "<!-- diagram:" in _read(path) or "<!-- table:" in _read(path)]
-    return list(dict.fromkeys([root / HOME, *marked]))
+    return list(dict.fromkeys([root / LIFECYCLE_PAGE, *marked]))
 
 
 def _read(path: Path) -> str:
@@ -155,21 +155,21 @@ def _problem(path: Path, root: Path, *, write: bool) -> str | None:
     if not path.is_file():
         return f"{name}: missing; it is where the lifecycle is drawn"
     text = _read(path)
-    if name == HOME:
+    if name == LIFECYCLE_PAGE:
         missing = [marker for part in ("diagram", "table") for marker in _markers(part) if marker not in text]
         if missing:
-            return f"{name}: lacks the marker {missing[0]}; put it back, then run: {REMEDY}"
+            return f"{name}: lacks the marker {missing[0]}; put it back, then run: {FIX_COMMAND}"
     try:
-        fresh = drawn(text)
+        fresh = redraw(text)
     except ValueError as error:
-        return f"{name}: {error}; put it back, then run: {REMEDY}"
+        return f"{name}: {error}; put it back, then run: {FIX_COMMAND}"
     if fresh == text:
         return None
     if write:
         path.write_text(fresh, encoding="utf-8")
         print(f"{name}: drawn")
         return None
-    return f"{name}: does not show the transition table as it is; run: {REMEDY}"
+    return f"{name}: does not show the transition table as it is; run: {FIX_COMMAND}"
 
 
 def main(arguments: Sequence[str] | None = None, root: Path = ROOT) -> int:

@@ -21,13 +21,13 @@ from playwright.async_api import Browser, Page, WebSocket, async_playwright
 from textual.pilot import Pilot
 from textual.widgets import Input
 
-from onesocket.chat import ChatServer
-from onesocket.chat.app import ChatApp
-from onesocket.chat.app.screens.chat import ChatScreen
-from onesocket.chat.app.session import SessionOptions
-from onesocket.chat.app.widgets.composer import Composer
-from onesocket.discord.rest import Rest
-from onesocket.lifecycle.retry import ReconnectPolicy
+from onesocket.lifecycle._retry import ReconnectPolicy
+from onesocket_chat import ChatApp
+from onesocket_chat.screens._chat import ChatScreen
+from onesocket_chat.session import SessionOptions
+from onesocket_chat.widgets._composer import Composer
+from onesocket_discord.rest import Rest
+from onesocket_discord.server import ChatServer
 
 IMAGES: Final = Path(__file__).parent.parent / "docs" / "images"
 PASSWORD: Final = "correct horse battery"  # noqa: S105 - of people who live for a second
@@ -50,7 +50,7 @@ def find_chromium() -> str:
     return found
 
 
-class Screen:
+class TerminalPage:
     """One page with a terminal in it, and the text that the application drew there."""
 
     def __init__(self, page: Page) -> None:
@@ -183,7 +183,7 @@ async def _draw_terminal(server: ChatServer) -> None:
     async with app.run_test(size=(112, 30), notifications=True) as pilot:
         await _sign_in(app, pilot)
         screen = next(one for one in app.screen_stack if isinstance(one, ChatScreen))
-        world = screen.session.store.world
+        world = screen.session.store.state
         for name in ("#general", "#random"):
             channel = next(one for one in world.channels.values() if one.title == name)
             app.call_later(screen.open, channel.id, beside=True)
@@ -204,7 +204,7 @@ async def _sign_in(app: ChatApp, pilot: Pilot[None]) -> None:
     await _until(pilot, lambda: app.screen.query("#password"))
     app.screen.query_one("#password", Input).value = PASSWORD
     await pilot.press("f3")
-    await _until(pilot, lambda: app.session is not None and app.session.store.world.guilds)
+    await _until(pilot, lambda: app.session is not None and app.session.store.state.guilds)
 
 
 async def _until(pilot: Pilot[None], condition: Callable[[], object]) -> None:
@@ -214,7 +214,7 @@ async def _until(pilot: Pilot[None], condition: Callable[[], object]) -> None:
 
 
 def _is_loaded(screen: ChatScreen, channel_id: int) -> bool:
-    return not screen.session.store.world.history(channel_id).is_stale
+    return not screen.session.store.state.history(channel_id).is_stale
 
 
 async def _save(app: ChatApp, pilot: Pilot[None], name: str) -> None:
@@ -225,7 +225,7 @@ async def _save(app: ChatApp, pilot: Pilot[None], name: str) -> None:
 
 async def _draw_browser(server: ChatServer) -> None:
     async with web_chat(server.api_url, "bob") as (url, _), browser() as chromium:
-        screen = Screen(await chromium.new_page(viewport={"width": 1120, "height": 640}))
+        screen = TerminalPage(await chromium.new_page(viewport={"width": 1120, "height": 640}))
         await screen.page.goto(url, wait_until="commit")
         await screen.until_drawn("Password")
         await screen.begin()

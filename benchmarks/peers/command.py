@@ -12,7 +12,7 @@ from typing import Any
 
 from .. import environment
 from ..document import write_tables
-from ..plan import say_on_stderr
+from ..plan import print_progress
 from ..server_process import ROOT
 from ..subjects.base import MissingPeer
 from ..tables import Table
@@ -43,7 +43,7 @@ def run(peers: Iterable[Peer], seconds: float) -> Answers:
     """Every question to every peer; only those that reconnect by themselves are closed on."""
     answers: Answers = {}
     for peer in peers:
-        say_on_stderr(peer.name)
+        print_progress(peer.name)
         asked = {"ten": True, "cancelled": peer.cancellable, "hammer": peer.resumes}
         answers[peer.name] = {question: ask(peer, question, seconds) for question, so in asked.items() if so}
     return answers
@@ -67,7 +67,7 @@ def ten_table(answers: Answers, versions: dict[str, str]) -> Table:
     return table
 
 
-def hammer_table(answers: Answers) -> Table:
+def closed_at_once_table(answers: Answers) -> Table:
     """The server that closes at once."""
     table = Table("hammer", "A server that closes what it has just opened", ["", "handshakes", "in seconds"])
     for name, answer in answers.items():
@@ -113,7 +113,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if output is not None:
             output.parent.mkdir(parents=True, exist_ok=True)
             output.write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
-    tables = [ten_table(record["answers"], record["versions"]), hammer_table(record["answers"])]
+    tables = [ten_table(record["answers"], record["versions"]), closed_at_once_table(record["answers"])]
     for table in tables:
         print(table.text() + "\n")
     if chosen.write_docs and not chosen.only:

@@ -6,7 +6,7 @@ import json
 from collections.abc import Callable
 
 from onesocket.testing import FaultyServer
-from onesocket.testing.faulty_connection import FaultyConnection
+from onesocket.testing._faulty_connection import FaultyConnection
 
 Message = str | bytes
 Greeting = str | bytes | None

@@ -9,15 +9,15 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Any, Final
 
+from examples.demo.check_then_connect import CheckThenConnectClient
 from onesocket import Client
-from onesocket.testing.check_then_connect import CheckThenConnectClient
 
 from ..subjects.base import load
 from . import dialects
 
 
 @dataclass(frozen=True, slots=True)
-class Handle:
+class ClientHandle:
     """What a component may do with the shared object."""
 
     connect: Callable[[], Awaitable[Any]]
@@ -26,7 +26,7 @@ class Handle:
     """Connects and goes on reconnecting, as long as it's awaited; None: `connect` is all there is."""
 
 
-Make = Callable[[str], Handle]
+Make = Callable[[str], ClientHandle]
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,22 +50,22 @@ class Peer:
         load(*self.modules)
 
 
-def _onesocket(url: str) -> Handle:
+def _onesocket(url: str) -> ClientHandle:
     client = Client(url)
-    return Handle(client.connect, client.aclose)
+    return ClientHandle(client.connect, client.aclose)
 
 
-def _check_then_connect(url: str) -> Handle:
+def _check_then_connect(url: str) -> ClientHandle:
     client = CheckThenConnectClient(url)
 
     async def close() -> None:
         """What an application calls; it is synchronous."""
         client.disconnect()
 
-    return Handle(client.connect, close)
+    return ClientHandle(client.connect, close)
 
 
-def _websockets(url: str) -> Handle:
+def _websockets(url: str) -> ClientHandle:
     module = load("websockets.asyncio.client", "websockets")
     made: list[Any] = []
 
@@ -83,21 +83,21 @@ def _websockets(url: str) -> Handle:
         """Each one."""
         await asyncio.gather(*(line.close() for line in made))
 
-    return Handle(connect, close, stay)
+    return ClientHandle(connect, close, stay)
 
 
-def _aiohttp(url: str) -> Handle:
+def _aiohttp(url: str) -> ClientHandle:
     session = load("aiohttp", "aiohttp").ClientSession()
-    return Handle(lambda: session.ws_connect(url), session.close)
+    return ClientHandle(lambda: session.ws_connect(url), session.close)
 
 
-def _picows(url: str) -> Handle:
+def _picows(url: str) -> ClientHandle:
     module = load("picows", "picows")
     made: list[Any] = []
 
     async def connect() -> None:
         """A socket for each caller."""
-        transport, _ = await module.ws_connect(module.WSListener, url, logger_name=_quiet())
+        transport, _ = await module.ws_connect(module.WSListener, url, logger_name=_ignore_errors())
         made.append(transport)
 
     async def close() -> None:
@@ -105,17 +105,19 @@ def _picows(url: str) -> Handle:
         for transport in made:
             transport.disconnect(graceful=False)
 
-    return Handle(connect, close)
+    return ClientHandle(connect, close)
 
 
-def _socket_io(url: str) -> Handle:
+def _socket_io(url: str) -> ClientHandle:
     client = load("socketio", "python-socketio").AsyncClient(handle_sigint=False)
-    return Handle(lambda: client.connect(url.replace("ws:", "http:"), transports=["websocket"]), client.disconnect)
+    return ClientHandle(
+        lambda: client.connect(url.replace("ws:", "http:"), transports=["websocket"]), client.disconnect
+    )
 
 
-def _slack(url: str) -> Handle:
+def _slack(url: str) -> ClientHandle:
     module = load("slack_sdk.socket_mode.aiohttp", "slack_sdk")
-    client = module.SocketModeClient(app_token="none", logger=_quiet())  # noqa: S106 - invented
+    client = module.SocketModeClient(app_token="none", logger=_ignore_errors())  # noqa: S106 - invented
 
     async def issue() -> str:
         """What Slack's web API would answer."""
@@ -123,19 +125,19 @@ def _slack(url: str) -> Handle:
 
     client.wss_uri = url
     client.issue_new_wss_url = issue
-    return Handle(client.connect, client.disconnect)
+    return ClientHandle(client.connect, client.disconnect)
 
 
-def _nats(url: str) -> Handle:
+def _nats(url: str) -> ClientHandle:
     client = load("nats", "nats-py").NATS()
 
     async def ignore(_error: Exception) -> None:
         """It would be printed."""
 
-    return Handle(lambda: client.connect(url, error_cb=ignore, connect_timeout=2), client.close)
+    return ClientHandle(lambda: client.connect(url, error_cb=ignore, connect_timeout=2), client.close)
 
 
-def _signalr(url: str) -> Handle:
+def _signalr(url: str) -> ClientHandle:
     client = load("pysignalr.client", "pysignalr").SignalRClient(url.replace("ws:", "http:"))
     transport = client._transport  # noqa: SLF001 - negotiation over HTTP is not what is counted here
     transport._url, transport._skip_negotiation = url, True  # noqa: SLF001
@@ -154,21 +156,21 @@ def _signalr(url: str) -> Handle:
             task.cancel()
         await asyncio.gather(*running, return_exceptions=True)
 
-    return Handle(connect, close, client.run)
+    return ClientHandle(connect, close, client.run)
 
 
-def _gql(url: str) -> Handle:
+def _gql(url: str) -> ClientHandle:
     transport = load("gql.transport.websockets", "gql").WebsocketsTransport(url=url)
     client = load("gql", "gql").Client(transport=transport)
-    return Handle(client.connect_async, client.close_async)
+    return ClientHandle(client.connect_async, client.close_async)
 
 
-def _centrifuge(url: str) -> Handle:
+def _centrifuge(url: str) -> ClientHandle:
     client = load("centrifuge", "centrifuge-python").Client(url)
-    return Handle(client.connect, client.disconnect)
+    return ClientHandle(client.connect, client.disconnect)
 
 
-def _websocket_client(url: str) -> Handle:
+def _websocket_client(url: str) -> ClientHandle:
     app = load("websocket", "websocket-client").WebSocketApp(url)
 
     async def connect() -> None:
@@ -183,10 +185,10 @@ def _websocket_client(url: str) -> Handle:
         app.keep_running = False
         await asyncio.to_thread(app.close)
 
-    return Handle(connect, close)
+    return ClientHandle(connect, close)
 
 
-def _quiet() -> logging.Logger:
+def _ignore_errors() -> logging.Logger:
     return logging.Logger("peer", level=logging.CRITICAL + 1)  # noqa: LOG001 - nobody's configuration applies
 
 

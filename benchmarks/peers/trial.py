@@ -32,7 +32,7 @@ def _server(peer: Peer) -> FaultyServer:
     return dialects.server(peer.greeting, peer.reply, peer.subprotocols)
 
 
-async def ten(peer: Peer, _seconds: float) -> Answer:
+async def ten_callers(peer: Peer, _seconds: float) -> Answer:
     """Ten callers at once, against a server that takes 150 ms; then one close."""
     async with _server(peer) as server:
         server.faults = Fault.slow_upgrade(HANDSHAKE)
@@ -63,7 +63,7 @@ async def ten(peer: Peer, _seconds: float) -> Answer:
         }
 
 
-async def cancelled(peer: Peer, _seconds: float) -> Answer:
+async def cancelled_caller(peer: Peer, _seconds: float) -> Answer:
     """One caller, cancelled in the middle of the handshake; what stays open."""
     async with _server(peer) as server:
         server.faults = Fault.slow_upgrade(HANDSHAKE)
@@ -78,7 +78,7 @@ async def cancelled(peer: Peer, _seconds: float) -> Answer:
         return answer
 
 
-async def hammer(peer: Peer, seconds: float) -> Answer:
+async def closed_at_once(peer: Peer, seconds: float) -> Answer:
     """How often it comes back to a server that closes what it has just opened."""
     async with _server(peer) as server:
         server.faults = Fault.accept_then_close(1000)
@@ -92,7 +92,7 @@ async def hammer(peer: Peer, seconds: float) -> Answer:
         return answer
 
 
-QUESTIONS: Final = {"ten": ten, "cancelled": cancelled, "hammer": hammer}
+QUESTIONS: Final = {"ten": ten_callers, "cancelled": cancelled_caller, "hammer": closed_at_once}
 
 
 def _outcome(task: asyncio.Future[Any]) -> str:

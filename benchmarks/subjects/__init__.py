@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from typing import Final
 
-from . import broadcast, fan_out, hops, recovery
+from . import broadcast, fan_out, recovery
+from . import interprocess as hops
 from .bare_picows import BarePicows
 from .base import MissingPeer, Subject
+from .concurrent_connect import ConcurrentConnect, SharedFuture
 from .coroutines import Aiohttp, HttpxWs, PicowsWebsockets, Websockets
 from .fail_over import FailOver
-from .joining import Connect, SharedFuture
-from .ours import OursCallback, OursIterator
+from .onesocket_client import OnesocketCallback, OnesocketIterator
 from .socket_io import SocketIo
 from .websocket_client import WebsocketClient
 
@@ -18,8 +19,8 @@ CALLBACK: Final = "onesocket, callback"
 ITERATOR: Final = "onesocket, iterator"
 BARE: Final = "picows, bare"
 PEERS: Final[dict[str, type[Subject]]] = {
-    CALLBACK: OursCallback,
-    ITERATOR: OursIterator,
+    CALLBACK: OnesocketCallback,
+    ITERATOR: OnesocketIterator,
     BARE: BarePicows,
     "picows.websockets": PicowsWebsockets,
     "aiohttp": Aiohttp,
@@ -29,35 +30,39 @@ PEERS: Final[dict[str, type[Subject]]] = {
     "httpx-ws": HttpxWs,
 }
 """For the scenarios `receive`, `send` and `echo`."""
-CROWDS: Final = (1, 10, 100)
+SUBSCRIBER_COUNTS: Final = (1, 10, 100)
 FAN_OUT: Final[dict[str, type[Subject]]] = {
-    f"{count} × {name}": fan_out.of(kind, count)
+    f"{count} × {name}": fan_out.subject(kind, count)
     for name, kind in (
         ("callback", fan_out.Callbacks),
         ("iterator", fan_out.Iterators),
         ("asyncio.Queue", fan_out.Queues),
     )
-    for count in CROWDS
+    for count in SUBSCRIBER_COUNTS
 }
-JOIN: Final[dict[str, type[Subject]]] = {"connect()": Connect, "one shared Future": SharedFuture}
+JOIN: Final[dict[str, type[Subject]]] = {"connect()": ConcurrentConnect, "one shared Future": SharedFuture}
 RECOVER: Final[dict[str, type[Subject]]] = {
-    "onesocket Client, killed": recovery.of(recovery.OurClient, from_failed=False),
-    "onesocket Client, failed": recovery.of(recovery.OurClient, from_failed=True),
-    "onesocket Provider, killed": recovery.of(recovery.OurProvider, from_failed=False),
-    "onesocket Provider, failed": recovery.of(recovery.OurProvider, from_failed=True),
-    "check-then-connect client, killed": recovery.of(recovery.TheirClient, from_failed=False),
-    "check-then-connect client, failed": recovery.of(recovery.TheirClient, from_failed=True),
-    "check-then-connect provider, killed": recovery.of(recovery.TheirProvider, from_failed=False),
-    "check-then-connect provider, failed": recovery.of(recovery.TheirProvider, from_failed=True),
+    "onesocket Client, killed": recovery.subject(recovery.ClientRecovery, from_failed=False),
+    "onesocket Client, failed": recovery.subject(recovery.ClientRecovery, from_failed=True),
+    "onesocket Provider, killed": recovery.subject(recovery.ProviderRecovery, from_failed=False),
+    "onesocket Provider, failed": recovery.subject(recovery.ProviderRecovery, from_failed=True),
+    "check-then-connect client, killed": recovery.subject(recovery.CheckThenConnectClientRecovery, from_failed=False),
+    "check-then-connect client, failed": recovery.subject(recovery.CheckThenConnectClientRecovery, from_failed=True),
+    "check-then-connect provider, killed": recovery.subject(
+        recovery.CheckThenConnectProviderRecovery, from_failed=False
+    ),
+    "check-then-connect provider, failed": recovery.subject(
+        recovery.CheckThenConnectProviderRecovery, from_failed=True
+    ),
     "onesocket Client.reconnect()": recovery.Reconnect,
     "picows, bare: close and open": recovery.CloseAndHandshake,
 }
 CHAT: Final = "onesocket chat, one sequence"
-CHAT_APART: Final = "onesocket chat, 1 000 sequences"
+CHAT_SEPARATE_SEQUENCES: Final = "onesocket chat, 1 000 sequences"
 BARE_SERVER: Final = "picows server, bare"
 BROADCAST: Final[dict[str, type[Subject]]] = {
     CHAT: broadcast.ChatGateway,
-    CHAT_APART: broadcast.ChatGatewayApart,
+    CHAT_SEPARATE_SEQUENCES: broadcast.ChatGatewaySeparateSequences,
     BARE_SERVER: broadcast.BarePicowsServer,
     "aiohttp server": broadcast.AiohttpServer,
     "websockets server, broadcast()": broadcast.WebsocketsServer,
@@ -66,16 +71,16 @@ BROADCAST: Final[dict[str, type[Subject]]] = {
     "python-socketio server": broadcast.SocketIoServer,
 }
 HOST: Final = "onesocket, scope=host"
-HOST_OFFERED: Final = "onesocket, scope=host, loop offered"
+HOST_OWN_LOOP: Final = "onesocket, scope=host, loop offered"
 NATS: Final = "NATS"
 REDIS: Final = "Redis, pipelined"
-BETWEEN: Final[dict[str, type[Subject]]] = {
-    HOST: hops.OurHop,
-    HOST_OFFERED: hops.OurHopOffered,
-    "onesocket, followers in blocking mode": hops.OurHopBlocking,
-    "Unix socket, bare": hops.BareHop,
-    NATS: hops.NatsHop,
-    REDIS: hops.RedisHop,
+INTERPROCESS: Final[dict[str, type[Subject]]] = {
+    HOST: hops.HostFanOut,
+    HOST_OWN_LOOP: hops.HostFanOutOwnLoop,
+    "onesocket, followers in blocking mode": hops.HostFanOutBlocking,
+    "Unix socket, bare": hops.UnixSocketFanOut,
+    NATS: hops.NatsFanOut,
+    REDIS: hops.RedisFanOut,
 }
 FAIL_OVER: Final[dict[str, type[Subject]]] = {"onesocket, owner killed": FailOver}
 SUBJECTS: Final[dict[str, type[Subject]]] = {
@@ -84,23 +89,22 @@ SUBJECTS: Final[dict[str, type[Subject]]] = {
     **JOIN,
     **RECOVER,
     **BROADCAST,
-    **BETWEEN,
+    **INTERPROCESS,
     **FAIL_OVER,
 }
 
 __all__ = [
     "BARE",
     "BARE_SERVER",
-    "BETWEEN",
     "BROADCAST",
     "CALLBACK",
     "CHAT",
-    "CHAT_APART",
-    "CROWDS",
+    "CHAT_SEPARATE_SEQUENCES",
     "FAIL_OVER",
     "FAN_OUT",
     "HOST",
-    "HOST_OFFERED",
+    "HOST_OWN_LOOP",
+    "INTERPROCESS",
     "ITERATOR",
     "JOIN",
     "NATS",
@@ -108,6 +112,7 @@ __all__ = [
     "RECOVER",
     "REDIS",
     "SUBJECTS",
+    "SUBSCRIBER_COUNTS",
     "MissingPeer",
     "Subject",
 ]

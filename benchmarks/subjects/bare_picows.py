@@ -12,7 +12,7 @@ from picows import WSFrame, WSListener, WSMsgType, WSTransport
 from .base import Countdown, Subject
 
 
-class _Listener(WSListener):
+class _CountingListener(WSListener):
     """Decodes every text, counts it, and heeds back-pressure."""
 
     def __init__(self) -> None:
@@ -51,9 +51,9 @@ class BarePicows(Subject):
 
     async def open(self) -> None:
         """Connect."""
-        make: Callable[[], WSListener] = _Listener
+        make: Callable[[], WSListener] = _CountingListener
         self.transport, listener = await picows.ws_connect(make, self.url)
-        assert isinstance(listener, _Listener)  # noqa: S101 - the one just made
+        assert isinstance(listener, _CountingListener)  # noqa: S101 - the one just made
         self.listener = listener
 
     async def close(self) -> None:

@@ -7,7 +7,7 @@ import asyncio
 import importlib
 from typing import Any, ClassVar
 
-from ..work import Sample, Work
+from ..workload import Sample, Workload
 
 
 class MissingPeer(Exception):
@@ -53,11 +53,11 @@ class Subject(abc.ABC):
     async def close(self) -> None:
         """Leave nothing behind."""
 
-    async def warm_up(self, work: Work) -> None:
+    async def warm_up(self, work: Workload) -> None:
         """A tenth of the work, unmeasured."""
-        await self.run(Work(work.scenario, max(1, work.count // 10), work.size))
+        await self.run(Workload(work.scenario, max(1, work.count // 10), work.size))
 
-    async def run(self, work: Work) -> Sample | None:
+    async def run(self, work: Workload) -> Sample | None:
         """Do it all. A subject that has to prepare each operation returns the cost of the rest."""
         match work.scenario:
             case "receive":

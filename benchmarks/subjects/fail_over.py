@@ -13,13 +13,13 @@ from picows import WSListener, WSMsgType, WSTransport, WSUpgradeRequest
 
 from onesocket.sharing.host import listing
 
-from ..between.crew import Member
 from ..cores import unpin
-from ..work import Sample, Work
+from ..interprocess.workers import Worker
+from ..workload import Sample, Workload
 from .base import Subject
-from .hops import CONSUMERS, loop_name
+from .interprocess import CONSUMERS, loop_name
 
-EVERY: Final = 0.002
+TICK_INTERVAL: Final = 0.002
 _PATIENCE: Final = 20.0
 
 
@@ -33,7 +33,7 @@ class _Ticker(WSListener):
     def on_ws_connected(self, transport: WSTransport) -> None:
         """Begin."""
         transport.send(WSMsgType.TEXT, self._message)
-        self._timer = asyncio.get_running_loop().call_later(EVERY, self.on_ws_connected, transport)
+        self._timer = asyncio.get_running_loop().call_later(TICK_INTERVAL, self.on_ws_connected, transport)
 
     def on_ws_disconnected(self, transport: WSTransport) -> None:
         """End."""
@@ -58,7 +58,7 @@ class FailOver(Subject):
         self.stack = contextlib.AsyncExitStack()
         self.directory = self.stack.enter_context(tempfile.TemporaryDirectory(prefix="fail-over-"))
         self.lines = 0
-        self.members: list[Member] = []
+        self.members: list[Worker] = []
         self.server = await picows.ws_create_server(self._accept, "127.0.0.1", 0)
         self.stack.callback(self.server.close)
         self.address = f"ws://127.0.0.1:{self.server.sockets[0].getsockname()[1]}/|{self.directory}"
@@ -75,7 +75,7 @@ class FailOver(Subject):
         return _Ticker(self.lines)
 
     async def _add(self) -> None:
-        member = await Member.start("onesocket", "watcher", self.address, loop_name())
+        member = await Worker.start("onesocket", "watcher", self.address, loop_name())
         self.members.append(member)
         await member.hear()  # its first message
 
@@ -85,10 +85,10 @@ class FailOver(Subject):
             await member.kill()
         await self.stack.aclose()
 
-    async def warm_up(self, work: Work) -> None:
+    async def warm_up(self, work: Workload) -> None:
         """There's nothing to be warmed up."""
 
-    async def run(self, work: Work) -> Sample | None:
+    async def run(self, work: Workload) -> Sample | None:
         """So many times."""
         each = [await self._once() for _ in range(work.count)]
         return Sample(0.0, sum(each), tuple(each))
@@ -105,11 +105,11 @@ class FailOver(Subject):
         await self._add()
         return max(float(answer["at"]) for answer in news) - killed
 
-    async def _owner(self) -> Member:
+    async def _owner(self) -> Worker:
         async with asyncio.timeout(_PATIENCE):
             while True:
                 pids = {one.pid for one in await asyncio.to_thread(listing, self.directory)}
                 for member in self.members:
                     if member.process.pid in pids:
                         return member
-                await asyncio.sleep(EVERY)
+                await asyncio.sleep(TICK_INTERVAL)

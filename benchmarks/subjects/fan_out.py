@@ -7,10 +7,10 @@ from collections.abc import AsyncIterator
 from typing import Any, ClassVar
 
 from .base import Countdown
-from .ours import Ours
+from .onesocket_client import OnesocketSubject
 
 
-class FanOut(Ours):
+class FanOut(OnesocketSubject):
     """Base of the three: `subscribers` of them read every message."""
 
     subscribers: ClassVar[int]
@@ -84,6 +84,6 @@ async def _get(queue: asyncio.Queue[Any], count: int) -> None:
         await get()
 
 
-def of(kind: type[FanOut], subscribers: int) -> type[FanOut]:
+def subject(kind: type[FanOut], subscribers: int) -> type[FanOut]:
     """That kind, for so many."""
     return type(f"{kind.__name__}{subscribers}", (kind,), {"subscribers": subscribers})

@@ -12,18 +12,19 @@ from typing import Any, ClassVar
 
 import picows
 
-from onesocket import CallableSink, Client, Identity, OnesocketError, Provider, State
-from onesocket.testing.check_then_connect import CheckThenConnectClient, CheckThenConnectProvider
+from examples.demo.check_then_connect import CheckThenConnectClient, CheckThenConnectProvider
+from onesocket import Client, Identity, OnesocketError, Provider, State
+from onesocket.notices import CallableSink
 
 from ..server_process import control
-from ..work import Sample, Work
+from ..workload import Sample, Workload
 from .base import load
-from .ours import Ours
+from .onesocket_client import OnesocketSubject
 
 _NUMBERS = itertools.count()
 
 
-class Recovery(Ours):
+class Recovery(OnesocketSubject):
     """Brings a client into trouble, then measures the way back; the trouble itself isn't counted."""
 
     from_failed: ClassVar[bool]
@@ -40,7 +41,7 @@ class Recovery(Ours):
     async def close(self) -> None:
         """Each recovery has closed its own."""
 
-    async def run(self, work: Work) -> Sample | None:
+    async def run(self, work: Workload) -> Sample | None:
         """So many recoveries, one after the other."""
         cpu = wall = 0.0
         for _ in range(work.count):
@@ -81,7 +82,7 @@ class Recovery(Ours):
         """Close it for good."""
 
 
-class OurClient(Recovery):
+class ClientRecovery(Recovery):
     """`Client.connect()`."""
 
     def make(self, url: str) -> None:
@@ -105,7 +106,7 @@ class OurClient(Recovery):
         await self.client.aclose()
 
 
-class OurProvider(OurClient):
+class ProviderRecovery(ClientRecovery):
     """`Provider.connect_if_authenticated()`."""
 
     def make(self, url: str) -> None:
@@ -127,7 +128,7 @@ class OurProvider(OurClient):
         await self.provider.aclose()
 
 
-class TheirClient(Recovery):
+class CheckThenConnectClientRecovery(Recovery):
     """`CheckThenConnectClient.connect()`: a pause of 100 ms."""
 
     def make(self, url: str) -> None:
@@ -152,7 +153,7 @@ class TheirClient(Recovery):
         await self.theirs.force_cleanup()
 
 
-class TheirProvider(TheirClient):
+class CheckThenConnectProviderRecovery(CheckThenConnectClientRecovery):
     """`CheckThenConnectProvider`: 200 ms more."""
 
     def make(self, url: str) -> None:
@@ -166,7 +167,7 @@ class TheirProvider(TheirClient):
         await self.their_provider.connect_if_authenticated()
 
 
-class CloseAndHandshake(Ours):
+class CloseAndHandshake(OnesocketSubject):
     """The least it can cost: bare picows closes one line and opens the next."""
 
     async def open(self) -> None:
@@ -177,7 +178,7 @@ class CloseAndHandshake(Ours):
         """Close."""
         await self._hang_up()
 
-    async def run(self, work: Work) -> Sample | None:
+    async def run(self, work: Workload) -> Sample | None:
         """So many times."""
         for _ in range(work.count):
             await self._hang_up()
@@ -194,10 +195,10 @@ class CloseAndHandshake(Ours):
         await self.transport.wait_disconnected()
 
 
-class Reconnect(Ours):
+class Reconnect(OnesocketSubject):
     """`Client.reconnect()` on a sound line: a close handshake, then an upgrade."""
 
-    async def run(self, work: Work) -> Sample | None:
+    async def run(self, work: Workload) -> Sample | None:
         """So many times."""
         for _ in range(work.count):
             await self.client.reconnect()
@@ -205,6 +206,6 @@ class Reconnect(Ours):
         return None
 
 
-def of(kind: type[Recovery], *, from_failed: bool) -> type[Recovery]:
+def subject(kind: type[Recovery], *, from_failed: bool) -> type[Recovery]:
     """That kind, from that trouble."""
     return type(f"{kind.__name__}From{'Failed' if from_failed else 'Killed'}", (kind,), {"from_failed": from_failed})

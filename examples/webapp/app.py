@@ -18,7 +18,7 @@ from starlette.responses import HTMLResponse, JSONResponse, Response, StreamingR
 from starlette.routing import Route
 
 import onesocket
-from onesocket import Gap, Link
+from onesocket import Gap, SharedClient
 
 UPSTREAM = os.environ.get("UPSTREAM", "ws://127.0.0.1:8765/")
 TOKEN = os.environ.get("UPSTREAM_TOKEN")
@@ -48,14 +48,14 @@ PAGE = """<!doctype html>
 """
 
 
-class State(TypedDict):
+class AppState(TypedDict):
     """What requests find in `request.state`."""
 
-    link: Link
+    link: SharedClient
 
 
 @contextlib.asynccontextmanager
-async def lifespan(_: Starlette) -> AsyncIterator[State]:
+async def lifespan(_: Starlette) -> AsyncIterator[AppState]:
     """Each worker joins; the first one builds the connection, and if it dies another takes over."""
     async with onesocket.join(UPSTREAM, token=TOKEN, scope="host") as link:
         yield {"link": link}
@@ -66,7 +66,7 @@ def event(kind: str, data: object) -> str:
     return f"event: {kind}\ndata: {json.dumps(data)}\n\n"
 
 
-async def messages(link: Link) -> AsyncIterator[str]:
+async def messages(link: SharedClient) -> AsyncIterator[str]:
     """What comes from above, for one browser. One that is slow misses the oldest, and hurts nobody else."""
     async with link.subscribe(limit=256, overflow="drop_oldest") as stream:
         yield event("worker", {"pid": os.getpid()})

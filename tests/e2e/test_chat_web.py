@@ -8,10 +8,10 @@ import aiohttp
 import pytest
 from playwright.async_api import Browser
 
-from onesocket.chat import ChatServer
-from onesocket.discord import DiscordClient, Intents
-from onesocket.discord.rest import Accounts, Rest
-from tools.screenshots import PASSWORD, Screen, browser, web_chat
+from onesocket_discord import DiscordClient, Intents
+from onesocket_discord.rest import Accounts, Rest
+from onesocket_discord.server import ChatServer
+from tools.screenshots import PASSWORD, TerminalPage, browser, web_chat
 
 pytestmark = pytest.mark.timeout(120)
 
@@ -28,8 +28,8 @@ async def chromium() -> AsyncIterator[Browser]:
         yield one
 
 
-async def opened(chromium: Browser, url: str) -> Screen:
-    screen = Screen(await chromium.new_page(viewport={"width": 1100, "height": 640}))
+async def opened(chromium: Browser, url: str) -> TerminalPage:
+    screen = TerminalPage(await chromium.new_page(viewport={"width": 1100, "height": 640}))
     await screen.page.goto(url, wait_until="commit")
     await screen.until_drawn("Password")
     await screen.begin()

@@ -9,8 +9,9 @@ import ssl
 import sys
 from typing import Any
 
-from onesocket import Client, Json, Login, OnesocketError, Protocol, Raw, ReconnectPolicy, TokenQuery, join
-from onesocket.protocols.base import Action, Ready, Send
+from onesocket import Client, Json, Login, OnesocketError, Raw, ReconnectPolicy, TokenQuery, join
+from onesocket.protocols import Protocol
+from onesocket.protocols._protocol import Action, Ready, Send
 from onesocket.sharing.host import HostOptions
 
 SETUP: dict[str, Any] = json.loads(sys.argv[1])
@@ -20,7 +21,7 @@ def say(event: str, **more: Any) -> None:
     print(json.dumps({"event": event, **more}), flush=True)  # noqa: T201 - its way to talk
 
 
-class Topics(Json):
+class KeyedTopics(Json):
     """JSON, with subscriptions."""
 
     def subscribe_frames(self, keys: frozenset[str]) -> list[str]:
@@ -33,7 +34,7 @@ class Topics(Json):
         return message.get("key")
 
 
-class Greeting(Json):
+class MethodLogin(Json):
     """Logs in by its own method, as the process was told."""
 
     def opened(self, token: str | None, now: float) -> list[Action]:
@@ -41,15 +42,15 @@ class Greeting(Json):
         return [Send(json.dumps({"login": SETUP["who"]})), Ready()]
 
 
-class AsRaw(Raw):
-    """Says that one connection serves `Topics` and this."""
+class RawWithSharedFingerprint(Raw):
+    """Says that one connection serves `KeyedTopics` and this."""
 
     def __init__(self) -> None:
         super().__init__()
         self.fingerprint = "texts of the exchange"
 
 
-class AsTopics(Topics):
+class TopicsWithSharedFingerprint(KeyedTopics):
     """The other one."""
 
     def __init__(self) -> None:
@@ -64,13 +65,13 @@ def closing_over(who: str) -> Login:
 PROTOCOLS: dict[str, Any] = {
     "raw": Raw,
     "json": Json,
-    "topics": Topics,
+    "topics": KeyedTopics,
     "query": lambda: Raw(token_place=TokenQuery("t")),
     "closure": lambda: Json(login=closing_over(SETUP["who"])),
     "global": lambda: Json(login=Login(request=lambda _: {"login": SETUP["who"]})),
-    "method": Greeting,
-    "as raw": AsRaw,
-    "as topics": AsTopics,
+    "method": MethodLogin,
+    "as raw": RawWithSharedFingerprint,
+    "as topics": TopicsWithSharedFingerprint,
 }
 
 
@@ -87,7 +88,7 @@ def context(setup: dict[str, Any]) -> ssl.SSLContext:
     return made
 
 
-def given(setup: dict[str, Any]) -> dict[str, Any]:
+def option_values(setup: dict[str, Any]) -> dict[str, Any]:
     options = dict(setup)
     if "protocol" in options:
         options["protocol"] = protocol(options["protocol"])
@@ -100,11 +101,14 @@ def arguments() -> dict[str, Any]:
     """Arguments for `join`: the options, or a function that builds the client from them."""
     options = SETUP.get("options", {})
     if "client" not in options:
-        return {**given(options), "reconnect": ReconnectPolicy(initial=0.01, cap=0.05)}
+        return {**option_values(options), "reconnect": ReconnectPolicy(initial=0.01, cap=0.05)}
     made = dict(options["client"])
     url = made.pop("url", SETUP["url"])
     rest = {name: value for name, value in options.items() if name != "client"}
-    return {**rest, "client": lambda *token: Client(url, **given(made), **dict(zip(["token"], token, strict=False)))}
+    return {
+        **rest,
+        "client": lambda *token: Client(url, **option_values(made), **dict(zip(["token"], token, strict=False))),
+    }
 
 
 async def perform(link: Any, order: dict[str, Any]) -> Any:

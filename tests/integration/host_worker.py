@@ -13,14 +13,18 @@ import sys
 import time
 from typing import Any
 
-from onesocket import Client, Gap, Json, OnesocketError, Protocol, Raw, ReconnectPolicy, Status
-from onesocket.client.status import Change
-from onesocket.sharing.host import HostOptions, HostUpstream, directory, follower, peer
-from onesocket.sharing.key import Key
-from onesocket.sharing.upstream import Recipe
+from onesocket import Client, Gap, Json, OnesocketError, Raw, ReconnectPolicy, Status
+from onesocket.client._status import Change
+from onesocket.protocols import Protocol
+from onesocket.sharing._connection_key import ConnectionKey
+from onesocket.sharing._upstream import ConnectionSpec
+from onesocket.sharing.host import HostOptions, HostUpstream
+from onesocket.sharing.host import _follower as follower
+from onesocket.sharing.host import _follower_connection as peer
+from onesocket.sharing.host import _runtime_paths as directory
 
 
-class Topics(Json):
+class JsonTopics(Json):
     """JSON, with subscriptions."""
 
     def subscribe_frames(self, keys: frozenset[str]) -> list[str]:
@@ -30,14 +34,14 @@ class Topics(Json):
         return [json.dumps({"unsubscribe": sorted(keys)})]
 
 
-PROTOCOLS: dict[str, type[Protocol]] = {"raw": Raw, "json": Json, "topics": Topics}
+PROTOCOLS: dict[str, type[Protocol]] = {"raw": Raw, "json": Json, "topics": JsonTopics}
 
 
 def say(event: str, **more: Any) -> None:
     print(json.dumps({"event": event, "at": time.monotonic(), **more}), flush=True)  # noqa: T201 - its way to talk
 
 
-class Sink:
+class PrintingSink:
     def messages(self, batch: list[Any]) -> None:
         say("messages", batch=batch)
 
@@ -51,7 +55,7 @@ class Sink:
         say("failed", kind=type(error).__name__, text=str(error))
 
 
-class Log(logging.Handler):
+class PrintingLogHandler(logging.Handler):
     def emit(self, record: logging.LogRecord) -> None:
         if record.name == "onesocket":
             say("log", level=record.levelname, text=record.getMessage())
@@ -62,8 +66,8 @@ def make(setup: dict[str, Any]) -> HostUpstream:
     protocol = PROTOCOLS[setup.get("protocol", "raw")]()
     options = {"protocol": protocol, "reconnect": ReconnectPolicy(initial=0.01, cap=0.05), **setup.get("client", {})}
     return HostUpstream(
-        Recipe(
-            key=Key.of(url, key=setup.get("key"), token=options.get("token")),
+        ConnectionSpec(
+            key=ConnectionKey.of(url, key=setup.get("key"), token=options.get("token")),
             options=options,
             protocol=protocol,
             make_client=lambda: Client(url, **options),
@@ -85,9 +89,9 @@ async def perform(upstream: HostUpstream, number: int, order: dict[str, Any]) ->
             case "send":
                 await upstream.send(order["message"], id=order.get("id"))
             case "want":
-                upstream.want(order["keys"])
+                upstream.add_keys(order["keys"])
             case "unwant":
-                upstream.unwant(order["keys"])
+                upstream.remove_keys(order["keys"])
             case "hold":
                 upstream.hold()
             case "release":
@@ -103,8 +107,8 @@ async def perform(upstream: HostUpstream, number: int, order: dict[str, Any]) ->
             case "use up descriptors":
                 use_up_descriptors(order.get("spare", 0))
             case "free descriptors":
-                while USED:
-                    os.close(USED.pop())
+                while HELD_DESCRIPTORS:
+                    os.close(HELD_DESCRIPTORS.pop())
             case "close":
                 await upstream.aclose()
             case _:
@@ -117,7 +121,7 @@ async def perform(upstream: HostUpstream, number: int, order: dict[str, Any]) ->
 
 def fork(upstream: HostUpstream) -> dict[str, Any]:
     """A child that stays alive, with no work of its own but to hold on to what it inherited."""
-    held = list(upstream.held())
+    held = list(upstream.file_descriptors())
     pid = os.fork()
     if pid == 0:
         os.close(0)
@@ -132,27 +136,27 @@ def use_up_descriptors(spare: int) -> None:
     resource.setrlimit(resource.RLIMIT_NOFILE, (64, resource.getrlimit(resource.RLIMIT_NOFILE)[1]))
     with contextlib.suppress(OSError):
         while True:
-            USED.append(os.open(os.devnull, os.O_RDONLY))
+            HELD_DESCRIPTORS.append(os.open(os.devnull, os.O_RDONLY))
     for _ in range(spare):
-        os.close(USED.pop())
+        os.close(HELD_DESCRIPTORS.pop())
 
 
-USED: list[int] = []
+HELD_DESCRIPTORS: list[int] = []
 
 
-def speak(protocol: int) -> None:
+def impersonate_release(protocol: int) -> None:
     """As another release would."""
     for module in (follower, peer):
-        module.PROTOCOL = protocol  # type: ignore[attr-defined]
+        module.PROTOCOL_VERSION = protocol  # type: ignore[attr-defined]
 
 
 async def main(setup: dict[str, Any]) -> None:
-    logging.basicConfig(level=logging.INFO, handlers=[Log()])
+    logging.basicConfig(level=logging.INFO, handlers=[PrintingLogHandler()])
     loop = asyncio.get_running_loop()
     reader = asyncio.StreamReader(limit=2**24)
     await loop.connect_read_pipe(lambda: asyncio.StreamReaderProtocol(reader), sys.stdin)
     if "speaks" in setup:
-        speak(setup["speaks"])
+        impersonate_release(setup["speaks"])
     if "namespace" in setup:  # as in a container that shares the directory, and no names of sockets
         directory._mount_namespace = lambda: setup["namespace"]
     try:
@@ -160,7 +164,7 @@ async def main(setup: dict[str, Any]) -> None:
     except OnesocketError as error:
         say("crashed", kind=type(error).__name__, text=str(error))
         return
-    upstream.attach(Sink())
+    upstream.attach(PrintingSink())
     say("ready", pid=os.getpid())
     tasks: set[asyncio.Task[None]] = set()
     while line := await reader.readline():

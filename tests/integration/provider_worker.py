@@ -9,8 +9,10 @@ import os
 import sys
 from typing import Any
 
-from onesocket import Change, Gap, Identity, Link, Notices, OnesocketError, Provider, Raw, ReconnectPolicy, join
-from onesocket.protocols.token import TokenQuery
+from onesocket import Gap, Identity, OnesocketError, Provider, Raw, ReconnectPolicy, SharedClient, join
+from onesocket.client import Change
+from onesocket.notices import Notices
+from onesocket.protocols._token import TokenQuery
 from onesocket.sharing.host import HostOptions
 
 
@@ -18,12 +20,12 @@ def say(event: str, **more: Any) -> None:
     print(json.dumps({"event": event, **more}), flush=True)  # noqa: T201 - its way to talk
 
 
-class Worker:
+class ProviderWorker:
     def __init__(self, setup: dict[str, Any]) -> None:
         self.name = setup["name"]
         self.who: str | None = "alice"
-        self.watched: Link | None = None
-        self.provider: Provider[Link] = Provider(
+        self.watched: SharedClient | None = None
+        self.provider: Provider[SharedClient] = Provider(
             lambda token: join(
                 setup["url"],
                 token=token,
@@ -83,7 +85,7 @@ class Worker:
         return None
 
 
-async def perform(worker: Worker, order: dict[str, Any]) -> None:
+async def perform(worker: ProviderWorker, order: dict[str, Any]) -> None:
     try:
         result = await worker.do(order)
     except OnesocketError as error:
@@ -96,7 +98,7 @@ async def main(setup: dict[str, Any]) -> None:
     loop = asyncio.get_running_loop()
     reader = asyncio.StreamReader()
     await loop.connect_read_pipe(lambda: asyncio.StreamReaderProtocol(reader), sys.stdin)
-    worker = Worker(setup)
+    worker = ProviderWorker(setup)
     say("ready", pid=os.getpid())
     tasks: set[asyncio.Task[None]] = set()
     while line := await reader.readline():

@@ -9,31 +9,27 @@ from typing import Any
 import pytest
 import trustme
 
-from onesocket import (
+from onesocket import Client, OnesocketError, ReconnectPolicy, State, TokenQuery
+from onesocket import Json as JsonProtocol
+from onesocket.errors import (
     CertificateInvalid,
-    Client,
     ClosedByPeer,
-    ConnectionLost,
+    ConnectionRefused,
+    ConnectionReset,
+    HandshakeRejected,
+    InvalidHandshake,
     InvalidOption,
     InvalidText,
-    InvalidUpgrade,
     InvalidURL,
     MessageTooBig,
     NameResolutionFailed,
-    OnesocketError,
     OpenTimeout,
-    PortRefused,
     ProtocolViolation,
     ProxyFailed,
-    ReconnectPolicy,
-    State,
+    ServerBusy,
     TLSFailed,
-    TokenQuery,
-    UpgradeRefused,
-    UpstreamBusy,
     WrongEventLoop,
 )
-from onesocket import Json as JsonProtocol
 from onesocket.testing import Fault, FaultyServer
 
 DEADLINE = 10
@@ -142,7 +138,7 @@ async def test_a_refused_port() -> None:
     with socket.socket() as reserved:
         reserved.bind(("127.0.0.1", 0))
         port = reserved.getsockname()[1]
-        error = await fails(Client(f"ws://127.0.0.1:{port}/"), PortRefused, f"127.0.0.1:{port}")
+        error = await fails(Client(f"ws://127.0.0.1:{port}/"), ConnectionRefused, f"127.0.0.1:{port}")
     assert "ECONNREFUSED" in str(error)
     assert error.retryable
 
@@ -227,7 +223,7 @@ async def test_plain_to_a_tls_port(authority: trustme.CA) -> None:
     async with FaultyServer(ssl=server_context(authority, "127.0.0.1")) as server:
         client = Client(server.url.replace("wss://", "ws://"))
         async with asyncio.timeout(DEADLINE):
-            with pytest.raises((ConnectionLost, InvalidUpgrade)):
+            with pytest.raises((ConnectionReset, InvalidHandshake)):
                 await client.connect()
         await client.aclose()
 
@@ -289,15 +285,15 @@ async def test_through_a_proxy(server: FaultyServer) -> None:
 @pytest.mark.parametrize(
     ("status", "error", "retryable", "text"),
     [
-        (200, UpgradeRefused, False, "is this really a WebSocket endpoint?"),
-        (301, UpgradeRefused, False, "redirects are not followed"),
-        (400, UpgradeRefused, False, "check the path, the headers"),
-        (401, UpgradeRefused, False, "check the token"),
-        (403, UpgradeRefused, False, "may not connect here"),
-        (404, UpgradeRefused, False, "check the path of the URL"),
-        (429, UpstreamBusy, True, "HTTP 429"),
-        (500, UpgradeRefused, True, "HTTP 500"),
-        (503, UpgradeRefused, True, "HTTP 503"),
+        (200, HandshakeRejected, False, "is this really a WebSocket endpoint?"),
+        (301, HandshakeRejected, False, "redirects are not followed"),
+        (400, HandshakeRejected, False, "check the path, the headers"),
+        (401, HandshakeRejected, False, "check the token"),
+        (403, HandshakeRejected, False, "may not connect here"),
+        (404, HandshakeRejected, False, "check the path of the URL"),
+        (429, ServerBusy, True, "HTTP 429"),
+        (500, HandshakeRejected, True, "HTTP 500"),
+        (503, HandshakeRejected, True, "HTTP 503"),
     ],
 )
 async def test_http_statuses(
@@ -315,14 +311,14 @@ async def test_http_statuses(
 @pytest.mark.parametrize(
     ("fault", "error", "text"),
     [
-        (Fault.garbage(), InvalidUpgrade, "did not answer with a WebSocket upgrade"),
-        (Fault.garbage(b"SSH-2.0-OpenSSH_9.6\r\n\r\n"), InvalidUpgrade, "did not answer with a WebSocket upgrade"),
-        (Fault.garbage(b"x" * 100_000), InvalidUpgrade, "did not answer with a WebSocket upgrade"),
-        (Fault.truncated_upgrade(), ConnectionLost, "during the upgrade"),
-        (Fault.reset_during_upgrade(), ConnectionLost, "during the upgrade"),
-        (Fault.wrong_accept(), InvalidUpgrade, "sec-websocket-accept"),
-        (Fault.unrequested_subprotocol(), InvalidUpgrade, "sub-protocol"),
-        (Fault.unrequested_extension(), InvalidUpgrade, "extension"),
+        (Fault.garbage(), InvalidHandshake, "did not answer with a WebSocket upgrade"),
+        (Fault.garbage(b"SSH-2.0-OpenSSH_9.6\r\n\r\n"), InvalidHandshake, "did not answer with a WebSocket upgrade"),
+        (Fault.garbage(b"x" * 100_000), InvalidHandshake, "did not answer with a WebSocket upgrade"),
+        (Fault.truncated_upgrade(), ConnectionReset, "during the upgrade"),
+        (Fault.reset_during_upgrade(), ConnectionReset, "during the upgrade"),
+        (Fault.wrong_accept(), InvalidHandshake, "sec-websocket-accept"),
+        (Fault.unrequested_subprotocol(), InvalidHandshake, "sub-protocol"),
+        (Fault.unrequested_extension(), InvalidHandshake, "extension"),
     ],
 )
 async def test_broken_upgrades(server: FaultyServer, fault: Fault, error: type[OnesocketError], text: str) -> None:
@@ -358,7 +354,7 @@ async def test_a_chosen_subprotocol_is_known() -> None:
         (Fault.orphan_continuation(), ProtocolViolation, 1002),
         (Fault.text_within_fragments(), ProtocolViolation, 1002),
         (Fault.bad_close_code(), ProtocolViolation, 1002),
-        (Fault.truncated_frame(), ConnectionLost, None),
+        (Fault.truncated_frame(), ConnectionReset, None),
     ],
 )
 async def test_frames_that_break_the_rules(
@@ -451,7 +447,7 @@ async def test_the_token_is_in_no_repr_log_or_error(server: FaultyServer, caplog
                 with pytest.raises(OnesocketError) as caught:
                     await anext(stream)
                 texts.append(repr(caught.value))
-        texts += [repr(part) for part in (client, client.status, client.stats, client._options, client._runner.link)]
+        texts += [repr(part) for part in (client, client.status, client.stats, client._options, client._runner.attempt)]
         await client.aclose()
         texts += [repr(change) async for change in changes]
     texts += [record.getMessage() for record in caplog.records if record.name.startswith("onesocket")]

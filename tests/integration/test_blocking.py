@@ -8,23 +8,17 @@ from typing import Any
 
 import pytest
 
-from onesocket import (
-    Client,
+from onesocket import Client, Gap, Json, Outcome, ReconnectPolicy, State, blocking
+from onesocket.errors import (
     ClientClosed,
-    Gap,
+    HandshakeRejected,
     InvalidOption,
-    Json,
     ManuallyDisconnected,
-    Outcome,
-    ReconnectPolicy,
     SlowConsumer,
-    State,
-    UpgradeRefused,
     WaitTimeout,
     WrongEventLoop,
-    blocking,
 )
-from onesocket.sharing.registry import current_registry
+from onesocket.sharing._registry import current_registry
 from onesocket.testing import Fault, FaultyServer
 
 
@@ -139,7 +133,7 @@ async def _in_a_thread(program: Any) -> Any:
 
 async def test_joining_raises_what_kept_the_line_from_coming_up(server: FaultyServer) -> None:
     server.faults = [Fault.refuse(503)]
-    with pytest.raises(UpgradeRefused):
+    with pytest.raises(HandshakeRejected):
         await asyncio.to_thread(blocking.join, server.url)
     server.faults = [Fault.slow_upgrade(0.2)]
     with pytest.raises(WaitTimeout):
@@ -340,7 +334,7 @@ def test_where_a_loop_runs_nothing_is_begun() -> None:
 INTERRUPTED = """
 import signal, sys, threading
 from onesocket import State, blocking
-from onesocket.sharing.registry import current_registry
+from onesocket.sharing._registry import current_registry
 
 def interrupt_when_it_waits():
     # The main thread waits on a bell once nothing else of it can be seen: its frame says so.
@@ -362,7 +356,7 @@ try:
         threading.Thread(target=interrupt_when_it_waits, daemon=True).start()
         calls[what](link)
 except KeyboardInterrupt:
-    thread = current_registry().owner_thread
+    thread = current_registry().host_thread
     if thread is not None:
         thread.join(5)
     print("interrupted", len(current_registry()))

@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator, Callable
 import pytest
 
 from onesocket import blocking
-from onesocket.sharing.join import join
+from onesocket.sharing._join import join
 from onesocket.testing import FaultyServer
 
 MANY = 10_000
@@ -21,15 +21,15 @@ async def server() -> AsyncIterator[FaultyServer]:
         await server.wait_until(lambda counts: counts.sockets_now == 0)
 
 
-class Odd(BaseException):
+class CustomBaseException(BaseException):
     """Neither an `Exception` nor the end of the program."""
 
 
-def raises_odd() -> None:
-    raise Odd
+def raises_custom() -> None:
+    raise CustomBaseException
 
 
-@pytest.mark.parametrize(("ends", "kind"), [(sys.exit, SystemExit), (raises_odd, Odd)])
+@pytest.mark.parametrize(("ends", "kind"), [(sys.exit, SystemExit), (raises_custom, CustomBaseException)])
 async def test_one_that_ends_its_thread_is_told_and_holds_nobody_back(
     server: FaultyServer, caplog: pytest.LogCaptureFixture, ends: Callable[[], None], kind: type[BaseException]
 ) -> None:
@@ -40,7 +40,7 @@ async def test_one_that_ends_its_thread_is_told_and_holds_nobody_back(
         came.append(message)
         ends()
 
-    def begin() -> blocking.Link:
+    def begin() -> blocking.SharedClient:
         link = blocking.join(server.url, on_error=told.append)
         link.on(takes, limit=5, overflow="wait")
         return link

@@ -8,14 +8,15 @@ from typing import Any
 
 import pytest
 
-from onesocket import State, WaitTimeout, blocking
-from onesocket.sharing.registry import current_registry
-from onesocket.sharing.shared import Shared
+from onesocket import State, blocking
+from onesocket.errors import WaitTimeout
+from onesocket.sharing._registry import current_registry
+from onesocket.sharing._shared_connection import SharedConnection
 from onesocket.testing import FaultyServer
-from tests.unit.sharing.ctrl_c import PACKAGE, CtrlC, at_each_place
+from tests.unit.onesocket.blocking.keyboard_interrupt import PACKAGE, InjectedInterrupt, at_each_place
 
 
-class Elsewhere:
+class ServerThread:
     """A server in a thread: Ctrl-C comes to the main thread, which is the one of the tests."""
 
     def __init__(self) -> None:
@@ -43,25 +44,25 @@ class Elsewhere:
 
 @pytest.fixture(scope="module")
 def server() -> Iterator[FaultyServer]:
-    elsewhere = Elsewhere()
+    elsewhere = ServerThread()
     yield elsewhere.server
     elsewhere.stop()
 
 
 @pytest.fixture
-def keeper(server: FaultyServer) -> Iterator[blocking.Link]:
+def other_member(server: FaultyServer) -> Iterator[blocking.SharedClient]:
     """A link that keeps the line up, so that nothing is dialled at each place."""
     with blocking.join(server.url) as link:
         yield link
     assert len(current_registry()) == 0
 
 
-def the_one() -> Shared:
+def only_connection() -> SharedConnection:
     (shared,) = current_registry()._shared.values()
     return shared
 
 
-def settled(is_so: Callable[[], bool], within: float = 5.0) -> None:
+def wait_until(is_so: Callable[[], bool], within: float = 5.0) -> None:
     """Other threads bring it about: looked at again and again, and no longer than so."""
     end = time.monotonic() + within
     while not is_so():
@@ -69,123 +70,123 @@ def settled(is_so: Callable[[], bool], within: float = 5.0) -> None:
         time.sleep(0)
 
 
-def alone() -> bool:
+def only_other_member_left() -> bool:
     """The keeper is the only one that is known."""
-    shared = the_one()
+    shared = only_connection()
     return shared.count == 1 and len(shared._members) == 1 and len(shared.feed._queues) == 1
 
 
-def test_joining(server: FaultyServer, keeper: blocking.Link) -> None:
-    def scenario(ctrl_c: CtrlC) -> None:
+def test_joining(server: FaultyServer, other_member: blocking.SharedClient) -> None:
+    def scenario(ctrl_c: InjectedInterrupt) -> None:
         link = None
         with ctrl_c:
             link = blocking.join(server.url)
         if link is not None:
             link.close()
-        settled(alone)
+        wait_until(only_other_member_left)
 
     assert len(at_each_place(scenario, PACKAGE)) > 100
 
 
 def test_joining_first(server: FaultyServer) -> None:
-    def scenario(ctrl_c: CtrlC) -> None:
+    def scenario(ctrl_c: InjectedInterrupt) -> None:
         link = None
         with ctrl_c:
             link = blocking.join(server.url)
         if link is not None:
             link.close()
-        settled(lambda: len(current_registry()) == 0 and current_registry().owner_thread is None)
+        wait_until(lambda: len(current_registry()) == 0 and current_registry().host_thread is None)
 
     assert len(at_each_place(scenario, PACKAGE, step=3)) > 100
-    settled(lambda: server.counts.sockets_now == 0)
+    wait_until(lambda: server.counts.sockets_now == 0)
     assert server.counts.most_sockets == 1
 
 
 @pytest.mark.parametrize("again", [True, False], ids=["and once more", "and forgetting it"])
-def test_closing(server: FaultyServer, keeper: blocking.Link, *, again: bool) -> None:
-    def scenario(ctrl_c: CtrlC) -> None:
+def test_closing(server: FaultyServer, other_member: blocking.SharedClient, *, again: bool) -> None:
+    def scenario(ctrl_c: InjectedInterrupt) -> None:
         link = blocking.join(server.url)
         with ctrl_c:
             link.close()
         if again:
             link.close()
         del link
-        settled(alone)
+        wait_until(only_other_member_left)
 
     assert len(at_each_place(scenario, PACKAGE)) > 40
 
 
-def echoed(keeper: blocking.Link) -> list[str]:
+def echoed(other_member: blocking.SharedClient) -> list[str]:
     """What the link receives up to what it sends last, now."""
-    keeper.send("two", timeout=5)
-    told = [keeper.receive(5)]
+    other_member.send("two", timeout=5)
+    told = [other_member.receive(5)]
     if told == ["one"]:
-        told.append(keeper.receive(5))
+        told.append(other_member.receive(5))
     assert told[-1] == "two"
     return told
 
 
-def test_sending(keeper: blocking.Link) -> None:
-    def scenario(ctrl_c: CtrlC) -> None:
+def test_sending(other_member: blocking.SharedClient) -> None:
+    def scenario(ctrl_c: InjectedInterrupt) -> None:
         is_sent = False
         with ctrl_c:
-            keeper.send("one", timeout=5)
+            other_member.send("one", timeout=5)
             is_sent = True
-        assert echoed(keeper) == ["one", "two"] or not is_sent
+        assert echoed(other_member) == ["one", "two"] or not is_sent
 
     assert len(at_each_place(scenario, PACKAGE)) > 20
 
 
-def test_sending_without_waiting(keeper: blocking.Link) -> None:
-    def scenario(ctrl_c: CtrlC) -> None:
+def test_sending_without_waiting(other_member: blocking.SharedClient) -> None:
+    def scenario(ctrl_c: InjectedInterrupt) -> None:
         with ctrl_c:
-            keeper.send_nowait("one")
-        assert echoed(keeper) == ["one", "two"] or ctrl_c.where
+            other_member.send_nowait("one")
+        assert echoed(other_member) == ["one", "two"] or ctrl_c.where
 
     assert len(at_each_place(scenario, PACKAGE)) > 10
 
 
-def test_subscribing(keeper: blocking.Link) -> None:
-    def scenario(ctrl_c: CtrlC) -> None:
+def test_subscribing(other_member: blocking.SharedClient) -> None:
+    def scenario(ctrl_c: InjectedInterrupt) -> None:
         stream = None
         with ctrl_c:
-            stream = keeper.subscribe(overflow="wait", limit=1)
+            stream = other_member.subscribe(overflow="wait", limit=1)
         if stream is not None:
             stream.close()
         del stream
-        settled(alone)
+        wait_until(only_other_member_left)
 
     assert len(at_each_place(scenario, PACKAGE)) > 20
 
 
-def test_callbacks(keeper: blocking.Link) -> None:
-    def put_on(ctrl_c: CtrlC) -> None:
+def test_callbacks(other_member: blocking.SharedClient) -> None:
+    def put_on(ctrl_c: InjectedInterrupt) -> None:
         remove = None
         with ctrl_c:
-            remove = keeper.on(_ignore, overflow="wait", limit=1)
+            remove = other_member.on(_ignore, overflow="wait", limit=1)
         if remove is not None:
             remove()
-        settled(alone)
+        wait_until(only_other_member_left)
 
-    def take_off(ctrl_c: CtrlC) -> None:
-        remove = keeper.on(_ignore, overflow="wait", limit=1)
+    def take_off(ctrl_c: InjectedInterrupt) -> None:
+        remove = other_member.on(_ignore, overflow="wait", limit=1)
         with ctrl_c:
             remove()
         remove()
-        settled(alone)
+        wait_until(only_other_member_left)
 
     assert len(at_each_place(put_on, PACKAGE)) > 20
     assert len(at_each_place(take_off, PACKAGE)) > 20
-    settled(lambda: not [thread for thread in threading.enumerate() if thread.name == "onesocket callback"])
+    wait_until(lambda: not [thread for thread in threading.enumerate() if thread.name == "onesocket callback"])
 
 
-def test_waiting_for_a_state(keeper: blocking.Link) -> None:
-    def scenario(ctrl_c: CtrlC) -> None:
+def test_waiting_for_a_state(other_member: blocking.SharedClient) -> None:
+    def scenario(ctrl_c: InjectedInterrupt) -> None:
         with ctrl_c:
-            keeper.wait_for(State.CONNECTED)
+            other_member.wait_for(State.CONNECTED)
             with pytest.raises(WaitTimeout):
-                keeper.wait_for(State.FAILED, timeout=0)
-        settled(lambda: not keeper._seat._watchers)
+                other_member.wait_for(State.FAILED, timeout=0)
+        wait_until(lambda: not other_member._thread_member._watchers)
 
     assert len(at_each_place(scenario, PACKAGE)) > 60
 

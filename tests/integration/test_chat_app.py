@@ -13,21 +13,21 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from onesocket.chat import ChatServer
-from onesocket.chat.app import ChatApp
-from onesocket.chat.app.credentials import Credentials, save
-from onesocket.chat.app.model.outbox import Fate
-from onesocket.chat.app.screens.chat import ChatScreen
-from onesocket.chat.app.screens.questions import Confirm
-from onesocket.chat.app.screens.sign_in import SignInScreen
-from onesocket.chat.app.screens.timeline import TimelineScreen
-from onesocket.chat.app.session import SessionOptions
-from onesocket.chat.app.widgets.message_list import MessageList
-from onesocket.discord.rest import Rest
-from onesocket.lifecycle.outbox import OutboxLimits
-from onesocket.lifecycle.retry import ReconnectPolicy
-from onesocket.lifecycle.states import State
-from tests.unit.chat_app.driver import PASSWORD, Driver, running, somebody
+from onesocket.lifecycle._outbox import OutboxLimits
+from onesocket.lifecycle._retry import ReconnectPolicy
+from onesocket.lifecycle._states import State
+from onesocket_chat import ChatApp
+from onesocket_chat._credentials import Credentials, save
+from onesocket_chat.model._outbox import DraftState
+from onesocket_chat.screens._chat import ChatScreen
+from onesocket_chat.screens._dialogs import ConfirmDialog
+from onesocket_chat.screens._sign_in import SignInScreen
+from onesocket_chat.screens._timeline import TimelineScreen
+from onesocket_chat.session import SessionOptions
+from onesocket_chat.widgets._message_list import MessageList
+from onesocket_discord.rest import Rest
+from onesocket_discord.server import ChatServer
+from tests.unit.onesocket_chat.driver import PASSWORD, AppDriver, running_app, signed_in_driver
 
 FAST = SessionOptions(reconnect=ReconnectPolicy(initial=0.05, cap=0.2))
 
@@ -35,8 +35,8 @@ FAST = SessionOptions(reconnect=ReconnectPolicy(initial=0.05, cap=0.2))
 @pytest.fixture(autouse=True)
 def _short_waits(monkeypatch: pytest.MonkeyPatch) -> None:
     """Discord asks for up to 5 s after op 9, and between two Identifies; how long it is decides nothing here."""
-    monkeypatch.setattr("onesocket.protocols.discord.gateway.INVALID_SESSION_WAIT", (0.0, 0.1))
-    monkeypatch.setattr("onesocket.discord.budget.IDENTIFY_PERIOD", 0.1)
+    monkeypatch.setattr("onesocket_discord.protocol._gateway.INVALID_SESSION_WAIT", (0.0, 0.1))
+    monkeypatch.setattr("onesocket_discord.client._identify_budget.IDENTIFY_PERIOD", 0.1)
 
 
 @pytest.fixture
@@ -46,24 +46,26 @@ async def server() -> AsyncIterator[ChatServer]:
 
 
 @asynccontextmanager
-async def people(server: ChatServer, *names: str) -> AsyncIterator[list[Driver]]:
+async def people(server: ChatServer, *names: str) -> AsyncIterator[list[AppDriver]]:
     """All signed in, with #general open."""
     async with AsyncExitStack() as stack:
-        drivers = [await stack.enter_async_context(somebody(server.api_url, name, options=FAST)) for name in names]
+        drivers = [
+            await stack.enter_async_context(signed_in_driver(server.api_url, name, options=FAST)) for name in names
+        ]
         for driver in drivers:
             await driver.open("#general")
         yield drivers
 
 
-def _has_all(driver: Driver, wanted: set[str]) -> bool:
+def _has_all(driver: AppDriver, wanted: set[str]) -> bool:
     return set(driver.said) == wanted and not driver.pending
 
 
-def _is_active(driver: Driver, channel_id: int) -> bool:
+def _is_active(driver: AppDriver, channel_id: int) -> bool:
     return driver.chat.active_channel == channel_id
 
 
-def _is_calm(driver: Driver) -> bool:
+def _is_calm(driver: AppDriver) -> bool:
     return not driver.toasts
 
 
@@ -156,7 +158,7 @@ async def test_the_server_is_restarted_while_they_talk(tmp_path: Path) -> None:
         await ada.say("typed while it was down: ada 1")
         await ada.say("typed while it was down: ada 2")
         await bob.say("typed while it was down: bob")
-        await ada.until(lambda: [one.fate for one in ada.pending] == [Fate.WAITING, Fate.WAITING])
+        await ada.until(lambda: [one.fate for one in ada.pending] == [DraftState.WAITING, DraftState.WAITING])
         assert "waiting for the line" in ada.screenshot()
 
         second = await stack.enter_async_context(ChatServer(place, port=port, gateway_port=gateway_port))
@@ -215,7 +217,7 @@ async def test_scrolling_up_loads_what_is_older(server: ChatServer) -> None:
                 await rest.send_message(channel, f"line {number}")
         await ada.until(lambda: len(ada.said) == 120)
         await ada.press("ctrl+w")
-    async with somebody(server.api_url, "ada", register=False) as ada:
+    async with signed_in_driver(server.api_url, "ada", register=False) as ada:
         await ada.open("#general")
         await ada.until_said(*(f"line {number}" for number in range(70, 120)))
         messages = ada.panel.query_one(MessageList)
@@ -230,7 +232,10 @@ async def test_scrolling_up_loads_what_is_older(server: ChatServer) -> None:
 
 
 async def test_unread_marks_and_reading_in_two_places(server: ChatServer) -> None:
-    async with people(server, "ada", "bob") as (ada, bob), somebody(server.api_url, "bob", register=False) as other:
+    async with (
+        people(server, "ada", "bob") as (ada, bob),
+        signed_in_driver(server.api_url, "bob", register=False) as other,
+    ):
         await bob.press("ctrl+w")
         await ada.say("news")
         for place in (bob, other):
@@ -246,19 +251,21 @@ async def test_a_refused_message_is_marked_and_can_be_discarded_or_tried_again(s
         await ada.say("soon gone")
         await bob.mark("soon gone")
         await bob.press("r")
-        bob.session.say(bob.channel("#general").id, "one more")
+        bob.session.send_message(bob.channel("#general").id, "one more")
         await ada.mark("soon gone")
         await ada.press("d")
         await ada.confirm("y")
         await bob.until(lambda: "soon gone" not in bob.said)
         await bob.say("an answer to nothing")
-        await bob.until(lambda: [one.fate for one in bob.pending] == [Fate.FAILED])
+        await bob.until(lambda: [one.fate for one in bob.pending] == [DraftState.FAILED])
         assert "Unknown message" in bob.pending[0].reason
         assert "request-send" in bob.toasts
         await bob.mark("an answer to nothing")
         first_try = bob.pending[0].since
         await bob.press("t")
-        await bob.until(lambda: [(one.fate, one.since > first_try) for one in bob.pending] == [(Fate.FAILED, True)])
+        await bob.until(
+            lambda: [(one.fate, one.since > first_try) for one in bob.pending] == [(DraftState.FAILED, True)]
+        )
         await bob.mark("an answer to nothing")
         await bob.press("x")
         await bob.until(lambda: not bob.pending)
@@ -269,11 +276,11 @@ async def test_a_refused_message_is_marked_and_can_be_discarded_or_tried_again(s
 
 async def test_the_outbox_is_bounded_and_keeps_what_was_typed(server: ChatServer) -> None:
     options = SessionOptions(outbox=OutboxLimits(messages=2, age=60.0), reconnect=ReconnectPolicy(initial=30.0))
-    async with somebody(server.api_url, "ada", options=options) as ada:
+    async with signed_in_driver(server.api_url, "ada", options=options) as ada:
         await ada.open("#general")
         server.faults.refuse_upgrade(503, times=None)
         await server.faults.drop_line()
-        await ada.until(lambda: not ada.session.line.is_up)
+        await ada.until(lambda: not ada.session.connection.is_connected)
         for text in ("one", "two", "three"):
             await ada.say(text)
         assert [one.content for one in ada.pending] == ["one", "two"]
@@ -286,13 +293,13 @@ async def test_the_outbox_is_bounded_and_keeps_what_was_typed(server: ChatServer
 
 async def test_what_waited_too_long_is_marked_as_failed(server: ChatServer) -> None:
     options = SessionOptions(outbox=OutboxLimits(messages=5, age=0.2), reconnect=ReconnectPolicy(initial=30.0))
-    async with somebody(server.api_url, "ada", options=options) as ada:
+    async with signed_in_driver(server.api_url, "ada", options=options) as ada:
         await ada.open("#general")
         with server.faults.refuse_upgrade(503, times=None):
             await server.faults.drop_line()
-            await ada.until(lambda: not ada.session.line.is_up)
+            await ada.until(lambda: not ada.session.connection.is_connected)
             await ada.say("late")
-            await ada.until(lambda: [one.fate for one in ada.pending] == [Fate.FAILED])
+            await ada.until(lambda: [one.fate for one in ada.pending] == [DraftState.FAILED])
             assert "waited" in ada.pending[0].reason
 
 
@@ -353,7 +360,7 @@ async def test_what_people_write_is_neither_markup_nor_terminal_control(server: 
 
 async def test_signing_in_fails_aloud_and_the_toast_goes_with_success(server: ChatServer) -> None:
     await server.create_user("ada", PASSWORD)
-    async with running(ChatApp(server.api_url, "ada")) as ada:
+    async with running_app(ChatApp(server.api_url, "ada")) as ada:
         await ada.until(lambda: ada.app.screen.query("#password"))
         await ada.press(*"wrong password", "enter")
         await ada.until(lambda: "sign-in-failed" in ada.toasts)
@@ -363,7 +370,7 @@ async def test_signing_in_fails_aloud_and_the_toast_goes_with_success(server: Ch
 
 
 async def test_no_server_no_name_no_address() -> None:
-    async with running(ChatApp("127.0.0.1:1")) as ada:
+    async with running_app(ChatApp("127.0.0.1:1")) as ada:
         await ada.until(lambda: ada.app.screen.query("#password"))
         await ada.press("f3")
         await ada.until(lambda: "must be texts" in ada.toasts.get("sign-in-failed", ""))
@@ -374,7 +381,7 @@ async def test_no_server_no_name_no_address() -> None:
 
 async def test_a_first_attempt_that_fails_can_be_repeated(server: ChatServer) -> None:
     server.faults.refuse_upgrade(503)
-    async with running(ChatApp(server.api_url)) as ada:
+    async with running_app(ChatApp(server.api_url)) as ada:
         await ada.until(lambda: ada.app.screen.query("#password"))
         await ada.press(*"ada", "tab", *PASSWORD, "f2")
         await ada.until(lambda: "connection-failed" in ada.toasts)
@@ -387,20 +394,20 @@ async def test_a_first_attempt_that_fails_can_be_repeated(server: ChatServer) ->
 
 
 async def test_the_end_is_in_order_and_asks_if_something_was_not_sent(server: ChatServer) -> None:
-    async with somebody(server.api_url, "ada") as ada:
+    async with signed_in_driver(server.api_url, "ada") as ada:
         await ada.open("#general")
         await ada.press("ctrl+q")
         await server.wait_for(lambda stats: stats.open == 0)
         # Closed with 1000, and not dropped: a session that was dropped can be resumed and is still there.
         assert server.stats.sessions == 0
-    async with somebody(server.api_url, "ada", register=False) as ada:
+    async with signed_in_driver(server.api_url, "ada", register=False) as ada:
         await ada.open("#general")
         server.faults.refuse_upgrade(503, times=None)
         await server.faults.drop_line()
-        await ada.until(lambda: not ada.session.line.is_up)
+        await ada.until(lambda: not ada.session.connection.is_connected)
         await ada.say("unsent")
         await ada.press("ctrl+q")
-        await ada.until(lambda: isinstance(ada.app.screen, Confirm))
+        await ada.until(lambda: isinstance(ada.app.screen, ConfirmDialog))
         assert "One message was not sent" in ada.screenshot()
         await ada.confirm("n")
         assert ada.pending
@@ -410,12 +417,12 @@ async def test_a_token_is_remembered_only_on_request_and_void_after_signing_out(
     server: ChatServer, tmp_path: Path
 ) -> None:
     place = tmp_path / "kept" / "chat.json"
-    async with somebody(server.api_url, "ada"):
+    async with signed_in_driver(server.api_url, "ada"):
         pass
     assert not place.exists()
-    async with somebody(server.api_url, "ada", register=False, remember=place):
+    async with signed_in_driver(server.api_url, "ada", register=False, remember=place):
         assert place.stat().st_mode & 0o777 == 0o600
-    async with running(ChatApp(remember=place)) as ada:
+    async with running_app(ChatApp(remember=place)) as ada:
         await ada.until(lambda: isinstance(ada.app.screen, ChatScreen) and ada.world.guilds)
         kept = place.read_bytes()
         await ada.do(ada.app.sign_out)
@@ -423,7 +430,7 @@ async def test_a_token_is_remembered_only_on_request_and_void_after_signing_out(
         assert not place.exists()
     place.write_bytes(kept)
     place.chmod(0o600)
-    async with running(ChatApp(remember=place)) as ada:
+    async with running_app(ChatApp(remember=place)) as ada:
         await ada.until(lambda: list(ada.toasts) == ["sign-in-failed"])
         assert "4004" in ada.toasts["sign-in-failed"]
         assert not place.exists()

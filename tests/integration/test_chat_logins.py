@@ -7,30 +7,30 @@ from pathlib import Path
 import pytest
 from textual.widgets import Input, OptionList
 
-from onesocket.chat import ChatServer
-from onesocket.chat.app import ChatApp
-from onesocket.chat.app.credentials import load
-from onesocket.chat.app.screens.chat import ChatScreen
-from onesocket.chat.app.screens.logins import LoginsScreen
-from onesocket.chat.app.screens.password import PasswordScreen
-from onesocket.chat.app.screens.questions import Confirm
-from onesocket.chat.app.screens.sign_in import SignInScreen
-from onesocket.chat.app.session import SessionOptions
-from onesocket.chat.app.widgets.composer import Composer
-from onesocket.discord.rest import Accounts, RestError
-from onesocket.lifecycle.retry import ReconnectPolicy
-from tests.unit.chat_app.driver import PASSWORD, Driver, running, somebody
+from onesocket.lifecycle._retry import ReconnectPolicy
+from onesocket_chat import ChatApp
+from onesocket_chat._credentials import load
+from onesocket_chat.screens._chat import ChatScreen
+from onesocket_chat.screens._dialogs import ConfirmDialog
+from onesocket_chat.screens._logins import LoginsScreen
+from onesocket_chat.screens._password import PasswordScreen
+from onesocket_chat.screens._sign_in import SignInScreen
+from onesocket_chat.session import SessionOptions
+from onesocket_chat.widgets._composer import Composer
+from onesocket_discord.rest import Accounts, RestError
+from onesocket_discord.server import ChatServer
+from tests.unit.onesocket_chat.driver import PASSWORD, AppDriver, running_app, signed_in_driver
 
 pytestmark = pytest.mark.timeout(180)  # several applications: long where the cores are busy
 FAST = SessionOptions(reconnect=ReconnectPolicy(initial=0.05, cap=0.2))
 NARROW = (40, 12)
-NEW = "battery staple"
+NEW_PASSWORD = "battery staple"
 
 
 @pytest.fixture(autouse=True)
 def _short_waits(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("onesocket.protocols.discord.gateway.INVALID_SESSION_WAIT", (0.0, 0.1))
-    monkeypatch.setattr("onesocket.discord.budget.IDENTIFY_PERIOD", 0.1)
+    monkeypatch.setattr("onesocket_discord.protocol._gateway.INVALID_SESSION_WAIT", (0.0, 0.1))
+    monkeypatch.setattr("onesocket_discord.client._identify_budget.IDENTIFY_PERIOD", 0.1)
 
 
 @pytest.fixture
@@ -39,7 +39,7 @@ async def server() -> AsyncIterator[ChatServer]:
         yield one
 
 
-async def by_palette(driver: Driver, words: str, screen: type[object]) -> None:
+async def by_palette(driver: AppDriver, words: str, screen: type[object]) -> None:
     """Choose this in the command palette, with keys only."""
     await driver.press("ctrl+p")
     await driver.until(lambda: driver.app.screen.query("CommandInput"))
@@ -49,39 +49,39 @@ async def by_palette(driver: Driver, words: str, screen: type[object]) -> None:
     await driver.until(lambda: isinstance(driver.app.screen, screen), words)
 
 
-async def show_logins(driver: Driver, number: int) -> None:
+async def show_logins(driver: AppDriver, number: int) -> None:
     await by_palette(driver, "logins", LoginsScreen)
     await has_logins(driver, number)
 
 
-async def has_logins(driver: Driver, number: int) -> None:
+async def has_logins(driver: AppDriver, number: int) -> None:
     await driver.until(lambda: driver.app.screen.query_one("#logins", OptionList).option_count == number)
 
 
-async def answer_yes(driver: Driver, question: str) -> None:
-    await driver.until(lambda: isinstance(driver.app.screen, Confirm))
+async def answer_yes(driver: AppDriver, question: str) -> None:
+    await driver.until(lambda: isinstance(driver.app.screen, ConfirmDialog))
     await driver.until(lambda: question in " ".join(driver.screenshot().replace("│", " ").split()))
     await driver.press("y")
 
 
-async def is_at_the_form(driver: Driver) -> None:
+async def is_at_the_form(driver: AppDriver) -> None:
     await driver.until(lambda: isinstance(driver.app.screen, SignInScreen), "the form")
     assert driver.app.session is None
 
 
-def text(driver: Driver) -> str:
+def text(driver: AppDriver) -> str:
     return driver.panel.query_one(Composer).text
 
 
-def token_of(driver: Driver) -> str:
+def token_of(driver: AppDriver) -> str:
     return driver.session._token
 
 
 async def test_one_application_ends_the_login_of_another(server: ChatServer) -> None:
     await Accounts(server.api_url, user_agent="an old phone").register("ada", PASSWORD)
     async with (
-        somebody(server.api_url, "ada", register=False, options=FAST) as there,
-        somebody(server.api_url, "ada", register=False, options=FAST) as here,
+        signed_in_driver(server.api_url, "ada", register=False, options=FAST) as there,
+        signed_in_driver(server.api_url, "ada", register=False, options=FAST) as here,
     ):
         await there.open("#general")
         await there.type(*"half a")
@@ -100,7 +100,7 @@ async def test_one_application_ends_the_login_of_another(server: ChatServer) -> 
         assert {one.client for one in await Accounts(server.api_url).logins(token_of(here))} > {"an old phone"}
         await here.press("escape")
         await here.until(lambda: here.app.screen is here.chat)
-        assert here.session.line.is_up
+        assert here.session.connection.is_connected
         await there.type(*PASSWORD, "\r")
         await there.until(lambda: isinstance(there.app.screen, ChatScreen) and there.world.guilds)
         await there.open("#general")
@@ -110,8 +110,8 @@ async def test_one_application_ends_the_login_of_another(server: ChatServer) -> 
 async def test_signing_out_everywhere_ends_both_and_needs_no_wide_terminal(server: ChatServer, tmp_path: Path) -> None:
     place = tmp_path / "chat.json"
     async with (
-        somebody(server.api_url, "ada", options=FAST) as there,
-        running(ChatApp(server.api_url, options=FAST, remember=place), NARROW) as here,
+        signed_in_driver(server.api_url, "ada", options=FAST) as there,
+        running_app(ChatApp(server.api_url, options=FAST, remember=place), NARROW) as here,
     ):
         await here.sign_in("ada", register=False)
         await here.open("#general")
@@ -134,7 +134,7 @@ async def test_signing_out_everywhere_ends_both_and_needs_no_wide_terminal(serve
 
 
 async def test_ending_the_login_in_use_signs_out(server: ChatServer) -> None:
-    async with somebody(server.api_url, "ada", options=FAST) as ada:
+    async with signed_in_driver(server.api_url, "ada", options=FAST) as ada:
         token = token_of(ada)
         await show_logins(ada, 1)
         await ada.press("x")
@@ -146,17 +146,17 @@ async def test_ending_the_login_in_use_signs_out(server: ChatServer) -> None:
 
 
 async def test_a_login_that_is_ended_while_its_own_list_is_shown(server: ChatServer) -> None:
-    async with somebody(server.api_url, "ada", options=FAST) as ada:
+    async with signed_in_driver(server.api_url, "ada", options=FAST) as ada:
         await show_logins(ada, 1)
         await ada.press("a")
-        await ada.until(lambda: isinstance(ada.app.screen, Confirm))
+        await ada.until(lambda: isinstance(ada.app.screen, ConfirmDialog))
         await Accounts(server.api_url).sign_out_everywhere(token_of(ada))
         await is_at_the_form(ada)
         await ada.until(lambda: ada.is_drawn("no longer accepts your sign-in"))
 
 
 async def test_a_request_that_fails_ends_nothing_and_says_so(server: ChatServer) -> None:
-    async with somebody(server.api_url, "ada", options=FAST) as ada:
+    async with signed_in_driver(server.api_url, "ada", options=FAST) as ada:
         await show_logins(ada, 1)
         server.faults.rate_limit(60.0, "POST /auth/sessions/logout", times=None)
         await ada.press("a")
@@ -164,7 +164,7 @@ async def test_a_request_that_fails_ends_nothing_and_says_so(server: ChatServer)
         await ada.until_toast("request-everywhere")
         await ada.until_shown("Not Signed Out Everywhere")
         server.faults.lift()
-        assert ada.session.line.is_up
+        assert ada.session.connection.is_connected
         token = token_of(ada)
         await Accounts(server.api_url).sign_out_everywhere(token)  # elsewhere
         await is_at_the_form(ada)
@@ -173,7 +173,7 @@ async def test_a_request_that_fails_ends_nothing_and_says_so(server: ChatServer)
 # --- the password ----------------------------------------------------------------------------------------------------
 
 
-async def fill_in(driver: Driver, old: str, new: str, again: str = "") -> None:
+async def fill_in(driver: AppDriver, old: str, new: str, again: str = "") -> None:
     for name, value in (("old", old), ("new", new), ("again", again or new)):
         driver.app.screen.query_one(f"#{name}", Input).value = value
     driver.app.screen.query_one("#again", Input).focus()
@@ -183,8 +183,8 @@ async def fill_in(driver: Driver, old: str, new: str, again: str = "") -> None:
 async def test_a_new_password_keeps_this_application_signed_in_and_no_other(server: ChatServer, tmp_path: Path) -> None:
     place = tmp_path / "chat.json"
     async with (
-        somebody(server.api_url, "ada", options=FAST) as there,
-        running(ChatApp(server.api_url, options=FAST, remember=place), NARROW) as here,
+        signed_in_driver(server.api_url, "ada", options=FAST) as there,
+        running_app(ChatApp(server.api_url, options=FAST, remember=place), NARROW) as here,
     ):
         await here.sign_in("ada", register=False)
         await here.open("#general")
@@ -194,7 +194,7 @@ async def test_a_new_password_keeps_this_application_signed_in_and_no_other(serv
         await by_palette(here, "change pass", PasswordScreen)
         for shown in ("Change the password", "New password, again", "Escape: back"):
             await here.until(lambda shown=shown: here.is_drawn(shown))  # type: ignore[misc]
-        await here.type(*PASSWORD, "\r", *NEW, "\r", *NEW, "\r")
+        await here.type(*PASSWORD, "\r", *NEW_PASSWORD, "\r", *NEW_PASSWORD, "\r")
         await is_at_the_form(there)
         await here.until(lambda: isinstance(here.app.screen, ChatScreen) and here.world.guilds)
         assert token_of(here) != old
@@ -210,27 +210,27 @@ async def test_a_new_password_keeps_this_application_signed_in_and_no_other(serv
         await server.wait_for(lambda stats: (stats.open, stats.sessions) == (1, 1))
         with pytest.raises(RestError):
             await Accounts(server.api_url).login("ada", PASSWORD)
-        await Accounts(server.api_url).login("ada", NEW)
-    async with running(ChatApp(options=FAST, remember=place)) as ada:
+        await Accounts(server.api_url).login("ada", NEW_PASSWORD)
+    async with running_app(ChatApp(options=FAST, remember=place)) as ada:
         await ada.until(lambda: isinstance(ada.app.screen, ChatScreen) and ada.world.guilds)
 
 
 async def test_what_is_wrong_with_a_password_is_one_sentence_and_the_form_stays(server: ChatServer) -> None:
-    async with somebody(server.api_url, "ada", options=FAST) as ada:
+    async with signed_in_driver(server.api_url, "ada", options=FAST) as ada:
         token = token_of(ada)
         await by_palette(ada, "change pass", PasswordScreen)
         for old, new, again, said, field in (
             (PASSWORD, "short", "", "at least 8 characters", "new"),
-            (PASSWORD, NEW, "battery stable", "not the same both times", "again"),
-            ("", NEW, "", "the old password is missing", "old"),
-            *[("hunter22", NEW, "", "the old password is wrong; nothing was changed", "old")] * 5,
-            ("hunter22", NEW, "", "too many tries: wait ", "old"),
+            (PASSWORD, NEW_PASSWORD, "battery stable", "not the same both times", "again"),
+            ("", NEW_PASSWORD, "", "the old password is missing", "old"),
+            *[("hunter22", NEW_PASSWORD, "", "the old password is wrong; nothing was changed", "old")] * 5,
+            ("hunter22", NEW_PASSWORD, "", "too many tries: wait ", "old"),
         ):
             await fill_in(ada, old, new, again)
             await ada.until(lambda said=said: said in ada.toasts.get("request-password", ""), said)  # type: ignore[misc]
             await ada.until(lambda field=field: ada.app.focused is ada.app.screen.query_one(f"#{field}"))  # type: ignore[misc]
             await ada.until(lambda said=said: ada.is_drawn(said[:20]))  # type: ignore[misc]
-            assert not re.search(f"{NEW}|hunter22", ada.screenshot() + str(ada.toasts))
+            assert not re.search(f"{NEW_PASSWORD}|hunter22", ada.screenshot() + str(ada.toasts))
         await ada.press("h")
         await ada.until(lambda: not ada.toasts)  # it is being mended
         await ada.press("escape")
@@ -241,30 +241,30 @@ async def test_what_is_wrong_with_a_password_is_one_sentence_and_the_form_stays(
 
 
 async def test_a_change_whose_answer_is_lost_leads_to_the_form(server: ChatServer) -> None:
-    async with somebody(server.api_url, "ada", options=FAST) as ada:
+    async with signed_in_driver(server.api_url, "ada", options=FAST) as ada:
         await ada.open("#general")
         await ada.type(*"half a")
         await by_palette(ada, "change pass", PasswordScreen)
         lost = server.faults.lose_answers("PATCH /users/@me")
-        await fill_in(ada, PASSWORD, NEW)
+        await fill_in(ada, PASSWORD, NEW_PASSWORD)
         await lost.wait()
         await is_at_the_form(ada)
         await ada.until(lambda: ada.is_drawn("no longer accepts your sign-in"))
-        await ada.type(*NEW, "\r")
+        await ada.type(*NEW_PASSWORD, "\r")
         await ada.until(lambda: isinstance(ada.app.screen, ChatScreen) and ada.world.guilds)
         await ada.open("#general")
         assert text(ada) == "half a"
 
 
 async def test_what_waits_to_be_sent_is_sent_with_the_new_token(server: ChatServer) -> None:
-    async with somebody(server.api_url, "ada", options=FAST) as ada:
+    async with signed_in_driver(server.api_url, "ada", options=FAST) as ada:
         await ada.open("#general")
         server.faults.refuse_upgrade(503, times=None)
         await server.faults.drop_line(user="ada")
         await ada.until_up(up=False)
         await ada.type(*"waits", "\r")
         await by_palette(ada, "change pass", PasswordScreen)
-        await fill_in(ada, PASSWORD, NEW)
+        await fill_in(ada, PASSWORD, NEW_PASSWORD)
         await ada.until(lambda: isinstance(ada.app.screen, ChatScreen))
         server.faults.lift()
         await ada.press("f5")

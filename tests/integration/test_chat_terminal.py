@@ -16,10 +16,10 @@ from pathlib import Path
 
 import pytest
 
-from onesocket.chat import ChatServer
-from onesocket.chat.app.credentials import Credentials, save
-from onesocket.discord.rest import Accounts, Rest
-from tests.unit.chat_app.driver import PASSWORD
+from onesocket_chat._credentials import Credentials, save
+from onesocket_discord.rest import Accounts, Rest
+from onesocket_discord.server import ChatServer
+from tests.unit.onesocket_chat.driver import PASSWORD
 
 pytestmark = pytest.mark.timeout(120)
 DEADLINE = 30.0

@@ -10,12 +10,12 @@ from urllib.parse import urlsplit
 import aiohttp
 import pytest
 
-from onesocket.chat import ChatServer
-from onesocket.chat.app import ChatApp
-from onesocket.chat.app.credentials import Credentials, save
-from onesocket.chat.app.screens.sign_in import SignInScreen
-from onesocket.chat.app.web import ChatPages
-from tests.unit.chat_app.driver import PASSWORD, running
+from onesocket_chat import ChatApp
+from onesocket_chat._credentials import Credentials, save
+from onesocket_chat._web_server import ChatWebServer
+from onesocket_chat.screens._sign_in import SignInScreen
+from onesocket_discord.server import ChatServer
+from tests.unit.onesocket_chat.driver import PASSWORD, running_app
 from tools.screenshots import web_chat
 
 pytestmark = pytest.mark.timeout(120)
@@ -29,7 +29,7 @@ async def server() -> AsyncIterator[ChatServer]:
         yield one
 
 
-class Trap:
+class ForbiddenServer:
     """Another server, to which nothing may lead."""
 
     def __init__(self) -> None:
@@ -42,15 +42,15 @@ class Trap:
 
 
 @pytest.fixture
-async def trap() -> AsyncIterator[Trap]:
-    one = Trap()
+async def trap() -> AsyncIterator[ForbiddenServer]:
+    one = ForbiddenServer()
     async with await asyncio.start_server(one.come, "127.0.0.1", 0) as listening:
         one.address = f"127.0.0.1:{listening.sockets[0].getsockname()[1]}"
         yield one
     assert one.connections == 0
 
 
-class Page:
+class BrowserClient:
     """Client that does the same as the page's script, without a browser."""
 
     def __init__(self, socket: aiohttp.ClientWebSocketResponse) -> None:
@@ -71,19 +71,19 @@ class Page:
 
 
 @asynccontextmanager
-async def page(http: aiohttp.ClientSession, url: str) -> AsyncIterator[Page]:
+async def page(http: aiohttp.ClientSession, url: str) -> AsyncIterator[BrowserClient]:
     """Load the page, and open the socket that it names."""
     async with http.get(url) as answer:
         assert answer.status == 200
         text = await answer.text()
     (target,) = re.findall(r'data-session-websocket-url="([^"]*)"', text)
     async with http.ws_connect(f"{target}?width=100&height=30", origin=url) as socket:
-        yield Page(socket)
+        yield BrowserClient(socket)
 
 
 @pytest.mark.parametrize("name", ["127.0.0.1", "localhost"])
 async def test_it_is_found_by_both_names_and_leads_to_its_server_alone(
-    server: ChatServer, trap: Trap, name: str
+    server: ChatServer, trap: ForbiddenServer, name: str
 ) -> None:
     async with web_chat(server.api_url, "ada") as (address, _), aiohttp.ClientSession() as http:
         url = f"http://{name}:{urlsplit(address).port}"
@@ -138,19 +138,21 @@ async def test_a_page_of_another_name_gets_nothing(server: ChatServer) -> None:
     ],
 )
 def test_names(listening: str, host: str, passes: bool) -> None:
-    assert ChatPages([], host=listening, port=8722).knows(host) is passes
+    assert ChatWebServer([], host=listening, port=8722).knows(host) is passes
 
 
 # --- the application itself ------------------------------------------------------------------------------------------
 
 
-async def test_a_fixed_application_shows_no_field_and_refuses_another_server(server: ChatServer, trap: Trap) -> None:
-    async with running(ChatApp(server.api_url, "ada", fixed=True)) as ada:
+async def test_a_fixed_application_shows_no_field_and_refuses_another_server(
+    server: ChatServer, trap: ForbiddenServer
+) -> None:
+    async with running_app(ChatApp(server.api_url, "ada", fixed=True)) as ada:
         await ada.until(lambda: ada.app.screen.query("#password"))
         assert not ada.app.screen.query("#server")
         assert ada.is_drawn(server.api_url)
         for typed in (trap.address, f"http://{trap.address}/api/v10", server.api_url.replace("/v10", "/v9")):
-            ada.app.screen.post_message(SignInScreen.Wanted(typed, "ada", PASSWORD, register=True))
+            ada.app.screen.post_message(SignInScreen.SignInRequested(typed, "ada", PASSWORD, register=True))
             await ada.until(lambda: "alone" in ada.toasts.get("sign-in-failed", ""))
             ada.app.action_dismiss_failure()
         await ada.sign_in("ada")
@@ -158,10 +160,10 @@ async def test_a_fixed_application_shows_no_field_and_refuses_another_server(ser
 
 
 async def test_a_fixed_application_takes_no_remembered_token_elsewhere(
-    server: ChatServer, trap: Trap, tmp_path: Path
+    server: ChatServer, trap: ForbiddenServer, tmp_path: Path
 ) -> None:
     place = tmp_path / "chat.json"
     save(Credentials(f"http://{trap.address}/api/v10", "ada", "t.o.ken"), place)
-    async with running(ChatApp(server.api_url, "ada", fixed=True, remember=place)) as ada:
+    async with running_app(ChatApp(server.api_url, "ada", fixed=True, remember=place)) as ada:
         await ada.until(lambda: "alone" in ada.toasts.get("sign-in-failed", ""))
         assert isinstance(ada.app.screen, SignInScreen)

@@ -5,18 +5,18 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from onesocket.testing.check_then_connect import (
+from examples.demo.check_then_connect import (
     CLEANUP_PAUSE,
     CONNECT_PAUSE,
     CheckThenConnectClient,
     CheckThenConnectProvider,
     ReadyState,
 )
-from onesocket.testing.faults import Fault
-from onesocket.testing.faulty_server import FaultyServer
+from onesocket.testing._faults import Fault
+from onesocket.testing._faulty_server import FaultyServer
 
 
-class Pause:
+class ControlledSleep:
     """Stands in for `asyncio.sleep`: says that somebody sleeps, and wakes all sleepers on command."""
 
     def __init__(self) -> None:
@@ -38,12 +38,12 @@ async def server() -> AsyncIterator[FaultyServer]:
 
 
 @pytest.fixture
-async def pause() -> Pause:
-    return Pause()
+async def pause() -> ControlledSleep:
+    return ControlledSleep()
 
 
 @pytest.fixture
-async def client(server: FaultyServer, pause: Pause) -> AsyncIterator[CheckThenConnectClient]:
+async def client(server: FaultyServer, pause: ControlledSleep) -> AsyncIterator[CheckThenConnectClient]:
     client = CheckThenConnectClient(server.url, sleep=pause)
     yield client
     await client.force_cleanup()
@@ -85,7 +85,7 @@ async def test_blocked_callers_return_at_once_unconnected(client: CheckThenConne
 
 @pytest.mark.parametrize("callers", [2, 10, 100])
 async def test_from_error_concurrent_callers_open_two_and_keep_both(
-    client: CheckThenConnectClient, server: FaultyServer, pause: Pause, callers: int
+    client: CheckThenConnectClient, server: FaultyServer, pause: ControlledSleep, callers: int
 ) -> None:
     await fail_once(client, server)
     connecting = asyncio.gather(*(client.connect() for _ in range(callers)))
@@ -108,7 +108,7 @@ async def test_from_error_with_the_real_pauses() -> None:
 
 
 async def test_from_error_one_caller_opens_one(
-    client: CheckThenConnectClient, server: FaultyServer, pause: Pause
+    client: CheckThenConnectClient, server: FaultyServer, pause: ControlledSleep
 ) -> None:
     await fail_once(client, server)
     pause.over.set()
@@ -117,7 +117,7 @@ async def test_from_error_one_caller_opens_one(
 
 
 async def test_disconnect_during_the_pause_leaves_an_orphan(
-    client: CheckThenConnectClient, server: FaultyServer, pause: Pause
+    client: CheckThenConnectClient, server: FaultyServer, pause: ControlledSleep
 ) -> None:
     await fail_once(client, server)
     connecting = asyncio.create_task(client.connect())
@@ -164,10 +164,10 @@ async def test_a_lost_line_is_noticed(client: CheckThenConnectClient, server: Fa
 
 
 async def test_the_provider_guards_its_own_callers_but_not_the_client(
-    client: CheckThenConnectClient, server: FaultyServer, pause: Pause
+    client: CheckThenConnectClient, server: FaultyServer, pause: ControlledSleep
 ) -> None:
     await fail_once(client, server)
-    delay = Pause()
+    delay = ControlledSleep()
     provider = CheckThenConnectProvider(lambda: client, sleep=delay)
     connecting = asyncio.gather(*(provider.connect_if_authenticated() for _ in range(10)))
     await delay.begun.wait()
@@ -185,10 +185,10 @@ async def test_the_provider_guards_its_own_callers_but_not_the_client(
 
 
 async def test_two_providers_share_a_client_and_open_two(
-    client: CheckThenConnectClient, server: FaultyServer, pause: Pause
+    client: CheckThenConnectClient, server: FaultyServer, pause: ControlledSleep
 ) -> None:
     await fail_once(client, server)
-    delay = Pause()
+    delay = ControlledSleep()
     delay.over.set()
     providers = [CheckThenConnectProvider(lambda: client, sleep=delay) for _ in range(2)]
     connecting = asyncio.gather(*(provider.connect_if_authenticated() for provider in providers))
@@ -202,7 +202,7 @@ async def test_the_provider_keeps_quiet_about_failures(server: FaultyServer) -> 
     server.faults = Fault.refuse(401)
     signed_in = False
     client = CheckThenConnectClient(server.url)
-    delay = Pause()
+    delay = ControlledSleep()
     delay.over.set()
     provider = CheckThenConnectProvider(lambda: client, is_authenticated=lambda: signed_in, sleep=delay)
     provider.disconnect()

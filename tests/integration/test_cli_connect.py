@@ -12,8 +12,8 @@ from typing import IO, Any
 
 import pytest
 
-from onesocket.testing.faults import Fault
-from onesocket.testing.faulty_server import FaultyServer
+from onesocket.testing._faults import Fault
+from onesocket.testing._faulty_server import FaultyServer
 
 # Seconds. Starting Python takes most of it on a busy machine; nothing here waits for this to pass.
 PATIENCE = 20.0

@@ -5,17 +5,18 @@ from typing import Any
 
 import pytest
 
-from onesocket import Client, DeliveryUnknown
-from onesocket.sharing.client_upstream import ClientUpstream
+from onesocket import Client
+from onesocket.errors import DeliveryUnknown
+from onesocket.sharing._client_upstream import ClientUpstream
 from onesocket.testing import FaultyServer
 
 
-class Odd(BaseException):
+class CustomBaseException(BaseException):
     """Neither an `Exception` nor the end of the program."""
 
 
-class Sink:
-    """A `FeedSink` that raises once."""
+class RaisingSink:
+    """A `UpstreamEvents` that raises once."""
 
     def __init__(self, raises: type[BaseException]) -> None:
         self._raises: type[BaseException] | None = raises
@@ -38,11 +39,11 @@ class Sink:
         del change, status
 
 
-@pytest.mark.parametrize("kind", [Odd, RuntimeError])
+@pytest.mark.parametrize("kind", [CustomBaseException, RuntimeError])
 async def test_the_feed_outlives_whatever_is_raised_in_it(
     kind: type[BaseException], loop_errors: list[dict[str, Any]]
 ) -> None:
-    sink = Sink(kind)
+    sink = RaisingSink(kind)
     async with FaultyServer() as server:
         upstream = ClientUpstream(Client(server.url))
         upstream.attach(sink)
@@ -58,7 +59,7 @@ async def test_the_feed_outlives_whatever_is_raised_in_it(
 
 def test_ctrl_c_in_a_loop_that_goes_on_ends_no_feed() -> None:
     loop = asyncio.new_event_loop()
-    sink = Sink(KeyboardInterrupt)
+    sink = RaisingSink(KeyboardInterrupt)
 
     async def begin() -> tuple[FaultyServer, ClientUpstream]:
         server = FaultyServer()

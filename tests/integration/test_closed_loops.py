@@ -6,9 +6,9 @@ from typing import Any
 
 import pytest
 
-from onesocket.client.queue import Overflow
-from onesocket.sharing import shared
-from onesocket.sharing.join import join
+from onesocket.client._queue import Overflow
+from onesocket.sharing import _shared_connection as shared
+from onesocket.sharing._join import join
 from onesocket.testing import FaultyServer
 
 MANY = 10_000
@@ -22,7 +22,7 @@ async def server() -> AsyncIterator[FaultyServer]:
         await server.wait_until(lambda counts: counts.sockets_now == 0)
 
 
-async def takes_nothing(_message: str) -> None:
+async def ignore_message(_message: str) -> None:
     pass
 
 
@@ -31,7 +31,7 @@ def kind(request: pytest.FixtureRequest) -> str:
     return str(request.param)
 
 
-def leave_something(url: str, kind: str, kept: list[Any]) -> None:
+def abandon_loop(url: str, kind: str, kept: list[Any]) -> None:
     """In a thread: join, read with `wait`, and end the loop with all of it open, and still referred to."""
 
     async def main() -> None:
@@ -40,7 +40,7 @@ def leave_something(url: str, kind: str, kept: list[Any]) -> None:
         if kind == "stream":
             kept.append(link.subscribe(limit=LIMIT, overflow="wait"))
         else:
-            callback = takes_nothing if kind == "coroutine" else lambda _message: None
+            callback = ignore_message if kind == "coroutine" else lambda _message: None
             kept.append(link.on(callback, limit=LIMIT, overflow="wait"))
         await asyncio.sleep(0)  # it begins
 
@@ -48,7 +48,7 @@ def leave_something(url: str, kind: str, kept: list[Any]) -> None:
 
 
 async def test_the_others_get_everything(server: FaultyServer, kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(shared, "_LOOK_EVERY", 0.01)
+    monkeypatch.setattr(shared, "_LIVENESS_INTERVAL", 0.01)
     kept: list[Any] = []
     got: list[str] = []
     done = asyncio.Event()
@@ -60,7 +60,7 @@ async def test_the_others_get_everything(server: FaultyServer, kind: str, monkey
 
     async with join(server.url) as link:
         link.on(takes, limit=2 * MANY)
-        await asyncio.to_thread(leave_something, server.url, kind, kept)
+        await asyncio.to_thread(abandon_loop, server.url, kind, kept)
         for number in range(MANY):
             server.connections[0].send_nowait(f"{number}")
         async with asyncio.timeout(20):
@@ -71,11 +71,11 @@ async def test_the_others_get_everything(server: FaultyServer, kind: str, monkey
 async def test_with_the_next_join_nothing_is_left_of_it(
     server: FaultyServer, kind: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(shared, "_LOOK_EVERY", 3600.0)
+    monkeypatch.setattr(shared, "_LIVENESS_INTERVAL", 3600.0)
     kept: list[Any] = []
     async with join(server.url) as link:
         stream = link.subscribe()
-        await asyncio.to_thread(leave_something, server.url, kind, kept)
+        await asyncio.to_thread(abandon_loop, server.url, kind, kept)
         async with join(server.url):
             for number in range(MANY):
                 server.connections[0].send_nowait(f"{number}")

@@ -15,22 +15,12 @@ from multidict import CIMultiDictProxy
 from websockets.asyncio.server import Server, ServerConnection, serve
 from websockets.exceptions import ConnectionClosed
 
-from onesocket import (
-    ConnectFailed,
-    DecodeError,
-    Gap,
-    LoginRefused,
-    OnesocketError,
-    PortRefused,
-    ReconnectPolicy,
-    State,
-    Subscription,
-    UpgradeRefused,
-    UpstreamBusy,
-)
-from onesocket.discord import DisallowedIntents, DiscordClient, Dispatch, Intents, WrongToken, budget
-from onesocket.protocols.discord import gateway as gateway_module
-from onesocket.protocols.discord.inflate import load_zstd
+from onesocket import Gap, OnesocketError, ReconnectPolicy, State, Subscription
+from onesocket.errors import ConnectFailed, ConnectionRefused, DecodeError, HandshakeRejected, LoginRefused, ServerBusy
+from onesocket_discord import DisallowedIntents, DiscordClient, Dispatch, Intents, WrongToken
+from onesocket_discord.client import _identify_budget as budget
+from onesocket_discord.protocol import _gateway as gateway_module
+from onesocket_discord.protocol._decompression import load_zstd
 
 FAST = ReconnectPolicy(initial=0.01, cap=0.05, stable_after=0.05)
 _TOKENS = itertools.count()
@@ -46,7 +36,7 @@ def packer(kind: str) -> Callable[[str], str | bytes]:
     return lambda text: text
 
 
-class Gateway:
+class ScriptedGateway:
     """One session at a time; every dispatch is kept for a resume."""
 
     def __init__(self) -> None:
@@ -178,16 +168,16 @@ class Gateway:
 
 
 @pytest.fixture
-async def server(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Gateway]:
+async def server(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[ScriptedGateway]:
     # The rules of these seconds are tested on virtual time.
     monkeypatch.setattr(budget, "IDENTIFY_PERIOD", 0.01)
     monkeypatch.setattr(gateway_module, "INVALID_SESSION_WAIT", (0.01, 0.02))
-    async with Gateway() as gateway:
+    async with ScriptedGateway() as gateway:
         yield gateway
     assert gateway.most_sockets <= 1
 
 
-def make(server: Gateway, **options: Any) -> DiscordClient:
+def make(server: ScriptedGateway, **options: Any) -> DiscordClient:
     defaults: dict[str, Any] = {"api_url": server.api_url, "reconnect": FAST, "open_timeout": 5.0}
     return DiscordClient(f"integration-token-{next(_TOKENS)}", Intents.GUILD_MESSAGES, **(defaults | options))
 
@@ -203,7 +193,7 @@ def message(number: int) -> dict[str, Any]:
     return {"id": str(number), "channel_id": "1", "content": "text " * number}
 
 
-async def test_a_storm_of_callers_is_one_question_one_handshake_and_one_identify(server: Gateway) -> None:
+async def test_a_storm_of_callers_is_one_question_one_handshake_and_one_identify(server: ScriptedGateway) -> None:
     client = make(server)
     await asyncio.gather(*(client.connect() for _ in range(500)))
     assert (len(server.questions), len(server.paths), len(server.ops(2))) == (1, 1, 1)
@@ -218,7 +208,7 @@ async def test_a_storm_of_callers_is_one_question_one_handshake_and_one_identify
 
 
 @pytest.mark.parametrize("compress", ["zlib-stream", "zstd-stream"])
-async def test_compressed_messages_over_two_lines(server: Gateway, compress: Any) -> None:
+async def test_compressed_messages_over_two_lines(server: ScriptedGateway, compress: Any) -> None:
     async with make(server, compress=compress) as client:
         stream = client.subscribe("MESSAGE_CREATE")
         for number in range(50):
@@ -234,7 +224,7 @@ async def test_compressed_messages_over_two_lines(server: Gateway, compress: Any
 
 
 @pytest.mark.parametrize("ending", ["op 7", "op 9 true", "4000", "no code", "abort"])
-async def test_a_resume_delivers_everything_exactly_once(server: Gateway, ending: str) -> None:
+async def test_a_resume_delivers_everything_exactly_once(server: ScriptedGateway, ending: str) -> None:
     async with make(server) as client:
         stream = client.subscribe()
         assert (await dispatch(stream)).event == "READY", "it waited for its first reader"
@@ -253,7 +243,7 @@ async def test_a_resume_delivers_everything_exactly_once(server: Gateway, ending
         assert (len(server.ops(2)), len(server.ops(6))) == (1, 1)
 
 
-async def test_op_9_false_begins_a_new_session_and_says_that_something_may_be_missing(server: Gateway) -> None:
+async def test_op_9_false_begins_a_new_session_and_says_that_something_may_be_missing(server: ScriptedGateway) -> None:
     async with make(server) as client:
         stream = client.subscribe()
         assert (await dispatch(stream)).event == "READY"
@@ -266,7 +256,7 @@ async def test_op_9_false_begins_a_new_session_and_says_that_something_may_be_mi
         assert len(server.ops(2)) == 2
 
 
-async def test_op_7_instead_of_hello_while_resuming(server: Gateway) -> None:
+async def test_op_7_instead_of_hello_while_resuming(server: ScriptedGateway) -> None:
     async with make(server) as client:
         stream = client.subscribe("RESUMED")
         server.first = [{"op": 7, "d": None, "s": None, "t": None}]
@@ -277,7 +267,7 @@ async def test_op_7_instead_of_hello_while_resuming(server: Gateway) -> None:
         assert server.close_codes[:2] == [4000, 4000]
 
 
-async def test_a_zombie_is_replaced(server: Gateway) -> None:
+async def test_a_zombie_is_replaced(server: ScriptedGateway) -> None:
     server.interval = 0.1
     async with make(server) as client:
         stream = client.subscribe("RESUMED")
@@ -291,7 +281,7 @@ async def test_a_zombie_is_replaced(server: Gateway) -> None:
 
 
 @pytest.mark.parametrize(("code", "kind"), [(4004, WrongToken), (4014, DisallowedIntents)])
-async def test_a_fatal_code_is_not_retried(server: Gateway, code: int, kind: type[OnesocketError]) -> None:
+async def test_a_fatal_code_is_not_retried(server: ScriptedGateway, code: int, kind: type[OnesocketError]) -> None:
     server.close_on_identify = code
     client = make(server)
     with pytest.raises(kind, match=f"{code}.*portal"):
@@ -302,7 +292,9 @@ async def test_a_fatal_code_is_not_retried(server: Gateway, code: int, kind: typ
 
 
 @pytest.mark.parametrize("given", [None, {"user-agent": "Mine (x, 1)", "X-Edge": "y"}])
-async def test_headers_go_with_the_question_and_with_the_upgrade(server: Gateway, given: dict[str, str] | None) -> None:
+async def test_headers_go_with_the_question_and_with_the_upgrade(
+    server: ScriptedGateway, given: dict[str, str] | None
+) -> None:
     """An edge may let in nobody without a User-Agent."""
     async with asyncio.timeout(10), make(server, headers=given):
         agent = "Mine (x, 1)" if given else f"DiscordBot (onesocket, {importlib.metadata.version('onesocket')})"
@@ -319,7 +311,7 @@ async def test_headers_go_with_the_question_and_with_the_upgrade(server: Gateway
 # --- the gateway's address --------------------------------------------------------------------------------------------
 
 
-async def test_people_of_a_chat_server_ask_the_other_address(server: Gateway) -> None:
+async def test_people_of_a_chat_server_ask_the_other_address(server: ScriptedGateway) -> None:
     async with make(server, token_type=None):
         token = server.ops(2)[0]["token"]
         assert server.questions == [("/api/v10/gateway", token)]
@@ -329,17 +321,21 @@ async def test_people_of_a_chat_server_ask_the_other_address(server: Gateway) ->
     ("answer", "kind", "retryable", "retry_after"),
     [
         (web.Response(status=401, text="{}"), LoginRefused, False, None),
-        (web.Response(status=429, headers={"Retry-After": "7"}), UpstreamBusy, True, 7),
-        (web.Response(status=404), UpgradeRefused, False, None),
-        (web.Response(status=503, headers={"Retry-After": "3"}), UpgradeRefused, True, 3),
-        (web.Response(status=302, headers={"Location": "/elsewhere"}), UpgradeRefused, False, None),
+        (web.Response(status=429, headers={"Retry-After": "7"}), ServerBusy, True, 7),
+        (web.Response(status=404), HandshakeRejected, False, None),
+        (web.Response(status=503, headers={"Retry-After": "3"}), HandshakeRejected, True, 3),
+        (web.Response(status=302, headers={"Location": "/elsewhere"}), HandshakeRejected, False, None),
         (web.Response(text="<html>"), DecodeError, True, None),
         (web.Response(text='{"url":"http://x/"}'), DecodeError, True, None),
         (web.Response(text='{"url":"ws://x/","shards":"' + "9" * 100_000), DecodeError, True, None),
     ],
 )
 async def test_an_api_that_says_no(
-    server: Gateway, answer: web.Response, kind: type[OnesocketError], retryable: bool, retry_after: float | None
+    server: ScriptedGateway,
+    answer: web.Response,
+    kind: type[OnesocketError],
+    retryable: bool,
+    retry_after: float | None,
 ) -> None:
     server.http_answers = [answer]
     client = make(server)
@@ -353,15 +349,15 @@ async def test_an_api_that_says_no(
     await client.aclose()
 
 
-async def test_an_api_that_isnt_there(server: Gateway) -> None:
+async def test_an_api_that_isnt_there(server: ScriptedGateway) -> None:
     client = make(server, api_url="http://127.0.0.1:9/api")
-    # PortRefused: while a lost connection is resumed, the next attempt is soon, as it costs nothing.
-    with pytest.raises(PortRefused, match=r"127\.0\.0\.1:9/api/gateway/bot"):
+    # ConnectionRefused: while a lost connection is resumed, the next attempt is soon, as it costs nothing.
+    with pytest.raises(ConnectionRefused, match=r"127\.0\.0\.1:9/api/gateway/bot"):
         await client.connect()
     await client.aclose()
 
 
-async def test_an_address_where_nobody_is_is_asked_again(server: Gateway) -> None:
+async def test_an_address_where_nobody_is_is_asked_again(server: ScriptedGateway) -> None:
     server.http_answers = [web.json_response({"url": "ws://127.0.0.1:9/"})]
     client = make(server)
     with pytest.raises(ConnectFailed):
@@ -373,19 +369,19 @@ async def test_an_address_where_nobody_is_is_asked_again(server: Gateway) -> Non
     await client.aclose()
 
 
-async def test_the_servers_count_of_identifies_is_obeyed(server: Gateway) -> None:
+async def test_the_servers_count_of_identifies_is_obeyed(server: ScriptedGateway) -> None:
     limit = {"total": 1000, "remaining": 3, "reset_after": 60_000, "max_concurrency": 1}
     server.http_answers = [web.json_response({"url": server.url, "shards": 1, "session_start_limit": limit})]
     client = make(server, identify_reserve=0)
     for _ in range(3):
         await client.reconnect()
-    with pytest.raises(UpstreamBusy, match="0 of 1000"):
+    with pytest.raises(ServerBusy, match="0 of 1000"):
         await client.reconnect()
     assert len(server.ops(2)) == 3
     await client.aclose()
 
 
-async def test_an_answer_of_the_api_that_comes_in_pieces_is_read_to_its_end(server: Gateway) -> None:
+async def test_an_answer_of_the_api_that_comes_in_pieces_is_read_to_its_end(server: ScriptedGateway) -> None:
     body = json.dumps({"url": server.url, "more": "x" * 10_000}).encode()
 
     async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:

@@ -12,7 +12,16 @@ import aiohttp
 import pytest
 from aiohttp import web
 
-from onesocket.discord.rest import (
+from onesocket.errors import (
+    CertificateInvalid,
+    ClientClosed,
+    ConnectFailed,
+    EncodeError,
+    InvalidOption,
+    InvalidURL,
+    TLSFailed,
+)
+from onesocket_discord.rest import (
     Accounts,
     BadAnswer,
     Login,
@@ -25,22 +34,13 @@ from onesocket.discord.rest import (
     ServerTrouble,
     Unauthorized,
 )
-from onesocket.discord.rest import http as http_module
-from onesocket.errors import (
-    CertificateInvalid,
-    ClientClosed,
-    ConnectFailed,
-    EncodeError,
-    InvalidOption,
-    InvalidURL,
-    TLSFailed,
-)
+from onesocket_discord.rest import _http_transport as http_module
 
 TOKEN = "MTIz.secret.token"
 Step = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 
-class Api:
+class ScriptedApi:
     """Answers each request by the next step, or with an empty object."""
 
     def __init__(self) -> None:
@@ -60,11 +60,11 @@ class Api:
         self.seen.append((request.method, request.raw_path.removeprefix("/api/v10")))
         self.bodies.append(json.loads(raw) if raw else None)
         self.headers.append(dict(request.headers))
-        step = self.steps.pop(0) if self.steps else says({})
+        step = self.steps.pop(0) if self.steps else respond({})
         return await step(request)
 
 
-def says(body: Any, status: int = 200, **headers: str) -> Step:
+def respond(body: Any, status: int = 200, **headers: str) -> Step:
     async def step(_request: web.Request) -> web.StreamResponse:
         names = {name.replace("_", "-"): value for name, value in headers.items()}
         if isinstance(body, bytes):
@@ -80,7 +80,7 @@ async def drop(request: web.Request) -> web.StreamResponse:
     return web.Response()
 
 
-async def half(request: web.Request) -> web.StreamResponse:
+async def half_response(request: web.Request) -> web.StreamResponse:
     response = web.StreamResponse(headers={"Content-Length": "100"})
     await response.prepare(request)
     await response.write(b'{"id": ')
@@ -90,8 +90,8 @@ async def half(request: web.Request) -> web.StreamResponse:
 
 
 @pytest.fixture
-async def api() -> AsyncIterator[Api]:
-    scripted = Api()
+async def api() -> AsyncIterator[ScriptedApi]:
+    scripted = ScriptedApi()
     app = web.Application()
     app.router.add_route("*", "/{path:.*}", scripted.handle)
     runner = web.AppRunner(app, access_log=None, shutdown_timeout=5)
@@ -104,13 +104,13 @@ async def api() -> AsyncIterator[Api]:
 
 
 @pytest.fixture
-async def rest(api: Api) -> AsyncIterator[Rest]:
+async def rest(api: ScriptedApi) -> AsyncIterator[Rest]:
     async with Rest(TOKEN, api_url=api.url, timeout=20) as made:
         yield made
 
 
-async def test_a_message_with_all_that_belongs_to_it(api: Api, rest: Rest) -> None:
-    api.steps = [says({"id": "7"})]
+async def test_a_message_with_all_that_belongs_to_it(api: ScriptedApi, rest: Rest) -> None:
+    api.steps = [respond({"id": "7"})]
     assert await rest.send_message(5, "hello", reply_to="6") == {"id": "7"}
     assert api.seen == [("POST", "/channels/5/messages")]
     nonce = api.bodies[0].pop("nonce")
@@ -160,19 +160,19 @@ CALLS: list[tuple[Callable[[Rest], Awaitable[Any]], Any, str, str, Any]] = [
 
 @pytest.mark.parametrize(("call", "answer", "method", "path", "body"), CALLS)
 async def test_every_call(  # noqa: PLR0917 - pytest calls it by keyword
-    api: Api, rest: Rest, call: Callable[[Rest], Awaitable[Any]], answer: Any, method: str, path: str, body: Any
+    api: ScriptedApi, rest: Rest, call: Callable[[Rest], Awaitable[Any]], answer: Any, method: str, path: str, body: Any
 ) -> None:
     async def empty(_request: web.Request) -> web.StreamResponse:
         return web.Response(status=204)
 
-    api.steps = [empty if answer is None else says(answer)]
+    api.steps = [empty if answer is None else respond(answer)]
     await call(rest)
     assert (api.seen, api.bodies) == ([(method, path)], [body])
 
 
-async def test_history_pages_back_from_now(api: Api, rest: Rest) -> None:
+async def test_history_pages_back_from_now(api: ScriptedApi, rest: Rest) -> None:
     pages = [[{"id": str(number)} for number in range(top, top - 100, -1)] for top in (300, 200)]
-    api.steps = [says(pages[0]), says(pages[1]), says([{"id": "100"}])]
+    api.steps = [respond(pages[0]), respond(pages[1]), respond([{"id": "100"}])]
     found = [int(message["id"]) async for message in rest.history(1)]
     assert found == list(range(300, 99, -1))
     assert [path.partition("?")[2] for _, path in api.seen] == [
@@ -182,28 +182,34 @@ async def test_history_pages_back_from_now(api: Api, rest: Rest) -> None:
     ]
 
 
-async def test_history_goes_on_from_a_message_oldest_first(api: Api, rest: Rest) -> None:
-    api.steps = [says([{"id": str(number)} for number in range(110, 10, -1)]), says([{"id": "112"}, {"id": "111"}])]
+async def test_history_goes_on_from_a_message_oldest_first(api: ScriptedApi, rest: Rest) -> None:
+    api.steps = [
+        respond([{"id": str(number)} for number in range(110, 10, -1)]),
+        respond([{"id": "112"}, {"id": "111"}]),
+    ]
     found = [int(message["id"]) async for message in rest.history(1, after=10, limit=102)]
     assert found == list(range(11, 113))
     assert [path.partition("?")[2] for _, path in api.seen] == ["after=10&limit=100", "after=110&limit=2"]
 
 
-async def test_pages_that_never_end_are_noticed(api: Api, rest: Rest) -> None:
+async def test_pages_that_never_end_are_noticed(api: ScriptedApi, rest: Rest) -> None:
     page = [{"id": str(number)} for number in range(200, 100, -1)]
-    api.steps = [says(page), says(page)]
+    api.steps = [respond(page), respond(page)]
     with pytest.raises(BadAnswer, match="don't go on"):
         _ = [message async for message in rest.history(1)]
 
 
-async def test_members_page_by_user_id(api: Api, rest: Rest) -> None:
-    api.steps = [says([{"user": {"id": str(number)}} for number in range(1, 1001)]), says([{"user": {"id": "1001"}}])]
+async def test_members_page_by_user_id(api: ScriptedApi, rest: Rest) -> None:
+    api.steps = [
+        respond([{"user": {"id": str(number)}} for number in range(1, 1001)]),
+        respond([{"user": {"id": "1001"}}]),
+    ]
     found = [int(member["user"]["id"]) async for member in rest.members(1)]
     assert found == list(range(1, 1002))
     assert [path.partition("?")[2] for _, path in api.seen] == ["after=0&limit=1000", "after=1000&limit=1000"]
 
 
-async def test_a_reason_and_any_route(api: Api, rest: Rest) -> None:
+async def test_a_reason_and_any_route(api: ScriptedApi, rest: Rest) -> None:
     await rest.request(
         "PUT", "/guilds/{guild_id}/bans/{user_id}", params={"guild_id": 1, "user_id": 2}, reason="bad\r\nX: y"
     )
@@ -211,7 +217,7 @@ async def test_a_reason_and_any_route(api: Api, rest: Rest) -> None:
     assert api.headers[0]["X-Audit-Log-Reason"] == "bad%0D%0AX%3A y"
 
 
-async def test_an_encoded_parameter_stays_encoded(api: Api, rest: Rest) -> None:
+async def test_an_encoded_parameter_stays_encoded(api: ScriptedApi, rest: Rest) -> None:
     await rest.request("GET", "/invites/{code}", params={"code": "%2e%2e%2fx?y"})
     assert api.seen == [("GET", "/invites/%252e%252e%252fx%3Fy")]
 
@@ -232,13 +238,15 @@ async def test_an_encoded_parameter_stays_encoded(api: Api, rest: Rest) -> None:
         lambda r: r.request("GET", "/x", reason=""),
     ],
 )
-async def test_what_would_be_refused_is_not_sent(api: Api, rest: Rest, call: Callable[[Rest], Awaitable[Any]]) -> None:
+async def test_what_would_be_refused_is_not_sent(
+    api: ScriptedApi, rest: Rest, call: Callable[[Rest], Awaitable[Any]]
+) -> None:
     with pytest.raises((InvalidOption, EncodeError)):
         await call(rest)
     assert api.seen == []
 
 
-async def test_a_limit_is_learnt_and_then_kept(api: Api, rest: Rest) -> None:
+async def test_a_limit_is_learnt_and_then_kept(api: ScriptedApi, rest: Rest) -> None:
     loop = asyncio.get_running_loop()
     times: list[float] = []
 
@@ -256,25 +264,25 @@ async def test_a_limit_is_learnt_and_then_kept(api: Api, rest: Rest) -> None:
     assert times[2] - times[1] >= 0.3
 
 
-async def test_a_429_is_obeyed(api: Api, rest: Rest) -> None:
+async def test_a_429_is_obeyed(api: ScriptedApi, rest: Rest) -> None:
     api.steps = [
-        says({"message": "slow", "retry_after": 0.2, "global": False}, 429, Retry_After="1"),
-        says({"id": "1"}),
+        respond({"message": "slow", "retry_after": 0.2, "global": False}, 429, Retry_After="1"),
+        respond({"id": "1"}),
     ]
     before = asyncio.get_running_loop().time()
     await rest.create_channel(1, "not idempotent, but it was refused")
     assert asyncio.get_running_loop().time() - before >= 0.2
 
 
-async def test_a_message_is_sent_again_with_the_same_nonce(api: Api, rest: Rest) -> None:
-    api.steps = [says(b"<html>bad gateway", 502), drop, half, says({"id": "1"})]
+async def test_a_message_is_sent_again_with_the_same_nonce(api: ScriptedApi, rest: Rest) -> None:
+    api.steps = [respond(b"<html>bad gateway", 502), drop, half_response, respond({"id": "1"})]
     assert await rest.send_message(1, "once") == {"id": "1"}
     assert len(api.bodies) == 4
     assert len({body["nonce"] for body in api.bodies}) == 1
 
 
-@pytest.mark.parametrize("step", [drop, half])
-async def test_what_may_have_been_done_is_said_to_be_so(api: Api, rest: Rest, step: Step) -> None:
+@pytest.mark.parametrize("step", [drop, half_response])
+async def test_what_may_have_been_done_is_said_to_be_so(api: ScriptedApi, rest: Rest, step: Step) -> None:
     api.steps = [step]
     with pytest.raises(RequestLost, match="may or may not") as caught:
         await rest.create_guild("one is enough")
@@ -282,14 +290,14 @@ async def test_what_may_have_been_done_is_said_to_be_so(api: Api, rest: Rest, st
     assert len(api.seen) == 1
 
 
-async def test_a_5xx_for_what_could_be_done_twice(api: Api, rest: Rest) -> None:
-    api.steps = [says({"message": "oops"}, 500)]
+async def test_a_5xx_for_what_could_be_done_twice(api: ScriptedApi, rest: Rest) -> None:
+    api.steps = [respond({"message": "oops"}, 500)]
     with pytest.raises(ServerTrouble, match="oops") as caught:
         await rest.create_guild("one is enough")
     assert (caught.value.status, caught.value.retryable) == (500, False)
 
 
-async def test_a_server_that_says_nothing(api: Api, rest: Rest) -> None:
+async def test_a_server_that_says_nothing(api: ScriptedApi, rest: Rest) -> None:
     api.steps = [api.silence]
     with pytest.raises(RestTimeout) as caught:
         await rest.request("GET", "/users/@me", timeout=0.2)
@@ -297,40 +305,40 @@ async def test_a_server_that_says_nothing(api: Api, rest: Rest) -> None:
 
 
 @pytest.mark.parametrize("answer", [b"<html>hello", b"\xff\xfe", b'{"id": '])
-async def test_an_answer_that_is_no_json(api: Api, rest: Rest, answer: bytes) -> None:
-    api.steps = [says(answer)]
+async def test_an_answer_that_is_no_json(api: ScriptedApi, rest: Rest, answer: bytes) -> None:
+    api.steps = [respond(answer)]
     with pytest.raises(BadAnswer, match="no JSON"):
         await rest.me()
 
 
-async def test_an_answer_of_another_kind(api: Api, rest: Rest) -> None:
-    api.steps = [says([]), says({}), says([1]), says({"url": 5})]
+async def test_an_answer_of_another_kind(api: ScriptedApi, rest: Rest) -> None:
+    api.steps = [respond([]), respond({}), respond([1]), respond({"url": 5})]
     for call in (rest.me, lambda: rest.messages(1), rest.guilds, rest.gateway):
         with pytest.raises(BadAnswer):
             await call()
 
 
 async def test_a_huge_answer_is_bounded_before_and_after_decompression(
-    api: Api, rest: Rest, monkeypatch: pytest.MonkeyPatch
+    api: ScriptedApi, rest: Rest, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(http_module, "MAX_BODY", 200_000)
 
     async def bomb(_request: web.Request) -> web.StreamResponse:
         return web.Response(body=gzip.compress(b" " * 50_000_000), headers={"Content-Encoding": "gzip"})
 
-    api.steps = [says(b"x" * 300_000), bomb, says({"id": "1"})]
+    api.steps = [respond(b"x" * 300_000), bomb, respond({"id": "1"})]
     for _ in range(2):
         with pytest.raises(BadAnswer, match="larger than 200000 bytes"):
             await rest.me()
     assert await rest.me() == {"id": "1"}
 
 
-async def test_no_error_shows_the_token(api: Api, rest: Rest) -> None:
+async def test_no_error_shows_the_token(api: ScriptedApi, rest: Rest) -> None:
     api.steps = [
-        says(
+        respond(
             {"code": 0, "message": f"401: {TOKEN} is wrong", "errors": {TOKEN: {"_errors": [{"message": TOKEN}]}}}, 401
         ),
-        says(f"no such thing for Bot {TOKEN}".encode(), 404),
+        respond(f"no such thing for Bot {TOKEN}".encode(), 404),
     ]
     with pytest.raises(Unauthorized, match="token_type") as first:
         await rest.me()
@@ -346,8 +354,8 @@ async def test_no_error_shows_the_token(api: Api, rest: Rest) -> None:
         assert "secret" not in shown
 
 
-async def test_redirects_are_not_followed(api: Api, rest: Rest) -> None:
-    api.steps = [says({}, 302, Location="/api/v10/elsewhere")]
+async def test_redirects_are_not_followed(api: ScriptedApi, rest: Rest) -> None:
+    api.steps = [respond({}, 302, Location="/api/v10/elsewhere")]
     with pytest.raises(RestError) as caught:
         await rest.me()
     assert caught.value.status == 302
@@ -361,14 +369,14 @@ async def test_nobody_listens(unused_tcp_port: int) -> None:
     assert caught.value.retryable
 
 
-async def test_tls_with_a_plain_server(api: Api) -> None:
+async def test_tls_with_a_plain_server(api: ScriptedApi) -> None:
     async with Rest(TOKEN, api_url=api.url.replace("http:", "https:")) as rest:
         with pytest.raises(TLSFailed) as caught:
             await rest.me()
     assert not isinstance(caught.value, CertificateInvalid)
 
 
-async def test_closing_ends_what_is_on_its_way(api: Api) -> None:
+async def test_closing_ends_what_is_on_its_way(api: ScriptedApi) -> None:
     arrived = asyncio.Event()
 
     async def hold(request: web.Request) -> web.StreamResponse:
@@ -388,18 +396,18 @@ async def test_closing_ends_what_is_on_its_way(api: Api) -> None:
     gc.collect()
 
 
-async def test_a_session_that_was_handed_in_stays_open(api: Api) -> None:
+async def test_a_session_that_was_handed_in_stays_open(api: ScriptedApi) -> None:
     async with aiohttp.ClientSession(raise_for_status=True) as session:
         async with Rest(TOKEN, api_url=api.url, session=session) as rest:
-            api.steps = [says({"message": "no"}, 404)]
+            api.steps = [respond({"message": "no"}, 404)]
             with pytest.raises(NotFound):
                 await rest.me()
         assert not session.closed
 
 
-async def test_people_sign_up_and_in(api: Api) -> None:
+async def test_people_sign_up_and_in(api: ScriptedApi) -> None:
     accounts = Accounts(api.url)
-    api.steps = [says({"token": "t1", "user_id": "1"}), says({"token": "t2"}), says({"id": "1"})]
+    api.steps = [respond({"token": "t1", "user_id": "1"}), respond({"token": "t2"}), respond({"id": "1"})]
     assert await accounts.register("ann", "pass word") == "t1"
     token = await accounts.login("ann", "pass word")
     async with Rest(token, api_url=api.url, token_type=None) as rest:
@@ -420,9 +428,9 @@ LOGIN = {
 }
 
 
-async def test_people_list_and_end_their_logins(api: Api) -> None:
+async def test_people_list_and_end_their_logins(api: ScriptedApi) -> None:
     accounts = Accounts(api.url, user_agent="a test")
-    api.steps = [says({"user_sessions": [LOGIN, {**LOGIN, "client_info": {}, "current": False}]})]
+    api.steps = [respond({"user_sessions": [LOGIN, {**LOGIN, "client_info": {}, "current": False}]})]
     phone, other = await accounts.logins("t1")
     when = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
     assert phone == Login("aGFzaA", "a phone", when, when.replace(day=3), current=True)
@@ -436,9 +444,9 @@ async def test_people_list_and_end_their_logins(api: Api) -> None:
     assert {(one["Authorization"], one["User-Agent"]) for one in api.headers} == {("t1", "a test")}
 
 
-async def test_a_new_password_comes_with_a_new_token(api: Api) -> None:
+async def test_a_new_password_comes_with_a_new_token(api: ScriptedApi) -> None:
     accounts = Accounts(api.url, timeout=5)
-    api.steps = [says({"id": "1", "token": "t2"})]
+    api.steps = [respond({"id": "1", "token": "t2"})]
     assert await accounts.change_password("t1", "hunter2", "battery staple") == "t2"
     assert api.seen == [("PATCH", "/users/@me")]
     assert api.bodies == [{"password": "hunter2", "new_password": "battery staple"}]
@@ -446,7 +454,7 @@ async def test_a_new_password_comes_with_a_new_token(api: Api) -> None:
     with pytest.raises(RequestLost) as lost:  # a second time it would be the wrong password
         await accounts.change_password("t1", "hunter2", "battery staple")
     assert not lost.value.retryable
-    api.steps = [says({"message": "slow down", "retry_after": 50.0}, 429, Retry_After="50")]
+    api.steps = [respond({"message": "slow down", "retry_after": 50.0}, 429, Retry_After="50")]
     with pytest.raises(RateLimited) as limited:
         await accounts.change_password("t1", "hunter2", "battery staple")
     assert limited.value.retry_after == pytest.approx(50, abs=1)
@@ -454,7 +462,7 @@ async def test_a_new_password_comes_with_a_new_token(api: Api) -> None:
 
 
 @pytest.mark.parametrize("hashes", [[], "aGFzaA", ["x"] * 101, [5]])
-async def test_no_list_of_hashes_ends_more_than_it_names(api: Api, hashes: Any) -> None:
+async def test_no_list_of_hashes_ends_more_than_it_names(api: ScriptedApi, hashes: Any) -> None:
     with pytest.raises(InvalidOption, match="id_hashes"):
         await Accounts(api.url).end_logins("t1", hashes)
     assert api.seen == []
@@ -463,15 +471,15 @@ async def test_no_list_of_hashes_ends_more_than_it_names(api: Api, hashes: Any) 
 @pytest.mark.parametrize(
     "sessions", [None, [5], [{}], [{**LOGIN, "created_at": "today"}], [{**LOGIN, "client_info": 5}]]
 )
-async def test_a_list_of_logins_that_is_none_is_a_bad_answer(api: Api, sessions: Any) -> None:
-    api.steps = [says({"user_sessions": sessions})]
+async def test_a_list_of_logins_that_is_none_is_a_bad_answer(api: ScriptedApi, sessions: Any) -> None:
+    api.steps = [respond({"user_sessions": sessions})]
     with pytest.raises(BadAnswer):
         await Accounts(api.url).logins("t1")
 
 
 # The last one's form in a JSON text is another one.
 @pytest.mark.parametrize("secret", ["hunter2", 'hünt"er\\2'])
-async def test_no_error_shows_a_password_or_a_token(api: Api, secret: str) -> None:
+async def test_no_error_shows_a_password_or_a_token(api: ScriptedApi, secret: str) -> None:
     accounts = Accounts(api.url)
     said = {"message": f"{secret} and t0ken are wrong", "errors": {"password": {"_errors": [{"message": secret}]}}}
     calls: tuple[Callable[[], Awaitable[str]], ...] = (
@@ -481,12 +489,16 @@ async def test_no_error_shows_a_password_or_a_token(api: Api, secret: str) -> No
         lambda: accounts.change_password("t0ken", "battery staple", secret),
     )
     for call in calls:
-        for error, step in ((RestError, says(said, 400)), (BadAnswer, says({"no": secret})), (BadAnswer, says(b"<"))):
+        for error, step in (
+            (RestError, respond(said, 400)),
+            (BadAnswer, respond({"no": secret})),
+            (BadAnswer, respond(b"<")),
+        ):
             api.steps = [step]
             with pytest.raises(error) as caught:
                 await call()
             assert secret not in str(caught.value) + repr(caught.value)
-    api.steps = [says(said, 400)]
+    api.steps = [respond(said, 400)]
     with pytest.raises(RestError) as caught:
         await accounts.logins("t0ken")
     assert "t0ken" not in str(caught.value)

@@ -34,7 +34,7 @@ def command(server: str, listening: int) -> list[str]:
     return [sys.executable, "-m", server.split(maxsplit=1)[0], "app:app", "--workers", str(WORKERS), *given]
 
 
-class Browser:
+class EventSourceClient:
     """One EventSource."""
 
     def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -44,7 +44,7 @@ class Browser:
         self.events: list[tuple[str, Any]] = []
 
     @classmethod
-    async def open(cls, port: int) -> "Browser":
+    async def open(cls, port: int) -> "EventSourceClient":
         browser = cls(*await asyncio.open_connection("127.0.0.1", port))
         browser._writer.write(b"GET /events HTTP/1.1\r\nHost: here\r\n\r\n")
         head = await browser._reader.readuntil(b"\r\n\r\n")
@@ -82,11 +82,11 @@ async def ask(port: int, method: str, path: str, body: str = "") -> Any:
     return rest.decode()
 
 
-async def one_each(port: int, besides: dict[int, Browser]) -> None:
+async def one_each(port: int, besides: dict[int, EventSourceClient]) -> None:
     """A browser at every worker; the kernel chooses whose turn it is, so it may take some more than four."""
     async with asyncio.timeout(DEADLINE):
         while len(besides) < WORKERS:
-            browser = await Browser.open(port)
+            browser = await EventSourceClient.open(port)
             if besides.setdefault(browser.pid, browser) is not browser:
                 browser.close()
 
@@ -124,7 +124,7 @@ async def upstream() -> AsyncIterator[FaultyServer]:
 async def test_four_workers_share_one_connection(kind: str, upstream: FaultyServer, tmp_path: Path) -> None:
     directory = tmp_path / "run"
     directory.mkdir(mode=0o700)
-    browsers: dict[int, Browser] = {}
+    browsers: dict[int, EventSourceClient] = {}
     async with running(kind, upstream, directory) as (port, master):
         await one_each(port, browsers)
         assert upstream.counts.handshakes == 1
@@ -144,7 +144,7 @@ async def test_four_workers_share_one_connection(kind: str, upstream: FaultyServ
         with pytest.raises(EOFError):
             await killed.until("message", "never")
         killed.close()
-        await asyncio.gather(*(fed_again(browser, upstream) for browser in browsers.values()))
+        await asyncio.gather(*(wait_fed_again(browser, upstream) for browser in browsers.values()))
         await one_each(port, browsers)  # the master has put another worker in its place, which joined
         await upstream.broadcast("to all again")
         await asyncio.gather(*(browser.until("message", "to all again") for browser in browsers.values()))
@@ -161,7 +161,7 @@ async def test_four_workers_share_one_connection(kind: str, upstream: FaultyServ
     assert counts.close_codes.keys() == {1000}, (counts, (tmp_path / "stderr").read_text()[-2000:])
 
 
-async def fed_again(browser: Browser, upstream: FaultyServer) -> None:
+async def wait_fed_again(browser: EventSourceClient, upstream: FaultyServer) -> None:
     """Whoever was on another worker gets a gap marker, and what comes then."""
     await browser.until("gap")
     await upstream.broadcast(f"for {browser.pid}")

@@ -12,12 +12,12 @@ from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed, InvalidHandshake, InvalidMessage, InvalidStatus
 from websockets.typing import Subprotocol
 
-from onesocket.testing.counters import Counters, Counts
-from onesocket.testing.faults import ConnectionLimit, Fault, MessageLimit
-from onesocket.testing.faulty_connection import FaultyConnection
-from onesocket.testing.faulty_server import FaultyServer
-from onesocket.testing.raw_frames import Opcode, encode_close, encode_frame
-from onesocket.testing.upgrade_side import Phase
+from onesocket.testing._counters import Counters, Counts
+from onesocket.testing._faults import ConnectionLimit, Fault, MessageLimit
+from onesocket.testing._faulty_connection import FaultyConnection
+from onesocket.testing._faulty_server import FaultyServer
+from onesocket.testing._handshake_endpoint import ConnectionPhase
+from onesocket.testing._raw_frames import Opcode, encode_close, encode_frame
 
 MASK = b"\x01\x02\x03\x04"
 REQUEST = (
@@ -26,7 +26,7 @@ REQUEST = (
 )
 
 
-class RawClient:
+class RawTcpClient:
     """TCP to the server, with every byte in the test's hand."""
 
     def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -51,10 +51,10 @@ class RawClient:
 
 
 @asynccontextmanager
-async def raw_client(server: FaultyServer) -> AsyncIterator[RawClient]:
+async def raw_client(server: FaultyServer) -> AsyncIterator[RawTcpClient]:
     reader, writer = await asyncio.open_connection(server.host, server.port)
     try:
-        yield RawClient(reader, writer)
+        yield RawTcpClient(reader, writer)
     finally:
         writer.transport.abort()
 
@@ -131,7 +131,7 @@ async def test_the_stricter_mark_counts_from_the_request_on(server: FaultyServer
         second = asyncio.create_task(connect(server.url, proxy=None).__aenter__())
         counts = await server.wait_until(lambda counts: counts.handshakes == 2)
         assert (counts.most_open, counts.most_sockets) == (1, 2)
-        assert [c.phase for c in server.pending] == [Phase.ANSWERING]
+        assert [c.phase for c in server.pending] == [ConnectionPhase.ANSWERING]
         await first.close()
         gate.set()
         await (await second).close()

@@ -15,10 +15,11 @@ pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="there are no fo
 # What every script begins with: `in_child` forks, runs the function in the child, and returns the child's exit code.
 PRELUDE = """
 import asyncio, os, socket, sys, threading, traceback, warnings
-from onesocket import State, WrongEventLoop, blocking
-from onesocket.sharing.errors import ForkedCopy
-from onesocket.sharing.join import join
-from onesocket.sharing.registry import current_registry
+from onesocket import State, blocking
+from onesocket.errors import WrongEventLoop
+from onesocket.sharing._errors import ForkedCopy
+from onesocket.sharing._join import join
+from onesocket.sharing._registry import current_registry
 
 url = sys.argv[1]
 # CPython >= 3.12 warns of every fork beside a thread; docs/sharing.md says why the owner thread is no danger.
@@ -98,7 +99,7 @@ with blocking.join(url, open_timeout=5) as link:
         slow = link.subscribe(limit=1, overflow="wait")
         for number in range(20_000):
             link.send_nowait("x" * 50)
-        while not link._seat.shared.upstream.status.is_held:
+        while not link._thread_member.shared.upstream.status.is_held:
             pass
     assert sockets()
     in_child(lambda: print(sockets()))
@@ -265,22 +266,22 @@ assert link.receive(5) == "parent"
 
 async def test_threads_that_fork_at_once_fork_one_after_the_other(server: FaultyServer) -> None:
     script = """
-from onesocket.sharing.owner import OwnerThread
+from onesocket.sharing._host_loop import HostLoopThread
 
 standing, most, second = [], [], threading.Event()
-stand_still, go_on = OwnerThread.stand_still, OwnerThread.go_on
+pause_for_fork, resume_after_fork = HostLoopThread.pause_for_fork, HostLoopThread.resume_after_fork
 
 def stands(owner):
     standing.append(owner)
     most.append(len(standing))
     assert second.wait(5)
-    stand_still(owner)
+    pause_for_fork(owner)
 
 def goes_on(owner):
-    go_on(owner)
+    resume_after_fork(owner)
     standing.pop()
 
-OwnerThread.stand_still, OwnerThread.go_on = stands, goes_on
+HostLoopThread.pause_for_fork, HostLoopThread.resume_after_fork = stands, goes_on
 
 def fork_second():
     while not standing:

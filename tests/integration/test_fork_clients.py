@@ -23,7 +23,9 @@ DEADLINE = 20
 PRELUDE = """
 import asyncio, contextlib, logging, os, socket, ssl, subprocess, sys, traceback
 import uvloop
-from onesocket import Client, DiscordClient, ForkedCopy, Identity, Intents, Provider, ReconnectPolicy, State, join
+from onesocket import Client, Identity, Provider, ReconnectPolicy, State, join
+from onesocket_discord import DiscordClient, Intents
+from onesocket.errors import ForkedCopy
 from onesocket.sharing.host import HostOptions
 
 url, loop, directory, *rest = sys.argv[1:]
@@ -97,11 +99,11 @@ async def program(
 
 
 @pytest.fixture(autouse=True)
-def _private(tmp_path: Path) -> None:
+def _private_directory(tmp_path: Path) -> None:
     tmp_path.chmod(0o700)
 
 
-def certified(directory: Path) -> ssl.SSLContext:
+def server_certificate(directory: Path) -> ssl.SSLContext:
     """For a server; what its client trusts is in `directory`."""
     authority = trustme.CA()
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
@@ -154,7 +156,9 @@ async def main():
 run(main)
 """
     async with (
-        FaultyServer(ssl=certified(tmp_path) if secure else None, faults=Fault.never_acknowledge_close()) as server,
+        FaultyServer(
+            ssl=server_certificate(tmp_path) if secure else None, faults=Fault.never_acknowledge_close()
+        ) as server,
         program(script, server.url, loop, tmp_path),
     ):
         await server.wait_until(lambda counts: counts.upgraded == 1, timeout=DEADLINE)
@@ -174,7 +178,7 @@ async def test_a_child_forked_at_any_moment_of_the_dial_has_no_socket_of_it(
     transport: str, proxy: str, secure: bool, loop: str, tmp_path: Path
 ) -> None:
     """The server, or the proxy, takes the connection and whatever it is sent, and answers nothing."""
-    certified(tmp_path)
+    server_certificate(tmp_path)
     through = f"proxy='{proxy}' + url[2:]," if proxy else ""
     script = f"""
 async def main():
@@ -361,14 +365,14 @@ events.close()
 async def test_a_child_of_a_hub_has_neither_its_door_nor_its_clients(tmp_path: Path) -> None:
     """While the child lives, the hub's clients see its end, and nobody can connect to it any more."""
     script = """
-from onesocket.sharing.client_upstream import ClientUpstream
-from onesocket.sharing.hub import Endpoint, Hub, HubOptions, RawDesk
+from onesocket.sharing._client_upstream import ClientUpstream
+from onesocket.hub import Endpoint, Hub, HubOptions, RawFrontend
 
 async def main():
     upstream = ClientUpstream(Client(url, **TIMES))
     for place in (Endpoint("127.0.0.1", int(rest[0])), Endpoint(path=directory + "/hub")):
         options = HubOptions(listen=place, directory=directory)
-        hub = Hub(upstream, RawDesk(upstream, options, None), options, key=url + str(place))
+        hub = Hub(upstream, RawFrontend(upstream, options, None), options, key=url + str(place))
         await hub.start()
     print("serving", flush=True)
     await asyncio.to_thread(sys.stdin.readline)

@@ -9,7 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from onesocket import Client, DecodeError, EncodeError, Json, Msgpack, OnesocketError, Raw
+from onesocket import Client, Json, Msgpack, OnesocketError, Raw
+from onesocket.errors import DecodeError, EncodeError
 from onesocket.testing import Fault, FaultyServer
 
 DEADLINE = 10

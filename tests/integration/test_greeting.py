@@ -14,13 +14,14 @@ import pytest
 
 import onesocket
 import onesocket.blocking
-from onesocket import Client, DiscordClient, Identity, Intents, Provider
-from onesocket.chat import ChatServer
+from onesocket import Client, Identity, Provider
 from onesocket.sharing.host import HostOptions
 from onesocket.testing import Fault, FaultyServer
-from tests.integration.hub_programs import program, sharing, told, until
+from onesocket_discord import DiscordClient, Intents
+from onesocket_discord.server import ChatServer
+from tests.integration.hub_clients import connected_program, next_message, running_hub, until
 
-BOTH_WAYS = pytest.mark.parametrize("apart", [False, True], ids=["with the 101", "in the next turn"])
+WITH_AND_AFTER_101 = pytest.mark.parametrize("apart", [False, True], ids=["with the 101", "in the next turn"])
 
 
 @pytest.fixture
@@ -29,7 +30,7 @@ async def server() -> AsyncIterator[FaultyServer]:
         yield server
 
 
-@BOTH_WAYS
+@WITH_AND_AFTER_101
 async def test_a_reader_inside_async_with_gets_it(server: FaultyServer, apart: bool) -> None:
     server.faults = Fault.greeting("hello", apart=apart)
     async with Client(server.url) as client:
@@ -51,7 +52,7 @@ def options(scope: str, tmp_path: Path) -> dict[str, Any]:
     return {"scope": scope, **({"host": HostOptions(directory=str(tmp_path))} if scope == "host" else {})}
 
 
-@BOTH_WAYS
+@WITH_AND_AFTER_101
 @pytest.mark.parametrize("scope", ["loop", "process", "host"])
 @pytest.mark.parametrize("way", ["subscribe", "on", "on a coroutine function"])
 async def test_a_handle_that_opens_the_connection_gets_it(
@@ -133,7 +134,7 @@ async def test_blocking_handles_too_whichever_way_they_read(server: FaultyServer
 async def test_a_follower_whose_joining_opens_the_connection_gets_it(server: FaultyServer, tmp_path: Path) -> None:
     """The owner holds none at the moment: it has been told to disconnect."""
     server.faults = Fault.greeting("hello")
-    program = (
+    connected_program = (
         "import asyncio, sys, onesocket\n"
         "from onesocket.sharing.host import HostOptions\n"
         "async def main():\n"
@@ -148,7 +149,7 @@ async def test_a_follower_whose_joining_opens_the_connection_gets_it(server: Fau
         await owner.disconnect()
         ran = await asyncio.to_thread(
             subprocess.run,
-            [sys.executable, "-c", program, server.url, str(tmp_path)],
+            [sys.executable, "-c", connected_program, server.url, str(tmp_path)],
             capture_output=True,
             text=True,
             check=False,
@@ -176,35 +177,35 @@ async def test_the_first_client_of_a_hub_gets_what_came_before_it_and_the_next_o
     server: FaultyServer, runtime: Path
 ) -> None:
     server.faults = Fault.greeting("hello", apart=True)
-    async with sharing(server) as hub, contextlib.AsyncExitStack() as stack:
+    async with running_hub(server) as hub, contextlib.AsyncExitStack() as stack:
         await server.send("second")
         await until(lambda: hub.counters.received.total == 2)
-        first = await stack.enter_async_context(program(hub))
-        assert [await told(first), await told(first)] == ["hello", "second"]
-        second = await stack.enter_async_context(program(hub))
+        first = await stack.enter_async_context(connected_program(hub))
+        assert [await next_message(first), await next_message(first)] == ["hello", "second"]
+        second = await stack.enter_async_context(connected_program(hub))
         await server.send("third")
-        assert await told(second) == await told(first) == "third"
+        assert await next_message(second) == await next_message(first) == "third"
 
 
 async def test_the_first_client_of_a_hub_begins_with_the_line_that_is_up(server: FaultyServer, runtime: Path) -> None:
     server.faults = Fault.greeting("hello")
-    async with sharing(server, gap_message="GAP", client_buffer=8192) as hub:
+    async with running_hub(server, gap_message="GAP", client_buffer=8192) as hub:
         server.kill_connections()
         await until(lambda: hub.counters.received.total == 2)
-        async with program(hub) as first:
-            assert await told(first) == "hello"
+        async with connected_program(hub) as first:
+            assert await next_message(first) == "hello"
             await server.send("second")
-            assert await told(first) == "second"
-    async with sharing(server, gap_message="GAP", client_buffer=8192) as hub:
+            assert await next_message(first) == "second"
+    async with running_hub(server, gap_message="GAP", client_buffer=8192) as hub:
         for number in range(8):
             await server.send(f"{number}" * 1000)
         await until(lambda: hub.counters.received.total == 9)
-        async with program(hub) as first:
-            assert await told(first) == "GAP", "no more waits than a client may leave unread"
-            assert [(await told(first))[0] for _ in range(4)] == ["4", "5", "6", "7"]
+        async with connected_program(hub) as first:
+            assert await next_message(first) == "GAP", "no more waits than a client may leave unread"
+            assert [(await next_message(first))[0] for _ in range(4)] == ["4", "5", "6", "7"]
 
 
-@BOTH_WAYS
+@WITH_AND_AFTER_101
 async def test_the_command_prints_it(server: FaultyServer, apart: bool) -> None:
     server.faults = Fault.greeting("hello", apart=apart)
     ran = await asyncio.to_thread(

@@ -12,11 +12,11 @@ import msgspec
 import pytest
 import trustme
 
-from onesocket.protocols.fingerprint import digest
-from onesocket.sharing.agreement import first_difference, proofs_of
-from onesocket.sharing.host import frames
+from onesocket.protocols._fingerprint import digest
+from onesocket.sharing._option_digests import first_differing_option, option_proofs
+from onesocket.sharing.host import _ipc_frames as frames
 from onesocket.testing import FaultyConnection, FaultyServer
-from tests.integration.talking_process import DEADLINE, Process
+from tests.integration.worker_process import DEADLINE, WorkerProcess
 
 WORKER = Path(__file__).with_name("agreement_worker.py")
 SECRETS = ("alice-s3cret", "bob-s3cret")
@@ -25,7 +25,7 @@ ALICE, BOB = ({"headers": {"X-Api-Key": secret}} for secret in SECRETS)
 pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="Unix only")
 
 
-class Ledger:
+class AccountRecorder:
     """A server that keeps the account of each upgrade, and from which account each message came."""
 
     def __init__(self, **options: Any) -> None:
@@ -43,22 +43,22 @@ class Ledger:
         self.messages.append((connection.request_headers.get("X-Api-Key"), str(message)))
 
 
-class Crowd:
+class AgreementProcesses:
     """The processes of one test."""
 
-    def __init__(self, ledger: Ledger, directory: Path) -> None:
+    def __init__(self, ledger: AccountRecorder, directory: Path) -> None:
         self.ledger = ledger
         self.directory = directory
-        self.processes: list[Process] = []
+        self.processes: list[WorkerProcess] = []
 
-    async def start(self, options: dict[str, Any], *, who: str = "nobody", url: str = "") -> Process:
+    async def start(self, options: dict[str, Any], *, who: str = "nobody", url: str = "") -> WorkerProcess:
         setup = {"url": url or self.ledger.server.url, "directory": str(self.directory), "who": who}
-        process = await Process.start(WORKER, {**setup, "options": options})
+        process = await WorkerProcess.start(WORKER, {**setup, "options": options})
         self.processes.append(process)
         await process.until(lambda thing: thing["event"] == "ready")
         return process
 
-    async def joined(self, options: dict[str, Any], **more: Any) -> Process:
+    async def joined(self, options: dict[str, Any], **more: Any) -> WorkerProcess:
         process = await self.start(options, **more)
         await process.do("connect")
         return process
@@ -76,14 +76,14 @@ class Crowd:
 
 
 @pytest.fixture
-async def crowd(tmp_path: Path) -> AsyncIterator[Crowd]:
+async def agreement_processes(tmp_path: Path) -> AsyncIterator[AgreementProcesses]:
     directory = tmp_path / "run"
     directory.mkdir(mode=0o700)
-    ledger = Ledger()
+    ledger = AccountRecorder()
     async with ledger.server:
-        crowd = Crowd(ledger, directory)
-        yield crowd
-        for process in crowd.processes:
+        agreement_processes = AgreementProcesses(ledger, directory)
+        yield agreement_processes
+        for process in agreement_processes.processes:
             await process.end()
 
 
@@ -110,30 +110,30 @@ async def crowd(tmp_path: Path) -> AsyncIterator[Crowd]:
     ],
 )
 async def test_whoever_would_dial_differently_is_refused(
-    crowd: Crowd, first: dict[str, Any], second: dict[str, Any], option: str
+    agreement_processes: AgreementProcesses, first: dict[str, Any], second: dict[str, Any], option: str
 ) -> None:
-    owner = await crowd.joined(first)
-    assert await crowd.refused(second) == option
-    assert crowd.ledger.server.counts.handshakes == 1
-    before = crowd.ledger.accounts[0]
+    owner = await agreement_processes.joined(first)
+    assert await agreement_processes.refused(second) == option
+    assert agreement_processes.ledger.server.counts.handshakes == 1
+    before = agreement_processes.ledger.accounts[0]
     await owner.do("send", message="mine")
-    await crowd.ledger.server.wait_until(lambda counts: counts.messages_received >= 1, DEADLINE)
-    assert {account for account, _ in crowd.ledger.messages} == {before}
-    assert all(b"s3cret" not in path.read_bytes() for path in crowd.directory.iterdir() if path.is_file())
+    await agreement_processes.ledger.server.wait_until(lambda counts: counts.messages_received >= 1, DEADLINE)
+    assert {account for account, _ in agreement_processes.ledger.messages} == {before}
+    assert all(b"s3cret" not in path.read_bytes() for path in agreement_processes.directory.iterdir() if path.is_file())
 
 
 @pytest.mark.parametrize("kind", ["closure", "global", "method"])
-async def test_a_login_is_part_of_it_however_it_is_written(crowd: Crowd, kind: str) -> None:
-    owner = await crowd.joined({"protocol": kind}, who=SECRETS[0])
-    assert await crowd.refused({"protocol": kind}, who=SECRETS[1]) == "protocol"
-    assert await crowd.refused({"protocol": "json"}) == "protocol"
-    follower = await crowd.joined({"protocol": kind}, who=SECRETS[0])
+async def test_a_login_is_part_of_it_however_it_is_written(agreement_processes: AgreementProcesses, kind: str) -> None:
+    owner = await agreement_processes.joined({"protocol": kind}, who=SECRETS[0])
+    assert await agreement_processes.refused({"protocol": kind}, who=SECRETS[1]) == "protocol"
+    assert await agreement_processes.refused({"protocol": "json"}) == "protocol"
+    follower = await agreement_processes.joined({"protocol": kind}, who=SECRETS[0])
     await owner.do("close")
     await follower.until(lambda thing: thing.get("new") == "CONNECTED" and thing["epoch"] == 2)
-    assert await crowd.refused({"protocol": kind}, who=SECRETS[1]) == "protocol"  # of the new owner, too
-    logins = [message for _, message in crowd.ledger.messages]
+    assert await agreement_processes.refused({"protocol": kind}, who=SECRETS[1]) == "protocol"  # of the new owner, too
+    logins = [message for _, message in agreement_processes.ledger.messages]
     assert logins == ['{"login":"alice-s3cret"}'.replace(":", ": " if kind == "method" else ":")] * 2
-    assert crowd.ledger.server.counts.most_sockets == 1
+    assert agreement_processes.ledger.server.counts.most_sockets == 1
 
 
 @pytest.mark.parametrize(
@@ -149,65 +149,70 @@ async def test_a_login_is_part_of_it_however_it_is_written(crowd: Crowd, kind: s
     ],
 )
 async def test_what_is_the_same_on_the_wire_is_shared(
-    crowd: Crowd, first: dict[str, Any], second: dict[str, Any]
+    agreement_processes: AgreementProcesses, first: dict[str, Any], second: dict[str, Any]
 ) -> None:
-    one, two = await crowd.joined(first), await crowd.joined(second)
-    assert len(crowd.ledger.accounts) == 1
+    one, two = await agreement_processes.joined(first), await agreement_processes.joined(second)
+    assert len(agreement_processes.ledger.accounts) == 1
     await one.do("close")
     await two.until(lambda thing: thing.get("new") == "CONNECTED" and thing["epoch"] == 2)
-    assert crowd.ledger.accounts[0] == crowd.ledger.accounts[1]
-    await crowd.joined(first)
-    assert (crowd.ledger.server.counts.handshakes, crowd.ledger.server.counts.most_sockets) == (2, 1)
+    assert agreement_processes.ledger.accounts[0] == agreement_processes.ledger.accounts[1]
+    await agreement_processes.joined(first)
+    assert (
+        agreement_processes.ledger.server.counts.handshakes,
+        agreement_processes.ledger.server.counts.most_sockets,
+    ) == (2, 1)
 
 
-async def test_accounts_that_headers_tell_apart_have_a_key_each(crowd: Crowd) -> None:
+async def test_accounts_that_headers_tell_apart_have_a_key_each(agreement_processes: AgreementProcesses) -> None:
     for name, options in (("alice", ALICE), ("bob", BOB), ("alice", ALICE), ("bob", BOB)):
-        process = await crowd.joined({**options, "key": name})
+        process = await agreement_processes.joined({**options, "key": name})
         await process.do("send", message=f"as {name}")
-    await crowd.ledger.server.wait_until(lambda counts: counts.messages_received == 4, DEADLINE)
-    assert sorted(map(str, crowd.ledger.accounts)) == sorted(SECRETS)
-    assert {(account, f"as {str(account).partition('-')[0]}") for account, _ in crowd.ledger.messages} == set(
-        crowd.ledger.messages
-    )
+    await agreement_processes.ledger.server.wait_until(lambda counts: counts.messages_received == 4, DEADLINE)
+    assert sorted(map(str, agreement_processes.ledger.accounts)) == sorted(SECRETS)
+    assert {
+        (account, f"as {str(account).partition('-')[0]}") for account, _ in agreement_processes.ledger.messages
+    } == set(agreement_processes.ledger.messages)
 
 
-async def test_a_refused_process_gets_in_once_the_other_account_has_left(crowd: Crowd) -> None:
-    owner = await crowd.joined(ALICE)
-    assert await crowd.refused(BOB) == "headers"
-    late = crowd.processes[-1]
+async def test_a_refused_process_gets_in_once_the_other_account_has_left(
+    agreement_processes: AgreementProcesses,
+) -> None:
+    owner = await agreement_processes.joined(ALICE)
+    assert await agreement_processes.refused(BOB) == "headers"
+    late = agreement_processes.processes[-1]
     await owner.do("close")
     assert await late.do("connect") == "OPENED"
-    assert crowd.ledger.accounts == list(SECRETS)
+    assert agreement_processes.ledger.accounts == list(SECRETS)
 
 
-async def test_a_release_that_proves_no_options_is_refused_by_its_name(crowd: Crowd) -> None:
-    await crowd.joined(ALICE)
-    (path,) = crowd.directory.glob("*.sock")
+async def test_a_release_that_proves_no_options_is_refused_by_its_name(agreement_processes: AgreementProcesses) -> None:
+    await agreement_processes.joined(ALICE)
+    (path,) = agreement_processes.directory.glob("*.sock")
     reader, writer = await asyncio.open_unix_connection(str(path))
-    hello = msgspec.msgpack.encode([33, frames.PROTOCOL - 1, "0.1", b""])
+    hello = msgspec.msgpack.encode([33, frames.PROTOCOL_VERSION - 1, "0.1", b""])
     writer.write(struct.pack("!I", len(hello)) + hello)
-    bodies = frames.Splitter().feed(await reader.read())
+    bodies = frames.FrameSplitter().feed(await reader.read())
     writer.close()
-    challenge, refused = map(frames.read_as_follower, bodies)
+    challenge, refused = map(frames.decode_owner_frame, bodies)
     assert isinstance(challenge, frames.Challenge)
-    assert isinstance(refused, frames.Refused)
-    assert refused.why.kind == "OtherRelease"
-    assert crowd.ledger.server.counts.handshakes == 1
+    assert isinstance(refused, frames.Rejection)
+    assert refused.why.kind == "VersionMismatch"
+    assert agreement_processes.ledger.server.counts.handshakes == 1
 
 
 async def test_proofs_are_good_for_one_greeting_only_and_hold_no_digest() -> None:
     digests = {"headers": digest("alice-s3cret"), "protocol": digest("raw")}
-    one, other = (proofs_of(digests, b"", nonce) for nonce in (b"1", b"2"))
+    one, other = (option_proofs(digests, b"", nonce) for nonce in (b"1", b"2"))
     assert set(one.values()).isdisjoint(other.values())
-    assert proofs_of(digests, b"token", b"1") != one
+    assert option_proofs(digests, b"token", b"1") != one
     assert all(bytes.fromhex(value) not in one.values() for value in digests.values())
-    assert first_difference(one, one) is None
-    assert first_difference(one, {**one, "headers": b""}) == "headers"
-    assert first_difference(one, {"headers": one["headers"]}) == "protocol"
+    assert first_differing_option(one, one) is None
+    assert first_differing_option(one, {**one, "headers": b""}) == "headers"
+    assert first_differing_option(one, {"headers": one["headers"]}) == "protocol"
 
 
-async def test_keys_where_nothing_can_be_subscribed_to_are_refused(crowd: Crowd) -> None:
-    process = await crowd.joined({"protocol": "json"})
+async def test_keys_where_nothing_can_be_subscribed_to_are_refused(agreement_processes: AgreementProcesses) -> None:
+    process = await agreement_processes.joined({"protocol": "json"})
     error = await process.answer(process.tell("keys", keys=["a"]))
     assert error["kind"] == "InvalidOption"
     assert "subscribe_frames" in error["text"]
@@ -223,20 +228,20 @@ async def test_tls_settings_are_part_of_it(tmp_path: Path) -> None:
     authority.issue_cert("127.0.0.1").configure_cert(context)
     directory = tmp_path / "run"
     directory.mkdir(mode=0o700)
-    ledger = Ledger(ssl=context)
+    ledger = AccountRecorder(ssl=context)
     async with ledger.server:
-        crowd = Crowd(ledger, directory)
+        agreement_processes = AgreementProcesses(ledger, directory)
         try:
-            await crowd.joined({"ssl": {"ca": one}})
-            await crowd.joined({"ssl": {"ca": one}})
+            await agreement_processes.joined({"ssl": {"ca": one}})
+            await agreement_processes.joined({"ssl": {"ca": one}})
             for other in (
                 {"ca": both},
                 {"ca": one, "check_hostname": False},
                 {"ca": one, "minimum": "TLSv1_3"},
             ):
-                assert await crowd.refused({"ssl": other}) == "ssl"
-            assert await crowd.refused({}) == "ssl"
+                assert await agreement_processes.refused({"ssl": other}) == "ssl"
+            assert await agreement_processes.refused({}) == "ssl"
             assert ledger.server.counts.handshakes == 1
         finally:
-            for process in crowd.processes:
+            for process in agreement_processes.processes:
                 await process.end()

@@ -8,13 +8,14 @@ from typing import Any
 
 import pytest
 
-from onesocket import Client, Gap, OnesocketError, OutboxLimits, Raw, ReconnectPolicy, Status
-from onesocket.client.status import Change
-from onesocket.sharing.client_upstream import ClientUpstream
+from onesocket import Client, Gap, OnesocketError, Raw, ReconnectPolicy, Status
+from onesocket.client import OutboxLimits
+from onesocket.client._status import Change
+from onesocket.sharing._client_upstream import ClientUpstream
+from onesocket.sharing._connection_key import ConnectionKey
+from onesocket.sharing._upstream import ConnectionSpec
 from onesocket.sharing.host import HostOptions, HostUpstream
-from onesocket.sharing.host.owner import Owner
-from onesocket.sharing.key import Key
-from onesocket.sharing.upstream import Recipe
+from onesocket.sharing.host._owner import Owner
 from onesocket.testing import FaultyServer
 
 DEADLINE = 20
@@ -24,7 +25,7 @@ LONG = "x" * 5_000_000
 pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="Unix only")
 
 
-class Topics(Raw):
+class OutboxTopics(Raw):
     def subscribe_frames(self, keys: frozenset[str]) -> list[str]:
         return [f"+{key}" for key in sorted(keys)]
 
@@ -32,7 +33,7 @@ class Topics(Raw):
         return [f"-{key}" for key in sorted(keys)]
 
 
-class Sink:
+class NullSink:
     def messages(self, batch: list[Any]) -> None:
         raise NotImplementedError
 
@@ -46,25 +47,25 @@ class Sink:
         raise error
 
 
-class Both:
+class UpstreamWithClient:
     """An upstream and the client behind it."""
 
     def __init__(self, kind: str, url: str, directory: Path, outbox: int = 2) -> None:
         options: dict[str, Any] = {
-            "protocol": Topics(),
+            "protocol": OutboxTopics(),
             "outbox": OutboxLimits(outbox),
             "reconnect": ReconnectPolicy(initial=0.01, cap=0.05),
         }
         self._client = Client(url, **options)
-        recipe = Recipe(
-            key=Key.of(url),
+        recipe = ConnectionSpec(
+            key=ConnectionKey.of(url),
             options=options,
             protocol=options["protocol"],
             make_client=lambda: self._client,
             scope_options={"host": HostOptions(directory=str(directory))},
         )
         self.upstream = ClientUpstream(self._client) if kind == "process" else HostUpstream(recipe)
-        self.upstream.attach(Sink())
+        self.upstream.attach(NullSink())
 
     async def waiting(self, count: int) -> None:
         """So many messages wait in the client."""
@@ -79,11 +80,11 @@ async def server() -> AsyncIterator[FaultyServer]:
         yield running
 
 
-def shorts(server: FaultyServer) -> list[str]:
+def short_messages(server: FaultyServer) -> list[str]:
     return [str(message) for message in server.received if len(message) < 100]
 
 
-async def filled(both: Both, server: FaultyServer) -> list[asyncio.Task[None]]:
+async def filled(both: UpstreamWithClient, server: FaultyServer) -> list[asyncio.Task[None]]:
     """Three messages on their way while the server reads nothing: one is being written, two wait in the outbox."""
     await both.upstream.connect()
     server.connections[0].stop_reading()
@@ -97,23 +98,23 @@ async def filled(both: Both, server: FaultyServer) -> list[asyncio.Task[None]]:
 async def test_keys_that_find_the_outbox_full_go_when_it_has_room(
     server: FaultyServer, tmp_path: Path, kind: str
 ) -> None:
-    both = Both(kind, server.url, tmp_path / "run")
+    both = UpstreamWithClient(kind, server.url, tmp_path / "run")
     sending = await filled(both, server)
-    both.upstream.want(["a"])
-    both.upstream.want(["b"])
+    both.upstream.add_keys(["a"])
+    both.upstream.add_keys(["b"])
     await asyncio.sleep(0)
-    both.upstream.unwant(["a"])
+    both.upstream.remove_keys(["a"])
     await asyncio.sleep(0)
     server.connections[0].resume()
     async with asyncio.timeout(DEADLINE):
         await asyncio.gather(*sending)
-    await server.wait_until(lambda _: "+b" in shorts(server), DEADLINE)
-    both.upstream.want(["c"])
-    both.upstream.want(["d"])
-    await server.wait_until(lambda _: {"+c", "+d"} <= set(shorts(server)), DEADLINE)
+    await server.wait_until(lambda _: "+b" in short_messages(server), DEADLINE)
+    both.upstream.add_keys(["c"])
+    both.upstream.add_keys(["d"])
+    await server.wait_until(lambda _: {"+c", "+d"} <= set(short_messages(server)), DEADLINE)
     has: set[str] = set()
-    for frame in shorts(server):
-        assert (frame[1:] in has) is (frame[0] == "-"), shorts(server)
+    for frame in short_messages(server):
+        assert (frame[1:] in has) is (frame[0] == "-"), short_messages(server)
         has ^= {frame[1:]}
     assert has == {"b", "c", "d"}
     await both.upstream.aclose()
@@ -122,14 +123,14 @@ async def test_keys_that_find_the_outbox_full_go_when_it_has_room(
 async def test_what_its_owner_sent_with_an_id_is_sent_again_and_takes_no_other_with_it(
     server: FaultyServer, tmp_path: Path
 ) -> None:
-    both = Both("host", server.url, tmp_path / "run", outbox=10)
+    both = UpstreamWithClient("host", server.url, tmp_path / "run", outbox=10)
     named = await filled(both, server)
     assert isinstance(both.upstream, HostUpstream)
-    assert isinstance(both.upstream._member.role, Owner)
+    assert isinstance(both.upstream._membership.role, Owner)
     server.kill_connections()
     await server.wait_until(lambda counts: counts.upgraded == 2, DEADLINE)
     async with asyncio.timeout(DEADLINE):
         await asyncio.gather(*named, both.upstream.send("neighbour"))
-    await server.wait_until(lambda _: "neighbour" in shorts(server), DEADLINE)
+    await server.wait_until(lambda _: "neighbour" in short_messages(server), DEADLINE)
     assert len(server.received) == 4
     await both.upstream.aclose()

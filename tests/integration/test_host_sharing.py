@@ -18,11 +18,12 @@ from typing import Any
 
 import pytest
 
-from onesocket.sharing.host import frames, listing
-from onesocket.sharing.host.directory import Place
-from onesocket.sharing.key import Key
+from onesocket.sharing._connection_key import ConnectionKey
+from onesocket.sharing.host import _ipc_frames as frames
+from onesocket.sharing.host import listing
+from onesocket.sharing.host._runtime_paths import RuntimePaths
 from onesocket.testing import Fault, FaultyServer
-from tests.integration.talking_process import DEADLINE, Process
+from tests.integration.worker_process import DEADLINE, WorkerProcess
 
 WORKER = Path(__file__).with_name("host_worker.py")
 QUICK: dict[str, Any] = {"heartbeat": 0.2, "stopped_after": 1.5, "attach_timeout": 1.5}
@@ -30,18 +31,18 @@ QUICK: dict[str, Any] = {"heartbeat": 0.2, "stopped_after": 1.5, "attach_timeout
 pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="Unix only")
 
 
-class Crowd:
+class SharingProcesses:
     """The processes of one test."""
 
     def __init__(self, server: FaultyServer, directory: Path) -> None:
         self.server = server
         self.directory = directory
-        self.members: list[Process] = []
+        self.members: list[WorkerProcess] = []
 
-    async def start(self, count: int = 1, *, connect: bool = True, **setup: Any) -> list[Process]:
+    async def start(self, count: int = 1, *, connect: bool = True, **setup: Any) -> list[WorkerProcess]:
         host = {**QUICK, **setup.pop("host", {})}
         given = {"url": self.server.url, "directory": str(self.directory), "host": host, **setup}
-        new = [await Process.start(WORKER, given) for _ in range(count)]
+        new = [await WorkerProcess.start(WORKER, given) for _ in range(count)]
         self.members += new
         for process in new:
             await process.until(lambda thing: thing["event"] in ("ready", "crashed"))
@@ -49,7 +50,7 @@ class Crowd:
             await asyncio.gather(*(process.do("connect") for process in new))
         return new
 
-    async def owner(self) -> Process:
+    async def owner(self) -> WorkerProcess:
         """The one that holds the connection."""
         said: dict[int, Any] = {}
         try:
@@ -63,7 +64,7 @@ class Crowd:
         except TimeoutError:
             raise AssertionError(f"nobody owns the connection: {said}") from None
 
-    async def connected(self, epoch: int, processes: list[Process]) -> None:
+    async def connected(self, epoch: int, processes: list[WorkerProcess]) -> None:
         """Every one of them knows that this line is up."""
 
         def is_up(thing: dict[str, Any]) -> bool:
@@ -71,7 +72,7 @@ class Crowd:
 
         await asyncio.gather(*(process.until(is_up) for process in processes))
 
-    async def all_receive(self, message: str, processes: list[Process]) -> None:
+    async def all_receive(self, message: str, processes: list[WorkerProcess]) -> None:
         """What the server sends, every one of them receives."""
         marks = [len(process.said) for process in processes]
         await self.server.broadcast(message)
@@ -96,7 +97,7 @@ class Crowd:
             await asyncio.wait([task])
 
 
-async def back(process: Process, since: int) -> float:
+async def received_again_at(process: WorkerProcess, since: int) -> float:
     """When it received again, after a gap marker."""
     gap = await process.until(lambda thing: thing["event"] == "gap", since)
     at = process.said.index(gap, since)
@@ -110,23 +111,23 @@ async def server() -> AsyncIterator[FaultyServer]:
 
 
 @pytest.fixture
-async def crowd(server: FaultyServer, tmp_path: Path) -> AsyncIterator[Crowd]:
+async def crowd(server: FaultyServer, tmp_path: Path) -> AsyncIterator[SharingProcesses]:
     directory = tmp_path / "run"
     directory.mkdir(mode=0o700)
-    crowd = Crowd(server, directory)
+    crowd = SharingProcesses(server, directory)
     yield crowd
     for process in crowd.members:
         await process.end()
 
 
-def never_two(server: FaultyServer) -> None:
+def assert_single_connection(server: FaultyServer) -> None:
     counts = server.counts
     assert counts.most_sockets == 1, counts
     assert counts.premature_closes == 0, counts
     assert counts.protocol_errors == 0, counts
 
 
-def logged(process: Process, since: int = 0) -> list[tuple[str, str]]:
+def logged(process: WorkerProcess, since: int = 0) -> list[tuple[str, str]]:
     """Level and text of what it logged."""
     return [(thing["level"], thing["text"]) for thing in process.said[since:] if thing["event"] == "log"]
 
@@ -134,27 +135,27 @@ def logged(process: Process, since: int = 0) -> list[tuple[str, str]]:
 # --- what is logged -------------------------------------------------------------------------------------------------
 
 
-async def test_a_loss_is_warned_of_once_and_known_to_all(crowd: Crowd, server: FaultyServer) -> None:
+async def test_a_loss_is_warned_of_once_and_known_to_all(crowd: SharingProcesses, server: FaultyServer) -> None:
     processes = await crowd.start(3)
     owner = await crowd.owner()
     server.kill_connections()
     await crowd.connected(2, processes)
     for process in processes:
         kind, text, at = await process.do("last loss")
-        assert (kind, text.startswith("the line was lost")) == ("ConnectionLost", True), text
+        assert (kind, text.startswith("the line was lost")) == ("ConnectionReset", True), text
         assert abs(time.time() - at) < DEADLINE
-        lost, back = logged(process)
+        lost, received_again_at = logged(process)
         assert lost[0] == ("WARNING" if process is owner else "INFO")
         assert "connection lost: the line was lost without a CLOSE frame" in lost[1]
-        assert back[0] == "INFO"
-        assert "connected again after" in back[1]
+        assert received_again_at[0] == "INFO"
+        assert "connected again after" in received_again_at[1]
     (late,) = await crowd.start(1)
-    assert (await late.do("last loss"))[0] == "ConnectionLost"
+    assert (await late.do("last loss"))[0] == "ConnectionReset"
     (listed,) = listing(str(crowd.directory))
-    assert str(listed.last_loss).startswith("ConnectionLost: the line was lost")
+    assert str(listed.last_loss).startswith("ConnectionReset: the line was lost")
 
 
-async def test_the_end_of_an_owner_is_warned_of_by_its_successor(crowd: Crowd, server: FaultyServer) -> None:
+async def test_the_end_of_an_owner_is_warned_of_by_its_successor(crowd: SharingProcesses, server: FaultyServer) -> None:
     processes = await crowd.start(3)
     old = await crowd.owner()
     old.process.kill()
@@ -172,7 +173,7 @@ async def test_the_end_of_an_owner_is_warned_of_by_its_successor(crowd: Crowd, s
     assert [level for level, _ in logged(new)].count("WARNING") == 2
 
 
-async def test_an_owner_that_leaves_is_no_warning(crowd: Crowd, server: FaultyServer) -> None:
+async def test_an_owner_that_leaves_is_no_warning(crowd: SharingProcesses, server: FaultyServer) -> None:
     processes = await crowd.start(2)
     old = await crowd.owner()
     (left,) = (process for process in processes if process is not old)
@@ -182,7 +183,7 @@ async def test_an_owner_that_leaves_is_no_warning(crowd: Crowd, server: FaultySe
     assert logged(old) == []
 
 
-async def test_giving_up_is_an_error_in_every_process(crowd: Crowd, server: FaultyServer) -> None:
+async def test_giving_up_is_an_error_in_every_process(crowd: SharingProcesses, server: FaultyServer) -> None:
     processes = await crowd.start(2)
     owner = await crowd.owner()
     server.faults = Fault.refuse(403)
@@ -198,7 +199,7 @@ async def test_giving_up_is_an_error_in_every_process(crowd: Crowd, server: Faul
 # --- joining --------------------------------------------------------------------------------------------------------
 
 
-async def test_processes_that_join_at_once_share_one_handshake(crowd: Crowd, server: FaultyServer) -> None:
+async def test_processes_that_join_at_once_share_one_handshake(crowd: SharingProcesses, server: FaultyServer) -> None:
     processes = await crowd.start(6, connect=False)
     outcomes = await asyncio.gather(*(process.do("connect") for process in processes))
     assert outcomes.count("OPENED") == 1, outcomes
@@ -208,10 +209,10 @@ async def test_processes_that_join_at_once_share_one_handshake(crowd: Crowd, ser
         await process.do("send", message=f"from {number}")
     await server.wait_until(lambda counts: counts.messages_received == 6, DEADLINE)
     assert sorted(map(str, server.received)) == [f"from {number}" for number in range(6)]
-    never_two(server)
+    assert_single_connection(server)
 
 
-async def test_the_last_one_out_closes_the_line(crowd: Crowd, server: FaultyServer) -> None:
+async def test_the_last_one_out_closes_the_line(crowd: SharingProcesses, server: FaultyServer) -> None:
     processes = await crowd.start(2)
     owner = await crowd.owner()
     for process in sorted(processes, key=lambda process: process is owner):
@@ -219,10 +220,10 @@ async def test_the_last_one_out_closes_the_line(crowd: Crowd, server: FaultyServ
         await process.do("close")
     counts = await server.wait_until(lambda counts: counts.sockets_now == 0, DEADLINE)
     assert counts.close_codes == {1000: 1}
-    never_two(server)
+    assert_single_connection(server)
 
 
-async def test_text_binary_and_large_messages_arrive_as_they_are(crowd: Crowd, server: FaultyServer) -> None:
+async def test_text_binary_and_large_messages_arrive_as_they_are(crowd: SharingProcesses, server: FaultyServer) -> None:
     processes = await crowd.start(3, protocol="json")
     big = {"text": "☃" * 300_000}
     await server.broadcast(json.dumps(big))
@@ -233,7 +234,7 @@ async def test_text_binary_and_large_messages_arrive_as_they_are(crowd: Crowd, s
     assert json.loads(str(server.received[0])) == big
 
 
-async def test_order_of_one_process_is_kept(crowd: Crowd, server: FaultyServer) -> None:
+async def test_order_of_one_process_is_kept(crowd: SharingProcesses, server: FaultyServer) -> None:
     _, follower = await crowd.start(2)
     numbers = [follower.tell("send", message=f"{count:04}") for count in range(500)]
     for number in numbers:
@@ -242,7 +243,9 @@ async def test_order_of_one_process_is_kept(crowd: Crowd, server: FaultyServer) 
     assert server.received == [f"{count:04}" for count in range(500)]
 
 
-async def test_a_follower_that_is_cancelled_or_killed_hurts_nobody(crowd: Crowd, server: FaultyServer) -> None:
+async def test_a_follower_that_is_cancelled_or_killed_hurts_nobody(
+    crowd: SharingProcesses, server: FaultyServer
+) -> None:
     server.faults = [Fault.slow_upgrade(0.5)]
     processes = await crowd.start(3, connect=False)
     asked = [process.tell("connect") for process in processes]
@@ -254,13 +257,13 @@ async def test_a_follower_that_is_cancelled_or_killed_hurts_nobody(crowd: Crowd,
         assert (await process.answer(asked[processes.index(process)]))["event"] == "done"
     await crowd.all_receive("to the rest", [owner, other])
     assert server.counts.handshakes == 1
-    never_two(server)
+    assert_single_connection(server)
 
 
 # --- the owner's end ------------------------------------------------------------------------------------------------
 
 
-async def test_an_owner_that_is_killed_is_replaced(crowd: Crowd, server: FaultyServer) -> None:
+async def test_an_owner_that_is_killed_is_replaced(crowd: SharingProcesses, server: FaultyServer) -> None:
     processes = await crowd.start(4)
     owner = await crowd.owner()
     rest = [process for process in processes if process is not owner]
@@ -268,7 +271,7 @@ async def test_an_owner_that_is_killed_is_replaced(crowd: Crowd, server: FaultyS
     async with crowd.load():
         killed = time.monotonic()
         owner.kill()
-        took = max(await asyncio.gather(*map(back, rest, marks))) - killed
+        took = max(await asyncio.gather(*map(received_again_at, rest, marks))) - killed
     print(f"fail-over: {took * 1000:.1f} ms from the kill to the last follower receiving")  # noqa: T201
     for process, mark in zip(rest, marks, strict=True):
         news = [thing for thing in process.said[mark:] if thing["event"] in ("gap", "messages")]
@@ -276,10 +279,10 @@ async def test_an_owner_that_is_killed_is_replaced(crowd: Crowd, server: FaultyS
         news = [thing for thing in news if thing["event"] == "gap"]
         assert len(news) == 1
         assert (news[0]["reason"], news[0]["epoch"]) == ("reconnected", 2)
-    never_two(server)
+    assert_single_connection(server)
 
 
-async def test_an_owner_that_leaves_hands_over_in_order(crowd: Crowd, server: FaultyServer) -> None:
+async def test_an_owner_that_leaves_hands_over_in_order(crowd: SharingProcesses, server: FaultyServer) -> None:
     processes = await crowd.start(3)
     owner = await crowd.owner()
     rest = [process for process in processes if process is not owner]
@@ -290,10 +293,12 @@ async def test_an_owner_that_leaves_hands_over_in_order(crowd: Crowd, server: Fa
     assert counts.close_codes == {1000: 1}
     assert counts.unclean_closes == 0
     assert all("gap" in [thing["event"] for thing in process.said] for process in rest)
-    never_two(server)
+    assert_single_connection(server)
 
 
-async def test_a_forked_child_keeps_neither_the_line_nor_the_lock(crowd: Crowd, server: FaultyServer) -> None:
+async def test_a_forked_child_keeps_neither_the_line_nor_the_lock(
+    crowd: SharingProcesses, server: FaultyServer
+) -> None:
     owner, follower, other = await crowd.start(3)
     while owner is not await crowd.owner():
         owner, follower, other = follower, other, owner
@@ -310,10 +315,10 @@ async def test_a_forked_child_keeps_neither_the_line_nor_the_lock(crowd: Crowd, 
     finally:
         for child in children:
             os.kill(child, signal.SIGKILL)
-    never_two(server)
+    assert_single_connection(server)
 
 
-async def test_an_outage_at_the_take_over_is_waited_out(crowd: Crowd, server: FaultyServer) -> None:
+async def test_an_outage_at_the_take_over_is_waited_out(crowd: SharingProcesses, server: FaultyServer) -> None:
     processes = await crowd.start(3)
     owner = await crowd.owner()
     rest = [process for process in processes if process is not owner]
@@ -327,18 +332,18 @@ async def test_an_outage_at_the_take_over_is_waited_out(crowd: Crowd, server: Fa
     await crowd.all_receive("after", rest)
     assert (await rest[0].answer(sending))["event"] == "done"
     await server.wait_until(lambda counts: counts.messages_received == 1, DEADLINE)
-    never_two(server)
+    assert_single_connection(server)
 
 
 # --- a stopped owner ------------------------------------------------------------------------------------------------
 
 
-async def until_silent(process: Process) -> None:
+async def until_silent(process: WorkerProcess) -> None:
     while "silent owner" not in (await process.do("status"))[3]:
         pass
 
 
-async def test_a_stopped_owner_is_waited_for_and_lets_go(crowd: Crowd, server: FaultyServer) -> None:
+async def test_a_stopped_owner_is_waited_for_and_lets_go(crowd: SharingProcesses, server: FaultyServer) -> None:
     processes = await crowd.start(3)
     owner = await crowd.owner()
     rest = [process for process in processes if process is not owner]
@@ -356,10 +361,10 @@ async def test_a_stopped_owner_is_waited_for_and_lets_go(crowd: Crowd, server: F
     assert (await rest[0].answer(sending))["event"] == "done"
     await server.wait_until(lambda counts: counts.messages_received == 1, DEADLINE)
     assert server.counts.close_codes == {1000: 1}
-    never_two(server)
+    assert_single_connection(server)
 
 
-async def test_who_joins_while_the_owner_is_stopped_is_told(crowd: Crowd) -> None:
+async def test_who_joins_while_the_owner_is_stopped_is_told(crowd: SharingProcesses) -> None:
     (owner,) = await crowd.start(1)
     owner.kill(signal.SIGSTOP)
     (late,) = await crowd.start(1, connect=False, client={"open_timeout": 0.1, "close_timeout": 0.1})
@@ -370,7 +375,7 @@ async def test_who_joins_while_the_owner_is_stopped_is_told(crowd: Crowd) -> Non
     assert await late.do("connect") == "ALREADY_CONNECTED"
 
 
-async def test_a_stopped_owner_is_replaced_if_that_is_asked_for(crowd: Crowd, server: FaultyServer) -> None:
+async def test_a_stopped_owner_is_replaced_if_that_is_asked_for(crowd: SharingProcesses, server: FaultyServer) -> None:
     processes = await crowd.start(3, host={"on_stopped": "take-over"})
     owner = await crowd.owner()
     rest = [process for process in processes if process is not owner]
@@ -393,7 +398,9 @@ async def test_a_stopped_owner_is_replaced_if_that_is_asked_for(crowd: Crowd, se
 # --- messages -------------------------------------------------------------------------------------------------------
 
 
-async def test_a_message_that_the_dead_owner_had_is_unknown_or_sent_again(crowd: Crowd, server: FaultyServer) -> None:
+async def test_a_message_that_the_dead_owner_had_is_unknown_or_sent_again(
+    crowd: SharingProcesses, server: FaultyServer
+) -> None:
     processes = await crowd.start(2)
     owner = await crowd.owner()
     (follower,) = [process for process in processes if process is not owner]
@@ -406,10 +413,10 @@ async def test_a_message_that_the_dead_owner_had_is_unknown_or_sent_again(crowd:
     assert (await follower.answer(named))["event"] == "done"
     await server.wait_until(lambda counts: counts.messages_received == 1, DEADLINE)
     assert server.received == ["named"]
-    never_two(server)
+    assert_single_connection(server)
 
 
-async def test_a_process_that_does_not_read_harms_nobody(crowd: Crowd, server: FaultyServer) -> None:
+async def test_a_process_that_does_not_read_harms_nobody(crowd: SharingProcesses, server: FaultyServer) -> None:
     processes = await crowd.start(3, host={"buffer": 65_536})
     owner = await crowd.owner()
     slow, quick = [process for process in processes if process is not owner]
@@ -428,11 +435,11 @@ async def test_a_process_that_does_not_read_harms_nobody(crowd: Crowd, server: F
     gaps = [thing["missed"] for thing in slow.said if thing["event"] == "gap"]
     assert sum(gaps) > 0
     assert len(slow.messages) + sum(gaps) == 3001
-    never_two(server)
+    assert_single_connection(server)
 
 
 async def test_a_process_that_does_not_read_hears_of_the_line_that_was_lost_meanwhile(
-    crowd: Crowd, server: FaultyServer
+    crowd: SharingProcesses, server: FaultyServer
 ) -> None:
     processes = await crowd.start(2, host={"buffer": 65_536})
     owner = await crowd.owner()
@@ -451,10 +458,10 @@ async def test_a_process_that_does_not_read_hears_of_the_line_that_was_lost_mean
     assert [thing for thing in slow.said if thing["event"] == "gap"] == [gap]
     assert slow.messages[-1] == "after"
     assert "on the second line" not in slow.messages
-    never_two(server)
+    assert_single_connection(server)
 
 
-async def test_a_held_process_keeps_some_and_is_told_of_the_rest(crowd: Crowd, server: FaultyServer) -> None:
+async def test_a_held_process_keeps_some_and_is_told_of_the_rest(crowd: SharingProcesses, server: FaultyServer) -> None:
     processes = await crowd.start(2, host={"buffer": 1000})
     for process in processes:
         mark = len(process.said)
@@ -473,7 +480,7 @@ async def test_a_held_process_keeps_some_and_is_told_of_the_rest(crowd: Crowd, s
         ]
 
 
-async def test_subscriptions_are_merged_and_replayed(crowd: Crowd, server: FaultyServer) -> None:
+async def test_subscriptions_are_merged_and_replayed(crowd: SharingProcesses, server: FaultyServer) -> None:
     owner, follower, third = await crowd.start(3, protocol="topics")
     while owner is not await crowd.owner():
         owner, follower, third = follower, third, owner
@@ -495,7 +502,9 @@ async def test_subscriptions_are_merged_and_replayed(crowd: Crowd, server: Fault
 # --- one state for all ----------------------------------------------------------------------------------------------
 
 
-async def test_disconnect_holds_for_all_even_over_a_change_of_owners(crowd: Crowd, server: FaultyServer) -> None:
+async def test_disconnect_holds_for_all_even_over_a_change_of_owners(
+    crowd: SharingProcesses, server: FaultyServer
+) -> None:
     processes = await crowd.start(3)
     owner = await crowd.owner()
     rest = [process for process in processes if process is not owner]
@@ -510,20 +519,20 @@ async def test_disconnect_holds_for_all_even_over_a_change_of_owners(crowd: Crow
     assert server.counts.upgraded == 1
     assert await rest[1].do("reconnect") == "OPENED"
     await crowd.all_receive("after", rest)
-    never_two(server)
+    assert_single_connection(server)
 
 
-async def test_a_failed_first_connect_is_the_same_error_for_all(crowd: Crowd, server: FaultyServer) -> None:
+async def test_a_failed_first_connect_is_the_same_error_for_all(crowd: SharingProcesses, server: FaultyServer) -> None:
     await server.stop_listening()
     processes = await crowd.start(3, connect=False)
     errors = await asyncio.gather(*(process.refused("connect") for process in processes))
-    assert {error["kind"] for error in errors} == {"PortRefused"}
+    assert {error["kind"] for error in errors} == {"ConnectionRefused"}
     await server.start()
     await asyncio.gather(*(process.do("connect") for process in processes))
     assert server.counts.handshakes == 1
 
 
-async def test_the_listing_shows_what_is_shared(crowd: Crowd) -> None:
+async def test_the_listing_shows_what_is_shared(crowd: SharingProcesses) -> None:
     processes = await crowd.start(3)
     owner = await crowd.owner()
     (one,) = await asyncio.to_thread(listing, str(crowd.directory))
@@ -543,50 +552,52 @@ async def test_the_listing_shows_what_is_shared(crowd: Crowd) -> None:
 # --- whom not to trust ----------------------------------------------------------------------------------------------
 
 
-def place(crowd: Crowd) -> Place:
-    return Place.of(Key.of(crowd.server.url).digest(), str(crowd.directory))
+def paths_of(crowd: SharingProcesses) -> RuntimePaths:
+    return RuntimePaths.of(ConnectionKey.of(crowd.server.url).digest(), str(crowd.directory))
 
 
-async def test_leftovers_of_the_dead_are_no_hindrance(crowd: Crowd, server: FaultyServer) -> None:
-    left = place(crowd)
+async def test_leftovers_of_the_dead_are_no_hindrance(crowd: SharingProcesses, server: FaultyServer) -> None:
+    left = paths_of(crowd)
     with socket.socket(socket.AF_UNIX) as dead:
         dead.bind(str(left.socket))
     left.lock.write_text("999999999 1234 7\n")
     (process,) = await crowd.start(1)
     await crowd.connected(8, [process])  # its epochs go on
-    never_two(server)
+    assert_single_connection(server)
 
 
-async def test_another_release_is_refused_by_name(crowd: Crowd) -> None:
+async def test_another_release_is_refused_by_name(crowd: SharingProcesses) -> None:
     await crowd.start(1)
     (other,) = await crowd.start(1, connect=False, speaks=99)
     error = await other.refused("connect")
-    assert error["kind"] == "OtherRelease"
+    assert error["kind"] == "VersionMismatch"
     assert "99" in error["text"]
-    assert f"protocol {frames.PROTOCOL}" in error["text"]
+    assert f"protocol {frames.PROTOCOL_VERSION}" in error["text"]
 
 
-async def test_another_token_is_refused_and_never_shown(crowd: Crowd) -> None:
+async def test_another_token_is_refused_and_never_shown(crowd: SharingProcesses) -> None:
     await crowd.start(1, key="me", client={"token": "first-secret"})
     (other,) = await crowd.start(1, connect=False, key="me", client={"token": "other-secret"})
     error = await other.refused("connect")
-    assert error["kind"] == "OtherToken"
+    assert error["kind"] == "TokenMismatch"
     assert "secret" not in error["text"]
     assert all("secret" not in path.name for path in crowd.directory.iterdir())
     assert all(b"secret" not in path.read_bytes() for path in crowd.directory.iterdir() if path.is_file())
 
 
-async def test_another_password_is_refused_and_never_shown(crowd: Crowd, server: FaultyServer) -> None:
+async def test_another_password_is_refused_and_never_shown(crowd: SharingProcesses, server: FaultyServer) -> None:
     alice, bob = (server.url.replace("ws://", f"ws://{info}@") for info in ("alice:first-secret", "bob:other-secret"))
     await crowd.start(2, key="me", url=alice)
     (other,) = await crowd.start(1, connect=False, key="me", url=bob)
     error = await other.refused("connect")
-    assert error["kind"] == "OtherToken"
+    assert error["kind"] == "TokenMismatch"
     assert "secret" not in error["text"]
     assert all(b"secret" not in path.read_bytes() for path in crowd.directory.iterdir() if path.is_file())
 
 
-async def test_a_follower_in_a_hurry_goes_by_the_heartbeat_of_its_owner(crowd: Crowd, server: FaultyServer) -> None:
+async def test_a_follower_in_a_hurry_goes_by_the_heartbeat_of_its_owner(
+    crowd: SharingProcesses, server: FaultyServer
+) -> None:
     await crowd.start(1, host={"heartbeat": 30.0, "stopped_after": 60.0})
     hasty = {"heartbeat": 0.02, "stopped_after": 0.04, "on_stopped": "take-over"}
     (follower,) = await crowd.start(1, host=hasty)
@@ -595,10 +606,10 @@ async def test_a_follower_in_a_hurry_goes_by_the_heartbeat_of_its_owner(crowd: C
         async with asyncio.timeout(0.5):
             await follower.until(lambda _: True, mark)
     assert server.counts.handshakes == 1
-    never_two(server)
+    assert_single_connection(server)
 
 
-async def test_a_hung_upgrade_is_told_as_that(crowd: Crowd) -> None:
+async def test_a_hung_upgrade_is_told_as_that(crowd: SharingProcesses) -> None:
     async with FaultyServer(faults=Fault.slow_upgrade(60)) as hung:
         options = {"open_timeout": 0.1, "close_timeout": 0.1}
         (process,) = await crowd.start(1, connect=False, url=hung.url, client=options)
@@ -607,15 +618,15 @@ async def test_a_hung_upgrade_is_told_as_that(crowd: Crowd) -> None:
     assert "open_timeout" in error["text"]
 
 
-async def test_nonsense_on_the_socket_harms_nobody(crowd: Crowd) -> None:
+async def test_nonsense_on_the_socket_harms_nobody(crowd: SharingProcesses) -> None:
     processes = await crowd.start(2)
-    address = str(place(crowd).socket)
-    hello = frames.pack(frames.Hello(frames.PROTOCOL, "0", b"wrong"))
+    address = str(paths_of(crowd).socket)
+    hello = frames.encode_ipc_frame(frames.Hello(frames.PROTOCOL_VERSION, "0", b"wrong"))
     for junk in (
         os.urandom(5000),
         struct.pack("!I", 2**31),
         struct.pack("!I", 3) + b"\xc1\xc1\xc1",
-        frames.pack(frames.Post([(1, "not introduced")])),
+        frames.encode_ipc_frame(frames.OutgoingMessages([(1, "not introduced")])),
         hello,
         b"",
     ):
@@ -641,7 +652,7 @@ sys.stdout.buffer.write(data)
 
 
 @pytest.fixture
-def public() -> Iterator[Path]:
+def public_directory() -> Iterator[Path]:
     """A directory that other users could enter: pytest's own are closed to them."""
     with tempfile.TemporaryDirectory(dir="/tmp") as base:
         Path(base).chmod(0o755)
@@ -651,22 +662,22 @@ def public() -> Iterator[Path]:
 
 
 @pytest.mark.skipif(not hasattr(os, "geteuid") or os.geteuid() != 0, reason="only root can become somebody else")
-async def test_another_user_is_refused(server: FaultyServer, public: Path) -> None:
-    crowd = Crowd(server, public)
+async def test_another_user_is_refused(server: FaultyServer, public_directory: Path) -> None:
+    crowd = SharingProcesses(server, public_directory)
     try:
         processes = await crowd.start(2)
-        address = place(crowd).socket
-        os.chmod(public, 0o755)  # noqa: PTH101, S103 - as if somebody had opened it to all
+        address = paths_of(crowd).socket
+        os.chmod(public_directory, 0o755)  # noqa: PTH101, S103 - as if somebody had opened it to all
         os.chmod(address, 0o777)  # noqa: PTH101, S103
         child = await asyncio.create_subprocess_exec(
             sys.executable, "-c", _OTHER_USER, str(address), stdout=asyncio.subprocess.PIPE
         )
         async with asyncio.timeout(DEADLINE):
             said, _ = await child.communicate()
-        (body,) = frames.Splitter().feed(said)
-        refused = frames.read_as_follower(body)
-        assert isinstance(refused, frames.Refused)
-        assert refused.why.kind == "OtherUser"
+        (body,) = frames.FrameSplitter().feed(said)
+        refused = frames.decode_owner_frame(body)
+        assert isinstance(refused, frames.Rejection)
+        assert refused.why.kind == "ForeignUser"
         await crowd.all_receive("unharmed", processes)
         (late,) = await crowd.start(1, connect=False)
         assert late.said[0]["kind"] == "NoRuntimeDirectory"
@@ -678,12 +689,12 @@ async def test_another_user_is_refused(server: FaultyServer, public: Path) -> No
 # --- all of it at once ----------------------------------------------------------------------------------------------
 
 
-async def test_a_dozen_ends_at_random_moments_under_load(crowd: Crowd, server: FaultyServer) -> None:
+async def test_a_dozen_ends_at_random_moments_under_load(crowd: SharingProcesses, server: FaultyServer) -> None:
     seed = int(os.environ.get("ONESOCKET_SEED", random.SystemRandom().randrange(2**32)))
     print(f"ONESOCKET_SEED={seed}")  # noqa: T201
     chance = random.Random(seed)
     processes = await crowd.start(4)
-    sent: dict[str, tuple[Process, int]] = {}
+    sent: dict[str, tuple[WorkerProcess, int]] = {}
     times: list[float] = []
     async with crowd.load():
         for turn in range(12):
@@ -700,16 +711,16 @@ async def test_a_dozen_ends_at_random_moments_under_load(crowd: Crowd, server: F
                 case "kill":
                     begun = time.monotonic()
                     owner.kill()
-                    times.append(max(await asyncio.gather(*map(back, rest, marks))) - begun)
+                    times.append(max(await asyncio.gather(*map(received_again_at, rest, marks))) - begun)
                     await owner.process.wait()
                 case "leave":
                     await owner.do("close")
-                    await asyncio.gather(*map(back, rest, marks))
+                    await asyncio.gather(*map(received_again_at, rest, marks))
                 case _:
                     owner.kill(signal.SIGSTOP)
                     await asyncio.gather(*map(until_silent, rest))
                     owner.kill(signal.SIGCONT)
-                    await asyncio.gather(*map(back, rest, marks))
+                    await asyncio.gather(*map(received_again_at, rest, marks))
                     continue
             processes = rest + await crowd.start(1)
     for text, (sender, number) in sent.items():
@@ -723,4 +734,4 @@ async def test_a_dozen_ends_at_random_moments_under_load(crowd: Crowd, server: F
             assert answer["kind"] in ("DeliveryUnknown", "ClientClosed"), answer
             assert answer["kind"] == "DeliveryUnknown" or arrived == 0, (text, answer)
     print("fail-over times, ms:", [round(took * 1000) for took in sorted(times)])  # noqa: T201
-    never_two(server)
+    assert_single_connection(server)

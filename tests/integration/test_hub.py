@@ -9,15 +9,12 @@ from pathlib import Path
 import pytest
 from websockets.typing import Subprotocol
 
-from onesocket import OutboxLimits, State
-from onesocket.errors import UpgradeRefused
-from onesocket.sharing.hub import (
-    Interest,
-    JsonMerge,
-    hubs,
-)
+from onesocket import State
+from onesocket.client import OutboxLimits
+from onesocket.errors import HandshakeRejected
+from onesocket.hub import Interest, JsonMerge, hubs
 from onesocket.testing import Fault, FaultyServer
-from tests.integration.hub_programs import DEADLINE, closing, program, sharing, told, until
+from tests.integration.hub_clients import DEADLINE, connected_program, next_message, running_hub, until, wait_closed
 
 
 @pytest.fixture(autouse=True)
@@ -29,8 +26,8 @@ def directory(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.Monk
 
 
 async def test_ten_programs_one_upstream_and_everything_goes_both_ways() -> None:
-    async with FaultyServer(echo=False) as server, sharing(server) as hub, contextlib.AsyncExitStack() as stack:
-        programs = [await stack.enter_async_context(program(hub)) for _ in range(10)]
+    async with FaultyServer(echo=False) as server, running_hub(server) as hub, contextlib.AsyncExitStack() as stack:
+        programs = [await stack.enter_async_context(connected_program(hub)) for _ in range(10)]
         await programs[0].send("up")
         await programs[1].send(b"\x00\xff")
         await server.wait_until(lambda counts: counts.messages_received == 2)
@@ -38,26 +35,26 @@ async def test_ten_programs_one_upstream_and_everything_goes_both_ways() -> None
         await server.broadcast("text ✓")
         await server.broadcast(b"binary")
         for one in programs:
-            assert [await told(one), await told(one)] == ["text ✓", b"binary"]
+            assert [await next_message(one), await next_message(one)] == ["text ✓", b"binary"]
         assert server.counts.handshakes == server.counts.most_open == 1
-        assert hub.desk.clients == 10
+        assert hub.frontend.clients == 10
 
 
 async def test_lengths_of_every_kind_of_frame() -> None:
     sizes = [0, 1, 125, 126, 65_535, 65_536, 300_000]
-    async with FaultyServer() as server, sharing(server) as hub, program(hub, max_size=None) as one:
+    async with FaultyServer() as server, running_hub(server) as hub, connected_program(hub, max_size=None) as one:
         for size in sizes:
             await one.send("x" * size)
             await one.send(b"y" * size)
-            assert [await told(one), await told(one)] == ["x" * size, b"y" * size]
+            assert [await next_message(one), await next_message(one)] == ["x" * size, b"y" * size]
 
 
 async def test_the_subprotocol_that_the_upstream_chose() -> None:
     async with (
         FaultyServer(subprotocols=["v2"]) as server,
-        sharing(server, client_options={"subprotocols": ["v1", "v2"]}) as hub,
-        program(hub, subprotocols=[Subprotocol("v1"), Subprotocol("v2")]) as both,
-        program(hub) as none,
+        running_hub(server, client_options={"subprotocols": ["v1", "v2"]}) as hub,
+        connected_program(hub, subprotocols=[Subprotocol("v1"), Subprotocol("v2")]) as both,
+        connected_program(hub) as none,
     ):
         assert both.subprotocol == "v2"
         assert none.subprotocol is None
@@ -66,64 +63,72 @@ async def test_the_subprotocol_that_the_upstream_chose() -> None:
 async def test_a_client_that_does_not_read_is_cut_off_and_harms_nobody() -> None:
     async with (
         FaultyServer(echo=False) as server,
-        sharing(server, client_buffer=64 << 10) as hub,
-        program(hub, max_queue=1) as slow,
-        program(hub) as quick,
+        running_hub(server, client_buffer=64 << 10) as hub,
+        connected_program(hub, max_queue=1) as slow,
+        connected_program(hub) as quick,
     ):
         count = 0
         while not hub.counters.cut_off:
             await server.broadcast(b"x" * 60_000)
             count += 1
-            assert len(await told(quick)) == 60_000
-        code, reason = await closing(slow)
+            assert len(await next_message(quick)) == 60_000
+        code, reason = await wait_closed(slow)
         assert code == 1013
         assert "65536 bytes" in reason
         await server.broadcast("still here")
-        assert await told(quick) == "still here"
+        assert await next_message(quick) == "still here"
         assert quick.state.name == "OPEN"
         assert hub.counters.cut_off == 1
 
 
 async def test_a_client_that_leaves_or_breaks_the_rules_harms_nobody() -> None:
-    async with FaultyServer(echo=False) as server, sharing(server, max_message=1000) as hub, program(hub) as stays:
-        async with program(hub) as rude:
+    async with (
+        FaultyServer(echo=False) as server,
+        running_hub(server, max_message=1000) as hub,
+        connected_program(hub) as stays,
+    ):
+        async with connected_program(hub) as rude:
             await rude.send("x" * 1001)
-            assert (await closing(rude))[0] == 1009
-        async with program(hub) as pieces:
+            assert (await wait_closed(rude))[0] == 1009
+        async with connected_program(hub) as pieces:
             await pieces.send(["x" * 600, "y" * 600])
-            assert (await closing(pieces))[0] == 1009
-        async with program(hub) as gone:
+            assert (await wait_closed(pieces))[0] == 1009
+        async with connected_program(hub) as gone:
             gone.transport.abort()
-        await until(lambda: hub.desk.clients == 1)
+        await until(lambda: hub.frontend.clients == 1)
         await server.broadcast("fine")
-        assert await told(stays) == "fine"
+        assert await next_message(stays) == "fine"
 
 
 async def test_the_upstream_is_lost_and_clients_stay_and_are_told_in_words_of_choice() -> None:
     gap = '{"type":"gap"}'
-    async with FaultyServer(echo=False) as server, sharing(server, gap_message=gap) as hub, program(hub) as one:
+    async with (
+        FaultyServer(echo=False) as server,
+        running_hub(server, gap_message=gap) as hub,
+        connected_program(hub) as one,
+    ):
         await server.broadcast("before")
-        assert await told(one) == "before"
+        assert await next_message(one) == "before"
         await server.restart()
         await server.wait_until(lambda counts: counts.upgraded == 2)
         await until(lambda: hub.status.state is State.CONNECTED)
         await server.broadcast("after")
-        assert [await told(one), await told(one)] == [gap, "after"]
+        assert [await next_message(one), await next_message(one)] == [gap, "after"]
         assert server.counts.most_open == 1
         assert hub.counters.reconnects == 1
 
 
 async def test_the_upstream_is_lost_and_clients_are_closed_if_they_want_to_be() -> None:
-    async with FaultyServer() as server, sharing(server, on_loss="close") as hub, program(hub) as one:
+    async with FaultyServer() as server, running_hub(server, on_loss="close") as hub, connected_program(hub) as one:
         await server.restart()
-        assert (await closing(one))[0] == 1012
+        assert (await wait_closed(one))[0] == 1012
 
 
 async def test_what_is_sent_while_the_upstream_is_down_waits_for_it() -> None:
-    async with FaultyServer(echo=False) as server, sharing(server) as hub, program(hub) as one:
+    async with FaultyServer(echo=False) as server, running_hub(server) as hub, connected_program(hub) as one:
         await server.stop_listening(kill=True)
         await until(lambda: hub.status.state is not State.CONNECTED)
-        async with program(hub) as late:
+        async with connected_program(hub) as late:
             await one.send("first")
             await late.send("second")
             await until(lambda: hub.status.outbox == 2)
@@ -134,63 +139,67 @@ async def test_what_is_sent_while_the_upstream_is_down_waits_for_it() -> None:
 
 async def test_a_client_is_told_when_its_message_can_not_go_up() -> None:
     options = {"outbox": OutboxLimits(messages=0)}
-    async with FaultyServer() as server, sharing(server, client_options=options) as hub, program(hub) as one:
+    async with (
+        FaultyServer() as server,
+        running_hub(server, client_options=options) as hub,
+        connected_program(hub) as one,
+    ):
         await server.stop_listening(kill=True)
         await until(lambda: hub.status.state is not State.CONNECTED)
         await one.send("lost")
-        code, reason = await closing(one)
+        code, reason = await wait_closed(one)
         assert (code, "was not sent up" in reason, "OutboxFull" in reason) == (1013, True, True)
         assert hub.counters.not_sent == 1
 
 
 async def test_the_upstream_says_no_for_good() -> None:
-    async with FaultyServer() as server, sharing(server) as hub, program(hub) as one:
+    async with FaultyServer() as server, running_hub(server) as hub, connected_program(hub) as one:
         server.faults = Fault.refuse(401)
         server.kill_connections()
-        code, reason = await closing(one)
+        code, reason = await wait_closed(one)
         assert code == 1014
         assert "401" in reason
         async with asyncio.timeout(DEADLINE):
-            assert isinstance(await hub.until_failed(), UpgradeRefused)
+            assert isinstance(await hub.until_failed(), HandshakeRejected)
 
 
 async def test_the_first_connect_is_not_repeated_and_leaves_nothing(directory: Path) -> None:
     async with FaultyServer(faults=Fault.refuse(503)) as server:
-        with pytest.raises(UpgradeRefused):
-            async with sharing(server):
+        with pytest.raises(HandshakeRejected):
+            async with running_hub(server):
                 pass
         assert server.counts.handshakes == 1
     assert hubs() == []
 
 
 async def test_with_linger_the_upstream_rests_while_nobody_is_there() -> None:
-    async with FaultyServer() as server, sharing(server, linger=0.0) as hub:
+    async with FaultyServer() as server, running_hub(server, linger=0.0) as hub:
         await until(lambda: hub.status.state is State.STOPPED)
         for number in (2, 3):
-            async with program(hub) as one:
+            async with connected_program(hub) as one:
                 await one.send("wake up")
-                assert await told(one) == "wake up"
+                assert await next_message(one) == "wake up"
                 assert server.counts.handshakes == number
             await until(lambda: hub.status.state is State.STOPPED)
         server.faults = Fault.refuse(503)
-        async with program(hub) as one:
-            assert (await closing(one))[0] == 1014
+        async with connected_program(hub) as one:
+            assert (await wait_closed(one))[0] == 1014
         server.faults = None
-        async with program(hub) as one:
+        async with connected_program(hub) as one:
             await one.send("again")
-            assert await told(one) == "again"
+            assert await next_message(one) == "again"
         assert server.counts.most_open == 1
 
 
 async def test_stopping_sends_up_what_was_accepted_and_closes_in_order() -> None:
     async with FaultyServer(echo=False) as server:
-        async with sharing(server) as hub, program(hub) as one, program(hub) as two:
+        async with running_hub(server) as hub, connected_program(hub) as one, connected_program(hub) as two:
             for number in range(100):
                 await one.send(str(number))
             await server.wait_until(lambda counts: counts.messages_received >= 1)
             stopping = asyncio.create_task(hub.stop())
-            assert await closing(two) == (1001, "the hub is stopping")
-            assert (await closing(one))[0] == 1001
+            assert await wait_closed(two) == (1001, "the hub is stopping")
+            assert (await wait_closed(one))[0] == 1001
             await stopping
             with pytest.raises(OSError):
                 await asyncio.open_connection("127.0.0.1", hub.endpoint.port)
@@ -199,34 +208,38 @@ async def test_stopping_sends_up_what_was_accepted_and_closes_in_order() -> None
 
 
 async def test_stopping_while_the_upstream_is_down_says_what_was_not_sent() -> None:
-    async with FaultyServer() as server, sharing(server, close_timeout=0.5) as hub, program(hub) as one:
+    async with FaultyServer() as server, running_hub(server, close_timeout=0.5) as hub, connected_program(hub) as one:
         await server.stop_listening(kill=True)
         await until(lambda: hub.status.state is not State.CONNECTED)
         await one.send("never")
         await until(lambda: hub.status.outbox == 1)
         stopping = asyncio.create_task(hub.stop())
-        code, reason = await closing(one)
+        code, reason = await wait_closed(one)
         assert code == 1013
         assert "1 messages were not sent up" in reason
         await stopping
 
 
 async def test_stopping_while_a_message_is_on_its_way_says_that_it_may_have_gone_up() -> None:
-    async with FaultyServer(echo=False) as server, sharing(server, close_timeout=0.5) as hub, program(hub) as one:
+    async with (
+        FaultyServer(echo=False) as server,
+        running_hub(server, close_timeout=0.5) as hub,
+        connected_program(hub) as one,
+    ):
         server.connections[0].stop_reading()
         for _ in range(100):
             await one.send("x" * 100_000)  # more than the kernel takes
         await until(lambda: hub.status.outbox == 1)
         stopping = asyncio.create_task(hub.stop())
-        code, reason = await closing(one)
+        code, reason = await wait_closed(one)
         assert code == 1011, reason
         assert "may not have gone up" in reason
         await stopping
 
 
 async def test_subscriptions_are_merged_and_repeated_after_a_loss() -> None:
-    async with FaultyServer(echo=False) as server, sharing(server, merge=JsonMerge(key="topic")) as hub:
-        async with program(hub) as one, program(hub) as two:
+    async with FaultyServer(echo=False) as server, running_hub(server, merge=JsonMerge(key="topic")) as hub:
+        async with connected_program(hub) as one, connected_program(hub) as two:
             await one.send('{"op": "subscribe", "args": ["a", {"b": 1, "a": 2}]}')
             await server.wait_until(lambda counts: counts.messages_received == 1)
             await two.send('{"op": "subscribe", "args": ["a", {"a": 2, "b": 1}, "c"]}')
@@ -238,8 +251,8 @@ async def test_subscriptions_are_merged_and_repeated_after_a_loss() -> None:
             await server.broadcast('{"topic": "c", "n": 1}')
             await server.broadcast('{"topic": "a", "n": 2}')
             await server.broadcast('{"n": 3}')
-            assert [json.loads(await told(one)).get("n") for _ in range(2)] == [2, 3]
-            assert [json.loads(await told(two)).get("n") for _ in range(3)] == [1, 2, 3]
+            assert [json.loads(await next_message(one)).get("n") for _ in range(2)] == [2, 3]
+            assert [json.loads(await next_message(two)).get("n") for _ in range(3)] == [1, 2, 3]
             await two.send('{"op": "unsubscribe", "args": ["a", "c", "never subscribed"]}')
             await server.wait_until(lambda counts: counts.messages_received == 3)
             assert json.loads(server.received[2]) == {"op": "unsubscribe", "args": ["c"]}
@@ -252,7 +265,7 @@ async def test_subscriptions_are_merged_and_repeated_after_a_loss() -> None:
         assert json.loads(server.received[5])["op"] == "unsubscribe"
 
 
-class Broken(JsonMerge):
+class FailingMerge(JsonMerge):
     """Fails wherever it can, on what is marked for it."""
 
     def read(self, data: str | bytes) -> Interest | None:
@@ -277,10 +290,10 @@ async def test_merged_subscriptions_of_a_lost_upstream_never_reach_the_next() ->
 
     async with (
         FaultyServer(echo=False) as server,
-        sharing(server, merge=JsonMerge()) as hub,
-        program(hub) as flooder,
-        program(hub) as one,
-        program(hub) as two,
+        running_hub(server, merge=JsonMerge()) as hub,
+        connected_program(hub) as flooder,
+        connected_program(hub) as one,
+        connected_program(hub) as two,
     ):
         await one.send(asking("subscribe", "kept", "gone"))
         await server.wait_until(lambda _: server.history[0].subscriptions.keys == {"kept", "gone"}, DEADLINE)
@@ -295,7 +308,7 @@ async def test_merged_subscriptions_of_a_lost_upstream_never_reach_the_next() ->
         await server.stop_listening(kill=True)
         await until(lambda: hub.status.state is not State.CONNECTED)
         await two.close()
-        await until(lambda: hub.desk.clients <= 2)
+        await until(lambda: hub.frontend.clients <= 2)
         await server.start()
         await server.wait_until(lambda _: len(server.history) == 2, DEADLINE)
         await one.send("last")
@@ -307,22 +320,26 @@ async def test_merged_subscriptions_of_a_lost_upstream_never_reach_the_next() ->
 
 
 async def test_a_merge_that_fails_harms_only_whom_it_failed_for() -> None:
-    async with FaultyServer(echo=False) as server, sharing(server, merge=Broken()) as hub, program(hub) as one:
-        async with program(hub) as two:
+    async with (
+        FaultyServer(echo=False) as server,
+        running_hub(server, merge=FailingMerge()) as hub,
+        connected_program(hub) as one,
+    ):
+        async with connected_program(hub) as two:
             await two.send("fail")
-            assert (await closing(two))[0] == 1011
+            assert (await wait_closed(two))[0] == 1011
         await one.send('{"op": "subscribe", "args": ["fail"]}')
         await one.send("next")
         await server.wait_until(lambda counts: counts.messages_received == 1)
         await server.broadcast("fail")
-        assert await told(one) == "fail"
+        assert await next_message(one) == "fail"
         assert server.received == ["next"]
 
 
 async def test_protocol_json_refuses_what_is_not() -> None:
-    async with FaultyServer() as server, sharing(server, json=True) as hub, program(hub) as one:
+    async with FaultyServer() as server, running_hub(server, json=True) as hub, connected_program(hub) as one:
         await one.send('{"a": 1}')
-        assert await told(one) == '{"a": 1}'
+        assert await next_message(one) == '{"a": 1}'
         await one.send("{")
-        assert (await closing(one))[0] == 1007
+        assert (await wait_closed(one))[0] == 1007
         assert server.counts.messages_received == 1

@@ -12,14 +12,9 @@ from websockets.exceptions import InvalidStatus
 from websockets.typing import Origin
 
 from onesocket import State
-from onesocket.sharing.hub import (
-    CannotListen,
-    Endpoint,
-    HubRunning,
-    hubs,
-)
+from onesocket.hub import CannotListen, Endpoint, HubRunning, hubs
 from onesocket.testing import FaultyServer
-from tests.integration.hub_programs import DEADLINE, LOCAL, program, sharing, told, until
+from tests.integration.hub_clients import DEADLINE, LOCAL, connected_program, next_message, running_hub, until
 
 
 @pytest.fixture(autouse=True)
@@ -43,18 +38,18 @@ def directory(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.Monk
     ],
 )
 async def test_the_local_token(headers: dict[str, str], path: str, status: int | None) -> None:
-    async with FaultyServer() as server, sharing(server, token="s3cret") as hub:
+    async with FaultyServer() as server, running_hub(server, token="s3cret") as hub:
         if status is None:
-            async with program(hub, path, additional_headers=headers) as one:
+            async with connected_program(hub, path, additional_headers=headers) as one:
                 await one.send("in")
-                assert await told(one) == "in"
+                assert await next_message(one) == "in"
         else:
             with pytest.raises(InvalidStatus) as refused:
-                async with program(hub, path, additional_headers=headers):
+                async with connected_program(hub, path, additional_headers=headers):
                     pass
             assert refused.value.response.status_code == status
             assert hub.counters.refused == 1
-        assert "s3cret" not in repr(hub) + repr(hub.options) + repr(hub.gate)
+        assert "s3cret" not in repr(hub) + repr(hub.options) + repr(hub.access_policy)
 
 
 @pytest.mark.parametrize(
@@ -75,7 +70,7 @@ async def test_the_local_token(headers: dict[str, str], path: str, status: int |
     ],
 )
 async def test_web_pages_and_names_that_were_bent(origin: str | None, host: str | None, allowed: bool) -> None:
-    async with FaultyServer() as server, sharing(
+    async with FaultyServer() as server, running_hub(
         server, allow_origins=["https://mine.example"], allow_hosts=["hub"]
     ) as hub:  # fmt: skip
         lines = ["GET / HTTP/1.1", f"Host: {host or '127.0.0.1'}", "Connection: keep-alive, Upgrade"]
@@ -100,7 +95,7 @@ async def test_web_pages_and_names_that_were_bent(origin: str | None, host: str 
     ],
 )
 async def test_headers_that_are_lists_are_read_as_lists(lines: list[str], *, allowed: bool) -> None:
-    async with FaultyServer() as server, sharing(server) as hub:
+    async with FaultyServer() as server, running_hub(server) as hub:
         lines = ["GET / HTTP/1.1", "Host: 127.0.0.1", *lines]
         lines += ["Sec-WebSocket-Version: 13", "Sec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA=="]
         reader, writer = await asyncio.open_connection("127.0.0.1", hub.endpoint.port)
@@ -113,9 +108,9 @@ async def test_headers_that_are_lists_are_read_as_lists(lines: list[str], *, all
 
 
 async def test_more_clients_than_may_be_are_told_so() -> None:
-    async with FaultyServer() as server, sharing(server, max_clients=1) as hub, program(hub):
+    async with FaultyServer() as server, running_hub(server, max_clients=1) as hub, connected_program(hub):
         with pytest.raises(InvalidStatus) as refused:
-            async with program(hub):
+            async with connected_program(hub):
                 pass
         assert refused.value.response.status_code == 503
 
@@ -125,31 +120,31 @@ async def test_a_unix_socket_for_this_user_alone(tmp_path: Path) -> None:
     with socket.socket(socket.AF_UNIX) as dead:
         dead.bind(str(path))  # somebody who was killed left it behind
     async with FaultyServer() as server:
-        async with sharing(server, listen=Endpoint(path=str(path))) as hub:
+        async with running_hub(server, listen=Endpoint(path=str(path))) as hub:
             assert stat.S_IMODE(path.stat().st_mode) == 0o600
             async with unix_connect(str(path), uri="ws://anything.example/") as one:
                 await one.send("hi")
-                assert await told(one) == "hi"
+                assert await next_message(one) == "hi"
             with pytest.raises(CannotListen, match="somebody listens there already"):
-                async with sharing(server, listen=Endpoint(path=str(path)), key="another"):
+                async with running_hub(server, listen=Endpoint(path=str(path)), key="another"):
                     pass
             assert hub.url == "ws://localhost/"
         assert not path.exists()
         path.write_text("no socket")
         with pytest.raises(CannotListen, match="is no socket"):
-            async with sharing(server, listen=Endpoint(path=str(path))):
+            async with running_hub(server, listen=Endpoint(path=str(path))):
                 pass
         assert path.read_text() == "no socket"
 
 
 async def test_a_second_hub_for_the_same_connection_names_the_first(directory: Path) -> None:
-    async with FaultyServer() as server, sharing(server) as hub:
+    async with FaultyServer() as server, running_hub(server) as hub:
         with pytest.raises(HubRunning, match=f"process {os.getpid()} .* on {hub.endpoint}") as caught:
-            async with sharing(server):
+            async with running_hub(server):
                 pass
         assert caught.value.pid == os.getpid()
         assert server.counts.handshakes == 1
-        async with sharing(server, key="another"):
+        async with running_hub(server, key="another"):
             listed = await asyncio.to_thread(hubs)
             assert {one.listen for one in listed} > {str(hub.endpoint)}
             assert {one.state for one in listed} == {State.CONNECTED}
@@ -161,11 +156,11 @@ async def test_a_second_hub_for_the_same_connection_names_the_first(directory: P
 async def test_metrics_are_numbers_and_no_secrets() -> None:
     async with (
         FaultyServer(echo=False) as server,
-        sharing(server, metrics=LOCAL, token="s3cret", client_options={"token": "up-s3cret"}) as hub,
-        program(hub, "?token=s3cret") as one,
+        running_hub(server, metrics=LOCAL, token="s3cret", client_options={"token": "up-s3cret"}) as hub,
+        connected_program(hub, "?token=s3cret") as one,
     ):
         await server.broadcast("12345")
-        assert await told(one) == "12345"
+        assert await next_message(one) == "12345"
         await one.send("abc")
         await server.wait_until(lambda counts: counts.messages_received == 1)
         await until(lambda: hub.counters.sent.total == 1)
@@ -198,8 +193,8 @@ async def scrape(port: int, path: str, host: str) -> str:
 async def test_pages_that_may_connect_and_a_browser_without_a_token() -> None:
     async with (
         FaultyServer() as server,
-        sharing(server, allow_origins=["*"]) as hub,
-        program(hub, origin=Origin("https://anywhere.example")) as one,
+        running_hub(server, allow_origins=["*"]) as hub,
+        connected_program(hub, origin=Origin("https://anywhere.example")) as one,
     ):
         await one.send("x")
-        assert await told(one) == "x"
+        assert await next_message(one) == "x"

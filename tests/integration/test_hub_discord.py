@@ -11,12 +11,12 @@ import aiohttp
 import pytest
 
 from onesocket import ReconnectPolicy, State
-from onesocket.chat import ChatServer, GatewayOptions
-from onesocket.discord import DiscordClient, Dispatch, Intents
-from onesocket.sharing.client_upstream import ClientUpstream
-from onesocket.sharing.hub import Endpoint, Hub, HubOptions
-from onesocket.sharing.hub.discord import DiscordDesk
-from tests.unit.chat_gateway.raw_client import DEADLINE, RawClient, dial
+from onesocket.hub import Endpoint, Hub, HubOptions
+from onesocket.sharing._client_upstream import ClientUpstream
+from onesocket_discord import DiscordClient, Dispatch, Intents
+from onesocket_discord.hub import DiscordFrontend
+from onesocket_discord.server import ChatServer, GatewayOptions
+from tests.unit.onesocket_discord.server.gateway.raw_client import DEADLINE, RawGatewayClient, dial
 
 FAST = ReconnectPolicy(initial=0.01, cap=0.05, stable_after=0.05)
 INTENTS = Intents.GUILDS | Intents.GUILD_MEMBERS | Intents.GUILD_MESSAGES | Intents.MESSAGE_CONTENT
@@ -31,7 +31,7 @@ def directory(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.Monk
     return place
 
 
-class World:
+class HubSetup:
     """The chat server, a bot's account there, the hub, and a person who writes."""
 
     def __init__(self, server: ChatServer, token: str, hub: Hub, http: aiohttp.ClientSession) -> None:
@@ -56,20 +56,20 @@ class World:
 
 
 @asynccontextmanager
-async def world(*, intents: Intents = INTENTS, **options: Any) -> AsyncIterator[World]:
+async def world(*, intents: Intents = INTENTS, **options: Any) -> AsyncIterator[HubSetup]:
     async with AsyncExitStack() as stack:
         server = await stack.enter_async_context(ChatServer(options=GatewayOptions(identify_interval=0)))
         token = await server.create_bot("robo")
         client = DiscordClient(token, intents, api_url=server.api_url, reconnect=FAST)
         given = HubOptions(**{"listen": LOCAL, "close_timeout": 2.0, **options})
-        hub = Hub(ClientUpstream(client), DiscordDesk(client, given), given, key=server.gateway_url)
+        hub = Hub(ClientUpstream(client), DiscordFrontend(client, given), given, key=server.gateway_url)
         stack.push_async_callback(hub.stop)
         await hub.start()
         http = await stack.enter_async_context(aiohttp.ClientSession())
-        yield World(server, token, hub, http)
+        yield HubSetup(server, token, hub, http)
 
 
-async def ready(client: RawClient, *, guilds: int = 1, **changes: Any) -> dict[str, Any]:
+async def ready(client: RawGatewayClient, *, guilds: int = 1, **changes: Any) -> dict[str, Any]:
     """HELLO, Identify, READY and the guilds."""
     await client.hello()
     intents = int(changes.pop("intents", INTENTS))
@@ -298,8 +298,8 @@ async def test_a_client_that_does_not_read_is_cut_off_and_may_resume() -> None:
     async with world() as here:
         async with dial(here.hub.url) as client:
             greeting = await ready(client)
-            desk = here.hub.desk
-            assert isinstance(desk, DiscordDesk)
+            desk = here.hub.frontend
+            assert isinstance(desk, DiscordFrontend)
             (connection,) = desk._connections
             connection.overflowed()  # what the transport says when more waits than may
             assert await client.close_code() == 1013
@@ -314,7 +314,7 @@ async def test_a_client_that_does_not_read_is_cut_off_and_may_resume() -> None:
 async def test_what_discord_does_not_document_is_passed_on_as_it_came() -> None:
     async with world() as here, dial(here.hub.url) as client:
         await ready(client)
-        desk = here.hub.desk
+        desk = here.hub.frontend
         odd = [("CHANNEL_CREATE", b'{"guild_id":7}'), ("MESSAGE_CREATE", b"[]"), ("GUILD_CREATE", b"{}"), ("NEW", b"1")]
         desk.messages([Dispatch(event, 1, body) for event, body in odd])
         for number, (event, body) in enumerate(odd, 3):

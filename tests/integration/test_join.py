@@ -8,33 +8,27 @@ from typing import Any, ClassVar
 
 import pytest
 
-from onesocket import (
-    Client,
+from onesocket import Client, Gap, Json, Outcome, Raw, ReconnectPolicy, State
+from onesocket.errors import (
     ClientClosed,
     ConnectAborted,
     DeliveryUnknown,
     EncodeError,
-    Gap,
+    HandshakeRejected,
     InvalidOption,
-    Json,
     ManuallyDisconnected,
     OpenTimeout,
-    Outcome,
-    Raw,
-    ReconnectPolicy,
     SlowConsumer,
-    State,
-    UpgradeRefused,
     WaitTimeout,
     WrongEventLoop,
 )
-from onesocket.sharing.errors import OptionConflict
-from onesocket.sharing.join import join
-from onesocket.sharing.registry import current_registry, offer_loop
+from onesocket.sharing._errors import OptionConflict
+from onesocket.sharing._join import join
+from onesocket.sharing._registry import current_registry, offer_loop
 from onesocket.testing import Fault, FaultyServer
-from onesocket.wire import Data
+from onesocket.wire._handshake import Data
 
-SOON = ReconnectPolicy(initial=0.01, cap=0.01)
+FAST = ReconnectPolicy(initial=0.01, cap=0.01)
 
 
 @pytest.fixture(autouse=True)
@@ -43,7 +37,7 @@ def _nothing_is_left() -> Iterator[None]:
     for thread in threading.enumerate():
         if thread.name.startswith("onesocket"):
             thread.join(5)
-    assert current_registry().owner_thread is None
+    assert current_registry().host_thread is None
     assert len(current_registry()) == 0
 
 
@@ -127,7 +121,7 @@ async def test_one_who_comes_while_it_lingers_keeps_it(server: FaultyServer, sco
 
 def _close_lingering(shared: Any) -> None:
     shared.linger = 0
-    shared.owner.mailbox.post(shared._lingered)
+    shared.owner.loop_inbox.post(shared._on_linger_timeout)
     shared.gone.result(5)
 
 
@@ -153,7 +147,7 @@ async def test_who_joins_during_the_close_gets_a_new_line_after_it(server: Fault
 async def test_everybody_gets_the_same_typed_error(server: FaultyServer, scope: Any) -> None:
     server.faults = [Fault.refuse(503)]
     results = await asyncio.gather(*(join(server.url, scope=scope) for _ in range(20)), return_exceptions=True)
-    errors = [error for error in results if isinstance(error, UpgradeRefused)]
+    errors = [error for error in results if isinstance(error, HandshakeRejected)]
     assert [error.status for error in errors] == [503] * 20
     assert len({id(error) for error in errors}) == 20
     assert server.counts.handshakes == 1
@@ -277,7 +271,7 @@ async def test_other_identities_have_other_connections() -> None:
 
 
 async def test_messages_gaps_and_changes_over_a_lost_line(server: FaultyServer, scope: Any) -> None:
-    async with join(server.url, scope=scope, reconnect=SOON) as link:
+    async with join(server.url, scope=scope, reconnect=FAST) as link:
         reading = link.subscribe()
         states = link.changes()
         await server.send("before")
@@ -420,7 +414,7 @@ async def test_events_and_predicates(server: FaultyServer, scope: Any) -> None:
             link.subscribe(keys=["x"])
 
 
-class Topics(Raw):
+class TextTopics(Raw):
     """Messages are "topic:text"; "+topic" subscribes, "-topic" unsubscribes."""
 
     name: ClassVar[str] = "topics"
@@ -437,7 +431,7 @@ class Topics(Raw):
 
 async def test_subscriptions_are_merged_and_replayed(scope: Any) -> None:
     def options() -> dict[str, Any]:
-        return {"scope": scope, "protocol": Topics(), "reconnect": SOON}
+        return {"scope": scope, "protocol": TextTopics(), "reconnect": FAST}
 
     def received(count: int) -> Callable[[Any], bool]:
         return lambda counts: bool(counts.messages_received == count)
@@ -508,7 +502,7 @@ async def test_what_a_closed_link_was_sending_is_told_its_fate(server: FaultySer
         on_its_way = asyncio.ensure_future(link.send("x" * 2**24))  # more than the kernel takes
         waits = asyncio.ensure_future(link.send("waits"))
         async with asyncio.timeout(10):
-            while len(made[0]._outgoing) < 2:  # noqa: ASYNC110 - nobody tells
+            while len(made[0]._sender) < 2:  # noqa: ASYNC110 - nobody tells
                 await asyncio.sleep(0)
         await link.aclose()
         with pytest.raises(DeliveryUnknown):
@@ -556,7 +550,7 @@ async def test_a_client_closed_behind_our_back_is_replaced(server: FaultyServer)
 async def test_an_offered_loop_holds_the_connection(server: FaultyServer) -> None:
     async with offer_loop():
         link = await join(server.url)
-        assert current_registry().owner_thread is None
+        assert current_registry().host_thread is None
         other = await asyncio.to_thread(_join_elsewhere, server.url)
         assert other == "x"
         reading = link.subscribe()
@@ -567,7 +561,7 @@ async def test_an_offered_loop_holds_the_connection(server: FaultyServer) -> Non
     assert server.counts.handshakes == 1
     await link.aclose()
     async with join(server.url):
-        assert current_registry().owner_thread is not None
+        assert current_registry().host_thread is not None
 
 
 def _join_elsewhere(url: str) -> Any:

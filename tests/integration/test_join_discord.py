@@ -11,18 +11,18 @@ import aiohttp
 import pytest
 
 from onesocket import State, blocking, join
-from onesocket.chat import ChatServer
-from onesocket.chat.pytest_plugin import chat_server as chat_server_fixture
-from onesocket.discord import DiscordClient, Intents
 from onesocket.errors import EncodeError, InvalidOption
 from onesocket.sharing.host import HostOptions
+from onesocket_discord import DiscordClient, Intents
+from onesocket_discord.pytest_plugin import chat_server as chat_server_fixture
+from onesocket_discord.server import ChatServer
 
 chat_server = chat_server_fixture
 INTENTS = Intents.GUILDS | Intents.GUILD_MESSAGES | Intents.MESSAGE_CONTENT
 DEADLINE = 20.0
 
 
-def making(token: str, url: str) -> Any:
+def client_factory(token: str, url: str) -> Any:
     """As a program writes it, in as many places as it likes."""
     return lambda: DiscordClient(token, INTENTS, gateway_url=url)
 
@@ -55,11 +55,11 @@ async def test_two_joins_are_one_identify_and_events_come_by_name(chat_server: C
     joined = threading.Event()
 
     def elsewhere() -> None:
-        with blocking.join(url, client=making(token, url)) as link, link.subscribe("MESSAGE_CREATE") as stream:
+        with blocking.join(url, client=client_factory(token, url)) as link, link.subscribe("MESSAGE_CREATE") as stream:
             joined.set()
             heard.append(stream.receive(timeout=DEADLINE).data.content)
 
-    async with join(url, client=making(token, url)), join(url, client=making(token, url)) as second:
+    async with join(url, client=client_factory(token, url)), join(url, client=client_factory(token, url)) as second:
         assert chat_server.stats.identifies == 1
         assert second.state is State.CONNECTED
         channel = await channel_of(chat_server, token)
@@ -81,7 +81,7 @@ async def test_two_joins_are_one_identify_and_events_come_by_name(chat_server: C
 _OTHER = """
 import asyncio, json, sys
 import onesocket
-from onesocket.discord import DiscordClient, Intents
+from onesocket_discord import DiscordClient, Intents
 from onesocket.sharing.host import HostOptions
 
 async def main(token, url, directory, intents):
@@ -104,8 +104,8 @@ async def test_processes_share_one_identify(chat_server: ChatServer, tmp_path: P
     directory = tmp_path / "run"
     host = HostOptions(directory=str(directory))
     with pytest.raises(InvalidOption, match="key="):
-        join(url, client=making(token, url), scope="host", host=host)
-    async with join(url, key="robo", client=making(token, url), scope="host", host=host) as link:
+        join(url, client=client_factory(token, url), scope="host", host=host)
+    async with join(url, key="robo", client=client_factory(token, url), scope="host", host=host) as link:
         channel = await channel_of(chat_server, token)
         process = await asyncio.create_subprocess_exec(
             sys.executable,

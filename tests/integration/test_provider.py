@@ -7,24 +7,11 @@ from typing import Any
 
 import pytest
 
-from onesocket import (
-    Client,
-    Identity,
-    ManuallyDisconnected,
-    Notice,
-    Notices,
-    OnesocketError,
-    Outcome,
-    Provider,
-    Raw,
-    ReconnectPolicy,
-    SessionExpired,
-    State,
-    TokenQuery,
-    UpgradeRefused,
-)
-from onesocket.testing.faults import Fault
-from onesocket.testing.faulty_server import FaultyServer
+from onesocket import Client, Identity, OnesocketError, Outcome, Provider, Raw, ReconnectPolicy, State, TokenQuery
+from onesocket.errors import HandshakeRejected, ManuallyDisconnected, SessionExpired
+from onesocket.notices import Notice, Notices
+from onesocket.testing._faults import Fault
+from onesocket.testing._faulty_server import FaultyServer
 
 ALICE = Identity("alice", "alice-s3cret")
 BOB = Identity("bob", "bob-s3cret")
@@ -81,9 +68,9 @@ async def test_a_failed_connection_is_a_notice_until_the_line_is_back(server: Fa
     server.faults = [Fault.refuse(403), Fault.refuse(503)]
     shown: list[Notice] = []
     async with make(server, lambda: ALICE) as provider:
-        provider.notices.add(Sink(shown))
+        provider.notices.add(RecordingNoticeSink(shown))
         for _ in range(2):
-            with pytest.raises(UpgradeRefused):
+            with pytest.raises(HandshakeRejected):
                 await provider.connect_if_authenticated()
             (notice,) = provider.notices.active
             assert notice.id == "connection-failed"
@@ -97,7 +84,7 @@ async def test_a_failed_connection_is_a_notice_until_the_line_is_back(server: Fa
     assert server.counts.handshakes == 3
 
 
-class Sink:
+class RecordingNoticeSink:
     def __init__(self, shown: list[Notice]) -> None:
         self._shown = shown
 

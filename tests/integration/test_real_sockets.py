@@ -15,24 +15,16 @@ import pytest
 import trustme
 from websockets.sync.server import ServerConnection, serve
 
-from onesocket import (
-    Client,
+from onesocket import Client, Gap, Json, Login, Outcome, Raw, ReconnectPolicy, State, TokenQuery
+from onesocket.client import GapReason
+from onesocket.errors import (
     ConnectAborted,
+    ConnectionRefused,
     DeliveryUnknown,
-    Gap,
-    GapReason,
+    HandshakeRejected,
     InvalidURL,
-    Json,
-    Login,
     ManuallyDisconnected,
-    Outcome,
-    PortRefused,
-    Raw,
-    ReconnectPolicy,
-    State,
-    TokenQuery,
-    UpgradeRefused,
-    ZombieLine,
+    PingTimeout,
 )
 from onesocket.testing import Fault, FaultyServer
 
@@ -160,7 +152,7 @@ async def test_a_restarted_server_is_found_again(server: FaultyServer) -> None:
     await server.stop_listening(kill=True)
     changes = client.changes()
     async for change in changes:
-        if change.new is State.BACKING_OFF and isinstance(change.error, PortRefused):
+        if change.new is State.BACKING_OFF and isinstance(change.error, ConnectionRefused):
             break
     await server.start()
     await client.wait_for(State.CONNECTED, timeout=DEADLINE)
@@ -175,7 +167,7 @@ async def test_a_half_open_line_is_found_by_ping_and_resumed(server: FaultyServe
     server.connections[0].go_silent()
     async for change in changes:
         if change.error is not None:
-            assert isinstance(change.error, ZombieLine)
+            assert isinstance(change.error, PingTimeout)
             break
     await client.wait_for(State.CONNECTED, timeout=DEADLINE)
     await client.aclose()
@@ -411,7 +403,7 @@ async def test_what_the_server_echoes_of_the_request_is_not_shown(server: Faulty
         token="TOKEN/5ECRET",
         protocol=Raw(token_place=TokenQuery()),
     )
-    with pytest.raises(UpgradeRefused) as caught:
+    with pytest.raises(HandshakeRejected) as caught:
         await client.connect()
     assert "5ECRET" not in str(caught.value)
     assert "VVNFU" not in str(caught.value)

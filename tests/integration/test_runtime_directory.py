@@ -14,8 +14,8 @@ from typing import Any
 import pytest
 
 from onesocket.testing import FaultyServer
-from tests.integration.talking_process import DEADLINE, Process
-from tests.integration.test_host_sharing import QUICK, Crowd, never_two, place
+from tests.integration.test_host_sharing import QUICK, SharingProcesses, assert_single_connection, paths_of
+from tests.integration.worker_process import DEADLINE, WorkerProcess
 
 NEWCOMERS = Path(__file__).with_name("host_newcomers.py")
 MANY = 20
@@ -33,10 +33,10 @@ async def server() -> AsyncIterator[FaultyServer]:
 
 
 @pytest.fixture
-async def crowd(server: FaultyServer, tmp_path: Path) -> AsyncIterator[Crowd]:
+async def crowd(server: FaultyServer, tmp_path: Path) -> AsyncIterator[SharingProcesses]:
     directory = tmp_path / "above" / "run"
     directory.mkdir(mode=0o700, parents=True)
-    crowd = Crowd(server, directory)
+    crowd = SharingProcesses(server, directory)
     yield crowd
     for process in crowd.members:
         await process.end()
@@ -62,27 +62,27 @@ async def newcomers(
             await process.wait()
 
 
-def remove_lock(crowd: Crowd) -> None:
-    place(crowd).lock.unlink()
+def remove_lock(crowd: SharingProcesses) -> None:
+    paths_of(crowd).lock.unlink()
 
 
-def remove_socket(crowd: Crowd) -> None:
-    place(crowd).socket.unlink()
+def remove_socket(crowd: SharingProcesses) -> None:
+    paths_of(crowd).socket.unlink()
 
 
-def remove_directory(crowd: Crowd) -> None:
+def remove_directory(crowd: SharingProcesses) -> None:
     shutil.rmtree(crowd.directory)
 
 
-def remove_parent(crowd: Crowd) -> None:
+def remove_parent(crowd: SharingProcesses) -> None:
     shutil.rmtree(crowd.directory.parent)
 
 
-def rename_directory(crowd: Crowd) -> None:
+def rename_directory(crowd: SharingProcesses) -> None:
     crowd.directory.rename(crowd.directory.with_name("renamed"))
 
 
-async def the_owner_is_killed(crowd: Crowd, server: FaultyServer) -> None:
+async def the_owner_is_killed(crowd: SharingProcesses, server: FaultyServer) -> None:
     """Exactly one takes over, and everybody is fed by it."""
     before = server.counts.handshakes
     owner = await crowd.owner()
@@ -98,7 +98,7 @@ async def the_owner_is_killed(crowd: Crowd, server: FaultyServer) -> None:
     await asyncio.gather(*up)
     await crowd.all_receive("by the next owner", rest)
     assert server.counts.handshakes == before + 1
-    never_two(server)
+    assert_single_connection(server)
 
 
 @pytest.mark.parametrize(
@@ -112,7 +112,7 @@ async def the_owner_is_killed(crowd: Crowd, server: FaultyServer) -> None:
     ],
 )
 async def test_files_that_are_removed_cost_no_connection_and_let_nobody_dial(
-    crowd: Crowd, server: FaultyServer, remove: Callable[[Crowd], None], count: int
+    crowd: SharingProcesses, server: FaultyServer, remove: Callable[[SharingProcesses], None], count: int
 ) -> None:
     processes = await crowd.start(3)
     remove(crowd)
@@ -120,18 +120,20 @@ async def test_files_that_are_removed_cost_no_connection_and_let_nobody_dial(
         assert said == ["joined"] * count
         await crowd.all_receive("still here", processes)
         assert server.counts.handshakes == 1
-        never_two(server)
+        assert_single_connection(server)
         await the_owner_is_killed(crowd, server)
 
 
-async def test_the_owner_is_killed_before_it_has_put_anything_back(crowd: Crowd, server: FaultyServer) -> None:
+async def test_the_owner_is_killed_before_it_has_put_anything_back(
+    crowd: SharingProcesses, server: FaultyServer
+) -> None:
     await crowd.start(4, host={"heartbeat": 30.0, "stopped_after": 60.0})
     remove_parent(crowd)
     await the_owner_is_killed(crowd, server)
 
 
 async def test_the_users_runtime_directory_goes_and_comes_back(
-    crowd: Crowd, server: FaultyServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    crowd: SharingProcesses, server: FaultyServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     base = tmp_path / "run-user"
     base.mkdir(mode=0o700)
@@ -147,11 +149,11 @@ async def test_the_users_runtime_directory_goes_and_comes_back(
             async with newcomers(server, 5, env=env) as late:
                 assert late == ["joined"] * 5
                 assert server.counts.handshakes == 1
-    never_two(server)
+    assert_single_connection(server)
 
 
 async def test_a_directory_of_other_permissions_keeps_newcomers_out_and_nobody_else(
-    crowd: Crowd, server: FaultyServer
+    crowd: SharingProcesses, server: FaultyServer
 ) -> None:
     processes = await crowd.start(3)
     shutil.rmtree(crowd.directory)
@@ -175,17 +177,21 @@ async def test_a_directory_of_other_permissions_keeps_newcomers_out_and_nobody_e
         await process.until(lambda thing: thing.get("new") == "CONNECTED", mark)
     await crowd.all_receive("in order again", rest)
     assert server.counts.handshakes == 2
-    never_two(server)
+    assert_single_connection(server)
 
 
-async def test_processes_of_two_network_namespaces_share_by_the_directory(crowd: Crowd, server: FaultyServer) -> None:
+async def test_processes_of_two_network_namespaces_share_by_the_directory(
+    crowd: SharingProcesses, server: FaultyServer
+) -> None:
     processes = [*await crowd.start(2), *await crowd.start(2, namespace="another")]
     await crowd.all_receive("to all", processes)
     assert server.counts.handshakes == 1
     await the_owner_is_killed(crowd, server)
 
 
-async def test_a_process_without_a_descriptor_takes_over_all_the_same(crowd: Crowd, server: FaultyServer) -> None:
+async def test_a_process_without_a_descriptor_takes_over_all_the_same(
+    crowd: SharingProcesses, server: FaultyServer
+) -> None:
     await crowd.start(1)
     (follower,) = await crowd.start(1)
     await follower.do("use up descriptors")
@@ -197,7 +203,7 @@ async def test_a_process_without_a_descriptor_takes_over_all_the_same(crowd: Cro
 
 @pytest.mark.parametrize("spare", [0, 1])
 async def test_a_fork_without_a_descriptor_keeps_neither_the_connection_nor_a_lock(
-    crowd: Crowd, server: FaultyServer, spare: int
+    crowd: SharingProcesses, server: FaultyServer, spare: int
 ) -> None:
     await crowd.start(2)
     owner = await crowd.owner()
@@ -211,7 +217,7 @@ async def test_a_fork_without_a_descriptor_keeps_neither_the_connection_nor_a_lo
 
 @pytest.mark.parametrize("on_stopped", ["wait", "take-over"])
 async def test_an_owner_without_a_descriptor_says_so_and_stays_the_owner(
-    crowd: Crowd, server: FaultyServer, on_stopped: str
+    crowd: SharingProcesses, server: FaultyServer, on_stopped: str
 ) -> None:
     host = {**QUICK, "on_stopped": on_stopped}
     members = await crowd.start(2, host=host)
@@ -228,15 +234,15 @@ async def test_an_owner_without_a_descriptor_says_so_and_stays_the_owner(
         await process.do("connect")
     await crowd.all_receive("to all", crowd.members)
     assert server.counts.handshakes == 1
-    never_two(server)
+    assert_single_connection(server)
 
 
-async def test_a_stopped_owner_without_its_files_is_waited_for(crowd: Crowd, server: FaultyServer) -> None:
+async def test_a_stopped_owner_without_its_files_is_waited_for(crowd: SharingProcesses, server: FaultyServer) -> None:
     await crowd.start(2)
     owner = await crowd.owner()
     owner.kill(signal.SIGSTOP)
     remove_parent(crowd)
-    (late,) = [await Process.start(Path(__file__).with_name("host_worker.py"), {**crowd_setup(crowd)})]
+    (late,) = [await WorkerProcess.start(Path(__file__).with_name("host_worker.py"), {**crowd_setup(crowd)})]
     crowd.members.append(late)
     connecting = late.tell("connect")
     await asyncio.sleep(2 * QUICK["stopped_after"])
@@ -244,8 +250,8 @@ async def test_a_stopped_owner_without_its_files_is_waited_for(crowd: Crowd, ser
     owner.kill(signal.SIGCONT)
     assert (await late.answer(connecting))["event"] == "done"
     await crowd.all_receive("goes on", crowd.members)
-    never_two(server)
+    assert_single_connection(server)
 
 
-def crowd_setup(crowd: Crowd) -> dict[str, Any]:
+def crowd_setup(crowd: SharingProcesses) -> dict[str, Any]:
     return {"url": crowd.server.url, "directory": str(crowd.directory), "host": QUICK}

@@ -14,13 +14,13 @@ from pathlib import Path
 import aiohttp
 import pytest
 
-from tests.unit.chat_gateway.raw_client import DEADLINE, dial
+from tests.unit.onesocket_discord.server.gateway.raw_client import DEADLINE, dial
 
 COMMAND = [sys.executable, "-m", "onesocket", "serve"]
 INTENTS = 1 << 0 | 1 << 9
 
 
-class Server:
+class ServeProcess:
     """The running process, and what it printed."""
 
     def __init__(self, process: asyncio.subprocess.Process, lines: list[str]) -> None:
@@ -37,7 +37,7 @@ class Server:
 
 
 @asynccontextmanager
-async def serving(data: Path, *options: str) -> AsyncIterator[Server]:
+async def serving(data: Path, *options: str) -> AsyncIterator[ServeProcess]:
     ports = () if "--port" in options else ("--port", "0", "--gateway-port", "0")
     process = await asyncio.create_subprocess_exec(
         *COMMAND, "--data", str(data), *ports, *options,
@@ -51,7 +51,7 @@ async def serving(data: Path, *options: str) -> AsyncIterator[Server]:
                 line = (await process.stdout.readline()).decode()
                 assert line, await process.communicate()
                 lines.append(line.strip())
-        yield Server(process, lines)
+        yield ServeProcess(process, lines)
     finally:
         if process.returncode is None:
             process.kill()

@@ -9,7 +9,7 @@ from pathlib import Path
 import aiohttp
 import pytest
 
-from onesocket.discord.rest import Rest
+from onesocket_discord.rest import Rest
 from tests.integration.test_serve_command import run, serving
 
 

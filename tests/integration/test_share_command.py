@@ -20,12 +20,12 @@ from websockets.asyncio.client import connect
 from websockets.exceptions import ConnectionClosed
 
 from onesocket import Json
-from onesocket.chat import ChatServer, GatewayOptions
-from onesocket.cli.app import app
-from onesocket.sharing.errors import OptionConflict
-from onesocket.sharing.join import join
+from onesocket.cli._app import app
+from onesocket.sharing._errors import OptionConflict
+from onesocket.sharing._join import join
 from onesocket.testing import Fault, FaultyConnection, FaultyServer, MessageLimit
-from tests.unit.chat_gateway.raw_client import dial
+from onesocket_discord.server import ChatServer, GatewayOptions
+from tests.unit.onesocket_discord.server.gateway.raw_client import dial
 
 ROOT = Path(__file__).resolve().parents[2]
 COMMAND = [sys.executable, "-m", "onesocket"]
@@ -40,7 +40,7 @@ def environment(tmp_path: Path) -> dict[str, str]:
     return {**kept, "ONESOCKET_RUNTIME_DIR": str(place)}
 
 
-class Share:
+class ShareProcess:
     """The running process, and what it printed."""
 
     def __init__(self, process: asyncio.subprocess.Process, told: dict[str, str]) -> None:
@@ -57,7 +57,7 @@ class Share:
 
 
 @asynccontextmanager
-async def sharing(env: dict[str, str], *options: str) -> AsyncIterator[Share]:
+async def sharing(env: dict[str, str], *options: str) -> AsyncIterator[ShareProcess]:
     process = await asyncio.create_subprocess_exec(
         *COMMAND, "share", "--listen", "127.0.0.1:0", *options,
         stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE, env=env,
@@ -71,7 +71,7 @@ async def sharing(env: dict[str, str], *options: str) -> AsyncIterator[Share]:
                 assert line, await process.communicate()
                 name, _, rest = line.strip().partition(" ")
                 told[name] = rest.strip()
-        yield Share(process, told)
+        yield ShareProcess(process, told)
     finally:
         if process.returncode is None:
             process.kill()
@@ -277,7 +277,7 @@ async def test_tokens_and_subscriptions_by_options(environment: dict[str, str], 
     secret.write_text("l0cal-secret\n")
     (tmp_path / "feeds.py").write_text(
         "class Broken: pass\n"
-        "from onesocket.sharing.hub import Interest\n"
+        "from onesocket.hub import Interest\n"
         "class Lines:\n"
         "    def read(self, data):\n"
         "        return Interest(add=[data[1:]]) if data[:1] == '+' else None\n"
@@ -304,13 +304,13 @@ async def test_merged_subscriptions_are_restored_at_the_pace_and_before_what_cli
 ) -> None:
     (tmp_path / "feeds.py").write_text(
         "import json\n"
-        "from onesocket.sharing.hub import JsonMerge\n"
-        "class OneByOne(JsonMerge):\n"
+        "from onesocket.hub import JsonMerge\n"
+        "class OneFramePerTopic(JsonMerge):\n"
         "    def subscribe(self, keys):\n"
-        "        return [frame for key in sorted(keys) for frame in super(OneByOne, self).subscribe([key])]\n"
+        "        return [frame for key in sorted(keys) for frame in super(OneFramePerTopic, self).subscribe([key])]\n"
     )
     env = {**environment, "PYTHONPATH": str(tmp_path)}
-    options = ["--merge", "feeds:OneByOne", "--merge-pace", "5/1"]
+    options = ["--merge", "feeds:OneFramePerTopic", "--merge-pace", "5/1"]
     keys = {f"k{number}" for number in range(8)}
     limit = MessageLimit(messages=5, per=0.7)
     async with FaultyServer(echo=False, message_limit=limit) as server, sharing(env, server.url, *options) as hub:

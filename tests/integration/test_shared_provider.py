@@ -10,33 +10,21 @@ from urllib.parse import parse_qs, urlsplit
 
 import pytest
 
-from onesocket import (
-    Client,
-    Identity,
-    Link,
-    Notices,
-    Outcome,
-    Provider,
-    Raw,
-    ReconnectPolicy,
-    State,
-    TokenFailed,
-    UsageError,
-    blocking,
-    join,
-)
-from onesocket.protocols.token import TokenQuery
+from onesocket import Client, Identity, Outcome, Provider, Raw, ReconnectPolicy, SharedClient, State, blocking, join
+from onesocket.errors import TokenFailed, UsageError
+from onesocket.notices import Notices
+from onesocket.protocols._token import TokenQuery
 from onesocket.sharing.host import HostOptions
 from onesocket.testing import FaultyServer
-from tests.integration.talking_process import DEADLINE, Process
+from tests.integration.worker_process import DEADLINE, WorkerProcess
 
 WORKER = Path(__file__).with_name("provider_worker.py")
 THREADS = 4
 PROTOCOL = Raw(token_place=TokenQuery("token"))
-SOON = ReconnectPolicy(initial=0.01, cap=0.05)
+FAST = ReconnectPolicy(initial=0.01, cap=0.05)
 
 
-class Side:
+class TokenRecorder:
     """The server, and whose tokens it saw."""
 
     def __init__(self) -> None:
@@ -50,28 +38,28 @@ class Side:
 
 
 @pytest.fixture
-async def side() -> AsyncIterator[Side]:
-    side = Side()
-    async with side.server as server:
-        yield side
+async def recorder() -> AsyncIterator[TokenRecorder]:
+    recorder = TokenRecorder()
+    async with recorder.server as server:
+        yield recorder
         await server.wait_until(lambda counts: counts.sockets_now == 0)
         assert server.counts.most_open == 1
 
 
-def make(side: Side, auth: Any) -> Provider[Link]:
+def make(recorder: TokenRecorder, auth: Any) -> Provider[SharedClient]:
     return Provider(
         lambda token: join(
-            side.server.url,
+            recorder.server.url,
             token=token,
             protocol=PROTOCOL,
-            reconnect=SOON,
+            reconnect=FAST,
         ),
         auth=auth,
         notices=Notices(),
     )
 
 
-async def test_providers_in_threads_share_one_line_and_each_is_asked_on_its_own_loop(side: Side) -> None:
+async def test_providers_in_threads_share_one_line_and_each_is_asked_on_its_own_loop(recorder: TokenRecorder) -> None:
     """The line outlives the provider that opened it, whose loop ends; then another thread's is asked for the token."""
     asked: dict[str, set[int]] = {}
     up, first_gone = threading.Barrier(THREADS), threading.Event()
@@ -86,7 +74,7 @@ async def test_providers_in_threads_share_one_line_and_each_is_asked_on_its_own_
             asked.setdefault(name, set()).add(threading.get_ident())
             return Identity("alice", f"of-{name}")
 
-        async with make(side, auth) as provider:
+        async with make(recorder, auth) as provider:
             outcomes = await asyncio.gather(*(provider.connect_if_authenticated() for _ in range(10)))
             assert provider.client is not None
             await asyncio.to_thread(up.wait, DEADLINE)
@@ -106,7 +94,7 @@ async def test_providers_in_threads_share_one_line_and_each_is_asked_on_its_own_
     def thread(name: str) -> list[Any]:
         outcomes = asyncio.run(work(name))
         if name == "0":
-            main.call_soon_threadsafe(side.server.kill_connections)
+            main.call_soon_threadsafe(recorder.server.kill_connections)
             first_gone.set()
         return outcomes
 
@@ -114,44 +102,44 @@ async def test_providers_in_threads_share_one_line_and_each_is_asked_on_its_own_
     async with asyncio.timeout(DEADLINE):
         await back.wait()
         while not all(task.done() for task in threads):
-            await side.server.broadcast("over")
+            await recorder.server.broadcast("over")
             await asyncio.sleep(0.05)
     outcomes = [outcome for task in threads for outcome in task.result()]
-    assert len(side.tokens) == 2
-    assert side.tokens[1] != "of-0", "its provider has left, and its loop is closed"
+    assert len(recorder.tokens) == 2
+    assert recorder.tokens[1] != "of-0", "its provider has left, and its loop is closed"
     assert all(len(idents) == 1 for idents in asked.values())
     assert outcomes.count(Outcome.OPENED) == 1
 
 
-async def test_a_blocking_link_of_the_same_identity_shares_the_line(side: Side) -> None:
+async def test_a_blocking_link_of_the_same_identity_shares_the_line(recorder: TokenRecorder) -> None:
     source: list[Any] = []
 
     def share(token: Any) -> Any:
         source.append(token)
-        return join(side.server.url, token=token, protocol=PROTOCOL)
+        return join(recorder.server.url, token=token, protocol=PROTOCOL)
 
     def other() -> Any:
-        with blocking.join(side.server.url, token=source[0], protocol=PROTOCOL) as link:
+        with blocking.join(recorder.server.url, token=source[0], protocol=PROTOCOL) as link:
             link.send("from a thread")
             return link.receive(DEADLINE)
 
     async with Provider(share, auth=lambda: Identity("alice", "s3cret"), notices=Notices()) as provider:
         await provider.connect_if_authenticated()
         assert await asyncio.to_thread(other) == "from a thread"
-    assert side.tokens == ["s3cret"]
+    assert recorder.tokens == ["s3cret"]
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="Unix only")
-async def test_providers_in_processes_share_one_line(side: Side, tmp_path: Path) -> None:
+async def test_providers_in_processes_share_one_line(recorder: TokenRecorder, tmp_path: Path) -> None:
     directory = tmp_path / "run"
     directory.mkdir(mode=0o700)
-    setup = {"url": side.server.url, "directory": str(directory)}
-    a, b, c = processes = [await Process.start(WORKER, {**setup, "name": name}) for name in "abc"]
+    setup = {"url": recorder.server.url, "directory": str(directory)}
+    a, b, c = processes = [await WorkerProcess.start(WORKER, {**setup, "name": name}) for name in "abc"]
     try:
         assert await a.do("connect") == "OPENED"
         assert [await b.do("connect"), await c.do("connect")] == ["ALREADY_CONNECTED"] * 2
-        assert side.tokens == ["alice-from-a"]
-        await all_receive(side, processes)
+        assert recorder.tokens == ["alice-from-a"]
+        await all_receive(recorder, processes)
 
         # Who logs out leaves, whoever held the line: the others go on, with a token of their own.
         marks = {process: len(process.said) for process in (b, c)}
@@ -159,24 +147,24 @@ async def test_providers_in_processes_share_one_line(side: Side, tmp_path: Path)
         for process in (b, c):
             await process.until(lambda thing: thing["event"] == "gap", marks[process])
         assert (await a.refused("connect"))["kind"] == "ManuallyDisconnected"
-        await all_receive(side, [b, c])
-        assert len(side.tokens) == 2
-        owner, other = (b, c) if side.tokens[1] == "alice-from-b" else (c, b)
+        await all_receive(recorder, [b, c])
+        assert len(recorder.tokens) == 2
+        owner, other = (b, c) if recorder.tokens[1] == "alice-from-b" else (c, b)
 
         # A killed owner: as before.
         mark = len(other.said)
         owner.kill()
         await other.until(lambda thing: thing["event"] == "gap", mark)
-        await all_receive(side, [other])
-        assert side.tokens[2] == f"alice-from-{'c' if other is c else 'b'}"
+        await all_receive(recorder, [other])
+        assert recorder.tokens[2] == f"alice-from-{'c' if other is c else 'b'}"
 
         # Somebody logs in again, and is the only one left when the other one's session expires.
         assert await a.do("login") == "ALREADY_CONNECTED"
         await other.do("become", who=None)
         mark = len(a.said)
-        side.server.kill_connections()
+        recorder.server.kill_connections()
         await a.until(lambda thing: thing["event"] == "state" and thing["new"] == "CONNECTED", mark)
-        assert side.tokens[-1] == "alice-from-a"
+        assert recorder.tokens[-1] == "alice-from-a"
         assert await other.do("look") is None
         assert await other.do("connect") == "NOT_AUTHENTICATED"
         await a.do("close")
@@ -185,13 +173,13 @@ async def test_providers_in_processes_share_one_line(side: Side, tmp_path: Path)
             await process.end()
 
 
-async def all_receive(side: Side, processes: list[Process]) -> None:
+async def all_receive(recorder: TokenRecorder, processes: list[WorkerProcess]) -> None:
     marks = [len(process.said) for process in processes]
-    await side.server.broadcast("for all")
+    await recorder.server.broadcast("for all")
     await asyncio.gather(*(process.got("for all", mark) for process, mark in zip(processes, marks, strict=True)))
 
 
-async def test_what_ends_the_loop_of_one_member_ends_nobody_elses(side: Side) -> None:
+async def test_what_ends_the_loop_of_one_member_ends_nobody_elses(recorder: TokenRecorder) -> None:
     """SystemExit in a token source is the end of its own thread, and not that of all connections."""
     exits = threading.Event()
     up = threading.Event()
@@ -202,7 +190,7 @@ async def test_what_ends_the_loop_of_one_member_ends_nobody_elses(side: Side) ->
         return "thread's"
 
     async def stay() -> None:
-        async with join(side.server.url, key="us", token=source, protocol=PROTOCOL, reconnect=SOON):
+        async with join(recorder.server.url, key="us", token=source, protocol=PROTOCOL, reconnect=FAST):
             up.set()
             await asyncio.get_running_loop().create_future()
 
@@ -213,21 +201,23 @@ async def test_what_ends_the_loop_of_one_member_ends_nobody_elses(side: Side) ->
 
     ended = threading.Event()
     thread = threading.Thread(target=run)
-    async with join(side.server.url, key="us", token=lambda: "main's", protocol=PROTOCOL, reconnect=SOON) as link:
+    async with join(recorder.server.url, key="us", token=lambda: "main's", protocol=PROTOCOL, reconnect=FAST) as link:
         thread.start()
         assert await asyncio.to_thread(up.wait, DEADLINE)
         exits.set()
         changes = link.changes()
-        side.server.kill_connections()
+        recorder.server.kill_connections()
         async with asyncio.timeout(DEADLINE):
             await anext(change async for change in changes if change.new is State.CONNECTED)
         assert await asyncio.to_thread(ended.wait, DEADLINE)
         thread.join()
-    assert side.tokens == ["main's", "main's"]
+    assert recorder.tokens == ["main's", "main's"]
 
 
 @pytest.mark.parametrize("end", [SystemExit, KeyboardInterrupt])
-async def test_a_blocking_links_source_may_block_and_even_exit(side: Side, end: type[BaseException]) -> None:
+async def test_a_blocking_links_source_may_block_and_even_exit(
+    recorder: TokenRecorder, end: type[BaseException]
+) -> None:
     """It's called in a thread of its own kind: other connections don't wait for it, and don't end with it."""
     asked, go = threading.Event(), threading.Event()
 
@@ -240,21 +230,21 @@ async def test_a_blocking_links_source_may_block_and_even_exit(side: Side, end: 
 
     def blocked() -> str:
         try:
-            blocking.join(side.server.url, key="blocked", token=source)
+            blocking.join(recorder.server.url, key="blocked", token=source)
         except TokenFailed as error:
             return str(error)
         return "joined"
 
     waiting = asyncio.create_task(asyncio.to_thread(blocked))
     assert await asyncio.to_thread(asked.wait, DEADLINE)
-    async with join(side.server.url, token="s3cret", protocol=PROTOCOL) as link:
+    async with join(recorder.server.url, token="s3cret", protocol=PROTOCOL) as link:
         await link.send("not held up")
         go.set()
         assert end.__name__ in await waiting
         await link.send("and not ended")
 
 
-async def test_a_client_that_cannot_be_made_is_made_again_for_the_next(side: Side, tmp_path: Path) -> None:
+async def test_a_client_that_cannot_be_made_is_made_again_for_the_next(recorder: TokenRecorder, tmp_path: Path) -> None:
     directory = tmp_path / "run"
     directory.mkdir(mode=0o700)
     made: list[int] = []
@@ -263,10 +253,14 @@ async def test_a_client_that_cannot_be_made_is_made_again_for_the_next(side: Sid
         made.append(1)
         if len(made) == 2:  # the first is for its protocol
             raise ValueError(token)
-        return Client(side.server.url, token=token, protocol=PROTOCOL)
+        return Client(recorder.server.url, token=token, protocol=PROTOCOL)
 
     link = join(
-        side.server.url, token="s3cret", scope="host", client=make_client, host=HostOptions(directory=str(directory))
+        recorder.server.url,
+        token="s3cret",
+        scope="host",
+        client=make_client,
+        host=HostOptions(directory=str(directory)),
     ).link()
     with pytest.raises(UsageError, match="ValueError") as failure:
         await link.connect()
@@ -275,22 +269,22 @@ async def test_a_client_that_cannot_be_made_is_made_again_for_the_next(side: Sid
     await link.aclose()
 
 
-async def test_client_functions_run_under_no_lock(side: Side) -> None:
+async def test_client_functions_run_under_no_lock(recorder: TokenRecorder) -> None:
     """One that joins something else, while others come and go, holds nobody up; whose client is quicker is used."""
     inside, go = threading.Event(), threading.Event()
 
     def slow() -> Client:
         inside.set()
         go.wait(DEADLINE)
-        return Client(side.server.url, token="s3cret", protocol=PROTOCOL)
+        return Client(recorder.server.url, token="s3cret", protocol=PROTOCOL)
 
     def joins() -> None:
-        blocking.join(side.server.url, key="slow", client=slow).close()
+        blocking.join(recorder.server.url, key="slow", client=slow).close()
 
     thread = asyncio.create_task(asyncio.to_thread(joins))
     assert await asyncio.to_thread(inside.wait, DEADLINE)
-    async with asyncio.timeout(DEADLINE), join(side.server.url, token="s3cret", protocol=PROTOCOL):
+    async with asyncio.timeout(DEADLINE), join(recorder.server.url, token="s3cret", protocol=PROTOCOL):
         pass
-    await side.server.wait_until(lambda counts: counts.sockets_now == 0)
+    await recorder.server.wait_until(lambda counts: counts.sockets_now == 0)
     go.set()
     await thread

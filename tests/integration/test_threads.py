@@ -8,10 +8,11 @@ from typing import Any
 
 import pytest
 
-from onesocket import Gap, ReconnectPolicy, SlowConsumer, State, blocking
-from onesocket.sharing.join import join
-from onesocket.sharing.mailbox import mailbox_of
-from onesocket.sharing.registry import current_registry
+from onesocket import Gap, ReconnectPolicy, State, blocking
+from onesocket.errors import SlowConsumer
+from onesocket.sharing._join import join
+from onesocket.sharing._loop_inbox import inbox_of
+from onesocket.sharing._registry import current_registry
 from onesocket.testing import Fault, FaultyServer
 
 THREADS, TASKS = 4, 8
@@ -267,7 +268,7 @@ async def test_a_burst_wakes_each_loop_once_per_turn_not_once_per_message(server
     async def reads() -> tuple[int, float]:
         async with join(server.url) as link:
             stream = link.subscribe(limit=many)
-            mailbox = mailbox_of(asyncio.get_running_loop())
+            mailbox = inbox_of(asyncio.get_running_loop())
             before = mailbox.wakeups
             inside.wait(10)
             for _ in range(many):

@@ -11,23 +11,23 @@ from typing import Any
 import pytest
 import trustme
 
-from onesocket import Client, InvalidOption, MessageTooBig, MissingExtra
-from onesocket.client import transport_choice
-from onesocket.errors import OnesocketError
+from onesocket import Client
+from onesocket.client import _transport_choice as transport_choice
+from onesocket.errors import InvalidOption, MessageTooBig, MissingExtra, OnesocketError
 from onesocket.testing import (
     FaultyServer,
-    Feature,
-    LoopbackSide,
-    MemorySide,
+    LoopbackTestPeer,
+    MemoryTestPeer,
+    PeerFeature,
     TransportCheck,
     check_transport,
-    checks_left_out,
+    skipped_checks,
     transport_checks,
 )
-from onesocket.transports.base import LineEvents, Transport
-from onesocket.transports.picows import PicowsTransport
-from onesocket.transports.websockets import WebsocketsTransport
-from onesocket.wire import Data, DialRequest
+from onesocket.transports._picows import PicowsTransport
+from onesocket.transports._transport import Transport, TransportEvents
+from onesocket.transports._websockets import WebsocketsTransport
+from onesocket.wire._handshake import Data, DialRequest
 
 DEADLINE = 10
 DEFAULT = transport_choice.default_transport  # the fixtures may put another in its place
@@ -44,12 +44,12 @@ REAL: dict[str, tuple[Callable[[], Transport], bool]] = {
 @pytest.mark.parametrize("transport", REAL)
 async def test_a_real_transport(transport: str, check: TransportCheck) -> None:
     make, compression = REAL[transport]
-    await check.run(make, LoopbackSide(compression=compression))
+    await check.run(make, LoopbackTestPeer(compression=compression))
 
 
-@pytest.mark.parametrize("check", transport_checks(MemorySide()), ids=str)
+@pytest.mark.parametrize("check", transport_checks(MemoryTestPeer()), ids=str)
 async def test_the_transport_in_memory(check: TransportCheck) -> None:
-    side = MemorySide()
+    side = MemoryTestPeer()
     await check.run(side.transport, side)
 
 
@@ -57,26 +57,26 @@ async def test_the_transport_in_memory(check: TransportCheck) -> None:
 
 
 def test_what_is_left_out_in_memory_is_said_with_its_reason() -> None:
-    side = MemorySide()
-    left_out = checks_left_out(side)
+    side = MemoryTestPeer()
+    left_out = skipped_checks(side)
     names = [check.name for check in transport_checks()]
     assert len(set(names)) == len(names)
     assert set(left_out) | {check.name for check in transport_checks(side)} == set(names)
-    assert left_out["a pause is felt by the peer"] == side.lacks[Feature.PRESSURE]
+    assert left_out["a pause is felt by the peer"] == side.unsupported[PeerFeature.PRESSURE]
     assert all(left_out.values())
-    assert checks_left_out(LoopbackSide()) == {}
+    assert skipped_checks(LoopbackTestPeer()) == {}
     with pytest.raises(LookupError, match="no bytes"):
         _ = side.server
 
 
 async def test_all_checks_at_once() -> None:
-    side = MemorySide()
+    side = MemoryTestPeer()
     assert await check_transport(side.transport, other_side=side) == [check.name for check in transport_checks(side)]
 
 
 async def test_a_transport_that_breaks_its_promises_is_found_out() -> None:
     class EndsTwice:
-        def __init__(self, events: LineEvents) -> None:
+        def __init__(self, events: TransportEvents) -> None:
             self._events = events
 
         def __getattr__(self, name: str) -> Any:
@@ -86,12 +86,12 @@ async def test_a_transport_that_breaks_its_promises_is_found_out() -> None:
             self._events.ended(error)
             self._events.ended(error)
 
-    side = MemorySide()
+    side = MemoryTestPeer()
 
     class Broken:
         name = "broken"
 
-        def dial(self, request: DialRequest, events: LineEvents, received: Callable[[Data], object]) -> Any:
+        def dial(self, request: DialRequest, events: TransportEvents, received: Callable[[Data], object]) -> Any:
             twice: Any = EndsTwice(events)
             return side.transport().dial(request, twice, received)
 
@@ -129,7 +129,7 @@ async def test_a_quiet_server_does_not_make_tls_look_full(
         await server.wait_until(lambda counts: counts.messages_received == 5)
 
 
-async def pump(source: asyncio.StreamReader, sink: asyncio.StreamWriter) -> None:
+async def relay(source: asyncio.StreamReader, sink: asyncio.StreamWriter) -> None:
     try:
         while data := await source.read(65536):
             sink.write(data)
@@ -152,7 +152,7 @@ async def test_through_a_socks_proxy(
         asked.append(int.from_bytes(await reader.readexactly(2), "big"))
         up_reader, up_writer = await asyncio.open_connection("127.0.0.1", asked[0])
         writer.write(b"\x05\x00\x00\x01" + bytes(6))
-        await asyncio.gather(pump(reader, up_writer), pump(up_reader, writer))
+        await asyncio.gather(relay(reader, up_writer), relay(up_reader, writer))
 
     proxy = await asyncio.start_server(serve, "127.0.0.1", 0)
     async with proxy, FaultyServer(ssl=contexts[0] if secure else None) as server:
@@ -227,11 +227,11 @@ def test_what_a_given_transport_can_not_do_is_refused() -> None:
     with pytest.raises(InvalidOption, match="'gzip'"):
         WebsocketsTransport(compression="gzip")  # type: ignore[arg-type] # pyright: ignore[reportArgumentType]
     given = WebsocketsTransport(compression="deflate")
-    assert transport_choice.choose(given, "deflate") is given
-    assert transport_choice.choose(given, None) is given
+    assert transport_choice.choose_transport(given, "deflate") is given
+    assert transport_choice.choose_transport(given, None) is given
 
 
-def without(monkeypatch: pytest.MonkeyPatch, *missing: str) -> None:
+def without_modules(monkeypatch: pytest.MonkeyPatch, *missing: str) -> None:
     """As if these could not be imported."""
     real = builtins.__import__
 
@@ -240,19 +240,19 @@ def without(monkeypatch: pytest.MonkeyPatch, *missing: str) -> None:
             raise ImportError(name)
         return real(name, *args, **kwargs)
 
-    for module in ("picows", "picows_listener", "websockets", "websockets_stream", "upgrade_answer"):
-        monkeypatch.delitem(sys.modules, f"onesocket.transports.{module}", raising=False)
+    for module in ("picows", "picows_listener", "websockets", "websockets_stream", "handshake_parser"):
+        monkeypatch.delitem(sys.modules, f"onesocket.transports._{module}", raising=False)
     monkeypatch.setattr(builtins, "__import__", guarded)
 
 
 def test_without_picows_the_second_transport_takes_over(monkeypatch: pytest.MonkeyPatch) -> None:
-    without(monkeypatch, "picows")
+    without_modules(monkeypatch, "picows")
     transport = DEFAULT(None)
     assert transport.name == "websockets"
     assert "compression=None" in repr(transport)
 
 
 def test_without_the_second_transport_its_extra_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
-    without(monkeypatch, "websockets")
+    without_modules(monkeypatch, "websockets")
     with pytest.raises(MissingExtra, match=r'pip install "onesocket\[websockets\]"'):
         DEFAULT("deflate")

@@ -14,67 +14,67 @@ from onesocket.errors import (
     ClientClosed,
     ClosedByPeer,
     ConnectAborted,
-    ConnectionLost,
+    ConnectionReset,
     OnesocketError,
     OpenTimeout,
     RetriesExhausted,
-    UpstreamBusy,
+    ServerBusy,
 )
-from onesocket.lifecycle import effects as fx
-from onesocket.lifecycle.effects import Effect
-from onesocket.lifecycle.inputs import (
-    Alarm,
-    AlarmKind,
-    Cancelled,
+from onesocket.lifecycle import _effects as fx
+from onesocket.lifecycle._effects import Effect
+from onesocket.lifecycle._events import (
+    CallerCancelled,
     Close,
     Connect,
+    ConnectionFailing,
+    ConnectionGone,
     Disconnect,
-    Ended,
-    Failing,
-    Input,
+    Event,
     Opened,
-    Ready,
+    ProtocolReady,
     Reconnect,
+    TimerFired,
+    TimerKind,
 )
-from onesocket.lifecycle.machine import Claim, Machine
-from onesocket.lifecycle.retry import ReconnectPolicy
-from onesocket.lifecycle.states import Destination, State
-from onesocket.lifecycle.verdicts import PROVEN_AFTER, closed_by_peer
+from onesocket.lifecycle._machine import Initiator, Machine
+from onesocket.lifecycle._peer_errors import MIN_UPTIME, closed_by_peer
+from onesocket.lifecycle._retry import ReconnectPolicy
+from onesocket.lifecycle._states import AfterClose, State
 
 OPEN_TIMEOUT = 10.0
 CLOSE_TIMEOUT = 5.0
 
-LOST = ConnectionLost("lost")
+LOST = ConnectionReset("lost")
 FATAL = ClosedByPeer("policy violation", code=1008, reason="", retryable=False)
-BUSY = UpstreamBusy("no place")
+BUSY = ServerBusy("no place")
 POLICY = closed_by_peer(1008)
 ERRORS: tuple[OnesocketError, ...] = (LOST, FATAL, BUSY, POLICY)
-ROLLS = (0.0, 0.5)
+JITTERS = (0.0, 0.5)
 
-WISHES = (Connect(), Connect(wait=False), Reconnect(), Reconnect(wait=False))
-ENDS = (Disconnect(), Close())
-ANSWERS = (fx.Answer, fx.Refuse, fx.Wait, fx.Done, fx.AwaitEnd)
+CONNECT_EVENTS = (Connect(), Connect(wait=False), Reconnect(), Reconnect(wait=False))
+STOP_EVENTS = (Disconnect(), Close())
+CALLER_EFFECTS = (fx.ReturnOutcome, fx.RaiseError, fx.AwaitOutcome, fx.ReturnAtOnce, fx.AwaitEnd)
 AT_REST = (State.DISCONNECTED, State.FAILED, State.STOPPED, State.CLOSED)
 
 
 @dataclass
-class World:
+class Environment:
     """One machine and everybody who deals with it."""
 
     machine: Machine
     now: float = 0.0
-    line: str | None = None
+    connection: str | None = None
     """What there is of the newest epoch's line: dialled, opened, ready, or nothing."""
     last_epoch: int = 0
-    hung_up: bool = False
+    close_sent: bool = False
     aborted: bool = False
-    owed: int = 0
+    waiting_callers: int = 0
     """Callers that wait for an outcome."""
     leavers: int = 0
     """Those who wait until nothing is left of the line."""
-    alarm: tuple[AlarmKind, int] | None = None
-    alarm_at: float = 0.0
-    rung_for: frozenset[AlarmKind] = frozenset()
+    timer: tuple[TimerKind, int] | None = None
+    timer_at: float = 0.0
+    fired_timers: frozenset[TimerKind] = frozenset()
     """The kinds of alarm that the newest epoch has had."""
     stopped: bool = False
     closed: bool = False
@@ -95,14 +95,14 @@ class World:
     def key(self) -> Hashable:
         """Two worlds with the same key have the same future, but for epoch numbers and times."""
         return (
-            self.machine.condition(),
-            self.line,
-            self.hung_up,
+            self.machine.state_key(),
+            self.connection,
+            self.close_sent,
             self.aborted,
-            self.owed,
+            self.waiting_callers,
             self.leavers,
-            self.alarm and self.alarm[0],
-            self.rung_for,
+            self.timer and self.timer[0],
+            self.fired_timers,
             self.stopped,
             self.closed,
             self.resuming,
@@ -111,65 +111,65 @@ class World:
 
     # --- what can happen --------------------------------------------------------------------------------------------
 
-    def from_users(self, *, max_callers: int) -> Iterator[Input]:
-        for wish in WISHES:
-            if not wish.wait or self.owed < max_callers:
+    def from_users(self, *, max_callers: int) -> Iterator[Event]:
+        for wish in CONNECT_EVENTS:
+            if not wish.wait or self.waiting_callers < max_callers:
                 yield wish
-        if self.owed:
-            yield Cancelled()
-        yield from ENDS
+        if self.waiting_callers:
+            yield CallerCancelled()
+        yield from STOP_EVENTS
 
-    def from_line_and_clock(self) -> Iterator[Input]:
+    def from_connection_and_clock(self) -> Iterator[Event]:
         epoch = self.last_epoch
-        if self.line == "dialled":
+        if self.connection == "dialled":
             yield Opened(epoch)
-        elif self.line is not None:
-            yield Ready(epoch)
-        if self.line is not None:
+        elif self.connection is not None:
+            yield ProtocolReady(epoch)
+        if self.connection is not None:
             for error in ERRORS:
-                yield Failing(epoch, error, 1002, "told")
-                yield Failing(epoch, error, 4000, "told", dead=True)
-                for roll in ROLLS:
-                    yield Ended(epoch, error, roll)
-            if self.line == "ready":
-                yield Failing(epoch, POLICY, 1002, "told", up_for=PROVEN_AFTER)
-                yield Ended(epoch, POLICY, ROLLS[-1], up_for=PROVEN_AFTER)
-        if self.alarm is not None:
-            yield Alarm(self.alarm[1], self.alarm[0], "logging in")
+                yield ConnectionFailing(epoch, error, 1002, "told")
+                yield ConnectionFailing(epoch, error, 4000, "told", dead=True)
+                for roll in JITTERS:
+                    yield ConnectionGone(epoch, error, roll)
+            if self.connection == "ready":
+                yield ConnectionFailing(epoch, POLICY, 1002, "told", up_for=MIN_UPTIME)
+                yield ConnectionGone(epoch, POLICY, JITTERS[-1], up_for=MIN_UPTIME)
+        if self.timer is not None:
+            yield TimerFired(self.timer[1], self.timer[0], "logging in")
 
-    def from_the_past(self) -> Iterator[Input]:
+    def from_the_past(self) -> Iterator[Event]:
         """Late events, and a few from a future that never was."""
-        live = self.last_epoch if self.line is not None else None
+        live = self.last_epoch if self.connection is not None else None
         for epoch in {0, self.last_epoch - 1, self.last_epoch, self.last_epoch + 1} - {live}:
             yield Opened(epoch)
-            yield Ready(epoch)
-            yield Failing(epoch, FATAL, dead=True)
-            yield Ended(epoch, FATAL)
-        for kind in AlarmKind:
+            yield ProtocolReady(epoch)
+            yield ConnectionFailing(epoch, FATAL, dead=True)
+            yield ConnectionGone(epoch, FATAL)
+        for kind in TimerKind:
             for epoch in (self.last_epoch - 1, self.last_epoch):
-                if (kind, epoch) != self.alarm:
-                    yield Alarm(epoch, kind)
+                if (kind, epoch) != self.timer:
+                    yield TimerFired(epoch, kind)
 
     # --- one step ---------------------------------------------------------------------------------------------------
 
-    def step(self, happened: Input) -> tuple[Effect, ...]:
-        """Let it happen, perform the effects, and check every promise. `IllegalInput` is never right here."""
+    def step(self, happened: Event) -> tuple[Effect, ...]:
+        """Let it happen, perform the effects, and check every promise. `IllegalEvent` is never right here."""
         machine = self.machine
         old, failures = machine.state, machine.failures
-        self.now = self.alarm_at if isinstance(happened, Alarm) else self.now + 1
+        self.now = self.timer_at if isinstance(happened, TimerFired) else self.now + 1
         self._happen(happened, old)
         effects = machine.handle(happened, self.now)
         for effect in effects:
             self._perform(effect, happened)
         self._check_answer(happened, effects)
         if machine.failures < failures:
-            proved = isinstance(happened, Alarm) and happened.kind is AlarmKind.STABLE
+            proved = isinstance(happened, TimerFired) and happened.kind is TimerKind.STABLE
             assert proved or isinstance(happened, Connect | Reconnect), "only a line that proved itself is forgiven"
-        changes = [effect for effect in effects if isinstance(effect, fx.Changed)]
+        changes = [effect for effect in effects if isinstance(effect, fx.StateChanged)]
         if old is machine.state:
             assert not changes
         else:
-            change = fx.Changed(old, machine.state, machine.epoch, type(happened).__name__, machine.error)
+            change = fx.StateChanged(old, machine.state, machine.epoch, type(happened).__name__, machine.error)
             assert changes == [change]
             assert effects[0] is changes[0], "whoever watches hears of the change before its consequences"
         if isinstance(machine.error, RetriesExhausted):
@@ -177,21 +177,21 @@ class World:
         self.check()
         return effects
 
-    def _happen(self, happened: Input, state: State) -> None:  # noqa: PLR0912 - one case for each input
-        lost_now = state is State.CONNECTED and isinstance(happened, Failing | Ended)
+    def _happen(self, happened: Event, state: State) -> None:  # noqa: PLR0912 - one case for each input
+        lost_now = state is State.CONNECTED and isinstance(happened, ConnectionFailing | ConnectionGone)
         match happened:
             case Opened():
-                self.line = "opened"
-            case Ready():
-                self.line = "ready"
+                self.connection = "opened"
+            case ProtocolReady():
+                self.connection = "ready"
                 if state is State.CONNECTING:
                     self.resuming = False
-            case Ended():
-                self.line = None
-            case Alarm():
-                self.alarm = None
-            case Cancelled():
-                self.owed -= 1
+            case ConnectionGone():
+                self.connection = None
+            case TimerFired():
+                self.timer = None
+            case CallerCancelled():
+                self.waiting_callers -= 1
             case Reconnect() if not self.closed:
                 self.stopped = False
                 # The owner gave up the old line and took a new attempt on himself.
@@ -203,89 +203,89 @@ class World:
                 self.closed, self.resuming = True, False
             case _:
                 pass
-        if isinstance(happened, Failing | Ended) and state in (State.CONNECTING, State.CONNECTED):
+        if isinstance(happened, ConnectionFailing | ConnectionGone) and state in (State.CONNECTING, State.CONNECTED):
             self.failure = happened.error
             if lost_now and self.machine.reconnect is not None:
                 self.resuming = True
-            was_up = self.machine.claim is Claim.RESUME or happened.up_for >= PROVEN_AFTER
+            was_up = self.machine.initiator is Initiator.RESUME or happened.up_for >= MIN_UPTIME
             if not happened.error.retryable and not (happened.error is POLICY and was_up):
                 self.resuming = False
 
-    def _perform(self, effect: Effect, happened: Input) -> None:  # noqa: PLR0912 - one case for each effect
+    def _perform(self, effect: Effect, happened: Event) -> None:  # noqa: PLR0912 - one case for each effect
         match effect:
             case fx.Dial(epoch):
                 self._dial(epoch)
-            case fx.HangUp(epoch, code, reason):
-                assert (self.line is not None, epoch) == (True, self.last_epoch), "hung up on nobody"
-                assert not self.hung_up, "one close is enough"
-                wanted = (happened.code, happened.reason) if isinstance(happened, Failing) else (1000, "")
+            case fx.CloseConnection(epoch, code, reason):
+                assert (self.connection is not None, epoch) == (True, self.last_epoch), "hung up on nobody"
+                assert not self.close_sent, "one close is enough"
+                wanted = (happened.code, happened.reason) if isinstance(happened, ConnectionFailing) else (1000, "")
                 assert (code, reason) == wanted
-                self.hung_up = True
+                self.close_sent = True
             case fx.Abort(epoch, code):
-                assert (self.line is not None, epoch) == (True, self.last_epoch), "aborted nobody"
-                dead = isinstance(happened, Failing) and happened.dead
-                assert isinstance(happened, Alarm) or dead, "never closes before it is established"
-                assert code == (happened.code if isinstance(happened, Failing) else None)
+                assert (self.connection is not None, epoch) == (True, self.last_epoch), "aborted nobody"
+                dead = isinstance(happened, ConnectionFailing) and happened.dead
+                assert isinstance(happened, TimerFired) or dead, "never closes before it is established"
+                assert code == (happened.code if isinstance(happened, ConnectionFailing) else None)
                 self.aborted = True
-            case fx.SetAlarm():
-                self._set_alarm(effect)
-            case fx.ClearAlarm():
-                self.alarm = None
+            case fx.SetTimer():
+                self._set_timer(effect)
+            case fx.CancelTimer():
+                self.timer = None
             case fx.ResolveCallers():
-                assert self.owed, "nobody to resolve"
-                assert isinstance(happened, Ready)
-                self.owed = 0
+                assert self.waiting_callers, "nobody to resolve"
+                assert isinstance(happened, ProtocolReady)
+                self.waiting_callers = 0
             case fx.RejectCallers(error):
                 self._reject(error, happened)
-            case fx.ReleaseLeavers():
-                assert isinstance(happened, Ended), "nobody is told of an end that has not come"
+            case fx.ReleaseClosers():
+                assert isinstance(happened, ConnectionGone), "nobody is told of an end that has not come"
                 self.leavers = 0
-            case fx.Wait():
+            case fx.AwaitOutcome():
                 if isinstance(happened, Connect | Reconnect) and happened.wait:
-                    self.owed += 1
+                    self.waiting_callers += 1
             case fx.AwaitEnd():
-                assert self.line is not None
+                assert self.connection is not None
                 self.leavers = 1
-            case fx.Done() | fx.Answer():
-                assert (self.line is None) == isinstance(effect, fx.Done)
+            case fx.ReturnAtOnce() | fx.ReturnOutcome():
+                assert (self.connection is None) == isinstance(effect, fx.ReturnAtOnce)
             case _:
                 pass
 
     def _dial(self, epoch: int) -> None:
-        assert self.line is None, "at most one: dialled before the last line had ended"
+        assert self.connection is None, "at most one: dialled before the last line had ended"
         assert epoch == self.last_epoch + 1, "an epoch is never reused"
         assert not self.stopped, "the owner said no"
         assert not self.closed, "closed is final"
-        self.line, self.last_epoch = "dialled", epoch
-        self.hung_up = self.aborted = False
+        self.connection, self.last_epoch = "dialled", epoch
+        self.close_sent = self.aborted = False
         self.failure = None
-        assert self.alarm == (AlarmKind.OPEN, epoch), "no attempt without its deadline, not even for a moment"
+        assert self.timer == (TimerKind.OPEN, epoch), "no attempt without its deadline, not even for a moment"
 
-    def _set_alarm(self, alarm: fx.SetAlarm) -> None:
-        if alarm.kind is AlarmKind.OPEN:  # set just before the line is dialled
+    def _set_timer(self, alarm: fx.SetTimer) -> None:
+        if alarm.kind is TimerKind.OPEN:  # set just before the line is dialled
             assert alarm.epoch == self.last_epoch + 1
-            self.rung_for = frozenset()
+            self.fired_timers = frozenset()
         else:
             assert alarm.epoch == self.last_epoch
-        assert alarm.kind not in self.rung_for, "the same kind and epoch twice: a late alarm would be believed"
+        assert alarm.kind not in self.fired_timers, "the same kind and epoch twice: a late alarm would be believed"
         policy = self.machine.reconnect
         match alarm.kind:
-            case AlarmKind.OPEN:
+            case TimerKind.OPEN:
                 assert alarm.at == self.now + OPEN_TIMEOUT
-            case AlarmKind.CLOSE:
+            case TimerKind.CLOSE:
                 assert alarm.at == self.now + CLOSE_TIMEOUT
-            case AlarmKind.STABLE:
+            case TimerKind.STABLE:
                 assert policy is not None
                 assert alarm.at == self.now + policy.stable_after
-            case AlarmKind.RETRY:
+            case TimerKind.RETRY:
                 assert alarm.at == self.machine.retry_at
                 assert alarm.at >= self.now
-        self.rung_for |= {alarm.kind}
-        self.alarm, self.alarm_at = (alarm.kind, alarm.epoch), alarm.at
+        self.fired_timers |= {alarm.kind}
+        self.timer, self.timer_at = (alarm.kind, alarm.epoch), alarm.at
 
-    def _reject(self, error: OnesocketError, happened: Input) -> None:
-        assert self.owed, "nobody to reject"
-        self.owed = 0
+    def _reject(self, error: OnesocketError, happened: Event) -> None:
+        assert self.waiting_callers, "nobody to reject"
+        self.waiting_callers = 0
         match happened:
             case Disconnect():
                 assert isinstance(error, ConnectAborted)
@@ -296,22 +296,22 @@ class World:
                 if self.failure is None:
                     assert isinstance(reason, OpenTimeout)
                 elif self.failure is POLICY and reason is not POLICY:
-                    assert isinstance(reason, UpstreamBusy)
+                    assert isinstance(reason, ServerBusy)
                     assert reason.__cause__ is POLICY
                 else:
                     assert reason is self.failure, "everybody who joined gets what that attempt failed with"
 
-    def _check_answer(self, happened: Input, effects: tuple[Effect, ...]) -> None:
-        answers = [effect for effect in effects if isinstance(effect, ANSWERS)]
+    def _check_answer(self, happened: Event, effects: tuple[Effect, ...]) -> None:
+        answers = [effect for effect in effects if isinstance(effect, CALLER_EFFECTS)]
         match happened:
             case Connect() | Reconnect():
                 assert len(answers) == 1, "a question has exactly one answer"
-                assert isinstance(answers[0], fx.Answer | fx.Refuse | fx.Wait)
+                assert isinstance(answers[0], fx.ReturnOutcome | fx.RaiseError | fx.AwaitOutcome)
                 no = self.closed or (self.stopped and isinstance(happened, Connect))
-                assert isinstance(answers[0], fx.Refuse) == no, "refused exactly while the owner says no"
+                assert isinstance(answers[0], fx.RaiseError) == no, "refused exactly while the owner says no"
             case Disconnect() | Close():
                 assert len(answers) == 1, "a question has exactly one answer"
-                assert isinstance(answers[0], fx.Done | fx.AwaitEnd)
+                assert isinstance(answers[0], fx.ReturnAtOnce | fx.AwaitEnd)
             case _:
                 assert not answers, "nobody asked"
 
@@ -320,39 +320,39 @@ class World:
     def check(self) -> None:
         machine = self.machine
         state = machine.state
-        assert machine.waiting == self.owed, "every waiting caller is resolved exactly once"
-        assert machine.alarm == self.alarm
-        assert (machine.line is not None) == (self.line is not None)
-        assert (machine.destination is not None) == (state is State.CLOSING), "where a close leads is known"
+        assert machine.waiting == self.waiting_callers, "every waiting caller is resolved exactly once"
+        assert machine.timer == self.timer
+        assert (machine.live_epoch is not None) == (self.connection is not None)
+        assert (machine.after_close is not None) == (state is State.CLOSING), "where a close leads is known"
         assert (machine.retry_at is not None) == (state is State.BACKING_OFF)
-        rings = self.alarm and self.alarm[0]
+        rings = self.timer and self.timer[0]
         if state is State.CONNECTING:
-            assert self.line in ("dialled", "opened")
-            assert rings is AlarmKind.OPEN, "every attempt has its deadline"
+            assert self.connection in ("dialled", "opened")
+            assert rings is TimerKind.OPEN, "every attempt has its deadline"
         elif state is State.CONNECTED:
-            assert self.line == "ready"
-            assert rings in (None, AlarmKind.STABLE)
+            assert self.connection == "ready"
+            assert rings in (None, TimerKind.STABLE)
         elif state is State.CLOSING:
-            assert self.line is not None
-            assert self.hung_up or self.aborted, "a close is really under way"
-            wanted = AlarmKind.OPEN if self.line == "dialled" else AlarmKind.CLOSE
+            assert self.connection is not None
+            assert self.close_sent or self.aborted, "a close is really under way"
+            wanted = TimerKind.OPEN if self.connection == "dialled" else TimerKind.CLOSE
             assert rings is wanted or self.aborted, "every close is bounded"
         else:
-            assert self.line is None, "nothing is left"
-            assert rings is (AlarmKind.RETRY if state is State.BACKING_OFF else None)
-        if self.owed or self.leavers:
+            assert self.connection is None, "nothing is left"
+            assert rings is (TimerKind.RETRY if state is State.BACKING_OFF else None)
+        if self.waiting_callers or self.leavers:
             assert rings is not None or self.aborted, "never hangs: something must still come"
             assert state in (State.CONNECTING, State.CLOSING)
         if self.closed:
-            assert state is State.CLOSED or machine.destination is Destination.CLOSE
+            assert state is State.CLOSED or machine.after_close is AfterClose.CLOSE
         elif self.stopped:
-            assert state is State.STOPPED or machine.destination is Destination.STOP
-        if state is State.BACKING_OFF or machine.destination is Destination.BACK_OFF:
+            assert state is State.STOPPED or machine.after_close is AfterClose.STOP
+        if state is State.BACKING_OFF or machine.after_close is AfterClose.BACK_OFF:
             assert self.resuming, "only an established line is resumed, and only if that can help"
         if self.resuming:
             assert state not in AT_REST, "a lost line is resumed, whoever comes and goes meanwhile"
-            leads = (None, Destination.BACK_OFF, Destination.ATTEMPT)
-            assert machine.destination in leads, "a lost line is resumed, whoever comes and goes meanwhile"
+            leads = (None, AfterClose.BACK_OFF, AfterClose.NEW_ATTEMPT)
+            assert machine.after_close in leads, "a lost line is resumed, whoever comes and goes meanwhile"
 
     def check_nothing_from_the_past(self) -> int:
         """Feed everything stale: it changes nothing and is counted. Returns how much that was."""

@@ -10,14 +10,23 @@ from dataclasses import dataclass, field
 import pytest
 
 from onesocket.errors import OnesocketError
-from onesocket.lifecycle import effects as fx
-from onesocket.lifecycle.effects import Effect
-from onesocket.lifecycle.inputs import Alarm, AlarmKind, Connect, Ended, Failing, Input, Opened, Ready
-from onesocket.lifecycle.machine import Machine
-from onesocket.lifecycle.retry import ReconnectPolicy
-from onesocket.lifecycle.states import State
-from onesocket.lifecycle.verdicts import once_up
-from tests.model.environment import CLOSE_TIMEOUT, LOST, OPEN_TIMEOUT, World
+from onesocket.lifecycle import _effects as fx
+from onesocket.lifecycle._effects import Effect
+from onesocket.lifecycle._events import (
+    Connect,
+    ConnectionFailing,
+    ConnectionGone,
+    Event,
+    Opened,
+    ProtocolReady,
+    TimerFired,
+    TimerKind,
+)
+from onesocket.lifecycle._machine import Machine
+from onesocket.lifecycle._peer_errors import as_established
+from onesocket.lifecycle._retry import ReconnectPolicy
+from onesocket.lifecycle._states import State
+from tests.model.environment import CLOSE_TIMEOUT, LOST, OPEN_TIMEOUT, Environment
 
 MAX_CALLERS = 3
 MAX_FAILURES = 4
@@ -32,26 +41,26 @@ AT_LEAST = {"no reconnect": 300, "gives up": 1_000, "never gives up": 1_500}
 # What a waiting caller may have to live through: the rest of an attempt nobody wants any more, its close, and
 # an attempt of its own with the close that its failure takes. (An upgrade may be answered just after the deadline.)
 WORST_WAIT = 2 * (OPEN_TIMEOUT + CLOSE_TIMEOUT)
-TIMEOUTS = {AlarmKind.OPEN: OPEN_TIMEOUT, AlarmKind.CLOSE: CLOSE_TIMEOUT}
+TIMEOUTS = {TimerKind.OPEN: OPEN_TIMEOUT, TimerKind.CLOSE: CLOSE_TIMEOUT}
 
 Edge = tuple[Hashable, float]
 
 
 @dataclass
-class Explored:
+class Exploration:
     """What a search found."""
 
-    worlds: dict[Hashable, World] = field(default_factory=dict)
-    parents: dict[Hashable, tuple[Hashable, Input] | None] = field(default_factory=dict)
+    worlds: dict[Hashable, Environment] = field(default_factory=dict)
+    parents: dict[Hashable, tuple[Hashable, Event] | None] = field(default_factory=dict)
     unaided: dict[Hashable, list[Edge]] = field(default_factory=dict)
     """Where somebody waits: where the line and the clock alone can take that world, and in what time."""
-    behaviour: dict[Hashable, tuple[Hashable, Input]] = field(default_factory=dict)
+    behaviour: dict[Hashable, tuple[Hashable, Event]] = field(default_factory=dict)
     steps: int = 0
     stale: int = 0
 
-    def story(self, key: Hashable) -> list[Input]:
+    def story(self, key: Hashable) -> list[Event]:
         """The shortest way there."""
-        inputs: list[Input] = []
+        inputs: list[Event] = []
         parent = self.parents[key]
         while parent is not None:
             inputs.append(parent[1])
@@ -59,17 +68,17 @@ class Explored:
         return inputs[::-1]
 
 
-_explored: dict[str, Explored] = {}
+_explored: dict[str, Exploration] = {}
 
 
-def explore(name: str) -> Explored:
+def explore(name: str) -> Exploration:
     if name not in _explored:
-        _explored[name] = _search(World.new(POLICIES[name]))
+        _explored[name] = _search(Environment.new(POLICIES[name]))
     return _explored[name]
 
 
-def _search(start: World) -> Explored:
-    found = Explored()
+def _search(start: Environment) -> Exploration:
+    found = Exploration()
     found.worlds[start.key()] = start
     found.parents[start.key()] = None
     queue = deque([start.key()])
@@ -77,10 +86,10 @@ def _search(start: World) -> Explored:
         key = queue.popleft()
         world = found.worlds[key]
         found.stale += world.copy().check_nothing_from_the_past()
-        waited_for = world.owed or world.leavers
+        waited_for = world.waiting_callers or world.leavers
         unaided: list[Edge] = []
         moves = [(happened, False) for happened in world.from_users(max_callers=MAX_CALLERS)]
-        moves += [(happened, True) for happened in world.from_line_and_clock()]
+        moves += [(happened, True) for happened in world.from_connection_and_clock()]
         for happened, by_itself in moves:
             after = world.copy()
             found.steps += 1
@@ -92,7 +101,7 @@ def _search(start: World) -> Explored:
                 raise
             next_key = after.key()
             if waited_for and by_itself and next_key != key:
-                took = TIMEOUTS.get(happened.kind, 0.0) if isinstance(happened, Alarm) else 0.0
+                took = TIMEOUTS.get(happened.kind, 0.0) if isinstance(happened, TimerFired) else 0.0
                 unaided.append((next_key, took))
             if next_key not in found.worlds and after.machine.failures <= MAX_FAILURES:
                 found.worlds[next_key] = after
@@ -104,47 +113,47 @@ def _search(start: World) -> Explored:
 
 
 def _same_condition_same_behaviour(
-    found: Explored, before: Machine, happened: Input, effects: tuple[Effect, ...], after: Machine
+    found: Exploration, before: Machine, happened: Event, effects: tuple[Effect, ...], after: Machine
 ) -> None:
     """`condition()` holds all that decides: what was seen once in a condition is seen always."""
-    cause = (before.condition(), _relative_input(happened, before.epoch))
+    cause = (before.state_key(), _relative_input(happened, before.epoch))
     behaviour = (
         tuple(_relative_effect(effect, before.epoch) for effect in effects),
-        after.condition(),
+        after.state_key(),
         after.stale,
     )
     seen, first = found.behaviour.setdefault(cause, (behaviour, happened))
     assert behaviour == seen, f"one condition, two behaviours: {first} once came to something else"
 
 
-def _relative_input(happened: Input, epoch: int) -> Hashable:
+def _relative_input(happened: Event, epoch: int) -> Hashable:
     match happened:
-        case Opened() | Ready():
+        case Opened() | ProtocolReady():
             return (type(happened), happened.epoch - epoch)
-        case Failing():
-            return (Failing, happened.epoch - epoch, *_kind(happened.error), happened.dead, happened.up_for)
-        case Ended():
-            return (Ended, happened.epoch - epoch, *_kind(happened.error), happened.roll, happened.up_for)
-        case Alarm():
-            return (Alarm, happened.epoch - epoch, happened.kind)
+        case ConnectionFailing():
+            return (ConnectionFailing, happened.epoch - epoch, *_kind(happened.error), happened.dead, happened.up_for)
+        case ConnectionGone():
+            return (ConnectionGone, happened.epoch - epoch, *_kind(happened.error), happened.jitter, happened.up_for)
+        case TimerFired():
+            return (TimerFired, happened.epoch - epoch, happened.kind)
         case _:
             return happened
 
 
 def _kind(error: OnesocketError) -> tuple[type[OnesocketError], bool]:
-    return type(error), once_up(error) is error
+    return type(error), as_established(error) is error
 
 
 def _relative_effect(effect: Effect, epoch: int) -> Hashable:
     match effect:
-        case fx.Dial() | fx.HangUp() | fx.Abort():
+        case fx.Dial() | fx.CloseConnection() | fx.Abort():
             rest = [getattr(effect, name, None) for name in ("code", "reason")]
             return (type(effect), effect.epoch - epoch, *rest)
-        case fx.SetAlarm():
-            return (fx.SetAlarm, effect.kind, effect.epoch - epoch)
-        case fx.Changed():
-            return (fx.Changed, effect.old, effect.new, effect.epoch - epoch, effect.cause, type(effect.error))
-        case fx.Refuse() | fx.RejectCallers():
+        case fx.SetTimer():
+            return (fx.SetTimer, effect.kind, effect.epoch - epoch)
+        case fx.StateChanged():
+            return (fx.StateChanged, effect.old, effect.new, effect.epoch - epoch, effect.cause, type(effect.error))
+        case fx.RaiseError() | fx.RejectCallers():
             return (type(effect), type(effect.error))
         case _:
             return effect
@@ -165,7 +174,7 @@ def test_every_promise_holds_in_every_reachable_state(
 def test_the_search_sees_every_state_that_its_policy_allows(name: str) -> None:
     seen = {world.machine.state for world in explore(name).worlds.values()}
     assert seen == set(State) - (set() if POLICIES[name] else {State.BACKING_OFF})
-    assert {world.owed for world in explore(name).worlds.values()} == set(range(MAX_CALLERS + 1))
+    assert {world.waiting_callers for world in explore(name).worlds.values()} == set(range(MAX_CALLERS + 1))
 
 
 @pytest.mark.parametrize("name", POLICIES)
@@ -199,14 +208,14 @@ def test_machines_in_the_same_condition_behave_the_same_however_they_came_there(
     chance = random.Random(20240229)
     compared = 0
     for _ in range(400):
-        world = World.new(POLICIES[name])
+        world = Environment.new(POLICIES[name])
         for _ in range(60):
-            moves = [*world.from_users(max_callers=MAX_CALLERS), *world.from_line_and_clock()]
+            moves = [*world.from_users(max_callers=MAX_CALLERS), *world.from_connection_and_clock()]
             # `aclose()` ends a life: seldom.
             moves = [move for move in moves if type(move).__name__ != "Close" or chance.random() < 0.02]
             happened = chance.choice(moves)
             before = world.machine.copy()
-            known = (before.condition(), _relative_input(happened, before.epoch)) in found.behaviour
+            known = (before.state_key(), _relative_input(happened, before.epoch)) in found.behaviour
             effects = world.step(happened)
             if known:
                 compared += 1
@@ -215,11 +224,11 @@ def test_machines_in_the_same_condition_behave_the_same_however_they_came_there(
 
 
 def test_a_copy_lives_its_own_life() -> None:
-    world = World.new(None)
+    world = Environment.new(None)
     world.step(Connect())
     twin = world.copy()
     assert twin.key() == world.key()
-    twin.step(Ended(1, LOST))
-    assert (world.machine.state, world.line) == (State.CONNECTING, "dialled")
+    twin.step(ConnectionGone(1, LOST))
+    assert (world.machine.state, world.connection) == (State.CONNECTING, "dialled")
     assert twin.machine.state is State.FAILED
     assert twin.key() != world.key()

@@ -13,40 +13,40 @@ from onesocket.errors import (
     ClientClosed,
     ClosedByPeer,
     ConnectAborted,
-    ConnectionLost,
+    ConnectionRefused,
+    ConnectionReset,
+    HandshakeRejected,
     ManuallyDisconnected,
     OnesocketError,
     OpenTimeout,
-    PortRefused,
     RetriesExhausted,
-    UpgradeRefused,
-    UpstreamBusy,
+    ServerBusy,
 )
-from onesocket.lifecycle import effects as fx
-from onesocket.lifecycle import inputs
-from onesocket.lifecycle.inputs import AlarmKind
-from onesocket.lifecycle.machine import Claim, Machine
-from onesocket.lifecycle.retry import ReconnectPolicy
-from onesocket.lifecycle.verdicts import closed_by_peer
+from onesocket.lifecycle import _effects as fx
+from onesocket.lifecycle import _events as events
+from onesocket.lifecycle._events import TimerKind
+from onesocket.lifecycle._machine import Initiator, Machine
+from onesocket.lifecycle._peer_errors import closed_by_peer
+from onesocket.lifecycle._retry import ReconnectPolicy
 
 OPEN_TIMEOUT, CLOSE_TIMEOUT = 10.0, 5.0
 
-RESUME_REFUSED = ConnectionLost("begin anew")
+RESUME_REFUSED = ConnectionReset("begin anew")
 RESUME_REFUSED.retry_after, RESUME_REFUSED.backs_off = 3.0, False
 
 ERRORS = st.sampled_from(
     [
-        ConnectionLost("lost"),
+        ConnectionReset("lost"),
         ClosedByPeer("going away", code=1001, reason="", retryable=True),
         ClosedByPeer("message too big", code=1010, reason="", retryable=False),
         closed_by_peer(1008),
         closed_by_peer(1008, fatal={1008}),
         closed_by_peer(1008, "too many requests"),
-        UpgradeRefused("unavailable", status=503, retryable=True, retry_after=120.0),
-        UpgradeRefused("forbidden", status=403, retryable=False),
-        PortRefused("refused"),
-        UpstreamBusy("limit exceeded"),
-        UpstreamBusy("limit exceeded", retry_after=7.0),
+        HandshakeRejected("unavailable", status=503, retryable=True, retry_after=120.0),
+        HandshakeRejected("forbidden", status=403, retryable=False),
+        ConnectionRefused("refused"),
+        ServerBusy("limit exceeded"),
+        ServerBusy("limit exceeded", retry_after=7.0),
         RESUME_REFUSED,
     ]
 )
@@ -59,19 +59,19 @@ POLICIES = st.sampled_from(
 )
 SECONDS = st.floats(min_value=0, max_value=4, allow_nan=False)
 UP_FOR = st.sampled_from([0.0, 0.9, 1.0, 3600.0])
-ROLLS = st.floats(min_value=0, max_value=1, exclude_max=True, allow_nan=False)
+JITTERS = st.floats(min_value=0, max_value=1, exclude_max=True, allow_nan=False)
 
 # What is to come when nothing is left of the line that is being closed.
 REST, ATTEMPT, RETRY, GIVE_UP, STOP, END = "rest", "attempt", "retry", "give up", "stop", "end"
-PLACES = {
+STATES_AT_REST = {
     REST: "disconnected",
     RETRY: "backing off",
     GIVE_UP: "failed",
     STOP: "stopped",
     END: "closed",
 }
-OWNERS = {Claim.CALLERS: "callers", Claim.DETACHED: "nobody", Claim.RESUME: "lost line"}
-TARGETS = PLACES | {ATTEMPT: "a new attempt"}
+INITIATORS = {Initiator.CALLERS: "callers", Initiator.DETACHED: "nobody", Initiator.RESUME: "lost line"}
+TARGETS = STATES_AT_REST | {ATTEMPT: "a new attempt"}
 
 
 class Oracle:
@@ -96,7 +96,7 @@ class Oracle:
     @property
     def state(self) -> str:
         if self.phase is None:
-            return PLACES[self.then]
+            return STATES_AT_REST[self.then]
         if self.closing:
             return "closing"
         return "connected" if self.phase == "ready" else "connecting"
@@ -237,8 +237,8 @@ class Oracle:
     def _means(self, error: OnesocketError, up_for: float) -> OnesocketError:
         """1008 without a word of the protocol's or about a limit: no to a newcomer, not now to whom was in before."""
         was_in = self.owner == "lost line" or up_for >= 1
-        passes = isinstance(error, ClosedByPeer) and error.may_pass and self.policy is not None
-        return UpstreamBusy(str(error)) if passes and was_in else error
+        passes = isinstance(error, ClosedByPeer) and error.retryable_once_established and self.policy is not None
+        return ServerBusy(str(error)) if passes and was_in else error
 
     def _fails(self, error: OnesocketError) -> str:
         """Count it, and decide what it leads to. First connects fail for good; established lines come back."""
@@ -259,14 +259,14 @@ class Oracle:
         policy, error = self.policy, self.why
         if policy is None or error is None:
             raise AssertionError
-        if isinstance(error, UpstreamBusy) and error.retry_after is None:
+        if isinstance(error, ServerBusy) and error.retry_after is None:
             return min(policy.busy_delay * (1 + roll), max(policy.cap, policy.busy_delay))
         if error.retry_after is not None and not error.backs_off:
             return error.retry_after
         back_off = 0.0
         if self.losses > 1:
             most = min(policy.cap, policy.initial * policy.factor ** (self.losses - 2))
-            if isinstance(error, PortRefused):
+            if isinstance(error, ConnectionRefused):
                 most = min(most, max(policy.unreachable_cap, policy.initial))
             most = min(most, policy.initial + 0.4 * (self.now - self.away_since))
             back_off = most * (1 + roll) / 2
@@ -275,24 +275,24 @@ class Oracle:
         return max(back_off, error.retry_after + roll * min(0.1 * error.retry_after, policy.cap))
 
 
-def in_words(effects: tuple[fx.Effect, ...]) -> list[object]:  # noqa: PLR0912 - one case for each effect
+def as_oracle_words(effects: tuple[fx.Effect, ...]) -> list[object]:  # noqa: PLR0912 - one case for each effect
     """The effects that somebody outside can notice, in the oracle's words."""
     words: list[object] = []
     for effect in effects:
         match effect:
-            case fx.Refuse(error):
+            case fx.RaiseError(error):
                 words.append(("refuse", type(error)))
-            case fx.Answer(outcome):
+            case fx.ReturnOutcome(outcome):
                 words.append(("answer", outcome.value))
-            case fx.Wait(outcome):
+            case fx.AwaitOutcome(outcome):
                 words.append(("wait", outcome.value))
             case fx.AwaitEnd():
                 words.append(("await end",))
-            case fx.Done():
+            case fx.ReturnAtOnce():
                 words.append(("done",))
             case fx.Dial(epoch):
                 words.append(("dial", epoch))
-            case fx.HangUp(_, code, reason):
+            case fx.CloseConnection(_, code, reason):
                 words.append(("hang up", code, reason))
             case fx.Abort(_, code):
                 words.append(("abort", code))
@@ -300,7 +300,7 @@ def in_words(effects: tuple[fx.Effect, ...]) -> list[object]:  # noqa: PLR0912 -
                 words.append(("resolve",))
             case fx.RejectCallers(error):
                 words.append(("reject", type(error)))
-            case fx.ReleaseLeavers():
+            case fx.ReleaseClosers():
                 words.append(("release",))
             case _:  # the clock is compared by what it is set to, the state by what it is
                 pass
@@ -323,17 +323,17 @@ class MachineAgainstOracle(RuleBasedStateMachine):
             self.connect(waits=True)
             self.all_goes_well()
 
-    def feed(self, happened: inputs.Input) -> None:
+    def feed(self, happened: events.Event) -> None:
         effects = self.machine.handle(happened, self.oracle.now)
-        if isinstance(happened, inputs.Alarm):
+        if isinstance(happened, events.TimerFired):
             self.rings = None
         for effect in effects:
-            if isinstance(effect, fx.SetAlarm):
+            if isinstance(effect, fx.SetTimer):
                 self.rings = (effect.kind.value, effect.at)
-            elif isinstance(effect, fx.ClearAlarm):
+            elif isinstance(effect, fx.CancelTimer):
                 self.rings = None
         said, self.oracle.said = self.oracle.said, []
-        heard = in_words(effects)
+        heard = as_oracle_words(effects)
         # Whoever leaves when nobody else does is released by nobody: the machine may say so, it means nothing.
         if ("release",) in heard and ("release",) not in said:
             heard.remove(("release",))
@@ -344,29 +344,29 @@ class MachineAgainstOracle(RuleBasedStateMachine):
     @rule(waits=st.booleans())
     def connect(self, waits: bool) -> None:
         self.oracle.connect(waits=waits, lifts=False)
-        self.feed(inputs.Connect(wait=waits))
+        self.feed(events.Connect(wait=waits))
 
     @rule(waits=st.booleans())
     def reconnect(self, waits: bool) -> None:
         self.oracle.connect(waits=waits, lifts=True)
-        self.feed(inputs.Reconnect(wait=waits))
+        self.feed(events.Reconnect(wait=waits))
 
     @precondition(lambda self: self.oracle.waiting)
     @rule()
     def cancel(self) -> None:
         self.oracle.cancel()
-        self.feed(inputs.Cancelled())
+        self.feed(events.CallerCancelled())
 
     @rule()
     def disconnect(self) -> None:
         self.oracle.leave(for_good=False)
-        self.feed(inputs.Disconnect())
+        self.feed(events.Disconnect())
 
     @precondition(lambda self: self.oracle.epoch > 4)  # or most lives would be short
     @rule()
     def aclose(self) -> None:
         self.oracle.leave(for_good=True)
-        self.feed(inputs.Close())
+        self.feed(events.Close())
 
     # --- the line and the clock -------------------------------------------------------------------------------------
 
@@ -381,19 +381,19 @@ class MachineAgainstOracle(RuleBasedStateMachine):
         assert self.rings is not None
         kind, self.oracle.now = self.rings
         self.oracle.rang()
-        self.feed(inputs.Alarm(self.machine.epoch, AlarmKind(kind)))
+        self.feed(events.TimerFired(self.machine.epoch, TimerKind(kind)))
 
     @precondition(lambda self: self.oracle.phase == "upgrading")
     @rule()
     def opened(self) -> None:
         self.oracle.opened()
-        self.feed(inputs.Opened(self.machine.epoch))
+        self.feed(events.Opened(self.machine.epoch))
 
     @precondition(lambda self: self.oracle.phase in ("open", "ready"))
     @rule()
     def ready(self) -> None:
         self.oracle.ready()
-        self.feed(inputs.Ready(self.machine.epoch))
+        self.feed(events.ProtocolReady(self.machine.epoch))
 
     @precondition(lambda self: self.oracle.phase == "upgrading")
     @rule()
@@ -407,25 +407,25 @@ class MachineAgainstOracle(RuleBasedStateMachine):
     def failing(self, error: OnesocketError, code: int, dead: bool, up_for: float) -> None:
         up_for = up_for if self.oracle.phase == "ready" else 0.0
         self.oracle.failing(error, code, "told", dead=dead, up_for=up_for)
-        self.feed(inputs.Failing(self.machine.epoch, error, code, "told", dead, up_for))
+        self.feed(events.ConnectionFailing(self.machine.epoch, error, code, "told", dead, up_for))
 
     @precondition(lambda self: self.oracle.phase is not None)
-    @rule(error=ERRORS, roll=ROLLS, up_for=UP_FOR)
+    @rule(error=ERRORS, roll=JITTERS, up_for=UP_FOR)
     def ended(self, error: OnesocketError, roll: float, up_for: float) -> None:
         up_for = up_for if self.oracle.phase == "ready" else 0.0
         self.oracle.ended(error, roll, up_for)
-        self.feed(inputs.Ended(self.machine.epoch, error, roll, up_for))
+        self.feed(events.ConnectionGone(self.machine.epoch, error, roll, up_for))
 
     @rule(ago=st.integers(min_value=1, max_value=3), error=ERRORS)
     def something_of_the_past(self, ago: int, error: OnesocketError) -> None:
         epoch = self.oracle.epoch - ago
         dropped = self.machine.stale
-        late: tuple[inputs.Input, ...] = (
-            inputs.Opened(epoch),
-            inputs.Ready(epoch),
-            inputs.Failing(epoch, error, dead=True),
-            inputs.Ended(epoch, error),
-            *(inputs.Alarm(epoch, kind) for kind in AlarmKind),
+        late: tuple[events.Event, ...] = (
+            events.Opened(epoch),
+            events.ProtocolReady(epoch),
+            events.ConnectionFailing(epoch, error, dead=True),
+            events.ConnectionGone(epoch, error),
+            *(events.TimerFired(epoch, kind) for kind in TimerKind),
         )
         for happened in late:
             assert self.machine.handle(happened, self.oracle.now) == ()
@@ -443,8 +443,8 @@ class MachineAgainstOracle(RuleBasedStateMachine):
         assert self.rings == oracle.rings
         assert type(machine.error) is type(oracle.why)
         if oracle.state == "connecting" or (oracle.closing and oracle.then == ATTEMPT):
-            assert OWNERS[machine.claim] == oracle.owner
-        target = machine.destination and machine.destination.value
+            assert INITIATORS[machine.initiator] == oracle.owner
+        target = machine.after_close and machine.after_close.value
         assert target == (TARGETS[oracle.then] if oracle.closing else None)
         assert machine.retry_at == (oracle.rings[1] if oracle.rings and oracle.state == "backing off" else None)
 

@@ -6,11 +6,12 @@ from typing import Any
 
 import pytest
 
-from onesocket import Client, ClosedByPeer, OnesocketError, Outcome, State
+from onesocket import Client, OnesocketError, Outcome, State
+from onesocket.errors import ClosedByPeer
 from onesocket.testing import MemoryServer, run_virtual
 
 SETTINGS = ["disconnected", "connecting", "connected", "backing off", "closing", "failed", "stopped"]
-VERBS: dict[str, Callable[[Client], Awaitable[Any]]] = {
+CALLS: dict[str, Callable[[Client], Awaitable[Any]]] = {
     "connect": lambda client: client.connect(),
     "reconnect": lambda client: client.reconnect(),
     "disconnect": lambda client: client.disconnect(),
@@ -21,7 +22,7 @@ VERBS: dict[str, Callable[[Client], Awaitable[Any]]] = {
     "async with": lambda client: client.__aenter__(),
 }
 # From the first turn of the loop to long after the call has ended by itself, at a latency of a few turns.
-TURNS = 40
+MAX_ITERATIONS = 40
 
 
 async def bring_to(setting: str, client: Client, server: MemoryServer) -> None:
@@ -50,12 +51,12 @@ async def bring_to(setting: str, client: Client, server: MemoryServer) -> None:
             pass
 
 
-async def one(setting: str, verb: str, turns: int) -> None:
+async def cancel_once(setting: str, verb: str, turns: int) -> None:
     """Cancel `verb` after so many turns while another caller goes on, then see that everything is well."""
     server = MemoryServer(latency=0.001)
     client = Client("ws://memory.test/", transport=server.transport(), ping_interval=None)
     await bring_to(setting, client, server)
-    task = asyncio.ensure_future(VERBS[verb](client))
+    task = asyncio.ensure_future(CALLS[verb](client))
     other = asyncio.ensure_future(client.connect())
     for _ in range(turns):
         # Virtual time moves only when nothing else is due: a turn that waits a little lets the network answer.
@@ -78,7 +79,7 @@ async def one(setting: str, verb: str, turns: int) -> None:
 
 
 @pytest.mark.parametrize("setting", SETTINGS)
-@pytest.mark.parametrize("verb", VERBS)
+@pytest.mark.parametrize("verb", CALLS)
 def test_cancelled_after_any_number_of_turns(setting: str, verb: str) -> None:
-    for turns in range(TURNS):
-        run_virtual(lambda turns=turns: one(setting, verb, turns))  # type: ignore[misc]
+    for turns in range(MAX_ITERATIONS):
+        run_virtual(lambda turns=turns: cancel_once(setting, verb, turns))  # type: ignore[misc]

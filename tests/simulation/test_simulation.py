@@ -7,25 +7,25 @@ from typing import Any
 
 import pytest
 
-from onesocket import ConnectAborted, OutboxFull
-from onesocket.client.delivery import DELIVERED
-from onesocket.client.fanout import Fanout
-from onesocket.client.link import Link
-from onesocket.client.outgoing import Outgoing
-from onesocket.client.queue import Queue
-from onesocket.client.runner import Runner
-from onesocket.client.waiting import Waiting
-from onesocket.lifecycle import inputs
-from onesocket.lifecycle.machine import Machine
+from onesocket.client._backlog import Backlog
+from onesocket.client._connection_attempt import ConnectionAttempt
+from onesocket.client._delivery import DELIVERED
+from onesocket.client._fan_out import FanOut
+from onesocket.client._queue import Queue
+from onesocket.client._runner import Runner
+from onesocket.client._sender import Sender
+from onesocket.errors import ConnectAborted, OutboxFull
+from onesocket.lifecycle import _events as events
+from onesocket.lifecycle._machine import Machine
 from onesocket.notices import Notices
-from onesocket.protocols.pace import SendWindow
-from onesocket.provider.provider import Provider
-from onesocket.sharing.client_upstream import ClientUpstream
-from onesocket.sharing.line_keys import LineKeys
-from onesocket.sharing.link import Link as SharedLink
-from onesocket.sharing.shared import Member, Shared
-from onesocket.testing.simulation.campaign import main, run_campaign
-from onesocket.testing.simulation.world import minimise, run_seed
+from onesocket.protocols._pace import SendWindow
+from onesocket.provider._provider import Provider
+from onesocket.sharing._client_upstream import ClientUpstream
+from onesocket.sharing._shared_client import SharedClient as SharedLink
+from onesocket.sharing._shared_connection import Member, SharedConnection
+from onesocket.sharing._upstream_subscriptions import UpstreamSubscriptions
+from tests.simulation.world.campaign import main, run_campaign
+from tests.simulation.world.seed_run import minimise, run_seed
 
 SEEDS = 5_000
 
@@ -61,11 +61,11 @@ def test_the_command_replays_and_reports(capsys: pytest.CaptureFixture[str]) -> 
 def test_a_failing_seed_can_be_minimised(monkeypatch: pytest.MonkeyPatch) -> None:
     assert minimise(3) == frozenset(), "a seed that doesn't fail has nothing to leave out"
     no_gap_marker(monkeypatch)
-    failing = next(seed for seed in range(300) if run_seed(seed).broken and len(run_seed(seed).acts) > 5)
+    failing = next(seed for seed in range(300) if run_seed(seed).broken and len(run_seed(seed).performed_actions) > 5)
     skip = minimise(failing)
     shorter = run_seed(failing, skip=skip)
     assert shorter.broken
-    assert len(shorter.acts) < len(run_seed(failing).acts)
+    assert len(shorter.performed_actions) < len(run_seed(failing).performed_actions)
 
 
 # --- mutants: each broken on purpose, each must be caught within so many seeds ------------------------------
@@ -76,26 +76,26 @@ def no_epoch_check(patch: pytest.MonkeyPatch) -> None:
 
 
 def close_not_awaited(patch: pytest.MonkeyPatch) -> None:
-    hang_up = Link.hang_up
+    hang_up = ConnectionAttempt.start_close
 
-    def at_once(self: Link, code: int, reason: str) -> None:
+    def at_once(self: ConnectionAttempt, code: int, reason: str) -> None:
         hang_up(self, code, reason)
-        self._owner.link_ended(self, ConnectAborted("gone, surely"))
+        self._owner.on_gone(self, ConnectAborted("gone, surely"))
 
-    patch.setattr(Link, "hang_up", at_once)
+    patch.setattr(ConnectionAttempt, "start_close", at_once)
 
 
 def flag_set_after_an_await(patch: pytest.MonkeyPatch) -> None:
-    want = Runner.want
+    want = Runner.request
 
     async def check_then_dial(self: Runner, wish: Any) -> Any:
-        if self.machine.line is None and isinstance(wish, inputs.Connect):
+        if self.machine.live_epoch is None and isinstance(wish, events.Connect):
             await asyncio.sleep(0.1)
-            self.link = Link(self.machine.epoch, self._options, self, self._fanout)
-            self.link.start()
+            self.attempt = ConnectionAttempt(self.machine.epoch, self._options, self, self._fanout)
+            self.attempt.start()
         return await want(self, wish)
 
-    patch.setattr(Runner, "want", check_then_dial)
+    patch.setattr(Runner, "request", check_then_dial)
 
 
 def waiters_not_cleared(patch: pytest.MonkeyPatch) -> None:
@@ -103,51 +103,51 @@ def waiters_not_cleared(patch: pytest.MonkeyPatch) -> None:
 
 
 def leavers_not_released(patch: pytest.MonkeyPatch) -> None:
-    patch.setattr(Runner, "_release_leavers", lambda _self: None)
+    patch.setattr(Runner, "_release_closers", lambda _self: None)
 
 
 def upgrade_abandoned(patch: pytest.MonkeyPatch) -> None:
-    patch.setattr(Link, "hang_up", lambda self, _code, _reason: self.abort())
+    patch.setattr(ConnectionAttempt, "start_close", lambda self, _code, _reason: self.abort())
 
 
 def no_close_deadline(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(Machine, "_do_bound_close", Machine._do_clear_alarm)
-    patch.setattr("onesocket.lifecycle.machine._ACTIONS", {**_actions(), "bound_close": Machine._do_clear_alarm})
+    patch.setattr("onesocket.lifecycle._machine._ACTIONS", {**_actions(), "bound_close": Machine._do_clear_alarm})
 
 
 def no_gap_marker(patch: pytest.MonkeyPatch) -> None:
-    patch.setattr(Fanout, "announce", lambda _self, _gap: None)
+    patch.setattr(FanOut, "announce", lambda _self, _gap: None)
 
 
 def waiting_messages_forgotten(patch: pytest.MonkeyPatch) -> None:
-    patch.setattr(Outgoing, "reject_waiting", lambda _self, _error: None)
-    patch.setattr(Outgoing, "_watch_age", lambda _self: None)
+    patch.setattr(Sender, "reject_waiting", lambda _self, _error: None)
+    patch.setattr(Sender, "_watch_age", lambda _self: None)
 
 
 def messages_sent_twice(patch: pytest.MonkeyPatch) -> None:
-    post = Outgoing.post
+    post = Sender.post
 
-    def twice(self: Outgoing, data: Any) -> Any:
-        if self._line is not None:
-            self._line.send(data)
+    def twice(self: Sender, data: Any) -> Any:
+        if self._connection is not None:
+            self._connection.send(data)
         return post(self, data)
 
-    patch.setattr(Outgoing, "post", twice)
+    patch.setattr(Sender, "post", twice)
 
 
-def late_lines_heard(patch: pytest.MonkeyPatch) -> None:
-    patch.setattr(Link, "_ready", True, raising=False)
-    patch.setattr(Runner, "link_ready", lambda self, link, resumed: self.feed(inputs.Ready(link.epoch)))
+def late_connections_heard(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(ConnectionAttempt, "_ready", True, raising=False)
+    patch.setattr(Runner, "on_ready", lambda self, link, resumed: self.dispatch(events.ProtocolReady(link.epoch)))
 
 
 def old_identity_not_awaited(patch: pytest.MonkeyPatch) -> None:
     async def at_once(_self: Provider) -> None:
         await asyncio.sleep(0)
 
-    patch.setattr(Provider, "_old_lines_gone", at_once)
+    patch.setattr(Provider, "_wait_retired", at_once)
 
 
-def link_not_awaited(patch: pytest.MonkeyPatch) -> None:
+def shared_client_not_awaited(patch: pytest.MonkeyPatch) -> None:
     async def at_once(_self: SharedLink) -> None:
         await asyncio.sleep(0)
 
@@ -155,20 +155,20 @@ def link_not_awaited(patch: pytest.MonkeyPatch) -> None:
 
 
 def closing_connection_not_awaited(patch: pytest.MonkeyPatch) -> None:
-    attach = Shared._attach
+    attach = SharedConnection._attach
 
-    async def at_once(self: Shared) -> None:
+    async def at_once(self: SharedConnection) -> None:
         self._predecessor = None
         await attach(self)
 
-    patch.setattr(Shared, "_attach", at_once)
+    patch.setattr(SharedConnection, "_attach", at_once)
 
 
-def links_not_counted_out(patch: pytest.MonkeyPatch) -> None:
-    async def nobody_left(_self: Shared) -> None:
+def shared_clients_not_counted_out(patch: pytest.MonkeyPatch) -> None:
+    async def nobody_left(_self: SharedConnection) -> None:
         await asyncio.sleep(0)
 
-    patch.setattr(Shared, "_counted_out", nobody_left)
+    patch.setattr(SharedConnection, "_after_member_left", nobody_left)
 
 
 def notices_not_withdrawn(patch: pytest.MonkeyPatch) -> None:
@@ -177,25 +177,25 @@ def notices_not_withdrawn(patch: pytest.MonkeyPatch) -> None:
 
 
 def early_messages_lost(patch: pytest.MonkeyPatch) -> None:
-    patch.setattr(Fanout, "keep_for_first_reader", lambda _self: None)
+    patch.setattr(FanOut, "keep_for_first_reader", lambda _self: None)
 
 
-def early_messages_of_links_lost(patch: pytest.MonkeyPatch) -> None:
-    add = Shared.add
+def early_messages_of_shared_clients_lost(patch: pytest.MonkeyPatch) -> None:
+    add = SharedConnection.add
 
-    def forgets(self: Shared, member: Member, seen: Any) -> None:
+    def forgets(self: SharedConnection, member: Member, seen: Any) -> None:
         add(self, member, seen)
         self.feed.give_up(member.first)
 
-    patch.setattr(Shared, "add", forgets)
+    patch.setattr(SharedConnection, "add", forgets)
 
 
 def only_the_newest_waits(patch: pytest.MonkeyPatch) -> None:
-    since = Waiting.since
-    patch.setattr(Waiting, "since", lambda self, reader, epoch: since(self, reader, epoch)[-1:])
+    since = Backlog.since
+    patch.setattr(Backlog, "since", lambda self, reader, epoch: since(self, reader, epoch)[-1:])
 
 
-def messages_dropped_unsaid(patch: pytest.MonkeyPatch) -> None:
+def messages_dropped_silently(patch: pytest.MonkeyPatch) -> None:
     def makes_room(self: Queue[Any]) -> bool:
         self.items.popleft()
         return True
@@ -204,52 +204,52 @@ def messages_dropped_unsaid(patch: pytest.MonkeyPatch) -> None:
 
 
 def messages_swallowed(patch: pytest.MonkeyPatch) -> None:
-    post = Outgoing.post
-    patch.setattr(Outgoing, "post", lambda self, data: DELIVERED if str(data).endswith("3") else post(self, data))
+    post = Sender.post
+    patch.setattr(Sender, "post", lambda self, data: DELIVERED if str(data).endswith("3") else post(self, data))
 
 
-def sent_and_called_unsent(patch: pytest.MonkeyPatch) -> None:
-    post = Outgoing.post
+def sent_but_reported_unsent(patch: pytest.MonkeyPatch) -> None:
+    post = Sender.post
 
-    def posts_and_refuses(self: Outgoing, data: Any) -> Any:
+    def posts_and_refuses(self: Sender, data: Any) -> Any:
         post(self, data)
         if str(data).endswith("3"):
             raise OutboxFull("no room, surely")
         return DELIVERED
 
-    patch.setattr(Outgoing, "post", posts_and_refuses)
+    patch.setattr(Sender, "post", posts_and_refuses)
 
 
 def no_pace(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(SendWindow, "take", lambda _self, _now: 0.0)
 
 
-def limits_taken_for_a_no(patch: pytest.MonkeyPatch) -> None:
-    patch.setattr("onesocket.lifecycle.verdicts._BUSY_REASON", re.compile("never said"))
-    patch.setattr("onesocket.lifecycle.machine.once_up", lambda error: error)
+def limit_treated_as_fatal(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr("onesocket.lifecycle._peer_errors._BUSY_REASON", re.compile("never said"))
+    patch.setattr("onesocket.lifecycle._machine.as_established", lambda error: error)
 
 
-def subscriptions_of_the_past(patch: pytest.MonkeyPatch) -> None:
-    patch.setattr(LineKeys, "begin", lambda _self: None)
+def stale_subscriptions(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(UpstreamSubscriptions, "begin", lambda _self: None)
 
 
-def keys_kept_that_nobody_wants(patch: pytest.MonkeyPatch) -> None:
-    patch.setattr(ClientUpstream, "unwant", lambda _self, _keys: None)
+def unwanted_keys_kept(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(ClientUpstream, "remove_keys", lambda _self, _keys: None)
 
 
-def keys_asked_for_again(patch: pytest.MonkeyPatch) -> None:
-    make = LineKeys._make
+def keys_subscribed_twice(patch: pytest.MonkeyPatch) -> None:
+    make = UpstreamSubscriptions._make
 
-    def forgets(self: LineKeys, wanted: frozenset[Any]) -> None:
-        if wanted != self._has and not self._unsent:
-            self._has = frozenset()
+    def forgets(self: UpstreamSubscriptions, wanted: frozenset[Any]) -> None:
+        if wanted != self._subscribed and not self._unsent:
+            self._subscribed = frozenset()
         make(self, wanted)
 
-    patch.setattr(LineKeys, "_make", forgets)
+    patch.setattr(UpstreamSubscriptions, "_make", forgets)
 
 
 def _actions() -> dict[str, Any]:
-    from onesocket.lifecycle.machine import _ACTIONS  # noqa: PLC0415 - the mutant's raw material
+    from onesocket.lifecycle._machine import _ACTIONS  # noqa: PLC0415 - the mutant's raw material
 
     return dict(_ACTIONS)
 
@@ -265,23 +265,23 @@ MUTANTS = [
     (no_gap_marker, 300),
     (waiting_messages_forgotten, 300),
     (messages_sent_twice, 300),
-    (late_lines_heard, 300),
+    (late_connections_heard, 300),
     (old_identity_not_awaited, 1000),
-    (link_not_awaited, 1000),
+    (shared_client_not_awaited, 1000),
     (closing_connection_not_awaited, 1000),
-    (links_not_counted_out, 300),
+    (shared_clients_not_counted_out, 300),
     (notices_not_withdrawn, 300),
     (early_messages_lost, 300),
-    (early_messages_of_links_lost, 300),
+    (early_messages_of_shared_clients_lost, 300),
     (only_the_newest_waits, 300),
-    (messages_dropped_unsaid, 300),
+    (messages_dropped_silently, 300),
     (messages_swallowed, 300),
-    (sent_and_called_unsent, 300),
+    (sent_but_reported_unsent, 300),
     (no_pace, 300),
-    (limits_taken_for_a_no, 300),
-    (subscriptions_of_the_past, 300),
-    (keys_kept_that_nobody_wants, 300),
-    (keys_asked_for_again, 300),
+    (limit_treated_as_fatal, 300),
+    (stale_subscriptions, 300),
+    (unwanted_keys_kept, 300),
+    (keys_subscribed_twice, 300),
 ]
 
 

@@ -2,10 +2,11 @@
 
 from typing import Any, assert_type
 
-from onesocket import Change, Client, Delivery, Gap, Json, Outcome, State, Stats, Status, Subscription
+from onesocket import Client, Delivery, Gap, Json, Outcome, State, Status, Subscription
+from onesocket.client import Change, Stats
 
 
-async def of_the_client(client: Client) -> None:
+async def check_client_types(client: Client) -> None:
     """The verbs and what they give."""
     assert_type(await client.connect(), Outcome)
     assert_type(client.connect_nowait(), Outcome)

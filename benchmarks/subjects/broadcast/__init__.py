@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from .asgi import UvicornSansIo, UvicornWebsockets
 from .base import READERS, Broadcaster
-from .chat import ChatGateway, ChatGatewayApart
+from .chat import ChatGateway, ChatGatewaySeparateSequences
 from .coroutines import AiohttpServer, WebsocketsServer
 from .picows_server import BarePicowsServer
 from .socket_io import SocketIoServer
@@ -15,7 +15,7 @@ __all__ = [
     "BarePicowsServer",
     "Broadcaster",
     "ChatGateway",
-    "ChatGatewayApart",
+    "ChatGatewaySeparateSequences",
     "SocketIoServer",
     "UvicornSansIo",
     "UvicornWebsockets",

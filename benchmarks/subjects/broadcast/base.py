@@ -13,7 +13,7 @@ from typing import ClassVar, Final
 from ...broadcast_readers import allow_files
 from ...cores import spare
 from ...server_process import ROOT
-from ...work import Sample, Work
+from ...workload import Sample, Workload
 from ..base import Subject
 
 READERS: Final = 1000
@@ -81,7 +81,7 @@ class Broadcaster(Subject):
             self.readers.close()
         await self.stop()
 
-    async def warm_up(self, work: Work) -> None:
+    async def warm_up(self, work: Workload) -> None:
         """The readers connect, the first time; then a few messages."""
         if self.readers is None:
             count = min(READERS, work.count)
@@ -90,9 +90,9 @@ class Broadcaster(Subject):
             while self.connected() < count:  # noqa: ASYNC110 - a turn or two: the last handler has still to go on
                 await asyncio.sleep(0)
             self.gathered()
-        await self.run(Work(work.scenario, _WARM_UP * self.readers.count, work.size))
+        await self.run(Workload(work.scenario, _WARM_UP * self.readers.count, work.size))
 
-    async def run(self, work: Work) -> Sample | None:
+    async def run(self, work: Workload) -> Sample | None:
         """One message after the other."""
         readers = self.readers
         if readers is None or work.count % readers.count:

@@ -10,12 +10,12 @@ from ..base import load
 from .base import HOST, READERS, Broadcaster
 
 _GUILD_MESSAGES: Final = 1 << 9
-_ROOM: Final = "41771983423143937"
+_CHANNEL_ID: Final = "41771983423143937"
 _AUTHOR: Final = 80351110224678912
 _ENVELOPE: Final = len('{"t":"MESSAGE_CREATE","s":1,"op":0,"d":}')
 
 
-class _World:
+class _StaticDirectory:
     """The directory: everybody's token is the number that is their id. They share no guild, so READY stays short."""
 
     def __init__(self, ports: Any) -> None:
@@ -25,15 +25,15 @@ class _World:
         """A person, so that starts aren't limited."""
         return self._ports.Account(int(token), f"reader {token}", bot=False)
 
-    async def welcome(self, account: Any) -> Any:
+    async def ready_data(self, account: Any) -> Any:
         """Nothing but oneself."""
         user = {"id": str(account.user_id), "username": account.username}
-        return self._ports.Welcome(user=user, application={}, guilds=())
+        return self._ports.ReadyData(user=user, application={}, guilds=())
 
     async def members(self, _account: Any, _guild_id: int, _user_ids: Sequence[int] | None) -> None:
         """No such guild."""
 
-    async def acquaintances(self, _user_id: int) -> dict[int, frozenset[int]]:
+    async def members_by_guild(self, _user_id: int) -> dict[int, frozenset[int]]:
         """Nobody sees the presence."""
         return {}
 
@@ -47,14 +47,14 @@ class ChatGateway(Broadcaster):
     @classmethod
     def check(cls) -> None:
         """It's always here, but what it needs may not be."""
-        load("onesocket.chat.server.gateway", "onesocket[chat]")
+        load("onesocket_discord.server.gateway", "onesocket-discord[server]")
 
     async def serve(self) -> int:
         """Listen."""
-        module = load("onesocket.chat.server.gateway", "onesocket[chat]")
-        self.ports = load("onesocket.chat.server.ports", "onesocket[chat]")
-        self.gateway = module.Gateway(module.GatewayOptions(heartbeat_interval=3600.0))
-        await self.gateway.start(_World(self.ports), HOST)
+        module = load("onesocket_discord.server.gateway", "onesocket-discord[server]")
+        self.ports = load("onesocket_discord.server._ports", "onesocket-discord[server]")
+        self.gateway = module.GatewayServer(module.GatewayOptions(heartbeat_interval=3600.0))
+        await self.gateway.start(_StaticDirectory(self.ports), HOST)
         self.recipients = frozenset(range(1, READERS + 1))
         return int(self.gateway.url.rstrip("/").rpartition(":")[2])
 
@@ -64,14 +64,14 @@ class ChatGateway(Broadcaster):
 
     def connected(self) -> int:
         """Those that are through with Identify."""
-        return int(self.gateway.hub.counting.snapshot().identifies)
+        return int(self.gateway.state.stats_counter.snapshot().identifies)
 
     async def broadcast(self, size: int) -> None:
         """A message with as much content as makes it that long."""
         data: dict[str, Any] = {
             "id": "1154172300000000000",
-            "channel_id": _ROOM,
-            "guild_id": _ROOM,
+            "channel_id": _CHANNEL_ID,
+            "guild_id": _CHANNEL_ID,
             "author": {"id": str(_AUTHOR), "username": "author"},
             "content": "",
         }
@@ -81,12 +81,12 @@ class ChatGateway(Broadcaster):
         )
 
 
-class ChatGatewayApart(ChatGateway):
+class ChatGatewaySeparateSequences(ChatGateway):
     """Every session has a sequence number of its own, so no two frames are the same."""
 
     def gathered(self) -> None:
         """As if each had seen a different number of events before."""
-        sessions = self.gateway.hub.sessions
+        sessions = self.gateway.state.sessions
         for user_id in self.recipients:
             for session in sessions.of(user_id):
                 session.seq += user_id

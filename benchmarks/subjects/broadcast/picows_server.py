@@ -10,7 +10,7 @@ from picows import WSListener, WSMsgType, WSTransport, WSUpgradeRequest
 from .base import HOST, Broadcaster
 
 
-class _Listener(WSListener):
+class _ServerListener(WSListener):
     """Puts itself on the list, and takes itself off it."""
 
     def __init__(self, audience: set[WSTransport]) -> None:
@@ -37,7 +37,7 @@ class BarePicowsServer(Broadcaster):
     async def serve(self) -> int:
         """Listen."""
         self.audience: set[WSTransport] = set()
-        make: Callable[[WSUpgradeRequest], WSListener] = lambda _request: _Listener(self.audience)  # noqa: E731
+        make: Callable[[WSUpgradeRequest], WSListener] = lambda _request: _ServerListener(self.audience)  # noqa: E731
         self.server = await picows.ws_create_server(make, HOST, 0)
         return int(self.server.sockets[0].getsockname()[1])
 

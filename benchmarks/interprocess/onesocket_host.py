@@ -1,0 +1,204 @@
+"""Ours: `join(url, scope="host")` in every process; the address is a directory, or a URL and a directory.
+
+Where no URL is given, the owner's line leads nowhere: its transport takes the messages from this process.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import Callable
+from concurrent.futures import Future
+from contextlib import AsyncExitStack
+from typing import Any
+
+import onesocket
+from onesocket import blocking
+from onesocket.errors import ConnectAborted
+from onesocket.sharing import offer_loop
+from onesocket.sharing.host import HostOptions
+from onesocket.transports._transport import TransportEvents
+from onesocket.wire._handshake import Data, DialRequest, Handshake
+
+from .base import BATCH_SIZE, Consumer, Producer
+
+_UNUSED_URL = "ws://nowhere.invalid/"
+_TIMER_DELAY = 0.001
+
+
+def options(address: str) -> dict[str, Any]:
+    """What each process gives to `join`, beside the URL."""
+    return {
+        "scope": "host",
+        "host": HostOptions(directory=address.rpartition("|")[2]),
+        "ping_interval": None,
+    }
+
+
+def url_of(address: str) -> str:
+    """Of the connection that is shared."""
+    return address.rpartition("|")[0] or _UNUSED_URL
+
+
+class StubConnection:
+    """A line that is open at once, and gets its messages from here, a slice in each turn of the loop."""
+
+    phase = "open"
+    is_reading = True
+
+    def __init__(self, events: TransportEvents) -> None:
+        self.activity = 0
+        self.loop = asyncio.get_running_loop()
+        self._events = events
+        self._many: Callable[[list[Data]], object] | None = None
+        self.loop.call_soon(events.opened, Handshake())
+
+    def set_receiver(
+        self, received: Callable[[Data], object], many: Callable[[list[Data]], object] | None = None
+    ) -> None:
+        """All at once."""
+        del received
+        self._many = many
+
+    def feed(self, message: Data, left: int, fed: Future[None]) -> None:
+        """These came."""
+        if self._many is None:
+            raise RuntimeError("nobody takes slices")
+        self._many([message] * min(left, BATCH_SIZE))
+        if left > BATCH_SIZE:
+            self.loop.call_soon(self.feed, message, left - BATCH_SIZE, fed)
+        else:
+            fed.set_result(None)
+
+    def send(self, data: Data) -> bool:
+        """It goes nowhere."""
+        del data
+        return True
+
+    def ping(self, payload: bytes) -> None:
+        """It goes nowhere."""
+
+    def close(self, code: int, reason: str) -> None:
+        """End it."""
+        del reason
+        self.abort(code)
+
+    def abort(self, code: int | None = None) -> None:
+        """End it."""
+        del code
+        self.loop.call_soon(self._events.ended, ConnectAborted("closed"))
+
+    def pause_reading(self) -> None:
+        """Nobody holds it back here."""
+
+    def resume_reading(self) -> None:
+        """As above."""
+
+
+class StubTransport:
+    """Makes such lines."""
+
+    name = "fed"
+
+    def __init__(self) -> None:
+        self.connection: StubConnection | None = None
+
+    def dial(self, request: DialRequest, events: TransportEvents, received: Callable[[Data], object]) -> StubConnection:
+        """One more."""
+        del request, received
+        self.connection = StubConnection(events)
+        return self.connection
+
+
+class HostProducer(Producer):
+    """The owner, as `join` makes it: the connection lives in a thread."""
+
+    async def open(self) -> None:
+        """Join first."""
+        self.stack = AsyncExitStack()
+        await self.offer()
+        self.transport = StubTransport()
+        joining = onesocket.join(url_of(self.address), transport=self.transport, **options(self.address))
+        await self.stack.enter_async_context(joining)
+
+    async def offer(self) -> None:
+        """No loop."""
+
+    async def burst(self, message: str, count: int) -> None:
+        """Where the line lives."""
+        line = self._line()
+        fed: Future[None] = Future()
+        line.loop.call_soon_threadsafe(line.feed, message, count, fed)
+        await asyncio.wrap_future(fed)
+
+    async def one(self, make: Callable[[], str]) -> None:
+        """It's made where the line lives: that is where a message from a socket would first be."""
+        line = self._line()
+        if line.loop is asyncio.get_running_loop():
+            line.feed(make(), 1, Future())
+        else:
+            # By a timer, so that nothing else wakes this process then: a socket's message finds its program asleep.
+            line.loop.call_soon_threadsafe(line.loop.call_later, _TIMER_DELAY, lambda: line.feed(make(), 1, Future()))
+
+    def _line(self) -> StubConnection:
+        line = self.transport.connection
+        if line is None:
+            raise RuntimeError("this process is not the owner")
+        return line
+
+    async def close(self) -> None:
+        """Leave."""
+        await self.stack.aclose()
+
+
+class OwnLoopProducer(HostProducer):
+    """The connection lives on the program's own loop."""
+
+    async def offer(self) -> None:
+        """This loop."""
+        await self.stack.enter_async_context(offer_loop())
+
+
+class HostConsumer(Consumer):
+    """A follower with a callback."""
+
+    async def open(self) -> None:
+        """Join."""
+        self.stack = AsyncExitStack()
+        await self.offer()
+        link = await self.stack.enter_async_context(onesocket.join(url_of(self.address), **options(self.address)))
+        link.on(self.take, gaps=False)
+
+    async def offer(self) -> None:
+        """No loop."""
+
+    async def close(self) -> None:
+        """Leave."""
+        await self.stack.aclose()
+
+
+class OwnLoopConsumer(HostConsumer):
+    """The connection lives on the program's own loop."""
+
+    async def offer(self) -> None:
+        """This loop."""
+        await self.stack.enter_async_context(offer_loop())
+
+
+class BlockingConsumer(Consumer):
+    """A follower without asyncio: ``for message in link`` in a thread."""
+
+    async def open(self) -> None:
+        """Join, and read."""
+        self.link = await asyncio.to_thread(blocking.join, url_of(self.address), **options(self.address))
+        self.thread = threading.Thread(target=self._read, daemon=True)
+        self.thread.start()
+
+    def _read(self) -> None:
+        take = self.take
+        for message in self.link:
+            take(message)
+
+    async def close(self) -> None:
+        """Leave."""
+        await asyncio.to_thread(self.link.close)

@@ -1,0 +1,124 @@
+"""One of the processes: `python -m benchmarks.interprocess.worker_main FD CARRIER ROLE ADDRESS LOOP`.
+
+FD is a socket to the process that measures; both sides say lines of JSON there. It ends when that socket does.
+
+Orders to a producer: ``{"burst": COUNT, "size"}`` and ``{"paced": COUNT, "size", "rate"}``, answered when all is handed
+over. To a consumer: ``{"expect": COUNT, "stamped": bool}``, answered at once by ``{"ready": 1}`` and after so many
+messages by ``{"taken": COUNT, "late": [seconds, ...]}``. To both: ``{"cpu": 1}``, the seconds so far.
+A `watcher` has no orders: it says ``{"line": N, "at": time}`` at the first message of each line.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import importlib
+import json
+import socket
+import sys
+import time
+from typing import Any, Final
+
+from ..loops import loop_factory
+from .base import Consumer, MessageCallback, Producer
+
+CARRIERS: Final[dict[str, tuple[str, str, str]]] = {
+    "onesocket": ("onesocket_host", "HostProducer", "HostConsumer"),
+    "onesocket-offered": ("onesocket_host", "OwnLoopProducer", "OwnLoopConsumer"),
+    "onesocket-blocking": ("onesocket_host", "HostProducer", "BlockingConsumer"),
+    "bare": ("unix_socket", "UnixSocketProducer", "UnixSocketConsumer"),
+    "nats": ("nats", "NatsProducer", "NatsConsumer"),
+    "redis": ("redis", "RedisProducer", "RedisConsumer"),
+}
+STAMP: Final = 20
+"""Digits of a time in nanoseconds, at the beginning of a message; the clock is the same in all processes."""
+
+
+class DeliveryCounter:
+    """A consumer's messages. It may be called in another thread than the rest."""
+
+    def __init__(self, control: socket.socket) -> None:
+        self._control = control
+        self._left = self._wanted = 0
+        self._late: list[int] | None = None
+
+    def expect(self, count: int, *, stamped: bool) -> None:
+        """So many will come."""
+        self._left = self._wanted = count
+        self._late = [] if stamped else None
+
+    def take(self, message: str | bytes) -> None:
+        """One came."""
+        if self._late is not None:
+            self._late.append(time.monotonic_ns() - int(message[:STAMP]))
+        self._left -= 1
+        if not self._left:
+            write_line(self._control, taken=self._wanted, late=[late / 1e9 for late in self._late or ()])
+
+
+class ConnectionCounter:
+    """Looks at the number of the line, with which each message begins."""
+
+    def __init__(self, control: socket.socket) -> None:
+        self._control = control
+        self._line = ""
+
+    def take(self, message: str | bytes) -> None:
+        """One came."""
+        line = str(message).partition(" ")[0]
+        if line != self._line:
+            at = time.monotonic()
+            self._line = line
+            write_line(self._control, line=int(line), at=at)
+
+
+def write_line(control: socket.socket, **what: Any) -> None:
+    """A line."""
+    control.sendall(json.dumps(what).encode() + b"\n")
+
+
+def _part(carrier: str, place: int) -> Any:
+    module = importlib.import_module(f".{CARRIERS[carrier][0]}", __package__)
+    return getattr(module, CARRIERS[carrier][place])
+
+
+async def _produce(producer: Producer, order: dict[str, Any]) -> None:
+    if "burst" in order:
+        await producer.burst("x" * order["size"], order["burst"])
+        return
+    loop = asyncio.get_running_loop()
+    filler = "x" * (order["size"] - STAMP)
+    due = loop.time()
+    for _ in range(order["paced"]):
+        due += 1 / order["rate"]
+        await asyncio.sleep(due - loop.time())
+        await producer.one(lambda: f"{time.monotonic_ns():0{STAMP}d}{filler}")
+
+
+async def _serve(control: socket.socket, carrier: str, role: str, address: str) -> None:
+    counter = DeliveryCounter(control)
+    take: MessageCallback = ConnectionCounter(control).take if role == "watcher" else counter.take
+    actor: Producer | Consumer = _part(carrier, 1)(address) if role == "producer" else _part(carrier, 2)(address, take)
+    await actor.open()
+    write_line(control, open=1)
+    orders, _ = await asyncio.open_connection(sock=control.dup())
+    while line := await orders.readline():
+        order = json.loads(line)
+        if "cpu" in order:
+            write_line(control, cpu=time.process_time())
+        elif "expect" in order:
+            counter.expect(order["expect"], stamped=order["stamped"])
+            write_line(control, ready=1)
+        elif isinstance(actor, Producer):
+            await _produce(actor, order)
+            write_line(control, handed=1)
+    await actor.close()
+
+
+def main(fd: str, carrier: str, role: str, address: str, loop: str) -> None:
+    """Until the socket ends."""
+    with socket.socket(fileno=int(fd)) as control, asyncio.Runner(loop_factory=loop_factory(loop)) as runner:
+        runner.run(_serve(control, carrier, role, address))
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])

@@ -1,0 +1,86 @@
+"""Threads full of tasks that join one connection: here, or in a process of their own (``python -m``)."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import sys
+import threading
+from collections.abc import Callable
+from typing import Any
+
+from onesocket import join
+from onesocket.errors import OnesocketError
+
+JOINED = "joined"
+
+
+class Joiners:
+    """Each thread has its own event loop, each task its own link; `tell` gets each task's outcome, in its thread."""
+
+    def __init__(self, url: str, *, threads: int, tasks: int, tell: Callable[[str], object], **options: Any) -> None:
+        self._url = url
+        self._tasks = tasks
+        self._tell = tell
+        self._options = options
+        self._home = threading.Event()
+        self._threads = [threading.Thread(target=self._run, daemon=True) for _ in range(threads)]
+
+    def go(self) -> None:
+        """All join, and stay."""
+        for thread in self._threads:
+            thread.start()
+
+    def stop(self, seconds: float) -> bool:
+        """All leave; whether they did so in time."""
+        self._home.set()
+        for thread in self._threads:
+            thread.join(seconds)
+        return not any(thread.is_alive() for thread in self._threads)
+
+    def _run(self) -> None:
+        asyncio.run(self._all())
+
+    async def _all(self) -> None:
+        # Until all of them are to leave: the last one out closes the connection.
+        home = asyncio.ensure_future(asyncio.to_thread(self._home.wait))
+        await asyncio.gather(*(self._one(home) for _ in range(self._tasks)))
+        await home
+
+    async def _one(self, home: asyncio.Future[bool]) -> None:
+        try:
+            async with join(self._url, **self._options):
+                self._tell(JOINED)
+                await asyncio.shield(home)
+        except OnesocketError as error:
+            self._tell(type(error).__name__)
+
+
+def main(setup: dict[str, Any]) -> None:
+    """A process: it says that it is ready, begins with the first line of stdin, and leaves at its end."""
+    from onesocket.cli._output import silence_log
+    from onesocket.sharing.host import HostOptions
+
+    silence_log()
+    joiners = Joiners(
+        setup["url"],
+        threads=setup["threads"],
+        tasks=setup["tasks"],
+        tell=_say,
+        scope="host",
+        host=HostOptions(directory=setup["directory"]),
+    )
+    _say("ready")
+    if sys.stdin.readline():
+        joiners.go()
+        sys.stdin.read()
+        joiners.stop(5.0)
+
+
+def _say(outcome: str) -> None:
+    os.write(1, f"{outcome}\n".encode())
+
+
+if __name__ == "__main__":
+    main(json.loads(sys.argv[1]))

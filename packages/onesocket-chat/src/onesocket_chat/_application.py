@@ -1,0 +1,296 @@
+"""The application: who is signed in, the toasts, and the end in order."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import signal
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any, ClassVar, Final
+
+from textual import events, on, work
+from textual.app import App, SystemCommand
+from textual.binding import Binding, BindingType
+from textual.screen import Screen
+
+from onesocket import OnesocketError
+from onesocket.errors import UsageError
+from onesocket.notices import NoticeLevel, Notices
+
+from ._credentials import Credentials, forget, load, save, state_directory
+from ._input_order import InputOrder, InputSettled
+from ._toast_sink import ToastSink
+from .screens._chat import ChatScreen
+from .screens._dialogs import ConfirmDialog
+from .screens._logins import LoginsScreen
+from .screens._password import PasswordScreen
+from .screens._sign_in import SignInScreen
+from .session import DEFAULT_SERVER, ChatSession, DraftFiles, ServerAddress, SessionOptions, sign_in
+
+_SIGN_IN_GROUP: Final = "sign-in"
+
+
+class ChatApp(App[None]):
+    """The chat.
+
+    Parameters:
+        server: What the form begins with: ``host:port``, or a URL.
+        user: The same for the name.
+        fixed: There is no other server than this one: nothing that is typed or was remembered leads elsewhere.
+        remember: The file in which the token is kept for the next time; None: it stays in memory.
+        drafts: The directory in which what is written and not sent is kept; None: below ``$XDG_STATE_HOME``.
+        handle_signals: Whether SIGINT and SIGTERM end it in order. It closes the line within `close_timeout`.
+    """
+
+    TITLE = "onesocket chat"
+    CSS_PATH = "chat.tcss"
+    BINDINGS: ClassVar[list[BindingType]] = [Binding("ctrl+q", "quit", "Quit", priority=True)]
+
+    def __init__(
+        self,
+        server: str = DEFAULT_SERVER,
+        user: str = "",
+        *,
+        fixed: bool = False,
+        remember: Path | None = None,
+        drafts: Path | None = None,
+        options: SessionOptions | None = None,
+        handle_signals: bool = False,
+    ) -> None:
+        super().__init__()
+        self.HORIZONTAL_BREAKPOINTS = [(0, "-narrow"), (100, "-wide")]
+        self.VERTICAL_BREAKPOINTS = [(0, "-low"), (24, "-high")]
+        self._server = server
+        self._user = user
+        self._fixed = fixed
+        self._remember = remember
+        self._draft_files = DraftFiles(drafts or state_directory() / "drafts")
+        self._options = options or SessionOptions()
+        self._handle_signals = handle_signals
+        self.session: ChatSession | None = None
+        self.toasts = ToastSink(self)
+        self.notices = Notices(self.toasts)
+        self.input_order = InputOrder(self, super().on_event)
+
+    async def on_event(self, event: events.Event) -> None:
+        """Take keys in their order; everything else at once."""
+        if InputOrder.concerns(event):
+            await self.input_order.take(event)
+        elif isinstance(event, InputSettled):
+            await self.input_order.settled(event)
+        else:
+            await super().on_event(event)
+
+    async def on_mount(self) -> None:
+        """Begin with the form, or with who was signed in the last time."""
+        if self._handle_signals:
+            loop = asyncio.get_running_loop()
+            for number in (signal.SIGINT, signal.SIGTERM):
+                loop.add_signal_handler(number, self.call_later, self._leave)
+        await self.push_screen(SignInScreen(self._server, self._user, fixed=self._fixed))
+        if self._remember is not None:
+            self._restore_sign_in(self._remember)
+
+    async def on_unmount(self) -> None:
+        """However it ends: the line is closed in order."""
+        self.input_order.close()
+        if self.session is not None:
+            await self.session.aclose()
+        self._draft_files.close()
+
+    # --- coming -----------------------------------------------------------------------------------------------------
+
+    @on(SignInScreen.SignInRequested)
+    def sign_in_requested(self, event: SignInScreen.SignInRequested) -> None:
+        """Somebody filled in the form."""
+        self._sign_in(event)
+
+    @work(exclusive=True, group=_SIGN_IN_GROUP)
+    async def _sign_in(self, wanted: SignInScreen.SignInRequested) -> None:
+        form = self.screen if isinstance(self.screen, SignInScreen) else None
+        if form is None:
+            return
+        form.show_busy(busy=True)
+        try:
+            server = self._permitted(wanted.server)
+            token = await sign_in(
+                server,
+                wanted.name,
+                wanted.password,
+                register=wanted.register,
+                timeout=self._options.request_timeout,
+            )
+            if self._remember is not None:
+                save(Credentials(server.api_url, wanted.name, token), self._remember)
+        except OnesocketError as error:
+            self._failed(str(error))
+        except OSError as error:
+            self._failed(f"the token can't be kept in {self._remember}: {error.strerror}")
+        else:
+            self._user = wanted.name
+            form.forget_password()
+            await self._begin(server, token)
+        finally:
+            form.show_busy(busy=False)
+
+    def _permitted(self, server: str) -> ServerAddress:
+        """The server that is meant. Raises `InvalidURL`, or `UsageError` if there may be only another one."""
+        wanted = ServerAddress.parse(server)
+        if self._fixed and wanted != ServerAddress.parse(self._server):
+            raise UsageError(f"this chat is for {ServerAddress.parse(self._server).name} alone, not for {wanted.name}")
+        return wanted
+
+    @work(exclusive=True, group=_SIGN_IN_GROUP)
+    async def _restore_sign_in(self, place: Path) -> None:
+        try:
+            kept = load(place)
+            if kept is not None:
+                server = self._permitted(kept.api_url)
+                self._user = kept.user
+                await self._begin(server, kept.token)
+        except OnesocketError as error:
+            self._failed(str(error))
+
+    async def _begin(self, server: ServerAddress, token: str, channels: Sequence[int] = ()) -> None:
+        # Known from here on: whoever ends the application ends it too.
+        self.session = session = ChatSession(
+            server, token, self.notices, self._options, shelves=self._draft_files, on_void=self._on_token_rejected
+        )
+        try:
+            await session.join()
+        except OnesocketError as error:  # the provider said it on the board
+            if session.is_token_rejected:  # which is being dealt with
+                return
+            if not error.retryable:  # and the form is still there
+                self.session = None
+                await session.aclose()  # which takes back what it said
+                self._forget()
+                self._failed(str(error))
+                return
+        self.notices.withdraw("sign-in-failed")
+        await self._uncover_form()
+        await self.push_screen(ChatScreen(session, channels))
+
+    def action_dismiss_failure(self) -> None:
+        """Withdraw the notice of a failed sign-in, which was read."""
+        self.notices.withdraw("sign-in-failed")
+
+    def _failed(self, text: str) -> None:
+        self.notices.post("sign-in-failed", NoticeLevel.ERROR, "Sign-in Failed", text)
+
+    # --- going ------------------------------------------------------------------------------------------------------
+
+    @work(exclusive=True, group=_SIGN_IN_GROUP)
+    async def sign_out(self, *, everywhere: bool = False) -> None:
+        """Back to the form; the token is void then, or, `everywhere`, every token of the account."""
+        session = self.session
+        if session is None or (everywhere and not await session.leaving(session.account.sign_out_everywhere())):
+            return
+        self.session = None
+        self._forget()
+        if not everywhere:
+            await session.sign_out()
+        await self._end(session)
+
+    @on(LoginsScreen.SignOut)
+    def sign_out_requested(self, event: LoginsScreen.SignOut) -> None:
+        """The login that is in use is to be ended."""
+        self.sign_out(everywhere=event.everywhere)
+
+    @on(PasswordScreen.PasswordChangeRequested)
+    def password_change_requested(self, event: PasswordScreen.PasswordChangeRequested) -> None:
+        """The form for another password is filled in."""
+        self._change_password(event.old, event.new)
+
+    @work(exclusive=True, group=_SIGN_IN_GROUP)
+    async def _change_password(self, old: str, new: str) -> None:
+        """Change it, and go on with the token that comes with it: that of this session is void then."""
+        session, form = self.session, self.screen
+        if session is None or not isinstance(form, PasswordScreen):
+            return
+        token = await session.leaving(session.account.change_password(old, new))
+        if token is None:
+            form.show_busy(busy=False)
+            return
+        channels = next(one for one in self.screen_stack if isinstance(one, ChatScreen)).open_channels
+        self.notices.clear()
+        self._keep(session.server, token)
+        await session.aclose()
+        await self._begin(session.server, token, channels)  # the form takes the keys until then
+
+    def _keep(self, server: ServerAddress, token: str) -> None:
+        """Have the next time begin with this token, if that is wanted."""
+        if self._remember is not None:
+            try:
+                save(Credentials(server.api_url, self._user, token), self._remember)
+            except OSError as error:
+                text = f"the new token can't be kept in {self._remember}: {error.strerror}"
+                self.notices.post("token-not-kept", NoticeLevel.WARNING, "Token Not Kept", text)
+
+    def _on_token_rejected(self, session: ChatSession, code: int) -> None:
+        """The server no longer accepts it: somebody signed out elsewhere, or the account's password was changed."""
+        self.call_later(self._sign_in_again, session, code)
+
+    @work(exclusive=True, group=_SIGN_IN_GROUP)
+    async def _sign_in_again(self, session: ChatSession, code: int) -> None:
+        """Back to the form. What was written and not sent waits for the same account."""
+        if self.session is session:
+            self.session = None
+            self._forget()
+            await self._end(session)
+            text = (
+                f"{session.server.name} no longer accepts your sign-in ({code}): sign in again, what you wrote is kept"
+            )
+            self._failed(text)
+
+    async def _end(self, session: ChatSession) -> None:
+        await session.aclose()
+        self.notices.clear()
+        form = await self._uncover_form()
+        form.begin_again(self._server if self._fixed else session.server.address, self._user)
+
+    async def _uncover_form(self) -> SignInScreen:
+        while not isinstance(self.screen, SignInScreen):
+            await self.pop_screen()
+        return self.screen
+
+    def _forget(self) -> None:
+        if self._remember is not None:
+            with contextlib.suppress(OSError):  # what it holds is void
+                forget(self._remember)
+
+    async def action_quit(self) -> None:
+        """End, unless something was not sent and somebody wants to wait for it."""
+        self._ask_and_leave()
+
+    @work(exclusive=True, group="leaving")
+    async def _ask_and_leave(self) -> None:
+        unsent = len(self.session.store.state.outbox) if self.session is not None else 0
+        if unsent and not isinstance(self.screen, ConfirmDialog):
+            what = "One message was" if unsent == 1 else f"{unsent} messages were"
+            if not await self.push_screen_wait(
+                ConfirmDialog(f"{what} not sent and will wait for the next time. Quit?")
+            ):
+                return
+        self._leave()
+
+    @work(exclusive=True, group="leaving")
+    async def _leave(self) -> None:
+        if self.session is not None:
+            await self.session.aclose()
+        self.exit()
+
+    def get_system_commands(self, screen: Screen[Any]) -> Iterable[SystemCommand]:
+        """What the command palette offers."""
+        if isinstance(screen, ChatScreen):
+            yield SystemCommand("New guild", "Make a guild, with one channel", screen.create_guild)
+            yield SystemCommand("New channel", "In the guild of the active panel", screen.create_channel)
+            yield SystemCommand("Invite", "Make a code by which others enter this guild", screen.create_invite)
+            yield SystemCommand("Enter a guild", "By the code of an invite", screen.accept_invite)
+            yield SystemCommand("Timeline", "What became of the connection", screen.action_timeline)
+            yield SystemCommand("Logins…", "Where you are signed in; end one, or all", screen.show_logins)
+            yield SystemCommand("Change password…", "All other logins end with the old one", screen.change_password)
+            yield SystemCommand("Sign out", "Close the line and make the token void", self.sign_out)
+        yield SystemCommand("Theme", "Other colours", self.action_change_theme)
+        yield SystemCommand("Quit", "End in order", self.action_quit)

@@ -1,0 +1,93 @@
+"""Notices as Textual's toasts: shown as long as they last, on every screen, and withdrawn by their ids."""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+from textual.app import App
+from textual.notifications import Notification, Notify, SeverityLevel
+from textual.widgets._toast import ToastHolder
+
+from onesocket.notices import Notice, NoticeLevel
+
+from .model._safe_text import sanitize
+
+_SEVERITY: Final[dict[NoticeLevel, SeverityLevel]] = {
+    NoticeLevel.INFO: "information",
+    NoticeLevel.WARNING: "warning",
+    NoticeLevel.ERROR: "error",
+}
+_NO_TIMEOUT: Final = 7 * 86_400.0
+"""Seconds; Textual wants an end."""
+
+_MAX_TEXT_LENGTH: Final = 300
+"""Characters: others must have room beside what one server said."""
+_TOAST_HEIGHT: Final = 9
+"""Lines of a toast at most, with its margin; the style sheet says so too."""
+
+
+class ToastSink:
+    """A sink for `Notices`.
+
+    Textual takes toasts back only all at once, and changes none: so those that are still so are shown again, as new
+    ones, since the old ones are still being removed then. Of a toast that is taken back it leaves its place, one line
+    high; that is removed here, or the toasts would sink until none is on the screen.
+    """
+
+    def __init__(self, app: App[Any]) -> None:
+        self._app = app
+        self._shown: dict[str, Notice] = {}
+        self._on_screen: list[Notice] = []
+
+    def __repr__(self) -> str:
+        return f"<Toasts {list(self._shown)}>"
+
+    @property
+    def shown(self) -> dict[str, str]:
+        """What is shown, by the notices' ids."""
+        return {notice_id: notice.text for notice_id, notice in self._shown.items()}
+
+    @property
+    def _most(self) -> int:
+        """Number of notices that fit on the screen, each with a few lines; the newest are shown."""
+        return max(1, self._app.size.height // _TOAST_HEIGHT)
+
+    def show(self, notice: Notice) -> None:
+        """Show it, as the newest; in place of the one with its id."""
+        self._shown.pop(notice.id, None)
+        self._shown[notice.id] = notice
+        self._app.call_later(self._refresh)
+
+    def withdraw(self, notice_id: str) -> None:
+        """It is over."""
+        if self._shown.pop(notice_id, None) is not None:
+            self._app.call_later(self._refresh)
+
+    def _refresh(self) -> None:
+        """Have the screen show what is so: in one go, as toasts that are only asked for can't be taken back yet."""
+        wanted = list(self._shown.values())[-self._most :]
+        if wanted == self._on_screen:
+            return
+        new = wanted[len(self._on_screen) :]
+        if wanted[: len(self._on_screen)] != self._on_screen:
+            new = wanted
+            self._app.clear_notifications()
+            for screen in self._app.screen_stack:
+                screen.query(ToastHolder).remove()
+        self._on_screen = wanted
+        for notice in new:
+            self._app.post_message(Notify(_toast(notice)))
+
+
+def _shorten(text: str) -> str:
+    return text if len(text) <= _MAX_TEXT_LENGTH else text[: _MAX_TEXT_LENGTH - 1] + "…"
+
+
+def _toast(notice: Notice) -> Notification:
+    return Notification(
+        _shorten(sanitize(notice.text)),
+        title=sanitize(notice.title),
+        severity=_SEVERITY[notice.level],
+        timeout=_NO_TIMEOUT,
+        markup=False,  # what a server said may look like markup
+    )

@@ -1,0 +1,82 @@
+"""All that is known at one moment. A change makes a new world; what did not change is the same object in both."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Final
+
+from msgspec import Struct
+
+from ._history import ChannelHistory
+from ._models import Channel, Guild, Message, User
+from ._outbox import Outbox
+
+_EMPTY_HISTORY: Final = ChannelHistory()
+
+
+class ChatState(Struct, frozen=True):
+    """The mappings are never changed in place."""
+
+    me: User | None = None
+    guilds: Mapping[int, Guild] = {}
+    channels: Mapping[int, Channel] = {}
+    people: Mapping[int, User] = {}
+    members: Mapping[int, frozenset[int]] = {}
+    """For each guild, who is in it."""
+    presences: Mapping[int, str] = {}
+    """Who is there: ``online``, ``idle`` or ``dnd``."""
+    read: Mapping[int, int] = {}
+    """For each channel, the last message that was read."""
+    typing: Mapping[tuple[int, int], float] = {}
+    """(channel, user): until when they count as writing, on the application's clock."""
+    histories: Mapping[int, ChannelHistory] = {}
+    gaps: int = 0
+    """How often something may have been missed: a page asked for before may lack what came in between."""
+    outbox: Outbox = Outbox()
+
+    def history(self, channel_id: int) -> ChannelHistory:
+        """What is known of a channel's messages."""
+        return self.histories.get(channel_id, _EMPTY_HISTORY)
+
+    def is_unread(self, channel_id: int) -> bool:
+        """Whether there is something new."""
+        channel = self.channels.get(channel_id)
+        return channel is not None and (channel.last_message_id or 0) > self.read.get(channel_id, 0)
+
+    def channels_of(self, guild_id: int | None) -> list[Channel]:
+        """A guild's channels in order; for None the conversations, the newest first."""
+        if guild_id is None:
+            direct = [channel for channel in self.channels.values() if channel.is_direct]
+            return sorted(direct, key=lambda channel: channel.last_message_id or channel.id, reverse=True)
+        mine = [channel for channel in self.channels.values() if channel.guild_id == guild_id and channel.type == 0]
+        return sorted(mine, key=lambda channel: (channel.position, channel.id))
+
+    def people_in(self, channel_id: int) -> list[User]:
+        """Who can read a channel: those who are there first, then by name."""
+        channel = self.channels.get(channel_id)
+        if channel is None:
+            return []
+        if channel.is_direct:
+            found = [*channel.recipients, *([self.me] if self.me else [])]
+        else:
+            found = [self.people[one] for one in self.members.get(channel.guild_id or 0, ()) if one in self.people]
+        return sorted(found, key=lambda one: (one.id not in self.presences, one.username.casefold(), one.id))
+
+    def writing_in(self, channel_id: int) -> list[str]:
+        """The names of those who are writing there."""
+        return sorted(
+            self.people[user_id].username if user_id in self.people else "somebody"
+            for channel, user_id in self.typing
+            if channel == channel_id and (self.me is None or user_id != self.me.id)
+        )
+
+    def is_mine(self, message: Message) -> bool:
+        """Whether we wrote it."""
+        return self.me is not None and message.author.id == self.me.id
+
+    def may_delete(self, message: Message) -> bool:
+        """Whether the server will let us."""
+        channel = self.channels.get(message.channel_id)
+        guild = self.guilds.get(channel.guild_id or 0) if channel is not None else None
+        owns = guild is not None and self.me is not None and guild.owner_id == self.me.id
+        return self.is_mine(message) or owns

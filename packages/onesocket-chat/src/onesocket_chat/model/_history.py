@@ -1,0 +1,101 @@
+"""What is known of one channel's messages: a stretch without holes, in the order of their ids."""
+
+from __future__ import annotations
+
+import bisect
+from collections.abc import Iterable
+
+from msgspec import Struct
+from msgspec.structs import replace
+
+from ._models import Message
+
+PAGE_SIZE = 50
+"""Messages of one page."""
+MAX_MESSAGES = 500
+"""Messages of one channel that are kept at most; the oldest go first, and can be paged in again."""
+
+
+class ChannelHistory(Struct, frozen=True):
+    """A stretch that ends with the newest message, unless it is stale."""
+
+    messages: tuple[Message, ...] = ()
+    is_whole: bool = False
+    """Whether it begins with the channel's first message."""
+    is_stale: bool = True
+    """Whether messages may be missing at its end: it was never loaded, or there was a gap."""
+    removed: frozenset[int] = frozenset()
+    """What was deleted while it was stale: a page asked for before that must not bring it back."""
+    touched: int = 0
+    """How often something else happened to it while it was stale: a page asked for before that may be outdated."""
+
+    @property
+    def newest(self) -> int:
+        """The id of the last message; 0 without any."""
+        return self.messages[-1].id if self.messages else 0
+
+    @property
+    def oldest(self) -> int | None:
+        """The id of the first message; None without any."""
+        return self.messages[0].id if self.messages else None
+
+    @property
+    def is_full(self) -> bool:
+        """Whether no more older messages are taken."""
+        return len(self.messages) > MAX_MESSAGES - PAGE_SIZE
+
+    def find(self, message_id: int) -> Message | None:
+        """The message, if it is known."""
+        place = self._place(message_id)
+        known = place < len(self.messages) and self.messages[place].id == message_id
+        return self.messages[place] if known else None
+
+    def put(self, message: Message) -> ChannelHistory:
+        """With this message, at its place; one with the same id is replaced."""
+        if message.id in self.removed:
+            return self
+        place = self._place(message.id)
+        known = place < len(self.messages) and self.messages[place].id == message.id
+        messages = (*self.messages[:place], message, *self.messages[place + known :])
+        if len(messages) > MAX_MESSAGES:
+            return replace(self, messages=messages[-MAX_MESSAGES:], is_whole=False)
+        return replace(self, messages=messages)
+
+    def drop(self, message_ids: Iterable[int]) -> ChannelHistory:
+        """Without these."""
+        gone = frozenset(message_ids)
+        left = tuple(message for message in self.messages if message.id not in gone)
+        if not self.is_stale:
+            return replace(self, messages=left)
+        # Bounded: a page is on its way for seconds, and only what goes meanwhile matters.
+        removed = self.removed | gone if len(self.removed) < MAX_MESSAGES else gone
+        return replace(self, messages=left, removed=removed)
+
+    def stale(self) -> ChannelHistory:
+        """The same, in doubt."""
+        return replace(self, is_stale=True)
+
+    def touch(self) -> ChannelHistory:
+        """The same, after something happened to one of its messages."""
+        return replace(self, touched=self.touched + 1) if self.is_stale else self
+
+    def renewed(self, page: Iterable[Message], since: int) -> ChannelHistory:
+        """The newest page, and what came after the message `since`, the newest one known when the page was asked for.
+
+        What was known before that goes: there may be a hole between it and the page.
+        """
+        found = {message.id: message for message in page}
+        later = {message.id: message for message in self.messages if message.id > since}
+        merged = later | found
+        messages = tuple(merged[key] for key in sorted(merged) if key not in self.removed)
+        return ChannelHistory(messages=messages[-MAX_MESSAGES:], is_whole=len(found) < PAGE_SIZE, is_stale=False)
+
+    def extended(self, page: Iterable[Message]) -> ChannelHistory:
+        """With an older page before it."""
+        first = self.oldest
+        found = {message.id: message for message in page}
+        older = [found[key] for key in sorted(found) if (first is None or key < first) and key not in self.removed]
+        return replace(self, messages=(*older, *self.messages), is_whole=len(found) < PAGE_SIZE)
+
+    def _place(self, message_id: int) -> int:
+        return bisect.bisect_left(self.messages, message_id, key=lambda message: message.id)

@@ -1,0 +1,108 @@
+"""The things a chat is made of, as the API describes them. Frozen, and read straight from JSON.
+
+Fields that aren't named here are passed over; ids become numbers, by which everything is ordered.
+"""
+
+from __future__ import annotations
+
+from typing import Any, TypeVar
+
+import msgspec
+from msgspec import Struct
+
+Json = dict[str, Any]
+T = TypeVar("T")
+
+
+class User(Struct, frozen=True):
+    """Somebody, or a bot."""
+
+    id: int
+    username: str = ""
+    bot: bool = False
+
+
+class Emoji(Struct, frozen=True):
+    """One of Unicode (`name` alone), or a guild's own."""
+
+    id: int | None = None
+    name: str | None = None
+
+    @property
+    def key(self) -> str:
+        """As the API wants it in a path."""
+        return f"{self.name}:{self.id}" if self.id is not None else self.name or ""
+
+
+class Reaction(Struct, frozen=True):
+    """How often an emoji was set on a message, and whether by us."""
+
+    emoji: Emoji
+    count: int = 1
+    me: bool = False
+
+
+class ReferencedMessage(Struct, frozen=True):
+    """The message that another one answers."""
+
+    id: int
+    author: User
+    content: str = ""
+
+
+class Message(Struct, frozen=True):
+    """One message."""
+
+    id: int
+    channel_id: int
+    author: User
+    content: str = ""
+    timestamp: str = ""
+    edited_timestamp: str | None = None
+    reactions: tuple[Reaction, ...] = ()
+    referenced_message: ReferencedMessage | None = None
+    type: int = 0
+    nonce: str | int | None = None
+
+    @property
+    def is_reply(self) -> bool:
+        """Whether it answers another one, which may be gone."""
+        return self.type == 19
+
+
+class Channel(Struct, frozen=True):
+    """A text channel, or a conversation with somebody."""
+
+    id: int
+    type: int = 0
+    guild_id: int | None = None
+    name: str | None = None
+    topic: str | None = None
+    position: int = 0
+    last_message_id: int | None = None
+    recipients: tuple[User, ...] = ()
+
+    @property
+    def is_direct(self) -> bool:
+        """Whether it belongs to no guild."""
+        return self.type == 1
+
+    @property
+    def title(self) -> str:
+        """How it is called."""
+        if self.is_direct:
+            return "@" + (", ".join(person.username for person in self.recipients) or "nobody")
+        return f"#{self.name or '?'}"
+
+
+class Guild(Struct, frozen=True):
+    """A guild, without its channels and members."""
+
+    id: int
+    name: str = ""
+    owner_id: int | None = None
+
+
+def from_json(value: Any, kind: type[T]) -> T:
+    """`value`, decoded JSON, as this kind of thing. Raises `msgspec.ValidationError`."""
+    return msgspec.convert(value, kind, strict=False)

@@ -1,0 +1,78 @@
+"""What was typed and is not known to be stored yet: bounded, in order, each with its nonce."""
+
+from __future__ import annotations
+
+import enum
+from collections.abc import Callable, Iterator
+
+from msgspec import Struct
+from msgspec.structs import replace
+
+
+class DraftState(enum.Enum):
+    """What became of a draft so far."""
+
+    WAITING = "waiting"
+    SENDING = "sending"
+    FAILED = "failed"
+
+
+class Draft(Struct, frozen=True):
+    """One message on its way. The nonce makes sending it twice harmless."""
+
+    nonce: str
+    channel_id: int
+    content: str
+    since: float
+    """When it was typed (or tried again), on the application's clock."""
+    reply_to: int | None = None
+    fate: DraftState = DraftState.WAITING
+    reason: str = ""
+    """Why it failed."""
+    after: int = 0
+    """The newest message of the channel that was known when it was typed: once stored, it comes after that one."""
+    in_doubt: bool = False
+    """Whether the server may have the message: it was sent, and no answer says whether it was stored."""
+
+
+class Outbox(Struct, frozen=True):
+    """The drafts of all channels, in the order in which they were typed."""
+
+    drafts: tuple[Draft, ...] = ()
+
+    def __len__(self) -> int:
+        return len(self.drafts)
+
+    def find(self, nonce: str) -> Draft | None:
+        """The draft with this nonce."""
+        return next((draft for draft in self.drafts if draft.nonce == nonce), None)
+
+    def of(self, channel_id: int) -> Iterator[Draft]:
+        """Those of one channel."""
+        return (draft for draft in self.drafts if draft.channel_id == channel_id)
+
+    def next_of(self, channel_id: int) -> Draft | None:
+        """What is to be sent next there; failed ones wait for a decision and hold up nobody."""
+        return next((draft for draft in self.of(channel_id) if draft.fate is not DraftState.FAILED), None)
+
+    def add(self, draft: Draft) -> Outbox:
+        """With one more, at the end."""
+        return Outbox((*self.drafts, draft))
+
+    def without(self, *nonces: str) -> Outbox:
+        """Without these: they are stored, or given up."""
+        return Outbox(tuple(draft for draft in self.drafts if draft.nonce not in nonces))
+
+    def mark(self, nonce: str, fate: DraftState, reason: str = "", *, in_doubt: bool = False) -> Outbox:
+        """With another fate for this one."""
+        return self._map(nonce, lambda draft: replace(draft, fate=fate, reason=reason, in_doubt=in_doubt))
+
+    def retry(self, nonce: str, now: float) -> Outbox:
+        """With this one waiting anew, behind the others."""
+        draft = self.find(nonce)
+        if draft is None:
+            return self
+        return self.without(nonce).add(replace(draft, fate=DraftState.WAITING, reason="", since=now))
+
+    def _map(self, nonce: str, change: Callable[[Draft], Draft]) -> Outbox:
+        return Outbox(tuple(change(draft) if draft.nonce == nonce else draft for draft in self.drafts))

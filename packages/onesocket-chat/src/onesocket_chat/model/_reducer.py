@@ -1,0 +1,313 @@
+"""From what the server said to what is known then."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any, Final, TypeVar
+
+from msgspec import MsgspecError
+from msgspec.structs import replace
+
+from onesocket.errors import DecodeError
+
+from ._chat_state import ChatState
+from ._history import ChannelHistory
+from ._models import Channel, Emoji, Guild, Json, Message, Reaction, User, from_json
+
+TYPING_TIMEOUT: Final = 10.0
+"""Seconds for which somebody counts as writing."""
+K = TypeVar("K")
+V = TypeVar("V")
+
+
+class MalformedEvent(DecodeError):
+    """An event that isn't of the documented shape; the world stays as it was."""
+
+
+def reduce(world: ChatState, event: str, data: Any, now: float) -> ChatState:
+    """The world after this event, at `now`, seconds. Raises `MalformedEvent` if it isn't of the documented shape."""
+    change = _REDUCERS.get(event)
+    if change is None:
+        return world
+    try:
+        return change(world, data, now)
+    except (MsgspecError, LookupError, TypeError, ValueError, AttributeError) as error:
+        raise MalformedEvent(f"{event} is not of the shape we expect: {error}") from error
+
+
+def add_message(world: ChatState, message: Message) -> ChatState:
+    """We learnt that this message is there: by the gateway, or because it was the answer to our own."""
+    people = _with(world.people, message.author.id, message.author)
+    history = world.history(message.channel_id)
+    if history.find(message.id) is None:  # what is known of it may be newer
+        history = history.put(message)
+    channels = world.channels
+    channel = channels.get(message.channel_id)
+    if channel is not None and message.id > (channel.last_message_id or 0):
+        channels = _with(channels, channel.id, replace(channel, last_message_id=message.id))
+    world = replace(
+        world,
+        people=people,
+        channels=channels,
+        typing=_without(world.typing, (message.channel_id, message.author.id)),
+        histories=_with(world.histories, message.channel_id, history),
+    )
+    if not world.is_mine(message):
+        return world
+    world = _mark_read(world, message.channel_id, message.id)
+    return replace(world, outbox=world.outbox.without(str(message.nonce))) if message.nonce is not None else world
+
+
+def mark_stale(world: ChatState) -> ChatState:
+    """There was a gap: messages may be missing at the end of every history."""
+    stale = {key: known.stale() for key, known in world.histories.items()}
+    return replace(world, typing={}, histories=stale, gaps=world.gaps + 1)
+
+
+def expire_typing(world: ChatState, now: float) -> ChatState:
+    """Without those who stopped writing."""
+    if all(until > now for until in world.typing.values()):
+        return world
+    return replace(world, typing={key: until for key, until in world.typing.items() if until > now})
+
+
+def renew_history(world: ChatState, channel_id: int, page: Iterable[Message], since: int) -> ChatState:
+    """The newest page came; `since` is the newest message that was known when it was asked for."""
+    return _with_history(_with_authors(world, page), channel_id, world.history(channel_id).renewed(page, since))
+
+
+def extend_history(world: ChatState, channel_id: int, page: Iterable[Message], before: int) -> ChatState:
+    """An older page came, of what is before that message."""
+    history = world.history(channel_id)
+    if history.oldest != before:  # it was renewed meanwhile
+        return world
+    return _with_history(_with_authors(world, page), channel_id, history.extended(page))
+
+
+# --- the events ------------------------------------------------------------------------------------------------------
+
+
+def _ready(world: ChatState, data: Json, _now: float) -> ChatState:
+    direct = [from_json(one, Channel) for one in data.get("private_channels") or ()]
+    states: list[Json] = data.get("read_states") or []
+    # Guilds follow one by one; until then those of the last session are shown, unless they are gone.
+    still = {int(one["id"]) for one in data.get("guilds") or ()}
+    kept = {key: channel for key, channel in world.channels.items() if channel.guild_id in still}
+    me = from_json(data["user"], User)
+    met = {person.id: person for channel in direct for person in channel.recipients}
+    return replace(
+        mark_stale(world),
+        me=me,
+        people={**world.people, **met, me.id: me},
+        guilds={key: guild for key, guild in world.guilds.items() if key in still},
+        channels=kept | {channel.id: channel for channel in direct},
+        read={int(one["id"]): int(one["last_message_id"] or 0) for one in states},
+        presences={},
+    )
+
+
+def _guild_create(world: ChatState, data: Json, _now: float) -> ChatState:
+    guild = from_json(data, Guild)
+    channels = [replace(from_json(one, Channel), guild_id=guild.id) for one in data.get("channels") or ()]
+    people = [from_json(one["user"], User) for one in data.get("members") or ()]
+    others = {key: channel for key, channel in world.channels.items() if channel.guild_id != guild.id}
+    presences = {int(one["user"]["id"]): str(one["status"]) for one in data.get("presences") or ()}
+    return replace(
+        world,
+        guilds=_with(world.guilds, guild.id, guild),
+        channels=others | {channel.id: channel for channel in channels},
+        people={**world.people, **{person.id: person for person in people}},
+        members=_with(world.members, guild.id, frozenset(person.id for person in people)),
+        presences={**world.presences, **presences},
+    )
+
+
+def _guild_update(world: ChatState, data: Json, _now: float) -> ChatState:
+    guild = from_json(data, Guild)
+    return replace(world, guilds=_with(world.guilds, guild.id, guild)) if guild.id in world.guilds else world
+
+
+def _guild_delete(world: ChatState, data: Json, _now: float) -> ChatState:
+    gone = from_json(data, Guild).id
+    if data.get("unavailable"):
+        return world  # an outage: we are still a member
+    lost = {key for key, channel in world.channels.items() if channel.guild_id == gone}
+    return replace(
+        world,
+        guilds=_without(world.guilds, gone),
+        members=_without(world.members, gone),
+        channels={key: channel for key, channel in world.channels.items() if channel.guild_id != gone},
+        histories={key: known for key, known in world.histories.items() if key not in lost},
+    )
+
+
+def _channel(world: ChatState, data: Json, _now: float) -> ChatState:
+    channel = from_json(data, Channel)
+    met = {person.id: person for person in channel.recipients}
+    return replace(
+        world,
+        channels=_with(world.channels, channel.id, channel),
+        people={**world.people, **met} if met else world.people,
+    )
+
+
+def _channel_delete(world: ChatState, data: Json, _now: float) -> ChatState:
+    gone = from_json(data, Channel).id
+    return replace(world, channels=_without(world.channels, gone), histories=_without(world.histories, gone))
+
+
+def _member_add(world: ChatState, data: Json, _now: float) -> ChatState:
+    person, guild_id = from_json(data["user"], User), int(data["guild_id"])
+    members = world.members.get(guild_id, frozenset()) | {person.id}
+    return replace(
+        world,
+        people=_with(world.people, person.id, person),
+        members=_with(world.members, guild_id, members),
+    )
+
+
+def _member_remove(world: ChatState, data: Json, _now: float) -> ChatState:
+    person, guild_id = from_json(data["user"], User), int(data["guild_id"])
+    members = world.members.get(guild_id, frozenset()) - {person.id}
+    return replace(world, members=_with(world.members, guild_id, members))
+
+
+def _message_create(world: ChatState, data: Json, _now: float) -> ChatState:
+    return add_message(world, from_json(data, Message))
+
+
+def _message_update(world: ChatState, data: Json, _now: float) -> ChatState:
+    new = from_json(data, Message)
+    history = world.history(new.channel_id).touch()
+    known = history.find(new.id)
+    if known is not None:
+        # `me` is another one for everybody, so an update can't know it.
+        history = history.put(replace(new, reactions=known.reactions))
+    return _with_history(world, new.channel_id, history)
+
+
+def _message_delete(world: ChatState, data: Json, _now: float) -> ChatState:
+    channel_id = int(data["channel_id"])
+    ids = [int(one) for one in data.get("ids") or [data["id"]]]
+    return _with_history(world, channel_id, world.history(channel_id).drop(ids))
+
+
+def _reaction_add(world: ChatState, data: Json, _now: float) -> ChatState:
+    return _change_reactions(world, data, +1)
+
+
+def _reaction_remove(world: ChatState, data: Json, _now: float) -> ChatState:
+    return _change_reactions(world, data, -1)
+
+
+def _reaction_clear(world: ChatState, data: Json, _now: float) -> ChatState:
+    channel_id = int(data["channel_id"])
+    history = world.history(channel_id).touch()
+    known = history.find(int(data["message_id"]))
+    if known is not None:
+        gone = from_json(data["emoji"], Emoji).key if data.get("emoji") else None
+        left = tuple(one for one in known.reactions if gone is not None and one.emoji.key != gone)
+        history = history.put(replace(known, reactions=left))
+    return _with_history(world, channel_id, history)
+
+
+def _typing_start(world: ChatState, data: Json, now: float) -> ChatState:
+    who = int(data["channel_id"]), int(data["user_id"])
+    member: Json = data.get("member") or {}
+    people = world.people
+    if member.get("user"):
+        people = _with(people, who[1], from_json(member["user"], User))
+    return replace(world, people=people, typing=_with(world.typing, who, now + TYPING_TIMEOUT))
+
+
+def _presence(world: ChatState, data: Json, _now: float) -> ChatState:
+    user_id, status = int(data["user"]["id"]), str(data.get("status") or "offline")
+    if status == "offline":
+        return replace(world, presences=_without(world.presences, user_id))
+    return replace(world, presences=_with(world.presences, user_id, status))
+
+
+def _ack(world: ChatState, data: Json, _now: float) -> ChatState:
+    return _mark_read(world, int(data["channel_id"]), int(data["message_id"]))
+
+
+def _user_update(world: ChatState, data: Json, _now: float) -> ChatState:
+    person = from_json(data, User)
+    is_me = world.me is not None and world.me.id == person.id
+    return replace(world, people=_with(world.people, person.id, person), me=person if is_me else world.me)
+
+
+# --- parts -----------------------------------------------------------------------------------------------------------
+
+
+def _with_authors(world: ChatState, messages: Iterable[Message]) -> ChatState:
+    """With the authors of a page; what it shows to be stored is no draft any more."""
+    page = list(messages)
+    new = {message.author.id: message.author for message in page if message.author.id not in world.people}
+    if new:
+        world = replace(world, people={**world.people, **new})
+    nonces = [str(message.nonce) for message in page if message.nonce is not None and world.is_mine(message)]
+    return replace(world, outbox=world.outbox.without(*nonces)) if nonces else world
+
+
+def _change_reactions(world: ChatState, data: Json, by: int) -> ChatState:
+    channel_id = int(data["channel_id"])
+    history = world.history(channel_id).touch()
+    message = history.find(int(data["message_id"]))
+    if message is None:
+        return _with_history(world, channel_id, history)
+    emoji = from_json(data["emoji"], Emoji)
+    mine = world.me is not None and int(data["user_id"]) == world.me.id
+    found = next((one for one in message.reactions if one.emoji.key == emoji.key), None)
+    if found is None:
+        reactions = (*message.reactions, Reaction(emoji, 1, mine)) if by > 0 else message.reactions
+    elif mine and found.me == (by > 0):
+        reactions = message.reactions  # the page that we loaded knew it already
+    else:
+        changed = replace(found, count=found.count + by, me=by > 0 if mine else found.me)
+        kept = (changed if one is found else one for one in message.reactions)
+        reactions = tuple(one for one in kept if one.count > 0)
+    return _with_history(world, channel_id, history.put(replace(message, reactions=reactions)))
+
+
+def _mark_read(world: ChatState, channel_id: int, message_id: int) -> ChatState:
+    if message_id <= world.read.get(channel_id, 0):
+        return world
+    return replace(world, read=_with(world.read, channel_id, message_id))
+
+
+def _with_history(world: ChatState, channel_id: int, history: ChannelHistory) -> ChatState:
+    return replace(world, histories=_with(world.histories, channel_id, history))
+
+
+def _with(mapping: Mapping[K, V], key: K, value: V) -> Mapping[K, V]:
+    return mapping if key in mapping and mapping[key] == value else {**mapping, key: value}
+
+
+def _without(mapping: Mapping[K, V], key: K) -> Mapping[K, V]:
+    return {other: value for other, value in mapping.items() if other != key} if key in mapping else mapping
+
+
+_REDUCERS: Final[Mapping[str, Callable[[ChatState, Json, float], ChatState]]] = {
+    "READY": _ready,
+    "GUILD_CREATE": _guild_create,
+    "GUILD_UPDATE": _guild_update,
+    "GUILD_DELETE": _guild_delete,
+    "CHANNEL_CREATE": _channel,
+    "CHANNEL_UPDATE": _channel,
+    "CHANNEL_DELETE": _channel_delete,
+    "GUILD_MEMBER_ADD": _member_add,
+    "GUILD_MEMBER_REMOVE": _member_remove,
+    "MESSAGE_CREATE": _message_create,
+    "MESSAGE_UPDATE": _message_update,
+    "MESSAGE_DELETE": _message_delete,
+    "MESSAGE_DELETE_BULK": _message_delete,
+    "MESSAGE_REACTION_ADD": _reaction_add,
+    "MESSAGE_REACTION_REMOVE": _reaction_remove,
+    "MESSAGE_REACTION_REMOVE_ALL": _reaction_clear,
+    "MESSAGE_REACTION_REMOVE_EMOJI": _reaction_clear,
+    "TYPING_START": _typing_start,
+    "PRESENCE_UPDATE": _presence,
+    "MESSAGE_ACK": _ack,
+    "USER_UPDATE": _user_update,
+}

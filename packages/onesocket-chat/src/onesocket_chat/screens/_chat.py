@@ -1,0 +1,319 @@
+"""The chat: channels on the left, panels in the middle, people on the right, and how the line stands."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import ClassVar, Final
+
+from textual import on, work
+from textual.app import ComposeResult
+from textual.binding import Binding, BindingType
+from textual.containers import Horizontal
+from textual.events import DescendantFocus, Resize, ScreenResume
+from textual.screen import Screen
+from textual.widget import Widget
+from textual.widgets import Footer
+
+from onesocket.notices import NoticeLevel
+
+from ..session._session import ChatSession
+from ..widgets._channel_panel import ChannelPanel
+from ..widgets._member_list import MemberList
+from ..widgets._sidebar import Sidebar
+from ..widgets._status_bar import StatusBar
+from ._dialogs import PromptDialog, app_of, ask_dialog
+from ._logins import LoginsScreen
+from ._password import PasswordScreen
+from ._timeline import TimelineScreen
+
+_MAX_PANELS: Final = 4
+# Columns of the terminal: below these, a side column is folded away, and panels that have no room are hidden.
+_SIDEBAR_MIN_WIDTH: Final = 64
+_MEMBERS_MIN_WIDTH: Final = 100
+_SIDEBAR_WIDTH: Final = 26
+_MEMBERS_WIDTH: Final = 22
+_PANEL_WIDTH: Final = 24
+
+
+class ChatScreen(Screen[None]):
+    """Shows one session. Changes are shown together, once the loop has come round.
+
+    It begins with these `channels` open, the last of them active.
+    In a narrow terminal the side columns are folded; a key shows one over the panels until something is chosen there.
+    """
+
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("f2", "next_unread", "Next unread"),
+        Binding("f3", "timeline", "Timeline"),
+        Binding("f4", "channels", "Channels", show=False),
+        Binding("f7", "people", "People", show=False),
+        Binding("f5", "connect", "Connect now"),
+        Binding("f6", "next_panel", "Next panel"),
+        Binding("ctrl+w", "close_panel", "Close panel", priority=True),
+        Binding("escape", "fold", "Fold", show=False),
+    ]
+
+    def __init__(self, session: ChatSession, channels: Sequence[int] = ()) -> None:
+        super().__init__()
+        self.session = session
+        self._channels = channels
+        self._forget: Callable[[], None] | None = None
+        self._due = False
+        self._active: ChannelPanel | None = None
+        self._unfolded: Sidebar | MemberList | None = None
+
+    def compose(self) -> ComposeResult:
+        """Three columns, the status, the keys."""
+        with Horizontal(id="columns"):
+            yield Sidebar()
+            yield Horizontal(id="panels")
+            yield MemberList()
+        yield StatusBar()
+        yield Footer()
+
+    async def on_mount(self) -> None:
+        """Follow the session."""
+        self._forget = self.session.store.listen(self._changed)
+        self.set_interval(1.0, self._tick)
+        self._arrange()
+        self.query_one(Sidebar).focus()
+        for channel_id in self._channels:
+            await self.open(channel_id, beside=True)
+        self._changed()
+
+    def on_unmount(self) -> None:
+        """Follow it no longer."""
+        if self._forget is not None:
+            self._forget()
+
+    @property
+    def panels(self) -> list[ChannelPanel]:
+        """The open ones, from left to right."""
+        return list(self.query(ChannelPanel))
+
+    @property
+    def open_channels(self) -> list[int]:
+        """The channels of the panels, that of the active one last."""
+        channels = [panel.channel_id for panel in self.panels]
+        return sorted(channels, key=lambda channel_id: channel_id == self.active_channel)
+
+    @property
+    def active_channel(self) -> int | None:
+        """The channel of the panel in which somebody works."""
+        return self._active.channel_id if self._active is not None else None
+
+    # --- showing ----------------------------------------------------------------------------------------------------
+
+    def _changed(self) -> None:
+        if not self._due:
+            self._due = True
+            self.call_later(self._show)
+
+    def _show(self) -> None:
+        self._due = False
+        if not self.is_attached:
+            return
+        world = self.session.store.state
+        self.query_one(Sidebar).show(world, frozenset(panel.channel_id for panel in self.panels))
+        for panel in self.panels:
+            panel.show(world)
+        self.query_one(MemberList).show(world, self.active_channel)
+        self.query_one(StatusBar).show(self.session)
+
+    def _tick(self) -> None:
+        self.session.tick()
+        self.query_one(StatusBar).show(self.session)
+
+    # --- what has room ----------------------------------------------------------------------------------------------
+
+    @on(Resize)
+    @on(ScreenResume)
+    def _arrange(self) -> None:
+        """Fold what has no room. Nothing that is written is lost: what is hidden lives on."""
+        if not self.is_mounted:
+            return
+        sidebar, members, panels = self.query_one(Sidebar), self.query_one(MemberList), self.panels
+        width = app_of(self).size.width
+        has_channels, has_people = width >= _SIDEBAR_MIN_WIDTH, width >= _MEMBERS_MIN_WIDTH
+        sidebar.set_class(not has_channels, "over")
+        members.set_class(not has_people, "over")
+        sidebar.display = has_channels or self._unfolded is sidebar or not panels
+        members.display = has_people or self._unfolded is members
+        folded = ("" if has_channels else "F4 channels", "" if has_people else "F7 people")
+        self.query_one(StatusBar).hint = "  ".join(filter(None, folded))
+        room = max(1, (width - has_channels * _SIDEBAR_WIDTH - has_people * _MEMBERS_WIDTH) // _PANEL_WIDTH)
+        active = panels.index(self._active) if self._active in panels else 0
+        first = min(active // room * room, max(0, len(panels) - room))
+        for number, panel in enumerate(panels):
+            panel.display = first <= number < first + room
+            panel.place = f"{number + 1}/{len(panels)}" if room < len(panels) else ""
+        if self.focused is None or not _is_displayed(self.focused):
+            self._go_back()
+        self._changed()
+
+    def _go_back(self) -> None:
+        """Move the focus back to the unfolded column, else to the active panel's composer, else to the sidebar."""
+        if self._unfolded is not None:
+            self._unfolded.focus()
+        elif self._active is not None and self._active.is_attached:
+            self._active.focus_composer()
+        else:
+            self.query_one(Sidebar).focus()
+
+    def action_channels(self) -> None:
+        """Go to the channels; from there, back."""
+        self._unfold(self.query_one(Sidebar))
+
+    def action_people(self) -> None:
+        """Go to the people; from there, back."""
+        self._unfold(self.query_one(MemberList))
+
+    def action_fold(self) -> None:
+        """Go back from a side column."""
+        if isinstance(self.focused, Sidebar | MemberList):
+            self._unfold(self.focused)
+
+    def _unfold(self, column: Sidebar | MemberList) -> None:
+        back = column.has_focus and self._active is not None
+        self._unfolded = None if back else column
+        self._arrange()
+        self._go_back()
+
+    # --- panels -----------------------------------------------------------------------------------------------------
+
+    @on(Sidebar.ChannelChosen)
+    async def chosen(self, event: Sidebar.ChannelChosen) -> None:
+        """Open a channel."""
+        await self.open(event.channel_id, beside=event.beside)
+
+    async def open(self, channel_id: int, *, beside: bool = False) -> None:
+        """Show a channel: in its panel if it has one, else in the active one's place or beside it."""
+        for panel in self.panels:
+            if panel.channel_id == channel_id:
+                self._activate(panel)
+                return
+        new = ChannelPanel(self.session, channel_id)
+        room = self.query_one("#panels", Horizontal)
+        old = self._active
+        if old is not None and (not beside or len(self.panels) >= _MAX_PANELS):
+            await room.mount(new, after=old)
+            await old.remove()
+        else:
+            await room.mount(new)
+        self._activate(new)
+
+    def _activate(self, panel: ChannelPanel) -> None:
+        self._active = panel
+        self._unfolded = None
+        self._arrange()
+        panel.focus_composer()
+
+    @on(DescendantFocus)
+    def panel_focused(self, event: DescendantFocus) -> None:
+        """Whose people are shown."""
+        panel = next((one for one in event.widget.ancestors if isinstance(one, ChannelPanel)), None)
+        if panel is not None and (panel is not self._active or self._unfolded is not None):
+            self._active = panel
+            self._unfolded = None
+            self._arrange()
+
+    async def action_close_panel(self) -> None:
+        """Close the active panel."""
+        if self._active is not None:
+            await self._active.remove()
+            left = self.panels
+            self._active = None
+            if left:
+                self._activate(left[-1])
+            else:
+                self._arrange()
+                self.query_one(Sidebar).focus()
+
+    def action_next_panel(self) -> None:
+        """Go to the next panel."""
+        panels = self.panels
+        if panels:
+            place = panels.index(self._active) if self._active in panels else -1
+            self._activate(panels[(place + 1) % len(panels)])
+
+    async def action_next_unread(self) -> None:
+        """Open the next channel in which there is something new."""
+        world = self.session.store.state
+        groups = [*sorted(world.guilds), None]
+        unread = [one.id for group in groups for one in world.channels_of(group) if world.is_unread(one.id)]
+        if unread:
+            await self.open(unread[0])
+
+    def action_timeline(self) -> None:
+        """Show what became of the connection."""
+        app_of(self).push_screen(TimelineScreen(self.session))
+
+    def action_connect(self) -> None:
+        """Try now."""
+        self.session.connect()
+
+    # --- what the command palette offers ----------------------------------------------------------------------------
+
+    @on(MemberList.MemberChosen)
+    def person_chosen(self, event: MemberList.MemberChosen) -> None:
+        """Begin a conversation."""
+        me = self.session.store.state.me
+        if me is None or me.id != event.user_id:
+            self._converse(event.user_id)
+
+    @work
+    async def _converse(self, user_id: int) -> None:
+        channel = await self.session.direct(user_id)
+        if channel is not None:
+            await self.open(channel.id)
+
+    def show_logins(self) -> None:
+        """Show where the account is signed in."""
+        app_of(self).push_screen(LoginsScreen(self.session))
+
+    def change_password(self) -> None:
+        """Ask for another password."""
+        app_of(self).push_screen(PasswordScreen(self.session))
+
+    @work
+    async def create_guild(self) -> None:
+        """Ask for a name and make a guild."""
+        name = await ask_dialog(self, PromptDialog("Name of the new guild", hint="2 to 100 characters"))
+        if name:
+            await self.session.create_guild(name)
+
+    @work
+    async def create_channel(self) -> None:
+        """Ask for a name and make a channel in the guild of the active panel."""
+        guild_id = self._guild()
+        if guild_id is None:
+            app_of(self).bell()
+            return
+        name = await ask_dialog(self, PromptDialog("Name of the new channel"))
+        channel = await self.session.create_channel(guild_id, name) if name else None
+        if channel is not None:
+            await self.open(channel.id)
+
+    @work
+    async def create_invite(self) -> None:
+        """Make an invite to the guild of the active panel, and say its code."""
+        channel_id = self.active_channel
+        code = await self.session.invite(channel_id) if channel_id is not None and self._guild() is not None else None
+        if code is not None:
+            text = f"Others enter with the code {code}; it is good for a day"
+            self.session.notices.post("invite-made", NoticeLevel.INFO, "Invite", text)
+
+    @work
+    async def accept_invite(self) -> None:
+        """Ask for a code and enter."""
+        code = await ask_dialog(self, PromptDialog("Code of the invite", hint="or the whole link"))
+        if code:
+            await self.session.accept(code)
+
+    def _guild(self) -> int | None:
+        channel = self.session.store.state.channels.get(self.active_channel or 0)
+        return channel.guild_id if channel is not None else None
+
+
+def _is_displayed(widget: Widget) -> bool:
+    return widget.is_attached and all(one.display for one in widget.ancestors_with_self if isinstance(one, Widget))

@@ -1,0 +1,100 @@
+"""Where, and as whom."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+from textual import on
+from textual.app import ComposeResult
+from textual.binding import Binding, BindingType
+from textual.containers import Horizontal, Vertical
+from textual.message import Message
+from textual.screen import Screen
+from textual.widgets import Button, Footer, Input, Static
+
+
+class SignInScreen(Screen[None]):
+    """Server, name, password; register or sign in. A `fixed` server is shown and can't be changed."""
+
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("f2", "go(True)", "Register"),
+        Binding("f3", "go(False)", "Sign in"),
+        Binding("escape", "app.dismiss_failure", "Dismiss", show=False),
+    ]
+
+    class SignInRequested(Message):
+        """Somebody wants to be let in."""
+
+        def __init__(self, server: str, name: str, password: str, *, register: bool) -> None:
+            super().__init__()
+            self.server = server
+            self.name = name
+            self.password = password
+            self.register = register
+
+    def __init__(self, server: str, user: str, *, fixed: bool = False) -> None:
+        super().__init__()
+        self._server = server
+        self._user = user
+        self._fixed = fixed
+
+    def compose(self) -> ComposeResult:
+        """The form."""
+        with Vertical(id="sign-in"):
+            yield Static("onesocket chat", classes="asked")
+            if self._fixed:
+                yield Static(self._server, classes="label", markup=False)
+            else:
+                yield Static("Server", classes="label")
+                yield Input(self._server, id="server", max_length=300)
+            yield Static("Name", classes="label")
+            yield Input(self._user, id="name", max_length=64)
+            yield Static("Password", classes="label")
+            yield Input(id="password", password=True, max_length=256)
+            with Horizontal(id="buttons"):
+                yield Button("Sign in", id="go", variant="primary")
+                yield Button("Register", id="register")
+        yield Footer()
+
+    def on_mount(self) -> None:
+        """Begin with the first thing that is missing."""
+        self.query_one("#password" if self._user else "#name", Input).focus()
+
+    def begin_again(self, server: str, user: str) -> None:
+        """Show it to somebody who was signed in as `user` and is no longer."""
+        self._server = server
+        for field in self.query("#server").results(Input):
+            field.value = server
+        self.query_one("#name", Input).value = user
+        self.forget_password()
+        self.query_one("#password", Input).focus()
+
+    def forget_password(self) -> None:
+        """Once it has served."""
+        self.query_one("#password", Input).value = ""
+
+    def show_busy(self, *, busy: bool) -> None:
+        """While the server is asked, nothing can be pressed."""
+        for button in self.query(Button):
+            button.disabled = busy
+
+    @on(Input.Submitted)
+    def submitted(self, event: Input.Submitted) -> None:
+        """Enter goes on to the next line; in the last it signs in."""
+        event.stop()
+        if event.input.id == "password":
+            self.action_go(register=False)
+        else:
+            self.focus_next(Input)
+
+    @on(Button.Pressed)
+    def pressed(self, event: Button.Pressed) -> None:
+        """One of the two."""
+        event.stop()
+        self.action_go(register=event.button.id == "register")
+
+    def action_go(self, register: bool) -> None:  # noqa: FBT001 - from a key binding
+        """Ask to be let in."""
+        name, password = (self.query_one(f"#{one}", Input).value for one in ("name", "password"))
+        server = self._server if self._fixed else self.query_one("#server", Input).value
+        self.post_message(self.SignInRequested(server, name.strip(), password, register=register))

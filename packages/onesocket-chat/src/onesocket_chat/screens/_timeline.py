@@ -1,0 +1,68 @@
+"""What became of the connection, change by change."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import datetime
+from typing import ClassVar
+
+from textual.app import ComposeResult
+from textual.binding import Binding, BindingType
+from textual.containers import Vertical, VerticalScroll
+from textual.content import Content
+from textual.screen import ModalScreen
+from textual.widgets import Static
+
+from onesocket.client import Change
+
+from ..model._safe_text import one_line
+from ..session._session import ChatSession
+
+
+class TimelineScreen(ModalScreen[None]):
+    """The newest change at the bottom."""
+
+    BINDINGS: ClassVar[list[BindingType]] = [Binding("escape,f3", "dismiss(None)", "Back")]
+
+    def __init__(self, session: ChatSession) -> None:
+        super().__init__()
+        self._session = session
+        self._forget: Callable[[], None] | None = None
+
+    def compose(self) -> ComposeResult:
+        """One line for each change."""
+        with Vertical(classes="timeline"):
+            yield Static("The connection, change by change", markup=False, classes="asked")
+            with VerticalScroll():
+                yield Static(markup=False, id="changes")
+
+    def on_mount(self) -> None:
+        """Follow it."""
+        self._forget = self._session.store.listen(lambda: self.call_later(self._show))
+        self._show()
+
+    def on_unmount(self) -> None:
+        """Follow it no longer."""
+        if self._forget is not None:
+            self._forget()
+
+    def _show(self) -> None:
+        if not self.is_attached:
+            return
+        changes = self._session.timeline.changes
+        left = self._session.timeline.total - len(changes)
+        lines = [Content.styled(f"… {left} earlier ones", "dim")] if left else []
+        lines += [_line(change) for change in changes]
+        self.query_one("#changes", Static).update(Content("\n").join(lines))
+        self.query_one(VerticalScroll).scroll_end(animate=False)
+
+
+def _line(change: Change) -> Content:
+    at = datetime.fromtimestamp(change.at).astimezone()
+    return Content.assemble(
+        (f"{at:%H:%M:%S}", "dim"),
+        f"  epoch {change.epoch:<3} ",
+        (f"{change.old.value} → {change.new.value}", "bold"),
+        f"  {change.cause}",
+        (f"  {one_line(str(change.error), 160)}" if change.error is not None else "", "$text-error"),
+    )

@@ -1,0 +1,7 @@
+"""One account at one server: the line, the HTTP API, and what is known. It knows nothing of the screen."""
+
+from ._draft_files import DraftFiles
+from ._server_address import DEFAULT_SERVER, ServerAddress
+from ._session import ChatSession, SessionOptions, sign_in
+
+__all__ = ["DEFAULT_SERVER", "ChatSession", "DraftFiles", "ServerAddress", "SessionOptions", "sign_in"]

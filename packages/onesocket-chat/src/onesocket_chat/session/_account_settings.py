@@ -1,0 +1,72 @@
+"""The logins and the password of the account that is signed in."""
+
+from __future__ import annotations
+
+import platform
+from collections.abc import Awaitable
+from importlib.metadata import version
+from typing import Final, TypeVar
+
+from onesocket import OnesocketError
+from onesocket_discord.rest import Accounts, Login, RateLimited, RequestLost, RestError, RestTimeout
+
+from ._request_errors import RequestErrors
+
+T = TypeVar("T")
+USER_AGENT: Final = f"onesocket-chat/{version('onesocket')} ({platform.system() or 'unknown system'})"
+"""The name under which the application's logins are listed."""
+
+
+class AccountSettings:
+    """Requests about one's own account. Failures are put on the board, and then the answer is None or False."""
+
+    def __init__(self, accounts: Accounts, token: str, complaints: RequestErrors) -> None:
+        self._accounts = accounts
+        self._token = token
+        self._request_errors = complaints
+
+    def __repr__(self) -> str:
+        return "<AccountSettings>"
+
+    async def logins(self) -> list[Login] | None:
+        """All logins, the one that was used last first."""
+        return await self._ask("logins", self._accounts.logins(self._token))
+
+    async def end_login(self, login: Login) -> bool:
+        """Make another login void."""
+        return await self._ask("end-login", _true(self._accounts.end_logins(self._token, [login.id_hash]))) or False
+
+    async def sign_out_everywhere(self) -> bool:
+        """Make all logins void; then this session is over."""
+        return await self._ask("everywhere", _true(self._accounts.sign_out_everywhere(self._token))) or False
+
+    async def change_password(self, old: str, new: str) -> str | None:
+        """Change the password; gives the token for the next session, since this one is over then."""
+        return await self._ask("password", self._accounts.change_password(self._token, old, new))
+
+    async def _ask(self, action: str, call: Awaitable[T]) -> T | None:
+        try:
+            answer = await call
+        except OnesocketError as error:
+            self._request_errors.failed(action, error, _plain_text(error) if action == "password" else "")
+            return None
+        self._request_errors.succeeded(action)
+        return answer
+
+
+async def _true(call: Awaitable[None]) -> bool:
+    await call
+    return True
+
+
+def _plain_text(error: OnesocketError) -> str:
+    """One sentence for what a person can mend; else nothing."""
+    match error:
+        case RateLimited():
+            return f"too many tries: wait {error.retry_after or 60.0:.0f} s; your password is as it was"
+        case RestError() if any("PASSWORD_DOES_NOT_MATCH" in problem for problem in error.problems):
+            return "the old password is wrong; nothing was changed"
+        case RequestLost() | RestTimeout(sent=True):
+            return "no answer came: your password may be changed, so try the new one when you sign in again"
+        case _:
+            return ""

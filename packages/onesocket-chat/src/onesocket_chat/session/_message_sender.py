@@ -1,0 +1,166 @@
+"""What was typed goes out: in order in each channel, once, when the line is up."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Final
+
+import msgspec
+from msgspec.structs import replace
+
+from onesocket import OnesocketError
+from onesocket.client import OutboxLimits
+from onesocket.errors import OutboxFull
+from onesocket_discord.rest import BadAnswer, RequestLost, RestTimeout, ServerTrouble, Unauthorized
+
+from ..model._chat_state import ChatState
+from ..model._models import Json, Message, from_json
+from ..model._outbox import Draft, DraftState
+from ..model._reducer import add_message
+from ._session_context import SessionContext
+
+_MIN_BACKOFF: Final = 0.5
+_MAX_BACKOFF: Final = 15.0
+_UNKNOWN_OUTCOME_ERRORS: Final = (RequestLost, RestTimeout, ServerTrouble)
+"""Errors after which a message may or may not be stored. Sending again is safe once the history was searched."""
+
+
+class MessageSender:
+    """Works off the outbox. A message is stored once, also if the answer to it is lost.
+
+    The nonce is the draft's own, and the server enforces it for minutes. Later, or if the clocks differ, it would store
+    a second one: so what was sent before is looked for in the channel's history, and sent again if it isn't there.
+    """
+
+    def __init__(self, shared: SessionContext, limits: OutboxLimits) -> None:
+        self._store = shared.store
+        self._rest = shared.rest
+        self._connection = shared.connection
+        self._background = shared.background
+        self._request_errors = shared.request_errors
+        self._limits = limits
+
+    def __repr__(self) -> str:
+        return f"<Sender {len(self._store.state.outbox)}/{self._limits.messages}>"
+
+    def accept(self, draft: Draft) -> None:
+        """Send this as soon as the line is up. Raises `OutboxFull`."""
+        waiting = len(self._store.state.outbox)
+        if waiting >= self._limits.messages:
+            raise OutboxFull(f"{waiting} messages wait already, which is the limit; discard some, or wait for the line")
+        self._store.change(lambda world: replace(world, outbox=world.outbox.add(draft)))
+        self._work(draft.channel_id)
+
+    def resume(self, draft: Draft) -> None:
+        """Go on with one that was accepted earlier, by a session that is over."""
+        self._store.change(lambda world: replace(world, outbox=world.outbox.add(draft)))
+        self._work(draft.channel_id)
+        self.settle()
+
+    def retry(self, nonce: str) -> None:
+        """Try a failed one again."""
+        draft = self._store.state.outbox.find(nonce)
+        if draft is not None and draft.fate is DraftState.FAILED:
+            now = asyncio.get_running_loop().time()
+            self._store.change(lambda world: replace(world, outbox=world.outbox.retry(nonce, now)))
+            self._work(draft.channel_id)
+
+    def discard(self, nonce: str) -> bool:
+        """Give up one that waits or failed; False: it is on its way, or stored."""
+        draft = self._store.state.outbox.find(nonce)
+        if draft is None or draft.fate is DraftState.SENDING:
+            return False
+        self._store.change(lambda world: replace(world, outbox=world.outbox.without(nonce)))
+        return True
+
+    def _work(self, channel_id: int) -> None:
+        self._background.start(f"send to {channel_id}", self._send_all(channel_id))
+
+    def settle(self) -> None:
+        """Look for those that failed and may be stored all the same; for whenever the line comes up."""
+        for draft in self._store.state.outbox.drafts:
+            if draft.fate is DraftState.FAILED and draft.in_doubt and self._connection.is_connected:
+                self._background.start(f"look for {draft.nonce}", self._settle(draft))
+
+    async def _settle(self, draft: Draft) -> None:
+        try:
+            if await self._is_stored(draft):
+                self._drop(draft)
+        except Unauthorized as error:
+            self._request_errors.failed("send", error)
+        except OnesocketError:
+            pass  # it stays as it is
+
+    async def _send_all(self, channel_id: int) -> None:
+        pause = _MIN_BACKOFF
+        loop = asyncio.get_running_loop()
+        while (draft := self._store.state.outbox.next_of(channel_id)) is not None:
+            left = draft.since + self._limits.age - loop.time()
+            if left <= 0 or not await self._connection.wait_connected(left):
+                doubt = ", which may have it" if draft.in_doubt else ""
+                self._mark(draft, DraftState.FAILED, f"it waited {self._limits.age:g} s for the server{doubt}")
+                self.settle()
+                continue
+            if self._store.state.outbox.find(draft.nonce) is None:
+                continue  # discarded meanwhile
+            # In doubt from here on, and on disk, too: this process may end before there is an answer.
+            self._mark(draft, DraftState.SENDING, in_doubt=True)
+            try:
+                await self._send(draft)
+            except Unauthorized as error:
+                self._mark(draft, DraftState.WAITING)  # for the next time that somebody signs in
+                self._request_errors.failed("send", error)
+                return
+            except OnesocketError as error:
+                in_doubt = draft.in_doubt or _may_be_stored(error)
+                if not error.retryable and not (in_doubt and isinstance(error, _UNKNOWN_OUTCOME_ERRORS)):
+                    self._mark(draft, DraftState.FAILED, str(error), in_doubt=in_doubt)
+                    self._request_errors.failed("send", error)
+                    continue
+                self._mark(draft, DraftState.WAITING, in_doubt=in_doubt)
+                await asyncio.sleep(min(pause, max(0.0, left)))
+                pause = min(2 * pause, _MAX_BACKOFF)
+            else:
+                pause = _MIN_BACKOFF
+                self._request_errors.succeeded("send")
+
+    async def _send(self, draft: Draft) -> None:
+        if draft.in_doubt and await self._is_stored(draft):
+            self._drop(draft)
+            return
+        answer = await self._rest.send_message(
+            draft.channel_id, draft.content, reply_to=draft.reply_to, nonce=draft.nonce, resend=False
+        )
+        try:
+            message = from_json(answer, Message)
+        except msgspec.ValidationError as error:  # it is stored all the same
+            self._drop(draft)
+            self._request_errors.failed("unreadable", BadAnswer(f"the answer can't be read: {error}", status=200))
+            return
+        self._store.change(lambda world: _with_sent_message(world, message, draft.nonce))
+
+    async def _is_stored(self, draft: Draft) -> bool:
+        """Whether the channel's history has the draft; the server refuses a repeated nonce for minutes only."""
+        me = self._store.state.me
+        async for body in self._rest.history(draft.channel_id, after=draft.after):
+            author: Json = body.get("author") or {}
+            if body.get("nonce") == draft.nonce and me is not None and author.get("id") == str(me.id):
+                return True
+        return False
+
+    def _drop(self, draft: Draft) -> None:
+        self._store.change(lambda world: replace(world, outbox=world.outbox.without(draft.nonce)))
+
+    def _mark(self, draft: Draft, fate: DraftState, reason: str = "", *, in_doubt: bool | None = None) -> None:
+        doubt = draft.in_doubt if in_doubt is None else in_doubt
+        self._store.change(
+            lambda world: replace(world, outbox=world.outbox.mark(draft.nonce, fate, reason, in_doubt=doubt))
+        )
+
+
+def _may_be_stored(error: OnesocketError) -> bool:
+    return error.sent if isinstance(error, RestTimeout) else isinstance(error, (*_UNKNOWN_OUTCOME_ERRORS, BadAnswer))
+
+
+def _with_sent_message(world: ChatState, message: Message, nonce: str) -> ChatState:
+    return replace(add_message(world, message), outbox=world.outbox.without(nonce))

@@ -1,0 +1,53 @@
+"""Acknowledges shown messages as read, with one request at a time and a pause between requests in each channel."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Final
+
+from msgspec.structs import replace
+
+from onesocket import OnesocketError
+
+from ..model._chat_state import ChatState
+from ._session_context import SessionContext
+
+_ACK_INTERVAL: Final = 0.5
+"""Seconds between two requests for one channel: in a busy one, each message is seen as it comes."""
+
+
+class ReadMarker:
+    """Acknowledges the newest message that was seen in a channel."""
+
+    def __init__(self, shared: SessionContext) -> None:
+        self._store = shared.store
+        self._rest = shared.rest
+        self._connection = shared.connection
+        self._background = shared.background
+        self._request_errors = shared.request_errors
+        self._seen: dict[int, int] = {}
+
+    def __repr__(self) -> str:
+        return f"<Reader {self._connection!r}>"
+
+    def seen(self, channel_id: int) -> None:
+        """Everything in this channel was seen."""
+        channel = self._store.state.channels.get(channel_id)
+        if self._connection.is_connected and self._store.state.is_unread(channel_id) and channel is not None:
+            self._seen[channel_id] = channel.last_message_id or 0
+            self._background.start(f"read {channel_id}", self._acknowledge(channel_id))
+
+    async def _acknowledge(self, channel_id: int) -> None:
+        while (newest := self._seen.pop(channel_id, 0)) > self._store.state.read.get(channel_id, 0):
+            try:
+                await self._rest.ack(channel_id, newest)
+            except OnesocketError as error:
+                self._request_errors.failed("read", error)
+                return
+            self._request_errors.succeeded("read")
+            self._store.change(lambda world: _with_read_state(world, channel_id, newest))
+            await asyncio.sleep(_ACK_INTERVAL)
+
+
+def _with_read_state(world: ChatState, channel_id: int, message_id: int) -> ChatState:
+    return replace(world, read={**world.read, channel_id: max(message_id, world.read.get(channel_id, 0))})

@@ -1,0 +1,337 @@
+"""One account, signed in: the one line that every panel joins, the requests, and what is known."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import secrets
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from typing import Final, TypeVar
+
+import msgspec
+
+from onesocket import Gap, Identity, OnesocketError, Outcome, Provider, ReconnectPolicy, Status
+from onesocket.client import Change, OutboxLimits
+from onesocket.errors import DecodeError, InvalidOption, LoginRefused
+from onesocket.notices import Notices
+from onesocket_discord import DiscordClient, Dispatch, Intents, WrongToken
+from onesocket_discord.rest import Accounts, BadAnswer, Rest, Unauthorized
+
+from ..model._models import Channel, Guild, Json, Message, from_json
+from ..model._outbox import Draft
+from ..model._reducer import expire_typing, mark_stale, reduce
+from ._account_settings import USER_AGENT, AccountSettings
+from ._background_tasks import BackgroundTasks
+from ._connection_monitor import ConnectionMonitor
+from ._draft_files import DraftFiles
+from ._drafts import Drafts
+from ._history_loader import HistoryLoader
+from ._message_sender import MessageSender
+from ._read_marker import ReadMarker
+from ._request_errors import RequestErrors
+from ._server_address import ServerAddress
+from ._session_context import SessionContext
+from ._state_store import StateStore
+from ._timeline import ConnectionTimeline
+
+T = TypeVar("T")
+_OUTBOX: Final = OutboxLimits(messages=100, age=600.0)
+_RECONNECT: Final = ReconnectPolicy(cap=5.0)
+_INTENTS: Final = Intents.UNPRIVILEGED | Intents.PRIVILEGED
+_MAX_CONTENT_LENGTH: Final = 2_000
+_TYPING_INTERVAL: Final = 8.0
+"""Seconds; it is shown for ten."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SessionOptions:
+    """Seconds and numbers."""
+
+    close_timeout: float = 5.0
+    request_timeout: float = 20.0
+    outbox: OutboxLimits = _OUTBOX
+    """How many messages wait for the line, and how long."""
+    reconnect: ReconnectPolicy = _RECONNECT
+
+
+_DEFAULT: Final = SessionOptions()
+
+
+async def sign_in(
+    server: ServerAddress, name: str, password: str, *, register: bool = False, timeout: float = 20.0
+) -> str:
+    """Make an account, or sign in to one; gives the token. Raises what `Accounts` raises."""
+    accounts = Accounts(server.api_url, timeout=timeout, user_agent=USER_AGENT)
+    return await (accounts.register if register else accounts.login)(name, password)
+
+
+class ChatSession:
+    """Belongs to one event loop. Failures are put on the board; no action raises, except where it says so.
+
+    `shelves` keep what is written and not sent; without them it is kept in memory. `on_void` is called once if the
+    server no longer accepts the token, with the HTTP status or close code that says so.
+    """
+
+    def __init__(
+        self,
+        server: ServerAddress,
+        token: str,
+        notices: Notices,
+        options: SessionOptions = _DEFAULT,
+        *,
+        shelves: DraftFiles | None = None,
+        on_void: Callable[[ChatSession, int], object] | None = None,
+    ) -> None:
+        self.server = server
+        self.store = StateStore()
+        self.timeline = ConnectionTimeline()
+        self.connection = ConnectionMonitor()
+        self.notices = notices
+        self.joins = 0
+        """How often somebody asked for the line."""
+        self.request_errors = RequestErrors(notices, self._token_rejected)
+        self.is_token_rejected = False
+        """Whether the server said that it no longer accepts the token."""
+        self._on_token_rejected = on_void
+        self._is_leaving = False
+        self._token = token
+        self._options = options
+        self._identity: Identity | None = Identity(f"person at {server.name}", token)
+        self._rest = Rest(token, api_url=server.api_url, token_type=None, timeout=options.request_timeout)
+        self._provider = Provider(self._client, auth=lambda: self._identity, notices=notices, service=server.name)
+        accounts = Accounts(server.api_url, timeout=options.request_timeout, user_agent=USER_AGENT)
+        self.account = AccountSettings(accounts, token, self.request_errors)
+        self._background = BackgroundTasks()
+        shared = SessionContext(self.store, self._rest, self.connection, self._background, self.request_errors)
+        self._sender = MessageSender(shared, options.outbox)
+        self.loader = HistoryLoader(shared)
+        self.drafts = Drafts(shared, self._sender, notices, shelves or DraftFiles(None), server.api_url)
+        self._reader = ReadMarker(shared)
+        self._typed: dict[int, float] = {}
+        self._unsubscribes = (self.store.listen(self.loader.check), self.store.listen(self.drafts.check))
+
+    def __repr__(self) -> str:
+        return f"<Session at {self.server.name} {self._provider!r}>"
+
+    @property
+    def status(self) -> Status | None:
+        """How the line stands; None before the first attempt."""
+        return self._provider.client.status if self._provider.client is not None else None
+
+    @property
+    def now(self) -> float:
+        """The clock of typing and of the outbox."""
+        return asyncio.get_running_loop().time()
+
+    # --- the line ---------------------------------------------------------------------------------------------------
+
+    async def join(self) -> Outcome:
+        """Have the line up: whoever shows something calls this, and all share one. Raises what the attempt raised."""
+        self.joins += 1
+        return await self._provider.connect_if_authenticated()
+
+    def connect(self) -> None:
+        """Try now, whatever the back-off says; what fails is on the board."""
+        self.loader.again()
+        self._background.start("connect", self._connect())
+
+    async def sign_out(self) -> None:
+        """Close the line and make the token void."""
+        self._on_token_rejected = None
+        self._identity = None
+        await self._provider.logout()
+        try:
+            await Accounts(self.server.api_url, timeout=self._options.close_timeout).logout(self._token)
+        except OnesocketError as error:
+            self.request_errors.failed("account", error)
+
+    async def leaving(self, request: Awaitable[T]) -> T:
+        """Await a request that makes the token void: that it does so is no surprise, unless the request failed."""
+        self._is_leaving = True
+        done = False
+        try:
+            answer = await request
+            done = bool(answer)
+        finally:
+            if not done:
+                self._is_leaving = False
+                if self.is_token_rejected:
+                    self._token_rejected()
+        return answer
+
+    async def aclose(self) -> None:
+        """End it all in order, within `close_timeout`. Idempotent."""
+        self._on_token_rejected = None
+        for tap in self._unsubscribes:
+            tap()
+        await self._background.aclose()
+        self.drafts.close()
+        await self._provider.aclose()
+        await self._rest.aclose()
+
+    def tick(self) -> None:
+        """For once a second: forget who stopped writing."""
+        self.store.change(lambda world: expire_typing(world, self.now))
+
+    # --- messages ---------------------------------------------------------------------------------------------------
+
+    def send_message(self, channel_id: int, content: str, *, reply_to: int | None = None) -> Draft:
+        """Accept a message; it is sent once, when the line is up. Raises `OutboxFull` or `InvalidOption` (too long)."""
+        if len(content) > _MAX_CONTENT_LENGTH:
+            raise InvalidOption(
+                f"the message has {len(content)} characters and may have {_MAX_CONTENT_LENGTH}: send it in parts"
+            )
+        channel = self.store.state.channels.get(channel_id)
+        after = (channel.last_message_id or 0) if channel is not None else 0
+        draft = Draft(secrets.token_hex(12), channel_id, content, self.now, reply_to, after=after)
+        self._sender.accept(draft)
+        self._typed.pop(channel_id, None)
+        return draft
+
+    def retry(self, nonce: str) -> None:
+        """Send a failed one after all."""
+        self._sender.retry(nonce)
+
+    def discard(self, nonce: str) -> bool:
+        """Forget one that was not sent; False: too late."""
+        return self._sender.discard(nonce)
+
+    def seen(self, channel_id: int) -> None:
+        """What is in this channel was shown to somebody."""
+        self._reader.seen(channel_id)
+
+    def typing(self, channel_id: int) -> None:
+        """Somebody is writing; the others are told now and then."""
+        if (
+            self.connection.is_connected
+            and self.now - self._typed.get(channel_id, -_TYPING_INTERVAL) >= _TYPING_INTERVAL
+        ):
+            self._typed[channel_id] = self.now
+            self._background.start(f"typing in {channel_id}", self._tell_typing(channel_id))
+
+    async def edit(self, channel_id: int, message_id: int, content: str) -> bool:
+        """Change what we wrote."""
+        return await self._ask("edit", self._rest.edit_message(channel_id, message_id, content)) is not None
+
+    async def delete(self, message: Message) -> bool:
+        """Delete a message."""
+        done = await self._ask("delete", _done(self._rest.delete_message(message.channel_id, message.id)))
+        return done is not None
+
+    async def react(self, message: Message, emoji: str) -> bool:
+        """React, or take it back."""
+        mine = any(one.me and one.emoji.key == emoji for one in message.reactions)
+        call = self._rest.remove_reaction if mine else self._rest.add_reaction
+        return await self._ask("react", _done(call(message.channel_id, message.id, emoji))) is not None
+
+    # --- guilds and channels ----------------------------------------------------------------------------------------
+
+    async def create_guild(self, name: str) -> Guild | None:
+        """Make a guild."""
+        return self._read("guild", await self._ask("guild", self._rest.create_guild(name)), Guild)
+
+    async def create_channel(self, guild_id: int, name: str) -> Channel | None:
+        """Make a text channel."""
+        return self._read("channel", await self._ask("channel", self._rest.create_channel(guild_id, name)), Channel)
+
+    async def invite(self, channel_id: int) -> str | None:
+        """Make an invite; its code."""
+        made = await self._ask("invite", self._rest.create_invite(channel_id))
+        code = (made or {}).get("code")
+        return code if isinstance(code, str) else None
+
+    async def accept(self, code: str) -> int | None:
+        """Enter a guild by an invite; the guild's id."""
+        entered = await self._ask("join", self._rest.accept_invite(code))
+        guild = None if entered is None else self._read("join", entered.get("guild"), Guild)
+        return None if guild is None else guild.id
+
+    async def direct(self, user_id: int) -> Channel | None:
+        """Find or begin the conversation with somebody."""
+        channel = self._read("direct", await self._ask("direct", self._rest.create_dm(user_id)), Channel)
+        if channel is not None and channel.id not in self.store.state.channels:
+            # The event may come later, and to bots never.
+            self._apply_event("CHANNEL_CREATE", msgspec.to_builtins(channel))
+        return channel
+
+    # --- inside -----------------------------------------------------------------------------------------------------
+
+    def _client(self, token: Callable[[], Awaitable[str]]) -> DiscordClient:
+        client = DiscordClient(
+            token,
+            _INTENTS,
+            api_url=self.server.api_url,
+            token_type=None,
+            close_timeout=self._options.close_timeout,
+            reconnect=self._options.reconnect,
+        )
+        client.on(self._received)
+        client.on_change(self._changed)
+        return client
+
+    def _received(self, message: Dispatch | Gap) -> None:
+        if isinstance(message, Gap):
+            self.store.change(mark_stale)
+            return
+        try:
+            self._apply_event(message.event, message.plain)
+        except DecodeError as error:
+            self.request_errors.failed("unreadable", error)
+
+    def _apply_event(self, event: str, data: Json) -> None:
+        self.store.change(lambda world: reduce(world, event, data, self.now))
+
+    def _changed(self, change: Change) -> None:
+        self.timeline.add(change)
+        self.connection.changed(change)
+        if isinstance(change.error, LoginRefused | Unauthorized):
+            self._token_rejected(4004 if isinstance(change.error, WrongToken) else 401)
+        if self.connection.is_connected:
+            self.request_errors.connection_restored()
+            self.loader.again()
+            self._sender.settle()
+        self.store.tell()
+
+    def _token_rejected(self, code: int = 401) -> None:
+        self.is_token_rejected = True
+        if self._is_leaving:
+            return
+        tell, self._on_token_rejected = self._on_token_rejected, None
+        if tell is not None:
+            tell(self, code)
+
+    async def _connect(self) -> None:
+        with contextlib.suppress(OnesocketError):  # the provider said it on the board
+            await self.join()
+
+    async def _tell_typing(self, channel_id: int) -> None:
+        try:
+            await self._rest.typing(channel_id)
+        except Unauthorized:
+            self._token_rejected()
+        except OnesocketError:
+            pass  # nobody misses it
+
+    async def _ask(self, action: str, call: Awaitable[Json]) -> Json | None:
+        try:
+            answer = await call
+        except OnesocketError as error:
+            self.request_errors.failed(action, error)
+            return None
+        self.request_errors.succeeded(action)
+        return answer
+
+    def _read(self, action: str, answer: object, kind: type[T]) -> T | None:
+        if answer is None:
+            return None
+        try:
+            return from_json(answer, kind)
+        except msgspec.ValidationError as error:
+            self.request_errors.failed(action, BadAnswer(f"the answer can't be read: {error}", status=200))
+            return None
+
+
+async def _done(call: Awaitable[None]) -> Json:
+    await call
+    return {}

@@ -1,0 +1,41 @@
+"""The one place that holds what is known, and tells who wants to hear of changes."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable
+
+from ..model._chat_state import ChatState
+
+
+class StateStore:
+    """The world as it is now. Listeners are called after each change, at once; they must not block."""
+
+    def __init__(self) -> None:
+        self.state = ChatState()
+        self._listeners: list[Callable[[], object]] = []
+
+    def __repr__(self) -> str:
+        return f"<Store of {len(self.state.channels)} channels, {len(self._listeners)} listeners>"
+
+    def change(self, change: Callable[[ChatState], ChatState]) -> None:
+        """Replace the world by what `change` makes of it."""
+        before = self.state
+        self.state = change(before)
+        if self.state is not before:
+            self.tell()
+
+    def listen(self, listener: Callable[[], object]) -> Callable[[], None]:
+        """Call this after each change; returns the function that takes it off again."""
+        self._listeners.append(listener)
+
+        def forget() -> None:
+            with contextlib.suppress(ValueError):
+                self._listeners.remove(listener)
+
+        return forget
+
+    def tell(self) -> None:
+        """Call the listeners."""
+        for listener in tuple(self._listeners):
+            listener()

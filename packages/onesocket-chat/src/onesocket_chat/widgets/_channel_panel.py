@@ -1,0 +1,241 @@
+"""One channel: what was said, who is writing, and where to write."""
+
+from __future__ import annotations
+
+import contextlib
+from typing import ClassVar
+
+from textual import on, work
+from textual.app import ComposeResult
+from textual.binding import Binding, BindingType
+from textual.containers import Vertical
+from textual.content import Content
+from textual.css.query import NoMatches
+from textual.widgets import Static, TextArea
+
+from onesocket import OnesocketError
+
+from ..model._chat_state import ChatState
+from ..model._composition import Composition, ReplyTarget
+from ..model._models import Message
+from ..model._outbox import Draft
+from ..model._safe_text import one_line
+from ..screens._dialogs import ConfirmDialog, PromptDialog, app_of, ask_dialog
+from ..session._session import ChatSession
+from ._composer import Composer
+from ._message_list import MessageList
+
+_EMOJIS = {"+1": "👍", "-1": "👎", "heart": "❤️", "laugh": "😂", "tada": "🎉", "eyes": "👀", "check": "✅"}
+
+
+class ChannelPanel(Vertical):
+    """Every panel joins the session's one line by itself, and lives on what the session knows."""
+
+    BINDINGS: ClassVar[list[BindingType]] = [Binding("escape", "calm", "Cancel", show=False)]
+
+    def __init__(self, session: ChatSession, channel_id: int) -> None:
+        super().__init__(classes="panel")
+        self.session = session
+        self.channel_id = channel_id
+        self.place = ""
+        """This panel's number among the open ones (``2/4``), where not all have room; else empty."""
+        self._composer = Composer()
+        self._messages = MessageList(channel_id)
+        self._line = ""
+
+    def compose(self) -> ComposeResult:
+        """Title, messages, who is writing, what the composer is about, composer."""
+        yield Static(markup=False, classes="title")
+        yield self._messages
+        yield Static(markup=False, classes="writing")
+        yield self._composer
+
+    def on_mount(self) -> None:
+        """Join the line, have the history loaded, and go on with what was written here."""
+        self.session.loader.open(self.channel_id)
+        self._composer.write(self._composition.shown)
+        self.show(self.session.store.state)
+        self._join()
+
+    def on_unmount(self) -> None:
+        """Let the history go, and keep what was written last."""
+        self._composition = self._composition.typed(self._composer.text)
+        self.session.loader.close(self.channel_id)
+
+    def show(self, world: ChatState) -> None:
+        """Show what is known now."""
+        with contextlib.suppress(NoMatches):  # its parts are still on their way in, or already on their way out
+            self._show(world)
+
+    def _show(self, world: ChatState) -> None:
+        channel = world.channels.get(self.channel_id)
+        title = "a channel that is gone" if channel is None else one_line(channel.title, 60)
+        topic = f"  {one_line(channel.topic, 80)}" if channel is not None and channel.topic else ""
+        state = "  loading …" if world.history(self.channel_id).is_stale else ""
+        place = f"  {self.place}" if self.place else ""
+        self.query_one(".title", Static).update(Content.assemble((title, "bold"), (place + state + topic, "dim")))
+        self._messages.show(world)
+        self._show_writing(world)
+        self._see()
+
+    @on(MessageList.EndReached)
+    def _see(self) -> None:
+        """Mark the channel as read if its newest message is displayed."""
+        stale = self.session.store.state.history(self.channel_id).is_stale
+        if self.display and self._messages.is_at_end and not stale:
+            self.session.seen(self.channel_id)
+
+    def focus_composer(self) -> None:
+        """Write here."""
+        self._composer.focus()
+
+    # --- writing ----------------------------------------------------------------------------------------------------
+
+    @property
+    def _composition(self) -> Composition:
+        return self.session.drafts.of(self.channel_id)
+
+    @_composition.setter
+    def _composition(self, composition: Composition) -> None:
+        self.session.drafts.put(self.channel_id, composition)
+
+    @on(Composer.Submitted)
+    def submitted(self, event: Composer.Submitted) -> None:
+        """Send it, or change what is being edited."""
+        event.stop()
+        written = self._composition
+        if written.edits is not None:
+            self._composition = written.typed(event.text).plain()
+            app_of(self).run_worker(self._edit(written.edits, event.text))
+            self._composer.give_back(written.text)
+        else:
+            try:
+                reply_to = written.answers.id if written.answers is not None else None
+                self.session.send_message(self.channel_id, event.text, reply_to=reply_to)
+            except OnesocketError as error:
+                self.session.request_errors.failed("send", error)
+                self._composer.give_back(event.text)
+                return
+            self._composition = written.sent()
+        self._show_writing(self.session.store.state)
+        self._messages.follow()
+
+    @on(TextArea.Changed)
+    def changed(self, event: TextArea.Changed) -> None:
+        """Keep what is written, and tell the others."""
+        event.stop()
+        text = self._composer.text
+        self._composition = self._composition.typed(text)
+        if text and self._composition.edits is None:
+            self.session.typing(self.channel_id)
+
+    def action_calm(self) -> None:
+        """Answer and edit nothing; then: dismiss what was complained about. What was written is kept."""
+        written = self._composition.typed(self._composer.text)
+        if written.answers is None and written.edits is None:
+            self.session.request_errors.dismiss()
+            return
+        edits = written.edits
+        if edits is not None:
+            message = self.session.store.state.history(self.channel_id).find(edits)
+            change = written.changes.get(edits)
+            if message is None:
+                written = written.moved(edits)
+            elif not change or change == message.content:
+                written = written.saved(edits)
+        self._write(written.plain())
+
+    def _write(self, composition: Composition) -> None:
+        """Go on with this in the composer."""
+        self._composition = composition
+        if self._composer.text != composition.shown:
+            self._composer.write(composition.shown)
+        self._show_writing(self.session.store.state)
+
+    # --- the messages -----------------------------------------------------------------------------------------------
+
+    @on(MessageList.TopReached)
+    def older(self, event: MessageList.TopReached) -> None:
+        """Load the page before."""
+        event.stop()
+        self.session.loader.older(self.channel_id)
+
+    @on(MessageList.ActionRequested)
+    def action_requested(self, event: MessageList.ActionRequested) -> None:
+        """Do what is wanted with a row, if it can be done."""
+        event.stop()
+        row, world = event.row, self.session.store.state
+        match event.verb, row:
+            case "retry", Draft():
+                self.session.retry(row.nonce)
+            case "discard", Draft():
+                self.session.discard(row.nonce)
+            case "reply", Message():
+                self._write(
+                    self._composition.typed(self._composer.text).answering(ReplyTarget(row.id, row.author.username))
+                )
+                self._composer.focus()
+            case "edit", Message() if world.is_mine(row):
+                self._write(self._composition.typed(self._composer.text).editing(row.id, row.content))
+                self._composer.focus()
+            case "delete", Message() if world.may_delete(row):
+                self._delete(row)
+            case "react", Message():
+                self._react(row)
+            case _:
+                app_of(self).bell()
+
+    async def _edit(self, message_id: int, text: str) -> None:
+        """Change a message. If that is refused, what it should be is in the composer again, unless that is in use."""
+        done = await self.session.edit(self.channel_id, message_id, text)
+        written = self._composition
+        if written.changes.get(message_id) != text or written.edits == message_id:
+            return  # it is being changed once more
+        if done:
+            self._composition = written.saved(message_id)
+        elif self.is_attached and written.plain() == written and not self._composer.text:
+            self._write(written.editing(message_id, text))
+
+    @work
+    async def _delete(self, message: Message) -> None:
+        question = f"Delete “{one_line(message.content, 60)}”?"
+        if await ask_dialog(self, ConfirmDialog(question)):
+            await self.session.delete(message)
+
+    @work
+    async def _react(self, message: Message) -> None:
+        names = " ".join(f"{name} {emoji}" for name, emoji in _EMOJIS.items())
+        answer = await ask_dialog(self, PromptDialog("React with", hint=f"an emoji, or {names}", value="+1"))
+        if answer:
+            await self.session.react(message, _EMOJIS.get(answer.strip(":"), answer))
+
+    @work
+    async def _join(self) -> None:
+        with contextlib.suppress(OnesocketError):  # the provider said it on the board
+            await self.session.join()
+
+    # --- parts ------------------------------------------------------------------------------------------------------
+
+    def _show_writing(self, world: ChatState) -> None:
+        written = self._composition
+        if written.edits is not None:
+            text = "editing (Escape leaves it as it was)"
+        elif written.answers is not None:
+            text = f"answering {one_line(written.answers.name, 32)} (Escape: a message of its own)"
+        else:
+            text = _typing_text([one_line(name, 32) for name in world.writing_in(self.channel_id)])
+        if text != self._line:
+            self._line = text
+            self.query_one(".writing", Static).update(Content.styled(text, "dim italic"))
+
+
+def _typing_text(names: list[str]) -> str:
+    match names:
+        case []:
+            return ""
+        case [one]:
+            return f"{one} is writing …"
+        case [one, other]:
+            return f"{one} and {other} are writing …"
+        case _:
+            return f"{len(names)} people are writing …"

@@ -1,0 +1,56 @@
+"""Who can read the channel, and who of them is there."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from textual.content import Content
+from textual.message import Message
+from textual.widgets import OptionList
+from textual.widgets.option_list import Option
+
+from ..model._chat_state import ChatState
+from ..model._safe_text import one_line
+
+_STATUS_MARKS: Final = {"online": ("●", "$text-success"), "idle": ("◐", "$text-warning"), "dnd": ("⊖", "$text-error")}
+_OFFLINE_MARK: Final = ("○", "dim")
+
+
+class MemberList(OptionList):
+    """Enter begins a conversation."""
+
+    class MemberChosen(Message):
+        """Somebody was chosen."""
+
+        def __init__(self, user_id: int) -> None:
+            super().__init__()
+            self.user_id = user_id
+
+    def __init__(self) -> None:
+        super().__init__(markup=False, compact=True, id="members")
+        self._shown: list[tuple[int, str, bool, str]] = []
+
+    def show(self, world: ChatState, channel_id: int | None) -> None:
+        """Show who is known now."""
+        people = [] if channel_id is None else world.people_in(channel_id)
+        lines = [(one.id, one_line(one.username, 32), one.bot, world.presences.get(one.id, "")) for one in people]
+        if lines == self._shown:
+            return
+        self._shown = lines
+        place = self.highlighted_option.id if self.highlighted_option is not None else None
+        self.set_options(
+            Option(
+                Content.assemble(_STATUS_MARKS.get(status, _OFFLINE_MARK), " ", name, (" bot", "dim") if bot else ""),
+                id=f"u{user_id}",
+            )
+            for user_id, name, bot, status in lines
+        )
+        names = [f"u{line[0]}" for line in lines]
+        if place in names:
+            self.highlighted = names.index(place)
+
+    def on_option_list_option_selected(self, event: OptionList.OptionSelected) -> None:
+        """Enter, or a click."""
+        event.stop()
+        if event.option_id is not None:
+            self.post_message(self.MemberChosen(int(event.option_id[1:])))

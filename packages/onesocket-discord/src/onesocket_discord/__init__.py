@@ -1,0 +1,51 @@
+"""Discord: its gateway, and a small companion for its HTTP API."""
+
+from .client._client import DiscordClient
+from .client._guild_members import Members
+from .protocol import (
+    CloseCode,
+    DecompressionBomb,
+    DecompressionFailed,
+    DisallowedIntents,
+    Dispatch,
+    GatewayRefusal,
+    IdentifyBudgetExhausted,
+    Intents,
+    InvalidIntents,
+    InvalidShard,
+    InvalidVersion,
+    Opcode,
+    PayloadTooBig,
+    Presence,
+    ReconnectAsked,
+    RequestLimited,
+    SessionInvalid,
+    ShardingRequired,
+    WrongToken,
+    shard_of,
+)
+
+__all__ = [
+    "CloseCode",
+    "DecompressionBomb",
+    "DecompressionFailed",
+    "DisallowedIntents",
+    "DiscordClient",
+    "Dispatch",
+    "GatewayRefusal",
+    "IdentifyBudgetExhausted",
+    "Intents",
+    "InvalidIntents",
+    "InvalidShard",
+    "InvalidVersion",
+    "Members",
+    "Opcode",
+    "PayloadTooBig",
+    "Presence",
+    "ReconnectAsked",
+    "RequestLimited",
+    "SessionInvalid",
+    "ShardingRequired",
+    "WrongToken",
+    "shard_of",
+]

@@ -1,0 +1,269 @@
+"""The public handle on one Discord session."""
+
+from __future__ import annotations
+
+import asyncio
+import dataclasses
+import ssl as ssl_module
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Literal
+
+from onesocket.client._client import Client
+from onesocket.client._options import Headers, Token, check_headers, check_proxy, check_seconds, check_token
+from onesocket.client._status import Change, Status
+from onesocket.client._user_code import call_user_function, mark_unwrapped
+from onesocket.errors import InvalidOption, OnesocketError, TokenFailed
+from onesocket.lifecycle._outbox import OutboxLimits
+from onesocket.lifecycle._retry import ReconnectPolicy
+from onesocket.lifecycle._states import State
+from onesocket.transports._transport import Transport
+from onesocket.urls import parse_url, redact
+
+from ..protocol._decompression import Compress
+from ..protocol._gateway import DiscordGateway
+from ..protocol._identification import PROPERTIES, Identification, Presence
+from ..protocol._intents import Intents, checked_intents
+from ..protocol._opcodes import Opcode
+from ..protocol._payload import Dispatch
+from ..protocol._sharding import Shard, checked_shard, shard_of
+from ._gateway_info import USER_AGENT, GatewayInfoRequest
+from ._guild_members import GuildMembersRequest, Members, request_members
+from ._identify_slots import IdentifySlots
+from ._presence_sender import PresenceSender
+from ._token_state import TOKEN_STATES, TokenState
+
+API_URL = "https://discord.com/api/v10"
+_DEFAULT_RECONNECT = ReconnectPolicy()
+_DEFAULT_OUTBOX = OutboxLimits()
+
+
+class DiscordClient(Client):
+    """Discord's gateway v10 with all that `Client` can do: CONNECTED means READY or RESUMED.
+
+    Messages are `Dispatch` objects: ``client.on("MESSAGE_CREATE", …)`` and ``client.subscribe("MESSAGE_CREATE")`` get
+    those of one event; their `data` is decoded when somebody looks at it, once for all.
+
+    Parameters:
+        token: A bot's token, as a str or a (coroutine) function that returns one; asked anew for every attempt.
+        intents: Which events to get: `Intents`, or their number.
+        shard: (id, number of shards); None: one connection for all guilds.
+        presence: How we are shown to others from the start.
+        compress: ``"zlib-stream"``, ``"zstd-stream"`` (needs `backports.zstd` before Python 3.14) or None.
+        api_url: Where to ask for the gateway's address.
+        gateway_url: The gateway's address, if it's known: then nobody is asked.
+        token_type: ``"Bot"``, or None for a person's token of a chat server of our own.
+        large_threshold: 50 to 250: in larger guilds GUILD_CREATE leaves the offline members out.
+        properties: What we say about ourselves: `os`, `browser`, `device`.
+        identify_reserve: How many of the day's identifies are left alone (default: 2 %); 0: none.
+        headers: Header fields for the upgrade, and for the question for the gateway's address. Without a User-Agent
+            among them, ours is ``DiscordBot (onesocket, version)``.
+        open_timeout: Seconds for one attempt. Waiting for the turn to identify comes on top of it.
+        max_size: Bytes of one payload, once decompressed; None: no limit.
+        close_timeout, ssl, proxy, reconnect, outbox, on_error, transport: as for `Client`.
+    """
+
+    def __init__(
+        self,
+        token: Token,
+        intents: Intents | int,
+        *,
+        shard: Shard | None = None,
+        presence: Presence | None = None,
+        compress: Compress | None = None,
+        api_url: str = API_URL,
+        gateway_url: str | None = None,
+        token_type: Literal["Bot"] | None = "Bot",  # noqa: S107 - the kind of a token
+        large_threshold: int | None = None,
+        properties: Mapping[str, str] = PROPERTIES,
+        identify_reserve: int | None = None,
+        headers: Headers | None = None,
+        ssl: ssl_module.SSLContext | None = None,
+        proxy: str | None = None,
+        open_timeout: float = 10.0,
+        close_timeout: float = 5.0,
+        max_size: int | None = 32 * 2**20,
+        reconnect: ReconnectPolicy | None = _DEFAULT_RECONNECT,
+        outbox: OutboxLimits | None = _DEFAULT_OUTBOX,
+        on_error: Callable[[BaseException], object] | None = None,
+        transport: Transport | None = None,
+    ) -> None:
+        self._discord_token = _token(token)
+        self._api_url = parse_url(api_url, schemes=("http", "https"), what="API URL").url
+        fields = _with_user_agent(check_headers(headers))
+        self._question = None
+        if gateway_url is None:
+            self._question = _make_gateway_info_request(api_url, token_type, open_timeout, ssl, proxy, headers=fields)
+        self.shard = checked_shard(shard)
+        self._turns = IdentifySlots(0 if self.shard is None else self.shard[0], _checked_reserve(identify_reserve))
+        self._gateway = DiscordGateway(
+            Identification(
+                intents=checked_intents(intents),
+                shard=self.shard,
+                presence=presence,
+                large_threshold=large_threshold,
+                properties=properties,
+            ),
+            compress=compress,
+            max_size=max_size,
+            turns=self._turns,
+        )
+        self._gateway.url = gateway_url
+        self._presences = PresenceSender(self.send)
+        url = gateway_url if gateway_url is not None else _placeholder_url(self._api_url)
+        super().__init__(
+            url,
+            token=self._prepared_token,
+            protocol=self._gateway,
+            headers=fields,
+            # To the API alone, if the gateway's address isn't known and turns out to be without TLS.
+            ssl=ssl if gateway_url is not None or url.startswith("wss:") else None,
+            proxy=proxy,
+            open_timeout=open_timeout,
+            close_timeout=close_timeout,
+            ping_interval=None,  # the heartbeats judge the line
+            max_size=max_size,
+            reconnect=reconnect,
+            outbox=outbox,
+            on_error=on_error,
+            transport=transport,
+        )
+
+    @property
+    def status(self) -> Status:
+        """A frozen snapshot of this moment; `rtt` is that of the last heartbeat."""
+        url = self._gateway.url
+        status = super().status
+        return dataclasses.replace(status, rtt=self._gateway.latency, url=status.url if url is None else redact(url))
+
+    @property
+    def intents(self) -> Intents:
+        """The events that were asked for."""
+        return self._gateway.identification.intents
+
+    @property
+    def ready(self) -> Dispatch | None:
+        """The newest READY; None before the first."""
+        return self._gateway.ready
+
+    def serves(self, guild_id: int | str) -> bool:
+        """Whether this shard gets the events of this guild."""
+        return self.shard is None or shard_of(guild_id, self.shard[1]) == self.shard[0]
+
+    async def update_presence(self, presence: Presence) -> None:
+        """Show us like that, now and after every login. Raises what `send` raises.
+
+        At most 5 updates are sent within 20 s, as Discord allows; of those that wait only the newest is sent, and the
+        calls that it replaces return with it under way.
+        """
+        payload = {"op": int(Opcode.PRESENCE_UPDATE), "d": presence.body()}
+        self._gateway.encode(payload)  # or the next login would fail because of it
+        self._gateway.identification.presence = presence
+        await self._presences.send(payload)
+
+    async def request_members(
+        self,
+        guild_id: int | str,
+        *,
+        query: str | None = None,
+        limit: int = 0,
+        user_ids: Sequence[int | str] | None = None,
+        presences: bool = False,
+        nonce: str | None = None,
+        timeout: float = 60.0,
+    ) -> Members:
+        """The members of a guild whose name begins with `query` ("": all), or those of up to 100 `user_ids`.
+
+        Parameters:
+            limit: The most members to get; 0: all.
+            presences: Their presences, too (needs the intent GUILD_PRESENCES).
+            nonce: Marks the answer, up to 32 bytes; by default a random one.
+            timeout: Seconds for the whole answer, which comes in chunks.
+
+        Raises `InvalidOption`, `WaitTimeout`, `RequestLimited`, `DeliveryUnknown` (a new session began meanwhile: ask
+        again), and what `send` raises.
+        """
+        request = GuildMembersRequest.check(
+            guild_id,
+            query=query,
+            limit=limit,
+            user_ids=user_ids,
+            presences=presences,
+            nonce=nonce,
+            intents=self.intents,
+        )
+        return await request_members(self, request, check_seconds("timeout", timeout))
+
+    # --- inside -----------------------------------------------------------------------------------------------------
+
+    async def _prepared_token(self) -> str:
+        """The token, once everything is known that the login needs: part of each attempt."""
+        source = self._discord_token
+        token = check_token(await call_user_function(source) if callable(source) else source).removeprefix("Bot ")
+        self._turns.account = account = TOKEN_STATES.of(self._api_url, token)
+        if self._gateway.session is None or self._gateway.url is None:
+            try:
+                await self._find_gateway(account, token)
+                self._turns.check(asyncio.get_running_loop().time())
+            except OnesocketError as error:
+                raise mark_unwrapped(error) from error.__cause__
+        return token
+
+    async def _find_gateway(self, account: TokenState, token: str) -> None:
+        question, gateway = self._question, self._gateway
+        if question is not None:
+            failed = gateway.url if gateway.url_failed else None
+            info = await account.gateway(lambda: question.ask(token), failed=failed)
+            gateway.url = info.url
+
+    def _changed(self, change: Change) -> None:
+        if change.new is State.STOPPED:
+            self._gateway.forget_session()  # the owner's no ends it, even if no line was left to say so
+        super()._changed(change)
+
+
+def _token(token: object) -> Any:
+    if isinstance(token, str):
+        return check_token(token.removeprefix("Bot "))
+    if not callable(token):
+        raise TokenFailed(f"the token must be a str or a callable, not {type(token).__name__}")
+    return token
+
+
+def _checked_reserve(value: object) -> int | None:
+    if value is None:
+        return None
+    if not isinstance(value, int) or isinstance(value, bool) or value < 0:
+        raise InvalidOption(f"identify_reserve must be a whole number >= 0, or None, not {value!r}")
+    return value
+
+
+def _with_user_agent(headers: tuple[tuple[str, str], ...]) -> tuple[tuple[str, str], ...]:
+    given = any(name.lower() == "user-agent" for name, _ in headers)
+    return headers if given else (("User-Agent", USER_AGENT), *headers)
+
+
+def _make_gateway_info_request(
+    api_url: str,
+    token_type: str | None,
+    timeout: float,
+    ssl: ssl_module.SSLContext | None,
+    proxy: str | None,
+    *,
+    headers: tuple[tuple[str, str], ...],
+) -> GatewayInfoRequest:
+    if check_proxy(proxy) is not None and not str(proxy).startswith("http"):
+        raise InvalidOption("the gateway's address can be asked for through an http:// proxy only; give gateway_url=")
+    return GatewayInfoRequest(
+        api_url=api_url,
+        token_type=token_type,
+        timeout=check_seconds("open_timeout", timeout),
+        ssl=ssl,
+        proxy=proxy,
+        headers=headers,
+    )
+
+
+def _placeholder_url(api_url: str) -> str:
+    """What is shown until the gateway's address is known."""
+    address = parse_url(api_url, schemes=("http", "https"))
+    return f"{'wss' if address.secure else 'ws'}://{address.host_port}/"

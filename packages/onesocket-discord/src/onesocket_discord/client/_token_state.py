@@ -1,0 +1,69 @@
+"""What all clients of this process that use one token share: its identifies, and where its gateway is."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import threading
+import weakref
+from collections import OrderedDict
+from collections.abc import Awaitable, Callable
+from typing import Final
+
+from ._gateway_info import GatewayInfo
+from ._identify_budget import IdentifyBudget
+
+MAX_TOKEN_STATES: Final = 4096
+"""Tokens come and go; those that were not used for longest are forgotten."""
+GATEWAY_INFO_TTL: Final = 3600.0
+"""Seconds for which the gateway's address is good. Discord says not to keep it for long; sessions begin rarely."""
+
+
+class TokenState:
+    """One token at one API."""
+
+    def __init__(self) -> None:
+        self.budget = IdentifyBudget()
+        self._info: tuple[float, GatewayInfo] | None = None
+        self._locks: weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, asyncio.Lock] = weakref.WeakKeyDictionary()
+
+    def __repr__(self) -> str:
+        return f"<Account {self.budget!r}>"
+
+    async def gateway(self, ask: Callable[[], Awaitable[GatewayInfo]], *, failed: str | None) -> GatewayInfo:
+        """Where the gateway is, asked at most once for all who want to know at the same time.
+
+        `failed`: an address at which nobody was, so that it has to be asked again.
+        """
+        loop = asyncio.get_running_loop()
+        async with self._locks.setdefault(loop, asyncio.Lock()):
+            known = self._info
+            if known is not None and loop.time() < known[0] + GATEWAY_INFO_TTL and known[1].url != failed:
+                return known[1]
+            self._info = None
+            info = await ask()
+            self._info = loop.time(), info
+            if info.limit is not None:
+                self.budget.learn(info.limit, loop.time())
+            return info
+
+
+class TokenStates:
+    """All of the process, by a hash: no token is kept."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._known: OrderedDict[bytes, TokenState] = OrderedDict()
+
+    def of(self, api_url: str, token: str) -> TokenState:
+        """The account of this token at this API."""
+        key = hashlib.sha256(f"{api_url.rstrip('/')}\n{token}".encode()).digest()
+        with self._lock:
+            account = self._known.setdefault(key, TokenState())
+            self._known.move_to_end(key)
+            if len(self._known) > MAX_TOKEN_STATES:
+                self._known.popitem(last=False)
+            return account
+
+
+TOKEN_STATES: Final = TokenStates()

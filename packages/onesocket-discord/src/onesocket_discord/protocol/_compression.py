@@ -1,0 +1,39 @@
+"""A gateway's side of the two transport compressions: one context per connection, flushed after every payload."""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Callable
+from typing import Any
+
+from ._decompression import load_zstd
+
+Compressor = Callable[[bytes], bytes]
+
+
+def zlib_compressor() -> Compressor:
+    """Each payload ends in ``00 00 ff ff``."""
+    context = zlib.compressobj()
+
+    def compress(payload: bytes) -> bytes:
+        return context.compress(payload) + context.flush(zlib.Z_SYNC_FLUSH)
+
+    return compress
+
+
+def zstd_compressor() -> Compressor:
+    """Each payload ends a block, of one frame that never ends. Raises `MissingExtra`."""
+    # Level 1 and a small window: the context is kept as long as the connection.
+    zstd = load_zstd()
+    names = zstd.CompressionParameter
+    context: Any = zstd.ZstdCompressor(options={names.compression_level: 1, names.window_log: 17})
+
+    def compress(payload: bytes) -> bytes:
+        packed: bytes = context.compress(payload, context.FLUSH_BLOCK)
+        return packed
+
+    return compress
+
+
+COMPRESSORS: dict[str, Callable[[], Compressor]] = {"zlib-stream": zlib_compressor, "zstd-stream": zstd_compressor}
+"""By the name that a client asks for."""

@@ -1,0 +1,371 @@
+"""Discord's gateway v10: one session over any number of lines. Sans-IO; time and chance are given to it."""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+import random
+import typing
+from collections.abc import Iterable, Mapping
+from typing import Any, ClassVar, Final, cast
+
+import msgspec
+
+from onesocket.errors import DecodeError, EncodeError, OnesocketError, PingTimeout
+from onesocket.protocols._fingerprint import comparable_class, comparable_form, digest
+from onesocket.protocols._protocol import Action, Deliver, Extend, Fail, Protocol, Ready, Send, WakeAt
+from onesocket.urls import with_query
+from onesocket.wire._handshake import Data, DialRequest
+
+from ._close_codes import FATAL, NEEDS_NEW_SESSION, close_error
+from ._decompression import Compress, Decompressor, checked_compress, make_decompressor
+from ._errors import DecompressionBomb, DecompressionFailed, ReconnectAsked, SessionInvalid
+from ._heartbeat import Heartbeat
+from ._identification import Identification
+from ._limits import API_VERSION, INVALID_SESSION_WAIT, RESUMABLE_CLOSE_CODE
+from ._opcodes import RESERVED_OPCODES, Opcode
+from ._payload import (
+    Dispatch,
+    Envelope,
+    encode_command,
+    encode_payload,
+    pack_dispatch,
+    read_body,
+    read_envelope,
+    unpack_dispatch,
+)
+from ._send_window import GatewaySendWindow
+from ._sequence import Sequence
+from ._session import Session
+
+_DISPATCH: Final = int(Opcode.DISPATCH)  # compared for every message
+
+
+class IdentifyScheduler(typing.Protocol):
+    """Who may identify when: shared by all that use one token."""
+
+    def reserve(self, now: float) -> float:
+        """The time of our turn. Raises `IdentifyBudgetExhausted`."""
+        ...
+
+    def sent(self, now: float) -> None:
+        """The Identify of our turn is sent."""
+
+    def release(self) -> None:
+        """The line was lost before our turn came."""
+
+
+class _ImmediateIdentify:
+    """No limits."""
+
+    def reserve(self, now: float) -> float:
+        return now
+
+    def sent(self, now: float) -> None:
+        pass
+
+    def release(self) -> None:
+        pass
+
+
+class _Hello(msgspec.Struct):
+    heartbeat_interval: float
+    """Milliseconds."""
+
+
+class _ReadySession(msgspec.Struct):
+    """What the protocol itself needs of READY; whatever the rest looks like."""
+
+    session_id: str | None = None
+    resume_gateway_url: str | None = None
+
+
+class DiscordGateway(Protocol):
+    """The client's side of the gateway.
+
+    Parameters:
+        identification: What Identify says besides the token.
+        compress: The transport compression to ask for.
+        max_size: Bytes of one payload once decompressed; None: no limit.
+        turns: Who may identify when; without it, at once.
+        chance: For the first heartbeat and the wait after a refused session.
+    """
+
+    name: ClassVar[str] = "discord"
+
+    def __init__(
+        self,
+        identification: Identification,
+        *,
+        compress: str | None = None,
+        max_size: int | None = None,
+        turns: IdentifyScheduler | None = None,
+        chance: random.Random | None = None,
+    ) -> None:
+        self.identification = identification
+        self.compress: Compress | None = checked_compress(compress)
+        self.max_size = max_size
+        self.token_place = None  # into Identify and Resume alone
+        self.pace = self._pace = GatewaySendWindow()
+        self.url: str | None = None
+        """The gateway's address, where sessions begin; None: that of the request."""
+        self.url_failed = False
+        """Whether nobody said HELLO there the last time."""
+        self.session: Session | None = None
+        self.ready: Dispatch | None = None
+        """The newest READY."""
+        self._turns = _ImmediateIdentify() if turns is None else turns
+        self._chance = random.Random() if chance is None else chance
+        self._sequence = Sequence()
+        self._dialled: str | None = None
+        self._avoid_resume_url = False
+        self._reset_connection(None)
+
+    def __repr__(self) -> str:
+        session = "no session" if self.session is None else f"sequence={self._sequence.last}"
+        return f"<DiscordGateway {session} pace={self._pace!r}>"
+
+    def _reset_connection(self, token: str | None) -> None:
+        self._token = token
+        self._heartbeat: Heartbeat | None = None
+        self._decompressor: Decompressor | None = make_decompressor(self.compress, self.max_size)
+        self._turn: float | None = None
+        self._resuming = False
+        self._greeted = False
+        self._is_ready = False
+        self._over = False
+        self._unreadable = False
+        self._pace.begin()
+
+    @functools.cached_property
+    def fingerprint(self) -> str:
+        """The fields of Identify besides the token, and the compression."""
+        return digest((comparable_class(type(self)), comparable_form(self.identification.body("")), self.compress))
+
+    @property
+    def latency(self) -> float | None:
+        """Seconds from the last answered heartbeat of this line to its answer."""
+        return None if self._heartbeat is None else self._heartbeat.latency
+
+    def forget_session(self) -> None:
+        """The next login begins a new session."""
+        self.session = None
+
+    # --- from one line to the next ----------------------------------------------------------------------------------
+
+    def prepare(self, request: DialRequest, token: str | None) -> DialRequest:
+        """To where the session goes on, or to where one begins; both with the same query."""
+        del token
+        url = self.url or request.url
+        session = self.session
+        if session is not None and session.resume_url is not None and not self._avoid_resume_url:
+            url = session.resume_url
+        self._dialled = url
+        url = with_query(with_query(url, "v", str(API_VERSION)), "encoding", "json")
+        if self.compress is not None:
+            url = with_query(url, "compress", self.compress)
+        return dataclasses.replace(request, url=url)
+
+    def opened(self, token: str | None, now: float) -> Iterable[Action]:
+        """The server speaks first: HELLO, or op 7 at once."""
+        del now
+        self._reset_connection(token)
+        return ()
+
+    def closing(self, code: int) -> None:
+        """Only after a code that is meant for it the session goes on."""
+        if code < RESUMABLE_CLOSE_CODE:
+            self.session = None
+
+    def closed(self, code: int, reason: str) -> OnesocketError:
+        """What the gateway's CLOSE means; after some codes the session is gone."""
+        if code in NEEDS_NEW_SESSION or code in FATAL:
+            self.session = None
+        return close_error(code, reason)
+
+    def lost(self, now: float) -> None:
+        """The line is gone."""
+        del now
+        if self._turn is not None:
+            self._turns.release()
+        if self._dialled is not None:
+            resumed = self.session is not None and self._dialled == self.session.resume_url
+            # Nobody there? An outage looks the same, so the session is kept, and tried at both addresses in turn.
+            self._avoid_resume_url = resumed and not self._greeted
+            self.url_failed = not resumed and not self._greeted
+        self._dialled = None
+        self._reset_connection(None)
+
+    # --- what comes in ----------------------------------------------------------------------------------------------
+
+    def received(self, data: Data, now: float) -> Iterable[Action]:
+        """One message. Raises `DecodeError` for a payload that can't be read; before READY, the line fails instead."""
+        if self._unreadable:
+            return ()
+        try:
+            if self._decompressor is not None and isinstance(data, bytes):
+                payload = self._decompressor.feed(data)
+                if payload is None:
+                    return ()
+                data = payload
+            envelope = read_envelope(data)
+            if envelope.op == _DISPATCH:
+                return self._dispatch(envelope)
+            return () if self._over else self._control(envelope, now)
+        except DecompressionFailed as error:
+            self._unreadable = True
+            if isinstance(error, DecompressionBomb) or not self._is_ready:
+                self.session = None  # a replay would only bring it again
+            return self._fail(error)
+        except DecodeError as error:
+            if self._is_ready or self._over:
+                raise
+            self.session = None  # the same
+            return self._fail(error)
+
+    def _control(self, envelope: Envelope, now: float) -> Iterable[Action]:
+        match envelope.op:
+            case Opcode.HELLO:
+                return self._hello(read_body(envelope.d, _Hello, "HELLO"), now)
+            case Opcode.HEARTBEAT_ACK:
+                if self._heartbeat is not None:
+                    self._heartbeat.answered(now)
+            case Opcode.HEARTBEAT:
+                # Asked for more than we may send, we'd be closed with 4008.
+                return () if self._pace.is_full(now) else (self._beat(now),)
+            case Opcode.RECONNECT:
+                return self._fail(ReconnectAsked("the gateway asked us to connect again and resume (op 7)"))
+            case Opcode.INVALID_SESSION:
+                return self._invalid_session(resumable=read_body(envelope.d, object, "op 9") is True)
+            case _:
+                pass  # what a later version of the gateway may bring
+        return ()
+
+    def _hello(self, hello: _Hello, now: float) -> Iterable[Action]:
+        if self._greeted:
+            return ()
+        self._greeted = True
+        self._heartbeat = Heartbeat(hello.heartbeat_interval / 1000, self._chance.random(), now)
+        self._pace.reserve_heartbeats(self._heartbeat.interval)
+        if self.session is not None:
+            return (self._resume(self.session, now), self._wake_next())
+        self._sequence = Sequence()  # the numbers of a session that is over are no news to this one's heartbeats
+        try:
+            self._turn = self._turns.reserve(now)
+        except OnesocketError as error:
+            return self._fail(error)
+        if self._turn <= now:
+            return (self._identify(now), self._wake_next())
+        return (Extend(self._turn - now), self._wake_next())
+
+    def _invalid_session(self, *, resumable: bool) -> Iterable[Action]:
+        if resumable and self.session is not None:
+            return self._fail(SessionInvalid("the gateway wants the session to be resumed on a new line (op 9)"))
+        self.session = None
+        error = SessionInvalid("the gateway refused the session (op 9): the next login begins a new one")
+        error.retry_after = self._chance.uniform(*INVALID_SESSION_WAIT)
+        # After an outage no session may be left. An Identify that is refused costs one of the day's: that backs off.
+        error.backs_off = not self._resuming
+        return self._fail(error)
+
+    def _dispatch(self, envelope: Envelope) -> Iterable[Action]:
+        event, number = envelope.t, envelope.s
+        if event == "READY":
+            return self._session_begun(Dispatch(event, number, envelope.d), envelope)
+        is_new = number is None or self._sequence.is_new(number)
+        if event is None:
+            raise DecodeError("a dispatch without a name came (t is null)")
+        if event == "RESUMED" and self._resuming:
+            self._resuming = False
+            self._is_ready = True
+            whole, self._sequence.has_lost = not self._sequence.has_lost, False
+            return (Ready(resumed=whole), Deliver(Dispatch(event, number, envelope.d)))
+        return (Deliver(Dispatch(event, number, envelope.d)),) if is_new else ()
+
+    def _session_begun(self, ready: Dispatch, envelope: Envelope) -> Iterable[Action]:
+        core: _ReadySession = read_body(envelope.d, _ReadySession, "READY")
+        if self._is_ready and self.session is not None and self.session.id == core.session_id:
+            return ()  # twice
+        if self._is_ready or self._resuming:
+            self._sequence = Sequence()  # of another session than this line's login was for
+        if ready.sequence is not None:
+            self._sequence.begin(ready.sequence)
+        url = self._dialled or ""
+        self.session = Session.from_ready(core.session_id, core.resume_gateway_url, url, self._sequence)
+        self.ready = ready
+        self._resuming = False
+        self._is_ready = True
+        return (Ready(), Deliver(ready))
+
+    # --- what goes out ----------------------------------------------------------------------------------------------
+
+    def wake(self, now: float) -> Iterable[Action]:
+        """A heartbeat is due, or our turn to identify has come."""
+        heart = self._heartbeat
+        if heart is None or self._over:
+            return ()
+        actions: list[Action] = []
+        if heart.due <= now:
+            if heart.is_timed_out(now):
+                text = f"no answer to a heartbeat within {heart.interval:g} s: the line is open, but nobody answers"
+                return self._fail(PingTimeout(text), dead=True)
+            actions.append(self._beat(now))
+            heart.beat(now)
+        if self._turn is not None and self._turn <= now:
+            actions.append(self._identify(now))
+        actions.append(self._wake_next())
+        return actions
+
+    def unread(self) -> None:
+        """The answer may be behind what we don't read, or read slowly: that it is missing proves nothing."""
+        if self._heartbeat is not None:
+            self._heartbeat.excused = True
+
+    def encode(self, message: Any) -> Data:
+        """A payload of the application: a mapping with `op` and `d`. Raises `EncodeError`, `PayloadTooBig`."""
+        if not isinstance(message, Mapping):
+            raise EncodeError(f"a payload is a mapping with 'op' and 'd', not {type(message).__name__}")
+        opcode: object = cast("Mapping[str, object]", message).get("op")
+        if not isinstance(opcode, int) or isinstance(opcode, bool):
+            raise EncodeError(f"a payload's 'op' is a number, not {type(opcode).__name__}")
+        if opcode in RESERVED_OPCODES:
+            raise EncodeError(f"op {opcode} ({Opcode(opcode).name}) is sent by the client itself, at its time")
+        return encode_payload(cast("Any", message))
+
+    def event_of(self, message: Any) -> str | None:
+        """The event's name."""
+        return message.event if isinstance(message, Dispatch) else None
+
+    def pack(self, message: Dispatch) -> Data:
+        """One event on its way to another process of this machine."""
+        return pack_dispatch(message)
+
+    def unpack(self, data: Data) -> Dispatch:
+        """The event that was packed; raises `DecodeError`."""
+        return unpack_dispatch(data)
+
+    def _identify(self, now: float) -> Send:
+        self._turn = None
+        self._turns.sent(now)
+        self._sequence = Sequence()
+        return self._send(Opcode.IDENTIFY, self.identification.body(self._token or ""), now)
+
+    def _resume(self, session: Session, now: float) -> Send:
+        self._resuming = True
+        body = {"token": self._token or "", "session_id": session.id, "seq": session.sequence.resume()}
+        return self._send(Opcode.RESUME, body, now)
+
+    def _beat(self, now: float) -> Send:
+        return self._send(Opcode.HEARTBEAT, self._sequence.last, now)
+
+    def _send(self, opcode: Opcode, body: Any, now: float) -> Send:
+        self._pace.record(now)
+        return Send(encode_command(opcode, body))
+
+    def _wake_next(self) -> WakeAt:
+        times = [self._turn, None if self._heartbeat is None else self._heartbeat.due]
+        return WakeAt(min((time for time in times if time is not None), default=None))
+
+    def _fail(self, error: OnesocketError, *, dead: bool = False) -> Iterable[Action]:
+        self._over = True
+        return (Fail(error, RESUMABLE_CLOSE_CODE, "", dead),)

@@ -1,0 +1,121 @@
+"""One HTTP exchange on aiohttp: bounded, without redirects or cookies, its failures typed."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from onesocket.errors import (
+    CertificateInvalid,
+    ConnectFailed,
+    ConnectionFailure,
+    MissingExtra,
+    NameResolutionFailed,
+    TLSFailed,
+)
+
+from ._errors import BadAnswer, RequestLost
+from ._rate_limit_info import Response
+
+try:
+    import aiohttp
+    from yarl import URL
+except ImportError as error:  # pragma: no cover - depends on the installation
+    raise MissingExtra('the REST companion needs aiohttp: pip install "onesocket[discord]"') from error
+
+MAX_BODY = 8 * 1024 * 1024
+"""Bytes of an answer, decompressed; a thousand members, the largest page there is, take about one million."""
+_CONNECT_TIMEOUT = 10.0
+_CHUNK = 64 * 1024
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """What goes out; `target` is the path with its query, `what` names the call in errors."""
+
+    method: str
+    target: str
+    what: str
+    body: bytes | None = None
+    reason: str | None = None
+    idempotent: bool = False
+
+
+class HttpTransport:
+    """Sends requests to one API. An own session is made at the first; one that was handed in is never closed."""
+
+    def __init__(self, api_url: str, headers: Mapping[str, str], session: aiohttp.ClientSession | None) -> None:
+        self._api_url = api_url.rstrip("/")
+        self._headers = dict(headers)
+        self._session = session
+        self._own = session is None
+
+    async def __call__(self, request: Request) -> Response:
+        """The whole answer, whatever its status.
+
+        Raises `ConnectFailed` (nothing was sent), `RequestLost` and `BadAnswer`.
+        """
+        headers = dict(self._headers)
+        if request.body is not None:
+            headers["Content-Type"] = "application/json"
+        if request.reason is not None:
+            headers["X-Audit-Log-Reason"] = request.reason
+        try:
+            async with self._get_session().request(
+                request.method,
+                # As it is: normalising it again could turn an encoded dot or slash into a step to elsewhere.
+                URL(self._api_url + request.target, encoded=True),
+                data=request.body,
+                headers=headers,
+                allow_redirects=False,  # the token is for this host alone
+                raise_for_status=False,
+                timeout=aiohttp.ClientTimeout(total=None, sock_connect=_CONNECT_TIMEOUT),
+            ) as response:
+                body = bytearray()
+                while chunk := await response.content.read(_CHUNK):
+                    body += chunk
+                    if len(body) > MAX_BODY:
+                        response.close()
+                        raise BadAnswer(
+                            f"{request.what}: the answer is larger than {MAX_BODY} bytes; ask for less at once",
+                            status=response.status,
+                        )
+                return Response(
+                    response.status, {name.lower(): value for name, value in response.headers.items()}, bytes(body)
+                )
+        except (aiohttp.ClientError, OSError, TimeoutError) as failure:
+            # The repr of a ClientResponseError shows the headers that were sent, and so the token.
+            raise _typed_error(failure, request) from (
+                None if isinstance(failure, aiohttp.ClientResponseError) else failure
+            )
+
+    async def aclose(self) -> None:
+        """Close the session, if it is our own."""
+        if self._own and self._session is not None:
+            await self._session.close()
+
+    def _get_session(self) -> aiohttp.ClientSession:
+        if self._session is None:
+            self._session = aiohttp.ClientSession(cookie_jar=aiohttp.DummyCookieJar())
+        return self._session
+
+
+def _typed_error(failure: Exception, request: Request) -> ConnectionFailure:
+    what = request.what
+    match failure:
+        case aiohttp.ClientConnectorCertificateError():
+            return CertificateInvalid(f"{what}: the API's certificate can't be trusted; check api_url")
+        case aiohttp.ClientSSLError():
+            return TLSFailed(f"{what}: no TLS with the API; is api_url really https, and its port right?")
+        case aiohttp.ClientConnectorDNSError():
+            return NameResolutionFailed(f"{what}: the host name in api_url can't be resolved")
+        case aiohttp.ConnectionTimeoutError():
+            return ConnectFailed(f"{what}: no connection to the API within {_CONNECT_TIMEOUT:g} s")
+        case aiohttp.ClientConnectorError():
+            return ConnectFailed(f"{what}: no connection to the API ({failure.strerror or type(failure).__name__})")
+        case _:
+            return RequestLost(
+                f"{what}: the connection broke before the answer was complete ({type(failure).__name__}); "
+                "it may or may not have been done",
+                retryable=request.idempotent,
+            )

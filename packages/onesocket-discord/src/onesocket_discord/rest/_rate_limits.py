@@ -1,0 +1,165 @@
+"""All rate limits of one token: who may send now, and when the next may. Sans-IO: time is an argument."""
+
+from __future__ import annotations
+
+from collections import deque
+
+from ._bucket import Bucket, BucketKey, Ticket
+from ._errors import TooManyWaiting
+from ._rate_limit_info import RateLimitInfo
+from ._route import Route
+
+GLOBAL_LIMIT = 50
+"""Calls per second, over all routes."""
+_GLOBAL_WINDOW = 1.0
+_MAX_UNANSWERED = 5
+"""Calls that may be on their way before the API has answered at all, or since it last closed everything."""
+_BUCKET_SWEEP_SIZE = 1_000
+_MAX_ROUTES = 1_000
+
+
+class RateLimits:
+    """Buckets are learnt from the answers; nothing about Discord's limits is built in but the global one.
+
+    Before the first answer, and after one that closed everything, few go at once: what is banned shall not hammer. A
+    place of the global limit is taken from sending until a second after the answer: whenever the API counts, no more
+    than `per_second` can have reached it within a second.
+    """
+
+    def __init__(self, *, per_second: int = GLOBAL_LIMIT, max_waiting: int = 1_000) -> None:
+        self._per_second = per_second
+        self._max_waiting = max_waiting
+        self._buckets: dict[BucketKey, Bucket] = {}
+        self._names: dict[tuple[str, str], str] = {}
+        """The bucket's name, by kind of call."""
+        self._busy: set[Bucket] = set()
+        """Buckets with somebody waiting."""
+        self._numbers = 0
+        self._waiting = 0
+        self._in_flight = 0
+        self._recent: deque[float] = deque()
+        self._blocked_until = 0.0
+        self._answered = False
+        self._sweep_at = _BUCKET_SWEEP_SIZE
+
+    def __repr__(self) -> str:
+        return f"<RateLimits waiting={self._waiting} flying={self._in_flight} buckets={len(self._buckets)}>"
+
+    def enter(self, route: Route, now: float) -> Ticket:
+        """Queue up for one call; raises `TooManyWaiting`."""
+        if self._waiting >= self._max_waiting:
+            raise TooManyWaiting(
+                f"{route} was not sent: {self._waiting} calls are waiting for their turn already (max_waiting); "
+                "make fewer at once"
+            )
+        self._numbers += 1
+        name = self._names.get(route.key) or str(route)
+        bucket = self._bucket((name, route.major), now)
+        ticket = Ticket(self._numbers, route, bucket)
+        self._join(bucket, ticket)
+        return ticket
+
+    def grant(self, now: float) -> list[Ticket]:
+        """Who may send now, first come first; from here on they fly."""
+        granted: list[Ticket] = []
+        ready = [bucket for bucket in self._busy if bucket.may_send(now)]
+        while ready and self._global_opens(now) == now:
+            first = min(ready, key=_head_number)
+            granted.append(first.send())
+            self._waiting -= 1
+            self._in_flight += 1
+            if first.head is None:
+                self._busy.discard(first)
+            if not first.may_send(now):
+                ready.remove(first)
+        return granted
+
+    def wake_at(self, now: float) -> float | None:
+        """When `grant` should be asked again, unless something happens before."""
+        opens = self._global_opens(now)
+        times = [time for bucket in self._busy if (time := bucket.opens(now)) is not None]
+        return max(min(times), opens) if times and opens is not None else None
+
+    def opens_at(self, ticket: Ticket) -> float:
+        """The earliest time at which this one can be sent; it may be much later."""
+        return max(self._blocked_until, ticket.bucket.opens_at, ticket.not_before)
+
+    def settle(self, ticket: Ticket, news: RateLimitInfo | None, now: float, *, again_at: float | None = None) -> None:
+        """A flying call came to its end: `news` from its answer, None without one.
+
+        `again_at`: it is to be sent again, not before then, and keeps its place; who is behind it waits.
+        """
+        if news is not None and news.bucket is not None and news.bucket != ticket.bucket.key[0]:
+            self._rename(ticket, news.bucket, now)
+        bucket = ticket.bucket
+        bucket.in_flight.discard(ticket)
+        self._in_flight -= 1
+        self._recent.append(now + _GLOBAL_WINDOW)
+        bucket.learn(news, now)
+        if news is not None:
+            closed = news.closed_for is not None and news.is_global
+            self._answered = not closed and now >= self._blocked_until
+            if news.closed_for is not None and closed:
+                self._blocked_until = max(self._blocked_until, now + news.closed_for)
+        if again_at is not None:
+            ticket.not_before = again_at
+            self._join(bucket, ticket)
+
+    def leave(self, ticket: Ticket, now: float) -> None:
+        """Its caller is gone: it waits no longer, or nobody will say what became of it."""
+        if ticket.bucket.leave(ticket):
+            self._waiting -= 1
+            self._note_busy(ticket.bucket)
+        elif ticket in ticket.bucket.in_flight:
+            self.settle(ticket, None, now)
+
+    # --- inside -----------------------------------------------------------------------------------------------------
+
+    def _global_opens(self, now: float) -> float | None:
+        """When the global limit lets one more through; None: once an answer has come."""
+        while self._recent and self._recent[0] <= now:
+            self._recent.popleft()
+        if self._in_flight >= (self._per_second if self._answered else min(_MAX_UNANSWERED, self._per_second)):
+            return None
+        if self._in_flight + len(self._recent) < self._per_second:
+            return max(now, self._blocked_until)
+        # As many places must become free as are taken too many.
+        return max(self._recent[self._in_flight + len(self._recent) - self._per_second], self._blocked_until)
+
+    def _join(self, bucket: Bucket, ticket: Ticket) -> None:
+        bucket.join(ticket)
+        self._waiting += 1
+        self._busy.add(bucket)
+
+    def _note_busy(self, bucket: Bucket) -> None:
+        if bucket.head is None:
+            self._busy.discard(bucket)
+        else:
+            self._busy.add(bucket)
+
+    def _bucket(self, key: BucketKey, now: float) -> Bucket:
+        bucket = self._buckets.get(key)
+        if bucket is None:
+            if len(self._buckets) >= self._sweep_at:
+                self._buckets = {key: bucket for key, bucket in self._buckets.items() if not bucket.is_idle(now)}
+                self._sweep_at = max(_BUCKET_SWEEP_SIZE, 2 * len(self._buckets))
+            bucket = self._buckets[key] = Bucket(key)
+        return bucket
+
+    def _rename(self, ticket: Ticket, name: str, now: float) -> None:
+        """Calls of this kind belong to the bucket of this name: also those to other channels."""
+        route, old = ticket.route, ticket.bucket.key[0]
+        if len(self._names) >= _MAX_ROUTES and route.key not in self._names:
+            del self._names[next(iter(self._names))]
+        self._names[route.key] = name
+        for bucket in [bucket for bucket in self._buckets.values() if bucket.key[0] == old]:
+            if bucket.holds(route.key):
+                target = self._bucket((name, bucket.key[1]), now)
+                bucket.hand_over(route.key, target)
+                self._note_busy(bucket)
+                self._note_busy(target)
+
+
+def _head_number(bucket: Bucket) -> int:
+    head = bucket.head
+    return head.number if head is not None else 0

@@ -1,0 +1,75 @@
+"""What the service refuses, with Discord's HTTP status, error code and words."""
+
+from __future__ import annotations
+
+from onesocket.errors import OnesocketError
+
+from ._ports import Json
+
+
+class ApiError(OnesocketError):
+    """The request can't be granted; `status` and `code` are Discord's, `errors` names the fields at fault."""
+
+    def __init__(self, status: int, code: int, text: str, *, errors: Json | None = None) -> None:
+        super().__init__(text)
+        self.status = status
+        self.code = code
+        self.text = text
+        self.errors = errors
+        self.retryable = status in {429, 503}
+
+    @property
+    def body(self) -> Json:
+        """The error body as Discord writes it."""
+        body: Json = {"message": self.text, "code": self.code}
+        if self.errors is not None:
+            body["errors"] = self.errors
+        return body
+
+
+def unauthorized() -> ApiError:
+    """Say that the token is missing or nobody's."""
+    return ApiError(401, 0, "401: Unauthorized")
+
+
+def unknown_resource(what: str) -> ApiError:
+    """Say that there is no such thing; `what` is Discord's word for it, as in ``Channel``."""
+    return ApiError(404, _UNKNOWN_CODES[what], f"Unknown {what}")
+
+
+def missing_access() -> ApiError:
+    """It exists, but not for you."""
+    return ApiError(403, 50001, "Missing Access")
+
+
+def missing_permissions() -> ApiError:
+    """You see it, but may not do this to it."""
+    return ApiError(403, 50013, "Missing Permissions")
+
+
+def invalid_form(errors: Json) -> ApiError:
+    """Say which fields are wrong; `errors` is nested as Discord nests it."""
+    return ApiError(400, 50035, "Invalid Form Body", errors=errors)
+
+
+def invalid_field(field: str, code: str, text: str) -> ApiError:
+    """One field is wrong."""
+    return invalid_form({field: field_error(code, text)})
+
+
+def field_error(code: str, text: str) -> Json:
+    """Describe what is wrong with one field."""
+    return {"_errors": [{"code": code, "message": text}]}
+
+
+_UNKNOWN_CODES = {
+    "Application": 10002,
+    "Channel": 10003,
+    "Guild": 10004,
+    "Invite": 10006,
+    "Member": 10007,
+    "Message": 10008,
+    "User": 10013,
+    "Emoji": 10014,
+    "application command": 10063,
+}

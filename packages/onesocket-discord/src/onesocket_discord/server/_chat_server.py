@@ -1,0 +1,178 @@
+"""The chat server in one piece: store, service, HTTP, gateway and scripted faults."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from types import TracebackType
+from typing import Final, Self
+
+from aiohttp import web
+from argon2 import PasswordHasher
+
+from onesocket.errors import InvalidOption, UsageError
+from onesocket.testing import ThreadedServer
+
+from ._control_endpoint import ControlEndpoint
+from ._fault_injector import FaultInjector
+from .gateway import GatewayOptions, GatewayServer, Stats
+from .rest import HttpConnectionLimiter, TrustedProxies, make_app, reject_foreign_origins, scripted_rate_limit_response
+from .service import LOGIN_LIFETIME, ChatService, PasswordService
+
+_MEMORY: Final = ":memory:"
+_BACKLOG: Final = 1024
+
+
+class ChatServer:
+    """A chat server that Discord's clients and bots can't tell from the real one. An async context manager.
+
+    - `path`: the SQLite file, which is made if there is none; None: in memory, with cheap password hashes.
+    - `host`: where to listen. It speaks no TLS, so keep it on loopback.
+    - `port`, `gateway_port`: for HTTP and for the gateway; 0 takes free ones.
+    - `options`: the gateway's limits and times.
+    - `control_file`: where to say, to its owner alone, how the control endpoint is reached.
+    - `login_lifetime`: seconds without use after which a person has to sign in again.
+    - `trusted_proxies`: addresses or networks of reverse proxies whose ``X-Forwarded-For`` is believed.
+
+    Raises `PortTaken` if a port is in use.
+    """
+
+    def __init__(
+        self,
+        path: str | Path | None = None,
+        *,
+        host: str = "127.0.0.1",
+        port: int = 0,
+        gateway_port: int = 0,
+        options: GatewayOptions | None = None,
+        control_file: Path | None = None,
+        trusted_proxies: Iterable[str] = (),
+        login_lifetime: float = LOGIN_LIFETIME,
+    ) -> None:
+        if port and port == gateway_port:
+            raise InvalidOption(f"port and gateway_port are both {port}; they must differ")
+        self._where = _MEMORY if path is None else path
+        self._host = host
+        self._ports = port, gateway_port
+        self._control_file = control_file
+        self._proxies = TrustedProxies(trusted_proxies)
+        self._login_lifetime = login_lifetime
+        self._gateway = GatewayServer(options)
+        self._service: ChatService | None = None
+        self._stack = contextlib.AsyncExitStack()
+        self.api_url = ""
+        """``http://127.0.0.1:PORT/api/v10``."""
+        self.faults = FaultInjector(self._gateway.state, scripted_rate_limit_response)
+        """What can be made to go wrong."""
+
+    def __repr__(self) -> str:
+        return f"<ChatServer {self.api_url or 'not started'}>"
+
+    async def __aenter__(self) -> Self:
+        await self.start()
+        return self
+
+    async def __aexit__(
+        self, _: type[BaseException] | None, __: BaseException | None, ___: TracebackType | None
+    ) -> None:
+        await self.stop()
+
+    @property
+    def gateway_url(self) -> str:
+        """``ws://127.0.0.1:PORT/``."""
+        return self._gateway.url
+
+    @property
+    def service(self) -> ChatService:
+        """What people and bots may do, without HTTP."""
+        if self._service is None:
+            raise InvalidOption("the chat server is not started: use it as `async with ChatServer() as server`")
+        return self._service
+
+    @property
+    def stats(self) -> Stats:
+        """What was counted up to now."""
+        return self._gateway.state.stats_counter.snapshot()
+
+    async def wait_for(self, condition: Callable[[Stats], bool], *, timeout: float = 10.0) -> Stats:
+        """Wait until the numbers satisfy `condition`. Raises `WaitTimeout` after `timeout` seconds."""
+        return await self._gateway.state.stats_counter.wait_for(condition, timeout)
+
+    async def create_user(self, name: str, password: str) -> str:
+        """Register a person; returns a token. Raises `Refused` if the name is taken or either is unfit."""
+        account = await self.service.accounts.register({"username": name, "password": password})
+        return str(account["token"])
+
+    async def create_bot(self, name: str) -> str:
+        """Make a bot; returns its token. Raises `Refused` if the name is taken or unfit."""
+        token, _ = await self.service.accounts.create_bot(name)
+        return token
+
+    def in_thread(self) -> ThreadedServer[ChatServer]:
+        """The same for synchronous code: a context manager that runs it on an event loop in a thread."""
+        return ThreadedServer(self)
+
+    async def start(self) -> None:
+        """Open the store and listen."""
+        async with contextlib.AsyncExitStack() as stack:
+            cheap = PasswordService(PasswordHasher(1, 8, 1)) if self._where == _MEMORY else None
+            opening = ChatService.open(self._where, self._gateway, passwords=cheap, login_lifetime=self._login_lifetime)
+            self._service = await stack.enter_async_context(opening)
+            stack.push_async_callback(self._gateway.stop)
+            await self._listen(stack)
+            self._stack = stack.pop_all()
+
+    async def stop(self) -> None:
+        """Op 7 and an orderly close for everybody, within the close timeout; then close the store."""
+        await self._stack.aclose()
+        self._service = None
+
+    async def _listen(self, stack: contextlib.AsyncExitStack) -> None:
+        port, gateway_port = self._ports
+        try:
+            await self._gateway.start(self.service, self._host, gateway_port)
+        except OSError as error:
+            raise PortTaken(self._host, gateway_port, "--gateway-port", error) from error
+        control = ControlEndpoint(self._gateway.state, self.faults, self.service.accounts)
+        app = make_app(
+            self.service,
+            gateway_url=lambda: self.gateway_url,
+            session_start_limit=self._gateway.session_start_limit,
+            proxies=self._proxies,
+            hooks=[reject_foreign_origins, control.hook, self.faults.hook],
+            loses=self.faults.loses,
+        )
+        runner = web.AppRunner(app, shutdown_timeout=1.0)
+        await runner.setup()
+        stack.push_async_callback(self._stop_both, runner)
+        if runner.server is None:
+            raise RuntimeError("aiohttp has made no server")
+        connections = HttpConnectionLimiter(runner.server, self._gateway.options.max_connections)
+        try:
+            listener = await asyncio.get_running_loop().create_server(connections, self._host, port, backlog=_BACKLOG)
+        except OSError as error:
+            raise PortTaken(self._host, port, "--port", error) from error
+        stack.callback(listener.close)
+        number = listener.sockets[0].getsockname()[1]
+        origin = f"http://{f'[{self._host}]' if ':' in self._host else self._host}:{number}"
+        self.api_url = f"{origin}/api/v10"
+        if self._control_file is not None:
+            control.write_file(self._control_file, f"{origin}/control/")
+            stack.callback(control.remove_file, self._control_file)
+
+    async def _stop_both(self, runner: web.AppRunner) -> None:
+        """HTTP and the gateway together: the time that both may take is not to add up."""
+        gateway = asyncio.ensure_future(self._gateway.stop())
+        try:
+            await runner.cleanup()
+        finally:
+            await gateway
+
+
+class PortTaken(UsageError):
+    """The server can't listen where it was told to."""
+
+    def __init__(self, host: str, port: int, option: str, error: OSError) -> None:
+        super().__init__(f"can't listen on {host}:{port}: {error.strerror or error}; choose another port with {option}")

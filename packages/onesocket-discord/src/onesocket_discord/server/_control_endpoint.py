@@ -1,0 +1,135 @@
+"""The control endpoint: faults, numbers and new bots over HTTP, for whoever may read the control file."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import ipaddress
+import json
+import os
+import secrets
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any, Final, cast
+
+import msgspec
+from aiohttp import web
+
+from onesocket.errors import OnesocketError
+
+from ._fault_injector import FaultInjector, describe_fault
+from ._ports import Json
+from .gateway._gateway_state import GatewayState
+from .rest import is_address
+from .service._accounts import AccountService
+
+_PREFIX: Final = "/control/"
+_MAX_BODY_SIZE: Final = 64 << 10
+
+
+class ControlEndpoint:
+    """A hook that answers ``/control/...``: only to loopback, only with the token, only JSON."""
+
+    def __init__(self, hub: GatewayState, faults: FaultInjector, accounts: AccountService) -> None:
+        self._hub = hub
+        self._faults = faults
+        self._accounts = accounts
+        self._token = secrets.token_urlsafe(32)
+
+    def __repr__(self) -> str:
+        return "<Control>"
+
+    def write_file(self, path: Path, url: str) -> None:
+        """Say where the endpoint is, and its token, in a file that only its owner can read."""
+        path.unlink(missing_ok=True)
+        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        with os.fdopen(descriptor, "w", encoding="utf-8") as file:
+            json.dump({"url": url, "token": self._token, "pid": os.getpid()}, file)
+
+    def remove_file(self, path: Path) -> None:
+        """Take the file back, if it is still ours."""
+        with contextlib.suppress(OSError, ValueError):
+            if json.loads(path.read_text(encoding="utf-8")).get("token") == self._token:
+                path.unlink()
+
+    async def hook(self, request: web.Request) -> web.StreamResponse | None:
+        """The answer to a control request; None for any other."""
+        if not request.path.startswith(_PREFIX):
+            return None
+        if not is_address(request.headers.get("Host", "")):
+            return _error_response(403, "the control endpoint is reached by its address, not by a name")
+        if not _is_loopback(request.remote) or not self._is_authorized(request):
+            return _error_response(401, "the control token is missing or wrong; it is in the server's control file")
+        try:
+            return web.json_response(await self._answer(request))
+        except OnesocketError as error:
+            fields = getattr(error, "errors", None)
+            return _error_response(400, f"{error}: {json.dumps(fields)}" if fields else str(error))
+
+    async def _answer(self, request: web.Request) -> Json:
+        what, _, name = request.path.removeprefix(_PREFIX).partition("/")
+        match request.method, what:
+            case "GET", "stats":
+                return asdict(self._hub.stats_counter.snapshot())
+            case "GET", "faults":
+                return {"standing": [describe_fault(fault) for fault in self._hub.fault_schedule.active]}
+            case "POST", "faults":
+                return await self._faults.perform(name, await _body(request))
+            case "POST", "bots":
+                token, _ = await self._accounts.create_bot(_text_field(await _body(request), "name"))
+                return {"token": token}
+            case "POST", "users":
+                return await self._manage(name, await _body(request))
+            case _:
+                raise _InvalidControlRequest(f"there is no {request.method} {request.path}")
+
+    async def _manage(self, what: str, body: Json) -> Json:
+        match what:
+            case "list":
+                return {"users": await self._accounts.list_accounts()}
+            case "passwd":
+                await self._accounts.set_password(_text_field(body, "name"), _text_field(body, "password"))
+            case "remove":
+                await self._accounts.remove(_text_field(body, "name"))
+            case _:
+                raise _InvalidControlRequest(f"there is no users/{what}; there are list, passwd and remove")
+        return {}
+
+    def _is_authorized(self, request: web.Request) -> bool:
+        given = request.headers.get("Authorization", "").removeprefix("Control ")
+        return secrets.compare_digest(given.encode(), self._token.encode())
+
+
+class _InvalidControlRequest(OnesocketError):
+    """Not part of the control endpoint."""
+
+
+async def _body(request: web.Request) -> Json:
+    if request.content_length is not None and request.content_length > _MAX_BODY_SIZE:
+        raise _InvalidControlRequest("the body is too large")
+    try:
+        async with asyncio.timeout(10):
+            raw = await request.read()
+        body: Any = msgspec.json.decode(raw) if raw else {}
+    except (ValueError, RecursionError, web.RequestPayloadError):
+        raise _InvalidControlRequest("the body is not JSON") from None
+    except TimeoutError:
+        raise _InvalidControlRequest("the body did not come within 10 s") from None
+    if not isinstance(body, dict):
+        raise _InvalidControlRequest("the body must be a JSON object")
+    return cast("Json", body)
+
+
+def _text_field(body: Json, name: str) -> str:
+    return str(body.get(name, ""))
+
+
+def _is_loopback(address: str | None) -> bool:
+    try:
+        return address is not None and ipaddress.ip_address(address).is_loopback
+    except ValueError:
+        return False
+
+
+def _error_response(status: int, text: str) -> web.Response:
+    return web.json_response({"message": text, "code": 0}, status=status)

@@ -1,0 +1,156 @@
+"""The application: every request passes the hooks, the token, the limits, and comes to its route."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable, Sequence
+
+from aiohttp import web
+from aiohttp.typedefs import Middleware
+
+from .._api_error import ApiError, unauthorized
+from .._ports import Account, Json
+from ..service import ChatService
+from ._accounts import ROUTES as ACCOUNTS
+from ._channels import ROUTES as CHANNELS
+from ._commands import ROUTES as COMMANDS
+from ._guilds import ROUTES as GUILDS
+from ._messages import ROUTES as MESSAGES
+from ._rate_limiter import RateLimiter
+from ._request_context import RateLimitExceeded, RequestContext, RouteDefinition, RouteSettings
+from ._responses import api_error_response, error_response, json_response, rate_limited_response
+from ._trusted_proxies import TrustedProxies
+
+log = logging.getLogger(__name__)
+
+RequestHook = Callable[[web.Request], Awaitable[web.StreamResponse | None]]
+"""Runs before everything else: a response ends the request, None lets it through."""
+
+PREFIXES = ("/api/v10", "/api")
+ROUTES = (*ACCOUNTS, *GUILDS, *CHANNELS, *MESSAGES, *COMMANDS)
+
+_MAX_BODY_SIZE = 1024 * 1024
+_RESPONSE_TIMEOUT = 20.0
+_STATUS_TEXTS = {
+    401: "401: Unauthorized",
+    404: "404: Not Found",
+    405: "405: Method Not Allowed",
+    413: "Request entity too large",
+}
+_MAJOR_PARAMETERS = ("channel_id", "guild_id")
+"""Discord counts each channel and each guild by itself."""
+
+
+def make_app(
+    service: ChatService,
+    *,
+    gateway_url: Callable[[], str],
+    session_start_limit: Callable[[Account], Json],
+    hooks: Sequence[RequestHook] = (),
+    loses: Callable[[web.Request], bool] = lambda _: False,
+    limiter: RateLimiter | None = None,
+    proxies: TrustedProxies | None = None,
+    answer_timeout: float = _RESPONSE_TIMEOUT,
+) -> web.Application:
+    """Assemble the application, under ``/api/v10`` and ``/api``.
+
+    `gateway_url` and `session_start_limit` are asked for each request that needs them; `hooks` is read for each
+    request, so whoever keeps the list may change it. If `loses` says so of a request that was done, its connection is
+    reset instead of an answer. Who doesn't take an answer within `answer_timeout` seconds is
+    dropped.
+    """
+    settings = RouteSettings(gateway_url, session_start_limit, limiter or RateLimiter(), proxies or TrustedProxies())
+    app = web.Application(
+        middlewares=[_response_sender(answer_timeout, loses), _error_handler(hooks)], client_max_size=_MAX_BODY_SIZE
+    )
+    for prefix in PREFIXES:
+        for route in ROUTES:
+            app.router.add_route(route.method, prefix + route.path, _endpoint(route, service, settings))
+    return app
+
+
+_Endpoint = Callable[[web.Request], Awaitable[web.StreamResponse]]
+
+
+def _response_sender(timeout: float, loses: Callable[[web.Request], bool]) -> Middleware:
+    """Send the answer here, where it has a deadline: aiohttp waits for ever for a client that doesn't read."""
+
+    @web.middleware
+    async def sender(request: web.Request, handler: _Endpoint) -> web.StreamResponse:
+        response = await handler(request)
+        if loses(request) and request.transport is not None:
+            request.transport.abort()
+        try:
+            async with asyncio.timeout(timeout):
+                await response.prepare(request)
+                await response.write_eof()
+        except TimeoutError:
+            if request.transport is not None:
+                request.transport.abort()
+        except ConnectionError:
+            pass  # it has left; aiohttp notices by itself
+        return response
+
+    return sender
+
+
+def _error_handler(hooks: Sequence[RequestHook]) -> Middleware:
+    @web.middleware
+    async def outermost(request: web.Request, handler: _Endpoint) -> web.StreamResponse:
+        try:
+            for hook in tuple(hooks):
+                response = await hook(request)
+                if response is not None:
+                    return response
+            return await handler(request)
+        except ApiError as error:
+            return api_error_response(error)
+        except RateLimitExceeded as error:
+            return rate_limited_response(error.grant.reset_after, headers=error.grant.headers)
+        except web.HTTPException as error:
+            return _http_error_response(error)
+        except Exception as error:
+            # Without the request: it holds tokens, and what people write.
+            log.exception("%s failed", request.method, exc_info=error)
+            return error_response(500, 0, "500: Internal Server Error")
+
+    return outermost
+
+
+def _endpoint(route: RouteDefinition, service: ChatService, settings: RouteSettings) -> _Endpoint:
+    where = f"{route.method} {route.path}"
+
+    async def endpoint(request: web.Request) -> web.StreamResponse:
+        account = None if route.open else await _authenticate(request, service)
+        who: tuple[object, ...] = (settings.proxies.client_of(request) if account is None else account.user_id,)
+        who += tuple(request.match_info.get(name) for name in _MAJOR_PARAMETERS)
+        grant = settings.limiter.take(where, who, route.limit or settings.limiter.usual)
+        if not grant.allowed:
+            raise RateLimitExceeded(grant)
+        call = RequestContext(request, service, settings, account)
+        try:
+            body = await route.handler(call)
+            response = body if isinstance(body, web.Response) else json_response(body)
+        except ApiError as error:
+            response = api_error_response(error)
+        response.headers.update(grant.headers)
+        return response
+
+    return endpoint
+
+
+async def _authenticate(request: web.Request, service: ChatService) -> Account:
+    """Find whose token it is. Bots say ``Bot`` before it, people don't."""
+    token = request.headers.get("Authorization", "")
+    bare = token.removeprefix("Bot ")
+    account = await service.authenticate(bare) if bare else None
+    if account is None or account.bot != (bare != token):
+        raise unauthorized()
+    return account
+
+
+def _http_error_response(error: web.HTTPException) -> web.Response:
+    kept = {name: error.headers[name] for name in ("Allow",) if name in error.headers}
+    text = _STATUS_TEXTS.get(error.status, f"{error.status}: {error.reason}")
+    return error_response(error.status, 40005 if error.status == 413 else 0, text, headers=kept)

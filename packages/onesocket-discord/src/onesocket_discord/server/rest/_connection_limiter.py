@@ -1,0 +1,84 @@
+"""HTTP connections: as many as there is room for, and each only as long as it asks for something."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from http import HTTPStatus
+from typing import Final
+
+from aiohttp import web
+
+from ._responses import error_response
+
+log = logging.getLogger(__name__)
+
+_IDLE_TIMEOUT: Final = 75.0
+_UNAVAILABLE_BODY: Final = b'{"message":"503: Service Unavailable: too many connections","code":0}'
+_UNAVAILABLE_RESPONSE: Final = (
+    b"HTTP/1.1 503 Service Unavailable\r\nRetry-After: 5\r\nConnection: close\r\n"
+    b"Content-Type: application/json\r\nContent-Length: %d\r\n\r\n%b" % (len(_UNAVAILABLE_BODY), _UNAVAILABLE_BODY)
+)
+
+
+class HttpConnectionLimiter:
+    """Makes the protocol of each TCP connection, for `asyncio`'s ``create_server``."""
+
+    def __init__(self, server: web.Server, limit: int, *, idle: float = _IDLE_TIMEOUT) -> None:
+        """`idle`: seconds in which a whole request has to come, since the connection began or the last answer."""
+        self._server = server
+        self._limit = limit
+        self._idle = idle
+        self.open = 0
+        """How many there are."""
+
+    def __repr__(self) -> str:
+        return f"<Connections {self.open}/{self._limit}>"
+
+    def __call__(self) -> asyncio.Protocol:
+        """One more."""
+        if self.open >= self._limit:
+            return _ServiceUnavailable()
+        return _HttpHandler(self, self._server, self._idle)
+
+
+class _HttpHandler(web.RequestHandler):
+    __slots__ = ("_all",)
+
+    def __init__(self, connections: HttpConnectionLimiter, server: web.Server, idle: float) -> None:
+        super().__init__(server, loop=asyncio.get_running_loop(), access_log=None, keepalive_timeout=idle)  # type: ignore[arg-type] # aiohttp's own way to switch it off
+        self._all = connections
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._all.open += 1
+        super().connection_made(transport)
+
+    def connection_lost(self, exc: BaseException | None) -> None:
+        self._all.open -= 1
+        super().connection_lost(exc)
+
+    def handle_error(
+        self,
+        request: web.BaseRequest,
+        status: int = 500,
+        exc: BaseException | None = None,
+        message: str | None = None,
+    ) -> web.StreamResponse:
+        """Answer what is no HTTP. Neither the log nor the answer repeats it: it may hold a token."""
+        del message
+        if request.writer.output_size > 0:
+            raise ConnectionError("a part of the answer is sent already")
+        if status >= HTTPStatus.INTERNAL_SERVER_ERROR:
+            log.error("a request failed", exc_info=exc)
+        response = error_response(status, 0, f"{status}: {HTTPStatus(status).phrase}")
+        response.force_close()
+        return response
+
+
+class _ServiceUnavailable(asyncio.Protocol):
+    """There is no room: say so, and close."""
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        if isinstance(transport, asyncio.WriteTransport):
+            transport.write(_UNAVAILABLE_RESPONSE)
+        transport.close()

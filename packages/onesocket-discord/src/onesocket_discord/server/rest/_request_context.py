@@ -1,0 +1,194 @@
+"""One request, as the routes see it."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from typing import Any
+
+import msgspec
+from aiohttp import web
+
+from .._api_error import ApiError, invalid_field, unauthorized
+from .._field_reader import as_list, as_object
+from .._ports import Account, Json
+from .._snowflakes import parse_snowflake
+from ..service import ChatService
+from ._rate_limiter import RateLimit, RateLimitDecision, RateLimiter
+from ._trusted_proxies import TrustedProxies
+
+_BODY_TIMEOUT = 20.0
+"""Seconds that a body may take to arrive."""
+_MAX_DEPTH = 64
+
+_decode = msgspec.json.Decoder().decode
+
+
+@dataclass(frozen=True, slots=True)
+class RouteSettings:
+    """What the routes know of the server they belong to."""
+
+    gateway_url: Callable[[], str]
+    session_start_limit: Callable[[Account], Json]
+    limiter: RateLimiter
+    proxies: TrustedProxies
+
+
+class RateLimitExceeded(Exception):
+    """The request is over a limit; `grant` tells which, and until when."""
+
+    def __init__(self, grant: RateLimitDecision) -> None:
+        super().__init__(grant)
+        self.grant = grant
+
+
+class RequestContext:
+    """The account, the ids in the path, the query and the body; each is checked when it is asked for."""
+
+    def __init__(
+        self, request: web.Request, service: ChatService, settings: RouteSettings, account: Account | None
+    ) -> None:
+        self.request = request
+        self.service = service
+        self.settings = settings
+        self._account = account
+
+    @property
+    def account(self) -> Account:
+        """Who asks."""
+        if self._account is None:
+            raise unauthorized()
+        return self._account
+
+    def id(self, name: str) -> int:
+        """Read an id from the path. `ApiError` (50035) if it is none."""
+        text = self.request.match_info[name]
+        number = parse_snowflake(text)
+        if number is None:
+            raise invalid_field(name, "NUMBER_TYPE_COERCE", f'Value "{text[:40]}" is not snowflake.')
+        return number
+
+    def optional_id(self, name: str) -> int | None:
+        """Read an id from the path, if this route has it."""
+        return self.id(name) if name in self.request.match_info else None
+
+    def path_user_id(self) -> int:
+        """The ``user_id`` of the path, ``@me`` included."""
+        return self.account.user_id if self.request.match_info["user_id"] == "@me" else self.id("user_id")
+
+    def text(self, name: str) -> str:
+        """Read a text from the path."""
+        return self.request.match_info[name]
+
+    def query_id(self, name: str) -> int | None:
+        """Read an id from the query."""
+        text = self.request.query.get(name)
+        if text is None:
+            return None
+        number = parse_snowflake(text)
+        if number is None:
+            raise invalid_field(name, "NUMBER_TYPE_COERCE", f'Value "{text[:40]}" is not snowflake.')
+        return number
+
+    def query_int(self, name: str, default: int, most: int) -> int:
+        """Read a number from 1 to `most` from the query."""
+        text = self.request.query.get(name)
+        if text is None:
+            return default
+        if not text.isascii() or not text.lstrip("-").isdigit() or len(text) > 10:
+            raise invalid_field(name, "NUMBER_TYPE_COERCE", f'Value "{text[:40]}" is not int.')
+        number = int(text)
+        if number < 1:
+            raise invalid_field(name, "NUMBER_TYPE_MIN", "int value should be greater than or equal to 1.")
+        if number > most:
+            raise invalid_field(name, "NUMBER_TYPE_MAX", f"int value should be less than or equal to {most}.")
+        return number
+
+    async def body(self) -> Any:
+        """Read the JSON body; of a multipart form its ``payload_json``. Files are refused: none are kept here."""
+        try:
+            async with asyncio.timeout(_BODY_TIMEOUT):
+                raw = await self._form() if self.request.content_type == "multipart/form-data" else None
+                return _parse_body(await self.request.read() if raw is None else raw)
+        except TimeoutError:
+            raise ApiError(408, 0, "408: Request Timeout") from None
+        except web.RequestPayloadError as error:  # broken chunks, a broken Content-Encoding
+            raise _invalid_json() from error
+
+    async def _form(self) -> bytes:
+        try:
+            fields = await self.request.post()
+        except (ValueError, AssertionError) as error:  # a form without boundary, a part without name
+            raise _invalid_json() from error
+        texts = {name: value for name, value in fields.items() if not isinstance(value, web.FileField)}
+        for name in fields:
+            if name not in texts:
+                raise invalid_field(name, "ATTACHMENTS_UNSUPPORTED", "This server keeps no files.")
+        payload = texts.get("payload_json")
+        if isinstance(payload, str):
+            return payload.encode(errors="surrogatepass")
+        return b"" if payload is None else bytes(payload)
+
+    @property
+    def token(self) -> str:
+        """The token that it was asked with."""
+        return self.request.headers["Authorization"].removeprefix("Bot ")
+
+    @property
+    def client(self) -> str:
+        """The program that asks, in its own words."""
+        return self.request.headers.get("User-Agent", "")
+
+    @property
+    def address(self) -> str:
+        """The client's address: that of the connection, or what a trusted proxy says of it."""
+        return self.settings.proxies.client_of(self.request)
+
+    def count_attempt(self, what: str, who: str, limit: RateLimit) -> None:
+        """Count this attempt to sign in or to register. Raises `RateLimitExceeded`."""
+        grant = self.settings.limiter.count_attempt(what, who, limit)
+        if not grant.allowed:
+            raise RateLimitExceeded(grant)
+
+
+Handler = Callable[[RequestContext], Awaitable[Any]]
+"""Returns the body (None: 204), or a finished response."""
+
+
+@dataclass(frozen=True, slots=True)
+class RouteDefinition:
+    """What is done for one method and path."""
+
+    method: str
+    path: str
+    handler: Handler
+    open: bool = False
+    """Whether it can be used without a token."""
+    limit: RateLimit | None = None
+    """If it isn't the usual one."""
+
+
+def _parse_body(raw: bytes) -> Any:
+    if not raw:
+        return {}
+    try:
+        body = _decode(raw)
+    except (ValueError, RecursionError) as error:  # also of text that is no UTF-8
+        raise _invalid_json() from error
+    if raw.count(b"[") + raw.count(b"{") > _MAX_DEPTH and _depth(body) > _MAX_DEPTH:
+        raise _invalid_json()
+    return body
+
+
+def _depth(body: Any) -> int:
+    depth = 0
+    level: list[Any] = [body]
+    while level:
+        depth += 1
+        level = [item for one in level for item in as_list(one) or (as_object(one) or {}).values()]
+    return depth
+
+
+def _invalid_json() -> ApiError:
+    return ApiError(400, 50109, "The request body contains invalid JSON.")

@@ -1,0 +1,63 @@
+"""Responses in the form that Discord's clients expect."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from typing import Any
+
+import msgspec
+from aiohttp import web
+
+from .._api_error import ApiError
+from .._ports import Json
+from ._rate_limiter import denied_decision
+
+_encode = msgspec.json.Encoder().encode
+
+
+def json_response(body: Any, *, status: int = 200, headers: Mapping[str, str] | None = None) -> web.Response:
+    """JSON; the content type has no charset, which most libraries would stumble over. None: 204, nothing."""
+    if body is None:
+        return web.Response(status=204, headers=headers)
+    return web.Response(body=_encode(body), status=status, headers=headers, content_type="application/json")
+
+
+def error_response(status: int, code: int, text: str, *, headers: Mapping[str, str] | None = None) -> web.Response:
+    """Answer with Discord's error body."""
+    return json_response({"message": text, "code": code}, status=status, headers=headers)
+
+
+def api_error_response(error: ApiError) -> web.Response:
+    """Answer with what the service said."""
+    return json_response(error.body, status=error.status)
+
+
+def rate_limited_response(
+    retry_after: float, *, global_: bool = False, scope: str = "user", headers: Mapping[str, str] | None = None
+) -> web.Response:
+    """429: come back in `retry_after` seconds."""
+    body: Json = {
+        "message": "You are being rate limited.",
+        "retry_after": round(retry_after, 3),
+        "global": global_,
+        "code": 0,
+    }
+    # Libraries take a 429 without `Via` for a ban by what stands before the API, and give up at once.
+    said = {
+        "Via": "1.1 onesocket",
+        "Retry-After": str(math.ceil(retry_after)),
+        "X-RateLimit-Scope": "global" if global_ else scope,
+    }
+    if global_:
+        said["X-RateLimit-Global"] = "true"
+    return json_response(body, status=429, headers={**(headers or {}), **said})
+
+
+def scripted_rate_limit_response(request: web.Request, retry_after: float, *, global_: bool = False) -> web.Response:
+    """429 for this request, whatever its bucket holds; a global one names no bucket, as Discord's doesn't."""
+    resource = request.match_info.route.resource
+    path = request.path if resource is None else resource.canonical
+    route = f"{request.method} {path.removeprefix('/api').removeprefix('/v10')}"
+    headers = None if global_ else denied_decision(route, retry_after).headers
+    return rate_limited_response(retry_after, global_=global_, headers=headers)

@@ -1,0 +1,114 @@
+"""Who may see what. Everything else asks here first."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from sqlalchemy import BigInteger, Row, and_, bindparam, select
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from .._api_error import missing_access, missing_permissions, unknown_resource
+from .._ports import Account, Json
+from ..store import UnitOfWork
+from ..store._tables import channels, guilds, members, participants, users
+from . import _serialization as shapes
+from ._service_context import ServiceContext
+
+
+class ChannelAccess:
+    """A channel that the account may see."""
+
+    def __init__(self, row: Row[Any], account: Account) -> None:
+        self.row = row
+        self.account = account
+        self.id: int = row.id
+        self.guild_id: int | None = row.guild_id
+        self.is_dm = row.guild_id is None
+        self.is_owner = row.owner_id == account.user_id
+
+    @property
+    def where(self) -> Json:
+        """The keys that say in events where it happened."""
+        guild = {} if self.guild_id is None else {"guild_id": str(self.guild_id)}
+        return {"channel_id": str(self.id), **guild}
+
+    @property
+    def member(self) -> Json:
+        """The account's place in the guild, as messages show it; empty in a DM."""
+        return {} if self.is_dm else {"member": shapes.member(self.row.joined_at)}
+
+    def intent_for(self, in_guild: int, in_dm: int) -> int:
+        """The intent that counts here."""
+        return in_dm if self.is_dm else in_guild
+
+    def require_owner(self) -> None:
+        """Raise `Refused` unless the guild is the account's."""
+        if not self.is_owner:
+            raise missing_permissions()
+
+    async def recipients(self, world: ServiceContext, work: UnitOfWork) -> frozenset[int]:
+        """Who sees what happens here."""
+        if self.guild_id is not None:
+            return await world.audience.of(work, self.guild_id)
+        return await dm_participants(work.connection, self.id)
+
+
+# Built once: every message asks this, and building a statement costs more than running it.
+_USER_PARAMETER = bindparam("me", type_=BigInteger)
+_CHANNEL_ACCESS = (
+    select(channels, guilds.c.owner_id, members.c.joined_at, participants.c.user_id)
+    .outerjoin(guilds, guilds.c.id == channels.c.guild_id)
+    .outerjoin(members, and_(members.c.guild_id == channels.c.guild_id, members.c.user_id == _USER_PARAMETER))
+    .outerjoin(
+        participants, and_(participants.c.channel_id == channels.c.id, participants.c.user_id == _USER_PARAMETER)
+    )
+    .where(channels.c.id == bindparam("channel", type_=BigInteger))
+)
+
+
+async def channel_access(connection: AsyncConnection, account: Account, channel_id: int) -> ChannelAccess:
+    """Find a channel that the account may see, or raise `Refused` (10003, 50001)."""
+    found = await connection.execute(_CHANNEL_ACCESS, {"channel": channel_id, "me": account.user_id})
+    row = found.one_or_none()
+    if row is None:
+        raise unknown_resource("Channel")
+    if row.joined_at is None and row.user_id is None:
+        raise missing_access()
+    return ChannelAccess(row, account)
+
+
+async def member_guild(connection: AsyncConnection, account: Account, guild_id: int) -> Row[Any]:
+    """Find a guild that the account is in, with `joined_at`, or raise `Refused` (10004, 50001)."""
+    found = await connection.execute(
+        select(guilds, members.c.joined_at)
+        .outerjoin(members, and_(members.c.guild_id == guilds.c.id, members.c.user_id == account.user_id))
+        .where(guilds.c.id == guild_id)
+    )
+    row = found.one_or_none()
+    if row is None:
+        raise unknown_resource("Guild")
+    if row.joined_at is None:
+        raise missing_access()
+    return row
+
+
+async def owned_guild(connection: AsyncConnection, account: Account, guild_id: int) -> Row[Any]:
+    """Find a guild that the account owns, or raise `Refused` (10004, 50001, 50013)."""
+    row = await member_guild(connection, account, guild_id)
+    if row.owner_id != account.user_id:
+        raise missing_permissions()
+    return row
+
+
+async def find_user(connection: AsyncConnection, user_id: int) -> Row[Any]:
+    """Find anybody, or raise `Refused` (10013)."""
+    row = (await connection.execute(select(users).where(users.c.id == user_id))).one_or_none()
+    if row is None:
+        raise unknown_resource("User")
+    return row
+
+
+async def dm_participants(connection: AsyncConnection, channel_id: int) -> frozenset[int]:
+    """Who is in a DM."""
+    found = await connection.scalars(select(participants.c.user_id).where(participants.c.channel_id == channel_id))
+    return frozenset(found)

@@ -1,0 +1,236 @@
+"""Text channels of guilds, and direct messages."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from sqlalchemy import BigInteger, Row, bindparam, delete, func, insert, select, update
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from .._api_error import ApiError, missing_permissions
+from .._field_reader import FieldReader
+from .._ports import Account, Event, Json
+from ..store import UnitOfWork
+from ..store._tables import channels, participants, read_states, users
+from . import _serialization as shapes
+from ._access import channel_access, dm_participants, find_user, member_guild, owned_guild
+from ._intents import DIRECT_MESSAGE_TYPING, GUILD_MESSAGE_TYPING, GUILDS
+from ._service_context import ServiceContext
+
+_MAX_CHANNELS = 500
+"""Of one guild, as with Discord."""
+
+
+class ChannelService:
+    """Make, change and delete channels; say that somebody types; remember what was read."""
+
+    def __init__(self, world: ServiceContext) -> None:
+        self._world = world
+
+    async def create(self, account: Account, guild_id: int, body: Json) -> Json:
+        """Make a text channel from ``name`` and ``topic``; the guild's owner may."""
+        form = FieldReader(body)
+        name = form.text("name", least=1, most=100, required=True)
+        topic = form.text("topic", most=1024)
+        position = form.integer("position", least=0, most=100_000)
+        form.one_of("type", [shapes.GUILD_TEXT], shapes.GUILD_TEXT)
+        form.check()
+
+        async def operation(work: UnitOfWork) -> Json:
+            await owned_guild(work.connection, account, guild_id)
+            count = await work.connection.scalar(select(func.count()).where(channels.c.guild_id == guild_id)) or 0
+            if count >= _MAX_CHANNELS:
+                raise ApiError(400, 30013, f"Maximum number of guild channels reached ({_MAX_CHANNELS})")
+            channel_id = self._world.ids.next()
+            row = {
+                "id": channel_id,
+                "type": shapes.GUILD_TEXT,
+                "guild_id": guild_id,
+                "name": name,
+                "topic": topic,
+                "position": count if position is None else position,
+            }
+            await work.connection.execute(insert(channels).values(row))
+            return await self._tell_guild(work, "CHANNEL_CREATE", channel_id)
+
+        return await self._world.store.write(operation)
+
+    async def of_guild(self, account: Account, guild_id: int) -> list[Json]:
+        """The channels of a guild that the account is in."""
+        wanted = select(channels).where(channels.c.guild_id == guild_id).order_by(channels.c.position, channels.c.id)
+        async with self._world.store.reading() as connection:
+            await member_guild(connection, account, guild_id)
+            return [shapes.channel(row) for row in (await connection.execute(wanted)).all()]
+
+    async def get(self, account: Account, channel_id: int) -> Json:
+        """One channel."""
+        async with self._world.store.reading() as connection:
+            here = await channel_access(connection, account, channel_id)
+            return await _channel_object(connection, here.row, account.user_id)
+
+    async def edit(self, account: Account, channel_id: int, body: Json) -> Json:
+        """Change ``name``, ``topic`` or ``position``; the guild's owner may."""
+        form = FieldReader(body)
+        changes: dict[str, Any] = {}
+        name = form.text("name", least=1, most=100)
+        if name is not None:
+            changes["name"] = name
+        if "topic" in form:
+            changes["topic"] = form.text("topic", most=1024)
+        position = form.integer("position", least=0, most=100_000)
+        if position is not None:
+            changes["position"] = position
+        form.check()
+
+        async def operation(work: UnitOfWork) -> Json:
+            here = await channel_access(work.connection, account, channel_id)
+            here.require_owner()
+            if changes:
+                await work.connection.execute(update(channels).where(channels.c.id == channel_id).values(changes))
+            return await self._tell_guild(work, "CHANNEL_UPDATE", channel_id)
+
+        return await self._world.store.write(operation)
+
+    async def delete(self, account: Account, channel_id: int) -> Json:
+        """Delete a channel with its messages; the guild's owner may. A DM stays as it is."""
+
+        async def operation(work: UnitOfWork) -> Json:
+            here = await channel_access(work.connection, account, channel_id)
+            if here.is_dm:
+                return await _channel_object(work.connection, here.row, account.user_id)
+            here.require_owner()
+            gone = await self._tell_guild(work, "CHANNEL_DELETE", channel_id)
+            await work.connection.execute(delete(channels).where(channels.c.id == channel_id))
+            return gone
+
+        return await self._world.store.write(operation)
+
+    # --- direct messages --------------------------------------------------------------------------------------------
+
+    async def open_dm(self, account: Account, body: Json) -> Json:
+        """The DM with ``recipient_id``, made if there is none."""
+        form = FieldReader(body)
+        other = form.snowflake("recipient_id", required=True) or 0
+        form.check()
+        if other == account.user_id:
+            raise ApiError(400, 50007, "Cannot send messages to this user")
+        pair = sorted((account.user_id, other))
+        key = f"{pair[0]}:{pair[1]}"
+
+        async def operation(work: UnitOfWork) -> Json:
+            await find_user(work.connection, other)
+            found = select(channels).where(channels.c.dm_key == key)
+            row = (await work.connection.execute(found)).one_or_none()
+            if row is None:
+                channel_id = self._world.ids.next()
+                made = {"id": channel_id, "type": shapes.DM, "position": 0, "dm_key": key}
+                await work.connection.execute(insert(channels).values(made))
+                both = [{"channel_id": channel_id, "user_id": user_id} for user_id in pair]
+                await work.connection.execute(insert(participants), both)
+                row = (await work.connection.execute(found)).one()
+                await self._tell_people(work, row, pair)
+            return await _channel_object(work.connection, row, account.user_id)
+
+        return await self._world.store.write(operation)
+
+    async def dms(self, account: Account) -> list[Json]:
+        """The account's DMs, those with the newest messages first."""
+        async with self._world.store.reading() as connection:
+            return await private_channels(connection, account.user_id)
+
+    # --- typing and reading -----------------------------------------------------------------------------------------
+
+    async def type_in(self, account: Account, channel_id: int) -> None:
+        """Tell the others that the account is writing."""
+        async with self._world.store.reading() as connection:
+            here = await channel_access(connection, account, channel_id)
+            if here.guild_id is None:
+                recipients = await dm_participants(connection, channel_id)
+            else:
+                recipients = await self._world.audience.seen(connection, here.guild_id)
+        member = {} if here.is_dm else {"member": {**here.member["member"], "user": shapes.user_from_account(account)}}
+        data = {**here.where, "user_id": str(account.user_id), "timestamp": int(self._world.ids.now()), **member}
+        intents = here.intent_for(GUILD_MESSAGE_TYPING, DIRECT_MESSAGE_TYPING)
+        self._world.publisher.publish(Event("TYPING_START", data, recipients, intents))
+
+    async def acknowledge(self, account: Account, channel_id: int, message_id: int) -> None:
+        """Remember that everything up to this message was read; never goes back."""
+
+        async def operation(work: UnitOfWork) -> None:
+            await channel_access(work.connection, account, channel_id)
+            if await mark_read(work, account.user_id, channel_id, message_id):
+                data = {"channel_id": str(channel_id), "message_id": str(message_id), "version": 1}
+                self._world.tell(work, "MESSAGE_ACK", data, frozenset({account.user_id}))
+
+        await self._world.store.write(operation)
+
+    # --- inside -----------------------------------------------------------------------------------------------------
+
+    async def _tell_guild(self, work: UnitOfWork, name: str, channel_id: int) -> Json:
+        row = (await work.connection.execute(select(channels).where(channels.c.id == channel_id))).one()
+        if row.guild_id is None:
+            raise missing_permissions()
+        data = shapes.channel(row)
+        self._world.tell(work, name, data, await self._world.audience.of(work, row.guild_id), intents=GUILDS)
+        return data
+
+    async def _tell_people(self, work: UnitOfWork, row: Row[Any], pair: list[int]) -> None:
+        """Announce a new DM; bots get no event for that."""
+        people = select(users.c.id).where(users.c.id.in_(pair), users.c.bot.is_(False))
+        for user_id in (await work.connection.scalars(people)).all():
+            data = await _channel_object(work.connection, row, user_id)
+            self._world.tell(work, "CHANNEL_CREATE", data, frozenset({user_id}))
+
+
+async def private_channels(connection: AsyncConnection, user_id: int) -> list[Json]:
+    """The DMs of a user, those with the newest messages first."""
+    wanted = select(channels).join(participants).where(participants.c.user_id == user_id)
+    rows = (await connection.execute(wanted)).all()
+    others = await _recipients(connection, [row.id for row in rows], user_id)
+    rows = sorted(rows, key=lambda row: int(row.last_message_id or row.id), reverse=True)
+    return [shapes.channel(row, others.get(row.id, ())) for row in rows]
+
+
+_NEW_LAST_MESSAGE_ID = bindparam("to_last_message_id", type_=BigInteger)
+_ADVANCE_READ_STATE = (
+    update(read_states)
+    .where(
+        read_states.c.user_id == bindparam("to_user_id", type_=BigInteger),
+        read_states.c.channel_id == bindparam("to_channel_id", type_=BigInteger),
+        read_states.c.last_message_id < _NEW_LAST_MESSAGE_ID,
+    )
+    .values(last_message_id=_NEW_LAST_MESSAGE_ID)
+)
+
+
+async def mark_read(work: UnitOfWork, user_id: int, channel_id: int, message_id: int) -> bool:
+    """Move a read state forward; False: it was there already."""
+    row = {"user_id": user_id, "channel_id": channel_id, "last_message_id": message_id}
+    # Moved as a rule; only the first time there is nothing to move.
+    if (
+        await work.connection.execute(_ADVANCE_READ_STATE, {f"to_{name}": value for name, value in row.items()})
+    ).rowcount:
+        return True
+    mine = (read_states.c.user_id == user_id) & (read_states.c.channel_id == channel_id)
+    if await work.connection.scalar(select(read_states.c.user_id).where(mine)) is not None:
+        return False
+    await work.connection.execute(insert(read_states).values(row))
+    return True
+
+
+async def _channel_object(connection: AsyncConnection, row: Row[Any], viewer: int) -> Json:
+    if row.type != shapes.DM:
+        return shapes.channel(row)
+    return shapes.channel(row, (await _recipients(connection, [row.id], viewer)).get(row.id, ()))
+
+
+async def _recipients(connection: AsyncConnection, channel_ids: list[int], viewer: int) -> dict[int, list[Json]]:
+    wanted = (
+        select(users, participants.c.channel_id)
+        .join(participants, participants.c.user_id == users.c.id)
+        .where(participants.c.channel_id.in_(channel_ids), users.c.id != viewer)
+    )
+    found: dict[int, list[Json]] = {}
+    for row in (await connection.execute(wanted)).all():
+        found.setdefault(row.channel_id, []).append(shapes.user_from_row(row))
+    return found

@@ -1,0 +1,149 @@
+"""The service as a whole, and what the gateway asks of it."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import AsyncGenerator, Callable, Sequence
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+from sqlalchemy import insert, select
+
+from .._api_error import ApiError
+from .._ports import Account, Json, Publisher, ReadyData
+from .._snowflakes import SnowflakeGenerator
+from ..store import Store, UnitOfWork
+from ..store._tables import channels, guilds, members, read_states, users
+from . import _serialization as shapes
+from ._accounts import AccountService, name_key
+from ._channels import ChannelService, private_channels
+from ._commands import CommandService
+from ._guilds import GuildService
+from ._invites import InviteService
+from ._logins import LOGIN_LIFETIME, LoginService
+from ._membership import guild_create_objects
+from ._messages import MessageService
+from ._passwords import PasswordService
+from ._pins import PinService
+from ._reactions import ReactionService
+from ._service_context import ServiceContext
+
+log = logging.getLogger(__name__)
+
+_EXPIRE_INTERVAL = 3600.0
+_CARETAKER = "onesocket"
+"""The account that owns the default guild until the first person comes. Nobody can sign in to it."""
+
+
+class ChatService:
+    """Everything that can be done, each with its checks; and the gateway's `Directory`.
+
+    Methods return JSON objects as Discord documents them, and raise `ApiError`. What is returned, is on disk.
+    """
+
+    def __init__(
+        self, world: ServiceContext, passwords: PasswordService, default_guild: int, lifetime: float = LOGIN_LIFETIME
+    ) -> None:
+        self._world = world
+        self.default_guild = default_guild
+        """The id of the guild that everybody is put into."""
+        self.logins = LoginService(world, lifetime)
+        self.accounts = AccountService(world, passwords, self.logins, default_guild)
+        self.guilds = GuildService(world)
+        self.channels = ChannelService(world)
+        self.messages = MessageService(world)
+        self.reactions = ReactionService(world)
+        self.pins = PinService(world)
+        self.commands = CommandService(world)
+        self.invites = InviteService(world)
+
+    def __repr__(self) -> str:
+        return f"<Service {self._world.store!r}>"
+
+    @classmethod
+    @asynccontextmanager
+    async def open(
+        cls,
+        where: str | Path,
+        publisher: Publisher,
+        *,
+        clock: Callable[[], float] = time.time,
+        passwords: PasswordService | None = None,
+        login_lifetime: float = LOGIN_LIFETIME,
+    ) -> AsyncGenerator[ChatService, None]:
+        """Open the store (a file, ``:memory:`` or an SQLAlchemy URL), and make the default guild at the first start.
+
+        `clock` gives seconds since 1970; a person's token is void `login_lifetime` seconds after its last use. Raises
+        `InvalidOption` for a place that can't be, `StoreInUse` if another server is at it, `StoreBroken` and
+        `StoreTooNew`.
+        """
+        passwords = await (passwords or PasswordService()).prepare()
+        async with Store.open(where) as store:
+            world = ServiceContext(store, SnowflakeGenerator(clock, await store.largest_id()), publisher)
+            service = cls(world, passwords, await _default_guild(world), login_lifetime)
+            expiring = asyncio.create_task(service._expire(), name="onesocket chat logins expire")
+            try:
+                yield service
+            finally:
+                expiring.cancel()
+                await asyncio.wait([expiring])
+
+    async def _expire(self) -> None:
+        while True:
+            try:
+                await self.logins.expire()
+            except Exception:
+                log.exception("old logins could not be ended; tried again in %g s", _EXPIRE_INTERVAL)
+            await asyncio.sleep(_EXPIRE_INTERVAL)
+
+    # --- what the gateway asks --------------------------------------------------------------------------------------
+
+    async def authenticate(self, token: str) -> Account | None:
+        """Whose token it is; None: nobody's. A ``Bot `` prefix was removed."""
+        return await self.logins.authenticate(token)
+
+    async def ready_data(self, account: Account) -> ReadyData:
+        """The state of this user's world now."""
+        async with self._world.store.reading() as connection:
+            mine = await guild_create_objects(connection, self._world.publisher, account)
+            if account.bot:
+                return ReadyData(shapes.current_user(account), shapes.short_application(account), mine)
+            private = await private_channels(connection, account.user_id)
+            wanted = select(read_states).where(read_states.c.user_id == account.user_id)
+            read = [
+                {"id": str(row.channel_id), "last_message_id": str(row.last_message_id), "mention_count": 0}
+                for row in (await connection.execute(wanted.order_by(read_states.c.channel_id))).all()
+            ]
+        return ReadyData(shapes.current_user(account), shapes.short_application(account), mine, private, read)
+
+    async def members(self, account: Account, guild_id: int, user_ids: Sequence[int] | None) -> Sequence[Json] | None:
+        """Guild members in the order of their ids, all or those; None: no such guild, or not a member of it."""
+        try:
+            return await self.guilds.some_members(account, guild_id, user_ids)
+        except ApiError:
+            return None
+
+    async def members_by_guild(self, user_id: int) -> dict[int, frozenset[int]]:
+        """For each guild of this user: who is in it (they see the presence)."""
+        async with self._world.store.reading() as connection:
+            mine = (await connection.scalars(select(members.c.guild_id).where(members.c.user_id == user_id))).all()
+            return {guild_id: await self._world.audience.seen(connection, guild_id) for guild_id in mine}
+
+
+async def _default_guild(world: ServiceContext) -> int:
+    async def operation(work: UnitOfWork) -> int:
+        there: int | None = await work.connection.scalar(select(guilds.c.id).where(guilds.c.is_default))
+        if there is not None:
+            return there
+        keeper, guild, channel = (world.ids.next() for _ in range(3))
+        owner = {"id": keeper, "username": _CARETAKER, "username_key": name_key(_CARETAKER), "bot": True}
+        await work.connection.execute(insert(users).values({**owner, "owner_id": keeper}))
+        values = {"id": guild, "name": "onesocket", "owner_id": keeper, "is_default": True}
+        await work.connection.execute(insert(guilds).values(values))
+        general = {"id": channel, "type": shapes.GUILD_TEXT, "guild_id": guild, "name": "general", "position": 0}
+        await work.connection.execute(insert(channels).values(general))
+        return guild
+
+    return await world.store.write(operation)

@@ -1,0 +1,34 @@
+"""Emojis as they stand in a path: the character itself, or ``name:id``."""
+
+from __future__ import annotations
+
+import re
+
+from .._api_error import unknown_resource
+from .._ports import Json
+
+_CUSTOM = re.compile(r"(?:a:)?(\w{2,32}):(\d{1,20})", re.ASCII)
+_KEYCAP = re.compile("[0-9#*]\ufe0f?\u20e3")
+_MAX_EMOJI_LENGTH = 32
+"""Characters; the longest families of joined people have 10."""
+
+
+def emoji_key(text: str) -> str:
+    """Return the emoji's key, or raise `Refused` (10014)."""
+    custom = _CUSTOM.fullmatch(text)
+    if custom is not None:
+        return f"{custom[1]}:{custom[2]}"
+    if _KEYCAP.fullmatch(text):
+        return text
+    # Whether a character is an emoji depends on the year; that it is a symbol and no writing doesn't.
+    if not 0 < len(text) <= _MAX_EMOJI_LENGTH or any(
+        sign.isascii() or sign.isspace() or sign.isalnum() for sign in text
+    ):
+        raise unknown_resource("Emoji")
+    return text
+
+
+def emoji_object(key: str) -> Json:
+    """Write the emoji with this key as events have it."""
+    name, _, emoji_id = key.rpartition(":")
+    return {"id": emoji_id, "name": name} if name else {"id": None, "name": key}

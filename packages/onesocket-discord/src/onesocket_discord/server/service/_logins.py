@@ -1,0 +1,172 @@
+"""Tokens: whose they are, when they were used, and when they are void."""
+
+from __future__ import annotations
+
+import base64
+import secrets
+from collections import OrderedDict
+from collections.abc import Collection
+from dataclasses import dataclass
+from functools import partial
+from typing import Any, Final
+
+from sqlalchemy import Row, delete, func, insert, select, update
+
+from .._ports import Account, Json, token_digest
+from .._snowflakes import iso_timestamp
+from ..store import UnitOfWork
+from ..store._tables import tokens, users
+from ._service_context import ServiceContext
+
+LOGIN_LIFETIME: Final = 30 * 86_400.0
+"""Seconds without use after which a person's token is void. A bot's stays until it is given another."""
+_MAX_CACHED_LOGINS = 4096
+_LAST_USED_INTERVAL = 3600.0
+"""Seconds between two notes that a token was used: more often would be a write for nearly every request."""
+_MAX_CLIENT_LENGTH = 200
+
+_LAST_USED = func.coalesce(tokens.c.last_used_at, tokens.c.created_at)
+
+
+@dataclass(slots=True)
+class _CachedLogin:
+    account: Account
+    used: float
+
+
+class LoginService:
+    """The tokens of people and bots. Only their digests are kept."""
+
+    def __init__(self, world: ServiceContext, lifetime: float = LOGIN_LIFETIME) -> None:
+        self._world = world
+        self._lifetime = lifetime
+        self._known: OrderedDict[bytes, _CachedLogin] = OrderedDict()
+        self._voided = 0
+        """Number of times that tokens were made void: what was read before the last time may be void by now."""
+
+    def __repr__(self) -> str:
+        return f"<Logins {len(self._known)} remembered>"
+
+    async def authenticate(self, token: str) -> Account | None:
+        """Find the account of a token, and record its use. None: the token is unknown or void."""
+        key = token_digest(token)
+        known = self._known.get(key)
+        while known is None:
+            voided = self._voided
+            async with self._world.store.reading() as connection:
+                wanted = select(users, _LAST_USED.label("used")).join(tokens).where(tokens.c.hash == key)
+                row = (await connection.execute(wanted)).one_or_none()
+            if row is None:
+                return None
+            if voided == self._voided:
+                known = self._known[key] = _CachedLogin(account_from_row(row), row.used)
+                if len(self._known) > _MAX_CACHED_LOGINS:
+                    self._known.popitem(last=False)
+        self._known.move_to_end(key)
+        now = self._world.ids.now()
+        if not known.account.bot and now - known.used >= self._lifetime:
+            await self.void(known.account.user_id, {key})
+            return None
+        if now - known.used >= _LAST_USED_INTERVAL:
+            known.used = now
+            await self._note_use({key})
+        return known.account if key in self._known or await self._is_there(key) else None
+
+    async def issue(self, work: UnitOfWork, account: Account, client: str = "") -> str:
+        """Make a token. `client`: the User-Agent that it is for, by which its owner will know it again."""
+        token = _bot_token(account.user_id) if account.bot else secrets.token_urlsafe(32)
+        row = {
+            "hash": token_digest(token),
+            "user_id": account.user_id,
+            "created_at": self._world.ids.now(),
+            "client": client[:_MAX_CLIENT_LENGTH],
+        }
+        await work.connection.execute(insert(tokens).values(row))
+        return token
+
+    async def of(self, account: Account, token: str) -> list[Json]:
+        """The logins of this user, the one used last first; `current` is that of `token`."""
+        mine = select(tokens, _LAST_USED.label("used")).where(tokens.c.user_id == account.user_id)
+        async with self._world.store.reading() as connection:
+            rows = (await connection.execute(mine.order_by(_LAST_USED.desc(), tokens.c.hash))).all()
+        current = token_digest(token)
+        return [
+            {
+                "id_hash": _id_hash(row.hash),
+                "created_at": iso_timestamp(row.created_at),
+                "approx_last_used_time": iso_timestamp(row.used),
+                "client_info": {"user_agent": row.client or None},
+                "current": row.hash == current,
+            }
+            for row in rows
+        ]
+
+    async def end(self, account: Account, hashes: Collection[str] | None) -> None:
+        """Make the tokens with these `id_hash`es void; None: all of this user, and each of their connections closes."""
+        mine = select(tokens.c.hash).where(tokens.c.user_id == account.user_id)
+        async with self._world.store.reading() as connection:
+            there = (await connection.scalars(mine)).all()
+        await self.void(account.user_id, {key for key in there if hashes is None or _id_hash(key) in hashes})
+
+    async def void(self, user_id: int, keys: Collection[bytes]) -> None:
+        """Make these tokens of a user void, and close the connections that logged in with them."""
+
+        async def operation(work: UnitOfWork) -> None:
+            await self.void_within(work, user_id, keys)
+
+        await self._world.store.write(operation)
+
+    async def void_within(self, work: UnitOfWork, user_id: int, keys: Collection[bytes] | None = None) -> None:
+        """The same within a transaction; None: all tokens of the user."""
+        gone = delete(tokens).where(tokens.c.user_id == user_id)
+        await work.connection.execute(gone if keys is None else gone.where(tokens.c.hash.in_(list(keys))))
+        work.after_commit(lambda: self.forget(user_id))
+        if keys is None:
+            work.after_commit(lambda: self._world.publisher.sign_out(user_id))
+        for key in keys or ():
+            work.after_commit(partial(self._world.publisher.sign_out, user_id, key))
+
+    async def expire(self) -> None:
+        """Make tokens void that were not used for so long; those with an open connection are in use."""
+        await self._note_use(self._world.publisher.logins())
+        latest = self._world.ids.now() - self._lifetime
+        old = select(tokens.c.user_id, tokens.c.hash).join(users).where(~users.c.bot, latest >= _LAST_USED)
+        async with self._world.store.reading() as connection:
+            rows = (await connection.execute(old)).all()
+        for row in rows:
+            await self.void(row.user_id, {row.hash})
+
+    def forget(self, user_id: int) -> None:
+        """Something about this user has changed: look again."""
+        self._voided += 1
+        for key in [key for key, known in self._known.items() if known.account.user_id == user_id]:
+            del self._known[key]
+
+    async def _note_use(self, keys: Collection[bytes]) -> None:
+        if not keys:
+            return
+        now = self._world.ids.now()
+
+        async def operation(work: UnitOfWork) -> None:
+            used = update(tokens).where(tokens.c.hash.in_(list(keys)))
+            await work.connection.execute(used.values(last_used_at=now))
+
+        await self._world.store.write(operation)
+
+    async def _is_there(self, key: bytes) -> bool:
+        async with self._world.store.reading() as connection:
+            return await connection.scalar(select(tokens.c.user_id).where(tokens.c.hash == key)) is not None
+
+
+def account_from_row(row: Row[Any]) -> Account:
+    """The account in a row of the users."""
+    return Account(row.id, row.username, row.bot)
+
+
+def _id_hash(key: bytes) -> str:
+    return base64.urlsafe_b64encode(key).decode().rstrip("=")
+
+
+def _bot_token(user_id: int) -> str:
+    whose = base64.urlsafe_b64encode(str(user_id).encode()).decode().rstrip("=")
+    return f"{whose}.{secrets.token_urlsafe(4)}.{secrets.token_urlsafe(28)}"

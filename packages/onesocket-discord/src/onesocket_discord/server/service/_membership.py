@@ -1,0 +1,102 @@
+"""Coming into a guild and leaving it, whatever the reason."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from sqlalchemy import Row, delete, insert, select
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from .._ports import Account, Json, Publisher
+from ..store import UnitOfWork
+from ..store._tables import channels, guilds, members, users
+from . import _serialization as shapes
+from ._intents import GUILD_MEMBERS, GUILDS
+from ._service_context import ServiceContext
+
+
+async def join_guild(world: ServiceContext, work: UnitOfWork, account: Account, guild_id: int) -> bool:
+    """Add somebody to an existing guild and tell everybody; False: they were in it already."""
+    mine = (members.c.guild_id == guild_id) & (members.c.user_id == account.user_id)
+    if await work.connection.scalar(select(members.c.user_id).where(mine)) is not None:
+        return False
+    others = await world.audience.of(work, guild_id)
+    joined_at = world.ids.now()
+    row = {"guild_id": guild_id, "user_id": account.user_id, "joined_at": joined_at}
+    await work.connection.execute(insert(members).values(row))
+    world.audience.changed(work, guild_id)
+    data = {"guild_id": str(guild_id), **shapes.member(joined_at, shapes.user_from_account(account))}
+    world.tell(work, "GUILD_MEMBER_ADD", data, others, intents=GUILD_MEMBERS)
+    mine_alone = frozenset({account.user_id})
+    (created,) = await guild_create_objects(work.connection, world.publisher, account, [guild_id])
+    world.tell(work, "GUILD_CREATE", created, mine_alone, intents=GUILDS)
+    return True
+
+
+async def leave_guild(world: ServiceContext, work: UnitOfWork, who: Json, guild_id: int) -> bool:
+    """Take somebody (a user object) out of a guild and tell everybody; False: they were not in it."""
+    user_id = int(who["id"])
+    found = await work.connection.execute(
+        delete(members).where(members.c.guild_id == guild_id, members.c.user_id == user_id)
+    )
+    if not found.rowcount:
+        return False
+    world.audience.changed(work, guild_id)
+    left = await world.audience.of(work, guild_id)
+    world.tell(work, "GUILD_MEMBER_REMOVE", {"guild_id": str(guild_id), "user": who}, left, intents=GUILD_MEMBERS)
+    world.tell(work, "GUILD_DELETE", {"id": str(guild_id)}, frozenset({user_id}), intents=GUILDS)
+    return True
+
+
+async def guild_create_objects(
+    connection: AsyncConnection, publisher: Publisher, account: Account, only: Sequence[int] | None = None
+) -> list[Json]:
+    """The guilds of this account (or some of them) as GUILD_CREATE has them."""
+    mine = select(guilds, members.c.joined_at).join(members).where(members.c.user_id == account.user_id)
+    if only is not None:
+        mine = mine.where(guilds.c.id.in_(only))
+    rows = (await connection.execute(mine.order_by(guilds.c.id))).all()
+    ids = [row.id for row in rows]
+    within = (
+        await connection.execute(
+            select(channels).where(channels.c.guild_id.in_(ids)).order_by(channels.c.position, channels.c.id)
+        )
+    ).all()
+    people = (await connection.execute(select_members().where(members.c.guild_id.in_(ids)))).all()
+    return [
+        shapes.guild_create(
+            row,
+            row.joined_at,
+            [shapes.channel(one) for one in within if one.guild_id == row.id],
+            [member_from_row(one) for one in people if one.guild_id == row.id],
+            list(_presences(publisher, (one.id for one in people if one.guild_id == row.id))),
+        )
+        for row in rows
+    ]
+
+
+def select_members() -> Any:
+    """Select members with their users, in the order of ids."""
+    return (
+        select(users.c.id, users.c.username, users.c.bot, members.c.guild_id, members.c.joined_at)
+        .join(members, members.c.user_id == users.c.id)
+        .order_by(users.c.id)
+    )
+
+
+def member_from_row(row: Row[Any]) -> Json:
+    """The member in a row of `select_members`."""
+    return shapes.member(row.joined_at, shapes.user_from_row(row))
+
+
+def _presences(publisher: Publisher, user_ids: Iterable[int]) -> Iterable[Json]:
+    for user_id in user_ids:
+        status = publisher.status_of(user_id)
+        if status != "offline":
+            yield {
+                "user": {"id": str(user_id)},
+                "status": status,
+                "activities": [],
+                "client_status": {"desktop": status},
+            }

@@ -1,0 +1,182 @@
+"""Validated content of a request to post or edit a message."""
+
+from __future__ import annotations
+
+import json
+import re
+from dataclasses import dataclass
+from typing import Any, Final
+
+from .._api_error import ApiError
+from .._field_reader import FieldReader, as_list
+from .._ports import Json
+from .._snowflakes import parse_snowflake
+from ._components import IS_COMPONENTS_V2, read_components
+from ._embeds import read_embeds
+
+_MAX_CONTENT_LENGTH = 2000
+_USER_MENTION = re.compile(r"<@!?(\d{1,20})>", re.ASCII)
+_EVERYONE_MENTION = re.compile(r"@(?:everyone|here)\b")
+_MAX_MENTIONS = 100
+_SETTABLE_FLAGS: Final = 1 << 2 | 1 << 12 | IS_COMPONENTS_V2
+"""The flags that a sender may set: no embeds, no notification, Components V2."""
+_FORWARD_TYPE: Final = 1
+"""The type of a message reference that forwards; 0 replies."""
+
+
+@dataclass(slots=True)
+class AllowedMentions:
+    """``allowed_mentions``: whom a message may mention."""
+
+    users: bool = True
+    named: frozenset[int] = frozenset()
+    everyone: bool = True
+    replied_user: bool = True
+
+    @classmethod
+    def read(cls, form: FieldReader) -> AllowedMentions:
+        """Read it from the request."""
+        if form.inner("allowed_mentions") is None:
+            return cls()
+        return form.one("allowed_mentions", cls._read) or cls()
+
+    @classmethod
+    def _read(cls, form: FieldReader) -> AllowedMentions:
+        parse = as_list(form.body.get("parse")) or []
+        given = {name: as_list(form.body.get(name)) or [] for name in ("users", "roles")}
+        for name, ids in given.items():
+            if len(ids) > _MAX_MENTIONS:
+                form.add_error(name, "BASE_TYPE_MAX_LENGTH", f"Must be {_MAX_MENTIONS} or fewer in length.")
+            elif ids and name in parse:
+                text = f'parse:["{name}"] and {name}: [ids...] are mutually exclusive.'
+                form.add_error(name, "MESSAGE_ALLOWED_MENTIONS_PARSE_EXCLUSIVE", text)
+        known = frozenset(one for one in map(parse_snowflake, given["users"]) if one is not None)
+        return cls("users" in parse, known, "everyone" in parse, bool(form.body.get("replied_user")))
+
+    def mentions(self, content: str) -> list[int]:
+        """Users that a text mentions, in order."""
+        found = dict.fromkeys(parse_snowflake(one) for one in _USER_MENTION.findall(content))
+        return [one for one in found if one is not None and (self.users or one in self.named)][:_MAX_MENTIONS]
+
+    def mentions_everyone(self, content: str) -> bool:
+        """Whether a text mentions everyone."""
+        return self.everyone and _EVERYONE_MENTION.search(content) is not None
+
+
+@dataclass(slots=True)
+class MessageDraft:
+    """A message that is to be stored."""
+
+    content: str
+    nonce: str | None
+    """As JSON: 1 and "1" are two."""
+    unique: bool
+    """Whether a message with this nonce is stored once only."""
+    tts: bool
+    flags: int
+    embeds: list[Json]
+    components: list[Json]
+    allowed: AllowedMentions
+    reference_id: int | None
+    """The message that it replies to, or forwards."""
+    reference_channel: int | None
+    must_exist: bool
+    forwards: bool
+
+    @property
+    def unique_nonce(self) -> str | None:
+        """The nonce, if it is enforced."""
+        return self.nonce if self.unique else None
+
+
+@dataclass(frozen=True, slots=True)
+class _DraftReference:
+    message_id: int | None
+    channel_id: int | None
+    must_exist: bool
+    forwards: bool
+
+
+def read_message_draft(body: Json) -> MessageDraft:
+    """Read a request to post. Raises `ApiError`."""
+    form = FieldReader(body)
+    flags = _flags(form)
+    reference = form.one("message_reference", _reference)
+    draft = MessageDraft(
+        content=form.text("content", most=_MAX_CONTENT_LENGTH) or "",
+        nonce=_nonce(body, form),
+        unique=form.flag("enforce_nonce"),
+        tts=form.flag("tts"),
+        flags=flags,
+        embeds=read_embeds(form),
+        components=read_components(form, v2=bool(flags & IS_COMPONENTS_V2)),
+        allowed=AllowedMentions.read(form),
+        reference_id=None if reference is None else reference.message_id,
+        reference_channel=None if reference is None else reference.channel_id,
+        must_exist=reference is None or reference.must_exist,
+        forwards=reference is not None and reference.forwards,
+    )
+    _check_layout(form, flags, content=draft.content, embeds=draft.embeds)
+    form.check()
+    if not draft.forwards:
+        check_not_empty(draft.content, draft.embeds, draft.components)
+    return draft
+
+
+def read_message_edit(body: Json, before: int) -> tuple[dict[str, Any], AllowedMentions]:
+    """Read a request to edit a message with the flags `before`. Raises `ApiError`.
+
+    Returns new values by column, and whom the text may mention. What is laid out by Components V2 stays so.
+    """
+    form = FieldReader(body)
+    changes: dict[str, Any] = {}
+    flags = _flags(form) | before & IS_COMPONENTS_V2
+    if "content" in form:
+        changes["content"] = form.text("content", most=_MAX_CONTENT_LENGTH) or ""
+    if "embeds" in form:
+        changes["embeds"] = read_embeds(form)
+    if "components" in form:
+        changes["components"] = read_components(form, v2=bool(flags & IS_COMPONENTS_V2))
+    if "flags" in form:
+        changes["flags"] = flags
+    allowed = AllowedMentions.read(form)
+    _check_layout(form, flags, content=changes.get("content", ""), embeds=changes.get("embeds", []))
+    form.check()
+    return changes, allowed
+
+
+def check_not_empty(content: str, embeds: list[Json], components: list[Json]) -> None:
+    """Raise `ApiError` (50006) for a message with nothing in it."""
+    if not content.strip() and not embeds and not components:
+        raise ApiError(400, 50006, "Cannot send an empty message")
+
+
+def _flags(form: FieldReader) -> int:
+    return (form.integer("flags", least=0, most=2**31 - 1) or 0) & _SETTABLE_FLAGS
+
+
+def _check_layout(form: FieldReader, flags: int, *, content: str, embeds: list[Json]) -> None:
+    if flags & IS_COMPONENTS_V2:
+        for name, given in (("content", content), ("embeds", embeds)):
+            if given:
+                text = f"The '{name}' field cannot be used when using MessageFlags.IS_COMPONENTS_V2"
+                form.add_error(name, "MESSAGE_CANNOT_USE_LEGACY_FIELDS_WITH_COMPONENTS_V2", text)
+
+
+def _reference(form: FieldReader) -> _DraftReference:
+    return _DraftReference(
+        message_id=form.snowflake("message_id", required=True),
+        channel_id=form.snowflake("channel_id"),
+        must_exist=form.body.get("fail_if_not_exists") is not False,
+        forwards=form.one_of("type", (0, _FORWARD_TYPE), default=0) == _FORWARD_TYPE,
+    )
+
+
+def _nonce(body: Json, form: FieldReader) -> str | None:
+    nonce = body.get("nonce")
+    if nonce is None:
+        return None
+    if isinstance(nonce, bool) or not isinstance(nonce, str | int) or len(str(nonce)) > 25 or "\0" in str(nonce):
+        form.add_error("nonce", "NONCE_TYPE_TOO_LONG", "Must be an integer or a string of 25 or fewer in length.")
+        return None
+    return json.dumps(nonce, ensure_ascii=False)

@@ -1,0 +1,138 @@
+"""Messages as they are read: with authors, mentions, replies and reactions."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from sqlalchemy import Row, case, func, select
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from .._api_error import unknown_resource
+from .._ports import Json
+from ..store._tables import messages, reactions, users
+from . import _serialization as shapes
+from ._emoji import emoji_object
+
+REPLY_TYPE = 19
+
+
+async def find_message(connection: AsyncConnection, channel_id: int, message_id: int) -> Row[Any]:
+    """One message of this channel, or `Refused` (10008)."""
+    wanted = select(messages).where(messages.c.id == message_id, messages.c.channel_id == channel_id)
+    row = (await connection.execute(wanted)).one_or_none()
+    if row is None:
+        raise unknown_resource("Message")
+    return row
+
+
+async def message_page(
+    connection: AsyncConnection,
+    channel_id: int,
+    *,
+    limit: int,
+    around: int | None = None,
+    before: int | None = None,
+    after: int | None = None,
+) -> list[Row[Any]]:
+    """Up to `limit` messages, newest first: those next to the id that is named, or the newest ones."""
+    within = select(messages).where(messages.c.channel_id == channel_id)
+    older_first = within.order_by(messages.c.id)
+    newer_first = within.order_by(messages.c.id.desc())
+    if around is not None:
+        # Half on either side; the message itself belongs to the newer half.
+        newer = (await connection.execute(older_first.where(messages.c.id >= around).limit(limit - limit // 2))).all()
+        older = (await connection.execute(newer_first.where(messages.c.id < around).limit(limit // 2))).all()
+        return [*reversed(newer), *older]
+    if before is not None:
+        return list((await connection.execute(newer_first.where(messages.c.id < before).limit(limit))).all())
+    if after is not None:
+        rows = (await connection.execute(older_first.where(messages.c.id > after).limit(limit))).all()
+        return list(reversed(rows))
+    return list((await connection.execute(newer_first.limit(limit))).all())
+
+
+async def message_objects(
+    connection: AsyncConnection,
+    rows: Sequence[Row[Any]],
+    viewer: int,
+    guild_id: int | None,
+    *,
+    known: Mapping[int, Json] | None = None,
+    fresh: bool = False,
+) -> list[Json]:
+    """Write these messages (of one channel) as `viewer` sees them.
+
+    `known` users needn't be looked up, nor the reactions to `fresh` messages.
+    """
+    ids = {row.reference_id for row in rows if row.reference_id is not None}
+    referenced = {row.id: row for row in await _rows(connection, ids)} if ids else {}
+    every = [*rows, *referenced.values()]
+    who = dict(known or {})
+    unknown_users = {user_id for row in every for user_id in (row.author_id, *row.mentions)} - who.keys()
+    if unknown_users:
+        who.update(await users_by_id(connection, unknown_users))
+    old = [row.id for row in every if not fresh or row.id in referenced]
+    reacted = await _reactions(connection, old, viewer) if old else {}
+
+    def plain(row: Row[Any]) -> Json:
+        mentions = [who[user_id] for user_id in row.mentions if user_id in who]
+        nonce = None if row.nonce is None else json.loads(row.nonce)
+        body = shapes.message(row, who[row.author_id], mentions, nonce)
+        if row.id in reacted:
+            body["reactions"] = reacted[row.id]
+        if row.reference_id is not None:
+            body["message_reference"] = _reference(row, guild_id)
+        return body
+
+    def whole(row: Row[Any]) -> Json:
+        if row.reference_id is None:
+            return plain(row)
+        to = referenced.get(row.reference_id)
+        return {**plain(row), "referenced_message": None if to is None else plain(to)}
+
+    return [whole(row) for row in rows]
+
+
+async def users_by_id(connection: AsyncConnection, user_ids: Iterable[int]) -> dict[int, Json]:
+    """Users by id; those that don't exist are left out."""
+    found = await connection.execute(select(users).where(users.c.id.in_(list(user_ids))))
+    return {row.id: shapes.user_from_row(row) for row in found.all()}
+
+
+def _reference(row: Row[Any], guild_id: int | None) -> Json:
+    body = {"type": 0, "channel_id": str(row.channel_id), "message_id": str(row.reference_id)}
+    return body if guild_id is None else {**body, "guild_id": str(guild_id)}
+
+
+async def _rows(connection: AsyncConnection, ids: Iterable[int]) -> Sequence[Row[Any]]:
+    return (await connection.execute(select(messages).where(messages.c.id.in_(list(ids))))).all()
+
+
+async def _reactions(connection: AsyncConnection, message_ids: Sequence[int], viewer: int) -> dict[int, list[Json]]:
+    grouped = (
+        select(
+            reactions.c.message_id,
+            reactions.c.emoji,
+            func.count().label("count"),
+            func.max(case((reactions.c.user_id == viewer, 1), else_=0)).label("me"),
+        )
+        .where(reactions.c.message_id.in_(message_ids))
+        .group_by(reactions.c.message_id, reactions.c.emoji)
+        .order_by(func.min(reactions.c.order))
+    )
+    found: dict[int, list[Json]] = {}
+    for row in (await connection.execute(grouped)).all():
+        found.setdefault(row.message_id, []).append(
+            {
+                "emoji": emoji_object(row.emoji),
+                "count": row.count,
+                "count_details": {"burst": 0, "normal": row.count},
+                "burst_colors": [],
+                "me": bool(row.me),
+                "me_burst": False,
+                "burst_me": False,
+            }
+        )
+    return found

@@ -1,0 +1,81 @@
+"""Passwords: argon2id, in threads, not too many at a time."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Self
+
+from argon2 import PasswordHasher
+from argon2.exceptions import InvalidHashError, VerificationError
+
+from .._api_error import ApiError
+
+_MAX_CONCURRENT_HASHES = 2
+"""Each takes 64 MiB and all cores it gets."""
+_MAX_WAITING = 32
+
+
+class PasswordService:
+    """Hash and check. Whether there is such a user makes no difference to the work."""
+
+    def __init__(self, hasher: PasswordHasher | None = None) -> None:
+        self._hasher = hasher or PasswordHasher()
+        self._places = asyncio.Semaphore(_MAX_CONCURRENT_HASHES)
+        self._waiting = 0
+        self._dummy_hash = ""
+
+    def __repr__(self) -> str:
+        return "<Passwords>"
+
+    async def prepare(self) -> Self:
+        """Make the hash that stands in for users that don't exist."""
+        self._dummy_hash = await self.hash("nobody has this password")
+        return self
+
+    async def hash(self, password: str) -> str:
+        """Hash a new password. Raises `ApiError` (503) if too many wait already."""
+        async with _HashingSlot(self):
+            return await asyncio.to_thread(self._hasher.hash, password)
+
+    async def verify(self, hashed: str | None, password: str) -> bool:
+        """Whether it is that password; None: no such user. Raises `ApiError` (503) if too many wait already."""
+        async with _HashingSlot(self):
+            fits = await asyncio.to_thread(self._verify, hashed or self._dummy_hash, password)
+        return fits and hashed is not None
+
+    def _verify(self, hashed: str, password: str) -> bool:
+        try:
+            return self._hasher.verify(hashed, password)
+        except (VerificationError, InvalidHashError):
+            return False
+
+    def enter(self) -> asyncio.Semaphore:
+        """Take a place in the queue."""
+        if self._waiting >= _MAX_WAITING:
+            raise ApiError(
+                503, 0, "503: Service Unavailable: too many people are signing in; try again in a few seconds"
+            )
+        self._waiting += 1
+        return self._places
+
+    def leave(self) -> None:
+        """Give the place in the queue back."""
+        self._waiting -= 1
+
+
+class _HashingSlot:
+    def __init__(self, passwords: PasswordService) -> None:
+        self._passwords = passwords
+
+    async def __aenter__(self) -> None:
+        places = self._passwords.enter()
+        try:
+            await places.acquire()
+        except BaseException:
+            self._passwords.leave()
+            raise
+        self._places = places
+
+    async def __aexit__(self, *_: object) -> None:
+        self._places.release()
+        self._passwords.leave()

@@ -1,0 +1,84 @@
+"""Messages that are kept at hand."""
+
+from __future__ import annotations
+
+from sqlalchemy import func, select, update
+
+from .._api_error import ApiError
+from .._ports import Account, Json
+from .._snowflakes import iso_timestamp
+from ..store import UnitOfWork
+from ..store._tables import channels, messages
+from ._access import ChannelAccess, channel_access
+from ._intents import DIRECT_MESSAGES, GUILD_MESSAGES, GUILDS
+from ._message_history import find_message, message_objects
+from ._service_context import ServiceContext
+
+_MAX_PINS = 250
+"""Of one channel, as with Discord."""
+
+
+class PinService:
+    """Authors pin their own messages, the guild's owner any, and both people in a DM any."""
+
+    def __init__(self, world: ServiceContext) -> None:
+        self._world = world
+
+    async def all(self, account: Account, channel_id: int) -> list[Json]:
+        """The pinned messages, the last pinned first: ``{"pinned_at", "message"}``."""
+        wanted = (
+            select(messages)
+            .where(messages.c.channel_id == channel_id, messages.c.pinned_at.is_not(None))
+            .order_by(messages.c.pinned_at.desc(), messages.c.id.desc())
+        )
+        async with self._world.store.reading() as connection:
+            here = await channel_access(connection, account, channel_id)
+            rows = (await connection.execute(wanted)).all()
+            bodies = await message_objects(connection, rows, account.user_id, here.guild_id)
+        return [
+            {"pinned_at": iso_timestamp(row.pinned_at), "message": body} for row, body in zip(rows, bodies, strict=True)
+        ]
+
+    async def set(self, account: Account, channel_id: int, message_id: int, *, pinned: bool) -> None:
+        """Pin or unpin; doing so twice changes nothing."""
+
+        async def operation(work: UnitOfWork) -> None:
+            here = await channel_access(work.connection, account, channel_id)
+            row = await find_message(work.connection, channel_id, message_id)
+            if row.author_id != account.user_id and not here.is_dm:
+                here.require_owner()
+            if (row.pinned_at is not None) == pinned:
+                return
+            if pinned:
+                await self._check_room(work, channel_id)
+            now = self._world.ids.now() if pinned else None
+            await work.connection.execute(update(messages).where(messages.c.id == message_id).values(pinned_at=now))
+            await self._announce(work, here, message_id, now)
+
+        await self._world.store.write(operation)
+
+    async def _check_room(self, work: UnitOfWork, channel_id: int) -> None:
+        there = select(func.count()).where(messages.c.channel_id == channel_id, messages.c.pinned_at.is_not(None))
+        if (await work.connection.scalar(there) or 0) >= _MAX_PINS:
+            raise ApiError(400, 30003, f"Maximum number of pins reached for the channel ({_MAX_PINS})")
+
+    async def _announce(self, work: UnitOfWork, here: ChannelAccess, message_id: int, now: float | None) -> None:
+        recipients = await here.recipients(self._world, work)
+        if now is not None:
+            await work.connection.execute(update(channels).where(channels.c.id == here.id).values(last_pin_at=now))
+        row = await find_message(work.connection, here.id, message_id)
+        (body,) = await message_objects(work.connection, [row], 0, here.guild_id)
+        # The message as its author's: the place of whoever pinned it is not the author's.
+        member = here.member if row.author_id == here.account.user_id else {}
+        last = here.row.last_pin_at if now is None else now
+        pins = {**here.where, "last_pin_timestamp": None if last is None else iso_timestamp(last)}
+        self._world.tell(
+            work,
+            "MESSAGE_UPDATE",
+            {**body, **here.where, **member},
+            recipients,
+            intents=here.intent_for(GUILD_MESSAGES, DIRECT_MESSAGES),
+            content_of=None if here.is_dm else row.author_id,
+        )
+        intents = here.intent_for(GUILDS, DIRECT_MESSAGES)
+        self._world.tell(work, "CHANNEL_PINS_UPDATE", pins, recipients, intents=intents)

@@ -1,0 +1,72 @@
+"""What every part of the service works with."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from sqlalchemy import select
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from .._ports import Event, Json, Publisher
+from .._snowflakes import SnowflakeGenerator
+from ..store import Store, UnitOfWork
+from ..store._tables import members
+
+
+class GuildMemberCache:
+    """Who is in a guild, remembered: every message asks.
+
+    Only writers fill it, as they see what they have changed; a reader's view may be a commit old.
+    """
+
+    def __init__(self) -> None:
+        self._guilds: dict[int, frozenset[int]] = {}
+
+    async def of(self, work: UnitOfWork, guild_id: int) -> frozenset[int]:
+        """The guild's members as this transaction sees them."""
+        known = self._guilds.get(guild_id)
+        if known is None:
+            known = self._guilds[guild_id] = await _load_members(work.connection, guild_id)
+        return known
+
+    async def seen(self, connection: AsyncConnection, guild_id: int) -> frozenset[int]:
+        """The guild's members, for a reader."""
+        known = self._guilds.get(guild_id)
+        return await _load_members(connection, guild_id) if known is None else known
+
+    def changed(self, work: UnitOfWork, guild_id: int) -> None:
+        """Say that this transaction changes who is in the guild: call it after the statement."""
+        self._forget(guild_id)
+        work.on_rollback(lambda: self._forget(guild_id))
+
+    def _forget(self, guild_id: int) -> None:
+        self._guilds.pop(guild_id, None)
+
+
+async def _load_members(connection: AsyncConnection, guild_id: int) -> frozenset[int]:
+    return frozenset(await connection.scalars(select(members.c.user_id).where(members.c.guild_id == guild_id)))
+
+
+@dataclass(frozen=True, slots=True)
+class ServiceContext:
+    """The store, the ids, the gateway, and who is where."""
+
+    store: Store
+    ids: SnowflakeGenerator
+    publisher: Publisher
+    audience: GuildMemberCache = field(default_factory=GuildMemberCache)
+
+    def tell(
+        self,
+        work: UnitOfWork,
+        name: str,
+        data: Json,
+        recipients: frozenset[int],
+        *,
+        intents: int = 0,
+        content_of: int | None = None,
+    ) -> None:
+        """Publish this event once the transaction is on disk."""
+        event = Event(name, data, recipients, intents, content_of)
+        if recipients:
+            work.after_commit(lambda: self.publisher.publish(event))

@@ -1,0 +1,132 @@
+"""The one writer: operations one after another, many of them in one commit."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from contextlib import AbstractAsyncContextManager
+from typing import Any, TypeVar
+
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
+
+from .._api_error import ApiError
+from ._unit_of_work import UnitOfWork
+
+T = TypeVar("T")
+
+Operation = Callable[[UnitOfWork], Awaitable[T]]
+
+_MAX_WAITING = 1024
+_MAX_BATCH = 64
+"""Operations in one commit: whoever came first should not wait for too many others."""
+
+
+class StoreWriter:
+    """A commit costs a sync of the disk, so those who come while one is under way share the next.
+
+    Each operation is a savepoint: one that fails takes nothing with it. Nobody gets an answer before the commit.
+    """
+
+    def __init__(self, engine: AsyncEngine, turn: AbstractAsyncContextManager[None], timeout: float) -> None:
+        """`turn` is held during a transaction; `timeout` is what one operation may take, its wait included (s)."""
+        self._engine = engine
+        self._turn = turn
+        self._timeout = timeout
+        self._queue: asyncio.Queue[_QueuedOperation | None] = asyncio.Queue(_MAX_WAITING)
+        self._task: asyncio.Task[None] | None = None
+        self._open = True
+
+    def start(self) -> None:
+        """Begin to take operations."""
+        self._task = asyncio.create_task(self._run(), name="chat-store-writer")
+
+    async def stop(self) -> None:
+        """Finish what was accepted, and take no more."""
+        self._open = False
+        if self._task is not None:
+            async with asyncio.timeout(self._timeout):
+                await self._queue.put(None)
+                await self._task
+
+    async def write(self, operation: Operation[T]) -> T:
+        """Run the operation and commit it; its exception is raised here, and then nothing of it is kept.
+
+        Raises `ApiError` (503) if the store is closed or too slow; a slow one may still be committed.
+        """
+        if not self._open:
+            raise ApiError(503, 0, "503: Service Unavailable: the server is stopping")
+        item = _QueuedOperation(operation)
+        try:
+            async with asyncio.timeout(self._timeout):
+                await self._queue.put(item)
+                outcome: T = await item.done
+        except TimeoutError:
+            raise ApiError(503, 0, f"503: Service Unavailable: nothing was stored in {self._timeout:g} s") from None
+        return outcome
+
+    async def _run(self) -> None:
+        going = True
+        while going:
+            first = await self._queue.get()
+            if first is None:
+                break
+            going = await self._transaction(first)
+
+    async def _transaction(self, first: _QueuedOperation) -> bool:
+        """Commit this one, and those that wait behind it. False: the end of the queue was reached."""
+        items: list[_QueuedOperation] = []
+        going = True
+        item: _QueuedOperation | None = first
+        try:
+            async with self._turn, self._engine.begin() as connection:
+                while item is not None:
+                    if not item.done.cancelled():
+                        items.append(item)
+                        await item.run(connection)
+                    if len(items) >= _MAX_BATCH or self._queue.empty():
+                        break
+                    item = self._queue.get_nowait()
+                    going = item is not None
+        except Exception as error:  # noqa: BLE001 - it is raised where it belongs: at those who wait
+            for one in items or [first]:
+                one.lost(error)
+        else:
+            for one in items:
+                one.committed()
+        return going
+
+
+class _QueuedOperation:
+    def __init__(self, operation: Operation[Any]) -> None:
+        self._operation = operation
+        self._work: UnitOfWork | None = None
+        self._result: Any = None
+        self._error: Exception | None = None
+        self.done: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
+
+    async def run(self, connection: AsyncConnection) -> None:
+        self._work = UnitOfWork(connection)
+        try:
+            async with connection.begin_nested():
+                self._result = await self._operation(self._work)
+        except Exception as error:  # noqa: BLE001 - handed to whoever waits for it
+            self._error = error
+            self._work.rolled_back()
+
+    def committed(self) -> None:
+        if self._error is not None:
+            self._fail(self._error)
+            return
+        if self._work is not None:
+            self._work.committed()
+        if not self.done.done():
+            self.done.set_result(self._result)
+
+    def lost(self, error: Exception) -> None:
+        if self._error is None and self._work is not None:
+            self._work.rolled_back()
+        self._fail(self._error or error)
+
+    def _fail(self, error: Exception) -> None:
+        if not self.done.done():
+            self.done.set_exception(error)

@@ -1,0 +1,57 @@
+"""One WebSocket, however many ask for it."""
+
+import importlib
+from importlib import metadata
+from typing import TYPE_CHECKING, Any
+
+from .client import Client, Delivery, Gap, Outcome, Overflow, ReconnectPolicy, State, Status, Subscription
+from .errors import OnesocketError
+from .protocols import Json, Login, Msgpack, Pace, Raw, TokenHeader, TokenQuery
+from .provider import Identity, Provider
+
+if TYPE_CHECKING:
+    from . import blocking as blocking
+    from .sharing import SharedClient, join
+
+__version__ = metadata.version("onesocket")
+
+# Imported at first use: a program with one `Client` doesn't pay for sharing.
+_LAZY = {"SharedClient": ".sharing", "join": ".sharing"}
+
+
+def __getattr__(name: str) -> Any:
+    """Import the names that a program with one client doesn't need."""
+    if name == "blocking":
+        value: Any = importlib.import_module(".blocking", __name__)
+    elif name in _LAZY:
+        value = getattr(importlib.import_module(_LAZY[name], __name__), name)
+    else:
+        raise AttributeError(f"module 'onesocket' has no attribute {name!r}")
+    globals()[name] = value
+    return value
+
+
+__all__ = [
+    "Client",
+    "Delivery",
+    "Gap",
+    "Identity",
+    "Json",
+    "Login",
+    "Msgpack",
+    "OnesocketError",
+    "Outcome",
+    "Overflow",
+    "Pace",
+    "Provider",
+    "Raw",
+    "ReconnectPolicy",
+    "SharedClient",
+    "State",
+    "Status",
+    "Subscription",
+    "TokenHeader",
+    "TokenQuery",
+    "__version__",
+    "join",
+]

@@ -1,0 +1,47 @@
+"""`join()` for threads without an event loop."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, Literal, Unpack
+
+from ..client._options import Token
+from ..client._queue import Overflow
+from ..errors import InvalidOption
+from ..sharing._join import ClientFactory, JoinParameters
+from ..sharing._options import ClientOptions
+from ..sharing._shared_client import DEFAULT_LIMIT
+from ._shared_client import SharedClient
+
+
+def join(
+    url: str,
+    *,
+    key: str | None = None,
+    scope: Literal["process", "host"] = "process",
+    token: Token | None = None,
+    linger: float = 0.0,
+    timeout: float | None = None,
+    limit: int = DEFAULT_LIMIT,
+    overflow: Overflow | str = Overflow.FAIL,
+    on_error: Callable[[BaseException], object] | None = None,
+    client: ClientFactory | None = None,
+    host: Any = None,
+    **options: Unpack[ClientOptions],
+) -> SharedClient:
+    """Join the one connection of this URL and identity: ``with onesocket.blocking.join(url) as link:``.
+
+    It is the same connection that `onesocket.join()` gives to event loops, and the arguments mean the same. Returns
+    when the line is up, or raises what kept it from that; `WaitTimeout` after `timeout` seconds. In a thread in which
+    an event loop runs it raises `WrongEventLoop`.
+
+    `limit` and `overflow` are those of the link's own stream (``for message in link``).
+    """
+    if scope not in ("process", "host"):
+        raise InvalidOption(f"scope must be 'process' or 'host' without an event loop, not {scope!r}")
+    if on_error is not None and not callable(on_error):  # pyright: ignore[reportUnnecessaryComparison]
+        raise InvalidOption(f"on_error must be a function, not {type(on_error).__name__}")
+    request = JoinParameters(
+        url, key=key, scope=scope, token=token, linger=linger, client=client, host=host, options=dict(options)
+    )
+    return SharedClient(request, limit=limit, overflow=overflow, timeout=timeout, on_error=on_error)

@@ -1,0 +1,126 @@
+"""How a thread waits: interruptible by Ctrl-C, with a time-out, and never on an event loop."""
+
+from __future__ import annotations
+
+import contextlib
+import threading
+import time
+from collections.abc import Callable, Coroutine
+from typing import Any, Final, TypeVar, cast
+
+from ..errors import ClientClosed, DeliveryUnknown, InvalidOption, OnesocketError, WaitTimeout, WrongEventLoop
+from ..sharing._cross_loop_call import HOST_LOOP_ENDED, CrossLoopCall
+from ..sharing._join import is_number
+from ..sharing._loop_inbox import LoopInbox, running_loop
+
+T = TypeVar("T")
+
+# A loop that dies without a word answers nobody: this often a waiting thread looks whether it's still there.
+_LIVENESS_INTERVAL: Final = 1.0
+# After a time-out, the cancelled work has so many seconds to say whether it was done after all.
+_CANCEL_GRACE: Final = 1.0
+
+
+class OneShotEvent:
+    """One thread waits, another rings, once. A bare lock: nothing can be left half-done when Ctrl-C comes."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._lock.acquire()
+        self.is_abandoned = False
+        """Whether nobody waits for it any more."""
+
+    def set(self) -> None:
+        """Let the waiting thread go on."""
+        with contextlib.suppress(RuntimeError):  # it rang already
+            self._lock.release()
+
+    def wait(self, seconds: float) -> bool:
+        """Whether it rang within so many seconds."""
+        return self._lock.acquire(timeout=max(0.0, seconds))
+
+
+class Deadline:
+    """A time-out that may be None."""
+
+    def __init__(self, timeout: float | None) -> None:
+        if timeout is not None and not (is_number(timeout) and timeout >= 0):
+            raise InvalidOption(f"timeout must be a number of seconds, 0 or more, or None, not {timeout!r}")
+        self.timeout = timeout
+        self._at = None if timeout is None else time.monotonic() + timeout
+
+    @property
+    def left(self) -> float | None:
+        """Seconds until then."""
+        return None if self._at is None else max(0.0, self._at - time.monotonic())
+
+    def wait(self, bell: OneShotEvent, there: LoopInbox) -> bool:
+        """Whether the bell rang in time. Raises `ClientClosed` when the loop behind it is gone."""
+        while True:
+            left = _LIVENESS_INTERVAL if self._at is None else self._at - time.monotonic()
+            if bell.wait(min(left, _LIVENESS_INTERVAL)):
+                return True
+            if self._at is not None and time.monotonic() >= self._at:
+                return False
+            if there.is_dead:
+                if bell.wait(0):
+                    return True
+                raise ClientClosed(HOST_LOOP_ENDED)
+
+
+def check_may_block() -> None:
+    """Raise `WrongEventLoop` where waiting would stop an event loop, perhaps the very one that is waited for."""
+    if running_loop() is not None:
+        raise WrongEventLoop(
+            "a blocking call would stop the event loop that runs in this thread: use `async with onesocket.join(…)` "
+            "there, or make the call in another thread (asyncio.to_thread)"
+        )
+
+
+def run_on_host_loop(
+    there: LoopInbox,
+    work: Callable[[], Coroutine[Any, Any, T]],
+    timeout: float | None,
+    what: str,
+    *,
+    trouble: Callable[[], OnesocketError | None],
+    sends: bool = False,
+) -> T:
+    """Have it done on the owner loop, and wait. Raises `WaitTimeout`, which names the `trouble` that there is then.
+
+    Interrupted, it's cancelled there. `sends`: after a time-out, `DeliveryUnknown` where the message may have arrived.
+    """
+    check_may_block()
+    deadline = Deadline(timeout)
+    bell = OneShotEvent()
+    outcome: list[tuple[BaseException | None, T | None]] = []
+
+    def answer(error: BaseException | None, value: T | None) -> None:
+        outcome.append((error, value))
+        bell.set()
+
+    errand = CrossLoopCall(work, answer, sends=sends)
+    try:
+        if not there.post(errand.start):
+            errand.refuse()
+        try:
+            in_time = deadline.wait(bell, there)
+        except ClientClosed:
+            in_time = True
+            errand.refuse()
+        if not in_time:
+            there.post(errand.cancel)
+            # It may have been done in this very moment: then it was in time.
+            failure = outcome[0][0] if bell.wait(_CANCEL_GRACE) else errand.unanswered()
+            if isinstance(failure, DeliveryUnknown):
+                raise failure
+            if failure is not None:
+                why = trouble()
+                raise WaitTimeout(f"{what} took longer than {timeout:g} s{'' if why is None else f': {why}'}") from why
+    except BaseException:
+        there.post(errand.cancel)
+        raise
+    error, value = outcome[0]
+    if error is not None:
+        raise error
+    return cast("T", value)

@@ -1,0 +1,246 @@
+"""``onesocket connect URL``: one line, kept up, in a terminal or between two pipes."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import os
+import signal
+import sys
+from typing import Any
+
+import msgspec
+
+from ..client._client import Client
+from ..client._delivery import Delivery
+from ..client._gap import Gap, GapReason
+from ..client._status import Change
+from ..client._subscription import Subscription
+from ..errors import ClientClosed, ClosedByPeer, DeliveryUnknown, OnesocketError
+from ..lifecycle._states import State
+from ._input_lines import LineTooLong, input_lines
+from ._output import Output
+from ._printable import printable, printable_bytes
+
+_EXIT_FAILED = 1
+_NORMAL_CLOSE_CODES = frozenset({1000, 1001})
+# After a signal, what was received but not yet written gets so many seconds.
+_DRAIN_TIMEOUT = 1.0
+
+
+class ConnectSession:
+    """One run of the command. `run()` returns the exit status; see ``onesocket connect --help``."""
+
+    def __init__(self, client: Client, output: Output, *, as_json: bool, stay: bool) -> None:
+        self._client = client
+        self._output = output
+        self._as_json = as_json
+        self._stay = stay
+        self._status = 0
+        self._stop = asyncio.Event()
+        self._number = 0
+        self._last: Delivery | None = None
+        # Whoever reads stdout slowly holds the feed back; nothing is dropped and nothing piles up.
+        self._messages: Subscription[Any] = client.subscribe(overflow="wait")
+
+    def __repr__(self) -> str:
+        return f"<Session {self._client!r} status={self._status}>"
+
+    async def run(self) -> int:
+        """Connect, pass messages both ways, close in order."""
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGINT, signal.SIGTERM):
+            try:
+                loop.add_signal_handler(number, self._signalled, number)
+            except NotImplementedError:  # Windows: Ctrl-C only
+                signal.signal(number, lambda got, _frame: loop.call_soon_threadsafe(self._signalled, got))
+        watcher = loop.create_task(self._watch())
+        try:
+            await self._run()
+        finally:
+            await self._client.aclose()
+            await watcher
+        return self._status
+
+    async def _run(self) -> None:
+        loop = asyncio.get_running_loop()
+        stop = loop.create_task(self._stop.wait())
+        connecting = loop.create_task(self._connect())
+        await asyncio.wait({connecting, stop}, return_when=asyncio.FIRST_COMPLETED)
+        if not connecting.done():
+            await self._client.aclose()
+        if not await connecting:
+            stop.cancel()
+            return
+        printer = loop.create_task(self._print_messages())
+        typist = loop.create_task(self._send_lines())
+        waiting = {stop, printer, typist}
+        while waiting:
+            done, waiting = await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
+            if done != {typist} or not self._stay:
+                break
+        await self._shut_down(typist, printer)
+        stop.cancel()
+
+    async def _connect(self) -> bool:
+        try:
+            await self._client.connect()
+        except OnesocketError as error:
+            if not self._stop.is_set():
+                self._fail(error)
+            return False
+        return True
+
+    async def _shut_down(self, typist: asyncio.Task[None], printer: asyncio.Task[None]) -> None:
+        """Close the line; what the server still says before its own CLOSE is printed."""
+        typist.cancel()
+        await asyncio.wait({typist})
+        await self._client.aclose()
+        if typist.cancelled():
+            self._report_last_delivery()
+        # A pipe that nobody empties must not keep us after a signal.
+        stopping = asyncio.ensure_future(self._stop.wait())
+        await asyncio.wait({printer, stopping}, return_when=asyncio.FIRST_COMPLETED)
+        stopping.cancel()
+        _, stuck = await asyncio.wait({printer}, timeout=_DRAIN_TIMEOUT)
+        for task in stuck:
+            task.cancel()
+        await asyncio.wait({printer})
+
+    # --- what comes -------------------------------------------------------------------------------------------------
+
+    async def _print_messages(self) -> None:
+        mark = "< " if sys.stdout is not None and sys.stdout.isatty() else ""
+        try:
+            async for message in self._messages:
+                if isinstance(message, Gap):
+                    self._output.say(_gap_text(message))
+                else:
+                    await self._output.message(mark + self._shown(message))
+        except OnesocketError as error:
+            if isinstance(error, ClosedByPeer) and error.code in _NORMAL_CLOSE_CODES:
+                self._output.note(str(error))
+            else:
+                self._fail(error)
+        except BrokenPipeError:
+            self._output.note("nobody reads stdout any more")
+        except OSError as error:
+            self._status = _EXIT_FAILED
+            self._output.fail(f"a message could not be written to stdout: {error.strerror}")
+
+    def _shown(self, message: Any) -> str:
+        if self._as_json:
+            text = json.dumps(message, indent=2, ensure_ascii=False)
+            return "\n".join(printable(line) for line in text.split("\n"))
+        return printable(message) if isinstance(message, str) else printable_bytes(message)
+
+    async def _watch(self) -> None:
+        async for change in self._client.changes():
+            text = self._change_text(change)
+            if text:
+                self._output.note(text)
+
+    def _change_text(self, change: Change) -> str:
+        match change.new:
+            case State.CONNECTING:
+                return f"connecting to {self._client.status.url}"
+            case State.CONNECTED:
+                chosen = self._client.status.subprotocol
+                return "connected" + (f" (sub-protocol {chosen})" if chosen else "")
+            case State.BACKING_OFF:
+                wait = self._client.status.retry_in or 0.0
+                return f"line lost: {change.error}; next attempt " + (f"in {wait:.1f} s" if wait else "now")
+            case State.CLOSING:
+                return "closing"
+            case State.CLOSED:
+                return "closed"
+            case _:
+                return ""
+
+    # --- what goes --------------------------------------------------------------------------------------------------
+
+    async def _send_lines(self) -> None:
+        if sys.stdin is None:  # closed (`<&-`)
+            return
+        try:
+            async for line in input_lines(sys.stdin.fileno()):
+                self._number += 1
+                await self._send(line)
+        except LineTooLong as error:
+            self._number += 1
+            self._not_sent(str(error))
+
+    async def _send(self, line: bytes) -> None:
+        if self._as_json and not line.strip():
+            return
+        try:
+            self._last = self._client.send_nowait(self._message(line))
+            if not self._last.done and self._client.state is not State.CONNECTED:
+                self._output.note(f"line {self._number} waits until the connection is back")
+            await self._last
+        except UnicodeDecodeError:
+            self._not_sent("it is not UTF-8")
+        except msgspec.DecodeError as error:
+            self._not_sent(f"it is not JSON: {error}")
+        except OnesocketError as error:
+            self._not_delivered(error)
+
+    def _message(self, line: bytes) -> Any:
+        if not self._as_json:
+            return line.decode()
+        msgspec.json.decode(line)
+        return msgspec.Raw(line)  # as it was typed: decoding was only the check
+
+    def _report_last_delivery(self) -> None:
+        """We stopped waiting for the last line; closing the client has settled what became of it."""
+        if self._last is not None and self._last.error is not None:
+            self._not_delivered(self._last.error)
+
+    def _not_sent(self, why: str) -> None:
+        self._status = self._status or _EXIT_FAILED
+        self._output.fail(f"line {self._number} was not sent: {why}")
+
+    def _not_delivered(self, error: OnesocketError) -> None:
+        if isinstance(error, DeliveryUnknown):
+            self._status = self._status or _EXIT_FAILED
+            self._output.fail(f"line {self._number} may not have arrived: {error}")
+        elif isinstance(error, ClientClosed):
+            self._not_sent("it still waited for the connection")
+        else:
+            self._not_sent(str(error))
+
+    # --- the end ----------------------------------------------------------------------------------------------------
+
+    def _fail(self, error: OnesocketError) -> None:
+        self._status = _EXIT_FAILED
+        self._output.fail(str(error))
+        if error.retry_after is not None:
+            self._output.fail(f"the server asks to wait {error.retry_after:g} s before the next attempt")
+        elif error.retryable:
+            self._output.fail("the same command can work later: nothing has to be changed on this side")
+        else:
+            self._output.fail("trying again won't help until something is changed")
+
+    def _signalled(self, number: int) -> None:
+        status = 128 + number
+        if self._stop.is_set():
+            # The second one: at once, whatever is open. The kernel ends our sockets.
+            with contextlib.suppress(OSError):
+                os.write(2, b"onesocket: aborted\n")
+            os._exit(status)
+        self._status = status
+        self._stop.set()
+
+
+def _gap_text(gap: Gap) -> str:
+    if gap.reason is GapReason.RECONNECTED:
+        return "gap: the line was down; what the server sent meanwhile is missing here"
+    if gap.reason is GapReason.UNDECODABLE:
+        return f"gap: a message could not be read: {gap.error}"
+    return f"gap: {gap.missed} messages are missing here"
+
+
+async def run_session(client: Client, output: Output, *, as_json: bool, stay: bool) -> int:
+    """Run one session on the running event loop; returns the exit status."""
+    return await ConnectSession(client, output, as_json=as_json, stay=stay).run()

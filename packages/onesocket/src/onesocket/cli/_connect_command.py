@@ -1,0 +1,114 @@
+"""``onesocket connect URL``: the options of the command; the session itself is in `_connect`."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Annotated, NoReturn
+
+import typer
+
+from ..client import Client, ReconnectPolicy
+from ..protocols import Json, Protocol, Raw, TokenQuery
+
+_EXIT_USAGE = 2
+
+
+def connect(
+    url: Annotated[str, typer.Argument(metavar="URL", help="ws://... or wss://...")],
+    *,
+    token: Annotated[
+        str | None,
+        typer.Option(
+            envvar="ONESOCKET_TOKEN",
+            help="Sent as 'Authorization: Bearer ...'. Better given in the environment: other users of this machine "
+            "can see the arguments of a command.",
+        ),
+    ] = None,
+    token_query: Annotated[
+        str | None, typer.Option(metavar="NAME", help="Send the token as this query parameter instead.")
+    ] = None,
+    header: Annotated[
+        list[str] | None,
+        typer.Option(metavar="'NAME: VALUE'", help="A header field for the upgrade request (may be repeated)."),
+    ] = None,
+    subprotocol: Annotated[
+        list[str] | None,
+        typer.Option(metavar="NAME", help="A sub-protocol to offer, most wanted first (may be repeated)."),
+    ] = None,
+    as_json: Annotated[
+        bool, typer.Option("--json", help="Messages are JSON: shown indented; typed lines are checked before sending.")
+    ] = False,
+    open_timeout: Annotated[
+        float, typer.Option(min=0.001, metavar="SECONDS", help="How long one attempt may take.")
+    ] = 10.0,
+    ping_interval: Annotated[
+        float, typer.Option(min=0, metavar="SECONDS", help="Between two PINGs; 0: send none.")
+    ] = 20.0,
+    reconnect: Annotated[
+        bool, typer.Option("--reconnect/--no-reconnect", help="Whether a line that was lost is opened again.")
+    ] = True,
+    stay: Annotated[
+        bool,
+        typer.Option("--stay", help="Stay connected when stdin ends. (A pipe or file: otherwise that is the end.)"),
+    ] = False,
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Don't tell how the connection stands.")] = False,
+) -> None:
+    """Keep one line to a WebSocket server: what you type is sent, what comes is shown.
+
+    Each line of stdin is one text message. Messages go to stdout, one per line, with control characters written out;
+    remarks, and a mark wherever messages may be missing, go to stderr. The first attempt is not repeated; a line that
+    is lost later is opened again.
+
+    The end of stdin or Ctrl-C closes the line in order (close code 1000); a second Ctrl-C ends at once.
+
+    Exit status: 0 after the end of stdin, or when the server ended the line with 1000 or 1001 (and --no-reconnect was
+    given); 1 if the connection failed or a
+    line could not be sent; 2 if the command was misused; 130 after Ctrl-C and 143 after SIGTERM (128 + signal).
+    """
+    from ..errors import UsageError
+    from ._connect import run_session
+    from ._output import Output, silence_log
+
+    headers = [_header(text) for text in header or ()]
+    if token_query is not None and token is None:
+        _fail("--token-query needs a token: --token, or ONESOCKET_TOKEN in the environment")
+    silence_log()
+    output = Output(secrets=[token or "", *(value for _, value in headers)], quiet=quiet)
+
+    async def session() -> int:
+        client = Client(
+            url,
+            token=token,
+            protocol=_protocol(as_json, token_query),
+            headers=headers,
+            subprotocols=subprotocol or (),
+            open_timeout=open_timeout,
+            ping_interval=ping_interval or None,
+            reconnect=ReconnectPolicy() if reconnect else None,
+        )
+        return await run_session(client, output, as_json=as_json, stay=stay)
+
+    try:
+        status = asyncio.run(session())
+    except UsageError as error:
+        output.fail(str(error))
+        status = _EXIT_USAGE
+    raise typer.Exit(status)
+
+
+def _protocol(as_json: bool, token_query: str | None) -> Protocol:
+    kind = Json if as_json else Raw
+    return kind() if token_query is None else kind(token_place=TokenQuery(token_query))
+
+
+def _header(text: str) -> tuple[str, str]:
+    name, colon, value = text.partition(":")
+    if not colon:
+        # Not repeated: what was meant as a value may be a secret.
+        _fail("--header wants 'Name: value', with a colon")
+    return name.strip(), value.strip()
+
+
+def _fail(text: str) -> NoReturn:
+    typer.echo(f"onesocket: {text}", err=True)
+    raise typer.Exit(_EXIT_USAGE)

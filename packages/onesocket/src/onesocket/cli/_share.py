@@ -1,0 +1,386 @@
+"""``onesocket share URL``: one connection, and a local endpoint for programs in any language."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import sys
+from dataclasses import dataclass
+from importlib import metadata
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, NoReturn
+
+import typer
+
+from ..errors import UsageError
+from ._stop_signal import stop_signal
+
+if TYPE_CHECKING:
+    from ..hub import Hub, HubOptions, Merge
+    from ..protocols._pace import Pace
+    from ..sharing._upstream import Upstream
+
+_EXIT_USAGE = 2
+_EXIT_FAILED = 1
+_MERGE_OPTIONS = ("merge_action", "merge_subscribe", "merge_unsubscribe", "merge_keys", "merge_key")
+_OPTION_FLAGS = {"headers": "--header", "subprotocols": "--subprotocol", "protocol": "--protocol and --merge"}
+_LOCAL_TOKEN_VARIABLE = "ONESOCKET_LOCAL_TOKEN"  # noqa: S105 - a variable's name
+
+
+def share(
+    context: typer.Context,
+    url: Annotated[
+        str | None,
+        typer.Argument(
+            metavar="URL",
+            help="ws://... or wss://...; with --discord the gateway's address, or that of the API (the default is "
+            "Discord's own).",
+        ),
+    ] = None,
+    *,
+    listen: Annotated[
+        str, typer.Option(metavar="ADDRESS", help="HOST:PORT, PORT (on 127.0.0.1; 0: a free one) or unix:PATH.")
+    ] = "127.0.0.1:8730",
+    token: Annotated[
+        str | None,
+        typer.Option(
+            envvar="ONESOCKET_TOKEN",
+            help="For the upstream: 'Authorization: Bearer ...', or the bot's. Better given in the environment: other "
+            "users of this machine can see the arguments of a command.",
+        ),
+    ] = None,
+    key: Annotated[
+        str | None,
+        typer.Option(
+            metavar="NAME",
+            help="A name for the account or feed, where only --header or --subprotocol tells it from another one. With "
+            "--scope host it is the key= of join().",
+        ),
+    ] = None,
+    header: Annotated[
+        list[str] | None,
+        typer.Option(metavar="'NAME: VALUE'", help="A header field for the upstream's upgrade (may be repeated)."),
+    ] = None,
+    subprotocol: Annotated[
+        list[str] | None,
+        typer.Option(metavar="NAME", help="A sub-protocol to offer upstream, most wanted first (may be repeated)."),
+    ] = None,
+    local_token: Annotated[
+        str | None,
+        typer.Option(
+            envvar=_LOCAL_TOKEN_VARIABLE,
+            help="What local clients must show, as 'Authorization: Bearer ...' or ?token=... (Discord: in Identify). "
+            "Better given in the environment or in a file, too.",
+        ),
+    ] = None,
+    local_token_file: Annotated[
+        Path | None, typer.Option(metavar="PATH", help="The same, from a file's first line.")
+    ] = None,
+    allow_origin: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="ORIGIN", help="A web page that may connect: https://example.org, or * (may be repeated)."
+        ),
+    ] = None,
+    allow_host: Annotated[
+        list[str] | None,
+        typer.Option(metavar="NAME", help="A name under which clients reach us, beside localhost (may be repeated)."),
+    ] = None,
+    max_clients: Annotated[int, typer.Option(min=1, help="Local clients at once.")] = 256,
+    client_limit: Annotated[
+        int,
+        typer.Option(min=1, metavar="BYTES", help="That may wait for a client that doesn't read; then it's cut off."),
+    ] = 8 << 20,
+    max_message: Annotated[int, typer.Option(min=1, metavar="BYTES", help="Of one message of a client.")] = 1 << 20,
+    protocol: Annotated[
+        str,
+        typer.Option(
+            metavar="raw|json",
+            help="json: what clients send has to be JSON. With --scope host the others need protocol=Json() then, and "
+            "Raw() without.",
+        ),
+    ] = "raw",
+    on_loss: Annotated[
+        str, typer.Option(metavar="keep|close", help="What happens to the clients while the upstream is lost.")
+    ] = "keep",
+    gap_message: Annotated[
+        str | None, typer.Option(metavar="TEXT", help="Sent to every client where messages may be missing.")
+    ] = None,
+    merge: Annotated[
+        str | None,
+        typer.Option(
+            metavar="json|MODULE:OBJECT",
+            help="Merge the clients' subscriptions: the usual JSON shape, or an object of yours (docs/hub.md).",
+        ),
+    ] = None,
+    merge_action: Annotated[str, typer.Option(metavar="NAME", help="--merge json: the member with the action.")] = "op",
+    merge_subscribe: Annotated[str, typer.Option(metavar="VALUE", help="Its value that subscribes.")] = "subscribe",
+    merge_unsubscribe: Annotated[
+        str, typer.Option(metavar="VALUE", help="Its value that unsubscribes.")
+    ] = "unsubscribe",
+    merge_keys: Annotated[str, typer.Option(metavar="NAME", help="The member with the list of keys.")] = "args",
+    merge_key: Annotated[
+        str | None,
+        typer.Option(metavar="PATH", help="Where a message's key is (arg.channel): only its subscribers get it."),
+    ] = None,
+    merge_pace: Annotated[
+        str | None,
+        typer.Option(
+            metavar="N[/SECONDS]",
+            help="With --merge: how many messages the upstream takes in so many seconds (1): subscriptions that are "
+            "restored, and what clients send.",
+        ),
+    ] = None,
+    linger: Annotated[
+        float | None,
+        typer.Option(min=0, metavar="SECONDS", help="Close the upstream so long after the last client; else it stays."),
+    ] = None,
+    scope: Annotated[
+        str,
+        typer.Option(
+            metavar="process|host",
+            help="host: one connection together with your Python programs that join with scope='host'.",
+        ),
+    ] = "process",
+    open_timeout: Annotated[float, typer.Option(min=0.001, metavar="SECONDS", help="For one attempt upstream.")] = 10.0,
+    discord: Annotated[bool, typer.Option("--discord", help="The upstream is one Discord session.")] = False,
+    intents: Annotated[
+        int | None,
+        typer.Option(min=0, help="--discord: its intents, as a number. Default: all that aren't privileged."),
+    ] = None,
+    metrics: Annotated[
+        str | None, typer.Option(metavar="ADDRESS", help="Prometheus metrics on HOST:PORT, or PORT on 127.0.0.1.")
+    ] = None,
+) -> None:
+    """Share one connection with local programs in any language.
+
+    Every frame of a local client goes up, every frame from above goes to all of them. Ctrl-C or SIGTERM closes the
+    clients with 1001, then the upstream with 1000, and ends with status 0; a second one ends at once. Exit status
+    otherwise: 1 if the upstream can't be had, 2 if the command was misused or another hub has this connection already.
+    """
+    from ..hub import Endpoint, HubOptions, JsonMerge, load_merge
+    from ..sharing._errors import OptionConflict
+
+    for option in _MERGE_OPTIONS:
+        if merge != "json" and _is_given(context, option):
+            _fail(f"--{option.replace('_', '-')} has no effect without --merge json")
+    if merge_pace is not None and merge is None:
+        _fail("--merge-pace has no effect without --merge")
+    if intents is not None and not discord:
+        _fail("--intents has no effect without --discord")
+    try:
+        headers = tuple(map(_header, header or ()))
+        options = HubOptions(
+            listen=Endpoint.parse(listen, "--listen"),
+            token=_local_token(local_token, local_token_file),
+            allow_origins=allow_origin or (),
+            allow_hosts=allow_host or (),
+            max_clients=max_clients,
+            client_buffer=client_limit,
+            max_message=max_message,
+            json=_one_of("--protocol", protocol, "raw", "json") == "json",
+            on_loss="close" if _one_of("--on-loss", on_loss, "keep", "close") == "close" else "keep",
+            gap_message=gap_message,
+            linger=linger,
+            metrics=None if metrics is None else Endpoint.parse(metrics, "--metrics", unix=False),
+        )
+        chosen: Merge | None = None
+        if merge == "json":
+            chosen = JsonMerge(
+                action=merge_action,
+                subscribe=merge_subscribe,
+                unsubscribe=merge_unsubscribe,
+                keys=merge_keys,
+                key=merge_key,
+            )
+        elif merge is not None:
+            chosen = load_merge(merge)
+        pace = None if merge_pace is None else _pace(merge_pace)
+        on_host = _one_of("--scope", scope, "process", "host") == "host"
+        if on_host and (discord or linger is not None):
+            _fail("--scope host goes without --discord and --linger: the others may need the connection")
+        if discord and (chosen is not None or gap_message is not None or subprotocol or options.json):
+            _fail("--discord goes without --merge, --gap-message, --subprotocol and --protocol json")
+        if discord and key is not None:
+            _fail("--key has no effect with --discord: of a bot there is one session")
+        subprotocols = tuple(subprotocol or ())
+        upstream = _UpstreamArguments(
+            url, key, token, headers, subprotocols, chosen, pace, intents, open_timeout, on_host
+        )
+        make = upstream.discord if discord else upstream.plain
+        status = asyncio.run(_run(make, options))
+    except OptionConflict as error:
+        given = _OPTION_FLAGS.get(error.option)
+        _fail(f"{error} (of this command: {given}, and --key)" if given and not discord else str(error))
+    except UsageError as error:
+        _fail(str(error))
+    raise typer.Exit(status)
+
+
+@dataclass(frozen=True)
+class _UpstreamArguments:
+    url: str | None
+    key: str | None
+    token: str | None
+    headers: tuple[tuple[str, str], ...]
+    subprotocols: tuple[str, ...]
+    merge: Merge | None
+    pace: Pace | None
+    intents: int | None
+    open_timeout: float
+    on_host: bool
+
+    def __repr__(self) -> str:
+        return "<_Upstream>"
+
+    def plain(self, options: HubOptions) -> Hub:
+        """A hub for any WebSocket."""
+        from ..client._client import Client
+        from ..hub import Hub, MergedRaw, RawFrontend
+        from ..protocols._json import Json
+        from ..protocols._raw import Raw
+        from ..sharing._client_upstream import ClientUpstream
+        from ..sharing._connection_key import ConnectionKey
+        from ..sharing._option_digests import option_digests
+
+        if self.url is None:
+            _fail("the URL of the upstream is missing: onesocket share wss://...")
+        url, key = self.url, ConnectionKey.of(self.url, key=self.key, token=self.token)
+        protocol = Raw() if self.merge is None else MergedRaw(self.merge, pace=self.pace)
+        if options.json and self.merge is None:
+            protocol.fingerprint = Json().fingerprint  # on the wire it's the same, so programs may join with that
+        given: dict[str, Any] = {"token": self.token, "protocol": protocol, "open_timeout": self.open_timeout}
+        given |= {"headers": self.headers, "subprotocols": self.subprotocols}
+        upstream: Upstream
+        client = Client(url, **given)
+        digests = option_digests(client)
+        if self.on_host:
+            from ..sharing._upstream import ConnectionSpec
+            from ..sharing.host import HostUpstream
+
+            recipe = ConnectionSpec(
+                key=key, options=given, protocol=protocol, make_client=lambda: Client(url, **given), scope_options={}
+            )
+            upstream = HostUpstream(recipe)
+        else:
+            upstream = ClientUpstream(client)
+        return Hub(upstream, RawFrontend(upstream, options, self.merge), options, key=key.digest(), digests=digests)
+
+    def discord(self, options: HubOptions) -> Hub:
+        """A hub for a bot."""
+        if self.token is None:
+            _fail("--discord needs the bot's token: --token, or ONESOCKET_TOKEN in the environment")
+        make_hub = _frontend("discord", "onesocket-discord")
+        hub: Hub = make_hub(
+            options,
+            token=self.token,
+            url=self.url,
+            intents=self.intents,
+            open_timeout=self.open_timeout,
+            headers=self.headers,
+        )
+        return hub
+
+
+def _frontend(name: str, distribution: str) -> Any:
+    """Load the function that makes a hub for one kind of client, from the distribution that has it."""
+    found = tuple(metadata.entry_points(group="onesocket.frontends", name=name))
+    if not found:
+        _fail(f'--{name} is in another distribution: pip install "{distribution}"')
+    return found[0].load()
+
+
+async def _run(make: Any, options: HubOptions) -> int:
+    from ..errors import OnesocketError
+
+    stop = stop_signal()
+    loop = asyncio.get_running_loop()
+    hub: Hub = make(options)
+    stopping = loop.create_task(stop.wait())
+    starting = loop.create_task(hub.start())
+    failing: asyncio.Task[OnesocketError] | None = None
+    try:
+        await asyncio.wait((starting, stopping), return_when=asyncio.FIRST_COMPLETED)
+        if not starting.done():
+            starting.cancel()
+            await asyncio.wait((starting,))
+            return 0
+        await starting
+        _announce(hub)
+        failing = loop.create_task(hub.until_failed())
+        await asyncio.wait((failing, stopping), return_when=asyncio.FIRST_COMPLETED)
+        if stop.is_set():
+            typer.echo("stopping: clients are closed, then the upstream", err=True)
+        else:
+            typer.echo(f"onesocket: the upstream can't be had any more: {failing.result()}", err=True)
+        await hub.stop()
+    except UsageError:
+        raise
+    except OnesocketError as error:
+        typer.echo(f"onesocket: {error}", err=True)
+        return _EXIT_FAILED
+    finally:
+        for task in (stopping, failing):
+            if task is not None:
+                task.cancel()
+    return 0 if stop.is_set() else _EXIT_FAILED
+
+
+def _announce(hub: Hub) -> None:
+    status = hub.status
+    chosen = f", sub-protocol {hub.subprotocol}" if hub.subprotocol else ""
+    typer.echo(f"upstream  {status.url} ({status.state.value}{chosen})")
+    if hub.options.metrics is not None:
+        typer.echo(f"metrics   http://{hub.metrics_endpoint}/metrics")
+    endpoint = hub.endpoint
+    typer.echo(f"ready     {endpoint if endpoint.path else hub.url}")
+    sys.stdout.flush()
+
+
+def _local_token(given: str | None, path: Path | None) -> str | None:
+    if path is None:
+        if given is None and os.environ.get(_LOCAL_TOKEN_VARIABLE) == "":
+            _fail(f"{_LOCAL_TOKEN_VARIABLE} is empty, and would let in everybody: give it a token, or unset it")
+        return given
+    if given is not None:
+        _fail("--local-token and --local-token-file are one too many")
+    try:
+        return path.read_text(encoding="utf-8").partition("\n")[0].strip()
+    except (OSError, UnicodeError) as error:
+        why = error.strerror if isinstance(error, OSError) else "it is not UTF-8"
+        _fail(f"the local token can't be read from {path}: {why}")
+
+
+def _pace(text: str) -> Pace:
+    from ..errors import InvalidOption
+    from ..protocols._pace import Pace
+
+    messages, _, seconds = text.partition("/")
+    try:
+        return Pace(int(messages), float(seconds.removesuffix("s") or 1))
+    except (ValueError, InvalidOption):
+        _fail(f"--merge-pace wants N or N/SECONDS, such as 5 or 120/60, not {text!r}")
+
+
+def _header(text: str) -> tuple[str, str]:
+    name, colon, value = text.partition(":")
+    if not colon:
+        # Not repeated: what was meant as a value may be a secret.
+        _fail("--header wants 'Name: value', with a colon")
+    return name.strip(), value.strip()
+
+
+def _is_given(context: typer.Context, option: str) -> bool:
+    source = context.get_parameter_source(option)
+    return source is not None and source.name == "COMMANDLINE"
+
+
+def _one_of(option: str, value: str, *allowed: str) -> str:
+    if value not in allowed:
+        _fail(f"{option} is {' or '.join(allowed)}, not {value!r}")
+    return value
+
+
+def _fail(text: str) -> NoReturn:
+    typer.echo(f"onesocket: {text}", err=True)
+    raise typer.Exit(_EXIT_USAGE)

@@ -1,0 +1,25 @@
+"""One WebSocket connection on asyncio: its client, its options, and the values it hands out."""
+
+from ..lifecycle import OutboxLimits, Outcome, ReconnectPolicy, State
+from ._client import Client
+from ._delivery import Delivery
+from ._gap import Gap, GapReason
+from ._queue import Overflow
+from ._status import Change, Stats, Status
+from ._subscription import Subscription
+
+__all__ = [
+    "Change",
+    "Client",
+    "Delivery",
+    "Gap",
+    "GapReason",
+    "OutboxLimits",
+    "Outcome",
+    "Overflow",
+    "ReconnectPolicy",
+    "State",
+    "Stats",
+    "Status",
+    "Subscription",
+]

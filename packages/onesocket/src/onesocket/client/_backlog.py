@@ -1,0 +1,176 @@
+"""Messages that no reader of everything was there for: the newest of them wait for it, with their gap markers."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Sequence
+from typing import Any, Final, cast
+
+import msgspec
+
+from ._gap import Gap, GapReason
+
+MAX_MESSAGES: Final = 1024
+"""Number of messages that may wait."""
+MAX_BYTES: Final = 4 * 2**20
+"""Bytes that may wait, as `estimate_size` counts them; the newest message waits whatever its size."""
+
+_TEXT_OR_BYTES: Final = (str, bytes)
+_STRUCTURED: Final[tuple[type[Any], ...]] = (dict, list, tuple, msgspec.Struct)
+_encode: Final = msgspec.msgpack.Encoder().encode
+
+
+class ExpectedReader:
+    """A reader of everything that is still to come, and where its stream begins."""
+
+    __slots__ = ("gaps", "served", "start")
+
+    def __init__(self, start: int, gaps: int) -> None:
+        self.start = start
+        """Number of messages and gap markers that came before."""
+        self.gaps = gaps
+        """Number of gap markers among those."""
+        self.served: set[tuple[str | None, bool]] = set()
+        """Readers of a part that got what waited: of which event, and whether with a condition."""
+
+    def serves(self, event: str | None, *, filtered: bool) -> bool:
+        """Record a reader of this part of the messages, and return whether it is the first one."""
+        part = (event, filtered)
+        is_first = part not in self.served and (event, False) not in self.served
+        self.served.add(part)
+        return is_first
+
+
+class Backlog:
+    """Buffers the newest messages for all readers that are still to come, and nothing while there is none.
+
+    Beyond its bounds the oldest are dropped; whoever comes then finds a `Gap` with their number in front. If each
+    reader that is still to come reads a part already, all are dropped then, and the next ones are only counted: a
+    program that reads by event for days neither weighs nor keeps every message for a reader that never comes.
+    """
+
+    def __init__(self, messages: int = MAX_MESSAGES, size: int = MAX_BYTES) -> None:
+        self._messages = messages
+        self._size = size
+        self._readers: set[ExpectedReader] = set()
+        self._items: deque[Any] = deque()
+        self._weights: deque[int] = deque()
+        self._bytes = 0
+        self._dropped = 0
+        """Number of messages and gap markers that are gone from the front."""
+        self._gaps_dropped = 0
+        """Number of gap markers among those."""
+        self._last_gap: tuple[int, Gap] | None = None
+        """The newest of those, with its place: it is still told."""
+        self._gaps = 0
+        self.only_counts = False
+        """Whether no message is kept any more, until one more reader is expected."""
+
+    def __repr__(self) -> str:
+        return f"<Waiting for {len(self._readers)} readers, {len(self._items)} items, {self._bytes} bytes>"
+
+    def __bool__(self) -> bool:
+        """Whether a reader is still to come."""
+        return bool(self._readers)
+
+    def __contains__(self, reader: ExpectedReader) -> bool:
+        """Whether this reader is still to come."""
+        return reader in self._readers
+
+    def expect(self) -> ExpectedReader:
+        """Returns a new reader that is still to come: its stream begins here."""
+        reader = ExpectedReader(self._dropped + len(self._items), self._gaps)
+        self._readers.add(reader)
+        self.only_counts = False
+        return reader
+
+    def forget(self, reader: ExpectedReader) -> None:
+        """Stop waiting for this reader: it has come, or won't."""
+        self._readers.discard(reader)
+        if not self._readers:
+            self._drop_all()
+            self._last_gap = None
+
+    def put(self, item: Any) -> None:
+        """Keep one message, or a gap marker."""
+        if self.only_counts:
+            self._dropped += 1
+            return
+        size = estimate_size(item)
+        self._items.append(item)
+        self._weights.append(size)
+        self._bytes += size
+        if len(self._items) > self._messages or self._bytes > self._size:
+            self._make_room()
+
+    def put_many(self, batch: Sequence[Any]) -> None:
+        """Keep several messages."""
+        for item in batch:
+            self.put(item)
+
+    def put_gap(self, gap: Gap) -> None:
+        """Keep a gap marker."""
+        self._gaps += 1
+        if self.only_counts:
+            self._gaps_dropped += 1
+            self._last_gap = self._dropped, gap
+        self.put(gap)
+
+    def since(self, reader: ExpectedReader, epoch: int) -> list[Any]:
+        """Returns the messages since this reader was expected, behind a `Gap` if some of them were dropped."""
+        kept = list(self._items)
+        if reader.start >= self._dropped:
+            return kept[reader.start - self._dropped :]
+        missed = self._dropped - reader.start - (self._gaps_dropped - reader.gaps)
+        front: list[Any] = [Gap(GapReason.OVERFLOW, epoch, missed)] if missed else []
+        if self._last_gap is not None and self._last_gap[0] >= reader.start:
+            front.append(self._last_gap[1])
+        return front + kept
+
+    def _make_room(self) -> None:
+        # A loop, not all(): this is done for each message that comes once there is no room.
+        for reader in self._readers:
+            if not reader.served:
+                break
+        else:
+            self.only_counts = True
+            self._drop_all()
+            return
+        while len(self._items) > self._messages or (self._bytes > self._size and len(self._items) > 1):
+            self._drop_oldest()
+
+    def _drop_all(self) -> None:
+        while self._items:
+            self._drop_oldest()
+
+    def _drop_oldest(self) -> None:
+        oldest = self._items.popleft()
+        self._bytes -= self._weights.popleft()
+        if type(oldest) is Gap:
+            self._gaps_dropped += 1
+            self._last_gap = self._dropped, oldest
+        self._dropped += 1
+
+
+def filter_backlog(waited: list[Any], is_wanted: Callable[[Any], bool]) -> list[Any]:
+    """Returns the waiting messages that a reader of a part wants, with the gap markers.
+
+    If there are none of its own, it begins with its call, whatever connection was lost before that.
+    """
+    part = [item for item in waited if isinstance(item, Gap) or is_wanted(item)]
+    if all(isinstance(item, Gap) for item in part):
+        return [gap for gap in part if gap.reason is GapReason.OVERFLOW]
+    return part
+
+
+def estimate_size(message: Any) -> int:
+    """Estimates the bytes of a message: those of its text, or of its data as MessagePack."""
+    if isinstance(message, _TEXT_OR_BYTES):
+        return len(message)
+    if isinstance(message, _STRUCTURED):
+        # Not contextlib.suppress, which costs as much as the rest: this is done for each message without a reader.
+        try:
+            return len(_encode(message))
+        except Exception:  # noqa: BLE001 - there may be anything in it
+            return cast("object", message).__sizeof__()
+    return cast("object", message).__sizeof__()

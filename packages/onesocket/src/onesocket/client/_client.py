@@ -1,0 +1,443 @@
+"""The public handle on one connection."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import ssl as ssl_module
+from collections.abc import Callable, Iterable
+from types import TracebackType
+from typing import Any, Literal, Self, overload
+
+from ..errors import InvalidOption, OnesocketError
+from ..lifecycle import _events as events
+from ..lifecycle._effects import Outcome
+from ..lifecycle._outbox import OutboxLimits
+from ..lifecycle._retry import ReconnectPolicy
+from ..lifecycle._states import State
+from ..protocols._protocol import Protocol
+from ..transports._transport import Transport
+from ..urls import redact
+from ._affinity import Affinity
+from ._connect_reminder import ConnectReminder
+from ._delivery import Delivery
+from ._error_reporter import ErrorReporter
+from ._fan_out import FanOut
+from ._gap import Gap
+from ._internals import ClientInternals
+from ._options import Headers, Options, Token
+from ._outage_log import OutageLog
+from ._queue import Overflow
+from ._runner import Runner
+from ._sender import Sender
+from ._state_watchers import StateWatchers
+from ._status import Change, Stats, Status
+from ._subscription import Predicate, Subscription
+from ._transport_choice import Compression, choose_transport
+from ._user_code import encode_message
+
+_log = logging.getLogger("onesocket")
+_DEFAULT_RECONNECT = ReconnectPolicy()
+_DEFAULT_OUTBOX = OutboxLimits()
+
+
+class Client:
+    """Exactly one WebSocket, however many ask for it.
+
+    Any number of components may call every method at any time, in any order: `connect()` joins an attempt that is in
+    flight, a lost line is resumed, and there are never two at once. A client belongs to the event loop that first uses
+    it, and to its process: a forked child keeps nothing of its connection, and is told `ForkedCopy` by each call.
+
+    Parameters:
+        url: ``ws://`` or ``wss://``; user info becomes an `Authorization: Basic` header.
+        token: A str, or a callable (or coroutine function) that returns one, asked anew for every attempt; None from it
+            means "none this time". It appears in no repr, log or error.
+        protocol: What the frames mean: `Raw()` (default), `Json()`, `Msgpack()`, or your own `Protocol`. It decides
+            where the token goes (default: ``Authorization: Bearer …``).
+        headers: Header fields for the upgrade request.
+        subprotocols: Names to offer, most wanted first.
+        ssl: A TLS context for ``wss://`` (default: the system's trust).
+        proxy: ``http://``, ``https://``, ``socks4://`` or ``socks5://`` URL of a proxy.
+        open_timeout: Seconds for one attempt, from asking for the token to the end of the login.
+        close_timeout: Seconds for one close handshake; then the socket is aborted.
+        ping_interval: Seconds between PINGs; None: none are sent.
+        ping_timeout: Seconds without any frame after a PING until the line counts as dead.
+        max_size: Bytes of one message, all its fragments together; None: no limit.
+        reconnect: How a lost line is resumed; None: it is not (the client is FAILED then).
+        outbox: How many messages wait for the line, and how long; None: none do.
+        on_error: Called with every exception of a subscriber, and with every failed delivery that nobody awaits.
+        compression: ``"deflate"`` offers permessage-deflate, which needs the extra ``onesocket[websockets]``.
+        transport: Who makes the sockets (default: picows; `websockets` with compression, or where picows has no wheel).
+    """
+
+    def __init__(
+        self,
+        url: str,
+        *,
+        token: Token | None = None,
+        protocol: Protocol | None = None,
+        headers: Headers | None = None,
+        subprotocols: Iterable[str] = (),
+        ssl: ssl_module.SSLContext | None = None,
+        proxy: str | None = None,
+        open_timeout: float = 10.0,
+        close_timeout: float = 5.0,
+        ping_interval: float | None = 20.0,
+        ping_timeout: float = 20.0,
+        max_size: int | None = 16 * 2**20,
+        reconnect: ReconnectPolicy | None = _DEFAULT_RECONNECT,
+        outbox: OutboxLimits | None = _DEFAULT_OUTBOX,
+        on_error: Callable[[BaseException], object] | None = None,
+        compression: Compression | None = None,
+        transport: Transport | None = None,
+    ) -> None:
+        self._options = Options.check(
+            url,
+            token=token,
+            protocol=protocol,
+            transport=choose_transport(transport, compression),
+            headers=headers,
+            subprotocols=subprotocols,
+            ssl=ssl,
+            proxy=proxy,
+            open_timeout=open_timeout,
+            close_timeout=close_timeout,
+            ping_interval=ping_interval,
+            ping_timeout=ping_timeout,
+            max_size=max_size,
+            reconnect=reconnect,
+            outbox=outbox,
+        )
+        if on_error is not None and not callable(on_error):  # pyright: ignore[reportUnnecessaryComparison]
+            raise InvalidOption(f"on_error must be a function, not {type(on_error).__name__}")
+        self._shown_url = redact(self._options.address.url)
+        self._error_reporter = ErrorReporter(self._shown_url, on_error)
+        self._outage_log = OutageLog(self._shown_url)
+        self._connect_reminder = ConnectReminder(self._shown_url, self._connect_hint)
+        self._fanout = FanOut(
+            event_of=self._options.protocol.event_of,
+            hold=self._hold,
+            release=self._release,
+            report=self._error_reporter.report,
+            on_loop=self._on_loop,
+            soon=self._soon,
+        )
+        self._fanout.keep_for_first_reader()
+        self._sender = Sender(
+            self._options.outbox,
+            refusal=self._refusal,
+            report=self._error_reporter.report,
+            pace=self._options.protocol.pace,
+            remedy=self._connect_hint,
+        )
+        self._state_watchers = StateWatchers(self._error_reporter, self._sender)
+        self._affinity = Affinity("client", self._forked)
+        self._runner = Runner(
+            self._options, fanout=self._fanout, outgoing=self._sender, on_change=self._changed, home=self._affinity
+        )
+
+    def __repr__(self) -> str:
+        machine = self._runner.machine
+        leads = f"→{machine.after_close.value}" if machine.after_close else ""
+        return (
+            f"<{type(self).__name__} {self._shown_url} {machine.state.name}{leads} epoch={machine.epoch} "
+            f"callers={self._runner.callers} outbox={len(self._sender)} inbox={self._fanout.depth} "
+            f"subscribers={len(self._fanout)}>"
+        )
+
+    # --- the line ---------------------------------------------------------------------------------------------------
+
+    async def connect(self) -> Outcome:
+        """Have the line up: start the one attempt, join it, or find it done.
+
+        Returns `OPENED`, `JOINED` or `ALREADY_CONNECTED`, within `open_timeout` of the start of its attempt; a line
+        that is still being closed is awaited first, within `close_timeout` (and what is left of its own `open_timeout`,
+        if its upgrade is not answered yet). Raises what the attempt failed with, the same for everybody who joined it;
+        `ManuallyDisconnected` after `disconnect()`; `ConnectAborted` when `disconnect()` comes meanwhile;
+        `ClientClosed` after `aclose()`. Cancelling it hurts nobody else; when the last caller of an attempt is
+        cancelled, the attempt is wound down.
+        """
+        return await self._runner.request(events.Connect())
+
+    def connect_nowait(self) -> Outcome:
+        """Start or find the attempt, and say at once which: `OPENED` means "started", not "open yet"."""
+        return self._runner.request_nowait(events.Connect(wait=False))
+
+    async def disconnect(self) -> None:
+        """Close the line in order and hold it closed: only `reconnect()` lifts that.
+
+        Callers that wait in `connect()` get `ConnectAborted` at once; messages that still wait in the outbox get
+        `ManuallyDisconnected`. Returns when nothing is left of the line: within `close_timeout`, and while an upgrade
+        is being answered within what is left of `open_timeout` besides.
+        """
+        await self._runner.request_close(events.Disconnect())
+
+    async def reconnect(self) -> Outcome:
+        """Lift a `disconnect()`, close what is open, open one new line. Concurrent calls share it."""
+        return await self._runner.request(events.Reconnect())
+
+    async def aclose(self) -> None:
+        """Close the line in order, for good: subscriptions end, nothing of the client is left on the loop."""
+        await self._runner.request_close(events.Close())
+        await self._fanout.settle(self._options.close_timeout)
+
+    async def __aenter__(self) -> Self:
+        """Connect. If that fails, the client is closed again before the error is raised."""
+        try:
+            await self.connect()
+        except BaseException:
+            await self.aclose()
+            raise
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Close, for good."""
+        await self.aclose()
+
+    # --- messages ---------------------------------------------------------------------------------------------------
+
+    async def send(self, message: Any) -> None:
+        """Send one message; returns when the kernel has it.
+
+        (Over TLS, when the TLS layer has it, which keeps 64 KiB or so in a buffer of its own.) The kernel delivers it
+        also after a normal end of the program; a connection that is reset takes along what the peer's system has not
+        confirmed: one whose close passed its deadline or whose peer is dead, and that of a process that is killed.
+
+        While the line is down (or takes no more) it waits in the outbox. Raises `OutboxFull`, `MessageExpired`,
+        `DeliveryUnknown` (the line broke in the middle of it), `EncodeError`, `ManuallyDisconnected` or
+        `ClientClosed`. Cancelled while it waits in the outbox, it isn't sent; cancelled later, it may have arrived.
+        """
+        delivery = self.send_nowait(message)
+        if delivery.done:
+            return
+        try:
+            await delivery
+        except asyncio.CancelledError:
+            self._sender.withdraw(delivery)
+            raise
+
+    def send_nowait(self, message: Any) -> Delivery:
+        """Accept one message for sending, and return its `Delivery`, which can be awaited.
+
+        Raises `OutboxFull`, `EncodeError`, `ManuallyDisconnected` or `ClientClosed`. A delivery that fails later
+        without anybody awaiting it goes to `on_error` and the log.
+        """
+        self._runner.check_loop()
+        delivery = self._sender.post(encode_message(self._options.protocol, message))
+        if not delivery.done:
+            self._connect_reminder.watch()
+        return delivery
+
+    @overload
+    def subscribe(
+        self,
+        event: str | None = None,
+        *,
+        where: Predicate | None = None,
+        limit: int = 1024,
+        overflow: Overflow | str = Overflow.FAIL,
+        gaps: Literal[True] = True,
+        raise_on_failure: bool = True,
+    ) -> Subscription[Any | Gap]: ...
+    @overload
+    def subscribe(
+        self,
+        event: str | None = None,
+        *,
+        where: Predicate | None = None,
+        limit: int = 1024,
+        overflow: Overflow | str = Overflow.FAIL,
+        gaps: bool,
+        raise_on_failure: bool = True,
+    ) -> Subscription[Any]: ...
+    def subscribe(
+        self,
+        event: str | None = None,
+        *,
+        where: Predicate | None = None,
+        limit: int = 1024,
+        overflow: Overflow | str = Overflow.FAIL,
+        gaps: bool = True,
+        raise_on_failure: bool = True,
+    ) -> Subscription[Any]:
+        """A stream of messages: ``async for message in client.subscribe()``.
+
+        It begins with this call and goes on over any number of lines. The client's first one of everything (no `event`,
+        no `where`) begins with what came before: up to 1 024 messages and 4 MiB, behind a `Gap` if there were more (the
+        `Gap` alone if readers of a part were there by then). The first of an event, and the first with a `where`, begin
+        with what still waits of theirs. Where messages may be missing, a `Gap` is in the stream (`gaps=False`: not).
+
+        Parameters:
+            event: Only messages with this event name (the protocol knows it).
+            where: Only messages for which this is true.
+            limit: How many messages may wait for the reader.
+            overflow: What happens beyond that: ``"fail"`` (`SlowConsumer` for this reader), ``"drop_oldest"`` (counted,
+                with a `Gap`) or ``"wait"`` (the socket is not read until it has caught up).
+            gaps: Whether it wants gap markers.
+            raise_on_failure: Whether the reader gets the error when the client becomes FAILED; otherwise it goes on
+                waiting for a line that somebody may ask for.
+        """
+        self._affinity.check_process()
+        stream = self._fanout.subscribe(
+            event, where, limit=limit, overflow=overflow, gaps=gaps, raise_on_failure=raise_on_failure
+        )
+        stream.on_wait = self._reader_waits
+        return stream
+
+    def on(
+        self,
+        event: str | Callable[[Any], Any] | None,
+        callback: Callable[[Any], Any] | None = None,
+        *,
+        limit: int = 1024,
+        overflow: Overflow | str = Overflow.FAIL,
+        gaps: bool = True,
+    ) -> Callable[[], None]:
+        """Call `callback` with every message (of that event); returns the function that takes it off again.
+
+        A plain function is called at once, in the turn of the loop that read the message; a coroutine function is
+        called in a task of its own, one message after the other, behind a queue of `limit` messages. What came before
+        the client's first reader (see `subscribe`) it is called with from the next turn of the loop on. What it raises
+        is reported and hurts nobody else.
+        """
+        if callable(event):
+            if callback is not None:
+                raise InvalidOption("on() takes an event name and one callback, not two callbacks")
+            event, callback = None, event
+        self._affinity.check_process()
+        if callback is None:
+            raise InvalidOption("on() needs a callback: on(callback) or on('event', callback)")
+        return self._fanout.on(event, callback, limit=limit, overflow=overflow, gaps=gaps)
+
+    # --- what is known ----------------------------------------------------------------------------------------------
+
+    @property
+    def state(self) -> State:
+        """Where the connection stands."""
+        return self._runner.machine.state
+
+    @property
+    def epoch(self) -> int:
+        """The number of the present line, or of the last one."""
+        return self._runner.machine.epoch
+
+    @property
+    def status(self) -> Status:
+        """A frozen snapshot of this moment."""
+        runner = self._runner
+        machine = runner.machine
+        retry_at = machine.retry_at
+        return Status(
+            url=self._shown_url,
+            state=machine.state,
+            epoch=machine.epoch,
+            attempt=machine.failures,
+            last_error=machine.error,
+            last_loss=self._outage_log.last_loss,
+            last_lost_at=self._outage_log.last_lost_at,
+            connected_at=runner.connected_at,
+            last_connected_at=runner.last_connected_at,
+            retry_in=None if retry_at is None else max(0.0, retry_at - runner.time()),
+            rtt=runner.rtt,
+            callers=runner.callers,
+            outbox=len(self._sender),
+            inbox=self._fanout.depth,
+            subscribers=len(self._fanout),
+            is_held=self._fanout.is_held,
+            subprotocol=runner.attempt.handshake.subprotocol if runner.attempt is not None else None,
+        )
+
+    @property
+    def stats(self) -> Stats:
+        """What was counted so far."""
+        runner = self._runner
+        return Stats(
+            attempts=runner.machine.epoch,
+            handshakes=runner.handshakes,
+            opened=runner.outcomes[Outcome.OPENED],
+            joined=runner.outcomes[Outcome.JOINED],
+            already_connected=runner.outcomes[Outcome.ALREADY_CONNECTED],
+            reconnects=max(0, runner.readied - 1),
+            stale_dropped=runner.machine.stale,
+            received=self._fanout.delivered,
+            sent=self._sender.sent,
+            undecodable=runner.undecodable,
+            callback_errors=self._error_reporter.count,
+        )
+
+    def changes(self) -> Subscription[Change]:
+        """Every change of the state from this call on, in order, none lost; ends when the client is closed."""
+        self._affinity.check_process()
+        return self._state_watchers.stream()
+
+    def on_change(self, callback: Callable[[Change], object]) -> Callable[[], None]:
+        """Call `callback` with every change, soon after it; returns the function that takes it off again."""
+        return self._state_watchers.on_change(callback)
+
+    async def wait_for(self, *states: State, timeout: float | None = None) -> State:
+        """Wait until the client is in one of these states, and return it.
+
+        A state that is passed through counts, even if it's over when you run again. Raises `WaitTimeout` after
+        `timeout` seconds, and `ClientClosed` when the client is closed and so can't come there any more.
+        """
+        self._runner.check_loop()
+        return await self._state_watchers.wait_for(states, timeout, lambda: self.state)
+
+    @property
+    def internals(self) -> ClientInternals:
+        """For `onesocket.sharing`."""
+        return ClientInternals(self._options, self._fanout, self._sender, self._runner)
+
+    # --- inside -----------------------------------------------------------------------------------------------------
+
+    # The runner needs these two parts of the client, and they need it: these five tie the knot.
+
+    def _hold(self) -> None:
+        self._runner.hold()
+
+    def _release(self) -> None:
+        self._runner.release()
+
+    def _forked(self) -> None:
+        error = self._affinity.error()
+        self._runner.forked()
+        self._fanout.break_off(error)
+        self._state_watchers.break_off(error)
+
+    def _on_loop(self, call: Callable[..., object], *args: object) -> None:
+        self._runner.call_on_loop(call, *args)
+
+    def _soon(self, call: Callable[[], None]) -> None:
+        self._runner.call_soon(call)
+
+    def _refusal(self) -> OnesocketError | None:
+        return self._runner.refusal()
+
+    def _connect_hint(self) -> str:
+        return self._runner.connect_hint()
+
+    def _reader_waits(self) -> None:
+        if self._runner.machine.epoch == 0:
+            self._connect_reminder.watch()
+
+    def _changed(self, change: Change) -> None:
+        _log.debug(
+            "%s: %s -> %s (%s, epoch %d)",
+            self._shown_url,
+            change.old.name,
+            change.new.name,
+            change.cause,
+            change.epoch,
+        )
+        self._outage_log.changed(
+            change,
+            failures=self._runner.machine.failures,
+            retry_in=self.status.retry_in,
+            has_callers=self._runner.callers > 0,
+            now=self._runner.time(),
+        )
+        self._state_watchers.notify(change)
+        if change.new is State.CLOSED:
+            self._fanout.end()

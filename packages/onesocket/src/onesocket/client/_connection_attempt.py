@@ -1,0 +1,396 @@
+"""One epoch, from asking for the token to the end of its line; made anew for each, so nothing of the past leaks in."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import Callable, Iterable
+from typing import Any, Protocol
+
+from ..errors import (
+    ClientClosed,
+    ConnectAborted,
+    DecodeError,
+    OnesocketError,
+    PingTimeout,
+    ProtocolViolation,
+    TokenFailed,
+)
+from ..protocols._protocol import Action, Deliver, Extend, Fail, Ready, Send, WakeAt, as_is
+from ..transports._transport import TransportConnection
+from ..wire._handshake import Data, DialRequest, Handshake
+from ._fan_out import FanOut
+from ._keepalive import Keepalive
+from ._options import Options, check_token
+from ._user_code import USER_ERRORS, call_user_function, concerns_another_client
+
+# A token source that refuses to be cancelled gets this many seconds; then the attempt ends without it.
+_TOKEN_GRACE = 1.0
+
+
+class ConnectionAttemptOwner(Protocol):
+    """What a link tells the runner."""
+
+    def on_opened(self, link: ConnectionAttempt) -> None:
+        """The upgrade went through."""
+
+    def on_ready(self, link: ConnectionAttempt, ready: Ready) -> None:
+        """The login went through."""
+
+    def on_deadline_extended(self, link: ConnectionAttempt, seconds: float) -> None:
+        """The login has to wait for its turn: the deadline of the attempt moves by so much."""
+
+    def on_failing(self, link: ConnectionAttempt, failure: Fail) -> None:
+        """The line can't go on."""
+
+    def on_gone(self, link: ConnectionAttempt, error: OnesocketError, *, loop_ends: bool = False) -> None:
+        """The line is gone completely; `loop_ends`: no other one can follow, as the event loop itself is ending."""
+
+    def on_writable(self, link: ConnectionAttempt, now_writable: bool) -> None:  # noqa: FBT001 - an event
+        """Whether all that was written is out."""
+
+    def on_undecodable(self, link: ConnectionAttempt, error: DecodeError) -> None:
+        """A message came that the protocol can't read."""
+
+    def on_rtt(self, seconds: float) -> None:
+        """A PING was answered."""
+
+
+class ConnectionAttempt:
+    """Everything of one epoch; it ends with exactly one `link_ended`, when nothing is left of it."""
+
+    def __init__(self, epoch: int, options: Options, owner: ConnectionAttemptOwner, feed: FanOut) -> None:
+        self.epoch = epoch
+        self.connection: TransportConnection | None = None
+        self.handshake = Handshake()
+        self._options = options
+        self._protocol = options.protocol
+        self._owner = owner
+        self._feed = feed
+        self._deliver = feed.publish
+        self._token: str | None = None
+        self._request: DialRequest | None = None
+        self._keepalive: Keepalive | None = None
+        self._read_at_message = 0
+        """`line.messages` when the last whole message came: what was read since is a part of the next."""
+        self._read_at_wake = 0
+        self._is_plain = False
+        """Whether every frame is a message, and so none is the answer to a heartbeat of the protocol's."""
+        self._wake: asyncio.TimerHandle | None = None
+        self._grace: asyncio.TimerHandle | None = None
+        self._begun = False
+        self._opened = False
+        self._ready = False
+        self._ready_at: float | None = None
+        self._close_started = False
+        self._close_is_known = False
+        self._given_up = False
+        self._over = False
+        self._loop = asyncio.get_running_loop()
+        self._task: asyncio.Task[None] | None = None
+
+    def start(self) -> None:
+        """Begin. A step of its own: with eager tasks, all of it may happen before this returns."""
+        self._task = self._loop.create_task(self._begin(), name=f"onesocket attempt {self.epoch}")
+
+    def __repr__(self) -> str:
+        return f"<Link epoch={self.epoch} {self.phase}>"
+
+    @property
+    def phase(self) -> str:
+        """What it's waiting for, for people."""
+        if self._over:
+            return "over"
+        if self.connection is None:
+            return "waiting for the token"
+        return "logging in" if self._opened else self.connection.phase
+
+    @property
+    def up_for(self) -> float:
+        """Seconds since it was ready; 0 if it never was."""
+        return 0.0 if self._ready_at is None else self._loop.time() - self._ready_at
+
+    # --- what the runner wants --------------------------------------------------------------------------------------
+
+    def start_close(self, code: int, reason: str) -> None:
+        """End it in order; before the upgrade request is sent, at once."""
+        self._close_started = True
+        if self.connection is not None:
+            self._notify_closing(code)
+            self.connection.close(code, reason)
+        else:
+            self._give_up()
+
+    def resume_reading(self) -> None:
+        """Read on."""
+        if self.connection is not None:
+            self.connection.resume_reading()
+            self._read_at_message = self.connection.activity
+
+    def abort(self, code: int | None = None) -> None:
+        """End it now."""
+        if self.connection is not None:
+            self.connection.abort(code)
+        else:
+            self._give_up()
+
+    def disown(self) -> None:
+        """In a forked child: it is the parent's, so nothing is dialled, read or told here any more."""
+        self._over = True
+        self._stop_timers()
+        self.connection = None
+
+    def _give_up(self) -> None:
+        if not self._given_up:
+            self._given_up = True
+            if self._task is not None:
+                self._task.cancel()
+            if not self._begun:  # a task that is cancelled before its first step never runs
+                self._end(ConnectAborted("the attempt was given up before it began"))
+                return
+            # A token source may refuse to be cancelled. Nothing is open yet, so we need not wait for it.
+            self._grace = self._loop.call_later(_TOKEN_GRACE, self._end, ConnectAborted("the attempt was given up"))
+
+    # --- from the token to the dial ---------------------------------------------------------------------------------
+
+    async def _begin(self) -> None:
+        error: OnesocketError
+        self._begun = True
+        try:
+            self._token = await self._ask_for_token()
+            request = self._request = self._make_request(self._token)
+            if not self._over and not self._given_up:
+                self.connection = self._options.transport.dial(request, self, self._received)
+                return
+            error = ConnectAborted("the attempt was given up before anything was dialled")
+        except TokenFailed as failure:
+            error = failure
+        except USER_ERRORS as failure:
+            error = self._dial_error(failure)
+        except BaseException as failure:  # the program ends, perhaps: if the loop goes on, nobody waits for this
+            self._end(self._dial_error(failure))
+            raise
+        self._end(error, loop_ends=isinstance(error, ClientClosed))
+
+    def _dial_error(self, failure: BaseException) -> OnesocketError:
+        """Returns the error of an attempt that was not dialled. `ClientClosed`: the event loop is ending."""
+        task = asyncio.current_task()
+        if isinstance(failure, asyncio.CancelledError) and task is not None and task.cancelling():
+            if self._given_up:
+                return ConnectAborted("the attempt was given up before anything was dialled")
+            return ClientClosed("the event loop is ending")
+        if isinstance(failure, OnesocketError) and (failure.is_unwrapped or not concerns_another_client(failure)):
+            return failure
+        error = OnesocketError(f"the attempt could not be made: {type(failure).__name__}")
+        error.__cause__ = failure
+        return error
+
+    async def _ask_for_token(self) -> str | None:
+        source = self._options.token
+        if source is None:
+            return None
+        if not callable(source):
+            return check_token(source)
+        value = await call_user_function(source)
+        return None if value is None else check_token(value)
+
+    def _make_request(self, token: str | None) -> DialRequest:
+        options = self._options
+        headers = options.headers
+        basic = options.address.authorization
+        if basic is not None and not any(name.lower() == "authorization" for name, _ in headers):
+            headers = (*headers, ("Authorization", basic))
+        request = DialRequest(
+            url=options.address.url,
+            headers=headers,
+            subprotocols=options.subprotocols or self._protocol.subprotocols,
+            ssl=options.ssl,
+            proxy=options.proxy,
+            max_size=options.max_size,
+            close_timeout=options.close_timeout,
+            secrets=() if token is None else (token,),
+        )
+        return self._protocol.prepare(request, token)
+
+    # --- what the line tells ----------------------------------------------------------------------------------------
+
+    def opened(self, handshake: Handshake) -> None:
+        """The upgrade went through: PINGs begin, and so does the login."""
+        self.handshake = handshake
+        line = self.connection
+        if line is None or self._over:
+            return
+        options = self._options
+        self._opened = True
+        self._owner.on_opened(self)
+        if self._close_started:
+            return  # the upgrade was only awaited: the CLOSE follows, and no login
+        if options.ping_interval is not None:
+            self._keepalive = Keepalive(
+                line,
+                interval=options.ping_interval,
+                timeout=options.ping_timeout,
+                on_rtt=self._owner.on_rtt,
+                on_dead=self._on_ping_timeout,
+            )
+        self._perform_safely(lambda: self._protocol.opened(self._token, self._loop.time()))
+
+    def pong(self, payload: bytes) -> None:
+        """A PONG came."""
+        if self._keepalive is not None:
+            self._keepalive.pong(payload)
+
+    def writable(self, now_writable: bool) -> None:  # noqa: FBT001 - an event
+        """The line's word on whether all that was written is out."""
+        self._owner.on_writable(self, now_writable)
+
+    def peer_closed(self, code: int, reason: str) -> None:
+        """The peer closed it: the protocol knows what its code means. It may have echoed a secret in the reason."""
+        self._stop_timers()
+        self._close_is_known = True
+        shown = self._request.scrub(reason) if self._request is not None else reason
+        try:
+            failure = Fail(self._protocol.closed(code, shown))
+        except USER_ERRORS as error:
+            self._protocol_failed(error)
+        else:
+            self._fail(failure)  # even if it's over: the machine counts what is stale
+
+    def violated(self, error: ProtocolViolation) -> None:
+        """The peer broke the rules, and was told so."""
+        self._stop_timers()
+        self._notify_closing(error.code)
+        self._owner.on_failing(self, Fail(error, error.code))
+
+    def ended(self, error: OnesocketError) -> None:
+        """Nothing is left of it."""
+        self._end(error, loop_ends=isinstance(error, ClientClosed))
+
+    # --- messages ---------------------------------------------------------------------------------------------------
+
+    def _received(self, data: Data) -> None:
+        if self._close_started and not self._ready:
+            return  # a line that was given up before it was ready never was anybody's
+        if self.connection is not None:
+            self._read_at_message = self.connection.activity
+        self._perform_safely(lambda: self._protocol.received(data, self._loop.time()))
+
+    def _received_plain(self, decode: Callable[[Data], Any]) -> Callable[[Data], None]:
+        """The fast road: every frame is one message."""
+        deliver = self._deliver
+        report = self._undecodable
+        failed = self._protocol_failed
+
+        def received(data: Data) -> None:
+            try:
+                message = decode(data)
+            except DecodeError as error:
+                report(error)
+            except USER_ERRORS as error:  # a protocol's bug must not leave the line hanging
+                failed(error)
+            else:
+                deliver(message)
+
+        return received
+
+    def _perform_safely(self, actions: Callable[[], Iterable[Action]]) -> None:
+        try:
+            for action in actions():
+                self._perform(action)
+        except DecodeError as error:
+            self._undecodable(error)
+        except USER_ERRORS as error:  # a protocol's bug must not leave the line hanging
+            self._protocol_failed(error)
+
+    def _fail(self, failure: Fail) -> None:
+        if concerns_another_client(failure.error):
+            self._protocol_failed(failure.error)
+            return
+        self._stop_timers()
+        self._owner.on_failing(self, failure)
+
+    def _protocol_failed(self, error: BaseException) -> None:
+        self._stop_timers()
+        if isinstance(error, OnesocketError) and not concerns_another_client(error):
+            self._owner.on_failing(self, Fail(error, 1002))
+            return
+        failure = OnesocketError(f"the protocol {self._protocol.name} failed: {type(error).__name__}")
+        failure.__cause__ = error
+        self._owner.on_failing(self, Fail(failure, 1011))
+
+    def _perform(self, action: Action) -> None:
+        line = self.connection
+        if line is None or self._over:
+            return
+        match action:
+            case Deliver(message):
+                self._deliver(message)
+            case Send(data):
+                line.send(data)
+            case Ready():
+                if not self._ready:
+                    self._ready, self._ready_at = True, self._loop.time()
+                decode = self._protocol.decoder()
+                self._is_plain = decode is not None
+                if decode is as_is:
+                    line.set_receiver(self._feed.publish, self._feed.publish_many)
+                elif decode is not None:
+                    line.set_receiver(self._received_plain(decode))
+                self._owner.on_ready(self, action)
+            case WakeAt(at):
+                self._set_wake(at)
+            case Extend(seconds):
+                self._owner.on_deadline_extended(self, seconds)
+            case Fail():
+                self._fail(action)
+
+    def _notify_closing(self, code: int) -> None:
+        """Tell the protocol once, and not when the peer closed first."""
+        if not self._close_is_known:
+            self._close_is_known = True
+            with contextlib.suppress(*USER_ERRORS):
+                self._protocol.closing(code)
+
+    def _undecodable(self, error: DecodeError) -> None:
+        self._owner.on_undecodable(self, error)
+
+    # --- timers -----------------------------------------------------------------------------------------------------
+
+    def _set_wake(self, at: float | None) -> None:
+        if self._wake is not None:
+            self._wake.cancel()
+        self._wake = None if at is None else self._loop.call_at(at, self._on_wake)
+
+    def _on_wake(self) -> None:
+        self._wake = None
+        if self.connection is not None and (not self.connection.is_reading or self._is_in_a_message(self.connection)):
+            with contextlib.suppress(*USER_ERRORS):
+                self._protocol.unread()
+        self._perform_safely(lambda: self._protocol.wake(self._loop.time()))
+
+    def _is_in_a_message(self, line: TransportConnection) -> bool:
+        """Whether a message is being read, and some of it arrived since the last call."""
+        before, self._read_at_wake = self._read_at_wake, line.activity
+        return not self._is_plain and line.activity > max(before, self._read_at_message)
+
+    def _on_ping_timeout(self, error: PingTimeout) -> None:
+        self._stop_timers()
+        # Neither 1000 nor 1001: the peer may keep a session for a line that was not said goodbye to.
+        self._owner.on_failing(self, Fail(error, 4000, "no answer to PING", dead=True))
+
+    def _stop_timers(self) -> None:
+        if self._keepalive is not None:
+            self._keepalive.stop()
+        self._set_wake(None)
+
+    def _end(self, error: OnesocketError, *, loop_ends: bool = False) -> None:
+        if self._over:
+            return
+        self._stop_timers()
+        if self._grace is not None:
+            self._grace.cancel()
+        self._over = True
+        self.connection = None
+        with contextlib.suppress(*USER_ERRORS):
+            self._protocol.lost(self._loop.time())
+        self._owner.on_gone(self, error, loop_ends=loop_ends)

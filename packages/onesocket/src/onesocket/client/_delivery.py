@@ -1,0 +1,64 @@
+"""The fate of one message that was accepted for sending."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Generator
+from typing import Any
+
+from ..errors import OnesocketError
+from ..wire._handshake import Data
+
+
+class Delivery:
+    """What `send_nowait()` returns: await it, or look at `done` and `error`, or forget it.
+
+    A delivery that fails while nobody awaits it is reported (log, `on_error`): nothing is lost in silence.
+    """
+
+    __slots__ = ("_future", "_watchers", "data", "done", "error")
+
+    def __init__(self, data: Data | None, *, done: bool = False) -> None:
+        self.data = data
+        """The message, until its fate is known."""
+        self.done = done
+        """Whether its fate is known."""
+        self.error: OnesocketError | None = None
+        """Why it was not (or may not have been) delivered to the socket."""
+        self._future: asyncio.Future[None] | None = None
+        self._watchers = 0
+
+    def __repr__(self) -> str:
+        fate = "waiting" if not self.done else f"failed: {type(self.error).__name__}" if self.error else "delivered"
+        return f"<Delivery {fate}>"
+
+    def __await__(self) -> Generator[Any, None, None]:
+        """Wait until the socket has it; raises what kept it from that."""
+        if not self.done:
+            if self._future is None:
+                self._future = asyncio.get_running_loop().create_future()
+            self._watchers += 1
+            try:
+                # Shielded: one waiter's cancellation is not another's.
+                yield from asyncio.shield(self._future).__await__()
+            finally:
+                self._watchers -= 1
+        if self.error is not None:
+            raise self.error.copy()
+
+    @property
+    def is_awaited(self) -> bool:
+        """Whether somebody awaits it."""
+        return self._watchers > 0
+
+    def resolve(self, error: OnesocketError | None = None) -> None:
+        """Its fate is known."""
+        self.done = True
+        self.error = error
+        self.data = None
+        if self._future is not None and not self._future.done():
+            self._future.set_result(None)
+
+
+DELIVERED = Delivery(None, done=True)
+"""The delivery of every message that went straight to the socket."""

@@ -1,0 +1,42 @@
+"""Where exceptions go that nobody awaits: of subscribers, of watchers, of messages that were not delivered."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable
+
+_log = logging.getLogger("onesocket")
+
+
+def one_line(text: str) -> str:
+    """`text` without what could forge a line in a log or steer a terminal: a peer's close reason may be in it."""
+    return "".join(character if character.isprintable() else " " for character in text)
+
+
+class ErrorReporter:
+    """Counts them, logs them, and tells `on_error`."""
+
+    def __init__(self, shown_url: str, on_error: Callable[[BaseException], object] | None) -> None:
+        self._shown_url = shown_url
+        self._on_error = on_error
+        self.count = 0
+
+    def __repr__(self) -> str:
+        return f"<Trouble {self.count}>"
+
+    def report(self, error: BaseException, source: str, log: bool = True) -> None:  # noqa: FBT001, FBT002 - a callback
+        """`source` raised this; `log`: not just one more of the same."""
+        self.count += 1
+        level = logging.ERROR if log else logging.DEBUG
+        _log.log(level, "%s: %s failed: %s", self._shown_url, source, type(error).__name__, exc_info=error)
+        if self._on_error is not None:
+            # Soon, not now: the client may be in the middle of something.
+            asyncio.get_running_loop().call_soon(self._call_on_error, error)
+
+    def _call_on_error(self, error: BaseException) -> None:
+        try:
+            if self._on_error is not None:
+                self._on_error(error)
+        except Exception:  # noqa: BLE001 - an error handler that fails has nobody left to tell
+            _log.exception("%s: on_error itself failed", self._shown_url)

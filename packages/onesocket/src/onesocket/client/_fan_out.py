@@ -1,0 +1,412 @@
+"""Delivers each message to all subscribers and isolates their errors."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
+
+from ..errors import InvalidOption, OnesocketError
+from ._async_callback import AsyncCallback, CallbackTasks, is_async
+from ._backlog import Backlog, ExpectedReader, filter_backlog
+from ._catch_up_callback import CatchUpCallback
+from ._gap import Gap
+from ._queue import Overflow, Queue
+from ._sinks import BatchSink, Filter, Sink, Tap, batch_sink_of, name_of, remove_first
+from ._subscription import Predicate, Subscription
+from ._user_code import USER_ERRORS
+
+ReportError = Callable[[BaseException, str], None]
+
+
+def _call_soon(call: Callable[[], None]) -> None:
+    asyncio.get_running_loop().call_soon(call)
+
+
+class FanOut:
+    """The subscribers of one client.
+
+    The hot path is `publish`, over tuples: who comes or goes replaces one, and nobody changes one while it's walked.
+    """
+
+    def __init__(
+        self,
+        *,
+        event_of: Callable[[Any], str | None],
+        hold: Callable[[], None],
+        release: Callable[[], None],
+        report: ReportError,
+        on_loop: Callable[..., None],
+        soon: Callable[[Callable[[], None]], object] = _call_soon,
+    ) -> None:
+        self._event_of = event_of
+        self._hold_feed = hold
+        self._release_feed = release
+        self._report = report
+        self._on_loop = on_loop
+        self._soon = soon
+        self._holding = 0
+        self._all: tuple[Sink, ...] = ()
+        self._all_many: tuple[BatchSink, ...] = ()
+        """Those among them that take several messages at once, and ..."""
+        self._all_calls: tuple[Sink, ...] = ()
+        """... the rest: `publish_many` treats them differently."""
+        self._batch: list[Any] = []
+        """What callbacks are being called with at the moment; streams don't have it yet. And ..."""
+        self._rest: Iterator[Any] = iter(())
+        """... those of it that are still to come."""
+        self._divided: Sequence[Any] = ()
+        """The rest of a batch that came to be divided."""
+        self._named: dict[str | None, tuple[Sink, ...]] = {}
+        self._gaps: tuple[Sink, ...] = ()
+        self._queues: dict[Queue[Any], Callable[[], None]] = {}
+        self._failing: dict[Queue[Any], None] = {}
+        self._tasks = CallbackTasks()
+        self._epoch = 0
+        self._backlog = Backlog()
+        self._stop_waiting: Callable[[], None] | None = None
+        """Removes the sink that fills `_waiting`; None: there is none."""
+        self._first: ExpectedReader | None = None
+        self._failure: OnesocketError | None = None
+        """The error that ended a connection for good which was up; None again once the next one is."""
+        self._due: deque[Callable[[], None]] = deque()
+        self._is_changing = False
+        self.delivered = 0
+        self.ended = False
+
+    def __len__(self) -> int:
+        """How many subscribers there are."""
+        return len(self._all) + sum(map(len, self._named.values())) - (self._stop_waiting is not None)
+
+    @property
+    def depth(self) -> int:
+        """The longest queue of any subscriber."""
+        return max(map(len, tuple(self._queues)), default=0)
+
+    @property
+    def is_held(self) -> bool:
+        """Whether a subscriber with the rule `wait` holds the feed back."""
+        return self._holding > 0
+
+    # --- the hot path -----------------------------------------------------------------------------------------------
+
+    def publish(self, message: Any) -> None:
+        """Hand one message to everybody who asked for it."""
+        self.delivered += 1
+        for sink in self._all:
+            try:
+                sink(message)
+            except USER_ERRORS as error:
+                self._report(error, name_of(sink))
+        if self._named:
+            self._publish_named(message)
+
+    def publish_many(self, batch: list[Any]) -> None:
+        """Hand several messages to everybody: callbacks get them one by one, then streams at once."""
+        if self._named or self._batch or len(batch) == 1:
+            for message in batch:
+                self.publish(message)
+            return
+        self.delivered += len(batch)
+        if self._all_calls:
+            for message in self._call_each(batch):
+                self.publish(message)
+        else:
+            self._hand_on(batch)
+
+    def _call_each(self, batch: list[Any]) -> Sequence[Any]:
+        """Returns what nobody has got yet, as somebody came in the midst."""
+        self._batch, self._rest, self._divided = batch, iter(batch), ()
+        try:
+            for message in self._rest:
+                for sink in self._all_calls:
+                    try:
+                        sink(message)
+                    except USER_ERRORS as error:
+                        self._report(error, name_of(sink))
+        except BaseException:  # the program ends, perhaps: what was divided nobody has got yet
+            rest: list[Any] = list(self._divided)
+            self._divided = ()
+            if rest:
+                self.delivered += len(rest)
+                self._hand_on(rest)
+            for message in rest if self._named else ():
+                self._publish_named(message)
+            raise
+        finally:
+            if self._batch:
+                self._batch = []
+                if self._all_many:
+                    self._hand_on(batch)
+        return self._divided
+
+    def _divide(self) -> None:
+        """Somebody comes while callbacks are called with a batch: what comes after this message is theirs, too."""
+        batch, self._batch = self._batch, []
+        if batch:
+            self._divided = list(self._rest)  # and so the walk ends with this message
+            self.delivered -= len(self._divided)
+            self._hand_on(batch[: len(batch) - len(self._divided)])
+
+    def _hand_on(self, batch: list[Any]) -> None:
+        for many in self._all_many:
+            try:
+                many(batch)
+            except USER_ERRORS as error:
+                self._report(error, name_of(many))
+
+    def _publish_named(self, message: Any) -> None:
+        for sink in self._named.get(self._name_of(message), ()):
+            try:
+                sink(message)
+            except USER_ERRORS as error:
+                self._report(error, name_of(sink))
+
+    def _name_of(self, message: Any) -> str | None:
+        try:
+            event: object = self._event_of(message)
+        except USER_ERRORS as error:
+            self._report(error, "the protocol's event name")
+            return None
+        # A function of the caller's own may find anything in a message that the peer wrote.
+        return event if isinstance(event, str) else None
+
+    def announce(self, gap: Gap) -> None:
+        """Put a gap marker into every stream that wants one."""
+        for queue in tuple(self._queues):
+            queue.epoch = gap.epoch
+        for sink in self._gaps:
+            try:
+                sink(gap)
+            except USER_ERRORS as error:
+                self._report(error, name_of(sink))
+
+    def ready(self, epoch: int) -> None:
+        """A line is up: an older failure that a reader has not seen yet is no news any more."""
+        for queue in tuple(self._queues):
+            queue.epoch = epoch
+            queue.error = None
+        self._epoch = epoch
+        self._failure = None
+
+    def fail(self, error: OnesocketError) -> None:
+        """The client gave up: tell the readers that want to know."""
+        self._failure = error if self._epoch else None
+        for queue in tuple(self._failing):
+            queue.fail(error)
+
+    # --- what waits for its first reader ----------------------------------------------------------------------------
+
+    def keep_for_first_reader(self) -> None:
+        """From now on, keep what comes for the first of our own subscribers that reads everything."""
+        self._first = self.expect_reader()
+
+    def expect_reader(self) -> ExpectedReader:
+        """Keep what comes from now on until `caught_up` with this, or `give_up`."""
+        if self._stop_waiting is None:
+            self._stop_waiting = self._add(None, self._backlog.put, self._backlog.put_gap)
+        self._divide()
+        return self._backlog.expect()
+
+    def give_up(self, reader: ExpectedReader | None) -> None:
+        """Stop waiting for this reader: it won't come, or it needs nothing of what came before."""
+        if reader is not None:
+            self._backlog.forget(reader)
+            if self._stop_waiting is not None and not self._backlog:
+                stop, self._stop_waiting = self._stop_waiting, None
+                stop()
+
+    def take_backlog(
+        self, first: ExpectedReader | None, event: str | None, where: Predicate | None = None, *, filtered: bool
+    ) -> tuple[list[Any], OnesocketError | None]:
+        """Returns the messages that waited for this reader, and the error that ended the connection meanwhile.
+
+        A reader of everything ends the waiting.
+
+        `filtered`: it reads a part; `where` is asked here, if it is given.
+        """
+        self._divide()
+        if first is None or first not in self._backlog or not first.serves(event, filtered=filtered):
+            return [], None
+        waited = self._backlog.since(first, self._epoch)
+        if event is None and not filtered:
+            self.give_up(first)
+            return waited, self._failure
+        if self._backlog.only_counts:  # this reader wasn't waited for: it begins with its call
+            return [], self._failure
+        return filter_backlog(waited, lambda message: self._is_wanted(message, event, where)), self._failure
+
+    def _is_wanted(self, message: Any, event: str | None, where: Predicate | None) -> bool:
+        if event is not None and self._name_of(message) != event:
+            return False
+        try:
+            return where is None or bool(where(message))
+        except USER_ERRORS as error:
+            self._report(error, getattr(where, "__qualname__", "where"))
+            return False
+
+    # --- coming and going -------------------------------------------------------------------------------------------
+
+    def subscribe(
+        self,
+        event: str | None,
+        where: Predicate | None,
+        *,
+        limit: int,
+        overflow: Overflow | str,
+        gaps: bool,
+        raise_on_failure: bool,
+        from_now: bool = False,
+    ) -> Subscription[Any]:
+        """Returns a new stream. `from_now`: it gets nothing that came before, which goes on waiting for another."""
+        _check_event(event)
+        if where is not None and not callable(where):  # pyright: ignore[reportUnnecessaryComparison]
+            raise InvalidOption(f"where must be a function of the message, not {type(where).__name__}")
+        queue: Queue[Any] = Queue(limit, Overflow.of(overflow), marks_gaps=gaps, hold=self._hold, release=self._release)
+        first = None if from_now else self._first
+        waited, failure = self.take_backlog(first, event, where, filtered=where is not None)
+        queue.begin_with(waited)
+        sink: Sink = queue.put if where is None else Filter(where, queue.put)
+        remove = self._add(event, sink, sink if gaps and where is None else queue.put if gaps else None)
+        self._queues[queue] = remove
+        queue.epoch = self._epoch
+        if raise_on_failure:
+            self._failing[queue] = None
+            queue.error = failure
+        if self.ended:
+            queue.end()
+        return Subscription(queue, self._detach, self._abandon)
+
+    def on(
+        self,
+        event: str | None,
+        callback: Callable[[Any], Any],
+        *,
+        limit: int,
+        overflow: Overflow | str,
+        gaps: bool,
+    ) -> Callable[[], None]:
+        """A callback; returns the function that takes it off again."""
+        _check_event(event)
+        if not callable(callback):  # pyright: ignore[reportUnnecessaryComparison]
+            raise InvalidOption(f"on() needs a function, not {type(callback).__name__}")
+        if not is_async(callback):
+            waited, _ = self.take_backlog(self._first, event, filtered=False)
+            if not waited:
+                return self._add(event, callback, callback if gaps else None)
+            late = CatchUpCallback(callback, waited, lambda sink: self._add(event, sink, sink if gaps else None))
+            return late.begin(self._soon, self._report)
+        stream = self.subscribe(event, None, limit=limit, overflow=overflow, gaps=gaps, raise_on_failure=False)
+        caller = AsyncCallback(callback, stream, self._report, self._tasks)
+        # A client may get its callbacks before there is a loop, so the task begins with the first message.
+        if len(stream):
+            self._soon(caller.start)
+        else:
+            stream.on_item(caller.start)
+        return caller.remove
+
+    def tap(self, many: BatchSink, gap: Sink) -> None:
+        """For as long as the client lives, call `many` with the messages of each read, and `gap` with gap markers.
+
+        Nobody changes the list, which others get, too.
+        """
+        self.give_up(self._first)
+        self._add(None, Tap(many), gap)
+
+    def end(self) -> None:
+        """The client is closed: every stream ends; readers and callbacks get what is queued."""
+        self.ended = True
+        for queue in tuple(self._queues):
+            queue.end()
+
+    def break_off(self, error: OnesocketError) -> None:
+        """End every stream with this error, at once."""
+        self.ended = True
+        for queue in tuple(self._queues):
+            queue.break_off(error)
+
+    async def settle(self, grace: float) -> None:
+        """Wait for the callbacks' tasks; whichever takes longer than `grace` seconds is cancelled."""
+        await self._tasks.settle(grace)
+
+    def _add(self, event: str | None, sink: Sink, gap_sink: Sink | None) -> Callable[[], None]:
+        removed = False
+
+        def add() -> None:
+            if event is None:
+                self._set_all((*self._all, sink))
+            else:
+                self._named[event] = (*self._named.get(event, ()), sink)
+            if gap_sink is not None:
+                self._gaps = (*self._gaps, gap_sink)
+
+        def remove() -> None:
+            nonlocal removed
+            if not removed:
+                removed = True
+                self._change(take_off)
+
+        def take_off() -> None:
+            if event is None:
+                self._set_all(remove_first(self._all, sink))
+            else:
+                rest = remove_first(self._named.get(event, ()), sink)
+                if rest:
+                    self._named[event] = rest
+                else:
+                    self._named.pop(event, None)
+            if gap_sink is not None:
+                self._gaps = remove_first(self._gaps, gap_sink)
+
+        self._divide()
+        self._change(add)
+        return remove
+
+    def _change(self, change: Callable[[], None]) -> None:
+        """One after the other: the collector may end a subscription in the midst of any other change."""
+        self._due.append(change)
+        if self._is_changing:
+            return
+        self._is_changing = True
+        try:
+            while self._due:
+                self._due.popleft()()
+        finally:
+            self._is_changing = False
+
+    def _set_all(self, sinks: tuple[Sink, ...]) -> None:
+        self._all = sinks
+        ways = [batch_sink_of(sink) for sink in sinks]
+        self._all_many = tuple(many for many in ways if many is not None)
+        self._all_calls = tuple(sink for sink, many in zip(sinks, ways, strict=True) if many is None)
+
+    def _abandon(self, queue: Queue[Any]) -> None:
+        """A reader went away without a word, in whatever thread."""
+        self._on_loop(self._let_go, queue)
+
+    def _let_go(self, queue: Queue[Any]) -> None:
+        queue.clear()
+        queue.end()
+        self._detach(queue)
+
+    def _detach(self, queue: Queue[Any]) -> None:
+        remove = self._queues.pop(queue, None)
+        self._failing.pop(queue, None)
+        if remove is not None:
+            remove()
+
+    def _hold(self) -> None:
+        self._holding += 1
+        if self._holding == 1:
+            self._hold_feed()
+
+    def _release(self) -> None:
+        self._holding -= 1
+        if self._holding == 0:
+            self._release_feed()
+
+
+def _check_event(event: object) -> None:
+    if event is not None and not isinstance(event, str):
+        raise InvalidOption(f"an event name is a str, or None for all messages, not {type(event).__name__}")

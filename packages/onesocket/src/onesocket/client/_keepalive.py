@@ -1,0 +1,76 @@
+"""Liveness of one line: PINGs, the measured round trip, and the verdict that nobody is there any more."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import Callable
+
+from ..errors import PingTimeout
+from ..transports._transport import TransportConnection
+
+
+class Keepalive:
+    """PINGs every `interval` seconds; whatever comes back within `timeout` seconds is evidence of life.
+
+    A PONG may queue behind megabytes of data, so any byte that is read counts, and only silence doesn't. While *we*
+    don't read, its absence proves nothing.
+    """
+
+    def __init__(
+        self,
+        line: TransportConnection,
+        *,
+        interval: float,
+        timeout: float,
+        on_rtt: Callable[[float], None],
+        on_dead: Callable[[PingTimeout], None],
+    ) -> None:
+        self._connection = line
+        self._interval = interval
+        self._timeout = timeout
+        self._on_rtt = on_rtt
+        self._on_dead = on_dead
+        self._count = 0
+        self._unanswered: dict[bytes, float] = {}
+        self._deadlines: deque[asyncio.TimerHandle] = deque()
+        self._loop = asyncio.get_running_loop()
+        self._next = self._loop.call_later(interval, self._ping)
+
+    def __repr__(self) -> str:
+        return f"<Keepalive pings={self._count} unanswered={len(self._unanswered)}>"
+
+    def stop(self) -> None:
+        """No more PINGs."""
+        self._next.cancel()
+        while self._deadlines:
+            self._deadlines.popleft().cancel()
+
+    def pong(self, payload: bytes) -> None:
+        """A PONG came; one that answers a PING of ours gives the round trip (RFC 6455, section 5.5.3)."""
+        sent_at = self._unanswered.pop(payload, None)
+        if sent_at is not None:
+            self._on_rtt(self._loop.time() - sent_at)
+
+    def _ping(self) -> None:
+        self._count += 1
+        payload = self._count.to_bytes(4, "big")
+        self._unanswered[payload] = self._loop.time()
+        # Each PING is judged on its own: so silence is found in time even when the time-out is the longer of the two.
+        self._deadlines.append(
+            self._loop.call_later(self._timeout, self._check_pong, payload, self._connection.activity)
+        )
+        self._next = self._loop.call_later(self._interval, self._ping)
+        self._connection.ping(payload)
+
+    def _check_pong(self, payload: bytes, seen: int) -> None:
+        self._deadlines.popleft()
+        self._unanswered.pop(payload, None)
+        if self._connection.activity == seen and self._connection.is_reading:
+            self.stop()
+            self._on_dead(
+                PingTimeout(
+                    f"nothing came for {self._timeout:g} s after a PING (ping_timeout): the line is open, "
+                    "but nobody answers"
+                )
+            )

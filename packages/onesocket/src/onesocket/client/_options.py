@@ -1,0 +1,207 @@
+"""What a client is made from, checked once, when it's made."""
+
+from __future__ import annotations
+
+import math
+import re
+import ssl as ssl_module
+from collections.abc import Awaitable, Callable, Iterable, Mapping
+from dataclasses import dataclass
+from typing import TypeVar, cast
+
+from ..errors import InvalidOption, TokenFailed
+from ..lifecycle._outbox import OutboxLimits
+from ..lifecycle._retry import ReconnectPolicy
+from ..protocols._protocol import Protocol
+from ..protocols._raw import Raw
+from ..transports._transport import Transport
+from ..urls import Address, parse_url
+
+T = TypeVar("T")
+
+TokenSource = Callable[[], Awaitable[str | None]] | Callable[[], str | None]
+Token = str | TokenSource
+Headers = Mapping[str, str] | Iterable[tuple[str, str]]
+
+_HEADER_NAME = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
+_PROXY_SCHEMES = ("http", "https", "socks4", "socks5")
+# Ours to write: RFC 6455, section 4.1.
+_HANDSHAKE_HEADERS = frozenset({"upgrade", "connection", "host", "content-length", "transfer-encoding"})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Options:
+    """Checked options; see `Client` for what they mean."""
+
+    address: Address
+    token: Token | None
+    protocol: Protocol
+    transport: Transport
+    headers: tuple[tuple[str, str], ...]
+    subprotocols: tuple[str, ...]
+    ssl: ssl_module.SSLContext | None
+    proxy: str | None
+    open_timeout: float
+    close_timeout: float
+    ping_interval: float | None
+    ping_timeout: float
+    max_size: int | None
+    reconnect: ReconnectPolicy | None
+    outbox: OutboxLimits
+
+    @classmethod
+    def check(
+        cls,
+        url: str,
+        *,
+        token: object,
+        protocol: object,
+        transport: Transport,
+        headers: object,
+        subprotocols: object,
+        ssl: object,
+        proxy: str | None,
+        open_timeout: object,
+        close_timeout: object,
+        ping_interval: object,
+        ping_timeout: object,
+        max_size: object,
+        reconnect: object,
+        outbox: object,
+    ) -> Options:
+        """Options made of what a caller gave; raises `InvalidURL`, `InvalidOption` or `TokenFailed`."""
+        address = parse_url(url)
+        if isinstance(token, str):
+            check_token(token)
+        elif token is not None and not callable(token):
+            raise InvalidOption(f"token must be a str or a callable, not {type(token).__name__}")
+        if not callable(getattr(transport, "dial", None)):
+            raise InvalidOption(f"transport must have a dial() (see transports/base.py), not be {transport!r}")
+        return cls(
+            address=address,
+            token=cast("Token | None", token),
+            protocol=_check_protocol(protocol),
+            transport=transport,
+            headers=check_headers(headers),
+            subprotocols=check_subprotocols(subprotocols),
+            ssl=check_ssl(ssl, address),
+            proxy=check_proxy(proxy),
+            open_timeout=check_seconds("open_timeout", open_timeout),
+            close_timeout=check_seconds("close_timeout", close_timeout),
+            ping_interval=None if ping_interval is None else check_seconds("ping_interval", ping_interval),
+            ping_timeout=check_seconds("ping_timeout", ping_timeout),
+            max_size=check_size("max_size", max_size),
+            reconnect=_check_instance("reconnect", reconnect, ReconnectPolicy),
+            outbox=_check_instance("outbox", outbox, OutboxLimits) or OutboxLimits(messages=0),
+        )
+
+    def __repr__(self) -> str:
+        return f"<Options {self.address!r} protocol={self.protocol!r} transport={self.transport.name}>"
+
+
+# What comes from a caller is an `object` here: not everybody has a type checker.
+
+
+def check_seconds(name: str, value: object) -> float:
+    """`value` as a finite number of seconds above zero; raises `InvalidOption`."""
+    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value) or value <= 0:
+        raise InvalidOption(f"{name} must be a finite number of seconds above 0, not {value!r}")
+    return float(value)
+
+
+def check_size(name: str, value: object) -> int | None:
+    """`value` as a number of bytes above zero, or None; raises `InvalidOption`."""
+    if value is None:
+        return None
+    if isinstance(value, bool) or not isinstance(value, int) or value <= 0:
+        raise InvalidOption(f"{name} must be a number of bytes above 0, or None for no limit, not {value!r}")
+    return value
+
+
+def _check_protocol(value: object) -> Protocol:
+    if value is None:
+        return Raw()
+    if not isinstance(value, Protocol):
+        raise InvalidOption(f"protocol must be a Protocol, such as Json() (an instance), not {value!r}")
+    return value
+
+
+def _check_instance(name: str, value: object, kind: type[T]) -> T | None:
+    if value is not None and not isinstance(value, kind):
+        raise InvalidOption(f"{name} must be a {kind.__name__} (an instance) or None, not {value!r}")
+    return value
+
+
+def check_headers(headers: object) -> tuple[tuple[str, str], ...]:
+    """Checked header fields; raises `InvalidOption`, which names the field and never shows its value."""
+    given: object = cast("Mapping[str, str]", headers).items() if isinstance(headers, Mapping) else headers or ()
+    try:
+        pairs = [(name, value) for name, value in cast("Iterable[tuple[object, object]]", given)]
+    except (TypeError, ValueError):
+        raise InvalidOption("headers must be a mapping, or pairs of a name and a value") from None
+    checked: list[tuple[str, str]] = []
+    for name, value in pairs:
+        if not isinstance(name, str) or not _is_header_name(name):
+            raise InvalidOption(f"{name!r} is not a header name (RFC 9110, section 5.1)")
+        if name.lower() in _HANDSHAKE_HEADERS or name.lower().startswith("sec-websocket-"):
+            raise InvalidOption(f"the header {name} belongs to the WebSocket handshake; it can't be set by headers=")
+        if not isinstance(value, str) or not is_header_value(value):
+            raise InvalidOption(f"the value of the header {name} must be a str of visible ASCII characters and spaces")
+        checked.append((name, value))
+    return tuple(checked)
+
+
+def _is_header_name(name: object) -> bool:
+    return isinstance(name, str) and _HEADER_NAME.fullmatch(name) is not None
+
+
+def is_header_value(value: object) -> bool:
+    """Whether `value` can stand in a header: no line breaks, so nobody can smuggle a header in."""
+    return (
+        isinstance(value, str)
+        and value.isascii()
+        and all(character >= " " and character != "\x7f" for character in value)
+    )
+
+
+def check_subprotocols(names: object) -> tuple[str, ...]:
+    """Checked sub-protocol names; raises `InvalidOption`."""
+    if isinstance(names, str):
+        raise InvalidOption(f"subprotocols must be a list of names, such as [{names!r}], not one str")
+    try:
+        checked = tuple(cast("Iterable[str]", names))
+    except TypeError:
+        raise InvalidOption(f"subprotocols must be a list of names, not {names!r}") from None
+    for name in checked:
+        if not _is_header_name(name):
+            raise InvalidOption(f"{name!r} is not a sub-protocol name (RFC 6455, section 4.1)")
+    if len(set(checked)) != len(checked):
+        raise InvalidOption(f"subprotocols names one twice: {list(checked)}")
+    return checked
+
+
+def check_ssl(value: object, address: Address) -> ssl_module.SSLContext | None:
+    """The TLS context for this address; raises `InvalidOption`."""
+    if value is None:
+        return None
+    if not isinstance(value, ssl_module.SSLContext):
+        raise InvalidOption(f"ssl must be an ssl.SSLContext, not {type(value).__name__}")
+    if not address.secure:
+        raise InvalidOption("ssl= was given, but the URL begins with ws://; use wss://")
+    return value
+
+
+def check_proxy(value: str | None) -> str | None:
+    """A checked proxy URL, user info kept; raises `InvalidURL`."""
+    if value is not None:
+        parse_url(value, schemes=_PROXY_SCHEMES, what="proxy URL")
+    return value
+
+
+def check_token(value: object) -> str:
+    """A token that can stand in a header; raises `TokenFailed`, which never shows it."""
+    if not isinstance(value, str):
+        raise TokenFailed(f"the token must be a str, but the token source gave {type(value).__name__}")
+    if not value or not is_header_value(value):
+        raise TokenFailed("the token is empty, or holds line breaks or characters that are not ASCII")
+    return value

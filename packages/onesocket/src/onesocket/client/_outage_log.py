@@ -1,0 +1,172 @@
+"""Logs what becomes of a connection that was up: its loss, failed attempts, its recovery, and giving up."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Hashable
+from typing import Final
+
+from ..errors import (
+    ConnectAborted,
+    ManuallyDisconnected,
+    OnesocketError,
+    RetriesExhausted,
+    SessionExpired,
+    TokenFailed,
+)
+from ..lifecycle._states import State
+from ._error_reporter import one_line
+from ._status import Change
+
+_log = logging.getLogger("onesocket")
+_MIN_REPEAT_INTERVAL: Final = 5.0
+_MAX_REPEAT_INTERVAL: Final = 600.0
+"""Seconds until the same reason is logged again: as long as the outage has lasted, within these bounds."""
+_INTENDED_ERRORS: Final = (ConnectAborted, ManuallyDisconnected, SessionExpired)
+"""With these a provider ends a connection whose user signed out, or another one in."""
+_STATES_WITHOUT_OUTAGE: Final = frozenset({State.DISCONNECTED, State.STOPPED, State.CLOSED})
+
+
+class OutageLog:
+    """Follows the changes of one connection, and remembers why it was lost the last time.
+
+    A first connect that fails is raised and not logged, unless no caller waits for it. An attempt that fails is logged
+    when its reason is new in this outage, or when the outage has lasted twice as long as at the last line about it.
+    What comes up and is lost again before it has proved itself goes on with its outage: a server that accepts and
+    closes fills no log.
+    """
+
+    def __init__(self, shown_url: str) -> None:
+        self.last_loss: OnesocketError | None = None
+        self.last_lost_at: float | None = None
+        """Unix time."""
+        self._shown_url = shown_url
+        self._since: float | None = None
+        """Time at which the connection was lost; None while it is not."""
+        self._began = 0.0
+        """Time of the first loss of this outage, which goes on if a connection since did not prove itself."""
+        self._came_up = False
+        """Whether the attempt that failed had come up."""
+        self._was_logged = False
+        """Whether the present loss, or an attempt since, was logged above DEBUG."""
+        self._quiet = False
+        self._gave_up = False
+        self._failed = 0
+        """Failures of this outage, the loss itself included: the number of the next attempt."""
+        self._reasons: set[Hashable] = set()
+        self._again_at = 0.0
+
+    def __repr__(self) -> str:
+        return f"<Outages {'none' if self._since is None else f'attempt={self._failed}'} last={self.last_loss!r}>"
+
+    @property
+    def is_logged(self) -> bool:
+        """Whether there is an outage that is logged here, and not by another part."""
+        return self._since is not None and not self._quiet
+
+    def changed(
+        self,
+        change: Change,
+        *,
+        failures: int,
+        retry_in: float | None,
+        has_callers: bool,
+        now: float,
+        level: int = logging.WARNING,
+    ) -> None:
+        """The state changed, at `now` on any monotonic clock.
+
+        `failures`: in a row; more than one at a loss says that the connection had not proved itself: that is no new
+        outage. `has_callers`: somebody waits for the attempt, and so is told of its failure. `level`: for a loss and
+        for attempts that fail; an outage that begins at DEBUG stays there, as somebody else logs it.
+        """
+        error = change.error
+        if change.old is State.CONNECTED and error is not None:
+            self._begin(change, error, now, failures, quiet=level <= logging.DEBUG)
+        if change.new is State.CONNECTED and self._since is not None:
+            text = "%s: connected again after %.1f s (epoch %d, attempt %d)"
+            level = logging.INFO if self._was_logged else logging.DEBUG
+            self._say(level, text, now - self._since, change.epoch, self._failed)
+            self._since = None
+        elif change.new in _STATES_WITHOUT_OUTAGE:
+            self._since = None
+        elif change.new is State.FAILED and error is not None:
+            self._log_giving_up(error, now, has_callers=has_callers)
+        elif error is not None and self._since is not None and self._is_failure(change):
+            self._attempt_failed(error, retry_in, now, level)
+
+    def _begin(self, change: Change, error: OnesocketError, now: float, failures: int, *, quiet: bool) -> None:
+        cause = error.__cause__
+        self.last_loss = cause if isinstance(error, RetriesExhausted) and isinstance(cause, OnesocketError) else error
+        self.last_lost_at = change.at
+        self._since = now
+        self._quiet = quiet
+        self._gave_up = False
+        self._came_up = True
+        self._was_logged = False
+        if failures <= 1:
+            self._began = now
+            self._failed = 0
+            self._reasons.clear()
+
+    def _is_failure(self, change: Change) -> bool:
+        # A connection that another process held is lost without a close or a back-off of ours.
+        return change.new is State.BACKING_OFF or (change.old is State.CONNECTED and change.new is State.CONNECTING)
+
+    def _attempt_failed(self, error: OnesocketError, retry_in: float | None, now: float, level: int) -> None:
+        again = " again" if self._failed else ""
+        failed = f"connection lost{again}" if self._came_up else f"attempt {self._failed} failed"
+        lasted = now - self._began
+        away = f" ({lasted:.0f} s since the first loss)" if self._failed else ""
+        self._failed += 1
+        self._came_up = False
+        when = "" if retry_in is None else f" in {retry_in:.1f} s" if retry_in else " at once"
+        reason = _reason(error)
+        if reason in self._reasons and now < self._again_at:
+            level = logging.DEBUG
+        else:
+            self._reasons.add(reason)
+            self._again_at = now + min(max(lasted, _MIN_REPEAT_INTERVAL), _MAX_REPEAT_INTERVAL)
+        self._was_logged = self._was_logged or level > logging.DEBUG
+        text = f"%s: {failed}: %s{away}; attempt {self._failed}{when}"
+        self._say(level, text, one_line(str(error)), error=error)
+
+    def _log_giving_up(self, error: OnesocketError, now: float, *, has_callers: bool) -> None:
+        is_meant = isinstance(error, _INTENDED_ERRORS)
+        if self._since is not None and not self._gave_up:
+            self._gave_up = True
+            level = logging.INFO if is_meant else logging.ERROR
+            text = "%s: connection lost for good after %.1f s: %s; connect() starts a new attempt"
+            self._say(level, text, now - self._since, one_line(str(error)), error=error)
+        else:
+            level = logging.DEBUG if has_callers or is_meant else logging.ERROR
+            self._say(level, "%s: connecting failed: %s", one_line(str(error)), error=error)
+
+    def _say(self, level: int, text: str, *details: object, error: OnesocketError | None = None) -> None:
+        theirs = None if error is None else _in_user_code(error)
+        if self._quiet and self._since is not None:
+            level = logging.DEBUG
+        elif theirs is not None and level > logging.DEBUG:
+            level = logging.ERROR
+        _log.log(level, text, self._shown_url, *details, exc_info=theirs)
+
+
+def _reason(error: OnesocketError) -> Hashable:
+    """Key that is equal for two errors with the same reason: their texts differ by numbers and addresses."""
+    return type(error), getattr(error, "status", None), getattr(error, "code", None)
+
+
+def _in_user_code(error: OnesocketError) -> OnesocketError | None:
+    """The error with the traceback of the user's code that failed; None: it was none of theirs.
+
+    The text of the user's own exception may hold a secret (a URL, a body): its place is shown, and its type.
+    """
+    cause = error.__cause__
+    is_theirs = isinstance(error, TokenFailed) or (
+        type(error) is OnesocketError and not isinstance(cause, OnesocketError)
+    )
+    if cause is None or not is_theirs:
+        return None
+    shown = error.copy().with_traceback(cause.__traceback__)
+    shown.__cause__ = None
+    return shown

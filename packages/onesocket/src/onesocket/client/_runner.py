@@ -1,0 +1,371 @@
+"""Performs the machine's effects and feeds it what happens. It decides nothing."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import time
+from collections import deque
+from collections.abc import Callable
+
+from ..errors import ClientClosed, DecodeError, ManuallyDisconnected, OnesocketError
+from ..lifecycle import _effects as fx  # pyright: ignore[reportPrivateUsage] - of this distribution
+from ..lifecycle import _events as events
+from ..lifecycle._effects import Effect, Outcome
+from ..lifecycle._events import Event
+from ..lifecycle._machine import Machine
+from ..lifecycle._states import AfterClose, State
+from ..protocols._protocol import Fail, Ready
+from ._affinity import Affinity
+from ._connection_attempt import ConnectionAttempt
+from ._fan_out import FanOut
+from ._gap import Gap, GapReason
+from ._options import Options
+from ._sender import Sender
+from ._status import Change
+
+
+class Runner:
+    """The asyncio shell around one `Machine`."""
+
+    def __init__(
+        self,
+        options: Options,
+        *,
+        fanout: FanOut,
+        outgoing: Sender,
+        on_change: Callable[[Change], None],
+        home: Affinity,
+        roll: Callable[[], float] = random.random,
+    ) -> None:
+        self.machine = Machine(
+            open_timeout=options.open_timeout,
+            close_timeout=options.close_timeout,
+            reconnect=options.reconnect,
+        )
+        self.attempt: ConnectionAttempt | None = None
+        self.handshakes = 0
+        self.readied = 0
+        self.undecodable = 0
+        self._has_predecessor = False
+        """Whether messages of an earlier connection may have been delivered: a gap stands before the next ones."""
+        self.rtt: float | None = None
+        self.connected_at: float | None = None
+        self.last_connected_at: float | None = None
+        self.outcomes = dict.fromkeys(Outcome, 0)
+        self._options = options
+        self._fanout = fanout
+        self._sender = outgoing
+        self._on_change = on_change
+        self._jitter = roll
+        self._callers: dict[asyncio.Future[Outcome], Outcome] = {}
+        self._closers: list[asyncio.Future[None]] = []
+        self._timer: asyncio.TimerHandle | None = None
+        self._queue: deque[Event] = deque()
+        self._busy = False
+        self._affinity = home
+        self.check_loop = home.check
+        """Raises `WrongEventLoop` on any loop but ours, and `ForkedCopy` in a child."""
+
+    def __repr__(self) -> str:
+        machine = self.machine
+        return f"<Runner {machine.state.name} epoch={machine.epoch} callers={self.callers} attempt={self.attempt!r}>"
+
+    @property
+    def loop(self) -> asyncio.AbstractEventLoop:
+        """The loop this client belongs to: the first that used it. Raises as `check_loop` does."""
+        return self._affinity.check()
+
+    def forked(self) -> None:
+        """In a forked child: the connection is the parent's, so nothing more is done about it here."""
+        if self.attempt is not None:
+            self.attempt.disown()
+            self.attempt = None
+        self._cancel_timer()
+
+    def time(self) -> float:
+        """The loop's clock, from anywhere."""
+        return self._affinity.loop.time() if self._affinity.loop is not None else 0.0
+
+    @property
+    def callers(self) -> int:
+        """How many `connect()` calls are waiting."""
+        return len(self._callers)
+
+    def refusal(self) -> OnesocketError | None:
+        """Why no message can be accepted, if the owner has stopped the client."""
+        state, destination = self.machine.state, self.machine.after_close
+        if state is State.CLOSED or destination is AfterClose.CLOSE:
+            return ClientClosed()
+        if state is State.STOPPED or destination is AfterClose.STOP:
+            return ManuallyDisconnected()
+        return None
+
+    def connect_hint(self) -> str:
+        """Advice for a caller that waits for a connection that nothing will bring up; empty while something may."""
+        match self.machine.state:
+            case State.DISCONNECTED:
+                never = (
+                    "connect() was never called on this client" if self.machine.epoch == 0 else "it is not connected"
+                )
+                return f"{never}: messages wait until connect() is"
+            case State.FAILED:
+                return f"this client has failed ({self.machine.error}): messages wait until connect() is called again"
+            case _:
+                return ""
+
+    # --- the public verbs -------------------------------------------------------------------------------------------
+
+    async def request(self, wish: events.Connect | events.Reconnect) -> Outcome:
+        """Feed the wish and wait for its outcome; the caller's cancellation hurts nobody else."""
+        answer, rest = self._ask(wish)
+        if not isinstance(answer, fx.AwaitOutcome):
+            self._perform_all(rest)
+            return self._answered(answer)
+        future: asyncio.Future[Outcome] = self.loop.create_future()
+        self._callers[future] = answer.outcome  # before anything is done: it may come to its end at once
+        self._perform_all(rest)
+        try:
+            return await future
+        except asyncio.CancelledError:
+            # Still waiting? Then the machine counts one caller less; otherwise the outcome was just about to arrive.
+            if self._callers.pop(future, None) is not None:
+                self.dispatch(events.CallerCancelled())
+            raise
+
+    def request_nowait(self, wish: events.Connect | events.Reconnect) -> Outcome:
+        """Feed the wish and say what became of it so far."""
+        answer, rest = self._ask(wish)
+        self._perform_all(rest)
+        return self._answered(answer)
+
+    async def request_close(self, wish: events.Disconnect | events.Close) -> None:
+        """Feed the wish and wait until nothing is left of the line."""
+        answer, rest = self._ask(wish)
+        future: asyncio.Future[None] = self.loop.create_future()
+        if isinstance(answer, fx.AwaitEnd):
+            self._closers.append(future)
+        else:
+            future.set_result(None)
+        self._perform_all(rest)
+        await future
+
+    def _answered(self, answer: Effect) -> Outcome:
+        if isinstance(answer, fx.RaiseError):
+            raise answer.error
+        if not isinstance(answer, fx.AwaitOutcome | fx.ReturnOutcome):
+            raise TypeError(f"no answer to a wish: {answer}")
+        self.outcomes[answer.outcome] += 1
+        return answer.outcome
+
+    def _ask(self, wish: Event) -> tuple[Effect, list[Effect]]:
+        """Feed a wish; what it means for the one who asked, and what else is to be done."""
+        answer: Effect | None = None
+        rest: list[Effect] = []
+        for effect in self.machine.handle(wish, self.loop.time()):
+            if isinstance(effect, fx.ReturnOutcome | fx.RaiseError | fx.AwaitOutcome | fx.ReturnAtOnce | fx.AwaitEnd):
+                answer = effect
+            else:
+                rest.append(effect)
+        if answer is None:
+            raise TypeError(f"{type(wish).__name__} got no answer")
+        return answer, rest
+
+    # --- the one way in ---------------------------------------------------------------------------------------------
+
+    def dispatch(self, happened: Event) -> None:
+        """Give the machine one input and do what it says."""
+        if self._affinity.is_inherited:
+            return
+        self._queue.append(happened)
+        if not self._busy:
+            self._drain()
+
+    def _drain(self) -> None:
+        self._busy = True
+        try:
+            while self._queue:
+                for effect in self.machine.handle(self._queue.popleft(), self.loop.time()):
+                    self._perform(effect)
+        finally:
+            self._busy = False
+
+    def _perform_all(self, effects: list[Effect]) -> None:
+        if not effects:
+            return
+        # What an effect brings about at once waits its turn: inputs are handled one after the other.
+        was_busy, self._busy = self._busy, True
+        try:
+            for effect in effects:
+                self._perform(effect)
+        finally:
+            self._busy = was_busy
+        if not self._busy and self._queue:
+            self._drain()
+
+    def _perform(self, effect: Effect) -> None:  # noqa: C901, PLR0912 - one case for each effect
+        match effect:
+            case fx.StateChanged():
+                self._changed(effect)
+            case fx.Dial(epoch):
+                # Also an attempt that was given up may have brought messages: a greeting that came with the upgrade.
+                self._has_predecessor = self.readied > 0 or self._fanout.delivered > 0
+                self.attempt = ConnectionAttempt(epoch, self._options, self, self._fanout)
+                self.attempt.start()
+            case fx.CloseConnection(epoch, code, reason):
+                if self.attempt is not None and self.attempt.epoch == epoch:
+                    self.attempt.start_close(code, reason)
+            case fx.Abort(epoch, code):
+                if self.attempt is not None and self.attempt.epoch == epoch:
+                    self.attempt.abort(code)
+            case fx.ResolveCallers():
+                self._resolve_callers()
+            case fx.RejectCallers(error):
+                self._reject_callers(error)
+            case fx.ReleaseClosers():
+                self._release_closers()
+            case fx.SetTimer(kind, epoch, at):
+                self._cancel_timer()
+                self._timer = self.loop.call_at(at, self._on_timer, kind, epoch)
+            case fx.CancelTimer():
+                self._cancel_timer()
+            case fx.ReturnAtOnce() | fx.AwaitEnd():
+                pass  # nobody waits: the wish was fed by the shell itself
+            case _:
+                raise TypeError(f"nobody asked for {effect}")
+
+    def _resolve_callers(self) -> None:
+        callers, self._callers = self._callers, {}
+        for future, outcome in callers.items():
+            if not future.done():
+                self.outcomes[outcome] += 1
+                future.set_result(outcome)
+
+    def _reject_callers(self, error: OnesocketError) -> None:
+        callers, self._callers = self._callers, {}
+        for future in callers:
+            if not future.done():
+                future.set_exception(error.copy())
+
+    def _release_closers(self) -> None:
+        leavers, self._closers = self._closers, []
+        for future in leavers:
+            if not future.done():
+                future.set_result(None)
+
+    def _cancel_timer(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+
+    def _on_timer(self, kind: events.TimerKind, epoch: int) -> None:
+        self._timer = None
+        detail = self.attempt.phase if self.attempt is not None else ""
+        self.dispatch(events.TimerFired(epoch, kind, detail))
+
+    def _changed(self, change: fx.StateChanged) -> None:
+        destination = self.machine.after_close
+        if change.old is State.CONNECTED:
+            self.connected_at = None
+            # A sound line that we close ourselves takes along what still waits for the socket.
+            ours = destination in (AfterClose.STOP, AfterClose.CLOSE, AfterClose.NEW_ATTEMPT)
+            self._sender.connection_closing(drain=ours)
+        refusal = self.refusal()
+        if refusal is not None:
+            self._sender.reject_waiting(refusal)
+        if change.new is State.FAILED and change.error is not None:
+            self._fanout.fail(change.error)
+        self._on_change(Change(time.time(), change.old, change.new, change.epoch, change.cause, change.error))
+
+    # --- what the link tells ----------------------------------------------------------------------------------------
+
+    def on_opened(self, link: ConnectionAttempt) -> None:
+        """The upgrade went through."""
+        self.handshakes += 1
+        self.dispatch(events.Opened(link.epoch))
+
+    def on_ready(self, link: ConnectionAttempt, ready: Ready) -> None:
+        """The login went through."""
+        if link.epoch != self.machine.live_epoch or self.machine.state is not State.CONNECTING:
+            self.dispatch(events.ProtocolReady(link.epoch))
+            return
+        lost_why = self.machine.error
+        self.connected_at = self.last_connected_at = time.time()
+        self.dispatch(events.ProtocolReady(link.epoch))
+        self.readied += 1
+        self._fanout.ready(link.epoch)
+        if self._has_predecessor and not ready.resumed:
+            with self._sender.prioritized():
+                self._fanout.announce(Gap(GapReason.RECONNECTED, link.epoch, error=lost_why))
+        # Whoever was told just now may have closed it already.
+        if link.connection is not None and self.machine.live_epoch == link.epoch and self.machine.after_close is None:
+            if self._fanout.is_held:
+                link.connection.pause_reading()
+            self._sender.connection_ready(link.connection, ready.first)
+
+    def on_deadline_extended(self, link: ConnectionAttempt, seconds: float) -> None:
+        """The login waits for its turn: what the machine set as a deadline is told so much later."""
+        alarm = events.TimerKind.OPEN, link.epoch
+        if self._timer is not None and self.machine.timer == alarm:
+            at = self._timer.when() + seconds
+            self._timer.cancel()
+            self._timer = self.loop.call_at(at, self._on_timer, *alarm)
+
+    def on_failing(self, link: ConnectionAttempt, failure: Fail) -> None:
+        """The line can't go on."""
+        self.dispatch(
+            events.ConnectionFailing(link.epoch, failure.error, failure.code, failure.reason, failure.dead, link.up_for)
+        )
+
+    def on_gone(self, link: ConnectionAttempt, error: OnesocketError, *, loop_ends: bool = False) -> None:
+        """Nothing is left of the line."""
+        if self.attempt is link:
+            self.attempt = None
+            self._sender.connection_ended()
+        if loop_ends:
+            self.dispatch(events.Close())  # nothing shall be dialled any more
+        self.dispatch(events.ConnectionGone(link.epoch, error, self._jitter(), link.up_for))
+
+    def on_writable(self, link: ConnectionAttempt, now_writable: bool) -> None:  # noqa: FBT001 - an event
+        """Whether all that was written is out."""
+        if link is self.attempt:
+            self._sender.writable(now_writable)
+
+    def on_undecodable(self, link: ConnectionAttempt, error: DecodeError) -> None:
+        """A message that can't be read is not lost in silence."""
+        self.undecodable += 1
+        self._fanout.announce(Gap(GapReason.UNDECODABLE, link.epoch, 1, error))
+
+    def on_rtt(self, seconds: float) -> None:
+        """A PING was answered."""
+        self.rtt = seconds
+
+    # --- back-pressure ----------------------------------------------------------------------------------------------
+
+    def hold(self) -> None:
+        """A subscriber with the rule `wait` is full."""
+        if self.machine.state is State.CONNECTED and self.attempt is not None and self.attempt.connection is not None:
+            self.attempt.connection.pause_reading()
+
+    def release(self) -> None:
+        """It has caught up, or it went away."""
+        if self.attempt is not None:
+            self.attempt.resume_reading()
+
+    def call_on_loop(self, call: Callable[..., object], *args: object) -> None:
+        """Call this on the client's loop: at once if we are there, else soon. The collector runs in any thread."""
+        loop = self._affinity.loop
+        try:
+            here = loop is None or asyncio.get_running_loop() is loop
+        except RuntimeError:
+            here = False
+        if here or loop is None or loop.is_closed():
+            call(*args)
+        else:
+            loop.call_soon_threadsafe(call, *args)
+
+    def call_soon(self, call: Callable[[], None]) -> None:
+        """Call this in the next turn of the client's loop, whether or not it runs at the moment."""
+        loop = self._affinity.loop if self._affinity.loop is not None else self.loop
+        if not loop.is_closed():
+            loop.call_soon(call)

@@ -1,0 +1,360 @@
+"""The way out: straight to the socket while it takes everything, through the outbox while it does not."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections import deque
+from collections.abc import Callable, Generator, Iterable
+from typing import Any, Protocol
+
+from ..errors import DeliveryUnknown, EncodeError, MessageExpired, OnesocketError
+from ..lifecycle._outbox import Outbox, OutboxLimits
+from ..protocols._protocol import RateLimiter
+from ..transports._transport import TransportConnection
+from ..wire._handshake import Data
+from ._delivery import DELIVERED, Delivery
+
+
+class FrameSource(Protocol):
+    """Frames that a connection has to be sent beside messages: subscriptions. They are made for one connection."""
+
+    def begin(self) -> None:
+        """A new connection: nothing was sent on it."""
+
+    def peek(self) -> Data | None:
+        """The next frame, which stays; None when the connection has everything."""
+        ...
+
+    def taken(self) -> None:
+        """The frame that `peek` gave was sent."""
+
+
+class Sender:
+    """Accepted means: the socket gets it, or its sender gets a typed error.
+
+    On a new connection the order is: restored subscriptions, the protocol's own first frames, messages sent by whoever
+    is just being told of the new connection, and then what waited in the outbox. Later subscriptions take their place
+    behind the messages that were accepted before them. Frames are never in the outbox: they end with their connection.
+    """
+
+    def __init__(
+        self,
+        limits: OutboxLimits,
+        *,
+        refusal: Callable[[], OnesocketError | None],
+        report: Callable[[BaseException, str, bool], None],
+        pace: RateLimiter | None = None,
+        remedy: Callable[[], str] = str,
+    ) -> None:
+        self._outbox: Outbox[Delivery] = Outbox(limits)
+        self._refusal = refusal
+        self._report = report
+        self._pace = pace
+        self._remedy = remedy
+        self._turn: asyncio.TimerHandle | None = None
+        self._connection: TransportConnection | None = None
+        self._clear = True
+        """Whether the line has handed on all that was written to it."""
+        self._in_flight: list[Delivery] = []
+        self._expiry: asyncio.TimerHandle | None = None
+        self._source: FrameSource | None = None
+        self._frames_after: int | None = None
+        """Frames of the source are due once every message with a lower number is sent; None: none are due."""
+        self._is_asked = False
+        """Whether the source was asked for in this turn, and its frames are still to be made."""
+        self._first: deque[Data] = deque()
+        """The protocol's own frames that go before every message."""
+        self._holds = 0
+        """While above 0, the outbox is held: watchers are being told of the new connection."""
+        self._priority_tasks: set[asyncio.Task[Any] | None] = set()
+        """Tasks that were told of it, and may send first until the outbox opens."""
+        self._is_prioritizing = False
+        self.sent = 0
+
+    def __repr__(self) -> str:
+        line = "no line" if self._connection is None else "clear" if self._clear else "congested"
+        return f"<Outgoing {line} waiting={len(self._outbox)} in_flight={len(self._in_flight)} sent={self.sent}>"
+
+    def __len__(self) -> int:
+        """Messages whose fate isn't known yet."""
+        return len(self._outbox) + len(self._in_flight)
+
+    def post(self, data: Data) -> Delivery:
+        """Accept one message; raises `OutboxFull`, or the refusal while the owner has stopped the client."""
+        if self._is_asked:
+            self._bring_frames()
+        goes_first = self._is_prioritizing
+        if self._priority_tasks and not goes_first:
+            goes_first = asyncio.current_task() in self._priority_tasks
+        line = self._connection
+        if (
+            line is not None
+            and self._clear
+            and not self._is_overtaking(goes_first)
+            and (self._pace is None or self._take_turn())
+        ):
+            try:
+                taken = line.send(data)
+            except UnicodeError as error:
+                raise _not_utf8(error) from error
+            if taken:
+                self.sent += 1
+                return DELIVERED if self._is_clear() else self._add_in_flight(Delivery(data))
+            self._connection = None  # it is ending, and the news is on its way
+        refusal = self._refusal()
+        if refusal is not None:
+            raise refusal
+        if isinstance(data, str):
+            try:
+                data.encode()
+            except UnicodeError as error:
+                raise _not_utf8(error) from error
+        delivery = Delivery(data)
+        self._outbox.put(delivery, _now(), first=goes_first)
+        if self._expiry is None:  # else an older one expires before
+            self._watch_age()
+        return delivery
+
+    def withdraw(self, delivery: Delivery) -> bool:
+        """Take a message back that still waits in the outbox."""
+        found = self._outbox.discard(delivery)
+        self._watch_age()
+        return found
+
+    # --- frames beside messages -------------------------------------------------------------------------------------
+
+    def set_source(self, source: FrameSource) -> None:
+        """Have this source's frames sent on every connection."""
+        self._source = source
+
+    def ask_source(self) -> None:
+        """The source has changed: send its frames behind the messages that were accepted before, soon."""
+        if self._connection is None or self._is_asked:
+            return  # the next connection gets everything; or it's due already
+        if self._frames_after is None:
+            self._frames_after = self._outbox.next_number
+        self._is_asked = True
+        asyncio.get_running_loop().call_soon(self._bring_frames)
+
+    def _bring_frames(self) -> None:
+        if self._is_asked:
+            self._is_asked = False
+            self._flush()
+
+    # --- who is told of a new connection ----------------------------------------------------------------------------
+
+    def hold(self) -> None:
+        """Watchers are told of a new connection in the next turn of the loop: hold the outbox until the turn after."""
+        self._holds += 1
+        loop = asyncio.get_running_loop()
+        loop.call_soon(loop.call_soon, self._release)
+
+    def _release(self) -> None:
+        self._holds -= 1
+        if not self._holds:
+            self._priority_tasks.clear()
+            self._flush()
+
+    @contextlib.contextmanager
+    def prioritized(self) -> Generator[None, None, None]:
+        """Messages sent inside this context go before those that wait in the outbox."""
+        self._is_prioritizing, before = True, self._is_prioritizing
+        try:
+            yield
+        finally:
+            self._is_prioritizing = before
+
+    def prioritize_current_task(self) -> None:
+        """The running task has just been told: until the outbox opens, what it sends goes first."""
+        if self._holds:
+            self._priority_tasks.add(asyncio.current_task())
+
+    @property
+    def _is_held(self) -> bool:
+        # Without an outbox nothing waits that could be overtaken.
+        return self._holds > 0 and self._outbox.limits.messages > 0
+
+    # --- what the runner tells --------------------------------------------------------------------------------------
+
+    def connection_ready(self, line: TransportConnection, first: Iterable[Data] = ()) -> None:
+        """The line is logged in. `first`: the protocol's own frames for it."""
+        self._connection = line
+        self._first = deque(first)
+        self._is_asked = False
+        if self._source is not None:
+            self._source.begin()
+            self._frames_after = 0
+        self._flush()
+
+    def writable(self, now_writable: bool) -> None:  # noqa: FBT001 - an event
+        """The line's word on whether all that was written is out."""
+        self._clear = now_writable
+        if now_writable:
+            flown, self._in_flight = self._in_flight, []
+            for delivery in flown:
+                delivery.resolve()
+            self._flush()
+
+    def connection_closing(self, *, drain: bool) -> None:
+        """A close begins. `drain`: the line is sound, so what waits is written before the CLOSE frame."""
+        if drain:
+            self._flush(even_if_congested=True)
+        self._connection = None
+        self._stop_turn()
+
+    def connection_ended(self) -> None:
+        """Nothing is left of the line, and nobody can say what became of what was on its way."""
+        self._connection = None
+        self._frames_after = None
+        self._first.clear()
+        self._stop_turn()
+        self._clear = True
+        flown, self._in_flight = self._in_flight, []
+        self._settle(
+            flown,
+            DeliveryUnknown(
+                "the line broke while this message was being written: it may or may not have arrived; "
+                "send it again only if that does no harm"
+            ),
+        )
+
+    def reject_waiting(self, error: OnesocketError) -> None:
+        """The owner stopped the client: nothing waits for a line any more."""
+        waiting = [self._outbox.take() for _ in range(len(self._outbox))]
+        self._watch_age()
+        self._settle(waiting, error)
+
+    # --- inside -----------------------------------------------------------------------------------------------------
+
+    def _is_overtaking(self, goes_first: bool) -> bool:  # noqa: FBT001 - one of two kinds
+        """Whether a message that went straight to the line would overtake something."""
+        if self._frames_after is not None or self._first:
+            return True
+        return self._outbox.has_first if goes_first else self._outbox.count > 0 or (self._holds > 0 and self._is_held)
+
+    def _flush(self, *, even_if_congested: bool = False) -> None:
+        self._expire()
+        while (line := self._connection) is not None and (self._is_clear() or even_if_congested):
+            send = self._next(even_if_held=even_if_congested)
+            if send is None or (self._pace is not None and not self._take_turn()):
+                break
+            if not send(line):
+                self._connection = None
+        self._watch_age()
+
+    def _next(self, *, even_if_held: bool) -> Callable[[TransportConnection], bool] | None:
+        """Returns the function that sends the next frame or message; None: there is nothing to send.
+
+        That function returns False if the connection takes no more.
+        """
+        waiting = self._outbox.count
+        if self._frames_after is not None and (not waiting or self._outbox.number >= self._frames_after):
+            if self._source is not None and self._source.peek() is not None:
+                return self._send_of_source
+            self._frames_after = None
+        if self._first:
+            return self._send_first
+        may_go = not self._is_held or even_if_held or self._outbox.has_first
+        return self._send_message if waiting and may_go else None
+
+    def _send_of_source(self, line: TransportConnection) -> bool:
+        frame = None if self._source is None else self._source.peek()
+        if self._source is None or frame is None or not self._send_frame(line, frame):
+            return False
+        self._source.taken()
+        return True
+
+    def _send_first(self, line: TransportConnection) -> bool:
+        if not self._send_frame(line, self._first[0]):
+            return False
+        self._first.popleft()
+        return True
+
+    def _send_frame(self, line: TransportConnection, frame: Data) -> bool:
+        try:
+            taken = line.send(frame)
+        except UnicodeError as error:
+            is_news = True
+            self._report(_not_utf8(error), "a frame of the protocol", is_news)
+            return True  # of no use to the others that it's tried again
+        self.sent += taken
+        return taken
+
+    def _send_message(self, line: TransportConnection) -> bool:
+        delivery = self._outbox.peek()
+        if delivery.data is None or not line.send(delivery.data):
+            return False
+        self._outbox.take()
+        self.sent += 1
+        if self._is_clear():
+            delivery.resolve()
+        else:
+            self._add_in_flight(delivery)
+        return True
+
+    def _take_turn(self) -> bool:
+        """Whether one more message may be sent by the peer's pace; if not, the outbox goes on when its turn comes."""
+        wait = self._pace.take(_now()) if self._pace is not None else 0.0
+        if wait > 0 and self._turn is None:
+            self._turn = asyncio.get_running_loop().call_later(wait, self._turn_came)
+        return wait <= 0
+
+    def _turn_came(self) -> None:
+        self._turn = None
+        self._flush()
+
+    def _stop_turn(self) -> None:
+        if self._turn is not None:
+            self._turn.cancel()
+            self._turn = None
+
+    def _is_clear(self) -> bool:
+        # A call, so that type checkers know that writing may have changed it.
+        return self._clear
+
+    def _add_in_flight(self, delivery: Delivery) -> Delivery:
+        self._in_flight.append(delivery)
+        return delivery
+
+    def _expire(self) -> None:
+        self._stop_watching()
+        late = self._outbox.expired(_now())
+        remedy = self._remedy()
+        self._settle(
+            late,
+            MessageExpired(
+                f"this message waited {self._outbox.limits.age:g} s for the line (outbox=) and was not sent"
+                + (f"; {remedy}" if remedy else "")
+            ),
+        )
+        self._watch_age()
+
+    def _watch_age(self) -> None:
+        due = self._outbox.next_expiry()
+        if due is None:
+            self._stop_watching()
+        elif self._expiry is None and due != float("inf"):
+            self._expiry = asyncio.get_running_loop().call_at(due, self._expire)
+
+    def _stop_watching(self) -> None:
+        if self._expiry is not None:
+            self._expiry.cancel()
+            self._expiry = None
+
+    def _settle(self, deliveries: Iterable[Delivery], error: OnesocketError) -> None:
+        logged = False  # one line in the log for all that one loss takes
+        for delivery in deliveries:
+            watched = delivery.is_awaited
+            delivery.resolve(error)
+            if not watched:
+                self._report(error.copy(), "send_nowait()", not logged)
+                logged = True
+
+
+def _not_utf8(error: UnicodeError) -> EncodeError:
+    return EncodeError(f"this text can't be sent as UTF-8: {error.args[-1]}")
+
+
+def _now() -> float:
+    return asyncio.get_running_loop().time()

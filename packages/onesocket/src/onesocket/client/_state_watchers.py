@@ -1,0 +1,155 @@
+"""Who watches the state: streams and callbacks that get every change, in order."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import inspect
+from collections import deque
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from ..errors import ClientClosed, InvalidOption, OnesocketError, WaitTimeout
+from ..lifecycle._states import State
+from ._error_reporter import ErrorReporter
+from ._queue import Overflow, Queue
+from ._status import Change
+from ._subscription import Subscription
+from ._user_code import USER_ERRORS
+
+# Changes of state are few; whoever lets so many pile up is told so instead of missing one.
+_LIMIT = 10_000
+
+
+@dataclass(eq=False, slots=True)
+class _Watcher:
+    """One registration: the same function may be registered twice, and be taken off once."""
+
+    callback: Callable[[Change], object]
+
+
+class SendPriority(Protocol):
+    """Lets messages go first that watchers send while they are told of a new connection."""
+
+    def hold(self) -> None:
+        """Watchers are told in the next turn of the loop."""
+
+    def prioritized(self) -> AbstractContextManager[None]:
+        """A callback is told in the course of this."""
+        ...
+
+    def prioritize_current_task(self) -> None:
+        """The running task has just been told."""
+
+
+class ChangeStream(Subscription[Change]):
+    """The stream that `changes()` returns."""
+
+    def __init__(
+        self, queue: Queue[Any], detach: Callable[[Queue[Any]], None], told_first: SendPriority | None
+    ) -> None:
+        super().__init__(queue, detach)
+        self._told_first = told_first
+
+    async def __anext__(self) -> Change:
+        """The next change."""
+        change = await super().__anext__()
+        if self._told_first is not None and change.new is State.CONNECTED:
+            self._told_first.prioritize_current_task()
+        return change
+
+
+class StateWatchers:
+    """The watchers of one client. With `told_first`, what they send when they hear of CONNECTED goes first."""
+
+    def __init__(self, trouble: ErrorReporter, told_first: SendPriority | None = None) -> None:
+        self._error_reporter = trouble
+        self._told_first = told_first
+        self._streams: dict[Queue[Change], None] = {}
+        self._waiters: dict[Queue[Change], None] = {}
+        """The queues of `wait_for()`."""
+        self._watchers: list[_Watcher] = []
+        self._pending: deque[Change] = deque()
+        self._closed = False
+
+    def __repr__(self) -> str:
+        return f"<Changes streams={len(self._streams)} callbacks={len(self._watchers)} untold={len(self._pending)}>"
+
+    def notify(self, change: Change) -> None:
+        """Something changed; CLOSED is the last that is told."""
+        self._closed = change.new is State.CLOSED
+        if self._told_first is not None and change.new is State.CONNECTED and (self._streams or self._watchers):
+            self._told_first.hold()
+        for queue in (*self._streams, *self._waiters):
+            queue.put(change)
+            if self._closed:
+                queue.end()
+        if self._watchers:
+            self._pending.append(change)
+            # Soon, not now: the runner is in the middle of something. Whichever call comes first tells the first.
+            asyncio.get_running_loop().call_soon(self._call_watchers)
+
+    def break_off(self, error: OnesocketError) -> None:
+        """End every stream with this error, at once."""
+        self._closed = True
+        for queue in (*self._streams, *self._waiters):
+            queue.break_off(error)
+
+    def stream(self) -> Subscription[Change]:
+        """Every change from now on; ends after CLOSED."""
+        queue = self._new_queue(self._streams)
+        return ChangeStream(queue, lambda gone: self._streams.pop(gone, None), self._told_first)
+
+    def _new_queue(self, queues: dict[Queue[Change], None]) -> Queue[Change]:
+        queue: Queue[Change] = Queue(_LIMIT, Overflow.FAIL)
+        queues[queue] = None
+        if self._closed:
+            queue.end()
+        return queue
+
+    async def wait_for(self, states: tuple[State, ...], timeout: float | None, now: Callable[[], State]) -> State:
+        """Wait for one of these states and return it, at once if it is one of them `now`."""
+        if not states:
+            raise InvalidOption("wait_for() needs at least one state")
+        if now() in states:
+            return now()
+        try:
+            # Not one of the streams: whoever waits in the midst of something else is not being told.
+            waiting = Subscription[Change](self._new_queue(self._waiters), lambda gone: self._waiters.pop(gone, None))
+            async with asyncio.timeout(timeout), waiting as stream:
+                async for change in stream:
+                    if change.new in states:
+                        return change.new
+        except TimeoutError:
+            wanted = " or ".join(state.name for state in states)
+            raise WaitTimeout(f"not {wanted} within {timeout:g} s; it is {now().name}") from None
+        raise ClientClosed(f"it was closed, and so can't become {' or '.join(state.name for state in states)} any more")
+
+    def on_change(self, callback: object) -> Callable[[], None]:
+        """Call it with every change; returns the function that takes it off again."""
+        if not callable(callback):
+            raise InvalidOption(f"on_change() needs a function, not {type(callback).__name__}")
+        if inspect.iscoroutinefunction(callback):
+            raise InvalidOption("on_change() needs a plain function; for a coroutine: async for change in changes()")
+        watcher = _Watcher(callback)
+        self._watchers.append(watcher)
+
+        def remove() -> None:
+            if watcher in self._watchers:
+                self._watchers.remove(watcher)
+
+        return remove
+
+    def _call_watchers(self) -> None:
+        change = self._pending.popleft()
+        is_first = self._told_first is not None and change.new is State.CONNECTED
+        with self._told_first.prioritized() if self._told_first is not None and is_first else contextlib.nullcontext():
+            for watcher in tuple(self._watchers):
+                try:
+                    watcher.callback(change)
+                except USER_ERRORS as error:
+                    self._error_reporter.report(
+                        error, getattr(watcher.callback, "__qualname__", repr(watcher.callback))
+                    )

@@ -1,0 +1,105 @@
+"""What everybody else may know: frozen snapshots, and the record of each change."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from ..errors import OnesocketError
+from ..lifecycle._states import State
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Status:
+    """The client at one moment. Times are Unix time in seconds, durations are seconds."""
+
+    url: str
+    """Without query values and user info."""
+    state: State
+    epoch: int
+    """The number of the newest line (0: none yet); never reused."""
+    attempt: int
+    """Failures in a row since a line last proved itself."""
+    last_error: OnesocketError | None
+    last_loss: OnesocketError | None = None
+    """Reason for the last loss of the connection, kept once it is up again; None: none yet but by our own close."""
+    last_lost_at: float | None = None
+    connected_at: float | None
+    """Since when the present line is up; None while it is not."""
+    last_connected_at: float | None
+    """When a line last came up."""
+    retry_in: float | None
+    """Seconds until the next attempt, while backing off."""
+    rtt: float | None
+    """The newest measured round trip of a PING, in seconds."""
+    callers: int
+    """How many `connect()` calls are waiting."""
+    outbox: int
+    """Messages that wait to be sent."""
+    inbox: int
+    """Messages in the longest queue of any subscriber."""
+    subscribers: int
+    is_held: bool
+    """Whether a subscriber with the rule `wait` holds the socket back."""
+    subprotocol: str | None
+
+    @property
+    def is_connected(self) -> bool:
+        """Open and logged in."""
+        return self.state is State.CONNECTED
+
+    @property
+    def is_connecting(self) -> bool:
+        """An attempt is in flight."""
+        return self.state is State.CONNECTING
+
+    @property
+    def is_manually_disconnected(self) -> bool:
+        """The owner said no."""
+        return self.state is State.STOPPED
+
+    @property
+    def reconnect_attempts(self) -> int:
+        """The same as `attempt`."""
+        return self.attempt
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """One change of the state."""
+
+    at: float
+    """Unix time, seconds."""
+    old: State
+    new: State
+    epoch: int
+    cause: str
+    """The name of the input that made it: Connect, Ready, Ended, Alarm …"""
+    error: OnesocketError | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Stats:
+    """What the client counted since it was made."""
+
+    attempts: int
+    """Lines dialled."""
+    handshakes: int
+    """Upgrades that went through."""
+    opened: int
+    """`connect()` calls that started an attempt."""
+    joined: int
+    """`connect()` calls that shared an attempt."""
+    already_connected: int
+    """`connect()` calls that found the line up."""
+    reconnects: int
+    """Lines that came up again after an earlier one."""
+    stale_dropped: int
+    """Events of a past line that were dropped."""
+    received: int
+    """Messages handed to the subscribers."""
+    sent: int
+    """Messages written to a socket."""
+    undecodable: int
+    """Messages that the protocol could not read."""
+    callback_errors: int
+    """Exceptions of subscribers and of deliveries that nobody awaited."""

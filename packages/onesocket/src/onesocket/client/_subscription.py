@@ -1,0 +1,112 @@
+"""One subscriber's stream of messages."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from typing import Any, Self, TypeVar, cast
+
+from ..errors import SlowConsumer, UsageError
+from ._queue import Queue
+
+T = TypeVar("T")
+Predicate = Callable[[Any], bool]
+
+
+class Subscription(AsyncIterator[T]):
+    """What `subscribe()` returns: ``async for message in subscription``.
+
+    It is registered at once: nothing that comes after the call is missed, and the first one of everything begins with
+    what came before. It ends with `close()`, when the client is
+    closed, or when nobody holds it any more.
+    """
+
+    def __init__(
+        self,
+        queue: Queue[Any],
+        detach: Callable[[Queue[Any]], None],
+        abandon: Callable[[Queue[Any]], None] | None = None,
+    ) -> None:
+        self._queue = queue
+        self._items = queue.items
+        self._detach = detach
+        self._abandon = abandon if abandon is not None else detach
+        self._closed = False
+        self.on_wait: Callable[[], None] | None = None
+        """Called whenever its reader begins to wait."""
+
+    def __repr__(self) -> str:
+        queue = self._queue
+        state = "closed" if self._closed or queue.ended else "held back" if queue.waits else "open"
+        return f"<Subscription {state} queued={len(queue)}/{queue.limit} overflow={queue.overflow.value}>"
+
+    def __len__(self) -> int:
+        """Messages that wait to be read."""
+        return len(self._queue)
+
+    def __aiter__(self) -> Self:
+        """Itself: a subscription has one reader."""
+        return self
+
+    async def __anext__(self) -> T:
+        """The next message, or a `Gap`. Raises `SlowConsumer`, or what made the client fail."""
+        queue = self._queue
+        if self._items and queue.plain:
+            return cast("T", self._items.popleft())
+        while True:
+            if queue.has_items:
+                return cast("T", queue.take())
+            error = queue.next_error()
+            if error is not None and not self._closed:
+                if isinstance(error, SlowConsumer):
+                    self.close()
+                # Anything else is told once: the client may come back, and the reader decides whether to go on.
+                raise error.copy()
+            if queue.ended or self._closed:
+                raise StopAsyncIteration
+            if queue.waiter is not None:
+                raise UsageError("a subscription has one reader; subscribe() once for each task")
+            if self.on_wait is not None:
+                self.on_wait()
+            waiter = queue.waiter = asyncio.get_running_loop().create_future()
+            try:
+                await waiter
+            finally:
+                if queue.waiter is waiter:
+                    queue.waiter = None
+
+    async def __aenter__(self) -> Self:
+        """Itself."""
+        return self
+
+    async def __aexit__(self, *_exc: object) -> None:
+        """Close it."""
+        self.close()
+
+    @property
+    def dropped(self) -> int:
+        """Messages that this subscriber did not get because it was too slow."""
+        return self._queue.dropped
+
+    @property
+    def is_closed(self) -> bool:
+        """Whether it was closed."""
+        return self._closed
+
+    def on_item(self, call: Callable[[], None]) -> None:
+        """Call this once, with the first message."""
+        self._queue.on_item = call
+
+    def close(self) -> None:
+        """End this subscription; what is queued is let go."""
+        if not self._closed:
+            self._closed = True
+            self._queue.clear()
+            self._queue.end()
+            self._detach(self._queue)
+
+    def __del__(self) -> None:
+        """A reader that just goes away must not hold the feed back; the collector may say so in any thread."""
+        if not getattr(self, "_closed", True):
+            self._closed = True
+            self._abandon(self._queue)

@@ -1,0 +1,40 @@
+"""Which transport a client gets when it isn't given one, and whether the one it is given does what it asks for."""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+from ..errors import InvalidOption
+from ..transports._transport import Transport
+
+Compression = Literal["deflate"]
+
+
+def choose_transport(transport: Transport | None, compression: object) -> Transport:
+    """The given transport, or the default one; raises `InvalidOption` when it can't compress as asked."""
+    if compression not in ("deflate", None):
+        raise InvalidOption(f"compression must be 'deflate' (permessage-deflate) or None, not {compression!r}")
+    if transport is None:
+        return default_transport("deflate" if compression else None)
+    does: Any = getattr(transport, "compression", None)
+    if compression is not None and does != compression:
+        raise InvalidOption(
+            f"compression={compression!r} was asked for, but the transport {transport.name} was given, which does not "
+            "compress; leave transport= out, or give WebsocketsTransport(compression='deflate')"
+        )
+    return transport
+
+
+# Only who needs a transport pays for its import.
+def default_transport(compression: Compression | None) -> Transport:
+    """picows; `websockets` where compression is asked for, or picows has no wheel for this platform."""
+    if compression is None:
+        try:
+            from ..transports._picows import PicowsTransport  # noqa: PLC0415
+        except ImportError:
+            pass
+        else:
+            return PicowsTransport()
+    from ..transports._websockets import WebsocketsTransport  # noqa: PLC0415
+
+    return WebsocketsTransport(compression=compression)

@@ -1,0 +1,90 @@
+"""Calls of functions that the program brought. What they raise is told as theirs, whatever it is."""
+
+from __future__ import annotations
+
+import asyncio
+import inspect
+from collections.abc import Callable
+from typing import Any, Final, TypeVar
+
+from ..errors import (
+    Abandoned,
+    ClientClosed,
+    EncodeError,
+    ManuallyDisconnected,
+    NoCurrentProvider,
+    OnesocketError,
+    TokenFailed,
+    WrongEventLoop,
+)
+from ..protocols._protocol import Protocol
+from ..wire._handshake import Data
+
+E = TypeVar("E", bound=OnesocketError)
+
+USER_ERRORS: Final = (Exception, asyncio.CancelledError, GeneratorExit)
+"""Exceptions of a program's function that must harm nothing else. `SystemExit` and `KeyboardInterrupt` end the program.
+
+The result of a cancelled future, looked at in a callback, is among it: that `CancelledError` isn't the cancellation of
+whoever happens to run the callback.
+"""
+
+_CLIENT_ERRORS: Final = (ClientClosed, ManuallyDisconnected, WrongEventLoop, NoCurrentProvider, Abandoned)
+
+
+def concerns_another_client(error: BaseException) -> bool:
+    """Whether an error is about a client; raised by a function of the program's, it's not about the one that asked."""
+    return isinstance(error, _CLIENT_ERRORS)
+
+
+def mark_unwrapped(error: E) -> E:
+    """Mark an error with which a token source of our own ends an attempt: it is told as it is, not as a cause."""
+    error.is_unwrapped = True
+    return error
+
+
+async def call_user_function(source: Callable[[], Any], what: str = "the token source") -> object:
+    """The answer of a token source, or of another (coroutine) function that the program brought.
+
+    Raises `TokenFailed` with the source's exception as its cause (the text may hold a secret, so it is not repeated).
+    Whether trying again can help is what one of our errors says of itself, and yes for all others. `SystemExit`,
+    `KeyboardInterrupt`, the caller's own cancellation, and verdicts pass.
+    """
+    me = asyncio.current_task()
+    try:
+        answer = source()
+        return await answer if inspect.isawaitable(answer) else answer
+    except USER_ERRORS as error:
+        if isinstance(error, TokenFailed) or getattr(error, "is_unwrapped", False) or _is_cancellation_of(me, error):
+            raise
+        if isinstance(error, asyncio.CancelledError):
+            raise TokenFailed(f"{what} was cancelled", retryable=True) from error
+        failure = TokenFailed(f"{what} raised {type(error).__name__}", retryable=True)
+        if isinstance(error, OnesocketError):
+            failure.retryable, failure.retry_after = error.retryable, error.retry_after
+        raise failure from error
+
+
+def _is_cancellation_of(task: asyncio.Task[Any] | None, error: BaseException) -> bool:
+    """Whether the error ends the task from outside, and was not raised by the source itself."""
+    if isinstance(error, asyncio.CancelledError):
+        return task is not None and task.cancelling() > 0
+    if isinstance(error, GeneratorExit):
+        try:
+            return asyncio.current_task() is not task  # then it's the collector
+        except RuntimeError:
+            return True
+    return False
+
+
+def encode_message(protocol: Protocol, message: Any) -> Data:
+    """Encode a message with the protocol; raises `EncodeError`, or the protocol's own `OnesocketError`."""
+    try:
+        data: Any = protocol.encode(message)
+    except USER_ERRORS as error:
+        if isinstance(error, OnesocketError) and not concerns_another_client(error):
+            raise
+        raise EncodeError(f"the protocol {protocol.name} failed on a {type(message).__name__}") from error
+    if not isinstance(data, str | bytes):
+        raise EncodeError(f"the protocol {protocol.name} made {type(data).__name__} of it, not str or bytes")
+    return data

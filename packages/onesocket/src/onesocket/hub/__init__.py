@@ -1,0 +1,25 @@
+"""One connection for programs in any language: a hub with a local WebSocket endpoint (``onesocket share``)."""
+
+from ._discovery import HubListing, hubs
+from ._endpoint import Endpoint
+from ._errors import CannotListen, HubRunning
+from ._hub import Hub
+from ._merge import Interest, JsonMerge, Merge, MergedRaw, load_merge
+from ._options import HubOptions
+from ._raw_frontend import RawFrontend
+
+__all__ = [
+    "CannotListen",
+    "Endpoint",
+    "Hub",
+    "HubListing",
+    "HubOptions",
+    "HubRunning",
+    "Interest",
+    "JsonMerge",
+    "Merge",
+    "MergedRaw",
+    "RawFrontend",
+    "hubs",
+    "load_merge",
+]

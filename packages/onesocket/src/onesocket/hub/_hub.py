@@ -1,0 +1,312 @@
+"""One connection, and a local endpoint for programs in any language."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import importlib.metadata
+import logging
+import os
+import time
+from collections.abc import Mapping
+from typing import Any, Final
+
+from picows import WSUpgradeRequest
+
+from ..client._gap import Gap
+from ..client._status import Change, Status
+from ..errors import OnesocketError
+from ..lifecycle._states import State
+from ..sharing._upstream import Upstream
+from ..sharing.host._errors import NoRuntimeDirectory
+from ..transports._connection_acceptor import HandshakeAnswer
+from ._access_policy import AccessPolicy, error_response, ok_response, path_of
+from ._counters import HubCounters
+from ._discovery import HubListing, HubRegistration
+from ._endpoint import Endpoint
+from ._frontend import Frontend
+from ._hub_listener import HubListener
+from ._metrics import CONTENT_TYPE, metrics_text
+from ._options import HubOptions
+
+log = logging.getLogger("onesocket")
+
+_SERVICE_RESTART: Final = 1012
+_BAD_GATEWAY: Final = 1014
+_INACTIVE_STATES: Final = frozenset({State.STOPPED, State.FAILED, State.DISCONNECTED, State.CLOSING})
+_INTENDED_CAUSES: Final = frozenset({"Disconnect", "Reconnect", "Close"})
+"""Causes of an end that we asked for."""
+_MAX_SCRAPERS: Final = 16
+_MIN_FRAME_LIMIT: Final = 4096
+
+
+class Hub:
+    """Holds the upstream, the lock and the listening socket; its desk speaks with the clients.
+
+    `start()` raises what the first connect failed with; a lost line is resumed by the upstream's own policy. When that
+    gives up, clients are closed with 1014, and `until_failed()` returns the error. (With `linger` it doesn't: the next
+    client asks again.)
+    """
+
+    def __init__(
+        self,
+        upstream: Upstream,
+        desk: Frontend,
+        options: HubOptions,
+        *,
+        key: str,
+        name: str = "",
+        digests: Mapping[str, str] | None = None,
+    ) -> None:
+        self.counters = HubCounters()
+        self.options = options
+        self.frontend = desk
+        self._upstream = upstream
+        self._key = key
+        self._digests = digests or {}
+        """Of the options that go into dial and login: a second hub for this key is told which one differs."""
+        self._name = name
+        """What is shown for the upstream's URL, if that isn't it."""
+        self.access_policy = AccessPolicy(options)
+        frame = max(options.max_message, _MIN_FRAME_LIMIT) * 2
+        self._listener = HubListener(self._respond, most=options.max_clients, max_frame=frame)
+        self._metrics_listener = HubListener(self._answer_metrics, most=_MAX_SCRAPERS, max_frame=_MIN_FRAME_LIMIT)
+        self._registration: HubRegistration | None = None
+        self._subprotocol: str | None = None
+        self._started = time.time()
+        self._linger_timer: asyncio.TimerHandle | None = None
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._stopping = False
+        self._serving = False
+        self._is_lost = False
+        self._failure: asyncio.Future[OnesocketError] | None = None
+
+    def __repr__(self) -> str:
+        return f"<Hub {self.status.url} {self.status.state.name} on {self._listener.endpoint} {self.frontend!r}>"
+
+    # --- life -------------------------------------------------------------------------------------------------------
+
+    async def start(self) -> None:
+        """Take our place, connect, and accept clients.
+
+        Raises `HubRunning`, `OptionConflict`, `CannotListen`, or what the connect failed with.
+        """
+        self._failure = asyncio.get_running_loop().create_future()
+        try:
+            self._register()
+            await self._listener.bind(self.options.listen, "--listen")
+            if self.options.metrics is not None:
+                await self._metrics_listener.bind(self.options.metrics, "--metrics")
+            self.frontend.open(self)
+            self._upstream.attach(self)
+            await self._upstream.connect()
+            self._subprotocol = self.status.subprotocol
+            await self._listener.serve()
+            await self._metrics_listener.serve()
+            if self._registration is not None:
+                self._registration.note(str(self._listener.endpoint))
+                await self._registration.report(self.listing)
+            self._serving = True
+            self._start_linger()
+        except BaseException:
+            await self.stop()
+            raise
+
+    async def until_failed(self) -> OnesocketError:
+        """Wait until the upstream can't be had any more, and say why."""
+        if self._failure is None:
+            raise RuntimeError("the hub is not started")
+        return await asyncio.shield(self._failure)
+
+    async def stop(self) -> None:
+        """Accept nobody, close the clients in order, then the upstream; within twice `close_timeout`. Idempotent."""
+        if self._stopping:
+            return
+        self._stopping = True
+        self._cancel_linger()
+        self._listener.stop()
+        self._metrics_listener.stop()
+        if self._serving:
+            await self.frontend.stop(self.options.close_timeout)
+        for listener in (self._listener, self._metrics_listener):
+            listener.abort()
+        for task in tuple(self._tasks):
+            task.cancel()
+        await self._upstream.aclose()
+        if self._registration is not None:
+            await self._registration.release()
+
+    def _register(self) -> None:
+        try:
+            listen = str(self.options.listen)
+            self._registration = HubRegistration.register(self._key, self.options.directory, listen, self._digests)
+        except (NoRuntimeDirectory, ImportError, OSError) as error:
+            log.warning("this hub can't be listed, and a second one won't be noticed: %s", error)
+
+    # --- for the desk -----------------------------------------------------------------------------------------------
+
+    @property
+    def status(self) -> Status:
+        """How the upstream stands."""
+        return self._upstream.status
+
+    @property
+    def subprotocol(self) -> str | None:
+        """The one that the upstream chose, or had chosen while it's down."""
+        return self._subprotocol
+
+    @property
+    def endpoint(self) -> Endpoint:
+        """Where it listens."""
+        return self._listener.endpoint
+
+    @property
+    def metrics_endpoint(self) -> Endpoint:
+        """Where metrics are told."""
+        return self._metrics_listener.endpoint
+
+    @property
+    def url(self) -> str:
+        """``ws://HOST:PORT/``; for a Unix socket with a host that means nothing."""
+        endpoint = self._listener.endpoint
+        return "ws://localhost/" if endpoint.path else f"ws://{endpoint}/"
+
+    def client_connected(self) -> None:
+        """There is one client more."""
+        self.counters.accepted += 1
+        self._cancel_linger()
+        if self.options.linger is not None and self.status.state in _INACTIVE_STATES:
+            self._do(self._reconnect_upstream())
+
+    def client_disconnected(self) -> None:
+        """There is one client less."""
+        self._start_linger()
+
+    # --- requests ---------------------------------------------------------------------------------------------------
+
+    def _respond(self, request: WSUpgradeRequest) -> HandshakeAnswer:
+        found = self.access_policy.check_origin(request) or self.frontend.respond(request)
+        if getattr(getattr(found, "status", None), "value", 0) >= 400:
+            self.counters.refused += 1
+        return found
+
+    def _answer_metrics(self, request: WSUpgradeRequest) -> HandshakeAnswer:
+        refusal = self.access_policy.check_origin(request)
+        if refusal is not None:
+            return refusal
+        if path_of(request) not in ("/metrics", "/"):
+            return error_response(404, "here is only /metrics")
+        return ok_response(metrics_text(self.status, self.counters, self.frontend).encode(), CONTENT_TYPE)
+
+    def listing(self) -> HubListing:
+        """What `onesocket status` shows."""
+        status = self.status
+        return HubListing(
+            url=self._name or status.url,
+            pid=os.getpid(),
+            release=_installed_version(),
+            listen=str(self.endpoint),
+            kind=self.frontend.kind,
+            started=self._started,
+            clients=self.frontend.clients,
+            state=status.state,
+            epoch=status.epoch,
+            received_per_second=self.counters.received.per_second,
+            sent_per_second=self.counters.sent.per_second,
+            cut_off=self.counters.cut_off,
+            rtt=status.rtt,
+            last_error=_error_text(status.last_error),
+            last_loss=_error_text(status.last_loss),
+            last_lost_at=status.last_lost_at,
+        )
+
+    # --- what the upstream tells ------------------------------------------------------------------------------------
+
+    def messages(self, batch: list[Any]) -> None:
+        """These came."""
+        self.counters.received.add(len(batch))
+        self.counters.received_bytes += sum(map(self.frontend.size, batch))
+        self.frontend.messages(batch)
+
+    def gap(self, gap: Gap) -> None:
+        """Here messages may be missing."""
+        self.counters.gaps += 1
+        self.frontend.gap(gap)
+
+    def changed(self, change: Change, status: Status) -> None:
+        """The state changed."""
+        if change.new is State.CONNECTED:
+            self._connected(status)
+        elif (
+            change.old is State.CONNECTED
+            and self._serving
+            and not self._stopping
+            and change.cause not in _INTENDED_CAUSES
+        ):
+            # Why, and how its recovery goes, its client has logged.
+            here = self.frontend.clients
+            stay = "stay connected" if self.options.on_loss != "close" else "are closed, to connect again"
+            log.warning("the upstream was lost; clients that %s: %d", stay, here)
+            self._is_lost = True
+            if self.options.on_loss == "close":
+                self.frontend.close_clients(_SERVICE_RESTART, "the upstream was lost; connect again")
+        if change.new is State.FAILED and self._serving and not self._stopping:
+            error = change.error
+            self.frontend.close_clients(_BAD_GATEWAY, f"the upstream can't be had: {error}")
+            if self.options.linger is None and self._failure is not None and not self._failure.done():
+                self._failure.set_result(error if error is not None else OnesocketError("the upstream failed"))
+
+    def failed(self, error: OnesocketError) -> None:
+        """Told by `changed` already."""
+
+    def _connected(self, status: Status) -> None:
+        if status.epoch > 1:
+            self.counters.reconnects += 1
+        if self._is_lost:
+            self._is_lost = False
+            log.warning("the upstream is back")  # as loud as the loss, or only the bad news would be read
+        if self._serving and status.subprotocol != self._subprotocol:
+            self.frontend.close_clients(_SERVICE_RESTART, "the upstream speaks another sub-protocol now; connect again")
+        self._subprotocol = status.subprotocol
+
+    # --- resting ----------------------------------------------------------------------------------------------------
+
+    def _start_linger(self) -> None:
+        linger = self.options.linger
+        if (
+            linger is not None
+            and not self.frontend.clients
+            and self._serving
+            and not self._stopping
+            and self._linger_timer is None
+        ):
+            self._linger_timer = asyncio.get_running_loop().call_later(linger, self._on_linger_timeout)
+
+    def _on_linger_timeout(self) -> None:
+        self._linger_timer = None
+        self._do(self._upstream.disconnect())
+
+    def _cancel_linger(self) -> None:
+        if self._linger_timer is not None:
+            self._linger_timer.cancel()
+            self._linger_timer = None
+
+    async def _reconnect_upstream(self) -> None:
+        with contextlib.suppress(OnesocketError):  # `changed` tells the clients
+            await self._upstream.reconnect()
+
+    def _do(self, work: Any) -> None:
+        task: asyncio.Task[None] = asyncio.get_running_loop().create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+
+def _error_text(error: OnesocketError | None) -> str | None:
+    return None if error is None else f"{type(error).__name__}: {error}"
+
+
+def _installed_version() -> str:
+    try:
+        return importlib.metadata.version("onesocket")
+    except importlib.metadata.PackageNotFoundError:
+        return "unknown"

@@ -1,0 +1,176 @@
+"""Subscriptions of many clients, made one: what a protocol has to say for it, and JSON's usual shape."""
+
+from __future__ import annotations
+
+import importlib
+import logging
+import sys
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, ClassVar, Protocol, cast, runtime_checkable
+
+import msgspec
+
+from ..errors import InvalidOption
+from ..protocols._raw import Raw
+from ..wire._handshake import Data
+
+log = logging.getLogger("onesocket")
+
+_encode_json = msgspec.json.Encoder(order="deterministic").encode
+_decode_json = msgspec.json.decode
+
+
+@dataclass(frozen=True, slots=True)
+class Interest:
+    """What one message of a client asks for. Keys are texts that only the merge has to understand."""
+
+    add: Sequence[str] = ()
+    remove: Sequence[str] = ()
+
+
+@runtime_checkable
+class Merge(Protocol):
+    """How to subscribe and unsubscribe, and which messages belong to which key."""
+
+    def read(self, data: Data) -> Interest | None:
+        """What this message of a client asks for; None: it's no subscription, and goes up as it is."""
+
+    def subscribe(self, keys: frozenset[str]) -> Iterable[Data]:
+        """The messages that subscribe to these."""
+        ...
+
+    def unsubscribe(self, keys: frozenset[str]) -> Iterable[Data]:
+        """The messages that unsubscribe from these."""
+        ...
+
+    def key_of(self, data: Data) -> str | None:
+        """Only clients that subscribed to this key get the message from above; None: all get it."""
+
+
+class JsonMerge:
+    """``{"op": "subscribe", "args": ["a", "b"]}`` and the like.
+
+    - `action`, `subscribe`, `unsubscribe`: the member that says what to do, and its two values.
+    - `keys`: the member with the list. Its items may be any JSON; equal items are one key.
+    - `key`: the member of a message from above that holds its key, a path with dots (``arg.channel``); None: every
+      client gets every message.
+    """
+
+    def __init__(
+        self,
+        *,
+        action: str = "op",
+        subscribe: str = "subscribe",
+        unsubscribe: str = "unsubscribe",
+        keys: str = "args",
+        key: str | None = None,
+    ) -> None:
+        self._action = action
+        self._verbs = subscribe, unsubscribe
+        self._keys = keys
+        self._path = key.split(".") if key is not None else None
+
+    def __repr__(self) -> str:
+        return f"<JsonMerge {self._action}={'|'.join(self._verbs)} {self._keys}>"
+
+    def read(self, data: Data) -> Interest | None:
+        """A subscription, if it has this shape."""
+        message = _decode_object(data)
+        if message is None:
+            return None
+        verb, items = message.get(self._action), message.get(self._keys)
+        if verb not in self._verbs or not isinstance(items, list):
+            return None
+        keys = [_encode_json(item).decode() for item in _as_list(items)]
+        return Interest(add=keys) if verb == self._verbs[0] else Interest(remove=keys)
+
+    def subscribe(self, keys: frozenset[str]) -> Iterable[Data]:
+        """One message for all."""
+        return (self._message(self._verbs[0], keys),)
+
+    def unsubscribe(self, keys: frozenset[str]) -> Iterable[Data]:
+        """One message for all."""
+        return (self._message(self._verbs[1], keys),)
+
+    def key_of(self, data: Data) -> str | None:
+        """What is at the path; None if nothing is there."""
+        if self._path is None:
+            return None
+        value: Any = _decode_object(data)
+        for name in self._path:
+            value = cast("dict[str, Any]", value).get(name) if isinstance(value, dict) else None
+        return None if value is None else _encode_json(value).decode()
+
+    def _message(self, verb: str, keys: frozenset[str]) -> str:
+        items = [msgspec.Raw(key.encode()) for key in sorted(keys)]
+        return msgspec.json.encode({self._action: verb, self._keys: items}).decode()
+
+
+class MergedRaw(Raw):
+    """Messages as they come; its subscriptions are those of a merge."""
+
+    name: ClassVar[str] = "raw"
+
+    def __init__(self, merge: Merge, **options: Any) -> None:
+        super().__init__(**options)
+        self._merge = merge
+
+    def subscribe_frames(self, keys: Iterable[Any]) -> Iterable[Data]:
+        """What subscribes to these."""
+        return _build_frames(self._merge.subscribe, keys)
+
+    def unsubscribe_frames(self, keys: Iterable[Any]) -> Iterable[Data]:
+        """What unsubscribes from these."""
+        return _build_frames(self._merge.unsubscribe, keys)
+
+
+def load_merge(name: str) -> Merge:
+    """The merge at ``module:object``: an instance, or a class that is made without arguments.
+
+    Modules in the working directory are found, too. Raises `InvalidOption`.
+    """
+    module_name, colon, attribute = name.partition(":")
+    if not module_name or not colon or not attribute:
+        raise InvalidOption(f"--merge wants module:object, such as feeds:Trades, not {name!r}")
+    here = str(Path.cwd())
+    if here not in sys.path:
+        sys.path.insert(0, here)
+    try:
+        found: Any = getattr(importlib.import_module(module_name), attribute)
+        merge: Any = found() if isinstance(found, type) else found
+    except Exception as error:
+        raise InvalidOption(f"--merge {name} can't be loaded: {type(error).__name__}: {error}") from error
+    if not isinstance(merge, Merge):
+        raise InvalidOption(f"--merge {name} needs the methods read, subscribe, unsubscribe and key_of")
+    return merge
+
+
+def key_of(merge: Merge, data: Data) -> str | None:
+    """What the merge says; a message on which it fails is for all."""
+    try:
+        return merge.key_of(data)
+    except Exception:
+        log.exception("--merge: key_of() failed on a message of %d bytes, which goes to all", len(data))
+        return None
+
+
+def _build_frames(make: Callable[[frozenset[str]], Iterable[Data]], keys: Iterable[Any]) -> list[Data]:
+    try:
+        return list(make(frozenset(keys)))
+    except Exception:
+        log.exception("--merge: %s failed; nothing goes up", getattr(make, "__name__", "a method"))
+        return []
+
+
+def _as_list(value: Any) -> list[Any]:
+    return cast("list[Any]", value)
+
+
+def _decode_object(data: Data) -> dict[str, Any] | None:
+    try:
+        message: object = _decode_json(data)
+    except (msgspec.DecodeError, UnicodeError, RecursionError):
+        return None
+    return cast("dict[str, Any]", message) if isinstance(message, dict) else None

@@ -1,0 +1,106 @@
+"""When to try again: the policy for an established line that was lost. Pure: chance and time are arguments."""
+
+from __future__ import annotations
+
+import enum
+import math
+from dataclasses import dataclass
+from typing import Any, Final, TypeGuard
+
+from ..errors import ConnectionRefused, InvalidOption, NameResolutionFailed, OnesocketError, ServerBusy
+
+_DOWNTIME_FRACTION: Final = 0.4
+"""Of the time that the connection has been away so much may pass until the next attempt, `initial` besides."""
+_RETRY_AFTER_JITTER: Final = 0.1
+"""Of the time that a server named so much is added at random, so that not everybody who was told it comes at once."""
+
+
+class RetryClass(enum.Enum):
+    """What a failure means for the next attempt."""
+
+    FATAL = "fatal"
+    """The same attempt would fail again until somebody changes something."""
+    RETRY = "retry"
+    UNREACHABLE = "unreachable"
+    """The attempt was answered by no server and cost the service nothing, so the next one may come soon."""
+    BUSY = "busy"
+    """The other side has no place for us now: slowly, and not before its date."""
+
+
+def classify(error: OnesocketError) -> RetryClass:
+    """What this failure means for the next attempt."""
+    if not error.retryable:
+        return RetryClass.FATAL
+    if isinstance(error, ServerBusy):
+        return RetryClass.BUSY
+    return RetryClass.UNREACHABLE if isinstance(error, ConnectionRefused | NameResolutionFailed) else RetryClass.RETRY
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReconnectPolicy:
+    """Back-off for resuming an established connection that was lost: exponential, with jitter and caps.
+
+    The first attempt after a loss is made at once; the n-th further one in a row after a random time between half and
+    the whole of ``initial * factor ** (n - 1)`` seconds, or less: at most `cap`, at most `unreachable_cap` where
+    nothing answered (port refused, no route, unknown name), and never more than `initial` and 0.4 of the time that
+    the connection has been away. So after 7 s away it is back within 3.3 s, and the attempts can't come in bursts.
+
+    A `Retry-After` is obeyed even beyond the cap, with up to a tenth added at random; the back-off passes meanwhile.
+    The count starts anew when a connection has proved itself by staying up for `stable_after` seconds; before that,
+    each second up makes up for one away. So a server that accepts and closes is not hammered.
+    """
+
+    initial: float = 0.5
+    """Seconds: the upper bound of the first delay that is not zero."""
+    factor: float = 2.0
+    cap: float = 60.0
+    """Seconds: the upper bound of every delay (but for a `Retry-After`)."""
+    unreachable_cap: float = 3.0
+    """Seconds: the upper bound while nothing answers, unless `initial` is more. For a service with very many clients it
+    can be raised: they all come within this time of its return."""
+    stable_after: float = 10.0
+    """Seconds that a line must be up before earlier failures are forgotten."""
+    busy_delay: float = 30.0
+    """Seconds: the least delay when the service has no place for us and names no date."""
+    max_attempts: int | None = None
+    """Failures in a row after which we give up with `RetriesExhausted` (None: never)."""
+
+    def __post_init__(self) -> None:
+        for name in ("initial", "cap", "unreachable_cap", "stable_after", "busy_delay"):
+            value: object = getattr(self, name)
+            if not _is_number(value) or value < 0:
+                raise InvalidOption(f"ReconnectPolicy: {name} must be a number of seconds >= 0, not {value!r}")
+        if not _is_number(self.factor) or self.factor < 1:
+            raise InvalidOption(f"ReconnectPolicy: factor must be a number >= 1, not {self.factor!r}")
+        most: Any = self.max_attempts
+        if most is not None and (not isinstance(most, int) or isinstance(most, bool) or most < 1):
+            raise InvalidOption(f"ReconnectPolicy: max_attempts must be a whole number >= 1 or None, not {most!r}")
+
+    def delay(self, failures: int, error: OnesocketError, roll: float, away: float = math.inf) -> float:
+        """Seconds to wait after the `failures`-th failure in a row; `roll` is a random number in [0, 1).
+
+        `away`: seconds that the connection has been away so far (default: so long that it doesn't matter).
+        """
+        kind, named = classify(error), error.retry_after
+        if kind is RetryClass.BUSY and named is None:
+            return min(self.busy_delay * (1 + roll), max(self.cap, self.busy_delay))
+        if named is not None and not error.backs_off:
+            return named
+        back_off = 0.0 if failures <= 1 else self._ceiling(failures - 2, kind, away) * (1 + roll) / 2
+        return back_off if named is None else max(back_off, named + roll * min(_RETRY_AFTER_JITTER * named, self.cap))
+
+    def exhausted(self, failures: int) -> bool:
+        """Whether this many failures in a row are enough."""
+        return self.max_attempts is not None and failures >= self.max_attempts
+
+    def _ceiling(self, exponent: int, kind: RetryClass, away: float) -> float:
+        try:
+            grown = self.initial * self.factor**exponent
+        except OverflowError:
+            grown = self.cap
+        cap = self.cap if kind is not RetryClass.UNREACHABLE else min(self.cap, max(self.unreachable_cap, self.initial))
+        return min(grown, cap, self.initial + _DOWNTIME_FRACTION * away)
+
+
+def _is_number(value: object) -> TypeGuard[float]:
+    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)

@@ -1,0 +1,35 @@
+"""Messages as they come: text is `str`, binary is `bytes`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, ClassVar, cast
+
+from ..errors import EncodeError
+from ..wire._handshake import Data
+from ._codec import CodecProtocol
+from ._protocol import as_is
+
+
+class Raw(CodecProtocol):
+    """No encoding at all; the default."""
+
+    name: ClassVar[str] = "raw"
+
+    def decode(self, data: Data) -> Any:
+        """The frame itself."""
+        return data
+
+    def decoder(self) -> Callable[[Data], Any]:
+        """Nothing to be read."""
+        return as_is
+
+    def encode(self, message: Any) -> Data:
+        """`str` becomes a text message, anything bytes-like a binary one."""
+        if isinstance(message, str | bytes):
+            return message
+        if isinstance(message, bytearray | memoryview):
+            return bytes(cast("bytearray", message))
+        raise EncodeError(
+            f"the raw protocol sends str and bytes, not {type(message).__name__}; for objects use protocol=Json()"
+        )

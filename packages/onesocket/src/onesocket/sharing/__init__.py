@@ -1,0 +1,8 @@
+"""One upstream for many tasks, threads, event loops and processes."""
+
+from ._errors import ForkedCopy, OptionConflict
+from ._join import JoinRequest, join
+from ._registry import offer_loop
+from ._shared_client import SharedClient
+
+__all__ = ["ForkedCopy", "JoinRequest", "OptionConflict", "SharedClient", "join", "offer_loop"]

@@ -1,0 +1,125 @@
+"""The event loops that connections live on: a thread's of our own, or one that the program offers."""
+
+from __future__ import annotations
+
+import asyncio
+import codecs
+import contextlib
+import selectors
+import threading
+from collections.abc import Callable, Iterable
+from concurrent.futures import Future, ThreadPoolExecutor
+from typing import Any, Final
+
+from ._fork_guard import ForkGuard
+from ._loop_inbox import LoopInbox, inbox_of
+
+# What is left on the loop when the last connection is gone gets so many seconds to end.
+_SHUTDOWN_TIMEOUT: Final = 1.0
+# A fork waits so many seconds for the thread to stand still, at each of two places.
+_PAUSE_TIMEOUT: Final = 1.0
+
+
+# A name lookup imports this codec, and a fork in the midst of an import leaves its lock held in the child for ever.
+codecs.lookup("idna")
+
+
+class HostLoop:
+    """An event loop that holds connections."""
+
+    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        self.loop = loop
+        self.loop_inbox: LoopInbox = inbox_of(loop)
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} {'dead' if self.is_dead else 'alive'}>"
+
+    @property
+    def is_dead(self) -> bool:
+        """Nothing will be done there any more."""
+        return self.loop.is_closed()
+
+    def descriptors(self) -> Iterable[int]:
+        """What a forked child has to let go of, beside the connections' own sockets."""
+        return ()
+
+
+class _ResolverExecutor(ThreadPoolExecutor):
+    """Looks up host names. Nobody may be at it during a fork: the child would inherit the C library's locks, held."""
+
+    def __init__(self) -> None:
+        super().__init__(4, thread_name_prefix="onesocket resolver")
+        self.fork_guard = ForkGuard()
+
+    def submit(self, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Future[Any]:
+        """As of any executor."""
+        return super().submit(self._work, fn, *args, **kwargs)
+
+    def _work(self, fn: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
+        with self.fork_guard:
+            return fn(*args, **kwargs)
+
+
+class HostLoopThread(HostLoop):
+    """A daemon thread with a loop of its own, which ends when it's told to."""
+
+    def __init__(self) -> None:
+        # Of a kind whose selector can be looked into: a forked child has to find every socket.
+        self._selector = selectors.DefaultSelector()
+        super().__init__(asyncio.SelectorEventLoop(self._selector))
+        self._executor = _ResolverExecutor()
+        self._resume = threading.Event()
+        self.thread = threading.Thread(target=self._run, name="onesocket owner", daemon=True)
+        self.thread.start()
+
+    def stop(self) -> None:
+        """End it, soon; from any thread."""
+        with contextlib.suppress(RuntimeError):
+            self.loop.call_soon_threadsafe(self.loop.stop)
+
+    def pause_for_fork(self) -> None:
+        """Before a fork: wait until the thread holds no lock of anybody's, as the child would inherit it, held."""
+        if threading.current_thread() is self.thread:
+            return
+        self._executor.fork_guard.pause_for_fork(_PAUSE_TIMEOUT)
+        stands, self._resume = threading.Event(), threading.Event()
+        if self.loop_inbox.post(_pause_loop, stands, self._resume):
+            stands.wait(_PAUSE_TIMEOUT)
+
+    def resume_after_fork(self) -> None:
+        """The fork is over."""
+        self._resume.set()
+        self._executor.fork_guard.resume_after_fork()
+
+    def descriptors(self) -> Iterable[int]:
+        """Every socket on the loop: lines that are up or coming up, and its own way to be woken."""
+        return [key.fd for key in list((self._selector.get_map() or {}).values())]
+
+    def _run(self) -> None:
+        loop = self.loop
+        asyncio.set_event_loop(loop)
+        loop.set_default_executor(self._executor)
+        try:
+            loop.run_forever()
+            loop.run_until_complete(_finish_tasks())
+        finally:
+            self._executor.shutdown(wait=False, cancel_futures=True)
+            asyncio.set_event_loop(None)
+            loop.close()
+            self.loop_inbox.reject_pending()
+
+
+def _pause_loop(stands: threading.Event, resume: threading.Event) -> None:
+    stands.set()
+    resume.wait(2 * _PAUSE_TIMEOUT)
+
+
+async def _finish_tasks() -> None:
+    rest = asyncio.all_tasks() - {asyncio.current_task()}
+    if rest:  # those who were just told of the end
+        _, rest = await asyncio.wait(rest, timeout=_SHUTDOWN_TIMEOUT)
+    for task in rest:
+        task.cancel()
+    if rest:
+        await asyncio.wait(rest, timeout=_SHUTDOWN_TIMEOUT)
+    await asyncio.get_running_loop().shutdown_asyncgens()

@@ -1,0 +1,125 @@
+"""The way into an event loop from any thread: in order, and one wake-up for all that comes between two of its turns."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import threading
+import weakref
+from collections import deque
+from collections.abc import Callable
+from typing import Any
+
+
+class LoopInbox:
+    """Calls for one event loop.
+
+    Without a lock, as the collector may post from inside any allocation: a deque's own operations are atomic, and the
+    flag is lowered before the deque is emptied, so nothing is left behind.
+    """
+
+    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        self._loop = weakref.ref(loop)
+        self._calls: deque[tuple[Callable[..., object], tuple[Any, ...]]] = deque()
+        self._due = False
+        self.posted = 0
+        """Calls that came from elsewhere, and ..."""
+        self.wakeups = 0
+        """... how often the loop was woken for them."""
+
+    def __repr__(self) -> str:
+        return f"<Mailbox waiting={len(self._calls)} posted={self.posted} wakeups={self.wakeups}>"
+
+    @property
+    def is_here(self) -> bool:
+        """Whether this is the loop that runs in this thread."""
+        running = running_loop()
+        return running is not None and running is self._loop()
+
+    @property
+    def is_dead(self) -> bool:
+        """Whether the loop was closed: nobody will do anything there any more."""
+        loop = self._loop()
+        return loop is None or loop.is_closed()
+
+    def post(self, call: Callable[..., object], *args: Any) -> bool:
+        """Call this on the loop: at once if we are there, else soon. False: the loop is closed, nobody will."""
+        loop = self._loop()
+        if loop is not None and running_loop() is loop:
+            call(*args)
+            return True
+        try:
+            self._calls.append((call, args))
+            self.posted += 1
+            if loop is None or loop.is_closed() or not self._wake(loop):
+                self.reject_pending()
+                return False
+        except BaseException:
+            # Ctrl-C in the midst of it: what is in is done nevertheless, and whoever posts next isn't stranded.
+            if loop is not None:
+                with contextlib.suppress(RuntimeError):
+                    loop.call_soon_threadsafe(self._run_pending)
+            raise
+        return True
+
+    def _wake(self, loop: asyncio.AbstractEventLoop) -> bool:
+        if not self._due:
+            self._due = True
+            self.wakeups += 1
+            try:
+                loop.call_soon_threadsafe(self._run_pending)
+            except RuntimeError:  # closed just now
+                return False
+        return True
+
+    def reject_pending(self) -> None:
+        """The loop is closed: whoever waits for what was posted last is told."""
+        while self._calls:
+            call, _ = self._calls.popleft()
+            refuse: Callable[[], None] | None = getattr(getattr(call, "__self__", None), "refuse", None)
+            if refuse is not None:
+                refuse()
+
+    def _run_pending(self) -> None:
+        self._due = False
+        try:
+            # What comes from here on has seen the flag lowered, and brings a turn of its own.
+            for _ in range(len(self._calls)):
+                call, args = self._calls.popleft()
+                try:
+                    call(*args)
+                except Exception as error:  # noqa: BLE001 - one call must not take the others along
+                    asyncio.get_running_loop().call_exception_handler(
+                        {"message": f"onesocket: {getattr(call, '__qualname__', call)} failed", "exception": error}
+                    )
+        except BaseException:  # the program ends, perhaps: if the loop goes on, so do the other calls
+            asyncio.get_running_loop().call_soon(self._run_pending)
+            raise
+
+
+_inboxes: weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, LoopInbox] = weakref.WeakKeyDictionary()
+_lock = threading.RLock()
+
+
+def inbox_of(loop: asyncio.AbstractEventLoop) -> LoopInbox:
+    """The one mailbox of this loop."""
+    with _lock:
+        mailbox = _inboxes.get(loop)
+        if mailbox is None:
+            mailbox = _inboxes[loop] = LoopInbox(loop)
+        return mailbox
+
+
+def reset_after_fork() -> None:
+    """In a forked child: no loop of the parent is anybody's here, and the lock may be held by a thread that isn't."""
+    global _lock, _inboxes  # noqa: PLW0603 - a fresh start is the only safe one
+    _lock = threading.RLock()
+    _inboxes = weakref.WeakKeyDictionary()
+
+
+def running_loop() -> asyncio.AbstractEventLoop | None:
+    """The event loop that runs in this thread."""
+    try:
+        return asyncio.get_running_loop()
+    except RuntimeError:
+        return None

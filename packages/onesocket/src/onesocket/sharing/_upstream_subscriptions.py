@@ -1,0 +1,91 @@
+"""The subscriptions of one connection, kept equal to the keys that are wanted."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import Callable, Hashable, Iterable
+from typing import Any
+
+from ..client._internals import ClientInternals
+from ..errors import EncodeError
+from ..wire._handshake import Data
+
+
+class UpstreamSubscriptions:
+    """A `FrameSource`: frames are made when the connection has room for them, from what is wanted by then.
+
+    They belong to the connection they were made for. A new one begins with nothing, and gets all that is wanted.
+    """
+
+    def __init__(self, protocol: Any, inside: ClientInternals, wanted: Callable[[], frozenset[Hashable]]) -> None:
+        self._protocol = protocol
+        self._inside = inside
+        self._wanted = wanted
+        self._subscribed: frozenset[Hashable] = frozenset()
+        """The keys that the connection has once `_unsent` is sent."""
+        self._subscribed_before: frozenset[Hashable] = frozenset()
+        """The keys that it had before the frames in `_unsent`."""
+        self._unsent: deque[Data] = deque()
+        self._is_begun = False
+        """Whether one of the frames made together is sent: then the others follow."""
+        inside.set_source(self)
+
+    def __repr__(self) -> str:
+        return f"<UpstreamSubscriptions keys={len(self._subscribed)} unsent={len(self._unsent)}>"
+
+    def changed(self) -> None:
+        """Other keys are wanted."""
+        self._inside.ask_source()
+
+    def begin(self) -> None:
+        """A new connection has no subscriptions."""
+        self._subscribed = frozenset()
+        self._unsent.clear()
+
+    def peek(self) -> Data | None:
+        """The next frame; None when the connection has what is wanted."""
+        if not self._unsent or not self._is_begun:
+            self._make(self._wanted())
+        return self._unsent[0] if self._unsent else None
+
+    def taken(self) -> None:
+        """The frame is sent."""
+        self._unsent.popleft()
+        self._is_begun = True
+
+    def _make(self, wanted: frozenset[Hashable]) -> None:
+        if wanted == self._subscribed:
+            return
+        if self._unsent:  # keys that came and went while it waited cost nothing
+            self._subscribed = self._subscribed_before
+            self._unsent.clear()
+        self._unsent.extend(self._frames(wanted - self._subscribed, self._subscribed - wanted))
+        self._subscribed_before, self._subscribed = self._subscribed, wanted
+        self._is_begun = False
+
+    def _frames(self, added: frozenset[Hashable], gone: frozenset[Hashable]) -> list[Data]:
+        # What is left first: the peer may have a limit.
+        return [
+            *self._made(self._protocol.unsubscribe_frames, gone),
+            *self._made(self._protocol.subscribe_frames, added),
+        ]
+
+    def _made(self, make: Callable[[frozenset[Hashable]], Iterable[Data]], keys: frozenset[Hashable]) -> list[Data]:
+        if not keys:
+            return []
+        try:
+            return [_checked_frame(frame) for frame in make(keys)]
+        except Exception as error:  # noqa: BLE001 - the protocol's, or a key that it can't express
+            if len(keys) > 1:  # the others shall not go without for it
+                return [frame for key in keys for frame in self._made(make, frozenset((key,)))]
+            asyncio.get_running_loop().call_exception_handler(
+                {"message": "onesocket: the protocol can't express a key", "exception": error}
+            )
+            return []
+
+
+def _checked_frame(frame: object) -> Data:
+    if not isinstance(frame, str | bytes):
+        raise EncodeError(f"a frame is str or bytes, not {type(frame).__name__}")
+    return frame

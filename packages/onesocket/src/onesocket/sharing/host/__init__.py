@@ -1,0 +1,31 @@
+"""One connection for all processes of a user on one machine: `scope="host"`."""
+
+from ._errors import (
+    ForeignUser,
+    NoRuntimeDirectory,
+    OutOfResources,
+    OwnerLost,
+    OwnerSilent,
+    TokenMismatch,
+    VersionMismatch,
+    WireError,
+)
+from ._host_upstream import HostUpstream
+from ._listing import Listing, listing
+from ._options import HostOptions, OnStopped
+
+__all__ = [
+    "ForeignUser",
+    "HostOptions",
+    "HostUpstream",
+    "Listing",
+    "NoRuntimeDirectory",
+    "OnStopped",
+    "OutOfResources",
+    "OwnerLost",
+    "OwnerSilent",
+    "TokenMismatch",
+    "VersionMismatch",
+    "WireError",
+    "listing",
+]

@@ -1,0 +1,124 @@
+"""The protocol of the owner's client: login, heartbeat and verdicts are the real one's, messages stay as they came."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from typing import Any, ClassVar, cast
+
+from ...client._client import Client
+from ...errors import DecodeError, InvalidOption, OnesocketError
+from ...protocols._protocol import Action, Deliver, Protocol, as_is
+from ...wire._handshake import Data, DialRequest
+
+
+class ForwardingProtocol(Protocol):
+    """Delegates to `inner`, and delivers frames."""
+
+    name: ClassVar[str] = "forwarding"
+
+    def __init__(self, inner: Protocol) -> None:
+        self._inner = inner
+        self.name = inner.name  # type: ignore[misc] # what people see is the real one's name
+        self.subprotocols = inner.subprotocols
+        self.token_place = inner.token_place
+        self.pace = inner.pace
+        self._frame: Data | None = None
+
+    def __repr__(self) -> str:
+        return f"<Forwarding {self._inner!r}>"
+
+    def prepare(self, request: DialRequest, token: str | None) -> DialRequest:
+        """As the real one."""
+        return self._inner.prepare(request, token)
+
+    def opened(self, token: str | None, now: float) -> Iterable[Action]:
+        """As the real one."""
+        return self._shipped(self._inner.opened(token, now), None)
+
+    def received(self, data: Data, now: float) -> Iterable[Action]:
+        """As the real one; what it delivers is shipped."""
+        return self._shipped(self._inner.received(data, now), data)
+
+    def wake(self, now: float) -> Iterable[Action]:
+        """As the real one."""
+        return self._shipped(self._inner.wake(now), None)
+
+    def unread(self) -> None:
+        """As the real one."""
+        self._inner.unread()
+
+    def closing(self, code: int) -> None:
+        """As the real one."""
+        self._inner.closing(code)
+
+    def lost(self, now: float) -> None:
+        """As the real one."""
+        self._inner.lost(now)
+
+    def encode(self, message: Any) -> Data:
+        """Encoded already, in the process that sends it."""
+        return cast("Data", message)
+
+    def decoder(self) -> Callable[[Data], Any] | None:
+        """Where every frame is one message, it's forwarded unread."""
+        return None if self._inner.decoder() is None else as_is
+
+    def closed(self, code: int, reason: str) -> OnesocketError:
+        """As the real one."""
+        return self._inner.closed(code, reason)
+
+    def _shipped(self, actions: Iterable[Action], frame: Data | None) -> Iterable[Action]:
+        plain = self._inner.decoder() is not None
+        for action in actions:
+            if not isinstance(action, Deliver):
+                yield action
+            elif plain and frame is not None:
+                yield Deliver(frame)
+            else:
+                yield Deliver(packer(self._inner)(action.message))
+
+
+def install_forwarding(client: Client) -> Client:
+    """Make a client that was never used deliver its messages as they come."""
+    client.internals.wrap_protocol(ForwardingProtocol)
+    return client
+
+
+def packer(protocol: Protocol) -> Callable[[Any], Data]:
+    """The protocol's `pack`; raises `InvalidOption` where it has none."""
+    pack = getattr(protocol, "pack", None)
+    if not callable(pack):
+        raise InvalidOption(
+            f"the messages of the protocol {protocol.name} are not single frames, so scope='host' needs its "
+            "pack(message) -> Data and unpack(Data) -> message; use scope='process' instead"
+        )
+    return cast("Callable[[Any], Data]", pack)
+
+
+def unpacker(protocol: Protocol) -> Callable[[Data], Any]:
+    """What reads a forwarded message in this process; raises `InvalidOption` where nothing can."""
+    decode = protocol.decoder()
+    if decode is not None:
+        return decode
+    packer(protocol)
+    unpack = getattr(protocol, "unpack", None)
+    if not callable(unpack):
+        raise InvalidOption(f"the protocol {protocol.name} has a pack() but no unpack()")
+    return cast("Callable[[Data], Any]", unpack)
+
+
+def unpack_all(decode: Callable[[Data], Any], batch: list[Data]) -> list[Any | DecodeError]:
+    """Every message read; in the place of one that can't be, its error."""
+    if decode is as_is:
+        return cast("list[Any]", batch)
+    messages: list[Any | DecodeError] = []
+    for data in batch:
+        try:
+            messages.append(decode(data))
+        except DecodeError as error:
+            messages.append(error)
+        except Exception as error:  # noqa: BLE001 - a protocol's bug is the fault of one message
+            failure = DecodeError(f"the protocol failed on a message: {type(error).__name__}")
+            failure.__cause__ = error
+            messages.append(failure)
+    return messages

@@ -1,0 +1,68 @@
+"""How processes share: time-outs and bounds, checked once."""
+
+from __future__ import annotations
+
+import enum
+from dataclasses import dataclass
+from pathlib import Path
+
+from ...client._options import check_seconds
+from ...errors import InvalidOption
+
+
+class OnStopped(enum.Enum):
+    """What followers do when the owner is stopped (SIGSTOP, a debugger, a frozen container)."""
+
+    WAIT = "wait"
+    """Wait until it goes on; it lets go then. Never two connections at once."""
+    TAKE_OVER = "take-over"
+    """Dial after `stopped_after`; the old owner's connection stays open until it goes on and notices."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HostOptions:
+    """Times are seconds."""
+
+    directory: str | None = None
+    """Where lock and socket are; None: `ONESOCKET_RUNTIME_DIR`, else the user's runtime directory."""
+    heartbeat: float = 1.0
+    """Between two signs of life of the owner."""
+    stopped_after: float = 3.5
+    """Silence after which the owner counts as stopped."""
+    on_stopped: OnStopped | str = OnStopped.WAIT
+    attach_timeout: float = 2.0
+    """For an owner's answer to a process that attaches."""
+    buffer: int = 4 * 2**20
+    """Bytes that may wait for a process that doesn't read; what comes then is dropped, counted and told.
+
+    What waits within a process, for a reader of its own that holds it back, counts 64 bytes more for each message."""
+    cut_off_after: float = 60.0
+    """A follower that has read nothing for so long is hung up on; it attaches again when it goes on."""
+    most_followers: int = 1024
+
+    def __post_init__(self) -> None:
+        directory: object = self.directory
+        if isinstance(directory, Path):
+            object.__setattr__(self, "directory", str(directory))
+        elif directory is not None and not isinstance(directory, str):  # pyright: ignore[reportUnnecessaryIsInstance]
+            raise InvalidOption(f"directory must be a path as a str, or None, not {directory!r}")
+        for name in ("heartbeat", "stopped_after", "attach_timeout", "cut_off_after"):
+            check_seconds(name, getattr(self, name))
+        if self.stopped_after < 2 * self.heartbeat:
+            raise InvalidOption(
+                f"stopped_after ({self.stopped_after:g} s) must be at least two heartbeats ({self.heartbeat:g} s each)"
+            )
+        for name in ("buffer", "most_followers"):
+            value: object = getattr(self, name)
+            if not isinstance(value, int) or isinstance(value, bool) or value < 1:
+                raise InvalidOption(f"{name} must be a whole number above 0, not {value!r}")
+        try:
+            object.__setattr__(self, "on_stopped", OnStopped(self.on_stopped))
+        except ValueError:
+            names = " or ".join(repr(rule.value) for rule in OnStopped)
+            raise InvalidOption(f"on_stopped must be {names}, not {self.on_stopped!r}") from None
+
+    @property
+    def takes_over(self) -> bool:
+        """Whether a stopped owner is replaced."""
+        return self.on_stopped is OnStopped.TAKE_OVER

@@ -1,0 +1,40 @@
+"""For the tests of whoever uses onesocket: a counting, faulty server; virtual time; a server in memory.
+
+Needs the extra `testing`: ``pip install "onesocket[testing]"``.
+"""
+
+from ..transports._memory import MemoryPeer, MemoryServer, MemoryTransport
+from ._counters import Counts
+from ._faults import ConnectionLimit, Fault, MessageLimit
+from ._faulty_connection import FaultyConnection
+from ._faulty_server import FaultyServer
+from ._subscription_ledger import SubscriptionLedger
+from ._test_peer import LoopbackTestPeer, MemoryTestPeer, PeerFeature, TransportTestPeer
+from ._threaded_server import ThreadedServer
+from ._transport_checks.check import TransportCheck
+from ._transport_suite import check_transport, skipped_checks, transport_checks
+from ._virtual_time import NothingWillHappen, run_virtual
+
+__all__ = [
+    "ConnectionLimit",
+    "Counts",
+    "Fault",
+    "FaultyConnection",
+    "FaultyServer",
+    "LoopbackTestPeer",
+    "MemoryPeer",
+    "MemoryServer",
+    "MemoryTestPeer",
+    "MemoryTransport",
+    "MessageLimit",
+    "NothingWillHappen",
+    "PeerFeature",
+    "SubscriptionLedger",
+    "ThreadedServer",
+    "TransportCheck",
+    "TransportTestPeer",
+    "check_transport",
+    "run_virtual",
+    "skipped_checks",
+    "transport_checks",
+]

@@ -1,0 +1,435 @@
+"""A real WebSocket server on loopback that counts what it sees and misbehaves on request.
+
+Use it like this::
+
+    async with FaultyServer() as server:
+        server.faults = [Fault.refuse(503), Fault.slow_upgrade(0.2)]
+        ...  # connect to server.url
+        await server.wait_until(lambda counts: counts.upgraded == 1)
+        assert server.counts.most_open == 1
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import socket
+import ssl as ssl_module
+from collections import deque
+from collections.abc import Awaitable, Callable, Coroutine, Iterable, Sequence
+from typing import Any, Literal, Self
+
+from ._counters import Counters, Counts
+from ._faults import ConnectionLimit, Fault, MessageLimit
+from ._faulty_connection import FaultyConnection
+from ._handshake_endpoint import ConnectionPhase, Message
+from ._message_log import MessageLog
+from ._subscription_ledger import ReadSubscription, SubscriptionLedger
+from ._tls_listener import TlsListener
+
+log = logging.getLogger("onesocket.testing")
+
+FaultPlan = Fault | Iterable[Fault | None] | Callable[[FaultyConnection], Fault | None] | None
+OnMessage = Callable[[FaultyConnection, Message], Message | None]
+Handler = Callable[[FaultyConnection], Awaitable[None]]
+
+# Thousands of clients may dial in the same tick; the kernel cuts this to its own limit (net.core.somaxconn).
+_BACKLOG = 4096
+# So many WebSockets are remembered after their end.
+_HISTORY_LIMIT = 1_000
+
+
+class FaultyServer:
+    """A WebSocket server for tests. An async context manager: it listens inside the block.
+
+    - `host`, `port`: where to listen. Port 0 takes a free port, and keeps it over restarts.
+    - `ssl`: a server-side SSLContext, for wss.
+    - `faults`: see the attribute.
+    - `limit`: how many sessions are allowed at once; None for no limit. May be replaced at any time.
+    - `message_limit`: how many messages are taken of each connection, and in what time. May be replaced at any time.
+    - `echo`: send text and binary messages back. By default on, unless `on_message` or `handler` is given.
+    - `on_message(connection, message)`: called for each message; what it returns, if anything, is sent back.
+      If it raises, the error is logged and the connection is closed with 1011.
+    - `handler(connection)`: a coroutine per WebSocket, which reads with `recv()` or `async for`. When it returns, the
+      WebSocket is closed with 1000; when it raises, the error is logged, and the code is 1011.
+    - `subprotocols`: those the server speaks, best first. A client that offers none of them gets none.
+    - `compression`: `"deflate"` agrees to permessage-deflate with clients that offer it; raw frames stay raw.
+    - `max_size`: the longest message accepted, in bytes; a longer one is answered with close code 1009.
+    - `subscription_of(message)`: what a message subscribes to and unsubscribes from, for the ledger that each
+      connection has (`connection.subscriptions`); by default the usual JSON shapes.
+    - `received_limit`, `overflow`: how many messages are kept, for the server and for each connection, and
+      whether the oldest (`"drop_oldest"`) or the newest (`"drop_newest"`) is lost beyond it.
+    - `close_timeout`: seconds a client has to acknowledge a close, or to end TCP, before the server ends it.
+
+    Not thread-safe: to be used on the event loop that started it.
+    """
+
+    def __init__(
+        self,
+        host: str = "127.0.0.1",
+        port: int = 0,
+        *,
+        ssl: ssl_module.SSLContext | None = None,
+        faults: FaultPlan = None,
+        limit: ConnectionLimit | None = None,
+        message_limit: MessageLimit | None = None,
+        echo: bool | None = None,
+        on_message: OnMessage | None = None,
+        handler: Handler | None = None,
+        subprotocols: Sequence[str] = (),
+        compression: Literal["deflate"] | None = None,
+        subscription_of: ReadSubscription | None = None,
+        max_size: int = 16 << 20,
+        received_limit: int = 10_000,
+        overflow: Literal["drop_oldest", "drop_newest"] = "drop_oldest",
+        close_timeout: float = 1.0,
+    ) -> None:
+        self.host = host
+        self.limit = limit
+        self.message_limit = message_limit
+        self.on_message = on_message
+        self.handler = handler
+        self.echo = echo if echo is not None else on_message is None and handler is None
+        self.subprotocols = tuple(subprotocols)
+        self.compression: Literal["deflate"] | None = compression
+        self.max_size = max_size
+        self.close_timeout = close_timeout
+        self.counters = Counters()
+        self.faults = faults
+        self._port = port
+        self._ssl = ssl
+        self._received_limit = received_limit
+        self._overflow = overflow
+        self._received = self.new_log()
+        self._listener: asyncio.Server | TlsListener | None = None
+        self._numbers = 0
+        self._sockets: dict[int, FaultyConnection] = {}
+        self._open: dict[int, FaultyConnection] = {}
+        self._history: deque[FaultyConnection] = deque(maxlen=_HISTORY_LIMIT)
+        self._subscription_of = subscription_of
+        self._places: set[int] = set()
+        self._ghosts: list[float] = []
+        self._tasks: set[asyncio.Task[None]] = set()
+        self.most_established = 0
+        """The most that `established` was whenever a TCP connection came."""
+        self._no_sockets = asyncio.Event()
+        self._no_sockets.set()
+
+    def __repr__(self) -> str:
+        where = "unstarted" if self._port == 0 else self.url
+        listening = "listening" if self.is_listening else "refusing"
+        return (
+            f"<FaultyServer {where} {listening} sockets={len(self._sockets)} ghosts={self.ghosts}"
+            f" received_dropped={self.received_dropped} {self.counts!r}>"
+        )
+
+    async def __aenter__(self) -> Self:
+        await self.start()
+        return self
+
+    async def __aexit__(self, *exc_info: object) -> None:
+        await self.aclose()
+
+    # Where
+
+    @property
+    def port(self) -> int:
+        """The port. Raises RuntimeError as long as port 0 hasn't become a real one."""
+        if self._port == 0:
+            raise RuntimeError("the server has no port before start()")
+        return self._port
+
+    @property
+    def url(self) -> str:
+        """`ws://host:port/`, or `wss://` with `ssl`. Raises RuntimeError as `port` does."""
+        host = f"[{self.host}]" if ":" in self.host else self.host
+        return f"{'ws' if self._ssl is None else 'wss'}://{host}:{self.port}/"
+
+    @property
+    def is_listening(self) -> bool:
+        """Whether TCP connections are accepted now."""
+        return self._listener is not None
+
+    # Starting and stopping
+
+    async def start(self) -> None:
+        """Listen, on the same port as before if there was one. Idempotent.
+
+        Raises OSError if the port is taken.
+        """
+        if self._listener is not None:
+            return
+        # One family, so that a name with several addresses doesn't get several ports.
+        family = socket.AF_INET6 if ":" in self.host else socket.AF_INET
+        if self._ssl is not None:
+            tls = TlsListener(self._ssl, self._accepted, self.counters, self.start_task)
+            self._port = tls.listen(self.host, self._port, family, _BACKLOG)
+            self._listener = tls
+            return
+        loop = asyncio.get_running_loop()
+        server = await loop.create_server(self._accepted, self.host, self._port, family=family, backlog=_BACKLOG)
+        self._port = server.sockets[0].getsockname()[1]
+        self._listener = server
+
+    async def stop_listening(self, *, kill: bool = False) -> None:
+        """Refuse new TCP connections until `start()`. Existing ones stay, or are reset with `kill`."""
+        listener, self._listener = self._listener, None
+        if isinstance(listener, TlsListener):
+            await listener.aclose()
+        elif listener is not None:
+            listener.close()
+            # uvloop closes the listening socket one turn of the loop later.
+            await asyncio.sleep(0)
+        if kill:
+            self.kill_connections()
+
+    async def restart(self, code: int | None = None, reason: str = "") -> None:
+        """End every connection, then listen again on the same port. Counts, ghosts and faults are kept.
+
+        Without `code` the connections are reset, as when a process dies; with it, they get a close handshake.
+        """
+        await self.stop_listening()
+        await self._end_all(code, reason)
+        await self.start()
+
+    async def aclose(self, code: int = 1001) -> None:
+        """Stop listening, close all WebSockets with `code`, reset the rest at `close_timeout`. Idempotent."""
+        await self.stop_listening()
+        await self._end_all(code, "")
+
+    async def _end_all(self, code: int | None, reason: str) -> None:
+        for connection in list(self._sockets.values()):
+            if connection.phase is not ConnectionPhase.OPEN or connection.is_unresponsive:
+                connection.kill()
+        if code is not None:
+            await self.close_connections(code, reason)
+        self.kill_connections()
+        tasks = self._tasks - {asyncio.current_task()}
+        for task in tasks:
+            task.cancel()
+        if tasks:
+            await asyncio.wait(tasks, timeout=self.close_timeout)
+        self.kill_connections()  # what came up meanwhile
+        await asyncio.wait_for(self._no_sockets.wait(), self.close_timeout + 1.0)
+
+    def kill_connections(self) -> int:
+        """Reset (RST) every TCP connection at once, upgraded or not; return how many there were."""
+        for connection in self._sockets.values():
+            connection.kill()
+        return len(self._sockets)
+
+    async def close_connections(self, code: int | None = 1000, reason: str = "") -> int:
+        """Do a close handshake with every open WebSocket; return how many there were.
+
+        Bounded by `close_timeout`. Raises ValueError for a code or reason that must not be sent.
+        """
+        connections = self.connections
+        await asyncio.gather(*(connection.close(code, reason) for connection in connections))
+        return len(connections)
+
+    # What was seen
+
+    @property
+    def counts(self) -> Counts:
+        """A frozen snapshot of the counts in the present window."""
+        return self.counters.snapshot()
+
+    def reset_counts(self) -> None:
+        """Start a fresh window: totals at zero, high-water marks at the present level."""
+        self.counters.reset()
+
+    async def wait_until(self, predicate: Callable[[Counts], bool], timeout: float | None = 5.0) -> Counts:
+        """Wait until the counts satisfy `predicate`, and return them. No polling: every change is looked at.
+
+        Raises TimeoutError, with the counts in its text, after `timeout` seconds (None: never).
+        """
+        return await self.counters.wait_until(predicate, timeout)
+
+    @property
+    def established(self) -> int:
+        """Number of TCP connections that the kernel, when asked, holds open both ways, whether or not they are read.
+
+        The counts know of an end when it is read; a server that has stopped reading notices none.
+        """
+        return sum(connection.is_established() for connection in self._sockets.values())
+
+    @property
+    def connections(self) -> list[FaultyConnection]:
+        """The WebSockets open now, oldest first."""
+        return list(self._open.values())
+
+    @property
+    def history(self) -> list[FaultyConnection]:
+        """The WebSockets that were ever open, oldest first, with what each has received; the last 1000."""
+        return list(self._history)
+
+    @property
+    def pending(self) -> list[FaultyConnection]:
+        """The connections whose upgrade request is unanswered, oldest first."""
+        return [c for c in self._sockets.values() if c.phase is ConnectionPhase.ANSWERING]
+
+    @property
+    def received(self) -> list[Message]:
+        """The messages received on all connections, oldest first; bounded by `received_limit`."""
+        return self._received.list()
+
+    @property
+    def received_dropped(self) -> int:
+        """How many messages `received` has lost to its limit."""
+        return self._received.dropped
+
+    @property
+    def ghosts(self) -> int:
+        """How many places are kept by sessions that were dropped: see `ConnectionLimit`."""
+        if self._ghosts:
+            now = asyncio.get_running_loop().time()
+            self._ghosts = [until for until in self._ghosts if until > now]
+        return len(self._ghosts)
+
+    # Sending
+
+    async def send(self, message: Message, *, to: FaultyConnection | None = None) -> None:
+        """Send to one WebSocket: `to`, or else the newest one open.
+
+        Raises LookupError when none is open, and what `FaultyConnection.send()` raises.
+        """
+        connections = self.connections
+        if to is None and not connections:
+            raise LookupError("no WebSocket is open")
+        await (to or connections[-1]).send(message)
+
+    async def broadcast(self, message: Message) -> int:
+        """Send to every open WebSocket that still takes messages; return to how many."""
+        ready = [connection for connection in self.connections if connection.can_send]
+        for connection in ready:
+            connection.send_nowait(message)
+        await asyncio.gather(*(connection.drain() for connection in ready))
+        return len(ready)
+
+    # Faults
+
+    @property
+    def faults(self) -> FaultPlan:
+        """How connections misbehave, decided when the upgrade request arrives. May be set at any time.
+
+        - None: they behave.
+        - a `Fault`: each connection has it.
+        - a list of faults: the first is for the next connection, and so on; None in it, and its end, mean
+          "behave". Reading the attribute gives those that are left.
+        - a callable: called with each connection, whose request can be read; it returns a Fault or None.
+        """
+        return list(self._script) if self._plan is None else self._plan
+
+    @faults.setter
+    def faults(self, plan: FaultPlan) -> None:
+        self._script: deque[Fault | None] = deque()
+        self._plan: Fault | Callable[[FaultyConnection], Fault | None] | None = None
+        if isinstance(plan, Fault) or callable(plan):
+            self._plan = plan
+        elif plan is not None:
+            self._script.extend(plan)
+
+    # What connections ask of their server (see `upgrade_side.Host`)
+
+    @property
+    def has_handler(self) -> bool:
+        """Whether there is a `handler`."""
+        return self.handler is not None
+
+    def choose_fault(self, connection: FaultyConnection) -> Fault:
+        """Return the fault of a new connection."""
+        if isinstance(self._plan, Fault):
+            return self._plan
+        if self._plan is not None:
+            try:
+                return self._plan(connection) or Fault()
+            except Exception:
+                log.exception("the fault plan failed for %r", connection)
+                return Fault.refuse(500)
+        return (self._script.popleft() if self._script else None) or Fault()
+
+    def surplus_fault(self) -> Fault | None:
+        """Return what happens to a connection for which there is no place; None if there is one."""
+        if self.limit is None or len(self._places) + self.ghosts < self.limit.max_connections:
+            return None
+        return self.limit.surplus
+
+    def choose_subprotocol(self, offered: Sequence[str]) -> str | None:
+        """Return the best subprotocol both sides speak, if any."""
+        return next((name for name in self.subprotocols if name in offered), None)
+
+    def new_log(self) -> MessageLog:
+        """Return an empty log."""
+        return MessageLog(self._received_limit, self._overflow)
+
+    def new_ledger(self) -> SubscriptionLedger:
+        """Return an empty ledger of subscriptions."""
+        return SubscriptionLedger(self._subscription_of)
+
+    def start_task(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
+        """Run a coroutine that `aclose()` cancels at the latest."""
+        task = asyncio.get_running_loop().create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+        return task
+
+    def attached(self, connection: FaultyConnection) -> None:
+        """Note that the TCP connection is there."""
+        self._sockets[connection.number] = connection
+        self._no_sockets.clear()
+        self.most_established = max(self.most_established, self.established + 1)  # it has no transport yet
+
+    def detached(self, connection: FaultyConnection) -> None:
+        """Note that the TCP connection is gone."""
+        self._sockets.pop(connection.number, None)
+        if not self._sockets:
+            self._no_sockets.set()
+
+    def upgraded(self, connection: FaultyConnection, *, takes_place: bool) -> None:
+        """Note that the WebSocket is open."""
+        self._open[connection.number] = connection
+        self._history.append(connection)
+        if takes_place:
+            self._places.add(connection.number)
+        if self.handler is not None:
+            self.start_task(self._run_handler(self.handler, connection))
+
+    def over(self, connection: FaultyConnection, *, clean: bool) -> None:
+        """Note that the WebSocket is over; `clean` if CLOSE has gone both ways."""
+        self._open.pop(connection.number, None)
+        if connection.number in self._places:
+            self._places.discard(connection.number)
+            if not clean and self.limit is not None and self.limit.ghost_seconds > 0:
+                self._ghosts.append(asyncio.get_running_loop().time() + self.limit.ghost_seconds)
+
+    def message(self, connection: FaultyConnection, message: Message) -> Message | None:
+        """Take a message; return the reply, if any."""
+        self._received.add(message)
+        limit = self.message_limit
+        if limit is not None and connection.arrivals_within(limit.per, limit.messages + 1) > limit.messages:
+            connection.close_nowait(limit.code, limit.reason)
+            return None
+        reply = message if self.echo else None
+        try:
+            answer = self.on_message(connection, message) if self.on_message else None
+        except Exception:
+            log.exception("on_message failed for %r", connection)
+            connection.close_nowait(1011)
+            return None
+        return reply if answer is None else answer
+
+    async def _run_handler(self, handler: Handler, connection: FaultyConnection) -> None:
+        code = 1000
+        try:
+            await handler(connection)
+        except ConnectionResetError:
+            log.debug("the handler of %r outlived its WebSocket", connection)
+        except Exception:
+            log.exception("the handler of %r failed", connection)
+            code = 1011
+        await connection.close(code)
+
+    def _accepted(self) -> FaultyConnection:
+        self.counters.count("tcp_accepted")
+        self._numbers += 1
+        return FaultyConnection(self, self._numbers)

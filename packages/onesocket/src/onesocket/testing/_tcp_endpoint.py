@@ -1,0 +1,250 @@
+"""The TCP side of one connection of the faulty server: reading, writing, holding back, ending."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import socket
+import struct
+import sys
+from collections.abc import Callable
+from typing import cast
+
+# Bytes kept, in each direction, while a connection is silent. Beyond it the server stops reading and refuses
+# to send.
+HOLD_LIMIT = 16 << 20
+_ESTABLISHED = 1  # TCP_ESTABLISHED of <netinet/tcp.h>
+_RESET_ON_CLOSE = struct.pack("ii", 1, 0)
+
+
+class TcpEndpoint(asyncio.Protocol):
+    """Bytes in, bytes out. Who ended the connection, the client or the server, is known at any time."""
+
+    def __init__(self, close_timeout: float) -> None:
+        self._loop = asyncio.get_running_loop()
+        self._transport: asyncio.Transport | None = None
+        self._close_timeout = close_timeout
+        self._timers: list[asyncio.TimerHandle] = []
+        self._read_stops: set[str] = set()
+        self._held: bytearray = bytearray()
+        self._withheld: bytearray = bytearray()
+        self._trickling: bytearray | None = None
+        self._writable = asyncio.Event()
+        self._writable.set()
+        self._silent = False
+        self._ended_by_server = False
+        self._tcp_over = False
+        self._lost = False
+
+    # What a subclass fills in
+
+    def _bytes_received(self, data: bytes) -> None:
+        raise NotImplementedError
+
+    def _resumed(self) -> None:
+        raise NotImplementedError
+
+    def _tcp_ended(self, *, by_client: bool) -> None:
+        raise NotImplementedError
+
+    def _holds_input(self) -> bool:
+        return self._silent or self._transport is None
+
+    def _keeps_tcp(self) -> bool:
+        return self._silent
+
+    # asyncio.Protocol
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Take the transport (asyncio calls this)."""
+        # A cast, because the transports of uvloop have no base class to check for.
+        self._transport = cast("asyncio.Transport", transport)
+        self._release_held()
+
+    def data_received(self, data: bytes) -> None:
+        """Take bytes (asyncio calls this)."""
+        if self._ended_by_server:
+            return
+        if not self._holds_input():
+            self._bytes_received(data)
+            return
+        self._held += data
+        if len(self._held) > HOLD_LIMIT:
+            self._stop_reading("held bytes")
+
+    def eof_received(self) -> bool:
+        """Note that the client has ended its half of TCP (asyncio calls this)."""
+        self._end_tcp()
+        # Answering a half-close with our own FIN would free a client that waits for just that. (TLS can't.)
+        return self._keeps_tcp() and not self._ended_by_server and not self._is_tls()
+
+    def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002 - asyncio's signature
+        """Note that the transport is closed (asyncio calls this)."""
+        self._lost = True
+        for timer in self._timers:
+            timer.cancel()
+        self._writable.set()
+        self._end_tcp()
+
+    def pause_writing(self) -> None:
+        """Note that the write buffer is full (asyncio calls this)."""
+        self._writable.clear()
+
+    def resume_writing(self) -> None:
+        """Note that the write buffer has room again (asyncio calls this)."""
+        self._writable.set()
+        self._go_on_reading("full write buffer")
+
+    # Misbehaving on command
+
+    def go_silent(self) -> None:
+        """Be half-open: answer nothing, write nothing, keep TCP open. What arrives is held until `resume()`.
+
+        Only the end of the TCP connection is still noticed, so that the counts stay true.
+        """
+        self._silent = True
+
+    def stop_reading(self) -> None:
+        """Read no more bytes until `resume()`, so that the client's send buffer fills. Writing goes on.
+
+        Meanwhile not even the end of the TCP connection is noticed.
+        """
+        self._stop_reading("command")
+
+    def resume(self) -> None:
+        """End `go_silent()` and `stop_reading()`: what was held back, either way, goes on."""
+        self._silent = False
+        withheld = bytes(self._withheld)
+        self._withheld.clear()
+        self._write(withheld)
+        self._resumed()
+        self._release_held()
+        self._go_on_reading("command")
+        if self._tcp_over:
+            self._drop()
+
+    def trickle(
+        self, data: bytes, *, piece: int = 1, pause: float = 0.0, then: Callable[[], object] | None = None
+    ) -> None:
+        """Write in pieces of so many bytes, one each `pause` seconds, or one in each turn of the loop with 0.
+
+        What else is to be written waits behind them; `then` is called when all is written.
+        """
+        self._trickling = bytearray(data)
+        self._trickle_on(len(data), piece, pause, then)
+
+    def _trickle_on(self, left: int, piece: int, pause: float, then: Callable[[], object] | None) -> None:
+        rest, self._trickling = self._trickling, None
+        if rest is None:
+            return
+        size = left if self._silent else min(left, piece)
+        if left > size:
+            self.write_raw(bytes(rest[:size]))
+            self._trickling = rest[size:]
+            self._later(pause, lambda: self._trickle_on(left - size, piece, pause, then))
+            return
+        self._write(bytes(rest))
+        if then is not None:
+            then()
+
+    def write_raw(self, data: bytes) -> None:
+        """Write these bytes unchecked, at once, even while silent. Without effect once TCP has ended."""
+        ended = self._ended_by_server or self._tcp_over
+        if self._transport is not None and not ended and not self._transport.is_closing():
+            self._transport.write(data)
+
+    def is_established(self) -> bool:
+        """Whether the kernel holds the connection open both ways, as it tells even while nothing is read.
+
+        Known on Linux only; elsewhere, whether its end was noticed.
+        """
+        connection = None if self._transport is None or self._lost else self._transport.get_extra_info("socket")
+        if connection is None or connection.fileno() < 0:
+            return False
+        if sys.platform != "linux":
+            return True
+        with socket.socket(fileno=os.dup(connection.fileno())) as duplicate:
+            return duplicate.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, 1)[0] == _ESTABLISHED
+
+    def kill(self) -> None:
+        """Reset TCP (RST) at once: no CLOSE frame, no FIN. Idempotent."""
+        self._ended_by_server = True
+        if self._transport is None or self._lost:
+            return
+        connection = self._transport.get_extra_info("socket")
+        if connection is not None and connection.fileno() >= 0:
+            # A duplicate shares the options, and works for uvloop's sockets, which have no setsockopt.
+            with socket.socket(fileno=os.dup(connection.fileno())) as duplicate:
+                duplicate.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET_ON_CLOSE)
+        self._transport.abort()
+
+    # For the subclass
+
+    def _write(self, data: bytes) -> None:
+        if self._trickling is not None:
+            self._trickling += data
+        elif self._silent:
+            self._withheld += data
+        elif data:
+            self.write_raw(data)
+
+    def _check_room(self) -> None:
+        buffered = self._transport.get_write_buffer_size() if self._transport is not None else 0
+        if buffered + len(self._withheld) > HOLD_LIMIT:
+            raise BufferError(f"more than {HOLD_LIMIT} bytes are waiting to be sent")
+
+    def _drop(self) -> None:
+        """End TCP with a FIN, after what was written, whatever the client still says."""
+        self._ended_by_server = True
+        if self._transport is not None:
+            self._transport.close()
+            self._later(self._close_timeout, self._transport.abort)
+
+    def _finish(self) -> None:
+        """End our half of TCP and wait, within the close timeout, for the client's half.
+
+        Closing both halves at once could turn into a RST that destroys the last frames on their way.
+        """
+        if self._transport is None or self._is_tls() or self._tcp_over or not self._transport.can_write_eof():
+            self._drop()
+            return
+        if not self._transport.is_closing():
+            try:
+                self._transport.write_eof()
+            except OSError:
+                # The client has reset TCP, and the loop has yet to say so: that end is the client's.
+                self._transport.abort()
+                return
+            self._read_stops.clear()
+            self._transport.resume_reading()
+        self._ended_by_server = True
+        self._later(self._close_timeout, self._transport.abort)
+
+    def _later(self, seconds: float, callback: Callable[[], object]) -> None:
+        if not self._lost:
+            self._timers.append(self._loop.call_later(seconds, callback))
+
+    def _release_held(self) -> None:
+        if self._held and not self._holds_input():
+            data = bytes(self._held)
+            self._held.clear()
+            self._bytes_received(data)
+        self._go_on_reading("held bytes")
+
+    def _stop_reading(self, reason: str) -> None:
+        self._read_stops.add(reason)
+        if self._transport is not None and not self._transport.is_closing():
+            self._transport.pause_reading()
+
+    def _go_on_reading(self, reason: str) -> None:
+        self._read_stops.discard(reason)
+        if self._transport is not None and not self._read_stops and not self._transport.is_closing():
+            self._transport.resume_reading()
+
+    def _end_tcp(self) -> None:
+        if not self._tcp_over:
+            self._tcp_over = True
+            self._tcp_ended(by_client=not self._ended_by_server)
+
+    def _is_tls(self) -> bool:
+        return self._transport is not None and self._transport.get_extra_info("ssl_object") is not None

@@ -1,0 +1,57 @@
+"""One fragmented message on its way: held to the size limit and to UTF-8 with each piece, not only at its end."""
+
+from __future__ import annotations
+
+import codecs
+from typing import Final
+
+from ..errors import InvalidText, MessageTooBig
+from ..wire._handshake import Data
+
+_DECODER: Final = codecs.getincrementaldecoder("utf-8")
+
+
+class Fragments:
+    """Collects the pieces of one message at a time (RFC 6455, section 5.4)."""
+
+    def __init__(self, max_size: int | None) -> None:
+        self.under_way = False
+        """Whether a message was begun and is not complete."""
+        self._max_size = max_size
+        self._bytes = bytearray()
+        self._decoder: codecs.IncrementalDecoder | None = None
+
+    def __repr__(self) -> str:
+        return f"<Fragments {'under way' if self.under_way else 'none'} size={len(self._bytes)}>"
+
+    def begin(self, *, is_text: bool) -> None:
+        """The first piece of a message comes next."""
+        self.clear()
+        self.under_way = True
+        self._decoder = _DECODER() if is_text else None
+
+    def add(self, piece: bytes, *, last: bool) -> Data | None:
+        """Take one piece; the whole message with the last one. Raises `MessageTooBig` or `InvalidText`."""
+        if self._max_size is not None and len(self._bytes) + len(piece) > self._max_size:
+            raise MessageTooBig(
+                f"the server's message is larger than max_size ({self._max_size} bytes), its fragments together; "
+                "raise max_size= if it is meant to"
+            )
+        # One growing array: a list of tiny or empty pieces would take many times their size.
+        self._bytes += piece
+        try:
+            if self._decoder is not None:
+                self._decoder.decode(piece, last)  # read along, so that the first wrong byte is the end of it
+            if not last:
+                return None
+            whole: Data = bytes(self._bytes) if self._decoder is None else self._bytes.decode()
+        except UnicodeDecodeError:
+            raise InvalidText("the server sent text that is not UTF-8") from None
+        self.clear()
+        return whole
+
+    def clear(self) -> None:
+        """Forget what was begun."""
+        self.under_way = False
+        self._bytes = bytearray()
+        self._decoder = None

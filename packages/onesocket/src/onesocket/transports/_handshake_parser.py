@@ -1,0 +1,234 @@
+"""The server's answer to the upgrade request (RFC 6455, section 4.1; RFC 9112), read strictly only if it accepts.
+
+Sans-IO. Interim answers (1xx) are skipped, `Connection` is a list of tokens in any number of lines, and a refusal is
+told with its status, however its head is written. Head and body are bounded.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import re
+from dataclasses import dataclass
+from typing import Final
+
+from ..errors import InvalidHandshake, OnesocketError
+from ..lifecycle._peer_errors import connection_reset, handshake_rejected
+from ..urls import parse_url
+from ..wire._handshake import DialRequest
+
+# Bytes of the head, interim answers included; servers that set many cookies send tens of thousands.
+_MAX_HEAD: Final = 65_536
+# Bytes of a refusal's body that are waited for, and characters of it that are shown.
+_MAX_BODY: Final = 4096
+_EXCERPT: Final = 200
+_GUID: Final = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
+_SWITCHING_PROTOCOLS: Final = 101
+
+_HTTP_PREFIX: Final = b"HTTP/"
+_HEAD_END: Final = re.compile(rb"\r?\n\r?\n")
+_STATUS_LINE: Final = re.compile(rb"HTTP/(\d)(?:\.(\d))?[ \t]+(\d{3})(?:[ \t].*)?")
+_NAME: Final = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
+_NOT_IN_A_VALUE: Final = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]")
+_CHUNK: Final = re.compile(rb"([0-9A-Fa-f]{1,8})[^\r\n]*\r?\n")
+
+Headers = tuple[tuple[str, str], ...]
+"""Names in lower case, in the order in which they came."""
+
+
+@dataclass(frozen=True, slots=True)
+class AcceptedHandshake:
+    """A valid 101."""
+
+    headers: Headers
+    subprotocol: str | None
+    rest: bytes
+    """The bytes behind the head: the first frames."""
+
+    def canonical(self) -> bytes:
+        """The answer in a form that every parser understands: one token a header, and only the headers needed."""
+        lines = ["HTTP/1.1 101 Switching Protocols", "Upgrade: websocket", "Connection: Upgrade"]
+        lines += [f"{name}: {value}" for name, value in self.headers if name.startswith("sec-websocket-")]
+        return "\r\n".join([*lines, "", ""]).encode("latin-1")
+
+
+class HandshakeParser:
+    """Parses the response to the upgrade: the result is an `AcceptedHandshake` or the error of the attempt."""
+
+    def __init__(self, request: DialRequest, key: str, *, extensions: bool = False) -> None:
+        """`key`: the Sec-WebSocket-Key that was sent; `extensions`: some were offered, and the caller checks them."""
+        self._request = request
+        self._key = key
+        self._extensions = extensions
+        self._raw = bytearray()
+        self._seen = 0
+        """Offset at which the search for the end of the head goes on."""
+        self._interim = 0
+        """Bytes of interim answers."""
+        self._refusal: tuple[int, Headers] | None = None
+
+    def __repr__(self) -> str:
+        return f"<HandshakeParser bytes={len(self._raw)}{' refused' if self.refuses else ''}>"
+
+    @property
+    def refuses(self) -> bool:
+        """Whether the answer is a refusal whose body is still being read; it may not end, so callers set a deadline."""
+        return self._refusal is not None
+
+    def feed(self, data: bytes) -> AcceptedHandshake | OnesocketError | None:
+        """Take what came; None: more is needed."""
+        self._raw += data
+        while self._refusal is None:
+            if not self._raw.startswith(_HTTP_PREFIX[: len(self._raw)]):
+                return self._invalid("its answer is not HTTP")
+            end = _HEAD_END.search(self._raw, max(0, self._seen - 3))
+            self._seen = len(self._raw)
+            if self._interim + (self._seen if end is None else end.end()) > _MAX_HEAD:
+                too_long = self._invalid(f"the head of its answer is longer than {_MAX_HEAD} bytes")
+                return self._refused_so_far() or too_long
+            if end is None:
+                return None
+            head = bytes(self._raw[: end.start()])
+            del self._raw[: end.end()]
+            status = self._status(head)
+            if status is None:
+                return self._invalid("its answer is not HTTP")
+            if status == _SWITCHING_PROTOCOLS:
+                return self._judge(head)
+            if status >= 200:
+                self._refusal = (status, _read_headers(head)[0])
+            else:
+                self._interim += end.end()
+                self._seen = 0
+        return self._refused() if self._body_is_over() else None
+
+    def cut_off(self) -> OnesocketError:
+        """The error when nothing more comes: the stream ended, or a refusal's body took too long."""
+        if self._refusal is not None:
+            return self._refused()
+        return self._refused_so_far() or connection_reset("during the upgrade")
+
+    # --- the head ---------------------------------------------------------------------------------------------------
+
+    def _status(self, head: bytes) -> int | None:
+        line = _STATUS_LINE.fullmatch(head.split(b"\n", 1)[0].rstrip(b"\r"))
+        status = 0 if line is None else int(line[3])
+        return status if status >= 100 else None
+
+    def _judge(self, head: bytes) -> AcceptedHandshake | InvalidHandshake:
+        line = _STATUS_LINE.match(head)
+        if line is None or (line[1], line[2]) != (b"1", b"1"):
+            return self._invalid("it accepted, but not by HTTP/1.1")
+        headers, is_whole = _read_headers(head)
+        if not is_whole:
+            return self._invalid("a header of its answer is malformed")
+        wrong = self._wrong_header(headers)
+        if wrong is not None:
+            return self._invalid(f"its header {wrong} is missing or wrong")
+        if not self._extensions and any(_values(headers, "sec-websocket-extensions")):
+            return InvalidHandshake("the server switched on an extension that was not offered")
+        chosen = _values(headers, "sec-websocket-protocol")
+        offered = self._request.subprotocols
+        if len(chosen) > 1 or any(name not in offered for name in chosen):
+            return InvalidHandshake(f"the server chose a sub-protocol that was not offered (offered: {list(offered)})")
+        return AcceptedHandshake(headers, chosen[0] if chosen else None, bytes(self._raw))
+
+    def _wrong_header(self, headers: Headers) -> str | None:
+        """The name of the first that isn't as RFC 6455, section 4.1 wants it."""
+        if [value.lower() for value in _values(headers, "upgrade")] != ["websocket"]:
+            return "upgrade"
+        if "upgrade" not in header_tokens(_values(headers, "connection")):
+            return "connection"
+        if _values(headers, "sec-websocket-accept") != [_accept_value(self._key)]:
+            return "sec-websocket-accept"
+        # A body would be taken for frames.
+        if any(value.strip("0") for value in _values(headers, "content-length")):
+            return "content-length"
+        return "transfer-encoding" if _values(headers, "transfer-encoding") else None
+
+    def _invalid(self, why: str) -> InvalidHandshake:
+        return InvalidHandshake(
+            f"{parse_url(self._request.url).host_port} did not answer with a WebSocket upgrade: {why}"
+        )
+
+    # --- a refusal --------------------------------------------------------------------------------------------------
+
+    def _body_is_over(self) -> bool:
+        if self._refusal is None or len(self._raw) >= _MAX_BODY:
+            return True
+        status, headers = self._refusal
+        if status in (204, 304):
+            return True
+        if self._is_chunked(headers):
+            return _dechunk(bytes(self._raw))[1]
+        lengths = _values(headers, "content-length")
+        # Python refuses to read numbers of thousands of digits.
+        return bool(lengths) and lengths[0].isdecimal() and len(lengths[0]) < 10 and len(self._raw) >= int(lengths[0])
+
+    def _refused_so_far(self) -> OnesocketError | None:
+        """The refusal whose head has no end, if it is one: its first line says so."""
+        head = bytes(self._raw)
+        status = self._status(head) if b"\n" in head else None
+        if status is None or status < 200:
+            return None
+        self._refusal = (status, _read_headers(head)[0])
+        self._raw.clear()
+        return self._refused()
+
+    def _refused(self) -> OnesocketError:
+        if self._refusal is None:
+            raise RuntimeError("the answer is no refusal")
+        status, headers = self._refusal
+        body = bytes(self._raw)
+        if self._is_chunked(headers):
+            body, _ = _dechunk(body)
+        text = body[:_MAX_BODY].decode("utf-8", "replace").strip()
+        text = "".join(character if character.isprintable() else " " for character in text)
+        return handshake_rejected(status, dict(headers), self._request.scrub(text)[:_EXCERPT])
+
+    def _is_chunked(self, headers: Headers) -> bool:
+        return "chunked" in header_tokens(_values(headers, "transfer-encoding"))
+
+
+def header_tokens(values: list[str]) -> list[str]:
+    """The tokens of a header that is a list (RFC 9110, section 5.6.1), in however many lines it came; lower case."""
+    return [token.strip(" \t").lower() for value in values for token in value.split(",")]
+
+
+def _values(headers: Headers, wanted: str) -> list[str]:
+    return [value for name, value in headers if name == wanted]
+
+
+def _accept_value(key: str) -> str:
+    return base64.b64encode(hashlib.sha1(key.encode("latin-1") + _GUID, usedforsecurity=False).digest()).decode("ascii")
+
+
+def _read_headers(head: bytes) -> tuple[Headers, bool]:
+    """The headers, and whether every line is one."""
+    headers: list[tuple[str, str]] = []
+    is_whole = True
+    for line in head.decode("latin-1").split("\n")[1:]:
+        text = line.removesuffix("\r")
+        if text.startswith((" ", "\t")) and headers:  # a folded one (RFC 9112, section 5.2)
+            name, begun = headers.pop()
+            text = f"{name}:{begun} {text.strip()}"
+        name, colon, value = text.partition(":")
+        value = value.strip(" \t")
+        if colon and _NAME.fullmatch(name) and not _NOT_IN_A_VALUE.search(value):
+            headers.append((name.lower(), value))
+        else:
+            is_whole = False
+    return tuple(headers), is_whole
+
+
+def _dechunk(raw: bytes) -> tuple[bytes, bool]:
+    """Returns the part of a chunked body that came (RFC 9112, section 7.1), and whether it is over."""
+    body, place = b"", 0
+    while (chunk := _CHUNK.match(raw, place)) is not None:
+        size = int(chunk[1], 16)
+        if size == 0:
+            return body, True
+        body += raw[chunk.end() : chunk.end() + size]
+        place = chunk.end() + size
+        place += 2 if raw.startswith(b"\r\n", place) else raw.startswith(b"\n", place)
+    return body, False

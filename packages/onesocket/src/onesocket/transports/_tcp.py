@@ -1,0 +1,153 @@
+"""From an address to a TCP socket that tells when it was closed."""
+
+from __future__ import annotations
+
+import asyncio
+import atexit
+import contextlib
+import socket
+import struct
+import sys
+from collections.abc import Callable, Sequence
+from typing import Any, Final, TypeVar
+
+import aiohappyeyeballs
+
+from .. import _forking as forking
+from .._forking import ForkSafeSocket
+from ..urls import Address
+
+if sys.platform == "linux":
+    import fcntl
+    import termios
+
+# RFC 8305, section 5: how long one address may take before the next is tried beside it.
+_HAPPY_EYEBALLS_DELAY: Final = 0.25
+# Nothing tells when the peer has confirmed everything, so it's looked at, at these intervals in seconds.
+_FIRST_POLL: Final = 0.001
+_MAX_POLL: Final = 0.05
+_LINGER: Final = "hh" if sys.platform == "win32" else "ii"
+_RESET: Final = struct.pack(_LINGER, 1, 0)
+_DELIVER: Final = struct.pack(_LINGER, 0, 0)
+
+
+class TcpSocket(ForkSafeSocket):
+    """A TCP socket that tells when it was closed, by whichever layer owns it at that time.
+
+    After `reset_on_close` whatever closes it, the death of the process included, resets the connection (RST) and
+    discards what the kernel still holds: otherwise the kernel keeps the connection open for as long as the peer doesn't
+    read, beside its successor. `close_in_order` lifts that, and so does a normal end of the interpreter.
+    """
+
+    on_close: Callable[[], None] | None = None
+
+    def __del__(self) -> None:
+        """Close in order a socket that was never closed, so no reset was wanted: sent bytes are still delivered."""
+        if self.fileno() >= 0:
+            self.deliver_on_close()
+
+    def reset_on_close(self) -> None:
+        """Have its end discard what the kernel still holds."""
+        self._linger(_RESET)
+
+    def deliver_on_close(self) -> None:
+        """Have the kernel deliver what it holds, and then a FIN, after the socket is closed."""
+        self._linger(_DELIVER)
+
+    def unacknowledged(self) -> int:
+        """Bytes that the kernel holds because the peer's hasn't confirmed them; 0 where the system doesn't tell."""
+        if sys.platform != "linux":
+            return 0
+        try:
+            return int.from_bytes(fcntl.ioctl(self.fileno(), termios.TIOCOUTQ, bytes(4)), sys.byteorder)
+        except (OSError, ValueError):  # closed
+            return 0
+
+    def _linger(self, how: bytes) -> None:
+        with contextlib.suppress(OSError):  # closed, or let go of in a forked child
+            self.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, how)
+
+    def close(self) -> None:
+        """Close it."""
+        super().close()
+        if self.on_close is not None:
+            self.on_close()
+
+    def detach(self) -> int:
+        """Give its descriptor away: uvloop does that at the moment it closes it."""
+        descriptor = super().detach()
+        if self.on_close is not None:
+            self.on_close()
+        return descriptor
+
+
+def close_when_delivered(sock: TcpSocket, is_flushed: Callable[[], bool], close: Callable[[], None]) -> None:
+    """Call `close`, in order, once the peer's system has confirmed all that was written.
+
+    Before that, the connection would outlive its socket: the peer may have stopped reading. `is_flushed` says whether
+    the kernel has all of it. There is no deadline here: whoever has one aborts the connection, and that ends this, too.
+    """
+    sock.deliver_on_close()
+    loop = asyncio.get_running_loop()
+
+    def look(delay: float) -> None:
+        if sock.fileno() < 0 or (is_flushed() and sock.unacknowledged() == 0):
+            close()
+        else:
+            loop.call_later(delay, look, min(2 * delay, _MAX_POLL))
+
+    look(_FIRST_POLL)
+
+
+def _deliver_at_exit() -> None:
+    """The interpreter ends without a word to its connections: what was sent is still delivered."""
+    for sock in forking.fork_safe_sockets():
+        if isinstance(sock, TcpSocket):
+            sock.deliver_on_close()
+
+
+atexit.register(_deliver_at_exit)
+
+SocketT = TypeVar("SocketT", bound=TcpSocket)
+_AddressInfo = tuple[int, int, int, str, tuple[Any, ...]]
+
+
+async def open_tcp(
+    address: Address, kind: type[SocketT], found: Callable[[], None], process: object | None = None
+) -> SocketT:
+    """A connected socket of this kind; `found` is called between the look-up and the connecting.
+
+    Raises OSError as the system does, and in a forked child of the `process` that it is for (by default this one). It
+    may be cancelled at any point, and leaves nothing open then.
+    """
+    home = forking.process_token() if process is None else process
+
+    def make(info: _AddressInfo) -> SocketT:
+        if forking.process_token() is not home:
+            raise ConnectionAbortedError("this connection is dialled by the parent process")
+        family, type_, protocol, _, _ = info
+        return kind(family=family, type=type_, proto=protocol)
+
+    loop = asyncio.get_running_loop()
+    infos = _numeric_address_info(address) or await loop.getaddrinfo(
+        address.host, address.port, type=socket.SOCK_STREAM
+    )
+    found()
+    sock = await aiohappyeyeballs.start_connection(  # pyright: ignore[reportUnknownMemberType] - bare tuples
+        infos, happy_eyeballs_delay=_HAPPY_EYEBALLS_DELAY, loop=loop, socket_factory=make
+    )
+    if not isinstance(sock, kind):
+        raise TypeError("the socket is not the one that was asked for")
+    return sock
+
+
+def _numeric_address_info(address: Address) -> Sequence[_AddressInfo]:
+    """What an IP address stands for, its scope included; nothing for a name.
+
+    `loop.getaddrinfo` would ask a thread, and once the main thread has ended, Python lets nobody ask one.
+    """
+    flags = socket.AI_NUMERICHOST | socket.AI_NUMERICSERV
+    try:
+        return socket.getaddrinfo(address.host, address.port, type=socket.SOCK_STREAM, flags=flags)
+    except socket.gaierror:
+        return ()

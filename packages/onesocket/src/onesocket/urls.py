@@ -1,0 +1,122 @@
+"""WebSocket URLs: checked before anything is dialled, and shown without their secrets."""
+
+from __future__ import annotations
+
+import base64
+from dataclasses import dataclass
+from urllib.parse import SplitResult, parse_qsl, quote, unquote, urlencode, urlsplit, urlunsplit
+
+from .errors import InvalidURL
+
+_DEFAULT_PORTS = {"ws": 80, "wss": 443, "http": 80, "https": 443, "socks4": 1080, "socks5": 1080}
+# Characters that RFC 3986 allows in a path or query; anything else is percent-encoded.
+_SAFE_CHARACTERS = ":/?#[]@!$&'()*+,;=%~"
+
+
+@dataclass(frozen=True, slots=True)
+class Address:
+    """A checked URL. `url` has no user info and only ASCII; `authorization` is what the user info asks for."""
+
+    url: str
+    host: str
+    port: int
+    secure: bool
+    authorization: str | None
+
+    def __repr__(self) -> str:
+        return f"<Address {redact(self.url)}>"
+
+    @property
+    def host_port(self) -> str:
+        """`host:port`, for people."""
+        return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
+
+
+def parse_url(url: str, *, schemes: tuple[str, ...] = ("ws", "wss"), what: str = "URL") -> Address:
+    """Check `url`; raises `InvalidURL`, which names what is wrong and shows no secret."""
+    if not isinstance(url, str):  # pyright: ignore[reportUnnecessaryIsInstance] - callers without a type checker
+        raise InvalidURL(f"the {what} must be a str, not {type(url).__name__}")
+    shown = _redact_malformed(url)
+    try:
+        parts = urlsplit(url)
+        port = parts.port
+    except ValueError as error:
+        raise InvalidURL(f"{shown!r} is not a valid {what}: {_safe_error_text(error)}") from None
+    _check_parts(url, parts, schemes, what, shown)
+    host = _ascii_host(parts.hostname or "", what, shown)
+    netloc = f"[{host}]" if ":" in host else host
+    if port is not None:
+        netloc += f":{port}"
+    path = quote(parts.path, safe=_SAFE_CHARACTERS)
+    query = quote(parts.query, safe=_SAFE_CHARACTERS)
+    return Address(
+        url=urlunsplit((parts.scheme, netloc, path or "/", query, "")),
+        host=host,
+        port=_DEFAULT_PORTS[parts.scheme] if port is None else port,
+        secure=parts.scheme in ("wss", "https"),
+        authorization=_basic_auth(parts),
+    )
+
+
+def with_query(url: str, name: str, value: str) -> str:
+    """`url` with one query parameter added (or replaced)."""
+    parts = urlsplit(url)
+    query = [(key, old) for key, old in parse_qsl(parts.query, keep_blank_values=True) if key != name]
+    return urlunsplit(parts._replace(query=urlencode([*query, (name, value)])))
+
+
+def redact(url: object) -> str:
+    """`url` for people and logs: query values, user info and fragment are left out."""
+    if not isinstance(url, str):
+        return f"<{type(url).__name__}>"
+    try:
+        parts = urlsplit(url)
+        netloc = parts.netloc.rpartition("@")[2]
+        keys = [key for key, _ in parse_qsl(parts.query, keep_blank_values=True)]
+    except ValueError:
+        return "<unreadable URL>"
+    query = "&".join(f"{quote(key)}=***" for key in keys)
+    if parts.query and not keys:
+        query = "***"
+    return urlunsplit((parts.scheme, netloc, parts.path, query, ""))
+
+
+def _redact_malformed(url: str) -> str:
+    """Like `redact`, for what may be no URL: whatever stands before the last @ may belong to a password."""
+    head, at, tail = url.rpartition("@")
+    return redact(url) if not at else redact(head.partition(":")[0] + "://" + tail)
+
+
+def _check_parts(url: str, parts: SplitResult, schemes: tuple[str, ...], what: str, shown: str) -> None:
+    if any(character <= " " or character == "\x7f" for character in url):
+        raise InvalidURL(f"{shown!r} is not a valid {what}: it holds white space or control characters")
+    if parts.scheme not in schemes:
+        wanted = " or ".join(f"{scheme}://" for scheme in schemes)
+        hint = {"http": "; did you mean ws://?", "https": "; did you mean wss://?"}.get(parts.scheme, "")
+        raise InvalidURL(f"{shown!r} is not a valid {what}: it must begin with {wanted}{hint}")
+    if not parts.hostname:
+        raise InvalidURL(f"{shown!r} is not a valid {what}: it names no host")
+    if parts.port == 0:
+        raise InvalidURL(f"{shown!r} is not a valid {what}: port 0 can't be connected to")
+    if parts.fragment:
+        raise InvalidURL(f"{shown!r} is not a valid {what}: a fragment (#…) has no meaning for a WebSocket")
+
+
+def _ascii_host(host: str, what: str, shown: str) -> str:
+    try:
+        return host if host.isascii() else host.encode("idna").decode("ascii")
+    except UnicodeError:
+        raise InvalidURL(f"{shown!r} is not a valid {what}: its host name can't be encoded") from None
+
+
+def _basic_auth(parts: SplitResult) -> str | None:
+    if parts.username is None:
+        return None
+    pair = f"{unquote(parts.username)}:{unquote(parts.password or '')}"
+    return "Basic " + base64.b64encode(pair.encode()).decode("ascii")
+
+
+def _safe_error_text(error: ValueError) -> str:
+    # urllib's texts may repeat the whole netloc, user info included.
+    text = str(error)
+    return "its port is not a number from 1 to 65535" if "ort" in text else "its host can't be read"

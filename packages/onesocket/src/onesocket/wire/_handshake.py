@@ -1,0 +1,98 @@
+"""What protocols and transports have in common: messages, the request for a line, and the answer to it."""
+
+from __future__ import annotations
+
+import base64
+import functools
+import ssl as ssl_module
+from dataclasses import dataclass, field
+from typing import Final
+from urllib.parse import parse_qsl, quote, quote_plus, urlsplit
+
+from ..urls import redact
+
+_MIN_SECRET_LENGTH: Final = 5
+
+Data = str | bytes
+"""A whole message: text is `str`, binary is `bytes`."""
+
+
+def size_of(data: Data) -> int:
+    """Bytes on the wire, without the frame's header."""
+    return len(data) if isinstance(data, bytes) else len(data.encode())
+
+
+@dataclass(frozen=True, slots=True)
+class DialRequest:
+    """Everything that one attempt needs to know. Its repr shows no header value and no query value."""
+
+    url: str
+    headers: tuple[tuple[str, str], ...] = ()
+    subprotocols: tuple[str, ...] = ()
+    ssl: ssl_module.SSLContext | None = None
+    proxy: str | None = None
+    max_size: int | None = None
+    """Bytes of one message, all its fragments together; None: no limit."""
+    close_timeout: float = 10.0
+    """Seconds for whatever politeness the layers below need to end (TLS close_notify)."""
+    secrets: tuple[str, ...] = field(default=())
+    """Texts that must not appear in any error, even if the server echoes them."""
+
+    def __repr__(self) -> str:
+        names = ", ".join(name for name, _ in self.headers)
+        return f"<DialRequest {redact(self.url)} headers=[{names}] subprotocols={list(self.subprotocols)}>"
+
+    def scrub(self, text: str) -> str:
+        """`text`, which the server wrote, without anything that we told it in confidence.
+
+        It may send back the request itself: so the token in every form it may have taken, header values, query values
+        and user info are struck out, the longest first. Very short ones aren't secrets, but would riddle the text.
+        """
+        parts = urlsplit(self.url)
+        found = {*self.secrets, *(value for _, value in self.headers)}
+        found |= {value.partition(" ")[2] for _, value in self.headers}
+        found |= {value for _, value in parse_qsl(parts.query)}
+        found |= {pair.partition("=")[2] for pair in parts.query.split("&")}
+        for scheme, _, value in (value.partition(" ") for _, value in self.headers):
+            if scheme.lower() == "basic":
+                found |= _user_info(value)
+        found |= {quote(secret, safe="") for secret in found} | {quote_plus(secret) for secret in found}
+        for secret in sorted(found, key=len, reverse=True):
+            if len(secret) >= _MIN_SECRET_LENGTH:
+                text = text.replace(secret, "***")
+        return text
+
+
+def upgrade_headers(request: DialRequest) -> tuple[tuple[str, str], ...]:
+    """The headers of the upgrade request besides those of the handshake: a User-Agent among them (RFC 9110, 10.1.5).
+
+    Some servers and most edges refuse requests that have none.
+    """
+    if any(name.lower() == "user-agent" for name, _ in request.headers):
+        return request.headers
+    return (("User-Agent", _user_agent()), *request.headers)
+
+
+@functools.cache
+def _user_agent() -> str:
+    import importlib.metadata  # noqa: PLC0415 - it takes longer to import than most of this package
+
+    try:
+        return f"onesocket/{importlib.metadata.version('onesocket')}"
+    except importlib.metadata.PackageNotFoundError:
+        return "onesocket"
+
+
+def _user_info(encoded: str) -> set[str]:
+    try:
+        return set(base64.b64decode(encoded).decode().split(":", 1))
+    except ValueError:
+        return set()
+
+
+@dataclass(frozen=True, slots=True)
+class Handshake:
+    """What the server's 101 said: the chosen sub-protocol and the headers (names in lower case)."""
+
+    subprotocol: str | None = None
+    headers: tuple[tuple[str, str], ...] = field(default=(), repr=False)

@@ -1,1 +1,0 @@
-"""The chat server: a store, what people may do with it, HTTP and the gateway."""

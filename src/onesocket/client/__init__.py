@@ -1,1 +1,0 @@
-"""The asyncio shell: performs effects, fans out."""

@@ -1,1 +1,0 @@
-"""The lifecycle of one connection, without input or output: states, inputs, effects, the table and the machine."""

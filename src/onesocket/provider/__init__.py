@@ -1,1 +1,0 @@
-"""Auth-gated, lazily built, and it gives notice."""

@@ -1,0 +1,60 @@
+"""Processes attach and detach, two hundred times a second; whoever stays doesn't notice."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from typing import Final
+
+from ..findings import ChaosFindings
+from ..harness import ChaosHarness
+from ..size import RunSize
+
+RATE: Final = 200
+PROCESSES: Final = 4
+_LEFT_OPEN: Final = 8
+"""Descriptors that may come and go with the moment."""
+
+
+async def run(findings: ChaosFindings, size: RunSize, chance: random.Random) -> None:
+    """One owner, one follower that stays, four processes that come and go."""
+    times = int(size.seconds * RATE / PROCESSES)
+    async with ChaosHarness(findings, heartbeat=1.0, stopped_after=5.0, attach_timeout=5.0) as stage:
+        async with stage.feeding():
+            (owner,) = await stage.start()
+            await stage.join([owner])
+            (stays,) = await stage.start()
+            await stage.join([stays])
+            guests = await stage.start(PROCESSES)
+            before = await owner.do("figures")
+            _, epoch = await stage.owner()
+            answers = await asyncio.gather(
+                *(
+                    guest.do(
+                        "come_and_go",
+                        times=times,
+                        every=PROCESSES / RATE,
+                        epoch=epoch,
+                        within=30.0 + 3 * size.seconds,
+                    )
+                    for guest in guests
+                )
+            )
+            await stage.wait_received([owner, stays], "after all that", within=10.0)
+        after = await stage.settle([owner, stays])
+        shared = await stage.shared()
+        rate = PROCESSES * times / max(answer["seconds"] for answer in answers)
+        findings.figure(
+            "attached and detached", f"{PROCESSES * times} times; {RATE} a second asked for, {rate:.0f} reached"
+        )
+        findings.figure(
+            "descriptors of the owner, before and after", f"{before['descriptors']}, {after[0]['descriptors']}"
+        )
+        findings.require(
+            after[0]["descriptors"] <= before["descriptors"] + _LEFT_OPEN,
+            f"the owner had {before['descriptors']} descriptors before and {after[0]['descriptors']} after",
+        )
+        findings.require(all(answer["gaps"] == 0 for answer in after), f"somebody who stayed had gaps: {after}")
+        findings.require(shared.followers == 1, f"{shared.followers} followers are left, 1 stayed")
+        findings.require(stage.server.counts.handshakes == 1, f"{stage.server.counts.handshakes} handshakes")
+        stage.check_sockets()

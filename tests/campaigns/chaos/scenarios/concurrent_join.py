@@ -1,0 +1,44 @@
+"""Many processes, threads and tasks join at once: one handshake."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from typing import Final
+
+from ..findings import ChaosFindings
+from ..harness import ChaosHarness
+from ..size import RunSize
+
+PROCESSES: Final = 8
+THREADS: Final = 4
+TASKS: Final = 8
+_WITHIN: Final = 50.0
+
+
+async def run(findings: ChaosFindings, size: RunSize, chance: random.Random) -> None:
+    """All of them, at once."""
+    everybody = PROCESSES * THREADS * TASKS
+    async with ChaosHarness(findings, heartbeat=1.0, stopped_after=5.0, attach_timeout=5.0) as stage:
+        actors = await stage.start(PROCESSES)
+        stage.server.on_message = None  # these aren't numbered
+        orders = [actor.tell("crowd", threads=THREADS, tasks=TASKS, timeout=_WITHIN) for actor in actors]
+        await stage.server.wait_until(lambda counts: counts.messages_received >= everybody, _WITHIN)
+        at_once = stage.server.counts
+        async with asyncio.timeout(_WITHIN), stage.news:
+            await stage.news.wait_for(lambda: sum(thing["event"] == "in" for thing in stage.events) >= everybody)
+        await stage.server.broadcast("go home")
+        answers = await asyncio.gather(
+            *(actor.answer(order, "crowd", within=_WITHIN) for actor, order in zip(actors, orders, strict=True))
+        )
+        counts = await stage.server.wait_until(lambda counts: counts.sockets_now == 0, 10.0)
+        for text in (text for answer in answers for text in answer["failed"]):
+            findings.broken(text)
+        joined, received = (sum(answer[name] for answer in answers) for name in ("joined", "received"))
+        findings.require(joined == everybody, f"{joined} of {everybody} joined")
+        findings.require(received == everybody, f"{received} of {everybody} received the one message")
+        findings.require(at_once.handshakes == 1, f"{at_once.handshakes} handshakes for {everybody} joins at once")
+        findings.figure("joined at once", everybody)
+        findings.figure("handshakes", at_once.handshakes)
+        findings.figure("each received one message and sent one", f"{received} and {counts.messages_received}")
+        stage.check_sockets()

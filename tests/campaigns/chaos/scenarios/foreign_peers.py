@@ -1,0 +1,143 @@
+"""Who is not let in: another release, another user, and whoever talks nonsense."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import random
+import struct
+import sys
+from pathlib import Path
+from typing import Any, Final
+
+from onesocket.sharing.host import _ipc_frames as frames
+
+from ..findings import ChaosFindings
+from ..harness import ChaosHarness
+from ..member_process import JoinRefused
+from ..size import RunSize
+
+_NOBODY: Final = 65534
+_WITHIN: Final = 15.0
+_OTHER_USER: Final = """
+import os, socket, sys
+os.setgroups([]), os.setgid(int(sys.argv[2])), os.setuid(int(sys.argv[2]))
+sock = socket.socket(socket.AF_UNIX)
+sock.settimeout(10)
+try:
+    sock.connect(sys.argv[1])
+    while chunk := sock.recv(65536):
+        sys.stdout.buffer.write(chunk)
+except PermissionError:
+    sys.stdout.write("PermissionError")
+"""
+
+
+async def run(findings: ChaosFindings, size: RunSize, chance: random.Random) -> None:
+    """Each tries, and the others are fed on."""
+    async with ChaosHarness(findings, heartbeat=1.0, stopped_after=5.0, attach_timeout=2.0) as stage:
+        async with stage.feeding():
+            players = await stage.start(2)
+            await stage.join(players)
+            await _version_mismatch(stage)
+            await _invalid_frames(stage, chance)
+            await _foreign_user(stage)
+            await stage.wait_received(players, "after all of them", within=_WITHIN)
+        after = await stage.settle(players)
+        findings.require(all(one["gaps"] == 0 for one in after), f"somebody noticed: {after}")
+        findings.require(stage.server.counts.handshakes == 1, f"{stage.server.counts.handshakes} handshakes")
+        stage.check_sockets()
+
+
+async def _refused(stage: ChaosHarness, kind: str, **setup: Any) -> str:
+    (other,) = await stage.start(**setup)
+    try:
+        await other.do("join", send_every=0, within=_WITHIN)
+    except JoinRefused as error:
+        stage.findings.require(error.kind == kind, f"{error.kind} instead of {kind}: {error.text}")
+        return error.text
+    finally:
+        await other.end()
+    stage.findings.broken(f"joined, where {kind} was due: {setup}")
+    return ""
+
+
+async def _version_mismatch(stage: ChaosHarness) -> None:
+    text = await _refused(stage, "VersionMismatch", speaks=frames.PROTOCOL_VERSION + 1)
+    stage.findings.figure("another release", "VersionMismatch" if text else "let in")
+    stage.findings.require(str(frames.PROTOCOL_VERSION + 1) in text, f"it doesn't name the releases: {text}")
+
+
+async def _invalid_frames(stage: ChaosHarness, chance: random.Random) -> None:
+    address = _socket(stage)
+    for junk in (
+        chance.randbytes(4096),
+        struct.pack("!I", 2**31),
+        struct.pack("!I", 3) + b"\xc1\xc1\xc1",
+        frames.encode_ipc_frame(frames.OutgoingMessages([(1, "not introduced")])),
+        frames.encode_ipc_frame(frames.Hello(frames.PROTOCOL_VERSION, "0", b"wrong")),
+    ):
+        reader, writer = await asyncio.open_unix_connection(str(address))
+        writer.write(junk)
+        try:
+            async with asyncio.timeout(_WITHIN):
+                await reader.read()  # to its end: it's hung up on
+        except TimeoutError:
+            stage.findings.broken(f"nonsense was listened to for {_WITHIN:g} s: {junk[:20]!r}")
+        except ConnectionResetError:
+            pass
+        writer.close()
+    stage.findings.figure("nonsense on the socket", "hung up on, 5 of 5")
+
+
+async def _foreign_user(stage: ChaosHarness) -> None:
+    """As nobody: at the closed door, at a door that was left open, and with a door of their own."""
+    address = _socket(stage)
+    open_to_all = stage.base / "open"
+    open_to_all.mkdir(mode=0o755)
+    open_to_all.chmod(0o755)  # whatever the umask is
+    options = {**stage.host, "directory": str(open_to_all)}
+    await _refused(stage, "NoRuntimeDirectory", host=options)
+    stage.findings.figure("a directory that others may enter", "NoRuntimeDirectory")
+    if os.geteuid() != 0:
+        stage.findings.figure("another user", "not tried: only root can become somebody else")
+        return
+    stage.base.chmod(0o755)
+    said = await _run_as_nobody(address)
+    stage.findings.require(said == b"PermissionError", f"another user came as far as the socket: {said[:60]!r}")
+    stage.directory.chmod(0o755)
+    address.chmod(0o777)
+    said = await _run_as_nobody(address)
+    stage.directory.chmod(0o700)
+    address.chmod(0o600)
+    bodies = frames.FrameSplitter().feed(said)
+    first = frames.decode_owner_frame(bodies[0]) if bodies else None
+    kind = first.why.kind if isinstance(first, frames.Rejection) else type(first).__name__
+    stage.findings.require(kind == "ForeignUser", f"another user got {kind}, not ForeignUser")
+    stage.findings.figure("another user, at the door; with the door left open", f"PermissionError; {kind}")
+    theirs = stage.base / "theirs"
+    theirs.mkdir(mode=0o700)
+    os.chown(theirs, _NOBODY, _NOBODY)
+    await _refused(stage, "NoRuntimeDirectory", host={**stage.host, "directory": str(theirs)})
+    link = stage.base / "link"
+    link.symlink_to(stage.directory)
+    await _refused(stage, "NoRuntimeDirectory", host={**stage.host, "directory": str(link)})
+    stage.findings.figure("a directory of another user; a symbolic link", "NoRuntimeDirectory")
+
+
+async def _run_as_nobody(address: Path) -> bytes:
+    child = await asyncio.create_subprocess_exec(
+        sys.executable, "-c", _OTHER_USER, str(address), str(_NOBODY), stdout=asyncio.subprocess.PIPE
+    )
+    try:
+        async with asyncio.timeout(_WITHIN):
+            said, _ = await child.communicate()
+    finally:
+        if child.returncode is None:
+            child.kill()
+            await child.wait()
+    return said
+
+
+def _socket(stage: ChaosHarness) -> Path:
+    return next(stage.directory.glob("*.sock"))

@@ -1,0 +1,30 @@
+"""Amounts of work in a run of the proof."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final
+
+
+@dataclass(frozen=True, slots=True)
+class RunSize:
+    """Amounts of work in a run."""
+
+    rounds: int
+    """Number of times that the owner is killed, stopped and continued, and asked to leave, each."""
+    blows: int
+    """Number of blows that the unkind server deals."""
+    forks: int
+    seconds: float
+    """Seconds of coming and going."""
+    megabytes: int
+    """Mebibytes that a process doesn't read."""
+
+    @property
+    def limit(self) -> float:
+        """Seconds that all of it may take at most; on a quiet machine it's half of that."""
+        return 100.0 + 5.0 * self.rounds + 3.0 * self.blows
+
+
+FULL: Final = RunSize(rounds=100, blows=40, forks=10, seconds=5.0, megabytes=64)
+QUICK: Final = RunSize(rounds=3, blows=7, forks=2, seconds=1.0, megabytes=16)

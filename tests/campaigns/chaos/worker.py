@@ -1,0 +1,406 @@
+"""One process of the proof: it joins as any program would, does what it's told on stdin, and says what happened."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import logging
+import os
+import sys
+import threading
+import time
+import warnings
+from collections.abc import Callable, Coroutine
+from pathlib import Path
+from typing import Any, Final
+
+import onesocket
+from onesocket import Gap, Pace, Raw
+from onesocket.client._gap import GapReason
+from onesocket.errors import OnesocketError
+from onesocket.sharing.host import HostOptions
+from onesocket.sharing.host import _follower as follower
+from onesocket.sharing.host import _follower_connection as peer
+
+_IN_FLIGHT: Final = 500
+_DESCRIPTORS: Final = Path("/proc/self/fd")
+
+
+def write_event(event: str, **more: Any) -> None:
+    """One line, written at once: a process that is killed has said what it said."""
+    data = json.dumps({"event": event, **more}).encode() + b"\n"
+    while data:
+        data = data[os.write(1, data) :]
+
+
+class NumberedTopics(Raw):
+    """Numbered messages to everybody, and subscriptions to topics, a frame for each, at the server's pace."""
+
+    def __init__(self, messages: int, per: float) -> None:
+        super().__init__(pace=Pace(messages, per=per))
+
+    def subscribe_frames(self, keys: frozenset[str]) -> list[str]:
+        """One frame for each."""
+        return [json.dumps({"subscribe": [key]}) for key in sorted(keys)]
+
+    def unsubscribe_frames(self, keys: frozenset[str]) -> list[str]:
+        """One frame for each."""
+        return [json.dumps({"unsubscribe": [key]}) for key in sorted(keys)]
+
+    def key_of(self, message: str) -> str:
+        """None of the numbered messages belongs to a topic."""
+        return message.partition(" ")[2].strip(".")
+
+
+class NumberedReader:
+    """The numbers that the server sends: each is the one after the last, unless a gap marker stands between."""
+
+    def __init__(self, epoch: int) -> None:
+        self.epoch = epoch
+        self.last = 0
+        self.received = 0
+        self.gaps = 0
+        self.missed = 0
+        self._after_gap = True
+        self._wanted: list[tuple[int, int, int]] = []
+
+    def until(self, order: int, number: int, epoch: int) -> None:
+        """Answer this order with the first message after `number`, on a line after `epoch`."""
+        self._wanted.append((order, number, epoch))
+        self._answer()
+
+    async def read(self, stream: Any) -> None:
+        """Until the link is closed."""
+        async for item in stream:
+            if isinstance(item, Gap):
+                self._gap(item)
+            else:
+                self._message(int(str(item).split(" ", 1)[0]))
+                if self._wanted:
+                    self._answer()
+
+    def _gap(self, gap: Gap) -> None:
+        self.gaps += 1
+        self._after_gap = True
+        if gap.reason is GapReason.OVERFLOW:
+            self.missed += gap.missed or 0
+        if gap.epoch < self.epoch:
+            write_event("wrong", text=f"a gap of epoch {gap.epoch} after one of {self.epoch}")
+        self.epoch = gap.epoch
+
+    def _message(self, number: int) -> None:
+        if number != self.last + 1 and not (self._after_gap and number > self.last):
+            write_event(
+                "wrong", text=f"{number} came after {self.last}, and no gap marker between them (epoch {self.epoch})"
+            )
+        self._after_gap = False
+        self.last = number
+        self.received += 1
+
+    def _answer(self) -> None:
+        now = time.monotonic()
+        for wanted in tuple(self._wanted):
+            order, number, epoch = wanted
+            if self.last > number and self.epoch > epoch:
+                self._wanted.remove(wanted)
+                write_event("done", order=order, result={"at": now, "number": self.last, "epoch": self.epoch})
+
+
+class NumberedSender:
+    """Numbered messages, every third of them with an `id=`, and the fate of each."""
+
+    def __init__(self, link: onesocket.SharedClient, name: str, padding: str = "") -> None:
+        self.accepted = 0
+        self._link = link
+        self._name = name
+        self._padding = padding
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._steady: asyncio.Task[None] | None = None
+
+    def start(self, every: float) -> None:
+        """One message each `every` seconds."""
+        self._steady = asyncio.create_task(self._run(every))
+
+    async def stop(self) -> None:
+        """No more."""
+        if self._steady is not None:
+            self._steady.cancel()
+            await asyncio.wait([self._steady])
+            self._steady = None
+
+    async def settle(self, timeout: float) -> int:
+        """Stop, and wait until the fate of every message is known; returns how many were accepted."""
+        await self.stop()
+        if self._tasks:
+            _, left = await asyncio.wait(self._tasks, timeout=timeout)
+            for task in left:
+                write_event("wrong", text=f"no word of {task.get_name()} for {timeout:g} s")
+        return self.accepted
+
+    async def _run(self, every: float) -> None:
+        due = time.monotonic()
+        while True:
+            if len(self._tasks) < _IN_FLIGHT:
+                self._send()
+            due = max(due + every, time.monotonic() - 0.1)  # who was stopped doesn't make up for all of it
+            await asyncio.sleep(max(0.0, due - time.monotonic()))
+
+    def _send(self) -> None:
+        self.accepted += 1
+        number = self.accepted
+        text = f"{self._name} {number}{self._padding}"
+        task = asyncio.create_task(self._one(text, number, named=number % 3 == 0), name=f"{self._name} {number}")
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    def burst(self, count: int) -> None:
+        """So many at once."""
+        for _ in range(count):
+            self._send()
+
+    async def _one(self, text: str, number: int, *, named: bool) -> None:
+        try:
+            await self._link.send(text, id=text if named else None)
+        except OnesocketError as error:
+            write_event("fate", sender=self._name, number=number, fate=type(error).__name__)
+        else:
+            write_event("fate", sender=self._name, number=number, fate="sent")
+
+
+class ChaosWorker:
+    """What this process has."""
+
+    def __init__(self, setup: dict[str, Any]) -> None:
+        self.name: str = setup["name"]
+        self._url: str = setup["url"]
+        self._host = HostOptions(**setup["host"])
+        self._options: dict[str, Any] = dict(setup.get("options", {}))
+        if "topics" in setup:
+            self._options["protocol"] = NumberedTopics(*setup["topics"])
+        self._topics: dict[str, Any] = {}
+        """The streams of the topics that this process is subscribed to."""
+        self._link: onesocket.SharedClient | None = None
+        self._reader: NumberedReader | None = None
+        self._reading: asyncio.Task[None] | None = None
+        self._sender: NumberedSender | None = None
+        self._unread: Any = None
+        self._blocking: Any = None
+
+    def joining(self) -> Any:
+        """As any program would."""
+        return onesocket.join(self._url, scope="host", host=self._host, **self._options)
+
+    @property
+    def link(self) -> onesocket.SharedClient:
+        """Ours."""
+        if self._link is None:
+            raise RuntimeError("not joined")
+        return self._link
+
+    async def join(self, order: dict[str, Any]) -> None:
+        """Join, read, and send every so many seconds (0: nothing)."""
+        link = self._link = await self.joining()
+        self._reader = NumberedReader(link.status.epoch)
+        self._reading = asyncio.create_task(self._reader.read(link.subscribe(limit=2**20)))
+        self._sender = NumberedSender(link, self.name, order.get("padding", ""))
+        if order["send_every"]:
+            self._sender.start(order["send_every"])
+
+    async def settle(self, order: dict[str, Any]) -> dict[str, Any]:
+        """The books of this process, closed."""
+        accepted = 0 if self._sender is None else await self._sender.settle(order["timeout"])
+        return {"accepted": accepted, **self._figures()}
+
+    async def figures(self, _: dict[str, Any]) -> dict[str, Any]:
+        """What was received so far, and what the kernel knows of us."""
+        return self._figures()
+
+    async def leave(self, _: dict[str, Any]) -> dict[str, Any]:
+        """Leave in the midst of it all: what is being sent gets its fate."""
+        if self._sender is not None:
+            await self._sender.stop()
+        await self.link.aclose()
+        if self._reading is not None:
+            await self._reading
+        accepted = 0 if self._sender is None else await self._sender.settle(5.0)
+        return {"accepted": accepted, **self._figures()}
+
+    async def topics(self, order: dict[str, Any]) -> None:
+        """Be subscribed to these topics from now on, and to no other."""
+        for topic in self._topics.keys() - set(order["keys"]):
+            self._topics.pop(topic).close()
+        for topic in order["keys"]:
+            if topic not in self._topics:
+                self._topics[topic] = self.link.subscribe(keys=[topic], limit=4, overflow="drop_oldest")
+
+    async def flit(self, order: dict[str, Any]) -> dict[str, int]:
+        """Join so many times, send so many messages at once each time, and leave in the midst of it."""
+        accepted: dict[str, int] = {}
+        for number in range(order["times"]):
+            name = f"{order['name']}.{number}"
+            link = await self.joining()
+            sender = NumberedSender(link, name)
+            sender.burst(order["messages"])
+            for _ in range(order["turns"][number]):
+                await asyncio.sleep(0)
+            await link.aclose()
+            accepted[name] = await sender.settle(5.0)
+        return accepted
+
+    async def neglect(self, _: dict[str, Any]) -> None:
+        """Have a stream that holds the feed back, and don't read it."""
+        self._unread = self.link.subscribe(limit=4, overflow="wait")
+
+    async def catch_up(self, _: dict[str, Any]) -> None:
+        """Read what waits there, and go on without it."""
+        self._unread.close()
+        self._unread = None
+
+    async def come_and_go(self, order: dict[str, Any]) -> dict[str, Any]:
+        """Join and leave so many times, one each `every` seconds; each time as the only link of this process."""
+        started = time.monotonic()
+        for number in range(order["times"]):
+            await asyncio.sleep(max(0.0, started + number * order["every"] - time.monotonic()))
+            async with self.joining() as link:
+                if link.status.epoch != order["epoch"]:
+                    write_event("wrong", text=f"joined epoch {link.status.epoch}, not {order['epoch']}")
+        return {"seconds": time.monotonic() - started}
+
+    async def crowd(self, order: dict[str, Any]) -> dict[str, Any]:
+        """So many threads with so many tasks each join at once; each receives one message and sends one."""
+        threads = [_ThreadWithTasks(self, number, order["tasks"]) for number in range(order["threads"])]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            await asyncio.to_thread(thread.join, order["timeout"])
+        return {
+            "joined": sum(thread.joined for thread in threads),
+            "received": sum(thread.received for thread in threads),
+            "failed": [text for thread in threads for text in thread.failed],
+        }
+
+    async def begin_blocking(self, _: dict[str, Any]) -> None:
+        """A link for threads, which a forked child will use, too."""
+        self._blocking = await asyncio.to_thread(
+            onesocket.blocking.join, self._url, scope="host", host=self._host, **self._options
+        )
+
+    async def fork(self, order: dict[str, Any]) -> dict[str, Any]:
+        """A child in the midst of it all, with everything that we have; it goes on with the blocking link."""
+        with warnings.catch_warnings():
+            # CPython >= 3.12 warns of every fork beside a thread; the owner thread stands still for it.
+            warnings.filterwarnings("ignore", "This process .* is multi-threaded", DeprecationWarning)
+            pid = os.fork()
+        if pid == 0:
+            code = 1
+            try:
+                _run_child(self._blocking, order["text"], order["timeout"])
+                code = 0
+            except BaseException as error:  # noqa: BLE001 - it must not get into the parent's event loop
+                write_event("wrong", text=f"a forked child: {type(error).__name__}: {error}")
+            finally:
+                os._exit(code)
+        return {"child": pid}
+
+    def _figures(self) -> dict[str, Any]:
+        reader = self._reader or NumberedReader(0)
+        return {
+            "received": reader.received,
+            "last": reader.last,
+            "gaps": reader.gaps,
+            "missed": reader.missed,
+            "epoch": reader.epoch,
+            "descriptors": len(list(_DESCRIPTORS.iterdir())) if _DESCRIPTORS.is_dir() else 0,
+        }
+
+    async def perform(self, order: dict[str, Any]) -> None:
+        """Do it and say so."""
+        number, what = order["order"], order["do"]
+        if what == "until":
+            if self._reader is not None:
+                self._reader.until(number, order["number"], order["epoch"])
+            return
+        try:
+            work: Callable[[dict[str, Any]], Coroutine[Any, Any, Any]] = getattr(self, what)
+            result = await work(order)
+        except Exception as error:  # noqa: BLE001 - whatever it is, it's told
+            if not isinstance(error, OnesocketError):
+                write_event("wrong", text=f"{what}: {type(error).__name__}: {error}")
+            write_event("refused", order=number, kind=type(error).__name__, text=str(error))
+        else:
+            write_event("done", order=number, result=result)
+
+
+class _ThreadWithTasks(threading.Thread):
+    """A thread with an event loop of its own, and tasks on it."""
+
+    def __init__(self, worker: ChaosWorker, number: int, tasks: int) -> None:
+        super().__init__(daemon=True)
+        self.joined = 0
+        self.received = 0
+        self.failed: list[str] = []
+        self._worker = worker
+        self._number = number
+        self._tasks = tasks
+
+    def run(self) -> None:
+        asyncio.run(self._all())
+
+    async def _all(self) -> None:
+        await asyncio.gather(*(self._one(f"{self._worker.name} {self._number} {task}") for task in range(self._tasks)))
+
+    async def _one(self, text: str) -> None:
+        try:
+            async with self._worker.joining() as link, asyncio.timeout(60):
+                stream = link.subscribe()
+                self.joined += 1
+                await link.send(text)
+                write_event("in", text=text)
+                if await anext(stream) == "go home":
+                    self.received += 1
+        except (OnesocketError, TimeoutError) as error:
+            self.failed.append(f"{text}: {type(error).__name__}: {error}")
+
+
+def _run_child(link: Any, text: str, timeout: float) -> None:
+    """Say that we are fed, and after the parent's end that we still are."""
+    link.send(text, timeout=timeout)
+    epoch, told = link.status.epoch, 0
+    deadline = time.monotonic() + timeout
+    while time.monotonic() < deadline:
+        item = link.receive(timeout=timeout)
+        if isinstance(item, Gap):
+            epoch = item.epoch
+        elif epoch > told:
+            write_event("child fed", pid=os.getpid(), text=text, epoch=epoch)
+            if told:
+                break
+            told = epoch
+    link.close()
+
+
+async def main(setup: dict[str, Any]) -> None:
+    """Until stdin ends, or we have left."""
+    logging.getLogger("onesocket").setLevel(logging.CRITICAL)  # what is wrong is told by typed errors; the rest isn't
+    loop = asyncio.get_running_loop()
+    orders = asyncio.StreamReader()
+    await loop.connect_read_pipe(lambda: asyncio.StreamReaderProtocol(orders), sys.stdin)
+    if "speaks" in setup:  # as another release would
+        for module in (follower, peer):
+            module.PROTOCOL_VERSION = setup["speaks"]  # type: ignore[attr-defined]
+    worker = ChaosWorker(setup)
+    write_event("ready")
+    tasks: set[asyncio.Task[None]] = set()
+    while line := await orders.readline():
+        order = json.loads(line)
+        task = loop.create_task(worker.perform(order))
+        tasks.add(task)
+        task.add_done_callback(tasks.discard)
+        if order["do"] == "leave":
+            await task
+            return
+    os._exit(0)  # whoever told us what to do is gone
+
+
+if __name__ == "__main__":
+    asyncio.run(main(json.loads(sys.argv[1])))

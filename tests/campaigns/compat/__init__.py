@@ -1,0 +1,1 @@
+"""Real Discord libraries, unmodified, against the chat server: `python -m tests.campaigns.compat`."""

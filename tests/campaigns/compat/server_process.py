@@ -1,0 +1,122 @@
+"""`onesocket serve` as people start it: a process of its own, ended by a signal and started again where it was."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import signal
+import sys
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any, Final
+from urllib.parse import urlsplit
+
+import aiohttp
+
+_SECONDS: Final = 30.0
+_SHOWN: Final = 600
+
+
+class ServerFailed(Exception):
+    """The server did not start, did not end, or did not answer."""
+
+
+class ServerProcess:
+    """One after the other: each finds the same file, and listens on the same ports."""
+
+    def __init__(self, folder: Path) -> None:
+        self.api_url = ""
+        self.gateway_url = ""
+        self._folder = folder
+        self._process: asyncio.subprocess.Process | None = None
+
+    def __repr__(self) -> str:
+        return f"<ServerProcess {self.api_url or 'not started'}>"
+
+    async def start(self) -> None:
+        """Start it, and wait until it listens. The first one takes free ports. Raises `ServerFailed`."""
+        ports = [str(urlsplit(url).port or 0) for url in (self.api_url, self.gateway_url)]
+        with self._log.open("ab") as log:
+            self._process = await asyncio.create_subprocess_exec(
+                *(sys.executable, "-m", "onesocket", "serve", "--data", str(self._folder)),
+                *("--port", ports[0], "--gateway-port", ports[1]),
+                stdin=asyncio.subprocess.DEVNULL,
+                stdout=asyncio.subprocess.PIPE,
+                stderr=log,
+            )
+        try:
+            async with asyncio.timeout(_SECONDS):
+                lines = await self._introduction()
+        except TimeoutError:
+            raise ServerFailed(f"it did not listen within {_SECONDS:g} s{self._said}") from None
+        self.api_url, self.gateway_url = (line.split()[-1] for line in lines[:2])
+
+    def kill(self, number: signal.Signals) -> None:
+        """Send it a signal, now."""
+        if self._process is not None and self._process.returncode is None:
+            self._process.send_signal(number)
+
+    async def gone(self) -> int:
+        """Wait until the process is no more; its exit status. Raises `ServerFailed`."""
+        if self._process is None:
+            return 0
+        try:
+            async with asyncio.timeout(_SECONDS):
+                return await self._process.wait()
+        except TimeoutError:
+            raise ServerFailed(f"it did not end within {_SECONDS:g} s{self._said}") from None
+
+    async def create_bot(self, name: str) -> str:
+        """Make a bot; its token. Raises `ServerFailed`."""
+        return str((await self._control("POST", "bots", {"name": name}))["token"])
+
+    async def stats(self) -> dict[str, int]:
+        """What it has counted since it was started. Raises `ServerFailed`."""
+        counted: dict[str, int] = await self._control("GET", "stats")
+        return counted
+
+    @property
+    def _log(self) -> Path:
+        return self._folder / "serve.log"
+
+    @property
+    def _said(self) -> str:
+        said = self._log.read_text("utf-8", "replace").strip()[-_SHOWN:]
+        return f": {said}" if said else ""
+
+    async def _introduction(self) -> list[str]:
+        lines: list[str] = []
+        stdout = self._process.stdout if self._process is not None else None
+        while stdout is not None and not (lines and lines[-1].startswith("stop:")):
+            line = (await stdout.readline()).decode()
+            if not line:
+                raise ServerFailed(f"it ended at its start{self._said}")
+            lines.append(line.strip())
+        return lines
+
+    async def _control(self, method: str, what: str, body: dict[str, str] | None = None) -> Any:
+        control = json.loads((self._folder / "chat.db.control.json").read_text("utf-8"))
+        headers = {"Authorization": f"Control {control['token']}"}
+        try:
+            async with (
+                asyncio.timeout(_SECONDS),
+                aiohttp.ClientSession(headers=headers) as http,
+                http.request(method, f"{control['url']}{what}", json=body) as answer,
+            ):
+                answer.raise_for_status()
+                return await answer.json()
+        except (aiohttp.ClientError, TimeoutError) as error:
+            raise ServerFailed(f"/control/{what}: {error!r}{self._said}") from error
+
+
+@contextlib.asynccontextmanager
+async def running_server(folder: Path) -> AsyncIterator[ServerProcess]:
+    """A server with its file in `folder`; no process of it is left afterwards."""
+    server = ServerProcess(folder)
+    try:
+        await server.start()
+        yield server
+    finally:
+        server.kill(signal.SIGKILL)
+        await server.gone()

@@ -1,0 +1,1 @@
+"""Conformance: the fuzzing server of Autobahn against the transports and the client."""

@@ -1,0 +1,126 @@
+"""What the fuzzing server is run against: the real transport line, and the whole client. Both echo."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Final, Protocol
+
+import onesocket
+from onesocket.client._gap import Gap
+from onesocket.errors import OnesocketError, ProtocolViolation
+from onesocket.lifecycle._states import State
+from onesocket.transports._picows import PicowsTransport
+from onesocket.transports._transport import Transport, TransportConnection
+from onesocket.transports._websockets import WebsocketsTransport
+from onesocket.wire._handshake import Data, DialRequest, Handshake
+
+Received = Callable[[Data], object]
+
+EXTENSION_CASES: Final = ("12.", "13.")
+"""permessage-deflate: only for those who offer it."""
+
+
+class Agent(Protocol):
+    """Somebody who opens a line, does something with what arrives, and comes back when the line is over."""
+
+    @property
+    def name(self) -> str:
+        """For the report; what stands before the dash is its transport."""
+        ...
+
+    @property
+    def compresses(self) -> bool:
+        """Whether it offers permessage-deflate."""
+        ...
+
+    async def converse(self, url: str, on_message: Callable[[Data, Received], object]) -> None:
+        """Open one line to `url`, hand over each message with a function that answers it; return at its end."""
+        ...
+
+
+class _ConnectionEvents:
+    """The owner of one line, who only wants to know when it's over."""
+
+    def __init__(self) -> None:
+        self.over: asyncio.Future[OnesocketError] = asyncio.get_running_loop().create_future()
+
+    def opened(self, handshake: Handshake) -> None:
+        """Go on."""
+
+    def pong(self, payload: bytes) -> None:
+        """Go on."""
+
+    def writable(self, now_writable: bool) -> None:
+        """Go on: nothing is held back here."""
+
+    def peer_closed(self, code: int, reason: str) -> None:
+        """Go on: the end follows."""
+
+    def violated(self, error: ProtocolViolation) -> None:
+        """Go on: the end follows."""
+
+    def ended(self, error: OnesocketError, **_how: object) -> None:
+        """Nothing is left of it."""
+        if not self.over.done():
+            self.over.set_result(error)
+
+
+@dataclass(frozen=True)
+class TransportAgent:
+    """The transport's line, with nothing above it."""
+
+    name: str
+    make_transport: Callable[[], Transport]
+    compresses: bool = False
+
+    async def converse(self, url: str, on_message: Callable[[Data, Received], object]) -> None:
+        """Dial, and wait for the end."""
+        events = _ConnectionEvents()
+        lines: list[TransportConnection] = []
+
+        def received(data: Data) -> None:
+            on_message(data, lines[0].send)
+
+        lines.append(self.make_transport().dial(DialRequest(url), events, received))
+        try:
+            await events.over
+        finally:
+            lines[0].abort()
+
+
+@dataclass(frozen=True)
+class ClientAgent:
+    """`onesocket.Client`, as people use it."""
+
+    name: str
+    make_transport: Callable[[], Transport]
+    compresses: bool = False
+
+    async def converse(self, url: str, on_message: Callable[[Data, Received], object]) -> None:
+        """Connect, and wait until the client has nothing left to do."""
+        client = onesocket.Client(
+            url, max_size=None, reconnect=None, ping_interval=None, transport=self.make_transport()
+        )
+
+        def received(message: Data | Gap) -> None:
+            if not isinstance(message, Gap):
+                on_message(message, client.send_nowait)
+
+        client.on(received)
+        try:
+            await client.connect()
+            await client.wait_for(State.FAILED, State.DISCONNECTED, State.BACKING_OFF)
+        finally:
+            await client.aclose()
+
+
+def agents() -> list[Agent]:
+    """Each transport alone, and a client over each."""
+    return [
+        TransportAgent("picows-line", PicowsTransport),
+        ClientAgent("picows-client", PicowsTransport),
+        TransportAgent("websockets-line", WebsocketsTransport, compresses=True),
+        ClientAgent("websockets-client", WebsocketsTransport, compresses=True),
+    ]

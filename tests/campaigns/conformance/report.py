@@ -1,0 +1,170 @@
+"""What the fuzzing server found: counted, judged, and written down."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+BEGIN: Final = "<!-- conformance:begin -->"
+END: Final = "<!-- conformance:end -->"
+
+GROUPS: Final[Mapping[str, str]] = {
+    "1": "framing",
+    "2": "pings and pongs",
+    "3": "reserved bits",
+    "4": "opcodes",
+    "5": "fragmentation",
+    "6": "UTF-8",
+    "7": "close handling",
+    "9": "limits, performance",
+    "10": "auto-fragmentation",
+    "12": "compression",
+    "13": "compression parameters",
+}
+BEHAVIOURS: Final = ("OK", "NON-STRICT", "INFORMATIONAL", "UNIMPLEMENTED", "FAILED")
+
+_CONTROL_FRAME_AHEAD: Final = (
+    "The server sends a message and then, within the same TCP segment, a frame with a reserved opcode, and would like "
+    "to see the message's echo before the CLOSE. picows parses one frame ahead and sends CLOSE 1002 as soon as it sees "
+    "the bad frame, so no echo can come before it. RFC 6455 (section 7.1.7) asks for nothing more than the CLOSE."
+)
+_WITHIN_FRAME: Final = (
+    "The server sends one text frame in pieces, the second of them not UTF-8, and would like the line to fail before "
+    "the frame is complete. Frames are checked when they are complete (the fragments of a message one by one: 6.4.1, "
+    "6.4.2): it fails with 1007, only a little later. RFC 6455 (section 8.1) sets no moment."
+)
+EXPLANATIONS: Final[Mapping[str, Mapping[str, str]]] = {
+    "picows": {
+        **dict.fromkeys(("4.1.3", "4.1.4", "4.1.5", "4.2.3", "4.2.4", "4.2.5"), _CONTROL_FRAME_AHEAD),
+        **dict.fromkeys(("6.4.3", "6.4.4"), _WITHIN_FRAME),
+    },
+    "websockets": dict.fromkeys(("6.4.3", "6.4.4"), _WITHIN_FRAME),
+}
+"""By transport, the cases that may be non-strict, and why."""
+
+
+@dataclass
+class Verdict:
+    """What became of the cases of one agent."""
+
+    agent: str
+    cases: dict[str, str] = field(default_factory=dict)
+    """Case to the worse one of its two behaviours."""
+    complaints: list[str] = field(default_factory=list)
+    """Why this run is not good enough."""
+
+    @property
+    def counts(self) -> Counter[str]:
+        """How many cases had each behaviour."""
+        return Counter(self.cases.values())
+
+    def named(self, behaviour: str) -> list[str]:
+        """The cases with this behaviour."""
+        return sorted((case for case, was in self.cases.items() if was == behaviour), key=by_number)
+
+
+def by_number(case: str) -> tuple[int, ...]:
+    """Sort 7.10.2 behind 7.9.1."""
+    return tuple(int(part) for part in case.split("."))
+
+
+def behaviour(result: Mapping[str, Any]) -> str:
+    """One word for a case: how it went on, or how it ended, whichever is worse; what isn't known is a failure."""
+    both = (str(result["behavior"]), str(result["behaviorClose"]))
+    if both[0] == "UNIMPLEMENTED":
+        return both[0]
+    return next((word for word in ("NON-STRICT", "INFORMATIONAL") if word in both and _is_acceptable(both)), "") or (
+        "OK" if both == ("OK", "OK") else "FAILED"
+    )
+
+
+def _is_acceptable(both: Sequence[str]) -> bool:
+    return set(both) <= {"OK", "NON-STRICT", "INFORMATIONAL"}
+
+
+def judge(agent: str, results: Mapping[str, Mapping[str, Any]], wanted: Iterable[str], hung: Iterable[str]) -> Verdict:
+    """Judge what the server says about one agent, of which the cases in `wanted` were to be run."""
+    verdict = Verdict(agent)
+    explained = EXPLANATIONS.get(agent.partition("-")[0], {})
+    for case in wanted:
+        result = results.get(case)
+        word = "FAILED" if result is None else behaviour(result)
+        verdict.cases[case] = word
+        if result is None:
+            verdict.complaints.append(f"{agent} {case}: the server has no result")
+        elif word in {"FAILED", "UNIMPLEMENTED"}:
+            how = f"{result['behavior']}, close {result['behaviorClose']} (code {result['remoteCloseCode']})"
+            verdict.complaints.append(f"{agent} {case}: {how}")
+        elif word == "NON-STRICT" and case not in explained:
+            verdict.complaints.append(f"{agent} {case}: non-strict, without an explanation")
+    verdict.complaints += [f"{agent} {case}: the line did not end by itself" for case in hung]
+    if not verdict.cases:
+        verdict.complaints.append(f"{agent}: no case was run")
+    return verdict
+
+
+def table(verdict: Verdict) -> list[list[str]]:
+    """Rows of one agent: the case groups, and their behaviours."""
+    rows: list[list[str]] = []
+    for number, title in GROUPS.items():
+        counts = Counter(word for case, word in verdict.cases.items() if case.split(".")[0] == number)
+        if counts:
+            rows.append([f"{number} {title}", *(str(counts[word] or "") for word in BEHAVIOURS)])
+    rows.append(["all", *(str(verdict.counts[word]) for word in BEHAVIOURS)])
+    return rows
+
+
+def printed(verdict: Verdict) -> str:
+    """The table, for a terminal."""
+    rows = [[verdict.agent, *BEHAVIOURS], *table(verdict)]
+    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
+    return "\n".join(
+        "  ".join(cell.ljust(width) if column == 0 else cell.rjust(width) for column, (cell, width) in enumerate(pairs))
+        for pairs in (list(zip(row, widths, strict=True)) for row in rows)
+    )
+
+
+def document(verdicts: Sequence[Verdict], versions: Mapping[str, str], day: str) -> str:
+    """What goes between the markers."""
+    lines = [f"Run on {day}: " + ", ".join(f"{name} {version}" for name, version in versions.items()) + ".", ""]
+    lines += [_row(["agent", "cases", *BEHAVIOURS]), _row(["---", *["---:"] * (len(BEHAVIOURS) + 1)])]
+    for verdict in verdicts:
+        numbers = [str(verdict.counts[word]) for word in BEHAVIOURS]
+        lines.append(_row([f"`{verdict.agent}`", str(len(verdict.cases)), *numbers]))
+    for verdict in verdicts:
+        lines += ["", f"### `{verdict.agent}`", "", _row(["group", *BEHAVIOURS])]
+        lines += [_row(["---", *["---:"] * len(BEHAVIOURS)]), *(_row(row) for row in table(verdict))]
+        for word in BEHAVIOURS[1:]:
+            if verdict.named(word):
+                lines += ["", f"{word}: {', '.join(verdict.named(word))}."]
+    lines += ["", "### Why non-strict", ""]
+    lines += _explanations(verdicts) or ["Nothing was."]
+    return "\n".join(lines)
+
+
+def _explanations(verdicts: Sequence[Verdict]) -> list[str]:
+    found: dict[tuple[str, str], set[str]] = {}
+    for verdict in verdicts:
+        transport = verdict.agent.partition("-")[0]
+        for case in verdict.named("NON-STRICT"):
+            why = EXPLANATIONS.get(transport, {}).get(case, "**Not explained.**")
+            found.setdefault((transport, why), set()).add(case)
+    return [
+        f"- `{transport}`, {', '.join(sorted(cases, key=by_number))}: {why}"
+        for (transport, why), cases in found.items()
+    ]
+
+
+def _row(cells: Iterable[str]) -> str:
+    return f"| {' | '.join(cells)} |"
+
+
+def put_between_markers(text: str, summary: str) -> str:
+    """`text` with `summary` between its markers; raises ValueError if they aren't there once each."""
+    if text.count(BEGIN) != 1 or text.count(END) != 1:
+        raise ValueError(f"the document needs {BEGIN} and {END}, once each")
+    pattern = re.compile(f"{re.escape(BEGIN)}.*{re.escape(END)}", re.DOTALL)
+    return pattern.sub(lambda _: f"{BEGIN}\n{summary}\n{END}", text)

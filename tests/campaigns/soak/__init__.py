@@ -1,0 +1,1 @@
+"""Soak: many clients for minutes on a server that breaks something every second."""

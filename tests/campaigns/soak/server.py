@@ -1,0 +1,249 @@
+"""The other process of the soak: a faulty server that is told by lines of JSON on stdin what to break.
+
+Clients say who they are by their path, /client/<number>; it keeps the books on their messages and on their lines.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import dataclasses
+import json
+import random
+import signal
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, Final
+
+from onesocket.testing import Fault, FaultyServer
+from onesocket.testing._faulty_connection import FaultyConnection
+from onesocket.testing._faulty_server import OnMessage
+from onesocket.testing._handshake_endpoint import ConnectionPhase
+from tests.campaigns.soak.director import INVALID_FRAMES, UPGRADES
+from tests.campaigns.soak.ledger import ConnectionRecord
+from tests.campaigns.soak.probe import sample
+
+_ALIVE: Final = (ConnectionPhase.ANSWERING, ConnectionPhase.OPEN)
+_HARMLESS_FAULTS: Final = frozenset({"", "no pong", "never acknowledge", UPGRADES["slow upgrade"].label})
+"""A line can live on with these."""
+_UPGRADES_SECONDS: Final = 1.5
+_ECHOED: Final = 4096
+"""Longer messages are answered with their number alone."""
+
+
+class LiveConnection:
+    """A connection, and what is to be remembered of it."""
+
+    def __init__(self, client: int, connection: FaultyConnection) -> None:
+        self.connection = connection
+        self.record = ConnectionRecord(client)
+
+    def struck(self, cause: str) -> None:
+        """Note the fault; the first one that breaks the line counts."""
+        if self.record.cause in _HARMLESS_FAULTS:
+            self.record.cause = cause
+
+
+class _CloseTrackingServer(FaultyServer):
+    """Remembers which WebSockets ended with CLOSE in both ways; a connection itself forgets it when TCP ends."""
+
+    def __init__(self, choose: Callable[[FaultyConnection], Fault | None], on_message: OnMessage) -> None:
+        super().__init__(faults=choose, on_message=on_message, received_limit=0)
+        self.clean: set[FaultyConnection] = set()
+
+    def over(self, connection: FaultyConnection, *, clean: bool) -> None:
+        """Note that the WebSocket is over."""
+        super().over(connection, clean=clean)
+        if clean:
+            self.clean.add(connection)
+
+
+class SoakServer:
+    """A faulty server that keeps the books."""
+
+    def __init__(self, seed: int) -> None:
+        self.server = _CloseTrackingServer(self._choose, self._received)
+        self._random = random.Random(seed)
+        self._upgrades: tuple[str, float] | None = None
+        self._upgrades_until = 0.0
+        self._live: dict[FaultyConnection, LiveConnection] = {}
+        self._by_client: dict[int, list[LiveConnection]] = {}
+        self._records: list[ConnectionRecord] = []
+        self._messages: dict[int, bytearray] = {}
+        self._wrong: list[str] = []
+        self._unnoticed = 0
+        self._again: asyncio.Task[None] | None = None
+
+    # --- what the faulty server asks --------------------------------------------------------------------------------
+
+    def _choose(self, connection: FaultyConnection) -> Fault | None:
+        client = int(connection.request_path.rpartition("/")[2])
+        lines = self._by_client.setdefault(client, [])
+        for old in tuple(lines):
+            if old.connection.phase not in _ALIVE:
+                self._finish(old)
+            elif _held_by_a_process(old.connection):
+                self._wrong.append(f"client {client} has two sockets: {old.connection!r} and {connection!r}")
+            else:
+                # The client's socket is gone; a server that does not read can't know.
+                self._unnoticed += 1
+                old.connection.kill()
+        line = LiveConnection(client, connection)
+        lines.append(line)
+        self._live[connection] = line
+        late = asyncio.get_running_loop().time() > self._upgrades_until
+        if self._upgrades is None or late or self._random.random() > self._upgrades[1]:
+            return None
+        fault = UPGRADES[self._upgrades[0]]
+        line.struck(fault.label)
+        return fault
+
+    def _received(self, connection: FaultyConnection, message: str | bytes) -> str | bytes:
+        line = self._live[connection]
+        head = message[:12].decode() if isinstance(message, bytes) else message[:12]
+        number = int(head.partition(":")[0])
+        times = self._messages.setdefault(line.record.client, bytearray(1))
+        if number >= len(times):
+            times.extend(bytes(number + 1000 - len(times)))
+        times[number] = min(times[number] + 1, 255)
+        if number <= line.record.last:
+            self._wrong.append(f"client {line.record.client}: {number} came after {line.record.last} on one line")
+        line.record.first = line.record.first or number
+        line.record.last = number
+        return message if len(message) <= _ECHOED else encode_number(number)
+
+    def _finish(self, line: LiveConnection) -> None:
+        line.record.clean = line.connection in self.server.clean
+        self.server.clean.discard(line.connection)
+        if line.connection.opened_at is not None:
+            self._records.append(line.record)
+        self._by_client[line.record.client].remove(line)
+        del self._live[line.connection]
+
+    # --- what it's told ---------------------------------------------------------------------------------------------
+
+    async def obey(self, order: dict[str, Any]) -> object:
+        """Do it; what is returned is the answer."""
+        what = order["do"]
+        if what == "upgrades":
+            self._upgrades = (order["fault"], order["chance"])
+            self._upgrades_until = asyncio.get_running_loop().time() + _UPGRADES_SECONDS
+        if what in {"restart", "refuse"}:
+            self._strike_all(what)
+            await self._stop(order.get("seconds", 0.0))
+        elif what == "calm":
+            await self._calm()
+        elif what == "report":
+            return self._report()
+        elif what == "state":
+            return {"open": self.server.counts.open_now, "wrong": len(self._wrong)}
+        for client in order.get("clients", ()):
+            for line in self._by_client.get(client, ()):
+                if line.connection.phase is ConnectionPhase.OPEN:
+                    self._strike(line, order.get("strike", what), order)
+        return None
+
+    def _strike(self, line: LiveConnection, what: str, order: dict[str, Any]) -> None:
+        line.struck(what)
+        connection = line.connection
+        match what:
+            case "kill":
+                connection.kill()
+            case "half-open":
+                connection.go_silent()
+            case "stop reading":
+                connection.stop_reading()
+            case "close":
+                connection.strike(Fault.accept_then_close(order["code"], "soak"))
+            case "drop":
+                connection.strike(Fault.accept_then_drop())
+            case "no pong":
+                connection.strike(Fault.no_pong())
+            case "never acknowledge":
+                connection.strike(Fault.never_acknowledge_close())
+            case "garbage":
+                connection.strike(INVALID_FRAMES[order["garbage"]])
+            case _:
+                raise ValueError(f"what is {what!r}?")
+
+    def _strike_all(self, what: str) -> None:
+        for line in self._live.values():
+            line.struck(what)
+
+    async def _stop(self, seconds: float) -> None:
+        if self._again is not None:
+            await self._again
+        await self.server.stop_listening(kill=True)
+        self._again = asyncio.create_task(self._start(seconds))
+
+    async def _start(self, seconds: float) -> None:
+        await asyncio.sleep(seconds)
+        await self.server.start()
+
+    async def _calm(self) -> None:
+        """End every fault, also those that would show only later."""
+        self._upgrades = None
+        if self._again is not None:
+            await self._again
+        for line in tuple(self._live.values()):
+            if line.record.cause or line.connection.is_unresponsive:
+                line.connection.kill()
+
+    def _report(self) -> dict[str, Any]:
+        for line in tuple(self._live.values()):
+            self._finish(line)
+        counts = self.server.counts
+        return {
+            "wrong": self._wrong,
+            "unnoticed": self._unnoticed,
+            "counts": {
+                "handshakes": counts.handshakes,
+                "upgraded": counts.upgraded,
+                "refused": counts.refused,
+                "most_open": counts.most_open,
+                "open_now": counts.open_now,
+                "messages": counts.messages_received,
+                "protocol_errors": counts.protocol_errors,
+            },
+            "received": {client: base64.b64encode(times).decode() for client, times in self._messages.items()},
+            "lines": [dataclasses.astuple(record) for record in self._records],
+            "sample": sample().as_dict(),
+        }
+
+
+def encode_number(number: int) -> str:
+    """The short answer to a long message."""
+    return f"{number}:"
+
+
+def _held_by_a_process(connection: FaultyConnection) -> bool:
+    """Whether the client's end of this connection belongs to a process still: the kernel knows, as it's on loopback."""
+    transport = connection._transport  # pyright: ignore[reportPrivateUsage] - it has no public peer
+    ends = [transport.get_extra_info(name) for name in ("peername", "sockname")] if transport is not None else []
+    if not all(ends):
+        return False
+    # Both ends: the port of one that is gone may serve another connection of this machine by now.
+    address = [f"0100007F:{port:04X}" for _, port in ends]
+    for row in Path("/proc/net/tcp").read_text(encoding="ascii").splitlines()[1:]:
+        cells = row.split()
+        if cells[1:3] == address:
+            return cells[9] != "0"  # its inode; an orphan that the kernel still closes has none
+    return False
+
+
+async def serve(seed: int) -> None:
+    """Serve until stdin ends."""
+    loop = asyncio.get_running_loop()
+    stdin = asyncio.StreamReader()
+    await loop.connect_read_pipe(lambda: asyncio.StreamReaderProtocol(stdin), sys.stdin)
+    soak = SoakServer(seed)
+    async with soak.server:
+        print(json.dumps(soak.server.url), flush=True)
+        while line := await stdin.readline():
+            print(json.dumps(await soak.obey(json.loads(line))), flush=True)
+
+
+if __name__ == "__main__":
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the other process, which ends this one's stdin
+    asyncio.run(serve(int(sys.argv[1])))

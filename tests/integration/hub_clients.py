@@ -1,0 +1,70 @@
+"""A hub in this process, and local clients of another library."""
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from typing import Any
+
+from websockets.asyncio.client import ClientConnection, connect
+from websockets.exceptions import ConnectionClosed
+
+from onesocket import Client, ReconnectPolicy
+from onesocket.hub import Endpoint, Hub, HubOptions, Merge, MergedRaw, RawFrontend
+from onesocket.sharing._client_upstream import ClientUpstream
+from onesocket.testing import FaultyServer
+
+DEADLINE = 10.0
+FAST = ReconnectPolicy(initial=0.01, cap=0.05, stable_after=0.05)
+LOCAL = Endpoint("127.0.0.1", 0)
+
+
+@asynccontextmanager
+async def running_hub(
+    server: FaultyServer,
+    *,
+    merge: Merge | None = None,
+    listen: Endpoint = LOCAL,
+    client_options: dict[str, Any] | None = None,
+    key: str = "",
+    **options: Any,
+) -> AsyncIterator[Hub]:
+    extra: dict[str, Any] = {"reconnect": FAST, "close_timeout": 1.0, **(client_options or {})}
+    if merge is not None:
+        extra["protocol"] = MergedRaw(merge)
+    upstream = ClientUpstream(Client(server.url, **extra))
+    given = HubOptions(**{"listen": listen, "close_timeout": 2.0, **options})
+    hub = Hub(upstream, RawFrontend(upstream, given, merge), given, key=key or server.url)
+    await hub.start()
+    try:
+        yield hub
+    finally:
+        await hub.stop()
+
+
+@asynccontextmanager
+async def connected_program(hub: Hub, path: str = "", **options: Any) -> AsyncIterator[ClientConnection]:
+    extra = {"open_timeout": DEADLINE, "close_timeout": DEADLINE, **options}
+    async with connect(hub.url + path, **extra) as connection:
+        yield connection
+
+
+async def next_message(connection: ClientConnection) -> str | bytes:
+    async with asyncio.timeout(DEADLINE):
+        return await connection.recv()
+
+
+async def wait_closed(connection: ClientConnection) -> tuple[int, str]:
+    """The close code and reason, after whatever came before."""
+    with contextlib.suppress(ConnectionClosed):
+        async with asyncio.timeout(DEADLINE):
+            while True:
+                await connection.recv()
+    assert connection.close_code is not None
+    return connection.close_code, connection.close_reason or ""
+
+
+async def until(condition: Callable[[], bool]) -> None:
+    async with asyncio.timeout(DEADLINE):
+        while not condition():  # noqa: ASYNC110 - looked at in every turn of the loop, so nothing is slept through
+            await asyncio.sleep(0)

@@ -1,0 +1,98 @@
+"""``make proof``: the small one, as people run it."""
+
+import asyncio
+import os
+import random
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.campaigns.chaos import report
+from tests.campaigns.chaos.__main__ import main, run_scenario
+from tests.campaigns.chaos.findings import ChaosFindings
+from tests.campaigns.chaos.harness import ChaosHarness
+from tests.campaigns.chaos.member_process import JoinRefused
+from tests.campaigns.chaos.scenarios import SCENARIOS, ChaosScenario
+from tests.campaigns.chaos.size import QUICK, RunSize
+
+ROOT = Path(__file__).resolve().parents[2]
+
+pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="Unix only")
+
+
+@pytest.mark.timeout(180)
+def test_the_quick_proof_holds() -> None:
+    done = subprocess.run(
+        [sys.executable, "-W", "error", "-m", "tests.campaigns.chaos", "--quick"],
+        capture_output=True,
+        text=True,
+        timeout=170,
+        check=False,
+        cwd=ROOT,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert f"every promise held in {len(SCENARIOS)} acts" in done.stdout
+    assert done.stderr == ""
+
+
+async def run_chaos(act: ChaosScenario) -> ChaosFindings:
+    return await run_scenario(act, QUICK, 1)
+
+
+async def test_a_broken_promise_is_named_and_counts() -> None:
+    async def two_sockets(findings: ChaosFindings, size: RunSize, chance: random.Random) -> None:
+        async with ChaosHarness(findings) as stage:
+            members = [*await stage.start(), *await stage.start(host={**stage.host, "directory": str(stage.base)})]
+            stage.base.chmod(0o700)
+            await stage.join(members)  # two directories: they don't find each other
+            stage.check_sockets()
+
+    findings = await run_chaos(ChaosScenario("x", "two directories", two_sockets, lambda _: 30.0))
+    assert findings.wrong == ["2 sockets at once, 1 allowed"]
+    assert "BROKEN two directories" in report.table([findings])
+    assert "broken in 1 of 1" in report.verdict([findings])
+
+
+async def test_an_act_that_hangs_is_ended() -> None:
+    async def hangs(findings: ChaosFindings, size: RunSize, chance: random.Random) -> None:
+        async with ChaosHarness(findings) as stage:
+            await stage.start()
+            await asyncio.Event().wait()
+
+    findings = await run_chaos(ChaosScenario("x", "hangs", hangs, lambda _: 3.0))
+    assert findings.wrong
+    assert "not done within 3 s" in findings.wrong[0]
+
+
+async def test_what_a_process_complains_about_counts() -> None:
+    async def fails(findings: ChaosFindings, size: RunSize, chance: random.Random) -> None:
+        async with ChaosHarness(findings) as stage:
+            (actor,) = await stage.start()
+            with pytest.raises(JoinRefused, match="AttributeError"):
+                await actor.do("no such order", within=5.0)
+
+    findings = await run_chaos(ChaosScenario("x", "fails", fails, lambda _: 30.0))
+    assert "no such order" in findings.wrong[0]
+
+
+def test_the_measured_block_is_replaced(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    page = tmp_path / "proof.md"
+    page.write_text("before\n<!-- measured -->\nold\n<!-- /measured -->\nafter\n")
+    monkeypatch.setattr(report, "PAGE", page)
+    findings = ChaosFindings("an act", seconds=1.5)
+    findings.times("times", [0.01, 0.03])
+    report.write([findings], "make proof")
+    text = page.read_text()
+    assert text.startswith("before\n")
+    assert text.endswith("after\n")
+    assert "old" not in text
+    assert "an act (1.5 s)" in text
+    assert "median 20 ms" in text
+
+
+def test_wrong_options_are_refused(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        main(["--rounds", "0"])
+    assert "--rounds" in capsys.readouterr().err

@@ -1,0 +1,204 @@
+"""Behaviour of real servers, proxies and edges, met by the client: odd answers, slow messages, headers."""
+
+import asyncio
+import importlib.metadata
+import ssl
+import struct
+from collections.abc import AsyncIterator, Callable
+
+import pytest
+import trustme
+
+from onesocket import Client, ReconnectPolicy, State, join
+from onesocket.errors import HandshakeRejected
+from onesocket.testing import Fault, FaultyServer
+from onesocket.testing._checked_connection import CheckedConnection
+from onesocket.testing._raw_frames import encode_message
+from onesocket.transports._picows import PicowsTransport
+from onesocket.transports._transport import Transport
+from onesocket.transports._websockets import WebsocketsTransport
+from onesocket.wire._handshake import DialRequest
+
+DEADLINE = 20
+FAST = ReconnectPolicy(initial=0.01, cap=0.02, busy_delay=0.02)
+TRANSPORTS: dict[str, Callable[[], Transport]] = {
+    "picows": PicowsTransport,
+    "websockets": lambda: WebsocketsTransport(compression=None),
+    "websockets, compressed": WebsocketsTransport,
+}
+VERSION = importlib.metadata.version("onesocket")
+
+
+@pytest.fixture
+async def server() -> AsyncIterator[FaultyServer]:
+    async with FaultyServer() as running:
+        yield running
+
+
+# --- an upgrade that is refused while the client resumes --------------------------------------------------------------
+
+
+def answer(status: int, *, line: str = "", headers: str = "Content-Length: 0\r\n") -> Fault:
+    return Fault.odd_answer(f"{line or f'HTTP/1.1 {status} Odd'}\r\n{headers}\r\n".encode())
+
+
+ODD: dict[str, tuple[int, Fault]] = {
+    **{str(status): (status, answer(status)) for status in (500, 501, 503, *range(520, 531), 599)},
+    "429": (429, answer(429)),
+    "429 with Retry-After": (429, answer(429, headers="Retry-After: 0\r\n")),
+    "HTTP/1.0 503": (503, answer(503, line="HTTP/1.0 503 Service Unavailable")),
+    "HTTP/1.0 502, no phrase": (502, answer(502, line="HTTP/1.0 502", headers="")),
+    "502, no phrase": (502, answer(502, line="HTTP/1.1 502")),
+    "103, then 502": (502, answer(502, line="HTTP/1.1 103 Early Hints\r\nLink: </a>\r\n\r\nHTTP/1.1 502 Bad Gateway")),
+    "520, the line stays open": (520, Fault.odd_answer(b"HTTP/1.1 520 Odd\r\n\r\n<html>", keep_open=True)),
+}
+
+
+@pytest.mark.parametrize("case", ODD)
+@pytest.mark.parametrize("transport", ["picows", "websockets"])
+async def test_a_client_that_resumes_tries_again_and_says_why(server: FaultyServer, transport: str, case: str) -> None:
+    status, fault = ODD[case]
+    server.faults = [None, fault, fault, None]
+    client = Client(server.url, transport=TRANSPORTS[transport](), reconnect=FAST)
+    async with asyncio.timeout(DEADLINE), client:
+        changes = client.changes()
+        server.kill_connections()
+        await server.wait_until(lambda counts: counts.upgraded == 2)
+        said: list[str] = []
+        async for change in changes:
+            said += [str(change.error)] if change.error is not None else []
+            if change.new is State.CONNECTED and len(said) > 2:
+                break
+        assert sum(f"HTTP {status}" in text for text in said) >= 2, said
+        assert (server.counts.refused, server.counts.most_sockets) == (2, 1)
+
+
+async def test_a_refusal_that_no_time_mends_still_ends_it(server: FaultyServer) -> None:
+    server.faults = [None, answer(403, line="HTTP/1.0 403 No")]
+    client = Client(server.url, reconnect=FAST)
+    async with asyncio.timeout(DEADLINE), client:
+        server.kill_connections()
+        await client.wait_for(State.FAILED)
+        error = client.status.last_error
+        assert isinstance(error, HandshakeRejected)
+        assert error.status == 403
+    assert server.counts.handshakes == 2
+
+
+# --- every byte is a sign of life -------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("transport", TRANSPORTS)
+async def test_a_large_message_may_take_longer_than_the_ping_timeout(transport: str) -> None:
+    message = "x" * 300_000
+    async with FaultyServer(echo=False) as server:
+        server.faults = [Fault.slow_message(message, rate=200_000)]  # its PONGs come behind it, after 1.5 s
+        client = Client(server.url, transport=TRANSPORTS[transport](), ping_interval=0.1, ping_timeout=0.3)
+        messages = client.subscribe()
+        async with asyncio.timeout(DEADLINE), client:
+            assert await anext(messages) == message
+            counts = await server.wait_until(lambda counts: counts.pings > 2)
+            assert (counts.handshakes, counts.unclean_closes) == (1, 0)
+
+
+def records(data: bytes) -> list[bytes]:
+    """The TLS records in `data`, whole (RFC 8446, section 5.1)."""
+    found: list[bytes] = []
+    while data:
+        (size,) = struct.unpack("!H", data[3:5])
+        found.append(data[: 5 + size])
+        data = data[5 + size :]
+    return found
+
+
+@pytest.mark.parametrize("transport", TRANSPORTS)
+async def test_bytes_of_a_tls_record_that_is_not_complete_are_signs_of_life(transport: str) -> None:
+    """Between TLS and the client, a relay holds the end of a record back: no byte of the message can be read yet."""
+    authority = trustme.CA()
+    serves = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    authority.issue_cert("localhost").configure_cert(serves)
+    trusts = ssl.create_default_context()
+    authority.configure_trust(trusts)
+    message = "y" * 10_000
+    held = bytearray()
+    holding, arrived = asyncio.Event(), asyncio.Event()
+    to_client: list[asyncio.StreamWriter] = []
+
+    async def relay(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        upstream_reader, upstream = await asyncio.open_connection("127.0.0.1", secure.port)
+        to_client.append(writer)
+
+        async def up() -> None:
+            while data := await reader.read(65536):
+                upstream.write(data)
+            upstream.close()
+
+        async def down() -> None:
+            while data := await upstream_reader.read(65536):
+                if holding.is_set():
+                    held.extend(data)
+                    if len(held) > len(message):
+                        arrived.set()
+                else:
+                    writer.write(data)
+            writer.close()
+
+        await asyncio.gather(up(), down())
+
+    async with FaultyServer(ssl=serves, echo=False) as secure:
+        between = await asyncio.start_server(relay, "127.0.0.1")
+        url = f"wss://localhost:{between.sockets[0].getsockname()[1]}/"
+        line = CheckedConnection(TRANSPORTS[transport](), DialRequest(url=url, ssl=trusts, close_timeout=1.0))
+        async with asyncio.timeout(DEADLINE):
+            await line.wait_open()
+            await secure.send("settled")  # whatever TLS says after its handshake is behind us
+            await line.until(lambda: len(line.messages) == 1)
+            holding.set()
+            secure.connections[0].write_raw(encode_message(message))
+            await arrived.wait()
+            assert len(records(bytes(held))) == 1
+            for place in range(0, 4000, 1000):
+                seen = line.connection.activity
+                to_client[0].write(bytes(held[place : place + 1000]))
+                while line.connection.activity == seen:  # noqa: ASYNC110 - the line tells nobody of bytes
+                    await asyncio.sleep(0)
+            assert line.messages == ["settled"]
+            to_client[0].write(bytes(held[4000:]))
+            holding.clear()
+            await line.until(lambda: len(line.messages) == 2)
+            assert line.messages[1] == message
+            line.close()
+            await line.end()
+        between.close()
+    assert not line.violations
+
+
+# --- headers ----------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("transport", TRANSPORTS)
+@pytest.mark.parametrize(
+    ("headers", "agents"),
+    [
+        (None, [f"onesocket/{VERSION}"]),
+        ({"X-Key": "k"}, [f"onesocket/{VERSION}"]),
+        ({"User-Agent": "mine/1"}, ["mine/1"]),
+        ([("uSER-aGENT", "mine/2")], ["mine/2"]),
+    ],
+)
+async def test_a_request_says_who_asks(
+    server: FaultyServer, transport: str, headers: dict[str, str] | None, agents: list[str]
+) -> None:
+    async with asyncio.timeout(DEADLINE), Client(server.url, transport=TRANSPORTS[transport](), headers=headers):
+        (connection,) = server.connections
+        names = [name.lower() for name in connection.request_headers]
+        assert names.count("user-agent") == 1
+        assert [connection.request_headers["User-Agent"]] == agents
+        assert connection.request_headers.get("X-Key") == dict(headers or {}).get("X-Key")
+
+
+async def test_so_does_a_shared_connection(server: FaultyServer) -> None:
+    async with asyncio.timeout(DEADLINE):
+        link = await join(server.url, scope="process")
+        assert server.connections[0].request_headers["User-Agent"] == f"onesocket/{VERSION}"
+        await link.aclose()

@@ -1,0 +1,183 @@
+"""Plain functions as subscribers of links, in every scope, over real sockets."""
+
+import asyncio
+import contextlib
+import threading
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from onesocket import State
+from onesocket.sharing._join import join
+from onesocket.sharing._registry import offer_loop
+from onesocket.sharing._shared_client import SharedClient
+from onesocket.sharing.host import HostOptions
+from onesocket.testing import FaultyServer
+
+MANY = 2_000
+
+
+@pytest.fixture(params=["loop", "process", "host", "host, offered"])
+async def options(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[dict[str, Any]]:
+    scope, _, offered = str(request.param).partition(", ")
+    options: dict[str, Any] = {"scope": scope}
+    if scope == "host":
+        options["host"] = HostOptions(directory=str(tmp_path / "run"))
+    async with contextlib.AsyncExitStack() as stack:
+        if offered:
+            await stack.enter_async_context(offer_loop())
+        yield options
+
+
+@pytest.fixture
+async def server() -> AsyncIterator[FaultyServer]:
+    async with FaultyServer() as server:
+        yield server
+        await server.wait_until(lambda counts: counts.sockets_now == 0)
+
+
+async def test_each_gets_everything_in_order_on_its_loop_whatever_others_raise(
+    server: FaultyServer, options: dict[str, Any]
+) -> None:
+    told: list[BaseException] = []
+    got: list[list[str]] = [[], []]
+    done = [asyncio.Event(), asyncio.Event(), asyncio.Event()]
+    here = threading.current_thread()
+
+    def raises(message: str) -> None:
+        if int(message) == MANY - 1:
+            done[2].set()
+        if int(message) % 500 == 0:
+            raise RuntimeError(message)
+
+    def takes(reader: int, message: str) -> None:
+        assert threading.current_thread() is here
+        got[reader].append(message)
+        if len(got[reader]) == MANY:
+            done[reader].set()
+
+    async with join(server.url, on_error=told.append, **options) as link:
+        link.on(raises)
+        link.on(lambda message: takes(0, message))
+        link.on(lambda message: takes(1, message), limit=10, overflow="wait")
+        for number in range(MANY):
+            server.connections[0].send_nowait(f"{number}")
+        async with asyncio.timeout(20):
+            for event in done:
+                await event.wait()
+    assert got == [[f"{number}" for number in range(MANY)]] * 2
+    assert [str(error) for error in told] == ["0", "500", "1000", "1500"]
+
+
+async def test_one_that_takes_itself_off_gets_nothing_more(server: FaultyServer, options: dict[str, Any]) -> None:
+    got: list[str] = []
+    done = asyncio.Event()
+
+    async with join(server.url, **options) as link:
+
+        def takes(message: str) -> None:
+            got.append(message)
+            off()
+
+        off = link.on(takes)
+        link.on(lambda message: done.set() if message == "99" else None)
+        for number in range(100):
+            server.connections[0].send_nowait(f"{number}")
+        async with asyncio.timeout(20):
+            await done.wait()
+    assert got == ["0"]
+
+
+async def test_one_may_have_its_link_closed_and_is_waited_for(server: FaultyServer, options: dict[str, Any]) -> None:
+    closed = asyncio.Event()
+    link = await join(server.url, **options)
+
+    async def close() -> None:
+        await link.aclose()
+        closed.set()
+
+    link.on(lambda _message: close())
+    await link.send("x")
+    async with asyncio.timeout(20):
+        await closed.wait()
+    assert link.state is State.CLOSED
+
+
+class CustomBaseException(BaseException):
+    """Neither an `Exception` nor the end of the program."""
+
+
+async def test_one_that_raises_no_exception_but_something_else_leaves_the_others_theirs(
+    server: FaultyServer, options: dict[str, Any]
+) -> None:
+    got: asyncio.Queue[str] = asyncio.Queue()
+    told: list[BaseException] = []
+
+    def raises(_message: str) -> None:
+        raise CustomBaseException
+
+    async with join(server.url, on_error=told.append, **options) as link, join(server.url, **options) as other:
+        link.on(raises)
+        other.on(got.put_nowait)
+        async with asyncio.timeout(20):
+            for message in ("0", "1", "2"):
+                await server.broadcast(message)
+                assert await got.get() == message
+    assert [type(error) for error in told] == [CustomBaseException]
+    assert server.counts.upgraded == 1
+
+
+async def test_a_task_that_one_returns_may_close_the_link_and_finishes(
+    server: FaultyServer, options: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(
+        "onesocket.sharing._shared_client._CLOSE_GRACE", 30.0
+    )  # whoever waits for itself waits too long here
+    closed = asyncio.Event()
+    link = await join(server.url, **options)
+
+    async def close() -> None:
+        await link.aclose()
+        closed.set()
+
+    link.on(lambda _message: asyncio.create_task(close()))
+    await server.broadcast("x")
+    async with asyncio.timeout(20):
+        await closed.wait()
+    assert link.state is State.CLOSED
+
+
+@pytest.mark.parametrize("scope", ["loop", "process"])
+def test_ctrl_c_in_one_leaves_the_others_theirs_in_a_loop_that_goes_on(scope: Any) -> None:
+    got: asyncio.Queue[str] = asyncio.Queue()
+    loop = asyncio.new_event_loop()
+
+    def interrupted(_message: str) -> None:
+        raise KeyboardInterrupt
+
+    async def begin() -> tuple[FaultyServer, SharedClient, SharedClient]:
+        server = FaultyServer()
+        await server.start()
+        links = await join(server.url, scope=scope), await join(server.url, scope=scope)
+        links[0].on(interrupted)
+        links[1].on(got.put_nowait)
+        return server, *links
+
+    async def go_on(server: FaultyServer, sending: asyncio.Task[int], *links: SharedClient) -> None:
+        async with asyncio.timeout(20):
+            await sending
+            assert await got.get() == "0"
+            await server.broadcast("1")
+            assert await got.get() == "1"
+            for link in links:
+                await link.aclose()
+            await server.aclose()
+
+    server, *links = loop.run_until_complete(begin())
+    sending = loop.create_task(server.broadcast("0"))
+    with pytest.raises(KeyboardInterrupt):
+        loop.run_until_complete(loop.create_future())
+    loop.run_until_complete(go_on(server, sending, *links))
+    loop.close()

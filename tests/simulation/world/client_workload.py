@@ -1,0 +1,119 @@
+"""A crowd around one `Client`."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from typing import Any, ClassVar
+
+from onesocket.errors import OnesocketError
+from onesocket.lifecycle._states import State
+from onesocket.testing._virtual_time import VirtualTimeLoop
+
+from .invariants import StreamInvariants
+from .workload import MakeClient, Workload
+
+
+class ClientWorkload(Workload):
+    """Connect, cancel, disconnect, reconnect, send, subscribe, close."""
+
+    action_weights: ClassVar = {
+        "connect": 40,
+        "connect_nowait": 5,
+        "reconnect": 8,
+        "disconnect": 6,
+        "send": 25,
+        "send_nowait": 8,
+        "subscribe": 8,
+        "wait_for": 4,
+        "look": 4,
+        "suspend": 1,
+        "aclose": 1,
+    }
+
+    def __init__(self, seed: int, make: MakeClient, loop: VirtualTimeLoop, **options: Any) -> None:
+        super().__init__(seed, make, loop, **options)
+        self._sent = 0
+        self._has_reader = False
+        self._reads_late = self.chance.random() < 0.4
+        """Whether reading begins only when all is quiet."""
+        self.client = self.make_client(self.token if self.chance.random() < 0.3 else None)
+
+    async def do(self, verb: str, name: str) -> None:
+        """One act."""
+        client = self.client
+        match verb:
+            case "connect" | "reconnect" | "disconnect":
+                await self.call(name, getattr(client, verb))
+            case "aclose":
+                if self.chance.random() < 0.2:
+                    await self.call(name, client.aclose)
+            case "connect_nowait":
+                self._call_nowait(name, client.connect_nowait)
+            case "send" | "send_nowait":
+                await self._send(verb, name)
+            case "subscribe":
+                if not self._reads_late:
+                    await self._read()
+            case "wait_for":
+                await self.call(name, lambda: client.wait_for(State.CONNECTED, timeout=5))
+            case "look":
+                str((repr(client), client.status, client.stats))
+            case _:
+                self.suspend()
+
+    async def finish(self) -> None:
+        """Once more, then never again."""
+        if self.client.state is not State.CLOSED:
+            await self.call("reconnect at the end", self.client.reconnect)
+            await self._read_what_waits()
+        await self.call("aclose at the end", self.client.aclose)
+        state = self.client.state
+        if state is not State.CLOSED:
+            self.invariants.fail(f"aclose() ended in {state.name}")
+
+    def _call_nowait(self, name: str, call: Callable[[], Any]) -> None:
+        try:
+            self.note(f"crowd: {name} → {call()!r}")
+        except OnesocketError as error:
+            self.note(f"crowd: {name} → {error!r}")
+
+    async def _send(self, verb: str, name: str) -> None:
+        self._sent += 1
+        data = f"message {self._sent}"
+        try:
+            with self.check_delivery(name, data):
+                if verb == "send":
+                    await self.client.send(data)
+                else:
+                    await self.client.send_nowait(data)
+        except OnesocketError:
+            return
+
+    async def _read(self) -> None:
+        overflow = self.chance.choice(["fail", "wait", "drop_oldest"])
+        watcher = StreamInvariants(self.invariants, first=not self._has_reader)
+        self._has_reader = True
+        async with self.client.subscribe(overflow=overflow, limit=self.chance.choice([1, 5, 1000])) as stream:
+            try:
+                async with asyncio.timeout(self.chance.uniform(0, 60)):
+                    async for message in stream:
+                        watcher.see(message)
+                        if self.chance.random() < 0.1:
+                            await asyncio.sleep(self.chance.choice([0, 0.1, 5]))
+            except (TimeoutError, OnesocketError):
+                return
+
+    async def _read_what_waits(self) -> None:
+        """One more reader; if it is the first, everything has waited for it."""
+        if self.client.state is not State.CONNECTED:
+            return
+        line = len(self.server.peers)
+        count = len(self.invariants.said.get(line, ()))
+        await asyncio.sleep(2 * self.server.latency + 0.1)
+        watcher = StreamInvariants(self.invariants, first=not self._has_reader)
+        async with self.client.subscribe(raise_on_failure=False) as stream:
+            for _ in range(len(stream)):
+                watcher.see(await anext(stream))
+        if count and not self._has_reader and line == len(self.server.peers):
+            watcher.has_seen(line, count)

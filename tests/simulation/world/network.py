@@ -1,0 +1,260 @@
+"""A server and a network that break in every way the seed thinks of, and count what they see."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections import Counter, deque
+from collections.abc import Callable
+
+from onesocket.errors import ConnectionRefused, InvalidHandshake, OnesocketError, ServerBusy
+from onesocket.lifecycle._peer_errors import handshake_rejected
+from onesocket.testing._subscription_ledger import SubscriptionLedger
+from onesocket.transports._memory import MemoryConnection, MemoryPeer, MemoryServer, MemoryTransport
+from onesocket.transports._transport import TransportEvents
+from onesocket.wire._handshake import Data, DialRequest
+
+from .invariants import Invariants
+
+# What becomes of a dial, and how often: most work, or nothing else would be tested.
+_DIAL_OUTCOMES = {
+    "accept": 60,
+    "greet": 15,
+    "accept slowly": 10,
+    "never answer": 3,
+    "refuse port": 8,
+    "refuse 503": 3,
+    "refuse 401": 1,
+    "refuse oddly": 2,
+    "invalid upgrade": 2,
+    "busy": 3,
+    "accept then close": 5,
+    "accept then drop": 5,
+}
+# What happens to a line that is open.
+_CONNECTION_FAULTS = {
+    "none": 40,
+    "drop": 15,
+    "close 1001": 8,
+    "close 1011": 5,
+    "close 1008": 2,
+    "go silent": 8,
+    "stop reading": 8,
+    "never read again": 4,
+    "never acknowledge close": 8,
+    "flood": 6,
+}
+
+
+LATE_EVENT = "said by a line of the past"
+LIMIT_EXCEEDED = "too many requests"
+
+
+class SimulatedServer(MemoryServer):
+    """A `MemoryServer` whose behaviour is drawn from the seed. `faults` counts what it did."""
+
+    def __init__(self, chance: random.Random, promises: Invariants, note: Callable[[str], None]) -> None:
+        super().__init__(latency=chance.choice([0.0, 0.001, 0.05, 0.4]))
+        self.faults: Counter[str] = Counter()
+        self.faults_disabled = False
+        """The faults are over: everything works from now on."""
+        self.apart = False
+        """Each token has a line of its own."""
+        self._lines: list[tuple[tuple[tuple[str, str], ...], MemoryConnection]] = []
+        self._chance = chance
+        self._promises = promises
+        self._note = note
+        self._numbers = 0
+        self.limit: int | None = None
+        """So many messages of a client in one second; beyond that the line is closed with 1008."""
+        self.is_limit_known = True
+        """The client keeps to the limit by itself."""
+        self.topics: tuple[str, ...] = ()
+        """Topics of the server's messages; empty if they have none."""
+        self._ledgers: dict[MemoryPeer, SubscriptionLedger] = {}
+        self._unread: set[MemoryPeer] = set()
+        self._times: dict[MemoryPeer, deque[float]] = {}
+        self.on_dial = self._dialled
+        self.on_message = self._take
+
+    def ledger(self, peer: MemoryPeer) -> SubscriptionLedger:
+        """Ledger of the subscriptions of this line."""
+        return self._ledgers.setdefault(peer, SubscriptionLedger())
+
+    def is_unread(self, peer: MemoryPeer) -> bool:
+        """Whether the server has stopped reading from this peer, at least for a while."""
+        return peer in self._unread
+
+    def transport(self) -> CheckedTransport:
+        """A transport whose lines lead here, and which watches how they are treated."""
+        return CheckedTransport(self, self._promises)
+
+    def _lines_beside(self, request: DialRequest) -> int:
+        """How many are open or opening where there may be one: altogether, or for the token of this request."""
+        if not self.apart:
+            return self.open_now
+        self._lines = [line for line in self._lines if not line[1].is_over]
+        return sum(headers == request.headers for headers, _ in self._lines)
+
+    def note_connection(self, request: DialRequest, line: MemoryConnection) -> None:
+        """A line was dialled."""
+        self._lines.append((request.headers, line))
+        self._promises.dialled(self._lines_beside(request))
+
+    def draw_late(self) -> float | None:
+        """When a line shall speak after its end; None: never, as it should be."""
+        if self._chance.random() < 0.8:
+            return None
+        self.faults["late event"] += 1
+        return self._chance.choice([0.0, 0.5, 5.0])
+
+    def _draw(self, what: dict[str, int], calm: str) -> str:
+        drawn = calm if self.faults_disabled else self._chance.choices(list(what), weights=list(what.values()))[0]
+        if drawn != calm:
+            self.faults[drawn] += 1
+        return drawn
+
+    def _dialled(self, peer: MemoryPeer) -> None:
+        answer = self._draw(_DIAL_OUTCOMES, "accept")
+        self._note(f"server: dial {len(self.peers)} → {answer}")
+        loop = asyncio.get_running_loop()
+        match answer:
+            case "accept":
+                self._accept(peer)
+            case "greet":
+                self._accept(peer, greets=True)
+            case "accept slowly":
+                loop.call_later(self._chance.uniform(0, 12), self._accept, peer)
+            case "never answer":
+                pass
+            case "accept then close":
+                peer.accept()
+                peer.close(self._chance.choice([1000, 1001, 1011]))
+            case "accept then drop":
+                peer.accept()
+                peer.drop()
+            case _:
+                peer.refuse(self._refusal(answer))
+
+    def _refusal(self, answer: str) -> OnesocketError:
+        match answer:
+            case "refuse 503":
+                return handshake_rejected(503, {"retry-after": "2"})
+            case "refuse 401":
+                return handshake_rejected(401, {})
+            case "refuse oddly":
+                return handshake_rejected(self._chance.choice([307, 429, 500, 520, 530]), {})
+            case "invalid upgrade":
+                return InvalidHandshake("garbage")
+            case "busy":
+                return ServerBusy("limit exceeded", retry_after=self._chance.choice([None, 1.0, 20.0]))
+            case _:
+                return ConnectionRefused("nobody home")
+
+    def _accept(self, peer: MemoryPeer, *, greets: bool = False) -> None:
+        if not peer.is_open:  # it may have been given up meanwhile
+            greeting = [self._text(peer) for _ in range(self._chance.randint(1, 3))] if greets else []
+            peer.accept(greeting=greeting)
+        for _ in range(self._chance.randrange(4)):
+            self._say(peer)
+        fate = self._draw(_CONNECTION_FAULTS, "none")
+        asyncio.get_running_loop().call_later(self._chance.expovariate(1 / 5), self._strike, peer, fate)
+
+    def _strike(self, peer: MemoryPeer, fate: str) -> None:
+        if not peer.is_open:
+            return
+        self._note(f"server: {fate} on {peer!r}")
+        match fate:
+            case "drop":
+                peer.drop()
+            case "go silent":
+                peer.go_silent()
+            case "stop reading":
+                self._unread.add(peer)  # what waited comes all at once
+                peer.stop_reading()
+                asyncio.get_running_loop().call_later(self._chance.uniform(0, 10), peer.resume_reading)
+            case "never read again":
+                self._unread.add(peer)
+                peer.stop_reading()
+                # Without PINGs nobody but the server's own patience ends that.
+                asyncio.get_running_loop().call_later(self._chance.uniform(30, 300), peer.drop)
+            case "never acknowledge close":
+                peer.answers_close = False
+            case "flood":
+                for _ in range(self._chance.randrange(300)):
+                    self._say(peer)
+            case "none":
+                self._say(peer)
+            case _:
+                peer.close(int(fate.removeprefix("close ")))
+
+    def _say(self, peer: MemoryPeer) -> None:
+        if peer.is_open:
+            peer.send(self._text(peer))
+
+    def _text(self, peer: MemoryPeer) -> str:
+        self._numbers += 1
+        line = self.peers.index(peer) + 1
+        self._promises.said.setdefault(line, []).append(self._numbers)
+        topic = f" {self._chance.choice(self.topics)}" if self.topics else ""
+        return f"{line} {self._numbers}{topic}"
+
+    def _take(self, peer: MemoryPeer, data: Data) -> None:
+        if self.limit is not None:
+            self._count(peer, self.limit)
+        if not self.ledger(peer).note(data):
+            self._promises.arrived(peer, data)
+
+    def _count(self, peer: MemoryPeer, limit: int) -> None:
+        """Close the line if more than `limit` messages came within a second."""
+        now = asyncio.get_running_loop().time()
+        times = self._times.setdefault(peer, deque(maxlen=limit + 1))
+        times.append(now)
+        if len(times) <= limit or now - times[0] >= 1 or peer in self._unread or self._promises.was_suspended(now):
+            return
+        self._note(f"server: {len(times)} messages within {now - times[0]:g} s on {peer!r}")
+        self.faults["limit"] += 1
+        if self.is_limit_known:
+            self._promises.pace_exceeded(len(times))
+        times.clear()
+        peer.close(1008, LIMIT_EXCEEDED)
+
+
+class CheckedTransport(MemoryTransport):
+    """The transport of one client."""
+
+    attempt_at = 0.0
+    """When the newest attempt of the client began."""
+
+    def __init__(self, server: SimulatedServer, promises: Invariants) -> None:
+        super().__init__(server)
+        self._sim = server
+        self._promises = promises
+
+    def dial(
+        self, request: DialRequest, events: TransportEvents, received: Callable[[Data], object]
+    ) -> MemoryConnection:
+        """A line that is watched."""
+        line = _CheckedMemoryConnection(self._sim, request, events, received)
+        line.invariants = self._promises
+        line.transport = self
+        line.late = self._sim.draw_late()
+        self._sim.note_connection(request, line)
+        return line
+
+
+class _CheckedMemoryConnection(MemoryConnection):
+    invariants: Invariants
+    transport: CheckedTransport
+    late: float | None = None
+    """After so many seconds, an event comes from this line although it is over: a stack below us with a bug."""
+
+    def end(self, error: OnesocketError) -> None:
+        if not self.is_over and self.late is not None:
+            asyncio.get_running_loop().call_later(self.late, self._events.peer_closed, 1011, LATE_EVENT)
+        super().end(error)
+
+    def abort(self, code: int | None = None) -> None:
+        if self.phase != "open":
+            self.invariants.aborted_upgrade(asyncio.get_running_loop().time(), self.transport.attempt_at)
+        super().abort(code)

@@ -1,0 +1,179 @@
+"""A crowd that shares one line, and what it's subscribed to upstream, at a server that limits messages."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import Hashable
+from dataclasses import dataclass, field
+from typing import Any, ClassVar
+
+from onesocket.errors import OnesocketError
+from onesocket.lifecycle._states import State
+from onesocket.protocols._pace import Pace
+from onesocket.protocols._raw import Raw
+from onesocket.sharing._join import join
+from onesocket.sharing._registry import current_registry
+from onesocket.sharing._shared_client import SharedClient
+from onesocket.testing._virtual_time import VirtualTimeLoop
+
+from .invariants import StreamInvariants
+from .workload import URL, MakeClient, Workload
+
+_LIMIT = 5
+_TOPICS = tuple("abcdefghijkl")
+_LINGER = 2.0
+_QUIESCENCE = 60.0
+"""Virtual seconds in which everything that is due happens, at the server's pace."""
+
+
+class TopicSubscriptions(Raw):
+    """Subscriptions, each a message of its own."""
+
+    def subscribe_frames(self, keys: frozenset[str]) -> list[str]:
+        """One for each key."""
+        return [f'{{"subscribe": ["{key}"]}}' for key in sorted(keys)]
+
+    def unsubscribe_frames(self, keys: frozenset[str]) -> list[str]:
+        """One for each key."""
+        return [f'{{"unsubscribe": ["{key}"]}}' for key in sorted(keys)]
+
+    def key_of(self, message: Any) -> Hashable:
+        """Key of the message: its last word."""
+        return str(message).split()[-1]
+
+
+@dataclass(eq=False)
+class SimulatedMember:
+    """One link, and what it reads."""
+
+    link: SharedClient
+    opens: bool
+    """Whether no line was up when the link joined, so that it gets every line from its beginning."""
+    has_reader: bool = False
+    streams: dict[Any, frozenset[str]] = field(default_factory=dict[Any, frozenset[str]])
+
+
+class SubscriptionWorkload(Workload):
+    """Links come and go, want keys and don't want them any more; the server has what is wanted, once and no more."""
+
+    action_weights: ClassVar = {
+        "join": 20,
+        "leave": 6,
+        "want": 25,
+        "want no more": 12,
+        "read": 12,
+        "send": 15,
+        "reconnect": 3,
+        "disconnect": 1,
+        "suspend": 1,
+    }
+
+    def __init__(self, seed: int, make: MakeClient, loop: VirtualTimeLoop, **options: Any) -> None:
+        super().__init__(seed, make, loop, **options)
+        self.server.limit = _LIMIT
+        self.server.is_limit_known = self.chance.random() < 0.7
+        self.server.topics = _TOPICS
+        self.invariants.keeps_order = False  # of messages of several links, whose tasks this loop shuffles
+        self._members: list[SimulatedMember] = []
+        self._sent = 0
+        self._deadline = 4 * self.invariants.deadline + 2 * (self.close_timeout + _LINGER)
+
+    def _build(self) -> Any:
+        pace = Pace(_LIMIT, 1.0) if self.server.is_limit_known else None
+        return self.make_client(None, protocol=TopicSubscriptions(pace=pace))
+
+    async def do(self, verb: str, name: str) -> None:
+        """One act."""
+        if verb == "suspend":
+            self.suspend()
+            return
+        member = self.chance.choice(self._members) if self._members else None
+        if verb == "join" or member is None:
+            await self._join(name)
+            return
+        link = member.link
+        match verb:
+            case "leave":
+                self._members.remove(member)
+                await self.call(name, link.aclose, deadline=self._deadline)
+            case "want":
+                keys = frozenset(self.chance.sample(_TOPICS, self.chance.randint(1, 8)))
+                stream = link.subscribe(keys=keys, overflow="drop_oldest", raise_on_failure=False)
+                member.streams[stream] = keys
+            case "want no more":
+                if member.streams:
+                    stream = self.chance.choice(list(member.streams))
+                    del member.streams[stream]
+                    stream.close()
+            case "read":
+                await self._read(member)
+            case "send":
+                await self._send(name, link)
+            case _:
+                await self.call(name, getattr(link, verb), deadline=self._deadline)
+
+    async def _join(self, name: str) -> None:
+        opens = self.server.open_now == 0
+        link = join(URL, scope="loop", client=self._build).link()
+        self._members.append(SimulatedMember(link, opens))
+        await self.call(name, link.connect, deadline=self._deadline)
+
+    async def _send(self, name: str, link: SharedClient) -> None:
+        self._sent += 1
+        data = f"message {self._sent}"
+        try:
+            with self.check_delivery(name, data):
+                await link.send(data)
+        except OnesocketError:
+            return
+
+    async def _read(self, member: SimulatedMember) -> None:
+        if member.streams and self.chance.random() < 0.5:
+            stream, watcher = self.chance.choice(list(member.streams)), StreamInvariants(self.invariants, part=True)
+            with contextlib.suppress(TimeoutError, StopAsyncIteration, OnesocketError):
+                async with asyncio.timeout(self.chance.choice([0, 1, 20])):
+                    while True:
+                        watcher.see(await anext(stream))
+            return
+        watcher = StreamInvariants(self.invariants, first=member.opens and not member.has_reader)
+        member.has_reader = True
+        limit = self.chance.choice([1, 5, 1000])
+        async with member.link.subscribe(overflow=self.chance.choice(["wait", "drop_oldest"]), limit=limit) as stream:
+            try:
+                async with asyncio.timeout(self.chance.uniform(0, 60)):
+                    async for message in stream:
+                        watcher.see(message)
+                        if self.chance.random() < 0.1:
+                            await asyncio.sleep(self.chance.choice([0, 0.1, 5]))
+            except (TimeoutError, OnesocketError):
+                return
+
+    async def finish(self) -> None:
+        """Check that the server has what is wanted when all is quiet, and that nothing is left when all have left."""
+        if self._tasks:
+            await asyncio.wait(self._tasks, timeout=self._deadline)
+        self.server.limit = None
+        await self._join("join at the end")
+        link = self._members[-1].link
+        await self.call("reconnect at the end", link.reconnect, deadline=self._deadline)
+        await self._compare(link)
+        for member in self._members[:-1:2]:
+            for stream in member.streams:
+                stream.close()
+            member.streams.clear()
+        await self._compare(link)
+        leaving = (self.call("aclose at the end", each.link.aclose, deadline=self._deadline) for each in self._members)
+        await asyncio.gather(*leaving)
+        left = [shared for shared in current_registry().all() if shared.owner.loop is self.loop]
+        if left:
+            self.invariants.fail(f"connections left in the registry: {left}")
+
+    async def _compare(self, link: SharedClient) -> None:
+        await asyncio.sleep(_QUIESCENCE)
+        peer = self.server.peers[-1]
+        if link.state is not State.CONNECTED or not peer.is_open or self.server.is_unread(peer):
+            return
+        ledger = self.server.ledger(peer)
+        wanted = frozenset[str]().union(*(keys for member in self._members for keys in member.streams.values()))
+        self.invariants.subscribed_to(ledger.keys, wanted, ledger.odd)

@@ -1,0 +1,213 @@
+"""The campaigns' own judgement, and a short life of each."""
+
+import asyncio
+import signal
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from onesocket.testing import FaultyServer
+from tests.campaigns.conformance import __main__ as conformance
+from tests.campaigns.conformance import fuzzing_server as conformance_server
+from tests.campaigns.conformance import report as conformance_report
+from tests.campaigns.conformance.agents import TransportAgent, agents
+from tests.campaigns.conformance.report import BEGIN, END, behaviour, judge, put_between_markers
+from tests.campaigns.soak import __main__ as soak
+from tests.campaigns.soak.director import INVALID_FRAMES, UPGRADES, Director
+from tests.campaigns.soak.ledger import ConnectionRecord, Fate, FateRecords, Tally, cause_of_loss
+from tests.campaigns.soak.probe import PROC, Sample
+
+OK = {"behavior": "OK", "behaviorClose": "OK", "remoteCloseCode": 1000}
+NON_STRICT = OK | {"behavior": "NON-STRICT"}
+WRONG_CODE = OK | {"behaviorClose": "WRONG CODE"}
+
+needs_proc = pytest.mark.skipif(not PROC.is_dir(), reason="the soak reads /proc")
+
+
+def pages(*fates: Fate) -> FateRecords:
+    book = FateRecords(len(fates))
+    for fate in fates:
+        number = book.new()
+        if fate is not Fate.WAITING:
+            book.settle(number, fate)
+    return book
+
+
+def balance(book: FateRecords, received: list[int], *lines: ConnectionRecord) -> Tally:
+    tally = Tally()
+    tally.balance(0, book, [0, *received], lines)
+    return tally
+
+
+# --- conformance ----------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("how", "close", "word"),
+    [
+        ("OK", "OK", "OK"),
+        ("NON-STRICT", "OK", "NON-STRICT"),
+        ("INFORMATIONAL", "INFORMATIONAL", "INFORMATIONAL"),
+        ("OK", "INFORMATIONAL", "INFORMATIONAL"),
+        ("UNIMPLEMENTED", "OK", "UNIMPLEMENTED"),
+        ("FAILED", "OK", "FAILED"),
+        ("OK", "WRONG CODE", "FAILED"),
+        ("NON-STRICT", "UNCLEAN", "FAILED"),
+        ("OK", "FAILED BY CLIENT", "FAILED"),
+        ("something new", "OK", "FAILED"),
+    ],
+)
+def test_the_worse_behaviour_counts(how: str, close: str, word: str) -> None:
+    assert behaviour({"behavior": how, "behaviorClose": close}) == word
+
+
+def test_a_verdict_complains_of_everything_but_what_is_fine_or_explained() -> None:
+    results = {"1.1.1": OK, "6.4.3": NON_STRICT, "1.1.2": NON_STRICT, "7.9.1": WRONG_CODE}
+    verdict = judge("picows-line", results, ["1.1.1", "6.4.3", "1.1.2", "7.9.1", "9.1.1"], hung=["2.1"])
+    assert [complaint.split(":")[0].split()[1] for complaint in verdict.complaints] == [
+        "1.1.2",
+        "7.9.1",
+        "9.1.1",
+        "2.1",
+    ]
+    assert verdict.counts == {"OK": 1, "NON-STRICT": 2, "FAILED": 2}
+    assert "6.4.3" in conformance_report.document([verdict], {"Python": "3"}, "today")
+    assert judge("picows-line", {}, [], []).complaints
+
+
+def test_the_summary_replaces_only_what_stands_between_the_markers() -> None:
+    assert put_between_markers(f"a\n{BEGIN}\nold \\1\n{END}\nb", r"new \1") == f"a\n{BEGIN}\nnew \\1\n{END}\nb"
+    with pytest.raises(ValueError, match="once each"):
+        put_between_markers("no markers", "new")
+    assert put_between_markers(conformance.DOCUMENT.read_text(encoding="utf-8"), "")
+
+
+def test_without_a_python_2_it_says_what_is_needed_and_fails(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(conformance_server, "candidates", lambda: [sys.executable, "/nowhere/python2.7"])
+    assert conformance.main([]) == 1
+    assert "needs a Python 2.7" in capsys.readouterr().err
+
+
+async def test_every_agent_echoes_and_comes_back_when_the_line_is_over() -> None:
+    for agent in agents():
+        async with FaultyServer(echo=False) as server:
+            running = asyncio.create_task(agent.converse(server.url, lambda data, answer: answer(data)))
+            await server.wait_until(lambda counts: counts.open_now == 1)
+            await server.send("to be echoed")
+            await server.wait_until(lambda counts: counts.messages_received == 1)
+            await server.close_connections()
+            async with asyncio.timeout(5):
+                await running
+            assert server.received == ["to be echoed"], agent.name
+    assert isinstance(agents()[0], TransportAgent)
+
+
+# --- the books of the soak ------------------------------------------------------------------------------------------
+
+
+def test_what_arrives_once_or_has_an_error_is_accounted_for() -> None:
+    book = pages(Fate.SENT, Fate.EXPIRED, Fate.UNKNOWN, Fate.UNKNOWN, Fate.FULL, Fate.STOPPED)
+    tally = balance(book, [1, 0, 1, 0, 0, 0], ConnectionRecord(0, 1, 3, "kill"))
+    assert tally.wrong == []
+    assert (tally.accepted, tally.arrived, tally.unknown_arrived) == (5, 2, 1)
+
+
+@pytest.mark.parametrize(
+    ("fate", "times"),
+    [(Fate.SENT, 2), (Fate.EXPIRED, 1), (Fate.FULL, 1), (Fate.STOPPED, 1), (Fate.WAITING, 1), (Fate.SENT, 0)],
+)
+def test_what_is_wrong_is_found(fate: Fate, times: int) -> None:
+    assert len(balance(pages(fate), [times], ConnectionRecord(0, 1, 1, clean=True)).wrong) == 1
+
+
+def test_a_message_from_nowhere_is_found() -> None:
+    assert balance(pages(Fate.SENT), [1, 1], ConnectionRecord(0, 1, 2)).wrong
+
+
+def test_a_fate_is_final() -> None:
+    book = pages(Fate.SENT)
+    with pytest.raises(RuntimeError, match="two fates"):
+        book.settle(1, Fate.UNKNOWN)
+
+
+@pytest.mark.parametrize(
+    ("lines", "cause"),
+    [
+        ([ConnectionRecord(0, 1, 4, "kill"), ConnectionRecord(0, 6, 9)], "kill"),  # the tail of a broken line
+        (
+            [ConnectionRecord(0, 1, 4, "", clean=True), ConnectionRecord(0, 6, 9)],
+            None,
+        ),  # ... of one that ended in order
+        ([ConnectionRecord(0, 1, 9, "kill")], None),  # a hole in the middle
+        (
+            [ConnectionRecord(0, 1, 4, clean=True), ConnectionRecord(0, cause="half-open"), ConnectionRecord(0, 6, 9)],
+            "half-open",
+        ),
+        ([ConnectionRecord(0, 1, 2, "kill"), ConnectionRecord(0, 3, 4, clean=True)], None),  # a line of long ago
+        ([ConnectionRecord(0, 6, 9, "kill")], None),  # a later line
+        ([ConnectionRecord(0, 1, 4)], ""),  # nobody broke it
+    ],
+)
+def test_only_a_broken_line_may_take_a_message_along(lines: list[ConnectionRecord], cause: str | None) -> None:
+    assert cause_of_loss(5, lines) == cause
+
+
+def test_growth_is_found() -> None:
+    small = Sample(tasks=10, descriptors=10, rss=100 << 20, objects=50_000)
+    assert small.growth(small) == []
+    assert len(Sample(tasks=11, descriptors=11, rss=150 << 20, objects=60_000).growth(small)) == 4
+
+
+def test_the_same_seed_breaks_the_same() -> None:
+    first, second = Director(7, 50), Director(7, 50)
+    orders = [first.next() for _ in range(500)]
+    assert orders == [second.next() for _ in range(500)]
+    assert {order["fault"] for order in orders if order["do"] == "upgrades"} == set(UPGRADES)
+    assert {order["garbage"] for order in orders if order["do"] == "garbage"} <= set(INVALID_FRAMES)
+
+
+# --- a short life ---------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def shortened_waits(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    monkeypatch.setattr(soak, "SAMPLES", 2)
+    monkeypatch.setattr(soak, "REST_SECONDS", 0.3)
+    before = signal.getsignal(signal.SIGINT)
+    yield
+    assert signal.getsignal(signal.SIGINT) == before
+
+
+@needs_proc
+def test_a_short_soak_is_good(shortened_waits: None, capsys: pytest.CaptureFixture[str]) -> None:
+    assert soak.main(["--minutes", "0.06", "--clients", "6", "--rate", "20", "--seed", "3"]) == 0
+    printed = capsys.readouterr().out
+    assert "seed 3" in printed
+    assert "good:" in printed
+
+
+@needs_proc
+def test_a_signal_ends_a_soak_in_order(
+    shortened_waits: None, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made = soak.SoakCampaign.__init__
+
+    def interrupted_soon(self: soak.SoakCampaign, *args: object, **options: object) -> None:
+        made(self, *args, **options)  # type: ignore[arg-type]
+        asyncio.get_running_loop().call_later(1.5, signal.raise_signal, signal.SIGINT)
+
+    monkeypatch.setattr(soak.SoakCampaign, "__init__", interrupted_soon)
+    assert soak.main(["--minutes", "5", "--clients", "3", "--seed", "3"]) == 130
+    assert "(interrupted)" in capsys.readouterr().out
+
+
+def test_the_documents_name_the_commands() -> None:
+    root = Path(__file__).resolve().parents[3]
+    makefile = (root / "Makefile").read_text(encoding="utf-8")
+    for name in ("conformance", "soak"):
+        assert f"\n{name}: " in makefile
+        assert f"make {name}" in (root / "docs" / f"{name}.md").read_text(encoding="utf-8")

@@ -1,0 +1,112 @@
+"""What the documents say about names, files and errors is so."""
+
+import dataclasses
+import re
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from onesocket import errors
+from onesocket.cli._app import app
+from onesocket.cli._status import StatusRow
+from onesocket.lifecycle._states import State
+from onesocket.sharing.host._listing import Listing
+from onesocket.testing import Counts, Fault
+
+ROOT = Path(__file__).resolve().parents[3]
+DOCUMENTS = [*sorted(ROOT.glob("*.md")), *sorted((ROOT / "docs").glob("*.md"))]
+
+
+def read(name: str) -> str:
+    return (ROOT / name).read_text(encoding="utf-8")
+
+
+def rows(text: str) -> list[list[str]]:
+    """Every row of every table."""
+    return [[cell.strip() for cell in line.strip("|").split("|")] for line in text.splitlines() if line[:1] == "|"]
+
+
+def subclasses(kind: type[errors.OnesocketError]) -> list[type[errors.OnesocketError]]:
+    return [child for child in kind.__subclasses__() if child.__module__ == errors.__name__]
+
+
+def all_errors(kind: type[errors.OnesocketError] = errors.OnesocketError) -> Iterator[type[errors.OnesocketError]]:
+    yield kind
+    for child in subclasses(kind):
+        yield from all_errors(child)
+
+
+def tree(kind: type[errors.OnesocketError], indent: str = "") -> Iterator[str]:
+    children = subclasses(kind)
+    for child in children:
+        last = child is children[-1]
+        yield f"{indent}{'└── ' if last else '├── '}{child.__name__}"
+        yield from tree(child, indent + ("    " if last else "│   "))
+
+
+def test_the_error_tree_is_drawn_as_it_is() -> None:
+    assert "\n".join(["OnesocketError", *tree(errors.OnesocketError)]) in read("docs/errors.md")
+
+
+def test_every_error_has_one_row_that_says_whether_it_is_retryable() -> None:
+    said = {row[0].strip("`"): row[2] for row in rows(read("docs/errors.md")) if row[0].startswith("`")}
+    named = {kind.__name__: kind for kind in all_errors() if kind is not errors.OnesocketError}
+    assert said.keys() == named.keys()
+    for name, kind in named.items():
+        assert said[name].startswith("yes" if kind.retryable else "no"), name
+        for base in (ValueError, ImportError, RuntimeError, LookupError, TimeoutError):
+            row = next(row for row in rows(read("docs/errors.md")) if row[0] == f"`{name}`")
+            assert (f"`{base.__name__}`" in row[1]) == issubclass(kind, base), (name, base)
+
+
+def test_every_state_has_a_row_in_the_readme() -> None:
+    first_cells = [row[0] for row in rows(read("README.md"))]
+    assert [first_cells.count(f"`{state.name}`") for state in State] == [1] * len(State)
+
+
+def test_every_fault_and_counter_is_described() -> None:
+    cells = " ".join(row[0] for row in rows(read("docs/testing.md")))
+    faults = {name for name, made in vars(Fault).items() if isinstance(made, classmethod)}
+    assert faults <= set(re.findall(r"`(\w+)\(", cells))
+    assert set(Counts.__dataclass_fields__) <= set(re.findall(r"`(\w+)`", cells))
+
+
+def test_every_module_that_the_architecture_names_exists() -> None:
+    described = re.findall(r"`((?:[a-z_]+/)*(?:[a-z_]+\.py|[a-z_]+/))`", read("ARCHITECTURE.md"))
+    package = ROOT / "packages" / "onesocket" / "src" / "onesocket"
+    assert len(described) > 50
+    assert [path for path in described if not (package / path).exists() and not (ROOT / path).exists()] == []
+
+
+def test_every_command_that_is_mentioned_exists() -> None:
+    commands = {command.name or getattr(command.callback, "__name__", "") for command in app.registered_commands}
+    commands |= {group.name for group in app.registered_groups if group.name is not None}
+    for document in DOCUMENTS:
+        if document.name == "CHANGELOG.md":  # names what was removed, too
+            continue
+        used = set(re.findall(r"^onesocket ([a-z]+)|`onesocket ([a-z]+)", document.read_text("utf-8"), re.MULTILINE))
+        assert {name for pair in used for name in pair if name} <= commands, document.name
+
+
+def test_every_call_that_is_shown_needs_no_other_import() -> None:
+    used = {name for path in DOCUMENTS for name in re.findall(r"\bonesocket((?:\.\w+)+)\(", path.read_text("utf-8"))}
+    assert {".join", ".blocking.join"} <= used
+    script = "import onesocket\n" + "".join(f"onesocket{name}\n" for name in sorted(used))
+    subprocess.run([sys.executable, "-I", "-c", script], check=True)  # noqa: S603 - our own
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.name)
+def test_links_lead_somewhere(document: Path) -> None:
+    links = re.findall(r"\]\(([^)#:]+)(?:#[^)]*)?\)", document.read_text(encoding="utf-8"))
+    assert [link for link in links if not (document.parent / link).exists()] == []
+
+
+def test_the_fields_of_status_are_listed() -> None:
+    listed = [name for row in rows(read("docs/hub.md")) for name in re.findall(r"`(\w+)`", row[0])]
+    fields = [field.name for field in dataclasses.fields(StatusRow)]
+    assert [name for name in listed if name in fields] == fields
+    shared = {field.name for field in dataclasses.fields(Listing)}
+    assert set(fields) - shared == {"kind", "listen"}

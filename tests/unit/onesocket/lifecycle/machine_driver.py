@@ -1,0 +1,94 @@
+"""One machine and short words for what happens to it."""
+
+from __future__ import annotations
+
+from typing import Self, TypeVar
+
+from onesocket.errors import ClosedByPeer, ConnectionReset, OnesocketError, ServerBusy
+from onesocket.lifecycle import _events as events
+from onesocket.lifecycle._effects import Effect
+from onesocket.lifecycle._events import Event, TimerKind
+from onesocket.lifecycle._machine import Machine
+from onesocket.lifecycle._retry import ReconnectPolicy
+from onesocket.lifecycle._states import State
+
+E = TypeVar("E", bound=Effect)
+
+OPEN_TIMEOUT = 10.0
+CLOSE_TIMEOUT = 5.0
+POLICY = ReconnectPolicy(initial=1, factor=2, cap=5, stable_after=10, busy_delay=30)
+
+LOST = ConnectionReset("lost")
+FATAL = ClosedByPeer("policy violation", code=1008, reason="", retryable=False)
+BUSY = ServerBusy("no place")
+
+
+class MachineDriver:
+    """Each method is one input, of the newest epoch; `effects` are those of the last one."""
+
+    def __init__(self, policy: ReconnectPolicy | None = POLICY) -> None:
+        self.machine = Machine(open_timeout=OPEN_TIMEOUT, close_timeout=CLOSE_TIMEOUT, reconnect=policy)
+        self.now = 100.0
+        self.effects: tuple[Effect, ...] = ()
+
+    @property
+    def state(self) -> State:
+        return self.machine.state
+
+    def feed(self, happened: Event) -> Self:
+        self.effects = self.machine.handle(happened, self.now)
+        return self
+
+    def all(self, kind: type[E]) -> list[E]:
+        return [effect for effect in self.effects if isinstance(effect, kind)]
+
+    def the(self, kind: type[E]) -> E:
+        (only,) = self.all(kind)
+        return only
+
+    def has(self, kind: type[Effect]) -> bool:
+        return len(self.all(kind)) == 1
+
+    def connect(self, *, wait: bool = True) -> Self:
+        return self.feed(events.Connect(wait=wait))
+
+    def reconnect(self, *, wait: bool = True) -> Self:
+        return self.feed(events.Reconnect(wait=wait))
+
+    def cancelled(self) -> Self:
+        return self.feed(events.CallerCancelled())
+
+    def disconnect(self) -> Self:
+        return self.feed(events.Disconnect())
+
+    def close(self) -> Self:
+        return self.feed(events.Close())
+
+    def opened(self) -> Self:
+        return self.feed(events.Opened(self.machine.epoch))
+
+    def ready(self) -> Self:
+        return self.feed(events.ProtocolReady(self.machine.epoch))
+
+    def failing(
+        self, error: OnesocketError = LOST, code: int = 1000, *, dead: bool = False, up_for: float = 0.0
+    ) -> Self:
+        return self.feed(events.ConnectionFailing(self.machine.epoch, error, code, "told", dead, up_for))
+
+    def ended(self, error: OnesocketError = LOST, roll: float = 0.5, *, up_for: float = 0.0) -> Self:
+        return self.feed(events.ConnectionGone(self.machine.epoch, error, roll, up_for))
+
+    def timer(self, kind: TimerKind, detail: str = "") -> Self:
+        return self.feed(events.TimerFired(self.machine.epoch, kind, detail))
+
+    def up(self) -> Self:
+        """Connected."""
+        return self.connect().opened().ready()
+
+    def backing_off(self) -> Self:
+        """An established line was lost."""
+        return self.up().ended()
+
+    def resuming(self) -> Self:
+        """... and the next attempt is under way."""
+        return self.backing_off().timer(TimerKind.RETRY)

@@ -1,0 +1,143 @@
+"""Close codes and HTTP statuses become errors that say what helps."""
+
+from __future__ import annotations
+
+import pytest
+
+from onesocket.errors import ClosedByPeer, ConnectionReset, HandshakeRejected, ServerBusy
+from onesocket.lifecycle._peer_errors import (
+    CLOSE_CODES,
+    as_established,
+    closed_by_peer,
+    connection_reset,
+    handshake_rejected,
+    parse_retry_after,
+)
+from onesocket.lifecycle._retry import RetryClass, classify
+
+DATE = "Mon, 01 Jan 2024 00:00:00 GMT"
+
+
+@pytest.mark.parametrize("code", [*CLOSE_CODES, 999, 2000, 3000, 4999])
+def test_the_verdict_on_every_close_code(code: int) -> None:
+    wanted = {1008: RetryClass.FATAL, 1010: RetryClass.FATAL, 1013: RetryClass.BUSY}.get(code, RetryClass.RETRY)
+    error = closed_by_peer(code)
+    assert classify(error) is wanted
+    assert str(code) in str(error)
+
+
+def test_a_close_tells_its_code_reason_and_meaning() -> None:
+    error = closed_by_peer(1001, "restarting")
+    assert isinstance(error, ClosedByPeer)
+    assert (error.code, error.reason) == (1001, "restarting")
+    assert str(error) == "the server closed the line with 1001 (going away): restarting"
+    assert "unassigned code" in str(closed_by_peer(1999))
+    assert "private code" in str(closed_by_peer(4000))
+
+
+def test_a_protocols_own_list_decides_what_is_fatal() -> None:
+    assert classify(closed_by_peer(4004, fatal={4004})) is RetryClass.FATAL
+    assert classify(closed_by_peer(1008, fatal={4004})) is RetryClass.RETRY
+    assert classify(closed_by_peer(1013, fatal={1013})) is RetryClass.FATAL
+
+
+@pytest.mark.parametrize(
+    "reason",
+    ["Too many requests", "Rate-Limit reached", "connection limit exceeded", "slow down", "Busy", "message rate"],
+)
+def test_a_reason_that_speaks_of_a_limit_means_busy(reason: str) -> None:
+    for code in (1008, 3008, 4029):
+        assert classify(closed_by_peer(code, reason)) is RetryClass.BUSY
+        assert classify(closed_by_peer(code, reason, fatal={code})) is RetryClass.FATAL
+    assert classify(closed_by_peer(1001, reason)) is RetryClass.RETRY
+    assert classify(closed_by_peer(1010, reason)) is RetryClass.FATAL
+
+
+def test_what_a_1008_means_once_the_connection_was_up() -> None:
+    for reason in ("", "token expired"):
+        refused = closed_by_peer(1008, reason)
+        assert classify(refused) is RetryClass.FATAL
+        assert classify(as_established(refused)) is RetryClass.BUSY
+        assert str(as_established(refused)) == str(refused)
+    for error in (closed_by_peer(1008, fatal={1008}), closed_by_peer(1010), closed_by_peer(1001), connection_reset()):
+        assert as_established(error) is error
+
+
+def test_a_line_that_ended_without_a_close_frame_may_come_back() -> None:
+    assert isinstance(connection_reset(), ConnectionReset)
+    assert classify(connection_reset()) is RetryClass.RETRY
+    assert str(connection_reset("RST")).endswith("(RST)")
+
+
+@pytest.mark.parametrize(
+    ("status", "wanted"),
+    [
+        (200, RetryClass.FATAL),
+        (301, RetryClass.FATAL),
+        (400, RetryClass.FATAL),
+        (401, RetryClass.FATAL),
+        (403, RetryClass.FATAL),
+        (404, RetryClass.FATAL),
+        (408, RetryClass.RETRY),
+        (418, RetryClass.FATAL),
+        (425, RetryClass.RETRY),
+        (426, RetryClass.FATAL),
+        (429, RetryClass.BUSY),
+        (500, RetryClass.RETRY),
+        (502, RetryClass.RETRY),
+        (503, RetryClass.RETRY),
+        (504, RetryClass.RETRY),
+        (599, RetryClass.RETRY),
+    ],
+)
+def test_the_verdict_on_every_kind_of_http_status(status: int, wanted: RetryClass) -> None:
+    error = handshake_rejected(status, {})
+    assert classify(error) is wanted
+    assert f"HTTP {status}" in str(error)
+    assert error.retry_after is None
+
+
+def test_a_refusal_tells_status_excerpt_remedy_and_date() -> None:
+    error = handshake_rejected(401, {"retry-after": "3"}, "no token")
+    assert isinstance(error, HandshakeRejected)
+    assert (error.status, error.retry_after) == (401, 3)
+    for part in ("401 Unauthorized", "no token", "check the token", "try again in 3 s"):
+        assert part in str(error)
+    assert "redirects are not followed" in str(handshake_rejected(302, {}))
+
+
+def test_too_many_requests_is_busy_until_the_named_date() -> None:
+    error = handshake_rejected(429, {"retry-after": "Mon, 01 Jan 2024 00:01:00 GMT", "date": DATE})
+    assert isinstance(error, ServerBusy)
+    assert error.retry_after == 60
+
+
+@pytest.mark.parametrize(
+    ("value", "seconds"),
+    [
+        (None, None),
+        ("0", 0.0),
+        (" 120 ", 120.0),
+        ("999999999", 999_999_999.0),
+        ("9999999999", None),
+        ("-5", None),
+        ("1.5", None),
+        ("²", None),
+        ("", None),
+        ("soon", None),
+        ("Mon, 01 Jan 2024 00:02:00 GMT", 120.0),
+        ("Monday, 01-Jan-24 00:02:00 GMT", 120.0),
+        ("Mon, 01 Jan 2024 01:02:00 +0100", 120.0),
+        ("Sun, 31 Dec 2023 23:59:00 GMT", 0.0),
+        ("Mon, 01 Jan 2024 00:02:00 -0000", None),
+        ("Mon, 99 Jan 2024 00:02:00 GMT", None),
+        ("Mon, 01 Jan 2024 00:00:00 +99999999999999999999", None),
+    ],
+)
+def test_retry_after_in_seconds_as_a_date_and_as_garbage(value: str | None, seconds: float | None) -> None:
+    assert parse_retry_after(value, DATE) == seconds
+
+
+def test_a_date_is_read_against_the_servers_own_clock_and_means_nothing_without_it() -> None:
+    assert parse_retry_after("Mon, 01 Jan 2024 00:02:00 GMT") is None
+    assert parse_retry_after("Mon, 01 Jan 2024 00:02:00 GMT", "yesterday") is None

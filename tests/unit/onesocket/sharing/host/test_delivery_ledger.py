@@ -1,0 +1,202 @@
+"""Messages between a process and the owner: none is lost in silence, none is sent twice unless its sender allows it."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from onesocket.client import OutboxLimits
+from onesocket.errors import ConnectionReset, DeliveryUnknown, MessageExpired, OutboxFull
+from onesocket.sharing.host._process_outbox import EntryState, OutboxEntry, ProcessOutbox
+
+
+class RecordingSender:
+    """Accepts messages, and remembers their fates."""
+
+    def __init__(self, limits: OutboxLimits | None = None) -> None:
+        self.ledger = ProcessOutbox(limits or OutboxLimits(10, 5.0))
+        self.fates: dict[str, list[str]] = {}
+
+    def send(self, text: str, now: float = 0.0, *, name: str | None = None, room: bool = False) -> OutboxEntry:
+        def settled(entry: OutboxEntry) -> None:
+            self.fates[text].append("sent" if entry.error is None else type(entry.error).__name__)
+
+        entry = self.ledger.accept(text, now, name=name, settled=settled, room=room)
+        self.fates[text] = []
+        return entry
+
+    def handed(self) -> list[str]:
+        return [str(entry.data) for entry in self.ledger.hand_over()]
+
+
+def test_a_result_settles_once() -> None:
+    sender = RecordingSender()
+    entry = sender.send("a")
+    assert not sender.ledger.settle(entry.number, None)  # not handed to anybody
+    assert sender.handed() == ["a"]
+    assert sender.ledger.settle(entry.number, None)
+    assert not sender.ledger.settle(entry.number, ConnectionReset("too late"))
+    assert sender.fates == {"a": ["sent"]}
+    assert len(sender.ledger) == 0
+
+
+def test_what_the_owner_never_got_goes_to_the_next_before_what_came_later() -> None:
+    sender = RecordingSender()
+    sender.send("handed, named", name="1")
+    sender.send("handed")
+    assert sender.handed() == ["handed, named", "handed"]
+    sender.send("waiting")
+    sender.ledger.owner_gone(in_order=False)
+    assert sender.fates["handed"] == ["DeliveryUnknown"]
+    assert sender.handed() == ["handed, named", "waiting"]
+
+
+def test_an_owner_that_leaves_in_order_sent_nothing_of_what_got_no_result() -> None:
+    sender = RecordingSender()
+    entries = [sender.send(text) for text in "abc"]
+    sender.handed()
+    sender.ledger.settle(entries[0].number, None)
+    sender.ledger.owner_gone(in_order=True)
+    assert sender.handed() == ["b", "c"]
+    assert sender.fates == {"a": ["sent"], "b": [], "c": []}
+
+
+def test_unknown_upstream_is_tried_again_only_with_a_name() -> None:
+    sender = RecordingSender()
+    plain, named = sender.send("plain"), sender.send("named", name="1")
+    sender.handed()
+    for entry in (plain, named):
+        sender.ledger.settle(entry.number, DeliveryUnknown("?"))
+    assert sender.fates == {"plain": ["DeliveryUnknown"], "named": []}
+    assert sender.handed() == ["named"]
+
+
+def test_bounds() -> None:
+    sender = RecordingSender(OutboxLimits(2, 5.0))
+    sender.send("a")
+    sender.send("b")
+    with pytest.raises(OutboxFull):
+        sender.send("c")
+    sender.send("taken at once", room=True)
+    assert len(sender.ledger) == 3
+
+
+def test_age_tells_apart_what_was_not_sent_and_what_nobody_knows() -> None:
+    sender = RecordingSender()
+    sender.send("handed", 0.0)
+    sender.handed()
+    sender.send("waiting", 1.0)
+    assert sender.ledger.next_due() == 5.0
+    sender.ledger.expire(4.9)
+    assert sender.fates == {"handed": [], "waiting": []}
+    sender.ledger.expire(6.0)
+    assert sender.fates == {"handed": ["DeliveryUnknown"], "waiting": ["MessageExpired"]}
+    assert sender.ledger.next_due() is None
+
+
+def test_withdrawn() -> None:
+    sender = RecordingSender()
+    waiting = sender.send("waiting")
+    assert not sender.ledger.withdraw(waiting, "?")
+    assert waiting.state is EntryState.WITHDRAWN
+    handed = sender.send("handed")
+    assert sender.handed() == ["handed"]
+    assert sender.ledger.withdraw(handed, "?")
+    assert handed.state is EntryState.SETTLED
+    assert not sender.ledger.settle(handed.number, None)
+    assert sender.fates == {"waiting": [], "handed": ["DeliveryUnknown"]}
+
+
+@pytest.mark.parametrize("error", [None, OutboxFull("full")])
+def test_a_result_that_is_there_is_not_changed_by_a_cancellation(error: OutboxFull | None) -> None:
+    sender = RecordingSender()
+    entry = sender.send("a")
+    sender.handed()
+    sender.ledger.settle(entry.number, error)
+    assert not sender.ledger.withdraw(entry, "?")
+    assert entry.state is EntryState.SETTLED
+    assert entry.error is error
+
+
+def test_at_the_end_everybody_is_told() -> None:
+    sender = RecordingSender()
+    sender.send("handed")
+    sender.handed()
+    sender.send("waiting")
+    sender.ledger.reject(MessageExpired("over"))
+    assert sender.fates == {"handed": ["DeliveryUnknown"], "waiting": ["MessageExpired"]}
+
+
+@given(st.lists(st.sampled_from(["send", "named", "hand", "sent", "unknown", "gone", "left", "age"]), max_size=60))
+def test_nobody_is_told_twice_and_nothing_plain_is_handed_twice(story: list[str]) -> None:
+    sender = RecordingSender(OutboxLimits(100, 5.0))
+    now = 0.0
+    out: list[OutboxEntry] = []
+    in_doubt: set[str] = set()
+    for number, step in enumerate(story):
+        match step:
+            case "send":
+                sender.send(f"plain {number}", now)
+            case "named":
+                sender.send(f"named {number}", now, name=str(number))
+            case "hand":
+                new = sender.ledger.hand_over()
+                assert not {str(entry.data) for entry in new} & in_doubt
+                out += new
+            case "sent" if out:
+                sender.ledger.settle(out.pop(0).number, None)
+            case "unknown" if out:
+                entry = out.pop(0)
+                if entry.name is None:
+                    in_doubt.add(str(entry.data))
+                sender.ledger.settle(entry.number, DeliveryUnknown("?"))
+            case "gone" | "left":
+                if step == "gone":
+                    in_doubt |= {str(entry.data) for entry in out if entry.name is None}
+                out.clear()
+                sender.ledger.owner_gone(in_order=step == "left")
+            case "age":
+                now += 2.0
+                sender.ledger.expire(now)
+            case _:
+                pass
+    assert all(len(fates) <= 1 for fates in sender.fates.values())
+    sender.ledger.reject(MessageExpired("over"))
+    assert all(len(fates) == 1 for fates in sender.fates.values())
+
+
+@pytest.mark.parametrize("how", ["lost", "unknown", "left"])
+@pytest.mark.parametrize("end", ["expires", "full", "rejected", "sent"])
+def test_what_may_have_arrived_is_never_told_as_not_sent(how: str, end: str) -> None:
+    sender = RecordingSender()
+    entry = sender.send("named", name="1")
+    sender.handed()
+    if how == "unknown":
+        sender.ledger.settle(entry.number, DeliveryUnknown("?"))
+    else:
+        sender.ledger.owner_gone(in_order=how == "left")
+    match end:
+        case "expires":
+            sender.ledger.expire(100.0)
+        case "full":
+            sender.handed()
+            sender.ledger.settle(entry.number, OutboxFull("full"))
+        case "rejected":
+            sender.ledger.reject(ConnectionReset("no more"))
+        case _:
+            sender.handed()
+            sender.ledger.settle(entry.number, None)
+    not_sent = {"expires": "MessageExpired", "full": "OutboxFull", "rejected": "ConnectionReset"}
+    told = "sent" if end == "sent" else not_sent[end] if how == "left" else "DeliveryUnknown"
+    assert sender.fates == {"named": [told]}
+
+
+def test_a_sender_that_is_cancelled_hears_whether_it_may_have_arrived() -> None:
+    sender = RecordingSender()
+    entry = sender.send("named", name="1")
+    sender.handed()
+    sender.ledger.owner_gone(in_order=False)
+    assert not sender.ledger.withdraw(entry, "?")  # no owner has it now
+    assert sender.fates == {"named": ["DeliveryUnknown"]}
+    other = sender.send("never handed on")
+    assert not sender.ledger.withdraw(other, "?")
+    assert other.state is EntryState.WITHDRAWN

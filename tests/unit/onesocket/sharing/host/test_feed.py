@@ -1,0 +1,158 @@
+"""What this process sees of what the owner forwards."""
+
+from typing import Any
+
+import pytest
+
+from onesocket import Gap, Json, Raw
+from onesocket.client import GapReason
+from onesocket.errors import ConnectionReset, DecodeError
+from onesocket.protocols._protocol import as_is
+from onesocket.sharing.host._inbound_buffer import InboundBuffer, merge_gaps
+
+
+class RecordingReceiver:
+    def __init__(self) -> None:
+        self.items: list[Any] = []
+
+    def messages(self, batch: list[Any]) -> None:
+        self.items.append(batch)
+
+    def gap(self, gap: Gap) -> None:
+        self.items.append((gap.reason, gap.missed))
+
+
+EACH = 64
+"""What a kept message counts beside its own length, and a kept batch."""
+
+
+def make_feed(limit: int = 1_000) -> tuple[InboundBuffer, RecordingReceiver]:
+    feed, seen = InboundBuffer(Json().decoder() or Raw().decoder(), limit), RecordingReceiver()
+    feed.attach(seen)
+    return feed, seen
+
+
+def test_a_message_that_cannot_be_read_leaves_a_marker_in_its_place() -> None:
+    feed, seen = make_feed()
+    feed.on_messages(["1", "{", "2", "3"])
+    assert seen.items == [[1], (GapReason.UNDECODABLE, 1), [2, 3]]
+
+
+def test_a_marker_that_is_due_comes_before_the_next_message() -> None:
+    feed, seen = make_feed()
+    feed.due = Gap(GapReason.RECONNECTED, 2)
+    feed.on_messages(["1"])
+    feed.on_messages(["2"])
+    assert seen.items == [(GapReason.RECONNECTED, None), [1], [2]]
+
+
+def test_what_is_held_comes_later_and_what_does_not_fit_is_counted() -> None:
+    feed, seen = make_feed(limit=5 * EACH + 3)
+    feed.hold()
+    feed.on_messages(["1", "2"])
+    feed.on_gap(Gap(GapReason.RECONNECTED, 2))
+    feed.on_messages(["3", "4"])
+    feed.on_messages(["5"])
+    assert seen.items == []
+    feed.release()
+    assert seen.items == [[1, 2], (GapReason.RECONNECTED, None), [3], (GapReason.OVERFLOW, 2)]
+    feed.on_messages(["6"])
+    assert seen.items[-1] == [6]
+
+
+def test_what_the_owner_dropped_meanwhile_is_counted_with_what_was_dropped_here() -> None:
+    feed, seen = make_feed(limit=2 * EACH + 1)
+    feed.hold()
+    feed.on_messages(["1", "2"])
+    feed.on_gap(Gap(GapReason.OVERFLOW, 1, 5))
+    feed.on_messages(["3"])
+    feed.release()
+    assert seen.items == [[1], (GapReason.OVERFLOW, 7)]
+
+
+def test_markers_side_by_side_become_one() -> None:
+    feed, seen = make_feed()
+    feed.hold()
+    feed.on_gap(Gap(GapReason.OVERFLOW, 1, 5))
+    feed.on_gap(Gap(GapReason.OVERFLOW, 1, 2))
+    feed.release()
+    feed.hold()
+    feed.on_gap(Gap(GapReason.OVERFLOW, 1, 5))
+    feed.on_gap(Gap(GapReason.RECONNECTED, 2))
+    feed.on_gap(Gap(GapReason.OVERFLOW, 2, 1))
+    feed.release()
+    assert seen.items == [(GapReason.OVERFLOW, 7), (GapReason.RECONNECTED, None)]
+
+
+def test_an_unknown_number_stays_unknown() -> None:
+    feed, seen = make_feed(limit=2 * EACH + 1)
+    feed.hold()
+    feed.on_messages(["1", "2"])
+    feed.on_gap(Gap(GapReason.RECONNECTED, 2))
+    feed.release()
+    assert seen.items == [[1], (GapReason.RECONNECTED, None)]
+
+
+def test_held_again_by_what_was_just_handed_on() -> None:
+    feed, seen = make_feed()
+    feed.hold()
+    feed.on_messages(["1"])
+    feed.on_messages(["2"])
+    hand_on = seen.messages
+
+    def full(batch: list[Any]) -> None:
+        hand_on(batch)
+        feed.hold()
+
+    seen.messages = full  # type: ignore[method-assign]
+    feed.release()
+    assert seen.items == [[1]]
+    feed.on_messages(["3"])
+    seen.messages = hand_on  # type: ignore[method-assign]
+    feed.release()
+    assert seen.items == [[1], [2], [3]]
+
+
+def test_markers_do_not_pile_up_while_it_is_held() -> None:
+    feed, seen = make_feed()
+    feed.hold()
+    for epoch in range(10_000):
+        feed.on_gap(Gap(GapReason.RECONNECTED, epoch))
+    feed.release()
+    assert seen.items == [(GapReason.RECONNECTED, None)]
+
+
+def test_empty_messages_fill_it_too() -> None:
+    for batch in ([""], [""] * 100):
+        feed = InboundBuffer(as_is, 1_000)
+        seen = RecordingReceiver()
+        feed.attach(seen)
+        for _ in range(2):  # what was handed on leaves its room behind
+            feed.hold()
+            for _ in range(500):
+                feed.on_messages(list(batch))
+            feed.release()
+            messages = [item for item in seen.items if isinstance(item, list)]
+            kept = sum(map(len, messages))
+            assert 1 <= kept <= 1_000 // EACH
+            assert seen.items == [*messages, (GapReason.OVERFLOW, 500 * len(batch) - kept)]
+            seen.items.clear()
+
+
+@pytest.mark.parametrize("held", [False, True])
+def test_a_new_line_is_the_reason_whatever_else_is_missing_there(*, held: bool) -> None:
+    feed, seen = make_feed(limit=1)
+    feed.hold()
+    if held:
+        feed.on_messages(["1"])
+    lost = ConnectionReset("lost")
+    gaps = [
+        Gap(GapReason.RECONNECTED, 2, error=lost),
+        Gap(GapReason.UNDECODABLE, 2, 1, DecodeError("no")),
+        Gap(GapReason.OVERFLOW, 2, 4),
+    ]
+    for gap in gaps:
+        feed.on_gap(gap)
+    feed.release()
+    assert seen.items == [(GapReason.RECONNECTED, None)]
+    assert merge_gaps(gaps[0], gaps[1]) == merge_gaps(gaps[1], gaps[0]) == gaps[0]

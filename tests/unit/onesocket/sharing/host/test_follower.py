@@ -1,0 +1,145 @@
+"""A process that follows: its socket, and what it hands to the owner."""
+
+import asyncio
+import socket
+from pathlib import Path
+from typing import Any, cast
+
+import pytest
+
+from onesocket.sharing.host import HostOptions, OutOfResources, OwnerSilent, WireError, listing
+from onesocket.sharing.host import _ipc_frames as frames
+from onesocket.sharing.host._follower import Follower
+from onesocket.sharing.host._ipc_frames import FrameSplitter, OutgoingMessages, Welcome, decode_follower_frame
+from onesocket.sharing.host._ipc_frames import SharedStatus as Shared
+from onesocket.sharing.host._membership import Membership, MembershipEvents
+from onesocket.sharing.host._owner_lock import OwnerLock
+from onesocket.sharing.host._process_outbox import OutboxEntry
+from onesocket.sharing.host._role import RoleEvents
+from onesocket.sharing.host._runtime_paths import RuntimePaths
+from onesocket.sharing.host._serialization import serialize_error
+
+
+class RecordingRoleEvents:
+    def __init__(self) -> None:
+        self.results: dict[int, Any] = {}
+
+    def on_result(self, number: int, error: Any) -> None:
+        self.results[number] = error
+
+
+def new_follower(events: object = None) -> Follower:
+    return Follower(b"secret", "1", cast("RoleEvents", events))
+
+
+def entry(number: int, data: str) -> OutboxEntry:
+    return OutboxEntry(number, data, float("inf"), None, lambda _: None)
+
+
+async def test_its_socket_is_known_from_its_first_moment_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    follower = new_follower()
+    seen: list[list[int]] = []
+
+    def nobody_listens(sock: Any, _place: object) -> bool:
+        seen.append([sock.fileno(), *follower.descriptors()])
+        raise ConnectionRefusedError
+
+    monkeypatch.setattr("onesocket.sharing.host._follower._try_connect", nobody_listens)
+    with pytest.raises(ConnectionRefusedError):
+        await follower.attach(RuntimePaths.of("key", str(tmp_path)), 5.0)
+    ((number, *known),) = seen
+    assert known == [number]
+    assert list(follower.descriptors()) == []
+
+
+async def test_a_full_queue_is_an_owner_that_does_not_answer_yet(tmp_path: Path) -> None:
+    place = RuntimePaths.of("key", str(tmp_path / "run"))
+    waiting: list[socket.socket] = []
+    with socket.socket(socket.AF_UNIX) as owner:
+        owner.bind(str(place.socket))
+        owner.listen(0)
+        while not waiting or not waiting[-1].connect_ex(str(place.socket)):
+            waiting.append(socket.socket(socket.AF_UNIX))
+            waiting[-1].setblocking(False)
+        with pytest.raises(OwnerSilent):
+            await new_follower().attach(place, 0.1)
+        (listed,) = await asyncio.to_thread(listing, str(place.directory), timeout=0.1)
+        assert not listed.answers
+        follower = new_follower()
+        attaching = asyncio.create_task(follower.attach(place, 10.0))
+        await asyncio.sleep(0)
+        for _ in waiting[:-1]:
+            owner.accept()[0].close()  # the owner goes on
+        owner.settimeout(5)
+        accepted = (await asyncio.to_thread(owner.accept))[0]
+        accepted.sendall(frames.encode_ipc_frame(frames.Rejection(serialize_error(OutOfResources("none left")))))
+        with pytest.raises(OutOfResources, match="none left"):
+            await attaching
+        accepted.close()
+        for one in waiting:
+            one.close()
+
+
+class UnencodableStr(str):
+    """What passes for text, and isn't any that can be written."""
+
+    __slots__ = ()
+
+    def encode(self, encoding: str = "", errors: str = "") -> bytes:
+        del encoding, errors
+        return b""
+
+
+async def test_one_message_that_cannot_be_told_keeps_no_other(monkeypatch: pytest.MonkeyPatch) -> None:
+    events = RecordingRoleEvents()
+    follower = new_follower(events)
+    written: list[bytes] = []
+    monkeypatch.setattr(follower, "tell_packed", written.append)
+    follower.post([entry(1, "one"), entry(2, UnencodableStr("\ud800")), entry(3, "three")])
+    await asyncio.sleep(0)
+    frames = [decode_follower_frame(body) for body in FrameSplitter().feed(b"".join(written))]
+    assert frames == [OutgoingMessages([(1, "one")]), OutgoingMessages([(3, "three")])]
+    assert {number: type(error) for number, error in events.results.items()} == {2: WireError}
+
+
+class AttachedFollower(Follower):
+    """Gets in at once."""
+
+    async def attach(self, place: RuntimePaths, timeout: float) -> None:
+        del place, timeout
+        self.welcome = Welcome(1, 7, 1.0, Shared("ws://x/", "CONNECTED", 1))
+
+
+class FailingRoleFactory:
+    """A member that can't say what it wants."""
+
+    def __init__(self) -> None:
+        self.out: list[Exception] = []
+
+    def make_follower(self) -> Follower:
+        return AttachedFollower(b"", "1", cast("RoleEvents", self))
+
+    def on_role_taken(self, role: object) -> None:
+        raise WireError("too much")
+
+    def on_role_gone(self, *, in_order: bool) -> None:
+        pass
+
+    def on_fatal(self, error: Exception) -> None:
+        self.out.append(error)
+
+
+async def test_what_keeps_it_from_its_role_is_told_at_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(OwnerLock, "acquire", lambda *_: None)
+    place = RuntimePaths.of("key", str(tmp_path / "run"))
+    misfit = FailingRoleFactory()
+    member = Membership(place, HostOptions(directory=str(tmp_path / "run")), cast("MembershipEvents", misfit))
+
+    async def nothing() -> None:
+        pass
+
+    async with asyncio.timeout(5):
+        with pytest.raises(WireError, match="too much"):
+            await member.acquire_role()
+    assert len(misfit.out) == 1
+    await member.aclose(nothing, 1.0)

@@ -1,0 +1,222 @@
+"""What processes say to each other, and what happens when it's nonsense."""
+
+import contextlib
+import enum
+from typing import Any
+
+import msgspec
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from onesocket import Gap, OnesocketError, State
+from onesocket.client import GapReason
+from onesocket.errors import ClosedByPeer, ConnectionReset, HandshakeRejected
+from onesocket.sharing.host import VersionMismatch, WireError
+from onesocket.sharing.host import _ipc_frames as frames
+from onesocket.sharing.host._ipc_frames import (
+    FrameSplitter,
+    checked_key,
+    decode_follower_frame,
+    decode_owner_frame,
+    encode_ipc_frame,
+    split_batch,
+)
+from onesocket.sharing.host._serialization import (
+    deserialize_error,
+    deserialize_gap,
+    deserialize_status,
+    serialize_error,
+    serialize_gap,
+)
+
+
+class StrSubclass(str):
+    __slots__ = ()
+
+
+class BytesSubclass(bytes):
+    __slots__ = ()
+
+
+class IntSubclass(int):
+    __slots__ = ()
+
+
+class StrEnumKey(enum.StrEnum):
+    TICKER = "ticker"
+
+
+ANYTHING: Any = st.recursive(
+    st.none() | st.booleans() | st.integers(-(2**63), 2**64 - 1) | st.floats() | st.text() | st.binary(),
+    lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner),
+    max_leaves=20,
+)
+
+
+@given(st.lists(st.text() | st.binary()), st.lists(st.integers(1, 40)))
+def test_messages_arrive_as_they_were_however_the_stream_is_cut(messages: list[str | bytes], cuts: list[int]) -> None:
+    stream = (
+        encode_ipc_frame(frames.MessageBatch(messages))
+        + encode_ipc_frame(frames.Heartbeat())
+        + encode_ipc_frame(frames.MessageBatch(messages))
+    )
+    splitter = FrameSplitter()
+    bodies: list[bytes] = []
+    for cut in cuts:
+        bodies += splitter.feed(stream[:cut])
+        stream = stream[cut:]
+    bodies += splitter.feed(stream)
+    assert list(map(decode_owner_frame, bodies)) == [
+        frames.MessageBatch(messages),
+        frames.Heartbeat(),
+        frames.MessageBatch(messages),
+    ]
+
+
+@given(st.binary())
+def test_bytes_from_anywhere_are_read_or_a_wire_error(junk: bytes) -> None:
+    for read in (decode_owner_frame, decode_follower_frame):
+        with contextlib.suppress(WireError):
+            read(junk)
+    with contextlib.suppress(WireError):
+        list(map(decode_follower_frame, FrameSplitter(1000).feed(junk)))
+
+
+@given(st.integers(0, 45), st.lists(ANYTHING, max_size=8))
+def test_frames_with_wrong_contents_are_read_or_a_wire_error(tag: int, fields: list[Any]) -> None:
+    body = msgspec.msgpack.encode([tag, *fields])
+    with contextlib.suppress(WireError):
+        frame = decode_owner_frame(body)
+        with contextlib.suppress(WireError):
+            if isinstance(frame, frames.SharedStatus):
+                deserialize_status(frame)
+            elif isinstance(frame, frames.GapMarker):
+                deserialize_gap(frame)
+            elif isinstance(frame, frames.Rejection):
+                deserialize_error(frame.why)
+    with contextlib.suppress(WireError):
+        told = decode_follower_frame(body)
+        if isinstance(told, frames.SubscriptionUpdate):
+            for key in told.add:
+                with contextlib.suppress(WireError):
+                    hash(checked_key(key))
+
+
+@given(
+    st.text(),
+    st.text(),
+    st.dictionaries(
+        st.sampled_from(["retryable", "retry_after", "status", "code", "args", "__class__", "x"]),
+        st.text() | st.integers() | st.floats() | st.booleans() | st.none(),
+    ),
+)
+def test_an_error_from_elsewhere_is_one_of_ours_or_a_wire_error(kind: str, text: str, state: dict[str, Any]) -> None:
+    for name in (kind, "ClosedByPeer", "HandshakeRejected", "DeliveryUnknown"):
+        with contextlib.suppress(WireError):
+            error = deserialize_error(frames.SerializedError(name, text, state))
+            assert type(error).__name__ == name
+            assert str(error) == text[:2000]
+            assert isinstance(error.retryable, bool)
+            str(error.copy())
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        ClosedByPeer("gone", code=4004, reason="no", retryable=False),
+        HandshakeRejected("later", status=503, retryable=True, retry_after=2.5),
+        VersionMismatch("old", ours=1, theirs=2),
+        ConnectionReset("lost"),
+    ],
+)
+def test_errors_arrive_as_they_were(error: OnesocketError) -> None:
+    body = encode_ipc_frame(frames.Rejection(serialize_error(error)))[4:]
+    frame = decode_owner_frame(body)
+    assert isinstance(frame, frames.Rejection)
+    twin = deserialize_error(frame.why)
+    assert type(twin) is type(error)
+    assert (str(twin), twin.retryable, twin.retry_after) == (str(error), error.retryable, error.retry_after)
+    for name in ("code", "reason", "status", "ours", "theirs"):
+        assert getattr(twin, name, None) == getattr(error, name, None)
+
+
+def test_an_error_of_somebody_elses_kind_goes_as_the_nearest_that_all_know() -> None:
+    class Special(ConnectionReset):
+        pass
+
+    assert serialize_error(Special("so")).kind == "ConnectionReset"
+    secret = serialize_error(RuntimeError("token=secret"))
+    assert "secret" not in secret.text
+
+
+def test_gap_markers_arrive_as_they_were() -> None:
+    gap = Gap(GapReason.OVERFLOW, 3, 7, ConnectionReset("lost"))
+    twin = deserialize_gap(serialize_gap(gap, 3))
+    assert (twin.reason, twin.epoch, twin.missed, str(twin.error)) == (gap.reason, 3, 7, "lost")
+
+
+def test_a_frame_that_is_too_long_is_refused_before_it_is_held() -> None:
+    splitter = FrameSplitter(10)
+    assert splitter.feed(b"\0\0\0\x0a" + bytes(9)) == []
+    assert splitter.feed(b"\0") == [bytes(10)]
+    with pytest.raises(WireError, match="11 bytes"):
+        splitter.feed(b"\0\0\0\x0b")
+
+
+def test_messages_of_other_kinds_are_refused() -> None:
+    with pytest.raises(WireError):
+        decode_owner_frame(msgspec.msgpack.encode([4, ["text", 1]]))
+    with pytest.raises(WireError):
+        decode_follower_frame(msgspec.msgpack.encode([34, [[1, None]]]))
+
+
+@given(st.lists(st.binary(max_size=20)))
+def test_portions_hold_everything_in_order(messages: list[bytes]) -> None:
+    portions = split_batch(list(messages), 30)
+    assert [message for portion in portions for message in portion] == messages
+    assert all(portion and sum(map(len, portion[:-1])) <= 30 for portion in portions)
+
+
+def test_keys_travel() -> None:
+    keys = [
+        "a",
+        "ä",
+        1,
+        -(2**63),
+        2**64 - 1,
+        b"x",
+        ("channel", 7),
+        StrEnumKey.TICKER,
+        StrSubclass("own"),
+        BytesSubclass(b"own"),
+        IntSubclass(5),
+    ]
+    frame = decode_follower_frame(encode_ipc_frame(frames.SubscriptionUpdate(keys, []))[4:])
+    assert isinstance(frame, frames.SubscriptionUpdate)
+    assert [checked_key(key) for key in frame.add] == keys
+    for wrong in (None, 1.5, {"a": 1}, [None], True, 2**64, -(2**63) - 1, [2**70], "\ud800"):
+        with pytest.raises(WireError):
+            checked_key(wrong)
+
+
+@pytest.mark.parametrize("wrong", [2**64, "\ud800", object(), [[]] * 3 + [{1: object()}]])
+def test_what_cannot_travel_is_a_wire_error(wrong: Any) -> None:
+    with pytest.raises(WireError):
+        encode_ipc_frame(frames.SubscriptionUpdate([wrong], []))
+
+
+def test_messages_of_somebodys_own_kinds_of_text_and_bytes_travel() -> None:
+    frame = decode_follower_frame(
+        encode_ipc_frame(
+            frames.OutgoingMessages([(1, StrSubclass("ä")), (2, BytesSubclass(b"x")), (3, StrEnumKey.TICKER)])
+        )[4:]
+    )
+    assert frame == frames.OutgoingMessages([(1, "ä"), (2, b"x"), (3, "ticker")])
+
+
+def test_a_state_that_there_is_not_is_refused() -> None:
+    good = frames.SharedStatus("ws://x/", State.CONNECTED.name, 1)
+    assert deserialize_status(good).state is State.CONNECTED
+    with pytest.raises(WireError):
+        deserialize_status(frames.SharedStatus("ws://x/", "FLYING", 1))

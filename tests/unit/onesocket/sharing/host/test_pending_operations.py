@@ -1,0 +1,85 @@
+"""Messages on their way up, as the owner keeps them."""
+
+import asyncio
+from typing import cast
+
+import pytest
+
+from onesocket import Client, OnesocketError
+from onesocket.client._delivery import DELIVERED, Delivery
+from onesocket.errors import ConnectionReset, DeliveryUnknown
+from onesocket.sharing.host._errors import WireError
+from onesocket.sharing.host._pending_operations import PendingOperations
+
+
+class ClientStub:
+    """A client that takes messages, and says nothing of their fate."""
+
+    def __init__(self) -> None:
+        self.internals = self
+        self.taken: list[Delivery] = []
+        self.refusals: dict[str, Exception] = {}
+
+    def send_nowait(self, data: str) -> Delivery:
+        if data in self.refusals:
+            raise self.refusals[data]
+        self.taken.append(Delivery(data) if data.startswith("slow") else DELIVERED)
+        return self.taken[-1]
+
+    def withdraw(self, delivery: Delivery) -> bool:
+        return delivery in self.taken
+
+
+def make_pending(line: ClientStub) -> PendingOperations:
+    return PendingOperations(cast("Client", line))
+
+
+async def test_who_hears_of_a_message_may_send_it_again_under_its_number() -> None:
+    line = ClientStub()
+    work = make_pending(line)
+    told: list[OnesocketError | None] = []
+    over = asyncio.Event()
+
+    def settled(number: int, error: OnesocketError | None) -> None:
+        told.append(error)
+        if error is not None:
+            work.send("me", number, "slow", settled)
+        else:
+            over.set()
+
+    work.send("me", 1, "slow", settled)
+    await asyncio.sleep(0)
+    line.taken[0].resolve(DeliveryUnknown("the line broke"))
+    for _ in range(10):  # until the news is told, the second is sent, and the task of the first is forgotten
+        await asyncio.sleep(0)
+    assert len(line.taken) == 2
+    with pytest.raises(WireError, match="twice"):
+        work.send("me", 1, "slow", settled)  # the first is over, and didn't take the second with it
+    line.taken[1].resolve()
+    async with asyncio.timeout(5):
+        await over.wait()
+    assert [type(error) for error in told] == [DeliveryUnknown, type(None)]
+    await work.finish()
+    assert repr(work) == "<Work 0>"
+
+
+async def test_one_that_fails_takes_no_other_with_it() -> None:
+    line = ClientStub()
+    line.refusals = {"bad": ZeroDivisionError("token=secret"), "lost": ConnectionReset("lost")}
+    told: dict[int, OnesocketError | None] = {}
+    work = make_pending(line)
+    for number, data in enumerate(["one", "bad", "two", "lost", "three"]):
+        work.send_safely("me", number, data, told.__setitem__)
+    assert {number: type(error) for number, error in told.items()} == {
+        0: type(None),
+        1: OnesocketError,
+        2: type(None),
+        3: ConnectionReset,
+        4: type(None),
+    }
+    assert "secret" not in str(told[1])
+    work.send("me", 7, "slow", told.__setitem__)
+    work.send_safely("me", 7, "slow", told.__setitem__)
+    assert type(told[7]) is WireError
+    work.cancel_all("me")
+    await work.finish()

@@ -1,0 +1,299 @@
+"""The directory, the lock, and who may have it."""
+
+import asyncio
+import fcntl
+import os
+import shutil
+import socket
+import sys
+from pathlib import Path
+
+import pytest
+
+from onesocket import _forking as forking
+from onesocket.errors import InvalidOption
+from onesocket.sharing.host import HostOptions, NoRuntimeDirectory, OnStopped, listing
+from onesocket.sharing.host._owner_lock import LockState, OwnerLock, OwnerRecord, process_start_time
+from onesocket.sharing.host._runtime_paths import RUNTIME_DIR_VARIABLE, RuntimePaths, runtime_directory
+
+pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="Unix only")
+
+
+@pytest.fixture
+def place(tmp_path: Path) -> RuntimePaths:
+    return RuntimePaths.of("key", str(tmp_path / "run"))
+
+
+def keep(_lock: OwnerLock) -> None:
+    pass
+
+
+def test_the_directory_is_made_for_us_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv(RUNTIME_DIR_VARIABLE, raising=False)
+    base = tmp_path / "xdg"
+    base.mkdir(mode=0o700)
+    monkeypatch.setenv("XDG_RUNTIME_DIR", str(base))
+    found = runtime_directory()
+    assert found == base / "onesocket"
+    assert found.stat().st_mode & 0o777 == 0o700
+    monkeypatch.setenv(RUNTIME_DIR_VARIABLE, str(tmp_path / "named"))
+    assert runtime_directory() == tmp_path / "named"
+    assert runtime_directory(str(tmp_path / "given")) == tmp_path / "given"
+
+
+@pytest.mark.parametrize("kind", ["open", "link", "file", "nowhere"])
+def test_a_directory_that_is_not_safe_is_refused_with_a_remedy(tmp_path: Path, kind: str) -> None:
+    path = tmp_path / "run"
+    match kind:
+        case "open":
+            path.mkdir()
+            path.chmod(0o750)
+        case "link":
+            (tmp_path / "other").mkdir(mode=0o700)
+            path.symlink_to(tmp_path / "other")
+        case "file":
+            path.touch()
+        case _:
+            path = tmp_path / "a" / "b"
+    with pytest.raises(NoRuntimeDirectory, match=f"(?s){path}.*{RUNTIME_DIR_VARIABLE}"):
+        runtime_directory(str(path))
+
+
+def test_a_path_that_is_none_is_refused_with_a_remedy() -> None:
+    with pytest.raises(NoRuntimeDirectory, match=RUNTIME_DIR_VARIABLE):
+        runtime_directory("run\0")
+
+
+def test_the_directory_stays_when_the_program_goes_elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert runtime_directory("run") == tmp_path / "run"
+
+
+def test_names_tell_nothing(tmp_path: Path) -> None:
+    one, other = (RuntimePaths.of(key, str(tmp_path / "run")) for key in ("wss://x/?token=secret", "b"))
+    assert one.name != other.name
+    assert one.name.isalnum()
+    assert "secret" not in str(one.socket)
+
+
+def test_a_path_that_is_too_long_for_a_socket_is_reached_all_the_same(tmp_path: Path) -> None:
+    deep = tmp_path / ("d" * 100)
+    place = RuntimePaths.of("key", str(deep))
+    directory = place.open_directory()
+    try:
+        if sys.platform != "linux":
+            with pytest.raises(NoRuntimeDirectory, match="too long"):
+                place.socket_address(directory)
+            return
+        with socket.socket(socket.AF_UNIX) as server, socket.socket(socket.AF_UNIX) as client:
+            server.bind(place.socket_address(directory))
+            server.listen()
+            client.connect(place.socket_address(directory))
+        assert place.socket.exists()
+    finally:
+        os.close(directory)
+
+
+def test_one_holder_even_within_a_process(place: RuntimePaths) -> None:
+    first = OwnerLock.acquire(place, keep)
+    assert first is not None
+    assert OwnerLock.acquire(place, keep) is None
+    first.release()
+    first.release()
+    second = OwnerLock.acquire(place, keep)
+    assert second is not None
+    second.release()
+
+
+def test_a_link_in_the_place_of_the_lock_is_not_followed(place: RuntimePaths, tmp_path: Path) -> None:
+    place.lock.symlink_to(tmp_path / "target")
+    with pytest.raises(NoRuntimeDirectory):
+        OwnerLock.acquire(place, keep)
+    assert not (tmp_path / "target").exists()
+
+
+def test_a_taken_over_lock_is_no_longer_the_old_owners(place: RuntimePaths) -> None:
+    old = OwnerLock.acquire(place, keep)
+    assert old is not None
+    old.note(41)
+    assert old.is_ours()
+    assert OwnerLock.take_over(place, old.ownership_id + 1, keep) is None  # not the owner that was seen
+    place.socket.touch()  # where the old one listens, and nobody answers
+    new = OwnerLock.take_over(place, old.ownership_id, keep)
+    assert new is not None
+    assert not place.socket.exists()
+    assert OwnerLock.take_over(place, old.ownership_id, keep) is None  # somebody was quicker
+    assert not old.is_ours()
+    assert new.is_ours()
+    assert old.restore(place) is LockState.LOST
+    assert new.predecessor is not None
+    assert new.predecessor.epoch == 41
+    old.release()
+    assert OwnerLock.acquire(place, keep) is None
+    new.release()
+
+
+@pytest.mark.parametrize("what", ["lock", "directory", "parents"])
+def test_a_lock_that_was_swept_away_is_put_back_and_is_nobody_elses_meanwhile(tmp_path: Path, what: str) -> None:
+    place = RuntimePaths.of("key", str(tmp_path / "run"))
+    if what == "parents":
+        (tmp_path / "a").mkdir()
+        place = RuntimePaths.of("key", str(tmp_path / "a" / "run"))
+    lock = OwnerLock.acquire(place, keep)
+    assert lock is not None
+    lock.note(3)
+    match what:
+        case "lock":
+            place.lock.unlink()
+        case "directory":
+            shutil.rmtree(place.directory)
+        case _:
+            shutil.rmtree(place.directory.parent)
+    assert not lock.is_ours()
+    if sys.platform == "linux":
+        assert RuntimePaths.of("key", str(place.directory)) == place  # its owner is asked to make it again
+        assert OwnerLock.acquire(place.ensure(again=True), keep) is None
+    assert lock.restore(place.ensure(again=True)) is LockState.OURS
+    assert lock.is_ours()
+    assert OwnerLock.acquire(place, keep) is None
+    lock.release()
+    again = OwnerLock.acquire(place, keep)
+    assert again is not None
+    again.release()
+
+
+def test_a_newcomer_that_looks_at_the_lock_takes_nothing_over(place: RuntimePaths) -> None:
+    lock = OwnerLock.acquire(place, keep)
+    assert lock is not None
+    place.lock.unlink()
+    with place.lock.open("w") as newcomer:
+        fcntl.flock(newcomer, fcntl.LOCK_EX)
+        assert lock.restore(place) is LockState.BUSY
+    assert lock.restore(place) is LockState.OURS
+    lock.release()
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="abstract sockets")
+def test_the_second_lock_is_one_for_each_user_and_directory_that_was_asked_for(tmp_path: Path) -> None:
+    one, other = (RuntimePaths.of("key?token=secret", str(tmp_path / name)) for name in ("one", "other"))
+    assert one.socket_lock_name != other.socket_lock_name
+    assert one.socket_lock_name == RuntimePaths.of("key?token=secret", str(tmp_path / "." / "one")).socket_lock_name
+    assert one.socket_lock_name != RuntimePaths.of("another key", str(tmp_path / "one")).socket_lock_name
+    assert "secret" not in one.socket_lock_name
+    assert "one" not in one.socket_lock_name.removeprefix("\0onesocket-")
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="abstract sockets")
+@pytest.mark.skipif(not hasattr(os, "geteuid") or os.geteuid() != 0, reason="only root can become somebody else")
+async def test_another_user_that_has_the_name_keeps_nobody_out(place: RuntimePaths) -> None:
+    script = (
+        "import os, socket, sys; os.setuid(65534); sock = socket.socket(socket.AF_UNIX); "
+        "sock.bind(chr(0) + sys.argv[1]); sock.listen(); print(flush=True); sys.stdin.read()"
+    )
+    theirs = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-c", script, place.socket_lock_name.removeprefix("\0")),
+        stdin=asyncio.subprocess.PIPE,
+        stdout=asyncio.subprocess.PIPE,
+    )
+    assert theirs.stdout is not None
+    await theirs.stdout.readline()
+    lock = OwnerLock.acquire(place, keep)
+    assert lock is not None
+    assert OwnerLock.acquire(place, keep) is None
+    lock.release()
+    await theirs.communicate(b"")
+
+
+async def test_the_next_owner_waits_for_the_death_of_the_last(place: RuntimePaths) -> None:
+    lock = OwnerLock.acquire(place, keep)
+    assert lock is not None
+    process = await asyncio.create_subprocess_exec(sys.executable, "-c", "input()", stdin=asyncio.subprocess.PIPE)
+    lock.predecessor = OwnerRecord(process.pid, process_start_time(process.pid), 5)
+    waiting = asyncio.get_running_loop().create_task(lock.predecessor_gone())
+    await asyncio.sleep(0)
+    assert not lock.predecessor.is_gone()
+    assert not waiting.done()
+    process.kill()
+    await asyncio.wait_for(waiting, 5)
+    assert lock.predecessor.is_gone()
+    await process.wait()
+    lock.release()
+
+
+def test_a_number_that_another_process_has_now_is_nobody_to_wait_for() -> None:
+    assert OwnerRecord(os.getppid(), "1", 0).is_gone() or not hasattr(os, "pidfd_open")
+    assert OwnerRecord(2**22 - 1, "1", 0).is_gone()
+    assert OwnerRecord(os.getpid(), "1", 0).is_gone()
+
+
+@pytest.mark.parametrize("content", ["", "nonsense", "1 2", "x y z", "1 2 3 x", "1 2 3 4 5", "\0" * 500])
+def test_whatever_is_in_the_lock_it_can_be_had(place: RuntimePaths, content: str) -> None:
+    place.lock.write_text(content)
+    lock = OwnerLock.acquire(place, keep)
+    assert lock is not None
+    assert lock.predecessor is None
+    lock.release()
+
+
+def test_a_child_that_does_not_exec_does_not_keep_the_lock(place: RuntimePaths) -> None:
+    class Holder:
+        lock: OwnerLock | None = None
+
+        def file_descriptors(self) -> list[int]:
+            return [] if self.lock is None else list(self.lock.descriptors())
+
+        def forked(self) -> None:
+            pass
+
+    holder = Holder()
+    forking.register_holder(holder)
+
+    def note(lock: OwnerLock) -> None:
+        holder.lock = lock
+
+    lock = OwnerLock.acquire(place, note)
+    assert lock is not None
+    ready, go = os.pipe(), os.pipe()
+    child = os.fork()
+    if child == 0:
+        os.write(ready[1], b"x")
+        os.read(go[0], 1)
+        os._exit(0)
+    try:
+        os.read(ready[0], 1)
+        for descriptor in lock.descriptors():
+            os.close(descriptor)  # as a death would; the child lives
+        if lock.notification_socket is not None:
+            lock.notification_socket.detach()
+        lock.descriptor = -1
+        again = OwnerLock.acquire(place, keep)
+        assert again is not None
+        again.release()
+    finally:
+        os.write(go[1], b"x")
+        os.waitpid(child, 0)
+        for end in (*ready, *go):
+            os.close(end)
+
+
+def test_the_listing_of_nothing_is_empty(place: RuntimePaths) -> None:
+    with socket.socket(socket.AF_UNIX) as dead:
+        dead.bind(str(place.socket))
+    assert listing(str(place.directory)) == []
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"heartbeat": 0},
+        {"stopped_after": 1.0},
+        {"buffer": 0},
+        {"on_stopped": "kill"},
+        {"most_followers": True},
+        {"attach_timeout": float("nan")},
+    ],
+)
+def test_options_are_checked(wrong: dict[str, object]) -> None:
+    with pytest.raises(InvalidOption, match=next(iter(wrong))):
+        HostOptions(**wrong)  # type: ignore[arg-type]
+    assert HostOptions(on_stopped="take-over").on_stopped is OnStopped.TAKE_OVER

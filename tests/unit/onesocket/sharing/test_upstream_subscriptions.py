@@ -1,0 +1,158 @@
+"""Subscriptions of a connection, kept equal to those that are wanted."""
+
+import asyncio
+import random
+from collections.abc import Iterable
+from typing import Any, cast
+
+import pytest
+
+from onesocket.client._internals import ClientInternals
+from onesocket.client._sender import FrameSource
+from onesocket.errors import EncodeError
+from onesocket.sharing._upstream_subscriptions import UpstreamSubscriptions
+
+
+class FramePerKey:
+    """One frame for each key."""
+
+    def subscribe_frames(self, keys: Iterable[str]) -> list[str]:
+        return [f"+{key}" for key in sorted(keys)]
+
+    def unsubscribe_frames(self, keys: Iterable[str]) -> list[str]:
+        return [f"-{key}" for key in sorted(keys)]
+
+
+class RecordingFrameSink:
+    """The client's way out: takes so many frames when it is asked to."""
+
+    def __init__(self, protocol: Any = None) -> None:
+        self.wanted: frozenset[str] = frozenset()
+        self.asked = 0
+        self.source: FrameSource | None = None
+        self.keys = UpstreamSubscriptions(protocol or FramePerKey(), cast("ClientInternals", self), lambda: self.wanted)
+        self.keys.begin()
+
+    def set_source(self, source: FrameSource) -> None:
+        self.source = source
+
+    def ask_source(self) -> None:
+        self.asked += 1
+
+    def want(self, text: str) -> None:
+        self.wanted = frozenset(text)
+        self.keys.changed()
+
+    def take(self, most: int = 1_000) -> str:
+        taken: list[str] = []
+        while len(taken) < most and (frame := self.keys.peek()) is not None:
+            taken.append(str(frame))
+            self.keys.taken()
+        return " ".join(taken)
+
+
+def test_it_is_the_clients_source_and_asks_with_every_change() -> None:
+    line = RecordingFrameSink()
+    assert line.source is line.keys
+    line.want("a")
+    line.want("b")
+    assert line.asked == 2
+
+
+def test_a_connection_gets_differences_and_a_new_one_everything() -> None:
+    line = RecordingFrameSink()
+    line.want("ab")
+    assert line.take() == "+a +b"
+    line.want("bc")
+    assert line.take() == "-a +c"
+    assert line.take() == ""
+    line.keys.begin()
+    assert line.take() == "+b +c"
+
+
+def test_frames_are_made_of_what_is_wanted_when_there_is_room() -> None:
+    line = RecordingFrameSink()
+    line.want("a")
+    assert line.keys.peek() == "+a"
+    line.want("ab")
+    line.want("b")
+    assert line.take() == "+b"
+    line.want("")
+    assert line.keys.peek() == "-b"
+    line.want("b")
+    assert line.take() == ""
+
+
+def test_frames_that_were_begun_are_sent_and_the_next_difference_follows() -> None:
+    line = RecordingFrameSink()
+    line.want("abc")
+    assert line.take(1) == "+a"
+    line.want("cd")
+    assert "keys=3 unsent=2" in repr(line.keys)
+    assert line.take() == "+b +c -a -b +d"
+
+
+def test_what_was_unsent_on_the_last_connection_is_no_matter_of_the_next() -> None:
+    line = RecordingFrameSink()
+    line.want("abc")
+    line.take(1)
+    line.want("d")
+    line.keys.begin()
+    assert line.take() == "+d"
+
+
+async def test_a_key_that_the_protocol_cannot_express_keeps_no_other_from_being_sent() -> None:
+    class Strict(FramePerKey):
+        def subscribe_frames(self, keys: Iterable[str]) -> list[str]:
+            if "x" in keys:
+                raise TypeError("x")
+            return super().subscribe_frames(keys)
+
+    reported: list[object] = []
+    asyncio.get_running_loop().set_exception_handler(lambda _, context: reported.append(context["exception"]))
+    line = RecordingFrameSink(Strict())
+    line.want("a")
+    taken = [line.take()]
+    line.want("axb")
+    taken.append(line.take())
+    line.want("xb")
+    taken.append(line.take())
+    assert taken == ["+a", "+b", "-a"]
+    assert len(reported) == 1
+    line.keys.begin()
+    assert line.take() == "+b"
+
+
+async def test_a_frame_that_is_none_is_reported_and_not_sent() -> None:
+    class Wrong(FramePerKey):
+        def subscribe_frames(self, keys: Iterable[str]) -> list[Any]:
+            return [{"subscribe": key} if key == "x" else f"+{key}" for key in sorted(keys)]
+
+    reported: list[object] = []
+    asyncio.get_running_loop().set_exception_handler(lambda _, context: reported.append(context["exception"]))
+    line = RecordingFrameSink(Wrong())
+    line.want("ax")
+    assert line.take() == "+a"
+    assert [type(error) for error in reported] == [EncodeError]
+
+
+@pytest.mark.parametrize("seed", range(50))
+def test_whatever_comes_between_the_view_of_the_server_becomes_what_is_wanted(seed: int) -> None:
+    chance = random.Random(seed)
+    line = RecordingFrameSink()
+    view: set[str] = set()
+    for _ in range(200):
+        match chance.randrange(4):
+            case 0 | 1:
+                line.want("".join(chance.sample("abcdef", chance.randrange(6))))
+            case 2:
+                for frame in line.take(chance.randrange(4)).split():
+                    assert (frame[1:] in view) is (frame[0] == "-"), "neither twice nor for nothing"
+                    view ^= {frame[1:]}
+            case _:
+                if chance.random() < 0.3:
+                    line.keys.begin()
+                    view.clear()
+    for frame in line.take().split():
+        view ^= {frame[1:]}
+    assert view == line.wanted

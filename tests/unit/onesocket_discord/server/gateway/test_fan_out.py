@@ -1,0 +1,108 @@
+"""What publishing does to the sessions, without a socket."""
+
+import asyncio
+import json
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from onesocket_discord.server._ports import Account, Event
+from onesocket_discord.server.gateway import GatewayOptions, GatewayServer
+from onesocket_discord.server.gateway._server_payloads import EncodedDispatch
+from onesocket_discord.server.gateway._session import GatewaySession
+
+MESSAGES, OTHER = 1 << 9, 1 << 10
+
+
+class GatewayFixture:
+    """A gateway with one session for each user, and what was written to them, in order."""
+
+    def __init__(self, count: int, **options: Any) -> None:
+        self.gateway = GatewayServer(GatewayOptions(**options))
+        self.written: list[tuple[int, dict[str, Any]]] = []
+        self.sessions = {user_id: self.add(user_id) for user_id in range(1, count + 1)}
+
+    def add(self, user_id: int, *, bot: bool = False, intents: int = MESSAGES) -> GatewaySession:
+        session = GatewaySession(
+            Account(user_id, f"user {user_id}", bot=bot), b"", intents, (0, 1), self.gateway.options
+        )
+        session.begin()
+        session.write = self.writer(user_id)
+        assert self.gateway.state.sessions.add(session)
+        return session
+
+    def writer(self, user_id: int) -> Callable[[bytes], object]:
+        return lambda frame: self.written.append((user_id, json.loads(frame)))
+
+    def publish(self, *recipients: int, content: str = "hi") -> None:
+        data = {"guild_id": "1", "author": {"id": "99"}, "content": content}
+        event = Event("MESSAGE_CREATE", data, frozenset(recipients), intents=MESSAGES, content_of=99)
+        self.gateway.publish(event)
+
+    def seen(self) -> dict[int, list[int]]:
+        """By user: the sequence numbers."""
+        return {user: [payload["s"] for who, payload in self.written if who == user] for user, _ in self.written}
+
+
+async def test_each_session_counts_for_itself() -> None:
+    stage = GatewayFixture(3)
+    stage.sessions[2].seq = 41
+    stage.publish(1, 2)
+    stage.publish(1, 2, 3, 4)
+    assert stage.seen() == {1: [1, 2], 2: [42, 43], 3: [1]}
+    assert [len(session.replay) for session in stage.sessions.values()] == [2, 2, 1]
+
+
+@pytest.mark.parametrize("content", ["100 %", "%d %b %s %%", "%", "%(x)d"])
+async def test_a_percent_sign_in_a_message_is_only_that(content: str) -> None:
+    assert json.loads(EncodedDispatch("X%d", {"%": content}).frame(7)) == {
+        "t": "X%d",
+        "s": 7,
+        "op": 0,
+        "d": {"%": content},
+    }
+    stage = GatewayFixture(2)
+    stage.sessions[2].seq = 10
+    stage.publish(1, 2, content=content)
+    assert [payload["d"]["content"] for _, payload in stage.written] == [content, content]
+
+
+async def test_sessions_that_are_equally_far_still_get_the_form_that_is_theirs() -> None:
+    stage = GatewayFixture(2)
+    stage.sessions[3] = stage.add(3, bot=True)  # may not see the content
+    stage.sessions[4] = stage.add(4, intents=OTHER)  # did not ask for messages
+    stage.publish(1, 2, 3, 4)
+    assert {who: payload["d"]["content"] for who, payload in stage.written} == {1: "hi", 2: "hi", 3: ""}
+    assert stage.sessions[4].seq == 0
+
+
+async def test_a_session_whose_line_ends_meanwhile_keeps_the_event_for_its_resume() -> None:
+    stage = GatewayFixture(2)
+
+    def end_both(_frame: bytes) -> None:
+        for session in stage.sessions.values():
+            session.write = None
+
+    for session in stage.sessions.values():
+        session.write = end_both
+    stage.publish(1, 2)
+    assert not stage.written
+    assert [list(session.missed(0)) != [] for session in stage.sessions.values()] == [True, True]
+
+
+async def test_the_bytes_that_are_kept_are_bounded() -> None:
+    stage = GatewayFixture(1, replay_bytes=2000)
+    for _ in range(100):
+        stage.publish(1, content="x" * 100)
+        await asyncio.sleep(0)
+        assert sum(body.size for body in stage.sessions[1].replay) <= 2000
+    assert stage.seen()[1] == list(range(1, 101))
+
+
+async def test_an_event_for_nobody_is_not_encoded(caplog: pytest.LogCaptureFixture) -> None:
+    stage = GatewayFixture(1)
+    stage.gateway.publish(Event("X", {"x": object()}, frozenset({2})))  # it couldn't be
+    assert not stage.written
+    assert not caplog.records
+    assert stage.gateway.state.stats_counter.snapshot().events == 1

@@ -1,0 +1,196 @@
+"""Accounts: registering, signing in and out, names, bots."""
+
+import asyncio
+import base64
+
+import pytest
+
+from onesocket_discord.server._api_error import ApiError
+from onesocket_discord.server._ports import Account
+from tests.unit.onesocket_discord.server.service_fixture import (
+    ServiceFixture,
+    expect_api_error,
+    quick_passwords,
+    running_service,
+)
+
+
+async def test_somebody_registers_and_signs_in() -> None:
+    async with running_service() as world:
+        made = await world.service.accounts.register({"username": "Ann", "password": "correct horse"})
+        again = await world.service.accounts.login({"login": "ann", "password": "correct horse"})
+        assert again["user_id"] == made["user_id"]
+        assert again["token"] != made["token"]
+        for token in (made["token"], again["token"]):
+            assert await world.service.authenticate(token) == Account(int(made["user_id"]), "Ann", bot=False)
+
+
+async def test_a_wrong_password_and_an_unknown_name_are_the_same_error_and_the_same_work() -> None:
+    async with running_service() as world:
+        await world.person("ann")
+        passwords = world.service.accounts._passwords
+        checked: list[bool] = []
+        fits = passwords._verify
+
+        def counted(hashed: str, password: str) -> bool:
+            checked.append(hashed.startswith("$argon2id$"))
+            return fits(hashed, password)
+
+        passwords._verify = counted  # type: ignore[method-assign]
+        with expect_api_error(400, 50035) as wrong:
+            await world.service.accounts.login({"login": "ann", "password": "wrong"})
+        with expect_api_error(400, 50035) as nobody:
+            await world.service.accounts.login({"login": "nobody", "password": "wrong"})
+        assert wrong.value.body == nobody.value.body
+        assert checked == [True, True]
+
+
+async def test_nobody_signs_in_as_the_caretaker_or_as_a_bot() -> None:
+    async with running_service() as world:
+        await world.bot("helper")
+        for name in ("onesocket", "helper"):
+            for password in ("", "nobody has this password"):
+                with expect_api_error(400, 50035):
+                    await world.service.accounts.login({"login": name, "password": password})
+
+
+@pytest.mark.parametrize(
+    ("username", "password", "fields"),
+    [
+        ("a", "correct horse", {"username"}),
+        ("a" * 33, "correct horse", {"username"}),
+        (" ann", "correct horse", {"username"}),
+        ("a@b", "correct horse", {"username"}),
+        ("a\nb", "correct horse", {"username"}),
+        ("a\0b", "correct horse", {"username"}),
+        (5, "correct horse", {"username"}),
+        ("ann", "short", {"password"}),
+        ("ann", "x" * 257, {"password"}),
+        (None, None, {"username", "password"}),
+    ],
+)
+async def test_what_no_account_can_be_made_from(username: object, password: object, fields: set[str]) -> None:
+    async with running_service() as world:
+        with expect_api_error(400, 50035) as wrong:
+            await world.service.accounts.register({"username": username, "password": password})
+        assert set(wrong.value.body["errors"]) == fields
+
+
+async def test_a_name_is_taken_in_whatever_letters() -> None:
+    async with running_service() as world:
+        await world.person("Straße")
+        for name in ("straße", "STRASSE", "ｓtrasse"):
+            with expect_api_error(400, 50035):
+                await world.person(name)
+        with expect_api_error(400, 50035):
+            await world.bot("strasse")
+
+
+async def test_of_many_who_want_one_name_one_gets_it() -> None:
+    async with running_service() as world:
+        results = await asyncio.gather(*(world.person("ann") for _ in range(8)), return_exceptions=True)
+        assert sum(isinstance(result, Account) for result in results) == 1
+        assert all(isinstance(result, Account | ApiError) for result in results)
+
+
+async def test_no_secret_is_stored_or_shown() -> None:
+    async with running_service() as world:
+        made = await world.service.accounts.register({"username": "ann", "password": "correct horse"})
+        async with world.service._world.store.reading() as connection:
+            raw = await connection.get_raw_connection()
+            assert raw.driver_connection is not None
+            dump = "\n".join([line async for line in raw.driver_connection.iterdump()])
+        assert "$argon2id$" in dump
+        assert made["token"] not in dump
+        assert "correct horse" not in dump
+        shown = repr((world.service, world.service.accounts, world.service.accounts._passwords))
+        assert made["token"] not in shown
+
+
+async def test_a_bot_comes_with_a_token_that_says_who_it_is() -> None:
+    async with running_service() as world:
+        ann = await world.person("ann")
+        world.heard.take()
+        token, bot_id = await world.service.accounts.create_bot("helper", owner=ann.user_id)
+        whose = token.split(".")
+        assert len(whose) == 3
+        assert int(base64.urlsafe_b64decode(whose[0] + "==")) == bot_id
+        bot = await world.account(token)
+        assert bot == Account(bot_id, "helper", bot=True)
+        joined = world.heard.one("GUILD_MEMBER_ADD")
+        assert set(joined.recipients) == {ann.user_id}
+        assert joined.data["user"]["username"] == "helper"
+        application = await world.service.accounts.application(bot)
+        assert application["id"] == str(bot_id)
+        assert application["owner"]["id"] == str(ann.user_id)
+
+
+async def test_people_have_no_application() -> None:
+    async with running_service() as world:
+        with expect_api_error(403, 20002):
+            await world.service.accounts.application(await world.person("ann"))
+
+
+async def test_a_bots_new_token_voids_the_old_one() -> None:
+    async with running_service() as world:
+        old, bot_id = await world.service.accounts.create_bot("helper")
+        await world.account(old)
+        new, same = await world.service.accounts.renew_bot_token("Helper")
+        assert same == bot_id
+        assert await world.service.authenticate(old) is None
+        assert (await world.account(new)).user_id == bot_id
+        assert world.heard.signed_out == [(bot_id, None)]
+        with expect_api_error(400, 50035):
+            await world.service.accounts.renew_bot_token("nobody")
+
+
+async def test_a_new_name_reaches_everybody_and_the_next_look() -> None:
+    async with running_service() as world:
+        made = await world.service.accounts.register({"username": "ann", "password": "correct horse"})
+        ann, bob = await world.account(made["token"]), await world.person("bob")
+        world.heard.take()
+        assert (await world.service.accounts.rename(ann, {"username": "Anna"}))["username"] == "Anna"
+        mine, theirs = world.heard.take()
+        assert (mine.name, set(mine.recipients)) == ("USER_UPDATE", {ann.user_id})
+        assert (theirs.name, set(theirs.recipients)) == ("GUILD_MEMBER_UPDATE", {ann.user_id, bob.user_id})
+        assert theirs.data["user"]["username"] == "Anna"
+        assert (await world.account(made["token"])).username == "Anna"
+        assert (await world.service.accounts.user(ann.user_id))["username"] == "Anna"
+        with expect_api_error(400, 50035):
+            await world.service.accounts.rename(bob, {"username": "ANNA"})
+        await world.service.accounts.rename(await world.account(made["token"]), {"username": "ANNA"})
+
+
+async def test_the_first_person_takes_over_the_default_guild_and_bots_do_not() -> None:
+    async with running_service() as world:
+        bot = await world.bot("helper")
+        before = await world.service.guilds.get(bot, world.service.default_guild)
+        world.heard.take()
+        ann = await world.person("ann")
+        update = world.heard.events[0]
+        assert (update.name, set(update.recipients)) == ("GUILD_UPDATE", {bot.user_id})
+        await world.person("bob")
+        after = await world.service.guilds.get(bot, world.service.default_guild)
+        assert before["owner_id"] != str(ann.user_id) == after["owner_id"]
+
+
+async def test_too_many_who_sign_in_are_told_so() -> None:
+    passwords = await quick_passwords().prepare()
+    results = await asyncio.gather(*(passwords.hash("correct horse") for _ in range(40)), return_exceptions=True)
+    errors = [result for result in results if isinstance(result, ApiError)]
+    assert [error.status for error in errors] == [503] * 8
+    assert await passwords.verify(await passwords.hash("correct horse"), "correct horse")
+
+
+async def test_an_unknown_user_is_unknown() -> None:
+    async with running_service() as world:
+        with expect_api_error(404, 10013):
+            await world.service.accounts.user(1)
+
+
+async def test_the_helper_that_makes_worlds_closes_them() -> None:
+    async with running_service() as world:
+        pass
+    assert isinstance(world, ServiceFixture)
+    with expect_api_error(503, 0):
+        await world.person("ann")

@@ -1,0 +1,88 @@
+"""The store goes on, whoever waits for it or is told by it: cancelled readers, callbacks that fail."""
+
+import asyncio
+from pathlib import Path
+
+import pytest
+from sqlalchemy import func, insert, select
+
+from onesocket_discord.server.store import Store, UnitOfWork
+from onesocket_discord.server.store._tables import users
+
+DEADLINE = 10.0
+
+
+@pytest.fixture(params=["memory", "file"])
+def where(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    return ":memory:" if request.param == "memory" else str(tmp_path / "chat.db")
+
+
+async def add(work: UnitOfWork) -> None:
+    await work.connection.execute(insert(users).values(id=1, username="a", username_key="a", bot=False))
+
+
+async def count(store: Store) -> int | None:
+    async with store.reading() as connection:
+        await connection.execute(select(users))
+        return await connection.scalar(select(func.count()).select_from(users))
+
+
+async def test_a_reader_that_is_cancelled_at_any_turn_harms_nobody(where: str) -> None:
+    async with Store.open(where) as store, asyncio.timeout(DEADLINE):
+        await store.write(add)
+        finished = False
+        for turns in range(1000):
+            reader = asyncio.ensure_future(count(store))
+            for _ in range(turns):
+                await asyncio.sleep(0)
+            reader.cancel()
+            (result,) = await asyncio.gather(reader, return_exceptions=True)
+            assert await count(store) == 1
+            if result == 1:
+                finished = True
+                break
+            assert isinstance(result, asyncio.CancelledError)
+        assert finished
+
+
+async def test_a_writer_that_is_cancelled_at_any_turn_harms_nobody(where: str) -> None:
+    async with Store.open(where) as store, asyncio.timeout(DEADLINE):
+        await store.write(add)
+
+        async def rename(work: UnitOfWork) -> None:
+            await work.connection.execute(users.update().values(username="b"))
+
+        for turns in range(60):
+            writer = asyncio.ensure_future(store.write(rename))
+            for _ in range(turns):
+                await asyncio.sleep(0)
+            writer.cancel()
+            await asyncio.gather(writer, return_exceptions=True)
+            assert await count(store) == 1
+        await store.write(rename)
+
+
+async def test_a_callback_that_fails_harms_neither_the_operation_nor_the_next(
+    where: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    told: list[str] = []
+
+    def fail() -> None:
+        raise ZeroDivisionError
+
+    async def announce(work: UnitOfWork) -> None:
+        await add(work)
+        work.after_commit(fail)
+        work.after_commit(lambda: told.append("told"))
+
+    async with Store.open(where) as store, asyncio.timeout(DEADLINE):
+        await store.write(announce)
+        assert told == ["told"]
+        assert "ZeroDivisionError" in caplog.text
+        assert await count(store) == 1
+
+        async def more(work: UnitOfWork) -> None:
+            await work.connection.execute(insert(users).values(id=2, username="b", username_key="b", bot=False))
+
+        await store.write(more)
+        assert await count(store) == 2

@@ -1,0 +1,41 @@
+"""Tests on virtual time and the in-memory transport."""
+
+import asyncio
+import functools
+from collections.abc import Callable, Coroutine
+from typing import Any
+
+from onesocket import Client, State
+from onesocket.testing._virtual_time import run_virtual
+from onesocket.transports._memory import MemoryServer
+
+Main = Callable[[], Coroutine[Any, Any, None]]
+
+
+def on_virtual_time(main: Main) -> Callable[[], None]:
+    """A test that runs on virtual time; it fails when it leaves a task, or an error that nobody handled."""
+
+    @functools.wraps(main)
+    def test() -> None:
+        run_virtual(main)
+
+    # pytest would take it for the coroutine function that it wraps.
+    del test.__wrapped__
+    return test
+
+
+def make_client(server: MemoryServer, **options: Any) -> Client:
+    """A client of this server; no PINGs unless asked for."""
+    options.setdefault("ping_interval", None)
+    return Client("ws://memory.test/", transport=server.transport(), **options)
+
+
+async def settle(turns: int = 20) -> None:
+    """Let everything that is due happen."""
+    for _ in range(turns):
+        await asyncio.sleep(0)
+
+
+def state_of(client: Client) -> State:
+    """Its state just now; a call, so that type checkers don't take it for what it was before."""
+    return client.state

@@ -1,1 +1,0 @@
-"""Real Discord libraries, unmodified, against the chat server: `python -m tools.compat`."""
