@@ -1,4 +1,4 @@
-"""A thousand callers, one handshake."""
+"""Connect a thousand callers by one handshake."""
 
 import asyncio
 
@@ -7,7 +7,7 @@ from onesocket.testing import FaultyServer  # a server on loopback that counts a
 
 
 async def main() -> None:
-    """Connect, say hello, close."""
+    """Connect, send a message, receive its echo, close."""
     async with FaultyServer() as server:
         client = Client(server.url)
         await asyncio.gather(*(client.connect() for _ in range(1000)))

@@ -3,6 +3,7 @@
 import ast
 import asyncio
 import importlib
+import os
 import re
 import sys
 import textwrap
@@ -11,8 +12,14 @@ from typing import NamedTuple
 
 import pytest
 
+from onesocket.testing import FaultyConnection, FaultyServer
+
 ROOT = Path(__file__).resolve().parents[2]
-DOCUMENTS = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+DOCUMENTS = [
+    *sorted((ROOT / "packages").glob("*/README.md")),
+    *sorted((ROOT / "docs").glob("*.md")),
+    ROOT / "examples" / "webapp" / "README.md",
+]
 BLOCK = re.compile(r"^```python\n(.*?)^```\n(?:(?:It prints\n)?```text\n(.*?)^```\n)?", re.DOTALL | re.MULTILINE)
 FRAGMENT = re.compile(r"^```py\n(.*?)^```\n", re.DOTALL | re.MULTILINE)
 DEADLINE = 30
@@ -32,14 +39,14 @@ def blocks() -> list[CodeBlock]:
         text = document.read_text(encoding="utf-8")
         for match in BLOCK.finditer(text):
             line = text.count("\n", 0, match.start()) + 1
-            found.append(CodeBlock(f"{document.name}:{line}", match[1], match[2] or ""))
+            found.append(CodeBlock(f"{document.relative_to(ROOT)}:{line}", match[1], match[2] or ""))
     return found
 
 
 def fragments() -> list[tuple[str, str]]:
     """Blocks marked `py`: parts of a program, shown for their shape."""
     return [
-        (f"{document.name}:{number}", code)
+        (f"{document.relative_to(ROOT)}:{number}", code)
         for document in DOCUMENTS
         for number, code in enumerate(
             re.findall(r"^```py\n(.*?)^```\n", document.read_text("utf-8"), re.DOTALL | re.MULTILINE)
@@ -77,9 +84,46 @@ def test_no_block_is_overlooked() -> None:
         assert block.output or "assert " in block.code, f"{block.place} shows nothing"
 
 
-def test_the_example_is_the_file_in_examples() -> None:
-    example = (ROOT / "examples" / "quickstart.py").read_text(encoding="utf-8")
-    assert example in (ROOT / "README.md").read_text(encoding="utf-8")
+@pytest.mark.parametrize(
+    ("name", "document"), [("quickstart.py", "docs/get-started.md"), ("shared_feed.py", "README.md")]
+)
+def test_the_example_is_the_file_in_examples(name: str, document: str) -> None:
+    example = (ROOT / "examples" / name).read_text(encoding="utf-8")
+    code = example[example.index("import ") :] if name == "shared_feed.py" else example  # its docstring is prose there
+    assert f"\n{code}```\n" in (ROOT / document).read_text(encoding="utf-8")
+
+
+async def tick(connection: FaultyConnection) -> None:
+    """Send the same message again and again."""
+    while True:
+        await connection.send("tick")
+        await asyncio.sleep(0.01)
+
+
+async def test_tasks_threads_and_processes_of_the_readme_share_one_connection(tmp_path: Path) -> None:
+    wanted = {b"task: tick\n", b"thread: tick\n"}
+    async with FaultyServer(handler=tick) as server:
+        processes = [
+            await asyncio.create_subprocess_exec(
+                sys.executable,
+                *("-I", "-W", "error", str(ROOT / "examples" / "shared_feed.py"), server.url),
+                stdout=asyncio.subprocess.PIPE,
+                env=os.environ | {"ONESOCKET_RUNTIME_DIR": str(tmp_path)},
+            )
+            for _ in range(3)
+        ]
+        try:
+            async with asyncio.timeout(DEADLINE):
+                for process in processes:
+                    assert process.stdout is not None
+                    seen: set[bytes] = set()
+                    while not wanted <= seen:
+                        seen.add(await process.stdout.readline())
+            assert (server.counts.handshakes, server.counts.most_sockets) == (1, 1)
+        finally:
+            for process in processes:
+                process.kill()
+                await process.communicate()
 
 
 @pytest.mark.parametrize(("place", "code"), fragments(), ids=[place for place, _ in fragments()])

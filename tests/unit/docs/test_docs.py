@@ -62,9 +62,17 @@ def test_every_error_has_one_row_that_says_whether_it_is_retryable() -> None:
             assert (f"`{base.__name__}`" in row[1]) == issubclass(kind, base), (name, base)
 
 
-def test_every_state_has_a_row_in_the_readme() -> None:
-    first_cells = [row[0] for row in rows(read("README.md"))]
-    assert [first_cells.count(f"`{state.name}`") for state in State] == [1] * len(State)
+def test_every_state_has_a_row_in_the_lifecycle() -> None:
+    states, _, results = read("docs/lifecycle.md").partition("## What `connect()` does")
+    assert [row[0] for row in rows(states) if row[0].startswith("`")] == [f"`{state.name}`" for state in State]
+    first_cells = " ".join(row[0] for row in rows(results.partition("\n## ")[0]))
+    assert [state.name for state in State if f"`{state.name}`" not in first_cells] == []
+
+
+def test_every_page_is_in_the_index_once() -> None:
+    pages = sorted(path.name for path in (ROOT / "docs").glob("*.md") if path.name != "index.md")
+    linked = re.findall(r"^- \[[^\]]+\]\(([a-z-]+\.md)\):", read("docs/index.md"), re.MULTILINE)
+    assert sorted(linked) == pages
 
 
 def test_every_fault_and_counter_is_described() -> None:
@@ -98,10 +106,18 @@ def test_every_call_that_is_shown_needs_no_other_import() -> None:
     subprocess.run([sys.executable, "-I", "-c", script], check=True)  # noqa: S603 - our own
 
 
+def anchors(path: Path) -> set[str]:
+    """What a heading is linked as."""
+    headings = re.findall(r"^#+ (.+)$", path.read_text("utf-8"), re.MULTILINE)
+    return {re.sub(r"[^\w -]", "", heading.lower()).replace(" ", "-") for heading in headings}
+
+
 @pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.name)
 def test_links_lead_somewhere(document: Path) -> None:
-    links = re.findall(r"\]\(([^)#:]+)(?:#[^)]*)?\)", document.read_text(encoding="utf-8"))
-    assert [link for link in links if not (document.parent / link).exists()] == []
+    for link, anchor in re.findall(r"\]\(([^)#:]*)(?:#([^)]*))?\)", document.read_text(encoding="utf-8")):
+        target = document.parent / link if link else document
+        assert target.exists(), link
+        assert not anchor or anchor in anchors(target), f"{link}#{anchor}"
 
 
 def test_the_fields_of_status_are_listed() -> None:

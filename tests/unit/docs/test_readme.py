@@ -1,0 +1,60 @@
+"""The README is short, and its links work in the repository and on a package index."""
+
+import re
+from pathlib import Path
+
+import pytest
+from hatchling.metadata.core import ProjectMetadata
+from hatchling.plugin.manager import PluginManager
+
+ROOT = Path(__file__).resolve().parents[3]
+PACKAGES = sorted(path.parent for path in (ROOT / "packages").glob("*/pyproject.toml"))
+LINK = re.compile(r"\]\(([^)]+)\)")
+
+
+@pytest.fixture(params=PACKAGES, ids=lambda path: path.name)
+def package(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Each distribution; as in a build, its folder is the working directory."""
+    path: Path = request.param
+    monkeypatch.chdir(path)
+    return path
+
+
+def on_the_index(package: Path) -> str:
+    """The description that a package index shows."""
+    metadata = ProjectMetadata(str(package), PluginManager())
+    assert metadata.core.readme_content_type == "text/markdown"
+    return metadata.core.readme
+
+
+def test_the_readme_has_at_most_600_words() -> None:
+    assert len((ROOT / "README.md").read_text("utf-8").split()) <= 600
+
+
+def test_the_readme_of_the_repository_is_that_of_its_main_distribution() -> None:
+    assert (ROOT / "README.md").resolve() == ROOT / "packages" / "onesocket" / "README.md"
+
+
+def test_a_package_index_gets_no_relative_link(package: Path) -> None:
+    text = on_the_index(package)
+    assert [link for link in LINK.findall(text) if not link.startswith("https://")] == []
+    assert "Paths in parentheses are files of the source distribution." in text
+
+
+def test_every_path_that_a_package_index_shows_is_in_the_source_distribution(package: Path) -> None:
+    shown = re.findall(r"(?: \(|: )`([\w./-]+)`\)", on_the_index(package))
+    config = ProjectMetadata(str(package), PluginManager()).hatch.build_targets["sdist"]
+    sources = {target: (package / source).resolve() for source, target in config["force-include"].items()}
+    assert shown
+    assert all(source.exists() for source in sources.values())
+    for path in shown:
+        target = next((name for name in sources if path == name or path.startswith(f"{name}/")), None)
+        included = (sources[target] / path[len(target) + 1 :]) if target else package / path
+        assert included.exists(), path
+
+
+def test_links_of_the_other_distributions_lead_somewhere() -> None:
+    for package in PACKAGES:
+        base = ROOT if package.name == "onesocket" else package
+        links = LINK.findall((package / "README.md").read_text("utf-8"))
+        assert [link for link in links if not (base / link.partition("#")[0]).exists()] == []
