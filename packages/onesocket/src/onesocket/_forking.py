@@ -1,9 +1,12 @@
-"""Releases a process's sockets and locks in its forked children.
+"""Everything that a fork needs: what is paused before it, and what is released and reset in the child.
 
 A copy of a descriptor keeps alive what it stands for: a connection that its owner closes or resets stays open at the
 server, a lock stays held. In a child each of them is replaced by the null device: the number stays taken, so whatever
 closes it later closes nothing of the child's, and an event loop that the child inherited can neither write to the
 parent's stream nor take it out of an epoll that both share. `exec` is no case of this: all of them are close-on-exec.
+
+Before a fork, threads that hold a lock (of imports, of the C library) are waited for: a child inherits locks as they
+are, and the threads that would release them do not exist there.
 """
 
 from __future__ import annotations
@@ -13,14 +16,15 @@ import os
 import socket
 import threading
 import weakref
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
+from types import TracebackType
 from typing import Any, Final, Protocol
 
 _CAN_FORK: Final = hasattr(os, "register_at_fork")
 
 
 class ForkAware(Protocol):
-    """Has to be told that it lives in a forked child from now on."""
+    """An object that has to know that it lives in a forked child."""
 
     def forked(self) -> None:
         """Called once in the child, in the fork itself: note it, and call nothing of the program's."""
@@ -28,7 +32,7 @@ class ForkAware(Protocol):
 
 
 class DescriptorHolder(ForkAware, Protocol):
-    """Has descriptors, besides `ForkSafeSocket`s, that a child must not keep."""
+    """An object with descriptors, besides `ForkSafeSocket`s, that a child must not keep."""
 
     def file_descriptors(self) -> Iterable[int]:
         """All of them, in the order of their release; a lock last: it's held for as long as any socket is."""
@@ -41,6 +45,12 @@ _process_token: Final = [object()]
 _sockets: Final[weakref.WeakSet[ForkSafeSocket]] = weakref.WeakSet()
 _holders: Final[weakref.WeakSet[DescriptorHolder]] = weakref.WeakSet()
 _fork_aware: Final[weakref.WeakSet[ForkAware]] = weakref.WeakSet()
+_pauses: Final[list[Callable[[], Callable[[], None]]]] = []
+_resets: Final[list[Callable[[], None]]] = []
+_fork_turn = threading.Lock()
+"""Threads fork one after the other: the second would wait for a stand that only the first one ends."""
+_resume: list[Callable[[], None]] = []
+"""The functions that end the pause of the fork under way."""
 
 
 class ForkSafeSocket(socket.socket):
@@ -132,25 +142,99 @@ def _close(number: int) -> None:
         os.close(number)
 
 
+def pause_before_fork(pause: Callable[[], Callable[[], None]]) -> None:
+    """Call `pause` before every fork, and the function that it returns after it, in the parent."""
+    _pauses.append(pause)
+
+
+def reset_in_child(reset: Callable[[], None]) -> None:
+    """Call `reset` in every forked child, once the parent's descriptors have been released there."""
+    _resets.append(reset)
+
+
+class ForkGuard:
+    """Blocks `os.fork()` while a lock-holding operation runs, so that a child never inherits a locked mutex.
+
+    An operation is a ``with guard:`` block, in any thread; operations that would begin during a fork wait for its end.
+    """
+
+    def __init__(self) -> None:
+        self._changed = threading.Condition()
+        self._running: list[int] = []
+        self._is_fork = False
+
+    def __enter__(self) -> None:
+        """Begin an operation."""
+        me = threading.get_ident()
+        with self._changed:
+            self._changed.wait_for(lambda: not self._is_fork or me in self._running)
+            self._running.append(me)
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """End it."""
+        with self._changed:
+            self._running.remove(threading.get_ident())
+            self._changed.notify_all()
+
+    def pause_for_fork(self, seconds: float) -> None:
+        """Let no operation begin, and wait up to `seconds` for those of other threads."""
+        me = threading.get_ident()
+        with self._changed:
+            self._is_fork = True
+            self._changed.wait_for(lambda: all(thread == me for thread in self._running), seconds)
+
+    def resume_after_fork(self) -> None:
+        """Let operations begin again."""
+        with self._changed:
+            self._is_fork = False
+            self._changed.notify_all()
+
+
+def was_forked() -> bool:
+    """Whether this process is a forked child of one that had imported this module."""
+    return _process_token[0] is not _first_token
+
+
+def _before_fork() -> None:
+    _fork_turn.acquire()
+    _resume[:] = [pause() for pause in _pauses]
+    FORK_LOCK.acquire()  # last, as a thread may need it to come to a stand
+
+
+def _after_fork_in_parent() -> None:
+    FORK_LOCK.release()
+    for resume in reversed(_resume):
+        resume()
+    _resume.clear()
+    _fork_turn.release()
+
+
 def _after_fork_in_child() -> None:
+    global _fork_turn  # noqa: PLW0603 - the parent's is locked
+    _fork_turn = threading.Lock()
+    _resume.clear()
     try:
         _process_token[0] = object()
         found = [sock.fileno() for sock in _sockets if sock.is_open()]
         for holder in list(_holders):
             with contextlib.suppress(Exception):
                 found.extend(holder.file_descriptors())
-        told = list(_fork_aware)
+        members = list(_fork_aware)
         for registered in (_sockets, _holders, _fork_aware):
             registered.clear()
         replace_with_null_device(found)
-        for member in told:
+        for member in members:
             with contextlib.suppress(Exception):
                 member.forked()
     finally:
         FORK_LOCK.release()
+    for reset in _resets:
+        reset()
 
+
+_first_token: Final = _process_token[0]
 
 if _CAN_FORK:
-    os.register_at_fork(
-        before=FORK_LOCK.acquire, after_in_parent=FORK_LOCK.release, after_in_child=_after_fork_in_child
-    )
+    os.register_at_fork(before=_before_fork, after_in_parent=_after_fork_in_parent, after_in_child=_after_fork_in_child)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import os
 import threading
 import time
 from collections.abc import Callable, Coroutine, Hashable, Iterable, Iterator
@@ -11,6 +10,7 @@ from concurrent.futures import Future
 from types import TracebackType
 from typing import Any, Self, TypeVar
 
+from .._forking import reset_in_child
 from ..client._queue import Overflow
 from ..client._status import Change, Status
 from ..client._subscription import Predicate
@@ -307,11 +307,4 @@ class SharedClient:
 
 # In a list, as a forked child needs a fresh one: a thread that it doesn't have may hold the parent's.
 _rejoin_lock = [threading.Lock()]
-
-
-def _reset_after_fork() -> None:
-    _rejoin_lock[0] = threading.Lock()
-
-
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_reset_after_fork)
+reset_in_child(lambda: _rejoin_lock.__setitem__(0, threading.Lock()))

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-import os
 import sys
 import threading
 from collections.abc import Callable
+
+from .._forking import was_forked
 
 # Finalizers with a lower number run later: those of the program may still use a link.
 _EXIT_PRIORITY = -1000
@@ -46,12 +47,7 @@ class ExitHook:
 
 def _is_spawned() -> bool:
     """A child that was not forked: its `atexit` handlers are called, and may still use a link."""
-    return "--multiprocessing-fork" in sys.orig_argv and not _forked
-
-
-_forked: list[bool] = []
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=lambda: _forked.append(True))
+    return "--multiprocessing-fork" in sys.orig_argv and not was_forked()
 
 
 def _other_non_daemon_threads() -> list[threading.Thread]:

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any, Final
 
-from ._fork_guard import ForkGuard
+from .._forking import ForkGuard
 from ._loop_inbox import LoopInbox, inbox_of
 
 # What is left on the loop when the last connection is gone gets so many seconds to end.

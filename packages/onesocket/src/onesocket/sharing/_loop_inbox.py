@@ -110,7 +110,7 @@ def inbox_of(loop: asyncio.AbstractEventLoop) -> LoopInbox:
         return mailbox
 
 
-def reset_after_fork() -> None:
+def reset_inboxes() -> None:
     """In a forked child: no loop of the parent is anybody's here, and the lock may be held by a thread that isn't."""
     global _lock, _inboxes  # noqa: PLW0603 - a fresh start is the only safe one
     _lock = threading.RLock()

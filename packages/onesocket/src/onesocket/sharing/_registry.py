@@ -5,18 +5,16 @@ from __future__ import annotations
 import asyncio
 import atexit
 import contextlib
-import os
 import threading
 from collections.abc import AsyncGenerator, Callable
-from typing import Any, Final
+from typing import Final
 
-from .._forking import replace_with_null_device
+from .._forking import ForkGuard, pause_before_fork, replace_with_null_device, reset_in_child
 from ..errors import UsageError
 from ..protocols._protocol import Protocol
-from . import _loop_inbox as mailbox
 from ._exit_hook import ExitHook
-from ._fork_guard import ForkGuard
 from ._host_loop import HostLoop, HostLoopThread
+from ._loop_inbox import reset_inboxes
 from ._options import RequestedOptions, Scope
 from ._shared_connection import SharedConnection
 from ._upstream import ConnectionSpec, Upstream
@@ -252,54 +250,26 @@ class Registry:
         replace_with_null_device(found)
 
 
-def _noop() -> None:
-    pass
+_registries: Final = [Registry()]
+"""The registry of this process first; then those that it inherited, never let go of, so that no destructor of the
+parent's objects runs in the child."""
 
 
-class _ForkHandlers:
-    """The registry of this process, and those that it inherited."""
-
-    def __init__(self) -> None:
-        self.registry = Registry()
-        self._one_fork = threading.Lock()
-        """Threads fork one after the other: the second would wait for a stand that only the first one ends."""
-        self._go_on: Callable[[], None] = _noop
-        self.inherited: list[Any] = []
-        """Never let go of, so that no destructor of the parent's objects runs in the child."""
-
-    def before_fork(self) -> None:
-        self._one_fork.acquire()
-        self._go_on = self.registry.pause_for_fork()
-
-    def after_in_parent(self) -> None:
-        go_on, self._go_on = self._go_on, _noop
-        go_on()
-        self._one_fork.release()
-
-    def after_in_child(self) -> None:
-        old = self.registry
-        self._one_fork = threading.Lock()
-        self._go_on = _noop
-        self.registry = Registry()
-        mailbox.reset_after_fork()
-        old.close_inherited()
-        if len(old):
-            self.inherited.append(old)
+def _start_anew() -> None:
+    old = _registries[0]
+    _registries[:1] = [Registry(), old] if len(old) else [Registry()]
+    reset_inboxes()
+    old.close_inherited()
 
 
-_fork_handlers = _ForkHandlers()
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(
-        before=_fork_handlers.before_fork,
-        after_in_parent=_fork_handlers.after_in_parent,
-        after_in_child=_fork_handlers.after_in_child,
-    )
+pause_before_fork(lambda: current_registry().pause_for_fork())
+reset_in_child(_start_anew)
 atexit.register(lambda: current_registry().close_all())
 
 
 def current_registry() -> Registry:
     """The registry of this process; a forked child has one of its own."""
-    return _fork_handlers.registry
+    return _registries[0]
 
 
 def offer_loop() -> contextlib.AbstractAsyncContextManager[None]:
