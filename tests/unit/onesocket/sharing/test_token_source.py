@@ -5,8 +5,8 @@ from typing import Any
 
 import pytest
 
+from onesocket.client._identity_token import Superseded
 from onesocket.errors import SessionExpired, TokenFailed
-from onesocket.provider._single_flight import Superseded
 from onesocket.sharing._loop_inbox import inbox_of
 from onesocket.sharing._member_tokens import MemberTokens
 from tests.unit.virtual_time import on_virtual_time, settle

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Any, Generic, Protocol, cast, runtime_checkable
 
 from ..client._client import Client
-from ..client._secret import Secret
+from ..client._identity_token import IdentityToken
 from ..client._status import Change, Status
-from ..errors import ClientClosed, TokenFailed, UsageError
+from ..errors import ClientClosed, UsageError
 from ..lifecycle._effects import Outcome
 from ..lifecycle._states import State
 
@@ -75,35 +74,6 @@ class SharedClientFactory(Protocol[L_co]):
     def link(self) -> L_co:
         """A new one, not connected yet; it has a `left()`."""
         ...
-
-
-class IdentityToken:
-    """The token source that `make_client` gets: equal keys mean the same identity, whichever provider made it."""
-
-    def __init__(self, key: str, ask: Callable[[], Awaitable[str]]) -> None:
-        self.key = key
-        """The key of the `Identity` that it gives tokens for."""
-        self._ask = ask
-        self._loop = asyncio.get_running_loop()
-
-    def __repr__(self) -> str:
-        return "<IdentityToken>"
-
-    async def __call__(self) -> str:
-        """A token, for one attempt; from whatever loop it's called, the provider's is where it comes from."""
-        if asyncio.get_running_loop() is self._loop:
-            return await self._ask()
-        question = _as_secret(self._ask)
-        try:
-            answer = asyncio.run_coroutine_threadsafe(question, self._loop)
-        except RuntimeError as error:
-            question.close()
-            raise TokenFailed("the event loop of the provider has ended", retryable=True) from error
-        return str((await asyncio.wrap_future(answer)).value)
-
-
-async def _as_secret(ask: Callable[[], Awaitable[str]]) -> Secret:
-    return Secret(await ask())
 
 
 IdentityClientFactory = Callable[[IdentityToken], C] | Callable[[IdentityToken], SharedClientFactory[C]]

@@ -9,6 +9,7 @@ from typing import Any, Generic, Self
 
 from ..client._affinity import Affinity
 from ..client._client import Client
+from ..client._identity_token import Superseded
 from ..client._options import check_seconds
 from ..client._status import Change
 from ..client._user_code import USER_ERRORS, concerns_another_client, mark_unwrapped
@@ -28,7 +29,7 @@ from ..urls import parse_url
 from ._auth_query import AuthQuery
 from ._identity import Auth, Identity, as_identity
 from ._identity_connection import C, IdentityClientFactory, IdentityConnection
-from ._single_flight import ConnectFlight, Superseded
+from ._single_flight import ConnectFlight
 from ._status import ProviderStatus
 
 _log = logging.getLogger("onesocket")

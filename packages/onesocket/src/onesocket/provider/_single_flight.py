@@ -6,20 +6,11 @@ import asyncio
 from collections.abc import Callable, Coroutine
 from typing import Any, Generic, TypeVar
 
-from ..client._user_code import mark_unwrapped
 from ..errors import ConnectAborted, OnesocketError
 from ..lifecycle._effects import Outcome
 from ._identity import Identity
 
 T = TypeVar("T")
-
-
-class Superseded(ConnectAborted):
-    """Something newer took the place of what this call waited for. Meant for the provider, not for its callers."""
-
-    def __init__(self, text: str = "a login() took its place") -> None:
-        super().__init__(text)
-        mark_unwrapped(self)
 
 
 class SingleFlight(Generic[T]):

@@ -7,9 +7,9 @@ from collections.abc import Hashable
 from dataclasses import dataclass, field
 from urllib.parse import urlsplit, urlunsplit
 
+from ..client._identity_token import IdentityToken
 from ..client._options import Token
 from ..errors import InvalidOption
-from ..provider._identity_connection import IdentityToken
 from ..urls import parse_url, redact
 
 _DEFAULT_PORTS = {"ws": 80, "wss": 443}

@@ -5,11 +5,11 @@ from __future__ import annotations
 import asyncio
 from typing import Final, Protocol
 
+from ..client._identity_token import Superseded
 from ..client._options import TokenSource, check_token
 from ..client._secret import Secret
 from ..client._user_code import call_user_function
 from ..errors import ClientClosed, OnesocketError, TokenFailed
-from ..provider._single_flight import Superseded
 from ._cross_loop_call import call_on_loop
 from ._loop_inbox import LoopInbox, inbox_of
 

@@ -10,6 +10,7 @@ from typing import Any, Final, Literal, TypedDict
 
 from ..client._client import Client
 from ..client._dial_options import DIAL_OPTIONS, comparable_dial_options, comparable_protocol
+from ..client._identity_token import IdentityToken
 from ..client._options import Headers, check_headers, check_subprotocols
 from ..client._transport_choice import Compression
 from ..lifecycle._outbox import OutboxLimits
@@ -17,7 +18,6 @@ from ..lifecycle._retry import ReconnectPolicy
 from ..protocols._fingerprint import comparable_form
 from ..protocols._protocol import Protocol
 from ..protocols._raw import Raw
-from ..provider._identity_connection import IdentityToken
 from ..transports._transport import Transport
 from ._connection_key import ConnectionKey, secret_digest
 from ._errors import OptionConflict
