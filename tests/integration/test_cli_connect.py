@@ -371,5 +371,12 @@ async def test_pings_are_sent_as_often_as_asked_for(server: FaultyServer) -> Non
     async with onesocket("--ping-interval", "0.05", server.url) as command:
         await command.remark("connected")
         await server.wait_until(lambda counts: counts.pings >= 3)
-    async with onesocket("--ping-interval", "0", server.url) as command:
-        await command.remark("connected")
+    server.reset_counts()
+    async with FaultyServer() as other, onesocket("--ping-interval", "0", server.url) as without:
+        await without.remark("connected")
+        async with onesocket("--ping-interval", "0.05", other.url) as command:
+            await command.remark("connected")
+            await other.wait_until(lambda counts: counts.pings >= 3)
+        assert (await without.end())[0] == 0
+    assert server.counts.pings == 0
+    assert server.counts.close_codes == {1000: 1}

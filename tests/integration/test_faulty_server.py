@@ -737,3 +737,17 @@ async def test_a_thousand_handshakes(server: FaultyServer) -> None:
         await asyncio.gather(*(session() for _ in range(100)))
     counts = await server.wait_until(lambda counts: counts.sockets_now == 0)
     assert (counts.upgraded, counts.close_codes, counts.unclean_closes) == (1000, {1000: 1000}, 0)
+
+
+@pytest.mark.parametrize(
+    ("level", "shown"), [("ERROR", []), ("INFO", ["connection open"]), ("DEBUG", ["connection open"])]
+)
+async def test_the_log_obeys_the_users_level_and_shows_no_request(
+    caplog: pytest.LogCaptureFixture, level: str, shown: list[str]
+) -> None:
+    caplog.set_level(level, logger="onesocket")
+    caplog.handler.setLevel(0)  # set_level() set it, too
+    async with FaultyServer() as server, connect(f"{server.url}?token=s3cret"):
+        pass
+    assert [record.getMessage() for record in caplog.records if record.name == "onesocket.testing.wire"] == shown
+    assert "s3cret" not in caplog.text.replace("websockets.client", "")

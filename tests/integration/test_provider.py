@@ -75,7 +75,7 @@ async def test_a_failed_connection_is_a_notice_until_the_line_is_back(server: Fa
             (notice,) = provider.notices.active
             assert notice.id == "connection-failed"
             assert notice.title == "Connection Failed"
-            assert notice.text.startswith("Failed to connect to chat server: ")
+            assert notice.text.startswith("Failed to connect to the server: ")
             assert ALICE.token not in notice.text
         assert await provider.connect_if_authenticated() is Outcome.OPENED
         assert provider.notices.active == ()

@@ -290,3 +290,13 @@ def test_secrets_are_struck_out() -> None:
     ]
     say.clear()
     assert not notices.active
+
+
+def test_a_secret_is_masked_and_a_token_of_one_letter_does_not_shred_the_text() -> None:
+    sink = RecordingBoard()
+    ConnectionNotices(Notices(sink), "feed", lambda: ("e", "s3cret", "s3cret-and-more")).failed(
+        ConnectionRefused("the server said: s3cret-and-more, s3cret")
+    )
+    assert [notice.text for notice in sink.told if isinstance(notice, Notice)] == [
+        "Failed to connect to feed: the server said: ***, ***"
+    ]

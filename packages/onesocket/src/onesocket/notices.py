@@ -29,6 +29,7 @@ from .client._error_reporter import one_line
 from .client._status import Change
 from .errors import InvalidOption, MissingExtra, OnesocketError, ServerBusy, SessionExpired
 from .lifecycle._states import State
+from .wire._secrets import mask_secrets
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -321,6 +322,4 @@ class ConnectionNotices:
         self._post(notice_id, level, title, text)
 
     def _post(self, notice_id: str, level: NoticeLevel, title: str, text: str) -> None:
-        for secret in self._hide():
-            text = text.replace(secret, "***")
-        self.board.post(notice_id, level, title, text)
+        self.board.post(notice_id, level, title, mask_secrets(text, self._hide()))

@@ -171,7 +171,7 @@ async def test_the_attempts_error_is_everybodys_and_a_notice() -> None:
         "connection-failed",
         NoticeLevel.ERROR,
         "Connection Failed",
-        "Failed to connect to chat server: nobody home",
+        "Failed to connect to the server: nobody home",
     )
     with pytest.raises(ConnectionRefused):
         await provider.connect_if_authenticated()
@@ -690,7 +690,7 @@ async def test_the_first_attempt_asks_once_and_each_later_one_anew() -> None:
     assert (accounts.calls, tokens(server)) == (2, [ALICE.token, "renewed-s3cret"])
     (lost,) = board.shown
     assert (lost.id, lost.level, lost.title) == ("connection-lost", NoticeLevel.WARNING, "Connection Lost")
-    assert lost.text.startswith("Lost the connection to chat server: ")
+    assert lost.text.startswith("Lost the connection to the server: ")
     assert lost.text.endswith("; trying again now")
     assert "restarting" in lost.text
     assert "s3cret" not in lost.text
@@ -773,7 +773,7 @@ async def test_a_caller_in_a_back_off_that_finds_nobody_ends_it() -> None:
     await settle()
     (busy,) = provider.notices.active
     assert (busy.id, busy.level) == ("service-busy", NoticeLevel.WARNING)
-    assert busy.text.startswith("No place at chat server: limit exceeded; trying again in 3")
+    assert busy.text.startswith("No place at the server: limit exceeded; trying again in 3")
     accounts.who = None
     assert await provider.connect_if_authenticated() is Outcome.NOT_AUTHENTICATED
     assert (existing(provider).state, ids(provider)) == (State.STOPPED, ["session-expired"])
@@ -1010,7 +1010,7 @@ async def test_no_secret_is_shown() -> None:
     for shown in (repr(provider), repr(provider.status), str(provider.client), repr(ALICE), repr(provider.notices)):
         assert "s3cret" not in shown
     assert "alice" in repr(ALICE)
-    assert "chat server" in repr(provider)
+    assert "the server" in repr(provider)
     assert provider.status.is_connected
     await provider.aclose()
     assert "closed" in repr(provider)

@@ -9,11 +9,11 @@ import select
 import sys
 from collections.abc import Sequence
 
+from ..wire._secrets import mask_secrets
 from ._printable import printable
 
 # A pipe that reports "writable" takes this many bytes without blocking (POSIX).
 _WRITE_BYTES = getattr(select, "PIPE_BUF", 512)
-_MASK = "***"
 
 
 def silence_log() -> None:
@@ -31,7 +31,7 @@ class Output:
     """
 
     def __init__(self, *, secrets: Sequence[str] = (), quiet: bool = False) -> None:
-        self._secrets = sorted(filter(None, secrets), key=len, reverse=True)
+        self._secrets = tuple(secrets)
         self._quiet = quiet
         # Python has no sys.stdout when the descriptor was closed (`>&-`), and the number may belong to others by now.
         self._fd = os.open(os.devnull, os.O_WRONLY) if sys.stdout is None else sys.stdout.fileno()
@@ -61,10 +61,8 @@ class Output:
         self._print(f"onesocket: {text}")
 
     def _print(self, text: str) -> None:
-        for secret in self._secrets:
-            text = text.replace(secret, _MASK)
         if sys.stderr is not None:  # closed (`2>&-`): print() would take stdout for it
-            print(printable(text), file=sys.stderr, flush=True)  # noqa: T201 - the command's own words
+            print(printable(mask_secrets(text, self._secrets)), file=sys.stderr, flush=True)  # noqa: T201 - the command's own words
 
 
 async def _writable(fd: int) -> None:

@@ -54,7 +54,7 @@ class Provider(Generic[C]):
             it must not block.
         notices: Where failures are shown: a board or one sink (default: the log).
         auth_timeout: Seconds that `auth` may take.
-        service: What notices call the other side.
+        service: Name of the server in notices.
 
     Another identity than that of the line, wherever it turns up, closes the old client for good (its subscriptions
     end) before a new one is built; take `provider.client` anew then. If a lost line is to be resumed and `auth` says
@@ -71,7 +71,7 @@ class Provider(Generic[C]):
         auth: Auth,
         notices: Notices | NoticeSink | None = None,
         auth_timeout: float = 10.0,
-        service: str = "chat server",
+        service: str = "the server",
     ) -> None:
         if isinstance(make_client, str):
             parse_url(make_client)

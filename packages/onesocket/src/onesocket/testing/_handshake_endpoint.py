@@ -24,9 +24,9 @@ except ImportError as error:  # pragma: no cover - depends on the installation
     raise ImportError('the faulty server needs websockets: pip install "onesocket[testing]"') from error
 
 log = logging.getLogger("onesocket.testing")
-# At its debug level websockets logs whole requests, tokens included.
+# At its debug level websockets logs whole requests, tokens included. A filter, so that the user's level holds.
 wire_log = logging.getLogger("onesocket.testing.wire")
-wire_log.setLevel(logging.INFO)
+wire_log.addFilter(lambda record: record.levelno > logging.DEBUG)
 
 _HEAD_END = b"\r\n\r\n"
 

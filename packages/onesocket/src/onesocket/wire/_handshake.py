@@ -2,16 +2,12 @@
 
 from __future__ import annotations
 
-import base64
 import functools
 import ssl as ssl_module
 from dataclasses import dataclass, field
-from typing import Final
-from urllib.parse import parse_qsl, quote, quote_plus, urlsplit
 
 from ..urls import redact
-
-_MIN_SECRET_LENGTH: Final = 5
+from ._secrets import encoded_forms, mask_secrets, request_secrets
 
 Data = str | bytes
 """A whole message: text is `str`, binary is `bytes`."""
@@ -43,24 +39,8 @@ class DialRequest:
         return f"<DialRequest {redact(self.url)} headers=[{names}] subprotocols={list(self.subprotocols)}>"
 
     def scrub(self, text: str) -> str:
-        """`text`, which the server wrote, without anything that we told it in confidence.
-
-        It may send back the request itself: so the token in every form it may have taken, header values, query values
-        and user info are struck out, the longest first. Very short ones aren't secrets, but would riddle the text.
-        """
-        parts = urlsplit(self.url)
-        found = {*self.secrets, *(value for _, value in self.headers)}
-        found |= {value.partition(" ")[2] for _, value in self.headers}
-        found |= {value for _, value in parse_qsl(parts.query)}
-        found |= {pair.partition("=")[2] for pair in parts.query.split("&")}
-        for scheme, _, value in (value.partition(" ") for _, value in self.headers):
-            if scheme.lower() == "basic":
-                found |= _user_info(value)
-        found |= {quote(secret, safe="") for secret in found} | {quote_plus(secret) for secret in found}
-        for secret in sorted(found, key=len, reverse=True):
-            if len(secret) >= _MIN_SECRET_LENGTH:
-                text = text.replace(secret, "***")
-        return text
+        """Return `text`, which the server wrote, with the secrets of this request masked in every encoding."""
+        return mask_secrets(text, encoded_forms({*self.secrets, *request_secrets(self.url, self.headers)}))
 
 
 def upgrade_headers(request: DialRequest) -> tuple[tuple[str, str], ...]:
@@ -81,13 +61,6 @@ def _user_agent() -> str:
         return f"onesocket/{importlib.metadata.version('onesocket')}"
     except importlib.metadata.PackageNotFoundError:
         return "onesocket"
-
-
-def _user_info(encoded: str) -> set[str]:
-    try:
-        return set(base64.b64decode(encoded).decode().split(":", 1))
-    except ValueError:
-        return set()
 
 
 @dataclass(frozen=True, slots=True)
