@@ -1,6 +1,8 @@
 """What the documents say about names, files and errors is so."""
 
 import dataclasses
+import importlib
+import pkgutil
 import re
 import subprocess
 import sys
@@ -9,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+import onesocket
 from onesocket import errors
 from onesocket.cli._app import app
 from onesocket.cli._status import StatusRow
@@ -60,6 +63,21 @@ def test_every_error_has_one_row_that_says_whether_it_is_retryable() -> None:
         for base in (ValueError, ImportError, RuntimeError, LookupError, TimeoutError):
             row = next(row for row in rows(read("docs/errors.md")) if row[0] == f"`{name}`")
             assert (f"`{base.__name__}`" in row[1]) == issubclass(kind, base), (name, base)
+
+
+def test_every_error_of_the_distribution_is_in_one_module() -> None:
+    for module in pkgutil.walk_packages(onesocket.__path__, "onesocket."):
+        if not module.name.endswith("__main__"):
+            importlib.import_module(module.name)
+
+    def defined_elsewhere(kind: type[errors.OnesocketError]) -> Iterator[str]:
+        for child in kind.__subclasses__():
+            if child.__module__.startswith("onesocket.") and child.__module__ != errors.__name__:
+                yield child.__qualname__
+            yield from defined_elsewhere(child)
+
+    # Raised and caught inside of the provider.
+    assert set(defined_elsewhere(errors.OnesocketError)) == {"Superseded"}
 
 
 def test_every_state_has_a_row_in_the_lifecycle() -> None:

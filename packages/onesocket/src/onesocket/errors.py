@@ -1,50 +1,8 @@
-"""Everything that onesocket raises.
+"""Every error that onesocket raises: one base and four branches.
 
-One base, four branches; each says whether trying again can help (`retryable`) and, where the other side named a
-date, after how many seconds (`retry_after`)::
-
-    OnesocketError
-    ├── UsageError                you misused it
-    │   ├── InvalidURL            (also a ValueError)
-    │   ├── InvalidOption         (also a ValueError)
-    │   ├── EncodeError           (also a ValueError) a message that the protocol can't put on the wire
-    │   ├── TokenFailed           the token source raised, or gave something that is no token
-    │   │   └── SessionExpired    a lost line was to be resumed, but nobody is signed in any more
-    │   ├── MissingExtra          an optional dependency isn't installed
-    │   ├── WrongEventLoop        the client belongs to another event loop
-    │   ├── ForkedCopy            it belongs to the parent process of this one
-    │   ├── ManuallyDisconnected  disconnect() holds until reconnect()
-    │   ├── ClientClosed          aclose() was called, which is final
-    │   └── NoCurrentProvider     (also a LookupError)
-    ├── PeerError                 the peer misbehaved, or said no
-    │   ├── HandshakeRejected        an HTTP status instead of 101
-    │   ├── InvalidHandshake        what came back is not a WebSocket upgrade
-    │   ├── ProtocolViolation     frames that RFC 6455 forbids
-    │   │   ├── InvalidText       text that is not UTF-8
-    │   │   └── MessageTooBig     a message over max_size
-    │   ├── DecodeError           a message that the protocol can't read
-    │   ├── LoginRefused          the protocol's own login failed
-    │   └── ServerBusy          "limit exceeded": somebody else holds our one place
-    ├── ConnectionFailure                  the line was lost, or never came to be
-    │   ├── ConnectFailed
-    │   │   ├── NameResolutionFailed
-    │   │   ├── ConnectionRefused
-    │   │   ├── ProxyFailed
-    │   │   ├── TLSFailed
-    │   │   │   └── CertificateInvalid
-    │   │   └── OpenTimeout
-    │   ├── ClosedByPeer          a CLOSE frame with its code and reason
-    │   ├── ConnectionReset        the line ended without a CLOSE frame
-    │   ├── PingTimeout            open, but nobody answers
-    │   └── DeliveryUnknown       the line broke while this message was on its way
-    └── Abandoned                    we stopped, on purpose
-        ├── ConnectAborted        disconnect() came while connect() waited
-        ├── RetriesExhausted      reconnecting hit its limit
-        ├── OutboxFull
-        ├── MessageExpired
-        ├── SlowConsumer
-        ├── WaitTimeout           (also a TimeoutError) wait_for() saw its deadline
-        └── AuthTimeout           (also a TimeoutError) a provider's auth callback gave no answer
+`UsageError`: the call can't work as it was made. `PeerError`: the peer broke the rules, or refused.
+`ConnectionFailure`: the connection was lost, or never opened. `Abandoned`: the library stopped on purpose.
+Each error has `retryable` and `retry_after`; docs/errors.md draws the tree, and lists what helps.
 """
 
 from __future__ import annotations
@@ -64,41 +22,41 @@ def _rebuild(kind: type[E], args: tuple[Any, ...], state: dict[str, Any]) -> E:
 class OnesocketError(Exception):
     """Base of everything that onesocket raises.
 
-    `retryable` tells whether the same call can succeed later without anything being changed by you.
-    `retry_after` is the least number of seconds to wait, where the other side named one.
+    `retryable`: whether the same call can succeed later without any change on this side.
+    `retry_after`: least number of seconds to wait, where the peer named one; else None.
     """
 
     retryable: bool = False
     retry_after: float | None = None
     is_unwrapped: bool = False
-    """Set by a token source of our own: the attempt ends with this error, and not with `TokenFailed`."""
+    """Set by the library's own token sources: the attempt ends with this error instead of `TokenFailed`."""
     backs_off: bool = True
-    """Whether a lost connection's next attempt waits out the back-off as well; False: `retry_after` is all."""
+    """Whether the next attempt of a lost connection waits for the back-off, too; False: only for `retry_after`."""
 
     def __reduce__(self) -> tuple[Any, ...]:
-        """Copied and pickled by its state: constructors take keywords that `args` doesn't hold."""
+        """Pickle and copy by state: constructors have keywords that `args` doesn't hold."""
         return _rebuild, (type(self), self.args, dict(self.__dict__))
 
     def copy(self) -> Self:
-        """A fresh instance that says the same: every caller of a joined attempt raises its own.
+        """Return an equal instance: each caller that joined an attempt raises its own.
 
         One exception object raised in a thousand tasks would collect a thousand tracebacks.
         """
-        twin = _rebuild(type(self), self.args, self.__dict__)
-        twin.__cause__ = self.__cause__
-        twin.__suppress_context__ = True
-        return twin
+        duplicate = _rebuild(type(self), self.args, self.__dict__)
+        duplicate.__cause__ = self.__cause__
+        duplicate.__suppress_context__ = True
+        return duplicate
 
 
-# --- you misused it -------------------------------------------------------------------------------------------------
+# --- usage errors ---------------------------------------------------------------------------------------------------
 
 
 class UsageError(OnesocketError):
-    """The call can't work as it was made; its text names the remedy."""
+    """Base of the errors of a call that can't work as it was made; the text names the remedy."""
 
 
 class InvalidURL(UsageError, ValueError):
-    """Not a URL that a WebSocket can be opened to."""
+    """The text is no URL of a WebSocket."""
 
 
 class InvalidOption(UsageError, ValueError):
@@ -121,7 +79,7 @@ class TokenFailed(UsageError):
 
 
 class SessionExpired(TokenFailed):
-    """A provider's auth callback said that nobody is signed in any more, so the line is not resumed."""
+    """A lost connection is not resumed, as the provider's auth callback returned None: no user is signed in."""
 
 
 class MissingExtra(UsageError, ImportError):
@@ -129,7 +87,7 @@ class MissingExtra(UsageError, ImportError):
 
 
 class WrongEventLoop(UsageError, RuntimeError):
-    """The client belongs to one event loop and was used from another (or from none)."""
+    """The client belongs to one event loop and was used from another, or from none."""
 
 
 class ForkedCopy(UsageError, RuntimeError):
@@ -142,7 +100,7 @@ class ForkedCopy(UsageError, RuntimeError):
 
 
 class ManuallyDisconnected(UsageError):
-    """The owner called `disconnect()`; only `reconnect()` lifts that."""
+    """`disconnect()` was called; only `reconnect()` lifts that."""
 
     def __init__(self, text: str = "disconnect() was called on this client; call reconnect() to lift it") -> None:
         super().__init__(text)
@@ -159,11 +117,39 @@ class NoCurrentProvider(UsageError, LookupError):
     """`current_provider()` was called outside `use(provider)`."""
 
 
-# --- the peer misbehaved --------------------------------------------------------------------------------------------
+class OptionConflict(InvalidOption):
+    """The key is shared already, in this process or another one, with another value of `option`."""
+
+    def __init__(self, text: str, *, option: str) -> None:
+        super().__init__(text)
+        self.option = option
+
+
+class TokenMismatch(InvalidOption):
+    """Another process shares this key with another token."""
+
+
+class NoRuntimeDirectory(UsageError):
+    """No directory belongs to this user alone, so nothing can be shared safely between processes."""
+
+
+class HubRunning(UsageError):
+    """Another process of this machine, `pid`, serves a hub for this connection already."""
+
+    def __init__(self, text: str, *, pid: int) -> None:
+        super().__init__(text)
+        self.pid = pid
+
+
+class CannotListen(UsageError):
+    """The hub's port is taken, or the path of its Unix socket can't be used."""
+
+
+# --- errors of the peer ---------------------------------------------------------------------------------------------
 
 
 class PeerError(OnesocketError):
-    """The other side answered, but not as it should, or it said no."""
+    """Base of the errors of a peer that broke the rules, or refused."""
 
 
 class HandshakeRejected(PeerError):
@@ -177,36 +163,36 @@ class HandshakeRejected(PeerError):
 
 
 class InvalidHandshake(PeerError):
-    """What came back is not a WebSocket upgrade: another protocol, a broken header, a wrong key."""
+    """The response is no WebSocket upgrade: another protocol, a malformed header, a wrong key."""
 
 
 class ProtocolViolation(PeerError):
-    """The peer sent frames that RFC 6455 forbids; `code` is the close code it was told."""
+    """The peer sent frames that RFC 6455 forbids; `code` is the close code that it was sent."""
 
     retryable = True
     code = 1002
 
 
 class InvalidText(ProtocolViolation):
-    """A text message or close reason that is not UTF-8 (RFC 6455, section 8.1)."""
+    """The peer sent a text message or close reason that is not UTF-8 (RFC 6455, section 8.1)."""
 
     code = 1007
 
 
 class MessageTooBig(ProtocolViolation):
-    """A message, all its fragments together, is larger than `max_size` bytes."""
+    """A message of the peer, its fragments together, is larger than `max_size` bytes."""
 
     code = 1009
 
 
 class DecodeError(PeerError):
-    """A message that the protocol can't read (broken JSON, broken msgpack)."""
+    """The protocol can't decode a message of the peer (malformed JSON or MessagePack)."""
 
     retryable = True
 
 
 class LoginRefused(PeerError):
-    """The socket opened, but the protocol's own login was refused."""
+    """The connection opened, but the protocol's own login was refused."""
 
     def __init__(self, text: str, *, retryable: bool = False) -> None:
         super().__init__(text)
@@ -214,7 +200,7 @@ class LoginRefused(PeerError):
 
 
 class ServerBusy(PeerError):
-    """The service has no place for us now (limit exceeded, a ghost of our last connection, too many requests)."""
+    """The server takes no connection now: connection limit, a ghost of the last connection, too many requests."""
 
     retryable = True
 
@@ -223,21 +209,40 @@ class ServerBusy(PeerError):
         self.retry_after = retry_after
 
 
-# --- the line was lost ----------------------------------------------------------------------------------------------
+class VersionMismatch(PeerError):
+    """The process that holds the shared connection runs a release that speaks another IPC protocol."""
+
+    def __init__(self, text: str, *, ours: int, theirs: int) -> None:
+        super().__init__(text)
+        self.ours = ours
+        self.theirs = theirs
+
+
+class ForeignUser(PeerError):
+    """The process at the other end of the Unix socket belongs to another user."""
+
+
+class WireError(PeerError):
+    """Another process of this connection sent an IPC frame that no release of onesocket sends."""
+
+    retryable = True
+
+
+# --- failures of the connection -------------------------------------------------------------------------------------
 
 
 class ConnectionFailure(OnesocketError):
-    """The line ended, or never came to be."""
+    """Base of the errors of a connection that was lost, or never opened."""
 
     retryable = True
 
 
 class ConnectFailed(ConnectionFailure):
-    """The attempt ended before there was a WebSocket."""
+    """The attempt ended before the WebSocket was open."""
 
 
 class NameResolutionFailed(ConnectFailed):
-    """The host name has no address (or the resolver can't be reached)."""
+    """The host name has no address, or the resolver can't be reached."""
 
 
 class ConnectionRefused(ConnectFailed):
@@ -245,28 +250,28 @@ class ConnectionRefused(ConnectFailed):
 
 
 class ProxyFailed(ConnectFailed):
-    """The proxy could not be reached, or would not pass us on."""
+    """The proxy could not be reached, or refused to connect to the server."""
 
 
 class TLSFailed(ConnectFailed):
-    """The TLS handshake failed; talking TLS to a plain port is the usual reason."""
+    """The TLS handshake failed; a port without TLS is the usual reason."""
 
     retryable = False
 
 
 class CertificateInvalid(TLSFailed):
-    """The server's certificate is not one that we can trust for this name."""
+    """The server's certificate can't be trusted for this host name."""
 
 
 class OpenTimeout(ConnectFailed, TimeoutError):
-    """The attempt was not ready within `open_timeout`; the text says what it was waiting for."""
+    """The attempt was not ready within `open_timeout`; the text names the step that it waited for."""
 
 
 class ClosedByPeer(ConnectionFailure):
-    """The peer closed the line with `code` and `reason` (RFC 6455, section 7.4)."""
+    """The peer closed the connection with `code` and `reason` (RFC 6455, section 7.4)."""
 
     retryable_once_established: bool = False
-    """Final for a first connection only: one that was up before is resumed all the same, slowly (code 1008)."""
+    """Final for a first connection only: one that was up before is resumed slowly (code 1008)."""
 
     def __init__(self, text: str, *, code: int, reason: str, retryable: bool) -> None:
         super().__init__(text)
@@ -276,31 +281,49 @@ class ClosedByPeer(ConnectionFailure):
 
 
 class ConnectionReset(ConnectionFailure):
-    """The line ended without a CLOSE frame."""
+    """The connection ended without a CLOSE frame."""
 
 
 class PingTimeout(ConnectionFailure):
-    """The line is open, but nothing came back within `ping_interval` + `ping_timeout`."""
+    """The connection is open, but no byte arrived within `ping_interval` + `ping_timeout`."""
 
 
 class DeliveryUnknown(ConnectionFailure):
-    """The line broke while this message was being written: it may or may not have arrived.
+    """The connection was lost while this message was written: it may or may not have arrived.
 
-    Not retryable by itself: only the sender knows whether sending it twice does harm.
+    Not retryable by itself: only the sender knows whether a duplicate does harm.
     """
 
     retryable = False
 
 
-# --- gave up --------------------------------------------------------------------------------------------------------
+class OutOfResources(ConnectFailed):
+    """A process of this connection has no file descriptor, no memory or no room on the disk left for sharing it."""
+
+
+class OwnerSilent(ConnectFailed):
+    """The process that holds the shared connection doesn't answer: stopped, or far too busy."""
+
+    @classmethod
+    def of(cls, pid: int) -> OwnerSilent:
+        """The error that names this process; 0: it isn't known."""
+        who = f" (pid {pid})" if pid else ""
+        return cls(f"the process that holds the connection{who} does not answer: it is stopped, or far too busy")
+
+
+class OwnerLost(ConnectionFailure):
+    """The process that held the shared connection is gone, or let go of it; another takes over."""
+
+
+# --- abandoned ------------------------------------------------------------------------------------------------------
 
 
 class Abandoned(OnesocketError):
-    """We stopped on purpose, and say why."""
+    """Base of the errors of work that the library stopped on purpose; the text says why."""
 
 
 class ConnectAborted(Abandoned):
-    """The owner called `disconnect()` while this `connect()` was waiting."""
+    """`disconnect()` was called while this `connect()` was waiting."""
 
 
 class RetriesExhausted(Abandoned):
@@ -308,7 +331,7 @@ class RetriesExhausted(Abandoned):
 
 
 class OutboxFull(Abandoned):
-    """The outbox holds as many messages as it may; this one was not accepted."""
+    """The outbox is at its limit; this message was not accepted."""
 
     retryable = True
 
@@ -318,11 +341,11 @@ class MessageExpired(Abandoned):
 
 
 class SlowConsumer(Abandoned):
-    """This subscriber fell behind further than its limit, and its overflow rule is `fail`."""
+    """This subscriber fell behind by more than its limit, and its overflow rule is `fail`."""
 
 
 class WaitTimeout(Abandoned, TimeoutError):
-    """`wait_for()` did not see the state within its time-out."""
+    """`wait_for()` did not see the state within its timeout."""
 
     retryable = True
 
