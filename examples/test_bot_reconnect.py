@@ -1,7 +1,7 @@
 # ruff: noqa: S101 - pytest's assert
 """A discord.py bot against a chat server on this machine: it has to come back, and to miss nothing.
 
-    pip install "onesocket[chat]" discord.py pytest pytest-asyncio
+    pip install "onesocket-discord[server]" discord.py pytest pytest-asyncio
     pytest -o asyncio_mode=auto examples/test_bot_reconnect.py
 
 discord.py has two places that say where Discord is; everything else is the bot as it runs in production.

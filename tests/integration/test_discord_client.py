@@ -20,7 +20,7 @@ from onesocket.errors import ConnectFailed, ConnectionRefused, DecodeError, Hand
 from onesocket_discord import DisallowedIntents, DiscordClient, Dispatch, Intents, WrongToken
 from onesocket_discord.client import _identify_budget as budget
 from onesocket_discord.protocol import _gateway as gateway_module
-from onesocket_discord.protocol._decompression import load_zstd
+from onesocket_discord.protocol._zstd import zstd
 
 FAST = ReconnectPolicy(initial=0.01, cap=0.05, stable_after=0.05)
 _TOKENS = itertools.count()
@@ -31,7 +31,7 @@ def packer(kind: str) -> Callable[[str], str | bytes]:
         stream = zlib.compressobj()
         return lambda text: stream.compress(text.encode()) + stream.flush(zlib.Z_SYNC_FLUSH)
     if kind == "zstd-stream":
-        frame = load_zstd().ZstdCompressor()
+        frame = zstd.ZstdCompressor()
         return lambda text: frame.compress(text.encode(), frame.FLUSH_BLOCK)
     return lambda text: text
 

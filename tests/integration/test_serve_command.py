@@ -160,7 +160,7 @@ async def test_without_the_extra_it_says_what_to_install(tmp_path: Path) -> None
     async with asyncio.timeout(30):
         _, errors = await process.communicate()
     assert process.returncode == 2
-    assert errors.decode().strip() == 'onesocket: the chat server needs argon2: pip install "onesocket[chat]"'
+    assert errors.decode().strip() == 'onesocket: the chat server needs argon2: pip install "onesocket-discord[server]"'
 
 
 async def test_by_default_the_file_is_in_the_users_data_directory(tmp_path: Path) -> None:

@@ -1,28 +1,19 @@
-"""The chat for people: a Textual application on one connection."""
+"""A chat for the terminal and the browser: a Textual application on one connection."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
-
-from onesocket.errors import MissingExtra
 
 if TYPE_CHECKING:
     from ._application import ChatApp
 
 __all__ = ["ChatApp"]
 
-_EXTRA = frozenset({"aiohttp", "textual"})
-
 
 def __getattr__(name: str) -> Any:
-    """Import the application when it is asked for: it needs the extra `chat`."""
+    """Import the application on first access: every `onesocket` command loads this package, and Textual is slow."""
     if name not in __all__:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    try:
-        from ._application import ChatApp  # noqa: PLC0415 - see the docstring
-    except ImportError as error:
-        missing = (error.name or "").partition(".")[0]
-        if missing not in _EXTRA:
-            raise
-        raise MissingExtra(f'the chat needs {missing}: pip install "onesocket[chat]"') from error
+    from ._application import ChatApp  # noqa: PLC0415 - see the docstring
+
     return ChatApp

@@ -11,14 +11,11 @@ from collections.abc import Sequence
 from typing import Any, Final
 from urllib.parse import urlsplit
 
-from onesocket.errors import MissingExtra, UsageError
+import aiohttp_jinja2
+from aiohttp import web
+from textual_serve.server import Server
 
-try:
-    import aiohttp_jinja2
-    from aiohttp import web
-    from textual_serve.server import Server
-except ImportError as error:
-    raise MissingExtra('the chat in a browser needs textual-serve: pip install "onesocket[chat]"') from error
+from onesocket.errors import UsageError
 
 _MAX_APPLICATIONS: Final = 16
 """Applications at a time; each is a process of its own."""

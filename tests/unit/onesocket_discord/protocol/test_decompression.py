@@ -1,13 +1,12 @@
 """Both compressions, both framings of zstd, and bombs."""
 
-import sys
 import tracemalloc
 import zlib
 from collections.abc import Callable
 
 import pytest
 
-from onesocket.errors import InvalidOption, MissingExtra
+from onesocket.errors import InvalidOption
 from onesocket_discord.protocol import DecompressionBomb, DecompressionFailed
 from onesocket_discord.protocol._decompression import (
     CHUNK_SIZE,
@@ -15,10 +14,8 @@ from onesocket_discord.protocol._decompression import (
     ZlibStreamDecompressor,
     ZstdStreamDecompressor,
     checked_compress,
-    load_zstd,
 )
-
-zstd = load_zstd()
+from onesocket_discord.protocol._zstd import zstd
 
 Pack = Callable[[bytes], bytes]
 TEXTS = [
@@ -130,16 +127,3 @@ def test_a_zlib_stream_that_ends_is_broken() -> None:
 def test_other_compressions_are_refused(value: object) -> None:
     with pytest.raises(InvalidOption, match="compress"):
         checked_compress(value)
-
-
-@pytest.fixture
-def _no_zstd(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in ("compression.zstd", "backports.zstd"):
-        monkeypatch.setitem(sys.modules, name, None)
-
-
-@pytest.mark.usefixtures("_no_zstd")
-def test_without_the_library_the_error_names_the_remedy() -> None:
-    with pytest.raises(MissingExtra, match=r"onesocket\[discord\]"):
-        checked_compress("zstd-stream")
-    assert checked_compress("zlib-stream") == "zlib-stream"

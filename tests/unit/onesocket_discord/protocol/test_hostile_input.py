@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from onesocket.errors import DecodeError
 from onesocket.protocols._protocol import Action, Deliver, Extend, Fail, Ready, Send, WakeAt
 from onesocket_discord.protocol import DecompressionFailed, Intents
-from onesocket_discord.protocol._decompression import load_zstd
+from onesocket_discord.protocol._zstd import zstd
 from tests.unit.onesocket_discord.protocol.gateway_driver import GatewayDriver
 
 HUGE = 10**40
@@ -180,6 +180,6 @@ def test_a_flipped_byte_in_a_sound_stream(compress: str, place: int, flip: int) 
         stream = zlib.compressobj()
         data = bytearray(stream.compress(text) + stream.flush(zlib.Z_SYNC_FLUSH))
     else:
-        data = bytearray(load_zstd().compress(text))
+        data = bytearray(zstd.compress(text))
     data[place % len(data)] ^= flip
     feed(GatewayDriver(compress=compress, max_size=100_000).open(), bytes(data))

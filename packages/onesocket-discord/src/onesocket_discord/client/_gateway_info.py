@@ -16,7 +16,6 @@ from onesocket.errors import (
     HandshakeRejected,
     InvalidURL,
     LoginRefused,
-    MissingExtra,
     NameResolutionFailed,
     PeerError,
     ServerBusy,
@@ -59,14 +58,10 @@ class GatewayInfoRequest:
         """The answer.
 
         Raises `LoginRefused` (401), `ServerBusy` (429), `HandshakeRejected` (other statuses), `ConnectFailed`,
-        `DecodeError`, `MissingExtra`.
+        `DecodeError`.
         """
-        try:
-            import aiohttp  # noqa: PLC0415 - optional
-        except ImportError as error:
-            raise MissingExtra(
-                "asking Discord for its gateway needs aiohttp: pip install 'onesocket[discord]', or give gateway_url="
-            ) from error
+        import aiohttp  # noqa: PLC0415 - 0.1 s that every `onesocket` command would pay
+
         bot = self.token_type == "Bot"  # noqa: S105 - the kind of a token
         url = f"{self.api_url.rstrip('/')}/gateway{'/bot' if bot else ''}"
         authorization = f"{self.token_type} {token}" if self.token_type else token

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import zlib
 from collections.abc import Callable
-from typing import Any
 
-from ._decompression import load_zstd
+from ._zstd import zstd
 
 Compressor = Callable[[bytes], bytes]
 
@@ -22,15 +21,13 @@ def zlib_compressor() -> Compressor:
 
 
 def zstd_compressor() -> Compressor:
-    """Each payload ends a block, of one frame that never ends. Raises `MissingExtra`."""
+    """Each payload ends a block, of one frame that never ends."""
     # Level 1 and a small window: the context is kept as long as the connection.
-    zstd = load_zstd()
     names = zstd.CompressionParameter
-    context: Any = zstd.ZstdCompressor(options={names.compression_level: 1, names.window_log: 17})
+    context = zstd.ZstdCompressor(options={names.compression_level: 1, names.window_log: 17})
 
     def compress(payload: bytes) -> bytes:
-        packed: bytes = context.compress(payload, context.FLUSH_BLOCK)
-        return packed
+        return context.compress(payload, context.FLUSH_BLOCK)
 
     return compress
 

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import abc
-import importlib
-import sys
 import zlib
-from typing import Any, Final, Literal
+from typing import Final, Literal
 
-from onesocket.errors import InvalidOption, MissingExtra
+from onesocket.errors import InvalidOption
 
 from ._errors import DecompressionBomb, DecompressionFailed
+from ._zstd import zstd
 
 Compress = Literal["zlib-stream", "zstd-stream"]
 
@@ -78,9 +77,8 @@ class ZstdStreamDecompressor(Decompressor):
 
     def __init__(self, limit: int | None) -> None:
         super().__init__(limit)
-        self._zstd = load_zstd()
-        self._options = {self._zstd.DecompressionParameter.window_log_max: MAX_WINDOW_LOG}
-        self._frame: Any = self._zstd.ZstdDecompressor(options=self._options)
+        self._options: dict[int, int] = {zstd.DecompressionParameter.window_log_max: MAX_WINDOW_LOG}
+        self._frame = zstd.ZstdDecompressor(options=self._options)
 
     def feed(self, data: bytes) -> bytes | None:
         """One binary message."""
@@ -88,34 +86,25 @@ class ZstdStreamDecompressor(Decompressor):
         try:
             while data or not self._frame.needs_input:
                 if self._frame.eof:
-                    self._frame = self._zstd.ZstdDecompressor(options=self._options)
+                    self._frame = zstd.ZstdDecompressor(options=self._options)
                 out += self._frame.decompress(data, CHUNK_SIZE)
                 self._check(len(out))
                 data = self._frame.unused_data if self._frame.eof else b""
                 if self._frame.eof and not data:
                     break
-        except (self._zstd.ZstdError, MemoryError) as error:
+        except (zstd.ZstdError, MemoryError) as error:
             raise DecompressionFailed("the zstd stream is broken") from error
         return bytes(out)
 
 
-def load_zstd() -> Any:
-    """The module `compression.zstd`, or its backport for Python before 3.14; raises `MissingExtra`."""
-    try:
-        return importlib.import_module("compression.zstd" if sys.version_info >= (3, 14) else "backports.zstd")
-    except ImportError as error:
-        raise MissingExtra("compress='zstd-stream' needs backports.zstd: pip install 'onesocket[discord]'") from error
-
-
 def checked_compress(value: object) -> Compress | None:
-    """`value` if it's a compression that we can read; raises `InvalidOption` or `MissingExtra`."""
+    """`value` if it names a supported compression; raises `InvalidOption`."""
     match value:
         case None:
             return None
         case "zlib-stream":
             return "zlib-stream"
         case "zstd-stream":
-            load_zstd()
             return "zstd-stream"
         case _:
             raise InvalidOption(f"compress must be 'zlib-stream', 'zstd-stream' or None, not {value!r}")

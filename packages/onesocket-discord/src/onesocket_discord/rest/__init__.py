@@ -1,7 +1,4 @@
-"""A small companion for Discord's HTTP API: typed errors, and every rate limit kept.
-
-Needs the extra `discord`: ``pip install "onesocket[discord]"``.
-"""
+"""A small client for Discord's HTTP API: typed errors, and every rate limit kept."""
 
 from ._accounts import Accounts, Login
 from ._api_client import API_URL

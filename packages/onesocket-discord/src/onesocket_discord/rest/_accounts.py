@@ -5,16 +5,15 @@ from __future__ import annotations
 from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import datetime
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
+
+import aiohttp
 
 from onesocket.errors import InvalidOption
 
 from ._api_client import ApiClient
 from ._errors import BadAnswer
 from ._validation import Json, expect_list, expect_object
-
-if TYPE_CHECKING:  # imported when it is needed: it may not be installed
-    import aiohttp
 
 _MAX_HASHES: Final = 100
 _FIELD_NAMES: Final = {

@@ -3,22 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, Literal, Self
+from typing import Any, Literal, Self
 from urllib.parse import quote, urlencode
 
+import aiohttp
 import msgspec
 
 from onesocket.errors import EncodeError, InvalidOption
 from onesocket.urls import parse_url
 
 from ..client._gateway_info import USER_AGENT
+from ._http_transport import HttpTransport, Request
 from ._invalid_budget import InvalidBudget
 from ._rate_limits import RateLimits
 from ._requester import Requester
 from ._route import IDEMPOTENT, make_route
-
-if TYPE_CHECKING:  # imported when it is needed: it may not be installed
-    import aiohttp
 
 API_URL = "https://discord.com/api/v10"
 _MAX_REASON_LENGTH = 512
@@ -42,8 +41,6 @@ class ApiClient:
         invalid_budget: InvalidBudget | None = None,
         secrets: tuple[str, ...] = (),
     ) -> None:
-        from ._http_transport import HttpTransport  # noqa: PLC0415 - raises MissingExtra
-
         address = parse_url(api_url, schemes=("http", "https"), what="API URL")
         if address.authorization is not None or "?" in address.url:
             raise InvalidOption("api_url takes neither a user nor a query; the token is given as token=")
@@ -94,8 +91,6 @@ class ApiClient:
         connection or a 5xx; by default GET, PUT and DELETE. `timeout`: seconds for all of it, waiting included.
         Raises `RestError` for a refusal, `ConnectionFailure`, `RestTimeout`, and `UsageError` before anything is sent.
         """
-        from ._http_transport import Request  # noqa: PLC0415 - see __init__
-
         checked = make_route(method, route, params or {})
         request = Request(
             method=method,

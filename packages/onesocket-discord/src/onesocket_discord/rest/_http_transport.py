@@ -5,23 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from onesocket.errors import (
-    CertificateInvalid,
-    ConnectFailed,
-    ConnectionFailure,
-    MissingExtra,
-    NameResolutionFailed,
-    TLSFailed,
-)
+import aiohttp
+from yarl import URL
+
+from onesocket.errors import CertificateInvalid, ConnectFailed, ConnectionFailure, NameResolutionFailed, TLSFailed
 
 from ._errors import BadAnswer, RequestLost
 from ._rate_limit_info import Response
-
-try:
-    import aiohttp
-    from yarl import URL
-except ImportError as error:  # pragma: no cover - depends on the installation
-    raise MissingExtra('the REST companion needs aiohttp: pip install "onesocket[discord]"') from error
 
 MAX_BODY = 8 * 1024 * 1024
 """Bytes of an answer, decompressed; a thousand members, the largest page there is, take about one million."""

@@ -23,7 +23,6 @@ class Rest(ApiClient):
     `timeout`: seconds for each call with everything it waits for. `session`: an aiohttp session to use;
     it stays open.
     `max_retries`: after a 429 always, after a broken connection or a 5xx where doing it twice does no harm.
-    Needs the extra `discord`: raises `MissingExtra`.
     """
 
     # --- messages ---------------------------------------------------------------------------------------------------

@@ -1,4 +1,7 @@
-"""The reference application: a chat server that speaks Discord's gateway, and a terminal application for it."""
+"""A local chat server that speaks Discord's gateway and HTTP API, with scripted faults.
+
+Needs the extra `server`: ``pip install "onesocket-discord[server]"``.
+"""
 
 from __future__ import annotations
 
@@ -13,24 +16,23 @@ if TYPE_CHECKING:
 
 __all__ = ["ChatServer", "Fault", "GatewayOptions", "Stats"]
 
-_EXTRA = frozenset({"aiohttp", "aiosqlite", "alembic", "argon2", "sqlalchemy", "backports"})
+_EXTRA = frozenset({"aiosqlite", "argon2", "sqlalchemy"})
 
 
 def __getattr__(name: str) -> Any:
-    """Import the server when it is asked for: it needs the extra `chat`."""
+    """Import the server on first access: it needs the extra `server`."""
     if name not in __all__:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     try:
-        from . import _chat_server as server  # noqa: PLC0415 - see the docstring
-        from . import gateway  # noqa: PLC0415
-        from .gateway import _fault_schedule as plan  # noqa: PLC0415
+        from . import _chat_server, gateway  # noqa: PLC0415 - see the docstring
+        from .gateway import _fault_schedule  # noqa: PLC0415
     except ImportError as error:
         if (error.name or "").partition(".")[0] not in _EXTRA:
             raise
         raise MissingExtra(f'the chat server needs {error.name}: pip install "onesocket-discord[server]"') from error
     return {
-        "ChatServer": server.ChatServer,
-        "Fault": plan.Fault,
+        "ChatServer": _chat_server.ChatServer,
+        "Fault": _fault_schedule.Fault,
         "GatewayOptions": gateway.GatewayOptions,
         "Stats": gateway.Stats,
     }[name]

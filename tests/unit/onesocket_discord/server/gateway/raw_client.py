@@ -12,7 +12,7 @@ from typing import Any
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed
 
-from onesocket_discord.protocol._decompression import load_zstd
+from onesocket_discord.protocol._zstd import zstd
 from onesocket_discord.server._ports import Account, Json, ReadyData
 from onesocket_discord.server.gateway import GatewayOptions, GatewayServer
 
@@ -71,8 +71,7 @@ class RawGatewayClient:
         self.socket = socket
         self._context: Any = None
         if compress:
-            zstd = compress == "zstd-stream"
-            self._context = load_zstd().ZstdDecompressor() if zstd else zlib.decompressobj()
+            self._context = zstd.ZstdDecompressor() if compress == "zstd-stream" else zlib.decompressobj()
         self.compress = compress
 
     async def receive(self) -> Json:

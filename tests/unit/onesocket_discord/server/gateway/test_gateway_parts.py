@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from onesocket.errors import InvalidOption, WaitTimeout
 from onesocket.testing._virtual_time import run_virtual
 from onesocket_discord.protocol._compression import zlib_compressor, zstd_compressor
-from onesocket_discord.protocol._decompression import load_zstd
+from onesocket_discord.protocol._zstd import zstd
 from onesocket_discord.server._ports import Account, Directory, Event
 from onesocket_discord.server.gateway import GatewayOptions
 from onesocket_discord.server.gateway._fault_schedule import FaultSchedule, FaultTarget
@@ -83,7 +83,7 @@ def test_each_compressed_payload_can_be_read_as_soon_as_it_is_there(payloads: li
         packed = pack(payload)
         assert packed.endswith(b"\x00\x00\xff\xff")
         assert unpack.decompress(packed) == payload
-    pack, unzstd = zstd_compressor(), load_zstd().ZstdDecompressor()
+    pack, unzstd = zstd_compressor(), zstd.ZstdDecompressor()
     assert [unzstd.decompress(pack(payload)) for payload in payloads] == payloads
 
 
