@@ -8,8 +8,6 @@ import sys
 from pathlib import Path
 
 import pytest
-from alembic.autogenerate import compare_metadata
-from alembic.migration import MigrationContext
 from sqlalchemy import Connection, event, func, insert, select
 
 from onesocket.errors import InvalidOption
@@ -23,7 +21,7 @@ from onesocket_discord.server._snowflakes import (
 from onesocket_discord.server.store import Store, UnitOfWork
 from onesocket_discord.server.store._migration import upgrade
 from onesocket_discord.server.store._sqlite import StoreInUse
-from onesocket_discord.server.store._tables import METADATA, users
+from onesocket_discord.server.store._tables import tokens, users
 from tests.unit.onesocket_discord.server.service_fixture import expect_api_error, running_service
 
 
@@ -215,13 +213,56 @@ async def test_the_file_is_as_durable_as_sqlite_can(tmp_path: Path) -> None:
 # --- migrations -------------------------------------------------------------------------------------------------------
 
 
-async def test_the_migrations_make_the_tables_that_the_code_expects(where: str) -> None:
-    def differences(connection: Connection) -> object:
-        options = {"compare_type": True, "compare_server_default": True}
-        return compare_metadata(MigrationContext.configure(connection, opts=options), METADATA)
+# What earlier releases ran, as they ran it.
+ALEMBIC_STEPS = {
+    "0001": [],
+    "0002": ["ALTER TABLE messages ADD COLUMN forward JSON"],
+    "0003": [
+        "ALTER TABLE tokens ADD COLUMN last_used_at FLOAT",
+        "ALTER TABLE tokens ADD COLUMN client VARCHAR(200)",
+    ],
+}
 
-    async with Store.open(where) as store, store.reading() as connection:
-        assert await connection.run_sync(differences) == []
+
+def write_alembic_database(file: Path, version: str) -> None:
+    """A database with one user and one token, as a release that used Alembic left it."""
+    connection = sqlite3.connect(file)
+    connection.executescript(Path(__file__).with_name("version_0001.sql").read_text("utf-8"))
+    for name, steps in ALEMBIC_STEPS.items():
+        if name <= version:
+            connection.executescript(";".join(steps))
+    connection.execute("UPDATE alembic_version SET version_num = ?", [version])
+    connection.commit()
+    connection.close()
+
+
+def shape(file: Path) -> dict[str, list[object]]:
+    """Columns, foreign keys and indexes of each table, and the version."""
+    connection = sqlite3.connect(file)
+    names = [name for (name,) in connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'")]
+    found: dict[str, list[object]] = {"version": connection.execute("SELECT * FROM alembic_version").fetchall()}
+    for name in names:
+        indexes = [row[1:4] for row in connection.execute(f"PRAGMA index_list('{name}')")]
+        columns = [connection.execute(f"PRAGMA index_info('{index}')").fetchall() for index, _, _ in indexes]
+        kinds = sorted(
+            (str(columns), unique, origin) for columns, (_, unique, origin) in zip(columns, indexes, strict=True)
+        )
+        keys = sorted(str(key[2:]) for key in connection.execute(f"PRAGMA foreign_key_list('{name}')"))
+        found[name] = [connection.execute(f"PRAGMA table_info('{name}')").fetchall(), keys, kinds]
+    connection.close()
+    return found
+
+
+@pytest.mark.parametrize("version", list(ALEMBIC_STEPS))
+async def test_a_database_of_an_earlier_release_becomes_what_a_new_one_is(tmp_path: Path, version: str) -> None:
+    new, old = tmp_path / "new.db", tmp_path / "old.db"
+    write_alembic_database(old, version)
+    async with Store.open(new), Store.open(old) as store:
+        assert await count(store) == 1
+        async with store.reading() as connection:
+            assert (await connection.execute(select(tokens))).one() == (b"\0", 1, 1.5, None, None)
+    assert shape(old) == shape(new)
+    assert shape(new)["version"] == [(list(ALEMBIC_STEPS)[-1],)]
 
 
 async def test_migrations_run_once_and_keep_what_is_there(tmp_path: Path) -> None:
@@ -370,7 +411,7 @@ async def test_what_was_acknowledged_survives_kill_9_and_is_not_doubled(tmp_path
     check.close()
 
 
-async def test_stores_that_open_at_the_same_time_migrate_one_after_the_other() -> None:
+async def test_stores_in_memory_that_open_at_the_same_time_share_nothing() -> None:
     async def opened_alone() -> int:
         async with Store.open(":memory:") as store:
             return await count(store)

@@ -1,4 +1,4 @@
-"""What is kept: tables, migrations, and one way to read and one to write."""
+"""The database of the chat server: tables, migrations, readers and the one writer."""
 
 from ._store import Store
 from ._unit_of_work import UnitOfWork

@@ -1,37 +1,27 @@
-"""Bringing a database to the shape that this version needs."""
+"""Brings a database to the tables that this release needs."""
 
 from __future__ import annotations
 
-import asyncio
-import threading
-from collections.abc import AsyncGenerator
-from contextlib import asynccontextmanager
-from pathlib import Path
+from collections.abc import Mapping
 from typing import Final
 
-from alembic import command
-from alembic.config import Config
-from alembic.migration import MigrationContext
-from alembic.script import ScriptDirectory
-from sqlalchemy import Connection, inspect
+from sqlalchemy import Column, Connection, MetaData, String, Table, insert, inspect, select, update
 
 from onesocket.errors import InvalidOption, UsageError
 
-_MIGRATION_LOCK: Final = threading.Lock()
-"""Alembic knows one migration at a time in a process, and ours give way to other tasks while they run."""
-_POLL_INTERVAL: Final = 0.01
+from ._tables import METADATA
 
-
-@asynccontextmanager
-async def migration_lock() -> AsyncGenerator[None, None]:
-    """Wait until no other migration is under way in this process."""
-    # Whoever has it may be on another thread's event loop, or on this one: nothing of asyncio's can be waited for.
-    while not _MIGRATION_LOCK.acquire(blocking=False):  # noqa: ASYNC110
-        await asyncio.sleep(_POLL_INTERVAL)
-    try:
-        yield
-    finally:
-        _MIGRATION_LOCK.release()
+_VERSION: Final = Table("alembic_version", MetaData(), Column("version_num", String(32), primary_key=True))
+"""Holds the version of the tables. Alembic wrote it once, so existing databases have it under this name."""
+_FIRST_VERSION: Final = "0001"
+MIGRATIONS: Final[Mapping[str, tuple[str, ...]]] = {
+    "0002": ("ALTER TABLE messages ADD COLUMN forward JSON",),
+    "0003": (
+        "ALTER TABLE tokens ADD COLUMN last_used_at FLOAT",
+        "ALTER TABLE tokens ADD COLUMN client VARCHAR(200)",
+    ),
+}
+"""For each later version, in order, the statements that lead to it from the one before."""
 
 
 class StoreTooNew(UsageError):
@@ -39,18 +29,26 @@ class StoreTooNew(UsageError):
 
 
 def upgrade(connection: Connection) -> None:
-    """Run what is missing of the migrations, inside the transaction that `connection` is in. Raises `StoreTooNew`."""
-    config = Config()
-    config.set_main_option("script_location", str(Path(__file__).with_name("migrations")).replace("%", "%%"))
-    config.set_main_option("path_separator", "os")
-    config.attributes["connection"] = connection
-    if not inspect(connection).has_table("alembic_version") and inspect(connection).get_table_names():
+    """Create the tables, or run the missing migrations, inside the transaction of `connection`.
+
+    Raises `StoreTooNew` for a database of a later release, `InvalidOption` for one of another program.
+    """
+    tables = inspect(connection).get_table_names()
+    version = connection.scalar(select(_VERSION.c.version_num)) if _VERSION.name in tables else None
+    versions = (_FIRST_VERSION, *MIGRATIONS)
+    if version is None and tables:
         raise InvalidOption("this database holds the tables of another program; name another file")
-    known = {script.revision for script in ScriptDirectory.from_config(config).walk_revisions()}
-    there = MigrationContext.configure(connection).get_current_revision()
-    if there is not None and there not in known:
+    if version is None:
+        METADATA.create_all(connection)
+        _VERSION.create(connection)
+        connection.execute(insert(_VERSION).values(version_num=versions[-1]))
+    elif version not in versions:
         raise StoreTooNew(
-            f"this database was changed by a later release of onesocket (its tables are at {there}, which this one "
+            f"this database was changed by a later release of onesocket (its tables are at {version}, which this one "
             "doesn't know): upgrade onesocket, or name another file"
         )
-    command.upgrade(config, "head")
+    else:
+        for later in versions[versions.index(version) + 1 :]:
+            for statement in MIGRATIONS[later]:
+                connection.exec_driver_sql(statement)
+        connection.execute(update(_VERSION).values(version_num=versions[-1]))

@@ -16,7 +16,7 @@ from onesocket.errors import InvalidOption
 
 from .._api_error import ApiError
 from . import _sqlite as sqlite
-from ._migration import migration_lock, upgrade
+from ._migration import upgrade
 from ._tables import SNOWFLAKE_TABLES
 from ._writer import Operation, StoreWriter
 
@@ -53,7 +53,7 @@ class Store:
                 writing = reading = create_async_engine(url, hide_parameters=True)
             stack.push_async_callback(writing.dispose)
             stack.push_async_callback(reading.dispose)
-            async with asyncio.timeout(_OPERATION_TIMEOUT), migration_lock(), writing.begin() as connection:
+            async with asyncio.timeout(_OPERATION_TIMEOUT), writing.begin() as connection:
                 await connection.run_sync(upgrade)
             # One connection can't be in two transactions: where there is only one, everybody takes turns.
             shared = writing is reading and url.get_backend_name() == "sqlite"

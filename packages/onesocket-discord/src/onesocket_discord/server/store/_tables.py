@@ -1,4 +1,4 @@
-"""The tables. A change here needs a migration: a test compares the two."""
+"""The tables of the database. A change here needs a migration in `_migration`: a test compares the two."""
 
 from __future__ import annotations
 
