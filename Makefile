@@ -17,10 +17,10 @@ ifdef UV
 venv = $(need_python) && { test -x $(1)/bin/python || uv venv --quiet --clear --python "$(PYTHON_PATH)" $(1); }
 install = uv pip install --quiet --python $(1)/bin/python
 else
-# Dependency groups need pip 25.1; the one that comes with an older Python is brought up to date in its environment.
-venv = $(need_python) && { test -x $(1)/bin/pip || { "$(PYTHON_PATH)" -m venv --clear $(1) && \
-	$(1)/bin/python -m pip install --quiet --disable-pip-version-check --upgrade 'pip>=25.1'; }; }
+# Dependency groups need pip 25.1; the one that comes with an older Python is brought up to date in its environment,
+# also in one that an interrupted set-up left behind.
 install = $(1)/bin/python -m pip install --quiet --disable-pip-version-check
+venv = $(need_python) && { test -x $(1)/bin/pip || "$(PYTHON_PATH)" -m venv --clear $(1); } && $(install) 'pip>=25.1'
 endif
 
 help:
@@ -33,7 +33,7 @@ help:
 	@echo "make check       lint, format, types, layers, and whether the drawn diagram is current"
 	@echo "make format      put the code into shape"
 	@echo "make diagram     draw the lifecycle diagram from its transition table"
-	@echo "make wheel-test  build the wheel and run the integration tests against it, installed"
+	@echo "make wheel-test  build the three wheels, check the core alone, and run the integration tests against them, installed"
 	@echo "make constraints resolve every dependency anew into constraints.txt"
 	@echo "make wheels      WHEELS_FOR=3.14: whether every dependency has a wheel for that Python"
 	@echo "make bench       measure against the peers: tables, JSON, and the page in the docs; ARGS=\"--rounds 5\""
@@ -80,8 +80,8 @@ test: test-once
 
 # What is most likely to differ between two Pythons.
 QUICK_TESTS := tests/unit/onesocket/lifecycle tests/unit/onesocket/sharing tests/unit/onesocket/test_forking.py tests/typing \
-	$(addprefix tests/integration/test_,$(addsuffix .py,real_sockets transports fork child_end blocking \
-	blocking_ctrl_c blocking_callbacks threads closed_loops join host_sharing after_the_main_thread))
+	$(addprefix tests/integration/test_,$(addsuffix .py,real_sockets transports fork multiprocessing_exit \
+	blocking blocking_ctrl_c blocking_callbacks threads closed_loops join host_sharing main_thread_exit))
 
 test-quick: setup
 	$(AT_ONCE) $(QUICK_TESTS)
@@ -106,18 +106,22 @@ format: setup
 diagram: setup
 	$(BIN)/python -m tools.diagram
 
-# What each part of the package needs of what the wheel holds.
-WHEEL_TESTS := $(addprefix ../tests/integration/test_,$(addsuffix .py,real_sockets provider readme cli_connect cli_demo \
-	check_then_connect faulty_server join threads blocking host_sharing share_command hub_discord serve_command chat_rest \
-	chat_faults discord_client discord_rest))
+# What each part of the distributions needs of what their wheels hold.
+WHEEL_TESTS := $(addprefix ../tests/integration/test_,$(addsuffix .py,real_sockets provider document_examples cli_connect \
+	demo check_then_connect faulty_server join threads blocking host_sharing share_command hub_discord serve_command \
+	discord_server_rest discord_server_faults discord_client discord_rest))
 
-# -I keeps PYTHONPATH and the working directory out, and the second line proves that the wheel is what gets imported.
+# First the core alone, then all three. -I keeps PYTHONPATH and the working directory out, and the line before the last
+# proves that the wheels are what gets imported.
+CORE_WHEEL = $$(echo ./dist/onesocket-[0-9]*.whl)
 wheel-test: setup
 	rm -rf dist $(VENV_WHEEL)
 	for name in onesocket onesocket-discord onesocket-chat; do \
 		$(BIN)/python -m build --wheel --no-isolation --outdir dist packages/$$name || exit 1; done
 	@$(call venv,$(VENV_WHEEL))
-	$(call install,$(VENV_WHEEL)) --constraint constraints.txt --group tests "$$(echo ./dist/onesocket-0*.whl)[cli,testing,uvloop]" \
+	$(call install,$(VENV_WHEEL)) --constraint constraints.txt "$(CORE_WHEEL)[cli]"
+	$(BIN)/python -m tools.core_wheel $(CORE_WHEEL) $(VENV_WHEEL)/bin
+	$(call install,$(VENV_WHEEL)) --constraint constraints.txt --group tests "$(CORE_WHEEL)[cli,testing,uvloop]" \
 		"$$(echo ./dist/onesocket_discord-*.whl)[server]" "$$(echo ./dist/onesocket_chat-*.whl)"
 	cd $(VENV_WHEEL) && bin/python -I -c 'import onesocket as o, sys; assert o.__file__.startswith(sys.prefix), o.__file__'
 	cd $(VENV_WHEEL) && bin/python -I -m pytest --numprocesses 4 --dist worksteal $(WHEEL_TESTS)

@@ -9,38 +9,53 @@ import subprocess
 import sys
 import tempfile
 import tomllib
+from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from packaging.requirements import Requirement
 
-EXTRAS = ("chat", "cli", "discord", "testing", "tests", "uvloop", "websockets")
+ROOT: Final = Path(__file__).resolve().parent.parent
 
 
-def requirements(project: dict[str, Any], version: str) -> list[str]:
-    """The requirements of the package with its extras, without markers, that hold on this version of Python."""
+def requirements(texts: Iterable[str], version: str, own: Iterable[str]) -> list[str]:
+    """The requirements, without markers, that hold on this version of Python and are not our `own` distributions."""
     environment = {"python_version": version, "python_full_version": f"{version}.0"}
     found: set[str] = set()
-    extras = project["optional-dependencies"]
-    for text in (*project["dependencies"], *(text for extra in EXTRAS for text in extras[extra])):
+    for text in texts:
         requirement = Requirement(text)
-        if requirement.name == project["name"]:  # an extra that brings others, which EXTRAS names
+        if requirement.name in own or (requirement.marker and not requirement.marker.evaluate(environment)):
             continue
-        if requirement.marker is None or requirement.marker.evaluate(environment):
-            requirement.marker = None
-            found.add(str(requirement))
+        requirement.marker = None
+        found.add(str(requirement))
     return sorted(found)
 
 
-def main() -> int:
+def declared(root: Path) -> tuple[list[str], list[str]]:
+    """All that the distributions require, extras and the test group included, and the distributions' own names."""
+    texts: list[str] = list(_read(root / "pyproject.toml")["dependency-groups"]["tests"])
+    own: list[str] = []
+    for path in sorted((root / "packages").glob("*/pyproject.toml")):
+        project = _read(path)["project"]
+        own.append(project["name"])
+        texts += project["dependencies"]
+        texts += [text for extra in project.get("optional-dependencies", {}).values() for text in extra]
+    return texts, own
+
+
+def _read(path: Path) -> dict[str, Any]:
+    return tomllib.loads(path.read_text("utf-8"))
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
     """Download the wheels into a folder that is removed again; returns pip's exit code."""
-    version = sys.argv[1]
-    project: dict[str, Any] = tomllib.loads(Path("pyproject.toml").read_text("utf-8"))["project"]
-    wanted = requirements(project, version)
+    (version,) = sys.argv[1:] if arguments is None else arguments
+    texts, own = declared(ROOT)
+    wanted = requirements(texts, version, own)
     with tempfile.TemporaryDirectory() as folder:
         command = [sys.executable, "-m", "pip", "download", "--quiet", "--disable-pip-version-check"]
         command += ["--python-version", version, "--only-binary=:all:", "--dest", folder, *wanted]
-        code = subprocess.run(command, check=False).returncode  # noqa: S603 - the project's own requirements
+        code = subprocess.run(command, check=False).returncode  # noqa: S603 - the projects' own requirements
         if code == 0:
             print(f"{len(list(Path(folder).iterdir()))} wheels for Python {version}, by {len(wanted)} requirements")
     return code
