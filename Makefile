@@ -1,5 +1,5 @@
 # `make help` lists the targets. Needs make, sh and a Python >= 3.11; uses uv when it is installed.
-.PHONY: help setup demo test test-once test-quick simulate check format diagram constraints wheel-test wheels bench bench-peers conformance soak compat compat-python proof e2e screenshots clean
+.PHONY: help setup demo test test-once test-quick simulate check format diagram reference constraints wheel-test wheels bench bench-peers conformance soak compat compat-python proof e2e screenshots clean
 
 # One environment for each Python, named after its version: `make test PYTHON=3.13` never runs in another one's.
 FOUND := $(shell sh tools/find_python.sh $(PYTHON))
@@ -30,9 +30,10 @@ help:
 	@echo "make test-once   all tests, each once: asyncio's event loop, the first transport"
 	@echo "make test-quick  those that depend on the Python: forks, signals, threads, processes"
 	@echo "make simulate    SEEDS=... lives in the simulated world, on all cores"
-	@echo "make check       lint, format, types, layers, and whether the drawn diagram is current"
+	@echo "make check       lint, format, types, layers, names, and whether the diagram and the API reference are current"
 	@echo "make format      put the code into shape"
 	@echo "make diagram     draw the lifecycle diagram from its transition table"
+	@echo "make reference   write the API reference in docs/reference from the public modules"
 	@echo "make wheel-test  build the three wheels, check the core alone, and run the integration tests against them, installed"
 	@echo "make constraints resolve every dependency anew into constraints.txt"
 	@echo "make wheels      WHEELS_FOR=3.14: whether every dependency has a wheel for that Python"
@@ -97,7 +98,9 @@ check: setup
 	$(BIN)/mypy
 	$(BIN)/pyright --pythonpath $(BIN)/python
 	$(BIN)/lint-imports
+	$(BIN)/python -m tools.names
 	$(BIN)/python -m tools.diagram --check
+	$(BIN)/python -m tools.reference --check
 
 format: setup
 	$(BIN)/ruff check --fix
@@ -105,6 +108,9 @@ format: setup
 
 diagram: setup
 	$(BIN)/python -m tools.diagram
+
+reference: setup
+	$(BIN)/python -m tools.reference
 
 # What each part of the distributions needs of what their wheels hold.
 WHEEL_TESTS := $(addprefix ../tests/integration/test_,$(addsuffix .py,real_sockets provider document_examples cli_connect \

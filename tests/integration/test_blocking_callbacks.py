@@ -10,6 +10,7 @@ import pytest
 from onesocket import blocking
 from onesocket.sharing._join import join
 from onesocket.testing import FaultyServer
+from tests.exceptions import CustomBaseException
 
 MANY = 10_000
 
@@ -19,10 +20,6 @@ async def server() -> AsyncIterator[FaultyServer]:
     async with FaultyServer() as server:
         yield server
         await server.wait_until(lambda counts: counts.sockets_now == 0)
-
-
-class CustomBaseException(BaseException):
-    """Neither an `Exception` nor the end of the program."""
 
 
 def raises_custom() -> None:

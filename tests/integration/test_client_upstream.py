@@ -9,10 +9,7 @@ from onesocket import Client
 from onesocket.errors import DeliveryUnknown
 from onesocket.sharing._client_upstream import ClientUpstream
 from onesocket.testing import FaultyServer
-
-
-class CustomBaseException(BaseException):
-    """Neither an `Exception` nor the end of the program."""
+from tests.exceptions import CustomBaseException
 
 
 class RaisingSink:

@@ -15,6 +15,7 @@ from onesocket.sharing._registry import offer_loop
 from onesocket.sharing._shared_client import SharedClient
 from onesocket.sharing.host import HostOptions
 from onesocket.testing import FaultyServer
+from tests.exceptions import CustomBaseException
 
 MANY = 2_000
 
@@ -103,10 +104,6 @@ async def test_one_may_have_its_link_closed_and_is_waited_for(server: FaultyServ
     async with asyncio.timeout(20):
         await closed.wait()
     assert link.state is State.CLOSED
-
-
-class CustomBaseException(BaseException):
-    """Neither an `Exception` nor the end of the program."""
 
 
 async def test_one_that_raises_no_exception_but_something_else_leaves_the_others_theirs(

@@ -193,7 +193,7 @@ class ForkGuard:
 
 
 def was_forked() -> bool:
-    """Whether this process is a forked child of one that had imported this module."""
+    """True in a forked child of a process that had imported this module."""
     return _process_token[0] is not _first_token
 
 

@@ -31,7 +31,7 @@ class OnesocketError(Exception):
     is_unwrapped: bool = False
     """Set by the library's own token sources: the attempt ends with this error instead of `TokenFailed`."""
     backs_off: bool = True
-    """Whether the next attempt of a lost connection waits for the back-off, too; False: only for `retry_after`."""
+    """True if the next attempt after a lost connection also waits for the back-off; False: only for `retry_after`."""
 
     def __reduce__(self) -> tuple[Any, ...]:
         """Pickle and copy by state: constructors have keywords that `args` doesn't hold."""

@@ -16,12 +16,9 @@ from onesocket.sharing._loop_inbox import inbox_of
 from onesocket.sharing._plain_callback import CALLS_PER_TURN, PlainCallback
 from onesocket.sharing._shared_queue import SharedQueue
 from onesocket.sharing._shared_subscription import SharedSubscription
+from tests.exceptions import CustomBaseException
 
 NAME: ContextVar[str] = ContextVar("NAME", default="nobody's")
-
-
-class CustomBaseException(BaseException):
-    """Neither an `Exception` nor the end of the program: time-outs of some libraries are so, and `pytest.fail`."""
 
 
 class CallbackQueue:

@@ -1,0 +1,101 @@
+from pathlib import Path
+
+import pytest
+
+from tools.names import (
+    BASELINE,
+    PRONOUNS,
+    REFERENCE,
+    duplicate_classes,
+    main,
+    public_modules,
+    riddles,
+    uncovered_modules,
+)
+
+PYPROJECT = """
+[tool.onesocket-names]
+pairs = []
+"""
+
+
+@pytest.fixture
+def write(tmp_path: Path) -> "Writer":
+    return Writer(tmp_path)
+
+
+class Writer:
+    """Writes files of a made-up repository."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+        self("pyproject.toml", PYPROJECT)
+
+    def __call__(self, name: str, text: str) -> None:
+        path = self.root / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text, "utf-8")
+
+
+def test_a_class_name_used_twice_in_one_distribution_is_found(write: Writer) -> None:
+    write("packages/one/src/one/_a.py", "class Session:\n    class Part: ...\n")
+    write("packages/one/src/one/_b.py", "if True:\n    class Session: ...\ndef f():\n    class Local: ...\n")
+    write("packages/two/src/two/_a.py", "class Session: ...\nclass Local: ...\n")
+    write("tests/test_a.py", "class Part: ...\n")
+    write("tests/test_b.py", "class Part: ...\n")
+    assert duplicate_classes(write.root, []) == [
+        "packages/one/src/one/_b.py:2: class Session has the name of packages/one/src/one/_a.py:1",
+        "tests/test_b.py:1: class Part has the name of tests/test_a.py:1",
+    ]
+
+
+def test_a_listed_pair_needs_a_reason_and_two_classes(write: Writer) -> None:
+    write("packages/one/src/one/_a.py", "class Session: ...\n")
+    write("packages/one/src/one/_b.py", "class Session: ...\n")
+    pair = {"distribution": "one", "name": "Session", "reason": "sans-IO part and its shell"}
+    assert duplicate_classes(write.root, [pair]) == []
+    assert len(duplicate_classes(write.root, [pair | {"reason": " "}])) == 1
+    assert len(duplicate_classes(write.root, [pair, pair | {"distribution": "tests"}])) == 1
+
+
+@pytest.mark.parametrize("word", PRONOUNS)
+def test_a_docstring_whose_subject_is_a_pronoun_is_found(write: Writer, word: str) -> None:
+    text = f'"""{word.capitalize()} waits."""'
+    write(
+        "packages/one/src/one/_a.py",
+        f"{text}\nclass A:\n    {text}\n    x = 1\n    {text}\n    def f():\n        {text}\n",
+    )
+    assert [(one.line, one.sentence) for one in riddles(write.root)] == [
+        (line, f"{word.capitalize()} waits.") for line in (1, 3, 5, 7)
+    ]
+
+
+def test_only_the_subject_of_the_first_sentence_counts(write: Writer) -> None:
+    write("packages/one/src/one/_a.py", '"""Waits for what comes. It ends.\n\nWho cares."""\n')
+    write(
+        "packages/one/src/one/_b.py",
+        '"""Iterates, whatever happens."""\ndef f():\n    """The peer."""\n    """It."""\n',
+    )
+    write("tests/test_a.py", '"""What a test does."""\n')
+    assert riddles(write.root) == []
+
+
+def test_a_public_module_that_the_reference_lacks_is_found(write: Writer) -> None:
+    for name in ("__init__", "errors", "_private", "_folder/part", "client/__init__"):
+        write(f"packages/one/src/one/{name}.py", "")
+    assert public_modules(write.root) == ["one", "one.client", "one.errors"]
+    write(str(REFERENCE), "`one` and `one.errors`")
+    (problem,) = uncovered_modules(write.root)
+    assert problem.startswith("one.client: public")
+
+
+def test_the_baseline_excuses_old_sentences_and_only_shrinks(write: Writer, capsys: pytest.CaptureFixture[str]) -> None:
+    write("packages/one/src/one/_a.py", '"""What a test\ndoes: much."""\ndef f():\n    """It ends."""\n')
+    write(str(BASELINE), "It is gone.\nWhat a test does:\n")
+    assert main([], write.root) == 1
+    assert capsys.readouterr().err.startswith("packages/one/src/one/_a.py:4: ")
+    write("packages/one/src/one/_a.py", '"""What a test does: more."""\n')
+    assert main(["--shrink"], write.root) == 0
+    assert (write.root / BASELINE).read_text("utf-8") == "What a test does:\n"
+    write("packages/one/src/one/_a.py", '"""It is gone."""\n')
+    assert main([], write.root) == 1
