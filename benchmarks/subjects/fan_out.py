@@ -32,11 +32,12 @@ class Callbacks(FanOut):
             if not countdown.left:
                 countdown.finish()
 
-        removals = [self.client.on(received) for _ in range(self.subscribers)]
+        for _ in range(self.subscribers):
+            self.client.on(received)
         self.client.send_nowait(f"receive {count} {size}")
         await countdown.done
-        for remove in removals:
-            remove()
+        for _ in range(self.subscribers):
+            self.client.off(received)
 
 
 class Iterators(FanOut):
@@ -72,10 +73,10 @@ class Queues(FanOut):
             for put in puts:
                 put(message)
 
-        remove = self.client.on(received)
+        self.client.on(received)
         await self.client.send(f"receive {count} {size}")
         await asyncio.gather(*readers)
-        remove()
+        self.client.off(received)
 
 
 async def _get(queue: asyncio.Queue[Any], count: int) -> None:

@@ -40,15 +40,15 @@ class OnesocketCallback(OnesocketSubject):
             if not countdown.left:
                 countdown.finish()
 
-        remove = self.client.on(received)
+        self.client.on(received)
         self.client.send_nowait(f"receive {count} {size}")
         await countdown.done
-        remove()
+        self.client.off(received)
 
     async def send(self, count: int, payload: str) -> None:
         """`send_nowait`, and its delivery where the kernel took less."""
         countdown = Countdown(1)
-        remove = self.client.on(lambda _message: countdown.finish())
+        finish = self.client.on(lambda _message: countdown.finish())
         self.client.send_nowait(f"send {count}")
         send = self.client.send_nowait
         for _ in range(count):
@@ -56,7 +56,7 @@ class OnesocketCallback(OnesocketSubject):
             if not delivery.done:
                 await delivery
         await countdown.done
-        remove()
+        self.client.off(finish)
 
     async def echo(self, count: int, payload: str) -> None:
         """The next one from within the callback."""
@@ -70,11 +70,11 @@ class OnesocketCallback(OnesocketSubject):
             else:
                 countdown.finish()
 
-        remove = self.client.on(received)
+        self.client.on(received)
         send(f"echo {count}")
         send(payload)
         await countdown.done
-        remove()
+        self.client.off(received)
 
 
 class OnesocketIterator(OnesocketSubject):

@@ -87,7 +87,7 @@ async def perform(upstream: HostUpstream, number: int, order: dict[str, Any]) ->
             case "disconnect":
                 await upstream.disconnect()
             case "send":
-                await upstream.send(order["message"], id=order.get("id"))
+                await upstream.send(order["message"], resend=order.get("resend", False))
             case "want":
                 upstream.add_keys(order["keys"])
             case "unwant":

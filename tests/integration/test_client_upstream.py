@@ -6,7 +6,6 @@ from typing import Any
 import pytest
 
 from onesocket import Client
-from onesocket.errors import DeliveryUnknown
 from onesocket.sharing._client_upstream import ClientUpstream
 from onesocket.testing import FaultyServer
 from tests.exceptions import CustomBaseException
@@ -80,25 +79,3 @@ def test_ctrl_c_in_a_loop_that_goes_on_ends_no_feed() -> None:
     loop.run_until_complete(upstream.aclose())
     loop.run_until_complete(server.aclose())
     loop.close()
-
-
-@pytest.mark.parametrize("turns", [1, 2, 3])
-async def test_a_message_that_is_being_sent_again_is_unknown_when_its_sender_lets_go(
-    turns: int, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    upstream = ClientUpstream(Client("ws://127.0.0.1:9/"))
-    copies: list[Any] = []
-
-    async def send_once(message: Any) -> None:
-        copies.append(message)
-        if len(copies) == 1:
-            raise DeliveryUnknown("?")
-        await asyncio.Event().wait()  # the second waits for a line, and can be taken back
-
-    monkeypatch.setattr(upstream, "_send_once", send_once)
-    sending = asyncio.create_task(upstream.send("again", id="1"))
-    for _ in range(turns):
-        await asyncio.sleep(0)
-    sending.cancel()
-    with pytest.raises(DeliveryUnknown):
-        await sending

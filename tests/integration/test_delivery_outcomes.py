@@ -33,18 +33,18 @@ class OutcomeLedger:
         self.told: dict[str, str] = {}
         self.arrived: Counter[str] = Counter()
         self.named: set[str] = set()
-        """Sent with an `id=`: these may arrive twice."""
+        """Sent with `resend=True`: these may arrive twice."""
         self.server = FaultyServer(on_message=self._received)
 
     def _received(self, _: FaultyConnection, message: Any) -> None:
         self.arrived[str(message)] += 1
 
-    async def send(self, link: SharedClient, text: str, *, id: str | None = None) -> None:  # noqa: A002 - as `SharedClient.send`
+    async def send(self, link: SharedClient, text: str, *, resend: bool = False) -> None:
         """Send it, and note what its sender is told. A cancellation says nothing of it."""
-        if id is not None:
+        if resend:
             self.named.add(text)
         try:
-            await link.send(text, id=id)
+            await link.send(text, resend=resend)
         except DeliveryUnknown:
             self.told[text] = UNKNOWN
         except OnesocketError:
@@ -99,12 +99,12 @@ async def end_by_cancelling(link: SharedClient, sending: list[asyncio.Task[None]
 
 @pytest.mark.timeout(120)
 @pytest.mark.parametrize("end", [end_by_closing, end_by_disconnecting, end_by_cancelling])
-@pytest.mark.parametrize("how", ["process", "process, with id=", "host", "host, with id="])
+@pytest.mark.parametrize("how", ["process", "process, with resend", "host", "host, with resend"])
 async def test_a_link_that_ends_in_the_midst_of_sending_tells_the_truth(
     ledger: OutcomeLedger, chance: random.Random, tmp_path: Path, how: str, end: Any
 ) -> None:
     scope: Any = how.partition(",")[0]
-    named = "id=" in how
+    named = "resend" in how
     directory = str(tmp_path / "run")
     options: dict[str, Any] = {"host": HostOptions(directory=directory)} if scope == "host" else {}
     owner: WorkerProcess | SharedClient
@@ -118,7 +118,7 @@ async def test_a_link_that_ends_in_the_midst_of_sending_tells_the_truth(
         link = await join(ledger.server.url, scope=scope, **options)
         texts = [f"{number}/{count}" for count in range(MANY)]
         sending = [
-            asyncio.create_task(ledger.send(link, text, id=text if named and count % 3 == 0 else None))
+            asyncio.create_task(ledger.send(link, text, resend=named and count % 3 == 0))
             for count, text in enumerate(texts)
         ]
         for _ in range(chance.randrange(60)):

@@ -89,7 +89,7 @@ async def filled(both: UpstreamWithClient, server: FaultyServer) -> list[asyncio
     await both.upstream.connect()
     server.connections[0].stop_reading()
     loop = asyncio.get_running_loop()
-    sending = [loop.create_task(both.upstream.send(LONG, id=f"m{number}")) for number in range(3)]
+    sending = [loop.create_task(both.upstream.send(LONG, resend=True)) for _ in range(3)]
     await both.waiting(3)
     return sending
 

@@ -405,7 +405,7 @@ async def test_a_message_that_the_dead_owner_had_is_unknown_or_sent_again(
     owner = await crowd.owner()
     (follower,) = [process for process in processes if process is not owner]
     owner.kill(signal.SIGSTOP)
-    plain, named = follower.tell("send", message="plain"), follower.tell("send", message="named", id="42")
+    plain, named = follower.tell("send", message="plain"), follower.tell("send", message="named", resend=True)
     while "outbox=2" not in (await follower.do("status"))[3]:
         pass
     owner.kill()

@@ -110,7 +110,7 @@ async def by_gap(client: Client) -> None:
             client.send_nowait("login")
             client.send_nowait("subscribe")
 
-    client.on(called)
+    client.on(called, gaps=True)
 
 
 @pytest.mark.parametrize("register", [by_on_change, by_changes, by_gap])

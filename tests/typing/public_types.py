@@ -1,9 +1,10 @@
 """What type checkers see of the public API. Never run: `make check` reads it."""
 
+from collections.abc import Callable, Sized
 from typing import Any, assert_type
 
 from onesocket import Client, Delivery, Gap, Json, Outcome, State, Status, Subscription
-from onesocket.client import Change, Stats
+from onesocket.client import Change, MessageClient, Stats
 
 
 async def check_client_types(client: Client) -> None:
@@ -18,6 +19,13 @@ async def check_client_types(client: Client) -> None:
     assert_type(client.status, Status)
     assert_type(client.stats, Stats)
     assert_type(await client.wait_for(State.CONNECTED, timeout=1), State)
+    assert_type(client.on(len), Callable[[Sized], int])
+    assert_type(client.on("event", len), Callable[[Sized], int])
+    assert_type(client.on("event", limit=1)(len), Callable[[Sized], int])
+    either: MessageClient = client
+    assert_type(either.on(len), Callable[[Sized], int])
+    async for message in client:
+        assert_type(message, Any | Gap)
     async for message in client.subscribe():
         if isinstance(message, Gap):
             assert_type(message.missed, int | None)

@@ -7,7 +7,7 @@ from typing import Any
 
 from onesocket import Client, State
 from onesocket.testing._virtual_time import run_virtual
-from onesocket.transports._memory import MemoryServer
+from onesocket.transports._memory import MemoryPeer, MemoryServer
 
 Main = Callable[[], Coroutine[Any, Any, None]]
 
@@ -28,6 +28,19 @@ def make_client(server: MemoryServer, **options: Any) -> Client:
     """A client of this server; no PINGs unless asked for."""
     options.setdefault("ping_interval", None)
     return Client("ws://memory.test/", transport=server.transport(), **options)
+
+
+def greets(*messages: str, then: Callable[[MemoryPeer], object] | None = None) -> MemoryServer:
+    """A server that says these with its 101, each time."""
+
+    def on_dial(peer: MemoryPeer) -> None:
+        peer.accept()
+        for message in messages:
+            peer.send(message)
+        if then is not None:
+            then(peer)
+
+    return MemoryServer(on_dial)
 
 
 async def settle(turns: int = 20) -> None:

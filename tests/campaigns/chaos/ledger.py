@@ -9,7 +9,7 @@ from typing import Final, NamedTuple
 SENT: Final = "sent"
 UNKNOWN: Final = "DeliveryUnknown"
 RESEND_EVERY: Final = 3
-"""Every third message is sent with an `id=`."""
+"""Every third message is sent with `resend=True`."""
 
 
 @dataclass
@@ -97,8 +97,8 @@ class DeliveryLedger:
         figures[fate or "told to nobody: its sender was killed"] += 1
         if copies > 1:
             if not named:
-                return f"{name} {number} arrived {copies} times, and had no id="
-            figures["arrived more than once, with id="] += 1
+                return f"{name} {number} arrived {copies} times, and had no resend=True"
+            figures["arrived more than once, with resend="] += 1
         if fate == SENT and not copies:
             if not self._lost_with_a_killed_line(number, arrived):
                 return f"{name} {number} was sent, they said, and never arrived"

@@ -107,7 +107,7 @@ class NumberedReader:
 
 
 class NumberedSender:
-    """Numbered messages, every third of them with an `id=`, and the fate of each."""
+    """Numbered messages, every third of them with `resend=True`, and the fate of each."""
 
     def __init__(self, link: onesocket.SharedClient, name: str, padding: str = "") -> None:
         self.accepted = 0
@@ -160,7 +160,7 @@ class NumberedSender:
 
     async def _one(self, text: str, number: int, *, named: bool) -> None:
         try:
-            await self._link.send(text, id=text if named else None)
+            await self._link.send(text, resend=named)
         except OnesocketError as error:
             write_event("fate", sender=self._name, number=number, fate=type(error).__name__)
         else:

@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from typing import Final, Protocol
 
 import onesocket
-from onesocket.client._gap import Gap
 from onesocket.errors import OnesocketError, ProtocolViolation
 from onesocket.lifecycle._states import State
 from onesocket.transports._picows import PicowsTransport
@@ -104,11 +103,7 @@ class ClientAgent:
             url, max_size=None, reconnect=None, ping_interval=None, transport=self.make_transport()
         )
 
-        def received(message: Data | Gap) -> None:
-            if not isinstance(message, Gap):
-                on_message(message, client.send_nowait)
-
-        client.on(received)
+        client.on(lambda message: on_message(message, client.send_nowait))
         try:
             await client.connect()
             await client.wait_for(State.FAILED, State.DISCONNECTED, State.BACKING_OFF)

@@ -75,9 +75,7 @@ def test_what_changed_is_shown_again_with_its_old_date(change: dict[str, Any]) -
     notices = Notices(board, clock=clock)
     old = notices.post(*LOST)
     clock.now = 1005.0
-    new = notices.post(
-        **({"notice_id": LOST[0], "level": LOST[1], "title": LOST[2], "text": LOST[3]} | change)  # type: ignore[arg-type]
-    )
+    new = notices.post(**({"notice_id": LOST[0], "level": LOST[1], "title": LOST[2], "text": LOST[3]} | change))
     assert board.told == [old, new]
     assert (new.since, notices.active) == (1000.0, (new,))
 

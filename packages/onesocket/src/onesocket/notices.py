@@ -37,7 +37,7 @@ if TYPE_CHECKING:
 _log = logging.getLogger("onesocket")
 
 
-class NoticeLevel(enum.Enum):
+class NoticeLevel(enum.StrEnum):
     """How much it matters."""
 
     INFO = "info"

@@ -482,11 +482,11 @@ async def test_watchers_that_raise_or_ask_for_more_do_no_harm() -> None:
             assert client.connect_nowait() is Outcome.ALREADY_CONNECTED
             raise ValueError("boo")
 
-    remove = client.on_change(meddle)
+    client.on_change(meddle)
     await client.connect()
     await settle()
     assert [type(problem) for problem in problems] == [ValueError]
-    remove()
+    client.off(meddle)
     await client.reconnect()
     await settle()
     assert len(problems) == 1
@@ -704,6 +704,13 @@ async def test_arguments_of_the_wrong_kind_are_refused() -> None:
         lambda: client.subscribe(where=odd),
         lambda: client.subscribe(limit=odd + 0.5),
         lambda: client.on("x", odd),
+        lambda: client.on(odd),
+        lambda: client.on(print, limit=-3),
+        lambda: client.on(coroutine, limit=odd + 0.5),
+        lambda: client.on("x", print, overflow="nonsense"),
+        lambda: client.on("x", overflow="nonsense")(print),
+        lambda: make_client(MemoryServer(), on_error=odd),
+        lambda: make_client(MemoryServer(), on_error=coroutine),
         lambda: client.on_change(odd),
         lambda: client.on_change(coroutine),
         lambda: OutboxLimits(messages=odd + 0.5),

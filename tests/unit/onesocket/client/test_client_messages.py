@@ -21,7 +21,7 @@ from onesocket.errors import (
     UsageError,
 )
 from onesocket.transports._memory import MemoryPeer, MemoryServer
-from tests.unit.virtual_time import make_client, on_virtual_time, settle
+from tests.unit.virtual_time import greets, make_client, on_virtual_time, settle
 
 
 def held(client: Client) -> bool:
@@ -239,11 +239,11 @@ async def test_a_closed_subscription_gets_nothing_more() -> None:
     server = MemoryServer()
     client = make_client(server)
     called: list[Any] = []
-    off = client.on(called.append)
+    client.on(called.append)
     async with client.subscribe() as stream:
         await client.connect()
-    off()
-    off()
+    client.off(called.append)
+    client.off(called.append)
     server.peers[0].send("x")
     await settle()
     assert called == []
@@ -260,10 +260,8 @@ async def test_bad_options_of_subscribe_and_on_are_named() -> None:
         client.subscribe(overflow="block")
     with pytest.raises(InvalidOption, match="at least 1"):
         client.subscribe(limit=0)
-    with pytest.raises(InvalidOption, match="needs a callback"):
-        client.on("event")
     with pytest.raises(InvalidOption, match="one callback"):
-        client.on(print, print)
+        client.on(print, print)  # type: ignore[call-overload]
     await client.aclose()
 
 
@@ -460,9 +458,9 @@ def test_a_coroutine_callback_may_be_given_before_there_is_a_loop() -> None:
 
     async def later(message: Any) -> None:
         got.append(message)
-        off()
+        client.off(later)
 
-    off = client.on(later)
+    client.on(later)
 
     @on_virtual_time
     async def main() -> None:
@@ -513,8 +511,8 @@ async def test_a_cancelled_error_out_of_a_subscriber_harms_nobody() -> None:
     async def awaits(_message: Any) -> None:
         await cancelled
 
-    client.on(lambda _message: cancelled.result())
-    client.on(awaits, overflow="wait", limit=2)
+    client.on(lambda _message: cancelled.result(), gaps=True)
+    client.on(awaits, overflow="wait", limit=2, gaps=True)
     client.on_change(lambda _change: cancelled.result())
     client.on_change(lambda change: told.append(change.new))
     stream = client.subscribe()
@@ -714,4 +712,184 @@ async def test_subscriptions_collected_in_a_thread_leave_nothing_behind() -> Non
         client.subscribe(overflow="wait", limit=1)
     await settle()
     assert client.status.subscribers == 0
+    await client.aclose()
+
+
+# --- messages that may be sent twice ------------------------------------------------------------------------
+
+
+@on_virtual_time
+async def test_a_message_with_resend_whose_fate_is_unknown_goes_by_the_next_connection() -> None:
+    server = MemoryServer()
+    client = make_client(server)
+    await client.connect()
+    server.peers[0].stop_reading()
+    sending = [asyncio.create_task(client.send(text, resend=text == "twice")) for text in ("twice", "waits")]
+    await settle()
+    server.peers[0].drop()
+    await asyncio.gather(*sending)
+    await settle()
+    assert sorted(server.peers[1].received) == ["twice", "waits"]
+    await client.aclose()
+
+
+@pytest.mark.parametrize("end", ["expires", "disconnect", "no outbox"])
+def test_a_message_that_is_being_sent_again_and_is_not_has_an_unknown_fate(end: str) -> None:
+    @on_virtual_time
+    async def main() -> None:
+        server = MemoryServer()
+        client = make_client(server, outbox=OutboxLimits(messages=10, age=30) if end != "no outbox" else None)
+        await client.connect()
+        server.peers[0].stop_reading()
+        sending = asyncio.create_task(client.send("twice", resend=True))
+        await settle()
+        server.on_dial = lambda peer: peer.refuse(OnesocketError("not now"))
+        server.peers[0].drop()
+        await settle()
+        assert sending.done() == (end == "no outbox")
+        if end == "disconnect":
+            await client.disconnect()
+        with pytest.raises(DeliveryUnknown):
+            await sending
+        await client.aclose()
+
+    main()
+
+
+# --- the forms of on() --------------------------------------------------------------------------------------
+
+
+@on_virtual_time
+async def test_on_returns_the_function_in_each_of_its_forms() -> None:
+    server = MemoryServer()
+    client = make_client(server, protocol=Json(event="type"))
+    got: list[tuple[str, Any]] = []
+
+    @client.on
+    def every(message: Any) -> None:
+        got.append(("every", message["type"]))
+
+    @client.on("a")
+    def named(message: Any) -> None:
+        got.append(("named", message["type"]))
+
+    @client.on(limit=5)
+    async def later(message: Any) -> None:
+        got.append(("later", message["type"]))
+
+    assert client.on("b", named) is named
+    assert client.on(None, every) is every
+    named({"type": "called"})
+    await client.connect()
+    server.peers[0].send('{"type": "a"}')
+    await settle()
+    expected = [("every", "a"), ("every", "a"), ("named", "a"), ("later", "a")]
+    assert got == [("named", "called"), *expected]
+    got.clear()
+    client.off(every)
+    client.off(later)
+    client.off(named)  # the newest registration: for "b"
+    client.off(print)
+    server.peers[0].send('{"type": "b"}')
+    server.peers[0].send('{"type": "a"}')
+    await settle()
+    assert got == [("every", "b"), ("every", "a"), ("named", "a")]
+    await client.aclose()
+
+
+@on_virtual_time
+async def test_a_client_can_be_iterated() -> None:
+    server = greets("hello")
+    got: list[Any] = []
+    async with make_client(server) as client:
+        server.peers[0].send("x")
+        async for message in client:
+            got.append(message)
+            if message == "x":
+                break
+        assert client.status.subscribers == 0
+    assert got == ["hello", "x"]
+
+
+@on_virtual_time
+async def test_a_callback_gets_gap_markers_only_if_it_wants_them() -> None:
+    server = MemoryServer()
+    client = make_client(server)
+    without: list[Any] = []
+    awaited: list[Any] = []
+    with_gaps: list[Any] = []
+
+    async def later(message: Any) -> None:
+        awaited.append(message)
+
+    client.on(without.append)
+    client.on(later)
+    client.on(None, with_gaps.append, gaps=True)
+    await client.connect()
+    server.peers[0].drop()
+    await asyncio.sleep(1)
+    server.peers[1].send("x")
+    await settle()
+    assert without == awaited == ["x"]
+    assert [type(item) for item in with_gaps] == [Gap, str]
+    await client.aclose()
+
+
+@on_virtual_time
+async def test_an_awaitable_that_a_plain_callback_returns_is_awaited_before_the_next_message() -> None:
+    server = MemoryServer()
+    problems: list[BaseException] = []
+    client = make_client(server, on_error=problems.append)
+    log: list[str] = []
+
+    async def handle(message: str) -> None:
+        log.append(f"begin {message}")
+        await asyncio.sleep(1)
+        log.append(f"end {message}")
+        if message == "b":
+            raise ValueError(message)
+
+    callback = client.on(lambda message: None if message == "plain" else handle(message))
+    await client.connect()
+    for text in ("plain", "a", "b", "plain", "c"):
+        server.peers[0].send(text)
+    await asyncio.sleep(10)
+    assert log == ["begin a", "end a", "begin b", "end b", "begin c", "end c"]
+    assert [type(problem) for problem in problems] == [ValueError]
+    server.peers[0].send("d")
+    server.peers[0].send("e")
+    await settle()
+    client.off(callback)
+    await asyncio.sleep(10)
+    assert log[6:] == ["begin d"]
+    assert client.status.subscribers == 0
+    await client.aclose()
+
+
+@on_virtual_time
+async def test_a_plain_callback_may_return_an_awaitable_while_it_catches_up_or_has_removed_itself() -> None:
+    server = greets("a", "b", "c")
+    client = make_client(server)
+    await client.connect()
+    await settle()
+    log: list[str] = []
+
+    async def handle(message: str) -> None:
+        await asyncio.sleep(1)
+        log.append(message)
+
+    def once(message: str) -> Any:
+        client.off(once)
+        return handle(f"once {message}")
+
+    client.on(lambda message: handle(message[:1]))
+    await settle()
+    server.peers[0].send("d")
+    await asyncio.sleep(10)
+    assert log == ["a", "b", "c", "d"]
+    client.on("e", once)
+    client.on(None, once)
+    server.peers[0].send("e")
+    await asyncio.sleep(10)
+    assert log[4:] == ["e", "once e"]
     await client.aclose()

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import tracemalloc
-from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -15,22 +14,9 @@ from onesocket.client import _backlog as waiting
 from onesocket.client._backlog import Backlog
 from onesocket.client._fan_out import FanOut
 from onesocket.errors import ClosedByPeer
-from onesocket.testing import MemoryPeer, MemoryServer
+from onesocket.testing import MemoryServer
 
-from ...virtual_time import make_client, on_virtual_time, settle
-
-
-def greets(*messages: str, then: Callable[[MemoryPeer], object] | None = None) -> MemoryServer:
-    """A server that says these with its 101, each time."""
-
-    def on_dial(peer: MemoryPeer) -> None:
-        peer.accept()
-        for message in messages:
-            peer.send(message)
-        if then is not None:
-            then(peer)
-
-    return MemoryServer(on_dial)
+from ...virtual_time import greets, make_client, on_virtual_time, settle
 
 
 def queued(stream: Subscription[Any]) -> Any:
@@ -61,14 +47,14 @@ async def test_a_callback_made_after_the_connect_is_called_once_its_caller_has_i
     async with make_client(server) as client:
         await settle(400)
         called: list[Any] = []
-        remove = client.on(called.append)
+        client.on(called.append)
         assert called == []
         server.peers[0].send("live")
         await settle(2)
         assert 0 < len(called) < 300, "the loop gets its turns"
         await settle()
         assert called == [*map(str, range(300)), "live"]
-        remove()
+        client.off(called.append)
         server.peers[0].send("unheard")
         await settle()
         assert called[-1] == "live"
@@ -83,9 +69,9 @@ async def test_a_callback_that_takes_itself_off_while_it_catches_up_hears_nothin
 
         def once(message: Any) -> None:
             called.append(message)
-            remove()
+            client.off(once)
 
-        remove = client.on(once)
+        client.on(once)
         await settle()
         assert called == ["1"]
         assert client.status.subscribers == 0

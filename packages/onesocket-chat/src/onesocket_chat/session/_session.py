@@ -266,7 +266,7 @@ class ChatSession:
             close_timeout=self._options.close_timeout,
             reconnect=self._options.reconnect,
         )
-        client.on(self._received)
+        client.on(self._received, gaps=True)
         client.on_change(self._changed)
         return client
 

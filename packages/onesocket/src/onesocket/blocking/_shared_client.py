@@ -106,7 +106,7 @@ class SharedClient:
 
     # --- messages ---------------------------------------------------------------------------------------------------
 
-    def send(self, message: Any, *, id: str | None = None, timeout: float | None = None) -> None:  # noqa: A002
+    def send(self, message: Any, *, resend: bool = False, timeout: float | None = None) -> None:
         """Send one message; returns when the kernel has it. Raises what `Client.send()` raises, or `WaitTimeout`.
 
         After a `WaitTimeout` the message is not sent; if it was on its way when the time was over, `DeliveryUnknown`
@@ -114,9 +114,9 @@ class SharedClient:
         """
         seat = self._current_member()
         upstream = seat.shared.upstream
-        seat.do(lambda: upstream.send(message, id=id), timeout, "sending", sends=True)
+        seat.do(lambda: upstream.send(message, resend=resend), timeout, "sending", sends=True)
 
-    def send_nowait(self, message: Any, *, id: str | None = None) -> Future[None]:  # noqa: A002 - what it is
+    def send_nowait(self, message: Any, *, resend: bool = False) -> Future[None]:
         """Hand one message over; the future tells what became of it. A failure goes to the log and `on_error`, too.
 
         Raises `ManuallyDisconnected` or `ClientClosed` as far as this link has heard of it.
@@ -139,7 +139,7 @@ class SharedClient:
                 future.set_exception(error)
                 report_error(error, "send_nowait()", on_error)
 
-        errand = CrossLoopCall(lambda: upstream.send(message, id=id), answer, sends=True)
+        errand = CrossLoopCall(lambda: upstream.send(message, resend=resend), answer, sends=True)
         if not seat.host_inbox.post(errand.start):
             errand.refuse()
         return future

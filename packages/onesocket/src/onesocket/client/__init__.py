@@ -4,6 +4,7 @@ from ..lifecycle import OutboxLimits, Outcome, ReconnectPolicy, State
 from ._client import Client
 from ._delivery import Delivery
 from ._gap import Gap, GapReason
+from ._message_client import MessageClient
 from ._queue import Overflow
 from ._status import Change, Stats, Status
 from ._subscription import Subscription
@@ -14,6 +15,7 @@ __all__ = [
     "Delivery",
     "Gap",
     "GapReason",
+    "MessageClient",
     "OutboxLimits",
     "Outcome",
     "Overflow",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import inspect
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from contextvars import ContextVar
 from typing import Any, Final
 
@@ -56,7 +56,10 @@ class CallbackTasks(set[asyncio.Task[None]]):
 
 
 class AsyncCallback:
-    """Awaits `callback` for each message of `stream`; the task starts with the first one, and ends with the stream."""
+    """Awaits `callback` for each message of `stream`; the task starts with the first one, and ends with the stream.
+
+    `first`: what the callback returned for the message before.
+    """
 
     def __init__(
         self,
@@ -64,8 +67,10 @@ class AsyncCallback:
         stream: Subscription[Any],
         report: Callable[[BaseException, str], None],
         tasks: set[asyncio.Task[None]],
+        first: Awaitable[Any] | None = None,
     ) -> None:
         self._callback = callback
+        self._first = first
         self._stream = stream
         self._report = report
         self._tasks = tasks
@@ -87,10 +92,15 @@ class AsyncCallback:
     async def _call_each(self) -> None:
         CURRENT_CALLBACK.set(RunningCallback(asyncio.current_task()))
         try:
-            while not self._stream.is_closed:
+            while self._first is not None or not self._stream.is_closed:
                 try:
+                    if self._first is not None:
+                        first, self._first = self._first, None
+                        await first
                     async for message in self._stream:
-                        await self._callback(message)
+                        answer = self._callback(message)
+                        if inspect.isawaitable(answer):
+                            await answer
                 except asyncio.CancelledError as error:
                     task = asyncio.current_task()
                     if task is not None and task.cancelling():

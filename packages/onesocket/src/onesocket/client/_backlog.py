@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable
 from typing import Any, Final, cast
 
 import msgspec
@@ -103,7 +103,7 @@ class Backlog:
         if len(self._items) > self._messages or self._bytes > self._size:
             self._make_room()
 
-    def put_many(self, batch: Sequence[Any]) -> None:
+    def put_many(self, batch: Iterable[Any]) -> None:
         """Keep several messages."""
         for item in batch:
             self.put(item)

@@ -7,9 +7,9 @@ import logging
 import ssl as ssl_module
 from collections.abc import Callable, Iterable
 from types import TracebackType
-from typing import Any, Literal, Self, overload
+from typing import Any, Literal, Self, TypeVar, overload
 
-from ..errors import InvalidOption, OnesocketError
+from ..errors import OnesocketError
 from ..lifecycle import _events as events
 from ..lifecycle._effects import Outcome
 from ..lifecycle._outbox import OutboxLimits
@@ -27,7 +27,8 @@ from ._gap import Gap
 from ._internals import ClientInternals
 from ._options import Headers, Options, Token
 from ._outage_log import OutageLog
-from ._queue import Overflow
+from ._queue import DEFAULT_LIMIT, Overflow
+from ._registrations import Registrations
 from ._runner import Runner
 from ._sender import Sender
 from ._state_watchers import StateWatchers
@@ -35,6 +36,8 @@ from ._status import Change, Stats, Status
 from ._subscription import Predicate, Subscription
 from ._transport_choice import Compression, choose_transport
 from ._user_code import encode_message
+
+C = TypeVar("C", bound=Callable[..., Any])
 
 _log = logging.getLogger("onesocket")
 _DEFAULT_RECONNECT = ReconnectPolicy()
@@ -108,8 +111,6 @@ class Client:
             reconnect=reconnect,
             outbox=outbox,
         )
-        if on_error is not None and not callable(on_error):  # pyright: ignore[reportUnnecessaryComparison]
-            raise InvalidOption(f"on_error must be a function, not {type(on_error).__name__}")
         self._shown_url = redact(self._options.address.url)
         self._error_reporter = ErrorReporter(self._shown_url, on_error)
         self._outage_log = OutageLog(self._shown_url)
@@ -123,6 +124,7 @@ class Client:
             soon=self._soon,
         )
         self._fanout.keep_for_first_reader()
+        self._registrations = Registrations()
         self._sender = Sender(
             self._options.outbox,
             refusal=self._refusal,
@@ -198,7 +200,7 @@ class Client:
 
     # --- messages ---------------------------------------------------------------------------------------------------
 
-    async def send(self, message: Any) -> None:
+    async def send(self, message: Any, *, resend: bool = False) -> None:
         """Send one message; returns when the kernel has it.
 
         (Over TLS, when the TLS layer has it, which keeps 64 KiB or so in a buffer of its own.) The kernel delivers it
@@ -208,8 +210,10 @@ class Client:
         While the line is down (or takes no more) it waits in the outbox. Raises `OutboxFull`, `MessageExpired`,
         `DeliveryUnknown` (the line broke in the middle of it), `EncodeError`, `ManuallyDisconnected` or
         `ClientClosed`. Cancelled while it waits in the outbox, it isn't sent; cancelled later, it may have arrived.
+
+        `resend`: sending it twice does no harm, so it is sent again where `DeliveryUnknown` would be raised.
         """
-        delivery = self.send_nowait(message)
+        delivery = self.send_nowait(message, resend=resend)
         if delivery.done:
             return
         try:
@@ -218,14 +222,14 @@ class Client:
             self._sender.withdraw(delivery)
             raise
 
-    def send_nowait(self, message: Any) -> Delivery:
-        """Accept one message for sending, and return its `Delivery`, which can be awaited.
+    def send_nowait(self, message: Any, *, resend: bool = False) -> Delivery:
+        """Accept one message for sending, and return its `Delivery`, which can be awaited; `resend`: see `send`.
 
         Raises `OutboxFull`, `EncodeError`, `ManuallyDisconnected` or `ClientClosed`. A delivery that fails later
         without anybody awaiting it goes to `on_error` and the log.
         """
         self._runner.check_loop()
-        delivery = self._sender.post(encode_message(self._options.protocol, message))
+        delivery = self._sender.post(encode_message(self._options.protocol, message), resend=resend)
         if not delivery.done:
             self._connect_reminder.watch()
         return delivery
@@ -236,7 +240,7 @@ class Client:
         event: str | None = None,
         *,
         where: Predicate | None = None,
-        limit: int = 1024,
+        limit: int = DEFAULT_LIMIT,
         overflow: Overflow | str = Overflow.FAIL,
         gaps: Literal[True] = True,
         raise_on_failure: bool = True,
@@ -247,7 +251,7 @@ class Client:
         event: str | None = None,
         *,
         where: Predicate | None = None,
-        limit: int = 1024,
+        limit: int = DEFAULT_LIMIT,
         overflow: Overflow | str = Overflow.FAIL,
         gaps: bool,
         raise_on_failure: bool = True,
@@ -257,7 +261,7 @@ class Client:
         event: str | None = None,
         *,
         where: Predicate | None = None,
-        limit: int = 1024,
+        limit: int = DEFAULT_LIMIT,
         overflow: Overflow | str = Overflow.FAIL,
         gaps: bool = True,
         raise_on_failure: bool = True,
@@ -286,30 +290,71 @@ class Client:
         stream.on_wait = self._reader_waits
         return stream
 
+    def __aiter__(self) -> Subscription[Any | Gap]:
+        """A new subscription to all messages, as `subscribe()` returns it: ``async for message in client``."""
+        return self.subscribe()
+
+    @overload
     def on(
         self,
-        event: str | Callable[[Any], Any] | None,
-        callback: Callable[[Any], Any] | None = None,
+        event: C,
+        /,
         *,
-        limit: int = 1024,
+        limit: int = DEFAULT_LIMIT,
         overflow: Overflow | str = Overflow.FAIL,
-        gaps: bool = True,
-    ) -> Callable[[], None]:
-        """Call `callback` with every message (of that event); returns the function that takes it off again.
+        gaps: bool = False,
+    ) -> C: ...
+    @overload
+    def on(
+        self,
+        event: str | None,
+        callback: C,
+        *,
+        limit: int = DEFAULT_LIMIT,
+        overflow: Overflow | str = Overflow.FAIL,
+        gaps: bool = False,
+    ) -> C: ...
+    @overload
+    def on(
+        self,
+        event: str | None = None,
+        *,
+        limit: int = DEFAULT_LIMIT,
+        overflow: Overflow | str = Overflow.FAIL,
+        gaps: bool = False,
+    ) -> Callable[[C], C]: ...
+    def on(
+        self,
+        event: Any = None,
+        callback: Callable[..., Any] | None = None,
+        *,
+        limit: int = DEFAULT_LIMIT,
+        overflow: Overflow | str = Overflow.FAIL,
+        gaps: bool = False,
+    ) -> Any:
+        """Call `callback` with every message (of that event), and return it; `off(callback)` removes it.
 
-        A plain function is called at once, in the turn of the loop that read the message; a coroutine function is
-        called in a task of its own, one message after the other, behind a queue of `limit` messages. What came before
-        the client's first reader (see `subscribe`) it is called with from the next turn of the loop on. What it raises
-        is reported and hurts nobody else.
+        Also a decorator: ``@client.on``, or ``@client.on("event")``.
+
+        A plain function is called at once, in the turn of the loop that read the message; if it returns an awaitable,
+        that is awaited in a task before the next message. A coroutine function is called in a task of its own, one
+        message after the other, behind a queue of `limit` messages (`overflow`: see `subscribe`). What came before the
+        client's first reader (see `subscribe`) it is called with from the next turn of the loop on. With `gaps`, it is
+        called with gap markers, too. What it raises is reported and harms no other subscriber.
         """
-        if callable(event):
-            if callback is not None:
-                raise InvalidOption("on() takes an event name and one callback, not two callbacks")
-            event, callback = None, event
         self._affinity.check_process()
-        if callback is None:
-            raise InvalidOption("on() needs a callback: on(callback) or on('event', callback)")
-        return self._fanout.on(event, callback, limit=limit, overflow=overflow, gaps=gaps)
+        return self._registrations.on(
+            event,
+            callback,
+            lambda name, call: self._fanout.on(name, call, limit=limit, overflow=overflow, gaps=gaps),
+        )
+
+    def off(self, callback: Callable[..., Any]) -> None:
+        """Remove one registration of `callback` by `on()` or `on_change()`, the newest; it is not called any more.
+
+        A coroutine that handles a message is cancelled, unless it is the caller.
+        """
+        self._registrations.off(callback)
 
     # --- what is known ----------------------------------------------------------------------------------------------
 
@@ -372,9 +417,9 @@ class Client:
         self._affinity.check_process()
         return self._state_watchers.stream()
 
-    def on_change(self, callback: Callable[[Change], object]) -> Callable[[], None]:
-        """Call `callback` with every change, soon after it; returns the function that takes it off again."""
-        return self._state_watchers.on_change(callback)
+    def on_change(self, callback: C) -> C:
+        """Call `callback` with every change of the state, soon after it, and return it; `off(callback)` removes it."""
+        return self._registrations.add(callback, self._state_watchers.on_change(callback))
 
     async def wait_for(self, *states: State, timeout: float | None = None) -> State:
         """Wait until the client is in one of these states, and return it.

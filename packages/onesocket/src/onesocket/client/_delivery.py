@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Generator
 from typing import Any
 
-from ..errors import OnesocketError
+from ..errors import DeliveryUnknown, OnesocketError
 from ..wire._handshake import Data
 
 
@@ -16,15 +16,19 @@ class Delivery:
     A delivery that fails while nobody awaits it is reported (log, `on_error`): nothing is lost in silence.
     """
 
-    __slots__ = ("_future", "_watchers", "data", "done", "error")
+    __slots__ = ("_future", "_watchers", "data", "done", "earlier_unknown", "error", "resend")
 
-    def __init__(self, data: Data | None, *, done: bool = False) -> None:
+    def __init__(self, data: Data | None, *, done: bool = False, resend: bool = False) -> None:
         self.data = data
         """The message, until its fate is known."""
         self.done = done
         """Whether its fate is known."""
         self.error: OnesocketError | None = None
         """Why it was not (or may not have been) delivered to the socket."""
+        self.resend = resend
+        """Whether sending it twice does no harm."""
+        self.earlier_unknown: DeliveryUnknown | None = None
+        """The result of an earlier copy, which may have arrived; it is being sent again."""
         self._future: asyncio.Future[None] | None = None
         self._watchers = 0
 
@@ -52,7 +56,10 @@ class Delivery:
         return self._watchers > 0
 
     def resolve(self, error: OnesocketError | None = None) -> None:
-        """Its fate is known."""
+        """Its fate is known. A copy that was not sent says nothing of an earlier one."""
+        if error is not None and self.earlier_unknown is not None and error is not self.earlier_unknown:
+            cause, error = error, self.earlier_unknown
+            error.__cause__ = cause
         self.done = True
         self.error = error
         self.data = None

@@ -6,6 +6,9 @@ import asyncio
 import logging
 from collections.abc import Callable
 
+from ..errors import InvalidOption
+from ._async_callback import is_async
+
 _log = logging.getLogger("onesocket")
 
 
@@ -14,12 +17,26 @@ def one_line(text: str) -> str:
     return "".join(character if character.isprintable() else " " for character in text)
 
 
+ErrorHandler = Callable[[BaseException], object]
+
+
+def check_on_error(value: object) -> ErrorHandler | None:
+    """`value` as the function of `on_error=`; raises `InvalidOption`."""
+    if value is None:
+        return None
+    if not callable(value):
+        raise InvalidOption(f"on_error must be a function, not {type(value).__name__}")
+    if is_async(value):
+        raise InvalidOption("on_error must be a plain function, not a coroutine function: nothing would await it")
+    return value
+
+
 class ErrorReporter:
     """Counts them, logs them, and tells `on_error`."""
 
-    def __init__(self, shown_url: str, on_error: Callable[[BaseException], object] | None) -> None:
+    def __init__(self, shown_url: str, on_error: ErrorHandler | None) -> None:
         self._shown_url = shown_url
-        self._on_error = on_error
+        self._on_error = check_on_error(on_error)
         self.count = 0
 
     def __repr__(self) -> str:

@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import asyncio
+import functools
+import inspect
+import operator
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Iterator
 from typing import Any
 
 from ..errors import InvalidOption, OnesocketError
 from ._async_callback import AsyncCallback, CallbackTasks, is_async
 from ._backlog import Backlog, ExpectedReader, filter_backlog
-from ._catch_up_callback import CatchUpCallback
+from ._direct_callback import DirectCallback
 from ._gap import Gap
-from ._queue import Overflow, Queue
+from ._queue import Overflow, Queue, check_limit
+from ._registrations import check_event
 from ._sinks import BatchSink, Filter, Sink, Tap, batch_sink_of, name_of, remove_first
 from ._subscription import Predicate, Subscription
 from ._user_code import USER_ERRORS
@@ -53,15 +57,14 @@ class FanOut:
         self._all_calls: tuple[Sink, ...] = ()
         """... the rest: `publish_many` treats them differently."""
         self._batch: list[Any] = []
-        """What callbacks are being called with at the moment; streams don't have it yet. And ..."""
+        """The batch that callbacks are being called with; streams have it already."""
         self._rest: Iterator[Any] = iter(())
-        """... those of it that are still to come."""
-        self._divided: Sequence[Any] = ()
-        """The rest of a batch that came to be divided."""
+        """The messages of it that callbacks have not got yet."""
         self._named: dict[str | None, tuple[Sink, ...]] = {}
         self._gaps: tuple[Sink, ...] = ()
         self._queues: dict[Queue[Any], Callable[[], None]] = {}
         self._failing: dict[Queue[Any], None] = {}
+        self._direct: list[DirectCallback] = []
         self._tasks = CallbackTasks()
         self._epoch = 0
         self._backlog = Backlog()
@@ -92,76 +95,82 @@ class FanOut:
     # --- the hot path -----------------------------------------------------------------------------------------------
 
     def publish(self, message: Any) -> None:
-        """Hand one message to everybody who asked for it."""
+        """Deliver one message to all subscribers."""
         self.delivered += 1
+        named = self._named.get(self._name_of(message)) if self._named else None
         for sink in self._all:
             try:
-                sink(message)
+                answer = sink(message)
             except USER_ERRORS as error:
                 self._report(error, name_of(sink))
-        if self._named:
-            self._publish_named(message)
+            else:
+                if answer is not None:
+                    self._await_answer(None, sink, answer)
+        if named is not None:
+            self._publish_named(message, named)
 
     def publish_many(self, batch: list[Any]) -> None:
-        """Hand several messages to everybody: callbacks get them one by one, then streams at once."""
-        if self._named or self._batch or len(batch) == 1:
-            for message in batch:
-                self.publish(message)
+        """Deliver several messages: to streams at once, then to callbacks one by one.
+
+        A subscriber that is added by a callback begins with the message after.
+        """
+        if len(batch) == 1:
+            self.publish(batch[0])
             return
         self.delivered += len(batch)
-        if self._all_calls:
-            for message in self._call_each(batch):
-                self.publish(message)
-        else:
-            self._hand_on(batch)
-
-    def _call_each(self, batch: list[Any]) -> Sequence[Any]:
-        """Returns what nobody has got yet, as somebody came in the midst."""
-        self._batch, self._rest, self._divided = batch, iter(batch), ()
-        try:
-            for message in self._rest:
-                for sink in self._all_calls:
-                    try:
-                        sink(message)
-                    except USER_ERRORS as error:
-                        self._report(error, name_of(sink))
-        except BaseException:  # the program ends, perhaps: what was divided nobody has got yet
-            rest: list[Any] = list(self._divided)
-            self._divided = ()
-            if rest:
-                self.delivered += len(rest)
-                self._hand_on(rest)
-            for message in rest if self._named else ():
-                self._publish_named(message)
-            raise
-        finally:
-            if self._batch:
-                self._batch = []
-                if self._all_many:
-                    self._hand_on(batch)
-        return self._divided
-
-    def _divide(self) -> None:
-        """Somebody comes while callbacks are called with a batch: what comes after this message is theirs, too."""
-        batch, self._batch = self._batch, []
-        if batch:
-            self._divided = list(self._rest)  # and so the walk ends with this message
-            self.delivered -= len(self._divided)
-            self._hand_on(batch[: len(batch) - len(self._divided)])
-
-    def _hand_on(self, batch: list[Any]) -> None:
         for many in self._all_many:
             try:
                 many(batch)
             except USER_ERRORS as error:
                 self._report(error, name_of(many))
-
-    def _publish_named(self, message: Any) -> None:
-        for sink in self._named.get(self._name_of(message), ()):
+        if self._all_calls or self._named:
+            outer = self._batch, self._rest
+            self._batch, self._rest = batch, iter(batch)
             try:
-                sink(message)
+                self._call_each(self._rest)
+            except BaseException:  # the program ends, perhaps: streams of an event get the rest, should the loop go on
+                for message in self._rest if self._named else ():
+                    self._publish_named(message, self._named.get(self._name_of(message), ()))
+                raise
+            finally:
+                self._batch, self._rest = outer
+
+    def _call_each(self, messages: Iterator[Any]) -> None:
+        for message in messages:
+            named = self._named.get(self._name_of(message)) if self._named else None
+            for sink in self._all_calls:
+                try:
+                    answer = sink(message)
+                except USER_ERRORS as error:
+                    self._report(error, name_of(sink))
+                else:
+                    if answer is not None:
+                        self._await_answer(None, sink, answer)
+            if named is not None:
+                self._publish_named(message, named)
+
+    def _publish_named(self, message: Any, sinks: tuple[Sink, ...]) -> None:
+        for sink in sinks:
+            try:
+                answer = sink(message)
             except USER_ERRORS as error:
                 self._report(error, name_of(sink))
+            else:
+                if answer is not None:
+                    self._await_answer(self._name_of(message), sink, answer)
+
+    def _await_answer(self, event: str | None, sink: Sink, answer: object) -> None:
+        """A plain callback returned this: an awaitable is awaited in a task, and before the next message."""
+        if not inspect.isawaitable(answer):
+            return
+        for direct in self._direct:
+            if direct.awaits is None and direct.event == event and direct.callback == sink:
+                direct.await_answer(answer)
+                return
+        # It has removed itself in this call.
+        stream = Subscription[Any](Queue(1, Overflow.FAIL), lambda _: None)
+        stream.close()
+        AsyncCallback(sink, stream, self._report, self._tasks, answer).start()
 
     def _name_of(self, message: Any) -> str | None:
         try:
@@ -206,7 +215,6 @@ class FanOut:
         """Keep what comes from now on until `caught_up` with this, or `give_up`."""
         if self._stop_waiting is None:
             self._stop_waiting = self._add(None, self._backlog.put, self._backlog.put_gap)
-        self._divide()
         return self._backlog.expect()
 
     def give_up(self, reader: ExpectedReader | None) -> None:
@@ -226,7 +234,6 @@ class FanOut:
 
         `filtered`: it reads a part; `where` is asked here, if it is given.
         """
-        self._divide()
         if first is None or first not in self._backlog or not first.serves(event, filtered=filtered):
             return [], None
         waited = self._backlog.since(first, self._epoch)
@@ -260,23 +267,27 @@ class FanOut:
         from_now: bool = False,
     ) -> Subscription[Any]:
         """Returns a new stream. `from_now`: it gets nothing that came before, which goes on waiting for another."""
-        _check_event(event)
+        check_event(event)
         if where is not None and not callable(where):  # pyright: ignore[reportUnnecessaryComparison]
             raise InvalidOption(f"where must be a function of the message, not {type(where).__name__}")
-        queue: Queue[Any] = Queue(limit, Overflow.of(overflow), marks_gaps=gaps, hold=self._hold, release=self._release)
+        queue = self._new_queue(limit, Overflow.of(overflow), gaps=gaps)
         first = None if from_now else self._first
         waited, failure = self.take_backlog(first, event, where, filtered=where is not None)
         queue.begin_with(waited)
         sink: Sink = queue.put if where is None else Filter(where, queue.put)
         remove = self._add(event, sink, sink if gaps and where is None else queue.put if gaps else None)
         self._queues[queue] = remove
-        queue.epoch = self._epoch
         if raise_on_failure:
             self._failing[queue] = None
             queue.error = failure
         if self.ended:
             queue.end()
         return Subscription(queue, self._detach, self._abandon)
+
+    def _new_queue(self, limit: int, overflow: Overflow, *, gaps: bool) -> Queue[Any]:
+        queue: Queue[Any] = Queue(limit, overflow, marks_gaps=gaps, hold=self._hold, release=self._release)
+        queue.epoch = self._epoch
+        return queue
 
     def on(
         self,
@@ -287,17 +298,15 @@ class FanOut:
         overflow: Overflow | str,
         gaps: bool,
     ) -> Callable[[], None]:
-        """A callback; returns the function that takes it off again."""
-        _check_event(event)
+        """Add a callback; returns the function that removes it."""
+        check_event(event)
         if not callable(callback):  # pyright: ignore[reportUnnecessaryComparison]
             raise InvalidOption(f"on() needs a function, not {type(callback).__name__}")
+        check_limit(limit)
+        rule = Overflow.of(overflow)
         if not is_async(callback):
-            waited, _ = self.take_backlog(self._first, event, filtered=False)
-            if not waited:
-                return self._add(event, callback, callback if gaps else None)
-            late = CatchUpCallback(callback, waited, lambda sink: self._add(event, sink, sink if gaps else None))
-            return late.begin(self._soon, self._report)
-        stream = self.subscribe(event, None, limit=limit, overflow=overflow, gaps=gaps, raise_on_failure=False)
+            return self._add_direct(event, callback, limit, rule, gaps=gaps)
+        stream = self.subscribe(event, None, limit=limit, overflow=rule, gaps=gaps, raise_on_failure=False)
         caller = AsyncCallback(callback, stream, self._report, self._tasks)
         # A client may get its callbacks before there is a loop, so the task begins with the first message.
         if len(stream):
@@ -305,6 +314,33 @@ class FanOut:
         else:
             stream.on_item(caller.start)
         return caller.remove
+
+    def _add_direct(
+        self, event: str | None, callback: Sink, limit: int, overflow: Overflow, *, gaps: bool
+    ) -> Callable[[], None]:
+        def add(sink: Sink) -> Callable[[], None]:
+            return self._add(event, sink, sink if gaps else None)
+
+        def queue_up(answer: Awaitable[Any], waited: Iterable[Any]) -> AsyncCallback:
+            queue = self._new_queue(limit, overflow, gaps=gaps)
+            queue.begin_with(waited)
+            self._queues[queue] = add(functools.partial(queue.put))  # not a batch sink: it begins with the next message
+            caller = AsyncCallback(
+                callback, Subscription(queue, self._detach, self._abandon), self._report, self._tasks, answer
+            )
+            caller.start()
+            return caller
+
+        def remove() -> None:
+            if direct in self._direct:
+                self._direct.remove(direct)
+            direct.remove()
+
+        waited, _ = self.take_backlog(self._first, event, filtered=False)
+        direct = DirectCallback(event, callback, add, queue_up)
+        self._direct.append(direct)
+        direct.start(waited, self._soon, self._report)
+        return remove
 
     def tap(self, many: BatchSink, gap: Sink) -> None:
         """For as long as the client lives, call `many` with the messages of each read, and `gap` with gap markers.
@@ -336,6 +372,9 @@ class FanOut:
         def add() -> None:
             if event is None:
                 self._set_all((*self._all, sink))
+                many = batch_sink_of(sink)
+                if many is not None and (left := operator.length_hint(self._rest)):
+                    many(self._batch[-left:])
             else:
                 self._named[event] = (*self._named.get(event, ()), sink)
             if gap_sink is not None:
@@ -359,7 +398,6 @@ class FanOut:
             if gap_sink is not None:
                 self._gaps = remove_first(self._gaps, gap_sink)
 
-        self._divide()
         self._change(add)
         return remove
 
@@ -405,8 +443,3 @@ class FanOut:
         self._holding -= 1
         if self._holding == 0:
             self._release_feed()
-
-
-def _check_event(event: object) -> None:
-    if event is not None and not isinstance(event, str):
-        raise InvalidOption(f"an event name is a str, or None for all messages, not {type(event).__name__}")

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from ..errors import OnesocketError
 
 
-class GapReason(enum.Enum):
+class GapReason(enum.StrEnum):
     """Why messages may be missing."""
 
     RECONNECTED = "reconnected"

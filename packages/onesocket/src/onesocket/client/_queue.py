@@ -6,15 +6,18 @@ import asyncio
 import enum
 from collections import deque
 from collections.abc import Callable, Iterable, Sequence
-from typing import Final, Generic, TypeVar
+from typing import Final, Generic, TypeVar, cast
 
 from ..errors import InvalidOption, OnesocketError, SlowConsumer
 from ._gap import Gap, GapReason
 
 T = TypeVar("T")
 
+DEFAULT_LIMIT: Final = 16_384
+"""Number of messages that may wait for a subscriber."""
 
-class Overflow(enum.Enum):
+
+class Overflow(enum.StrEnum):
     """What happens to a subscriber that is slower than the feed."""
 
     FAIL = "fail"
@@ -25,13 +28,20 @@ class Overflow(enum.Enum):
     """The socket is not read until it has caught up: nothing is lost, and everybody waits."""
 
     @classmethod
-    def of(cls, value: Overflow | str) -> Overflow:
-        """The rule of that name; raises `InvalidOption`."""
+    def of(cls, value: object) -> Overflow:
+        """The rule with this name; raises `InvalidOption`."""
         try:
-            return cls(value)
+            return cls(cast("str", value))
         except ValueError:
             names = ", ".join(repr(rule.value) for rule in cls)
             raise InvalidOption(f"overflow must be one of {names}, not {value!r}") from None
+
+
+def check_limit(value: object) -> int:
+    """`value` as a number of messages that may wait; raises `InvalidOption`."""
+    if not isinstance(value, int) or isinstance(value, bool) or value < 1:
+        raise InvalidOption(f"limit must be a whole number of messages, at least 1, not {value!r}")
+    return value
 
 
 def _noop() -> None:
@@ -75,12 +85,10 @@ class Queue(Generic[T]):
         hold: Callable[[], None] = _noop,
         release: Callable[[], None] = _noop,
     ) -> None:
-        if not isinstance(limit, int) or isinstance(limit, bool) or limit < 1:
-            raise InvalidOption(f"limit must be a whole number of messages, at least 1, not {limit!r}")
         self.head: deque[T | Gap] = deque()
         """Messages that came before this reader: read first, and not counted against `limit`."""
         self.items: deque[T | Gap] = deque()
-        self.limit: Final = limit
+        self.limit: Final = check_limit(limit)
         self.overflow: Final = overflow
         self.marks_gaps: Final = marks_gaps
         """Whether a `Gap` stands where messages were dropped."""

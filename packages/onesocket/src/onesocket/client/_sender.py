@@ -8,7 +8,7 @@ from collections import deque
 from collections.abc import Callable, Generator, Iterable
 from typing import Any, Protocol
 
-from ..errors import DeliveryUnknown, EncodeError, MessageExpired, OnesocketError
+from ..errors import DeliveryUnknown, EncodeError, MessageExpired, OnesocketError, OutboxFull
 from ..lifecycle._outbox import Outbox, OutboxLimits
 from ..protocols._protocol import RateLimiter
 from ..transports._transport import TransportConnection
@@ -80,7 +80,7 @@ class Sender:
         """Messages whose fate isn't known yet."""
         return len(self._outbox) + len(self._in_flight)
 
-    def post(self, data: Data) -> Delivery:
+    def post(self, data: Data, *, resend: bool = False) -> Delivery:
         """Accept one message; raises `OutboxFull`, or the refusal while the owner has stopped the client."""
         if self._is_asked:
             self._bring_frames()
@@ -100,7 +100,7 @@ class Sender:
                 raise _not_utf8(error) from error
             if taken:
                 self.sent += 1
-                return DELIVERED if self._is_clear() else self._add_in_flight(Delivery(data))
+                return DELIVERED if self._is_clear() else self._add_in_flight(Delivery(data, resend=resend))
             self._connection = None  # it is ending, and the news is on its way
         refusal = self._refusal()
         if refusal is not None:
@@ -110,7 +110,7 @@ class Sender:
                 data.encode()
             except UnicodeError as error:
                 raise _not_utf8(error) from error
-        delivery = Delivery(data)
+        delivery = Delivery(data, resend=resend)
         self._outbox.put(delivery, _now(), first=goes_first)
         if self._expiry is None:  # else an older one expires before
             self._watch_age()
@@ -211,13 +211,23 @@ class Sender:
         self._stop_turn()
         self._clear = True
         flown, self._in_flight = self._in_flight, []
-        self._settle(
-            flown,
-            DeliveryUnknown(
-                "the line broke while this message was being written: it may or may not have arrived; "
-                "send it again only if that does no harm"
-            ),
+        unknown = DeliveryUnknown(
+            "the connection broke while this message was being written: it may or may not have arrived; "
+            "send it again only if that does no harm, or with resend=True when that is so"
         )
+        self._settle([delivery for delivery in flown if not self._wait_again(delivery, unknown)], unknown)
+        self._watch_age()
+
+    def _wait_again(self, delivery: Delivery, unknown: DeliveryUnknown) -> bool:
+        """Put a message that may be sent twice into the outbox again; False: it may not, or can't."""
+        if not delivery.resend or self._refusal() is not None:
+            return False
+        delivery.earlier_unknown = unknown
+        try:
+            self._outbox.put(delivery, _now())
+        except OutboxFull:
+            return False
+        return True
 
     def reject_waiting(self, error: OnesocketError) -> None:
         """The owner stopped the client: nothing waits for a line any more."""

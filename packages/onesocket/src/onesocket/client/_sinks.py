@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from ._backlog import Backlog
 from ._queue import Queue
 from ._subscription import Predicate
 
@@ -59,6 +58,6 @@ def batch_sink_of(sink: Sink) -> BatchSink | None:
     if isinstance(sink, Tap):
         return sink.many
     owner: object = getattr(sink, "__self__", None)
-    if isinstance(owner, Queue | Backlog):
+    if isinstance(owner, Queue):
         return owner.put_many  # pyright: ignore[reportUnknownMemberType, reportUnknownVariableType]
     return None

@@ -10,7 +10,7 @@ from ._events import TimerKind
 from ._states import State
 
 
-class Outcome(enum.Enum):
+class Outcome(enum.StrEnum):
     """What a `connect()` came to."""
 
     OPENED = "opened"

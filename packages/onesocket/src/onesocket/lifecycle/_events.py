@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from ..errors import OnesocketError
 
 
-class TimerKind(enum.Enum):
+class TimerKind(enum.StrEnum):
     """What the one timer of the machine is set for; a state has at most one."""
 
     OPEN = "open timeout"

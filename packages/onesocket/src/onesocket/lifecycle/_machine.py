@@ -29,7 +29,7 @@ from ._retry import ReconnectPolicy, RetryClass, classify
 from ._states import IGNORE, TABLE, AfterClose, NonTransition, Rule, State
 
 
-class Initiator(enum.Enum):
+class Initiator(enum.StrEnum):
     """On whose behalf the attempt runs: decides what its failure and its callers' cancellation mean."""
 
     CALLERS = "callers"

@@ -15,7 +15,7 @@ _RETRY_AFTER_JITTER: Final = 0.1
 """Of the time that a server named so much is added at random, so that not everybody who was told it comes at once."""
 
 
-class RetryClass(enum.Enum):
+class RetryClass(enum.StrEnum):
     """What a failure means for the next attempt."""
 
     FATAL = "fatal"

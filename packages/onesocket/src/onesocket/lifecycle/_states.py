@@ -10,7 +10,7 @@ from . import _events as events
 from ._events import Event
 
 
-class State(enum.Enum):
+class State(enum.StrEnum):
     """Where the one connection stands."""
 
     DISCONNECTED = "disconnected"
@@ -31,7 +31,7 @@ class State(enum.Enum):
     """`aclose()` was called; final."""
 
 
-class AfterClose(enum.Enum):
+class AfterClose(enum.StrEnum):
     """Where CLOSING leads."""
 
     DISCONNECTED = "disconnected"

@@ -57,7 +57,7 @@ class ConnectionHandle(Protocol):
         """Wait for a state."""
         ...
 
-    def on_change(self, callback: Callable[[Change], object]) -> Callable[[], None]:
+    def on_change(self, callback: Callable[[Change], object]) -> object:
         """Hear of every change."""
         ...
 

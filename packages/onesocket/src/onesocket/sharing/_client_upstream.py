@@ -64,34 +64,18 @@ class ClientUpstream:
         """As `Client.disconnect()`."""
         await self._client.disconnect()
 
-    async def send(self, message: Any, *, id: str | None = None) -> None:  # noqa: A002 - what it is
-        """As `Client.send()`; with an `id`, what may not have arrived is sent again."""
-        unknown: DeliveryUnknown | None = None
-        while True:
-            try:
-                if unknown is not None:
-                    await asyncio.sleep(0)
-                return await self._send_once(message)
-            except DeliveryUnknown as error:
-                if id is None:
-                    raise
-                unknown = error
-            except (OnesocketError, asyncio.CancelledError) as error:
-                if unknown is None:
-                    raise
-                raise unknown.copy() from error  # the first copy may have arrived
-
-    async def _send_once(self, message: Any) -> None:
-        # As Client.send(), which doesn't say whether a message that it was cancelled with went out.
-        delivery = self._client.send_nowait(message)
+    async def send(self, message: Any, *, resend: bool = False) -> None:
+        """As `Client.send()`, but a cancelled sender learns whether its message may have arrived."""
+        delivery = self._client.send_nowait(message, resend=resend)
         try:
             await delivery
         except asyncio.CancelledError:
             if delivery.done:
                 return await delivery  # its fate was known in that very moment
-            if self._inside.withdraw(delivery):
+            unknown = delivery.earlier_unknown
+            if self._inside.withdraw(delivery) and unknown is None:
                 raise
-            raise DeliveryUnknown(CANCELLED_IN_FLIGHT) from None
+            raise DeliveryUnknown(CANCELLED_IN_FLIGHT) from unknown
 
     def add_keys(self, keys: Iterable[Hashable]) -> None:
         """One subscription more for each key."""

@@ -197,15 +197,15 @@ class SharedClient:
 
     # --- messages ---------------------------------------------------------------------------------------------------
 
-    async def send(self, message: Any, *, id: str | None = None) -> None:  # noqa: A002 - what it is
+    async def send(self, message: Any, *, resend: bool = False) -> None:
         """Send one message; returns when the kernel has it. Raises what `Client.send()` raises.
 
-        `id`: sending it twice does no harm, so it's sent again where `DeliveryUnknown` would be raised.
+        `resend`: sending it twice does no harm, so it's sent again where `DeliveryUnknown` would be raised.
         """
         upstream = self._shared.upstream
-        await self._fetch(lambda: upstream.send(message, id=id), sends=True)
+        await self._fetch(lambda: upstream.send(message, resend=resend), sends=True)
 
-    def send_nowait(self, message: Any, *, id: str | None = None) -> Delivery:  # noqa: A002 - what it is
+    def send_nowait(self, message: Any, *, resend: bool = False) -> Delivery:
         """Hand one message over for sending, and return its `Delivery`.
 
         Raises `ManuallyDisconnected` or `ClientClosed` as far as this link has heard of it, and `OutboxFull` when too
@@ -218,7 +218,7 @@ class SharedClient:
         if self._status.state is State.CLOSED:
             raise ClientClosed(_CONNECTION_CLOSED)
         upstream = self._shared.upstream
-        return self._pending_sends.send(lambda: upstream.send(message, id=id))
+        return self._pending_sends.send(lambda: upstream.send(message, resend=resend))
 
     @overload
     def subscribe(

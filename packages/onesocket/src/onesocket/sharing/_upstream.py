@@ -57,7 +57,7 @@ class Upstream(Protocol):
     async def disconnect(self) -> None:
         """As `Client.disconnect()`: it holds for all, until `reconnect()`."""
 
-    async def send(self, message: Any, *, id: str | None = None) -> None:  # noqa: A002 - what it is
+    async def send(self, message: Any, *, resend: bool = False) -> None:
         """Deliver, or raise what kept it from that.
 
         What happens up to the first suspension keeps the order of the calls. Cancelled while the message waits, it is

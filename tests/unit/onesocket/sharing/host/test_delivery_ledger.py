@@ -16,11 +16,11 @@ class RecordingSender:
         self.ledger = ProcessOutbox(limits or OutboxLimits(10, 5.0))
         self.fates: dict[str, list[str]] = {}
 
-    def send(self, text: str, now: float = 0.0, *, name: str | None = None, room: bool = False) -> OutboxEntry:
+    def send(self, text: str, now: float = 0.0, *, resend: bool = False, room: bool = False) -> OutboxEntry:
         def settled(entry: OutboxEntry) -> None:
             self.fates[text].append("sent" if entry.error is None else type(entry.error).__name__)
 
-        entry = self.ledger.accept(text, now, name=name, settled=settled, room=room)
+        entry = self.ledger.accept(text, now, resend=resend, settled=settled, room=room)
         self.fates[text] = []
         return entry
 
@@ -41,7 +41,7 @@ def test_a_result_settles_once() -> None:
 
 def test_what_the_owner_never_got_goes_to_the_next_before_what_came_later() -> None:
     sender = RecordingSender()
-    sender.send("handed, named", name="1")
+    sender.send("handed, named", resend=True)
     sender.send("handed")
     assert sender.handed() == ["handed, named", "handed"]
     sender.send("waiting")
@@ -62,7 +62,7 @@ def test_an_owner_that_leaves_in_order_sent_nothing_of_what_got_no_result() -> N
 
 def test_unknown_upstream_is_tried_again_only_with_a_name() -> None:
     sender = RecordingSender()
-    plain, named = sender.send("plain"), sender.send("named", name="1")
+    plain, named = sender.send("plain"), sender.send("named", resend=True)
     sender.handed()
     for entry in (plain, named):
         sender.ledger.settle(entry.number, DeliveryUnknown("?"))
@@ -137,7 +137,7 @@ def test_nobody_is_told_twice_and_nothing_plain_is_handed_twice(story: list[str]
             case "send":
                 sender.send(f"plain {number}", now)
             case "named":
-                sender.send(f"named {number}", now, name=str(number))
+                sender.send(f"named {number}", now, resend=True)
             case "hand":
                 new = sender.ledger.hand_over()
                 assert not {str(entry.data) for entry in new} & in_doubt
@@ -146,12 +146,12 @@ def test_nobody_is_told_twice_and_nothing_plain_is_handed_twice(story: list[str]
                 sender.ledger.settle(out.pop(0).number, None)
             case "unknown" if out:
                 entry = out.pop(0)
-                if entry.name is None:
+                if not entry.resend:
                     in_doubt.add(str(entry.data))
                 sender.ledger.settle(entry.number, DeliveryUnknown("?"))
             case "gone" | "left":
                 if step == "gone":
-                    in_doubt |= {str(entry.data) for entry in out if entry.name is None}
+                    in_doubt |= {str(entry.data) for entry in out if not entry.resend}
                 out.clear()
                 sender.ledger.owner_gone(in_order=step == "left")
             case "age":
@@ -168,7 +168,7 @@ def test_nobody_is_told_twice_and_nothing_plain_is_handed_twice(story: list[str]
 @pytest.mark.parametrize("end", ["expires", "full", "rejected", "sent"])
 def test_what_may_have_arrived_is_never_told_as_not_sent(how: str, end: str) -> None:
     sender = RecordingSender()
-    entry = sender.send("named", name="1")
+    entry = sender.send("named", resend=True)
     sender.handed()
     if how == "unknown":
         sender.ledger.settle(entry.number, DeliveryUnknown("?"))
@@ -192,7 +192,7 @@ def test_what_may_have_arrived_is_never_told_as_not_sent(how: str, end: str) -> 
 
 def test_a_sender_that_is_cancelled_hears_whether_it_may_have_arrived() -> None:
     sender = RecordingSender()
-    entry = sender.send("named", name="1")
+    entry = sender.send("named", resend=True)
     sender.handed()
     sender.ledger.owner_gone(in_order=False)
     assert not sender.ledger.withdraw(entry, "?")  # no owner has it now

@@ -33,7 +33,7 @@ def new_follower(events: object = None) -> Follower:
 
 
 def entry(number: int, data: str) -> OutboxEntry:
-    return OutboxEntry(number, data, float("inf"), None, lambda _: None)
+    return OutboxEntry(number, data, float("inf"), lambda _: None, resend=False)
 
 
 async def test_its_socket_is_known_from_its_first_moment_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -89,7 +89,10 @@ async def test_a_message_that_fails_keeps_no_other_from_being_sent(
 
     monkeypatch.setattr(owner_role.client, "send_nowait", send_nowait)
     owner_role.post(
-        [OutboxEntry(n, data, float("inf"), None, lambda _: None) for n, data in enumerate(("one", "bad", "two"))]
+        [
+            OutboxEntry(n, data, float("inf"), lambda _: None, resend=False)
+            for n, data in enumerate(("one", "bad", "two"))
+        ]
     )
     await asyncio.sleep(0)
     assert sent == ["one", "two"]

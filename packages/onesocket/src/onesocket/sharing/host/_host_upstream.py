@@ -155,7 +155,7 @@ class HostUpstream:
         """Close the line for all processes, until one calls `reconnect()`."""
         await self._ask("disconnect")
 
-    async def send(self, message: Any, *, id: str | None = None) -> None:  # noqa: A002 - the port's name for it
+    async def send(self, message: Any, *, resend: bool = False) -> None:
         """Deliver, or raise what kept it from that."""
         self._check()
         data = self._encode(message)
@@ -168,7 +168,7 @@ class HostUpstream:
 
         if self._status.state is State.STOPPED:
             raise ManuallyDisconnected
-        entry = self._process_outbox.accept(data, loop.time(), name=id, settled=wake, room=self._is_up())
+        entry = self._process_outbox.accept(data, loop.time(), resend=resend, settled=wake, room=self._is_up())
         self._flush_soon()
         self._watch_age()
         try:

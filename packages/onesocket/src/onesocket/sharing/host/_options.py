@@ -10,7 +10,7 @@ from ...client._options import check_seconds
 from ...errors import InvalidOption
 
 
-class OnStopped(enum.Enum):
+class OnStopped(enum.StrEnum):
     """What followers do when the owner is stopped (SIGSTOP, a debugger, a frozen container)."""
 
     WAIT = "wait"

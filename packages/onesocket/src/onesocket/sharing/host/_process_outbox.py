@@ -1,7 +1,7 @@
 """Messages of this process that were accepted for sending and whose fate isn't known yet. Pure.
 
 They survive the owner: what it never got goes to the next one. What it got without a word of its fate is
-`DeliveryUnknown`, unless its sender named it: then it's sent again.
+`DeliveryUnknown`, unless its sender gave `resend=True`: then it's sent again.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from ...wire._handshake import Data
 MAX_IN_FLIGHT: Final = 65_536
 _OWNER_ENDED: Final = (
     "the process that held the connection ended while this message was on its way: it may or may not have arrived; "
-    "send it again only if that does no harm, or give it an id= when that is so"
+    "send it again only if that does no harm, or send it with resend=True when that is so"
 )
 
 
@@ -36,15 +36,15 @@ class EntryState(enum.Enum):
 class OutboxEntry:
     """One message. It keeps its result, whoever still waits for it; `settled` is called once, when that is known."""
 
-    __slots__ = ("_settled", "data", "due", "earlier_unknown", "error", "name", "number", "state")
+    __slots__ = ("_settled", "data", "due", "earlier_unknown", "error", "number", "resend", "state")
 
     def __init__(
-        self, number: int, data: Data, due: float, name: str | None, settled: Callable[[OutboxEntry], object]
+        self, number: int, data: Data, due: float, settled: Callable[[OutboxEntry], object], *, resend: bool
     ) -> None:
         self.number: Final = number
         self.data: Final = data
         self.due: Final = due
-        self.name: Final = name
+        self.resend: Final = resend
         self._settled: Final = settled
         self.state = EntryState.WAITING
         self.error: OnesocketError | None = None
@@ -78,7 +78,7 @@ class ProcessOutbox:
         return len(self._entries)
 
     def accept(
-        self, data: Data, now: float, *, name: str | None, settled: Callable[[OutboxEntry], object], room: bool
+        self, data: Data, now: float, *, resend: bool, settled: Callable[[OutboxEntry], object], room: bool
     ) -> OutboxEntry:
         """Take a message in. `room`: an owner takes it at once, so its fate is soon known. Raises `OutboxFull`."""
         most = max(MAX_IN_FLIGHT, self._limits.messages) if room else self._limits.messages
@@ -88,7 +88,7 @@ class ProcessOutbox:
                 "(outbox=); wait until it is back"
             )
         self._last += 1
-        entry = OutboxEntry(self._last, data, now + self._limits.age, name, settled)
+        entry = OutboxEntry(self._last, data, now + self._limits.age, settled, resend=resend)
         self._entries[entry.number] = self._waiting[entry.number] = entry
         return entry
 
@@ -105,7 +105,7 @@ class ProcessOutbox:
         entry = self._entries.get(number)
         if entry is None or entry.state is not EntryState.HANDED_OVER:
             return False
-        if entry.name is not None and isinstance(error, DeliveryUnknown):
+        if entry.resend and isinstance(error, DeliveryUnknown):
             entry.state = EntryState.WAITING  # once more: its sender said that this does no harm
             entry.earlier_unknown = error
             self._waiting[number] = entry
@@ -135,7 +135,7 @@ class ProcessOutbox:
             if entry.state is not EntryState.HANDED_OVER:
                 continue
             unknown = DeliveryUnknown(_OWNER_ENDED)
-            if in_order or entry.name is not None:
+            if in_order or entry.resend:
                 entry.state = EntryState.WAITING
                 entry.earlier_unknown = entry.earlier_unknown if in_order else unknown
                 back[entry.number] = entry

@@ -1,0 +1,171 @@
+"""The interface that `Client` and `SharedClient` have in common."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from types import TracebackType
+from typing import Any, Literal, Protocol, Self, TypeVar, overload
+
+from ..lifecycle._effects import Outcome
+from ..lifecycle._states import State
+from ._delivery import Delivery
+from ._gap import Gap
+from ._queue import DEFAULT_LIMIT, Overflow
+from ._status import Change, Stats, Status
+from ._subscription import Predicate, Subscription
+
+C = TypeVar("C", bound=Callable[..., Any])
+
+
+class MessageClient(Protocol):
+    """A handle on one connection, of its own (`Client`) or shared (`SharedClient`): code written for this takes both.
+
+    See `Client` for what each method does. `disconnect`, `reconnect` and `connect` act on the connection, and so on
+    every client that shares it; `aclose` ends this handle.
+    """
+
+    @property
+    def state(self) -> State:
+        """The state of the connection."""
+        ...
+
+    @property
+    def epoch(self) -> int:
+        """The number of the newest connection; 0 before the first."""
+        ...
+
+    @property
+    def status(self) -> Status:
+        """A frozen snapshot of this moment."""
+        ...
+
+    @property
+    def stats(self) -> Stats:
+        """The counters so far."""
+        ...
+
+    async def connect(self) -> Outcome:
+        """Connect: start the one attempt, join it, or find it done."""
+        ...
+
+    def connect_nowait(self) -> Outcome:
+        """Start or find the attempt, and return at once which."""
+        ...
+
+    async def disconnect(self) -> None:
+        """Close the connection and keep it closed until `reconnect()`."""
+
+    async def reconnect(self) -> Outcome:
+        """Lift a `disconnect()`, close what is open, and open one new connection."""
+        ...
+
+    async def aclose(self) -> None:
+        """Close this handle for good."""
+
+    async def send(self, message: Any, *, resend: bool = False) -> None:
+        """Send one message; returns when the kernel has it."""
+
+    def send_nowait(self, message: Any, *, resend: bool = False) -> Delivery:
+        """Accept one message for sending, and return its `Delivery`."""
+        ...
+
+    @overload
+    def subscribe(
+        self,
+        event: str | None = None,
+        *,
+        where: Predicate | None = None,
+        limit: int = DEFAULT_LIMIT,
+        overflow: Overflow | str = Overflow.FAIL,
+        gaps: Literal[True] = True,
+        raise_on_failure: bool = True,
+    ) -> Subscription[Any | Gap]: ...
+    @overload
+    def subscribe(
+        self,
+        event: str | None = None,
+        *,
+        where: Predicate | None = None,
+        limit: int = DEFAULT_LIMIT,
+        overflow: Overflow | str = Overflow.FAIL,
+        gaps: bool,
+        raise_on_failure: bool = True,
+    ) -> Subscription[Any]: ...
+    def subscribe(
+        self,
+        event: str | None = None,
+        *,
+        where: Predicate | None = None,
+        limit: int = DEFAULT_LIMIT,
+        overflow: Overflow | str = Overflow.FAIL,
+        gaps: bool = True,
+        raise_on_failure: bool = True,
+    ) -> Subscription[Any]:
+        """A stream of messages."""
+        ...
+
+    def __aiter__(self) -> Subscription[Any | Gap]:
+        """A new subscription to all messages: ``async for message in client``."""
+        ...
+
+    @overload
+    def on(
+        self,
+        event: C,
+        /,
+        *,
+        limit: int = DEFAULT_LIMIT,
+        overflow: Overflow | str = Overflow.FAIL,
+        gaps: bool = False,
+    ) -> C: ...
+    @overload
+    def on(
+        self,
+        event: str | None,
+        callback: C,
+        *,
+        limit: int = DEFAULT_LIMIT,
+        overflow: Overflow | str = Overflow.FAIL,
+        gaps: bool = False,
+    ) -> C: ...
+    @overload
+    def on(
+        self,
+        event: str | None = None,
+        *,
+        limit: int = DEFAULT_LIMIT,
+        overflow: Overflow | str = Overflow.FAIL,
+        gaps: bool = False,
+    ) -> Callable[[C], C]: ...
+    def on(
+        self,
+        event: Any = None,
+        callback: Callable[..., Any] | None = None,
+        *,
+        limit: int = DEFAULT_LIMIT,
+        overflow: Overflow | str = Overflow.FAIL,
+        gaps: bool = False,
+    ) -> Any:
+        """Call `callback` with every message (of that event), and return it; also a decorator."""
+        ...
+
+    def off(self, callback: Callable[..., Any]) -> None:
+        """Remove one registration of `callback` by `on()` or `on_change()`, the newest."""
+
+    def changes(self) -> Subscription[Change]:
+        """A stream of every change of the state from this call on."""
+        ...
+
+    def on_change(self, callback: C) -> C:
+        """Call `callback` with every change of the state; returns it."""
+        ...
+
+    async def wait_for(self, *states: State, timeout: float | None = None) -> State:
+        """Wait until the connection is in one of these states, and return it."""
+        ...
+
+    async def __aenter__(self) -> Self: ...
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None: ...

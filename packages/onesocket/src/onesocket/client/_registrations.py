@@ -1,0 +1,59 @@
+"""The callbacks of one client, by the functions that were registered."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+from ..errors import InvalidOption
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+AddCallback = Callable[[str | None, Callable[[Any], Any]], Callable[[], None]]
+"""Adds a callback for an event (None: for all messages), and returns the function that removes it."""
+
+
+class Registrations:
+    """Keeps for each registered callback the function that removes it: `on()` returns the callback itself."""
+
+    def __init__(self) -> None:
+        self._entries: list[tuple[Callable[..., Any], Callable[[], None]]] = []
+
+    def __repr__(self) -> str:
+        return f"<Registrations {len(self._entries)}>"
+
+    def on(self, event: object, callback: Callable[..., Any] | None, add: AddCallback) -> Callable[..., Any]:
+        """The three forms of `on()`: with a callback, with an event and a callback, or as a decorator."""
+        if callable(event):
+            if callback is not None:
+                raise InvalidOption("on() takes an event name and one callback, not two callbacks")
+            event, callback = None, event
+        name = check_event(event)
+        if callback is None:
+            return functools.partial(self._on, name, add)
+        return self._on(name, add, callback)
+
+    def _on(self, event: str | None, add: AddCallback, callback: F) -> F:
+        if not callable(callback):  # pyright: ignore[reportUnnecessaryComparison]
+            raise InvalidOption(f"on() needs a function, not {type(callback).__name__}")
+        return self.add(callback, add(event, callback))
+
+    def add(self, callback: F, remove: Callable[[], None]) -> F:
+        """Record a callback with the function that removes it, and return it."""
+        self._entries.append((callback, remove))
+        return callback
+
+    def off(self, callback: Callable[..., Any]) -> None:
+        """Remove the newest registration of this callback, if there is one."""
+        for index in range(len(self._entries) - 1, -1, -1):
+            if self._entries[index][0] == callback:
+                self._entries.pop(index)[1]()
+                return
+
+
+def check_event(event: object) -> str | None:
+    """An event name, or None for all messages; raises `InvalidOption`."""
+    if event is not None and not isinstance(event, str):
+        raise InvalidOption(f"an event name is a str, or None for all messages, not {type(event).__name__}")
+    return event
