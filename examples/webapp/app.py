@@ -1,4 +1,4 @@
-"""A web application: however many workers it has, it holds one WebSocket upstream, and streams it to browsers.
+"""A web application that holds one WebSocket upstream for all its workers, and streams its messages to browsers.
 
 README.md beside this file says how to run it.
 """
@@ -22,7 +22,7 @@ from onesocket import Gap, SharedClient
 
 UPSTREAM = os.environ.get("UPSTREAM", "ws://127.0.0.1:8765/")
 TOKEN = os.environ.get("UPSTREAM_TOKEN")
-KEEP_ALIVE = 15.0  # seconds; proxies hang up on a response that says nothing for long
+KEEP_ALIVE = 15.0  # seconds; proxies close a response without data
 
 PAGE = """<!doctype html>
 <meta charset="utf-8">
@@ -42,23 +42,23 @@ PAGE = """<!doctype html>
   source.addEventListener("worker", event => {
     document.getElementById("worker").textContent = "worker " + JSON.parse(event.data).pid;
   });
-  source.addEventListener("gap", () => add("(here something may be missing)"));
+  source.addEventListener("gap", () => add("(messages may be missing here)"));
   source.onmessage = event => add(JSON.parse(event.data));
 </script>
 """
 
 
 class AppState(TypedDict):
-    """What requests find in `request.state`."""
+    """The attributes of `request.state`."""
 
-    link: SharedClient
+    client: SharedClient
 
 
 @contextlib.asynccontextmanager
 async def lifespan(_: Starlette) -> AsyncIterator[AppState]:
-    """Each worker joins; the first one builds the connection, and if it dies another takes over."""
-    async with onesocket.join(UPSTREAM, token=TOKEN, scope="host") as link:
-        yield {"link": link}
+    """Join in each worker; the first one opens the connection, and if it dies another one takes over."""
+    async with onesocket.join(UPSTREAM, token=TOKEN, scope="host") as client:
+        yield {"client": client}
 
 
 def event(kind: str, data: object) -> str:
@@ -66,15 +66,15 @@ def event(kind: str, data: object) -> str:
     return f"event: {kind}\ndata: {json.dumps(data)}\n\n"
 
 
-async def messages(link: SharedClient) -> AsyncIterator[str]:
-    """What comes from above, for one browser. One that is slow misses the oldest, and hurts nobody else."""
-    async with link.subscribe(limit=256, overflow="drop_oldest") as stream:
+async def messages(client: SharedClient) -> AsyncIterator[str]:
+    """Messages from upstream for one browser; a slow browser misses the oldest ones, and delays no other."""
+    async with client.subscribe(limit=256, overflow="drop_oldest") as stream:
         yield event("worker", {"pid": os.getpid()})
         while True:
             try:
                 item = await asyncio.wait_for(anext(stream), KEEP_ALIVE)
             except TimeoutError:
-                yield ": still here\n\n"
+                yield ": keep-alive\n\n"
             except StopAsyncIteration:
                 return
             else:
@@ -82,31 +82,31 @@ async def messages(link: SharedClient) -> AsyncIterator[str]:
 
 
 async def events(request: Request) -> Response:
-    """The messages, as server-sent events."""
+    """Stream the messages as server-sent events."""
     return StreamingResponse(
-        messages(request.state.link), media_type="text/event-stream", headers={"Cache-Control": "no-store"}
+        messages(request.state.client), media_type="text/event-stream", headers={"Cache-Control": "no-store"}
     )
 
 
 async def send(request: Request) -> Response:
-    """Send the body to the server above."""
+    """Send the body upstream."""
     text = (await request.body()).decode(errors="replace")
     try:
         async with asyncio.timeout(10.0):
-            await request.state.link.send(text)
+            await request.state.client.send(text)
     except (onesocket.OnesocketError, TimeoutError) as error:
         return JSONResponse({"error": type(error).__name__, "text": str(error)}, status_code=503)
     return JSONResponse({"sent": True})
 
 
 async def health(request: Request) -> Response:
-    """How the shared connection stands, as this worker knows."""
-    status = request.state.link.status
+    """Return the state of the shared connection, as this worker knows it."""
+    status = request.state.client.status
     return JSONResponse({"pid": os.getpid(), "state": status.state.value, "epoch": status.epoch})
 
 
 async def page(_: Request) -> Response:
-    """A page that shows the messages."""
+    """Return a page that shows the messages."""
     return HTMLResponse(PAGE)
 
 

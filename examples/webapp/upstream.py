@@ -1,4 +1,4 @@
-"""A server to try the application with: it counts its connections, and says the time every second."""
+"""A server to try the application with: it counts its connections, and sends the time every second."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ handshakes = 0
 
 
 async def handle(connection: ServerConnection) -> None:
-    """Tell everybody what anybody says."""
-    global handshakes  # noqa: PLW0603 - it's a count
+    """Broadcast each message to all connections."""
+    global handshakes  # noqa: PLW0603 - a counter
     handshakes += 1
     connections.add(connection)
     print(f"{len(connections)} open, {handshakes} handshakes so far", flush=True)
@@ -26,7 +26,7 @@ async def handle(connection: ServerConnection) -> None:
 
 
 async def main() -> None:
-    """Until Ctrl-C."""
+    """Serve until Ctrl-C."""
     async with serve(handle, "127.0.0.1", 8765):
         while True:
             broadcast(connections, f"it is {dt.datetime.now().astimezone():%H:%M:%S}")
