@@ -1,29 +1,27 @@
-"""What picows calls for each frame of one line: the rules of RFC 6455 that its core leaves to its user."""
+"""The frames of one connection, as picows parses them, and the rules of RFC 6455 that its core leaves to its user."""
 
 from __future__ import annotations
 
 import asyncio
+import enum
 from collections import deque
 from collections.abc import Callable
 from functools import partial
-from typing import Any, Final
+from typing import Final
 
-from picows import WSCloseCode, WSFrame, WSListener, WSMsgType, WSTransport
+from picows import WSFrame, WSListener, WSMsgType, WSTransport
 
 from ..errors import InvalidText, ProtocolViolation
-from ..wire._handshake import Data, Handshake, size_of
-from ._close_codes import is_sendable
-from ._close_reason import truncate_close_reason
-from ._fragments import Fragments
-from ._tcp import TcpSocket, close_when_delivered
-from ._tls_write_monitor import TlsWriteMonitor
+from ..wire._handshake import Data, DialRequest, Handshake, size_of
+from ._close_frame import NO_STATUS, NORMAL_CLOSURE, close_code, is_sendable
+from ._stream_flow import OPEN, PAUSED, StreamFlow, StreamPhase
+from ._tls_write_monitor import disable_write_buffer
 from ._transport import TransportEvents
 
-# So many messages of one burst are handed over in one turn of the loop; the rest waits for the next turns.
+# Messages of one burst that are delivered in one turn of the loop; the rest waits for the next turns.
 SLICE: Final = 512
-# So many of them at once, between two looks at whether a reader wants a pause.
+# Messages delivered at once, between two checks whether a reader has paused.
 _BATCH: Final = 64
-_NO_CODE: Final = 1005
 
 _TEXT: Final = WSMsgType.TEXT
 _BINARY: Final = WSMsgType.BINARY
@@ -32,65 +30,49 @@ _PING: Final = WSMsgType.PING
 _PONG: Final = WSMsgType.PONG
 
 
-class PicowsListener(WSListener):
-    """Frames of one line, made into whole messages, held to the rules, and handed over in fair slices."""
+class _PeerClose(enum.Enum):
+    """How far the peer's CLOSE frame has come."""
 
-    def __init__(self, events: TransportEvents, received: Callable[[Data], object], max_size: int | None) -> None:
-        self._received = received
-        self._received_many: Callable[[list[Data]], object] | None = None
-        self.transport: WSTransport | None = None
+    NONE = "none"
+    ANSWERED = "answered as the parser saw it; its frame is handed over next"
+    TAKEN = "its frame was handed over"
+
+
+class PicowsListener(StreamFlow, WSListener):
+    """Makes frames into whole messages, enforces RFC 6455, and delivers messages in fair slices."""
+
+    def __init__(self, request: DialRequest, events: TransportEvents, received: Callable[[Data], object]) -> None:
+        super().__init__(request, events, received)
         self.handshake = Handshake()
-        self.on_open: Callable[[], None] | None = None
-        self.activity = 0
-        """Grows when the socket is read again; what is read is counted below (`BoundedReads`)."""
         self.violation: ProtocolViolation | None = None
-        self._events = events
-        self._max_size = max_size
-        self._slow = False
-        """Anything but the fast road: a fragmented message, something held back, a close under way."""
+        self._ws: WSTransport | None = None
+        self._fast = True
+        """Only whole messages come: no fragments, nothing held back, no close under way."""
         self._batch: list[Data] = []
-        """Whole messages of the present read, until its last frame."""
-        self._fragments = Fragments(max_size)
+        """Whole messages of the current read, until its last frame."""
         self._held: deque[list[Data] | Callable[[], None]] = deque()
-        """What came, in order: a few messages at a time, and what else must not overtake them."""
+        """Received and not delivered, in order: batches of messages, and events that must not overtake them."""
         self._this_turn = 0
-        """Messages handed over in this turn of the loop."""
-        self._paused = False
-        self._stopped = False
-        """Whether the socket isn't read."""
-        self._drain_handle: asyncio.Handle | None = None
+        """Messages delivered in this turn of the loop."""
         self._drained: asyncio.Future[None] | None = None
-        self._close_sent = False
-        self._close_received = False
-        self._answered_early = False
+        self._peer_close = _PeerClose.NONE
         self._refused = False
-        """picows' parser refused a frame; the message before it was still good."""
-        self._full = False
-        """Something is left in the user-space buffer."""
-        self._writable = True
-        self._under_tls: TlsWriteMonitor | None = None
-        self._socket: TcpSocket | None = None
-        self._owed_pong: bytes | None = None
+        """picows' parser has refused a frame; the message before it was still valid."""
 
     def __repr__(self) -> str:
-        words = [word for word, so in (("paused", self._paused), ("closing", self._close_sent)) if so]
-        return f"<Listener held={len(self._held)} {' '.join(words)}>"
+        return f"<{type(self).__name__} {self._phase.value} reading={self._reading.value} held={len(self._held)}>"
 
-    # --- what picows calls ------------------------------------------------------------------------------------------
+    # --- called by picows -------------------------------------------------------------------------------------------
 
     def on_ws_connected(self, transport: WSTransport) -> None:
-        """The upgrade went through."""
-        self.transport = transport
-        # Any byte that the kernel doesn't take at once is told: "accepted" shall mean "the kernel has it". asyncio's
-        # TLS compares with >= where its TCP compares with >, so there 0 would mean an empty buffer.
-        transport.underlying_transport.set_write_buffer_limits(high=1 if transport.is_secure else 0, low=0)
-        if self.on_open is not None:
-            self.on_open()
-        self._update_writable()
+        """Note that the upgrade has succeeded."""
+        self._ws = transport
+        disable_write_buffer(transport.underlying_transport)
+        self._opened(self.handshake)
 
     def on_ws_frame(self, transport: WSTransport, frame: WSFrame) -> None:
-        """One frame. The fast road is a whole message while nothing else is going on: kept until the read is over."""
-        if self._slow or not frame.fin or frame.rsv1 or frame.rsv2 or frame.rsv3:
+        """Take one frame. On the fast path it is a whole message, which is kept until the read is over."""
+        if not self._fast or not frame.fin or frame.rsv1 or frame.rsv2 or frame.rsv3:
             self._take_slowly(transport, frame.msg_type, frame)
         else:
             kind = frame.msg_type
@@ -104,151 +86,115 @@ class PicowsListener(WSListener):
             else:
                 self._take_slowly(transport, kind, frame)
         if frame.last_in_buffer and self._batch:
-            if transport.is_close_frame_sent and not self._close_sent:
-                self._drop_what_was_refused()
+            if transport.is_close_frame_sent and self._phase is StreamPhase.OPEN:
+                self._drop_refused()
             self._end_batch()
 
-    def set_receiver(self, received: Callable[[Data], object], many: Callable[[list[Data]], object] | None) -> None:
-        """Hand every message to `received` from now on, or several at once to `many`."""
-        self._received = received
-        self._received_many = many
+    def parser_refuses(self) -> None:
+        """Note that picows' parser, which is one frame ahead, will send CLOSE because of the frame that it reads."""
+        self._deliver_on_close()
+        handshake = self._ws.close_handshake if self._ws is not None else None
+        if handshake is None or handshake.recv is None or self._phase is not StreamPhase.OPEN:
+            return
+        # The frame that it hands over next is the peer's CLOSE. Frames after a CLOSE don't count (section 5.5.1), so
+        # the answer is that to the CLOSE; picows sends no second one.
+        code = close_code(handshake.recv.code)
+        self._peer_close = _PeerClose.ANSWERED
+        self._send_close(code if is_sendable(code) else NORMAL_CLOSURE)
+
+    @property
+    def _was_closed(self) -> bool:
+        """Whether a valid CLOSE of the peer came: frames after it don't count."""
+        return self._peer_close is _PeerClose.TAKEN and self.violation is None
+
+    # --- messages ---------------------------------------------------------------------------------------------------
 
     def _end_batch(self) -> None:
-        """Hand over the messages of this read; what is more than a slice waits for the next turns."""
+        """Deliver the messages of this read; more than a slice waits for the next turns."""
         batch = self._batch
         if not batch:
             return
         self._batch = []
-        if self._held or self._paused or self._this_turn + len(batch) > SLICE:
-            self._held.extend(batch[start : start + _BATCH] for start in range(0, len(batch), _BATCH))
-            self._slow = True
-            self._stop_socket()
-            if not self._paused:
-                self._drain_soon()
+        if self._reading is not OPEN or self._this_turn + len(batch) > SLICE:
+            self._hold(*(batch[start : start + _BATCH] for start in range(0, len(batch), _BATCH)))
         else:
             self._count(len(batch))
-            self._hand_over(batch)
+            self._deliver(batch)
 
     def _count(self, messages: int) -> None:
-        """A turn of the loop may see several reads; together they get one slice."""
+        """Count towards the slice of this turn, which may see several reads."""
         if self._this_turn == 0:
-            asyncio.get_running_loop().call_soon(self._turn_over)
+            self._loop.call_soon(self._end_turn)
         self._this_turn += messages
 
-    def _turn_over(self) -> None:
+    def _end_turn(self) -> None:
         self._this_turn = 0
 
-    def _hand_over(self, batch: list[Data]) -> None:
+    def _deliver(self, batch: list[Data]) -> None:
         if self._received_many is not None:
             self._received_many(batch)
             return
         for place, data in enumerate(batch):
-            if self._paused:
+            if self._reading is PAUSED:
                 self._held.appendleft(batch[place:])
                 return
             self._received(data)
 
-    def _drop_what_was_refused(self) -> None:
-        """Picows' parser refused a frame, and closes: what was parsed before it is still good, once.
+    def _drop_refused(self) -> None:
+        """Keep, once, the messages that were parsed before the frame that picows' parser refused.
 
-        A frame that is too big is the one that is handed over all the same, in a later read.
+        A frame that is too big is refused, and handed over all the same, in a later read.
         """
         first, self._refused = not self._refused, True
-        self._slow = True
-        good: list[Data] = []
+        self._fast = False
+        limit = self._request.max_size
+        valid: list[Data] = []
         for data in self._batch if first else ():
-            if self._max_size is not None and size_of(data) > self._max_size:
+            if limit is not None and size_of(data) > limit:
                 break
-            good.append(data)
-        self._batch = good
+            valid.append(data)
+        self._batch = valid
 
-    def watch(self, sock: TcpSocket, under_tls: TlsWriteMonitor | None) -> None:
-        """Ask this, too, whether the kernel has all of it."""
-        self._socket = sock
-        self._under_tls = under_tls
-        if under_tls is not None:
-            under_tls.on_change = self._update_writable
-
-    def pause_writing(self) -> None:
-        """Something is left in the user-space buffer."""
-        self._full = True
-        self._update_writable()
-
-    def resume_writing(self) -> None:
-        """The kernel has all of it."""
-        self._full = False
-        self._update_writable()
-
-    def _update_writable(self) -> None:
-        writable = not self._full and (self._under_tls is None or not self._under_tls.is_full)
-        if writable is self._writable or self.transport is None:
-            return
-        self._writable = writable
-        if writable and self._owed_pong is not None:
-            payload, self._owed_pong = self._owed_pong, None
-            self._pong(payload)
-        if self._writable is writable:
-            self._events.writable(writable)
-
-    def parser_refuses(self) -> None:
-        """Picows' parser, which is one frame ahead, is about to send CLOSE because of the frame that it reads now."""
-        self.deliver_on_close()
-        handshake = self.transport.close_handshake if self.transport is not None else None
-        if handshake is None or handshake.recv is None or self._close_sent:
-            return
-        # The frame that it hands over next is the peer's CLOSE. What follows a CLOSE doesn't count (section 5.5.1), so
-        # the answer is that to the CLOSE; picows sends no second one.
-        received: Any = handshake.recv.code  # an int, or a WSCloseCode if it is a registered one
-        code = int(getattr(received, "value", received))
-        self._answered_early = True
-        self._send_close(code if is_sendable(code) else WSCloseCode.OK.value, "")
-
-    @property
-    def was_closed(self) -> bool:
-        """Whether the peer's CLOSE came, and was a valid one: whatever followed it doesn't count."""
-        return self._close_received and self.violation is None
-
-    # --- frames off the fast road -----------------------------------------------------------------------------------
+    # --- frames off the fast path -----------------------------------------------------------------------------------
 
     def _take_slowly(self, transport: WSTransport, kind: WSMsgType, frame: WSFrame) -> None:
-        if self._batch and transport.is_close_frame_sent and not self._close_sent:
-            self._drop_what_was_refused()
-        if self.violation is not None or self._close_received:
-            return  # what comes after the end doesn't count (RFC 6455, section 5.5.1)
-        if transport.is_close_frame_sent and not self._close_sent and not self._last_good(frame):
+        refused = transport.is_close_frame_sent and self._phase is StreamPhase.OPEN
+        if self._batch and refused:
+            self._drop_refused()
+        if self.violation is not None or self._peer_close is _PeerClose.TAKEN:
+            return  # frames after the end don't count (RFC 6455, section 5.5.1)
+        if refused and not self._is_last_valid(frame):
             return
         if frame.rsv1 or frame.rsv2 or frame.rsv3:
             self._violate(ProtocolViolation("the server set a reserved bit, but no extension was agreed on"))
         elif kind is _PING:
-            self._pong(frame.get_payload_as_bytes())
+            self._answer_ping(frame.get_payload_as_bytes())
         elif kind is _PONG:
             self._events.pong(frame.get_payload_as_bytes())
         elif kind is WSMsgType.CLOSE:
             self._take_close(frame)
         elif kind is _CONTINUATION:
-            self._continue(frame)
+            if self._fragments.under_way:
+                self._collect(frame)
+            else:
+                self._violate(ProtocolViolation("the server continued a message that it never began"))
         elif self._fragments.under_way:
             self._violate(ProtocolViolation("the server began a message before the fragmented one was complete"))
         else:
             self._fragments.begin(is_text=kind is _TEXT)
             self._collect(frame)
 
-    def _last_good(self, frame: WSFrame) -> bool:
-        """Whether this frame, which comes after picows' parser refused one, was parsed before that.
+    def _is_last_valid(self, frame: WSFrame) -> bool:
+        """Return whether this frame, which comes after picows' parser refused one, was parsed before that.
 
         The parser looks one frame ahead, so there is at most one; one that is too big is handed over all the same.
         """
         first, self._refused = not self._refused, True
-        return first and (self._max_size is None or frame.payload_size <= self._max_size)
-
-    def _continue(self, frame: WSFrame) -> None:
-        if self._fragments.under_way:
-            self._collect(frame)
-        else:
-            self._violate(ProtocolViolation("the server continued a message that it never began"))
+        limit = self._request.max_size
+        return first and (limit is None or frame.payload_size <= limit)
 
     def _collect(self, frame: WSFrame) -> None:
-        self._slow = True
+        self._fast = False
         try:
             message = self._fragments.add(frame.get_payload_as_bytes(), last=frame.fin)
         except ProtocolViolation as error:
@@ -256,185 +202,134 @@ class PicowsListener(WSListener):
             return
         if message is not None:
             self._batch.append(message)
-            self._slow = self._is_slow()
+            self._update_fast()
 
-    def _pong(self, payload: bytes) -> None:
-        if self.transport is None or self._close_sent:
-            return
-        if self._writable:
-            self.transport.send_pong(payload)
-        else:
-            # Only the newest PING needs an answer (RFC 6455, section 5.5.3), so a flood of them can't fill our buffer.
-            self._owed_pong = payload
-
-    # --- slices and back-pressure -----------------------------------------------------------------------------------
-
-    @property
-    def is_reading(self) -> bool:
-        """Whether the socket is being read."""
-        return not self._stopped
+    # --- slices -----------------------------------------------------------------------------------------------------
 
     def pause(self) -> None:
-        """Hand over nothing more."""
-        if not self._paused and not self._close_sent:
-            self._paused = self._slow = True
-            self._stop_socket()
-
-    def resume(self) -> None:
-        """Go on, with what was held back first."""
-        if self._paused:
-            self._paused = False
-            self._drain_soon()
+        """Deliver no message until `resume`, and stop reading."""
+        super().pause()
+        self._update_fast()
 
     async def drained(self) -> None:
-        """Wait until all that came has been handed over."""
+        """Wait until everything that was received has been delivered."""
         if self._held:
-            self._paused = False
-            self._drain_soon()
-            self._drained = asyncio.get_running_loop().create_future()
+            self._unpause()
+            self._drained = self._loop.create_future()
             await self._drained
 
-    def _hold_back(self, item: Callable[[], None]) -> None:
-        self._slow = True
-        self._held.append(item)
+    def _hold(self, *items: list[Data] | Callable[[], None]) -> None:
+        self._fast = False
+        self._held.extend(items)
         self._stop_socket()
-        if not self._paused:
+        if self._reading is not PAUSED:
             self._drain_soon()
-
-    def _drain_soon(self) -> None:
-        if self._drain_handle is None:
-            self._drain_handle = asyncio.get_running_loop().call_soon(self._drain)
 
     def _drain(self) -> None:
         self._drain_handle = None
         self._count(SLICE)
         for _ in range(SLICE // _BATCH):
-            if not self._held or self._paused:
+            if not self._held or self._reading is PAUSED:
                 break
-            self._hand_over_some()
-        if self._paused:
+            item = self._held.popleft()
+            if callable(item):
+                item()
+            else:
+                self._deliver(item)
+        if self._reading is PAUSED:
             return
         if self._held:
             self._drain_soon()
             return
         if self._drained is not None and not self._drained.done():
             self._drained.set_result(None)
-        self._slow = self._is_slow()
         self._start_socket()
-
-    def _hand_over_some(self) -> None:
-        """A few messages, or the one other thing that is next. Few: a reader that is full by then stops the rest."""
-        item = self._held.popleft()
-        if callable(item):
-            item()
-        else:
-            self._hand_over(item)
+        self._update_fast()
 
     def _in_order(self, call: Callable[[], None]) -> None:
-        """Do this after all that came before has been handed over."""
+        """Call this after everything that was received before has been delivered."""
         self._end_batch()
-        if self._held or self._paused:
-            self._hold_back(call)
+        if self._held or self._reading is PAUSED:
+            self._hold(call)
         else:
             call()
 
-    def _is_slow(self) -> bool:
-        busy = bool(self._held) or self._paused or self._fragments.under_way
-        return busy or self._close_sent or self.violation is not None
-
-    def _stop_socket(self) -> None:
-        if not self._stopped and self.transport is not None:
-            self._stopped = True
-            if not self.transport.underlying_transport.is_closing():
-                self.transport.underlying_transport.pause_reading()
-
-    def _start_socket(self) -> None:
-        if self._stopped and self.transport is not None:
-            self._stopped = False
-            self.activity += 1  # silence counts from now on: we didn't listen
-            if not self.transport.underlying_transport.is_closing():
-                self.transport.underlying_transport.resume_reading()
+    def _update_fast(self) -> None:
+        is_flowing = self._reading is OPEN and not self._fragments.under_way and self.violation is None
+        self._fast = is_flowing and self._phase is not StreamPhase.CLOSE_SENT
 
     # --- sending and the close handshake ----------------------------------------------------------------------------
 
     def send(self, data: Data) -> bool:
-        """Write one message; False when none is taken any more."""
-        transport = self.transport
-        if transport is None or self._close_sent or transport.is_close_frame_sent or transport.is_disconnected:
+        """Write one message; False if the connection takes none any more."""
+        ws = self._ws
+        if ws is None or self._phase is not StreamPhase.OPEN or ws.is_close_frame_sent or ws.is_disconnected:
             return False
-        transport.send(_TEXT if isinstance(data, str) else _BINARY, data)
-        if transport.underlying_transport.is_closing() and self._writable:
-            self.pause_writing()  # the write itself met the end of the line: its fate is unknown
+        ws.send(_TEXT if isinstance(data, str) else _BINARY, data)
+        if ws.underlying_transport.is_closing() and self._writable:
+            self.pause_writing()  # this write met the end of the connection: delivery is unknown
         return True
 
     def ping(self, payload: bytes) -> None:
         """Write a PING."""
-        if self.transport is not None and not self._close_sent:
-            self.transport.send_ping(payload)
-
-    def close(self, code: int, reason: str) -> None:
-        """Send CLOSE, once; the peer's answer, or the deadline, ends the line."""
-        if self.transport is None or self._close_sent:
-            return
-        self._send_close(code, reason)
-        # The peer's CLOSE is behind whatever it sent before: nobody may hold the socket back any more.
-        self._paused = False
-        self._drain_soon()
+        if self._ws is not None and self._phase is StreamPhase.OPEN:
+            self._ws.send_ping(payload)
 
     def abort(self, code: int | None) -> None:
-        """End it now. What wasn't handed over by then is let go: the deadline is the deadline."""
-        if self.transport is None:
+        """End the connection now, and drop what was not delivered: a deadline has passed."""
+        if self._ws is None:
             return
-        if code is not None and self._writable and not self._close_sent:
-            self._send_close(code, "")
+        if code is not None and self._writable and self._phase is StreamPhase.OPEN:
+            self._send_close(code)
         self._held.clear()
-        self._paused = False
-        self._drain_soon()
-        self.transport.disconnect(graceful=False)
+        self._unpause()
+        self._ws.disconnect(graceful=False)
 
-    def _send_close(self, code: int, reason: str) -> None:
-        self._close_sent = self._slow = True
-        if self.transport is not None:
-            self.transport.send_close(code, truncate_close_reason(reason))  # type: ignore[arg-type] # its stub knows only the registered codes
+    def _write_pong(self, payload: bytes) -> None:
+        if self._ws is not None:
+            self._ws.send_pong(payload)
+
+    def _write_close(self, code: int, reason: str) -> None:
+        self._fast = False
+        if self._ws is not None:
+            self._ws.send_close(code, reason)  # type: ignore[arg-type] # its stub knows only the registered codes
 
     def _take_close(self, frame: WSFrame) -> None:
-        self._close_received = self._slow = True
+        was_answered = self._peer_close is _PeerClose.ANSWERED
+        self._peer_close = _PeerClose.TAKEN
+        self._fast = False
         payload = frame.get_payload_as_bytes()
         code = int.from_bytes(payload[:2], "big")
         if payload and not is_sendable(code):
             self._violate(ProtocolViolation(f"the server closed with {code}, which is no code to be sent"))
             self._in_order(self._disconnect)
             return
-        self._in_order(partial(self._closed_by_peer, code, frame.get_close_reason() or ""))
+        reason = frame.get_close_reason() or ""
+        self._in_order(partial(self._closed_by_peer, code, reason, was_answered=was_answered))
 
-    def _closed_by_peer(self, code: int, reason: str) -> None:
-        if not self._close_sent and self.transport is not None and not self.transport.is_close_frame_sent:
-            self._send_close(code or WSCloseCode.OK.value, "")
-            self._events.peer_closed(code or _NO_CODE, reason)
-        elif self._answered_early:
-            self._events.peer_closed(code or _NO_CODE, reason)
+    def _closed_by_peer(self, code: int, reason: str, *, was_answered: bool) -> None:
+        if self._phase is StreamPhase.OPEN and self._ws is not None and not self._ws.is_close_frame_sent:
+            self._send_close(code or NORMAL_CLOSURE)
+            was_answered = True
+        if was_answered:
+            self._events.peer_closed(code or NO_STATUS, reason)
         self._disconnect()
 
     def _disconnect(self) -> None:
-        if self.transport is not None and self._socket is not None:
-            close_when_delivered(self._socket, lambda: self._writable, self.transport.disconnect)
-
-    def deliver_on_close(self) -> None:
-        """The peer has to hear why: it isn't reset, unless it takes longer than it may."""
-        if self._socket is not None:
-            self._socket.deliver_on_close()
+        if self._ws is not None:
+            self._close_when_delivered(self._ws.disconnect)
 
     def _violate(self, error: ProtocolViolation) -> None:
-        """Fail the line (RFC 6455, section 7.1.7): say why, hand over nothing more, and let it end."""
+        """Fail the connection (RFC 6455, section 7.1.7): send the reason, deliver no message after it, and close."""
         if self.violation is not None:
             return
         self.violation = error
-        self._slow = True
+        self._fast = False
         self._fragments.clear()
         self._in_order(partial(self._fail, error))
 
     def _fail(self, error: ProtocolViolation) -> None:
-        if not self._close_sent:
-            self._send_close(error.code, "")
-        self.deliver_on_close()
+        if self._phase is StreamPhase.OPEN:
+            self._send_close(error.code)
+        self._deliver_on_close()
         self._events.violated(error)

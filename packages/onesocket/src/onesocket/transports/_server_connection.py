@@ -15,7 +15,7 @@ from picows import WSFrame, WSListener, WSMsgType, WSTransport
 
 from ..errors import InvalidText, ProtocolViolation
 from ..wire._handshake import Data
-from ._close_reason import truncate_close_reason
+from ._close_frame import truncate_close_reason
 from ._fragments import Fragments
 
 _log = logging.getLogger("onesocket")

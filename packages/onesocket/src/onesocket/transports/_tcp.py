@@ -82,21 +82,23 @@ class TcpSocket(ForkSafeSocket):
 
 
 def close_when_delivered(sock: TcpSocket, is_flushed: Callable[[], bool], close: Callable[[], None]) -> None:
-    """Call `close`, in order, once the peer's system has confirmed all that was written.
+    """Call `close` once the peer's system has acknowledged all bytes that were written.
 
-    Before that, the connection would outlive its socket: the peer may have stopped reading. `is_flushed` says whether
-    the kernel has all of it. There is no deadline here: whoever has one aborts the connection, and that ends this, too.
+    Closed before that, the connection would outlive its socket, as the peer may have stopped reading. `is_flushed`:
+    whether the kernel has all bytes. There is no deadline here: a caller that has one aborts the connection, which
+    ends this, too.
     """
     sock.deliver_on_close()
-    loop = asyncio.get_running_loop()
+    _poll_delivery(sock, is_flushed, close, _FIRST_POLL)
 
-    def look(delay: float) -> None:
-        if sock.fileno() < 0 or (is_flushed() and sock.unacknowledged() == 0):
-            close()
-        else:
-            loop.call_later(delay, look, min(2 * delay, _MAX_POLL))
 
-    look(_FIRST_POLL)
+def _poll_delivery(sock: TcpSocket, is_flushed: Callable[[], bool], close: Callable[[], None], delay: float) -> None:
+    # Not a closure that calls itself: that would be a cycle, and keep the connection after its end.
+    if sock.fileno() < 0 or (is_flushed() and sock.unacknowledged() == 0):
+        close()
+    else:
+        next_delay = min(2 * delay, _MAX_POLL)
+        asyncio.get_running_loop().call_later(delay, _poll_delivery, sock, is_flushed, close, next_delay)
 
 
 def _deliver_at_exit() -> None:

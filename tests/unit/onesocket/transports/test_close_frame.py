@@ -2,7 +2,7 @@
 
 import pytest
 
-from onesocket.transports._close_reason import truncate_close_reason
+from onesocket.transports._close_frame import truncate_close_reason
 
 
 @pytest.mark.parametrize(

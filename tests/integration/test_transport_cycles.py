@@ -1,0 +1,96 @@
+"""An ended connection leaves nothing to the garbage collector: no cycle holds it."""
+
+import asyncio
+import gc
+import ssl
+from collections import Counter
+from collections.abc import Callable
+
+import pytest
+import trustme
+
+from onesocket.testing import Fault, FaultyServer
+from onesocket.testing._checked_connection import CheckedConnection
+from onesocket.transports._picows import PicowsTransport
+from onesocket.transports._tcp import TcpSocket
+from onesocket.transports._transport import Transport
+from onesocket.transports._websockets import WebsocketsTransport
+from onesocket.wire._handshake import DialRequest
+
+TRANSPORTS: list[Callable[[], Transport]] = [PicowsTransport, WebsocketsTransport]
+
+
+async def our_close(connection: CheckedConnection, server: FaultyServer) -> None:
+    await connection.wait_open()
+    await server.send("one")
+    await connection.until(lambda: connection.messages == ["one"])
+    connection.close()
+
+
+async def the_peers_close(connection: CheckedConnection, server: FaultyServer) -> None:
+    await connection.wait_open()
+    await server.close_connections(1001)
+
+
+async def an_abort(connection: CheckedConnection, _: FaultyServer) -> None:
+    await connection.wait_open()
+    connection.connection.abort()
+
+
+async def a_refusal(connection: CheckedConnection, server: FaultyServer) -> None:
+    del connection
+    server.faults = Fault.refuse(503)
+
+
+ENDS = (our_close, the_peers_close, an_abort, a_refusal)
+
+
+@pytest.mark.parametrize("secure", [False, True])
+@pytest.mark.parametrize("end", ENDS)
+@pytest.mark.parametrize("transport", TRANSPORTS)
+async def test_an_ended_connection_is_freed_without_the_collector(
+    transport: Callable[[], Transport], end: Callable[[CheckedConnection, FaultyServer], object], *, secure: bool
+) -> None:
+    authority = trustme.CA()
+    context = client_context = None
+    if secure:
+        context, client_context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER), ssl.create_default_context()
+        authority.issue_cert("127.0.0.1").configure_cert(context)
+        authority.configure_trust(client_context)
+    async with FaultyServer(ssl=context) as server:
+        for collecting in (False, True):  # the first time fills caches
+            gc.collect()
+            gc.disable()
+            gc.set_debug(gc.DEBUG_SAVEALL if collecting else 0)
+            try:
+                await _connect_and_end(transport(), DialRequest(server.url, ssl=client_context), server, end)
+                await server.wait_until(lambda counts: counts.sockets_now == 0)
+                await asyncio.sleep(0)
+                gc.collect()
+                left = Counter(
+                    type(thing).__qualname__
+                    for thing in gc.garbage
+                    if type(thing).__module__.startswith(
+                        ("onesocket.transports", "picows", "aiofastnet", "asyncio.sslproto")
+                    )
+                    # asyncio's socket transport refers to itself, and to its socket.
+                    and not isinstance(thing, TcpSocket)
+                )
+            finally:
+                gc.set_debug(0)
+                gc.enable()
+                gc.garbage.clear()
+        assert not left
+
+
+async def _connect_and_end(
+    transport: Transport,
+    request: DialRequest,
+    server: FaultyServer,
+    end: Callable[[CheckedConnection, FaultyServer], object],
+) -> None:
+    connection = CheckedConnection(transport, request)
+    await end(connection, server)  # type: ignore[misc] # pyright: ignore[reportGeneralTypeIssues]
+    await connection.end()
+    server.faults = None
+    del connection.connection  # the owner and its connection refer to one another
