@@ -12,8 +12,10 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Final
 
+from onesocket.lifecycle._actions import Actions, Guard
 from onesocket.lifecycle._events import EVENTS, Event
-from onesocket.lifecycle._states import IGNORE, TABLE, AfterClose, Cell, NonTransition, Rule, State
+from onesocket.lifecycle._states import AfterClose, State
+from onesocket.lifecycle._table import IGNORE, TABLE, Cell, NonTransition, Rule
 
 Table = Mapping[State, Mapping[type[Event], Cell]]
 
@@ -22,16 +24,16 @@ LIFECYCLE_PAGE: Final = Path("docs/lifecycle.md")
 """The one document that must have both parts."""
 FIX_COMMAND: Final = "make diagram"
 
-# The guards of the table, in words that finish "if …".
-GUARDS: Final[Mapping[str, str]] = {
-    "retry_helps": "a retry helps",
-    "last_claim": "the attempt was for this caller alone",
-    "last_claim_on_next": "the next attempt was for this caller alone",
-    "leads_to_attempt": "a new attempt waits",
-    "leads_to_back_off": "a retry is due",
-    "leads_to_fail": "it had failed",
-    "leads_to_stop": "disconnect() closed it",
-    "leads_to_close": "aclose() closed it",
+# The conditions of the rules, in words that finish "if …".
+CONDITIONS: Final[Mapping[tuple[AfterClose | None, Guard | None], str]] = {
+    (None, Actions.retry_helps): "a retry helps",
+    (None, Actions.is_last_caller): "the attempt was for this caller alone",
+    (AfterClose.NEW_ATTEMPT, Actions.is_last_caller): "the next attempt was for this caller alone",
+    (AfterClose.NEW_ATTEMPT, None): "a new attempt waits",
+    (AfterClose.BACK_OFF, None): "a retry is due",
+    (AfterClose.FAIL, None): "it had failed",
+    (AfterClose.STOP, None): "disconnect() closed it",
+    (AfterClose.CLOSE, None): "aclose() closed it",
 }
 NAMES: Final[Mapping[str, str]] = {
     "Connect": "connect()",
@@ -40,21 +42,21 @@ NAMES: Final[Mapping[str, str]] = {
     "Disconnect": "disconnect()",
     "Close": "aclose()",
     "Opened": "opened",
+    "DeadlineExtended": "deadline extended",
     "ProtocolReady": "ready",
     "ConnectionFailing": "failing",
     "ConnectionGone": "ended",
     "TimerFired": "timer",
 }
-# Where an action says that CLOSING leads, as a state (or what stands for one).
-TARGET_LABELS: Final[Mapping[str, str]] = {
-    "lead_to_rest": State.DISCONNECTED.name,
-    "lead_to_attempt": State.CONNECTING.name,
-    "lead_to_back_off": State.BACKING_OFF.name,
-    "lead_to_fail": State.FAILED.name,
-    "lead_to_stop": State.STOPPED.name,
-    "lead_to_close": State.CLOSED.name,
+# The next step after CLOSING, as a state.
+TARGETS: Final[Mapping[AfterClose, State]] = {
+    AfterClose.DISCONNECTED: State.DISCONNECTED,
+    AfterClose.NEW_ATTEMPT: State.CONNECTING,
+    AfterClose.BACK_OFF: State.BACKING_OFF,
+    AfterClose.FAIL: State.FAILED,
+    AfterClose.STOP: State.STOPPED,
+    AfterClose.CLOSE: State.CLOSED,
 }
-assert len(TARGET_LABELS) == len(AfterClose)  # noqa: S101 - a new destination has to be drawn
 
 
 def diagram(table: Table = TABLE) -> str:
@@ -76,8 +78,8 @@ def diagram(table: Table = TABLE) -> str:
 
 def _words(rule: Rule, cell: Cell) -> str:
     """When the rule holds, or nothing if its input always leads there."""
-    if rule.when != "always":
-        return GUARDS[rule.when]
+    if rule.is_conditional:
+        return CONDITIONS[rule.closing_to, rule.when]
     others = () if isinstance(cell, NonTransition) else cell
     return "" if all(other.to is rule.to for other in others) else "otherwise"
 
@@ -104,7 +106,7 @@ def state_table(table: Table = TABLE) -> str:
 def _cell(cell: Cell) -> str:
     if isinstance(cell, NonTransition):
         return "ignored" if cell is IGNORE else "impossible"
-    parts = [(_target(rule), GUARDS[rule.when] if rule.when != "always" else "") for rule in cell]
+    parts = [(_target(rule), CONDITIONS.get((rule.closing_to, rule.when), "")) for rule in cell]
     if len({target for target, _ in parts}) == 1:
         return parts[0][0]
     return "; ".join(
@@ -113,14 +115,11 @@ def _cell(cell: Cell) -> str:
 
 
 def _target(rule: Rule) -> str:
-    leads = [f"**{TARGET_LABELS[action]}**" for action in rule.do if action in TARGET_LABELS]
-    if rule.to is State.CLOSING:
-        return f"**{State.CLOSING.name}**, then " + leads[0]
+    then = "" if rule.after_close is None else f", then **{TARGETS[rule.after_close].name}**"
     if rule.to is not None:
-        return f"**{rule.to.name}**"
-    if leads:
-        return f"stays, then {leads[0]}"
-    return "refused" if any(action.startswith("refuse_") for action in rule.do) else "stays"
+        return f"**{rule.to.name}**{then}"
+    is_refusal = Actions.refuse_stopped in rule.do or Actions.refuse_closed in rule.do
+    return "refused" if is_refusal else f"stays{then}"
 
 
 def redraw(text: str, table: Table = TABLE) -> str:

@@ -21,6 +21,7 @@ from onesocket.errors import (
     ServerBusy,
 )
 from onesocket.lifecycle import _effects as fx
+from onesocket.lifecycle._actions import Initiator
 from onesocket.lifecycle._effects import Effect
 from onesocket.lifecycle._events import (
     CallerCancelled,
@@ -28,6 +29,7 @@ from onesocket.lifecycle._events import (
     Connect,
     ConnectionFailing,
     ConnectionGone,
+    DeadlineExtended,
     Disconnect,
     Event,
     Opened,
@@ -36,13 +38,14 @@ from onesocket.lifecycle._events import (
     TimerFired,
     TimerKind,
 )
-from onesocket.lifecycle._machine import Initiator, Machine
+from onesocket.lifecycle._machine import Machine
 from onesocket.lifecycle._peer_errors import MIN_UPTIME, closed_by_peer
 from onesocket.lifecycle._retry import ReconnectPolicy
 from onesocket.lifecycle._states import AfterClose, State
 
 OPEN_TIMEOUT = 10.0
 CLOSE_TIMEOUT = 5.0
+EXTENSION = 3.0
 
 LOST = ConnectionReset("lost")
 FATAL = ClosedByPeer("policy violation", code=1008, reason="", retryable=False)
@@ -124,13 +127,14 @@ class Environment:
         if self.connection == "dialled":
             yield Opened(epoch)
         elif self.connection is not None:
+            yield DeadlineExtended(epoch, EXTENSION)
             yield ProtocolReady(epoch)
         if self.connection is not None:
             for error in ERRORS:
                 yield ConnectionFailing(epoch, error, 1002, "told")
                 yield ConnectionFailing(epoch, error, 4000, "told", dead=True)
-                for roll in JITTERS:
-                    yield ConnectionGone(epoch, error, roll)
+                for jitter in JITTERS:
+                    yield ConnectionGone(epoch, error, jitter)
             if self.connection == "ready":
                 yield ConnectionFailing(epoch, POLICY, 1002, "told", up_for=MIN_UPTIME)
                 yield ConnectionGone(epoch, POLICY, JITTERS[-1], up_for=MIN_UPTIME)
@@ -142,6 +146,7 @@ class Environment:
         live = self.last_epoch if self.connection is not None else None
         for epoch in {0, self.last_epoch - 1, self.last_epoch, self.last_epoch + 1} - {live}:
             yield Opened(epoch)
+            yield DeadlineExtended(epoch, EXTENSION)
             yield ProtocolReady(epoch)
             yield ConnectionFailing(epoch, FATAL, dead=True)
             yield ConnectionGone(epoch, FATAL)
@@ -152,24 +157,24 @@ class Environment:
 
     # --- one step ---------------------------------------------------------------------------------------------------
 
-    def step(self, happened: Event) -> tuple[Effect, ...]:
+    def step(self, event: Event) -> tuple[Effect, ...]:
         """Let it happen, perform the effects, and check every promise. `IllegalEvent` is never right here."""
         machine = self.machine
         old, failures = machine.state, machine.failures
-        self.now = self.timer_at if isinstance(happened, TimerFired) else self.now + 1
-        self._happen(happened, old)
-        effects = machine.handle(happened, self.now)
+        self.now = self.timer_at if isinstance(event, TimerFired) else self.now + 1
+        self._happen(event, old)
+        effects = machine.handle(event, self.now)
         for effect in effects:
-            self._perform(effect, happened)
-        self._check_answer(happened, effects)
+            self._perform(effect, event)
+        self._check_answer(event, effects)
         if machine.failures < failures:
-            proved = isinstance(happened, TimerFired) and happened.kind is TimerKind.STABLE
-            assert proved or isinstance(happened, Connect | Reconnect), "only a line that proved itself is forgiven"
+            proved = isinstance(event, TimerFired) and event.kind is TimerKind.STABLE
+            assert proved or isinstance(event, Connect | Reconnect), "only a line that proved itself is forgiven"
         changes = [effect for effect in effects if isinstance(effect, fx.StateChanged)]
         if old is machine.state:
             assert not changes
         else:
-            change = fx.StateChanged(old, machine.state, machine.epoch, type(happened).__name__, machine.error)
+            change = fx.StateChanged(old, machine.state, machine.epoch, type(event).__name__, machine.error)
             assert changes == [change]
             assert effects[0] is changes[0], "whoever watches hears of the change before its consequences"
         if isinstance(machine.error, RetriesExhausted):
@@ -177,9 +182,9 @@ class Environment:
         self.check()
         return effects
 
-    def _happen(self, happened: Event, state: State) -> None:  # noqa: PLR0912 - one case for each input
-        lost_now = state is State.CONNECTED and isinstance(happened, ConnectionFailing | ConnectionGone)
-        match happened:
+    def _happen(self, event: Event, state: State) -> None:  # noqa: PLR0912 - one case for each input
+        lost_now = state is State.CONNECTED and isinstance(event, ConnectionFailing | ConnectionGone)
+        match event:
             case Opened():
                 self.connection = "opened"
             case ProtocolReady():
@@ -203,45 +208,45 @@ class Environment:
                 self.closed, self.resuming = True, False
             case _:
                 pass
-        if isinstance(happened, ConnectionFailing | ConnectionGone) and state in (State.CONNECTING, State.CONNECTED):
-            self.failure = happened.error
+        if isinstance(event, ConnectionFailing | ConnectionGone) and state in (State.CONNECTING, State.CONNECTED):
+            self.failure = event.error
             if lost_now and self.machine.reconnect is not None:
                 self.resuming = True
-            was_up = self.machine.initiator is Initiator.RESUME or happened.up_for >= MIN_UPTIME
-            if not happened.error.retryable and not (happened.error is POLICY and was_up):
+            was_up = self.machine.initiator is Initiator.RESUME or event.up_for >= MIN_UPTIME
+            if not event.error.retryable and not (event.error is POLICY and was_up):
                 self.resuming = False
 
-    def _perform(self, effect: Effect, happened: Event) -> None:  # noqa: PLR0912 - one case for each effect
+    def _perform(self, effect: Effect, event: Event) -> None:  # noqa: PLR0912 - one case for each effect
         match effect:
             case fx.Dial(epoch):
                 self._dial(epoch)
             case fx.CloseConnection(epoch, code, reason):
                 assert (self.connection is not None, epoch) == (True, self.last_epoch), "hung up on nobody"
                 assert not self.close_sent, "one close is enough"
-                wanted = (happened.code, happened.reason) if isinstance(happened, ConnectionFailing) else (1000, "")
+                wanted = (event.code, event.reason) if isinstance(event, ConnectionFailing) else (1000, "")
                 assert (code, reason) == wanted
                 self.close_sent = True
             case fx.Abort(epoch, code):
                 assert (self.connection is not None, epoch) == (True, self.last_epoch), "aborted nobody"
-                dead = isinstance(happened, ConnectionFailing) and happened.dead
-                assert isinstance(happened, TimerFired) or dead, "never closes before it is established"
-                assert code == (happened.code if isinstance(happened, ConnectionFailing) else None)
+                dead = isinstance(event, ConnectionFailing) and event.dead
+                assert isinstance(event, TimerFired) or dead, "never closes before it is established"
+                assert code == (event.code if isinstance(event, ConnectionFailing) else None)
                 self.aborted = True
             case fx.SetTimer():
-                self._set_timer(effect)
+                self._set_timer(effect, event)
             case fx.CancelTimer():
                 self.timer = None
             case fx.ResolveCallers():
                 assert self.waiting_callers, "nobody to resolve"
-                assert isinstance(happened, ProtocolReady)
+                assert isinstance(event, ProtocolReady)
                 self.waiting_callers = 0
             case fx.RejectCallers(error):
-                self._reject(error, happened)
+                self._reject(error, event)
             case fx.ReleaseClosers():
-                assert isinstance(happened, ConnectionGone), "nobody is told of an end that has not come"
+                assert isinstance(event, ConnectionGone), "nobody is told of an end that has not come"
                 self.leavers = 0
             case fx.AwaitOutcome():
-                if isinstance(happened, Connect | Reconnect) and happened.wait:
+                if isinstance(event, Connect | Reconnect) and event.wait:
                     self.waiting_callers += 1
             case fx.AwaitEnd():
                 assert self.connection is not None
@@ -261,7 +266,12 @@ class Environment:
         self.failure = None
         assert self.timer == (TimerKind.OPEN, epoch), "no attempt without its deadline, not even for a moment"
 
-    def _set_timer(self, alarm: fx.SetTimer) -> None:
+    def _set_timer(self, alarm: fx.SetTimer, event: Event) -> None:
+        if isinstance(event, DeadlineExtended):  # the shell stops the earlier one
+            assert self.timer == (alarm.kind, alarm.epoch) == (TimerKind.OPEN, event.epoch)
+            assert alarm.at == self.timer_at + event.seconds
+            self.timer_at = alarm.at
+            return
         if alarm.kind is TimerKind.OPEN:  # set just before the line is dialled
             assert alarm.epoch == self.last_epoch + 1
             self.fired_timers = frozenset()
@@ -283,10 +293,10 @@ class Environment:
         self.fired_timers |= {alarm.kind}
         self.timer, self.timer_at = (alarm.kind, alarm.epoch), alarm.at
 
-    def _reject(self, error: OnesocketError, happened: Event) -> None:
+    def _reject(self, error: OnesocketError, event: Event) -> None:
         assert self.waiting_callers, "nobody to reject"
         self.waiting_callers = 0
-        match happened:
+        match event:
             case Disconnect():
                 assert isinstance(error, ConnectAborted)
             case Close():
@@ -301,13 +311,13 @@ class Environment:
                 else:
                     assert reason is self.failure, "everybody who joined gets what that attempt failed with"
 
-    def _check_answer(self, happened: Event, effects: tuple[Effect, ...]) -> None:
+    def _check_answer(self, event: Event, effects: tuple[Effect, ...]) -> None:
         answers = [effect for effect in effects if isinstance(effect, CALLER_EFFECTS)]
-        match happened:
+        match event:
             case Connect() | Reconnect():
                 assert len(answers) == 1, "a question has exactly one answer"
                 assert isinstance(answers[0], fx.ReturnOutcome | fx.RaiseError | fx.AwaitOutcome)
-                no = self.closed or (self.stopped and isinstance(happened, Connect))
+                no = self.closed or (self.stopped and isinstance(event, Connect))
                 assert isinstance(answers[0], fx.RaiseError) == no, "refused exactly while the owner says no"
             case Disconnect() | Close():
                 assert len(answers) == 1, "a question has exactly one answer"
@@ -359,9 +369,9 @@ class Environment:
         machine = self.machine
         before = dict(vars(machine))
         fed = 0
-        for happened in self.from_the_past():
+        for event in self.from_the_past():
             fed += 1
-            assert machine.handle(happened, self.now) == (), f"{happened} is from the past"
+            assert machine.handle(event, self.now) == (), f"{event} is from the past"
             before["stale"] += 1
             assert vars(machine) == before
         return fed

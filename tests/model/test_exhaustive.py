@@ -16,6 +16,7 @@ from onesocket.lifecycle._events import (
     Connect,
     ConnectionFailing,
     ConnectionGone,
+    DeadlineExtended,
     Event,
     Opened,
     ProtocolReady,
@@ -88,24 +89,24 @@ def _search(start: Environment) -> Exploration:
         found.stale += world.copy().check_nothing_from_the_past()
         waited_for = world.waiting_callers or world.leavers
         unaided: list[Edge] = []
-        moves = [(happened, False) for happened in world.from_users(max_callers=MAX_CALLERS)]
-        moves += [(happened, True) for happened in world.from_connection_and_clock()]
-        for happened, by_itself in moves:
+        moves = [(event, False) for event in world.from_users(max_callers=MAX_CALLERS)]
+        moves += [(event, True) for event in world.from_connection_and_clock()]
+        for event, by_itself in moves:
             after = world.copy()
             found.steps += 1
             try:
-                effects = after.step(happened)
-                _same_condition_same_behaviour(found, world.machine, happened, effects, after.machine)
+                effects = after.step(event)
+                _same_condition_same_behaviour(found, world.machine, event, effects, after.machine)
             except AssertionError as broken:
-                broken.add_note(f"after {[*found.story(key), happened]}")
+                broken.add_note(f"after {[*found.story(key), event]}")
                 raise
             next_key = after.key()
             if waited_for and by_itself and next_key != key:
-                took = TIMEOUTS.get(happened.kind, 0.0) if isinstance(happened, TimerFired) else 0.0
+                took = TIMEOUTS.get(event.kind, 0.0) if isinstance(event, TimerFired) else 0.0
                 unaided.append((next_key, took))
             if next_key not in found.worlds and after.machine.failures <= MAX_FAILURES:
                 found.worlds[next_key] = after
-                found.parents[next_key] = (key, happened)
+                found.parents[next_key] = (key, event)
                 queue.append(next_key)
         if waited_for:
             found.unaided[key] = unaided
@@ -113,31 +114,31 @@ def _search(start: Environment) -> Exploration:
 
 
 def _same_condition_same_behaviour(
-    found: Exploration, before: Machine, happened: Event, effects: tuple[Effect, ...], after: Machine
+    found: Exploration, before: Machine, event: Event, effects: tuple[Effect, ...], after: Machine
 ) -> None:
     """`condition()` holds all that decides: what was seen once in a condition is seen always."""
-    cause = (before.state_key(), _relative_input(happened, before.epoch))
+    cause = (before.state_key(), _relative_input(event, before.epoch))
     behaviour = (
         tuple(_relative_effect(effect, before.epoch) for effect in effects),
         after.state_key(),
         after.stale,
     )
-    seen, first = found.behaviour.setdefault(cause, (behaviour, happened))
+    seen, first = found.behaviour.setdefault(cause, (behaviour, event))
     assert behaviour == seen, f"one condition, two behaviours: {first} once came to something else"
 
 
-def _relative_input(happened: Event, epoch: int) -> Hashable:
-    match happened:
-        case Opened() | ProtocolReady():
-            return (type(happened), happened.epoch - epoch)
+def _relative_input(event: Event, epoch: int) -> Hashable:
+    match event:
+        case Opened() | DeadlineExtended() | ProtocolReady():
+            return (type(event), event.epoch - epoch)
         case ConnectionFailing():
-            return (ConnectionFailing, happened.epoch - epoch, *_kind(happened.error), happened.dead, happened.up_for)
+            return (ConnectionFailing, event.epoch - epoch, *_kind(event.error), event.dead, event.up_for)
         case ConnectionGone():
-            return (ConnectionGone, happened.epoch - epoch, *_kind(happened.error), happened.jitter, happened.up_for)
+            return (ConnectionGone, event.epoch - epoch, *_kind(event.error), event.jitter, event.up_for)
         case TimerFired():
-            return (TimerFired, happened.epoch - epoch, happened.kind)
+            return (TimerFired, event.epoch - epoch, event.kind)
         case _:
-            return happened
+            return event
 
 
 def _kind(error: OnesocketError) -> tuple[type[OnesocketError], bool]:
@@ -213,13 +214,13 @@ def test_machines_in_the_same_condition_behave_the_same_however_they_came_there(
             moves = [*world.from_users(max_callers=MAX_CALLERS), *world.from_connection_and_clock()]
             # `aclose()` ends a life: seldom.
             moves = [move for move in moves if type(move).__name__ != "Close" or chance.random() < 0.02]
-            happened = chance.choice(moves)
+            event = chance.choice(moves)
             before = world.machine.copy()
-            known = (before.state_key(), _relative_input(happened, before.epoch)) in found.behaviour
-            effects = world.step(happened)
+            known = (before.state_key(), _relative_input(event, before.epoch)) in found.behaviour
+            effects = world.step(event)
             if known:
                 compared += 1
-                _same_condition_same_behaviour(found, before, happened, effects, world.machine)
+                _same_condition_same_behaviour(found, before, event, effects, world.machine)
     assert compared > 10_000
 
 

@@ -24,8 +24,9 @@ from onesocket.errors import (
 )
 from onesocket.lifecycle import _effects as fx
 from onesocket.lifecycle import _events as events
+from onesocket.lifecycle._actions import Initiator
 from onesocket.lifecycle._events import TimerKind
-from onesocket.lifecycle._machine import Initiator, Machine
+from onesocket.lifecycle._machine import Machine
 from onesocket.lifecycle._peer_errors import closed_by_peer
 from onesocket.lifecycle._retry import ReconnectPolicy
 
@@ -186,6 +187,11 @@ class Oracle:
         if self.closing:
             self.rings = ("close timeout", self.now + CLOSE_TIMEOUT)
 
+    def extend(self, seconds: float) -> None:
+        if self.state == "connecting" and self.rings is not None:
+            kind, at = self.rings
+            self.rings = kind, self.now + (at + seconds - self.now)
+
     def ready(self) -> None:
         if not self.closing and self.phase == "open":
             if self.waiting:
@@ -207,7 +213,7 @@ class Oracle:
         else:
             self._close(code, reason)
 
-    def ended(self, error: OnesocketError, roll: float, up_for: float) -> None:
+    def ended(self, error: OnesocketError, jitter: float, up_for: float) -> None:
         if not self.closing:
             self.then = self._fails(self._means(error, up_for))
         self.phase, self.closing = None, False
@@ -215,7 +221,7 @@ class Oracle:
             self._attempt()
         else:
             self._tell_all(self.why)
-            self.rings = ("retry", self.now + self._delay(roll)) if self.then == RETRY else None
+            self.rings = ("retry", self.now + self._delay(jitter)) if self.then == RETRY else None
         if self.then == RETRY:
             self.owner = "lost line"
         if self.leaving:
@@ -255,12 +261,12 @@ class Oracle:
             return GIVE_UP
         return RETRY
 
-    def _delay(self, roll: float) -> float:
+    def _delay(self, jitter: float) -> float:
         policy, error = self.policy, self.why
         if policy is None or error is None:
             raise AssertionError
         if isinstance(error, ServerBusy) and error.retry_after is None:
-            return min(policy.busy_delay * (1 + roll), max(policy.cap, policy.busy_delay))
+            return min(policy.busy_delay * (1 + jitter), max(policy.cap, policy.busy_delay))
         if error.retry_after is not None and not error.backs_off:
             return error.retry_after
         back_off = 0.0
@@ -269,10 +275,10 @@ class Oracle:
             if isinstance(error, ConnectionRefused):
                 most = min(most, max(policy.unreachable_cap, policy.initial))
             most = min(most, policy.initial + 0.4 * (self.now - self.away_since))
-            back_off = most * (1 + roll) / 2
+            back_off = most * (1 + jitter) / 2
         if error.retry_after is None:
             return back_off
-        return max(back_off, error.retry_after + roll * min(0.1 * error.retry_after, policy.cap))
+        return max(back_off, error.retry_after + jitter * min(0.1 * error.retry_after, policy.cap))
 
 
 def as_oracle_words(effects: tuple[fx.Effect, ...]) -> list[object]:  # noqa: PLR0912 - one case for each effect
@@ -323,9 +329,9 @@ class MachineAgainstOracle(RuleBasedStateMachine):
             self.connect(waits=True)
             self.all_goes_well()
 
-    def feed(self, happened: events.Event) -> None:
-        effects = self.machine.handle(happened, self.oracle.now)
-        if isinstance(happened, events.TimerFired):
+    def feed(self, event: events.Event) -> None:
+        effects = self.machine.handle(event, self.oracle.now)
+        if isinstance(event, events.TimerFired):
             self.rings = None
         for effect in effects:
             if isinstance(effect, fx.SetTimer):
@@ -390,6 +396,12 @@ class MachineAgainstOracle(RuleBasedStateMachine):
         self.feed(events.Opened(self.machine.epoch))
 
     @precondition(lambda self: self.oracle.phase in ("open", "ready"))
+    @rule(seconds=SECONDS)
+    def login_waits_for_its_turn(self, seconds: float) -> None:
+        self.oracle.extend(seconds)
+        self.feed(events.DeadlineExtended(self.machine.epoch, seconds))
+
+    @precondition(lambda self: self.oracle.phase in ("open", "ready"))
     @rule()
     def ready(self) -> None:
         self.oracle.ready()
@@ -410,11 +422,11 @@ class MachineAgainstOracle(RuleBasedStateMachine):
         self.feed(events.ConnectionFailing(self.machine.epoch, error, code, "told", dead, up_for))
 
     @precondition(lambda self: self.oracle.phase is not None)
-    @rule(error=ERRORS, roll=JITTERS, up_for=UP_FOR)
-    def ended(self, error: OnesocketError, roll: float, up_for: float) -> None:
+    @rule(error=ERRORS, jitter=JITTERS, up_for=UP_FOR)
+    def ended(self, error: OnesocketError, jitter: float, up_for: float) -> None:
         up_for = up_for if self.oracle.phase == "ready" else 0.0
-        self.oracle.ended(error, roll, up_for)
-        self.feed(events.ConnectionGone(self.machine.epoch, error, roll, up_for))
+        self.oracle.ended(error, jitter, up_for)
+        self.feed(events.ConnectionGone(self.machine.epoch, error, jitter, up_for))
 
     @rule(ago=st.integers(min_value=1, max_value=3), error=ERRORS)
     def something_of_the_past(self, ago: int, error: OnesocketError) -> None:
@@ -422,13 +434,14 @@ class MachineAgainstOracle(RuleBasedStateMachine):
         dropped = self.machine.stale
         late: tuple[events.Event, ...] = (
             events.Opened(epoch),
+            events.DeadlineExtended(epoch, 1.0),
             events.ProtocolReady(epoch),
             events.ConnectionFailing(epoch, error, dead=True),
             events.ConnectionGone(epoch, error),
             *(events.TimerFired(epoch, kind) for kind in TimerKind),
         )
-        for happened in late:
-            assert self.machine.handle(happened, self.oracle.now) == ()
+        for event in late:
+            assert self.machine.handle(event, self.oracle.now) == ()
         assert self.machine.stale == dropped + len(late)
 
     # --- what must agree --------------------------------------------------------------------------------------------

@@ -16,6 +16,7 @@ from onesocket.client._runner import Runner
 from onesocket.client._sender import Sender
 from onesocket.errors import ConnectAborted, OutboxFull
 from onesocket.lifecycle import _events as events
+from onesocket.lifecycle._events import TimerKind
 from onesocket.lifecycle._machine import Machine
 from onesocket.notices import Notices
 from onesocket.protocols._pace import SendWindow
@@ -111,8 +112,15 @@ def upgrade_abandoned(patch: pytest.MonkeyPatch) -> None:
 
 
 def no_close_deadline(patch: pytest.MonkeyPatch) -> None:
-    patch.setattr(Machine, "_do_bound_close", Machine._do_clear_alarm)
-    patch.setattr("onesocket.lifecycle._machine._ACTIONS", {**_actions(), "bound_close": Machine._do_clear_alarm})
+    set_timer = Machine._set_timer
+
+    def not_for_a_close(self: Machine, kind: TimerKind, delay: float) -> None:
+        if kind is TimerKind.CLOSE:
+            self.cancel_timer()
+        else:
+            set_timer(self, kind, delay)
+
+    patch.setattr(Machine, "_set_timer", not_for_a_close)
 
 
 def no_gap_marker(patch: pytest.MonkeyPatch) -> None:
@@ -127,10 +135,10 @@ def waiting_messages_forgotten(patch: pytest.MonkeyPatch) -> None:
 def messages_sent_twice(patch: pytest.MonkeyPatch) -> None:
     post = Sender.post
 
-    def twice(self: Sender, data: Any) -> Any:
+    def twice(self: Sender, data: Any, **options: Any) -> Any:
         if self._connection is not None:
             self._connection.send(data)
-        return post(self, data)
+        return post(self, data, **options)
 
     patch.setattr(Sender, "post", twice)
 
@@ -205,14 +213,18 @@ def messages_dropped_silently(patch: pytest.MonkeyPatch) -> None:
 
 def messages_swallowed(patch: pytest.MonkeyPatch) -> None:
     post = Sender.post
-    patch.setattr(Sender, "post", lambda self, data: DELIVERED if str(data).endswith("3") else post(self, data))
+
+    def swallows(self: Sender, data: Any, **options: Any) -> Any:
+        return DELIVERED if str(data).endswith("3") else post(self, data, **options)
+
+    patch.setattr(Sender, "post", swallows)
 
 
 def sent_but_reported_unsent(patch: pytest.MonkeyPatch) -> None:
     post = Sender.post
 
-    def posts_and_refuses(self: Sender, data: Any) -> Any:
-        post(self, data)
+    def posts_and_refuses(self: Sender, data: Any, **options: Any) -> Any:
+        post(self, data, **options)
         if str(data).endswith("3"):
             raise OutboxFull("no room, surely")
         return DELIVERED
@@ -246,12 +258,6 @@ def keys_subscribed_twice(patch: pytest.MonkeyPatch) -> None:
         make(self, wanted)
 
     patch.setattr(UpstreamSubscriptions, "_make", forgets)
-
-
-def _actions() -> dict[str, Any]:
-    from onesocket.lifecycle._machine import _ACTIONS  # noqa: PLC0415 - the mutant's raw material
-
-    return dict(_ACTIONS)
 
 
 MUTANTS = [

@@ -8,9 +8,10 @@ from pathlib import Path
 import pytest
 
 from onesocket.lifecycle import _events as events
+from onesocket.lifecycle._actions import Actions
 from onesocket.lifecycle._events import EVENTS
-from onesocket.lifecycle._machine import _GUARDS
-from onesocket.lifecycle._states import IGNORE, TABLE, Cell, Rule, State
+from onesocket.lifecycle._states import State
+from onesocket.lifecycle._table import IGNORE, TABLE, Cell, Rule
 from tools import diagram
 
 
@@ -27,14 +28,15 @@ def test_the_drawings_in_the_tree_are_current(capsys: pytest.CaptureFixture[str]
 
 
 def test_every_state_input_and_guard_has_its_words() -> None:
-    assert set(diagram.GUARDS) == set(_GUARDS)
+    rules = [rule for row in TABLE.values() for cell in row.values() if isinstance(cell, tuple) for rule in cell]
+    assert {(rule.closing_to, rule.when) for rule in rules} == {*diagram.CONDITIONS, (None, None)}
     assert set(diagram.NAMES) == {kind.__name__ for kind in EVENTS}
     for state in State:
         assert state.name in diagram.diagram()
         assert f"`{state.name}`" in diagram.state_table()
 
 
-@pytest.mark.parametrize("cell", [IGNORE, (Rule(("drop_caller",), State.FAILED),)])
+@pytest.mark.parametrize("cell", [IGNORE, (Rule((Actions.drop_caller,), State.FAILED),)])
 def test_a_change_of_the_table_makes_the_drawings_stale(
     cell: Cell, tree: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -35,8 +35,8 @@ class MachineDriver:
     def state(self) -> State:
         return self.machine.state
 
-    def feed(self, happened: Event) -> Self:
-        self.effects = self.machine.handle(happened, self.now)
+    def feed(self, event: Event) -> Self:
+        self.effects = self.machine.handle(event, self.now)
         return self
 
     def all(self, kind: type[E]) -> list[E]:
@@ -75,8 +75,8 @@ class MachineDriver:
     ) -> Self:
         return self.feed(events.ConnectionFailing(self.machine.epoch, error, code, "told", dead, up_for))
 
-    def ended(self, error: OnesocketError = LOST, roll: float = 0.5, *, up_for: float = 0.0) -> Self:
-        return self.feed(events.ConnectionGone(self.machine.epoch, error, roll, up_for))
+    def ended(self, error: OnesocketError = LOST, jitter: float = 0.5, *, up_for: float = 0.0) -> Self:
+        return self.feed(events.ConnectionGone(self.machine.epoch, error, jitter, up_for))
 
     def timer(self, kind: TimerKind, detail: str = "") -> Self:
         return self.feed(events.TimerFired(self.machine.epoch, kind, detail))

@@ -6,9 +6,9 @@ import pytest
 
 from onesocket.errors import ClientClosed, ConnectAborted, ManuallyDisconnected
 from onesocket.lifecycle import _effects as fx
+from onesocket.lifecycle._actions import IllegalEvent
 from onesocket.lifecycle._effects import Outcome
 from onesocket.lifecycle._events import TimerKind
-from onesocket.lifecycle._machine import IllegalEvent
 from onesocket.lifecycle._states import AfterClose, State
 from tests.unit.onesocket.lifecycle.machine_driver import CLOSE_TIMEOUT, FATAL, LOST, OPEN_TIMEOUT, MachineDriver
 
@@ -178,7 +178,7 @@ def test_a_cancellation_when_nobody_waits_is_a_bug_of_the_shell(closing: bool) -
     drive = MachineDriver().connect(wait=False)
     if closing:
         drive.disconnect()
-    with pytest.raises(IllegalEvent, match="nobody waits"):
+    with pytest.raises(IllegalEvent, match="no caller waits"):
         drive.cancelled()
 
 

@@ -14,12 +14,21 @@ from onesocket.errors import (
 )
 from onesocket.lifecycle import _effects as fx
 from onesocket.lifecycle import _events as events
+from onesocket.lifecycle._actions import Actions, IllegalEvent
 from onesocket.lifecycle._events import TimerKind
-from onesocket.lifecycle._machine import IllegalEvent
 from onesocket.lifecycle._peer_errors import closed_by_peer
 from onesocket.lifecycle._retry import ReconnectPolicy
-from onesocket.lifecycle._states import AfterClose, Rule, State
-from tests.unit.onesocket.lifecycle.machine_driver import BUSY, CLOSE_TIMEOUT, FATAL, LOST, POLICY, MachineDriver
+from onesocket.lifecycle._states import AfterClose, State
+from onesocket.lifecycle._table import Rule
+from tests.unit.onesocket.lifecycle.machine_driver import (
+    BUSY,
+    CLOSE_TIMEOUT,
+    FATAL,
+    LOST,
+    OPEN_TIMEOUT,
+    POLICY,
+    MachineDriver,
+)
 
 
 def retry_in(drive: MachineDriver) -> float:
@@ -30,11 +39,11 @@ def retry_in(drive: MachineDriver) -> float:
     return alarm.at - drive.now
 
 
-def lose_again(drive: MachineDriver, roll: float = 0.5, *, takes: float = 0.0) -> float:
+def lose_again(drive: MachineDriver, jitter: float = 0.5, *, takes: float = 0.0) -> float:
     """The next attempt is made at its time, and fails after so many seconds."""
     assert drive.machine.retry_at is not None
     drive.now = drive.machine.retry_at + takes
-    return retry_in(drive.timer(TimerKind.RETRY).ended(LOST, roll))
+    return retry_in(drive.timer(TimerKind.RETRY).ended(LOST, jitter))
 
 
 # --- the first connect ----------------------------------------------------------------------------------------------
@@ -77,14 +86,14 @@ def test_the_first_retry_is_immediate() -> None:
 def test_further_retries_are_jittered_below_a_doubling_bound_up_to_the_cap() -> None:
     drive = MachineDriver().up().ended()  # each attempt takes so long that the time away bounds nothing
     assert [lose_again(drive, takes=10) for _ in range(5)] == [0.75, 1.5, 3, 3.75, 3.75]
-    assert lose_again(drive, roll=0.0) == 2.5
+    assert lose_again(drive, jitter=0.0) == 2.5
 
 
 def test_a_retry_is_never_further_away_than_the_first_bound_and_two_fifths_of_the_time_away() -> None:
     drive = MachineDriver(ReconnectPolicy(initial=1, factor=10, cap=1000)).up().ended()
     lost_at = drive.now
     for _ in range(5):
-        assert lose_again(drive, roll=0.999) == pytest.approx(1 + 0.4 * (drive.now - lost_at), rel=0.001)
+        assert lose_again(drive, jitter=0.999) == pytest.approx(1 + 0.4 * (drive.now - lost_at), rel=0.001)
 
 
 def test_where_nothing_answers_the_next_attempt_is_never_far() -> None:
@@ -341,9 +350,18 @@ def test_what_cannot_happen_is_a_bug_of_the_shell() -> None:
         MachineDriver().disconnect().cancelled()
 
 
+def test_a_login_that_waits_for_its_turn_moves_the_deadline_of_its_attempt() -> None:
+    drive = MachineDriver().connect().opened()
+    drive.now += 4
+    drive.feed(events.DeadlineExtended(1, 7))
+    assert drive.effects == (fx.SetTimer(TimerKind.OPEN, 1, 100 + OPEN_TIMEOUT + 7),)
+    assert drive.ready().feed(events.DeadlineExtended(1, 7)).effects == (), "a connection that is up has no deadline"
+    assert drive.disconnect().feed(events.DeadlineExtended(1, 7)).effects == (), "nor is that of a close moved"
+
+
 def test_a_row_of_the_table_that_schedules_a_retry_without_a_policy_is_refused() -> None:
     with pytest.raises(IllegalEvent, match="a retry without a policy"):
-        MachineDriver(None).machine._follow(Rule(("schedule_retry",)), events.ConnectionGone(1, LOST), 0)
+        MachineDriver(None).machine._follow(Rule((Actions.schedule_retry,)))
 
 
 def test_a_copy_lives_its_own_life() -> None:

@@ -55,7 +55,7 @@ def outage(
     chance = random.Random(seed)
     back = drive.now + seconds
     first = drive.machine.epoch
-    drive.failing(ClosedByPeer("restart", code=1012, reason="", retryable=True)).ended(roll=chance.random())
+    drive.failing(ClosedByPeer("restart", code=1012, reason="", retryable=True)).ended(jitter=chance.random())
     while True:
         assert drive.state is State.BACKING_OFF
         assert drive.machine.retry_at is not None
@@ -124,7 +124,7 @@ def test_a_server_that_accepts_and_closes_is_not_hammered() -> None:
         dials: list[float] = []
         end = drive.now + 3_600
         while drive.now < end:
-            drive.ended(roll=chance.random())
+            drive.ended(jitter=chance.random())
             assert drive.machine.retry_at is not None
             drive.now = drive.machine.retry_at
             dials.append(drive.now)

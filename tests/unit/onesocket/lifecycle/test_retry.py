@@ -30,9 +30,9 @@ def test_the_verdict_follows_what_the_error_says_of_itself() -> None:
     assert classify(BUSY) is RetryClass.BUSY
 
 
-@pytest.mark.parametrize("roll", [0.0, 0.5, 0.999])
-def test_the_first_attempt_after_a_loss_is_made_at_once(roll: float) -> None:
-    assert POLICY.delay(1, LOST, roll) == 0
+@pytest.mark.parametrize("jitter", [0.0, 0.5, 0.999])
+def test_the_first_attempt_after_a_loss_is_made_at_once(jitter: float) -> None:
+    assert POLICY.delay(1, LOST, jitter) == 0
 
 
 @pytest.mark.parametrize(("failures", "most"), [(2, 1), (3, 2), (4, 4), (5, 5), (6, 5), (5_000, 5)])
@@ -84,7 +84,7 @@ def test_a_pause_that_the_protocol_prescribes_can_stand_for_the_back_off() -> No
 def test_busy_waits_at_least_its_own_delay_and_at_most_the_cap_if_that_is_longer() -> None:
     assert POLICY.delay(1, BUSY, 0.9) == 30
     roomy = ReconnectPolicy(cap=40, busy_delay=30)
-    assert [roomy.delay(1, BUSY, roll) for roll in (0.0, 0.2, 0.9)] == [30, 36, 40]
+    assert [roomy.delay(1, BUSY, jitter) for jitter in (0.0, 0.2, 0.9)] == [30, 36, 40]
 
 
 def test_it_is_exhausted_at_max_attempts_or_never() -> None:

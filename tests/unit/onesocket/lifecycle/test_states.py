@@ -1,4 +1,4 @@
-"""The table: total, and made of names that mean something."""
+"""The table: total, and made of guards and actions that are all used."""
 
 from __future__ import annotations
 
@@ -8,9 +8,10 @@ import pytest
 
 from onesocket.lifecycle import _effects as effects
 from onesocket.lifecycle import _events as events
+from onesocket.lifecycle._actions import Actions
 from onesocket.lifecycle._events import EVENTS, Event
-from onesocket.lifecycle._machine import _ACTIONS, _GUARDS
-from onesocket.lifecycle._states import ILLEGAL, TABLE, NonTransition, Rule, State
+from onesocket.lifecycle._states import AfterClose, State
+from onesocket.lifecycle._table import ILLEGAL, TABLE, NonTransition, Rule
 
 RULES = [
     pytest.param(state, kind, cell, id=f"{state.name}-{kind.__name__}")
@@ -42,34 +43,40 @@ def test_inputs_and_effects_are_frozen(kind: type) -> None:
 
 
 @pytest.mark.parametrize(("state", "kind", "cell"), RULES)
-def test_every_rule_has_known_names_and_the_last_one_always_holds(
-    state: State, kind: type[Event], cell: tuple[Rule, ...]
-) -> None:
+def test_only_the_last_rule_of_a_cell_always_holds(state: State, kind: type[Event], cell: tuple[Rule, ...]) -> None:
     assert cell
-    for rule in cell[:-1]:
-        assert rule.when in _GUARDS
-    assert cell[-1].when == "always"
+    assert all(rule.is_conditional for rule in cell[:-1])
+    assert not cell[-1].is_conditional
     for rule in cell:
-        assert set(rule.do) <= set(_ACTIONS)
         assert rule.to is not state, "a rule that stays has no target"
 
 
 @pytest.mark.parametrize(("state", "kind", "cell"), RULES)
-def test_a_rule_goes_to_closing_exactly_if_it_says_where_that_leads(
+def test_a_rule_goes_to_closing_exactly_if_it_names_the_next_step(
     state: State, kind: type[Event], cell: tuple[Rule, ...]
 ) -> None:
     for rule in cell:
-        leads = [name for name in rule.do if name.startswith("lead_to_")]
+        assert rule.closing_to is None or state is State.CLOSING
         if rule.to is State.CLOSING:
-            assert len(leads) == 1
-        elif state is not State.CLOSING:
-            assert not leads
+            assert rule.after_close is not None
+        elif state is not State.CLOSING or rule.to is not None:
+            assert rule.after_close is None
+
+
+@pytest.mark.parametrize(("state", "kind", "cell"), RULES)
+def test_each_rule_of_an_ended_connection_marks_it_as_gone(
+    state: State, kind: type[Event], cell: tuple[Rule, ...]
+) -> None:
+    for rule in cell:
+        assert (rule.do[0] is Actions.mark_gone) == (kind is events.ConnectionGone)
 
 
 def test_no_guard_or_action_is_without_use() -> None:
     rules = [rule for row in TABLE.values() for cell in row.values() if isinstance(cell, tuple) for rule in cell]
-    assert {rule.when for rule in rules} == {*_GUARDS, "always"}
-    assert {name for rule in rules for name in rule.do} == set(_ACTIONS)
+    used = {rule.when for rule in rules if rule.when is not None} | {action for rule in rules for action in rule.do}
+    public = {value for name, value in vars(Actions).items() if callable(value) and not name.startswith("_")}
+    assert used == public
+    assert {rule.after_close for rule in rules} == {*AfterClose, None}
 
 
 @pytest.mark.parametrize("state", State)

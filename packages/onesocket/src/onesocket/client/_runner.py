@@ -173,11 +173,11 @@ class Runner:
 
     # --- the one way in ---------------------------------------------------------------------------------------------
 
-    def dispatch(self, happened: Event) -> None:
+    def dispatch(self, event: Event) -> None:
         """Give the machine one input and do what it says."""
         if self._affinity.is_inherited:
             return
-        self._queue.append(happened)
+        self._queue.append(event)
         if not self._busy:
             self._drain()
 
@@ -304,12 +304,8 @@ class Runner:
             self._sender.connection_ready(link.connection, ready.first)
 
     def on_deadline_extended(self, link: ConnectionAttempt, seconds: float) -> None:
-        """The login waits for its turn: what the machine set as a deadline is told so much later."""
-        alarm = events.TimerKind.OPEN, link.epoch
-        if self._timer is not None and self.machine.timer == alarm:
-            at = self._timer.when() + seconds
-            self._timer.cancel()
-            self._timer = self.loop.call_at(at, self._on_timer, *alarm)
+        """The login waits for its turn."""
+        self.dispatch(events.DeadlineExtended(link.epoch, seconds))
 
     def on_failing(self, link: ConnectionAttempt, failure: Fail) -> None:
         """The line can't go on."""

@@ -1,4 +1,4 @@
-"""What can happen to the one connection. Frozen; whatever comes from a socket or a timer carries its epoch."""
+"""The events of the state machine. Frozen; each event of a socket or a timer carries its epoch."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from ..errors import OnesocketError
 
 
 class TimerKind(enum.StrEnum):
-    """What the one timer of the machine is set for; a state has at most one."""
+    """The purposes of the machine's one timer; a state has at most one."""
 
     OPEN = "open timeout"
     CLOSE = "close timeout"
@@ -19,31 +19,31 @@ class TimerKind(enum.StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Connect:
-    """Somebody wants the line; `wait` tells whether a caller waits for the outcome (and may be cancelled)."""
+    """`connect()` was called; `wait`: the caller waits for the outcome (and may be cancelled)."""
 
     wait: bool = True
 
 
 @dataclass(frozen=True, slots=True)
 class Reconnect:
-    """The owner lifts a stop and wants a new line."""
+    """`reconnect()` was called; `wait`: as for `Connect`."""
 
     wait: bool = True
 
 
 @dataclass(frozen=True, slots=True)
 class CallerCancelled:
-    """One of the callers that wait for an attempt was cancelled."""
+    """A caller that waited for an attempt was cancelled."""
 
 
 @dataclass(frozen=True, slots=True)
 class Disconnect:
-    """The owner says no, until `Reconnect`."""
+    """`disconnect()` was called: no connection until `Reconnect`."""
 
 
 @dataclass(frozen=True, slots=True)
 class Close:
-    """The owner is done for good."""
+    """`aclose()` was called."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +51,14 @@ class Opened:
     """The upgrade was answered with 101; the protocol's login begins."""
 
     epoch: int
+
+
+@dataclass(frozen=True, slots=True)
+class DeadlineExtended:
+    """The login has to wait for its turn: the deadline of the attempt moves by so many seconds."""
+
+    epoch: int
+    seconds: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,10 +70,10 @@ class ProtocolReady:
 
 @dataclass(frozen=True, slots=True)
 class ConnectionFailing:
-    """The line can't go on, but its socket is still there: refused login, the peer's CLOSE, a violation, a zombie.
+    """The connection can't go on, but its socket exists: refused login, the peer's CLOSE, a violation, silence.
 
-    `code` and `reason` are what the peer shall be told; `dead` says that there's nobody left to be told. `up_for`:
-    seconds since it was ready, 0 if it never was.
+    `code` and `reason` go into the CLOSE frame; `dead`: the peer does not answer any more, so no CLOSE frame is sent.
+    `up_for`: seconds since the connection was ready, 0 if it never was.
     """
 
     epoch: int
@@ -78,9 +86,9 @@ class ConnectionFailing:
 
 @dataclass(frozen=True, slots=True)
 class ConnectionGone:
-    """Nothing of this epoch is left: no socket, no task. The last that is heard of it.
+    """No socket and no task of this epoch is left: its last event.
 
-    `roll` is a random number in [0, 1) that jitters the back-off: randomness is an argument here. `up_for`: as for
+    `jitter` is a random number in [0, 1) for the back-off: randomness is an argument here. `up_for`: as for
     `ConnectionFailing`.
     """
 
@@ -92,7 +100,7 @@ class ConnectionGone:
 
 @dataclass(frozen=True, slots=True)
 class TimerFired:
-    """The timer that was set with this kind and epoch went off; `detail` says what the line was waiting for."""
+    """The timer that was set with this kind and epoch fired; `detail`: the phase that the attempt was in."""
 
     epoch: int
     kind: TimerKind
@@ -106,22 +114,12 @@ Event = (
     | Disconnect
     | Close
     | Opened
+    | DeadlineExtended
     | ProtocolReady
     | ConnectionFailing
     | ConnectionGone
     | TimerFired
 )
 
-CONNECTION_EVENTS = (Opened, ProtocolReady, ConnectionFailing, ConnectionGone)
-EVENTS: tuple[type[Event], ...] = (
-    Connect,
-    Reconnect,
-    CallerCancelled,
-    Disconnect,
-    Close,
-    Opened,
-    ProtocolReady,
-    ConnectionFailing,
-    ConnectionGone,
-    TimerFired,
-)
+CONNECTION_EVENTS = (Opened, DeadlineExtended, ProtocolReady, ConnectionFailing, ConnectionGone)
+EVENTS: tuple[type[Event], ...] = Event.__args__

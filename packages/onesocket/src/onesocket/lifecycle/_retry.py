@@ -76,18 +76,18 @@ class ReconnectPolicy:
         if most is not None and (not isinstance(most, int) or isinstance(most, bool) or most < 1):
             raise InvalidOption(f"ReconnectPolicy: max_attempts must be a whole number >= 1 or None, not {most!r}")
 
-    def delay(self, failures: int, error: OnesocketError, roll: float, away: float = math.inf) -> float:
-        """Seconds to wait after the `failures`-th failure in a row; `roll` is a random number in [0, 1).
+    def delay(self, failures: int, error: OnesocketError, jitter: float, away: float = math.inf) -> float:
+        """Seconds to wait after the `failures`-th failure in a row; `jitter` is a random number in [0, 1).
 
         `away`: seconds that the connection has been away so far (default: so long that it doesn't matter).
         """
         kind, named = classify(error), error.retry_after
         if kind is RetryClass.BUSY and named is None:
-            return min(self.busy_delay * (1 + roll), max(self.cap, self.busy_delay))
+            return min(self.busy_delay * (1 + jitter), max(self.cap, self.busy_delay))
         if named is not None and not error.backs_off:
             return named
-        back_off = 0.0 if failures <= 1 else self._ceiling(failures - 2, kind, away) * (1 + roll) / 2
-        return back_off if named is None else max(back_off, named + roll * min(_RETRY_AFTER_JITTER * named, self.cap))
+        back_off = 0.0 if failures <= 1 else self._ceiling(failures - 2, kind, away) * (1 + jitter) / 2
+        return back_off if named is None else max(back_off, named + jitter * min(_RETRY_AFTER_JITTER * named, self.cap))
 
     def exhausted(self, failures: int) -> bool:
         """Whether this many failures in a row are enough."""
