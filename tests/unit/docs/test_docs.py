@@ -138,6 +138,16 @@ def test_every_call_that_is_shown_needs_no_other_import() -> None:
     subprocess.run([sys.executable, "-I", "-c", script], check=True)  # noqa: S603 - our own
 
 
+def test_no_document_uses_a_name_that_was_replaced() -> None:
+    table = read("CHANGELOG.md").partition("| before | now |")[2]
+    replaced = {name for row in rows(table) for name in re.findall(r"`([A-Z]\w+)`", row[0])}
+    current = {name for row in rows(table) for name in re.findall(r"`(?:\w+\.)*([A-Z]\w+)`", row[1])}
+    assert {"Link", "LineLost"} <= replaced
+    for document in (path for path in DOCUMENTS if path.name != "CHANGELOG.md"):
+        named = set(re.findall(r"`([A-Z]\w+)[`(\[]", document.read_text("utf-8")))
+        assert named & (replaced - current) == set(), document.name
+
+
 def anchors(path: Path) -> set[str]:
     """What a heading is linked as."""
     headings = re.findall(r"^#+ (.+)$", path.read_text("utf-8"), re.MULTILINE)
