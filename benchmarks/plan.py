@@ -38,7 +38,7 @@ SCENARIOS: Final[dict[str, Scenario]] = {
         Scenario("receive-8192", "Receive 8 KiB in bursts", "receive", 8192, PEERS),
         Scenario("send-256", "Send 256 B", "send", 256, PEERS),
         Scenario("echo-256", "Echo 256 B, one at a time", "echo", 256, PEERS),
-        Scenario("fan-out", "One line, many subscribers: 256 B in bursts", "receive", 256, FAN_OUT),
+        Scenario("fan-out", "One connection, many subscribers: 256 B in bursts", "receive", 256, FAN_OUT),
         Scenario("join", "Concurrent callers of connect()", "join", 0, JOIN),
         Scenario("recover", "From trouble to CONNECTED", "recover", 0, RECOVER),
         Scenario("broadcast", "A server broadcasts 256 B to 1 000 readers", "broadcast", 256, BROADCAST),

@@ -92,7 +92,7 @@ TARGETS: Final = (
     *(
         _faster_by(
             5,
-            f"from a {trouble} line to CONNECTED, by the clock: check-then-connect {theirs} over our {ours}",
+            f"from a {trouble} connection to CONNECTED, elapsed time: check-then-connect {theirs} over {ours}",
             "recover",
             20,
             peer=f"check-then-connect {theirs}, {trouble}",
