@@ -30,7 +30,7 @@ def options(address: str) -> dict[str, Any]:
     """What each process gives to `join`, beside the URL."""
     return {
         "scope": "host",
-        "host": HostOptions(directory=address.rpartition("|")[2]),
+        "host_options": HostOptions(directory=address.rpartition("|")[2]),
         "ping_interval": None,
     }
 

@@ -69,7 +69,7 @@ def main(setup: dict[str, Any]) -> None:
         tasks=setup["tasks"],
         tell=_say,
         scope="host",
-        host=HostOptions(directory=setup["directory"]),
+        host_options=HostOptions(directory=setup["directory"]),
     )
     _say("ready")
     if sys.stdin.readline():

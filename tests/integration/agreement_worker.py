@@ -34,12 +34,16 @@ class KeyedTopics(Json):
         return message.get("key")
 
 
-class MethodLogin(Json):
-    """Logs in by its own method, as the process was told."""
+class AccountLogin(Json):
+    """Logs in as the account that it was made with."""
+
+    def __init__(self, account: str) -> None:
+        super().__init__()
+        self.account = account
 
     def opened(self, token: str | None, now: float) -> list[Action]:
         del token, now
-        return [Send(json.dumps({"login": SETUP["who"]})), Ready()]
+        return [Send(json.dumps({"login": self.account})), Ready()]
 
 
 class RawWithSharedFingerprint(Raw):
@@ -58,18 +62,13 @@ class TopicsWithSharedFingerprint(KeyedTopics):
         self.fingerprint = "texts of the exchange"
 
 
-def closing_over(who: str) -> Login:
-    return Login(request=lambda _: {"login": who})
-
-
 PROTOCOLS: dict[str, Any] = {
     "raw": Raw,
     "json": Json,
     "topics": KeyedTopics,
     "query": lambda: Raw(token_place=TokenQuery("t")),
-    "closure": lambda: Json(login=closing_over(SETUP["who"])),
-    "global": lambda: Json(login=Login(request=lambda _: {"login": SETUP["who"]})),
-    "method": MethodLogin,
+    "function": lambda: Json(login=Login(request=lambda _: {"login": SETUP["who"]})),
+    "argument": lambda: AccountLogin(SETUP["who"]),
     "as raw": RawWithSharedFingerprint,
     "as topics": TopicsWithSharedFingerprint,
 }
@@ -81,11 +80,7 @@ def protocol(name: str) -> Protocol:
 
 
 def context(setup: dict[str, Any]) -> ssl.SSLContext:
-    made = ssl.create_default_context(cafile=setup["ca"])
-    made.check_hostname = setup.get("check_hostname", True)
-    if "minimum" in setup:
-        made.minimum_version = ssl.TLSVersion[setup["minimum"]]
-    return made
+    return ssl.create_default_context(cafile=setup["ca"])
 
 
 def option_values(setup: dict[str, Any]) -> dict[str, Any]:
@@ -100,27 +95,29 @@ def option_values(setup: dict[str, Any]) -> dict[str, Any]:
 def arguments() -> dict[str, Any]:
     """Arguments for `join`: the options, or a function that builds the client from them."""
     options = SETUP.get("options", {})
-    if "client" not in options:
+    if "client_factory" not in options:
         return {**option_values(options), "reconnect": ReconnectPolicy(initial=0.01, cap=0.05)}
-    made = dict(options["client"])
+    made = dict(options["client_factory"])
     url = made.pop("url", SETUP["url"])
-    rest = {name: value for name, value in options.items() if name != "client"}
+    rest = {name: value for name, value in options.items() if name != "client_factory"}
     return {
         **rest,
-        "client": lambda *token: Client(url, **option_values(made), **dict(zip(["token"], token, strict=False))),
+        "client_factory": lambda *token: Client(
+            url, **option_values(made), **dict(zip(["token"], token, strict=False))
+        ),
     }
 
 
-async def perform(link: Any, order: dict[str, Any]) -> Any:
+async def perform(client: Any, order: dict[str, Any]) -> Any:
     match order["do"]:
         case "connect":
-            return (await link.connect()).name
+            return (await client.connect()).name
         case "send":
-            return await link.send(order["message"])
+            return await client.send(order["message"])
         case "keys":
-            return await anext(link.subscribe(keys=order["keys"]))
+            return await anext(client.subscribe(keys=order["keys"]))
         case "state":
-            return link.state.name
+            return client.state.name
         case _:
             raise NotImplementedError(order)
 
@@ -129,18 +126,18 @@ async def main() -> None:
     loop = asyncio.get_running_loop()
     reader = asyncio.StreamReader()
     await loop.connect_read_pipe(lambda: asyncio.StreamReaderProtocol(reader), sys.stdin)
-    host = HostOptions(directory=SETUP["directory"], heartbeat=0.2, stopped_after=1.5, attach_timeout=1.5)
-    link = join(SETUP["url"], scope="host", host=host, **arguments()).link()
-    link.on_change(lambda change: say("state", new=change.new.name, epoch=change.epoch))
+    host_options = HostOptions(directory=SETUP["directory"], heartbeat=0.2, stopped_after=1.5, attach_timeout=1.5)
+    client = join(SETUP["url"], scope="host", host_options=host_options, **arguments()).client()
+    client.on_change(lambda change: say("state", new=change.new.name, epoch=change.epoch))
     say("ready")
     while line := await reader.readline():
         order = json.loads(line)
         if order["do"] == "close":
-            await link.aclose()
+            await client.aclose()
             say("done", number=order["number"], result=None)
             return
         try:
-            result = await perform(link, order)
+            result = await perform(client, order)
         except OnesocketError as error:
             option = getattr(error, "option", None)
             say("error", number=order["number"], kind=type(error).__name__, text=str(error), option=option)

@@ -15,7 +15,7 @@ from onesocket.sharing.host import HostOptions
 
 async def newcomer(setup: dict[str, Any], gate: int) -> None:
     try:
-        link = await onesocket.join(setup["url"], scope="host", host=HostOptions(**setup["host"]))
+        link = await onesocket.join(setup["url"], scope="host", host_options=HostOptions(**setup["host"]))
     except onesocket.OnesocketError as error:
         os.write(1, f"{type(error).__name__}: {error}\n".encode())
         return

@@ -71,7 +71,7 @@ def make(setup: dict[str, Any]) -> HostUpstream:
             options=options,
             protocol=protocol,
             make_client=lambda: Client(url, **options),
-            scope_options={"host": HostOptions(directory=setup["directory"], **setup.get("host", {}))},
+            host_options=HostOptions(directory=setup["directory"], **setup.get("host", {})),
         )
     )
 

@@ -30,7 +30,9 @@ class ProviderWorker:
                 setup["url"],
                 token=token,
                 scope="host",
-                host=HostOptions(directory=setup["directory"], heartbeat=0.2, stopped_after=1.5, attach_timeout=1.5),
+                host_options=HostOptions(
+                    directory=setup["directory"], heartbeat=0.2, stopped_after=1.5, attach_timeout=1.5
+                ),
                 protocol=Raw(token_place=TokenQuery("token")),
                 reconnect=ReconnectPolicy(initial=0.01, cap=0.05),
             ),

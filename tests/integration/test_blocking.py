@@ -308,7 +308,7 @@ def make(token=None):
     called.append(threading.current_thread() is threading.main_thread())
     return Client(sys.argv[1])
 
-blocking.join(sys.argv[1], client=make).close()
+blocking.join(sys.argv[1], client_factory=make).close()
 print(called)
 """
     assert await run(script, server.url) == (0, "[True]\n")
@@ -323,7 +323,7 @@ def test_where_a_loop_runs_nothing_is_begun() -> None:
 
     async def joins() -> None:
         with pytest.raises(WrongEventLoop):
-            blocking.join("ws://127.0.0.1:1", client=make)
+            blocking.join("ws://127.0.0.1:1", client_factory=make)
 
     asyncio.run(joins())
     assert called == []

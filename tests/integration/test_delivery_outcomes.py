@@ -106,7 +106,7 @@ async def test_a_link_that_ends_in_the_midst_of_sending_tells_the_truth(
     scope: Any = how.partition(",")[0]
     named = "resend" in how
     directory = str(tmp_path / "run")
-    options: dict[str, Any] = {"host": HostOptions(directory=directory)} if scope == "host" else {}
+    options: dict[str, Any] = {"host_options": HostOptions(directory=directory)} if scope == "host" else {}
     owner: WorkerProcess | SharedClient
     if scope == "host":
         owner = await WorkerProcess.start(WORKER, {"url": ledger.server.url, "directory": directory})
@@ -139,7 +139,7 @@ async def test_an_owner_that_leaves_tells_the_truth(
 ) -> None:
     directory = str(tmp_path / "run")
     for number in range(ROUNDS // 6):
-        owner = await join(ledger.server.url, scope="host", host=HostOptions(directory=directory))
+        owner = await join(ledger.server.url, scope="host", host_options=HostOptions(directory=directory))
         follower = await WorkerProcess.start(WORKER, {"url": ledger.server.url, "directory": directory})
         await follower.do("connect")
         sending = [
@@ -165,7 +165,7 @@ async def test_an_owner_that_leaves_tells_the_truth(
 async def test_a_blocking_send_that_is_out_of_time_tells_the_truth(
     ledger: OutcomeLedger, tmp_path: Path, scope: Any
 ) -> None:
-    options: dict[str, Any] = {"host": HostOptions(directory=str(tmp_path / "run"))} if scope == "host" else {}
+    options: dict[str, Any] = {"host_options": HostOptions(directory=str(tmp_path / "run"))} if scope == "host" else {}
 
     def sends() -> None:
         with blocking.join(ledger.server.url, scope=scope, **options) as link:

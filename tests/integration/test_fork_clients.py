@@ -127,7 +127,9 @@ KINDS = {
     ),
     "join, loop": "client = end = await join(url, scope='loop', **TIMES)",
     "join, process": "client = end = await join(url, scope='process', **TIMES)",
-    "join, host": "client = end = await join(url, scope='host', host=HostOptions(directory=directory), **TIMES)",
+    "join, host": (
+        "client = end = await join(url, key='us', scope='host', host_options=HostOptions(directory=directory), **TIMES)"
+    ),
 }
 FORKS = {
     "os.fork": "fork()",

@@ -49,7 +49,7 @@ def runtime(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def options(scope: str, tmp_path: Path) -> dict[str, Any]:
-    return {"scope": scope, **({"host": HostOptions(directory=str(tmp_path))} if scope == "host" else {})}
+    return {"scope": scope, **({"host_options": HostOptions(directory=str(tmp_path))} if scope == "host" else {})}
 
 
 @WITH_AND_AFTER_101
@@ -138,8 +138,8 @@ async def test_a_follower_whose_joining_opens_the_connection_gets_it(server: Fau
         "import asyncio, sys, onesocket\n"
         "from onesocket.sharing.host import HostOptions\n"
         "async def main():\n"
-        "    joining = onesocket.join(sys.argv[1], scope='host', host=HostOptions(directory=sys.argv[2]))\n"
-        "    link = joining.link()\n"
+        "    joining = onesocket.join(sys.argv[1], scope='host', host_options=HostOptions(directory=sys.argv[2]))\n"
+        "    link = joining.client()\n"
         "    await link.reconnect()\n"
         "    print(await asyncio.wait_for(anext(link.subscribe(gaps=False)), 10))\n"
         "    await link.aclose()\n"

@@ -62,7 +62,7 @@ class UpstreamWithClient:
             options=options,
             protocol=options["protocol"],
             make_client=lambda: self._client,
-            scope_options={"host": HostOptions(directory=str(directory))},
+            host_options=HostOptions(directory=str(directory)),
         )
         self.upstream = ClientUpstream(self._client) if kind == "process" else HostUpstream(recipe)
         self.upstream.attach(NullSink())

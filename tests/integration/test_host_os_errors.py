@@ -77,7 +77,7 @@ def make_upstream(
             options={"reconnect": policy},
             protocol=protocol,
             make_client=lambda: Client(server.url, protocol=protocol, reconnect=policy),
-            scope_options={"host": HostOptions(directory=str(directory))},
+            host_options=HostOptions(directory=str(directory)),
         )
     )
     sink = StatusSink()

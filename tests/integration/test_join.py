@@ -2,6 +2,7 @@
 
 import asyncio
 import gc
+import operator
 import threading
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator
 from typing import Any, ClassVar
@@ -220,8 +221,10 @@ async def test_conflicting_options_are_named(
 
 
 async def test_options_that_agree_conflict_with_nothing(server: FaultyServer, scope: Any) -> None:
+    event = operator.itemgetter("t")
+
     def dialled() -> dict[str, Any]:
-        return {"protocol": Json(event=lambda message: message["t"]), "headers": {"X-A": "1"}}
+        return {"protocol": Json(event=event), "headers": {"X-A": "1"}}
 
     def options() -> dict[str, Any]:
         return {**dialled(), "open_timeout": 7, "reconnect": ReconnectPolicy(cap=3)}
@@ -478,15 +481,18 @@ async def test_a_client_of_ones_own_making(server: FaultyServer, scope: Any) -> 
         made.append(Client(server.url, protocol=Json(event="t")))
         return made[-1]
 
-    async with join(server.url, client=make, scope=scope) as link, join(server.url, client=make, scope=scope) as other:
+    async with (
+        join(server.url, client_factory=make, scope=scope) as link,
+        join(server.url, client_factory=make, scope=scope) as other,
+    ):
         stream = other.subscribe("a")
         await link.send({"t": "a"})
         assert await anext(stream) == {"t": "a"}
         assert len(made) == 1
-    with pytest.raises(InvalidOption, match="client="):
-        join(server.url, client=make, headers={})
+    with pytest.raises(InvalidOption, match="client_factory="):
+        join(server.url, client_factory=make, headers={})
     with pytest.raises(InvalidOption, match="Client"):
-        await join(server.url, client=lambda: None)  # type: ignore[arg-type]
+        await join(server.url, client_factory=lambda: None)  # type: ignore[arg-type]
 
 
 async def test_what_a_closed_link_was_sending_is_told_its_fate(server: FaultyServer, scope: Any) -> None:
@@ -497,8 +503,8 @@ async def test_what_a_closed_link_was_sending_is_told_its_fate(server: FaultySer
         made.append(Client(server.url, close_timeout=0.1))
         return made[-1]
 
-    async with join(server.url, client=make, scope=scope):
-        link = await join(server.url, client=make, scope=scope)
+    async with join(server.url, client_factory=make, scope=scope):
+        link = await join(server.url, client_factory=make, scope=scope)
         on_its_way = asyncio.ensure_future(link.send("x" * 2**24))  # more than the kernel takes
         waits = asyncio.ensure_future(link.send("waits"))
         async with asyncio.timeout(10):
@@ -537,10 +543,10 @@ async def test_a_client_closed_behind_our_back_is_replaced(server: FaultyServer)
         made.append(Client(server.url))
         return made[-1]
 
-    link = await join(server.url, client=make, scope="loop")
+    link = await join(server.url, client_factory=make, scope="loop")
     await made[0].aclose()
     assert await link.wait_for(State.CLOSED, timeout=5) is State.CLOSED
-    async with join(server.url, client=make, scope="loop") as again:
+    async with join(server.url, client_factory=make, scope="loop") as again:
         assert again.state is State.CONNECTED
         await link.aclose()
         await again.send("x")

@@ -51,15 +51,22 @@ async def post(server: ChatServer, token: str, channel: str, text: str) -> None:
 async def test_two_joins_are_one_identify_and_events_come_by_name(chat_server: ChatServer) -> None:
     url = chat_server.gateway_url
     token = await chat_server.create_bot("robo")
+    make = client_factory(token, url)
     heard: list[str] = []
     joined = threading.Event()
 
     def elsewhere() -> None:
-        with blocking.join(url, client=client_factory(token, url)) as link, link.subscribe("MESSAGE_CREATE") as stream:
+        with (
+            blocking.join(url, client_factory=make) as link,
+            link.subscribe("MESSAGE_CREATE") as stream,
+        ):
             joined.set()
             heard.append(stream.receive(timeout=DEADLINE).data.content)
 
-    async with join(url, client=client_factory(token, url)), join(url, client=client_factory(token, url)) as second:
+    async with (
+        join(url, client_factory=make),
+        join(url, client_factory=make) as second,
+    ):
         assert chat_server.stats.identifies == 1
         assert second.state is State.CONNECTED
         channel = await channel_of(chat_server, token)
@@ -87,7 +94,7 @@ from onesocket.sharing.host import HostOptions
 async def main(token, url, directory, intents):
     make = lambda: DiscordClient(token, Intents(intents), gateway_url=url)
     host = HostOptions(directory=directory)
-    async with onesocket.join(url, key="robo", client=make, scope="host", host=host) as link:
+    async with onesocket.join(url, key="robo", client_factory=make, scope="host", host_options=host) as link:
         async with asyncio.timeout(20), link.subscribe("MESSAGE_CREATE") as stream:
             print("joined", flush=True)
             message = await anext(stream)
@@ -101,11 +108,12 @@ asyncio.run(main(*json.loads(sys.argv[1])))
 async def test_processes_share_one_identify(chat_server: ChatServer, tmp_path: Path) -> None:
     url = chat_server.gateway_url
     token = await chat_server.create_bot("robo")
+    make = client_factory(token, url)
     directory = tmp_path / "run"
     host = HostOptions(directory=str(directory))
     with pytest.raises(InvalidOption, match="key="):
-        join(url, client=client_factory(token, url), scope="host", host=host)
-    async with join(url, key="robo", client=client_factory(token, url), scope="host", host=host) as link:
+        join(url, client_factory=make, scope="host", host_options=host)
+    async with join(url, key="robo", client_factory=make, scope="host", host_options=host) as link:
         channel = await channel_of(chat_server, token)
         process = await asyncio.create_subprocess_exec(
             sys.executable,

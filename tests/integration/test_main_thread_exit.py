@@ -58,7 +58,8 @@ async def run(script: str, url: str) -> str:
 async def test_a_line_is_opened_and_resumed(server: FaultyServer, scope: str, tmp_path: object) -> None:
     script = f"""
 from onesocket.sharing.host import HostOptions
-options = dict(scope="host", host=HostOptions(directory={str(tmp_path)!r} + "/run")) if {scope!r} == "host" else {{}}
+host = HostOptions(directory={str(tmp_path)!r} + "/run")
+options = dict(scope="host", host_options=host) if {scope!r} == "host" else {{}}
 
 def work():
     with blocking.join(url, **options) as link:

@@ -21,7 +21,7 @@ from onesocket.sharing.host import HostOptions
 
 url, method, scope, directory, script = sys.argv[1:]
 context = multiprocessing.get_context(method)
-options = {"scope": "host", "host": HostOptions(directory=directory)} if scope == "host" else {}
+options = {"scope": "host", "host_options": HostOptions(directory=directory)} if scope == "host" else {}
 links = []
 
 def use(text):

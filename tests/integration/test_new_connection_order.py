@@ -62,9 +62,9 @@ def got(server: FaultyServer, number: int) -> list[Any]:
 
 def join(scope: Scope, server: FaultyServer, directory: Path, protocol: Json, **more: Any) -> onesocket.SharedClient:
     if scope == "host":
-        more["host"] = HostOptions(directory=str(directory))
+        more["host_options"] = HostOptions(directory=str(directory))
     more.setdefault("reconnect", FAST)
-    return onesocket.join(server.url, scope=scope, protocol=protocol, **more).link()
+    return onesocket.join(server.url, scope=scope, protocol=protocol, **more).client()
 
 
 async def lose(server: FaultyServer, line: Any) -> None:

@@ -25,7 +25,7 @@ async def options(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterat
     scope, _, offered = str(request.param).partition(", ")
     options: dict[str, Any] = {"scope": scope}
     if scope == "host":
-        options["host"] = HostOptions(directory=str(tmp_path / "run"))
+        options["host_options"] = HostOptions(directory=str(tmp_path / "run"))
     async with contextlib.AsyncExitStack() as stack:
         if offered:
             await stack.enter_async_context(offer_loop())

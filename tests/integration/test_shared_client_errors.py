@@ -29,7 +29,7 @@ def joins(request: pytest.FixtureRequest, server: FaultyServer, tmp_path: Path) 
     """`join()` with this scope."""
     options: dict[str, Any] = {"scope": request.param}
     if request.param == "host":
-        options |= {"host": HostOptions(directory=str(tmp_path / "run")), "key": "mine"}
+        options |= {"host_options": HostOptions(directory=str(tmp_path / "run")), "key": "mine"}
     return lambda **more: join(server.url, **options, **more)
 
 
@@ -93,7 +93,7 @@ async def test_send_nowait_on_a_connection_that_was_closed_behind_the_link(serve
         made.append(Client(server.url))
         return made[-1]
 
-    async with join(server.url, client=make, scope="loop") as link:
+    async with join(server.url, client_factory=make, scope="loop") as link:
         await made[0].aclose()
         await link.wait_for(State.CLOSED, timeout=5)
         with pytest.raises(ClientClosed, match="join again"):
@@ -103,14 +103,14 @@ async def test_send_nowait_on_a_connection_that_was_closed_behind_the_link(serve
 async def test_who_can_not_join_is_told_the_way_out(joins: Join) -> None:
     async with joins() as link:
         await link.disconnect()
-        with pytest.raises(ManuallyDisconnected, match=r"join\(\.\.\.\)\.link\(\).*await link\.reconnect\(\)"):
+        with pytest.raises(ManuallyDisconnected, match=r"join\(\.\.\.\)\.client\(\).*await client\.reconnect\(\)"):
             await joins()
-        with pytest.raises(ManuallyDisconnected, match=r"link\.reconnect\(\)"):
+        with pytest.raises(ManuallyDisconnected, match=r"client\.reconnect\(\)"):
             async with joins():
                 pass
         with pytest.raises(ManuallyDisconnected, match="call reconnect"):
             await link.connect()
-        way_out = joins().link()  # what the text says works
+        way_out = joins().client()  # what the text says works
         assert await way_out.reconnect() is Outcome.OPENED
         async with joins() as again:
             assert again.state is State.CONNECTED
@@ -128,17 +128,17 @@ async def test_a_client_brings_its_protocol(server: FaultyServer, joins: Join) -
         return Client(server.url, protocol=Json(event="t"))
 
     with pytest.raises(InvalidOption, match=r"another protocol \(Raw\) than protocol= \(Json\)"):
-        await joins(client=raw, protocol=Json())
+        await joins(client_factory=raw, protocol=Json())
     with pytest.raises(InvalidOption, match=r"another protocol \(Json\) than protocol= \(Json\)"):
-        await joins(client=json, protocol=Json(event="op"))
+        await joins(client_factory=json, protocol=Json(event="op"))
     assert server.counts.handshakes == 0
-    async with joins(client=raw, protocol=Raw()) as link:
+    async with joins(client_factory=raw, protocol=Raw()) as link:
         await link.send("raw")
-    async with joins(client=json, protocol=Json(event="t")) as link:
+    async with joins(client_factory=json, protocol=Json(event="t")) as link:
         stream = link.subscribe("a")
         await link.send({"t": "a"})
         assert await anext(stream) == {"t": "a"}
-    async with joins(client=json, protocol=None) as link:
+    async with joins(client_factory=json, protocol=None) as link:
         await link.send({})
 
 
@@ -146,8 +146,8 @@ async def test_a_conflict_of_scopes_names_the_first_one(server: FaultyServer, tm
     host = HostOptions(directory=str(tmp_path / "run"))
     async with join(server.url):
         with pytest.raises(OptionConflict, match="give it scope='process' as the first has") as conflict:
-            await join(server.url, scope="host", host=host)
+            await join(server.url, scope="host", host_options=host)
         assert conflict.value.option == "scope"
-    async with join(server.url, scope="host", host=host):
+    async with join(server.url, scope="host", host_options=host):
         with pytest.raises(OptionConflict, match="give it scope='host' as the first has"):
             await join(server.url)

@@ -259,9 +259,9 @@ async def test_a_client_that_cannot_be_made_is_made_again_for_the_next(recorder:
         recorder.server.url,
         token="s3cret",
         scope="host",
-        client=make_client,
-        host=HostOptions(directory=str(directory)),
-    ).link()
+        client_factory=make_client,
+        host_options=HostOptions(directory=str(directory)),
+    ).client()
     with pytest.raises(UsageError, match="ValueError") as failure:
         await link.connect()
     assert "s3cret" not in str(failure.value)
@@ -279,7 +279,7 @@ async def test_client_functions_run_under_no_lock(recorder: TokenRecorder) -> No
         return Client(recorder.server.url, token="s3cret", protocol=PROTOCOL)
 
     def joins() -> None:
-        blocking.join(recorder.server.url, key="slow", client=slow).close()
+        blocking.join(recorder.server.url, key="slow", client_factory=slow).close()
 
     thread = asyncio.create_task(asyncio.to_thread(joins))
     assert await asyncio.to_thread(inside.wait, DEADLINE)

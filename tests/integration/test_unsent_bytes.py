@@ -163,7 +163,7 @@ HOLDERS = {
     ),
     "join, loop": "client = await join(url, scope='loop')",
     "join, process": "client = await join(url, scope='process')",
-    "join, host": "client = await join(url, scope='host', host=HostOptions(directory=directory))",
+    "join, host": "client = await join(url, scope='host', host_options=HostOptions(directory=directory))",
 }
 
 

@@ -188,7 +188,7 @@ class ChaosWorker:
 
     def joining(self) -> Any:
         """As any program would."""
-        return onesocket.join(self._url, scope="host", host=self._host, **self._options)
+        return onesocket.join(self._url, scope="host", host_options=self._host, **self._options)
 
     @property
     def link(self) -> onesocket.SharedClient:
@@ -282,7 +282,7 @@ class ChaosWorker:
     async def begin_blocking(self, _: dict[str, Any]) -> None:
         """A link for threads, which a forked child will use, too."""
         self._blocking = await asyncio.to_thread(
-            onesocket.blocking.join, self._url, scope="host", host=self._host, **self._options
+            onesocket.blocking.join, self._url, scope="host", host_options=self._host, **self._options
         )
 
     async def fork(self, order: dict[str, Any]) -> dict[str, Any]:

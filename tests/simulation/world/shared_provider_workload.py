@@ -71,7 +71,7 @@ class SharedProviderWorkload(Workload):
         )
 
     def _join(self, token: Any) -> JoinRequest:
-        return join(URL, token=token, scope="loop", client=self.make_client)
+        return join(URL, token=token, scope="loop", client_factory=self.make_client)
 
     async def do(self, verb: str, name: str) -> None:
         """One act."""

@@ -115,7 +115,7 @@ class SubscriptionWorkload(Workload):
 
     async def _join(self, name: str) -> None:
         opens = self.server.open_now == 0
-        link = join(URL, scope="loop", client=self._build).link()
+        link = join(URL, scope="loop", client_factory=self._build).client()
         self._members.append(SimulatedMember(link, opens))
         await self.call(name, link.connect, deadline=self._deadline)
 

@@ -377,9 +377,9 @@ async def test_a_handle_has_its_stream_from_its_joining_and_a_late_one_from_its_
         calls.append(1)
         return make_client(server)
 
-    async with join("ws://memory.test/", scope="loop", client=build) as early:
+    async with join("ws://memory.test/", scope="loop", client_factory=build) as early:
         await settle()
-        async with join("ws://memory.test/", scope="loop", client=build) as late:
+        async with join("ws://memory.test/", scope="loop", client_factory=build) as late:
             server.peers[0].send("second")
             await settle()
             assert await queued(late.subscribe()) == ["second"]
@@ -398,9 +398,9 @@ async def test_a_link_that_leaves_unread_leaves_nothing_behind() -> None:
     def build() -> Client:
         return make_client(server)
 
-    async with join("ws://memory.test/", scope="loop", client=build) as link:
+    async with join("ws://memory.test/", scope="loop", client_factory=build) as link:
         shared = link._shared  # pyright: ignore[reportPrivateUsage]
-        other = await join("ws://memory.test/", scope="loop", client=build)
+        other = await join("ws://memory.test/", scope="loop", client_factory=build)
         reading = link.subscribe()
         sinks: list[Any] = [shared.feed._all]  # pyright: ignore[reportPrivateUsage]
         await other.aclose()

@@ -209,7 +209,7 @@ async def server() -> AsyncIterator[FaultyServer]:
 async def test_a_member_s_token_source_in_every_scope(
     server: FaultyServer, scope: Any, error: BaseException, tmp_path: Any
 ) -> None:
-    more: dict[str, Any] = {"host": HostOptions(directory=str(tmp_path))} if scope == "host" else {}
+    more: dict[str, Any] = {"host_options": HostOptions(directory=str(tmp_path))} if scope == "host" else {}
     good = raising(error, coroutine=False, good=1)
     link = await join(server.url, scope=scope, token=good, key="it", **more)
     reading = link.subscribe()
@@ -239,19 +239,21 @@ async def test_a_token_source_of_a_thread(server: FaultyServer, error: BaseExcep
 @pytest.mark.parametrize("error", [*MISPLACED, ValueError(), GeneratorExit()], ids=names)
 @pytest.mark.parametrize("scope", ["loop", "process", "host"])
 async def test_a_client_factory_that_raises(error: BaseException, scope: Any, tmp_path: Any) -> None:
-    more: dict[str, Any] = {"host": HostOptions(directory=str(tmp_path)), "key": "it"} if scope == "host" else {}
+    more: dict[str, Any] = (
+        {"host_options": HostOptions(directory=str(tmp_path)), "key": "it"} if scope == "host" else {}
+    )
 
     def build() -> Client:
         raise error
 
-    with pytest.raises(UsageError, match=f"client= raised {type(error).__name__}") as caught:
-        await join("ws://127.0.0.1:1/", scope=scope, client=build, **more)
+    with pytest.raises(UsageError, match=f"client_factory= raised {type(error).__name__}") as caught:
+        await join("ws://127.0.0.1:1/", scope=scope, client_factory=build, **more)
     assert caught.value.__cause__ is error
 
 
 async def test_a_client_factory_s_wrong_option_is_told_as_it_is() -> None:
     with pytest.raises(InvalidOption, match="open_timeout"):
-        await join("ws://127.0.0.1:1/", client=lambda: Client("ws://127.0.0.1:1/", open_timeout=-1))
+        await join("ws://127.0.0.1:1/", client_factory=lambda: Client("ws://127.0.0.1:1/", open_timeout=-1))
 
 
 # --- protocols --------------------------------------------------------------------------------------------------------
@@ -327,7 +329,7 @@ async def test_a_protocol_that_can_t_encode(
                 client.send_nowait("message")
     else:
         host: Any = HostOptions(directory=str(tmp_path))
-        async with join(server.url, scope="host", host=host, protocol=faulty("encode", error)) as link:
+        async with join(server.url, scope="host", host_options=host, protocol=faulty("encode", error)) as link:
             with pytest.raises(EncodeError) as caught:
                 await link.send("message")
     assert caught.value.__cause__ is error

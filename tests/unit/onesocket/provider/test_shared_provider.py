@@ -262,7 +262,7 @@ async def test_a_source_that_hangs_does_not_keep_the_others_from_being_asked() -
         await hang.wait()
         return "late"
 
-    link = join(URL, token=existing(two).token_source, scope="loop").link()
+    link = join(URL, token=existing(two).token_source, scope="loop").client()
     link.token_source = busy
     await lose(server.peers[0], existing(one))
     await existing(one).wait_for(State.CONNECTED, timeout=9)
@@ -367,7 +367,7 @@ async def test_a_client_of_ones_own_is_called_with_the_token_source() -> None:
         return built[-1]
 
     providers = [
-        Provider(lambda token: join(URL, token=token, client=client, scope="loop"), auth=ScriptedAuth())
+        Provider(lambda token: join(URL, token=token, client_factory=client, scope="loop"), auth=ScriptedAuth())
         for _ in range(3)
     ]
     await asyncio.gather(*(provider.connect_if_authenticated() for provider in providers))
@@ -415,14 +415,14 @@ async def test_links_of_a_named_key_bring_their_own_token_sources() -> None:
         with pytest.raises(OptionConflict, match="token"):
             await join(URL, key="us", token=source("one's"), scope="loop", transport=transport)
     with pytest.raises(InvalidOption, match="token="):
-        join(URL, scope="host", client=lambda: Client(URL))
+        join(URL, scope="host", client_factory=lambda: Client(URL))
 
 
 @on_virtual_time
 async def test_a_link_can_be_read_before_it_connects_and_after_it_failed() -> None:
     server = MemoryServer()
     joining = join(URL, scope="loop", transport=server.transport())
-    link = joining.link()
+    link = joining.client()
     assert (link.state, server.peers) == (State.DISCONNECTED, [])
     stream = link.subscribe()
     server.on_dial = lambda peer: peer.refuse(SessionExpired("not today"))
@@ -440,11 +440,11 @@ async def test_a_link_can_be_read_before_it_connects_and_after_it_failed() -> No
     assert await anext(stream) == "first"
     await link.aclose()
     await link.left()
-    fresh = join(URL, scope="loop", transport=server.transport()).link()
+    fresh = join(URL, scope="loop", transport=server.transport()).client()
     assert await fresh.reconnect() is Outcome.OPENED
     await fresh.disconnect()
     await fresh.aclose()
-    unused = join(URL, scope="loop", transport=server.transport()).link()
+    unused = join(URL, scope="loop", transport=server.transport()).client()
     await unused.aclose()
     assert len(current_registry()) == 0
 

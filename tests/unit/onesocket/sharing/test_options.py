@@ -8,20 +8,21 @@ import pytest
 from onesocket import Json, Login, Msgpack, Raw, ReconnectPolicy, TokenQuery
 from onesocket.client import OutboxLimits
 from onesocket.client._client import Client
-from onesocket.client._dial_options import DIAL_OPTIONS
 from onesocket.errors import InvalidOption
 from onesocket.sharing._connection_key import ConnectionKey
 from onesocket.sharing._errors import OptionConflict
+from onesocket.sharing._option_digests import DIAL_OPTIONS
 from onesocket.sharing._options import OPTION_NAMES, ClientOptions, RequestedOptions
 from onesocket.transports._memory import MemoryServer, MemoryTransport
 
 KEY = ConnectionKey.of("ws://h/?q=s3cret")
+NAMED = ConnectionKey.of("ws://h/?q=s3cret", key="us")
 CONTEXT = ssl.create_default_context()
 
 
-def agree(one: dict[str, Any], other: dict[str, Any]) -> bool:
+def agree(one: dict[str, Any], other: dict[str, Any], key: ConnectionKey = KEY) -> bool:
     try:
-        RequestedOptions(one, scope="process").check(RequestedOptions(other, scope="process"), KEY)
+        RequestedOptions(one, scope="process").check(RequestedOptions(other, scope="process"), key)
     except OptionConflict as conflict:
         text, option = str(conflict), conflict.option
     else:
@@ -35,14 +36,42 @@ def by_name(name: str) -> Any:
     return lambda message: message[name]
 
 
+EVENT = by_name("a")
+LOGIN = Login(request=lambda token: {"token": token})
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda: {"protocol": Json(event=by_name("a"))},
+        lambda: {"protocol": Json(login=Login(request=lambda token: {"token": token}))},
+        lambda: {"ssl": ssl.create_default_context()},
+        lambda: {"client_factory": by_name("a")},
+    ],
+)
+def test_functions_and_tls_contexts_made_anew_need_a_key(make: Any) -> None:
+    assert not agree(make(), make())
+    assert agree(make(), make(), NAMED)
+    with pytest.raises(OptionConflict, match="pass the same key= where they mean the same account"):
+        RequestedOptions(make(), scope="process").check(RequestedOptions(make(), scope="process"), KEY)
+
+
+def test_a_key_takes_nothing_for_the_same_that_can_be_compared() -> None:
+    assert not agree({"protocol": Json(event=by_name("a"))}, {"protocol": Raw()}, NAMED)
+    assert not agree({"protocol": Json(event=by_name("a"))}, {"protocol": Json(event="a")}, NAMED)
+    assert not agree({"ssl": CONTEXT}, {}, NAMED)
+    assert not agree({"headers": {"A": "1"}}, {}, NAMED)
+    assert not agree({"client_factory": EVENT}, {}, NAMED)
+
+
 @pytest.mark.parametrize(
     "make",
     [
         lambda: {"protocol": Raw()},
         lambda: {"protocol": Json(event="t", type=list[int])},
-        lambda: {"protocol": Json(event=by_name("a"))},
+        lambda: {"protocol": Json(event=EVENT)},
         lambda: {"protocol": Msgpack(token_place=TokenQuery("t"))},
-        lambda: {"protocol": Json(login=Login(request=lambda token: {"token": token}))},
+        lambda: {"protocol": Json(login=LOGIN)},
         lambda: {"headers": [("A", "1")], "subprotocols": ["x"]},
         lambda: {"reconnect": ReconnectPolicy(cap=3), "outbox": OutboxLimits(messages=3)},
         lambda: {"reconnect": None, "outbox": None, "max_size": None, "ping_interval": None},
@@ -52,6 +81,7 @@ def by_name(name: str) -> Any:
 )
 def test_made_in_the_same_way(make: Any) -> None:
     assert agree(make(), make())
+    assert agree({"client_factory": EVENT}, {"client_factory": EVENT})
     dialled = {name: value for name, value in make().items() if name in DIAL_OPTIONS}
     assert agree(make(), dialled)
 
@@ -68,8 +98,8 @@ def test_made_in_the_same_way(make: Any) -> None:
         ({"protocol": Json()}, {}),
         ({"ssl": CONTEXT}, {}),
         ({"proxy": "http://u:s3cret@p/"}, {}),
-        ({"client": by_name("a")}, {}),
-        ({"client": by_name("a"), "protocol": Json()}, {"client": by_name("a"), "protocol": Raw()}),
+        ({"client_factory": by_name("a")}, {}),
+        ({"client_factory": by_name("a"), "protocol": Json()}, {"client_factory": by_name("a"), "protocol": Raw()}),
         ({"subprotocols": ["a"]}, {"subprotocols": ["b"]}),
         ({"protocol": Raw()}, {"protocol": Json()}),
         ({"protocol": Json(type=int)}, {"protocol": Json(type=str)}),
@@ -101,11 +131,11 @@ def test_the_order_of_options_and_the_case_of_header_names_do_not_count() -> Non
 
 def test_what_a_client_brings_is_known_once_it_is_made() -> None:
     make = by_name("a")
-    first = RequestedOptions({"client": make}, scope="process")
+    first = RequestedOptions({"client_factory": make}, scope="process")
     first.set_protocol(Json(event="t"))
-    first.check(RequestedOptions({"client": make, "protocol": Json(event="t")}, scope="process"), KEY)
+    first.check(RequestedOptions({"client_factory": make, "protocol": Json(event="t")}, scope="process"), KEY)
     with pytest.raises(OptionConflict, match="protocol="):
-        first.check(RequestedOptions({"client": make, "protocol": Json()}, scope="process"), KEY)
+        first.check(RequestedOptions({"client_factory": make, "protocol": Json()}, scope="process"), KEY)
 
 
 def test_accounts_that_only_one_option_tells_apart_need_a_key_each() -> None:
@@ -151,11 +181,11 @@ class EqualByName:
 
 def test_what_changes_as_it_is_used_is_still_the_same() -> None:
     transport = EqualByName()
-    before = RequestedOptions({"transport": transport, "client": transport.make}, scope="process")
+    before = RequestedOptions({"transport": transport, "client_factory": transport.make}, scope="process")
     transport.uses += 1
-    before.check(RequestedOptions({"transport": transport, "client": transport.make}, scope="process"), KEY)
+    before.check(RequestedOptions({"transport": transport, "client_factory": transport.make}, scope="process"), KEY)
     assert agree({"transport": EqualByName()}, {"transport": EqualByName()})
-    assert not agree({"client": EqualByName().make}, {"client": by_name})
+    assert not agree({"client_factory": EqualByName().make}, {"client_factory": by_name})
 
 
 def test_what_refers_to_itself_can_be_compared() -> None:

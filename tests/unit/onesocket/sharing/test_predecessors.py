@@ -18,13 +18,13 @@ async def test_one_that_never_connected_does_not_hide_a_connection_that_is_being
         return make_client(server)
 
     def joining() -> Any:
-        return join("ws://memory.test/", scope="loop", client=build)
+        return join("ws://memory.test/", scope="loop", client_factory=build)
 
     first = await joining()
     server.peers[0].answers_close = False
     closing = asyncio.ensure_future(first.aclose())
     await settle()
-    second = joining().link()
+    second = joining().client()
     leaving = asyncio.ensure_future(second.aclose())
     await settle()
     third = await joining()

@@ -7,13 +7,14 @@ from typing import Any, cast
 
 import pytest
 
+from onesocket import Raw
 from onesocket.client._internals import ClientInternals
 from onesocket.client._sender import FrameSource
 from onesocket.errors import EncodeError
 from onesocket.sharing._upstream_subscriptions import UpstreamSubscriptions
 
 
-class FramePerKey:
+class FramePerKey(Raw):
     """One frame for each key."""
 
     def subscribe_frames(self, keys: Iterable[str]) -> list[str]:

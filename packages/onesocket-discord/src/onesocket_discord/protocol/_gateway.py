@@ -12,7 +12,7 @@ from typing import Any, ClassVar, Final, cast
 import msgspec
 
 from onesocket.errors import DecodeError, EncodeError, OnesocketError, PingTimeout
-from onesocket.protocols._fingerprint import comparable_class, comparable_form, digest
+from onesocket.protocols._fingerprint import comparable_form, digest, name_of
 from onesocket.protocols._protocol import Action, Deliver, Extend, Fail, Protocol, Ready, Send, WakeAt
 from onesocket.urls import with_query
 from onesocket.wire._handshake import Data, DialRequest
@@ -140,7 +140,7 @@ class DiscordGateway(Protocol):
     @functools.cached_property
     def fingerprint(self) -> str:
         """The fields of Identify besides the token, and the compression."""
-        return digest((comparable_class(type(self)), comparable_form(self.identification.body("")), self.compress))
+        return digest((name_of(type(self)), comparable_form(self.identification.body(""), []), self.compress))
 
     @property
     def latency(self) -> float | None:

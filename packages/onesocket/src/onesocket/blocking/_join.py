@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, Literal, Unpack
+from typing import Literal, Unpack
 
 from ..client._options import Token
 from ..client._queue import Overflow
 from ..errors import InvalidOption
+from ..sharing._host_options import HostOptions
 from ..sharing._join import ClientFactory, JoinParameters
 from ..sharing._options import ClientOptions
 from ..sharing._shared_client import DEFAULT_LIMIT
@@ -25,8 +26,8 @@ def join(
     limit: int = DEFAULT_LIMIT,
     overflow: Overflow | str = Overflow.FAIL,
     on_error: Callable[[BaseException], object] | None = None,
-    client: ClientFactory | None = None,
-    host: Any = None,
+    client_factory: ClientFactory | None = None,
+    host_options: HostOptions | None = None,
     **options: Unpack[ClientOptions],
 ) -> SharedClient:
     """Join the one connection of this URL and identity: ``with onesocket.blocking.join(url) as link:``.
@@ -42,6 +43,13 @@ def join(
     if on_error is not None and not callable(on_error):  # pyright: ignore[reportUnnecessaryComparison]
         raise InvalidOption(f"on_error must be a function, not {type(on_error).__name__}")
     request = JoinParameters(
-        url, key=key, scope=scope, token=token, linger=linger, client=client, host=host, options=dict(options)
+        url,
+        key=key,
+        scope=scope,
+        token=token,
+        linger=linger,
+        client_factory=client_factory,
+        host_options=host_options,
+        options=dict(options),
     )
     return SharedClient(request, limit=limit, overflow=overflow, timeout=timeout, on_error=on_error)

@@ -258,9 +258,7 @@ class _UpstreamArguments:
             from ..sharing._upstream import ConnectionSpec
             from ..sharing.host import HostUpstream
 
-            recipe = ConnectionSpec(
-                key=key, options=given, protocol=protocol, make_client=lambda: Client(url, **given), scope_options={}
-            )
+            recipe = ConnectionSpec(key=key, options=given, protocol=protocol, make_client=lambda: Client(url, **given))
             upstream = HostUpstream(recipe)
         else:
             upstream = ClientUpstream(client)

@@ -71,6 +71,7 @@ class JsonMerge:
         self._verbs = subscribe, unsubscribe
         self._keys = keys
         self._path = key.split(".") if key is not None else None
+        self.fingerprint = repr((action, subscribe, unsubscribe, keys, key))
 
     def __repr__(self) -> str:
         return f"<JsonMerge {self._action}={'|'.join(self._verbs)} {self._keys}>"

@@ -53,9 +53,6 @@ class CodecProtocol(Protocol):
     def __repr__(self) -> str:
         return f"<{type(self).__name__}{' with login' if self.login else ''}>"
 
-    def _declared(self) -> tuple[Any, ...]:
-        return (*super()._declared(), self.login, self.event)
-
     @abc.abstractmethod
     def decode(self, data: Data) -> Any:
         """The message in one frame. Raises `DecodeError`."""

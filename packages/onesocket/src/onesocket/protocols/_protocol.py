@@ -7,7 +7,7 @@ resume and fatal verdicts: between *open* and *ready* the line is still CONNECTI
 from __future__ import annotations
 
 import abc
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Hashable, Iterable
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, ClassVar, Self
@@ -15,7 +15,7 @@ from typing import Any, ClassVar, Self
 from ..errors import OnesocketError
 from ..lifecycle._peer_errors import closed_by_peer
 from ..wire._handshake import Data, DialRequest
-from ._fingerprint import comparable_class, comparable_form, constructor_arguments, digest
+from ._fingerprint import comparable_form, constructor_arguments, digest, name_of
 from ._token import TokenHeader, TokenPlace
 
 
@@ -120,16 +120,23 @@ class Protocol(abc.ABC):
     def fingerprint(self) -> str:
         """A text that two protocols share if one connection serves both: they log in, encode and decode alike.
 
-        It is made from the class and the arguments of the constructor. Override it (a property, or an attribute that
-        the constructor sets) where those don't tell, or differ without a difference; a text that names an account
+        It is made from the class (by name) and the arguments of the constructor, by value; functions among them count
+        by their names here, and are compared beside it (`opaque_arguments`). Override it (a property, or an attribute
+        that the constructor sets) where those don't tell, or differ without a difference; a text that names an account
         should be a digest.
         """
-        made_with = comparable_form(constructor_arguments(self, *self._constructor_arguments))
-        return digest((comparable_class(type(self)), made_with, comparable_form(self._declared())))
+        return self._default_fingerprint()[0]
 
-    def _declared(self) -> tuple[Any, ...]:
-        """Values in the fingerprint beside the arguments, for classes whose constructors make them themselves."""
-        return self.subprotocols, self.token_place
+    @property
+    def opaque_arguments(self) -> tuple[object, ...]:
+        """The constructor's arguments that only `==` can compare (functions); none if `fingerprint` is overridden."""
+        fingerprint, opaque = self._default_fingerprint()
+        return opaque if self.fingerprint == fingerprint else ()
+
+    def _default_fingerprint(self) -> tuple[str, tuple[object, ...]]:
+        opaque: list[object] = []
+        form = comparable_form(constructor_arguments(self, *self._constructor_arguments), opaque)
+        return digest((name_of(type(self)), form)), tuple(opaque)
 
     def prepare(self, request: DialRequest, token: str | None) -> DialRequest:
         """The request for the next attempt: the place to add a token, or to go to a resume address."""
@@ -184,3 +191,33 @@ class Protocol(abc.ABC):
     def closed(self, code: int, reason: str) -> OnesocketError:
         """What the peer's CLOSE means; the error's `retryable` is the verdict."""
         return closed_by_peer(code, reason)
+
+    # --- sharing: optional; see `implements` ------------------------------------------------------------------------
+
+    def subscribe_frames(self, keys: Any) -> Iterable[Data]:
+        """Frames that subscribe the connection to `keys` (a frozenset), for ``subscribe(keys=…)`` of shared clients.
+
+        A protocol with this and `unsubscribe_frames` has its subscriptions merged: only differences are sent.
+        """
+        raise NotImplementedError
+
+    def unsubscribe_frames(self, keys: Any) -> Iterable[Data]:
+        """Frames that end the connection's subscriptions to `keys` (a frozenset)."""
+        raise NotImplementedError
+
+    def key_of(self, message: Any) -> Hashable:
+        """The subscription key of a message, for the filter of ``subscribe(keys=…)``."""
+        raise NotImplementedError
+
+    def pack(self, message: Any) -> Data:
+        """One message for another process of this machine, where messages are not single frames (no `decoder`)."""
+        raise NotImplementedError
+
+    def unpack(self, data: Data) -> Any:
+        """The message that was packed. Raises `DecodeError`."""
+        raise NotImplementedError
+
+
+def implements(protocol: Protocol, *methods: Callable[..., Any]) -> bool:
+    """Whether the class of `protocol` overrides these optional methods: ``implements(protocol, Protocol.pack)``."""
+    return all(getattr(type(protocol), method.__name__) is not method for method in methods)

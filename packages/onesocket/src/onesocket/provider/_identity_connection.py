@@ -71,7 +71,7 @@ class SharedClientFactory(Protocol[L_co]):
         """Whose tokens the connection uses."""
         ...
 
-    def link(self) -> L_co:
+    def client(self) -> L_co:
         """A new one, not connected yet; it has a `left()`."""
         ...
 
@@ -112,7 +112,7 @@ class IdentityConnection(Generic[C]):
                     "share its line; call it anew each time, with token=token"
                 )
             self.is_shared = True
-            self.client = made.link()
+            self.client = made.client()
         else:
             raise UsageError(f"make_client must return a Client or onesocket.join(...), not {type(made).__name__}")
         if self.client.state is State.CLOSED:

@@ -1,8 +1,18 @@
 """One upstream for many tasks, threads, event loops and processes."""
 
 from ._errors import ForkedCopy, OptionConflict
+from ._host_options import HostOptions, OnStopped
 from ._join import JoinRequest, join
 from ._registry import offer_loop
 from ._shared_client import SharedClient
 
-__all__ = ["ForkedCopy", "JoinRequest", "OptionConflict", "SharedClient", "join", "offer_loop"]
+__all__ = [
+    "ForkedCopy",
+    "HostOptions",
+    "JoinRequest",
+    "OnStopped",
+    "OptionConflict",
+    "SharedClient",
+    "join",
+    "offer_loop",
+]

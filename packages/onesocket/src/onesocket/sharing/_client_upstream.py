@@ -13,10 +13,9 @@ from ..client._status import Change, Status
 from ..client._subscription import Subscription
 from ..errors import DeliveryUnknown, OnesocketError
 from ..lifecycle._effects import Outcome
-from ._message_filter import check_subscription_support
 from ._raise_in_loop import raise_in_loop
 from ._upstream import UpstreamEvents
-from ._upstream_subscriptions import UpstreamSubscriptions
+from ._upstream_subscriptions import UpstreamSubscriptions, check_subscription_support
 
 # So many messages are taken in while the links are held back; beyond that, the socket isn't read.
 _QUEUE_LIMIT = 4096

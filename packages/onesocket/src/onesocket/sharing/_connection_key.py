@@ -56,6 +56,11 @@ class ConnectionKey:
         return redact(self.url)
 
     @property
+    def is_named(self) -> bool:
+        """Whether a `key=` names the identity."""
+        return isinstance(self.identity, tuple) and self.identity[0] == "key"
+
+    @property
     def crosses_processes(self) -> bool:
         """Whether another process can make the same key: not from a function that lives in this one."""
         return not isinstance(self.identity, _CallableIdentity)

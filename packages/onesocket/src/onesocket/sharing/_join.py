@@ -18,6 +18,7 @@ from ..protocols._raw import Raw
 from ..urls import redact
 from ._client_upstream import ClientUpstream
 from ._connection_key import ConnectionKey
+from ._host_options import HostOptions
 from ._loop_inbox import running_loop
 from ._member_tokens import MemberTokens
 from ._options import OPTION_NAMES, ClientOptions, RequestedOptions, Scope, same_protocol
@@ -30,7 +31,7 @@ ClientFactory = Callable[[], Client] | Callable[[Any], Client]
 
 _DISCONNECTED_FOR_ALL: Final = (
     "somebody who shares this connection called disconnect(), which holds for all; "
-    "link = join(...).link() and then await link.reconnect() lifts it"
+    "client = join(...).client() and then await client.reconnect() lifts it"
 )
 
 
@@ -42,8 +43,8 @@ def join(
     token: Token | None = None,
     linger: float = 0.0,
     on_error: Callable[[BaseException], object] | None = None,
-    client: ClientFactory | None = None,
-    host: Any = None,
+    client_factory: ClientFactory | None = None,
+    host_options: HostOptions | None = None,
     **options: Unpack[ClientOptions],
 ) -> JoinRequest:
     """A handle on the one connection of this URL and identity: ``async with onesocket.join(url) as link:``.
@@ -62,18 +63,26 @@ def join(
             loop of whoever gave them (in the owner's thread for blocking links), as long as that link is open.
         linger: Seconds that the connection outlives its last link, in case another comes. The longest asked for counts.
         on_error: Called with what this link's callbacks raise, and with its failed deliveries that nobody awaits.
-        client: A function that builds the `Client` (or a subclass) of this key, instead of `options`. It is called with
-            the token (or its source) if there is a `token=`, else without arguments; scope "host" needs that, or `key`.
-            It brings the protocol, too: a `protocol=` beside it has to be the same.
-        host: `HostOptions` for scope "host".
+        client_factory: A function that builds the `Client` (or a subclass) of this key, instead of `options`. It is
+            called with the token (or its source) if there is a `token=`, else without arguments; scope "host" needs
+            that, or `key`. It brings the protocol, too: a `protocol=` beside it has to be the same.
+        host_options: For scope "host".
         options: As for `Client`. Whoever joins with another value than the first gets `OptionConflict`. Of `headers`,
             `subprotocols`, `protocol`, `ssl` and `proxy`, which go into dial and login, leaving one out counts as its
-            default; other options that are left out conflict with nothing. Accounts that only headers, a login or a
+            default; other options that are left out conflict with nothing. Functions and TLS contexts are compared by
+            identity, so those that are made anew for each call need a `key`. Accounts that only headers, a login or a
             client certificate tell apart need a `key` each.
     """
     return JoinRequest(
         JoinParameters(
-            url, key=key, scope=scope, token=token, linger=linger, client=client, host=host, options=dict(options)
+            url,
+            key=key,
+            scope=scope,
+            token=token,
+            linger=linger,
+            client_factory=client_factory,
+            host_options=host_options,
+            options=dict(options),
         ),
         on_error,
     )
@@ -90,8 +99,8 @@ class JoinParameters:
         scope: Scope,
         token: Token | None,
         linger: float,
-        client: ClientFactory | None,
-        host: Any,
+        client_factory: ClientFactory | None,
+        host_options: HostOptions | None,
         options: dict[str, Any],
     ) -> None:
         if scope not in ("loop", "process", "host"):
@@ -101,18 +110,14 @@ class JoinParameters:
         unknown = set(options) - OPTION_NAMES
         if unknown:
             raise InvalidOption(f"join() has no option {min(unknown)}=; it takes those of Client")
-        if host is not None and scope != "host":
-            raise InvalidOption("host= is for scope='host'")
-        if client is not None:
-            if not callable(client):  # pyright: ignore[reportUnnecessaryComparison]
-                raise InvalidOption(f"client must be a function that builds a Client, not {type(client).__name__}")
-            if set(options) - {"protocol"}:
-                raise InvalidOption("client= builds the client: give the options to that, not to join()")
-            if scope == "host" and key is None and token is None:
-                raise InvalidOption(
-                    "processes can't tell whether what client= makes means the same identity: pass key='a name', or "
-                    "token=, which client= is then called with"
-                )
+        if client_factory is not None and set(options) - {"protocol"}:
+            raise InvalidOption("client_factory= builds the client: give the options to that, not to join()")
+        if client_factory is not None and scope == "host" and key is None and token is None:
+            raise InvalidOption(
+                "processes can't tell whether what client_factory= makes means the same identity: pass key='a name', "
+                "or token=, which client_factory= is then called with"
+            )
+        _check_kinds(client_factory, host_options, scope)
         self.key = ConnectionKey.of(url, key=key, token=token)
         self.scope: Scope = scope
         self.linger = float(linger)
@@ -120,16 +125,16 @@ class JoinParameters:
         self.shown = redact(url)
         self.token_source: TokenSource | None = token if callable(token) else None
         self._token = token
-        self._client = client
-        self._host = host
+        self._client_factory = client_factory
+        self._host_options = host_options
         self._options = options
         given = dict(options) if token is None else {**options, "token": token}
         if self.key.user_info is not None:
             given["user info"] = self.key.user_info
-        if client is not None:
-            given["client"] = client
-        if host is not None:
-            given["host"] = host
+        if client_factory is not None:
+            given["client_factory"] = client_factory
+        if host_options is not None:
+            given["host_options"] = host_options
         self._given = RequestedOptions(given, scope=scope)
 
     def __repr__(self) -> str:
@@ -146,9 +151,9 @@ class JoinParameters:
             key=self.key,
             options=self._options if token is None else {**self._options, "token": token},
             protocol=protocol if isinstance(protocol, Protocol) else Raw(),
-            make_client=functools.partial(_make_client, self.url, self._client, self._options, token),
+            make_client=functools.partial(_make_client, self.url, self._client_factory, self._options, token),
             tokens=tokens,
-            scope_options={} if self._host is None else {"host": self._host},
+            host_options=self._host_options or HostOptions(),
         )
         make = self._make_host if self.scope == "host" else _make_process_upstream
         return current_registry().find(
@@ -158,7 +163,7 @@ class JoinParameters:
     def _make_host(self, recipe: ConnectionSpec) -> tuple[Upstream, Protocol]:
         from .host._host_upstream import HostUpstream  # noqa: PLC0415 - most programs don't share with other processes
 
-        if self._client is not None:
+        if self._client_factory is not None:
             # A client is made in whatever process becomes the owner, but each has to know what the messages mean.
             recipe = dataclasses.replace(recipe, protocol=recipe.make_client().internals.protocol)
         return HostUpstream(recipe), recipe.protocol
@@ -199,7 +204,7 @@ class JoinRequest:
         """The function that was given as `token`."""
         return self._request.token_source
 
-    def link(self) -> SharedClient:
+    def client(self) -> SharedClient:
         """A link that is counted, but not connected yet: its `connect()` has the line up, as often as you like.
 
         So it can be read from the first message on, and a failed attempt leaves it usable. Close it yourself.
@@ -217,7 +222,7 @@ class JoinRequest:
         )
 
     async def _join(self) -> SharedClient:
-        link = self.link()
+        link = self.client()
         try:
             await link.connect()
         except ManuallyDisconnected:
@@ -229,6 +234,16 @@ class JoinRequest:
             await link.aclose()
             raise
         return link
+
+
+def _check_kinds(client_factory: object, host_options: object, scope: Scope) -> None:
+    if client_factory is not None and not callable(client_factory):
+        kind = type(client_factory).__name__
+        raise InvalidOption(f"client_factory must be a function that builds a Client, not {kind}")
+    if host_options is not None and scope != "host":
+        raise InvalidOption("host_options= is for scope='host'")
+    if host_options is not None and not isinstance(host_options, HostOptions):
+        raise InvalidOption(f"host_options must be HostOptions(...), not {type(host_options).__name__}")
 
 
 def is_number(value: object) -> bool:
@@ -246,7 +261,7 @@ def _make_client(url: str, make: Any, options: dict[str, Any], token: Token | No
         if isinstance(error, OnesocketError) and not concerns_another_client(error):
             raise
         # Its text may hold a secret, so it is only chained.
-        raise UsageError(f"client= raised {type(error).__name__}") from error
+        raise UsageError(f"client_factory= raised {type(error).__name__}") from error
 
 
 def _make_process_upstream(recipe: ConnectionSpec) -> tuple[Upstream, Protocol]:
@@ -257,11 +272,11 @@ def _make_process_upstream(recipe: ConnectionSpec) -> tuple[Upstream, Protocol]:
 def _checked_client(client: object, protocol: Protocol | None) -> Client:
     """What a caller's function made. `protocol`: what it says beside that."""
     if not isinstance(client, Client):
-        raise InvalidOption(f"client= must return a Client, not {type(client).__name__}")
+        raise InvalidOption(f"client_factory= must return a Client, not {type(client).__name__}")
     mine = client.internals.protocol
     if protocol is not None and not same_protocol(mine, protocol):
         raise InvalidOption(
-            f"client= builds a client with another protocol ({type(mine).__name__}) than protocol= "
+            f"client_factory= builds a client with another protocol ({type(mine).__name__}) than protocol= "
             f"({type(protocol).__name__}): give the client the one that you mean, and leave protocol= out"
         )
     return client

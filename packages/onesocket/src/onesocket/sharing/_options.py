@@ -1,27 +1,31 @@
-"""What a connection is made from, and whether two requests for it agree."""
+"""The options of a request to join, and whether two requests agree on them."""
 
 from __future__ import annotations
 
 import inspect
 import ssl as ssl_module
 from collections.abc import Iterable, Mapping
-from types import MethodType
 from typing import Any, Final, Literal, TypedDict
 
 from ..client._client import Client
-from ..client._dial_options import DIAL_OPTIONS, comparable_dial_options, comparable_protocol
 from ..client._identity_token import IdentityToken
 from ..client._options import Headers, check_headers, check_subprotocols
 from ..client._transport_choice import Compression
 from ..lifecycle._outbox import OutboxLimits
 from ..lifecycle._retry import ReconnectPolicy
-from ..protocols._fingerprint import comparable_form
 from ..protocols._protocol import Protocol
 from ..protocols._raw import Raw
 from ..transports._transport import Transport
 from ._connection_key import ConnectionKey, secret_digest
 from ._errors import OptionConflict
-from ._option_digests import dial_conflict
+from ._option_digests import (
+    DIAL_OPTIONS,
+    Comparable,
+    comparable_dial_options,
+    comparable_protocol,
+    dial_conflict,
+    opaque_conflict,
+)
 
 Scope = Literal["loop", "process", "host"]
 
@@ -47,25 +51,27 @@ class ClientOptions(TypedDict, total=False):
 
 OPTION_NAMES = frozenset(ClientOptions.__annotations__)
 _DEFAULTS = {name: parameter.default for name, parameter in inspect.signature(Client).parameters.items()}
-_DIAL_OPTION_NAMES: Final = ("client", *DIAL_OPTIONS)
+_DIAL_OPTION_NAMES: Final = ("client_factory", *DIAL_OPTIONS)
 
 
 class RequestedOptions:
     """The options of one request, made comparable while they're fresh: a protocol changes as it is used."""
 
     def __init__(self, options: Mapping[str, Any], *, scope: Scope) -> None:
-        # No token source: what was used for it may be somebody's link, which this would keep.
-        self.options = {name: value for name, value in options.items() if name != "token"}
         self._scope = scope
         self._dial = _comparable_dial_options(options)
-        given = (name for name in options if name not in _DIAL_OPTION_NAMES)
-        self._marks = {name: _comparable_value(name, options[name]) for name in given}
+        # No token source: what was used for it may be somebody's client, which this would keep.
+        self._values = {
+            name: _comparable_token(value) if name == "token" else value
+            for name, value in options.items()
+            if name not in _DIAL_OPTION_NAMES
+        }
 
     def __repr__(self) -> str:
-        return f"<Given {', '.join(sorted(self.options))}>"
+        return f"<RequestedOptions {', '.join(sorted({*self._dial, *self._values}))}>"
 
     def set_protocol(self, protocol: Protocol) -> None:
-        """The client that is built from them uses this protocol, which `client=` may have brought."""
+        """The client that is built from them uses this protocol, which `client_factory=` may have brought."""
         self._dial.setdefault("protocol", comparable_protocol(protocol))
 
     def check(self, later: RequestedOptions, key: ConnectionKey) -> None:
@@ -74,19 +80,16 @@ class RequestedOptions:
         if self._scope != later._scope:
             raise _conflict(key, "scope", self._scope)
         for name in _DIAL_OPTION_NAMES:
-            # An option of `client=` is only known to the client that it makes: that stands for all of them.
-            both = name in self._dial and name in later._dial
-            if both and not self._is_same_object(name, later) and self._dial[name] != later._dial[name]:
-                raise dial_conflict(f"{key} is shared already", name)
-        for name, mark in later._marks.items():
-            mine = self._marks[name] if name in self._marks else _comparable_value(name, _DEFAULTS.get(name))
-            if mine != mark and not self._is_same_object(name, later):
-                raise _conflict(key, name, mine)
-
-    def _is_same_object(self, name: str, later: RequestedOptions) -> bool:
-        """Whether both sets of options have the very same object here, however it changed since."""
-        mine = self.options.get(name)
-        return mine is not None and mine is later.options.get(name)
+            # An option of a client_factory= is only known to the client that it makes: that stands for all of them.
+            mine, theirs = self._dial.get(name), later._dial.get(name)
+            if mine is None or theirs is None or mine.agrees(theirs, is_keyed=key.is_named):
+                continue
+            make_error = dial_conflict if mine.value != theirs.value else opaque_conflict
+            raise make_error(f"{key} is shared already", name)
+        for name, value in later._values.items():
+            first = self._values.get(name, False if name == "token" else _DEFAULTS.get(name))
+            if first is not value and first != value:
+                raise _conflict(key, name, first)
 
 
 def same_protocol(one: Protocol, other: Protocol) -> bool:
@@ -105,15 +108,14 @@ def _conflict(key: ConnectionKey, name: str, first: Any) -> OptionConflict:
     return OptionConflict(text, option=name)
 
 
-def _comparable_dial_options(options: Mapping[str, Any]) -> dict[str, Any]:
+def _comparable_dial_options(options: Mapping[str, Any]) -> dict[str, Comparable]:
     """The options that go into dial and login, those that were left out included."""
-    client, protocol = options.get("client"), options.get("protocol")
-    if client is not None:
-        # A method is itself, as long as its object is the same: that may well change.
-        made: dict[str, Any] = {"client": client if isinstance(client, MethodType) else comparable_form(client)}
+    factory, protocol = options.get("client_factory"), options.get("protocol")
+    if factory is not None:
+        made = {"client_factory": Comparable("a function", (factory,))}
         return made if protocol is None else {**made, "protocol": comparable_protocol(protocol)}
     return {
-        "client": None,
+        "client_factory": Comparable(None),
         **comparable_dial_options(
             headers=check_headers(options.get("headers")),
             subprotocols=check_subprotocols(options.get("subprotocols", ())),
@@ -124,10 +126,8 @@ def _comparable_dial_options(options: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
-def _comparable_value(name: str, value: Any) -> Any:
-    if name == "token":
-        # Whose it is says the key. Functions aren't compared: a new one may well be the same source.
-        if isinstance(value, IdentityToken):
-            return "identity", secret_digest(value.key)
-        return secret_digest(value) if isinstance(value, str) else callable(value)
-    return comparable_form(value)
+def _comparable_token(value: Any) -> Any:
+    # Whose it is says the key. Functions aren't compared: a new one may well be the same source.
+    if isinstance(value, IdentityToken):
+        return "identity", secret_digest(value.key)
+    return secret_digest(value) if isinstance(value, str) else callable(value)

@@ -13,6 +13,7 @@ from ..errors import OnesocketError
 from ..lifecycle._effects import Outcome
 from ..protocols._protocol import Protocol as WireProtocol
 from ._connection_key import ConnectionKey
+from ._host_options import HostOptions
 from ._member_tokens import MemberTokens
 
 
@@ -99,7 +100,7 @@ class ConnectionSpec:
     """The one that the upstream uses (`options["protocol"]`, or the default)."""
     make_client: Callable[[], Client]
     """A new, unconnected client. For host sharing: called in the process that becomes the owner."""
-    scope_options: Mapping[str, Any]
-    """What was given to `join(…, scope="host")` beyond a client's options: `host=HostOptions(…)`."""
+    host_options: HostOptions = field(default_factory=HostOptions)
+    """For scope "host"."""
     tokens: MemberTokens = field(default_factory=MemberTokens)
     """Where the client gets its tokens, if the members bring token sources."""

@@ -5,10 +5,10 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from collections.abc import Callable, Hashable, Iterable
-from typing import Any
 
 from ..client._internals import ClientInternals
-from ..errors import EncodeError
+from ..errors import EncodeError, InvalidOption
+from ..protocols._protocol import Protocol, implements
 from ..wire._handshake import Data
 
 
@@ -18,7 +18,7 @@ class UpstreamSubscriptions:
     They belong to the connection they were made for. A new one begins with nothing, and gets all that is wanted.
     """
 
-    def __init__(self, protocol: Any, inside: ClientInternals, wanted: Callable[[], frozenset[Hashable]]) -> None:
+    def __init__(self, protocol: Protocol, inside: ClientInternals, wanted: Callable[[], frozenset[Hashable]]) -> None:
         self._protocol = protocol
         self._inside = inside
         self._wanted = wanted
@@ -89,3 +89,18 @@ def _checked_frame(frame: object) -> Data:
     if not isinstance(frame, str | bytes):
         raise EncodeError(f"a frame is str or bytes, not {type(frame).__name__}")
     return frame
+
+
+def supports_merging(protocol: Protocol) -> bool:
+    """Whether the protocol has frames that subscribe and unsubscribe, so that subscriptions can be counted."""
+    return implements(protocol, Protocol.subscribe_frames, Protocol.unsubscribe_frames)
+
+
+def check_subscription_support(protocol: Protocol, *, reads: bool = False) -> None:
+    """Raise `InvalidOption` unless `keys=` can work: a reader of keys would wait for ever. `reads`: `key_of` counts."""
+    methods = (Protocol.subscribe_frames, Protocol.unsubscribe_frames, *((Protocol.key_of,) if reads else ()))
+    for method in methods:
+        if not implements(protocol, method):
+            raise InvalidOption(
+                f"keys= needs a protocol that describes its subscriptions: it has no {method.__name__}()"
+            )

@@ -105,7 +105,7 @@ class OwnerUpstream:
                 options=options,
                 protocol=Raw(),
                 make_client=lambda: Client(URL, protocol=Raw(), **options),
-                scope_options={"host": HostOptions(directory=str(directory / "run"))},
+                host_options=HostOptions(directory=str(directory / "run")),
             )
         )
         self.upstream.attach(self.sink)

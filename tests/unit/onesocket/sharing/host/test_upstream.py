@@ -16,6 +16,7 @@ from onesocket.protocols import Protocol
 from onesocket.protocols._protocol import Action, Deliver
 from onesocket.sharing._connection_key import ConnectionKey
 from onesocket.sharing._errors import ForkedCopy
+from onesocket.sharing._join import join
 from onesocket.sharing._upstream import ConnectionSpec
 from onesocket.sharing.host import HostOptions, HostUpstream
 from onesocket.sharing.host._runtime_paths import RuntimePaths
@@ -72,7 +73,7 @@ def make_upstream(tmp_path: Path, protocol: Protocol | None = None, host: Any = 
             options=options,
             protocol=protocol,
             make_client=lambda: Client(URL, protocol=protocol, **options),
-            scope_options={"host": HostOptions(directory=str(tmp_path / "run")) if host is None else host},
+            host_options=HostOptions(directory=str(tmp_path / "run")) if host is None else host,
         )
     )
     upstream.attach(UpstreamSink())
@@ -202,5 +203,5 @@ async def test_bad_messages_and_keys_are_refused_at_once(tmp_path: Path) -> None
 def test_what_cannot_be_shared_is_said_at_once(tmp_path: Path) -> None:
     with pytest.raises(InvalidOption, match=r"pack\(message\)"):
         make_upstream(tmp_path, PairProtocol())
-    with pytest.raises(InvalidOption, match="HostOptions"):
-        make_upstream(tmp_path, host={"buffer": 1})
+    with pytest.raises(InvalidOption, match=r"host_options must be HostOptions\(\.\.\.\), not dict"):
+        join(URL, scope="host", host_options={"buffer": 1})  # type: ignore[arg-type]

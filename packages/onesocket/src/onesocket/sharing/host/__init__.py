@@ -1,5 +1,6 @@
 """One connection for all processes of a user on one machine: `scope="host"`."""
 
+from .._host_options import HostOptions, OnStopped
 from ._errors import (
     ForeignUser,
     NoRuntimeDirectory,
@@ -12,7 +13,6 @@ from ._errors import (
 )
 from ._host_upstream import HostUpstream
 from ._listing import Listing, listing
-from ._options import HostOptions, OnStopped
 
 __all__ = [
     "ForeignUser",

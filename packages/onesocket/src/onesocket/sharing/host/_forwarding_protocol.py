@@ -7,7 +7,7 @@ from typing import Any, ClassVar, cast
 
 from ...client._client import Client
 from ...errors import DecodeError, InvalidOption, OnesocketError
-from ...protocols._protocol import Action, Deliver, Protocol, as_is
+from ...protocols._protocol import Action, Deliver, Protocol, as_is, implements
 from ...wire._handshake import Data, DialRequest
 
 
@@ -86,13 +86,12 @@ def install_forwarding(client: Client) -> Client:
 
 def packer(protocol: Protocol) -> Callable[[Any], Data]:
     """The protocol's `pack`; raises `InvalidOption` where it has none."""
-    pack = getattr(protocol, "pack", None)
-    if not callable(pack):
+    if not implements(protocol, Protocol.pack):
         raise InvalidOption(
             f"the messages of the protocol {protocol.name} are not single frames, so scope='host' needs its "
             "pack(message) -> Data and unpack(Data) -> message; use scope='process' instead"
         )
-    return cast("Callable[[Any], Data]", pack)
+    return protocol.pack
 
 
 def unpacker(protocol: Protocol) -> Callable[[Data], Any]:
@@ -101,10 +100,9 @@ def unpacker(protocol: Protocol) -> Callable[[Data], Any]:
     if decode is not None:
         return decode
     packer(protocol)
-    unpack = getattr(protocol, "unpack", None)
-    if not callable(unpack):
+    if not implements(protocol, Protocol.unpack):
         raise InvalidOption(f"the protocol {protocol.name} has a pack() but no unpack()")
-    return cast("Callable[[Data], Any]", unpack)
+    return protocol.unpack
 
 
 def unpack_all(decode: Callable[[Data], Any], batch: list[Data]) -> list[Any | DecodeError]:

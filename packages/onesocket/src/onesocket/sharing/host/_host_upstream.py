@@ -35,9 +35,9 @@ from ...urls import redact
 from ...wire._handshake import Data
 from .._client_upstream import CANCELLED_IN_FLIGHT
 from .._connection_key import secret_digest
-from .._message_filter import check_subscription_support
-from .._option_digests import option_digests
+from .._option_digests import check_comparable_between_processes, option_digests
 from .._upstream import ConnectionSpec, UpstreamEvents
+from .._upstream_subscriptions import check_subscription_support
 from ._descriptor_reserve import DescriptorReserve
 from ._election import ElectionEvent
 from ._errors import OwnerLost, WireError
@@ -46,7 +46,6 @@ from ._forwarding_protocol import install_forwarding, unpacker
 from ._inbound_buffer import InboundBuffer
 from ._ipc_frames import SharedStatus, checked_key
 from ._membership import Membership
-from ._options import HostOptions
 from ._owner import Owner
 from ._owner_lock import OwnerLock
 from ._process_outbox import EntryState, OutboxEntry, ProcessOutbox
@@ -73,10 +72,7 @@ class HostUpstream:
     """An `Upstream`. `Election` decides who holds the connection, `ProcessOutbox` the fate of messages."""
 
     def __init__(self, recipe: ConnectionSpec) -> None:
-        options = recipe.scope_options.get("host") or HostOptions()
-        if not isinstance(options, HostOptions):
-            raise InvalidOption(f"host must be HostOptions(...), not {options!r}")
-        self._options = options
+        self._options = options = recipe.host_options
         self._spec = recipe
         self._protocol = recipe.protocol
         token = recipe.options.get("token")
@@ -135,6 +131,7 @@ class HostUpstream:
         """Begin. Raises what is wrong with the options of the client."""
         # Made before it's needed: on a take-over there's no time for imports, and none for errors.
         self._spare = self._spec.make_client()
+        check_comparable_between_processes(self._spare, self._spec.key)
         self._digests = option_digests(self._spare)
         self._sink = sink
         self._membership.begin()

@@ -9,6 +9,7 @@ from typing import Any, Final, Protocol
 
 from ...errors import ClientClosed, OnesocketError, OpenTimeout
 from .._errors import OptionConflict
+from .._host_options import HostOptions
 from ._descriptor_reserve import DescriptorReserve
 from ._election import Election, ElectionAction, ElectionEvent, ElectionPhase, ElectionSettings
 from ._errors import (
@@ -21,7 +22,6 @@ from ._errors import (
     translate_os_error,
 )
 from ._follower import Follower
-from ._options import HostOptions
 from ._owner import Owner
 from ._owner_lock import OwnerLock, OwnerRecord, ownership_id_of, process_start_time
 from ._role import Role

@@ -5,9 +5,8 @@ from __future__ import annotations
 from collections.abc import Hashable, Iterable
 
 from ...client._client import Client
-from ...client._dial_options import supports_merging
 from ...protocols._protocol import Protocol
-from .._upstream_subscriptions import UpstreamSubscriptions
+from .._upstream_subscriptions import UpstreamSubscriptions, supports_merging
 from ._subscription_counts import SubscriptionCounts
 
 

@@ -21,6 +21,7 @@ from ...lifecycle._retry import ReconnectPolicy
 from ...lifecycle._states import State
 from ...protocols._protocol import Protocol
 from ...wire._handshake import Data
+from .._host_options import HostOptions
 from ._descriptor_reserve import DescriptorReserve
 from ._errors import OutOfResources, OwnerLost, WireError
 from ._follower_connection import FollowerConnection, try_encode_ipc_frame
@@ -37,7 +38,6 @@ from ._ipc_frames import (
     split_batch,
 )
 from ._merged_subscriptions import MergedSubscriptions
-from ._options import HostOptions
 from ._owner_files import OwnerFiles
 from ._owner_lock import OwnerLock
 from ._pending_operations import PendingOperations

@@ -6,8 +6,8 @@ import enum
 from dataclasses import dataclass
 from pathlib import Path
 
-from ...client._options import check_seconds
-from ...errors import InvalidOption
+from ..client._options import check_seconds
+from ..errors import InvalidOption
 
 
 class OnStopped(enum.StrEnum):
