@@ -62,7 +62,7 @@ def got(server: FaultyServer, number: int) -> list[Any]:
 
 def join(scope: Scope, server: FaultyServer, directory: Path, protocol: Json, **more: Any) -> onesocket.SharedClient:
     if scope == "host":
-        more["host_options"] = HostOptions(directory=str(directory))
+        more |= {"host_options": HostOptions(directory=str(directory)), "key": "us"}
     more.setdefault("reconnect", FAST)
     return onesocket.join(server.url, scope=scope, protocol=protocol, **more).client()
 

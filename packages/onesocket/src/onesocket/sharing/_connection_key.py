@@ -57,7 +57,7 @@ class ConnectionKey:
 
     @property
     def is_named(self) -> bool:
-        """Whether a `key=` names the identity."""
+        """True if a `key=` names the identity."""
         return isinstance(self.identity, tuple) and self.identity[0] == "key"
 
     @property

@@ -28,7 +28,7 @@ class Comparable:
     """The functions and TLS contexts in it, which only ``==`` in one process can compare."""
 
     def agrees(self, other: Comparable, *, is_keyed: bool) -> bool:
-        """Whether both mean the same; where a `key=` names the identity, the opaque parts are taken to."""
+        """Compare both values; where a `key=` names the identity, the opaque parts are taken to."""
         return bool(self.value == other.value and (is_keyed or self.opaque == other.opaque))
 
 
