@@ -219,5 +219,5 @@ class Protocol(abc.ABC):
 
 
 def implements(protocol: Protocol, *methods: Callable[..., Any]) -> bool:
-    """Check whether the class of `protocol` overrides these optional methods: ``implements(protocol, Protocol.pack)``."""
+    """Check whether the class of `protocol` overrides optional methods: ``implements(protocol, Protocol.pack)``."""
     return all(getattr(type(protocol), method.__name__) is not method for method in methods)

@@ -27,6 +27,8 @@ class ConnectionKey:
     """A digest of the user info; where `key=` names the identity, all have to agree on it, and on ..."""
     provider_identity: str | None = field(default=None, repr=False, compare=False)
     """... a digest of the provider's identity, if the token is that of a provider."""
+    is_named: bool = field(default=False, repr=False, compare=False)
+    """True if a `key=` names the identity."""
 
     @classmethod
     def of(cls, url: str, *, key: str | None = None, token: Token | None = None) -> ConnectionKey:
@@ -50,15 +52,11 @@ class ConnectionKey:
         else:
             identity = ("token", None if token is None else secret_digest(token), user_info)
         holder = secret_digest(token.key) if isinstance(token, IdentityToken) else None
-        return cls(urlunsplit((parts.scheme, netloc, parts.path, parts.query, "")), identity, user_info, holder)
+        normalized = urlunsplit((parts.scheme, netloc, parts.path, parts.query, ""))
+        return cls(normalized, identity, user_info, holder, is_named=key is not None)
 
     def __str__(self) -> str:
         return redact(self.url)
-
-    @property
-    def is_named(self) -> bool:
-        """True if a `key=` names the identity."""
-        return isinstance(self.identity, tuple) and self.identity[0] == "key"
 
     @property
     def crosses_processes(self) -> bool:
