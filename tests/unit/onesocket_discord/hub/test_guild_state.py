@@ -9,9 +9,8 @@ from onesocket_discord.hub._cached_guild import CachedGuild
 from onesocket_discord.hub._guild_cache import STATE_EVENTS, GuildCache
 from onesocket_discord.hub._member_requests import MemberRequests
 from onesocket_discord.hub._message_content import without_content
-from onesocket_discord.hub._server_payloads import FrontendDispatch
-from onesocket_discord.hub._session import REPLAY_BYTES, REPLAY_COUNT, FrontendSession
 from onesocket_discord.protocol._intents import Intents
+from onesocket_discord.serving import EncodedDispatch, GatewayOptions, ServedSession
 
 ALL = int(Intents.GUILDS | Intents.GUILD_PRESENCES | Intents.GUILD_VOICE_STATES)
 
@@ -143,42 +142,45 @@ def test_content_is_hidden_but_from_whom_it_is_meant_for() -> None:
     message = {"guild_id": "1", "author": {"id": "5"}, "content": "secret", "embeds": [1], "mentions": []}
     hidden = without_content(message, "1")
     assert hidden is not None
-    assert json.loads(hidden) == {**message, "content": "", "embeds": []}
+    assert hidden == {**message, "content": "", "embeds": []}
     assert without_content({**message, "author": {"id": "1"}}, "1") is None
     assert without_content({**message, "mentions": [{"id": "1"}]}, "1") is None
     assert without_content({**message, "guild_id": None}, "1") is None
 
 
 def test_a_session_keeps_no_more_than_it_may() -> None:
-    session = FrontendSession(0)
-    for _ in range(REPLAY_COUNT + 10):
-        session.push(FrontendDispatch("X", b"1"))
-    assert session.seq == REPLAY_COUNT + 10
+    options = GatewayOptions()
+    session = ServedSession(0, options)
+    for _ in range(options.replay_count + 10):
+        session.push(EncodedDispatch("X", 1))
+    count = session.seq
+    assert count == options.replay_count + 10
     assert session.covers(10)
     assert not session.covers(9)
-    assert [json.loads(one)["s"] for one in session.missed(REPLAY_COUNT + 8)] == [REPLAY_COUNT + 9, REPLAY_COUNT + 10]
-    large = FrontendSession(0)
+    assert [json.loads(one)["s"] for one in session.missed(count - 2)] == [count - 1, count]
+    large = ServedSession(0, options)
     for _ in range(5):
-        large.push(FrontendDispatch("X", b'"%b"' % (b"x" * (REPLAY_BYTES // 2))))
+        large.push(EncodedDispatch("X", "x" * (options.replay_bytes // 2)))
     assert not large.covers(3)
     assert large.covers(4)
 
 
 def test_answers_find_whoever_asked() -> None:
-    questions, one, two = MemberRequests(), FrontendSession(0), FrontendSession(0)
-    first = questions.ask(one, {"guild_id": "1", "nonce": "n"})
-    second = questions.ask(two, {"guild_id": "1"})
+    requests, options = MemberRequests(), GatewayOptions()
+    one, two = ServedSession(0, options), ServedSession(0, options)
+    first = requests.add(one, {"guild_id": "1", "nonce": "n"})
+    second = requests.add(two, {"guild_id": "1"})
     assert first["nonce"] != second["nonce"]
     assert len(first["nonce"]) <= 32
     for index in range(2):
-        found = questions.chunk({"nonce": first["nonce"], "chunk_index": index, "chunk_count": 2})
+        found = requests.chunk({"nonce": first["nonce"], "chunk_index": index, "chunk_count": 2})
         assert found is not None
         assert found[0] is one
         assert json.loads(found[1].payload(1))["d"]["nonce"] == "n"
-    assert questions.chunk({"nonce": first["nonce"]}) is None
-    limited = questions.limited({"opcode": 8, "meta": {"nonce": second["nonce"], "guild_id": "1"}})
+    assert requests.chunk({"nonce": first["nonce"]}) is None
+    limited = requests.rate_limited({"opcode": 8, "meta": {"nonce": second["nonce"], "guild_id": "1"}})
     assert limited is not None
     assert limited[0] is two
     assert json.loads(limited[1].payload(1))["d"]["meta"] == {"guild_id": "1"}
-    assert questions.chunk({}) is None
-    assert questions.limited({}) is None
+    assert requests.chunk({}) is None
+    assert requests.rate_limited({}) is None

@@ -1,4 +1,4 @@
-"""One guild, as GUILD_CREATE told it and later dispatches changed it."""
+"""One guild: its GUILD_CREATE with the changes of later dispatches."""
 
 from __future__ import annotations
 
@@ -6,9 +6,8 @@ from collections.abc import Callable, Mapping
 from typing import Any, ClassVar, Final
 
 from ..protocol._intents import Intents
-from ._server_payloads import FrontendDispatch
-
-Json = dict[str, Any]
+from ..protocol.models import JsonObject
+from ..serving import EncodedDispatch
 
 _ITEM_KEYS: Final = {
     "roles": "id",
@@ -41,19 +40,19 @@ _BODY_INTENTS: Final = int(Intents.GUILD_PRESENCES | Intents.GUILD_VOICE_STATES)
 
 
 class CachedGuild:
-    """Encoded when somebody wants to see it, and kept so until it changes."""
+    """Encodes the guild for a set of intents on demand, and keeps the result until the guild changes."""
 
-    def __init__(self, data: Json) -> None:
+    def __init__(self, data: JsonObject) -> None:
         self._rest = {name: value for name, value in data.items() if name not in _ITEM_KEYS}
-        self._lists: dict[str, dict[str, Json]] = {
+        self._lists: dict[str, dict[str, JsonObject]] = {
             name: {_id_of(item, key): item for item in data.get(name) or ()} for name, key in _ITEM_KEYS.items()
         }
-        self._bodies: dict[int, FrontendDispatch] = {}
+        self._bodies: dict[int, EncodedDispatch] = {}
 
     def __repr__(self) -> str:
-        return f"<Guild members={len(self._lists['members'])} channels={len(self._lists['channels'])}>"
+        return f"<CachedGuild members={len(self._lists['members'])} channels={len(self._lists['channels'])}>"
 
-    def body(self, intents: int) -> FrontendDispatch:
+    def body(self, intents: int) -> EncodedDispatch:
         """GUILD_CREATE for a client with these intents."""
         seen = intents & _BODY_INTENTS
         body = self._bodies.get(seen)
@@ -63,13 +62,11 @@ class CachedGuild:
                 lists["presences"] = []
             if not seen & Intents.GUILD_VOICE_STATES:
                 lists["voice_states"] = []
-            body = self._bodies[seen] = FrontendDispatch.of(
-                "GUILD_CREATE", {**self._rest, **lists, "unavailable": False}
-            )
+            body = self._bodies[seen] = EncodedDispatch("GUILD_CREATE", {**self._rest, **lists, "unavailable": False})
         return body
 
-    def apply(self, event: str, data: Json) -> None:
-        """One dispatch about this guild."""
+    def apply(self, event: str, data: JsonObject) -> None:
+        """Apply a dispatch about this guild."""
         change = self.HANDLERS.get(event)
         if change is not None:
             change(self, data)
@@ -84,27 +81,27 @@ class CachedGuild:
 
     # --- changes ----------------------------------------------------------------------------------------------------
 
-    def _updated(self, data: Json) -> None:
+    def _updated(self, data: JsonObject) -> None:
         roles = data.get("roles")
         if roles is not None:
             self._lists["roles"] = {str(role["id"]): role for role in roles}
         self._rest.update({name: value for name, value in data.items() if name not in _ITEM_KEYS})
 
-    def _replaced(self, data: Json) -> None:
+    def _replaced(self, data: JsonObject) -> None:
         self._rest.update({name: data[name] for name in ("emojis", "stickers") if name in data})
 
-    def _on_member_add(self, data: Json) -> None:
+    def _on_member_add(self, data: JsonObject) -> None:
         if len(self._lists["members"]) < _MAX_MEMBERS:
             self._lists["members"][_id_of(data, "user")] = _without_guild(data)
         self._adjust_member_count(1)
 
-    def _on_member_update(self, data: Json) -> None:
-        # Whom we were not told of stays unknown, as with Discord itself.
+    def _on_member_update(self, data: JsonObject) -> None:
+        # An unknown member stays unknown, as at Discord itself.
         member = self._lists["members"].get(_id_of(data, "user"))
         if member is not None:
             member.update(_without_guild(data))
 
-    def _on_member_remove(self, data: Json) -> None:
+    def _on_member_remove(self, data: JsonObject) -> None:
         for name in ("members", "presences"):
             self._lists[name].pop(_id_of(data, "user"), None)
         self._adjust_member_count(-1)
@@ -113,35 +110,35 @@ class CachedGuild:
         if isinstance(self._rest.get("member_count"), int):
             self._rest["member_count"] += by
 
-    def _on_role_upsert(self, data: Json) -> None:
+    def _on_role_upsert(self, data: JsonObject) -> None:
         self._lists["roles"][str(data["role"]["id"])] = data["role"]
 
-    def _on_role_delete(self, data: Json) -> None:
+    def _on_role_delete(self, data: JsonObject) -> None:
         role = str(data["role_id"])
         self._lists["roles"].pop(role, None)
         for member in self._lists["members"].values():
             if role in member.get("roles", ()):
                 member["roles"] = [name for name in member["roles"] if str(name) != role]
 
-    def _on_presence_update(self, data: Json) -> None:
+    def _on_presence_update(self, data: JsonObject) -> None:
         user = _id_of(data, "user")
         self._lists["presences"].pop(user, None)
         if data.get("status") != "offline" and len(self._lists["presences"]) < _MAX_MEMBERS:
             self._lists["presences"][user] = _without_guild(data)
 
-    def _on_voice_state_update(self, data: Json) -> None:
+    def _on_voice_state_update(self, data: JsonObject) -> None:
         user = str(data["user_id"])
         self._lists["voice_states"].pop(user, None)
         if data.get("channel_id") is not None:
             self._lists["voice_states"][user] = _without_guild(data)
 
-    def _on_channel_delete(self, data: Json) -> None:
+    def _on_channel_delete(self, data: JsonObject) -> None:
         channel = str(data["id"])
         self._lists["channels"].pop(channel, None)
         threads = self._lists["threads"]
         self._lists["threads"] = {name: one for name, one in threads.items() if str(one.get("parent_id")) != channel}
 
-    def _on_thread_list_sync(self, data: Json) -> None:
+    def _on_thread_list_sync(self, data: JsonObject) -> None:
         parents = data.get("channel_ids")
         told = {str(thread["id"]): thread for thread in data.get("threads") or ()}
         kept = {
@@ -151,14 +148,14 @@ class CachedGuild:
         }
         self._lists["threads"] = {**kept, **told}
 
-    def _on_thread_update(self, data: Json) -> None:
-        metadata: Json = data.get("thread_metadata") or {}
+    def _on_thread_update(self, data: JsonObject) -> None:
+        metadata: JsonObject = data.get("thread_metadata") or {}
         if metadata.get("archived"):
             self._lists["threads"].pop(str(data["id"]), None)
         else:
             self._lists["threads"][str(data["id"])] = {**self._lists["threads"].get(str(data["id"]), {}), **data}
 
-    HANDLERS: ClassVar[Mapping[str, Callable[[Any, Json], None]]] = {
+    HANDLERS: ClassVar[Mapping[str, Callable[[Any, JsonObject], None]]] = {
         "GUILD_UPDATE": _updated,
         "GUILD_EMOJIS_UPDATE": _replaced,
         "GUILD_STICKERS_UPDATE": _replaced,
@@ -174,13 +171,13 @@ class CachedGuild:
         "THREAD_UPDATE": _on_thread_update,
         "THREAD_LIST_SYNC": _on_thread_list_sync,
     }
-    """What takes more than to put one item into its list, or to take it out."""
+    """Events that do more than put one item into its list or remove it."""
 
 
-def _id_of(item: Json, key: str) -> str:
+def _id_of(item: JsonObject, key: str) -> str:
     value: Any = item[key]
     return str(value["id"] if key == "user" else value)
 
 
-def _without_guild(data: Json) -> Json:
+def _without_guild(data: JsonObject) -> JsonObject:
     return {name: value for name, value in data.items() if name != "guild_id"}

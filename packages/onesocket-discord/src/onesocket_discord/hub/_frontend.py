@@ -1,4 +1,4 @@
-"""Many clients, one Discord session: each thinks that it is alone."""
+"""The hub's frontend for Discord: many local clients on one gateway session."""
 
 from __future__ import annotations
 
@@ -21,93 +21,99 @@ from onesocket.transports._connection_acceptor import HandshakeAnswer
 from onesocket.transports._server_connection import ServerConnectionLimits
 
 from ..client._client import DiscordClient
-from ..protocol._close_codes import CloseCode
+from ..protocol._close_codes import REASONS, CloseCode
 from ..protocol._identification import Presence
 from ..protocol._intents import Intents
 from ..protocol._limits import PAYLOAD_LIMIT
 from ..protocol._payload import Dispatch
-from . import _client_payloads as requests
-from . import _server_payloads as payloads
-from ._cached_guild import Json
-from ._client_payloads import FrontendViolation
+from ..protocol.models import JsonObject
+from ..serving import (
+    ClientViolation,
+    EncodedDispatch,
+    GatewayOptions,
+    Identify,
+    Resume,
+    ServedSession,
+    ServedSessions,
+)
+from ..serving._server_payloads import RECONNECT
 from ._connection import FrontendConnection
 from ._event_intents import DIRECT_EVENT_INTENTS, GUILD_EVENT_INTENTS
 from ._guild_cache import STATE_EVENTS, GuildCache
 from ._member_requests import MemberRequests
 from ._message_content import MessageLocation, without_content
-from ._server_payloads import FrontendDispatch
-from ._session import FrontendSession
 
 log = logging.getLogger("onesocket")
 
 _GATEWAY_PATH: Final = re.compile(r"/api(/v\d+)?/gateway(/bot)?")
-_SESSION_TTL: Final = 300.0
+_LOGIN_TIMEOUT: Final = 60.0
+"""Seconds from HELLO to a session; the upstream may have to be connected first."""
 _GOING_AWAY: Final = 1001
 _SESSION_START_TOTAL: Final = 1000
 _SESSION_EVENTS: Final = frozenset({"READY", "RESUMED", "GUILD_MEMBERS_CHUNK", "RATE_LIMITED"})
-"""Events of one session, not of the world."""
+"""Events about the upstream session itself."""
 _MESSAGE_EVENTS: Final = frozenset({"MESSAGE_CREATE", "MESSAGE_UPDATE"})
 _encode: Final = msgspec.json.Encoder().encode
 
 
 class DiscordFrontend:
-    """A `Desk` in front of a `DiscordClient`."""
+    """A hub's `Frontend` for a `DiscordClient` upstream."""
 
     kind = "discord"
 
     def __init__(self, client: DiscordClient, options: HubOptions, *, heartbeat_interval: float = 41.25) -> None:
-        self.heartbeat_interval = heartbeat_interval
-        """Seconds; what HELLO asks clients for."""
         self.member_requests = MemberRequests()
         self._client = client
-        self._options = options
-        self._limits = ServerConnectionLimits(
+        self._max_clients = options.max_clients
+        # The connections' limits are the hub's: see below.
+        self.options = GatewayOptions(heartbeat_interval=heartbeat_interval, identify_timeout=_LOGIN_TIMEOUT)
+        self.connection_limits = ServerConnectionLimits(
             max_size=PAYLOAD_LIMIT,
             write_buffer=options.client_buffer,
             close_timeout=options.close_timeout,
             too_large=(CloseCode.DECODE_ERROR, "Payload too large"),
-            failed=(CloseCode.UNKNOWN_ERROR, "Unknown error"),
+            failed=(CloseCode.UNKNOWN_ERROR, REASONS[CloseCode.UNKNOWN_ERROR]),
         )
         self._cache = GuildCache()
         self._connections: dict[FrontendConnection, None] = {}
-        self._sessions: dict[str, FrontendSession] = {}
-        self._dirty: list[FrontendConnection] = []
+        self.sessions = ServedSessions[ServedSession](self.options.session_ttl)
+        self._unflushed: list[FrontendConnection] = []
         self._presence: Presence | None = None
         self._hub_context: HubContext
 
     def __repr__(self) -> str:
-        return f"<DiscordFrontend connections={len(self._connections)} sessions={len(self._sessions)} {self._cache!r}>"
+        return f"<DiscordFrontend connections={len(self._connections)} sessions={len(self.sessions)} {self._cache!r}>"
 
     @property
     def clients(self) -> int:
-        """How many there are."""
+        """The number of clients."""
         return len(self._connections)
 
     @property
     def waiting(self) -> int:
-        """Requests of all clients that wait to go up."""
-        return sum(connection.waiting for connection in self._connections)
+        """Requests of all clients that wait to be sent upstream."""
+        return sum(connection.pending_requests for connection in self._connections)
 
     @property
     def counters(self) -> HubCounters:
-        """What the hub counts."""
+        """The hub's counters."""
         return self._hub_context.counters
 
-    def open(self, house: HubContext) -> None:
-        """Begin."""
-        self._hub_context = house
+    def open(self, context: HubContext) -> None:
+        """Start to serve, as part of this hub."""
+        self._hub_context = context
 
-    # --- requests ---------------------------------------------------------------------------------------------------
+    # --- requests -----------------------------------------------------------------------------------------------------
 
     def respond(self, request: WSUpgradeRequest) -> HandshakeAnswer:
-        """A connection (its token comes with Identify), or where to find us, which libraries ask for."""
+        """Answer an upgrade (the token comes with Identify), or a request for the gateway's address."""
         host = request.headers.get("Host") or self._hub_context.url.removeprefix("ws://").rstrip("/")
         if "Upgrade" in request.headers:
-            return FrontendConnection(self, self._limits, query_of(request), host).line
+            return FrontendConnection(self, query_of(request), host).websocket
         found = _GATEWAY_PATH.fullmatch(path_of(request))
         if found is None:
             return error_response(404, "here are only the gateway, /api/v10/gateway and /api/v10/gateway/bot")
-        body: Json = {"url": f"ws://{host}"}
+        body: JsonObject = {"url": f"ws://{host}"}
         if found[2]:
             refusal = self._hub_context.access_policy.check_token(request)
             if refusal is not None:
@@ -125,94 +131,58 @@ class DiscordFrontend:
     def _shard(self) -> tuple[int, int]:
         return self._client.shard or (0, 1)
 
-    # --- sessions ---------------------------------------------------------------------------------------------------
+    # --- sessions -----------------------------------------------------------------------------------------------------
 
-    def identify(self, connection: FrontendConnection, wanted: requests.FrontendIdentify) -> None:
-        """Op 2. Raises `FrontendViolation`."""
+    def identify(self, connection: FrontendConnection, wanted: Identify) -> None:
+        """Handle op 2: attach a new session, now or when the upstream is ready. Raises `ClientViolation`."""
         self._check_token(wanted.token)
         if wanted.intents & ~int(self._client.intents):
-            raise FrontendViolation(
+            raise ClientViolation(
                 CloseCode.DISALLOWED_INTENTS, "The hub itself was not started with all of these intents"
             )
         if wanted.shard not in (None, self._shard):
-            raise FrontendViolation(CloseCode.INVALID_SHARD, f"The hub is shard {self._shard[0]} of {self._shard[1]}")
-        if wanted.presence is not None:
-            requests.read_presence(wanted.presence)
-        connection.wanted = wanted
+            raise ClientViolation(CloseCode.INVALID_SHARD, f"The hub is shard {self._shard[0]} of {self._shard[1]}")
+        connection.pending_identify = wanted
         if self._cache.ready is not None:
-            self._greet(connection, wanted)
+            self._begin_session(connection, wanted)
 
-    def resume(self, connection: FrontendConnection, wanted: requests.FrontendResume) -> None:
-        """Op 6: what was missed, once and in order, then RESUMED; or op 9. Raises `FrontendViolation`."""
+    def resume(self, connection: FrontendConnection, wanted: Resume) -> None:
+        """Handle op 6: continue the session, or send op 9. Raises `ClientViolation`."""
         self._check_token(wanted.token)
-        session = self._sessions.get(wanted.session_id)
-        if session is None:
-            connection.invalidate()
-        elif wanted.seq > session.seq:
-            self.end(session)
-            raise FrontendViolation(CloseCode.INVALID_SEQUENCE, "Invalid seq")
-        elif not session.covers(wanted.seq):
-            self.end(session)
-            connection.invalidate()
-        else:
-            if session.connection is not None:
-                session.connection.close(CloseCode.UNKNOWN_ERROR, "The session was resumed on another connection")
-            missed = list(session.missed(wanted.seq))
-            self._keep(session)
-            connection.attach(session)
-            for payload in missed:
-                connection.write(payload)
-            session.push(FrontendDispatch.of("RESUMED", {"_trace": []}))
-
-    def end(self, session: FrontendSession) -> None:
-        """Nobody will resume it."""
-        if session.timer is not None:
-            session.timer.cancel()
-        if self._sessions.pop(session.id, None) is not None and session.connection is not None:
-            session.connection.close(CloseCode.SESSION_TIMED_OUT, "Session ended")
-
-    def wait_for(self, session: FrontendSession) -> None:
-        """Its connection is gone: it can be resumed for a while."""
-        if session.id in self._sessions:
-            session.timer = asyncio.get_running_loop().call_later(_SESSION_TTL, self.end, session)
-
-    def _keep(self, session: FrontendSession) -> None:
-        if session.timer is not None:
-            session.timer.cancel()
-            session.timer = None
+        connection.restore(self.sessions.get(wanted.session_id), wanted.seq)
 
     def _check_token(self, token: str) -> None:
         if not self._hub_context.access_policy.is_valid_token(token):
-            raise FrontendViolation(CloseCode.AUTHENTICATION_FAILED, "Authentication failed")
+            raise ClientViolation(CloseCode.AUTHENTICATION_FAILED)
 
-    def _greet(self, connection: FrontendConnection, wanted: requests.FrontendIdentify) -> None:
-        session = FrontendSession(wanted.intents)
+    def _begin_session(self, connection: FrontendConnection, wanted: Identify) -> None:
+        session = ServedSession(wanted.intents, self.options)
         self._evict_oldest()
-        self._sessions[session.id] = session
+        self.sessions.add(session)
         connection.attach(session)
-        greeting = self._cache.ready_for(
+        ready = self._cache.ready_for(
             session_id=session.id,
             resume_gateway_url=f"ws://{connection.host}",
             shard=list(self._shard),
         )
-        session.push(FrontendDispatch.of("READY", greeting))
+        session.push(EncodedDispatch("READY", ready))
         if wanted.intents & Intents.GUILDS:
             for body in self._cache.guilds(wanted.intents):
                 session.push(body)
         if wanted.presence is not None:
-            connection.forward(requests.read_presence(wanted.presence))
+            connection.forward(wanted.presence)
 
     def _evict_oldest(self) -> None:
-        """Connected sessions are bounded by the connections; of those that wait, the oldest gives way."""
-        if len(self._sessions) >= 4 * self._options.max_clients:
-            spare = next((one for one in self._sessions.values() if one.connection is None), None)
+        """End the oldest detached session at the limit; the attached ones are bounded by the connections."""
+        if len(self.sessions) >= 4 * self._max_clients:
+            spare = next((session for session in self.sessions if session.connection is None), None)
             if spare is not None:
-                self.end(spare)
+                self.sessions.end(spare)
 
-    # --- up ---------------------------------------------------------------------------------------------------------
+    # --- upstream -----------------------------------------------------------------------------------------------------
 
-    async def pass_on(self, request: Any) -> None:
-        """One request of a client. Raises what `Client.send` raises."""
+    async def send_upstream(self, request: Any) -> None:
+        """Send one request of a client. Raises the errors of `Client.send`."""
         if isinstance(request, Presence):
             if request == self._presence:
                 return
@@ -222,28 +192,28 @@ class DiscordFrontend:
             await self._client.send(request)
         self.counters.sent.add(1)
 
-    # --- from above -------------------------------------------------------------------------------------------------
+    # --- from upstream ------------------------------------------------------------------------------------------------
 
     def messages(self, batch: list[Any]) -> None:
-        """Dispatches."""
+        """Pass dispatches on to the clients."""
         for dispatch in batch:
             try:
                 self._dispatch(dispatch)
             except (DecodeError, msgspec.DecodeError, KeyError, TypeError, ValueError, AttributeError) as error:
-                # Of a shape that Discord doesn't document: passed on as it came, and not remembered.
+                # Not the shape that Discord documents: passed on unchanged, and not cached.
                 log.warning("%s could not be read: %s", dispatch.event, type(error).__name__)
                 if dispatch.event not in _SESSION_EVENTS:
                     self._broadcast(
-                        FrontendDispatch(dispatch.event, _raw_body(dispatch)),
+                        EncodedDispatch(dispatch.event, _raw_body(dispatch)),
                         GUILD_EVENT_INTENTS.get(dispatch.event, 0),
                     )
 
     def size(self, message: Any) -> int:
-        """Bytes of a dispatch's body."""
-        return len(_raw_body(message))
+        """The size of a dispatch's body in bytes."""
+        return len(bytes(_raw_body(message)))
 
     def gap(self, gap: Gap) -> None:
-        """Told by the READY that follows."""
+        """Do nothing: the READY that follows a gap resets the clients."""
 
     def _dispatch(self, dispatch: Dispatch) -> None:
         event = dispatch.event
@@ -255,102 +225,100 @@ class DiscordFrontend:
         raw = _raw_body(dispatch)
         bits = GUILD_EVENT_INTENTS.get(event, 0)
         if event in DIRECT_EVENT_INTENTS:
-            where = MessageLocation.of(raw)
-            bits = bits if where.guild_id is not None else DIRECT_EVENT_INTENTS[event]
+            location = MessageLocation.of(raw)
+            bits = bits if location.guild_id is not None else DIRECT_EVENT_INTENTS[event]
         if event == "GUILD_MEMBER_UPDATE" and str(dispatch.plain["user"]["id"]) == self._cache.user_id:
-            bits = 0  # of oneself everybody is told
+            bits = 0  # about the bot itself: for all sessions
         if event == "GUILD_CREATE":
-            self._on_guild_create(str(dispatch.plain["id"]), FrontendDispatch(event, raw))
+            self._on_guild_create(str(dispatch.plain["id"]), EncodedDispatch(event, raw))
         elif event in _MESSAGE_EVENTS and not all(
-            one.intents & Intents.MESSAGE_CONTENT for one in self._sessions.values()
+            session.intents & Intents.MESSAGE_CONTENT for session in self.sessions
         ):
             hidden = without_content(dispatch.plain, self._cache.user_id)
             self._broadcast(
-                FrontendDispatch(event, raw), bits, None if hidden is None else FrontendDispatch(event, hidden)
+                EncodedDispatch(event, raw), bits, None if hidden is None else EncodedDispatch(event, hidden)
             )
         else:
-            self._broadcast(FrontendDispatch(event, raw), bits)
+            self._broadcast(EncodedDispatch(event, raw), bits)
 
     def _handle_session_event(self, dispatch: Dispatch) -> None:
         match dispatch.event:
             case "READY":
                 self._begin(dispatch.plain)
             case "GUILD_MEMBERS_CHUNK":
-                self._answer(self.member_requests.chunk(dispatch.plain))
+                self._send_answer(self.member_requests.chunk(dispatch.plain))
             case "RATE_LIMITED":
-                self._answer(self.member_requests.limited(dispatch.plain))
+                self._send_answer(self.member_requests.rate_limited(dispatch.plain))
             case _:
-                pass  # RESUMED: the clients didn't notice anything
+                pass  # RESUMED: nothing was lost
 
-    def _begin(self, ready: Json) -> None:
-        """A session. If it's a new one, what clients have seen is out of date: they identify anew."""
+    def _begin(self, ready: JsonObject) -> None:
+        """Reset the clients for a new upstream session: those with a session of the last one identify again."""
         self._cache.begin(ready)
         self.member_requests.clear()
-        sessions, self._sessions = tuple(self._sessions.values()), {}
-        for session in sessions:
-            self._keep(session)
+        for session in self.sessions:
+            self.sessions.end(session)
             if session.connection is not None:
                 session.connection.invalidate()
         for connection in tuple(self._connections):
-            if connection.wanted is not None:
-                self._greet(connection, connection.wanted)
+            if connection.pending_identify is not None:
+                self._begin_session(connection, connection.pending_identify)
 
-    def _answer(self, found: tuple[FrontendSession, FrontendDispatch] | None) -> None:
-        if found is not None and found[0].id in self._sessions:
+    def _send_answer(self, found: tuple[ServedSession, EncodedDispatch] | None) -> None:
+        if found is not None and found[0] in self.sessions:
             self.counters.delivered += found[0].push(found[1])
 
-    def _on_guild_create(self, name: str, raw: FrontendDispatch) -> None:
-        for session in tuple(self._sessions.values()):
+    def _on_guild_create(self, name: str, raw: EncodedDispatch) -> None:
+        for session in self.sessions:
             if session.intents & Intents.GUILDS:
                 self.counters.delivered += session.push(self._cache.guild(name, session.intents) or raw)
 
-    def _broadcast(self, body: FrontendDispatch, bits: int, hidden: FrontendDispatch | None = None) -> None:
+    def _broadcast(self, body: EncodedDispatch, bits: int, hidden: EncodedDispatch | None = None) -> None:
         delivered = 0
-        for session in tuple(self._sessions.values()):
+        for session in self.sessions:
             if not bits or session.intents & bits:
                 blind = hidden is not None and not session.intents & Intents.MESSAGE_CONTENT
                 delivered += session.push(hidden if hidden is not None and blind else body)
         self.counters.delivered += delivered
 
-    # --- connections ------------------------------------------------------------------------------------------------
+    # --- connections --------------------------------------------------------------------------------------------------
 
     def client_connected(self, connection: FrontendConnection) -> None:
-        """Its upgrade went through."""
+        """Add a client whose upgrade is complete."""
         self._connections[connection] = None
         self._hub_context.client_connected()
 
     def client_disconnected(self, connection: FrontendConnection) -> None:
-        """Its socket is closed."""
+        """Remove a client whose socket is closed."""
         if connection in self._connections:
             del self._connections[connection]
             self._hub_context.client_disconnected()
 
     def flush_soon(self, connection: FrontendConnection) -> None:
-        """Write for this connection at the end of this turn of the loop."""
-        if not self._dirty:
+        """Flush this connection at the end of this turn of the event loop."""
+        if not self._unflushed:
             asyncio.get_running_loop().call_soon(self._flush)
-        self._dirty.append(connection)
+        self._unflushed.append(connection)
 
     def _flush(self) -> None:
-        dirty, self._dirty = self._dirty, []
-        for connection in dirty:
+        connections, self._unflushed = self._unflushed, []
+        for connection in connections:
             connection.flush()
 
     def close_clients(self, code: int, reason: str) -> None:
-        """Close every client."""
+        """Close the connections of all clients."""
         for connection in tuple(self._connections):
             connection.close(code, reason)
 
     async def stop(self, timeout: float) -> None:
-        """Op 7 and a close for everybody; nobody's session goes on."""
+        """Send op 7 to all clients, close their connections, and forget the sessions."""
         connections = tuple(self._connections)
         for connection in connections:
-            connection.write(payloads.RECONNECT)
+            connection.write(RECONNECT)
             connection.close(_GOING_AWAY, "The hub is stopping")
-        await wait_for_all((connection.line.wait_closed() for connection in connections), timeout)
-        for session in tuple(self._sessions.values()):
-            self.end(session)
+        await wait_for_all((connection.websocket.wait_closed() for connection in connections), timeout)
+        self.sessions.end_all()
 
 
-def _raw_body(dispatch: Dispatch) -> bytes:
-    return bytes(dispatch._raw)  # noqa: SLF001 # pyright: ignore[reportPrivateUsage] - as it came, not decoded
+def _raw_body(dispatch: Dispatch) -> msgspec.Raw:
+    return msgspec.Raw(dispatch._raw)  # noqa: SLF001 # pyright: ignore[reportPrivateUsage] - not decoded

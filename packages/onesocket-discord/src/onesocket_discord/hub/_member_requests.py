@@ -1,4 +1,4 @@
-"""Requests for members (op 8): forwarded under a nonce of ours, and the chunks go to whoever asked."""
+"""Requests for members (op 8): forwarded under the hub's own nonces, so that each answer finds its client."""
 
 from __future__ import annotations
 
@@ -8,18 +8,17 @@ from collections import OrderedDict
 from dataclasses import dataclass
 from typing import Any, Final
 
-from ._cached_guild import Json
-from ._server_payloads import FrontendDispatch
-from ._session import FrontendSession
+from ..protocol.models import JsonObject
+from ..serving import EncodedDispatch, ServedSession
 
 _MAX_REQUESTS: Final = 4096
 _REQUEST_TTL: Final = 300.0
-"""Seconds after which an answer isn't waited for any more."""
+"""Seconds after which an unanswered request is dropped."""
 
 
 @dataclass(slots=True)
 class _MemberRequest:
-    session: FrontendSession
+    session: ServedSession
     nonce: Any
     """The client's own."""
     requested_at: float
@@ -27,16 +26,16 @@ class _MemberRequest:
 
 
 class MemberRequests:
-    """Those whose answer isn't complete."""
+    """The requests whose answer is not complete."""
 
     def __init__(self) -> None:
         self._open: OrderedDict[str, _MemberRequest] = OrderedDict()
 
     def __repr__(self) -> str:
-        return f"<Questions {len(self._open)}>"
+        return f"<MemberRequests {len(self._open)}>"
 
-    def ask(self, session: FrontendSession, d: Json) -> Json:
-        """The request as it goes up."""
+    def add(self, session: ServedSession, d: JsonObject) -> JsonObject:
+        """Remember a client's request; returns its body for the upstream."""
         now = time.monotonic()
         while self._open and (
             len(self._open) >= _MAX_REQUESTS or next(iter(self._open.values())).requested_at < now - _REQUEST_TTL
@@ -46,32 +45,30 @@ class MemberRequests:
         self._open[nonce] = _MemberRequest(session, d.get("nonce"), now)
         return {**d, "nonce": nonce}
 
-    def chunk(self, data: Json) -> tuple[FrontendSession, FrontendDispatch] | None:
-        """GUILD_MEMBERS_CHUNK, for whoever asked."""
+    def chunk(self, data: JsonObject) -> tuple[ServedSession, EncodedDispatch] | None:
+        """Return the session that a GUILD_MEMBERS_CHUNK is for, and its dispatch."""
         nonce = data.get("nonce")
-        question = self._open.get(str(nonce))
-        if question is None:
+        request = self._open.get(str(nonce))
+        if request is None:
             return None
-        question.chunks += 1
-        if question.chunks >= int(data.get("chunk_count", 1)):
+        request.chunks += 1
+        if request.chunks >= int(data.get("chunk_count", 1)):
             del self._open[str(nonce)]
-        return question.session, FrontendDispatch.of("GUILD_MEMBERS_CHUNK", _with_nonce(data, question.nonce))
+        return request.session, EncodedDispatch("GUILD_MEMBERS_CHUNK", _with_nonce(data, request.nonce))
 
-    def limited(self, data: Json) -> tuple[FrontendSession, FrontendDispatch] | None:
-        """RATE_LIMITED, for whoever asked."""
-        meta: Json = data.get("meta") or {}
-        question = self._open.pop(str(meta.get("nonce")), None)
-        if question is None:
+    def rate_limited(self, data: JsonObject) -> tuple[ServedSession, EncodedDispatch] | None:
+        """Return the session that a RATE_LIMITED is for, and its dispatch."""
+        meta: JsonObject = data.get("meta") or {}
+        request = self._open.pop(str(meta.get("nonce")), None)
+        if request is None:
             return None
-        return question.session, FrontendDispatch.of(
-            "RATE_LIMITED", {**data, "meta": _with_nonce(meta, question.nonce)}
-        )
+        return request.session, EncodedDispatch("RATE_LIMITED", {**data, "meta": _with_nonce(meta, request.nonce)})
 
     def clear(self) -> None:
-        """The session that was asked is over."""
+        """Drop all requests: the upstream session has ended."""
         self._open.clear()
 
 
-def _with_nonce(data: Json, nonce: Any) -> Json:
+def _with_nonce(data: JsonObject, nonce: Any) -> JsonObject:
     rest = {name: value for name, value in data.items() if name != "nonce"}
     return rest if nonce is None else {**rest, "nonce": nonce}

@@ -1,36 +1,34 @@
-"""Just enough of a message: where it is, and whose content a client without MESSAGE_CONTENT may read."""
+"""The parts of a message that decide which clients may read it."""
 
 from __future__ import annotations
 
-from typing import Final, Self
+from typing import Self
 
 import msgspec
 
-from ._cached_guild import Json
-
-_HIDDEN_FIELDS: Final[Json] = {"content": "", "embeds": [], "attachments": [], "components": []}
-_encode: Final = msgspec.json.Encoder().encode
+from ..protocol.models import JsonObject
+from ..serving._server_payloads import hide_content
 
 
 class MessageLocation(msgspec.Struct, gc=False):
-    """A guild, or a direct message."""
+    """The guild of a message; None for a direct message."""
 
     guild_id: str | None = None
 
     @classmethod
     def of(cls, raw: bytes) -> Self:
-        """Of this body. Raises `msgspec.DecodeError`."""
+        """Decode it from a message's JSON. Raises `msgspec.DecodeError`."""
         return msgspec.json.decode(raw, type=cls)
 
 
-def without_content(data: Json, user_id: str) -> bytes | None:
-    """The body with its content hidden; None where everybody may read it.
+def without_content(message: JsonObject, user_id: str) -> JsonObject | None:
+    """The message with its content hidden; None where the bot `user_id` may read it without MESSAGE_CONTENT.
 
-    That is in direct messages, in one's own, and where one is mentioned (Discord's documentation, "Message content
+    That is in direct messages, in its own, and where it is mentioned (Discord's documentation, "Message content
     intent").
     """
-    author: Json = data.get("author") or {}
-    mentions = {str(user.get("id")) for user in data.get("mentions") or ()}
-    if data.get("guild_id") is None or str(author.get("id")) == user_id or user_id in mentions:
+    author: JsonObject = message.get("author") or {}
+    mentions = {str(user.get("id")) for user in message.get("mentions") or ()}
+    if message.get("guild_id") is None or str(author.get("id")) == user_id or user_id in mentions:
         return None
-    return _encode({**data, **{name: value for name, value in _HIDDEN_FIELDS.items() if name in data}})
+    return hide_content(message)

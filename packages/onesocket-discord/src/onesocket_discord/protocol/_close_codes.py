@@ -40,6 +40,25 @@ class CloseCode(enum.IntEnum):
     DISALLOWED_INTENTS = 4014
 
 
+REASONS: Final[Mapping[CloseCode, str]] = {
+    CloseCode.UNKNOWN_ERROR: "Unknown error",
+    CloseCode.UNKNOWN_OPCODE: "Unknown opcode",
+    CloseCode.DECODE_ERROR: "Error while decoding payload",
+    CloseCode.NOT_AUTHENTICATED: "Not authenticated",
+    CloseCode.AUTHENTICATION_FAILED: "Authentication failed",
+    CloseCode.ALREADY_AUTHENTICATED: "Already authenticated",
+    CloseCode.INVALID_SEQUENCE: "Invalid seq",
+    CloseCode.RATE_LIMITED: "Rate limited",
+    CloseCode.SESSION_TIMED_OUT: "Session timed out",
+    CloseCode.INVALID_SHARD: "Invalid shard",
+    CloseCode.SHARDING_REQUIRED: "Sharding required",
+    CloseCode.INVALID_API_VERSION: "Invalid API version",
+    CloseCode.INVALID_INTENTS: "Invalid intents",
+    CloseCode.DISALLOWED_INTENTS: "Disallowed intents",
+}
+"""The reasons that Discord sends with them."""
+
+
 @dataclass(frozen=True, slots=True)
 class FatalClose:
     """A refusal, and what to do about it."""

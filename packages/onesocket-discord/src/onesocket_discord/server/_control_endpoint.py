@@ -30,8 +30,8 @@ _MAX_BODY_SIZE: Final = 64 << 10
 class ControlEndpoint:
     """A hook that answers ``/control/...``: only to loopback, only with the token, only JSON."""
 
-    def __init__(self, hub: GatewayState, faults: FaultInjector, accounts: AccountService) -> None:
-        self._hub = hub
+    def __init__(self, state: GatewayState, faults: FaultInjector, accounts: AccountService) -> None:
+        self._state = state
         self._faults = faults
         self._accounts = accounts
         self._token = secrets.token_urlsafe(32)
@@ -70,9 +70,9 @@ class ControlEndpoint:
         what, _, name = request.path.removeprefix(_PREFIX).partition("/")
         match request.method, what:
             case "GET", "stats":
-                return asdict(self._hub.stats_counter.snapshot())
+                return asdict(self._state.stats_counter.snapshot())
             case "GET", "faults":
-                return {"standing": [describe_fault(fault) for fault in self._hub.fault_schedule.active]}
+                return {"standing": [describe_fault(fault) for fault in self._state.fault_schedule.active]}
             case "POST", "faults":
                 return await self._faults.perform(name, await _body(request))
             case "POST", "bots":

@@ -16,9 +16,8 @@ from aiohttp import web
 from onesocket.errors import InvalidOption
 
 from ..protocol._compression import COMPRESSORS
+from ..serving import _server_payloads as payloads
 from ._ports import Json
-from .gateway import _server_payloads as payloads
-from .gateway._close_codes import CloseStatus
 from .gateway._connection import GatewayConnection
 from .gateway._fault_schedule import Fault, FaultKind, FaultTarget
 from .gateway._gateway_state import GatewayState
@@ -41,12 +40,12 @@ class FaultInjector:
     for. `user` is a name or an id; `session` a session's id; with neither, everybody is meant.
     """
 
-    def __init__(self, hub: GatewayState, limited: RateLimitResponder) -> None:
-        self._hub = hub
+    def __init__(self, state: GatewayState, limited: RateLimitResponder) -> None:
+        self._state = state
         self._limited = limited
 
     def __repr__(self) -> str:
-        return f"<Faults {list(self._hub.fault_schedule.active)}>"
+        return f"<Faults {list(self._state.fault_schedule.active)}>"
 
     # --- at once ----------------------------------------------------------------------------------------------------
 
@@ -54,7 +53,7 @@ class FaultInjector:
         """Op 7: ask clients to reconnect and resume."""
         meant = self._targets(user, session)
         for connection in meant:
-            connection.send(payloads.RECONNECT)
+            connection.write(payloads.RECONNECT)
         return len(meant)
 
     async def invalid_session(self, *, resumable: bool, user: UserSelector = None, session: str | None = None) -> int:
@@ -68,7 +67,7 @@ class FaultInjector:
         """Op 1: ask for a heartbeat now."""
         meant = self._targets(user, session)
         for connection in meant:
-            connection.send(payloads.HEARTBEAT)
+            connection.write(payloads.HEARTBEAT)
         return len(meant)
 
     async def close(self, code: int, reason: str = "", *, user: UserSelector = None, session: str | None = None) -> int:
@@ -81,16 +80,16 @@ class FaultInjector:
         meant = self._targets(user, session)
         for connection in meant:
             carried = connection.session
-            connection.close(CloseStatus(code, reason))
+            connection.close(code, reason)
             if carried is not None and code in _ENDS_SESSION:
-                self._hub.sessions.end(carried)
+                self._state.sessions.end(carried)
         return await _wait_closed(meant)
 
     async def drop_line(self, *, user: UserSelector = None, session: str | None = None) -> int:
         """Reset the TCP connections without a CLOSE frame; the sessions can be resumed."""
         meant = self._targets(user, session)
         for connection in meant:
-            connection.drop()
+            connection.reset()
         return await _wait_closed(meant)
 
     # --- standing ---------------------------------------------------------------------------------------------------
@@ -162,7 +161,7 @@ class FaultInjector:
 
     def lift(self, kind: FaultKind | None = None) -> int:
         """Lift every fault that stands, or those of one kind; how many these were."""
-        standing = [fault for fault in self._hub.fault_schedule.active if kind is None or fault.kind == kind]
+        standing = [fault for fault in self._state.fault_schedule.active if kind is None or fault.kind == kind]
         for fault in standing:
             fault.lift()
         return len(standing)
@@ -182,7 +181,7 @@ class FaultInjector:
 
     def _due(self, request: web.Request, kind: FaultKind) -> Fault | None:
         """The fault of this kind that happens to this request now."""
-        for fault in self._hub.fault_schedule.active:
+        for fault in self._state.fault_schedule.active:
             if fault.kind == kind and _matches(request, fault.values["route"]):
                 fault.use()
                 return fault
@@ -203,14 +202,14 @@ class FaultInjector:
 
     def _targets(self, user: UserSelector, session: str | None) -> list[GatewayConnection]:
         whom = FaultTarget(user, session)
-        return [one for one in self._hub.connections if not one.line.closing and whom.matches(one)]
+        return [one for one in self._state.connections if not one.websocket.closing and whom.matches(one)]
 
     def _stand(
         self, kind: FaultKind, times: int | None, user: UserSelector = None, session: str | None = None, **values: Any
     ) -> Fault:
         if times is not None and times < 1:
             raise InvalidOption(f"times must be at least 1, or None for no end, not {times}")
-        return self._hub.fault_schedule.add(kind, FaultTarget(user, session), times, **values)
+        return self._state.fault_schedule.add(kind, FaultTarget(user, session), times, **values)
 
 
 FAULT_NAMES: Final = tuple(
@@ -238,7 +237,7 @@ def _fault_arguments(name: str) -> type[msgspec.Struct]:
 
 
 async def _wait_closed(connections: list[GatewayConnection]) -> int:
-    await asyncio.gather(*(connection.line.wait_closed() for connection in connections))
+    await asyncio.gather(*(connection.websocket.wait_closed() for connection in connections))
     return len(connections)
 
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from typing import Any, TypeGuard, TypeVar, cast
 
+from ..protocol._snowflakes import parse_snowflake
 from ._api_error import ApiError, field_error, invalid_form
 from ._ports import Json
-from ._snowflakes import parse_snowflake
 
 T = TypeVar("T")
 

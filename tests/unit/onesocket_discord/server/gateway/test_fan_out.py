@@ -9,8 +9,8 @@ import pytest
 
 from onesocket_discord.server._ports import Account, Event
 from onesocket_discord.server.gateway import GatewayOptions, GatewayServer
-from onesocket_discord.server.gateway._server_payloads import EncodedDispatch
 from onesocket_discord.server.gateway._session import GatewaySession
+from onesocket_discord.serving import EncodedDispatch
 
 MESSAGES, OTHER = 1 << 9, 1 << 10
 
@@ -56,7 +56,7 @@ async def test_each_session_counts_for_itself() -> None:
 
 @pytest.mark.parametrize("content", ["100 %", "%d %b %s %%", "%", "%(x)d"])
 async def test_a_percent_sign_in_a_message_is_only_that(content: str) -> None:
-    assert json.loads(EncodedDispatch("X%d", {"%": content}).frame(7)) == {
+    assert json.loads(EncodedDispatch("X%d", {"%": content}).payload(7)) == {
         "t": "X%d",
         "s": 7,
         "op": 0,

@@ -18,10 +18,11 @@ from onesocket_discord.server.gateway import GatewayOptions
 from onesocket_discord.server.gateway._fault_schedule import FaultSchedule, FaultTarget
 from onesocket_discord.server.gateway._identify_limiter import IdentifyLimiter, IdentifyVerdict
 from onesocket_discord.server.gateway._presence_tracker import PresenceTracker
-from onesocket_discord.server.gateway._server_payloads import EncodedDispatch, PublishedDispatch
+from onesocket_discord.server.gateway._published_dispatch import PublishedDispatch
 from onesocket_discord.server.gateway._session import GatewaySession
 from onesocket_discord.server.gateway._session_registry import SessionRegistry
 from onesocket_discord.server.gateway._stats import StatsCounter
+from onesocket_discord.serving import EncodedDispatch
 from tests.unit.onesocket_discord.server.gateway.raw_client import FakeDirectory
 
 BOT = Account(1, "robo", True)
@@ -46,13 +47,13 @@ def written(target: GatewaySession) -> list[dict[str, Any]]:
 
 @given(data=st.dictionaries(st.text(), st.text() | st.integers(-(2**53), 2**53) | st.none()), seq=st.integers(0, 2**60))
 def test_a_frame_is_the_body_with_its_number(data: dict[str, Any], seq: int) -> None:
-    assert json.loads(EncodedDispatch("X", data).frame(seq)) == {"op": 0, "t": "X", "s": seq, "d": data}
+    assert json.loads(EncodedDispatch("X", data).payload(seq)) == {"op": 0, "t": "X", "s": seq, "d": data}
 
 
 def test_hiding_the_content_leaves_the_rest_and_invents_nothing() -> None:
     data = {"id": "1", "guild_id": "9", "content": "secret", "embeds": [1], "author": {"id": "2"}}
     dispatch = PublishedDispatch(Event("MESSAGE_CREATE", data, frozenset(), content_of=2))
-    hidden = json.loads(dispatch.hidden.frame(1))["d"]
+    hidden = json.loads(dispatch.hidden.payload(1))["d"]
     assert hidden == {**data, "content": "", "embeds": []}
     assert data["content"] == "secret"
     assert dispatch.hidden is dispatch.hidden
@@ -60,7 +61,7 @@ def test_hiding_the_content_leaves_the_rest_and_invents_nothing() -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "data", "place"),
+    ("name", "data", "shard_key"),
     [
         ("MESSAGE_CREATE", {"guild_id": str(5 << 22)}, 5),
         ("GUILD_CREATE", {"id": str(5 << 22)}, 5),
@@ -69,8 +70,8 @@ def test_hiding_the_content_leaves_the_rest_and_invents_nothing() -> None:
         ("MESSAGE_CREATE", {"id": str(5 << 22)}, 0),
     ],
 )
-def test_the_shard_is_decided_by_the_guild(name: str, data: dict[str, Any], place: int) -> None:
-    assert PublishedDispatch(Event(name, data, frozenset())).place == place
+def test_the_shard_is_decided_by_the_guild(name: str, data: dict[str, Any], shard_key: int) -> None:
+    assert PublishedDispatch(Event(name, data, frozenset())).shard_key == shard_key
 
 
 # --- compression ----------------------------------------------------------------------------------------------------
@@ -139,21 +140,21 @@ def test_before_ready_events_wait_and_are_bounded() -> None:
 
 def test_identifies_are_counted_per_bucket_and_per_day() -> None:
     async def scenario() -> None:
-        starts = IdentifyLimiter(GatewayOptions(identify_limit=3, max_concurrency=2))
-        assert [starts.ask(BOT, shard) for shard in (0, 1, 2, 3)] == [
+        limiter = IdentifyLimiter(GatewayOptions(identify_limit=3, max_concurrency=2))
+        assert [limiter.check(BOT, shard) for shard in (0, 1, 2, 3)] == [
             IdentifyVerdict.GRANTED,
             IdentifyVerdict.GRANTED,
             IdentifyVerdict.TOO_FAST,
             IdentifyVerdict.TOO_FAST,
         ]
-        assert starts.ask(Account(2, "ann", False), 0) is IdentifyVerdict.GRANTED
+        assert limiter.check(Account(2, "ann", False), 0) is IdentifyVerdict.GRANTED
         await virtual_sleep(5)
-        assert starts.ask(BOT, 2) is IdentifyVerdict.GRANTED
-        assert starts.ask(BOT, 3) is IdentifyVerdict.SPENT
-        assert starts.limit(BOT) == {"total": 3, "remaining": 0, "reset_after": 86_395_000, "max_concurrency": 2}
+        assert limiter.check(BOT, 2) is IdentifyVerdict.GRANTED
+        assert limiter.check(BOT, 3) is IdentifyVerdict.SPENT
+        assert limiter.limit(BOT) == {"total": 3, "remaining": 0, "reset_after": 86_395_000, "max_concurrency": 2}
         await virtual_sleep(86_395)
-        assert starts.limit(BOT)["remaining"] == 3
-        assert starts.ask(BOT, 0) is IdentifyVerdict.GRANTED
+        assert limiter.limit(BOT)["remaining"] == 3
+        assert limiter.check(BOT, 0) is IdentifyVerdict.GRANTED
 
     run_virtual(scenario)
 
@@ -170,14 +171,14 @@ def test_a_session_alone_is_absent_after_the_grace_and_over_after_its_time() -> 
         sessions = SessionRegistry(options, StatsCounter(), changes.append)
         one = session()
         assert sessions.add(one)
-        sessions.arrived(one)
+        sessions.attached(one)
         assert (one.present, changes) == (True, [1])
-        sessions.left(one)
+        sessions.detached(one)
         await virtual_sleep(9)
         assert one.present
-        sessions.arrived(one)  # it came back: nobody noticed
+        sessions.attached(one)  # it came back: nobody noticed
         assert changes == [1]
-        sessions.left(one)
+        sessions.detached(one)
         await virtual_sleep(11)
         assert (one.present, changes) == (False, [1, 1])
         await virtual_sleep(288)

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from onesocket_discord.server._snowflakes import iso_timestamp, snowflake_at
+from onesocket_discord.protocol._snowflakes import iso_timestamp, snowflake_at
 from tests.unit.onesocket_discord.server.service_fixture import START, expect_api_error, running_service
 
 GUILD_MESSAGES, DIRECT_MESSAGES = 1 << 9, 1 << 12

@@ -11,7 +11,7 @@ import pytest
 from sqlalchemy import Connection, event, func, insert, select
 
 from onesocket.errors import InvalidOption
-from onesocket_discord.server._snowflakes import (
+from onesocket_discord.protocol._snowflakes import (
     MAX_SNOWFLAKE,
     SnowflakeGenerator,
     parse_snowflake,

@@ -1,7 +1,7 @@
-"""Discord's gateway, version 10, served."""
+"""The gateway of the local server."""
 
+from ...serving import GatewayOptions
 from ._gateway_server import GatewayServer
-from ._options import GatewayOptions
 from ._stats import Stats
 
 __all__ = ["GatewayOptions", "GatewayServer", "Stats"]

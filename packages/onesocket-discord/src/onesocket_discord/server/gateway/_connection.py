@@ -1,4 +1,4 @@
-"""One client's connection: Discord's opcodes, heartbeats and limits, from HELLO to its end."""
+"""One client's connection to the local server's gateway."""
 
 from __future__ import annotations
 
@@ -7,211 +7,135 @@ import logging
 import zlib
 from collections import deque
 from collections.abc import Awaitable, Callable
-from typing import Any, Final, Protocol
+from typing import Any
 
 from picows import WSMsgType
 
-from onesocket.transports._server_connection import ServerConnection, ServerConnectionLimits
-from onesocket.wire._handshake import Data
-
-from ...protocol._compression import COMPRESSORS, Compressor
-from .._ports import Directory
-from . import _client_payloads as requests
-from . import _server_payloads as payloads
-from ._client_payloads import ClientViolation
-from ._close_codes import (
-    ALREADY_AUTHENTICATED,
-    DECODE_ERROR,
-    ENDS_SESSION,
-    INVALID_VERSION,
-    NO_HEARTBEAT,
-    NOT_AUTHENTICATED,
-    RATE_LIMITED,
-    SESSION_TIMED_OUT,
-    UNKNOWN_ERROR,
-    UNKNOWN_OPCODE,
-    CloseStatus,
-)
+from ...protocol._close_codes import CloseCode
+from ...protocol._compression import COMPRESSORS
+from ...protocol._identification import Presence
+from ...protocol._opcodes import Opcode
+from ...serving import ClientViolation, Identify, RequestGuildMembers, Resume, ServedConnection
+from ...serving._client_payloads import read_presence, read_request_guild_members
+from . import _session_start as session_start
 from ._dispatch_fault_injector import DispatchFaultInjector
-from ._fault_schedule import Fault, FaultSchedule
+from ._fault_schedule import Fault
+from ._gateway_state import GatewayState
 from ._guild_members import may_request_members, push_members
-from ._options import GatewayOptions
-from ._presence_tracker import PresenceTracker
+from ._presence_tracker import shown_presence
 from ._session import GatewaySession
-from ._session_registry import SessionRegistry
-from ._stats import StatsCounter
 
 log = logging.getLogger("onesocket_discord.server")
-
-_IGNORED_OPCODES: Final = frozenset(
-    {4, 31, 43}
-)  # voice states, soundboard sounds, channel info: accepted, nothing comes of it
-_API_VERSION: Final = "10"
 
 Job = Callable[[], Awaitable[None]]
 
 
-class GatewayContext(Protocol):
-    """The hub, as its connections see it."""
+class GatewayConnection(ServedConnection[GatewaySession]):
+    """Serves one client. One task does what takes time, in the order of the requests."""
 
-    options: GatewayOptions
-    connection_limits: ServerConnectionLimits
-    stats_counter: StatsCounter
-    fault_schedule: FaultSchedule
-    presences: PresenceTracker
-    sessions: SessionRegistry
-
-    def get_directory(self) -> Directory:
-        """The service."""
-        ...
-
-    def arrived(self, connection: GatewayConnection) -> None:
-        """This one is open."""
-
-    def left(self, connection: GatewayConnection) -> None:
-        """Its socket is closed."""
-
-    async def identify(self, connection: GatewayConnection, wanted: requests.Identify) -> None:
-        """Give it a new session. Raises `ClientViolation`."""
-
-    async def resume(self, connection: GatewayConnection, wanted: requests.Resume) -> None:
-        """Give it the session that it had. Raises `ClientViolation`."""
-
-
-class GatewayConnection:
-    """Speaks with one client. What takes time is done by one task, in the order in which it was asked for."""
-
-    def __init__(self, hub: GatewayContext, query: dict[str, str]) -> None:
-        self.hub = hub
-        self.session: GatewaySession | None = None
-        self.line: ServerConnection = ServerConnection(self, hub.connection_limits)
-        self._query = query
-        self._compress: Compressor | None = None
-        self._write: Callable[[bytes], object] = self._nowhere
+    def __init__(self, state: GatewayState, query: dict[str, str]) -> None:
+        super().__init__(state.options, state.connection_limits, state.sessions, query)
+        self.state = state
+        self._write: Callable[[bytes], object] = _discard
         self._fault_injector: DispatchFaultInjector | None = None
-        self._opening = False
+        self._logging_in = False
         self._jobs: deque[Job] = deque()
         self._worker: asyncio.Task[None] | None = None
-        self._recent: deque[float] = deque(maxlen=hub.options.rate_limit)
-        self._loop = asyncio.get_running_loop()
-        self._interval = hub.options.heartbeat_interval
-        self._heard = self._without_session = self._loop.time()
-        self._alarm: asyncio.TimerHandle | None = None
 
-    def __repr__(self) -> str:
-        return f"<Connection {self.session or 'without a session'}>"
+    # --- the WebSocket ----------------------------------------------------------------------------------------------
 
-    # --- the line ---------------------------------------------------------------------------------------------------
+    def _requested_compression(self) -> str:
+        fault = self.state.fault_schedule.take("force_compression")
+        name: str = super()._requested_compression() if fault is None else fault.values["name"]
+        if name in COMPRESSORS:
+            self.state.stats_counter.add(name.replace("-", "_"))
+        return name
 
-    def opened(self, line: ServerConnection) -> None:
-        """The upgrade went through: HELLO, unless the query is wrong."""
-        self.hub.arrived(self)
-        self._choose_compression()
-        if self._query.get("v", _API_VERSION) != _API_VERSION:
-            line.close(*INVALID_VERSION)
-        elif self._query.get("encoding", "json") != "json":
-            line.close(*DECODE_ERROR)
+    def _on_open(self) -> None:
+        self.state.connection_opened(self)
+        compress = self._compress
+        if compress is None:
+            self._write = self.websocket.writer()
         else:
-            fault = self.hub.fault_schedule.take("heartbeat_interval")
-            if fault is not None:
-                self._interval = fault.values["seconds"]
-            if self.hub.fault_schedule.take("no_hello") is None:
-                self._write(payloads.hello(self._interval))
-            self._heard = self._without_session = self._loop.time()
-            self._watch()
+            write = self.websocket.writer(WSMsgType.BINARY)
+            self._write = lambda payload: write(compress(payload))
 
-    def received(self, data: Data) -> None:
-        """One event from the client."""
-        now = self._loop.time()
-        recent = self._recent
-        if len(recent) == recent.maxlen and now - recent[0] < self.hub.options.rate_window:
-            self.close(RATE_LIMITED)
-            return
-        recent.append(now)
-        try:
-            self._take(requests.decode_payload(data))
-        except ClientViolation as misuse:
-            self.close(misuse.close)
+    def _send_hello(self) -> None:
+        fault = self.state.fault_schedule.take("heartbeat_interval")
+        if fault is not None:
+            self._interval = fault.values["seconds"]
+        if self.state.fault_schedule.take("no_hello") is None:
+            super()._send_hello()
 
     def overflowed(self) -> None:
-        """The client doesn't read: its line is dropped, its session may be resumed."""
-        self.hub.stats_counter.add("dropped")
+        """Abort the connection of a client that doesn't read; its session can be resumed."""
+        self.state.stats_counter.add("dropped")
         self.detach()
-        self.line.abort()
+        self.websocket.abort()
 
-    def ended(self, code: int) -> None:
-        """The socket is closed."""
-        session = self.session
-        self.detach()
-        if session is not None and code in ENDS_SESSION:
-            self.hub.sessions.end(session)
-        if self._alarm is not None:
-            self._alarm.cancel()
+    def _on_end(self) -> None:
         self._jobs.clear()
         if self._worker is not None:
             self._worker.cancel()
-        self.hub.left(self)
+        self.state.connection_ended(self)
 
-    # --- what others ask for ----------------------------------------------------------------------------------------
+    # --- writing and ending -----------------------------------------------------------------------------------------
 
-    def send(self, payload: bytes) -> None:
-        """Write one control payload."""
-        if not self.line.closing:
+    def write(self, payload: bytes) -> None:
+        """Write one payload, unless the connection is closing."""
+        if not self.websocket.closing:
             self._write(payload)
 
-    def close(self, close: CloseStatus) -> None:
-        """Close in order; the session, if there is one, can be resumed."""
-        self.detach()
+    def write_compressed(self, payload: bytes) -> None:
+        """Write one payload, compressed by itself."""
+        self.websocket.writer(WSMsgType.BINARY)(zlib.compress(payload))
+
+    @property
+    def is_compressed(self) -> bool:
+        """Whether the connection has a transport compression."""
+        return self._compress is not None
+
+    def close(self, code: int, reason: str | None = None) -> None:
+        """Close in order; the session can be resumed. `reason`: by default Discord's for `code`."""
         self._jobs.clear()
-        self.line.close(*close)
+        super().close(code, reason)
 
-    def drop(self) -> None:
-        """End the line by a reset."""
+    def reset(self) -> None:
+        """End the connection by a TCP reset."""
         self.detach()
-        self.line.reset()
+        self.websocket.reset()
 
-    def invalidate(self, *, resumable: bool) -> None:
-        """Op 9. The client may go on, on this connection, with Resume or Identify."""
-        session = self.session
-        self.detach()
-        if session is not None and not resumable:
-            self.hub.sessions.end(session)
-        self.hub.stats_counter.add("invalid_sessions")
-        self.send(payloads.invalid_session(resumable=resumable))
+    def invalidate(self, *, resumable: bool = False) -> None:
+        """Detach the session, end it unless `resumable`, and send op 9; the client may log in again."""
+        self.state.stats_counter.add("invalid_sessions")
+        super().invalidate(resumable=resumable)
+
+    # --- the session ------------------------------------------------------------------------------------------------
 
     def attach(self, session: GatewaySession) -> None:
         """Carry this session from now on."""
-        self.session = session
-        session.connection = self
-        self.hub.sessions.arrived(session)
+        super().attach(session)
         self.update_writer()
 
     def detach(self) -> None:
         """Carry no session any more."""
-        session, self.session = self.session, None
         if self._fault_injector is not None:
             self._fault_injector.stop()
             self._fault_injector = None
-        if session is not None:
-            session.connection = session.write = None
-            self._opening = False
-            self._without_session = self._loop.time()
-            self.hub.sessions.left(session)
-            self._watch()
+        if self.session is not None:
+            self._logging_in = False
+        super().detach()
 
     def update_writer(self) -> None:
-        """Dispatches go straight to the line, or through the mangler while a fault says so."""
+        """Let dispatches go straight to the socket, or through a fault injector while a fault asks for one."""
         if self.session is None:
             return
-        if self._fault_injector is None and self.hub.fault_schedule.affects_dispatches(self):
+        affected = self.state.fault_schedule.affects_dispatches(self)
+        if self._fault_injector is None and affected:
             self._fault_injector = DispatchFaultInjector(
-                self, self.hub.fault_schedule, self._write, self.overflowed, self.update_writer
+                self, self.state.fault_schedule, self._write, self.overflowed, self.update_writer
             )
-        elif (
-            self._fault_injector is not None
-            and self._fault_injector.idle
-            and not self.hub.fault_schedule.affects_dispatches(self)
-        ):
+        elif self._fault_injector is not None and self._fault_injector.idle and not affected:
             self._fault_injector = None
         self.session.write = self._write if self._fault_injector is None else self._fault_injector.write
 
@@ -221,80 +145,70 @@ class GatewayConnection:
             self._fault_injector.settle(fault)
         self.update_writer()
 
-    def write_packed(self, payload: bytes) -> None:
-        """Write one payload, compressed by itself."""
-        self.line.writer(WSMsgType.BINARY)(zlib.compress(payload))
-
-    @property
-    def is_compressed(self) -> bool:
-        """Whether the whole connection is."""
-        return self._compress is not None
-
-    def replay(self, frames: list[bytes]) -> None:
-        """Write dispatches again, as they were."""
-        for frame in frames:
-            self._write(frame)
-
     # --- opcodes ----------------------------------------------------------------------------------------------------
 
-    def _take(self, payload: requests.ClientPayload) -> None:
-        match payload.op:
-            case 1:
-                self._beat(payload)
-            case 2 | 6 if self._opening or self.session is not None:
-                raise ClientViolation(ALREADY_AUTHENTICATED)
-            case 2:
-                identity = requests.read_identify(requests.decode_body(payload))
-                self._opening = True
-                self._do(lambda: self._open(self.hub.identify(self, identity)))
-            case 6:
-                wanted = requests.read_resume(requests.decode_body(payload))
-                self._opening = True
-                self._do(lambda: self._open(self.hub.resume(self, wanted)))
-            case 3 | 8 | 4 | 31 | 43 if not self._opening and self.session is None:
-                raise ClientViolation(NOT_AUTHENTICATED)
-            case 3:
-                presence = requests.read_presence(requests.decode_body(payload))
-                self._do(lambda: self._present(presence))
-            case 8:
-                members = requests.read_request_guild_members(requests.decode_body(payload))
-                self._do(lambda: self._answer(members))
-            case op if op in _IGNORED_OPCODES:
-                pass
+    @property
+    def _is_logging_in(self) -> bool:
+        return self._logging_in
+
+    @property
+    def _accepts_requests(self) -> bool:
+        return self._logging_in or self.session is not None
+
+    @property
+    def _login_deadline(self) -> float:
+        return float("inf") if self._logging_in else super()._login_deadline
+
+    def _acknowledge_heartbeat(self) -> None:
+        self.state.stats_counter.add("heartbeats")
+        if self.state.fault_schedule.take("withhold_acks", self) is None:
+            super()._acknowledge_heartbeat()
+
+    def _identify(self, identify: Identify) -> None:
+        self._log_in(lambda: session_start.identify(self, identify))
+
+    def _resume(self, resume: Resume) -> None:
+        self._log_in(lambda: session_start.resume(self, resume))
+
+    def _request(self, opcode: int, d: Any) -> None:
+        match opcode:
+            case Opcode.PRESENCE_UPDATE:
+                presence = read_presence(d)
+                self._do(lambda: self._update_presence(presence))
+            case Opcode.REQUEST_GUILD_MEMBERS:
+                request = read_request_guild_members(d)
+                self._do(lambda: self._send_members(request))
             case _:
-                raise ClientViolation(UNKNOWN_OPCODE)
+                pass  # accepted without effect
 
-    def _beat(self, payload: requests.ClientPayload) -> None:
-        requests.read_heartbeat(requests.decode_body(payload))
-        self._heard = self._loop.time()
-        self.hub.stats_counter.add("heartbeats")
-        if self.hub.fault_schedule.take("withhold_acks", self) is None:
-            self.send(payloads.HEARTBEAT_ACK)
+    def _log_in(self, login: Job) -> None:
+        async def attempt() -> None:
+            try:
+                async with asyncio.timeout(self._options.identify_timeout):
+                    await login()
+            except TimeoutError:
+                raise ClientViolation(CloseCode.UNKNOWN_ERROR) from None
+            finally:
+                self._logging_in = False
+                self._detached_at = self._loop.time()
+                self._watch()
 
-    async def _open(self, attempt: Awaitable[None]) -> None:
-        try:
-            async with asyncio.timeout(self.hub.options.identify_timeout):
-                await attempt
-        except TimeoutError:
-            raise ClientViolation(UNKNOWN_ERROR) from None
-        finally:
-            self._opening = False
-            self._without_session = self._loop.time()
-            self._watch()
+        self._logging_in = True
+        self._do(attempt)
 
-    async def _present(self, presence: dict[str, Any]) -> None:
+    async def _update_presence(self, presence: Presence) -> None:
         if self.session is not None:
-            self.session.presence = presence
-            self.hub.presences.changed(self.session.account.user_id)
+            self.session.presence = shown_presence(presence)
+            self.state.presences.changed(self.session.account.user_id)
 
-    async def _answer(self, wanted: requests.RequestGuildMembers) -> None:
-        """Send the wanted members; none of a guild that the user is not in, nor a whole list without GUILD_MEMBERS."""
+    async def _send_members(self, request: RequestGuildMembers) -> None:
+        """Send the members; none of a guild that the user is not in, nor a whole list without GUILD_MEMBERS."""
         session = self.session
-        if session is not None and may_request_members(session, wanted):
-            directory = self.hub.get_directory()
-            members = await directory.members(session.account, wanted.guild_id, wanted.user_ids)
+        if session is not None and may_request_members(session, request):
+            directory = self.state.get_directory()
+            members = await directory.members(session.account, request.guild_id, request.user_ids)
             if members is not None and session is self.session:
-                push_members(session, wanted, members, self.hub.presences)
+                push_members(session, request, members, self.state.presences)
 
     def _do(self, job: Job) -> None:
         self._jobs.append(job)
@@ -305,57 +219,14 @@ class GatewayConnection:
         try:
             while self._jobs:
                 await self._jobs.popleft()()
-        except ClientViolation as misuse:
-            self.close(misuse.close)
+        except ClientViolation as violation:
+            self.close(violation.code, violation.reason)
         except Exception:
             log.exception("the gateway failed on a request of a client")
-            self.close(UNKNOWN_ERROR)
+            self.close(CloseCode.UNKNOWN_ERROR)
         finally:
             self._worker = None
 
-    # --- time -------------------------------------------------------------------------------------------------------
 
-    def _watch(self) -> None:
-        """One timer for both deadlines; it looks again when the nearer one has moved."""
-        if self._alarm is not None:
-            self._alarm.cancel()
-            self._alarm = None
-        if self.line.closing:
-            return
-        due = self._heard + self._interval * self.hub.options.heartbeat_grace
-        if self.session is None and not self._opening:
-            due = min(due, self._without_session + self.hub.options.identify_timeout)
-        self._alarm = self._loop.call_at(due, self._look)
-
-    def _look(self) -> None:
-        self._alarm = None
-        now = self._loop.time()
-        if now >= self._heard + self._interval * self.hub.options.heartbeat_grace:
-            self.close(NO_HEARTBEAT)
-        elif (
-            self.session is None
-            and not self._opening
-            and now >= self._without_session + self.hub.options.identify_timeout
-        ):
-            self.close(SESSION_TIMED_OUT)
-        else:
-            self._watch()
-
-    # --- writing ----------------------------------------------------------------------------------------------------
-
-    def _choose_compression(self) -> None:
-        asked = self._query.get("compress", "")
-        fault = self.hub.fault_schedule.take("force_compression")
-        if fault is not None:
-            asked = fault.values["name"]
-        stream = COMPRESSORS.get(asked)
-        if stream is None:
-            self._write = self.line.writer()
-            return
-        self.hub.stats_counter.add(asked.replace("-", "_"))
-        compress = self._compress = stream()
-        write = self.line.writer(WSMsgType.BINARY)
-        self._write = lambda payload: write(compress(payload))
-
-    def _nowhere(self, _: bytes) -> None:
-        """Before the line is open there is nothing to say."""
+def _discard(_: bytes) -> None:
+    """Write nothing: the connection is not open yet."""

@@ -1,4 +1,4 @@
-"""Dispatches of one connection, delayed, doubled or out of order, as the plan says."""
+"""Delays, duplicates and reorders the dispatches of one connection, as the active faults ask."""
 
 from __future__ import annotations
 
@@ -7,28 +7,29 @@ from collections import deque
 from collections.abc import Callable
 from typing import Final
 
+from ...serving._session import SessionConnection
 from ._fault_schedule import Fault, FaultSchedule
-from ._session import SessionConnection
+from ._session import GatewaySession
 
 _MAX_HELD: Final = 10_000
 
 
 class DispatchFaultInjector:
-    """Takes numbered dispatches and writes them as the faults want it. Only used while there is one.
+    """Writes numbered dispatches as the active faults ask; used while there is such a fault.
 
     `overflowed` is called when too much is held back, `progressed` when it may have become idle.
     """
 
     def __init__(
         self,
-        connection: SessionConnection,
-        plan: FaultSchedule,
+        connection: SessionConnection[GatewaySession],
+        schedule: FaultSchedule,
         write: Callable[[bytes], object],
         overflowed: Callable[[], None],
         progressed: Callable[[], None],
     ) -> None:
         self._connection = connection
-        self._plan = plan
+        self._schedule = schedule
         self._write = write
         self._overflowed = overflowed
         self._progressed = progressed
@@ -36,18 +37,18 @@ class DispatchFaultInjector:
         self._late: deque[tuple[float, bytes]] = deque()
         self._timer: asyncio.TimerHandle | None = None
         self._busy = False
-        """Whether a dispatch is on its way through: a fault that is used up by it isn't the end of us yet."""
+        """Whether `write` is running: a fault that it uses up does not make this object idle yet."""
 
     def __repr__(self) -> str:
-        return f"<Mangler window={len(self._window)} late={len(self._late)}>"
+        return f"<DispatchFaultInjector window={len(self._window)} late={len(self._late)}>"
 
     @property
     def idle(self) -> bool:
-        """Whether nothing is held back."""
+        """Whether no dispatch is held back."""
         return not self._busy and not self._window and not self._late
 
     def write(self, frame: bytes) -> None:
-        """One dispatch."""
+        """Write one dispatch, now or later."""
         if len(self._window) + len(self._late) >= _MAX_HELD:
             self._overflowed()
             return
@@ -57,8 +58,8 @@ class DispatchFaultInjector:
         self._progressed()
 
     def settle(self, fault: Fault) -> None:
-        """A fault has ended: what was held because of it goes out."""
-        if fault.kind == "reorder_dispatches" and self._plan.find("reorder_dispatches", self._connection) is None:
+        """A fault has ended: write the dispatches that it held back."""
+        if fault.kind == "reorder_dispatches" and self._schedule.find("reorder_dispatches", self._connection) is None:
             frames, self._window = self._window, []
             for frame in frames:
                 self._pass_on(frame)
@@ -66,14 +67,14 @@ class DispatchFaultInjector:
             self._release(float("inf"))
 
     def stop(self) -> None:
-        """The connection is over; what is held back is kept by the session."""
+        """Drop the dispatches that are held back; the session keeps them for a resume."""
         self._window.clear()
         self._late.clear()
         if self._timer is not None:
             self._timer.cancel()
 
     def _take(self, frame: bytes) -> None:
-        fault = self._plan.find("reorder_dispatches", self._connection)
+        fault = self._schedule.find("reorder_dispatches", self._connection)
         if fault is None:
             self._pass_on(frame)
             return
@@ -85,8 +86,8 @@ class DispatchFaultInjector:
             fault.use()
 
     def _pass_on(self, frame: bytes) -> None:
-        copies = 2 if self._plan.take("duplicate_dispatches", self._connection) is not None else 1
-        fault = self._plan.take("delay_dispatches", self._connection)
+        copies = 2 if self._schedule.take("duplicate_dispatches", self._connection) is not None else 1
+        fault = self._schedule.take("delay_dispatches", self._connection)
         for _ in range(copies):
             if fault is None and not self._late:
                 self._write(frame)

@@ -1,4 +1,4 @@
-"""Scripted faults, as the gateway meets them: which is due, for whom, and how often."""
+"""Scripted faults: which is due, for which connection, and how often."""
 
 from __future__ import annotations
 
@@ -10,7 +10,8 @@ from typing import Any, Literal, Self
 
 from onesocket.errors import WaitTimeout
 
-from ._session import SessionConnection
+from ...serving._session import SessionConnection
+from ._session import GatewaySession
 
 FaultKind = Literal[
     "withhold_acks",
@@ -30,14 +31,14 @@ DISPATCH_FAULT_KINDS = frozenset({"delay_dispatches", "duplicate_dispatches", "r
 
 @dataclass(frozen=True, slots=True)
 class FaultTarget:
-    """Whose connections are meant; with neither: everybody's."""
+    """The connections that a fault affects: a user's, a session's, or without both, all."""
 
     user: str | int | None = None
     """A name or an id."""
     session: str | None = None
 
-    def matches(self, connection: SessionConnection | None) -> bool:
-        """Whether this connection is meant; None: one that nobody has identified on."""
+    def matches(self, connection: SessionConnection[GatewaySession] | None) -> bool:
+        """Whether the fault affects this connection; None: one without a session."""
         if self.user is None and self.session is None:
             return True
         session = connection.session if connection is not None else None
@@ -49,20 +50,20 @@ class FaultTarget:
 
 
 class Fault:
-    """One fault that stands until it is used up or lifted. Also a context manager, which lifts it."""
+    """One fault, active until it is used up or lifted. As a context manager it is lifted at the end of the block."""
 
     def __init__(
-        self, plan: FaultSchedule, kind: FaultKind, whom: FaultTarget, times: int | None, values: dict[str, Any]
+        self, schedule: FaultSchedule, kind: FaultKind, target: FaultTarget, times: int | None, values: dict[str, Any]
     ) -> None:
         self.kind: FaultKind = kind
-        self.target = whom
+        self.target = target
         self.left = times
-        """How often it will still happen; None: until it is lifted."""
+        """The number of occurrences left; None: no end until it is lifted."""
         self.happened = 0
-        """How often it has happened."""
+        """The number of occurrences so far."""
         self.values = values
         self.lifted = False
-        self._plan = plan
+        self._schedule = schedule
         self._waiters: list[tuple[int, asyncio.Future[None]]] = []
 
     def __repr__(self) -> str:
@@ -81,13 +82,13 @@ class Fault:
         return not self.lifted and self.left != 0
 
     def lift(self) -> None:
-        """End it; what it holds back is let go."""
+        """End the fault; dispatches that it holds back are sent."""
         if not self.lifted:
             self.lifted = True
-            self._plan.over(self)
+            self._schedule.remove(self)
 
     async def wait(self, times: int = 1, *, timeout: float = 10.0) -> None:
-        """Wait until it has happened so often. Raises `WaitTimeout` after `timeout` seconds."""
+        """Wait until the fault has happened `times` times. Raises `WaitTimeout` after `timeout` seconds."""
         if self.happened >= times:
             return
         entry = (times, asyncio.get_running_loop().create_future())
@@ -101,7 +102,7 @@ class Fault:
             self._waiters.remove(entry)
 
     def use(self) -> None:
-        """It happens now."""
+        """Count one occurrence."""
         self.happened += 1
         if self.left is not None:
             self.left -= 1
@@ -109,11 +110,11 @@ class Fault:
             if times <= self.happened and not future.done():
                 future.set_result(None)
         if self.left == 0:
-            self._plan.over(self)
+            self._schedule.remove(self)
 
 
 class FaultSchedule:
-    """The faults that stand, in the order in which they were asked for."""
+    """The active faults, in the order in which they were added."""
 
     def __init__(self) -> None:
         self._faults: list[Fault] = []
@@ -121,40 +122,40 @@ class FaultSchedule:
         """Called with a fault that was added, is used up, or was lifted."""
 
     def __repr__(self) -> str:
-        return f"<Plan {self._faults}>"
+        return f"<FaultSchedule {self._faults}>"
 
     @property
     def active(self) -> tuple[Fault, ...]:
-        """Every fault that stands."""
+        """The active faults."""
         return tuple(self._faults)
 
-    def add(self, kind: FaultKind, whom: FaultTarget, times: int | None, **values: Any) -> Fault:
-        """Let a fault stand from now on."""
-        fault = Fault(self, kind, whom, times, values)
+    def add(self, kind: FaultKind, target: FaultTarget, times: int | None, **values: Any) -> Fault:
+        """Add a fault, which is active from now on."""
+        fault = Fault(self, kind, target, times, values)
         self._faults.append(fault)
         self.on_change(fault)
         return fault
 
-    def over(self, fault: Fault) -> None:
-        """A fault has ended."""
+    def remove(self, fault: Fault) -> None:
+        """Remove a fault that is used up or lifted."""
         if fault in self._faults:
             self._faults.remove(fault)
         self.on_change(fault)
 
-    def find(self, kind: FaultKind, connection: SessionConnection | None = None) -> Fault | None:
-        """The first that is due, without using it."""
+    def find(self, kind: FaultKind, connection: SessionConnection[GatewaySession] | None = None) -> Fault | None:
+        """The first fault of this kind for the connection, without using it."""
         for fault in self._faults:
             if fault.kind == kind and fault.target.matches(connection):
                 return fault
         return None
 
-    def take(self, kind: FaultKind, connection: SessionConnection | None = None) -> Fault | None:
-        """The first that is due; it happens now."""
+    def take(self, kind: FaultKind, connection: SessionConnection[GatewaySession] | None = None) -> Fault | None:
+        """The first fault of this kind for the connection; it counts as used."""
         fault = self.find(kind, connection)
         if fault is not None:
             fault.use()
         return fault
 
-    def affects_dispatches(self, connection: SessionConnection) -> bool:
-        """Whether any fault touches the dispatches of this connection."""
+    def affects_dispatches(self, connection: SessionConnection[GatewaySession]) -> bool:
+        """Whether any active fault changes the dispatches of this connection."""
         return any(fault.kind in DISPATCH_FAULT_KINDS and fault.target.matches(connection) for fault in self._faults)

@@ -1,4 +1,4 @@
-"""The gateway: a WebSocket server that speaks Discord's protocol, version 10."""
+"""The local server's gateway: accepts connections, publishes events, stops in order."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ from picows import WSUpgradeRequest, WSUpgradeResponse
 from onesocket.errors import InvalidOption
 from onesocket.transports._connection_acceptor import AcceptedConnection, HandshakeAnswer
 
+from ...protocol._close_codes import CloseCode
+from ...serving import GatewayOptions
+from ...serving._server_payloads import RECONNECT
 from .._ports import Account, Directory, Event, Json
-from . import _server_payloads as payloads
-from ._close_codes import AUTHENTICATION_FAILED, GOING_AWAY
 from ._connection import GatewayConnection
 from ._gateway_state import GatewayState
-from ._options import MAX_FRAME, GatewayOptions
-from ._server_payloads import PublishedDispatch
+from ._published_dispatch import PublishedDispatch
 from ._session import GatewaySession
 
 log = logging.getLogger("onesocket_discord.server")
@@ -31,28 +31,31 @@ _BACKLOG: Final = 4096
 # So many connections over the limit are told so by an HTTP error; more are reset.
 _MAX_REJECTED_CONNECTIONS: Final = 256
 _RETRY_AFTER: Final = 5
+_MAX_FRAME: Final = 64 << 10
+"""Bytes up to which a frame that is too large is read to its end, so that the connection can be closed in order."""
+_GOING_AWAY: Final = (1001, "Discord WebSocket requesting client reconnect.")
 
 
 class GatewayServer:
-    """Implements `ports.Publisher`. Made first, then given its directory, then started."""
+    """A WebSocket server that speaks Discord's gateway, version 10, on behalf of a `Directory`."""
 
     def __init__(self, options: GatewayOptions | None = None) -> None:
         self.options = options if options is not None else GatewayOptions()
         self.state = GatewayState(self.options, self.publish, lambda: self.url)
         self.handshake_timeout = self.options.handshake_timeout
-        self.max_frame = MAX_FRAME
+        self.max_frame = _MAX_FRAME
         self.url = ""
-        """Where it listens, with a slash at the end."""
+        """Its address, with a slash at the end; empty before `start()`."""
         self._server: asyncio.Server | None = None
         self._addresses: Counter[str] = Counter()
         self._accepted: set[asyncio.Transport] = set()
         self._stopping = False
 
     def __repr__(self) -> str:
-        return f"<Gateway {self.url or 'not started'} {self.state!r}>"
+        return f"<GatewayServer {self.url or 'not started'} {self.state!r}>"
 
     async def start(self, directory: Directory, host: str = "127.0.0.1", port: int = 0) -> None:
-        """Listen. Raises `OSError` if the port is taken."""
+        """Listen for clients of `directory`. Raises `OSError` if the port is taken."""
         if self._server is not None:
             raise InvalidOption("a gateway is started once; make a new one")
         self.state.directory = directory
@@ -65,7 +68,7 @@ class GatewayServer:
         self.url = f"ws://{f'[{host}]' if ':' in host else host}:{number}/"
 
     async def stop(self) -> None:
-        """Tell everybody to reconnect, close in order, and after the close timeout without it."""
+        """Send op 7 to all clients, close their connections in order, and abort the rest after the close timeout."""
         if self._server is None or self._stopping:
             return
         self._stopping = True
@@ -73,8 +76,8 @@ class GatewayServer:
         await self.state.presences.stop()
         connections = tuple(self.state.connections)
         for connection in connections:
-            connection.send(payloads.RECONNECT)
-            connection.close(GOING_AWAY)
+            connection.write(RECONNECT)
+            connection.close(*_GOING_AWAY)
         await self._until_empty(self.options.close_timeout)
         for transport in tuple(self._accepted):  # those that never asked for an upgrade too
             transport.abort()
@@ -83,15 +86,15 @@ class GatewayServer:
 
     async def _until_empty(self, seconds: float) -> None:
         if self.state.connections:
-            ends = [asyncio.ensure_future(connection.line.wait_closed()) for connection in self.state.connections]
+            ends = [asyncio.ensure_future(connection.websocket.wait_closed()) for connection in self.state.connections]
             _, late = await asyncio.wait(ends, timeout=seconds)
             for end in late:
                 end.cancel()
 
-    # --- Publisher --------------------------------------------------------------------------------------------------
+    # --- published events ---------------------------------------------------------------------------------------------
 
     def publish(self, event: Event) -> None:
-        """Hand this to whoever is connected (or may resume); doesn't block and doesn't fail."""
+        """Push the event to the sessions of its recipients; doesn't block and doesn't fail."""
         try:
             self._fan_out(PublishedDispatch(event), event.recipients)
         except Exception:
@@ -99,7 +102,7 @@ class GatewayServer:
         self.state.stats_counter.add("events")
 
     def _fan_out(self, dispatch: PublishedDispatch, recipients: frozenset[int]) -> None:
-        """`GatewaySession.offer` for each of them, written out: this is the loop that a busy server runs.
+        """Do what `GatewaySession.offer` does for each session, inlined: a busy server spends its time here.
 
         All are numbered before the first is written to: a system call between any two of them would turn the sessions
         out of the processor's caches.
@@ -127,18 +130,18 @@ class GatewayServer:
                     frames.append((session, frame))
         for session, frame in frames:
             write = session.write
-            if write is not None:  # an earlier one may have set off a fault that ended this line
+            if write is not None:  # an earlier one may have set off a fault that ended this connection
                 write(frame)
 
     def sign_out(self, user_id: int, login: bytes | None = None) -> None:
-        """A token of this user is void: end its sessions with 4004. `login`: the token's digest; None: all of them."""
+        """End the sessions of this user with 4004. `login`: the digest of one token; None: of all tokens."""
         for session in self.state.sessions.of(user_id):
             if login not in {None, session.login}:
                 continue
             connection = session.connection
             self.state.sessions.end(session)
             if connection is not None:
-                connection.close(AUTHENTICATION_FAILED)
+                connection.close(CloseCode.AUTHENTICATION_FAILED)
 
     def logins(self) -> frozenset[bytes]:
         """The digests of the tokens that open connections have logged in with."""
@@ -149,18 +152,18 @@ class GatewayServer:
         return str(self.state.presences.of(user_id)["status"])
 
     def session_start_limit(self, account: Account) -> Json:
-        """What ``GET /gateway/bot`` says about this account."""
+        """The `session_start_limit` of ``GET /gateway/bot`` for this account."""
         return self.state.identify_limiter.limit(account)
 
-    # --- Door -------------------------------------------------------------------------------------------------------
+    # --- accepting connections ----------------------------------------------------------------------------------------
 
     def delay(self) -> float:
-        """Seconds to wait before the next connection is read."""
+        """Seconds to wait before a new connection is read."""
         fault = self.state.fault_schedule.take("slow_upgrade")
         return float(fault.values["seconds"]) if fault is not None else 0.0
 
     def accept(self, address: str, transport: asyncio.Transport) -> bool:
-        """Whether a TCP connection is taken."""
+        """Count a TCP connection; returns False to refuse it."""
         if self._stopping or len(self._accepted) >= self.options.max_connections + _MAX_REJECTED_CONNECTIONS:
             return False
         self._accepted.add(transport)
@@ -168,14 +171,14 @@ class GatewayServer:
         return True
 
     def connection_ended(self, address: str, transport: asyncio.Transport) -> None:
-        """A TCP connection that was taken has ended."""
+        """Forget a TCP connection that has ended."""
         self._accepted.discard(transport)
         self._addresses[address] -= 1
         if not self._addresses[address]:
             del self._addresses[address]
 
     def answer_upgrade(self, request: WSUpgradeRequest, address: str) -> HandshakeAnswer:
-        """A complete upgrade request."""
+        """Answer a complete upgrade request."""
         self.state.stats_counter.add("handshakes")
         fault = self.state.fault_schedule.take("refuse_upgrade")
         if fault is not None:
@@ -185,7 +188,7 @@ class GatewayServer:
         if self._stopping or len(self._accepted) > self.options.max_connections:
             return self._refuse(503, "too many connections", _RETRY_AFTER)
         query = dict(parse_qsl(urlsplit(request.path.decode("ascii", "replace")).query))
-        return GatewayConnection(self.state, query).line
+        return GatewayConnection(self.state, query).websocket
 
     def _refuse(self, status: int, text: str, retry_after: float | None) -> WSUpgradeResponse:
         self.state.stats_counter.add("refused")

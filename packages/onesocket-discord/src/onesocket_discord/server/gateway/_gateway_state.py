@@ -1,39 +1,41 @@
-"""What all connections of one gateway share, and the connections."""
+"""The state that all connections of the local server's gateway share."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 from onesocket.transports._server_connection import ServerConnectionLimits
 
+from ...protocol._close_codes import REASONS, CloseCode
+from ...protocol._limits import PAYLOAD_LIMIT
+from ...serving import GatewayOptions
 from .._ports import Directory, Event
-from . import _session_start as opening
-from ._client_payloads import Identify, Resume
-from ._close_codes import TOO_LARGE, UNKNOWN_ERROR
-from ._connection import GatewayConnection
 from ._fault_schedule import Fault, FaultSchedule
 from ._identify_limiter import IdentifyLimiter
-from ._options import MAX_CLIENT_PAYLOAD, GatewayOptions
 from ._presence_tracker import PresenceTracker
 from ._session import GatewaySession
 from ._session_registry import SessionRegistry
 from ._stats import StatsCounter
 
+if TYPE_CHECKING:
+    from ._connection import GatewayConnection
+
 
 class GatewayState:
-    """One of each. Implements `connection.House`."""
+    """The connections and sessions, the presences, the faults and the counters of one gateway."""
 
     def __init__(self, options: GatewayOptions, publish: Callable[[Event], None], url: Callable[[], str]) -> None:
         self.options = options
         self.connection_limits = ServerConnectionLimits(
-            max_size=MAX_CLIENT_PAYLOAD,
+            max_size=PAYLOAD_LIMIT,
             write_buffer=options.write_buffer,
             close_timeout=options.close_timeout,
-            too_large=TOO_LARGE,
-            failed=UNKNOWN_ERROR,
+            too_large=(CloseCode.DECODE_ERROR, "Payload too large"),
+            failed=(CloseCode.UNKNOWN_ERROR, REASONS[CloseCode.UNKNOWN_ERROR]),
         )
         self.url = url
-        """Where a session is resumed."""
+        """Returns the address at which a session is resumed."""
         self.stats_counter = StatsCounter()
         self.identify_limiter = IdentifyLimiter(options)
         self.fault_schedule = FaultSchedule()
@@ -44,10 +46,10 @@ class GatewayState:
         self.directory: Directory | None = None
 
     def __repr__(self) -> str:
-        return f"<Hub connections={len(self.connections)} {self.sessions!r}>"
+        return f"<GatewayState connections={len(self.connections)} {self.sessions!r}>"
 
     def get_directory(self) -> Directory:
-        """The service; it is made after the gateway."""
+        """The directory; it is set when the gateway starts."""
         if self.directory is None:
             raise RuntimeError("the gateway was started before it was given its directory")
         return self.directory
@@ -56,23 +58,15 @@ class GatewayState:
         """Every session of this user."""
         return self.sessions.of(user_id)
 
-    def arrived(self, connection: GatewayConnection) -> None:
-        """There is one connection more."""
+    def connection_opened(self, connection: GatewayConnection) -> None:
+        """Add an open connection."""
         self.connections.add(connection)
         self.stats_counter.add("open")
 
-    def left(self, connection: GatewayConnection) -> None:
-        """There is one connection less."""
+    def connection_ended(self, connection: GatewayConnection) -> None:
+        """Remove a connection whose socket is closed."""
         self.connections.discard(connection)
         self.stats_counter.add("open", -1)
-
-    async def identify(self, connection: GatewayConnection, wanted: Identify) -> None:
-        """Give it a new session. Raises `Misuse`."""
-        await opening.identify(connection, wanted, self.identify_limiter, self.url)
-
-    async def resume(self, connection: GatewayConnection, wanted: Resume) -> None:
-        """Give it the session that it had. Raises `Misuse`."""
-        await opening.resume(connection, wanted)
 
     def _faults_changed(self, fault: Fault) -> None:
         for connection in tuple(self.connections):

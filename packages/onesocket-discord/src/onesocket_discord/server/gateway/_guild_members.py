@@ -1,48 +1,47 @@
-"""Op 8: the members of a guild, in chunks."""
+"""Answers op 8: the members of a guild, in chunks."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from typing import Final
 
+from ...protocol._intents import Intents
+from ...serving import EncodedDispatch, RequestGuildMembers
 from .._ports import Json
-from . import _intents as bits
-from ._client_payloads import RequestGuildMembers
 from ._presence_tracker import PresenceTracker
-from ._server_payloads import EncodedDispatch
 from ._session import GatewaySession
 
 _CHUNK_SIZE: Final = 1000
 _MAX_BY_NAME: Final = 100
 
 
-def may_request_members(session: GatewaySession, wanted: RequestGuildMembers) -> bool:
+def may_request_members(session: GatewaySession, request: RequestGuildMembers) -> bool:
     """Whether the session's intents allow the request: all members, of any name, only with GUILD_MEMBERS."""
-    return wanted.user_ids is not None or bool(wanted.query) or bool(session.intents & bits.GUILD_MEMBERS)
+    return request.user_ids is not None or bool(request.query) or bool(session.intents & Intents.GUILD_MEMBERS)
 
 
 def push_members(
-    session: GatewaySession, wanted: RequestGuildMembers, members: Sequence[Json], presences: PresenceTracker
+    session: GatewaySession, request: RequestGuildMembers, members: Sequence[Json], presences: PresenceTracker
 ) -> None:
-    """Push GUILD_MEMBERS_CHUNK, to this session only: those of `members` that are wanted."""
-    if wanted.user_ids is None:
-        members = _matching_members(members, wanted.query or "", wanted.limit)
+    """Push GUILD_MEMBERS_CHUNK to this session: those of `members` that match the request."""
+    if request.user_ids is None:
+        members = _matching_members(members, request.query or "", request.limit)
     chunks = [members[start : start + _CHUNK_SIZE] for start in range(0, len(members), _CHUNK_SIZE)] or [()]
     found = {member["user"]["id"] for member in members}
     for index, chunk in enumerate(chunks):
         data: Json = {
-            "guild_id": str(wanted.guild_id),
+            "guild_id": str(request.guild_id),
             "members": list(chunk),
             "chunk_index": index,
             "chunk_count": len(chunks),
         }
-        if wanted.user_ids is not None:
-            data["not_found"] = [str(one) for one in wanted.user_ids if str(one) not in found]
-        if wanted.presences and session.intents & bits.GUILD_PRESENCES:
-            updates = (presences.update(wanted.guild_id, int(one["user"]["id"])) for one in chunk)
+        if request.user_ids is not None:
+            data["not_found"] = [str(one) for one in request.user_ids if str(one) not in found]
+        if request.presences and session.intents & Intents.GUILD_PRESENCES:
+            updates = (presences.update(request.guild_id, int(one["user"]["id"])) for one in chunk)
             data["presences"] = [update for update in updates if update["status"] != "offline"]
-        if wanted.nonce is not None:
-            data["nonce"] = wanted.nonce
+        if request.nonce is not None:
+            data["nonce"] = request.nonce
         session.push(EncodedDispatch("GUILD_MEMBERS_CHUNK", data))
 
 

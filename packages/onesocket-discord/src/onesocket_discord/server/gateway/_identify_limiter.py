@@ -1,4 +1,4 @@
-"""How often a bot may identify: Discord's session start limit."""
+"""Discord's session start limit: how often a bot may identify."""
 
 from __future__ import annotations
 
@@ -7,14 +7,14 @@ from dataclasses import dataclass, field
 from enum import Enum
 from typing import Final
 
+from ...serving import GatewayOptions
 from .._ports import Account, Json
-from ._options import GatewayOptions
 
 _DAY: Final = 86_400.0
 
 
 class IdentifyVerdict(Enum):
-    """What becomes of an Identify."""
+    """The decision about one Identify."""
 
     GRANTED = "granted"
     TOO_FAST = "too fast"
@@ -29,17 +29,17 @@ class _BotIdentifies:
 
 
 class IdentifyLimiter:
-    """Counts Identifies per bot. People aren't counted: they sit in front of it."""
+    """Counts Identifies per bot. Those of people are not limited."""
 
     def __init__(self, options: GatewayOptions) -> None:
         self._options = options
         self._budgets: dict[int, _BotIdentifies] = {}
 
     def __repr__(self) -> str:
-        return f"<Starts of {len(self._budgets)} bots>"
+        return f"<IdentifyLimiter of {len(self._budgets)} bots>"
 
-    def ask(self, account: Account, shard: int) -> IdentifyVerdict:
-        """One Identify."""
+    def check(self, account: Account, shard: int) -> IdentifyVerdict:
+        """Decide about one Identify of this account."""
         if not account.bot:
             return IdentifyVerdict.GRANTED
         now = asyncio.get_running_loop().time()
@@ -54,7 +54,7 @@ class IdentifyLimiter:
         return IdentifyVerdict.GRANTED
 
     def limit(self, account: Account) -> Json:
-        """What ``GET /gateway/bot`` says."""
+        """The `session_start_limit` of ``GET /gateway/bot``."""
         now = asyncio.get_running_loop().time()
         budget = self._budget(account, now)
         return {

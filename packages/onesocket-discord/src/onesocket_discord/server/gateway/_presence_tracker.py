@@ -1,4 +1,4 @@
-"""Who is there: computed from the sessions, and told to those who share a guild."""
+"""The presence of each user: computed from the sessions, published to the members of shared guilds."""
 
 from __future__ import annotations
 
@@ -7,18 +7,26 @@ import logging
 from collections.abc import Callable
 from typing import Any, Final
 
+from ...protocol._identification import Presence
+from ...protocol._intents import Intents
 from .._ports import Directory, Event, Json
-from . import _intents as bits
 from ._session import GatewaySession
 
 log = logging.getLogger("onesocket_discord.server")
 
 _STATUS_ORDER: Final = ("online", "dnd", "idle")
 _OFFLINE: Final[dict[str, Any]] = {"status": "offline", "activities": []}
+_MAX_ACTIVITIES: Final = 5
+
+
+def shown_presence(presence: Presence) -> dict[str, Any]:
+    """The presence of a session as others see it."""
+    activities = [dict(activity) for activity in presence.activities]
+    return {"status": presence.status, "activities": activities[:_MAX_ACTIVITIES]}
 
 
 class PresenceTracker:
-    """One task tells changes, one user after the other; a change that is taken back in time isn't told."""
+    """Publishes changes in one task, user after user; a change that is reverted in time is not published."""
 
     def __init__(
         self,
@@ -30,12 +38,12 @@ class PresenceTracker:
         self._sessions_of = sessions_of
         self._publish = publish
         self._changed: dict[int, None] = {}
-        self._told: dict[int, dict[str, Any]] = {}
+        self._published: dict[int, dict[str, Any]] = {}
         self._task: asyncio.Task[None] | None = None
         self._stopped = False
 
     def __repr__(self) -> str:
-        return f"<Presences of {len(self._told)} users>"
+        return f"<PresenceTracker of {len(self._published)} users>"
 
     def of(self, user_id: int) -> dict[str, Any]:
         """``status`` and ``activities`` now."""
@@ -47,7 +55,7 @@ class PresenceTracker:
         return _OFFLINE
 
     def update(self, guild_id: int | str, user_id: int) -> Json:
-        """As in PRESENCE_UPDATE."""
+        """The body of PRESENCE_UPDATE."""
         presence = self.of(user_id)
         status = presence["status"]
         return {
@@ -59,42 +67,42 @@ class PresenceTracker:
         }
 
     def changed(self, user_id: int) -> None:
-        """Tell those who share a guild with this user, soon."""
+        """Publish the presence of this user soon, if it has changed."""
         if not self._stopped:
             self._changed[user_id] = None
             if self._task is None:
-                self._task = asyncio.get_running_loop().create_task(self._tell_all())
+                self._task = asyncio.get_running_loop().create_task(self._publish_all())
 
     async def stop(self) -> None:
-        """Tell nothing more."""
+        """Publish nothing more."""
         self._stopped = True
         self._changed.clear()
         if self._task is not None:
             self._task.cancel()
             await asyncio.wait({self._task})
 
-    async def _tell_all(self) -> None:
+    async def _publish_all(self) -> None:
         try:
             while self._changed:
                 user_id = next(iter(self._changed))
                 del self._changed[user_id]
                 try:
-                    await self._tell(user_id)
+                    await self._publish_change(user_id)
                 except Exception:
-                    log.exception("a change of presence could not be told")
+                    log.exception("a change of presence could not be published")
         finally:
             self._task = None
 
-    async def _tell(self, user_id: int) -> None:
+    async def _publish_change(self, user_id: int) -> None:
         presence = self.of(user_id)
-        if presence == self._told.get(user_id, _OFFLINE):
+        if presence == self._published.get(user_id, _OFFLINE):
             return
         guilds = await self._directory().members_by_guild(user_id)
         presence = self.of(user_id)
         if presence["status"] == "offline":
-            self._told.pop(user_id, None)
+            self._published.pop(user_id, None)
         else:
-            self._told[user_id] = presence
+            self._published[user_id] = presence
         for guild_id, recipients in guilds.items():
             data = self.update(guild_id, user_id)
-            self._publish(Event("PRESENCE_UPDATE", data, recipients, intents=bits.GUILD_PRESENCES))
+            self._publish(Event("PRESENCE_UPDATE", data, recipients, intents=Intents.GUILD_PRESENCES))

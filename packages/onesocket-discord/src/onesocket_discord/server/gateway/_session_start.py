@@ -1,142 +1,113 @@
-"""How a connection gets its session: a new one by Identify, or the one it had by Resume."""
+"""Attaches a session to a connection: a new one by Identify, or the previous one by Resume."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from typing import TYPE_CHECKING
 
+from ...protocol._close_codes import CloseCode
+from ...protocol._intents import Intents
+from ...protocol._limits import API_VERSION
+from ...protocol._sharding import shard_of
+from ...serving import ClientViolation, EncodedDispatch, Identify, Resume
 from .._ports import Account, Json, ReadyData, token_digest
-from . import _intents as bits
-from ._client_payloads import ClientViolation, Identify, Resume
-from ._close_codes import (
-    AUTHENTICATION_FAILED,
-    DISALLOWED_INTENTS,
-    INVALID_SEQ,
-    RATE_LIMITED,
-    RESUMED_ELSEWHERE,
-    SHARDING_REQUIRED,
-    UNKNOWN_ERROR,
-)
-from ._connection import GatewayConnection
-from ._identify_limiter import IdentifyLimiter, IdentifyVerdict
-from ._server_payloads import EncodedDispatch
+from ._identify_limiter import IdentifyVerdict
+from ._presence_tracker import shown_presence
 from ._session import GatewaySession
 
+if TYPE_CHECKING:
+    from ._connection import GatewayConnection
 
-async def identify(
-    connection: GatewayConnection, wanted: Identify, starts: IdentifyLimiter, url: Callable[[], str]
-) -> None:
-    """Op 2: READY, the guilds, and from then on whatever happens; it resumes at `url`. Raises `ClientViolation`."""
-    hub = connection.hub
+
+async def identify(connection: GatewayConnection, wanted: Identify) -> None:
+    """Begin a session: send READY and the guilds, then published events. Raises `ClientViolation`."""
+    state = connection.state
     account = await _authenticate(connection, wanted.token)
-    if account.bot and wanted.intents & hub.options.disallowed_intents:
-        raise ClientViolation(DISALLOWED_INTENTS)
-    verdict = starts.ask(account, wanted.shard[0])
+    if account.bot and wanted.intents & state.options.disallowed_intents:
+        raise ClientViolation(CloseCode.DISALLOWED_INTENTS)
+    number, count = shard = wanted.shard or (0, 1)
+    verdict = state.identify_limiter.check(account, number)
     if verdict is IdentifyVerdict.TOO_FAST:
-        connection.invalidate(resumable=False)
+        connection.invalidate()
         return
     if verdict is IdentifyVerdict.SPENT:
-        raise ClientViolation(AUTHENTICATION_FAILED)
-    session = GatewaySession(account, token_digest(wanted.token), wanted.intents, wanted.shard, hub.options)
+        raise ClientViolation(CloseCode.AUTHENTICATION_FAILED)
+    session = GatewaySession(account, token_digest(wanted.token), wanted.intents, shard, state.options)
     if wanted.presence is not None:
-        session.presence = wanted.presence
-    if not hub.sessions.add(session):  # from now on it collects what happens
-        raise ClientViolation(RATE_LIMITED)
+        session.presence = shown_presence(wanted.presence)
+    if not state.sessions.add(session):  # from now on it collects what happens
+        raise ClientViolation(CloseCode.RATE_LIMITED)
     try:
-        welcome = await hub.get_directory().ready_data(account)
-        number, count = wanted.shard
-        guilds = [guild for guild in welcome.guilds if (int(guild["id"]) >> 22) % count == number]
-        if len(guilds) > hub.options.guilds_per_shard:
-            raise ClientViolation(SHARDING_REQUIRED)
+        ready_data = await state.get_directory().ready_data(account)
+        guilds = [guild for guild in ready_data.guilds if shard_of(guild["id"], count) == number]
+        if len(guilds) > state.options.guilds_per_shard:
+            raise ClientViolation(CloseCode.SHARDING_REQUIRED)
         early = session.begin()
-        if len(early) >= hub.options.replay_count:  # some are missing
-            raise ClientViolation(UNKNOWN_ERROR)
-        if connection.line.closing:
+        if len(early) >= state.options.replay_count:  # some are missing
+            raise ClientViolation(CloseCode.UNKNOWN_ERROR)
+        if connection.websocket.closing:
             return
-        if hub.sessions.get(session.id) is not session:  # signed out meanwhile
-            raise ClientViolation(AUTHENTICATION_FAILED)
+        if state.sessions.get(session.id) is not session:  # signed out meanwhile
+            raise ClientViolation(CloseCode.AUTHENTICATION_FAILED)
         connection.attach(session)
-        ready = EncodedDispatch("READY", _ready_body(session, welcome, guilds, url()))
+        ready = EncodedDispatch("READY", _ready_body(session, ready_data, guilds, state.url()))
         _send_ready(connection, session, ready, guilds, wanted)
         for dispatch in early:
             session.offer(dispatch)
     finally:
         if connection.session is not session and session.connection is None and session.seq == 0:
-            hub.sessions.end(session)
-    hub.stats_counter.add("identifies")
+            state.sessions.end(session)
+    state.stats_counter.add("identifies")
 
 
 async def resume(connection: GatewayConnection, wanted: Resume) -> None:
-    """Op 6: what was missed, once and in order, then RESUMED; or op 9. Raises `ClientViolation`."""
-    hub = connection.hub
+    """Continue a session: send the missed dispatches, then RESUMED; or op 9. Raises `ClientViolation`."""
+    state = connection.state
     account = await _authenticate(connection, wanted.token)
-    session = hub.sessions.get(wanted.session_id)
-    if session is None or session.account.user_id != account.user_id or session.early is not None:
-        connection.invalidate(resumable=False)
-        return
-    if not 0 <= wanted.seq <= session.seq:
-        _end_session(connection, session)
-        raise ClientViolation(INVALID_SEQ)
-    if not session.covers(wanted.seq):
-        _end_session(connection, session)
-        connection.invalidate(resumable=False)
-        return
-    if connection.line.closing:
-        return
-    before = session.connection
-    if before is not None:
-        before.close(RESUMED_ELSEWHERE)
-    session.login = token_digest(wanted.token)
-    missed = list(session.missed(wanted.seq))
-    connection.attach(session)
-    connection.replay(missed)
-    session.push(EncodedDispatch("RESUMED", {"_trace": []}))
-    hub.stats_counter.add("resumes")
+    session = state.sessions.get(wanted.session_id)
+    if session is not None and (session.account.user_id != account.user_id or session.early is not None):
+        session = None
+    if connection.restore(session, wanted.seq) and session is not None:
+        session.login = token_digest(wanted.token)
+        state.stats_counter.add("resumes")
 
 
 async def _authenticate(connection: GatewayConnection, token: str) -> Account:
-    account = await connection.hub.get_directory().authenticate(token)
+    account = await connection.state.get_directory().authenticate(token)
     if account is None:
-        raise ClientViolation(AUTHENTICATION_FAILED)
+        raise ClientViolation(CloseCode.AUTHENTICATION_FAILED)
     return account
-
-
-def _end_session(connection: GatewayConnection, session: GatewaySession) -> None:
-    before = session.connection
-    connection.hub.sessions.end(session)
-    if before is not None:
-        before.close(RESUMED_ELSEWHERE)
 
 
 def _send_ready(
     connection: GatewayConnection, session: GatewaySession, ready: EncodedDispatch, guilds: list[Json], wanted: Identify
 ) -> None:
     if wanted.compress and not connection.is_compressed:
-        session.write = connection.write_packed
-        connection.hub.stats_counter.add("packed")
+        session.write = connection.write_compressed
+        connection.state.stats_counter.add("packed")
     session.push(ready)
     connection.update_writer()
-    if session.intents & bits.GUILDS:
+    if session.intents & Intents.GUILDS:
         for guild in guilds:
             session.push(EncodedDispatch("GUILD_CREATE", _guild_body(guild, session, wanted.large_threshold)))
 
 
-def _ready_body(session: GatewaySession, welcome: ReadyData, guilds: list[Json], url: str) -> Json:
-    application = welcome.application
+def _ready_body(session: GatewaySession, ready_data: ReadyData, guilds: list[Json], url: str) -> Json:
+    application = ready_data.application
     ready: Json = {
-        "v": 10,
-        "user": welcome.user,
+        "v": API_VERSION,
+        "user": ready_data.user,
         "guilds": [{"id": guild["id"], "unavailable": True} for guild in guilds],
         "session_id": session.id,
         "resume_gateway_url": url,
         "shard": list(session.shard),
-        "application": {"id": application.get("id", welcome.user["id"]), "flags": application.get("flags", 0)},
-        "private_channels": list(welcome.private_channels),
+        "application": {"id": application.get("id", ready_data.user["id"]), "flags": application.get("flags", 0)},
+        "private_channels": list(ready_data.private_channels),
         "relationships": [],
         "user_settings": {},
         "_trace": [],
     }
     if not session.account.bot:
-        ready["read_states"] = list(welcome.read_states)
+        ready["read_states"] = list(ready_data.read_states)
     return ready
 
 
@@ -148,7 +119,7 @@ def _guild_body(guild: Json, session: GatewaySession, large_threshold: int) -> J
         **guild,
         "unavailable": False,
         "large": len(members) > large_threshold,
-        "presences": presences if session.intents & bits.GUILD_PRESENCES else [],
+        "presences": presences if session.intents & Intents.GUILD_PRESENCES else [],
     }
     if shown["large"]:
         near = {presence["user"]["id"] for presence in presences} | {str(session.account.user_id)}

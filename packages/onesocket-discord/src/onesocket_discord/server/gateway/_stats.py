@@ -1,4 +1,4 @@
-"""What the gateway counts, and whoever waits for it."""
+"""Counters of the local server's gateway."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ class Stats:
     """Counted since the server started, except `open` and `sessions`, which are now."""
 
     handshakes: int = 0
-    """Upgrade requests, whatever became of them."""
+    """Upgrade requests, answered in any way."""
     refused: int = 0
     """Upgrade requests that were refused."""
     identifies: int = 0
@@ -26,15 +26,15 @@ class Stats:
     zstd_stream: int = 0
     """Connections compressed by ``zstd-stream``."""
     packed: int = 0
-    """READYs compressed by themselves, as Identify's `compress` asks for."""
+    """READYs compressed by themselves, on request of Identify's `compress`."""
     invalid_sessions: int = 0
     """Op 9, sent for any reason."""
     heartbeats: int = 0
-    """Heartbeats that came."""
+    """Heartbeats of clients."""
     events: int = 0
     """Events that were published, each counted once."""
     dropped: int = 0
-    """Lines that were dropped because their client didn't read."""
+    """Connections aborted because their client didn't read."""
     open: int = 0
     """WebSockets that are open."""
     sessions: int = 0
@@ -42,24 +42,24 @@ class Stats:
 
 
 class StatsCounter:
-    """The numbers, and those who wait for them to change. Not thread-safe."""
+    """Counts, and wakes waiters when their condition holds. Not thread-safe."""
 
     def __init__(self) -> None:
         self._stats = Stats()
         self._waiters: list[tuple[Callable[[Stats], bool], asyncio.Future[None]]] = []
 
     def __repr__(self) -> str:
-        return f"<Counting {self._stats}>"
+        return f"<StatsCounter {self._stats}>"
 
     def add(self, name: str, by: int = 1) -> None:
-        """Count."""
+        """Add `by` to the counter `name`."""
         setattr(self._stats, name, getattr(self._stats, name) + by)
         for condition, future in self._waiters:
             if not future.done() and condition(self._stats):
                 future.set_result(None)
 
     def snapshot(self) -> Stats:
-        """The numbers now."""
+        """A copy of the current numbers."""
         return replace(self._stats)
 
     async def wait_for(self, condition: Callable[[Stats], bool], timeout: float) -> Stats:

@@ -10,10 +10,10 @@ from typing import Any
 import msgspec
 from aiohttp import web
 
+from ...protocol._snowflakes import parse_snowflake
 from .._api_error import ApiError, invalid_field, unauthorized
 from .._field_reader import as_list, as_object
 from .._ports import Account, Json
-from .._snowflakes import parse_snowflake
 from ..service import ChatService
 from ._rate_limiter import RateLimit, RateLimitDecision, RateLimiter
 from ._trusted_proxies import TrustedProxies

@@ -8,6 +8,7 @@ from typing import Any
 from sqlalchemy import Row, func, insert, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from ...protocol._intents import Intents
 from .._api_error import ApiError, field_error, invalid_field, invalid_form
 from .._field_reader import FieldReader
 from .._ports import Account, Json, token_digest
@@ -15,7 +16,6 @@ from ..store import UnitOfWork
 from ..store._tables import guilds, members, tokens, users
 from . import _serialization as shapes
 from ._access import find_user
-from ._intents import GUILD_MEMBERS, GUILDS
 from ._logins import LoginService, account_from_row
 from ._membership import join_guild, leave_guild
 from ._passwords import PasswordService
@@ -60,7 +60,7 @@ class AccountService:
                 )
                 data = {**shapes.guild(guild), "owner_id": str(account.user_id)}
                 self._world.tell(
-                    work, "GUILD_UPDATE", data, await self._world.audience.of(work, guild.id), intents=GUILDS
+                    work, "GUILD_UPDATE", data, await self._world.audience.of(work, guild.id), intents=Intents.GUILDS
                 )
             await self._enter(work, account)
             return {"token": await self._logins.issue(work, account, client), "user_id": str(account.user_id)}
@@ -161,7 +161,9 @@ class AccountService:
             owner = heir or await work.connection.scalar(caretaker)
             await work.connection.execute(update(guilds).where(guilds.c.id == guild.id).values(owner_id=owner))
             data = {**shapes.guild(guild), "owner_id": str(owner)}
-            self._world.tell(work, "GUILD_UPDATE", data, await self._world.audience.of(work, guild.id), intents=GUILDS)
+            self._world.tell(
+                work, "GUILD_UPDATE", data, await self._world.audience.of(work, guild.id), intents=Intents.GUILDS
+            )
 
     async def _person(self, name: str) -> Row[Any]:
         wanted = select(users).where(users.c.username_key == name_key(name), ~users.c.bot)
@@ -189,7 +191,7 @@ class AccountService:
             for at in places.all():
                 data = {"guild_id": str(at.guild_id), **shapes.member(at.joined_at, shapes.user_from_account(renamed))}
                 audience = await self._world.audience.of(work, at.guild_id)
-                self._world.tell(work, "GUILD_MEMBER_UPDATE", data, audience, intents=GUILD_MEMBERS)
+                self._world.tell(work, "GUILD_MEMBER_UPDATE", data, audience, intents=Intents.GUILD_MEMBERS)
             return mine
 
         return shapes.current_user(account) if name == account.username else await self._world.store.write(operation)

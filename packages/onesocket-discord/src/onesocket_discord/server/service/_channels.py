@@ -7,6 +7,7 @@ from typing import Any
 from sqlalchemy import BigInteger, Row, bindparam, delete, func, insert, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from ...protocol._intents import Intents
 from .._api_error import ApiError, missing_permissions
 from .._field_reader import FieldReader
 from .._ports import Account, Event, Json
@@ -14,7 +15,6 @@ from ..store import UnitOfWork
 from ..store._tables import channels, participants, read_states, users
 from . import _serialization as shapes
 from ._access import channel_access, dm_participants, find_user, member_guild, owned_guild
-from ._intents import DIRECT_MESSAGE_TYPING, GUILD_MESSAGE_TYPING, GUILDS
 from ._service_context import ServiceContext
 
 _MAX_CHANNELS = 500
@@ -150,7 +150,7 @@ class ChannelService:
                 recipients = await self._world.audience.seen(connection, here.guild_id)
         member = {} if here.is_dm else {"member": {**here.member["member"], "user": shapes.user_from_account(account)}}
         data = {**here.where, "user_id": str(account.user_id), "timestamp": int(self._world.ids.now()), **member}
-        intents = here.intent_for(GUILD_MESSAGE_TYPING, DIRECT_MESSAGE_TYPING)
+        intents = here.intent_for(Intents.GUILD_MESSAGE_TYPING, Intents.DIRECT_MESSAGE_TYPING)
         self._world.publisher.publish(Event("TYPING_START", data, recipients, intents))
 
     async def acknowledge(self, account: Account, channel_id: int, message_id: int) -> None:
@@ -171,7 +171,7 @@ class ChannelService:
         if row.guild_id is None:
             raise missing_permissions()
         data = shapes.channel(row)
-        self._world.tell(work, name, data, await self._world.audience.of(work, row.guild_id), intents=GUILDS)
+        self._world.tell(work, name, data, await self._world.audience.of(work, row.guild_id), intents=Intents.GUILDS)
         return data
 
     async def _tell_people(self, work: UnitOfWork, row: Row[Any], pair: list[int]) -> None:

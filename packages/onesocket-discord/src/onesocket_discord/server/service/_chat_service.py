@@ -11,9 +11,9 @@ from pathlib import Path
 
 from sqlalchemy import insert, select
 
+from ...protocol._snowflakes import SnowflakeGenerator
 from .._api_error import ApiError
 from .._ports import Account, Json, Publisher, ReadyData
-from .._snowflakes import SnowflakeGenerator
 from ..store import Store, UnitOfWork
 from ..store._tables import channels, guilds, members, read_states, users
 from . import _serialization as shapes

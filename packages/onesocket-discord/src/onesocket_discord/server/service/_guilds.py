@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from sqlalchemy import delete, func, insert, select, update
 
+from ...protocol._intents import Intents
 from .._api_error import ApiError, missing_access, missing_permissions, unknown_resource
 from .._field_reader import FieldReader
 from .._ports import Account, Json
@@ -13,7 +14,6 @@ from ..store import UnitOfWork
 from ..store._tables import channels, guilds, members
 from . import _serialization as shapes
 from ._access import find_user, member_guild, owned_guild
-from ._intents import GUILDS
 from ._membership import guild_create_objects, join_guild, leave_guild, member_from_row, select_members
 from ._service_context import ServiceContext
 
@@ -85,7 +85,7 @@ class GuildService:
             changed = {**shapes.guild(row), "name": name or row.name}
             await work.connection.execute(update(guilds).where(guilds.c.id == guild_id).values(name=changed["name"]))
             audience = await self._world.audience.of(work, guild_id)
-            self._world.tell(work, "GUILD_UPDATE", changed, audience, intents=GUILDS)
+            self._world.tell(work, "GUILD_UPDATE", changed, audience, intents=Intents.GUILDS)
             return changed
 
         return await self._world.store.write(operation)
@@ -100,7 +100,7 @@ class GuildService:
             audience = await self._world.audience.of(work, guild_id)
             await work.connection.execute(delete(guilds).where(guilds.c.id == guild_id))
             self._world.audience.changed(work, guild_id)
-            self._world.tell(work, "GUILD_DELETE", {"id": str(guild_id)}, audience, intents=GUILDS)
+            self._world.tell(work, "GUILD_DELETE", {"id": str(guild_id)}, audience, intents=Intents.GUILDS)
 
         await self._world.store.write(operation)
 

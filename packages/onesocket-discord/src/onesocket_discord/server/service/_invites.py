@@ -8,15 +8,15 @@ from typing import Any
 from sqlalchemy import Row, delete, func, insert, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from ...protocol._intents import Intents
+from ...protocol._snowflakes import iso_timestamp
 from .._api_error import ApiError, missing_permissions, unknown_resource
 from .._field_reader import FieldReader
 from .._ports import Account, Json
-from .._snowflakes import iso_timestamp
 from ..store import UnitOfWork
 from ..store._tables import channels, guilds, invites, members, users
 from . import _serialization as shapes
 from ._access import channel_access
-from ._intents import GUILD_INVITES
 from ._membership import join_guild
 from ._service_context import ServiceContext
 
@@ -59,7 +59,7 @@ class InviteService:
             made = await self._shape(work.connection, await self._find(work.connection, code))
             data = {**made, **here.where}
             recipients = await here.recipients(self._world, work)
-            self._world.tell(work, "INVITE_CREATE", data, recipients, intents=GUILD_INVITES)
+            self._world.tell(work, "INVITE_CREATE", data, recipients, intents=Intents.GUILD_INVITES)
             return made
 
         return await self._world.store.write(operation)
@@ -96,7 +96,7 @@ class InviteService:
             await work.connection.execute(delete(invites).where(invites.c.code == code))
             recipients = await here.recipients(self._world, work)
             data = {**here.where, "code": code}
-            self._world.tell(work, "INVITE_DELETE", data, recipients, intents=GUILD_INVITES)
+            self._world.tell(work, "INVITE_DELETE", data, recipients, intents=Intents.GUILD_INVITES)
             return gone
 
         return await self._world.store.write(operation)

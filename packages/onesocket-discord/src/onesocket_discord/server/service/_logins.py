@@ -12,8 +12,8 @@ from typing import Any, Final
 
 from sqlalchemy import Row, delete, func, insert, select, update
 
+from ...protocol._snowflakes import iso_timestamp
 from .._ports import Account, Json, token_digest
-from .._snowflakes import iso_timestamp
 from ..store import UnitOfWork
 from ..store._tables import tokens, users
 from ._service_context import ServiceContext

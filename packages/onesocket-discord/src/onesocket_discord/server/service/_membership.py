@@ -8,11 +8,11 @@ from typing import Any
 from sqlalchemy import Row, delete, insert, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from ...protocol._intents import Intents
 from .._ports import Account, Json, Publisher
 from ..store import UnitOfWork
 from ..store._tables import channels, guilds, members, users
 from . import _serialization as shapes
-from ._intents import GUILD_MEMBERS, GUILDS
 from ._service_context import ServiceContext
 
 
@@ -27,10 +27,10 @@ async def join_guild(world: ServiceContext, work: UnitOfWork, account: Account, 
     await work.connection.execute(insert(members).values(row))
     world.audience.changed(work, guild_id)
     data = {"guild_id": str(guild_id), **shapes.member(joined_at, shapes.user_from_account(account))}
-    world.tell(work, "GUILD_MEMBER_ADD", data, others, intents=GUILD_MEMBERS)
+    world.tell(work, "GUILD_MEMBER_ADD", data, others, intents=Intents.GUILD_MEMBERS)
     mine_alone = frozenset({account.user_id})
     (created,) = await guild_create_objects(work.connection, world.publisher, account, [guild_id])
-    world.tell(work, "GUILD_CREATE", created, mine_alone, intents=GUILDS)
+    world.tell(work, "GUILD_CREATE", created, mine_alone, intents=Intents.GUILDS)
     return True
 
 
@@ -44,8 +44,10 @@ async def leave_guild(world: ServiceContext, work: UnitOfWork, who: Json, guild_
         return False
     world.audience.changed(work, guild_id)
     left = await world.audience.of(work, guild_id)
-    world.tell(work, "GUILD_MEMBER_REMOVE", {"guild_id": str(guild_id), "user": who}, left, intents=GUILD_MEMBERS)
-    world.tell(work, "GUILD_DELETE", {"id": str(guild_id)}, frozenset({user_id}), intents=GUILDS)
+    world.tell(
+        work, "GUILD_MEMBER_REMOVE", {"guild_id": str(guild_id), "user": who}, left, intents=Intents.GUILD_MEMBERS
+    )
+    world.tell(work, "GUILD_DELETE", {"id": str(guild_id)}, frozenset({user_id}), intents=Intents.GUILDS)
     return True
 
 

@@ -7,10 +7,10 @@ import re
 from dataclasses import dataclass
 from typing import Any, Final
 
+from ...protocol._snowflakes import parse_snowflake
 from .._api_error import ApiError
 from .._field_reader import FieldReader, as_list
 from .._ports import Json
-from .._snowflakes import parse_snowflake
 from ._components import IS_COMPONENTS_V2, read_components
 from ._embeds import read_embeds
 

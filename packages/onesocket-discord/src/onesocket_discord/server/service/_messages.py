@@ -7,16 +7,16 @@ from typing import Any
 
 from sqlalchemy import BigInteger, Row, String, bindparam, delete, func, insert, select, update
 
+from ...protocol._intents import Intents
+from ...protocol._snowflakes import snowflake_time
 from .._api_error import ApiError, invalid_field
 from .._field_reader import FieldReader
 from .._ports import Account, Json
-from .._snowflakes import snowflake_time
 from ..store import UnitOfWork
 from ..store._tables import channels, messages
 from . import _serialization as shapes
 from ._access import ChannelAccess, channel_access
 from ._channels import mark_read
-from ._intents import DIRECT_MESSAGES, GUILD_MESSAGES
 from ._message_draft import MessageDraft, check_not_empty, read_message_draft, read_message_edit
 from ._message_history import REPLY_TYPE, find_message, message_objects, message_page, users_by_id
 from ._service_context import ServiceContext
@@ -276,7 +276,7 @@ class MessageService:
         self, work: UnitOfWork, here: ChannelAccess, name: str, data: Json, *, content_of: int | None = None
     ) -> None:
         recipients = await here.recipients(self._world, work)
-        intents = here.intent_for(GUILD_MESSAGES, DIRECT_MESSAGES)
+        intents = here.intent_for(Intents.GUILD_MESSAGES, Intents.DIRECT_MESSAGES)
         self._world.tell(work, name, data, recipients, intents=intents, content_of=content_of)
 
 

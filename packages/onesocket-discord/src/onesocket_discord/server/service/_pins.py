@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from sqlalchemy import func, select, update
 
+from ...protocol._intents import Intents
+from ...protocol._snowflakes import iso_timestamp
 from .._api_error import ApiError
 from .._ports import Account, Json
-from .._snowflakes import iso_timestamp
 from ..store import UnitOfWork
 from ..store._tables import channels, messages
 from ._access import ChannelAccess, channel_access
-from ._intents import DIRECT_MESSAGES, GUILD_MESSAGES, GUILDS
 from ._message_history import find_message, message_objects
 from ._service_context import ServiceContext
 
@@ -77,8 +77,8 @@ class PinService:
             "MESSAGE_UPDATE",
             {**body, **here.where, **member},
             recipients,
-            intents=here.intent_for(GUILD_MESSAGES, DIRECT_MESSAGES),
+            intents=here.intent_for(Intents.GUILD_MESSAGES, Intents.DIRECT_MESSAGES),
             content_of=None if here.is_dm else row.author_id,
         )
-        intents = here.intent_for(GUILDS, DIRECT_MESSAGES)
+        intents = here.intent_for(Intents.GUILDS, Intents.DIRECT_MESSAGES)
         self._world.tell(work, "CHANNEL_PINS_UPDATE", pins, recipients, intents=intents)

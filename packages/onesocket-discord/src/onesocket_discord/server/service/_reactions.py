@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from sqlalchemy import ColumnElement, delete, func, insert, select
 
+from ...protocol._intents import Intents
 from .._api_error import ApiError, unknown_resource
 from .._ports import Account, Json
 from ..store import UnitOfWork
@@ -11,7 +12,6 @@ from ..store._tables import reactions, users
 from . import _serialization as shapes
 from ._access import ChannelAccess, channel_access
 from ._emoji import emoji_key, emoji_object
-from ._intents import DIRECT_MESSAGE_REACTIONS, GUILD_MESSAGE_REACTIONS
 from ._message_history import find_message
 from ._service_context import ServiceContext
 
@@ -106,7 +106,7 @@ class ReactionService:
     async def _tell(self, work: UnitOfWork, here: ChannelAccess, what: str, message_id: int, more: Json) -> None:
         data = {**here.where, "message_id": str(message_id), **more}
         recipients = await here.recipients(self._world, work)
-        intents = here.intent_for(GUILD_MESSAGE_REACTIONS, DIRECT_MESSAGE_REACTIONS)
+        intents = here.intent_for(Intents.GUILD_MESSAGE_REACTIONS, Intents.DIRECT_MESSAGE_REACTIONS)
         self._world.tell(work, f"MESSAGE_REACTION_{what}", data, recipients, intents=intents)
 
 

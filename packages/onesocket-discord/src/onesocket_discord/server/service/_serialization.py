@@ -7,8 +7,8 @@ from typing import Any
 
 from sqlalchemy import Row
 
+from ...protocol._snowflakes import iso_timestamp, snowflake_time
 from .._ports import Account, Json
-from .._snowflakes import iso_timestamp, snowflake_time
 
 GUILD_TEXT = 0
 DM = 1

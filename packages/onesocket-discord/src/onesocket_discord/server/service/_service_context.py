@@ -7,8 +7,8 @@ from dataclasses import dataclass, field
 from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from ...protocol._snowflakes import SnowflakeGenerator
 from .._ports import Event, Json, Publisher
-from .._snowflakes import SnowflakeGenerator
 from ..store import Store, UnitOfWork
 from ..store._tables import members
 

@@ -1,32 +1,26 @@
-"""The gateway's limits and times."""
+"""The limits and times of a served gateway."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Final
 
 from onesocket.errors import InvalidOption
-
-MAX_CLIENT_PAYLOAD: Final = 4096
-"""Bytes of one event from a client, as Discord documents it."""
-MAX_FRAME: Final = 64 << 10
-"""Up to here a frame that is too large is read to its end, so that the line can be closed in order."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class GatewayOptions:
-    """Seconds, bytes and numbers. What is not named by Discord's documentation is chosen for one machine."""
+    """Seconds, bytes and numbers: Discord's where it documents them, else chosen for one machine."""
 
     heartbeat_interval: float = 41.25
     """Seconds that HELLO asks for."""
     heartbeat_grace: float = 1.5
-    """Intervals without a heartbeat after which a line is given up."""
+    """Intervals without a heartbeat after which a connection is closed."""
     identify_timeout: float = 30.0
     """Seconds from HELLO, or from op 9, to Identify or Resume."""
     handshake_timeout: float = 10.0
     """Seconds from the TCP connection to a complete upgrade request."""
     close_timeout: float = 5.0
-    """Seconds that a client has to answer CLOSE, and that all together have when the server stops."""
+    """Seconds for a client to answer CLOSE, and for all clients together when the server stops."""
     session_ttl: float = 300.0
     """Seconds that a session without a connection can be resumed."""
     presence_grace: float = 10.0
@@ -46,7 +40,7 @@ class GatewayOptions:
     replay_bytes: int = 2 << 20
     """Bytes of dispatches kept for a resume."""
     write_buffer: int = 8 << 20
-    """Bytes that may wait for one client beyond what the kernel takes; then its line is dropped."""
+    """Bytes that may wait for one client beyond what the kernel takes; then its connection is aborted."""
     max_connections: int = 10_000
     """Connections in total."""
     max_per_address: int = 5_000
@@ -69,4 +63,4 @@ class GatewayOptions:
             if not getattr(self, name) >= 0:
                 raise InvalidOption(f"{name} must not be negative: {getattr(self, name)!r}")
         if self.write_buffer < self.replay_bytes:
-            raise InvalidOption("write_buffer must not be smaller than replay_bytes: a resume would drop its own line")
+            raise InvalidOption("write_buffer must be at least replay_bytes: a resume would end its own connection")
