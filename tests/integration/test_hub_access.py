@@ -125,7 +125,7 @@ async def test_a_unix_socket_for_this_user_alone(tmp_path: Path) -> None:
             async with unix_connect(str(path), uri="ws://anything.example/") as one:
                 await one.send("hi")
                 assert await next_message(one) == "hi"
-            with pytest.raises(CannotListen, match="somebody listens there already"):
+            with pytest.raises(CannotListen, match="a process listens there already"):
                 async with running_hub(server, listen=Endpoint(path=str(path)), key="another"):
                     pass
             assert hub.url == "ws://localhost/"

@@ -52,12 +52,12 @@ class InputOrder:
 
     @property
     def is_idle(self) -> bool:
-        """Whether everything that was typed has had its effect."""
+        """True if everything that was typed has had its effect."""
         return not self._rounds and not self._waiting
 
     @staticmethod
     def concerns(event: events.Event) -> bool:
-        """Whether this is input that has an order, and comes from the terminal."""
+        """True if this is input that has an order, and comes from the terminal."""
         kinds = (events.Key, events.Paste, events.MouseDown, events.MouseUp)
         return isinstance(event, kinds) and not event.is_forwarded
 

@@ -80,7 +80,7 @@ class ChatWebServer(Server):
         return response
 
     def knows(self, host: str) -> bool:
-        """Whether `host` may name this server: any address, from other machines, but no name that could lead here."""
+        """True if `host` may name this server: any address, from other machines, but no name that could lead here."""
         name = re.sub(r":\d+$", "", host.lower())
         return name in self._names or (not self._is_local and _is_address(name))
 

@@ -5,12 +5,12 @@ from typing import Any
 
 import pytest
 
+from onesocket_discord._serving import EncodedDispatch, GatewayOptions, ServedSession
 from onesocket_discord.hub._cached_guild import CachedGuild
 from onesocket_discord.hub._guild_cache import STATE_EVENTS, GuildCache
 from onesocket_discord.hub._member_requests import MemberRequests
 from onesocket_discord.hub._message_content import without_content
 from onesocket_discord.protocol._intents import Intents
-from onesocket_discord.serving import EncodedDispatch, GatewayOptions, ServedSession
 
 ALL = int(Intents.GUILDS | Intents.GUILD_PRESENCES | Intents.GUILD_VOICE_STATES)
 

@@ -39,7 +39,7 @@ class ChatState(Struct, frozen=True):
         return self.histories.get(channel_id, _EMPTY_HISTORY)
 
     def is_unread(self, channel_id: int) -> bool:
-        """Whether there is something new."""
+        """True if there is something new."""
         channel = self.channels.get(channel_id)
         return channel is not None and (channel.last_message_id or 0) > self.read.get(channel_id, 0)
 
@@ -71,11 +71,11 @@ class ChatState(Struct, frozen=True):
         )
 
     def is_mine(self, message: Message) -> bool:
-        """Whether we wrote it."""
+        """True if we wrote it."""
         return self.me is not None and message.author.id == self.me.id
 
     def may_delete(self, message: Message) -> bool:
-        """Whether the server will let us."""
+        """True if the server will let us."""
         channel = self.channels.get(message.channel_id)
         guild = self.guilds.get(channel.guild_id or 0) if channel is not None else None
         owns = guild is not None and self.me is not None and guild.owner_id == self.me.id

@@ -32,7 +32,7 @@ class Composition(Struct, frozen=True, omit_defaults=True):
 
     @property
     def is_empty(self) -> bool:
-        """Whether the composition holds nothing that could be lost."""
+        """True if the composition holds nothing that could be lost."""
         return self == _EMPTY
 
     @property

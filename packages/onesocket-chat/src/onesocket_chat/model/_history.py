@@ -21,9 +21,9 @@ class ChannelHistory(Struct, frozen=True):
 
     messages: tuple[Message, ...] = ()
     is_whole: bool = False
-    """Whether it begins with the channel's first message."""
+    """True if it begins with the channel's first message."""
     is_stale: bool = True
-    """Whether messages may be missing at its end: it was never loaded, or there was a gap."""
+    """True if messages may be missing at its end: it was never loaded, or there was a gap."""
     removed: frozenset[int] = frozenset()
     """What was deleted while it was stale: a page asked for before that must not bring it back."""
     touched: int = 0
@@ -41,7 +41,7 @@ class ChannelHistory(Struct, frozen=True):
 
     @property
     def is_full(self) -> bool:
-        """Whether no more older messages are taken."""
+        """True if no more older messages are taken."""
         return len(self.messages) > MAX_MESSAGES - PAGE_SIZE
 
     def find(self, message_id: int) -> Message | None:

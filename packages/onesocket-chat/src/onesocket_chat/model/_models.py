@@ -66,7 +66,7 @@ class Message(Struct, frozen=True):
 
     @property
     def is_reply(self) -> bool:
-        """Whether it answers another one, which may be gone."""
+        """True if it answers another one, which may be gone."""
         return self.type == 19
 
 
@@ -84,7 +84,7 @@ class Channel(Struct, frozen=True):
 
     @property
     def is_direct(self) -> bool:
-        """Whether it belongs to no guild."""
+        """True if it belongs to no guild."""
         return self.type == 1
 
     @property

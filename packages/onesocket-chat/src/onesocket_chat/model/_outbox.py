@@ -32,7 +32,7 @@ class Draft(Struct, frozen=True):
     after: int = 0
     """The newest message of the channel that was known when it was typed: once stored, it comes after that one."""
     in_doubt: bool = False
-    """Whether the server may have the message: it was sent, and no answer says whether it was stored."""
+    """True if the server may have the message: it was sent, and no answer says whether it was stored."""
 
 
 class Outbox(Struct, frozen=True):

@@ -1,4 +1,4 @@
-"""Whether the line is up, for those who wait for it."""
+"""True if the line is up, for those who wait for it."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ class ConnectionMonitor:
 
     @property
     def is_connected(self) -> bool:
-        """Whether it is connected and logged in."""
+        """True if it is connected and logged in."""
         return self._up.is_set()
 
     def changed(self, change: Change) -> None:

@@ -140,7 +140,7 @@ class MessageSender:
         self._store.change(lambda world: _with_sent_message(world, message, draft.nonce))
 
     async def _is_stored(self, draft: Draft) -> bool:
-        """Whether the channel's history has the draft; the server refuses a repeated nonce for minutes only."""
+        """True if the channel's history has the draft; the server refuses a repeated nonce for minutes only."""
         me = self._store.state.me
         async for body in self._rest.history(draft.channel_id, after=draft.after):
             author: Json = body.get("author") or {}

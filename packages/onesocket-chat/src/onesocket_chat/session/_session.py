@@ -92,7 +92,7 @@ class ChatSession:
         """How often somebody asked for the line."""
         self.request_errors = RequestErrors(notices, self._token_rejected)
         self.is_token_rejected = False
-        """Whether the server said that it no longer accepts the token."""
+        """True if the server said that it no longer accepts the token."""
         self._on_token_rejected = on_void
         self._is_leaving = False
         self._token = token

@@ -68,7 +68,7 @@ class MessageList(OptionList):
 
     @property
     def is_at_end(self) -> bool:
-        """Whether the newest message is in sight, or will be with the next refresh."""
+        """True if the newest message is in sight, or will be with the next refresh."""
         return self._place is None
 
     @property

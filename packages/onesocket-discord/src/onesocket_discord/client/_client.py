@@ -146,7 +146,7 @@ class DiscordClient(Client):
         return self._gateway.ready
 
     def serves(self, guild_id: int | str) -> bool:
-        """Whether this shard gets the events of this guild."""
+        """True if this shard gets the events of this guild."""
         return self.shard is None or shard_of(guild_id, self.shard[1]) == self.shard[0]
 
     async def update_presence(self, presence: Presence) -> None:

@@ -91,7 +91,7 @@ class GuildMembersRequest:
         return {"op": int(Opcode.REQUEST_GUILD_MEMBERS), "d": body}
 
     def is_answer(self, message: Any) -> bool:
-        """Whether this dispatch belongs to the answer."""
+        """True if this dispatch belongs to the answer."""
         if not isinstance(message, Dispatch) or message.event not in _EVENTS:
             return False
         try:

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any, ClassVar, Final
 
+from .._serving import EncodedDispatch
 from ..protocol._intents import Intents
 from ..protocol.models import JsonObject
-from ..serving import EncodedDispatch
 
 _ITEM_KEYS: Final = {
     "roles": "id",

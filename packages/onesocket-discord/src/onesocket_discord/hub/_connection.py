@@ -12,11 +12,11 @@ from picows import WSMsgType
 from onesocket.errors import DeliveryUnknown, OnesocketError
 from onesocket.transports._server_connection import encode_frame
 
+from .._serving import ClientViolation, Identify, Resume, ServedConnection, ServedSession
+from .._serving._client_payloads import read_object, read_presence
 from ..protocol._close_codes import CloseCode
 from ..protocol._intents import Intents
 from ..protocol._opcodes import Opcode
-from ..serving import ClientViolation, Identify, Resume, ServedConnection, ServedSession
-from ..serving._client_payloads import read_object, read_presence
 
 if TYPE_CHECKING:
     from ._frontend import DiscordFrontend

@@ -14,20 +14,13 @@ from onesocket.client._gap import Gap
 from onesocket.errors import DecodeError
 from onesocket.hub._access_policy import error_response, ok_response, path_of, query_of
 from onesocket.hub._counters import HubCounters
-from onesocket.hub._frontend import HubContext
+from onesocket.hub._frontend import wait_for_all
+from onesocket.hub._hub import Hub
 from onesocket.hub._options import HubOptions
-from onesocket.hub._wait_for_all import wait_for_all
 from onesocket.transports._connection_acceptor import HandshakeAnswer
 from onesocket.transports._server_connection import ServerConnectionLimits
 
-from ..client._client import DiscordClient
-from ..protocol._close_codes import REASONS, CloseCode
-from ..protocol._identification import Presence
-from ..protocol._intents import Intents
-from ..protocol._limits import PAYLOAD_LIMIT
-from ..protocol._payload import Dispatch
-from ..protocol.models import JsonObject
-from ..serving import (
+from .._serving import (
     ClientViolation,
     EncodedDispatch,
     GatewayOptions,
@@ -36,7 +29,14 @@ from ..serving import (
     ServedSession,
     ServedSessions,
 )
-from ..serving._server_payloads import RECONNECT
+from .._serving._server_payloads import RECONNECT
+from ..client._client import DiscordClient
+from ..protocol._close_codes import REASONS, CloseCode
+from ..protocol._identification import Presence
+from ..protocol._intents import Intents
+from ..protocol._limits import PAYLOAD_LIMIT
+from ..protocol._payload import Dispatch
+from ..protocol.models import JsonObject
 from ._connection import FrontendConnection
 from ._event_intents import DIRECT_EVENT_INTENTS, GUILD_EVENT_INTENTS
 from ._guild_cache import STATE_EVENTS, GuildCache
@@ -79,7 +79,7 @@ class DiscordFrontend:
         self.sessions = ServedSessions[ServedSession](self.options.session_ttl)
         self._unflushed: list[FrontendConnection] = []
         self._presence: Presence | None = None
-        self._hub_context: HubContext
+        self._hub: Hub
 
     def __repr__(self) -> str:
         return f"<DiscordFrontend connections={len(self._connections)} sessions={len(self.sessions)} {self._cache!r}>"
@@ -97,17 +97,17 @@ class DiscordFrontend:
     @property
     def counters(self) -> HubCounters:
         """The hub's counters."""
-        return self._hub_context.counters
+        return self._hub.counters
 
-    def open(self, context: HubContext) -> None:
+    def open(self, hub: Hub) -> None:
         """Start to serve, as part of this hub."""
-        self._hub_context = context
+        self._hub = hub
 
     # --- requests -----------------------------------------------------------------------------------------------------
 
     def respond(self, request: WSUpgradeRequest) -> HandshakeAnswer:
         """Answer an upgrade (the token comes with Identify), or a request for the gateway's address."""
-        host = request.headers.get("Host") or self._hub_context.url.removeprefix("ws://").rstrip("/")
+        host = request.headers.get("Host") or self._hub.url.removeprefix("ws://").rstrip("/")
         if "Upgrade" in request.headers:
             return FrontendConnection(self, query_of(request), host).websocket
         found = _GATEWAY_PATH.fullmatch(path_of(request))
@@ -115,7 +115,7 @@ class DiscordFrontend:
             return error_response(404, "here are only the gateway, /api/v10/gateway and /api/v10/gateway/bot")
         body: JsonObject = {"url": f"ws://{host}"}
         if found[2]:
-            refusal = self._hub_context.access_policy.check_token(request)
+            refusal = self._hub.access_policy.check_token(request)
             if refusal is not None:
                 return refusal
             limit = {
@@ -152,7 +152,7 @@ class DiscordFrontend:
         connection.restore(self.sessions.get(wanted.session_id), wanted.seq)
 
     def _check_token(self, token: str) -> None:
-        if not self._hub_context.access_policy.is_valid_token(token):
+        if not self._hub.access_policy.is_valid_token(token):
             raise ClientViolation(CloseCode.AUTHENTICATION_FAILED)
 
     def _begin_session(self, connection: FrontendConnection, wanted: Identify) -> None:
@@ -286,13 +286,13 @@ class DiscordFrontend:
     def client_connected(self, connection: FrontendConnection) -> None:
         """Add a client whose upgrade is complete."""
         self._connections[connection] = None
-        self._hub_context.client_connected()
+        self._hub.client_connected()
 
     def client_disconnected(self, connection: FrontendConnection) -> None:
         """Remove a client whose socket is closed."""
         if connection in self._connections:
             del self._connections[connection]
-            self._hub_context.client_disconnected()
+            self._hub.client_disconnected()
 
     def flush_soon(self, connection: FrontendConnection) -> None:
         """Flush this connection at the end of this turn of the event loop."""

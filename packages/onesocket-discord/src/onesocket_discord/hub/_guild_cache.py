@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any, Final
 
+from .._serving import EncodedDispatch
 from ..protocol.models import JsonObject
-from ..serving import EncodedDispatch
 from ._cached_guild import REMOVE_EVENTS, UPSERT_EVENTS, CachedGuild
 
 STATE_EVENTS: Final = frozenset(

@@ -8,8 +8,8 @@ from collections import OrderedDict
 from dataclasses import dataclass
 from typing import Any, Final
 
+from .._serving import EncodedDispatch, ServedSession
 from ..protocol.models import JsonObject
-from ..serving import EncodedDispatch, ServedSession
 
 _MAX_REQUESTS: Final = 4096
 _REQUEST_TTL: Final = 300.0

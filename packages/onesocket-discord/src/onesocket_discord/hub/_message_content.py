@@ -6,8 +6,8 @@ from typing import Self
 
 import msgspec
 
+from .._serving._server_payloads import hide_content
 from ..protocol.models import JsonObject
-from ..serving._server_payloads import hide_content
 
 
 class MessageLocation(msgspec.Struct, gc=False):

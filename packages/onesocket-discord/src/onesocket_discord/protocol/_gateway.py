@@ -110,7 +110,7 @@ class DiscordGateway(Protocol):
         self.url: str | None = None
         """The gateway's address, where sessions begin; None: that of the request."""
         self.url_failed = False
-        """Whether nobody said HELLO there the last time."""
+        """True if nobody said HELLO there the last time."""
         self.session: Session | None = None
         self.ready: Dispatch | None = None
         """The newest READY."""

@@ -15,14 +15,14 @@ class Heartbeat:
         self.latency: float | None = None
         """Seconds from the last answered beat to its answer."""
         self.excused = False
-        """Whether the answer could not come through lately, so that its absence proves nothing."""
+        """True if the answer could not come through lately, so that its absence proves nothing."""
         self._unanswered: float | None = None
 
     def __repr__(self) -> str:
         return f"<Heart interval={self.interval:g} due={self.due:g} answered={self._unanswered is None}>"
 
     def is_timed_out(self, now: float) -> bool:
-        """Whether the last beat's answer is missing, though it could have come; a call much too late proves nothing."""
+        """True if the last beat's answer is missing, though it could have come; a call much too late proves nothing."""
         return self._unanswered is not None and not self.excused and now - self.due < HEARTBEAT_LATE_TOLERANCE
 
     def beat(self, now: float) -> None:

@@ -25,6 +25,6 @@ class GatewaySendWindow(SendWindow):
         self._limit = max(MIN_SENDS, SEND_LIMIT - kept)
 
     def is_full(self, now: float) -> bool:
-        """Whether even the protocol itself would be too fast."""
+        """True if even the protocol itself would be too fast."""
         self._forget(now)
         return len(self._sent) >= SEND_LIMIT

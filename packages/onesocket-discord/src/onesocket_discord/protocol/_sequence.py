@@ -12,14 +12,14 @@ class Sequence:
         self.last: int | None = None
         """The highest so far; None before the first (which may be 0)."""
         self.has_lost = False
-        """Whether a number was overtaken, and its line lost before it came."""
+        """True if a number was overtaken, and its line lost before it came."""
         self._skipped: dict[int, None] = {}
 
     def __repr__(self) -> str:
         return f"<Sequence last={self.last} holes={len(self._skipped)}>"
 
     def is_new(self, number: int) -> bool:
-        """Whether this one wasn't seen yet; it counts as seen now."""
+        """True if this one wasn't seen yet; it counts as seen now."""
         if self.last is None or number > self.last:
             self._remember(range(0 if self.last is None else self.last + 1, number))
             self.last = number

@@ -36,7 +36,7 @@ class Login:
     last_used_at: datetime
     """Approximate: the server notes it once an hour."""
     current: bool
-    """Whether this is the token that the list was asked for with."""
+    """True if this is the token that the list was asked for with."""
 
 
 class Accounts:

@@ -63,12 +63,12 @@ class Bucket:
         return self._waiting[0][1] if self._waiting else None
 
     def is_idle(self, now: float) -> bool:
-        """Whether forgetting it loses nothing."""
+        """True if forgetting it loses nothing."""
         resting = now >= self.opens_at and (self._reset_at is None or now >= self._reset_at)
         return resting and not self._waiting and not self.in_flight
 
     def may_send(self, now: float) -> bool:
-        """Whether the head may go now."""
+        """True if the head may go now."""
         self._roll_over(now)
         opens = self.opens(now)
         return opens is not None and opens <= now
@@ -95,7 +95,7 @@ class Bucket:
         return ticket
 
     def holds(self, route: tuple[str, str]) -> bool:
-        """Whether calls of this kind wait or fly here."""
+        """True if calls of this kind wait or fly here."""
         return any(ticket.route.key == route for ticket in (*self.in_flight, *(ticket for _, ticket in self._waiting)))
 
     def hand_over(self, route: tuple[str, str], other: Bucket) -> None:

@@ -98,7 +98,7 @@ def retry_after(answer: Response) -> float | None:
 
 
 def is_invalid(answer: Response) -> bool:
-    """Whether it counts against the budget of invalid requests."""
+    """True if it counts against the budget of invalid requests."""
     shared = answer.headers.get("x-ratelimit-scope") == "shared"
     return answer.status in (401, 403) or (answer.status == 429 and not shared)
 

@@ -38,7 +38,7 @@ class _AttemptResult:
     retry: bool = False
     wait: float = 0.0
     doubtful: bool = False
-    """Whether it may have been done although it failed."""
+    """True if it may have been done although it failed."""
 
 
 class Requester:

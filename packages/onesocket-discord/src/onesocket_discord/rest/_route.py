@@ -41,7 +41,7 @@ class Route:
 
     @property
     def in_order(self) -> bool:
-        """Whether calls may not overtake each other on the wire: a chat's messages, above all."""
+        """True if calls may not overtake each other on the wire: a chat's messages, above all."""
         return self.method == "POST"
 
 

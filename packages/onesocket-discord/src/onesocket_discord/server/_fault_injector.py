@@ -15,8 +15,8 @@ from aiohttp import web
 
 from onesocket.errors import InvalidOption
 
+from .._serving._server_payloads import HEARTBEAT, RECONNECT
 from ..protocol._compression import COMPRESSORS
-from ..serving import _server_payloads as payloads
 from ._ports import Json
 from .gateway._connection import GatewayConnection
 from .gateway._fault_schedule import Fault, FaultKind, FaultTarget
@@ -53,7 +53,7 @@ class FaultInjector:
         """Op 7: ask clients to reconnect and resume."""
         meant = self._targets(user, session)
         for connection in meant:
-            connection.write(payloads.RECONNECT)
+            connection.write(RECONNECT)
         return len(meant)
 
     async def invalid_session(self, *, resumable: bool, user: UserSelector = None, session: str | None = None) -> int:
@@ -67,7 +67,7 @@ class FaultInjector:
         """Op 1: ask for a heartbeat now."""
         meant = self._targets(user, session)
         for connection in meant:
-            connection.write(payloads.HEARTBEAT)
+            connection.write(HEARTBEAT)
         return len(meant)
 
     async def close(self, code: int, reason: str = "", *, user: UserSelector = None, session: str | None = None) -> int:
@@ -176,7 +176,7 @@ class FaultInjector:
         return self._limited(request, fault.values["retry_after"], global_=fault.values["everywhere"])
 
     def loses(self, request: web.Request) -> bool:
-        """Whether the answer to this request, which was done, gets lost."""
+        """True if the answer to this request, which was done, gets lost."""
         return request.path.startswith("/api/") and self._due(request, "lose_answers") is not None
 
     def _due(self, request: web.Request, kind: FaultKind) -> Fault | None:

@@ -44,7 +44,7 @@ class FieldReader:
         return self._body
 
     def __contains__(self, name: str) -> bool:
-        """Whether the field is there, even if null."""
+        """True if the field is there, even if null."""
         return name in self._body
 
     def text(self, name: str, *, least: int = 0, most: int, required: bool = False) -> str | None:

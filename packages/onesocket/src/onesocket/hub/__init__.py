@@ -1,8 +1,8 @@
-"""One connection for programs in any language: a hub with a local WebSocket endpoint (``onesocket share``)."""
+"""A hub: one upstream connection for programs in any language, on a local WebSocket endpoint (``onesocket share``)."""
 
+from ..errors import CannotListen, HubRunning
 from ._discovery import HubListing, hubs
 from ._endpoint import Endpoint
-from ._errors import CannotListen, HubRunning
 from ._hub import Hub
 from ._merge import Interest, JsonMerge, Merge, MergedRaw, load_merge
 from ._options import HubOptions

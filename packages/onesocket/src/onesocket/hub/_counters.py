@@ -1,4 +1,4 @@
-"""What a hub counts."""
+"""Counters of a hub."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ from dataclasses import dataclass, field
 from typing import Final
 
 _RATE_WINDOW: Final = 10
-"""Seconds over which a rate is told."""
+"""Seconds over which a rate is measured."""
 
 
 class Meter:
-    """A total, and how fast it has grown lately."""
+    """A total, and its recent rate."""
 
     __slots__ = ("_recent", "total")
 
@@ -24,7 +24,7 @@ class Meter:
         return f"<Meter {self.total}>"
 
     def add(self, number: int) -> None:
-        """Count so many."""
+        """Add to the total."""
         self.total += number
         second = int(time.monotonic())
         if self._recent and self._recent[-1][0] == second:
@@ -34,20 +34,20 @@ class Meter:
 
     @property
     def per_second(self) -> float:
-        """Over the last seconds that are complete."""
+        """The rate over the last complete seconds."""
         now = int(time.monotonic())
         return sum(number for second, number in self._recent if now - _RATE_WINDOW <= second < now) / _RATE_WINDOW
 
 
 @dataclass(slots=True)
 class HubCounters:
-    """Since the hub was started."""
+    """Counted since the hub was started."""
 
     received: Meter = field(default_factory=Meter)
-    """Messages from above."""
+    """Messages from upstream."""
     received_bytes: int = 0
     sent: Meter = field(default_factory=Meter)
-    """Messages that went up."""
+    """Messages sent upstream."""
     sent_bytes: int = 0
     delivered: int = 0
     """Messages written to clients, each counted for each client."""
@@ -59,7 +59,7 @@ class HubCounters:
     cut_off: int = 0
     """Clients that didn't read and were cut off."""
     not_sent: int = 0
-    """Messages of clients that did not go up, or may not have; each sender that was still there was told."""
+    """Messages of clients that were not sent upstream, or may not have been; each connected sender was told."""
     gaps: int = 0
-    """Times that messages may be missing."""
+    """Gaps: places where messages may be missing."""
     reconnects: int = 0

@@ -1,4 +1,4 @@
-"""One hub for each connection on this machine, and what `onesocket status` learns of it."""
+"""The lock that allows one hub per connection on this machine, and the hub's answer to `onesocket status`."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any, Final, cast
 
+from ..errors import HubRunning
 from ..lifecycle._states import State
 from ..sharing._option_digests import dial_conflict, first_differing_option, option_proofs
 from ..sharing.host._runtime_paths import RuntimePaths, runtime_directory
-from ._errors import HubRunning
 
 _READ_BYTES: Final = 1 << 16
 _MAX_ANSWER_BYTES: Final = 1 << 18
@@ -52,10 +52,10 @@ class HubListing:
 
 
 class HubRegistration:
-    """Held from `take` to `release`, or to the death of the process."""
+    """A lock held from `register` to `release`, or to the end of the process."""
 
-    def __init__(self, place: RuntimePaths, descriptor: int, key: str, digests: Mapping[str, str]) -> None:
-        self._paths = place
+    def __init__(self, paths: RuntimePaths, descriptor: int, key: str, digests: Mapping[str, str]) -> None:
+        self._paths = paths
         self._key = key
         self._digests = digests
         self._descriptor = descriptor
@@ -68,45 +68,45 @@ class HubRegistration:
     def register(
         cls, key: str, directory: str | None, listen: str, digests: Mapping[str, str] = _NO_DIGESTS
     ) -> HubRegistration:
-        """Be the one hub for `key`; raises `HubRunning`, `OptionConflict` or `NoRuntimeDirectory`.
+        """Become the one hub for `key`. Raises `HubRunning`, `OptionConflict` or `NoRuntimeDirectory`.
 
-        `digests`: of the options that go into dial and login, for a hub that comes second (`agreement.py`).
+        `digests`: of the options for dial and login; a second hub is told which of them differs.
         """
         import fcntl  # noqa: PLC0415 - where there is a runtime directory, there is this
 
         name = hashlib.sha256(b"hub " + key.encode()).hexdigest()[:24]
-        place = RuntimePaths(runtime_directory(directory), name)
-        descriptor = os.open(_lock_path(place), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
+        paths = RuntimePaths(runtime_directory(directory), name)
+        descriptor = os.open(_lock_path(paths), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             pid, where = _read_record(descriptor)
             os.close(descriptor)
             there = f"process {pid} runs a hub for this connection already, on {where}"
-            option = _differing_option(place, key, digests)
+            option = _differing_option(paths, key, digests)
             if option is not None:
                 raise dial_conflict(there, option) from None
             raise HubRunning(f"{there}: connect to that one, or end it", pid=pid) from None
         except OSError:
             os.close(descriptor)
             raise
-        held = cls(place, descriptor, key, digests)
+        held = cls(paths, descriptor, key, digests)
         held.note(listen)
         return held
 
     def note(self, listen: str) -> None:
-        """Write down where we are, for whoever comes second."""
+        """Write this process and its address into the lock file, for a second hub's error."""
         record = json.dumps({"pid": os.getpid(), "listen": listen}).encode()
         os.ftruncate(self._descriptor, 0)
         os.pwrite(self._descriptor, record, 0)
 
     async def report(self, listing: Callable[[], HubListing]) -> None:
-        """Answer `onesocket status` from now on."""
+        """Start to answer `onesocket status`."""
         path = _socket_path(self._paths)
         with contextlib.suppress(FileNotFoundError):
-            path.unlink()  # of one who is gone: we have the lock
+            path.unlink()  # left by a process that has ended: this one has the lock
 
-        async def tell(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        async def answer_query(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
             answer = asdict(listing())
             answer["state"] = answer["state"].name
             nonce = secrets.token_bytes(16)
@@ -120,13 +120,13 @@ class HubRegistration:
 
         directory = self._paths.open_directory()
         try:
-            place = RuntimePaths(self._paths.directory, path.stem)
-            self._server = await asyncio.start_unix_server(tell, _socket_address(place, directory))
+            paths = RuntimePaths(self._paths.directory, path.stem)
+            self._server = await asyncio.start_unix_server(answer_query, _socket_address(paths, directory))
         finally:
             os.close(directory)
 
     async def release(self) -> None:
-        """Let go. Idempotent."""
+        """Release the lock. Idempotent."""
         if self._server is not None:
             self._server.close()
             self._server = None
@@ -138,9 +138,9 @@ class HubRegistration:
 
 
 def hubs(directory: str | None = None, *, timeout: float = 1.0) -> list[HubListing]:
-    """Every hub of this user on this machine, asked within `timeout` seconds each. Blocking.
+    """List this user's hubs on this machine, each asked with `timeout` seconds. Blocking.
 
-    Leftovers of the dead, and hubs that don't answer, are left out. Raises `NoRuntimeDirectory`.
+    Hubs that don't answer are left out. Raises `NoRuntimeDirectory`.
     """
     found: list[HubListing] = []
     for path in sorted(runtime_directory(directory).glob("*.hub")):
@@ -150,62 +150,62 @@ def hubs(directory: str | None = None, *, timeout: float = 1.0) -> list[HubListi
     return found
 
 
-def _differing_option(place: RuntimePaths, key: str, digests: Mapping[str, str]) -> str | None:
-    """The first option that the hub which is there has another value for; None: there is none, or it doesn't answer."""
-    answer = _query_status(place, 1.0)
+def _differing_option(paths: RuntimePaths, key: str, digests: Mapping[str, str]) -> str | None:
+    """The first option whose value differs from the running hub's; None without one, or without an answer."""
+    answer = _query_status(paths, 1.0)
     try:
         nonce = bytes.fromhex(answer["nonce"])
         theirs = {option: bytes.fromhex(proof) for option, proof in answer["options"].items()}
     except (ValueError, KeyError, TypeError, AttributeError):
-        return None  # it still starts, or is of another release
+        return None  # it is starting, or of another release
     return first_differing_option(option_proofs(digests, key.encode(), nonce), theirs) if theirs else None
 
 
-def _query_hub(place: RuntimePaths, timeout: float) -> HubListing | None:
-    fields = _query_status(place, timeout)
+def _query_hub(paths: RuntimePaths, timeout: float) -> HubListing | None:
+    fields = _query_status(paths, timeout)
     for name in ("nonce", "options"):
         fields.pop(name, None)
     try:
         state = State[fields.pop("state")]
         return HubListing(**fields, state=state)
     except (KeyError, TypeError):
-        return None  # a leftover, or of another release
+        return None  # it has ended, or is of another release
 
 
-def _query_status(place: RuntimePaths, timeout: float) -> dict[str, Any]:
-    """All that a hub says of itself; empty: nothing."""
+def _query_status(paths: RuntimePaths, timeout: float) -> dict[str, Any]:
+    """The answer of a hub; empty without one."""
     end = time.monotonic() + timeout
     answer = b""
-    directory = place.open_directory()
+    directory = paths.open_directory()
     try:
         with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as sock:
             sock.settimeout(timeout)
-            sock.connect(_socket_address(place, directory))
+            sock.connect(_socket_address(paths, directory))
             while len(answer) < _MAX_ANSWER_BYTES:
                 sock.settimeout(max(end - time.monotonic(), 0.001))
                 data = sock.recv(_READ_BYTES)
                 if not data:
                     break
                 answer += data
-        said: object = json.loads(answer)
-        return cast("dict[str, Any]", said) if isinstance(said, dict) else {}
+        decoded: object = json.loads(answer)
+        return cast("dict[str, Any]", decoded) if isinstance(decoded, dict) else {}
     except (OSError, ValueError):
         return {}
     finally:
         os.close(directory)
 
 
-def _lock_path(place: RuntimePaths) -> Path:
-    return place.directory / f"{place.name}.hub-lock"
+def _lock_path(paths: RuntimePaths) -> Path:
+    return paths.directory / f"{paths.name}.hub-lock"
 
 
-def _socket_path(place: RuntimePaths) -> Path:
-    return place.directory / f"{place.name}.hub"
+def _socket_path(paths: RuntimePaths) -> Path:
+    return paths.directory / f"{paths.name}.hub"
 
 
-def _socket_address(place: RuntimePaths, directory: int) -> str:
-    # The place's own rule for long paths, with our ending: `.hub` is shorter than its `.sock`.
-    return place.socket_address(directory).removesuffix(place.socket.suffix) + ".hub"
+def _socket_address(paths: RuntimePaths, directory: int) -> str:
+    # The same rule for long paths as the host's socket; the suffix `.hub` is shorter than `.sock`.
+    return paths.socket_address(directory).removesuffix(paths.socket.suffix) + ".hub"
 
 
 def _read_record(descriptor: int) -> tuple[int, str]:
@@ -213,4 +213,4 @@ def _read_record(descriptor: int) -> tuple[int, str]:
         record = json.loads(os.pread(descriptor, _RECORD_BYTES, 0))
         return int(record["pid"]), str(record["listen"])
     except (ValueError, KeyError, TypeError):
-        return 0, "an address that it has not told yet"
+        return 0, "an address that it has not written yet"

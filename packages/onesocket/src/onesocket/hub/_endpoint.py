@@ -1,4 +1,4 @@
-"""Where the hub listens: a TCP port or a Unix socket."""
+"""The address of a listening socket: a TCP port or a Unix socket."""
 
 from __future__ import annotations
 
@@ -12,16 +12,16 @@ _LOOPBACK = "127.0.0.1"
 
 @dataclass(frozen=True, slots=True)
 class Endpoint:
-    """A host and a port, or a path."""
+    """A host and port, or the path of a Unix socket."""
 
     host: str = ""
     port: int = 0
     path: str = ""
-    """Of a Unix socket; "" for TCP."""
+    """The path of a Unix socket; "" for TCP."""
 
     @classmethod
     def parse(cls, text: str, option: str, *, unix: bool = True) -> Endpoint:
-        """``HOST:PORT``, ``PORT`` (on 127.0.0.1) or ``unix:PATH``; raises `InvalidOption`."""
+        """Parse ``HOST:PORT``, ``PORT`` (on 127.0.0.1) or ``unix:PATH``. Raises `InvalidOption`."""
         forms = "HOST:PORT, PORT" + (" or unix:PATH" if unix else "")
         if unix and text.startswith("unix:"):
             path = text.removeprefix("unix:")
@@ -41,12 +41,12 @@ class Endpoint:
 
     @property
     def is_private(self) -> bool:
-        """Whether only this machine can reach it."""
+        """True if only programs on this machine can reach it."""
         return bool(self.path) or is_loopback(self.host)
 
 
 def is_loopback(host: str) -> bool:
-    """Whether this name or address means this machine, whatever a name server says."""
+    """True if this name or address always means this machine."""
     try:
         return ipaddress.ip_address(host).is_loopback
     except ValueError:
@@ -54,7 +54,7 @@ def is_loopback(host: str) -> bool:
 
 
 def is_ip_address(host: str) -> bool:
-    """Whether it's an IP address and no name."""
+    """True if `host` is an IP address, not a name."""
     try:
         ipaddress.ip_address(host)
     except ValueError:

@@ -1,80 +1,66 @@
-"""The port between a hub, which has the connection, and a desk, which serves the clients in their protocol."""
+"""The port between a hub, which has the upstream connection, and the frontend, which serves the local clients."""
 
 from __future__ import annotations
 
-from typing import Any, Protocol
+import asyncio
+from collections.abc import Awaitable, Iterable
+from typing import TYPE_CHECKING, Any, Protocol
 
 from picows import WSUpgradeRequest
 
 from ..client._gap import Gap
-from ..client._status import Status
 from ..transports._connection_acceptor import HandshakeAnswer
-from ._access_policy import AccessPolicy
-from ._counters import HubCounters
 
-
-class HubContext(Protocol):
-    """The hub, as its desk sees it."""
-
-    counters: HubCounters
-    access_policy: AccessPolicy
-
-    @property
-    def status(self) -> Status:
-        """How the upstream stands."""
-        ...
-
-    @property
-    def subprotocol(self) -> str | None:
-        """The one that the upstream chose, or had chosen while it's down."""
-        ...
-
-    @property
-    def url(self) -> str:
-        """Where clients find us, for those who came in no other way."""
-        ...
-
-    def client_connected(self) -> None:
-        """There is one client more."""
-
-    def client_disconnected(self) -> None:
-        """There is one client less."""
+if TYPE_CHECKING:
+    from ._hub import Hub
 
 
 class Frontend(Protocol):
-    """Serves the clients. What comes from above is told in order, a batch for each turn of the loop."""
+    """Serves clients of one kind. Messages from upstream come in order, a batch per turn of the event loop."""
 
     kind: str
 
     @property
     def clients(self) -> int:
-        """How many there are."""
+        """The number of clients."""
         ...
 
     @property
     def waiting(self) -> int:
-        """Messages of all clients that wait to go up."""
+        """Messages of all clients that wait to be sent upstream."""
         ...
 
-    def open(self, house: HubContext) -> None:
-        """Begin."""
+    def open(self, hub: Hub) -> None:
+        """Start to serve, as part of this hub."""
 
     def respond(self, request: WSUpgradeRequest) -> HandshakeAnswer:
-        """A request from a page and to a name that may be; whether it shows the token is for the desk to see."""
+        """Answer a request whose Origin and Host are allowed; the frontend checks the token."""
         ...
 
     def size(self, message: Any) -> int:
-        """Bytes of a message from above."""
+        """The size of a message from upstream in bytes."""
         ...
 
     def messages(self, batch: list[Any]) -> None:
-        """These came from above."""
+        """Pass messages from upstream on."""
 
     def gap(self, gap: Gap) -> None:
-        """Here messages may be missing."""
+        """Messages from upstream may be missing here."""
 
     def close_clients(self, code: int, reason: str) -> None:
-        """Close every client; others may come."""
+        """Close the connections of all clients; others may connect."""
 
     async def stop(self, timeout: float) -> None:
-        """What clients have sent goes up, and then they are closed, in order and within `timeout` seconds."""
+        """Send upstream what clients have sent, then close their connections in order, within `timeout` seconds."""
+
+
+async def wait_for_all(ends: Iterable[Awaitable[Any]], timeout: float) -> None:
+    """Wait for all of them, but not longer than `timeout` seconds."""
+    tasks = [asyncio.ensure_future(end) for end in ends]
+    if not tasks:
+        return
+    _, late = await asyncio.wait(tasks, timeout=max(timeout, 0.0))
+    for task in late:
+        task.cancel()
+    if late:
+        await asyncio.wait(late)

@@ -1,14 +1,15 @@
-"""One connection, and a local endpoint for programs in any language."""
+"""A hub: one upstream connection, and a local endpoint for programs in any language."""
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
+import enum
 import importlib.metadata
 import logging
 import os
 import time
-from collections.abc import Mapping
+from collections.abc import Coroutine, Mapping
 from typing import Any, Final
 
 from picows import WSUpgradeRequest
@@ -35,23 +36,29 @@ _SERVICE_RESTART: Final = 1012
 _BAD_GATEWAY: Final = 1014
 _INACTIVE_STATES: Final = frozenset({State.STOPPED, State.FAILED, State.DISCONNECTED, State.CLOSING})
 _INTENDED_CAUSES: Final = frozenset({"Disconnect", "Reconnect", "Close"})
-"""Causes of an end that we asked for."""
+"""Causes of a loss that this process asked for."""
 _MAX_SCRAPERS: Final = 16
 _MIN_FRAME_LIMIT: Final = 4096
 
 
-class Hub:
-    """Holds the upstream, the lock and the listening socket; its desk speaks with the clients.
+class _Phase(enum.Enum):
+    STARTING = enum.auto()
+    SERVING = enum.auto()
+    STOPPING = enum.auto()
 
-    `start()` raises what the first connect failed with; a lost line is resumed by the upstream's own policy. When that
-    gives up, clients are closed with 1014, and `until_failed()` returns the error. (With `linger` it doesn't: the next
-    client asks again.)
+
+class Hub:
+    """Holds the upstream, the lock and the listening socket; the frontend serves the clients.
+
+    `start()` raises the error of the first connect; a lost connection is resumed by the upstream's own policy. When
+    that gives up, clients are closed with 1014, and `until_failed()` returns the error. (With `linger` it doesn't: the
+    next client causes another attempt.)
     """
 
     def __init__(
         self,
         upstream: Upstream,
-        desk: Frontend,
+        frontend: Frontend,
         options: HubOptions,
         *,
         key: str,
@@ -60,24 +67,25 @@ class Hub:
     ) -> None:
         self.counters = HubCounters()
         self.options = options
-        self.frontend = desk
+        self.frontend = frontend
         self._upstream = upstream
         self._key = key
         self._digests = digests or {}
-        """Of the options that go into dial and login: a second hub for this key is told which one differs."""
+        """Digests of the options for dial and login: a second hub for this key is told which option differs."""
         self._name = name
-        """What is shown for the upstream's URL, if that isn't it."""
+        """Shown in place of the upstream's URL, unless empty."""
         self.access_policy = AccessPolicy(options)
         frame = max(options.max_message, _MIN_FRAME_LIMIT) * 2
-        self._listener = HubListener(self._respond, most=options.max_clients, max_frame=frame)
-        self._metrics_listener = HubListener(self._answer_metrics, most=_MAX_SCRAPERS, max_frame=_MIN_FRAME_LIMIT)
+        self._listener = HubListener(self._respond, max_connections=options.max_clients, max_frame=frame)
+        self._metrics_listener = HubListener(
+            self._answer_metrics, max_connections=_MAX_SCRAPERS, max_frame=_MIN_FRAME_LIMIT
+        )
         self._registration: HubRegistration | None = None
         self._subprotocol: str | None = None
         self._started = time.time()
         self._linger_timer: asyncio.TimerHandle | None = None
         self._tasks: set[asyncio.Task[None]] = set()
-        self._stopping = False
-        self._serving = False
+        self._phase = _Phase.STARTING
         self._is_lost = False
         self._failure: asyncio.Future[OnesocketError] | None = None
 
@@ -87,9 +95,9 @@ class Hub:
     # --- life -------------------------------------------------------------------------------------------------------
 
     async def start(self) -> None:
-        """Take our place, connect, and accept clients.
+        """Register this hub, connect, and accept clients.
 
-        Raises `HubRunning`, `OptionConflict`, `CannotListen`, or what the connect failed with.
+        Raises `HubRunning`, `OptionConflict`, `CannotListen`, and the errors of `connect()`.
         """
         self._failure = asyncio.get_running_loop().create_future()
         try:
@@ -106,27 +114,27 @@ class Hub:
             if self._registration is not None:
                 self._registration.note(str(self._listener.endpoint))
                 await self._registration.report(self.listing)
-            self._serving = True
+            self._phase = _Phase.SERVING
             self._start_linger()
         except BaseException:
             await self.stop()
             raise
 
     async def until_failed(self) -> OnesocketError:
-        """Wait until the upstream can't be had any more, and say why."""
+        """Wait until the upstream has failed for good; returns its error."""
         if self._failure is None:
             raise RuntimeError("the hub is not started")
         return await asyncio.shield(self._failure)
 
     async def stop(self) -> None:
-        """Accept nobody, close the clients in order, then the upstream; within twice `close_timeout`. Idempotent."""
-        if self._stopping:
+        """Close the clients in order, then the upstream, within twice `close_timeout` seconds. Idempotent."""
+        phase, self._phase = self._phase, _Phase.STOPPING
+        if phase is _Phase.STOPPING:
             return
-        self._stopping = True
         self._cancel_linger()
         self._listener.stop()
         self._metrics_listener.stop()
-        if self._serving:
+        if phase is _Phase.SERVING:
             await self.frontend.stop(self.options.close_timeout)
         for listener in (self._listener, self._metrics_listener):
             listener.abort()
@@ -143,43 +151,43 @@ class Hub:
         except (NoRuntimeDirectory, ImportError, OSError) as error:
             log.warning("this hub can't be listed, and a second one won't be noticed: %s", error)
 
-    # --- for the desk -----------------------------------------------------------------------------------------------
+    # --- for the frontend -------------------------------------------------------------------------------------------
 
     @property
     def status(self) -> Status:
-        """How the upstream stands."""
+        """The status of the upstream connection."""
         return self._upstream.status
 
     @property
     def subprotocol(self) -> str | None:
-        """The one that the upstream chose, or had chosen while it's down."""
+        """The sub-protocol that the upstream chose, on its last connection while there is none."""
         return self._subprotocol
 
     @property
     def endpoint(self) -> Endpoint:
-        """Where it listens."""
+        """The address for clients."""
         return self._listener.endpoint
 
     @property
     def metrics_endpoint(self) -> Endpoint:
-        """Where metrics are told."""
+        """The address for metrics."""
         return self._metrics_listener.endpoint
 
     @property
     def url(self) -> str:
-        """``ws://HOST:PORT/``; for a Unix socket with a host that means nothing."""
+        """``ws://HOST:PORT/``; for a Unix socket with ``localhost`` as a placeholder."""
         endpoint = self._listener.endpoint
         return "ws://localhost/" if endpoint.path else f"ws://{endpoint}/"
 
     def client_connected(self) -> None:
-        """There is one client more."""
+        """Count a client that has connected, and connect the upstream if it lingered out."""
         self.counters.accepted += 1
         self._cancel_linger()
         if self.options.linger is not None and self.status.state in _INACTIVE_STATES:
-            self._do(self._reconnect_upstream())
+            self._run(self._reconnect_upstream())
 
     def client_disconnected(self) -> None:
-        """There is one client less."""
+        """Start to linger if this was the last client."""
         self._start_linger()
 
     # --- requests ---------------------------------------------------------------------------------------------------
@@ -199,7 +207,7 @@ class Hub:
         return ok_response(metrics_text(self.status, self.counters, self.frontend).encode(), CONTENT_TYPE)
 
     def listing(self) -> HubListing:
-        """What `onesocket status` shows."""
+        """The row of `onesocket status`."""
         status = self.status
         return HubListing(
             url=self._name or status.url,
@@ -220,44 +228,42 @@ class Hub:
             last_lost_at=status.last_lost_at,
         )
 
-    # --- what the upstream tells ------------------------------------------------------------------------------------
+    # --- events of the upstream -------------------------------------------------------------------------------------
 
     def messages(self, batch: list[Any]) -> None:
-        """These came."""
+        """Pass messages to the frontend."""
         self.counters.received.add(len(batch))
         self.counters.received_bytes += sum(map(self.frontend.size, batch))
         self.frontend.messages(batch)
 
     def gap(self, gap: Gap) -> None:
-        """Here messages may be missing."""
+        """Messages may be missing here."""
         self.counters.gaps += 1
         self.frontend.gap(gap)
 
     def changed(self, change: Change, status: Status) -> None:
-        """The state changed."""
+        """React to a change of the upstream's state."""
         if change.new is State.CONNECTED:
             self._connected(status)
-        elif (
-            change.old is State.CONNECTED
-            and self._serving
-            and not self._stopping
-            and change.cause not in _INTENDED_CAUSES
-        ):
-            # Why, and how its recovery goes, its client has logged.
-            here = self.frontend.clients
-            stay = "stay connected" if self.options.on_loss != "close" else "are closed, to connect again"
-            log.warning("the upstream was lost; clients that %s: %d", stay, here)
+        elif change.old is State.CONNECTED and self._is_serving and change.cause not in _INTENDED_CAUSES:
+            # The reason, and the progress of the recovery, are logged by the client.
+            fate = "stay connected" if self.options.on_loss != "close" else "are closed, to connect again"
+            log.warning("the upstream was lost; clients that %s: %d", fate, self.frontend.clients)
             self._is_lost = True
             if self.options.on_loss == "close":
                 self.frontend.close_clients(_SERVICE_RESTART, "the upstream was lost; connect again")
-        if change.new is State.FAILED and self._serving and not self._stopping:
+        if change.new is State.FAILED and self._is_serving:
             error = change.error
             self.frontend.close_clients(_BAD_GATEWAY, f"the upstream can't be had: {error}")
             if self.options.linger is None and self._failure is not None and not self._failure.done():
                 self._failure.set_result(error if error is not None else OnesocketError("the upstream failed"))
 
     def failed(self, error: OnesocketError) -> None:
-        """Told by `changed` already."""
+        """Do nothing: `changed` has handled it."""
+
+    @property
+    def _is_serving(self) -> bool:
+        return self._phase is _Phase.SERVING
 
     def _connected(self, status: Status) -> None:
         if status.epoch > 1:
@@ -265,26 +271,20 @@ class Hub:
         if self._is_lost:
             self._is_lost = False
             log.warning("the upstream is back")  # as loud as the loss, or only the bad news would be read
-        if self._serving and status.subprotocol != self._subprotocol:
+        if self._is_serving and status.subprotocol != self._subprotocol:
             self.frontend.close_clients(_SERVICE_RESTART, "the upstream speaks another sub-protocol now; connect again")
         self._subprotocol = status.subprotocol
 
-    # --- resting ----------------------------------------------------------------------------------------------------
+    # --- lingering --------------------------------------------------------------------------------------------------
 
     def _start_linger(self) -> None:
         linger = self.options.linger
-        if (
-            linger is not None
-            and not self.frontend.clients
-            and self._serving
-            and not self._stopping
-            and self._linger_timer is None
-        ):
+        if linger is not None and not self.frontend.clients and self._is_serving and self._linger_timer is None:
             self._linger_timer = asyncio.get_running_loop().call_later(linger, self._on_linger_timeout)
 
     def _on_linger_timeout(self) -> None:
         self._linger_timer = None
-        self._do(self._upstream.disconnect())
+        self._run(self._upstream.disconnect())
 
     def _cancel_linger(self) -> None:
         if self._linger_timer is not None:
@@ -295,8 +295,8 @@ class Hub:
         with contextlib.suppress(OnesocketError):  # `changed` tells the clients
             await self._upstream.reconnect()
 
-    def _do(self, work: Any) -> None:
-        task: asyncio.Task[None] = asyncio.get_running_loop().create_task(work)
+    def _run(self, coroutine: Coroutine[Any, Any, None]) -> None:
+        task: asyncio.Task[None] = asyncio.get_running_loop().create_task(coroutine)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 

@@ -1,4 +1,4 @@
-"""A listening socket whose requests somebody answers."""
+"""A listening socket, TCP or Unix, that passes HTTP requests to a function."""
 
 from __future__ import annotations
 
@@ -14,40 +14,41 @@ from typing import Any, Final
 import aiofastnet
 from picows import WSUpgradeRequest
 
-from .._forking import ForkSafeSocket
+from .._forking import FORK_LOCK, ForkSafeSocket
+from ..errors import CannotListen
 from ..transports._connection_acceptor import AcceptedConnection, HandshakeAnswer
 from ._access_policy import error_response
 from ._endpoint import Endpoint
-from ._errors import CannotListen
-from ._unix_socket import UnixListener
 
 _BACKLOG: Final = 1024
-# So many over the limit are told so by an HTTP error; more are reset.
-_EXTRA_REJECTIONS: Final = 64
+_MAX_REJECTED: Final = 64
+"""Connections over the limit that get an HTTP error; more are reset."""
 _PROBE_TIMEOUT: Final = 1.0
 
 
 class HubListener:
-    """A `ConnectionAcceptor`: from `bind` to `stop`."""
+    """Accepts connections, from `serve` to `stop`, up to a limit."""
 
     handshake_timeout: float = 10.0
 
-    def __init__(self, respond: Callable[[WSUpgradeRequest], HandshakeAnswer], *, most: int, max_frame: int) -> None:
+    def __init__(
+        self, respond: Callable[[WSUpgradeRequest], HandshakeAnswer], *, max_connections: int, max_frame: int
+    ) -> None:
         self._respond = respond
-        self._most = most
+        self._max_connections = max_connections
         self.max_frame = max_frame
         self._socket: socket.socket | None = None
-        """Bound, until the server has it."""
+        """The bound socket, until `serve`."""
         self._server: asyncio.Server | None = None
         self._accepted: set[asyncio.Transport] = set()
         self.endpoint = Endpoint()
-        """Where it listens; port 0 has become a real one."""
+        """The address, with the port that the system chose for port 0."""
 
     def __repr__(self) -> str:
-        return f"<Listener {self.endpoint} connections={len(self._accepted)}>"
+        return f"<HubListener {self.endpoint} connections={len(self._accepted)}>"
 
     async def bind(self, endpoint: Endpoint, option: str) -> None:
-        """Take the port or the path; nobody can connect yet. Raises `CannotListen`."""
+        """Bind the port or the path, without accepting connections yet. Raises `CannotListen`."""
         try:
             if endpoint.path:
                 await _remove_stale_socket(endpoint.path)
@@ -59,11 +60,11 @@ class HubListener:
                 self._socket = _bind_socket(found[0][0], found[0][4])
                 self.endpoint = Endpoint(endpoint.host, self._socket.getsockname()[1])
         except OSError as error:
-            why = error.strerror or str(error)
-            raise CannotListen(f"can't listen on {endpoint}: {why}; choose another place with {option}") from error
+            reason = error.strerror or str(error)
+            raise CannotListen(f"can't listen on {endpoint}: {reason}; choose another place with {option}") from error
 
     async def serve(self) -> None:
-        """Accept from now on."""
+        """Accept connections from now on."""
         sock, self._socket = self._socket, None
         loop = asyncio.get_running_loop()
         if sock is not None and self.endpoint.path:
@@ -73,7 +74,7 @@ class HubListener:
             self._server = await aiofastnet.create_server(loop, self._accept, sock=sock, backlog=_BACKLOG)
 
     def stop(self) -> None:
-        """Accept nobody any more. Who is connected stays."""
+        """Accept no more connections; the open ones stay."""
         sock, self._socket = self._socket, None
         server, self._server = self._server, None
         if sock is None and server is None:
@@ -87,42 +88,66 @@ class HubListener:
                 Path(self.endpoint.path).unlink()
 
     def abort(self) -> None:
-        """End what is still connected."""
+        """Abort the connections that are still open."""
         for transport in tuple(self._accepted):
             transport.abort()
 
     def _accept(self) -> AcceptedConnection:
         return AcceptedConnection(self)
 
-    # --- Door -------------------------------------------------------------------------------------------------------
+    # --- ConnectionAcceptor -----------------------------------------------------------------------------------------
 
     def delay(self) -> float:
-        """No wait."""
+        """Seconds to wait before a new connection is read: none."""
         return 0.0
 
     def accept(self, address: str, transport: asyncio.Transport) -> bool:
-        """Whether a connection is taken."""
+        """Count a connection; returns False to refuse it."""
         del address
-        if self._server is None or len(self._accepted) >= self._most + _EXTRA_REJECTIONS:
+        if self._server is None or len(self._accepted) >= self._max_connections + _MAX_REJECTED:
             return False
         self._accepted.add(transport)
         return True
 
     def connection_ended(self, address: str, transport: asyncio.Transport) -> None:
-        """A connection that was taken has ended."""
+        """Forget a connection that has ended."""
         del address
         self._accepted.discard(transport)
 
     def answer_upgrade(self, request: WSUpgradeRequest, address: str) -> HandshakeAnswer:
-        """A complete request."""
+        """Answer a complete request."""
         del address
-        if self._server is None or len(self._accepted) > self._most:
-            return error_response(503, "there are as many connections as there may be", {"Retry-After": "5"})
+        if self._server is None or len(self._accepted) > self._max_connections:
+            return error_response(503, "too many connections", {"Retry-After": "5"})
         return self._respond(request)
 
 
+class _UnixStream(ForkSafeSocket):
+    """An accepted Unix socket on which picows can set TCP options, without effect."""
+
+    def setsockopt(self, level: int, *rest: Any) -> None:
+        """Set the option; those of TCP are ignored."""
+        if level != socket.IPPROTO_TCP:
+            super().setsockopt(level, *rest)
+
+    def getsockopt(self, level: int, *rest: Any) -> Any:
+        """The value of the option; those of TCP are 0."""
+        untyped: Any = super()
+        return 0 if level == socket.IPPROTO_TCP else untyped.getsockopt(level, *rest)
+
+
+class _UnixListener(ForkSafeSocket):
+    """A listening Unix socket that returns `_UnixStream` connections."""
+
+    def accept(self) -> tuple[_UnixStream, Any]:
+        """Accept the next connection."""
+        with FORK_LOCK:
+            connection, address = super().accept()
+            return _UnixStream(fileno=connection.detach()), address
+
+
 async def _remove_stale_socket(path: str) -> None:
-    """Remove the socket of one who is gone; raises OSError if somebody listens there, or it's no socket."""
+    """Remove the socket of a process that has ended; raises OSError if a process listens there, or it's no socket."""
     try:
         if not stat.S_ISSOCK(os.lstat(path).st_mode):
             raise OSError(f"{path} is there already, and is no socket")
@@ -136,15 +161,15 @@ async def _remove_stale_socket(path: str) -> None:
     except FileNotFoundError:
         pass
     except TimeoutError:
-        raise OSError("somebody listens there, and doesn't answer") from None
+        raise OSError("a process listens there, and doesn't answer") from None
     else:
         writer.close()
-        raise OSError("somebody listens there already")
+        raise OSError("a process listens there already")
 
 
 def _bind_socket(family: int, address: Any) -> socket.socket:
-    kind = UnixListener if family == socket.AF_UNIX else ForkSafeSocket
-    sock = kind(family, socket.SOCK_STREAM)
+    socket_class = _UnixListener if family == socket.AF_UNIX else ForkSafeSocket
+    sock = socket_class(family, socket.SOCK_STREAM)
     before = os.umask(0o177)  # a Unix socket: this user alone may connect, from the first moment on
     try:
         if family != socket.AF_UNIX:

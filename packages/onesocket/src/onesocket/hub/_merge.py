@@ -1,4 +1,4 @@
-"""Subscriptions of many clients, made one: what a protocol has to say for it, and JSON's usual shape."""
+"""Merging the subscriptions of many clients: the port for a protocol, and the usual shape in JSON."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _decode_json = msgspec.json.decode
 
 @dataclass(frozen=True, slots=True)
 class Interest:
-    """What one message of a client asks for. Keys are texts that only the merge has to understand."""
+    """The subscriptions that one message of a client adds and removes. Keys are strings that the merge chooses."""
 
     add: Sequence[str] = ()
     remove: Sequence[str] = ()
@@ -32,21 +32,21 @@ class Interest:
 
 @runtime_checkable
 class Merge(Protocol):
-    """How to subscribe and unsubscribe, and which messages belong to which key."""
+    """Parses and builds the subscription messages of a protocol, and finds the key of a message."""
 
     def read(self, data: Data) -> Interest | None:
-        """What this message of a client asks for; None: it's no subscription, and goes up as it is."""
+        """Parse a client's message; None: it is no subscription, and is sent upstream unchanged."""
 
     def subscribe(self, keys: frozenset[str]) -> Iterable[Data]:
-        """The messages that subscribe to these."""
+        """The messages that subscribe to these keys."""
         ...
 
     def unsubscribe(self, keys: frozenset[str]) -> Iterable[Data]:
-        """The messages that unsubscribe from these."""
+        """The messages that unsubscribe from these keys."""
         ...
 
     def key_of(self, data: Data) -> str | None:
-        """Only clients that subscribed to this key get the message from above; None: all get it."""
+        """The key whose subscribers receive a message from upstream; None: all clients receive it."""
 
 
 class JsonMerge:
@@ -54,7 +54,7 @@ class JsonMerge:
 
     - `action`, `subscribe`, `unsubscribe`: the member that says what to do, and its two values.
     - `keys`: the member with the list. Its items may be any JSON; equal items are one key.
-    - `key`: the member of a message from above that holds its key, a path with dots (``arg.channel``); None: every
+    - `key`: the member of a message from upstream that holds its key, a path with dots (``arg.channel``); None: every
       client gets every message.
     """
 
@@ -77,7 +77,7 @@ class JsonMerge:
         return f"<JsonMerge {self._action}={'|'.join(self._verbs)} {self._keys}>"
 
     def read(self, data: Data) -> Interest | None:
-        """A subscription, if it has this shape."""
+        """Parse a message of this shape; None for any other."""
         message = _decode_object(data)
         if message is None:
             return None
@@ -88,15 +88,15 @@ class JsonMerge:
         return Interest(add=keys) if verb == self._verbs[0] else Interest(remove=keys)
 
     def subscribe(self, keys: frozenset[str]) -> Iterable[Data]:
-        """One message for all."""
+        """One message for all keys."""
         return (self._message(self._verbs[0], keys),)
 
     def unsubscribe(self, keys: frozenset[str]) -> Iterable[Data]:
-        """One message for all."""
+        """One message for all keys."""
         return (self._message(self._verbs[1], keys),)
 
     def key_of(self, data: Data) -> str | None:
-        """What is at the path; None if nothing is there."""
+        """The value at the path `key`, as JSON; None without one."""
         if self._path is None:
             return None
         value: Any = _decode_object(data)
@@ -110,7 +110,7 @@ class JsonMerge:
 
 
 class MergedRaw(Raw):
-    """Messages as they come; its subscriptions are those of a merge."""
+    """Raw messages, with the subscriptions of a merge."""
 
     name: ClassVar[str] = "raw"
 
@@ -119,25 +119,25 @@ class MergedRaw(Raw):
         self._merge = merge
 
     def subscribe_frames(self, keys: Iterable[Any]) -> Iterable[Data]:
-        """What subscribes to these."""
+        """The messages that subscribe to these keys."""
         return _build_frames(self._merge.subscribe, keys)
 
     def unsubscribe_frames(self, keys: Iterable[Any]) -> Iterable[Data]:
-        """What unsubscribes from these."""
+        """The messages that unsubscribe from these keys."""
         return _build_frames(self._merge.unsubscribe, keys)
 
 
 def load_merge(name: str) -> Merge:
-    """The merge at ``module:object``: an instance, or a class that is made without arguments.
+    """Load the merge ``module:object``: an instance, or a class whose constructor takes no arguments.
 
     Modules in the working directory are found, too. Raises `InvalidOption`.
     """
     module_name, colon, attribute = name.partition(":")
     if not module_name or not colon or not attribute:
         raise InvalidOption(f"--merge wants module:object, such as feeds:Trades, not {name!r}")
-    here = str(Path.cwd())
-    if here not in sys.path:
-        sys.path.insert(0, here)
+    directory = str(Path.cwd())
+    if directory not in sys.path:
+        sys.path.insert(0, directory)
     try:
         found: Any = getattr(importlib.import_module(module_name), attribute)
         merge: Any = found() if isinstance(found, type) else found
@@ -149,7 +149,7 @@ def load_merge(name: str) -> Merge:
 
 
 def key_of(merge: Merge, data: Data) -> str | None:
-    """What the merge says; a message on which it fails is for all."""
+    """The merge's key for a message; None, for all clients, if the merge raises."""
     try:
         return merge.key_of(data)
     except Exception:

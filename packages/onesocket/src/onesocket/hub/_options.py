@@ -1,4 +1,4 @@
-"""How a hub treats its local clients, checked once."""
+"""The options of a hub."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ OnLoss = Literal["keep", "close"]
 
 
 def _is_origin(text: str) -> bool:
-    """Whether a browser may send this (RFC 6454, section 6.1); ``null`` is that of a local file."""
+    """True if `text` is an origin (RFC 6454, section 6.1); ``null`` is that of a local file."""
     if text in ("*", "null"):
         return True
     try:
@@ -27,11 +27,11 @@ def _is_origin(text: str) -> bool:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class HubOptions:
-    """Bytes, seconds and numbers; whoever exceeds one is told, and harms nobody else."""
+    """Addresses, access and limits. A client that exceeds a limit gets an error; other clients are not affected."""
 
     listen: Endpoint
     token: str | None = field(default=None, repr=False)
-    """What local clients must show; None: nothing (only where nobody but this machine can connect)."""
+    """The token that local clients must present; None: no token (only on loopback or a Unix socket)."""
     allow_origins: Iterable[str] = ()
     """Web pages that may connect, as ``https://example.org``; ``*``: all."""
     allow_hosts: Iterable[str] = ()
@@ -42,20 +42,20 @@ class HubOptions:
     max_message: int = 1 << 20
     """Bytes of one message of a client."""
     waiting: int = 256
-    """Messages of one client that wait to go up; then it isn't read until they are fewer."""
+    """Messages of one client that may wait to be sent upstream; then it isn't read until there are fewer."""
     on_loss: OnLoss = "keep"
-    """What happens to the clients while the upstream is lost."""
+    """When the upstream is lost, clients stay connected (keep) or are closed (close)."""
     gap_message: str | None = None
-    """A text that every client gets where messages may be missing; None: it isn't told."""
+    """A text sent to every client where messages may be missing; None: nothing is sent."""
     json: bool = False
-    """Whether what clients send has to be JSON."""
+    """True if messages of clients must be JSON."""
     linger: float | None = None
-    """Seconds without a client until the upstream is closed; None: it stays."""
+    """Seconds without a client until the upstream is closed; None: it stays open."""
     close_timeout: float = 5.0
     """Seconds for the clients' answers to CLOSE, all together."""
     metrics: Endpoint | None = None
     directory: str | None = None
-    """For the lock and for `onesocket status`; None: the user's runtime directory."""
+    """The directory of the lock and the status socket; None: the user's runtime directory."""
 
     def __post_init__(self) -> None:
         object.__setattr__(
@@ -81,6 +81,6 @@ class HubOptions:
             raise InvalidOption("the local token is empty, or holds line breaks or characters that are not ASCII")
         if self.token is None and not self.listen.is_private:
             raise InvalidOption(
-                f"whoever reaches {self.listen} could use the connection: give a local token, "
+                f"any program that reaches {self.listen} could use the connection: give a local token, "
                 "or listen on 127.0.0.1 or a Unix socket"
             )

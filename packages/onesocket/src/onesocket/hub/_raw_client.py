@@ -1,20 +1,20 @@
-"""One local client, whatever it speaks."""
+"""One local client of the raw frontend."""
 
 from __future__ import annotations
 
 import asyncio
 import logging
 from collections import deque
-from typing import Final, Protocol
+from typing import TYPE_CHECKING, Final
 
 import msgspec
 
 from ..errors import DeliveryUnknown, OnesocketError
-from ..sharing._upstream import Upstream
 from ..transports._server_connection import ServerConnection, ServerConnectionLimits
 from ..wire._handshake import Data, size_of
-from ._counters import HubCounters
-from ._options import HubOptions
+
+if TYPE_CHECKING:
+    from ._raw_frontend import RawFrontend
 
 log = logging.getLogger("onesocket")
 
@@ -24,121 +24,99 @@ _INTERNAL_ERROR: Final = 1011
 _TRY_AGAIN_LATER: Final = 1013
 
 
-class FrontendContext(Protocol):
-    """The desk, as its clients see it."""
-
-    options: HubOptions
-    upstream: Upstream
-
-    @property
-    def counters(self) -> HubCounters:
-        """What the hub counts."""
-        ...
-
-    def client_connected(self, client: RawClient) -> None:
-        """Its upgrade went through."""
-
-    def client_disconnected(self, client: RawClient) -> None:
-        """It's gone, with its subscriptions."""
-
-    def subscribe(self, client: RawClient, data: Data) -> bool:
-        """Do what this message asks for, if it's a subscription; False: it's none, and goes up as it is."""
-        ...
-
-
 class RawClient:
-    """Owns its line. What it sends goes up in order, one message after the other."""
+    """Serves one client. Its messages are sent upstream in order, one after the other."""
 
-    def __init__(self, front: FrontendContext, limits: ServerConnectionLimits, subprotocol: str | None) -> None:
+    def __init__(self, frontend: RawFrontend, limits: ServerConnectionLimits, subprotocol: str | None) -> None:
         self.keys: set[str] = set()
-        """What it subscribed to."""
+        """The keys of its subscriptions."""
         self.connection = ServerConnection(self, limits, subprotocol=subprotocol)
-        self._frontend_context = front
+        self._frontend = frontend
         self._waiting: deque[Data] = deque()
         self._sender: asyncio.Task[None] | None = None
-        self._held = False
+        self._is_paused = False
 
     def __repr__(self) -> str:
         return f"<RawClient {self.connection!r} waiting={len(self._waiting)}>"
 
     @property
     def waiting(self) -> int:
-        """Messages that wait to go up."""
+        """Messages that wait to be sent upstream."""
         return len(self._waiting)
 
     def write(self, frames: bytes) -> bool:
-        """Write frames; False if the line takes none any more."""
+        """Write frames; returns False if the connection is closing."""
         if self.connection.closing:
             return False
         self.connection.write_frames(frames)
         return True
 
     async def idle(self) -> None:
-        """Wait until everything it has sent has gone up, or failed."""
+        """Wait until all messages of the client are sent upstream, or have failed."""
         if self._sender is not None:
             await asyncio.wait((self._sender,))
 
     async def prepare_close(self) -> tuple[int, str]:
-        """The close code and reason when the hub stops: what has not gone up by then won't."""
+        """Drop the unsent messages when the hub stops; returns the close code and reason."""
         if self._sender is not None:
-            self._sender.cancel()  # `Upstream.send` knows whether it can be taken back
+            self._sender.cancel()  # `Upstream.send` withdraws the message if it still can
             await self.idle()
         left = len(self._waiting)
-        self._frontend_context.counters.not_sent += left
+        self._frontend.counters.not_sent += left
         self._waiting.clear()
         if left:
             return _TRY_AGAIN_LATER, f"the hub is stopping, and your last {left} messages were not sent up"
         return _GOING_AWAY, "the hub is stopping"
 
-    # --- the line ---------------------------------------------------------------------------------------------------
+    # --- the connection ---------------------------------------------------------------------------------------------
 
     def opened(self, line: ServerConnection) -> None:
-        """The upgrade went through."""
+        """The upgrade is complete."""
         del line
-        self._frontend_context.client_connected(self)
+        self._frontend.client_connected(self)
 
     def received(self, data: Data) -> None:
-        """One message."""
-        if self._frontend_context.options.json and not _is_json(data):
+        """Handle one message of the client."""
+        if self._frontend.options.json and not _is_json(data):
             self.connection.close(_INVALID_PAYLOAD, "not JSON; this hub was started with --protocol json")
             return
-        if self._frontend_context.subscribe(self, data):
+        if self._frontend.subscribe(self, data):
             return
         self._waiting.append(data)
-        if len(self._waiting) >= self._frontend_context.options.waiting and not self._held:
-            self._held = True
+        if len(self._waiting) >= self._frontend.options.waiting and not self._is_paused:
+            self._is_paused = True
             self.connection.pause_reading()
         if self._sender is None:
-            self._sender = asyncio.get_running_loop().create_task(self._send_up(), name="onesocket hub sends")
+            self._sender = asyncio.get_running_loop().create_task(self._send_messages(), name="onesocket hub sends")
 
     def overflowed(self) -> None:
-        """It doesn't read: it is told why behind what it hasn't read, and cut off."""
+        """Close the connection of a client that doesn't read, behind the unread frames."""
         if not self.connection.closing:
-            self._frontend_context.counters.cut_off += 1
-            limit = self._frontend_context.options.client_buffer
+            self._frontend.counters.cut_off += 1
+            limit = self._frontend.options.client_buffer
             self.connection.close(_TRY_AGAIN_LATER, f"cut off: more than {limit} bytes were waiting to be read")
 
     def ended(self, code: int) -> None:
-        """The socket is closed. What it has sent still goes up."""
+        """The socket is closed; the messages that it sent are still sent upstream."""
         del code
-        self._frontend_context.client_disconnected(self)
+        self._frontend.client_disconnected(self)
 
-    # --- up ---------------------------------------------------------------------------------------------------------
+    # --- upstream ---------------------------------------------------------------------------------------------------
 
-    async def _send_up(self) -> None:
-        counters = self._frontend_context.counters
+    async def _send_messages(self) -> None:
+        counters = self._frontend.counters
         try:
             while self._waiting:
                 data = self._waiting[0]
-                await self._frontend_context.upstream.send(data)
+                await self._frontend.upstream.send(data)
                 self._waiting.popleft()
                 counters.sent.add(1)
                 counters.sent_bytes += size_of(data)
-                if self._held and len(self._waiting) * 2 < self._frontend_context.options.waiting:
-                    self._held = False
+                if self._is_paused and len(self._waiting) * 2 < self._frontend.options.waiting:
+                    self._is_paused = False
                     self.connection.resume_reading()
         except asyncio.CancelledError:
-            pass  # it was taken back, and still waits
+            pass  # the message was withdrawn, and still waits
         except OnesocketError as error:
             self._not_sent(error)
         finally:
@@ -147,7 +125,7 @@ class RawClient:
     def _not_sent(self, error: OnesocketError) -> None:
         after = len(self._waiting) - 1
         self._waiting.clear()
-        self._frontend_context.counters.not_sent += 1 + after
+        self._frontend.counters.not_sent += 1 + after
         maybe = isinstance(error, DeliveryUnknown)
         fate = "a message may not have gone up" if maybe else "a message was not sent up"
         rest = f", nor were {after} after it" if after else ""

@@ -1,10 +1,10 @@
-"""Every frame from above to every client, and every frame of a client up: text stays text, binary stays binary."""
+"""Passes every message from upstream to every client, and every message of a client upstream, unchanged."""
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterable
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from picows import WSUpgradeRequest
 
@@ -17,17 +17,19 @@ from ..transports._connection_acceptor import HandshakeAnswer
 from ..transports._server_connection import ServerConnectionLimits, encode_frame
 from ..wire._handshake import Data, size_of
 from ._counters import HubCounters
-from ._frontend import HubContext
+from ._frontend import wait_for_all
 from ._merge import Interest, Merge, key_of
 from ._options import HubOptions
 from ._raw_client import RawClient
-from ._wait_for_all import wait_for_all
+
+if TYPE_CHECKING:
+    from ._hub import Hub
 
 _POLICY_VIOLATION: Final = 1008
 
 
 class RawFrontend:
-    """A `Desk`. A message is made a frame once, and written to each client once for each turn of the loop."""
+    """A `Frontend` for any protocol. A message is encoded as a frame once, and written to each client in batches."""
 
     kind = "raw"
 
@@ -39,107 +41,107 @@ class RawFrontend:
             max_size=options.max_message, write_buffer=options.client_buffer, close_timeout=options.close_timeout
         )
         self._counts = SubscriptionCounts()
-        # No more than a client may leave unread: the first one gets all of it at once.
+        # At most what a client may leave unread: the first client gets all of it at once.
         self._waiting = Backlog(size=min(MAX_BYTES, options.client_buffer // 2))
         self._first = self._waiting.expect()
         self._clients: dict[RawClient, None] = {}
-        self._hub_context: HubContext
+        self._hub: Hub
 
     def __repr__(self) -> str:
         return f"<RawFrontend clients={len(self._clients)}>"
 
     @property
     def clients(self) -> int:
-        """How many there are."""
+        """The number of clients."""
         return len(self._clients)
 
     @property
     def waiting(self) -> int:
-        """Messages of all clients that wait to go up."""
+        """Messages of all clients that wait to be sent upstream."""
         return sum(client.waiting for client in self._clients)
 
     @property
     def counters(self) -> HubCounters:
-        """What the hub counts."""
-        return self._hub_context.counters
+        """The hub's counters."""
+        return self._hub.counters
 
-    def open(self, house: HubContext) -> None:
-        """Begin."""
-        self._hub_context = house
+    def open(self, hub: Hub) -> None:
+        """Start to serve, as part of this hub."""
+        self._hub = hub
 
     def respond(self, request: WSUpgradeRequest) -> HandshakeAnswer:
-        """Every request is one for a WebSocket."""
-        refusal = self._hub_context.access_policy.check_token(request)
+        """Accept an upgrade, with the upstream's sub-protocol if it is offered; refuse a wrong token."""
+        refusal = self._hub.access_policy.check_token(request)
         if refusal is not None:
             return refusal
         offered = [name.strip() for name in ",".join(request.headers.getall("Sec-WebSocket-Protocol", [])).split(",")]
-        chosen = self._hub_context.subprotocol
+        chosen = self._hub.subprotocol
         return RawClient(self, self._limits, chosen if chosen in offered else None).connection
 
-    # --- from above -------------------------------------------------------------------------------------------------
+    # --- from upstream ----------------------------------------------------------------------------------------------
 
     def messages(self, batch: list[Any]) -> None:
-        """To everybody, or to those who want the key; before the first client, they wait for it."""
+        """Pass messages to all clients, or to the subscribers of their key; keep them before the first client."""
         if self._waiting:
             self._waiting.put_many(batch)
             return
         merge = self._merge
         if merge is None:
-            self._give(self._clients, [encode_frame(message) for message in batch])
+            self._write(self._clients, [encode_frame(message) for message in batch])
             return
         pairs = [(key_of(merge, message), encode_frame(message)) for message in batch]
         for client in tuple(self._clients):
-            self._give((client,), [frame for key, frame in pairs if key is None or key in client.keys])
+            self._write((client,), [frame for key, frame in pairs if key is None or key in client.keys])
 
     def size(self, message: Any) -> int:
-        """Its bytes."""
+        """The size of a message in bytes."""
         return size_of(message)
 
     def gap(self, gap: Gap) -> None:
-        """Told in the words that were chosen for it, if any."""
+        """Send the configured gap message to the clients, if there is one."""
         if self._waiting:
-            if gap.reason is GapReason.RECONNECTED:  # what the first client begins with is the present line
+            if gap.reason is GapReason.RECONNECTED:  # the first client begins with the current connection
                 self._waiting.forget(self._first)
                 self._first = self._waiting.expect()
             else:
                 self._waiting.put_gap(gap)
         elif self.options.gap_message is not None:
-            self._give(self._clients, [encode_frame(self.options.gap_message)])
+            self._write(self._clients, [encode_frame(self.options.gap_message)])
 
-    def _give(self, clients: Iterable[RawClient], frames: list[bytes]) -> None:
+    def _write(self, clients: Iterable[RawClient], frames: list[bytes]) -> None:
         if not frames:
             return
-        blob = b"".join(frames)
-        given = 0
+        data = b"".join(frames)
+        written = 0
         for client in tuple(clients):
-            given += client.write(blob)
+            written += client.write(data)
         counters = self.counters
-        counters.delivered += given * len(frames)
-        counters.delivered_bytes += given * len(blob)
+        counters.delivered += written * len(frames)
+        counters.delivered_bytes += written * len(data)
 
     # --- clients ----------------------------------------------------------------------------------------------------
 
     def client_connected(self, client: RawClient) -> None:
-        """Its upgrade went through."""
+        """Add a client whose upgrade is complete; the first one gets the kept messages."""
         self._clients[client] = None
         if self._waiting:
-            waited = self._waiting.since(self._first, self._hub_context.status.epoch)
+            waited = self._waiting.since(self._first, self._hub.status.epoch)
             self._waiting.forget(self._first)
             for item in waited:
                 self.gap(item) if isinstance(item, Gap) else self.messages([item])
-        self._hub_context.client_connected()
+        self._hub.client_connected()
 
     def client_disconnected(self, client: RawClient) -> None:
-        """It's gone, with its subscriptions."""
+        """Remove a client and its subscriptions."""
         if client in self._clients:
             del self._clients[client]
             gone = self._counts.drop(client)
             if gone:
                 self.upstream.remove_keys(gone)
-            self._hub_context.client_disconnected()
+            self._hub.client_disconnected()
 
     def subscribe(self, client: RawClient, data: Data) -> bool:
-        """Do what this message asks for, if it's a subscription; False: it's none, and goes up as it is."""
+        """Apply a message that subscribes or unsubscribes; returns False for any other message."""
         interest = None if self._merge is None else self._merge.read(data)
         if interest is None:
             return False
@@ -147,7 +149,7 @@ class RawFrontend:
         return True
 
     def _change(self, client: RawClient, interest: Interest) -> None:
-        """Only what nobody wanted before, or wants any more, goes up."""
+        """Subscribe upstream to new keys, and unsubscribe from those without a subscriber."""
         added = dict.fromkeys(key for key in interest.add if key not in client.keys)
         removed = dict.fromkeys(key for key in interest.remove if key in client.keys)
         try:
@@ -164,12 +166,12 @@ class RawFrontend:
             self.upstream.remove_keys(gone)
 
     def close_clients(self, code: int, reason: str) -> None:
-        """Close every client."""
+        """Close the connections of all clients."""
         for client in tuple(self._clients):
             client.connection.close(code, reason)
 
     async def stop(self, timeout: float) -> None:
-        """What clients have sent goes up, then they are closed."""
+        """Send upstream what clients have sent, then close their connections."""
         end = asyncio.get_running_loop().time() + timeout
         for client in tuple(self._clients):
             client.connection.pause_reading()

@@ -7,10 +7,10 @@ from typing import Any
 
 import pytest
 
+from onesocket_discord._serving import EncodedDispatch
 from onesocket_discord.server._ports import Account, Event
 from onesocket_discord.server.gateway import GatewayOptions, GatewayServer
 from onesocket_discord.server.gateway._session import GatewaySession
-from onesocket_discord.serving import EncodedDispatch
 
 MESSAGES, OTHER = 1 << 9, 1 << 10
 

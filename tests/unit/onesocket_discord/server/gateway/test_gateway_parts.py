@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from onesocket.errors import InvalidOption, WaitTimeout
 from onesocket.testing._virtual_time import run_virtual
+from onesocket_discord._serving import EncodedDispatch
 from onesocket_discord.protocol._compression import zlib_compressor, zstd_compressor
 from onesocket_discord.protocol._zstd import zstd
 from onesocket_discord.server._ports import Account, Directory, Event
@@ -22,7 +23,6 @@ from onesocket_discord.server.gateway._published_dispatch import PublishedDispat
 from onesocket_discord.server.gateway._session import GatewaySession
 from onesocket_discord.server.gateway._session_registry import SessionRegistry
 from onesocket_discord.server.gateway._stats import StatsCounter
-from onesocket_discord.serving import EncodedDispatch
 from tests.unit.onesocket_discord.server.gateway.raw_client import FakeDirectory
 
 BOT = Account(1, "robo", True)

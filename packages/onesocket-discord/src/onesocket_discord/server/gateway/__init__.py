@@ -1,6 +1,6 @@
 """The gateway of the local server."""
 
-from ...serving import GatewayOptions
+from ..._serving import GatewayOptions
 from ._gateway_server import GatewayServer
 from ._stats import Stats
 

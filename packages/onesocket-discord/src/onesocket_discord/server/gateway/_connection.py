@@ -11,12 +11,12 @@ from typing import Any
 
 from picows import WSMsgType
 
+from ..._serving import ClientViolation, Identify, RequestGuildMembers, Resume, ServedConnection
+from ..._serving._client_payloads import read_presence, read_request_guild_members
 from ...protocol._close_codes import CloseCode
 from ...protocol._compression import COMPRESSORS
 from ...protocol._identification import Presence
 from ...protocol._opcodes import Opcode
-from ...serving import ClientViolation, Identify, RequestGuildMembers, Resume, ServedConnection
-from ...serving._client_payloads import read_presence, read_request_guild_members
 from . import _session_start as session_start
 from ._dispatch_fault_injector import DispatchFaultInjector
 from ._fault_schedule import Fault
@@ -92,7 +92,7 @@ class GatewayConnection(ServedConnection[GatewaySession]):
 
     @property
     def is_compressed(self) -> bool:
-        """Whether the connection has a transport compression."""
+        """True if the connection has a transport compression."""
         return self._compress is not None
 
     def close(self, code: int, reason: str | None = None) -> None:

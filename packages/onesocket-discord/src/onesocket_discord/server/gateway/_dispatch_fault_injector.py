@@ -7,7 +7,7 @@ from collections import deque
 from collections.abc import Callable
 from typing import Final
 
-from ...serving._session import SessionConnection
+from ..._serving._session import SessionConnection
 from ._fault_schedule import Fault, FaultSchedule
 from ._session import GatewaySession
 
@@ -37,14 +37,14 @@ class DispatchFaultInjector:
         self._late: deque[tuple[float, bytes]] = deque()
         self._timer: asyncio.TimerHandle | None = None
         self._busy = False
-        """Whether `write` is running: a fault that it uses up does not make this object idle yet."""
+        """True if `write` is running: a fault that it uses up does not make this object idle yet."""
 
     def __repr__(self) -> str:
         return f"<DispatchFaultInjector window={len(self._window)} late={len(self._late)}>"
 
     @property
     def idle(self) -> bool:
-        """Whether no dispatch is held back."""
+        """True if no dispatch is held back."""
         return not self._busy and not self._window and not self._late
 
     def write(self, frame: bytes) -> None:

@@ -10,7 +10,7 @@ from typing import Any, Literal, Self
 
 from onesocket.errors import WaitTimeout
 
-from ...serving._session import SessionConnection
+from ..._serving._session import SessionConnection
 from ._session import GatewaySession
 
 FaultKind = Literal[
@@ -38,7 +38,7 @@ class FaultTarget:
     session: str | None = None
 
     def matches(self, connection: SessionConnection[GatewaySession] | None) -> bool:
-        """Whether the fault affects this connection; None: one without a session."""
+        """True if the fault affects this connection; None: one without a session."""
         if self.user is None and self.session is None:
             return True
         session = connection.session if connection is not None else None
@@ -78,7 +78,7 @@ class Fault:
 
     @property
     def stands(self) -> bool:
-        """Whether it can still happen."""
+        """True if it can still happen."""
         return not self.lifted and self.left != 0
 
     def lift(self) -> None:
@@ -157,5 +157,5 @@ class FaultSchedule:
         return fault
 
     def affects_dispatches(self, connection: SessionConnection[GatewaySession]) -> bool:
-        """Whether any active fault changes the dispatches of this connection."""
+        """True if any active fault changes the dispatches of this connection."""
         return any(fault.kind in DISPATCH_FAULT_KINDS and fault.target.matches(connection) for fault in self._faults)

@@ -15,9 +15,9 @@ from picows import WSUpgradeRequest, WSUpgradeResponse
 from onesocket.errors import InvalidOption
 from onesocket.transports._connection_acceptor import AcceptedConnection, HandshakeAnswer
 
+from ..._serving import GatewayOptions
+from ..._serving._server_payloads import RECONNECT
 from ...protocol._close_codes import CloseCode
-from ...serving import GatewayOptions
-from ...serving._server_payloads import RECONNECT
 from .._ports import Account, Directory, Event, Json
 from ._connection import GatewayConnection
 from ._gateway_state import GatewayState

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING
 
 from onesocket.transports._server_connection import ServerConnectionLimits
 
+from ..._serving import GatewayOptions
 from ...protocol._close_codes import REASONS, CloseCode
 from ...protocol._limits import PAYLOAD_LIMIT
-from ...serving import GatewayOptions
 from .._ports import Directory, Event
 from ._fault_schedule import Fault, FaultSchedule
 from ._identify_limiter import IdentifyLimiter

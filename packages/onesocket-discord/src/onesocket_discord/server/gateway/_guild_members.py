@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Final
 
+from ..._serving import EncodedDispatch, RequestGuildMembers
 from ...protocol._intents import Intents
-from ...serving import EncodedDispatch, RequestGuildMembers
 from .._ports import Json
 from ._presence_tracker import PresenceTracker
 from ._session import GatewaySession
@@ -16,7 +16,7 @@ _MAX_BY_NAME: Final = 100
 
 
 def may_request_members(session: GatewaySession, request: RequestGuildMembers) -> bool:
-    """Whether the session's intents allow the request: all members, of any name, only with GUILD_MEMBERS."""
+    """True if the session's intents allow the request: all members, of any name, only with GUILD_MEMBERS."""
     return request.user_ids is not None or bool(request.query) or bool(session.intents & Intents.GUILD_MEMBERS)
 
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from enum import Enum
 from typing import Final
 
-from ...serving import GatewayOptions
+from ..._serving import GatewayOptions
 from .._ports import Account, Json
 
 _DAY: Final = 86_400.0

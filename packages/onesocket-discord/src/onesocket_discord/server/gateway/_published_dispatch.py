@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ...serving._server_payloads import EncodedDispatch, hide_content
+from ..._serving._server_payloads import EncodedDispatch, hide_content
 from .._ports import Event
 
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from ..._serving import GatewayOptions, ServedSession
 from ...protocol._intents import Intents
-from ...serving import GatewayOptions, ServedSession
 from .._ports import Account
 from ._published_dispatch import PublishedDispatch
 
@@ -25,14 +25,14 @@ class GatewaySession(ServedSession):
         self.shard = shard
         """Its number, and the number of shards."""
         self.blind = account.bot and not intents & Intents.MESSAGE_CONTENT
-        """Whether the content of messages is hidden from it."""
+        """True if the content of messages is hidden from it."""
         self.early: list[PublishedDispatch] | None = []
         """Events from before READY was sent; None afterwards."""
         self.plain = False
-        """Whether READY was sent and there is one shard, so that an event is filtered by intents and content alone."""
+        """True if READY was sent and there is one shard, so that an event is filtered by intents and content alone."""
         self.presence: dict[str, Any] = {"status": "online", "activities": []}
         self.present = False
-        """Whether its user is shown as online because of it."""
+        """True if its user is shown as online because of it."""
         self._max_early = options.replay_count
 
     def begin(self) -> list[PublishedDispatch]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 
-from ...serving import GatewayOptions, ServedSessions
+from ..._serving import GatewayOptions, ServedSessions
 from ._session import GatewaySession
 from ._stats import StatsCounter
 

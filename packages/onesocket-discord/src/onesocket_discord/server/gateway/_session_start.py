@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from ..._serving import ClientViolation, EncodedDispatch, Identify, Resume
 from ...protocol._close_codes import CloseCode
 from ...protocol._intents import Intents
 from ...protocol._limits import API_VERSION
 from ...protocol._sharding import shard_of
-from ...serving import ClientViolation, EncodedDispatch, Identify, Resume
 from .._ports import Account, Json, ReadyData, token_digest
 from ._identify_limiter import IdentifyVerdict
 from ._presence_tracker import shown_presence

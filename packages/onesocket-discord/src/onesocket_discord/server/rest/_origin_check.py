@@ -22,7 +22,7 @@ async def reject_foreign_origins(request: web.Request) -> web.StreamResponse | N
 
 
 def is_address(host: str) -> bool:
-    """Whether a ``ServerContext`` header is an address and no name: a name may be a stranger's, made to lead here."""
+    """True if a ``ServerContext`` header is an address and no name: a name may be a stranger's, made to lead here."""
     name = _host(f"//{host}")
     return name == "localhost" or _is_address(name)
 

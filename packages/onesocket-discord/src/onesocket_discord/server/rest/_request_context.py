@@ -164,7 +164,7 @@ class RouteDefinition:
     path: str
     handler: Handler
     open: bool = False
-    """Whether it can be used without a token."""
+    """True if it can be used without a token."""
     limit: RateLimit | None = None
     """If it isn't the usual one."""
 

@@ -59,7 +59,7 @@ class AllowedMentions:
         return [one for one in found if one is not None and (self.users or one in self.named)][:_MAX_MENTIONS]
 
     def mentions_everyone(self, content: str) -> bool:
-        """Whether a text mentions everyone."""
+        """True if a text mentions everyone."""
         return self.everyone and _EVERYONE_MENTION.search(content) is not None
 
 
@@ -71,7 +71,7 @@ class MessageDraft:
     nonce: str | None
     """As JSON: 1 and "1" are two."""
     unique: bool
-    """Whether a message with this nonce is stored once only."""
+    """True if a message with this nonce is stored once only."""
     tts: bool
     flags: int
     embeds: list[Json]

@@ -38,7 +38,7 @@ class PasswordService:
             return await asyncio.to_thread(self._hasher.hash, password)
 
     async def verify(self, hashed: str | None, password: str) -> bool:
-        """Whether it is that password; None: no such user. Raises `ApiError` (503) if too many wait already."""
+        """True if it is that password; None: no such user. Raises `ApiError` (503) if too many wait already."""
         async with _HashingSlot(self):
             fits = await asyncio.to_thread(self._verify, hashed or self._dummy_hash, password)
         return fits and hashed is not None

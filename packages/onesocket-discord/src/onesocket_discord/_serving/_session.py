@@ -76,7 +76,7 @@ class ServedSession:
         self.replay_bytes = size
 
     def covers(self, seq: int) -> bool:
-        """Whether every dispatch after `seq` is kept."""
+        """True if every dispatch after `seq` is kept."""
         return self.seq - len(self.replay) <= seq <= self.seq
 
     def missed(self, seq: int) -> Iterator[bytes]:

@@ -15,7 +15,6 @@ from ..protocol._close_codes import REASONS, CloseCode
 from ..protocol._compression import COMPRESSORS, Compressor
 from ..protocol._limits import API_VERSION
 from ..protocol._opcodes import Opcode
-from . import _server_payloads as payloads
 from ._client_payloads import (
     ClientPayload,
     ClientViolation,
@@ -27,6 +26,7 @@ from ._client_payloads import (
     read_resume,
 )
 from ._options import GatewayOptions
+from ._server_payloads import HEARTBEAT_ACK, EncodedDispatch, hello, invalid_session
 from ._session import ServedSession
 from ._session_registry import ServedSessions
 
@@ -100,11 +100,11 @@ class ServedConnection(abc.ABC, Generic[S]):
     @property
     @abc.abstractmethod
     def _is_logging_in(self) -> bool:
-        """Whether an Identify or Resume is under way."""
+        """True if an Identify or Resume is under way."""
 
     @property
     def _accepts_requests(self) -> bool:
-        """Whether requests of the client are handled yet."""
+        """True if requests of the client are handled yet."""
         return self.session is not None
 
     @property
@@ -116,10 +116,10 @@ class ServedConnection(abc.ABC, Generic[S]):
         return self._query.get("compress", "")
 
     def _send_hello(self) -> None:
-        self.write(payloads.hello(self._interval))
+        self.write(hello(self._interval))
 
     def _acknowledge_heartbeat(self) -> None:
-        self.write(payloads.HEARTBEAT_ACK)
+        self.write(HEARTBEAT_ACK)
 
     # --- what the WebSocket calls -----------------------------------------------------------------------------------
 
@@ -189,7 +189,7 @@ class ServedConnection(abc.ABC, Generic[S]):
         self.detach()
         if session is not None and not resumable:
             self._sessions.end(session)
-        self.write(payloads.invalid_session(resumable=resumable))
+        self.write(invalid_session(resumable=resumable))
 
     def restore(self, session: S | None, seq: int) -> bool:
         """Move `session` here: what was missed after `seq`, once and in order, then RESUMED; else op 9.
@@ -209,7 +209,7 @@ class ServedConnection(abc.ABC, Generic[S]):
             self.attach(session)
             for payload in missed:
                 self.write(payload)
-            session.push(payloads.EncodedDispatch("RESUMED", {"_trace": []}))
+            session.push(EncodedDispatch("RESUMED", {"_trace": []}))
             return True
         self._sessions.end(session)
         if previous is not None:
