@@ -17,18 +17,21 @@ _EXIT_USAGE = 2
 
 
 def demo(
-    callers: Annotated[int, typer.Option(min=1, max=100_000, help="How many components race in each row.")] = 1000,
-    only: Annotated[list[str] | None, typer.Option(metavar="ROW", help="Play only this row (may be repeated).")] = None,
+    callers: Annotated[
+        int, typer.Option(min=1, max=100_000, help="The number of components that race in each row.")
+    ] = 1000,
+    only: Annotated[list[str] | None, typer.Option(metavar="ROW", help="Run only this row (may be repeated).")] = None,
     seed: Annotated[
-        int | None, typer.Option(help="Repeat a crowd: who is cancelled, who comes when. Default: a new one.")
+        int | None,
+        typer.Option(help="Repeat a run with the same random choices. Default: a new one."),
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object and nothing else.")] = False,
 ) -> None:
     """Let a thousand components race for one connection, while the server counts.
 
     A server on loopback counts handshakes, open WebSockets and premature closes. In each row the components race in
-    another state, or while something breaks; next to it stands the same for the check-then-connect client, which is
-    what many applications do.
+    another state, or during a failure; next to it stands the same row for the check-then-connect client, which many
+    applications use.
 
     Exit status: 0 if every promise held, 1 if one was broken, 2 if the command was misused.
     """
@@ -40,7 +43,7 @@ def demo(
         raise typer.Exit(_EXIT_USAGE)
     chosen = [scenario for scenario in SCENARIOS if not only or scenario.name in only]
     chosen_seed = secrets.randbits(32) if seed is None else seed
-    raise typer.Exit(run(chosen, callers=callers, seed=chosen_seed, screen=reporter_for(chosen, as_json=as_json)))
+    raise typer.Exit(run(chosen, callers=callers, seed=chosen_seed, reporter=reporter_for(chosen, as_json=as_json)))
 
 
 if __name__ == "__main__":

@@ -1,7 +1,7 @@
 """The same rows for the check-then-connect client: same callers, same faults, every wait bounded.
 
-It has no recovery, no ping and no reconnect() of its own. Where a row needs one, it gets what applications write around
-it: after a loss somebody calls `connect()`, and a reconnect is `disconnect()`, lifting its flag, `connect()`.
+The client has no recovery, no ping and no reconnect() of its own. Where a row needs one, the code of an application
+replaces it: after a loss it calls `connect()`, and a reconnect is `disconnect()`, clearing its flag, `connect()`.
 """
 
 from __future__ import annotations
@@ -27,176 +27,176 @@ from .scenarios import (
 from .shared_scenarios import PROCESSES, TASKS, THREADS
 
 
-async def not_connected(stage: Harness) -> None:
-    """See `plays.not_connected`."""
-    stage.server.faults = Fault.slow_upgrade(UPGRADE_DELAY)
-    call = _connect(stage.baseline())
-    stage.begin()
-    stage.crowd.race(call, stage.callers)
-    await stage.crowd.end()
+async def not_connected(harness: Harness) -> None:
+    """See `scenarios.not_connected`."""
+    harness.server.faults = Fault.slow_upgrade(UPGRADE_DELAY)
+    call = _connect(harness.baseline())
+    harness.begin()
+    harness.group.race(call, harness.callers)
+    await harness.group.end()
 
 
-async def connecting(stage: Harness) -> None:
-    """See `plays.connecting`."""
+async def connecting(harness: Harness) -> None:
+    """See `scenarios.connecting`."""
     gate = asyncio.Event()
-    stage.server.faults = Fault.hold_upgrade(gate)
-    cancelled = cancelled_places(stage.rng, stage.callers)
-    call = _connect(stage.baseline())
-    stage.begin()
-    stage.crowd.add(call)
-    await stage.server.wait_until(lambda counts: counts.handshakes == 1)
-    await stage.crowd.stay(call, min(1, stage.callers - 1))
-    await stage.crowd.start_staggered(call, max(0, stage.callers - 2), cancelled=cancelled)
+    harness.server.faults = Fault.hold_upgrade(gate)
+    cancelled = cancelled_places(harness.rng, harness.callers)
+    call = _connect(harness.baseline())
+    harness.begin()
+    harness.group.add(call)
+    await harness.server.wait_until(lambda counts: counts.handshakes == 1)
+    await harness.group.stay(call, min(1, harness.callers - 1))
+    await harness.group.start_staggered(call, max(0, harness.callers - 2), cancelled=cancelled)
     gate.set()
-    await stage.crowd.end()
-    await _settle(stage)
+    await harness.group.end()
+    await _settle(harness)
 
 
-async def all_cancelled(stage: Harness) -> None:
-    """See `plays.all_cancelled`."""
+async def all_cancelled(harness: Harness) -> None:
+    """See `scenarios.all_cancelled`."""
     gate = asyncio.Event()
-    stage.server.faults = Fault.hold_upgrade(gate)
-    call = _connect(stage.baseline())
-    stage.begin()
-    stage.crowd.race(call, stage.callers)
-    await stage.server.wait_until(lambda counts: counts.handshakes == 1)
-    await stage.crowd.cancel(range(stage.callers))
+    harness.server.faults = Fault.hold_upgrade(gate)
+    call = _connect(harness.baseline())
+    harness.begin()
+    harness.group.race(call, harness.callers)
+    await harness.server.wait_until(lambda counts: counts.handshakes == 1)
+    await harness.group.cancel(range(harness.callers))
     gate.set()
-    await stage.crowd.end()
-    await _settle(stage)
+    await harness.group.end()
+    await _settle(harness)
 
 
-async def connected(stage: Harness) -> None:
-    """See `plays.connected`."""
-    call = _connect(stage.baseline())
-    stage.begin()
-    await asyncio.wait([stage.crowd.add(call)], timeout=BASELINE_DEADLINE)
-    await stage.crowd.start_staggered(call, stage.callers - 1)
-    await stage.crowd.end()
+async def connected(harness: Harness) -> None:
+    """See `scenarios.connected`."""
+    call = _connect(harness.baseline())
+    harness.begin()
+    await asyncio.wait([harness.group.add(call)], timeout=BASELINE_DEADLINE)
+    await harness.group.start_staggered(call, harness.callers - 1)
+    await harness.group.end()
 
 
-async def error(stage: Harness) -> None:
-    """See `plays.error`."""
-    stage.server.faults = [Fault.refuse(503), Fault.slow_upgrade(UPGRADE_DELAY), Fault.slow_upgrade(UPGRADE_DELAY)]
-    rival = stage.baseline()
-    await _try(rival.connect)
-    stage.begin()
-    stage.crowd.race(_connect(rival), stage.callers)
-    await stage.crowd.end()
+async def error(harness: Harness) -> None:
+    """See `scenarios.error`."""
+    harness.server.faults = [Fault.refuse(503), Fault.slow_upgrade(UPGRADE_DELAY), Fault.slow_upgrade(UPGRADE_DELAY)]
+    client = harness.baseline()
+    await _try(client.connect)
+    harness.begin()
+    harness.group.race(_connect(client), harness.callers)
+    await harness.group.end()
 
 
-async def closing(stage: Harness) -> None:
-    """See `plays.closing`."""
-    stage.server.faults = [Fault.never_acknowledge_close()]
-    rival = stage.baseline()
-    await _try(rival.connect)
-    stage.begin()
-    rival.disconnect()
-    rival.is_manually_disconnected = False
-    await stage.crowd.start_staggered(_connect(rival), stage.callers)
-    await stage.crowd.end()
+async def closing(harness: Harness) -> None:
+    """See `scenarios.closing`."""
+    harness.server.faults = [Fault.never_acknowledge_close()]
+    client = harness.baseline()
+    await _try(client.connect)
+    harness.begin()
+    client.disconnect()
+    client.is_manually_disconnected = False
+    await harness.group.start_staggered(_connect(client), harness.callers)
+    await harness.group.end()
 
 
-async def backing_off(stage: Harness) -> None:
-    """See `plays.backing_off`."""
-    stage.server.faults = [None, Fault.too_many_requests(60), *[Fault.slow_upgrade(UPGRADE_DELAY)] * 2]
-    rival = stage.baseline()
-    await _try(rival.connect)
-    stage.server.kill_connections()
-    await _wait_lost(rival)
-    await _try(rival.connect)
-    stage.begin()
-    stage.crowd.race(_connect(rival), stage.callers)
-    await stage.crowd.end()
+async def backing_off(harness: Harness) -> None:
+    """See `scenarios.backing_off`."""
+    harness.server.faults = [None, Fault.too_many_requests(60), *[Fault.slow_upgrade(UPGRADE_DELAY)] * 2]
+    client = harness.baseline()
+    await _try(client.connect)
+    harness.server.kill_connections()
+    await _wait_lost(client)
+    await _try(client.connect)
+    harness.begin()
+    harness.group.race(_connect(client), harness.callers)
+    await harness.group.end()
 
 
-async def stopped(stage: Harness) -> None:
-    """See `plays.stopped`."""
-    rival = stage.baseline()
-    await _try(rival.connect)
-    rival.disconnect()
-    await stage.server.wait_until(lambda counts: counts.open_now == 0)
-    stage.begin()
-    stage.crowd.race(_connect(rival), stage.callers)
-    await stage.crowd.end()
-    rival.is_manually_disconnected = False
-    stage.crowd.race(_connect(rival), stage.callers)
-    await stage.crowd.end()
+async def stopped(harness: Harness) -> None:
+    """See `scenarios.stopped`."""
+    client = harness.baseline()
+    await _try(client.connect)
+    client.disconnect()
+    await harness.server.wait_until(lambda counts: counts.open_now == 0)
+    harness.begin()
+    harness.group.race(_connect(client), harness.callers)
+    await harness.group.end()
+    client.is_manually_disconnected = False
+    harness.group.race(_connect(client), harness.callers)
+    await harness.group.end()
 
 
-async def disconnect(stage: Harness) -> None:
-    """See `plays.disconnect`."""
+async def disconnect(harness: Harness) -> None:
+    """See `scenarios.disconnect`."""
     gate = asyncio.Event()
-    stage.server.faults = Fault.hold_upgrade(gate)
-    rival = stage.baseline()
-    stage.begin()
-    stage.crowd.race(_connect(rival), stage.callers)
-    await stage.server.wait_until(lambda counts: counts.handshakes == 1)
-    rival.disconnect()
-    await stage.crowd.end()
+    harness.server.faults = Fault.hold_upgrade(gate)
+    client = harness.baseline()
+    harness.begin()
+    harness.group.race(_connect(client), harness.callers)
+    await harness.server.wait_until(lambda counts: counts.handshakes == 1)
+    client.disconnect()
+    await harness.group.end()
     gate.set()
-    await _settle(stage)
+    await _settle(harness)
 
 
-async def killed_connection(stage: Harness) -> None:
-    """See `plays.killed_line`."""
-    rival = stage.baseline()
-    await _try(rival.connect)
-    stage.server.faults = Fault.slow_upgrade(UPGRADE_DELAY)
-    stage.begin()
-    stage.server.kill_connections()
-    await stage.crowd.start_staggered(_connect(rival), stage.callers)
-    await stage.crowd.end()
+async def killed_connection(harness: Harness) -> None:
+    """See `scenarios.killed_connection`."""
+    client = harness.baseline()
+    await _try(client.connect)
+    harness.server.faults = Fault.slow_upgrade(UPGRADE_DELAY)
+    harness.begin()
+    harness.server.kill_connections()
+    await harness.group.start_staggered(_connect(client), harness.callers)
+    await harness.group.end()
 
 
-async def restart(stage: Harness) -> None:
-    """See `plays.restart`."""
-    rival = stage.baseline()
-    await _try(rival.connect)
-    stage.begin()
-    coming = asyncio.ensure_future(stage.crowd.start_staggered(_connect(rival), stage.callers, seconds=2 * OUTAGE))
-    await restart_server(stage.server)
+async def restart(harness: Harness) -> None:
+    """See `scenarios.restart`."""
+    client = harness.baseline()
+    await _try(client.connect)
+    harness.begin()
+    coming = asyncio.ensure_future(harness.group.start_staggered(_connect(client), harness.callers, seconds=2 * OUTAGE))
+    await restart_server(harness.server)
     await coming
-    await stage.crowd.end()
+    await harness.group.end()
 
 
-async def accept_then_close(stage: Harness) -> None:
-    """See `plays.accept_then_close`; left alone, it is called again whenever its socket has closed."""
-    stage.server.faults = Fault.accept_then_close(1001, "not now")
-    stage.begin()
-    stage.crowd.race(_connect(stage.baseline()), stage.callers)
-    await stage.crowd.end()
+async def accept_then_close(harness: Harness) -> None:
+    """See `scenarios.accept_then_close`; afterwards `connect()` is called again whenever its socket has closed."""
+    harness.server.faults = Fault.accept_then_close(1001, "not now")
+    harness.begin()
+    harness.group.race(_connect(harness.baseline()), harness.callers)
+    await harness.group.end()
     async with FaultyServer(faults=Fault.accept_then_close(1001, "not now")) as server:
-        lonely = CheckThenConnectClient(server.url)
+        idle = CheckThenConnectClient(server.url)
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(UNATTENDED_SECONDS):
-                await _keep_connecting(lonely)
+                await _keep_connecting(idle)
         handshakes = server.counts.handshakes
-        await lonely.force_cleanup()
-    note_handshake_rate(stage, handshakes)
+        await idle.force_cleanup()
+    note_handshake_rate(harness, handshakes)
 
 
-async def half_open(stage: Harness) -> None:
-    """See `plays.half_open`; nothing in it notices the silence, so it gets as long as the other one needed."""
-    rival = stage.baseline()
-    await _try(rival.connect)
-    stage.begin()
-    stage.server.connections[0].go_silent()
+async def half_open(harness: Harness) -> None:
+    """See `scenarios.half_open`; the client doesn't notice the silence, so it gets as long as onesocket needed."""
+    client = harness.baseline()
+    await _try(client.connect)
+    harness.begin()
+    harness.server.connections[0].go_silent()
     await asyncio.sleep(3 * PING)
-    dead = stage.server.connections[0]
+    dead = harness.server.connections[0]
 
     async def call() -> str:
-        await rival.connect()
-        return NO_CONNECTION if stage.server.connections == [dead] else CONNECTED
+        await client.connect()
+        return NO_CONNECTION if harness.server.connections == [dead] else CONNECTED
 
-    stage.crowd.race(call, stage.callers)
-    await stage.crowd.end()
+    harness.group.race(call, harness.callers)
+    await harness.group.end()
 
 
-def _connect(rival: CheckThenConnectClient) -> Callable[[], Awaitable[str]]:
+def _connect(client: CheckThenConnectClient) -> Callable[[], Awaitable[str]]:
     async def call() -> str:
-        await rival.connect()
-        return CONNECTED if rival.is_connected() else NO_CONNECTION
+        await client.connect()
+        return CONNECTED if client.is_connected() else NO_CONNECTION
 
     return call
 
@@ -207,40 +207,40 @@ async def _try(connect: Callable[[], Awaitable[None]]) -> None:
             await connect()
 
 
-async def _wait_lost(rival: CheckThenConnectClient) -> None:
-    if rival.ws is not None:
+async def _wait_lost(client: CheckThenConnectClient) -> None:
+    if client.ws is not None:
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(BASELINE_DEADLINE):
-                await rival.ws.wait_closed()
+                await client.ws.wait_closed()
 
 
-async def _settle(stage: Harness) -> None:
-    """Let what is in flight come through, so that it is seen: at most 0.3 s."""
+async def _settle(harness: Harness) -> None:
+    """Wait until an upgrade in flight is counted, at most 0.3 s."""
     with contextlib.suppress(TimeoutError):
-        await stage.server.wait_until(lambda counts: counts.upgraded > 0, timeout=0.3)
+        await harness.server.wait_until(lambda counts: counts.upgraded > 0, timeout=0.3)
 
 
-async def _keep_connecting(rival: CheckThenConnectClient) -> None:
+async def _keep_connecting(client: CheckThenConnectClient) -> None:
     while True:
         with contextlib.suppress(ConnectionError):
-            await rival.connect()
-        if rival.ws is not None and rival.ws.ready_state is not ReadyState.CLOSED:
-            await rival.ws.wait_closed()
+            await client.connect()
+        if client.ws is not None and client.ws.ready_state is not ReadyState.CLOSED:
+            await client.ws.wait_closed()
         await asyncio.sleep(0)
 
 
-async def threads(stage: Harness) -> None:
-    """See `shared_plays.threads`. It belongs to one event loop, so each thread has a client of its own."""
-    await _one_client_per_thread(stage, THREADS, TASKS)
+async def threads(harness: Harness) -> None:
+    """See `shared_scenarios.threads`; the client belongs to one event loop, so each thread has its own."""
+    await _one_client_per_thread(harness, THREADS, TASKS)
 
 
-async def processes(stage: Harness) -> None:
-    """See `shared_plays.processes`: each thread of each process has a client of its own."""
-    await _one_client_per_thread(stage, PROCESSES * THREADS, TASKS)
+async def processes(harness: Harness) -> None:
+    """See `shared_scenarios.processes`: each thread of each process has a client of its own."""
+    await _one_client_per_thread(harness, PROCESSES * THREADS, TASKS)
 
 
-async def _one_client_per_thread(stage: Harness, clients: int, callers: int) -> None:
-    stage.begin()
+async def _one_client_per_thread(harness: Harness, clients: int, callers: int) -> None:
+    harness.begin()
     for _ in range(clients):
-        stage.crowd.race(_connect(stage.baseline()), callers)
-    await stage.crowd.end()
+        harness.group.race(_connect(harness.baseline()), callers)
+    await harness.group.end()

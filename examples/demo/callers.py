@@ -1,4 +1,4 @@
-"""The callers of one row: they race, some are cancelled, and every one of them is accounted for."""
+"""The callers of one row: they race, some are cancelled, and the result of each is counted."""
 
 from __future__ import annotations
 
@@ -13,16 +13,16 @@ Call = Callable[[], Awaitable[object]]
 
 HUNG = "hung"
 CANCELLED = "cancelled"
-# A caller that did not even end when it was cancelled gets so many seconds more, and is left behind then.
+# Seconds that a cancelled caller has to end before it is abandoned.
 _CANCEL_GRACE = 1.0
-# How often an arriving crowd lets the event loop turn: one chance in so many callers.
+# Arriving callers let the event loop turn once for so many callers, on average.
 _CALLERS_PER_ITERATION = 20
 
 
 class CallerGroup:
-    """Starts callers and collects what became of them. Never waits for longer than `deadline` seconds.
+    """Starts callers and counts their results. Never waits for longer than `deadline` seconds.
 
-    `outcomes` counts the callers by what they got: the `Outcome`, the name of the exception, "cancelled" or "hung".
+    `outcomes` counts the callers by result: the `Outcome`, the name of the exception, "cancelled" or "hung".
     """
 
     def __init__(self, rng: random.Random) -> None:
@@ -33,16 +33,16 @@ class CallerGroup:
 
     def __repr__(self) -> str:
         waiting = sum(not task.done() for task in self._tasks)
-        return f"<Crowd waiting={waiting} ended={dict(self.outcomes)}>"
+        return f"<CallerGroup waiting={waiting} ended={dict(self.outcomes)}>"
 
     @property
     def size(self) -> int:
-        """How many callers there were so far."""
+        """The number of callers so far."""
         return len(self._tasks) + self.outcomes.total()
 
     @property
     def hangs(self) -> int:
-        """How many callers did not end within the deadline."""
+        """The number of callers that did not end within the deadline."""
         return self.outcomes[HUNG]
 
     def add(self, call: Call) -> asyncio.Task[object]:
@@ -61,7 +61,7 @@ class CallerGroup:
             self.add(call)
 
     async def stay(self, call: Call, callers: int) -> None:
-        """Start so many callers, and go on once they wait."""
+        """Start so many callers, and return when they wait."""
         self.race(call, callers)
         await asyncio.sleep(0)
 
@@ -70,8 +70,8 @@ class CallerGroup:
     ) -> None:
         """Start so many callers one after the other, with turns of the event loop at random moments between them.
 
-        Those whose place in the crowd is in `cancelled` are cancelled at random moments of the same walk. `seconds` is
-        about how long the walk takes.
+        Callers whose index is in `cancelled` are cancelled at random moments meanwhile. `seconds` is the approximate
+        duration.
         """
         doomed = [place for place in sorted(cancelled) if place < len(self._tasks)]
         for _ in range(callers):
@@ -85,7 +85,7 @@ class CallerGroup:
         await self.cancel(doomed)
 
     async def cancel(self, places: Collection[int]) -> None:
-        """Cancel these, in random order, with turns of the event loop between them."""
+        """Cancel the callers with these indexes, in random order, with turns of the event loop between them."""
         doomed = list(places)
         while doomed:
             self._cancel_one_of(doomed)
@@ -93,7 +93,7 @@ class CallerGroup:
                 await asyncio.sleep(0)
 
     async def end(self) -> None:
-        """Wait for all of them, at most `deadline` seconds; those that hang are counted, cancelled and let go."""
+        """Wait for all callers, at most `deadline` seconds; callers that hang are counted, cancelled and abandoned."""
         tasks, self._tasks = self._tasks, []
         if not tasks:
             return

@@ -25,14 +25,14 @@ CONNECT_PAUSE = 0.2
 
 
 class OpenWebSocket(Protocol):
-    """What a dial gives: an open WebSocket."""
+    """An open WebSocket, as a dial returns it."""
 
     async def close(self, code: int = 1000) -> None:
-        """Close it, and wait for that."""
+        """Close the WebSocket, and wait for its end."""
         ...
 
     async def wait_closed(self) -> None:
-        """Wait until either side has closed it."""
+        """Wait until either side has closed the WebSocket."""
         ...
 
 
@@ -77,16 +77,16 @@ class BrowserSocket:
         self._close_asked.set()
 
     async def wait_closed(self) -> None:
-        """Wait until nothing is left of it."""
+        """Wait until the socket and its task have ended."""
         await asyncio.wait([self._task])
 
     async def _live(self, url: str, dial: Dial) -> None:
-        line = await self._dial(url, dial)
-        if line is None:
+        connection = await self._dial(url, dial)
+        if connection is None:
             self.ready_state = ReadyState.CLOSED
             self.onerror()
         else:
-            await self._use(line)
+            await self._use(connection)
             self.ready_state = ReadyState.CLOSED
         self.onclose()
 
@@ -105,8 +105,8 @@ class BrowserSocket:
             asked.cancel()
             dialling.cancel()
 
-    async def _use(self, line: OpenWebSocket) -> None:
-        lost = asyncio.ensure_future(line.wait_closed())
+    async def _use(self, connection: OpenWebSocket) -> None:
+        lost = asyncio.ensure_future(connection.wait_closed())
         asked = asyncio.ensure_future(self._close_asked.wait())
         try:
             if self.ready_state is ReadyState.CONNECTING:
@@ -116,7 +116,7 @@ class BrowserSocket:
         finally:
             asked.cancel()
             lost.cancel()
-            await line.close(1000)
+            await connection.close(1000)
 
 
 @dataclass
@@ -147,7 +147,7 @@ class CheckThenConnectClient:
         return f"<CheckThenConnectClient {self.state} ws={ready} sockets_made={len(self._every_socket)}>"
 
     def is_connected(self) -> bool:
-        """Whether the client believes that it is connected."""
+        """Return whether the client's flags say that it is connected."""
         return self.state.is_connected
 
     async def connect(self) -> None:
@@ -287,4 +287,4 @@ class CheckThenConnectProvider:
 
 
 def _no_handler() -> None:
-    """Stand in for a handler that nobody has set."""
+    """Do nothing: the default of each handler."""

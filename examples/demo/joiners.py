@@ -17,24 +17,24 @@ JOINED = "joined"
 
 
 class Joiners:
-    """Each thread has its own event loop, each task its own link; `tell` gets each task's outcome, in its thread."""
+    """Threads with an event loop and tasks each, of which each task joins; `tell` gets each outcome, in its thread."""
 
     def __init__(self, url: str, *, threads: int, tasks: int, tell: Callable[[str], object], **options: Any) -> None:
         self._url = url
         self._tasks = tasks
         self._tell = tell
         self._options = options
-        self._home = threading.Event()
+        self._leave = threading.Event()
         self._threads = [threading.Thread(target=self._run, daemon=True) for _ in range(threads)]
 
     def go(self) -> None:
-        """All join, and stay."""
+        """Start all threads; their tasks join and stay."""
         for thread in self._threads:
             thread.start()
 
     def stop(self, seconds: float) -> bool:
-        """All leave; whether they did so in time."""
-        self._home.set()
+        """Let all tasks leave; return whether the threads ended in time."""
+        self._leave.set()
         for thread in self._threads:
             thread.join(seconds)
         return not any(thread.is_alive() for thread in self._threads)
@@ -43,22 +43,22 @@ class Joiners:
         asyncio.run(self._all())
 
     async def _all(self) -> None:
-        # Until all of them are to leave: the last one out closes the connection.
-        home = asyncio.ensure_future(asyncio.to_thread(self._home.wait))
-        await asyncio.gather(*(self._one(home) for _ in range(self._tasks)))
-        await home
+        # All stay until stop(): the last one to leave closes the connection.
+        leave = asyncio.ensure_future(asyncio.to_thread(self._leave.wait))
+        await asyncio.gather(*(self._one(leave) for _ in range(self._tasks)))
+        await leave
 
-    async def _one(self, home: asyncio.Future[bool]) -> None:
+    async def _one(self, leave: asyncio.Future[bool]) -> None:
         try:
             async with join(self._url, **self._options):
                 self._tell(JOINED)
-                await asyncio.shield(home)
+                await asyncio.shield(leave)
         except OnesocketError as error:
             self._tell(type(error).__name__)
 
 
 def main(setup: dict[str, Any]) -> None:
-    """A process: it says that it is ready, begins with the first line of stdin, and leaves at its end."""
+    """Run in a process: write "ready", join at the first line of stdin, and leave at the end of stdin."""
     from onesocket.cli._output import silence_log
     from onesocket.sharing.host import HostOptions
 
@@ -67,18 +67,18 @@ def main(setup: dict[str, Any]) -> None:
         setup["url"],
         threads=setup["threads"],
         tasks=setup["tasks"],
-        tell=_say,
+        tell=_write,
         scope="host",
         host_options=HostOptions(directory=setup["directory"]),
     )
-    _say("ready")
+    _write("ready")
     if sys.stdin.readline():
         joiners.go()
         sys.stdin.read()
         joiners.stop(5.0)
 
 
-def _say(outcome: str) -> None:
+def _write(outcome: str) -> None:
     os.write(1, f"{outcome}\n".encode())
 
 

@@ -1,4 +1,4 @@
-"""What one client came to in one row: the server's counts, the callers' fates, and which promise was broken."""
+"""The results of one client in one row: the server's counts, the callers' results, and the broken promises."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ from onesocket.testing._faulty_server import FaultyServer
 from .harness import NO_CONNECTION, Harness
 from .scenario import ScenarioFunction
 
-# A play bounds each of its own waits; this ends one that doesn't, in seconds.
+# Seconds. A scenario bounds each of its own waits; this ends one that doesn't.
 _ROW_LIMIT = 15.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Measurement:
-    """One client in one row. Everything about sockets is what the server counted."""
+    """The results of one client in one row; all numbers of sockets are counted by the server."""
 
     callers: int
     handshakes: int
@@ -32,12 +32,12 @@ class Measurement:
     hangs: int
     seconds: float
     left_open: int
-    """Sockets the server still saw after the client was closed."""
+    """Sockets open at the server after the client was closed."""
     left_tasks: int
     forgotten: int
-    """WebSockets open at the end of the window that the client did not know of."""
+    """WebSockets open at the end of the measurement that the client did not know of."""
     outcomes: Mapping[str, int]
-    """Callers by what they got."""
+    """The number of callers by result."""
     close_codes: Mapping[int, int]
     figures: Mapping[str, float]
     notes: tuple[str, ...]
@@ -46,11 +46,11 @@ class Measurement:
 
     @property
     def without_connection(self) -> int:
-        """Callers whose connect() returned, without an error, though there was no line."""
+        """The number of callers whose connect() returned without an error and without a connection."""
         return self.outcomes.get(NO_CONNECTION, 0)
 
     def as_json(self) -> dict[str, Any]:
-        """For machines."""
+        """Return the results as an object for JSON."""
         return {
             "callers": self.callers,
             "handshakes": self.handshakes,
@@ -63,17 +63,17 @@ class Measurement:
             "left_open": self.left_open,
             "left_tasks": self.left_tasks,
             "forgotten": self.forgotten,
-            "without_line": self.without_connection,
+            "without_connection": self.without_connection,
             "outcomes": dict(self.outcomes),
             "close_codes": {str(code): count for code, count in self.close_codes.items()},
             **self.figures,
         }
 
 
-async def measure(play: ScenarioFunction, callers: int, rng: random.Random, *, promises: bool) -> Measurement:
-    """Play one row on a fresh server; `promises`: hold the client to what onesocket promises.
+async def measure(scenario: ScenarioFunction, callers: int, rng: random.Random, *, promises: bool) -> Measurement:
+    """Run one row on a fresh server; `promises`: check the promises of onesocket.
 
-    Never raises for what happens in the play: that becomes a broken promise (or a note).
+    An exception of the scenario becomes a broken promise (or a note).
     """
     loop = asyncio.get_running_loop()
     tasks_before = asyncio.all_tasks()
@@ -82,54 +82,54 @@ async def measure(play: ScenarioFunction, callers: int, rng: random.Random, *, p
     loop.set_exception_handler(lambda _loop, context: failures.append(_describe(context)))
     try:
         async with FaultyServer() as server:
-            stage = Harness(server, callers, rng)
+            harness = Harness(server, callers, rng)
             try:
                 async with asyncio.timeout(_ROW_LIMIT):
-                    await play(stage)
-            except Exception as error:  # noqa: BLE001 - whatever it is, it is the row's result
-                failures.append(f"not played to its end: {type(error).__name__}: {error}")
-            seconds, forgotten, window = stage.seconds, stage.forgotten, server.counts
-            await stage.clear()
+                    await scenario(harness)
+            except Exception as error:  # noqa: BLE001 - any exception is the row's result
+                failures.append(f"did not run to its end: {type(error).__name__}: {error}")
+            seconds, forgotten, window = harness.seconds, harness.forgotten, server.counts
+            await harness.clear()
             after = server.counts
     finally:
         loop.set_exception_handler(handler_before)
-    # A closed client is gone from the loop at once: only the server's own last callbacks may need this turn.
+    # A closed client leaves the loop at once: only the server's own last callbacks may need this turn.
     await asyncio.sleep(0)
     left_tasks = len(asyncio.all_tasks() - tasks_before)
-    # What a client does while it is closed counts as well; the other one is closed by force, which isn't its doing.
+    # Sockets of onesocket's close count as well; the baseline is closed by force, so the counts before are used.
     counts = after if promises else window
     return Measurement(
-        callers=stage.crowd.size,
+        callers=harness.group.size,
         handshakes=counts.handshakes,
         most_open=counts.most_open,
         most_sockets=counts.most_sockets,
         premature_closes=counts.premature_closes,
         unclean_closes=counts.unclean_closes,
-        hangs=stage.crowd.hangs,
+        hangs=harness.group.hangs,
         seconds=seconds,
         left_open=after.sockets_now,
         left_tasks=left_tasks,
         forgotten=forgotten,
-        outcomes=dict(stage.crowd.outcomes),
+        outcomes=dict(harness.group.outcomes),
         close_codes=counts.close_codes,
-        figures=stage.figures,
-        notes=(*stage.notes, *([] if promises else failures)),
-        broken=(*_violations(stage, after, left_tasks), *stage.broken, *failures) if promises else (),
+        figures=harness.figures,
+        notes=(*harness.notes, *([] if promises else failures)),
+        broken=(*_violations(harness, after, left_tasks), *harness.broken, *failures) if promises else (),
     )
 
 
-def _violations(stage: Harness, counts: Counts, left_tasks: int) -> tuple[str, ...]:
-    """What every row promises, whatever happens in it."""
+def _violations(harness: Harness, counts: Counts, left_tasks: int) -> tuple[str, ...]:
+    """Return the broken promises among those that hold in every row."""
     held = (
         (counts.handshakes == 1, f"{counts.handshakes} handshakes, 1 allowed"),
         (counts.most_open <= 1, f"{counts.most_open} open at once, 1 allowed"),
         (
             counts.most_sockets <= 1,
-            f"{counts.most_sockets} sockets under way at once, 1 allowed",
+            f"{counts.most_sockets} sockets at once, 1 allowed",
         ),
         (counts.premature_closes == 0, f"{counts.premature_closes} closed before the upgrade was answered"),
         (counts.protocol_errors == 0, f"{counts.protocol_errors} connections broke RFC 6455"),
-        (stage.crowd.hangs == 0, f"{stage.crowd.hangs} callers hang after {stage.crowd.deadline:g} s"),
+        (harness.group.hangs == 0, f"{harness.group.hangs} callers hang after {harness.group.deadline:g} s"),
         (counts.sockets_now == 0, f"{counts.sockets_now} sockets still open after aclose()"),
         (left_tasks == 0, f"{left_tasks} tasks left after aclose()"),
     )
@@ -138,5 +138,5 @@ def _violations(stage: Harness, counts: Counts, left_tasks: int) -> tuple[str, .
 
 def _describe(context: dict[str, Any]) -> str:
     error = context.get("exception")
-    what = f"{type(error).__name__}: {error}" if error is not None else str(context.get("message"))
-    return f"an error nobody handled reached the event loop: {what}"
+    text = f"{type(error).__name__}: {error}" if error is not None else str(context.get("message"))
+    return f"an unhandled error reached the event loop: {text}"

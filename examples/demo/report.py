@@ -1,4 +1,4 @@
-"""The result of the demo: its rows, for people in plain words and for machines in JSON."""
+"""The report of the demo: its rows, in words and as JSON."""
 
 from __future__ import annotations
 
@@ -14,21 +14,21 @@ from .scenario import Scenario
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """One scenario, played with both clients."""
+    """The results of one scenario with both clients."""
 
     scenario: Scenario
-    ours: Measurement
-    theirs: Measurement
+    onesocket: Measurement
+    baseline: Measurement
 
     @property
     def ok(self) -> bool:
-        """Whether every promise held; the other client has no say in it."""
-        return not self.ours.broken
+        """Whether onesocket kept every promise; the baseline doesn't count."""
+        return not self.onesocket.broken
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Report:
-    """All rows."""
+    """The results of all rows."""
 
     rows: Sequence[Row]
     callers: int
@@ -37,19 +37,19 @@ class Report:
 
     @property
     def ok(self) -> bool:
-        """Whether every promise held in every row."""
+        """Whether onesocket kept every promise in every row."""
         return bool(self.rows) and all(row.ok for row in self.rows)
 
     def as_json(self) -> str:
-        """One JSON object."""
+        """Return the report as one JSON object."""
         rows = [
             {
                 "name": row.scenario.name,
                 "title": row.scenario.title,
                 "ok": row.ok,
-                "broken": list(row.ours.broken),
-                "onesocket": row.ours.as_json(),
-                "check_then_connect": {**row.theirs.as_json(), "notes": list(row.theirs.notes)},
+                "broken": list(row.onesocket.broken),
+                "onesocket": row.onesocket.as_json(),
+                "check_then_connect": {**row.baseline.as_json(), "notes": list(row.baseline.notes)},
             }
             for row in self.rows
         ]
@@ -66,43 +66,43 @@ class Report:
         )
 
     def summary(self) -> Iterator[str]:
-        """A few lines in plain words."""
+        """Yield the lines of a summary."""
         for row in self.rows:
-            for promise in row.ours.broken:
+            for promise in row.onesocket.broken:
                 yield f"BROKEN in {row.scenario.name}: {promise}"
-        yield self._verdict()
+        yield self._result()
         yield self._comparison()
         for row in self.rows:
-            if row.ours.notes and row.theirs.notes:
+            if row.onesocket.notes and row.baseline.notes:
                 yield (
-                    f"{row.scenario.name}, left alone afterwards: onesocket {row.ours.notes[0]}, "
-                    f"check-then-connect {row.theirs.notes[0]}."
+                    f"{row.scenario.name}, without callers afterwards: onesocket {row.onesocket.notes[0]}, "
+                    f"check-then-connect {row.baseline.notes[0]}."
                 )
-        yield f"{self.seconds:.1f} s; --seed {self.seed} repeats the same crowd."
+        yield f"{self.seconds:.1f} s; --seed {self.seed} repeats this run."
 
-    def _verdict(self) -> str:
+    def _result(self) -> str:
         broken = sum(not row.ok for row in self.rows)
         if broken:
             return f"onesocket: promises broken in {broken} of {len(self.rows)} rows."
         return (
             f"onesocket: every promise held in {len(self.rows)} rows: one handshake, at most one open, "
-            "none closed early, nobody hangs, nothing left."
+            "none closed early, no caller hangs, nothing left."
         )
 
     def _comparison(self) -> str:
-        rows = [row.theirs for row in self.rows]
+        rows = [row.baseline for row in self.rows]
         return (
-            f"check-then-connect: {sum(row.handshakes for row in rows)} handshakes where {len(rows)} would do, "
+            f"check-then-connect: {sum(row.handshakes for row in rows)} handshakes where {len(rows)} are needed, "
             f"up to {max((row.most_open for row in rows), default=0)} open at once, "
             f"{sum(row.premature_closes for row in rows)} closed before established, "
             f"{sum(row.forgotten for row in rows)} forgotten open, {sum(row.hangs for row in rows)} hangs; "
             f"{sum(row.without_connection for row in rows)} of {sum(row.callers for row in rows)} calls returned "
-            "without error and without a line."
+            "without error and without a connection."
         )
 
 
 def versions() -> dict[str, str]:
-    """What took part."""
+    """Return the versions of the libraries and of Python."""
     return {
         **{name: metadata.version(name) for name in ("onesocket", "picows", "websockets")},
         "python": platform.python_version(),

@@ -1,4 +1,4 @@
-"""How the demo is shown while it runs: live on a terminal, line by line in a pipe, not at all for machines."""
+"""The output of the demo: live on a terminal, row by row in a pipe, or one JSON object at the end."""
 
 from __future__ import annotations
 
@@ -18,27 +18,27 @@ from .table import DEFAULT_WIDTH, StyledLine, Table, legend
 
 
 class Reporter(Protocol):
-    """What the demo tells while it runs."""
+    """The output of a running demo."""
 
     def __enter__(self) -> Self: ...
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None, /
     ) -> None: ...
-    def begins(self, scenario: Scenario) -> None:
-        """This row is being played."""
+    def start(self, scenario: Scenario) -> None:
+        """Show that a row starts."""
         ...
 
-    def played(self, row: Row) -> None:
-        """This row is there."""
+    def add(self, row: Row) -> None:
+        """Show the result of a row."""
         ...
 
-    def ends(self, report: Report) -> None:
-        """All rows are there. Called after the block."""
+    def finish(self, report: Report) -> None:
+        """Show the report; called after the `with` block."""
         ...
 
 
 class JsonReporter:
-    """One JSON object at the end, and nothing else."""
+    """Prints one JSON object at the end."""
 
     def __enter__(self) -> Self:
         return self
@@ -46,19 +46,19 @@ class JsonReporter:
     def __exit__(self, *_exc: object) -> None:
         pass
 
-    def begins(self, scenario: Scenario) -> None:
-        """Nothing."""
+    def start(self, scenario: Scenario) -> None:
+        """Print nothing."""
 
-    def played(self, row: Row) -> None:
-        """Nothing."""
+    def add(self, row: Row) -> None:
+        """Print nothing."""
 
-    def ends(self, report: Report) -> None:
-        """The object."""
+    def finish(self, report: Report) -> None:
+        """Print the report as JSON."""
         print(report.as_json())
 
 
 class PlainReporter:
-    """Aligned ASCII, each line once, without any escape code: for pipes, files and dumb terminals."""
+    """Prints aligned ASCII without escape codes: for pipes, files and dumb terminals."""
 
     def __init__(self, scenarios: Sequence[Scenario]) -> None:
         self._table = Table([scenario.name for scenario in scenarios], DEFAULT_WIDTH)
@@ -71,24 +71,24 @@ class PlainReporter:
     def __exit__(self, *_exc: object) -> None:
         pass
 
-    def begins(self, scenario: Scenario) -> None:
-        """Nothing: a pipe sees only what is there."""
+    def start(self, scenario: Scenario) -> None:
+        """Print nothing: a pipe gets only complete rows."""
 
-    def played(self, row: Row) -> None:
-        """Its line."""
+    def add(self, row: Row) -> None:
+        """Print the row."""
         _print(self._table.line(row))
 
-    def ends(self, report: Report) -> None:
-        """What happened, what the columns mean, and the summary."""
+    def finish(self, report: Report) -> None:
+        """Print the scenarios, the legend and the summary."""
         for line in _closing_words(report):
             _print([(line, "")])
 
 
 class LiveReporter:
-    """A table that grows, with a bar under it."""
+    """Shows a table that grows, with a progress bar below."""
 
     def __init__(self, scenarios: Sequence[Scenario]) -> None:
-        # Our texts hold no emoji names and no markup; what looks like either is meant as it stands.
+        # The texts hold no emoji names and no markup.
         self._console = Console(highlight=False, emoji=False, markup=False)
         dash = "─" if self._console.encoding.startswith("utf") else "-"
         self._table = Table([scenario.name for scenario in scenarios], self._console.width, dash=dash)
@@ -109,17 +109,17 @@ class LiveReporter:
         self._progress.update(self._task, visible=False)
         self._live.stop()
 
-    def begins(self, scenario: Scenario) -> None:
-        """Its title stands beside the bar."""
+    def start(self, scenario: Scenario) -> None:
+        """Show the title beside the progress bar."""
         self._progress.update(self._task, description=f"{scenario.name}: {scenario.title}")
 
-    def played(self, row: Row) -> None:
-        """Its line joins the table."""
+    def add(self, row: Row) -> None:
+        """Add the row to the table."""
         self._lines.append(_text(self._table.line(row)))
         self._progress.advance(self._task)
 
-    def ends(self, report: Report) -> None:
-        """The legend, dimmed, and the summary."""
+    def finish(self, report: Report) -> None:
+        """Print the legend, dimmed, and the summary."""
         summary = list(report.summary())
         for line in _closing_words(report):
             style = "bold red" if line.startswith("BROKEN") else "" if line in summary else "dim"
@@ -130,10 +130,10 @@ class LiveReporter:
 
 
 def reporter_for(scenarios: Sequence[Scenario], *, as_json: bool) -> Reporter:
-    """The screen for where stdout goes."""
+    """Return the reporter for the kind of stdout."""
     if as_json:
         return JsonReporter()
-    # Asked of the file itself: rich also takes FORCE_COLOR for a terminal, and a pipe must stay readable.
+    # The file itself is asked, as rich also takes FORCE_COLOR for a terminal, and a pipe must stay readable.
     if sys.stdout.isatty() and not Console().is_dumb_terminal:
         return LiveReporter(scenarios)
     return PlainReporter(scenarios)

@@ -1,4 +1,4 @@
-"""Plays the rows one after the other and says whether every promise held."""
+"""Runs the rows of the demo one after the other."""
 
 from __future__ import annotations
 
@@ -13,28 +13,28 @@ from .reporter import Reporter
 from .scenario import Scenario
 
 
-async def run_all(scenarios: Sequence[Scenario], *, callers: int, seed: int, screen: Reporter) -> Report:
-    """Play every row with both clients.
+async def run_all(scenarios: Sequence[Scenario], *, callers: int, seed: int, reporter: Reporter) -> Report:
+    """Run every row with both clients.
 
-    Each row has its own random numbers, so that a row alone repeats what it did among the others.
+    Each row has its own random numbers, so that a row alone repeats its part of a whole run.
     """
     started = time.monotonic()
     rows: list[Row] = []
     for scenario in scenarios:
-        screen.begins(scenario)
-        ours = await measure(scenario.ours, callers, _random_for(seed, scenario), promises=True)
-        theirs = await measure(scenario.theirs, callers, _random_for(seed, scenario), promises=False)
-        row = Row(scenario, ours, theirs)
+        reporter.start(scenario)
+        onesocket = await measure(scenario.onesocket, callers, _random_for(seed, scenario), promises=True)
+        baseline = await measure(scenario.baseline, callers, _random_for(seed, scenario), promises=False)
+        row = Row(scenario, onesocket, baseline)
         rows.append(row)
-        screen.played(row)
+        reporter.add(row)
     return Report(rows=rows, callers=callers, seed=seed, seconds=time.monotonic() - started)
 
 
-def run(scenarios: Sequence[Scenario], *, callers: int, seed: int, screen: Reporter) -> int:
-    """Play, show, and return the exit status: 0 only if every promise held."""
-    with screen:
-        report = asyncio.run(run_all(scenarios, callers=callers, seed=seed, screen=screen))
-    screen.ends(report)
+def run(scenarios: Sequence[Scenario], *, callers: int, seed: int, reporter: Reporter) -> int:
+    """Run and show all rows; return the exit status: 0 only if every promise held."""
+    with reporter:
+        report = asyncio.run(run_all(scenarios, callers=callers, seed=seed, reporter=reporter))
+    reporter.finish(report)
     return 0 if report.ok else 1
 
 

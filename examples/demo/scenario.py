@@ -1,4 +1,4 @@
-"""One row of the demo: what happens, played once with each client."""
+"""One row of the demo: a function for each of both clients."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ ScenarioFunction = Callable[[Harness], Awaitable[None]]
 
 @dataclass(frozen=True, slots=True)
 class Scenario:
-    """A row. Its window of measurement is one in which exactly one handshake is needed."""
+    """A row of the demo, in whose measurement exactly one handshake is needed."""
 
     name: str
     title: str
-    """What happens, in a line."""
-    ours: ScenarioFunction
-    theirs: ScenarioFunction
-    """The same crowd and the same faults, for the check-then-connect client."""
+    """A description in one line."""
+    onesocket: ScenarioFunction
+    baseline: ScenarioFunction
+    """The same callers and faults, for the check-then-connect client."""

@@ -1,4 +1,4 @@
-"""The plays of onesocket: in each, exactly one handshake is needed, and everybody's outcome is known."""
+"""The scenarios for `Client`: each needs exactly one handshake, and the result of every caller is known."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from .harness import CLOSE_TIMEOUT, OPEN_TIMEOUT, Harness
 OPENED, JOINED, ALREADY = "opened", "joined", "already connected"
 CONNECTED_OUTCOMES = frozenset({OPENED, JOINED, ALREADY})
 
-# Seconds. Long enough for every caller to find the attempt in flight, whatever the machine.
+# Seconds. Long enough for every caller to find the attempt in flight, also on a slow machine.
 UPGRADE_DELAY = 0.05
 OUTAGE = 0.15
 UNATTENDED_SECONDS = 1.5
@@ -28,219 +28,225 @@ CANCELLED_SHARE = 0.3
 
 
 def cancelled_places(rng: random.Random, callers: int) -> frozenset[int]:
-    """Who is cancelled: 30 % of the crowd, the opener perhaps among them, but never the second: somebody stays.
+    """Return the indexes of 30 % of the callers, perhaps with the first, but without the second, which stays.
 
-    (Were the opener cancelled while nobody else waits, the attempt would rightly be wound down: `all_cancelled`.)
+    (If all waiting callers were cancelled, the attempt would be ended: see `all_cancelled`.)
     """
     return frozenset(rng.sample([place for place in range(callers) if place != 1], int(callers * CANCELLED_SHARE)))
 
 
-async def not_connected(stage: Harness) -> None:
-    """Nobody has connected yet; all come in the same tick."""
-    stage.server.faults = Fault.slow_upgrade(UPGRADE_DELAY)
-    client = stage.client()
-    stage.begin()
-    stage.crowd.race(client.connect, stage.callers)
-    await stage.crowd.end()
-    stage.expect({OPENED: 1, JOINED: stage.callers - 1})
+async def not_connected(harness: Harness) -> None:
+    """Call connect() from all callers in the same turn of the loop, before any connection."""
+    harness.server.faults = Fault.slow_upgrade(UPGRADE_DELAY)
+    client = harness.client()
+    harness.begin()
+    harness.group.race(client.connect, harness.callers)
+    await harness.group.end()
+    harness.expect({OPENED: 1, JOINED: harness.callers - 1})
 
 
-async def connecting(stage: Harness) -> None:
-    """The server has the upgrade request; then the others come, and 30 % are cancelled meanwhile."""
+async def connecting(harness: Harness) -> None:
+    """Add callers while the server has the upgrade request, and cancel 30 % of them meanwhile."""
     gate = asyncio.Event()
-    stage.server.faults = Fault.hold_upgrade(gate)
-    cancelled = cancelled_places(stage.rng, stage.callers)
-    client = stage.client()
-    stage.begin()
-    stage.crowd.add(client.connect)
-    await stage.server.wait_until(lambda counts: counts.handshakes == 1)
-    await stage.crowd.stay(client.connect, min(1, stage.callers - 1))
-    await stage.crowd.start_staggered(client.connect, max(0, stage.callers - 2), cancelled=cancelled)
+    harness.server.faults = Fault.hold_upgrade(gate)
+    cancelled = cancelled_places(harness.rng, harness.callers)
+    client = harness.client()
+    harness.begin()
+    harness.group.add(client.connect)
+    await harness.server.wait_until(lambda counts: counts.handshakes == 1)
+    await harness.group.stay(client.connect, min(1, harness.callers - 1))
+    await harness.group.start_staggered(client.connect, max(0, harness.callers - 2), cancelled=cancelled)
     gate.set()
-    await stage.crowd.end()
+    await harness.group.end()
     opened = int(0 not in cancelled)
-    stage.expect({CANCELLED: len(cancelled), OPENED: opened, JOINED: stage.callers - len(cancelled) - opened})
+    harness.expect({CANCELLED: len(cancelled), OPENED: opened, JOINED: harness.callers - len(cancelled) - opened})
 
 
-async def all_cancelled(stage: Harness) -> None:
-    """Everybody is cancelled while the server has the upgrade request: it is waited for, then closed with 1000."""
+async def all_cancelled(harness: Harness) -> None:
+    """Cancel all callers while the server has the upgrade request: its answer is awaited, then 1000 closes."""
     gate = asyncio.Event()
-    stage.server.faults = Fault.hold_upgrade(gate)
-    client = stage.client()
-    stage.begin()
-    stage.crowd.race(client.connect, stage.callers)
-    await stage.server.wait_until(lambda counts: counts.handshakes == 1)
-    await stage.crowd.cancel(range(stage.callers))
+    harness.server.faults = Fault.hold_upgrade(gate)
+    client = harness.client()
+    harness.begin()
+    harness.group.race(client.connect, harness.callers)
+    await harness.server.wait_until(lambda counts: counts.handshakes == 1)
+    await harness.group.cancel(range(harness.callers))
     gate.set()
-    await stage.crowd.end()
+    await harness.group.end()
     await client.wait_for(State.DISCONNECTED, timeout=CLOSE_TIMEOUT)
-    stage.expect({CANCELLED: stage.callers})
-    _require_polite_end(stage)
+    harness.expect({CANCELLED: harness.callers})
+    _require_normal_close(harness)
 
 
-async def connected(stage: Harness) -> None:
-    """One opens the line; the others find it up."""
-    client = stage.client()
-    stage.begin()
-    await asyncio.wait([stage.crowd.add(client.connect)], timeout=OPEN_TIMEOUT)
-    await stage.crowd.start_staggered(client.connect, stage.callers - 1)
-    await stage.crowd.end()
-    stage.expect({OPENED: 1, ALREADY: stage.callers - 1})
+async def connected(harness: Harness) -> None:
+    """Open the connection by one caller; the others find it up."""
+    client = harness.client()
+    harness.begin()
+    await asyncio.wait([harness.group.add(client.connect)], timeout=OPEN_TIMEOUT)
+    await harness.group.start_staggered(client.connect, harness.callers - 1)
+    await harness.group.end()
+    harness.expect({OPENED: 1, ALREADY: harness.callers - 1})
 
 
-async def error(stage: Harness) -> None:
-    """The last attempt was refused with 503."""
-    stage.server.faults = [Fault.refuse(503), Fault.slow_upgrade(UPGRADE_DELAY)]
-    client = stage.client()
+async def error(harness: Harness) -> None:
+    """Connect after an attempt that was refused with 503."""
+    harness.server.faults = [Fault.refuse(503), Fault.slow_upgrade(UPGRADE_DELAY)]
+    client = harness.client()
     try:
         await client.connect()
     except HandshakeRejected:
         pass
     else:
-        stage.broken.append("a refused upgrade counted as a connection")
-    stage.begin()
-    stage.crowd.race(client.connect, stage.callers)
-    await stage.crowd.end()
-    stage.expect({OPENED: 1, JOINED: stage.callers - 1})
+        harness.broken.append("a refused upgrade counted as a connection")
+    harness.begin()
+    harness.group.race(client.connect, harness.callers)
+    await harness.group.end()
+    harness.expect({OPENED: 1, JOINED: harness.callers - 1})
 
 
-async def closing(stage: Harness) -> None:
-    """Somebody calls reconnect(), and the server never acknowledges the close; the others come meanwhile."""
-    stage.server.faults = [Fault.never_acknowledge_close()]
-    client = stage.client(close_timeout=0.3)
+async def closing(harness: Harness) -> None:
+    """Call connect() during a reconnect() whose close the server never acknowledges."""
+    harness.server.faults = [Fault.never_acknowledge_close()]
+    client = harness.client(close_timeout=0.3)
     await client.connect()
-    stage.begin()
-    stage.crowd.add(client.reconnect)
-    await stage.crowd.start_staggered(client.connect, stage.callers - 1)
-    await stage.crowd.end()
-    stage.expect({OPENED: 1, JOINED: stage.callers - 1})
+    harness.begin()
+    harness.group.add(client.reconnect)
+    await harness.group.start_staggered(client.connect, harness.callers - 1)
+    await harness.group.end()
+    harness.expect({OPENED: 1, JOINED: harness.callers - 1})
 
 
-async def backing_off(stage: Harness) -> None:
-    """The line was lost, and the server wants to be left alone for a minute; then somebody really needs it."""
-    stage.server.faults = [None, Fault.too_many_requests(60), Fault.slow_upgrade(UPGRADE_DELAY)]
-    client = stage.client()
+async def backing_off(harness: Harness) -> None:
+    """Call connect() after a loss, during the pause of a minute that the server asked for."""
+    harness.server.faults = [None, Fault.too_many_requests(60), Fault.slow_upgrade(UPGRADE_DELAY)]
+    client = harness.client()
     await client.connect()
-    stage.server.kill_connections()
-    await stage.server.wait_until(lambda counts: counts.refused == 1)
+    harness.server.kill_connections()
+    await harness.server.wait_until(lambda counts: counts.refused == 1)
     await client.wait_for(State.BACKING_OFF, timeout=OPEN_TIMEOUT)
-    stage.begin()
-    stage.crowd.race(client.connect, stage.callers)
-    await stage.crowd.end()
-    stage.expect({OPENED: 1, JOINED: stage.callers - 1})
+    harness.begin()
+    harness.group.race(client.connect, harness.callers)
+    await harness.group.end()
+    harness.expect({OPENED: 1, JOINED: harness.callers - 1})
 
 
-async def stopped(stage: Harness) -> None:
-    """disconnect() was called: connect() is refused, reconnect() lifts that."""
-    client = stage.client()
+async def stopped(harness: Harness) -> None:
+    """Call connect() after disconnect(), which is refused, then reconnect()."""
+    client = harness.client()
     await client.connect()
     await client.disconnect()
-    stage.begin()
-    stage.crowd.race(client.connect, stage.callers)
-    await stage.crowd.end()
-    stage.require(stage.server.counts.tcp_accepted == 0, "connect() dialled after disconnect()")
-    stage.crowd.race(client.reconnect, stage.callers)
-    await stage.crowd.end()
-    stage.expect({"ManuallyDisconnected": stage.callers, OPENED: 1, JOINED: stage.callers - 1})
+    harness.begin()
+    harness.group.race(client.connect, harness.callers)
+    await harness.group.end()
+    harness.require(harness.server.counts.tcp_accepted == 0, "connect() dialled after disconnect()")
+    harness.group.race(client.reconnect, harness.callers)
+    await harness.group.end()
+    harness.expect({"ManuallyDisconnected": harness.callers, OPENED: 1, JOINED: harness.callers - 1})
 
 
-async def disconnect(stage: Harness) -> None:
-    """The owner disconnects while the server has the upgrade request: nobody hangs, and no socket is orphaned."""
+async def disconnect(harness: Harness) -> None:
+    """Disconnect while the server has the upgrade request: no caller hangs, and no socket is orphaned."""
     gate = asyncio.Event()
-    stage.server.faults = Fault.hold_upgrade(gate)
-    client = stage.client()
-    stage.begin()
-    stage.crowd.race(client.connect, stage.callers)
-    await stage.server.wait_until(lambda counts: counts.handshakes == 1)
+    harness.server.faults = Fault.hold_upgrade(gate)
+    client = harness.client()
+    harness.begin()
+    harness.group.race(client.connect, harness.callers)
+    await harness.server.wait_until(lambda counts: counts.handshakes == 1)
     async with asyncio.timeout(OPEN_TIMEOUT + CLOSE_TIMEOUT):
         leaving = asyncio.ensure_future(client.disconnect())
-        await stage.crowd.end()  # they are told at once, not when the upgrade is through
+        await harness.group.end()  # callers get their error at once, before the upgrade is answered
         gate.set()
         await leaving
-    stage.expect({"ConnectAborted": stage.callers})
-    stage.require(client.state is State.STOPPED, f"{client.state.name} after disconnect()")
-    _require_polite_end(stage)
+    harness.expect({"ConnectAborted": harness.callers})
+    harness.require(client.state is State.STOPPED, f"{client.state.name} after disconnect()")
+    _require_normal_close(harness)
 
 
-async def killed_connection(stage: Harness) -> None:
-    """The line is reset; callers come before, while and after that is noticed."""
-    client = stage.client()
+async def killed_connection(harness: Harness) -> None:
+    """Reset the connection; callers come before, while and after the client notices."""
+    client = harness.client()
     await client.connect()
-    stage.server.faults = Fault.slow_upgrade(UPGRADE_DELAY)
-    stage.begin()
-    stage.server.kill_connections()
-    await stage.crowd.start_staggered(client.connect, stage.callers)
-    await stage.crowd.end()
-    await stage.server.wait_until(lambda counts: counts.upgraded > 0)
+    harness.server.faults = Fault.slow_upgrade(UPGRADE_DELAY)
+    harness.begin()
+    harness.server.kill_connections()
+    await harness.group.start_staggered(client.connect, harness.callers)
+    await harness.group.end()
+    await harness.server.wait_until(lambda counts: counts.upgraded > 0)
     await client.wait_for(State.CONNECTED, timeout=OPEN_TIMEOUT)
-    stage.expect({}, rest=CONNECTED_OUTCOMES)
-    stage.require(stage.crowd.outcomes[OPENED] <= 1, f"{stage.crowd.outcomes[OPENED]} callers opened the one line")
+    harness.expect({}, rest=CONNECTED_OUTCOMES)
+    _require_one_opener(harness)
 
 
-async def restart(stage: Harness) -> None:
-    """The server says 1012, is away for a while, and comes back; callers come all the time."""
-    client = stage.client(reconnect=ReconnectPolicy(initial=0.05, cap=0.1))
+async def restart(harness: Harness) -> None:
+    """Restart the server, with a close by 1012 and an outage; callers come all the time."""
+    client = harness.client(reconnect=ReconnectPolicy(initial=0.05, cap=0.1))
     await client.connect()
-    stage.begin()
-    coming = asyncio.ensure_future(stage.crowd.start_staggered(client.connect, stage.callers, seconds=2 * OUTAGE))
-    await restart_server(stage.server)
+    harness.begin()
+    coming = asyncio.ensure_future(harness.group.start_staggered(client.connect, harness.callers, seconds=2 * OUTAGE))
+    await restart_server(harness.server)
     await coming
-    await stage.crowd.end()
-    await stage.server.wait_until(lambda counts: counts.upgraded > 0)
+    await harness.group.end()
+    await harness.server.wait_until(lambda counts: counts.upgraded > 0)
     await client.wait_for(State.CONNECTED, timeout=OPEN_TIMEOUT)
-    stage.expect({}, rest=CONNECTED_OUTCOMES | {"ConnectionRefused", "ConnectionReset"})
+    harness.expect({}, rest=CONNECTED_OUTCOMES | {"ConnectionRefused", "ConnectionReset"})
 
 
-async def accept_then_close(stage: Harness) -> None:
-    """The server accepts and closes at once: one outcome for all; and then it isn't hammered."""
-    stage.server.faults = Fault.accept_then_close(1001, "not now")
-    # What the callers cause is counted without reconnection; what the client itself causes is counted below.
-    client = stage.client(reconnect=None)
-    stage.begin()
-    stage.crowd.race(client.connect, stage.callers)
-    await stage.crowd.end()
+async def accept_then_close(harness: Harness) -> None:
+    """Connect to a server that accepts and closes at once: one outcome for all, and no flood of handshakes after."""
+    harness.server.faults = Fault.accept_then_close(1001, "not now")
+    # Handshakes of the callers are counted without reconnection; those of the client itself below.
+    client = harness.client(reconnect=None)
+    harness.begin()
+    harness.group.race(client.connect, harness.callers)
+    await harness.group.end()
     await client.wait_for(State.FAILED, timeout=CLOSE_TIMEOUT)
-    stage.expect({OPENED: 1, JOINED: stage.callers - 1})
+    harness.expect({OPENED: 1, JOINED: harness.callers - 1})
     async with FaultyServer(faults=Fault.accept_then_close(1001, "not now")) as server:
-        lonely = type(client)(server.url, open_timeout=OPEN_TIMEOUT, close_timeout=CLOSE_TIMEOUT)
-        await lonely.connect()
+        idle = type(client)(server.url, open_timeout=OPEN_TIMEOUT, close_timeout=CLOSE_TIMEOUT)
+        await idle.connect()
         await asyncio.sleep(UNATTENDED_SECONDS)
         counts = server.counts
-        await lonely.aclose()
-    note_handshake_rate(stage, counts.handshakes)
-    stage.require(counts.handshakes <= MAX_UNATTENDED_HANDSHAKES, f"hammers the server: {stage.notes[-1]}")
-    stage.require(counts.most_open <= 1, f"{counts.most_open} open at once, 1 allowed")
+        await idle.aclose()
+    note_handshake_rate(harness, counts.handshakes)
+    harness.require(counts.handshakes <= MAX_UNATTENDED_HANDSHAKES, f"hammers the server: {harness.notes[-1]}")
+    harness.require(counts.most_open <= 1, f"{counts.most_open} open at once, 1 allowed")
 
 
-async def half_open(stage: Harness) -> None:
-    """The server falls silent; the zombie is found, and everybody joins the new line."""
-    client = stage.client(ping_interval=PING, ping_timeout=PING)
+async def half_open(harness: Harness) -> None:
+    """Let the server fall silent; the client detects that by PING, and all callers join the new connection."""
+    client = harness.client(ping_interval=PING, ping_timeout=PING)
     await client.connect()
-    stage.server.faults = Fault.slow_upgrade(2 * PING)
-    stage.begin()
-    stage.server.connections[0].go_silent()
+    harness.server.faults = Fault.slow_upgrade(2 * PING)
+    harness.begin()
+    harness.server.connections[0].go_silent()
     await client.wait_for(State.CLOSING, State.BACKING_OFF, State.CONNECTING, State.FAILED, timeout=OPEN_TIMEOUT)
-    stage.crowd.race(client.connect, stage.callers)
-    await stage.crowd.end()
-    stage.expect({}, rest=frozenset({OPENED, JOINED}))
-    stage.require(stage.crowd.outcomes[OPENED] <= 1, f"{stage.crowd.outcomes[OPENED]} callers opened the one line")
+    harness.group.race(client.connect, harness.callers)
+    await harness.group.end()
+    harness.expect({}, rest=frozenset({OPENED, JOINED}))
+    _require_one_opener(harness)
 
 
 async def restart_server(server: FaultyServer) -> None:
-    """An orderly restart with an outage: 1012 to everybody, nobody listens, then it is back."""
+    """Restart the server in order: close all with 1012, refuse connections for a while, listen again."""
     await server.stop_listening()
     await server.close_connections(1012, "restarting")
     await asyncio.sleep(OUTAGE)
     await server.start()
 
 
-def note_handshake_rate(stage: Harness, handshakes: int) -> None:
-    """Note what a server that accepts and closes had to bear from a client that was left alone."""
-    stage.figures["handshakes_left_alone"] = handshakes
-    stage.figures["handshakes_per_second_left_alone"] = round(handshakes / UNATTENDED_SECONDS, 1)
-    stage.notes.append(f"{handshakes} handshakes in {UNATTENDED_SECONDS:g} s ({handshakes / UNATTENDED_SECONDS:.1f}/s)")
+def note_handshake_rate(harness: Harness, handshakes: int) -> None:
+    """Record the handshakes at a server that accepts and closes, from a client without callers."""
+    rate = handshakes / UNATTENDED_SECONDS
+    harness.figures["handshakes_unattended"] = handshakes
+    harness.figures["handshakes_per_second_unattended"] = round(rate, 1)
+    harness.notes.append(f"{handshakes} handshakes in {UNATTENDED_SECONDS:g} s ({rate:.1f}/s)")
 
 
-def _require_polite_end(stage: Harness) -> None:
-    codes = dict(stage.server.counts.close_codes)
-    stage.require(codes == {1000: 1}, f"closed with {codes or 'no code'}, one 1000 expected")
+def _require_normal_close(harness: Harness) -> None:
+    codes = dict(harness.server.counts.close_codes)
+    harness.require(codes == {1000: 1}, f"closed with {codes or 'no code'}, one 1000 expected")
+
+
+def _require_one_opener(harness: Harness) -> None:
+    opened = harness.group.outcomes[OPENED]
+    harness.require(opened <= 1, f"{opened} callers opened the one connection")

@@ -1,4 +1,4 @@
-"""The plays of `onesocket.join`: tasks, threads and processes at one handshake."""
+"""The scenarios for `onesocket.join`: tasks, threads and processes with one handshake."""
 
 from __future__ import annotations
 
@@ -15,48 +15,48 @@ from .joiners import JOINED, Joiners
 
 THREADS, TASKS, PROCESSES = 4, 8, 4
 _START = 10.0
-"""Seconds that the processes have to start, which isn't part of the window."""
+"""Seconds that the processes have to start, before the measurement."""
 
 
-async def threads(stage: Harness) -> None:
-    """Each thread has an event loop of its own; all join at once."""
+async def threads(harness: Harness) -> None:
+    """Join at once from tasks of several threads, each with an event loop of its own."""
     loop = asyncio.get_running_loop()
     outcomes: asyncio.Queue[str] = asyncio.Queue()
     joiners = Joiners(
-        stage.server.url,
+        harness.server.url,
         threads=THREADS,
         tasks=TASKS,
         tell=lambda outcome: loop.call_soon_threadsafe(outcomes.put_nowait, outcome),
         open_timeout=OPEN_TIMEOUT,
         close_timeout=CLOSE_TIMEOUT,
     )
-    stage.begin()
+    harness.begin()
     joiners.go()
     try:
-        await _wait_all_joined(stage, outcomes, THREADS * TASKS)
+        await _wait_all_joined(harness, outcomes, THREADS * TASKS)
     finally:
         gone = await asyncio.to_thread(joiners.stop, OPEN_TIMEOUT)
-    stage.require(gone, "threads hang")
-    stage.expect({JOINED: THREADS * TASKS})
+    harness.require(gone, "threads hang")
+    harness.expect({JOINED: THREADS * TASKS})
 
 
-async def processes(stage: Harness) -> None:
-    """Each process has threads, each of them tasks; all join at once with scope="host"."""
+async def processes(harness: Harness) -> None:
+    """Join at once with scope="host" from tasks of several threads of several processes."""
     outcomes: asyncio.Queue[str] = asyncio.Queue()
     async with contextlib.AsyncExitStack() as stack:
         directory = stack.enter_context(tempfile.TemporaryDirectory(prefix="onesocket-demo-"))
-        setup = {"url": stage.server.url, "directory": directory, "threads": THREADS, "tasks": TASKS}
+        setup = {"url": harness.server.url, "directory": directory, "threads": THREADS, "tasks": TASKS}
         started = [await _start(stack, json.dumps(setup)) for _ in range(PROCESSES)]
         async with asyncio.timeout(_START):
             for process in started:
-                await _line(process)  # it's ready
-        stage.begin()
-        hearing = [asyncio.ensure_future(_hear(process, outcomes)) for process in started]
+                await _line(process)  # "ready"
+        harness.begin()
+        readers = [asyncio.ensure_future(_read_outcomes(process, outcomes)) for process in started]
         for process in started:
             _stdin(process).write(b"go\n")
-        await _wait_all_joined(stage, outcomes, PROCESSES * THREADS * TASKS)
-        # The owner leaves last: whoever is left behind by it would open the line again. One that is too busy to answer
-        # is listed without its process, so it's asked until it says.
+        await _wait_all_joined(harness, outcomes, PROCESSES * THREADS * TASKS)
+        # The owner leaves last: else a follower would open the connection again. An owner that is too busy to answer
+        # is listed without its process, so the listing is repeated.
         pids, owners = {process.pid for process in started}, set[int]()
         async with asyncio.timeout(OPEN_TIMEOUT):
             while not owners:
@@ -64,15 +64,15 @@ async def processes(stage: Harness) -> None:
         async with asyncio.timeout(OPEN_TIMEOUT + CLOSE_TIMEOUT):
             for process in sorted(started, key=lambda process: process.pid in owners):
                 _stdin(process).close()
-                stage.require(await process.wait() == 0, "a process failed")
-        await asyncio.gather(*hearing)
-    stage.expect({JOINED: PROCESSES * THREADS * TASKS})
+                harness.require(await process.wait() == 0, "a process failed")
+        await asyncio.gather(*readers)
+    harness.expect({JOINED: PROCESSES * THREADS * TASKS})
 
 
-async def _wait_all_joined(stage: Harness, outcomes: asyncio.Queue[str], count: int) -> None:
-    stage.crowd.deadline = OPEN_TIMEOUT + CLOSE_TIMEOUT
-    stage.crowd.race(outcomes.get, count)
-    await stage.crowd.end()
+async def _wait_all_joined(harness: Harness, outcomes: asyncio.Queue[str], count: int) -> None:
+    harness.group.deadline = OPEN_TIMEOUT + CLOSE_TIMEOUT
+    harness.group.race(outcomes.get, count)
+    await harness.group.end()
 
 
 async def _start(stack: contextlib.AsyncExitStack, setup: str) -> asyncio.subprocess.Process:
@@ -93,7 +93,7 @@ async def _end(process: asyncio.subprocess.Process) -> None:
         await process.wait()
 
 
-async def _hear(process: asyncio.subprocess.Process, outcomes: asyncio.Queue[str]) -> None:
+async def _read_outcomes(process: asyncio.subprocess.Process, outcomes: asyncio.Queue[str]) -> None:
     while outcome := await _line(process):
         outcomes.put_nowait(outcome)
 

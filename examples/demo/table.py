@@ -1,4 +1,4 @@
-"""The layout of the table: fixed columns, so that a row can be written as soon as it is there."""
+"""The layout of the table: fixed columns, so that each row can be written at once."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from .report import Row
 StyledLine = list[tuple[str, str]]
 """Pieces of text, each with the name of its style."""
 
-# Below this width the columns that are nice to have are left out; the rest fits into 80.
+# Below this width some columns are left out; the rest fits into 80.
 DEFAULT_WIDTH = 118
 _SEPARATOR = " | "
 
@@ -29,13 +29,13 @@ _COUNTS = (
     _Column(("", "hangs"), 5),
 )
 _TIME = _Column(("", "time"), 6)
-_NO_CONNECTION = _Column(("no", "line"), 5)
+_NO_CONNECTION = _Column(("not", "conn."), 5)
 _CALLERS = _Column(("", "callers"), 7)
 _PROMISES = _Column(("", "result"), 6)
 
 
 class Table:
-    """Turns rows into lines. `names` are all that will come; `width` is the room there is."""
+    """Turns rows into lines of text. `names` are those of all rows; `width` is that of the terminal."""
 
     def __init__(self, names: Iterable[str], width: int, *, dash: str = "-") -> None:
         self._name = _Column(("", "race"), max((*map(len, names), len("race"))))
@@ -49,7 +49,7 @@ class Table:
         )
 
     def header(self) -> Iterator[StyledLine]:
-        """The lines above the first row."""
+        """Yield the lines above the first row."""
         titles = [title.center(_width(columns)) for title, columns in self._groups]
         yield [(_SEPARATOR.join(titles).rstrip(), "bold")]
         for place in (0, 1):
@@ -59,16 +59,16 @@ class Table:
         yield [(f"{self._dash}+{self._dash}".join(rule), "dim")]
 
     def line(self, row: Row) -> StyledLine:
-        """One row."""
+        """Return the line of a row."""
         first: StyledLine = [(row.scenario.name.ljust(self._name.width), "")]
         if self._wide:
-            first.append((str(row.ours.callers).rjust(_CALLERS.width), "dim"))
-        verdict = ("kept", "bold green") if row.ok else ("BROKEN", "bold red")
-        ours, theirs = self._cells(row.ours, "green", "bold red"), self._cells(row.theirs, "", "yellow")
+            first.append((str(row.onesocket.callers).rjust(_CALLERS.width), "dim"))
+        result = ("kept", "bold green") if row.ok else ("BROKEN", "bold red")
+        onesocket, baseline = self._cells(row.onesocket, "green", "bold red"), self._cells(row.baseline, "", "yellow")
         if self._wide:
-            text = str(row.theirs.without_connection)
-            theirs.append((text.rjust(_NO_CONNECTION.width), "yellow" if row.theirs.without_connection else ""))
-        return _join_cells([first, ours, theirs, [verdict]])
+            text = str(row.baseline.without_connection)
+            baseline.append((text.rjust(_NO_CONNECTION.width), "yellow" if row.baseline.without_connection else ""))
+        return _join_cells([first, onesocket, baseline, [result]])
 
     def _cells(self, seen: Measurement, fine: str, bad: str) -> StyledLine:
         cells = [
@@ -91,12 +91,12 @@ class Table:
 
 
 def legend() -> Iterator[str]:
-    """What the columns mean."""
+    """Yield the meaning of each column."""
     yield "handshakes: upgrade requests that reached the server; one is needed in every row."
     yield "most open: WebSockets open at once, as the server saw it; one is allowed."
     yield "closed early: TCP ended by the client before its upgrade request was answered."
     yield "hangs: callers that had not ended after open_timeout + close_timeout (2 s for check-then-connect)."
-    yield "no line: calls that returned without an error though there was no line to use."
+    yield "not conn.: calls that returned without an error and without a connection."
 
 
 def _width(columns: Sequence[_Column]) -> int:

@@ -57,25 +57,25 @@ def test_every_promise_holds_in_every_row() -> None:
     assert [row["name"] for row in report["rows"]] == [scenario.name for scenario in SCENARIOS]
     for row in report["rows"]:
         assert row["broken"] == [], row["name"]
-        ours = row["onesocket"]
-        assert (ours["handshakes"], ours["premature_closes"], ours["hangs"]) == (1, 0, 0), row["name"]
-        assert ours["most_open"] <= 1, row["name"]
-        assert ours["most_sockets"] == 1, row["name"]
-        assert (ours["left_open"], ours["left_tasks"]) == (0, 0), row["name"]
+        counts = row["onesocket"]
+        assert (counts["handshakes"], counts["premature_closes"], counts["hangs"]) == (1, 0, 0), row["name"]
+        assert counts["most_open"] <= 1, row["name"]
+        assert counts["most_sockets"] == 1, row["name"]
+        assert (counts["left_open"], counts["left_tasks"]) == (0, 0), row["name"]
     assert report["ok"] is True
     assert done.returncode == 0
     assert report["seed"] == 7
     assert set(report["versions"]) == {"onesocket", "picows", "websockets", "python"}
 
 
-def test_the_other_client_shows_its_duplicates() -> None:
+def test_the_baseline_shows_its_duplicates() -> None:
     done = demo("--callers", "50", "--json", "--only", "error", "--only", "closing", "--only", "disconnect")
     rows = {row["name"]: row["check_then_connect"] for row in json.loads(done.stdout)["rows"]}
     assert rows["error"]["handshakes"] == rows["error"]["most_open"] == 2
     assert rows["error"]["forgotten"] == 1
     assert rows["closing"]["most_open"] == 2
     assert rows["disconnect"]["premature_closes"] == 1
-    assert done.returncode == 0  # it has no say in the verdict
+    assert done.returncode == 0  # the baseline doesn't count
 
 
 def test_threads_and_processes_share_one_handshake() -> None:
@@ -91,7 +91,7 @@ def test_threads_and_processes_share_one_handshake() -> None:
     assert done.returncode == 0
 
 
-def test_it_says_what_to_look_at_next() -> None:
+def test_the_last_line_names_the_next_commands() -> None:
     last = demo("--callers", "5", "--only", "connected").stdout.splitlines()[-1]
     assert "onesocket serve" in last
     assert "onesocket chat" in last
@@ -116,20 +116,20 @@ def test_piped_output_is_plain() -> None:
 def test_on_a_terminal_of_80_columns_nothing_is_cut_off() -> None:
     import pty  # noqa: PLC0415 - POSIX only
 
-    ours, theirs = pty.openpty()
+    master, terminal = pty.openpty()
     command = [sys.executable, "-m", "examples.demo", "--callers", "20", "--only", "connected"]
     with subprocess.Popen(  # noqa: S603 - our own command
-        command, stdout=theirs, stderr=theirs, cwd=ROOT, env={**os.environ, "COLUMNS": "80", "TERM": "xterm"}
+        command, stdout=terminal, stderr=terminal, cwd=ROOT, env={**os.environ, "COLUMNS": "80", "TERM": "xterm"}
     ) as process:
-        os.close(theirs)
+        os.close(terminal)
         shown = b""
         try:
-            while chunk := os.read(ours, 65536):
+            while chunk := os.read(master, 65536):
                 shown += chunk
         except OSError:
-            pass  # how a terminal says that nobody is left at the other end
+            pass  # a terminal without a process at its other end
         finally:
-            os.close(ours)
+            os.close(master)
         assert process.wait(20) == 0
     assert ESCAPE.encode() in shown
     text = re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", shown.decode())
@@ -144,7 +144,7 @@ def test_a_row_that_does_not_exist_is_a_usage_error() -> None:
     assert done.returncode == 2
     assert done.stdout == ""
     assert "nowhere" in done.stderr
-    assert "killed-line" in done.stderr
+    assert "killed-connection" in done.stderr
 
 
 @pytest.mark.parametrize("command", [["--version"], ["--help"], ["share", "--help"], ["connect", "--help"]])
@@ -195,118 +195,118 @@ def test_a_frontend_of_a_distribution_that_is_missing_names_it() -> None:
 # --- promises broken on purpose -------------------------------------------------------------------------------------
 
 
-async def nothing(stage: Harness) -> None:
-    del stage
+async def no_calls(harness: Harness) -> None:
+    del harness
 
 
-async def two_connections(stage: Harness) -> None:
-    stage.begin()
-    for client in (stage.client(), stage.client()):
-        stage.crowd.add(client.connect)
-    await stage.crowd.end()
+async def two_connections(harness: Harness) -> None:
+    harness.begin()
+    for client in (harness.client(), harness.client()):
+        harness.group.add(client.connect)
+    await harness.group.end()
 
 
-async def a_hang(stage: Harness) -> None:
-    stage.begin()
-    stage.crowd.add(stage.client().connect)
-    stage.crowd.deadline = 0.2
-    stage.crowd.add(asyncio.Event().wait)
-    await stage.crowd.end()
+async def a_hang(harness: Harness) -> None:
+    harness.begin()
+    harness.group.add(harness.client().connect)
+    harness.group.deadline = 0.2
+    harness.group.add(asyncio.Event().wait)
+    await harness.group.end()
 
 
-async def a_task_left(stage: Harness) -> None:
-    stage.begin()
-    await stage.client().connect()
-    stage.figures["task"] = id(asyncio.get_running_loop().create_task(asyncio.Event().wait()))
+async def a_task_left(harness: Harness) -> None:
+    harness.begin()
+    await harness.client().connect()
+    harness.figures["task"] = id(asyncio.get_running_loop().create_task(asyncio.Event().wait()))
 
 
-async def a_socket_left(stage: Harness) -> None:
-    stage.begin()
-    _, writer = await asyncio.open_connection(stage.server.host, stage.server.port)
+async def a_socket_left(harness: Harness) -> None:
+    harness.begin()
+    _, writer = await asyncio.open_connection(harness.server.host, harness.server.port)
     writer.write(
         b"GET / HTTP/1.1\r\nHost: x\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
         b"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: MDEyMzQ1Njc4OWFiY2RlZg==\r\n\r\n"
     )
-    await stage.server.wait_until(lambda counts: counts.open_now == 1)
+    await harness.server.wait_until(lambda counts: counts.open_now == 1)
     asyncio.get_running_loop().call_later(2, writer.close)
 
 
-async def a_premature_close(stage: Harness) -> None:
+async def a_premature_close(harness: Harness) -> None:
     from onesocket.testing._faults import Fault  # noqa: PLC0415
 
-    stage.server.faults = Fault.never_answer()
-    rival = stage.baseline()
-    stage.begin()
-    stage.crowd.add(rival.connect)
-    await stage.server.wait_until(lambda counts: counts.handshakes == 1)
-    rival.disconnect()
-    await stage.crowd.end()
+    harness.server.faults = Fault.never_answer()
+    client = harness.baseline()
+    harness.begin()
+    harness.group.add(client.connect)
+    await harness.server.wait_until(lambda counts: counts.handshakes == 1)
+    client.disconnect()
+    await harness.group.end()
 
 
-async def a_wrong_outcome(stage: Harness) -> None:
-    stage.begin()
-    stage.crowd.race(stage.client().connect, 3)
-    await stage.crowd.end()
-    stage.expect({"opened": 3})
+async def a_wrong_outcome(harness: Harness) -> None:
+    harness.begin()
+    harness.group.race(harness.client().connect, 3)
+    await harness.group.end()
+    harness.expect({"opened": 3})
 
 
-async def an_exception(stage: Harness) -> None:
-    stage.begin()
-    await stage.client().connect()
-    raise RuntimeError("the play went wrong")
+async def an_exception(harness: Harness) -> None:
+    harness.begin()
+    await harness.client().connect()
+    raise RuntimeError("the scenario went wrong")
 
 
-async def an_unhandled_error(stage: Harness) -> None:
-    stage.begin()
-    await stage.client().connect()
-    asyncio.get_running_loop().call_exception_handler({"message": "somebody's callback failed"})
+async def an_unhandled_error(harness: Harness) -> None:
+    harness.begin()
+    await harness.client().connect()
+    asyncio.get_running_loop().call_exception_handler({"message": "a callback failed"})
 
 
-def played(play: ScenarioFunction, capsys: pytest.CaptureFixture[str]) -> tuple[int, dict[str, Any]]:
-    status = run([Scenario("broken", "on purpose", play, nothing)], callers=3, seed=1, screen=JsonReporter())
+def measured(scenario: ScenarioFunction, capsys: pytest.CaptureFixture[str]) -> tuple[int, dict[str, Any]]:
+    status = run([Scenario("broken", "on purpose", scenario, no_calls)], callers=3, seed=1, reporter=JsonReporter())
     return status, json.loads(capsys.readouterr().out)
 
 
 @pytest.mark.parametrize(
-    ("play", "broken"),
+    ("scenario", "broken"),
     [
         (
             two_connections,
-            ["2 handshakes, 1 allowed", "2 open at once, 1 allowed", "2 sockets under way at once, 1 allowed"],
+            ["2 handshakes, 1 allowed", "2 open at once, 1 allowed", "2 sockets at once, 1 allowed"],
         ),
         (a_hang, ["1 callers hang after 0.2 s"]),
         (a_task_left, ["1 tasks left after aclose()"]),
         (a_socket_left, ["1 sockets still open after aclose()"]),
         (a_premature_close, ["1 closed before the upgrade was answered"]),
         (a_wrong_outcome, ["1 callers: opened, 3 expected", "2 callers: joined"]),
-        (an_exception, ["not played to its end: RuntimeError: the play went wrong"]),
-        (an_unhandled_error, ["an error nobody handled reached the event loop: somebody's callback failed"]),
-        (nothing, ["0 handshakes, 1 allowed"]),
+        (an_exception, ["did not run to its end: RuntimeError: the scenario went wrong"]),
+        (an_unhandled_error, ["an unhandled error reached the event loop: a callback failed"]),
+        (no_calls, ["0 handshakes, 1 allowed"]),
     ],
 )
 def test_a_broken_promise_is_named_and_makes_the_exit_status_1(
-    play: ScenarioFunction, broken: list[str], capsys: pytest.CaptureFixture[str]
+    scenario: ScenarioFunction, broken: list[str], capsys: pytest.CaptureFixture[str]
 ) -> None:
-    status, report = played(play, capsys)
+    status, report = measured(scenario, capsys)
     assert status == 1
     assert report["ok"] is False
     assert sorted(report["rows"][0]["broken"]) == sorted(broken)
 
 
 def test_the_plain_table_names_the_broken_promise(capsys: pytest.CaptureFixture[str]) -> None:
-    rows = [Scenario("broken", "on purpose", two_connections, nothing)]
-    assert run(rows, callers=3, seed=1, screen=PlainReporter(rows)) == 1
+    rows = [Scenario("broken", "on purpose", two_connections, no_calls)]
+    assert run(rows, callers=3, seed=1, reporter=PlainReporter(rows)) == 1
     shown = capsys.readouterr().out
     assert re.search(r"^broken .*\| BROKEN$", shown, re.MULTILINE)
     assert "BROKEN in broken: 2 handshakes, 1 allowed" in shown
     assert "promises broken in 1 of 1 rows" in shown
 
 
-def test_what_the_other_client_does_never_decides(capsys: pytest.CaptureFixture[str]) -> None:
-    fine: Callable[[Harness], Any] = next(scenario.ours for scenario in SCENARIOS if scenario.name == "connected")
-    rows = [Scenario("connected", "the other one fails", fine, an_exception)]
-    assert run(rows, callers=3, seed=1, screen=JsonReporter()) == 0
+def test_the_baseline_never_decides(capsys: pytest.CaptureFixture[str]) -> None:
+    fine: Callable[[Harness], Any] = next(scenario.onesocket for scenario in SCENARIOS if scenario.name == "connected")
+    rows = [Scenario("connected", "the baseline fails", fine, an_exception)]
+    assert run(rows, callers=3, seed=1, reporter=JsonReporter()) == 0
     report = json.loads(capsys.readouterr().out)
     assert report["rows"][0]["check_then_connect"]["notes"] == [
-        "not played to its end: RuntimeError: the play went wrong"
+        "did not run to its end: RuntimeError: the scenario went wrong"
     ]
