@@ -1,1 +1,1 @@
-"""What onesocket costs, measured beside its peers in the same run; nothing of this is shipped."""
+"""Measurements of onesocket beside its peers, in the same run; not shipped."""

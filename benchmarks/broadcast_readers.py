@@ -1,4 +1,4 @@
-"""The readers of a broadcast: plain sockets, so cheap that the server is what is measured.
+"""The readers of a broadcast: plain sockets, so cheap that the measurement is about the server.
 
 It runs as a process of its own, `python -m benchmarks.broadcast_readers FD PORT COUNT DIALECT [CORE]`; FD is a socket
 to the process that broadcasts, CORE one that it is not on. When all are connected it sends there eight zero bytes. From

@@ -25,7 +25,7 @@ _OTHERS = ("memory", "imports")
 
 
 def options(arguments: Sequence[str] | None) -> argparse.Namespace:
-    """What was asked for."""
+    """Parse the command line."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
     parser.add_argument("--rounds", type=int, help=f"how often each row is measured (default {Amount().rounds})")
     parser.add_argument("--seconds", type=float, help=f"CPU of one measurement (default {Amount().seconds})")

@@ -30,7 +30,7 @@ _DISTRIBUTIONS = (
 
 
 def machine() -> dict[str, Any]:
-    """What ratios may depend on."""
+    """Return the properties of the machine that ratios may depend on."""
     return {
         "date": datetime.now(UTC).date().isoformat(),
         "python": f"{platform.python_implementation()} {platform.python_version()}",

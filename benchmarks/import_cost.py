@@ -1,4 +1,4 @@
-"""What `import` costs, by `python -X importtime`, in a fresh interpreter each time."""
+"""The cost of `import`, by `python -X importtime`, in a fresh interpreter each time."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What is measured, how much of it, and in which order."""
+"""The plan of the measurements: scenarios, amounts and order."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ SCENARIOS: Final[dict[str, Scenario]] = {
 
 @dataclass(frozen=True, slots=True)
 class Amount:
-    """How much: `seconds` of CPU for each measurement of messages, counts for the rest."""
+    """The amounts: `seconds` of CPU for each measurement of messages, counts for the rest."""
 
     rounds: int = 7
     seconds: float = 0.25
@@ -83,7 +83,7 @@ ProgressCallback = Callable[[str], None]
 
 
 def available_subjects(subjects: Mapping[str, type[Subject]], missing: dict[str, str]) -> dict[str, type[Subject]]:
-    """Those whose library is installed; what the others lack goes to `missing`."""
+    """Return the subjects whose library is installed; the requirements of the others go to `missing`."""
     here: dict[str, type[Subject]] = {}
     for name, kind in subjects.items():
         try:
@@ -102,7 +102,7 @@ def measure(
     amount: Amount,
     say: ProgressCallback = lambda _line: None,
 ) -> None:
-    """All of it: each round goes through all cells of a scenario in a new order, so noise hits everybody alike."""
+    """Measure all scenarios: each round goes through all cells in a new order, so that noise hits all alike."""
     scenarios, loops = tuple(scenarios), tuple(loops)
     with ExitStack() as stack:
         server = stack.enter_context(ServerProcess())

@@ -1,4 +1,4 @@
-"""What a run has measured: the JSON file, and the numbers that follow from it."""
+"""The results of a run: the JSON file, and the numbers derived from it."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ class Cell:
     """By the clock, of all rounds, where the worst one matters."""
 
     def add(self, sample: Sample) -> None:
-        """One round more."""
+        """Add the results of one round."""
         self.cpu.append(sample.cpu / self.count * 1e6)
         self.wall.append(sample.wall / self.count * 1e6)
         self.each += [seconds * 1e6 for seconds in sample.each]
@@ -64,7 +64,7 @@ class Record:
     """Statement to `ms` (of `-X importtime`) and `modules`."""
 
     def cell(self, scenario: str, subject: str, loop: str) -> Cell | None:
-        """That one, if it was measured."""
+        """Return the cell, if it was measured."""
         wanted = (scenario, subject, loop)
         return next((cell for cell in self.cells if (cell.scenario, cell.subject, cell.loop) == wanted), None)
 
@@ -74,7 +74,7 @@ class Record:
         return list(dict.fromkeys(cell.loop for cell in self.cells))
 
     def ratio(self, scenario: str, above: str, below: str, loop: str, *, quantity: str = "cpu") -> Spread | None:
-        """One subject's cost over another's, in the same round each."""
+        """Return the ratio of two subjects' costs, round by round."""
         cells = self.cell(scenario, above, loop), self.cell(scenario, below, loop)
         if cells[0] is None or cells[1] is None:
             return None
@@ -82,17 +82,17 @@ class Record:
         return Spread.of([one / other for one, other in pairs])
 
     def add_memory(self, subject: str, loop: str, size: float) -> None:
-        """One measurement more."""
+        """Add one measurement."""
         self.memory.setdefault(subject, {}).setdefault(loop, []).append(size)
 
     def write(self, path: Path) -> None:
-        """As JSON."""
+        """Write the record as JSON."""
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(json.dumps(_rounded(asdict(self)), indent=1) + "\n", encoding="utf-8")
 
     @classmethod
     def read(cls, path: Path) -> Self:
-        """From JSON."""
+        """Read a record from JSON."""
         values = json.loads(path.read_text(encoding="utf-8"))
         return cls(**{**values, "cells": [Cell(**cell) for cell in values["cells"]]})
 

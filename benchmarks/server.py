@@ -83,7 +83,7 @@ class FrameReader:
 
 
 def frame(payload: bytes, opcode: int = 1) -> bytes:
-    """One whole frame of a server."""
+    """Return one whole frame of a server."""
     size = len(payload)
     if size < 126:
         head = bytes((0x80 | opcode, size))
@@ -225,7 +225,7 @@ class Server:
 
 
 def main() -> None:
-    """Serve until stdin ends: whoever started it has gone then."""
+    """Serve until stdin ends with the parent process."""
     pin(server=True)
     threading.stack_size(256 << 10)
     server = Server()

@@ -34,7 +34,7 @@ class Table:
     rows: list[list[str]] = field(default_factory=list)
 
     def text(self) -> str:
-        """For a terminal."""
+        """Return the table as text for a terminal."""
         widths = [max(map(len, column)) for column in zip(self.head, *self.rows, strict=True)]
         lines = [
             "  ".join(
@@ -46,7 +46,7 @@ class Table:
         return "\n".join([self.title, lines[0], "  ".join("-" * width for width in widths), *lines[1:]])
 
     def markdown(self) -> str:
-        """For a document."""
+        """Return the table as Markdown."""
         rule = ["---"] + ["---:"] * (len(self.head) - 1)
         return "\n".join("| " + " | ".join(row) + " |" for row in (self.head, rule, *self.rows))
 
@@ -79,7 +79,7 @@ def target_table(record: Record) -> Table:
 
 
 def scenario_tables(record: Record) -> list[Table]:
-    """One for each scenario that was measured."""
+    """Yield one table for each measured scenario."""
     return [_scenario_table(record, key) for key in SCENARIOS if any(cell.scenario == key for cell in record.cells)]
 
 
@@ -123,7 +123,7 @@ def _median(record: Record, key: str, name: str, loop: str, quantity: str) -> fl
 
 
 def memory_table(record: Record) -> Table:
-    """For each idle client."""
+    """Return the table of memory for each idle client."""
     loops = list(dict.fromkeys(loop for sizes in record.memory.values() for loop in sizes))
     table = Table("memory", "Memory for each idle client: KiB", ["", *loops])
     for name, sizes in record.memory.items():
@@ -136,7 +136,7 @@ def _kib(sizes: list[float] | None) -> str:
 
 
 def import_table(record: Record) -> Table:
-    """By statement."""
+    """Return the table of import times by statement."""
     table = Table("imports", "import, by -X importtime", ["", "ms", "modules"])
     for name, cost in record.imports.items():
         table.rows.append([name, spread(Spread.of(cost["ms"])), str(int(cost["modules"][-1]))])
@@ -153,7 +153,7 @@ def environment_table(record: Record) -> Table:
 
 
 def all_tables(record: Record) -> list[Table]:
-    """Those that have rows."""
+    """Return all tables with rows."""
     makers: tuple[Callable[[Record], Table], ...] = (memory_table, import_table, environment_table)
     tables = [target_table(record), *scenario_tables(record), *(make(record) for make in makers)]
     return [table for table in tables if table.rows]

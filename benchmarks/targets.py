@@ -38,12 +38,12 @@ class Target:
         return record.ratio(self.scenario, self.above, self.below, loop, quantity=self.quantity)
 
     def is_reached(self, ratio: Spread) -> bool:
-        """By the median."""
+        """Return whether the median reaches the bound."""
         return ratio.median >= self.bound if self.at_least else ratio.median <= self.bound
 
     @property
     def shown_bound(self) -> str:
-        """For people."""
+        """Return the bound as text."""
         return f"{'≥' if self.at_least else '≤'} {self.bound:g}×"
 
 
@@ -63,7 +63,7 @@ TARGETS: Final = (
     _close_to(1, "receive 256 B, callback, over bare picows", "receive-256", 1.6, ours=CALLBACK, other=BARE),
     _close_to(1, "receive 256 B, iterator, over bare picows", "receive-256", 2.2, ours=ITERATOR, other=BARE),
     *(
-        _faster_by(2, f"{what}: {peer} over our {name}", scenario, bound, peer=peer, ours=ours)
+        _faster_by(2, f"{what}: {peer} over onesocket, {name}", scenario, bound, peer=peer, ours=ours)
         for what, scenario, name, ours, bounds in (
             ("receive 256 B", "receive-256", "callback", CALLBACK, (8, 2.3)),
             ("receive 256 B", "receive-256", "iterator", ITERATOR, (5, 1.5)),

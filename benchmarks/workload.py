@@ -1,4 +1,4 @@
-"""One measurement: what is to be done, and what it cost."""
+"""One measurement: its order and its result."""
 
 from __future__ import annotations
 

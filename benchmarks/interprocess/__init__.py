@@ -1,3 +1,3 @@
-"""One process that has the messages, and others that get them from it: each a process of its own."""
+"""Messages from one process to others, over several carriers."""
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""What a process at either end does, whatever carries the messages."""
+"""The two ends of a measurement between processes, for any carrier."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ class Consumer(abc.ABC):
 
     @abc.abstractmethod
     async def open(self) -> None:
-        """From now on each message is told to `take`, in whatever thread the peer's users get it."""
+        """Pass each message to `take`, in the thread in which users of the peer get it."""
 
     @abc.abstractmethod
     async def close(self) -> None:

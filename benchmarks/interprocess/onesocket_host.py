@@ -1,6 +1,6 @@
 """Ours: `join(url, scope="host")` in every process; the address is a directory, or a URL and a directory.
 
-Where no URL is given, the owner's line leads nowhere: its transport takes the messages from this process.
+Where no URL is given, the owner's connection has no server: its transport takes the messages from this process.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ _TIMER_DELAY = 0.001
 
 
 def options(address: str) -> dict[str, Any]:
-    """What each process gives to `join`, beside the URL."""
+    """Return the options of `join` in each process."""
     return {
         "scope": "host",
         "host_options": HostOptions(directory=address.rpartition("|")[2]),
@@ -41,7 +41,7 @@ def url_of(address: str) -> str:
 
 
 class StubConnection:
-    """A line that is open at once, and gets its messages from here, a slice in each turn of the loop."""
+    """A connection that is open at once, and gets its messages from this module, a slice in each turn of the loop."""
 
     phase = "open"
     is_reading = True
@@ -61,7 +61,7 @@ class StubConnection:
         self._many = many
 
     def feed(self, message: Data, left: int, fed: Future[None]) -> None:
-        """These came."""
+        """Receive these messages."""
         if self._many is None:
             raise RuntimeError("nobody takes slices")
         self._many([message] * min(left, BATCH_SIZE))
@@ -71,12 +71,12 @@ class StubConnection:
             fed.set_result(None)
 
     def send(self, data: Data) -> bool:
-        """It goes nowhere."""
+        """Discard the data."""
         del data
         return True
 
     def ping(self, payload: bytes) -> None:
-        """It goes nowhere."""
+        """Discard the data."""
 
     def close(self, code: int, reason: str) -> None:
         """End it."""
@@ -89,14 +89,14 @@ class StubConnection:
         self.loop.call_soon(self._events.ended, ConnectAborted("closed"))
 
     def pause_reading(self) -> None:
-        """Nobody holds it back here."""
+        """Do nothing: no reader holds back the stub."""
 
     def resume_reading(self) -> None:
-        """As above."""
+        """Do nothing."""
 
 
 class StubTransport:
-    """Makes such lines."""
+    """Opens stub connections."""
 
     name = "fed"
 
@@ -125,26 +125,28 @@ class HostProducer(Producer):
         """No loop."""
 
     async def burst(self, message: str, count: int) -> None:
-        """Where the line lives."""
-        line = self._line()
+        """Run on the host loop."""
+        connection = self._open_connection()
         fed: Future[None] = Future()
-        line.loop.call_soon_threadsafe(line.feed, message, count, fed)
+        connection.loop.call_soon_threadsafe(connection.feed, message, count, fed)
         await asyncio.wrap_future(fed)
 
     async def one(self, make: Callable[[], str]) -> None:
-        """It's made where the line lives: that is where a message from a socket would first be."""
-        line = self._line()
-        if line.loop is asyncio.get_running_loop():
-            line.feed(make(), 1, Future())
+        """Create the message on the host loop, where one from a socket would arrive."""
+        connection = self._open_connection()
+        if connection.loop is asyncio.get_running_loop():
+            connection.feed(make(), 1, Future())
         else:
-            # By a timer, so that nothing else wakes this process then: a socket's message finds its program asleep.
-            line.loop.call_soon_threadsafe(line.loop.call_later, _TIMER_DELAY, lambda: line.feed(make(), 1, Future()))
+            # By a timer, so that nothing else wakes this process then: a message from a socket finds its program idle.
+            connection.loop.call_soon_threadsafe(
+                connection.loop.call_later, _TIMER_DELAY, lambda: connection.feed(make(), 1, Future())
+            )
 
-    def _line(self) -> StubConnection:
-        line = self.transport.connection
-        if line is None:
+    def _open_connection(self) -> StubConnection:
+        connection = self.transport.connection
+        if connection is None:
             raise RuntimeError("this process is not the owner")
-        return line
+        return connection
 
     async def close(self) -> None:
         """Leave."""
@@ -186,7 +188,7 @@ class OwnLoopConsumer(HostConsumer):
 
 
 class BlockingConsumer(Consumer):
-    """A follower without asyncio: ``for message in link`` in a thread."""
+    """A follower without asyncio: ``for message in client`` in a thread."""
 
     async def open(self) -> None:
         """Join, and read."""

@@ -5,7 +5,7 @@ FD is a socket to the process that measures; both sides say lines of JSON there.
 Orders to a producer: ``{"burst": COUNT, "size"}`` and ``{"paced": COUNT, "size", "rate"}``, answered when all is handed
 over. To a consumer: ``{"expect": COUNT, "stamped": bool}``, answered at once by ``{"ready": 1}`` and after so many
 messages by ``{"taken": COUNT, "late": [seconds, ...]}``. To both: ``{"cpu": 1}``, the seconds so far.
-A `watcher` has no orders: it says ``{"line": N, "at": time}`` at the first message of each line.
+A `watcher` has no orders: it says ``{"connection": N, "at": time}`` at the first message of each connection.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ class DeliveryCounter:
         self._late = [] if stamped else None
 
     def take(self, message: str | bytes) -> None:
-        """One came."""
+        """Count a message."""
         if self._late is not None:
             self._late.append(time.monotonic_ns() - int(message[:STAMP]))
         self._left -= 1
@@ -56,23 +56,23 @@ class DeliveryCounter:
 
 
 class ConnectionCounter:
-    """Looks at the number of the line, with which each message begins."""
+    """Reports the first message of each connection, whose number begins each message."""
 
     def __init__(self, control: socket.socket) -> None:
         self._control = control
-        self._line = ""
+        self._number = ""
 
     def take(self, message: str | bytes) -> None:
-        """One came."""
-        line = str(message).partition(" ")[0]
-        if line != self._line:
+        """Count a message."""
+        number = str(message).partition(" ")[0]
+        if number != self._number:
             at = time.monotonic()
-            self._line = line
-            write_line(self._control, line=int(line), at=at)
+            self._number = number
+            write_line(self._control, connection=int(number), at=at)
 
 
 def write_line(control: socket.socket, **what: Any) -> None:
-    """A line."""
+    """Write one line of JSON."""
     control.sendall(json.dumps(what).encode() + b"\n")
 
 

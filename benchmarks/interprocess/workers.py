@@ -55,11 +55,11 @@ class Worker:
         return member
 
     def say(self, **order: Any) -> None:
-        """One order."""
+        """Send one order."""
         self._writer.write(json.dumps(order).encode() + b"\n")
 
     async def hear(self) -> dict[str, Any]:
-        """What it says next. Raises ConnectionError when it has ended, TimeoutError when it says nothing."""
+        """Read the next answer. Raises ConnectionError when the process has ended, TimeoutError when it is silent."""
         async with asyncio.timeout(_ANSWER_TIMEOUT):
             line = await self._reader.readline()
         if not line:
@@ -68,7 +68,7 @@ class Worker:
         return answer
 
     async def ask(self, **order: Any) -> dict[str, Any]:
-        """One order, and its answer."""
+        """Send one order, and return its answer."""
         self.say(**order)
         return await self.hear()
 
@@ -79,7 +79,7 @@ class Worker:
         self.process.wait()
 
     async def end(self) -> None:
-        """By the end of its socket, or else by a signal."""
+        """End the process by closing its socket, or else by a signal."""
         self._writer.close()
         await asyncio.to_thread(_reap, self.process)
 
@@ -93,7 +93,7 @@ def _reap(process: subprocess.Popen[bytes]) -> None:
 
 
 class Daemon:
-    """A server program that is a child of ours, on a free port of loopback, and keeps nothing."""
+    """A server program as a child process, on a free port of loopback, without persistence."""
 
     def __init__(self, command: list[str], directory: str) -> None:
         self._name = command[0]
@@ -110,7 +110,7 @@ class Daemon:
         )
 
     async def ready(self) -> None:
-        """It listens. Raises ConnectionError or TimeoutError."""
+        """Wait until the server listens. Raises ConnectionError or TimeoutError."""
         async with asyncio.timeout(_ANSWER_TIMEOUT):
             while True:
                 if self.process.poll() is not None:
@@ -133,6 +133,6 @@ class Daemon:
         return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
     async def end(self) -> None:
-        """By a signal."""
+        """End the process by a signal."""
         self.process.terminate()
         await asyncio.to_thread(_reap, self.process)

@@ -25,7 +25,7 @@ Answers = dict[str, dict[str, Any]]
 
 
 def ask(peer: Peer, question: str, seconds: float) -> dict[str, Any]:
-    """One question, in a process of its own."""
+    """Run one trial in a process of its own."""
     command = (sys.executable, "-m", "benchmarks.peers.trial", peer.name, question, str(seconds))
     try:
         done = subprocess.run(  # noqa: S603 - our own

@@ -18,7 +18,7 @@ from . import dialects
 
 @dataclass(frozen=True, slots=True)
 class ClientHandle:
-    """What a component may do with the shared object."""
+    """The calls of a component on the shared object."""
 
     connect: Callable[[], Awaitable[Any]]
     close: Callable[[], Awaitable[Any]]
@@ -59,7 +59,7 @@ def _check_then_connect(url: str) -> ClientHandle:
     client = CheckThenConnectClient(url)
 
     async def close() -> None:
-        """What an application calls; it is synchronous."""
+        """Close the client, as an application does; the call is synchronous."""
         client.disconnect()
 
     return ClientHandle(client.connect, close)
@@ -75,13 +75,13 @@ def _websockets(url: str) -> ClientHandle:
 
     async def stay() -> None:
         """The iterator that reconnects."""
-        async for line in module.connect(url, proxy=None):
+        async for connection in module.connect(url, proxy=None):
             with contextlib.suppress(Exception):
-                await line.recv()
+                await connection.recv()
 
     async def close() -> None:
         """Each one."""
-        await asyncio.gather(*(line.close() for line in made))
+        await asyncio.gather(*(connection.close() for connection in made))
 
     return ClientHandle(connect, close, stay)
 
@@ -120,7 +120,7 @@ def _slack(url: str) -> ClientHandle:
     client = module.SocketModeClient(app_token="none", logger=_ignore_errors())  # noqa: S106 - invented
 
     async def issue() -> str:
-        """What Slack's web API would answer."""
+        """Answer as Slack's web API would."""
         return url
 
     client.wss_uri = url
@@ -132,7 +132,7 @@ def _nats(url: str) -> ClientHandle:
     client = load("nats", "nats-py").NATS()
 
     async def ignore(_error: Exception) -> None:
-        """It would be printed."""
+        """Ignore text that would be printed."""
 
     return ClientHandle(lambda: client.connect(url, error_cb=ignore, connect_timeout=2), client.close)
 
@@ -181,7 +181,7 @@ def _websocket_client(url: str) -> ClientHandle:
             thread.result()
 
     async def close() -> None:
-        """It returns at once."""
+        """Close without waiting."""
         app.keep_running = False
         await asyncio.to_thread(app.close)
 

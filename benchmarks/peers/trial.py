@@ -1,4 +1,4 @@
-"""The three questions, each asked in a process of its own: a peer may leave threads, tasks and sockets behind.
+"""The three trials, each in a process of its own: a peer may leave threads, tasks and sockets behind.
 
 `python -m benchmarks.peers.trial PEER QUESTION` prints one line of JSON; the server that counts is in the same process,
 and so only what the server saw is reported of sockets.
@@ -64,7 +64,7 @@ async def ten_callers(peer: Peer, _seconds: float) -> Answer:
 
 
 async def cancelled_caller(peer: Peer, _seconds: float) -> Answer:
-    """One caller, cancelled in the middle of the handshake; what stays open."""
+    """Cancel one caller in the middle of the handshake, and count the sockets that stay open."""
     async with _server(peer) as server:
         server.faults = Fault.slow_upgrade(HANDSHAKE)
         handle = peer.make(server.url)
@@ -79,7 +79,7 @@ async def cancelled_caller(peer: Peer, _seconds: float) -> Answer:
 
 
 async def closed_at_once(peer: Peer, seconds: float) -> Answer:
-    """How often it comes back to a server that closes what it has just opened."""
+    """Count the reconnections to a server that closes each connection at once."""
     async with _server(peer) as server:
         server.faults = Fault.accept_then_close(1000)
         handle = peer.make(server.url)
@@ -117,7 +117,7 @@ def main(name: str, question: str, seconds: str) -> None:
     os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
 
     async def ask() -> None:
-        """One question."""
+        """Run one trial."""
         asyncio.get_running_loop().set_exception_handler(lambda _loop, _context: None)
         answer = await QUESTIONS[question](peer, float(seconds))
         out.write(json.dumps(answer) + "\n")

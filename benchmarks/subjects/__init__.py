@@ -1,4 +1,4 @@
-"""Everybody who takes part, by the name that stands in the tables."""
+"""All subjects, by their names in the tables."""
 
 from __future__ import annotations
 

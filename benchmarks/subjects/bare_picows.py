@@ -22,7 +22,7 @@ class _CountingListener(WSListener):
         self.writable.set()
 
     def on_ws_frame(self, transport: WSTransport, frame: WSFrame) -> None:
-        """One whole text."""
+        """Count one whole text message."""
         frame.get_payload_as_utf8_text()
         countdown = self.countdown
         countdown.left -= 1
@@ -36,7 +36,7 @@ class _CountingListener(WSListener):
         self.writable.clear()
 
     def resume_writing(self) -> None:
-        """It isn't any more."""
+        """Note that writing may go on."""
         self.writable.set()
 
 

@@ -1,4 +1,4 @@
-"""What every subject of the measurements does."""
+"""The interface of all subjects of the measurements."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def load(module: str, distribution: str) -> Any:
         return importlib.import_module(module)
     except ImportError as error:
         raise MissingPeer(
-            f"{distribution} is not installed here: use `make bench`, or pip install 'onesocket[bench]'; "
+            f"{distribution} is not installed here: use `make bench`, or pip install --group bench; "
             "--allow-missing goes on without it"
         ) from error
 
@@ -91,6 +91,6 @@ class Countdown:
         self.done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
 
     def finish(self) -> None:
-        """That was the last one."""
+        """End the measurement after the last message."""
         if not self.done.done():
             self.done.set_result(None)

@@ -26,7 +26,7 @@ class ConcurrentConnect(OnesocketSubject):
         self.client = Client(base + self.path, ping_interval=None)
 
     async def warm_up(self, work: Workload) -> None:
-        """Nothing: the first time is what counts."""
+        """Do nothing: the first connect is measured."""
 
     async def run(self, work: Workload) -> Sample | None:
         """Call, all at once."""
@@ -42,13 +42,13 @@ class SharedFuture(OnesocketSubject):
     """So many tasks that await the same Future."""
 
     async def open(self) -> None:
-        """Nothing to open."""
+        """Do nothing."""
 
     async def close(self) -> None:
-        """Nothing to close."""
+        """Do nothing."""
 
     async def warm_up(self, work: Workload) -> None:
-        """Nothing, as above."""
+        """Do nothing: the first connect is measured."""
 
     async def run(self, work: Workload) -> Sample | None:
         """Await, all at once."""

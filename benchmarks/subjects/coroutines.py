@@ -16,7 +16,7 @@ class Websockets(Subject):
 
     @classmethod
     def check(cls) -> None:
-        """Whether it's here."""
+        """Check that the library is installed."""
         load(cls.module, cls.distribution)
 
     async def open(self) -> None:
@@ -66,7 +66,7 @@ class Aiohttp(Subject):
 
     @classmethod
     def check(cls) -> None:
-        """Whether it's here."""
+        """Check that the library is installed."""
         load("aiohttp", cls.distribution)
 
     async def open(self) -> None:
@@ -110,7 +110,7 @@ class HttpxWs(Subject):
 
     @classmethod
     def check(cls) -> None:
-        """Whether it's here."""
+        """Check that the library is installed."""
         load("httpx_ws", cls.distribution)
 
     async def open(self) -> None:

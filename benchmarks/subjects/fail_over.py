@@ -1,4 +1,4 @@
-"""How long it takes from the owner's SIGKILL until all the other processes receive again, over a new connection."""
+"""The time from the owner's SIGKILL until all other processes receive again, over a new connection."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _PATIENCE: Final = 20.0
 
 
 class _Ticker(WSListener):
-    """Sends its number every few milliseconds, for as long as the line is up."""
+    """Sends its number every few milliseconds while its connection is up."""
 
     def __init__(self, number: int) -> None:
         self._message = f"{number} ".ljust(256, "x").encode()
@@ -50,14 +50,14 @@ class FailOver(Subject):
 
     @classmethod
     def check(cls) -> None:
-        """It's always here."""
+        """Do nothing: the library is always installed."""
 
     async def open(self) -> None:
         """All five."""
         unpin()
         self.stack = contextlib.AsyncExitStack()
         self.directory = self.stack.enter_context(tempfile.TemporaryDirectory(prefix="fail-over-"))
-        self.lines = 0
+        self.connections = 0
         self.members: list[Worker] = []
         self.server = await picows.ws_create_server(self._accept, "127.0.0.1", 0)
         self.stack.callback(self.server.close)
@@ -71,8 +71,8 @@ class FailOver(Subject):
 
     def _accept(self, request: WSUpgradeRequest) -> _Ticker:
         del request
-        self.lines += 1
-        return _Ticker(self.lines)
+        self.connections += 1
+        return _Ticker(self.connections)
 
     async def _add(self) -> None:
         member = await Worker.start("onesocket", "watcher", self.address, loop_name())
@@ -96,11 +96,11 @@ class FailOver(Subject):
     async def _once(self) -> float:
         owner = await self._owner()
         self.members.remove(owner)
-        before = self.lines
+        before = self.connections
         killed = time.monotonic()
         await owner.kill()
         news = await asyncio.gather(*(member.hear() for member in self.members))
-        if {answer["line"] for answer in news} != {before + 1} or self.lines != before + 1:
+        if {answer["connection"] for answer in news} != {before + 1} or self.connections != before + 1:
             raise RuntimeError(f"they did not come back by one new connection: {news}")
         await self._add()
         return max(float(answer["at"]) for answer in news) - killed

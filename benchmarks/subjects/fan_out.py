@@ -1,4 +1,4 @@
-"""One line, many subscribers: callbacks, iterators, and what people write without either, asyncio.Queue."""
+"""One connection, many subscribers: callbacks, iterators, and asyncio.Queue for comparison."""
 
 from __future__ import annotations
 
@@ -86,5 +86,5 @@ async def _get(queue: asyncio.Queue[Any], count: int) -> None:
 
 
 def subject(kind: type[FanOut], subscribers: int) -> type[FanOut]:
-    """That kind, for so many."""
+    """Return a factory of this kind for so many subscribers."""
     return type(f"{kind.__name__}{subscribers}", (kind,), {"subscribers": subscribers})

@@ -1,4 +1,4 @@
-"""From one process to four others: ours, NATS, Redis. An operation is one message that all four have."""
+"""Messages from one process to four others: onesocket, NATS, Redis. An operation is one message that all four have."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ class InterprocessFanOut(Subject):
             find_program(cls.server[0])
 
     async def open(self) -> None:
-        """The producer first: in ours it's the owner."""
+        """Start the producer first: with onesocket it is the owner."""
         unpin()
         self.stack = contextlib.AsyncExitStack()
         directory = self.stack.enter_context(tempfile.TemporaryDirectory(prefix="hop-"))

@@ -16,7 +16,7 @@ class OnesocketSubject(Subject):
 
     @classmethod
     def check(cls) -> None:
-        """It's always here."""
+        """Do nothing: the library is always installed."""
 
     async def open(self) -> None:
         """Connect."""

@@ -1,4 +1,4 @@
-"""From FAILED, or from a killed line, to CONNECTED: ours, and check-then-connect with its real pauses."""
+"""Recovery from FAILED, or from a killed connection: onesocket, and check-then-connect with its real pauses."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ _NUMBERS = itertools.count()
 
 
 class Recovery(OnesocketSubject):
-    """Brings a client into trouble, then measures the way back; the trouble itself isn't counted."""
+    """Injects a fault, then measures the recovery; the fault itself isn't counted."""
 
     from_failed: ClassVar[bool]
 
@@ -67,15 +67,15 @@ class Recovery(OnesocketSubject):
 
     @abc.abstractmethod
     async def connect(self) -> None:
-        """What a component calls."""
+        """Connect, as a component does."""
 
     @abc.abstractmethod
     async def lost(self) -> None:
-        """Wait until the client knows that its line is lost."""
+        """Wait until the client knows that its connection is lost."""
 
     @abc.abstractmethod
     def is_up(self) -> bool:
-        """Whether it is connected."""
+        """Return whether the client is connected."""
 
     @abc.abstractmethod
     async def clean_up(self) -> None:
@@ -94,11 +94,11 @@ class ClientRecovery(Recovery):
         await self.client.connect()
 
     async def lost(self) -> None:
-        """It says so."""
+        """Ask the client."""
         await self.client.wait_for(State.BACKING_OFF)
 
     def is_up(self) -> bool:
-        """It says so."""
+        """Ask the client."""
         return self.client.state is State.CONNECTED
 
     async def clean_up(self) -> None:
@@ -110,7 +110,7 @@ class ProviderRecovery(ClientRecovery):
     """`Provider.connect_if_authenticated()`."""
 
     def make(self, url: str) -> None:
-        """Somebody is signed in."""
+        """Create a provider with a signed-in user."""
         auth = lambda: Identity("somebody", token="none")  # noqa: E731, S106 - invented
         self.provider = Provider(url, auth=auth, notices=CallableSink(lambda _notice: None, lambda _notice_id: None))
 
@@ -132,7 +132,7 @@ class CheckThenConnectClientRecovery(Recovery):
     """`CheckThenConnectClient.connect()`: a pause of 100 ms."""
 
     def make(self, url: str) -> None:
-        """As it is."""
+        """Create the client."""
         self.theirs = CheckThenConnectClient(url)
 
     async def connect(self) -> None:
@@ -145,7 +145,7 @@ class CheckThenConnectClientRecovery(Recovery):
         await self.theirs.ws.wait_closed()
 
     def is_up(self) -> bool:
-        """It says so."""
+        """Ask the client."""
         return self.theirs.is_connected()
 
     async def clean_up(self) -> None:
@@ -157,7 +157,7 @@ class CheckThenConnectProviderRecovery(CheckThenConnectClientRecovery):
     """`CheckThenConnectProvider`: 200 ms more."""
 
     def make(self, url: str) -> None:
-        """Somebody is signed in."""
+        """Create a provider with a signed-in user."""
         super().make(url)
         theirs = self.theirs
         self.their_provider = CheckThenConnectProvider(lambda: theirs)
@@ -168,7 +168,7 @@ class CheckThenConnectProviderRecovery(CheckThenConnectClientRecovery):
 
 
 class CloseAndHandshake(OnesocketSubject):
-    """The least it can cost: bare picows closes one line and opens the next."""
+    """The lower bound: bare picows closes one connection and opens the next."""
 
     async def open(self) -> None:
         """Connect."""
@@ -196,7 +196,7 @@ class CloseAndHandshake(OnesocketSubject):
 
 
 class Reconnect(OnesocketSubject):
-    """`Client.reconnect()` on a sound line: a close handshake, then an upgrade."""
+    """`Client.reconnect()` on an open connection: a close handshake, then an upgrade."""
 
     async def run(self, work: Workload) -> Sample | None:
         """So many times."""
@@ -207,5 +207,5 @@ class Reconnect(OnesocketSubject):
 
 
 def subject(kind: type[Recovery], *, from_failed: bool) -> type[Recovery]:
-    """That kind, from that trouble."""
+    """Return a factory of this kind for this fault."""
     return type(f"{kind.__name__}From{'Failed' if from_failed else 'Killed'}", (kind,), {"from_failed": from_failed})

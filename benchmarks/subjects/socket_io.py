@@ -16,7 +16,7 @@ class SocketIo(Subject):
 
     @classmethod
     def check(cls) -> None:
-        """Whether it's here, and aiohttp, which it needs."""
+        """Check that the library and aiohttp are installed."""
         load("socketio", cls.distribution)
         load("aiohttp", "aiohttp")
 

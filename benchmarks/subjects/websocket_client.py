@@ -15,7 +15,7 @@ class WebsocketClient(Subject):
 
     @classmethod
     def check(cls) -> None:
-        """Whether it's here."""
+        """Check that the library is installed."""
         load("websocket", cls.distribution)
 
     async def open(self) -> None:

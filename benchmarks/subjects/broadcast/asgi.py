@@ -21,7 +21,7 @@ class UvicornSansIo(Broadcaster):
 
     @classmethod
     def check(cls) -> None:
-        """Whether it's here, and the parser that it uses."""
+        """Check that the library and its parser are installed."""
         load("uvicorn", cls.distribution)
         load("websockets", "websockets")
 

@@ -1,4 +1,4 @@
-"""What every server that broadcasts does."""
+"""The interface of all servers that broadcast."""
 
 from __future__ import annotations
 
@@ -93,7 +93,7 @@ class Broadcaster(Subject):
         await self.run(Workload(work.scenario, _WARM_UP * self.readers.count, work.size))
 
     async def run(self, work: Workload) -> Sample | None:
-        """One message after the other."""
+        """Broadcast one message after the other."""
         readers = self.readers
         if readers is None or work.count % readers.count:
             raise ValueError(f"{work.count} deliveries can't be had from these readers")
@@ -114,11 +114,11 @@ class Broadcaster(Subject):
 
     @abc.abstractmethod
     def connected(self) -> int:
-        """How many would get a message now."""
+        """Return the number of connections that would get a message now."""
 
     def gathered(self) -> None:
         """All readers are connected."""
 
     @abc.abstractmethod
     async def broadcast(self, size: int) -> None:
-        """One text of so many bytes to everybody."""
+        """Broadcast one text of so many bytes to all connections."""

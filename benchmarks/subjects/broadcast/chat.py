@@ -1,4 +1,4 @@
-"""Our chat server's gateway: identified sessions, and MESSAGE_CREATE through its `Publisher`."""
+"""The gateway of the local Discord server: identified sessions, and MESSAGE_CREATE through its `Publisher`."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _ENVELOPE: Final = len('{"t":"MESSAGE_CREATE","s":1,"op":0,"d":}')
 
 
 class _StaticDirectory:
-    """The directory: everybody's token is the number that is their id. They share no guild, so READY stays short."""
+    """A directory in which each user's token is the number of their id. Users share no guild, so READY stays short."""
 
     def __init__(self, ports: Any) -> None:
         self._ports = ports
@@ -26,7 +26,7 @@ class _StaticDirectory:
         return self._ports.Account(int(token), f"reader {token}", bot=False)
 
     async def ready_data(self, account: Any) -> Any:
-        """Nothing but oneself."""
+        """Return only the user itself."""
         user = {"id": str(account.user_id), "username": account.username}
         return self._ports.ReadyData(user=user, application={}, guilds=())
 
@@ -34,7 +34,7 @@ class _StaticDirectory:
         """No such guild."""
 
     async def members_by_guild(self, _user_id: int) -> dict[int, frozenset[int]]:
-        """Nobody sees the presence."""
+        """Return no members: presences are sent to no other user."""
         return {}
 
 
@@ -46,7 +46,7 @@ class ChatGateway(Broadcaster):
 
     @classmethod
     def check(cls) -> None:
-        """It's always here, but what it needs may not be."""
+        """Check that the requirements of the server are installed."""
         load("onesocket_discord.server.gateway", "onesocket-discord[server]")
 
     async def serve(self) -> int:
@@ -63,7 +63,7 @@ class ChatGateway(Broadcaster):
         await self.gateway.stop()
 
     def connected(self) -> int:
-        """Those that are through with Identify."""
+        """Return the number of identified sessions."""
         return int(self.gateway.state.stats_counter.snapshot().identifies)
 
     async def broadcast(self, size: int) -> None:
@@ -85,7 +85,7 @@ class ChatGatewaySeparateSequences(ChatGateway):
     """Every session has a sequence number of its own, so no two frames are the same."""
 
     def gathered(self) -> None:
-        """As if each had seen a different number of events before."""
+        """Give each session another sequence number."""
         sessions = self.gateway.state.sessions
         for user_id in self.recipients:
             for session in sessions.of(user_id):

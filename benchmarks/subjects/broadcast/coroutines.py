@@ -15,7 +15,7 @@ class AiohttpServer(Broadcaster):
 
     @classmethod
     def check(cls) -> None:
-        """Whether it's here."""
+        """Check that the library is installed."""
         load("aiohttp", cls.distribution)
 
     async def serve(self) -> int:
@@ -63,7 +63,7 @@ class WebsocketsServer(Broadcaster):
 
     @classmethod
     def check(cls) -> None:
-        """Whether it's here."""
+        """Check that the library is installed."""
         load("websockets.asyncio.server", cls.distribution)
 
     async def serve(self) -> int:

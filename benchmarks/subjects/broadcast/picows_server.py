@@ -17,11 +17,11 @@ class _ServerListener(WSListener):
         self._audience = audience
 
     def on_ws_connected(self, transport: WSTransport) -> None:
-        """One reader more."""
+        """Add a reader."""
         self._audience.add(transport)
 
     def on_ws_disconnected(self, transport: WSTransport) -> None:
-        """One reader less."""
+        """Remove a reader."""
         self._audience.discard(transport)
 
 

@@ -11,14 +11,14 @@ _FRAMING: Final = len('42["m",""]')
 
 
 class SocketIoServer(Broadcaster):
-    """`emit` to everybody."""
+    """A python-socketio server that broadcasts by `emit`."""
 
     distribution = "python-socketio"
     dialect = "socket.io"
 
     @classmethod
     def check(cls) -> None:
-        """Whether it's here, and aiohttp, which carries it."""
+        """Check that the library and aiohttp, its server, are installed."""
         load("socketio", cls.distribution)
         load("aiohttp", "aiohttp")
 
