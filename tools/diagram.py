@@ -1,4 +1,4 @@
-"""Draws the lifecycle from its transition table into every document that has a place for it.
+"""Draws the lifecycle from its transition table into every document with the markers for it.
 
 `python -m tools.diagram` writes; `--check` only looks, and exits with 1 when a picture is stale.
 """
@@ -21,7 +21,7 @@ Table = Mapping[State, Mapping[type[Event], Cell]]
 
 ROOT: Final = Path(__file__).resolve().parent.parent
 LIFECYCLE_PAGE: Final = Path("docs/lifecycle.md")
-"""The one document that must have both parts."""
+"""The document that must have both parts."""
 FIX_COMMAND: Final = "make diagram"
 
 # The conditions of the rules, in words that finish "if …".
@@ -60,7 +60,7 @@ TARGETS: Final[Mapping[AfterClose, State]] = {
 
 
 def diagram(table: Table = TABLE) -> str:
-    """The changes of state as a Mermaid diagram; what two states share is one arrow."""
+    """Return the changes of state as a Mermaid diagram, with one arrow for each pair of states."""
     arrows: dict[tuple[State, State], dict[str, list[str]]] = {}
     for state, row in table.items():
         for kind in EVENTS:
@@ -77,7 +77,7 @@ def diagram(table: Table = TABLE) -> str:
 
 
 def _words(rule: Rule, cell: Cell) -> str:
-    """When the rule holds, or nothing if its input always leads there."""
+    """Return the condition of the rule; an empty text if its event always leads to that state."""
     if rule.is_conditional:
         return CONDITIONS[rule.closing_to, rule.when]
     others = () if isinstance(cell, NonTransition) else cell
@@ -96,7 +96,7 @@ def _labels(inputs: Mapping[str, Sequence[str]]) -> Iterator[str]:
 
 
 def state_table(table: Table = TABLE) -> str:
-    """Every state and every input."""
+    """Return the table of all states and events as Markdown."""
     rows = [["", *(f"`{state.name}`" for state in table)]]
     rows.append(["---"] * len(rows[0]))
     rows += [[NAMES[kind.__name__], *(_cell(row[kind]) for row in table.values())] for kind in EVENTS]
@@ -123,7 +123,7 @@ def _target(rule: Rule) -> str:
 
 
 def redraw(text: str, table: Table = TABLE) -> str:
-    """`text` with every marked part made anew. Raises ValueError for a marker without its partner."""
+    """Return `text` with every marked part drawn anew. Raises ValueError for a marker without its partner."""
     for part, content in (("diagram", diagram(table)), ("table", state_table(table))):
         begin, end = _markers(part)
         if text.count(begin) != text.count(end):
@@ -138,7 +138,7 @@ def _markers(part: str) -> tuple[str, str]:
 
 
 def documents(root: Path) -> list[Path]:
-    """What may hold the picture: HOME, and every other document with a marker."""
+    """Return the documents to draw into: LIFECYCLE_PAGE, and every other one with a marker."""
     others = [*sorted(root.glob("*.md")), *sorted((root / "docs").rglob("*.md"))]
     marked = [path for path in others if "<!-- diagram:" in _read(path) or "<!-- table:" in _read(path)]
     return list(dict.fromkeys([root / LIFECYCLE_PAGE, *marked]))
@@ -149,10 +149,10 @@ def _read(path: Path) -> str:
 
 
 def _problem(path: Path, root: Path, *, write: bool) -> str | None:
-    """What is wrong with this document, if anything; stale parts are made anew if `write`."""
+    """Return the fault of this document, or None; stale parts are drawn anew if `write`."""
     name = path.relative_to(root)
     if not path.is_file():
-        return f"{name}: missing; it is where the lifecycle is drawn"
+        return f"{name}: missing; the lifecycle is drawn there"
     text = _read(path)
     if name == LIFECYCLE_PAGE:
         missing = [marker for part in ("diagram", "table") for marker in _markers(part) if marker not in text]
