@@ -1,4 +1,4 @@
-"""Every Python block of the documents runs as it is printed, and prints what stands below it; fragments compile."""
+"""Checks that every Python block of the documents runs and prints the output below, and that fragments compile."""
 
 import ast
 import asyncio
@@ -44,18 +44,16 @@ def blocks() -> list[CodeBlock]:
 
 
 def fragments() -> list[tuple[str, str]]:
-    """Blocks marked `py`: parts of a program, shown for their shape."""
+    """Return the blocks marked `py`, which are parts of a program."""
     return [
         (f"{document.relative_to(ROOT)}:{number}", code)
         for document in DOCUMENTS
-        for number, code in enumerate(
-            re.findall(r"^```py\n(.*?)^```\n", document.read_text("utf-8"), re.DOTALL | re.MULTILINE)
-        )
+        for number, code in enumerate(FRAGMENT.findall(document.read_text("utf-8")))
     ]
 
 
 async def run(code: str) -> tuple[int | None, str, str]:
-    # Isolated: it imports what is installed, and nothing that happens to lie in the working directory.
+    # Isolated: installed packages can be imported, files of the working directory can't.
     process = await asyncio.create_subprocess_exec(
         sys.executable,
         *("-I", "-W", "error", "-c", code),

@@ -1,4 +1,4 @@
-"""What the documents say about names, files and errors is so."""
+"""Checks the names, files and errors that the documents mention against the code."""
 
 import dataclasses
 import importlib
@@ -28,7 +28,7 @@ def read(name: str) -> str:
 
 
 def rows(text: str) -> list[list[str]]:
-    """Every row of every table."""
+    """Return every row of every table."""
     return [[cell.strip() for cell in line.strip("|").split("|")] for line in text.splitlines() if line[:1] == "|"]
 
 
@@ -149,7 +149,7 @@ def test_no_document_uses_a_name_that_was_replaced() -> None:
 
 
 def anchors(path: Path) -> set[str]:
-    """What a heading is linked as."""
+    """Return the anchors of all headings."""
     headings = re.findall(r"^#+ (.+)$", path.read_text("utf-8"), re.MULTILINE)
     return {re.sub(r"[^\w -]", "", heading.lower()).replace(" ", "-") for heading in headings}
 

@@ -13,7 +13,7 @@ ROWS = [
 
 
 def exists(where: str) -> bool:
-    """Whether a dotted name can be resolved, or a path of the repository is there."""
+    """Return whether a dotted name can be resolved, or a path of the repository exists."""
     if re.match(r"onesocket(_chat|_discord)?(\.|$)", where) is None:
         return (ROOT / where).exists()
     try:

@@ -1,4 +1,4 @@
-"""The README is short, and its links work in the repository and on a package index."""
+"""Checks the length of the README, and its links in the repository and on a package index."""
 
 import re
 from pathlib import Path
@@ -14,14 +14,14 @@ LINK = re.compile(r"\]\(([^)]+)\)")
 
 @pytest.fixture(params=PACKAGES, ids=lambda path: path.name)
 def package(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Each distribution; as in a build, its folder is the working directory."""
+    """Return each distribution, in whose folder the test runs, as a build does."""
     path: Path = request.param
     monkeypatch.chdir(path)
     return path
 
 
 def on_the_index(package: Path) -> str:
-    """The description that a package index shows."""
+    """Return the description that a package index shows."""
     metadata = ProjectMetadata(str(package), PluginManager())
     assert metadata.core.readme_content_type == "text/markdown"
     return metadata.core.readme

@@ -1,4 +1,4 @@
-"""Every row of the repair report's state table is answered by tests that exist."""
+"""Checks that every row of docs/where-it-began.md names tests that exist."""
 
 import ast
 import functools
@@ -10,14 +10,14 @@ DOCUMENT = TESTS.parent / "docs" / "where-it-began.md"
 
 
 def rows() -> list[list[str]]:
-    """The rows of all tables, without their heads."""
+    """Return the rows of all tables, without their heads."""
     tables = re.findall(r"^\|.*\n\|---.*\n((?:\|.*\n)+)", DOCUMENT.read_text(encoding="utf-8"), re.MULTILINE)
     return [[cell.strip() for cell in row.strip("|").split("|")] for table in tables for row in table.splitlines()]
 
 
 @functools.cache
 def names_in(path: Path) -> frozenset[str]:
-    """The test functions at the top of a file."""
+    """Return the names of the test functions at the top of a file."""
     body = ast.parse(path.read_text(encoding="utf-8")).body
     functions = (node for node in body if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef))
     return frozenset(node.name for node in functions if node.name.startswith("test"))
