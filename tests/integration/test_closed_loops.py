@@ -1,6 +1,7 @@
 """An event loop that is closed without a word: whoever read there holds nobody back."""
 
 import asyncio
+import gc
 from collections.abc import AsyncIterator
 from typing import Any
 
@@ -9,7 +10,8 @@ import pytest
 from onesocket.client._queue import Overflow
 from onesocket.sharing import _shared_connection as shared
 from onesocket.sharing._join import join
-from onesocket.testing import FaultyServer
+from onesocket.sharing._registry import current_registry
+from onesocket.testing import FaultyServer, MemoryServer
 
 MANY = 10_000
 LIMIT = 5
@@ -91,3 +93,22 @@ async def test_a_reader_whose_link_has_left_meanwhile_is_not_added(server: Fault
         one.subscribe(other._member, queue, None, frozenset(), raise_on_failure=True)
         assert queue.ended
         assert not one.feed.is_held
+
+
+def test_a_forgotten_client_goes_with_its_loop(kind: str) -> None:
+    async def forgets() -> None:
+        client = await join("ws://memory.test/", scope="loop", transport=MemoryServer().transport())
+        if kind == "stream":
+            client.subscribe()
+        else:
+            client.on(ignore_message if kind == "coroutine" else lambda _message: None)
+
+    def connections() -> int:
+        gc.collect()
+        return sum(isinstance(thing, shared.SharedConnection) for thing in gc.get_objects())
+
+    before = connections()
+    for _ in range(10):
+        asyncio.run(forgets())
+    current_registry().remove_dead()
+    assert connections() == before

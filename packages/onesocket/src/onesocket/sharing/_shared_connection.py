@@ -121,6 +121,8 @@ class SharedConnection:
         self._readers: dict[SharedQueue[Any], Member] = {}
         self._begun: asyncio.Task[None] | None = None
         self._close_task: asyncio.Task[None] | None = None
+        self._cleanup_tasks: set[asyncio.Task[None]] = set()
+        """Kept here, not by the module: tasks of a loop that was closed go with their connection."""
         self._linger_timer: asyncio.TimerHandle | None = None
         self._look_timer: asyncio.TimerHandle | None = None
         self.feed = SharedFanOut(
@@ -184,8 +186,8 @@ class SharedConnection:
         """Count it out, without waiting. What it subscribed to holds nobody back any more."""
         if self._forget(member):
             task = asyncio.get_running_loop().create_task(self._after_member_left(), name="onesocket link dropped")
-            _cleanup_tasks.add(task)
-            task.add_done_callback(_cleanup_tasks.discard)
+            self._cleanup_tasks.add(task)
+            task.add_done_callback(self._cleanup_tasks.discard)
 
     def _forget(self, member: Member) -> bool:
         is_known = member in self._members
@@ -360,6 +362,3 @@ class SharedConnection:
         asyncio.get_running_loop().call_exception_handler(
             {"message": f"onesocket: {source} failed in the feed", "exception": error}
         )
-
-
-_cleanup_tasks: set[asyncio.Task[None]] = set()

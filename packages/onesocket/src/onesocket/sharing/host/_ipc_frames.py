@@ -14,7 +14,7 @@ import msgspec
 from ...wire._handshake import Data
 from ._errors import WireError
 
-PROTOCOL_VERSION: Final = 2
+PROTOCOL_VERSION: Final = 3
 MAX_FRAME_BYTES: Final = 64 * 2**20
 """Of one frame. A message may be as long as this, less a few bytes."""
 MIN_INT: Final = -(2**63)
