@@ -250,7 +250,7 @@ def test_a_lost_line_names_its_reason_and_the_next_attempt() -> None:
     say.changed(changed(State.CONNECTING), None)
     assert len(notices.active) == 1  # not yet
     say.changed(changed(State.BACKING_OFF, ServerBusy("limit exceeded")), 30.0)
-    assert active(notices) == [("service-busy", "No place at feed: limit exceeded; trying again in 30 s")]
+    assert active(notices) == [("service-busy", "Not accepted by feed: limit exceeded; trying again in 30 s")]
     say.changed(changed(State.CONNECTED), None)
     assert not notices.active
 
@@ -269,8 +269,8 @@ def test_an_expired_session_is_no_failed_connection() -> None:
     say = ConnectionNotices(notices, "feed")
     say.changed(changed(State.BACKING_OFF, ConnectionRefused("nobody home")), 0.0)
     say.session_expired()
-    say.changed(changed(State.FAILED, SessionExpired("nobody is signed in any more")), None)
-    assert active(notices) == [("session-expired", "Disconnected from feed: nobody is signed in any more")]
+    say.changed(changed(State.FAILED, SessionExpired("no user is signed in any more")), None)
+    assert active(notices) == [("session-expired", "Disconnected from feed: no user is signed in any more")]
     say.auth_answered(signed_in=False)
     assert len(notices.active) == 1
     say.auth_answered(signed_in=True)

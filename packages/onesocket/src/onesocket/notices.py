@@ -1,4 +1,4 @@
-"""What a user should see: notices with stable ids, shown once while they last and withdrawn when they are over.
+"""Notices for a program's user: each has a stable id, is shown once while it holds, and withdrawn afterwards.
 
 A sink is anything with `show(notice)` and `withdraw(notice_id)`. A Textual app adapts with one function::
 
@@ -9,7 +9,7 @@ A sink is anything with `show(notice)` and `withdraw(notice_id)`. A Textual app 
             self.provider.notices.add(CallableSink(self.toast))
 
         def toast(self, notice: Notice) -> None:
-            # The text may hold what a server said: no markup.
+            # The text may quote a server: no markup.
             self.notify(notice.text, title=notice.title, severity=SEVERITY[notice.level], markup=False)
 """
 
@@ -38,46 +38,46 @@ _log = logging.getLogger("onesocket")
 
 
 class NoticeLevel(enum.StrEnum):
-    """How much it matters."""
+    """Severity of a notice."""
 
     INFO = "info"
     WARNING = "warning"
-    """Something is amiss, and is being seen to."""
+    """A problem that the library works on."""
     ERROR = "error"
-    """It failed; nothing more happens by itself."""
+    """A failure; the library does nothing more about it."""
 
 
 @dataclass(frozen=True, slots=True)
 class Notice:
-    """One thing that a user should know, for as long as it is so."""
+    """A fact that a user should know, for as long as it holds."""
 
     id: str
-    """Stable: the same trouble has the same id, in every release."""
+    """Stable: the same problem has the same id in every release."""
     level: NoticeLevel
     title: str
     text: str
     """One line, without control characters."""
     since: float
-    """Since when it is so: Unix time, seconds. A change of the text does not change it."""
+    """Time since when it holds: Unix time in seconds. A change of the text does not change it."""
 
 
 class NoticeSink(Protocol):
-    """Where notices are shown (a port). Both calls come from the event loop and must not block.
+    """Destination of notices. Both methods are called on the event loop and must not block.
 
-    What a sink raises is logged and harms nobody.
+    An exception of a sink is logged, and the other sinks are called.
     """
 
     def show(self, notice: Notice) -> object:
-        """Show it; if one with this id is being shown, this is its new text."""
+        """Show the notice; if one with this id is shown, replace its text."""
         ...
 
     def withdraw(self, notice_id: str) -> object:
-        """What this notice said is no longer so."""
+        """Remove the notice with this id: it holds no longer."""
         ...
 
 
 class Notices:
-    """The board of what is so now. It tells its sinks; it belongs to one event loop and to one provider.
+    """Board of the notices that hold now. It informs its sinks; it belongs to one event loop and to one provider.
 
     A notice is shown once for as long as it lasts: the same id with the same level, title and text is no news. If one
     of these differs, it is shown again, with the `since` it had. Every sink hears everything in the same order.
@@ -97,15 +97,15 @@ class Notices:
 
     @property
     def active(self) -> tuple[Notice, ...]:
-        """What is so now, the longest standing first."""
+        """The notices that hold now, the oldest first."""
         return tuple(self._active.values())
 
     def add(self, sink: NoticeSink) -> Callable[[], None]:
-        """Tell this sink too, at once of what is active; returns the function that takes it off again."""
+        """Add a sink, and show it the active notices; returns the function that removes it."""
         if not callable(getattr(sink, "show", None)) or not callable(getattr(sink, "withdraw", None)):
             raise InvalidOption(
                 f"a notice sink has show(notice) and withdraw(notice_id); {type(sink).__name__} has not"
-                " (CallableSink makes one of a function)"
+                " (CallableSink adapts a function)"
             )
         self._sinks.append(sink)
         for notice in self.active:
@@ -113,7 +113,7 @@ class Notices:
         return lambda: self._sinks.remove(sink) if sink in self._sinks else None
 
     def post(self, notice_id: str, level: NoticeLevel, title: str, text: str) -> Notice:
-        """Say that this is so, and return what is on the board."""
+        """Post a notice, or a new text of the one with this id; returns it."""
         old = self._active.get(notice_id)
         since = old.since if old is not None else self._clock()
         new = Notice(notice_id, level, one_line(title), one_line(text), since)
@@ -123,17 +123,17 @@ class Notices:
         return new
 
     def withdraw(self, *notice_ids: str) -> None:
-        """Say that these are no longer so; what is not on the board is passed over."""
+        """Withdraw the notices with these ids; ids that are not on the board are ignored."""
         for notice_id in notice_ids:
             if self._active.pop(notice_id, None) is not None:
                 self._notify_all(notice_id)
 
     def clear(self) -> None:
-        """Withdraw everything."""
+        """Withdraw all notices."""
         self.withdraw(*self._active)
 
     def _notify_all(self, news: Notice | str) -> None:
-        # A sink may post in turn: that waits until all have heard this, or the next sink would hear it backwards.
+        # A sink may post in turn: that waits for the end of this round, or the next sink would be called out of order.
         self._pending.append(news)
         if self._is_notifying:
             return
@@ -153,7 +153,7 @@ def _notify(sink: NoticeSink, news: Notice | str) -> None:
             sink.show(news)
         else:
             sink.withdraw(news)
-    except Exception:  # noqa: BLE001 - whatever a sink raises harms nobody else
+    except Exception:  # noqa: BLE001 - an exception of one sink must not affect the others
         _log.exception("the notice sink %s failed", type(sink).__name__)
 
 
@@ -177,14 +177,14 @@ class LogSink:
         self._titles: dict[str, str] = {}
 
     def show(self, notice: Notice) -> None:
-        """Log it."""
+        """Log the notice."""
         if self._logger is _log and notice.level is NoticeLevel.WARNING and notice.id in _CONNECTION_NOTICE_IDS:
             return
         self._titles[notice.id] = notice.title
         self._logger.log(self._LEVELS[notice.level], "%s: %s", notice.title, notice.text)
 
     def withdraw(self, notice_id: str) -> None:
-        """Log that it is over."""
+        """Log that the notice is over."""
         title = self._titles.pop(notice_id, None)
         if title is not None:
             self._logger.info("%s: over", title)
@@ -193,7 +193,7 @@ class LogSink:
 class CallableSink:
     """Calls `show` with each notice, and `withdraw` (if given) with the id of each that is over.
 
-    Both are plain functions: a coroutine function raises `InvalidOption`, as nobody would await it.
+    Both are plain functions: a coroutine function raises `InvalidOption`, as its result would not be awaited.
     """
 
     def __init__(self, show: Callable[[Notice], object], withdraw: Callable[[str], object] | None = None) -> None:
@@ -204,11 +204,11 @@ class CallableSink:
         self._withdraw = withdraw
 
     def show(self, notice: Notice) -> None:
-        """Call the one."""
+        """Call `show`."""
         self._show(notice)
 
     def withdraw(self, notice_id: str) -> None:
-        """Call the other."""
+        """Call `withdraw`, if given."""
         if self._withdraw is not None:
             self._withdraw(notice_id)
 
@@ -223,26 +223,26 @@ class RichSink:
 
     def __init__(self, console: Console | None = None) -> None:
         try:
-            from rich.console import Console  # noqa: PLC0415 - an extra; only who prints needs it
+            from rich.console import Console  # noqa: PLC0415 - an extra
             from rich.text import Text  # noqa: PLC0415
         except ImportError as error:
             raise MissingExtra('RichSink needs rich: pip install "onesocket[cli]"') from error
         self._console = console if console is not None else Console(stderr=True)
-        # A Text is shown letter by letter: "[red]" in a server's reason stays "[red]".
+        # A Text has no markup: "[red]" in a server's reason stays "[red]".
         self._text = Text
         self._titles: dict[str, str] = {}
 
     def show(self, notice: Notice) -> None:
-        """Print it."""
+        """Print the notice."""
         self._titles[notice.id] = notice.title
         self._console.print(self._text.assemble((notice.title, self._STYLES[notice.level]), f": {notice.text}"))
 
     def withdraw(self, notice_id: str) -> None:
-        """Print that it is over."""
+        """Print that the notice is over."""
         self._console.print(self._text(f"{self._titles.pop(notice_id, notice_id)}: over", style="dim"))
 
 
-# --- what a connection gives notice of --------------------------------------------------------------------------------
+# --- notices of a connection ------------------------------------------------------------------------------------------
 
 CONNECTION_FAILED: Final = "connection-failed"
 CONNECTION_LOST: Final = "connection-lost"
@@ -254,9 +254,9 @@ _SIGN_IN_NOTICE_IDS: Final = (SIGN_IN_FAILED, SESSION_EXPIRED)
 
 
 class ConnectionNotices:
-    """Says on a board how one connection to `service` is doing. Errors speak for themselves: their texts are redacted.
+    """Posts the state of one connection to `service` on a board.
 
-    `hide` gives the secrets of the moment, which are struck out of what a peer may have echoed.
+    `hide` returns the current secrets, which are masked in texts, as a peer may have echoed them.
     """
 
     def __init__(self, board: Notices, service: str, hide: Callable[[], Iterable[str]] = tuple) -> None:
@@ -265,7 +265,7 @@ class ConnectionNotices:
         self._hide = hide
 
     def changed(self, change: Change, retry_in: float | None) -> None:
-        """The client changed its state; the next attempt is `retry_in` seconds away, if there is to be one."""
+        """Post or withdraw notices after a change of state; `retry_in`: seconds until the next attempt, if any."""
         match change.new:
             case State.CONNECTED:
                 self.board.withdraw(*_CONNECTION_NOTICE_IDS, *_SIGN_IN_NOTICE_IDS)
@@ -276,10 +276,10 @@ class ConnectionNotices:
             case State.FAILED | State.DISCONNECTED | State.STOPPED | State.CLOSED:
                 self.board.withdraw(*_CONNECTION_NOTICE_IDS)
             case _:
-                pass  # under way: what was so until now is still so
+                pass  # under way: the notices still hold
 
     def failed(self, error: OnesocketError) -> None:
-        """There is no line, and nothing more is done about it."""
+        """Post that connecting failed, and is not retried."""
         if isinstance(error, ServerBusy):
             self._post_connection(SERVICE_BUSY, NoticeLevel.ERROR, "Service Busy", self._busy(error))
         else:
@@ -296,25 +296,25 @@ class ConnectionNotices:
             self._post_connection(CONNECTION_LOST, NoticeLevel.WARNING, "Connection Lost", text)
 
     def _busy(self, error: ServerBusy) -> str:
-        return f"No place at {self._service}: {error}"
+        return f"Not accepted by {self._service}: {error}"
 
     def sign_in_failed(self, error: OnesocketError) -> None:
-        """Nobody could say who is signed in."""
+        """Post that the auth callback failed."""
         text = f"Failed to sign in to {self._service}: {error}"
         self._post(SIGN_IN_FAILED, NoticeLevel.ERROR, "Sign-in Failed", text)
 
     def session_expired(self) -> None:
-        """Somebody was signed in, and the line came down because nobody is any more."""
+        """Post that the connection was closed because no user is signed in any more."""
         self.board.withdraw(*_CONNECTION_NOTICE_IDS, SIGN_IN_FAILED)
-        text = f"Disconnected from {self._service}: nobody is signed in any more"
+        text = f"Disconnected from {self._service}: no user is signed in any more"
         self._post(SESSION_EXPIRED, NoticeLevel.WARNING, "Session Expired", text)
 
     def auth_answered(self, *, signed_in: bool) -> None:
-        """The question of who is signed in was answered."""
+        """Withdraw the notices about signing in, after an answer of the auth callback."""
         self.board.withdraw(SIGN_IN_FAILED, *((SESSION_EXPIRED,) if signed_in else ()))
 
     def clear(self) -> None:
-        """The owner said no: nothing of this matters any more."""
+        """Withdraw all notices of the connection: it was closed on purpose."""
         self.board.withdraw(*_CONNECTION_NOTICE_IDS, *_SIGN_IN_NOTICE_IDS)
 
     def _post_connection(self, notice_id: str, level: NoticeLevel, title: str, text: str) -> None:

@@ -15,7 +15,7 @@ _SAFE_CHARACTERS = ":/?#[]@!$&'()*+,;=%~"
 
 @dataclass(frozen=True, slots=True)
 class Address:
-    """A checked URL. `url` has no user info and only ASCII; `authorization` is what the user info asks for."""
+    """A checked URL. `url` is ASCII without user info; `authorization` is a header value made of the user info."""
 
     url: str
     host: str
@@ -28,12 +28,12 @@ class Address:
 
     @property
     def host_port(self) -> str:
-        """`host:port`, for people."""
+        """`host:port`, for messages."""
         return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
 
 
 def parse_url(url: str, *, schemes: tuple[str, ...] = ("ws", "wss"), what: str = "URL") -> Address:
-    """Check `url`; raises `InvalidURL`, which names what is wrong and shows no secret."""
+    """Check `url`; raises `InvalidURL`, which names the fault and shows no secret. `what` names the URL in its text."""
     if not isinstance(url, str):  # pyright: ignore[reportUnnecessaryIsInstance] - callers without a type checker
         raise InvalidURL(f"the {what} must be a str, not {type(url).__name__}")
     shown = _redact_malformed(url)
@@ -59,14 +59,14 @@ def parse_url(url: str, *, schemes: tuple[str, ...] = ("ws", "wss"), what: str =
 
 
 def with_query(url: str, name: str, value: str) -> str:
-    """`url` with one query parameter added (or replaced)."""
+    """Return `url` with one query parameter added or replaced."""
     parts = urlsplit(url)
     query = [(key, old) for key, old in parse_qsl(parts.query, keep_blank_values=True) if key != name]
     return urlunsplit(parts._replace(query=urlencode([*query, (name, value)])))
 
 
 def redact(url: object) -> str:
-    """`url` for people and logs: query values, user info and fragment are left out."""
+    """Return `url` without query values, user info and fragment, for messages and logs."""
     if not isinstance(url, str):
         return f"<{type(url).__name__}>"
     try:
@@ -82,7 +82,7 @@ def redact(url: object) -> str:
 
 
 def _redact_malformed(url: str) -> str:
-    """Like `redact`, for what may be no URL: whatever stands before the last @ may belong to a password."""
+    """Redact a text that may be no URL: everything before the last @ may belong to a password."""
     head, at, tail = url.rpartition("@")
     return redact(url) if not at else redact(head.partition(":")[0] + "://" + tail)
 

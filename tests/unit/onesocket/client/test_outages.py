@@ -216,7 +216,7 @@ def test_a_provider_whose_user_signed_out_has_not_failed(caplog: pytest.LogCaptu
 
     said = [(level, text) for level, text in run(main, caplog) if text.startswith("ws://")]
     assert [level for level, _ in said] == [logging.WARNING, logging.INFO]
-    assert "nobody is signed in any more" in said[1][1]
+    assert "no user is signed in any more" in said[1][1]
 
 
 def test_our_own_closes_are_not_logged(caplog: pytest.LogCaptureFixture) -> None:

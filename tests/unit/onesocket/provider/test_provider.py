@@ -773,7 +773,7 @@ async def test_a_caller_in_a_back_off_that_finds_nobody_ends_it() -> None:
     await settle()
     (busy,) = provider.notices.active
     assert (busy.id, busy.level) == ("service-busy", NoticeLevel.WARNING)
-    assert busy.text.startswith("No place at the server: limit exceeded; trying again in 3")
+    assert busy.text.startswith("Not accepted by the server: limit exceeded; trying again in 3")
     accounts.who = None
     assert await provider.connect_if_authenticated() is Outcome.NOT_AUTHENTICATED
     assert (existing(provider).state, ids(provider)) == (State.STOPPED, ["session-expired"])
@@ -848,7 +848,7 @@ async def test_a_service_without_a_place_for_us_is_said_aloud() -> None:
         "service-busy",
         NoticeLevel.ERROR,
         "Service Busy",
-        "No place at feed: connection limit exceeded",
+        "Not accepted by feed: connection limit exceeded",
     )
     await provider.logout()
     assert ids(provider) == []

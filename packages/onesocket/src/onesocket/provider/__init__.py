@@ -1,4 +1,4 @@
-"""Connections that wait for an identity: built at sign-in, closed at sign-out, with notices for the user."""
+"""Connections that need a signed-in identity: opened at sign-in, closed at sign-out, with notices for the user."""
 
 from ._current import current_provider, use
 from ._identity import Identity

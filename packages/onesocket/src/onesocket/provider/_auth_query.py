@@ -1,4 +1,4 @@
-"""Asks the auth callback: one question at a time, bounded, whatever the callback does."""
+"""Asks the auth callback: one call at a time, with a timeout, whatever the callback does."""
 
 from __future__ import annotations
 
@@ -14,54 +14,54 @@ from ._single_flight import SingleFlight
 
 
 class AuthQuery:
-    """The question of who is signed in; who asks while it's being asked joins.
+    """Calls the auth callback; callers that ask during a call join it.
 
-    `timeout` is in seconds; `keep` is told of every task, so that none is lost while it runs.
+    `timeout` is in seconds; `keep` gets every task, so that none is garbage-collected while it runs.
     """
 
     def __init__(
-        self, auth: Auth, timeout: float, say: ConnectionNotices, keep: Callable[[asyncio.Task[Any]], None]
+        self, auth: Auth, timeout: float, notices: ConnectionNotices, keep: Callable[[asyncio.Task[Any]], None]
     ) -> None:
         self._auth = auth
         self._timeout = timeout
-        self._notices = say
+        self._notices = notices
         self._keep = keep
-        self._round = 0  # an answer to an earlier round is out of date
-        self._auth_call: _AuthCall | None = None
+        self._round = 0  # an answer to a call of an earlier round is out of date
+        self._call: _AuthCall | None = None
 
     async def ask(self) -> Identity | None:
-        """Who is signed in now.
+        """Return the identity that is signed in now.
 
-        Raises `TokenFailed` (the callback raised, or gave something else) or `AuthTimeout`.
+        Raises `TokenFailed` (the callback raised, or returned a wrong type) or `AuthTimeout`.
         """
         while True:
-            if self._auth_call is None or self._auth_call.is_over:
-                self._auth_call = _AuthCall(self, self._round)
-                self._keep(self._auth_call.task)
-            question = self._auth_call
+            if self._call is None or self._call.is_over:
+                self._call = _AuthCall(self, self._round)
+                self._keep(self._call.task)
+            call = self._call
             try:
-                identity = await question.join()
+                identity = await call.join()
             except OnesocketError:
-                if question.round == self._round:
+                if call.round == self._round:
                     raise
             else:
-                if question.round == self._round:
+                if call.round == self._round:
                     return identity
 
     def invalidate(self) -> None:
-        """Something happened that makes the answer under way worthless: who waits for it asks again."""
+        """Make a call under way out of date: its callers ask again."""
         self._round += 1
-        self._auth_call = None
+        self._call = None
 
-    def give_up(self, error: OnesocketError) -> None:
-        """Everybody who waits for an answer gets this error."""
-        if self._auth_call is not None:
-            self._auth_call.give_up(error)
+    def abort(self, error: OnesocketError) -> None:
+        """Abort a call under way; all its callers get this error."""
+        if self._call is not None:
+            self._call.abort(error)
 
     async def answer(self, asked_in: int) -> Identity | None:
-        """Call the callback, and give notice of what comes of it."""
-        # Not asyncio.timeout: a callback that refuses to be cancelled must not hold us up.
-        call = asyncio.get_running_loop().create_task(self._call(), name="onesocket asks auth")
+        """Call the callback, and post or withdraw the notices of its outcome."""
+        # Not asyncio.timeout: a callback that refuses to be cancelled must not delay the callers.
+        call = asyncio.get_running_loop().create_task(self._call_auth(), name="onesocket calls auth")
         self._keep(call)
         try:
             try:
@@ -81,13 +81,13 @@ class AuthQuery:
             self._notices.auth_answered(signed_in=identity is not None)
         return identity
 
-    async def _call(self) -> Identity | None:
+    async def _call_auth(self) -> Identity | None:
         return as_identity(await call_user_function(self._auth, "the auth callback"))
 
 
 class _AuthCall(SingleFlight[Identity | None]):
     """One call of the callback."""
 
-    def __init__(self, asking: AuthQuery, asked_in: int) -> None:
+    def __init__(self, query: AuthQuery, asked_in: int) -> None:
         self.round = asked_in
-        super().__init__(asking.answer(asked_in), "onesocket asks who is signed in")
+        super().__init__(query.answer(asked_in), "onesocket asks for the identity")

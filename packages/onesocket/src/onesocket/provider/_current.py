@@ -1,4 +1,4 @@
-"""The provider that components find without being handed it."""
+"""The current provider, for components that are not passed one."""
 
 from __future__ import annotations
 
@@ -22,13 +22,13 @@ def use(provider: P) -> Generator[P, None, None]:
     try:
         yield provider
     finally:
-        # Left in another context than entered (a fixture's other half may be): it was never set there.
+        # The block may be left in another context than entered (halves of a fixture): there it was never set.
         with contextlib.suppress(ValueError):
             _current.reset(token)
 
 
 def current_provider() -> Provider[Any]:
-    """The provider of the innermost `use(provider)` around; raises `NoCurrentProvider` outside."""
+    """Return the provider of the innermost `use(provider)` block; raises `NoCurrentProvider` outside."""
     try:
         return _current.get()
     except LookupError:

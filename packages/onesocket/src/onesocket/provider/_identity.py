@@ -1,4 +1,4 @@
-"""Who is signed in."""
+"""The identity that is signed in."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from ..errors import TokenFailed
 
 @dataclass(frozen=True, slots=True)
 class Identity:
-    """Who is signed in: a `key` that stays the same when the token is renewed, and the token, which no repr shows."""
+    """A signed-in identity: `key` stays the same when the token is renewed; no repr shows the `token`."""
 
     key: str
     token: str = field(repr=False)
@@ -23,7 +23,7 @@ Auth = Callable[[], AuthAnswer] | Callable[[], Awaitable[AuthAnswer]]
 
 
 def as_identity(value: object) -> Identity | None:
-    """What auth answered, checked; raises `TokenFailed`, which never shows it."""
+    """Check the value that auth returned; raises `TokenFailed`, which never shows the value."""
     if value is None:
         return None
     if isinstance(value, Identity):
@@ -32,5 +32,5 @@ def as_identity(value: object) -> Identity | None:
     if not isinstance(value, str):
         raise TokenFailed(f"an identity must be an Identity, a str or None, not {type(value).__name__}")
     token = check_token(value)
-    # A bare token is its own identity. The key may end up anywhere a key is shown, so it isn't the token.
+    # A bare token is its own identity. Keys are shown, so the key is a digest.
     return Identity("sha256:" + hashlib.sha256(token.encode()).hexdigest(), token)

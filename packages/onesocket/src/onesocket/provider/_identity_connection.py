@@ -1,8 +1,9 @@
-"""What a provider keeps a line with: a client of its own, or a link on one that it shares with others."""
+"""The connection of one identity: a client of the provider's own, or one on a connection that it shares."""
 
 from __future__ import annotations
 
 import contextlib
+import enum
 from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Any, Generic, Protocol, cast, runtime_checkable
 
@@ -21,87 +22,75 @@ if TYPE_CHECKING:
 else:
     from typing import TypeVar
 
-    # Only type checkers know defaults in all our versions of Python.
+    # In Python 3.11 and 3.12 only type checkers know defaults of type variables.
     C = TypeVar("C")
     L_co = TypeVar("L_co", covariant=True)
 
 
 class ConnectionHandle(Protocol):
-    """What a provider asks of a `Client`, and of the links of `onesocket.join()`."""
+    """The methods of `Client` and `SharedClient` that a provider uses."""
 
     @property
-    def state(self) -> State:
-        """Where it stands."""
-        ...
-
+    def state(self) -> State: ...
     @property
-    def status(self) -> Status:
-        """A frozen snapshot."""
-        ...
-
-    async def connect(self) -> Outcome:
-        """Have it up."""
-        ...
-
-    async def reconnect(self) -> Outcome:
-        """Lift a `disconnect()`, and open a new one."""
-        ...
-
-    async def disconnect(self) -> None:
-        """Hold it closed."""
-
-    async def aclose(self) -> None:
-        """Leave it, for good."""
-
-    async def wait_for(self, *states: State, timeout: float | None = None) -> State:
-        """Wait for a state."""
-        ...
-
-    def on_change(self, callback: Callable[[Change], object]) -> object:
-        """Hear of every change."""
-        ...
+    def status(self) -> Status: ...
+    async def connect(self) -> Outcome: ...
+    async def reconnect(self) -> Outcome: ...
+    async def disconnect(self) -> None: ...
+    async def aclose(self) -> None: ...
+    async def wait_for(self, *states: State, timeout: float | None = None) -> State: ...
+    def on_change(self, callback: Callable[[Change], object]) -> object: ...
 
 
 @runtime_checkable
 class SharedClientFactory(Protocol[L_co]):
-    """What `onesocket.join()` returns: links on a connection that isn't the provider's alone."""
+    """Interface of the result of `onesocket.join()`: it makes clients of a shared connection."""
 
     @property
     def token_source(self) -> object:
-        """Whose tokens the connection uses."""
+        """The token source that the connection uses."""
         ...
 
     def client(self) -> L_co:
-        """A new one, not connected yet; it has a `left()`."""
+        """Return a new client, not connected yet; it has a `left()`."""
         ...
 
 
 IdentityClientFactory = Callable[[IdentityToken], C] | Callable[[IdentityToken], SharedClientFactory[C]]
 
 
+class ConnectionStage(enum.Enum):
+    """How far the connection of one identity has come, as its provider sees it."""
+
+    NEW = "new"
+    UP = "up"
+    """`connect()` or `reconnect()` has succeeded since the last `disconnect()` of the provider."""
+    STOPPED = "stopped"
+    """The provider has called `disconnect()`, so it may reconnect."""
+    LEFT = "left"
+    """The provider has left the shared connection while it was opened: the signed-in identity has changed."""
+
+
 class IdentityConnection(Generic[C]):
-    """The line of one identity, and the token that its next attempt uses."""
+    """The connection of one identity, and the token that its next attempt uses."""
 
     client: C
     is_shared = False
-    """Others may use the same line: it's left, never put down."""
+    """Whether the client is a `SharedClient`: the provider leaves the connection, and never disconnects it."""
 
     def __init__(self, key: str, token_of: Callable[[IdentityConnection[C]], Awaitable[str]]) -> None:
         self.key = key
         self.next_token: str | None = None
-        self.may_reconnect = False
-        """It was put down by the provider, which so may lift it."""
-        self.was_up = False
-        self.is_left = False
-        """The identity signed out, or another one signed in, while it was being opened."""
+        self.stage = ConnectionStage.NEW
         self._token_of = token_of
 
     def __repr__(self) -> str:
-        return f"<Kept {'shared ' if self.is_shared else ''}{getattr(self, 'client', None)!r}>"
+        client = getattr(self, "client", None)
+        return f"<IdentityConnection {self.stage.value}{' shared' if self.is_shared else ''} {client!r}>"
 
     def build(self, make_client: IdentityClientFactory[C]) -> None:
-        """Make the client, or the link. Raises `UsageError`, and what `make_client` raises."""
-        token = IdentityToken(self.key, self._token)
+        """Make the client. Raises `UsageError`, and what `make_client` raises."""
+        token = IdentityToken(self.key, lambda: self._token_of(self))
         made: object = make_client(token)
         if isinstance(made, Client):
             self.client = cast("C", made)
@@ -109,7 +98,7 @@ class IdentityConnection(Generic[C]):
             if made.token_source is not token:
                 raise UsageError(
                     "make_client returned a join() without the token that it was called with: other identities would "
-                    "share its line; call it anew each time, with token=token"
+                    "share its connection; call it anew each time, with token=token"
                 )
             self.is_shared = True
             self.client = made.client()
@@ -119,13 +108,10 @@ class IdentityConnection(Generic[C]):
             raise UsageError("make_client returned a closed client; it has to build a new one each time")
 
     async def wait_closed(self) -> None:
-        """Wait until nothing is left of it, but for callbacks of its subscribers: the caller may be one of them."""
+        """Wait until the connection is closed or left; callbacks may still run, and one of them may be the caller."""
         if self.is_shared:
             client: Any = self.client
             await client.left()
         else:
             with contextlib.suppress(ClientClosed):
                 await self.client.wait_for(State.CLOSED)
-
-    async def _token(self) -> str:
-        return await self._token_of(self)

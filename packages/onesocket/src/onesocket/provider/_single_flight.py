@@ -1,8 +1,9 @@
-"""Work that many wait for, and that is done once."""
+"""Work that is done once for all callers that wait for it."""
 
 from __future__ import annotations
 
 import asyncio
+import enum
 from collections.abc import Callable, Coroutine
 from typing import Any, Generic, TypeVar
 
@@ -14,39 +15,39 @@ T = TypeVar("T")
 
 
 class SingleFlight(Generic[T]):
-    """One task, however many wait for it: all get its outcome; given up when the last of them is cancelled.
+    """One task for any number of callers: all get its outcome, and it is cancelled with the last of them.
 
-    `kept`: it goes on without anybody waiting.
+    `detached`: it goes on without a caller.
     """
 
-    def __init__(self, work: Coroutine[Any, Any, T], name: str, *, kept: bool = False) -> None:
+    def __init__(self, work: Coroutine[Any, Any, T], name: str, *, detached: bool = False) -> None:
         self.callers = 0
         self.task = asyncio.get_running_loop().create_task(work, name=name)
-        self._is_detached = kept
-        self._given_up: OnesocketError | None = None
+        self._is_detached = detached
+        self._abort_error: OnesocketError | None = None
 
     @property
     def is_over(self) -> bool:
-        """Nobody can join any more."""
-        return self._given_up is not None or self.task.done()
+        """Whether the work has ended or was aborted, so that no caller can join."""
+        return self._abort_error is not None or self.task.done()
 
-    def give_up(self, error: OnesocketError) -> None:
-        """Everybody who waits gets this error."""
+    def abort(self, error: OnesocketError) -> None:
+        """Cancel the work; all callers get this error."""
         if not self.is_over:
-            self._given_up = error
+            self._abort_error = error
             self.task.cancel()
 
     async def join(self) -> T:
-        """The value, or a copy of the error. Cancelling it hurts nobody else."""
+        """Wait for the value; raises a copy of the error. Cancelling one caller doesn't affect the others."""
         self.callers += 1
         try:
             await asyncio.wait((self.task,))
         finally:
             self.callers -= 1
             if self.callers == 0 and not self._is_detached:
-                self.give_up(ConnectAborted("nobody waits for it any more"))
-        if self._given_up is not None:
-            raise self._given_up.copy()
+                self.abort(ConnectAborted("all callers were cancelled"))
+        if self._abort_error is not None:
+            raise self._abort_error.copy()
         if self.task.cancelled():
             raise ConnectAborted("the task that did the work was cancelled")
         error = self.task.exception()
@@ -55,26 +56,35 @@ class SingleFlight(Generic[T]):
         return self.task.result()
 
 
+class FlightStage(enum.Enum):
+    """Progress of a `ConnectFlight`."""
+
+    SCHEDULED = "scheduled"
+    AUTHENTICATING = "authenticating"
+    """The auth callback is asked, or an earlier client is closed: a later flight can replace this one at once."""
+    DIALLING = "dialling"
+    """The client connects: a later flight joins its attempt, or closes it."""
+
+
 class ConnectFlight(SingleFlight[Outcome]):
-    """One way to the line: from the question of who is signed in to the line being up."""
+    """One run from the auth callback to the open connection."""
 
     def __init__(
         self,
-        fly: Callable[[ConnectFlight], Coroutine[Any, Any, Outcome]],
-        wish: Identity | None,
+        run: Callable[[ConnectFlight], Coroutine[Any, Any, Outcome]],
+        identity: Identity | None,
         *,
         by_login: bool,
-        kept: bool,
+        detached: bool,
     ) -> None:
-        self.wish = wish
-        """For whom the line shall be; None: for whoever auth says."""
+        self.identity = identity
+        """The identity that the connection is for; None: the one that auth returns."""
         self.by_login = by_login
-        self.has_begun = False
-        self.is_dialling = False
-        """The client is at work; before that, nothing is under way that a newer flight could not do itself."""
+        self.stage = FlightStage.SCHEDULED
         self.is_superseded = False
-        super().__init__(fly(self), "onesocket provider connects", kept=kept)
+        super().__init__(run(self), "onesocket provider connects", detached=detached)
 
-    def serves(self, wish: Identity | None) -> bool:
-        """Whether a `login()` with this wish may join: what was asked before it has to be asked again."""
-        return self.by_login and self.wish == wish and (wish is not None or not self.has_begun)
+    def serves(self, identity: Identity | None) -> bool:
+        """Return whether a `login()` for this identity may join: an answer of auth from before it is out of date."""
+        is_current = identity is not None or self.stage is FlightStage.SCHEDULED
+        return self.by_login and self.identity == identity and is_current

@@ -1,4 +1,4 @@
-"""What everybody may know of a provider."""
+"""A snapshot of a provider."""
 
 from __future__ import annotations
 
@@ -10,21 +10,21 @@ from ..notices import Notice
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ProviderStatus:
-    """The provider at one moment; nothing in it is secret."""
+    """A snapshot of a provider; it holds no secret."""
 
     service: str
     is_held: bool
-    """logout() was called, and no login() since."""
+    """`logout()` was called, and no `login()` since."""
     is_closed: bool
     is_connecting: bool
-    """A call is asking for the identity or having the line up."""
+    """A call waits for the identity or the connection."""
     callers: int
-    """How many calls wait for that."""
+    """Number of calls that wait."""
     client: Status | None
     """None until the client is built."""
     notices: tuple[Notice, ...]
 
     @property
     def is_connected(self) -> bool:
-        """The line is up."""
+        """Whether the connection is up."""
         return self.client is not None and self.client.is_connected

@@ -1,1 +1,1 @@
-"""Frames in, frames out: the transport port and what implements it."""
+"""The transport port and its implementations: picows, `websockets` and memory."""

@@ -1,4 +1,7 @@
-"""What the operating system and the TLS library raise, turned into the typed error that says what helps."""
+"""Typed errors for the exceptions of the operating system and the TLS library while a connection is dialled.
+
+Errors of the peer (close codes, HTTP statuses) are in `lifecycle._peer_errors`, which is sans-IO.
+"""
 
 from __future__ import annotations
 
@@ -10,14 +13,14 @@ from ..errors import CertificateInvalid, ConnectFailed, ConnectionRefused, NameR
 
 
 def connect_failed(error: BaseException, where: str) -> ConnectFailed:
-    """The error for an operating system's or TLS library's exception while opening a line to `where` (host:port)."""
+    """Return the typed error for an exception while dialling `where` (host:port)."""
     failure = _connect_failure(error, where)
     failure.__cause__ = error
     return failure
 
 
 def tls_handshake_aborted(error: ConnectionError, where: str) -> TLSFailed:
-    """The error for a line that ended during the TLS handshake. That may pass: a server that restarts does it too."""
+    """Return the error of a connection that ended during the TLS handshake; retryable, as a restart does that, too."""
     failure = TLSFailed(
         f"{where} ended the connection during the TLS handshake; if that port speaks plain WebSocket, "
         "use ws:// instead of wss://"
@@ -45,7 +48,7 @@ def _connect_failure(error: BaseException, where: str) -> ConnectFailed:
             f"no connection to {where}: {why}{f' [{name}]' if name else ''}; is the server up, and the port right?"
         )
     if isinstance(error, RuntimeError) and str(error).startswith("cannot schedule new futures"):
-        # What an executor says that was shut down. It stays so, however long one waits.
+        # The error of an executor that was shut down; it is final.
         failure = NameResolutionFailed(
             f"{where} can't be looked up: Python's interpreter is shutting down (its main thread has ended), and no "
             "names are looked up any more; let the main thread wait for the others (join() them), or use an IP address"

@@ -17,34 +17,34 @@ _SILENT: Final = logging.Logger("onesocket.picows.server", level=logging.CRITICA
 _READ_BUFFER: Final = 4096
 
 HandshakeAnswer = ServerConnection | WSUpgradeResponse
-"""To an upgrade request: the line that it becomes, or the refusal."""
+"""The answer to an upgrade request: the connection that it becomes, or a refusal."""
 
 
 class ConnectionAcceptor(Protocol):
-    """Whoever decides about upgrade requests."""
+    """Port of a server: it accepts TCP connections and answers upgrade requests."""
 
     handshake_timeout: float
     max_frame: int
-    """Bytes; up to here a frame that is too large is read to its end, so that the line can be closed in order."""
+    """Bytes; a frame that is too large is read to its end up to here, for a complete close handshake."""
 
     def delay(self) -> float:
-        """Seconds to wait before the next connection is read."""
+        """Return the seconds to wait before the next connection is read."""
         ...
 
     def accept(self, address: str, transport: asyncio.Transport) -> bool:
-        """Whether a TCP connection is taken."""
+        """Return whether a TCP connection is accepted."""
         ...
 
     def connection_ended(self, address: str, transport: asyncio.Transport) -> None:
-        """A TCP connection that was taken has ended."""
+        """Note that an accepted TCP connection has ended."""
 
     def answer_upgrade(self, request: WSUpgradeRequest, address: str) -> HandshakeAnswer:
-        """A complete upgrade request."""
+        """Answer a complete upgrade request."""
         ...
 
 
 class _ParserError(Exception):
-    """Picows' parser can't go on; `code` is the close code it would send."""
+    """picows' parser can't continue; `code` is the close code that it would send."""
 
     def __init__(self, code: int) -> None:
         super().__init__(code)
@@ -52,7 +52,7 @@ class _ParserError(Exception):
 
 
 class _ServerParserLog(logging.LoggerAdapter[logging.Logger]):
-    """What picows logs to. Its ERROR before a CLOSE of its own is where the close is taken out of its hands."""
+    """The logger that picows is given. It raises at the ERROR that picows logs before it sends a CLOSE of its own."""
 
     def __init__(self) -> None:
         super().__init__(_SILENT, {})
@@ -63,10 +63,10 @@ class _ServerParserLog(logging.LoggerAdapter[logging.Logger]):
 
 
 class AcceptedConnection(WSProtocol):  # type: ignore[misc] # pyright: ignore[reportUntypedBaseClass]
-    """picows' protocol for one connection, told what `ws_create_server` has no option for."""
+    """picows' protocol for one connection, with the options that `ws_create_server` lacks."""
 
-    def __init__(self, door: ConnectionAcceptor) -> None:
-        self._delay = door.delay()
+    def __init__(self, acceptor: ConnectionAcceptor) -> None:
+        self._delay = acceptor.delay()
         super().__init__(  # pyright: ignore[reportUnknownMemberType]
             host_port=None,
             ws_path=None,
@@ -74,44 +74,44 @@ class AcceptedConnection(WSProtocol):  # type: ignore[misc] # pyright: ignore[re
             ws_listener_factory=self._answer,
             logger=_ServerParserLog(),
             disconnect_on_exception=True,
-            websocket_handshake_timeout=door.handshake_timeout + self._delay,
+            websocket_handshake_timeout=acceptor.handshake_timeout + self._delay,
             enable_auto_ping=False,
             auto_ping_idle_timeout=20,
             auto_ping_reply_timeout=20,
             auto_ping_strategy=WSAutoPingStrategy.PING_WHEN_IDLE,
             enable_auto_pong=False,
-            max_frame_size=door.max_frame,
+            max_frame_size=acceptor.max_frame,
             extra_headers=None,
             read_buffer_init_size=_READ_BUFFER,
         )
-        self._acceptor = door
+        self._acceptor = acceptor
         self._connection: ServerConnection | None = None
         self._address = ""
-        self._taken = False
+        self._is_accepted = False
         self._tcp: asyncio.Transport
         self._ignores_input = False
 
     def connection_made(self, transport: asyncio.Transport) -> None:
-        """TCP is there (asyncio calls this)."""
+        """Accept the TCP connection, or abort it (asyncio calls this)."""
         peer: Any = transport.get_extra_info("peername")
         self._address = str(peer[0]) if peer else ""
         super().connection_made(transport)  # pyright: ignore[reportUnknownMemberType]
         self._tcp = transport
-        self._taken = self._acceptor.accept(self._address, transport)
-        if not self._taken:
+        self._is_accepted = self._acceptor.accept(self._address, transport)
+        if not self._is_accepted:
             transport.abort()
         elif self._delay:
             transport.pause_reading()
             asyncio.get_running_loop().call_later(self._delay, _resume, transport)
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """TCP has ended (asyncio calls this)."""
+        """Note the end of TCP (asyncio calls this)."""
         super().connection_lost(exc)  # pyright: ignore[reportUnknownMemberType]
-        if self._taken:
+        if self._is_accepted:
             self._acceptor.connection_ended(self._address, self._tcp)
 
     def buffer_updated(self, nbytes: int) -> None:
-        """Bytes came (asyncio calls this). After a frame that can't be parsed they are let go."""
+        """Take bytes (asyncio calls this). After a frame that can't be parsed they are dropped."""
         if self._ignores_input:
             return
         try:

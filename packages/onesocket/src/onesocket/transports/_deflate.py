@@ -1,8 +1,8 @@
-"""permessage-deflate (RFC 7692) for what comes: the part of it in which `websockets` delivers wrong data.
+"""permessage-deflate (RFC 7692) for received messages, where that of `websockets` delivers wrong data.
 
 A sender may end a message, or any part of it, with a *final* DEFLATE block (section 7.2.3.4). zlib's decompressor ends
-there, and `websockets` goes on asking the one that has ended: every later message is empty. A message that ends in the
-middle of a block is told as what zlib makes of the bytes that were cut off, and so is the next one.
+there, and `websockets` keeps using the ended one: every later message is empty. A message that ends in the middle of a
+block is delivered as zlib decodes the truncated bytes, and so is the next one.
 """
 
 from __future__ import annotations
@@ -36,16 +36,16 @@ class Inflater:
         self._zlib: Any = None
         """zlib's decompressor, whose type has no public name; None: begin a new one."""
         self._recent: deque[bytes] = deque()
-        """The bytes that were decompressed last: after a final block, a sender may still refer to them."""
+        """The last decompressed bytes: after a final block, a sender may still refer to them."""
         self._recent_size = 0
         self._is_empty = True
-        """Whether nothing of the present message has come yet."""
+        """Whether no byte of the current message has come yet."""
 
     def __repr__(self) -> str:
         return f"<Inflater window={self._window_bits} context_takeover={self._context_takeover}>"
 
     def begin(self) -> None:
-        """The first piece of a message comes next."""
+        """Begin a message."""
         self._is_empty = True
         if not self._context_takeover:
             self._zlib = None
@@ -53,7 +53,7 @@ class Inflater:
             self._recent_size = 0
 
     def add(self, data: bytes, *, last: bool, limit: int | None) -> bytes:
-        """Decompress this piece, to at most `limit` bytes."""
+        """Return the decompressed piece, of at most `limit` bytes."""
         self._is_empty = self._is_empty and not data
         try:
             found = self._inflate(data, limit)
@@ -101,7 +101,7 @@ def _is_between_blocks(decompressor: Any) -> bool:
 
 
 class Deflate(PerMessageDeflate):
-    """The extension, agreed on."""
+    """The extension after negotiation."""
 
     def __init__(self, agreed: PerMessageDeflate) -> None:
         super().__init__(

@@ -1,6 +1,6 @@
-"""From an address to a byte stream: look-up, TCP, a proxy, TLS.
+"""Dials a byte stream: name resolution, TCP, proxy, TLS.
 
-All of it comes before the upgrade request, so it may be cancelled at any point, and then leaves nothing open.
+All steps come before the upgrade request, so they may be cancelled at any point, and then leave nothing open.
 """
 
 from __future__ import annotations
@@ -25,27 +25,27 @@ from ._tunnel import Tunnel
 
 PROXY_SCHEMES: Final = ("http", "https", "socks4", "socks5")
 
-# The deadline is the owner's; these layers must not bring a shorter one of their own.
+# The deadline is the caller's; these layers must not have a shorter one.
 _NO_TIMEOUT: Final = 86_400.0
-# After the stream was aborted, the loop closes its socket within a few turns; this bounds a bug in it.
+# Seconds. After an abort the loop closes the socket within a few turns; this bounds a bug in it.
 _CLOSE_GRACE: Final = 1.0
 
 PlainTransportFactory = Callable[[asyncio.Protocol, socket.socket], Awaitable[asyncio.Transport]]
 
 
 class _FirstHop:
-    """Stands for the proxy before the SOCKS proxy, so that python-socks talks over a socket of ours from the start."""
+    """Replaces the first hop of python-socks, so that it uses a `TcpSocket`."""
 
     def __init__(self, connect: Callable[[], Awaitable[TcpSocket]]) -> None:
         self._connect = connect
 
     async def connect(self, **_: object) -> TcpSocket:
-        """The socket to the SOCKS proxy (python-socks calls this)."""
+        """Connect to the SOCKS proxy (python-socks calls this)."""
         return await self._connect()
 
 
 class Dialler:
-    """Opens one byte stream; made anew for each."""
+    """Dials one byte stream."""
 
     def __init__(
         self,
@@ -54,7 +54,7 @@ class Dialler:
         socket_kind: type[TcpSocket] = TcpSocket,
         open_plain: PlainTransportFactory | None = None,
     ) -> None:
-        """`open_plain` makes the transport of a connection without any TLS; by default the loop does."""
+        """`open_plain` makes the transport of a connection without TLS; by default the loop does."""
         self._request = request
         self._socket_kind = socket_kind
         self._open_plain = open_plain
@@ -69,15 +69,15 @@ class Dialler:
         self._socket_gone = asyncio.Event()
         self.phase = f"looking up {self._first.host_port}"
         self.tls_monitor: TlsWriteMonitor | None = None
-        """What sits between TLS and the socket, once there is TLS with the server."""
+        """The monitor between TLS and the socket; None without TLS."""
 
     @property
     def host_port(self) -> str:
-        """`host:port` of what is dialled first, for people."""
+        """`host:port` of the first hop, for messages."""
         return self._first.host_port
 
     async def dial(self) -> tuple[asyncio.Transport, Tunnel]:
-        """The open stream, and the protocol that has held it so far. Raises whatever the layers below raise."""
+        """Return the open stream and its present protocol. Raises the exceptions of the layers below."""
         proxy = self._proxy
         socks = self._request.proxy if (self._request.proxy or "").startswith("socks") else None
         sock = await self._connect() if socks is None else await self._through_socks(socks)
@@ -110,17 +110,17 @@ class Dialler:
         return self._socket
 
     def reset_on_close(self) -> None:
-        """Have the end of the stream reset the connection."""
+        """Let the end of the stream reset the connection."""
         if self._socket is not None:
             self._socket.reset_on_close()
 
     def deliver_on_close(self) -> None:
-        """Have the kernel deliver what it holds after the end of the stream."""
+        """Let the kernel deliver sent bytes after the end of the stream."""
         if self._socket is not None:
             self._socket.deliver_on_close()
 
     async def wait_socket_closed(self) -> None:
-        """Return when the socket has really been closed, by whichever layer owns it."""
+        """Wait until the socket is closed by the layer that owns it."""
         if self._socket is None or self._socket.fileno() == -1:
             return
         try:
@@ -130,12 +130,12 @@ class Dialler:
             self._socket.close()
 
     def failure(self, error: Exception) -> OnesocketError:
-        """What `dial()` raised, as a typed error."""
+        """Return the typed error for an exception of `dial()`."""
         match error:
             case OnesocketError():
                 return error
             case ProxyError():
-                return ProxyFailed(f"the proxy did not pass us on to {self._address.host_port}: {error}")
+                return ProxyFailed(f"the proxy did not connect to {self._address.host_port}: {error}")
             case ConnectionError() if self.phase.startswith("waiting for the TLS"):
                 return tls_handshake_aborted(error, self._address.host_port)
             case _ if self.phase.startswith("waiting for the TLS"):
@@ -164,7 +164,7 @@ class Dialler:
         self.phase = f"connecting to {self._first.host_port}"
 
     async def _through_socks(self, url: str) -> TcpSocket:
-        # python-socks wants the port in the URL, where ours may leave it to the scheme.
+        # python-socks needs the port in the URL.
         scheme, _, rest = url.partition("://")
         user, at, _ = rest.partition("/")[0].rpartition("@")
         proxy = Proxy.from_url(
@@ -172,7 +172,7 @@ class Dialler:
         )
         sock = await proxy.connect(self._address.host, self._address.port, timeout=_NO_TIMEOUT)
         if not isinstance(sock, TcpSocket):
-            raise TypeError("the proxy was reached by another socket than ours")
+            raise TypeError("python-socks returned another kind of socket")
         return sock
 
     async def _connect_to_socks(self) -> TcpSocket:
@@ -194,7 +194,7 @@ class Dialler:
         if transport.is_closing():
             raise ConnectionResetError("the connection ended before the TLS handshake")
         if holder.take_early():
-            # TLS lets the client speak first: whoever speaks before that does not speak TLS.
+            # In TLS the client sends first, so this peer speaks another protocol.
             raise ssl_module.SSLError("it spoke first, and not TLS")
         secured = await self._loop.start_tls(
             transport,
@@ -204,6 +204,6 @@ class Dialler:
             ssl_handshake_timeout=_NO_TIMEOUT,
             ssl_shutdown_timeout=self._request.close_timeout,
         )
-        if secured is None:  # what asyncio returns when the connection ended without an error meanwhile
+        if secured is None:  # asyncio returns None if the connection ended meanwhile without an error
             raise ConnectionResetError("the connection ended during the TLS handshake")
         return secured

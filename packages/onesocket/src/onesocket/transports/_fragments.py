@@ -1,4 +1,4 @@
-"""One fragmented message on its way: held to the size limit and to UTF-8 with each piece, not only at its end."""
+"""Assembles fragmented messages; the size limit and UTF-8 are checked with each fragment."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ _DECODER: Final = codecs.getincrementaldecoder("utf-8")
 
 
 class Fragments:
-    """Collects the pieces of one message at a time (RFC 6455, section 5.4)."""
+    """Collects the fragments of one message at a time (RFC 6455, section 5.4)."""
 
     def __init__(self, max_size: int | None) -> None:
         self.under_way = False
-        """Whether a message was begun and is not complete."""
+        """Whether a message has begun and is not complete."""
         self._max_size = max_size
         self._bytes = bytearray()
         self._decoder: codecs.IncrementalDecoder | None = None
@@ -25,23 +25,23 @@ class Fragments:
         return f"<Fragments {'under way' if self.under_way else 'none'} size={len(self._bytes)}>"
 
     def begin(self, *, is_text: bool) -> None:
-        """The first piece of a message comes next."""
+        """Begin a message."""
         self.clear()
         self.under_way = True
         self._decoder = _DECODER() if is_text else None
 
-    def add(self, piece: bytes, *, last: bool) -> Data | None:
-        """Take one piece; the whole message with the last one. Raises `MessageTooBig` or `InvalidText`."""
-        if self._max_size is not None and len(self._bytes) + len(piece) > self._max_size:
+    def add(self, fragment: bytes, *, last: bool) -> Data | None:
+        """Take one fragment; returns the message with the last one. Raises `MessageTooBig` or `InvalidText`."""
+        if self._max_size is not None and len(self._bytes) + len(fragment) > self._max_size:
             raise MessageTooBig(
                 f"the server's message is larger than max_size ({self._max_size} bytes), its fragments together; "
                 "raise max_size= if it is meant to"
             )
-        # One growing array: a list of tiny or empty pieces would take many times their size.
-        self._bytes += piece
+        # One growing array: a list of tiny or empty fragments would take many times their size.
+        self._bytes += fragment
         try:
             if self._decoder is not None:
-                self._decoder.decode(piece, last)  # read along, so that the first wrong byte is the end of it
+                self._decoder.decode(fragment, last)  # so that the first invalid byte is found at once
             if not last:
                 return None
             whole: Data = bytes(self._bytes) if self._decoder is None else self._bytes.decode()
@@ -51,7 +51,7 @@ class Fragments:
         return whole
 
     def clear(self) -> None:
-        """Forget what was begun."""
+        """Drop the fragments of an incomplete message."""
         self.under_way = False
         self._bytes = bytearray()
         self._decoder = None

@@ -1,7 +1,7 @@
-"""The server's answer to the upgrade request (RFC 6455, section 4.1; RFC 9112), read strictly only if it accepts.
+"""Parses the response to the upgrade request (RFC 6455, section 4.1; RFC 9112), strictly only if it accepts.
 
-Sans-IO. Interim answers (1xx) are skipped, `Connection` is a list of tokens in any number of lines, and a refusal is
-told with its status, however its head is written. Head and body are bounded.
+Sans-IO. Interim responses (1xx) are skipped, `Connection` is a list of tokens in any number of header lines, and the
+error of a refusal has its status, whatever the form of its head. Head and body are bounded.
 """
 
 from __future__ import annotations
@@ -17,9 +17,9 @@ from ..lifecycle._peer_errors import connection_reset, handshake_rejected
 from ..urls import parse_url
 from ..wire._handshake import DialRequest
 
-# Bytes of the head, interim answers included; servers that set many cookies send tens of thousands.
+# Bytes of the head, interim responses included; servers that set many cookies send tens of thousands.
 _MAX_HEAD: Final = 65_536
-# Bytes of a refusal's body that are waited for, and characters of it that are shown.
+# Bytes of a refusal's body that are read, and characters of it that are shown.
 _MAX_BODY: Final = 4096
 _EXCERPT: Final = 200
 _GUID: Final = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
@@ -43,10 +43,10 @@ class AcceptedHandshake:
     headers: Headers
     subprotocol: str | None
     rest: bytes
-    """The bytes behind the head: the first frames."""
+    """The bytes after the head: the first frames."""
 
     def canonical(self) -> bytes:
-        """The answer in a form that every parser understands: one token a header, and only the headers needed."""
+        """Return the response in a form that every parser takes: one token per header, and only the headers needed."""
         lines = ["HTTP/1.1 101 Switching Protocols", "Upgrade: websocket", "Connection: Upgrade"]
         lines += [f"{name}: {value}" for name, value in self.headers if name.startswith("sec-websocket-")]
         return "\r\n".join([*lines, "", ""]).encode("latin-1")
@@ -62,9 +62,9 @@ class HandshakeParser:
         self._extensions = extensions
         self._raw = bytearray()
         self._seen = 0
-        """Offset at which the search for the end of the head goes on."""
+        """Offset at which the search for the end of the head continues."""
         self._interim = 0
-        """Bytes of interim answers."""
+        """Bytes of interim responses."""
         self._refusal: tuple[int, Headers] | None = None
 
     def __repr__(self) -> str:
@@ -72,11 +72,11 @@ class HandshakeParser:
 
     @property
     def refuses(self) -> bool:
-        """Whether the answer is a refusal whose body is still being read; it may not end, so callers set a deadline."""
+        """Whether the body of a refusal is being read; it may not end, so callers set a deadline."""
         return self._refusal is not None
 
     def feed(self, data: bytes) -> AcceptedHandshake | OnesocketError | None:
-        """Take what came; None: more is needed."""
+        """Take bytes; returns the result, or None while more are needed."""
         self._raw += data
         while self._refusal is None:
             if not self._raw.startswith(_HTTP_PREFIX[: len(self._raw)]):
@@ -103,7 +103,7 @@ class HandshakeParser:
         return self._refused() if self._body_is_over() else None
 
     def cut_off(self) -> OnesocketError:
-        """The error when nothing more comes: the stream ended, or a refusal's body took too long."""
+        """Return the error after the end of the stream, or after the deadline for a refusal's body."""
         if self._refusal is not None:
             return self._refused()
         return self._refused_so_far() or connection_reset("during the upgrade")
@@ -134,14 +134,14 @@ class HandshakeParser:
         return AcceptedHandshake(headers, chosen[0] if chosen else None, bytes(self._raw))
 
     def _wrong_header(self, headers: Headers) -> str | None:
-        """The name of the first that isn't as RFC 6455, section 4.1 wants it."""
+        """Return the name of the first header that violates RFC 6455, section 4.1."""
         if [value.lower() for value in _values(headers, "upgrade")] != ["websocket"]:
             return "upgrade"
         if "upgrade" not in header_tokens(_values(headers, "connection")):
             return "connection"
         if _values(headers, "sec-websocket-accept") != [_accept_value(self._key)]:
             return "sec-websocket-accept"
-        # A body would be taken for frames.
+        # A body would be parsed as frames.
         if any(value.strip("0") for value in _values(headers, "content-length")):
             return "content-length"
         return "transfer-encoding" if _values(headers, "transfer-encoding") else None
@@ -166,7 +166,7 @@ class HandshakeParser:
         return bool(lengths) and lengths[0].isdecimal() and len(lengths[0]) < 10 and len(self._raw) >= int(lengths[0])
 
     def _refused_so_far(self) -> OnesocketError | None:
-        """The refusal whose head has no end, if it is one: its first line says so."""
+        """Return the refusal whose head is incomplete, if its status line is one."""
         head = bytes(self._raw)
         status = self._status(head) if b"\n" in head else None
         if status is None or status < 200:
@@ -177,7 +177,7 @@ class HandshakeParser:
 
     def _refused(self) -> OnesocketError:
         if self._refusal is None:
-            raise RuntimeError("the answer is no refusal")
+            raise RuntimeError("the response is no refusal")
         status, headers = self._refusal
         body = bytes(self._raw)
         if self._is_chunked(headers):
@@ -191,7 +191,7 @@ class HandshakeParser:
 
 
 def header_tokens(values: list[str]) -> list[str]:
-    """The tokens of a header that is a list (RFC 9110, section 5.6.1), in however many lines it came; lower case."""
+    """Return the tokens of a list header (RFC 9110, section 5.6.1) from all its lines, in lower case."""
     return [token.strip(" \t").lower() for value in values for token in value.split(",")]
 
 
@@ -204,7 +204,7 @@ def _accept_value(key: str) -> str:
 
 
 def _read_headers(head: bytes) -> tuple[Headers, bool]:
-    """The headers, and whether every line is one."""
+    """Return the headers, and whether every line of the head is valid."""
     headers: list[tuple[str, str]] = []
     is_whole = True
     for line in head.decode("latin-1").split("\n")[1:]:
@@ -222,7 +222,7 @@ def _read_headers(head: bytes) -> tuple[Headers, bool]:
 
 
 def _dechunk(raw: bytes) -> tuple[bytes, bool]:
-    """Returns the part of a chunked body that came (RFC 9112, section 7.1), and whether it is over."""
+    """Return the received part of a chunked body (RFC 9112, section 7.1), and whether it is complete."""
     body, place = b"", 0
     while (chunk := _CHUNK.match(raw, place)) is not None:
         size = int(chunk[1], 16)

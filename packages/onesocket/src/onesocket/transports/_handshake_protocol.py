@@ -1,4 +1,4 @@
-"""Holds a byte stream between the upgrade request and the end of its answer, in front of whoever takes it over."""
+"""The protocol of a byte stream between the upgrade request and the end of its response."""
 
 from __future__ import annotations
 
@@ -13,27 +13,27 @@ from ..wire._handshake import DialRequest
 from ._connect_errors import connect_failed
 from ._handshake_parser import AcceptedHandshake, HandshakeParser
 
-# Seconds for the body of a refusal, which is only shown: its status is known, and many a server keeps the line open.
+# Seconds for the body of a refusal, which is only shown: many servers keep the connection open after it.
 _BODY_TIMEOUT: Final = 0.25
 
 
 class HandshakeProtocol(asyncio.Protocol):
-    """Reads the answer, and tells once: `accepted`, or `failed` with the stream aborted."""
+    """Reads the response, and calls `accepted`, or aborts the stream and calls `failed`; one of both, once."""
 
     def __init__(
         self,
         request: DialRequest,
         transport: asyncio.Transport,
-        answer: HandshakeParser,
+        response: HandshakeParser,
         successor: asyncio.BaseProtocol,
         *,
         accepted: Callable[[AcceptedHandshake], None],
         failed: Callable[[OnesocketError], None],
     ) -> None:
-        """`successor` is told about the write buffer and the end of the stream as if it were there already."""
+        """`successor` already gets the events of the write buffer and of the end of the stream."""
         self._request = request
         self._transport = transport
-        self._answer = answer
+        self._response = response
         self._accepted = accepted
         self._failed = failed
         self._successor = successor
@@ -43,38 +43,38 @@ class HandshakeProtocol(asyncio.Protocol):
         self.resume_writing = successor.resume_writing  # type: ignore[method-assign]
 
     def __repr__(self) -> str:
-        return f"<HandshakeProtocol {self._answer!r}>"
+        return f"<HandshakeProtocol {self._response!r}>"
 
     def data_received(self, data: bytes) -> None:
-        """Bytes came (asyncio calls this)."""
+        """Take bytes (asyncio calls this)."""
         if self._over:
             return
-        found = self._answer.feed(data)
+        found = self._response.feed(data)
         if isinstance(found, AcceptedHandshake):
             self._over = True
             self._accepted(found)
         elif found is not None:
             self._fail(found)
-        elif self._answer.refuses and self._deadline is None:
+        elif self._response.refuses and self._deadline is None:
             self._deadline = asyncio.get_running_loop().call_later(_BODY_TIMEOUT, self._on_body_timeout)
 
     def eof_received(self) -> None:
-        """The server ended its half; the transport closes itself, and tells by `connection_lost`."""
+        """Let the transport close itself, which is reported by `connection_lost`."""
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """The stream ended."""
+        """Note the end of the stream (asyncio calls this)."""
         if not self._over:
-            error = self._answer.cut_off()
-            if isinstance(exc, ssl.SSLError):  # TLS 1.3: the server's "no" to our certificate comes after the handshake
+            error = self._response.cut_off()
+            if isinstance(exc, ssl.SSLError):  # TLS 1.3: the server rejects a client certificate after the handshake
                 error = connect_failed(exc, parse_url(self._request.url).host_port)
-            elif not self._answer.refuses:
+            elif not self._response.refuses:
                 error.__cause__ = exc
             self._fail(error)
         self._successor.connection_lost(exc)
 
     def _on_body_timeout(self) -> None:
         if not self._over:
-            self._fail(self._answer.cut_off())
+            self._fail(self._response.cut_off())
 
     def _fail(self, error: OnesocketError) -> None:
         self._over = True

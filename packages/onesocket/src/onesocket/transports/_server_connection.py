@@ -1,4 +1,4 @@
-"""The server's side of one WebSocket: what RFC 6455 asks for and picows' core leaves to its user."""
+"""One WebSocket of a server: the rules of RFC 6455 that picows' core leaves to its user."""
 
 from __future__ import annotations
 
@@ -9,24 +9,19 @@ import struct
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
-from typing import Any, Final, Protocol
+from typing import Final, Protocol
 
 from picows import WSFrame, WSListener, WSMsgType, WSTransport
 
-from ..errors import InvalidText, ProtocolViolation
+from ..errors import InvalidText, MessageTooBig, ProtocolViolation
 from ..wire._handshake import Data
-from ._close_frame import truncate_close_reason
+from ._close_frame import ABNORMAL_CLOSURE, NO_STATUS, NORMAL_CLOSURE, close_code, truncate_close_reason
 from ._fragments import Fragments
 
 _log = logging.getLogger("onesocket")
 
 _TEXT: Final = WSMsgType.TEXT
 _BINARY: Final = WSMsgType.BINARY
-_PROTOCOL_ERROR: Final = 1002
-_NO_CODE: Final = 1005
-_ABNORMAL: Final = 1006
-_INVALID_TEXT: Final = 1007
-_TOO_BIG: Final = 1009
 # After a frame that couldn't be parsed the client's CLOSE can't be seen: its end of TCP is waited for, shortly.
 _LINGER: Final = 1.0
 _RESET_ON_CLOSE: Final = struct.pack("ii", 1, 0)
@@ -34,73 +29,73 @@ _RESET_ON_CLOSE: Final = struct.pack("ii", 1, 0)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ServerConnectionLimits:
-    """Bytes and seconds, and what a client is told that makes us end its line: a close code and a reason."""
+    """Limits of a connection in bytes and seconds, and the close codes and reasons for clients that exceed them."""
 
     max_size: int
     """Bytes of one message, all its fragments together."""
     write_buffer: int
-    """Bytes that may wait beyond what the kernel takes; then `overflowed` is called."""
+    """Bytes that may wait in the user-space buffer; beyond it `overflowed` is called."""
     close_timeout: float
     """Seconds that the client has to answer CLOSE."""
-    too_large: tuple[int, str] = (_TOO_BIG, "")
+    too_large: tuple[int, str] = (MessageTooBig.code, "")
     failed: tuple[int, str] = (1011, "")
-    """For an error of ours."""
+    """For an error of the server."""
 
 
 class ServerConnectionOwner(Protocol):
-    """Whoever speaks over the line."""
+    """Port of the owner of a connection."""
 
-    def opened(self, line: ServerConnection) -> None:
-        """The upgrade went through."""
+    def opened(self, connection: ServerConnection) -> None:
+        """Note that the upgrade has succeeded."""
 
     def received(self, data: Data) -> None:
-        """One whole message, no larger than it may be."""
+        """Take one whole message within the size limit."""
 
     def overflowed(self) -> None:
-        """The client doesn't read, and more waits for it than may; the line is to be dropped."""
+        """Drop the connection: the client doesn't read, and the write buffer is over its limit."""
 
     def ended(self, code: int) -> None:
-        """The socket is closed; `code` is the client's close code, 1005 for none, 1006 for no CLOSE frame."""
+        """Note that the socket is closed; `code`: the client's close code, 1005 for none, 1006 for no CLOSE frame."""
 
 
 class ServerConnection(WSListener):
-    """Messages in, frames out. Nothing is handed over after CLOSE was sent or received."""
+    """Delivers messages and writes frames. No message is delivered after CLOSE was sent or received."""
 
     def __init__(
         self, owner: ServerConnectionOwner, limits: ServerConnectionLimits, *, subprotocol: str | None = None
     ) -> None:
         self.subprotocol = subprotocol
-        """The one that the upgrade is answered with."""
+        """The sub-protocol in the response to the upgrade."""
         self._owner = owner
         self._limits = limits
         self._transport: WSTransport | None = None
         self._fragments = Fragments(limits.max_size)
         self._closing = False
-        self._peer_code = _ABNORMAL
+        self._peer_code = ABNORMAL_CLOSURE
         self._deadline: asyncio.TimerHandle | None = None
         self._gone = asyncio.get_running_loop().create_future()
 
     def __repr__(self) -> str:
         return f"<ServerConnection {'closing' if self._closing else 'open'}>"
 
-    # --- what picows calls ------------------------------------------------------------------------------------------
+    # --- called by picows -------------------------------------------------------------------------------------------
 
     def on_ws_connected(self, transport: WSTransport) -> None:
-        """The upgrade went through."""
+        """Note that the upgrade has succeeded."""
         self._transport = transport
         transport.underlying_transport.set_write_buffer_limits(high=self._limits.write_buffer, low=0)
         self._owner.opened(self)
 
     def on_ws_frame(self, transport: WSTransport, frame: WSFrame) -> None:  # noqa: ARG002 - picows' signature
-        """One frame."""
+        """Take one frame."""
         try:
             self._take(frame)
         except Exception:  # noqa: BLE001 - logged; the server outlives one bad message
-            _log.exception("a message from a client made us fail")
+            _log.exception("handling a message of a client failed")
             self.close(*self._limits.failed)
 
     def on_ws_disconnected(self, transport: WSTransport) -> None:  # noqa: ARG002 - picows' signature
-        """The socket is closed."""
+        """Note that the socket is closed."""
         self._closing = True
         if self._deadline is not None:
             self._deadline.cancel()
@@ -108,21 +103,20 @@ class ServerConnection(WSListener):
         self._owner.ended(self._peer_code)
 
     def pause_writing(self) -> None:
-        """More waits than may: the client doesn't read."""
+        """Note that the write buffer is over its limit: the client doesn't read."""
         self._owner.overflowed()
 
     def resume_writing(self) -> None:
-        """Nothing waits any more."""
+        """Note that the write buffer is empty."""
 
     def parser_refused(self, code: int) -> None:
-        """The next frame can't be parsed, nor can anything after it."""
+        """Close after a frame that can't be parsed, as no frame after it can."""
         handshake = self._transport.close_handshake if self._transport is not None else None
         if handshake is not None and handshake.recv is not None:
-            received: Any = handshake.recv.code  # an int, or a WSCloseCode if it is a registered one
-            # What follows a CLOSE doesn't count (section 5.5.1).
-            self._answer_close(int(getattr(received, "value", received)) or _NO_CODE)
+            # Frames after a CLOSE don't count (section 5.5.1).
+            self._answer_close(close_code(handshake.recv.code) or NO_STATUS)
             return
-        close = self._limits.too_large if code == _TOO_BIG else (code, "")
+        close = self._limits.too_large if code == MessageTooBig.code else (code, "")
         self.close(*close, timeout=_LINGER)
 
     # --- frames -----------------------------------------------------------------------------------------------------
@@ -131,11 +125,11 @@ class ServerConnection(WSListener):
         kind = frame.msg_type
         if kind is WSMsgType.CLOSE:
             payload = frame.get_payload_as_bytes()
-            self._answer_close(int.from_bytes(payload[:2], "big") if payload else _NO_CODE)
+            self._answer_close(int.from_bytes(payload[:2], "big") if payload else NO_STATUS)
         elif self._closing:
             return
         elif frame.rsv1 or frame.rsv2 or frame.rsv3:
-            self.close(_PROTOCOL_ERROR)
+            self.close(ProtocolViolation.code)
         elif kind is WSMsgType.PING:
             if self._transport is not None:
                 self._transport.send_pong(frame.get_payload_as_bytes())
@@ -144,14 +138,14 @@ class ServerConnection(WSListener):
 
     def _take_data(self, kind: WSMsgType, frame: WSFrame) -> None:
         if (kind is WSMsgType.CONTINUATION) != self._fragments.under_way:
-            self.close(_PROTOCOL_ERROR)
+            self.close(ProtocolViolation.code)
         elif frame.payload_size > self._limits.max_size:
             self.close(*self._limits.too_large)
         elif frame.fin and kind is _TEXT:
             try:
                 text = frame.get_payload_as_utf8_text()
             except UnicodeDecodeError:
-                self.close(_INVALID_TEXT)
+                self.close(InvalidText.code)
             else:
                 self._owner.received(text)
         elif frame.fin and kind is _BINARY:
@@ -165,7 +159,7 @@ class ServerConnection(WSListener):
         try:
             message = self._fragments.add(frame.get_payload_as_bytes(), last=frame.fin)
         except InvalidText:
-            self.close(_INVALID_TEXT)
+            self.close(InvalidText.code)
         except ProtocolViolation:
             self.close(*self._limits.too_large)
         else:
@@ -178,40 +172,40 @@ class ServerConnection(WSListener):
             return
         if not self._closing:
             self._closing = True
-            self._send_close(1000 if code == _NO_CODE else code, "")
+            self._send_close(NORMAL_CLOSURE if code == NO_STATUS else code, "")
         self._transport.disconnect()
-        self._end_within(_LINGER)  # what it didn't read by then is let go
+        self._end_within(_LINGER)  # bytes that the client has not read by then are dropped
 
-    # --- what the owner calls ---------------------------------------------------------------------------------------
+    # --- called by the owner ----------------------------------------------------------------------------------------
 
     @property
     def closing(self) -> bool:
-        """Whether CLOSE was sent or the line was aborted: nothing more is taken."""
+        """Whether CLOSE was sent or the connection was aborted: no message is written any more."""
         return self._closing
 
     def writer(self, kind: WSMsgType = _TEXT) -> Callable[[bytes], object]:
-        """A function that writes one message: without a call of ours in between, since it is called so often."""
+        """Return a function that writes one message; it is picows' own, since it is called so often."""
         if self._transport is None:
-            raise RuntimeError("the line is not open")
+            raise RuntimeError("the connection is not open")
         return partial(self._transport.send, kind)
 
     def write_frames(self, frames: bytes) -> None:
-        """Write frames that `encode_frame` made, several at once."""
+        """Write frames of `encode_frame`, several at once."""
         if self._transport is not None and not self._closing:
             self._transport.underlying_transport.write(frames)
 
     def pause_reading(self) -> None:
-        """Let the client wait; what was read before may still be handed over."""
+        """Stop reading; messages read before may still be delivered."""
         if self._transport is not None:
             self._transport.underlying_transport.pause_reading()
 
     def resume_reading(self) -> None:
-        """Go on."""
+        """Read again."""
         if self._transport is not None and not self._transport.underlying_transport.is_closing():
             self._transport.underlying_transport.resume_reading()
 
     def close(self, code: int, reason: str = "", *, timeout: float | None = None) -> None:
-        """Send CLOSE, once; the client's answer, or the deadline, ends the line."""
+        """Send CLOSE, once; the client's answer, or the deadline, ends the connection."""
         if self._closing or self._transport is None:
             return
         self._closing = True
@@ -220,13 +214,13 @@ class ServerConnection(WSListener):
         self._end_within(self._limits.close_timeout if timeout is None else timeout)
 
     def abort(self) -> None:
-        """End it now, whatever is still to be written."""
+        """End the connection now, and drop unsent bytes."""
         self._closing = True
         if self._transport is not None:
             self._transport.disconnect(graceful=False)
 
     def reset(self) -> None:
-        """End it now, so that the client sees a reset (RST) and no end of stream."""
+        """End the connection with a reset (RST) instead of a FIN."""
         if self._transport is not None:
             raw = self._transport.underlying_transport.get_extra_info("socket")
             raw.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET_ON_CLOSE)
@@ -238,7 +232,7 @@ class ServerConnection(WSListener):
 
     def _send_close(self, code: int, reason: str) -> None:
         if self._transport is not None:
-            self._transport.send_close(code, truncate_close_reason(reason))  # type: ignore[arg-type] # any code, its stub knows but a few
+            self._transport.send_close(code, truncate_close_reason(reason))  # type: ignore[arg-type] # its stub knows only the registered codes
 
     def _end_within(self, seconds: float) -> None:
         if self._deadline is not None:
@@ -247,7 +241,7 @@ class ServerConnection(WSListener):
 
 
 def encode_frame(data: Data, kind: WSMsgType | None = None) -> bytes:
-    """One message as a server's frame (RFC 6455, section 5.2): not masked, so it's the same for every client."""
+    """Encode one message as a server's frame (RFC 6455, section 5.2): unmasked, so equal for every client."""
     payload = data.encode() if isinstance(data, str) else data
     if kind is None:
         kind = _TEXT if isinstance(data, str) else _BINARY

@@ -1,4 +1,4 @@
-"""From an address to a TCP socket that tells when it was closed."""
+"""Connects TCP sockets that report their close."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ if sys.platform == "linux":
 
 # RFC 8305, section 5: how long one address may take before the next is tried beside it.
 _HAPPY_EYEBALLS_DELAY: Final = 0.25
-# Nothing tells when the peer has confirmed everything, so it's looked at, at these intervals in seconds.
+# Seconds between two polls of the bytes that the peer has not acknowledged: the kernel has no event for it.
 _FIRST_POLL: Final = 0.001
 _MAX_POLL: Final = 0.05
 _LINGER: Final = "hh" if sys.platform == "win32" else "ii"
@@ -32,30 +32,30 @@ _DELIVER: Final = struct.pack(_LINGER, 0, 0)
 
 
 class TcpSocket(ForkSafeSocket):
-    """A TCP socket that tells when it was closed, by whichever layer owns it at that time.
+    """A TCP socket that reports its close, by whichever layer owns it at that time.
 
-    After `reset_on_close` whatever closes it, the death of the process included, resets the connection (RST) and
-    discards what the kernel still holds: otherwise the kernel keeps the connection open for as long as the peer doesn't
-    read, beside its successor. `close_in_order` lifts that, and so does a normal end of the interpreter.
+    After `reset_on_close` any close, the death of the process included, resets the connection (RST) and discards unsent
+    bytes: otherwise the kernel keeps the connection open while the peer doesn't read, beside its successor.
+    `deliver_on_close` lifts that, and so does a normal end of the interpreter.
     """
 
     on_close: Callable[[], None] | None = None
 
     def __del__(self) -> None:
-        """Close in order a socket that was never closed, so no reset was wanted: sent bytes are still delivered."""
+        """Close a socket that was never closed without a reset: sent bytes are still delivered."""
         if self.fileno() >= 0:
             self.deliver_on_close()
 
     def reset_on_close(self) -> None:
-        """Have its end discard what the kernel still holds."""
+        """Let the close reset the connection and discard unsent bytes."""
         self._linger(_RESET)
 
     def deliver_on_close(self) -> None:
-        """Have the kernel deliver what it holds, and then a FIN, after the socket is closed."""
+        """Let the kernel deliver unsent bytes, and then a FIN, after the close."""
         self._linger(_DELIVER)
 
     def unacknowledged(self) -> int:
-        """Bytes that the kernel holds because the peer's hasn't confirmed them; 0 where the system doesn't tell."""
+        """Return the number of bytes that the peer has not acknowledged; 0 where the system doesn't report it."""
         if sys.platform != "linux":
             return 0
         try:
@@ -64,17 +64,17 @@ class TcpSocket(ForkSafeSocket):
             return 0
 
     def _linger(self, how: bytes) -> None:
-        with contextlib.suppress(OSError):  # closed, or let go of in a forked child
+        with contextlib.suppress(OSError):  # closed, or detached in a forked child
             self.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, how)
 
     def close(self) -> None:
-        """Close it."""
+        """Close the socket, and report it."""
         super().close()
         if self.on_close is not None:
             self.on_close()
 
     def detach(self) -> int:
-        """Give its descriptor away: uvloop does that at the moment it closes it."""
+        """Release the descriptor, and report the close: uvloop does that when it closes the socket."""
         descriptor = super().detach()
         if self.on_close is not None:
             self.on_close()
@@ -102,7 +102,7 @@ def _poll_delivery(sock: TcpSocket, is_flushed: Callable[[], bool], close: Calla
 
 
 def _deliver_at_exit() -> None:
-    """The interpreter ends without a word to its connections: what was sent is still delivered."""
+    """Let the kernel deliver sent bytes after the interpreter's end, which closes no connection."""
     for sock in forking.fork_safe_sockets():
         if isinstance(sock, TcpSocket):
             sock.deliver_on_close()
@@ -117,10 +117,10 @@ _AddressInfo = tuple[int, int, int, str, tuple[Any, ...]]
 async def open_tcp(
     address: Address, kind: type[SocketT], found: Callable[[], None], process: object | None = None
 ) -> SocketT:
-    """A connected socket of this kind; `found` is called between the look-up and the connecting.
+    """Return a connected socket of this kind; `found` is called between name resolution and connecting.
 
-    Raises OSError as the system does, and in a forked child of the `process` that it is for (by default this one). It
-    may be cancelled at any point, and leaves nothing open then.
+    Raises the system's OSError, and OSError in a forked child of `process` (by default this one). It may be cancelled
+    at any point, and leaves nothing open then.
     """
     home = forking.process_token() if process is None else process
 
@@ -139,14 +139,14 @@ async def open_tcp(
         infos, happy_eyeballs_delay=_HAPPY_EYEBALLS_DELAY, loop=loop, socket_factory=make
     )
     if not isinstance(sock, kind):
-        raise TypeError("the socket is not the one that was asked for")
+        raise TypeError("the socket is of another kind")
     return sock
 
 
 def _numeric_address_info(address: Address) -> Sequence[_AddressInfo]:
-    """What an IP address stands for, its scope included; nothing for a name.
+    """Return the address information of an IP address, its scope included; nothing for a name.
 
-    `loop.getaddrinfo` would ask a thread, and once the main thread has ended, Python lets nobody ask one.
+    `loop.getaddrinfo` uses a thread, which Python refuses to start once the main thread has ended.
     """
     flags = socket.AI_NUMERICHOST | socket.AI_NUMERICSERV
     try:

@@ -1,4 +1,4 @@
-"""What holds a byte stream before its WebSocket does: it keeps what comes early, and asks an HTTP proxy."""
+"""The first protocol of a byte stream: it keeps early bytes, and connects through an HTTP proxy."""
 
 from __future__ import annotations
 
@@ -8,25 +8,25 @@ from typing import Final
 from python_socks import ProxyError
 
 _HEAD_END: Final = b"\r\n\r\n"
-# An answer to CONNECT is a few lines; what goes on for longer is none.
+# Bytes of the response to CONNECT, which has a few lines.
 _MAX_HEAD: Final = 65_536
 
 
 class Tunnel(asyncio.Protocol):
-    """Keeps what arrives until it is taken, and speaks HTTP CONNECT (RFC 9110, section 9.3.6) when asked to."""
+    """Keeps received bytes until they are taken, and speaks HTTP CONNECT (RFC 9110, section 9.3.6)."""
 
     def __init__(self) -> None:
         self._early = bytearray()
         self._answer: asyncio.Future[None] | None = None
 
     def take_early(self) -> bytes:
-        """What arrived so far, once."""
+        """Return the bytes received so far, once."""
         early = bytes(self._early)
         self._early.clear()
         return early
 
     async def request_connect(self, transport: asyncio.Transport, authority: str, authorization: str | None) -> None:
-        """Have the proxy connect us to `authority` (host:port). Raises `ProxyError`, or what the socket raises."""
+        """Make the proxy connect to `authority` (host:port). Raises `ProxyError`, or the socket's exception."""
         if transport.is_closing():
             raise ProxyError("it ended the connection before it was asked")
         self._answer = asyncio.get_running_loop().create_future()
@@ -37,7 +37,7 @@ class Tunnel(asyncio.Protocol):
         await self._answer
 
     def data_received(self, data: bytes) -> None:
-        """Bytes came (asyncio calls this)."""
+        """Take bytes (asyncio calls this)."""
         self._early += data
         if self._answer is None or self._answer.done():
             return
@@ -56,7 +56,7 @@ class Tunnel(asyncio.Protocol):
             self._answer.set_exception(ProxyError(f"it answered with HTTP {int(parts[1])}"))
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """The stream ended (asyncio calls this)."""
+        """Note the end of the stream (asyncio calls this)."""
         if self._answer is not None and not self._answer.done():
             self._answer.set_exception(exc or ProxyError("it ended the connection before it answered"))
 

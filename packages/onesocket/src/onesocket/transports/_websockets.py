@@ -20,9 +20,9 @@ except ImportError as error:  # pragma: no cover - depends on the installation
 
 
 class WebsocketsTransport:
-    """Makes lines on the library `websockets`.
+    """Opens connections with the library `websockets`.
 
-    `compression`: ``"deflate"`` offers permessage-deflate (RFC 7692), which the server may decline; None: nothing.
+    `compression`: ``"deflate"`` offers permessage-deflate (RFC 7692), which the server may decline; None: no extension.
     """
 
     name = "websockets"
@@ -38,6 +38,6 @@ class WebsocketsTransport:
     def dial(
         self, request: DialRequest, events: TransportEvents, received: Callable[[Data], object]
     ) -> DialledConnection:
-        """Start opening one line."""
+        """Begin to open one connection."""
         stream = WebsocketsStream(request, events, received, deflate=self.compression == "deflate")
         return DialledConnection(Dialler(request), stream, events)

@@ -1,4 +1,4 @@
-"""The upgrade of RFC 6455, section 4: what a client asks for, and what was agreed on."""
+"""The upgrade of RFC 6455, section 4: the request of a client, and the result."""
 
 from ._handshake import Data, DialRequest, Handshake, size_of, upgrade_headers
 

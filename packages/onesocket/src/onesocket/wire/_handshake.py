@@ -1,4 +1,4 @@
-"""What protocols and transports have in common: messages, the request for a line, and the answer to it."""
+"""Types that protocols and transports share: messages, the request of an attempt, and its result."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ Data = str | bytes
 
 
 def size_of(data: Data) -> int:
-    """Bytes on the wire, without the frame's header."""
+    """Return the bytes on the wire, without the frame's header."""
     return len(data) if isinstance(data, bytes) else len(data.encode())
 
 
 @dataclass(frozen=True, slots=True)
 class DialRequest:
-    """Everything that one attempt needs to know. Its repr shows no header value and no query value."""
+    """The parameters of one connection attempt. Its repr shows no header value and no query value."""
 
     url: str
     headers: tuple[tuple[str, str], ...] = ()
@@ -30,9 +30,9 @@ class DialRequest:
     max_size: int | None = None
     """Bytes of one message, all its fragments together; None: no limit."""
     close_timeout: float = 10.0
-    """Seconds for whatever politeness the layers below need to end (TLS close_notify)."""
+    """Seconds for the orderly end of the layers below (TLS close_notify)."""
     secrets: tuple[str, ...] = field(default=())
-    """Texts that must not appear in any error, even if the server echoes them."""
+    """Secrets that must not appear in any error, even if the server echoes them."""
 
     def __repr__(self) -> str:
         names = ", ".join(name for name, _ in self.headers)
@@ -44,9 +44,9 @@ class DialRequest:
 
 
 def upgrade_headers(request: DialRequest) -> tuple[tuple[str, str], ...]:
-    """The headers of the upgrade request besides those of the handshake: a User-Agent among them (RFC 9110, 10.1.5).
+    """Return the headers of the upgrade request, with a User-Agent (RFC 9110, 10.1.5), without those of the handshake.
 
-    Some servers and most edges refuse requests that have none.
+    Some servers, and most CDNs, refuse requests without a User-Agent.
     """
     if any(name.lower() == "user-agent" for name, _ in request.headers):
         return request.headers
@@ -65,7 +65,7 @@ def _user_agent() -> str:
 
 @dataclass(frozen=True, slots=True)
 class Handshake:
-    """What the server's 101 said: the chosen sub-protocol and the headers (names in lower case)."""
+    """The result of an upgrade: the chosen sub-protocol and the headers of the response (names in lower case)."""
 
     subprotocol: str | None = None
     headers: tuple[tuple[str, str], ...] = field(default=(), repr=False)

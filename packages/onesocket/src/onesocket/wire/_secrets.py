@@ -1,4 +1,4 @@
-"""Masks secrets in text that a peer wrote: it may have sent back what it was told in confidence."""
+"""Masks secrets in text of a peer, which may have echoed the request."""
 
 from __future__ import annotations
 
