@@ -3,13 +3,13 @@
 import asyncio
 import base64
 import hashlib
-import threading
-from collections.abc import AsyncIterator
-from typing import Any
+from collections.abc import Iterator
+from typing import Any, Self
 
 import pytest
 
 from onesocket import Client, ReconnectPolicy, State
+from onesocket.testing import ThreadedServer
 
 DEADLINE = 30.0
 LOST = 10
@@ -22,23 +22,14 @@ class AcceptingServer:
     def __init__(self) -> None:
         self.open = self.most = self.accepted = 0
         self.url = ""
-        self._started = threading.Event()
-        self._thread = threading.Thread(target=lambda: asyncio.run(self._run()))
 
-    def start(self) -> None:
-        self._thread.start()
-        assert self._started.wait(DEADLINE)
+    async def __aenter__(self) -> Self:
+        self._server = await asyncio.start_server(self._serve, "127.0.0.1", 0)
+        self.url = f"ws://127.0.0.1:{self._server.sockets[0].getsockname()[1]}/"
+        return self
 
-    def stop(self) -> None:
-        self._loop.call_soon_threadsafe(self._stopping.set)
-        self._thread.join()
-
-    async def _run(self) -> None:
-        self._loop, self._stopping = asyncio.get_running_loop(), asyncio.Event()
-        async with await asyncio.start_server(self._serve, "127.0.0.1", 0) as server:
-            self.url = f"ws://127.0.0.1:{server.sockets[0].getsockname()[1]}/"
-            self._started.set()
-            await self._stopping.wait()
+    async def __aexit__(self, *_: object) -> None:
+        self._server.close()
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self.accepted += 1
@@ -64,11 +55,9 @@ class AcceptingServer:
 
 
 @pytest.fixture
-async def server() -> AsyncIterator[AcceptingServer]:
-    server = AcceptingServer()
-    await asyncio.to_thread(server.start)
-    yield server
-    await asyncio.to_thread(server.stop)
+def server() -> Iterator[AcceptingServer]:
+    with ThreadedServer(AcceptingServer()) as threaded:
+        yield threaded.server
 
 
 @pytest.mark.parametrize("compression", [None, "deflate"])

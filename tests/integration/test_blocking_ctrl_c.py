@@ -1,6 +1,5 @@
 """Ctrl-C at every place of every call of a blocking link, on a real line: nothing is left behind, and all goes on."""
 
-import asyncio
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -12,41 +11,14 @@ from onesocket import State, blocking
 from onesocket.errors import WaitTimeout
 from onesocket.sharing._registry import current_registry
 from onesocket.sharing._shared_connection import SharedConnection
-from onesocket.testing import FaultyServer
+from onesocket.testing import FaultyServer, ThreadedServer
 from tests.unit.onesocket.blocking.keyboard_interrupt import PACKAGE, InjectedInterrupt, at_each_place
-
-
-class ServerThread:
-    """A server in a thread: Ctrl-C comes to the main thread, which is the one of the tests."""
-
-    def __init__(self) -> None:
-        self._is_up = threading.Event()
-        self._loop = asyncio.new_event_loop()
-        self._end = asyncio.Event()
-        self.server = FaultyServer()
-        self._thread = threading.Thread(target=lambda: self._loop.run_until_complete(self._serve()), daemon=True)
-        self._thread.start()
-        assert self._is_up.wait(10)
-
-    def __repr__(self) -> str:
-        return f"<Elsewhere {self.server!r}>"
-
-    async def _serve(self) -> None:
-        async with self.server:
-            self._is_up.set()
-            await self._end.wait()
-
-    def stop(self) -> None:
-        self._loop.call_soon_threadsafe(self._end.set)
-        self._thread.join(10)
-        self._loop.close()
 
 
 @pytest.fixture(scope="module")
 def server() -> Iterator[FaultyServer]:
-    elsewhere = ServerThread()
-    yield elsewhere.server
-    elsewhere.stop()
+    with ThreadedServer(FaultyServer()) as threaded:  # Ctrl-C comes to the main thread, which runs the tests
+        yield threaded.server
 
 
 @pytest.fixture

@@ -188,7 +188,7 @@ async def test_a_slow_upgrade_may_take_longer_than_the_handshake_timeout() -> No
     async with ChatServer(options=GatewayOptions(handshake_timeout=0.1)) as server:
         server.faults.slow_upgrade(0.3)
         async with dial(server.gateway_url) as client:
-            await client.hello()
+            assert (await client.hello())["op"] == 10
 
 
 async def test_no_hello_and_another_heartbeat_interval(chat_server: ChatServer) -> None:

@@ -348,7 +348,7 @@ async def test_other_codes_leave_it_to_be_resumed(gateway: GatewayServer, code: 
     async with dial(gateway.url) as client:
         await client.hello()
         await client.resume(ready, 3)
-        await client.until("RESUMED")
+        assert (await client.until("RESUMED"))["t"] == "RESUMED"
 
 
 @pytest.mark.parametrize("seq", [-1, 1000])
@@ -602,8 +602,8 @@ async def test_voice_states_are_accepted_and_ignored(gateway: GatewayServer) -> 
         await client.identify()
         await client.send(4, {"guild_id": "1", "channel_id": None})
         await client.send(1)
-        while (await client.receive())["op"] != 11:
-            pass
+        while (payload := await client.receive())["op"] != 11:
+            assert payload["op"] == 0
 
 
 # --- bad clients ----------------------------------------------------------------------------------------------------
@@ -739,7 +739,7 @@ def test_any_bytes_end_in_order_and_leave_the_server_well(data: st.DataObject) -
             await raw.end()
             await gateway.state.stats_counter.wait_for(lambda stats: stats.open == 0, DEADLINE)
             async with dial(gateway.url) as client:
-                await client.identify()
+                assert (await client.identify())["t"] == "READY"
 
     asyncio.run(scenario())
 

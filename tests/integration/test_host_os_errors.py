@@ -191,6 +191,7 @@ async def test_somebody_who_asks_does_not_wait_for_the_date(
                 await follower.connect()
             except OutOfResources:
                 await asyncio.sleep(0)
+    assert sink.states.count(State.CONNECTED) == 1
     await follower.aclose()
 
 

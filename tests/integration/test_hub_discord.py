@@ -181,7 +181,8 @@ async def test_members_go_to_whoever_asked_with_their_own_nonce() -> None:
 
 async def test_undocumented_intents_are_ignored() -> None:
     async with world() as here, dial(here.hub.url) as client:
-        await ready(client, intents=int(INTENTS) | 1 << 17 | 1 << 40)
+        answer = await ready(client, intents=int(INTENTS) | 1 << 17 | 1 << 40)
+        assert answer["t"] == "READY"
 
 
 async def test_members_and_presences_go_by_the_intents_of_the_client_not_of_the_hub() -> None:

@@ -130,6 +130,8 @@ async def test_it_lingers_no_longer_than_it_should(server: FaultyServer, scope: 
     async with join(server.url, scope=scope, linger=0.02):
         pass
     await asyncio.to_thread(_wait_until_gone)
+    await server.wait_until(lambda counts: counts.sockets_now == 0)
+    assert len(current_registry()) == 0
 
 
 def _wait_until_gone() -> None:

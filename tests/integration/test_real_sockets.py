@@ -191,6 +191,7 @@ async def test_a_close_that_is_never_acknowledged_is_aborted_at_close_timeout(se
     await client.connect()
     async with asyncio.timeout(DEADLINE):
         await client.disconnect()
+    assert client.state is State.STOPPED
     await server.wait_until(lambda counts: counts.sockets_now == 0, timeout=DEADLINE)
     await client.aclose()
 
@@ -201,6 +202,7 @@ async def test_a_server_that_acknowledges_but_keeps_the_connection_does_not_dela
     await client.connect()
     async with asyncio.timeout(DEADLINE / 2):
         await client.disconnect()
+    assert client.state is State.STOPPED
     await client.aclose()
 
 
@@ -275,6 +277,9 @@ async def test_back_pressure_of_the_server_reaches_the_sender(server: FaultyServ
     while delivery.done:
         delivery = client.send_nowait(block)
     waiting = asyncio.create_task(client.send(block))
+    await asyncio.sleep(0)
+    assert not delivery.done
+    assert not waiting.done()
     server.connections[0].resume()
     await delivery
     await waiting
@@ -321,6 +326,7 @@ async def test_over_tls_a_send_to_a_silent_server_does_not_hang() -> None:
             for number in range(200):
                 await client.send(f"{number}")
         await server.wait_until(lambda counts: counts.messages_received == 200, timeout=DEADLINE)
+        assert server.received == [f"{number}" for number in range(200)]
 
 
 async def test_a_login_that_congests_the_line_does_not_make_sends_look_delivered(server: FaultyServer) -> None:

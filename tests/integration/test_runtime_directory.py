@@ -82,7 +82,7 @@ def rename_directory(crowd: SharingProcesses) -> None:
     crowd.directory.rename(crowd.directory.with_name("renamed"))
 
 
-async def the_owner_is_killed(crowd: SharingProcesses, server: FaultyServer) -> None:
+async def check_owner_is_replaced(crowd: SharingProcesses, server: FaultyServer) -> None:
     """Exactly one takes over, and everybody is fed by it."""
     before = server.counts.handshakes
     owner = await crowd.owner()
@@ -121,7 +121,7 @@ async def test_files_that_are_removed_cost_no_connection_and_let_nobody_dial(
         await crowd.all_receive("still here", processes)
         assert server.counts.handshakes == 1
         assert_single_connection(server)
-        await the_owner_is_killed(crowd, server)
+        await check_owner_is_replaced(crowd, server)
 
 
 async def test_the_owner_is_killed_before_it_has_put_anything_back(
@@ -129,7 +129,7 @@ async def test_the_owner_is_killed_before_it_has_put_anything_back(
 ) -> None:
     await crowd.start(4, host={"heartbeat": 30.0, "stopped_after": 60.0})
     remove_parent(crowd)
-    await the_owner_is_killed(crowd, server)
+    await check_owner_is_replaced(crowd, server)
 
 
 async def test_the_users_runtime_directory_goes_and_comes_back(
@@ -186,7 +186,7 @@ async def test_processes_of_two_network_namespaces_share_by_the_directory(
     processes = [*await crowd.start(2), *await crowd.start(2, namespace="another")]
     await crowd.all_receive("to all", processes)
     assert server.counts.handshakes == 1
-    await the_owner_is_killed(crowd, server)
+    await check_owner_is_replaced(crowd, server)
 
 
 async def test_a_process_without_a_descriptor_takes_over_all_the_same(
@@ -195,10 +195,10 @@ async def test_a_process_without_a_descriptor_takes_over_all_the_same(
     await crowd.start(1)
     (follower,) = await crowd.start(1)
     await follower.do("use up descriptors")
-    await the_owner_is_killed(crowd, server)
+    await check_owner_is_replaced(crowd, server)
     await follower.do("free descriptors")
     await crowd.start(2)
-    await the_owner_is_killed(crowd, server)
+    await check_owner_is_replaced(crowd, server)
 
 
 @pytest.mark.parametrize("spare", [0, 1])
@@ -210,7 +210,7 @@ async def test_a_fork_without_a_descriptor_keeps_neither_the_connection_nor_a_lo
     await owner.do("use up descriptors", spare=spare)
     child = (await owner.do("fork"))["child"]
     try:
-        await the_owner_is_killed(crowd, server)  # the child lives on
+        await check_owner_is_replaced(crowd, server)  # the child lives on
     finally:
         os.kill(child, signal.SIGKILL)
 

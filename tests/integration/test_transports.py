@@ -127,6 +127,7 @@ async def test_a_quiet_server_does_not_make_tls_look_full(
         for number in range(5):
             await client.send(f"{number}")
         await server.wait_until(lambda counts: counts.messages_received == 5)
+        assert server.received == ["0", "1", "2", "3", "4"]
 
 
 async def relay(source: asyncio.StreamReader, sink: asyncio.StreamWriter) -> None:

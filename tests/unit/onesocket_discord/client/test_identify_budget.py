@@ -90,8 +90,10 @@ def test_it_counts_by_itself_when_nobody_says_anything() -> None:
 def test_the_servers_word_corrects_the_count() -> None:
     budget = IdentifyBudget()
     use(budget, 1000)
+    with pytest.raises(IdentifyBudgetExhausted):
+        budget.check(5.0, 0)
     budget.learn(SessionStartLimit(remaining=500), 5.0)
-    budget.check(5.0, None)
+    budget.check(5.0, 0)
 
 
 def test_an_account_is_found_by_token_and_api_and_keeps_neither() -> None:
