@@ -1,5 +1,5 @@
 # `make help` lists the targets. Needs make, sh and a Python >= 3.11; uses uv when it is installed.
-.PHONY: help setup demo test test-once test-quick simulate check format diagram reference constraints wheel-test wheels bench bench-peers conformance soak compat compat-python proof e2e screenshots clean
+.PHONY: help setup demo test test-once test-quick simulate check format diagram reference constraints wheel-test wheels bench bench-peers conformance soak compat compat-python chaos e2e screenshots clean
 
 # One environment for each Python, named after its version: `make test PYTHON=3.13` never runs in another one's.
 FOUND := $(shell sh tools/find_python.sh $(PYTHON))
@@ -42,7 +42,7 @@ help:
 	@echo "make conformance run Autobahn's fuzzing server against the transports and the client; it needs a Python 2.7 (PYTHON2=...)"
 	@echo "make soak        MINUTES=15 with 200 clients on a server that breaks something every second; ARGS=\"--seed 7\""
 	@echo "make compat      eight unmodified Discord libraries against the chat server; compat-python: those in Python"
-	@echo "make proof       processes that share a connection are killed, stopped and asked to leave, while the server counts"
+	@echo "make chaos       processes that share a connection are killed, stopped and asked to leave, while the server counts"
 	@echo "make e2e         the chat in a headless Chromium; installs Debian's where there is none"
 	@echo "make screenshots the pictures in the documents, made anew"
 	@echo "make clean       remove everything the other targets made"
@@ -170,7 +170,7 @@ compat-python: setup
 	$(BIN)/python -m tests.campaigns.compat --python-only $(ARGS)
 	$(BIN)/python -m pytest --quiet tests/campaigns/compat
 
-proof: setup
+chaos: setup
 	$(BIN)/python -m tests.campaigns.chaos $(ARGS)
 
 # CHROMIUM names another browser of its kind.

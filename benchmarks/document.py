@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 from pathlib import Path
 
+from tools.markers import replace_marked
+
 from .record import Record
 from .tables import Table, all_tables
 
@@ -15,12 +17,7 @@ FOLDER = Path("docs/performance")
 def written(text: str, tables: Iterable[Table]) -> str:
     """`text` with each table between its markers. Raises ValueError when a table has no place."""
     for table in tables:
-        begin, end = f"<!-- bench {table.key}: begin -->", f"<!-- bench {table.key}: end -->"
-        if text.count(begin) != 1 or text.count(end) != 1:
-            raise ValueError(f"{PAGE} needs {begin} and {end} exactly once")
-        before, _, rest = text.partition(begin)
-        _, _, after = rest.partition(end)
-        text = f"{before}{begin}\n{table.markdown()}\n{end}{after}"
+        text = replace_marked(text, f"bench {table.key}", table.markdown())
     return text
 
 

@@ -6,7 +6,6 @@
 from __future__ import annotations
 
 import argparse
-import re
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -16,6 +15,7 @@ from onesocket.lifecycle._actions import Actions, Guard
 from onesocket.lifecycle._events import EVENTS, Event
 from onesocket.lifecycle._states import AfterClose, State
 from onesocket.lifecycle._table import IGNORE, TABLE, Cell, NonTransition, Rule
+from tools.markers import markers, replace_marked
 
 Table = Mapping[State, Mapping[type[Event], Cell]]
 
@@ -124,17 +124,8 @@ def _target(rule: Rule) -> str:
 
 def redraw(text: str, table: Table = TABLE) -> str:
     """Return `text` with every marked part drawn anew. Raises ValueError for a marker without its partner."""
-    for part, content in (("diagram", diagram(table)), ("table", state_table(table))):
-        begin, end = _markers(part)
-        if text.count(begin) != text.count(end):
-            raise ValueError(f"a marker {begin} or {end} has no partner")
-        between = re.compile(f"{re.escape(begin)}.*?{re.escape(end)}", re.DOTALL)
-        text = between.sub(lambda _, new=f"{begin}\n{content}\n{end}": new, text)  # type: ignore[misc]
-    return text
-
-
-def _markers(part: str) -> tuple[str, str]:
-    return f"<!-- {part}:begin -->", f"<!-- {part}:end -->"
+    text = replace_marked(text, "diagram", diagram(table), required=False)
+    return replace_marked(text, "table", state_table(table), required=False)
 
 
 def documents(root: Path) -> list[Path]:
@@ -155,7 +146,7 @@ def _problem(path: Path, root: Path, *, write: bool) -> str | None:
         return f"{name}: missing; the lifecycle is drawn there"
     text = _read(path)
     if name == LIFECYCLE_PAGE:
-        missing = [marker for part in ("diagram", "table") for marker in _markers(part) if marker not in text]
+        missing = [marker for part in ("diagram", "table") for marker in markers(part) if marker not in text]
         if missing:
             return f"{name}: lacks the marker {missing[0]}; put it back, then run: {FIX_COMMAND}"
     try:

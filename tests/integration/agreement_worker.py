@@ -1,24 +1,20 @@
 """A process that joins with the options it's told, which may be anything that goes into dial and login.
 
-Started by the tests as ``python agreement_worker.py '{"url": …, "directory": …, "options": …}'``.
+Its setup is ``{"url": …, "directory": …, "options": …}``.
 """
 
 import asyncio
 import json
 import ssl
-import sys
 from typing import Any
 
-from onesocket import Client, Json, Login, OnesocketError, Raw, ReconnectPolicy, TokenQuery, join
+from onesocket import Client, Json, Login, Raw, ReconnectPolicy, TokenQuery, join
 from onesocket.protocols import Protocol
 from onesocket.protocols._protocol import Action, Ready, Send
 from onesocket.sharing.host import HostOptions
+from tests.campaigns.harness.orders import Order, serve_orders, setup, write_event
 
-SETUP: dict[str, Any] = json.loads(sys.argv[1])
-
-
-def say(event: str, **more: Any) -> None:
-    print(json.dumps({"event": event, **more}), flush=True)  # noqa: T201 - its way to talk
+SETUP: dict[str, Any] = setup()
 
 
 class KeyedTopics(Json):
@@ -108,8 +104,10 @@ def arguments() -> dict[str, Any]:
     }
 
 
-async def perform(client: Any, order: dict[str, Any]) -> Any:
+async def perform(client: Any, order: Order) -> Any:
     match order["do"]:
+        case "close":
+            return await client.aclose()
         case "connect":
             return (await client.connect()).name
         case "send":
@@ -123,26 +121,11 @@ async def perform(client: Any, order: dict[str, Any]) -> Any:
 
 
 async def main() -> None:
-    loop = asyncio.get_running_loop()
-    reader = asyncio.StreamReader()
-    await loop.connect_read_pipe(lambda: asyncio.StreamReaderProtocol(reader), sys.stdin)
     host_options = HostOptions(directory=SETUP["directory"], heartbeat=0.2, stopped_after=1.5, attach_timeout=1.5)
     client = join(SETUP["url"], scope="host", host_options=host_options, **arguments()).client()
-    client.on_change(lambda change: say("state", new=change.new.name, epoch=change.epoch))
-    say("ready")
-    while line := await reader.readline():
-        order = json.loads(line)
-        if order["do"] == "close":
-            await client.aclose()
-            say("done", number=order["number"], result=None)
-            return
-        try:
-            result = await perform(client, order)
-        except OnesocketError as error:
-            option = getattr(error, "option", None)
-            say("error", number=order["number"], kind=type(error).__name__, text=str(error), option=option)
-        else:
-            say("done", number=order["number"], result=result)
+    client.on_change(lambda change: write_event("state", new=change.new.name, epoch=change.epoch))
+    write_event("ready")
+    await serve_orders(lambda order: perform(client, order))
 
 
 if __name__ == "__main__":

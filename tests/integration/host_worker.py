@@ -1,6 +1,6 @@
 """A process that shares a connection, told by lines of JSON on stdin what to do; it says what happens on stdout.
 
-Started by the tests as ``python host_worker.py '{"url": …, "directory": …}'``.
+Its setup is ``{"url": …, "directory": …}``.
 """
 
 import asyncio
@@ -9,7 +9,6 @@ import json
 import logging
 import os
 import resource
-import sys
 import time
 from typing import Any
 
@@ -22,6 +21,7 @@ from onesocket.sharing.host import HostOptions, HostUpstream
 from onesocket.sharing.host import _follower as follower
 from onesocket.sharing.host import _follower_connection as peer
 from onesocket.sharing.host import _runtime_paths as directory
+from tests.campaigns.harness.orders import Order, serve_orders, setup, write_event
 
 
 class JsonTopics(Json):
@@ -37,86 +37,78 @@ class JsonTopics(Json):
 PROTOCOLS: dict[str, type[Protocol]] = {"raw": Raw, "json": Json, "topics": JsonTopics}
 
 
-def say(event: str, **more: Any) -> None:
-    print(json.dumps({"event": event, "at": time.monotonic(), **more}), flush=True)  # noqa: T201 - its way to talk
-
-
 class PrintingSink:
     def messages(self, batch: list[Any]) -> None:
-        say("messages", batch=batch)
+        write_event("messages", batch=batch)
 
     def gap(self, gap: Gap) -> None:
-        say("gap", reason=gap.reason.value, epoch=gap.epoch, missed=gap.missed)
+        write_event("gap", reason=gap.reason.value, epoch=gap.epoch, missed=gap.missed)
 
     def changed(self, change: Change, status: Status) -> None:
-        say("state", old=change.old.name, new=change.new.name, epoch=status.epoch)
+        write_event("state", old=change.old.name, new=change.new.name, epoch=status.epoch)
 
     def failed(self, error: OnesocketError) -> None:
-        say("failed", kind=type(error).__name__, text=str(error))
+        write_event("failed", kind=type(error).__name__, text=str(error))
 
 
 class PrintingLogHandler(logging.Handler):
     def emit(self, record: logging.LogRecord) -> None:
         if record.name == "onesocket":
-            say("log", level=record.levelname, text=record.getMessage())
+            write_event("log", level=record.levelname, text=record.getMessage())
 
 
-def make(setup: dict[str, Any]) -> HostUpstream:
-    url = setup["url"]
-    protocol = PROTOCOLS[setup.get("protocol", "raw")]()
-    options = {"protocol": protocol, "reconnect": ReconnectPolicy(initial=0.01, cap=0.05), **setup.get("client", {})}
+def make(given: dict[str, Any]) -> HostUpstream:
+    url = given["url"]
+    protocol = PROTOCOLS[given.get("protocol", "raw")]()
+    options = {"protocol": protocol, "reconnect": ReconnectPolicy(initial=0.01, cap=0.05), **given.get("client", {})}
     return HostUpstream(
         ConnectionSpec(
-            key=ConnectionKey.of(url, key=setup.get("key"), token=options.get("token")),
+            key=ConnectionKey.of(url, key=given.get("key"), token=options.get("token")),
             options=options,
             protocol=protocol,
             make_client=lambda: Client(url, **options),
-            host_options=HostOptions(directory=setup["directory"], **setup.get("host", {})),
+            host_options=HostOptions(directory=given["directory"], **given.get("host", {})),
         )
     )
 
 
-async def perform(upstream: HostUpstream, number: int, order: dict[str, Any]) -> None:  # noqa: PLR0912 - one row each
+async def perform(upstream: HostUpstream, order: Order) -> Any:  # noqa: PLR0912 - one row each
     result: Any = None
-    try:
-        match order["do"]:
-            case "connect":
-                result = (await upstream.connect()).name
-            case "reconnect":
-                result = (await upstream.reconnect()).name
-            case "disconnect":
-                await upstream.disconnect()
-            case "send":
-                await upstream.send(order["message"], resend=order.get("resend", False))
-            case "want":
-                upstream.add_keys(order["keys"])
-            case "unwant":
-                upstream.remove_keys(order["keys"])
-            case "hold":
-                upstream.hold()
-            case "release":
-                upstream.release()
-            case "status":
-                status = upstream.status
-                result = [status.state.name, status.epoch, upstream.is_owner, repr(upstream), str(status.last_error)]
-            case "last loss":
-                status = upstream.status
-                result = [type(status.last_loss).__name__, str(status.last_loss), status.last_lost_at]
-            case "fork":
-                result = fork(upstream)
-            case "use up descriptors":
-                use_up_descriptors(order.get("spare", 0))
-            case "free descriptors":
-                while HELD_DESCRIPTORS:
-                    os.close(HELD_DESCRIPTORS.pop())
-            case "close":
-                await upstream.aclose()
-            case _:
-                raise NotImplementedError(order)
-    except OnesocketError as error:
-        say("error", number=number, kind=type(error).__name__, text=str(error))
-    else:
-        say("done", number=number, result=result)
+    match order["do"]:
+        case "connect":
+            result = (await upstream.connect()).name
+        case "reconnect":
+            result = (await upstream.reconnect()).name
+        case "disconnect":
+            await upstream.disconnect()
+        case "send":
+            await upstream.send(order["message"], resend=order.get("resend", False))
+        case "want":
+            upstream.add_keys(order["keys"])
+        case "unwant":
+            upstream.remove_keys(order["keys"])
+        case "hold":
+            upstream.hold()
+        case "release":
+            upstream.release()
+        case "status":
+            status = upstream.status
+            result = [status.state.name, status.epoch, upstream.is_owner, repr(upstream), str(status.last_error)]
+        case "last loss":
+            status = upstream.status
+            result = [type(status.last_loss).__name__, str(status.last_loss), status.last_lost_at]
+        case "fork":
+            result = fork(upstream)
+        case "use up descriptors":
+            use_up_descriptors(order.get("spare", 0))
+        case "free descriptors":
+            while HELD_DESCRIPTORS:
+                os.close(HELD_DESCRIPTORS.pop())
+        case "close":
+            await upstream.aclose()
+        case _:
+            raise NotImplementedError(order)
+    return result
 
 
 def fork(upstream: HostUpstream) -> dict[str, Any]:
@@ -150,32 +142,21 @@ def impersonate_release(protocol: int) -> None:
         module.PROTOCOL_VERSION = protocol  # type: ignore[attr-defined]
 
 
-async def main(setup: dict[str, Any]) -> None:
+async def main(given: dict[str, Any]) -> None:
     logging.basicConfig(level=logging.INFO, handlers=[PrintingLogHandler()])
-    loop = asyncio.get_running_loop()
-    reader = asyncio.StreamReader(limit=2**24)
-    await loop.connect_read_pipe(lambda: asyncio.StreamReaderProtocol(reader), sys.stdin)
-    if "speaks" in setup:
-        impersonate_release(setup["speaks"])
-    if "namespace" in setup:  # as in a container that shares the directory, and no names of sockets
-        directory._mount_namespace = lambda: setup["namespace"]
+    if "speaks" in given:
+        impersonate_release(given["speaks"])
+    if "namespace" in given:  # as in a container that shares the directory, and no names of sockets
+        directory._mount_namespace = lambda: given["namespace"]
     try:
-        upstream = make(setup)
+        upstream = make(given)
     except OnesocketError as error:
-        say("crashed", kind=type(error).__name__, text=str(error))
+        write_event("crashed", kind=type(error).__name__, text=str(error))
         return
     upstream.attach(PrintingSink())
-    say("ready", pid=os.getpid())
-    tasks: set[asyncio.Task[None]] = set()
-    while line := await reader.readline():
-        order = json.loads(line)
-        task = loop.create_task(perform(upstream, order["number"], order))
-        tasks.add(task)
-        task.add_done_callback(tasks.discard)
-        if order["do"] == "close":
-            await task
-            return
+    write_event("ready", pid=os.getpid())
+    await serve_orders(lambda order: perform(upstream, order))
 
 
 if __name__ == "__main__":
-    asyncio.run(main(json.loads(sys.argv[1])))
+    asyncio.run(main(setup()))

@@ -1,37 +1,32 @@
 """A process with a `Provider` whose line all processes share, told by lines of JSON on stdin what to do.
 
-Started by the tests as ``python provider_worker.py '{"url": …, "directory": …, "name": …}'``.
+Its setup is ``{"url": …, "directory": …, "name": …}``.
 """
 
 import asyncio
-import json
 import os
-import sys
 from typing import Any
 
-from onesocket import Gap, Identity, OnesocketError, Provider, Raw, ReconnectPolicy, SharedClient, join
+from onesocket import Gap, Identity, Provider, Raw, ReconnectPolicy, SharedClient, join
 from onesocket.client import Change
 from onesocket.notices import Notices
 from onesocket.protocols._token import TokenQuery
 from onesocket.sharing.host import HostOptions
-
-
-def say(event: str, **more: Any) -> None:
-    print(json.dumps({"event": event, **more}), flush=True)  # noqa: T201 - its way to talk
+from tests.campaigns.harness.orders import Order, serve_orders, setup, write_event
 
 
 class ProviderWorker:
-    def __init__(self, setup: dict[str, Any]) -> None:
-        self.name = setup["name"]
+    def __init__(self, given: dict[str, Any]) -> None:
+        self.name = given["name"]
         self.who: str | None = "alice"
         self.watched: SharedClient | None = None
         self.provider: Provider[SharedClient] = Provider(
             lambda token: join(
-                setup["url"],
+                given["url"],
                 token=token,
                 scope="host",
                 host_options=HostOptions(
-                    directory=setup["directory"], heartbeat=0.2, stopped_after=1.5, attach_timeout=1.5
+                    directory=given["directory"], heartbeat=0.2, stopped_after=1.5, attach_timeout=1.5
                 ),
                 protocol=Raw(token_place=TokenQuery("token")),
                 reconnect=ReconnectPolicy(initial=0.01, cap=0.05),
@@ -41,7 +36,7 @@ class ProviderWorker:
         )
 
     async def auth(self) -> Identity | None:
-        say("asked")
+        write_event("asked")
         return None if self.who is None else Identity(self.who, f"{self.who}-from-{self.name}")
 
     def watch(self) -> None:
@@ -54,14 +49,14 @@ class ProviderWorker:
 
     def received(self, message: Any) -> None:
         if isinstance(message, Gap):
-            say("gap", epoch=message.epoch)
+            write_event("gap", epoch=message.epoch)
         else:
-            say("messages", batch=[message])
+            write_event("messages", batch=[message])
 
     def changed(self, change: Change) -> None:
-        say("state", new=change.new.name, epoch=change.epoch)
+        write_event("state", new=change.new.name, epoch=change.epoch)
 
-    async def do(self, order: dict[str, Any]) -> Any:
+    async def do(self, order: Order) -> Any:
         provider = self.provider
         match order["do"]:
             case "connect":
@@ -87,30 +82,11 @@ class ProviderWorker:
         return None
 
 
-async def perform(worker: ProviderWorker, order: dict[str, Any]) -> None:
-    try:
-        result = await worker.do(order)
-    except OnesocketError as error:
-        say("error", number=order["number"], kind=type(error).__name__, text=str(error))
-    else:
-        say("done", number=order["number"], result=result)
+async def main(given: dict[str, Any]) -> None:
+    worker = ProviderWorker(given)
+    write_event("ready", pid=os.getpid())
+    await serve_orders(worker.do)
 
 
-async def main(setup: dict[str, Any]) -> None:
-    loop = asyncio.get_running_loop()
-    reader = asyncio.StreamReader()
-    await loop.connect_read_pipe(lambda: asyncio.StreamReaderProtocol(reader), sys.stdin)
-    worker = ProviderWorker(setup)
-    say("ready", pid=os.getpid())
-    tasks: set[asyncio.Task[None]] = set()
-    while line := await reader.readline():
-        order = json.loads(line)
-        task = loop.create_task(perform(worker, order))
-        tasks.add(task)
-        task.add_done_callback(tasks.discard)
-        if order["do"] == "close":
-            await task
-            return
-
-
-asyncio.run(main(json.loads(sys.argv[1])))
+if __name__ == "__main__":
+    asyncio.run(main(setup()))

@@ -1,4 +1,4 @@
-"""``make proof``: the small one, as people run it."""
+"""``make chaos``: the short run, as its command."""
 
 import asyncio
 import os
@@ -13,9 +13,9 @@ from tests.campaigns.chaos import report
 from tests.campaigns.chaos.__main__ import main, run_scenario
 from tests.campaigns.chaos.findings import ChaosFindings
 from tests.campaigns.chaos.harness import ChaosHarness
-from tests.campaigns.chaos.member_process import JoinRefused
 from tests.campaigns.chaos.scenarios import SCENARIOS, ChaosScenario
 from tests.campaigns.chaos.size import QUICK, RunSize
+from tests.campaigns.harness.worker_process import OrderRefused
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -23,7 +23,7 @@ pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="Unix only")
 
 
 @pytest.mark.timeout(180)
-def test_the_quick_proof_holds() -> None:
+def test_the_quick_campaign_holds() -> None:
     done = subprocess.run(
         [sys.executable, "-W", "error", "-m", "tests.campaigns.chaos", "--quick"],
         capture_output=True,
@@ -33,12 +33,12 @@ def test_the_quick_proof_holds() -> None:
         cwd=ROOT,
     )
     assert done.returncode == 0, done.stdout + done.stderr
-    assert f"every promise held in {len(SCENARIOS)} acts" in done.stdout
+    assert f"every promise held in {len(SCENARIOS)} scenarios" in done.stdout
     assert done.stderr == ""
 
 
-async def run_chaos(act: ChaosScenario) -> ChaosFindings:
-    return await run_scenario(act, QUICK, 1)
+async def run_chaos(scenario: ChaosScenario) -> ChaosFindings:
+    return await run_scenario(scenario, QUICK, 1)
 
 
 async def test_a_broken_promise_is_named_and_counts() -> None:
@@ -55,7 +55,7 @@ async def test_a_broken_promise_is_named_and_counts() -> None:
     assert "broken in 1 of 1" in report.verdict([findings])
 
 
-async def test_an_act_that_hangs_is_ended() -> None:
+async def test_a_scenario_that_hangs_is_ended() -> None:
     async def hangs(findings: ChaosFindings, size: RunSize, chance: random.Random) -> None:
         async with ChaosHarness(findings) as stage:
             await stage.start()
@@ -70,25 +70,19 @@ async def test_what_a_process_complains_about_counts() -> None:
     async def fails(findings: ChaosFindings, size: RunSize, chance: random.Random) -> None:
         async with ChaosHarness(findings) as stage:
             (actor,) = await stage.start()
-            with pytest.raises(JoinRefused, match="AttributeError"):
+            with pytest.raises(OrderRefused, match="AttributeError"):
                 await actor.do("no such order", within=5.0)
 
     findings = await run_chaos(ChaosScenario("x", "fails", fails, lambda _: 30.0))
     assert "no such order" in findings.wrong[0]
 
 
-def test_the_measured_block_is_replaced(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    page = tmp_path / "proof.md"
-    page.write_text("before\n<!-- measured -->\nold\n<!-- /measured -->\nafter\n")
-    monkeypatch.setattr(report, "PAGE", page)
-    findings = ChaosFindings("an act", seconds=1.5)
+def test_the_summary_names_the_command_and_the_figures() -> None:
+    findings = ChaosFindings("a scenario", seconds=1.5)
     findings.times("times", [0.01, 0.03])
-    report.write([findings], "make proof")
-    text = page.read_text()
-    assert text.startswith("before\n")
-    assert text.endswith("after\n")
-    assert "old" not in text
-    assert "an act (1.5 s)" in text
+    text = report.document([findings], "make chaos")
+    assert text.startswith("`make chaos` on ")
+    assert "a scenario (1.5 s)" in text
     assert "median 20 ms" in text
 
 

@@ -229,10 +229,3 @@ def test_the_last_trial_says_what_failed_and_what_was_not_reached() -> None:
     good = RestartTrialResult("fake 1.0", dict.fromkeys(together.STEPS, ""), "one\ntwo")
     assert not good.failed
     assert report.restart_trial_document(good).endswith("\n\n- one\n- two")
-
-
-def test_the_page_keeps_what_is_outside_the_markers() -> None:
-    page = f"before\n{report.BEGIN}\nold\n{report.END}\nafter"
-    assert report.put_between_markers(page, "new") == f"before\n{report.BEGIN}\nnew\n{report.END}\nafter"
-    with pytest.raises(ValueError, match="once each"):
-        report.put_between_markers("nothing", "new")

@@ -16,7 +16,7 @@ from onesocket.sharing._join import join
 from onesocket.sharing._shared_client import SharedClient
 from onesocket.sharing.host import HostOptions
 from onesocket.testing import FaultyConnection, FaultyServer
-from tests.integration.worker_process import WorkerProcess
+from tests.campaigns.harness.worker_process import WorkerProcess
 
 WORKER = Path(__file__).with_name("host_worker.py")
 ROUNDS = 60

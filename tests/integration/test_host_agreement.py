@@ -16,7 +16,7 @@ from onesocket.protocols._fingerprint import digest
 from onesocket.sharing._option_digests import first_differing_option, option_proofs
 from onesocket.sharing.host import _ipc_frames as frames
 from onesocket.testing import FaultyConnection, FaultyServer
-from tests.integration.worker_process import DEADLINE, WorkerProcess
+from tests.campaigns.harness.worker_process import DEADLINE, WorkerProcess
 
 WORKER = Path(__file__).with_name("agreement_worker.py")
 SECRETS = ("alice-s3cret", "bob-s3cret")

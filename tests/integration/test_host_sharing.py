@@ -23,7 +23,7 @@ from onesocket.sharing.host import _ipc_frames as frames
 from onesocket.sharing.host import listing
 from onesocket.sharing.host._runtime_paths import RuntimePaths
 from onesocket.testing import Fault, FaultyServer
-from tests.integration.worker_process import DEADLINE, WorkerProcess
+from tests.campaigns.harness.worker_process import DEADLINE, WorkerProcess
 
 WORKER = Path(__file__).with_name("host_worker.py")
 QUICK: dict[str, Any] = {"heartbeat": 0.2, "stopped_after": 1.5, "attach_timeout": 1.5}
@@ -347,12 +347,12 @@ async def test_a_stopped_owner_is_waited_for_and_lets_go(crowd: SharingProcesses
     processes = await crowd.start(3)
     owner = await crowd.owner()
     rest = [process for process in processes if process is not owner]
-    owner.kill(signal.SIGSTOP)
+    owner.signal(signal.SIGSTOP)
     for process in rest:
         await until_silent(process)
         assert f"(pid {owner.pid}) does not answer" in (await process.do("status"))[4]
     sending = rest[0].tell("send", message="moves along")
-    owner.kill(signal.SIGCONT)
+    owner.signal(signal.SIGCONT)
     await crowd.connected(2, processes)
     assert not (await owner.do("status"))[2]
     for process in processes:
@@ -366,12 +366,12 @@ async def test_a_stopped_owner_is_waited_for_and_lets_go(crowd: SharingProcesses
 
 async def test_who_joins_while_the_owner_is_stopped_is_told(crowd: SharingProcesses) -> None:
     (owner,) = await crowd.start(1)
-    owner.kill(signal.SIGSTOP)
+    owner.signal(signal.SIGSTOP)
     (late,) = await crowd.start(1, connect=False, client={"open_timeout": 0.1, "close_timeout": 0.1})
     error = await late.refused("connect")
     assert error["kind"] == "OwnerSilent"
     assert str(owner.pid) in error["text"]
-    owner.kill(signal.SIGCONT)
+    owner.signal(signal.SIGCONT)
     assert await late.do("connect") == "ALREADY_CONNECTED"
 
 
@@ -380,12 +380,12 @@ async def test_a_stopped_owner_is_replaced_if_that_is_asked_for(crowd: SharingPr
     owner = await crowd.owner()
     rest = [process for process in processes if process is not owner]
     old = server.connections[0]
-    owner.kill(signal.SIGSTOP)
+    owner.signal(signal.SIGSTOP)
     await crowd.connected(2, rest)
     assert server.counts.most_sockets == 2  # the one case
     sending = owner.tell("send", message="late")
     await rest[0].do("send", message="early")
-    owner.kill(signal.SIGCONT)
+    owner.signal(signal.SIGCONT)
     assert (await owner.answer(sending))["event"] == "done"
     await server.wait_until(lambda counts: counts.sockets_now == 1, DEADLINE)
     assert old.received == []
@@ -404,7 +404,7 @@ async def test_a_message_that_the_dead_owner_had_is_unknown_or_sent_again(
     processes = await crowd.start(2)
     owner = await crowd.owner()
     (follower,) = [process for process in processes if process is not owner]
-    owner.kill(signal.SIGSTOP)
+    owner.signal(signal.SIGSTOP)
     plain, named = follower.tell("send", message="plain"), follower.tell("send", message="named", resend=True)
     while "outbox=2" not in (await follower.do("status"))[3]:
         pass
@@ -420,14 +420,14 @@ async def test_a_process_that_does_not_read_harms_nobody(crowd: SharingProcesses
     processes = await crowd.start(3, host={"buffer": 65_536})
     owner = await crowd.owner()
     slow, quick = [process for process in processes if process is not owner]
-    slow.kill(signal.SIGSTOP)
+    slow.signal(signal.SIGSTOP)
     for number in range(3000):
         await server.broadcast(f"{number:05}" + "x" * 1000)
         if number % 30 == 29:  # half of what may wait for a process that does read
             await quick.got(f"{number:05}" + "x" * 1000)
     await owner.got("02999" + "x" * 1000)
     assert len(quick.messages) == 3000
-    slow.kill(signal.SIGCONT)
+    slow.signal(signal.SIGCONT)
     gap = await slow.until(lambda thing: thing["event"] == "gap")
     assert gap["reason"] == "overflow"
     await server.broadcast("after")
@@ -444,14 +444,14 @@ async def test_a_process_that_does_not_read_hears_of_the_line_that_was_lost_mean
     processes = await crowd.start(2, host={"buffer": 65_536})
     owner = await crowd.owner()
     (slow,) = [process for process in processes if process is not owner]
-    slow.kill(signal.SIGSTOP)
+    slow.signal(signal.SIGSTOP)
     for number in range(2000):
         await server.broadcast(f"{number:05}" + "x" * 1000)
     await owner.got("01999" + "x" * 1000)
     server.kill_connections()
     await crowd.connected(2, [owner])
     await crowd.all_receive("on the second line", [owner])
-    slow.kill(signal.SIGCONT)
+    slow.signal(signal.SIGCONT)
     gap = await slow.until(lambda thing: thing["event"] == "gap")
     assert (gap["reason"], gap["epoch"], gap["missed"]) == ("reconnected", 2, None)
     await crowd.all_receive("after", processes)
@@ -544,7 +544,7 @@ async def test_the_listing_shows_what_is_shared(crowd: SharingProcesses) -> None
         "CONNECTED",
         1,
     )
-    owner.kill(signal.SIGSTOP)
+    owner.signal(signal.SIGSTOP)
     (one,) = await asyncio.to_thread(listing, str(crowd.directory), timeout=0.2)
     assert (one.answers, one.pid) == (False, owner.pid)
 
@@ -717,9 +717,9 @@ async def test_a_dozen_ends_at_random_moments_under_load(crowd: SharingProcesses
                     await owner.do("close")
                     await asyncio.gather(*map(received_again_at, rest, marks))
                 case _:
-                    owner.kill(signal.SIGSTOP)
+                    owner.signal(signal.SIGSTOP)
                     await asyncio.gather(*map(until_silent, rest))
-                    owner.kill(signal.SIGCONT)
+                    owner.signal(signal.SIGCONT)
                     await asyncio.gather(*map(received_again_at, rest, marks))
                     continue
             processes = rest + await crowd.start(1)

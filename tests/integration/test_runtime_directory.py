@@ -14,8 +14,8 @@ from typing import Any
 import pytest
 
 from onesocket.testing import FaultyServer
+from tests.campaigns.harness.worker_process import DEADLINE, WorkerProcess
 from tests.integration.test_host_sharing import QUICK, SharingProcesses, assert_single_connection, paths_of
-from tests.integration.worker_process import DEADLINE, WorkerProcess
 
 NEWCOMERS = Path(__file__).with_name("host_newcomers.py")
 MANY = 20
@@ -240,14 +240,14 @@ async def test_an_owner_without_a_descriptor_says_so_and_stays_the_owner(
 async def test_a_stopped_owner_without_its_files_is_waited_for(crowd: SharingProcesses, server: FaultyServer) -> None:
     await crowd.start(2)
     owner = await crowd.owner()
-    owner.kill(signal.SIGSTOP)
+    owner.signal(signal.SIGSTOP)
     remove_parent(crowd)
     (late,) = [await WorkerProcess.start(Path(__file__).with_name("host_worker.py"), {**crowd_setup(crowd)})]
     crowd.members.append(late)
     connecting = late.tell("connect")
     await asyncio.sleep(2 * QUICK["stopped_after"])
     assert server.counts.handshakes == 1
-    owner.kill(signal.SIGCONT)
+    owner.signal(signal.SIGCONT)
     assert (await late.answer(connecting))["event"] == "done"
     await crowd.all_receive("goes on", crowd.members)
     assert_single_connection(server)

@@ -16,7 +16,7 @@ from onesocket.notices import Notices
 from onesocket.protocols._token import TokenQuery
 from onesocket.sharing.host import HostOptions
 from onesocket.testing import FaultyServer
-from tests.integration.worker_process import DEADLINE, WorkerProcess
+from tests.campaigns.harness.worker_process import DEADLINE, WorkerProcess
 
 WORKER = Path(__file__).with_name("provider_worker.py")
 THREADS = 4

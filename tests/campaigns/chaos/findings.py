@@ -1,4 +1,4 @@
-"""What an act found out."""
+"""The findings of one scenario."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 
 @dataclass
 class ChaosFindings:
-    """One act: promises, and figures."""
+    """Broken promises, and figures for the table."""
 
     title: str
     figures: list[tuple[str, str]] = field(default_factory=list[tuple[str, str]])
@@ -17,16 +17,16 @@ class ChaosFindings:
     seconds: float = 0.0
 
     def broken(self, text: str) -> None:
-        """A promise was broken."""
+        """Record a broken promise."""
         self.wrong.append(text)
 
     def require(self, holds: bool, text: str) -> None:
-        """Break with this text, unless it holds."""
+        """Record a broken promise unless `holds`."""
         if not holds:
             self.broken(text)
 
     def figure(self, name: str, value: object) -> None:
-        """For the table."""
+        """Add a row to the table."""
         self.figures.append((name, str(value)))
 
     def times(self, name: str, seconds: Sequence[float]) -> None:

@@ -1,4 +1,4 @@
-"""One act's world: a server of its own, a runtime directory of its own, and the processes."""
+"""The environment of one scenario: a server, a runtime directory, and the member processes."""
 
 from __future__ import annotations
 
@@ -6,19 +6,24 @@ import asyncio
 import contextlib
 import tempfile
 import time
-from collections.abc import AsyncIterator
+from collections import Counter
+from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 from typing import Any, Final, Self
 
 from onesocket.sharing.host import Listing, listing
 from onesocket.testing import FaultyConnection, FaultyServer
 from onesocket.wire._handshake import Data
+from tests.campaigns.harness.ledger import DeliveryLedger
+from tests.campaigns.harness.report import shortened
+from tests.campaigns.harness.worker_process import WorkerFailure, WorkerProcess
 
 from .findings import ChaosFindings
-from .ledger import DeliveryLedger
-from .member_process import ChaosFailure, MemberProcess
 
 HOST_OPTIONS: Final[dict[str, Any]] = {"heartbeat": 0.2, "stopped_after": 0.7, "attach_timeout": 0.5}
+_WORKER: Final = Path(__file__).with_name("worker.py")
+RESEND_EVERY: Final = 3
+"""Members send every third message with ``resend=True``."""
 FEED_EVERY: Final = 0.004
 SEND_EVERY: Final = 0.02
 
@@ -29,10 +34,10 @@ class ChaosHarness:
     def __init__(self, findings: ChaosFindings, **host: Any) -> None:
         self.findings = findings
         self.host = {**HOST_OPTIONS, **host}
-        self.ledger = DeliveryLedger()
-        self.members: list[MemberProcess] = []
+        self.ledger = DeliveryLedger(RESEND_EVERY)
+        self.members: list[WorkerProcess] = []
         self.events: list[dict[str, Any]] = []
-        self.news = asyncio.Condition()
+        self.news = asyncio.Event()
         self.number = 0
         """Of the last message that the server sent."""
         self.padding = ""
@@ -40,10 +45,9 @@ class ChaosHarness:
         self.counted: list[str] = []
         self._names = 0
         self._stack = contextlib.AsyncExitStack()
-        self._tasks: set[asyncio.Task[None]] = set()
 
     async def __aenter__(self) -> Self:
-        base = self._stack.enter_context(tempfile.TemporaryDirectory(dir="/tmp", prefix="onesocket-proof-"))
+        base = self._stack.enter_context(tempfile.TemporaryDirectory(dir="/tmp", prefix="onesocket-chaos-"))
         self.base = Path(base)
         self.directory = self.base / "run"
         self.directory.mkdir(mode=0o700)
@@ -56,18 +60,26 @@ class ChaosHarness:
 
     # --- processes --------------------------------------------------------------------------------------------------
 
-    async def start(self, count: int = 1, **setup: Any) -> list[MemberProcess]:
+    async def start(self, count: int = 1, **setup: Any) -> list[WorkerProcess]:
         """New processes, which haven't joined yet."""
         given = {"url": self.server.url, "host": {**self.host, "directory": str(self.directory)}, **setup}
         names: list[str] = []
         for _ in range(count):
             self._names += 1
             names.append(f"p{self._names}")
-        new = await asyncio.gather(*(MemberProcess.start(name, given, self._heard) for name in names))
-        self.members += new
-        return new
+        new = await asyncio.gather(*(self._start(name, given) for name in names))
+        return list(new)
 
-    async def join(self, actors: list[MemberProcess], *, send_every: float = 0.0, padding: str = "") -> None:
+    async def _start(self, name: str, given: dict[str, Any]) -> WorkerProcess:
+        """One process, when it is ready for orders."""
+        process = await WorkerProcess.start(
+            _WORKER, {"name": name, **given}, name=name, on_event=self._heard, collect_errors=True
+        )
+        self.members.append(process)
+        await process.until(lambda event: event["event"] == "ready")
+        return process
+
+    async def join(self, actors: list[WorkerProcess], *, send_every: float = 0.0, padding: str = "") -> None:
         """Have them join."""
         for actor in actors:
             self.ledger.sender(actor.name)
@@ -81,9 +93,9 @@ class ChaosHarness:
                 if one.answers:
                     return one
             await asyncio.sleep(0.01)
-        raise ChaosFailure("nobody owned the connection for 10 s")
+        raise WorkerFailure("nobody owned the connection for 10 s")
 
-    async def owner(self) -> tuple[MemberProcess, int]:
+    async def owner(self) -> tuple[WorkerProcess, int]:
         """The process that holds the connection, and the epoch."""
         deadline = time.monotonic() + 10.0
         while time.monotonic() < deadline:
@@ -92,23 +104,23 @@ class ChaosHarness:
                 if actor.pid == shared.pid and actor.is_alive and shared.epoch:
                     return actor, shared.epoch
             await asyncio.sleep(0.01)
-        raise ChaosFailure("the owner is none of ours")
+        raise WorkerFailure("the owner is none of ours")
 
     async def wait_received(
-        self, actors: list[MemberProcess], what: str, *, epoch: int = 0, within: float
+        self, actors: list[WorkerProcess], what: str, *, epoch: int = 0, within: float
     ) -> list[float]:
         """Everybody receives something that is sent from now on (on a line after `epoch`); when each did."""
         number = self.number
         asked = [actor.tell("until", number=number, epoch=epoch) for actor in actors]
-        answers = await asyncio.gather(
-            *(
-                actor.answer(future, f"message {what}", within=within)
-                for actor, future in zip(actors, asked, strict=True)
+        try:
+            answers = await asyncio.gather(
+                *(actor.result(order, within) for actor, order in zip(actors, asked, strict=True))
             )
-        )
+        except WorkerFailure as error:
+            raise WorkerFailure(f"no message {what}: {error}") from None
         return [float(answer["at"]) for answer in answers]
 
-    async def settle(self, actors: list[MemberProcess], within: float = 40.0) -> list[dict[str, Any]]:
+    async def settle(self, actors: list[WorkerProcess], within: float = 40.0) -> list[dict[str, Any]]:
         """The books of these processes, closed."""
         answers: list[dict[str, Any]] = await asyncio.gather(
             *(actor.do("settle", timeout=within, within=within + 10.0) for actor in actors)
@@ -117,7 +129,7 @@ class ChaosHarness:
             self.ledger.sender(actor.name).accepted = answer["accepted"]
         return answers
 
-    async def leave(self, actor: MemberProcess) -> None:
+    async def leave(self, actor: WorkerProcess) -> None:
         """Ask it to leave, and see it off."""
         answer = await actor.do("leave")
         page = self.ledger.sender(actor.name)
@@ -125,18 +137,21 @@ class ChaosHarness:
         status = await actor.ended()
         self.findings.require(status == 0, f"{actor.name} left with status {status}")
 
-    async def event(self, wanted: dict[str, Any], within: float = 10.0) -> dict[str, Any]:
-        """What somebody says without being asked."""
-
-        def found() -> dict[str, Any] | None:
-            return next((thing for thing in self.events if wanted.items() <= thing.items()), None)
-
+    async def wait_events(self, wanted: Callable[[], bool], what: str, within: float = 10.0) -> None:
+        """Wait until the events of the members satisfy `wanted`. Raises `WorkerFailure`."""
         try:
-            async with asyncio.timeout(within), self.news:
-                await self.news.wait_for(lambda: found() is not None)
+            async with asyncio.timeout(within):
+                while not wanted():
+                    self.news.clear()
+                    await self.news.wait()
         except TimeoutError:
-            raise ChaosFailure(f"nobody said {wanted} within {within:g} s; the last: {self.events[-8:]}") from None
-        return found() or {}
+            raise WorkerFailure(f"no {what} within {within:g} s; the last events: {self.events[-8:]}") from None
+
+    async def event(self, wanted: dict[str, Any], within: float = 10.0) -> None:
+        """Wait for an event with these values."""
+        await self.wait_events(
+            lambda: any(wanted.items() <= event.items() for event in self.events), f"event {wanted}", within
+        )
 
     # --- the server -------------------------------------------------------------------------------------------------
 
@@ -170,20 +185,15 @@ class ChaosHarness:
         if not text.startswith("{"):  # else it is about subscriptions, which the connection's own ledger counts
             self.ledger.arrived(text, connection.number)
 
-    def _heard(self, actor: MemberProcess, thing: dict[str, Any]) -> None:
-        if thing["event"] == "fate":
-            self.ledger.fate(thing["sender"], thing["number"], thing["fate"])
-        elif thing["event"] == "wrong":
-            self.findings.broken(f"{actor.name}: {thing['text']}")
-        else:
-            self.events.append(thing)
-            task = asyncio.get_running_loop().create_task(self._tell())
-            self._tasks.add(task)
-            task.add_done_callback(self._tasks.discard)
-
-    async def _tell(self) -> None:
-        async with self.news:
-            self.news.notify_all()
+    def _heard(self, member: WorkerProcess, event: dict[str, Any]) -> bool:
+        if event["event"] == "fate":
+            self.ledger.fate(event["sender"], event["number"], event["fate"])
+            return True
+        if event["event"] == "wrong":
+            self.findings.broken(f"{member.name}: {event['text']}")
+        self.events.append(event)
+        self.news.set()
+        return False
 
     # --- the end ----------------------------------------------------------------------------------------------------
 
@@ -194,9 +204,21 @@ class ChaosHarness:
         self.findings.require(counts.premature_closes == 0, f"{counts.premature_closes} sockets given up half-open")
         self.findings.require(counts.protocol_errors == 0, f"{counts.protocol_errors} errors of protocol")
 
+    def check_deliveries(self) -> None:
+        """Compare the fates that senders report with the messages that arrived."""
+        tally = self.ledger.balance()
+        for text in shortened(tally.wrong):
+            self.findings.broken(text)
+        counted = Counter(tally.fates)
+        counted["arrived more than once, with resend=True"] = tally.repeated
+        counted["DeliveryUnknown, and had arrived"] = tally.unknown_arrived
+        counted["sent, and lost in the kernel with a connection that was cut off"] = tally.lost.total()
+        for name, count in counted.most_common():
+            if count:
+                self.findings.figure(f"messages to it: {name}", count)
+
     async def _end(self) -> None:
         for actor in self.members:
             await actor.end()
-            text = actor.complaints()
-            if text:
-                self.findings.broken(f"{actor.name} complained: {text[-2000:]}")
+            if actor.errors:
+                self.findings.broken(f"{actor.name} wrote to stderr: {actor.errors[-2000:]}")

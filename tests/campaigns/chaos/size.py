@@ -1,4 +1,4 @@
-"""Amounts of work in a run of the proof."""
+"""Amounts of work in a run of the campaign."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""One process of the proof: it joins as any program would, does what it's told on stdin, and says what happened."""
+"""One member process of the chaos campaign: joins as any program would, and obeys orders."""
 
 from __future__ import annotations
 
@@ -6,12 +6,9 @@ import asyncio
 import json
 import logging
 import os
-import sys
 import threading
 import time
 import warnings
-from collections.abc import Callable, Coroutine
-from pathlib import Path
 from typing import Any, Final
 
 import onesocket
@@ -21,16 +18,10 @@ from onesocket.errors import OnesocketError
 from onesocket.sharing.host import HostOptions
 from onesocket.sharing.host import _follower as follower
 from onesocket.sharing.host import _follower_connection as peer
+from tests.campaigns.harness.orders import Order, serve_orders, setup, write_event
+from tests.campaigns.harness.probe import open_descriptors
 
 _IN_FLIGHT: Final = 500
-_DESCRIPTORS: Final = Path("/proc/self/fd")
-
-
-def write_event(event: str, **more: Any) -> None:
-    """One line, written at once: a process that is killed has said what it said."""
-    data = json.dumps({"event": event, **more}).encode() + b"\n"
-    while data:
-        data = data[os.write(1, data) :]
 
 
 class NumberedTopics(Raw):
@@ -62,12 +53,14 @@ class NumberedReader:
         self.gaps = 0
         self.missed = 0
         self._after_gap = True
-        self._wanted: list[tuple[int, int, int]] = []
+        self._wanted: list[tuple[int, int, asyncio.Future[dict[str, Any]]]] = []
 
-    def until(self, order: int, number: int, epoch: int) -> None:
-        """Answer this order with the first message after `number`, on a line after `epoch`."""
-        self._wanted.append((order, number, epoch))
+    async def until(self, number: int, epoch: int) -> dict[str, Any]:
+        """The first message after `number`, on a connection after `epoch`."""
+        found: asyncio.Future[dict[str, Any]] = asyncio.get_running_loop().create_future()
+        self._wanted.append((number, epoch, found))
         self._answer()
+        return await found
 
     async def read(self, stream: Any) -> None:
         """Until the link is closed."""
@@ -100,10 +93,10 @@ class NumberedReader:
     def _answer(self) -> None:
         now = time.monotonic()
         for wanted in tuple(self._wanted):
-            order, number, epoch = wanted
+            number, epoch, found = wanted
             if self.last > number and self.epoch > epoch:
                 self._wanted.remove(wanted)
-                write_event("done", order=order, result={"at": now, "number": self.last, "epoch": self.epoch})
+                found.set_result({"at": now, "number": self.last, "epoch": self.epoch})
 
 
 class NumberedSender:
@@ -170,13 +163,14 @@ class NumberedSender:
 class ChaosWorker:
     """What this process has."""
 
-    def __init__(self, setup: dict[str, Any]) -> None:
-        self.name: str = setup["name"]
-        self._url: str = setup["url"]
-        self._host = HostOptions(**setup["host"])
-        self._options: dict[str, Any] = dict(setup.get("options", {}))
-        if "topics" in setup:
-            self._options["protocol"] = NumberedTopics(*setup["topics"])
+    def __init__(self, given: dict[str, Any]) -> None:
+        self.has_left = False
+        self.name: str = given["name"]
+        self._url: str = given["url"]
+        self._host = HostOptions(**given["host"])
+        self._options: dict[str, Any] = dict(given.get("options", {}))
+        if "topics" in given:
+            self._options["protocol"] = NumberedTopics(*given["topics"])
         self._topics: dict[str, Any] = {}
         """The streams of the topics that this process is subscribed to."""
         self._link: onesocket.SharedClient | None = None
@@ -216,7 +210,8 @@ class ChaosWorker:
         return self._figures()
 
     async def leave(self, _: dict[str, Any]) -> dict[str, Any]:
-        """Leave in the midst of it all: what is being sent gets its fate."""
+        """Leave while messages are being sent; each of them still gets its fate."""
+        self.has_left = True
         if self._sender is not None:
             await self._sender.stop()
         await self.link.aclose()
@@ -310,25 +305,18 @@ class ChaosWorker:
             "gaps": reader.gaps,
             "missed": reader.missed,
             "epoch": reader.epoch,
-            "descriptors": len(list(_DESCRIPTORS.iterdir())) if _DESCRIPTORS.is_dir() else 0,
+            "descriptors": open_descriptors(),
         }
 
-    async def perform(self, order: dict[str, Any]) -> None:
-        """Do it and say so."""
-        number, what = order["order"], order["do"]
-        if what == "until":
-            if self._reader is not None:
-                self._reader.until(number, order["number"], order["epoch"])
-            return
-        try:
-            work: Callable[[dict[str, Any]], Coroutine[Any, Any, Any]] = getattr(self, what)
-            result = await work(order)
-        except Exception as error:  # noqa: BLE001 - whatever it is, it's told
-            if not isinstance(error, OnesocketError):
-                write_event("wrong", text=f"{what}: {type(error).__name__}: {error}")
-            write_event("refused", order=number, kind=type(error).__name__, text=str(error))
-        else:
-            write_event("done", order=number, result=result)
+    async def until(self, order: dict[str, Any]) -> dict[str, Any]:
+        """Wait for a message after this number, on a connection after this epoch."""
+        if self._reader is None:
+            raise RuntimeError("not joined")
+        return await self._reader.until(order["number"], order["epoch"])
+
+    async def perform(self, order: Order) -> Any:
+        """Call the method that has the order's name."""
+        return await getattr(self, order["do"])(order)
 
 
 class _ThreadWithTasks(threading.Thread):
@@ -379,28 +367,18 @@ def _run_child(link: Any, text: str, timeout: float) -> None:
     link.close()
 
 
-async def main(setup: dict[str, Any]) -> None:
-    """Until stdin ends, or we have left."""
-    logging.getLogger("onesocket").setLevel(logging.CRITICAL)  # what is wrong is told by typed errors; the rest isn't
-    loop = asyncio.get_running_loop()
-    orders = asyncio.StreamReader()
-    await loop.connect_read_pipe(lambda: asyncio.StreamReaderProtocol(orders), sys.stdin)
-    if "speaks" in setup:  # as another release would
+async def main(given: dict[str, Any]) -> None:
+    """Serve orders until stdin ends or this process has left."""
+    logging.getLogger("onesocket").setLevel(logging.CRITICAL)  # typed errors tell what is wrong
+    if "speaks" in given:  # as another release would
         for module in (follower, peer):
-            module.PROTOCOL_VERSION = setup["speaks"]  # type: ignore[attr-defined]
-    worker = ChaosWorker(setup)
+            module.PROTOCOL_VERSION = given["speaks"]  # type: ignore[attr-defined]
+    worker = ChaosWorker(given)
     write_event("ready")
-    tasks: set[asyncio.Task[None]] = set()
-    while line := await orders.readline():
-        order = json.loads(line)
-        task = loop.create_task(worker.perform(order))
-        tasks.add(task)
-        task.add_done_callback(tasks.discard)
-        if order["do"] == "leave":
-            await task
-            return
-    os._exit(0)  # whoever told us what to do is gone
+    await serve_orders(worker.perform, last="leave")
+    if not worker.has_left:
+        os._exit(0)  # the driver has ended
 
 
 if __name__ == "__main__":
-    asyncio.run(main(json.loads(sys.argv[1])))
+    asyncio.run(main(setup()))

@@ -9,7 +9,6 @@ from __future__ import annotations
 import argparse
 import asyncio
 import datetime as dt
-import signal
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -20,10 +19,10 @@ from tests.campaigns.compat.libraries import LIBRARIES, BotEnvironment, TrialCas
 from tests.campaigns.compat.restart_trial import STEPS as TOGETHER_STEPS
 from tests.campaigns.compat.restart_trial import RestartTrialResult, run_restart_trial
 from tests.campaigns.compat.trial import STEPS, TrialResult, run_trial
+from tests.campaigns.harness.director import run_command
+from tests.campaigns.harness.report import ROOT, write_document
 
-ROOT: Final = Path(__file__).resolve().parents[3]
 FOLDER: Final = ROOT / ".compat"
-DOCUMENT: Final = ROOT / "docs" / "compatibility.md"
 _CLIENTS: Final = Path(__file__).with_name("clients")
 _AT_ONCE: Final = 2
 _TOGETHER: Final = "together"
@@ -94,9 +93,7 @@ async def run(options: argparse.Namespace) -> int:
     print(f"\n{failed} of {len(failures)} failed" if failed else f"\nall {len(failures)} went well")
     if outcome is not None and not options.only and not options.python_only:
         table = report.document(results, runtimes, dt.datetime.now(dt.UTC).date().isoformat())
-        summary = f"{table}\n\n{report.restart_trial_document(outcome)}"
-        DOCUMENT.write_text(report.put_between_markers(DOCUMENT.read_text("utf-8"), summary), encoding="utf-8")
-        print(f"written: {DOCUMENT.relative_to(ROOT)}")
+        write_document("compatibility", f"{table}\n\n{report.restart_trial_document(outcome)}")
     return 1 if failed else 0
 
 
@@ -113,10 +110,5 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return asyncio.run(run(parser.parse_args(arguments)))
 
 
-def _terminated(*_: object) -> None:
-    raise SystemExit(143)
-
-
 if __name__ == "__main__":
-    signal.signal(signal.SIGTERM, _terminated)  # the bots shall not survive this process
-    sys.exit(main())
+    run_command(main)

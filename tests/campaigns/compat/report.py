@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping, Sequence
 from typing import Final
 
 from tests.campaigns.compat.restart_trial import STEPS as TOGETHER_STEPS
 from tests.campaigns.compat.restart_trial import RestartTrialResult
 from tests.campaigns.compat.trial import STEPS, TrialResult
-
-BEGIN: Final = "<!-- compatibility:begin -->"
-END: Final = "<!-- compatibility:end -->"
+from tests.campaigns.harness.report import aligned, markdown_table
 
 _HEAD: Final = ("library", "version", "runtime", "compression", *STEPS)
 _OUTCOMES: Final = {False: "ok", True: "failed"}
@@ -35,16 +32,12 @@ def reasons(results: Sequence[TrialResult]) -> list[str]:
 
 def terminal_text(results: Sequence[TrialResult], runtimes: Mapping[str, str]) -> str:
     """For a terminal: the table, and below it the reasons in full."""
-    rows = [list(_HEAD), *table(results, runtimes)]
-    widths = [max(len(row[column]) for row in rows) for column in range(len(_HEAD))]
-    lines = ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]
-    return "\n".join([*lines, *reasons(results)])
+    return "\n".join([aligned([_HEAD, *table(results, runtimes)], len(_HEAD)), *reasons(results)])
 
 
 def document(results: Sequence[TrialResult], runtimes: Mapping[str, str], day: str) -> str:
     """What goes between the markers: the table, and below it the first line of each reason."""
-    rows = [list(_HEAD), ["---"] * len(_HEAD), *table(results, runtimes)]
-    lines = [f"Run on {day}.", "", *(f"| {' | '.join(row)} |" for row in rows)]
+    lines = [f"Run on {day}.", "", markdown_table(_HEAD, table(results, runtimes))]
     return "\n".join([*lines, *(f"\n- {reason.splitlines()[0]}" for reason in reasons(results))])
 
 
@@ -56,8 +49,8 @@ def restart_trial_text(outcome: RestartTrialResult) -> str:
 
 def restart_trial_document(outcome: RestartTrialResult) -> str:
     """The last trial for the docs: its steps, and what was counted."""
-    head = f"Everybody together, with {outcome.library}:\n\n| step | |\n| --- | --- |"
-    steps = [f"| {step} | {_outcome(outcome, step).splitlines()[0]} |" for step in TOGETHER_STEPS]
+    head = f"All clients together, with {outcome.library}:\n"
+    steps = [markdown_table(["step", ""], [[step, _outcome(outcome, step).splitlines()[0]] for step in TOGETHER_STEPS])]
     figures = [f"- {line}" for line in outcome.figures.splitlines()]
     return "\n".join([head, *steps, "", *figures]).rstrip()
 
@@ -66,11 +59,3 @@ def _outcome(outcome: RestartTrialResult, step: str) -> str:
     if step not in outcome.steps:
         return "not reached"
     return f"failed: {outcome.steps[step]}" if outcome.steps[step] else "ok"
-
-
-def put_between_markers(text: str, summary: str) -> str:
-    """`text` with `summary` between its markers; raises ValueError if they aren't there once each."""
-    if text.count(BEGIN) != 1 or text.count(END) != 1:
-        raise ValueError(f"the document needs {BEGIN} and {END}, once each")
-    pattern = re.compile(f"{re.escape(BEGIN)}.*{re.escape(END)}", re.DOTALL)
-    return pattern.sub(lambda _: f"{BEGIN}\n{summary}\n{END}", text)

@@ -13,7 +13,6 @@ import importlib.metadata
 import json
 import logging
 import platform
-import signal
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -24,10 +23,10 @@ from onesocket.wire._handshake import Data
 from tests.campaigns.conformance import fuzzing_server as server
 from tests.campaigns.conformance import report
 from tests.campaigns.conformance.agents import EXTENSION_CASES, Agent, Received, agents
+from tests.campaigns.harness.director import run_command
+from tests.campaigns.harness.report import ROOT, write_document
 
-ROOT: Final = Path(__file__).resolve().parents[3]
 FOLDER: Final = ROOT / ".autobahn"
-DOCUMENT: Final = ROOT / "docs" / "conformance.md"
 _CASE_SECONDS: Final = 120.0
 _REQUEST_SECONDS: Final = 30.0
 
@@ -118,10 +117,6 @@ def campaign(chosen: Sequence[Agent], only: Sequence[str], folder: Path) -> list
     return [report.judge(run.agent.name, results.get(run.agent.name, {}), run.cases, run.hung) for run in runs]
 
 
-def _terminated(*_: object) -> None:
-    raise SystemExit(143)
-
-
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run; returns the exit status."""
     everybody = agents()
@@ -143,12 +138,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     print(f"every case in detail: {FOLDER / 'reports' / 'index.html'}")
     if not options.only and not options.agent:
         today = dt.datetime.now(dt.UTC).date().isoformat()
-        summary = report.document(verdicts, versions(), today)
-        DOCUMENT.write_text(report.put_between_markers(DOCUMENT.read_text("utf-8"), summary), encoding="utf-8")
-        print(f"written: {DOCUMENT.relative_to(ROOT)}")
+        write_document("conformance", report.document(verdicts, versions(), today))
     return 1 if complaints else 0
 
 
 if __name__ == "__main__":
-    signal.signal(signal.SIGTERM, _terminated)  # the server process shall not survive this one
-    sys.exit(main())
+    run_command(main)

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import re
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-BEGIN: Final = "<!-- conformance:begin -->"
-END: Final = "<!-- conformance:end -->"
+from tests.campaigns.harness.report import aligned, markdown_table
 
 GROUPS: Final[Mapping[str, str]] = {
     "1": "framing",
@@ -119,24 +117,18 @@ def table(verdict: Verdict) -> list[list[str]]:
 
 def printed(verdict: Verdict) -> str:
     """The table, for a terminal."""
-    rows = [[verdict.agent, *BEHAVIOURS], *table(verdict)]
-    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
-    return "\n".join(
-        "  ".join(cell.ljust(width) if column == 0 else cell.rjust(width) for column, (cell, width) in enumerate(pairs))
-        for pairs in (list(zip(row, widths, strict=True)) for row in rows)
-    )
+    return aligned([[verdict.agent, *BEHAVIOURS], *table(verdict)])
 
 
 def document(verdicts: Sequence[Verdict], versions: Mapping[str, str], day: str) -> str:
-    """What goes between the markers."""
+    """The summary for the page of the campaign."""
     lines = [f"Run on {day}: " + ", ".join(f"{name} {version}" for name, version in versions.items()) + ".", ""]
-    lines += [_row(["agent", "cases", *BEHAVIOURS]), _row(["---", *["---:"] * (len(BEHAVIOURS) + 1)])]
+    counts = [
+        [f"`{one.agent}`", str(len(one.cases)), *(str(one.counts[word]) for word in BEHAVIOURS)] for one in verdicts
+    ]
+    lines.append(markdown_table(["agent", "cases", *BEHAVIOURS], counts, 1))
     for verdict in verdicts:
-        numbers = [str(verdict.counts[word]) for word in BEHAVIOURS]
-        lines.append(_row([f"`{verdict.agent}`", str(len(verdict.cases)), *numbers]))
-    for verdict in verdicts:
-        lines += ["", f"### `{verdict.agent}`", "", _row(["group", *BEHAVIOURS])]
-        lines += [_row(["---", *["---:"] * len(BEHAVIOURS)]), *(_row(row) for row in table(verdict))]
+        lines += ["", f"### `{verdict.agent}`", "", markdown_table(["group", *BEHAVIOURS], table(verdict), 1)]
         for word in BEHAVIOURS[1:]:
             if verdict.named(word):
                 lines += ["", f"{word}: {', '.join(verdict.named(word))}."]
@@ -156,15 +148,3 @@ def _explanations(verdicts: Sequence[Verdict]) -> list[str]:
         f"- `{transport}`, {', '.join(sorted(cases, key=by_number))}: {why}"
         for (transport, why), cases in found.items()
     ]
-
-
-def _row(cells: Iterable[str]) -> str:
-    return f"| {' | '.join(cells)} |"
-
-
-def put_between_markers(text: str, summary: str) -> str:
-    """`text` with `summary` between its markers; raises ValueError if they aren't there once each."""
-    if text.count(BEGIN) != 1 or text.count(END) != 1:
-        raise ValueError(f"the document needs {BEGIN} and {END}, once each")
-    pattern = re.compile(f"{re.escape(BEGIN)}.*{re.escape(END)}", re.DOTALL)
-    return pattern.sub(lambda _: f"{BEGIN}\n{summary}\n{END}", text)

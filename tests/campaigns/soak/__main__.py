@@ -9,94 +9,56 @@ from __future__ import annotations
 import argparse
 import asyncio
 import contextlib
-import json
 import logging
-import random
 import signal
 import sys
 import time
 from collections import Counter
 from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
+from tests.campaigns.harness.director import add_seed, run_command
+from tests.campaigns.harness.probe import PROC, Sample, sample
+from tests.campaigns.harness.worker_process import WorkerProcess
 from tests.campaigns.soak.director import Director
-from tests.campaigns.soak.probe import PROC, Sample, sample
 from tests.campaigns.soak.report import SoakFindings, report
 from tests.campaigns.soak.soak_client import SoakClient
 
-ROOT: Final = Path(__file__).resolve().parents[3]
 SAMPLES: Final = 4
 """How often it's measured: after warm-up, at the end, and between."""
 _SETTLE_SECONDS: Final = 30.0
 REST_SECONDS: Final = 2.0
 _END_SECONDS: Final = 120.0
-_LINE_LIMIT: Final = 256 << 20
-
-
-class ServerControl:
-    """The other process, and what to tell it."""
-
-    def __init__(self, process: asyncio.subprocess.Process) -> None:
-        self._process = process
-
-    async def read(self) -> Any:
-        """Its next answer."""
-        if self._process.stdout is None:
-            raise RuntimeError("the server has no stdout")
-        line = await self._process.stdout.readline()
-        if not line:
-            raise RuntimeError("the server process ended; what it wrote to stderr says why")
-        return json.loads(line)
-
-    async def tell(self, order: dict[str, Any]) -> Any:
-        """Have an order obeyed; returns the answer."""
-        if self._process.stdin is None:
-            raise RuntimeError("the server has no stdin")
-        self._process.stdin.write(json.dumps(order).encode() + b"\n")
-        await self._process.stdin.drain()
-        return await self.read()
+_ORDER_SECONDS: Final = 60.0
+_SERVER: Final = Path(__file__).with_name("server.py")
 
 
 @contextlib.asynccontextmanager
-async def server_process(seed: int) -> AsyncIterator[tuple[ServerControl, str]]:
-    """Run the server; yields the control and its URL."""
-    process = await asyncio.create_subprocess_exec(
-        sys.executable,
-        *("-m", "tests.campaigns.soak.server", str(seed)),
-        stdin=asyncio.subprocess.PIPE,
-        stdout=asyncio.subprocess.PIPE,
-        cwd=ROOT,
-        limit=_LINE_LIMIT,
-    )
-    control = ServerControl(process)
+async def server_process(seed: int) -> AsyncIterator[tuple[WorkerProcess, str]]:
+    """Run the server; yields its process and its URL."""
+    process = await WorkerProcess.start(_SERVER, seed)
     try:
-        yield control, str(await control.read())
+        ready = await process.until(lambda event: event["event"] == "ready")
+        yield process, str(ready["url"])
     finally:
-        if process.stdin is not None:
-            process.stdin.close()
-        try:
-            async with asyncio.timeout(10.0):
-                await process.wait()
-        except TimeoutError:
-            process.kill()
-            await process.wait()
+        await process.end()
 
 
 class SoakCampaign:
     """One campaign."""
 
     def __init__(
-        self, control: ServerControl, url: str, *, seconds: float, clients: int, rate: float, seed: int
+        self, server: WorkerProcess, url: str, *, seconds: float, clients: int, rate: float, seed: int
     ) -> None:
         self.findings = SoakFindings(seed=seed, clients=clients, rate=rate)
         self.stop = asyncio.Event()
-        self._control = control
+        self._server = server
         self._seconds = seconds
         self._busy = asyncio.Event()
         self._director = Director(seed, clients)
         capacity = int(seconds * rate * 3) + 5_000
-        self._stations = [
+        self._clients = [
             SoakClient(number, url, seed=seed, rate=rate, capacity=capacity, busy=self._busy)
             for number in range(clients)
         ]
@@ -108,8 +70,8 @@ class SoakCampaign:
         """All of it, within bounds."""
         before = sample()
         self._busy.set()
-        for station in self._stations:
-            station.start()
+        for client in self._clients:
+            client.start()
         marks = self._marks()
         while not self.stop.is_set() and self._elapsed() < self._seconds:
             with contextlib.suppress(TimeoutError):
@@ -135,12 +97,12 @@ class SoakCampaign:
 
     async def _break_something(self) -> None:
         order = self._director.next()
-        await self._control.tell(order)
+        await self._server.do(within=_ORDER_SECONDS, **order)
         self.findings.faults[order["do"]] += 1
         if order["do"] == "stop reading":
             # Somebody has to run into it: a few messages would just wait in the kernel.
             for number in order["clients"][:3]:
-                self._stations[number].flood()
+                self._clients[number].flood()
         self._progress(order["label"])
 
     def _progress(self, label: str) -> None:
@@ -148,27 +110,27 @@ class SoakCampaign:
         if not self._live and second < self._told + 10:
             return
         self._told = second
-        up = sum(station.client.state.name == "CONNECTED" for station in self._stations)
-        messages = sum(station.pages.used for station in self._stations)
-        echoes = sum(station.echoes for station in self._stations)
-        text = f"{second:4} of {self._seconds:.0f} s  {up} of {len(self._stations)} connected  "
+        up = sum(client.client.state.name == "CONNECTED" for client in self._clients)
+        messages = sum(client.record.used for client in self._clients)
+        echoes = sum(client.echoes for client in self._clients)
+        text = f"{second:4} of {self._seconds:.0f} s  {up} of {len(self._clients)} connected  "
         text += f"{messages} messages, {echoes} echoes  {label}"
         print(f"\r{text[:118]:<118}" if self._live else text, end="" if self._live else "\n", flush=True)
 
     async def _measure(self) -> None:
         """Nothing is broken and nothing is sent for a moment: what is held then is held for good."""
         self._busy.clear()
-        await self._control.tell({"do": "calm"})
+        await self._server.do("calm", within=_ORDER_SECONDS)
         deadline = time.monotonic() + _SETTLE_SECONDS
         settled_since = time.monotonic()
         while time.monotonic() < deadline:
-            if not all(station.is_settled for station in self._stations):
+            if not all(client.is_settled for client in self._clients):
                 settled_since = time.monotonic()
             elif time.monotonic() - settled_since > REST_SECONDS:
                 break
             await asyncio.sleep(0.1)
         else:
-            restless = [station for station in self._stations if not station.is_settled]
+            restless = [client for client in self._clients if not client.is_settled]
             self.findings.wrong.append(
                 f"not settled {_SETTLE_SECONDS:g} s after the last fault: {restless[0].client!r}"
             )
@@ -177,18 +139,18 @@ class SoakCampaign:
 
     async def _close(self, before: Sample) -> None:
         self._busy.clear()
-        await asyncio.gather(*(station.stop() for station in self._stations))
+        await asyncio.gather(*(client.stop() for client in self._clients))
         await asyncio.sleep(REST_SECONDS)
-        told = await self._control.tell({"do": "report"})
+        told = await self._server.do("report", within=_ORDER_SECONDS)
         self.findings.after, self.findings.before = sample(), before
-        self.findings.take(self._stations, told)
+        self.findings.take(self._clients, told)
 
 
 async def campaign(*, seconds: float, clients: int, rate: float, seed: int) -> SoakFindings:
     """Run it against a server process of its own; SIGINT ends it early and in order."""
     loop = asyncio.get_running_loop()
-    async with server_process(seed) as (control, url):
-        soak = SoakCampaign(control, url, seconds=seconds, clients=clients, rate=rate, seed=seed)
+    async with server_process(seed) as (server, url):
+        soak = SoakCampaign(server, url, seconds=seconds, clients=clients, rate=rate, seed=seed)
         loop.add_signal_handler(signal.SIGINT, soak.stop.set)
         try:
             async with asyncio.timeout(seconds + SAMPLES * (_SETTLE_SECONDS + REST_SECONDS) + _END_SECONDS):
@@ -209,17 +171,13 @@ class WarningLog(logging.Handler):
         self.counts[f"{record.name}: {record.getMessage()[:200]}"] += 1
 
 
-def _terminated(*_: object) -> None:
-    raise SystemExit(143)
-
-
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run; returns the exit status."""
     parser = argparse.ArgumentParser(prog="make soak", description=__doc__)
     parser.add_argument("--minutes", type=float, default=15.0)
     parser.add_argument("--clients", type=int, default=200)
     parser.add_argument("--rate", type=float, default=4.0, help="messages per second and client")
-    parser.add_argument("--seed", type=int, default=random.SystemRandom().randrange(10**6))
+    add_seed(parser)
     options = parser.parse_args(arguments)
     if options.minutes <= 0 or options.clients < 1 or options.rate <= 0:
         parser.error("--minutes, --clients and --rate must be above 0")
@@ -244,5 +202,4 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 if __name__ == "__main__":
-    signal.signal(signal.SIGTERM, _terminated)  # the server process shall not survive this one
-    sys.exit(main())
+    run_command(main)

@@ -1,12 +1,12 @@
-"""What the soak breaks, each second one thing."""
+"""Chooses the faults of the soak, one each second."""
 
 from __future__ import annotations
 
-import random
 from collections.abc import Mapping
 from typing import Any, Final
 
 from onesocket.testing import Fault
+from tests.campaigns.harness.director import FaultChooser
 
 UPGRADES: Final[Mapping[str, Fault]] = {
     "slow upgrade": Fault.slow_upgrade(0.7),
@@ -37,7 +37,7 @@ INVALID_FRAMES: Final[Mapping[str, Fault]] = {
     "bad close code": Fault.bad_close_code(),
 }
 _CODES: Final = (1000, 1001, 1008, 1011, 1012, 1013, 3001, 4000)
-_STRIKES: Final[Mapping[str, int]] = {
+_FAULTS: Final[Mapping[str, int]] = {
     "kill": 4,
     "close": 4,
     "half-open": 3,
@@ -56,28 +56,28 @@ class Director:
     """Decides what breaks next; the same seed decides the same."""
 
     def __init__(self, seed: int, clients: int) -> None:
-        self._random = random.Random(seed)
+        self._faults = FaultChooser(seed, _FAULTS)
         self._clients = clients
 
     def next(self) -> dict[str, Any]:
-        """The next order to the server, with `label` for people."""
-        roll = self._random
-        what = roll.choices(list(_STRIKES), weights=list(_STRIKES.values()))[0]
-        order: dict[str, Any] = {"do": what, "label": what}
-        if what == "restart":
+        """The arguments of the next order to the server, with a `label` for the terminal."""
+        chance = self._faults.random
+        fault = self._faults.choose()
+        order: dict[str, Any] = {"do": fault, "label": fault}
+        if fault == "restart":
             return order
-        if what == "refuse":
-            return {**order, "seconds": roll.uniform(0.3, 2.0)}
-        struck = roll.sample(range(self._clients), roll.randint(1, max(2, self._clients // 10)))
-        order |= {"clients": struck, "label": f"{what} ({len(struck)})"}
-        if what == "close":
-            order["code"] = roll.choice(_CODES)
-            order["label"] = f"close {order['code']} ({len(struck)})"
-        elif what == "garbage":
-            order["garbage"] = roll.choice(list(INVALID_FRAMES))
-            order["label"] = f"{order['garbage']} ({len(struck)})"
-        elif what == "upgrades":
-            # A fault of the upgrade is only seen by those who dial.
-            order |= {"fault": roll.choice(list(UPGRADES)), "chance": roll.uniform(0.3, 1.0), "strike": "kill"}
-            order["label"] = f"kill ({len(struck)}), then {order['fault']}"
+        if fault == "refuse":
+            return {**order, "seconds": chance.uniform(0.3, 2.0)}
+        clients = chance.sample(range(self._clients), chance.randint(1, max(2, self._clients // 10)))
+        order |= {"clients": clients, "label": f"{fault} ({len(clients)})"}
+        if fault == "close":
+            order["code"] = chance.choice(_CODES)
+            order["label"] = f"close {order['code']} ({len(clients)})"
+        elif fault == "garbage":
+            order["garbage"] = chance.choice(list(INVALID_FRAMES))
+            order["label"] = f"{order['garbage']} ({len(clients)})"
+        elif fault == "upgrades":
+            # Only clients that dial meet a fault of the upgrade.
+            order |= {"fault": chance.choice(list(UPGRADES)), "chance": chance.uniform(0.3, 1.0), "strike": "kill"}
+            order["label"] = f"kill ({len(clients)}), then {order['fault']}"
         return order

@@ -1,4 +1,4 @@
-"""What the soak found, and whether that's good enough."""
+"""The findings of a soak, and its verdict."""
 
 from __future__ import annotations
 
@@ -8,11 +8,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from tests.campaigns.soak.ledger import ConnectionRecord, Fate, Tally
-from tests.campaigns.soak.probe import Sample
+from tests.campaigns.harness.ledger import FULL, NO_FATE, SENT, UNKNOWN, ConnectionRecord, Tally
+from tests.campaigns.harness.probe import Sample
+from tests.campaigns.harness.report import aligned, shortened
 from tests.campaigns.soak.soak_client import SoakClient
-
-_SHOWN = 20
 
 
 @dataclass
@@ -31,43 +30,44 @@ class SoakFindings:
     tally: Tally = field(default_factory=Tally)
     wrong: list[str] = field(default_factory=list[str])
     counts: dict[str, int] = field(default_factory=dict[str, int])
-    lines: Counter[str] = field(default_factory=Counter[str])
-    """How the lines ended."""
+    ends: Counter[str] = field(default_factory=Counter[str])
+    """How the connections ended."""
     unnoticed: int = 0
     failures: Counter[str] = field(default_factory=Counter[str])
     echoes: int = 0
     reported: int = 0
     reconnects: int = 0
 
-    def take(self, stations: Sequence[SoakClient], told: dict[str, Any]) -> None:
-        """Balance the clients' books with the server's."""
-        lines = [ConnectionRecord(*record) for record in told["lines"]]
+    def take(self, clients: Sequence[SoakClient], told: dict[str, Any]) -> None:
+        """Compare the records of the clients with those of the server."""
         by_client: dict[int, list[ConnectionRecord]] = {}
-        for line in lines:
-            by_client.setdefault(line.client, []).append(line)
-            self.lines["closed in order" if line.clean else f"broken: {line.cause or 'without a fault'}"] += 1
-        for station in stations:
-            received = base64.b64decode(told["received"].get(str(station.number), ""))
-            self.tally.balance(station.number, station.pages, received, by_client.get(station.number, []))
-            self.wrong += station.wrong
-            self.failures += station.failures
-            self.echoes += station.echoes
-            self.reported += station.reported
-            self.reconnects += station.client.stats.reconnects
-            if station.unwatched != station.reported:
-                text = f"{station.unwatched} deliveries failed unwatched, and on_error told of {station.reported}"
-                self.wrong.append(f"client {station.number}: {text}")
-            if station.pages.is_full:
-                self.wrong.append(f"client {station.number}: its books are full; the rate is not what it says")
+        for client, *values in told["connections"]:
+            connection = ConnectionRecord(*values)
+            by_client.setdefault(client, []).append(connection)
+            end = "closed in order" if connection.clean else f"broken: {connection.cause or 'without a fault'}"
+            self.ends[end] += 1
+        for client in clients:
+            name = f"client {client.number}"
+            received = base64.b64decode(told["received"].get(str(client.number), ""))
+            copies = {number: times for number, times in enumerate(received) if times}
+            self.tally.add(name, client.record, copies, by_client.get(client.number, []))
+            self.wrong += client.wrong
+            self.failures += client.failures
+            self.echoes += client.echoes
+            self.reported += client.reported
+            self.reconnects += client.client.stats.reconnects
+            if client.unwatched != client.reported:
+                text = f"{client.unwatched} deliveries failed without a waiter, and on_error got {client.reported}"
+                self.wrong.append(f"{name}: {text}")
+            if client.record.is_full:
+                self.wrong.append(f"{name}: its record is full; the rate is not as stated")
         self.wrong += told["wrong"]
         self.unnoticed = told["unnoticed"]
         self.counts = told["counts"]
 
     def complaints(self) -> list[str]:
         """Why the verdict is bad; empty if it's good."""
-        found = [*self.wrong[:_SHOWN], *self.tally.complaints()]
-        if len(self.wrong) > _SHOWN:
-            found.append(f"... and {len(self.wrong) - _SHOWN} more like the first {_SHOWN}")
+        found = [*shortened(self.wrong), *shortened(self.tally.wrong)]
         if len(self.samples) > 1:
             found += self.samples[-1][1].growth(self.samples[0][1])
         if self.counts.get("open_now", 0):
@@ -95,8 +95,8 @@ def report(findings: SoakFindings) -> str:
             [
                 ("faults", sum(findings.faults.values())),
                 ("upgrades asked for", findings.counts.get("handshakes", 0)),
-                ("lines", sum(findings.lines.values())),
-                ("lines resumed by the clients", findings.reconnects),
+                ("connections", sum(findings.ends.values())),
+                ("connections resumed by the clients", findings.reconnects),
                 ("ends that a server that reads nothing missed", findings.unnoticed),
                 ("sockets too many", sum("two sockets" in text for text in findings.wrong)),
             ],
@@ -105,20 +105,20 @@ def report(findings: SoakFindings) -> str:
             "messages",
             [
                 ("accepted", tally.accepted),
-                ("sent, and arrived once", fates[Fate.SENT] - lost),
-                ("sent, and lost with a broken line", lost),
+                ("sent, and arrived once", fates[SENT] - lost),
+                ("sent, and lost with a broken connection", lost),
                 *((f"  {cause}", count) for cause, count in tally.lost.most_common()),
                 ("DeliveryUnknown, arrived", tally.unknown_arrived),
-                ("DeliveryUnknown, did not arrive", fates[Fate.UNKNOWN] - tally.unknown_arrived),
-                ("MessageExpired, did not arrive", fates[Fate.EXPIRED]),
-                ("disconnect() or aclose(), did not arrive", fates[Fate.STOPPED]),
-                ("without a fate", fates[Fate.WAITING]),
-                ("not accepted: OutboxFull", fates[Fate.FULL]),
+                ("DeliveryUnknown, did not arrive", fates[UNKNOWN] - tally.unknown_arrived),
+                ("MessageExpired, did not arrive", fates["MessageExpired"]),
+                ("disconnect() or aclose(), did not arrive", fates["ManuallyDisconnected"] + fates["ClientClosed"]),
+                ("without a fate", fates[NO_FATE]),
+                ("not accepted: OutboxFull", fates[FULL]),
                 ("echoes", findings.echoes),
                 ("failures told by on_error", findings.reported),
             ],
         ),
-        _table("how lines ended", findings.lines.most_common()),
+        _table("how connections ended", findings.ends.most_common()),
         _table("what connect() and reconnect() raised", findings.failures.most_common()),
         _samples(findings),
     ]
@@ -139,8 +139,7 @@ def _samples(findings: SoakFindings) -> str:
         for label, taken in marked
         if taken is not None
     ]
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    return "\n".join("  ".join(cell.rjust(width) for cell, width in zip(row, widths, strict=True)) for row in rows)
+    return aligned(rows, left_columns=0)
 
 
 def _table(title: str, rows: Sequence[tuple[str, int]]) -> str:

@@ -8,10 +8,8 @@ from __future__ import annotations
 import asyncio
 import base64
 import dataclasses
-import json
 import random
 import signal
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Final
@@ -20,9 +18,9 @@ from onesocket.testing import Fault, FaultyServer
 from onesocket.testing._faulty_connection import FaultyConnection
 from onesocket.testing._faulty_server import OnMessage
 from onesocket.testing._handshake_endpoint import ConnectionPhase
+from tests.campaigns.harness.ledger import ConnectionRecord
+from tests.campaigns.harness.orders import serve_orders, setup, write_event
 from tests.campaigns.soak.director import INVALID_FRAMES, UPGRADES
-from tests.campaigns.soak.ledger import ConnectionRecord
-from tests.campaigns.soak.probe import sample
 
 _ALIVE: Final = (ConnectionPhase.ANSWERING, ConnectionPhase.OPEN)
 _HARMLESS_FAULTS: Final = frozenset({"", "no pong", "never acknowledge", UPGRADES["slow upgrade"].label})
@@ -37,7 +35,8 @@ class LiveConnection:
 
     def __init__(self, client: int, connection: FaultyConnection) -> None:
         self.connection = connection
-        self.record = ConnectionRecord(client)
+        self.client = client
+        self.record = ConnectionRecord()
 
     def struck(self, cause: str) -> None:
         """Note the fault; the first one that breaks the line counts."""
@@ -69,7 +68,7 @@ class SoakServer:
         self._upgrades_until = 0.0
         self._live: dict[FaultyConnection, LiveConnection] = {}
         self._by_client: dict[int, list[LiveConnection]] = {}
-        self._records: list[ConnectionRecord] = []
+        self._records: list[tuple[int, ConnectionRecord]] = []
         self._messages: dict[int, bytearray] = {}
         self._wrong: list[str] = []
         self._unnoticed = 0
@@ -103,12 +102,12 @@ class SoakServer:
         line = self._live[connection]
         head = message[:12].decode() if isinstance(message, bytes) else message[:12]
         number = int(head.partition(":")[0])
-        times = self._messages.setdefault(line.record.client, bytearray(1))
+        times = self._messages.setdefault(line.client, bytearray(1))
         if number >= len(times):
             times.extend(bytes(number + 1000 - len(times)))
         times[number] = min(times[number] + 1, 255)
         if number <= line.record.last:
-            self._wrong.append(f"client {line.record.client}: {number} came after {line.record.last} on one line")
+            self._wrong.append(f"client {line.client}: {number} came after {line.record.last} on one line")
         line.record.first = line.record.first or number
         line.record.last = number
         return message if len(message) <= _ECHOED else encode_number(number)
@@ -117,8 +116,8 @@ class SoakServer:
         line.record.clean = line.connection in self.server.clean
         self.server.clean.discard(line.connection)
         if line.connection.opened_at is not None:
-            self._records.append(line.record)
-        self._by_client[line.record.client].remove(line)
+            self._records.append((line.client, line.record))
+        self._by_client[line.client].remove(line)
         del self._live[line.connection]
 
     # --- what it's told ---------------------------------------------------------------------------------------------
@@ -207,8 +206,7 @@ class SoakServer:
                 "protocol_errors": counts.protocol_errors,
             },
             "received": {client: base64.b64encode(times).decode() for client, times in self._messages.items()},
-            "lines": [dataclasses.astuple(record) for record in self._records],
-            "sample": sample().as_dict(),
+            "connections": [[client, *dataclasses.astuple(record)] for client, record in self._records],
         }
 
 
@@ -233,17 +231,13 @@ def _held_by_a_process(connection: FaultyConnection) -> bool:
 
 
 async def serve(seed: int) -> None:
-    """Serve until stdin ends."""
-    loop = asyncio.get_running_loop()
-    stdin = asyncio.StreamReader()
-    await loop.connect_read_pipe(lambda: asyncio.StreamReaderProtocol(stdin), sys.stdin)
+    """Serve orders until stdin ends."""
     soak = SoakServer(seed)
     async with soak.server:
-        print(json.dumps(soak.server.url), flush=True)
-        while line := await stdin.readline():
-            print(json.dumps(await soak.obey(json.loads(line))), flush=True)
+        write_event("ready", url=soak.server.url)
+        await serve_orders(soak.obey, last=None)
 
 
 if __name__ == "__main__":
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the other process, which ends this one's stdin
-    asyncio.run(serve(int(sys.argv[1])))
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the other process, which ends this one
+    asyncio.run(serve(setup()))

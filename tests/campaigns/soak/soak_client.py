@@ -18,7 +18,7 @@ from onesocket.errors import (
     WaitTimeout,
 )
 from onesocket.lifecycle._outbox import OutboxLimits
-from tests.campaigns.soak.ledger import Fate, FateRecords
+from tests.campaigns.harness.ledger import SENT, SenderRecord
 
 OUTBOX: Final = OutboxLimits(messages=60, age=3.0)
 POLICY: Final = ReconnectPolicy(initial=0.1, cap=2.0, stable_after=1.0, busy_delay=0.5)
@@ -27,13 +27,8 @@ INTERRUPTION_SECONDS: Final = 60.0
 """How often, on average, a client calls `reconnect()`, or `disconnect()` and `reconnect()`."""
 FLOOD: Final = 80
 _LARGE_MESSAGE: Final = "x" * (128 << 10)
-_FATES: Final = {
-    DeliveryUnknown: Fate.UNKNOWN,
-    MessageExpired: Fate.EXPIRED,
-    OutboxFull: Fate.FULL,
-    ManuallyDisconnected: Fate.STOPPED,
-    ClientClosed: Fate.STOPPED,
-}
+_FATES: Final = (DeliveryUnknown, MessageExpired, OutboxFull, ManuallyDisconnected, ClientClosed)
+"""The errors that `send()` may raise here."""
 
 
 class SoakClient:
@@ -41,7 +36,7 @@ class SoakClient:
 
     def __init__(self, number: int, url: str, *, seed: int, rate: float, capacity: int, busy: asyncio.Event) -> None:
         self.number = number
-        self.pages = FateRecords(capacity)
+        self.record = SenderRecord(capacity)
         self.echoes = 0
         self.wrong: list[str] = []
         self.failures: Counter[str] = Counter()
@@ -108,9 +103,9 @@ class SoakClient:
         while True:
             await asyncio.sleep(self._random.expovariate(1 / self._pause))
             await self._busy.wait()
-            if self.pages.is_full:
+            if self.record.is_full:
                 continue
-            number = self.pages.new()
+            number = self.record.new()
             try:
                 await self.client.send(self._message(number, _LARGE_MESSAGE[: self._size()]))
             except OnesocketError as error:
@@ -119,9 +114,9 @@ class SoakClient:
                 self._settle(number, None)
 
     def _post_one(self, padding: str) -> None:
-        if self.pages.is_full:
+        if self.record.is_full:
             return
-        number = self.pages.new()
+        number = self.record.new()
         try:
             delivery = self.client.send_nowait(self._message(number, padding))
         except OnesocketError as error:
@@ -147,19 +142,18 @@ class SoakClient:
             self._settle(number, delivery.error)
 
     def _settle(self, number: int, error: OnesocketError | None) -> None:
-        fate = Fate.SENT if error is None else _FATES.get(type(error))
-        if fate is None:
-            self._complain(f"send() of {number} raised {error!r}")
+        if error is None or isinstance(error, _FATES):
+            self.record.settle(number, SENT if error is None else type(error).__name__)
         else:
-            self.pages.settle(number, fate)
+            self._complain(f"send() of {number} raised {error!r}")
 
     # --- receiving --------------------------------------------------------------------------------------------------
 
     def _received(self, message: Any) -> None:
         head = message[:12].decode() if isinstance(message, bytes) else message[:12]
         number = int(head.partition(":")[0])
-        if not self._last_echo < number <= self.pages.used:
-            self._complain(f"the echo of {number} came after that of {self._last_echo}, of {self.pages.used} sent")
+        if not self._last_echo < number <= self.record.used:
+            self._complain(f"the echo of {number} came after that of {self._last_echo}, of {self.record.used} sent")
         self._last_echo = number
         self.echoes += 1
 

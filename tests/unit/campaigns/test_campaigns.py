@@ -13,32 +13,16 @@ from tests.campaigns.conformance import __main__ as conformance
 from tests.campaigns.conformance import fuzzing_server as conformance_server
 from tests.campaigns.conformance import report as conformance_report
 from tests.campaigns.conformance.agents import TransportAgent, agents
-from tests.campaigns.conformance.report import BEGIN, END, behaviour, judge, put_between_markers
+from tests.campaigns.conformance.report import behaviour, judge
+from tests.campaigns.harness.probe import PROC, Sample
 from tests.campaigns.soak import __main__ as soak
 from tests.campaigns.soak.director import INVALID_FRAMES, UPGRADES, Director
-from tests.campaigns.soak.ledger import ConnectionRecord, Fate, FateRecords, Tally, cause_of_loss
-from tests.campaigns.soak.probe import PROC, Sample
 
 OK = {"behavior": "OK", "behaviorClose": "OK", "remoteCloseCode": 1000}
 NON_STRICT = OK | {"behavior": "NON-STRICT"}
 WRONG_CODE = OK | {"behaviorClose": "WRONG CODE"}
 
 needs_proc = pytest.mark.skipif(not PROC.is_dir(), reason="the soak reads /proc")
-
-
-def pages(*fates: Fate) -> FateRecords:
-    book = FateRecords(len(fates))
-    for fate in fates:
-        number = book.new()
-        if fate is not Fate.WAITING:
-            book.settle(number, fate)
-    return book
-
-
-def balance(book: FateRecords, received: list[int], *lines: ConnectionRecord) -> Tally:
-    tally = Tally()
-    tally.balance(0, book, [0, *received], lines)
-    return tally
 
 
 # --- conformance ----------------------------------------------------------------------------------------------------
@@ -77,13 +61,6 @@ def test_a_verdict_complains_of_everything_but_what_is_fine_or_explained() -> No
     assert judge("picows-line", {}, [], []).complaints
 
 
-def test_the_summary_replaces_only_what_stands_between_the_markers() -> None:
-    assert put_between_markers(f"a\n{BEGIN}\nold \\1\n{END}\nb", r"new \1") == f"a\n{BEGIN}\nnew \\1\n{END}\nb"
-    with pytest.raises(ValueError, match="once each"):
-        put_between_markers("no markers", "new")
-    assert put_between_markers(conformance.DOCUMENT.read_text(encoding="utf-8"), "")
-
-
 def test_without_a_python_2_it_says_what_is_needed_and_fails(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -106,54 +83,7 @@ async def test_every_agent_echoes_and_comes_back_when_the_line_is_over() -> None
     assert isinstance(agents()[0], TransportAgent)
 
 
-# --- the books of the soak ------------------------------------------------------------------------------------------
-
-
-def test_what_arrives_once_or_has_an_error_is_accounted_for() -> None:
-    book = pages(Fate.SENT, Fate.EXPIRED, Fate.UNKNOWN, Fate.UNKNOWN, Fate.FULL, Fate.STOPPED)
-    tally = balance(book, [1, 0, 1, 0, 0, 0], ConnectionRecord(0, 1, 3, "kill"))
-    assert tally.wrong == []
-    assert (tally.accepted, tally.arrived, tally.unknown_arrived) == (5, 2, 1)
-
-
-@pytest.mark.parametrize(
-    ("fate", "times"),
-    [(Fate.SENT, 2), (Fate.EXPIRED, 1), (Fate.FULL, 1), (Fate.STOPPED, 1), (Fate.WAITING, 1), (Fate.SENT, 0)],
-)
-def test_what_is_wrong_is_found(fate: Fate, times: int) -> None:
-    assert len(balance(pages(fate), [times], ConnectionRecord(0, 1, 1, clean=True)).wrong) == 1
-
-
-def test_a_message_from_nowhere_is_found() -> None:
-    assert balance(pages(Fate.SENT), [1, 1], ConnectionRecord(0, 1, 2)).wrong
-
-
-def test_a_fate_is_final() -> None:
-    book = pages(Fate.SENT)
-    with pytest.raises(RuntimeError, match="two fates"):
-        book.settle(1, Fate.UNKNOWN)
-
-
-@pytest.mark.parametrize(
-    ("lines", "cause"),
-    [
-        ([ConnectionRecord(0, 1, 4, "kill"), ConnectionRecord(0, 6, 9)], "kill"),  # the tail of a broken line
-        (
-            [ConnectionRecord(0, 1, 4, "", clean=True), ConnectionRecord(0, 6, 9)],
-            None,
-        ),  # ... of one that ended in order
-        ([ConnectionRecord(0, 1, 9, "kill")], None),  # a hole in the middle
-        (
-            [ConnectionRecord(0, 1, 4, clean=True), ConnectionRecord(0, cause="half-open"), ConnectionRecord(0, 6, 9)],
-            "half-open",
-        ),
-        ([ConnectionRecord(0, 1, 2, "kill"), ConnectionRecord(0, 3, 4, clean=True)], None),  # a line of long ago
-        ([ConnectionRecord(0, 6, 9, "kill")], None),  # a later line
-        ([ConnectionRecord(0, 1, 4)], ""),  # nobody broke it
-    ],
-)
-def test_only_a_broken_line_may_take_a_message_along(lines: list[ConnectionRecord], cause: str | None) -> None:
-    assert cause_of_loss(5, lines) == cause
+# --- the soak --------------------------------------------------------------------------------------------------------
 
 
 def test_growth_is_found() -> None:
@@ -208,6 +138,6 @@ def test_a_signal_ends_a_soak_in_order(
 def test_the_documents_name_the_commands() -> None:
     root = Path(__file__).resolve().parents[3]
     makefile = (root / "Makefile").read_text(encoding="utf-8")
-    for name in ("conformance", "soak"):
+    for name in ("chaos", "conformance", "soak"):
         assert f"\n{name}: " in makefile
         assert f"make {name}" in (root / "docs" / f"{name}.md").read_text(encoding="utf-8")

@@ -1,4 +1,4 @@
-"""The acts of the proof, in the order in which they are played."""
+"""The scenarios of the chaos campaign, in the order in which they run."""
 
 from __future__ import annotations
 
@@ -9,18 +9,12 @@ from typing import Final
 
 from ..findings import ChaosFindings
 from ..size import RunSize
-from . import churn as coming_and_going
-from . import concurrent_join as together
-from . import foreign_peers as strangers
-from . import forks
-from . import owner_failures as campaign
-from . import server_faults as unkind
-from . import slow_readers as slow
+from . import churn, concurrent_join, foreign_peers, forks, owner_failures, server_faults, slow_readers
 
 
 @dataclass(frozen=True, slots=True)
 class ChaosScenario:
-    """One of them."""
+    """A scenario, its title and its deadline."""
 
     name: str
     title: str
@@ -29,35 +23,41 @@ class ChaosScenario:
     """Seconds that it may take at most."""
 
 
+def _minute(_: RunSize) -> float:
+    return 60.0
+
+
 SCENARIOS: Final = (
-    ChaosScenario("together", "8 processes x 4 threads x 8 tasks join at once", together.run, lambda _: 60.0),
     ChaosScenario(
-        "campaign",
+        "concurrent-join", "8 processes x 4 threads x 8 tasks join at once", concurrent_join.run, lambda _: 60.0
+    ),
+    ChaosScenario(
+        "owner-failures",
         "the owner is killed, stopped and continued, asked to leave; under load",
-        campaign.run,
+        owner_failures.run,
         lambda size: 90.0 + 1.4 * size.rounds * 3,
     ),
     ChaosScenario(
         "take-over",
         'the owner is stopped, on_stopped="take-over": the one case of two sockets',
-        campaign.run_take_over,
+        owner_failures.run_take_over,
         lambda size: 60.0 + size.rounds,
     ),
     ChaosScenario(
         "forks", "the owner forks in the midst of it, and is killed", forks.run, lambda size: 30.0 + 5 * size.forks
     ),
     ChaosScenario(
-        "coming and going",
+        "churn",
         "processes attach and detach all the time",
-        coming_and_going.run,
+        churn.run,
         lambda size: 40.0 + 4 * size.seconds,
     ),
     ChaosScenario(
-        "unkind",
+        "server-faults",
         "the server greets at once, limits messages, answers late, reads nothing for a while",
-        unkind.run,
+        server_faults.run,
         lambda size: 60.0 + 4.0 * size.blows,
     ),
-    ChaosScenario("slow", "a process that is stopped, and one that doesn't read", slow.run, lambda _: 60.0),
-    ChaosScenario("strangers", "another release, another user, and nonsense", strangers.run, lambda _: 60.0),
+    ChaosScenario("slow-readers", "a process that is stopped, and one that doesn't read", slow_readers.run, _minute),
+    ChaosScenario("foreign-peers", "another release, another user, and nonsense", foreign_peers.run, _minute),
 )

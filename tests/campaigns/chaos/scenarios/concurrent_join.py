@@ -25,11 +25,12 @@ async def run(findings: ChaosFindings, size: RunSize, chance: random.Random) -> 
         orders = [actor.tell("crowd", threads=THREADS, tasks=TASKS, timeout=_WITHIN) for actor in actors]
         await stage.server.wait_until(lambda counts: counts.messages_received >= everybody, _WITHIN)
         at_once = stage.server.counts
-        async with asyncio.timeout(_WITHIN), stage.news:
-            await stage.news.wait_for(lambda: sum(thing["event"] == "in" for thing in stage.events) >= everybody)
+        await stage.wait_events(
+            lambda: sum(event["event"] == "in" for event in stage.events) >= everybody, "message of each task", _WITHIN
+        )
         await stage.server.broadcast("go home")
         answers = await asyncio.gather(
-            *(actor.answer(order, "crowd", within=_WITHIN) for actor, order in zip(actors, orders, strict=True))
+            *(actor.result(order, _WITHIN) for actor, order in zip(actors, orders, strict=True))
         )
         counts = await stage.server.wait_until(lambda counts: counts.sockets_now == 0, 10.0)
         for text in (text for answer in answers for text in answer["failed"]):

@@ -11,10 +11,10 @@ from pathlib import Path
 from typing import Any, Final
 
 from onesocket.sharing.host import _ipc_frames as frames
+from tests.campaigns.harness.worker_process import OrderRefused
 
 from ..findings import ChaosFindings
 from ..harness import ChaosHarness
-from ..member_process import JoinRefused
 from ..size import RunSize
 
 _NOBODY: Final = 65534
@@ -53,7 +53,7 @@ async def _refused(stage: ChaosHarness, kind: str, **setup: Any) -> str:
     (other,) = await stage.start(**setup)
     try:
         await other.do("join", send_every=0, within=_WITHIN)
-    except JoinRefused as error:
+    except OrderRefused as error:
         stage.findings.require(error.kind == kind, f"{error.kind} instead of {kind}: {error.text}")
         return error.text
     finally:

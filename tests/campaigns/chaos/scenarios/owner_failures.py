@@ -10,9 +10,10 @@ import time
 from collections import Counter
 from typing import Any, Final
 
+from tests.campaigns.harness.worker_process import WorkerProcess
+
 from ..findings import ChaosFindings
 from ..harness import FEED_EVERY, SEND_EVERY, ChaosHarness
-from ..member_process import MemberProcess
 from ..size import RunSize
 
 PROCESSES: Final = 4
@@ -31,7 +32,7 @@ class OwnerFailures:
     def __init__(self, stage: ChaosHarness, chance: random.Random) -> None:
         self._stage = stage
         self._chance = chance
-        self.players: list[MemberProcess] = []
+        self.players: list[WorkerProcess] = []
         self.times: dict[str, list[float]] = {}
         self.seen: Counter[str] = Counter()
 
@@ -58,7 +59,7 @@ class OwnerFailures:
             coming = asyncio.create_task(self._stage.join([newcomer], send_every=SEND_EVERY))
         begun = time.monotonic()
         if what == "kill":
-            self._stage.ledger.killed_connections.update(line.number for line in self._stage.server.connections)
+            self._stage.ledger.broken_connections.update(line.number for line in self._stage.server.connections)
             owner.signal(signal.SIGKILL)
             leaving = None
         else:
@@ -127,9 +128,6 @@ async def _run(
         for player in campaign.players:
             await stage.leave(player)
         counts = await stage.server.wait_until(lambda counts: counts.sockets_now == 0, 10.0)
-        balance = stage.ledger.balance()
-        for text in balance.wrong[:20]:
-            findings.broken(text)
         for name, times in campaign.times.items():
             findings.times(f"{name} ({campaign.seen[name]}), everybody received again after", times)
         if campaign.seen[DIRECTORY_REMOVED]:
@@ -137,8 +135,7 @@ async def _run(
         findings.figure("sockets at once, at most", counts.most_sockets)
         findings.figure("handshakes", counts.handshakes)
         findings.figure(f"messages from the server, one each {FEED_EVERY * 1000:g} ms", stage.number)
-        for name, count in sorted(balance.figures.items(), key=lambda item: -item[1]):
-            findings.figure(f"messages to it: {name}", count)
+        stage.check_deliveries()
         stage.check_sockets(most)
         return campaign
 

@@ -13,10 +13,10 @@ from collections import Counter
 from typing import Final
 
 from onesocket.testing import Fault, FaultyConnection, MessageLimit
+from tests.campaigns.harness.worker_process import WorkerProcess
 
 from ..findings import ChaosFindings
 from ..harness import ChaosHarness
-from ..member_process import MemberProcess
 from ..size import RunSize
 
 PROCESSES: Final = 3
@@ -41,8 +41,8 @@ class ServerFaultInjector:
     def __init__(self, stage: ChaosHarness, chance: random.Random) -> None:
         self._stage = stage
         self._chance = chance
-        self.players: list[MemberProcess] = []
-        self.wanted: dict[MemberProcess, set[str]] = {}
+        self.players: list[WorkerProcess] = []
+        self.wanted: dict[WorkerProcess, set[str]] = {}
         self.seen: Counter[str] = Counter()
         self._flown = 0
 
@@ -65,7 +65,7 @@ class ServerFaultInjector:
         for player in new:
             await self._choose(player)
 
-    async def _choose(self, player: MemberProcess) -> None:
+    async def _choose(self, player: WorkerProcess) -> None:
         topics = self._chance.sample([f"topic {number}" for number in range(_TOPICS)], self._chance.randrange(_TOPICS))
         self.wanted[player] = set(topics)
         await player.do("topics", keys=topics)
@@ -102,7 +102,7 @@ class ServerFaultInjector:
 
     def _cut_off(self, connections: list[FaultyConnection]) -> None:
         for connection in connections:
-            self._stage.ledger.killed_connections.add(connection.number)
+            self._stage.ledger.broken_connections.add(connection.number)
             connection.kill()
 
     async def _owner_ends(self, what: str) -> None:
@@ -110,7 +110,7 @@ class ServerFaultInjector:
         self.players.remove(owner)
         del self.wanted[owner]
         if what == "the owner is killed":
-            self._stage.ledger.killed_connections.update(line.number for line in self._stage.server.connections)
+            self._stage.ledger.broken_connections.update(line.number for line in self._stage.server.connections)
             owner.signal(signal.SIGKILL)
             await owner.ended()
         else:
@@ -174,13 +174,9 @@ async def run(findings: ChaosFindings, size: RunSize, chance: random.Random) -> 
         for player in unkind.players:
             await stage.leave(player)
         counts = await stage.server.wait_until(lambda counts: counts.sockets_now == 0, 10.0)
-        balance = stage.ledger.balance()
-        for text in balance.wrong[:20]:
-            findings.broken(text)
         findings.figure("blows", ", ".join(f"{what}: {count}" for what, count in unkind.seen.items()))
         findings.figure("connections, each greeted and answered late", counts.handshakes)
         limited = counts.close_codes.get(1008, 0)
         findings.require(not limited, f"{limited} connections sent more than {_LIMIT} messages in {_PER:g} s")
-        for name, count in sorted(balance.figures.items(), key=lambda item: -item[1]):
-            findings.figure(f"messages to it: {name}", count)
+        stage.check_deliveries()
         stage.check_sockets()

@@ -5,12 +5,13 @@ from __future__ import annotations
 import asyncio
 import random
 import signal
-from pathlib import Path
 from typing import Final
+
+from tests.campaigns.harness.probe import resident_bytes
+from tests.campaigns.harness.worker_process import WorkerProcess
 
 from ..findings import ChaosFindings
 from ..harness import ChaosHarness
-from ..member_process import MemberProcess
 from ..size import RunSize
 
 _PADDING: Final = 32 * 1024
@@ -31,7 +32,7 @@ async def run(findings: ChaosFindings, size: RunSize, chance: random.Random) -> 
         await neglects.do("neglect")
         stage.feed_once()
         await _wait_received(stage, [owner, reads, stopped])
-        memory = _resident_mebibytes(owner)
+        memory = resident_bytes(owner.pid) / 2**20
         stopped.signal(signal.SIGSTOP)
         most = memory
         for number in range(messages):
@@ -39,7 +40,7 @@ async def run(findings: ChaosFindings, size: RunSize, chance: random.Random) -> 
             if number % 16 == 15:
                 # As fast as those two read, and no faster: what the *server* can't get rid of is not the question.
                 await _wait_received(stage, [owner, reads])
-                most = max(most, _resident_mebibytes(owner))
+                most = max(most, resident_bytes(owner.pid) / 2**20)
         shared = await stage.shared()
         stopped.signal(signal.SIGCONT)
         await neglects.do("catch_up")
@@ -63,28 +64,16 @@ async def run(findings: ChaosFindings, size: RunSize, chance: random.Random) -> 
         stage.check_sockets()
 
 
-async def _wait_received(stage: ChaosHarness, actors: list[MemberProcess]) -> None:
+async def _wait_received(stage: ChaosHarness, actors: list[WorkerProcess]) -> None:
     """They have received the last message."""
     asked = [actor.tell("until", number=stage.number - 1, epoch=0) for actor in actors]
-    await asyncio.gather(
-        *(actor.answer(order, "the last message", within=20.0) for actor, order in zip(actors, asked, strict=True))
-    )
+    await asyncio.gather(*(actor.result(order, 20.0) for actor, order in zip(actors, asked, strict=True)))
 
 
-async def _wait_resumed(stage: ChaosHarness, actors: list[MemberProcess]) -> None:
+async def _wait_resumed(stage: ChaosHarness, actors: list[WorkerProcess]) -> None:
     """They read again: the first messages after the gap arrive."""
     stage.padding = ""
     asked = [actor.tell("until", number=stage.number, epoch=0) for actor in actors]
     async with stage.feeding(0.01):
-        await asyncio.gather(
-            *(actor.answer(order, "a message", within=20.0) for actor, order in zip(actors, asked, strict=True))
-        )
+        await asyncio.gather(*(actor.result(order, 20.0) for actor, order in zip(actors, asked, strict=True)))
     await _wait_received(stage, stage.members)
-
-
-def _resident_mebibytes(actor: MemberProcess) -> float:
-    """MiB, resident."""
-    status = Path(f"/proc/{actor.pid}/status")
-    if not status.exists():
-        return 0.0
-    return next(int(line.split()[1]) for line in status.read_text().splitlines() if line.startswith("VmRSS")) / 1024

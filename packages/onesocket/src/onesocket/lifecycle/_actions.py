@@ -82,7 +82,7 @@ class Actions:
     # --- guards -----------------------------------------------------------------------------------------------------
 
     def retry_helps(self) -> bool:
-        """Whether the connection is resumed after this failure."""
+        """True if the connection is resumed after this failure."""
         if self.reconnect is None or not self._resumes() or self.reconnect.exhausted(self.failures + 1):
             return False
         # The one failure that has no error yet is a missed deadline, and that may pass.
@@ -92,7 +92,7 @@ class Actions:
         )
 
     def is_last_caller(self) -> bool:
-        """Whether the attempt was for this caller alone."""
+        """True if the attempt was for this caller alone."""
         return self.waiting == 1 and self.initiator is Initiator.CALLERS
 
     def _resumes(self) -> bool:

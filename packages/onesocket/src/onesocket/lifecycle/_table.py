@@ -28,11 +28,11 @@ class Rule:
 
     @property
     def is_conditional(self) -> bool:
-        """Whether there is a condition."""
+        """True if there is a condition."""
         return self.when is not None or self.closing_to is not None
 
     def holds(self, machine: Actions) -> bool:
-        """Whether the conditions hold."""
+        """True if all conditions hold."""
         if self.closing_to is not None and machine.after_close is not self.closing_to:
             return False
         return self.when is None or self.when(machine)

@@ -76,7 +76,7 @@ class IdentityConnection(Generic[C]):
 
     client: C
     is_shared = False
-    """Whether the client is a `SharedClient`: the provider leaves the connection, and never disconnects it."""
+    """True if the client is a `SharedClient`: the provider leaves the connection, and never disconnects it."""
 
     def __init__(self, key: str, token_of: Callable[[IdentityConnection[C]], Awaitable[str]]) -> None:
         self.key = key

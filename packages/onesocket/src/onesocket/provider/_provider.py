@@ -40,7 +40,7 @@ _LOGGED_OUT = "logout() was called while this call was waiting"
 
 
 class _Access(enum.Enum):
-    """Whether calls may connect."""
+    """True if calls may connect."""
 
     OPEN = "open"
     HELD = "held"

@@ -28,7 +28,7 @@ class SingleFlight(Generic[T]):
 
     @property
     def is_over(self) -> bool:
-        """Whether the work has ended or was aborted, so that no caller can join."""
+        """True if the work has ended or was aborted, so that no caller can join."""
         return self._abort_error is not None or self.task.done()
 
     def abort(self, error: OnesocketError) -> None:

@@ -26,5 +26,5 @@ class ProviderStatus:
 
     @property
     def is_connected(self) -> bool:
-        """Whether the connection is up."""
+        """True if the connection is up."""
         return self.client is not None and self.client.is_connected

@@ -40,7 +40,7 @@ class WebSocketStream(Protocol):
 
     @property
     def is_open(self) -> bool:
-        """Whether the upgrade has succeeded."""
+        """True once the upgrade has succeeded."""
         ...
 
     @property

@@ -72,7 +72,7 @@ class HandshakeParser:
 
     @property
     def refuses(self) -> bool:
-        """Whether the body of a refusal is being read; it may not end, so callers set a deadline."""
+        """True if the body of a refusal is being read; it may not end, so callers set a deadline."""
         return self._refusal is not None
 
     def feed(self, data: bytes) -> AcceptedHandshake | OnesocketError | None:

@@ -104,7 +104,7 @@ class PicowsListener(StreamFlow, WSListener):
 
     @property
     def _was_closed(self) -> bool:
-        """Whether a valid CLOSE of the peer came: frames after it don't count."""
+        """True once a valid CLOSE of the peer has come: frames after it don't count."""
         return self._peer_close is _PeerClose.TAKEN and self.violation is None
 
     # --- messages ---------------------------------------------------------------------------------------------------

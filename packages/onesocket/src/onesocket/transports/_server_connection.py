@@ -180,7 +180,7 @@ class ServerConnection(WSListener):
 
     @property
     def closing(self) -> bool:
-        """Whether CLOSE was sent or the connection was aborted: no message is written any more."""
+        """True if CLOSE was sent or the connection was aborted: no message is written any more."""
         return self._closing
 
     def writer(self, kind: WSMsgType = _TEXT) -> Callable[[bytes], object]:

@@ -70,7 +70,7 @@ class StreamFlow(abc.ABC):
 
     @property
     def is_open(self) -> bool:
-        """Whether the upgrade has succeeded."""
+        """True once the upgrade has succeeded."""
         return self._phase is not StreamPhase.HANDSHAKE
 
     @property

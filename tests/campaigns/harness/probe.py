@@ -1,4 +1,4 @@
-"""What a process holds, read from /proc: no more than Linux is needed."""
+"""Measures the tasks, file descriptors, memory and objects of a process, by /proc."""
 
 from __future__ import annotations
 
@@ -12,7 +12,8 @@ from pathlib import Path
 from typing import Final
 
 PROC: Final = Path("/proc/self")
-# How much more than after warm-up is still flat. The allocator and the books of asyncio breathe a little.
+"""There only on Linux."""
+# The growth after warm-up that does not count: the allocator and asyncio keep a little.
 RSS_SLACK: Final = 8 * 2**20
 RSS_FACTOR: Final = 1.05
 OBJECTS_SLACK: Final = 2_000
@@ -21,7 +22,7 @@ OBJECTS_FACTOR: Final = 1.02
 
 @dataclass(frozen=True, slots=True)
 class Sample:
-    """What this process holds."""
+    """The resources of this process at one moment."""
 
     tasks: int
     descriptors: int
@@ -33,7 +34,7 @@ class Sample:
         return asdict(self)
 
     def growth(self, before: Sample) -> list[str]:
-        """What is not flat any more."""
+        """The resources that have grown since `before`."""
         found: list[str] = []
         if self.tasks != before.tasks:
             found.append(f"tasks: {before.tasks} after warm-up, {self.tasks} at the end")
@@ -46,15 +47,25 @@ class Sample:
         return found
 
 
+def resident_bytes(pid: int | str = "self") -> int:
+    """Resident memory of a process; 0 where there is no /proc."""
+    path = Path(f"/proc/{pid}/statm")
+    return int(path.read_text(encoding="ascii").split()[1]) * os.sysconf("SC_PAGE_SIZE") if path.exists() else 0
+
+
+def open_descriptors() -> int:
+    """The number of open file descriptors of this process; 0 where there is no /proc."""
+    return len(os.listdir(PROC / "fd")) - 1 if PROC.is_dir() else 0  # noqa: PTH208 - one is the listing's own
+
+
 def sample() -> Sample:
-    """Take one, with the garbage collected and free memory given back: what is held counts, not what is cached."""
+    """Measure this process, after a garbage collection, and with free memory given back to the system."""
     gc.collect()
     with contextlib.suppress(OSError, AttributeError):
         ctypes.CDLL(None).malloc_trim(0)
-    pages = int((PROC / "statm").read_text(encoding="ascii").split()[1])
     return Sample(
         tasks=len(asyncio.all_tasks()),
-        descriptors=len(os.listdir(PROC / "fd")) - 1,  # noqa: PTH208 - the one of the listing itself doesn't count
-        rss=pages * os.sysconf("SC_PAGE_SIZE"),
+        descriptors=open_descriptors(),
+        rss=resident_bytes(),
         objects=len(gc.get_objects()),
     )

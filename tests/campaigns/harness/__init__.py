@@ -1,0 +1,1 @@
+"""The parts that the campaigns share: director, worker processes, ledger, probe and report."""

@@ -1,0 +1,203 @@
+"""A worker process that is driven by JSON lines: orders to its stdin, answers and events from its stdout."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import signal
+import sys
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import IO, Any, Final, Self
+
+ROOT: Final = Path(__file__).resolve().parents[3]
+DEADLINE: Final = 20.0
+"""Seconds that an answer or an event may take."""
+_LINE_LIMIT: Final = 1 << 28
+_RECENT: Final = 20
+
+Event = dict[str, Any]
+
+
+class WorkerFailure(AssertionError):
+    """A deadline has passed, or a process has ended without an answer."""
+
+
+class OrderRefused(Exception):
+    """An order was answered with an error."""
+
+    def __init__(self, answer: Event) -> None:
+        self.kind: str = answer["kind"]
+        self.text: str = answer["text"]
+        super().__init__(f"{self.kind}: {self.text}")
+
+
+class WorkerProcess:
+    """One worker, and what it has reported. `on_event` gets each event first, and returns True to take it."""
+
+    def __init__(self, process: asyncio.subprocess.Process, name: str, errors: IO[bytes] | None) -> None:
+        self.process = process
+        self.name = name
+        self.said: list[Event] = []
+        """All answers, and the events that `on_event` has not taken."""
+        self.on_event: Callable[[WorkerProcess, Event], bool] | None = None
+        self.errors = ""
+        """The text on its stderr, after `end()`."""
+        self._errors = errors
+        self._changed = asyncio.Event()
+        self._answers: dict[int, Event] = {}
+        self._last_number = 0
+        self._reading = asyncio.get_running_loop().create_task(self._read())
+        self._reading.add_done_callback(lambda _: self._changed.set())
+
+    def __repr__(self) -> str:
+        return f"<WorkerProcess {self.name} pid={self.pid} {self.process.returncode}>"
+
+    @classmethod
+    async def start(
+        cls,
+        program: Path,
+        setup: object,
+        *,
+        name: str = "",
+        on_event: Callable[[WorkerProcess, Event], bool] | None = None,
+        collect_errors: bool = False,
+    ) -> Self:
+        """Start a Python module of this repository with `setup` as its argument.
+
+        `collect_errors`: keep its stderr for `errors`; else it goes to the stderr of this process.
+        """
+        errors = tempfile.TemporaryFile() if collect_errors else None  # noqa: SIM115 - closed by `end`
+        module = ".".join(program.relative_to(ROOT).with_suffix("").parts)
+        process = await asyncio.create_subprocess_exec(
+            *(sys.executable, "-m", module, json.dumps(setup)),
+            stdin=asyncio.subprocess.PIPE,
+            stdout=asyncio.subprocess.PIPE,
+            stderr=errors,
+            cwd=ROOT,
+            limit=_LINE_LIMIT,
+        )
+        worker = cls(process, name or program.stem, errors)
+        worker.on_event = on_event
+        return worker
+
+    @property
+    def pid(self) -> int:
+        return self.process.pid
+
+    @property
+    def is_alive(self) -> bool:
+        return self.process.returncode is None
+
+    @property
+    def messages(self) -> list[Any]:
+        """The messages that it has reported."""
+        return [message for event in self.said if event["event"] == "messages" for message in event["batch"]]
+
+    # --- orders -----------------------------------------------------------------------------------------------------
+
+    def tell(self, do: str, **more: Any) -> int:
+        """Give an order; returns its number."""
+        self._last_number += 1
+        assert self.process.stdin is not None
+        self.process.stdin.write(json.dumps({"do": do, "order": self._last_number, **more}).encode() + b"\n")
+        return self._last_number
+
+    async def answer(self, number: int, within: float = DEADLINE) -> Event:
+        """The answer to an order: ``done`` with a `result`, or ``error``. Raises `WorkerFailure`."""
+        await self._wait(lambda: number in self._answers, f"answer to order {number}", within)
+        return self._answers.pop(number)
+
+    async def result(self, number: int, within: float = DEADLINE) -> Any:
+        """The result of an order. Raises `OrderRefused` or `WorkerFailure`."""
+        answer = await self.answer(number, within)
+        if answer["event"] == "error":
+            raise OrderRefused(answer)
+        return answer["result"]
+
+    async def do(self, do: str, *, within: float = DEADLINE, **more: Any) -> Any:
+        """Give an order, and wait for its result. Raises `OrderRefused` or `WorkerFailure`."""
+        return await self.result(self.tell(do, **more), within)
+
+    async def refused(self, do: str, **more: Any) -> Event:
+        """Give an order that has to be refused; returns the answer."""
+        answer = await self.answer(self.tell(do, **more))
+        assert answer["event"] == "error", answer
+        return answer
+
+    # --- events -----------------------------------------------------------------------------------------------------
+
+    async def until(self, wanted: Callable[[Event], bool], since: int = 0) -> Event:
+        """The first event from index `since` on for which `wanted` holds. Raises `WorkerFailure`."""
+        place = since
+
+        def is_there() -> bool:
+            nonlocal place
+            while place < len(self.said) and not wanted(self.said[place]):
+                place += 1
+            return place < len(self.said)
+
+        await self._wait(is_there, "event")
+        return self.said[place]
+
+    async def got(self, message: Any, since: int = 0) -> Event:
+        """The first event from index `since` on that reports this message."""
+        return await self.until(lambda event: event["event"] == "messages" and message in event["batch"], since)
+
+    # --- the end ----------------------------------------------------------------------------------------------------
+
+    def signal(self, number: signal.Signals) -> None:
+        self.process.send_signal(number)
+
+    def kill(self) -> None:
+        self.process.kill()
+
+    async def ended(self, within: float = 10.0) -> int:
+        """Its exit status, when everything that it reported is read. Raises `WorkerFailure`."""
+        try:
+            async with asyncio.timeout(within):
+                await asyncio.wait([self._reading])
+                return await self.process.wait()
+        except TimeoutError:
+            raise WorkerFailure(f"{self!r} did not end within {within:g} s") from None
+
+    async def end(self) -> None:
+        """Kill it, and read its stderr."""
+        if self.is_alive:
+            with contextlib.suppress(ProcessLookupError):
+                self.process.kill()
+        await self.process.wait()
+        self._reading.cancel()  # a forked child may still hold its stdout
+        await asyncio.wait([self._reading])
+        if self._errors is not None and not self._errors.closed:
+            with self._errors as file:
+                file.seek(0)
+                self.errors = file.read().decode(errors="replace").strip()
+
+    # --- reading ----------------------------------------------------------------------------------------------------
+
+    async def _wait(self, condition: Callable[[], bool], what: str, within: float = DEADLINE) -> None:
+        try:
+            async with asyncio.timeout(within):
+                while not condition():
+                    if self._reading.done():
+                        raise WorkerFailure(f"{self!r} has ended without {what}; {self.said[-_RECENT:]}")
+                    self._changed.clear()
+                    await self._changed.wait()
+        except TimeoutError:
+            raise WorkerFailure(f"{self!r}: no {what} within {within:g} s; {self.said[-_RECENT:]}") from None
+
+    async def _read(self) -> None:
+        assert self.process.stdout is not None
+        while line := await self.process.stdout.readline():
+            self._take(json.loads(line))
+            self._changed.set()
+
+    def _take(self, event: Event) -> None:
+        if "order" in event:
+            self._answers[event["order"]] = event
+        elif self.on_event is not None and self.on_event(self, event):
+            return
+        self.said.append(event)
