@@ -1,6 +1,7 @@
 """The client against a real server on loopback. The *server* counts."""
 
 import asyncio
+import gc
 import queue
 import random
 import socket
@@ -429,7 +430,9 @@ async def test_the_end_of_the_loop_dials_nothing_new(server: FaultyServer) -> No
             del task
 
         asyncio.run(main())
+        gc.collect()
 
-    await asyncio.to_thread(run)
+    with pytest.warns(ResourceWarning, match="unclosed <Client"):
+        await asyncio.to_thread(run)
     await server.wait_until(lambda counts: counts.sockets_now == 0, timeout=DEADLINE)
     assert server.counts.handshakes == 1

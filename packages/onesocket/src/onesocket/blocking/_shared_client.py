@@ -8,9 +8,10 @@ import time
 from collections.abc import Callable, Coroutine, Hashable, Iterable, Iterator
 from concurrent.futures import Future
 from types import TracebackType
-from typing import Any, Self, TypeVar
+from typing import Any, NoReturn, Self, TypeVar
 
 from .._forking import reset_in_child
+from ..client._pickling import not_picklable
 from ..client._queue import Overflow
 from ..client._status import Change, Status
 from ..client._subscription import Predicate
@@ -58,6 +59,10 @@ class SharedClient:
         self._closed = False
         self._callbacks: dict[ThreadCallback, tuple[Any, ...]] = {}
         self._thread_member, self._stream = self._join()
+
+    def __reduce__(self) -> NoReturn:
+        """Raise `UsageError`: a shared client can't be pickled or copied."""
+        raise not_picklable(self)
 
     def __repr__(self) -> str:
         seat = self._thread_member

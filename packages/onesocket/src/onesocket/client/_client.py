@@ -5,9 +5,10 @@ from __future__ import annotations
 import asyncio
 import logging
 import ssl as ssl_module
+import warnings
 from collections.abc import Callable, Iterable
 from types import TracebackType
-from typing import Any, Literal, Self, TypeVar, overload
+from typing import Any, Literal, NoReturn, Self, TypeVar, overload
 
 from ..errors import OnesocketError
 from ..lifecycle import _events as events
@@ -27,6 +28,7 @@ from ._gap import Gap
 from ._internals import ClientInternals
 from ._options import Headers, Options, Token
 from ._outage_log import OutageLog
+from ._pickling import not_picklable
 from ._queue import DEFAULT_LIMIT, Overflow
 from ._registrations import Registrations
 from ._runner import Runner
@@ -134,6 +136,8 @@ class Client:
         )
         self._state_watchers = StateWatchers(self._error_reporter, self._sender)
         self._affinity = Affinity("client", self._forked)
+        self._is_shared = False
+        """It is closed by `onesocket.sharing`, when its last member leaves or the process ends."""
         self._runner = Runner(
             self._options, fanout=self._fanout, outgoing=self._sender, on_change=self._changed, home=self._affinity
         )
@@ -146,6 +150,17 @@ class Client:
             f"callers={self._runner.callers} outbox={len(self._sender)} inbox={self._fanout.depth} "
             f"subscribers={len(self._fanout)}>"
         )
+
+    def __reduce__(self) -> NoReturn:
+        """Raise `UsageError`: a client can't be pickled or copied."""
+        raise not_picklable(self)
+
+    def __del__(self) -> None:
+        """Warn of a client that was left open: it goes with its event loop, without a close handshake in time."""
+        runner = getattr(self, "_runner", None)
+        if runner is not None and not self._is_shared and runner.is_left_open:
+            text = f"unclosed {self!r}: use `async with`, or await aclose()"
+            warnings.warn(text, ResourceWarning, stacklevel=2, source=self)
 
     # --- the line ---------------------------------------------------------------------------------------------------
 
@@ -433,6 +448,7 @@ class Client:
     @property
     def internals(self) -> ClientInternals:
         """For `onesocket.sharing`."""
+        self._is_shared = True
         return ClientInternals(self._options, self._fanout, self._sender, self._runner)
 
     # --- inside -----------------------------------------------------------------------------------------------------

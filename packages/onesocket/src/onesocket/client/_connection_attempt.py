@@ -22,7 +22,7 @@ from ..wire._handshake import Data, DialRequest, Handshake
 from ._fan_out import FanOut
 from ._keepalive import Keepalive
 from ._options import Options, check_token
-from ._user_code import USER_ERRORS, call_user_function, concerns_another_client
+from ._user_code import USER_ERRORS, call_user_function, concerns_another_client, ends_task
 
 # A token source that refuses to be cancelled gets this many seconds; then the attempt ends without it.
 _TOKEN_GRACE = 1.0
@@ -166,6 +166,8 @@ class ConnectionAttempt:
         except TokenFailed as failure:
             error = failure
         except USER_ERRORS as failure:
+            if isinstance(failure, GeneratorExit) and ends_task(self._task, failure):
+                raise  # the collector, of a loop that was closed
             error = self._dial_error(failure)
         except BaseException as failure:  # the program ends, perhaps: if the loop goes on, nobody waits for this
             self._end(self._dial_error(failure))
@@ -390,7 +392,7 @@ class ConnectionAttempt:
         if self._grace is not None:
             self._grace.cancel()
         self._over = True
-        self.connection = None
+        self.connection = self._keepalive = None  # both refer to this attempt: no cycle is left
         with contextlib.suppress(*USER_ERRORS):
             self._protocol.lost(self._loop.time())
         self._owner.on_gone(self, error, loop_ends=loop_ends)

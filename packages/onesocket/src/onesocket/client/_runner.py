@@ -63,6 +63,8 @@ class Runner:
         self._timer: asyncio.TimerHandle | None = None
         self._queue: deque[Event] = deque()
         self._busy = False
+        self._ended_with_loop = False
+        """The end of the event loop closed the connection, and not the owner."""
         self._affinity = home
         self.check_loop = home.check
         """Raises `WrongEventLoop` on any loop but ours, and `ForkedCopy` in a child."""
@@ -75,6 +77,13 @@ class Runner:
     def loop(self) -> asyncio.AbstractEventLoop:
         """The loop this client belongs to: the first that used it. Raises as `check_loop` does."""
         return self._affinity.check()
+
+    @property
+    def is_left_open(self) -> bool:
+        """The owner has neither closed nor disconnected a client that has, or was to have, a connection."""
+        machine = self.machine
+        is_up = machine.live_epoch is not None or machine.state is State.BACKING_OFF
+        return not self._affinity.is_inherited and (self._ended_with_loop or is_up)
 
     def forked(self) -> None:
         """In a forked child: the connection is the parent's, so nothing more is done about it here."""
@@ -319,7 +328,8 @@ class Runner:
             self.attempt = None
             self._sender.connection_ended()
         if loop_ends:
-            self.dispatch(events.Close())  # nothing shall be dialled any more
+            self._ended_with_loop = self.refusal() is None
+            self.dispatch(events.Close())  # no further attempt
         self.dispatch(events.ConnectionGone(link.epoch, error, self._jitter(), link.up_for))
 
     def on_writable(self, link: ConnectionAttempt, now_writable: bool) -> None:  # noqa: FBT001 - an event

@@ -55,7 +55,7 @@ async def call_user_function(source: Callable[[], Any], what: str = "the token s
         answer = source()
         return await answer if inspect.isawaitable(answer) else answer
     except USER_ERRORS as error:
-        if isinstance(error, TokenFailed) or getattr(error, "is_unwrapped", False) or _is_cancellation_of(me, error):
+        if isinstance(error, TokenFailed) or getattr(error, "is_unwrapped", False) or ends_task(me, error):
             raise
         if isinstance(error, asyncio.CancelledError):
             raise TokenFailed(f"{what} was cancelled", retryable=True) from error
@@ -65,8 +65,8 @@ async def call_user_function(source: Callable[[], Any], what: str = "the token s
         raise failure from error
 
 
-def _is_cancellation_of(task: asyncio.Task[Any] | None, error: BaseException) -> bool:
-    """Whether the error ends the task from outside, and was not raised by the source itself."""
+def ends_task(task: asyncio.Task[Any] | None, error: BaseException) -> bool:
+    """Return whether the error ends the task from outside, and was not raised by the function itself."""
     if isinstance(error, asyncio.CancelledError):
         return task is not None and task.cancelling() > 0
     if isinstance(error, GeneratorExit):

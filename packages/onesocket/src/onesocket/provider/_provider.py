@@ -6,12 +6,13 @@ import asyncio
 import enum
 import logging
 from types import TracebackType
-from typing import Any, Generic, Self
+from typing import Any, Generic, NoReturn, Self
 
 from ..client._affinity import Affinity
 from ..client._client import Client
 from ..client._identity_token import Superseded
 from ..client._options import check_seconds
+from ..client._pickling import not_picklable
 from ..client._status import Change
 from ..client._user_code import USER_ERRORS, concerns_another_client, mark_unwrapped
 from ..errors import (
@@ -111,6 +112,10 @@ class Provider(Generic[C]):
         self._connection: IdentityConnection[C] | None = None
         self._retiring: dict[asyncio.Task[None], IdentityConnection[C]] = {}
         self._tasks: set[asyncio.Task[Any]] = set()
+
+    def __reduce__(self) -> NoReturn:
+        """Raise `UsageError`: a provider can't be pickled or copied."""
+        raise not_picklable(self)
 
     def __repr__(self) -> str:
         access = "" if self._access is _Access.OPEN else f" {self._access.value}"

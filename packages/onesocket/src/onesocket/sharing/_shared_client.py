@@ -10,13 +10,14 @@ import time
 import weakref
 from collections.abc import Callable, Coroutine, Hashable, Iterable
 from types import TracebackType
-from typing import Any, Literal, Self, TypeVar, overload
+from typing import Any, Literal, NoReturn, Self, TypeVar, overload
 
 from ..client._async_callback import AsyncCallback, callback_task, is_async
 from ..client._delivery import Delivery
 from ..client._error_reporter import ErrorReporter
 from ..client._gap import Gap
 from ..client._options import TokenSource
+from ..client._pickling import not_picklable
 from ..client._queue import Overflow
 from ..client._state_watchers import StateWatchers
 from ..client._status import Change, Status
@@ -89,6 +90,10 @@ class SharedClient:
         """What this link adds to the ways in which the connection can get a token; called on this link's loop."""
         self._member = Member(self._own_inbox, self)
         self._host_inbox.post(shared.add, self._member, self._status)
+
+    def __reduce__(self) -> NoReturn:
+        """Raise `UsageError`: a shared client can't be pickled or copied."""
+        raise not_picklable(self)
 
     def __repr__(self) -> str:
         status = self._status

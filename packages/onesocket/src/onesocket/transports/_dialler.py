@@ -155,9 +155,15 @@ class Dialler:
         return await open_tcp(self._first, self._socket_kind, self._on_addresses, self._process)
 
     async def _open(self, holder: Tunnel, sock: TcpSocket) -> asyncio.Transport:
-        if self._open_plain is not None and not self._address.secure and not self._first.secure:
-            return await self._open_plain(holder, sock)
-        transport, _ = await self._loop.create_connection(lambda: holder, sock=sock)
+        try:
+            if self._open_plain is not None and not self._address.secure and not self._first.secure:
+                return await self._open_plain(holder, sock)
+            transport, _ = await self._loop.create_connection(lambda: holder, sock=sock)
+        except RuntimeError as error:
+            # Collected after `loop.close()`: the layers below can't close their transport any more.
+            if self._loop.is_closed() and isinstance(error.__context__, GeneratorExit):
+                raise error.__context__ from None
+            raise
         return transport
 
     def _on_addresses(self) -> None:

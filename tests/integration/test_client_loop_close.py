@@ -1,0 +1,98 @@
+"""Clients whose event loop is closed without `aclose()`."""
+
+import asyncio
+import gc
+import logging
+import sys
+import traceback
+import warnings
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+
+from onesocket import Client
+from onesocket.testing import FaultyServer, ThreadedServer
+from onesocket.transports._picows import PicowsTransport
+from onesocket.transports._transport import Transport
+from onesocket.transports._websockets import WebsocketsTransport
+
+TURNS = 40
+
+
+@pytest.fixture
+def unraisable(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
+    """Exceptions that the interpreter would print."""
+    printed: list[Any] = []
+    monkeypatch.setattr(
+        sys, "unraisablehook", lambda event: printed.append("".join(traceback.format_exception(event.exc_value)))
+    )
+    return printed
+
+
+@pytest.fixture(scope="module")
+def url() -> Iterator[str]:
+    with ThreadedServer(FaultyServer()) as server:
+        yield server.server.url
+
+
+async def slow_token() -> str:
+    await asyncio.sleep(60)
+    return ""
+
+
+@pytest.mark.parametrize("token", [None, slow_token])
+@pytest.mark.parametrize("transport", [PicowsTransport, WebsocketsTransport])
+def test_a_loop_that_is_closed_at_any_moment_prints_no_traceback(
+    transport: Callable[[], Transport],
+    token: Any,
+    url: str,
+    unraisable: list[Any],
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    for turns in range(TURNS if token is None else 3):
+        loop = asyncio.new_event_loop()
+
+        async def begin(turns: int = turns) -> None:
+            Client(url, transport=transport(), token=token).connect_nowait()
+            for _ in range(turns):
+                await asyncio.sleep(0)
+
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", ResourceWarning)  # of the socket, and of the client
+            warnings.filterwarnings("ignore", "coroutine .* was never awaited")
+            loop.run_until_complete(begin())
+            if turns == TURNS - 1:
+                loop.run_until_complete(asyncio.sleep(0.1))
+            loop.close()
+            gc.collect()
+    assert not unraisable
+    logged = [record.getMessage() for record in caplog.records if record.levelno >= logging.WARNING]
+    assert [text for text in logged if not text.startswith("Task was destroyed but it is pending!")] == []
+
+
+@pytest.mark.parametrize("how", ["asyncio.run", "loop.close", "disconnected", "closed", "never used", "shared"])
+def test_a_client_that_is_left_open_warns(how: str, url: str) -> None:
+    async def use() -> None:
+        client = Client(url)
+        if how == "shared":
+            assert client.internals.options.token is None
+        if how != "never used":
+            await client.connect()
+        if how == "disconnected":
+            await client.disconnect()
+        if how == "closed":
+            await client.aclose()
+
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        if how == "loop.close":
+            loop = asyncio.new_event_loop()
+            loop.run_until_complete(use())
+            loop.close()
+        else:
+            asyncio.run(use())
+        gc.collect()
+    told = [str(warning.message) for warning in caught if "unclosed <Client" in str(warning.message)]
+    assert len(told) == (how in ("asyncio.run", "loop.close"))
+    assert all("aclose()" in text for text in told)
