@@ -159,7 +159,7 @@ async def test_the_server_is_restarted_while_they_talk(tmp_path: Path) -> None:
         await ada.say("typed while it was down: ada 2")
         await bob.say("typed while it was down: bob")
         await ada.until(lambda: [one.fate for one in ada.pending] == [DraftState.WAITING, DraftState.WAITING])
-        assert "waiting for the line" in ada.screenshot()
+        assert "waiting for the connection" in ada.screenshot()
 
         second = await stack.enter_async_context(ChatServer(place, port=port, gateway_port=gateway_port))
         wanted = {f"before {number}" for number in range(12)} | {

@@ -36,7 +36,7 @@ async def server() -> AsyncIterator[ChatServer]:
 
 def pass_minutes(server: ChatServer) -> None:
     """Eleven minutes pass by the server's clock: after ten it enforces a nonce no longer."""
-    server.service._world.ids._clock = lambda: time.time() + ELEVEN_MINUTES
+    server.service._context.ids._clock = lambda: time.time() + ELEVEN_MINUTES
 
 
 async def stored(server: ChatServer, channel: int) -> list[str]:

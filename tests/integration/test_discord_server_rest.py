@@ -469,7 +469,7 @@ def test_the_limiter_remembers_a_bounded_number_of_buckets() -> None:
     limiter = RateLimiter(clock=lambda: 0.0)
     for n in range(20_000):
         limiter.take("route", n, RateLimit(1, 60.0))
-    assert repr(limiter) == "<Limiter 10000 buckets, 0 brakes>"
+    assert repr(limiter) == "<RateLimiter 10000 buckets, 0 attempts>"
     assert not limiter.take("route", 19_999, RateLimit(1, 60.0)).allowed
 
 

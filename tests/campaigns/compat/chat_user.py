@@ -93,7 +93,7 @@ class ChatUser:
         waiting = [DraftState.WAITING] * _MOST_UNSENT
         await self.driver.until(lambda: [draft.fate for draft in self.drafts] == waiting, "pending messages")
         await self.driver.until(self._shows_drafts, "pending messages on the screen")
-        await self.driver.until_shown("waiting for the line")
+        await self.driver.until_shown("waiting for the connection")
         return [draft.content for draft in self.drafts]
 
     async def until_back(self) -> None:
@@ -101,7 +101,7 @@ class ChatUser:
         await self.driver.until_up()
         await self.driver.until(lambda: not self.drafts, "an empty outbox")
         await self.driver.until(lambda: not self.driver.toasts, "no toasts")
-        await self.driver.until_shown("waiting for the line", shown=False)
+        await self.driver.until_shown("waiting for the connection", shown=False)
 
     async def until_shown(self, content: str) -> None:
         """Wait until some panel shows this as stored."""

@@ -1,4 +1,4 @@
-"""The application: who is signed in, the toasts, and the end in order."""
+"""The chat application: signing in and out, toasts, and an orderly end."""
 
 from __future__ import annotations
 
@@ -35,12 +35,12 @@ class ChatApp(App[None]):
     """The chat.
 
     Parameters:
-        server: What the form begins with: ``host:port``, or a URL.
-        user: The same for the name.
-        fixed: There is no other server than this one: nothing that is typed or was remembered leads elsewhere.
-        remember: The file in which the token is kept for the next time; None: it stays in memory.
-        drafts: The directory in which what is written and not sent is kept; None: below ``$XDG_STATE_HOME``.
-        handle_signals: Whether SIGINT and SIGTERM end it in order. It closes the line within `close_timeout`.
+        server: The server that the form proposes: ``host:port``, or a URL.
+        user: The name that the form proposes.
+        fixed: True allows no other server than this one.
+        remember: The file in which the token is saved for the next run; None: it stays in memory.
+        drafts: The directory in which unsent texts are saved; None: below ``$XDG_STATE_HOME``.
+        handle_signals: True lets SIGINT and SIGTERM end it in order, closing the connection within `close_timeout`.
     """
 
     TITLE = "onesocket chat"
@@ -74,7 +74,7 @@ class ChatApp(App[None]):
         self.input_order = InputOrder(self, super().on_event)
 
     async def on_event(self, event: events.Event) -> None:
-        """Take keys in their order; everything else at once."""
+        """Queue input in its order; handle everything else at once."""
         if InputOrder.concerns(event):
             await self.input_order.take(event)
         elif isinstance(event, InputSettled):
@@ -83,7 +83,7 @@ class ChatApp(App[None]):
             await super().on_event(event)
 
     async def on_mount(self) -> None:
-        """Begin with the form, or with who was signed in the last time."""
+        """Show the form, or restore the last sign-in."""
         if self._handle_signals:
             loop = asyncio.get_running_loop()
             for number in (signal.SIGINT, signal.SIGTERM):
@@ -93,17 +93,17 @@ class ChatApp(App[None]):
             self._restore_sign_in(self._remember)
 
     async def on_unmount(self) -> None:
-        """However it ends: the line is closed in order."""
+        """Close the connection in order, at any end."""
         self.input_order.close()
         if self.session is not None:
             await self.session.aclose()
         self._draft_files.close()
 
-    # --- coming -----------------------------------------------------------------------------------------------------
+    # --- signing in -------------------------------------------------------------------------------------------------
 
     @on(SignInScreen.SignInRequested)
     def sign_in_requested(self, event: SignInScreen.SignInRequested) -> None:
-        """Somebody filled in the form."""
+        """Sign in with the submitted form."""
         self._sign_in(event)
 
     @work(exclusive=True, group=_SIGN_IN_GROUP)
@@ -135,16 +135,16 @@ class ChatApp(App[None]):
             form.show_busy(busy=False)
 
     def _permitted(self, server: str) -> ServerAddress:
-        """The server that is meant. Raises `InvalidURL`, or `UsageError` if there may be only another one."""
+        """Parse the server's address. Raises `InvalidURL`, or `UsageError` if another server is fixed."""
         wanted = ServerAddress.parse(server)
         if self._fixed and wanted != ServerAddress.parse(self._server):
             raise UsageError(f"this chat is for {ServerAddress.parse(self._server).name} alone, not for {wanted.name}")
         return wanted
 
     @work(exclusive=True, group=_SIGN_IN_GROUP)
-    async def _restore_sign_in(self, place: Path) -> None:
+    async def _restore_sign_in(self, path: Path) -> None:
         try:
-            kept = load(place)
+            kept = load(path)
             if kept is not None:
                 server = self._permitted(kept.api_url)
                 self._user = kept.user
@@ -153,18 +153,23 @@ class ChatApp(App[None]):
             self._failed(str(error))
 
     async def _begin(self, server: ServerAddress, token: str, channels: Sequence[int] = ()) -> None:
-        # Known from here on: whoever ends the application ends it too.
+        # Set from here on, so that the end of the application closes it.
         self.session = session = ChatSession(
-            server, token, self.notices, self._options, shelves=self._draft_files, on_void=self._on_token_rejected
+            server,
+            token,
+            self.notices,
+            self._options,
+            draft_files=self._draft_files,
+            on_token_rejected=self._on_token_rejected,
         )
         try:
             await session.join()
-        except OnesocketError as error:  # the provider said it on the board
-            if session.is_token_rejected:  # which is being dealt with
+        except OnesocketError as error:  # the provider has posted a notice
+            if session.is_token_rejected:  # which is being handled
                 return
             if not error.retryable:  # and the form is still there
                 self.session = None
-                await session.aclose()  # which takes back what it said
+                await session.aclose()  # which withdraws its notices
                 self._forget()
                 self._failed(str(error))
                 return
@@ -173,17 +178,17 @@ class ChatApp(App[None]):
         await self.push_screen(ChatScreen(session, channels))
 
     def action_dismiss_failure(self) -> None:
-        """Withdraw the notice of a failed sign-in, which was read."""
+        """Withdraw the notice of a failed sign-in."""
         self.notices.withdraw("sign-in-failed")
 
     def _failed(self, text: str) -> None:
         self.notices.post("sign-in-failed", NoticeLevel.ERROR, "Sign-in Failed", text)
 
-    # --- going ------------------------------------------------------------------------------------------------------
+    # --- signing out ------------------------------------------------------------------------------------------------
 
     @work(exclusive=True, group=_SIGN_IN_GROUP)
     async def sign_out(self, *, everywhere: bool = False) -> None:
-        """Back to the form; the token is void then, or, `everywhere`, every token of the account."""
+        """End this login, or with `everywhere` all logins of the account, and return to the form."""
         session = self.session
         if session is None or (everywhere and not await session.leaving(session.account.sign_out_everywhere())):
             return
@@ -195,17 +200,17 @@ class ChatApp(App[None]):
 
     @on(LoginsScreen.SignOut)
     def sign_out_requested(self, event: LoginsScreen.SignOut) -> None:
-        """The login that is in use is to be ended."""
+        """End the login in use."""
         self.sign_out(everywhere=event.everywhere)
 
     @on(PasswordScreen.PasswordChangeRequested)
     def password_change_requested(self, event: PasswordScreen.PasswordChangeRequested) -> None:
-        """The form for another password is filled in."""
+        """Change the password with the submitted form."""
         self._change_password(event.old, event.new)
 
     @work(exclusive=True, group=_SIGN_IN_GROUP)
     async def _change_password(self, old: str, new: str) -> None:
-        """Change it, and go on with the token that comes with it: that of this session is void then."""
+        """Change the password, and continue with the new token, as that of this session is void."""
         session, form = self.session, self.screen
         if session is None or not isinstance(form, PasswordScreen):
             return
@@ -220,7 +225,7 @@ class ChatApp(App[None]):
         await self._begin(session.server, token, channels)  # the form takes the keys until then
 
     def _keep(self, server: ServerAddress, token: str) -> None:
-        """Have the next time begin with this token, if that is wanted."""
+        """Save the token for the next run, if that is configured."""
         if self._remember is not None:
             try:
                 save(Credentials(server.api_url, self._user, token), self._remember)
@@ -229,12 +234,12 @@ class ChatApp(App[None]):
                 self.notices.post("token-not-kept", NoticeLevel.WARNING, "Token Not Kept", text)
 
     def _on_token_rejected(self, session: ChatSession, code: int) -> None:
-        """The server no longer accepts it: somebody signed out elsewhere, or the account's password was changed."""
+        """The server no longer accepts the token: the login was ended elsewhere, or the password was changed."""
         self.call_later(self._sign_in_again, session, code)
 
     @work(exclusive=True, group=_SIGN_IN_GROUP)
     async def _sign_in_again(self, session: ChatSession, code: int) -> None:
-        """Back to the form. What was written and not sent waits for the same account."""
+        """Return to the form. Unsent texts wait for the same account."""
         if self.session is session:
             self.session = None
             self._forget()
@@ -257,20 +262,20 @@ class ChatApp(App[None]):
 
     def _forget(self) -> None:
         if self._remember is not None:
-            with contextlib.suppress(OSError):  # what it holds is void
+            with contextlib.suppress(OSError):  # its token is void
                 forget(self._remember)
 
     async def action_quit(self) -> None:
-        """End, unless something was not sent and somebody wants to wait for it."""
+        """Quit, after a confirmation if there are unsent messages."""
         self._ask_and_leave()
 
     @work(exclusive=True, group="leaving")
     async def _ask_and_leave(self) -> None:
         unsent = len(self.session.store.state.outbox) if self.session is not None else 0
         if unsent and not isinstance(self.screen, ConfirmDialog):
-            what = "One message was" if unsent == 1 else f"{unsent} messages were"
+            unsent_text = "One message was" if unsent == 1 else f"{unsent} messages were"
             if not await self.push_screen_wait(
-                ConfirmDialog(f"{what} not sent and will wait for the next time. Quit?")
+                ConfirmDialog(f"{unsent_text} not sent and will wait for the next time. Quit?")
             ):
                 return
         self._leave()
@@ -282,15 +287,15 @@ class ChatApp(App[None]):
         self.exit()
 
     def get_system_commands(self, screen: Screen[Any]) -> Iterable[SystemCommand]:
-        """What the command palette offers."""
+        """The commands of the command palette."""
         if isinstance(screen, ChatScreen):
             yield SystemCommand("New guild", "Make a guild, with one channel", screen.create_guild)
             yield SystemCommand("New channel", "In the guild of the active panel", screen.create_channel)
             yield SystemCommand("Invite", "Make a code by which others enter this guild", screen.create_invite)
             yield SystemCommand("Enter a guild", "By the code of an invite", screen.accept_invite)
-            yield SystemCommand("Timeline", "What became of the connection", screen.action_timeline)
+            yield SystemCommand("Timeline", "The changes of the connection's state", screen.action_timeline)
             yield SystemCommand("Logins…", "Where you are signed in; end one, or all", screen.show_logins)
             yield SystemCommand("Change password…", "All other logins end with the old one", screen.change_password)
-            yield SystemCommand("Sign out", "Close the line and make the token void", self.sign_out)
+            yield SystemCommand("Sign out", "Close the connection and end this login", self.sign_out)
         yield SystemCommand("Theme", "Other colours", self.action_change_theme)
         yield SystemCommand("Quit", "End in order", self.action_quit)

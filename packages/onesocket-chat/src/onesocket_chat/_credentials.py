@@ -1,4 +1,4 @@
-"""A token that is kept for the next time, in a file that its owner alone can read."""
+"""The token that is saved for the next run, in a file that its owner alone can read."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ from . import _private_file as private_file
 
 
 class UnsafeCredentials(UsageError):
-    """Others can read (or write) the file with the token, or it isn't ours."""
+    """Other users can read or write the file with the token, or own it."""
 
 
 @dataclass(frozen=True, slots=True)
 class Credentials:
-    """Who is signed in where."""
+    """The account and token of a sign-in."""
 
     api_url: str
     user: str
@@ -39,32 +39,32 @@ def default_path() -> Path:
     return state_directory() / "chat.json"
 
 
-def save(credentials: Credentials, place: Path) -> None:
-    """Write it anew: it never exists with other rights, nor half. Raises OSError."""
-    private_file.write(place, msgspec.json.encode(credentials))
+def save(credentials: Credentials, path: Path) -> None:
+    """Repath the file atomically, with mode 0600 from the start. Raises OSError."""
+    private_file.write(path, msgspec.json.encode(credentials))
 
 
-def load(place: Path) -> Credentials | None:
-    """What was kept; None if nothing was. Raises `UnsafeCredentials`."""
+def load(path: Path) -> Credentials | None:
+    """Load the saved sign-in; None without one. Raises `UnsafeCredentials`."""
     try:
-        descriptor = os.open(place, os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0))
+        descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0))
     except FileNotFoundError:
         return None
     except OSError as error:
-        raise UnsafeCredentials(f"{place} can't be read: {error.strerror}; remove it and sign in again") from error
+        raise UnsafeCredentials(f"{path} can't be read: {error.strerror}; remove it and sign in again") from error
     with os.fdopen(descriptor, "rb") as file:
         about = os.fstat(file.fileno())
         mine = not hasattr(os, "getuid") or about.st_uid == os.getuid()
         if os.name == "posix" and (not mine or stat.S_IMODE(about.st_mode) & 0o077):
-            raise UnsafeCredentials(f"others may have read the token in {place}: remove it and sign in again")
+            raise UnsafeCredentials(f"others may have read the token in {path}: remove it and sign in again")
         data = file.read(65_536)
     try:
         return msgspec.json.decode(data, type=Credentials)
     except msgspec.DecodeError as error:
-        raise UnsafeCredentials(f"{place} is broken; remove it and sign in again") from error
+        raise UnsafeCredentials(f"{path} is broken; remove it and sign in again") from error
 
 
-def forget(place: Path) -> None:
+def forget(path: Path) -> None:
     """Keep it no longer."""
     with contextlib.suppress(FileNotFoundError):
-        place.unlink()
+        path.unlink()

@@ -44,7 +44,7 @@ class ToastSink:
 
     @property
     def shown(self) -> dict[str, str]:
-        """What is shown, by the notices' ids."""
+        """The displayed toasts, by notice id."""
         return {notice_id: notice.text for notice_id, notice in self._shown.items()}
 
     @property
@@ -59,7 +59,7 @@ class ToastSink:
         self._app.call_later(self._refresh)
 
     def withdraw(self, notice_id: str) -> None:
-        """It is over."""
+        """Remove a notice's toast."""
         if self._shown.pop(notice_id, None) is not None:
             self._app.call_later(self._refresh)
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import ipaddress
 import re
 import shlex
 import sys
@@ -16,6 +15,7 @@ from aiohttp import web
 from textual_serve.server import Server
 
 from onesocket.errors import UsageError
+from onesocket.hub._endpoint import is_ip_address, is_loopback
 
 _MAX_APPLICATIONS: Final = 16
 """Applications at a time; each is a process of its own."""
@@ -45,7 +45,7 @@ class ChatWebServer(Server):
             title="onesocket chat",
             public_url=f"http://{address}:{port}",
         )
-        self._is_local = _is_loopback(host)
+        self._is_local = is_loopback(host)
         self._names = {address.lower(), "127.0.0.1", "localhost", "[::1]"}
         self._running: set[asyncio.Task[object]] = set()
 
@@ -82,7 +82,7 @@ class ChatWebServer(Server):
     def knows(self, host: str) -> bool:
         """True if `host` may name this server: any address, from other machines, but no name that could lead here."""
         name = re.sub(r":\d+$", "", host.lower())
-        return name in self._names or (not self._is_local and _is_address(name))
+        return name in self._names or (not self._is_local and is_ip_address(name.strip("[]")))
 
     def _check_host(self, request: web.Request) -> None:
         if not self.knows(request.host):
@@ -115,15 +115,3 @@ def serve(arguments: Sequence[str], *, host: str, port: int) -> None:
         server.serve()
     except OSError as error:
         raise UsageError(f"can't listen on {host}:{port}: {error.strerror}; choose another port with --port") from error
-
-
-def _is_loopback(host: str) -> bool:
-    return host == "localhost" or (_is_address(host) and ipaddress.ip_address(host).is_loopback)
-
-
-def _is_address(name: str) -> bool:
-    try:
-        ipaddress.ip_address(name.strip("[]"))
-    except ValueError:
-        return False
-    return True

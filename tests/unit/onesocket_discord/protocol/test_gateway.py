@@ -204,7 +204,7 @@ class DeferredIdentifySlot:
 
 def test_who_has_to_wait_for_a_turn_beats_meanwhile_and_gets_more_time() -> None:
     queue = DeferredIdentifySlot(INTERVAL)
-    drive = GatewayDriver(turns=queue).open().hello()
+    drive = GatewayDriver(scheduler=queue).open().hello()
     assert drive.sent == []
     assert drive.all(Extend) == [Extend(INTERVAL)]
     began = drive.now
@@ -219,13 +219,13 @@ def test_who_has_to_wait_for_a_turn_beats_meanwhile_and_gets_more_time() -> None
 
 def test_a_turn_of_a_line_that_is_lost_is_given_back() -> None:
     queue = DeferredIdentifySlot(9)
-    GatewayDriver(turns=queue).open().hello().lose().open()
+    GatewayDriver(scheduler=queue).open().hello().lose().open()
     assert queue.told == ["reserved", "given back"]
 
 
 def test_a_resume_needs_no_turn() -> None:
     queue = DeferredIdentifySlot(0)
-    drive = GatewayDriver(turns=queue).up().lose()
+    drive = GatewayDriver(scheduler=queue).up().lose()
     assert drive.open().hello().only["op"] == 6
     assert queue.told == ["reserved", "sent"]
 
@@ -235,7 +235,7 @@ def test_no_identify_left_is_a_failure_that_names_its_date() -> None:
         def reserve(self, now: float) -> float:
             raise IdentifyBudgetExhausted("none left", retry_after=3600)
 
-    drive = GatewayDriver(turns=Spent(0)).open().hello()
+    drive = GatewayDriver(scheduler=Spent(0)).open().hello()
     assert drive.sent == []
     assert drive.error.retry_after == 3600
     assert isinstance(drive.error, ServerBusy)
@@ -407,6 +407,6 @@ def test_heartbeats_before_a_new_session_carry_none_of_the_last_ones_number() ->
     assert drive.ring().only == {"op": 1, "d": 41}
     drive.protocol.closed(4009, "Session timed out")
     drive.lose()
-    drive.protocol._turns = Later()
+    drive.protocol._scheduler = Later()
     drive.open().hello()
     assert drive.ring().only == {"op": 1, "d": None}

@@ -1,1 +1,1 @@
-"""What the application knows: plain values, and functions from what happened to what is known then. No I/O."""
+"""The chat's state as immutable values, and the functions that derive the next state from an event. No I/O."""

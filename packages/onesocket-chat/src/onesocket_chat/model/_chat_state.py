@@ -1,4 +1,4 @@
-"""All that is known at one moment. A change makes a new world; what did not change is the same object in both."""
+"""The state of the chat. A change makes a new state; unchanged parts are the same objects in both."""
 
 from __future__ import annotations
 
@@ -15,31 +15,31 @@ _EMPTY_HISTORY: Final = ChannelHistory()
 
 
 class ChatState(Struct, frozen=True):
-    """The mappings are never changed in place."""
+    """All that the application knows. The mappings are never changed in place."""
 
     me: User | None = None
     guilds: Mapping[int, Guild] = {}
     channels: Mapping[int, Channel] = {}
     people: Mapping[int, User] = {}
     members: Mapping[int, frozenset[int]] = {}
-    """For each guild, who is in it."""
+    """The ids of the members of each guild."""
     presences: Mapping[int, str] = {}
-    """Who is there: ``online``, ``idle`` or ``dnd``."""
+    """The status of present users: ``online``, ``idle`` or ``dnd``."""
     read: Mapping[int, int] = {}
     """For each channel, the last message that was read."""
     typing: Mapping[tuple[int, int], float] = {}
-    """(channel, user): until when they count as writing, on the application's clock."""
+    """By (channel, user): the time at which the user's typing indicator ends, on the application's clock."""
     histories: Mapping[int, ChannelHistory] = {}
     gaps: int = 0
-    """How often something may have been missed: a page asked for before may lack what came in between."""
+    """The number of gaps: a page requested before the last one may lack messages."""
     outbox: Outbox = Outbox()
 
     def history(self, channel_id: int) -> ChannelHistory:
-        """What is known of a channel's messages."""
+        """The history of a channel."""
         return self.histories.get(channel_id, _EMPTY_HISTORY)
 
     def is_unread(self, channel_id: int) -> bool:
-        """True if there is something new."""
+        """True if the channel has an unread message."""
         channel = self.channels.get(channel_id)
         return channel is not None and (channel.last_message_id or 0) > self.read.get(channel_id, 0)
 
@@ -52,7 +52,7 @@ class ChatState(Struct, frozen=True):
         return sorted(mine, key=lambda channel: (channel.position, channel.id))
 
     def people_in(self, channel_id: int) -> list[User]:
-        """Who can read a channel: those who are there first, then by name."""
+        """The users who can read a channel: present ones first, then by name."""
         channel = self.channels.get(channel_id)
         if channel is None:
             return []
@@ -63,7 +63,7 @@ class ChatState(Struct, frozen=True):
         return sorted(found, key=lambda one: (one.id not in self.presences, one.username.casefold(), one.id))
 
     def writing_in(self, channel_id: int) -> list[str]:
-        """The names of those who are writing there."""
+        """The names of the users who are typing in a channel."""
         return sorted(
             self.people[user_id].username if user_id in self.people else "somebody"
             for channel, user_id in self.typing
@@ -71,11 +71,11 @@ class ChatState(Struct, frozen=True):
         )
 
     def is_mine(self, message: Message) -> bool:
-        """True if we wrote it."""
+        """True if the signed-in user wrote the message."""
         return self.me is not None and message.author.id == self.me.id
 
     def may_delete(self, message: Message) -> bool:
-        """True if the server will let us."""
+        """True if the signed-in user may delete the message."""
         channel = self.channels.get(message.channel_id)
         guild = self.guilds.get(channel.guild_id or 0) if channel is not None else None
         owns = guild is not None and self.me is not None and guild.owner_id == self.me.id

@@ -1,4 +1,4 @@
-"""What is known of one channel's messages: a stretch without holes, in the order of their ids."""
+"""One channel's messages: a stretch without holes, in the order of their ids."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ MAX_MESSAGES = 500
 
 
 class ChannelHistory(Struct, frozen=True):
-    """A stretch that ends with the newest message, unless it is stale."""
+    """The loaded messages of a channel, up to its newest one, unless it is stale."""
 
     messages: tuple[Message, ...] = ()
     is_whole: bool = False
@@ -25,9 +25,9 @@ class ChannelHistory(Struct, frozen=True):
     is_stale: bool = True
     """True if messages may be missing at its end: it was never loaded, or there was a gap."""
     removed: frozenset[int] = frozenset()
-    """What was deleted while it was stale: a page asked for before that must not bring it back."""
+    """Messages deleted while it was stale: a page requested before must not restore them."""
     touched: int = 0
-    """How often something else happened to it while it was stale: a page asked for before that may be outdated."""
+    """The number of other changes while it was stale: a page requested before may be outdated."""
 
     @property
     def newest(self) -> int:
@@ -41,48 +41,48 @@ class ChannelHistory(Struct, frozen=True):
 
     @property
     def is_full(self) -> bool:
-        """True if no more older messages are taken."""
+        """True if no more older messages are accepted."""
         return len(self.messages) > MAX_MESSAGES - PAGE_SIZE
 
     def find(self, message_id: int) -> Message | None:
-        """The message, if it is known."""
-        place = self._place(message_id)
-        known = place < len(self.messages) and self.messages[place].id == message_id
-        return self.messages[place] if known else None
+        """The message, if it is loaded."""
+        position = self._position(message_id)
+        known = position < len(self.messages) and self.messages[position].id == message_id
+        return self.messages[position] if known else None
 
     def put(self, message: Message) -> ChannelHistory:
-        """With this message, at its place; one with the same id is replaced."""
+        """Add or replace a message."""
         if message.id in self.removed:
             return self
-        place = self._place(message.id)
-        known = place < len(self.messages) and self.messages[place].id == message.id
-        messages = (*self.messages[:place], message, *self.messages[place + known :])
+        position = self._position(message.id)
+        known = position < len(self.messages) and self.messages[position].id == message.id
+        messages = (*self.messages[:position], message, *self.messages[position + known :])
         if len(messages) > MAX_MESSAGES:
             return replace(self, messages=messages[-MAX_MESSAGES:], is_whole=False)
         return replace(self, messages=messages)
 
     def drop(self, message_ids: Iterable[int]) -> ChannelHistory:
-        """Without these."""
+        """Remove messages."""
         gone = frozenset(message_ids)
         left = tuple(message for message in self.messages if message.id not in gone)
         if not self.is_stale:
             return replace(self, messages=left)
-        # Bounded: a page is on its way for seconds, and only what goes meanwhile matters.
+        # Bounded: only deletions while a page is being loaded matter, which takes seconds.
         removed = self.removed | gone if len(self.removed) < MAX_MESSAGES else gone
         return replace(self, messages=left, removed=removed)
 
     def stale(self) -> ChannelHistory:
-        """The same, in doubt."""
+        """Mark the history as stale."""
         return replace(self, is_stale=True)
 
     def touch(self) -> ChannelHistory:
-        """The same, after something happened to one of its messages."""
+        """Count a change of one of its messages."""
         return replace(self, touched=self.touched + 1) if self.is_stale else self
 
     def renewed(self, page: Iterable[Message], since: int) -> ChannelHistory:
-        """The newest page, and what came after the message `since`, the newest one known when the page was asked for.
+        """Replace the messages by the newest page, and those after `since`, the newest one when the page was requested.
 
-        What was known before that goes: there may be a hole between it and the page.
+        Earlier messages are dropped: there may be a hole between them and the page.
         """
         found = {message.id: message for message in page}
         later = {message.id: message for message in self.messages if message.id > since}
@@ -91,11 +91,11 @@ class ChannelHistory(Struct, frozen=True):
         return ChannelHistory(messages=messages[-MAX_MESSAGES:], is_whole=len(found) < PAGE_SIZE, is_stale=False)
 
     def extended(self, page: Iterable[Message]) -> ChannelHistory:
-        """With an older page before it."""
+        """Add an older page before it."""
         first = self.oldest
         found = {message.id: message for message in page}
         older = [found[key] for key in sorted(found) if (first is None or key < first) and key not in self.removed]
         return replace(self, messages=(*older, *self.messages), is_whole=len(found) < PAGE_SIZE)
 
-    def _place(self, message_id: int) -> int:
+    def _position(self, message_id: int) -> int:
         return bisect.bisect_left(self.messages, message_id, key=lambda message: message.id)

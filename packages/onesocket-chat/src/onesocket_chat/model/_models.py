@@ -1,6 +1,6 @@
-"""The things a chat is made of, as the API describes them. Frozen, and read straight from JSON.
+"""The API's objects as frozen structs, decoded from JSON.
 
-Fields that aren't named here are passed over; ids become numbers, by which everything is ordered.
+Other fields are ignored; ids become numbers, which order the objects.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ T = TypeVar("T")
 
 
 class User(Struct, frozen=True):
-    """Somebody, or a bot."""
+    """A person or a bot."""
 
     id: int
     username: str = ""
@@ -23,19 +23,19 @@ class User(Struct, frozen=True):
 
 
 class Emoji(Struct, frozen=True):
-    """One of Unicode (`name` alone), or a guild's own."""
+    """An emoji of Unicode (`name` alone), or a guild's own."""
 
     id: int | None = None
     name: str | None = None
 
     @property
     def key(self) -> str:
-        """As the API wants it in a path."""
+        """The emoji in an API path."""
         return f"{self.name}:{self.id}" if self.id is not None else self.name or ""
 
 
 class Reaction(Struct, frozen=True):
-    """How often an emoji was set on a message, and whether by us."""
+    """The number of users who set an emoji on a message; `me`: the signed-in user is one of them."""
 
     emoji: Emoji
     count: int = 1
@@ -43,7 +43,7 @@ class Reaction(Struct, frozen=True):
 
 
 class ReferencedMessage(Struct, frozen=True):
-    """The message that another one answers."""
+    """The message that another one replies to."""
 
     id: int
     author: User
@@ -66,12 +66,12 @@ class Message(Struct, frozen=True):
 
     @property
     def is_reply(self) -> bool:
-        """True if it answers another one, which may be gone."""
+        """True if it replies to another message, which may be deleted."""
         return self.type == 19
 
 
 class Channel(Struct, frozen=True):
-    """A text channel, or a conversation with somebody."""
+    """A text channel, or a direct message channel."""
 
     id: int
     type: int = 0
@@ -84,12 +84,12 @@ class Channel(Struct, frozen=True):
 
     @property
     def is_direct(self) -> bool:
-        """True if it belongs to no guild."""
+        """True for a direct message channel."""
         return self.type == 1
 
     @property
     def title(self) -> str:
-        """How it is called."""
+        """The displayed name."""
         if self.is_direct:
             return "@" + (", ".join(person.username for person in self.recipients) or "nobody")
         return f"#{self.name or '?'}"
@@ -104,5 +104,5 @@ class Guild(Struct, frozen=True):
 
 
 def from_json(value: Any, kind: type[T]) -> T:
-    """`value`, decoded JSON, as this kind of thing. Raises `msgspec.ValidationError`."""
+    """Convert decoded JSON to this type. Raises `msgspec.ValidationError`."""
     return msgspec.convert(value, kind, strict=False)

@@ -1,4 +1,4 @@
-"""What was typed and is not known to be stored yet: bounded, in order, each with its nonce."""
+"""Submitted messages that are not known to be stored: bounded, in order, each with a nonce."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from msgspec.structs import replace
 
 
 class DraftState(enum.Enum):
-    """What became of a draft so far."""
+    """The state of a draft."""
 
     WAITING = "waiting"
     SENDING = "sending"
@@ -18,19 +18,19 @@ class DraftState(enum.Enum):
 
 
 class Draft(Struct, frozen=True):
-    """One message on its way. The nonce makes sending it twice harmless."""
+    """A submitted message. The nonce makes sending it again safe."""
 
     nonce: str
     channel_id: int
     content: str
     since: float
-    """When it was typed (or tried again), on the application's clock."""
+    """The time of its submission, or of the last retry, on the application's clock."""
     reply_to: int | None = None
     fate: DraftState = DraftState.WAITING
     reason: str = ""
-    """Why it failed."""
+    """The reason of a failure."""
     after: int = 0
-    """The newest message of the channel that was known when it was typed: once stored, it comes after that one."""
+    """The channel's newest known message at submission: the stored message comes after that one."""
     in_doubt: bool = False
     """True if the server may have the message: it was sent, and no answer says whether it was stored."""
 
@@ -48,11 +48,11 @@ class Outbox(Struct, frozen=True):
         return next((draft for draft in self.drafts if draft.nonce == nonce), None)
 
     def of(self, channel_id: int) -> Iterator[Draft]:
-        """Those of one channel."""
+        """The drafts of one channel."""
         return (draft for draft in self.drafts if draft.channel_id == channel_id)
 
     def next_of(self, channel_id: int) -> Draft | None:
-        """What is to be sent next there; failed ones wait for a decision and hold up nobody."""
+        """The draft to be sent next in a channel; failed ones are skipped."""
         return next((draft for draft in self.of(channel_id) if draft.fate is not DraftState.FAILED), None)
 
     def add(self, draft: Draft) -> Outbox:

@@ -21,243 +21,243 @@ V = TypeVar("V")
 
 
 class MalformedEvent(DecodeError):
-    """An event that isn't of the documented shape; the world stays as it was."""
+    """An event that isn't of the documented shape; the state stays as it was."""
 
 
-def reduce(world: ChatState, event: str, data: Any, now: float) -> ChatState:
-    """The world after this event, at `now`, seconds. Raises `MalformedEvent` if it isn't of the documented shape."""
+def reduce(state: ChatState, event: str, data: Any, now: float) -> ChatState:
+    """The state after this event, at `now`, seconds. Raises `MalformedEvent` if it isn't of the documented shape."""
     change = _REDUCERS.get(event)
     if change is None:
-        return world
+        return state
     try:
-        return change(world, data, now)
+        return change(state, data, now)
     except (MsgspecError, LookupError, TypeError, ValueError, AttributeError) as error:
         raise MalformedEvent(f"{event} is not of the shape we expect: {error}") from error
 
 
-def add_message(world: ChatState, message: Message) -> ChatState:
+def add_message(state: ChatState, message: Message) -> ChatState:
     """We learnt that this message is there: by the gateway, or because it was the answer to our own."""
-    people = _with(world.people, message.author.id, message.author)
-    history = world.history(message.channel_id)
+    people = _with(state.people, message.author.id, message.author)
+    history = state.history(message.channel_id)
     if history.find(message.id) is None:  # what is known of it may be newer
         history = history.put(message)
-    channels = world.channels
+    channels = state.channels
     channel = channels.get(message.channel_id)
     if channel is not None and message.id > (channel.last_message_id or 0):
         channels = _with(channels, channel.id, replace(channel, last_message_id=message.id))
-    world = replace(
-        world,
+    state = replace(
+        state,
         people=people,
         channels=channels,
-        typing=_without(world.typing, (message.channel_id, message.author.id)),
-        histories=_with(world.histories, message.channel_id, history),
+        typing=_without(state.typing, (message.channel_id, message.author.id)),
+        histories=_with(state.histories, message.channel_id, history),
     )
-    if not world.is_mine(message):
-        return world
-    world = _mark_read(world, message.channel_id, message.id)
-    return replace(world, outbox=world.outbox.without(str(message.nonce))) if message.nonce is not None else world
+    if not state.is_mine(message):
+        return state
+    state = _mark_read(state, message.channel_id, message.id)
+    return replace(state, outbox=state.outbox.without(str(message.nonce))) if message.nonce is not None else state
 
 
-def mark_stale(world: ChatState) -> ChatState:
+def mark_stale(state: ChatState) -> ChatState:
     """There was a gap: messages may be missing at the end of every history."""
-    stale = {key: known.stale() for key, known in world.histories.items()}
-    return replace(world, typing={}, histories=stale, gaps=world.gaps + 1)
+    stale = {key: known.stale() for key, known in state.histories.items()}
+    return replace(state, typing={}, histories=stale, gaps=state.gaps + 1)
 
 
-def expire_typing(world: ChatState, now: float) -> ChatState:
+def expire_typing(state: ChatState, now: float) -> ChatState:
     """Without those who stopped writing."""
-    if all(until > now for until in world.typing.values()):
-        return world
-    return replace(world, typing={key: until for key, until in world.typing.items() if until > now})
+    if all(until > now for until in state.typing.values()):
+        return state
+    return replace(state, typing={key: until for key, until in state.typing.items() if until > now})
 
 
-def renew_history(world: ChatState, channel_id: int, page: Iterable[Message], since: int) -> ChatState:
+def renew_history(state: ChatState, channel_id: int, page: Iterable[Message], since: int) -> ChatState:
     """The newest page came; `since` is the newest message that was known when it was asked for."""
-    return _with_history(_with_authors(world, page), channel_id, world.history(channel_id).renewed(page, since))
+    return _with_history(_with_authors(state, page), channel_id, state.history(channel_id).renewed(page, since))
 
 
-def extend_history(world: ChatState, channel_id: int, page: Iterable[Message], before: int) -> ChatState:
+def extend_history(state: ChatState, channel_id: int, page: Iterable[Message], before: int) -> ChatState:
     """An older page came, of what is before that message."""
-    history = world.history(channel_id)
+    history = state.history(channel_id)
     if history.oldest != before:  # it was renewed meanwhile
-        return world
-    return _with_history(_with_authors(world, page), channel_id, history.extended(page))
+        return state
+    return _with_history(_with_authors(state, page), channel_id, history.extended(page))
 
 
 # --- the events ------------------------------------------------------------------------------------------------------
 
 
-def _ready(world: ChatState, data: Json, _now: float) -> ChatState:
+def _ready(state: ChatState, data: Json, _now: float) -> ChatState:
     direct = [from_json(one, Channel) for one in data.get("private_channels") or ()]
     states: list[Json] = data.get("read_states") or []
     # Guilds follow one by one; until then those of the last session are shown, unless they are gone.
     still = {int(one["id"]) for one in data.get("guilds") or ()}
-    kept = {key: channel for key, channel in world.channels.items() if channel.guild_id in still}
+    kept = {key: channel for key, channel in state.channels.items() if channel.guild_id in still}
     me = from_json(data["user"], User)
     met = {person.id: person for channel in direct for person in channel.recipients}
     return replace(
-        mark_stale(world),
+        mark_stale(state),
         me=me,
-        people={**world.people, **met, me.id: me},
-        guilds={key: guild for key, guild in world.guilds.items() if key in still},
+        people={**state.people, **met, me.id: me},
+        guilds={key: guild for key, guild in state.guilds.items() if key in still},
         channels=kept | {channel.id: channel for channel in direct},
         read={int(one["id"]): int(one["last_message_id"] or 0) for one in states},
         presences={},
     )
 
 
-def _guild_create(world: ChatState, data: Json, _now: float) -> ChatState:
+def _guild_create(state: ChatState, data: Json, _now: float) -> ChatState:
     guild = from_json(data, Guild)
     channels = [replace(from_json(one, Channel), guild_id=guild.id) for one in data.get("channels") or ()]
     people = [from_json(one["user"], User) for one in data.get("members") or ()]
-    others = {key: channel for key, channel in world.channels.items() if channel.guild_id != guild.id}
+    others = {key: channel for key, channel in state.channels.items() if channel.guild_id != guild.id}
     presences = {int(one["user"]["id"]): str(one["status"]) for one in data.get("presences") or ()}
     return replace(
-        world,
-        guilds=_with(world.guilds, guild.id, guild),
+        state,
+        guilds=_with(state.guilds, guild.id, guild),
         channels=others | {channel.id: channel for channel in channels},
-        people={**world.people, **{person.id: person for person in people}},
-        members=_with(world.members, guild.id, frozenset(person.id for person in people)),
-        presences={**world.presences, **presences},
+        people={**state.people, **{person.id: person for person in people}},
+        members=_with(state.members, guild.id, frozenset(person.id for person in people)),
+        presences={**state.presences, **presences},
     )
 
 
-def _guild_update(world: ChatState, data: Json, _now: float) -> ChatState:
+def _guild_update(state: ChatState, data: Json, _now: float) -> ChatState:
     guild = from_json(data, Guild)
-    return replace(world, guilds=_with(world.guilds, guild.id, guild)) if guild.id in world.guilds else world
+    return replace(state, guilds=_with(state.guilds, guild.id, guild)) if guild.id in state.guilds else state
 
 
-def _guild_delete(world: ChatState, data: Json, _now: float) -> ChatState:
+def _guild_delete(state: ChatState, data: Json, _now: float) -> ChatState:
     gone = from_json(data, Guild).id
     if data.get("unavailable"):
-        return world  # an outage: we are still a member
-    lost = {key for key, channel in world.channels.items() if channel.guild_id == gone}
+        return state  # an outage: we are still a member
+    lost = {key for key, channel in state.channels.items() if channel.guild_id == gone}
     return replace(
-        world,
-        guilds=_without(world.guilds, gone),
-        members=_without(world.members, gone),
-        channels={key: channel for key, channel in world.channels.items() if channel.guild_id != gone},
-        histories={key: known for key, known in world.histories.items() if key not in lost},
+        state,
+        guilds=_without(state.guilds, gone),
+        members=_without(state.members, gone),
+        channels={key: channel for key, channel in state.channels.items() if channel.guild_id != gone},
+        histories={key: known for key, known in state.histories.items() if key not in lost},
     )
 
 
-def _channel(world: ChatState, data: Json, _now: float) -> ChatState:
+def _channel(state: ChatState, data: Json, _now: float) -> ChatState:
     channel = from_json(data, Channel)
     met = {person.id: person for person in channel.recipients}
     return replace(
-        world,
-        channels=_with(world.channels, channel.id, channel),
-        people={**world.people, **met} if met else world.people,
+        state,
+        channels=_with(state.channels, channel.id, channel),
+        people={**state.people, **met} if met else state.people,
     )
 
 
-def _channel_delete(world: ChatState, data: Json, _now: float) -> ChatState:
+def _channel_delete(state: ChatState, data: Json, _now: float) -> ChatState:
     gone = from_json(data, Channel).id
-    return replace(world, channels=_without(world.channels, gone), histories=_without(world.histories, gone))
+    return replace(state, channels=_without(state.channels, gone), histories=_without(state.histories, gone))
 
 
-def _member_add(world: ChatState, data: Json, _now: float) -> ChatState:
+def _member_add(state: ChatState, data: Json, _now: float) -> ChatState:
     person, guild_id = from_json(data["user"], User), int(data["guild_id"])
-    members = world.members.get(guild_id, frozenset()) | {person.id}
+    members = state.members.get(guild_id, frozenset()) | {person.id}
     return replace(
-        world,
-        people=_with(world.people, person.id, person),
-        members=_with(world.members, guild_id, members),
+        state,
+        people=_with(state.people, person.id, person),
+        members=_with(state.members, guild_id, members),
     )
 
 
-def _member_remove(world: ChatState, data: Json, _now: float) -> ChatState:
+def _member_remove(state: ChatState, data: Json, _now: float) -> ChatState:
     person, guild_id = from_json(data["user"], User), int(data["guild_id"])
-    members = world.members.get(guild_id, frozenset()) - {person.id}
-    return replace(world, members=_with(world.members, guild_id, members))
+    members = state.members.get(guild_id, frozenset()) - {person.id}
+    return replace(state, members=_with(state.members, guild_id, members))
 
 
-def _message_create(world: ChatState, data: Json, _now: float) -> ChatState:
-    return add_message(world, from_json(data, Message))
+def _message_create(state: ChatState, data: Json, _now: float) -> ChatState:
+    return add_message(state, from_json(data, Message))
 
 
-def _message_update(world: ChatState, data: Json, _now: float) -> ChatState:
+def _message_update(state: ChatState, data: Json, _now: float) -> ChatState:
     new = from_json(data, Message)
-    history = world.history(new.channel_id).touch()
+    history = state.history(new.channel_id).touch()
     known = history.find(new.id)
     if known is not None:
         # `me` is another one for everybody, so an update can't know it.
         history = history.put(replace(new, reactions=known.reactions))
-    return _with_history(world, new.channel_id, history)
+    return _with_history(state, new.channel_id, history)
 
 
-def _message_delete(world: ChatState, data: Json, _now: float) -> ChatState:
+def _message_delete(state: ChatState, data: Json, _now: float) -> ChatState:
     channel_id = int(data["channel_id"])
     ids = [int(one) for one in data.get("ids") or [data["id"]]]
-    return _with_history(world, channel_id, world.history(channel_id).drop(ids))
+    return _with_history(state, channel_id, state.history(channel_id).drop(ids))
 
 
-def _reaction_add(world: ChatState, data: Json, _now: float) -> ChatState:
-    return _change_reactions(world, data, +1)
+def _reaction_add(state: ChatState, data: Json, _now: float) -> ChatState:
+    return _change_reactions(state, data, +1)
 
 
-def _reaction_remove(world: ChatState, data: Json, _now: float) -> ChatState:
-    return _change_reactions(world, data, -1)
+def _reaction_remove(state: ChatState, data: Json, _now: float) -> ChatState:
+    return _change_reactions(state, data, -1)
 
 
-def _reaction_clear(world: ChatState, data: Json, _now: float) -> ChatState:
+def _reaction_clear(state: ChatState, data: Json, _now: float) -> ChatState:
     channel_id = int(data["channel_id"])
-    history = world.history(channel_id).touch()
+    history = state.history(channel_id).touch()
     known = history.find(int(data["message_id"]))
     if known is not None:
         gone = from_json(data["emoji"], Emoji).key if data.get("emoji") else None
         left = tuple(one for one in known.reactions if gone is not None and one.emoji.key != gone)
         history = history.put(replace(known, reactions=left))
-    return _with_history(world, channel_id, history)
+    return _with_history(state, channel_id, history)
 
 
-def _typing_start(world: ChatState, data: Json, now: float) -> ChatState:
+def _typing_start(state: ChatState, data: Json, now: float) -> ChatState:
     who = int(data["channel_id"]), int(data["user_id"])
     member: Json = data.get("member") or {}
-    people = world.people
+    people = state.people
     if member.get("user"):
         people = _with(people, who[1], from_json(member["user"], User))
-    return replace(world, people=people, typing=_with(world.typing, who, now + TYPING_TIMEOUT))
+    return replace(state, people=people, typing=_with(state.typing, who, now + TYPING_TIMEOUT))
 
 
-def _presence(world: ChatState, data: Json, _now: float) -> ChatState:
+def _presence(state: ChatState, data: Json, _now: float) -> ChatState:
     user_id, status = int(data["user"]["id"]), str(data.get("status") or "offline")
     if status == "offline":
-        return replace(world, presences=_without(world.presences, user_id))
-    return replace(world, presences=_with(world.presences, user_id, status))
+        return replace(state, presences=_without(state.presences, user_id))
+    return replace(state, presences=_with(state.presences, user_id, status))
 
 
-def _ack(world: ChatState, data: Json, _now: float) -> ChatState:
-    return _mark_read(world, int(data["channel_id"]), int(data["message_id"]))
+def _ack(state: ChatState, data: Json, _now: float) -> ChatState:
+    return _mark_read(state, int(data["channel_id"]), int(data["message_id"]))
 
 
-def _user_update(world: ChatState, data: Json, _now: float) -> ChatState:
+def _user_update(state: ChatState, data: Json, _now: float) -> ChatState:
     person = from_json(data, User)
-    is_me = world.me is not None and world.me.id == person.id
-    return replace(world, people=_with(world.people, person.id, person), me=person if is_me else world.me)
+    is_me = state.me is not None and state.me.id == person.id
+    return replace(state, people=_with(state.people, person.id, person), me=person if is_me else state.me)
 
 
 # --- parts -----------------------------------------------------------------------------------------------------------
 
 
-def _with_authors(world: ChatState, messages: Iterable[Message]) -> ChatState:
+def _with_authors(state: ChatState, messages: Iterable[Message]) -> ChatState:
     """With the authors of a page; what it shows to be stored is no draft any more."""
     page = list(messages)
-    new = {message.author.id: message.author for message in page if message.author.id not in world.people}
+    new = {message.author.id: message.author for message in page if message.author.id not in state.people}
     if new:
-        world = replace(world, people={**world.people, **new})
-    nonces = [str(message.nonce) for message in page if message.nonce is not None and world.is_mine(message)]
-    return replace(world, outbox=world.outbox.without(*nonces)) if nonces else world
+        state = replace(state, people={**state.people, **new})
+    nonces = [str(message.nonce) for message in page if message.nonce is not None and state.is_mine(message)]
+    return replace(state, outbox=state.outbox.without(*nonces)) if nonces else state
 
 
-def _change_reactions(world: ChatState, data: Json, by: int) -> ChatState:
+def _change_reactions(state: ChatState, data: Json, by: int) -> ChatState:
     channel_id = int(data["channel_id"])
-    history = world.history(channel_id).touch()
+    history = state.history(channel_id).touch()
     message = history.find(int(data["message_id"]))
     if message is None:
-        return _with_history(world, channel_id, history)
+        return _with_history(state, channel_id, history)
     emoji = from_json(data["emoji"], Emoji)
-    mine = world.me is not None and int(data["user_id"]) == world.me.id
+    mine = state.me is not None and int(data["user_id"]) == state.me.id
     found = next((one for one in message.reactions if one.emoji.key == emoji.key), None)
     if found is None:
         reactions = (*message.reactions, Reaction(emoji, 1, mine)) if by > 0 else message.reactions
@@ -267,17 +267,17 @@ def _change_reactions(world: ChatState, data: Json, by: int) -> ChatState:
         changed = replace(found, count=found.count + by, me=by > 0 if mine else found.me)
         kept = (changed if one is found else one for one in message.reactions)
         reactions = tuple(one for one in kept if one.count > 0)
-    return _with_history(world, channel_id, history.put(replace(message, reactions=reactions)))
+    return _with_history(state, channel_id, history.put(replace(message, reactions=reactions)))
 
 
-def _mark_read(world: ChatState, channel_id: int, message_id: int) -> ChatState:
-    if message_id <= world.read.get(channel_id, 0):
-        return world
-    return replace(world, read=_with(world.read, channel_id, message_id))
+def _mark_read(state: ChatState, channel_id: int, message_id: int) -> ChatState:
+    if message_id <= state.read.get(channel_id, 0):
+        return state
+    return replace(state, read=_with(state.read, channel_id, message_id))
 
 
-def _with_history(world: ChatState, channel_id: int, history: ChannelHistory) -> ChatState:
-    return replace(world, histories=_with(world.histories, channel_id, history))
+def _with_history(state: ChatState, channel_id: int, history: ChannelHistory) -> ChatState:
+    return replace(state, histories=_with(state.histories, channel_id, history))
 
 
 def _with(mapping: Mapping[K, V], key: K, value: V) -> Mapping[K, V]:

@@ -113,11 +113,11 @@ class ChatScreen(Screen[None]):
         self._due = False
         if not self.is_attached:
             return
-        world = self.session.store.state
-        self.query_one(Sidebar).show(world, frozenset(panel.channel_id for panel in self.panels))
+        state = self.session.store.state
+        self.query_one(Sidebar).show(state, frozenset(panel.channel_id for panel in self.panels))
         for panel in self.panels:
-            panel.show(world)
-        self.query_one(MemberList).show(world, self.active_channel)
+            panel.show(state)
+        self.query_one(MemberList).show(state, self.active_channel)
         self.query_one(StatusBar).show(self.session)
 
     def _tick(self) -> None:
@@ -210,7 +210,7 @@ class ChatScreen(Screen[None]):
 
     @on(DescendantFocus)
     def panel_focused(self, event: DescendantFocus) -> None:
-        """Whose people are shown."""
+        """Show the members of the focused panel's channel."""
         panel = next((one for one in event.widget.ancestors if isinstance(one, ChannelPanel)), None)
         if panel is not None and (panel is not self._active or self._unfolded is not None):
             self._active = panel
@@ -237,26 +237,26 @@ class ChatScreen(Screen[None]):
             self._activate(panels[(place + 1) % len(panels)])
 
     async def action_next_unread(self) -> None:
-        """Open the next channel in which there is something new."""
-        world = self.session.store.state
-        groups = [*sorted(world.guilds), None]
-        unread = [one.id for group in groups for one in world.channels_of(group) if world.is_unread(one.id)]
+        """Open the next channel with unread messages."""
+        state = self.session.store.state
+        groups = [*sorted(state.guilds), None]
+        unread = [one.id for group in groups for one in state.channels_of(group) if state.is_unread(one.id)]
         if unread:
             await self.open(unread[0])
 
     def action_timeline(self) -> None:
-        """Show what became of the connection."""
+        """Show the timeline of the connection."""
         app_of(self).push_screen(TimelineScreen(self.session))
 
     def action_connect(self) -> None:
-        """Try now."""
+        """Connect now."""
         self.session.connect()
 
     # --- what the command palette offers ----------------------------------------------------------------------------
 
     @on(MemberList.MemberChosen)
     def person_chosen(self, event: MemberList.MemberChosen) -> None:
-        """Begin a conversation."""
+        """Open the direct message channel with a user."""
         me = self.session.store.state.me
         if me is None or me.id != event.user_id:
             self._converse(event.user_id)
@@ -277,14 +277,14 @@ class ChatScreen(Screen[None]):
 
     @work
     async def create_guild(self) -> None:
-        """Ask for a name and make a guild."""
+        """Ask for a name and create a guild."""
         name = await ask_dialog(self, PromptDialog("Name of the new guild", hint="2 to 100 characters"))
         if name:
             await self.session.create_guild(name)
 
     @work
     async def create_channel(self) -> None:
-        """Ask for a name and make a channel in the guild of the active panel."""
+        """Ask for a name and create a channel in the guild of the active panel."""
         guild_id = self._guild()
         if guild_id is None:
             app_of(self).bell()
@@ -296,7 +296,7 @@ class ChatScreen(Screen[None]):
 
     @work
     async def create_invite(self) -> None:
-        """Make an invite to the guild of the active panel, and say its code."""
+        """Create an invite to the guild of the active panel, and show its code."""
         channel_id = self.active_channel
         code = await self.session.invite(channel_id) if channel_id is not None and self._guild() is not None else None
         if code is not None:
@@ -305,7 +305,7 @@ class ChatScreen(Screen[None]):
 
     @work
     async def accept_invite(self) -> None:
-        """Ask for a code and enter."""
+        """Ask for a code and join the guild."""
         code = await ask_dialog(self, PromptDialog("Code of the invite", hint="or the whole link"))
         if code:
             await self.session.accept(code)

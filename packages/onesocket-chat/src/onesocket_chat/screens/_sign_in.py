@@ -23,7 +23,7 @@ class SignInScreen(Screen[None]):
     ]
 
     class SignInRequested(Message):
-        """Somebody wants to be let in."""
+        """The sign-in form was submitted."""
 
         def __init__(self, server: str, name: str, password: str, *, register: bool) -> None:
             super().__init__()

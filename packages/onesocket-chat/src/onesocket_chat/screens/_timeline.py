@@ -1,4 +1,4 @@
-"""What became of the connection, change by change."""
+"""The changes of the connection's state."""
 
 from __future__ import annotations
 

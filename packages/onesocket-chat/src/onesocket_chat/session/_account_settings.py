@@ -18,12 +18,12 @@ USER_AGENT: Final = f"onesocket-chat/{version('onesocket')} ({platform.system() 
 
 
 class AccountSettings:
-    """Requests about one's own account. Failures are put on the board, and then the answer is None or False."""
+    """Requests about the signed-in account. Failures become notices, and return None or False."""
 
-    def __init__(self, accounts: Accounts, token: str, complaints: RequestErrors) -> None:
+    def __init__(self, accounts: Accounts, token: str, request_errors: RequestErrors) -> None:
         self._accounts = accounts
         self._token = token
-        self._request_errors = complaints
+        self._request_errors = request_errors
 
     def __repr__(self) -> str:
         return "<AccountSettings>"
@@ -33,15 +33,15 @@ class AccountSettings:
         return await self._ask("logins", self._accounts.logins(self._token))
 
     async def end_login(self, login: Login) -> bool:
-        """Make another login void."""
+        """End another login."""
         return await self._ask("end-login", _true(self._accounts.end_logins(self._token, [login.id_hash]))) or False
 
     async def sign_out_everywhere(self) -> bool:
-        """Make all logins void; then this session is over."""
+        """End all logins, including this session's."""
         return await self._ask("everywhere", _true(self._accounts.sign_out_everywhere(self._token))) or False
 
     async def change_password(self, old: str, new: str) -> str | None:
-        """Change the password; gives the token for the next session, since this one is over then."""
+        """Change the password, which ends this session; returns the token for the next one."""
         return await self._ask("password", self._accounts.change_password(self._token, old, new))
 
     async def _ask(self, action: str, call: Awaitable[T]) -> T | None:
@@ -60,7 +60,7 @@ async def _true(call: Awaitable[None]) -> bool:
 
 
 def _plain_text(error: OnesocketError) -> str:
-    """One sentence for what a person can mend; else nothing."""
+    """A sentence for errors that the user can correct, else an empty text."""
     match error:
         case RateLimited():
             return f"too many tries: wait {error.retry_after or 60.0:.0f} s; your password is as it was"

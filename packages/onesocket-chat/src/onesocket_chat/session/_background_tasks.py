@@ -1,4 +1,4 @@
-"""Background work that ends with its owner."""
+"""Background tasks of a session."""
 
 from __future__ import annotations
 
@@ -11,27 +11,27 @@ _log = logging.getLogger("onesocket")
 
 
 class BackgroundTasks:
-    """Tasks with names; of each name there is at most one at a time."""
+    """Runs at most one task per name."""
 
     def __init__(self) -> None:
         self._tasks: dict[str, asyncio.Task[None]] = {}
         self._closed = False
 
     def __repr__(self) -> str:
-        return f"<Chores {sorted(self._tasks)}>"
+        return f"<BackgroundTasks {sorted(self._tasks)}>"
 
-    def start(self, name: str, chore: Coroutine[Any, Any, None]) -> None:
-        """Do this, unless it is being done or everything is over."""
+    def start(self, name: str, coroutine: Coroutine[Any, Any, None]) -> None:
+        """Start a task, unless one of this name runs or the session is closed."""
         before = self._tasks.get(name)
         if self._closed or (before is not None and not before.done()):
-            chore.close()
+            coroutine.close()
             return
-        task = asyncio.get_running_loop().create_task(chore, name=f"onesocket chat: {name}")
+        task = asyncio.get_running_loop().create_task(coroutine, name=f"onesocket chat: {name}")
         self._tasks[name] = task
         task.add_done_callback(lambda done: self._done(name, done))
 
     async def aclose(self) -> None:
-        """Cancel all of it and wait for the end."""
+        """Cancel all tasks and wait for their end."""
         self._closed = True
         tasks = tuple(self._tasks.values())
         for task in tasks:
@@ -43,4 +43,4 @@ class BackgroundTasks:
         if self._tasks.get(name) is task:
             del self._tasks[name]
         if not task.cancelled() and task.exception() is not None:
-            _log.error("a chore of the chat failed: %s", name, exc_info=task.exception())
+            _log.error("a background task of the chat failed: %s", name, exc_info=task.exception())

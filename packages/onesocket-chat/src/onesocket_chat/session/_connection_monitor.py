@@ -1,4 +1,4 @@
-"""True if the line is up, for those who wait for it."""
+"""Waiting for the connection of a session."""
 
 from __future__ import annotations
 
@@ -9,28 +9,28 @@ from onesocket.client import Change
 
 
 class ConnectionMonitor:
-    """Follows the changes of one client after the other."""
+    """Follows the state of the session's client."""
 
     def __init__(self) -> None:
         self._up = asyncio.Event()
 
     def __repr__(self) -> str:
-        return f"<Line {'up' if self.is_connected else 'down'}>"
+        return f"<ConnectionMonitor {'up' if self.is_connected else 'down'}>"
 
     @property
     def is_connected(self) -> bool:
-        """True if it is connected and logged in."""
+        """True if the client is connected and logged in."""
         return self._up.is_set()
 
     def changed(self, change: Change) -> None:
-        """The client changed its state."""
+        """Record a change of the client's state."""
         if change.new is State.CONNECTED:
             self._up.set()
         else:
             self._up.clear()
 
     async def wait_connected(self, timeout: float) -> bool:
-        """Wait until it is up, at most `timeout` seconds; False: it was not."""
+        """Wait until the client is connected; returns False after `timeout` seconds."""
         try:
             async with asyncio.timeout(max(0.0, timeout)):
                 await self._up.wait()

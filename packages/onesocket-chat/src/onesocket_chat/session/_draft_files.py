@@ -1,4 +1,4 @@
-"""Unsent texts on disk: for each account at each server, one file for each application that runs."""
+"""Unsent texts on disk: one file per account, server and running application."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ class UnsentMessages(Struct, frozen=True, omit_defaults=True):
     """`since` is Unix time here."""
 
     def joined(self, other: UnsentMessages) -> UnsentMessages:
-        """With what another application left behind; of one channel, ours counts."""
+        """Add what another application left behind; for a channel of both, this one's text counts."""
         nonces = {draft.nonce for draft in self.outbox}
         more = (draft for draft in other.outbox if draft.nonce not in nonces)
         return UnsentMessages({**other.compositions, **self.compositions}, (*self.outbox, *more))
@@ -42,8 +42,8 @@ class UnsentMessages(Struct, frozen=True, omit_defaults=True):
 class DraftFile:
     """One account's file.
 
-    A lock says which files belong to applications that run: what others left behind when they ended is taken over,
-    and two applications of one account don't overwrite each other's texts.
+    A lock marks the files of running applications: files without one are taken over, and two applications of one
+    account don't overwrite each other's texts.
     """
 
     def __init__(self, directory: Path | None) -> None:
@@ -53,10 +53,10 @@ class DraftFile:
         self.unsent = UnsentMessages()
 
     def __repr__(self) -> str:
-        return f"<Shelf {self._directory} slot {self._slot}>"
+        return f"<DraftFile {self._directory} slot {self._slot}>"
 
     def open(self) -> None:
-        """Take a file for this application, and what others left behind. Raises OSError. Idempotent."""
+        """Lock a file for this application, and take over those without a lock. Raises OSError. Idempotent."""
         if self._directory is None or self._slot >= 0:
             return
         private_file.make_directory(self._directory)
@@ -77,52 +77,52 @@ class DraftFile:
                     os.close(lock)
 
     def save(self, unsent: UnsentMessages) -> None:
-        """Keep this in place of what was kept. Raises OSError."""
+        """Replace the saved texts. Raises OSError."""
         self.unsent = unsent
         self.open()
         if self._directory is not None:
             private_file.write(_slot_path(self._directory, self._slot), msgspec.json.encode(self.unsent), sync=False)
 
     def close(self) -> None:
-        """Leave the file to the next application."""
+        """Release the file for the next application."""
         if self._lock >= 0:
             os.close(self._lock)
         self._lock = self._slot = -1
 
 
 class DraftFiles:
-    """The shelves of one application: what can't be written is kept as long as it runs. None: nothing is written."""
+    """The draft files of one application, by account; without a directory, texts are kept in memory."""
 
     def __init__(self, directory: Path | None) -> None:
         self.directory = directory
         self._files: dict[str, DraftFile] = {}
 
     def __repr__(self) -> str:
-        return f"<Shelves {list(self._files.values())}>"
+        return f"<DraftFiles {list(self._files.values())}>"
 
     def of(self, api_url: str, user_id: int) -> DraftFile:
-        """An account's."""
+        """The file of an account."""
         account = hashlib.sha256(f"{api_url}\n{user_id}".encode()).hexdigest()[:32]
         if account not in self._files:
             self._files[account] = DraftFile(None if self.directory is None else self.directory / account)
         return self._files[account]
 
     def close(self) -> None:
-        """Leave them to the next application."""
-        for shelf in self._files.values():
-            shelf.close()
+        """Release the files for the next application."""
+        for file in self._files.values():
+            file.close()
 
 
 def _free_slots(directory: Path) -> Iterator[tuple[int, int]]:
-    """Slots that no running application has, each with its lock: the first one, and all others that hold a file."""
-    has_one = False
+    """Yield slots without a running application, each with its lock: the first one, and all others with a file."""
+    has_slot = False
     for slot in range(_MAX_SLOTS):
-        if has_one and not _slot_path(directory, slot).exists():
+        if has_slot and not _slot_path(directory, slot).exists():
             continue
         flags = os.O_RDWR | os.O_CREAT | getattr(os, "O_NOFOLLOW", 0)
         lock = os.open(directory / f"{slot}.lock", flags, 0o600)
         if _try_lock(lock):
-            has_one = True
+            has_slot = True
             yield slot, lock
         else:
             os.close(lock)
@@ -132,16 +132,16 @@ def _slot_path(directory: Path, slot: int) -> Path:
     return directory / f"{slot}.json"
 
 
-def _read(place: Path) -> UnsentMessages:
+def _read(path: Path) -> UnsentMessages:
     try:
-        with os.fdopen(os.open(place, os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0)), "rb") as file:
+        with os.fdopen(os.open(path, os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0)), "rb") as file:
             about = os.fstat(file.fileno())
             if not stat.S_ISREG(about.st_mode) or (hasattr(os, "getuid") and about.st_uid != os.getuid()):
-                return UnsentMessages()  # somebody else's: their texts aren't ours
+                return UnsentMessages()  # another user's file
             return msgspec.json.decode(file.read(), type=UnsentMessages)
     except (msgspec.MsgspecError, UnicodeDecodeError):
         with contextlib.suppress(OSError):
-            place.replace(place.with_suffix(".broken"))  # for whoever can read it
+            path.replace(path.with_suffix(".broken"))  # kept for inspection
     except OSError:
         pass
     return UnsentMessages()

@@ -23,15 +23,15 @@ NOT_KEPT_NOTICE: Final = "drafts-not-kept"
 
 
 class Drafts:
-    """The compositions of all channels, and the outbox beside them, of the account that is signed in."""
+    """The compositions and the outbox of the signed-in account, saved to its draft file."""
 
     def __init__(
-        self, shared: SessionContext, sender: MessageSender, notices: Notices, shelves: DraftFiles, api_url: str
+        self, context: SessionContext, sender: MessageSender, notices: Notices, draft_files: DraftFiles, api_url: str
     ) -> None:
-        self._store = shared.store
+        self._store = context.store
         self._sender = sender
         self._notices = notices
-        self._files = shelves
+        self._files = draft_files
         self._api_url = api_url
         self._file: DraftFile | None = None
         self._compositions: dict[int, Composition] = {}
@@ -57,7 +57,7 @@ class Drafts:
         self._save_soon()
 
     def check(self) -> None:
-        """Follow what is known; for after every change."""
+        """Load or save after a change of the state."""
         me = self._store.state.me
         if self._file is None and me is not None:
             self._file = self._files.of(self._api_url, me.id)
@@ -66,23 +66,23 @@ class Drafts:
             self._save_soon()
 
     def close(self) -> None:
-        """Keep what there is. The session is over; what a panel still hands over is kept at once."""
+        """Save the unsent texts; later changes by panels are saved at once."""
         self._closed = True
         if self._timer is not None or self._store.state.outbox.drafts != self._saved_outbox:
             self._save()
 
-    def _take_over(self, shelf: DraftFile) -> None:
-        """Have what was left behind: the compositions, and what is to be sent as soon as the line is up."""
+    def _take_over(self, draft_file: DraftFile) -> None:
+        """Load the saved compositions, and resume sending the saved outbox."""
         try:
-            shelf.open()
+            draft_file.open()
         except OSError as error:
             self._not_kept(error)
-        self._compositions = {**shelf.unsent.compositions, **self._compositions}
+        self._compositions = {**draft_file.unsent.compositions, **self._compositions}
         shift = asyncio.get_running_loop().time() - time.time()
         known = {draft.nonce for draft in self._store.state.outbox.drafts}
-        for draft in shelf.unsent.outbox:
+        for draft in draft_file.unsent.outbox:
             if draft.nonce not in known:
-                # What was kept last may be older than what was sent last.
+                # The saved state may be older than the last send.
                 failed = draft.fate is DraftState.FAILED
                 fate, in_doubt = (DraftState.FAILED, draft.in_doubt) if failed else (DraftState.WAITING, True)
                 self._sender.resume(replace(draft, fate=fate, in_doubt=in_doubt, since=draft.since + shift))

@@ -1,4 +1,4 @@
-"""Histories of the channels that are shown: loaded when they are opened, and anew after a gap."""
+"""Loads the histories of displayed channels when they are opened, and again after a gap."""
 
 from __future__ import annotations
 
@@ -17,41 +17,41 @@ from ..model._reducer import extend_history, renew_history
 from ._session_context import SessionContext
 
 _MAX_ATTEMPTS: Final = 3
-"""A page is asked for again if something happened to its messages meanwhile, so often; and after a gap in any case."""
+"""Attempts to load a page whose messages changed meanwhile; after a gap there is always another one."""
 
 
 class HistoryLoader:
     """Keeps the histories of open channels complete."""
 
-    def __init__(self, shared: SessionContext) -> None:
-        self._store = shared.store
-        self._rest = shared.rest
-        self._connection = shared.connection
-        self._background = shared.background
-        self._request_errors = shared.request_errors
+    def __init__(self, context: SessionContext) -> None:
+        self._store = context.store
+        self._rest = context.rest
+        self._connection = context.connection
+        self._background = context.background
+        self._request_errors = context.request_errors
         self._open: Counter[int] = Counter()
         self._refused: set[int] = set()
 
     def __repr__(self) -> str:
-        return f"<Loader {sorted(+self._open)}>"
+        return f"<HistoryLoader {sorted(+self._open)}>"
 
     def open(self, channel_id: int) -> None:
-        """It is shown (once more)."""
+        """Count a panel that shows the channel, and load its history."""
         self._open[channel_id] += 1
         self._refused.discard(channel_id)
         self.check()
 
     def close(self, channel_id: int) -> None:
-        """It is no longer shown (by one of those who did)."""
+        """Uncount a panel that showed the channel."""
         self._open[channel_id] -= 1
 
     def again(self) -> None:
-        """Try again what failed."""
+        """Retry failed loads."""
         self._refused.clear()
         self.check()
 
     def check(self) -> None:
-        """Load what is shown and stale; for after every change."""
+        """Load displayed histories that are stale; called after every change."""
         if not self._connection.is_connected:
             return
         for channel_id in +self._open:
@@ -60,7 +60,7 @@ class HistoryLoader:
                 self._background.start(f"load {channel_id}", self._renew(channel_id))
 
     def older(self, channel_id: int) -> None:
-        """Load the page before what is known."""
+        """Load the page before the oldest message."""
         history = self._store.state.history(channel_id)
         if history.is_stale or history.is_whole or history.is_full or history.oldest is None:
             return
@@ -68,21 +68,21 @@ class HistoryLoader:
 
     async def _renew(self, channel_id: int) -> None:
         for attempt in itertools.count(1):
-            world, before = self._store.state, self._store.state.history(channel_id)
+            state, before = self._store.state, self._store.state.history(channel_id)
             page = await self._page(channel_id)
             if page is None:
-                self._refused.add(channel_id)  # until the line is back, or somebody asks for it
+                self._refused.add(channel_id)  # until the connection is back, or the channel is opened again
                 return
             now = self._store.state
             touched = now.history(channel_id).touched != before.touched and attempt < _MAX_ATTEMPTS
-            if not touched and now.gaps == world.gaps:
-                self._store.change(lambda world: renew_history(world, channel_id, page, before.newest))  # noqa: B023 - at once
+            if not touched and now.gaps == state.gaps:
+                self._store.change(lambda state: renew_history(state, channel_id, page, before.newest))  # noqa: B023 - at once
                 return
 
     async def _extend(self, channel_id: int, before: int) -> None:
         page = await self._page(channel_id, before)
         if page is not None:
-            self._store.change(lambda world: extend_history(world, channel_id, page, before))
+            self._store.change(lambda state: extend_history(state, channel_id, page, before))
 
     async def _page(self, channel_id: int, before: int | None = None) -> list[Message] | None:
         try:

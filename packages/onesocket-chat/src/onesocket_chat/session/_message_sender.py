@@ -1,4 +1,4 @@
-"""What was typed goes out: in order in each channel, once, when the line is up."""
+"""Sends the outbox: in order per channel, each message once, while the connection is up."""
 
 from __future__ import annotations
 
@@ -26,58 +26,60 @@ _UNKNOWN_OUTCOME_ERRORS: Final = (RequestLost, RestTimeout, ServerTrouble)
 
 
 class MessageSender:
-    """Works off the outbox. A message is stored once, also if the answer to it is lost.
+    """Sends drafts so that each message is stored once, even if an answer is lost.
 
-    The nonce is the draft's own, and the server enforces it for minutes. Later, or if the clocks differ, it would store
-    a second one: so what was sent before is looked for in the channel's history, and sent again if it isn't there.
+    The server enforces the draft's nonce for minutes only. So a draft that was sent before is looked for in the
+    channel's history, and sent again if it isn't there.
     """
 
-    def __init__(self, shared: SessionContext, limits: OutboxLimits) -> None:
-        self._store = shared.store
-        self._rest = shared.rest
-        self._connection = shared.connection
-        self._background = shared.background
-        self._request_errors = shared.request_errors
+    def __init__(self, context: SessionContext, limits: OutboxLimits) -> None:
+        self._store = context.store
+        self._rest = context.rest
+        self._connection = context.connection
+        self._background = context.background
+        self._request_errors = context.request_errors
         self._limits = limits
 
     def __repr__(self) -> str:
-        return f"<Sender {len(self._store.state.outbox)}/{self._limits.messages}>"
+        return f"<MessageSender {len(self._store.state.outbox)}/{self._limits.messages}>"
 
     def accept(self, draft: Draft) -> None:
-        """Send this as soon as the line is up. Raises `OutboxFull`."""
+        """Send a draft as soon as the connection is up. Raises `OutboxFull`."""
         waiting = len(self._store.state.outbox)
         if waiting >= self._limits.messages:
-            raise OutboxFull(f"{waiting} messages wait already, which is the limit; discard some, or wait for the line")
-        self._store.change(lambda world: replace(world, outbox=world.outbox.add(draft)))
+            raise OutboxFull(
+                f"{waiting} messages wait already, which is the limit; discard some, or wait for the connection"
+            )
+        self._store.change(lambda state: replace(state, outbox=state.outbox.add(draft)))
         self._work(draft.channel_id)
 
     def resume(self, draft: Draft) -> None:
-        """Go on with one that was accepted earlier, by a session that is over."""
-        self._store.change(lambda world: replace(world, outbox=world.outbox.add(draft)))
+        """Continue with a draft of an earlier session."""
+        self._store.change(lambda state: replace(state, outbox=state.outbox.add(draft)))
         self._work(draft.channel_id)
         self.settle()
 
     def retry(self, nonce: str) -> None:
-        """Try a failed one again."""
+        """Retry a failed draft."""
         draft = self._store.state.outbox.find(nonce)
         if draft is not None and draft.fate is DraftState.FAILED:
             now = asyncio.get_running_loop().time()
-            self._store.change(lambda world: replace(world, outbox=world.outbox.retry(nonce, now)))
+            self._store.change(lambda state: replace(state, outbox=state.outbox.retry(nonce, now)))
             self._work(draft.channel_id)
 
     def discard(self, nonce: str) -> bool:
-        """Give up one that waits or failed; False: it is on its way, or stored."""
+        """Discard a waiting or failed draft; returns False if it is being sent or stored."""
         draft = self._store.state.outbox.find(nonce)
         if draft is None or draft.fate is DraftState.SENDING:
             return False
-        self._store.change(lambda world: replace(world, outbox=world.outbox.without(nonce)))
+        self._store.change(lambda state: replace(state, outbox=state.outbox.without(nonce)))
         return True
 
     def _work(self, channel_id: int) -> None:
         self._background.start(f"send to {channel_id}", self._send_all(channel_id))
 
     def settle(self) -> None:
-        """Look for those that failed and may be stored all the same; for whenever the line comes up."""
+        """Look for failed drafts that may be stored; called whenever the connection comes up."""
         for draft in self._store.state.outbox.drafts:
             if draft.fate is DraftState.FAILED and draft.in_doubt and self._connection.is_connected:
                 self._background.start(f"look for {draft.nonce}", self._settle(draft))
@@ -89,7 +91,7 @@ class MessageSender:
         except Unauthorized as error:
             self._request_errors.failed("send", error)
         except OnesocketError:
-            pass  # it stays as it is
+            pass  # the draft stays as it is
 
     async def _send_all(self, channel_id: int) -> None:
         pause = _MIN_BACKOFF
@@ -103,12 +105,12 @@ class MessageSender:
                 continue
             if self._store.state.outbox.find(draft.nonce) is None:
                 continue  # discarded meanwhile
-            # In doubt from here on, and on disk, too: this process may end before there is an answer.
+            # In doubt from here on, on disk as well: this process may end before an answer arrives.
             self._mark(draft, DraftState.SENDING, in_doubt=True)
             try:
                 await self._send(draft)
             except Unauthorized as error:
-                self._mark(draft, DraftState.WAITING)  # for the next time that somebody signs in
+                self._mark(draft, DraftState.WAITING)  # for the next sign-in
                 self._request_errors.failed("send", error)
                 return
             except OnesocketError as error:
@@ -137,7 +139,7 @@ class MessageSender:
             self._drop(draft)
             self._request_errors.failed("unreadable", BadAnswer(f"the answer can't be read: {error}", status=200))
             return
-        self._store.change(lambda world: _with_sent_message(world, message, draft.nonce))
+        self._store.change(lambda state: _with_sent_message(state, message, draft.nonce))
 
     async def _is_stored(self, draft: Draft) -> bool:
         """True if the channel's history has the draft; the server refuses a repeated nonce for minutes only."""
@@ -149,12 +151,12 @@ class MessageSender:
         return False
 
     def _drop(self, draft: Draft) -> None:
-        self._store.change(lambda world: replace(world, outbox=world.outbox.without(draft.nonce)))
+        self._store.change(lambda state: replace(state, outbox=state.outbox.without(draft.nonce)))
 
     def _mark(self, draft: Draft, fate: DraftState, reason: str = "", *, in_doubt: bool | None = None) -> None:
         doubt = draft.in_doubt if in_doubt is None else in_doubt
         self._store.change(
-            lambda world: replace(world, outbox=world.outbox.mark(draft.nonce, fate, reason, in_doubt=doubt))
+            lambda state: replace(state, outbox=state.outbox.mark(draft.nonce, fate, reason, in_doubt=doubt))
         )
 
 
@@ -162,5 +164,5 @@ def _may_be_stored(error: OnesocketError) -> bool:
     return error.sent if isinstance(error, RestTimeout) else isinstance(error, (*_UNKNOWN_OUTCOME_ERRORS, BadAnswer))
 
 
-def _with_sent_message(world: ChatState, message: Message, nonce: str) -> ChatState:
-    return replace(add_message(world, message), outbox=world.outbox.without(nonce))
+def _with_sent_message(state: ChatState, message: Message, nonce: str) -> ChatState:
+    return replace(add_message(state, message), outbox=state.outbox.without(nonce))

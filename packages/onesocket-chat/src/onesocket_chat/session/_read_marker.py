@@ -17,21 +17,21 @@ _ACK_INTERVAL: Final = 0.5
 
 
 class ReadMarker:
-    """Acknowledges the newest message that was seen in a channel."""
+    """Acknowledges the newest displayed message of a channel."""
 
-    def __init__(self, shared: SessionContext) -> None:
-        self._store = shared.store
-        self._rest = shared.rest
-        self._connection = shared.connection
-        self._background = shared.background
-        self._request_errors = shared.request_errors
+    def __init__(self, context: SessionContext) -> None:
+        self._store = context.store
+        self._rest = context.rest
+        self._connection = context.connection
+        self._background = context.background
+        self._request_errors = context.request_errors
         self._seen: dict[int, int] = {}
 
     def __repr__(self) -> str:
-        return f"<Reader {self._connection!r}>"
+        return f"<ReadMarker {self._connection!r}>"
 
     def seen(self, channel_id: int) -> None:
-        """Everything in this channel was seen."""
+        """Acknowledge the newest message of this channel."""
         channel = self._store.state.channels.get(channel_id)
         if self._connection.is_connected and self._store.state.is_unread(channel_id) and channel is not None:
             self._seen[channel_id] = channel.last_message_id or 0
@@ -45,9 +45,9 @@ class ReadMarker:
                 self._request_errors.failed("read", error)
                 return
             self._request_errors.succeeded("read")
-            self._store.change(lambda world: _with_read_state(world, channel_id, newest))
+            self._store.change(lambda state: _with_read_state(state, channel_id, newest))
             await asyncio.sleep(_ACK_INTERVAL)
 
 
-def _with_read_state(world: ChatState, channel_id: int, message_id: int) -> ChatState:
-    return replace(world, read={**world.read, channel_id: max(message_id, world.read.get(channel_id, 0))})
+def _with_read_state(state: ChatState, channel_id: int, message_id: int) -> ChatState:
+    return replace(state, read={**state.read, channel_id: max(message_id, state.read.get(channel_id, 0))})

@@ -1,4 +1,4 @@
-"""Failed requests, as notices: each kind has its own id, and goes when the same succeeds or the line is back."""
+"""Notices of failed requests: one id per kind, withdrawn when this kind succeeds or the connection is back."""
 
 from __future__ import annotations
 
@@ -31,40 +31,40 @@ _TITLES: Final = {
 
 
 class RequestErrors:
-    """Says on a board what the HTTP API would not do. The ids are ``request-…``.
+    """Posts a notice for each kind of failed request, with the id ``request-…``.
 
-    That the token is void concerns more than one request: then `void` is called instead.
+    For a void token, `on_token_rejected` is called instead.
     """
 
-    def __init__(self, board: Notices, void: Callable[[], object] = lambda: None) -> None:
-        self._board = board
-        self._void = void
+    def __init__(self, notices: Notices, on_token_rejected: Callable[[], object] = lambda: None) -> None:
+        self._notices = notices
+        self._on_token_rejected = on_token_rejected
         self._temporary: set[str] = set()
 
     def __repr__(self) -> str:
-        return f"<Complaints temporary={sorted(self._temporary)}>"
+        return f"<RequestErrors temporary={sorted(self._temporary)}>"
 
     def failed(self, action: str, error: OnesocketError, text: str = "") -> None:
         """Post a notice of a failed request, withdrawn later if the error is temporary; `text` replaces its own."""
         if isinstance(error, Unauthorized):
-            self._void()
+            self._on_token_rejected()
             return
         notice_id = f"request-{action}"
         if error.retryable:
             self._temporary.add(notice_id)
         level = NoticeLevel.WARNING if error.retryable else NoticeLevel.ERROR
-        self._board.post(notice_id, level, _TITLES[action], text or str(error))
+        self._notices.post(notice_id, level, _TITLES[action], text or str(error))
 
     def succeeded(self, action: str) -> None:
-        """It works now."""
-        self._board.withdraw(f"request-{action}")
+        """Withdraw the notice of a kind of request that succeeded."""
+        self._notices.withdraw(f"request-{action}")
 
     def connection_restored(self) -> None:
-        """What failed for want of a line is no longer so."""
-        self._board.withdraw(*self._temporary)
+        """Withdraw the notices of temporary errors."""
+        self._notices.withdraw(*self._temporary)
         self._temporary.clear()
 
     def dismiss(self) -> None:
-        """They were read."""
-        self._board.withdraw(*(f"request-{action}" for action in _TITLES))
+        """Withdraw all notices."""
+        self._notices.withdraw(*(f"request-{action}" for action in _TITLES))
         self._temporary.clear()

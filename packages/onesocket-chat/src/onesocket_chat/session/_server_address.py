@@ -1,4 +1,4 @@
-"""Where a chat server is."""
+"""The address of a chat server."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from urllib.parse import urlsplit
 from onesocket.errors import InvalidURL
 
 DEFAULT_SERVER: Final = "http://127.0.0.1:8720"
-"""Where `onesocket serve` listens by itself."""
+"""The default address of `onesocket serve`."""
 _API_PATH: Final = "/api/v10"
 
 
@@ -21,7 +21,7 @@ class ServerAddress:
 
     @classmethod
     def parse(cls, text: str) -> Self:
-        """From what somebody types: ``host:port``, an origin, or the API's whole URL. Raises `InvalidURL`."""
+        """Parse a user's input: ``host:port``, an origin, or the API's whole URL. Raises `InvalidURL`."""
         text = text.strip()
         shown = "what was typed" if "@" in text else repr(text)  # a password may stand before the @
         url = text if "://" in text else f"http://{text}"
@@ -41,5 +41,5 @@ class ServerAddress:
 
     @property
     def name(self) -> str:
-        """How notices call it."""
+        """The server's name in notices."""
         return urlsplit(self.api_url).netloc

@@ -61,16 +61,17 @@ _DEFAULT: Final = SessionOptions()
 async def sign_in(
     server: ServerAddress, name: str, password: str, *, register: bool = False, timeout: float = 20.0
 ) -> str:
-    """Make an account, or sign in to one; gives the token. Raises what `Accounts` raises."""
+    """Register an account, or sign in; returns the token. Raises the errors of `Accounts`."""
     accounts = Accounts(server.api_url, timeout=timeout, user_agent=USER_AGENT)
     return await (accounts.register if register else accounts.login)(name, password)
 
 
 class ChatSession:
-    """Belongs to one event loop. Failures are put on the board; no action raises, except where it says so.
+    """The connection, the state and the requests of one signed-in account, on one event loop.
 
-    `shelves` keep what is written and not sent; without them it is kept in memory. `on_void` is called once if the
-    server no longer accepts the token, with the HTTP status or close code that says so.
+    Failures become notices; an action raises only where its docstring says so. `draft_files` save unsent texts;
+    without them they stay in memory. `on_token_rejected` is called once if the server no longer accepts the token,
+    with the HTTP status or close code.
     """
 
     def __init__(
@@ -80,8 +81,8 @@ class ChatSession:
         notices: Notices,
         options: SessionOptions = _DEFAULT,
         *,
-        shelves: DraftFiles | None = None,
-        on_void: Callable[[ChatSession, int], object] | None = None,
+        draft_files: DraftFiles | None = None,
+        on_token_rejected: Callable[[ChatSession, int], object] | None = None,
     ) -> None:
         self.server = server
         self.store = StateStore()
@@ -89,11 +90,11 @@ class ChatSession:
         self.connection = ConnectionMonitor()
         self.notices = notices
         self.joins = 0
-        """How often somebody asked for the line."""
+        """The number of calls of `join()`."""
         self.request_errors = RequestErrors(notices, self._token_rejected)
         self.is_token_rejected = False
-        """True if the server said that it no longer accepts the token."""
-        self._on_token_rejected = on_void
+        """True if the server no longer accepts the token."""
+        self._on_token_rejected = on_token_rejected
         self._is_leaving = False
         self._token = token
         self._options = options
@@ -103,41 +104,41 @@ class ChatSession:
         accounts = Accounts(server.api_url, timeout=options.request_timeout, user_agent=USER_AGENT)
         self.account = AccountSettings(accounts, token, self.request_errors)
         self._background = BackgroundTasks()
-        shared = SessionContext(self.store, self._rest, self.connection, self._background, self.request_errors)
-        self._sender = MessageSender(shared, options.outbox)
-        self.loader = HistoryLoader(shared)
-        self.drafts = Drafts(shared, self._sender, notices, shelves or DraftFiles(None), server.api_url)
-        self._reader = ReadMarker(shared)
+        context = SessionContext(self.store, self._rest, self.connection, self._background, self.request_errors)
+        self._sender = MessageSender(context, options.outbox)
+        self.loader = HistoryLoader(context)
+        self.drafts = Drafts(context, self._sender, notices, draft_files or DraftFiles(None), server.api_url)
+        self._reader = ReadMarker(context)
         self._typed: dict[int, float] = {}
         self._unsubscribes = (self.store.listen(self.loader.check), self.store.listen(self.drafts.check))
 
     def __repr__(self) -> str:
-        return f"<Session at {self.server.name} {self._provider!r}>"
+        return f"<ChatSession at {self.server.name} {self._provider!r}>"
 
     @property
     def status(self) -> Status | None:
-        """How the line stands; None before the first attempt."""
+        """The status of the connection; None before the first attempt."""
         return self._provider.client.status if self._provider.client is not None else None
 
     @property
     def now(self) -> float:
-        """The clock of typing and of the outbox."""
+        """The time of the application's clock."""
         return asyncio.get_running_loop().time()
 
-    # --- the line ---------------------------------------------------------------------------------------------------
+    # --- the connection ---------------------------------------------------------------------------------------------
 
     async def join(self) -> Outcome:
-        """Have the line up: whoever shows something calls this, and all share one. Raises what the attempt raised."""
+        """Connect, or join the shared connection; every panel calls it. Raises the attempt's error."""
         self.joins += 1
         return await self._provider.connect_if_authenticated()
 
     def connect(self) -> None:
-        """Try now, whatever the back-off says; what fails is on the board."""
+        """Connect now, without waiting for the back-off; failures become notices."""
         self.loader.again()
         self._background.start("connect", self._connect())
 
     async def sign_out(self) -> None:
-        """Close the line and make the token void."""
+        """Close the connection and end this login."""
         self._on_token_rejected = None
         self._identity = None
         await self._provider.logout()
@@ -147,7 +148,7 @@ class ChatSession:
             self.request_errors.failed("account", error)
 
     async def leaving(self, request: Awaitable[T]) -> T:
-        """Await a request that makes the token void: that it does so is no surprise, unless the request failed."""
+        """Await a request that makes the token void; its rejection is reported only if the request failed."""
         self._is_leaving = True
         done = False
         try:
@@ -161,23 +162,23 @@ class ChatSession:
         return answer
 
     async def aclose(self) -> None:
-        """End it all in order, within `close_timeout`. Idempotent."""
+        """Close everything in order, within `close_timeout`. Idempotent."""
         self._on_token_rejected = None
-        for tap in self._unsubscribes:
-            tap()
+        for unsubscribe in self._unsubscribes:
+            unsubscribe()
         await self._background.aclose()
         self.drafts.close()
         await self._provider.aclose()
         await self._rest.aclose()
 
     def tick(self) -> None:
-        """For once a second: forget who stopped writing."""
-        self.store.change(lambda world: expire_typing(world, self.now))
+        """Expire typing indicators; called once per second."""
+        self.store.change(lambda state: expire_typing(state, self.now))
 
     # --- messages ---------------------------------------------------------------------------------------------------
 
     def send_message(self, channel_id: int, content: str, *, reply_to: int | None = None) -> Draft:
-        """Accept a message; it is sent once, when the line is up. Raises `OutboxFull` or `InvalidOption` (too long)."""
+        """Accept a message, to be sent once, when connected. Raises `OutboxFull` or `InvalidOption` (too long)."""
         if len(content) > _MAX_CONTENT_LENGTH:
             raise InvalidOption(
                 f"the message has {len(content)} characters and may have {_MAX_CONTENT_LENGTH}: send it in parts"
@@ -190,19 +191,19 @@ class ChatSession:
         return draft
 
     def retry(self, nonce: str) -> None:
-        """Send a failed one after all."""
+        """Retry a failed message."""
         self._sender.retry(nonce)
 
     def discard(self, nonce: str) -> bool:
-        """Forget one that was not sent; False: too late."""
+        """Discard an unsent message; returns False if it is being sent or stored."""
         return self._sender.discard(nonce)
 
     def seen(self, channel_id: int) -> None:
-        """What is in this channel was shown to somebody."""
+        """Mark the displayed messages of a channel as read."""
         self._reader.seen(channel_id)
 
     def typing(self, channel_id: int) -> None:
-        """Somebody is writing; the others are told now and then."""
+        """Send the typing indicator, at intervals, while the user types."""
         if (
             self.connection.is_connected
             and self.now - self._typed.get(channel_id, -_TYPING_INTERVAL) >= _TYPING_INTERVAL
@@ -211,7 +212,7 @@ class ChatSession:
             self._background.start(f"typing in {channel_id}", self._tell_typing(channel_id))
 
     async def edit(self, channel_id: int, message_id: int, content: str) -> bool:
-        """Change what we wrote."""
+        """Edit an own message."""
         return await self._ask("edit", self._rest.edit_message(channel_id, message_id, content)) is not None
 
     async def delete(self, message: Message) -> bool:
@@ -232,26 +233,26 @@ class ChatSession:
         return self._read("guild", await self._ask("guild", self._rest.create_guild(name)), Guild)
 
     async def create_channel(self, guild_id: int, name: str) -> Channel | None:
-        """Make a text channel."""
+        """Create a text channel."""
         return self._read("channel", await self._ask("channel", self._rest.create_channel(guild_id, name)), Channel)
 
     async def invite(self, channel_id: int) -> str | None:
-        """Make an invite; its code."""
+        """Create an invite; returns its code."""
         made = await self._ask("invite", self._rest.create_invite(channel_id))
         code = (made or {}).get("code")
         return code if isinstance(code, str) else None
 
     async def accept(self, code: str) -> int | None:
-        """Enter a guild by an invite; the guild's id."""
+        """Join a guild by an invite; returns the guild's id."""
         entered = await self._ask("join", self._rest.accept_invite(code))
         guild = None if entered is None else self._read("join", entered.get("guild"), Guild)
         return None if guild is None else guild.id
 
     async def direct(self, user_id: int) -> Channel | None:
-        """Find or begin the conversation with somebody."""
+        """Open the direct message channel with a user."""
         channel = self._read("direct", await self._ask("direct", self._rest.create_dm(user_id)), Channel)
         if channel is not None and channel.id not in self.store.state.channels:
-            # The event may come later, and to bots never.
+            # The event may come later, and bots receive none.
             self._apply_event("CHANNEL_CREATE", msgspec.to_builtins(channel))
         return channel
 
@@ -280,7 +281,7 @@ class ChatSession:
             self.request_errors.failed("unreadable", error)
 
     def _apply_event(self, event: str, data: Json) -> None:
-        self.store.change(lambda world: reduce(world, event, data, self.now))
+        self.store.change(lambda state: reduce(state, event, data, self.now))
 
     def _changed(self, change: Change) -> None:
         self.timeline.add(change)
@@ -291,18 +292,18 @@ class ChatSession:
             self.request_errors.connection_restored()
             self.loader.again()
             self._sender.settle()
-        self.store.tell()
+        self.store.notify()
 
     def _token_rejected(self, code: int = 401) -> None:
         self.is_token_rejected = True
         if self._is_leaving:
             return
-        tell, self._on_token_rejected = self._on_token_rejected, None
-        if tell is not None:
-            tell(self, code)
+        callback, self._on_token_rejected = self._on_token_rejected, None
+        if callback is not None:
+            callback(self, code)
 
     async def _connect(self) -> None:
-        with contextlib.suppress(OnesocketError):  # the provider said it on the board
+        with contextlib.suppress(OnesocketError):  # the provider has posted a notice
             await self.join()
 
     async def _tell_typing(self, channel_id: int) -> None:
@@ -311,7 +312,7 @@ class ChatSession:
         except Unauthorized:
             self._token_rejected()
         except OnesocketError:
-            pass  # nobody misses it
+            pass  # an indicator may be lost
 
     async def _ask(self, action: str, call: Awaitable[Json]) -> Json | None:
         try:

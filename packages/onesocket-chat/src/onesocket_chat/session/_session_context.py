@@ -1,4 +1,4 @@
-"""What the parts of a session work with."""
+"""The dependencies that the parts of a session share."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from ._state_store import StateStore
 
 @dataclass(frozen=True, slots=True)
 class SessionContext:
-    """One of each, for one session."""
+    """The dependencies of one session's parts."""
 
     store: StateStore
     rest: Rest

@@ -1,4 +1,4 @@
-"""The one place that holds what is known, and tells who wants to hear of changes."""
+"""Holds the chat's state, and calls listeners after changes."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from ..model._chat_state import ChatState
 
 
 class StateStore:
-    """The world as it is now. Listeners are called after each change, at once; they must not block."""
+    """The state as it is now. Listeners are called after each change, at once; they must not block."""
 
     def __init__(self) -> None:
         self.state = ChatState()
@@ -19,14 +19,14 @@ class StateStore:
         return f"<Store of {len(self.state.channels)} channels, {len(self._listeners)} listeners>"
 
     def change(self, change: Callable[[ChatState], ChatState]) -> None:
-        """Replace the world by what `change` makes of it."""
+        """Replace the state by what `change` makes of it."""
         before = self.state
         self.state = change(before)
         if self.state is not before:
-            self.tell()
+            self.notify()
 
     def listen(self, listener: Callable[[], object]) -> Callable[[], None]:
-        """Call this after each change; returns the function that takes it off again."""
+        """Call `listener` after each change; returns the function that removes it."""
         self._listeners.append(listener)
 
         def forget() -> None:
@@ -35,7 +35,7 @@ class StateStore:
 
         return forget
 
-    def tell(self) -> None:
+    def notify(self) -> None:
         """Call the listeners."""
         for listener in tuple(self._listeners):
             listener()

@@ -1,4 +1,4 @@
-"""What became of the connection, change by change."""
+"""The changes of the connection's state."""
 
 from __future__ import annotations
 
@@ -16,17 +16,17 @@ class ConnectionTimeline:
     def __init__(self) -> None:
         self._changes: deque[Change] = deque(maxlen=MAX_CHANGES)
         self.total = 0
-        """How many there were."""
+        """The number of changes so far."""
 
     def __repr__(self) -> str:
-        return f"<Timeline of {self.total} changes>"
+        return f"<ConnectionTimeline of {self.total} changes>"
 
     @property
     def changes(self) -> tuple[Change, ...]:
-        """Those that are kept."""
+        """The newest changes."""
         return tuple(self._changes)
 
     def add(self, change: Change) -> None:
-        """One more."""
+        """Add a change."""
         self.total += 1
         self._changes.append(change)

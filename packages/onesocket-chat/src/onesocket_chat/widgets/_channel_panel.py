@@ -1,4 +1,4 @@
-"""One channel: what was said, who is writing, and where to write."""
+"""The panel of one channel: messages, typing indicator, composer."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ _EMOJIS = {"+1": "👍", "-1": "👎", "heart": "❤️", "laugh": "😂", "tada
 
 
 class ChannelPanel(Vertical):
-    """Every panel joins the session's one line by itself, and lives on what the session knows."""
+    """Shows one channel. Every panel joins the session's connection by itself."""
 
     BINDINGS: ClassVar[list[BindingType]] = [Binding("escape", "calm", "Cancel", show=False)]
 
@@ -44,38 +44,38 @@ class ChannelPanel(Vertical):
         self._line = ""
 
     def compose(self) -> ComposeResult:
-        """Title, messages, who is writing, what the composer is about, composer."""
+        """Title, messages, typing indicator, composer."""
         yield Static(markup=False, classes="title")
         yield self._messages
         yield Static(markup=False, classes="writing")
         yield self._composer
 
     def on_mount(self) -> None:
-        """Join the line, have the history loaded, and go on with what was written here."""
+        """Join the connection, load the history, and restore the unsent text."""
         self.session.loader.open(self.channel_id)
         self._composer.write(self._composition.shown)
         self.show(self.session.store.state)
         self._join()
 
     def on_unmount(self) -> None:
-        """Let the history go, and keep what was written last."""
+        """Release the history, and keep the unsent text."""
         self._composition = self._composition.typed(self._composer.text)
         self.session.loader.close(self.channel_id)
 
-    def show(self, world: ChatState) -> None:
-        """Show what is known now."""
+    def show(self, state: ChatState) -> None:
+        """Show the channel of this state."""
         with contextlib.suppress(NoMatches):  # its parts are still on their way in, or already on their way out
-            self._show(world)
+            self._show(state)
 
-    def _show(self, world: ChatState) -> None:
-        channel = world.channels.get(self.channel_id)
+    def _show(self, state: ChatState) -> None:
+        channel = state.channels.get(self.channel_id)
         title = "a channel that is gone" if channel is None else one_line(channel.title, 60)
         topic = f"  {one_line(channel.topic, 80)}" if channel is not None and channel.topic else ""
-        state = "  loading …" if world.history(self.channel_id).is_stale else ""
+        loading = "  loading …" if state.history(self.channel_id).is_stale else ""
         place = f"  {self.place}" if self.place else ""
-        self.query_one(".title", Static).update(Content.assemble((title, "bold"), (place + state + topic, "dim")))
-        self._messages.show(world)
-        self._show_writing(world)
+        self.query_one(".title", Static).update(Content.assemble((title, "bold"), (place + loading + topic, "dim")))
+        self._messages.show(state)
+        self._show_writing(state)
         self._see()
 
     @on(MessageList.EndReached)
@@ -86,7 +86,7 @@ class ChannelPanel(Vertical):
             self.session.seen(self.channel_id)
 
     def focus_composer(self) -> None:
-        """Write here."""
+        """Focus the composer."""
         self._composer.focus()
 
     # --- writing ----------------------------------------------------------------------------------------------------
@@ -101,7 +101,7 @@ class ChannelPanel(Vertical):
 
     @on(Composer.Submitted)
     def submitted(self, event: Composer.Submitted) -> None:
-        """Send it, or change what is being edited."""
+        """Send the text, or save the edit."""
         event.stop()
         written = self._composition
         if written.edits is not None:
@@ -122,7 +122,7 @@ class ChannelPanel(Vertical):
 
     @on(TextArea.Changed)
     def changed(self, event: TextArea.Changed) -> None:
-        """Keep what is written, and tell the others."""
+        """Keep the unsent text, and send the typing indicator."""
         event.stop()
         text = self._composer.text
         self._composition = self._composition.typed(text)
@@ -130,7 +130,7 @@ class ChannelPanel(Vertical):
             self.session.typing(self.channel_id)
 
     def action_calm(self) -> None:
-        """Answer and edit nothing; then: dismiss what was complained about. What was written is kept."""
+        """Leave a reply or edit, keeping its text; otherwise dismiss the error notices."""
         written = self._composition.typed(self._composer.text)
         if written.answers is None and written.edits is None:
             self.session.request_errors.dismiss()
@@ -146,7 +146,7 @@ class ChannelPanel(Vertical):
         self._write(written.plain())
 
     def _write(self, composition: Composition) -> None:
-        """Go on with this in the composer."""
+        """Put this composition into the composer."""
         self._composition = composition
         if self._composer.text != composition.shown:
             self._composer.write(composition.shown)
@@ -164,7 +164,7 @@ class ChannelPanel(Vertical):
     def action_requested(self, event: MessageList.ActionRequested) -> None:
         """Do what is wanted with a row, if it can be done."""
         event.stop()
-        row, world = event.row, self.session.store.state
+        row, state = event.row, self.session.store.state
         match event.verb, row:
             case "retry", Draft():
                 self.session.retry(row.nonce)
@@ -175,10 +175,10 @@ class ChannelPanel(Vertical):
                     self._composition.typed(self._composer.text).answering(ReplyTarget(row.id, row.author.username))
                 )
                 self._composer.focus()
-            case "edit", Message() if world.is_mine(row):
+            case "edit", Message() if state.is_mine(row):
                 self._write(self._composition.typed(self._composer.text).editing(row.id, row.content))
                 self._composer.focus()
-            case "delete", Message() if world.may_delete(row):
+            case "delete", Message() if state.may_delete(row):
                 self._delete(row)
             case "react", Message():
                 self._react(row)
@@ -216,14 +216,14 @@ class ChannelPanel(Vertical):
 
     # --- parts ------------------------------------------------------------------------------------------------------
 
-    def _show_writing(self, world: ChatState) -> None:
+    def _show_writing(self, state: ChatState) -> None:
         written = self._composition
         if written.edits is not None:
             text = "editing (Escape leaves it as it was)"
         elif written.answers is not None:
             text = f"answering {one_line(written.answers.name, 32)} (Escape: a message of its own)"
         else:
-            text = _typing_text([one_line(name, 32) for name in world.writing_in(self.channel_id)])
+            text = _typing_text([one_line(name, 32) for name in state.writing_in(self.channel_id)])
         if text != self._line:
             self._line = text
             self.query_one(".writing", Static).update(Content.styled(text, "dim italic"))

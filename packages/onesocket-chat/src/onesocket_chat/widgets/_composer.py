@@ -1,4 +1,4 @@
-"""Where a message is written."""
+"""The text area for a message."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ class Composer(TextArea):
         event.prevent_default()
 
     def action_submit(self) -> None:
-        """Hand over what was written."""
+        """Submit the text."""
         text = self.text.strip("\n")
         if text.strip():
             self.write("")
@@ -62,12 +62,12 @@ class Composer(TextArea):
         self.insert("\n")
 
     def write(self, text: str) -> None:
-        """Replace what is written, with the cursor at its end."""
+        """Replace the text, with the cursor at its end."""
         self.load_text(text)
         self.move_cursor(self.document.end)
 
     def give_back(self, text: str) -> None:
-        """Take back a text that was refused, before what was written since."""
+        """Put a refused text back, before the text written since."""
         self.write("\n".join(filter(None, (text, self.text))))
 
     def render_line(self, y: int) -> Strip:

@@ -1,4 +1,4 @@
-"""Who can read the channel, and who of them is there."""
+"""The users who can read the channel, with their presence."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ _OFFLINE_MARK: Final = ("○", "dim")
 
 
 class MemberList(OptionList):
-    """Enter begins a conversation."""
+    """A list of users; Enter opens a direct message channel."""
 
     class MemberChosen(Message):
-        """Somebody was chosen."""
+        """A user was chosen."""
 
         def __init__(self, user_id: int) -> None:
             super().__init__()
@@ -30,10 +30,10 @@ class MemberList(OptionList):
         super().__init__(markup=False, compact=True, id="members")
         self._shown: list[tuple[int, str, bool, str]] = []
 
-    def show(self, world: ChatState, channel_id: int | None) -> None:
-        """Show who is known now."""
-        people = [] if channel_id is None else world.people_in(channel_id)
-        lines = [(one.id, one_line(one.username, 32), one.bot, world.presences.get(one.id, "")) for one in people]
+    def show(self, state: ChatState, channel_id: int | None) -> None:
+        """Show the users of this state."""
+        people = [] if channel_id is None else state.people_in(channel_id)
+        lines = [(one.id, one_line(one.username, 32), one.bot, state.presences.get(one.id, "")) for one in people]
         if lines == self._shown:
             return
         self._shown = lines

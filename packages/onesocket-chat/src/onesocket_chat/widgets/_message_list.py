@@ -30,23 +30,22 @@ class _ScrollPosition(NamedTuple):
 
 
 class MessageList(OptionList):
-    """Follows what is known. It stays at the bottom if it is there, else where somebody reads.
+    """Shows a channel's rows. The scroll position stays at the bottom, or at the row that is read.
 
-    Where it is changes when somebody scrolls, and in no other way: rows that come, go and change their heights, and
-    another size, leave it there.
+    Only the user's scrolling moves it: added, removed and resized rows, and a resize of the list, do not.
     """
 
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("r", "wish('reply')", "Reply"),
-        Binding("e", "wish('edit')", "Edit"),
-        Binding("d", "wish('delete')", "Delete"),
-        Binding("plus", "wish('react')", "React"),
-        Binding("t", "wish('retry')", "Try again", show=False),
-        Binding("x", "wish('discard')", "Discard", show=False),
+        Binding("r", "request('reply')", "Reply"),
+        Binding("e", "request('edit')", "Edit"),
+        Binding("d", "request('delete')", "Delete"),
+        Binding("plus", "request('react')", "React"),
+        Binding("t", "request('retry')", "Try again", show=False),
+        Binding("x", "request('discard')", "Discard", show=False),
     ]
 
     class ActionRequested(TextualMessage):
-        """Somebody wants something done with a row."""
+        """An action on a row was requested."""
 
         def __init__(self, verb: str, row: Row) -> None:
             super().__init__()
@@ -63,55 +62,55 @@ class MessageList(OptionList):
         super().__init__(markup=False, compact=True)
         self._channel_id = channel_id
         self._rows: list[Row] = []
-        self._place: _ScrollPosition | None = None  # at the bottom
-        self._keeps_place = False
+        self._position: _ScrollPosition | None = None  # at the bottom
+        self._keeps_position = False
 
     @property
     def is_at_end(self) -> bool:
         """True if the newest message is in sight, or will be with the next refresh."""
-        return self._place is None
+        return self._position is None
 
     @property
     def rows(self) -> tuple[Row, ...]:
-        """What is shown."""
+        """The displayed rows."""
         return tuple(self._rows)
 
-    def show(self, world: ChatState) -> None:
-        """Show what is known now."""
-        new, old = rows_of(world, self._channel_id), self._rows
+    def show(self, state: ChatState) -> None:
+        """Show the rows of this state."""
+        new, old = rows_of(state, self._channel_id), self._rows
         if new == old:
             return
-        with self._place_kept():
+        with self._position_kept():
             marked = self.highlighted
             if new[: len(old)] == old:
-                self.add_options(_option(row, world) for row in new[len(old) :])
+                self.add_options(_option(row, state) for row in new[len(old) :])
             else:
                 known = {row_id(row): (row, option) for row, option in zip(old, self.options, strict=True)}
-                self.set_options(_reuse_option(row, world, known) for row in new)
+                self.set_options(_reuse_option(row, state, known) for row in new)
                 numbers = {row_id(row): number for number, row in enumerate(new)}
                 self.highlighted = (
                     None if marked is None else _moved_position(_ScrollPosition(marked, 0), old, numbers).number
                 )
-                if self._place is not None:
-                    self._place = _moved_position(self._place, old, numbers)
+                if self._position is not None:
+                    self._position = _moved_position(self._position, old, numbers)
             self._rows = new
 
     def follow(self) -> None:
-        """Go to the bottom, and stay there."""
-        with self._place_kept():
-            self._place = None
+        """Scroll to the bottom, and stay there."""
+        with self._position_kept():
+            self._position = None
         self.post_message(self.EndReached())
 
-    # --- where it is ------------------------------------------------------------------------------------------------
+    # --- scroll position --------------------------------------------------------------------------------------------
 
     @contextlib.contextmanager
-    def _place_kept(self) -> Generator[None]:
+    def _position_kept(self) -> Generator[None]:
         """Keep the list's scroll position while its content changes inside the block."""
-        before, self._keeps_place = self._keeps_place, True
+        before, self._keeps_position = self._keeps_position, True
         try:
             yield
             self._update_lines()
-            place = self._place
+            place = self._position
             if place is None:
                 line = self.max_scroll_y
             else:
@@ -119,40 +118,40 @@ class MessageList(OptionList):
                 line = self._index_to_line.get(place.number, 0) + min(place.line, height - 1)
             self.scroll_to(y=line, animate=False, force=True, immediate=True)
         finally:
-            self._keeps_place = before
+            self._keeps_position = before
 
     def watch_scroll_y(self, old_value: float, new_value: float) -> None:
-        """Take notice of where somebody scrolls to."""
+        """Record the position after the user's scrolling."""
         super().watch_scroll_y(old_value, new_value)
-        if self._keeps_place or not self.size or not self._rows:
+        if self._keeps_position or not self.size or not self._rows:
             return
-        before, lines, top = self._place, self._lines, self.scroll_offset.y
-        self._place = None if top >= self.max_scroll_y or top >= len(lines) else _ScrollPosition(*lines[top])
-        if self._place is None and before is not None:
+        before, lines, top = self._position, self._lines, self.scroll_offset.y
+        self._position = None if top >= self.max_scroll_y or top >= len(lines) else _ScrollPosition(*lines[top])
+        if self._position is None and before is not None:
             self.post_message(self.EndReached())
 
     def _on_resize(self, event: Resize) -> None:  # type: ignore[override]
-        """Wrap anew."""
+        """Wrap the rows again."""
         event.prevent_default()
-        with self._place_kept():
+        with self._position_kept():
             self._clear_caches()
 
     def on_show(self, event: Show) -> None:  # type: ignore[override]
-        """Stay; the base class goes to the highlighted row."""
+        """Keep the position; the base class scrolls to the highlighted row."""
         event.prevent_default()
-        with self._place_kept():
+        with self._position_kept():
             pass
 
     # --- keys -------------------------------------------------------------------------------------------------------
 
-    def action_wish(self, verb: str) -> None:
-        """Say what is wanted with the highlighted row; without one, with the last."""
+    def action_request(self, verb: str) -> None:
+        """Request an action on the highlighted row, or the last one."""
         if self._rows:
             place = self.highlighted if self.highlighted is not None else len(self._rows) - 1
             self.post_message(self.ActionRequested(verb, self._rows[place]))
 
     def action_cursor_up(self) -> None:
-        """Go up; beyond the first, older ones are wanted."""
+        """Go up; from the first row, request older messages."""
         if self.highlighted is None and self._rows:
             self.highlighted = self._lowest_in_sight()
             return
@@ -162,7 +161,7 @@ class MessageList(OptionList):
         super().action_cursor_up()
 
     def action_cursor_down(self) -> None:
-        """Go down; not round to the first."""
+        """Go down, without wrapping to the first row."""
         if self.highlighted is not None and self.highlighted < len(self._rows) - 1:
             super().action_cursor_down()
 
@@ -172,43 +171,45 @@ class MessageList(OptionList):
         self._look_at_top()
 
     def action_first(self) -> None:
-        """Go to the first, and ask for older ones."""
+        """Go to the first row, and request older messages."""
         super().action_first()
         self._look_at_top()
 
     def on_mouse_scroll_up(self, event: MouseScrollUp) -> None:
-        """Older ones are wanted when somebody scrolls beyond the top."""
+        """Request older messages when the user scrolls beyond the top."""
         del event
         self._look_at_top()
 
     def on_focus(self) -> None:
         """Begin with the newest in sight."""
         if self.highlighted is None and self._rows:
-            with self._place_kept():
+            with self._position_kept():
                 self.highlighted = self._lowest_in_sight()
 
     def _lowest_in_sight(self) -> int:
         bottom = self.scroll_offset.y + self.scrollable_content_region.height - 1
-        return self._lines[bottom][0] if self._place is not None and bottom < len(self._lines) else len(self._rows) - 1
+        return (
+            self._lines[bottom][0] if self._position is not None and bottom < len(self._lines) else len(self._rows) - 1
+        )
 
     def _look_at_top(self) -> None:
         if self.scroll_offset.y <= _TOP_MARGIN or self.highlighted == 0:
             self.post_message(self.TopReached())
 
 
-def _option(row: Row, world: ChatState) -> Option:
-    prompt: Content = render_row(row, world)
+def _option(row: Row, state: ChatState) -> Option:
+    prompt: Content = render_row(row, state)
     return Option(prompt, id=row_id(row))
 
 
-def _reuse_option(row: Row, world: ChatState, known: dict[str, tuple[Row, Option]]) -> Option:
-    """The option that shows this row already, if there is one: it knows its height."""
+def _reuse_option(row: Row, state: ChatState, known: dict[str, tuple[Row, Option]]) -> Option:
+    """The existing option of an unchanged row, whose height is known, or a new one."""
     before = known.get(row_id(row))
-    return before[1] if before is not None and before[0] == row else _option(row, world)
+    return before[1] if before is not None and before[0] == row else _option(row, state)
 
 
 def _moved_position(place: _ScrollPosition, old: list[Row], numbers: dict[str, int]) -> _ScrollPosition:
-    """The same place after a change; if what is read there is gone, what followed it."""
+    """The position after a change of the rows; if its row is gone, that of the next row."""
     for number in range(place.number, len(old)):
         new = numbers.get(row_id(old[number]))
         if new is not None:

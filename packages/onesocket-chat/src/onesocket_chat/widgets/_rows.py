@@ -1,4 +1,4 @@
-"""What a channel's list shows: its messages, and after them what is on its way."""
+"""The rows of a channel's list: its messages, then its drafts."""
 
 from __future__ import annotations
 
@@ -17,27 +17,27 @@ Row = Message | Draft
 
 _COLOURS: Final = ("$text-primary", "$text-secondary", "$text-accent", "$text-success", "$text-warning")
 _STATE_TEXTS: Final = {
-    DraftState.WAITING: "waiting for the line",
+    DraftState.WAITING: "waiting for the connection",
     DraftState.SENDING: "being sent",
     DraftState.FAILED: "not sent",
 }
 
 
-def rows_of(world: ChatState, channel_id: int) -> list[Row]:
-    """All rows in order."""
-    return [*world.history(channel_id).messages, *world.outbox.of(channel_id)]
+def rows_of(state: ChatState, channel_id: int) -> list[Row]:
+    """The rows of a channel in order."""
+    return [*state.history(channel_id).messages, *state.outbox.of(channel_id)]
 
 
 def row_id(row: Row) -> str:
-    """A row's name, which stays the same."""
+    """The stable id of a row."""
     return f"d{row.nonce}" if isinstance(row, Draft) else f"m{row.id}"
 
 
-def render_row(row: Row, world: ChatState) -> Content:
-    """A row as text with styles; what people wrote is never markup."""
+def render_row(row: Row, state: ChatState) -> Content:
+    """Render a row as styled text; users' texts are never markup."""
     # With an empty line after it.
     return Content("\n").join(
-        [_render_draft(row, world) if isinstance(row, Draft) else _render_message(row), Content(" ")]
+        [_render_draft(row, state) if isinstance(row, Draft) else _render_message(row), Content(" ")]
     )
 
 
@@ -66,21 +66,21 @@ def _render_message(message: Message) -> Content:
     return Content("\n").join(lines)
 
 
-def _render_draft(draft: Draft, world: ChatState) -> Content:
-    who = world.me.username if world.me is not None else "you"
+def _render_draft(draft: Draft, state: ChatState) -> Content:
+    who = state.me.username if state.me is not None else "you"
     failed = draft.fate is DraftState.FAILED
-    state = _STATE_TEXTS[draft.fate] + (f": {one_line(draft.reason, 200)}" if failed else " …")
+    fate = _STATE_TEXTS[draft.fate] + (f": {one_line(draft.reason, 200)}" if failed else " …")
     hint = "  (t tries again, x discards)" if failed else ""
     return Content("\n").join(
         [
-            Content.assemble((one_line(who, 32), "bold dim"), (f"  {state}{hint}", "$text-error" if failed else "dim")),
+            Content.assemble((one_line(who, 32), "bold dim"), (f"  {fate}{hint}", "$text-error" if failed else "dim")),
             Content.styled(sanitize(draft.content), "dim"),
         ]
     )
 
 
 def format_time(timestamp: str) -> str:
-    """The hour and minute here; with the date if it wasn't today."""
+    """The local time, with the date if it isn't today."""
     try:
         at = datetime.fromisoformat(timestamp).astimezone()
     except ValueError:

@@ -18,12 +18,12 @@ _Row = tuple[str, str, bool, bool]
 
 
 class Sidebar(OptionList):
-    """A mark stands before what is unread."""
+    """A list of channels by guild; unread ones are marked."""
 
     BINDINGS: ClassVar[list[BindingType]] = [Binding("space", "beside", "Open beside")]
 
     class ChannelChosen(Message):
-        """A channel was chosen: in place of the present one, or beside it."""
+        """A channel was chosen: in place of the active one, or beside it."""
 
         def __init__(self, channel_id: int, *, beside: bool) -> None:
             super().__init__()
@@ -34,9 +34,9 @@ class Sidebar(OptionList):
         super().__init__(markup=False, compact=True, id="sidebar")
         self._shown: list[_Row] = []
 
-    def show(self, world: ChatState, open_channels: frozenset[int]) -> None:
-        """Show what is known now."""
-        lines = _rows(world, open_channels)
+    def show(self, state: ChatState, open_channels: frozenset[int]) -> None:
+        """Show the channels of this state."""
+        lines = _rows(state, open_channels)
         if lines == self._shown:
             return
         place = self.highlighted_option.id if self.highlighted_option is not None else None
@@ -55,7 +55,7 @@ class Sidebar(OptionList):
         self._choose(event.option_id, beside=False)
 
     def action_beside(self) -> None:
-        """Open it beside what is open."""
+        """Open the channel beside the open ones."""
         if self.highlighted_option is not None:
             self._choose(self.highlighted_option.id, beside=True)
 
@@ -64,20 +64,20 @@ class Sidebar(OptionList):
             self.post_message(self.ChannelChosen(int(name[1:]), beside=beside))
 
 
-def _rows(world: ChatState, open_channels: frozenset[int]) -> list[_Row]:
+def _rows(state: ChatState, open_channels: frozenset[int]) -> list[_Row]:
     lines: list[_Row] = []
-    for guild in sorted(world.guilds.values(), key=lambda guild: guild.id):
+    for guild in sorted(state.guilds.values(), key=lambda guild: guild.id):
         lines.append((f"g{guild.id}", one_line(guild.name, 40), False, False))
-        lines += [_row(world, channel, open_channels) for channel in world.channels_of(guild.id)]
-    direct = world.channels_of(None)
+        lines += [_row(state, channel, open_channels) for channel in state.channels_of(guild.id)]
+    direct = state.channels_of(None)
     if direct:
         lines.append(("g0", "Direct messages", False, False))
-        lines += [_row(world, channel, open_channels) for channel in direct]
+        lines += [_row(state, channel, open_channels) for channel in direct]
     return lines
 
 
-def _row(world: ChatState, channel: Channel, open_channels: frozenset[int]) -> _Row:
-    return f"c{channel.id}", one_line(channel.title, 40), world.is_unread(channel.id), channel.id in open_channels
+def _row(state: ChatState, channel: Channel, open_channels: frozenset[int]) -> _Row:
+    return f"c{channel.id}", one_line(channel.title, 40), state.is_unread(channel.id), channel.id in open_channels
 
 
 def _option(line: _Row) -> Option:

@@ -1,4 +1,4 @@
-"""How the one line stands."""
+"""The status of the connection."""
 
 from __future__ import annotations
 
@@ -21,15 +21,15 @@ _STYLES: Final = {
 
 
 class StatusBar(Static):
-    """State, epoch, round trip, what waits, retries, and how many share the line."""
+    """Shows state, epoch, round trip, queues, retries, and the number of joins."""
 
     def __init__(self) -> None:
         super().__init__(markup=False, id="status")
         self.hint = ""
-        """The keys of what is folded away."""
+        """The keys that unfold hidden columns."""
 
     def show(self, session: ChatSession) -> None:
-        """Show how it is now."""
+        """Show the session's current status."""
         status = session.status
         if status is None:
             self.update(Content("  ".join(filter(None, ("not connected yet", self.hint)))))

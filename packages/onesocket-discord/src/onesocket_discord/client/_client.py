@@ -94,7 +94,9 @@ class DiscordClient(Client):
         if gateway_url is None:
             self._question = _make_gateway_info_request(api_url, token_type, open_timeout, ssl, proxy, headers=fields)
         self.shard = checked_shard(shard)
-        self._turns = IdentifySlots(0 if self.shard is None else self.shard[0], _checked_reserve(identify_reserve))
+        self._identify_slots = IdentifySlots(
+            0 if self.shard is None else self.shard[0], _checked_reserve(identify_reserve)
+        )
         self._gateway = DiscordGateway(
             Identification(
                 intents=checked_intents(intents),
@@ -105,7 +107,7 @@ class DiscordClient(Client):
             ),
             compress=compress,
             max_size=max_size,
-            turns=self._turns,
+            scheduler=self._identify_slots,
         )
         self._gateway.url = gateway_url
         self._presences = PresenceSender(self.send)
@@ -199,11 +201,11 @@ class DiscordClient(Client):
         """The token, once everything is known that the login needs: part of each attempt."""
         source = self._discord_token
         token = check_token(await call_user_function(source) if callable(source) else source).removeprefix("Bot ")
-        self._turns.account = account = TOKEN_STATES.of(self._api_url, token)
+        self._identify_slots.account = account = TOKEN_STATES.of(self._api_url, token)
         if self._gateway.session is None or self._gateway.url is None:
             try:
                 await self._find_gateway(account, token)
-                self._turns.check(asyncio.get_running_loop().time())
+                self._identify_slots.check(asyncio.get_running_loop().time())
             except OnesocketError as error:
                 raise mark_unwrapped(error) from error.__cause__
         return token
@@ -212,7 +214,7 @@ class DiscordClient(Client):
         question, gateway = self._question, self._gateway
         if question is not None:
             failed = gateway.url if gateway.url_failed else None
-            info = await account.gateway(lambda: question.ask(token), failed=failed)
+            info = await account.gateway(lambda: question.send(token), failed=failed)
             gateway.url = info.url
 
     def _changed(self, change: Change) -> None:
@@ -264,6 +266,6 @@ def _make_gateway_info_request(
 
 
 def _placeholder_url(api_url: str) -> str:
-    """What is shown until the gateway's address is known."""
+    """The URL in `status` until the gateway's address is known."""
     address = parse_url(api_url, schemes=("http", "https"))
     return f"{'wss' if address.secure else 'ws'}://{address.host_port}/"

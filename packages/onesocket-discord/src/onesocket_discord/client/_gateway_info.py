@@ -1,4 +1,4 @@
-"""Where the gateway is: `GET /gateway/bot` (bots) or `GET /gateway`."""
+"""Requests the gateway's address: `GET /gateway/bot` (bots) or `GET /gateway`."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ USER_AGENT = f"DiscordBot (onesocket, {importlib.metadata.version('onesocket')})
 
 @dataclass(frozen=True, slots=True)
 class GatewayInfo:
-    """What the answer says."""
+    """The decoded answer."""
 
     url: str
     shards: int | None = None
@@ -44,7 +44,7 @@ class GatewayInfo:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class GatewayInfoRequest:
-    """How it is asked; its repr shows no token."""
+    """The parameters of the request; the repr shows no token."""
 
     api_url: str
     token_type: str | None
@@ -54,8 +54,8 @@ class GatewayInfoRequest:
     headers: tuple[tuple[str, str], ...] = (("User-Agent", USER_AGENT),)
     """Headers of the request besides the token's."""
 
-    async def ask(self, token: str) -> GatewayInfo:
-        """The answer.
+    async def send(self, token: str) -> GatewayInfo:
+        """Send the request.
 
         Raises `LoginRefused` (401), `ServerBusy` (429), `HandshakeRejected` (other statuses), `ConnectFailed`,
         `DecodeError`.
@@ -82,7 +82,7 @@ class GatewayInfoRequest:
                     body += piece
                 status, answered = response.status, {name.lower(): value for name, value in response.headers.items()}
         except (TimeoutError, aiohttp.ClientError, OSError) as error:
-            # What costs the service nothing is tried again sooner: see `ReconnectPolicy`.
+            # Errors that cost the service nothing are retried sooner: see `ReconnectPolicy`.
             kind = ConnectFailed
             if isinstance(error, aiohttp.ClientConnectorDNSError):
                 kind = NameResolutionFailed
@@ -112,7 +112,7 @@ def _parse_response(body: bytes, url: str, *, bot: bool) -> GatewayInfo:
         answer = msgspec.json.decode(body, type=_GatewayResponse)
         gateway = parse_url(answer.url, what="gateway URL").url
     except (msgspec.DecodeError, InvalidURL, RecursionError, UnicodeError) as error:
-        raise DecodeError(f"{redact(url)} did not say where the gateway is: {error}") from error
+        raise DecodeError(f"{redact(url)} did not name the gateway: {error}") from error
     if url.startswith("https:") and not gateway.startswith("wss:"):
         raise LoginRefused(
             f"{redact(url)} names a gateway without TLS, and the token would go there; give gateway_url="

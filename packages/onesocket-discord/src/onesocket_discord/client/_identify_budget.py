@@ -17,7 +17,7 @@ IDENTIFY_RESERVE_SHARE = 0.02
 
 @dataclass(frozen=True, slots=True)
 class SessionStartLimit:
-    """What `/gateway/bot` says about identifies."""
+    """The `session_start_limit` of `/gateway/bot`."""
 
     total: int = IDENTIFY_TOTAL
     remaining: int = IDENTIFY_TOTAL
@@ -42,7 +42,7 @@ class IdentifyBudget:
         return f"<IdentifyBudget {self._remaining}/{self._limit.total} pending={self._pending}>"
 
     def learn(self, limit: SessionStartLimit, now: float) -> None:
-        """What the server says is how it is."""
+        """Replace the count by the server's."""
         with self._lock:
             self._limit = limit
             self._remaining = limit.remaining

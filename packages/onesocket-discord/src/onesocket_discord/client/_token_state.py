@@ -1,4 +1,4 @@
-"""What all clients of this process that use one token share: its identifies, and where its gateway is."""
+"""State that all clients with one token share in this process: the identify budget and the gateway's address."""
 
 from __future__ import annotations
 

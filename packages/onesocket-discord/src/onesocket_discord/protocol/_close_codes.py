@@ -1,4 +1,4 @@
-"""The gateway's close codes: what each means, and what helps."""
+"""The gateway's close codes: their reasons, meanings and remedies."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ REASONS: Final[Mapping[CloseCode, str]] = {
 
 @dataclass(frozen=True, slots=True)
 class FatalClose:
-    """A refusal, and what to do about it."""
+    """The error for a fatal close code, with its remedy."""
 
     error: type[GatewayRefusal]
     text: str
@@ -87,15 +87,15 @@ FATAL: Final[Mapping[int, FatalClose]] = {
         "(Bot, Privileged Gateway Intents), or leave it out of intents=",
     ),
 }
-"""After these we stop: the same login would be refused again."""
+"""Codes after which the same login would be refused again."""
 
 NEEDS_NEW_SESSION: Final = frozenset({CloseCode.INVALID_SEQUENCE, CloseCode.SESSION_TIMED_OUT})
-"""After these the session is gone; after all others it is resumed."""
+"""Codes after which the session is gone; after all others it is resumed."""
 
 _MEANINGS: Final[Mapping[int, str]] = {
     CloseCode.UNKNOWN_ERROR: "unknown error",
-    CloseCode.UNKNOWN_OPCODE: "it did not know an opcode of ours",
-    CloseCode.DECODE_ERROR: "it could not read a payload of ours",
+    CloseCode.UNKNOWN_OPCODE: "it did not know an opcode",
+    CloseCode.DECODE_ERROR: "it could not read a payload",
     CloseCode.NOT_AUTHENTICATED: "a payload came before the login",
     CloseCode.ALREADY_AUTHENTICATED: "a second login",
     CloseCode.INVALID_SEQUENCE: "a resume with a wrong sequence number",
@@ -106,13 +106,13 @@ _MEANINGS: Final[Mapping[int, str]] = {
 
 def close_error(code: int, reason: str) -> OnesocketError:
     """The typed error for a CLOSE of the gateway."""
-    said = f": {reason}" if reason else ""
+    shown_reason = f": {reason}" if reason else ""
     remedy = FATAL.get(code)
     if remedy is not None:
-        text = f"the gateway refused us with {code}{said}; {remedy.text}"
+        text = f"the gateway refused the login with {code}{shown_reason}; {remedy.text}"
         return remedy.error(text, code=code, reason=reason, retryable=False)
     meaning = _MEANINGS.get(code)
     if meaning is None:
         return closed_by_peer(code, reason)
-    text = f"the gateway closed the line with {code} ({meaning}){said}"
+    text = f"the gateway closed the connection with {code} ({meaning}){shown_reason}"
     return ClosedByPeer(text, code=code, reason=reason, retryable=True)

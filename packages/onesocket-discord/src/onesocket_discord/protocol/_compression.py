@@ -1,4 +1,4 @@
-"""A gateway's side of the two transport compressions: one context per connection, flushed after every payload."""
+"""The server's side of the transport compressions: one context per connection, flushed after every payload."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ Compressor = Callable[[bytes], bytes]
 
 
 def zlib_compressor() -> Compressor:
-    """Each payload ends in ``00 00 ff ff``."""
+    """Compress payloads as `zlib-stream`: each ends in ``00 00 ff ff``."""
     context = zlib.compressobj()
 
     def compress(payload: bytes) -> bytes:
@@ -21,7 +21,7 @@ def zlib_compressor() -> Compressor:
 
 
 def zstd_compressor() -> Compressor:
-    """Each payload ends a block, of one frame that never ends."""
+    """Compress payloads as `zstd-stream`: each ends a block of one endless frame."""
     # Level 1 and a small window: the context is kept as long as the connection.
     names = zstd.CompressionParameter
     context = zstd.ZstdCompressor(options={names.compression_level: 1, names.window_log: 17})
@@ -33,4 +33,4 @@ def zstd_compressor() -> Compressor:
 
 
 COMPRESSORS: dict[str, Callable[[], Compressor]] = {"zlib-stream": zlib_compressor, "zstd-stream": zstd_compressor}
-"""By the name that a client asks for."""
+"""Compressors by the name in the client's query."""

@@ -1,4 +1,4 @@
-"""Transport compression: one context for each connection, and no message larger than allowed comes out of it."""
+"""The client's side of the transport compressions: one context per connection, with a limit on the output."""
 
 from __future__ import annotations
 
@@ -16,20 +16,20 @@ Compress = Literal["zlib-stream", "zstd-stream"]
 ZLIB_SUFFIX: Final = b"\x00\x00\xff\xff"
 """The end of a flush (RFC 7692, section 7.2.1): with `zlib-stream` a payload may span several messages up to here."""
 CHUNK_SIZE: Final = 1 << 16
-"""Bytes that are decompressed at once: a bomb is noticed at so many over the limit."""
+"""Bytes that are decompressed at once: the excess after which a bomb is noticed."""
 MAX_WINDOW_LOG: Final = 23
 """Memory that a zstd frame may ask for, as a power of two (RFC 8878, section 3.1.1.1.2: 8 MiB should be supported)."""
 
 
 class Decompressor(abc.ABC):
-    """The compressed messages of one connection, in order."""
+    """Decompresses the messages of one connection, in order."""
 
     def __init__(self, limit: int | None) -> None:
         self.limit = limit
 
     @abc.abstractmethod
     def feed(self, data: bytes) -> bytes | None:
-        """One binary message; the payload that it completes, or None.
+        """Add one binary message; returns the payload that it completes, or None.
 
         Raises `DecompressionFailed` (a bomb: `DecompressionBomb`), and then nothing after it can be read.
         """
@@ -40,7 +40,7 @@ class Decompressor(abc.ABC):
 
 
 class ZlibStreamDecompressor(Decompressor):
-    """`zlib-stream`."""
+    """Decompresses `zlib-stream`."""
 
     def __init__(self, limit: int | None) -> None:
         super().__init__(limit)
@@ -48,7 +48,7 @@ class ZlibStreamDecompressor(Decompressor):
         self._pending = bytearray()
 
     def feed(self, data: bytes) -> bytes | None:
-        """One binary message."""
+        """Add one binary message; returns the payload that it completes, or None."""
         self._pending += data
         self._check(len(self._pending))
         if not data.endswith(ZLIB_SUFFIX) and not self._pending.endswith(ZLIB_SUFFIX):
@@ -63,7 +63,7 @@ class ZlibStreamDecompressor(Decompressor):
                 todo = self._context.unconsumed_tail
                 if self._context.eof:
                     raise DecompressionFailed("the zlib stream ended, but the connection did not")
-            # What fills the step exactly may leave output behind.
+            # Output that fills the step exactly may leave more behind.
             while more := self._context.decompress(b"", CHUNK_SIZE):
                 out += more
                 self._check(len(out))
@@ -73,7 +73,7 @@ class ZlibStreamDecompressor(Decompressor):
 
 
 class ZstdStreamDecompressor(Decompressor):
-    """`zstd-stream`: each message is one payload, in one endless frame or in a complete frame of its own."""
+    """Decompresses `zstd-stream`: a message is one payload, in one endless frame or in a frame of its own."""
 
     def __init__(self, limit: int | None) -> None:
         super().__init__(limit)
@@ -81,7 +81,7 @@ class ZstdStreamDecompressor(Decompressor):
         self._frame = zstd.ZstdDecompressor(options=self._options)
 
     def feed(self, data: bytes) -> bytes | None:
-        """One binary message."""
+        """Add one binary message; returns the payload that it completes, or None."""
         out = bytearray()
         try:
             while data or not self._frame.needs_input:
@@ -98,7 +98,7 @@ class ZstdStreamDecompressor(Decompressor):
 
 
 def checked_compress(value: object) -> Compress | None:
-    """`value` if it names a supported compression; raises `InvalidOption`."""
+    """Return `value` if it names a supported compression; raises `InvalidOption`."""
     match value:
         case None:
             return None
@@ -111,7 +111,7 @@ def checked_compress(value: object) -> Compress | None:
 
 
 def make_decompressor(compress: Compress | None, limit: int | None) -> Decompressor | None:
-    """The context for one connection."""
+    """Create the decompressor of one connection."""
     match compress:
         case None:
             return None

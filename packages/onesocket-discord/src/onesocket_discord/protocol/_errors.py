@@ -1,4 +1,4 @@
-"""What Discord's gateway adds to the tree of errors; every one has a place in it."""
+"""The errors of Discord's gateway."""
 
 from __future__ import annotations
 
@@ -6,11 +6,11 @@ from onesocket.errors import ClosedByPeer, ConnectionFailure, DecodeError, Encod
 
 
 class PayloadTooBig(EncodeError):
-    """More than 4 096 bytes: the gateway would close the line (4002), so it isn't sent."""
+    """More than 4 096 bytes: the gateway would close the connection (4002), so the payload isn't sent."""
 
 
 class DecompressionFailed(DecodeError):
-    """The compressed stream is broken: nothing after it can be read, so the line is closed and resumed."""
+    """The compressed stream is broken: nothing after it can be read, so the connection is closed and resumed."""
 
 
 class DecompressionBomb(DecompressionFailed):
@@ -26,7 +26,7 @@ class SessionInvalid(ConnectionFailure):
 
 
 class IdentifyBudgetExhausted(ServerBusy):
-    """So few identifies are left until `retry_after` seconds from now that the last ones are kept for you."""
+    """The daily identifies are used up but for a reserve; `retry_after` seconds from now they are renewed."""
 
 
 class RequestLimited(ServerBusy):

@@ -1,4 +1,4 @@
-"""Discord's gateway v10: one session over any number of lines. Sans-IO; time and chance are given to it."""
+"""Discord's gateway v10: one session over any number of connections. Sans-IO; time and chance are arguments."""
 
 from __future__ import annotations
 
@@ -42,21 +42,21 @@ _DISPATCH: Final = int(Opcode.DISPATCH)  # compared for every message
 
 
 class IdentifyScheduler(typing.Protocol):
-    """Who may identify when: shared by all that use one token."""
+    """Assigns identify slots to all clients of one token."""
 
     def reserve(self, now: float) -> float:
-        """The time of our turn. Raises `IdentifyBudgetExhausted`."""
+        """Reserve a slot; returns its time. Raises `IdentifyBudgetExhausted`."""
         ...
 
     def sent(self, now: float) -> None:
-        """The Identify of our turn is sent."""
+        """Count the reserved Identify as sent."""
 
     def release(self) -> None:
-        """The line was lost before our turn came."""
+        """Give the reserved slot back: the connection was lost before it."""
 
 
 class _ImmediateIdentify:
-    """No limits."""
+    """Allows every Identify at once."""
 
     def reserve(self, now: float) -> float:
         return now
@@ -74,7 +74,7 @@ class _Hello(msgspec.Struct):
 
 
 class _ReadySession(msgspec.Struct):
-    """What the protocol itself needs of READY; whatever the rest looks like."""
+    """The fields of READY that the protocol uses."""
 
     session_id: str | None = None
     resume_gateway_url: str | None = None
@@ -84,10 +84,10 @@ class DiscordGateway(Protocol):
     """The client's side of the gateway.
 
     Parameters:
-        identification: What Identify says besides the token.
+        identification: The fields of Identify besides the token.
         compress: The transport compression to ask for.
         max_size: Bytes of one payload once decompressed; None: no limit.
-        turns: Who may identify when; without it, at once.
+        scheduler: Assigns identify slots; without one, Identify is sent at once.
         chance: For the first heartbeat and the wait after a refused session.
     """
 
@@ -99,22 +99,22 @@ class DiscordGateway(Protocol):
         *,
         compress: str | None = None,
         max_size: int | None = None,
-        turns: IdentifyScheduler | None = None,
+        scheduler: IdentifyScheduler | None = None,
         chance: random.Random | None = None,
     ) -> None:
         self.identification = identification
         self.compress: Compress | None = checked_compress(compress)
         self.max_size = max_size
-        self.token_place = None  # into Identify and Resume alone
+        self.token_place = None  # the token is sent in Identify and Resume alone
         self.pace = self._pace = GatewaySendWindow()
         self.url: str | None = None
         """The gateway's address, where sessions begin; None: that of the request."""
         self.url_failed = False
-        """True if nobody said HELLO there the last time."""
+        """True if the last connection to it ended before HELLO."""
         self.session: Session | None = None
         self.ready: Dispatch | None = None
         """The newest READY."""
-        self._turns = _ImmediateIdentify() if turns is None else turns
+        self._scheduler = _ImmediateIdentify() if scheduler is None else scheduler
         self._chance = random.Random() if chance is None else chance
         self._sequence = Sequence()
         self._dialled: str | None = None
@@ -129,7 +129,7 @@ class DiscordGateway(Protocol):
         self._token = token
         self._heartbeat: Heartbeat | None = None
         self._decompressor: Decompressor | None = make_decompressor(self.compress, self.max_size)
-        self._turn: float | None = None
+        self._identify_at: float | None = None
         self._resuming = False
         self._greeted = False
         self._is_ready = False
@@ -144,17 +144,17 @@ class DiscordGateway(Protocol):
 
     @property
     def latency(self) -> float | None:
-        """Seconds from the last answered heartbeat of this line to its answer."""
+        """Seconds from the last acknowledged heartbeat of this connection to its ACK."""
         return None if self._heartbeat is None else self._heartbeat.latency
 
     def forget_session(self) -> None:
-        """The next login begins a new session."""
+        """Forget the session: the next login begins a new one."""
         self.session = None
 
-    # --- from one line to the next ----------------------------------------------------------------------------------
+    # --- connections ------------------------------------------------------------------------------------------------
 
     def prepare(self, request: DialRequest, token: str | None) -> DialRequest:
-        """To where the session goes on, or to where one begins; both with the same query."""
+        """Dial the resume address of the session, or else the gateway, with the protocol's query."""
         del token
         url = self.url or request.url
         session = self.session
@@ -173,33 +173,33 @@ class DiscordGateway(Protocol):
         return ()
 
     def closing(self, code: int) -> None:
-        """Only after a code that is meant for it the session goes on."""
+        """Forget the session, unless this code lets it be resumed."""
         if code < RESUMABLE_CLOSE_CODE:
             self.session = None
 
     def closed(self, code: int, reason: str) -> OnesocketError:
-        """What the gateway's CLOSE means; after some codes the session is gone."""
+        """Return the error for the gateway's close code, and forget the session where the code ends it."""
         if code in NEEDS_NEW_SESSION or code in FATAL:
             self.session = None
         return close_error(code, reason)
 
     def lost(self, now: float) -> None:
-        """The line is gone."""
+        """Release the identify slot, and choose the next address: the connection is lost."""
         del now
-        if self._turn is not None:
-            self._turns.release()
+        if self._identify_at is not None:
+            self._scheduler.release()
         if self._dialled is not None:
             resumed = self.session is not None and self._dialled == self.session.resume_url
-            # Nobody there? An outage looks the same, so the session is kept, and tried at both addresses in turn.
+            # Without HELLO: an outage looks the same, so the session is kept, and tried at both addresses in turn.
             self._avoid_resume_url = resumed and not self._greeted
             self.url_failed = not resumed and not self._greeted
         self._dialled = None
         self._reset_connection(None)
 
-    # --- what comes in ----------------------------------------------------------------------------------------------
+    # --- receiving --------------------------------------------------------------------------------------------------
 
     def received(self, data: Data, now: float) -> Iterable[Action]:
-        """One message. Raises `DecodeError` for a payload that can't be read; before READY, the line fails instead."""
+        """Handle one message. Raises `DecodeError` for an unreadable payload; before READY it fails instead."""
         if self._unreadable:
             return ()
         try:
@@ -215,12 +215,12 @@ class DiscordGateway(Protocol):
         except DecompressionFailed as error:
             self._unreadable = True
             if isinstance(error, DecompressionBomb) or not self._is_ready:
-                self.session = None  # a replay would only bring it again
+                self.session = None  # a replay would repeat it
             return self._fail(error)
         except DecodeError as error:
             if self._is_ready or self._over:
                 raise
-            self.session = None  # the same
+            self.session = None  # see above
             return self._fail(error)
 
     def _control(self, envelope: Envelope, now: float) -> Iterable[Action]:
@@ -231,14 +231,14 @@ class DiscordGateway(Protocol):
                 if self._heartbeat is not None:
                     self._heartbeat.answered(now)
             case Opcode.HEARTBEAT:
-                # Asked for more than we may send, we'd be closed with 4008.
+                # Over the send limit the gateway would close with 4008.
                 return () if self._pace.is_full(now) else (self._beat(now),)
             case Opcode.RECONNECT:
-                return self._fail(ReconnectAsked("the gateway asked us to connect again and resume (op 7)"))
+                return self._fail(ReconnectAsked("the gateway asked for a reconnect and resume (op 7)"))
             case Opcode.INVALID_SESSION:
                 return self._invalid_session(resumable=read_body(envelope.d, object, "op 9") is True)
             case _:
-                pass  # what a later version of the gateway may bring
+                pass  # an opcode of a later version
         return ()
 
     def _hello(self, hello: _Hello, now: float) -> Iterable[Action]:
@@ -249,22 +249,22 @@ class DiscordGateway(Protocol):
         self._pace.reserve_heartbeats(self._heartbeat.interval)
         if self.session is not None:
             return (self._resume(self.session, now), self._wake_next())
-        self._sequence = Sequence()  # the numbers of a session that is over are no news to this one's heartbeats
+        self._sequence = Sequence()  # heartbeats must not carry numbers of an ended session
         try:
-            self._turn = self._turns.reserve(now)
+            self._identify_at = self._scheduler.reserve(now)
         except OnesocketError as error:
             return self._fail(error)
-        if self._turn <= now:
+        if self._identify_at <= now:
             return (self._identify(now), self._wake_next())
-        return (Extend(self._turn - now), self._wake_next())
+        return (Extend(self._identify_at - now), self._wake_next())
 
     def _invalid_session(self, *, resumable: bool) -> Iterable[Action]:
         if resumable and self.session is not None:
-            return self._fail(SessionInvalid("the gateway wants the session to be resumed on a new line (op 9)"))
+            return self._fail(SessionInvalid("the gateway asked for a resume on a new connection (op 9)"))
         self.session = None
         error = SessionInvalid("the gateway refused the session (op 9): the next login begins a new one")
         error.retry_after = self._chance.uniform(*INVALID_SESSION_WAIT)
-        # After an outage no session may be left. An Identify that is refused costs one of the day's: that backs off.
+        # After an outage the session may be gone. A refused Identify counts against the day's limit: that backs off.
         error.backs_off = not self._resuming
         return self._fail(error)
 
@@ -285,9 +285,9 @@ class DiscordGateway(Protocol):
     def _session_begun(self, ready: Dispatch, envelope: Envelope) -> Iterable[Action]:
         core: _ReadySession = read_body(envelope.d, _ReadySession, "READY")
         if self._is_ready and self.session is not None and self.session.id == core.session_id:
-            return ()  # twice
+            return ()  # a duplicate
         if self._is_ready or self._resuming:
-            self._sequence = Sequence()  # of another session than this line's login was for
+            self._sequence = Sequence()  # of another session than this connection's login
         if ready.sequence is not None:
             self._sequence.begin(ready.sequence)
         url = self._dialled or ""
@@ -297,56 +297,56 @@ class DiscordGateway(Protocol):
         self._is_ready = True
         return (Ready(), Deliver(ready))
 
-    # --- what goes out ----------------------------------------------------------------------------------------------
+    # --- sending ----------------------------------------------------------------------------------------------------
 
     def wake(self, now: float) -> Iterable[Action]:
-        """A heartbeat is due, or our turn to identify has come."""
-        heart = self._heartbeat
-        if heart is None or self._over:
+        """Send what is due: a heartbeat, or the Identify of the reserved slot."""
+        heartbeat = self._heartbeat
+        if heartbeat is None or self._over:
             return ()
         actions: list[Action] = []
-        if heart.due <= now:
-            if heart.is_timed_out(now):
-                text = f"no answer to a heartbeat within {heart.interval:g} s: the line is open, but nobody answers"
+        if heartbeat.due <= now:
+            if heartbeat.is_timed_out(now):
+                text = f"no answer to a heartbeat within {heartbeat.interval:g} s: the connection is open, but dead"
                 return self._fail(PingTimeout(text), dead=True)
             actions.append(self._beat(now))
-            heart.beat(now)
-        if self._turn is not None and self._turn <= now:
+            heartbeat.beat(now)
+        if self._identify_at is not None and self._identify_at <= now:
             actions.append(self._identify(now))
         actions.append(self._wake_next())
         return actions
 
     def unread(self) -> None:
-        """The answer may be behind what we don't read, or read slowly: that it is missing proves nothing."""
+        """Excuse a missing ACK: it may be behind messages that are not read yet."""
         if self._heartbeat is not None:
             self._heartbeat.excused = True
 
     def encode(self, message: Any) -> Data:
-        """A payload of the application: a mapping with `op` and `d`. Raises `EncodeError`, `PayloadTooBig`."""
+        """Encode a payload of the application: a mapping with `op` and `d`. Raises `EncodeError`, `PayloadTooBig`."""
         if not isinstance(message, Mapping):
             raise EncodeError(f"a payload is a mapping with 'op' and 'd', not {type(message).__name__}")
         opcode: object = cast("Mapping[str, object]", message).get("op")
         if not isinstance(opcode, int) or isinstance(opcode, bool):
             raise EncodeError(f"a payload's 'op' is a number, not {type(opcode).__name__}")
         if opcode in RESERVED_OPCODES:
-            raise EncodeError(f"op {opcode} ({Opcode(opcode).name}) is sent by the client itself, at its time")
+            raise EncodeError(f"op {opcode} ({Opcode(opcode).name}) is sent by the client itself")
         return encode_payload(cast("Any", message))
 
     def event_of(self, message: Any) -> str | None:
-        """The event's name."""
+        """The name of a dispatch's event."""
         return message.event if isinstance(message, Dispatch) else None
 
     def pack(self, message: Dispatch) -> Data:
-        """One event on its way to another process of this machine."""
+        """Encode a dispatch for another process of this machine."""
         return pack_dispatch(message)
 
     def unpack(self, data: Data) -> Dispatch:
-        """The event that was packed; raises `DecodeError`."""
+        """Decode a packed dispatch. Raises `DecodeError`."""
         return unpack_dispatch(data)
 
     def _identify(self, now: float) -> Send:
-        self._turn = None
-        self._turns.sent(now)
+        self._identify_at = None
+        self._scheduler.sent(now)
         self._sequence = Sequence()
         return self._send(Opcode.IDENTIFY, self.identification.body(self._token or ""), now)
 
@@ -363,7 +363,7 @@ class DiscordGateway(Protocol):
         return Send(encode_command(opcode, body))
 
     def _wake_next(self) -> WakeAt:
-        times = [self._turn, None if self._heartbeat is None else self._heartbeat.due]
+        times = [self._identify_at, None if self._heartbeat is None else self._heartbeat.due]
         return WakeAt(min((time for time in times if time is not None), default=None))
 
     def _fail(self, error: OnesocketError, *, dead: bool = False) -> Iterable[Action]:

@@ -1,4 +1,4 @@
-"""Who we say we are: the parameters of Identify, and our presence."""
+"""The parameters of Identify, and the bot's presence."""
 
 from __future__ import annotations
 
@@ -21,14 +21,14 @@ _STATUSES: Final = ("online", "dnd", "idle", "invisible", "offline")
 
 @dataclass(frozen=True, slots=True)
 class Presence:
-    """How we are shown to others."""
+    """The bot's presence as others see it."""
 
     status: PresenceStatus = "online"
     activities: Iterable[Mapping[str, Any]] = ()
     """Such as ``{"name": "chess", "type": 0}``."""
     afk: bool = False
     since: int | None = None
-    """Unix time in milliseconds when we went idle."""
+    """Unix time in milliseconds since which the bot is idle."""
 
     def __post_init__(self) -> None:
         if self.status not in _STATUSES:
@@ -36,14 +36,14 @@ class Presence:
         object.__setattr__(self, "activities", tuple(self.activities))  # they are sent with every login
 
     def body(self) -> dict[str, Any]:
-        """As it is sent."""
+        """The JSON object that is sent."""
         activities = [dict(activity) for activity in self.activities]
         return {"since": self.since, "activities": activities, "status": self.status, "afk": self.afk}
 
 
 @dataclass(slots=True, kw_only=True)
 class Identification:
-    """The parameters of Identify but for the token."""
+    """The parameters of Identify besides the token."""
 
     intents: Intents
     shard: Shard | None = None
@@ -58,7 +58,7 @@ class Identification:
             raise InvalidOption(f"large_threshold must be a whole number from {least} to {most}, not {given!r}")
 
     def body(self, token: str) -> dict[str, Any]:
-        """As it is sent."""
+        """The JSON object that is sent."""
         body: dict[str, Any] = {
             "token": token,
             "intents": int(self.intents),

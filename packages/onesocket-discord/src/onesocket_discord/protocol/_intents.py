@@ -1,4 +1,4 @@
-"""Intents: which events a session gets."""
+"""Intents: the events that a session receives."""
 
 from __future__ import annotations
 
@@ -65,7 +65,7 @@ DOCUMENTED_INTENTS: Final = int(Intents.PRIVILEGED | Intents.UNPRIVILEGED)
 
 
 def checked_intents(value: object) -> Intents:
-    """`value` as intents; raises `InvalidOption`."""
+    """Return `value` as intents. Raises `InvalidOption`."""
     if isinstance(value, bool) or not isinstance(value, int) or value < 0:
         raise InvalidOption(f"intents must be Intents or a whole number >= 0, not {value!r}")
     return Intents(value)

@@ -7,12 +7,12 @@ from typing import Final
 
 
 class Opcode(enum.IntEnum):
-    """What a payload is."""
+    """The kind of a payload."""
 
     DISPATCH = 0
     """An event; the only one with `s` and `t`."""
     HEARTBEAT = 1
-    """Ours on schedule; the server's: "send one now"."""
+    """From a client: a heartbeat; from the server: a request for one now."""
     IDENTIFY = 2
     PRESENCE_UPDATE = 3
     VOICE_STATE_UPDATE = 4
@@ -27,4 +27,4 @@ class Opcode(enum.IntEnum):
 
 
 RESERVED_OPCODES: Final = frozenset({Opcode.HEARTBEAT, Opcode.IDENTIFY, Opcode.RESUME})
-"""Sent by the protocol alone: one more of them from somebody else would cost the session (4005, 4009)."""
+"""Sent by the protocol alone: another one would cost the session (4005, 4009)."""

@@ -1,4 +1,4 @@
-"""Payloads: the envelope, which is read first, and the dispatch, whose body is read when somebody looks."""
+"""Payloads: the envelope, decoded first, and the dispatch, whose body is decoded on access."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _NOT_DECODED: Any = object()
 
 
 class Envelope(msgspec.Struct, gc=False):
-    """What every payload has; `d` stays as it came."""
+    """The envelope of every payload; `d` is not decoded."""
 
     op: int
     d: msgspec.Raw = _NULL
@@ -28,7 +28,7 @@ class Envelope(msgspec.Struct, gc=False):
 
 
 class Dispatch:
-    """One event. Everybody who subscribed gets the same object, so its body is decoded once, and only if it's read."""
+    """One event. All subscribers share the object, so its body is decoded at most once, on access."""
 
     __slots__ = ("_data", "_plain", "_raw", "event", "sequence")
 
@@ -57,44 +57,44 @@ class Dispatch:
 
     @property
     def plain(self) -> Any:
-        """The body with everything in it, as plain dicts and lists. Raises `DecodeError`."""
+        """The whole body as plain dicts and lists. Raises `DecodeError`."""
         if self._plain is _NOT_DECODED:
             self._plain = _decode(msgspec.json.decode, self._raw, self.event)
         return self._plain
 
 
 def pack_dispatch(dispatch: Dispatch) -> bytes:
-    """One dispatch, for another process."""
-    raw = dispatch._raw  # noqa: SLF001 # pyright: ignore[reportPrivateUsage] - unread, as it came
+    """Encode a dispatch for another process."""
+    raw = dispatch._raw  # noqa: SLF001 # pyright: ignore[reportPrivateUsage] - not decoded
     return _encode(Envelope(Opcode.DISPATCH, msgspec.Raw(raw), dispatch.sequence, dispatch.event))
 
 
 def unpack_dispatch(data: Data) -> Dispatch:
-    """The dispatch that was packed; raises `DecodeError`."""
+    """Decode a packed dispatch. Raises `DecodeError`."""
     envelope = read_envelope(data)
     if envelope.t is None:
-        raise DecodeError("a dispatch without a name came from another process")
+        raise DecodeError("another process sent a dispatch without a name")
     return Dispatch(envelope.t, envelope.s, envelope.d)
 
 
 def read_envelope(data: Data) -> Envelope:
-    """The envelope of one payload; raises `DecodeError`."""
+    """Decode the envelope of a payload. Raises `DecodeError`."""
     envelope: Envelope = _decode(_ENVELOPE.decode, data, "a payload")
     return envelope
 
 
 def read_body(raw: msgspec.Raw, kind: type[Any], what: str) -> Any:
-    """The body as this type; raises `DecodeError`."""
+    """Decode the body as this type. Raises `DecodeError`."""
     return _decode(msgspec.json.Decoder(kind).decode, raw, what)
 
 
 def encode_command(opcode: int, body: Any) -> str:
-    """One payload as text; raises `EncodeError`, and `PayloadTooBig` beyond 4 096 bytes."""
+    """Encode a payload as text. Raises `EncodeError`, and `PayloadTooBig` beyond 4 096 bytes."""
     return encode_payload({"op": int(opcode), "d": body})
 
 
 def encode_payload(payload: Any) -> str:
-    """One payload as text; raises `EncodeError`, and `PayloadTooBig` beyond 4 096 bytes."""
+    """Encode a payload as text. Raises `EncodeError`, and `PayloadTooBig` beyond 4 096 bytes."""
     try:
         data = _encode(payload)
         text = data.decode()
@@ -111,7 +111,7 @@ def _decode(decode: Any, data: Any, what: str) -> Any:
     try:
         return decode(data)
     except (msgspec.DecodeError, UnicodeError, RecursionError) as error:
-        raise DecodeError(f"{what} is not the JSON we expect: {error}") from error
+        raise DecodeError(f"{what} is not the expected JSON: {error}") from error
 
 
 _ENVELOPE = msgspec.json.Decoder(Envelope)

@@ -1,4 +1,4 @@
-"""Sequence numbers: what was delivered already, so that a replay delivers nothing twice."""
+"""Sequence numbers of a session: which dispatches were delivered, so that a replay delivers none twice."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ class Sequence:
         self.last: int | None = None
         """The highest so far; None before the first (which may be 0)."""
         self.has_lost = False
-        """True if a number was overtaken, and its line lost before it came."""
+        """True if a skipped number was lost with its connection."""
         self._skipped: dict[int, None] = {}
 
     def __repr__(self) -> str:
-        return f"<Sequence last={self.last} holes={len(self._skipped)}>"
+        return f"<Sequence last={self.last} skipped={len(self._skipped)}>"
 
     def is_new(self, number: int) -> bool:
-        """True if this one wasn't seen yet; it counts as seen now."""
+        """Count this number as seen; returns False if it was seen before."""
         if self.last is None or number > self.last:
             self._remember(range(0 if self.last is None else self.last + 1, number))
             self.last = number
@@ -30,13 +30,13 @@ class Sequence:
         return False
 
     def begin(self, number: int) -> None:
-        """READY has this number: there are none before it."""
+        """Begin with the number of READY: there are none before it."""
         self.is_new(number)
-        for hole in [hole for hole in self._skipped if hole < number]:
-            del self._skipped[hole]
+        for skipped in [skipped for skipped in self._skipped if skipped < number]:
+            del self._skipped[skipped]
 
     def resume(self) -> int | None:
-        """The number to resume after. What it has overtaken won't come any more."""
+        """Return the number to resume after. Skipped numbers before it count as lost."""
         self.has_lost = self.has_lost or bool(self._skipped)
         self._skipped.clear()
         return self.last

@@ -1,4 +1,4 @@
-"""What is kept from one connection to the next, so that the session goes on."""
+"""The state of a gateway session that is kept between connections."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ from ._sequence import Sequence
 
 @dataclass(slots=True)
 class Session:
-    """One session, from READY until it is refused or ended."""
+    """One session, from READY until it is rejected or ended."""
 
     id: str = field(repr=False)
-    """Not shown: with the token it is all that a stranger would need to take over."""
+    """Not in the repr: with the token it is enough to take the session over."""
     resume_url: str | None
     sequence: Sequence
 
@@ -26,7 +26,7 @@ class Session:
 
 
 def _safe_resume_url(resume_url: str | None, url: str) -> str | None:
-    """The resume address if it is one, and doesn't make us tell the token without TLS."""
+    """Return the resume address if it is valid, and has TLS where the gateway has."""
     if resume_url is None:
         return None
     try:

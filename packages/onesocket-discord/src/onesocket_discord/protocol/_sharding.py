@@ -1,4 +1,4 @@
-"""Which shard a guild belongs to."""
+"""Shards: their numbers, and the shard of a guild."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ Shard = tuple[int, int]
 
 
 def shard_of(guild_id: int | str, shards: int) -> int:
-    """The id of the shard that gets the events of this guild (direct messages go to shard 0)."""
+    """Return the shard that receives the events of this guild; direct messages go to shard 0."""
     if shards < 1:
         raise InvalidOption(f"the number of shards must be at least 1, not {shards}")
     try:
@@ -19,7 +19,7 @@ def shard_of(guild_id: int | str, shards: int) -> int:
 
 
 def checked_shard(value: object) -> Shard | None:
-    """`value` as (shard id, number of shards); raises `InvalidOption`."""
+    """Return `value` as (shard id, number of shards). Raises `InvalidOption`."""
     if value is None:
         return None
     match value:

@@ -1,4 +1,4 @@
-"""Snowflakes: ids in the order in which they were given, with their time inside."""
+"""Snowflakes: ids that sort by time, and contain it."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ DISCORD_EPOCH_MS = 1_420_070_400_000
 """Discord's: 2015-01-01 UTC."""
 
 MAX_SNOWFLAKE = 2**63 - 1
-"""What a signed 64-bit column holds."""
+"""The largest id that a signed 64-bit column holds."""
 
 
 class SnowflakeGenerator:
-    """Issues ids; each is larger than all before it, whatever the clock does."""
+    """Issues increasing ids, even when the clock goes back."""
 
     def __init__(self, clock: Callable[[], float] = time.time, last: int = 0) -> None:
         """`clock` gives seconds since 1970; `last` is the largest id that exists."""
@@ -22,16 +22,16 @@ class SnowflakeGenerator:
         self._last = last
 
     def __repr__(self) -> str:
-        return f"<Snowflakes last={self._last}>"
+        return f"<SnowflakeGenerator last={self._last}>"
 
     def next(self) -> int:
-        """Give out one more id."""
-        # The low 22 bits only count here. Past their end the count runs on into the time, which stays in order.
+        """Issue an id."""
+        # The low 22 bits are a counter; its overflow runs into the time, which keeps the order.
         self._last = max(snowflake_at(self._clock()), self._last + 1)
         return self._last
 
     def now(self) -> float:
-        """The time that ids are made from, in seconds since 1970."""
+        """The time of the clock, in seconds since 1970."""
         return self._clock()
 
 
@@ -41,7 +41,7 @@ def snowflake_at(seconds: float) -> int:
 
 
 def snowflake_time(snowflake: int) -> float:
-    """When this id was given, in seconds since 1970."""
+    """The time of this id, in seconds since 1970."""
     return ((snowflake >> 22) + DISCORD_EPOCH_MS) / 1000
 
 
@@ -51,7 +51,7 @@ def iso_timestamp(seconds: float) -> str:
 
 
 def parse_snowflake(value: object) -> int | None:
-    """Read an id from a path, a query or a body; None: it is none."""
+    """Parse an id from a path, a query or a body; None if it is invalid."""
     if isinstance(value, bool):
         return None
     if isinstance(value, int):

@@ -30,7 +30,7 @@ class Ready(Model, frozen=True):
 
 
 class GuildDelete(Model, frozen=True):
-    """GUILD_DELETE: an outage (`unavailable`), or we are no member any more."""
+    """GUILD_DELETE: an outage (`unavailable`), or the bot is no member any more."""
 
     id: str
     unavailable: bool | None = None
@@ -149,7 +149,7 @@ class ChannelPinsUpdate(Model, frozen=True):
 
 
 class RateLimitedEvent(Model, frozen=True):
-    """RATE_LIMITED: a request of ours came too soon; `retry_after` in seconds."""
+    """RATE_LIMITED: a request came too soon; `retry_after` in seconds."""
 
     opcode: int = 0
     retry_after: float = 0.0

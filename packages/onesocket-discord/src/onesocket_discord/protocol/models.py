@@ -1,7 +1,7 @@
 """The objects inside the common events, as msgspec structs.
 
-A field that the server left out is None, and what isn't named here is in `Dispatch.plain`. Ids are strings of digits,
-as on the wire; times are ISO 8601 strings. All subscribers share them, so they are frozen.
+A field that the server left out is None, and fields that are not named here are in `Dispatch.plain`. Ids are strings
+of digits, as on the wire; times are ISO 8601 strings. All subscribers share the structs, so they are frozen.
 """
 
 from __future__ import annotations
@@ -14,11 +14,11 @@ JsonObject = dict[str, Any]
 
 
 class Model(Struct, frozen=True, kw_only=True, gc=False):
-    """Base of all."""
+    """Base class of the models."""
 
 
 class User(Model, frozen=True):
-    """Somebody, or a bot."""
+    """A person or a bot."""
 
     id: str
     username: str = ""
@@ -37,7 +37,7 @@ class PartialUser(Model, frozen=True):
 
 
 class Member(Model, frozen=True):
-    """Somebody's membership in a guild; `user` is missing inside messages."""
+    """The membership of a user in a guild; `user` is missing inside messages."""
 
     user: User | None = None
     nick: str | None = None
@@ -126,7 +126,7 @@ class Reaction(Model, frozen=True):
 
 
 class MessageReference(Model, frozen=True):
-    """What a message answers."""
+    """The message that another one replies to or forwards."""
 
     message_id: str | None = None
     channel_id: str | None = None

@@ -1,4 +1,4 @@
-"""What a call to Discord's HTTP API can fail with; all of it derives from `OnesocketError`."""
+"""The errors of a call to Discord's HTTP API."""
 
 from __future__ import annotations
 

@@ -21,7 +21,7 @@ _CHUNK = 64 * 1024
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """What goes out; `target` is the path with its query, `what` names the call in errors."""
+    """One HTTP request; `target` is the path with its query, `what` names the call in errors."""
 
     method: str
     target: str

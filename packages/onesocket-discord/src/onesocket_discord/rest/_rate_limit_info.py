@@ -1,4 +1,4 @@
-"""What the API answered, and what that says about its limits."""
+"""An HTTP response, and the rate limits that it states."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ class Quota:
 
 @dataclass(frozen=True, slots=True)
 class RateLimitInfo:
-    """What one answer says about the limits."""
+    """The rate limits stated by one response."""
 
     bucket: str | None = None
     quota: Quota | None = None
@@ -59,7 +59,7 @@ class RateLimitInfo:
     """Seconds during which nothing may be sent: into this bucket, or at all if `everywhere`."""
     is_global: bool = False
     unlimited: bool = False
-    """It succeeded and named no limit."""
+    """True if the request succeeded and no limit is stated."""
 
 
 def read_rate_limit_info(answer: Response) -> RateLimitInfo:
@@ -93,7 +93,7 @@ def read_rate_limit_info(answer: Response) -> RateLimitInfo:
 
 
 def retry_after(answer: Response) -> float | None:
-    """What `Retry-After` asks for, in seconds."""
+    """The value of `Retry-After` in seconds."""
     return _seconds(answer.headers.get("retry-after"))
 
 

@@ -60,7 +60,7 @@ class RateLimits:
         return ticket
 
     def grant(self, now: float) -> list[Ticket]:
-        """Who may send now, first come first; from here on they fly."""
+        """Start the requests that may be sent now, in the order of the calls."""
         granted: list[Ticket] = []
         ready = [bucket for bucket in self._busy if bucket.may_send(now)]
         while ready and self._global_opens(now) == now:

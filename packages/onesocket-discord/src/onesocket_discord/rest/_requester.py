@@ -30,7 +30,7 @@ _MAX_BACKOFF = 10.0
 
 @dataclass(frozen=True, slots=True)
 class _AttemptResult:
-    """What one attempt came to."""
+    """The result of one attempt."""
 
     error: OnesocketError | None
     answer: Response | None = None

@@ -1,4 +1,4 @@
-"""What a chat client needs of Discord's HTTP API, version 10."""
+"""The calls of Discord's HTTP API, version 10, that a chat client needs."""
 
 from __future__ import annotations
 
@@ -244,7 +244,7 @@ class Rest(ApiClient):
         return expect_object(made, "create_invite")
 
     async def invite(self, code: str) -> Json:
-        """What an invite (its code or link) leads to."""
+        """The guild and channel of an invite, given by its code or link."""
         return expect_object(
             await self.request("GET", "/invites/{code}", params={"code": parse_invite_code(code)}), "invite"
         )

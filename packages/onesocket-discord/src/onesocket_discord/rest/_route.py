@@ -1,4 +1,4 @@
-"""What is called: a method, a template and its parameters; checked, so that no parameter can lead elsewhere."""
+"""A route: method, template and parameters, checked so that no parameter can lead elsewhere."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What goes into a call and what comes out of it, checked."""
+"""Checks of the arguments and of the answers of API calls."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def expect_list(value: Any, what: str) -> list[Json]:
 def message_body(
     content: str | None, embeds: Sequence[Json] | None, allowed_mentions: Json | None, *, editing: bool = False
 ) -> Json:
-    """What sending and editing have in common; raises `InvalidOption` for what would be refused."""
+    """Build the body for sending or editing a message. Raises `InvalidOption` for values that the API would refuse."""
     body: Json = {}
     if content is not None:
         if not isinstance(content, str):  # pyright: ignore[reportUnnecessaryIsInstance] - callers without a type checker

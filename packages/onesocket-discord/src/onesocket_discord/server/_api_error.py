@@ -1,4 +1,4 @@
-"""What the service refuses, with Discord's HTTP status, error code and words."""
+"""Errors of the service, with Discord's HTTP status, error code and text."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from ._ports import Json
 
 
 class ApiError(OnesocketError):
-    """The request can't be granted; `status` and `code` are Discord's, `errors` names the fields at fault."""
+    """The service refuses a request; `status` and `code` are Discord's, `errors` names the fields at fault."""
 
     def __init__(self, status: int, code: int, text: str, *, errors: Json | None = None) -> None:
         super().__init__(text)
@@ -20,7 +20,7 @@ class ApiError(OnesocketError):
 
     @property
     def body(self) -> Json:
-        """The error body as Discord writes it."""
+        """The error body in Discord's form."""
         body: Json = {"message": self.text, "code": self.code}
         if self.errors is not None:
             body["errors"] = self.errors
@@ -28,37 +28,37 @@ class ApiError(OnesocketError):
 
 
 def unauthorized() -> ApiError:
-    """Say that the token is missing or nobody's."""
+    """The token is missing or invalid."""
     return ApiError(401, 0, "401: Unauthorized")
 
 
 def unknown_resource(what: str) -> ApiError:
-    """Say that there is no such thing; `what` is Discord's word for it, as in ``Channel``."""
+    """The resource does not exist; `what` is its kind in Discord's words, as in ``Channel``."""
     return ApiError(404, _UNKNOWN_CODES[what], f"Unknown {what}")
 
 
 def missing_access() -> ApiError:
-    """It exists, but not for you."""
+    """The account may not see the resource."""
     return ApiError(403, 50001, "Missing Access")
 
 
 def missing_permissions() -> ApiError:
-    """You see it, but may not do this to it."""
+    """The account may see the resource, but not do this to it."""
     return ApiError(403, 50013, "Missing Permissions")
 
 
 def invalid_form(errors: Json) -> ApiError:
-    """Say which fields are wrong; `errors` is nested as Discord nests it."""
+    """Fields of the body are invalid; `errors` is nested as at Discord."""
     return ApiError(400, 50035, "Invalid Form Body", errors=errors)
 
 
 def invalid_field(field: str, code: str, text: str) -> ApiError:
-    """One field is wrong."""
+    """One field of the body is invalid."""
     return invalid_form({field: field_error(code, text)})
 
 
 def field_error(code: str, text: str) -> Json:
-    """Describe what is wrong with one field."""
+    """The error object of one field."""
     return {"_errors": [{"code": code, "message": text}]}
 
 

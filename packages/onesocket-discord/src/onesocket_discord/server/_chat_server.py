@@ -26,14 +26,14 @@ _BACKLOG: Final = 1024
 
 
 class ChatServer:
-    """A chat server that Discord's clients and bots can't tell from the real one. An async context manager.
+    """A chat server that speaks Discord's gateway and HTTP API. An async context manager.
 
-    - `path`: the SQLite file, which is made if there is none; None: in memory, with cheap password hashes.
-    - `host`: where to listen. It speaks no TLS, so keep it on loopback.
+    - `path`: the SQLite file, created if it doesn't exist; None: in memory, with cheap password hashes.
+    - `host`: the address to listen on. There is no TLS, so keep it on loopback.
     - `port`, `gateway_port`: for HTTP and for the gateway; 0 takes free ones.
     - `options`: the gateway's limits and times.
-    - `control_file`: where to say, to its owner alone, how the control endpoint is reached.
-    - `login_lifetime`: seconds without use after which a person has to sign in again.
+    - `control_file`: a file, readable by its owner alone, for the address and token of the control endpoint.
+    - `login_lifetime`: seconds without use after which a person's login expires.
     - `trusted_proxies`: addresses or networks of reverse proxies whose ``X-Forwarded-For`` is believed.
 
     Raises `PortTaken` if a port is in use.
@@ -65,7 +65,7 @@ class ChatServer:
         self.api_url = ""
         """``http://127.0.0.1:PORT/api/v10``."""
         self.faults = FaultInjector(self._gateway.state, scripted_rate_limit_response)
-        """What can be made to go wrong."""
+        """The scripted faults."""
 
     def __repr__(self) -> str:
         return f"<ChatServer {self.api_url or 'not started'}>"
@@ -86,32 +86,32 @@ class ChatServer:
 
     @property
     def service(self) -> ChatService:
-        """What people and bots may do, without HTTP."""
+        """The service behind the HTTP API. Raises `InvalidOption` before the start."""
         if self._service is None:
             raise InvalidOption("the chat server is not started: use it as `async with ChatServer() as server`")
         return self._service
 
     @property
     def stats(self) -> Stats:
-        """What was counted up to now."""
+        """A copy of the counters."""
         return self._gateway.state.stats_counter.snapshot()
 
     async def wait_for(self, condition: Callable[[Stats], bool], *, timeout: float = 10.0) -> Stats:
-        """Wait until the numbers satisfy `condition`. Raises `WaitTimeout` after `timeout` seconds."""
+        """Wait until the counters satisfy `condition`. Raises `WaitTimeout` after `timeout` seconds."""
         return await self._gateway.state.stats_counter.wait_for(condition, timeout)
 
     async def create_user(self, name: str, password: str) -> str:
-        """Register a person; returns a token. Raises `Refused` if the name is taken or either is unfit."""
+        """Register a person; returns a token. Raises `ApiError` if the name is taken, or either is invalid."""
         account = await self.service.accounts.register({"username": name, "password": password})
         return str(account["token"])
 
     async def create_bot(self, name: str) -> str:
-        """Make a bot; returns its token. Raises `Refused` if the name is taken or unfit."""
+        """Create a bot; returns its token. Raises `ApiError` if the name is taken or invalid."""
         token, _ = await self.service.accounts.create_bot(name)
         return token
 
     def in_thread(self) -> ThreadedServer[ChatServer]:
-        """The same for synchronous code: a context manager that runs it on an event loop in a thread."""
+        """Return a context manager for synchronous code, which runs the server on an event loop in a thread."""
         return ThreadedServer(self)
 
     async def start(self) -> None:
@@ -125,7 +125,7 @@ class ChatServer:
             self._stack = stack.pop_all()
 
     async def stop(self) -> None:
-        """Op 7 and an orderly close for everybody, within the close timeout; then close the store."""
+        """Send op 7 and close all connections in order, within the close timeout; then close the store."""
         await self._stack.aclose()
         self._service = None
 
@@ -163,7 +163,7 @@ class ChatServer:
             stack.callback(control.remove_file, self._control_file)
 
     async def _stop_both(self, runner: web.AppRunner) -> None:
-        """HTTP and the gateway together: the time that both may take is not to add up."""
+        """Stop HTTP and the gateway at the same time, so that their timeouts do not add up."""
         gateway = asyncio.ensure_future(self._gateway.stop())
         try:
             await runner.cleanup()
@@ -172,7 +172,7 @@ class ChatServer:
 
 
 class PortTaken(UsageError):
-    """The server can't listen where it was told to."""
+    """The server can't listen on this port."""
 
     def __init__(self, host: str, port: int, option: str, error: OSError) -> None:
         super().__init__(f"can't listen on {host}:{port}: {error.strerror or error}; choose another port with {option}")

@@ -1,10 +1,9 @@
-"""The control endpoint: faults, numbers and new bots over HTTP, for whoever may read the control file."""
+"""The control endpoint: faults, counters and accounts over HTTP, for the owner of the control file."""
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
-import ipaddress
 import json
 import os
 import secrets
@@ -16,6 +15,7 @@ import msgspec
 from aiohttp import web
 
 from onesocket.errors import OnesocketError
+from onesocket.hub._endpoint import is_loopback
 
 from ._fault_injector import FaultInjector, describe_fault
 from ._ports import Json
@@ -28,7 +28,7 @@ _MAX_BODY_SIZE: Final = 64 << 10
 
 
 class ControlEndpoint:
-    """A hook that answers ``/control/...``: only to loopback, only with the token, only JSON."""
+    """A hook that answers ``/control/...`` on loopback to requests with the control token."""
 
     def __init__(self, state: GatewayState, faults: FaultInjector, accounts: AccountService) -> None:
         self._state = state
@@ -37,28 +37,28 @@ class ControlEndpoint:
         self._token = secrets.token_urlsafe(32)
 
     def __repr__(self) -> str:
-        return "<Control>"
+        return "<ControlEndpoint>"
 
     def write_file(self, path: Path, url: str) -> None:
-        """Say where the endpoint is, and its token, in a file that only its owner can read."""
+        """Write the endpoint's address and token to a file that only its owner can read."""
         path.unlink(missing_ok=True)
         descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
         with os.fdopen(descriptor, "w", encoding="utf-8") as file:
             json.dump({"url": url, "token": self._token, "pid": os.getpid()}, file)
 
     def remove_file(self, path: Path) -> None:
-        """Take the file back, if it is still ours."""
+        """Remove the file, if it is this server's."""
         with contextlib.suppress(OSError, ValueError):
             if json.loads(path.read_text(encoding="utf-8")).get("token") == self._token:
                 path.unlink()
 
     async def hook(self, request: web.Request) -> web.StreamResponse | None:
-        """The answer to a control request; None for any other."""
+        """Answer a control request; returns None for any other."""
         if not request.path.startswith(_PREFIX):
             return None
         if not is_address(request.headers.get("Host", "")):
             return _error_response(403, "the control endpoint is reached by its address, not by a name")
-        if not _is_loopback(request.remote) or not self._is_authorized(request):
+        if not is_loopback(request.remote or "") or not self._is_authorized(request):
             return _error_response(401, "the control token is missing or wrong; it is in the server's control file")
         try:
             return web.json_response(await self._answer(request))
@@ -101,7 +101,7 @@ class ControlEndpoint:
 
 
 class _InvalidControlRequest(OnesocketError):
-    """Not part of the control endpoint."""
+    """The request is not part of the control endpoint."""
 
 
 async def _body(request: web.Request) -> Json:
@@ -122,13 +122,6 @@ async def _body(request: web.Request) -> Json:
 
 def _text_field(body: Json, name: str) -> str:
     return str(body.get(name, ""))
-
-
-def _is_loopback(address: str | None) -> bool:
-    try:
-        return address is not None and ipaddress.ip_address(address).is_loopback
-    except ValueError:
-        return False
 
 
 def _error_response(status: int, text: str) -> web.Response:

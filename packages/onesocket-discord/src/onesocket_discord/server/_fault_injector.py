@@ -1,4 +1,4 @@
-"""Scripted faults: what goes wrong at Discord once a month, on demand."""
+"""Scripted faults: rare failures of Discord's, on demand."""
 
 from __future__ import annotations
 
@@ -33,11 +33,11 @@ _ERROR_STATUSES: Final = frozenset(status.value for status in HTTPStatus if stat
 
 
 class FaultInjector:
-    """What a chat server does to its clients on request.
+    """Faults that the server performs on request.
 
-    The coroutines act at once on the open connections that are meant, and return how many these were. The others let a
-    `Fault` stand, which happens `times` times (None: until it is lifted), tells how often it has, and can be waited
-    for. `user` is a name or an id; `session` a session's id; with neither, everybody is meant.
+    The coroutines act at once on the affected open connections, and return their number. The other methods add a
+    `Fault`, which is active for `times` occurrences (None: until it is lifted), counts them, and can be waited for.
+    `user` is a name or an id, `session` a session's id; without both, all connections are affected.
     """
 
     def __init__(self, state: GatewayState, limited: RateLimitResponder) -> None:
@@ -45,30 +45,30 @@ class FaultInjector:
         self._limited = limited
 
     def __repr__(self) -> str:
-        return f"<Faults {list(self._state.fault_schedule.active)}>"
+        return f"<FaultInjector {list(self._state.fault_schedule.active)}>"
 
     # --- at once ----------------------------------------------------------------------------------------------------
 
     async def reconnect(self, *, user: UserSelector = None, session: str | None = None) -> int:
         """Op 7: ask clients to reconnect and resume."""
-        meant = self._targets(user, session)
-        for connection in meant:
+        targets = self._targets(user, session)
+        for connection in targets:
             connection.write(RECONNECT)
-        return len(meant)
+        return len(targets)
 
     async def invalid_session(self, *, resumable: bool, user: UserSelector = None, session: str | None = None) -> int:
         """Op 9; not resumable: the sessions are forgotten."""
-        meant = self._targets(user, session)
-        for connection in meant:
+        targets = self._targets(user, session)
+        for connection in targets:
             connection.invalidate(resumable=resumable)
-        return len(meant)
+        return len(targets)
 
     async def request_heartbeat(self, *, user: UserSelector = None, session: str | None = None) -> int:
         """Op 1: ask for a heartbeat now."""
-        meant = self._targets(user, session)
-        for connection in meant:
+        targets = self._targets(user, session)
+        for connection in targets:
             connection.write(HEARTBEAT)
-        return len(meant)
+        return len(targets)
 
     async def close(self, code: int, reason: str = "", *, user: UserSelector = None, session: str | None = None) -> int:
         """Close with this code, and wait until the sockets are closed.
@@ -77,50 +77,50 @@ class FaultInjector:
         """
         if not (code in {1000, 1001, 1002, 1003, *range(1007, 1015)} or 3000 <= code <= 4999):
             raise InvalidOption(f"{code} can't be sent in a CLOSE frame; use 1000 to 1014 or 3000 to 4999")
-        meant = self._targets(user, session)
-        for connection in meant:
+        targets = self._targets(user, session)
+        for connection in targets:
             carried = connection.session
             connection.close(code, reason)
             if carried is not None and code in _ENDS_SESSION:
                 self._state.sessions.end(carried)
-        return await _wait_closed(meant)
+        return await _wait_closed(targets)
 
     async def drop_line(self, *, user: UserSelector = None, session: str | None = None) -> int:
         """Reset the TCP connections without a CLOSE frame; the sessions can be resumed."""
-        meant = self._targets(user, session)
-        for connection in meant:
+        targets = self._targets(user, session)
+        for connection in targets:
             connection.reset()
-        return await _wait_closed(meant)
+        return await _wait_closed(targets)
 
-    # --- standing ---------------------------------------------------------------------------------------------------
+    # --- until used up or lifted ------------------------------------------------------------------------------------
 
     def withhold_acks(
         self, times: int | None = None, *, user: UserSelector = None, session: str | None = None
     ) -> Fault:
         """Leave heartbeats unanswered."""
-        return self._stand("withhold_acks", times, user, session)
+        return self._add("withhold_acks", times, user, session)
 
     def slow_upgrade(self, seconds: float, times: int | None = 1) -> Fault:
-        """Read nothing from new TCP connections for so long."""
-        return self._stand("slow_upgrade", times, seconds=_positive("seconds", seconds))
+        """Delay the first read from new TCP connections by `seconds`."""
+        return self._add("slow_upgrade", times, seconds=_positive("seconds", seconds))
 
     def refuse_upgrade(self, status: int, retry_after: float | None = None, times: int | None = 1) -> Fault:
         """Answer upgrade requests with this HTTP status, and Retry-After in seconds."""
         if status not in _ERROR_STATUSES:
             raise InvalidOption(f"{status} is no HTTP status of an error, from 400 to 599")
-        return self._stand("refuse_upgrade", times, status=status, retry_after=retry_after)
+        return self._add("refuse_upgrade", times, status=status, retry_after=retry_after)
 
     def delay_dispatches(
         self, seconds: float, times: int | None = None, *, user: UserSelector = None, session: str | None = None
     ) -> Fault:
-        """Hold back each dispatch for so long; their order stays. Lifting it lets everything go."""
-        return self._stand("delay_dispatches", times, user, session, seconds=_positive("seconds", seconds))
+        """Delay each dispatch by `seconds`, in order. Lifting the fault sends all at once."""
+        return self._add("delay_dispatches", times, user, session, seconds=_positive("seconds", seconds))
 
     def duplicate_dispatches(
         self, times: int | None = 1, *, user: UserSelector = None, session: str | None = None
     ) -> Fault:
         """Send dispatches twice, with the same sequence number."""
-        return self._stand("duplicate_dispatches", times, user, session)
+        return self._add("duplicate_dispatches", times, user, session)
 
     def reorder_dispatches(
         self, window: int = 2, times: int | None = 1, *, user: UserSelector = None, session: str | None = None
@@ -128,7 +128,7 @@ class FaultInjector:
         """Collect `window` dispatches and send them in reverse order."""
         if not 2 <= window <= 1000:
             raise InvalidOption(f"window must be from 2 to 1000, not {window}")
-        return self._stand("reorder_dispatches", times, user, session, window=window)
+        return self._add("reorder_dispatches", times, user, session, window=window)
 
     def rate_limit(
         self, retry_after: float, route: str | None = None, times: int | None = 1, *, everywhere: bool = False
@@ -139,25 +139,25 @@ class FaultInjector:
         `everywhere` calls it Discord's global limit.
         """
         retry_after = _positive("retry_after", retry_after)
-        return self._stand("rate_limit", times, retry_after=retry_after, route=route, everywhere=everywhere)
+        return self._add("rate_limit", times, retry_after=retry_after, route=route, everywhere=everywhere)
 
     def lose_answers(self, route: str | None = None, times: int | None = 1) -> Fault:
-        """Do what HTTP requests ask for, and reset their connections instead of answering; `route` as above."""
-        return self._stand("lose_answers", times, route=route)
+        """Perform HTTP requests, and reset their connections instead of answering; `route` as for `rate_limit`."""
+        return self._add("lose_answers", times, route=route)
 
     def force_compression(self, name: str | None, times: int | None = None) -> Fault:
-        """Compress new connections by ``zlib-stream`` or ``zstd-stream``, or (None) not at all, whatever is asked."""
+        """Compress new connections by ``zlib-stream``, ``zstd-stream`` or not at all (None), whatever they ask for."""
         if name is not None and name not in COMPRESSORS:
             raise InvalidOption(f"{name!r} is no compression; there are {', '.join(COMPRESSORS)}, and none")
-        return self._stand("force_compression", times, name=name or "")
+        return self._add("force_compression", times, name=name or "")
 
     def no_hello(self, times: int | None = 1) -> Fault:
         """Open connections without op 10."""
-        return self._stand("no_hello", times)
+        return self._add("no_hello", times)
 
     def heartbeat_interval(self, seconds: float, times: int | None = None) -> Fault:
-        """Ask new connections for this heartbeat interval, and hold them to it."""
-        return self._stand("heartbeat_interval", times, seconds=_positive("seconds", seconds))
+        """Announce this heartbeat interval to new connections, and enforce it."""
+        return self._add("heartbeat_interval", times, seconds=_positive("seconds", seconds))
 
     def lift(self, kind: FaultKind | None = None) -> int:
         """Lift every fault that stands, or those of one kind; how many these were."""
@@ -204,7 +204,7 @@ class FaultInjector:
         whom = FaultTarget(user, session)
         return [one for one in self._state.connections if not one.websocket.closing and whom.matches(one)]
 
-    def _stand(
+    def _add(
         self, kind: FaultKind, times: int | None, user: UserSelector = None, session: str | None = None, **values: Any
     ) -> Fault:
         if times is not None and times < 1:
@@ -217,17 +217,17 @@ FAULT_NAMES: Final = tuple(
     for name, member in vars(FaultInjector).items()
     if not name.startswith("_") and inspect.isfunction(member) and name not in {"hook", "loses", "perform"}
 )
-"""Every fault that can be asked for by name."""
+"""The names of all faults."""
 
 
 def describe_fault(fault: Fault) -> Json:
-    """A standing fault as JSON."""
+    """An active fault as JSON."""
     return {"kind": fault.kind, "happened": fault.happened, "left": fault.left, **fault.values}
 
 
 @cache
 def _fault_arguments(name: str) -> type[msgspec.Struct]:
-    """What this fault takes, as a struct that checks it."""
+    """The arguments of this fault, as a struct that validates them."""
     parameters = list(inspect.signature(getattr(FaultInjector, name), eval_str=True).parameters.values())[1:]
     fields: list[Any] = [
         (one.name, one.annotation) if one.default is one.empty else (one.name, one.annotation, one.default)

@@ -1,4 +1,4 @@
-"""Reading a request's JSON object field by field; everything that is wrong with it is told at once."""
+"""Reads the fields of a request's JSON object, and collects all errors into one."""
 
 from __future__ import annotations
 
@@ -145,7 +145,7 @@ class FieldReader:
         return found
 
     def each(self, name: str, read: Callable[[FieldReader], T], *, most: int, least: int = 0) -> list[T]:
-        """Read a list of objects with `read`; what is wrong in one of them is told under its index."""
+        """Read a list of objects with `read`; errors of an item are reported under its index."""
         items = self.objects(name, most=most)
         if len(items) < least:
             self.add_error(name, "BASE_TYPE_MIN_LENGTH", f"Must be {least} or more in length.")
@@ -161,7 +161,7 @@ class FieldReader:
         return found
 
     def one(self, name: str, read: Callable[[FieldReader], T], *, required: bool = False) -> T | None:
-        """Read a nested object with `read`; what is wrong in it is told under its name."""
+        """Read a nested object with `read`; errors in it are reported under its name."""
         body = self.inner(name)
         if body is None:
             if required:
@@ -182,21 +182,21 @@ class FieldReader:
         return found
 
     def add_error(self, name: str, code: str, text: str) -> None:
-        """Note what is wrong with a field; the first fault counts."""
+        """Add an error of a field; the first one counts."""
         self.nest(name, field_error(code, text))
 
     def nest(self, name: str, errors: Json) -> None:
-        """Note what is wrong inside a nested object."""
+        """Add the errors of a nested object."""
         self._errors.setdefault(name, errors)
 
     def check(self) -> None:
-        """Raise `ApiError` if anything was wrong."""
+        """Raise `ApiError` if there is an error."""
         error = self.error()
         if error is not None:
             raise error
 
     def error(self) -> ApiError | None:
-        """What was wrong with the fields read so far."""
+        """The error for the fields read so far, if there is one."""
         return invalid_form(self._errors) if self._errors else None
 
     def _value(self, name: str, *, required: bool) -> Any:

@@ -1,4 +1,4 @@
-"""Where the parts of the chat server meet: what the gateway asks of the service, and what the service tells it."""
+"""The interfaces between the gateway and the service of the local server."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ Json = dict[str, Any]
 
 
 def token_digest(token: str) -> bytes:
-    """Hash under which a token is stored: enough to recognize the token, and of no use to sign in."""
+    """The hash under which a token is stored; the token can't be derived from it."""
     return hashlib.sha256(token.encode(errors="surrogatepass")).digest()
 
 
 @dataclass(frozen=True, slots=True)
 class Account:
-    """Who is behind a token."""
+    """The account of a token."""
 
     user_id: int
     username: str
@@ -27,23 +27,23 @@ class Account:
 
 @dataclass(frozen=True, slots=True)
 class Event:
-    """One dispatch, for the sessions of those who may see it."""
+    """One dispatch for the sessions of its recipients."""
 
     name: str
     """As Discord spells it: ``MESSAGE_CREATE``."""
     data: Json
-    """The body, complete. The gateway encodes it once for all who get the same."""
+    """The whole body. The gateway encodes it once for all sessions that receive it unchanged."""
     recipients: frozenset[int]
-    """The users who may see it, by id."""
+    """The ids of the users who may see it."""
     intents: int = 0
-    """The session gets it if it asked for any of these bits; 0: everybody gets it."""
+    """A session receives it if it has any of these intents; 0: every session."""
     content_of: int | None = None
     """The author's id, if the body is a message whose content is hidden from bots without MESSAGE_CONTENT."""
 
 
 @dataclass(frozen=True, slots=True)
 class ReadyData:
-    """What a session begins with."""
+    """The data that a session begins with."""
 
     user: Json
     application: Json
@@ -55,13 +55,13 @@ class ReadyData:
 
 
 class Publisher(Protocol):
-    """The gateway, as the service sees it."""
+    """The gateway's part for the service."""
 
     def publish(self, event: Event) -> None:
-        """Hand this to whoever is connected (or may resume); doesn't block and doesn't fail."""
+        """Push the event to the sessions of its recipients; doesn't block and doesn't fail."""
 
     def sign_out(self, user_id: int, login: bytes | None = None) -> None:
-        """A token of this user is void: end its sessions with 4004. `login`: the token's digest; None: all of them."""
+        """End the sessions of this user with 4004. `login`: the digest of one token; None: of all tokens."""
 
     def logins(self) -> frozenset[bytes]:
         """The digests of the tokens that open connections have logged in with."""
@@ -73,20 +73,20 @@ class Publisher(Protocol):
 
 
 class Directory(Protocol):
-    """The service, as the gateway sees it."""
+    """The service's part for the gateway."""
 
     async def authenticate(self, token: str) -> Account | None:
-        """Whose token it is; None: nobody's. A ``Bot `` prefix was removed."""
+        """The account of a token, given without the prefix ``Bot ``; None for an invalid one."""
         ...
 
     async def ready_data(self, account: Account) -> ReadyData:
-        """The state of this user's world now."""
+        """The data for READY of this account."""
         ...
 
     async def members(self, account: Account, guild_id: int, user_ids: Sequence[int] | None) -> Sequence[Json] | None:
-        """Guild members in the order of their ids, all or those; None: no such guild, or not a member of it."""
+        """The members of a guild (all, or those with `user_ids`) by id; None if the account is not a member of it."""
         ...
 
     async def members_by_guild(self, user_id: int) -> dict[int, frozenset[int]]:
-        """For each guild of this user: who is in it (they see the presence)."""
+        """The ids of the members of each of this user's guilds."""
         ...

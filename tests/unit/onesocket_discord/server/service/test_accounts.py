@@ -96,7 +96,7 @@ async def test_of_many_who_want_one_name_one_gets_it() -> None:
 async def test_no_secret_is_stored_or_shown() -> None:
     async with running_service() as world:
         made = await world.service.accounts.register({"username": "ann", "password": "correct horse"})
-        async with world.service._world.store.reading() as connection:
+        async with world.service._context.store.reading() as connection:
             raw = await connection.get_raw_connection()
             assert raw.driver_connection is not None
             dump = "\n".join([line async for line in raw.driver_connection.iterdump()])

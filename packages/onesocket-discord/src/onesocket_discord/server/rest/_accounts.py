@@ -1,21 +1,14 @@
-"""Signing in, users, one's application, and where the gateway is."""
+"""Routes for signing in, users, the own application, and the gateway's address."""
 
 from __future__ import annotations
 
-from typing import Any
-
 from .._field_reader import FieldReader
 from .._ports import Json
-from ..service import _serialization as shapes
+from ..service import _serialization as serialize
 from ..service._accounts import name_key
 from ._request_context import RequestContext, RouteDefinition
-from ._responses import json_response
 
 _MAX_HASHES = 100
-
-
-async def _get_gateway(call: RequestContext) -> Json:
-    return {"url": call.settings.gateway_url()}
 
 
 async def _get_gateway_bot(call: RequestContext) -> Json:
@@ -23,25 +16,21 @@ async def _get_gateway_bot(call: RequestContext) -> Json:
     return {"url": call.settings.gateway_url(), "shards": 1, "session_start_limit": limit}
 
 
-async def _register(call: RequestContext) -> Any:
+async def _register(call: RequestContext) -> Json:
     call.count_attempt("register", call.address, call.settings.limiter.address)
-    return json_response(await call.service.accounts.register(await call.body(), call.client), status=201)
+    return await call.service.accounts.register(await call.body(), call.client)
 
 
 async def _login(call: RequestContext) -> Json:
     limiter, address = call.settings.limiter, call.address
     call.count_attempt("login", address, limiter.address)
     body = await call.body()
-    who = f"{address} {name_key(FieldReader(body).text('login', most=64) or '')}"
-    call.count_attempt("login", who, limiter.sign_in)  # counted before it's tried: many at once get no more tries
+    name = f"{address} {name_key(FieldReader(body).text('login', most=64) or '')}"
+    call.count_attempt("login", name, limiter.sign_in)  # counted before the check, so that many at once get no more
     signed_in = await call.service.accounts.login(body, call.client)
-    for one in (address, who):
-        limiter.release("login", one)
+    for counted in (address, name):
+        limiter.release("login", counted)
     return signed_in
-
-
-async def _logout(call: RequestContext) -> None:
-    await call.service.accounts.logout(call.account, call.token)
 
 
 async def _list_logins(call: RequestContext) -> Json:
@@ -49,47 +38,43 @@ async def _list_logins(call: RequestContext) -> Json:
 
 
 async def _end_logins(call: RequestContext) -> None:
-    """Sign out of some logins, by their hashes; without a list everywhere, here too."""
-    form = FieldReader(await call.body())
+    """End the logins with these hashes; without a list, all of them."""
+    form = FieldReader(call.json)
     hashes = form.texts("session_id_hashes", most=_MAX_HASHES)
     form.check()
     await call.service.logins.end(call.account, hashes)
 
 
-async def _get_me(call: RequestContext) -> Json:
-    return shapes.current_user(call.account)
-
-
 async def _edit_me(call: RequestContext) -> Json:
-    body = await call.body()
+    body = call.json
     if "new_password" not in FieldReader(body):
         return await call.service.accounts.rename(call.account, body)
-    who = f"{call.address} {call.account.user_id}"
-    call.count_attempt("password", who, call.settings.limiter.sign_in)
+    name = f"{call.address} {call.account.user_id}"
+    call.count_attempt("password", name, call.settings.limiter.sign_in)
     token = await call.service.accounts.change_password(call.account, body, call.client)
-    call.settings.limiter.release("password", who)
-    return {**shapes.current_user(call.account), "token": token}
+    call.settings.limiter.release("password", name)
+    return {**serialize.current_user(call.account), "token": token}
 
 
-async def _get_user(call: RequestContext) -> Json:
-    return await call.service.accounts.user(call.id("user_id"))
+async def _get_gateway(call: RequestContext) -> Json:
+    return {"url": call.settings.gateway_url()}
 
 
-async def _get_application(call: RequestContext) -> Json:
-    return await call.service.accounts.application(call.account)
+async def _get_me(call: RequestContext) -> Json:
+    return serialize.current_user(call.account)
 
 
 ROUTES = (
     RouteDefinition("GET", "/gateway", _get_gateway, open=True),
     RouteDefinition("GET", "/gateway/bot", _get_gateway_bot),
-    RouteDefinition("POST", "/auth/register", _register, open=True),
+    RouteDefinition("POST", "/auth/register", _register, open=True, status=201),
     RouteDefinition("POST", "/auth/login", _login, open=True),
-    RouteDefinition("POST", "/auth/logout", _logout),
+    RouteDefinition("POST", "/auth/logout", lambda call: call.service.accounts.logout(call.account, call.token)),
     RouteDefinition("GET", "/users/@me", _get_me),
     RouteDefinition("GET", "/auth/sessions", _list_logins),
-    RouteDefinition("POST", "/auth/sessions/logout", _end_logins),
-    RouteDefinition("PATCH", "/users/@me", _edit_me),
-    RouteDefinition("GET", "/users/{user_id}", _get_user),
-    RouteDefinition("GET", "/oauth2/applications/@me", _get_application),
-    RouteDefinition("GET", "/applications/@me", _get_application),
+    RouteDefinition("POST", "/auth/sessions/logout", _end_logins, has_body=True),
+    RouteDefinition("PATCH", "/users/@me", _edit_me, has_body=True),
+    RouteDefinition("GET", "/users/{user_id}", lambda call: call.service.accounts.user(call.id("user_id"))),
+    RouteDefinition("GET", "/oauth2/applications/@me", lambda call: call.service.accounts.application(call.account)),
+    RouteDefinition("GET", "/applications/@me", lambda call: call.service.accounts.application(call.account)),
 )

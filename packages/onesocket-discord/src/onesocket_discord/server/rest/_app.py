@@ -1,4 +1,4 @@
-"""The application: every request passes the hooks, the token, the limits, and comes to its route."""
+"""The HTTP application: passes each request through hooks, authentication and rate limits to its route."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from ._trusted_proxies import TrustedProxies
 log = logging.getLogger(__name__)
 
 RequestHook = Callable[[web.Request], Awaitable[web.StreamResponse | None]]
-"""Runs before everything else: a response ends the request, None lets it through."""
+"""Runs first: a response ends the request, None passes it on."""
 
 PREFIXES = ("/api/v10", "/api")
 ROUTES = (*ACCOUNTS, *GUILDS, *CHANNELS, *MESSAGES, *COMMANDS)
@@ -39,7 +39,7 @@ _STATUS_TEXTS = {
     413: "Request entity too large",
 }
 _MAJOR_PARAMETERS = ("channel_id", "guild_id")
-"""Discord counts each channel and each guild by itself."""
+"""Path parameters with rate limits of their own, as at Discord."""
 
 
 def make_app(
@@ -55,10 +55,9 @@ def make_app(
 ) -> web.Application:
     """Assemble the application, under ``/api/v10`` and ``/api``.
 
-    `gateway_url` and `session_start_limit` are asked for each request that needs them; `hooks` is read for each
-    request, so whoever keeps the list may change it. If `loses` says so of a request that was done, its connection is
-    reset instead of an answer. Who doesn't take an answer within `answer_timeout` seconds is
-    dropped.
+    `gateway_url` and `session_start_limit` are called for each request that needs them; `hooks` may change at any
+    time. If `loses` returns True for a request that was done, its connection is reset instead of an answer. A client
+    that doesn't read an answer within `answer_timeout` seconds is disconnected.
     """
     settings = RouteSettings(gateway_url, session_start_limit, limiter or RateLimiter(), proxies or TrustedProxies())
     app = web.Application(
@@ -74,7 +73,7 @@ _Endpoint = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 
 def _response_sender(timeout: float, loses: Callable[[web.Request], bool]) -> Middleware:
-    """Send the answer here, where it has a deadline: aiohttp waits for ever for a client that doesn't read."""
+    """Send the response with a deadline: aiohttp waits forever for a client that doesn't read."""
 
     @web.middleware
     async def sender(request: web.Request, handler: _Endpoint) -> web.StreamResponse:
@@ -89,7 +88,7 @@ def _response_sender(timeout: float, loses: Callable[[web.Request], bool]) -> Mi
             if request.transport is not None:
                 request.transport.abort()
         except ConnectionError:
-            pass  # it has left; aiohttp notices by itself
+            pass  # the client has left; aiohttp handles it
         return response
 
     return sender
@@ -111,7 +110,7 @@ def _error_handler(hooks: Sequence[RequestHook]) -> Middleware:
         except web.HTTPException as error:
             return _http_error_response(error)
         except Exception as error:
-            # Without the request: it holds tokens, and what people write.
+            # Without the request: it holds tokens and messages.
             log.exception("%s failed", request.method, exc_info=error)
             return error_response(500, 0, "500: Internal Server Error")
 
@@ -119,19 +118,21 @@ def _error_handler(hooks: Sequence[RequestHook]) -> Middleware:
 
 
 def _endpoint(route: RouteDefinition, service: ChatService, settings: RouteSettings) -> _Endpoint:
-    where = f"{route.method} {route.path}"
+    route_name = f"{route.method} {route.path}"
 
     async def endpoint(request: web.Request) -> web.StreamResponse:
         account = None if route.open else await _authenticate(request, service)
-        who: tuple[object, ...] = (settings.proxies.client_of(request) if account is None else account.user_id,)
-        who += tuple(request.match_info.get(name) for name in _MAJOR_PARAMETERS)
-        grant = settings.limiter.take(where, who, route.limit or settings.limiter.usual)
+        client: tuple[object, ...] = (settings.proxies.client_of(request) if account is None else account.user_id,)
+        client += tuple(request.match_info.get(name) for name in _MAJOR_PARAMETERS)
+        grant = settings.limiter.take(route_name, client, route.limit or settings.limiter.usual)
         if not grant.allowed:
             raise RateLimitExceeded(grant)
         call = RequestContext(request, service, settings, account)
         try:
+            if route.has_body:
+                call.json = await call.body()
             body = await route.handler(call)
-            response = body if isinstance(body, web.Response) else json_response(body)
+            response = body if isinstance(body, web.Response) else json_response(body, status=route.status)
         except ApiError as error:
             response = api_error_response(error)
         response.headers.update(grant.headers)
@@ -141,7 +142,7 @@ def _endpoint(route: RouteDefinition, service: ChatService, settings: RouteSetti
 
 
 async def _authenticate(request: web.Request, service: ChatService) -> Account:
-    """Find whose token it is. Bots say ``Bot`` before it, people don't."""
+    """Return the account of the request's token; a bot's has the prefix ``Bot``. Raises `ApiError` (401)."""
     token = request.headers.get("Authorization", "")
     bare = token.removeprefix("Bot ")
     account = await service.authenticate(bare) if bare else None

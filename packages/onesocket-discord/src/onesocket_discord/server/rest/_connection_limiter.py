@@ -1,4 +1,4 @@
-"""HTTP connections: as many as there is room for, and each only as long as it asks for something."""
+"""Limits the number of HTTP connections, and the time that each may be idle."""
 
 from __future__ import annotations
 
@@ -22,21 +22,21 @@ _UNAVAILABLE_RESPONSE: Final = (
 
 
 class HttpConnectionLimiter:
-    """Makes the protocol of each TCP connection, for `asyncio`'s ``create_server``."""
+    """A protocol factory for `asyncio`'s ``create_server``: HTTP, or 503 over the limit."""
 
     def __init__(self, server: web.Server, limit: int, *, idle: float = _IDLE_TIMEOUT) -> None:
-        """`idle`: seconds in which a whole request has to come, since the connection began or the last answer."""
+        """`idle`: seconds for a whole request to arrive, from the connection's start or the last answer."""
         self._server = server
         self._limit = limit
         self._idle = idle
         self.open = 0
-        """How many there are."""
+        """The number of open connections."""
 
     def __repr__(self) -> str:
-        return f"<Connections {self.open}/{self._limit}>"
+        return f"<HttpConnectionLimiter {self.open}/{self._limit}>"
 
     def __call__(self) -> asyncio.Protocol:
-        """One more."""
+        """Create the protocol of a new connection."""
         if self.open >= self._limit:
             return _ServiceUnavailable()
         return _HttpHandler(self, self._server, self._idle)
@@ -64,7 +64,7 @@ class _HttpHandler(web.RequestHandler):
         exc: BaseException | None = None,
         message: str | None = None,
     ) -> web.StreamResponse:
-        """Answer what is no HTTP. Neither the log nor the answer repeats it: it may hold a token."""
+        """Answer a malformed request. Neither the log nor the answer repeats it: it may hold a token."""
         del message
         if request.writer.output_size > 0:
             raise ConnectionError("a part of the answer is sent already")
@@ -76,7 +76,7 @@ class _HttpHandler(web.RequestHandler):
 
 
 class _ServiceUnavailable(asyncio.Protocol):
-    """There is no room: say so, and close."""
+    """Answers 503 and closes."""
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         if isinstance(transport, asyncio.WriteTransport):

@@ -1,30 +1,28 @@
-"""Web pages of others: a browser lets them send requests to loopback."""
+"""Rejects requests of foreign web pages: a browser lets them send requests to loopback."""
 
 from __future__ import annotations
 
-import ipaddress
 from urllib.parse import urlsplit
 
 from aiohttp import web
+
+from onesocket.hub._endpoint import is_ip_address, is_loopback
 
 from ._responses import error_response
 
 
 async def reject_foreign_origins(request: web.Request) -> web.StreamResponse | None:
-    """A hook: 403 for a page that isn't from this machine. Browsers say ``Origin``, clients and bots don't."""
+    """A hook: 403 for a page of another machine. Browsers send ``Origin``, clients and bots don't."""
     origin = request.headers.get("Origin")
-    if origin is None:
-        return None
-    host = _host(origin)
-    if host == "localhost" or (_is_address(host) and ipaddress.ip_address(host).is_loopback):
+    if origin is None or is_loopback(_host(origin)):
         return None
     return error_response(403, 0, "403: Forbidden: web pages of other hosts can't use this server")
 
 
 def is_address(host: str) -> bool:
-    """True if a ``ServerContext`` header is an address and no name: a name may be a stranger's, made to lead here."""
+    """True if a ``Host`` header is an address or ``localhost``; any other name may be a foreign one."""
     name = _host(f"//{host}")
-    return name == "localhost" or _is_address(name)
+    return name == "localhost" or is_ip_address(name)
 
 
 def _host(url: str) -> str:
@@ -32,11 +30,3 @@ def _host(url: str) -> str:
         return urlsplit(url).hostname or ""
     except ValueError:
         return ""
-
-
-def _is_address(host: str) -> bool:
-    try:
-        ipaddress.ip_address(host)
-    except ValueError:
-        return False
-    return True

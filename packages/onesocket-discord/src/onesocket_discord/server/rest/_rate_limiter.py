@@ -1,4 +1,4 @@
-"""Rate limits: so many requests in a bucket, then wait for the next window."""
+"""Rate limits: a number of requests per bucket and fixed window."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ _MAX_ATTEMPT_WINDOWS = 100_000
 
 @dataclass(frozen=True, slots=True)
 class RateLimit:
-    """`requests` in `window` seconds."""
+    """A number of `requests` in `window` seconds."""
 
     requests: int
     window: float
 
 
 DEFAULT_LIMIT = RateLimit(200, 1.0)
-"""For each route and user: enough for every honest client, too little to hurt."""
+"""For each route and user."""
 
 SIGN_IN_LIMIT = RateLimit(5, 60.0)
 """For each name and address."""
@@ -32,7 +32,7 @@ ADDRESS_LIMIT = RateLimit(50, 60.0)
 
 @dataclass(frozen=True, slots=True)
 class RateLimitDecision:
-    """What became of one request, and what is left."""
+    """The decision about one request, and the state of its bucket."""
 
     allowed: bool
     limit: int
@@ -40,7 +40,7 @@ class RateLimitDecision:
     reset_after: float
     """Seconds until the window ends."""
     reset: float
-    """When that is, in seconds since 1970."""
+    """The end of the window, in seconds since 1970."""
     bucket: str
 
     @property
@@ -58,7 +58,7 @@ class RateLimitDecision:
 class RateLimiter:
     """Counts requests in fixed windows. Remembers a bounded number of buckets, the ones used last.
 
-    Brakes on signing in have a table of their own, which no flood of other requests can empty.
+    Attempts to sign in have a table of their own, which other requests can't empty.
     """
 
     def __init__(
@@ -79,28 +79,28 @@ class RateLimiter:
         self._attempts = _WindowTable(_MAX_ATTEMPT_WINDOWS)
 
     def __repr__(self) -> str:
-        return f"<Limiter {len(self._buckets)} buckets, {len(self._attempts)} brakes>"
+        return f"<RateLimiter {len(self._buckets)} buckets, {len(self._attempts)} attempts>"
 
-    def take(self, route: str, who: Hashable, limit: RateLimit) -> RateLimitDecision:
-        """Count one request of `who` to `route`."""
-        return self._take(self._buckets, route, who, limit)
+    def take(self, route: str, client: Hashable, limit: RateLimit) -> RateLimitDecision:
+        """Count one request of `client` to `route`."""
+        return self._take(self._buckets, route, client, limit)
 
-    def count_attempt(self, what: str, who: Hashable, limit: RateLimit) -> RateLimitDecision:
-        """Count one attempt of `who` to sign in or to register."""
-        return self._take(self._attempts, what, who, limit)
+    def count_attempt(self, what: str, client: Hashable, limit: RateLimit) -> RateLimitDecision:
+        """Count one attempt of `client` to sign in or to register."""
+        return self._take(self._attempts, what, client, limit)
 
-    def release(self, what: str, who: Hashable) -> None:
-        """Take back what `brake` counted: the attempt was a good one."""
-        window = self._attempts.get((what, who))
+    def release(self, what: str, client: Hashable) -> None:
+        """Uncount an attempt that succeeded."""
+        window = self._attempts.get((what, client))
         if window is not None and window.used > 0:
             window.used -= 1
 
-    def _take(self, table: _WindowTable, route: str, who: Hashable, limit: RateLimit) -> RateLimitDecision:
+    def _take(self, table: _WindowTable, route: str, client: Hashable, limit: RateLimit) -> RateLimitDecision:
         now = self._clock()
-        window = table.get((route, who))
+        window = table.get((route, client))
         if window is None or now >= window.ends:
             window = _Window(now + limit.window)
-        table.put((route, who), window)
+        table.put((route, client), window)
         window.used += 1
         left = window.ends - now
         return RateLimitDecision(
@@ -114,7 +114,7 @@ class RateLimiter:
 
 
 def denied_decision(route: str, retry_after: float) -> RateLimitDecision:
-    """Make a refusal for `retry_after` seconds, as if the bucket of this route were empty."""
+    """Deny a request for `retry_after` seconds, as if the bucket of this route were empty."""
     return RateLimitDecision(
         allowed=False,
         limit=DEFAULT_LIMIT.requests,
@@ -136,10 +136,10 @@ class _Window:
 
 
 class _WindowTable:
-    """Windows by what they count, bounded: those not used for longest are forgotten."""
+    """Windows by route and client; at the limit, the least recently used one is dropped."""
 
-    def __init__(self, most: int) -> None:
-        self._most = most
+    def __init__(self, max_windows: int) -> None:
+        self._max_windows = max_windows
         self._windows: OrderedDict[Hashable, _Window] = OrderedDict()
 
     def __len__(self) -> int:
@@ -151,5 +151,5 @@ class _WindowTable:
     def put(self, key: Hashable, window: _Window) -> None:
         self._windows[key] = window
         self._windows.move_to_end(key)
-        if len(self._windows) > self._most:
+        if len(self._windows) > self._max_windows:
             self._windows.popitem(last=False)

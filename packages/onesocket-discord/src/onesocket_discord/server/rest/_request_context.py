@@ -1,4 +1,4 @@
-"""One request, as the routes see it."""
+"""One HTTP request, with its parameters checked on access."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from ._rate_limiter import RateLimit, RateLimitDecision, RateLimiter
 from ._trusted_proxies import TrustedProxies
 
 _BODY_TIMEOUT = 20.0
-"""Seconds that a body may take to arrive."""
+"""Seconds for a body to arrive."""
 _MAX_DEPTH = 64
 
 _decode = msgspec.json.Decoder().decode
@@ -27,7 +27,7 @@ _decode = msgspec.json.Decoder().decode
 
 @dataclass(frozen=True, slots=True)
 class RouteSettings:
-    """What the routes know of the server they belong to."""
+    """The server's settings for the routes."""
 
     gateway_url: Callable[[], str]
     session_start_limit: Callable[[Account], Json]
@@ -36,7 +36,7 @@ class RouteSettings:
 
 
 class RateLimitExceeded(Exception):
-    """The request is over a limit; `grant` tells which, and until when."""
+    """The request is over a rate limit; `grant` says which one, and until when."""
 
     def __init__(self, grant: RateLimitDecision) -> None:
         super().__init__(grant)
@@ -44,7 +44,7 @@ class RateLimitExceeded(Exception):
 
 
 class RequestContext:
-    """The account, the ids in the path, the query and the body; each is checked when it is asked for."""
+    """The account, the ids in the path, the query and the body of a request; each is checked on access."""
 
     def __init__(
         self, request: web.Request, service: ChatService, settings: RouteSettings, account: Account | None
@@ -52,11 +52,13 @@ class RequestContext:
         self.request = request
         self.service = service
         self.settings = settings
+        self.json: Any = None
+        """The decoded body, for a route with `has_body`."""
         self._account = account
 
     @property
     def account(self) -> Account:
-        """Who asks."""
+        """The account of the token. Raises `ApiError` (401) on a route without one."""
         if self._account is None:
             raise unauthorized()
         return self._account
@@ -132,17 +134,17 @@ class RequestContext:
 
     @property
     def token(self) -> str:
-        """The token that it was asked with."""
+        """The request's token."""
         return self.request.headers["Authorization"].removeprefix("Bot ")
 
     @property
     def client(self) -> str:
-        """The program that asks, in its own words."""
+        """The client program, by its User-Agent."""
         return self.request.headers.get("User-Agent", "")
 
     @property
     def address(self) -> str:
-        """The client's address: that of the connection, or what a trusted proxy says of it."""
+        """The client's address: that of the connection, or the one named by a trusted proxy."""
         return self.settings.proxies.client_of(self.request)
 
     def count_attempt(self, what: str, who: str, limit: RateLimit) -> None:
@@ -158,15 +160,19 @@ Handler = Callable[[RequestContext], Awaitable[Any]]
 
 @dataclass(frozen=True, slots=True)
 class RouteDefinition:
-    """What is done for one method and path."""
+    """The handler for one method and path."""
 
     method: str
     path: str
     handler: Handler
+    has_body: bool = False
+    """True if the JSON body is read, before the handler is called."""
+    status: int = 200
+    """The status of a response with a body."""
     open: bool = False
     """True if it can be used without a token."""
     limit: RateLimit | None = None
-    """If it isn't the usual one."""
+    """A limit of its own; None: the usual one."""
 
 
 def _parse_body(raw: bytes) -> Any:

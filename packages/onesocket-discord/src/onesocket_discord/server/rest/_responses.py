@@ -1,4 +1,4 @@
-"""Responses in the form that Discord's clients expect."""
+"""HTTP responses in Discord's form."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _encode = msgspec.json.Encoder().encode
 
 
 def json_response(body: Any, *, status: int = 200, headers: Mapping[str, str] | None = None) -> web.Response:
-    """JSON; the content type has no charset, which most libraries would stumble over. None: 204, nothing."""
+    """Answer with JSON (None: 204), without a charset in the content type, which many libraries do not accept."""
     if body is None:
         return web.Response(status=204, headers=headers)
     return web.Response(body=_encode(body), status=status, headers=headers, content_type="application/json")
@@ -29,33 +29,33 @@ def error_response(status: int, code: int, text: str, *, headers: Mapping[str, s
 
 
 def api_error_response(error: ApiError) -> web.Response:
-    """Answer with what the service said."""
+    """Answer with the error of the service."""
     return json_response(error.body, status=error.status)
 
 
 def rate_limited_response(
     retry_after: float, *, global_: bool = False, scope: str = "user", headers: Mapping[str, str] | None = None
 ) -> web.Response:
-    """429: come back in `retry_after` seconds."""
+    """Answer 429 with `retry_after` in seconds."""
     body: Json = {
         "message": "You are being rate limited.",
         "retry_after": round(retry_after, 3),
         "global": global_,
         "code": 0,
     }
-    # Libraries take a 429 without `Via` for a ban by what stands before the API, and give up at once.
-    said = {
+    # Libraries take a 429 without `Via` for a ban by the edge before the API, and give up at once.
+    limit_headers = {
         "Via": "1.1 onesocket",
         "Retry-After": str(math.ceil(retry_after)),
         "X-RateLimit-Scope": "global" if global_ else scope,
     }
     if global_:
-        said["X-RateLimit-Global"] = "true"
-    return json_response(body, status=429, headers={**(headers or {}), **said})
+        limit_headers["X-RateLimit-Global"] = "true"
+    return json_response(body, status=429, headers={**(headers or {}), **limit_headers})
 
 
 def scripted_rate_limit_response(request: web.Request, retry_after: float, *, global_: bool = False) -> web.Response:
-    """429 for this request, whatever its bucket holds; a global one names no bucket, as Discord's doesn't."""
+    """Answer 429 to this request, regardless of its bucket; a global one names no bucket, as at Discord."""
     resource = request.match_info.route.resource
     path = request.path if resource is None else resource.canonical
     route = f"{request.method} {path.removeprefix('/api').removeprefix('/v10')}"

@@ -1,4 +1,4 @@
-"""Reverse proxies before the server, which say whose request they pass on."""
+"""Reverse proxies before the server, and the client addresses that they name."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from onesocket.errors import InvalidOption
 
 
 class TrustedProxies:
-    """The proxies whose ``X-Forwarded-For`` is believed; that of anybody else could be made up."""
+    """The proxies whose ``X-Forwarded-For`` is believed; any other could be forged."""
 
     def __init__(self, trusted: Iterable[str] = ()) -> None:
         """`trusted`: addresses, or networks as in ``10.0.0.0/8``. Raises `InvalidOption`."""
@@ -21,7 +21,7 @@ class TrustedProxies:
             raise InvalidOption(f"a trusted proxy is an IP address or a network, such as 127.0.0.1: {error}") from None
 
     def __repr__(self) -> str:
-        return f"<Proxies {', '.join(map(str, self._trusted)) or 'none'}>"
+        return f"<TrustedProxies {', '.join(map(str, self._trusted)) or 'none'}>"
 
     def client_of(self, request: web.Request) -> str:
         """The client's address: the last one named that isn't a trusted proxy's own."""

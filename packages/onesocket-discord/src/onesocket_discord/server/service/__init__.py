@@ -1,4 +1,4 @@
-"""What people and bots may do, and what others are told of it."""
+"""The operations of people and bots, and the events that they cause."""
 
 from ._chat_service import ChatService
 from ._logins import LOGIN_LIFETIME

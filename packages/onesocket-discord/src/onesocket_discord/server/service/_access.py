@@ -1,4 +1,4 @@
-"""Who may see what. Everything else asks here first."""
+"""Access checks: the channels and guilds that an account may see."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from .._api_error import missing_access, missing_permissions, unknown_resource
 from .._ports import Account, Json
 from ..store import UnitOfWork
 from ..store._tables import channels, guilds, members, participants, users
-from . import _serialization as shapes
+from . import _serialization as serialize
 from ._service_context import ServiceContext
 
 
 class ChannelAccess:
-    """A channel that the account may see."""
+    """A channel that an account may see."""
 
     def __init__(self, row: Row[Any], account: Account) -> None:
         self.row = row
@@ -28,32 +28,32 @@ class ChannelAccess:
 
     @property
     def where(self) -> Json:
-        """The keys that say in events where it happened."""
+        """The ids of the channel and its guild, as events have them."""
         guild = {} if self.guild_id is None else {"guild_id": str(self.guild_id)}
         return {"channel_id": str(self.id), **guild}
 
     @property
     def member(self) -> Json:
-        """The account's place in the guild, as messages show it; empty in a DM."""
-        return {} if self.is_dm else {"member": shapes.member(self.row.joined_at)}
+        """The account's membership, as messages have it; empty in a DM."""
+        return {} if self.is_dm else {"member": serialize.member(self.row.joined_at)}
 
     def intent_for(self, in_guild: int, in_dm: int) -> int:
-        """The intent that counts here."""
+        """The intent for events of the channel."""
         return in_dm if self.is_dm else in_guild
 
     def require_owner(self) -> None:
-        """Raise `Refused` unless the guild is the account's."""
+        """Raise `ApiError` unless the account owns the guild."""
         if not self.is_owner:
             raise missing_permissions()
 
-    async def recipients(self, world: ServiceContext, work: UnitOfWork) -> frozenset[int]:
-        """Who sees what happens here."""
+    async def recipients(self, context: ServiceContext, work: UnitOfWork) -> frozenset[int]:
+        """The users who see events of the channel."""
         if self.guild_id is not None:
-            return await world.audience.of(work, self.guild_id)
+            return await context.audience.of(work, self.guild_id)
         return await dm_participants(work.connection, self.id)
 
 
-# Built once: every message asks this, and building a statement costs more than running it.
+# Built once: every message needs it, and building a statement costs more than running it.
 _USER_PARAMETER = bindparam("me", type_=BigInteger)
 _CHANNEL_ACCESS = (
     select(channels, guilds.c.owner_id, members.c.joined_at, participants.c.user_id)
@@ -67,7 +67,7 @@ _CHANNEL_ACCESS = (
 
 
 async def channel_access(connection: AsyncConnection, account: Account, channel_id: int) -> ChannelAccess:
-    """Find a channel that the account may see, or raise `Refused` (10003, 50001)."""
+    """Find a channel that the account may see, or raise `ApiError` (10003, 50001)."""
     found = await connection.execute(_CHANNEL_ACCESS, {"channel": channel_id, "me": account.user_id})
     row = found.one_or_none()
     if row is None:
@@ -78,7 +78,7 @@ async def channel_access(connection: AsyncConnection, account: Account, channel_
 
 
 async def member_guild(connection: AsyncConnection, account: Account, guild_id: int) -> Row[Any]:
-    """Find a guild that the account is in, with `joined_at`, or raise `Refused` (10004, 50001)."""
+    """Find a guild that the account is in, with `joined_at`, or raise `ApiError` (10004, 50001)."""
     found = await connection.execute(
         select(guilds, members.c.joined_at)
         .outerjoin(members, and_(members.c.guild_id == guilds.c.id, members.c.user_id == account.user_id))
@@ -93,7 +93,7 @@ async def member_guild(connection: AsyncConnection, account: Account, guild_id: 
 
 
 async def owned_guild(connection: AsyncConnection, account: Account, guild_id: int) -> Row[Any]:
-    """Find a guild that the account owns, or raise `Refused` (10004, 50001, 50013)."""
+    """Find a guild that the account owns, or raise `ApiError` (10004, 50001, 50013)."""
     row = await member_guild(connection, account, guild_id)
     if row.owner_id != account.user_id:
         raise missing_permissions()
@@ -101,7 +101,7 @@ async def owned_guild(connection: AsyncConnection, account: Account, guild_id: i
 
 
 async def find_user(connection: AsyncConnection, user_id: int) -> Row[Any]:
-    """Find anybody, or raise `Refused` (10013)."""
+    """Find a user, or raise `ApiError` (10013)."""
     row = (await connection.execute(select(users).where(users.c.id == user_id))).one_or_none()
     if row is None:
         raise unknown_resource("User")
@@ -109,6 +109,6 @@ async def find_user(connection: AsyncConnection, user_id: int) -> Row[Any]:
 
 
 async def dm_participants(connection: AsyncConnection, channel_id: int) -> frozenset[int]:
-    """Who is in a DM."""
+    """The participants of a DM."""
     found = await connection.scalars(select(participants.c.user_id).where(participants.c.channel_id == channel_id))
     return frozenset(found)

@@ -1,4 +1,4 @@
-"""People and bots: who they are, and how they prove it."""
+"""Accounts of people and bots: names, passwords, and the tokens of bots."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from .._field_reader import FieldReader
 from .._ports import Account, Json, token_digest
 from ..store import UnitOfWork
 from ..store._tables import guilds, members, tokens, users
-from . import _serialization as shapes
+from . import _serialization as serialize
 from ._access import find_user
 from ._logins import LoginService, account_from_row
 from ._membership import join_guild, leave_guild
@@ -25,23 +25,23 @@ _FORBIDDEN_CHARACTERS = frozenset("@#:`")
 
 
 class AccountService:
-    """Register, sign in and out; the keys of bots."""
+    """Registers, signs in and out, changes and removes accounts."""
 
     def __init__(
-        self, world: ServiceContext, passwords: PasswordService, logins: LoginService, default_guild: int
+        self, context: ServiceContext, passwords: PasswordService, logins: LoginService, default_guild: int
     ) -> None:
-        self._world = world
+        self._context = context
         self._passwords = passwords
         self._logins = logins
         self._default_guild = default_guild
 
     def __repr__(self) -> str:
-        return "<Accounts>"
+        return "<AccountService>"
 
     # --- people -----------------------------------------------------------------------------------------------------
 
     async def register(self, body: Json, client: str = "") -> Json:
-        """Make an account for a person from ``username`` and ``password``: ``{"token", "user_id"}``."""
+        """Create a person's account from ``username`` and ``password``; returns ``token`` and ``user_id``."""
         form = FieldReader(body)
         name = _username(form)
         password = form.text("password", least=8, most=256, required=True) or ""
@@ -50,7 +50,7 @@ class AccountService:
 
         async def operation(work: UnitOfWork) -> Json:
             account = await self._add(work, name, bot=False, password_hash=hashed)
-            # The first person takes over the default guild: somebody has to moderate it.
+            # The first person becomes the owner of the default guild.
             guild = (
                 await work.connection.execute(select(guilds).where(guilds.c.id == self._default_guild))
             ).one_or_none()
@@ -58,22 +58,22 @@ class AccountService:
                 await work.connection.execute(
                     update(guilds).where(guilds.c.id == guild.id).values(owner_id=account.user_id)
                 )
-                data = {**shapes.guild(guild), "owner_id": str(account.user_id)}
-                self._world.tell(
-                    work, "GUILD_UPDATE", data, await self._world.audience.of(work, guild.id), intents=Intents.GUILDS
+                data = {**serialize.guild(guild), "owner_id": str(account.user_id)}
+                self._context.publish(
+                    work, "GUILD_UPDATE", data, await self._context.audience.of(work, guild.id), intents=Intents.GUILDS
                 )
             await self._enter(work, account)
             return {"token": await self._logins.issue(work, account, client), "user_id": str(account.user_id)}
 
-        return await self._world.store.write(operation)
+        return await self._context.store.write(operation)
 
     async def login(self, body: Json, client: str = "") -> Json:
-        """Sign in with ``login`` (the name) and ``password``: ``{"token", "user_id"}``."""
+        """Sign in with ``login`` (the name) and ``password``; returns ``token`` and ``user_id``."""
         form = FieldReader(body)
         name = form.text("login", most=64, required=True) or ""
         password = form.text("password", most=256, required=True) or ""
         form.check()
-        async with self._world.store.reading() as connection:
+        async with self._context.store.reading() as connection:
             found = await connection.execute(select(users).where(users.c.username_key == name_key(name)))
             row = found.one_or_none()
         if not await self._passwords.verify(None if row is None else row.password_hash, password) or row is None:
@@ -83,26 +83,26 @@ class AccountService:
         async def operation(work: UnitOfWork) -> Json:
             return {"token": await self._logins.issue(work, account_from_row(row), client), "user_id": str(row.id)}
 
-        return await self._world.store.write(operation)
+        return await self._context.store.write(operation)
 
     async def logout(self, account: Account, token: str) -> None:
-        """Make this token void; what is connected with it is closed."""
+        """End the login of this token, and close its connections."""
         await self._logins.void(account.user_id, {token_digest(token)})
 
     async def change_password(self, account: Account, body: Json, client: str = "") -> str:
-        """Change one's own password, from ``password`` to ``new_password``: all tokens are void; returns a new one."""
+        """Change the account's own password, end all of its logins, and return a new token."""
         form = FieldReader(body)
         old = form.text("password", most=256, required=True) or ""
         form.text("new_password", least=8, most=256, required=True)
         form.check()
-        async with self._world.store.reading() as connection:
+        async with self._context.store.reading() as connection:
             row = await find_user(connection, account.user_id)
         if not await self._passwords.verify(row.password_hash, old):
             raise invalid_field("password", "PASSWORD_DOES_NOT_MATCH", "Password does not match.")
         return await self._set_password(account, str(body["new_password"]), client)
 
     async def set_password(self, name: str, password: str) -> None:
-        """Give a person another password, as the server's owner may: every token of theirs is void."""
+        """Set a person's password for the server's owner, and end all of that person's logins."""
         form = FieldReader({"password": password})
         form.text("password", least=8, most=256, required=True)
         form.check()
@@ -117,24 +117,24 @@ class AccountService:
             await self._logins.void_within(work, account.user_id)
             return "" if client is None else await self._logins.issue(work, account, client)
 
-        return await self._world.store.write(operation)
+        return await self._context.store.write(operation)
 
     async def list_accounts(self) -> list[Json]:
-        """All accounts, for the server's owner: ``id``, ``username``, ``bot``, and how many ``logins``."""
+        """List all accounts for the server's owner, with ``id``, ``username``, ``bot`` and the number of ``logins``."""
         count = func.count(tokens.c.hash)
         every = select(users, count.label("logins")).outerjoin(tokens).group_by(users.c.id).order_by(users.c.id)
-        # Not the removed, and not the caretaker of the default guild: nobody can sign in to those.
+        # Without removed accounts and the caretaker of the default guild, which can't sign in.
         usable = every.having(users.c.password_hash.is_not(None) | (count > 0))
-        async with self._world.store.reading() as connection:
+        async with self._context.store.reading() as connection:
             rows = (await connection.execute(usable)).all()
         return [{"id": str(row.id), "username": row.username, "bot": row.bot, "logins": row.logins} for row in rows]
 
     async def remove(self, name: str) -> None:
-        """Remove a person or a bot, as the server's owner may: signed out, out of every guild, the name free again.
+        """Remove a person or a bot for the server's owner: end its logins and memberships, and free its name.
 
-        What they have written stays. A guild of theirs goes to whoever has been in it for longest.
+        Messages stay. A guild that the account owns goes to its oldest member.
         """
-        async with self._world.store.reading() as connection:
+        async with self._context.store.reading() as connection:
             found = await connection.execute(select(users).where(users.c.username_key == name_key(name)))
             row = found.one_or_none()
         if row is None or (row.bot and row.owner_id == row.id):
@@ -146,12 +146,12 @@ class AccountService:
             for guild_id in (
                 await work.connection.scalars(select(members.c.guild_id).where(members.c.user_id == row.id))
             ).all():
-                await leave_guild(self._world, work, shapes.user_from_row(row), guild_id)
+                await leave_guild(self._context, work, serialize.user_from_row(row), guild_id)
             await self._hand_over_guilds(work, row.id)
             values = {"username": gone, "username_key": name_key(gone), "password_hash": None}
             await work.connection.execute(update(users).where(users.c.id == row.id).values(values))
 
-        await self._world.store.write(operation)
+        await self._context.store.write(operation)
 
     async def _hand_over_guilds(self, work: UnitOfWork, user_id: int) -> None:
         caretaker = select(users.c.id).where(users.c.bot, users.c.owner_id == users.c.id).limit(1)
@@ -160,21 +160,21 @@ class AccountService:
             heir = await work.connection.scalar(longest.order_by(members.c.joined_at, members.c.user_id).limit(1))
             owner = heir or await work.connection.scalar(caretaker)
             await work.connection.execute(update(guilds).where(guilds.c.id == guild.id).values(owner_id=owner))
-            data = {**shapes.guild(guild), "owner_id": str(owner)}
-            self._world.tell(
-                work, "GUILD_UPDATE", data, await self._world.audience.of(work, guild.id), intents=Intents.GUILDS
+            data = {**serialize.guild(guild), "owner_id": str(owner)}
+            self._context.publish(
+                work, "GUILD_UPDATE", data, await self._context.audience.of(work, guild.id), intents=Intents.GUILDS
             )
 
     async def _person(self, name: str) -> Row[Any]:
         wanted = select(users).where(users.c.username_key == name_key(name), ~users.c.bot)
-        async with self._world.store.reading() as connection:
+        async with self._context.store.reading() as connection:
             row = (await connection.execute(wanted)).one_or_none()
         if row is None:
             raise _unknown_user(name)
         return row
 
     async def rename(self, account: Account, body: Json) -> Json:
-        """Change one's own ``username``; returns the user."""
+        """Change the account's own ``username``; returns the user."""
         form = FieldReader(body)
         name = _username(form) if "username" in form else account.username
         form.check()
@@ -185,16 +185,21 @@ class AccountService:
             changes = update(users).where(users.c.id == account.user_id)
             await work.connection.execute(changes.values(username=name, username_key=name_key(name)))
             work.after_commit(lambda: self._logins.forget(account.user_id))
-            mine = shapes.current_user(renamed)
-            self._world.tell(work, "USER_UPDATE", mine, frozenset({account.user_id}))
+            mine = serialize.current_user(renamed)
+            self._context.publish(work, "USER_UPDATE", mine, frozenset({account.user_id}))
             places = await work.connection.execute(select(members).where(members.c.user_id == account.user_id))
             for at in places.all():
-                data = {"guild_id": str(at.guild_id), **shapes.member(at.joined_at, shapes.user_from_account(renamed))}
-                audience = await self._world.audience.of(work, at.guild_id)
-                self._world.tell(work, "GUILD_MEMBER_UPDATE", data, audience, intents=Intents.GUILD_MEMBERS)
+                data = {
+                    "guild_id": str(at.guild_id),
+                    **serialize.member(at.joined_at, serialize.user_from_account(renamed)),
+                }
+                audience = await self._context.audience.of(work, at.guild_id)
+                self._context.publish(work, "GUILD_MEMBER_UPDATE", data, audience, intents=Intents.GUILD_MEMBERS)
             return mine
 
-        return shapes.current_user(account) if name == account.username else await self._world.store.write(operation)
+        return (
+            serialize.current_user(account) if name == account.username else await self._context.store.write(operation)
+        )
 
     # --- bots -------------------------------------------------------------------------------------------------------
 
@@ -211,7 +216,7 @@ class AccountService:
             await self._enter(work, account)
             return await self._logins.issue(work, account), account.user_id
 
-        return await self._world.store.write(operation)
+        return await self._context.store.write(operation)
 
     async def renew_bot_token(self, name: str) -> tuple[str, int]:
         """Give a bot a new token and void the old one: the token and the bot's id. `ApiError` if there is none."""
@@ -224,32 +229,32 @@ class AccountService:
             await self._logins.void_within(work, row.id)
             return await self._logins.issue(work, account_from_row(row)), row.id
 
-        return await self._world.store.write(operation)
+        return await self._context.store.write(operation)
 
     # --- who is who -------------------------------------------------------------------------------------------------
 
     async def user(self, user_id: int) -> Json:
         """Anybody, by id."""
-        async with self._world.store.reading() as connection:
-            return shapes.user_from_row(await find_user(connection, user_id))
+        async with self._context.store.reading() as connection:
+            return serialize.user_from_row(await find_user(connection, user_id))
 
     async def application(self, account: Account) -> Json:
         """The bot's application. `ApiError` for people: they have none."""
         if not account.bot:
             raise ApiError(403, 20002, "Only bots can use this endpoint")
-        async with self._world.store.reading() as connection:
+        async with self._context.store.reading() as connection:
             own = await find_user(connection, account.user_id)
             found = await connection.execute(select(users).where(users.c.id == own.owner_id))
             owner = found.one_or_none()
-        return shapes.application(
-            account, shapes.user_from_account(account) if owner is None else shapes.user_from_row(owner)
+        return serialize.application(
+            account, serialize.user_from_account(account) if owner is None else serialize.user_from_row(owner)
         )
 
     # --- inside -----------------------------------------------------------------------------------------------------
 
     async def _add(self, work: UnitOfWork, name: str, *, bot: bool, **values: Any) -> Account:
         await _check_username_free(work.connection, name)
-        account = Account(self._world.ids.next(), name, bot)
+        account = Account(self._context.ids.next(), name, bot)
         row = {"id": account.user_id, "username": name, "username_key": name_key(name), "bot": bot, **values}
         await work.connection.execute(insert(users).values(row))
         return account
@@ -257,11 +262,11 @@ class AccountService:
     async def _enter(self, work: UnitOfWork, account: Account) -> None:
         there = await work.connection.scalar(select(guilds.c.id).where(guilds.c.id == self._default_guild))
         if there is not None:
-            await join_guild(self._world, work, account, there)
+            await join_guild(self._context, work, account, there)
 
 
 def name_key(name: str) -> str:
-    """What makes two names the same."""
+    """The key by which names are compared."""
     return unicodedata.normalize("NFKC", name).casefold()[:128]
 
 

@@ -13,7 +13,7 @@ from .._field_reader import FieldReader
 from .._ports import Account, Event, Json
 from ..store import UnitOfWork
 from ..store._tables import channels, participants, read_states, users
-from . import _serialization as shapes
+from . import _serialization as serialize
 from ._access import channel_access, dm_participants, find_user, member_guild, owned_guild
 from ._service_context import ServiceContext
 
@@ -24,8 +24,8 @@ _MAX_CHANNELS = 500
 class ChannelService:
     """Make, change and delete channels; say that somebody types; remember what was read."""
 
-    def __init__(self, world: ServiceContext) -> None:
-        self._world = world
+    def __init__(self, context: ServiceContext) -> None:
+        self._context = context
 
     async def create(self, account: Account, guild_id: int, body: Json) -> Json:
         """Make a text channel from ``name`` and ``topic``; the guild's owner may."""
@@ -33,7 +33,7 @@ class ChannelService:
         name = form.text("name", least=1, most=100, required=True)
         topic = form.text("topic", most=1024)
         position = form.integer("position", least=0, most=100_000)
-        form.one_of("type", [shapes.GUILD_TEXT], shapes.GUILD_TEXT)
+        form.one_of("type", [serialize.GUILD_TEXT], serialize.GUILD_TEXT)
         form.check()
 
         async def operation(work: UnitOfWork) -> Json:
@@ -41,10 +41,10 @@ class ChannelService:
             count = await work.connection.scalar(select(func.count()).where(channels.c.guild_id == guild_id)) or 0
             if count >= _MAX_CHANNELS:
                 raise ApiError(400, 30013, f"Maximum number of guild channels reached ({_MAX_CHANNELS})")
-            channel_id = self._world.ids.next()
+            channel_id = self._context.ids.next()
             row = {
                 "id": channel_id,
-                "type": shapes.GUILD_TEXT,
+                "type": serialize.GUILD_TEXT,
                 "guild_id": guild_id,
                 "name": name,
                 "topic": topic,
@@ -53,20 +53,20 @@ class ChannelService:
             await work.connection.execute(insert(channels).values(row))
             return await self._tell_guild(work, "CHANNEL_CREATE", channel_id)
 
-        return await self._world.store.write(operation)
+        return await self._context.store.write(operation)
 
     async def of_guild(self, account: Account, guild_id: int) -> list[Json]:
         """The channels of a guild that the account is in."""
         wanted = select(channels).where(channels.c.guild_id == guild_id).order_by(channels.c.position, channels.c.id)
-        async with self._world.store.reading() as connection:
+        async with self._context.store.reading() as connection:
             await member_guild(connection, account, guild_id)
-            return [shapes.channel(row) for row in (await connection.execute(wanted)).all()]
+            return [serialize.channel(row) for row in (await connection.execute(wanted)).all()]
 
     async def get(self, account: Account, channel_id: int) -> Json:
         """One channel."""
-        async with self._world.store.reading() as connection:
-            here = await channel_access(connection, account, channel_id)
-            return await _channel_object(connection, here.row, account.user_id)
+        async with self._context.store.reading() as connection:
+            access = await channel_access(connection, account, channel_id)
+            return await _channel_object(connection, access.row, account.user_id)
 
     async def edit(self, account: Account, channel_id: int, body: Json) -> Json:
         """Change ``name``, ``topic`` or ``position``; the guild's owner may."""
@@ -83,27 +83,27 @@ class ChannelService:
         form.check()
 
         async def operation(work: UnitOfWork) -> Json:
-            here = await channel_access(work.connection, account, channel_id)
-            here.require_owner()
+            access = await channel_access(work.connection, account, channel_id)
+            access.require_owner()
             if changes:
                 await work.connection.execute(update(channels).where(channels.c.id == channel_id).values(changes))
             return await self._tell_guild(work, "CHANNEL_UPDATE", channel_id)
 
-        return await self._world.store.write(operation)
+        return await self._context.store.write(operation)
 
     async def delete(self, account: Account, channel_id: int) -> Json:
         """Delete a channel with its messages; the guild's owner may. A DM stays as it is."""
 
         async def operation(work: UnitOfWork) -> Json:
-            here = await channel_access(work.connection, account, channel_id)
-            if here.is_dm:
-                return await _channel_object(work.connection, here.row, account.user_id)
-            here.require_owner()
+            access = await channel_access(work.connection, account, channel_id)
+            if access.is_dm:
+                return await _channel_object(work.connection, access.row, account.user_id)
+            access.require_owner()
             gone = await self._tell_guild(work, "CHANNEL_DELETE", channel_id)
             await work.connection.execute(delete(channels).where(channels.c.id == channel_id))
             return gone
 
-        return await self._world.store.write(operation)
+        return await self._context.store.write(operation)
 
     # --- direct messages --------------------------------------------------------------------------------------------
 
@@ -122,8 +122,8 @@ class ChannelService:
             found = select(channels).where(channels.c.dm_key == key)
             row = (await work.connection.execute(found)).one_or_none()
             if row is None:
-                channel_id = self._world.ids.next()
-                made = {"id": channel_id, "type": shapes.DM, "position": 0, "dm_key": key}
+                channel_id = self._context.ids.next()
+                made = {"id": channel_id, "type": serialize.DM, "position": 0, "dm_key": key}
                 await work.connection.execute(insert(channels).values(made))
                 both = [{"channel_id": channel_id, "user_id": user_id} for user_id in pair]
                 await work.connection.execute(insert(participants), both)
@@ -131,27 +131,31 @@ class ChannelService:
                 await self._tell_people(work, row, pair)
             return await _channel_object(work.connection, row, account.user_id)
 
-        return await self._world.store.write(operation)
+        return await self._context.store.write(operation)
 
     async def dms(self, account: Account) -> list[Json]:
         """The account's DMs, those with the newest messages first."""
-        async with self._world.store.reading() as connection:
+        async with self._context.store.reading() as connection:
             return await private_channels(connection, account.user_id)
 
     # --- typing and reading -----------------------------------------------------------------------------------------
 
     async def type_in(self, account: Account, channel_id: int) -> None:
         """Tell the others that the account is writing."""
-        async with self._world.store.reading() as connection:
-            here = await channel_access(connection, account, channel_id)
-            if here.guild_id is None:
+        async with self._context.store.reading() as connection:
+            access = await channel_access(connection, account, channel_id)
+            if access.guild_id is None:
                 recipients = await dm_participants(connection, channel_id)
             else:
-                recipients = await self._world.audience.seen(connection, here.guild_id)
-        member = {} if here.is_dm else {"member": {**here.member["member"], "user": shapes.user_from_account(account)}}
-        data = {**here.where, "user_id": str(account.user_id), "timestamp": int(self._world.ids.now()), **member}
-        intents = here.intent_for(Intents.GUILD_MESSAGE_TYPING, Intents.DIRECT_MESSAGE_TYPING)
-        self._world.publisher.publish(Event("TYPING_START", data, recipients, intents))
+                recipients = await self._context.audience.seen(connection, access.guild_id)
+        member = (
+            {}
+            if access.is_dm
+            else {"member": {**access.member["member"], "user": serialize.user_from_account(account)}}
+        )
+        data = {**access.where, "user_id": str(account.user_id), "timestamp": int(self._context.ids.now()), **member}
+        intents = access.intent_for(Intents.GUILD_MESSAGE_TYPING, Intents.DIRECT_MESSAGE_TYPING)
+        self._context.publisher.publish(Event("TYPING_START", data, recipients, intents))
 
     async def acknowledge(self, account: Account, channel_id: int, message_id: int) -> None:
         """Remember that everything up to this message was read; never goes back."""
@@ -160,9 +164,9 @@ class ChannelService:
             await channel_access(work.connection, account, channel_id)
             if await mark_read(work, account.user_id, channel_id, message_id):
                 data = {"channel_id": str(channel_id), "message_id": str(message_id), "version": 1}
-                self._world.tell(work, "MESSAGE_ACK", data, frozenset({account.user_id}))
+                self._context.publish(work, "MESSAGE_ACK", data, frozenset({account.user_id}))
 
-        await self._world.store.write(operation)
+        await self._context.store.write(operation)
 
     # --- inside -----------------------------------------------------------------------------------------------------
 
@@ -170,8 +174,10 @@ class ChannelService:
         row = (await work.connection.execute(select(channels).where(channels.c.id == channel_id))).one()
         if row.guild_id is None:
             raise missing_permissions()
-        data = shapes.channel(row)
-        self._world.tell(work, name, data, await self._world.audience.of(work, row.guild_id), intents=Intents.GUILDS)
+        data = serialize.channel(row)
+        self._context.publish(
+            work, name, data, await self._context.audience.of(work, row.guild_id), intents=Intents.GUILDS
+        )
         return data
 
     async def _tell_people(self, work: UnitOfWork, row: Row[Any], pair: list[int]) -> None:
@@ -179,7 +185,7 @@ class ChannelService:
         people = select(users.c.id).where(users.c.id.in_(pair), users.c.bot.is_(False))
         for user_id in (await work.connection.scalars(people)).all():
             data = await _channel_object(work.connection, row, user_id)
-            self._world.tell(work, "CHANNEL_CREATE", data, frozenset({user_id}))
+            self._context.publish(work, "CHANNEL_CREATE", data, frozenset({user_id}))
 
 
 async def private_channels(connection: AsyncConnection, user_id: int) -> list[Json]:
@@ -188,7 +194,7 @@ async def private_channels(connection: AsyncConnection, user_id: int) -> list[Js
     rows = (await connection.execute(wanted)).all()
     others = await _recipients(connection, [row.id for row in rows], user_id)
     rows = sorted(rows, key=lambda row: int(row.last_message_id or row.id), reverse=True)
-    return [shapes.channel(row, others.get(row.id, ())) for row in rows]
+    return [serialize.channel(row, others.get(row.id, ())) for row in rows]
 
 
 _NEW_LAST_MESSAGE_ID = bindparam("to_last_message_id", type_=BigInteger)
@@ -219,9 +225,9 @@ async def mark_read(work: UnitOfWork, user_id: int, channel_id: int, message_id:
 
 
 async def _channel_object(connection: AsyncConnection, row: Row[Any], viewer: int) -> Json:
-    if row.type != shapes.DM:
-        return shapes.channel(row)
-    return shapes.channel(row, (await _recipients(connection, [row.id], viewer)).get(row.id, ()))
+    if row.type != serialize.DM:
+        return serialize.channel(row)
+    return serialize.channel(row, (await _recipients(connection, [row.id], viewer)).get(row.id, ()))
 
 
 async def _recipients(connection: AsyncConnection, channel_ids: list[int], viewer: int) -> dict[int, list[Json]]:
@@ -232,5 +238,5 @@ async def _recipients(connection: AsyncConnection, channel_ids: list[int], viewe
     )
     found: dict[int, list[Json]] = {}
     for row in (await connection.execute(wanted)).all():
-        found.setdefault(row.channel_id, []).append(shapes.user_from_row(row))
+        found.setdefault(row.channel_id, []).append(serialize.user_from_row(row))
     return found

@@ -16,7 +16,7 @@ from .._api_error import ApiError
 from .._ports import Account, Json, Publisher, ReadyData
 from ..store import Store, UnitOfWork
 from ..store._tables import channels, guilds, members, read_states, users
-from . import _serialization as shapes
+from . import _serialization as serialize
 from ._accounts import AccountService, name_key
 from ._channels import ChannelService, private_channels
 from ._commands import CommandService
@@ -44,23 +44,23 @@ class ChatService:
     """
 
     def __init__(
-        self, world: ServiceContext, passwords: PasswordService, default_guild: int, lifetime: float = LOGIN_LIFETIME
+        self, context: ServiceContext, passwords: PasswordService, default_guild: int, lifetime: float = LOGIN_LIFETIME
     ) -> None:
-        self._world = world
+        self._context = context
         self.default_guild = default_guild
         """The id of the guild that everybody is put into."""
-        self.logins = LoginService(world, lifetime)
-        self.accounts = AccountService(world, passwords, self.logins, default_guild)
-        self.guilds = GuildService(world)
-        self.channels = ChannelService(world)
-        self.messages = MessageService(world)
-        self.reactions = ReactionService(world)
-        self.pins = PinService(world)
-        self.commands = CommandService(world)
-        self.invites = InviteService(world)
+        self.logins = LoginService(context, lifetime)
+        self.accounts = AccountService(context, passwords, self.logins, default_guild)
+        self.guilds = GuildService(context)
+        self.channels = ChannelService(context)
+        self.messages = MessageService(context)
+        self.reactions = ReactionService(context)
+        self.pins = PinService(context)
+        self.commands = CommandService(context)
+        self.invites = InviteService(context)
 
     def __repr__(self) -> str:
-        return f"<Service {self._world.store!r}>"
+        return f"<Service {self._context.store!r}>"
 
     @classmethod
     @asynccontextmanager
@@ -81,8 +81,8 @@ class ChatService:
         """
         passwords = await (passwords or PasswordService()).prepare()
         async with Store.open(where) as store:
-            world = ServiceContext(store, SnowflakeGenerator(clock, await store.largest_id()), publisher)
-            service = cls(world, passwords, await _default_guild(world), login_lifetime)
+            context = ServiceContext(store, SnowflakeGenerator(clock, await store.largest_id()), publisher)
+            service = cls(context, passwords, await _default_guild(context), login_lifetime)
             expiring = asyncio.create_task(service._expire(), name="onesocket chat logins expire")
             try:
                 yield service
@@ -105,18 +105,18 @@ class ChatService:
         return await self.logins.authenticate(token)
 
     async def ready_data(self, account: Account) -> ReadyData:
-        """The state of this user's world now."""
-        async with self._world.store.reading() as connection:
-            mine = await guild_create_objects(connection, self._world.publisher, account)
+        """The data for READY of this account."""
+        async with self._context.store.reading() as connection:
+            mine = await guild_create_objects(connection, self._context.publisher, account)
             if account.bot:
-                return ReadyData(shapes.current_user(account), shapes.short_application(account), mine)
+                return ReadyData(serialize.current_user(account), serialize.short_application(account), mine)
             private = await private_channels(connection, account.user_id)
             wanted = select(read_states).where(read_states.c.user_id == account.user_id)
             read = [
                 {"id": str(row.channel_id), "last_message_id": str(row.last_message_id), "mention_count": 0}
                 for row in (await connection.execute(wanted.order_by(read_states.c.channel_id))).all()
             ]
-        return ReadyData(shapes.current_user(account), shapes.short_application(account), mine, private, read)
+        return ReadyData(serialize.current_user(account), serialize.short_application(account), mine, private, read)
 
     async def members(self, account: Account, guild_id: int, user_ids: Sequence[int] | None) -> Sequence[Json] | None:
         """Guild members in the order of their ids, all or those; None: no such guild, or not a member of it."""
@@ -127,23 +127,23 @@ class ChatService:
 
     async def members_by_guild(self, user_id: int) -> dict[int, frozenset[int]]:
         """For each guild of this user: who is in it (they see the presence)."""
-        async with self._world.store.reading() as connection:
+        async with self._context.store.reading() as connection:
             mine = (await connection.scalars(select(members.c.guild_id).where(members.c.user_id == user_id))).all()
-            return {guild_id: await self._world.audience.seen(connection, guild_id) for guild_id in mine}
+            return {guild_id: await self._context.audience.seen(connection, guild_id) for guild_id in mine}
 
 
-async def _default_guild(world: ServiceContext) -> int:
+async def _default_guild(context: ServiceContext) -> int:
     async def operation(work: UnitOfWork) -> int:
         there: int | None = await work.connection.scalar(select(guilds.c.id).where(guilds.c.is_default))
         if there is not None:
             return there
-        keeper, guild, channel = (world.ids.next() for _ in range(3))
+        keeper, guild, channel = (context.ids.next() for _ in range(3))
         owner = {"id": keeper, "username": _CARETAKER, "username_key": name_key(_CARETAKER), "bot": True}
         await work.connection.execute(insert(users).values({**owner, "owner_id": keeper}))
         values = {"id": guild, "name": "onesocket", "owner_id": keeper, "is_default": True}
         await work.connection.execute(insert(guilds).values(values))
-        general = {"id": channel, "type": shapes.GUILD_TEXT, "guild_id": guild, "name": "general", "position": 0}
+        general = {"id": channel, "type": serialize.GUILD_TEXT, "guild_id": guild, "name": "general", "position": 0}
         await work.connection.execute(insert(channels).values(general))
         return guild
 
-    return await world.store.write(operation)
+    return await context.store.write(operation)

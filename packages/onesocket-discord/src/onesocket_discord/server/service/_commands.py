@@ -1,4 +1,4 @@
-"""Application commands: accepted and kept. Nobody can call them here."""
+"""Application commands: accepted and kept. Nobody can call them access."""
 
 from __future__ import annotations
 
@@ -34,13 +34,13 @@ _STORED_FIELDS: tuple[tuple[str, Any], ...] = (
 class CommandService:
     """The commands of one's own application, everywhere or in one guild."""
 
-    def __init__(self, world: ServiceContext) -> None:
-        self._world = world
+    def __init__(self, context: ServiceContext) -> None:
+        self._context = context
 
     async def all(self, account: Account, application_id: int, guild_id: int | None) -> list[Json]:
         """The application's commands in the order of ids."""
         _check_own(account, application_id)
-        async with self._world.store.reading() as connection:
+        async with self._context.store.reading() as connection:
             if guild_id is not None:
                 await member_guild(connection, account, guild_id)
             found = await connection.execute(select(commands).where(*_scope(account, guild_id)).order_by(commands.c.id))
@@ -66,7 +66,7 @@ class CommandService:
                 raise ApiError(400, 30032, f"Maximum number of application commands reached ({_MAX_COMMANDS})")
             return _command_object(await self._store(work, account, guild_id, wanted, old)), old is None
 
-        return await self._world.store.write(operation)
+        return await self._context.store.write(operation)
 
     async def replace(self, account: Account, application_id: int, guild_id: int | None, bodies: Any) -> list[Json]:
         """Make these the only commands; one that was there keeps its id."""
@@ -88,7 +88,7 @@ class CommandService:
                 for key, one in wanted.items()
             ]
 
-        return await self._world.store.write(operation)
+        return await self._context.store.write(operation)
 
     async def edit(
         self, account: Account, application_id: int, guild_id: int | None, command_id: int, body: Json
@@ -102,7 +102,7 @@ class CommandService:
             wanted = _checked_command({**row.body, "name": row.name, **body, "type": row.type})
             return _command_object(await self._store(work, account, guild_id, wanted, row))
 
-        return await self._world.store.write(operation)
+        return await self._context.store.write(operation)
 
     async def delete(self, account: Account, application_id: int, guild_id: int | None, command_id: int) -> None:
         """Delete a command."""
@@ -112,7 +112,7 @@ class CommandService:
             await self._row(work, account, guild_id, command_id)
             await work.connection.execute(delete(commands).where(commands.c.id == command_id))
 
-        await self._world.store.write(operation)
+        await self._context.store.write(operation)
 
     # --- inside -----------------------------------------------------------------------------------------------------
 
@@ -133,7 +133,7 @@ class CommandService:
     async def _store(
         self, work: UnitOfWork, account: Account, guild_id: int | None, wanted: Json, old: Row[Any] | None
     ) -> Row[Any]:
-        new = self._world.ids.next()
+        new = self._context.ids.next()
         values = {"name": wanted["name"], "version": new, "body": wanted}
         if old is None:
             at = {"application_id": account.user_id, "guild_id": guild_id or 0, "type": wanted["type"]}

@@ -45,7 +45,7 @@ _LAYOUT: Final = frozenset({1, 9, 10, 12, 13, 14})
 
 
 def read_components(form: FieldReader, *, v2: bool) -> list[Json]:
-    """Read ``components`` as they are stored; notes in `form` what is wrong with them."""
+    """Read ``components`` as they are stored; adds errors to `form`."""
     reader = _ComponentReader()
     top = _LAYOUT | {ComponentType.CONTAINER} if v2 else frozenset({ComponentType.ACTION_ROW})
     found = form.each("components", lambda one: reader.read(one, top), most=_MAX_COMPONENTS if v2 else _MAX_ACTION_ROWS)
@@ -60,7 +60,7 @@ def read_components(form: FieldReader, *, v2: bool) -> list[Json]:
 
 
 class _ComponentReader:
-    """Reads the components of one message, and counts what is limited over all of them."""
+    """Reads the components of one message, and counts those limited per message."""
 
     def __init__(self) -> None:
         self.count = 0
@@ -161,7 +161,7 @@ _COMPONENT_READERS: Final[Mapping[int, Callable[[_ComponentReader, FieldReader],
     ComponentType.SEPARATOR: _ComponentReader.separator,
     ComponentType.CONTAINER: _ComponentReader.container,
 }
-"""All others are selects."""
+"""Readers by type; all other types are selects."""
 
 
 def _select_option(form: FieldReader) -> Any:

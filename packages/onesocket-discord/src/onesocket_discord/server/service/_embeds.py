@@ -22,7 +22,7 @@ _FILE_SCHEMES = (*_SCHEMES, "attachment")
 
 
 def read_embeds(form: FieldReader) -> list[Json]:
-    """Read ``embeds`` as they are stored; notes in `form` what is wrong with them."""
+    """Read ``embeds`` as they are stored; adds errors to `form`."""
     found = form.each("embeds", _embed, most=MAX_EMBEDS)
     if sum(map(len, (text for embed in found for text in _texts(embed)))) > _MAX_TOTAL_LENGTH:
         text = f"Embed size exceeds maximum size of {_MAX_TOTAL_LENGTH}"

@@ -1,4 +1,4 @@
-"""Emojis as they stand in a path: the character itself, or ``name:id``."""
+"""Emojis in paths: the character itself, or ``name:id``."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ _MAX_EMOJI_LENGTH = 32
 
 
 def emoji_key(text: str) -> str:
-    """Return the emoji's key, or raise `Refused` (10014)."""
+    """Return the emoji's key, or raise `ApiError` (10014)."""
     custom = _CUSTOM.fullmatch(text)
     if custom is not None:
         return f"{custom[1]}:{custom[2]}"
     if _KEYCAP.fullmatch(text):
         return text
-    # Whether a character is an emoji depends on the year; that it is a symbol and no writing doesn't.
+    # Unicode adds emojis every year, so any symbol that is no letter, digit or space is accepted.
     if not 0 < len(text) <= _MAX_EMOJI_LENGTH or any(
         sign.isascii() or sign.isspace() or sign.isalnum() for sign in text
     ):
@@ -29,6 +29,6 @@ def emoji_key(text: str) -> str:
 
 
 def emoji_object(key: str) -> Json:
-    """Write the emoji with this key as events have it."""
+    """The emoji object of this key."""
     name, _, emoji_id = key.rpartition(":")
     return {"id": emoji_id, "name": name} if name else {"id": None, "name": key}

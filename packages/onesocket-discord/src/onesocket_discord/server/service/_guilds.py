@@ -1,4 +1,4 @@
-"""Guilds and who is in them."""
+"""Guilds and their members."""
 
 from __future__ import annotations
 
@@ -12,23 +12,23 @@ from .._field_reader import FieldReader
 from .._ports import Account, Json
 from ..store import UnitOfWork
 from ..store._tables import channels, guilds, members
-from . import _serialization as shapes
+from . import _serialization as serialize
 from ._access import find_user, member_guild, owned_guild
 from ._membership import guild_create_objects, join_guild, leave_guild, member_from_row, select_members
 from ._service_context import ServiceContext
 
 _MAX_GUILDS = 200
-"""Of one account, as with Discord."""
+"""Guilds of one account, as at Discord."""
 
 
 class GuildService:
-    """Make, change and delete guilds; come, go and be shown the door."""
+    """Creates, changes and deletes guilds, and adds and removes members."""
 
-    def __init__(self, world: ServiceContext) -> None:
-        self._world = world
+    def __init__(self, context: ServiceContext) -> None:
+        self._context = context
 
     async def create(self, account: Account, body: Json) -> Json:
-        """Make a guild from ``name``, with one channel; the account owns it."""
+        """Create a guild with one channel, owned by the account."""
         form = FieldReader(body)
         name = form.text("name", least=2, most=100, required=True)
         form.check()
@@ -37,34 +37,39 @@ class GuildService:
             mine = select(func.count()).where(members.c.user_id == account.user_id)
             if (await work.connection.scalar(mine) or 0) >= _MAX_GUILDS:
                 raise ApiError(400, 30001, f"Maximum number of guilds reached ({_MAX_GUILDS})")
-            guild_id = self._world.ids.next()
+            guild_id = self._context.ids.next()
             row = {"id": guild_id, "name": name, "owner_id": account.user_id, "is_default": False}
             await work.connection.execute(insert(guilds).values(row))
-            channel = {"id": self._world.ids.next(), "type": shapes.GUILD_TEXT, "guild_id": guild_id, "name": "general"}
+            channel = {
+                "id": self._context.ids.next(),
+                "type": serialize.GUILD_TEXT,
+                "guild_id": guild_id,
+                "name": "general",
+            }
             await work.connection.execute(insert(channels).values({**channel, "position": 0}))
-            await join_guild(self._world, work, account, guild_id)
-            (created,) = await guild_create_objects(work.connection, self._world.publisher, account, [guild_id])
+            await join_guild(self._context, work, account, guild_id)
+            (created,) = await guild_create_objects(work.connection, self._context.publisher, account, [guild_id])
             return created
 
-        return await self._world.store.write(operation)
+        return await self._context.store.write(operation)
 
     async def get(self, account: Account, guild_id: int) -> Json:
         """One guild that the account is in."""
-        async with self._world.store.reading() as connection:
+        async with self._context.store.reading() as connection:
             row = await member_guild(connection, account, guild_id)
             count = await connection.scalar(select(func.count()).where(members.c.guild_id == guild_id))
-        return {**shapes.guild(row), "approximate_member_count": count, "approximate_presence_count": 0}
+        return {**serialize.guild(row), "approximate_member_count": count, "approximate_presence_count": 0}
 
     async def mine(self, account: Account, *, before: int | None, after: int | None, limit: int) -> list[Json]:
-        """The account's guilds in the order of ids, shortened as Discord does."""
+        """The account's guilds by id, with the fields that Discord lists."""
         wanted = select(guilds).join(members).where(members.c.user_id == account.user_id)
         if before is not None:
             wanted = wanted.where(guilds.c.id < before).order_by(guilds.c.id.desc())
         else:
             wanted = wanted.where(guilds.c.id > (after or 0)).order_by(guilds.c.id)
-        async with self._world.store.reading() as connection:
+        async with self._context.store.reading() as connection:
             rows = (await connection.execute(wanted.limit(limit))).all()
-        wholes = [shapes.guild(row) for row in sorted(rows, key=lambda row: int(row.id))]
+        wholes = [serialize.guild(row) for row in sorted(rows, key=lambda row: int(row.id))]
         return [
             {
                 **{key: whole[key] for key in ("id", "name", "icon", "banner", "features")},
@@ -75,50 +80,50 @@ class GuildService:
         ]
 
     async def edit(self, account: Account, guild_id: int, body: Json) -> Json:
-        """Change the ``name``; the owner may."""
+        """Change the ``name``; for the owner."""
         form = FieldReader(body)
         name = form.text("name", least=2, most=100)
         form.check()
 
         async def operation(work: UnitOfWork) -> Json:
             row = await owned_guild(work.connection, account, guild_id)
-            changed = {**shapes.guild(row), "name": name or row.name}
+            changed = {**serialize.guild(row), "name": name or row.name}
             await work.connection.execute(update(guilds).where(guilds.c.id == guild_id).values(name=changed["name"]))
-            audience = await self._world.audience.of(work, guild_id)
-            self._world.tell(work, "GUILD_UPDATE", changed, audience, intents=Intents.GUILDS)
+            audience = await self._context.audience.of(work, guild_id)
+            self._context.publish(work, "GUILD_UPDATE", changed, audience, intents=Intents.GUILDS)
             return changed
 
-        return await self._world.store.write(operation)
+        return await self._context.store.write(operation)
 
     async def delete(self, account: Account, guild_id: int) -> None:
-        """Delete a guild with all that is in it; the owner may. Not the default guild."""
+        """Delete a guild with its channels and messages; for the owner. The default guild can't be deleted."""
 
         async def operation(work: UnitOfWork) -> None:
             row = await owned_guild(work.connection, account, guild_id)
             if row.is_default:
                 raise missing_permissions()
-            audience = await self._world.audience.of(work, guild_id)
+            audience = await self._context.audience.of(work, guild_id)
             await work.connection.execute(delete(guilds).where(guilds.c.id == guild_id))
-            self._world.audience.changed(work, guild_id)
-            self._world.tell(work, "GUILD_DELETE", {"id": str(guild_id)}, audience, intents=Intents.GUILDS)
+            self._context.audience.changed(work, guild_id)
+            self._context.publish(work, "GUILD_DELETE", {"id": str(guild_id)}, audience, intents=Intents.GUILDS)
 
-        await self._world.store.write(operation)
+        await self._context.store.write(operation)
 
     # --- members ----------------------------------------------------------------------------------------------------
 
     async def members(self, account: Account, guild_id: int, *, after: int = 0, limit: int = 1) -> list[Json]:
         """Members with ids above `after`, in the order of ids."""
         wanted = select_members().where(members.c.guild_id == guild_id, members.c.user_id > after).limit(limit)
-        async with self._world.store.reading() as connection:
+        async with self._context.store.reading() as connection:
             await member_guild(connection, account, guild_id)
             return [member_from_row(row) for row in (await connection.execute(wanted)).all()]
 
     async def some_members(self, account: Account, guild_id: int, user_ids: Sequence[int] | None) -> list[Json]:
-        """All members or those, in the order of ids."""
+        """All members, or those with `user_ids`, by id."""
         wanted = select_members().where(members.c.guild_id == guild_id)
         if user_ids is not None:
             wanted = wanted.where(members.c.user_id.in_(user_ids))
-        async with self._world.store.reading() as connection:
+        async with self._context.store.reading() as connection:
             await member_guild(connection, account, guild_id)
             return [member_from_row(row) for row in (await connection.execute(wanted)).all()]
 
@@ -127,12 +132,12 @@ class GuildService:
         found = await self.some_members(account, guild_id, [user_id])
         if found:
             return found[0]
-        async with self._world.store.reading() as connection:
+        async with self._context.store.reading() as connection:
             await find_user(connection, user_id)
         raise unknown_resource("Member")
 
     async def enter(self, account: Account, guild_id: int) -> Json:
-        """Come (back) into the default guild; into others an invite leads."""
+        """Join the default guild; other guilds need an invite."""
 
         async def operation(work: UnitOfWork) -> Json:
             found = await work.connection.execute(select(guilds).where(guilds.c.id == guild_id))
@@ -141,37 +146,37 @@ class GuildService:
                 raise unknown_resource("Guild")
             if not row.is_default:
                 raise missing_access()
-            await join_guild(self._world, work, account, guild_id)
+            await join_guild(self._context, work, account, guild_id)
             return await self._one(work, guild_id, account.user_id)
 
-        return await self._world.store.write(operation)
+        return await self._context.store.write(operation)
 
     async def add_bot(self, account: Account, guild_id: int, user_id: int) -> Json:
-        """Add a bot; the owner may. People are not added, they are invited."""
+        """Add a bot; for the owner. People are invited instead."""
 
         async def operation(work: UnitOfWork) -> Json:
             await owned_guild(work.connection, account, guild_id)
             row = await find_user(work.connection, user_id)
             if not row.bot:
                 raise missing_permissions()
-            await join_guild(self._world, work, Account(row.id, row.username, bot=True), guild_id)
+            await join_guild(self._context, work, Account(row.id, row.username, bot=True), guild_id)
             return await self._one(work, guild_id, user_id)
 
-        return await self._world.store.write(operation)
+        return await self._context.store.write(operation)
 
     async def remove(self, account: Account, guild_id: int, user_id: int) -> None:
-        """Leave, or as the owner take somebody else out. The owner can't leave."""
+        """Leave, or remove another member as the owner. The owner can't leave."""
 
         async def operation(work: UnitOfWork) -> None:
             oneself = user_id == account.user_id
             row = await (member_guild if oneself else owned_guild)(work.connection, account, guild_id)
             if row.owner_id == user_id:
                 raise ApiError(400, 50055, "Invalid Guild")
-            who = shapes.user_from_row(await find_user(work.connection, user_id))
-            if not await leave_guild(self._world, work, who, guild_id):
+            who = serialize.user_from_row(await find_user(work.connection, user_id))
+            if not await leave_guild(self._context, work, who, guild_id):
                 raise unknown_resource("Member")
 
-        await self._world.store.write(operation)
+        await self._context.store.write(operation)
 
     async def _one(self, work: UnitOfWork, guild_id: int, user_id: int) -> Json:
         wanted = select_members().where(members.c.guild_id == guild_id, members.c.user_id == user_id)

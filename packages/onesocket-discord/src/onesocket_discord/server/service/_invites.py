@@ -1,4 +1,4 @@
-"""Invites: how people find and enter guilds."""
+"""Invites to guilds."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from .._field_reader import FieldReader
 from .._ports import Account, Json
 from ..store import UnitOfWork
 from ..store._tables import channels, guilds, invites, members, users
-from . import _serialization as shapes
+from . import _serialization as serialize
 from ._access import channel_access
 from ._membership import join_guild
 from ._service_context import ServiceContext
@@ -28,8 +28,8 @@ _MAX_INVITES = 1000
 class InviteService:
     """Every member may invite; whoever has the code may enter."""
 
-    def __init__(self, world: ServiceContext) -> None:
-        self._world = world
+    def __init__(self, context: ServiceContext) -> None:
+        self._context = context
 
     async def create(self, account: Account, channel_id: int, body: Json) -> Json:
         """Make an invite; ``max_age`` in s (0: for ever; if absent, a day), ``max_uses`` (0: any number)."""
@@ -39,8 +39,8 @@ class InviteService:
         form.check()
 
         async def operation(work: UnitOfWork) -> Json:
-            here = await channel_access(work.connection, account, channel_id)
-            if here.guild_id is None:
+            access = await channel_access(work.connection, account, channel_id)
+            if access.guild_id is None:
                 raise ApiError(403, 50003, "Cannot execute action on a DM channel")
             there = select(func.count()).where(invites.c.channel_id == channel_id)
             if (await work.connection.scalar(there) or 0) >= _MAX_INVITES:
@@ -50,23 +50,23 @@ class InviteService:
                 "code": code,
                 "channel_id": channel_id,
                 "inviter_id": account.user_id,
-                "created_at": self._world.ids.now(),
+                "created_at": self._context.ids.now(),
                 "max_age": _DAY if max_age is None else max_age,
                 "max_uses": max_uses or 0,
                 "uses": 0,
             }
             await work.connection.execute(insert(invites).values(values))
             made = await self._shape(work.connection, await self._find(work.connection, code))
-            data = {**made, **here.where}
-            recipients = await here.recipients(self._world, work)
-            self._world.tell(work, "INVITE_CREATE", data, recipients, intents=Intents.GUILD_INVITES)
+            data = {**made, **access.where}
+            recipients = await access.recipients(self._context, work)
+            self._context.publish(work, "INVITE_CREATE", data, recipients, intents=Intents.GUILD_INVITES)
             return made
 
-        return await self._world.store.write(operation)
+        return await self._context.store.write(operation)
 
     async def get(self, code: str) -> Json:
-        """What the invite leads to, or `ApiError` (10006)."""
-        async with self._world.store.reading() as connection:
+        """The guild and channel of an invite, or `ApiError` (10006)."""
+        async with self._context.store.reading() as connection:
             return await self._shape(connection, await self._find(connection, code))
 
     async def accept(self, account: Account, code: str) -> Json:
@@ -76,43 +76,43 @@ class InviteService:
 
         async def operation(work: UnitOfWork) -> Json:
             row = await self._find(work.connection, code)
-            new = await join_guild(self._world, work, account, row.guild_id)
+            new = await join_guild(self._context, work, account, row.guild_id)
             if new:
                 used = update(invites).where(invites.c.code == code)
                 await work.connection.execute(used.values(uses=invites.c.uses + 1))
             return {**await self._shape(work.connection, row), "new_member": new}
 
-        return await self._world.store.write(operation)
+        return await self._context.store.write(operation)
 
     async def revoke(self, account: Account, code: str) -> Json:
         """Delete an invite: who made it may, and the guild's owner."""
 
         async def operation(work: UnitOfWork) -> Json:
             row = await self._find(work.connection, code)
-            here = await channel_access(work.connection, account, row.channel_id)
-            if row.inviter_id != account.user_id and not here.is_owner:
+            access = await channel_access(work.connection, account, row.channel_id)
+            if row.inviter_id != account.user_id and not access.is_owner:
                 raise missing_permissions()
             gone = await self._shape(work.connection, row)
             await work.connection.execute(delete(invites).where(invites.c.code == code))
-            recipients = await here.recipients(self._world, work)
-            data = {**here.where, "code": code}
-            self._world.tell(work, "INVITE_DELETE", data, recipients, intents=Intents.GUILD_INVITES)
+            recipients = await access.recipients(self._context, work)
+            data = {**access.where, "code": code}
+            self._context.publish(work, "INVITE_DELETE", data, recipients, intents=Intents.GUILD_INVITES)
             return gone
 
-        return await self._world.store.write(operation)
+        return await self._context.store.write(operation)
 
     async def _find(self, connection: AsyncConnection, code: str) -> Row[Any]:
         wanted = select(invites, channels.c.guild_id).join(channels).where(invites.c.code == code)
         row = (await connection.execute(wanted)).one_or_none()
         if row is None or (row.max_uses and row.uses >= row.max_uses):
             raise unknown_resource("Invite")
-        if row.max_age and row.created_at + row.max_age <= self._world.ids.now():
+        if row.max_age and row.created_at + row.max_age <= self._context.ids.now():
             raise unknown_resource("Invite")
         return row
 
     async def _shape(self, connection: AsyncConnection, row: Row[Any]) -> Json:
-        guild = shapes.guild((await connection.execute(select(guilds).where(guilds.c.id == row.guild_id))).one())
-        channel = shapes.channel(
+        guild = serialize.guild((await connection.execute(select(guilds).where(guilds.c.id == row.guild_id))).one())
+        channel = serialize.channel(
             (await connection.execute(select(channels).where(channels.c.id == row.channel_id))).one()
         )
         inviter = (await connection.execute(select(users).where(users.c.id == row.inviter_id))).one()
@@ -124,7 +124,7 @@ class InviteService:
             "guild": {key: guild[key] for key in (*kept, "vanity_url_code", "premium_subscription_count")},
             "guild_id": guild["id"],
             "channel": {key: channel[key] for key in ("id", "name", "type")},
-            "inviter": shapes.user_from_row(inviter),
+            "inviter": serialize.user_from_row(inviter),
             "approximate_member_count": count,
             "created_at": iso_timestamp(row.created_at),
             "expires_at": iso_timestamp(row.created_at + row.max_age) if row.max_age else None,

@@ -37,8 +37,8 @@ class _CachedLogin:
 class LoginService:
     """The tokens of people and bots. Only their digests are kept."""
 
-    def __init__(self, world: ServiceContext, lifetime: float = LOGIN_LIFETIME) -> None:
-        self._world = world
+    def __init__(self, context: ServiceContext, lifetime: float = LOGIN_LIFETIME) -> None:
+        self._context = context
         self._lifetime = lifetime
         self._known: OrderedDict[bytes, _CachedLogin] = OrderedDict()
         self._voided = 0
@@ -53,7 +53,7 @@ class LoginService:
         known = self._known.get(key)
         while known is None:
             voided = self._voided
-            async with self._world.store.reading() as connection:
+            async with self._context.store.reading() as connection:
                 wanted = select(users, _LAST_USED.label("used")).join(tokens).where(tokens.c.hash == key)
                 row = (await connection.execute(wanted)).one_or_none()
             if row is None:
@@ -63,7 +63,7 @@ class LoginService:
                 if len(self._known) > _MAX_CACHED_LOGINS:
                     self._known.popitem(last=False)
         self._known.move_to_end(key)
-        now = self._world.ids.now()
+        now = self._context.ids.now()
         if not known.account.bot and now - known.used >= self._lifetime:
             await self.void(known.account.user_id, {key})
             return None
@@ -78,7 +78,7 @@ class LoginService:
         row = {
             "hash": token_digest(token),
             "user_id": account.user_id,
-            "created_at": self._world.ids.now(),
+            "created_at": self._context.ids.now(),
             "client": client[:_MAX_CLIENT_LENGTH],
         }
         await work.connection.execute(insert(tokens).values(row))
@@ -87,7 +87,7 @@ class LoginService:
     async def of(self, account: Account, token: str) -> list[Json]:
         """The logins of this user, the one used last first; `current` is that of `token`."""
         mine = select(tokens, _LAST_USED.label("used")).where(tokens.c.user_id == account.user_id)
-        async with self._world.store.reading() as connection:
+        async with self._context.store.reading() as connection:
             rows = (await connection.execute(mine.order_by(_LAST_USED.desc(), tokens.c.hash))).all()
         current = token_digest(token)
         return [
@@ -104,7 +104,7 @@ class LoginService:
     async def end(self, account: Account, hashes: Collection[str] | None) -> None:
         """Make the tokens with these `id_hash`es void; None: all of this user, and each of their connections closes."""
         mine = select(tokens.c.hash).where(tokens.c.user_id == account.user_id)
-        async with self._world.store.reading() as connection:
+        async with self._context.store.reading() as connection:
             there = (await connection.scalars(mine)).all()
         await self.void(account.user_id, {key for key in there if hashes is None or _id_hash(key) in hashes})
 
@@ -114,7 +114,7 @@ class LoginService:
         async def operation(work: UnitOfWork) -> None:
             await self.void_within(work, user_id, keys)
 
-        await self._world.store.write(operation)
+        await self._context.store.write(operation)
 
     async def void_within(self, work: UnitOfWork, user_id: int, keys: Collection[bytes] | None = None) -> None:
         """The same within a transaction; None: all tokens of the user."""
@@ -122,16 +122,16 @@ class LoginService:
         await work.connection.execute(gone if keys is None else gone.where(tokens.c.hash.in_(list(keys))))
         work.after_commit(lambda: self.forget(user_id))
         if keys is None:
-            work.after_commit(lambda: self._world.publisher.sign_out(user_id))
+            work.after_commit(lambda: self._context.publisher.sign_out(user_id))
         for key in keys or ():
-            work.after_commit(partial(self._world.publisher.sign_out, user_id, key))
+            work.after_commit(partial(self._context.publisher.sign_out, user_id, key))
 
     async def expire(self) -> None:
         """Make tokens void that were not used for so long; those with an open connection are in use."""
-        await self._note_use(self._world.publisher.logins())
-        latest = self._world.ids.now() - self._lifetime
+        await self._note_use(self._context.publisher.logins())
+        latest = self._context.ids.now() - self._lifetime
         old = select(tokens.c.user_id, tokens.c.hash).join(users).where(~users.c.bot, latest >= _LAST_USED)
-        async with self._world.store.reading() as connection:
+        async with self._context.store.reading() as connection:
             rows = (await connection.execute(old)).all()
         for row in rows:
             await self.void(row.user_id, {row.hash})
@@ -145,16 +145,16 @@ class LoginService:
     async def _note_use(self, keys: Collection[bytes]) -> None:
         if not keys:
             return
-        now = self._world.ids.now()
+        now = self._context.ids.now()
 
         async def operation(work: UnitOfWork) -> None:
             used = update(tokens).where(tokens.c.hash.in_(list(keys)))
             await work.connection.execute(used.values(last_used_at=now))
 
-        await self._world.store.write(operation)
+        await self._context.store.write(operation)
 
     async def _is_there(self, key: bytes) -> bool:
-        async with self._world.store.reading() as connection:
+        async with self._context.store.reading() as connection:
             return await connection.scalar(select(tokens.c.user_id).where(tokens.c.hash == key)) is not None
 
 

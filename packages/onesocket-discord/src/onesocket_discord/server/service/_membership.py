@@ -12,29 +12,29 @@ from ...protocol._intents import Intents
 from .._ports import Account, Json, Publisher
 from ..store import UnitOfWork
 from ..store._tables import channels, guilds, members, users
-from . import _serialization as shapes
+from . import _serialization as serialize
 from ._service_context import ServiceContext
 
 
-async def join_guild(world: ServiceContext, work: UnitOfWork, account: Account, guild_id: int) -> bool:
+async def join_guild(context: ServiceContext, work: UnitOfWork, account: Account, guild_id: int) -> bool:
     """Add somebody to an existing guild and tell everybody; False: they were in it already."""
     mine = (members.c.guild_id == guild_id) & (members.c.user_id == account.user_id)
     if await work.connection.scalar(select(members.c.user_id).where(mine)) is not None:
         return False
-    others = await world.audience.of(work, guild_id)
-    joined_at = world.ids.now()
+    others = await context.audience.of(work, guild_id)
+    joined_at = context.ids.now()
     row = {"guild_id": guild_id, "user_id": account.user_id, "joined_at": joined_at}
     await work.connection.execute(insert(members).values(row))
-    world.audience.changed(work, guild_id)
-    data = {"guild_id": str(guild_id), **shapes.member(joined_at, shapes.user_from_account(account))}
-    world.tell(work, "GUILD_MEMBER_ADD", data, others, intents=Intents.GUILD_MEMBERS)
+    context.audience.changed(work, guild_id)
+    data = {"guild_id": str(guild_id), **serialize.member(joined_at, serialize.user_from_account(account))}
+    context.publish(work, "GUILD_MEMBER_ADD", data, others, intents=Intents.GUILD_MEMBERS)
     mine_alone = frozenset({account.user_id})
-    (created,) = await guild_create_objects(work.connection, world.publisher, account, [guild_id])
-    world.tell(work, "GUILD_CREATE", created, mine_alone, intents=Intents.GUILDS)
+    (created,) = await guild_create_objects(work.connection, context.publisher, account, [guild_id])
+    context.publish(work, "GUILD_CREATE", created, mine_alone, intents=Intents.GUILDS)
     return True
 
 
-async def leave_guild(world: ServiceContext, work: UnitOfWork, who: Json, guild_id: int) -> bool:
+async def leave_guild(context: ServiceContext, work: UnitOfWork, who: Json, guild_id: int) -> bool:
     """Take somebody (a user object) out of a guild and tell everybody; False: they were not in it."""
     user_id = int(who["id"])
     found = await work.connection.execute(
@@ -42,12 +42,12 @@ async def leave_guild(world: ServiceContext, work: UnitOfWork, who: Json, guild_
     )
     if not found.rowcount:
         return False
-    world.audience.changed(work, guild_id)
-    left = await world.audience.of(work, guild_id)
-    world.tell(
+    context.audience.changed(work, guild_id)
+    left = await context.audience.of(work, guild_id)
+    context.publish(
         work, "GUILD_MEMBER_REMOVE", {"guild_id": str(guild_id), "user": who}, left, intents=Intents.GUILD_MEMBERS
     )
-    world.tell(work, "GUILD_DELETE", {"id": str(guild_id)}, frozenset({user_id}), intents=Intents.GUILDS)
+    context.publish(work, "GUILD_DELETE", {"id": str(guild_id)}, frozenset({user_id}), intents=Intents.GUILDS)
     return True
 
 
@@ -67,10 +67,10 @@ async def guild_create_objects(
     ).all()
     people = (await connection.execute(select_members().where(members.c.guild_id.in_(ids)))).all()
     return [
-        shapes.guild_create(
+        serialize.guild_create(
             row,
             row.joined_at,
-            [shapes.channel(one) for one in within if one.guild_id == row.id],
+            [serialize.channel(one) for one in within if one.guild_id == row.id],
             [member_from_row(one) for one in people if one.guild_id == row.id],
             list(_presences(publisher, (one.id for one in people if one.guild_id == row.id))),
         )
@@ -89,7 +89,7 @@ def select_members() -> Any:
 
 def member_from_row(row: Row[Any]) -> Json:
     """The member in a row of `select_members`."""
-    return shapes.member(row.joined_at, shapes.user_from_row(row))
+    return serialize.member(row.joined_at, serialize.user_from_row(row))
 
 
 def _presences(publisher: Publisher, user_ids: Iterable[int]) -> Iterable[Json]:

@@ -16,7 +16,7 @@ from ._embeds import read_embeds
 
 _MAX_CONTENT_LENGTH = 2000
 _USER_MENTION = re.compile(r"<@!?(\d{1,20})>", re.ASCII)
-_EVERYONE_MENTION = re.compile(r"@(?:everyone|here)\b")
+_EVERYONE_MENTION = re.compile(r"@(?:everyone|access)\b")
 _MAX_MENTIONS = 100
 _SETTABLE_FLAGS: Final = 1 << 2 | 1 << 12 | IS_COMPONENTS_V2
 """The flags that a sender may set: no embeds, no notification, Components V2."""
@@ -26,7 +26,7 @@ _FORWARD_TYPE: Final = 1
 
 @dataclass(slots=True)
 class AllowedMentions:
-    """``allowed_mentions``: whom a message may mention."""
+    """``allowed_mentions``: the users that a message may mention."""
 
     users: bool = True
     named: frozenset[int] = frozenset()
@@ -65,7 +65,7 @@ class AllowedMentions:
 
 @dataclass(slots=True)
 class MessageDraft:
-    """A message that is to be stored."""
+    """A message to be stored."""
 
     content: str
     nonce: str | None
@@ -126,7 +126,7 @@ def read_message_draft(body: Json) -> MessageDraft:
 def read_message_edit(body: Json, before: int) -> tuple[dict[str, Any], AllowedMentions]:
     """Read a request to edit a message with the flags `before`. Raises `ApiError`.
 
-    Returns new values by column, and whom the text may mention. What is laid out by Components V2 stays so.
+    Returns new values by column, and the allowed mentions. A message of Components V2 stays one.
     """
     form = FieldReader(body)
     changes: dict[str, Any] = {}

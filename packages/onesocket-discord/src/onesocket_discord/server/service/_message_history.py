@@ -1,4 +1,4 @@
-"""Messages as they are read: with authors, mentions, replies and reactions."""
+"""Reads messages with their authors, mentions, replies and reactions."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from .._api_error import unknown_resource
 from .._ports import Json
 from ..store._tables import messages, reactions, users
-from . import _serialization as shapes
+from . import _serialization as serialize
 from ._emoji import emoji_object
 
 REPLY_TYPE = 19
 
 
 async def find_message(connection: AsyncConnection, channel_id: int, message_id: int) -> Row[Any]:
-    """One message of this channel, or `Refused` (10008)."""
+    """One message of this channel, or `ApiError` (10008)."""
     wanted = select(messages).where(messages.c.id == message_id, messages.c.channel_id == channel_id)
     row = (await connection.execute(wanted)).one_or_none()
     if row is None:
@@ -36,7 +36,7 @@ async def message_page(
     before: int | None = None,
     after: int | None = None,
 ) -> list[Row[Any]]:
-    """Up to `limit` messages, newest first: those next to the id that is named, or the newest ones."""
+    """Up to `limit` messages, newest first: those next to the given id, or the newest ones."""
     within = select(messages).where(messages.c.channel_id == channel_id)
     older_first = within.order_by(messages.c.id)
     newer_first = within.order_by(messages.c.id.desc())
@@ -62,9 +62,9 @@ async def message_objects(
     known: Mapping[int, Json] | None = None,
     fresh: bool = False,
 ) -> list[Json]:
-    """Write these messages (of one channel) as `viewer` sees them.
+    """Build the objects of these messages of one channel, as `viewer` sees them.
 
-    `known` users needn't be looked up, nor the reactions to `fresh` messages.
+    `known` users and reactions of `fresh` messages are not looked up.
     """
     ids = {row.reference_id for row in rows if row.reference_id is not None}
     referenced = {row.id: row for row in await _rows(connection, ids)} if ids else {}
@@ -79,7 +79,7 @@ async def message_objects(
     def plain(row: Row[Any]) -> Json:
         mentions = [who[user_id] for user_id in row.mentions if user_id in who]
         nonce = None if row.nonce is None else json.loads(row.nonce)
-        body = shapes.message(row, who[row.author_id], mentions, nonce)
+        body = serialize.message(row, who[row.author_id], mentions, nonce)
         if row.id in reacted:
             body["reactions"] = reacted[row.id]
         if row.reference_id is not None:
@@ -98,7 +98,7 @@ async def message_objects(
 async def users_by_id(connection: AsyncConnection, user_ids: Iterable[int]) -> dict[int, Json]:
     """Users by id; those that don't exist are left out."""
     found = await connection.execute(select(users).where(users.c.id.in_(list(user_ids))))
-    return {row.id: shapes.user_from_row(row) for row in found.all()}
+    return {row.id: serialize.user_from_row(row) for row in found.all()}
 
 
 def _reference(row: Row[Any], guild_id: int | None) -> Json:

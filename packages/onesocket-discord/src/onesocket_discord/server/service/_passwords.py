@@ -1,4 +1,4 @@
-"""Passwords: argon2id, in threads, not too many at a time."""
+"""Password hashes: argon2id, computed in threads, with a limit on the number at a time."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _MAX_WAITING = 32
 
 
 class PasswordService:
-    """Hash and check. Whether there is such a user makes no difference to the work."""
+    """Hashes and verifies passwords; an unknown user takes the same time as a wrong password."""
 
     def __init__(self, hasher: PasswordHasher | None = None) -> None:
         self._hasher = hasher or PasswordHasher()
@@ -25,10 +25,10 @@ class PasswordService:
         self._dummy_hash = ""
 
     def __repr__(self) -> str:
-        return "<Passwords>"
+        return "<PasswordService>"
 
     async def prepare(self) -> Self:
-        """Make the hash that stands in for users that don't exist."""
+        """Compute the hash that stands in for unknown users."""
         self._dummy_hash = await self.hash("nobody has this password")
         return self
 
@@ -38,7 +38,7 @@ class PasswordService:
             return await asyncio.to_thread(self._hasher.hash, password)
 
     async def verify(self, hashed: str | None, password: str) -> bool:
-        """True if it is that password; None: no such user. Raises `ApiError` (503) if too many wait already."""
+        """Verify a password; `hashed` is None for an unknown user. Raises `ApiError` (503) if too many wait already."""
         async with _HashingSlot(self):
             fits = await asyncio.to_thread(self._verify, hashed or self._dummy_hash, password)
         return fits and hashed is not None

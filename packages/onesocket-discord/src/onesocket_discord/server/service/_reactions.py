@@ -9,7 +9,7 @@ from .._api_error import ApiError, unknown_resource
 from .._ports import Account, Json
 from ..store import UnitOfWork
 from ..store._tables import reactions, users
-from . import _serialization as shapes
+from . import _serialization as serialize
 from ._access import ChannelAccess, channel_access
 from ._emoji import emoji_key, emoji_object
 from ._message_history import find_message
@@ -20,16 +20,16 @@ _MAX_EMOJIS = 20
 
 
 class ReactionService:
-    """Everybody reacts for themselves; the guild's owner removes anything."""
+    """Adds, removes and lists reactions; the guild's owner may remove those of others."""
 
-    def __init__(self, world: ServiceContext) -> None:
-        self._world = world
+    def __init__(self, context: ServiceContext) -> None:
+        self._context = context
 
     async def add(self, account: Account, channel_id: int, message_id: int, emoji: str) -> None:
         """React; doing so twice changes nothing."""
 
         async def operation(work: UnitOfWork) -> None:
-            here = await channel_access(work.connection, account, channel_id)
+            access = await channel_access(work.connection, account, channel_id)
             row = await find_message(work.connection, channel_id, message_id)
             key = emoji_key(emoji)
             kinds = select(reactions.c.emoji).where(reactions.c.message_id == message_id).distinct()
@@ -40,48 +40,50 @@ class ReactionService:
             if key in there and await work.connection.scalar(select(reactions.c.user_id).where(mine)) is not None:
                 return
             values = {"message_id": message_id, "emoji": key, "user_id": account.user_id}
-            await work.connection.execute(insert(reactions).values({**values, "order": self._world.ids.next()}))
+            await work.connection.execute(insert(reactions).values({**values, "order": self._context.ids.next()}))
             member = (
-                {} if here.is_dm else {"member": {**here.member["member"], "user": shapes.user_from_account(account)}}
+                {}
+                if access.is_dm
+                else {"member": {**access.member["member"], "user": serialize.user_from_account(account)}}
             )
             more = {**_reaction_body(account.user_id, key), "message_author_id": str(row.author_id), **member}
-            await self._tell(work, here, "ADD", message_id, more)
+            await self._publish(work, access, "ADD", message_id, more)
 
-        await self._world.store.write(operation)
+        await self._context.store.write(operation)
 
     async def remove(self, account: Account, channel_id: int, message_id: int, emoji: str, user_id: int) -> None:
         """Take back one's own reaction, or as the guild's owner somebody else's."""
 
         async def operation(work: UnitOfWork) -> None:
-            here = await channel_access(work.connection, account, channel_id)
+            access = await channel_access(work.connection, account, channel_id)
             await find_message(work.connection, channel_id, message_id)
             key = emoji_key(emoji)
             if user_id != account.user_id:
-                here.require_owner()
+                access.require_owner()
             gone = await work.connection.execute(delete(reactions).where(_one_reaction(message_id, key, user_id)))
             if not gone.rowcount:
                 raise unknown_resource("Emoji")
-            await self._tell(work, here, "REMOVE", message_id, _reaction_body(user_id, key))
+            await self._publish(work, access, "REMOVE", message_id, _reaction_body(user_id, key))
 
-        await self._world.store.write(operation)
+        await self._context.store.write(operation)
 
     async def clear(self, account: Account, channel_id: int, message_id: int, emoji: str | None = None) -> None:
         """Take away all reactions, or all with one emoji; the guild's owner may."""
 
         async def operation(work: UnitOfWork) -> None:
-            here = await channel_access(work.connection, account, channel_id)
+            access = await channel_access(work.connection, account, channel_id)
             await find_message(work.connection, channel_id, message_id)
-            here.require_owner()
+            access.require_owner()
             which = reactions.c.message_id == message_id
             if emoji is None:
                 await work.connection.execute(delete(reactions).where(which))
-                await self._tell(work, here, "REMOVE_ALL", message_id, {})
+                await self._publish(work, access, "REMOVE_ALL", message_id, {})
             else:
                 key = emoji_key(emoji)
                 await work.connection.execute(delete(reactions).where(which, reactions.c.emoji == key))
-                await self._tell(work, here, "REMOVE_EMOJI", message_id, {"emoji": emoji_object(key)})
+                await self._publish(work, access, "REMOVE_EMOJI", message_id, {"emoji": emoji_object(key)})
 
-        await self._world.store.write(operation)
+        await self._context.store.write(operation)
 
     async def list_users(
         self, account: Account, channel_id: int, message_id: int, emoji: str, *, after: int = 0, limit: int = 25
@@ -94,20 +96,20 @@ class ReactionService:
             .order_by(users.c.id)
             .limit(limit)
         )
-        async with self._world.store.reading() as connection:
+        async with self._context.store.reading() as connection:
             await channel_access(connection, account, channel_id)
             await find_message(connection, channel_id, message_id)
             there = func.count()
             known = select(there).where(reactions.c.message_id == message_id, reactions.c.emoji == emoji_key(emoji))
             if not await connection.scalar(known):
                 raise unknown_resource("Emoji")
-            return [shapes.user_from_row(row) for row in (await connection.execute(wanted)).all()]
+            return [serialize.user_from_row(row) for row in (await connection.execute(wanted)).all()]
 
-    async def _tell(self, work: UnitOfWork, here: ChannelAccess, what: str, message_id: int, more: Json) -> None:
-        data = {**here.where, "message_id": str(message_id), **more}
-        recipients = await here.recipients(self._world, work)
-        intents = here.intent_for(Intents.GUILD_MESSAGE_REACTIONS, Intents.DIRECT_MESSAGE_REACTIONS)
-        self._world.tell(work, f"MESSAGE_REACTION_{what}", data, recipients, intents=intents)
+    async def _publish(self, work: UnitOfWork, access: ChannelAccess, what: str, message_id: int, more: Json) -> None:
+        data = {**access.where, "message_id": str(message_id), **more}
+        recipients = await access.recipients(self._context, work)
+        intents = access.intent_for(Intents.GUILD_MESSAGE_REACTIONS, Intents.DIRECT_MESSAGE_REACTIONS)
+        self._context.publish(work, f"MESSAGE_REACTION_{what}", data, recipients, intents=intents)
 
 
 def _reaction_body(user_id: int, key: str) -> Json:

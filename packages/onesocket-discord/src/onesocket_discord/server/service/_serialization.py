@@ -17,11 +17,11 @@ _EVERYONE_PERMISSIONS = sum(1 << bit for bit in (0, 6, 10, 11, 14, 16, 17, 18, 2
 """Permissions of @everyone: invite, react, view, send, embed, read history, mention, foreign emojis, nick, commands."""
 
 _APPLICATION_FLAGS = 1 << 12 | 1 << 14 | 1 << 18
-"""Presence, members and message content may be asked for: nobody has to be asked here."""
+"""Presence, members and message content may be asked for: nobody has to be asked access."""
 
 
 def user(user_id: int, username: str, *, bot: bool) -> Json:
-    """Somebody as everybody sees them."""
+    """A user as other users see it."""
     return {
         "id": str(user_id),
         "username": username,
@@ -48,7 +48,7 @@ def user_from_account(account: Account) -> Json:
 
 
 def current_user(account: Account) -> Json:
-    """Somebody as they see themselves."""
+    """A user as it sees itself."""
     own = {"verified": True, "email": None, "mfa_enabled": False, "locale": "en-US", "premium_type": 0, "flags": 0}
     return {**user_from_account(account), **own}
 
@@ -77,12 +77,12 @@ def application(account: Account, owner: Json) -> Json:
 
 
 def short_application(account: Account) -> Json:
-    """What READY says of the application; a person has none, but the key is expected."""
+    """The application in READY; empty for a person, as libraries expect the key."""
     return {"id": str(account.user_id), "flags": _APPLICATION_FLAGS if account.bot else 0}
 
 
 def member(joined_at: float, who: Json | None = None) -> Json:
-    """Somebody's place in a guild; without `who` as in messages."""
+    """A guild member; without `who` as messages have it."""
     body: Json = {
         "nick": None,
         "avatar": None,

@@ -1,4 +1,4 @@
-"""What every part of the service works with."""
+"""The dependencies that all parts of the service share."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ from ..store._tables import members
 
 
 class GuildMemberCache:
-    """Who is in a guild, remembered: every message asks.
+    """Caches the members of guilds, which every message needs.
 
-    Only writers fill it, as they see what they have changed; a reader's view may be a commit old.
+    Only writers fill it, since a reader's view may be a commit old.
     """
 
     def __init__(self) -> None:
@@ -35,7 +35,7 @@ class GuildMemberCache:
         return await _load_members(connection, guild_id) if known is None else known
 
     def changed(self, work: UnitOfWork, guild_id: int) -> None:
-        """Say that this transaction changes who is in the guild: call it after the statement."""
+        """Invalidate a guild whose members this transaction has changed; called after the statement."""
         self._forget(guild_id)
         work.on_rollback(lambda: self._forget(guild_id))
 
@@ -49,14 +49,14 @@ async def _load_members(connection: AsyncConnection, guild_id: int) -> frozenset
 
 @dataclass(frozen=True, slots=True)
 class ServiceContext:
-    """The store, the ids, the gateway, and who is where."""
+    """The store, the id generator, the gateway, and the members of guilds."""
 
     store: Store
     ids: SnowflakeGenerator
     publisher: Publisher
     audience: GuildMemberCache = field(default_factory=GuildMemberCache)
 
-    def tell(
+    def publish(
         self,
         work: UnitOfWork,
         name: str,
@@ -66,7 +66,7 @@ class ServiceContext:
         intents: int = 0,
         content_of: int | None = None,
     ) -> None:
-        """Publish this event once the transaction is on disk."""
+        """Publish an event after the commit of the transaction."""
         event = Event(name, data, recipients, intents, content_of)
         if recipients:
             work.after_commit(lambda: self.publisher.publish(event))
