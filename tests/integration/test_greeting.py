@@ -21,7 +21,7 @@ from onesocket_discord import DiscordClient, Intents
 from onesocket_discord.server import ChatServer
 from tests.integration.hub_clients import connected_program, next_message, running_hub, until
 
-WITH_AND_AFTER_101 = pytest.mark.parametrize("apart", [False, True], ids=["with the 101", "in the next turn"])
+WITH_AND_AFTER_101 = pytest.mark.parametrize("separate_write", [False, True], ids=["with the 101", "in the next turn"])
 
 
 @pytest.fixture
@@ -31,8 +31,8 @@ async def server() -> AsyncIterator[FaultyServer]:
 
 
 @WITH_AND_AFTER_101
-async def test_a_reader_inside_async_with_gets_it(server: FaultyServer, apart: bool) -> None:
-    server.faults = Fault.greeting("hello", apart=apart)
+async def test_a_reader_inside_async_with_gets_it(server: FaultyServer, separate_write: bool) -> None:
+    server.faults = Fault.greeting("hello", separate_write=separate_write)
     async with Client(server.url) as client:
         await server.wait_until(lambda counts: counts.upgraded == 1)
         stream = client.subscribe()
@@ -56,9 +56,9 @@ def options(scope: str, tmp_path: Path) -> dict[str, Any]:
 @pytest.mark.parametrize("scope", ["loop", "process", "host"])
 @pytest.mark.parametrize("way", ["subscribe", "on", "on a coroutine function"])
 async def test_a_handle_that_opens_the_connection_gets_it(
-    server: FaultyServer, apart: bool, scope: str, way: str, tmp_path: Path
+    server: FaultyServer, separate_write: bool, scope: str, way: str, tmp_path: Path
 ) -> None:
-    server.faults = Fault.greeting("hello", apart=apart)
+    server.faults = Fault.greeting("hello", separate_write=separate_write)
     got: asyncio.Queue[Any] = asyncio.Queue()
 
     async def put(message: Any) -> None:
@@ -176,7 +176,7 @@ async def test_a_provider_s_client_too(server: FaultyServer, shared: bool) -> No
 async def test_the_first_client_of_a_hub_gets_what_came_before_it_and_the_next_one_does_not(
     server: FaultyServer, runtime: Path
 ) -> None:
-    server.faults = Fault.greeting("hello", apart=True)
+    server.faults = Fault.greeting("hello", separate_write=True)
     async with running_hub(server) as hub, contextlib.AsyncExitStack() as stack:
         await server.send("second")
         await until(lambda: hub.counters.received.total == 2)
@@ -206,8 +206,8 @@ async def test_the_first_client_of_a_hub_begins_with_the_line_that_is_up(server:
 
 
 @WITH_AND_AFTER_101
-async def test_the_command_prints_it(server: FaultyServer, apart: bool) -> None:
-    server.faults = Fault.greeting("hello", apart=apart)
+async def test_the_command_prints_it(server: FaultyServer, separate_write: bool) -> None:
+    server.faults = Fault.greeting("hello", separate_write=separate_write)
     ran = await asyncio.to_thread(
         subprocess.run,
         [sys.executable, "-m", "onesocket", "connect", server.url],

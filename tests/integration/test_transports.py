@@ -49,29 +49,29 @@ async def test_a_real_transport(transport: str, check: TransportCheck) -> None:
 
 @pytest.mark.parametrize("check", transport_checks(MemoryTestPeer()), ids=str)
 async def test_the_transport_in_memory(check: TransportCheck) -> None:
-    side = MemoryTestPeer()
-    await check.run(side.transport, side)
+    peer = MemoryTestPeer()
+    await check.run(peer.transport, peer)
 
 
 # --- the suite itself ---------------------------------------------------------------------------------------
 
 
 def test_what_is_left_out_in_memory_is_said_with_its_reason() -> None:
-    side = MemoryTestPeer()
-    left_out = skipped_checks(side)
+    peer = MemoryTestPeer()
+    left_out = skipped_checks(peer)
     names = [check.name for check in transport_checks()]
     assert len(set(names)) == len(names)
-    assert set(left_out) | {check.name for check in transport_checks(side)} == set(names)
-    assert left_out["a pause is felt by the peer"] == side.unsupported[PeerFeature.PRESSURE]
+    assert set(left_out) | {check.name for check in transport_checks(peer)} == set(names)
+    assert left_out["a pause is felt by the peer"] == peer.unsupported[PeerFeature.PRESSURE]
     assert all(left_out.values())
     assert skipped_checks(LoopbackTestPeer()) == {}
     with pytest.raises(LookupError, match="no bytes"):
-        _ = side.server
+        _ = peer.server
 
 
 async def test_all_checks_at_once() -> None:
-    side = MemoryTestPeer()
-    assert await check_transport(side.transport, other_side=side) == [check.name for check in transport_checks(side)]
+    peer = MemoryTestPeer()
+    assert await check_transport(peer.transport, peer=peer) == [check.name for check in transport_checks(peer)]
 
 
 async def test_a_transport_that_breaks_its_promises_is_found_out() -> None:
@@ -86,18 +86,20 @@ async def test_a_transport_that_breaks_its_promises_is_found_out() -> None:
             self._events.ended(error)
             self._events.ended(error)
 
-    side = MemoryTestPeer()
+    peer = MemoryTestPeer()
 
     class Broken:
         name = "broken"
 
         def dial(self, request: DialRequest, events: TransportEvents, received: Callable[[Data], object]) -> Any:
             twice: Any = EndsTwice(events)
-            return side.transport().dial(request, twice, received)
+            return peer.transport().dial(request, twice, received)
 
     with pytest.raises(ExceptionGroup, match="checks of the transport failed") as caught:
-        await check_transport(Broken, other_side=side)
-    assert any("opens once: broken promises: ['`ended` twice']" in str(error) for error in caught.value.exceptions)
+        await check_transport(Broken, peer=peer)
+    assert any(
+        "opens once: violations of the contract: ['`ended` twice']" in str(error) for error in caught.value.exceptions
+    )
 
 
 # --- what the suite leaves to these: TLS and proxies ---------------------------------------------------------

@@ -16,8 +16,8 @@ from typing import Any, Final
 
 from onesocket.testing import Fault, FaultyServer
 from onesocket.testing._faulty_connection import FaultyConnection
-from onesocket.testing._faulty_server import OnMessage
 from onesocket.testing._handshake_endpoint import ConnectionPhase
+from onesocket.testing._server_context import OnMessage
 from tests.campaigns.harness.ledger import ConnectionRecord
 from tests.campaigns.harness.orders import serve_orders, setup, write_event
 from tests.campaigns.soak.director import INVALID_FRAMES, UPGRADES

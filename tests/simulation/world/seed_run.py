@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 
 from onesocket.client._client import Client
 from onesocket.sharing._registry import current_registry
-from onesocket.testing._virtual_time import NothingWillHappen, VirtualTimeLoop, run_virtual
+from onesocket.testing._virtual_time import DeadlockError, VirtualTimeLoop, run_virtual
 
 from .client_workload import ClientWorkload
 from .provider_workload import ProviderWorkload
@@ -50,7 +50,7 @@ def run_seed(
     world = kind(seed, make, loop, trace=trace, skip=skip)
     try:
         run_virtual(world.live, loop=loop)
-    except NothingWillHappen as error:
+    except DeadlockError as error:
         world.invariants.fail(f"promise 3: {error}")
     except Exception as error:  # noqa: BLE001 - whatever goes wrong, it is this seed's result
         world.invariants.fail(f"{type(error).__name__}: {error}")

@@ -24,7 +24,7 @@ class Login:
     request: Callable[[str | None], Any] | None = None
     """The first message, made from the token; None: the server speaks first."""
     ready: Callable[[Any], bool] | None = None
-    """Whether this message says that we are in; None: nothing to wait for."""
+    """True if this message says that we are in; None: nothing to wait for."""
     refused: Callable[[Any], str | OnesocketError | None] | None = None
     """Why this message says no (a text, or an error such as `ServerBusy`), or None when it doesn't."""
 

@@ -1,4 +1,4 @@
-"""For the tests of whoever uses onesocket: a counting, faulty server; virtual time; a server in memory.
+"""Tools for tests of programs that use onesocket: a counting, faulty server; virtual time; a server in memory.
 
 Needs the extra `testing`: ``pip install "onesocket[testing]"``.
 """
@@ -13,11 +13,12 @@ from ._test_peer import LoopbackTestPeer, MemoryTestPeer, PeerFeature, Transport
 from ._threaded_server import ThreadedServer
 from ._transport_checks.check import TransportCheck
 from ._transport_suite import check_transport, skipped_checks, transport_checks
-from ._virtual_time import NothingWillHappen, run_virtual
+from ._virtual_time import DeadlockError, run_virtual
 
 __all__ = [
     "ConnectionLimit",
     "Counts",
+    "DeadlockError",
     "Fault",
     "FaultyConnection",
     "FaultyServer",
@@ -27,7 +28,6 @@ __all__ = [
     "MemoryTestPeer",
     "MemoryTransport",
     "MessageLimit",
-    "NothingWillHappen",
     "PeerFeature",
     "SubscriptionLedger",
     "ThreadedServer",

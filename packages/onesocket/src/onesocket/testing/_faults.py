@@ -1,4 +1,4 @@
-"""How one connection of the faulty server misbehaves."""
+"""Faults: misbehaviour of one connection of the faulty server."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from ._raw_frames import Opcode, encode_close, encode_frame, encode_message
 
 
 class UpgradeReply(Enum):
-    """What the server does with an upgrade request."""
+    """Response of the server to an upgrade request."""
 
     ACCEPT = "accept"
     NEVER = "never answer"
@@ -23,7 +23,7 @@ class UpgradeReply(Enum):
 
 
 class FaultAction(Enum):
-    """What the server does once the fault strikes, after `frames` have been written."""
+    """Action of the server when the fault strikes, after `frames` have been written."""
 
     CARRY_ON = "carry on"
     CLOSE = "start a proper close handshake"
@@ -34,7 +34,7 @@ class FaultAction(Enum):
 
 
 class CloseReply(Enum):
-    """What the server does with a CLOSE frame."""
+    """Response of the server to a CLOSE frame."""
 
     NORMAL = "answer it, end TCP"
     NEVER = "ignore it, keep TCP"
@@ -43,7 +43,7 @@ class CloseReply(Enum):
 
 @dataclass(frozen=True, slots=True, kw_only=True, repr=False)
 class Fault:
-    """How one connection misbehaves: built by the named constructors, combined with `|`.
+    """Misbehaviour of one connection: built by the named constructors, combined with `|`.
 
     A fault has two parts. The *upgrade* part says how the upgrade request is answered. The *live* part
     *strikes* right after the 101 (its frames share one write with it), or after the n-th message: `after()`.
@@ -64,7 +64,7 @@ class Fault:
     pause: float = 0.0
     after_messages: int = 0
     frames: bytes = b""
-    apart: bool = False
+    separate_write: bool = False
     then: FaultAction = FaultAction.CARRY_ON
     close_code: int = 1000
     close_reason: str = ""
@@ -151,7 +151,7 @@ class Fault:
     def in_pieces(cls, piece: int = 1, pause: float = 0.0) -> Fault:
         """Write the answer to the upgrade, and the frames that come with it, in pieces of so many bytes.
 
-        There is one piece each `pause` seconds, or in each turn of the loop. What else is to be written waits.
+        One piece is written each `pause` seconds, or in each turn of the loop. Other writes wait.
         """
         return cls(label=f"in pieces of {piece}", piece=piece, pause=pause)
 
@@ -180,7 +180,7 @@ class Fault:
         """Send a 101 that turns on an extension the client didn't offer."""
         return cls(label="unrequested extension", headers=(("Sec-WebSocket-Extensions", name),))
 
-    # The end of the line
+    # The end of the connection
 
     @classmethod
     def accept_then_close(cls, code: int = 1000, reason: str = "") -> Fault:
@@ -235,10 +235,12 @@ class Fault:
         return cls.raw(b"".join(map(encode_message, messages)), "burst")
 
     @classmethod
-    def greeting(cls, *messages: str | bytes, apart: bool = False) -> Fault:
-        """Send the messages as soon as the upgrade went through: in one write with the 101, or in the next turn."""
+    def greeting(cls, *messages: str | bytes, separate_write: bool = False) -> Fault:
+        """Send the messages right after the upgrade: in one write with the 101, or in a write of the next turn."""
         frames = b"".join(map(encode_message, messages))
-        return cls(label="greeting apart" if apart else "greeting", frames=frames, apart=apart)
+        return cls(
+            label="separate greeting" if separate_write else "greeting", frames=frames, separate_write=separate_write
+        )
 
     @classmethod
     def slow_message(cls, message: str | bytes, rate: float, piece: int = 4096) -> Fault:

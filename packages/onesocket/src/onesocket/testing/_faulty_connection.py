@@ -8,8 +8,9 @@ from collections import deque
 from collections.abc import AsyncIterator
 
 from ._faults import CloseReply, Fault, FaultAction
-from ._handshake_endpoint import ConnectionPhase, HandshakeEndpoint, Message, ServerContext
+from ._handshake_endpoint import ConnectionPhase, HandshakeEndpoint
 from ._raw_frames import Opcode, deflate, encode_frame, encode_message
+from ._server_context import Message, ServerContext
 
 try:
     from websockets.exceptions import ProtocolError
@@ -65,17 +66,17 @@ class FaultyConnection(HandshakeEndpoint):
 
     @property
     def can_send(self) -> bool:
-        """Whether the WebSocket is open and no CLOSE has been sent."""
+        """True if the WebSocket is open and no CLOSE has been sent."""
         return self._phase is ConnectionPhase.OPEN and not (self._close_sent or self._ended_by_server or self._tcp_over)
 
     @property
     def compresses(self) -> bool:
-        """Whether permessage-deflate was agreed on."""
+        """True if permessage-deflate was agreed on."""
         return bool(self._wire.extensions)
 
     @property
     def is_unresponsive(self) -> bool:
-        """Whether `go_silent()` or `stop_reading()` is in force."""
+        """True if `go_silent()` or `stop_reading()` is in force."""
         return self._silent or bool(self._read_stops)
 
     def arrivals_within(self, seconds: float, most: int) -> int:
@@ -238,6 +239,12 @@ class FaultyConnection(HandshakeEndpoint):
 
     # Messages
 
+    def _choose_fault(self) -> Fault:
+        return self._host.choose_fault(self)
+
+    def _register(self, *, takes_place: bool) -> None:
+        self._host.upgraded(self, takes_place=takes_place)
+
     def _opened(self, head: bytes) -> None:
         if self._fault.after_messages == 0:
             self._strike(head)
@@ -323,7 +330,7 @@ class FaultyConnection(HandshakeEndpoint):
 
     def _strike(self, head: bytes = b"") -> None:
         fault = self._fault
-        if head and fault.apart:
+        if head and fault.separate_write:
             self._write(head)
             self._loop.call_soon(self.strike, fault)
             return

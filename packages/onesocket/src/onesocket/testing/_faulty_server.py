@@ -12,34 +12,25 @@ Use it like this::
 from __future__ import annotations
 
 import asyncio
-import logging
 import socket
 import ssl as ssl_module
-from collections import deque
-from collections.abc import Awaitable, Callable, Coroutine, Iterable, Sequence
-from typing import Any, Literal, Self
+from collections.abc import Callable, Sequence
+from typing import Literal, Self
 
-from ._counters import Counters, Counts
-from ._faults import ConnectionLimit, Fault, MessageLimit
+from ._counters import Counts
+from ._faults import ConnectionLimit, MessageLimit
 from ._faulty_connection import FaultyConnection
-from ._handshake_endpoint import ConnectionPhase, Message
+from ._handshake_endpoint import ConnectionPhase
 from ._message_log import MessageLog
-from ._subscription_ledger import ReadSubscription, SubscriptionLedger
+from ._server_context import FaultPlan, Handler, Message, OnMessage, ServerContext
+from ._subscription_ledger import ReadSubscription
 from ._tls_listener import TlsListener
-
-log = logging.getLogger("onesocket.testing")
-
-FaultPlan = Fault | Iterable[Fault | None] | Callable[[FaultyConnection], Fault | None] | None
-OnMessage = Callable[[FaultyConnection, Message], Message | None]
-Handler = Callable[[FaultyConnection], Awaitable[None]]
 
 # Thousands of clients may dial in the same tick; the kernel cuts this to its own limit (net.core.somaxconn).
 _BACKLOG = 4096
-# So many WebSockets are remembered after their end.
-_HISTORY_LIMIT = 1_000
 
 
-class FaultyServer:
+class FaultyServer(ServerContext):
     """A WebSocket server for tests. An async context manager: it listens inside the block.
 
     - `host`, `port`: where to listen. Port 0 takes a free port, and keeps it over restarts.
@@ -84,6 +75,7 @@ class FaultyServer:
         overflow: Literal["drop_oldest", "drop_newest"] = "drop_oldest",
         close_timeout: float = 1.0,
     ) -> None:
+        super().__init__(MessageLog(received_limit, overflow), subscription_of)
         self.host = host
         self.limit = limit
         self.message_limit = message_limit
@@ -91,29 +83,14 @@ class FaultyServer:
         self.handler = handler
         self.echo = echo if echo is not None else on_message is None and handler is None
         self.subprotocols = tuple(subprotocols)
-        self.compression: Literal["deflate"] | None = compression
+        self.compression = compression
         self.max_size = max_size
         self.close_timeout = close_timeout
-        self.counters = Counters()
         self.faults = faults
         self._port = port
         self._ssl = ssl
-        self._received_limit = received_limit
-        self._overflow = overflow
-        self._received = self.new_log()
         self._listener: asyncio.Server | TlsListener | None = None
         self._numbers = 0
-        self._sockets: dict[int, FaultyConnection] = {}
-        self._open: dict[int, FaultyConnection] = {}
-        self._history: deque[FaultyConnection] = deque(maxlen=_HISTORY_LIMIT)
-        self._subscription_of = subscription_of
-        self._places: set[int] = set()
-        self._ghosts: list[float] = []
-        self._tasks: set[asyncio.Task[None]] = set()
-        self.most_established = 0
-        """The most that `established` was whenever a TCP connection came."""
-        self._no_sockets = asyncio.Event()
-        self._no_sockets.set()
 
     def __repr__(self) -> str:
         where = "unstarted" if self._port == 0 else self.url
@@ -147,7 +124,7 @@ class FaultyServer:
 
     @property
     def is_listening(self) -> bool:
-        """Whether TCP connections are accepted now."""
+        """True if TCP connections are accepted now."""
         return self._listener is not None
 
     # Starting and stopping
@@ -246,14 +223,6 @@ class FaultyServer:
         return await self.counters.wait_until(predicate, timeout)
 
     @property
-    def established(self) -> int:
-        """Number of TCP connections that the kernel, when asked, holds open both ways, whether or not they are read.
-
-        The counts know of an end when it is read; a server that has stopped reading notices none.
-        """
-        return sum(connection.is_established() for connection in self._sockets.values())
-
-    @property
     def connections(self) -> list[FaultyConnection]:
         """The WebSockets open now, oldest first."""
         return list(self._open.values())
@@ -278,14 +247,6 @@ class FaultyServer:
         """How many messages `received` has lost to its limit."""
         return self._received.dropped
 
-    @property
-    def ghosts(self) -> int:
-        """How many places are kept by sessions that were dropped: see `ConnectionLimit`."""
-        if self._ghosts:
-            now = asyncio.get_running_loop().time()
-            self._ghosts = [until for until in self._ghosts if until > now]
-        return len(self._ghosts)
-
     # Sending
 
     async def send(self, message: Message, *, to: FaultyConnection | None = None) -> None:
@@ -305,129 +266,6 @@ class FaultyServer:
             connection.send_nowait(message)
         await asyncio.gather(*(connection.drain() for connection in ready))
         return len(ready)
-
-    # Faults
-
-    @property
-    def faults(self) -> FaultPlan:
-        """How connections misbehave, decided when the upgrade request arrives. May be set at any time.
-
-        - None: they behave.
-        - a `Fault`: each connection has it.
-        - a list of faults: the first is for the next connection, and so on; None in it, and its end, mean
-          "behave". Reading the attribute gives those that are left.
-        - a callable: called with each connection, whose request can be read; it returns a Fault or None.
-        """
-        return list(self._script) if self._plan is None else self._plan
-
-    @faults.setter
-    def faults(self, plan: FaultPlan) -> None:
-        self._script: deque[Fault | None] = deque()
-        self._plan: Fault | Callable[[FaultyConnection], Fault | None] | None = None
-        if isinstance(plan, Fault) or callable(plan):
-            self._plan = plan
-        elif plan is not None:
-            self._script.extend(plan)
-
-    # What connections ask of their server (see `upgrade_side.Host`)
-
-    @property
-    def has_handler(self) -> bool:
-        """Whether there is a `handler`."""
-        return self.handler is not None
-
-    def choose_fault(self, connection: FaultyConnection) -> Fault:
-        """Return the fault of a new connection."""
-        if isinstance(self._plan, Fault):
-            return self._plan
-        if self._plan is not None:
-            try:
-                return self._plan(connection) or Fault()
-            except Exception:
-                log.exception("the fault plan failed for %r", connection)
-                return Fault.refuse(500)
-        return (self._script.popleft() if self._script else None) or Fault()
-
-    def surplus_fault(self) -> Fault | None:
-        """Return what happens to a connection for which there is no place; None if there is one."""
-        if self.limit is None or len(self._places) + self.ghosts < self.limit.max_connections:
-            return None
-        return self.limit.surplus
-
-    def choose_subprotocol(self, offered: Sequence[str]) -> str | None:
-        """Return the best subprotocol both sides speak, if any."""
-        return next((name for name in self.subprotocols if name in offered), None)
-
-    def new_log(self) -> MessageLog:
-        """Return an empty log."""
-        return MessageLog(self._received_limit, self._overflow)
-
-    def new_ledger(self) -> SubscriptionLedger:
-        """Return an empty ledger of subscriptions."""
-        return SubscriptionLedger(self._subscription_of)
-
-    def start_task(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
-        """Run a coroutine that `aclose()` cancels at the latest."""
-        task = asyncio.get_running_loop().create_task(work)
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
-        return task
-
-    def attached(self, connection: FaultyConnection) -> None:
-        """Note that the TCP connection is there."""
-        self._sockets[connection.number] = connection
-        self._no_sockets.clear()
-        self.most_established = max(self.most_established, self.established + 1)  # it has no transport yet
-
-    def detached(self, connection: FaultyConnection) -> None:
-        """Note that the TCP connection is gone."""
-        self._sockets.pop(connection.number, None)
-        if not self._sockets:
-            self._no_sockets.set()
-
-    def upgraded(self, connection: FaultyConnection, *, takes_place: bool) -> None:
-        """Note that the WebSocket is open."""
-        self._open[connection.number] = connection
-        self._history.append(connection)
-        if takes_place:
-            self._places.add(connection.number)
-        if self.handler is not None:
-            self.start_task(self._run_handler(self.handler, connection))
-
-    def over(self, connection: FaultyConnection, *, clean: bool) -> None:
-        """Note that the WebSocket is over; `clean` if CLOSE has gone both ways."""
-        self._open.pop(connection.number, None)
-        if connection.number in self._places:
-            self._places.discard(connection.number)
-            if not clean and self.limit is not None and self.limit.ghost_seconds > 0:
-                self._ghosts.append(asyncio.get_running_loop().time() + self.limit.ghost_seconds)
-
-    def message(self, connection: FaultyConnection, message: Message) -> Message | None:
-        """Take a message; return the reply, if any."""
-        self._received.add(message)
-        limit = self.message_limit
-        if limit is not None and connection.arrivals_within(limit.per, limit.messages + 1) > limit.messages:
-            connection.close_nowait(limit.code, limit.reason)
-            return None
-        reply = message if self.echo else None
-        try:
-            answer = self.on_message(connection, message) if self.on_message else None
-        except Exception:
-            log.exception("on_message failed for %r", connection)
-            connection.close_nowait(1011)
-            return None
-        return reply if answer is None else answer
-
-    async def _run_handler(self, handler: Handler, connection: FaultyConnection) -> None:
-        code = 1000
-        try:
-            await handler(connection)
-        except ConnectionResetError:
-            log.debug("the handler of %r outlived its WebSocket", connection)
-        except Exception:
-            log.exception("the handler of %r failed", connection)
-            code = 1011
-        await connection.close(code)
 
     def _accepted(self) -> FaultyConnection:
         self.counters.count("tcp_accepted")

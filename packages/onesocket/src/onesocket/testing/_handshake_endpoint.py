@@ -5,14 +5,11 @@ from __future__ import annotations
 import asyncio
 import http
 import logging
-from collections.abc import Callable, Coroutine, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from enum import Enum
-from typing import Any, Literal, Protocol
 
-from ._counters import Counters
 from ._faults import Fault, UpgradeReply
-from ._message_log import MessageLog
-from ._subscription_ledger import SubscriptionLedger
+from ._server_context import ServerContext
 from ._tcp_endpoint import TcpEndpoint
 
 try:
@@ -30,8 +27,6 @@ wire_log.addFilter(lambda record: record.levelno > logging.DEBUG)
 
 _HEAD_END = b"\r\n\r\n"
 
-Message = str | bytes
-
 
 class ConnectionPhase(Enum):
     """How far a connection has come."""
@@ -42,79 +37,6 @@ class ConnectionPhase(Enum):
     REFUSED = "refused"
     CLOSED = "closed"
     GONE = "gone"
-
-
-class ServerContext(Protocol):
-    """What a connection needs from its server."""
-
-    @property
-    def counters(self) -> Counters:
-        """Where to count."""
-        ...
-
-    @property
-    def close_timeout(self) -> float:
-        """Seconds the client has to acknowledge a close, or to end TCP."""
-        ...
-
-    @property
-    def max_size(self) -> int:
-        """The longest message accepted, in bytes."""
-        ...
-
-    @property
-    def compression(self) -> Literal["deflate"] | None:
-        """Whether permessage-deflate is spoken with clients that offer it."""
-        ...
-
-    @property
-    def has_handler(self) -> bool:
-        """Whether somebody calls `recv()`."""
-        ...
-
-    def choose_fault(self, connection: Any, /) -> Fault:
-        """Return the fault of a new connection."""
-        ...
-
-    def surplus_fault(self) -> Fault | None:
-        """Return what happens to a connection for which there is no place; None if there is one."""
-        ...
-
-    def new_ledger(self) -> SubscriptionLedger:
-        """Return an empty ledger of subscriptions."""
-        ...
-
-    def choose_subprotocol(self, offered: Sequence[str], /) -> str | None:
-        """Return one of those offered, or None."""
-        ...
-
-    def attached(self, connection: Any, /) -> None:
-        """Note that the TCP connection is there."""
-        ...
-
-    def detached(self, connection: Any, /) -> None:
-        """Note that the TCP connection is gone."""
-        ...
-
-    def upgraded(self, connection: Any, /, *, takes_place: bool) -> None:
-        """Note that the WebSocket is open."""
-        ...
-
-    def over(self, connection: Any, /, *, clean: bool) -> None:
-        """Note that the WebSocket is over; `clean` if CLOSE has gone both ways."""
-        ...
-
-    def message(self, connection: Any, message: Message, /) -> Message | None:
-        """Take a message; return the reply, if any."""
-        ...
-
-    def new_log(self) -> MessageLog:
-        """Return an empty log."""
-        ...
-
-    def start_task(self, work: Coroutine[Any, Any, None], /) -> asyncio.Task[None]:
-        """Run a coroutine that the server cancels at its end at the latest."""
-        ...
 
 
 class HandshakeEndpoint(TcpEndpoint):
@@ -149,6 +71,13 @@ class HandshakeEndpoint(TcpEndpoint):
     def phase(self) -> ConnectionPhase:
         """How far the connection has come."""
         return self._phase
+
+    def _choose_fault(self) -> Fault:
+        raise NotImplementedError
+
+    def _register(self, *, takes_place: bool) -> None:
+        """Tell the server that the WebSocket is open."""
+        raise NotImplementedError
 
     def _opened(self, head: bytes) -> None:
         """Write the 101 (`head`) and whatever the fault wants to share that write."""
@@ -188,7 +117,7 @@ class HandshakeEndpoint(TcpEndpoint):
             return
         self._counts_as_socket = True
         self._counters.count("handshakes", sockets_by=1)
-        self._fault = self._host.choose_fault(self)
+        self._fault = self._choose_fault()
         if self._fault.upgrade_delay > 0 or self._fault.upgrade_gate is not None:
             self._answer_task = self._host.start_task(self._answer_later(request))
         else:
@@ -236,7 +165,7 @@ class HandshakeEndpoint(TcpEndpoint):
     def _open(self, head: bytes, *, takes_place: bool) -> None:
         self._phase = ConnectionPhase.OPEN
         self.opened_at = self._loop.time()
-        self._host.upgraded(self, takes_place=takes_place)
+        self._register(takes_place=takes_place)
         self._counters.count("upgraded", open_by=1)
         self._opened(head)
         self._release_held()

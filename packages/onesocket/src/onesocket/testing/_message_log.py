@@ -11,7 +11,7 @@ class MessageLog:
     def __init__(self, limit: int, overflow: str) -> None:
         self._messages: deque[str | bytes] = deque()
         self._limit = limit
-        self._drops_oldest = overflow == "drop_oldest"
+        self._overflow = overflow
         self.dropped = 0
 
     def add(self, message: str | bytes) -> None:
@@ -20,9 +20,13 @@ class MessageLog:
             self._messages.append(message)
             return
         self.dropped += 1
-        if self._drops_oldest and self._messages:
+        if self._overflow == "drop_oldest" and self._messages:
             self._messages.popleft()
             self._messages.append(message)
+
+    def empty(self) -> MessageLog:
+        """Return an empty log with the same limit and rule."""
+        return MessageLog(self._limit, self._overflow)
 
     def list(self) -> list[str | bytes]:
         """Return a copy, oldest first."""

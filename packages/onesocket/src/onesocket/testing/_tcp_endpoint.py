@@ -154,7 +154,7 @@ class TcpEndpoint(asyncio.Protocol):
             self._transport.write(data)
 
     def is_established(self) -> bool:
-        """Whether the kernel holds the connection open both ways, as it tells even while nothing is read.
+        """True if the kernel holds the connection open both ways, as it tells even while nothing is read.
 
         Known on Linux only; elsewhere, whether its end was noticed.
         """

@@ -1,6 +1,6 @@
-"""One suite that every transport must pass: the ones that come along, and yours.
+"""One suite that every transport must pass: those of onesocket, and yours.
 
-All at once, or each as a test of its own::
+Run all checks at once, or each as a test of its own::
 
     await check_transport(MyTransport)
 
@@ -22,15 +22,15 @@ from ._transport_checks.check import TransportCheck
 _ALL_CHECKS = (*opening.CHECKS, *answers.CHECKS, *messages.CHECKS, *frames.CHECKS, *closing.CHECKS)
 
 
-def transport_checks(other_side: TransportTestPeer | None = None) -> list[TransportCheck]:
-    """The checks that make sense with this other side (default: a `FaultyServer` on loopback, which has them all)."""
-    lacks = frozenset[PeerFeature]() if other_side is None else other_side.unsupported.keys()
+def transport_checks(peer: TransportTestPeer | None = None) -> list[TransportCheck]:
+    """Return the checks that this test peer supports (default: a `FaultyServer` on loopback, which supports all)."""
+    lacks = frozenset[PeerFeature]() if peer is None else peer.unsupported.keys()
     return [check for check in _ALL_CHECKS if not check.needs & lacks]
 
 
-def skipped_checks(other_side: TransportTestPeer) -> Mapping[str, str]:
-    """The other checks: the name of each, and why it makes no sense there."""
-    lacks = other_side.unsupported
+def skipped_checks(peer: TransportTestPeer) -> Mapping[str, str]:
+    """Return the names of the checks that this test peer does not support, each with the reason."""
+    lacks = peer.unsupported
     return {
         check.name: "; ".join(lacks[feature] for feature in check.needs if feature in lacks)
         for check in _ALL_CHECKS
@@ -39,19 +39,19 @@ def skipped_checks(other_side: TransportTestPeer) -> Mapping[str, str]:
 
 
 async def check_transport(
-    make_transport: Callable[[], Transport], *, other_side: TransportTestPeer | None = None
+    make_transport: Callable[[], Transport], *, peer: TransportTestPeer | None = None
 ) -> list[str]:
     """Run all checks, one after the other; returns their names.
 
-    Raises an `ExceptionGroup` with one `AssertionError` for each that failed. Other checks than `transport_checks()`
-    names are not run: `skipped_checks()` says which, and why.
+    Raises an `ExceptionGroup` with one `AssertionError` for each failed check. Only the checks of
+    `transport_checks(peer)` are run; `skipped_checks(peer)` lists the others.
     """
-    side = other_side if other_side is not None else LoopbackTestPeer()
+    peer = peer if peer is not None else LoopbackTestPeer()
     failures: list[Exception] = []
-    checks = transport_checks(side)
+    checks = transport_checks(peer)
     for check in checks:
         try:
-            await check.run(make_transport, side)
+            await check.run(make_transport, peer)
         except Exception as error:  # noqa: BLE001 - each is reported, with its name
             failure = AssertionError(f"{check.name}: {str(error) or type(error).__name__}")
             failure.__cause__ = error

@@ -1,4 +1,4 @@
-"""An event loop whose clock jumps: tests of time-outs and back-off take no time, and depend on no luck."""
+"""An event loop with virtual time: tests of timeouts and back-off take no time, and are deterministic."""
 
 from __future__ import annotations
 
@@ -11,19 +11,19 @@ from typing import Any, TypeVar
 T = TypeVar("T")
 
 
-class NothingWillHappen(RuntimeError):
-    """Everything waits, and no timer is set: on a real loop, this test would hang."""
+class DeadlockError(RuntimeError):
+    """All tasks wait and no timer is set: on a real loop, the test would hang."""
 
 
 class _VirtualSelector:
-    """Where a selector would sleep until the next timer, this one moves the time there."""
+    """Moves the clock to the next timer, where a selector would sleep until then."""
 
     def __init__(self) -> None:
         self.now = 0.0
 
     def select(self, timeout: float | None) -> list[Any]:
         if timeout is None:
-            raise NothingWillHappen("every task waits for something that nobody will do, and no timer is set")
+            raise DeadlockError("all tasks wait, and no timer is set")
         self.now += max(0.0, timeout)
         return []
 
@@ -34,7 +34,7 @@ class _VirtualSelector:
 class VirtualTimeLoop(asyncio.BaseEventLoop):
     """`time()` starts at 0 and jumps from timer to timer. For work without sockets, processes or threads.
 
-    With a `shuffle`, what is due in one turn runs in an order of its choice: code must not depend on asyncio's.
+    With a `shuffle`, the callbacks of one turn run in random order: code must not depend on asyncio's.
     """
 
     _ready: deque[Any]
@@ -52,10 +52,10 @@ class VirtualTimeLoop(asyncio.BaseEventLoop):
         return self._clock.now
 
     def jump(self, seconds: float) -> None:
-        """Move the clock as if the machine had been suspended: timers in between all fire late, at once."""
+        """Advance the clock as if the machine had been suspended: all timers in between fire late, at once."""
         self._clock.now += seconds
 
-    # BaseEventLoop's own hooks for whoever brings the selector.
+    # Hooks of BaseEventLoop for subclasses with a selector.
 
     def _run_once(self) -> None:
         self.turns += 1
@@ -76,8 +76,8 @@ class VirtualTimeLoop(asyncio.BaseEventLoop):
 def run_virtual(main: Callable[[], Coroutine[Any, Any, T]], *, loop: VirtualTimeLoop | None = None) -> T:
     """Run `main()` on a loop of its own with virtual time.
 
-    Raises `RuntimeError` if it leaves a task behind, and whatever reached the loop's exception handler; raises
-    `NothingWillHappen` where a real loop would hang.
+    Raises `RuntimeError` if a task is left, or for an error that reached the loop's exception handler; raises
+    `DeadlockError` where a real loop would hang.
     """
     problems: list[dict[str, Any]] = []
     loop = loop if loop is not None else VirtualTimeLoop()
@@ -86,12 +86,12 @@ def run_virtual(main: Callable[[], Coroutine[Any, Any, T]], *, loop: VirtualTime
         result = loop.run_until_complete(main())
         left = asyncio.all_tasks(loop)
         if left:
-            raise RuntimeError(f"left behind: {left}")
+            raise RuntimeError(f"tasks left: {left}")
     finally:
         _cancel_all(loop)
         loop.close()
     if problems:
-        raise RuntimeError(f"nobody handled: {problems}") from problems[0].get("exception")
+        raise RuntimeError(f"unhandled errors: {problems}") from problems[0].get("exception")
     return result
 
 

@@ -39,7 +39,7 @@ class Inflater:
         """The last decompressed bytes: after a final block, a sender may still refer to them."""
         self._recent_size = 0
         self._is_empty = True
-        """Whether no byte of the current message has come yet."""
+        """True if no byte of the current message has come yet."""
 
     def __repr__(self) -> str:
         return f"<Inflater window={self._window_bits} context_takeover={self._context_takeover}>"
@@ -113,7 +113,7 @@ class Deflate(PerMessageDeflate):
         )
         self._inflater = Inflater(self.remote_max_window_bits, context_takeover=not self.remote_no_context_takeover)
         self._compressed = False
-        """Whether the message under way is compressed."""
+        """True if the message under way is compressed."""
 
     def decode(self, frame: Frame, *, max_size: int | None = None) -> Frame:
         """Decompress the payload of one frame."""

@@ -45,7 +45,7 @@ class WebSocketStream(Protocol):
 
     @property
     def is_reading(self) -> bool:
-        """Whether the socket is read."""
+        """True if the socket is read."""
         ...
 
     def set_receiver(
@@ -134,7 +134,7 @@ class DialledConnection:
 
     @property
     def is_reading(self) -> bool:
-        """Whether the socket is read."""
+        """True if the socket is read."""
         return self._stream.is_reading
 
     def close(self, code: int, reason: str) -> None:

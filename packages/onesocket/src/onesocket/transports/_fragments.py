@@ -16,7 +16,7 @@ class Fragments:
 
     def __init__(self, max_size: int | None) -> None:
         self.under_way = False
-        """Whether a message has begun and is not complete."""
+        """True if a message has begun and is not complete."""
         self._max_size = max_size
         self._bytes = bytearray()
         self._decoder: codecs.IncrementalDecoder | None = None

@@ -392,7 +392,7 @@ class MemoryConnection:
 
     @property
     def is_reading(self) -> bool:
-        """Whether messages are taken as they come."""
+        """True if messages are taken as they come."""
         return not self._paused and not self._held
 
     def _drain_soon(self) -> None:

@@ -75,7 +75,7 @@ class StreamFlow(abc.ABC):
 
     @property
     def is_reading(self) -> bool:
-        """Whether the socket is read."""
+        """True if the socket is read."""
         return self._reading is OPEN
 
     def set_receiver(

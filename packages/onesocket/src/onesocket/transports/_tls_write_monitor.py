@@ -15,7 +15,7 @@ class TlsWriteMonitor(asyncio.BufferedProtocol):
 
     def __init__(self, inner: Any) -> None:
         self.is_full = False
-        """Whether bytes wait below TLS."""
+        """True if bytes wait below TLS."""
         self.reads = 0
         """Number of reads, those of an incomplete TLS record included."""
         self.on_change: Callable[[], None] | None = None

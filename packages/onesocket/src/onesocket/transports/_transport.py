@@ -53,7 +53,7 @@ class TransportConnection(Protocol):
 
     @property
     def is_reading(self) -> bool:
-        """Whether the socket is read. If not, silence is no sign of a dead peer."""
+        """True if the socket is read. If not, silence is no sign of a dead peer."""
         ...
 
     @property

@@ -1,4 +1,4 @@
-"""One named check of a transport, and the bench that it works on."""
+"""One named check of a transport, and the context that it runs in."""
 
 from __future__ import annotations
 
@@ -20,37 +20,37 @@ CheckFunction = Callable[["CheckContext"], Awaitable[None]]
 
 
 class CheckContext:
-    """What a check works with: the transport, the other side, and its lines."""
+    """The context of a check: the transport, the test peer, and the connections."""
 
-    def __init__(self, transport: Transport, side: TransportTestPeer) -> None:
+    def __init__(self, transport: Transport, peer: TransportTestPeer) -> None:
         self.transport = transport
-        self.peer = side
+        self.peer = peer
         self.connections: list[CheckedConnection] = []
 
     def dial(self, url: str | None = None, **request: Any) -> CheckedConnection:
-        """Begin one line."""
-        line = CheckedConnection(self.transport, DialRequest(url=url or self.peer.url, close_timeout=1.0, **request))
-        self.connections.append(line)
-        return line
+        """Begin to open one connection."""
+        checked = CheckedConnection(self.transport, DialRequest(url=url or self.peer.url, close_timeout=1.0, **request))
+        self.connections.append(checked)
+        return checked
 
     async def open(self, **request: Any) -> CheckedConnection:
-        """Open one line."""
-        line = self.dial(**request)
-        await line.wait_open()
-        # What the line knows first, the other side may still have to count.
+        """Open one connection."""
+        checked = self.dial(**request)
+        await checked.wait_open()
+        # The peer may count it later than the client sees it open.
         await self.peer.until(lambda: self.peer.open_now >= 1)
-        return line
+        return checked
 
     async def aclose(self) -> None:
-        """End what is left, and raise if a promise was broken or the other side still counts a line."""
-        for line in self.connections:
-            if not line.is_over:
-                line.connection.abort()
-            await line.end()
+        """End the connections that are left; raise if one violated the contract, or the peer still counts one."""
+        for checked in self.connections:
+            if not checked.is_over:
+                checked.connection.abort()
+            await checked.end()
         self.peer.resume_reading()
         await self.peer.until(lambda: self.peer.open_now == 0)
-        broken = [promise for line in self.connections for promise in line.violations]
-        expect(not broken, f"broken promises: {broken}")
+        violations = [text for checked in self.connections for text in checked.violations]
+        expect(not violations, f"violations of the contract: {violations}")
 
 
 @dataclass(frozen=True)
@@ -64,9 +64,9 @@ class TransportCheck:
     def __str__(self) -> str:
         return self.name
 
-    async def run(self, make_transport: Callable[[], Transport], other_side: TransportTestPeer | None = None) -> None:
-        """Run it against a fresh other side; raises `AssertionError` when it fails."""
-        side = other_side if other_side is not None else LoopbackTestPeer()
+    async def run(self, make_transport: Callable[[], Transport], peer: TransportTestPeer | None = None) -> None:
+        """Run the check against a fresh test peer; raises `AssertionError` if it fails."""
+        peer = peer if peer is not None else LoopbackTestPeer()
         loop = asyncio.get_running_loop()
         problems: list[dict[str, Any]] = []
         handler = loop.get_exception_handler()
@@ -74,22 +74,22 @@ class TransportCheck:
         before = asyncio.all_tasks()
         try:
             async with asyncio.timeout(_DEADLINE):
-                await side.start()
-                bench = CheckContext(make_transport(), side)
+                await peer.start()
+                context = CheckContext(make_transport(), peer)
                 try:
-                    await self.body(bench)
-                    await bench.aclose()
+                    await self.body(context)
+                    await context.aclose()
                 finally:
-                    for line in bench.connections:
-                        line.connection.abort()
-                    await side.aclose()
+                    for checked in context.connections:
+                        checked.connection.abort()
+                    await peer.aclose()
             for _ in range(_ITERATIONS_TO_END):
                 if not asyncio.all_tasks() - before:
                     break
                 await asyncio.sleep(0)
             left = asyncio.all_tasks() - before
-            expect(not left, f"tasks that are left: {left}")
-            expect(not problems, f"errors that nobody handled: {problems}")
+            expect(not left, f"tasks left: {left}")
+            expect(not problems, f"unhandled errors: {problems}")
         finally:
             loop.set_exception_handler(handler)
 
@@ -98,7 +98,7 @@ class CheckRegistry(list[TransportCheck]):
     """The checks of one module."""
 
     def add(self, *needs: PeerFeature) -> Callable[[CheckFunction], CheckFunction]:
-        """Take a coroutine function in, under its own name."""
+        """Decorate a coroutine function as a check with its own name."""
 
         def take(body: CheckFunction) -> CheckFunction:
             name = getattr(body, "__name__", "check").replace("_", " ")
@@ -108,19 +108,19 @@ class CheckRegistry(list[TransportCheck]):
         return take
 
     def add_named(self, name: str, body: CheckFunction, *needs: PeerFeature) -> None:
-        """Take one of a table in."""
+        """Add a check of a table."""
         self.append(TransportCheck(name, body, frozenset(needs)))
 
 
-def expect(true: object, what: str) -> None:
-    """Raise `AssertionError` unless it is true; an `assert` would vanish under `python -O`."""
+def expect(true: object, label: str) -> None:
+    """Raise `AssertionError` unless `true` is true; an `assert` would vanish under `python -O`."""
     if not true:
-        raise AssertionError(what)
+        raise AssertionError(label)
 
 
-def expect_equal(is_now: object, should_be: object, what: str) -> None:
+def expect_equal(is_now: object, should_be: object, label: str) -> None:
     """Raise `AssertionError` unless both are equal."""
-    expect(is_now == should_be, f"{what}: {_short(is_now)}, where {_short(should_be)} was expected")
+    expect(is_now == should_be, f"{label}: {_short(is_now)}, where {_short(should_be)} was expected")
 
 
 def _short(value: object) -> str:

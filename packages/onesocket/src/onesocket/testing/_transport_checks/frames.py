@@ -1,4 +1,4 @@
-"""Frames, as RFC 6455 wants them and as it forbids them."""
+"""Valid frames, and frames that RFC 6455 forbids."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ _COMPRESSED: Final = 0b100
 
 
 @CHECKS.add(PeerFeature.BYTES)
-async def fragments_are_put_together_with_control_frames_between_them(bench: CheckContext) -> None:
-    line = await bench.open(max_size=_LIMIT)
-    connection = bench.peer.server.connections[0]
+async def fragments_are_put_together_with_control_frames_between_them(context: CheckContext) -> None:
+    checked = await context.open(max_size=_LIMIT)
+    connection = context.peer.server.connections[0]
     connection.write_raw(
         encode_frame(Opcode.TEXT, b"\xe2\x98", fin=False)
         + encode_frame(Opcode.PING, b"p")
@@ -32,56 +32,56 @@ async def fragments_are_put_together_with_control_frames_between_them(bench: Che
         + encode_frame(Opcode.CONTINUATION, b"ab")
         + encode_message("whole")
     )
-    await line.until(lambda: len(line.messages) == 3)
-    expect_equal(line.messages, ["☃-ok", b"ab", "whole"], "what came")
-    expect_equal(line.pongs, [b"q"], "the PONG in between")
+    await checked.until(lambda: len(checked.messages) == 3)
+    expect_equal(checked.messages, ["☃-ok", b"ab", "whole"], "the received messages")
+    expect_equal(checked.pongs, [b"q"], "the PONG in between")
 
 
 @CHECKS.add(PeerFeature.BYTES)
-async def a_message_byte_by_byte(bench: CheckContext) -> None:
-    line = await bench.open()
-    connection = bench.peer.server.connections[0]
+async def a_message_byte_by_byte(context: CheckContext) -> None:
+    checked = await context.open()
+    connection = context.peer.server.connections[0]
     for byte in encode_message("☃" * 50) + encode_frame(Opcode.PING, b"p") + encode_message(b"x" * 300):
         connection.write_raw(bytes([byte]))
-    await line.until(lambda: len(line.messages) == 2)
-    expect_equal(line.messages, ["☃" * 50, b"x" * 300], "what came")
+    await checked.until(lambda: len(checked.messages) == 2)
+    expect_equal(checked.messages, ["☃" * 50, b"x" * 300], "the received messages")
 
 
-def _has_grown(line: CheckedConnection, seen: int) -> bool:
-    return line.connection.activity > seen
+def _has_grown(checked: CheckedConnection, seen: int) -> bool:
+    return checked.connection.activity > seen
 
 
 @CHECKS.add(PeerFeature.BYTES)
-async def every_byte_of_a_message_is_a_sign_of_life(bench: CheckContext) -> None:
-    line = await bench.open()
-    connection = bench.peer.server.connections[0]
+async def every_byte_of_a_message_is_a_sign_of_life(context: CheckContext) -> None:
+    checked = await context.open()
+    connection = context.peer.server.connections[0]
     frame = encode_message("x" * 300_000)
     connection.write_raw(encode_message("before") + frame[:10])
-    await line.until(lambda: line.messages == ["before"])
+    await checked.until(lambda: checked.messages == ["before"])
     for begin, end in ((10, 11), (11, 12), (12, 200_000), (200_000, 200_001)):
-        seen = line.connection.activity
+        seen = checked.connection.activity
         connection.write_raw(frame[begin:end])
-        await line.until_polled(partial(_has_grown, line, seen))
+        await checked.until_polled(partial(_has_grown, checked, seen))
     connection.write_raw(frame[200_001:])
-    await line.until(lambda: len(line.messages) == 2)
-    expect_equal(line.messages[1], "x" * 300_000, "the message that came slowly")
+    await checked.until(lambda: len(checked.messages) == 2)
+    expect_equal(checked.messages[1], "x" * 300_000, "the message that came slowly")
 
 
 @CHECKS.add(PeerFeature.BYTES)
-async def messages_that_end_with_a_final_block(bench: CheckContext) -> None:
+async def messages_that_end_with_a_final_block(context: CheckContext) -> None:
     """Compressed, if the transport has agreed to that (RFC 7692, section 7.2.3.4)."""
-    bench.peer.server.faults = Fault.final_block()
-    line = await bench.open()
+    context.peer.server.faults = Fault.final_block()
+    checked = await context.open()
     sent: list[str | bytes] = ["one", "one", b"\x00\x01", "", "☃" * 20_000, "one", b""]
-    bench.peer.send(*sent)
-    await line.until(lambda: len(line.messages) == len(sent))
-    expect_equal(line.messages, sent, "what came")
+    context.peer.send(*sent)
+    await checked.until(lambda: len(checked.messages) == len(sent))
+    expect_equal(checked.messages, sent, "the received messages")
 
 
 @CHECKS.add(PeerFeature.BYTES)
-async def final_blocks_in_the_middle_of_messages(bench: CheckContext) -> None:
-    line = await bench.open()
-    connection = bench.peer.server.connections[0]
+async def final_blocks_in_the_middle_of_messages(context: CheckContext) -> None:
+    checked = await context.open()
+    connection = context.peer.server.connections[0]
     if not connection.compresses:
         return
     ends, goes_on = deflate(b"ends,", final=True), deflate(b"goes on")
@@ -99,22 +99,22 @@ async def final_blocks_in_the_middle_of_messages(bench: CheckContext) -> None:
         + encode_frame(Opcode.TEXT, goes_on, reserved=_COMPRESSED)
     )
     wanted = ["ends,goes on", "ends,goes on", "plain", "goes on", "", "ends,", "goes on"]
-    await line.until(lambda: len(line.messages) == len(wanted))
-    expect_equal(line.messages, wanted, "what came")
+    await checked.until(lambda: len(checked.messages) == len(wanted))
+    expect_equal(checked.messages, wanted, "the received messages")
 
 
 def _invalid_deflate(payload: bytes, *, fin: bool) -> CheckFunction:
-    async def body(bench: CheckContext) -> None:
-        line = await bench.open()
-        connection = bench.peer.server.connections[0]
+    async def body(context: CheckContext) -> None:
+        checked = await context.open()
+        connection = context.peer.server.connections[0]
         if not connection.compresses:
             return
         good = encode_frame(Opcode.TEXT, deflate(b"good", final=True), reserved=_COMPRESSED)
         bad = encode_frame(Opcode.TEXT, payload, reserved=_COMPRESSED, fin=fin)
         connection.write_raw(good + bad + (b"" if fin else encode_frame(Opcode.CONTINUATION, b"")) + good)
-        await line.until(lambda: line.violation is not None)
-        expect_equal(line.messages, ["good"], "what was handed over")
-        await bench.peer.until(lambda: bench.peer.close_codes == [ProtocolViolation.code])
+        await checked.until(lambda: checked.violation is not None)
+        expect_equal(checked.messages, ["good"], "the delivered messages")
+        await context.peer.until(lambda: context.peer.close_codes == [ProtocolViolation.code])
 
     return body
 
@@ -133,54 +133,54 @@ for _name, _payload in {
 
 
 @CHECKS.add(PeerFeature.BYTES)
-async def a_close_between_fragments_is_a_close(bench: CheckContext) -> None:
-    line = await bench.open()
+async def a_close_between_fragments_is_a_close(context: CheckContext) -> None:
+    checked = await context.open()
     fragment = encode_frame(Opcode.TEXT, b"begun", fin=False)
-    bench.peer.server.connections[0].write_raw(fragment + encode_close(4001, "bye"))
-    await line.until(lambda: line.closed is not None)
-    expect_equal(line.closed, (4001, "bye"), "the CLOSE")
-    await line.end()
+    context.peer.server.connections[0].write_raw(fragment + encode_close(4001, "bye"))
+    await checked.until(lambda: checked.closed is not None)
+    expect_equal(checked.closed, (4001, "bye"), "the CLOSE")
+    await checked.end()
 
 
 @CHECKS.add(PeerFeature.BYTES)
-async def frames_after_a_close_are_ignored(bench: CheckContext) -> None:
-    line = await bench.open()
+async def frames_after_a_close_are_ignored(context: CheckContext) -> None:
+    checked = await context.open()
     burst = encode_message("before") + encode_close(1001) + encode_message("behind") + encode_close(1000)
-    bench.peer.server.connections[0].write_raw(burst)
-    await line.end()
-    expect_equal((line.messages, line.closed), (["before"], (1001, "")), "what came")
-    expect_equal(line.violation, None, "the violation")
+    context.peer.server.connections[0].write_raw(burst)
+    await checked.end()
+    expect_equal((checked.messages, checked.closed), (["before"], (1001, "")), "the received messages")
+    expect_equal(checked.violation, None, "the violation")
 
 
 @CHECKS.add(PeerFeature.BYTES)
-async def what_comes_together_with_the_answer_to_the_upgrade(bench: CheckContext) -> None:
+async def messages_that_come_together_with_the_response_to_the_upgrade(context: CheckContext) -> None:
     burst = [f"{number}" for number in range(1000)]
-    bench.peer.server.faults = [Fault.burst(burst)]
-    line = await bench.open()
-    await line.until(lambda: len(line.messages) == len(burst))
-    expect_equal(line.messages, burst, "what came")
+    context.peer.server.faults = [Fault.burst(burst)]
+    checked = await context.open()
+    await checked.until(lambda: len(checked.messages) == len(burst))
+    expect_equal(checked.messages, burst, "the received messages")
 
 
 @CHECKS.add(PeerFeature.BYTES)
-async def a_frame_that_is_cut_off(bench: CheckContext) -> None:
-    bench.peer.server.faults = [Fault.truncated_frame()]
-    line = bench.dial()
-    expect_equal(type(await line.end()), ConnectionReset, "the error")
-    expect_equal(line.messages, [], "what came")
+async def a_frame_that_is_cut_off(context: CheckContext) -> None:
+    context.peer.server.faults = [Fault.truncated_frame()]
+    checked = context.dial()
+    expect_equal(type(await checked.end()), ConnectionReset, "the error")
+    expect_equal(checked.messages, [], "the received messages")
 
 
 def _violation(frames: bytes, kind: type[ProtocolViolation]) -> CheckFunction:
-    async def body(bench: CheckContext) -> None:
-        line = await bench.open(max_size=_LIMIT)
-        bench.peer.server.connections[0].write_raw(encode_message("before") + frames + encode_message("behind"))
-        await line.until(lambda: line.violation is not None or line.is_over)
-        await bench.peer.until(lambda: len(bench.peer.close_codes) == 1)
-        line.connection.abort()
-        error = line.violation or await line.end()
+    async def body(context: CheckContext) -> None:
+        checked = await context.open(max_size=_LIMIT)
+        context.peer.server.connections[0].write_raw(encode_message("before") + frames + encode_message("behind"))
+        await checked.until(lambda: checked.violation is not None or checked.is_over)
+        await context.peer.until(lambda: len(context.peer.close_codes) == 1)
+        checked.connection.abort()
+        error = checked.violation or await checked.end()
         expect_equal(type(error), kind, f"the error ({error})")
-        expect_equal(bench.peer.close_codes, [kind.code], "the code that it was told")
-        expect_equal((line.messages, line.closed), (["before"], None), "what was handed over")
-        await line.end()
+        expect_equal(context.peer.close_codes, [kind.code], "the code that it was sent")
+        expect_equal((checked.messages, checked.closed), (["before"], None), "the delivered messages")
+        await checked.end()
 
     return body
 
@@ -230,11 +230,11 @@ for _name, (_frames, _kind) in _FORBIDDEN.items():
 
 
 @CHECKS.add(PeerFeature.BYTES)
-async def a_violation_behind_a_burst_comes_after_it(bench: CheckContext) -> None:
-    line = await bench.open()
+async def a_violation_behind_a_burst_comes_after_it(context: CheckContext) -> None:
+    checked = await context.open()
     burst = [f"{number}" for number in range(1000)]
     frames = b"".join(map(encode_message, burst)) + encode_frame(Opcode.TEXT, b"\xff")
-    bench.peer.server.connections[0].write_raw(frames)
-    await line.until(lambda: line.violation is not None)
-    expect_equal(line.messages, burst, "what came before it")
-    expect(isinstance(line.violation, InvalidText), f"another violation: {line.violation!r}")
+    context.peer.server.connections[0].write_raw(frames)
+    await checked.until(lambda: checked.violation is not None)
+    expect_equal(checked.messages, burst, "what came before it")
+    expect(isinstance(checked.violation, InvalidText), f"another violation: {checked.violation!r}")

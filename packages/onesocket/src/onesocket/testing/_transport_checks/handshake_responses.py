@@ -1,4 +1,4 @@
-"""Answers to the upgrade request, as real servers and proxies write them: acceptances, refusals, and neither."""
+"""Responses to the upgrade request, as real servers and proxies write them: acceptances, refusals, and neither."""
 
 from __future__ import annotations
 
@@ -25,21 +25,21 @@ def _interim(*statuses: str) -> bytes:
     return b"".join(f"HTTP/1.1 {status}\r\nLink: </style.css>; rel=preload\r\n\r\n".encode() for status in statuses)
 
 
-# --- what accepts -----------------------------------------------------------------------------------------------------
+# --- acceptances ------------------------------------------------------------------------------------------------------
 
 
 def _add_accepted(fault: Fault) -> CheckFunction:
-    async def body(bench: CheckContext) -> None:
-        bench.peer.server.faults = [fault | Fault.burst(["with the head", "and more"])]
-        line = await bench.open()
-        line.connection.send("sent")
-        await bench.peer.until(lambda: bench.peer.received == ["sent"])
-        bench.peer.send("later")
-        await line.until(lambda: len(line.messages) == 3)
-        expect_equal(line.messages, ["with the head", "and more", "later"], "what came")
-        expect_equal(bench.peer.dials, 1, "dials")
-        line.close()
-        await line.end()
+    async def body(context: CheckContext) -> None:
+        context.peer.server.faults = [fault | Fault.burst(["with the head", "and more"])]
+        checked = await context.open()
+        checked.connection.send("sent")
+        await context.peer.until(lambda: context.peer.received == ["sent"])
+        context.peer.send("later")
+        await checked.until(lambda: len(checked.messages) == 3)
+        expect_equal(checked.messages, ["with the head", "and more", "later"], "the received messages")
+        expect_equal(context.peer.dials, 1, "dials")
+        checked.close()
+        await checked.end()
 
     return body
 
@@ -72,17 +72,17 @@ for _fault in (
 
 
 @CHECKS.add(PeerFeature.BYTES)
-async def every_response_header_is_reported(bench: CheckContext) -> None:
-    bench.peer.server.faults = [
+async def every_response_header_is_reported(context: CheckContext) -> None:
+    context.peer.server.faults = [
         Fault.odd_head(headers=[("X-Shard", "7"), ("Set-Cookie", "a=1"), ("Set-Cookie", "b=2")])
     ]
-    line = await bench.open()
-    headers = line.handshake.headers if line.handshake else ()
+    checked = await context.open()
+    headers = checked.handshake.headers if checked.handshake else ()
     told = [(name, value) for name, value in headers if name in ("x-shard", "set-cookie")]
     expect_equal(told, [("x-shard", "7"), ("set-cookie", "a=1"), ("set-cookie", "b=2")], "the headers")
 
 
-# --- what refuses -----------------------------------------------------------------------------------------------------
+# --- refusals ---------------------------------------------------------------------------------------------------------
 
 
 def _refused(
@@ -90,28 +90,28 @@ def _refused(
 ) -> CheckFunction:
     kind: type[OnesocketError] = ServerBusy if status == 429 else HandshakeRejected
 
-    async def body(bench: CheckContext) -> None:
-        bench.peer.server.faults = [fault]
-        line = bench.dial()
-        error = await line.end()
+    async def body(context: CheckContext) -> None:
+        context.peer.server.faults = [fault]
+        checked = context.dial()
+        error = await checked.end()
         expect_equal(type(error), kind, f"the error ({error})")
         expect_equal(getattr(error, "status", 429), status, "the status")
         expect(str(status) in str(error), f"the status is missing: {error}")
         expect(shown in str(error), f"the body is missing: {error}")
         expect_equal((error.retryable, error.retry_after), (retryable, retry_after), "whether and when to try again")
-        expect_equal(line.handshake, None, "the handshake")
-        await bench.peer.until(lambda: bench.peer.open_now == 0)
-        await bench.open()
+        expect_equal(checked.handshake, None, "the handshake")
+        await context.peer.until(lambda: context.peer.open_now == 0)
+        await context.open()
 
     return body
 
 
 def _add_refusals() -> None:
     for status in (500, 502, 503, 504, *range(520, 528), 529, 530, 599):
-        line = f"HTTP/1.1 {status}\r\nContent-Length: 5\r\n\r\nerror".encode()
+        response = f"HTTP/1.1 {status}\r\nContent-Length: 5\r\n\r\nerror".encode()
         name = f"upgrade refused: HTTP/1.1 {status}, no phrase"
         CHECKS.add_named(
-            name, _refused(Fault.odd_answer(line), status, retryable=True, shown="error"), PeerFeature.BYTES
+            name, _refused(Fault.odd_answer(response), status, retryable=True, shown="error"), PeerFeature.BYTES
         )
     busy = b"HTTP/1.1 429 Slow Down\r\nRetry-After: 7\r\nContent-Length: 0\r\n\r\n"
     html = b"HTTP/1.1 520 Unknown Error\r\nServer: edge\r\nContent-Length: 99\r\n\r\n<html>"
@@ -133,7 +133,7 @@ def _add_refusals() -> None:
         "in pieces": (Fault.odd_answer(b"HTTP/1.1 502\r\nServer: x\r\n\r\nbad") | Fault.in_pieces(1), 502, True, "bad"),
         "the body ends early": (Fault.odd_answer(html), 520, True, "<html>"),
         "chunks": (Fault.odd_answer(chunked + b"0\r\n\r\n"), 503, True, "503 Service Unavailable: hello"),
-        "the line stays open": (Fault.odd_answer(b"HTTP/1.1 403 No\r\n\r\n", keep_open=True), 403, False, ""),
+        "the connection stays open": (Fault.odd_answer(b"HTTP/1.1 403 No\r\n\r\n", keep_open=True), 403, False, ""),
         "the body never comes": (Fault.odd_answer(html, keep_open=True), 520, True, "<html>"),
         "chunks never end": (Fault.odd_answer(chunked, keep_open=True), 503, True, "hello"),
         "the body has no end": (Fault.odd_answer(html + b"x" * 1_000_000, keep_open=True), 520, True, "<html>"),
@@ -148,19 +148,19 @@ def _add_refusals() -> None:
 _add_refusals()
 
 
-# --- what is neither --------------------------------------------------------------------------------------------------
+# --- invalid responses ------------------------------------------------------------------------------------------------
 
 
 def _invalid(fault: Fault, said: str, kind: type[OnesocketError] = InvalidHandshake) -> CheckFunction:
-    async def body(bench: CheckContext) -> None:
-        bench.peer.server.faults = [fault]
-        line = bench.dial()
-        error = await line.end()
+    async def body(context: CheckContext) -> None:
+        context.peer.server.faults = [fault]
+        checked = context.dial()
+        error = await checked.end()
         expect_equal(type(error), kind, f"the error ({error})")
         expect(said in str(error), f"it doesn't say {said!r}: {error}")
-        expect_equal((line.handshake, len(line.messages)), (None, 0), "the handshake and what came")
-        await bench.peer.until(lambda: bench.peer.open_now == 0)
-        await bench.open()
+        expect_equal((checked.handshake, len(checked.messages)), (None, 0), "the handshake and what came")
+        await context.peer.until(lambda: context.peer.open_now == 0)
+        await context.open()
 
     return body
 
@@ -172,7 +172,7 @@ def _add_invalid(said: str, faults: Iterable[Fault], kind: type[OnesocketError] 
         )
 
 
-_EARLY_MESSAGE: Final = Fault.burst(["no message of a line that isn't open"])
+_EARLY_MESSAGE: Final = Fault.burst(["no message of a connection that isn't open"])
 _ACCEPT: Final = "Sec-WebSocket-Accept"
 _add_invalid(
     "connection", (_head("no Connection", ("Connection", None)), _connection("close"), _connection("upgraded"))

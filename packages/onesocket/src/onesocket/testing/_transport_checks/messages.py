@@ -14,84 +14,84 @@ from .check import CheckContext, CheckFunction, CheckRegistry, expect, expect_eq
 CHECKS: Final = CheckRegistry()
 _SAMPLES: Final[tuple[Data, ...]] = ("text ☃", b"\x00\xff", "", b"", "x" * 70_000, b"y" * 1_000_000)
 _NOISE: Final = random.Random(0).randbytes(1000)
-_BLOCK: Final = random.Random(1).randbytes(500_000)  # noise, as nothing else stays as long when it is compressed
-# More than any kernel buffers on loopback; a transport that doesn't say that it is full is found out by it.
+_BLOCK: Final = random.Random(1).randbytes(500_000)  # noise, as compression doesn't make it shorter
+# More blocks than any kernel buffers on loopback.
 _MOST_BLOCKS: Final = 400
 
 
 @CHECKS.add()
-async def messages_arrive_whole_and_in_order_both_ways(bench: CheckContext) -> None:
-    line = await bench.open()
-    seen = line.connection.activity
-    bench.peer.send(*_SAMPLES)
-    await line.until(lambda: len(line.messages) == len(_SAMPLES))
-    expect_equal(line.messages, list(_SAMPLES), "what came")
+async def messages_arrive_whole_and_in_order_both_ways(context: CheckContext) -> None:
+    checked = await context.open()
+    seen = checked.connection.activity
+    context.peer.send(*_SAMPLES)
+    await checked.until(lambda: len(checked.messages) == len(_SAMPLES))
+    expect_equal(checked.messages, list(_SAMPLES), "the received messages")
     for message in _SAMPLES:
-        line.connection.send(message)
-    await bench.peer.until(lambda: len(bench.peer.received) == len(_SAMPLES))
-    expect_equal(bench.peer.received, list(_SAMPLES), "what the other side got")
-    expect(line.connection.activity > seen, "frames that came are evidence of life")
+        checked.connection.send(message)
+    await context.peer.until(lambda: len(context.peer.received) == len(_SAMPLES))
+    expect_equal(context.peer.received, list(_SAMPLES), "the messages that the peer received")
+    expect(checked.connection.activity > seen, "frames that came are evidence of life")
 
 
 @CHECKS.add()
-async def a_burst_does_not_starve_the_loop(bench: CheckContext) -> None:
-    line = await bench.open()
+async def a_burst_does_not_starve_the_loop(context: CheckContext) -> None:
+    checked = await context.open()
     burst = [f"{number}" for number in range(5000)]
-    bench.peer.send(*burst)
-    await line.until(lambda: len(line.messages) == len(burst))
-    expect_equal(line.messages, burst, "what came")  # that a turn has its limit, every line is watched for
+    context.peer.send(*burst)
+    await checked.until(lambda: len(checked.messages) == len(burst))
+    expect_equal(checked.messages, burst, "the received messages")  # CheckedConnection checks the limit of each turn
 
 
 @CHECKS.add()
-async def set_receiver_takes_over_at_once(bench: CheckContext) -> None:
-    line = await bench.open()
+async def set_receiver_takes_over_at_once(context: CheckContext) -> None:
+    checked = await context.open()
     other: list[Data] = []
 
     def first(_: Data) -> None:
-        line.connection.set_receiver(other.append)
+        checked.connection.set_receiver(other.append)
 
-    line.on_message = first
-    bench.peer.send(*"abc")
-    bench.peer.send("d")
-    await line.until_polled(lambda: len(other) == 3)
-    expect_equal((line.messages, other), (["a"], ["b", "c", "d"]), "who got what")
+    checked.on_message = first
+    context.peer.send(*"abc")
+    context.peer.send("d")
+    await checked.until_polled(lambda: len(other) == 3)
+    expect_equal((checked.messages, other), (["a"], ["b", "c", "d"]), "who got what")
 
 
 @CHECKS.add()
-async def a_ping_is_answered_by_a_pong(bench: CheckContext) -> None:
-    line = await bench.open()
-    seen = line.connection.activity
-    line.connection.ping(b"")
-    line.connection.ping(b"x" * 125)
-    await line.until(lambda: len(line.pongs) == 2)
-    expect_equal(line.pongs, [b"", b"x" * 125], "the PONGs")
-    expect(line.connection.activity > seen, "a PONG is evidence of life")
+async def a_ping_is_answered_by_a_pong(context: CheckContext) -> None:
+    checked = await context.open()
+    seen = checked.connection.activity
+    checked.connection.ping(b"")
+    checked.connection.ping(b"x" * 125)
+    await checked.until(lambda: len(checked.pongs) == 2)
+    expect_equal(checked.pongs, [b"", b"x" * 125], "the PONGs")
+    expect(checked.connection.activity > seen, "a PONG is evidence of life")
 
 
 @CHECKS.add(PeerFeature.PEER_PINGS)
-async def pings_of_the_peer_are_answered(bench: CheckContext) -> None:
-    line = await bench.open()
-    connection = bench.peer.server.connections[0]
+async def pings_of_the_peer_are_answered(context: CheckContext) -> None:
+    checked = await context.open()
+    connection = context.peer.server.connections[0]
     connection.write_raw(b"\x89\x02hi" * 10_000)
     await connection.ping()
-    expect(line.is_open, "a flood of PINGs has ended it")
+    expect(checked.is_open, "a flood of PINGs has ended it")
 
 
 # --- limits ---------------------------------------------------------------------------------------------------------
 
 
 def _limit(longest: Data, too_long: Data) -> CheckFunction:
-    async def body(bench: CheckContext) -> None:
-        line = await bench.open(max_size=999)
-        bench.peer.send(longest)
-        await line.until(lambda: len(line.messages) == 1)
-        bench.peer.send(too_long)
-        await line.until(lambda: line.violation is not None or line.is_over)
-        await bench.peer.until(lambda: bench.peer.close_codes == [MessageTooBig.code])
-        line.connection.abort()
-        error = line.violation or await line.end()
+    async def body(context: CheckContext) -> None:
+        checked = await context.open(max_size=999)
+        context.peer.send(longest)
+        await checked.until(lambda: len(checked.messages) == 1)
+        context.peer.send(too_long)
+        await checked.until(lambda: checked.violation is not None or checked.is_over)
+        await context.peer.until(lambda: context.peer.close_codes == [MessageTooBig.code])
+        checked.connection.abort()
+        error = checked.violation or await checked.end()
         expect_equal(type(error), MessageTooBig, "the error")
-        expect_equal(line.messages, [longest], "what was handed over")
+        expect_equal(checked.messages, [longest], "the delivered messages")
 
     return body
 
@@ -107,36 +107,36 @@ CHECKS.add_named("the size limit is not that of compressed bytes", _limit(_NOISE
 
 
 @CHECKS.add()
-async def a_pause_holds_everything_back_until_it_is_resumed(bench: CheckContext) -> None:
-    line = await bench.open()
+async def a_pause_holds_everything_back_until_it_is_resumed(context: CheckContext) -> None:
+    checked = await context.open()
     sent = [f"{number}" for number in range(1000)]
 
     def pause_at_3(message: Data) -> None:
         if message == "3":
-            line.pause()
+            checked.pause()
 
-    line.on_message = pause_at_3
-    bench.peer.send(*sent)
-    await line.until(lambda: "3" in line.messages)
+    checked.on_message = pause_at_3
+    context.peer.send(*sent)
+    await checked.until(lambda: "3" in checked.messages)
     for _ in range(50):
         await asyncio.sleep(0)
-    expect_equal(len(line.messages), 4, "messages in spite of the pause")
-    line.pause()
-    line.resume()
-    line.pause()
+    expect_equal(len(checked.messages), 4, "messages in spite of the pause")
+    checked.pause()
+    checked.resume()
+    checked.pause()
     for _ in range(50):
         await asyncio.sleep(0)
-    expect_equal(len(line.messages), 4, "messages after a resume that was taken back")
-    line.resume()
-    await line.until(lambda: len(line.messages) == len(sent))
-    expect_equal(line.messages, sent, "what came in the end")
+    expect_equal(len(checked.messages), 4, "messages after a resume that was taken back")
+    checked.resume()
+    await checked.until(lambda: len(checked.messages) == len(sent))
+    expect_equal(checked.messages, sent, "the received messages")
 
 
 @CHECKS.add(PeerFeature.PRESSURE)
-async def a_pause_is_felt_by_the_peer(bench: CheckContext) -> None:
-    line = await bench.open()
-    line.pause()
-    connection = bench.peer.server.connections[0]
+async def a_pause_is_felt_by_the_peer(context: CheckContext) -> None:
+    checked = await context.open()
+    checked.pause()
+    connection = context.peer.server.connections[0]
     sent = 0
     while sent < _MOST_BLOCKS:
         sent += 1
@@ -146,37 +146,37 @@ async def a_pause_is_felt_by_the_peer(bench: CheckContext) -> None:
         except TimeoutError:
             break
     expect(sent < _MOST_BLOCKS, f"{sent * len(_BLOCK)} bytes were taken in spite of the pause")
-    line.resume()
-    await line.until(lambda: len(line.messages) == sent)
+    checked.resume()
+    await checked.until(lambda: len(checked.messages) == sent)
     expect_equal(
-        [message[:4] for message in line.messages],
+        [message[:4] for message in checked.messages],
         [number.to_bytes(4, "big") for number in range(1, sent + 1)],
         "the order",
     )
 
 
 @CHECKS.add()
-async def a_peer_that_does_not_read_is_reported(bench: CheckContext) -> None:
-    line = await bench.open()
-    bench.peer.stop_reading()
+async def a_peer_that_does_not_read_is_reported(context: CheckContext) -> None:
+    checked = await context.open()
+    context.peer.stop_reading()
     sent = 0
-    while line.writable_now and sent < _MOST_BLOCKS:
-        expect(line.connection.send(_BLOCK), "an open line takes messages")
+    while checked.writable_now and sent < _MOST_BLOCKS:
+        expect(checked.connection.send(_BLOCK), "an open connection takes messages")
         sent += 1
-    expect(not line.writable_now, f"{sent * len(_BLOCK)} bytes were taken, and nobody read them")
-    line.connection.send("behind it")
-    bench.peer.resume_reading()
-    await line.until(lambda: line.writable_now)
-    await bench.peer.until(lambda: len(bench.peer.received) == sent + 1)
-    expect_equal(bench.peer.received[-1], "behind it", "the last message")
-    line.connection.send("and on it goes")
-    await bench.peer.until(lambda: bench.peer.received[-1] == "and on it goes")
+    expect(not checked.writable_now, f"{sent * len(_BLOCK)} bytes were taken, and nobody read them")
+    checked.connection.send("behind it")
+    context.peer.resume_reading()
+    await checked.until(lambda: checked.writable_now)
+    await context.peer.until(lambda: len(context.peer.received) == sent + 1)
+    expect_equal(context.peer.received[-1], "behind it", "the last message")
+    checked.connection.send("and on it goes")
+    await context.peer.until(lambda: context.peer.received[-1] == "and on it goes")
 
 
 @CHECKS.add()
-async def an_idle_connection_is_writable(bench: CheckContext) -> None:
-    line = await bench.open()
+async def an_idle_connection_is_writable(context: CheckContext) -> None:
+    checked = await context.open()
     for number in range(20):
-        line.connection.send(f"{number}")
-        await line.until(lambda: line.writable_now)
-    await bench.peer.until(lambda: len(bench.peer.received) == 20)
+        checked.connection.send(f"{number}")
+        await checked.until(lambda: checked.writable_now)
+    await context.peer.until(lambda: len(context.peer.received) == 20)
