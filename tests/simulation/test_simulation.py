@@ -144,7 +144,6 @@ def messages_sent_twice(patch: pytest.MonkeyPatch) -> None:
 
 
 def late_connections_heard(patch: pytest.MonkeyPatch) -> None:
-    patch.setattr(ConnectionAttempt, "_ready", True, raising=False)
     patch.setattr(Runner, "on_ready", lambda self, link, resumed: self.dispatch(events.ProtocolReady(link.epoch)))
 
 

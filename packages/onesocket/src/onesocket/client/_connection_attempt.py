@@ -1,9 +1,10 @@
-"""One epoch, from asking for the token to the end of its line; made anew for each, so nothing of the past leaks in."""
+"""One epoch, from asking for the token to the end of its connection; made anew for each."""
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
+import enum
 from collections.abc import Callable, Iterable
 from typing import Any, Protocol
 
@@ -29,35 +30,50 @@ _TOKEN_GRACE = 1.0
 
 
 class ConnectionAttemptOwner(Protocol):
-    """What a link tells the runner."""
+    """The reports of an attempt to its runner."""
 
-    def on_opened(self, link: ConnectionAttempt) -> None:
+    def on_opened(self, attempt: ConnectionAttempt) -> None:
         """The upgrade went through."""
 
-    def on_ready(self, link: ConnectionAttempt, ready: Ready) -> None:
+    def on_ready(self, attempt: ConnectionAttempt, ready: Ready) -> None:
         """The login went through."""
 
-    def on_deadline_extended(self, link: ConnectionAttempt, seconds: float) -> None:
-        """The login has to wait for its turn: the deadline of the attempt moves by so much."""
+    def on_deadline_extended(self, attempt: ConnectionAttempt, seconds: float) -> None:
+        """The login has to wait for its turn: the deadline of the attempt moves by so many seconds."""
 
-    def on_failing(self, link: ConnectionAttempt, failure: Fail) -> None:
-        """The line can't go on."""
+    def on_failing(self, attempt: ConnectionAttempt, failure: Fail) -> None:
+        """The connection can't go on."""
 
-    def on_gone(self, link: ConnectionAttempt, error: OnesocketError, *, loop_ends: bool = False) -> None:
-        """The line is gone completely; `loop_ends`: no other one can follow, as the event loop itself is ending."""
+    def on_gone(self, attempt: ConnectionAttempt, error: OnesocketError, *, loop_ends: bool = False) -> None:
+        """Nothing of the epoch is left; `loop_ends`: no attempt can follow, as the event loop itself is ending."""
 
-    def on_writable(self, link: ConnectionAttempt, now_writable: bool) -> None:  # noqa: FBT001 - an event
-        """Whether all that was written is out."""
+    def on_writable(self, attempt: ConnectionAttempt, now_writable: bool) -> None:  # noqa: FBT001 - an event
+        """The socket has taken all that was written, or takes no more for now."""
 
-    def on_undecodable(self, link: ConnectionAttempt, error: DecodeError) -> None:
+    def on_undecodable(self, attempt: ConnectionAttempt, error: DecodeError) -> None:
         """A message came that the protocol can't read."""
 
     def on_rtt(self, seconds: float) -> None:
         """A PING was answered."""
 
 
+class _Phase(enum.Enum):
+    """Progress of an attempt; the value is the readable phase, and empty where the connection has a better one."""
+
+    NEW = "waiting for its turn"
+    ASKING = "waiting for the token"
+    ABANDONED = "abandoned"
+    """Given up while the token source was asked: nothing is dialled any more."""
+    DIALLING = ""
+    LOGIN = "logging in"
+    READY = "ready"
+    CLOSING = "closing"
+    """The close was asked for, or the peer's has come, and the protocol knows."""
+    OVER = "over"
+
+
 class ConnectionAttempt:
-    """Everything of one epoch; it ends with exactly one `link_ended`, when nothing is left of it."""
+    """Everything of one epoch; it ends with exactly one `on_gone`, when nothing is left of it."""
 
     def __init__(self, epoch: int, options: Options, owner: ConnectionAttemptOwner, feed: FanOut) -> None:
         self.epoch = epoch
@@ -72,20 +88,14 @@ class ConnectionAttempt:
         self._request: DialRequest | None = None
         self._keepalive: Keepalive | None = None
         self._read_at_message = 0
-        """`line.messages` when the last whole message came: what was read since is a part of the next."""
+        """`connection.activity` at the last whole message: what was read since is a part of the next."""
         self._read_at_wake = 0
         self._is_plain = False
-        """Whether every frame is a message, and so none is the answer to a heartbeat of the protocol's."""
+        """True if every frame is a message, and so none is the answer to a heartbeat of the protocol's."""
         self._wake: asyncio.TimerHandle | None = None
         self._grace: asyncio.TimerHandle | None = None
-        self._begun = False
-        self._opened = False
-        self._ready = False
+        self._phase = _Phase.NEW
         self._ready_at: float | None = None
-        self._close_started = False
-        self._close_is_known = False
-        self._given_up = False
-        self._over = False
         self._loop = asyncio.get_running_loop()
         self._task: asyncio.Task[None] | None = None
 
@@ -94,27 +104,24 @@ class ConnectionAttempt:
         self._task = self._loop.create_task(self._begin(), name=f"onesocket attempt {self.epoch}")
 
     def __repr__(self) -> str:
-        return f"<Link epoch={self.epoch} {self.phase}>"
+        return f"<ConnectionAttempt epoch={self.epoch} {self.phase}>"
 
     @property
     def phase(self) -> str:
-        """What it's waiting for, for people."""
-        if self._over:
-            return "over"
-        if self.connection is None:
-            return "waiting for the token"
-        return "logging in" if self._opened else self.connection.phase
+        """Readable description of the step that the attempt waits for."""
+        if self.connection is not None and self._phase in (_Phase.DIALLING, _Phase.CLOSING):
+            return self.connection.phase
+        return self._phase.value
 
     @property
     def up_for(self) -> float:
         """Seconds since it was ready; 0 if it never was."""
         return 0.0 if self._ready_at is None else self._loop.time() - self._ready_at
 
-    # --- what the runner wants --------------------------------------------------------------------------------------
+    # --- orders of the runner --------------------------------------------------------------------------------------
 
     def start_close(self, code: int, reason: str) -> None:
         """End it in order; before the upgrade request is sent, at once."""
-        self._close_started = True
         if self.connection is not None:
             self._notify_closing(code)
             self.connection.close(code, reason)
@@ -135,17 +142,18 @@ class ConnectionAttempt:
             self._give_up()
 
     def disown(self) -> None:
-        """In a forked child: it is the parent's, so nothing is dialled, read or told here any more."""
-        self._over = True
+        """In a forked child: it is the parent's, so nothing is dialled, read or reported here any more."""
+        self._phase = _Phase.OVER
         self._stop_timers()
         self.connection = None
 
     def _give_up(self) -> None:
-        if not self._given_up:
-            self._given_up = True
+        before = self._phase
+        if before in (_Phase.NEW, _Phase.ASKING):
+            self._phase = _Phase.ABANDONED
             if self._task is not None:
                 self._task.cancel()
-            if not self._begun:  # a task that is cancelled before its first step never runs
+            if before is _Phase.NEW:  # a task that is cancelled before its first step never runs
                 self._end(ConnectAborted("the attempt was given up before it began"))
                 return
             # A token source may refuse to be cancelled. Nothing is open yet, so we need not wait for it.
@@ -155,11 +163,12 @@ class ConnectionAttempt:
 
     async def _begin(self) -> None:
         error: OnesocketError
-        self._begun = True
+        self._phase = _Phase.ASKING
         try:
             self._token = await self._ask_for_token()
             request = self._request = self._make_request(self._token)
-            if not self._over and not self._given_up:
+            if self._phase is _Phase.ASKING:
+                self._phase = _Phase.DIALLING
                 self.connection = self._options.transport.dial(request, self, self._received)
                 return
             error = ConnectAborted("the attempt was given up before anything was dialled")
@@ -169,7 +178,7 @@ class ConnectionAttempt:
             if isinstance(failure, GeneratorExit) and ends_task(self._task, failure):
                 raise  # the collector, of a loop that was closed
             error = self._dial_error(failure)
-        except BaseException as failure:  # the program ends, perhaps: if the loop goes on, nobody waits for this
+        except BaseException as failure:  # the program ends, perhaps; if the loop goes on, this attempt is over
             self._end(self._dial_error(failure))
             raise
         self._end(error, loop_ends=isinstance(error, ClientClosed))
@@ -178,7 +187,7 @@ class ConnectionAttempt:
         """Returns the error of an attempt that was not dialled. `ClientClosed`: the event loop is ending."""
         task = asyncio.current_task()
         if isinstance(failure, asyncio.CancelledError) and task is not None and task.cancelling():
-            if self._given_up:
+            if self._phase is _Phase.ABANDONED:
                 return ConnectAborted("the attempt was given up before anything was dialled")
             return ClientClosed("the event loop is ending")
         if isinstance(failure, OnesocketError) and (failure.is_unwrapped or not concerns_another_client(failure)):
@@ -214,22 +223,23 @@ class ConnectionAttempt:
         )
         return self._protocol.prepare(request, token)
 
-    # --- what the line tells ----------------------------------------------------------------------------------------
+    # --- reports of the connection ----------------------------------------------------------------------------------
 
     def opened(self, handshake: Handshake) -> None:
         """The upgrade went through: PINGs begin, and so does the login."""
         self.handshake = handshake
-        line = self.connection
-        if line is None or self._over:
+        connection = self.connection
+        if connection is None:
             return
         options = self._options
-        self._opened = True
+        if self._phase is _Phase.DIALLING:
+            self._phase = _Phase.LOGIN
         self._owner.on_opened(self)
-        if self._close_started:
+        if self._is_closing():
             return  # the upgrade was only awaited: the CLOSE follows, and no login
         if options.ping_interval is not None:
             self._keepalive = Keepalive(
-                line,
+                connection,
                 interval=options.ping_interval,
                 timeout=options.ping_timeout,
                 on_rtt=self._owner.on_rtt,
@@ -243,13 +253,13 @@ class ConnectionAttempt:
             self._keepalive.pong(payload)
 
     def writable(self, now_writable: bool) -> None:  # noqa: FBT001 - an event
-        """The line's word on whether all that was written is out."""
+        """The socket has taken all that was written, or takes no more for now."""
         self._owner.on_writable(self, now_writable)
 
     def peer_closed(self, code: int, reason: str) -> None:
         """The peer closed it: the protocol knows what its code means. It may have echoed a secret in the reason."""
         self._stop_timers()
-        self._close_is_known = True
+        self._set_closing()
         shown = self._request.scrub(reason) if self._request is not None else reason
         try:
             failure = Fail(self._protocol.closed(code, shown))
@@ -271,8 +281,8 @@ class ConnectionAttempt:
     # --- messages ---------------------------------------------------------------------------------------------------
 
     def _received(self, data: Data) -> None:
-        if self._close_started and not self._ready:
-            return  # a line that was given up before it was ready never was anybody's
+        if self._is_closing() and self._ready_at is None:
+            return  # given up before it was ready: its messages have no reader
         if self.connection is not None:
             self._read_at_message = self.connection.activity
         self._perform_safely(lambda: self._protocol.received(data, self._loop.time()))
@@ -288,7 +298,7 @@ class ConnectionAttempt:
                 message = decode(data)
             except DecodeError as error:
                 report(error)
-            except USER_ERRORS as error:  # a protocol's bug must not leave the line hanging
+            except USER_ERRORS as error:  # a protocol's bug must not leave the connection hanging
                 failed(error)
             else:
                 deliver(message)
@@ -301,7 +311,7 @@ class ConnectionAttempt:
                 self._perform(action)
         except DecodeError as error:
             self._undecodable(error)
-        except USER_ERRORS as error:  # a protocol's bug must not leave the line hanging
+        except USER_ERRORS as error:  # a protocol's bug must not leave the connection hanging
             self._protocol_failed(error)
 
     def _fail(self, failure: Fail) -> None:
@@ -321,23 +331,25 @@ class ConnectionAttempt:
         self._owner.on_failing(self, Fail(failure, 1011))
 
     def _perform(self, action: Action) -> None:
-        line = self.connection
-        if line is None or self._over:
+        connection = self.connection
+        if connection is None:
             return
         match action:
             case Deliver(message):
                 self._deliver(message)
             case Send(data):
-                line.send(data)
+                connection.send(data)
             case Ready():
-                if not self._ready:
-                    self._ready, self._ready_at = True, self._loop.time()
+                if self._ready_at is None:
+                    self._ready_at = self._loop.time()
+                if self._phase is _Phase.LOGIN:
+                    self._phase = _Phase.READY
                 decode = self._protocol.decoder()
                 self._is_plain = decode is not None
                 if decode is as_is:
-                    line.set_receiver(self._feed.publish, self._feed.publish_many)
+                    connection.set_receiver(self._feed.publish, self._feed.publish_many)
                 elif decode is not None:
-                    line.set_receiver(self._received_plain(decode))
+                    connection.set_receiver(self._received_plain(decode))
                 self._owner.on_ready(self, action)
             case WakeAt(at):
                 self._set_wake(at)
@@ -348,10 +360,20 @@ class ConnectionAttempt:
 
     def _notify_closing(self, code: int) -> None:
         """Tell the protocol once, and not when the peer closed first."""
-        if not self._close_is_known:
-            self._close_is_known = True
+        if self._set_closing():
             with contextlib.suppress(*USER_ERRORS):
                 self._protocol.closing(code)
+
+    def _set_closing(self) -> bool:
+        """A close is known; False if one was before."""
+        is_first = self._phase not in (_Phase.CLOSING, _Phase.OVER)
+        if is_first:
+            self._phase = _Phase.CLOSING
+        return is_first
+
+    def _is_closing(self) -> bool:
+        # A call, so that type checkers know that reports may have changed it.
+        return self._phase is _Phase.CLOSING
 
     def _undecodable(self, error: DecodeError) -> None:
         self._owner.on_undecodable(self, error)
@@ -370,14 +392,14 @@ class ConnectionAttempt:
                 self._protocol.unread()
         self._perform_safely(lambda: self._protocol.wake(self._loop.time()))
 
-    def _is_in_a_message(self, line: TransportConnection) -> bool:
-        """Whether a message is being read, and some of it arrived since the last call."""
-        before, self._read_at_wake = self._read_at_wake, line.activity
-        return not self._is_plain and line.activity > max(before, self._read_at_message)
+    def _is_in_a_message(self, connection: TransportConnection) -> bool:
+        """Return True if a message is being read, and some of it arrived since the last call."""
+        before, self._read_at_wake = self._read_at_wake, connection.activity
+        return not self._is_plain and connection.activity > max(before, self._read_at_message)
 
     def _on_ping_timeout(self, error: PingTimeout) -> None:
         self._stop_timers()
-        # Neither 1000 nor 1001: the peer may keep a session for a line that was not said goodbye to.
+        # Neither 1000 nor 1001: the peer may keep the session of a connection that was not closed in order.
         self._owner.on_failing(self, Fail(error, 4000, "no answer to PING", dead=True))
 
     def _stop_timers(self) -> None:
@@ -386,12 +408,12 @@ class ConnectionAttempt:
         self._set_wake(None)
 
     def _end(self, error: OnesocketError, *, loop_ends: bool = False) -> None:
-        if self._over:
+        if self._phase is _Phase.OVER:
             return
         self._stop_timers()
         if self._grace is not None:
             self._grace.cancel()
-        self._over = True
+        self._phase = _Phase.OVER
         self.connection = self._keepalive = None  # both refer to this attempt: no cycle is left
         with contextlib.suppress(*USER_ERRORS):
             self._protocol.lost(self._loop.time())
