@@ -363,7 +363,7 @@ async def test_without_reconnection_the_servers_close_code_decides(
         await command.remark("connected")
         await server.close_connections(code, "that was it")
         assert await command.status() == status
-    assert f"the server closed the line with {code}" in command.remarks
+    assert f"the server closed the connection with {code}" in command.remarks
     assert server.counts.handshakes == 1
 
 

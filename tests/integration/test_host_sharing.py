@@ -142,17 +142,17 @@ async def test_a_loss_is_warned_of_once_and_known_to_all(crowd: SharingProcesses
     await crowd.connected(2, processes)
     for process in processes:
         kind, text, at = await process.do("last loss")
-        assert (kind, text.startswith("the line was lost")) == ("ConnectionReset", True), text
+        assert (kind, text.startswith("the connection was lost")) == ("ConnectionReset", True), text
         assert abs(time.time() - at) < DEADLINE
         lost, received_again_at = logged(process)
         assert lost[0] == ("WARNING" if process is owner else "INFO")
-        assert "connection lost: the line was lost without a CLOSE frame" in lost[1]
+        assert "connection lost: the connection was lost without a CLOSE frame" in lost[1]
         assert received_again_at[0] == "INFO"
         assert "connected again after" in received_again_at[1]
     (late,) = await crowd.start(1)
     assert (await late.do("last loss"))[0] == "ConnectionReset"
     (listed,) = listing(str(crowd.directory))
-    assert str(listed.last_loss).startswith("ConnectionReset: the line was lost")
+    assert str(listed.last_loss).startswith("ConnectionReset: the connection was lost")
 
 
 async def test_the_end_of_an_owner_is_warned_of_by_its_successor(crowd: SharingProcesses, server: FaultyServer) -> None:

@@ -71,8 +71,8 @@ def test_a_loss_and_its_recovery_are_one_line_each(caplog: pytest.LogCaptureFixt
         (
             logging.WARNING,
             (
-                "ws://memory.test/: connection lost: the server closed the line with 1012 (service restart): restart; "
-                "attempt 1 at once"
+                "ws://memory.test/: connection lost: the server closed the connection with 1012 (service restart): "
+                "restart; attempt 1 at once"
             ),
         ),
         (logging.INFO, "ws://memory.test/: connected again after 0.0 s (epoch 2, attempt 1)"),
@@ -94,7 +94,7 @@ def test_failed_attempts_are_logged_with_their_delay_and_not_over_and_over(caplo
         await client.aclose()
 
     (first, second, *others, last) = run(main, caplog)
-    assert first[1].startswith("ws://memory.test/: connection lost: the line was lost without a CLOSE frame")
+    assert first[1].startswith("ws://memory.test/: connection lost: the connection was lost without a CLOSE frame")
     assert ": attempt 1 failed: nothing listens (0 s since the first loss); attempt 2 in 0." in second[1]
     assert {level for level, _ in (first, second, *others)} == {logging.WARNING}
     assert 8 <= len(others) <= 20
@@ -123,7 +123,7 @@ def test_a_server_that_accepts_and_closes_fills_no_log(caplog: pytest.LogCapture
     said = run(main, caplog)
     warnings = [text for level, text in said if level == logging.WARNING]
     assert 8 <= len(warnings) <= 25
-    assert ": connection lost again: the server closed the line with 1011" in warnings[1]
+    assert ": connection lost again: the server closed the connection with 1011" in warnings[1]
     assert "; attempt 1 at once" in warnings[-1]
     assert len(said) <= 2 * len(warnings)
     assert said[-1][0] == logging.INFO
@@ -188,7 +188,7 @@ def test_a_loss_that_is_not_resumed_is_an_error_with_its_reason(
 
     ((level, text),) = run(main, caplog)
     assert level == logging.ERROR
-    assert "the line was lost without a CLOSE frame" in text
+    assert "the connection was lost without a CLOSE frame" in text
 
 
 def test_an_attempt_that_nobody_waits_for_is_logged_when_it_fails(caplog: pytest.LogCaptureFixture) -> None:

@@ -30,7 +30,7 @@ def test_a_close_tells_its_code_reason_and_meaning() -> None:
     error = closed_by_peer(1001, "restarting")
     assert isinstance(error, ClosedByPeer)
     assert (error.code, error.reason) == (1001, "restarting")
-    assert str(error) == "the server closed the line with 1001 (going away): restarting"
+    assert str(error) == "the server closed the connection with 1001 (going away): restarting"
     assert "unassigned code" in str(closed_by_peer(1999))
     assert "private code" in str(closed_by_peer(4000))
 

@@ -37,7 +37,7 @@ class CallbackTasks(set[asyncio.Task[None]]):
 
     async def settle(self, grace: float) -> None:
         """Wait for all of them; whichever takes longer than `grace` seconds is cancelled."""
-        # A callback may be the one that closes the client, or several may: nobody waits for those.
+        # A callback may be the one that closes the client, or several may: it doesn't wait for those.
         me = callback_task()
         if me is not None:
             self._closers.add(me)
@@ -106,7 +106,7 @@ class AsyncCallback:
                     if task is not None and task.cancelling():
                         raise
                     self._report_error(error)  # not ours: something that the callback awaited was cancelled
-                except Exception as error:  # noqa: BLE001 - a subscriber's exception harms nobody else
+                except Exception as error:  # noqa: BLE001 - a subscriber's exception harms no other subscriber
                     self._report_error(error)
                 else:
                     return

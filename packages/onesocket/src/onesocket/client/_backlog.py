@@ -44,7 +44,7 @@ class ExpectedReader:
 class Backlog:
     """Buffers the newest messages for all readers that are still to come, and nothing while there is none.
 
-    Beyond its bounds the oldest are dropped; whoever comes then finds a `Gap` with their number in front. If each
+    Beyond its bounds the oldest are dropped; a reader that comes then finds a `Gap` with their number in front. If each
     reader that is still to come reads a part already, all are dropped then, and the next ones are only counted: a
     program that reads by event for days neither weighs nor keeps every message for a reader that never comes.
     """

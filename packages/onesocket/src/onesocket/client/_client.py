@@ -8,9 +8,8 @@ import ssl as ssl_module
 import warnings
 from collections.abc import Callable, Iterable
 from types import TracebackType
-from typing import Any, Literal, NoReturn, Self, TypeVar, overload
+from typing import Any, Literal, NoReturn, Self, Unpack, overload
 
-from ..errors import OnesocketError
 from ..lifecycle import _events as events
 from ..lifecycle._effects import Outcome
 from ..lifecycle._outbox import OutboxLimits
@@ -26,6 +25,7 @@ from ._error_reporter import ErrorReporter
 from ._fan_out import FanOut
 from ._gap import Gap
 from ._internals import ClientInternals
+from ._message_client import C, CallbackOptions
 from ._options import Headers, Options, Token
 from ._outage_log import OutageLog
 from ._pickling import not_picklable
@@ -33,13 +33,12 @@ from ._queue import DEFAULT_LIMIT, Overflow
 from ._registrations import Registrations
 from ._runner import Runner
 from ._sender import Sender
+from ._snapshots import take_stats, take_status
 from ._state_watchers import StateWatchers
 from ._status import Change, Stats, Status
 from ._subscription import Predicate, Subscription
 from ._transport_choice import Compression, choose_transport
 from ._user_code import encode_message
-
-C = TypeVar("C", bound=Callable[..., Any])
 
 _log = logging.getLogger("onesocket")
 _DEFAULT_RECONNECT = ReconnectPolicy()
@@ -50,8 +49,8 @@ class Client:
     """Exactly one WebSocket, however many ask for it.
 
     Any number of components may call every method at any time, in any order: `connect()` joins an attempt that is in
-    flight, a lost line is resumed, and there are never two at once. A client belongs to the event loop that first uses
-    it, and to its process: a forked child keeps nothing of its connection, and is told `ForkedCopy` by each call.
+    flight, a lost connection is resumed, and there are never two at once. A client belongs to the event loop of its
+    first use, and to its process: a forked child keeps nothing of its connection, and each call raises `ForkedCopy`.
 
     Parameters:
         url: ``ws://`` or ``wss://``; user info becomes an `Authorization: Basic` header.
@@ -66,11 +65,11 @@ class Client:
         open_timeout: Seconds for one attempt, from asking for the token to the end of the login.
         close_timeout: Seconds for one close handshake; then the socket is aborted.
         ping_interval: Seconds between PINGs; None: none are sent.
-        ping_timeout: Seconds without any frame after a PING until the line counts as dead.
+        ping_timeout: Seconds without any frame after a PING until the connection counts as dead.
         max_size: Bytes of one message, all its fragments together; None: no limit.
-        reconnect: How a lost line is resumed; None: it is not (the client is FAILED then).
-        outbox: How many messages wait for the line, and how long; None: none do.
-        on_error: Called with every exception of a subscriber, and with every failed delivery that nobody awaits.
+        reconnect: How a lost connection is resumed; None: it is not (the client is FAILED then).
+        outbox: How many messages wait for the connection, and how long; None: none do.
+        on_error: Called with every exception of a subscriber, and with every failed delivery that is not awaited.
         compression: ``"deflate"`` offers permessage-deflate, which needs the extra ``onesocket[websockets]``.
         transport: Who makes the sockets (default: picows; `websockets` with compression, or where picows has no wheel).
     """
@@ -116,31 +115,30 @@ class Client:
         self._shown_url = redact(self._options.address.url)
         self._error_reporter = ErrorReporter(self._shown_url, on_error)
         self._outage_log = OutageLog(self._shown_url)
-        self._connect_reminder = ConnectReminder(self._shown_url, self._connect_hint)
+        self._affinity = Affinity("client", self._forked)
+        self._runner = Runner(self._options, on_change=self._changed, affinity=self._affinity)
+        self._connect_reminder = ConnectReminder(self._shown_url, self._runner.connect_hint)
         self._fanout = FanOut(
             event_of=self._options.protocol.event_of,
-            hold=self._hold,
-            release=self._release,
+            hold=self._runner.hold,
+            release=self._runner.release,
             report=self._error_reporter.report,
-            on_loop=self._on_loop,
-            soon=self._soon,
+            on_loop=self._runner.call_on_loop,
+            soon=self._runner.call_soon,
         )
         self._fanout.keep_for_first_reader()
         self._registrations = Registrations()
         self._sender = Sender(
             self._options.outbox,
-            refusal=self._refusal,
+            refusal=self._runner.refusal,
             report=self._error_reporter.report,
             pace=self._options.protocol.pace,
-            remedy=self._connect_hint,
+            remedy=self._runner.connect_hint,
         )
         self._state_watchers = StateWatchers(self._error_reporter, self._sender)
-        self._affinity = Affinity("client", self._forked)
         self._is_shared = False
         """It is closed by `onesocket.sharing`, when its last member leaves or the process ends."""
-        self._runner = Runner(
-            self._options, fanout=self._fanout, outgoing=self._sender, on_change=self._changed, home=self._affinity
-        )
+        self._runner.attach(self._fanout, self._sender)
 
     def __repr__(self) -> str:
         machine = self._runner.machine
@@ -162,17 +160,17 @@ class Client:
             text = f"unclosed {self!r}: use `async with`, or await aclose()"
             warnings.warn(text, ResourceWarning, stacklevel=2, source=self)
 
-    # --- the line ---------------------------------------------------------------------------------------------------
+    # --- the connection -----------------------------------------------------------------------------------------------
 
     async def connect(self) -> Outcome:
-        """Have the line up: start the one attempt, join it, or find it done.
+        """Connect: start the one attempt, join it, or find it done.
 
-        Returns `OPENED`, `JOINED` or `ALREADY_CONNECTED`, within `open_timeout` of the start of its attempt; a line
-        that is still being closed is awaited first, within `close_timeout` (and what is left of its own `open_timeout`,
-        if its upgrade is not answered yet). Raises what the attempt failed with, the same for everybody who joined it;
-        `ManuallyDisconnected` after `disconnect()`; `ConnectAborted` when `disconnect()` comes meanwhile;
-        `ClientClosed` after `aclose()`. Cancelling it hurts nobody else; when the last caller of an attempt is
-        cancelled, the attempt is wound down.
+        Returns `OPENED`, `JOINED` or `ALREADY_CONNECTED`, within `open_timeout` of the start of its attempt; the end of
+        a connection that is still being closed is awaited first, within `close_timeout` (and the rest of its own
+        `open_timeout`, if its upgrade is not answered yet). Raises the error of the attempt, the same for all callers
+        that joined it; `ManuallyDisconnected` after `disconnect()`; `ConnectAborted` when `disconnect()` comes
+        meanwhile; `ClientClosed` after `aclose()`. Cancelling the call harms no other caller; when the last caller of
+        an attempt is cancelled, the attempt is wound down.
         """
         return await self._runner.request(events.Connect())
 
@@ -181,20 +179,20 @@ class Client:
         return self._runner.request_nowait(events.Connect(wait=False))
 
     async def disconnect(self) -> None:
-        """Close the line in order and hold it closed: only `reconnect()` lifts that.
+        """Close the connection in order and hold it closed: only `reconnect()` lifts that.
 
         Callers that wait in `connect()` get `ConnectAborted` at once; messages that still wait in the outbox get
-        `ManuallyDisconnected`. Returns when nothing is left of the line: within `close_timeout`, and while an upgrade
-        is being answered within what is left of `open_timeout` besides.
+        `ManuallyDisconnected`. Returns when nothing is left of the connection: within `close_timeout`, to which the
+        rest of `open_timeout` adds while an upgrade is being answered.
         """
         await self._runner.request_close(events.Disconnect())
 
     async def reconnect(self) -> Outcome:
-        """Lift a `disconnect()`, close what is open, open one new line. Concurrent calls share it."""
+        """Lift a `disconnect()`, close what is open, open one new connection. Concurrent calls share it."""
         return await self._runner.request(events.Reconnect())
 
     async def aclose(self) -> None:
-        """Close the line in order, for good: subscriptions end, nothing of the client is left on the loop."""
+        """Close the connection in order, for good: subscriptions end, nothing of the client is left on the loop."""
         await self._runner.request_close(events.Close())
         await self._fanout.settle(self._options.close_timeout)
 
@@ -213,7 +211,7 @@ class Client:
         """Close, for good."""
         await self.aclose()
 
-    # --- messages ---------------------------------------------------------------------------------------------------
+    # --- messages -----------------------------------------------------------------------------------------------------
 
     async def send(self, message: Any, *, resend: bool = False) -> None:
         """Send one message; returns when the kernel has it.
@@ -222,8 +220,8 @@ class Client:
         also after a normal end of the program; a connection that is reset takes along what the peer's system has not
         confirmed: one whose close passed its deadline or whose peer is dead, and that of a process that is killed.
 
-        While the line is down (or takes no more) it waits in the outbox. Raises `OutboxFull`, `MessageExpired`,
-        `DeliveryUnknown` (the line broke in the middle of it), `EncodeError`, `ManuallyDisconnected` or
+        While the connection is down (or takes no more) it waits in the outbox. Raises `OutboxFull`, `MessageExpired`,
+        `DeliveryUnknown` (the connection broke in the middle of it), `EncodeError`, `ManuallyDisconnected` or
         `ClientClosed`. Cancelled while it waits in the outbox, it isn't sent; cancelled later, it may have arrived.
 
         `resend`: sending it twice does no harm, so it is sent again where `DeliveryUnknown` would be raised.
@@ -283,10 +281,11 @@ class Client:
     ) -> Subscription[Any]:
         """A stream of messages: ``async for message in client.subscribe()``.
 
-        It begins with this call and goes on over any number of lines. The client's first one of everything (no `event`,
-        no `where`) begins with what came before: up to 1 024 messages and 4 MiB, behind a `Gap` if there were more (the
-        `Gap` alone if readers of a part were there by then). The first of an event, and the first with a `where`, begin
-        with what still waits of theirs. Where messages may be missing, a `Gap` is in the stream (`gaps=False`: not).
+        It begins with this call and goes on over any number of connections. The client's first one of everything (no
+        `event`, no `where`) begins with the messages before that: up to 1 024 messages and 4 MiB, behind a `Gap` if
+        there were more (the `Gap` alone if readers of a part were there by then). The first of an event, and the first
+        with a `where`, begin with those of them that match. Where messages may be missing, a `Gap` is in the stream
+        (`gaps=False`: not).
 
         Parameters:
             event: Only messages with this event name (the protocol knows it).
@@ -296,7 +295,7 @@ class Client:
                 with a `Gap`) or ``"wait"`` (the socket is not read until it has caught up).
             gaps: Whether it wants gap markers.
             raise_on_failure: Whether the reader gets the error when the client becomes FAILED; otherwise it goes on
-                waiting for a line that somebody may ask for.
+                waiting for a connection, which `connect()` may still bring.
         """
         self._affinity.check_process()
         stream = self._fanout.subscribe(
@@ -310,34 +309,11 @@ class Client:
         return self.subscribe()
 
     @overload
-    def on(
-        self,
-        event: C,
-        /,
-        *,
-        limit: int = DEFAULT_LIMIT,
-        overflow: Overflow | str = Overflow.FAIL,
-        gaps: bool = False,
-    ) -> C: ...
+    def on(self, event: C, /, **options: Unpack[CallbackOptions]) -> C: ...
     @overload
-    def on(
-        self,
-        event: str | None,
-        callback: C,
-        *,
-        limit: int = DEFAULT_LIMIT,
-        overflow: Overflow | str = Overflow.FAIL,
-        gaps: bool = False,
-    ) -> C: ...
+    def on(self, event: str | None, callback: C, **options: Unpack[CallbackOptions]) -> C: ...
     @overload
-    def on(
-        self,
-        event: str | None = None,
-        *,
-        limit: int = DEFAULT_LIMIT,
-        overflow: Overflow | str = Overflow.FAIL,
-        gaps: bool = False,
-    ) -> Callable[[C], C]: ...
+    def on(self, event: str | None = None, **options: Unpack[CallbackOptions]) -> Callable[[C], C]: ...
     def on(
         self,
         event: Any = None,
@@ -371,7 +347,7 @@ class Client:
         """
         self._registrations.off(callback)
 
-    # --- what is known ----------------------------------------------------------------------------------------------
+    # --- what is known ------------------------------------------------------------------------------------------------
 
     @property
     def state(self) -> State:
@@ -380,52 +356,18 @@ class Client:
 
     @property
     def epoch(self) -> int:
-        """The number of the present line, or of the last one."""
+        """The number of the present connection, or of the last one."""
         return self._runner.machine.epoch
 
     @property
     def status(self) -> Status:
         """A frozen snapshot of this moment."""
-        runner = self._runner
-        machine = runner.machine
-        retry_at = machine.retry_at
-        return Status(
-            url=self._shown_url,
-            state=machine.state,
-            epoch=machine.epoch,
-            attempt=machine.failures,
-            last_error=machine.error,
-            last_loss=self._outage_log.last_loss,
-            last_lost_at=self._outage_log.last_lost_at,
-            connected_at=runner.connected_at,
-            last_connected_at=runner.last_connected_at,
-            retry_in=None if retry_at is None else max(0.0, retry_at - runner.time()),
-            rtt=runner.rtt,
-            callers=runner.callers,
-            outbox=len(self._sender),
-            inbox=self._fanout.depth,
-            subscribers=len(self._fanout),
-            is_held=self._fanout.is_held,
-            subprotocol=runner.attempt.handshake.subprotocol if runner.attempt is not None else None,
-        )
+        return take_status(self._shown_url, self._runner, self._fanout, self._sender, self._outage_log)
 
     @property
     def stats(self) -> Stats:
-        """What was counted so far."""
-        runner = self._runner
-        return Stats(
-            attempts=runner.machine.epoch,
-            handshakes=runner.handshakes,
-            opened=runner.outcomes[Outcome.OPENED],
-            joined=runner.outcomes[Outcome.JOINED],
-            already_connected=runner.outcomes[Outcome.ALREADY_CONNECTED],
-            reconnects=max(0, runner.readied - 1),
-            stale_dropped=runner.machine.stale,
-            received=self._fanout.delivered,
-            sent=self._sender.sent,
-            undecodable=runner.undecodable,
-            callback_errors=self._error_reporter.count,
-        )
+        """The counters so far."""
+        return take_stats(self._runner, self._fanout, self._sender, self._error_reporter)
 
     def changes(self) -> Subscription[Change]:
         """Every change of the state from this call on, in order, none lost; ends when the client is closed."""
@@ -451,33 +393,13 @@ class Client:
         self._is_shared = True
         return ClientInternals(self._options, self._fanout, self._sender, self._runner)
 
-    # --- inside -----------------------------------------------------------------------------------------------------
-
-    # The runner needs these two parts of the client, and they need it: these five tie the knot.
-
-    def _hold(self) -> None:
-        self._runner.hold()
-
-    def _release(self) -> None:
-        self._runner.release()
+    # --- inside -------------------------------------------------------------------------------------------------------
 
     def _forked(self) -> None:
         error = self._affinity.error()
         self._runner.forked()
         self._fanout.break_off(error)
         self._state_watchers.break_off(error)
-
-    def _on_loop(self, call: Callable[..., object], *args: object) -> None:
-        self._runner.call_on_loop(call, *args)
-
-    def _soon(self, call: Callable[[], None]) -> None:
-        self._runner.call_soon(call)
-
-    def _refusal(self) -> OnesocketError | None:
-        return self._runner.refusal()
-
-    def _connect_hint(self) -> str:
-        return self._runner.connect_hint()
 
     def _reader_waits(self) -> None:
         if self._runner.machine.epoch == 0:

@@ -15,7 +15,7 @@ _GRACE: Final = 0.25
 
 
 class ConnectReminder:
-    """Looks again a moment after somebody began to wait; `remedy` says what helps, or nothing if all is well."""
+    """Checks again a moment after a caller began to wait; `remedy` returns advice, or an empty text for none."""
 
     def __init__(self, shown_url: str, remedy: Callable[[], str]) -> None:
         self._shown_url = shown_url
@@ -24,7 +24,7 @@ class ConnectReminder:
         self._timer: asyncio.TimerHandle | None = None
 
     def __repr__(self) -> str:
-        return f"<Unasked {'said' if self._was_logged else 'idle' if self._timer is None else 'waiting'}>"
+        return f"<ConnectReminder {'said' if self._was_logged else 'idle' if self._timer is None else 'waiting'}>"
 
     def watch(self) -> None:
         """Start the timer of the warning for a waiting caller, unless it was given or a connection may come up."""

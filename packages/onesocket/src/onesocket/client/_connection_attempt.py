@@ -57,7 +57,7 @@ class ConnectionAttemptOwner(Protocol):
         """A PING was answered."""
 
 
-class _Phase(enum.Enum):
+class AttemptPhase(enum.Enum):
     """Progress of an attempt; the value is the readable phase, and empty where the connection has a better one."""
 
     NEW = "waiting for its turn"
@@ -94,7 +94,7 @@ class ConnectionAttempt:
         """True if every frame is a message, and so none is the answer to a heartbeat of the protocol's."""
         self._wake: asyncio.TimerHandle | None = None
         self._grace: asyncio.TimerHandle | None = None
-        self._phase = _Phase.NEW
+        self._phase = AttemptPhase.NEW
         self._ready_at: float | None = None
         self._loop = asyncio.get_running_loop()
         self._task: asyncio.Task[None] | None = None
@@ -109,7 +109,7 @@ class ConnectionAttempt:
     @property
     def phase(self) -> str:
         """Readable description of the step that the attempt waits for."""
-        if self.connection is not None and self._phase in (_Phase.DIALLING, _Phase.CLOSING):
+        if self.connection is not None and self._phase in (AttemptPhase.DIALLING, AttemptPhase.CLOSING):
             return self.connection.phase
         return self._phase.value
 
@@ -118,7 +118,7 @@ class ConnectionAttempt:
         """Seconds since it was ready; 0 if it never was."""
         return 0.0 if self._ready_at is None else self._loop.time() - self._ready_at
 
-    # --- orders of the runner --------------------------------------------------------------------------------------
+    # --- orders of the runner -----------------------------------------------------------------------------------------
 
     def start_close(self, code: int, reason: str) -> None:
         """End it in order; before the upgrade request is sent, at once."""
@@ -143,32 +143,32 @@ class ConnectionAttempt:
 
     def disown(self) -> None:
         """In a forked child: it is the parent's, so nothing is dialled, read or reported here any more."""
-        self._phase = _Phase.OVER
+        self._phase = AttemptPhase.OVER
         self._stop_timers()
         self.connection = None
 
     def _give_up(self) -> None:
         before = self._phase
-        if before in (_Phase.NEW, _Phase.ASKING):
-            self._phase = _Phase.ABANDONED
+        if before in (AttemptPhase.NEW, AttemptPhase.ASKING):
+            self._phase = AttemptPhase.ABANDONED
             if self._task is not None:
                 self._task.cancel()
-            if before is _Phase.NEW:  # a task that is cancelled before its first step never runs
+            if before is AttemptPhase.NEW:  # a task that is cancelled before its first step never runs
                 self._end(ConnectAborted("the attempt was given up before it began"))
                 return
             # A token source may refuse to be cancelled. Nothing is open yet, so we need not wait for it.
             self._grace = self._loop.call_later(_TOKEN_GRACE, self._end, ConnectAborted("the attempt was given up"))
 
-    # --- from the token to the dial ---------------------------------------------------------------------------------
+    # --- from the token to the dial -----------------------------------------------------------------------------------
 
     async def _begin(self) -> None:
         error: OnesocketError
-        self._phase = _Phase.ASKING
+        self._phase = AttemptPhase.ASKING
         try:
             self._token = await self._ask_for_token()
             request = self._request = self._make_request(self._token)
-            if self._phase is _Phase.ASKING:
-                self._phase = _Phase.DIALLING
+            if self._phase is AttemptPhase.ASKING:
+                self._phase = AttemptPhase.DIALLING
                 self.connection = self._options.transport.dial(request, self, self._received)
                 return
             error = ConnectAborted("the attempt was given up before anything was dialled")
@@ -187,7 +187,7 @@ class ConnectionAttempt:
         """Returns the error of an attempt that was not dialled. `ClientClosed`: the event loop is ending."""
         task = asyncio.current_task()
         if isinstance(failure, asyncio.CancelledError) and task is not None and task.cancelling():
-            if self._phase is _Phase.ABANDONED:
+            if self._phase is AttemptPhase.ABANDONED:
                 return ConnectAborted("the attempt was given up before anything was dialled")
             return ClientClosed("the event loop is ending")
         if isinstance(failure, OnesocketError) and (failure.is_unwrapped or not concerns_another_client(failure)):
@@ -223,7 +223,7 @@ class ConnectionAttempt:
         )
         return self._protocol.prepare(request, token)
 
-    # --- reports of the connection ----------------------------------------------------------------------------------
+    # --- reports of the connection ------------------------------------------------------------------------------------
 
     def opened(self, handshake: Handshake) -> None:
         """The upgrade went through: PINGs begin, and so does the login."""
@@ -232,8 +232,8 @@ class ConnectionAttempt:
         if connection is None:
             return
         options = self._options
-        if self._phase is _Phase.DIALLING:
-            self._phase = _Phase.LOGIN
+        if self._phase is AttemptPhase.DIALLING:
+            self._phase = AttemptPhase.LOGIN
         self._owner.on_opened(self)
         if self._is_closing():
             return  # the upgrade was only awaited: the CLOSE follows, and no login
@@ -278,7 +278,7 @@ class ConnectionAttempt:
         """Nothing is left of it."""
         self._end(error, loop_ends=isinstance(error, ClientClosed))
 
-    # --- messages ---------------------------------------------------------------------------------------------------
+    # --- messages -----------------------------------------------------------------------------------------------------
 
     def _received(self, data: Data) -> None:
         if self._is_closing() and self._ready_at is None:
@@ -342,8 +342,8 @@ class ConnectionAttempt:
             case Ready():
                 if self._ready_at is None:
                     self._ready_at = self._loop.time()
-                if self._phase is _Phase.LOGIN:
-                    self._phase = _Phase.READY
+                if self._phase is AttemptPhase.LOGIN:
+                    self._phase = AttemptPhase.READY
                 decode = self._protocol.decoder()
                 self._is_plain = decode is not None
                 if decode is as_is:
@@ -366,19 +366,19 @@ class ConnectionAttempt:
 
     def _set_closing(self) -> bool:
         """A close is known; False if one was before."""
-        is_first = self._phase not in (_Phase.CLOSING, _Phase.OVER)
+        is_first = self._phase not in (AttemptPhase.CLOSING, AttemptPhase.OVER)
         if is_first:
-            self._phase = _Phase.CLOSING
+            self._phase = AttemptPhase.CLOSING
         return is_first
 
     def _is_closing(self) -> bool:
         # A call, so that type checkers know that reports may have changed it.
-        return self._phase is _Phase.CLOSING
+        return self._phase is AttemptPhase.CLOSING
 
     def _undecodable(self, error: DecodeError) -> None:
         self._owner.on_undecodable(self, error)
 
-    # --- timers -----------------------------------------------------------------------------------------------------
+    # --- timers -------------------------------------------------------------------------------------------------------
 
     def _set_wake(self, at: float | None) -> None:
         if self._wake is not None:
@@ -408,12 +408,12 @@ class ConnectionAttempt:
         self._set_wake(None)
 
     def _end(self, error: OnesocketError, *, loop_ends: bool = False) -> None:
-        if self._phase is _Phase.OVER:
+        if self._phase is AttemptPhase.OVER:
             return
         self._stop_timers()
         if self._grace is not None:
             self._grace.cancel()
-        self._phase = _Phase.OVER
+        self._phase = AttemptPhase.OVER
         self.connection = self._keepalive = None  # both refer to this attempt: no cycle is left
         with contextlib.suppress(*USER_ERRORS):
             self._protocol.lost(self._loop.time())

@@ -13,7 +13,7 @@ from ..wire._handshake import Data
 class Delivery:
     """What `send_nowait()` returns: await it, or look at `done` and `error`, or forget it.
 
-    A delivery that fails while nobody awaits it is reported (log, `on_error`): nothing is lost in silence.
+    A delivery that fails while it is not awaited is reported (log, `on_error`): nothing is lost in silence.
     """
 
     __slots__ = ("_future", "_watchers", "data", "done", "earlier_unknown", "error", "resend")
@@ -52,7 +52,7 @@ class Delivery:
 
     @property
     def is_awaited(self) -> bool:
-        """Whether somebody awaits it."""
+        """True while a caller awaits it."""
         return self._watchers > 0
 
     def resolve(self, error: OnesocketError | None = None) -> None:

@@ -1,4 +1,4 @@
-"""Where exceptions go that nobody awaits: of subscribers, of watchers, of messages that were not delivered."""
+"""Reports exceptions that no caller awaits: of subscribers, of watchers, of messages that were not delivered."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def check_on_error(value: object) -> ErrorHandler | None:
 
 
 class ErrorReporter:
-    """Counts them, logs them, and tells `on_error`."""
+    """Counts exceptions, logs them, and passes them to `on_error`."""
 
     def __init__(self, shown_url: str, on_error: ErrorHandler | None) -> None:
         self._shown_url = shown_url
@@ -40,7 +40,7 @@ class ErrorReporter:
         self.count = 0
 
     def __repr__(self) -> str:
-        return f"<Trouble {self.count}>"
+        return f"<ErrorReporter {self.count}>"
 
     def report(self, error: BaseException, source: str, log: bool = True) -> None:  # noqa: FBT001, FBT002 - a callback
         """`source` raised this; `log`: not just one more of the same."""
@@ -55,5 +55,5 @@ class ErrorReporter:
         try:
             if self._on_error is not None:
                 self._on_error(error)
-        except Exception:  # noqa: BLE001 - an error handler that fails has nobody left to tell
+        except Exception:  # noqa: BLE001 - an error handler that fails can't be reported to the program
             _log.exception("%s: on_error itself failed", self._shown_url)

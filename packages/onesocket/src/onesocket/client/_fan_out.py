@@ -31,7 +31,7 @@ def _call_soon(call: Callable[[], None]) -> None:
 class FanOut:
     """The subscribers of one client.
 
-    The hot path is `publish`, over tuples: who comes or goes replaces one, and nobody changes one while it's walked.
+    The hot path is `publish`, over tuples: each change replaces a tuple, and none is changed while it is walked.
     """
 
     def __init__(
@@ -92,7 +92,7 @@ class FanOut:
         """Whether a subscriber with the rule `wait` holds the feed back."""
         return self._holding > 0
 
-    # --- the hot path -----------------------------------------------------------------------------------------------
+    # --- the hot path -------------------------------------------------------------------------------------------------
 
     def publish(self, message: Any) -> None:
         """Deliver one message to all subscribers."""
@@ -192,7 +192,7 @@ class FanOut:
                 self._report(error, name_of(sink))
 
     def ready(self, epoch: int) -> None:
-        """A line is up: an older failure that a reader has not seen yet is no news any more."""
+        """A connection is up: an older failure that a reader has not seen yet is no news any more."""
         for queue in tuple(self._queues):
             queue.epoch = epoch
             queue.error = None
@@ -205,7 +205,7 @@ class FanOut:
         for queue in tuple(self._failing):
             queue.fail(error)
 
-    # --- what waits for its first reader ----------------------------------------------------------------------------
+    # --- what waits for its first reader ------------------------------------------------------------------------------
 
     def keep_for_first_reader(self) -> None:
         """From now on, keep what comes for the first of our own subscribers that reads everything."""
@@ -253,7 +253,7 @@ class FanOut:
             self._report(error, getattr(where, "__qualname__", "where"))
             return False
 
-    # --- coming and going -------------------------------------------------------------------------------------------
+    # --- coming and going ---------------------------------------------------------------------------------------------
 
     def subscribe(
         self,

@@ -12,7 +12,7 @@ class GapReason(enum.StrEnum):
     """Why messages may be missing."""
 
     RECONNECTED = "reconnected"
-    """The line was down; the server does not replay what it sent meanwhile."""
+    """The connection was down; the server does not replay what it sent meanwhile."""
     OVERFLOW = "overflow"
     """Messages were dropped: a subscriber with `drop_oldest` was too slow, or too many came before its first read."""
     UNDECODABLE = "undecodable"
@@ -25,8 +25,8 @@ class Gap:
 
     reason: GapReason
     epoch: int
-    """The line on which the stream goes on."""
+    """The connection on which the stream goes on."""
     missed: int | None = None
     """How many, where that is known."""
     error: OnesocketError | None = None
-    """What was wrong with an undecodable message, or why the line was lost."""
+    """The fault of an undecodable message, or the reason for the loss of the connection."""

@@ -1,4 +1,4 @@
-"""What `onesocket.sharing` needs of a client, and nobody else: not part of the public interface."""
+"""The parts of a client that `onesocket.sharing` uses: not part of the public interface."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ from ._subscription import Predicate, Subscription
 class ClientInternals:
     """A view of the parts of one client."""
 
-    def __init__(self, options: Options, fanout: FanOut, outgoing: Sender, runner: Runner) -> None:
+    def __init__(self, options: Options, fanout: FanOut, sender: Sender, runner: Runner) -> None:
         self._options = options
         self._fanout = fanout
-        self._sender = outgoing
+        self._sender = sender
         self._runner = runner
 
     def __repr__(self) -> str:
-        return f"<Inside {self._options.protocol!r}>"
+        return f"<ClientInternals {self._options.protocol!r}>"
 
     @property
     def options(self) -> Options:
@@ -65,8 +65,8 @@ class ClientInternals:
         return self._sender.withdraw(delivery)
 
     def descriptors(self) -> list[int]:
-        """The file descriptors behind its line; it can only look, as the loop isn't running."""
-        # Lines keep these to themselves, rightly: this looks behind the back of one whose loop is dead.
+        """The file descriptors behind its connection; it can only look, as the loop isn't running."""
+        # Connections keep these to themselves, rightly: this looks behind the back of one whose loop is dead.
         dialler: Any = getattr(getattr(self._runner.attempt, "connection", None), "_dialler", None)
         fileno: Callable[[], int] | None = getattr(getattr(dialler, "_socket", None), "fileno", None)
         return [] if fileno is None or fileno() < 0 else [fileno()]

@@ -1,4 +1,4 @@
-"""Liveness of one line: PINGs, the measured round trip, and the verdict that nobody is there any more."""
+"""Liveness of one connection: PINGs, the measured round trip, and the verdict that the peer is gone."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ class Keepalive:
 
     def __init__(
         self,
-        line: TransportConnection,
+        connection: TransportConnection,
         *,
         interval: float,
         timeout: float,
         on_rtt: Callable[[float], None],
         on_dead: Callable[[PingTimeout], None],
     ) -> None:
-        self._connection = line
+        self._connection = connection
         self._interval = interval
         self._timeout = timeout
         self._on_rtt = on_rtt
@@ -70,7 +70,7 @@ class Keepalive:
             self.stop()
             self._on_dead(
                 PingTimeout(
-                    f"nothing came for {self._timeout:g} s after a PING (ping_timeout): the line is open, "
-                    "but nobody answers"
+                    f"nothing came for {self._timeout:g} s after a PING (ping_timeout): the connection is open, "
+                    "but the peer does not answer"
                 )
             )

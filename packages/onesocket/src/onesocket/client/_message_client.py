@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from types import TracebackType
-from typing import Any, Literal, Protocol, Self, TypeVar, overload
+from typing import Any, Literal, Protocol, Self, TypedDict, TypeVar, Unpack, overload
 
 from ..lifecycle._effects import Outcome
 from ..lifecycle._states import State
@@ -15,6 +15,17 @@ from ._status import Change, Stats, Status
 from ._subscription import Predicate, Subscription
 
 C = TypeVar("C", bound=Callable[..., Any])
+
+
+class CallbackOptions(TypedDict, total=False):
+    """The options of `on()`."""
+
+    limit: int
+    """Number of messages that may wait for a coroutine; default: `DEFAULT_LIMIT`."""
+    overflow: Overflow | str
+    """The rule beyond that; default: ``"fail"``."""
+    gaps: bool
+    """Call it with gap markers, too; default: False."""
 
 
 class MessageClient(Protocol):
@@ -109,34 +120,11 @@ class MessageClient(Protocol):
         ...
 
     @overload
-    def on(
-        self,
-        event: C,
-        /,
-        *,
-        limit: int = DEFAULT_LIMIT,
-        overflow: Overflow | str = Overflow.FAIL,
-        gaps: bool = False,
-    ) -> C: ...
+    def on(self, event: C, /, **options: Unpack[CallbackOptions]) -> C: ...
     @overload
-    def on(
-        self,
-        event: str | None,
-        callback: C,
-        *,
-        limit: int = DEFAULT_LIMIT,
-        overflow: Overflow | str = Overflow.FAIL,
-        gaps: bool = False,
-    ) -> C: ...
+    def on(self, event: str | None, callback: C, **options: Unpack[CallbackOptions]) -> C: ...
     @overload
-    def on(
-        self,
-        event: str | None = None,
-        *,
-        limit: int = DEFAULT_LIMIT,
-        overflow: Overflow | str = Overflow.FAIL,
-        gaps: bool = False,
-    ) -> Callable[[C], C]: ...
+    def on(self, event: str | None = None, **options: Unpack[CallbackOptions]) -> Callable[[C], C]: ...
     def on(
         self,
         event: Any = None,

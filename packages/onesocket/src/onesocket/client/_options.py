@@ -156,7 +156,7 @@ def _is_header_name(name: object) -> bool:
 
 
 def is_header_value(value: object) -> bool:
-    """Whether `value` can stand in a header: no line breaks, so nobody can smuggle a header in."""
+    """Whether `value` can stand in a header: no line breaks, so no header can be smuggled in."""
     return (
         isinstance(value, str)
         and value.isascii()

@@ -31,7 +31,7 @@ class OutageLog:
     """Follows the changes of one connection, and remembers why it was lost the last time.
 
     A first connect that fails is raised and not logged, unless no caller waits for it. An attempt that fails is logged
-    when its reason is new in this outage, or when the outage has lasted twice as long as at the last line about it.
+    when its reason is new in this outage, or when the outage has lasted twice as long as at the last entry about it.
     What comes up and is lost again before it has proved itself goes on with its outage: a server that accepts and
     closes fills no log.
     """
@@ -57,7 +57,7 @@ class OutageLog:
         self._again_at = 0.0
 
     def __repr__(self) -> str:
-        return f"<Outages {'none' if self._since is None else f'attempt={self._failed}'} last={self.last_loss!r}>"
+        return f"<OutageLog {'none' if self._since is None else f'attempt={self._failed}'} last={self.last_loss!r}>"
 
     @property
     def is_logged(self) -> bool:
@@ -77,8 +77,8 @@ class OutageLog:
         """The state changed, at `now` on any monotonic clock.
 
         `failures`: in a row; more than one at a loss says that the connection had not proved itself: that is no new
-        outage. `has_callers`: somebody waits for the attempt, and so is told of its failure. `level`: for a loss and
-        for attempts that fail; an outage that begins at DEBUG stays there, as somebody else logs it.
+        outage. `has_callers`: a caller waits for the attempt, and gets its failure. `level`: for a loss and
+        for attempts that fail; an outage that begins at DEBUG stays there, as another part logs it.
         """
         error = change.error
         if change.old is State.CONNECTED and error is not None:

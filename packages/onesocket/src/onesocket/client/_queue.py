@@ -21,11 +21,11 @@ class Overflow(enum.StrEnum):
     """What happens to a subscriber that is slower than the feed."""
 
     FAIL = "fail"
-    """It gets what is queued, then `SlowConsumer`; nobody else notices."""
+    """It gets what is queued, then `SlowConsumer`; no other reader is affected."""
     DROP_OLDEST = "drop_oldest"
     """Its oldest messages are dropped and counted, and a `Gap` stands in their place."""
     WAIT = "wait"
-    """The socket is not read until it has caught up: nothing is lost, and everybody waits."""
+    """The socket is not read until it has caught up: nothing is lost, and all readers wait."""
 
     @classmethod
     def of(cls, value: object) -> Overflow:
@@ -187,7 +187,7 @@ class Queue(Generic[T]):
         self.wake()
 
     def break_off(self, error: OnesocketError) -> None:
-        """End it with this error, at once: what is queued is let go, and nobody is held back by it."""
+        """End it with this error, at once: what is queued is let go, and it holds no other reader back."""
         self.waits = False
         self.clear()
         self.end()
@@ -234,5 +234,5 @@ class Queue(Generic[T]):
                 f"this subscriber fell {self.limit} messages behind; read faster, raise limit=, "
                 "or choose overflow='drop_oldest' or 'wait'"
             )
-        # From here on it gets nothing, even when it makes room: its stream shall have no hole that nobody tells.
+        # From here on it gets nothing, even when it makes room: its stream shall have no unmarked hole.
         return False

@@ -1,4 +1,4 @@
-"""Performs the machine's effects and feeds it what happens. It decides nothing."""
+"""Performs the machine's effects and feeds events to it; all decisions are the machine's."""
 
 from __future__ import annotations
 
@@ -32,11 +32,9 @@ class Runner:
         self,
         options: Options,
         *,
-        fanout: FanOut,
-        outgoing: Sender,
         on_change: Callable[[Change], None],
-        home: Affinity,
-        roll: Callable[[], float] = random.random,
+        affinity: Affinity,
+        jitter: Callable[[], float] = random.random,
     ) -> None:
         self.machine = Machine(
             open_timeout=options.open_timeout,
@@ -54,10 +52,10 @@ class Runner:
         self.last_connected_at: float | None = None
         self.outcomes = dict.fromkeys(Outcome, 0)
         self._options = options
-        self._fanout = fanout
-        self._sender = outgoing
+        self._fanout: FanOut
+        self._sender: Sender
         self._on_change = on_change
-        self._jitter = roll
+        self._jitter = jitter
         self._callers: dict[asyncio.Future[Outcome], Outcome] = {}
         self._closers: list[asyncio.Future[None]] = []
         self._timer: asyncio.TimerHandle | None = None
@@ -65,9 +63,14 @@ class Runner:
         self._busy = False
         self._ended_with_loop = False
         """The end of the event loop closed the connection, and not the owner."""
-        self._affinity = home
-        self.check_loop = home.check
+        self._affinity = affinity
+        self.check_loop = affinity.check
         """Raises `WrongEventLoop` on any loop but ours, and `ForkedCopy` in a child."""
+
+    def attach(self, fanout: FanOut, sender: Sender) -> None:
+        """Complete the runner by the two parts that are made with calls of it."""
+        self._fanout = fanout
+        self._sender = sender
 
     def __repr__(self) -> str:
         machine = self.machine
@@ -103,10 +106,10 @@ class Runner:
 
     def refusal(self) -> OnesocketError | None:
         """Why no message can be accepted, if the owner has stopped the client."""
-        state, destination = self.machine.state, self.machine.after_close
-        if state is State.CLOSED or destination is AfterClose.CLOSE:
+        state, after_close = self.machine.state, self.machine.after_close
+        if state is State.CLOSED or after_close is AfterClose.CLOSE:
             return ClientClosed()
-        if state is State.STOPPED or destination is AfterClose.STOP:
+        if state is State.STOPPED or after_close is AfterClose.STOP:
             return ManuallyDisconnected()
         return None
 
@@ -123,11 +126,11 @@ class Runner:
             case _:
                 return ""
 
-    # --- the public verbs -------------------------------------------------------------------------------------------
+    # --- the public verbs ---------------------------------------------------------------------------------------------
 
-    async def request(self, wish: events.Connect | events.Reconnect) -> Outcome:
-        """Feed the wish and wait for its outcome; the caller's cancellation hurts nobody else."""
-        answer, rest = self._ask(wish)
+    async def request(self, call: events.Connect | events.Reconnect) -> Outcome:
+        """Feed the call to the machine and wait for its outcome; its cancellation harms no other caller."""
+        answer, rest = self._ask(call)
         if not isinstance(answer, fx.AwaitOutcome):
             self._perform_all(rest)
             return self._answered(answer)
@@ -142,15 +145,15 @@ class Runner:
                 self.dispatch(events.CallerCancelled())
             raise
 
-    def request_nowait(self, wish: events.Connect | events.Reconnect) -> Outcome:
-        """Feed the wish and say what became of it so far."""
-        answer, rest = self._ask(wish)
+    def request_nowait(self, call: events.Connect | events.Reconnect) -> Outcome:
+        """Feed the call to the machine and return the outcome so far."""
+        answer, rest = self._ask(call)
         self._perform_all(rest)
         return self._answered(answer)
 
-    async def request_close(self, wish: events.Disconnect | events.Close) -> None:
-        """Feed the wish and wait until nothing is left of the line."""
-        answer, rest = self._ask(wish)
+    async def request_close(self, call: events.Disconnect | events.Close) -> None:
+        """Feed the call to the machine and wait until nothing is left of the connection."""
+        answer, rest = self._ask(call)
         future: asyncio.Future[None] = self.loop.create_future()
         if isinstance(answer, fx.AwaitEnd):
             self._closers.append(future)
@@ -163,24 +166,24 @@ class Runner:
         if isinstance(answer, fx.RaiseError):
             raise answer.error
         if not isinstance(answer, fx.AwaitOutcome | fx.ReturnOutcome):
-            raise TypeError(f"no answer to a wish: {answer}")
+            raise TypeError(f"no answer to a call: {answer}")
         self.outcomes[answer.outcome] += 1
         return answer.outcome
 
-    def _ask(self, wish: Event) -> tuple[Effect, list[Effect]]:
-        """Feed a wish; what it means for the one who asked, and what else is to be done."""
+    def _ask(self, call: Event) -> tuple[Effect, list[Effect]]:
+        """Feed a call to the machine; returns its answer, and the other effects."""
         answer: Effect | None = None
         rest: list[Effect] = []
-        for effect in self.machine.handle(wish, self.loop.time()):
+        for effect in self.machine.handle(call, self.loop.time()):
             if isinstance(effect, fx.ReturnOutcome | fx.RaiseError | fx.AwaitOutcome | fx.ReturnAtOnce | fx.AwaitEnd):
                 answer = effect
             else:
                 rest.append(effect)
         if answer is None:
-            raise TypeError(f"{type(wish).__name__} got no answer")
+            raise TypeError(f"{type(call).__name__} got no answer")
         return answer, rest
 
-    # --- the one way in ---------------------------------------------------------------------------------------------
+    # --- the one way in -----------------------------------------------------------------------------------------------
 
     def dispatch(self, event: Event) -> None:
         """Give the machine one input and do what it says."""
@@ -239,9 +242,9 @@ class Runner:
             case fx.CancelTimer():
                 self._cancel_timer()
             case fx.ReturnAtOnce() | fx.AwaitEnd():
-                pass  # nobody waits: the wish was fed by the shell itself
+                pass  # no caller waits: the event was fed by the shell itself
             case _:
-                raise TypeError(f"nobody asked for {effect}")
+                raise TypeError(f"unexpected effect {effect}")
 
     def _resolve_callers(self) -> None:
         callers, self._callers = self._callers, {}
@@ -257,8 +260,8 @@ class Runner:
                 future.set_exception(error.copy())
 
     def _release_closers(self) -> None:
-        leavers, self._closers = self._closers, []
-        for future in leavers:
+        closers, self._closers = self._closers, []
+        for future in closers:
             if not future.done():
                 future.set_result(None)
 
@@ -273,11 +276,11 @@ class Runner:
         self.dispatch(events.TimerFired(epoch, kind, detail))
 
     def _changed(self, change: fx.StateChanged) -> None:
-        destination = self.machine.after_close
+        after_close = self.machine.after_close
         if change.old is State.CONNECTED:
             self.connected_at = None
-            # A sound line that we close ourselves takes along what still waits for the socket.
-            ours = destination in (AfterClose.STOP, AfterClose.CLOSE, AfterClose.NEW_ATTEMPT)
+            # A sound connection that we close ourselves takes along what still waits for the socket.
+            ours = after_close in (AfterClose.STOP, AfterClose.CLOSE, AfterClose.NEW_ATTEMPT)
             self._sender.connection_closing(drain=ours)
         refusal = self.refusal()
         if refusal is not None:
@@ -286,67 +289,73 @@ class Runner:
             self._fanout.fail(change.error)
         self._on_change(Change(time.time(), change.old, change.new, change.epoch, change.cause, change.error))
 
-    # --- what the link tells ----------------------------------------------------------------------------------------
+    # --- reports of the attempt ---------------------------------------------------------------------------------------
 
-    def on_opened(self, link: ConnectionAttempt) -> None:
+    def on_opened(self, attempt: ConnectionAttempt) -> None:
         """The upgrade went through."""
         self.handshakes += 1
-        self.dispatch(events.Opened(link.epoch))
+        self.dispatch(events.Opened(attempt.epoch))
 
-    def on_ready(self, link: ConnectionAttempt, ready: Ready) -> None:
+    def on_ready(self, attempt: ConnectionAttempt, ready: Ready) -> None:
         """The login went through."""
-        if link.epoch != self.machine.live_epoch or self.machine.state is not State.CONNECTING:
-            self.dispatch(events.ProtocolReady(link.epoch))
+        if attempt.epoch != self.machine.live_epoch or self.machine.state is not State.CONNECTING:
+            self.dispatch(events.ProtocolReady(attempt.epoch))
             return
         lost_why = self.machine.error
         self.connected_at = self.last_connected_at = time.time()
-        self.dispatch(events.ProtocolReady(link.epoch))
+        self.dispatch(events.ProtocolReady(attempt.epoch))
         self.readied += 1
-        self._fanout.ready(link.epoch)
+        self._fanout.ready(attempt.epoch)
         if self._has_predecessor and not ready.resumed:
             with self._sender.prioritized():
-                self._fanout.announce(Gap(GapReason.RECONNECTED, link.epoch, error=lost_why))
-        # Whoever was told just now may have closed it already.
-        if link.connection is not None and self.machine.live_epoch == link.epoch and self.machine.after_close is None:
+                self._fanout.announce(Gap(GapReason.RECONNECTED, attempt.epoch, error=lost_why))
+        # A watcher that was told just now may have closed it already.
+        if (
+            attempt.connection is not None
+            and self.machine.live_epoch == attempt.epoch
+            and self.machine.after_close is None
+        ):
             if self._fanout.is_held:
-                link.connection.pause_reading()
-            self._sender.connection_ready(link.connection, ready.first)
+                attempt.connection.pause_reading()
+            self._sender.connection_ready(attempt.connection, ready.first)
 
-    def on_deadline_extended(self, link: ConnectionAttempt, seconds: float) -> None:
+    def on_deadline_extended(self, attempt: ConnectionAttempt, seconds: float) -> None:
         """The login waits for its turn."""
-        self.dispatch(events.DeadlineExtended(link.epoch, seconds))
+        self.dispatch(events.DeadlineExtended(attempt.epoch, seconds))
 
-    def on_failing(self, link: ConnectionAttempt, failure: Fail) -> None:
-        """The line can't go on."""
+    def on_failing(self, attempt: ConnectionAttempt, failure: Fail) -> None:
+        """The connection can't go on."""
         self.dispatch(
-            events.ConnectionFailing(link.epoch, failure.error, failure.code, failure.reason, failure.dead, link.up_for)
+            events.ConnectionFailing(
+                attempt.epoch, failure.error, failure.code, failure.reason, failure.dead, attempt.up_for
+            )
         )
 
-    def on_gone(self, link: ConnectionAttempt, error: OnesocketError, *, loop_ends: bool = False) -> None:
-        """Nothing is left of the line."""
-        if self.attempt is link:
+    def on_gone(self, attempt: ConnectionAttempt, error: OnesocketError, *, loop_ends: bool = False) -> None:
+        """Nothing is left of the connection."""
+        if self.attempt is attempt:
             self.attempt = None
             self._sender.connection_ended()
         if loop_ends:
             self._ended_with_loop = self.refusal() is None
             self.dispatch(events.Close())  # no further attempt
-        self.dispatch(events.ConnectionGone(link.epoch, error, self._jitter(), link.up_for))
+        self.dispatch(events.ConnectionGone(attempt.epoch, error, self._jitter(), attempt.up_for))
 
-    def on_writable(self, link: ConnectionAttempt, now_writable: bool) -> None:  # noqa: FBT001 - an event
+    def on_writable(self, attempt: ConnectionAttempt, now_writable: bool) -> None:  # noqa: FBT001 - an event
         """Whether all that was written is out."""
-        if link is self.attempt:
+        if attempt is self.attempt:
             self._sender.writable(now_writable)
 
-    def on_undecodable(self, link: ConnectionAttempt, error: DecodeError) -> None:
+    def on_undecodable(self, attempt: ConnectionAttempt, error: DecodeError) -> None:
         """A message that can't be read is not lost in silence."""
         self.undecodable += 1
-        self._fanout.announce(Gap(GapReason.UNDECODABLE, link.epoch, 1, error))
+        self._fanout.announce(Gap(GapReason.UNDECODABLE, attempt.epoch, 1, error))
 
     def on_rtt(self, seconds: float) -> None:
         """A PING was answered."""
         self.rtt = seconds
 
-    # --- back-pressure ----------------------------------------------------------------------------------------------
+    # --- back-pressure ------------------------------------------------------------------------------------------------
 
     def hold(self) -> None:
         """A subscriber with the rule `wait` is full."""

@@ -33,9 +33,10 @@ class FrameSource(Protocol):
 class Sender:
     """Accepted means: the socket gets it, or its sender gets a typed error.
 
-    On a new connection the order is: restored subscriptions, the protocol's own first frames, messages sent by whoever
-    is just being told of the new connection, and then what waited in the outbox. Later subscriptions take their place
-    behind the messages that were accepted before them. Frames are never in the outbox: they end with their connection.
+    On a new connection the order is: restored subscriptions, the protocol's own first frames, messages sent by watchers
+    that are just being told of the new connection, and then what waited in the outbox. Later subscriptions take their
+    place behind the messages that were accepted before them. Frames are never in the outbox: they end with their
+    connection.
     """
 
     def __init__(
@@ -55,7 +56,7 @@ class Sender:
         self._turn: asyncio.TimerHandle | None = None
         self._connection: TransportConnection | None = None
         self._clear = True
-        """Whether the line has handed on all that was written to it."""
+        """Whether the connection has handed on all that was written to it."""
         self._in_flight: list[Delivery] = []
         self._expiry: asyncio.TimerHandle | None = None
         self._source: FrameSource | None = None
@@ -73,8 +74,8 @@ class Sender:
         self.sent = 0
 
     def __repr__(self) -> str:
-        line = "no line" if self._connection is None else "clear" if self._clear else "congested"
-        return f"<Outgoing {line} waiting={len(self._outbox)} in_flight={len(self._in_flight)} sent={self.sent}>"
+        connection = "no connection" if self._connection is None else "clear" if self._clear else "congested"
+        return f"<Sender {connection} waiting={len(self._outbox)} in_flight={len(self._in_flight)} sent={self.sent}>"
 
     def __len__(self) -> int:
         """Messages whose fate isn't known yet."""
@@ -87,15 +88,15 @@ class Sender:
         goes_first = self._is_prioritizing
         if self._priority_tasks and not goes_first:
             goes_first = asyncio.current_task() in self._priority_tasks
-        line = self._connection
+        connection = self._connection
         if (
-            line is not None
+            connection is not None
             and self._clear
             and not self._is_overtaking(goes_first)
             and (self._pace is None or self._take_turn())
         ):
             try:
-                taken = line.send(data)
+                taken = connection.send(data)
             except UnicodeError as error:
                 raise _not_utf8(error) from error
             if taken:
@@ -122,7 +123,7 @@ class Sender:
         self._watch_age()
         return found
 
-    # --- frames beside messages -------------------------------------------------------------------------------------
+    # --- frames beside messages ---------------------------------------------------------------------------------------
 
     def set_source(self, source: FrameSource) -> None:
         """Have this source's frames sent on every connection."""
@@ -142,7 +143,7 @@ class Sender:
             self._is_asked = False
             self._flush()
 
-    # --- who is told of a new connection ----------------------------------------------------------------------------
+    # --- who is told of a new connection ------------------------------------------------------------------------------
 
     def hold(self) -> None:
         """Watchers are told of a new connection in the next turn of the loop: hold the outbox until the turn after."""
@@ -175,11 +176,11 @@ class Sender:
         # Without an outbox nothing waits that could be overtaken.
         return self._holds > 0 and self._outbox.limits.messages > 0
 
-    # --- what the runner tells --------------------------------------------------------------------------------------
+    # --- what the runner tells ----------------------------------------------------------------------------------------
 
-    def connection_ready(self, line: TransportConnection, first: Iterable[Data] = ()) -> None:
-        """The line is logged in. `first`: the protocol's own frames for it."""
-        self._connection = line
+    def connection_ready(self, connection: TransportConnection, first: Iterable[Data] = ()) -> None:
+        """The connection is logged in. `first`: the protocol's own frames for it."""
+        self._connection = connection
         self._first = deque(first)
         self._is_asked = False
         if self._source is not None:
@@ -188,7 +189,7 @@ class Sender:
         self._flush()
 
     def writable(self, now_writable: bool) -> None:  # noqa: FBT001 - an event
-        """The line's word on whether all that was written is out."""
+        """The connection's word on whether all that was written is out."""
         self._clear = now_writable
         if now_writable:
             flown, self._in_flight = self._in_flight, []
@@ -197,14 +198,14 @@ class Sender:
             self._flush()
 
     def connection_closing(self, *, drain: bool) -> None:
-        """A close begins. `drain`: the line is sound, so what waits is written before the CLOSE frame."""
+        """A close begins. `drain`: the connection is sound, so what waits is written before the CLOSE frame."""
         if drain:
             self._flush(even_if_congested=True)
         self._connection = None
         self._stop_turn()
 
     def connection_ended(self) -> None:
-        """Nothing is left of the line, and nobody can say what became of what was on its way."""
+        """Nothing is left of the connection, and the result of messages in flight is unknown."""
         self._connection = None
         self._frames_after = None
         self._first.clear()
@@ -230,26 +231,26 @@ class Sender:
         return True
 
     def reject_waiting(self, error: OnesocketError) -> None:
-        """The owner stopped the client: nothing waits for a line any more."""
+        """The owner stopped the client: nothing waits for a connection any more."""
         waiting = [self._outbox.take() for _ in range(len(self._outbox))]
         self._watch_age()
         self._settle(waiting, error)
 
-    # --- inside -----------------------------------------------------------------------------------------------------
+    # --- inside -------------------------------------------------------------------------------------------------------
 
     def _is_overtaking(self, goes_first: bool) -> bool:  # noqa: FBT001 - one of two kinds
-        """Whether a message that went straight to the line would overtake something."""
+        """Return True if a message that went straight to the connection would overtake another one."""
         if self._frames_after is not None or self._first:
             return True
         return self._outbox.has_first if goes_first else self._outbox.count > 0 or (self._holds > 0 and self._is_held)
 
     def _flush(self, *, even_if_congested: bool = False) -> None:
         self._expire()
-        while (line := self._connection) is not None and (self._is_clear() or even_if_congested):
+        while (connection := self._connection) is not None and (self._is_clear() or even_if_congested):
             send = self._next(even_if_held=even_if_congested)
             if send is None or (self._pace is not None and not self._take_turn()):
                 break
-            if not send(line):
+            if not send(connection):
                 self._connection = None
         self._watch_age()
 
@@ -268,22 +269,22 @@ class Sender:
         may_go = not self._is_held or even_if_held or self._outbox.has_first
         return self._send_message if waiting and may_go else None
 
-    def _send_of_source(self, line: TransportConnection) -> bool:
+    def _send_of_source(self, connection: TransportConnection) -> bool:
         frame = None if self._source is None else self._source.peek()
-        if self._source is None or frame is None or not self._send_frame(line, frame):
+        if self._source is None or frame is None or not self._send_frame(connection, frame):
             return False
         self._source.taken()
         return True
 
-    def _send_first(self, line: TransportConnection) -> bool:
-        if not self._send_frame(line, self._first[0]):
+    def _send_first(self, connection: TransportConnection) -> bool:
+        if not self._send_frame(connection, self._first[0]):
             return False
         self._first.popleft()
         return True
 
-    def _send_frame(self, line: TransportConnection, frame: Data) -> bool:
+    def _send_frame(self, connection: TransportConnection, frame: Data) -> bool:
         try:
-            taken = line.send(frame)
+            taken = connection.send(frame)
         except UnicodeError as error:
             is_news = True
             self._report(_not_utf8(error), "a frame of the protocol", is_news)
@@ -291,9 +292,9 @@ class Sender:
         self.sent += taken
         return taken
 
-    def _send_message(self, line: TransportConnection) -> bool:
+    def _send_message(self, connection: TransportConnection) -> bool:
         delivery = self._outbox.peek()
-        if delivery.data is None or not line.send(delivery.data):
+        if delivery.data is None or not connection.send(delivery.data):
             return False
         self._outbox.take()
         self.sent += 1
@@ -334,7 +335,7 @@ class Sender:
         self._settle(
             late,
             MessageExpired(
-                f"this message waited {self._outbox.limits.age:g} s for the line (outbox=) and was not sent"
+                f"this message waited {self._outbox.limits.age:g} s for the connection (outbox=) and was not sent"
                 + (f"; {remedy}" if remedy else "")
             ),
         )

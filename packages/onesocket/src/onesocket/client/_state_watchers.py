@@ -19,7 +19,7 @@ from ._status import Change
 from ._subscription import Subscription
 from ._user_code import USER_ERRORS
 
-# Changes of state are few; whoever lets so many pile up is told so instead of missing one.
+# Changes of state are few; a reader that lets so many pile up gets SlowConsumer instead of missing one.
 _LIMIT = 10_000
 
 
@@ -75,7 +75,9 @@ class StateWatchers:
         self._closed = False
 
     def __repr__(self) -> str:
-        return f"<Changes streams={len(self._streams)} callbacks={len(self._watchers)} untold={len(self._pending)}>"
+        return (
+            f"<StateWatchers streams={len(self._streams)} callbacks={len(self._watchers)} untold={len(self._pending)}>"
+        )
 
     def notify(self, change: Change) -> None:
         """Something changed; CLOSED is the last that is told."""
@@ -116,7 +118,7 @@ class StateWatchers:
         if now() in states:
             return now()
         try:
-            # Not one of the streams: whoever waits in the midst of something else is not being told.
+            # Not one of the streams: a caller that waits in the midst of other work is no watcher.
             waiting = Subscription[Change](self._new_queue(self._waiters), lambda gone: self._waiters.pop(gone, None))
             async with asyncio.timeout(timeout), waiting as stream:
                 async for change in stream:

@@ -1,4 +1,4 @@
-"""What everybody else may know: frozen snapshots, and the record of each change."""
+"""Frozen snapshots of a client, and the record of each change."""
 
 from __future__ import annotations
 
@@ -16,17 +16,17 @@ class Status:
     """Without query values and user info."""
     state: State
     epoch: int
-    """The number of the newest line (0: none yet); never reused."""
+    """The number of the newest connection (0: none yet); never reused."""
     attempt: int
-    """Failures in a row since a line last proved itself."""
+    """Failures in a row since a connection last proved itself."""
     last_error: OnesocketError | None
     last_loss: OnesocketError | None = None
     """Reason for the last loss of the connection, kept once it is up again; None: none yet but by our own close."""
     last_lost_at: float | None = None
     connected_at: float | None
-    """Since when the present line is up; None while it is not."""
+    """Since when the present connection is up; None while it is not."""
     last_connected_at: float | None
-    """When a line last came up."""
+    """When a connection last came up."""
     retry_in: float | None
     """Seconds until the next attempt, while backing off."""
     rtt: float | None
@@ -54,7 +54,7 @@ class Status:
 
     @property
     def is_manually_disconnected(self) -> bool:
-        """The owner said no."""
+        """`disconnect()` was called, and no `reconnect()` since."""
         return self.state is State.STOPPED
 
     @property
@@ -73,7 +73,7 @@ class Change:
     new: State
     epoch: int
     cause: str
-    """The name of the input that made it: Connect, Ready, Ended, Alarm …"""
+    """The name of the event that made it: Connect, ProtocolReady, ConnectionGone, TimerFired …"""
     error: OnesocketError | None
 
 
@@ -82,7 +82,7 @@ class Stats:
     """What the client counted since it was made."""
 
     attempts: int
-    """Lines dialled."""
+    """Connections dialled."""
     handshakes: int
     """Upgrades that went through."""
     opened: int
@@ -90,11 +90,11 @@ class Stats:
     joined: int
     """`connect()` calls that shared an attempt."""
     already_connected: int
-    """`connect()` calls that found the line up."""
+    """`connect()` calls that found the connection up."""
     reconnects: int
-    """Lines that came up again after an earlier one."""
+    """Connections that came up again after an earlier one."""
     stale_dropped: int
-    """Events of a past line that were dropped."""
+    """Events of a past connection that were dropped."""
     received: int
     """Messages handed to the subscribers."""
     sent: int
@@ -102,4 +102,4 @@ class Stats:
     undecodable: int
     """Messages that the protocol could not read."""
     callback_errors: int
-    """Exceptions of subscribers and of deliveries that nobody awaited."""
+    """Exceptions of subscribers and of deliveries that were not awaited."""

@@ -18,7 +18,7 @@ class Subscription(AsyncIterator[T]):
 
     It is registered at once: nothing that comes after the call is missed, and the first one of everything begins with
     what came before. It ends with `close()`, when the client is
-    closed, or when nobody holds it any more.
+    closed, or when no reference to it is left.
     """
 
     def __init__(

@@ -26,7 +26,7 @@ USER_ERRORS: Final = (Exception, asyncio.CancelledError, GeneratorExit)
 """Exceptions of a program's function that must harm nothing else. `SystemExit` and `KeyboardInterrupt` end the program.
 
 The result of a cancelled future, looked at in a callback, is among it: that `CancelledError` isn't the cancellation of
-whoever happens to run the callback.
+the task that happens to run the callback.
 """
 
 _CLIENT_ERRORS: Final = (ClientClosed, ManuallyDisconnected, WrongEventLoop, NoCurrentProvider, Abandoned)

@@ -79,7 +79,7 @@ class Actions:
         """Time of the next attempt, while BACKING_OFF."""
         return self.timer_at if self.state is State.BACKING_OFF else None
 
-    # --- guards -----------------------------------------------------------------------------------------------------
+    # --- guards -------------------------------------------------------------------------------------------------------
 
     def retry_helps(self) -> bool:
         """True if the connection is resumed after this failure."""
@@ -98,7 +98,7 @@ class Actions:
     def _resumes(self) -> bool:
         return self.state is State.CONNECTED or self.initiator is Initiator.RESUME
 
-    # --- actions: callers -------------------------------------------------------------------------------------------
+    # --- actions: callers ---------------------------------------------------------------------------------------------
 
     def set_initiator(self) -> None:
         """The attempt runs for this call, unless it only makes a retry that was due anyway sooner."""
@@ -180,7 +180,7 @@ class Actions:
         """The end that `disconnect()` and `aclose()` waited for has come."""
         self._effects.append(fx.ReleaseClosers())
 
-    # --- actions: the connection ------------------------------------------------------------------------------------
+    # --- actions: the connection --------------------------------------------------------------------------------------
 
     def dial(self) -> None:
         """Start an attempt with a new epoch and its deadline."""
@@ -227,7 +227,7 @@ class Actions:
         code = self._event.code if isinstance(self._event, events.ConnectionFailing) else None
         self._effects.append(fx.Abort(self.epoch, code))
 
-    # --- actions: failures and timers -------------------------------------------------------------------------------
+    # --- actions: failures and timers ---------------------------------------------------------------------------------
 
     def forget_failures(self) -> None:
         """The connection has proved itself."""

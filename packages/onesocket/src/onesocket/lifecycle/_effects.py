@@ -1,4 +1,4 @@
-"""What is to be done about it. Frozen; the shell performs them in order and decides nothing."""
+"""The effects that the machine asks its shell for. Frozen; the shell performs them in order."""
 
 from __future__ import annotations
 
@@ -11,73 +11,73 @@ from ._states import State
 
 
 class Outcome(enum.StrEnum):
-    """What a `connect()` came to."""
+    """The result of a `connect()`."""
 
     OPENED = "opened"
     """This call started the attempt."""
     JOINED = "joined"
     """An attempt was already in flight, and this call shared it."""
     ALREADY_CONNECTED = "already connected"
-    """The line was up."""
+    """The connection was open and logged in."""
     NOT_AUTHENTICATED = "not authenticated"
     """A provider without a token: nothing was attempted."""
 
 
-# --- to whoever asked -----------------------------------------------------------------------------------------------
+# --- to the caller ----------------------------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True, slots=True)
 class ReturnOutcome:
-    """Give the asker this outcome at once."""
+    """Return this outcome to the caller at once."""
 
     outcome: Outcome
 
 
 @dataclass(frozen=True, slots=True)
 class RaiseError:
-    """Raise this in the asker at once."""
+    """Raise this error in the caller at once."""
 
     error: OnesocketError
 
 
 @dataclass(frozen=True, slots=True)
 class AwaitOutcome:
-    """The asker waits for the attempt, and gets this outcome when it's ready."""
+    """The caller waits for the attempt, and gets this outcome when the connection is ready."""
 
     outcome: Outcome
 
 
 @dataclass(frozen=True, slots=True)
 class ReturnAtOnce:
-    """The one who asked for the end has it already."""
+    """The caller of `disconnect()` or `aclose()` returns at once: nothing is open."""
 
 
 @dataclass(frozen=True, slots=True)
 class AwaitEnd:
-    """The one who asked for the end waits until nothing is left of the line."""
+    """The caller of `disconnect()` or `aclose()` waits until nothing is left of the connection."""
 
 
-# --- to everybody who waits -----------------------------------------------------------------------------------------
+# --- to all callers that wait -----------------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True, slots=True)
 class ResolveCallers:
-    """Everybody who waits for the attempt gets the outcome noted at `AwaitOutcome`."""
+    """All callers that wait for the attempt get their outcome of `AwaitOutcome`."""
 
 
 @dataclass(frozen=True, slots=True)
 class RejectCallers:
-    """Everybody who waits for the attempt gets this error."""
+    """All callers that wait for the attempt get this error."""
 
     error: OnesocketError
 
 
 @dataclass(frozen=True, slots=True)
 class ReleaseClosers:
-    """Everybody who waits for the end is let go: nothing of the line is left."""
+    """All callers that wait for the end return: nothing of the connection is left."""
 
 
-# --- to the line ----------------------------------------------------------------------------------------------------
+# --- to the connection ------------------------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,18 +98,18 @@ class CloseConnection:
 
 @dataclass(frozen=True, slots=True)
 class Abort:
-    """A deadline passed: end this epoch's socket now, whatever it's doing; with `code`, try to say why."""
+    """End this epoch's socket now; with `code`, try to send a CLOSE frame first."""
 
     epoch: int
     code: int | None = None
 
 
-# --- to the clock ---------------------------------------------------------------------------------------------------
+# --- to the clock -----------------------------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True, slots=True)
 class SetTimer:
-    """Set the one timer (replacing what it was set for) to go off at `at`, in seconds of the clock behind `now`."""
+    """Set the one timer (replacing what it was set for) to fire at `at`, in seconds of the clock behind `now`."""
 
     kind: TimerKind
     epoch: int
@@ -121,12 +121,12 @@ class CancelTimer:
     """Stop the timer."""
 
 
-# --- to those who watch ---------------------------------------------------------------------------------------------
+# --- to watchers ------------------------------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True, slots=True)
 class StateChanged:
-    """The state changed; `cause` is the name of the input."""
+    """The state changed; `cause` is the name of the event."""
 
     old: State
     new: State

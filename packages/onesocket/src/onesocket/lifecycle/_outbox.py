@@ -1,4 +1,4 @@
-"""Messages that wait for the line: bounded in number and age; it refuses, and never drops in silence. Pure."""
+"""Messages that wait for the connection: bounded in number and age; it refuses, and never drops in silence. Pure."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _Entry = tuple[float, int, T]
 
 @dataclass(frozen=True, slots=True)
 class OutboxLimits:
-    """How many messages may wait for the line, and for how many seconds."""
+    """How many messages may wait for the connection, and for how many seconds."""
 
     messages: int = 2_000
     age: float = 300.0
@@ -61,7 +61,7 @@ class Outbox(Generic[T]):
         """Accept `item`; raises `OutboxFull` when there's no room."""
         if self.count >= self.limits.messages:
             raise OutboxFull(
-                f"{self.count} messages wait for the line already, which is the limit (outbox=); "
+                f"{self.count} messages wait for the connection already, which is the limit (outbox=); "
                 "wait until it is back, or await send() instead of calling send_nowait() in a loop"
             )
         queue = self._first if first else self._waiting

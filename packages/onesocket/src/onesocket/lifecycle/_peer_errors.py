@@ -62,7 +62,7 @@ def closed_by_peer(code: int, reason: str = "", *, fatal: Collection[int] | None
     Without such a list 1010 is final, and so is 1008 unless its reason speaks of a limit; but see `as_established`.
     """
     meaning = CLOSE_CODES.get(code, "private code" if code >= _FIRST_PRIVATE_CODE else "unassigned code")
-    text = f"the server closed the line with {code} ({meaning})" + (f": {reason}" if reason else "")
+    text = f"the server closed the connection with {code} ({meaning})" + (f": {reason}" if reason else "")
     is_final = code in (FATAL_CLOSE_CODES if fatal is None else fatal)
     has_own_word = fatal is not None and is_final
     says_busy = (code == _POLICY_VIOLATION or code >= _FIRST_PRIVATE_CODE) and _BUSY_REASON.search(reason) is not None
@@ -83,8 +83,8 @@ def as_established(error: OnesocketError) -> OnesocketError:
 
 
 def connection_reset(detail: str = "") -> ConnectionReset:
-    """The error for a line that ended without a CLOSE frame."""
-    return ConnectionReset("the line was lost without a CLOSE frame" + (f" ({detail})" if detail else ""))
+    """The error for a connection that ended without a CLOSE frame."""
+    return ConnectionReset("the connection was lost without a CLOSE frame" + (f" ({detail})" if detail else ""))
 
 
 def handshake_rejected(status: int, headers: Mapping[str, str], body: str = "") -> PeerError:

@@ -1,4 +1,4 @@
-"""When to try again: the policy for an established line that was lost. Pure: chance and time are arguments."""
+"""When to try again: the policy for an established connection that was lost. Pure: chance and time are arguments."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ class ReconnectPolicy:
     """Seconds: the upper bound while nothing answers, unless `initial` is more. For a service with very many clients it
     can be raised: they all come within this time of its return."""
     stable_after: float = 10.0
-    """Seconds that a line must be up before earlier failures are forgotten."""
+    """Seconds that a connection must be up before earlier failures are forgotten."""
     busy_delay: float = 30.0
     """Seconds: the least delay when the service has no place for us and names no date."""
     max_attempts: int | None = None

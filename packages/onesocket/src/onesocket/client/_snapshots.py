@@ -1,0 +1,53 @@
+"""Makes the frozen snapshots of a client from its parts."""
+
+from __future__ import annotations
+
+from ..lifecycle._effects import Outcome
+from ._error_reporter import ErrorReporter
+from ._fan_out import FanOut
+from ._outage_log import OutageLog
+from ._runner import Runner
+from ._sender import Sender
+from ._status import Stats, Status
+
+
+def take_status(url: str, runner: Runner, fanout: FanOut, sender: Sender, outages: OutageLog) -> Status:
+    """Returns the status of this moment."""
+    machine = runner.machine
+    retry_at = machine.retry_at
+    return Status(
+        url=url,
+        state=machine.state,
+        epoch=machine.epoch,
+        attempt=machine.failures,
+        last_error=machine.error,
+        last_loss=outages.last_loss,
+        last_lost_at=outages.last_lost_at,
+        connected_at=runner.connected_at,
+        last_connected_at=runner.last_connected_at,
+        retry_in=None if retry_at is None else max(0.0, retry_at - runner.time()),
+        rtt=runner.rtt,
+        callers=runner.callers,
+        outbox=len(sender),
+        inbox=fanout.depth,
+        subscribers=len(fanout),
+        is_held=fanout.is_held,
+        subprotocol=runner.attempt.handshake.subprotocol if runner.attempt is not None else None,
+    )
+
+
+def take_stats(runner: Runner, fanout: FanOut, sender: Sender, reporter: ErrorReporter) -> Stats:
+    """Returns the counters so far."""
+    return Stats(
+        attempts=runner.machine.epoch,
+        handshakes=runner.handshakes,
+        opened=runner.outcomes[Outcome.OPENED],
+        joined=runner.outcomes[Outcome.JOINED],
+        already_connected=runner.outcomes[Outcome.ALREADY_CONNECTED],
+        reconnects=max(0, runner.readied - 1),
+        stale_dropped=runner.machine.stale,
+        received=fanout.delivered,
+        sent=sender.sent,
+        undecodable=runner.undecodable,
+        callback_errors=reporter.count,
+    )
