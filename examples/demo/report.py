@@ -22,7 +22,7 @@ class Row:
 
     @property
     def ok(self) -> bool:
-        """Whether onesocket kept every promise; the baseline doesn't count."""
+        """True if onesocket kept every promise; the baseline doesn't count."""
         return not self.onesocket.broken
 
 
@@ -37,7 +37,7 @@ class Report:
 
     @property
     def ok(self) -> bool:
-        """Whether onesocket kept every promise in every row."""
+        """True if onesocket kept every promise in every row."""
         return bool(self.rows) and all(row.ok for row in self.rows)
 
     def as_json(self) -> str:

@@ -43,11 +43,14 @@ async def run_chaos(scenario: ChaosScenario) -> ChaosFindings:
 
 async def test_a_broken_promise_is_named_and_counts() -> None:
     async def two_sockets(findings: ChaosFindings, size: RunSize, chance: random.Random) -> None:
-        async with ChaosHarness(findings) as stage:
-            members = [*await stage.start(), *await stage.start(host={**stage.host, "directory": str(stage.base)})]
-            stage.base.chmod(0o700)
-            await stage.join(members)  # two directories: they don't find each other
-            stage.check_sockets()
+        async with ChaosHarness(findings) as harness:
+            members = [
+                *await harness.start(),
+                *await harness.start(host={**harness.host, "directory": str(harness.base)}),
+            ]
+            harness.base.chmod(0o700)
+            await harness.join(members)  # two directories: they don't find each other
+            harness.check_sockets()
 
     findings = await run_chaos(ChaosScenario("x", "two directories", two_sockets, lambda _: 30.0))
     assert findings.wrong == ["2 sockets at once, 1 allowed"]
@@ -57,8 +60,8 @@ async def test_a_broken_promise_is_named_and_counts() -> None:
 
 async def test_a_scenario_that_hangs_is_ended() -> None:
     async def hangs(findings: ChaosFindings, size: RunSize, chance: random.Random) -> None:
-        async with ChaosHarness(findings) as stage:
-            await stage.start()
+        async with ChaosHarness(findings) as harness:
+            await harness.start()
             await asyncio.Event().wait()
 
     findings = await run_chaos(ChaosScenario("x", "hangs", hangs, lambda _: 3.0))
@@ -68,10 +71,10 @@ async def test_a_scenario_that_hangs_is_ended() -> None:
 
 async def test_what_a_process_complains_about_counts() -> None:
     async def fails(findings: ChaosFindings, size: RunSize, chance: random.Random) -> None:
-        async with ChaosHarness(findings) as stage:
-            (actor,) = await stage.start()
+        async with ChaosHarness(findings) as harness:
+            (member,) = await harness.start()
             with pytest.raises(OrderRefused, match="AttributeError"):
-                await actor.do("no such order", within=5.0)
+                await member.do("no such order", within=5.0)
 
     findings = await run_chaos(ChaosScenario("x", "fails", fails, lambda _: 30.0))
     assert "no such order" in findings.wrong[0]

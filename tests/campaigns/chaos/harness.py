@@ -79,11 +79,11 @@ class ChaosHarness:
         await process.until(lambda event: event["event"] == "ready")
         return process
 
-    async def join(self, actors: list[WorkerProcess], *, send_every: float = 0.0, padding: str = "") -> None:
+    async def join(self, members: list[WorkerProcess], *, send_every: float = 0.0, padding: str = "") -> None:
         """Have them join."""
-        for actor in actors:
-            self.ledger.sender(actor.name)
-        await asyncio.gather(*(actor.do("join", send_every=send_every, padding=padding) for actor in actors))
+        for member in members:
+            self.ledger.sender(member.name)
+        await asyncio.gather(*(member.do("join", send_every=send_every, padding=padding) for member in members))
 
     async def shared(self) -> Listing:
         """How the one connection stands, as its owner says."""
@@ -100,42 +100,42 @@ class ChaosHarness:
         deadline = time.monotonic() + 10.0
         while time.monotonic() < deadline:
             shared = await self.shared()
-            for actor in self.members:
-                if actor.pid == shared.pid and actor.is_alive and shared.epoch:
-                    return actor, shared.epoch
+            for member in self.members:
+                if member.pid == shared.pid and member.is_alive and shared.epoch:
+                    return member, shared.epoch
             await asyncio.sleep(0.01)
         raise WorkerFailure("the owner is none of ours")
 
     async def wait_received(
-        self, actors: list[WorkerProcess], what: str, *, epoch: int = 0, within: float
+        self, members: list[WorkerProcess], what: str, *, epoch: int = 0, within: float
     ) -> list[float]:
-        """Everybody receives something that is sent from now on (on a line after `epoch`); when each did."""
+        """Wait until each member has received a message sent from now on (after `epoch`); returns the times."""
         number = self.number
-        asked = [actor.tell("until", number=number, epoch=epoch) for actor in actors]
+        asked = [member.tell("until", number=number, epoch=epoch) for member in members]
         try:
             answers = await asyncio.gather(
-                *(actor.result(order, within) for actor, order in zip(actors, asked, strict=True))
+                *(member.result(order, within) for member, order in zip(members, asked, strict=True))
             )
         except WorkerFailure as error:
             raise WorkerFailure(f"no message {what}: {error}") from None
         return [float(answer["at"]) for answer in answers]
 
-    async def settle(self, actors: list[WorkerProcess], within: float = 40.0) -> list[dict[str, Any]]:
+    async def settle(self, members: list[WorkerProcess], within: float = 40.0) -> list[dict[str, Any]]:
         """The books of these processes, closed."""
         answers: list[dict[str, Any]] = await asyncio.gather(
-            *(actor.do("settle", timeout=within, within=within + 10.0) for actor in actors)
+            *(member.do("settle", timeout=within, within=within + 10.0) for member in members)
         )
-        for actor, answer in zip(actors, answers, strict=True):
-            self.ledger.sender(actor.name).accepted = answer["accepted"]
+        for member, answer in zip(members, answers, strict=True):
+            self.ledger.sender(member.name).accepted = answer["accepted"]
         return answers
 
-    async def leave(self, actor: WorkerProcess) -> None:
+    async def leave(self, member: WorkerProcess) -> None:
         """Ask it to leave, and see it off."""
-        answer = await actor.do("leave")
-        page = self.ledger.sender(actor.name)
+        answer = await member.do("leave")
+        page = self.ledger.sender(member.name)
         page.accepted, page.left = answer["accepted"], True
-        status = await actor.ended()
-        self.findings.require(status == 0, f"{actor.name} left with status {status}")
+        status = await member.ended()
+        self.findings.require(status == 0, f"{member.name} left with status {status}")
 
     async def wait_events(self, wanted: Callable[[], bool], what: str, within: float = 10.0) -> None:
         """Wait until the events of the members satisfy `wanted`. Raises `WorkerFailure`."""
@@ -198,7 +198,7 @@ class ChaosHarness:
     # --- the end ----------------------------------------------------------------------------------------------------
 
     def check_sockets(self, most: int = 1) -> None:
-        """What the server has seen in this act."""
+        """Check the counts of the server."""
         counts = self.server.counts
         self.findings.require(counts.most_sockets <= most, f"{counts.most_sockets} sockets at once, {most} allowed")
         self.findings.require(counts.premature_closes == 0, f"{counts.premature_closes} sockets given up half-open")
@@ -218,7 +218,7 @@ class ChaosHarness:
                 self.findings.figure(f"messages to it: {name}", count)
 
     async def _end(self) -> None:
-        for actor in self.members:
-            await actor.end()
-            if actor.errors:
-                self.findings.broken(f"{actor.name} wrote to stderr: {actor.errors[-2000:]}")
+        for member in self.members:
+            await member.end()
+            if member.errors:
+                self.findings.broken(f"{member.name} wrote to stderr: {member.errors[-2000:]}")

@@ -12,8 +12,8 @@ class RunSize:
 
     rounds: int
     """Number of times that the owner is killed, stopped and continued, and asked to leave, each."""
-    blows: int
-    """Number of blows that the unkind server deals."""
+    faults: int
+    """Number of faults that the injector server deals."""
     forks: int
     seconds: float
     """Seconds of coming and going."""
@@ -23,8 +23,8 @@ class RunSize:
     @property
     def limit(self) -> float:
         """Seconds that all of it may take at most; on a quiet machine it's half of that."""
-        return 100.0 + 5.0 * self.rounds + 3.0 * self.blows
+        return 100.0 + 5.0 * self.rounds + 3.0 * self.faults
 
 
-FULL: Final = RunSize(rounds=100, blows=40, forks=10, seconds=5.0, megabytes=64)
-QUICK: Final = RunSize(rounds=3, blows=7, forks=2, seconds=1.0, megabytes=16)
+FULL: Final = RunSize(rounds=100, faults=40, forks=10, seconds=5.0, megabytes=64)
+QUICK: Final = RunSize(rounds=3, faults=7, forks=2, seconds=1.0, megabytes=16)

@@ -63,7 +63,7 @@ class NumberedReader:
         return await found
 
     async def read(self, stream: Any) -> None:
-        """Until the link is closed."""
+        """Until the client is closed."""
         async for item in stream:
             if isinstance(item, Gap):
                 self._gap(item)
@@ -102,9 +102,9 @@ class NumberedReader:
 class NumberedSender:
     """Numbered messages, every third of them with `resend=True`, and the fate of each."""
 
-    def __init__(self, link: onesocket.SharedClient, name: str, padding: str = "") -> None:
+    def __init__(self, client: onesocket.SharedClient, name: str, padding: str = "") -> None:
         self.accepted = 0
-        self._link = link
+        self._client = client
         self._name = name
         self._padding = padding
         self._tasks: set[asyncio.Task[None]] = set()
@@ -153,7 +153,7 @@ class NumberedSender:
 
     async def _one(self, text: str, number: int, *, named: bool) -> None:
         try:
-            await self._link.send(text, resend=named)
+            await self._client.send(text, resend=named)
         except OnesocketError as error:
             write_event("fate", sender=self._name, number=number, fate=type(error).__name__)
         else:
@@ -161,7 +161,7 @@ class NumberedSender:
 
 
 class ChaosWorker:
-    """What this process has."""
+    """The shared client of this process, its reader and its sender."""
 
     def __init__(self, given: dict[str, Any]) -> None:
         self.has_left = False
@@ -173,7 +173,7 @@ class ChaosWorker:
             self._options["protocol"] = NumberedTopics(*given["topics"])
         self._topics: dict[str, Any] = {}
         """The streams of the topics that this process is subscribed to."""
-        self._link: onesocket.SharedClient | None = None
+        self._client: onesocket.SharedClient | None = None
         self._reader: NumberedReader | None = None
         self._reading: asyncio.Task[None] | None = None
         self._sender: NumberedSender | None = None
@@ -185,18 +185,18 @@ class ChaosWorker:
         return onesocket.join(self._url, scope="host", host_options=self._host, **self._options)
 
     @property
-    def link(self) -> onesocket.SharedClient:
+    def client(self) -> onesocket.SharedClient:
         """Ours."""
-        if self._link is None:
+        if self._client is None:
             raise RuntimeError("not joined")
-        return self._link
+        return self._client
 
     async def join(self, order: dict[str, Any]) -> None:
         """Join, read, and send every so many seconds (0: nothing)."""
-        link = self._link = await self.joining()
-        self._reader = NumberedReader(link.status.epoch)
-        self._reading = asyncio.create_task(self._reader.read(link.subscribe(limit=2**20)))
-        self._sender = NumberedSender(link, self.name, order.get("padding", ""))
+        client = self._client = await self.joining()
+        self._reader = NumberedReader(client.status.epoch)
+        self._reading = asyncio.create_task(self._reader.read(client.subscribe(limit=2**20)))
+        self._sender = NumberedSender(client, self.name, order.get("padding", ""))
         if order["send_every"]:
             self._sender.start(order["send_every"])
 
@@ -206,7 +206,7 @@ class ChaosWorker:
         return {"accepted": accepted, **self._figures()}
 
     async def figures(self, _: dict[str, Any]) -> dict[str, Any]:
-        """What was received so far, and what the kernel knows of us."""
+        """The messages received so far, and the open descriptors."""
         return self._figures()
 
     async def leave(self, _: dict[str, Any]) -> dict[str, Any]:
@@ -214,7 +214,7 @@ class ChaosWorker:
         self.has_left = True
         if self._sender is not None:
             await self._sender.stop()
-        await self.link.aclose()
+        await self.client.aclose()
         if self._reading is not None:
             await self._reading
         accepted = 0 if self._sender is None else await self._sender.settle(5.0)
@@ -226,42 +226,42 @@ class ChaosWorker:
             self._topics.pop(topic).close()
         for topic in order["keys"]:
             if topic not in self._topics:
-                self._topics[topic] = self.link.subscribe(keys=[topic], limit=4, overflow="drop_oldest")
+                self._topics[topic] = self.client.subscribe(keys=[topic], limit=4, overflow="drop_oldest")
 
-    async def flit(self, order: dict[str, Any]) -> dict[str, int]:
+    async def send_and_leave(self, order: dict[str, Any]) -> dict[str, int]:
         """Join so many times, send so many messages at once each time, and leave in the midst of it."""
         accepted: dict[str, int] = {}
         for number in range(order["times"]):
             name = f"{order['name']}.{number}"
-            link = await self.joining()
-            sender = NumberedSender(link, name)
+            client = await self.joining()
+            sender = NumberedSender(client, name)
             sender.burst(order["messages"])
             for _ in range(order["turns"][number]):
                 await asyncio.sleep(0)
-            await link.aclose()
+            await client.aclose()
             accepted[name] = await sender.settle(5.0)
         return accepted
 
-    async def neglect(self, _: dict[str, Any]) -> None:
+    async def leave_unread(self, _: dict[str, Any]) -> None:
         """Have a stream that holds the feed back, and don't read it."""
-        self._unread = self.link.subscribe(limit=4, overflow="wait")
+        self._unread = self.client.subscribe(limit=4, overflow="wait")
 
     async def catch_up(self, _: dict[str, Any]) -> None:
         """Read what waits there, and go on without it."""
         self._unread.close()
         self._unread = None
 
-    async def come_and_go(self, order: dict[str, Any]) -> dict[str, Any]:
-        """Join and leave so many times, one each `every` seconds; each time as the only link of this process."""
+    async def join_and_leave(self, order: dict[str, Any]) -> dict[str, Any]:
+        """Join and leave so many times, one each `every` seconds; each time as the only client of this process."""
         started = time.monotonic()
         for number in range(order["times"]):
             await asyncio.sleep(max(0.0, started + number * order["every"] - time.monotonic()))
-            async with self.joining() as link:
-                if link.status.epoch != order["epoch"]:
-                    write_event("wrong", text=f"joined epoch {link.status.epoch}, not {order['epoch']}")
+            async with self.joining() as client:
+                if client.status.epoch != order["epoch"]:
+                    write_event("wrong", text=f"joined epoch {client.status.epoch}, not {order['epoch']}")
         return {"seconds": time.monotonic() - started}
 
-    async def crowd(self, order: dict[str, Any]) -> dict[str, Any]:
+    async def join_from_threads(self, order: dict[str, Any]) -> dict[str, Any]:
         """So many threads with so many tasks each join at once; each receives one message and sends one."""
         threads = [_ThreadWithTasks(self, number, order["tasks"]) for number in range(order["threads"])]
         for thread in threads:
@@ -275,13 +275,13 @@ class ChaosWorker:
         }
 
     async def begin_blocking(self, _: dict[str, Any]) -> None:
-        """A link for threads, which a forked child will use, too."""
+        """A client for threads, which a forked child will use, too."""
         self._blocking = await asyncio.to_thread(
             onesocket.blocking.join, self._url, scope="host", host_options=self._host, **self._options
         )
 
     async def fork(self, order: dict[str, Any]) -> dict[str, Any]:
-        """A child in the midst of it all, with everything that we have; it goes on with the blocking link."""
+        """A child in the midst of it all, with everything that we have; it goes on with the blocking client."""
         with warnings.catch_warnings():
             # CPython >= 3.12 warns of every fork beside a thread; the owner thread stands still for it.
             warnings.filterwarnings("ignore", "This process .* is multi-threaded", DeprecationWarning)
@@ -339,10 +339,10 @@ class _ThreadWithTasks(threading.Thread):
 
     async def _one(self, text: str) -> None:
         try:
-            async with self._worker.joining() as link, asyncio.timeout(60):
-                stream = link.subscribe()
+            async with self._worker.joining() as client, asyncio.timeout(60):
+                stream = client.subscribe()
                 self.joined += 1
-                await link.send(text)
+                await client.send(text)
                 write_event("in", text=text)
                 if await anext(stream) == "go home":
                     self.received += 1
@@ -350,13 +350,13 @@ class _ThreadWithTasks(threading.Thread):
             self.failed.append(f"{text}: {type(error).__name__}: {error}")
 
 
-def _run_child(link: Any, text: str, timeout: float) -> None:
+def _run_child(client: Any, text: str, timeout: float) -> None:
     """Say that we are fed, and after the parent's end that we still are."""
-    link.send(text, timeout=timeout)
-    epoch, told = link.status.epoch, 0
+    client.send(text, timeout=timeout)
+    epoch, told = client.status.epoch, 0
     deadline = time.monotonic() + timeout
     while time.monotonic() < deadline:
-        item = link.receive(timeout=timeout)
+        item = client.receive(timeout=timeout)
         if isinstance(item, Gap):
             epoch = item.epoch
         elif epoch > told:
@@ -364,7 +364,7 @@ def _run_child(link: Any, text: str, timeout: float) -> None:
             if told:
                 break
             told = epoch
-    link.close()
+    client.close()
 
 
 async def main(given: dict[str, Any]) -> None:

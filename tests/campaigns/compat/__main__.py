@@ -60,7 +60,7 @@ async def campaign(wanted: Sequence[TrialCase]) -> list[TrialResult]:
 
 
 async def try_restart() -> RestartTrialResult:
-    """Everybody together, with the first library's bot."""
+    """All clients together, with the first library's bot."""
     row = trial_cases()[0]
     try:
         await environments.install(row.environment, FOLDER)

@@ -24,7 +24,7 @@ class BotFailed(Exception):
 
 
 class BotProcess:
-    """What a bot has told, as `clients/told.py` describes."""
+    """The events that a bot has reported, as `clients/told.py` describes them."""
 
     def __init__(self, process: asyncio.subprocess.Process) -> None:
         self.ready = 0
@@ -52,7 +52,7 @@ class BotProcess:
         await self.during(told(), what, seconds)
 
     async def during(self, work: Coroutine[Any, Any, T], what: str, seconds: float) -> T:
-        """What `work` returns. Raises `BotFailed` after `seconds`, or when the bot has ended."""
+        """Wait for `work`, and return its result. Raises `BotFailed` after `seconds`, or when the bot has ended."""
         task = asyncio.ensure_future(work)
         try:
             await asyncio.wait({task, self._listening}, timeout=seconds, return_when=asyncio.FIRST_COMPLETED)

@@ -1,4 +1,4 @@
-"""Somebody at `onesocket chat`, with several panels, who types into one after the other."""
+"""A user of `onesocket chat` who types into several panels in turn."""
 
 from __future__ import annotations
 
@@ -26,10 +26,10 @@ _EVERY: Final = 3
 class ChatUser:
     """Works one application, and keeps book of what it typed."""
 
-    def __init__(self, name: str, driver: AppDriver, books: TrialLedger) -> None:
+    def __init__(self, name: str, driver: AppDriver, ledger: TrialLedger) -> None:
         self.name = name
         self.driver = driver
-        self._books = books
+        self._ledger = ledger
         self._number = 0
         self._unsent: dict[str, str] = {}
         driver.session.store.listen(self._look_at_outbox)
@@ -49,7 +49,7 @@ class ChatUser:
 
     @property
     def drafts(self) -> Sequence[Draft]:
-        """What is not known to be stored."""
+        """The messages that are not known to be stored."""
         return self.driver.world.outbox.drafts
 
     @property
@@ -62,7 +62,7 @@ class ChatUser:
         return [(row.id, row.content) for row in self._rows(channel_id) if isinstance(row, Message)]
 
     def pending(self, channel_id: int) -> list[Draft]:
-        """What this channel's panel shows as not stored yet."""
+        """The messages that this channel's panel shows as not stored yet."""
         return [row for row in self._rows(channel_id) if isinstance(row, Draft)]
 
     async def open(self, channels: Sequence[str]) -> None:
@@ -76,7 +76,7 @@ class ChatUser:
         await self.driver.press("f6")
         self._number += 1
         content = f"{'say pong' if question else 'word'} {self.name} {self._number}"
-        self._books.note(self.name, self.driver.panel.channel_id, content)
+        self._ledger.note(self.name, self.driver.panel.channel_id, content)
         await self.driver.say(content)
         return content
 
@@ -120,13 +120,13 @@ class ChatUser:
 
     def _look_at_outbox(self) -> None:
         unsent = {draft.nonce: draft.content for draft in self.drafts}
-        self._books.acknowledged.update(text for nonce, text in self._unsent.items() if nonce not in unsent)
+        self._ledger.acknowledged.update(text for nonce, text in self._unsent.items() if nonce not in unsent)
         self._unsent = unsent
 
 
 @contextlib.asynccontextmanager
-async def signed_in_user(api_url: str, name: str, books: TrialLedger, **more: Any) -> AsyncIterator[ChatUser]:
-    """Somebody who has registered by the form and is signed in."""
+async def signed_in_user(api_url: str, name: str, ledger: TrialLedger, **more: Any) -> AsyncIterator[ChatUser]:
+    """A user who has registered by the form and is signed in."""
     async with running_app(ChatApp(api_url, **more), _SIZE) as driver:
         await driver.sign_in(name)
-        yield ChatUser(name, driver, books)
+        yield ChatUser(name, driver, ledger)

@@ -26,7 +26,7 @@ class NotInstalled(Exception):
 
 
 def interpreter_command(environment: BotEnvironment, root: Path) -> list[str]:
-    """What runs a script in this environment; it has to be started in the environment's folder."""
+    """The command that runs a script in this environment; it has to be started in the environment's folder."""
     if environment.runtime == "Python":
         return [str(root / environment.name / "bin" / "python"), "-B"]
     return [_find("node")]

@@ -1,4 +1,4 @@
-"""Who typed, saw and stored what: the books of everybody, and whether they agree."""
+"""Compares typed, shown, seen and stored messages."""
 
 from __future__ import annotations
 
@@ -44,19 +44,19 @@ Screens = Mapping[tuple[str, int], Sequence[tuple[int, str]]]
 """By person and channel: id and content of what is shown as stored."""
 
 
-def store_faults(books: TrialLedger, bot: str, sent: Iterable[str], histories: Histories) -> list[str]:
-    """What is missing, doubled or out of order in the server's history; `sent`: the bot's acknowledged answers."""
+def store_faults(ledger: TrialLedger, bot: str, sent: Iterable[str], histories: Histories) -> list[str]:
+    """Messages missing, doubled or out of order in the server's history; `sent`: the bot's acknowledged answers."""
     found: list[str] = []
-    for (person, channel_id), typed in books.typed.items():
+    for (person, channel_id), typed in ledger.typed.items():
         stored = [one.content for one in histories[channel_id] if one.author == person]
         if stored != typed:
             found.append(f"{person} in {channel_id}: {_difference(typed, stored)}")
     everything = [one for history in histories.values() for one in history]
     contents = [one.content for one in everything]
     found += [f"stored more than once: {content}" for content in _doubled(contents)]
-    found += [f"acknowledged and lost: {content}" for content in sorted(books.acknowledged - set(contents))]
+    found += [f"acknowledged and lost: {content}" for content in sorted(ledger.acknowledged - set(contents))]
     there = {(key, one.message_id, one.content) for key, history in histories.items() for one in history}
-    found += [f"shown as stored and lost: {content}" for _, _, content in sorted(books.on_screen - there)]
+    found += [f"shown as stored and lost: {content}" for _, _, content in sorted(ledger.on_screen - there)]
     answers = {one.content for one in everything if one.author == bot}
     found += [f"an answer of the bot acknowledged and lost: {content}" for content in sorted({*sent} - answers)]
     return found
@@ -73,13 +73,13 @@ def screen_faults(histories: Histories, screens: Screens) -> list[str]:
     return found
 
 
-def bot_faults(books: TrialLedger, seen: Sequence[str], histories: Histories) -> list[str]:
-    """What the bot saw twice, or though it isn't stored, or missed though it had a session."""
+def bot_faults(ledger: TrialLedger, seen: Sequence[str], histories: Histories) -> list[str]:
+    """Messages that the bot saw twice, saw though they aren't stored, or missed though it had a session."""
     stored = {one.content for history in histories.values() for one in history}
     return [
         *(f"the bot saw twice: {content}" for content in _doubled(seen)),
         *(f"the bot saw what isn't stored: {content}" for content in sorted({*seen} - stored)),
-        *(f"the bot missed: {content}" for content in sorted(books.for_the_bot - {*seen})),
+        *(f"the bot missed: {content}" for content in sorted(ledger.for_the_bot - {*seen})),
     ]
 
 

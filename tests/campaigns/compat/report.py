@@ -36,7 +36,7 @@ def terminal_text(results: Sequence[TrialResult], runtimes: Mapping[str, str]) -
 
 
 def document(results: Sequence[TrialResult], runtimes: Mapping[str, str], day: str) -> str:
-    """What goes between the markers: the table, and below it the first line of each reason."""
+    """The table for the document, and below it the first line of each reason."""
     lines = [f"Run on {day}.", "", markdown_table(_HEAD, table(results, runtimes))]
     return "\n".join([*lines, *(f"\n- {reason.splitlines()[0]}" for reason in reasons(results))])
 

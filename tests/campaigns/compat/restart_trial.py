@@ -46,7 +46,7 @@ class AnsweringBot(Protocol):
 
     @property
     def messages(self) -> Collection[str]:
-        """What it saw, in this order."""
+        """The messages that it saw, in this order."""
         ...
 
     @property
@@ -75,22 +75,22 @@ class ServerOutage:
     back: float = 0.0
     """Seconds from then until the bot was back, too."""
     stats: dict[str, int] = field(default_factory=dict[str, int])
-    """What the new server has counted in the end."""
+    """The counts of the new server at the end."""
 
 
 class RestartTrial:
-    """Everybody who takes part."""
+    """The participants: server, users and bot."""
 
     def __init__(
-        self, server: ServerProcess, people: Sequence[ChatUser], bot: AnsweringBot, books: TrialLedger
+        self, server: ServerProcess, people: Sequence[ChatUser], bot: AnsweringBot, ledger: TrialLedger
     ) -> None:
         self.absences: list[ServerOutage] = []
         self.stored = 0
-        """Messages in the server's file, when the books were compared."""
+        """Messages in the server's file, when the ledger were compared."""
         self._server = server
         self._people = people
         self._bot = bot
-        self._books = books
+        self._ledger = ledger
         self._auditor = ""
         self._ready = 0
 
@@ -115,10 +115,10 @@ class RestartTrial:
             raise StepFailed(f"{stats['handshakes']} connections were made: {stats}")
 
     async def talk(self) -> None:
-        """Everybody asks in every channel; everybody sees it, and the bot's answer."""
+        """Each user asks in each channel, and all see the question and the bot's answer."""
         for _ in CHANNELS:
             questions = [await person.say(question=True) for person in self._people]
-            self._books.for_the_bot.update(questions)
+            self._ledger.for_the_bot.update(questions)
             for question in questions:
                 for person in self._people:
                     await person.until_shown(question)
@@ -143,12 +143,12 @@ class RestartTrial:
             raise StepFailed(f"the server ended with status {status} after {number.name}")
         for person in self._people:
             for channel_id in person.channels:
-                self._books.on_screen.update((channel_id, *shown) for shown in person.shown(channel_id))
+                self._ledger.on_screen.update((channel_id, *shown) for shown in person.shown(channel_id))
         absence.waiting = len(waiting)
         self.absences.append(absence)
 
     async def restart_server(self) -> None:
-        """Everybody is back by themselves, with one connection each, and they talk."""
+        """Check that all clients reconnect by themselves, with one connection each, and talk."""
         absence = self.absences[-1]
         await self._server.start()
         started = time.monotonic()
@@ -180,9 +180,9 @@ class RestartTrial:
         }
         seen = list(self._bot.messages)
         found = [
-            *store_faults(self._books, BOT, self._bot.sent, histories),
+            *store_faults(self._ledger, BOT, self._bot.sent, histories),
             *screen_faults(histories, screens),
-            *bot_faults(self._books, seen, histories),
+            *bot_faults(self._ledger, seen, histories),
         ]
         if found:
             raise StepFailed("; ".join(found))
@@ -245,7 +245,7 @@ STEPS: Final[dict[str, Callable[[RestartTrial], Awaitable[None]]]] = {
 
 @dataclass
 class RestartTrialResult:
-    """What became of it."""
+    """The outcome of the trial."""
 
     library: str
     steps: dict[str, str] = field(default_factory=dict[str, str])
@@ -254,7 +254,7 @@ class RestartTrialResult:
 
     @property
     def failed(self) -> bool:
-        """Whether anything did not go well."""
+        """True if a step failed or was not reached."""
         return any(self.steps.get(step, "not reached") for step in STEPS)
 
 
@@ -263,16 +263,16 @@ async def run_restart_trial(
 ) -> RestartTrialResult:
     """Run everybody through every step; the bot is that of the row."""
     outcome = RestartTrialResult(f"{row.library.name} {row.library.version}")
-    step, books = next(iter(STEPS)), TrialLedger()
+    step, ledger = next(iter(STEPS)), TrialLedger()
     try:
         async with contextlib.AsyncExitStack() as stack:
             place = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="onesocket-together-")))
             server = await stack.enter_async_context(running_server(place))
-            people = [await stack.enter_async_context(signed_in_user(server.api_url, name, books)) for name in _PEOPLE]
+            people = [await stack.enter_async_context(signed_in_user(server.api_url, name, ledger)) for name in _PEOPLE]
             command = [*program, str(script), server.api_url, server.gateway_url, row.compression]
             variables = {**environment, "BOT_TOKEN": await server.create_bot(BOT)}
             bot = await stack.enter_async_context(running_bot(command, folder, variables))
-            everybody = RestartTrial(server, people, bot, books)
+            everybody = RestartTrial(server, people, bot, ledger)
             for step, perform in STEPS.items():
                 async with asyncio.timeout(_STEP_SECONDS):
                     await perform(everybody)
@@ -288,7 +288,7 @@ async def run_restart_trial(
 
 
 def figures(everybody: RestartTrial, bot: AnsweringBot) -> str:
-    """What was counted, in sentences."""
+    """The counts, as sentences."""
     ends = [
         f"{one.cause}: {one.in_flight} messages of people on their way, {one.waiting} pending while it was away "
         f"({one.away:.1f} s), they were back {one.clients_back:.1f} s after its start, the bot {one.back:.1f} s; "

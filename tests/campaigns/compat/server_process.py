@@ -72,7 +72,7 @@ class ServerProcess:
         return str((await self._control("POST", "bots", {"name": name}))["token"])
 
     async def stats(self) -> dict[str, int]:
-        """What it has counted since it was started. Raises `ServerFailed`."""
+        """The server's counts since its start. Raises `ServerFailed`."""
         counted: dict[str, int] = await self._control("GET", "stats")
         return counted
 

@@ -1,4 +1,4 @@
-"""What every library has to do: one bot, one person and one server of its own for each row."""
+"""The trial of a library: one bot, one person and one server for each row."""
 
 from __future__ import annotations
 
@@ -39,13 +39,13 @@ class TrialResult:
 
     @property
     def failed(self) -> bool:
-        """Whether anything did not go well."""
+        """True if a step failed or was not reached."""
         return any(self.steps.get(step, "not reached") for step in STEPS)
 
 
 @dataclass
 class Trial:
-    """Everybody who takes part in it."""
+    """The participants: server, person and bot."""
 
     server: ChatServer
     person: Person
@@ -59,7 +59,7 @@ class Trial:
         self._expect("compression", _asked_for(self.server.stats), self.compression)
 
     async def receives(self) -> None:
-        """What somebody says."""
+        """Receive a message of another user."""
         await self._tell("hello")
 
     async def sends(self) -> None:

@@ -92,7 +92,7 @@ async def run_agents(
 
 
 def versions() -> dict[str, str]:
-    """What was run."""
+    """The versions of the programs in this run."""
     packages = {name: importlib.metadata.version(name) for name in ("onesocket", "picows", "websockets")}
     return {"autobahntestsuite": server.VERSION, "Python": platform.python_version(), **packages}
 

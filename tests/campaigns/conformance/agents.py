@@ -1,4 +1,4 @@
-"""What the fuzzing server is run against: the real transport line, and the whole client. Both echo."""
+"""The echoing clients that the fuzzing server tests: a transport alone, and a whole client."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ EXTENSION_CASES: Final = ("12.", "13.")
 
 
 class Agent(Protocol):
-    """Somebody who opens a line, does something with what arrives, and comes back when the line is over."""
+    """A client that opens a connection, hands over its messages, and returns at its end."""
 
     @property
     def name(self) -> str:
@@ -31,7 +31,7 @@ class Agent(Protocol):
 
     @property
     def compresses(self) -> bool:
-        """Whether it offers permessage-deflate."""
+        """True if it offers permessage-deflate."""
         ...
 
     async def converse(self, url: str, on_message: Callable[[Data, Received], object]) -> None:
@@ -114,8 +114,8 @@ class ClientAgent:
 def agents() -> list[Agent]:
     """Each transport alone, and a client over each."""
     return [
-        TransportAgent("picows-line", PicowsTransport),
+        TransportAgent("picows-transport", PicowsTransport),
         ClientAgent("picows-client", PicowsTransport),
-        TransportAgent("websockets-line", WebsocketsTransport, compresses=True),
+        TransportAgent("websockets-transport", WebsocketsTransport, compresses=True),
         ClientAgent("websockets-client", WebsocketsTransport, compresses=True),
     ]

@@ -1,4 +1,4 @@
-"""What the fuzzing server found: counted, judged, and written down."""
+"""Counts, judges and renders the results of the fuzzing server."""
 
 from __future__ import annotations
 
@@ -30,9 +30,9 @@ _CONTROL_FRAME_AHEAD: Final = (
     "the bad frame, so no echo can come before it. RFC 6455 (section 7.1.7) asks for nothing more than the CLOSE."
 )
 _WITHIN_FRAME: Final = (
-    "The server sends one text frame in pieces, the second of them not UTF-8, and would like the line to fail before "
-    "the frame is complete. Frames are checked when they are complete (the fragments of a message one by one: 6.4.1, "
-    "6.4.2): it fails with 1007, only a little later. RFC 6455 (section 8.1) sets no moment."
+    "The server sends one text frame in pieces, the second of them not UTF-8, and would like the connection to fail "
+    "before the frame is complete. Frames are checked when they are complete (the fragments of a message one by one: "
+    "6.4.1, 6.4.2): it fails with 1007, only a little later. RFC 6455 (section 8.1) sets no moment."
 )
 EXPLANATIONS: Final[Mapping[str, Mapping[str, str]]] = {
     "picows": {
@@ -46,7 +46,7 @@ EXPLANATIONS: Final[Mapping[str, Mapping[str, str]]] = {
 
 @dataclass
 class Verdict:
-    """What became of the cases of one agent."""
+    """The results of the cases of one agent."""
 
     agent: str
     cases: dict[str, str] = field(default_factory=dict)

@@ -160,7 +160,7 @@ async def campaign(*, seconds: float, clients: int, rate: float, seed: int) -> S
 
 
 class WarningLog(logging.Handler):
-    """What anybody else logs, from WARNING on: "write() called after connection lost", say, is a message lost."""
+    """Counts records of other loggers from WARNING on, as asyncio's for a write to a lost connection."""
 
     def __init__(self) -> None:
         super().__init__(logging.WARNING)

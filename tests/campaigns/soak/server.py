@@ -216,7 +216,7 @@ def encode_number(number: int) -> str:
 
 
 def _held_by_a_process(connection: FaultyConnection) -> bool:
-    """Whether the client's end of this connection belongs to a process still: the kernel knows, as it's on loopback."""
+    """True if a process still holds the client's end of this connection, by the kernel's table of sockets."""
     transport = connection._transport  # pyright: ignore[reportPrivateUsage] - it has no public peer
     ends = [transport.get_extra_info(name) for name in ("peername", "sockname")] if transport is not None else []
     if not all(ends):

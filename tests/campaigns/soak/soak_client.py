@@ -65,7 +65,7 @@ class SoakClient:
 
     @property
     def is_settled(self) -> bool:
-        """Whether it's connected, and nothing that it sent is still on its way to the kernel."""
+        """True if the client is connected, and the kernel has every message that it sent."""
         self._sweep()
         return self.client.state is State.CONNECTED and not self._pending and self.client.status.outbox == 0
 

@@ -19,7 +19,7 @@ _SEEDS_PER_BLOCK = 200
 
 @dataclass(slots=True)
 class Summary:
-    """What a campaign came to."""
+    """The result of a campaign."""
 
     seeds: int = 0
     seconds: float = 0.0

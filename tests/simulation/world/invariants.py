@@ -11,7 +11,7 @@ from onesocket.wire._handshake import Data
 
 
 class InvariantViolation(AssertionError):
-    """What the client promised did not hold."""
+    """An invariant of the client was violated."""
 
 
 class Invariants:
@@ -37,7 +37,7 @@ class Invariants:
         """When the world woke up from being suspended: what began before that is older than it seems."""
 
     def was_suspended(self, now: float) -> bool:
-        """Whether the world was suspended just before: what was on its way then comes together with what is new."""
+        """True just after a suspension: messages that were in transit arrive together with new ones."""
         return self.jumped_at is not None and now - self.jumped_at < 2
 
     def fail(self, text: str) -> None:

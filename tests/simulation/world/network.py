@@ -82,7 +82,7 @@ class SimulatedServer(MemoryServer):
         return self._ledgers.setdefault(peer, SubscriptionLedger())
 
     def is_unread(self, peer: MemoryPeer) -> bool:
-        """Whether the server has stopped reading from this peer, at least for a while."""
+        """True while the server has stopped reading from this peer."""
         return peer in self._unread
 
     def transport(self) -> CheckedTransport:

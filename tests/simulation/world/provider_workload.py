@@ -99,5 +99,5 @@ class ProviderWorkload(Workload):
 
 
 def identity_of(name: str) -> Identity:
-    """Somebody."""
+    """The identity of the user `name`."""
     return Identity(name, token=f"of {name}")

@@ -27,7 +27,7 @@ _WORKLOAD_WEIGHTS = (6, 2, 2, 3)
 
 @dataclass(frozen=True, slots=True)
 class SeedResult:
-    """What came of one seed."""
+    """The result of one seed."""
 
     seed: int
     broken: tuple[str, ...]

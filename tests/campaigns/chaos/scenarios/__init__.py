@@ -56,7 +56,7 @@ SCENARIOS: Final = (
         "server-faults",
         "the server greets at once, limits messages, answers late, reads nothing for a while",
         server_faults.run,
-        lambda size: 60.0 + 4.0 * size.blows,
+        lambda size: 60.0 + 4.0 * size.faults,
     ),
     ChaosScenario("slow-readers", "a process that is stopped, and one that doesn't read", slow_readers.run, _minute),
     ChaosScenario("foreign-peers", "another release, another user, and nonsense", foreign_peers.run, _minute),

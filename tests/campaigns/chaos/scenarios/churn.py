@@ -19,19 +19,19 @@ _LEFT_OPEN: Final = 8
 async def run(findings: ChaosFindings, size: RunSize, chance: random.Random) -> None:
     """One owner, one follower that stays, four processes that come and go."""
     times = int(size.seconds * RATE / PROCESSES)
-    async with ChaosHarness(findings, heartbeat=1.0, stopped_after=5.0, attach_timeout=5.0) as stage:
-        async with stage.feeding():
-            (owner,) = await stage.start()
-            await stage.join([owner])
-            (stays,) = await stage.start()
-            await stage.join([stays])
-            guests = await stage.start(PROCESSES)
+    async with ChaosHarness(findings, heartbeat=1.0, stopped_after=5.0, attach_timeout=5.0) as harness:
+        async with harness.feeding():
+            (owner,) = await harness.start()
+            await harness.join([owner])
+            (stays,) = await harness.start()
+            await harness.join([stays])
+            guests = await harness.start(PROCESSES)
             before = await owner.do("figures")
-            _, epoch = await stage.owner()
+            _, epoch = await harness.owner()
             answers = await asyncio.gather(
                 *(
                     guest.do(
-                        "come_and_go",
+                        "join_and_leave",
                         times=times,
                         every=PROCESSES / RATE,
                         epoch=epoch,
@@ -40,9 +40,9 @@ async def run(findings: ChaosFindings, size: RunSize, chance: random.Random) -> 
                     for guest in guests
                 )
             )
-            await stage.wait_received([owner, stays], "after all that", within=10.0)
-        after = await stage.settle([owner, stays])
-        shared = await stage.shared()
+            await harness.wait_received([owner, stays], "after all that", within=10.0)
+        after = await harness.settle([owner, stays])
+        shared = await harness.shared()
         rate = PROCESSES * times / max(answer["seconds"] for answer in answers)
         findings.figure(
             "attached and detached", f"{PROCESSES * times} times; {RATE} a second asked for, {rate:.0f} reached"
@@ -56,5 +56,5 @@ async def run(findings: ChaosFindings, size: RunSize, chance: random.Random) -> 
         )
         findings.require(all(answer["gaps"] == 0 for answer in after), f"somebody who stayed had gaps: {after}")
         findings.require(shared.followers == 1, f"{shared.followers} followers are left, 1 stayed")
-        findings.require(stage.server.counts.handshakes == 1, f"{stage.server.counts.handshakes} handshakes")
-        stage.check_sockets()
+        findings.require(harness.server.counts.handshakes == 1, f"{harness.server.counts.handshakes} handshakes")
+        harness.check_sockets()

@@ -19,20 +19,22 @@ _WITHIN: Final = 50.0
 async def run(findings: ChaosFindings, size: RunSize, chance: random.Random) -> None:
     """All of them, at once."""
     everybody = PROCESSES * THREADS * TASKS
-    async with ChaosHarness(findings, heartbeat=1.0, stopped_after=5.0, attach_timeout=5.0) as stage:
-        actors = await stage.start(PROCESSES)
-        stage.server.on_message = None  # these aren't numbered
-        orders = [actor.tell("crowd", threads=THREADS, tasks=TASKS, timeout=_WITHIN) for actor in actors]
-        await stage.server.wait_until(lambda counts: counts.messages_received >= everybody, _WITHIN)
-        at_once = stage.server.counts
-        await stage.wait_events(
-            lambda: sum(event["event"] == "in" for event in stage.events) >= everybody, "message of each task", _WITHIN
+    async with ChaosHarness(findings, heartbeat=1.0, stopped_after=5.0, attach_timeout=5.0) as harness:
+        members = await harness.start(PROCESSES)
+        harness.server.on_message = None  # these aren't numbered
+        orders = [member.tell("join_from_threads", threads=THREADS, tasks=TASKS, timeout=_WITHIN) for member in members]
+        await harness.server.wait_until(lambda counts: counts.messages_received >= everybody, _WITHIN)
+        at_once = harness.server.counts
+        await harness.wait_events(
+            lambda: sum(event["event"] == "in" for event in harness.events) >= everybody,
+            "message of each task",
+            _WITHIN,
         )
-        await stage.server.broadcast("go home")
+        await harness.server.broadcast("go home")
         answers = await asyncio.gather(
-            *(actor.result(order, _WITHIN) for actor, order in zip(actors, orders, strict=True))
+            *(member.result(order, _WITHIN) for member, order in zip(members, orders, strict=True))
         )
-        counts = await stage.server.wait_until(lambda counts: counts.sockets_now == 0, 10.0)
+        counts = await harness.server.wait_until(lambda counts: counts.sockets_now == 0, 10.0)
         for text in (text for answer in answers for text in answer["failed"]):
             findings.broken(text)
         joined, received = (sum(answer[name] for answer in answers) for name in ("joined", "received"))
@@ -42,4 +44,4 @@ async def run(findings: ChaosFindings, size: RunSize, chance: random.Random) -> 
         findings.figure("joined at once", everybody)
         findings.figure("handshakes", at_once.handshakes)
         findings.figure("each received one message and sent one", f"{received} and {counts.messages_received}")
-        stage.check_sockets()
+        harness.check_sockets()

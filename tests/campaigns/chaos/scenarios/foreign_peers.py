@@ -1,4 +1,4 @@
-"""Who is not let in: another release, another user, and whoever talks nonsense."""
+"""Peers that are refused: another release, another user, and invalid data."""
 
 from __future__ import annotations
 
@@ -35,41 +35,41 @@ except PermissionError:
 
 async def run(findings: ChaosFindings, size: RunSize, chance: random.Random) -> None:
     """Each tries, and the others are fed on."""
-    async with ChaosHarness(findings, heartbeat=1.0, stopped_after=5.0, attach_timeout=2.0) as stage:
-        async with stage.feeding():
-            players = await stage.start(2)
-            await stage.join(players)
-            await _version_mismatch(stage)
-            await _invalid_frames(stage, chance)
-            await _foreign_user(stage)
-            await stage.wait_received(players, "after all of them", within=_WITHIN)
-        after = await stage.settle(players)
+    async with ChaosHarness(findings, heartbeat=1.0, stopped_after=5.0, attach_timeout=2.0) as harness:
+        async with harness.feeding():
+            members = await harness.start(2)
+            await harness.join(members)
+            await _version_mismatch(harness)
+            await _invalid_frames(harness, chance)
+            await _foreign_user(harness)
+            await harness.wait_received(members, "after all of them", within=_WITHIN)
+        after = await harness.settle(members)
         findings.require(all(one["gaps"] == 0 for one in after), f"somebody noticed: {after}")
-        findings.require(stage.server.counts.handshakes == 1, f"{stage.server.counts.handshakes} handshakes")
-        stage.check_sockets()
+        findings.require(harness.server.counts.handshakes == 1, f"{harness.server.counts.handshakes} handshakes")
+        harness.check_sockets()
 
 
-async def _refused(stage: ChaosHarness, kind: str, **setup: Any) -> str:
-    (other,) = await stage.start(**setup)
+async def _refused(harness: ChaosHarness, kind: str, **setup: Any) -> str:
+    (other,) = await harness.start(**setup)
     try:
         await other.do("join", send_every=0, within=_WITHIN)
     except OrderRefused as error:
-        stage.findings.require(error.kind == kind, f"{error.kind} instead of {kind}: {error.text}")
+        harness.findings.require(error.kind == kind, f"{error.kind} instead of {kind}: {error.text}")
         return error.text
     finally:
         await other.end()
-    stage.findings.broken(f"joined, where {kind} was due: {setup}")
+    harness.findings.broken(f"joined, where {kind} was due: {setup}")
     return ""
 
 
-async def _version_mismatch(stage: ChaosHarness) -> None:
-    text = await _refused(stage, "VersionMismatch", speaks=frames.PROTOCOL_VERSION + 1)
-    stage.findings.figure("another release", "VersionMismatch" if text else "let in")
-    stage.findings.require(str(frames.PROTOCOL_VERSION + 1) in text, f"it doesn't name the releases: {text}")
+async def _version_mismatch(harness: ChaosHarness) -> None:
+    text = await _refused(harness, "VersionMismatch", speaks=frames.PROTOCOL_VERSION + 1)
+    harness.findings.figure("another release", "VersionMismatch" if text else "let in")
+    harness.findings.require(str(frames.PROTOCOL_VERSION + 1) in text, f"it doesn't name the releases: {text}")
 
 
-async def _invalid_frames(stage: ChaosHarness, chance: random.Random) -> None:
-    address = _socket(stage)
+async def _invalid_frames(harness: ChaosHarness, chance: random.Random) -> None:
+    address = _socket(harness)
     for junk in (
         chance.randbytes(4096),
         struct.pack("!I", 2**31),
@@ -83,46 +83,46 @@ async def _invalid_frames(stage: ChaosHarness, chance: random.Random) -> None:
             async with asyncio.timeout(_WITHIN):
                 await reader.read()  # to its end: it's hung up on
         except TimeoutError:
-            stage.findings.broken(f"nonsense was listened to for {_WITHIN:g} s: {junk[:20]!r}")
+            harness.findings.broken(f"nonsense was listened to for {_WITHIN:g} s: {junk[:20]!r}")
         except ConnectionResetError:
             pass
         writer.close()
-    stage.findings.figure("nonsense on the socket", "hung up on, 5 of 5")
+    harness.findings.figure("nonsense on the socket", "hung up on, 5 of 5")
 
 
-async def _foreign_user(stage: ChaosHarness) -> None:
+async def _foreign_user(harness: ChaosHarness) -> None:
     """As nobody: at the closed door, at a door that was left open, and with a door of their own."""
-    address = _socket(stage)
-    open_to_all = stage.base / "open"
+    address = _socket(harness)
+    open_to_all = harness.base / "open"
     open_to_all.mkdir(mode=0o755)
     open_to_all.chmod(0o755)  # whatever the umask is
-    options = {**stage.host, "directory": str(open_to_all)}
-    await _refused(stage, "NoRuntimeDirectory", host=options)
-    stage.findings.figure("a directory that others may enter", "NoRuntimeDirectory")
+    options = {**harness.host, "directory": str(open_to_all)}
+    await _refused(harness, "NoRuntimeDirectory", host=options)
+    harness.findings.figure("a directory that others may enter", "NoRuntimeDirectory")
     if os.geteuid() != 0:
-        stage.findings.figure("another user", "not tried: only root can become somebody else")
+        harness.findings.figure("another user", "not tried: only root can become somebody else")
         return
-    stage.base.chmod(0o755)
+    harness.base.chmod(0o755)
     said = await _run_as_nobody(address)
-    stage.findings.require(said == b"PermissionError", f"another user came as far as the socket: {said[:60]!r}")
-    stage.directory.chmod(0o755)
+    harness.findings.require(said == b"PermissionError", f"another user came as far as the socket: {said[:60]!r}")
+    harness.directory.chmod(0o755)
     address.chmod(0o777)
     said = await _run_as_nobody(address)
-    stage.directory.chmod(0o700)
+    harness.directory.chmod(0o700)
     address.chmod(0o600)
     bodies = frames.FrameSplitter().feed(said)
     first = frames.decode_owner_frame(bodies[0]) if bodies else None
     kind = first.why.kind if isinstance(first, frames.Rejection) else type(first).__name__
-    stage.findings.require(kind == "ForeignUser", f"another user got {kind}, not ForeignUser")
-    stage.findings.figure("another user, at the door; with the door left open", f"PermissionError; {kind}")
-    theirs = stage.base / "theirs"
+    harness.findings.require(kind == "ForeignUser", f"another user got {kind}, not ForeignUser")
+    harness.findings.figure("another user, at the door; with the door left open", f"PermissionError; {kind}")
+    theirs = harness.base / "theirs"
     theirs.mkdir(mode=0o700)
     os.chown(theirs, _NOBODY, _NOBODY)
-    await _refused(stage, "NoRuntimeDirectory", host={**stage.host, "directory": str(theirs)})
-    link = stage.base / "link"
-    link.symlink_to(stage.directory)
-    await _refused(stage, "NoRuntimeDirectory", host={**stage.host, "directory": str(link)})
-    stage.findings.figure("a directory of another user; a symbolic link", "NoRuntimeDirectory")
+    await _refused(harness, "NoRuntimeDirectory", host={**harness.host, "directory": str(theirs)})
+    link = harness.base / "link"
+    link.symlink_to(harness.directory)
+    await _refused(harness, "NoRuntimeDirectory", host={**harness.host, "directory": str(link)})
+    harness.findings.figure("a directory of another user; a symbolic link", "NoRuntimeDirectory")
 
 
 async def _run_as_nobody(address: Path) -> bytes:
@@ -139,5 +139,5 @@ async def _run_as_nobody(address: Path) -> bytes:
     return said
 
 
-def _socket(stage: ChaosHarness) -> Path:
-    return next(stage.directory.glob("*.sock"))
+def _socket(harness: ChaosHarness) -> Path:
+    return next(harness.directory.glob("*.sock"))

@@ -23,37 +23,37 @@ _MAX_GROWTH: Final = 12.0
 async def run(findings: ChaosFindings, size: RunSize, chance: random.Random) -> None:
     """One is stopped, one has a stream that holds its feed back; two others read."""
     messages = size.megabytes * 2**20 // _PADDING
-    async with ChaosHarness(findings, buffer=_BUFFER, heartbeat=1.0, stopped_after=5.0, attach_timeout=5.0) as stage:
-        stage.padding = "." * _PADDING
-        (owner,) = await stage.start()
-        await stage.join([owner])
-        reads, stopped, neglects = await stage.start(3)
-        await stage.join([reads, stopped, neglects])
-        await neglects.do("neglect")
-        stage.feed_once()
-        await _wait_received(stage, [owner, reads, stopped])
+    async with ChaosHarness(findings, buffer=_BUFFER, heartbeat=1.0, stopped_after=5.0, attach_timeout=5.0) as harness:
+        harness.padding = "." * _PADDING
+        (owner,) = await harness.start()
+        await harness.join([owner])
+        reads, stopped, neglects = await harness.start(3)
+        await harness.join([reads, stopped, neglects])
+        await neglects.do("leave_unread")
+        harness.feed_once()
+        await _wait_received(harness, [owner, reads, stopped])
         memory = resident_bytes(owner.pid) / 2**20
         stopped.signal(signal.SIGSTOP)
         most = memory
         for number in range(messages):
-            stage.feed_once()
+            harness.feed_once()
             if number % 16 == 15:
                 # As fast as those two read, and no faster: what the *server* can't get rid of is not the question.
-                await _wait_received(stage, [owner, reads])
+                await _wait_received(harness, [owner, reads])
                 most = max(most, resident_bytes(owner.pid) / 2**20)
-        shared = await stage.shared()
+        shared = await harness.shared()
         stopped.signal(signal.SIGCONT)
         await neglects.do("catch_up")
-        await _wait_resumed(stage, [stopped, neglects])
-        fast, slow = await stage.settle([owner, reads]), await stage.settle([stopped, neglects])
+        await _wait_resumed(harness, [stopped, neglects])
+        fast, slow = await harness.settle([owner, reads]), await harness.settle([stopped, neglects])
         findings.require(all(one["gaps"] == 0 for one in fast), f"those who read had gaps: {fast}")
         findings.require(all(one["missed"] > 0 for one in slow), f"those who didn't were told of no gap: {slow}")
         findings.require(bool(shared.dropped), "nothing was dropped for the one that was stopped")
         findings.require(most - memory <= _MAX_GROWTH, f"the owner grew by {most - memory:.0f} MiB")
-        findings.require(stage.server.counts.handshakes == 1, f"{stage.server.counts.handshakes} handshakes")
+        findings.require(harness.server.counts.handshakes == 1, f"{harness.server.counts.handshakes} handshakes")
         for one in slow:
             total = one["received"] + one["missed"]
-            findings.require(total == stage.number, f"{one['received']} + {one['missed']} of {stage.number}")
+            findings.require(total == harness.number, f"{one['received']} + {one['missed']} of {harness.number}")
         findings.figure(f"sent while they didn't read, MiB ({messages} messages)", size.megabytes)
         findings.figure("received by those who read", ", ".join(f"{one['received']}" for one in fast))
         findings.figure(
@@ -61,19 +61,19 @@ async def run(findings: ChaosFindings, size: RunSize, chance: random.Random) -> 
             ", ".join(f"{one['received']} + {one['missed']}" for one in slow),
         )
         findings.figure(f"memory of the owner, MiB more (buffer: {_BUFFER // 2**20})", f"{most - memory:.1f}")
-        stage.check_sockets()
+        harness.check_sockets()
 
 
-async def _wait_received(stage: ChaosHarness, actors: list[WorkerProcess]) -> None:
+async def _wait_received(harness: ChaosHarness, members: list[WorkerProcess]) -> None:
     """They have received the last message."""
-    asked = [actor.tell("until", number=stage.number - 1, epoch=0) for actor in actors]
-    await asyncio.gather(*(actor.result(order, 20.0) for actor, order in zip(actors, asked, strict=True)))
+    asked = [member.tell("until", number=harness.number - 1, epoch=0) for member in members]
+    await asyncio.gather(*(member.result(order, 20.0) for member, order in zip(members, asked, strict=True)))
 
 
-async def _wait_resumed(stage: ChaosHarness, actors: list[WorkerProcess]) -> None:
+async def _wait_resumed(harness: ChaosHarness, members: list[WorkerProcess]) -> None:
     """They read again: the first messages after the gap arrive."""
-    stage.padding = ""
-    asked = [actor.tell("until", number=stage.number, epoch=0) for actor in actors]
-    async with stage.feeding(0.01):
-        await asyncio.gather(*(actor.result(order, 20.0) for actor, order in zip(actors, asked, strict=True)))
-    await _wait_received(stage, stage.members)
+    harness.padding = ""
+    asked = [member.tell("until", number=harness.number, epoch=0) for member in members]
+    async with harness.feeding(0.01):
+        await asyncio.gather(*(member.result(order, 20.0) for member, order in zip(members, asked, strict=True)))
+    await _wait_received(harness, harness.members)

@@ -1,4 +1,4 @@
-"""What the driver and a bot tell each other.
+"""The events that a bot reports to the driver.
 
 A bot is started with three arguments: the REST URL (``http://host:port/api/v10``), the gateway's URL, and the
 compression to ask for; its token is in ``BOT_TOKEN``. It prints one JSON object a line: ``{"event": "ready"}`` whenever
