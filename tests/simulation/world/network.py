@@ -255,6 +255,6 @@ class _CheckedMemoryConnection(MemoryConnection):
         super().end(error)
 
     def abort(self, code: int | None = None) -> None:
-        if self.phase != "open":
+        if self.phase not in ("open", "closing"):
             self.invariants.aborted_upgrade(asyncio.get_running_loop().time(), self.transport.attempt_at)
         super().abort(code)
