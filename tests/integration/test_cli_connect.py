@@ -316,7 +316,7 @@ async def test_json_is_shown_indented_and_checked_before_it_is_sent(server: Faul
             "}\n",
         ]
         await server.send("not JSON either")
-        await command.remark("gap: a message could not be read")
+        await command.remark("gap: a message could not be decoded")
         assert (await command.end())[0] == 1
     assert server.received == ['{"big": 1e3,  "bell": "\\u0007\\u009b"}']
     assert "line 3 was not sent: it is not JSON" in command.remarks
@@ -333,8 +333,8 @@ async def test_a_lost_line_is_opened_again_and_the_gap_is_shown(server: FaultySe
     async with onesocket(server.url) as command:
         await command.remark("connected")
         server.kill_connections()
-        await command.remark("line lost")
-        await command.remark("gap: the line was down")
+        await command.remark("connection lost")
+        await command.remark("gap: the connection was down")
         await command.type("again\n")
         assert await command.line() == "again\n"
         assert (await command.end())[0] == 0
@@ -346,7 +346,7 @@ async def test_a_message_that_still_waits_at_the_end_is_named(server: FaultyServ
     async with onesocket(server.url) as command:
         await command.remark("connected")
         await server.stop_listening(kill=True)
-        await command.remark("line lost")
+        await command.remark("connection lost")
         await command.type("too late\n")
         await command.remark("line 1 waits")
         command.signal(signal.SIGINT)

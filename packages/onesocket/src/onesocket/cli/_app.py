@@ -8,10 +8,10 @@ from typing import Annotated, Any
 import typer
 
 from .. import __version__
+from ._usage import EXIT_USAGE
 
 _GROUP = "onesocket.commands"
-_EXIT_USAGE = 2
-# Subcommands of other distributions: without these a mistyped name and a missing distribution would look alike.
+# Subcommands of other distributions, so that a missing distribution is named.
 _ELSEWHERE = {"chat": "onesocket-chat", "serve": "onesocket-discord[server]"}
 
 app = typer.Typer(
@@ -56,7 +56,7 @@ def _missing(name: str, requirement: str) -> None:
     def missing(context: typer.Context) -> None:
         del context
         typer.echo(text, err=True)
-        raise typer.Exit(_EXIT_USAGE)
+        raise typer.Exit(EXIT_USAGE)
 
 
 def add_commands() -> None:

@@ -1,4 +1,4 @@
-"""``onesocket connect URL``: one line, kept up, in a terminal or between two pipes."""
+"""``onesocket connect URL``: one connection, kept up, in a terminal or between two pipes."""
 
 from __future__ import annotations
 
@@ -12,20 +12,15 @@ from typing import Any
 
 import msgspec
 
-from ..client._client import Client
-from ..client._delivery import Delivery
-from ..client._gap import Gap, GapReason
-from ..client._status import Change
-from ..client._subscription import Subscription
+from ..client import Change, Client, Delivery, Gap, GapReason, State, Subscription
 from ..errors import ClientClosed, ClosedByPeer, DeliveryUnknown, OnesocketError
-from ..lifecycle._states import State
 from ._input_lines import LineTooLong, input_lines
 from ._output import Output
 from ._printable import printable, printable_bytes
+from ._usage import EXIT_FAILED
 
-_EXIT_FAILED = 1
 _NORMAL_CLOSE_CODES = frozenset({1000, 1001})
-# After a signal, what was received but not yet written gets so many seconds.
+# Seconds after a signal to write messages that were received.
 _DRAIN_TIMEOUT = 1.0
 
 
@@ -41,11 +36,11 @@ class ConnectSession:
         self._stop = asyncio.Event()
         self._number = 0
         self._last: Delivery | None = None
-        # Whoever reads stdout slowly holds the feed back; nothing is dropped and nothing piles up.
+        # A slow reader of stdout slows the feed down: no message is dropped, and memory is bounded.
         self._messages: Subscription[Any] = client.subscribe(overflow="wait")
 
     def __repr__(self) -> str:
-        return f"<Session {self._client!r} status={self._status}>"
+        return f"<ConnectSession {self._client!r} status={self._status}>"
 
     async def run(self) -> int:
         """Connect, pass messages both ways, close in order."""
@@ -93,13 +88,13 @@ class ConnectSession:
         return True
 
     async def _shut_down(self, typist: asyncio.Task[None], printer: asyncio.Task[None]) -> None:
-        """Close the line; what the server still says before its own CLOSE is printed."""
+        """Close the connection; messages that the server sends before its own CLOSE are printed."""
         typist.cancel()
         await asyncio.wait({typist})
         await self._client.aclose()
         if typist.cancelled():
             self._report_last_delivery()
-        # A pipe that nobody empties must not keep us after a signal.
+        # A pipe without a reader must not delay the end after a signal.
         stopping = asyncio.ensure_future(self._stop.wait())
         await asyncio.wait({printer, stopping}, return_when=asyncio.FIRST_COMPLETED)
         stopping.cancel()
@@ -108,7 +103,7 @@ class ConnectSession:
             task.cancel()
         await asyncio.wait({printer})
 
-    # --- what comes -------------------------------------------------------------------------------------------------
+    # --- received messages ------------------------------------------------------------------------------------------
 
     async def _print_messages(self) -> None:
         mark = "< " if sys.stdout is not None and sys.stdout.isatty() else ""
@@ -124,9 +119,9 @@ class ConnectSession:
             else:
                 self._fail(error)
         except BrokenPipeError:
-            self._output.note("nobody reads stdout any more")
+            self._output.note("stdout has no reader any more")
         except OSError as error:
-            self._status = _EXIT_FAILED
+            self._status = EXIT_FAILED
             self._output.fail(f"a message could not be written to stdout: {error.strerror}")
 
     def _shown(self, message: Any) -> str:
@@ -150,7 +145,7 @@ class ConnectSession:
                 return "connected" + (f" (sub-protocol {chosen})" if chosen else "")
             case State.BACKING_OFF:
                 wait = self._client.status.retry_in or 0.0
-                return f"line lost: {change.error}; next attempt " + (f"in {wait:.1f} s" if wait else "now")
+                return f"connection lost: {change.error}; next attempt " + (f"in {wait:.1f} s" if wait else "now")
             case State.CLOSING:
                 return "closing"
             case State.CLOSED:
@@ -158,7 +153,7 @@ class ConnectSession:
             case _:
                 return ""
 
-    # --- what goes --------------------------------------------------------------------------------------------------
+    # --- sent lines -------------------------------------------------------------------------------------------------
 
     async def _send_lines(self) -> None:
         if sys.stdin is None:  # closed (`<&-`)
@@ -190,20 +185,20 @@ class ConnectSession:
         if not self._as_json:
             return line.decode()
         msgspec.json.decode(line)
-        return msgspec.Raw(line)  # as it was typed: decoding was only the check
+        return msgspec.Raw(line)  # as it was typed: decoding only checks it
 
     def _report_last_delivery(self) -> None:
-        """We stopped waiting for the last line; closing the client has settled what became of it."""
+        """Report a last line that was not delivered: the client is closed, so its outcome is known."""
         if self._last is not None and self._last.error is not None:
             self._not_delivered(self._last.error)
 
     def _not_sent(self, why: str) -> None:
-        self._status = self._status or _EXIT_FAILED
+        self._status = self._status or EXIT_FAILED
         self._output.fail(f"line {self._number} was not sent: {why}")
 
     def _not_delivered(self, error: OnesocketError) -> None:
         if isinstance(error, DeliveryUnknown):
-            self._status = self._status or _EXIT_FAILED
+            self._status = self._status or EXIT_FAILED
             self._output.fail(f"line {self._number} may not have arrived: {error}")
         elif isinstance(error, ClientClosed):
             self._not_sent("it still waited for the connection")
@@ -213,19 +208,19 @@ class ConnectSession:
     # --- the end ----------------------------------------------------------------------------------------------------
 
     def _fail(self, error: OnesocketError) -> None:
-        self._status = _EXIT_FAILED
+        self._status = EXIT_FAILED
         self._output.fail(str(error))
         if error.retry_after is not None:
             self._output.fail(f"the server asks to wait {error.retry_after:g} s before the next attempt")
         elif error.retryable:
-            self._output.fail("the same command can work later: nothing has to be changed on this side")
+            self._output.fail("the same command can work later without any change on this side")
         else:
             self._output.fail("trying again won't help until something is changed")
 
     def _signalled(self, number: int) -> None:
         status = 128 + number
         if self._stop.is_set():
-            # The second one: at once, whatever is open. The kernel ends our sockets.
+            # The second signal ends the process at once; the kernel closes its sockets.
             with contextlib.suppress(OSError):
                 os.write(2, b"onesocket: aborted\n")
             os._exit(status)
@@ -235,9 +230,9 @@ class ConnectSession:
 
 def _gap_text(gap: Gap) -> str:
     if gap.reason is GapReason.RECONNECTED:
-        return "gap: the line was down; what the server sent meanwhile is missing here"
+        return "gap: the connection was down; messages that the server sent meanwhile are missing here"
     if gap.reason is GapReason.UNDECODABLE:
-        return f"gap: a message could not be read: {gap.error}"
+        return f"gap: a message could not be decoded: {gap.error}"
     return f"gap: {gap.missed} messages are missing here"
 
 

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-from typing import Annotated, NoReturn
+from typing import Annotated
 
 import typer
 
 from ..client import Client, ReconnectPolicy
 from ..protocols import Json, Protocol, Raw, TokenQuery
-
-_EXIT_USAGE = 2
+from ._usage import EXIT_USAGE, fail, parse_header
 
 
 def connect(
@@ -45,23 +44,23 @@ def connect(
         float, typer.Option(min=0, metavar="SECONDS", help="Between two PINGs; 0: send none.")
     ] = 20.0,
     reconnect: Annotated[
-        bool, typer.Option("--reconnect/--no-reconnect", help="Whether a line that was lost is opened again.")
+        bool, typer.Option("--reconnect/--no-reconnect", help="Whether a lost connection is opened again.")
     ] = True,
     stay: Annotated[
         bool,
         typer.Option("--stay", help="Stay connected when stdin ends. (A pipe or file: otherwise that is the end.)"),
     ] = False,
-    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Don't tell how the connection stands.")] = False,
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Don't show the state of the connection.")] = False,
 ) -> None:
-    """Keep one line to a WebSocket server: what you type is sent, what comes is shown.
+    """Keep one connection to a WebSocket server: typed lines are sent, received messages are shown.
 
     Each line of stdin is one text message. Messages go to stdout, one per line, with control characters written out;
-    remarks, and a mark wherever messages may be missing, go to stderr. The first attempt is not repeated; a line that
-    is lost later is opened again.
+    remarks, and a mark wherever messages may be missing, go to stderr. The first attempt is not repeated; a connection
+    that is lost later is opened again.
 
-    The end of stdin or Ctrl-C closes the line in order (close code 1000); a second Ctrl-C ends at once.
+    The end of stdin or Ctrl-C closes the connection (close code 1000); a second Ctrl-C ends at once.
 
-    Exit status: 0 after the end of stdin, or when the server ended the line with 1000 or 1001 (and --no-reconnect was
+    Exit status: 0 after the end of stdin, or when the server closed with 1000 or 1001 (and --no-reconnect was
     given); 1 if the connection failed or a
     line could not be sent; 2 if the command was misused; 130 after Ctrl-C and 143 after SIGTERM (128 + signal).
     """
@@ -69,9 +68,9 @@ def connect(
     from ._connect import run_session
     from ._output import Output, silence_log
 
-    headers = [_header(text) for text in header or ()]
+    headers = [parse_header(text) for text in header or ()]
     if token_query is not None and token is None:
-        _fail("--token-query needs a token: --token, or ONESOCKET_TOKEN in the environment")
+        fail("--token-query needs a token: --token, or ONESOCKET_TOKEN in the environment")
     silence_log()
     output = Output(secrets=[token or "", *(value for _, value in headers)], quiet=quiet)
 
@@ -92,23 +91,10 @@ def connect(
         status = asyncio.run(session())
     except UsageError as error:
         output.fail(str(error))
-        status = _EXIT_USAGE
+        status = EXIT_USAGE
     raise typer.Exit(status)
 
 
 def _protocol(as_json: bool, token_query: str | None) -> Protocol:
     kind = Json if as_json else Raw
     return kind() if token_query is None else kind(token_place=TokenQuery(token_query))
-
-
-def _header(text: str) -> tuple[str, str]:
-    name, colon, value = text.partition(":")
-    if not colon:
-        # Not repeated: what was meant as a value may be a secret.
-        _fail("--header wants 'Name: value', with a colon")
-    return name.strip(), value.strip()
-
-
-def _fail(text: str) -> NoReturn:
-    typer.echo(f"onesocket: {text}", err=True)
-    raise typer.Exit(_EXIT_USAGE)

@@ -9,7 +9,7 @@ import threading
 from collections.abc import AsyncIterator
 
 _CHUNK_BYTES = 64 << 10
-# The longest line, in bytes: what most servers take as one message.
+# The longest line in bytes, which is the size limit of most servers.
 MAX_LINE_BYTES = 16 << 20
 
 
@@ -18,9 +18,9 @@ class LineTooLong(ValueError):
 
 
 async def input_lines(fd: int) -> AsyncIterator[bytes]:
-    """Every line, without its end; the last one may lack its end.
+    """Yield every line, without its end; the last one may lack its end.
 
-    Reads only when the reader of these lines asks for more, so a slow line holds back whoever writes into the pipe.
+    Reads only when the next line is requested, so that a slow consumer slows the writer of the pipe down.
     The descriptor stays in blocking mode: it may be shared with other processes, and with stdout. Raises `LineTooLong`.
     """
     rest = bytearray()
@@ -38,7 +38,7 @@ async def input_lines(fd: int) -> AsyncIterator[bytes]:
 
 
 async def _read(fd: int) -> bytes:
-    """What is there, at least one byte; nothing at the end."""
+    """Return the available bytes, at least one; none at the end."""
     loop = asyncio.get_running_loop()
     ready: asyncio.Future[None] = loop.create_future()
     try:
@@ -62,7 +62,7 @@ async def _read(fd: int) -> bytes:
 
 
 async def _read_in_thread(fd: int) -> bytes:
-    """For event loops without add_reader (Windows); a daemon thread, so that it keeps nobody from exiting."""
+    """Read on event loops without add_reader (Windows), in a daemon thread, which doesn't delay the exit."""
     loop = asyncio.get_running_loop()
     answer: asyncio.Future[bytes] = loop.create_future()
 

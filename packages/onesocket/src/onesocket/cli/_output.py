@@ -1,4 +1,4 @@
-"""Where messages and remarks go: messages to stdout, everything else to stderr."""
+"""Output of a command: messages to stdout, remarks to stderr."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _WRITE_BYTES = getattr(select, "PIPE_BUF", 512)
 
 
 def silence_log() -> None:
-    """Leave the log alone: the command says itself how the connection stands.
+    """Silence the library's log: the command itself shows the state of the connection.
 
     Without any handler, Python would write the log's warnings to stderr.
     """
@@ -25,9 +25,9 @@ def silence_log() -> None:
 
 
 class Output:
-    """Writes without blocking the event loop: while a slow reader lets us wait, signals and deadlines still work.
+    """Writes without blocking the event loop: signals and deadlines work while a slow reader delays the output.
 
-    `secrets` are masked in remarks, whoever wrote them: a server's error page may repeat what it was sent.
+    `secrets` are masked in remarks, as the error page of a server may repeat the request.
     """
 
     def __init__(self, *, secrets: Sequence[str] = (), quiet: bool = False) -> None:
@@ -41,23 +41,23 @@ class Output:
         return f"<Output fd={self._fd}{' quiet' if self._quiet else ''}>"
 
     async def message(self, text: str) -> None:
-        """One message, already harmless, as a line of its own. Raises BrokenPipeError when nobody reads any more."""
+        """Write one message, already printable, as a line. Raises BrokenPipeError once stdout has no reader."""
         data = memoryview((text + "\n").encode(self._encoding, "backslashreplace"))
         while data:
             await _writable(self._fd)
             data = data[os.write(self._fd, data[:_WRITE_BYTES]) :]
 
     def note(self, text: str) -> None:
-        """A remark that --quiet leaves out."""
+        """Write a remark, unless --quiet."""
         if not self._quiet:
             self.say(text)
 
     def say(self, text: str) -> None:
-        """A remark."""
+        """Write a remark."""
         self._print(f"-- {text}")
 
     def fail(self, text: str) -> None:
-        """Why the command fails, or what it could not do."""
+        """Write the reason of a failure."""
         self._print(f"onesocket: {text}")
 
     def _print(self, text: str) -> None:

@@ -1,16 +1,16 @@
-"""Text from elsewhere, made harmless for a terminal."""
+"""Escapes text of a peer for a terminal."""
 
 from __future__ import annotations
 
 import unicodedata
 
-# How many bytes of a binary message are shown.
+# Bytes of a binary message that are shown.
 _MAX_SHOWN_BYTES = 64
 _ESCAPES = {"\n": "\\n", "\r": "\\r", "\t": "\\t"}
 
 
 def printable(text: str) -> str:
-    r"""`text` on one line, with everything written out that a terminal would act upon.
+    r"""Return `text` on one line, with all characters escaped that a terminal would act upon.
 
     Control characters (ESC among them), line separators, bidirectional overrides and unassigned characters become
     ``\n`` or ``\u001b``. That form is also JSON's, so JSON stays JSON.
@@ -21,7 +21,7 @@ def printable(text: str) -> str:
 
 
 def printable_bytes(data: bytes) -> str:
-    """A binary message: its size and its beginning in hexadecimal."""
+    """Return the size of a binary message and its beginning in hexadecimal."""
     more = " ..." if len(data) > _MAX_SHOWN_BYTES else ""
     return f"<{len(data)} bytes: {data[:_MAX_SHOWN_BYTES].hex(' ')}{more}>" if data else "<0 bytes>"
 

@@ -8,20 +8,19 @@ import sys
 from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, NoReturn
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from ..errors import UsageError
 from ._stop_signal import stop_signal
+from ._usage import EXIT_FAILED, fail, parse_header
 
 if TYPE_CHECKING:
     from ..hub import Hub, HubOptions, Merge
-    from ..protocols._pace import Pace
+    from ..protocols import Pace
     from ..sharing._upstream import Upstream
 
-_EXIT_USAGE = 2
-_EXIT_FAILED = 1
 _MERGE_OPTIONS = ("merge_action", "merge_subscribe", "merge_unsubscribe", "merge_keys", "merge_key")
 _OPTION_FLAGS = {"headers": "--header", "subprotocols": "--subprotocol", "protocol": "--protocol and --merge"}
 _LOCAL_TOKEN_VARIABLE = "ONESOCKET_LOCAL_TOKEN"  # noqa: S105 - a variable's name
@@ -158,18 +157,18 @@ def share(
     clients with 1001, then the upstream with 1000, and ends with status 0; a second one ends at once. Exit status
     otherwise: 1 if the upstream can't be had, 2 if the command was misused or another hub has this connection already.
     """
+    from ..errors import OptionConflict
     from ..hub import Endpoint, HubOptions, JsonMerge, load_merge
-    from ..sharing._errors import OptionConflict
 
     for option in _MERGE_OPTIONS:
         if merge != "json" and _is_given(context, option):
-            _fail(f"--{option.replace('_', '-')} has no effect without --merge json")
+            fail(f"--{option.replace('_', '-')} has no effect without --merge json")
     if merge_pace is not None and merge is None:
-        _fail("--merge-pace has no effect without --merge")
+        fail("--merge-pace has no effect without --merge")
     if intents is not None and not discord:
-        _fail("--intents has no effect without --discord")
+        fail("--intents has no effect without --discord")
     try:
-        headers = tuple(map(_header, header or ()))
+        headers = tuple(map(parse_header, header or ()))
         options = HubOptions(
             listen=Endpoint.parse(listen, "--listen"),
             token=_local_token(local_token, local_token_file),
@@ -198,11 +197,11 @@ def share(
         pace = None if merge_pace is None else _pace(merge_pace)
         on_host = _one_of("--scope", scope, "process", "host") == "host"
         if on_host and (discord or linger is not None):
-            _fail("--scope host goes without --discord and --linger: the others may need the connection")
+            fail("--scope host goes without --discord and --linger: the others may need the connection")
         if discord and (chosen is not None or gap_message is not None or subprotocol or options.json):
-            _fail("--discord goes without --merge, --gap-message, --subprotocol and --protocol json")
+            fail("--discord goes without --merge, --gap-message, --subprotocol and --protocol json")
         if discord and key is not None:
-            _fail("--key has no effect with --discord: of a bot there is one session")
+            fail("--key has no effect with --discord: of a bot there is one session")
         subprotocols = tuple(subprotocol or ())
         upstream = _UpstreamArguments(
             url, key, token, headers, subprotocols, chosen, pace, intents, open_timeout, on_host
@@ -211,9 +210,9 @@ def share(
         status = asyncio.run(_run(make, options))
     except OptionConflict as error:
         given = _OPTION_FLAGS.get(error.option)
-        _fail(f"{error} (of this command: {given}, and --key)" if given and not discord else str(error))
+        fail(f"{error} (of this command: {given}, and --key)" if given and not discord else str(error))
     except UsageError as error:
-        _fail(str(error))
+        fail(str(error))
     raise typer.Exit(status)
 
 
@@ -231,20 +230,19 @@ class _UpstreamArguments:
     on_host: bool
 
     def __repr__(self) -> str:
-        return "<_Upstream>"
+        return "<_UpstreamArguments>"
 
     def plain(self, options: HubOptions) -> Hub:
-        """A hub for any WebSocket."""
-        from ..client._client import Client
+        """Make a hub for any WebSocket."""
+        from ..client import Client
         from ..hub import Hub, MergedRaw, RawFrontend
-        from ..protocols._json import Json
-        from ..protocols._raw import Raw
+        from ..protocols import Json, Raw
         from ..sharing._client_upstream import ClientUpstream
         from ..sharing._connection_key import ConnectionKey
         from ..sharing._option_digests import option_digests
 
         if self.url is None:
-            _fail("the URL of the upstream is missing: onesocket share wss://...")
+            fail("the URL of the upstream is missing: onesocket share wss://...")
         url, key = self.url, ConnectionKey.of(self.url, key=self.key, token=self.token)
         protocol = Raw() if self.merge is None else MergedRaw(self.merge, pace=self.pace)
         if options.json and self.merge is None:
@@ -265,9 +263,9 @@ class _UpstreamArguments:
         return Hub(upstream, RawFrontend(upstream, options, self.merge), options, key=key.digest(), digests=digests)
 
     def discord(self, options: HubOptions) -> Hub:
-        """A hub for a bot."""
+        """Make a hub for a bot."""
         if self.token is None:
-            _fail("--discord needs the bot's token: --token, or ONESOCKET_TOKEN in the environment")
+            fail("--discord needs the bot's token: --token, or ONESOCKET_TOKEN in the environment")
         make_hub = _frontend("discord", "onesocket-discord")
         hub: Hub = make_hub(
             options,
@@ -284,7 +282,7 @@ def _frontend(name: str, distribution: str) -> Any:
     """Load the function that makes a hub for one kind of client, from the distribution that has it."""
     found = tuple(metadata.entry_points(group="onesocket.frontends", name=name))
     if not found:
-        _fail(f'--{name} is in another distribution: pip install "{distribution}"')
+        fail(f'--{name} is in another distribution: pip install "{distribution}"')
     return found[0].load()
 
 
@@ -316,12 +314,12 @@ async def _run(make: Any, options: HubOptions) -> int:
         raise
     except OnesocketError as error:
         typer.echo(f"onesocket: {error}", err=True)
-        return _EXIT_FAILED
+        return EXIT_FAILED
     finally:
         for task in (stopping, failing):
             if task is not None:
                 task.cancel()
-    return 0 if stop.is_set() else _EXIT_FAILED
+    return 0 if stop.is_set() else EXIT_FAILED
 
 
 def _announce(hub: Hub) -> None:
@@ -338,34 +336,26 @@ def _announce(hub: Hub) -> None:
 def _local_token(given: str | None, path: Path | None) -> str | None:
     if path is None:
         if given is None and os.environ.get(_LOCAL_TOKEN_VARIABLE) == "":
-            _fail(f"{_LOCAL_TOKEN_VARIABLE} is empty, and would let in everybody: give it a token, or unset it")
+            fail(f"{_LOCAL_TOKEN_VARIABLE} is empty, and would let in everybody: give it a token, or unset it")
         return given
     if given is not None:
-        _fail("--local-token and --local-token-file are one too many")
+        fail("--local-token and --local-token-file are one too many")
     try:
         return path.read_text(encoding="utf-8").partition("\n")[0].strip()
     except (OSError, UnicodeError) as error:
         why = error.strerror if isinstance(error, OSError) else "it is not UTF-8"
-        _fail(f"the local token can't be read from {path}: {why}")
+        fail(f"the local token can't be read from {path}: {why}")
 
 
 def _pace(text: str) -> Pace:
     from ..errors import InvalidOption
-    from ..protocols._pace import Pace
+    from ..protocols import Pace
 
     messages, _, seconds = text.partition("/")
     try:
         return Pace(int(messages), float(seconds.removesuffix("s") or 1))
     except (ValueError, InvalidOption):
-        _fail(f"--merge-pace wants N or N/SECONDS, such as 5 or 120/60, not {text!r}")
-
-
-def _header(text: str) -> tuple[str, str]:
-    name, colon, value = text.partition(":")
-    if not colon:
-        # Not repeated: what was meant as a value may be a secret.
-        _fail("--header wants 'Name: value', with a colon")
-    return name.strip(), value.strip()
+        fail(f"--merge-pace wants N or N/SECONDS, such as 5 or 120/60, not {text!r}")
 
 
 def _is_given(context: typer.Context, option: str) -> bool:
@@ -375,10 +365,5 @@ def _is_given(context: typer.Context, option: str) -> bool:
 
 def _one_of(option: str, value: str, *allowed: str) -> str:
     if value not in allowed:
-        _fail(f"{option} is {' or '.join(allowed)}, not {value!r}")
+        fail(f"{option} is {' or '.join(allowed)}, not {value!r}")
     return value
-
-
-def _fail(text: str) -> NoReturn:
-    typer.echo(f"onesocket: {text}", err=True)
-    raise typer.Exit(_EXIT_USAGE)

@@ -1,4 +1,4 @@
-"""``onesocket status``: what is shared on this machine."""
+"""``onesocket status``: the shared connections of this machine."""
 
 from __future__ import annotations
 
@@ -14,9 +14,12 @@ import typer
 
 from ..errors import UsageError
 from ._printable import printable
+from ._usage import EXIT_FAILED, EXIT_USAGE
 
-_EXIT_FAILED = 1
-_EXIT_USAGE = 2
+_SHARED_FIELDS = (
+    *("url", "epoch", "received_per_second", "sent_per_second", "rtt"),
+    *("started", "last_error", "last_loss", "last_lost_at"),
+)
 _CLEAR_SCREEN = "\x1b[H\x1b[2J"
 
 
@@ -28,13 +31,13 @@ class StatusRow:
     """``host``: processes that joined with scope="host"; ``hub``, ``hub (discord)``: `onesocket share`."""
     url: str
     pid: int
-    """The process that has it."""
+    """The process that holds the connection."""
     listen: str | None
-    """Where a hub listens."""
+    """Address at which a hub listens; None for other kinds."""
     followers: int | None
-    """Other processes; clients of a hub."""
+    """Number of other processes, or of a hub's clients."""
     state: str | None
-    """None: the owner doesn't answer."""
+    """State of the connection; None: the owner doesn't answer."""
     epoch: int | None
     received_per_second: float | None
     sent_per_second: float | None
@@ -51,10 +54,10 @@ def status(
     as_json: Annotated[
         bool, typer.Option("--json", help="One JSON list, and nothing else; with --watch one in each line.")
     ] = False,
-    watch: Annotated[bool, typer.Option("--watch", help="Look again and again, until Ctrl-C.")] = False,
-    interval: Annotated[float, typer.Option(min=0.1, metavar="SECONDS", help="Between two looks.")] = 1.0,
+    watch: Annotated[bool, typer.Option("--watch", help="Repeat until Ctrl-C.")] = False,
+    interval: Annotated[float, typer.Option(min=0.1, metavar="SECONDS", help="Time between two repeats.")] = 1.0,
 ) -> None:
-    """Show this machine's shared connections: who owns them, who uses them, and how they stand.
+    """Show this machine's shared connections: their owners, followers and states.
 
     Those of processes that joined with scope="host", and hubs (`onesocket share`). Only your own: other users' can't
     be asked. Exit status: 0, also if there are none; 1 if the list can't be written; 2 if the command was misused.
@@ -71,7 +74,7 @@ def status(
             time.sleep(interval)
     except UsageError as error:
         typer.echo(f"onesocket: {error}", err=True)
-        raise typer.Exit(_EXIT_USAGE) from None
+        raise typer.Exit(EXIT_USAGE) from None
     except KeyboardInterrupt:
         raise typer.Exit(0) from None
 
@@ -80,56 +83,45 @@ def _write(text: str) -> None:
     try:
         typer.echo(text)
     except BrokenPipeError:
-        os._exit(0)  # nobody reads any more; Python's own clean-up would write again
+        os._exit(0)  # stdout has no reader; Python's own clean-up would write again
     except OSError as error:
         typer.echo(f"onesocket: the list could not be written to stdout: {error.strerror}", err=True)
-        os._exit(_EXIT_FAILED)  # as above
+        os._exit(EXIT_FAILED)  # as above
 
 
 def rows() -> list[StatusRow]:
-    """What is there now. Raises `NoRuntimeDirectory`."""
+    """Return the shared connections of this machine. Raises `NoRuntimeDirectory`."""
     from ..hub._discovery import hubs
     from ..sharing.host._listing import listing
 
     found = [
         StatusRow(
             kind="host",
-            url=one.url,
             pid=one.pid,
             listen=None,
             followers=one.followers,
             state=None if one.state is None else one.state.value,
-            epoch=one.epoch,
-            received_per_second=one.received_per_second,
-            sent_per_second=one.sent_per_second,
-            rtt=one.rtt,
-            started=one.started,
-            last_error=one.last_error,
-            last_loss=one.last_loss,
-            last_lost_at=one.last_lost_at,
+            **_shared_fields(one),
         )
         for one in listing()
     ]
     found += [
         StatusRow(
             kind="hub" if one.kind == "raw" else f"hub ({one.kind})",
-            url=one.url,
             pid=one.pid,
             listen=one.listen,
             followers=one.clients,
             state=one.state.value,
-            epoch=one.epoch,
-            received_per_second=one.received_per_second,
-            sent_per_second=one.sent_per_second,
-            rtt=one.rtt,
-            started=one.started,
-            last_error=one.last_error,
-            last_loss=one.last_loss,
-            last_lost_at=one.last_lost_at,
+            **_shared_fields(one),
         )
         for one in hubs()
     ]
     return found
+
+
+def _shared_fields(one: Any) -> dict[str, Any]:
+    """Return the fields that a `Listing` and a `HubListing` have under the names of `StatusRow`."""
+    return {name: getattr(one, name) for name in _SHARED_FIELDS}
 
 
 def _table(found: Sequence[StatusRow]) -> str:

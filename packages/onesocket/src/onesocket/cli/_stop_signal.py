@@ -1,4 +1,4 @@
-"""SIGINT and SIGTERM for a command that serves until it's told to stop."""
+"""SIGINT and SIGTERM for a command that serves until it is stopped."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import signal
 
 
 def stop_signal() -> asyncio.Event:
-    """Set by the first SIGINT or SIGTERM; the second one ends the process at once, with 128 + its number."""
+    """Return an event that the first SIGINT or SIGTERM sets; the second one ends the process with 128 + its number."""
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
 

@@ -84,7 +84,7 @@ class WebSocketStream(Protocol):
         """Drop the references to the ended byte stream, which refers to this object: no cycle is left."""
 
 
-class _Stage(enum.Enum):
+class _DialStage(enum.Enum):
     """Progress of a connection; the value is the readable phase, and empty where the dialler has a better one."""
 
     DIALLING = ""
@@ -101,7 +101,7 @@ class DialledConnection:
         self._dialler = dialler
         self._stream = stream
         self._stream.on_open = self._opened
-        self._stage = _Stage.DIALLING
+        self._stage = _DialStage.DIALLING
         self._wanted_close: tuple[int, str] | None = None
         """Code and reason of a close that was requested before the connection was open."""
         self._is_aborted = False
@@ -161,7 +161,7 @@ class DialledConnection:
         try:
             error = await self._open_and_serve()
             await self._dialler.wait_socket_closed()
-            if self._is_aborted and self._stage is not _Stage.DIALLING:
+            if self._is_aborted and self._stage is not _DialStage.DIALLING:
                 await asyncio.sleep(_RESET_GRACE)
         except asyncio.CancelledError:
             # Only the end of the loop itself cancels this task: leave nothing open, and let the loop end.
@@ -181,7 +181,7 @@ class DialledConnection:
 
     def _on_done(self, task: asyncio.Task[OnesocketError]) -> None:
         # A callback, since a task that is cancelled before its first turn runs no code of its own.
-        self._stage = _Stage.OVER
+        self._stage = _DialStage.OVER
         if task.cancelled():
             error: OnesocketError = ClientClosed("the event loop is ending")
         elif (failure := task.exception()) is None:
@@ -211,7 +211,7 @@ class DialledConnection:
         if self._is_given_up():
             transport.abort()
             return _given_up()
-        self._stage = _Stage.HANDSHAKE
+        self._stage = _DialStage.HANDSHAKE
         self._dialler.reset_on_close()
         self._stream.start_handshake(transport, holder.take_early(), self._dialler.socket, self._dialler.tls_monitor)
         await self._stream.wait_closed()
@@ -223,7 +223,7 @@ class DialledConnection:
         return self._is_aborted or self._wanted_close is not None
 
     def _opened(self, handshake: Handshake) -> None:
-        self._stage = _Stage.OPEN
+        self._stage = _DialStage.OPEN
         if self._is_aborted:
             self._stream.abort(None)
             return

@@ -167,7 +167,7 @@ class MemoryPeer:
             self._connection.down.put(self._connection.on_close_answered)
 
 
-class _Stage(enum.Enum):
+class _MemoryStage(enum.Enum):
     """Progress of a connection; the value is its readable phase."""
 
     DIALLING = "waiting for the answer to the upgrade"
@@ -192,7 +192,7 @@ class MemoryConnection:
         self._events = events
         self._received = received
         self._loop = asyncio.get_running_loop()
-        self._stage = _Stage.DIALLING
+        self._stage = _MemoryStage.DIALLING
         self._wanted_close: tuple[int, str] | None = None
         self._paused = False
         self._drain_handle: asyncio.Handle | None = None
@@ -225,7 +225,7 @@ class MemoryConnection:
     @property
     def is_over(self) -> bool:
         """True once the connection has ended."""
-        return self._stage is _Stage.OVER
+        return self._stage is _MemoryStage.OVER
 
     @property
     def is_reading(self) -> bool:
@@ -241,37 +241,37 @@ class MemoryConnection:
 
     def send(self, data: Data) -> bool:
         """Write one message; False if the connection takes none any more."""
-        if self._stage is not _Stage.OPEN:
+        if self._stage is not _MemoryStage.OPEN:
             return False
         self._write(self._peer.take, data)
         return True
 
     def ping(self, payload: bytes) -> None:
         """Write a PING."""
-        if self._stage is _Stage.OPEN:
+        if self._stage is _MemoryStage.OPEN:
             self._write(self._peer.take_ping, payload)
 
     def close(self, code: int, reason: str) -> None:
         """Close with the close handshake."""
-        if self._stage is _Stage.DIALLING:
+        if self._stage is _MemoryStage.DIALLING:
             self._wanted_close = self._wanted_close or (code, reason)
-        elif self._stage is _Stage.OPEN:
-            self._stage = _Stage.CLOSING
+        elif self._stage is _MemoryStage.OPEN:
+            self._stage = _MemoryStage.CLOSING
             self._write(self._peer.take_close, code)
             self._paused = False
             self._deliver_all()
 
     def abort(self, code: int | None = None) -> None:
         """End the connection now."""
-        if code is not None and self._stage is _Stage.OPEN and not (self._congested or self.silent):
-            self._stage = _Stage.CLOSING
+        if code is not None and self._stage is _MemoryStage.OPEN and not (self._congested or self.silent):
+            self._stage = _MemoryStage.CLOSING
             self._peer.close_code = code
         self._peer.is_open = False
         self._loop.call_soon(self.end, ConnectAborted("the connection was given up"))
 
     def pause_reading(self) -> None:
         """Deliver no message until `resume_reading`."""
-        if self._stage in (_Stage.DIALLING, _Stage.OPEN):
+        if self._stage in (_MemoryStage.DIALLING, _MemoryStage.OPEN):
             self._paused = True
 
     def resume_reading(self) -> None:
@@ -285,9 +285,9 @@ class MemoryConnection:
 
     def on_accept(self, handshake: Handshake, greeting: Iterable[Data] = ()) -> None:
         """Take the 101, with the messages behind it."""
-        if self._stage is not _Stage.DIALLING:
+        if self._stage is not _MemoryStage.DIALLING:
             return
-        self._stage = _Stage.OPEN
+        self._stage = _MemoryStage.OPEN
         self._events.opened(handshake)
         if self._wanted_close is not None:
             self.close(*self._wanted_close)
@@ -297,7 +297,7 @@ class MemoryConnection:
     def on_message(self, data: Data) -> None:
         """Take a message."""
         self.activity += 1
-        if self._stage in (_Stage.DIALLING, _Stage.OVER):
+        if self._stage in (_MemoryStage.DIALLING, _MemoryStage.OVER):
             return
         limit = self._request.max_size
         if limit is not None and size_of(data) > limit:
@@ -322,9 +322,9 @@ class MemoryConnection:
         if self.is_over:
             return
         self._peer.is_open = False
-        if self._stage is not _Stage.CLOSING:
+        if self._stage is not _MemoryStage.CLOSING:
             self._deliver_all()
-            self._stage = _Stage.CLOSING
+            self._stage = _MemoryStage.CLOSING
             self._events.peer_closed(code, reason)
         self.up.put(self.end, connection_reset())  # behind the messages written before
 
@@ -336,7 +336,7 @@ class MemoryConnection:
         """End the connection, and report `error`."""
         if self.is_over:
             return
-        self._stage = _Stage.OVER
+        self._stage = _MemoryStage.OVER
         self._peer.is_open = False
         self.up.cut()
         self.down.cut()
@@ -371,8 +371,8 @@ class MemoryConnection:
             self.up.put(call, *args)
 
     def _violate(self, error: MessageTooBig | InvalidText) -> None:
-        if self._stage is _Stage.OPEN:
-            self._stage = _Stage.CLOSING
+        if self._stage is _MemoryStage.OPEN:
+            self._stage = _MemoryStage.CLOSING
             self._write(self._peer.take_close, error.code)
             self._events.violated(error)
 
