@@ -18,7 +18,7 @@ _UNSET: Any = object()
 
 
 class CodecProtocol(Protocol):
-    """Base of `Raw`, `Json` and `Msgpack`: subclasses say how one message is read and written."""
+    """Base of `Raw`, `Json` and `Msgpack`: subclasses decode and encode one message."""
 
     def __init__(
         self,
@@ -33,8 +33,8 @@ class CodecProtocol(Protocol):
         """Make a codec; every option is keyword-only.
 
         `event`: the key that holds a message's event name, or a function that finds it. `pace`: the peer's limit on
-        what we send, login and restored subscriptions included. `on_ready`: a function that returns messages for a new
-        connection; they are sent after the login and restored subscriptions, before what waits in the outbox.
+        sent messages, login and restored subscriptions included. `on_ready`: a function that returns messages for a new
+        connection; they are sent after the login and restored subscriptions, before messages of the outbox.
         """
         self.login = login
         self.event = event
@@ -55,7 +55,7 @@ class CodecProtocol(Protocol):
 
     @abc.abstractmethod
     def decode(self, data: Data) -> Any:
-        """The message in one frame. Raises `DecodeError`."""
+        """Decode one frame to a message. Raises `DecodeError`."""
 
     def opened(self, token: str | None, now: float) -> Iterable[Action]:
         """Begin the login, or be ready at once."""
@@ -72,7 +72,7 @@ class CodecProtocol(Protocol):
         return actions
 
     def received(self, data: Data, now: float) -> Iterable[Action]:
-        """One message: a step of the login, or something for the subscribers."""
+        """Take one message: a step of the login, or a message for the subscribers."""
         del now
         message = self.decode(data)
         if self._ready or self.login is None or self.login.ready is None:
@@ -85,11 +85,11 @@ class CodecProtocol(Protocol):
             return (Fail(refusal),)
 
     def decoder(self) -> Callable[[Data], Any] | None:
-        """Every frame is one message."""
+        """Return `decode`, as every frame is one message."""
         return self.decode
 
     def event_of(self, message: Any) -> str | None:
-        """The name under the key `event`, or what the function says."""
+        """Return the name under the key `event`, or the function's result."""
         if self.event is None:
             return None
         if callable(self.event):
@@ -118,11 +118,11 @@ class CodecProtocol(Protocol):
         except Exception as error:  # noqa: BLE001 - the caller's own function may raise anything
             failure = UsageError(f"on_ready= raised {type(error).__name__}")
             failure.__cause__ = error
-            failure.retryable = True  # it may have asked something that is away for a moment
+            failure.retryable = True  # its cause may be temporary
             return Fail(failure)
 
 
-# What comes from a caller is an `object` here: not everybody has a type checker.
+# Arguments of callers are `object` here: callers may not use a type checker.
 
 
 def _make_window(pace: object) -> SendWindow | None:

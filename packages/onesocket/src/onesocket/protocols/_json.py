@@ -12,7 +12,7 @@ from ._codec import CodecProtocol
 
 
 class Json(CodecProtocol):
-    """JSON in text frames (read from binary frames too).
+    """JSON in text frames; decodes binary frames, too.
 
     `type`: a msgspec-compatible type to validate into; plain objects unless given.
     """
@@ -25,14 +25,14 @@ class Json(CodecProtocol):
         self._encode = msgspec.json.Encoder().encode
 
     def decode(self, data: Data) -> Any:
-        """The object in one frame."""
+        """Decode one frame to an object."""
         try:
             return self._decode(data)
         except (msgspec.DecodeError, UnicodeError, RecursionError) as error:
-            raise DecodeError(f"a message of {len(data)} characters is not the JSON we expect: {error}") from error
+            raise DecodeError(f"a message of {len(data)} characters is not the expected JSON: {error}") from error
 
     def encode(self, message: Any) -> Data:
-        """One text frame."""
+        """Encode an object to one text frame."""
         try:
             return self._encode(message).decode()
         except (TypeError, ValueError, OverflowError, RecursionError, msgspec.EncodeError) as error:

@@ -1,4 +1,4 @@
-"""A login in messages: what to send when the socket opens, and which answer means yes, no, or not yet."""
+"""A login made of messages: the request, and the answers that accept or refuse it."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from ..errors import LoginRefused, OnesocketError
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Login:
-    """The phase between *open* and *ready*, for protocols whose messages are enough to describe it.
+    """A login between *open* and *ready*, described by functions of messages.
 
     >>> Login(
     ...     request=lambda token: {"action": "auth", "key": token},
@@ -24,12 +24,12 @@ class Login:
     request: Callable[[str | None], Any] | None = None
     """The first message, made from the token; None: the server speaks first."""
     ready: Callable[[Any], bool] | None = None
-    """True if this message says that we are in; None: nothing to wait for."""
+    """True for the message that accepts the login; None: no answer is awaited."""
     refused: Callable[[Any], str | OnesocketError | None] | None = None
-    """Why this message says no (a text, or an error such as `ServerBusy`), or None when it doesn't."""
+    """Reason of a message that refuses the login (a text, or an error such as `ServerBusy`), or None for others."""
 
     def refusal(self, message: Any) -> OnesocketError | None:
-        """The typed error, if `message` says no."""
+        """Return the typed error if `message` refuses the login."""
         why = self.refused(message) if self.refused is not None else None
         if why is None or isinstance(why, OnesocketError):
             return why

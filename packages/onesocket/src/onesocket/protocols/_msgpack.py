@@ -25,16 +25,16 @@ class Msgpack(CodecProtocol):
         self._encode = msgspec.msgpack.Encoder().encode
 
     def decode(self, data: Data) -> Any:
-        """The object in one frame."""
+        """Decode one frame to an object."""
         if isinstance(data, str):
             raise DecodeError(f"a text message of {len(data)} characters, where binary MessagePack was expected")
         try:
             return self._decode(data)
         except (msgspec.DecodeError, UnicodeError, RecursionError) as error:
-            raise DecodeError(f"a message of {len(data)} bytes is not the MessagePack we expect: {error}") from error
+            raise DecodeError(f"a message of {len(data)} bytes is not the expected MessagePack: {error}") from error
 
     def encode(self, message: Any) -> Data:
-        """One binary frame."""
+        """Encode an object to one binary frame."""
         try:
             return self._encode(message)
         except (TypeError, ValueError, OverflowError, RecursionError, msgspec.EncodeError) as error:

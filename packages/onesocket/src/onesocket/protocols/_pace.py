@@ -17,8 +17,8 @@ _MAX_MARGIN: Final = 2.0
 class Pace:
     """The peer's limit: at most `messages` in any `per` seconds, counted on each connection.
 
-    The window that keeps to it is a quarter longer (0.1 to 2 seconds), as the peer counts arrivals: a message that was
-    held up on its way comes closer to the next ones than it was sent.
+    The window that keeps this limit is a quarter longer (0.1 to 2 seconds), as the peer counts arrivals: a message that
+    is delayed arrives closer to the next ones than it was sent.
     """
 
     messages: int
@@ -34,7 +34,7 @@ class Pace:
 
 
 class SendWindow(PacePort):
-    """A sliding window: the times of what was sent on the present connection."""
+    """A sliding window over the times of messages sent on the current connection."""
 
     def __init__(self, limit: int, seconds: float) -> None:
         self._limit = limit
@@ -43,22 +43,22 @@ class SendWindow(PacePort):
 
     @classmethod
     def of(cls, pace: Pace) -> Self:
-        """The window that keeps to this pace."""
+        """Return the window that keeps this pace."""
         return cls(pace.messages, pace.per + min(max(pace.per / 4, _MIN_MARGIN), _MAX_MARGIN))
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} {len(self._sent)}/{self._limit}>"
 
     def begin(self) -> None:
-        """A new connection: nothing was sent on it."""
+        """Begin a new connection, on which no message was sent."""
         self._sent.clear()
 
     def record(self, now: float) -> None:
-        """The protocol itself sends one, at once."""
+        """Count a message that the protocol itself sends at once."""
         self._sent.append(now)
 
     def take(self, now: float) -> float:
-        """Take the turn of one message: 0, or the seconds until there may be one, and then none was taken."""
+        """Count one message and return 0, or count none and return the seconds until one may be sent."""
         self._forget(now)
         over = len(self._sent) - self._limit
         if over < 0:

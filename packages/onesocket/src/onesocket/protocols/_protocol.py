@@ -1,7 +1,7 @@
-"""The protocol port: what the frames of a line mean. Sans-IO; time is an argument, and actions are returned.
+"""The protocol port: the meaning of the frames of a connection. Sans-IO: time is an argument, actions are returned.
 
-It fits a codec that is ready as soon as the socket opens, and just as well a protocol with its own login, heartbeat,
-resume and fatal verdicts: between *open* and *ready* the line is still CONNECTING.
+It fits a codec that is ready as soon as the socket opens, and a protocol with its own login, heartbeat, resume and
+fatal verdicts: between *open* and *ready* the connection is still CONNECTING.
 """
 
 from __future__ import annotations
@@ -20,11 +20,11 @@ from ._token import TokenHeader, TokenPlace
 
 
 def as_is(data: Data) -> Data:
-    """The `decoder` of a protocol whose messages are the frames themselves: the shortest road."""
+    """Return `data`: the `decoder` of a protocol whose messages are the frames themselves."""
     return data
 
 
-# --- what a protocol wants done -------------------------------------------------------------------------------------
+# --- actions --------------------------------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,9 +36,9 @@ class Send:
 
 @dataclass(frozen=True, slots=True)
 class Ready:
-    """Logged in.
+    """Report that the login is complete.
 
-    `resumed`: the session went on and what was missed is replayed, so there is no gap to announce. `first`: frames that
+    `resumed`: the session continues and missed messages are replayed, so there is no gap. `first`: frames that
     go out before every message that waits, at the protocol's `pace`; those that are unsent when the connection is lost
     end with it. (Only of a connection's first `Ready`.)
     """
@@ -70,10 +70,10 @@ class Extend:
 
 @dataclass(frozen=True, slots=True)
 class Fail:
-    """The line can't go on: login refused, session invalid, heartbeat unanswered.
+    """Fail the connection: login refused, session invalid, heartbeat unanswered.
 
-    `error.retryable` decides whether a lost line is resumed; `code` and `reason` are what the peer is told; `dead`
-    says that nobody is there to be told, so no close handshake is awaited.
+    `error.retryable` decides whether a lost connection is resumed; `code` and `reason` are sent in the CLOSE; `dead`:
+    the peer doesn't answer any more, so no close handshake is awaited.
     """
 
     error: OnesocketError
@@ -86,18 +86,18 @@ Action = Send | Ready | Deliver | WakeAt | Extend | Fail
 
 
 class RateLimiter(abc.ABC):
-    """Limit on the rate of sending on one line, for restored subscriptions and messages; the rest waits for its turn.
+    """Limit on the rate of sending on one connection, for restored subscriptions and messages.
 
-    What the protocol itself sends (`Send`) doesn't wait.
+    Messages of the protocol itself (`Send`) don't wait.
     """
 
     @abc.abstractmethod
     def take(self, now: float) -> float:
-        """Take the turn of one message: 0, or the seconds until there may be one, and then none was taken."""
+        """Count one message and return 0, or count none and return the seconds until one may be sent."""
 
 
 class Protocol(abc.ABC):
-    """One instance serves one client for all its epochs: it may keep a session from one line to the next."""
+    """Base of protocols; one instance serves one client for all its epochs, so it may keep a session."""
 
     name: ClassVar[str]
     subprotocols: tuple[str, ...] = ()
@@ -105,7 +105,7 @@ class Protocol(abc.ABC):
     token_place: TokenPlace | None = TokenHeader()
     """Where the token goes; None: only into the login."""
     pace: RateLimiter | None = None
-    """How fast messages may be sent; None: as fast as the socket takes them."""
+    """Limit on the rate of messages; None: no limit."""
     _constructor_arguments: tuple[tuple[Any, ...], dict[str, Any]]
 
     def __new__(cls, *args: Any, **kwargs: Any) -> Self:
@@ -118,11 +118,11 @@ class Protocol(abc.ABC):
 
     @cached_property
     def fingerprint(self) -> str:
-        """A text that two protocols share if one connection serves both: they log in, encode and decode alike.
+        """A text that is equal for two protocols if one connection can serve both: login and codec are the same.
 
         It is made from the class (by name) and the arguments of the constructor, by value; functions among them count
         by their names here, and are compared beside it (`opaque_arguments`). Override it (a property, or an attribute
-        that the constructor sets) where those don't tell, or differ without a difference; a text that names an account
+        that the constructor sets) where those are not enough, or differ without effect; a text that names an account
         should be a digest.
         """
         return self._default_fingerprint()[0]
@@ -139,57 +139,57 @@ class Protocol(abc.ABC):
         return digest((name_of(type(self)), form)), tuple(opaque)
 
     def prepare(self, request: DialRequest, token: str | None) -> DialRequest:
-        """The request for the next attempt: the place to add a token, or to go to a resume address."""
+        """Return the request of the next attempt, with the token added, or with a resume address."""
         if token is not None and self.token_place is not None:
             request = self.token_place.put(request, token)
         return request
 
     def opened(self, token: str | None, now: float) -> Iterable[Action]:
-        """The socket is open: begin the login, or be `Ready` at once."""
+        """Begin the login on a newly opened connection, or be `Ready` at once."""
         del token, now
         return (Ready(),)
 
     @abc.abstractmethod
     def received(self, data: Data, now: float) -> Iterable[Action]:
-        """One whole message came. Raises `DecodeError` when it can't be read."""
+        """Take one whole message. Raises `DecodeError`."""
 
     def wake(self, now: float) -> Iterable[Action]:
-        """The time named by `WakeAt` has come."""
+        """Act at the time named by `WakeAt`."""
         del now
         return ()
 
-    def unread(self) -> None:  # noqa: B027 - most protocols judge no silence
-        """Said before `wake` when silence proves nothing.
+    def unread(self) -> None:  # noqa: B027 - most protocols don't judge silence
+        """Note, before `wake`, that silence is no sign of a dead peer.
 
-        A reader holds the line back, or a large message is on its way, and what we wait for is behind it.
+        A paused reader, or a large message on its way, may delay the awaited message.
         """
 
     def closing(self, code: int) -> None:
-        """We, and not the peer, close the line with this code; it may end a session or keep it."""
+        """Note that this client closes the connection with `code`, which may end a session or keep it."""
         del code
 
     def lost(self, now: float) -> None:
-        """The line is gone; the next thing called is `prepare`."""
+        """Note that the connection is gone; the next call is `prepare`."""
         del now
 
     @abc.abstractmethod
     def encode(self, message: Any) -> Data:
-        """One message for the wire. Raises `EncodeError`."""
+        """Encode one message. Raises `EncodeError`."""
 
     def decoder(self) -> Callable[[Data], Any] | None:
-        """Once ready: if every frame is just one message, the function that reads it; the fast road.
+        """Return the function that decodes a frame, if every frame is one message once the login is complete.
 
-        None: `received` is asked for every frame.
+        None: `received` is called for every frame.
         """
         return None
 
     def event_of(self, message: Any) -> str | None:
-        """The event name that `subscribe("…")` and `on("…")` filter by; None when the message has none."""
+        """Return the event name that `subscribe("…")` and `on("…")` filter by; None if the message has none."""
         del message
         return None
 
     def closed(self, code: int, reason: str) -> OnesocketError:
-        """What the peer's CLOSE means; the error's `retryable` is the verdict."""
+        """Return the error for the peer's CLOSE; its `retryable` is the verdict."""
         return closed_by_peer(code, reason)
 
     # --- sharing: optional; see `implements` ------------------------------------------------------------------------

@@ -1,4 +1,4 @@
-"""Messages as they come: text is `str`, binary is `bytes`."""
+"""Messages without an encoding: text is `str`, binary is `bytes`."""
 
 from __future__ import annotations
 
@@ -12,20 +12,20 @@ from ._protocol import as_is
 
 
 class Raw(CodecProtocol):
-    """No encoding at all; the default."""
+    """Protocol without an encoding; the default."""
 
     name: ClassVar[str] = "raw"
 
     def decode(self, data: Data) -> Any:
-        """The frame itself."""
+        """Return the frame itself."""
         return data
 
     def decoder(self) -> Callable[[Data], Any]:
-        """Nothing to be read."""
+        """Return a function that returns each frame itself."""
         return as_is
 
     def encode(self, message: Any) -> Data:
-        """`str` becomes a text message, anything bytes-like a binary one."""
+        """Encode `str` as a text message, any bytes-like object as a binary one."""
         if isinstance(message, str | bytes):
             return message
         if isinstance(message, bytearray | memoryview):

@@ -1,4 +1,4 @@
-"""What the faulty server has counted."""
+"""Counters of the faulty server."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ CounterName = Literal[
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Counts:
-    """A snapshot of what a `FaultyServer` has seen in the current window, from the server's side only.
+    """Snapshot of the counters of a `FaultyServer` in the current window.
 
     The window starts with the server, or with the last `reset_counts()`.
     """
@@ -32,11 +32,11 @@ class Counts:
     tcp_accepted: int = 0
     """TCP connections accepted."""
     handshakes: int = 0
-    """Upgrade requests that arrived complete, whatever became of them."""
+    """Upgrade requests that arrived complete, accepted or not."""
     upgraded: int = 0
     """Upgrade requests answered with a complete `101 Switching Protocols`, even one with wrong headers."""
     refused: int = 0
-    """Upgrade requests answered with anything else: an HTTP error, garbage, half a response."""
+    """Upgrade requests with another response: an HTTP error, garbage, half a response."""
     open_now: int = 0
     """WebSockets open: from the 101 until CLOSE has gone both ways or the TCP connection has ended."""
     most_open: int = 0
@@ -62,7 +62,7 @@ class Counts:
 
 
 class Counters:
-    """Counts events, tracks the two levels and their high-water marks, and wakes those who wait for them.
+    """Counts events, tracks the two levels and their high-water marks, and wakes waiting tasks.
 
     Not thread-safe: it belongs to the server's event loop.
     """
@@ -89,7 +89,7 @@ class Counters:
 
     @contextmanager
     def batch(self) -> Generator[None, None, None]:
-        """Let those who wait see everything counted in the block at once, never half of it."""
+        """Let waiting tasks see all events of the block at once."""
         self._batches += 1
         try:
             yield
@@ -146,5 +146,5 @@ class Counters:
                 if predicate(now):
                     future.set_result(now)
             except Exception as error:  # noqa: BLE001
-                # A broken predicate is its author's to see; it must not break the connection it looked at.
+                # An error of a predicate is raised in the waiting task, and doesn't break the connection.
                 future.set_exception(error)

@@ -311,9 +311,9 @@ class Fault:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ConnectionLimit:
-    """A server that allows so many sessions at once.
+    """Limit on the sessions of a server at once.
 
-    `surplus` is what happens to a connection that comes when all places are taken: by default it is upgraded
+    `surplus` is the fault of a connection beyond the limit: by default it is upgraded
     and closed with 1008; `Fault.refuse(429)` refuses the upgrade. A session that ends without a complete
     close handshake leaves a *ghost* that keeps its place for `ghost_seconds` more.
     """
@@ -325,7 +325,7 @@ class ConnectionLimit:
 
 @dataclass(frozen=True, slots=True)
 class MessageLimit:
-    """A server that takes at most `messages` in any `per` seconds of one connection; one more closes it."""
+    """Limit on the messages of a connection: at most `messages` in any `per` seconds; one more closes it."""
 
     messages: int
     per: float = 1.0

@@ -1,4 +1,4 @@
-"""One connection of the faulty server: the upgrade, the messages, and how it misbehaves."""
+"""One connection of the faulty server: the upgrade, the messages, and its faults."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ INBOX_LIMIT = 1_000
 
 
 class FaultyConnection(HandshakeEndpoint):
-    """A connection as the server sees it. Obtained from `FaultyServer.connections` or a callback.
+    """One connection of a `FaultyServer`, from `FaultyServer.connections` or a callback.
 
     Not thread-safe: to be used on the server's event loop.
     """
@@ -57,7 +57,7 @@ class FaultyConnection(HandshakeEndpoint):
             f" messages={self._messages} frames={len(self._frames)} bytes_held={len(self._held)}{fault}>"
         )
 
-    # The handle
+    # Public methods
 
     @property
     def received(self) -> list[Message]:
@@ -172,14 +172,14 @@ class FaultyConnection(HandshakeEndpoint):
             yield message
 
     def strike(self, fault: Fault) -> None:
-        """Let the live part of `fault` strike now, and rule this connection from here on."""
+        """Let the live part of `fault` strike now; the connection has this fault from here on."""
         if not self.can_send:
             return
         with self._counters.batch():
             self._fault = fault
             self._strike()
 
-    # The TCP side
+    # TCP
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Take the transport (asyncio calls this)."""
@@ -194,7 +194,7 @@ class FaultyConnection(HandshakeEndpoint):
             try:
                 super().data_received(data)
             except Exception:
-                # Whatever a client sends, the server lives on.
+                # No input of a client may end the server.
                 log.exception("the faulty server failed on %r", self)
                 self._count_error()
                 self.kill()
@@ -228,7 +228,7 @@ class FaultyConnection(HandshakeEndpoint):
             self._leave(ConnectionPhase.GONE)
 
     def _look_for_close(self) -> None:
-        """Count a CLOSE frame that came while the connection was silent: the client did end properly."""
+        """Count a CLOSE frame that came while the connection was silent: the client did close it."""
         if self._phase is not ConnectionPhase.OPEN:
             return
         if self._held:
@@ -305,8 +305,8 @@ class FaultyConnection(HandshakeEndpoint):
         if reply is not None and self.can_send:
             self._send(reply)
             if not self._writable.is_set():
-                # A client that sends and never reads would make the replies pile up. (What a fault writes must
-                # not stop the reading: the client's answer to it is to be seen.)
+                # Replies to a client that never reads would pile up. (Writes of a fault don't stop the reading, so that
+                # the client's answer is received.)
                 self._stop_reading("full write buffer")
         if self._inbox is not None:
             self._inbox.put_nowait(message)
@@ -326,7 +326,7 @@ class FaultyConnection(HandshakeEndpoint):
             return
         self._write(Frame(WireOpcode(opcode), payload).serialize(mask=False, extensions=self._wire.extensions))
 
-    # Misbehaving, and the end
+    # Faults, and the end
 
     def _strike(self, head: bytes = b"") -> None:
         fault = self._fault
@@ -359,7 +359,7 @@ class FaultyConnection(HandshakeEndpoint):
         self._counters.count(close_code=1005 if close is None else int(close.code))
 
     def _flush(self) -> None:
-        """Write what the protocol wants written, as far as the fault allows, and see if this is the end."""
+        """Write the protocol's output, as far as the fault allows, and end the connection if it is over."""
         if self._silent or self._tcp_over:
             return
         if self._wire.parser_exc is not None:

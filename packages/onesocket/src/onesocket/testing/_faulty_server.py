@@ -1,4 +1,4 @@
-"""A real WebSocket server on loopback that counts what it sees and misbehaves on request.
+"""A real WebSocket server on loopback that counts events and misbehaves on request.
 
 Use it like this::
 
@@ -36,17 +36,17 @@ class FaultyServer(ServerContext):
     - `host`, `port`: where to listen. Port 0 takes a free port, and keeps it over restarts.
     - `ssl`: a server-side SSLContext, for wss.
     - `faults`: see the attribute.
-    - `limit`: how many sessions are allowed at once; None for no limit. May be replaced at any time.
-    - `message_limit`: how many messages are taken of each connection, and in what time. May be replaced at any time.
+    - `limit`: number of sessions allowed at once; None for no limit. May be replaced at any time.
+    - `message_limit`: limit on the messages of each connection. May be replaced at any time.
     - `echo`: send text and binary messages back. By default on, unless `on_message` or `handler` is given.
-    - `on_message(connection, message)`: called for each message; what it returns, if anything, is sent back.
+    - `on_message(connection, message)`: called for each message; its result, if not None, is sent back.
       If it raises, the error is logged and the connection is closed with 1011.
     - `handler(connection)`: a coroutine per WebSocket, which reads with `recv()` or `async for`. When it returns, the
       WebSocket is closed with 1000; when it raises, the error is logged, and the code is 1011.
     - `subprotocols`: those the server speaks, best first. A client that offers none of them gets none.
     - `compression`: `"deflate"` agrees to permessage-deflate with clients that offer it; raw frames stay raw.
     - `max_size`: the longest message accepted, in bytes; a longer one is answered with close code 1009.
-    - `subscription_of(message)`: what a message subscribes to and unsubscribes from, for the ledger that each
+    - `subscription_of(message)`: the keys that a message subscribes to and unsubscribes from, for the ledger that each
       connection has (`connection.subscriptions`); by default the usual JSON shapes.
     - `received_limit`, `overflow`: how many messages are kept, for the server and for each connection, and
       whether the oldest (`"drop_oldest"`) or the newest (`"drop_newest"`) is lost beyond it.
@@ -107,7 +107,7 @@ class FaultyServer(ServerContext):
     async def __aexit__(self, *exc_info: object) -> None:
         await self.aclose()
 
-    # Where
+    # Address
 
     @property
     def port(self) -> int:
@@ -186,7 +186,7 @@ class FaultyServer(ServerContext):
             task.cancel()
         if tasks:
             await asyncio.wait(tasks, timeout=self.close_timeout)
-        self.kill_connections()  # what came up meanwhile
+        self.kill_connections()  # connections accepted meanwhile
         await asyncio.wait_for(self._no_sockets.wait(), self.close_timeout + 1.0)
 
     def kill_connections(self) -> int:
@@ -204,7 +204,7 @@ class FaultyServer(ServerContext):
         await asyncio.gather(*(connection.close(code, reason) for connection in connections))
         return len(connections)
 
-    # What was seen
+    # Counters and connections
 
     @property
     def counts(self) -> Counts:

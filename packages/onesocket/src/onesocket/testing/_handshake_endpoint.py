@@ -1,4 +1,4 @@
-"""The upgrade of one connection of the faulty server: the request, and every way to answer it."""
+"""The upgrade of one connection of the faulty server: the request, and every kind of response."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ _HEAD_END = b"\r\n\r\n"
 
 
 class ConnectionPhase(Enum):
-    """How far a connection has come."""
+    """Phase of a connection."""
 
     REQUEST = "awaiting the upgrade request"
     ANSWERING = "upgrade request unanswered"
@@ -51,7 +51,7 @@ class HandshakeEndpoint(TcpEndpoint):
         self.request_headers: Mapping[str, str] = {}
         """The headers of the upgrade request; look-ups ignore case. They may hold a token."""
         self.opened_at: float | None = None
-        """When the 101 was sent: seconds on the event loop's clock (`loop.time()`); None before."""
+        """Time of the 101 in seconds of the event loop's clock (`loop.time()`); None before."""
         self._host = host
         self._counters = host.counters
         self._phase = ConnectionPhase.REQUEST
@@ -69,7 +69,7 @@ class HandshakeEndpoint(TcpEndpoint):
 
     @property
     def phase(self) -> ConnectionPhase:
-        """How far the connection has come."""
+        """Phase of the connection."""
         return self._phase
 
     def _choose_fault(self) -> Fault:
@@ -80,7 +80,7 @@ class HandshakeEndpoint(TcpEndpoint):
         raise NotImplementedError
 
     def _opened(self, head: bytes) -> None:
-        """Write the 101 (`head`) and whatever the fault wants to share that write."""
+        """Write the 101 (`head`), and the fault's frames that share that write."""
         raise NotImplementedError
 
     def _holds_input(self) -> bool:
@@ -171,7 +171,7 @@ class HandshakeEndpoint(TcpEndpoint):
         self._release_held()
 
     def _write_paced(self, data: bytes, then: Callable[[], object]) -> None:
-        """Write as fast as the fault wants; `then` is called when all is written."""
+        """Write at the fault's rate; `then` is called when all bytes are written."""
         if self._fault.piece:
             self.trickle(data, piece=self._fault.piece, pause=self._fault.pause, then=then)
         else:
@@ -198,7 +198,7 @@ class HandshakeEndpoint(TcpEndpoint):
 
 
 def _rewrite_response(head: bytes, fault: Fault) -> bytes:
-    """The 101 as the fault wants it, unchecked: no library would write it."""
+    """Return the 101 with the fault's changes, unchecked."""
     status_line, *lines = head.decode("latin-1").removesuffix("\r\n\r\n").split("\r\n")
     replaced = {name.lower() for name, _ in fault.headers}
     lines = [line for line in lines if line.partition(":")[0].lower() not in replaced]

@@ -1,4 +1,4 @@
-"""The messages a faulty server has received."""
+"""The messages that a faulty server has received."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""WebSocket frames as bytes, unchecked: the point is that they may break RFC 6455."""
+"""Encodes WebSocket frames without checks, so that they may break RFC 6455."""
 
 from __future__ import annotations
 
@@ -65,9 +65,9 @@ def encode_close(code: int | None, reason: str = "") -> bytes:
 
 
 def deflate(payload: bytes, *, final: bool = False) -> bytes:
-    """Compress the payload of one message by itself (RFC 7692, section 7.2.1); it belongs into a frame with RSV1.
+    """Compress the payload of one message without context (RFC 7692, section 7.2.1), for a frame with RSV1.
 
-    With `final` it ends with a DEFLATE block that says it is the last (section 7.2.3.4).
+    With `final` it ends with a final DEFLATE block (section 7.2.3.4).
     """
     compressor = zlib.compressobj(wbits=-zlib.MAX_WBITS)
     if final:

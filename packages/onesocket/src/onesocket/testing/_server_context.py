@@ -1,4 +1,4 @@
-"""The state of a faulty server that its connections use: limits, the fault plan, and the books."""
+"""The state of a faulty server that its connections use: limits, the fault plan, and the registry of connections."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ class ServerContext:
 
     @property
     def faults(self) -> FaultPlan:
-        """How connections misbehave, decided when the upgrade request arrives. May be set at any time.
+        """Faults of the connections, chosen when the upgrade request arrives. May be set at any time.
 
         - None: they behave.
         - a `Fault`: each connection has it.
@@ -82,7 +82,7 @@ class ServerContext:
 
     @property
     def ghosts(self) -> int:
-        """How many places are kept by sessions that were dropped: see `ConnectionLimit`."""
+        """Number of places kept by sessions that were dropped: see `ConnectionLimit`."""
         if self._ghosts:
             now = asyncio.get_running_loop().time()
             self._ghosts = [until for until in self._ghosts if until > now]
@@ -116,13 +116,13 @@ class ServerContext:
         return (self._script.popleft() if self._script else None) or Fault()
 
     def surplus_fault(self) -> Fault | None:
-        """Return what happens to a connection for which there is no place; None if there is one."""
+        """Return the fault of a connection beyond the limit; None within it."""
         if self.limit is None or len(self._places) + self.ghosts < self.limit.max_connections:
             return None
         return self.limit.surplus
 
     def choose_subprotocol(self, offered: Sequence[str]) -> str | None:
-        """Return the best subprotocol both sides speak, if any."""
+        """Return the server's best subprotocol among those offered, if any."""
         return next((name for name in self.subprotocols if name in offered), None)
 
     def new_log(self) -> MessageLog:
@@ -134,7 +134,7 @@ class ServerContext:
         return SubscriptionLedger(self._subscription_of)
 
     def start_task(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
-        """Run a coroutine that `aclose()` cancels at the latest."""
+        """Start a task that `aclose()` cancels at the latest."""
         task = asyncio.get_running_loop().create_task(work)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)

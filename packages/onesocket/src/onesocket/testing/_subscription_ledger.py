@@ -1,4 +1,4 @@
-"""The subscriptions of one connection, as its server sees them."""
+"""The subscriptions of one connection, counted by its server."""
 
 from __future__ import annotations
 
@@ -26,14 +26,14 @@ class SubscriptionLedger:
 
     @classmethod
     def of(cls, messages: Iterable[str | bytes], read: ReadSubscription | None = None) -> SubscriptionLedger:
-        """The ledger of a connection that sent these."""
+        """Return the ledger of a connection that sent these messages."""
         ledger = cls(read)
         for message in messages:
             ledger.note(message)
         return ledger
 
     def note(self, message: str | bytes) -> bool:
-        """Take one message of the client; whether it was about subscriptions."""
+        """Take one message of the client; returns whether it was about subscriptions."""
         asked = self._read(message)
         if asked is None:
             return False

@@ -1,4 +1,4 @@
-"""The TCP side of one connection of the faulty server: reading, writing, holding back, ending."""
+"""TCP of one connection of the faulty server: reading, writing, holding back, ending."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _RESET_ON_CLOSE = struct.pack("ii", 1, 0)
 
 
 class TcpEndpoint(asyncio.Protocol):
-    """Bytes in, bytes out. Who ended the connection, the client or the server, is known at any time."""
+    """A TCP connection that knows at any time whether the client or the server has ended it."""
 
     def __init__(self, close_timeout: float) -> None:
         self._loop = asyncio.get_running_loop()
@@ -36,7 +36,7 @@ class TcpEndpoint(asyncio.Protocol):
         self._tcp_over = False
         self._lost = False
 
-    # What a subclass fills in
+    # Implemented by subclasses
 
     def _bytes_received(self, data: bytes) -> None:
         raise NotImplementedError
@@ -112,7 +112,7 @@ class TcpEndpoint(asyncio.Protocol):
         self._stop_reading("command")
 
     def resume(self) -> None:
-        """End `go_silent()` and `stop_reading()`: what was held back, either way, goes on."""
+        """End `go_silent()` and `stop_reading()`: bytes held back in both directions are processed."""
         self._silent = False
         withheld = bytes(self._withheld)
         self._withheld.clear()
@@ -194,7 +194,7 @@ class TcpEndpoint(asyncio.Protocol):
             raise BufferError(f"more than {HOLD_LIMIT} bytes are waiting to be sent")
 
     def _drop(self) -> None:
-        """End TCP with a FIN, after what was written, whatever the client still says."""
+        """End TCP with a FIN after the written bytes, and ignore further input."""
         self._ended_by_server = True
         if self._transport is not None:
             self._transport.close()

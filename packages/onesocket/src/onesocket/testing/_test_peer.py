@@ -1,4 +1,4 @@
-"""Whom a transport under test talks to: what a check may ask of the peer, and what the peer has counted."""
+"""Test peers: servers that a transport is tested against, which count connections and messages."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ from ._faulty_connection import FaultyConnection
 from ._faulty_server import FaultyServer
 
 SUBPROTOCOL: Final = "v2"
-"""What every other side speaks, when it is offered."""
+"""Sub-protocol that every test peer speaks, if it is offered."""
 _DEADLINE: Final = 5.0
 
 
 class PeerFeature(Enum):
-    """What not every other side has; its value says it for people."""
+    """Feature that not every test peer has; its value is a readable description."""
 
     BYTES = "bytes on a wire: broken frames and upgrades, fragments, control frames between them"
     ADDRESSES = "host names and ports"
@@ -29,90 +29,90 @@ class PeerFeature(Enum):
 
 
 class TransportTestPeer(Protocol):
-    """The peer of one check at a time; what concerns one line concerns the newest."""
+    """Server for one check at a time; methods that concern one connection use the newest."""
 
     unsupported: Mapping[PeerFeature, str]
-    """The features that make no sense here, each with the reason."""
+    """Features that this peer lacks, each with the reason."""
 
     async def start(self) -> None:
-        """Begin anew: nothing is counted, everything is accepted."""
+        """Reset the counters, and accept every dial."""
 
     async def aclose(self) -> None:
-        """End it."""
+        """Close the server."""
 
     @property
     def url(self) -> str:
-        """Where to dial."""
+        """URL to dial."""
         ...
 
     @property
     def server(self) -> FaultyServer:
-        """The server behind it, for checks that need `PeerFeature.BYTES`."""
+        """The `FaultyServer`, for checks that need `PeerFeature.BYTES`."""
         ...
 
     def refuse(self, status: int, body: str = "") -> None:
-        """Answer every dial with this HTTP status from now on."""
+        """Refuse every dial with this HTTP status from now on."""
 
     def hold(self) -> None:
         """Leave every dial unanswered until `release()`."""
 
     def release(self) -> None:
-        """Accept what is held, and everything after it."""
+        """Accept the held dials, and later ones."""
 
     def ignore_close(self) -> None:
-        """Never answer a CLOSE of the lines to come."""
+        """Never answer a CLOSE of later connections."""
 
     def send(self, *messages: Data) -> None:
-        """Send these at once."""
+        """Send the messages."""
 
     def close(self, code: int, reason: str = "") -> None:
-        """Begin the close handshake."""
+        """Start the close handshake."""
 
     def drop(self) -> None:
-        """End the line without a CLOSE."""
+        """End the connection without a CLOSE."""
 
     def stop_reading(self) -> None:
-        """Read nothing more."""
+        """Stop reading."""
 
     def resume_reading(self) -> None:
-        """Go on reading."""
+        """Read again."""
 
     @property
     def dials(self) -> int:
-        """How many dials arrived."""
+        """Number of dials."""
         ...
 
     @property
     def open_now(self) -> int:
-        """How many lines there are now, counted from their dial on."""
+        """Number of connections now, each counted from its dial."""
         ...
 
     @property
     def most_open(self) -> int:
-        """The high-water mark of that."""
+        """High-water mark of `open_now`."""
         ...
 
     @property
     def unclean_closes(self) -> int:
-        """How many lines the client has ended without the handshake that was due, or before the answer to it."""
+        """Number of connections that the client ended without the close handshake, or before its answer."""
         ...
 
     @property
     def close_codes(self) -> list[int]:
-        """The codes of the CLOSEs that came, sorted."""
+        """Codes of the received CLOSE frames, sorted."""
         ...
 
     @property
     def received(self) -> list[Data]:
-        """Every message that came."""
+        """All received messages."""
         ...
 
     def header(self, name: str) -> str | None:
-        """A header of the newest dial."""
+        """Return a header of the newest dial."""
         ...
 
-    async def until(self, true: Callable[[], bool]) -> None:
-        """Wait until this holds; raises `TimeoutError`."""
+    async def until(self, condition: Callable[[], bool]) -> None:
+        """Wait until the condition holds; raises `TimeoutError`."""
 
 
 class LoopbackTestPeer:
@@ -128,7 +128,7 @@ class LoopbackTestPeer:
         return "<LoopbackTestPeer>"
 
     async def start(self) -> None:
-        """Start a server."""
+        """Start a new server."""
         self._gate = asyncio.Event()
         self._server = FaultyServer(
             echo=False, subprotocols=[SUBPROTOCOL], compression="deflate" if self._compression else None
@@ -136,20 +136,20 @@ class LoopbackTestPeer:
         await self._server.start()
 
     async def aclose(self) -> None:
-        """End it."""
+        """Close the server."""
         if self._server is not None:
             await self._server.aclose()
 
     @property
     def server(self) -> FaultyServer:
-        """The server. Raises `LookupError` before `start()`."""
+        """The server; raises `LookupError` before `start()`."""
         if self._server is None:
             raise LookupError("start() it first")
         return self._server
 
     @property
     def url(self) -> str:
-        """Where it listens."""
+        """URL of the server."""
         return self.server.url
 
     def refuse(self, status: int, body: str = "") -> None:
@@ -161,7 +161,7 @@ class LoopbackTestPeer:
         self.server.faults = Fault.hold_upgrade(self._gate)
 
     def release(self) -> None:
-        """Answer them."""
+        """Accept the held dials."""
         self._gate.set()
 
     def ignore_close(self) -> None:
@@ -186,7 +186,7 @@ class LoopbackTestPeer:
         self._newest.stop_reading()
 
     def resume_reading(self) -> None:
-        """Go on."""
+        """Read again."""
         for connection in self.server.connections:
             connection.resume()
 
@@ -225,9 +225,9 @@ class LoopbackTestPeer:
         """A header of the newest upgrade request."""
         return self._newest.request_headers.get(name)
 
-    async def until(self, true: Callable[[], bool]) -> None:
+    async def until(self, condition: Callable[[], bool]) -> None:
         """Wait for the counts."""
-        await self.server.wait_until(lambda _: true(), timeout=_DEADLINE)
+        await self.server.wait_until(lambda _: condition(), timeout=_DEADLINE)
 
     @property
     def _newest(self) -> FaultyConnection:
@@ -235,7 +235,7 @@ class LoopbackTestPeer:
 
 
 class MemoryTestPeer:
-    """A `MemoryServer`. Its transport is to be made by `transport()`, as it leads to nobody else."""
+    """A `MemoryServer`; the transport under test is made by `transport()`, as it connects only to this server."""
 
     def __init__(self) -> None:
         self.unsupported: Mapping[PeerFeature, str] = {
@@ -253,27 +253,27 @@ class MemoryTestPeer:
         return f"<MemoryTestPeer {self._server!r}>"
 
     def transport(self) -> MemoryTransport:
-        """A transport that leads here."""
+        """Return a transport that connects to the server."""
         return self._server.transport()
 
     async def start(self) -> None:
-        """Begin with a new server."""
+        """Start with a new server."""
         self._server = MemoryServer(self._dialled)
         self._held = None
         self._answers_close = True
         self._refusal = None
 
     async def aclose(self) -> None:
-        """Nothing is left to be ended."""
+        """Do nothing: the server has no resources."""
 
     @property
     def server(self) -> FaultyServer:
-        """There is none."""
+        """Raises `LookupError`: the peer has no `FaultyServer`."""
         raise LookupError(self.unsupported[PeerFeature.BYTES])
 
     @property
     def url(self) -> str:
-        """Anything."""
+        """URL of the server; any would do."""
         return "ws://memory.test/"
 
     def refuse(self, status: int, body: str = "") -> None:
@@ -285,7 +285,7 @@ class MemoryTestPeer:
         self._held = []
 
     def release(self) -> None:
-        """Answer them."""
+        """Accept the held dials."""
         held, self._held = self._held or [], None
         for peer in held:
             self._dialled(peer)
@@ -304,7 +304,7 @@ class MemoryTestPeer:
         self._newest.close(code, reason)
 
     def drop(self) -> None:
-        """Drop the line."""
+        """Drop the connection."""
         self._newest.drop()
 
     def stop_reading(self) -> None:
@@ -312,7 +312,7 @@ class MemoryTestPeer:
         self._newest.stop_reading()
 
     def resume_reading(self) -> None:
-        """Go on."""
+        """Read again."""
         for peer in self._server.peers:
             peer.resume_reading()
 
@@ -323,17 +323,17 @@ class MemoryTestPeer:
 
     @property
     def open_now(self) -> int:
-        """Lines now."""
+        """Connections now."""
         return self._server.open_now
 
     @property
     def most_open(self) -> int:
-        """The most lines."""
+        """The most connections."""
         return self._server.most_open
 
     @property
     def unclean_closes(self) -> int:
-        """It is not counted here: an end without a CLOSE has only one side."""
+        """Always 0: a `MemoryServer` doesn't count them."""
         return 0
 
     @property
@@ -347,13 +347,13 @@ class MemoryTestPeer:
         return [message for peer in self._server.peers for message in peer.received]
 
     def header(self, name: str) -> str | None:
-        """A header of the newest dial."""
+        """Return a header of the newest dial."""
         return dict(self._newest.request.headers).get(name)
 
-    async def until(self, true: Callable[[], bool]) -> None:
-        """Look again in every turn: a MemoryServer tells nobody what it counts."""
+    async def until(self, condition: Callable[[], bool]) -> None:
+        """Check the condition in every turn of the loop: a MemoryServer has no event for it."""
         async with asyncio.timeout(_DEADLINE):
-            while not true():  # noqa: ASYNC110 - see above
+            while not condition():  # noqa: ASYNC110 - see above
                 await asyncio.sleep(0)
 
     def _dialled(self, peer: MemoryPeer) -> None:

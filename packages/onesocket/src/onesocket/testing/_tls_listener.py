@@ -1,4 +1,4 @@
-"""The listening side of the faulty server for wss."""
+"""The TLS listener of the faulty server."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ StartTask = Callable[[Coroutine[Any, Any, None]], "asyncio.Task[None]"]
 class TlsListener:
     """Accepts TCP connections and does the TLS handshake of each in a task of its own.
 
-    `loop.create_server(ssl=...)` would do it too, but nobody can end a handshake that is under way there.
+    `loop.create_server(ssl=...)` would do it, too, but a handshake under way can't be ended there.
     """
 
     def __init__(self, context: ssl.SSLContext, factory: ProtocolFactory, counters: Counters, start: StartTask) -> None:
@@ -70,5 +70,5 @@ class TlsListener:
         except ssl.SSLError:
             self._counters.count("protocol_errors")
         except OSError:
-            # The client has gone during the handshake, or took too long: nothing to count.
+            # The client has ended the connection during the handshake, or took too long: nothing to count.
             client.close()
