@@ -7,14 +7,14 @@ import contextlib
 import inspect
 from collections import deque
 from collections.abc import Callable
-from contextlib import AbstractContextManager
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any
 
 from ..errors import ClientClosed, InvalidOption, OnesocketError, WaitTimeout
 from ..lifecycle._states import State
 from ._error_reporter import ErrorReporter
 from ._queue import Overflow, Queue
+from ._sender import Sender
 from ._status import Change
 from ._subscription import Subscription
 from ._user_code import USER_ERRORS
@@ -30,43 +30,27 @@ class _Watcher:
     callback: Callable[[Change], object]
 
 
-class SendPriority(Protocol):
-    """Lets messages go first that watchers send while they are told of a new connection."""
-
-    def hold(self) -> None:
-        """Watchers are told in the next turn of the loop."""
-
-    def prioritized(self) -> AbstractContextManager[None]:
-        """A callback is told in the course of this."""
-        ...
-
-    def prioritize_current_task(self) -> None:
-        """The running task has just been told."""
-
-
 class ChangeStream(Subscription[Change]):
     """The stream that `changes()` returns."""
 
-    def __init__(
-        self, queue: Queue[Any], detach: Callable[[Queue[Any]], None], told_first: SendPriority | None
-    ) -> None:
+    def __init__(self, queue: Queue[Any], detach: Callable[[Queue[Any]], None], sender: Sender | None) -> None:
         super().__init__(queue, detach)
-        self._told_first = told_first
+        self._sender = sender
 
     async def __anext__(self) -> Change:
         """The next change."""
         change = await super().__anext__()
-        if self._told_first is not None and change.new is State.CONNECTED:
-            self._told_first.prioritize_current_task()
+        if self._sender is not None and change.new is State.CONNECTED:
+            self._sender.prioritize_current_task()
         return change
 
 
 class StateWatchers:
-    """The watchers of one client. With `told_first`, what they send when they hear of CONNECTED goes first."""
+    """The watchers of one client. With `sender`, what they send when they hear of CONNECTED goes first."""
 
-    def __init__(self, trouble: ErrorReporter, told_first: SendPriority | None = None) -> None:
-        self._error_reporter = trouble
-        self._told_first = told_first
+    def __init__(self, reporter: ErrorReporter, sender: Sender | None = None) -> None:
+        self._error_reporter = reporter
+        self._sender = sender
         self._streams: dict[Queue[Change], None] = {}
         self._waiters: dict[Queue[Change], None] = {}
         """The queues of `wait_for()`."""
@@ -82,8 +66,8 @@ class StateWatchers:
     def notify(self, change: Change) -> None:
         """Something changed; CLOSED is the last that is told."""
         self._closed = change.new is State.CLOSED
-        if self._told_first is not None and change.new is State.CONNECTED and (self._streams or self._watchers):
-            self._told_first.hold()
+        if self._sender is not None and change.new is State.CONNECTED and (self._streams or self._watchers):
+            self._sender.hold()
         for queue in (*self._streams, *self._waiters):
             queue.put(change)
             if self._closed:
@@ -102,7 +86,7 @@ class StateWatchers:
     def stream(self) -> Subscription[Change]:
         """Every change from now on; ends after CLOSED."""
         queue = self._new_queue(self._streams)
-        return ChangeStream(queue, lambda gone: self._streams.pop(gone, None), self._told_first)
+        return ChangeStream(queue, lambda gone: self._streams.pop(gone, None), self._sender)
 
     def _new_queue(self, queues: dict[Queue[Change], None]) -> Queue[Change]:
         queue: Queue[Change] = Queue(_LIMIT, Overflow.FAIL)
@@ -146,8 +130,8 @@ class StateWatchers:
 
     def _call_watchers(self) -> None:
         change = self._pending.popleft()
-        is_first = self._told_first is not None and change.new is State.CONNECTED
-        with self._told_first.prioritized() if self._told_first is not None and is_first else contextlib.nullcontext():
+        is_first = self._sender is not None and change.new is State.CONNECTED
+        with self._sender.prioritized() if self._sender is not None and is_first else contextlib.nullcontext():
             for watcher in tuple(self._watchers):
                 try:
                     watcher.callback(change)
