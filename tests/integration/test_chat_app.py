@@ -5,8 +5,7 @@ import os
 import pty
 import signal
 import sys
-from collections.abc import AsyncIterator
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AsyncExitStack
 from functools import partial
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -27,34 +26,10 @@ from onesocket_chat.session import SessionOptions
 from onesocket_chat.widgets._message_list import MessageList
 from onesocket_discord.rest import Rest
 from onesocket_discord.server import ChatServer
+from tests.integration.chat_users import signed_in
 from tests.unit.onesocket_chat.driver import PASSWORD, AppDriver, running_app, signed_in_driver
 
-FAST = SessionOptions(reconnect=ReconnectPolicy(initial=0.05, cap=0.2))
-
-
-@pytest.fixture(autouse=True)
-def _short_waits(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Discord asks for up to 5 s after op 9, and between two Identifies; how long it is decides nothing here."""
-    monkeypatch.setattr("onesocket_discord.protocol._gateway.INVALID_SESSION_WAIT", (0.0, 0.1))
-    monkeypatch.setattr("onesocket_discord.client._identify_budget.IDENTIFY_PERIOD", 0.1)
-
-
-@pytest.fixture
-async def server() -> AsyncIterator[ChatServer]:
-    async with ChatServer() as one:
-        yield one
-
-
-@asynccontextmanager
-async def people(server: ChatServer, *names: str) -> AsyncIterator[list[AppDriver]]:
-    """All signed in, with #general open."""
-    async with AsyncExitStack() as stack:
-        drivers = [
-            await stack.enter_async_context(signed_in_driver(server.api_url, name, options=FAST)) for name in names
-        ]
-        for driver in drivers:
-            await driver.open("#general")
-        yield drivers
+pytestmark = pytest.mark.usefixtures("quick_logins")
 
 
 def _has_all(driver: AppDriver, wanted: set[str]) -> bool:
@@ -69,8 +44,8 @@ def _is_calm(driver: AppDriver) -> bool:
     return not driver.toasts
 
 
-async def test_two_people_talk(server: ChatServer) -> None:
-    async with people(server, "ada", "bob") as (ada, bob):
+async def test_two_people_talk(chat_server: ChatServer) -> None:
+    async with signed_in(chat_server, "ada", "bob") as (ada, bob):
         await ada.say("hello bob")
         await bob.until_said("hello bob")
         await ada.until(lambda: ada.said == ["hello bob"] and not ada.pending)
@@ -102,8 +77,8 @@ async def test_two_people_talk(server: ChatServer) -> None:
         assert not bob.toasts
 
 
-async def test_others_messages_are_neither_edited_nor_deleted(server: ChatServer) -> None:
-    async with people(server, "ada", "bob") as (ada, bob):
+async def test_others_messages_are_neither_edited_nor_deleted(chat_server: ChatServer) -> None:
+    async with signed_in(chat_server, "ada", "bob") as (ada, bob):
         await ada.say("mine")
         await bob.mark("mine")
         await bob.press("e", "d")
@@ -112,8 +87,8 @@ async def test_others_messages_are_neither_edited_nor_deleted(server: ChatServer
         assert bob.said == ["mine"]
 
 
-async def test_every_panel_lives_on_the_same_one_connection(server: ChatServer) -> None:
-    async with people(server, "ada", "bob") as (ada, bob):
+async def test_every_panel_lives_on_the_same_one_connection(chat_server: ChatServer) -> None:
+    async with signed_in(chat_server, "ada", "bob") as (ada, bob):
         guild_id = ada.channel("#general").guild_id
         assert guild_id is not None
         for name in ("one", "two", "three"):
@@ -130,7 +105,7 @@ async def test_every_panel_lives_on_the_same_one_connection(server: ChatServer) 
             await ada.do(partial(ada.chat.open, panel.channel_id))
             await ada.until(partial(_is_active, ada, panel.channel_id))
             await ada.until_said(f"to {ada.world.channels[panel.channel_id].title}")
-        stats = server.stats
+        stats = chat_server.stats
         assert (stats.handshakes, stats.open, stats.sessions) == (2, 2, 2)
         await ada.press("ctrl+w")
         await ada.until(lambda: len(ada.chat.panels) == 3)
@@ -145,7 +120,7 @@ async def test_the_server_is_restarted_while_they_talk(tmp_path: Path) -> None:
         port, gateway_port = urlsplit(first.api_url).port, urlsplit(first.gateway_url).port
         assert port is not None
         assert gateway_port is not None
-        drivers = await stack.enter_async_context(people(first, "ada", "bob", "eve"))
+        drivers = await stack.enter_async_context(signed_in(first, "ada", "bob", "eve"))
         ada, bob, eve = drivers
         for number, driver in enumerate(drivers * 4):
             await driver.say(f"before {number}")
@@ -182,10 +157,10 @@ async def test_the_server_is_restarted_while_they_talk(tmp_path: Path) -> None:
         assert sorted(stored) == sorted(wanted)
 
 
-async def test_a_request_that_was_lost_is_sent_again_and_stored_once(server: ChatServer) -> None:
-    async with people(server, "ada") as (ada,):
+async def test_a_request_that_was_lost_is_sent_again_and_stored_once(chat_server: ChatServer) -> None:
+    async with signed_in(chat_server, "ada") as (ada,):
         # The first two answers are refusals with 429, the rest of the way out is the library's business.
-        fault = server.faults.rate_limit(0.05, "POST /channels/*/messages", times=2)
+        fault = chat_server.faults.rate_limit(0.05, "POST /channels/*/messages", times=2)
         await ada.say("once")
         await ada.until(lambda: ada.said == ["once"] and not ada.pending)
         assert fault.happened == 2
@@ -193,31 +168,33 @@ async def test_a_request_that_was_lost_is_sent_again_and_stored_once(server: Cha
         await ada.until_said("once", "twice")
 
 
-async def test_resumes_and_new_sessions_lose_and_double_nothing(server: ChatServer) -> None:
-    async with people(server, "ada", "bob") as (ada, bob):
+async def test_resumes_and_new_sessions_lose_and_double_nothing(chat_server: ChatServer) -> None:
+    async with signed_in(chat_server, "ada", "bob") as (ada, bob):
         for number in range(4):
             if number == 1:
-                await server.faults.drop_line(user="bob")
+                await chat_server.faults.drop_line(user="bob")
             if number == 2:
-                await server.faults.invalid_session(resumable=False, user="bob")
+                await chat_server.faults.invalid_session(resumable=False, user="bob")
             if number == 3:
-                await server.faults.reconnect(user="bob")
+                await chat_server.faults.reconnect(user="bob")
             await ada.say(f"message {number}")
             everything = [f"message {one}" for one in range(number + 1)]
             await ada.until_said(*everything)
             await bob.until_said(*everything)
-        await server.wait_for(lambda stats: stats.open == 2)
+        await chat_server.wait_for(lambda stats: stats.open == 2)
 
 
-async def test_scrolling_up_loads_what_is_older(server: ChatServer) -> None:
-    async with people(server, "ada") as (ada,):
+async def test_scrolling_up_loads_what_is_older(chat_server: ChatServer) -> None:
+    async with signed_in(chat_server, "ada") as (ada,):
         channel = ada.channel("#general").id
-        async with Rest(await server.create_user("loader", PASSWORD), api_url=server.api_url, token_type=None) as rest:
+        async with Rest(
+            await chat_server.create_user("loader", PASSWORD), api_url=chat_server.api_url, token_type=None
+        ) as rest:
             for number in range(120):
                 await rest.send_message(channel, f"line {number}")
         await ada.until(lambda: len(ada.said) == 120)
         await ada.press("ctrl+w")
-    async with signed_in_driver(server.api_url, "ada", register=False) as ada:
+    async with signed_in_driver(chat_server.api_url, "ada", register=False) as ada:
         await ada.open("#general")
         await ada.until_said(*(f"line {number}" for number in range(70, 120)))
         messages = ada.panel.query_one(MessageList)
@@ -231,10 +208,10 @@ async def test_scrolling_up_loads_what_is_older(server: ChatServer) -> None:
         assert ada.world.history(channel).is_whole
 
 
-async def test_unread_marks_and_reading_in_two_places(server: ChatServer) -> None:
+async def test_unread_marks_and_reading_in_two_places(chat_server: ChatServer) -> None:
     async with (
-        people(server, "ada", "bob") as (ada, bob),
-        signed_in_driver(server.api_url, "bob", register=False) as other,
+        signed_in(chat_server, "ada", "bob") as (ada, bob),
+        signed_in_driver(chat_server.api_url, "bob", register=False) as other,
     ):
         await bob.press("ctrl+w")
         await ada.say("news")
@@ -246,8 +223,8 @@ async def test_unread_marks_and_reading_in_two_places(server: ChatServer) -> Non
             await place.until_shown("● #general", shown=False)
 
 
-async def test_a_refused_message_is_marked_and_can_be_discarded_or_tried_again(server: ChatServer) -> None:
-    async with people(server, "ada", "bob") as (ada, bob):
+async def test_a_refused_message_is_marked_and_can_be_discarded_or_tried_again(chat_server: ChatServer) -> None:
+    async with signed_in(chat_server, "ada", "bob") as (ada, bob):
         await ada.say("soon gone")
         await bob.mark("soon gone")
         await bob.press("r")
@@ -274,37 +251,37 @@ async def test_a_refused_message_is_marked_and_can_be_discarded_or_tried_again(s
         await bob.until(lambda: not bob.toasts)
 
 
-async def test_the_outbox_is_bounded_and_keeps_what_was_typed(server: ChatServer) -> None:
+async def test_the_outbox_is_bounded_and_keeps_what_was_typed(chat_server: ChatServer) -> None:
     options = SessionOptions(outbox=OutboxLimits(messages=2, age=60.0), reconnect=ReconnectPolicy(initial=30.0))
-    async with signed_in_driver(server.api_url, "ada", options=options) as ada:
+    async with signed_in_driver(chat_server.api_url, "ada", options=options) as ada:
         await ada.open("#general")
-        server.faults.refuse_upgrade(503, times=None)
-        await server.faults.drop_line()
+        chat_server.faults.refuse_upgrade(503, times=None)
+        await chat_server.faults.drop_line()
         await ada.until(lambda: not ada.session.connection.is_connected)
         for text in ("one", "two", "three"):
             await ada.say(text)
         assert [one.content for one in ada.pending] == ["one", "two"]
         assert "request-send" in ada.toasts
         assert ada.screenshot().count("three") == 1  # still in the composer
-        server.faults.lift()
+        chat_server.faults.lift()
         await ada.press("f5")
         await ada.until(lambda: ada.said == ["one", "two"] and not ada.toasts)
 
 
-async def test_what_waited_too_long_is_marked_as_failed(server: ChatServer) -> None:
+async def test_what_waited_too_long_is_marked_as_failed(chat_server: ChatServer) -> None:
     options = SessionOptions(outbox=OutboxLimits(messages=5, age=0.2), reconnect=ReconnectPolicy(initial=30.0))
-    async with signed_in_driver(server.api_url, "ada", options=options) as ada:
+    async with signed_in_driver(chat_server.api_url, "ada", options=options) as ada:
         await ada.open("#general")
-        with server.faults.refuse_upgrade(503, times=None):
-            await server.faults.drop_line()
+        with chat_server.faults.refuse_upgrade(503, times=None):
+            await chat_server.faults.drop_line()
             await ada.until(lambda: not ada.session.connection.is_connected)
             await ada.say("late")
             await ada.until(lambda: [one.fate for one in ada.pending] == [DraftState.FAILED])
             assert "waited" in ada.pending[0].reason
 
 
-async def test_direct_messages(server: ChatServer) -> None:
-    async with people(server, "ada", "bob") as (ada, bob):
+async def test_direct_messages(chat_server: ChatServer) -> None:
+    async with signed_in(chat_server, "ada", "bob") as (ada, bob):
         ada.chat.query_one("#members").focus()
         await ada.until(lambda: "bob" in ada.screenshot())
         members = ada.world.people_in(ada.channel("#general").id)
@@ -318,8 +295,8 @@ async def test_direct_messages(server: ChatServer) -> None:
         await bob.until_said("between us")
 
 
-async def test_guilds_channels_and_invites(server: ChatServer) -> None:
-    async with people(server, "ada", "bob") as (ada, bob):
+async def test_guilds_channels_and_invites(chat_server: ChatServer) -> None:
+    async with signed_in(chat_server, "ada", "bob") as (ada, bob):
         await ada.do(ada.chat.create_guild)
         await ada.answer("friends")
         await ada.until(lambda: "friends" in ada.screenshot())
@@ -341,11 +318,13 @@ async def test_guilds_channels_and_invites(server: ChatServer) -> None:
         await bob.until(lambda: "request-join" in bob.toasts)
 
 
-async def test_what_people_write_is_neither_markup_nor_terminal_control(server: ChatServer) -> None:
+async def test_what_people_write_is_neither_markup_nor_terminal_control(chat_server: ChatServer) -> None:
     hostile = "[bold red]x[/] [@click=app.quit]y[/] \x1b[2J\x1b]0;title\x07 \u202eevil [/nonsense] [link='"
-    async with people(server, "ada", "bob") as (ada, bob):
+    async with signed_in(chat_server, "ada", "bob") as (ada, bob):
         await ada.say("[b]first[/b]")
-        async with Rest(await server.create_user("mallory", PASSWORD), api_url=server.api_url, token_type=None) as rest:
+        async with Rest(
+            await chat_server.create_user("mallory", PASSWORD), api_url=chat_server.api_url, token_type=None
+        ) as rest:
             await rest.send_message(bob.channel("#general").id, hostile)
         await bob.until(lambda: len(bob.said) == 2)
         shown = bob.screenshot()
@@ -358,9 +337,9 @@ async def test_what_people_write_is_neither_markup_nor_terminal_control(server: 
 # --- coming and going ------------------------------------------------------------------------------------------------
 
 
-async def test_signing_in_fails_aloud_and_the_toast_goes_with_success(server: ChatServer) -> None:
-    await server.create_user("ada", PASSWORD)
-    async with running_app(ChatApp(server.api_url, "ada")) as ada:
+async def test_signing_in_fails_aloud_and_the_toast_goes_with_success(chat_server: ChatServer) -> None:
+    await chat_server.create_user("ada", PASSWORD)
+    async with running_app(ChatApp(chat_server.api_url, "ada")) as ada:
         await ada.until(lambda: ada.app.screen.query("#password"))
         await ada.press(*"wrong password", "enter")
         await ada.until(lambda: "sign-in-failed" in ada.toasts)
@@ -379,9 +358,9 @@ async def test_no_server_no_name_no_address() -> None:
         assert isinstance(ada.app.screen, SignInScreen)
 
 
-async def test_a_first_attempt_that_fails_can_be_repeated(server: ChatServer) -> None:
-    server.faults.refuse_upgrade(503)
-    async with running_app(ChatApp(server.api_url)) as ada:
+async def test_a_first_attempt_that_fails_can_be_repeated(chat_server: ChatServer) -> None:
+    chat_server.faults.refuse_upgrade(503)
+    async with running_app(ChatApp(chat_server.api_url)) as ada:
         await ada.until(lambda: ada.app.screen.query("#password"))
         await ada.press(*"ada", "tab", *PASSWORD, "f2")
         await ada.until(lambda: "connection-failed" in ada.toasts)
@@ -393,17 +372,17 @@ async def test_a_first_attempt_that_fails_can_be_repeated(server: ChatServer) ->
         assert "connecting → connected" in ada.screenshot()
 
 
-async def test_the_end_is_in_order_and_asks_if_something_was_not_sent(server: ChatServer) -> None:
-    async with signed_in_driver(server.api_url, "ada") as ada:
+async def test_the_end_is_in_order_and_asks_if_something_was_not_sent(chat_server: ChatServer) -> None:
+    async with signed_in_driver(chat_server.api_url, "ada") as ada:
         await ada.open("#general")
         await ada.press("ctrl+q")
-        await server.wait_for(lambda stats: stats.open == 0)
+        await chat_server.wait_for(lambda stats: stats.open == 0)
         # Closed with 1000, and not dropped: a session that was dropped can be resumed and is still there.
-        assert server.stats.sessions == 0
-    async with signed_in_driver(server.api_url, "ada", register=False) as ada:
+        assert chat_server.stats.sessions == 0
+    async with signed_in_driver(chat_server.api_url, "ada", register=False) as ada:
         await ada.open("#general")
-        server.faults.refuse_upgrade(503, times=None)
-        await server.faults.drop_line()
+        chat_server.faults.refuse_upgrade(503, times=None)
+        await chat_server.faults.drop_line()
         await ada.until(lambda: not ada.session.connection.is_connected)
         await ada.say("unsent")
         await ada.press("ctrl+q")
@@ -414,13 +393,13 @@ async def test_the_end_is_in_order_and_asks_if_something_was_not_sent(server: Ch
 
 
 async def test_a_token_is_remembered_only_on_request_and_void_after_signing_out(
-    server: ChatServer, tmp_path: Path
+    chat_server: ChatServer, tmp_path: Path
 ) -> None:
     place = tmp_path / "kept" / "chat.json"
-    async with signed_in_driver(server.api_url, "ada"):
+    async with signed_in_driver(chat_server.api_url, "ada"):
         pass
     assert not place.exists()
-    async with signed_in_driver(server.api_url, "ada", register=False, remember=place):
+    async with signed_in_driver(chat_server.api_url, "ada", register=False, remember=place):
         assert place.stat().st_mode & 0o777 == 0o600
     async with running_app(ChatApp(remember=place)) as ada:
         await ada.until(lambda: isinstance(ada.app.screen, ChatScreen) and ada.world.guilds)
@@ -437,17 +416,19 @@ async def test_a_token_is_remembered_only_on_request_and_void_after_signing_out(
         assert isinstance(ada.app.screen, SignInScreen)
 
 
-async def test_many_come_at_once(server: ChatServer) -> None:
+async def test_many_come_at_once(chat_server: ChatServer) -> None:
     """Every panel of a screen joins while the line is still being dialled."""
-    async with people(server, "ada") as (ada,):
+    async with signed_in(chat_server, "ada") as (ada,):
         await asyncio.gather(*(ada.session.join() for _ in range(50)))
-        assert (server.stats.handshakes, server.stats.open) == (1, 1)
+        assert (chat_server.stats.handshakes, chat_server.stats.open) == (1, 1)
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-async def test_a_signal_ends_the_command_in_order(server: ChatServer, tmp_path: Path, number: signal.Signals) -> None:
-    token = await server.create_user("ada", PASSWORD)
-    save(Credentials(server.api_url, "ada", token), tmp_path / "onesocket" / "chat.json")
+async def test_a_signal_ends_the_command_in_order(
+    chat_server: ChatServer, tmp_path: Path, number: signal.Signals
+) -> None:
+    token = await chat_server.create_user("ada", PASSWORD)
+    save(Credentials(chat_server.api_url, "ada", token), tmp_path / "onesocket" / "chat.json")
     ours, theirs = pty.openpty()
     process = await asyncio.create_subprocess_exec(
         *(sys.executable, "-m", "onesocket", "chat", "--remember"),
@@ -460,12 +441,12 @@ async def test_a_signal_ends_the_command_in_order(server: ChatServer, tmp_path: 
     loop = asyncio.get_running_loop()
     loop.add_reader(ours, _drain, loop, ours)  # a terminal that nobody reads would hold the application up
     try:
-        await server.wait_for(lambda stats: stats.open == 1, timeout=30)
+        await chat_server.wait_for(lambda stats: stats.open == 1, timeout=30)
         process.send_signal(number)
         async with asyncio.timeout(20):
             assert await process.wait() == 0
-        await server.wait_for(lambda stats: stats.open == 0)
-        assert server.stats.sessions == 0  # closed with 1000: nothing is left to be resumed
+        await chat_server.wait_for(lambda stats: stats.open == 0)
+        assert chat_server.stats.sessions == 0  # closed with 1000: nothing is left to be resumed
     finally:
         loop.remove_reader(ours)
         os.close(ours)

@@ -1,13 +1,11 @@
 """Logins and passwords in the chat: seen, ended here and elsewhere, changed, with keys only and in narrow terminals."""
 
 import re
-from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
 from textual.widgets import Input, OptionList
 
-from onesocket.lifecycle._retry import ReconnectPolicy
 from onesocket_chat import ChatApp
 from onesocket_chat._credentials import load
 from onesocket_chat.screens._chat import ChatScreen
@@ -15,28 +13,17 @@ from onesocket_chat.screens._dialogs import ConfirmDialog
 from onesocket_chat.screens._logins import LoginsScreen
 from onesocket_chat.screens._password import PasswordScreen
 from onesocket_chat.screens._sign_in import SignInScreen
-from onesocket_chat.session import SessionOptions
-from onesocket_chat.widgets._composer import Composer
 from onesocket_discord.rest import Accounts, RestError
 from onesocket_discord.server import ChatServer
+from tests.integration.chat_users import FAST, composer_text
 from tests.unit.onesocket_chat.driver import PASSWORD, AppDriver, running_app, signed_in_driver
 
-pytestmark = pytest.mark.timeout(180)  # several applications: long where the cores are busy
-FAST = SessionOptions(reconnect=ReconnectPolicy(initial=0.05, cap=0.2))
+pytestmark = [
+    pytest.mark.timeout(180),  # several applications: long where the cores are busy
+    pytest.mark.usefixtures("quick_logins"),
+]
 NARROW = (40, 12)
 NEW_PASSWORD = "battery staple"
-
-
-@pytest.fixture(autouse=True)
-def _short_waits(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("onesocket_discord.protocol._gateway.INVALID_SESSION_WAIT", (0.0, 0.1))
-    monkeypatch.setattr("onesocket_discord.client._identify_budget.IDENTIFY_PERIOD", 0.1)
-
-
-@pytest.fixture
-async def server() -> AsyncIterator[ChatServer]:
-    async with ChatServer() as one:
-        yield one
 
 
 async def by_palette(driver: AppDriver, words: str, screen: type[object]) -> None:
@@ -69,26 +56,22 @@ async def is_at_the_form(driver: AppDriver) -> None:
     assert driver.app.session is None
 
 
-def text(driver: AppDriver) -> str:
-    return driver.panel.query_one(Composer).text
-
-
 def token_of(driver: AppDriver) -> str:
     return driver.session._token
 
 
-async def test_one_application_ends_the_login_of_another(server: ChatServer) -> None:
-    await Accounts(server.api_url, user_agent="an old phone").register("ada", PASSWORD)
+async def test_one_application_ends_the_login_of_another(chat_server: ChatServer) -> None:
+    await Accounts(chat_server.api_url, user_agent="an old phone").register("ada", PASSWORD)
     async with (
-        signed_in_driver(server.api_url, "ada", register=False, options=FAST) as there,
-        signed_in_driver(server.api_url, "ada", register=False, options=FAST) as here,
+        signed_in_driver(chat_server.api_url, "ada", register=False, options=FAST) as there,
+        signed_in_driver(chat_server.api_url, "ada", register=False, options=FAST) as here,
     ):
         await there.open("#general")
         await there.type(*"half a")
         await show_logins(here, 3)
         for shown in ("an old phone", "onesocket-chat/", "this one, in use", "last used "):
             await here.until(lambda shown=shown: here.is_drawn(shown))  # type: ignore[misc]
-        logins = await Accounts(server.api_url).logins(token_of(here))
+        logins = await Accounts(chat_server.api_url).logins(token_of(here))
         assert len([one for one in logins if one.current]) == 1
         others = [row for row, one in enumerate(logins) if not one.current and one.client != "an old phone"]
         await here.press("home", *["down"] * others[0], "x")
@@ -96,22 +79,24 @@ async def test_one_application_ends_the_login_of_another(server: ChatServer) -> 
         await has_logins(here, 2)
         await is_at_the_form(there)
         await there.until(lambda: there.is_drawn("no longer accepts your sign-in"))
-        await server.wait_for(lambda stats: (stats.open, stats.sessions) == (1, 1))
-        assert {one.client for one in await Accounts(server.api_url).logins(token_of(here))} > {"an old phone"}
+        await chat_server.wait_for(lambda stats: (stats.open, stats.sessions) == (1, 1))
+        assert {one.client for one in await Accounts(chat_server.api_url).logins(token_of(here))} > {"an old phone"}
         await here.press("escape")
         await here.until(lambda: here.app.screen is here.chat)
         assert here.session.connection.is_connected
         await there.type(*PASSWORD, "\r")
         await there.until(lambda: isinstance(there.app.screen, ChatScreen) and there.world.guilds)
         await there.open("#general")
-        assert text(there) == "half a"
+        assert composer_text(there) == "half a"
 
 
-async def test_signing_out_everywhere_ends_both_and_needs_no_wide_terminal(server: ChatServer, tmp_path: Path) -> None:
+async def test_signing_out_everywhere_ends_both_and_needs_no_wide_terminal(
+    chat_server: ChatServer, tmp_path: Path
+) -> None:
     place = tmp_path / "chat.json"
     async with (
-        signed_in_driver(server.api_url, "ada", options=FAST) as there,
-        running_app(ChatApp(server.api_url, options=FAST, remember=place), NARROW) as here,
+        signed_in_driver(chat_server.api_url, "ada", options=FAST) as there,
+        running_app(ChatApp(chat_server.api_url, options=FAST, remember=place), NARROW) as here,
     ):
         await here.sign_in("ada", register=False)
         await here.open("#general")
@@ -123,18 +108,18 @@ async def test_signing_out_everywhere_ends_both_and_needs_no_wide_terminal(serve
         await answer_yes(here, "Sign out everywhere")
         await is_at_the_form(here)
         await is_at_the_form(there)
-        await server.wait_for(lambda stats: (stats.open, stats.sessions) == (0, 0))
+        await chat_server.wait_for(lambda stats: (stats.open, stats.sessions) == (0, 0))
         assert not place.exists()
         assert not here.toasts  # here it was meant
         await there.until(lambda: there.is_drawn("no longer accepts your sign-in"))
         await here.sign_in("ada", register=False)
-        assert len(await Accounts(server.api_url).logins(token_of(here))) == 1
+        assert len(await Accounts(chat_server.api_url).logins(token_of(here))) == 1
         await here.open("#general")
-        assert text(here) == "half a"
+        assert composer_text(here) == "half a"
 
 
-async def test_ending_the_login_in_use_signs_out(server: ChatServer) -> None:
-    async with signed_in_driver(server.api_url, "ada", options=FAST) as ada:
+async def test_ending_the_login_in_use_signs_out(chat_server: ChatServer) -> None:
+    async with signed_in_driver(chat_server.api_url, "ada", options=FAST) as ada:
         token = token_of(ada)
         await show_logins(ada, 1)
         await ada.press("x")
@@ -142,31 +127,31 @@ async def test_ending_the_login_in_use_signs_out(server: ChatServer) -> None:
         await is_at_the_form(ada)
         await ada.until(lambda: not ada.toasts)
         with pytest.raises(RestError, match="401"):
-            await Accounts(server.api_url).logins(token)
+            await Accounts(chat_server.api_url).logins(token)
 
 
-async def test_a_login_that_is_ended_while_its_own_list_is_shown(server: ChatServer) -> None:
-    async with signed_in_driver(server.api_url, "ada", options=FAST) as ada:
+async def test_a_login_that_is_ended_while_its_own_list_is_shown(chat_server: ChatServer) -> None:
+    async with signed_in_driver(chat_server.api_url, "ada", options=FAST) as ada:
         await show_logins(ada, 1)
         await ada.press("a")
         await ada.until(lambda: isinstance(ada.app.screen, ConfirmDialog))
-        await Accounts(server.api_url).sign_out_everywhere(token_of(ada))
+        await Accounts(chat_server.api_url).sign_out_everywhere(token_of(ada))
         await is_at_the_form(ada)
         await ada.until(lambda: ada.is_drawn("no longer accepts your sign-in"))
 
 
-async def test_a_request_that_fails_ends_nothing_and_says_so(server: ChatServer) -> None:
-    async with signed_in_driver(server.api_url, "ada", options=FAST) as ada:
+async def test_a_request_that_fails_ends_nothing_and_says_so(chat_server: ChatServer) -> None:
+    async with signed_in_driver(chat_server.api_url, "ada", options=FAST) as ada:
         await show_logins(ada, 1)
-        server.faults.rate_limit(60.0, "POST /auth/sessions/logout", times=None)
+        chat_server.faults.rate_limit(60.0, "POST /auth/sessions/logout", times=None)
         await ada.press("a")
         await answer_yes(ada, "Sign out everywhere")
         await ada.until_toast("request-everywhere")
         await ada.until_shown("Not Signed Out Everywhere")
-        server.faults.lift()
+        chat_server.faults.lift()
         assert ada.session.connection.is_connected
         token = token_of(ada)
-        await Accounts(server.api_url).sign_out_everywhere(token)  # elsewhere
+        await Accounts(chat_server.api_url).sign_out_everywhere(token)  # elsewhere
         await is_at_the_form(ada)
 
 
@@ -180,11 +165,13 @@ async def fill_in(driver: AppDriver, old: str, new: str, again: str = "") -> Non
     await driver.press("enter")
 
 
-async def test_a_new_password_keeps_this_application_signed_in_and_no_other(server: ChatServer, tmp_path: Path) -> None:
+async def test_a_new_password_keeps_this_application_signed_in_and_no_other(
+    chat_server: ChatServer, tmp_path: Path
+) -> None:
     place = tmp_path / "chat.json"
     async with (
-        signed_in_driver(server.api_url, "ada", options=FAST) as there,
-        running_app(ChatApp(server.api_url, options=FAST, remember=place), NARROW) as here,
+        signed_in_driver(chat_server.api_url, "ada", options=FAST) as there,
+        running_app(ChatApp(chat_server.api_url, options=FAST, remember=place), NARROW) as here,
     ):
         await here.sign_in("ada", register=False)
         await here.open("#general")
@@ -203,20 +190,20 @@ async def test_a_new_password_keeps_this_application_signed_in_and_no_other(serv
         assert (kept.user, kept.token) == ("ada", token_of(here))
         await here.until_up()
         await here.until_said("said before")  # what was open is open again
-        assert text(here) == "half a"
+        assert composer_text(here) == "half a"
         await here.type("!", "\r")
         await here.until_said("said before", "half a!")
         assert not here.toasts
-        await server.wait_for(lambda stats: (stats.open, stats.sessions) == (1, 1))
+        await chat_server.wait_for(lambda stats: (stats.open, stats.sessions) == (1, 1))
         with pytest.raises(RestError):
-            await Accounts(server.api_url).login("ada", PASSWORD)
-        await Accounts(server.api_url).login("ada", NEW_PASSWORD)
+            await Accounts(chat_server.api_url).login("ada", PASSWORD)
+        await Accounts(chat_server.api_url).login("ada", NEW_PASSWORD)
     async with running_app(ChatApp(options=FAST, remember=place)) as ada:
         await ada.until(lambda: isinstance(ada.app.screen, ChatScreen) and ada.world.guilds)
 
 
-async def test_what_is_wrong_with_a_password_is_one_sentence_and_the_form_stays(server: ChatServer) -> None:
-    async with signed_in_driver(server.api_url, "ada", options=FAST) as ada:
+async def test_what_is_wrong_with_a_password_is_one_sentence_and_the_form_stays(chat_server: ChatServer) -> None:
+    async with signed_in_driver(chat_server.api_url, "ada", options=FAST) as ada:
         token = token_of(ada)
         await by_palette(ada, "change pass", PasswordScreen)
         for old, new, again, said, field in (
@@ -236,16 +223,16 @@ async def test_what_is_wrong_with_a_password_is_one_sentence_and_the_form_stays(
         await ada.press("escape")
         await ada.until(lambda: ada.app.screen is ada.chat)
         assert token_of(ada) == token
-        await Accounts(server.api_url).login("ada", PASSWORD)
-        assert server.stats.handshakes == 1
+        await Accounts(chat_server.api_url).login("ada", PASSWORD)
+        assert chat_server.stats.handshakes == 1
 
 
-async def test_a_change_whose_answer_is_lost_leads_to_the_form(server: ChatServer) -> None:
-    async with signed_in_driver(server.api_url, "ada", options=FAST) as ada:
+async def test_a_change_whose_answer_is_lost_leads_to_the_form(chat_server: ChatServer) -> None:
+    async with signed_in_driver(chat_server.api_url, "ada", options=FAST) as ada:
         await ada.open("#general")
         await ada.type(*"half a")
         await by_palette(ada, "change pass", PasswordScreen)
-        lost = server.faults.lose_answers("PATCH /users/@me")
+        lost = chat_server.faults.lose_answers("PATCH /users/@me")
         await fill_in(ada, PASSWORD, NEW_PASSWORD)
         await lost.wait()
         await is_at_the_form(ada)
@@ -253,20 +240,20 @@ async def test_a_change_whose_answer_is_lost_leads_to_the_form(server: ChatServe
         await ada.type(*NEW_PASSWORD, "\r")
         await ada.until(lambda: isinstance(ada.app.screen, ChatScreen) and ada.world.guilds)
         await ada.open("#general")
-        assert text(ada) == "half a"
+        assert composer_text(ada) == "half a"
 
 
-async def test_what_waits_to_be_sent_is_sent_with_the_new_token(server: ChatServer) -> None:
-    async with signed_in_driver(server.api_url, "ada", options=FAST) as ada:
+async def test_what_waits_to_be_sent_is_sent_with_the_new_token(chat_server: ChatServer) -> None:
+    async with signed_in_driver(chat_server.api_url, "ada", options=FAST) as ada:
         await ada.open("#general")
-        server.faults.refuse_upgrade(503, times=None)
-        await server.faults.drop_line(user="ada")
+        chat_server.faults.refuse_upgrade(503, times=None)
+        await chat_server.faults.drop_line(user="ada")
         await ada.until_up(up=False)
         await ada.type(*"waits", "\r")
         await by_palette(ada, "change pass", PasswordScreen)
         await fill_in(ada, PASSWORD, NEW_PASSWORD)
         await ada.until(lambda: isinstance(ada.app.screen, ChatScreen))
-        server.faults.lift()
+        chat_server.faults.lift()
         await ada.press("f5")
         await ada.until_said("waits")
         await ada.until(lambda: not ada.pending)
