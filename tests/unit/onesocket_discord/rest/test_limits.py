@@ -40,7 +40,7 @@ def read_from(channel: int) -> Route:
 
 
 def requester(exchange: Callable[[Request], Awaitable[Response]], **options: Any) -> Requester:
-    options = {"timeout": 600.0, "max_retries": 4, "roll": lambda: 0.5, **options}
+    options = {"timeout": 600.0, "max_retries": 4, "jitter": lambda: 0.5, **options}
     return Requester(exchange, **options)
 
 

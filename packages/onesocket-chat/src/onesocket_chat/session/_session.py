@@ -16,6 +16,7 @@ from onesocket.client import Change, OutboxLimits
 from onesocket.errors import DecodeError, InvalidOption, LoginRefused
 from onesocket.notices import Notices
 from onesocket_discord import DiscordClient, Dispatch, Intents, WrongToken
+from onesocket_discord.protocol._limits import MAX_CONTENT_LENGTH
 from onesocket_discord.rest import Accounts, BadAnswer, Rest, Unauthorized
 
 from ..model._models import Channel, Guild, Json, Message, from_json
@@ -39,7 +40,6 @@ T = TypeVar("T")
 _OUTBOX: Final = OutboxLimits(messages=100, age=600.0)
 _RECONNECT: Final = ReconnectPolicy(cap=5.0)
 _INTENTS: Final = Intents.UNPRIVILEGED | Intents.PRIVILEGED
-_MAX_CONTENT_LENGTH: Final = 2_000
 _TYPING_INTERVAL: Final = 8.0
 """Seconds; it is shown for ten."""
 
@@ -179,9 +179,9 @@ class ChatSession:
 
     def send_message(self, channel_id: int, content: str, *, reply_to: int | None = None) -> Draft:
         """Accept a message, to be sent once, when connected. Raises `OutboxFull` or `InvalidOption` (too long)."""
-        if len(content) > _MAX_CONTENT_LENGTH:
+        if len(content) > MAX_CONTENT_LENGTH:
             raise InvalidOption(
-                f"the message has {len(content)} characters and may have {_MAX_CONTENT_LENGTH}: send it in parts"
+                f"the message has {len(content)} characters and may have {MAX_CONTENT_LENGTH}: send it in parts"
             )
         channel = self.store.state.channels.get(channel_id)
         after = (channel.last_message_id or 0) if channel is not None else 0

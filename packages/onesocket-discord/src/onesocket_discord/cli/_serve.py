@@ -1,4 +1,4 @@
-"""``onesocket serve``: the chat server, new bots for it, and faults on request."""
+"""``onesocket serve``: runs the chat server, and manages its accounts, backups and faults."""
 
 from __future__ import annotations
 
@@ -223,7 +223,7 @@ async def _run(server: ChatServer, option: str) -> None:
 
 
 def _manage(data: Path | None, what: str, body: dict[str, Any]) -> dict[str, Any]:
-    """Ask the server that runs; without one open its database for a moment."""
+    """Send a control request to the running server, or without one open its database."""
     with _ErrorReporting():
         place = _database(data)
         answer = _ask_server(place, f"users/{what}", body)
@@ -257,7 +257,7 @@ async def _create_bot(place: Path, name: str) -> str:
 
 
 def _ask_server(place: Path, what: str, body: dict[str, Any]) -> dict[str, Any] | None:
-    """Ask the server that runs on this file; None: there is none."""
+    """Send a control request to the server of this file; returns None without one."""
     try:
         control = json.loads(_control_file(place).read_text(encoding="utf-8"))
         url, headers = urlsplit(str(control["url"])), {"Authorization": f"Control {control['token']}"}
@@ -283,7 +283,7 @@ def _ask_server(place: Path, what: str, body: dict[str, Any]) -> dict[str, Any] 
 
 
 class _ErrorReporting:
-    """Typed errors become one line; those of usage end with 2, the others with 1."""
+    """Prints typed errors in one line; errors of usage exit with 2, others with 1."""
 
     def __enter__(self) -> None:
         pass
@@ -296,7 +296,7 @@ class _ErrorReporting:
 
 
 def _error_text(error: Exception) -> str:
-    """The text, with the fields at fault where a form was refused."""
+    """The error's text, with the invalid fields."""
     fields = getattr(error, "errors", None)
     return f"{error}: {json.dumps(fields)}" if fields else str(error)
 
@@ -330,7 +330,7 @@ def _make_private(directory: Path) -> None:
 
 
 def _raise_file_limit() -> None:
-    """Each connection is a file; many systems allow 1024 by default, and more to whoever asks."""
+    """Raise the limit of open files, one per connection, from the default of many systems (1024)."""
     try:
         import resource
     except ImportError:  # Windows has no such limit

@@ -1,4 +1,4 @@
-"""The public handle on one Discord session."""
+"""`DiscordClient`: a client with one session of Discord's gateway."""
 
 from __future__ import annotations
 
@@ -26,38 +26,37 @@ from ..protocol._intents import Intents, checked_intents
 from ..protocol._opcodes import Opcode
 from ..protocol._payload import Dispatch
 from ..protocol._sharding import Shard, checked_shard, shard_of
-from ._gateway_info import USER_AGENT, GatewayInfoRequest
+from ._gateway_info import API_URL, USER_AGENT, GatewayInfoRequest
 from ._guild_members import GuildMembersRequest, Members, request_members
 from ._identify_slots import IdentifySlots
 from ._presence_sender import PresenceSender
 from ._token_state import TOKEN_STATES, TokenState
 
-API_URL = "https://discord.com/api/v10"
 _DEFAULT_RECONNECT = ReconnectPolicy()
 _DEFAULT_OUTBOX = OutboxLimits()
 
 
 class DiscordClient(Client):
-    """Discord's gateway v10 with all that `Client` can do: CONNECTED means READY or RESUMED.
+    """A `Client` for Discord's gateway v10: CONNECTED means READY or RESUMED.
 
-    Messages are `Dispatch` objects: ``client.on("MESSAGE_CREATE", …)`` and ``client.subscribe("MESSAGE_CREATE")`` get
-    those of one event; their `data` is decoded when somebody looks at it, once for all.
+    Messages are `Dispatch` objects: ``client.on("MESSAGE_CREATE", …)`` and ``client.subscribe("MESSAGE_CREATE")``
+    select those of one event; their `data` is decoded on access, once for all subscribers.
 
     Parameters:
-        token: A bot's token, as a str or a (coroutine) function that returns one; asked anew for every attempt.
-        intents: Which events to get: `Intents`, or their number.
+        token: A bot's token, as a str or a (coroutine) function that returns one; called for every attempt.
+        intents: The events to receive: `Intents`, or their number.
         shard: (id, number of shards); None: one connection for all guilds.
-        presence: How we are shown to others from the start.
-        compress: ``"zlib-stream"``, ``"zstd-stream"`` (needs `backports.zstd` before Python 3.14) or None.
-        api_url: Where to ask for the gateway's address.
-        gateway_url: The gateway's address, if it's known: then nobody is asked.
-        token_type: ``"Bot"``, or None for a person's token of a chat server of our own.
+        presence: The bot's presence after the login.
+        compress: ``"zlib-stream"``, ``"zstd-stream"`` or None.
+        api_url: The API that names the gateway's address.
+        gateway_url: The gateway's address, instead of a request to the API.
+        token_type: ``"Bot"``, or None for a person's token of a local chat server.
         large_threshold: 50 to 250: in larger guilds GUILD_CREATE leaves the offline members out.
-        properties: What we say about ourselves: `os`, `browser`, `device`.
-        identify_reserve: How many of the day's identifies are left alone (default: 2 %); 0: none.
-        headers: Header fields for the upgrade, and for the question for the gateway's address. Without a User-Agent
-            among them, ours is ``DiscordBot (onesocket, version)``.
-        open_timeout: Seconds for one attempt. Waiting for the turn to identify comes on top of it.
+        properties: The client's properties in Identify: `os`, `browser`, `device`.
+        identify_reserve: The number of the day's identifies kept in reserve (default: 2 %).
+        headers: Header fields for the upgrade, and for the request of the gateway's address. The default User-Agent
+            is ``DiscordBot (onesocket, version)``.
+        open_timeout: Seconds for one attempt. Waiting for the identify slot is not included.
         max_size: Bytes of one payload, once decompressed; None: no limit.
         close_timeout, ssl, proxy, reconnect, outbox, on_error, transport: as for `Client`.
     """
@@ -90,9 +89,11 @@ class DiscordClient(Client):
         self._discord_token = _token(token)
         self._api_url = parse_url(api_url, schemes=("http", "https"), what="API URL").url
         fields = _with_user_agent(check_headers(headers))
-        self._question = None
+        self._gateway_request = None
         if gateway_url is None:
-            self._question = _make_gateway_info_request(api_url, token_type, open_timeout, ssl, proxy, headers=fields)
+            self._gateway_request = _make_gateway_info_request(
+                api_url, token_type, open_timeout, ssl, proxy, headers=fields
+            )
         self.shard = checked_shard(shard)
         self._identify_slots = IdentifySlots(
             0 if self.shard is None else self.shard[0], _checked_reserve(identify_reserve)
@@ -117,12 +118,12 @@ class DiscordClient(Client):
             token=self._prepared_token,
             protocol=self._gateway,
             headers=fields,
-            # To the API alone, if the gateway's address isn't known and turns out to be without TLS.
+            # For the API alone, if the gateway's address turns out to be without TLS.
             ssl=ssl if gateway_url is not None or url.startswith("wss:") else None,
             proxy=proxy,
             open_timeout=open_timeout,
             close_timeout=close_timeout,
-            ping_interval=None,  # the heartbeats judge the line
+            ping_interval=None,  # heartbeats take its place
             max_size=max_size,
             reconnect=reconnect,
             outbox=outbox,
@@ -139,7 +140,7 @@ class DiscordClient(Client):
 
     @property
     def intents(self) -> Intents:
-        """The events that were asked for."""
+        """The intents of the session."""
         return self._gateway.identification.intents
 
     @property
@@ -148,17 +149,17 @@ class DiscordClient(Client):
         return self._gateway.ready
 
     def serves(self, guild_id: int | str) -> bool:
-        """True if this shard gets the events of this guild."""
+        """True if this shard receives the events of this guild."""
         return self.shard is None or shard_of(guild_id, self.shard[1]) == self.shard[0]
 
     async def update_presence(self, presence: Presence) -> None:
-        """Show us like that, now and after every login. Raises what `send` raises.
+        """Set the bot's presence, now and after every login. Raises the errors of `send`.
 
-        At most 5 updates are sent within 20 s, as Discord allows; of those that wait only the newest is sent, and the
-        calls that it replaces return with it under way.
+        At most 5 updates are sent within 20 s, as Discord allows; of waiting ones only the newest is sent, and the
+        calls that it replaces return with it.
         """
         payload = {"op": int(Opcode.PRESENCE_UPDATE), "d": presence.body()}
-        self._gateway.encode(payload)  # or the next login would fail because of it
+        self._gateway.encode(payload)  # raises here rather than at the next login
         self._gateway.identification.presence = presence
         await self._presences.send(payload)
 
@@ -173,16 +174,16 @@ class DiscordClient(Client):
         nonce: str | None = None,
         timeout: float = 60.0,
     ) -> Members:
-        """The members of a guild whose name begins with `query` ("": all), or those of up to 100 `user_ids`.
+        """Request the members of a guild whose name begins with `query` ("": all), or up to 100 `user_ids`.
 
         Parameters:
-            limit: The most members to get; 0: all.
-            presences: Their presences, too (needs the intent GUILD_PRESENCES).
-            nonce: Marks the answer, up to 32 bytes; by default a random one.
-            timeout: Seconds for the whole answer, which comes in chunks.
+            limit: The largest number of members; 0: all.
+            presences: Include presences (needs the intent GUILD_PRESENCES).
+            nonce: Identifies the answer, up to 32 bytes; by default a random one.
+            timeout: Seconds for the whole answer, which is sent in chunks.
 
-        Raises `InvalidOption`, `WaitTimeout`, `RequestLimited`, `DeliveryUnknown` (a new session began meanwhile: ask
-        again), and what `send` raises.
+        Raises `InvalidOption`, `WaitTimeout`, `RequestLimited`, `DeliveryUnknown` (a new session began meanwhile:
+        request again), and the errors of `send`.
         """
         request = GuildMembersRequest.check(
             guild_id,
@@ -198,7 +199,7 @@ class DiscordClient(Client):
     # --- inside -----------------------------------------------------------------------------------------------------
 
     async def _prepared_token(self) -> str:
-        """The token, once everything is known that the login needs: part of each attempt."""
+        """Prepare the login of an attempt; returns the token."""
         source = self._discord_token
         token = check_token(await call_user_function(source) if callable(source) else source).removeprefix("Bot ")
         self._identify_slots.account = account = TOKEN_STATES.of(self._api_url, token)
@@ -211,15 +212,15 @@ class DiscordClient(Client):
         return token
 
     async def _find_gateway(self, account: TokenState, token: str) -> None:
-        question, gateway = self._question, self._gateway
-        if question is not None:
+        gateway_request, gateway = self._gateway_request, self._gateway
+        if gateway_request is not None:
             failed = gateway.url if gateway.url_failed else None
-            info = await account.gateway(lambda: question.send(token), failed=failed)
+            info = await account.gateway(lambda: gateway_request.send(token), failed=failed)
             gateway.url = info.url
 
     def _changed(self, change: Change) -> None:
         if change.new is State.STOPPED:
-            self._gateway.forget_session()  # the owner's no ends it, even if no line was left to say so
+            self._gateway.forget_session()  # `disconnect()` ends it, even without a connection
         super()._changed(change)
 
 

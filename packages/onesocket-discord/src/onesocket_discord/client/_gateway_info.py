@@ -26,6 +26,7 @@ from onesocket.urls import parse_url, redact
 from ..protocol._limits import IDENTIFY_RESET, IDENTIFY_TOTAL
 from ._identify_budget import SessionStartLimit
 
+API_URL = "https://discord.com/api/v10"
 MAX_RESPONSE_SIZE = 1 << 16
 """Bytes of the answer; Discord's has 300."""
 USER_AGENT = f"DiscordBot (onesocket, {importlib.metadata.version('onesocket')})"

@@ -1,4 +1,4 @@
-"""The members of a guild, by op 8: one guild a request, and the answer in chunks of up to 1 000."""
+"""Requests the members of a guild (op 8); the answer is sent in chunks of up to 1 000."""
 
 from __future__ import annotations
 
@@ -25,18 +25,18 @@ _EVENTS = ("GUILD_MEMBERS_CHUNK", "RATE_LIMITED")
 
 @dataclass(frozen=True, slots=True)
 class Members:
-    """The whole answer."""
+    """The whole answer to a request for members."""
 
     guild_id: str
     members: tuple[Member, ...]
     not_found: tuple[Any, ...]
-    """Ids that were asked for, but are no members."""
+    """Requested ids that are no members."""
     presences: tuple[JsonObject, ...]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class GuildMembersRequest:
-    """One question, checked: Discord answers a wrong one with silence, or closes the line."""
+    """A checked request: Discord ignores an invalid one, or closes the connection."""
 
     guild_id: str
     query: str | None
@@ -57,7 +57,7 @@ class GuildMembersRequest:
         nonce: str | None,
         intents: Intents,
     ) -> GuildMembersRequest:
-        """The request; raises `InvalidOption`."""
+        """Check the arguments. Raises `InvalidOption`."""
         if (query is None) == (user_ids is None):
             raise InvalidOption("request_members() needs either query= (the beginning of a name) or user_ids=")
         if user_ids is not None and not 1 <= len(user_ids) <= USER_IDS_LIMIT:
@@ -65,7 +65,7 @@ class GuildMembersRequest:
         if limit < 0:
             raise InvalidOption(f"limit must be >= 0 (0: all), not {limit}")
         if query == "" and not intents & Intents.GUILD_MEMBERS:
-            raise InvalidOption("all members of a guild are told only with the intent GUILD_MEMBERS")
+            raise InvalidOption("all members of a guild can be requested only with the intent GUILD_MEMBERS")
         if presences and not intents & Intents.GUILD_PRESENCES:
             raise InvalidOption("presences=True needs the intent GUILD_PRESENCES")
         if nonce is None:
@@ -82,7 +82,7 @@ class GuildMembersRequest:
         )
 
     def payload(self) -> dict[str, Any]:
-        """As it is sent."""
+        """The payload that is sent."""
         body: dict[str, Any] = {"guild_id": self.guild_id, "nonce": self.nonce, "presences": self.presences}
         if self.user_ids is None:
             body |= {"query": self.query, "limit": self.limit}
@@ -104,7 +104,7 @@ class GuildMembersRequest:
 
 
 async def request_members(client: Client, request: GuildMembersRequest, timeout: float) -> Members:
-    """Ask, and collect the chunks; see `DiscordClient.request_members`."""
+    """Send the request, and collect the chunks; see `DiscordClient.request_members`."""
     chunks: dict[int, GuildMembersChunk] = {}
     deadline = asyncio.timeout(timeout)
     try:
@@ -113,12 +113,12 @@ async def request_members(client: Client, request: GuildMembersRequest, timeout:
             async for answer in answers:
                 if isinstance(answer, Gap):
                     if answer.reason is GapReason.RECONNECTED:
-                        raise DeliveryUnknown("the session ended before all members were told; ask again")
+                        raise DeliveryUnknown("the session ended before all members were received; ask again")
                     continue
                 body: GuildMembersChunk | RateLimitedEvent = answer.data
                 if isinstance(body, RateLimitedEvent):
                     raise RequestLimited(
-                        f"members are asked for too often: in {body.retry_after:g} s again",
+                        f"members are requested too often: retry in {body.retry_after:g} s",
                         retry_after=body.retry_after,
                     )
                 chunks[body.chunk_index] = body
@@ -129,7 +129,9 @@ async def request_members(client: Client, request: GuildMembersRequest, timeout:
     except TimeoutError:
         if not deadline.expired():
             raise
-        raise WaitTimeout(f"the members of guild {request.guild_id} were not all told within {timeout:g} s") from None
+        raise WaitTimeout(
+            f"the members of guild {request.guild_id} were not all received within {timeout:g} s"
+        ) from None
     parts = [chunks[index] for index in sorted(chunks)]
     return Members(
         request.guild_id,

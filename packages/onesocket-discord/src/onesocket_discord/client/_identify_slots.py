@@ -1,4 +1,4 @@
-"""One client's view of its account's identifies."""
+"""The identify slots of one client."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from ._token_state import TokenState
 
 
 class IdentifySlots:
-    """The `IdentifyScheduler` of one shard. The account is known once there is a token."""
+    """The `IdentifyScheduler` of one shard. `account` is set when the token is known."""
 
     def __init__(self, shard: int, keep: int | None) -> None:
         self.account = TokenState()
@@ -15,25 +15,25 @@ class IdentifySlots:
         self._taken: tuple[TokenState, float] | None = None
 
     def check(self, now: float) -> None:
-        """Raise `IdentifyBudgetExhausted` before a line is opened for nothing."""
+        """Raise `IdentifyBudgetExhausted` before a connection is opened in vain."""
         self.account.budget.check(now, self._keep)
 
     def reserve(self, now: float) -> float:
-        """The time of our turn."""
+        """Reserve a slot; returns its time. Raises `IdentifyBudgetExhausted`."""
         account = self.account
-        turn = account.budget.reserve(self._shard, now, self._keep)
-        self._taken = account, turn
-        return turn
+        slot = account.budget.reserve(self._shard, now, self._keep)
+        self._taken = account, slot
+        return slot
 
     def sent(self, now: float) -> None:
-        """The Identify is sent."""
+        """Count the reserved Identify as sent."""
         if self._taken is not None:
             self._taken[0].budget.sent(self._shard, now)
             self._taken = None
 
     def release(self) -> None:
-        """The line was lost before."""
+        """Give the reserved slot back: the connection was lost before it."""
         if self._taken is not None:
-            account, turn = self._taken
-            account.budget.release(self._shard, turn)
+            account, slot = self._taken
+            account.budget.release(self._shard, slot)
             self._taken = None

@@ -1,4 +1,4 @@
-"""Presence updates at the pace that Discord allows; of those that have to wait only the newest is sent."""
+"""Sends presence updates within Discord's limit; of waiting ones only the newest."""
 
 from __future__ import annotations
 
@@ -13,26 +13,26 @@ PRESENCE_UPDATE_LIMIT: Final = Pace(5, per=20.0)
 
 
 class PresenceSender:
-    """Sends through `send`, and waits its turn before."""
+    """Calls `send` when the limit allows."""
 
     def __init__(self, send: Callable[[Any], Awaitable[None]]) -> None:
         self._send = send
         self._window = SendWindow.of(PRESENCE_UPDATE_LIMIT)
         self._newest: asyncio.Event | None = None
-        """Set once a newer update has come."""
+        """Set when a newer update replaces this one."""
 
     def __repr__(self) -> str:
         return f"<PresenceSender {self._window!r}>"
 
     async def send(self, payload: Any) -> None:
-        """Return when it's sent, or when a newer update has taken its place. Raises what `send` raises."""
+        """Return when the update is sent, or replaced by a newer one. Raises the errors of `send`."""
         if self._newest is not None:
             self._newest.set()
-        overtaken = self._newest = asyncio.Event()
+        replaced = self._newest = asyncio.Event()
         while (wait := self._window.take(asyncio.get_running_loop().time())) > 0:
             try:
                 async with asyncio.timeout(wait):
-                    await overtaken.wait()
+                    await replaced.wait()
             except TimeoutError:
                 continue
             return

@@ -10,10 +10,9 @@ from onesocket.sharing._connection_key import secret_digest
 from onesocket.sharing._option_digests import option_digests
 
 from ..client import DiscordClient
+from ..client._gateway_info import API_URL
 from ..protocol import Intents
 from ._frontend import DiscordFrontend
-
-_API_URL = "https://discord.com/api/v10"
 
 
 def make_hub(
@@ -29,7 +28,7 @@ def make_hub(
 
     `url` is the gateway's address (ws, wss) or the API's (http, https); None: Discord's own API.
     """
-    address = url or _API_URL
+    address = url or API_URL
     where: dict[str, Any] = {"gateway_url": address} if address.startswith("ws") else {"api_url": address}
     client = DiscordClient(
         token,

@@ -34,6 +34,9 @@ HEARTBEAT_LATE_TOLERANCE: Final = 1.0
 LARGE_THRESHOLD: Final = (50, 250)
 """Bounds of `large_threshold`: in larger guilds GUILD_CREATE leaves the offline members out."""
 
+MAX_CONTENT_LENGTH: Final = 2000
+"""Characters of one message."""
+
 NONCE_LIMIT: Final = 32
 """Bytes of a nonce; a longer one is ignored by Discord, so that answers could not be told apart."""
 USER_IDS_LIMIT: Final = 100

@@ -50,13 +50,13 @@ def iso_timestamp(seconds: float) -> str:
     return datetime.fromtimestamp(seconds, UTC).isoformat(timespec="microseconds")
 
 
-def parse_snowflake(value: object) -> int | None:
+def parse_snowflake(value: object, largest: int = MAX_SNOWFLAKE) -> int | None:
     """Parse an id from a path, a query or a body; None if it is invalid."""
     if isinstance(value, bool):
         return None
     if isinstance(value, int):
-        return value if 0 <= value <= MAX_SNOWFLAKE else None
+        return value if 0 <= value <= largest else None
     if not isinstance(value, str) or not value.isascii() or not value.isdigit() or len(value) > 20:
         return None
     number = int(value)
-    return number if number <= MAX_SNOWFLAKE else None
+    return number if number <= largest else None

@@ -1,7 +1,7 @@
 """A small client for Discord's HTTP API: typed errors, and every rate limit kept."""
 
+from ..client._gateway_info import API_URL
 from ._accounts import Accounts, Login
-from ._api_client import API_URL
 from ._errors import (
     BadAnswer,
     Forbidden,

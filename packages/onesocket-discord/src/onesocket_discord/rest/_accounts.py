@@ -1,4 +1,4 @@
-"""Accounts of people on onesocket's own chat server; Discord has no such thing for programs."""
+"""Accounts of people on the local chat server; Discord offers no such API to programs."""
 
 from __future__ import annotations
 
@@ -26,21 +26,21 @@ _FIELD_NAMES: Final = {
 
 @dataclass(frozen=True, slots=True)
 class Login:
-    """One token of an account. The token itself is not told, only a hash of it."""
+    """One login of an account, with a hash of its token."""
 
     id_hash: str
-    """The login's name, for `Accounts.end_logins`."""
+    """The id of the login, for `Accounts.end_logins`."""
     client: str | None
-    """The User-Agent of the program that signed in; None: it gave none."""
+    """The User-Agent of the program that signed in, if it sent one."""
     created_at: datetime
     last_used_at: datetime
-    """Approximate: the server notes it once an hour."""
+    """Approximate: the server updates it once an hour."""
     current: bool
-    """True if this is the token that the list was asked for with."""
+    """True for the login of the request."""
 
 
 class Accounts:
-    """For people: ``Rest(await Accounts(api_url).login(name, password), api_url=api_url, token_type=None)``.
+    """Signs people in: ``Rest(await Accounts(api_url).login(name, password), api_url=api_url, token_type=None)``.
 
     `user_agent`: the name by which this program's logins are listed. No error shows a password or a token.
     """
@@ -62,21 +62,21 @@ class Accounts:
         return "<Accounts>"
 
     async def register(self, username: str, password: str) -> str:
-        """Make an account; gives its token."""
+        """Register an account; returns its token."""
         return await self._token("POST", "/auth/register", {"username": username, "password": password})
 
     async def login(self, login: str, password: str) -> str:
-        """Sign in; gives a token. Raises `RestError` when the name or the password is wrong."""
+        """Sign in; returns a token. Raises `RestError` when the name or the password is wrong."""
         return await self._token("POST", "/auth/login", {"login": login, "password": password})
 
     async def logout(self, token: str) -> None:
-        """Make the token void."""
-        await self._ask("POST", "/auth/logout", {}, token, idempotent=True)
+        """End the login of the token."""
+        await self._request("POST", "/auth/logout", {}, token, idempotent=True)
 
     async def logins(self, token: str) -> list[Login]:
-        """The logins of the token's account, the one that was used last first."""
+        """The logins of the token's account, the last used first."""
         route = "/auth/sessions"
-        answer = expect_object(await self._ask("GET", route, None, token), route)
+        answer = expect_object(await self._request("GET", route, None, token), route)
         try:
             return [_login(one) for one in expect_list(answer.get("user_sessions"), route)]
         except (LookupError, TypeError, ValueError, AttributeError):
@@ -85,24 +85,24 @@ class Accounts:
             ) from None
 
     async def end_logins(self, token: str, hashes: Collection[str]) -> None:
-        """Make the logins with these `id_hash`es void; whatever is connected with them is closed.
+        """End the logins with these `id_hash`es, and close their connections.
 
-        Hashes of no login of this account are passed over. Raises `InvalidOption` unless there are 1 to 100.
+        Unknown hashes are ignored. Raises `InvalidOption` unless there are 1 to 100.
         """
         wanted: list[Any] = [] if isinstance(hashes, str) else list(hashes)
         if not 0 < len(wanted) <= _MAX_HASHES or not all(isinstance(one, str) for one in wanted):
             raise InvalidOption(f"hashes must be a collection of 1 to {_MAX_HASHES} id_hashes, as logins() gives them")
-        await self._ask("POST", "/auth/sessions/logout", {"session_id_hashes": wanted}, token, idempotent=True)
+        await self._request("POST", "/auth/sessions/logout", {"session_id_hashes": wanted}, token, idempotent=True)
 
     async def sign_out_everywhere(self, token: str) -> None:
-        """Make every login of the token's account void, this one too."""
-        await self._ask("POST", "/auth/sessions/logout", {}, token, idempotent=True)
+        """End all logins of the token's account, this one included."""
+        await self._request("POST", "/auth/sessions/logout", {}, token, idempotent=True)
 
     async def change_password(self, token: str, old: str, new: str) -> str:
-        """Change the password; gives a new token, since every other one of the account is void then.
+        """Change the password, which ends all logins of the account; returns a new token.
 
         Raises `RestError` when `old` is wrong or `new` is too short (8 characters), and `RateLimited` after too many
-        tries. If the answer is lost (`RequestLost`, `RestTimeout`) it may have been done: sign in with either.
+        tries. If the answer is lost (`RequestLost`, `RestTimeout`), either password may be valid.
         """
         return await self._token("PATCH", "/users/@me", {"password": old, "new_password": new}, token)
 
@@ -110,13 +110,13 @@ class Accounts:
         if not all(isinstance(value, str) and value for value in body.values()):
             names = " and ".join(_FIELD_NAMES[name] for name in body)
             raise InvalidOption(f"{names} must be texts, and not empty")
-        answer = expect_object(await self._ask(method, route, body, token), route)
+        answer = expect_object(await self._request(method, route, body, token), route)
         new = answer.get("token")
         if not isinstance(new, str) or not new:
             raise BadAnswer(f"{route}: the answer holds no token; is api_url that of a chat server?", status=200)
         return new
 
-    async def _ask(
+    async def _request(
         self, method: str, route: str, body: Json | None, token: str | None, *, idempotent: bool | None = None
     ) -> Any:
         secrets = tuple(str(body[name]) for name in ("password", "new_password") if body and name in body)
@@ -128,18 +128,18 @@ class Accounts:
             session=self._session,
             user_agent=self._user_agent,
             secrets=secrets,
-        ) as caller:
-            return await caller.request(method, route, json=body, idempotent=idempotent)
+        ) as client:
+            return await client.request(method, route, json=body, idempotent=idempotent)
 
 
-def _login(one: Json) -> Login:
-    client = one["client_info"].get("user_agent")
+def _login(body: Json) -> Login:
+    client = body["client_info"].get("user_agent")
     return Login(
-        id_hash=_checked_text(one["id_hash"]),
+        id_hash=_checked_text(body["id_hash"]),
         client=None if client is None else _checked_text(client),
-        created_at=datetime.fromisoformat(_checked_text(one["created_at"])),
-        last_used_at=datetime.fromisoformat(_checked_text(one["approx_last_used_time"])),
-        current=one["current"] is True,
+        created_at=datetime.fromisoformat(_checked_text(body["created_at"])),
+        last_used_at=datetime.fromisoformat(_checked_text(body["approx_last_used_time"])),
+        current=body["current"] is True,
     )
 
 

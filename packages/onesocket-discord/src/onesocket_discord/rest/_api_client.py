@@ -1,4 +1,4 @@
-"""From a method, a route and its parameters to a call: the generic part of `Rest`."""
+"""The generic part of `Rest`: any call, from its method, route and parameters."""
 
 from __future__ import annotations
 
@@ -12,20 +12,19 @@ import msgspec
 from onesocket.errors import EncodeError, InvalidOption
 from onesocket.urls import parse_url
 
-from ..client._gateway_info import USER_AGENT
+from ..client._gateway_info import API_URL, USER_AGENT
 from ._http_transport import HttpTransport, Request
 from ._invalid_budget import InvalidBudget
 from ._rate_limits import RateLimits
 from ._requester import Requester
 from ._route import IDEMPOTENT, make_route
 
-API_URL = "https://discord.com/api/v10"
 _MAX_REASON_LENGTH = 512
 TokenType = Literal["Bot", "Bearer"]
 
 
 class ApiClient:
-    """An HTTP API with Discord's habits: its limits kept, its errors typed, every call with a deadline."""
+    """A client for HTTP APIs of Discord's kind, with rate limits, typed errors and deadlines."""
 
     def __init__(
         self,
@@ -69,7 +68,7 @@ class ApiClient:
         await self.aclose()
 
     async def aclose(self) -> None:
-        """End every call (`ClientClosed`) and close the connections; a session that was handed in stays open."""
+        """End every call (`ClientClosed`) and close the connections; a given session stays open."""
         self._requester.close()
         await self._exchange.aclose()
 
@@ -85,10 +84,10 @@ class ApiClient:
         idempotent: bool | None = None,
         timeout: float | None = None,
     ) -> Any:
-        """Any call: ``request("PUT", "/guilds/{guild_id}/bans/{user_id}", params={...})``; gives the decoded body.
+        """Any call: ``request("PUT", "/guilds/{guild_id}/bans/{user_id}", params={...})``; returns the decoded body.
 
-        `reason`: for the audit log. `idempotent`: whether it does no harm twice, and so may be retried after a broken
-        connection or a 5xx; by default GET, PUT and DELETE. `timeout`: seconds for all of it, waiting included.
+        `reason`: for the audit log. `idempotent`: allows a retry after a broken connection or a 5xx; by
+        default for GET, PUT and DELETE. `timeout`: seconds for the whole call, waiting included.
         Raises `RestError` for a refusal, `ConnectionFailure`, `RestTimeout`, and `UsageError` before anything is sent.
         """
         checked = make_route(method, route, params or {})

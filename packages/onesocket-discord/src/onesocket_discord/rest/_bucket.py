@@ -1,8 +1,7 @@
 """One bucket of the API's rate limits. Sans-IO: time is an argument.
 
-It never sends too much, however slow the network is, because two numbers are on the safe side. The end of a window is
-reckoned from when its answer *came*, so it is never too early. And after that end whoever is still unanswered counts
-into the next window: it may have got there.
+It never exceeds a limit, however slow the network is: the end of a window is computed from the arrival of the answer,
+so it is never too early, and requests that are unanswered at that end count into the next window as well.
 """
 
 from __future__ import annotations
@@ -20,7 +19,7 @@ BucketKey = tuple[str, str]
 
 @dataclass(eq=False, slots=True)
 class Ticket:
-    """One call's place in the queue; it keeps its `number` when it has to be sent again."""
+    """A queued call; it keeps its `number` when it is sent again."""
 
     number: int
     route: Route
@@ -30,28 +29,28 @@ class Ticket:
 
 @dataclass(eq=False, slots=True)
 class Bucket:
-    """Until its limit is known one call at a time goes through: a scout."""
+    """A queue with a rate limit; until the limit is known, one call at a time is sent."""
 
     key: BucketKey
     opens_at: float = 0.0
-    """A 429 closed it until then."""
+    """The time until which a 429 has closed it."""
     in_flight: set[Ticket] = field(default_factory=set[Ticket])
     _waiting: list[tuple[int, Ticket]] = field(default_factory=list[tuple[int, Ticket]])
     _limit: int | None = None
     _unlimited: bool = False
     _remaining: int = 0
     _reset_at: float | None = None
-    """When every window that an answer told us of is over; None: there is none."""
+    """The end of the last known window; None without one."""
     _window: float = 0.0
-    """The longest time to a reset ever seen: how long a call without an answer may weigh."""
+    """The longest known time to a reset: how long an unanswered call may count."""
 
     def join(self, ticket: Ticket) -> None:
-        """Queue up, in the order of the numbers."""
+        """Queue a call, in the order of the numbers."""
         ticket.bucket = self
         heapq.heappush(self._waiting, (ticket.number, ticket))
 
     def leave(self, ticket: Ticket) -> bool:
-        """Give up a place in the queue; whether there was one."""
+        """Remove a queued call; returns False if it was not queued."""
         before = len(self._waiting)
         self._waiting = [pair for pair in self._waiting if pair[1] is not ticket]
         heapq.heapify(self._waiting)
@@ -59,22 +58,22 @@ class Bucket:
 
     @property
     def head(self) -> Ticket | None:
-        """Whose turn is next."""
+        """The next call."""
         return self._waiting[0][1] if self._waiting else None
 
     def is_idle(self, now: float) -> bool:
-        """True if forgetting it loses nothing."""
+        """True if the bucket holds no state that matters."""
         resting = now >= self.opens_at and (self._reset_at is None or now >= self._reset_at)
         return resting and not self._waiting and not self.in_flight
 
     def may_send(self, now: float) -> bool:
-        """True if the head may go now."""
+        """True if the next call may be sent now."""
         self._roll_over(now)
         opens = self.opens(now)
         return opens is not None and opens <= now
 
     def opens(self, now: float) -> float | None:
-        """When the head may go, as far as is known; None: once an answer has come (or nobody waits)."""
+        """The time at which the next call may be sent; None if that depends on an answer, or without a call."""
         head = self.head
         if head is None or (head.route.in_order and any(ticket.route.in_order for ticket in self.in_flight)):
             return None
@@ -88,18 +87,18 @@ class Bucket:
         return None if self._reset_at is None else max(earliest, self._reset_at)
 
     def send(self) -> Ticket:
-        """Take the head out; it flies."""
+        """Remove the next call from the queue, and count it as in flight."""
         _, ticket = heapq.heappop(self._waiting)
         self.in_flight.add(ticket)
         self._remaining -= 1
         return ticket
 
     def holds(self, route: tuple[str, str]) -> bool:
-        """True if calls of this kind wait or fly here."""
+        """True if calls of this kind are queued or in flight."""
         return any(ticket.route.key == route for ticket in (*self.in_flight, *(ticket for _, ticket in self._waiting)))
 
     def hand_over(self, route: tuple[str, str], other: Bucket) -> None:
-        """Move the calls of this kind to the bucket that they turned out to belong to; those that fly weigh there."""
+        """Move the calls of this kind, queued and in flight, to the bucket to which they belong."""
         staying: list[tuple[int, Ticket]] = []
         for number, ticket in self._waiting:
             if ticket.route.key == route:
@@ -108,24 +107,24 @@ class Bucket:
                 staying.append((number, ticket))
         heapq.heapify(staying)
         self._waiting = staying
-        flying = {ticket for ticket in self.in_flight if ticket.route.key == route}
-        self.in_flight -= flying
-        other.in_flight |= flying
-        for ticket in flying:
+        moved = {ticket for ticket in self.in_flight if ticket.route.key == route}
+        self.in_flight -= moved
+        other.in_flight |= moved
+        for ticket in moved:
             ticket.bucket = other
-        other._remaining -= len(flying)
+        other._remaining -= len(moved)
 
-    def learn(self, news: RateLimitInfo | None, now: float) -> None:
-        """One of our calls came to its end; None: without an answer."""
-        if news is not None and news.quota is not None:
-            self._learn_quota(news.quota, now)
+    def learn(self, info: RateLimitInfo | None, now: float) -> None:
+        """Update the limit after a call; `info` is None without an answer."""
+        if info is not None and info.quota is not None:
+            self._learn_quota(info.quota, now)
         elif self._limit is not None:
-            # It may have been counted, in a window that we know nothing of.
+            # It may have been counted, in an unknown window.
             self._reset_at = max(self._reset_at or 0.0, now + self._window)
-        elif news is not None and news.unlimited:
+        elif info is not None and info.unlimited:
             self._unlimited = True
-        if news is not None and news.closed_for is not None and not news.is_global:
-            self.opens_at = max(self.opens_at, now + news.closed_for + _ROUNDING_MARGIN)
+        if info is not None and info.closed_for is not None and not info.is_global:
+            self.opens_at = max(self.opens_at, now + info.closed_for + _ROUNDING_MARGIN)
 
     def _learn_quota(self, quota: Quota, now: float) -> None:
         if self._limit is None:

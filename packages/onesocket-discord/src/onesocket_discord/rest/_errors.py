@@ -10,7 +10,7 @@ from onesocket.errors import Abandoned, ConnectionFailure, PeerError
 _MAX_TEXT_LENGTH = 500
 _MAX_PROBLEMS = 10
 
-# What a person can do about it, by Discord's own code or by status.
+# Remedies by Discord's own code, and by status.
 _REMEDIES_BY_CODE = {
     50001: "this account can't see it: invite it to the guild, or let its role view the channel",
     50013: "give this account's role the permission that this needs",
@@ -28,9 +28,9 @@ _REMEDIES = {
 
 
 class RestError(PeerError):
-    """The API answered with something else than success.
+    """The API answered with an error.
 
-    `status`: HTTP; `code`: Discord's own, 0 if it gave none; `problems`: what is wrong with each field, one text each.
+    `status`: HTTP; `code`: Discord's own, 0 if it gave none; `problems`: one text per invalid field.
     """
 
     def __init__(
@@ -60,25 +60,25 @@ class Forbidden(RestError):
 
 
 class NotFound(RestError):
-    """404: there is no such thing, or the account can't see it."""
+    """404: the resource doesn't exist, or the account can't see it."""
 
 
 class RateLimited(RestError):
-    """429, and its time-out would pass before the API accepts the call; `retry_after` says when it would."""
+    """429, and the call's timeout ends before the API accepts it, `retry_after` seconds from now."""
 
 
 class ServerTrouble(RestError):
-    """5xx. Retryable where doing it twice does no harm; else it may or may not have been done."""
+    """5xx. Retryable for idempotent calls; others may have been done."""
 
 
 class BadAnswer(RestError):
-    """The answer is no JSON, not of the expected kind, or too large; what was asked for may well have been done."""
+    """The answer is no JSON, not of the expected kind, or too large; the call may have been done."""
 
 
 class RequestLost(ConnectionFailure):
     """The connection broke, or nothing was answered, after the request was sent.
 
-    It may or may not have been done; `retryable` where doing it twice does no harm.
+    The call may have been done; `retryable` for idempotent calls.
     """
 
     def __init__(self, text: str, *, retryable: bool) -> None:

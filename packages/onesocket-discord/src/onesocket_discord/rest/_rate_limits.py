@@ -43,7 +43,7 @@ class RateLimits:
         self._sweep_at = _BUCKET_SWEEP_SIZE
 
     def __repr__(self) -> str:
-        return f"<RateLimits waiting={self._waiting} flying={self._in_flight} buckets={len(self._buckets)}>"
+        return f"<RateLimits waiting={self._waiting} in flight={self._in_flight} buckets={len(self._buckets)}>"
 
     def enter(self, route: Route, now: float) -> Ticket:
         """Queue up for one call; raises `TooManyWaiting`."""
@@ -84,23 +84,23 @@ class RateLimits:
         """The earliest time at which this one can be sent; it may be much later."""
         return max(self._blocked_until, ticket.bucket.opens_at, ticket.not_before)
 
-    def settle(self, ticket: Ticket, news: RateLimitInfo | None, now: float, *, again_at: float | None = None) -> None:
-        """A flying call came to its end: `news` from its answer, None without one.
+    def settle(self, ticket: Ticket, info: RateLimitInfo | None, now: float, *, again_at: float | None = None) -> None:
+        """Record the end of an attempt: `info` from its answer, None without one.
 
         `again_at`: it is to be sent again, not before then, and keeps its place; who is behind it waits.
         """
-        if news is not None and news.bucket is not None and news.bucket != ticket.bucket.key[0]:
-            self._rename(ticket, news.bucket, now)
+        if info is not None and info.bucket is not None and info.bucket != ticket.bucket.key[0]:
+            self._rename(ticket, info.bucket, now)
         bucket = ticket.bucket
         bucket.in_flight.discard(ticket)
         self._in_flight -= 1
         self._recent.append(now + _GLOBAL_WINDOW)
-        bucket.learn(news, now)
-        if news is not None:
-            closed = news.closed_for is not None and news.is_global
+        bucket.learn(info, now)
+        if info is not None:
+            closed = info.closed_for is not None and info.is_global
             self._answered = not closed and now >= self._blocked_until
-            if news.closed_for is not None and closed:
-                self._blocked_until = max(self._blocked_until, now + news.closed_for)
+            if info.closed_for is not None and closed:
+                self._blocked_until = max(self._blocked_until, now + info.closed_for)
         if again_at is not None:
             ticket.not_before = again_at
             self._join(bucket, ticket)

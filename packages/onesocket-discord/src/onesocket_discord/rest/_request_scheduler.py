@@ -17,8 +17,8 @@ class RequestScheduler:
 
     def __init__(self, limits: RateLimits) -> None:
         self._limits = limits
-        self._turns: dict[Ticket, asyncio.Future[None]] = {}
-        self._alarm: asyncio.TimerHandle | None = None
+        self._waiters: dict[Ticket, asyncio.Future[None]] = {}
+        self._timer: asyncio.TimerHandle | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
         self._closed = False
 
@@ -33,58 +33,60 @@ class RequestScheduler:
             raise WrongEventLoop("this Rest belongs to another event loop; make one for each loop")
 
     def enter(self, route: Route) -> Ticket:
-        """Queue up. Raises `TooManyWaiting`."""
+        """Queue a call. Raises `TooManyWaiting`."""
         return self._limits.enter(route, _now())
 
     def opens_at(self, ticket: Ticket) -> float:
-        """The earliest time at which it can be this one's turn."""
+        """The earliest time at which this call can be sent."""
         return self._limits.opens_at(ticket)
 
     async def turn(self, ticket: Ticket, deadline: float) -> None:
-        """Wait for one's turn; raises `TimeoutError` at the deadline, and `ClientClosed`."""
+        """Wait until the call may be sent. Raises `TimeoutError` at the deadline, and `ClientClosed`."""
         self.check_open()
-        turn = self._turns[ticket] = asyncio.get_running_loop().create_future()
+        waiter = self._waiters[ticket] = asyncio.get_running_loop().create_future()
         self._pump()
         try:
             async with asyncio.timeout_at(deadline):
-                await turn
+                await waiter
         finally:
-            self._turns.pop(ticket, None)
+            self._waiters.pop(ticket, None)
 
-    def settle(self, ticket: Ticket, news: RateLimitInfo | None, *, again_at: float | None = None) -> None:
-        """A call that was sent came to its end."""
-        self._limits.settle(ticket, news, _now(), again_at=again_at)
+    def settle(self, ticket: Ticket, info: RateLimitInfo | None, *, again_at: float | None = None) -> None:
+        """Record the end of an attempt."""
+        self._limits.settle(ticket, info, _now(), again_at=again_at)
         self._pump()
 
     def leave(self, ticket: Ticket) -> None:
-        """A call's caller is gone, wherever it stood."""
+        """Remove a call whose caller has stopped waiting."""
         self._limits.leave(ticket, _now())
         self._pump()
 
     def close(self) -> None:
-        """Send nothing any more; who waits gets `ClientClosed`."""
+        """Send no more calls; waiting callers get `ClientClosed`."""
         self._closed = True
-        if self._alarm is not None:
-            self._alarm.cancel()
-            self._alarm = None
-        for turn in self._turns.values():
-            if not turn.done():
-                turn.set_exception(ClientClosed("aclose() was called on this Rest while the call waited for its turn"))
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        for waiter in self._waiters.values():
+            if not waiter.done():
+                waiter.set_exception(
+                    ClientClosed("aclose() was called on this Rest while the call waited for its turn")
+                )
 
     def _pump(self) -> None:
         if self._closed:
             return
-        if self._alarm is not None:
-            self._alarm.cancel()
-            self._alarm = None
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
         now = _now()
         for ticket in self._limits.grant(now):
-            turn = self._turns.get(ticket)
-            if turn is not None and not turn.done():
-                turn.set_result(None)
+            waiter = self._waiters.get(ticket)
+            if waiter is not None and not waiter.done():
+                waiter.set_result(None)
         wake_at = self._limits.wake_at(now)
         if wake_at is not None:
-            self._alarm = asyncio.get_running_loop().call_at(wake_at, self._pump)
+            self._timer = asyncio.get_running_loop().call_at(wake_at, self._pump)
 
 
 def _now() -> float:

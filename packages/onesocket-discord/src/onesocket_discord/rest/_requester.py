@@ -1,4 +1,4 @@
-"""One call from its place in the queue to its result: retries, deadlines, and the verdict on each answer."""
+"""Performs API calls: retries, deadlines, and the evaluation of each answer."""
 
 from __future__ import annotations
 
@@ -7,23 +7,21 @@ import json
 import random
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from onesocket.errors import ClientClosed, ConnectFailed, InvalidOption, OnesocketError
 
 from ._bucket import Ticket
 from ._errors import BadAnswer, RequestLost, RestTimeout, response_error
+from ._http_transport import Request
 from ._invalid_budget import InvalidBudget
 from ._rate_limit_info import RateLimitInfo, Response, is_invalid, read_rate_limit_info, retry_after
 from ._rate_limits import RateLimits
 from ._request_scheduler import RequestScheduler
 from ._route import Route
 
-if TYPE_CHECKING:  # importing it needs aiohttp
-    from ._http_transport import Request
-
 ATTEMPT_TIMEOUT = 20.0
-"""Seconds for one answer; then the attempt is lost, and made again where that does no harm."""
+"""Seconds for one answer; then an idempotent call is sent again."""
 _BACKOFF = 0.5
 _MAX_BACKOFF = 10.0
 
@@ -34,15 +32,15 @@ class _AttemptResult:
 
     error: OnesocketError | None
     answer: Response | None = None
-    news: RateLimitInfo | None = None
+    info: RateLimitInfo | None = None
     retry: bool = False
     wait: float = 0.0
     doubtful: bool = False
-    """True if it may have been done although it failed."""
+    """True if the call may have been done although the attempt failed."""
 
 
 class Requester:
-    """Makes calls through one set of limits; `exchange` performs a single attempt."""
+    """Performs calls within one set of rate limits; `exchange` performs a single attempt."""
 
     def __init__(
         self,
@@ -53,7 +51,7 @@ class Requester:
         limits: RateLimits | None = None,
         budget: InvalidBudget | None = None,
         secrets: tuple[str, ...] = (),
-        roll: Callable[[], float] = random.random,
+        jitter: Callable[[], float] = random.random,
     ) -> None:
         if not 0 < timeout < float("inf"):
             raise InvalidOption(f"timeout must be a number of seconds above 0, not {timeout!r}")
@@ -65,16 +63,16 @@ class Requester:
         self._scheduler = RequestScheduler(limits if limits is not None else RateLimits())
         self._budget = budget if budget is not None else InvalidBudget()
         self._secrets = secrets
-        self._jitter = roll
+        self._jitter = jitter
         self._closed = False
 
     def close(self) -> None:
-        """Refuse calls from now on; who waits for a turn gets `ClientClosed`."""
+        """Refuse calls from now on; waiting callers get `ClientClosed`."""
         self._closed = True
         self._scheduler.close()
 
     async def call(self, request: Request, route: Route, *, timeout: float | None = None) -> Any:
-        """The decoded body of the answer, None if it has none; raises `OnesocketError`s only."""
+        """Perform a call; returns the decoded body, or None without one. Raises `OnesocketError`s only."""
         self._scheduler.check_open()
         timeout = self._timeout if timeout is None else timeout
         if not 0 < timeout < float("inf"):
@@ -96,11 +94,11 @@ class Requester:
             self._budget.check(_now())
             last = await self._attempt(request, attempt, deadline)
             again = last.retry and attempt < self._max_retries
-            self._scheduler.settle(ticket, last.news, again_at=_now() + last.wait if again else None)
+            self._scheduler.settle(ticket, last.info, again_at=_now() + last.wait if again else None)
             if last.answer is not None and last.error is None:
                 return _decoded(last.answer, request)
             if doubtful and request.method == "DELETE" and last.answer is not None and last.answer.status == 404:
-                return None  # an attempt that seemed lost did it
+                return None  # an earlier attempt has deleted it
             doubtful = doubtful or last.doubtful
             if not again:
                 break
@@ -156,28 +154,28 @@ class Requester:
         return _AttemptResult(lost, retry=request.idempotent, wait=backoff, doubtful=True)
 
     def _judge(self, request: Request, answer: Response, backoff: float) -> _AttemptResult:
-        news = read_rate_limit_info(answer)
+        info = read_rate_limit_info(answer)
         if is_invalid(answer):
             self._budget.note(_now())
         status = answer.status
         if 200 <= status < 300:
-            return _AttemptResult(None, answer, news)
+            return _AttemptResult(None, answer, info)
         body = self._hide(answer).json_or_text()
         if status == 429:
-            wait = news.closed_for or 0.0
+            wait = info.closed_for or 0.0
             error = response_error(request.what, status, body, retryable=True, retry_after=wait)
-            # What closes the queue for how long is for the limits; the little more is against an endless 0.
-            return _AttemptResult(error, answer, news, retry=True, wait=max(wait, backoff / 10))
+            # The limits close the queue; the minimum avoids an endless loop with 0.
+            return _AttemptResult(error, answer, info, retry=True, wait=max(wait, backoff / 10))
         if status >= 500 and status != 501:
             after = retry_after(answer)
             error = response_error(request.what, status, body, retryable=request.idempotent, retry_after=after)
             return _AttemptResult(
-                error, answer, news, retry=request.idempotent, wait=max(after or 0.0, backoff), doubtful=True
+                error, answer, info, retry=request.idempotent, wait=max(after or 0.0, backoff), doubtful=True
             )
-        return _AttemptResult(response_error(request.what, status, body), answer, news)
+        return _AttemptResult(response_error(request.what, status, body), answer, info)
 
     def _hide(self, answer: Response) -> Response:
-        # A server (or what stands before it) that echoes the request must not put our token into a log.
+        # An echo of the request by a server or proxy must not bring the token into a log.
         body = answer.body
         for secret in self._secrets:
             for form in _encoded_forms(secret):
@@ -186,7 +184,7 @@ class Requester:
 
 
 def _encoded_forms(secret: str) -> set[bytes]:
-    """The bytes that a secret can be in an answer: as it is, and within a JSON string."""
+    """The bytes of a secret in an answer: plain, and within a JSON string."""
     escaped = (json.dumps(secret, ensure_ascii=ascii_only)[1:-1] for ascii_only in (True, False))
     return {form.encode(errors="surrogatepass") for form in (secret, *escaped)}
 
@@ -195,7 +193,7 @@ def _decoded(answer: Response, request: Request) -> Any:
     try:
         return answer.json()
     except ValueError:
-        kind = answer.headers.get("content-type", "nothing said")[:80]
+        kind = answer.headers.get("content-type", "unstated")[:80]
         raise BadAnswer(
             f"{request.what}: HTTP {answer.status}, but the answer is no JSON ({kind}); does api_url lead to the API?",
             status=answer.status,

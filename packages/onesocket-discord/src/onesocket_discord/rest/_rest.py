@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Sequence
+from typing import Any
 
 from onesocket.errors import InvalidOption
 
@@ -19,10 +20,9 @@ _MESSAGE = "/channels/{channel_id}/messages/{message_id}"
 class Rest(ApiClient):
     """One account's calls: ``async with Rest(token) as rest: await rest.send_message(channel_id, "hello")``.
 
-    `token_type`: ``"Bot"``, ``"Bearer"``, or None for the bare token (people on a chat server of their own).
-    `timeout`: seconds for each call with everything it waits for. `session`: an aiohttp session to use;
-    it stays open.
-    `max_retries`: after a 429 always, after a broken connection or a 5xx where doing it twice does no harm.
+    `token_type`: ``"Bot"``, ``"Bearer"``, or None for the bare token (people on a local chat server).
+    `timeout`: seconds for each call, waiting included. `session`: an aiohttp session to use; it stays open.
+    `max_retries`: after a 429, and for idempotent calls after a broken connection or a 5xx.
     """
 
     # --- messages ---------------------------------------------------------------------------------------------------
@@ -38,19 +38,19 @@ class Rest(ApiClient):
         allowed_mentions: Json | None = None,
         resend: bool = True,
     ) -> Json:
-        """Send one message; gives the message as it was stored.
+        """Send one message; returns it as stored.
 
-        It always carries a nonce that the API enforces (yours, or a random one): retries don't double it. Messages to
-        one channel arrive in the order of the calls. `resend`: whether it is sent again after an answer that was lost;
-        False is for callers who look for it first, since a nonce is enforced for minutes only.
+        It carries a nonce that the API enforces (by default a random one), so that retries don't double it. Messages to
+        one channel arrive in the order of the calls. `resend=False` doesn't send it again after a lost answer: for
+        callers who first look for it in the history, since a nonce is enforced for minutes only.
         """
         body = message_body(content, embeds, allowed_mentions)
         body |= {"nonce": checked_nonce(nonce), "enforce_nonce": True}
         if reply_to is not None:
             body["message_reference"] = {"message_id": checked_snowflake(reply_to, "reply_to")}
         route = "/channels/{channel_id}/messages"
-        sent = await self.request("POST", route, params={"channel_id": channel_id}, json=body, idempotent=resend)
-        return expect_object(sent, "send_message")
+        params = {"channel_id": channel_id}
+        return await self._object("send_message", "POST", route, params=params, json=body, idempotent=resend)
 
     async def edit_message(
         self,
@@ -61,12 +61,10 @@ class Rest(ApiClient):
         embeds: Sequence[Json] | None = None,
         allowed_mentions: Json | None = None,
     ) -> Json:
-        """Replace the content or the embeds (None: as they are) of a message of one's own."""
+        """Replace the content or the embeds (None: unchanged) of an own message."""
         body = message_body(content, embeds, allowed_mentions, editing=True)
-        edited = await self.request(
-            "PATCH", _MESSAGE, params=_message_params(channel_id, message_id), json=body, idempotent=True
-        )
-        return expect_object(edited, "edit_message")
+        params = _message_params(channel_id, message_id)
+        return await self._object("edit_message", "PATCH", _MESSAGE, params=params, json=body, idempotent=True)
 
     async def delete_message(self, channel_id: Id, message_id: Id, *, reason: str | None = None) -> None:
         """Delete a message."""
@@ -74,9 +72,7 @@ class Rest(ApiClient):
 
     async def message(self, channel_id: Id, message_id: Id) -> Json:
         """One message."""
-        return expect_object(
-            await self.request("GET", _MESSAGE, params=_message_params(channel_id, message_id)), "message"
-        )
+        return await self._object("message", "GET", _MESSAGE, params=_message_params(channel_id, message_id))
 
     async def messages(
         self,
@@ -126,7 +122,7 @@ class Rest(ApiClient):
         await self.request("PUT", _MESSAGE + "/reactions/{emoji}/@me", params=params)
 
     async def remove_reaction(self, channel_id: Id, message_id: Id, emoji_: str, user_id: Id | None = None) -> None:
-        """Take back one's own reaction, or that of `user_id`."""
+        """Remove the own reaction, or that of `user_id`."""
         params: dict[str, object] = {**_message_params(channel_id, message_id), "emoji": checked_emoji(emoji_)}
         if user_id is None:
             await self.request("DELETE", _MESSAGE + "/reactions/{emoji}/@me", params=params)
@@ -135,7 +131,7 @@ class Rest(ApiClient):
             await self.request("DELETE", _MESSAGE + "/reactions/{emoji}/{user_id}", params=params)
 
     async def typing(self, channel_id: Id) -> None:
-        """Show oneself as typing, for ten seconds or until the next message."""
+        """Show the typing indicator, for ten seconds or until the next message."""
         route = "/channels/{channel_id}/typing"
         await self.request("POST", route, params={"channel_id": channel_id}, idempotent=True)
 
@@ -159,20 +155,18 @@ class Rest(ApiClient):
         """The pinned messages, newest pin first: ``{"pinned_at": …, "message": {…}}``; `before`: such a date."""
         query = {"before": before, "limit": checked_page_size(limit, 50)}
         route = "/channels/{channel_id}/messages/pins"
-        page = expect_object(await self.request("GET", route, params={"channel_id": channel_id}, query=query), "pins")
+        page = await self._object("pins", "GET", route, params={"channel_id": channel_id}, query=query)
         return expect_list(page.get("items"), "pins")
 
     # --- guilds and channels ----------------------------------------------------------------------------------------
 
     async def create_guild(self, name: str) -> Json:
-        """Make a guild (Discord itself allows that to people alone)."""
-        return expect_object(
-            await self.request("POST", "/guilds", json={"name": checked_name(name, shortest=2)}), "create_guild"
-        )
+        """Create a guild (at Discord only people may)."""
+        return await self._object("create_guild", "POST", "/guilds", json={"name": checked_name(name, shortest=2)})
 
     async def guild(self, guild_id: Id) -> Json:
         """One guild."""
-        return expect_object(await self.request("GET", "/guilds/{guild_id}", params={"guild_id": guild_id}), "guild")
+        return await self._object("guild", "GET", "/guilds/{guild_id}", params={"guild_id": guild_id})
 
     async def guilds(self, *, before: Id | None = None, after: Id | None = None, limit: int = 200) -> list[Json]:
         """One page of the guilds that this account is in."""
@@ -200,20 +194,19 @@ class Rest(ApiClient):
         parent_id: Id | None = None,
         reason: str | None = None,
     ) -> Json:
-        """Make a channel; `type` 0 is text."""
+        """Create a channel; `type` 0 is text."""
         body: Json = {"name": checked_name(name), "type": type}
         if topic is not None:
             body["topic"] = topic
         if parent_id is not None:
             body["parent_id"] = checked_snowflake(parent_id, "parent_id")
         route = "/guilds/{guild_id}/channels"
-        made = await self.request("POST", route, params={"guild_id": guild_id}, json=body, reason=reason)
-        return expect_object(made, "create_channel")
+        params = {"guild_id": guild_id}
+        return await self._object("create_channel", "POST", route, params=params, json=body, reason=reason)
 
     async def channel(self, channel_id: Id) -> Json:
         """One channel."""
-        route = "/channels/{channel_id}"
-        return expect_object(await self.request("GET", route, params={"channel_id": channel_id}), "channel")
+        return await self._object("channel", "GET", "/channels/{channel_id}", params={"channel_id": channel_id})
 
     async def members(self, guild_id: Id, *, after: Id = 0, limit: int | None = None) -> AsyncIterator[Json]:
         """All members (or `limit`), by their user ids, page by page; a bot needs the intent GUILD_MEMBERS."""
@@ -237,38 +230,34 @@ class Rest(ApiClient):
     async def create_invite(
         self, channel_id: Id, *, max_age: float = 86_400, max_uses: int = 0, unique: bool = False
     ) -> Json:
-        """Make an invite; `max_age` in seconds (0: for ever), `max_uses` 0: any number."""
+        """Create an invite; `max_age` in seconds (0: no end), `max_uses` 0: any number."""
         body = {"max_age": int(max_age), "max_uses": max_uses, "unique": unique}
         route = "/channels/{channel_id}/invites"
-        made = await self.request("POST", route, params={"channel_id": channel_id}, json=body)
-        return expect_object(made, "create_invite")
+        return await self._object("create_invite", "POST", route, params={"channel_id": channel_id}, json=body)
 
     async def invite(self, code: str) -> Json:
         """The guild and channel of an invite, given by its code or link."""
-        return expect_object(
-            await self.request("GET", "/invites/{code}", params={"code": parse_invite_code(code)}), "invite"
-        )
+        return await self._object("invite", "GET", "/invites/{code}", params={"code": parse_invite_code(code)})
 
     async def accept_invite(self, code: str) -> Json:
         """Join by an invite (its code or link); for people, not for bots."""
         params = {"code": parse_invite_code(code)}
-        return expect_object(await self.request("POST", "/invites/{code}", params=params, json={}), "accept_invite")
+        return await self._object("accept_invite", "POST", "/invites/{code}", params=params, json={})
 
     async def create_dm(self, user_id: Id) -> Json:
-        """The channel for direct messages with this user; it is made if there is none."""
+        """Open the direct message channel with this user."""
         body = {"recipient_id": checked_snowflake(user_id, "user_id")}
-        made = await self.request("POST", "/users/@me/channels", json=body, idempotent=True)
-        return expect_object(made, "create_dm")
+        return await self._object("create_dm", "POST", "/users/@me/channels", json=body, idempotent=True)
 
     # --- accounts and the gateway -----------------------------------------------------------------------------------
 
     async def me(self) -> Json:
         """This account."""
-        return expect_object(await self.request("GET", "/users/@me"), "me")
+        return await self._object("me", "GET", "/users/@me")
 
     async def user(self, user_id: Id) -> Json:
         """Another account."""
-        return expect_object(await self.request("GET", "/users/{user_id}", params={"user_id": user_id}), "user")
+        return await self._object("user", "GET", "/users/{user_id}", params={"user_id": user_id})
 
     async def gateway(self) -> str:
         """The gateway's URL."""
@@ -276,9 +265,13 @@ class Rest(ApiClient):
 
     async def gateway_bot(self) -> Json:
         """The gateway's `url`, the advised number of `shards`, and the `session_start_limit`."""
-        found = expect_object(await self.request("GET", "/gateway/bot"), "gateway_bot")
+        found = await self._object("gateway_bot", "GET", "/gateway/bot")
         _url_of(found, "gateway_bot")
         return found
+
+    async def _object(self, what: str, method: str, route: str, **options: Any) -> Json:
+        """Make a call whose answer is an object; `what` names the call in errors."""
+        return expect_object(await self.request(method, route, **options), what)
 
 
 def _message_params(channel_id: Id, message_id: Id) -> dict[str, object]:
@@ -305,7 +298,7 @@ def _user_id_of(member: Json) -> int:
 
 
 def _next_cursor(mark: Id | None, last: int, what: str, *, up: bool) -> int:
-    """Where the next page begins; a server that gives the same page for ever is not asked for ever."""
+    """Return the cursor of the next page. Raises `BadAnswer` if the server repeats a page."""
     if mark is not None and (last <= int(mark) if up else last >= int(mark)):
         raise BadAnswer(f"{what}: the pages don't go on: after {mark} came {last} again", status=200)
     return last

@@ -9,11 +9,12 @@ from urllib.parse import quote
 
 from onesocket.errors import InvalidOption
 
+from ..protocol._snowflakes import parse_snowflake
+
 METHODS = ("GET", "PUT", "DELETE", "POST", "PATCH")
 IDEMPOTENT = ("GET", "PUT", "DELETE")
 _LITERAL = re.compile(r"[A-Za-z0-9@_-]+(?:\.[A-Za-z0-9]+)?")
 _PLACEHOLDER = re.compile(r"\{([a-z_]+)\}")
-_SNOWFLAKE = re.compile(r"[0-9]{1,20}")
 _INVITE = re.compile(r"[A-Za-z0-9_-]{1,64}")
 _CUSTOM_EMOJI = re.compile(r"(?:<a?:)?([A-Za-z0-9_]{2,32}):([0-9]{1,20})>?")
 _MAX_ID = 2**64 - 1
@@ -23,7 +24,7 @@ _MAX_EMOJI_LENGTH = 32
 
 @dataclass(frozen=True, slots=True)
 class Route:
-    """One checked call: `path` is ready for the URL, `key` and `major` are what its rate limit hangs on."""
+    """One checked call: `path` is ready for the URL, `key` and `major` determine its rate limit."""
 
     method: str
     template: str
@@ -36,17 +37,17 @@ class Route:
 
     @property
     def key(self) -> tuple[str, str]:
-        """The same for every call of this kind."""
+        """Method and template, which all calls of this kind share."""
         return self.method, self.template
 
     @property
     def in_order(self) -> bool:
-        """True if calls may not overtake each other on the wire: a chat's messages, above all."""
+        """True if calls must be sent in order, such as a chat's messages."""
         return self.method == "POST"
 
 
 def make_route(method: str, template: str, parameters: Mapping[str, object]) -> Route:
-    """Check all of it; raises `InvalidOption`. A parameter called `…_id` must be a snowflake."""
+    """Check a call and build its route. Raises `InvalidOption`. A parameter called `…_id` must be a snowflake."""
     if method not in METHODS:
         raise InvalidOption(f"the method must be one of {', '.join(METHODS)}, not {method!r}")
     if template[:1] != "/":
@@ -103,16 +104,15 @@ def _quoted(text: str, name: str) -> str:
 
 
 def checked_snowflake(value: object, name: str = "id") -> str:
-    """An id, from an int or its digits."""
-    text = str(value) if isinstance(value, int) and not isinstance(value, bool) else value
-    if not isinstance(text, str) or _SNOWFLAKE.fullmatch(text) is None or int(text) > _MAX_ID:
+    """Return an id, given as an int or its digits, as digits. Raises `InvalidOption`."""
+    if parse_snowflake(value, _MAX_ID) is None:
         shown = repr(value) if len(repr(value)) <= 40 else f"{type(value).__name__} of that length"
         raise InvalidOption(f"{name} must be a Discord id (a number of up to 20 digits), not {shown}")
-    return text
+    return str(value)
 
 
 def checked_emoji(value: str) -> str:
-    """A Unicode emoji as it is, or a custom one as ``name:id`` (``<:name:id>`` is read too)."""
+    """Return a Unicode emoji, or a custom one as ``name:id`` (also from ``<:name:id>``). Raises `InvalidOption`."""
     custom = _CUSTOM_EMOJI.fullmatch(value)
     if custom is not None:
         return f"{custom[1]}:{custom[2]}"
@@ -133,7 +133,7 @@ def checked_emoji(value: str) -> str:
 
 
 def parse_invite_code(value: str) -> str:
-    """The code alone, also from a whole link."""
+    """Return an invite's code, also from a link. Raises `InvalidOption`."""
     code = value.rpartition("/")[2]
     if _INVITE.fullmatch(code) is None:
         raise InvalidOption(f"{value[:80]!r} is neither an invite code nor a link that ends with one")

@@ -8,25 +8,24 @@ from typing import Any
 
 from onesocket.errors import InvalidOption
 
+from ..protocol._limits import MAX_CONTENT_LENGTH
+from ..protocol.models import JsonObject
 from ._errors import BadAnswer
 
-Json = dict[str, Any]
-"""A JSON object as Discord documents it: ids are strings, and there may be more fields than documented."""
-MAX_CONTENT = 2_000
-"""Characters of one message."""
+Json = JsonObject
 _MAX_EMBEDS = 10
 _MAX_NONCE_LENGTH = 25
 
 
 def expect_object(value: Any, what: str) -> Json:
-    """The answer, which has to be an object."""
+    """Return an answer that is an object. Raises `BadAnswer`."""
     if not isinstance(value, dict):
         raise BadAnswer(f"{what}: the answer is not a JSON object", status=200)
     return value  # pyright: ignore[reportUnknownVariableType] - JSON
 
 
 def expect_list(value: Any, what: str) -> list[Json]:
-    """The answer, which has to be a list of objects."""
+    """Return an answer that is a list of objects. Raises `BadAnswer`."""
     if not isinstance(value, list) or not all(isinstance(item, dict) for item in value):  # pyright: ignore[reportUnknownVariableType]
         raise BadAnswer(f"{what}: the answer is not a list of JSON objects", status=200)
     return value  # pyright: ignore[reportUnknownVariableType] - JSON
@@ -40,9 +39,9 @@ def message_body(
     if content is not None:
         if not isinstance(content, str):  # pyright: ignore[reportUnnecessaryIsInstance] - callers without a type checker
             raise InvalidOption(f"the content must be a str, not {type(content).__name__}")
-        if len(content) > MAX_CONTENT:
+        if len(content) > MAX_CONTENT_LENGTH:
             raise InvalidOption(
-                f"the content has {len(content)} characters, and a message takes {MAX_CONTENT}: send it in parts"
+                f"the content has {len(content)} characters, and a message takes {MAX_CONTENT_LENGTH}: send it in parts"
             )
         body["content"] = content
     if embeds is not None:
@@ -58,7 +57,7 @@ def message_body(
 
 
 def checked_nonce(nonce: str | int | None) -> str | int:
-    """The nonce to send: by it the API recognises a message that is sent a second time."""
+    """Return the nonce by which the API recognises a repeated message. Raises `InvalidOption`."""
     if nonce is None:
         return secrets.token_hex(12)
     if not 0 < len(str(nonce)) <= _MAX_NONCE_LENGTH:
@@ -67,14 +66,14 @@ def checked_nonce(nonce: str | int | None) -> str | int:
 
 
 def checked_page_size(limit: int, largest: int, name: str = "limit") -> int:
-    """A page's size, which has to be in range."""
+    """Return a page size that is in range. Raises `InvalidOption`."""
     if not 1 <= limit <= largest:
         raise InvalidOption(f"{name} must be from 1 to {largest}, not {limit!r}")
     return limit
 
 
 def checked_name(name: str, longest: int = 100, shortest: int = 1) -> str:
-    """A guild's or channel's name."""
+    """Return a valid name of a guild or channel. Raises `InvalidOption`."""
     if not shortest <= len(name.strip()) or len(name) > longest:
         raise InvalidOption(f"the name {name[:40]!r} must have {shortest} to {longest} characters")
     return name

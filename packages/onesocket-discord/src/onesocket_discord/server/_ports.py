@@ -5,10 +5,11 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Protocol
 
-Json = dict[str, Any]
-"""A JSON object as Discord documents it: snowflakes are strings."""
+from ..protocol.models import JsonObject
+
+Json = JsonObject
 
 
 def token_digest(token: str) -> bytes:

@@ -7,6 +7,7 @@ import re
 from dataclasses import dataclass
 from typing import Any, Final
 
+from ...protocol._limits import MAX_CONTENT_LENGTH
 from ...protocol._snowflakes import parse_snowflake
 from .._api_error import ApiError
 from .._field_reader import FieldReader, as_list
@@ -14,7 +15,6 @@ from .._ports import Json
 from ._components import IS_COMPONENTS_V2, read_components
 from ._embeds import read_embeds
 
-_MAX_CONTENT_LENGTH = 2000
 _USER_MENTION = re.compile(r"<@!?(\d{1,20})>", re.ASCII)
 _EVERYONE_MENTION = re.compile(r"@(?:everyone|access)\b")
 _MAX_MENTIONS = 100
@@ -103,7 +103,7 @@ def read_message_draft(body: Json) -> MessageDraft:
     flags = _flags(form)
     reference = form.one("message_reference", _reference)
     draft = MessageDraft(
-        content=form.text("content", most=_MAX_CONTENT_LENGTH) or "",
+        content=form.text("content", most=MAX_CONTENT_LENGTH) or "",
         nonce=_nonce(body, form),
         unique=form.flag("enforce_nonce"),
         tts=form.flag("tts"),
@@ -132,7 +132,7 @@ def read_message_edit(body: Json, before: int) -> tuple[dict[str, Any], AllowedM
     changes: dict[str, Any] = {}
     flags = _flags(form) | before & IS_COMPONENTS_V2
     if "content" in form:
-        changes["content"] = form.text("content", most=_MAX_CONTENT_LENGTH) or ""
+        changes["content"] = form.text("content", most=MAX_CONTENT_LENGTH) or ""
     if "embeds" in form:
         changes["embeds"] = read_embeds(form)
     if "components" in form:

@@ -1,4 +1,4 @@
-"""Messages that are kept at hand."""
+"""Pinned messages."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ from ._message_history import find_message, message_objects
 from ._service_context import ServiceContext
 
 _MAX_PINS = 250
-"""Of one channel, as with Discord."""
+"""Pins of one channel, as at Discord."""
 
 
 class PinService:
-    """Authors pin their own messages, the guild's owner any, and both people in a DM any."""
+    """Pins messages: authors their own, a guild's owner and the participants of a DM any."""
 
     def __init__(self, context: ServiceContext) -> None:
         self._context = context
@@ -40,7 +40,7 @@ class PinService:
         ]
 
     async def set(self, account: Account, channel_id: int, message_id: int, *, pinned: bool) -> None:
-        """Pin or unpin; doing so twice changes nothing."""
+        """Pin or unpin a message; repeating it changes nothing."""
 
         async def operation(work: UnitOfWork) -> None:
             access = await channel_access(work.connection, account, channel_id)

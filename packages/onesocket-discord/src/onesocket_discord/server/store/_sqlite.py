@@ -1,4 +1,4 @@
-"""Everything that is SQLite's own: the engines, their settings, and the lock against a second server."""
+"""SQLite: its engines and settings, the lock against a second server, and backups."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from sqlalchemy.pool import StaticPool
 from onesocket.errors import InvalidOption, UsageError
 
 _BUSY_MS = 10_000
-"""How long a statement waits for somebody else's lock: a backup, a shell that has the file open."""
+"""Milliseconds for which a statement waits for a lock of another program."""
 
 
 class StoreInUse(UsageError):
@@ -38,7 +38,7 @@ def create_engines(url: URL) -> tuple[AsyncEngine, AsyncEngine]:
 
 
 def _engine(url: URL, begin: str, pragmas: tuple[str, ...], **options: object) -> AsyncEngine:
-    # The driver opens no transactions by itself: it would begin too late for a read, and not at all for a savepoint.
+    # Transactions are begun here: the driver's own would begin too late for a read, and not at all for a savepoint.
     engine = create_async_engine(url, hide_parameters=True, connect_args={"isolation_level": None}, **options)
     settings = ("foreign_keys=ON", "synchronous=FULL", f"busy_timeout={_BUSY_MS}", *pragmas)
 
@@ -52,8 +52,8 @@ def _engine(url: URL, begin: str, pragmas: tuple[str, ...], **options: object) -
         connection.exec_driver_sql(begin)
 
     def keep(failure: ExceptionContext) -> None:
-        # Whoever is cancelled while it waits would take the connection along, and with it a database in memory. The
-        # driver works off one statement after the other whoever waits, so the rollback that follows is enough.
+        # A cancelled waiter would invalidate the connection, and with it a database in memory. The driver runs its
+        # statements one after the other in any case, so the rollback that follows is enough.
         if isinstance(failure.original_exception, asyncio.CancelledError):
             failure.is_disconnect = False
 
@@ -65,9 +65,9 @@ def _engine(url: URL, begin: str, pragmas: tuple[str, ...], **options: object) -
 
 @contextlib.contextmanager
 def exclusive_lock(url: URL) -> Generator[None, None, None]:
-    """Hold the file against a second server: ids and caches need a single writer. Raises `StoreInUse`.
+    """Lock the file against a second server, as ids and caches need a single writer. Raises `StoreInUse`.
 
-    The lock is a transaction on a database beside it, which the system gives up with the process.
+    The lock is a transaction on a database beside it, which ends with the process.
     """
     path = url.database
     if path in {None, "", ":memory:"}:
@@ -84,7 +84,7 @@ def exclusive_lock(url: URL) -> Generator[None, None, None]:
             raise StoreInUse(
                 f"{str(file)!r} is in use by another server; end that one, or name another file"
             ) from error
-        file.touch(mode=0o600)  # private messages and password hashes are nobody else's business
+        file.touch(mode=0o600)  # it holds private messages and password hashes
         _check_integrity(file)
         yield
     finally:
@@ -92,9 +92,9 @@ def exclusive_lock(url: URL) -> Generator[None, None, None]:
 
 
 def backup(source: Path, target: Path) -> None:
-    """Copy the database to a new file, as it is at one moment, whether a server is at it or not.
+    """Copy the database to a new file, as it is at one moment, while a server runs or not.
 
-    Copying the file alone would miss what is in the write-ahead log beside it. Raises `InvalidOption` if there is no
+    A copy of the file alone would lack the write-ahead log beside it. Raises `InvalidOption` if there is no
     database or the target exists, `StoreBroken` for one that is damaged.
     """
     if not source.is_file():
@@ -120,7 +120,7 @@ def backup(source: Path, target: Path) -> None:
 
 
 def _publish_file(part: Path, target: Path) -> None:
-    """Give the whole file its name, not over another one that came meanwhile where the file system can tell."""
+    """Give the finished file its name, without overwriting another file where hard links exist."""
     try:
         os.link(part, target)
     except FileExistsError:

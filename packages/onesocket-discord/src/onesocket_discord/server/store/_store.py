@@ -1,4 +1,4 @@
-"""The database: open it, read from it, write to it."""
+"""The chat server's database."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ _OPERATION_TIMEOUT = 30.0
 
 
 class Store:
-    """Readers see what is committed; writers go one after another."""
+    """Reads committed states, and runs write operations one after another."""
 
     def __init__(self, writer: StoreWriter, readers: AsyncEngine, turn: AbstractAsyncContextManager[None]) -> None:
         self._writer = writer
@@ -42,7 +42,7 @@ class Store:
     async def open(cls, where: str | Path) -> AsyncGenerator[Store, None]:
         """Open a file, ``:memory:`` or an SQLAlchemy URL, and bring its tables up to date.
 
-        Raises `InvalidOption` for a place that can't be, `StoreInUse` if another server is at it.
+        Raises `InvalidOption` for an invalid place, `StoreInUse` if another server uses the file.
         """
         url = _url(where)
         async with AsyncExitStack() as stack:
@@ -55,7 +55,7 @@ class Store:
             stack.push_async_callback(reading.dispose)
             async with asyncio.timeout(_OPERATION_TIMEOUT), writing.begin() as connection:
                 await connection.run_sync(upgrade)
-            # One connection can't be in two transactions: where there is only one, everybody takes turns.
+            # One connection can't be in two transactions: a single one is used in turns.
             shared = writing is reading and url.get_backend_name() == "sqlite"
             turn: AbstractAsyncContextManager[None] = asyncio.Lock() if shared else nullcontext()
             writer = StoreWriter(writing, turn, _OPERATION_TIMEOUT)
@@ -65,7 +65,7 @@ class Store:
 
     @asynccontextmanager
     async def reading(self) -> AsyncGenerator[AsyncConnection, None]:
-        """Give a connection that sees one committed state and writes nothing. `ApiError` (503) if that takes long."""
+        """Yield a connection that reads one committed state. Raises `ApiError` (503) after the operation timeout."""
         try:
             async with asyncio.timeout(_OPERATION_TIMEOUT), self._turn, self._readers.begin() as connection:
                 yield connection
@@ -77,7 +77,7 @@ class Store:
         return await self._writer.write(operation)
 
     async def largest_id(self) -> int:
-        """The largest snowflake there is."""
+        """The largest stored snowflake."""
         async with self.reading() as connection:
             found = [await connection.scalar(select(func.max(table.c.id))) for table in SNOWFLAKE_TABLES]
         return max(number or 0 for number in found)

@@ -1,4 +1,4 @@
-"""One operation inside a transaction."""
+"""The context of one operation inside a transaction."""
 
 from __future__ import annotations
 
@@ -11,30 +11,30 @@ log = logging.getLogger("onesocket_discord.server")
 
 
 class UnitOfWork:
-    """The connection to work on, and what is to be done once the outcome is certain."""
+    """A connection, and callbacks for the commit or rollback of the operation."""
 
     def __init__(self, connection: AsyncConnection) -> None:
         self.connection = connection
-        self._kept: list[Callable[[], None]] = []
-        self._undone: list[Callable[[], None]] = []
+        self._on_commit: list[Callable[[], None]] = []
+        self._on_rollback: list[Callable[[], None]] = []
 
     def after_commit(self, callback: Callable[[], None]) -> None:
-        """Call this when everything is on disk, in the order of the commits."""
-        self._kept.append(callback)
+        """Call `callback` after the commit, in the order of the commits."""
+        self._on_commit.append(callback)
 
     def on_rollback(self, callback: Callable[[], None]) -> None:
-        """Call this if nothing of it came to be."""
-        self._undone.append(callback)
+        """Call `callback` after a rollback."""
+        self._on_rollback.append(callback)
 
     def committed(self) -> None:
-        """For the writer: it is on disk, whatever becomes of those who are told."""
-        for callback in self._kept:
+        """Run the commit callbacks; called by the writer."""
+        for callback in self._on_commit:
             try:
                 callback()
             except Exception:
-                log.exception("something was stored, but not everybody could be told")
+                log.exception("a callback after a commit failed")
 
     def rolled_back(self) -> None:
-        """For the writer: it never was."""
-        for callback in self._undone:
+        """Run the rollback callbacks; called by the writer."""
+        for callback in self._on_rollback:
             callback()

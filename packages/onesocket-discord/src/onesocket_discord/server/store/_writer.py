@@ -1,4 +1,4 @@
-"""The one writer: operations one after another, many of them in one commit."""
+"""The one writer of the store: runs operations in order, many in one commit."""
 
 from __future__ import annotations
 
@@ -18,17 +18,17 @@ Operation = Callable[[UnitOfWork], Awaitable[T]]
 
 _MAX_WAITING = 1024
 _MAX_BATCH = 64
-"""Operations in one commit: whoever came first should not wait for too many others."""
+"""Operations in one commit, which bounds the wait of the first."""
 
 
 class StoreWriter:
-    """A commit costs a sync of the disk, so those who come while one is under way share the next.
+    """Runs operations as savepoints; those that arrive during a commit share the next one, as a commit syncs the disk.
 
-    Each operation is a savepoint: one that fails takes nothing with it. Nobody gets an answer before the commit.
+    A failing operation rolls back alone. No operation returns before its commit.
     """
 
     def __init__(self, engine: AsyncEngine, turn: AbstractAsyncContextManager[None], timeout: float) -> None:
-        """`turn` is held during a transaction; `timeout` is what one operation may take, its wait included (s)."""
+        """`turn` is held during a transaction; `timeout`: seconds for one operation, its wait included."""
         self._engine = engine
         self._turn = turn
         self._timeout = timeout
@@ -37,11 +37,11 @@ class StoreWriter:
         self._open = True
 
     def start(self) -> None:
-        """Begin to take operations."""
+        """Start to run operations."""
         self._task = asyncio.create_task(self._run(), name="chat-store-writer")
 
     async def stop(self) -> None:
-        """Finish what was accepted, and take no more."""
+        """Finish the accepted operations, and accept no more."""
         self._open = False
         if self._task is not None:
             async with asyncio.timeout(self._timeout):
@@ -49,7 +49,7 @@ class StoreWriter:
                 await self._task
 
     async def write(self, operation: Operation[T]) -> T:
-        """Run the operation and commit it; its exception is raised here, and then nothing of it is kept.
+        """Run an operation and commit it; its exception is raised here, after a rollback.
 
         Raises `ApiError` (503) if the store is closed or too slow; a slow one may still be committed.
         """
@@ -73,7 +73,7 @@ class StoreWriter:
             going = await self._transaction(first)
 
     async def _transaction(self, first: _QueuedOperation) -> bool:
-        """Commit this one, and those that wait behind it. False: the end of the queue was reached."""
+        """Commit this operation and those queued behind it; returns False at the end of the queue."""
         items: list[_QueuedOperation] = []
         going = True
         item: _QueuedOperation | None = first
@@ -87,7 +87,7 @@ class StoreWriter:
                         break
                     item = self._queue.get_nowait()
                     going = item is not None
-        except Exception as error:  # noqa: BLE001 - it is raised where it belongs: at those who wait
+        except Exception as error:  # noqa: BLE001 - raised to the waiting callers
             for one in items or [first]:
                 one.lost(error)
         else:
@@ -109,7 +109,7 @@ class _QueuedOperation:
         try:
             async with connection.begin_nested():
                 self._result = await self._operation(self._work)
-        except Exception as error:  # noqa: BLE001 - handed to whoever waits for it
+        except Exception as error:  # noqa: BLE001 - raised to the waiting caller
             self._error = error
             self._work.rolled_back()
 
