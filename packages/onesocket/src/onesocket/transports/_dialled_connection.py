@@ -5,15 +5,13 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import enum
-from collections.abc import Callable
-from typing import Final, Protocol
+from typing import Final
 
 from ..errors import ClientClosed, ConnectAborted, OnesocketError
 from ..lifecycle._peer_errors import connection_reset
-from ..wire._handshake import Data, Handshake
+from ..wire._handshake import Handshake
 from ._dialler import Dialler
-from ._tcp import TcpSocket
-from ._tls_write_monitor import TlsWriteMonitor
+from ._stream_flow import StreamFlow
 from ._transport import TransportEvents
 from ._tunnel import Tunnel
 
@@ -23,65 +21,6 @@ _SHUTDOWN_GRACE: Final = 0.5
 # Seconds that the peer of an aborted connection gets to read the RST before a next connection may follow: a server that
 # counts connections as it accepts them would otherwise see two for a moment.
 _RESET_GRACE: Final = 0.05
-
-
-class WebSocketStream(Protocol):
-    """WebSocket over one open byte stream; made before the stream is open."""
-
-    on_open: Callable[[Handshake], None] | None
-    """Called when the upgrade has succeeded."""
-    error: OnesocketError
-    """Reason for the end of the stream."""
-
-    @property
-    def activity(self) -> int:
-        """Grows with each read, and when the socket is read again."""
-        ...
-
-    @property
-    def is_open(self) -> bool:
-        """True once the upgrade has succeeded."""
-        ...
-
-    @property
-    def is_reading(self) -> bool:
-        """True if the socket is read."""
-        ...
-
-    def set_receiver(
-        self, received: Callable[[Data], object], many: Callable[[list[Data]], object] | None = None
-    ) -> None:
-        """Deliver each message to `received` from now on, or several at once to `many`."""
-
-    def start_handshake(
-        self, transport: asyncio.Transport, early: bytes, sock: TcpSocket, under_tls: TlsWriteMonitor | None
-    ) -> None:
-        """Take the byte stream and send the upgrade request; `early`: bytes that have arrived already."""
-
-    def send(self, data: Data) -> bool:
-        """Write one message; False if the connection takes none any more."""
-        ...
-
-    def ping(self, payload: bytes) -> None:
-        """Write a PING."""
-
-    def close(self, code: int, reason: str) -> None:
-        """Send CLOSE, once."""
-
-    def abort(self, code: int | None) -> None:
-        """End the connection now."""
-
-    def pause(self) -> None:
-        """Deliver no message until `resume`, and stop reading."""
-
-    def resume(self) -> None:
-        """Deliver the messages received before, then read again."""
-
-    async def wait_closed(self) -> None:
-        """Wait until the stream has ended, and everything received before that is delivered."""
-
-    def release(self) -> None:
-        """Drop the references to the ended byte stream, which refers to this object: no cycle is left."""
 
 
 class _DialStage(enum.Enum):
@@ -94,9 +33,9 @@ class _DialStage(enum.Enum):
 
 
 class DialledConnection:
-    """WebSocket connection: a `Dialler` opens the byte stream, and a `WebSocketStream` speaks over it."""
+    """WebSocket connection: a `Dialler` opens the byte stream, and a `StreamFlow` speaks over it."""
 
-    def __init__(self, dialler: Dialler, stream: WebSocketStream, events: TransportEvents) -> None:
+    def __init__(self, dialler: Dialler, stream: StreamFlow, events: TransportEvents) -> None:
         self._events = events
         self._dialler = dialler
         self._stream = stream

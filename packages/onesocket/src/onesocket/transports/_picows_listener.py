@@ -14,7 +14,7 @@ from picows import WSFrame, WSListener, WSMsgType, WSTransport
 from ..errors import InvalidText, ProtocolViolation
 from ..wire._handshake import Data, DialRequest, Handshake, size_of
 from ._close_frame import NO_STATUS, NORMAL_CLOSURE, close_code, is_sendable
-from ._stream_flow import OPEN, PAUSED, StreamFlow, StreamPhase
+from ._stream_flow import MAY_SEND, OPEN, PAUSED, StreamFlow, StreamPhase
 from ._tls_write_monitor import disable_write_buffer
 from ._transport import TransportEvents
 
@@ -86,7 +86,7 @@ class PicowsListener(StreamFlow, WSListener):
             else:
                 self._take_slowly(transport, kind, frame)
         if frame.last_in_buffer and self._batch:
-            if transport.is_close_frame_sent and self._phase is StreamPhase.OPEN:
+            if transport.is_close_frame_sent and self._phase is MAY_SEND:
                 self._drop_refused()
             self._end_batch()
 
@@ -94,7 +94,7 @@ class PicowsListener(StreamFlow, WSListener):
         """Note that picows' parser, which is one frame ahead, will send CLOSE because of the frame that it reads."""
         self._deliver_on_close()
         handshake = self._ws.close_handshake if self._ws is not None else None
-        if handshake is None or handshake.recv is None or self._phase is not StreamPhase.OPEN:
+        if handshake is None or handshake.recv is None or self._phase is not MAY_SEND:
             return
         # The frame that it hands over next is the peer's CLOSE. Frames after a CLOSE don't count (section 5.5.1), so
         # the answer is that to the CLOSE; picows sends no second one.
@@ -158,7 +158,7 @@ class PicowsListener(StreamFlow, WSListener):
     # --- frames off the fast path -----------------------------------------------------------------------------------
 
     def _take_slowly(self, transport: WSTransport, kind: WSMsgType, frame: WSFrame) -> None:
-        refused = transport.is_close_frame_sent and self._phase is StreamPhase.OPEN
+        refused = transport.is_close_frame_sent and self._phase is MAY_SEND
         if self._batch and refused:
             self._drop_refused()
         if self.violation is not None or self._peer_close is _PeerClose.TAKEN:
@@ -263,7 +263,7 @@ class PicowsListener(StreamFlow, WSListener):
     def send(self, data: Data) -> bool:
         """Write one message; False if the connection takes none any more."""
         ws = self._ws
-        if ws is None or self._phase is not StreamPhase.OPEN or ws.is_close_frame_sent or ws.is_disconnected:
+        if ws is None or self._phase is not MAY_SEND or ws.is_close_frame_sent or ws.is_disconnected:
             return False
         ws.send(_TEXT if isinstance(data, str) else _BINARY, data)
         if ws.underlying_transport.is_closing() and self._writable:
@@ -272,14 +272,14 @@ class PicowsListener(StreamFlow, WSListener):
 
     def ping(self, payload: bytes) -> None:
         """Write a PING."""
-        if self._ws is not None and self._phase is StreamPhase.OPEN:
+        if self._ws is not None and self._phase is MAY_SEND:
             self._ws.send_ping(payload)
 
     def abort(self, code: int | None) -> None:
         """End the connection now, and drop what was not delivered: a deadline has passed."""
         if self._ws is None:
             return
-        if code is not None and self._writable and self._phase is StreamPhase.OPEN:
+        if code is not None and self._writable and self._phase is MAY_SEND:
             self._send_close(code)
         self._held.clear()
         self._unpause()
@@ -308,7 +308,7 @@ class PicowsListener(StreamFlow, WSListener):
         self._in_order(partial(self._closed_by_peer, code, reason, was_answered=was_answered))
 
     def _closed_by_peer(self, code: int, reason: str, *, was_answered: bool) -> None:
-        if self._phase is StreamPhase.OPEN and self._ws is not None and not self._ws.is_close_frame_sent:
+        if self._phase is MAY_SEND and self._ws is not None and not self._ws.is_close_frame_sent:
             self._send_close(code or NORMAL_CLOSURE)
             was_answered = True
         if was_answered:
@@ -329,7 +329,7 @@ class PicowsListener(StreamFlow, WSListener):
         self._in_order(partial(self._fail, error))
 
     def _fail(self, error: ProtocolViolation) -> None:
-        if self._phase is StreamPhase.OPEN:
+        if self._phase is MAY_SEND:
             self._send_close(error.code)
         self._deliver_on_close()
         self._events.violated(error)

@@ -36,8 +36,10 @@ class Reading(enum.Enum):
     """The socket is not read, and no message is delivered."""
 
 
+# Constants: in Python 3.11 each access to a member of an enum is a call.
 OPEN: Final = Reading.OPEN
 PAUSED: Final = Reading.PAUSED
+MAY_SEND: Final = StreamPhase.OPEN
 
 
 class StreamFlow(abc.ABC):
@@ -84,6 +86,28 @@ class StreamFlow(abc.ABC):
         """Deliver each message to `received` from now on, or several at once to `many`."""
         self._received = received
         self._received_many = many
+
+    @abc.abstractmethod
+    def start_handshake(
+        self, transport: asyncio.Transport, early: bytes, sock: TcpSocket, under_tls: TlsWriteMonitor | None
+    ) -> None:
+        """Take the byte stream and send the upgrade request; `early`: bytes that have arrived already."""
+
+    @abc.abstractmethod
+    def send(self, data: Data) -> bool:
+        """Write one message; False if the connection takes none any more."""
+
+    @abc.abstractmethod
+    def ping(self, payload: bytes) -> None:
+        """Write a PING."""
+
+    @abc.abstractmethod
+    def abort(self, code: int | None) -> None:
+        """End the connection now, and drop messages that were not delivered."""
+
+    @abc.abstractmethod
+    async def wait_closed(self) -> None:
+        """Wait until the stream has ended, and everything received before that is delivered."""
 
     @abc.abstractmethod
     def _drain(self) -> None:
@@ -179,7 +203,7 @@ class StreamFlow(abc.ABC):
             self._events.writable(writable)
 
     def _answer_ping(self, payload: bytes) -> None:
-        if self._phase is not StreamPhase.OPEN:
+        if self._phase is not MAY_SEND:
             return
         if self._writable:
             self._write_pong(payload)
@@ -189,7 +213,7 @@ class StreamFlow(abc.ABC):
 
     def close(self, code: int, reason: str) -> None:
         """Send CLOSE, once; the peer's CLOSE, or the caller's deadline, ends the connection."""
-        if self._phase is StreamPhase.OPEN:
+        if self._phase is MAY_SEND:
             self._send_close(code, reason)
             self._unpause()
 

@@ -25,7 +25,7 @@ from ._close_frame import NO_STATUS, NORMAL_CLOSURE
 from ._deflate import DeflateFactory
 from ._handshake_parser import AcceptedHandshake, HandshakeParser
 from ._handshake_protocol import HandshakeProtocol
-from ._stream_flow import PAUSED, StreamFlow, StreamPhase
+from ._stream_flow import MAY_SEND, PAUSED, StreamFlow
 from ._tcp import TcpSocket
 from ._tls_write_monitor import TlsWriteMonitor, disable_write_buffer
 from ._transport import TransportEvents
@@ -222,7 +222,7 @@ class WebsocketsStream(StreamFlow, asyncio.Protocol):
 
     def _closed_by_peer(self, code: int, reason: str) -> None:
         self._ignores_input = True
-        if self._phase is StreamPhase.OPEN:
+        if self._phase is MAY_SEND:
             self._send_close(NORMAL_CLOSURE if code == NO_STATUS else code)
             self._events.peer_closed(code, reason)
         if self._transport is not None:
@@ -232,7 +232,7 @@ class WebsocketsStream(StreamFlow, asyncio.Protocol):
         """Fail the connection (RFC 6455, section 7.1.7): send the reason, deliver no message after it, and close."""
         self._ignores_input = True
         self.error = error
-        if self._phase is StreamPhase.OPEN:
+        if self._phase is MAY_SEND:
             self._send_close(error.code)
         self._deliver_on_close()
         self._start_socket()
@@ -243,7 +243,7 @@ class WebsocketsStream(StreamFlow, asyncio.Protocol):
     def send(self, data: Data) -> bool:
         """Write one message; False if the connection takes none any more."""
         transport = self._transport
-        if transport is None or self._phase is not StreamPhase.OPEN or transport.is_closing():
+        if transport is None or self._phase is not MAY_SEND or transport.is_closing():
             return False
         if isinstance(data, str):
             self._write(Opcode.TEXT, data.encode())
@@ -255,7 +255,7 @@ class WebsocketsStream(StreamFlow, asyncio.Protocol):
 
     def ping(self, payload: bytes) -> None:
         """Write a PING."""
-        if self._phase is StreamPhase.OPEN:
+        if self._phase is MAY_SEND:
             self._write(Opcode.PING, payload)
 
     def abort(self, code: int | None) -> None:
@@ -264,7 +264,7 @@ class WebsocketsStream(StreamFlow, asyncio.Protocol):
             return
         self._queue.clear()
         self._raw.clear()
-        if code is not None and self._writable and self._phase is StreamPhase.OPEN:
+        if code is not None and self._writable and self._phase is MAY_SEND:
             self._send_close(code)
             # uvloop passes a write on to the kernel at the end of the turn, and drops it when it is aborted before.
             self._loop.call_soon(self._transport.abort)
