@@ -78,7 +78,7 @@ class ForkSafeSocket(socket.socket):
             super().close()
 
     def is_open(self) -> bool:
-        """Whether the socket's descriptor still is the one that it was made with."""
+        """True if the socket still has the descriptor that it was made with."""
         if not _CAN_FORK:
             return self.fileno() >= 0
         try:

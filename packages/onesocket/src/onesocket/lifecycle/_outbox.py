@@ -49,7 +49,7 @@ class Outbox(Generic[T]):
 
     @property
     def has_first(self) -> bool:
-        """Whether there are messages that go first."""
+        """True if there are messages that go first."""
         return bool(self._first)
 
     @property

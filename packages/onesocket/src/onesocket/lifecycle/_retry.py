@@ -16,7 +16,7 @@ _RETRY_AFTER_JITTER: Final = 0.1
 
 
 class RetryClass(enum.StrEnum):
-    """What a failure means for the next attempt."""
+    """The consequence of a failure for the next attempt."""
 
     FATAL = "fatal"
     """The same attempt would fail again until somebody changes something."""
@@ -28,7 +28,7 @@ class RetryClass(enum.StrEnum):
 
 
 def classify(error: OnesocketError) -> RetryClass:
-    """What this failure means for the next attempt."""
+    """The consequence of this failure for the next attempt."""
     if not error.retryable:
         return RetryClass.FATAL
     if isinstance(error, ServerBusy):
@@ -90,7 +90,7 @@ class ReconnectPolicy:
         return back_off if named is None else max(back_off, named + jitter * min(_RETRY_AFTER_JITTER * named, self.cap))
 
     def exhausted(self, failures: int) -> bool:
-        """Whether this many failures in a row are enough."""
+        """True if there is no further attempt after this many failures in a row."""
         return self.max_attempts is not None and failures >= self.max_attempts
 
     def _ceiling(self, exponent: int, kind: RetryClass, away: float) -> float:

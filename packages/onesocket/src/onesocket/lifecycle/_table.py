@@ -42,9 +42,9 @@ class NonTransition(enum.Enum):
     """The two ways in which a pair of state and event is *not* a transition, each on purpose."""
 
     IGNORE = "ignore"
-    """It can happen, and changes nothing."""
+    """The event can happen, and changes nothing."""
     ILLEGAL = "illegal"
-    """It can't happen: the shell would have a bug."""
+    """The event can't happen: the shell would have a bug."""
 
 
 Cell = tuple[Rule, ...] | NonTransition

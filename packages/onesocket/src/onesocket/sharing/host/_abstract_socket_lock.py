@@ -60,7 +60,7 @@ def notify_holder(name: str) -> bool:
 
 
 def _is_held_by_user(name: str) -> bool | None:
-    """Whether a process of this user holds the name (True), or another user's (False); None: it can't be asked."""
+    """True if a process of this user holds the name, False if one of another user does; None if it can't be asked."""
     try:
         with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as sock:
             sock.settimeout(0)

@@ -1,4 +1,4 @@
-"""Who holds the connection: the part of one process. Pure; time is an argument.
+"""Election of the owner of a connection, as one process takes part in it. No I/O; time is an argument.
 
 The lock decides, nothing else. A process that gets it owns; one that doesn't attaches to whoever has it.
 """
@@ -34,16 +34,16 @@ class ElectionPhase(enum.Enum):
 
 
 class ElectionEvent(enum.Enum):
-    """What can happen."""
+    """Events of the election."""
 
     JOIN = "join"
     LOCK_ACQUIRED = "locked"
     LOCK_BUSY = "busy"
     ATTACHED = "attached"
     ATTACH_FAILED = "refused"
-    """Nobody listens: the owner is not ready yet, or gone."""
+    """No process listens: the owner is not ready yet, or gone."""
     ATTACH_TIMED_OUT = "silent"
-    """Somebody listens, but doesn't answer."""
+    """A process listens, but doesn't answer."""
     HEARTBEAT = "heard"
     OWNER_LOST = "lost"
     TICK = "tick"
@@ -56,7 +56,7 @@ class ElectionEvent(enum.Enum):
 
 
 class ElectionAction(enum.Enum):
-    """What is to be done."""
+    """Actions that the election asks for."""
 
     TRY_LOCK = "try lock"
     ATTACH = "attach"
@@ -69,7 +69,7 @@ class ElectionAction(enum.Enum):
 
 @dataclass(frozen=True, slots=True)
 class ElectionSettings:
-    """What it goes by, in seconds."""
+    """Times of the election, in seconds."""
 
     heartbeat: float = 1.0
     stopped_after: float = 3.5
@@ -99,7 +99,7 @@ class Election:
 
     @property
     def is_owner_silent(self) -> bool:
-        """Whether the owner counts as stopped."""
+        """True if the owner counts as stopped."""
         return self.silence >= max(self._rules.stopped_after, _MIN_MISSED_HEARTBEATS * self.owner_heartbeat)
 
     def handle(  # noqa: C901, PLR0912 - a row each

@@ -159,7 +159,7 @@ class Follower(FrameStream):
             self.tell(SubscriptionUpdate(added, removed))
 
     def request_step_down(self) -> None:
-        """It has been silent for too long; it will read this when it goes on."""
+        """Tell an owner that was silent for too long to step down; the owner reads this when it goes on."""
         self.tell(StepDown())
 
     def descriptors(self) -> Iterable[int]:

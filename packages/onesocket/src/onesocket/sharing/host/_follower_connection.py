@@ -37,7 +37,7 @@ _MAX_UNANSWERED: Final = 4096
 
 
 class FollowerConnectionEvents(Protocol):
-    """What a peer tells the owner."""
+    """Callbacks of a follower's connection to the owner."""
 
     secret: bytes
     digests: Mapping[str, str]
@@ -47,23 +47,23 @@ class FollowerConnectionEvents(Protocol):
     attach_timeout: float
 
     def attached(self, peer: FollowerConnection) -> bool:
-        """It passed. False: there's no place for it."""
+        """A follower is authenticated. Returns False if there is no place for it."""
         ...
 
     def detached(self, peer: FollowerConnection) -> None:
-        """It's gone."""
+        """A follower is gone."""
 
     def on_status_request(self, peer: FollowerConnection) -> None:
-        """Somebody wants to know how things stand."""
+        """A process asks for the status."""
 
     def on_outgoing_messages(self, peer: FollowerConnection, messages: list[tuple[int, Any]]) -> None:
-        """It wants these to be sent."""
+        """A follower hands over messages to send."""
 
     def on_control_request(self, peer: FollowerConnection, number: int, verb: str) -> None:
-        """It wants connect, reconnect or disconnect."""
+        """A follower requests connect, reconnect or disconnect."""
 
     def on_cancellation(self, peer: FollowerConnection, number: int) -> None:
-        """It doesn't want that any more."""
+        """A follower cancels its request."""
 
     def on_subscription_update(self, peer: FollowerConnection, add: list[Any], remove: list[Any]) -> None:
         """Its subscriptions changed."""
@@ -118,7 +118,7 @@ class FollowerConnection(FrameStream):
             self.write(data)
 
     def result(self, number: int, what: str | OnesocketError) -> None:
-        """What became of message or question `number`."""
+        """Report the result of message or request `number`."""
         if not self._results:
             self._loop.call_soon(self.flush_results)
         self._results.append((number, what if isinstance(what, str) else serialize_error(what)))
@@ -171,7 +171,7 @@ class FollowerConnection(FrameStream):
                 raise WireError("a follower introduced itself twice")
 
     def on_end(self, error: WireError | None) -> None:
-        """It's gone."""
+        """The connection of the follower has ended."""
         del error
         self._stop_timer()
         if self.is_attached:
@@ -179,14 +179,14 @@ class FollowerConnection(FrameStream):
             self._owner.detached(self)
 
     def pause_writing(self) -> None:
-        """It reads nothing: from here on batches are dropped and counted."""
+        """The follower does not read: from here on batches are dropped and counted."""
         self.is_write_paused = True
         self._update_reading()
         self._stop_timer()
         self._timer = self._loop.call_later(self._owner.cut_off_after, self._cut_off)
 
     def resume_writing(self) -> None:
-        """It reads again, and learns what it missed."""
+        """The follower reads again, and is told the number of messages that it missed."""
         self.is_write_paused = False
         self._update_reading()
         self._stop_timer()
@@ -258,7 +258,7 @@ class FollowerConnection(FrameStream):
 
 
 def secret_proof(secret: bytes, nonce: bytes) -> bytes:
-    """That we know `secret`, without telling it."""
+    """HMAC proof that this process holds the shared secret."""
     return hmac.digest(secret, b"onesocket " + nonce, "sha256")
 
 

@@ -95,7 +95,7 @@ def packer(protocol: Protocol) -> Callable[[Any], Data]:
 
 
 def unpacker(protocol: Protocol) -> Callable[[Data], Any]:
-    """What reads a forwarded message in this process; raises `InvalidOption` where nothing can."""
+    """The function that decodes a forwarded message in this process. Raises `InvalidOption` if there is none."""
     decode = protocol.decoder()
     if decode is not None:
         return decode

@@ -149,7 +149,7 @@ class FrameStream(asyncio.BufferedProtocol):
             self._transport.set_write_buffer_limits(high, high // 4)
 
     def set_reading(self, *, on: bool) -> None:
-        """Whether the socket is read."""
+        """Start or stop reading from the socket."""
         if self._transport is not None and not self.is_over:
             with contextlib.suppress(RuntimeError):
                 self._transport.resume_reading() if on else self._transport.pause_reading()

@@ -124,7 +124,7 @@ class HostUpstream:
 
     @property
     def is_owner(self) -> bool:
-        """Whether this process holds the connection at the moment."""
+        """True while this process holds the connection."""
         return isinstance(self._membership.role, Owner)
 
     def attach(self, sink: UpstreamEvents) -> None:
@@ -356,7 +356,7 @@ class HostUpstream:
         self._membership.handle_event(ElectionEvent.STEP_DOWN_REQUESTED)
 
     def on_result(self, number: int, error: OnesocketError | None) -> None:
-        """What became of a message."""
+        """A message has its result."""
         self._process_outbox.settle(number, error)
         if error is not None:
             self._flush_soon()  # it may go once more

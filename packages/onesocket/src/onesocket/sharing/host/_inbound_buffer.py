@@ -22,7 +22,7 @@ class InboundSink(Protocol):
     """Where it goes."""
 
     def messages(self, batch: list[Any]) -> None:
-        """These came."""
+        """Messages have arrived."""
 
     def gap(self, gap: Gap) -> None:
         """Here messages may be missing."""

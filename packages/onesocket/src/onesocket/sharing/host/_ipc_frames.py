@@ -1,4 +1,4 @@
-"""What processes say to each other: length-prefixed msgpack, checked on arrival. Pure.
+"""Frames between processes: length-prefixed msgpack, checked on arrival. No I/O.
 
 The protocol's number changes whenever anything here does. `Hello` and `Challenge` keep their first fields for ever, so
 that two releases can tell each other why they don't get on.
@@ -22,7 +22,7 @@ MAX_INT: Final = 2**64 - 1
 _LENGTH: Final = struct.Struct("!I")
 
 SubscriptionKey: TypeAlias = str | int | bytes | tuple[Any, ...]
-"""What a subscription may be known by between processes."""
+"""The types that a subscription key may have between processes."""
 
 
 class _Frame(msgspec.Struct, array_like=True, frozen=True):
@@ -103,7 +103,7 @@ class Heartbeat(_Frame, frozen=True, tag=7):
 
 
 class Results(_Frame, frozen=True, tag=8):
-    """What became of what was asked: number, and the outcome's name or an error."""
+    """Results of requests: the number, and the outcome's name or an error."""
 
     of: list[tuple[int, str | SerializedError]]
 
@@ -151,7 +151,7 @@ class ControlRequest(_Frame, frozen=True, tag=35):
 
 
 class Cancellation(_Frame, frozen=True, tag=36):
-    """Nobody waits for this any more."""
+    """The request `number` is cancelled."""
 
     number: int
 
@@ -189,7 +189,7 @@ ToOwner: TypeAlias = (
 
 
 def _to_builtin(value: object) -> object:
-    """What msgspec doesn't take for itself: somebody's own kind of text, bytes, number or tuple."""
+    """Convert a subclass of str, bytes, int, float or tuple, which msgspec does not encode."""
     if isinstance(value, str):
         return str.__str__(value)
     if isinstance(value, int):
@@ -217,7 +217,7 @@ def encode_ipc_frame(frame: ToFollower | ToOwner) -> bytes:
 
 
 def decode_owner_frame(body: bytes) -> ToFollower:
-    """What the owner said; raises `WireError`."""
+    """Decode a frame of the owner. Raises `WireError`."""
     try:
         frame: ToFollower = _to_follower.decode(body)
     except (msgspec.MsgspecError, UnicodeError, RecursionError) as error:
@@ -228,7 +228,7 @@ def decode_owner_frame(body: bytes) -> ToFollower:
 
 
 def decode_follower_frame(body: bytes) -> ToOwner:
-    """What a follower said; raises `WireError`."""
+    """Decode a frame of a follower. Raises `WireError`."""
     try:
         frame: ToOwner = _to_owner.decode(body)
     except (msgspec.MsgspecError, UnicodeError, RecursionError) as error:

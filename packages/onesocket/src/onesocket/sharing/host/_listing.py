@@ -1,4 +1,4 @@
-"""What is shared on this machine: every owner is asked."""
+"""Lists the shared connections of this machine, by asking each owner."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ class Listing:
 
     @property
     def answers(self) -> bool:
-        """Whether the owner answered."""
+        """True if the owner answered."""
         return self.state is not None
 
 

@@ -1,4 +1,4 @@
-"""Who holds the connection, performed: the lock, the socket, and the role that this process has at the moment."""
+"""Performs the election: the lock, the socket, and the present role of this process."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ _FATAL_ERRORS: Final = (TokenMismatch, ForeignUser, VersionMismatch, OptionConfl
 
 
 class MembershipEvents(Protocol):
-    """What a membership tells."""
+    """Callbacks of a membership."""
 
     def make_owner(self, lock: OwnerLock, reserve: DescriptorReserve) -> Owner:
         """An owner that begins with this lock."""

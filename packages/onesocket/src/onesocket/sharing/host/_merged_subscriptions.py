@@ -25,13 +25,13 @@ class MergedSubscriptions:
         return f"<Interest {self._counts!r} {self._upstream_subscriptions!r}>"
 
     def change(self, who: Hashable, add: Iterable[Hashable], remove: Iterable[Hashable]) -> None:
-        """Somebody wants more, or less. Raises `InvalidOption`: too many."""
+        """Add and remove keys of one subscriber. Raises `InvalidOption`: too many."""
         self._counts.add_keys(who, add)
         self._counts.remove_keys(who, remove)
         self._sync()
 
     def drop(self, who: Hashable) -> None:
-        """Somebody is gone."""
+        """Remove all keys of one subscriber."""
         self._counts.drop(who)
         self._sync()
 

@@ -163,7 +163,7 @@ class Owner:
         self._unattached.clear()
 
     def _is_deposed(self) -> bool:
-        """Whether we stood still for so long that another may have taken over, and one has."""
+        """True if this process was suspended long enough for a take-over, and another process took over."""
         now = self._loop.time()
         if now - self._looked > 1.5 * self._options.heartbeat:
             self._look(now)

@@ -51,7 +51,7 @@ class OwnerRecord:
     """A random number, the same for as long as one process owns the connection without a break."""
 
     def is_gone(self) -> bool:
-        """Whether the kernel has closed everything it had."""
+        """True if the kernel has closed all descriptors of the process."""
         if self.pid in (0, os.getpid()):
             return True
         if not hasattr(os, "pidfd_open"):
@@ -237,7 +237,7 @@ class OwnerLock:
                 os.pwrite(self.descriptor, (record.ljust(_RECORD_BYTES - 1) + "\n").encode(), 0)
 
     def is_ours(self) -> bool:
-        """Whether it still is *the* lock: nobody replaced it, and no cleaner removed it."""
+        """True if the locked file still is the lock file: neither replaced nor removed."""
         return self.descriptor >= 0 and file_identity(self.paths.lock) == self.identity
 
     def refresh(self) -> None:

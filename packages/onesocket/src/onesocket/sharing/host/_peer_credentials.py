@@ -1,4 +1,4 @@
-"""Who is at the other end of a Unix socket: asked of the kernel, not of the process."""
+"""The user and process at the other end of a Unix socket, as the kernel knows them."""
 
 from __future__ import annotations
 

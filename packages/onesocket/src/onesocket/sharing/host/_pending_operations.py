@@ -1,4 +1,4 @@
-"""What the owner does for itself and its followers: messages on their way up, and questions without an answer yet."""
+"""Operations of the owner for itself and its followers: messages being sent, and requests without a result yet."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ class PendingOperations:
         task.add_done_callback(lambda task: self._free(place, task))
 
     def cancel(self, who: object, number: int) -> bool:
-        """Nobody wants it any more. False: it's done already."""
+        """Cancel an operation. Returns False if it is done."""
         task = self._tasks.get((who, number))
         return task is not None and task.cancel()
 

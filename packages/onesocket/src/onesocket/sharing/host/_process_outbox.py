@@ -129,7 +129,7 @@ class ProcessOutbox:
         return handed
 
     def owner_gone(self, *, in_order: bool) -> None:
-        """What it was handed without a result: not sent if it left in order, else nobody knows."""
+        """Settle messages that the owner had without a result: not sent if it left in order, otherwise unknown."""
         back: dict[int, OutboxEntry] = {}
         for entry in list(self._entries.values()):
             if entry.state is not EntryState.HANDED_OVER:

@@ -26,7 +26,7 @@ class Reconnector:
 
     @property
     def is_running(self) -> bool:
-        """Whether a failure of the client is not the last word."""
+        """True while a failure of the client leads to another attempt."""
         return self._task is not None
 
     def start(self) -> None:

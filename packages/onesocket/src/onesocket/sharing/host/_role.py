@@ -1,4 +1,4 @@
-"""What this process is at the moment: the owner, or a follower."""
+"""The role of this process: owner or follower."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ class Role(Protocol):
 
 
 class RoleEvents(Protocol):
-    """What a role tells, in order."""
+    """Callbacks of a role, in order."""
 
     def on_messages(self, batch: list[Data]) -> None:
         """Messages, as they came."""
@@ -47,7 +47,7 @@ class RoleEvents(Protocol):
         """The state changed, or something else of note."""
 
     def on_result(self, number: int, error: OnesocketError | None) -> None:
-        """What became of a message."""
+        """A message has its result."""
 
     def on_step_down(self) -> None:
         """The owner was silent for too long, or the lock is another's: it has to hand over."""

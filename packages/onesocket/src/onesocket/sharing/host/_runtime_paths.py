@@ -122,7 +122,7 @@ class RuntimePaths:
         return replace(self, directory=_ensure_directory(self.requested_directory, again=again))
 
     def is_being_restored(self, error: OnesocketError) -> bool:
-        """Whether the error is about a file that was removed under an owner, which was now asked to make it again."""
+        """True if the error is about a removed file of a running owner; the owner is asked to make it again."""
         return isinstance(error.__cause__, FileNotFoundError) and notify_holder(self.socket_lock_name)
 
     @property
@@ -133,7 +133,7 @@ class RuntimePaths:
 
     @property
     def lock(self) -> Path:
-        """Whoever has this locked owns the connection. Never removed: whoever held a removed file would own nothing."""
+        """The lock file of the owner. Never removed, because a lock on a removed file would exclude no process."""
         return self.directory / f"{self.name}.lock"
 
     @property

@@ -11,7 +11,7 @@ MAX_KEYS: Final = 100_000
 
 
 class SubscriptionCounts:
-    """Who wants what. A key is wanted from its first wish to its last."""
+    """Counts the subscribers of each key. A key is subscribed to while it has at least one."""
 
     def __init__(self, most: int = MAX_KEYS) -> None:
         self._most = most
