@@ -74,6 +74,10 @@ class Client:
         transport: Who makes the sockets (default: picows; `websockets` with compression, or where picows has no wheel).
     """
 
+    # Of the class, for `__del__` after an interrupted `__init__`.
+    _is_shared = False
+    """It is closed by `onesocket.sharing`, when its last member leaves or the process ends."""
+
     def __init__(
         self,
         url: str,
@@ -136,8 +140,6 @@ class Client:
             remedy=self._runner.connect_hint,
         )
         self._state_watchers = StateWatchers(self._error_reporter, self._sender)
-        self._is_shared = False
-        """It is closed by `onesocket.sharing`, when its last member leaves or the process ends."""
         self._runner.attach(self._fanout, self._sender)
 
     def __repr__(self) -> str:
