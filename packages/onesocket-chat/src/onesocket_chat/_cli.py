@@ -29,9 +29,9 @@ def chat(
 ) -> None:
     """Chat, on one connection for everything that is open.
 
-    The server is `onesocket serve`, or another one of its kind. Ctrl-Q, SIGINT and SIGTERM close the line in order.
-    With --web everybody who can reach the port gets a form to sign in with, at this server and no other; there is no
-    TLS: stay on loopback.
+    The server is `onesocket serve`, or another one of its kind. Ctrl-Q, SIGINT and SIGTERM close the connection in
+    order. With --web every browser that reaches the port gets a form to sign in with, at this server only. There is
+    no TLS: stay on loopback.
 
     Exit status: 0, or 2 if the command was misused.
     """

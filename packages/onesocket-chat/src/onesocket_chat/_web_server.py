@@ -1,4 +1,4 @@
-"""The same application in a browser: textual-serve runs one of it for each who looks."""
+"""The chat in a browser: textual-serve runs one application per browser."""
 
 from __future__ import annotations
 
@@ -23,16 +23,15 @@ _CONTENT_SECURITY_POLICY: Final = (
     "default-src 'self' 'unsafe-inline' data:; connect-src 'self' ws://{host}; frame-ancestors 'none'"
 )
 _MAX_FONT_SIZE_DIGITS: Final = 4
-"""A font size has fewer."""
+"""The number of digits that no valid font size has."""
 _SHUTDOWN_TIMEOUT: Final = 10.0
-"""Seconds that all applications together have to close their lines when the server ends."""
+"""Seconds for all applications together to close their connections when the server ends."""
 
 
 class ChatWebServer(Server):
     """Serves the page, and runs an application for each browser that shows it.
 
-    The page names no address: it is for the host by which the browser found it. Which hosts those are is checked,
-    since a page of another site may make its own name lead here.
+    The page uses the host of the request, which is checked: a foreign name may resolve to this address.
     """
 
     def __init__(self, arguments: Sequence[str], *, host: str, port: int) -> None:
@@ -50,7 +49,7 @@ class ChatWebServer(Server):
         self._running: set[asyncio.Task[object]] = set()
 
     async def handle_websocket(self, request: web.Request) -> web.WebSocketResponse:
-        """One browser. Pages of other sites are refused: a browser lets them connect to any address."""
+        """Serve one browser. Pages of other sites are refused, since a browser lets them connect to any address."""
         self._check_host(request)
         if urlsplit(request.headers.get("Origin", "")).netloc.lower() != request.host.lower():
             raise web.HTTPForbidden(text="this is for the chat's own page")
@@ -65,7 +64,7 @@ class ChatWebServer(Server):
             self._running.discard(task)
 
     async def handle_index(self, request: web.Request) -> Any:
-        """The page. It shows nothing from elsewhere (a font, for one), and nobody shows it inside another page."""
+        """Serve the page, without foreign resources such as fonts, and not for frames of other pages."""
         self._check_host(request)
         size = request.query.get("fontsize", "")
         context = {
@@ -89,7 +88,7 @@ class ChatWebServer(Server):
             raise web.HTTPForbidden(text=f"the chat is not known by this name; open {self.public_url}/")
 
     async def on_startup(self, app: web.Application) -> None:
-        """Say where it is."""
+        """Print the address."""
         del app
         text = f"onesocket chat: {self.public_url}/  (Ctrl-C ends it)"
         if not self._is_local:
@@ -97,7 +96,7 @@ class ChatWebServer(Server):
         self.console.print(text, highlight=False, markup=False)
 
     async def on_shutdown(self, app: web.Application) -> None:
-        """Let the applications end in order; otherwise the server would wait for the browsers."""
+        """End the applications in order, without waiting for the browsers."""
         await super().on_shutdown(app)
         for task in tuple(self._running):
             task.cancel()

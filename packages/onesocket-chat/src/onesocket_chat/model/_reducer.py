@@ -15,7 +15,7 @@ from ._history import ChannelHistory
 from ._models import Channel, Emoji, Guild, Json, Message, Reaction, User, from_json
 
 TYPING_TIMEOUT: Final = 10.0
-"""Seconds for which somebody counts as writing."""
+"""Seconds for which a typing indicator is shown."""
 K = TypeVar("K")
 V = TypeVar("V")
 
@@ -130,7 +130,7 @@ def _guild_update(state: ChatState, data: Json, _now: float) -> ChatState:
 def _guild_delete(state: ChatState, data: Json, _now: float) -> ChatState:
     gone = from_json(data, Guild).id
     if data.get("unavailable"):
-        return state  # an outage: we are still a member
+        return state  # an outage: the membership remains
     lost = {key for key, channel in state.channels.items() if channel.guild_id == gone}
     return replace(
         state,

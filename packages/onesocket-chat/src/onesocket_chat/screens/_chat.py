@@ -99,7 +99,7 @@ class ChatScreen(Screen[None]):
 
     @property
     def active_channel(self) -> int | None:
-        """The channel of the panel in which somebody works."""
+        """The channel of the active panel."""
         return self._active.channel_id if self._active is not None else None
 
     # --- showing ----------------------------------------------------------------------------------------------------

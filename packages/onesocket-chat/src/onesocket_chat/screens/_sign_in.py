@@ -61,7 +61,7 @@ class SignInScreen(Screen[None]):
         self.query_one("#password" if self._user else "#name", Input).focus()
 
     def begin_again(self, server: str, user: str) -> None:
-        """Show it to somebody who was signed in as `user` and is no longer."""
+        """Show the form after the end of a login of `user`."""
         self._server = server
         for field in self.query("#server").results(Input):
             field.value = server

@@ -1,1 +1,1 @@
-"""The parts of the screens. Each shows one part of what is known, and says what somebody wants."""
+"""The widgets: each shows one part of the state, and posts the user's requests."""

@@ -33,7 +33,7 @@ class RateLimits:
         self._names: dict[tuple[str, str], str] = {}
         """The bucket's name, by kind of call."""
         self._busy: set[Bucket] = set()
-        """Buckets with somebody waiting."""
+        """Buckets with queued calls."""
         self._numbers = 0
         self._waiting = 0
         self._in_flight = 0
@@ -106,7 +106,7 @@ class RateLimits:
             self._join(bucket, ticket)
 
     def leave(self, ticket: Ticket, now: float) -> None:
-        """Its caller is gone: it waits no longer, or nobody will say what became of it."""
+        """Remove a call whose caller has stopped waiting, queued or in flight."""
         if ticket.bucket.leave(ticket):
             self._waiting -= 1
             self._note_busy(ticket.bucket)

@@ -23,7 +23,7 @@ from .gateway._fault_schedule import Fault, FaultKind, FaultTarget
 from .gateway._gateway_state import GatewayState
 
 UserSelector = str | int | None
-"""A user's name or id; None: everybody."""
+"""A user's name or id; None: all users."""
 
 RateLimitResponder = Callable[..., web.Response]
 """Makes a 429: ``(request, retry_after, *, global_)``."""

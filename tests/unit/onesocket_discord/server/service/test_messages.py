@@ -347,3 +347,14 @@ async def test_embeds_alone_are_a_message() -> None:
         ]
         edited = await world.service.messages.edit(ann, channel, int(posted["id"]), {"content": "text", "embeds": []})
         assert (edited["embeds"], edited["content"]) == ([], "text")
+
+
+@pytest.mark.parametrize(
+    ("content", "mentioned"),
+    [("@everyone", True), ("hello @here!", True), ("@hereby", False), ("here and everyone", False), ("@access", False)],
+)
+async def test_everyone_and_here_mention_everyone(content: str, mentioned: bool) -> None:
+    async with running_service() as world:
+        ann = await world.person("ann")
+        message = await world.say(ann, await world.general(ann), content)
+    assert message["mention_everyone"] is mentioned

@@ -18,17 +18,17 @@ from ._access import channel_access, dm_participants, find_user, member_guild, o
 from ._service_context import ServiceContext
 
 _MAX_CHANNELS = 500
-"""Of one guild, as with Discord."""
+"""Channels of one guild, as at Discord."""
 
 
 class ChannelService:
-    """Make, change and delete channels; say that somebody types; remember what was read."""
+    """Creates, changes and deletes channels, publishes typing indicators, and stores read states."""
 
     def __init__(self, context: ServiceContext) -> None:
         self._context = context
 
     async def create(self, account: Account, guild_id: int, body: Json) -> Json:
-        """Make a text channel from ``name`` and ``topic``; the guild's owner may."""
+        """Create a text channel from ``name`` and ``topic``; for the guild's owner."""
         form = FieldReader(body)
         name = form.text("name", least=1, most=100, required=True)
         topic = form.text("topic", most=1024)
@@ -69,7 +69,7 @@ class ChannelService:
             return await _channel_object(connection, access.row, account.user_id)
 
     async def edit(self, account: Account, channel_id: int, body: Json) -> Json:
-        """Change ``name``, ``topic`` or ``position``; the guild's owner may."""
+        """Change ``name``, ``topic`` or ``position``; for the guild's owner."""
         form = FieldReader(body)
         changes: dict[str, Any] = {}
         name = form.text("name", least=1, most=100)
@@ -92,7 +92,7 @@ class ChannelService:
         return await self._context.store.write(operation)
 
     async def delete(self, account: Account, channel_id: int) -> Json:
-        """Delete a channel with its messages; the guild's owner may. A DM stays as it is."""
+        """Delete a channel with its messages; for the guild's owner. A DM is not deleted."""
 
         async def operation(work: UnitOfWork) -> Json:
             access = await channel_access(work.connection, account, channel_id)
@@ -108,7 +108,7 @@ class ChannelService:
     # --- direct messages --------------------------------------------------------------------------------------------
 
     async def open_dm(self, account: Account, body: Json) -> Json:
-        """The DM with ``recipient_id``, made if there is none."""
+        """Return the DM with ``recipient_id``, created if there is none."""
         form = FieldReader(body)
         other = form.snowflake("recipient_id", required=True) or 0
         form.check()
@@ -141,7 +141,7 @@ class ChannelService:
     # --- typing and reading -----------------------------------------------------------------------------------------
 
     async def type_in(self, account: Account, channel_id: int) -> None:
-        """Tell the others that the account is writing."""
+        """Publish the account's typing indicator."""
         async with self._context.store.reading() as connection:
             access = await channel_access(connection, account, channel_id)
             if access.guild_id is None:
@@ -158,7 +158,7 @@ class ChannelService:
         self._context.publisher.publish(Event("TYPING_START", data, recipients, intents))
 
     async def acknowledge(self, account: Account, channel_id: int, message_id: int) -> None:
-        """Remember that everything up to this message was read; never goes back."""
+        """Move the account's read state forward to this message."""
 
         async def operation(work: UnitOfWork) -> None:
             await channel_access(work.connection, account, channel_id)
@@ -181,7 +181,7 @@ class ChannelService:
         return data
 
     async def _tell_people(self, work: UnitOfWork, row: Row[Any], pair: list[int]) -> None:
-        """Announce a new DM; bots get no event for that."""
+        """Publish a new DM; bots receive no event for it."""
         people = select(users.c.id).where(users.c.id.in_(pair), users.c.bot.is_(False))
         for user_id in (await work.connection.scalars(people)).all():
             data = await _channel_object(work.connection, row, user_id)
@@ -210,7 +210,7 @@ _ADVANCE_READ_STATE = (
 
 
 async def mark_read(work: UnitOfWork, user_id: int, channel_id: int, message_id: int) -> bool:
-    """Move a read state forward; False: it was there already."""
+    """Move a read state forward; returns False if it was there already."""
     row = {"user_id": user_id, "channel_id": channel_id, "last_message_id": message_id}
     # Moved as a rule; only the first time there is nothing to move.
     if (

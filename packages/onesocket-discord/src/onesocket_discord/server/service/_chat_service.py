@@ -1,4 +1,4 @@
-"""The service as a whole, and what the gateway asks of it."""
+"""The whole service, and its part for the gateway."""
 
 from __future__ import annotations
 
@@ -34,11 +34,11 @@ log = logging.getLogger(__name__)
 
 _EXPIRE_INTERVAL = 3600.0
 _CARETAKER = "onesocket"
-"""The account that owns the default guild until the first person comes. Nobody can sign in to it."""
+"""The account that owns the default guild until the first person registers; it can't sign in."""
 
 
 class ChatService:
-    """Everything that can be done, each with its checks; and the gateway's `Directory`.
+    """All operations with their checks, and the gateway's `Directory`.
 
     Methods return JSON objects as Discord documents them, and raise `ApiError`. What is returned, is on disk.
     """
@@ -48,7 +48,7 @@ class ChatService:
     ) -> None:
         self._context = context
         self.default_guild = default_guild
-        """The id of the guild that everybody is put into."""
+        """The id of the guild that every new account joins."""
         self.logins = LoginService(context, lifetime)
         self.accounts = AccountService(context, passwords, self.logins, default_guild)
         self.guilds = GuildService(context)
@@ -73,10 +73,10 @@ class ChatService:
         passwords: PasswordService | None = None,
         login_lifetime: float = LOGIN_LIFETIME,
     ) -> AsyncGenerator[ChatService, None]:
-        """Open the store (a file, ``:memory:`` or an SQLAlchemy URL), and make the default guild at the first start.
+        """Open the store (a file, ``:memory:`` or an SQLAlchemy URL), and create the default guild at the first start.
 
         `clock` gives seconds since 1970; a person's token is void `login_lifetime` seconds after its last use. Raises
-        `InvalidOption` for a place that can't be, `StoreInUse` if another server is at it, `StoreBroken` and
+        `InvalidOption` for an invalid place, `StoreInUse` if another server uses it, `StoreBroken` and
         `StoreTooNew`.
         """
         passwords = await (passwords or PasswordService()).prepare()
@@ -101,7 +101,7 @@ class ChatService:
     # --- what the gateway asks --------------------------------------------------------------------------------------
 
     async def authenticate(self, token: str) -> Account | None:
-        """Whose token it is; None: nobody's. A ``Bot `` prefix was removed."""
+        """The account of a token, given without the prefix ``Bot ``; None for an invalid one."""
         return await self.logins.authenticate(token)
 
     async def ready_data(self, account: Account) -> ReadyData:
@@ -119,14 +119,14 @@ class ChatService:
         return ReadyData(serialize.current_user(account), serialize.short_application(account), mine, private, read)
 
     async def members(self, account: Account, guild_id: int, user_ids: Sequence[int] | None) -> Sequence[Json] | None:
-        """Guild members in the order of their ids, all or those; None: no such guild, or not a member of it."""
+        """The members of a guild (all, or those with `user_ids`) by id; None if the account is not a member of it."""
         try:
             return await self.guilds.some_members(account, guild_id, user_ids)
         except ApiError:
             return None
 
     async def members_by_guild(self, user_id: int) -> dict[int, frozenset[int]]:
-        """For each guild of this user: who is in it (they see the presence)."""
+        """The ids of the members of each of this user's guilds."""
         async with self._context.store.reading() as connection:
             mine = (await connection.scalars(select(members.c.guild_id).where(members.c.user_id == user_id))).all()
             return {guild_id: await self._context.audience.seen(connection, guild_id) for guild_id in mine}

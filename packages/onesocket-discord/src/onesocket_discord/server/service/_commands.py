@@ -1,4 +1,4 @@
-"""Application commands: accepted and kept. Nobody can call them access."""
+"""Application commands: stored, but not executed by this server."""
 
 from __future__ import annotations
 

@@ -22,17 +22,17 @@ from ._service_context import ServiceContext
 
 _DAY = 86_400
 _MAX_INVITES = 1000
-"""Of one channel; Discord's limit for a guild."""
+"""Invites of one channel; Discord's limit for a guild."""
 
 
 class InviteService:
-    """Every member may invite; whoever has the code may enter."""
+    """Creates, finds, accepts and revokes invites. Every member may invite."""
 
     def __init__(self, context: ServiceContext) -> None:
         self._context = context
 
     async def create(self, account: Account, channel_id: int, body: Json) -> Json:
-        """Make an invite; ``max_age`` in s (0: for ever; if absent, a day), ``max_uses`` (0: any number)."""
+        """Create an invite; ``max_age`` in seconds (0: no end; by default a day), ``max_uses`` (0: any number)."""
         form = FieldReader(body)
         max_age = form.integer("max_age", least=0, most=7 * _DAY)
         max_uses = form.integer("max_uses", least=0, most=100)
@@ -70,7 +70,7 @@ class InviteService:
             return await self._shape(connection, await self._find(connection, code))
 
     async def accept(self, account: Account, code: str) -> Json:
-        """Enter the guild. Bots are added by the guild's owner instead."""
+        """Join the guild. Bots are added by the guild's owner instead."""
         if account.bot:
             raise ApiError(403, 20001, "Bots cannot use this endpoint")
 
@@ -85,7 +85,7 @@ class InviteService:
         return await self._context.store.write(operation)
 
     async def revoke(self, account: Account, code: str) -> Json:
-        """Delete an invite: who made it may, and the guild's owner."""
+        """Delete an invite; for its creator and the guild's owner."""
 
         async def operation(work: UnitOfWork) -> Json:
             row = await self._find(work.connection, code)

@@ -1,4 +1,4 @@
-"""Tokens: whose they are, when they were used, and when they are void."""
+"""Tokens: their accounts, their last use, and their end."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ from ..store._tables import tokens, users
 from ._service_context import ServiceContext
 
 LOGIN_LIFETIME: Final = 30 * 86_400.0
-"""Seconds without use after which a person's token is void. A bot's stays until it is given another."""
+"""Seconds without use after which a person's token is void; a bot's is valid until it is replaced."""
 _MAX_CACHED_LOGINS = 4096
 _LAST_USED_INTERVAL = 3600.0
-"""Seconds between two notes that a token was used: more often would be a write for nearly every request."""
+"""Seconds between two updates of a token's last use, which would otherwise be a write per request."""
 _MAX_CLIENT_LENGTH = 200
 
 _LAST_USED = func.coalesce(tokens.c.last_used_at, tokens.c.created_at)
@@ -35,14 +35,14 @@ class _CachedLogin:
 
 
 class LoginService:
-    """The tokens of people and bots. Only their digests are kept."""
+    """The tokens of people and bots; only their digests are stored."""
 
     def __init__(self, context: ServiceContext, lifetime: float = LOGIN_LIFETIME) -> None:
         self._context = context
         self._lifetime = lifetime
         self._known: OrderedDict[bytes, _CachedLogin] = OrderedDict()
         self._voided = 0
-        """Number of times that tokens were made void: what was read before the last time may be void by now."""
+        """The number of times that tokens were made void: a read from before the last time may be outdated."""
 
     def __repr__(self) -> str:
         return f"<Logins {len(self._known)} remembered>"
@@ -73,7 +73,7 @@ class LoginService:
         return known.account if key in self._known or await self._is_there(key) else None
 
     async def issue(self, work: UnitOfWork, account: Account, client: str = "") -> str:
-        """Make a token. `client`: the User-Agent that it is for, by which its owner will know it again."""
+        """Issue a token. `client`: the User-Agent that signs in, shown in the list of logins."""
         token = _bot_token(account.user_id) if account.bot else secrets.token_urlsafe(32)
         row = {
             "hash": token_digest(token),
@@ -102,7 +102,7 @@ class LoginService:
         ]
 
     async def end(self, account: Account, hashes: Collection[str] | None) -> None:
-        """Make the tokens with these `id_hash`es void; None: all of this user, and each of their connections closes."""
+        """Make the tokens with these `id_hash`es void (None: all of this user), and close their connections."""
         mine = select(tokens.c.hash).where(tokens.c.user_id == account.user_id)
         async with self._context.store.reading() as connection:
             there = (await connection.scalars(mine)).all()
@@ -117,7 +117,7 @@ class LoginService:
         await self._context.store.write(operation)
 
     async def void_within(self, work: UnitOfWork, user_id: int, keys: Collection[bytes] | None = None) -> None:
-        """The same within a transaction; None: all tokens of the user."""
+        """Make tokens void within a transaction; None: all tokens of the user."""
         gone = delete(tokens).where(tokens.c.user_id == user_id)
         await work.connection.execute(gone if keys is None else gone.where(tokens.c.hash.in_(list(keys))))
         work.after_commit(lambda: self.forget(user_id))
@@ -127,7 +127,7 @@ class LoginService:
             work.after_commit(partial(self._context.publisher.sign_out, user_id, key))
 
     async def expire(self) -> None:
-        """Make tokens void that were not used for so long; those with an open connection are in use."""
+        """Make unused tokens void; those with an open connection count as used."""
         await self._note_use(self._context.publisher.logins())
         latest = self._context.ids.now() - self._lifetime
         old = select(tokens.c.user_id, tokens.c.hash).join(users).where(~users.c.bot, latest >= _LAST_USED)
@@ -137,7 +137,7 @@ class LoginService:
             await self.void(row.user_id, {row.hash})
 
     def forget(self, user_id: int) -> None:
-        """Something about this user has changed: look again."""
+        """Forget the cached account of a user that has changed."""
         self._voided += 1
         for key in [key for key, known in self._known.items() if known.account.user_id == user_id]:
             del self._known[key]

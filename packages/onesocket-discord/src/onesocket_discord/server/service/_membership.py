@@ -1,4 +1,4 @@
-"""Coming into a guild and leaving it, whatever the reason."""
+"""Joining and leaving guilds."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from ._service_context import ServiceContext
 
 
 async def join_guild(context: ServiceContext, work: UnitOfWork, account: Account, guild_id: int) -> bool:
-    """Add somebody to an existing guild and tell everybody; False: they were in it already."""
+    """Add an account to an existing guild and publish it; returns False if it was a member already."""
     mine = (members.c.guild_id == guild_id) & (members.c.user_id == account.user_id)
     if await work.connection.scalar(select(members.c.user_id).where(mine)) is not None:
         return False
@@ -35,7 +35,7 @@ async def join_guild(context: ServiceContext, work: UnitOfWork, account: Account
 
 
 async def leave_guild(context: ServiceContext, work: UnitOfWork, who: Json, guild_id: int) -> bool:
-    """Take somebody (a user object) out of a guild and tell everybody; False: they were not in it."""
+    """Remove a user (an object) from a guild and publish it; returns False if it was no member."""
     user_id = int(who["id"])
     found = await work.connection.execute(
         delete(members).where(members.c.guild_id == guild_id, members.c.user_id == user_id)

@@ -16,7 +16,7 @@ from ._components import IS_COMPONENTS_V2, read_components
 from ._embeds import read_embeds
 
 _USER_MENTION = re.compile(r"<@!?(\d{1,20})>", re.ASCII)
-_EVERYONE_MENTION = re.compile(r"@(?:everyone|access)\b")
+_EVERYONE_MENTION = re.compile(r"@(?:everyone|here)\b")
 _MAX_MENTIONS = 100
 _SETTABLE_FLAGS: Final = 1 << 2 | 1 << 12 | IS_COMPONENTS_V2
 """The flags that a sender may set: no embeds, no notification, Components V2."""

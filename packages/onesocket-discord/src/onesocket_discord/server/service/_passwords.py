@@ -11,7 +11,7 @@ from argon2.exceptions import InvalidHashError, VerificationError
 from .._api_error import ApiError
 
 _MAX_CONCURRENT_HASHES = 2
-"""Each takes 64 MiB and all cores it gets."""
+"""Hashes computed at the same time; each takes 64 MiB."""
 _MAX_WAITING = 32
 
 
@@ -50,7 +50,7 @@ class PasswordService:
             return False
 
     def enter(self) -> asyncio.Semaphore:
-        """Take a place in the queue."""
+        """Acquire a slot."""
         if self._waiting >= _MAX_WAITING:
             raise ApiError(
                 503, 0, "503: Service Unavailable: too many people are signing in; try again in a few seconds"
@@ -59,7 +59,7 @@ class PasswordService:
         return self._places
 
     def leave(self) -> None:
-        """Give the place in the queue back."""
+        """Release the slot."""
         self._waiting -= 1
 
 

@@ -52,7 +52,7 @@ class ReactionService:
         await self._context.store.write(operation)
 
     async def remove(self, account: Account, channel_id: int, message_id: int, emoji: str, user_id: int) -> None:
-        """Take back one's own reaction, or as the guild's owner somebody else's."""
+        """Remove the own reaction, or another user's as the guild's owner."""
 
         async def operation(work: UnitOfWork) -> None:
             access = await channel_access(work.connection, account, channel_id)

@@ -1,4 +1,4 @@
-"""Rows as the JSON objects that Discord documents. All keys that some library insists on are there."""
+"""Builds Discord's JSON objects from rows, with all keys that libraries expect."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _EVERYONE_PERMISSIONS = sum(1 << bit for bit in (0, 6, 10, 11, 14, 16, 17, 18, 2
 """Permissions of @everyone: invite, react, view, send, embed, read history, mention, foreign emojis, nick, commands."""
 
 _APPLICATION_FLAGS = 1 << 12 | 1 << 14 | 1 << 18
-"""Presence, members and message content may be asked for: nobody has to be asked access."""
+"""Application flags: the privileged intents are enabled without an approval."""
 
 
 def user(user_id: int, username: str, *, bot: bool) -> Json:
