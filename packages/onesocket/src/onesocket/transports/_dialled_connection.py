@@ -128,8 +128,8 @@ class DialledConnection:
         else:
             error = connection_reset(type(failure).__name__)
             error.__cause__ = failure
-        self._stream.release()
         self._events.ended(error)
+        self._stream.release()
 
     async def _open_and_serve(self) -> OnesocketError:
         if self._is_given_up():

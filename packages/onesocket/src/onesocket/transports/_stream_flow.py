@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import abc
 import asyncio
+import contextlib
 import enum
 from collections.abc import Callable
 from typing import Final
@@ -236,6 +237,9 @@ class StreamFlow(abc.ABC):
             self._drain_handle.cancel()
         if self._under_tls is not None:
             self._under_tls.on_change = None
-            if self._transport is not None:  # asyncio's TLS keeps the methods of the last buffered protocol
-                self._transport.set_protocol(asyncio.BufferedProtocol())
+            if self._transport is not None:
+                # asyncio's TLS keeps the methods of the last buffered protocol. AttributeError: the transport dropped
+                # its TLS already, and so has no way back to them.
+                with contextlib.suppress(AttributeError):
+                    self._transport.set_protocol(asyncio.BufferedProtocol())
         self.on_open = self._transport = self._socket = self._under_tls = None

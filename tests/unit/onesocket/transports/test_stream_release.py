@@ -1,0 +1,30 @@
+"""Releasing an ended TLS stream."""
+
+import asyncio
+from typing import Any
+
+from onesocket.transports._tls_write_monitor import TlsWriteMonitor
+from onesocket.transports._websockets_stream import WebsocketsStream
+from onesocket.wire._handshake import DialRequest
+
+
+class DetachedTlsTransport(asyncio.Transport):
+    """A TLS transport of asyncio after its end, where `set_protocol` may fail."""
+
+    def set_protocol(self, protocol: asyncio.BaseProtocol) -> None:
+        raise AttributeError("'NoneType' object has no attribute '_set_app_protocol'")
+
+    def is_closing(self) -> bool:
+        return True
+
+
+async def test_a_tls_transport_that_has_dropped_its_tls_can_be_released() -> None:
+    events: Any = None
+    sock: Any = None
+    monitor = TlsWriteMonitor(None)
+    stream = WebsocketsStream(DialRequest("ws://h/"), events, events, deflate=False)
+    stream.start_handshake(DetachedTlsTransport(), b"", sock, monitor)
+    await stream.wait_closed()
+    assert monitor.on_change is not None
+    stream.release()
+    assert monitor.on_change is None
