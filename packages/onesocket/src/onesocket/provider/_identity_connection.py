@@ -10,9 +10,11 @@ from typing import TYPE_CHECKING, Any, Generic, Protocol, cast, runtime_checkabl
 from ..client._client import Client
 from ..client._identity_token import IdentityToken
 from ..client._status import Change, Status
-from ..errors import ClientClosed, UsageError
+from ..client._user_code import USER_ERRORS, concerns_another_client
+from ..errors import ClientClosed, InvalidOption, OnesocketError, UsageError
 from ..lifecycle._effects import Outcome
 from ..lifecycle._states import State
+from ..urls import parse_url
 
 if TYPE_CHECKING:
     from typing_extensions import TypeVar
@@ -59,6 +61,17 @@ class SharedClientFactory(Protocol[L_co]):
 IdentityClientFactory = Callable[[IdentityToken], C] | Callable[[IdentityToken], SharedClientFactory[C]]
 
 
+def as_client_factory(make_client: object) -> IdentityClientFactory[Any]:
+    """Return the function that makes a client for a token source, from a URL or a function."""
+    if isinstance(make_client, str):
+        parse_url(make_client)
+        url = make_client
+        return lambda token: Client(url, token=token)
+    if not callable(make_client):
+        raise InvalidOption(f"Provider needs a URL or a function that makes a client, not {type(make_client).__name__}")
+    return cast("IdentityClientFactory[Any]", make_client)
+
+
 class ConnectionStage(enum.Enum):
     """How far the connection of one identity has come, as its provider sees it."""
 
@@ -89,7 +102,16 @@ class IdentityConnection(Generic[C]):
         return f"<IdentityConnection {self.stage.value}{' shared' if self.is_shared else ''} {client!r}>"
 
     def build(self, make_client: IdentityClientFactory[C]) -> None:
-        """Make the client. Raises `UsageError`, and what `make_client` raises."""
+        """Make the client. Raises the errors of `Client()` and `join()`, and `UsageError` for any other exception."""
+        try:
+            self._build(make_client)
+        except USER_ERRORS as error:
+            if isinstance(error, OnesocketError) and not concerns_another_client(error):
+                raise
+            # Its text may hold a secret, so it is only chained.
+            raise UsageError(f"make_client raised {type(error).__name__}") from error
+
+    def _build(self, make_client: IdentityClientFactory[C]) -> None:
         token = IdentityToken(self.key, lambda: self._token_of(self))
         made: object = make_client(token)
         if isinstance(made, Client):

@@ -4,17 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import enum
-import logging
 from types import TracebackType
 from typing import Any, Generic, NoReturn, Self
 
 from ..client._affinity import Affinity
-from ..client._client import Client
 from ..client._identity_token import Superseded
 from ..client._options import check_seconds
 from ..client._pickling import not_picklable
 from ..client._status import Change
-from ..client._user_code import USER_ERRORS, concerns_another_client, mark_unwrapped
+from ..client._user_code import mark_unwrapped
 from ..errors import (
     ClientClosed,
     ConnectAborted,
@@ -22,19 +20,17 @@ from ..errors import (
     ManuallyDisconnected,
     OnesocketError,
     SessionExpired,
-    UsageError,
 )
 from ..lifecycle._effects import Outcome
 from ..lifecycle._states import State
 from ..notices import ConnectionNotices, LogSink, Notices, NoticeSink
-from ..urls import parse_url
 from ._auth_query import AuthQuery
 from ._identity import Auth, Identity, as_identity
-from ._identity_connection import C, ConnectionStage, IdentityClientFactory, IdentityConnection
+from ._identity_connection import C, ConnectionStage, IdentityClientFactory, IdentityConnection, as_client_factory
+from ._retired_connections import RetiredConnections
 from ._single_flight import ConnectFlight, FlightStage
 from ._status import ProviderStatus
 
-_log = logging.getLogger("onesocket")
 # Seconds that aclose() waits for an auth callback that refuses to be cancelled.
 _GRACE = 1.0
 _LOGGED_OUT = "logout() was called while this call was waiting"
@@ -85,16 +81,7 @@ class Provider(Generic[C]):
         auth_timeout: float = 10.0,
         service: str = "the server",
     ) -> None:
-        if isinstance(make_client, str):
-            parse_url(make_client)
-            url = make_client
-            self._make_client: IdentityClientFactory[Any] = lambda token: Client(url, token=token)
-        elif callable(make_client):
-            self._make_client = make_client
-        else:
-            raise InvalidOption(
-                f"Provider needs a URL or a function that makes a client, not {type(make_client).__name__}"
-            )
+        self._make_client: IdentityClientFactory[Any] = as_client_factory(make_client)
         if not callable(auth):
             raise InvalidOption(f"auth must be a function, not {type(auth).__name__}")
         self.service = service
@@ -110,7 +97,7 @@ class Provider(Generic[C]):
         self._access = _Access.OPEN
         self._flight: ConnectFlight | None = None
         self._connection: IdentityConnection[C] | None = None
-        self._retiring: dict[asyncio.Task[None], IdentityConnection[C]] = {}
+        self._retired: RetiredConnections[C] = RetiredConnections()
         self._tasks: set[asyncio.Task[Any]] = set()
 
     def __reduce__(self) -> NoReturn:
@@ -204,7 +191,7 @@ class Provider(Generic[C]):
             self._abandon(ConnectAborted(_LOGGED_OUT))
         if self._connection is not None:
             await self._disconnect_or_leave(self._connection)
-        await self._wait_retired()
+        await self._retired.wait_closed()
 
     async def aclose(self) -> None:
         """Close the connection for good; no task of the provider is left on the loop. Idempotent."""
@@ -217,8 +204,7 @@ class Provider(Generic[C]):
         tasks = self._tasks - {asyncio.current_task()}
         if tasks:
             await asyncio.wait(tasks, timeout=_GRACE)
-        if self._retiring:
-            await asyncio.wait(tuple(self._retiring))
+        await self._retired.wait_done()
 
     async def __aenter__(self) -> Self:
         """Return the provider; nothing is connected yet."""
@@ -275,7 +261,7 @@ class Provider(Generic[C]):
         current = self._connection
         if current is not None and (current.key != identity.key or current.client.state is State.CLOSED):
             self._retire(current)
-        await self._wait_retired()
+        await self._retired.wait_closed()
         if self._connection is None:
             self._connection = self._build(identity)
         return await self._dial(flight, self._connection, identity.token)
@@ -327,7 +313,7 @@ class Provider(Generic[C]):
         """Disconnect so that a login can reconnect; leave a shared connection to its other members."""
         if connection.is_shared:
             self._retire(connection)
-            await self._wait_retired()
+            await self._retired.wait_closed()
         else:
             connection.stage = ConnectionStage.STOPPED
             await connection.client.disconnect()
@@ -345,14 +331,9 @@ class Provider(Generic[C]):
         connection: IdentityConnection[C] = IdentityConnection(identity.key, self._token_of)
         try:
             connection.build(self._make_client)
-        except USER_ERRORS as error:
-            if isinstance(error, OnesocketError) and not concerns_another_client(error):
-                self._connection_notices.failed(error)
-                raise
-            # Its text may hold a secret, so it is only chained.
-            failure = UsageError(f"make_client raised {type(error).__name__}")
-            self._connection_notices.failed(failure)
-            raise failure from error
+        except OnesocketError as error:
+            self._connection_notices.failed(error)
+            raise
         connection.client.on_change(lambda change: self._changed(connection, change))
         return connection
 
@@ -363,22 +344,7 @@ class Provider(Generic[C]):
     def _retire(self, connection: IdentityConnection[C]) -> None:
         self._connection = None
         self._connection_notices.clear()
-        # A task of its own, so that cancelling a caller doesn't stop it half-way.
-        task = asyncio.get_running_loop().create_task(
-            connection.client.aclose(), name="onesocket closes the old client"
-        )
-        self._retiring[task] = connection
-        task.add_done_callback(self._retired)
-
-    def _retired(self, task: asyncio.Task[None]) -> None:
-        del self._retiring[task]
-        if not task.cancelled() and task.exception() is not None:
-            _log.error("closing the old client failed", exc_info=task.exception())
-
-    async def _wait_retired(self) -> None:
-        # Not until aclose() is done: that waits for the subscribers, one of which may be the caller.
-        for connection in tuple(self._retiring.values()):
-            await connection.wait_closed()
+        self._retired.add(connection)
 
     async def _token_of(self, connection: IdentityConnection[C]) -> str:
         """Return the token of an attempt that the client makes."""
