@@ -123,9 +123,9 @@ class ServedConnection(abc.ABC, Generic[S]):
 
     # --- what the WebSocket calls -----------------------------------------------------------------------------------
 
-    def opened(self, line: ServerConnection) -> None:
+    def opened(self, connection: ServerConnection) -> None:
         """Send HELLO, unless the query is wrong."""
-        del line  # it is `websocket`
+        del connection  # it is `websocket`
         make_compressor = COMPRESSORS.get(self._requested_compression())
         self._compress = make_compressor() if make_compressor is not None else None
         self._on_open()

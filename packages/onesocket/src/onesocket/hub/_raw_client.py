@@ -70,9 +70,9 @@ class RawClient:
 
     # --- the connection ---------------------------------------------------------------------------------------------
 
-    def opened(self, line: ServerConnection) -> None:
+    def opened(self, connection: ServerConnection) -> None:
         """The upgrade is complete."""
-        del line
+        del connection
         self._frontend.client_connected(self)
 
     def received(self, data: Data) -> None:

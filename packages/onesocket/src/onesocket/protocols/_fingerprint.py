@@ -42,8 +42,8 @@ def comparable_form(value: Any, opaque: list[object]) -> Any:
             items = [comparable_form(item, opaque) for item in cast("Iterable[Any]", value)]
             return "set", tuple(sorted(items, key=repr))
         case Mapping():
-            mapping: Mapping[Any, Any] = value
-            forms = [(comparable_form(name, opaque), comparable_form(item, opaque)) for name, item in mapping.items()]
+            items = cast("Any", value).items()
+            forms = [(comparable_form(name, opaque), comparable_form(item, opaque)) for name, item in items]
             return "mapping", tuple(sorted(forms, key=repr))
         case _ if typing.get_origin(value) is not None:  # list[int] and the like
             return name_of(typing.get_origin(value)), comparable_form(typing.get_args(value), opaque)
