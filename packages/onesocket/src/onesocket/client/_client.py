@@ -76,7 +76,7 @@ class Client:
 
     # Of the class, for `__del__` after an interrupted `__init__`.
     _is_shared = False
-    """It is closed by `onesocket.sharing`, when its last member leaves or the process ends."""
+    """True for a shared connection: `onesocket.sharing` closes it when its last member leaves or the process ends."""
 
     def __init__(
         self,
