@@ -44,7 +44,7 @@ class ProviderWorker:
         link = self.provider.client
         if link is not None and link is not self.watched:
             self.watched = link
-            link.on(self.received)
+            link.on(self.received, gaps=True)
             link.on_change(self.changed)
 
     def received(self, message: Any) -> None:

@@ -97,7 +97,7 @@ async def test_closing_wakes_a_reader_in_another_thread(server: FaultyServer) ->
     link = await asyncio.to_thread(blocking.join, server.url)
     reading = asyncio.create_task(asyncio.to_thread(list, link))
     stream = link._stream
-    while stream._queue.waiter is None:  # noqa: ASYNC110 - there's no event for that
+    while stream._stream.queue.waiter is None:  # noqa: ASYNC110 - there's no event for that
         await asyncio.sleep(0)
     await asyncio.to_thread(link.close)
     assert await reading == []
@@ -288,7 +288,7 @@ async def test_what_was_disconnected_says_so_to_senders_and_to_those_who_join(se
             link.disconnect()
             with pytest.raises(ManuallyDisconnected):
                 link.send_nowait("x")
-            with pytest.raises(ManuallyDisconnected, match=r"call reconnect\(\) on one of its open links"):
+            with pytest.raises(ManuallyDisconnected, match=r"call reconnect\(\) on one of its open clients"):
                 blocking.join(server.url)
             link.reconnect()
             link.send_nowait("x").result(5)

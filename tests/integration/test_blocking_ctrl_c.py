@@ -45,7 +45,9 @@ def wait_until(is_so: Callable[[], bool], within: float = 5.0) -> None:
 def only_other_member_left() -> bool:
     """The keeper is the only one that is known."""
     shared = only_connection()
-    return shared.count == 1 and len(shared._members) == 1 and len(shared.feed._queues) == 1
+    handles = [member.relay.handle for member in tuple(shared._members)]
+    streams = sum(len(handle.fan_out._queues) for handle in handles if handle is not None)
+    return shared.count == 1 and len(shared._members) == 1 and streams == 1
 
 
 def test_joining(server: FaultyServer, other_member: blocking.SharedClient) -> None:
@@ -85,7 +87,7 @@ def test_closing(server: FaultyServer, other_member: blocking.SharedClient, *, a
         del link
         wait_until(only_other_member_left)
 
-    assert len(at_each_place(scenario, PACKAGE)) > 40
+    assert len(at_each_place(scenario, PACKAGE)) > 25
 
 
 def echoed(other_member: blocking.SharedClient) -> list[str]:
@@ -158,9 +160,9 @@ def test_waiting_for_a_state(other_member: blocking.SharedClient) -> None:
             other_member.wait_for(State.CONNECTED)
             with pytest.raises(WaitTimeout):
                 other_member.wait_for(State.FAILED, timeout=0)
-        wait_until(lambda: not other_member._thread_member._watchers)
+        wait_until(lambda: not other_member._handle._changes._waiters)
 
-    assert len(at_each_place(scenario, PACKAGE)) > 60
+    assert len(at_each_place(scenario, PACKAGE)) > 25
 
 
 def _ignore(_: Any) -> None:

@@ -7,7 +7,6 @@ from typing import Any
 
 import pytest
 
-from onesocket.client._queue import Overflow
 from onesocket.sharing import _shared_connection as shared
 from onesocket.sharing._join import join
 from onesocket.sharing._registry import current_registry
@@ -87,12 +86,18 @@ async def test_with_the_next_join_nothing_is_left_of_it(
 
 async def test_a_reader_whose_link_has_left_meanwhile_is_not_added(server: FaultyServer) -> None:
     async with await join(server.url) as link, await join(server.url) as other:
-        one = link._shared
-        queue = one.new_queue(1, Overflow.WAIT, gaps=True, ring=lambda _: None)
+        one = link.shared
         await other.aclose()
-        one.subscribe(other._member, queue, None, frozenset(), raise_on_failure=True)
-        assert queue.ended
-        assert not one.feed.is_held
+
+        async def in_host_loop() -> bool:
+            one.open(other.member)
+            one.hold_for_readers(other.member)
+            one.add_keys(other.member, object(), frozenset(("a",)), pytest.fail)
+            return other.member.is_open or bool(other.member.keys) or bool(one._holders)
+
+        assert not await link._fetch(in_host_loop)
+        await asyncio.sleep(0)
+        assert other.fan_out.ended
 
 
 def test_a_forgotten_client_goes_with_its_loop(kind: str) -> None:

@@ -99,7 +99,7 @@ with blocking.join(url, open_timeout=5) as link:
         slow = link.subscribe(limit=1, overflow="wait")
         for number in range(20_000):
             link.send_nowait("x" * 50)
-        while not link._thread_member.shared.upstream.status.is_held:
+        while not link._handle.shared.upstream.status.is_held:
             pass
     assert sockets()
     in_child(lambda: print(sockets()))

@@ -346,12 +346,12 @@ async def test_callbacks_are_called_in_order_and_may_raise(server: FaultyServer,
 
     async with join(server.url, scope=scope, on_error=told.append) as link:
         link.on(raises)
-        off = link.on(takes)
+        link.on(takes)
         for number in range(100):
             server.connections[0].send_nowait(f"{number}")
         await done.wait()
         assert got == [f"{number}" for number in range(100)]
-        off()
+        link.off(takes)
         await link.send("more")
         await server.wait_until(lambda counts: counts.messages_sent == 101)
     assert len(got) == 100
@@ -515,7 +515,7 @@ async def test_what_a_closed_link_was_sending_is_told_its_fate(server: FaultySer
         await link.aclose()
         with pytest.raises(DeliveryUnknown):
             await on_its_way
-        with pytest.raises(ClientClosed, match="this link"):
+        with pytest.raises(ClientClosed, match="this shared client"):
             await waits
     server.kill_connections()  # it doesn't read, so it sees no end
 
@@ -595,7 +595,7 @@ async def test_misuse_is_named(server: FaultyServer) -> None:
         with pytest.raises(InvalidOption, match=what):
             await join(server.url, **options)
     async with join(server.url) as link:
-        for wrong in (lambda: link.subscribe(limit=0), lambda: link.on(3), lambda: link.subscribe(overflow="x")):  # type: ignore[arg-type]
+        for wrong in (lambda: link.subscribe(limit=0), lambda: link.on(3), lambda: link.subscribe(overflow="x")):  # type: ignore[call-overload]
             with pytest.raises(InvalidOption):
                 wrong()
         with pytest.raises(WrongEventLoop):
@@ -630,7 +630,7 @@ async def test_reprs_show_no_secret() -> None:
         joining = join(server.url + "?token=s3cret", token="s3cret")
         link = await joining
         stream = link.subscribe()
-        shown = " ".join(map(repr, (joining, link, stream, current_registry(), link._shared, joining._request)))
+        shown = " ".join(map(repr, (joining, link, stream, current_registry(), link.shared, joining._request)))
         assert "s3cret" not in shown
         assert "CONNECTED epoch=1" in repr(link)
         await link.aclose()

@@ -179,7 +179,7 @@ async def test_a_reader_that_waits_holds_back_the_feed_across_threads(server: Fa
             server.connections[0].send_nowait(f"{number}")
         first = await anext(stream)
         assert first == "0"
-        while not link._shared.upstream.status.is_held:  # noqa: ASYNC110 - there's no event: the socket itself isn't read any more
+        while not link.shared.upstream.status.is_held:  # noqa: ASYNC110 - there's no event: the socket itself isn't read any more
             await asyncio.sleep(0)
         go_on.set()
         for number in range(1, many):

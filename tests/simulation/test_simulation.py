@@ -192,7 +192,7 @@ def early_messages_of_shared_clients_lost(patch: pytest.MonkeyPatch) -> None:
 
     def forgets(self: SharedConnection, member: Member, seen: Any) -> None:
         add(self, member, seen)
-        self.feed.give_up(member.first)
+        self._stop_keeping(member)
 
     patch.setattr(SharedConnection, "add", forgets)
 

@@ -3,11 +3,11 @@
 from collections.abc import Callable, Sized
 from typing import Any, assert_type
 
-from onesocket import Client, Delivery, Gap, Json, Outcome, State, Status, Subscription
+from onesocket import Client, Delivery, Gap, Json, Outcome, SharedClient, State, Status, Subscription
 from onesocket.client import Change, MessageClient, Stats
 
 
-async def check_client_types(client: Client) -> None:
+async def check_client_types(client: Client, shared: SharedClient) -> None:
     """The verbs and what they give."""
     assert_type(await client.connect(), Outcome)
     assert_type(client.connect_nowait(), Outcome)
@@ -23,6 +23,11 @@ async def check_client_types(client: Client) -> None:
     assert_type(client.on("event", len), Callable[[Sized], int])
     assert_type(client.on("event", limit=1)(len), Callable[[Sized], int])
     either: MessageClient = client
+    assert_type(either.on(len), Callable[[Sized], int])
+    either = shared
+    assert_type(shared.subscribe(keys=["a"], gaps=False), Subscription[Any])
+    assert_type(shared.connect_nowait(), Outcome)
+    assert_type(shared.stats, Stats)
     assert_type(either.on(len), Callable[[Sized], int])
     async for message in client:
         assert_type(message, Any | Gap)

@@ -9,10 +9,10 @@ import pytest
 from onesocket import Gap
 from onesocket.blocking._subscription import Subscription
 from onesocket.blocking._waiting import OneShotEvent
-from onesocket.client._queue import Overflow
+from onesocket.client._queue import Overflow, Queue
+from onesocket.client._subscription import Subscription as LoopSubscription
 from onesocket.errors import AuthTimeout, ClientClosed, SlowConsumer, UsageError, WaitTimeout
 from onesocket.sharing._host_loop import HostLoopThread
-from onesocket.sharing._shared_queue import SharedQueue
 
 from .keyboard_interrupt import PACKAGE, InjectedInterrupt, at_each_place
 
@@ -37,17 +37,11 @@ class CountingStream:
     ) -> None:
         self.holding = 0
         self.owner = host_loop
-        self.queue: SharedQueue[Any] = SharedQueue(
-            limit,
-            Overflow.of(overflow),
-            marks_gaps=True,
-            hold=lambda: self._held(1),
-            release=lambda: self._held(-1),
-            on_owner=host_loop.loop_inbox.post,
-            ring=OneShotEvent.set,
+        self.queue: Queue[Any] = Queue(
+            limit, Overflow.of(overflow), marks_gaps=True, hold=lambda: self._held(1), release=lambda: self._held(-1)
         )
         self.stream: Subscription[Any] = Subscription(
-            self.queue, _end, where=where or (lambda _: True), keeps=None, there=host_loop.loop_inbox
+            LoopSubscription(self.queue, lambda _: None), host_loop.loop_inbox, where or (lambda _: True)
         )
 
     def __repr__(self) -> str:
@@ -55,6 +49,20 @@ class CountingStream:
 
     def _held(self, more: int) -> None:
         self.holding += more
+
+    def put(self, *messages: Any) -> None:
+        """As the feed does, on the host loop."""
+        self.on_host_loop(self.queue.put_many, messages)
+
+    def on_host_loop(self, call: Callable[..., object], *args: Any) -> None:
+        assert self.owner.loop_inbox.post(call, *args)
+        settle(self.owner)
+
+    def request(self) -> OneShotEvent:
+        """Wait, as the main thread does in the midst of `receive()`."""
+        event = self.stream._event = OneShotEvent()
+        self.on_host_loop(self.stream._handover.request, event)
+        return event
 
     def rest(self) -> list[Any]:
         """Everything up to the end of what's there; errors by their types."""
@@ -69,11 +77,6 @@ class CountingStream:
                 told.append(type(error))
 
 
-def _end(queue: SharedQueue[Any]) -> None:
-    queue.clear()
-    queue.end()
-
-
 def settle(host_loop: HostLoopThread) -> None:
     """What was posted is done."""
     done = threading.Event()
@@ -85,7 +88,7 @@ def settle(host_loop: HostLoopThread) -> None:
 def test_it_loses_no_message_and_holds_nobody_back(host_loop: HostLoopThread, overflow: str, limit: int) -> None:
     def scenario(ctrl_c: InjectedInterrupt) -> None:
         reader = CountingStream(host_loop, overflow, limit)
-        reader.queue.put_many(list(range(10)))
+        reader.put(*range(10))
         told: list[Any] = []
         with ctrl_c:
             for message in reader.stream:
@@ -98,7 +101,7 @@ def test_it_loses_no_message_and_holds_nobody_back(host_loop: HostLoopThread, ov
         assert messages == list(range(missed, 10))
         assert missed == (6 if overflow == "drop_oldest" else 0)
         assert reader.holding == 0
-        reader.queue.put("more")
+        reader.put("more")
         assert reader.stream.receive(0) == "more"
 
     assert len(at_each_place(scenario)) > 10
@@ -110,7 +113,7 @@ def test_it_can_wait_again(host_loop: HostLoopThread) -> None:
         with ctrl_c, pytest.raises(WaitTimeout):
             reader.stream.receive(0)
         assert reader.rest() == []
-        reader.queue.put("message")
+        reader.put("message")
         assert reader.stream.receive(0) == "message"
 
     assert len(at_each_place(scenario, PACKAGE)) > 20
@@ -120,11 +123,11 @@ def test_it_can_wait_again(host_loop: HostLoopThread) -> None:
 def test_a_failure_is_told_once(host_loop: HostLoopThread, kind: type[Exception]) -> None:
     def scenario(ctrl_c: InjectedInterrupt) -> None:
         reader = CountingStream(host_loop, limit=2)
-        reader.queue.put_many([1, 2])
+        reader.put(1, 2)
         if kind is SlowConsumer:
-            reader.queue.put(3)
+            reader.put(3)
         else:
-            reader.queue.fail(AuthTimeout("auth took too long"))
+            reader.on_host_loop(reader.queue.fail, AuthTimeout("auth took too long"))
         told: list[Any] = []
         with ctrl_c:
             try:
@@ -140,7 +143,7 @@ def test_a_failure_is_told_once(host_loop: HostLoopThread, kind: type[Exception]
 def test_a_close_that_was_interrupted_is_made_good_by_the_next(host_loop: HostLoopThread) -> None:
     def scenario(ctrl_c: InjectedInterrupt) -> None:
         reader = CountingStream(host_loop, "wait", 2)
-        reader.queue.put_many([1, 2, 3, 4])
+        reader.put(1, 2, 3, 4)
         assert reader.holding == 1
         with ctrl_c:
             reader.stream.close()
@@ -155,12 +158,11 @@ def test_a_close_that_was_interrupted_is_made_good_by_the_next(host_loop: HostLo
 def test_whoever_waits_is_rung_by_a_close_that_was_interrupted(host_loop: HostLoopThread) -> None:
     def scenario(ctrl_c: InjectedInterrupt) -> None:
         reader = CountingStream(host_loop)
-        bell = OneShotEvent()
-        assert reader.queue.arm(bell)
+        bell = reader.request()
         with ctrl_c:
             reader.stream.close()
         reader.stream.close()
-        assert bell.wait(0)
+        assert bell.wait(5)
 
     assert len(at_each_place(scenario)) > 20
 
@@ -227,11 +229,10 @@ def test_a_signal_handler_that_reads_the_same_stream_does_not_take_the_place_of_
     host_loop: HostLoopThread,
 ) -> None:
     reader = CountingStream(host_loop)
-    bell = OneShotEvent()
-    assert reader.queue.arm(bell)  # the main thread waits, and in the midst of that comes the handler
+    bell = reader.request()  # the main thread waits, and in the midst of that comes the handler
     with pytest.raises(UsageError, match="one reader"):
         reader.stream.receive(0)
-    reader.queue.put("message")
+    reader.put("message")
     assert bell.wait(0)
 
 
@@ -247,7 +248,7 @@ def test_two_threads_that_read_one_stream_take_no_message_twice_and_lose_none(ho
         return True
 
     reader = CountingStream(host_loop, where=where)
-    reader.queue.put_many([0, 1, 2])
+    reader.put(0, 1, 2)
     told: list[int] = []
     threads = [threading.Thread(target=lambda: told.append(reader.stream.receive(0))) for _ in range(2)]
     for thread in threads:

@@ -399,11 +399,11 @@ async def test_a_link_that_leaves_unread_leaves_nothing_behind() -> None:
         return make_client(server)
 
     async with join("ws://memory.test/", scope="loop", client_factory=build) as link:
-        shared = link._shared  # pyright: ignore[reportPrivateUsage]
+        shared = link.shared
         other = await join("ws://memory.test/", scope="loop", client_factory=build)
         reading = link.subscribe()
-        sinks: list[Any] = [shared.feed._all]  # pyright: ignore[reportPrivateUsage]
+        kept = [bool(shared._backlog)]  # pyright: ignore[reportPrivateUsage]
         await other.aclose()
-        sinks.append(shared.feed._all)  # pyright: ignore[reportPrivateUsage]
-        assert [len(each) for each in sinks] == [2, 1], "kept for the other, and no longer"
+        kept.append(bool(shared._backlog))  # pyright: ignore[reportPrivateUsage]
+        assert kept == [True, False], "kept for the other, and no longer"
         assert await queued(reading) == ["hello"]

@@ -6,12 +6,11 @@ from collections.abc import Callable
 from typing import Literal, Unpack
 
 from ..client._options import Token
-from ..client._queue import Overflow
+from ..client._queue import DEFAULT_LIMIT, Overflow
 from ..errors import InvalidOption
 from ..sharing._host_options import HostOptions
 from ..sharing._join import ClientFactory, JoinParameters
 from ..sharing._options import ClientOptions
-from ..sharing._shared_client import DEFAULT_LIMIT
 from ._shared_client import SharedClient
 
 

@@ -3,56 +3,98 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Iterator
-from typing import Any, Final, Generic, NoReturn, Self, TypeVar
+from collections.abc import Iterator
+from typing import Any, Final, Generic, NoReturn, Self, TypeVar, cast
 
 from ..client._gap import Gap
 from ..client._subscription import Predicate
+from ..client._subscription import Subscription as LoopSubscription
 from ..errors import ClientClosed, ForkedCopy, OnesocketError, SlowConsumer, UsageError, WaitTimeout
 from ..sharing._loop_inbox import LoopInbox
 from ..sharing._registry import current_registry
-from ..sharing._shared_queue import SharedQueue
 from ._waiting import Deadline, OneShotEvent, check_may_block
 
 T = TypeVar("T")
-_ENDED: Final = "this subscription has ended: its link or the connection was closed"
+_ENDED: Final = "this subscription has ended: its client or the connection was closed"
+
+
+class _Handover:
+    """Takes messages out of a stream on the host loop, all that wait at once, when the reader asks for them.
+
+    The reader's thread reads `taken`, `error` and `is_ended`; it may be interrupted anywhere, and loses nothing.
+    """
+
+    def __init__(self, stream: LoopSubscription[Any]) -> None:
+        self.stream = stream
+        self.taken: deque[Any] = deque()
+        """Read first; the reader takes out what it has read."""
+        self.error: OnesocketError | None = None
+        """To be raised in the reader once it has read everything."""
+        self.is_ended = False
+        self.event: OneShotEvent | None = None
+        """Set once there is something; of a reader that waits."""
+
+    def request(self, event: OneShotEvent, *, at_once: bool = False) -> None:
+        """Set the event once there is something; `at_once`: now, in any case."""
+        self.event = event
+        self.set_result(None)
+        if at_once:
+            event.set()
+
+    # The queue knows what waits for it as a future.
+
+    def done(self) -> bool:
+        """Never: the queue tells once."""
+        return False
+
+    def set_result(self, _: None) -> None:
+        """Hand over what there is."""
+        event, queue = self.event, self.stream.queue
+        if event is None:
+            return
+        while queue.has_items:
+            if queue.plain:
+                self.taken.extend(queue.items)
+                queue.items.clear()
+            else:
+                self.taken.append(queue.take())
+        if not self.taken and self.error is None:
+            self.error = queue.next_error()
+            self.is_ended = self.error is None and (queue.ended or self.stream.is_closed)
+        if self.taken or self.error is not None or self.is_ended:
+            self.event = None
+            event.set()
+        else:
+            queue.waiter = cast("Any", self)
 
 
 class Subscription(Iterator[T], Generic[T]):
     """What `Link.subscribe()` returns: ``for message in subscription``. It has one reader."""
 
-    def __init__(
-        self,
-        queue: SharedQueue[Any],
-        detach: Callable[[SharedQueue[Any]], None],
-        *,
-        where: Predicate | None,
-        keeps: object,
-        there: LoopInbox,
-    ) -> None:
-        self._queue = queue
-        self._detach = detach
+    def __init__(self, stream: LoopSubscription[T], host_inbox: LoopInbox, where: Predicate | None = None) -> None:
+        self._stream = stream
+        self._handover = _Handover(stream)
         self._where = where
-        self._keeps: object = keeps
-        self._host_inbox = there
+        self._host_inbox = host_inbox
         self._registry = current_registry()
+        self._event: OneShotEvent | None = None
         self._closed = False
 
     def __repr__(self) -> str:
-        queue = self._queue
+        queue = self._stream.queue
         state = "closed" if self._closed or queue.ended else "held back" if queue.waits else "open"
         return f"<Subscription {state} queued={len(self)}/{queue.limit} overflow={queue.overflow.value}>"
 
     def __len__(self) -> int:
         """Messages that wait to be read."""
-        return len(self._queue.taken) + len(self._queue)
+        return len(self._handover.taken) + len(self._stream)
 
     def __iter__(self) -> Self:
         """Itself."""
         return self
 
     def __next__(self) -> T:
-        """The next message, or a `Gap`; the end is when the link or the connection is closed."""
+        """The next message, or a `Gap`; the end is when the client or the connection is closed."""
         try:
             return self.receive()
         except ClientClosed:
@@ -71,11 +113,11 @@ class Subscription(Iterator[T], Generic[T]):
         where = self._where
         looked = False
         while True:
-            taken: deque[Any] = self._queue.taken
+            taken = self._handover.taken
             if not taken or self._closed:
                 if looked and deadline.left == 0:  # messages that aren't wanted may come without end
                     raise _receive_timeout(deadline)
-                taken = self._more(deadline)
+                self._more(deadline)
                 looked = True
             item: T = taken[0]
             try:
@@ -91,38 +133,47 @@ class Subscription(Iterator[T], Generic[T]):
                 if is_wanted:
                     return item
 
-    def _more(self, deadline: Deadline) -> deque[Any]:
-        queue = self._queue
+    def _more(self, deadline: Deadline) -> None:
+        """Wait until something is taken."""
+        handover = self._handover
         while True:
             if self._closed:
                 raise ClientClosed(_ENDED)
-            taken = queue.take_all()
-            if taken:
-                return taken
-            error = queue.error or queue.overflow_error
-            if error is not None:
-                self._raise(error)
-            waiter: Any = queue.waiter
-            if waiter is not None and not waiter.is_abandoned:  # one may be left from a wait that was interrupted
+            if handover.taken:
+                return
+            if handover.error is not None:
+                self._raise(handover.error)
+            if handover.is_ended:
+                raise ClientClosed(_ENDED)
+            if self._event is not None and not self._event.is_abandoned:
                 raise UsageError("a subscription has one reader; subscribe() once for each thread")
-            bell = OneShotEvent()
+            event = self._event = OneShotEvent()
             try:
-                if queue.arm(bell):
-                    if not deadline.wait(bell, self._host_inbox):
-                        raise _receive_timeout(deadline)
-                elif queue.ended and not queue.has_items and queue.error is None:
-                    raise ClientClosed(_ENDED)
+                self._request(event, deadline)
             finally:
-                bell.is_abandoned = True
-                queue.disarm(bell)
+                event.is_abandoned = True
+
+    def _request(self, event: OneShotEvent, deadline: Deadline) -> None:
+        handover = self._handover
+        if deadline.left == 0:
+            if not self._host_inbox.post(lambda: handover.request(event, at_once=True)):
+                raise ClientClosed(_ENDED)
+            Deadline(None).wait(event, self._host_inbox)
+            is_here = handover.taken or handover.error is not None or handover.is_ended
+        else:
+            if not self._host_inbox.post(handover.request, event):
+                raise ClientClosed(_ENDED)
+            is_here = deadline.wait(event, self._host_inbox) or handover.taken
+        if not is_here:
+            raise _receive_timeout(deadline)
 
     def _raise(self, error: OnesocketError) -> NoReturn:
-        queue, copy = self._queue, error.copy()
+        copy = error.copy()
         if isinstance(error, SlowConsumer):
-            self._detach(queue)
+            self._host_inbox.post(self._stream.close)
             self._closed = True
         # It is told once, and not let go of before: there's no call from here on, either.
-        queue.error = None
+        self._handover.error = None
         raise copy
 
     def __enter__(self) -> Self:
@@ -141,7 +192,7 @@ class Subscription(Iterator[T], Generic[T]):
     @property
     def dropped(self) -> int:
         """Messages that this subscriber did not get because it was too slow."""
-        return self._queue.dropped
+        return self._stream.dropped
 
     @property
     def is_closed(self) -> bool:
@@ -151,8 +202,7 @@ class Subscription(Iterator[T], Generic[T]):
     def close(self) -> None:
         """End this subscription, from any thread; what is queued is let go."""
         if not self._closed and self._registry is current_registry():
-            self._detach(self._queue)
-            self._keeps = None
+            self._host_inbox.post(self._stream.close)
             self._closed = True  # last, so that one that was interrupted is made good by the next
 
 

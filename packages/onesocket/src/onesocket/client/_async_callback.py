@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import inspect
+import weakref
 from collections.abc import Awaitable, Callable
 from contextvars import ContextVar
 from typing import Any, Final
@@ -34,12 +35,15 @@ class CallbackTasks(set[asyncio.Task[None]]):
     def __init__(self) -> None:
         super().__init__()
         self._closers: set[asyncio.Task[Any]] = set()
+        self.answers: weakref.WeakKeyDictionary[asyncio.Task[Any], asyncio.Task[None]] = weakref.WeakKeyDictionary()
+        """Tasks that plain callbacks have returned, with the tasks that await them."""
 
     async def settle(self, grace: float) -> None:
         """Wait for all of them; whichever takes longer than `grace` seconds is cancelled."""
         # A callback may be the one that closes the client, or several may: it doesn't wait for those.
         me = callback_task()
         if me is not None:
+            me = self.answers.get(me, me)
             self._closers.add(me)
         deadline = asyncio.get_running_loop().time() + grace
         try:
@@ -81,6 +85,8 @@ class AsyncCallback:
         if self._task is None:
             self._task = asyncio.get_running_loop().create_task(self._call_each(), name="onesocket callback")
             self._tasks.add(self._task)
+            if isinstance(self._first, asyncio.Task) and isinstance(self._tasks, CallbackTasks):
+                self._tasks.answers[self._first] = self._task
             self._task.add_done_callback(self._tasks.discard)
 
     def remove(self) -> None:

@@ -38,10 +38,10 @@ class FanOut:
         self,
         *,
         event_of: Callable[[Any], str | None],
-        hold: Callable[[], None],
-        release: Callable[[], None],
+        hold: Callable[[], object],
+        release: Callable[[], object],
         report: ReportError,
-        on_loop: Callable[..., None],
+        on_loop: Callable[..., object],
         soon: Callable[[Callable[[], None]], object] = _call_soon,
     ) -> None:
         self._event_of = event_of
@@ -73,6 +73,8 @@ class FanOut:
         self._first: ExpectedReader | None = None
         self._failure: OnesocketError | None = None
         """The error that ended a connection for good which was up; None again once the next one is."""
+        self._early: list[Callable[[], None]] | None = None
+        """What readers do once the messages before them are here; None: they are."""
         self._due: deque[Callable[[], None]] = deque()
         self._is_changing = False
         self.delivered = 0
@@ -211,6 +213,49 @@ class FanOut:
         """From now on, keep what comes for the first of our own subscribers that reads everything."""
         self._first = self.expect_reader()
 
+    def expect_backlog(self) -> None:
+        """As `keep_for_first_reader`, with messages that waited elsewhere: `begin_with` brings them."""
+        self.keep_for_first_reader()
+        self._early = []
+
+    def begin_with(self, items: Iterable[Any], failure: OnesocketError | None, epoch: int) -> None:
+        """Let the readers that came meanwhile, and the first ones still to come, begin with these messages."""
+        self.ready(epoch)
+        self._failure = failure
+        for item in items:
+            if isinstance(item, Gap):
+                self._backlog.put_gap(item)
+            else:
+                self._backlog.put(item)
+        early, self._early = self._early or [], None
+        for begin in early:
+            begin()
+
+    def _when_backlog_is_here(self, begin: Callable[[], None]) -> None:
+        if self._early is None:
+            begin()
+        else:
+            self._early.append(begin)
+
+    def limits(self) -> tuple[bool, int]:
+        """Returns whether a reader may hold the feed back, and the largest limit of any reader; in any thread."""
+        queues = tuple(self._queues)
+        return any(queue.overflow is Overflow.WAIT for queue in queues), max((q.limit for q in queues), default=0)
+
+    @property
+    def has_callbacks(self) -> bool:
+        """True if plain functions are called in the turn of the loop that delivers."""
+        return bool(self._direct)
+
+    def lose(self, count: int) -> None:
+        """So many messages were dropped on their way to this loop."""
+        for queue in tuple(self._queues):
+            queue.lose(count)
+
+    def stop_keeping(self) -> None:
+        """Stop waiting for a first reader: what came before isn't wanted."""
+        self.give_up(self._first)
+
     def expect_reader(self) -> ExpectedReader:
         """Keep what comes from now on until `caught_up` with this, or `give_up`."""
         if self._stop_waiting is None:
@@ -272,14 +317,24 @@ class FanOut:
             raise InvalidOption(f"where must be a function of the message, not {type(where).__name__}")
         queue = self._new_queue(limit, Overflow.of(overflow), gaps=gaps)
         first = None if from_now else self._first
-        waited, failure = self.take_backlog(first, event, where, filtered=where is not None)
-        queue.begin_with(waited)
+
+        def begin() -> None:
+            waited, failure = self.take_backlog(first, event, where, filtered=where is not None)
+            queue.begin_with(waited)
+            if raise_on_failure and not queue.ended:
+                queue.error = failure
+            if queue.head or queue.error is not None:
+                queue.wake()
+            if queue.head and queue.on_item is not None:
+                queue.on_item()
+                queue.on_item = None
+
+        self._when_backlog_is_here(begin)
         sink: Sink = queue.put if where is None else Filter(where, queue.put)
         remove = self._add(event, sink, sink if gaps and where is None else queue.put if gaps else None)
         self._queues[queue] = remove
         if raise_on_failure:
             self._failing[queue] = None
-            queue.error = failure
         if self.ended:
             queue.end()
         return Subscription(queue, self._detach, self._abandon)
@@ -336,10 +391,14 @@ class FanOut:
                 self._direct.remove(direct)
             direct.remove()
 
-        waited, _ = self.take_backlog(self._first, event, filtered=False)
+        def begin() -> None:
+            if direct in self._direct:
+                waited, _ = self.take_backlog(self._first, event, filtered=False)
+                direct.start(waited, self._soon, self._report)
+
         direct = DirectCallback(event, callback, add, queue_up)
         self._direct.append(direct)
-        direct.start(waited, self._soon, self._report)
+        self._when_backlog_is_here(begin)
         return remove
 
     def tap(self, many: BatchSink, gap: Sink) -> None:
@@ -355,6 +414,15 @@ class FanOut:
         self.ended = True
         for queue in tuple(self._queues):
             queue.end()
+
+    def close_all(self) -> None:
+        """End every stream and callback of this handle, and let go of what is queued; a running callback may finish."""
+        self.ended = True
+        for direct in tuple(self._direct):
+            direct.remove()
+        self._direct.clear()
+        for queue in tuple(self._queues):
+            self._let_go(queue)
 
     def break_off(self, error: OnesocketError) -> None:
         """End every stream with this error, at once."""

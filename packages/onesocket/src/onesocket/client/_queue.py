@@ -169,6 +169,14 @@ class Queue(Generic[T]):
         """Whether `take` would give something."""
         return bool(self.items) or bool(self.head) or self.unmarked > 0 or self.kept_gap is not None
 
+    def lose(self, count: int) -> None:
+        """Record messages that were lost before they came here: the end of a reader with the rule `fail`."""
+        self.dropped += count
+        if self.overflow is Overflow.FAIL:
+            self._overflow()
+        elif self.marks_gaps:
+            self.put(Gap(GapReason.OVERFLOW, self.epoch, count))
+
     def wake(self) -> None:
         """Let the waiting reader look again."""
         waiter, self.waiter = self.waiter, None
@@ -229,10 +237,14 @@ class Queue(Generic[T]):
             self.plain = False
             return True
         self.dropped += 1
+        self._overflow()
+        # From here on it gets nothing, even when it makes room: its stream shall have no hole that nobody tells.
+        return False
+
+    def _overflow(self) -> None:
         if self.overflow_error is None:
             self.overflow_error = SlowConsumer(
                 f"this subscriber fell {self.limit} messages behind; read faster, raise limit=, "
                 "or choose overflow='drop_oldest' or 'wait'"
             )
-        # From here on it gets nothing, even when it makes room: its stream shall have no unmarked hole.
-        return False
+            self.wake()

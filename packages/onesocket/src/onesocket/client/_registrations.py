@@ -23,6 +23,10 @@ class Registrations:
     def __repr__(self) -> str:
         return f"<Registrations {len(self._entries)}>"
 
+    def __len__(self) -> int:
+        """Number of registered callbacks."""
+        return len(self._entries)
+
     def on(self, event: object, callback: Callable[..., Any] | None, add: AddCallback) -> Callable[..., Any]:
         """The three forms of `on()`: with a callback, with an event and a callback, or as a decorator."""
         if callable(event):

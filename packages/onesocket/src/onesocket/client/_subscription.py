@@ -34,6 +34,8 @@ class Subscription(AsyncIterator[T]):
         self._closed = False
         self.on_wait: Callable[[], None] | None = None
         """Called whenever its reader begins to wait."""
+        self.on_end: Callable[[], object] | None = None
+        """Called once, in any thread, when it is closed or forgotten."""
 
     def __repr__(self) -> str:
         queue = self._queue
@@ -104,9 +106,18 @@ class Subscription(AsyncIterator[T]):
             self._queue.clear()
             self._queue.end()
             self._detach(self._queue)
+            if self.on_end is not None:
+                self.on_end()
+
+    @property
+    def queue(self) -> Queue[Any]:
+        """Its queue, for `onesocket.sharing` and `onesocket.blocking`."""
+        return self._queue
 
     def __del__(self) -> None:
         """A reader that just goes away must not hold the feed back; the collector may say so in any thread."""
         if not getattr(self, "_closed", True):
             self._closed = True
             self._abandon(self._queue)
+            if self.on_end is not None:
+                self.on_end()

@@ -216,6 +216,7 @@ class JoinRequest:
         return SharedClient(
             request.find(loop),
             current_registry(),
+            loop,
             shown=request.shown,
             token_source=request.token_source,
             on_error=self._on_error,

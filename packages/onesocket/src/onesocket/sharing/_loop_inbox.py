@@ -44,10 +44,14 @@ class LoopInbox:
 
     def post(self, call: Callable[..., object], *args: Any) -> bool:
         """Call this on the loop: at once if we are there, else soon. False: the loop is closed, nobody will."""
-        loop = self._loop()
-        if loop is not None and running_loop() is loop:
+        if self.is_here:
             call(*args)
             return True
+        return self.post_soon(call, *args)
+
+    def post_soon(self, call: Callable[..., object], *args: Any) -> bool:
+        """Call this in a later turn of the loop, wherever we are. False: the loop is closed."""
+        loop = self._loop()
         try:
             self._calls.append((call, args))
             self.posted += 1

@@ -22,6 +22,8 @@ class PendingSends:
         self._host_inbox = there
         self._error_reporter = trouble
         self._count = 0
+        self.sent = 0
+        """Messages that were delivered."""
 
     def __repr__(self) -> str:
         return f"<PendingSends {self._count}>"
@@ -47,6 +49,7 @@ class PendingSends:
         if error is not None and not isinstance(error, OnesocketError):
             self._error_reporter.report(error, "send_nowait()")
             error = OnesocketError(f"the message could not be sent: {type(error).__name__}")
+        self.sent += error is None
         watched = delivery.is_awaited
         delivery.resolve(error)
         if error is not None and not watched:

@@ -1,4 +1,4 @@
-"""The handle that `join()` gives: one's own subscriptions, sends and view of a connection that many share."""
+"""The handle that `join()` returns: its own subscriptions, sends and view of a connection that many share."""
 
 from __future__ import annotations
 
@@ -7,89 +7,93 @@ import contextlib
 import dataclasses
 import functools
 import time
-import weakref
 from collections.abc import Callable, Coroutine, Hashable, Iterable
 from types import TracebackType
 from typing import Any, Literal, NoReturn, Self, TypeVar, overload
 
-from ..client._async_callback import AsyncCallback, callback_task, is_async
+from .._forking import register_fork_aware
 from ..client._delivery import Delivery
 from ..client._error_reporter import ErrorReporter
+from ..client._fan_out import FanOut
 from ..client._gap import Gap
 from ..client._options import TokenSource
 from ..client._pickling import not_picklable
-from ..client._queue import Overflow
+from ..client._queue import DEFAULT_LIMIT, Overflow
+from ..client._registrations import Registrations
 from ..client._state_watchers import StateWatchers
-from ..client._status import Change, Status
+from ..client._status import Change, Stats, Status
 from ..client._subscription import Predicate, Subscription
-from ..errors import (
-    ClientClosed,
-    ForkedCopy,
-    InvalidOption,
-    ManuallyDisconnected,
-    WrongEventLoop,
-)
+from ..errors import ClientClosed, ForkedCopy, InvalidOption, ManuallyDisconnected, WrongEventLoop
 from ..lifecycle._effects import Outcome
 from ..lifecycle._states import State
 from ._cross_loop_call import CrossLoopCall, call_on_loop, resolve_future
 from ._loop_inbox import inbox_of
-from ._message_filter import message_filter
 from ._pending_sends import PendingSends
-from ._plain_callback import PlainCallback
 from ._registry import Registry, current_registry
 from ._shared_connection import Member, SharedConnection
-from ._shared_queue import SharedQueue
-from ._shared_subscription import SharedSubscription
+from ._upstream_subscriptions import check_subscription_support
 
+C = TypeVar("C", bound=Callable[..., Any])
 T = TypeVar("T")
 
-DEFAULT_LIMIT = 16_384
-"""How many messages may wait for a reader. A thread gets its turn only every few milliseconds, so it's more than a
-`Client` needs."""
 _CLOSE_GRACE = 1.0
-"""Seconds that a callback which is at work has when its link is closed."""
-_CLIENT_CLOSED = "this link was closed; join again"
+"""Seconds that a callback which is at work has when its client is closed."""
+_CLIENT_CLOSED = "this shared client was closed; join again"
 _CONNECTION_CLOSED = "this connection was closed; join again"
 
 
 class SharedClient:
-    """One's handle on a shared connection; it belongs to the event loop that joined.
+    """A handle on a shared connection: a `MessageClient` that belongs to the event loop on which it joined.
 
-    Closing it ends its own subscriptions and sends, nobody else's. `connect`, `reconnect` and `disconnect` act on the
-    connection itself, and so on everybody.
+    Closing it ends its own subscriptions and sends, and no others. `connect`, `reconnect` and `disconnect` act on the
+    connection itself, and so on all who share it.
     """
 
     def __init__(
         self,
         shared: SharedConnection,
         registry: Registry,
+        loop: asyncio.AbstractEventLoop,
         *,
         shown: str,
         token_source: TokenSource | None,
         on_error: Callable[[BaseException], object] | None,
     ) -> None:
-        loop = asyncio.get_running_loop()
-        self._shared = shared
+        self.shared = shared
         self._registry = registry
-        self._loop = loop
-        self._own_inbox = inbox_of(loop)
-        self._host_inbox = shared.owner.loop_inbox
+        self.loop_inbox = inbox_of(loop)
+        self.host_inbox = shared.owner.loop_inbox
         self._shown = shown
         self._error_reporter = ErrorReporter(shown, on_error)
         self._changes = StateWatchers(self._error_reporter)
         self._status = shared.upstream.status
         self._status_at = time.monotonic()
+        self._outcomes = dict.fromkeys(Outcome, 0)
+        self._connections = 0
+        """How often the connection came up while this handle was there."""
         self._closed = False
-        self._streams: weakref.WeakSet[Subscription[Any]] = weakref.WeakSet()
-        self._callbacks: set[asyncio.Task[None]] = set()
+        self._is_open = False
+        """Messages are relayed to it: it has, or had, a reader."""
+        member = self.member = Member(self.loop_inbox, self, shared)
+        # It refers to no client, so that a forgotten one goes at once; streams refer to theirs.
+        self.fan_out = FanOut(
+            event_of=shared.protocol.event_of,
+            hold=functools.partial(self.host_inbox.post, shared.hold_for_readers, member),
+            release=functools.partial(self.host_inbox.post, shared.release, member),
+            report=self._error_reporter.report,
+            on_loop=self.loop_inbox.post,
+        )
+        self.fan_out.expect_backlog()
+        self._registrations = Registrations()
         self._calls: dict[CrossLoopCall[Any], asyncio.Future[Any]] = {}
-        self._pending_sends = PendingSends(self._own_inbox, self._host_inbox, self._error_reporter)
+        self._connecting: asyncio.Task[Outcome] | None = None
+        self._pending_sends = PendingSends(self.loop_inbox, self.host_inbox, self._error_reporter)
         self._out = asyncio.Event()
         self._leaving: asyncio.Task[None] | None = None
         self.token_source = token_source
-        """What this link adds to the ways in which the connection can get a token; called on this link's loop."""
-        self._member = Member(self._own_inbox, self)
-        self._host_inbox.post(shared.add, self._member, self._status)
+        """What this client adds to the ways in which the connection can get a token; called on this client's loop."""
+        register_fork_aware(self)
+        self.host_inbox.post(shared.add, self.member, self._status)
 
     def __reduce__(self) -> NoReturn:
         """Raise `UsageError`: a shared client can't be pickled or copied."""
@@ -98,15 +102,20 @@ class SharedClient:
     def __repr__(self) -> str:
         status = self._status
         return (
-            f"<Link {self._shown} {self.state.name} epoch={status.epoch} streams={len(self._streams)} "
-            f"inbox={self._depth} sending={len(self._calls) + len(self._pending_sends)}>"
+            f"<SharedClient {self._shown} {self.state.name} epoch={status.epoch} subscribers={len(self.fan_out)} "
+            f"inbox={self.fan_out.depth} sending={len(self._calls) + len(self._pending_sends)}>"
         )
 
     def __del__(self) -> None:
-        """Whoever just forgets a link doesn't keep the connection up; the collector may say so in any thread."""
-        if not getattr(self, "_closed", True) and self._registry is current_registry():
+        """Leave: a forgotten client doesn't keep the connection up; the collector may run this in any thread."""
+        if not getattr(self, "_closed", True):
+            self.abandon()
+
+    def abandon(self) -> None:
+        """Leave without waiting, from any thread."""
+        if self._registry is current_registry():
             self._closed = True
-            self._host_inbox.post(self._shared.drop, self._member)
+            self.host_inbox.post(self.shared.drop, self.member)
 
     # --- coming and going -------------------------------------------------------------------------------------------
 
@@ -126,8 +135,7 @@ class SharedClient:
             return
         self._check_loop()
         self._closed = True
-        for stream in tuple(self._streams):
-            stream.close()
+        self.fan_out.close_all()
         old = self._status.state
         if old is not State.CLOSED:
             self._changes.notify(Change(time.time(), old, State.CLOSED, self._status.epoch, "Close", None))
@@ -136,21 +144,21 @@ class SharedClient:
         await asyncio.shield(self._leaving)
 
     async def _leave(self) -> None:
-        shared, member = self._shared, self._member
+        shared, member = self.shared, self.member
         try:
             await self._calls_end()
             with contextlib.suppress(ClientClosed):  # the loop that it lived on has ended, and the connection with it
-                await call_on_loop(self._host_inbox, self._own_inbox, lambda: shared.leave(member), {})
+                await call_on_loop(self.host_inbox, self.loop_inbox, lambda: shared.leave(member), {})
             self._out.set()
-            await self._callbacks_end()
+            await self.fan_out.settle(_CLOSE_GRACE)
         except BaseException:
-            self._host_inbox.post(shared.drop, member)  # the event loop ends
+            self.host_inbox.post(shared.drop, member)  # the event loop ends
             raise
         finally:
             self._out.set()
 
     async def left(self) -> None:
-        """Wait until this link is out: as the last one, until the connection is closed.
+        """Wait until this client is out: as the last one, until the connection is closed.
 
         Unlike `aclose()` it doesn't wait for callbacks, so it may be called in one.
         """
@@ -160,19 +168,11 @@ class SharedClient:
         # Whether a message was on its way already can only be told there.
         calls = {errand: future for errand, future in self._calls.items() if not future.done()}
         for errand in calls:
-            self._host_inbox.post(errand.cancel, "this link was closed meanwhile")
+            self.host_inbox.post(errand.cancel, "this shared client was closed meanwhile")
         if calls:
             await asyncio.wait(calls.values(), timeout=_CLOSE_GRACE)
             for errand, future in calls.items():
                 resolve_future(future, errand.unanswered(_CLIENT_CLOSED), None)  # unless it's done
-
-    async def _callbacks_end(self) -> None:
-        # It may be one of them that closes the link; the others may finish the message that they're at.
-        tasks = self._callbacks - {callback_task()}
-        if tasks:
-            _, late = await asyncio.wait(tasks, timeout=_CLOSE_GRACE)
-            for task in late:
-                task.cancel()
 
     async def __aenter__(self) -> Self:
         """Itself: it's up already."""
@@ -188,17 +188,32 @@ class SharedClient:
 
     async def connect(self) -> Outcome:
         """As `Client.connect()`: have the line up, together with everybody else who joins."""
-        outcome, status = await self._fetch(functools.partial(self._shared.enter, self._member))
+        outcome, status = await self._fetch(functools.partial(self.shared.enter, self.member))
         self._see(status)
+        self._outcomes[outcome] += 1
         return outcome
+
+    def connect_nowait(self) -> Outcome:
+        """As `Client.connect_nowait()`, as far as this client knows: start or find the attempt, and return which."""
+        self._check_sendable()
+        if self._status.state is State.CONNECTED:
+            return Outcome.ALREADY_CONNECTED
+        is_joined = self._status.state is State.CONNECTING
+        if self._connecting is not None and not self._connecting.done():
+            is_joined = True
+        else:
+            self._connecting = asyncio.get_running_loop().create_task(self.connect(), name="onesocket connects")
+            # A failure is in the status, and told to the watchers of the state.
+            self._connecting.add_done_callback(lambda task: task.cancelled() or task.exception())
+        return Outcome.JOINED if is_joined else Outcome.OPENED
 
     async def reconnect(self) -> Outcome:
         """As `Client.reconnect()`: everybody's line is closed and opened anew, and a `disconnect()` is lifted."""
-        return await self._fetch(functools.partial(self._shared.reconnect, self._member))
+        return await self._fetch(functools.partial(self.shared.reconnect, self.member))
 
     async def disconnect(self) -> None:
         """As `Client.disconnect()`: nobody's line comes up again until somebody calls `reconnect()`."""
-        await self._fetch(self._shared.disconnect)
+        await self._fetch(self.shared.disconnect)
 
     # --- messages ---------------------------------------------------------------------------------------------------
 
@@ -207,22 +222,18 @@ class SharedClient:
 
         `resend`: sending it twice does no harm, so it's sent again where `DeliveryUnknown` would be raised.
         """
-        upstream = self._shared.upstream
+        upstream = self.shared.upstream
         await self._fetch(lambda: upstream.send(message, resend=resend), sends=True)
 
     def send_nowait(self, message: Any, *, resend: bool = False) -> Delivery:
         """Hand one message over for sending, and return its `Delivery`.
 
-        Raises `ManuallyDisconnected` or `ClientClosed` as far as this link has heard of it, and `OutboxFull` when too
-        many are on their way. The connection's own answer is the delivery's: an `EncodeError`, a full outbox, a
-        `disconnect()` that came before. A failure that nobody awaits goes to `on_error` and the log.
+        Raises `ManuallyDisconnected` or `ClientClosed` as far as this client knows, and `OutboxFull` when too many are
+        on their way. The connection's own answer is the delivery's: an `EncodeError`, a full outbox, a `disconnect()`
+        that came before. A failure that nobody awaits goes to `on_error` and the log.
         """
-        self._check()
-        if self._status.state is State.STOPPED:
-            raise ManuallyDisconnected
-        if self._status.state is State.CLOSED:
-            raise ClientClosed(_CONNECTION_CLOSED)
-        upstream = self._shared.upstream
+        self._check_sendable()
+        upstream = self.shared.upstream
         return self._pending_sends.send(lambda: upstream.send(message, resend=resend))
 
     @overload
@@ -260,102 +271,163 @@ class SharedClient:
         gaps: bool = True,
         raise_on_failure: bool = True,
     ) -> Subscription[Any]:
-        """A stream of messages, as `Client.subscribe()`: this link's first one begins with what came since it joined.
+        """A stream of messages, as `Client.subscribe()`: the first one begins with what came since this client joined.
 
         `keys`: what to subscribe to upstream, where the protocol can describe that; the stream has the messages of
-        these keys alone. Only what nobody was subscribed to yet goes upstream, and it's told anew on every line.
-        `where` is asked in the reader's turn. `limit` counts what waits for the reader, not what it has taken out of
-        the queue in one go. With `overflow="wait"`, a slow reader holds the feed back for all.
+        these keys alone. Only what nobody was subscribed to yet goes upstream, and it's told anew on every connection.
+        With `overflow="wait"`, a slow reader holds the feed back for all.
         """
-        wanted = frozenset((keys,) if isinstance(keys, str) else keys)
-        return self._stream(event, where, wanted, limit, overflow, gaps=gaps, raise_on_failure=raise_on_failure)
+        return self.open_stream(
+            event, where, keys, limit=limit, overflow=overflow, gaps=gaps, raise_on_failure=raise_on_failure
+        )
 
-    def _stream(
+    def open_stream(
         self,
         event: str | None,
         where: Predicate | None,
-        wanted: frozenset[Hashable],
+        keys: Iterable[Hashable],
+        *,
         limit: int,
         overflow: Overflow | str,
-        *,
         gaps: bool,
         raise_on_failure: bool,
-    ) -> SharedSubscription[Any]:
+        from_now: bool = False,
+    ) -> Subscription[Any]:
+        """As `subscribe`; `from_now`: what came before goes on waiting for another reader."""
         self._check()
-        if event is not None and not isinstance(event, str):  # pyright: ignore[reportUnnecessaryIsInstance]
-            raise InvalidOption(f"an event name is a str, or None for all messages, not {type(event).__name__}")
-        queue = self._shared.new_queue(limit, Overflow.of(overflow), gaps=gaps, ring=self._own_inbox.post)
-        filtered = where is not None
-        where = message_filter(self._shared.protocol, wanted, where)
-        shared, there = self._shared, self._host_inbox
-        subscribe = functools.partial(shared.subscribe, self._member, queue, event, wanted)
-        there.post(functools.partial(subscribe, raise_on_failure=raise_on_failure, filtered=filtered))
-
-        def detach(queue: SharedQueue[Any]) -> None:
-            queue.clear()
-            queue.end()
-            there.post(shared.unsubscribe, queue)
-
-        stream: SharedSubscription[Any] = SharedSubscription(queue, detach, where=where, keeps=self)
-        self._streams.add(stream)
+        wanted = frozenset((keys,) if isinstance(keys, str) else keys)
+        if where is not None and not callable(where):  # pyright: ignore[reportUnnecessaryComparison]
+            raise InvalidOption(f"where must be a function of the message, not {type(where).__name__}")
+        if wanted:
+            check_subscription_support(self.shared.protocol, reads=True)
+            where = _key_filter(self.shared.protocol.key_of, wanted, where)
+        stream = self.fan_out.subscribe(
+            event,
+            where,
+            limit=limit,
+            overflow=overflow,
+            gaps=gaps,
+            raise_on_failure=raise_on_failure,
+            from_now=from_now,
+        )
+        token = object()
+        stream.on_end = functools.partial(self._stream_ended, token, has_keys=bool(wanted))
+        self._open()
+        if wanted:
+            self.host_inbox.post(self.shared.add_keys, self.member, token, wanted, stream.queue.fail)
         return stream
 
+    def __aiter__(self) -> Subscription[Any | Gap]:
+        """A new subscription to all messages, as `subscribe()` returns it: ``async for message in client``."""
+        return self.subscribe()
+
+    @overload
     def on(
         self,
-        event: str | Callable[[Any], Any] | None,
-        callback: Callable[[Any], Any] | None = None,
+        event: C,
+        /,
         *,
         limit: int = DEFAULT_LIMIT,
         overflow: Overflow | str = Overflow.FAIL,
-        gaps: bool = True,
-    ) -> Callable[[], None]:
-        """Call `callback` with every message (of that event); returns the function that takes it off again.
+        gaps: bool = False,
+    ) -> C: ...
+    @overload
+    def on(
+        self,
+        event: str | None,
+        callback: C,
+        *,
+        limit: int = DEFAULT_LIMIT,
+        overflow: Overflow | str = Overflow.FAIL,
+        gaps: bool = False,
+    ) -> C: ...
+    @overload
+    def on(
+        self,
+        event: str | None = None,
+        *,
+        limit: int = DEFAULT_LIMIT,
+        overflow: Overflow | str = Overflow.FAIL,
+        gaps: bool = False,
+    ) -> Callable[[C], C]: ...
+    def on(
+        self,
+        event: Any = None,
+        callback: Callable[..., Any] | None = None,
+        *,
+        limit: int = DEFAULT_LIMIT,
+        overflow: Overflow | str = Overflow.FAIL,
+        gaps: bool = False,
+    ) -> Any:
+        """Call `callback` with every message (of that event), as `Client.on()`, on this client's loop; returns it."""
+        self._check()
 
-        It's called on this link's loop, one message after the other, behind a queue of `limit` messages; a coroutine
-        function is awaited in a task of its own. What it raises is reported and hurts nobody else.
-        """
-        if callable(event):
-            if callback is not None:
-                raise InvalidOption("on() takes an event name and one callback, not two callbacks")
-            event, callback = None, event
-        if not callable(callback):
-            raise InvalidOption("on() needs a callback: on(callback) or on('event', callback)")
-        stream = self._stream(event, None, frozenset(), limit, overflow, gaps=gaps, raise_on_failure=False)
-        kind = AsyncCallback if is_async(callback) else PlainCallback
-        caller = kind(callback, stream, self._error_reporter.report, self._callbacks)
-        caller.start()
-        return caller.remove
+        def add(name: str | None, call: Callable[[Any], Any]) -> Callable[[], None]:
+            remove = self.fan_out.on(name, call, limit=limit, overflow=overflow, gaps=gaps)
+            self.member.kept = self  # nobody else may refer to it
+            self._open()
+            return remove
+
+        return self._registrations.on(event, callback, add)
+
+    def off(self, callback: Callable[..., Any]) -> None:
+        """Remove one registration of `callback` by `on()` or `on_change()`, the newest; it is not called any more."""
+        self._registrations.off(callback)
+        if not len(self._registrations):
+            self.member.kept = None
 
     # --- what is known ----------------------------------------------------------------------------------------------
 
     @property
     def state(self) -> State:
-        """Where the connection stands, as far as this link has heard; CLOSED once the link is closed."""
-        is_lost = self._closed or self._host_inbox.is_dead or self._registry is not current_registry()
+        """Where the connection stands, as far as this client knows; CLOSED once the client is closed."""
+        is_lost = self._closed or self.host_inbox.is_dead or self._registry is not current_registry()
         return State.CLOSED if is_lost else self._status.state
 
     @property
+    def epoch(self) -> int:
+        """The number of the newest connection, as far as this client knows."""
+        return self._status.epoch
+
+    @property
+    def stats(self) -> Stats:
+        """The counters of this handle: its calls, messages and errors; those of connections since it joined."""
+        return Stats(
+            attempts=self._status.epoch,
+            handshakes=self._connections,
+            opened=self._outcomes[Outcome.OPENED],
+            joined=self._outcomes[Outcome.JOINED],
+            already_connected=self._outcomes[Outcome.ALREADY_CONNECTED],
+            reconnects=max(0, self._connections - 1),
+            stale_dropped=0,
+            received=self.fan_out.delivered,
+            sent=self._pending_sends.sent,
+            undecodable=0,
+            callback_errors=self._error_reporter.count,
+        )
+
+    @property
     def status(self) -> Status:
-        """A snapshot: the connection as of its last change, and this link's own subscribers and queues."""
+        """A snapshot: the connection as of its last change, and this client's own subscribers and queues."""
         status = self._status
         retry_in = status.retry_in
         return dataclasses.replace(
             status,
             state=self.state,
             retry_in=None if retry_in is None else max(0.0, retry_in - (time.monotonic() - self._status_at)),
-            subscribers=len(self._streams),
-            inbox=self._depth,
+            subscribers=len(self.fan_out),
+            inbox=self.fan_out.depth,
         )
 
     def changes(self) -> Subscription[Change]:
-        """Every change of the state from this call on, in order; ends when the link or the connection is closed."""
+        """Every change of the state from this call on, in order; ends when this client or the connection is closed."""
         self._check()
         return self._changes.stream()
 
-    def on_change(self, callback: Callable[[Change], object]) -> Callable[[], None]:
-        """Call `callback` with every change, on this link's loop; returns the function that takes it off again."""
+    def on_change(self, callback: C) -> C:
+        """Call `callback` with every change, on this client's loop, and return it; `off(callback)` removes it."""
         self._check()
-        return self._changes.on_change(callback)
+        return self._registrations.add(callback, self._changes.on_change(callback))
 
     async def wait_for(self, *states: State, timeout: float | None = None) -> State:
         """As `Client.wait_for()`: wait for one of these states, and return it; one that is passed through counts."""
@@ -366,25 +438,46 @@ class SharedClient:
     # --- inside -----------------------------------------------------------------------------------------------------
 
     def changed(self, change: Change, status: Status) -> None:
-        """What the connection tells, on this loop."""
-        if self._closed:
-            return
-        self._see(status)
-        self._changes.notify(change)
+        """Take a change of the connection, on this client's loop."""
+        if not self._closed:
+            self._see(status)
+            self._connections += change.new is State.CONNECTED
+            self._changes.notify(change)
+
+    def report(self, error: BaseException, source: str) -> None:
+        """Report what a subscriber raised."""
+        self._error_reporter.report(error, source)
+
+    def forked(self) -> None:
+        """End all streams: this is a child, and the connection is the parent's."""
+        self.fan_out.break_off(ForkedCopy())
+        self._changes.break_off(ForkedCopy())
 
     def _see(self, status: Status) -> None:
         self._status = status
         self._status_at = time.monotonic()
 
-    @property
-    def _depth(self) -> int:
-        return max(
-            (len(stream) for stream in tuple(self._streams) if isinstance(stream, SharedSubscription)), default=0
-        )
+    def _open(self) -> None:
+        if not self._is_open:
+            self._is_open = True
+            self.host_inbox.post(self.shared.open, self.member)
+
+    def _stream_ended(self, stream: object, *, has_keys: bool) -> None:
+        if has_keys:
+            self.host_inbox.post(self.shared.remove_keys, self.member, stream)
 
     async def _fetch(self, work: Callable[[], Coroutine[Any, Any, T]], *, sends: bool = False) -> T:
         self._check()
-        return await call_on_loop(self._host_inbox, self._own_inbox, work, self._calls, sends=sends)
+        result = await call_on_loop(self.host_inbox, self.loop_inbox, work, self._calls, sends=sends)
+        self._pending_sends.sent += sends
+        return result
+
+    def _check_sendable(self) -> None:
+        self._check()
+        if self._status.state is State.STOPPED:
+            raise ManuallyDisconnected
+        if self._status.state is State.CLOSED:
+            raise ClientClosed(_CONNECTION_CLOSED)
 
     def _check(self) -> None:
         self._check_process()
@@ -397,7 +490,14 @@ class SharedClient:
             raise ForkedCopy
 
     def _check_loop(self) -> None:
-        if not self._own_inbox.is_here:
+        if not self.loop_inbox.is_here:
             raise WrongEventLoop(
-                "this link belongs to another event loop; join() in each loop, or use onesocket.blocking without one"
+                "this shared client belongs to another event loop; join() in each loop, or use onesocket.blocking "
+                "without one"
             )
+
+
+def _key_filter(
+    key_of: Callable[[Any], Hashable], keys: frozenset[Hashable], where: Predicate | None
+) -> Callable[[Any], bool]:
+    return lambda message: key_of(message) in keys and (where is None or where(message))

@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import time
-import weakref
 from collections.abc import Callable, Hashable
 from concurrent.futures import Future
 from typing import Any, Final, Protocol
 
-from ..client._backlog import ExpectedReader
+from ..client._backlog import Backlog, ExpectedReader
+from ..client._fan_out import FanOut
 from ..client._gap import Gap
 from ..client._options import TokenSource
-from ..client._queue import Overflow
 from ..client._status import Change, Status
 from ..errors import OnesocketError
 from ..lifecycle._effects import Outcome
@@ -22,8 +21,7 @@ from ._host_loop import HostLoop
 from ._loop_inbox import LoopInbox
 from ._member_tokens import MemberTokens
 from ._options import RequestedOptions
-from ._shared_fan_out import SharedFanOut
-from ._shared_queue import SharedQueue
+from ._relay import MemberHandle, Relay
 from ._upstream import Upstream
 
 # While a reader holds the feed back, it is looked at this often (in seconds) whether its event loop is still there.
@@ -48,41 +46,32 @@ class ReferenceCounter(Protocol):
         ...
 
 
-class MemberHandle(Protocol):
-    """A link, as the connection sees it, on the link's own loop."""
-
-    @property
-    def token_source(self) -> TokenSource | None:
-        """Where its token comes from, if that's a function of its own."""
-        ...
-
-    def changed(self, change: Change, status: Status) -> None:
-        """The state changed."""
-
-
 class Member:
-    """One link, as its connection sees it: a link that nobody holds any more is not kept by it."""
+    """One shared client, as its connection sees it: a client that nobody holds any more is not kept by it."""
 
-    def __init__(self, mailbox: LoopInbox, link: MemberHandle) -> None:
-        self.loop_inbox = mailbox
+    def __init__(self, inbox: LoopInbox, handle: MemberHandle, shared: SharedConnection) -> None:
+        self.loop_inbox = inbox
+        self.relay = Relay(
+            inbox, handle, lambda: shared.hold(self.relay), lambda: shared.post(shared.release, self.relay)
+        )
         self.first: ExpectedReader | None = None
-        """Stands for the messages since it joined, until it reads. Used on the owner loop only."""
-        self._link = weakref.ref(link)
+        """Stands for the messages since it joined, until it reads. Used on the host loop only."""
+        self.is_open = False
+        """Messages are relayed to it: it has, or had, a reader. Used on the host loop only."""
+        self.keys: dict[object, frozenset[Hashable]] = {}
+        """The upstream subscriptions of its streams. Used on the host loop only."""
+        self.kept: object = None
+        """The client itself while it has callbacks, which nobody else may refer to."""
 
     @property
     def token_source(self) -> TokenSource | None:
         """Its token source; None as well if nobody holds it any more."""
-        link = self._link()
-        return None if link is None else link.token_source
+        handle = self.relay.handle
+        return None if handle is None else handle.token_source
 
     def tell(self, change: Change, status: Status) -> bool:
-        """Pass the news on; False: its loop is dead, or nobody holds it any more."""
-        return self._link() is not None and self.loop_inbox.post(self._arrived, change, status)
-
-    def _arrived(self, change: Change, status: Status) -> None:
-        link = self._link()
-        if link is not None:
-            link.changed(change, status)
+        """Pass a change on; False: its loop is closed, or nobody holds it any more."""
+        return self.relay.put(lambda handle: handle.changed(change, status))
 
 
 class SharedConnection:
@@ -117,24 +106,23 @@ class SharedConnection:
         self._predecessor = predecessor
         self._tokens = tokens
         self._members: set[Member] = set()
-        self._keys: dict[SharedQueue[Any], frozenset[Hashable]] = {}
-        self._readers: dict[SharedQueue[Any], Member] = {}
+        self._backlog = Backlog()
+        self._epoch = 0
+        self._failure: OnesocketError | None = None
+        """The error that ended a connection for good which was up; None again once the next one is."""
+        self._is_ended = False
+        """No more messages come."""
+        self._holders: set[object] = set()
+        """The members, and the relays, that hold the feed back."""
         self._begun: asyncio.Task[None] | None = None
         self._close_task: asyncio.Task[None] | None = None
         self._cleanup_tasks: set[asyncio.Task[None]] = set()
         """Kept here, not by the module: tasks of a loop that was closed go with their connection."""
         self._linger_timer: asyncio.TimerHandle | None = None
         self._look_timer: asyncio.TimerHandle | None = None
-        self.feed = SharedFanOut(
-            event_of=protocol.event_of,
-            hold=self._hold,
-            release=upstream.release,
-            report=self._report,
-            on_loop=self._on_owner,
-        )
 
     def __repr__(self) -> str:
-        return f"<Shared links={self.count}{' closing' if self.is_closing else ''} {self.upstream!r}>"
+        return f"<SharedConnection members={self.count}{' closing' if self.is_closing else ''} {self.upstream!r}>"
 
     # --- what links want; on the owner loop -------------------------------------------------------------------------
 
@@ -164,7 +152,7 @@ class SharedConnection:
         """The link is on its way, and thinks that things stand so; `leave` takes it off."""
         self._members.add(member)
         self._tokens.add(member)
-        member.first = self.feed.expect_reader()
+        member.first = self._backlog.expect()
         self.cancel_linger()
         now = self.upstream.status
         if (now.state, now.epoch) != (seen.state, seen.epoch):
@@ -192,78 +180,81 @@ class SharedConnection:
     def _forget(self, member: Member) -> bool:
         is_known = member in self._members
         self._members.discard(member)
-        self.feed.give_up(member.first)
+        self._stop_keeping(member)
         self._tokens.discard(member)
-        for queue in [queue for queue, reader in tuple(self._readers.items()) if reader is member]:
-            queue.clear()
-            queue.end()
-            self.unsubscribe(queue)
+        for stream in tuple(member.keys):
+            self.remove_keys(member, stream)
+        self.release(member)
+        self.release(member.relay)
+        member.kept = None
         return is_known
 
-    # --- what links read --------------------------------------------------------------------------------------------
+    def _stop_keeping(self, member: Member) -> None:
+        first, member.first = member.first, None
+        if first is not None:
+            self._backlog.forget(first)
 
-    def new_queue(
-        self, limit: object, overflow: Overflow, *, gaps: bool, ring: Callable[[Any], object]
-    ) -> SharedQueue[Any]:
-        """A queue that can hold this feed back; made in any thread."""
-        hold, release = self.feed.hold_callbacks
-        return SharedQueue(
-            limit, overflow, marks_gaps=gaps, hold=hold, release=release, on_owner=self._on_owner, ring=ring
-        )
+    # --- what members read ------------------------------------------------------------------------------------------
 
-    def subscribe(
-        self,
-        member: Member,
-        queue: SharedQueue[Any],
-        event: str | None,
-        keys: frozenset[Hashable],
-        *,
-        raise_on_failure: bool,
-        filtered: bool = False,
-        is_own: bool = False,
-    ) -> None:
-        """Pass everything from now on to the queue of this member; its keys count upstream.
-
-        If it's the member's first, it begins with what came since it joined. `filtered`: it reads a part of that;
-        `is_own`: it began with the join, and what waits goes on waiting for another.
-        """
-        if member not in self._members:  # it has left meanwhile
-            queue.end()
+    def open(self, member: Member) -> None:
+        """Relay messages to this member from now on, beginning with those that came since it joined."""
+        if member not in self._members or self._is_ended:
+            member.relay.put(lambda handle: handle.fan_out.end())
             return
-        first = None if is_own else member.first
-        self.feed.add(queue, event, raise_on_failure=raise_on_failure, first=first, filtered=filtered or bool(keys))
-        if not queue.ended:
-            self._readers[queue] = member
-        if keys and not queue.ended:
-            try:
-                self.upstream.add_keys(keys)
-            except OnesocketError as error:
-                queue.fail(error)
-            else:
-                self._keys[queue] = keys
+        if member.is_open:
+            return
+        waited = [] if member.first is None else self._backlog.since(member.first, self._epoch)
+        failure, epoch = self._failure, self._epoch
+        self._stop_keeping(member)
+        member.is_open = True
+        handle = member.relay.handle
+        if handle is not None and member.loop_inbox.is_here:  # its first reader has them at once
+            handle.fan_out.begin_with(waited, failure, epoch)
+        else:
+            member.relay.put(lambda handle: handle.fan_out.begin_with(waited, failure, epoch))
 
-    def use_join_stream(self, member: Member) -> None:
-        """Stop waiting for a first reader: this member reads the stream that began with its join."""
-        self.feed.give_up(member.first)
+    def add_keys(self, member: Member, stream: object, keys: frozenset[Hashable], fail: Callable[..., object]) -> None:
+        """Subscribe upstream for a stream of this member; `fail` is called, on its loop, if that isn't possible."""
+        if member not in self._members:  # it has left meanwhile
+            return
+        try:
+            self.upstream.add_keys(keys)
+        except OnesocketError as error:
+            member.loop_inbox.post(fail, error)
+        else:
+            member.keys[stream] = keys
 
-    def unsubscribe(self, queue: SharedQueue[Any]) -> None:
-        """Not any more."""
-        self.feed.drop(queue)
-        self._readers.pop(queue, None)
-        keys = self._keys.pop(queue, None)
+    def remove_keys(self, member: Member, stream: object) -> None:
+        """The stream has ended: end its subscriptions upstream."""
+        keys = member.keys.pop(stream, None)
         if keys is not None:
             self.upstream.remove_keys(keys)
 
-    def _hold(self) -> None:
-        self.upstream.hold()
+    def hold(self, holder: object) -> None:
+        """Hold the feed back, on behalf of a member's readers (the member) or of its relay."""
+        if not self._holders:
+            self.upstream.hold()
+        self._holders.add(holder)
         if self._look_timer is None:
             self._look_timer = asyncio.get_running_loop().call_later(_LIVENESS_INTERVAL, self._look)
 
+    def hold_for_readers(self, member: Member) -> None:
+        """Hold the feed back, unless the member has left meanwhile."""
+        if member in self._members:
+            self.hold(member)
+
+    def release(self, holder: object) -> None:
+        """Let the feed go on, if nobody else holds it."""
+        if holder in self._holders:
+            self._holders.discard(holder)
+            if not self._holders:
+                self.upstream.release()
+
     def _look(self) -> None:
-        """Whoever holds the feed back may have died since: no message comes that would show it."""
+        """Drop members that died while they held the feed back: no message comes that would show it."""
         self._look_timer = None
         self.drop_dead_members()
-        if self.feed.is_held:
+        if self._holders:
             self._look_timer = asyncio.get_running_loop().call_later(_LIVENESS_INTERVAL, self._look)
 
     # --- coming and going -------------------------------------------------------------------------------------------
@@ -322,7 +313,7 @@ class SharedConnection:
                 await self.upstream.aclose()
             await self._predecessor_gone()  # whoever comes next waits for us, and knows of nobody before
         finally:
-            self.feed.end()
+            self._end()
             if self._look_timer is not None:
                 self._look_timer.cancel()
             self._registry.forget(self)
@@ -332,33 +323,46 @@ class SharedConnection:
     # --- what the upstream tells ------------------------------------------------------------------------------------
 
     def messages(self, batch: list[Any]) -> None:
-        """Hand a batch to every reader."""
-        self.feed.publish_many(batch)
+        """Relay a batch to every member that reads."""
+        if self._backlog:
+            self._backlog.put_many(batch)
+        for member in tuple(self._members):
+            if member.is_open and not member.relay.put_many(batch):
+                self.drop(member)
 
     def gap(self, gap: Gap) -> None:
         """Put a marker into every stream."""
-        self.feed.announce(gap)
+        if self._backlog:
+            self._backlog.put_gap(gap)
+        self._relay(FanOut.announce, gap)
 
     def failed(self, error: OnesocketError) -> None:
         """Tell the readers that want to know."""
-        self.feed.fail(error)
+        self._failure = error if self._epoch else None
+        self._relay(FanOut.fail, error)
+
+    def _relay(self, method: Callable[..., object], *args: object) -> None:
+        for member in tuple(self._members):
+            if member.is_open:
+                member.relay.put(lambda handle: method(handle.fan_out, *args))
 
     def changed(self, change: Change, status: Status) -> None:
         """Tell every link."""
         if change.new is State.CONNECTED:
-            self.feed.ready(change.epoch)
+            self._epoch, self._failure = change.epoch, None
+            self._relay(FanOut.ready, change.epoch)
         for member in tuple(self._members):
             if not member.tell(change, status):
                 self.drop(member)
         if change.new is State.CLOSED:
-            self.feed.end()
+            self._end()
             self._registry.retire(self)  # if somebody closed it behind our back, the next one to join gets a new one
             self._start_close()
 
-    def _on_owner(self, call: Callable[..., object], *args: object) -> None:
-        self.owner.loop_inbox.post(call, *args)
+    def _end(self) -> None:
+        self._is_ended = True
+        self._relay(FanOut.end)
 
-    def _report(self, error: BaseException, source: str) -> None:
-        asyncio.get_running_loop().call_exception_handler(
-            {"message": f"onesocket: {source} failed in the feed", "exception": error}
-        )
+    def post(self, call: Callable[..., object], *args: object) -> None:
+        """Call this on the host loop."""
+        self.owner.loop_inbox.post(call, *args)

@@ -1,0 +1,61 @@
+"""The token sources of threads, called where all connections live: a plain function may block, so it gets a thread."""
+
+from __future__ import annotations
+
+import asyncio
+import functools
+import inspect
+import threading
+from collections.abc import Callable
+from concurrent.futures import Future
+from typing import Any
+
+from ..client._async_callback import is_async
+from ..client._options import TokenSource
+from ..errors import TokenFailed
+
+
+async def call_token_source(source: TokenSource) -> str | None:
+    """A token; a plain function may block, so it's called in a thread."""
+    try:
+        answer: Any = source() if is_async(source) else await _in_executor(functools.partial(_call_and_catch, source))
+        if isinstance(answer, _RaisedError):
+            raise answer.error
+        value: str | None = await answer if inspect.isawaitable(answer) else answer
+    except (KeyboardInterrupt, SystemExit) as error:
+        # Here it would end the thread that all connections live in.
+        raise TokenFailed(f"a token source raised {type(error).__name__}", retryable=True) from error
+    return value
+
+
+class _RaisedError:
+    """An exception that a function raised in its thread; futures refuse some, such as `StopIteration`."""
+
+    def __init__(self, error: BaseException) -> None:
+        self.error = error
+
+
+def _call_and_catch(source: TokenSource) -> Any:
+    try:
+        return source()
+    except BaseException as error:  # noqa: BLE001 - it's raised where the token is asked for
+        return _RaisedError(error)
+
+
+async def _in_executor(source: Callable[[], Any]) -> Any:
+    try:
+        answer = asyncio.get_running_loop().run_in_executor(None, source)
+    except RuntimeError:  # the main thread has ended, and executors take nothing more
+        return await _in_new_thread(source)
+    return await answer
+
+
+async def _in_new_thread(source: Callable[[], Any]) -> Any:
+    answer: Future[Any] = Future()
+
+    def call() -> None:
+        answer.set_result(source())
+
+    answer.set_running_or_notify_cancel()
+    threading.Thread(target=call, name="onesocket token", daemon=True).start()
+    return await asyncio.wrap_future(answer)

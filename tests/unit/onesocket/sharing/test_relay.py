@@ -1,0 +1,115 @@
+"""Messages on their way to another event loop: in order, bounded, and one wake-up for a turn."""
+
+import asyncio
+import gc
+from typing import Any
+
+import pytest
+
+from onesocket import Gap
+from onesocket.client._fan_out import FanOut
+from onesocket.client._gap import GapReason
+from onesocket.client._queue import DEFAULT_LIMIT
+from onesocket.client._status import Change, Status
+from onesocket.client._subscription import Subscription
+from onesocket.errors import SlowConsumer
+from onesocket.sharing._loop_inbox import inbox_of
+from onesocket.sharing._relay import CALLS_PER_TURN, Relay
+from tests.exceptions import CustomBaseException
+
+
+class RelayedClient:
+    """A member on this loop, and its relay, which is filled as if from another."""
+
+    token_source = None
+
+    def __init__(self) -> None:
+        self.held: list[bool] = []
+        self.errors: list[BaseException] = []
+        self.fan_out = FanOut(
+            event_of=lambda _: None,
+            hold=lambda: None,
+            release=lambda: None,
+            report=self.report,
+            on_loop=lambda call, *args: call(*args),
+        )
+        inbox = inbox_of(asyncio.get_running_loop())
+        held = self.held
+        self.relay = Relay(inbox, self, lambda: held.append(True), lambda: held.append(False))
+
+    def changed(self, change: Change, status: Status) -> None:
+        raise NotImplementedError
+
+    def report(self, error: BaseException, source: str) -> None:
+        del source
+        self.errors.append(error)
+
+    def subscribe(self, overflow: str, limit: int = DEFAULT_LIMIT) -> Subscription[Any]:
+        return self.fan_out.subscribe(None, None, limit=limit, overflow=overflow, gaps=True, raise_on_failure=True)
+
+
+async def test_order_is_kept_and_the_loop_is_woken_once() -> None:
+    client = RelayedClient()
+    stream = client.subscribe("fail")
+    wakeups = client.relay.loop_inbox.wakeups
+    gap = Gap(GapReason.RECONNECTED, 2)
+    assert client.relay.put_many([1, 2])
+    assert client.relay.put(lambda handle: handle.fan_out.announce(gap))
+    assert client.relay.put_many([3])
+    assert len(stream) == 0, "never in the turn of the one who delivers"
+    assert [await anext(stream) for _ in range(4)] == [1, 2, gap, 3]
+    assert client.relay.loop_inbox.wakeups == wakeups + 1
+
+
+async def test_beyond_the_bound_the_oldest_are_dropped_and_told() -> None:
+    client = RelayedClient()
+    failing, dropping = client.subscribe("fail"), client.subscribe("drop_oldest")
+    for number in range(10):
+        client.relay.put_many([number] * 4096)
+    with pytest.raises(SlowConsumer):
+        await anext(failing)
+    assert dropping.dropped == 6 * 4096
+    gap = await anext(dropping)
+    assert (gap.reason, gap.missed) == (GapReason.OVERFLOW, 6 * 4096)
+    assert [await anext(dropping) for _ in range(DEFAULT_LIMIT)] == sorted([6, 7, 8, 9] * 4096)
+    assert not client.held
+
+
+async def test_a_reader_that_waits_holds_the_feed_and_gets_everything() -> None:
+    client = RelayedClient()
+    stream = client.subscribe("wait")
+    for number in range(10):
+        client.relay.put_many([number] * 4096)
+    assert client.held == [True]
+    assert [await anext(stream) for _ in range(40_960)] == sorted([*range(10)] * 4096)
+    assert client.held == [True, False]
+
+
+async def test_plain_callbacks_leave_the_loop_its_turns_and_one_that_raises_anything_harms_no_other_batch() -> None:
+    client = RelayedClient()
+    got: list[int] = []
+
+    def takes(number: int) -> None:
+        got.append(number)
+        if number == 1:
+            raise CustomBaseException
+
+    client.fan_out.on(None, takes, limit=1, overflow="fail", gaps=False)
+    client.relay.put_many([0, 1])
+    client.relay.put_many([2] * 2 * CALLS_PER_TURN)
+    await asyncio.sleep(0)
+    await asyncio.sleep(0)
+    assert got[:2] == [0, 1]
+    assert len(got) <= 2 + CALLS_PER_TURN
+    for _ in range(5):
+        await asyncio.sleep(0)
+    assert len(got) == 2 + 2 * CALLS_PER_TURN
+    assert [type(error) for error in client.errors] == [CustomBaseException]
+
+
+async def test_a_member_that_is_gone_takes_nothing() -> None:
+    client = RelayedClient()
+    relay = client.relay
+    del client
+    gc.collect()
+    assert not relay.put_many([1])
