@@ -15,7 +15,7 @@ URL = sys.argv[1]
 async def task() -> None:
     """Print the feed in a task."""
     async with onesocket.join(URL, scope="host") as feed:
-        async for message in feed.subscribe():
+        async for message in feed:
             print("task:", message, flush=True)
 
 
