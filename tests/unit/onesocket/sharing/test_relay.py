@@ -113,3 +113,19 @@ async def test_a_member_that_is_gone_takes_nothing() -> None:
     del client
     gc.collect()
     assert not relay.put_many([1])
+
+
+async def test_plain_callbacks_have_an_overflow_rule_on_the_way_too() -> None:
+    waits, fails = RelayedClient(), RelayedClient()
+    got: list[int] = []
+    waits.fan_out.on(None, got.append, limit=1, overflow="wait", gaps=False)
+    fails.fan_out.on(None, got.append, limit=1, overflow="fail", gaps=False)
+    for client in (waits, fails):
+        for number in range(10):
+            client.relay.put_many([number] * 4096)
+    while waits.held != [True, False] or not fails.errors:  # noqa: ASYNC110 - nobody tells
+        await asyncio.sleep(0)
+    assert isinstance(fails.errors[0], SlowConsumer)
+    while len(got) < 40_960:  # noqa: ASYNC110 - as above
+        await asyncio.sleep(0)
+    assert got == sorted([*range(10)] * 4096)

@@ -8,6 +8,7 @@ from collections.abc import Awaitable, Callable, Iterable
 from typing import Any, Final
 
 from ._async_callback import AsyncCallback
+from ._queue import DEFAULT_LIMIT, Overflow
 from ._sinks import Sink, name_of
 from ._user_code import USER_ERRORS
 
@@ -32,6 +33,9 @@ class DirectCallback:
         self.callback = callback
         self.awaits: AsyncCallback | None = None
         """The task that calls it, once it has returned an awaitable."""
+        self.limit = DEFAULT_LIMIT
+        self.overflow = Overflow.FAIL
+        self.marks_gaps = False
         self._add = add
         self._queue_up = queue_up
         self._items: deque[Any] = deque()

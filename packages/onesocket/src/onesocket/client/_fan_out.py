@@ -10,11 +10,11 @@ from collections import deque
 from collections.abc import Awaitable, Callable, Iterable, Iterator
 from typing import Any
 
-from ..errors import InvalidOption, OnesocketError
+from ..errors import InvalidOption, OnesocketError, SlowConsumer
 from ._async_callback import AsyncCallback, CallbackTasks, is_async
 from ._backlog import Backlog, ExpectedReader, filter_backlog
 from ._direct_callback import DirectCallback
-from ._gap import Gap
+from ._gap import Gap, GapReason
 from ._queue import Overflow, Queue, check_limit
 from ._registrations import check_event
 from ._sinks import BatchSink, Filter, Sink, Tap, batch_sink_of, name_of, remove_first
@@ -239,8 +239,8 @@ class FanOut:
 
     def limits(self) -> tuple[bool, int]:
         """Returns whether a reader may hold the feed back, and the largest limit of any reader; in any thread."""
-        queues = tuple(self._queues)
-        return any(queue.overflow is Overflow.WAIT for queue in queues), max((q.limit for q in queues), default=0)
+        readers: tuple[Queue[Any] | DirectCallback, ...] = (*self._queues, *self._direct)
+        return any(reader.overflow is Overflow.WAIT for reader in readers), max((r.limit for r in readers), default=0)
 
     @property
     def has_callbacks(self) -> bool:
@@ -251,6 +251,13 @@ class FanOut:
         """So many messages were dropped on their way to this loop."""
         for queue in tuple(self._queues):
             queue.lose(count)
+        for direct in tuple(self._direct):
+            if direct.overflow is Overflow.FAIL:
+                self._report(SlowConsumer(f"this callback fell {count} messages behind"), name_of(direct.callback))
+                self._direct.remove(direct)
+                direct.remove()
+            elif direct.marks_gaps and direct.awaits is None:
+                direct.callback(Gap(GapReason.OVERFLOW, self._epoch, count))
 
     def stop_keeping(self) -> None:
         """Stop waiting for a first reader: what came before isn't wanted."""
@@ -397,6 +404,7 @@ class FanOut:
                 direct.start(waited, self._soon, self._report)
 
         direct = DirectCallback(event, callback, add, queue_up)
+        direct.limit, direct.overflow, direct.marks_gaps = limit, overflow, gaps
         self._direct.append(direct)
         self._when_backlog_is_here(begin)
         return remove

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import weakref
 from collections import deque
 from collections.abc import Callable
@@ -140,8 +141,9 @@ class Relay:
         except BaseException as error:  # noqa: BLE001 - as any exception of a subscriber
             handle.report(error, "a subscriber")
         finally:
-            if self._rest or self._entries:
-                self._schedule()
+            if (self._rest or self._entries) and not self._is_due:
+                self._is_due = True
+                asyncio.get_running_loop().call_soon(self._deliver)  # no wake-up is needed: it is running
             if self._is_holding and self._put - self._taken <= DEFAULT_LIMIT // 2:
                 self._is_holding = False
                 self._release()
