@@ -20,7 +20,7 @@ from onesocket.lifecycle._events import TimerKind
 from onesocket.lifecycle._machine import Machine
 from onesocket.notices import Notices
 from onesocket.protocols._pace import SendWindow
-from onesocket.provider._provider import Provider
+from onesocket.provider._retired_connections import RetiredConnections
 from onesocket.sharing._client_upstream import ClientUpstream
 from onesocket.sharing._shared_client import SharedClient as SharedLink
 from onesocket.sharing._shared_connection import Member, SharedConnection
@@ -148,10 +148,10 @@ def late_connections_heard(patch: pytest.MonkeyPatch) -> None:
 
 
 def old_identity_not_awaited(patch: pytest.MonkeyPatch) -> None:
-    async def at_once(_self: Provider) -> None:
+    async def at_once(_self: RetiredConnections[Any]) -> None:
         await asyncio.sleep(0)
 
-    patch.setattr(Provider, "_wait_retired", at_once)
+    patch.setattr(RetiredConnections, "wait_closed", at_once)
 
 
 def shared_client_not_awaited(patch: pytest.MonkeyPatch) -> None:

@@ -9,13 +9,14 @@ import functools
 import time
 from collections.abc import Callable, Coroutine, Hashable, Iterable
 from types import TracebackType
-from typing import Any, Literal, NoReturn, Self, TypeVar, overload
+from typing import Any, Literal, NoReturn, Self, TypeVar, Unpack, overload
 
 from .._forking import register_fork_aware
 from ..client._delivery import Delivery
 from ..client._error_reporter import ErrorReporter
 from ..client._fan_out import FanOut
 from ..client._gap import Gap
+from ..client._message_client import C, CallbackOptions
 from ..client._options import TokenSource
 from ..client._pickling import not_picklable
 from ..client._queue import DEFAULT_LIMIT, Overflow
@@ -33,7 +34,6 @@ from ._registry import Registry, current_registry
 from ._shared_connection import Member, SharedConnection
 from ._upstream_subscriptions import check_subscription_support
 
-C = TypeVar("C", bound=Callable[..., Any])
 T = TypeVar("T")
 
 _CLOSE_GRACE = 1.0
@@ -322,34 +322,11 @@ class SharedClient:
         return self.subscribe()
 
     @overload
-    def on(
-        self,
-        event: C,
-        /,
-        *,
-        limit: int = DEFAULT_LIMIT,
-        overflow: Overflow | str = Overflow.FAIL,
-        gaps: bool = False,
-    ) -> C: ...
+    def on(self, event: C, /, **options: Unpack[CallbackOptions]) -> C: ...
     @overload
-    def on(
-        self,
-        event: str | None,
-        callback: C,
-        *,
-        limit: int = DEFAULT_LIMIT,
-        overflow: Overflow | str = Overflow.FAIL,
-        gaps: bool = False,
-    ) -> C: ...
+    def on(self, event: str | None, callback: C, **options: Unpack[CallbackOptions]) -> C: ...
     @overload
-    def on(
-        self,
-        event: str | None = None,
-        *,
-        limit: int = DEFAULT_LIMIT,
-        overflow: Overflow | str = Overflow.FAIL,
-        gaps: bool = False,
-    ) -> Callable[[C], C]: ...
+    def on(self, event: str | None = None, **options: Unpack[CallbackOptions]) -> Callable[[C], C]: ...
     def on(
         self,
         event: Any = None,
