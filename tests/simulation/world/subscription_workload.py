@@ -77,6 +77,8 @@ class SubscriptionWorkload(Workload):
         self.invariants.keeps_order = False  # of messages of several links, whose tasks this loop shuffles
         self._members: list[SimulatedMember] = []
         self._sent = 0
+        self._may_be_held_back = False
+        """Whether a reader with the rule `wait` was there at any time."""
         self._deadline = 4 * self.invariants.deadline + 2 * (self.close_timeout + _LINGER)
 
     def _build(self) -> Any:
@@ -114,7 +116,8 @@ class SubscriptionWorkload(Workload):
                 await self.call(name, getattr(link, verb), deadline=self._deadline)
 
     async def _join(self, name: str) -> None:
-        opens = self.server.open_now == 0
+        # What a reader held back of an earlier connection comes to later members as well, from its middle on.
+        opens = self.server.open_now == 0 and not self._may_be_held_back
         link = join(URL, scope="loop", client_factory=self._build).client()
         self._members.append(SimulatedMember(link, opens))
         await self.call(name, link.connect, deadline=self._deadline)
@@ -139,7 +142,9 @@ class SubscriptionWorkload(Workload):
         watcher = StreamInvariants(self.invariants, first=member.opens and not member.has_reader)
         member.has_reader = True
         limit = self.chance.choice([1, 5, 1000])
-        async with member.link.subscribe(overflow=self.chance.choice(["wait", "drop_oldest"]), limit=limit) as stream:
+        overflow = self.chance.choice(["wait", "drop_oldest"])
+        self._may_be_held_back |= overflow == "wait"
+        async with member.link.subscribe(overflow=overflow, limit=limit) as stream:
             try:
                 async with asyncio.timeout(self.chance.uniform(0, 60)):
                     async for message in stream:
