@@ -17,7 +17,12 @@ TIMES: dict[str, Any] = {"ping_interval": 0.05, "ping_timeout": 0.05, "close_tim
 
 
 class AcceptingServer:
-    """Accepts the upgrade, answers nothing afterwards, and counts the connections from accept to their end."""
+    """Accepts the upgrade, answers nothing afterwards, and counts the connections from accept to their end.
+
+    `farewell`: bytes that each connection gets behind the answer to its upgrade.
+    """
+
+    farewell = b""
 
     def __init__(self) -> None:
         self.open = self.most = self.accepted = 0
@@ -43,7 +48,7 @@ class AcceptingServer:
             accept = base64.b64encode(hashlib.sha1(key + b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11").digest())  # noqa: S324 - RFC 6455
             writer.write(
                 b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
-                b"Sec-WebSocket-Accept: " + accept + b"\r\n\r\n"
+                b"Sec-WebSocket-Accept: " + accept + b"\r\n\r\n" + self.farewell
             )
             while await reader.read(4096):
                 pass
@@ -75,6 +80,22 @@ async def test_the_next_connection_comes_after_the_reset_of_the_last(
             else:
                 await client.wait_for(State.CLOSING)
                 await client.wait_for(State.CONNECTED)
+        await client.aclose()
+    assert server.accepted > LOST
+    assert server.most == 1
+
+
+@pytest.mark.parametrize("compression", [None, "deflate"])
+async def test_the_next_connection_comes_after_the_answer_to_a_close(server: AcceptingServer, compression: Any) -> None:
+    """The server says CLOSE and leaves it to the client to end TCP."""
+    server.farewell = b"\x88\x02\x03\xf4"  # 1012: it restarts
+    policy = ReconnectPolicy(initial=0.001, cap=0.001)
+    client = Client(server.url, reconnect=policy, compression=compression, close_timeout=5.0)
+    async with asyncio.timeout(DEADLINE):
+        await client.connect()
+        while client.epoch <= LOST:
+            await client.wait_for(State.BACKING_OFF)
+            await client.wait_for(State.CONNECTED)
         await client.aclose()
     assert server.accepted > LOST
     assert server.most == 1
