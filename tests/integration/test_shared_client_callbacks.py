@@ -146,6 +146,16 @@ async def test_a_task_that_one_returns_may_close_the_link_and_finishes(
     assert link.state is State.CLOSED
 
 
+async def test_where_filters_its_messages(server: FaultyServer, options: dict[str, Any]) -> None:
+    async with await join(server.url, **options) as client:
+        got: asyncio.Queue[str] = asyncio.Queue()
+        client.on(got.put_nowait, where=lambda message: message != "b")
+        for text in ("a", "b", "c"):
+            await server.broadcast(text)
+        async with asyncio.timeout(20):
+            assert [await got.get(), await got.get()] == ["a", "c"]
+
+
 @pytest.mark.parametrize("scope", ["loop", "process"])
 def test_ctrl_c_in_one_leaves_the_others_theirs_in_a_loop_that_goes_on(scope: Any) -> None:
     got: asyncio.Queue[str] = asyncio.Queue()

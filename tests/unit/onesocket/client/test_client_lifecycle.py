@@ -705,6 +705,9 @@ async def test_arguments_of_the_wrong_kind_are_refused() -> None:
         lambda: client.subscribe(limit=odd + 0.5),
         lambda: client.on("x", odd),
         lambda: client.on(odd),
+        lambda: client.subscribe(where=coroutine),  # type: ignore[arg-type]
+        lambda: client.on(print, where=odd),
+        lambda: client.on(coroutine, where=coroutine),  # type: ignore[arg-type]
         lambda: client.on(print, limit=-3),
         lambda: client.on(coroutine, limit=odd + 0.5),
         lambda: client.on("x", print, overflow="nonsense"),

@@ -89,9 +89,13 @@ class AsyncCallback:
                 self._tasks.answers[self._first] = self._task
             self._task.add_done_callback(self._tasks.discard)
 
-    def remove(self) -> None:
-        """Call it no more. It may be the callback itself that says so: then it finishes this message."""
+    def finish(self) -> None:
+        """Call it no more; it finishes the message that it has."""
         self._stream.close()
+
+    def remove(self) -> None:
+        """Call it no more, and cancel it, unless the callback itself says so: then it finishes this message."""
+        self.finish()
         if self._task is not None and self._task is not callback_task():
             self._task.cancel()
 

@@ -321,25 +321,27 @@ class Client:
         event: Any = None,
         callback: Callable[..., Any] | None = None,
         *,
+        where: Predicate | None = None,
         limit: int = DEFAULT_LIMIT,
         overflow: Overflow | str = Overflow.FAIL,
         gaps: bool = False,
     ) -> Any:
         """Call `callback` with every message (of that event), and return it; `off(callback)` removes it.
 
-        Also a decorator: ``@client.on``, or ``@client.on("event")``.
+        Also a decorator: ``@client.on``, or ``@client.on("event")``. `where`, `limit` and `overflow`: see `subscribe`.
 
         A plain function is called at once, in the turn of the loop that read the message; if it returns an awaitable,
         that is awaited in a task before the next message. A coroutine function is called in a task of its own, one
-        message after the other, behind a queue of `limit` messages (`overflow`: see `subscribe`). What came before the
-        client's first reader (see `subscribe`) it is called with from the next turn of the loop on. With `gaps`, it is
-        called with gap markers, too. What it raises is reported and harms no other subscriber.
+        message after the other, behind a queue of `limit` messages. What came before the client's first reader (see
+        `subscribe`) it is called with from the next turn of the loop on. With `gaps`, it is called with gap markers,
+        too. What it raises is reported and harms no other subscriber; `SystemExit` and `KeyboardInterrupt` end the
+        program.
         """
         self._affinity.check_process()
         return self._registrations.on(
             event,
             callback,
-            lambda name, call: self._fanout.on(name, call, limit=limit, overflow=overflow, gaps=gaps),
+            lambda name, call: self._fanout.on(name, call, where=where, limit=limit, overflow=overflow, gaps=gaps),
         )
 
     def off(self, callback: Callable[..., Any]) -> None:

@@ -16,7 +16,7 @@ from ._backlog import Backlog, ExpectedReader, filter_backlog
 from ._direct_callback import DirectCallback
 from ._gap import Gap, GapReason
 from ._queue import Overflow, Queue, check_limit
-from ._registrations import check_event
+from ._registrations import check_event, check_where
 from ._sinks import BatchSink, Filter, Sink, Tap, batch_sink_of, name_of, remove_first
 from ._subscription import Predicate, Subscription
 from ._user_code import USER_ERRORS
@@ -257,7 +257,7 @@ class FanOut:
                 self._direct.remove(direct)
                 direct.remove()
             elif direct.marks_gaps and direct.awaits is None:
-                direct.callback(Gap(GapReason.OVERFLOW, self._epoch, count))
+                direct.call(Gap(GapReason.OVERFLOW, self._epoch, count))
 
     def stop_keeping(self) -> None:
         """Stop waiting for a first reader: what came before isn't wanted."""
@@ -320,8 +320,7 @@ class FanOut:
     ) -> Subscription[Any]:
         """Returns a new stream. `from_now`: it gets nothing that came before, which goes on waiting for another."""
         check_event(event)
-        if where is not None and not callable(where):  # pyright: ignore[reportUnnecessaryComparison]
-            raise InvalidOption(f"where must be a function of the message, not {type(where).__name__}")
+        check_where(where)
         queue = self._new_queue(limit, Overflow.of(overflow), gaps=gaps)
         first = None if from_now else self._first
 
@@ -356,6 +355,7 @@ class FanOut:
         event: str | None,
         callback: Callable[[Any], Any],
         *,
+        where: Predicate | None = None,
         limit: int,
         overflow: Overflow | str,
         gaps: bool,
@@ -364,11 +364,12 @@ class FanOut:
         check_event(event)
         if not callable(callback):  # pyright: ignore[reportUnnecessaryComparison]
             raise InvalidOption(f"on() needs a function, not {type(callback).__name__}")
+        check_where(where)
         check_limit(limit)
         rule = Overflow.of(overflow)
         if not is_async(callback):
-            return self._add_direct(event, callback, limit, rule, gaps=gaps)
-        stream = self.subscribe(event, None, limit=limit, overflow=rule, gaps=gaps, raise_on_failure=False)
+            return self._add_direct(event, callback, where, limit, rule, gaps=gaps)
+        stream = self.subscribe(event, where, limit=limit, overflow=rule, gaps=gaps, raise_on_failure=False)
         caller = AsyncCallback(callback, stream, self._report, self._tasks)
         # A client may get its callbacks before there is a loop, so the task begins with the first message.
         if len(stream):
@@ -378,15 +379,17 @@ class FanOut:
         return caller.remove
 
     def _add_direct(
-        self, event: str | None, callback: Sink, limit: int, overflow: Overflow, *, gaps: bool
+        self, event: str | None, callback: Sink, where: Predicate | None, limit: int, overflow: Overflow, *, gaps: bool
     ) -> Callable[[], None]:
-        def add(sink: Sink) -> Callable[[], None]:
-            return self._add(event, sink, sink if gaps else None)
+        def add(sink: Sink, gap_sink: Sink) -> Callable[[], None]:
+            filtered = sink if where is None else Filter(where, gap_sink)
+            return self._add(event, filtered, gap_sink if gaps else None)
 
         def queue_up(answer: Awaitable[Any], waited: Iterable[Any]) -> AsyncCallback:
             queue = self._new_queue(limit, overflow, gaps=gaps)
             queue.begin_with(waited)
-            self._queues[queue] = add(functools.partial(queue.put))  # not a batch sink: it begins with the next message
+            put = functools.partial(queue.put)  # not a batch sink: it begins with the next message
+            self._queues[queue] = add(put, put)
             caller = AsyncCallback(
                 callback, Subscription(queue, self._detach, self._abandon), self._report, self._tasks, answer
             )
@@ -400,10 +403,10 @@ class FanOut:
 
         def begin() -> None:
             if direct in self._direct:
-                waited, _ = self.take_backlog(self._first, event, filtered=False)
-                direct.start(waited, self._soon, self._report)
+                waited, _ = self.take_backlog(self._first, event, where, filtered=where is not None)
+                direct.start(waited, self._soon)
 
-        direct = DirectCallback(event, callback, add, queue_up)
+        direct = DirectCallback(event, callback, add, queue_up, self._report)
         direct.limit, direct.overflow, direct.marks_gaps = limit, overflow, gaps
         self._direct.append(direct)
         self._when_backlog_is_here(begin)

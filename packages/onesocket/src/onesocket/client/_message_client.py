@@ -20,8 +20,10 @@ C = TypeVar("C", bound=Callable[..., Any])
 class CallbackOptions(TypedDict, total=False):
     """The options of `on()`."""
 
+    where: Predicate | None
+    """Call it only with messages for which this is true; default: None, with all."""
     limit: int
-    """Number of messages that may wait for a coroutine; default: `DEFAULT_LIMIT`."""
+    """Number of messages that may wait for it; default: `DEFAULT_LIMIT`."""
     overflow: Overflow | str
     """The rule beyond that; default: ``"fail"``."""
     gaps: bool
@@ -130,6 +132,7 @@ class MessageClient(Protocol):
         event: Any = None,
         callback: Callable[..., Any] | None = None,
         *,
+        where: Predicate | None = None,
         limit: int = DEFAULT_LIMIT,
         overflow: Overflow | str = Overflow.FAIL,
         gaps: bool = False,

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from typing import Any, TypeVar
 
 from ..errors import InvalidOption
+from ._async_callback import is_async
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -54,6 +55,16 @@ class Registrations:
             if self._entries[index][0] == callback:
                 self._entries.pop(index)[1]()
                 return
+
+
+def check_where(where: object) -> None:
+    """Raise `InvalidOption` unless `where` is a plain function, or None."""
+    if where is None:
+        return
+    if not callable(where):
+        raise InvalidOption(f"where must be a function of the message, not {type(where).__name__}")
+    if is_async(where):
+        raise InvalidOption("where must be a plain function, not a coroutine function: nothing would await it")
 
 
 def check_event(event: object) -> str | None:

@@ -48,7 +48,9 @@ def remove_first(sinks: tuple[Sink, ...], sink: Sink) -> tuple[Sink, ...]:
 
 def name_of(sink: Sink) -> str:
     """The name of the function, for reports."""
-    if isinstance(sink, Tap):
+    if isinstance(sink, Filter):
+        sink = sink.where
+    elif isinstance(sink, Tap):
         sink = sink.many
     return getattr(sink, "__qualname__", None) or type(sink).__qualname__
 

@@ -332,6 +332,7 @@ class SharedClient:
         event: Any = None,
         callback: Callable[..., Any] | None = None,
         *,
+        where: Predicate | None = None,
         limit: int = DEFAULT_LIMIT,
         overflow: Overflow | str = Overflow.FAIL,
         gaps: bool = False,
@@ -340,7 +341,7 @@ class SharedClient:
         self._check()
 
         def add(name: str | None, call: Callable[[Any], Any]) -> Callable[[], None]:
-            remove = self.fan_out.on(name, call, limit=limit, overflow=overflow, gaps=gaps)
+            remove = self.fan_out.on(name, call, where=where, limit=limit, overflow=overflow, gaps=gaps)
             self.member.kept = self  # nobody else may refer to it
             self._open()
             return remove

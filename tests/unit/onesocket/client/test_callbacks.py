@@ -1,0 +1,132 @@
+"""The options of `on()`, and callbacks that return awaitables, on virtual time and the in-memory transport."""
+
+import asyncio
+import logging
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from onesocket import Client, Gap
+from onesocket.testing import MemoryServer
+
+from ...virtual_time import greets, make_client, on_virtual_time, settle
+
+
+def plain(client: Client, got: list[Any], **options: Any) -> None:
+    client.on(lambda item: got.append(item), **options)  # noqa: PLW0108 - a function of its own for each
+
+
+def coroutine(client: Client, got: list[Any], **options: Any) -> None:
+    async def callback(item: Any) -> None:
+        await asyncio.sleep(0)
+        got.append(item)
+
+    client.on(callback, **options)
+
+
+def returns_awaitable(client: Client, got: list[Any], **options: Any) -> None:
+    async def append(item: Any) -> None:
+        await asyncio.sleep(0)
+        got.append(item)
+
+    client.on(lambda item: append(item), **options)  # noqa: PLW0108 - it is no coroutine function itself
+
+
+KINDS = [plain, coroutine, returns_awaitable]
+
+
+@pytest.mark.parametrize("add", KINDS)
+def test_where_filters_messages_before_and_after_the_call_and_no_gap_markers(add: Callable[..., None]) -> None:
+    @on_virtual_time
+    async def test() -> None:
+        server = greets("a1", "b1")
+        asked: list[Any] = []
+
+        def is_a(message: str) -> bool:
+            asked.append(message)
+            return message.startswith("a")
+
+        client = make_client(server)
+        await client.connect()
+        await settle()
+        got: list[Any] = []
+        add(client, got, where=is_a, gaps=True)
+        server.peers[0].send("a2")
+        server.peers[0].send("b2")
+        await asyncio.sleep(1)
+        server.peers[0].drop()
+        await asyncio.sleep(10)
+        server.peers[1].send("a3")
+        await asyncio.sleep(1)
+        assert [item if isinstance(item, str) else type(item) for item in got] == ["a1", "a2", Gap, "a1", "a3"]
+        assert asked == ["a1", "b1", "a2", "b2", "a1", "b1", "a3"], "each message once, and no gap marker"
+        await client.aclose()
+
+    test()
+
+
+@pytest.mark.parametrize("add", KINDS)
+def test_a_where_that_raises_is_reported_by_its_name(
+    add: Callable[..., None], caplog: pytest.LogCaptureFixture
+) -> None:
+    @on_virtual_time
+    async def test() -> None:
+        server = MemoryServer()
+
+        def is_odd(message: str) -> bool:
+            return bool(int(message) % 2)
+
+        async with make_client(server) as client:
+            got: list[Any] = []
+            add(client, got, where=is_odd)
+            for text in ("1", "x", "2", "3"):
+                server.peers[0].send(text)
+            await asyncio.sleep(1)
+            assert got == ["1", "3"]
+
+    with caplog.at_level(logging.ERROR, "onesocket"):
+        test()
+    (record,) = caplog.records
+    assert "is_odd failed: ValueError" in record.getMessage()
+
+
+@on_virtual_time
+async def test_an_awaitable_that_is_returned_for_a_gap_marker_is_awaited_before_the_next_message() -> None:
+    server = MemoryServer()
+    client = make_client(server)
+    got: list[Any] = []
+
+    async def handle(item: Any) -> None:
+        await asyncio.sleep(5)
+        got.append(type(item))
+
+    client.on(lambda item: handle(item) if isinstance(item, Gap) else got.append(item), gaps=True)
+    await client.connect()
+    server.peers[0].drop()
+    await asyncio.sleep(1)
+    server.peers[1].send("x")
+    await asyncio.sleep(10)
+    assert got == [Gap, "x"]
+    await client.aclose()
+
+
+@on_virtual_time
+async def test_a_callback_that_removes_itself_while_it_catches_up_finishes_its_message() -> None:
+    client = make_client(greets("a", "b"))
+    await client.connect()
+    await settle()
+    got: list[str] = []
+
+    async def handle(message: str) -> None:
+        await asyncio.sleep(1)
+        got.append(message)
+
+    def once(message: str) -> Any:
+        client.off(once)
+        return handle(message)
+
+    client.on(once)
+    await asyncio.sleep(10)
+    assert got == ["a"]
+    await client.aclose()
