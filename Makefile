@@ -125,7 +125,7 @@ wheel-test: setup
 	for name in onesocket onesocket-discord onesocket-chat; do \
 		$(BIN)/python -m build --wheel --no-isolation --outdir dist packages/$$name || exit 1; done
 	@$(call venv,$(VENV_WHEEL))
-	$(call install,$(VENV_WHEEL)) --constraint constraints.txt "$(CORE_WHEEL)[cli]"
+	$(call install,$(VENV_WHEEL)) --constraint constraints.txt "$(CORE_WHEEL)[cli]" pytest
 	$(BIN)/python -m tools.core_wheel $(CORE_WHEEL) $(VENV_WHEEL)/bin
 	$(call install,$(VENV_WHEEL)) --constraint constraints.txt --group tests "$(CORE_WHEEL)[cli,testing,uvloop]" \
 		"$$(echo ./dist/onesocket_discord-*.whl)[server]" "$$(echo ./dist/onesocket_chat-*.whl)"

@@ -90,7 +90,7 @@ async def test_messages_sent_while_the_bot_is_disconnected_are_answered(
     """A TCP reset, and then a server that refuses the upgrade once."""
     chat_server.faults.refuse_upgrade(503)  # so that the bot stays disconnected for a moment
     answer = asyncio.ensure_future(wait_until_answered(bot))
-    await chat_server.faults.drop_line(user="echo")
+    await chat_server.faults.drop_connection(user="echo")
     await user.say("are you there?")
     await answer
     assert await user.sees("you said are you there?")

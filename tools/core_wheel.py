@@ -1,6 +1,7 @@
 """Checks the core wheel, installed alone: ``python -m tools.core_wheel WHEEL SCRIPTS``.
 
-SCRIPTS is the folder with the environment's commands, into which the wheel was installed with its extra ``cli``.
+SCRIPTS is the folder with the environment's commands, into which pytest and the wheel with its extra ``cli`` were
+installed.
 """
 
 from __future__ import annotations
@@ -16,6 +17,8 @@ FOREIGN: Final = ("discord", "chat", "demo", "simulation")
 """Parts of the repository that the core distribution does not ship."""
 MISSING: Final = {"serve": "onesocket-discord", "chat": "onesocket-chat"}
 """Subcommands of the other distributions, and the distribution that an error has to name."""
+FIXTURES: Final = ("faulty_server", "memory_server", "threaded_faulty_server")
+FOREIGN_FIXTURE: Final = "chat_server"
 _USAGE_ERROR: Final = 2
 
 
@@ -45,12 +48,24 @@ def wrong_commands(command: Sequence[str]) -> list[str]:
     return found
 
 
+def wrong_fixtures(command: Sequence[str], folder: str) -> list[str]:
+    """Problems of pytest, in a folder without tests, with the plugin of the core alone, without the extra `testing`."""
+    arguments = [*command, "--quiet", "--fixtures"]
+    run = subprocess.run(arguments, capture_output=True, text=True, check=False, cwd=folder)  # noqa: S603 - ours
+    shown = {line.partition(" ")[0] for line in run.stdout.splitlines()}
+    found = [f"pytest has no fixture {name}: {run.stderr}" for name in FIXTURES if name not in shown]
+    if FOREIGN_FIXTURE in shown:
+        found.append(f"pytest has the fixture {FOREIGN_FIXTURE}, which is not installed")
+    return found
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     """Print each problem; returns 1 if there is one."""
     wheel, scripts = sys.argv[1:] if arguments is None else arguments
     with zipfile.ZipFile(wheel) as archive:
         problems = [f"{name}: not part of the core" for name in foreign_files(archive.namelist())]
     problems += wrong_commands([str(Path(scripts) / "onesocket")])
+    problems += wrong_fixtures([str(Path(scripts).absolute() / "pytest")], scripts)
     for problem in problems:
         print(problem, file=sys.stderr)
     return 1 if problems else 0

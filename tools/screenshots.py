@@ -191,7 +191,7 @@ async def _draw_terminal(server: ChatServer) -> None:
         await pilot.press("f6")
         await _save(app, pilot, "chat-terminal.svg")
         with server.faults.refuse_upgrade(503, times=None):
-            await server.faults.drop_line(user="ada")
+            await server.faults.drop_connection(user="ada")
             await _until(pilot, lambda: "connection-lost" in app.toasts.shown)
             composer = screen.panels[0].query_one(Composer)
             composer.focus()

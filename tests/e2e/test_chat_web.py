@@ -56,7 +56,7 @@ async def test_a_browser_and_a_bot_talk_through_a_lost_line(server: ChatServer, 
         await screen.press("F2")
         await screen.until_drawn("greetings to the browser")
 
-        await server.faults.drop_line(user="ada")
+        await server.faults.drop_connection(user="ada")
         await rest.send_message(general, "said while the line was down")
         await screen.until_drawn("said while the line was down")
 

@@ -172,7 +172,7 @@ async def test_resumes_and_new_sessions_lose_and_double_nothing(chat_server: Cha
     async with signed_in(chat_server, "ada", "bob") as (ada, bob):
         for number in range(4):
             if number == 1:
-                await chat_server.faults.drop_line(user="bob")
+                await chat_server.faults.drop_connection(user="bob")
             if number == 2:
                 await chat_server.faults.invalid_session(resumable=False, user="bob")
             if number == 3:
@@ -256,7 +256,7 @@ async def test_the_outbox_is_bounded_and_keeps_what_was_typed(chat_server: ChatS
     async with signed_in_driver(chat_server.api_url, "ada", options=options) as ada:
         await ada.open("#general")
         chat_server.faults.refuse_upgrade(503, times=None)
-        await chat_server.faults.drop_line()
+        await chat_server.faults.drop_connection()
         await ada.until(lambda: not ada.session.connection.is_connected)
         for text in ("one", "two", "three"):
             await ada.say(text)
@@ -273,7 +273,7 @@ async def test_what_waited_too_long_is_marked_as_failed(chat_server: ChatServer)
     async with signed_in_driver(chat_server.api_url, "ada", options=options) as ada:
         await ada.open("#general")
         with chat_server.faults.refuse_upgrade(503, times=None):
-            await chat_server.faults.drop_line()
+            await chat_server.faults.drop_connection()
             await ada.until(lambda: not ada.session.connection.is_connected)
             await ada.say("late")
             await ada.until(lambda: [one.fate for one in ada.pending] == [DraftState.FAILED])
@@ -382,7 +382,7 @@ async def test_the_end_is_in_order_and_asks_if_something_was_not_sent(chat_serve
     async with signed_in_driver(chat_server.api_url, "ada", register=False) as ada:
         await ada.open("#general")
         chat_server.faults.refuse_upgrade(503, times=None)
-        await chat_server.faults.drop_line()
+        await chat_server.faults.drop_connection()
         await ada.until(lambda: not ada.session.connection.is_connected)
         await ada.say("unsent")
         await ada.press("ctrl+q")

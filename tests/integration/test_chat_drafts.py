@@ -246,7 +246,7 @@ async def test_a_token_that_the_gateway_refuses_leads_to_the_form_and_loses_noth
         await ada.open("#general")
         general = ada.channel("#general").id
         chat_server.faults.refuse_upgrade(503, times=None)
-        await chat_server.faults.drop_line(user="ada")
+        await chat_server.faults.drop_connection(user="ada")
         await ada.until_up(up=False)
         await ada.type(*"waits", "\r", *"half a")
         await Accounts(chat_server.api_url).logout(token)  # signed out elsewhere

@@ -101,7 +101,7 @@ async def test_what_waited_too_long_for_an_answer_is_marked_until_it_turns_out_t
     async with signed_in_driver(chat_server.api_url, "ada", options=options) as ada:
         general = await lose_the_answer(chat_server, ada, "once")
         chat_server.faults.refuse_upgrade(503, times=None)
-        await chat_server.faults.drop_line(user="ada")
+        await chat_server.faults.drop_connection(user="ada")
         await ada.until(lambda: [one.fate for one in ada.pending] == [DraftState.FAILED])
         await ada.until_shown("which may have it")
         pass_minutes(chat_server)

@@ -247,7 +247,7 @@ async def test_what_waits_to_be_sent_is_sent_with_the_new_token(chat_server: Cha
     async with signed_in_driver(chat_server.api_url, "ada", options=FAST) as ada:
         await ada.open("#general")
         chat_server.faults.refuse_upgrade(503, times=None)
-        await chat_server.faults.drop_line(user="ada")
+        await chat_server.faults.drop_connection(user="ada")
         await ada.until_up(up=False)
         await ada.type(*"waits", "\r")
         await by_palette(ada, "change pass", PasswordScreen)

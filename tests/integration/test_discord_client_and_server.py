@@ -29,7 +29,7 @@ async def test_a_message_that_overtakes_ready_is_not_delivered_again_by_the_resu
             await server.wait_for(lambda stats: stats.identifies == 1)
             await say("first")
             await connected
-            await server.faults.drop_line(user="reader")
+            await server.faults.drop_connection(user="reader")
             await server.wait_for(lambda stats: stats.resumes == 1)
             await say("second")
             seen: list[str] = []

@@ -152,7 +152,7 @@ async def test_close_codes_that_end_the_session(bot: GatewayBot, code: int) -> N
 
 
 async def test_a_dropped_line_is_a_reset_without_close(bot: GatewayBot) -> None:
-    assert await bot.server.faults.drop_line() == 1
+    assert await bot.server.faults.drop_connection() == 1
     assert await bot.client.close_code() is None
     assert (bot.server.stats.open, bot.server.stats.sessions) == (0, 1)
 
@@ -272,7 +272,7 @@ async def test_a_delay_keeps_the_order_even_of_what_is_not_delayed(bot: GatewayB
 async def test_what_was_held_back_when_the_line_was_lost_is_replayed(bot: GatewayBot) -> None:
     bot.server.faults.delay_dispatches(3600, user="robo")
     await bot.post("one")
-    await bot.server.faults.drop_line()
+    await bot.server.faults.drop_connection()
     bot.server.faults.lift()
     async with dial(bot.server.gateway_url) as client:
         await client.hello()

@@ -143,7 +143,7 @@ async def test_what_cannot_be_resumed_is_op_9_or_4007() -> None:
 async def test_a_line_that_is_lost_and_resumed_upstream_is_not_noticed() -> None:
     async with world() as here, dial(here.hub.url) as client:
         await ready(client)
-        await here.server.faults.drop_line()
+        await here.server.faults.drop_connection()
         await here.server.wait_for(lambda stats: stats.resumes == 1, timeout=DEADLINE)
         await here.post("after it")
         message = await client.receive()

@@ -24,7 +24,7 @@ EXTRAS: dict[str, dict[str, tuple[str, ...]]] = {
 """The parts of a distribution that may import what an extra brings."""
 EXTRAS_OF_ONESOCKET = {"onesocket.cli": "cli", "onesocket.testing": "testing"}
 """The packages of onesocket that can't be imported without an extra."""
-LOADED_BY_PYTEST = ("testing/pytest_plugin", "pytest_plugin")
+LOADED_BY_PYTEST = ("pytest_plugin",)
 PYTEST = {"pytest", "pytest-asyncio"}
 
 

@@ -1,6 +1,6 @@
 from pathlib import Path
 
-from tools.core_wheel import foreign_files, wrong_commands
+from tools.core_wheel import foreign_files, wrong_commands, wrong_fixtures
 from tools.wheels import declared, requirements
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -25,12 +25,25 @@ def test_a_foreign_file_in_the_core_wheel_is_found() -> None:
     assert foreign_files(good + bad) == bad
 
 
+def script(folder: Path, text: str) -> list[str]:
+    path = folder / "command"
+    path.write_text(f"#!/bin/sh\n{text}\n", encoding="utf-8")
+    path.chmod(0o755)
+    return [str(path)]
+
+
+def test_a_missing_and_a_foreign_fixture_are_found(tmp_path: Path) -> None:
+    listed = "printf 'faulty_server -- file\\nmemory_server -- file\\nthreaded_faulty_server -- file\\n'"
+    assert wrong_fixtures(script(tmp_path, listed), str(tmp_path)) == []
+    assert len(wrong_fixtures(script(tmp_path, "exit 1"), str(tmp_path))) == 3
+    assert wrong_fixtures(script(tmp_path, f"{listed}; echo chat_server -- file"), str(tmp_path)) == [
+        "pytest has the fixture chat_server, which is not installed"
+    ]
+
+
 def test_a_command_that_names_no_distribution_is_found(tmp_path: Path) -> None:
     def command(text: str) -> list[str]:
-        path = tmp_path / "onesocket"
-        path.write_text(f"#!/bin/sh\n{text}\n", encoding="utf-8")
-        path.chmod(0o755)
-        return [str(path)]
+        return script(tmp_path, text)
 
     help_only = 'test "$1" = --help && echo connect && exit'
     good = command(f'{help_only}; echo "in onesocket-discord or onesocket-chat" >&2; exit 2')

@@ -1,9 +1,9 @@
 """One WebSocket, however many ask for it."""
 
 import importlib
-from importlib import metadata
 from typing import TYPE_CHECKING, Any
 
+from ._version import __version__
 from .client import Client, Delivery, Gap, Outcome, Overflow, ReconnectPolicy, State, Status, Subscription
 from .errors import OnesocketError
 from .protocols import Json, Login, Msgpack, Pace, Raw, TokenHeader, TokenQuery
@@ -12,8 +12,6 @@ from .provider import Identity, Provider
 if TYPE_CHECKING:
     from . import blocking as blocking
     from .sharing import SharedClient, join
-
-__version__ = metadata.version("onesocket")
 
 # Imported at first use: a program with one `Client` doesn't pay for sharing.
 _LAZY = {"SharedClient": ".sharing", "join": ".sharing"}

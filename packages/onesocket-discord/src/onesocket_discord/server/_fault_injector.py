@@ -85,7 +85,7 @@ class FaultInjector:
                 self._state.sessions.end(carried)
         return await _wait_closed(targets)
 
-    async def drop_line(self, *, user: UserSelector = None, session: str | None = None) -> int:
+    async def drop_connection(self, *, user: UserSelector = None, session: str | None = None) -> int:
         """Reset the TCP connections without a CLOSE frame; the sessions can be resumed."""
         targets = self._targets(user, session)
         for connection in targets:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import enum
-import importlib.metadata
 import logging
 import os
 import time
@@ -14,6 +13,7 @@ from typing import Any, Final
 
 from picows import WSUpgradeRequest
 
+from .._version import __version__
 from ..client._gap import Gap
 from ..client._status import Change, Status
 from ..errors import OnesocketError
@@ -212,7 +212,7 @@ class Hub:
         return HubListing(
             url=self._name or status.url,
             pid=os.getpid(),
-            release=_installed_version(),
+            release=__version__,
             listen=str(self.endpoint),
             kind=self.frontend.kind,
             started=self._started,
@@ -303,10 +303,3 @@ class Hub:
 
 def _error_text(error: OnesocketError | None) -> str | None:
     return None if error is None else f"{type(error).__name__}: {error}"
-
-
-def _installed_version() -> str:
-    try:
-        return importlib.metadata.version("onesocket")
-    except importlib.metadata.PackageNotFoundError:
-        return "unknown"

@@ -11,14 +11,7 @@ from ._faults import CloseReply, Fault, FaultAction
 from ._handshake_endpoint import ConnectionPhase, HandshakeEndpoint
 from ._raw_frames import Opcode, deflate, encode_frame, encode_message
 from ._server_context import Message, ServerContext
-
-try:
-    from websockets.exceptions import ProtocolError
-    from websockets.frames import Frame
-    from websockets.frames import Opcode as WireOpcode
-    from websockets.protocol import State
-except ImportError as error:  # pragma: no cover - depends on the installation
-    raise ImportError('the faulty server needs websockets: pip install "onesocket[testing]"') from error
+from ._websockets import Frame, ProtocolError, State, WireOpcode
 
 log = logging.getLogger("onesocket.testing")
 

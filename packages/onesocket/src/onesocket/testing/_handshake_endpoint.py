@@ -11,14 +11,7 @@ from enum import Enum
 from ._faults import Fault, UpgradeReply
 from ._server_context import ServerContext
 from ._tcp_endpoint import TcpEndpoint
-
-try:
-    from websockets.extensions.permessage_deflate import ServerPerMessageDeflateFactory
-    from websockets.http11 import Request
-    from websockets.server import ServerProtocol
-    from websockets.typing import Subprotocol
-except ImportError as error:  # pragma: no cover - depends on the installation
-    raise ImportError('the faulty server needs websockets: pip install "onesocket[testing]"') from error
+from ._websockets import Request, ServerPerMessageDeflateFactory, ServerProtocol, Subprotocol
 
 log = logging.getLogger("onesocket.testing")
 # At its debug level websockets logs whole requests, tokens included. A filter, so that the user's level holds.

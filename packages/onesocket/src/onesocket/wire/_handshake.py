@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import functools
 import ssl as ssl_module
 from dataclasses import dataclass, field
 
+from .._version import __version__
 from ..urls import redact
 from ._secrets import encoded_forms, mask_secrets, request_secrets
 
@@ -50,17 +50,7 @@ def upgrade_headers(request: DialRequest) -> tuple[tuple[str, str], ...]:
     """
     if any(name.lower() == "user-agent" for name, _ in request.headers):
         return request.headers
-    return (("User-Agent", _user_agent()), *request.headers)
-
-
-@functools.cache
-def _user_agent() -> str:
-    import importlib.metadata  # noqa: PLC0415 - it takes longer to import than most of this package
-
-    try:
-        return f"onesocket/{importlib.metadata.version('onesocket')}"
-    except importlib.metadata.PackageNotFoundError:
-        return "onesocket"
+    return (("User-Agent", f"onesocket/{__version__}"), *request.headers)
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import dataclasses
-import importlib.metadata
 import logging
 import os
 import random
@@ -13,6 +12,7 @@ from collections.abc import Hashable, Iterable
 from typing import Any, Final
 
 from ..._forking import register_holder
+from ..._version import __version__
 from ...client._client import Client
 from ...client._gap import Gap, GapReason
 from ...client._outage_log import OutageLog
@@ -61,13 +61,6 @@ _ACTIVE_STATES: Final = frozenset({State.CONNECTED, State.CONNECTING, State.BACK
 _THIS_PROCESS: Final = "this process"
 
 
-def _installed_version() -> str:
-    try:
-        return importlib.metadata.version("onesocket")
-    except importlib.metadata.PackageNotFoundError:
-        return "unknown"
-
-
 class HostUpstream:
     """An `Upstream`. `Election` decides who holds the connection, `ProcessOutbox` the fate of messages."""
 
@@ -85,7 +78,7 @@ class HostUpstream:
         self._reconnect: ReconnectPolicy | None = recipe.options.get("reconnect", ReconnectPolicy())
         self._close_timeout = float(recipe.options.get("close_timeout", 5.0))
         self._deadline = float(recipe.options.get("open_timeout", 10.0)) + self._close_timeout + _OWNER_LOOKUP_SLACK
-        self._release = _installed_version()
+        self._release = __version__
         self._feed = InboundBuffer(unpacker(recipe.protocol), options.buffer)
         limits = recipe.options.get("outbox", OutboxLimits())
         self._process_outbox = ProcessOutbox(limits if isinstance(limits, OutboxLimits) else OutboxLimits(messages=0))

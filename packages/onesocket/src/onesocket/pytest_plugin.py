@@ -5,7 +5,7 @@
 - `threaded_faulty_server`: a `ThreadedServer` with a `FaultyServer`, for synchronous code and for code in threads.
 - `memory_server`: a `MemoryServer`; its `transport()` goes to ``Client(transport=…)``.
 
-Nothing is imported before a test asks for a fixture: `FaultyServer` needs the extra `testing`.
+The first two need the extra `testing`, which is imported when a test asks for one of them.
 """
 
 from __future__ import annotations
@@ -21,13 +21,14 @@ except ImportError:
     async_fixture: Any = pytest.fixture  # type: ignore[no-redef]
 
 if TYPE_CHECKING:
-    from . import FaultyServer, MemoryServer, ThreadedServer
+    from .testing import FaultyServer, ThreadedServer
+    from .transports._memory import MemoryServer
 
 
 @async_fixture
 async def faulty_server() -> AsyncIterator[FaultyServer]:
     """A `FaultyServer` without faults, on the event loop of the test; set its `faults` in the test."""
-    from . import FaultyServer  # noqa: PLC0415 - see the module's docstring
+    from .testing import FaultyServer  # noqa: PLC0415 - see the module's docstring
 
     async with FaultyServer() as server:
         yield server
@@ -36,7 +37,7 @@ async def faulty_server() -> AsyncIterator[FaultyServer]:
 @pytest.fixture
 def threaded_faulty_server() -> Iterator[ThreadedServer[FaultyServer]]:
     """A `FaultyServer` without faults, in a thread of its own."""
-    from . import FaultyServer, ThreadedServer  # noqa: PLC0415
+    from .testing import FaultyServer, ThreadedServer  # noqa: PLC0415
 
     with ThreadedServer(FaultyServer()) as threaded:
         yield threaded
@@ -45,6 +46,6 @@ def threaded_faulty_server() -> Iterator[ThreadedServer[FaultyServer]]:
 @pytest.fixture
 def memory_server() -> MemoryServer:
     """A `MemoryServer` that accepts every dial."""
-    from . import MemoryServer  # noqa: PLC0415
+    from .transports._memory import MemoryServer  # noqa: PLC0415
 
     return MemoryServer()
