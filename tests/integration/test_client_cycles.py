@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 import trustme
 
-from onesocket import Client, State
+from onesocket import Client, OnesocketError, State
 from onesocket.testing import Fault, FaultyServer
 from onesocket.transports._picows import PicowsTransport
 from onesocket.transports._transport import Transport
@@ -74,6 +74,83 @@ async def test_a_new_connection_leaves_no_cycle_of_the_old_one(
                 gc.enable()
                 gc.garbage.clear()
         assert set(left) <= (OF_ASYNCIO if secure or transport is WebsocketsTransport else set())
+
+
+def _live_parsers() -> int:
+    # DEBUG_SAVEALL misses a cycle through a suspended generator: the collector closes it, and with that frees the rest.
+    return sum(type(thing).__qualname__ == "ClientProtocol" for thing in gc.get_objects())
+
+
+@pytest.mark.parametrize("compression", [None, "deflate"])
+async def test_a_new_connection_frees_the_parser_of_the_old_one(compression: Any) -> None:
+    async with (
+        FaultyServer(compression=compression) as server,
+        Client(server.url, transport=WebsocketsTransport(compression=compression)) as client,
+    ):
+        gc.collect()
+        gc.disable()
+        try:
+            before = _live_parsers()
+            for change in (lose, reconnect, reconnect):
+                await _change(client, server, change)
+            assert _live_parsers() == before
+        finally:
+            gc.enable()
+
+
+async def refused(server: FaultyServer) -> None:
+    server.faults = Fault.refuse(503)
+
+
+async def no_server(server: FaultyServer) -> None:
+    await server.stop_listening()
+
+
+async def no_answer(server: FaultyServer) -> None:
+    server.faults = Fault.never_answer()
+
+
+@pytest.mark.parametrize("secure", [False, True])
+@pytest.mark.parametrize("failure", [refused, no_server, no_answer])
+@pytest.mark.parametrize("transport", [PicowsTransport, WebsocketsTransport])
+async def test_a_failed_attempt_leaves_no_cycle(
+    transport: Callable[[], Transport], failure: Callable[[FaultyServer], Any], *, secure: bool
+) -> None:
+    authority = trustme.CA()
+    context = client_context = None
+    if secure:
+        context, client_context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER), ssl.create_default_context()
+        authority.issue_cert("127.0.0.1").configure_cert(context)
+        authority.configure_trust(client_context)
+    async with FaultyServer(ssl=context) as server:
+        await failure(server)
+        client = Client(server.url, ssl=client_context, transport=transport(), open_timeout=0.5)
+        for collecting in (False, True):  # the first time fills caches
+            gc.collect()
+            gc.disable()
+            gc.set_debug(gc.DEBUG_SAVEALL if collecting else 0)
+            try:
+                await _fail_to_connect(client)
+                await server.wait_until(lambda counts: counts.sockets_now == 0)
+                await asyncio.sleep(0)
+                gc.collect()
+                left = Counter(
+                    type(thing).__qualname__
+                    for thing in gc.garbage
+                    if type(thing).__module__.startswith(("onesocket.", "picows", "websockets.client"))
+                    and not type(thing).__module__.startswith("onesocket.testing")
+                )
+            finally:
+                gc.set_debug(0)
+                gc.enable()
+                gc.garbage.clear()
+        await client.aclose()
+    assert set(left) <= (OF_ASYNCIO if secure or transport is WebsocketsTransport else set())
+
+
+async def _fail_to_connect(client: Client) -> None:
+    with pytest.raises(OnesocketError):
+        await client.connect()
 
 
 async def _change(client: Client, server: FaultyServer, change: Any) -> None:

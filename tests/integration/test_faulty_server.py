@@ -1,6 +1,7 @@
 """The faulty server, driven by the `websockets` client and by raw TCP. Counts are asserted exactly."""
 
 import asyncio
+import gc
 import ssl
 import struct
 from collections.abc import AsyncIterator, Callable
@@ -646,12 +647,41 @@ async def test_subprotocols() -> None:
             assert client.subprotocol is None
 
 
-async def test_tls() -> None:
+@asynccontextmanager
+async def tls_server() -> AsyncIterator[tuple[FaultyServer, ssl.SSLContext]]:
     authority = trustme.CA()
     server_side, client_side = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER), ssl.create_default_context()
     authority.issue_cert("127.0.0.1").configure_cert(server_side)
     authority.configure_trust(client_side)
     async with FaultyServer(ssl=server_side) as server:
+        yield server, client_side
+
+
+async def test_the_history_keeps_no_tls_buffers_of_ended_connections() -> None:
+    async with tls_server() as (server, context):
+        gc.disable()
+        try:
+            for _ in range(3):
+                async with connect(server.url, ssl=context, proxy=None):
+                    pass
+            await server.wait_until(lambda counts: counts.sockets_now == 0)
+            await asyncio.sleep(0)
+            kept = [transport for connection in server.history if (transport := connection._transport) is not None]
+        finally:
+            gc.enable()
+        assert len(server.history) == 3
+        assert kept == []
+
+
+async def test_a_tls_listener_that_is_stopped_at_once_leaves_no_socket() -> None:
+    async with tls_server() as (server, _):
+        await server.stop_listening()
+        assert gc.collect() >= 0  # a ResourceWarning is an error
+        await server.start()
+
+
+async def test_tls() -> None:
+    async with tls_server() as (server, client_side):
         assert server.url.startswith("wss://127.0.0.1:")
         async with connect(server.url, ssl=client_side, proxy=None) as client:
             await client.send("secret")

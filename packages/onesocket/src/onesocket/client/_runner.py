@@ -144,6 +144,8 @@ class Runner:
             if self._callers.pop(future, None) is not None:
                 self.dispatch(events.CallerCancelled())
             raise
+        finally:
+            del future  # it holds the error, whose traceback refers to this frame: no cycle is left
 
     def request_nowait(self, call: events.Connect | events.Reconnect) -> Outcome:
         """Feed the call to the machine and return the outcome so far."""

@@ -48,7 +48,7 @@ class TcpEndpoint(asyncio.Protocol):
         raise NotImplementedError
 
     def _holds_input(self) -> bool:
-        return self._silent or self._transport is None
+        return self._silent or (self._transport is None and not self._lost)
 
     def _keeps_tcp(self) -> bool:
         return self._silent
@@ -85,6 +85,8 @@ class TcpEndpoint(asyncio.Protocol):
             timer.cancel()
         self._writable.set()
         self._end_tcp()
+        if self._is_tls():
+            self._transport = None  # the server's history keeps this object, and TLS has buffers of 300 KB
 
     def pause_writing(self) -> None:
         """Note that the write buffer is full (asyncio calls this)."""

@@ -28,6 +28,7 @@ class TlsListener:
         self._factory = factory
         self._counters = counters
         self._start_task = start
+        self._socket: socket.socket | None = None
         self._accepting: asyncio.Task[None] | None = None
 
     def listen(self, host: str, port: int, family: socket.AddressFamily, backlog: int) -> int:
@@ -42,6 +43,7 @@ class TlsListener:
         except BaseException:
             listener.close()
             raise
+        self._socket = listener
         self._accepting = self._start_task(self._accept(listener))
         return int(listener.getsockname()[1])
 
@@ -50,6 +52,8 @@ class TlsListener:
         if self._accepting is not None:
             self._accepting.cancel()
             await asyncio.wait([self._accepting])
+        if self._socket is not None:  # the task may never have begun
+            self._socket.close()
 
     async def _accept(self, listener: socket.socket) -> None:
         loop = asyncio.get_running_loop()

@@ -15,7 +15,8 @@ from ..errors import CertificateInvalid, ConnectFailed, ConnectionRefused, NameR
 def connect_failed(error: BaseException, where: str) -> ConnectFailed:
     """Return the typed error for an exception while dialling `where` (host:port)."""
     failure = _connect_failure(error, where)
-    failure.__cause__ = error
+    # The system's errors say all in their text; their traceback refers to the ended attempt: no cycle is left.
+    failure.__cause__ = error.with_traceback(None) if isinstance(error, OSError) else error
     return failure
 
 

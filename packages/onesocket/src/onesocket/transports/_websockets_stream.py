@@ -110,6 +110,11 @@ class WebsocketsStream(StreamFlow, asyncio.Protocol):
         self.error = error
         self._deliver_on_close()  # the response has come, and was no WebSocket's
 
+    def release(self) -> None:
+        """Drop the references to the ended byte stream, and end the parser, a generator that refers to itself."""
+        super().release()
+        self._parser.parser.close()
+
     async def wait_closed(self) -> None:
         """Wait until the stream has ended, and everything received before that is delivered."""
         await asyncio.shield(self._gone)
