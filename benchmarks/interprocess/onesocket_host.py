@@ -168,8 +168,8 @@ class HostConsumer(Consumer):
         """Join."""
         self.stack = AsyncExitStack()
         await self.offer()
-        link = await self.stack.enter_async_context(onesocket.join(url_of(self.address), **options(self.address)))
-        link.on(self.take, gaps=False)
+        client = await self.stack.enter_async_context(onesocket.join(url_of(self.address), **options(self.address)))
+        client.on(self.take, gaps=False)
 
     async def offer(self) -> None:
         """No loop."""
@@ -192,15 +192,15 @@ class BlockingConsumer(Consumer):
 
     async def open(self) -> None:
         """Join, and read."""
-        self.link = await asyncio.to_thread(blocking.join, url_of(self.address), **options(self.address))
+        self.client = await asyncio.to_thread(blocking.join, url_of(self.address), **options(self.address))
         self.thread = threading.Thread(target=self._read, daemon=True)
         self.thread.start()
 
     def _read(self) -> None:
         take = self.take
-        for message in self.link:
+        for message in self.client:
             take(message)
 
     async def close(self) -> None:
         """Leave."""
-        await asyncio.to_thread(self.link.close)
+        await asyncio.to_thread(self.client.close)

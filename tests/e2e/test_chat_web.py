@@ -36,7 +36,7 @@ async def opened(chromium: Browser, url: str) -> TerminalPage:
     return screen
 
 
-async def test_a_browser_and_a_bot_talk_through_a_lost_line(server: ChatServer, chromium: Browser) -> None:
+async def test_a_browser_and_a_bot_talk_through_a_lost_connection(server: ChatServer, chromium: Browser) -> None:
     bob_token = await server.create_user("bob", PASSWORD)
     async with (
         web_chat(server.api_url, "ada") as (url, _),
@@ -70,7 +70,7 @@ async def test_a_browser_and_a_bot_talk_through_a_lost_line(server: ChatServer, 
         assert stored == ["typed in a browser", "said while the line was down", "greetings to the browser"]
         assert server.stats.open == 2
 
-        await screen.page.close()  # ends its application, which closes its line in order
+        await screen.page.close()  # ends its application, which closes its connection in order
         await server.wait_for(lambda stats: stats.open == 1 and stats.sessions == 1, timeout=20)
 
 

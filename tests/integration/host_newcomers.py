@@ -15,13 +15,13 @@ from onesocket.sharing.host import HostOptions
 
 async def newcomer(setup: dict[str, Any], gate: int) -> None:
     try:
-        link = await onesocket.join(setup["url"], scope="host", host_options=HostOptions(**setup["host"]))
+        client = await onesocket.join(setup["url"], scope="host", host_options=HostOptions(**setup["host"]))
     except onesocket.OnesocketError as error:
         os.write(1, f"{type(error).__name__}: {error}\n".encode())
         return
     os.write(1, b"joined\n")
     await asyncio.to_thread(os.read, gate, 1)
-    await link.aclose()
+    await client.aclose()
 
 
 def main(setup: dict[str, Any]) -> None:

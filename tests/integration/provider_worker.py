@@ -40,12 +40,12 @@ class ProviderWorker:
         return None if self.who is None else Identity(self.who, f"{self.who}-from-{self.name}")
 
     def watch(self) -> None:
-        """Tell what comes, also on a new link."""
-        link = self.provider.client
-        if link is not None and link is not self.watched:
-            self.watched = link
-            link.on(self.received, gaps=True)
-            link.on_change(self.changed)
+        """Tell what comes, also on a new client."""
+        client = self.provider.client
+        if client is not None and client is not self.watched:
+            self.watched = client
+            client.on(self.received, gaps=True)
+            client.on_change(self.changed)
 
     def received(self, message: Any) -> None:
         if isinstance(message, Gap):

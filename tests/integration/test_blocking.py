@@ -43,63 +43,63 @@ async def server() -> AsyncIterator[FaultyServer]:
 
 async def test_the_whole_of_it(server: FaultyServer) -> None:
     def program() -> None:
-        with blocking.join(server.url, protocol=Json(event="t")) as link:
-            assert link.state is State.CONNECTED
-            assert link.connect() is Outcome.ALREADY_CONNECTED
-            named = link.subscribe("a")
-            odd = link.subscribe(where=lambda message: bool(message["n"] % 2))
+        with blocking.join(server.url, protocol=Json(event="t")) as client:
+            assert client.state is State.CONNECTED
+            assert client.connect() is Outcome.ALREADY_CONNECTED
+            named = client.subscribe("a")
+            odd = client.subscribe(where=lambda message: bool(message["n"] % 2))
             for number in range(4):
-                link.send({"t": "ab"[number % 2], "n": number}, timeout=5)
-            assert [link.receive(timeout=5)["n"] for _ in range(4)] == [0, 1, 2, 3]
+                client.send({"t": "ab"[number % 2], "n": number}, timeout=5)
+            assert [client.receive(timeout=5)["n"] for _ in range(4)] == [0, 1, 2, 3]
             assert [next(named)["n"] for _ in range(2)] == [0, 2]
             assert [odd.receive(5)["n"] for _ in range(2)] == [1, 3]
             with pytest.raises(WaitTimeout):
-                link.receive(timeout=0.01)
+                client.receive(timeout=0.01)
             with pytest.raises(WaitTimeout):
-                link.wait_for(State.STOPPED, timeout=0.01)
-            changes = link.changes()
-            link.disconnect(timeout=5)
-            assert link.wait_for(State.STOPPED, timeout=5) is State.STOPPED
+                client.wait_for(State.STOPPED, timeout=0.01)
+            changes = client.changes()
+            client.disconnect(timeout=5)
+            assert client.wait_for(State.STOPPED, timeout=5) is State.STOPPED
             with pytest.raises(ManuallyDisconnected):
-                link.send("x")
-            assert link.reconnect(timeout=5) is Outcome.OPENED
-            assert link.wait_for(State.CONNECTED, timeout=5) is State.CONNECTED
-            assert link.status.epoch == 2
+                client.send("x")
+            assert client.reconnect(timeout=5) is Outcome.OPENED
+            assert client.wait_for(State.CONNECTED, timeout=5) is State.CONNECTED
+            assert client.status.epoch == 2
             assert next(changes).new is State.CLOSING
-            link.send_nowait({"t": "last"}).result(5)
-            assert isinstance(link.receive(timeout=5), Gap)
-            assert link.receive(timeout=5) == {"t": "last"}
-        for call in (link.receive, link.connect, lambda: link.send("x"), link.subscribe):
+            client.send_nowait({"t": "last"}).result(5)
+            assert isinstance(client.receive(timeout=5), Gap)
+            assert client.receive(timeout=5) == {"t": "last"}
+        for call in (client.receive, client.connect, lambda: client.send("x"), client.subscribe):
             with pytest.raises(ClientClosed):
                 call()
         assert list(named) == []
-        assert "CLOSED" in repr(link)
+        assert "CLOSED" in repr(client)
 
     await asyncio.to_thread(program)
 
 
-async def test_a_for_loop_ends_when_the_link_is_closed(server: FaultyServer) -> None:
+async def test_a_for_loop_ends_when_the_client_is_closed(server: FaultyServer) -> None:
     def program() -> list[Any]:
-        with blocking.join(server.url) as link:
+        with blocking.join(server.url) as client:
             for number in range(3):
-                link.send(f"{number}")
+                client.send(f"{number}")
             got: list[Any] = []
-            for message in link:
+            for message in client:
                 got.append(message)
                 if len(got) == 3:
-                    link.close()
+                    client.close()
             return got
 
     assert await asyncio.to_thread(program) == ["0", "1", "2"]
 
 
 async def test_closing_wakes_a_reader_in_another_thread(server: FaultyServer) -> None:
-    link = await asyncio.to_thread(blocking.join, server.url)
-    reading = asyncio.create_task(asyncio.to_thread(list, link))
-    stream = link._stream
+    client = await asyncio.to_thread(blocking.join, server.url)
+    reading = asyncio.create_task(asyncio.to_thread(list, client))
+    stream = client._stream
     while stream._stream.queue.waiter is None:  # noqa: ASYNC110 - there's no event for that
         await asyncio.sleep(0)
-    await asyncio.to_thread(link.close)
+    await asyncio.to_thread(client.close)
     assert await reading == []
 
 
@@ -109,10 +109,10 @@ async def test_many_threads_are_one_handshake(server: FaultyServer) -> None:
 
     def program() -> list[Any]:
         barrier.wait(10)
-        with blocking.join(server.url) as link:
+        with blocking.join(server.url) as client:
             barrier.wait(10)
-            link.send("x")
-            got = [link.receive(timeout=5) for _ in range(16)]
+            client.send("x")
+            got = [client.receive(timeout=5) for _ in range(16)]
             barrier.wait(10)
             return got
 
@@ -131,7 +131,7 @@ async def _in_a_thread(program: Any) -> Any:
     return await future
 
 
-async def test_joining_raises_what_kept_the_line_from_coming_up(server: FaultyServer) -> None:
+async def test_joining_raises_what_kept_the_connection_from_coming_up(server: FaultyServer) -> None:
     server.faults = [Fault.refuse(503)]
     with pytest.raises(HandshakeRejected):
         await asyncio.to_thread(blocking.join, server.url)
@@ -143,16 +143,16 @@ async def test_joining_raises_what_kept_the_line_from_coming_up(server: FaultySe
 
 async def test_a_message_that_timed_out_in_the_outbox_is_not_sent(server: FaultyServer) -> None:
     def program() -> None:
-        with blocking.join(server.url, reconnect=ReconnectPolicy(initial=1e9, cap=1e9)) as link:
-            states = link.changes()
+        with blocking.join(server.url, reconnect=ReconnectPolicy(initial=1e9, cap=1e9)) as client:
+            states = client.changes()
             server_loop.call_soon_threadsafe(go.set)
-            while next(states).new is not State.BACKING_OFF or link.status.attempt < 2:
+            while next(states).new is not State.BACKING_OFF or client.status.attempt < 2:
                 pass
             with pytest.raises(WaitTimeout):
-                link.send("too late", timeout=0.02)
-            link.connect(timeout=5)
-            link.send("in time")
-            while link.receive(timeout=5) != "in time":
+                client.send("too late", timeout=0.02)
+            client.connect(timeout=5)
+            client.send("in time")
+            while client.receive(timeout=5) != "in time":
                 pass
 
     server_loop, go = asyncio.get_running_loop(), asyncio.Event()
@@ -176,25 +176,25 @@ async def test_callbacks_have_a_thread_of_their_own(server: FaultyServer) -> Non
             if message == "0":
                 raise RuntimeError("s3cret")
             if message == "1":
-                link.send("from the callback", timeout=5)  # it may block
+                client.send("from the callback", timeout=5)  # it may block
             got.append(message)
             if message == "from the callback":
                 done.set()
 
-        with blocking.join(server.url, on_error=told.append) as link:
-            off = link.on(takes)
+        with blocking.join(server.url, on_error=told.append) as client:
+            off = client.on(takes)
             for number in range(3):
-                link.send(f"{number}")
+                client.send(f"{number}")
             assert done.wait(5)
             assert sorted(got) == ["1", "2", "from the callback"]
             assert [type(error) for error in told] == [RuntimeError]
             assert threads == {"onesocket callback"}
             off()
-            link.send("after")
-            assert [link.receive(5) for _ in range(5)][-1] == "after"
+            client.send("after")
+            assert [client.receive(5) for _ in range(5)][-1] == "after"
             assert "after" not in got
             with pytest.raises(InvalidOption):
-                link.on(_coroutine)
+                client.on(_coroutine)
 
     await asyncio.to_thread(program)
 
@@ -203,17 +203,17 @@ async def _coroutine(_message: Any) -> None:
     pass
 
 
-async def test_a_callback_may_close_the_link(server: FaultyServer) -> None:
+async def test_a_callback_may_close_the_client(server: FaultyServer) -> None:
     def program() -> None:
         closed = threading.Event()
-        link = blocking.join(server.url)
+        client = blocking.join(server.url)
 
         def close(_message: Any) -> None:
-            link.close()
+            client.close()
             closed.set()
 
-        link.on(close)
-        link.send("x")
+        client.on(close)
+        client.send("x")
         assert closed.wait(5)
 
     await asyncio.to_thread(program)
@@ -221,12 +221,12 @@ async def test_a_callback_may_close_the_link(server: FaultyServer) -> None:
 
 async def test_overflow_is_the_readers_own(server: FaultyServer) -> None:
     def program() -> None:
-        with blocking.join(server.url) as link:
-            slow = link.subscribe(limit=5)
-            dropping = link.subscribe(limit=5, overflow="drop_oldest")
+        with blocking.join(server.url) as client:
+            slow = client.subscribe(limit=5)
+            dropping = client.subscribe(limit=5, overflow="drop_oldest")
             for number in range(100):
-                link.send(f"{number}")
-            assert [link.receive(5) for _ in range(100)] == [f"{number}" for number in range(100)]
+                client.send(f"{number}")
+            assert [client.receive(5) for _ in range(100)] == [f"{number}" for number in range(100)]
             assert [next(slow) for _ in range(5)] == [f"{number}" for number in range(5)]
             with pytest.raises(SlowConsumer):
                 next(slow)
@@ -240,20 +240,20 @@ async def test_overflow_is_the_readers_own(server: FaultyServer) -> None:
 
 async def test_a_time_out_holds_among_messages_that_are_not_wanted(server: FaultyServer) -> None:
     def program() -> None:
-        with blocking.join(server.url) as link:
+        with blocking.join(server.url) as client:
             asked = 0
 
             def wanted(_: str) -> bool:
                 nonlocal asked
                 asked += 1
                 assert asked < 1000, "it goes on without end"
-                link.send("more")
+                client.send("more")
                 later.receive(5)  # so that the next one waits already
                 return False
 
-            picky = link.subscribe(where=wanted)
-            later = link.subscribe()
-            link.send("first")
+            picky = client.subscribe(where=wanted)
+            later = client.subscribe()
+            client.send("first")
             later.receive(5)
             with pytest.raises(WaitTimeout):
                 picky.receive(timeout=0.05)
@@ -265,18 +265,18 @@ async def test_a_time_out_holds_among_messages_that_are_not_wanted(server: Fault
 async def test_it_refuses_to_block_an_event_loop(server: FaultyServer) -> None:
     with pytest.raises(WrongEventLoop, match=r"onesocket\.join"):
         blocking.join(server.url)
-    link = await asyncio.to_thread(blocking.join, server.url)
-    for call in (link.receive, link.connect, lambda: link.send("x"), lambda: link.wait_for(State.FAILED)):
+    client = await asyncio.to_thread(blocking.join, server.url)
+    for call in (client.receive, client.connect, lambda: client.send("x"), lambda: client.wait_for(State.FAILED)):
         with pytest.raises(WrongEventLoop, match=r"onesocket\.join"):
             call()
     with pytest.raises(InvalidOption, match="timeout"):
-        await asyncio.to_thread(link.receive, -1)
+        await asyncio.to_thread(client.receive, -1)
     with pytest.raises(InvalidOption, match="scope"):
         blocking.join(server.url, scope="loop")  # type: ignore[arg-type]
-    await asyncio.to_thread(link.close)
+    await asyncio.to_thread(client.close)
 
 
-async def test_a_forgotten_link_is_counted_out(server: FaultyServer) -> None:
+async def test_a_forgotten_client_is_counted_out(server: FaultyServer) -> None:
     await asyncio.to_thread(lambda: blocking.join(server.url).state)
     await server.wait_until(lambda counts: counts.sockets_now == 0)
     assert server.counts.close_codes == {1000: 1}
@@ -284,14 +284,14 @@ async def test_a_forgotten_link_is_counted_out(server: FaultyServer) -> None:
 
 async def test_what_was_disconnected_says_so_to_senders_and_to_those_who_join(server: FaultyServer) -> None:
     def program() -> None:
-        with blocking.join(server.url) as link:
-            link.disconnect()
+        with blocking.join(server.url) as client:
+            client.disconnect()
             with pytest.raises(ManuallyDisconnected):
-                link.send_nowait("x")
+                client.send_nowait("x")
             with pytest.raises(ManuallyDisconnected, match=r"call reconnect\(\) on one of its open clients"):
                 blocking.join(server.url)
-            link.reconnect()
-            link.send_nowait("x").result(5)
+            client.reconnect()
+            client.send_nowait("x").result(5)
 
     await asyncio.to_thread(program)
 
@@ -346,15 +346,15 @@ def interrupt_when_it_waits():
 
 url, what = sys.argv[1:]
 calls = {
-    "receive": lambda link: link.receive(),
-    "for": lambda link: list(link),
-    "wait_for": lambda link: link.wait_for(State.FAILED),
-    "subscribe": lambda link: next(link.subscribe("never")),
+    "receive": lambda client: client.receive(),
+    "for": lambda client: list(client),
+    "wait_for": lambda client: client.wait_for(State.FAILED),
+    "subscribe": lambda client: next(client.subscribe("never")),
 }
 try:
-    with blocking.join(url) as link:
+    with blocking.join(url) as client:
         threading.Thread(target=interrupt_when_it_waits, daemon=True).start()
-        calls[what](link)
+        calls[what](client)
 except KeyboardInterrupt:
     thread = current_registry().host_thread
     if thread is not None:
@@ -400,7 +400,7 @@ async def test_ctrl_c_while_joining_winds_the_attempt_down(server: FaultyServer)
 
 
 async def test_a_program_that_just_ends_closes_in_order(server: FaultyServer) -> None:
-    script = "import sys; from onesocket import blocking; link = blocking.join(sys.argv[1]); link.send('x')"
+    script = "import sys; from onesocket import blocking; client = blocking.join(sys.argv[1]); client.send('x')"
     assert await run(script, server.url) == (0, "")
     await server.wait_until(lambda counts: counts.sockets_now == 0)
     assert server.counts.close_codes == {1000: 1}

@@ -1,4 +1,4 @@
-"""`on()` of a blocking link: a function in a thread of its own that ends that thread."""
+"""`on()` of a blocking client: a function in a thread of its own that ends that thread."""
 
 import asyncio
 import sys
@@ -38,13 +38,13 @@ async def test_one_that_ends_its_thread_is_told_and_holds_nobody_back(
         ends()
 
     def begin() -> blocking.SharedClient:
-        link = blocking.join(server.url, on_error=told.append)
-        link.on(takes, limit=5, overflow="wait")
-        return link
+        client = blocking.join(server.url, on_error=told.append)
+        client.on(takes, limit=5, overflow="wait")
+        return client
 
     async with join(server.url) as other:
         stream = other.subscribe()
-        link = await asyncio.to_thread(begin)
+        client = await asyncio.to_thread(begin)
         for number in range(MANY):
             server.connections[0].send_nowait(f"{number}")
         async with asyncio.timeout(20):
@@ -52,7 +52,7 @@ async def test_one_that_ends_its_thread_is_told_and_holds_nobody_back(
         for thread in threading.enumerate():
             if thread.name == "onesocket callback":
                 await asyncio.to_thread(thread.join, 5)
-        await asyncio.to_thread(link.close)
+        await asyncio.to_thread(client.close)
     assert came == ["0"]
     assert [type(error) for error in told] == [kind]
     assert "takes>, which is called no more, failed" in caplog.text

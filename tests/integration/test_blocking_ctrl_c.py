@@ -1,4 +1,4 @@
-"""Ctrl-C at every place of every call of a blocking link, on a real line: nothing is left behind, and all goes on."""
+"""Ctrl-C at every place of every call of a blocking client, on a real connection: no leak, and calls go on after."""
 
 import threading
 import time
@@ -23,9 +23,9 @@ def server() -> Iterator[FaultyServer]:
 
 @pytest.fixture
 def other_member(server: FaultyServer) -> Iterator[blocking.SharedClient]:
-    """A link that keeps the line up, so that nothing is dialled at each place."""
-    with blocking.join(server.url) as link:
-        yield link
+    """A shared client that keeps the connection up, so that nothing is dialled at each place."""
+    with blocking.join(server.url) as client:
+        yield client
     assert len(current_registry()) == 0
 
 
@@ -52,11 +52,11 @@ def only_other_member_left() -> bool:
 
 def test_joining(server: FaultyServer, other_member: blocking.SharedClient) -> None:
     def scenario(ctrl_c: InjectedInterrupt) -> None:
-        link = None
+        client = None
         with ctrl_c:
-            link = blocking.join(server.url)
-        if link is not None:
-            link.close()
+            client = blocking.join(server.url)
+        if client is not None:
+            client.close()
         wait_until(only_other_member_left)
 
     assert len(at_each_place(scenario, PACKAGE)) > 100
@@ -64,11 +64,11 @@ def test_joining(server: FaultyServer, other_member: blocking.SharedClient) -> N
 
 def test_joining_first(server: FaultyServer) -> None:
     def scenario(ctrl_c: InjectedInterrupt) -> None:
-        link = None
+        client = None
         with ctrl_c:
-            link = blocking.join(server.url)
-        if link is not None:
-            link.close()
+            client = blocking.join(server.url)
+        if client is not None:
+            client.close()
         wait_until(lambda: len(current_registry()) == 0 and current_registry().host_thread is None)
 
     assert len(at_each_place(scenario, PACKAGE, step=3)) > 100
@@ -79,19 +79,19 @@ def test_joining_first(server: FaultyServer) -> None:
 @pytest.mark.parametrize("again", [True, False], ids=["and once more", "and forgetting it"])
 def test_closing(server: FaultyServer, other_member: blocking.SharedClient, *, again: bool) -> None:
     def scenario(ctrl_c: InjectedInterrupt) -> None:
-        link = blocking.join(server.url)
+        client = blocking.join(server.url)
         with ctrl_c:
-            link.close()
+            client.close()
         if again:
-            link.close()
-        del link
+            client.close()
+        del client
         wait_until(only_other_member_left)
 
     assert len(at_each_place(scenario, PACKAGE)) > 25
 
 
 def echoed(other_member: blocking.SharedClient) -> list[str]:
-    """What the link receives up to what it sends last, now."""
+    """What the client receives up to what it sends last, now."""
     other_member.send("two", timeout=5)
     told = [other_member.receive(5)]
     if told == ["one"]:

@@ -417,7 +417,7 @@ async def test_a_token_is_remembered_only_on_request_and_void_after_signing_out(
 
 
 async def test_many_come_at_once(chat_server: ChatServer) -> None:
-    """Every panel of a screen joins while the line is still being dialled."""
+    """Every panel of a screen joins while the connection is still being dialled."""
     async with signed_in(chat_server, "ada") as (ada,):
         await asyncio.gather(*(ada.session.join() for _ in range(50)))
         assert (chat_server.stats.handshakes, chat_server.stats.open) == (1, 1)

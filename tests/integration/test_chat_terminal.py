@@ -1,4 +1,4 @@
-"""``onesocket chat`` at a terminal: bytes as they come over a slow line, windows that are resized, kill -9."""
+"""``onesocket chat`` at a terminal: bytes as they come over a slow connection, windows that are resized, kill -9."""
 
 import asyncio
 import fcntl

@@ -153,7 +153,7 @@ async def test_disconnect_when_connected_closes_with_1000(client: CheckThenConne
     assert server.counts.handshakes == 1
 
 
-async def test_a_lost_line_is_noticed(client: CheckThenConnectClient, server: FaultyServer) -> None:
+async def test_a_lost_connection_is_noticed(client: CheckThenConnectClient, server: FaultyServer) -> None:
     await client.connect()
     ws = client.ws
     assert ws is not None

@@ -157,7 +157,7 @@ async def test_without_stdin_it_ends_and_with_stay_it_stays(server: FaultyServer
 
 
 @pytest.mark.parametrize(("number", "status"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
-async def test_a_signal_closes_the_line_in_order(server: FaultyServer, number: int, status: int) -> None:
+async def test_a_signal_closes_the_connection_in_order(server: FaultyServer, number: int, status: int) -> None:
     async with onesocket(server.url) as command:
         await command.remark("connected")
         command.signal(number)
@@ -329,7 +329,7 @@ async def test_a_line_that_is_not_utf8_is_not_sent_and_said(server: FaultyServer
     assert "line 1 was not sent: it is not UTF-8" in command.remarks
 
 
-async def test_a_lost_line_is_opened_again_and_the_gap_is_shown(server: FaultyServer) -> None:
+async def test_a_lost_connection_is_opened_again_and_the_gap_is_shown(server: FaultyServer) -> None:
     async with onesocket(server.url) as command:
         await command.remark("connected")
         server.kill_connections()

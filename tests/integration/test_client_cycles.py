@@ -68,7 +68,7 @@ async def test_a_new_connection_leaves_no_cycle_of_the_old_one(
             try:
                 await _change(client, server, change)
                 gc.collect()
-                left = Counter(type(thing).__qualname__ for thing in gc.garbage)
+                left = Counter(type(item).__qualname__ for item in gc.garbage)
             finally:
                 gc.set_debug(0)
                 gc.enable()

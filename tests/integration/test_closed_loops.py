@@ -36,13 +36,13 @@ def abandon_loop(url: str, kind: str, kept: list[Any]) -> None:
     """In a thread: join, read with `wait`, and end the loop with all of it open, and still referred to."""
 
     async def main() -> None:
-        link = await join(url)
-        kept.append(link)
+        client = await join(url)
+        kept.append(client)
         if kind == "stream":
-            kept.append(link.subscribe(limit=LIMIT, overflow="wait"))
+            kept.append(client.subscribe(limit=LIMIT, overflow="wait"))
         else:
             callback = ignore_message if kind == "coroutine" else lambda _message: None
-            kept.append(link.on(callback, limit=LIMIT, overflow="wait"))
+            kept.append(client.on(callback, limit=LIMIT, overflow="wait"))
         await asyncio.sleep(0)  # it begins
 
     asyncio.run(main())
@@ -59,8 +59,8 @@ async def test_the_others_get_everything(server: FaultyServer, kind: str, monkey
         if len(got) == MANY:
             done.set()
 
-    async with join(server.url) as link:
-        link.on(takes, limit=2 * MANY)
+    async with join(server.url) as client:
+        client.on(takes, limit=2 * MANY)
         await asyncio.to_thread(abandon_loop, server.url, kind, kept)
         for number in range(MANY):
             server.connections[0].send_nowait(f"{number}")
@@ -74,8 +74,8 @@ async def test_with_the_next_join_nothing_is_left_of_it(
 ) -> None:
     monkeypatch.setattr(shared, "_LIVENESS_INTERVAL", 3600.0)
     kept: list[Any] = []
-    async with join(server.url) as link:
-        stream = link.subscribe()
+    async with join(server.url) as client:
+        stream = client.subscribe()
         await asyncio.to_thread(abandon_loop, server.url, kind, kept)
         async with join(server.url):
             for number in range(MANY):
@@ -84,9 +84,9 @@ async def test_with_the_next_join_nothing_is_left_of_it(
                 assert [await anext(stream) for _ in range(MANY)] == [f"{number}" for number in range(MANY)]
 
 
-async def test_a_reader_whose_link_has_left_meanwhile_is_not_added(server: FaultyServer) -> None:
-    async with await join(server.url) as link, await join(server.url) as other:
-        one = link.shared
+async def test_a_reader_whose_client_has_left_meanwhile_is_not_added(server: FaultyServer) -> None:
+    async with await join(server.url) as client, await join(server.url) as other:
+        one = client.shared
         await other.aclose()
 
         async def in_host_loop() -> bool:
@@ -95,7 +95,7 @@ async def test_a_reader_whose_link_has_left_meanwhile_is_not_added(server: Fault
             one.add_keys(other.member, object(), frozenset(("a",)), pytest.fail)
             return other.member.is_open or bool(other.member.keys) or bool(one._holders)
 
-        assert not await link._fetch(in_host_loop)
+        assert not await client._fetch(in_host_loop)
         await asyncio.sleep(0)
         assert other.fan_out.ended
 
@@ -110,7 +110,7 @@ def test_a_forgotten_client_goes_with_its_loop(kind: str) -> None:
 
     def connections() -> int:
         gc.collect()
-        return sum(isinstance(thing, shared.SharedConnection) for thing in gc.get_objects())
+        return sum(isinstance(item, shared.SharedConnection) for item in gc.get_objects())
 
     before = connections()
     for _ in range(10):

@@ -39,12 +39,12 @@ class OutcomeLedger:
     def _received(self, _: FaultyConnection, message: Any) -> None:
         self.arrived[str(message)] += 1
 
-    async def send(self, link: SharedClient, text: str, *, resend: bool = False) -> None:
+    async def send(self, client: SharedClient, text: str, *, resend: bool = False) -> None:
         """Send it, and note what its sender is told. A cancellation says nothing of it."""
         if resend:
             self.named.add(text)
         try:
-            await link.send(text, resend=resend)
+            await client.send(text, resend=resend)
         except DeliveryUnknown:
             self.told[text] = UNKNOWN
         except OnesocketError:
@@ -80,27 +80,27 @@ def chance() -> random.Random:
     return random.Random(seed)
 
 
-async def end_by_closing(link: SharedClient, _: list[asyncio.Task[None]]) -> None:
-    await link.aclose()
+async def end_by_closing(client: SharedClient, _: list[asyncio.Task[None]]) -> None:
+    await client.aclose()
 
 
-async def end_by_disconnecting(link: SharedClient, _: list[asyncio.Task[None]]) -> None:
-    await link.disconnect()
-    await link.reconnect()
-    await link.aclose()
+async def end_by_disconnecting(client: SharedClient, _: list[asyncio.Task[None]]) -> None:
+    await client.disconnect()
+    await client.reconnect()
+    await client.aclose()
 
 
-async def end_by_cancelling(link: SharedClient, sending: list[asyncio.Task[None]]) -> None:
+async def end_by_cancelling(client: SharedClient, sending: list[asyncio.Task[None]]) -> None:
     for task in sending:
         task.cancel()
     await asyncio.wait(sending)
-    await link.aclose()
+    await client.aclose()
 
 
 @pytest.mark.timeout(120)
 @pytest.mark.parametrize("end", [end_by_closing, end_by_disconnecting, end_by_cancelling])
 @pytest.mark.parametrize("how", ["process", "process, with resend", "host", "host, with resend"])
-async def test_a_link_that_ends_in_the_midst_of_sending_tells_the_truth(
+async def test_a_client_that_ends_in_the_midst_of_sending_tells_the_truth(
     ledger: OutcomeLedger, chance: random.Random, tmp_path: Path, how: str, end: Any
 ) -> None:
     scope: Any = how.partition(",")[0]
@@ -115,17 +115,17 @@ async def test_a_link_that_ends_in_the_midst_of_sending_tells_the_truth(
         owner = await join(ledger.server.url)
     rounds = ROUNDS if end is not end_by_disconnecting else ROUNDS // 6
     for number in range(rounds):
-        link = await join(ledger.server.url, scope=scope, **options)
+        client = await join(ledger.server.url, scope=scope, **options)
         texts = [f"{number}/{count}" for count in range(MANY)]
         sending = [
-            asyncio.create_task(ledger.send(link, text, resend=named and count % 3 == 0))
+            asyncio.create_task(ledger.send(client, text, resend=named and count % 3 == 0))
             for count, text in enumerate(texts)
         ]
         for _ in range(chance.randrange(60)):
             await asyncio.sleep(0)
         if number == rounds - 1:
             await asyncio.wait(sending)  # at least these arrive
-        await end(link, sending)
+        await end(client, sending)
         await asyncio.wait(sending)
     await (owner.do("close") if isinstance(owner, WorkerProcess) else owner.aclose())
     counts = await ledger.agrees()
@@ -168,11 +168,11 @@ async def test_a_blocking_send_that_is_out_of_time_tells_the_truth(
     options: dict[str, Any] = {"host_options": HostOptions(directory=str(tmp_path / "run"))} if scope == "host" else {}
 
     def sends() -> None:
-        with blocking.join(ledger.server.url, scope=scope, **options) as link:
+        with blocking.join(ledger.server.url, scope=scope, **options) as client:
             for number in range(300):
                 text = f"{number}"
                 try:
-                    link.send(text, timeout=number * 2e-6 if number < 299 else 5.0)
+                    client.send(text, timeout=number * 2e-6 if number < 299 else 5.0)
                 except DeliveryUnknown:
                     ledger.told[text] = UNKNOWN
                 except WaitTimeout:
@@ -185,16 +185,16 @@ async def test_a_blocking_send_that_is_out_of_time_tells_the_truth(
     assert counts[SENT], counts
 
 
-async def test_a_full_socket_at_the_end_of_a_link_tells_the_truth(ledger: OutcomeLedger) -> None:
-    async with Client(ledger.server.url) as other:  # its own line, as the measure of a server that reads
+async def test_a_full_socket_at_the_end_of_a_client_tells_the_truth(ledger: OutcomeLedger) -> None:
+    async with Client(ledger.server.url) as other:  # its own connection, as the measure of a server that reads
         await other.send("other")
         async with join(ledger.server.url) as owner:
             ledger.server.connections[-1].stop_reading()
             filler = [owner.send_nowait("x" * 100_000) for _ in range(100)]
-            link = await join(ledger.server.url)
-            sending = [asyncio.create_task(ledger.send(link, text)) for text in map(str, range(MANY))]
+            client = await join(ledger.server.url)
+            sending = [asyncio.create_task(ledger.send(client, text)) for text in map(str, range(MANY))]
             await asyncio.sleep(0)
-            await link.aclose()
+            await client.aclose()
             await asyncio.wait(sending)
             assert set(ledger.told.values()) == {NOT_SENT}  # they waited in the outbox
             ledger.server.connections[-1].resume()
@@ -205,12 +205,12 @@ async def test_a_full_socket_at_the_end_of_a_link_tells_the_truth(ledger: Outcom
 
 
 async def test_a_send_that_was_never_taken_in_is_told_as_not_sent(ledger: OutcomeLedger) -> None:
-    link = await join(ledger.server.url)
-    await link.aclose()
+    client = await join(ledger.server.url)
+    await client.aclose()
     with pytest.raises(ClientClosed):
-        await link.send("never")
+        await client.send("never")
     with pytest.raises(ClientClosed):
-        link.send_nowait("never")
+        client.send_nowait("never")
     ledger.arrived["something"] = 1
     await ledger.agrees()
     assert "never" not in ledger.arrived

@@ -47,7 +47,7 @@ class ScriptedGateway:
         self.close_on_identify: int | None = None
         self.refuse_resumes = 0
         self.ended = asyncio.Event()
-        """The first line is over."""
+        """The first connection is over."""
         self.sockets = self.most_sockets = 0
         self.paths: list[str] = []
         self.heard: list[dict[str, Any]] = []
@@ -208,7 +208,7 @@ async def test_a_storm_of_callers_is_one_question_one_handshake_and_one_identify
 
 
 @pytest.mark.parametrize("compress", ["zlib-stream", "zstd-stream"])
-async def test_compressed_messages_over_two_lines(server: ScriptedGateway, compress: Any) -> None:
+async def test_compressed_messages_over_two_connections(server: ScriptedGateway, compress: Any) -> None:
     async with make(server, compress=compress) as client:
         stream = client.subscribe("MESSAGE_CREATE")
         for number in range(50):
@@ -230,7 +230,7 @@ async def test_a_resume_delivers_everything_exactly_once(server: ScriptedGateway
         assert (await dispatch(stream)).event == "READY", "it waited for its first reader"
         await server.event("MESSAGE_CREATE", message(1))
         first = await dispatch(stream)
-        # It happened while the line was on its way out.
+        # It happened while the connection was on its way out.
         server.history.append({"op": 0, "d": message(2), "s": 3, "t": "MESSAGE_CREATE"})
         await server.end(ending)
         async with asyncio.timeout(10):

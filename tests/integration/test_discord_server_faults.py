@@ -73,7 +73,7 @@ async def bystander(chat_server: ChatServer) -> AsyncIterator[GatewayBot]:
 
 
 async def assert_undisturbed(bot: GatewayBot) -> None:
-    """Its line works, and nothing unusual came over it."""
+    """Its connection works, and nothing unusual came over it."""
     await bot.client.send(1)
     while (payload := await bot.client.receive())["op"] != 11:
         assert payload["op"] == 0
@@ -151,7 +151,7 @@ async def test_close_codes_that_end_the_session(bot: GatewayBot, code: int) -> N
     assert bot.server.stats.sessions == 0
 
 
-async def test_a_dropped_line_is_a_reset_without_close(bot: GatewayBot) -> None:
+async def test_a_dropped_connection_is_a_reset_without_close(bot: GatewayBot) -> None:
     assert await bot.server.faults.drop_connection() == 1
     assert await bot.client.close_code() is None
     assert (bot.server.stats.open, bot.server.stats.sessions) == (0, 1)
@@ -269,7 +269,7 @@ async def test_a_delay_keeps_the_order_even_of_what_is_not_delayed(bot: GatewayB
     assert loop.time() - started >= 0.2
 
 
-async def test_what_was_held_back_when_the_line_was_lost_is_replayed(bot: GatewayBot) -> None:
+async def test_what_was_held_back_when_the_connection_was_lost_is_replayed(bot: GatewayBot) -> None:
     bot.server.faults.delay_dispatches(3600, user="robo")
     await bot.post("one")
     await bot.server.faults.drop_connection()

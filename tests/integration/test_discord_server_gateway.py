@@ -245,7 +245,7 @@ async def test_nobody_identifies_in_time() -> None:
         assert await client.close_code() == 4009
 
 
-async def test_without_heartbeats_the_line_is_closed_and_the_session_kept() -> None:
+async def test_without_heartbeats_the_connection_is_closed_and_the_session_kept() -> None:
     async with running_gateway(heartbeat_interval=0.1) as gateway:
         async with dial(gateway.url) as client:
             ready = await client.identify()

@@ -237,7 +237,7 @@ async def test_frames_sent_before_the_101_are_answered_after_it(server: FaultySe
         assert await client.frame() == (Opcode.TEXT, b"early")
 
 
-# ── the end of the line ──
+# ── the end of the connection ──
 
 
 async def test_accept_then_close(server: FaultyServer) -> None:
@@ -260,7 +260,7 @@ async def test_accept_then_end_tcp(server: FaultyServer, fault: Fault) -> None:
     assert (counts.upgraded, counts.unclean_closes, counts.close_codes) == (1, 0, {})
 
 
-async def test_a_client_that_drops_the_line_is_unclean(server: FaultyServer) -> None:
+async def test_a_client_that_drops_the_connection_is_unclean(server: FaultyServer) -> None:
     async with raw_client(server) as client:
         await client.upgrade()
     counts = await server.wait_until(lambda counts: counts.sockets_now == 0)

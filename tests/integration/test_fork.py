@@ -73,16 +73,16 @@ async def run(script: str, url: str) -> str:
 
 async def test_a_child_that_does_nothing_leaves_the_parent_alone(server: FaultyServer) -> None:
     script = """
-with blocking.join(url) as link:
+with blocking.join(url) as client:
     def child():
         assert len(current_registry()) == 0
         assert threading.active_count() == 1
-        link.close()
+        client.close()
     in_child(child)
     in_child(lambda: None)
-    link.send("still there")
-    assert link.receive(5) == "still there"
-    assert link.status.epoch == 1
+    client.send("still there")
+    assert client.receive(5) == "still there"
+    assert client.status.epoch == 1
 """
     await run(script, server.url)
     assert server.counts.handshakes == 1
@@ -94,12 +94,12 @@ with blocking.join(url) as link:
 @pytest.mark.parametrize("held", [False, True])
 async def test_a_child_has_none_of_its_parents_sockets(server: FaultyServer, held: bool) -> None:
     script = f"""
-with blocking.join(url, open_timeout=5) as link:
+with blocking.join(url, open_timeout=5) as client:
     if {held}:  # the socket isn't read, so the loop doesn't watch it
-        slow = link.subscribe(limit=1, overflow="wait")
+        slow = client.subscribe(limit=1, overflow="wait")
         for number in range(20_000):
-            link.send_nowait("x" * 50)
-        while not link._handle.shared.upstream.status.is_held:
+            client.send_nowait("x" * 50)
+        while not client._handle.shared.upstream.status.is_held:
             pass
     assert sockets()
     in_child(lambda: print(sockets()))
@@ -109,26 +109,26 @@ with blocking.join(url, open_timeout=5) as link:
     assert await run(script, server.url) == "[]\n"
 
 
-async def test_a_link_of_the_parent_joins_anew_in_the_child(server: FaultyServer) -> None:
+async def test_a_client_of_the_parent_joins_anew_in_the_child(server: FaultyServer) -> None:
     script = """
-link = blocking.join(url)
+client = blocking.join(url)
 got = []
 done = threading.Event()
 def takes(message):
     got.append(message)
     done.set()
-link.on(takes)
+client.on(takes)
 def child():
-    link.send("child")                       # joins anew
-    assert link.receive(5) == "child"
+    client.send("child")                       # joins anew
+    assert client.receive(5) == "child"
     assert done.wait(5) and got == ["child"]
-    assert link.status.epoch == 1
-    link.close()
+    assert client.status.epoch == 1
+    client.close()
 in_child(child)
 assert not got
-link.send("parent")
-assert link.receive(5) == "parent"
-link.close()
+client.send("parent")
+assert client.receive(5) == "parent"
+client.close()
 """
     await run(script, server.url)
     assert server.counts.handshakes == 2
@@ -137,10 +137,10 @@ link.close()
     assert server.counts.unclean_closes == 0
 
 
-async def test_streams_and_links_of_loops_say_that_they_are_inherited(server: FaultyServer) -> None:
+async def test_streams_and_clients_of_loops_say_that_they_are_inherited(server: FaultyServer) -> None:
     script = """
-with blocking.join(url) as link:
-    stream = link.subscribe()
+with blocking.join(url) as client:
+    stream = client.subscribe()
     holder = []
     stop = threading.Event()
     async def other():
@@ -161,7 +161,7 @@ with blocking.join(url) as link:
             try:
                 await asynchronous.send("x")
             except ForkedCopy:
-                print("link")
+                print("client")
             async with join(url) as anew:
                 await anew.send("child")
         asyncio.run(use())
@@ -169,16 +169,16 @@ with blocking.join(url) as link:
     in_child(child)
     stop.set()
     thread.join()
-    link.send("parent")
+    client.send("parent")
 """
-    assert await run(script, server.url) == "stream\nlink\n"
+    assert await run(script, server.url) == "stream\nclient\n"
     assert server.received == ["child", "parent"]
     assert server.counts.close_codes == {1000: 2}
 
 
 async def test_a_pre_fork_server_with_four_workers(server: FaultyServer) -> None:
     script = """
-link = blocking.join(url)                    # gunicorn --preload: the application is loaded once ...
+client = blocking.join(url)                    # gunicorn --preload: the application is loaded once ...
 children = []
 for number in range(4):                      # ... and the workers are forked from that
     child = os.fork()
@@ -186,9 +186,9 @@ for number in range(4):                      # ... and the workers are forked fr
         code = 1
         try:
             for _ in range(3):
-                link.send(f"{number}", timeout=5)
-                assert link.receive(5) == f"{number}"
-            link.close()
+                client.send(f"{number}", timeout=5)
+                assert client.receive(5) == f"{number}"
+            client.close()
             code = 0
         except BaseException:
             traceback.print_exc()
@@ -196,8 +196,8 @@ for number in range(4):                      # ... and the workers are forked fr
             os._exit(code)
     children.append(child)
 assert [os.waitpid(child, 0)[1] for child in children] == [0] * 4
-link.send("master")
-link.close()
+client.send("master")
+client.close()
 """
     await run(script, server.url)
     assert server.counts.handshakes == 5
@@ -211,10 +211,10 @@ async def test_a_fork_in_the_middle_of_joining_and_under_load(server: FaultyServ
     script = """
 stop = threading.Event()
 def load():
-    with blocking.join(url, overflow="drop_oldest") as link:
+    with blocking.join(url, overflow="drop_oldest") as client:
         while not stop.is_set():
-            link.send("x")
-            link.receive(5)
+            client.send("x")
+            client.receive(5)
 threads = [threading.Thread(target=load) for _ in range(3)]
 for thread in threads:
     thread.start()
@@ -250,14 +250,14 @@ thread.join()
 
 async def test_a_child_that_exits_the_usual_way_closes_its_own_alone(server: FaultyServer) -> None:
     script = """
-link = blocking.join(url)
+client = blocking.join(url)
 child = os.fork()
 if child == 0:
-    link.send("child")
+    client.send("child")
     sys.exit(0)                               # not os._exit: destructors and atexit run
 assert os.waitpid(child, 0)[1] == 0
-link.send("parent")
-assert link.receive(5) == "parent"
+client.send("parent")
+assert client.receive(5) == "parent"
 """
     await run(script, server.url)
     assert server.counts.handshakes == 2
@@ -289,13 +289,13 @@ def fork_second():
     second.set()
     in_child(lambda: None)
 
-with blocking.join(url) as link:
+with blocking.join(url) as client:
     thread = threading.Thread(target=fork_second)
     thread.start()
     in_child(lambda: None)
     thread.join()
-    link.send("after both")
-    assert link.receive(5) == "after both"
+    client.send("after both")
+    assert client.receive(5) == "after both"
 assert most == [1, 1], most
 """
     await run(script, server.url)

@@ -64,18 +64,18 @@ async def test_a_handle_that_opens_the_connection_gets_it(
     async def put(message: Any) -> None:
         await got.put(message)
 
-    async with onesocket.join(server.url, **options(scope, tmp_path)) as link:
-        await link.send("echo")
+    async with onesocket.join(server.url, **options(scope, tmp_path)) as client:
+        await client.send("echo")
         await server.wait_until(lambda counts: counts.messages_sent == 1)
         match way:
             case "subscribe":
-                stream = link.subscribe()
+                stream = client.subscribe()
                 for _ in range(2):
                     await put(await anext(stream))
             case "on":
-                link.on(got.put_nowait)
+                client.on(got.put_nowait)
             case _:
-                link.on(put)
+                client.on(put)
         async with asyncio.timeout(5):
             assert [await got.get(), await got.get()] == ["hello", "echo"]
 
@@ -103,26 +103,26 @@ async def test_blocking_handles_too_whichever_way_they_read(server: FaultyServer
         return onesocket.blocking.join(server.url, **options(scope, tmp_path))
 
     def its_own() -> list[Any]:
-        with joined() as link:
-            link.send("echo")
-            return [link.receive(timeout=5), link.receive(timeout=5), len(link.subscribe())]
+        with joined() as client:
+            client.send("echo")
+            return [client.receive(timeout=5), client.receive(timeout=5), len(client.subscribe())]
 
     def subscribed() -> list[Any]:
-        with joined() as link:
-            link.send("echo")
-            while len(link._stream) < 2:
-                link.send("more")
-            stream = link.subscribe()
-            return [stream.receive(timeout=5), stream.receive(timeout=5), link.receive(timeout=5)]
+        with joined() as client:
+            client.send("echo")
+            while len(client._stream) < 2:
+                client.send("more")
+            stream = client.subscribe()
+            return [stream.receive(timeout=5), stream.receive(timeout=5), client.receive(timeout=5)]
 
     def called() -> list[Any]:
-        with joined() as link:
+        with joined() as client:
             got: list[Any] = []
-            link.send("echo")
-            link.on(got.append)
-            other = link.subscribe()
+            client.send("echo")
+            client.on(got.append)
+            other = client.subscribe()
             while len(got) < 2:
-                link.send("more")
+                client.send("more")
                 other.receive(timeout=5)
             return got[:2]
 
@@ -139,10 +139,10 @@ async def test_a_follower_whose_joining_opens_the_connection_gets_it(server: Fau
         "from onesocket.sharing.host import HostOptions\n"
         "async def main():\n"
         "    joining = onesocket.join(sys.argv[1], scope='host', host_options=HostOptions(directory=sys.argv[2]))\n"
-        "    link = joining.client()\n"
-        "    await link.reconnect()\n"
-        "    print(await asyncio.wait_for(anext(link.subscribe(gaps=False)), 10))\n"
-        "    await link.aclose()\n"
+        "    client = joining.client()\n"
+        "    await client.reconnect()\n"
+        "    print(await asyncio.wait_for(anext(client.subscribe(gaps=False)), 10))\n"
+        "    await client.aclose()\n"
         "asyncio.run(main())\n"
     )
     async with onesocket.join(server.url, **options("host", tmp_path)) as owner:
@@ -187,7 +187,7 @@ async def test_the_first_client_of_a_hub_gets_what_came_before_it_and_the_next_o
         assert await next_message(second) == await next_message(first) == "third"
 
 
-async def test_the_first_client_of_a_hub_begins_with_the_line_that_is_up(server: FaultyServer, runtime: Path) -> None:
+async def test_the_first_client_of_a_hub_begins_with_the_open_connection(server: FaultyServer, runtime: Path) -> None:
     server.faults = Fault.greeting("hello")
     async with running_hub(server, gap_message="GAP", client_buffer=8192) as hub:
         server.kill_connections()

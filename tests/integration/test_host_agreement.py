@@ -55,7 +55,7 @@ class AgreementProcesses:
         setup = {"url": url or self.ledger.server.url, "directory": str(self.directory), "who": who}
         process = await WorkerProcess.start(WORKER, {**setup, "options": options})
         self.processes.append(process)
-        await process.until(lambda thing: thing["event"] == "ready")
+        await process.until(lambda report: report["event"] == "ready")
         return process
 
     async def joined(self, options: dict[str, Any], **more: Any) -> WorkerProcess:
@@ -134,7 +134,7 @@ async def test_the_account_of_a_login_is_part_of_it_as_an_argument(agreement_pro
     assert await agreement_processes.refused({"protocol": "json"}) == "protocol"
     follower = await agreement_processes.joined(login, who=SECRETS[0])
     await owner.do("close")
-    await follower.until(lambda thing: thing.get("new") == "CONNECTED" and thing["epoch"] == 2)
+    await follower.until(lambda report: report.get("new") == "CONNECTED" and report["epoch"] == 2)
     assert await agreement_processes.refused(login, who=SECRETS[1]) == "protocol"  # of the new owner, too
     logins = [message for _, message in agreement_processes.ledger.messages]
     assert logins == ['{"login": "alice-s3cret"}'] * 2
@@ -172,7 +172,7 @@ async def test_what_is_the_same_on_the_wire_is_shared(
     one, two = await agreement_processes.joined(first), await agreement_processes.joined(second)
     assert len(agreement_processes.ledger.accounts) == 1
     await one.do("close")
-    await two.until(lambda thing: thing.get("new") == "CONNECTED" and thing["epoch"] == 2)
+    await two.until(lambda report: report.get("new") == "CONNECTED" and report["epoch"] == 2)
     assert agreement_processes.ledger.accounts[0] == agreement_processes.ledger.accounts[1]
     await agreement_processes.joined(first)
     assert (

@@ -1,4 +1,4 @@
-"""Messages and subscriptions that meet a line which takes no more, or breaks just then."""
+"""Messages and subscriptions that meet a connection which takes no more, or breaks just then."""
 
 import asyncio
 import os
@@ -38,7 +38,7 @@ class NullSink:
         raise NotImplementedError
 
     def gap(self, gap: Gap) -> None:
-        """The line was lost."""
+        """The connection was lost."""
 
     def changed(self, change: Change, status: Status) -> None:
         """As it should."""

@@ -45,7 +45,7 @@ class SharingProcesses:
         new = [await WorkerProcess.start(WORKER, given) for _ in range(count)]
         self.members += new
         for process in new:
-            await process.until(lambda thing: thing["event"] in ("ready", "crashed"))
+            await process.until(lambda report: report["event"] in ("ready", "crashed"))
         if connect:
             await asyncio.gather(*(process.do("connect") for process in new))
         return new
@@ -65,10 +65,10 @@ class SharingProcesses:
             raise AssertionError(f"nobody owns the connection: {said}") from None
 
     async def connected(self, epoch: int, processes: list[WorkerProcess]) -> None:
-        """Every one of them knows that this line is up."""
+        """Every one of them knows that this connection is up."""
 
-        def is_up(thing: dict[str, Any]) -> bool:
-            return thing.get("new") == "CONNECTED" and thing["epoch"] >= epoch
+        def is_up(report: dict[str, Any]) -> bool:
+            return report.get("new") == "CONNECTED" and report["epoch"] >= epoch
 
         await asyncio.gather(*(process.until(is_up) for process in processes))
 
@@ -99,9 +99,9 @@ class SharingProcesses:
 
 async def received_again_at(process: WorkerProcess, since: int) -> float:
     """When it received again, after a gap marker."""
-    gap = await process.until(lambda thing: thing["event"] == "gap", since)
+    gap = await process.until(lambda report: report["event"] == "gap", since)
     at = process.said.index(gap, since)
-    return float((await process.until(lambda thing: thing["event"] == "messages", at))["at"])
+    return float((await process.until(lambda report: report["event"] == "messages", at))["at"])
 
 
 @pytest.fixture
@@ -111,12 +111,12 @@ async def server() -> AsyncIterator[FaultyServer]:
 
 
 @pytest.fixture
-async def crowd(server: FaultyServer, tmp_path: Path) -> AsyncIterator[SharingProcesses]:
+async def group(server: FaultyServer, tmp_path: Path) -> AsyncIterator[SharingProcesses]:
     directory = tmp_path / "run"
     directory.mkdir(mode=0o700)
-    crowd = SharingProcesses(server, directory)
-    yield crowd
-    for process in crowd.members:
+    group = SharingProcesses(server, directory)
+    yield group
+    for process in group.members:
         await process.end()
 
 
@@ -129,17 +129,17 @@ def assert_single_connection(server: FaultyServer) -> None:
 
 def logged(process: WorkerProcess, since: int = 0) -> list[tuple[str, str]]:
     """Level and text of what it logged."""
-    return [(thing["level"], thing["text"]) for thing in process.said[since:] if thing["event"] == "log"]
+    return [(report["level"], report["text"]) for report in process.said[since:] if report["event"] == "log"]
 
 
 # --- what is logged -------------------------------------------------------------------------------------------------
 
 
-async def test_a_loss_is_warned_of_once_and_known_to_all(crowd: SharingProcesses, server: FaultyServer) -> None:
-    processes = await crowd.start(3)
-    owner = await crowd.owner()
+async def test_a_loss_is_warned_of_once_and_known_to_all(group: SharingProcesses, server: FaultyServer) -> None:
+    processes = await group.start(3)
+    owner = await group.owner()
     server.kill_connections()
-    await crowd.connected(2, processes)
+    await group.connected(2, processes)
     for process in processes:
         kind, text, at = await process.do("last loss")
         assert (kind, text.startswith("the connection was lost")) == ("ConnectionReset", True), text
@@ -149,19 +149,19 @@ async def test_a_loss_is_warned_of_once_and_known_to_all(crowd: SharingProcesses
         assert "connection lost: the connection was lost without a CLOSE frame" in lost[1]
         assert received_again_at[0] == "INFO"
         assert "connected again after" in received_again_at[1]
-    (late,) = await crowd.start(1)
+    (late,) = await group.start(1)
     assert (await late.do("last loss"))[0] == "ConnectionReset"
-    (listed,) = listing(str(crowd.directory))
+    (listed,) = listing(str(group.directory))
     assert str(listed.last_loss).startswith("ConnectionReset: the connection was lost")
 
 
-async def test_the_end_of_an_owner_is_warned_of_by_its_successor(crowd: SharingProcesses, server: FaultyServer) -> None:
-    processes = await crowd.start(3)
-    old = await crowd.owner()
+async def test_the_end_of_an_owner_is_warned_of_by_its_successor(group: SharingProcesses, server: FaultyServer) -> None:
+    processes = await group.start(3)
+    old = await group.owner()
     old.process.kill()
     left = [process for process in processes if process is not old]
-    await crowd.connected(2, left)
-    new = await crowd.owner()
+    await group.connected(2, left)
+    new = await group.owner()
     for process in left:
         assert (await process.do("last loss"))[0] == "OwnerLost"
         said = logged(process)
@@ -169,27 +169,27 @@ async def test_the_end_of_an_owner_is_warned_of_by_its_successor(crowd: SharingP
         assert "connection lost: the process that held the connection ended" in said[0][1]
         assert "connected again after" in said[-1][1]
     server.kill_connections()
-    await crowd.connected(3, left)
+    await group.connected(3, left)
     assert [level for level, _ in logged(new)].count("WARNING") == 2
 
 
-async def test_an_owner_that_leaves_is_no_warning(crowd: SharingProcesses, server: FaultyServer) -> None:
-    processes = await crowd.start(2)
-    old = await crowd.owner()
+async def test_an_owner_that_leaves_is_no_warning(group: SharingProcesses, server: FaultyServer) -> None:
+    processes = await group.start(2)
+    old = await group.owner()
     (left,) = (process for process in processes if process is not old)
     await old.do("close")
-    await crowd.connected(2, [left])
+    await group.connected(2, [left])
     assert {level for level, _ in logged(left)} == {"INFO"}
     assert logged(old) == []
 
 
-async def test_giving_up_is_an_error_in_every_process(crowd: SharingProcesses, server: FaultyServer) -> None:
-    processes = await crowd.start(2)
-    owner = await crowd.owner()
+async def test_giving_up_is_an_error_in_every_process(group: SharingProcesses, server: FaultyServer) -> None:
+    processes = await group.start(2)
+    owner = await group.owner()
     server.faults = Fault.refuse(403)
     server.kill_connections()
     for process in processes:
-        await process.until(lambda thing: thing["event"] == "failed")
+        await process.until(lambda report: report["event"] == "failed")
         errors = [text for level, text in logged(process) if level == "ERROR"]
         assert len(errors) == 1, logged(process)
         assert "HTTP 403" in errors[0]
@@ -199,12 +199,12 @@ async def test_giving_up_is_an_error_in_every_process(crowd: SharingProcesses, s
 # --- joining --------------------------------------------------------------------------------------------------------
 
 
-async def test_processes_that_join_at_once_share_one_handshake(crowd: SharingProcesses, server: FaultyServer) -> None:
-    processes = await crowd.start(6, connect=False)
+async def test_processes_that_join_at_once_share_one_handshake(group: SharingProcesses, server: FaultyServer) -> None:
+    processes = await group.start(6, connect=False)
     outcomes = await asyncio.gather(*(process.do("connect") for process in processes))
     assert outcomes.count("OPENED") == 1, outcomes
     assert server.counts.handshakes == 1
-    await crowd.all_receive("to all", processes)
+    await group.all_receive("to all", processes)
     for number, process in enumerate(processes):
         await process.do("send", message=f"from {number}")
     await server.wait_until(lambda counts: counts.messages_received == 6, DEADLINE)
@@ -212,9 +212,9 @@ async def test_processes_that_join_at_once_share_one_handshake(crowd: SharingPro
     assert_single_connection(server)
 
 
-async def test_the_last_one_out_closes_the_line(crowd: SharingProcesses, server: FaultyServer) -> None:
-    processes = await crowd.start(2)
-    owner = await crowd.owner()
+async def test_the_last_one_out_closes_the_connection(group: SharingProcesses, server: FaultyServer) -> None:
+    processes = await group.start(2)
+    owner = await group.owner()
     for process in sorted(processes, key=lambda process: process is owner):
         assert server.counts.sockets_now == 1
         await process.do("close")
@@ -223,8 +223,8 @@ async def test_the_last_one_out_closes_the_line(crowd: SharingProcesses, server:
     assert_single_connection(server)
 
 
-async def test_text_binary_and_large_messages_arrive_as_they_are(crowd: SharingProcesses, server: FaultyServer) -> None:
-    processes = await crowd.start(3, protocol="json")
+async def test_text_binary_and_large_messages_arrive_as_they_are(group: SharingProcesses, server: FaultyServer) -> None:
+    processes = await group.start(3, protocol="json")
     big = {"text": "☃" * 300_000}
     await server.broadcast(json.dumps(big))
     await asyncio.gather(*(process.got(big) for process in processes))
@@ -234,8 +234,8 @@ async def test_text_binary_and_large_messages_arrive_as_they_are(crowd: SharingP
     assert json.loads(str(server.received[0])) == big
 
 
-async def test_order_of_one_process_is_kept(crowd: SharingProcesses, server: FaultyServer) -> None:
-    _, follower = await crowd.start(2)
+async def test_order_of_one_process_is_kept(group: SharingProcesses, server: FaultyServer) -> None:
+    _, follower = await group.start(2)
     numbers = [follower.tell("send", message=f"{count:04}") for count in range(500)]
     for number in numbers:
         assert (await follower.answer(number))["event"] == "done"
@@ -244,18 +244,18 @@ async def test_order_of_one_process_is_kept(crowd: SharingProcesses, server: Fau
 
 
 async def test_a_follower_that_is_cancelled_or_killed_hurts_nobody(
-    crowd: SharingProcesses, server: FaultyServer
+    group: SharingProcesses, server: FaultyServer
 ) -> None:
     server.faults = [Fault.slow_upgrade(0.5)]
-    processes = await crowd.start(3, connect=False)
+    processes = await group.start(3, connect=False)
     asked = [process.tell("connect") for process in processes]
     await server.wait_until(lambda counts: counts.handshakes == 1, DEADLINE)
-    owner = await crowd.owner()
+    owner = await group.owner()
     victim, other = [process for process in processes if process is not owner]
     victim.kill()
     for process in (owner, other):
         assert (await process.answer(asked[processes.index(process)]))["event"] == "done"
-    await crowd.all_receive("to the rest", [owner, other])
+    await group.all_receive("to the rest", [owner, other])
     assert server.counts.handshakes == 1
     assert_single_connection(server)
 
@@ -263,73 +263,73 @@ async def test_a_follower_that_is_cancelled_or_killed_hurts_nobody(
 # --- the owner's end ------------------------------------------------------------------------------------------------
 
 
-async def test_an_owner_that_is_killed_is_replaced(crowd: SharingProcesses, server: FaultyServer) -> None:
-    processes = await crowd.start(4)
-    owner = await crowd.owner()
+async def test_an_owner_that_is_killed_is_replaced(group: SharingProcesses, server: FaultyServer) -> None:
+    processes = await group.start(4)
+    owner = await group.owner()
     rest = [process for process in processes if process is not owner]
     marks = [len(process.said) for process in rest]
-    async with crowd.load():
+    async with group.load():
         killed = time.monotonic()
         owner.kill()
         took = max(await asyncio.gather(*map(received_again_at, rest, marks))) - killed
     print(f"fail-over: {took * 1000:.1f} ms from the kill to the last follower receiving")  # noqa: T201
     for process, mark in zip(rest, marks, strict=True):
-        news = [thing for thing in process.said[mark:] if thing["event"] in ("gap", "messages")]
+        news = [report for report in process.said[mark:] if report["event"] in ("gap", "messages")]
         assert news[0]["event"] == "gap" or news[1]["event"] == "gap", news[:3]
-        news = [thing for thing in news if thing["event"] == "gap"]
+        news = [report for report in news if report["event"] == "gap"]
         assert len(news) == 1
         assert (news[0]["reason"], news[0]["epoch"]) == ("reconnected", 2)
     assert_single_connection(server)
 
 
-async def test_an_owner_that_leaves_hands_over_in_order(crowd: SharingProcesses, server: FaultyServer) -> None:
-    processes = await crowd.start(3)
-    owner = await crowd.owner()
+async def test_an_owner_that_leaves_hands_over_in_order(group: SharingProcesses, server: FaultyServer) -> None:
+    processes = await group.start(3)
+    owner = await group.owner()
     rest = [process for process in processes if process is not owner]
     await owner.do("close")
-    await crowd.connected(2, rest)
-    await crowd.all_receive("after", rest)
+    await group.connected(2, rest)
+    await group.all_receive("after", rest)
     counts = server.counts
     assert counts.close_codes == {1000: 1}
     assert counts.unclean_closes == 0
-    assert all("gap" in [thing["event"] for thing in process.said] for process in rest)
+    assert all("gap" in [report["event"] for report in process.said] for process in rest)
     assert_single_connection(server)
 
 
-async def test_a_forked_child_keeps_neither_the_line_nor_the_lock(
-    crowd: SharingProcesses, server: FaultyServer
+async def test_a_forked_child_keeps_neither_the_connection_nor_the_lock(
+    group: SharingProcesses, server: FaultyServer
 ) -> None:
-    owner, follower, other = await crowd.start(3)
-    while owner is not await crowd.owner():
+    owner, follower, other = await group.start(3)
+    while owner is not await group.owner():
         owner, follower, other = follower, other, owner
     children = [(await owner.do("fork"))["child"], (await follower.do("fork"))["child"]]
     try:
-        await crowd.all_receive("the parents live on", [owner, follower, other])
+        await group.all_receive("the parents live on", [owner, follower, other])
         owner.kill()
-        await crowd.connected(2, [follower, other])
-        await crowd.all_receive("after", [follower, other])
-        epoch = 3 if follower is await crowd.owner() else 2
+        await group.connected(2, [follower, other])
+        await group.all_receive("after", [follower, other])
+        epoch = 3 if follower is await group.owner() else 2
         await follower.do("close")
-        await crowd.connected(epoch, [other])
-        await crowd.all_receive("still", [other])
+        await group.connected(epoch, [other])
+        await group.all_receive("still", [other])
     finally:
         for child in children:
             os.kill(child, signal.SIGKILL)
     assert_single_connection(server)
 
 
-async def test_an_outage_at_the_take_over_is_waited_out(crowd: SharingProcesses, server: FaultyServer) -> None:
-    processes = await crowd.start(3)
-    owner = await crowd.owner()
+async def test_an_outage_at_the_take_over_is_waited_out(group: SharingProcesses, server: FaultyServer) -> None:
+    processes = await group.start(3)
+    owner = await group.owner()
     rest = [process for process in processes if process is not owner]
     await server.stop_listening()
     owner.kill()
     for process in rest:
-        await process.until(lambda thing: thing.get("new") == "BACKING_OFF")
+        await process.until(lambda report: report.get("new") == "BACKING_OFF")
     sending = rest[0].tell("send", message="waits")
     await server.start()
-    await asyncio.gather(*(process.until(lambda thing: thing.get("new") == "CONNECTED", 3) for process in rest))
-    await crowd.all_receive("after", rest)
+    await asyncio.gather(*(process.until(lambda report: report.get("new") == "CONNECTED", 3) for process in rest))
+    await group.all_receive("after", rest)
     assert (await rest[0].answer(sending))["event"] == "done"
     await server.wait_until(lambda counts: counts.messages_received == 1, DEADLINE)
     assert_single_connection(server)
@@ -343,9 +343,9 @@ async def until_silent(process: WorkerProcess) -> None:
         pass
 
 
-async def test_a_stopped_owner_is_waited_for_and_lets_go(crowd: SharingProcesses, server: FaultyServer) -> None:
-    processes = await crowd.start(3)
-    owner = await crowd.owner()
+async def test_a_stopped_owner_is_waited_for_and_lets_go(group: SharingProcesses, server: FaultyServer) -> None:
+    processes = await group.start(3)
+    owner = await group.owner()
     rest = [process for process in processes if process is not owner]
     owner.signal(signal.SIGSTOP)
     for process in rest:
@@ -353,21 +353,21 @@ async def test_a_stopped_owner_is_waited_for_and_lets_go(crowd: SharingProcesses
         assert f"(pid {owner.pid}) does not answer" in (await process.do("status"))[4]
     sending = rest[0].tell("send", message="moves along")
     owner.signal(signal.SIGCONT)
-    await crowd.connected(2, processes)
+    await group.connected(2, processes)
     assert not (await owner.do("status"))[2]
     for process in processes:
         assert "does not answer" not in (await process.do("status"))[4]
-    await crowd.all_receive("after", processes)
+    await group.all_receive("after", processes)
     assert (await rest[0].answer(sending))["event"] == "done"
     await server.wait_until(lambda counts: counts.messages_received == 1, DEADLINE)
     assert server.counts.close_codes == {1000: 1}
     assert_single_connection(server)
 
 
-async def test_who_joins_while_the_owner_is_stopped_is_told(crowd: SharingProcesses) -> None:
-    (owner,) = await crowd.start(1)
+async def test_who_joins_while_the_owner_is_stopped_is_told(group: SharingProcesses) -> None:
+    (owner,) = await group.start(1)
     owner.signal(signal.SIGSTOP)
-    (late,) = await crowd.start(1, connect=False, client={"open_timeout": 0.1, "close_timeout": 0.1})
+    (late,) = await group.start(1, connect=False, client={"open_timeout": 0.1, "close_timeout": 0.1})
     error = await late.refused("connect")
     assert error["kind"] == "OwnerSilent"
     assert str(owner.pid) in error["text"]
@@ -375,13 +375,13 @@ async def test_who_joins_while_the_owner_is_stopped_is_told(crowd: SharingProces
     assert await late.do("connect") == "ALREADY_CONNECTED"
 
 
-async def test_a_stopped_owner_is_replaced_if_that_is_asked_for(crowd: SharingProcesses, server: FaultyServer) -> None:
-    processes = await crowd.start(3, host={"on_stopped": "take-over"})
-    owner = await crowd.owner()
+async def test_a_stopped_owner_is_replaced_if_that_is_asked_for(group: SharingProcesses, server: FaultyServer) -> None:
+    processes = await group.start(3, host={"on_stopped": "take-over"})
+    owner = await group.owner()
     rest = [process for process in processes if process is not owner]
     old = server.connections[0]
     owner.signal(signal.SIGSTOP)
-    await crowd.connected(2, rest)
+    await group.connected(2, rest)
     assert server.counts.most_sockets == 2  # the one case
     sending = owner.tell("send", message="late")
     await rest[0].do("send", message="early")
@@ -390,8 +390,8 @@ async def test_a_stopped_owner_is_replaced_if_that_is_asked_for(crowd: SharingPr
     await server.wait_until(lambda counts: counts.sockets_now == 1, DEADLINE)
     assert old.received == []
     assert server.received == ["early", "late"]
-    await crowd.connected(2, [owner])
-    await crowd.all_receive("after", processes)
+    await group.connected(2, [owner])
+    await group.all_receive("after", processes)
     assert server.counts.most_sockets == 2
 
 
@@ -399,10 +399,10 @@ async def test_a_stopped_owner_is_replaced_if_that_is_asked_for(crowd: SharingPr
 
 
 async def test_a_message_that_the_dead_owner_had_is_unknown_or_sent_again(
-    crowd: SharingProcesses, server: FaultyServer
+    group: SharingProcesses, server: FaultyServer
 ) -> None:
-    processes = await crowd.start(2)
-    owner = await crowd.owner()
+    processes = await group.start(2)
+    owner = await group.owner()
     (follower,) = [process for process in processes if process is not owner]
     owner.signal(signal.SIGSTOP)
     plain, named = follower.tell("send", message="plain"), follower.tell("send", message="named", resend=True)
@@ -416,9 +416,9 @@ async def test_a_message_that_the_dead_owner_had_is_unknown_or_sent_again(
     assert_single_connection(server)
 
 
-async def test_a_process_that_does_not_read_harms_nobody(crowd: SharingProcesses, server: FaultyServer) -> None:
-    processes = await crowd.start(3, host={"buffer": 65_536})
-    owner = await crowd.owner()
+async def test_a_process_that_does_not_read_harms_nobody(group: SharingProcesses, server: FaultyServer) -> None:
+    processes = await group.start(3, host={"buffer": 65_536})
+    owner = await group.owner()
     slow, quick = [process for process in processes if process is not owner]
     slow.signal(signal.SIGSTOP)
     for number in range(3000):
@@ -428,41 +428,41 @@ async def test_a_process_that_does_not_read_harms_nobody(crowd: SharingProcesses
     await owner.got("02999" + "x" * 1000)
     assert len(quick.messages) == 3000
     slow.signal(signal.SIGCONT)
-    gap = await slow.until(lambda thing: thing["event"] == "gap")
+    gap = await slow.until(lambda report: report["event"] == "gap")
     assert gap["reason"] == "overflow"
     await server.broadcast("after")
     await slow.got("after")
-    gaps = [thing["missed"] for thing in slow.said if thing["event"] == "gap"]
+    gaps = [report["missed"] for report in slow.said if report["event"] == "gap"]
     assert sum(gaps) > 0
     assert len(slow.messages) + sum(gaps) == 3001
     assert_single_connection(server)
 
 
-async def test_a_process_that_does_not_read_hears_of_the_line_that_was_lost_meanwhile(
-    crowd: SharingProcesses, server: FaultyServer
+async def test_a_process_that_does_not_read_hears_of_the_connection_that_was_lost_meanwhile(
+    group: SharingProcesses, server: FaultyServer
 ) -> None:
-    processes = await crowd.start(2, host={"buffer": 65_536})
-    owner = await crowd.owner()
+    processes = await group.start(2, host={"buffer": 65_536})
+    owner = await group.owner()
     (slow,) = [process for process in processes if process is not owner]
     slow.signal(signal.SIGSTOP)
     for number in range(2000):
         await server.broadcast(f"{number:05}" + "x" * 1000)
     await owner.got("01999" + "x" * 1000)
     server.kill_connections()
-    await crowd.connected(2, [owner])
-    await crowd.all_receive("on the second line", [owner])
+    await group.connected(2, [owner])
+    await group.all_receive("on the second connection", [owner])
     slow.signal(signal.SIGCONT)
-    gap = await slow.until(lambda thing: thing["event"] == "gap")
+    gap = await slow.until(lambda report: report["event"] == "gap")
     assert (gap["reason"], gap["epoch"], gap["missed"]) == ("reconnected", 2, None)
-    await crowd.all_receive("after", processes)
-    assert [thing for thing in slow.said if thing["event"] == "gap"] == [gap]
+    await group.all_receive("after", processes)
+    assert [report for report in slow.said if report["event"] == "gap"] == [gap]
     assert slow.messages[-1] == "after"
-    assert "on the second line" not in slow.messages
+    assert "on the second connection" not in slow.messages
     assert_single_connection(server)
 
 
-async def test_a_held_process_keeps_some_and_is_told_of_the_rest(crowd: SharingProcesses, server: FaultyServer) -> None:
-    processes = await crowd.start(2, host={"buffer": 1000})
+async def test_a_held_process_keeps_some_and_is_told_of_the_rest(group: SharingProcesses, server: FaultyServer) -> None:
+    processes = await group.start(2, host={"buffer": 1000})
     for process in processes:
         mark = len(process.said)
         await process.do("hold")
@@ -471,18 +471,18 @@ async def test_a_held_process_keeps_some_and_is_told_of_the_rest(crowd: SharingP
         await server.broadcast("c" * 600)
         await process.do("send", message="an answer comes after what was sent before")
         await process.do("release")
-        gap = await process.until(lambda thing: thing["event"] == "gap", mark)
+        gap = await process.until(lambda report: report["event"] == "gap", mark)
         assert gap["missed"] == 2
-        await crowd.all_receive("d", processes)
-        assert [m for thing in process.said[mark:] if thing["event"] == "messages" for m in thing["batch"]] == [
+        await group.all_receive("d", processes)
+        assert [m for report in process.said[mark:] if report["event"] == "messages" for m in report["batch"]] == [
             "a" * 600,
             "d",
         ]
 
 
-async def test_subscriptions_are_merged_and_replayed(crowd: SharingProcesses, server: FaultyServer) -> None:
-    owner, follower, third = await crowd.start(3, protocol="topics")
-    while owner is not await crowd.owner():
+async def test_subscriptions_are_merged_and_replayed(group: SharingProcesses, server: FaultyServer) -> None:
+    owner, follower, third = await group.start(3, protocol="topics")
+    while owner is not await group.owner():
         owner, follower, third = follower, third, owner
     await owner.do("want", keys=["a"])
     await follower.do("want", keys=["a", "b"])
@@ -503,14 +503,14 @@ async def test_subscriptions_are_merged_and_replayed(crowd: SharingProcesses, se
 
 
 async def test_disconnect_holds_for_all_even_over_a_change_of_owners(
-    crowd: SharingProcesses, server: FaultyServer
+    group: SharingProcesses, server: FaultyServer
 ) -> None:
-    processes = await crowd.start(3)
-    owner = await crowd.owner()
+    processes = await group.start(3)
+    owner = await group.owner()
     rest = [process for process in processes if process is not owner]
     await rest[0].do("disconnect")
     for process in processes:
-        await process.until(lambda thing: thing.get("new") == "STOPPED")
+        await process.until(lambda report: report.get("new") == "STOPPED")
         assert (await process.refused("connect"))["kind"] == "ManuallyDisconnected"
     owner.kill()
     for process in rest:
@@ -518,13 +518,13 @@ async def test_disconnect_holds_for_all_even_over_a_change_of_owners(
         assert (await process.refused("send", message="no"))["kind"] == "ManuallyDisconnected"
     assert server.counts.upgraded == 1
     assert await rest[1].do("reconnect") == "OPENED"
-    await crowd.all_receive("after", rest)
+    await group.all_receive("after", rest)
     assert_single_connection(server)
 
 
-async def test_a_failed_first_connect_is_the_same_error_for_all(crowd: SharingProcesses, server: FaultyServer) -> None:
+async def test_a_failed_first_connect_is_the_same_error_for_all(group: SharingProcesses, server: FaultyServer) -> None:
     await server.stop_listening()
-    processes = await crowd.start(3, connect=False)
+    processes = await group.start(3, connect=False)
     errors = await asyncio.gather(*(process.refused("connect") for process in processes))
     assert {error["kind"] for error in errors} == {"ConnectionRefused"}
     await server.start()
@@ -532,75 +532,75 @@ async def test_a_failed_first_connect_is_the_same_error_for_all(crowd: SharingPr
     assert server.counts.handshakes == 1
 
 
-async def test_the_listing_shows_what_is_shared(crowd: SharingProcesses) -> None:
-    processes = await crowd.start(3)
-    owner = await crowd.owner()
-    (one,) = await asyncio.to_thread(listing, str(crowd.directory))
+async def test_the_listing_shows_what_is_shared(group: SharingProcesses) -> None:
+    processes = await group.start(3)
+    owner = await group.owner()
+    (one,) = await asyncio.to_thread(listing, str(group.directory))
     assert one.state is not None
     assert (one.url, one.pid, one.followers, one.state.name, one.epoch) == (
-        crowd.server.url,
+        group.server.url,
         owner.pid,
         len(processes) - 1,
         "CONNECTED",
         1,
     )
     owner.signal(signal.SIGSTOP)
-    (one,) = await asyncio.to_thread(listing, str(crowd.directory), timeout=0.2)
+    (one,) = await asyncio.to_thread(listing, str(group.directory), timeout=0.2)
     assert (one.answers, one.pid) == (False, owner.pid)
 
 
 # --- whom not to trust ----------------------------------------------------------------------------------------------
 
 
-def paths_of(crowd: SharingProcesses) -> RuntimePaths:
-    return RuntimePaths.of(ConnectionKey.of(crowd.server.url).digest(), str(crowd.directory))
+def paths_of(group: SharingProcesses) -> RuntimePaths:
+    return RuntimePaths.of(ConnectionKey.of(group.server.url).digest(), str(group.directory))
 
 
-async def test_leftovers_of_the_dead_are_no_hindrance(crowd: SharingProcesses, server: FaultyServer) -> None:
-    left = paths_of(crowd)
+async def test_leftovers_of_the_dead_are_no_hindrance(group: SharingProcesses, server: FaultyServer) -> None:
+    left = paths_of(group)
     with socket.socket(socket.AF_UNIX) as dead:
         dead.bind(str(left.socket))
     left.lock.write_text("999999999 1234 7\n")
-    (process,) = await crowd.start(1)
-    await crowd.connected(8, [process])  # its epochs go on
+    (process,) = await group.start(1)
+    await group.connected(8, [process])  # its epochs go on
     assert_single_connection(server)
 
 
-async def test_another_release_is_refused_by_name(crowd: SharingProcesses) -> None:
-    await crowd.start(1)
-    (other,) = await crowd.start(1, connect=False, speaks=99)
+async def test_another_release_is_refused_by_name(group: SharingProcesses) -> None:
+    await group.start(1)
+    (other,) = await group.start(1, connect=False, speaks=99)
     error = await other.refused("connect")
     assert error["kind"] == "VersionMismatch"
     assert "99" in error["text"]
     assert f"protocol {frames.PROTOCOL_VERSION}" in error["text"]
 
 
-async def test_another_token_is_refused_and_never_shown(crowd: SharingProcesses) -> None:
-    await crowd.start(1, key="me", client={"token": "first-secret"})
-    (other,) = await crowd.start(1, connect=False, key="me", client={"token": "other-secret"})
+async def test_another_token_is_refused_and_never_shown(group: SharingProcesses) -> None:
+    await group.start(1, key="me", client={"token": "first-secret"})
+    (other,) = await group.start(1, connect=False, key="me", client={"token": "other-secret"})
     error = await other.refused("connect")
     assert error["kind"] == "TokenMismatch"
     assert "secret" not in error["text"]
-    assert all("secret" not in path.name for path in crowd.directory.iterdir())
-    assert all(b"secret" not in path.read_bytes() for path in crowd.directory.iterdir() if path.is_file())
+    assert all("secret" not in path.name for path in group.directory.iterdir())
+    assert all(b"secret" not in path.read_bytes() for path in group.directory.iterdir() if path.is_file())
 
 
-async def test_another_password_is_refused_and_never_shown(crowd: SharingProcesses, server: FaultyServer) -> None:
+async def test_another_password_is_refused_and_never_shown(group: SharingProcesses, server: FaultyServer) -> None:
     alice, bob = (server.url.replace("ws://", f"ws://{info}@") for info in ("alice:first-secret", "bob:other-secret"))
-    await crowd.start(2, key="me", url=alice)
-    (other,) = await crowd.start(1, connect=False, key="me", url=bob)
+    await group.start(2, key="me", url=alice)
+    (other,) = await group.start(1, connect=False, key="me", url=bob)
     error = await other.refused("connect")
     assert error["kind"] == "TokenMismatch"
     assert "secret" not in error["text"]
-    assert all(b"secret" not in path.read_bytes() for path in crowd.directory.iterdir() if path.is_file())
+    assert all(b"secret" not in path.read_bytes() for path in group.directory.iterdir() if path.is_file())
 
 
 async def test_a_follower_in_a_hurry_goes_by_the_heartbeat_of_its_owner(
-    crowd: SharingProcesses, server: FaultyServer
+    group: SharingProcesses, server: FaultyServer
 ) -> None:
-    await crowd.start(1, host={"heartbeat": 30.0, "stopped_after": 60.0})
+    await group.start(1, host={"heartbeat": 30.0, "stopped_after": 60.0})
     hasty = {"heartbeat": 0.02, "stopped_after": 0.04, "on_stopped": "take-over"}
-    (follower,) = await crowd.start(1, host=hasty)
+    (follower,) = await group.start(1, host=hasty)
     mark = len(follower.said)
     with pytest.raises(TimeoutError):  # it would have taken over by now
         async with asyncio.timeout(0.5):
@@ -609,18 +609,18 @@ async def test_a_follower_in_a_hurry_goes_by_the_heartbeat_of_its_owner(
     assert_single_connection(server)
 
 
-async def test_a_hung_upgrade_is_told_as_that(crowd: SharingProcesses) -> None:
+async def test_a_hung_upgrade_is_told_as_that(group: SharingProcesses) -> None:
     async with FaultyServer(faults=Fault.slow_upgrade(60)) as hung:
         options = {"open_timeout": 0.1, "close_timeout": 0.1}
-        (process,) = await crowd.start(1, connect=False, url=hung.url, client=options)
+        (process,) = await group.start(1, connect=False, url=hung.url, client=options)
         error = await process.refused("connect")
     assert error["kind"] == "OpenTimeout"
     assert "open_timeout" in error["text"]
 
 
-async def test_nonsense_on_the_socket_harms_nobody(crowd: SharingProcesses) -> None:
-    processes = await crowd.start(2)
-    address = str(paths_of(crowd).socket)
+async def test_nonsense_on_the_socket_harms_nobody(group: SharingProcesses) -> None:
+    processes = await group.start(2)
+    address = str(paths_of(group).socket)
     hello = frames.encode_ipc_frame(frames.Hello(frames.PROTOCOL_VERSION, "0", b"wrong"))
     for junk in (
         os.urandom(5000),
@@ -635,8 +635,8 @@ async def test_nonsense_on_the_socket_harms_nobody(crowd: SharingProcesses) -> N
         async with asyncio.timeout(DEADLINE):
             await reader.read()  # to its end: hung up on, at the latest when it has said nothing for too long
         writer.close()
-    await crowd.all_receive("unharmed", processes)
-    assert (await asyncio.to_thread(listing, str(crowd.directory)))[0].followers == 1
+    await group.all_receive("unharmed", processes)
+    assert (await asyncio.to_thread(listing, str(group.directory)))[0].followers == 1
 
 
 _OTHER_USER = """
@@ -663,10 +663,10 @@ def public_directory() -> Iterator[Path]:
 
 @pytest.mark.skipif(not hasattr(os, "geteuid") or os.geteuid() != 0, reason="only root can become somebody else")
 async def test_another_user_is_refused(server: FaultyServer, public_directory: Path) -> None:
-    crowd = SharingProcesses(server, public_directory)
+    group = SharingProcesses(server, public_directory)
     try:
-        processes = await crowd.start(2)
-        address = paths_of(crowd).socket
+        processes = await group.start(2)
+        address = paths_of(group).socket
         os.chmod(public_directory, 0o755)  # noqa: PTH101, S103 - as if somebody had opened it to all
         os.chmod(address, 0o777)  # noqa: PTH101, S103
         child = await asyncio.create_subprocess_exec(
@@ -678,32 +678,32 @@ async def test_another_user_is_refused(server: FaultyServer, public_directory: P
         refused = frames.decode_owner_frame(body)
         assert isinstance(refused, frames.Rejection)
         assert refused.why.kind == "ForeignUser"
-        await crowd.all_receive("unharmed", processes)
-        (late,) = await crowd.start(1, connect=False)
+        await group.all_receive("unharmed", processes)
+        (late,) = await group.start(1, connect=False)
         assert late.said[0]["kind"] == "NoRuntimeDirectory"
     finally:
-        for process in crowd.members:
+        for process in group.members:
             await process.end()
 
 
 # --- all of it at once ----------------------------------------------------------------------------------------------
 
 
-async def test_a_dozen_ends_at_random_moments_under_load(crowd: SharingProcesses, server: FaultyServer) -> None:
+async def test_a_dozen_ends_at_random_moments_under_load(group: SharingProcesses, server: FaultyServer) -> None:
     seed = int(os.environ.get("ONESOCKET_SEED", random.SystemRandom().randrange(2**32)))
     print(f"ONESOCKET_SEED={seed}")  # noqa: T201
     chance = random.Random(seed)
-    processes = await crowd.start(4)
+    processes = await group.start(4)
     sent: dict[str, tuple[WorkerProcess, int]] = {}
     times: list[float] = []
-    async with crowd.load():
+    async with group.load():
         for turn in range(12):
             for number in range(20):
                 sender = chance.choice(processes)
                 text = f"{turn}-{number}"
                 named = {"id": text} if chance.random() < 0.3 else {}
                 sent[text] = sender, sender.tell("send", message=text, **named)
-            owner = await crowd.owner()
+            owner = await group.owner()
             await asyncio.sleep(chance.random() * 0.02)  # the random moment
             rest = [process for process in processes if process is not owner]
             marks = [len(process.said) for process in rest]
@@ -722,7 +722,7 @@ async def test_a_dozen_ends_at_random_moments_under_load(crowd: SharingProcesses
                     owner.signal(signal.SIGCONT)
                     await asyncio.gather(*map(received_again_at, rest, marks))
                     continue
-            processes = rest + await crowd.start(1)
+            processes = rest + await group.start(1)
     for text, (sender, number) in sent.items():
         if sender.process.returncode == -signal.SIGKILL:
             continue  # nobody is left to whom its fate could be told

@@ -140,7 +140,7 @@ async def test_what_cannot_be_resumed_is_op_9_or_4007() -> None:
             assert await client.close_code() == 4007
 
 
-async def test_a_line_that_is_lost_and_resumed_upstream_is_not_noticed() -> None:
+async def test_a_connection_that_is_lost_and_resumed_upstream_is_not_noticed() -> None:
     async with world() as here, dial(here.hub.url) as client:
         await ready(client)
         await here.server.faults.drop_connection()
@@ -299,9 +299,9 @@ async def test_a_client_that_does_not_read_is_cut_off_and_may_resume() -> None:
     async with world() as here:
         async with dial(here.hub.url) as client:
             greeting = await ready(client)
-            desk = here.hub.frontend
-            assert isinstance(desk, DiscordFrontend)
-            (connection,) = desk._connections
+            frontend = here.hub.frontend
+            assert isinstance(frontend, DiscordFrontend)
+            (connection,) = frontend._connections
             connection.overflowed()  # what the transport says when more waits than may
             assert await client.close_code() == 1013
             assert here.hub.counters.cut_off == 1
@@ -315,9 +315,9 @@ async def test_a_client_that_does_not_read_is_cut_off_and_may_resume() -> None:
 async def test_what_discord_does_not_document_is_passed_on_as_it_came() -> None:
     async with world() as here, dial(here.hub.url) as client:
         await ready(client)
-        desk = here.hub.frontend
+        frontend = here.hub.frontend
         odd = [("CHANNEL_CREATE", b'{"guild_id":7}'), ("MESSAGE_CREATE", b"[]"), ("GUILD_CREATE", b"{}"), ("NEW", b"1")]
-        desk.messages([Dispatch(event, 1, body) for event, body in odd])
+        frontend.messages([Dispatch(event, 1, body) for event, body in odd])
         for number, (event, body) in enumerate(odd, 3):
             assert await client.receive() == {"t": event, "s": number, "op": 0, "d": json.loads(body)}
 

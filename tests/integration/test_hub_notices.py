@@ -33,7 +33,7 @@ async def test_each_loss_and_each_recovery_is_told_once(caplog: pytest.LogCaptur
         assert {record.levelno for record in caplog.records if record.name == "onesocket"} == {logging.WARNING}
 
 
-async def test_a_line_that_rested_is_not_back(caplog: pytest.LogCaptureFixture) -> None:
+async def test_a_connection_that_rested_is_not_back(caplog: pytest.LogCaptureFixture) -> None:
     async with FaultyServer() as server, running_hub(server, linger=0.0) as hub:
         await until(lambda: hub.status.state is State.STOPPED)
         async with connected_program(hub) as one:

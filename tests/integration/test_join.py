@@ -62,9 +62,9 @@ async def test_a_hundred_joins_are_one_handshake(server: FaultyServer, scope: An
     leave = asyncio.Event()
 
     async def one() -> None:
-        async with join(server.url, scope=scope) as link:
-            assert link.state is State.CONNECTED
-            assert await link.connect() is Outcome.ALREADY_CONNECTED
+        async with join(server.url, scope=scope) as client:
+            assert client.state is State.CONNECTED
+            assert await client.connect() is Outcome.ALREADY_CONNECTED
             await inside.wait()
             await leave.wait()
 
@@ -92,7 +92,7 @@ async def test_the_last_one_out_closes(server: FaultyServer, scope: Any) -> None
         await anext(reading)
 
 
-async def test_closing_a_link_ends_its_own_alone(server: FaultyServer, scope: Any) -> None:
+async def test_closing_a_client_ends_its_own_alone(server: FaultyServer, scope: Any) -> None:
     async with join(server.url, scope=scope) as stays:
         leaver = await join(server.url, scope=scope)
         mine, theirs = leaver.subscribe(), stays.subscribe()
@@ -111,8 +111,8 @@ async def test_one_who_comes_while_it_lingers_keeps_it(server: FaultyServer, sco
     async with join(server.url, scope=scope, linger=30):
         pass
     assert server.counts.open_now == 1
-    async with join(server.url, scope=scope) as link:
-        assert link.status.epoch == 1
+    async with join(server.url, scope=scope) as client:
+        assert client.status.epoch == 1
     assert server.counts.handshakes == 1
     # The longest linger counts: it's still there. The registry closes it at the end, as an exiting program does.
     assert len(current_registry()) == 1
@@ -139,10 +139,10 @@ def _wait_until_gone() -> None:
         shared.gone.result(5)
 
 
-async def test_who_joins_during_the_close_gets_a_new_line_after_it(server: FaultyServer, scope: Any) -> None:
+async def test_who_joins_during_the_close_gets_a_new_connection_after_it(server: FaultyServer, scope: Any) -> None:
     for _ in range(20):
-        link = await join(server.url, scope=scope)
-        _, again = await asyncio.gather(link.aclose(), join(server.url, scope=scope))
+        client = await join(server.url, scope=scope)
+        _, again = await asyncio.gather(client.aclose(), join(server.url, scope=scope))
         assert again.state is State.CONNECTED
         await again.aclose()
 
@@ -162,10 +162,10 @@ async def test_one_cancellation_hurts_nobody(server: FaultyServer, scope: Any) -
     await server.wait_until(lambda counts: counts.handshakes == 1)
     for task in tasks[1:]:
         task.cancel()
-    link = await tasks[0]
-    assert link.state is State.CONNECTED
+    client = await tasks[0]
+    assert client.state is State.CONNECTED
     assert server.counts.handshakes == 1
-    await link.aclose()
+    await client.aclose()
     await asyncio.gather(*tasks[1:], return_exceptions=True)
 
 
@@ -267,30 +267,30 @@ async def test_other_identities_have_other_connections() -> None:
         same = [
             {"token": "a"}, {"token": "b"}, {}, {"key": "a"}, {"key": "b"}, {"token": source},
         ]  # fmt: skip
-        links = [await join(server.url, **each) for each in same]  # type: ignore[arg-type]
+        clients = [await join(server.url, **each) for each in same]  # type: ignore[arg-type]
         assert server.counts.handshakes == len(same)
         again = [await join(server.url.upper().replace("WS", "ws"), **each) for each in same]  # type: ignore[arg-type]
         assert server.counts.handshakes == len(same)
-        await asyncio.gather(*(link.aclose() for link in links + again))
+        await asyncio.gather(*(client.aclose() for client in clients + again))
         assert server.counts.open_now == 0
 
 
-async def test_messages_gaps_and_changes_over_a_lost_line(server: FaultyServer, scope: Any) -> None:
-    async with join(server.url, scope=scope, reconnect=FAST) as link:
-        reading = link.subscribe()
-        states = link.changes()
+async def test_messages_gaps_and_changes_over_a_lost_connection(server: FaultyServer, scope: Any) -> None:
+    async with join(server.url, scope=scope, reconnect=FAST) as client:
+        reading = client.subscribe()
+        states = client.changes()
         await server.send("before")
         assert await anext(reading) == "before"
         await server.close_connections(1012)
         assert isinstance(await anext(reading), Gap)
-        assert await link.wait_for(State.CONNECTED, timeout=5) is State.CONNECTED
+        assert await client.wait_for(State.CONNECTED, timeout=5) is State.CONNECTED
         await server.send("after")
         assert await anext(reading) == "after"
         seen = [(await anext(states)).new]
         while seen[-1] is not State.CONNECTED:
             seen.append((await anext(states)).new)
         assert State.CONNECTING in seen
-        assert link.status.epoch == 2
+        assert client.status.epoch == 2
 
 
 async def test_disconnect_holds_for_all_until_reconnect(server: FaultyServer, scope: Any) -> None:
@@ -309,23 +309,23 @@ async def test_disconnect_holds_for_all_until_reconnect(server: FaultyServer, sc
 
 
 async def test_sends_keep_their_order_and_report_their_fate(server: FaultyServer, scope: Any) -> None:
-    async with join(server.url, scope=scope) as link:
-        await asyncio.gather(*(link.send(f"{number}") for number in range(50)))
-        deliveries = [link.send_nowait(f"{number}") for number in range(50, 100)]
+    async with join(server.url, scope=scope) as client:
+        await asyncio.gather(*(client.send(f"{number}") for number in range(50)))
+        deliveries = [client.send_nowait(f"{number}") for number in range(50, 100)]
         for delivery in deliveries:
             await delivery
         await server.wait_until(lambda counts: counts.messages_received == 100)
         assert server.received == [f"{number}" for number in range(100)]
         with pytest.raises(EncodeError):
-            await link.send(object())
+            await client.send(object())
 
 
 async def test_a_failed_send_that_nobody_awaits_is_told(
     server: FaultyServer, scope: Any, caplog: pytest.LogCaptureFixture
 ) -> None:
     told: asyncio.Queue[BaseException] = asyncio.Queue()
-    async with join(server.url, scope=scope, on_error=told.put_nowait) as link:
-        link.send_nowait(object())
+    async with join(server.url, scope=scope, on_error=told.put_nowait) as client:
+        client.send_nowait(object())
         assert isinstance(await told.get(), EncodeError)
     assert "send_nowait" in caplog.text
 
@@ -344,40 +344,40 @@ async def test_callbacks_are_called_in_order_and_may_raise(server: FaultyServer,
         if len(got) == 100:
             done.set()
 
-    async with join(server.url, scope=scope, on_error=told.append) as link:
-        link.on(raises)
-        link.on(takes)
+    async with join(server.url, scope=scope, on_error=told.append) as client:
+        client.on(raises)
+        client.on(takes)
         for number in range(100):
             server.connections[0].send_nowait(f"{number}")
         await done.wait()
         assert got == [f"{number}" for number in range(100)]
-        link.off(takes)
-        await link.send("more")
+        client.off(takes)
+        await client.send("more")
         await server.wait_until(lambda counts: counts.messages_sent == 101)
     assert len(got) == 100
     assert all(isinstance(error, RuntimeError) for error in told)
     assert told
 
 
-async def test_a_callback_may_close_its_link(server: FaultyServer, scope: Any) -> None:
+async def test_a_callback_may_close_its_client(server: FaultyServer, scope: Any) -> None:
     closed = asyncio.Event()
-    link = await join(server.url, scope=scope)
+    client = await join(server.url, scope=scope)
 
     async def close(_message: str) -> None:
-        await link.aclose()
+        await client.aclose()
         closed.set()
 
-    link.on(close)
-    await link.send("x")
+    client.on(close)
+    await client.send("x")
     await asyncio.wait_for(closed.wait(), 5)
-    assert link.state is State.CLOSED
+    assert client.state is State.CLOSED
 
 
 @pytest.mark.parametrize("overflow", ["fail", "drop_oldest", "wait"])
 async def test_overflow_is_the_readers_own(server: FaultyServer, scope: Any, overflow: str) -> None:
-    async with join(server.url, scope=scope) as link:
-        slow = link.subscribe(limit=10, overflow=overflow)
-        quick = link.subscribe()
+    async with join(server.url, scope=scope) as client:
+        slow = client.subscribe(limit=10, overflow=overflow)
+        quick = client.subscribe()
         for number in range(1000):
             server.connections[0].send_nowait(f"{number}")
         await server.connections[0].drain()
@@ -396,8 +396,8 @@ async def test_overflow_is_the_readers_own(server: FaultyServer, scope: Any, ove
 
 
 async def test_a_reader_that_waits_holds_the_feed_until_it_goes(server: FaultyServer, scope: Any) -> None:
-    async with join(server.url, scope=scope) as link, join(server.url, scope=scope) as other:
-        slow = link.subscribe(limit=1, overflow="wait")
+    async with join(server.url, scope=scope) as client, join(server.url, scope=scope) as other:
+        slow = client.subscribe(limit=1, overflow="wait")
         quick = other.subscribe(limit=100_000)
         connection = server.connections[0]
         for number in range(20_000):
@@ -408,15 +408,15 @@ async def test_a_reader_that_waits_holds_the_feed_until_it_goes(server: FaultySe
 
 
 async def test_events_and_predicates(server: FaultyServer, scope: Any) -> None:
-    async with join(server.url, scope=scope, protocol=Json(event="t")) as link:
-        named = link.subscribe("a", gaps=False)
-        odd = link.subscribe(gaps=False, where=lambda message: bool(message["n"] % 2))
+    async with join(server.url, scope=scope, protocol=Json(event="t")) as client:
+        named = client.subscribe("a", gaps=False)
+        odd = client.subscribe(gaps=False, where=lambda message: bool(message["n"] % 2))
         for number in range(4):
-            await link.send({"t": "ab"[number % 2], "n": number})
+            await client.send({"t": "ab"[number % 2], "n": number})
         assert [(await anext(named))["n"] for _ in range(2)] == [0, 2]
         assert [(await anext(odd))["n"] for _ in range(2)] == [1, 3]
         with pytest.raises(InvalidOption, match="subscribe_frames"):
-            link.subscribe(keys=["x"])
+            client.subscribe(keys=["x"])
 
 
 class TextTopics(Raw):
@@ -462,10 +462,10 @@ async def test_subscriptions_are_merged_and_replayed(scope: Any) -> None:
         assert server.received[-2:] == ["-b", "-c"]
 
 
-async def test_a_link_that_is_just_forgotten_is_counted_out(server: FaultyServer, scope: Any) -> None:
-    link = await join(server.url, scope=scope)
-    stream = link.subscribe()
-    del link
+async def test_a_client_that_is_just_forgotten_is_counted_out(server: FaultyServer, scope: Any) -> None:
+    client = await join(server.url, scope=scope)
+    stream = client.subscribe()
+    del client
     gc.collect()
     await server.send("x")
     assert await anext(stream) == "x"  # whoever reads keeps it up
@@ -484,11 +484,11 @@ async def test_a_client_of_ones_own_making(server: FaultyServer, scope: Any) -> 
         return made[-1]
 
     async with (
-        join(server.url, client_factory=make, scope=scope) as link,
+        join(server.url, client_factory=make, scope=scope) as client,
         join(server.url, client_factory=make, scope=scope) as other,
     ):
         stream = other.subscribe("a")
-        await link.send({"t": "a"})
+        await client.send({"t": "a"})
         assert await anext(stream) == {"t": "a"}
         assert len(made) == 1
     with pytest.raises(InvalidOption, match="client_factory="):
@@ -497,7 +497,7 @@ async def test_a_client_of_ones_own_making(server: FaultyServer, scope: Any) -> 
         await join(server.url, client_factory=lambda: None)  # type: ignore[arg-type]
 
 
-async def test_what_a_closed_link_was_sending_is_told_its_fate(server: FaultyServer, scope: Any) -> None:
+async def test_what_a_closed_client_was_sending_is_told_its_fate(server: FaultyServer, scope: Any) -> None:
     server.faults = Fault.stop_reading()
     made: list[Client] = []
 
@@ -506,13 +506,13 @@ async def test_what_a_closed_link_was_sending_is_told_its_fate(server: FaultySer
         return made[-1]
 
     async with join(server.url, client_factory=make, scope=scope):
-        link = await join(server.url, client_factory=make, scope=scope)
-        on_its_way = asyncio.ensure_future(link.send("x" * 2**24))  # more than the kernel takes
-        waits = asyncio.ensure_future(link.send("waits"))
+        client = await join(server.url, client_factory=make, scope=scope)
+        on_its_way = asyncio.ensure_future(client.send("x" * 2**24))  # more than the kernel takes
+        waits = asyncio.ensure_future(client.send("waits"))
         async with asyncio.timeout(10):
             while len(made[0]._sender) < 2:  # noqa: ASYNC110 - nobody tells
                 await asyncio.sleep(0)
-        await link.aclose()
+        await client.aclose()
         with pytest.raises(DeliveryUnknown):
             await on_its_way
         with pytest.raises(ClientClosed, match="this shared client"):
@@ -521,19 +521,19 @@ async def test_what_a_closed_link_was_sending_is_told_its_fate(server: FaultySer
 
 
 @pytest.mark.parametrize("turns", range(4))
-async def test_a_link_whose_closing_is_cancelled_leaves_all_the_same(
+async def test_a_client_whose_closing_is_cancelled_leaves_all_the_same(
     server: FaultyServer, scope: Any, turns: int
 ) -> None:
-    link = await join(server.url, scope=scope)
-    sending = asyncio.ensure_future(link.send("x"))
+    client = await join(server.url, scope=scope)
+    sending = asyncio.ensure_future(client.send("x"))
     await asyncio.sleep(0)
-    closing = asyncio.ensure_future(link.aclose())
+    closing = asyncio.ensure_future(client.aclose())
     for _ in range(turns):
         await asyncio.sleep(0)
     closing.cancel()
     await asyncio.wait((closing, sending))
     await server.wait_until(lambda counts: counts.sockets_now == (1 if turns == 0 else 0))
-    await link.aclose()
+    await client.aclose()
     await server.wait_until(lambda counts: counts.sockets_now == 0)
     sending.exception()
 
@@ -545,38 +545,38 @@ async def test_a_client_closed_behind_our_back_is_replaced(server: FaultyServer)
         made.append(Client(server.url))
         return made[-1]
 
-    link = await join(server.url, client_factory=make, scope="loop")
+    client = await join(server.url, client_factory=make, scope="loop")
     await made[0].aclose()
-    assert await link.wait_for(State.CLOSED, timeout=5) is State.CLOSED
+    assert await client.wait_for(State.CLOSED, timeout=5) is State.CLOSED
     async with join(server.url, client_factory=make, scope="loop") as again:
         assert again.state is State.CONNECTED
-        await link.aclose()
+        await client.aclose()
         await again.send("x")
     assert len(made) == 2
 
 
 async def test_an_offered_loop_holds_the_connection(server: FaultyServer) -> None:
     async with offer_loop():
-        link = await join(server.url)
+        client = await join(server.url)
         assert current_registry().host_thread is None
         other = await asyncio.to_thread(_join_elsewhere, server.url)
         assert other == "x"
-        reading = link.subscribe()
-    assert link.state is State.CLOSED
+        reading = client.subscribe()
+    assert client.state is State.CLOSED
     assert await anext(reading) == "x", "it came when nobody read yet"
     with pytest.raises(StopAsyncIteration):
         await anext(reading)
     assert server.counts.handshakes == 1
-    await link.aclose()
+    await client.aclose()
     async with join(server.url):
         assert current_registry().host_thread is not None
 
 
 def _join_elsewhere(url: str) -> Any:
     async def there() -> Any:
-        async with join(url) as link:
-            stream = link.subscribe()
-            await link.send("x")
+        async with join(url) as client:
+            stream = client.subscribe()
+            await client.send("x")
             return await anext(stream)
 
     return asyncio.run(there())
@@ -594,12 +594,12 @@ async def test_misuse_is_named(server: FaultyServer) -> None:
     for options, what in wrong_options:
         with pytest.raises(InvalidOption, match=what):
             await join(server.url, **options)
-    async with join(server.url) as link:
-        for wrong in (lambda: link.subscribe(limit=0), lambda: link.on(3), lambda: link.subscribe(overflow="x")):  # type: ignore[call-overload]
+    async with join(server.url) as client:
+        for wrong in (lambda: client.subscribe(limit=0), lambda: client.on(3), lambda: client.subscribe(overflow="x")):  # type: ignore[call-overload]
             with pytest.raises(InvalidOption):
                 wrong()
         with pytest.raises(WrongEventLoop):
-            await asyncio.to_thread(link.subscribe)
+            await asyncio.to_thread(client.subscribe)
 
 
 async def test_a_hung_upgrade_ends_at_its_deadline(scope: Any) -> None:
@@ -613,14 +613,14 @@ async def test_a_hung_upgrade_ends_at_its_deadline(scope: Any) -> None:
 
 
 async def test_disconnect_aborts_those_who_are_joining(scope: Any) -> None:
-    async with FaultyServer() as server, join(server.url, scope=scope) as link:
-        await link.disconnect()
+    async with FaultyServer() as server, join(server.url, scope=scope) as client:
+        await client.disconnect()
         server.faults = Fault.slow_upgrade(0.2)
-        again = asyncio.create_task(link.reconnect())
+        again = asyncio.create_task(client.reconnect())
         await server.wait_until(lambda counts: counts.handshakes == 2)
         joining = asyncio.ensure_future(join(server.url, scope=scope))
-        await link.wait_for(State.CONNECTING)
-        await link.disconnect()
+        await client.wait_for(State.CONNECTING)
+        await client.disconnect()
         results = await asyncio.gather(again, joining, return_exceptions=True)
         assert all(isinstance(error, ConnectAborted | ManuallyDisconnected) for error in results)
 
@@ -628,12 +628,12 @@ async def test_disconnect_aborts_those_who_are_joining(scope: Any) -> None:
 async def test_reprs_show_no_secret() -> None:
     async with FaultyServer() as server:
         joining = join(server.url + "?token=s3cret", token="s3cret")
-        link = await joining
-        stream = link.subscribe()
-        shown = " ".join(map(repr, (joining, link, stream, current_registry(), link.shared, joining._request)))
+        client = await joining
+        stream = client.subscribe()
+        shown = " ".join(map(repr, (joining, client, stream, current_registry(), client.shared, joining._request)))
         assert "s3cret" not in shown
-        assert "CONNECTED epoch=1" in repr(link)
-        await link.aclose()
+        assert "CONNECTED epoch=1" in repr(client)
+        await client.aclose()
 
 
 def test_connections_of_closed_loops_are_forgotten_with_the_next_join() -> None:

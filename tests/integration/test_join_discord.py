@@ -57,8 +57,8 @@ async def test_two_joins_are_one_identify_and_events_come_by_name(chat_server: C
 
     def elsewhere() -> None:
         with (
-            blocking.join(url, client_factory=make) as link,
-            link.subscribe("MESSAGE_CREATE") as stream,
+            blocking.join(url, client_factory=make) as client,
+            client.subscribe("MESSAGE_CREATE") as stream,
         ):
             joined.set()
             heard.append(stream.receive(timeout=DEADLINE).data.content)
@@ -94,8 +94,8 @@ from onesocket.sharing.host import HostOptions
 async def main(token, url, directory, intents):
     make = lambda: DiscordClient(token, Intents(intents), gateway_url=url)
     host = HostOptions(directory=directory)
-    async with onesocket.join(url, key="robo", client_factory=make, scope="host", host_options=host) as link:
-        async with asyncio.timeout(20), link.subscribe("MESSAGE_CREATE") as stream:
+    async with onesocket.join(url, key="robo", client_factory=make, scope="host", host_options=host) as client:
+        async with asyncio.timeout(20), client.subscribe("MESSAGE_CREATE") as stream:
             print("joined", flush=True)
             message = await anext(stream)
             print(json.dumps([message.event, message.sequence, message.data.content]), flush=True)
@@ -113,7 +113,7 @@ async def test_processes_share_one_identify(chat_server: ChatServer, tmp_path: P
     host = HostOptions(directory=str(directory))
     with pytest.raises(InvalidOption, match="key="):
         join(url, client_factory=make, scope="host", host_options=host)
-    async with join(url, key="robo", client_factory=make, scope="host", host_options=host) as link:
+    async with join(url, key="robo", client_factory=make, scope="host", host_options=host) as client:
         channel = await channel_of(chat_server, token)
         process = await asyncio.create_subprocess_exec(
             sys.executable,
@@ -122,7 +122,7 @@ async def test_processes_share_one_identify(chat_server: ChatServer, tmp_path: P
         )
         assert process.stdout is not None
         try:
-            async with asyncio.timeout(DEADLINE), link.subscribe("MESSAGE_CREATE", gaps=False) as stream:
+            async with asyncio.timeout(DEADLINE), client.subscribe("MESSAGE_CREATE", gaps=False) as stream:
                 assert await process.stdout.readline() == b"joined\n"
                 await post(chat_server, token, channel, "to both")
                 mine = await anext(stream)

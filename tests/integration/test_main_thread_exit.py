@@ -55,21 +55,21 @@ async def run(script: str, url: str) -> str:
 
 @_starts_threads
 @pytest.mark.parametrize("scope", ["process", "host"])
-async def test_a_line_is_opened_and_resumed(server: FaultyServer, scope: str, tmp_path: object) -> None:
+async def test_a_connection_is_opened_and_resumed(server: FaultyServer, scope: str, tmp_path: object) -> None:
     script = f"""
 from onesocket.sharing.host import HostOptions
 host = HostOptions(directory={str(tmp_path)!r} + "/run")
 options = dict(scope="host", host_options=host) if {scope!r} == "host" else {{}}
 
 def work():
-    with blocking.join(url, **options) as link:
-        link.send("hang up")
-        while not isinstance(link.receive(timeout=5), Gap):
+    with blocking.join(url, **options) as client:
+        client.send("hang up")
+        while not isinstance(client.receive(timeout=5), Gap):
             pass
-        link.send("here", timeout=5)
-        while link.receive(timeout=5) != "here":
+        client.send("here", timeout=5)
+        while client.receive(timeout=5) != "here":
             pass
-        print(link.status.epoch)
+        print(client.status.epoch)
 after_main(work)
 """
     hung_up = False
@@ -93,9 +93,9 @@ def token():
     return "secret"
 
 def work():
-    with blocking.join(url, token=token) as link:
-        link.send("here", timeout=5)
-        print(link.receive(timeout=5))
+    with blocking.join(url, token=token) as client:
+        client.send("here", timeout=5)
+        print(client.receive(timeout=5))
 after_main(work)
 """
     seen: list[str] = []

@@ -1,4 +1,4 @@
-"""Children of `multiprocessing` that leave a link open end in order, though they know no `atexit` of the parent's."""
+"""Children of `multiprocessing` that leave a client open end in order, though they know no `atexit` of the parent's."""
 
 import asyncio
 import os
@@ -22,12 +22,12 @@ from onesocket.sharing.host import HostOptions
 url, method, scope, directory, script = sys.argv[1:]
 context = multiprocessing.get_context(method)
 options = {"scope": "host", "host_options": HostOptions(directory=directory)} if scope == "host" else {}
-links = []
+clients = []
 
 def use(text):
-    if not links:
-        links.append(blocking.join(url, **options))
-    links[0].send(text, timeout=5)
+    if not clients:
+        clients.append(blocking.join(url, **options))
+    clients[0].send(text, timeout=5)
     return os.getpid()
 
 def ends_by(error):
@@ -36,7 +36,7 @@ def ends_by(error):
 
 def says_goodbye():
     use("hello")
-    atexit.register(lambda: links[0].send("bye", timeout=5))
+    atexit.register(lambda: clients[0].send("bye", timeout=5))
 
 def leaves_a_thread():
     use("first")
@@ -44,8 +44,8 @@ def leaves_a_thread():
     def goes_on():
         ended.join()  # the child's function has returned
         use("second")
-        assert links[0].receive(5) == "first"
-        assert links[0].receive(5) == "second"
+        assert clients[0].receive(5) == "first"
+        assert clients[0].receive(5) == "second"
     threading.Thread(target=goes_on).start()
 
 def in_child(work, *arguments):
@@ -90,7 +90,7 @@ async def run(script: str, server: FaultyServer, method: str, scope: str, place:
     return output.decode()
 
 
-async def test_a_link_that_a_child_leaves_open(server: FaultyServer, method: str, scope: str, tmp_path: Path) -> None:
+async def test_a_client_that_a_child_leaves_open(server: FaultyServer, method: str, scope: str, tmp_path: Path) -> None:
     assert await run("print(in_child(use, 'x'))", server, method, scope, tmp_path) == "0\n"
     assert server.received == ["x"]
 
@@ -122,10 +122,10 @@ def outer():
     assert in_child(use, "inner") == 0
     use("outer again")
 
-with blocking.join(url, **options) as link:
-    link.send("parent", timeout=5)
+with blocking.join(url, **options) as client:
+    client.send("parent", timeout=5)
     assert in_child(outer) == 0
-    link.send("parent again", timeout=5)
+    client.send("parent again", timeout=5)
 """
     await run(script, server, "fork", scope, tmp_path)
     assert server.received == ["parent", "outer", "inner", "outer again", "parent again"]
@@ -153,6 +153,6 @@ print(in_child(child))
     assert await run(script, server, "fork", "process", tmp_path) == "0\n"
 
 
-async def test_handlers_of_atexit_may_use_the_link_where_they_are_called(server: FaultyServer, tmp_path: Path) -> None:
+async def test_atexit_handlers_may_use_the_client_where_they_are_called(server: FaultyServer, tmp_path: Path) -> None:
     assert await run("print(in_child(says_goodbye))", server, "spawn", "process", tmp_path) == "0\n"
     assert server.received == ["hello", "bye"]

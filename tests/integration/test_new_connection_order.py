@@ -67,9 +67,9 @@ def join(scope: Scope, server: FaultyServer, directory: Path, protocol: Json, **
     return onesocket.join(server.url, scope=scope, protocol=protocol, **more).client()
 
 
-async def lose(server: FaultyServer, line: Any) -> None:
+async def lose(server: FaultyServer, client: Any) -> None:
     """End the connection, and come back when the client knows."""
-    changes = line.changes()
+    changes = client.changes()
     server.kill_connections()
     async with asyncio.timeout(DEADLINE):
         async for change in changes:
@@ -169,13 +169,13 @@ async def test_login_then_subscriptions_then_on_ready_then_the_outbox(
         login=Login(request=lambda _: {"login": 1}, ready=lambda message: "ok" in message),
         on_ready=lambda: [{"hook": 1}, {"hook": 2}],
     )
-    link = join(scope, server, tmp_path, protocol)
-    await link.connect()
-    stream = link.subscribe(keys=["a", "b"])
+    client = join(scope, server, tmp_path, protocol)
+    await client.connect()
+    stream = client.subscribe(keys=["a", "b"])
     await seen(server, lambda: server.history[0].subscriptions.keys == {"a", "b"})
-    await lose(server, link)
+    await lose(server, client)
     for number in range(3):
-        link.send_nowait({"order": number})
+        client.send_nowait({"order": number})
     await seen(server, lambda: len(got(server, 1)) == 7)
     assert got(server, 0)[:3] == ['{"login":1}', '{"hook":1}', '{"hook":2}']
     assert got(server, 1) == [
@@ -186,7 +186,7 @@ async def test_login_then_subscriptions_then_on_ready_then_the_outbox(
         *(f'{{"order":{number}}}' for number in range(3)),
     ]
     stream.close()
-    await link.aclose()
+    await client.aclose()
 
 
 async def test_without_an_outbox_nothing_is_held(server: FaultyServer) -> None:
@@ -232,48 +232,48 @@ async def congest(connection: FaultyConnection, send: Callable[[], object]) -> N
 async def test_subscriptions_that_waited_on_the_old_connection_never_reach_the_new_one(
     server: FaultyServer, tmp_path: Path, scope: Scope
 ) -> None:
-    link = join(scope, server, tmp_path, BatchedTopics(), outbox=OutboxLimits(messages=200))
-    link.on(lambda _: None)
-    await link.connect()
-    streams = {key: link.subscribe(keys=[key]) for key in ("kept", "gone")}
+    client = join(scope, server, tmp_path, BatchedTopics(), outbox=OutboxLimits(messages=200))
+    client.on(lambda _: None)
+    await client.connect()
+    streams = {key: client.subscribe(keys=[key]) for key in ("kept", "gone")}
     await seen(server, lambda: server.history[0].subscriptions.keys == {"kept", "gone"})
-    await congest(server.connections[0], lambda: link.send_nowait({"x": "y" * 100_000}))
-    streams["stale"] = link.subscribe(keys=["stale"])
-    streams["new"] = link.subscribe(keys=["new"])
+    await congest(server.connections[0], lambda: client.send_nowait({"x": "y" * 100_000}))
+    streams["stale"] = client.subscribe(keys=["stale"])
+    streams["new"] = client.subscribe(keys=["new"])
     streams.pop("gone").close()
     await server.stop_listening()
-    await lose(server, link)
+    await lose(server, client)
     streams.pop("stale").close()
     await server.start()
     await seen(server, lambda: len(got(server, 1)) > 0)
-    await link.send({"last": 1})
+    await client.send({"last": 1})
     await seen(server, lambda: '{"last":1}' in got(server, 1))
     assert server.history[1].subscriptions.keys == {"kept", "new"}
     assert server.history[1].subscriptions.odd == {}
-    await link.aclose()
+    await client.aclose()
 
 
 async def test_a_subscription_takes_its_place_behind_what_was_accepted_before_it(server: FaultyServer) -> None:
-    link = join("loop", server, Path(), BatchedTopics())
-    await link.connect()
-    await congest(server.connections[0], lambda: link.send_nowait({"before": "y" * 200_000}))
-    stream = link.subscribe(keys=["a"])
-    link.send_nowait({"after": 1})
+    client = join("loop", server, Path(), BatchedTopics())
+    await client.connect()
+    await congest(server.connections[0], lambda: client.send_nowait({"before": "y" * 200_000}))
+    stream = client.subscribe(keys=["a"])
+    client.send_nowait({"after": 1})
     await asyncio.sleep(0)
     server.connections[0].resume()
     await seen(server, lambda: len(got(server, 0)) == 82)
     assert got(server, 0)[80:] == ['{"op": "subscribe", "args": ["a"]}', '{"after":1}']
     stream.close()
-    await link.aclose()
+    await client.aclose()
 
 
 async def test_a_subscription_does_not_grow_too_old(server: FaultyServer) -> None:
     """As a message in the outbox would: what waits for the connection is what is wanted, not a frame."""
-    link = join("loop", server, Path(), BatchedTopics(), outbox=OutboxLimits(age=0.05))
-    await link.connect()
+    client = join("loop", server, Path(), BatchedTopics(), outbox=OutboxLimits(age=0.05))
+    await client.connect()
     deliveries: list[Any] = []
-    await congest(server.connections[0], lambda: deliveries.append(link.send_nowait({"x": "y" * 200_000})))
-    stream = link.subscribe(keys=["a"])
+    await congest(server.connections[0], lambda: deliveries.append(client.send_nowait({"x": "y" * 200_000})))
+    stream = client.subscribe(keys=["a"])
     fates = await asyncio.wait_for(asyncio.gather(*deliveries[-10:], return_exceptions=True), DEADLINE)
     assert {type(fate) for fate in fates} == {onesocket.errors.MessageExpired}, (
         "all that is older than the subscription"
@@ -281,7 +281,7 @@ async def test_a_subscription_does_not_grow_too_old(server: FaultyServer) -> Non
     server.connections[0].resume()
     await seen(server, lambda: server.history[0].subscriptions.keys == {"a"})
     stream.close()
-    await link.aclose()
+    await client.aclose()
 
 
 # --- pace -----------------------------------------------------------------------------------------------------------
@@ -292,21 +292,21 @@ async def test_restored_subscriptions_keep_the_pace_and_the_outbox_waits_behind_
     server: FaultyServer, tmp_path: Path, scope: Scope
 ) -> None:
     server.message_limit = MessageLimit(messages=5, per=0.7)
-    link = join(scope, server, tmp_path, OneFramePerTopic(pace=Pace(5, per=1.0)))
+    client = join(scope, server, tmp_path, OneFramePerTopic(pace=Pace(5, per=1.0)))
     keys = [f"k{number}" for number in range(8)]
-    await link.connect()
-    streams = [link.subscribe(keys=[key]) for key in keys]
+    await client.connect()
+    streams = [client.subscribe(keys=[key]) for key in keys]
     await seen(server, lambda: server.history[0].subscriptions.keys == set(keys))
-    await lose(server, link)
-    link.send_nowait({"waited": 1})
+    await lose(server, client)
+    client.send_nowait({"waited": 1})
     await seen(server, lambda: '{"waited":1}' in got(server, 1))
     assert got(server, 1)[-1] == '{"waited":1}'
     assert server.history[1].subscriptions.keys == set(keys)
     assert server.history[1].subscriptions.odd == {}
     assert len(server.history) == 2, "nothing was closed for being too fast"
-    assert link.state is State.CONNECTED
+    assert client.state is State.CONNECTED
     del streams
-    await link.aclose()
+    await client.aclose()
 
 
 async def test_the_login_counts_and_pings_go_on_meanwhile(server: FaultyServer) -> None:
@@ -332,12 +332,12 @@ async def test_the_login_counts_and_pings_go_on_meanwhile(server: FaultyServer) 
 async def test_1008_on_a_resumed_connection_is_retried_slowly(
     server: FaultyServer, tmp_path: Path, scope: Scope, reason: str
 ) -> None:
-    link = join(scope, server, tmp_path, OneFramePerTopic())
-    await link.connect()
-    streams = [link.subscribe(keys=[f"k{number}"]) for number in range(12)]
+    client = join(scope, server, tmp_path, OneFramePerTopic())
+    await client.connect()
+    streams = [client.subscribe(keys=[f"k{number}"]) for number in range(12)]
     await seen(server, lambda: len(server.history[0].subscriptions.keys) == 12)
     server.message_limit = MessageLimit(messages=5, reason=reason)
-    changes = link.changes()
+    changes = client.changes()
     server.kill_connections()
     async with asyncio.timeout(DEADLINE):
         async for change in changes:
@@ -347,6 +347,6 @@ async def test_1008_on_a_resumed_connection_is_retried_slowly(
                 break
     server.message_limit = None
     await seen(server, lambda: any(len(each.subscriptions.keys) == 12 for each in server.history[2:]))
-    await link.wait_for(State.CONNECTED, timeout=DEADLINE)
+    await client.wait_for(State.CONNECTED, timeout=DEADLINE)
     del streams
-    await link.aclose()
+    await client.aclose()

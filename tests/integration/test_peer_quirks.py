@@ -38,19 +38,22 @@ async def server() -> AsyncIterator[FaultyServer]:
 # --- an upgrade that is refused while the client resumes --------------------------------------------------------------
 
 
-def answer(status: int, *, line: str = "", headers: str = "Content-Length: 0\r\n") -> Fault:
-    return Fault.odd_answer(f"{line or f'HTTP/1.1 {status} Odd'}\r\n{headers}\r\n".encode())
+def answer(status: int, *, status_line: str = "", headers: str = "Content-Length: 0\r\n") -> Fault:
+    return Fault.odd_answer(f"{status_line or f'HTTP/1.1 {status} Odd'}\r\n{headers}\r\n".encode())
 
 
 ODD: dict[str, tuple[int, Fault]] = {
     **{str(status): (status, answer(status)) for status in (500, 501, 503, *range(520, 531), 599)},
     "429": (429, answer(429)),
     "429 with Retry-After": (429, answer(429, headers="Retry-After: 0\r\n")),
-    "HTTP/1.0 503": (503, answer(503, line="HTTP/1.0 503 Service Unavailable")),
-    "HTTP/1.0 502, no phrase": (502, answer(502, line="HTTP/1.0 502", headers="")),
-    "502, no phrase": (502, answer(502, line="HTTP/1.1 502")),
-    "103, then 502": (502, answer(502, line="HTTP/1.1 103 Early Hints\r\nLink: </a>\r\n\r\nHTTP/1.1 502 Bad Gateway")),
-    "520, the line stays open": (520, Fault.odd_answer(b"HTTP/1.1 520 Odd\r\n\r\n<html>", keep_open=True)),
+    "HTTP/1.0 503": (503, answer(503, status_line="HTTP/1.0 503 Service Unavailable")),
+    "HTTP/1.0 502, no phrase": (502, answer(502, status_line="HTTP/1.0 502", headers="")),
+    "502, no phrase": (502, answer(502, status_line="HTTP/1.1 502")),
+    "103, then 502": (
+        502,
+        answer(502, status_line="HTTP/1.1 103 Early Hints\r\nLink: </a>\r\n\r\nHTTP/1.1 502 Bad Gateway"),
+    ),
+    "520, the connection stays open": (520, Fault.odd_answer(b"HTTP/1.1 520 Odd\r\n\r\n<html>", keep_open=True)),
 }
 
 
@@ -74,7 +77,7 @@ async def test_a_client_that_resumes_tries_again_and_says_why(server: FaultyServ
 
 
 async def test_a_refusal_that_no_time_mends_still_ends_it(server: FaultyServer) -> None:
-    server.faults = [None, answer(403, line="HTTP/1.0 403 No")]
+    server.faults = [None, answer(403, status_line="HTTP/1.0 403 No")]
     client = Client(server.url, reconnect=FAST)
     async with asyncio.timeout(DEADLINE), client:
         server.kill_connections()
@@ -148,29 +151,29 @@ async def test_bytes_of_a_tls_record_that_is_not_complete_are_signs_of_life(tran
     async with FaultyServer(ssl=serves, echo=False) as secure:
         between = await asyncio.start_server(relay, "127.0.0.1")
         url = f"wss://localhost:{between.sockets[0].getsockname()[1]}/"
-        line = CheckedConnection(TRANSPORTS[transport](), DialRequest(url=url, ssl=trusts, close_timeout=1.0))
+        checked = CheckedConnection(TRANSPORTS[transport](), DialRequest(url=url, ssl=trusts, close_timeout=1.0))
         async with asyncio.timeout(DEADLINE):
-            await line.wait_open()
+            await checked.wait_open()
             await secure.send("settled")  # whatever TLS says after its handshake is behind us
-            await line.until(lambda: len(line.messages) == 1)
+            await checked.until(lambda: len(checked.messages) == 1)
             holding.set()
             secure.connections[0].write_raw(encode_message(message))
             await arrived.wait()
             assert len(records(bytes(held))) == 1
             for place in range(0, 4000, 1000):
-                seen = line.connection.activity
+                seen = checked.connection.activity
                 to_client[0].write(bytes(held[place : place + 1000]))
-                while line.connection.activity == seen:  # noqa: ASYNC110 - the line tells nobody of bytes
+                while checked.connection.activity == seen:  # noqa: ASYNC110 - the connection tells nobody of bytes
                     await asyncio.sleep(0)
-            assert line.messages == ["settled"]
+            assert checked.messages == ["settled"]
             to_client[0].write(bytes(held[4000:]))
             holding.clear()
-            await line.until(lambda: len(line.messages) == 2)
-            assert line.messages[1] == message
-            line.close()
-            await line.end()
+            await checked.until(lambda: len(checked.messages) == 2)
+            assert checked.messages[1] == message
+            checked.close()
+            await checked.end()
         between.close()
-    assert not line.violations
+    assert not checked.violations
 
 
 # --- headers ----------------------------------------------------------------------------------------------------------
@@ -199,6 +202,6 @@ async def test_a_request_says_who_asks(
 
 async def test_so_does_a_shared_connection(server: FaultyServer) -> None:
     async with asyncio.timeout(DEADLINE):
-        link = await join(server.url, scope="process")
+        client = await join(server.url, scope="process")
         assert server.connections[0].request_headers["User-Agent"] == f"onesocket/{VERSION}"
-        await link.aclose()
+        await client.aclose()

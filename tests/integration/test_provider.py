@@ -64,7 +64,7 @@ async def test_without_a_token_the_server_hears_nothing(server: FaultyServer) ->
     assert server.counts.tcp_accepted == 0
 
 
-async def test_a_failed_connection_is_a_notice_until_the_line_is_back(server: FaultyServer) -> None:
+async def test_a_failed_connection_is_a_notice_until_the_connection_is_back(server: FaultyServer) -> None:
     server.faults = [Fault.refuse(403), Fault.refuse(503)]
     shown: list[Notice] = []
     async with make(server, lambda: ALICE) as provider:
@@ -134,7 +134,7 @@ async def test_logout_during_the_upgrade_waits_for_it_and_leaves_nothing(server:
         assert server.counts.handshakes == 1
 
 
-async def test_a_lost_line_is_resumed_with_a_fresh_token_until_the_session_expires(server: FaultyServer) -> None:
+async def test_a_lost_connection_is_resumed_with_a_fresh_token_until_the_session_expires(server: FaultyServer) -> None:
     answers: list[Any] = [ALICE, Identity("alice", "renewed"), None]
     async with make(server, lambda: answers.pop(0) if answers else None) as provider:
         await provider.connect_if_authenticated()

@@ -131,7 +131,7 @@ async def test_disconnect_during_a_slow_upgrade_closes_with_1000(server: FaultyS
     await client.aclose()
 
 
-async def test_a_killed_line_is_resumed_with_one_handshake(server: FaultyServer) -> None:
+async def test_a_killed_connection_is_resumed_with_one_handshake(server: FaultyServer) -> None:
     client = Client(server.url)
     stream = client.subscribe()
     await client.connect()
@@ -161,7 +161,7 @@ async def test_a_restarted_server_is_found_again(server: FaultyServer) -> None:
     await client.aclose()
 
 
-async def test_a_half_open_line_is_found_by_ping_and_resumed(server: FaultyServer) -> None:
+async def test_a_half_open_connection_is_found_by_ping_and_resumed(server: FaultyServer) -> None:
     client = Client(server.url, ping_interval=0.05, ping_timeout=0.05)
     changes = client.changes()
     await client.connect()
@@ -330,7 +330,7 @@ async def test_over_tls_a_send_to_a_silent_server_does_not_hang() -> None:
         assert server.received == [f"{number}" for number in range(200)]
 
 
-async def test_a_login_that_congests_the_line_does_not_make_sends_look_delivered(server: FaultyServer) -> None:
+async def test_a_login_that_congests_the_connection_does_not_make_sends_look_delivered(server: FaultyServer) -> None:
     server.faults = Fault.stop_reading()
     login = Login(request=lambda _token: b"x" * 20_000_000)
     client = Client(server.url, protocol=Raw(login=login), ping_interval=None, close_timeout=0.2)
@@ -339,7 +339,7 @@ async def test_a_login_that_congests_the_line_does_not_make_sends_look_delivered
     await client.aclose()
 
 
-async def test_a_write_that_meets_the_end_of_the_line_is_not_delivered() -> None:
+async def test_a_write_that_meets_the_end_of_the_connection_is_not_delivered() -> None:
     accepted: queue.Queue[ServerConnection] = queue.Queue()
     gone = threading.Event()
 

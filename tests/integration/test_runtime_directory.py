@@ -33,12 +33,12 @@ async def server() -> AsyncIterator[FaultyServer]:
 
 
 @pytest.fixture
-async def crowd(server: FaultyServer, tmp_path: Path) -> AsyncIterator[SharingProcesses]:
+async def group(server: FaultyServer, tmp_path: Path) -> AsyncIterator[SharingProcesses]:
     directory = tmp_path / "above" / "run"
     directory.mkdir(mode=0o700, parents=True)
-    crowd = SharingProcesses(server, directory)
-    yield crowd
-    for process in crowd.members:
+    group = SharingProcesses(server, directory)
+    yield group
+    for process in group.members:
         await process.end()
 
 
@@ -62,41 +62,41 @@ async def newcomers(
             await process.wait()
 
 
-def remove_lock(crowd: SharingProcesses) -> None:
-    paths_of(crowd).lock.unlink()
+def remove_lock(group: SharingProcesses) -> None:
+    paths_of(group).lock.unlink()
 
 
-def remove_socket(crowd: SharingProcesses) -> None:
-    paths_of(crowd).socket.unlink()
+def remove_socket(group: SharingProcesses) -> None:
+    paths_of(group).socket.unlink()
 
 
-def remove_directory(crowd: SharingProcesses) -> None:
-    shutil.rmtree(crowd.directory)
+def remove_directory(group: SharingProcesses) -> None:
+    shutil.rmtree(group.directory)
 
 
-def remove_parent(crowd: SharingProcesses) -> None:
-    shutil.rmtree(crowd.directory.parent)
+def remove_parent(group: SharingProcesses) -> None:
+    shutil.rmtree(group.directory.parent)
 
 
-def rename_directory(crowd: SharingProcesses) -> None:
-    crowd.directory.rename(crowd.directory.with_name("renamed"))
+def rename_directory(group: SharingProcesses) -> None:
+    group.directory.rename(group.directory.with_name("renamed"))
 
 
-async def check_owner_is_replaced(crowd: SharingProcesses, server: FaultyServer) -> None:
+async def check_owner_is_replaced(group: SharingProcesses, server: FaultyServer) -> None:
     """Exactly one takes over, and everybody is fed by it."""
     before = server.counts.handshakes
-    owner = await crowd.owner()
-    crowd.members.remove(owner)
-    rest = list(crowd.members)
+    owner = await group.owner()
+    group.members.remove(owner)
+    rest = list(group.members)
     marks = [len(process.said) for process in rest]
     owner.kill()
     await owner.process.wait()
     up = [
-        process.until(lambda thing: thing.get("new") == "CONNECTED", mark)
+        process.until(lambda report: report.get("new") == "CONNECTED", mark)
         for process, mark in zip(rest, marks, strict=True)
     ]
     await asyncio.gather(*up)
-    await crowd.all_receive("by the next owner", rest)
+    await group.all_receive("by the next owner", rest)
     assert server.counts.handshakes == before + 1
     assert_single_connection(server)
 
@@ -112,28 +112,28 @@ async def check_owner_is_replaced(crowd: SharingProcesses, server: FaultyServer)
     ],
 )
 async def test_files_that_are_removed_cost_no_connection_and_let_nobody_dial(
-    crowd: SharingProcesses, server: FaultyServer, remove: Callable[[SharingProcesses], None], count: int
+    group: SharingProcesses, server: FaultyServer, remove: Callable[[SharingProcesses], None], count: int
 ) -> None:
-    processes = await crowd.start(3)
-    remove(crowd)
-    async with newcomers(server, count, directory=str(crowd.directory)) as said:
+    processes = await group.start(3)
+    remove(group)
+    async with newcomers(server, count, directory=str(group.directory)) as said:
         assert said == ["joined"] * count
-        await crowd.all_receive("still here", processes)
+        await group.all_receive("still here", processes)
         assert server.counts.handshakes == 1
         assert_single_connection(server)
-        await check_owner_is_replaced(crowd, server)
+        await check_owner_is_replaced(group, server)
 
 
 async def test_the_owner_is_killed_before_it_has_put_anything_back(
-    crowd: SharingProcesses, server: FaultyServer
+    group: SharingProcesses, server: FaultyServer
 ) -> None:
-    await crowd.start(4, host={"heartbeat": 30.0, "stopped_after": 60.0})
-    remove_parent(crowd)
-    await check_owner_is_replaced(crowd, server)
+    await group.start(4, host={"heartbeat": 30.0, "stopped_after": 60.0})
+    remove_parent(group)
+    await check_owner_is_replaced(group, server)
 
 
 async def test_the_users_runtime_directory_goes_and_comes_back(
-    crowd: SharingProcesses, server: FaultyServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    group: SharingProcesses, server: FaultyServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     base = tmp_path / "run-user"
     base.mkdir(mode=0o700)
@@ -153,105 +153,105 @@ async def test_the_users_runtime_directory_goes_and_comes_back(
 
 
 async def test_a_directory_of_other_permissions_keeps_newcomers_out_and_nobody_else(
-    crowd: SharingProcesses, server: FaultyServer
+    group: SharingProcesses, server: FaultyServer
 ) -> None:
-    processes = await crowd.start(3)
-    shutil.rmtree(crowd.directory)
-    crowd.directory.mkdir()
-    crowd.directory.chmod(0o755)
-    (late,) = await crowd.start(1, connect=False)
+    processes = await group.start(3)
+    shutil.rmtree(group.directory)
+    group.directory.mkdir()
+    group.directory.chmod(0o755)
+    (late,) = await group.start(1, connect=False)
     assert late.said[0]["kind"] == "NoRuntimeDirectory"
-    crowd.members.remove(late)
+    group.members.remove(late)
     await late.end()
     await asyncio.sleep(3 * QUICK["heartbeat"])  # the owner looks, and can't put its files back
-    await crowd.all_receive("still here", processes)
-    owner = await crowd.owner()
+    await group.all_receive("still here", processes)
+    owner = await group.owner()
     rest = [process for process in processes if process is not owner]
     marks = [len(process.said) for process in rest]
     owner.kill()
     for process, mark in zip(rest, marks, strict=True):
-        await process.until(lambda thing: thing.get("new") == "BACKING_OFF", mark)
+        await process.until(lambda report: report.get("new") == "BACKING_OFF", mark)
         assert "NoRuntimeDirectory" in (await process.refused("connect"))["kind"]
-    crowd.directory.chmod(0o700)
+    group.directory.chmod(0o700)
     for process, mark in zip(rest, marks, strict=True):
-        await process.until(lambda thing: thing.get("new") == "CONNECTED", mark)
-    await crowd.all_receive("in order again", rest)
+        await process.until(lambda report: report.get("new") == "CONNECTED", mark)
+    await group.all_receive("in order again", rest)
     assert server.counts.handshakes == 2
     assert_single_connection(server)
 
 
 async def test_processes_of_two_network_namespaces_share_by_the_directory(
-    crowd: SharingProcesses, server: FaultyServer
+    group: SharingProcesses, server: FaultyServer
 ) -> None:
-    processes = [*await crowd.start(2), *await crowd.start(2, namespace="another")]
-    await crowd.all_receive("to all", processes)
+    processes = [*await group.start(2), *await group.start(2, namespace="another")]
+    await group.all_receive("to all", processes)
     assert server.counts.handshakes == 1
-    await check_owner_is_replaced(crowd, server)
+    await check_owner_is_replaced(group, server)
 
 
 async def test_a_process_without_a_descriptor_takes_over_all_the_same(
-    crowd: SharingProcesses, server: FaultyServer
+    group: SharingProcesses, server: FaultyServer
 ) -> None:
-    await crowd.start(1)
-    (follower,) = await crowd.start(1)
+    await group.start(1)
+    (follower,) = await group.start(1)
     await follower.do("use up descriptors")
-    await check_owner_is_replaced(crowd, server)
+    await check_owner_is_replaced(group, server)
     await follower.do("free descriptors")
-    await crowd.start(2)
-    await check_owner_is_replaced(crowd, server)
+    await group.start(2)
+    await check_owner_is_replaced(group, server)
 
 
 @pytest.mark.parametrize("spare", [0, 1])
 async def test_a_fork_without_a_descriptor_keeps_neither_the_connection_nor_a_lock(
-    crowd: SharingProcesses, server: FaultyServer, spare: int
+    group: SharingProcesses, server: FaultyServer, spare: int
 ) -> None:
-    await crowd.start(2)
-    owner = await crowd.owner()
+    await group.start(2)
+    owner = await group.owner()
     await owner.do("use up descriptors", spare=spare)
     child = (await owner.do("fork"))["child"]
     try:
-        await check_owner_is_replaced(crowd, server)  # the child lives on
+        await check_owner_is_replaced(group, server)  # the child lives on
     finally:
         os.kill(child, signal.SIGKILL)
 
 
 @pytest.mark.parametrize("on_stopped", ["wait", "take-over"])
 async def test_an_owner_without_a_descriptor_says_so_and_stays_the_owner(
-    crowd: SharingProcesses, server: FaultyServer, on_stopped: str
+    group: SharingProcesses, server: FaultyServer, on_stopped: str
 ) -> None:
     host = {**QUICK, "on_stopped": on_stopped}
-    members = await crowd.start(2, host=host)
-    owner = await crowd.owner()
+    members = await group.start(2, host=host)
+    owner = await group.owner()
     await owner.do("use up descriptors")
-    late = await crowd.start(3, connect=False, host=host)
+    late = await group.start(3, connect=False, host=host)
     for process in late:
         error = await process.refused("connect")
         assert error["kind"] == "OutOfResources"
         assert f"pid {owner.pid}" in error["text"]
-    await crowd.all_receive("still here", members)
+    await group.all_receive("still here", members)
     await owner.do("free descriptors")
     for process in late:
         await process.do("connect")
-    await crowd.all_receive("to all", crowd.members)
+    await group.all_receive("to all", group.members)
     assert server.counts.handshakes == 1
     assert_single_connection(server)
 
 
-async def test_a_stopped_owner_without_its_files_is_waited_for(crowd: SharingProcesses, server: FaultyServer) -> None:
-    await crowd.start(2)
-    owner = await crowd.owner()
+async def test_a_stopped_owner_without_its_files_is_waited_for(group: SharingProcesses, server: FaultyServer) -> None:
+    await group.start(2)
+    owner = await group.owner()
     owner.signal(signal.SIGSTOP)
-    remove_parent(crowd)
-    (late,) = [await WorkerProcess.start(Path(__file__).with_name("host_worker.py"), {**crowd_setup(crowd)})]
-    crowd.members.append(late)
+    remove_parent(group)
+    (late,) = [await WorkerProcess.start(Path(__file__).with_name("host_worker.py"), {**group_setup(group)})]
+    group.members.append(late)
     connecting = late.tell("connect")
     await asyncio.sleep(2 * QUICK["stopped_after"])
     assert server.counts.handshakes == 1
     owner.signal(signal.SIGCONT)
     assert (await late.answer(connecting))["event"] == "done"
-    await crowd.all_receive("goes on", crowd.members)
+    await group.all_receive("goes on", group.members)
     assert_single_connection(server)
 
 
-def crowd_setup(crowd: SharingProcesses) -> dict[str, Any]:
-    return {"url": crowd.server.url, "directory": str(crowd.directory), "host": QUICK}
+def group_setup(group: SharingProcesses) -> dict[str, Any]:
+    return {"url": group.server.url, "directory": str(group.directory), "host": QUICK}

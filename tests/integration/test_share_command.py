@@ -142,11 +142,11 @@ async def test_python_programs_on_the_same_connection(
         async with (
             sharing(environment, server.url, "--scope", "host") as hub,
             connect(hub.url) as program,
-            join(server.url, scope="host") as link,
+            join(server.url, scope="host") as client,
         ):
-            stream = link.subscribe()
+            stream = client.subscribe()
             await program.send("from a program")
-            await link.send("from Python")
+            await client.send("from Python")
             await server.wait_until(lambda counts: counts.messages_received == 2)
             await server.broadcast("to both")
             async with asyncio.timeout(DEADLINE):
@@ -195,9 +195,9 @@ async def test_programs_that_would_dial_alike_are(environment: dict[str, str], m
         FaultyServer() as server,
         sharing(environment, server.url, "--scope", "host", *header) as hub,
         connect(hub.url) as program,
-        join(server.url, scope="host", key="alice", headers={"x-api-key": "alice-s3cret"}, protocol=Json()) as link,
+        join(server.url, scope="host", key="alice", headers={"x-api-key": "alice-s3cret"}, protocol=Json()) as client,
     ):
-        stream = link.subscribe()
+        stream = client.subscribe()
         await program.send('{"from": "a program"}')
         async with asyncio.timeout(DEADLINE):
             assert await anext(stream) == {"from": "a program"}

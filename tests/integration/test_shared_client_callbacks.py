@@ -1,4 +1,4 @@
-"""Plain functions as subscribers of links, in every scope, over real sockets."""
+"""Plain functions as subscribers of shared clients, in every scope, over real sockets."""
 
 import asyncio
 import contextlib
@@ -59,10 +59,10 @@ async def test_each_gets_everything_in_order_on_its_loop_whatever_others_raise(
         if len(got[reader]) == MANY:
             done[reader].set()
 
-    async with join(server.url, on_error=told.append, **options) as link:
-        link.on(raises)
-        link.on(lambda message: takes(0, message))
-        link.on(lambda message: takes(1, message), limit=10, overflow="wait")
+    async with join(server.url, on_error=told.append, **options) as client:
+        client.on(raises)
+        client.on(lambda message: takes(0, message))
+        client.on(lambda message: takes(1, message), limit=10, overflow="wait")
         for number in range(MANY):
             server.connections[0].send_nowait(f"{number}")
         async with asyncio.timeout(20):
@@ -76,14 +76,14 @@ async def test_one_that_takes_itself_off_gets_nothing_more(server: FaultyServer,
     got: list[str] = []
     done = asyncio.Event()
 
-    async with join(server.url, **options) as link:
+    async with join(server.url, **options) as client:
 
         def takes(message: str) -> None:
             got.append(message)
-            link.off(takes)
+            client.off(takes)
 
-        link.on(takes)
-        link.on(lambda message: done.set() if message == "99" else None)
+        client.on(takes)
+        client.on(lambda message: done.set() if message == "99" else None)
         for number in range(100):
             server.connections[0].send_nowait(f"{number}")
         async with asyncio.timeout(20):
@@ -91,19 +91,19 @@ async def test_one_that_takes_itself_off_gets_nothing_more(server: FaultyServer,
     assert got == ["0"]
 
 
-async def test_one_may_have_its_link_closed_and_is_waited_for(server: FaultyServer, options: dict[str, Any]) -> None:
+async def test_one_may_have_its_client_closed_and_is_waited_for(server: FaultyServer, options: dict[str, Any]) -> None:
     closed = asyncio.Event()
-    link = await join(server.url, **options)
+    client = await join(server.url, **options)
 
     async def close() -> None:
-        await link.aclose()
+        await client.aclose()
         closed.set()
 
-    link.on(lambda _message: close())
-    await link.send("x")
+    client.on(lambda _message: close())
+    await client.send("x")
     async with asyncio.timeout(20):
         await closed.wait()
-    assert link.state is State.CLOSED
+    assert client.state is State.CLOSED
 
 
 async def test_one_that_raises_no_exception_but_something_else_leaves_the_others_theirs(
@@ -115,8 +115,8 @@ async def test_one_that_raises_no_exception_but_something_else_leaves_the_others
     def raises(_message: str) -> None:
         raise CustomBaseException
 
-    async with join(server.url, on_error=told.append, **options) as link, join(server.url, **options) as other:
-        link.on(raises)
+    async with join(server.url, on_error=told.append, **options) as client, join(server.url, **options) as other:
+        client.on(raises)
         other.on(got.put_nowait)
         async with asyncio.timeout(20):
             for message in ("0", "1", "2"):
@@ -126,24 +126,24 @@ async def test_one_that_raises_no_exception_but_something_else_leaves_the_others
     assert server.counts.upgraded == 1
 
 
-async def test_a_task_that_one_returns_may_close_the_link_and_finishes(
+async def test_a_task_that_one_returns_may_close_the_client_and_finishes(
     server: FaultyServer, options: dict[str, Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(
         "onesocket.sharing._shared_client._CLOSE_GRACE", 30.0
     )  # whoever waits for itself waits too long here
     closed = asyncio.Event()
-    link = await join(server.url, **options)
+    client = await join(server.url, **options)
 
     async def close() -> None:
-        await link.aclose()
+        await client.aclose()
         closed.set()
 
-    link.on(lambda _message: asyncio.create_task(close()))
+    client.on(lambda _message: asyncio.create_task(close()))
     await server.broadcast("x")
     async with asyncio.timeout(20):
         await closed.wait()
-    assert link.state is State.CLOSED
+    assert client.state is State.CLOSED
 
 
 async def test_where_filters_its_messages(server: FaultyServer, options: dict[str, Any]) -> None:
@@ -168,24 +168,24 @@ def test_ctrl_c_in_one_leaves_the_others_theirs_in_a_loop_that_goes_on(scope: An
     async def begin() -> tuple[FaultyServer, SharedClient, SharedClient]:
         server = FaultyServer()
         await server.start()
-        links = await join(server.url, scope=scope), await join(server.url, scope=scope)
-        links[0].on(interrupted)
-        links[1].on(got.put_nowait)
-        return server, *links
+        clients = await join(server.url, scope=scope), await join(server.url, scope=scope)
+        clients[0].on(interrupted)
+        clients[1].on(got.put_nowait)
+        return server, *clients
 
-    async def go_on(server: FaultyServer, sending: asyncio.Task[int], *links: SharedClient) -> None:
+    async def go_on(server: FaultyServer, sending: asyncio.Task[int], *clients: SharedClient) -> None:
         async with asyncio.timeout(20):
             await sending
             assert await got.get() == "0"
             await server.broadcast("1")
             assert await got.get() == "1"
-            for link in links:
-                await link.aclose()
+            for client in clients:
+                await client.aclose()
             await server.aclose()
 
-    server, *links = loop.run_until_complete(begin())
+    server, *clients = loop.run_until_complete(begin())
     sending = loop.create_task(server.broadcast("0"))
     with pytest.raises(KeyboardInterrupt):
         loop.run_until_complete(loop.create_future())
-    loop.run_until_complete(go_on(server, sending, *links))
+    loop.run_until_complete(go_on(server, sending, *clients))
     loop.close()

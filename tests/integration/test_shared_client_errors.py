@@ -1,4 +1,4 @@
-"""What a link, and joining, refuse at once, and what their texts tell."""
+"""What a shared client, and joining, refuse at once, and what their texts tell."""
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
@@ -46,15 +46,15 @@ async def elsewhere(work: Callable[[], Any]) -> Any:
     return await asyncio.to_thread(asyncio.run, bounded())
 
 
-async def test_a_link_waits_on_its_own_loop_only(joins: Join) -> None:
-    async with joins() as link:
+async def test_a_shared_client_waits_on_its_own_loop_only(joins: Join) -> None:
+    async with joins() as client:
         for state in (State.STOPPED, State.CONNECTED):  # whether it's waited for or there
             with pytest.raises(WrongEventLoop):
-                await elsewhere(lambda wanted=state: link.wait_for(wanted))  # type: ignore[misc]
-        assert await link.wait_for(State.CONNECTED) is State.CONNECTED
-    assert await link.wait_for(State.CLOSED) is State.CLOSED
+                await elsewhere(lambda wanted=state: client.wait_for(wanted))  # type: ignore[misc]
+        assert await client.wait_for(State.CONNECTED) is State.CONNECTED
+    assert await client.wait_for(State.CLOSED) is State.CLOSED
     with pytest.raises(ClientClosed):
-        await link.wait_for(State.CONNECTED)
+        await client.wait_for(State.CONNECTED)
 
 
 async def test_a_client_waits_on_its_own_loop_only(server: FaultyServer) -> None:
@@ -70,46 +70,46 @@ async def test_a_client_waits_on_its_own_loop_only(server: FaultyServer) -> None
 
 
 async def test_send_nowait_is_refused_at_once(server: FaultyServer, joins: Join) -> None:
-    async with joins() as link, joins() as other:
-        await link.disconnect()
+    async with joins() as client, joins() as other:
+        await client.disconnect()
         with pytest.raises(ManuallyDisconnected):
-            link.send_nowait("x")
+            client.send_nowait("x")
         await other.wait_for(State.STOPPED, timeout=5)
         with pytest.raises(ManuallyDisconnected):
             other.send_nowait("x")
-        await link.reconnect()
-        await link.send_nowait("y")
+        await client.reconnect()
+        await client.send_nowait("y")
         await other.wait_for(State.CONNECTED, timeout=5)
         await other.send_nowait("z")
     with pytest.raises(ClientClosed):
-        link.send_nowait("x")
+        client.send_nowait("x")
     assert server.received == ["y", "z"]
 
 
-async def test_send_nowait_on_a_connection_that_was_closed_behind_the_link(server: FaultyServer) -> None:
+async def test_send_nowait_on_a_connection_that_was_closed_behind_the_client(server: FaultyServer) -> None:
     made: list[Client] = []
 
     def make() -> Client:
         made.append(Client(server.url))
         return made[-1]
 
-    async with join(server.url, client_factory=make, scope="loop") as link:
+    async with join(server.url, client_factory=make, scope="loop") as client:
         await made[0].aclose()
-        await link.wait_for(State.CLOSED, timeout=5)
+        await client.wait_for(State.CLOSED, timeout=5)
         with pytest.raises(ClientClosed, match="join again"):
-            link.send_nowait("x")
+            client.send_nowait("x")
 
 
 async def test_who_can_not_join_is_told_the_way_out(joins: Join) -> None:
-    async with joins() as link:
-        await link.disconnect()
+    async with joins() as client:
+        await client.disconnect()
         with pytest.raises(ManuallyDisconnected, match=r"join\(\.\.\.\)\.client\(\).*await client\.reconnect\(\)"):
             await joins()
         with pytest.raises(ManuallyDisconnected, match=r"client\.reconnect\(\)"):
             async with joins():
                 pass
         with pytest.raises(ManuallyDisconnected, match="call reconnect"):
-            await link.connect()
+            await client.connect()
         way_out = joins().client()  # what the text says works
         assert await way_out.reconnect() is Outcome.OPENED
         async with joins() as again:
@@ -132,14 +132,14 @@ async def test_a_client_brings_its_protocol(server: FaultyServer, joins: Join) -
     with pytest.raises(InvalidOption, match=r"another protocol \(Json\) than protocol= \(Json\)"):
         await joins(client_factory=json, protocol=Json(event="op"))
     assert server.counts.handshakes == 0
-    async with joins(client_factory=raw, protocol=Raw()) as link:
-        await link.send("raw")
-    async with joins(client_factory=json, protocol=Json(event="t")) as link:
-        stream = link.subscribe("a")
-        await link.send({"t": "a"})
+    async with joins(client_factory=raw, protocol=Raw()) as client:
+        await client.send("raw")
+    async with joins(client_factory=json, protocol=Json(event="t")) as client:
+        stream = client.subscribe("a")
+        await client.send({"t": "a"})
         assert await anext(stream) == {"t": "a"}
-    async with joins(client_factory=json, protocol=None) as link:
-        await link.send({})
+    async with joins(client_factory=json, protocol=None) as client:
+        await client.send({})
 
 
 async def test_a_conflict_of_scopes_names_the_first_one(server: FaultyServer, tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""Providers that share a line over threads and processes. Real sockets; the *server* counts."""
+"""Providers that share a connection over threads and processes. Real sockets; the *server* counts."""
 
 import asyncio
 import os
@@ -59,8 +59,8 @@ def make(recorder: TokenRecorder, auth: Any) -> Provider[SharedClient]:
     )
 
 
-async def test_providers_in_threads_share_one_line_and_each_is_asked_on_its_own_loop(recorder: TokenRecorder) -> None:
-    """The line outlives the provider that opened it, whose loop ends; then another thread's is asked for the token."""
+async def test_providers_in_threads_share_one_connection_each_asked_on_its_own_loop(recorder: TokenRecorder) -> None:
+    """The connection outlives the provider that opened it; then the provider of another thread is asked."""
     asked: dict[str, set[int]] = {}
     up, first_gone = threading.Barrier(THREADS), threading.Event()
     main = asyncio.get_running_loop()
@@ -111,7 +111,7 @@ async def test_providers_in_threads_share_one_line_and_each_is_asked_on_its_own_
     assert outcomes.count(Outcome.OPENED) == 1
 
 
-async def test_a_blocking_link_of_the_same_identity_shares_the_line(recorder: TokenRecorder) -> None:
+async def test_a_blocking_client_of_the_same_identity_shares_the_connection(recorder: TokenRecorder) -> None:
     source: list[Any] = []
 
     def share(token: Any) -> Any:
@@ -119,9 +119,9 @@ async def test_a_blocking_link_of_the_same_identity_shares_the_line(recorder: To
         return join(recorder.server.url, token=token, protocol=PROTOCOL)
 
     def other() -> Any:
-        with blocking.join(recorder.server.url, token=source[0], protocol=PROTOCOL) as link:
-            link.send("from a thread")
-            return link.receive(DEADLINE)
+        with blocking.join(recorder.server.url, token=source[0], protocol=PROTOCOL) as client:
+            client.send("from a thread")
+            return client.receive(DEADLINE)
 
     async with Provider(share, auth=lambda: Identity("alice", "s3cret"), notices=Notices()) as provider:
         await provider.connect_if_authenticated()
@@ -130,7 +130,7 @@ async def test_a_blocking_link_of_the_same_identity_shares_the_line(recorder: To
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="Unix only")
-async def test_providers_in_processes_share_one_line(recorder: TokenRecorder, tmp_path: Path) -> None:
+async def test_providers_in_processes_share_one_connection(recorder: TokenRecorder, tmp_path: Path) -> None:
     directory = tmp_path / "run"
     directory.mkdir(mode=0o700)
     setup = {"url": recorder.server.url, "directory": str(directory)}
@@ -141,11 +141,11 @@ async def test_providers_in_processes_share_one_line(recorder: TokenRecorder, tm
         assert recorder.tokens == ["alice-from-a"]
         await all_receive(recorder, processes)
 
-        # Who logs out leaves, whoever held the line: the others go on, with a token of their own.
+        # Who logs out leaves, whoever held the connection: the others go on, with a token of their own.
         marks = {process: len(process.said) for process in (b, c)}
         await a.do("logout")
         for process in (b, c):
-            await process.until(lambda thing: thing["event"] == "gap", marks[process])
+            await process.until(lambda report: report["event"] == "gap", marks[process])
         assert (await a.refused("connect"))["kind"] == "ManuallyDisconnected"
         await all_receive(recorder, [b, c])
         assert len(recorder.tokens) == 2
@@ -154,7 +154,7 @@ async def test_providers_in_processes_share_one_line(recorder: TokenRecorder, tm
         # A killed owner: as before.
         mark = len(other.said)
         owner.kill()
-        await other.until(lambda thing: thing["event"] == "gap", mark)
+        await other.until(lambda report: report["event"] == "gap", mark)
         await all_receive(recorder, [other])
         assert recorder.tokens[2] == f"alice-from-{'c' if other is c else 'b'}"
 
@@ -163,7 +163,7 @@ async def test_providers_in_processes_share_one_line(recorder: TokenRecorder, tm
         await other.do("become", who=None)
         mark = len(a.said)
         recorder.server.kill_connections()
-        await a.until(lambda thing: thing["event"] == "state" and thing["new"] == "CONNECTED", mark)
+        await a.until(lambda report: report["event"] == "state" and report["new"] == "CONNECTED", mark)
         assert recorder.tokens[-1] == "alice-from-a"
         assert await other.do("look") is None
         assert await other.do("connect") == "NOT_AUTHENTICATED"
@@ -201,11 +201,11 @@ async def test_what_ends_the_loop_of_one_member_ends_nobody_elses(recorder: Toke
 
     ended = threading.Event()
     thread = threading.Thread(target=run)
-    async with join(recorder.server.url, key="us", token=lambda: "main's", protocol=PROTOCOL, reconnect=FAST) as link:
+    async with join(recorder.server.url, key="us", token=lambda: "main's", protocol=PROTOCOL, reconnect=FAST) as client:
         thread.start()
         assert await asyncio.to_thread(up.wait, DEADLINE)
         exits.set()
-        changes = link.changes()
+        changes = client.changes()
         recorder.server.kill_connections()
         async with asyncio.timeout(DEADLINE):
             await anext(change async for change in changes if change.new is State.CONNECTED)
@@ -215,7 +215,7 @@ async def test_what_ends_the_loop_of_one_member_ends_nobody_elses(recorder: Toke
 
 
 @pytest.mark.parametrize("end", [SystemExit, KeyboardInterrupt])
-async def test_a_blocking_links_source_may_block_and_even_exit(
+async def test_a_blocking_clients_source_may_block_and_even_exit(
     recorder: TokenRecorder, end: type[BaseException]
 ) -> None:
     """It's called in a thread of its own kind: other connections don't wait for it, and don't end with it."""
@@ -237,11 +237,11 @@ async def test_a_blocking_links_source_may_block_and_even_exit(
 
     waiting = asyncio.create_task(asyncio.to_thread(blocked))
     assert await asyncio.to_thread(asked.wait, DEADLINE)
-    async with join(recorder.server.url, token="s3cret", protocol=PROTOCOL) as link:
-        await link.send("not held up")
+    async with join(recorder.server.url, token="s3cret", protocol=PROTOCOL) as client:
+        await client.send("not held up")
         go.set()
         assert end.__name__ in await waiting
-        await link.send("and not ended")
+        await client.send("and not ended")
 
 
 async def test_a_client_that_cannot_be_made_is_made_again_for_the_next(recorder: TokenRecorder, tmp_path: Path) -> None:
@@ -255,7 +255,7 @@ async def test_a_client_that_cannot_be_made_is_made_again_for_the_next(recorder:
             raise ValueError(token)
         return Client(recorder.server.url, token=token, protocol=PROTOCOL)
 
-    link = join(
+    client = join(
         recorder.server.url,
         token="s3cret",
         scope="host",
@@ -263,10 +263,10 @@ async def test_a_client_that_cannot_be_made_is_made_again_for_the_next(recorder:
         host_options=HostOptions(directory=str(directory)),
     ).client()
     with pytest.raises(UsageError, match="ValueError") as failure:
-        await link.connect()
+        await client.connect()
     assert "s3cret" not in str(failure.value)
-    assert await link.connect() is Outcome.OPENED
-    await link.aclose()
+    assert await client.connect() is Outcome.OPENED
+    await client.aclose()
 
 
 async def test_client_functions_run_under_no_lock(recorder: TokenRecorder) -> None:

@@ -50,8 +50,8 @@ async def test_threads_and_tasks_join_at_once(server: FaultyServer) -> None:
     count = iter(range(1, THREADS * TASKS + 1))
 
     async def one() -> bool:
-        async with join(server.url) as link:
-            stream = link.subscribe()
+        async with join(server.url) as client:
+            stream = client.subscribe()
             if next(count) == THREADS * TASKS:
                 loop.call_soon_threadsafe(inside.set)
             return [await anext(stream) for _ in messages] == messages
@@ -89,7 +89,7 @@ async def test_loops_and_threads_come_and_go_in_any_order(server: FaultyServer) 
 
 
 async def test_a_loop_that_dies_takes_only_its_own_links_along(server: FaultyServer) -> None:
-    links: list[Any] = []
+    clients: list[Any] = []
 
     def dies() -> None:
         loop = asyncio.new_event_loop()
@@ -97,8 +97,8 @@ async def test_a_loop_that_dies_takes_only_its_own_links_along(server: FaultySer
         loop.close()
 
     async def enters() -> None:
-        link = await join(server.url)
-        links.extend((link, link.subscribe()))
+        client = await join(server.url)
+        clients.extend((client, client.subscribe()))
 
     async with join(server.url) as stays:
         reading = stays.subscribe()
@@ -109,7 +109,7 @@ async def test_a_loop_that_dies_takes_only_its_own_links_along(server: FaultySer
             pass
         await server.send("y")
         assert await anext(reading) == "y"
-    assert server.counts.close_codes == {1000: 1}  # the dead one's link was not waited for
+    assert server.counts.close_codes == {1000: 1}  # the dead one's client was not waited for
 
 
 async def test_the_thread_that_built_it_may_leave_first(server: FaultyServer) -> None:
@@ -122,11 +122,11 @@ async def test_the_thread_that_built_it_may_leave_first(server: FaultyServer) ->
 
     building = asyncio.create_task(in_threads(first, 1))
     await asyncio.to_thread(first_is_in.wait, 10)
-    async with join(server.url) as link:
+    async with join(server.url) as client:
         may_leave.set()
         await building
-        stream = link.subscribe()
-        await link.send("x")
+        stream = client.subscribe()
+        await client.send("x")
         assert await anext(stream) == "x"
     assert server.counts.handshakes == 1
 
@@ -135,9 +135,9 @@ async def test_a_slow_reader_in_another_thread_harms_nobody(server: FaultyServer
     stuck, go_on = threading.Event(), threading.Event()
 
     async def slow() -> str:
-        async with join(server.url) as link:
-            stream = link.subscribe(limit=10)
-            dropping = link.subscribe(limit=10, overflow="drop_oldest")
+        async with join(server.url) as client:
+            stream = client.subscribe(limit=10)
+            dropping = client.subscribe(limit=10, overflow="drop_oldest")
             stuck.set()
             go_on.wait(20)
             assert [await anext(stream) for _ in range(10)] == [f"{number}" for number in range(10)]
@@ -150,8 +150,8 @@ async def test_a_slow_reader_in_another_thread_harms_nobody(server: FaultyServer
 
     threads = asyncio.create_task(in_threads(slow, 1))
     await asyncio.to_thread(stuck.wait, 10)
-    async with join(server.url) as link:
-        stream = link.subscribe()
+    async with join(server.url) as client:
+        stream = client.subscribe()
         for number in range(5000):
             server.connections[0].send_nowait(f"{number}")
         for number in range(5000):
@@ -165,21 +165,21 @@ async def test_a_reader_that_waits_holds_back_the_feed_across_threads(server: Fa
     many = 30_000
 
     async def slow() -> bool:
-        async with join(server.url) as link:
-            stream = link.subscribe(limit=10, overflow="wait")
+        async with join(server.url) as client:
+            stream = client.subscribe(limit=10, overflow="wait")
             stuck.set()
             go_on.wait(20)
             return [await anext(stream) for _ in range(many)] == [f"{number}" for number in range(many)]
 
     threads = asyncio.create_task(in_threads(slow, 1))
     await asyncio.to_thread(stuck.wait, 10)
-    async with join(server.url) as link:
-        stream = link.subscribe(limit=many)
+    async with join(server.url) as client:
+        stream = client.subscribe(limit=many)
         for number in range(many):
             server.connections[0].send_nowait(f"{number}")
         first = await anext(stream)
         assert first == "0"
-        while not link.shared.upstream.status.is_held:  # noqa: ASYNC110 - there's no event: the socket itself isn't read any more
+        while not client.shared.upstream.status.is_held:  # noqa: ASYNC110 - there's no event: the socket itself isn't read any more
             await asyncio.sleep(0)
         go_on.set()
         for number in range(1, many):
@@ -191,8 +191,8 @@ async def test_gaps_stay_in_their_place_in_every_thread(server: FaultyServer) ->
     inside = threading.Barrier(THREADS + 1)
 
     async def reads() -> list[Any]:
-        async with join(server.url, reconnect=ReconnectPolicy(initial=0.01, cap=0.01)) as link:
-            stream = link.subscribe()
+        async with join(server.url, reconnect=ReconnectPolicy(initial=0.01, cap=0.01)) as client:
+            stream = client.subscribe()
             inside.wait(10)
             seen: list[Any] = []
             while len(seen) < 201:
@@ -217,10 +217,10 @@ async def test_sends_from_many_threads_arrive_once_and_in_each_ones_order(server
 
     async def sends() -> None:
         name = next(names)
-        async with join(server.url) as link:
+        async with join(server.url) as client:
             for number in range(100):
-                link.send_nowait(f"{name}{number}")
-            await link.send(f"{name}100")
+                client.send_nowait(f"{name}{number}")
+            await client.send(f"{name}100")
 
     async with join(server.url):
         await in_threads(sends)
@@ -239,8 +239,8 @@ async def test_a_cancelled_joiner_in_another_thread_hurts_nobody(server: FaultyS
                 await join(server.url)
 
     async def stays() -> State:
-        async with join(server.url) as link:
-            return link.state
+        async with join(server.url) as client:
+            return client.state
 
     results = await asyncio.gather(in_threads(gives_up, 2), in_threads(stays, 2))
     assert results[1] == [State.CONNECTED] * 2
@@ -266,14 +266,14 @@ async def test_a_burst_wakes_each_loop_once_per_turn_not_once_per_message(server
     started = 0.0
 
     async def reads() -> tuple[int, float]:
-        async with join(server.url) as link:
-            stream = link.subscribe(limit=many)
-            mailbox = inbox_of(asyncio.get_running_loop())
-            before = mailbox.wakeups
+        async with join(server.url) as client:
+            stream = client.subscribe(limit=many)
+            inbox = inbox_of(asyncio.get_running_loop())
+            before = inbox.wakeups
             inside.wait(10)
             for _ in range(many):
                 await anext(stream)
-            return mailbox.wakeups - before, time.perf_counter()
+            return inbox.wakeups - before, time.perf_counter()
 
     threads = asyncio.create_task(in_threads(reads))
     await asyncio.to_thread(inside.wait, 10)
@@ -291,12 +291,12 @@ async def test_a_burst_wakes_each_loop_once_per_turn_not_once_per_message(server
 
 async def test_async_and_blocking_share_one_connection(server: FaultyServer) -> None:
     def blocks() -> Any:
-        with blocking.join(server.url) as link:
-            link.send("from a thread")
-            return link.receive(timeout=5)
+        with blocking.join(server.url) as client:
+            client.send("from a thread")
+            return client.receive(timeout=5)
 
-    async with join(server.url) as link:
-        stream = link.subscribe()
+    async with join(server.url) as client:
+        stream = client.subscribe()
         assert await asyncio.to_thread(blocks) == "from a thread"
         assert await anext(stream) == "from a thread"
     assert server.counts.handshakes == 1

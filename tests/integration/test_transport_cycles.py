@@ -68,11 +68,11 @@ async def test_an_ended_connection_is_freed_without_the_collector(
                 await asyncio.sleep(0)
             gc.collect()
             left = Counter(
-                type(thing).__qualname__
-                for thing in gc.garbage
-                if type(thing).__module__.startswith(("onesocket.transports", "picows", "aiofastnet"))
+                type(item).__qualname__
+                for item in gc.garbage
+                if type(item).__module__.startswith(("onesocket.transports", "picows", "aiofastnet"))
                 # asyncio's socket transport refers to itself, and to its socket.
-                and not isinstance(thing, TcpSocket)
+                and not isinstance(item, TcpSocket)
             )
         finally:
             gc.set_debug(0)

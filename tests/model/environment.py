@@ -67,14 +67,14 @@ class Environment:
     machine: Machine
     now: float = 0.0
     connection: str | None = None
-    """What there is of the newest epoch's line: dialled, opened, ready, or nothing."""
+    """What there is of the newest epoch's connection: dialled, opened, ready, or nothing."""
     last_epoch: int = 0
     close_sent: bool = False
     aborted: bool = False
     waiting_callers: int = 0
     """Callers that wait for an outcome."""
     leavers: int = 0
-    """Those who wait until nothing is left of the line."""
+    """Those who wait until nothing is left of the connection."""
     timer: tuple[TimerKind, int] | None = None
     timer_at: float = 0.0
     fired_timers: frozenset[TimerKind] = frozenset()
@@ -82,7 +82,7 @@ class Environment:
     stopped: bool = False
     closed: bool = False
     resuming: bool = False
-    """An established line was lost, a retry can help, and nobody with the right to has said no."""
+    """An established connection was lost, a retry can help, and nobody with the right to has said no."""
     failure: OnesocketError | None = None
     """What the attempt failed with."""
 
@@ -169,7 +169,7 @@ class Environment:
         self._check_answer(event, effects)
         if machine.failures < failures:
             proved = isinstance(event, TimerFired) and event.kind is TimerKind.STABLE
-            assert proved or isinstance(event, Connect | Reconnect), "only a line that proved itself is forgiven"
+            assert proved or isinstance(event, Connect | Reconnect), "only a connection that proved itself is forgiven"
         changes = [effect for effect in effects if isinstance(effect, fx.StateChanged)]
         if old is machine.state:
             assert not changes
@@ -199,7 +199,7 @@ class Environment:
                 self.waiting_callers -= 1
             case Reconnect() if not self.closed:
                 self.stopped = False
-                # The owner gave up the old line and took a new attempt on himself.
+                # The owner gave up the old connection and took a new attempt on himself.
                 if state is State.CONNECTED:
                     self.resuming = False
             case Disconnect() if not self.closed:
@@ -257,7 +257,7 @@ class Environment:
                 pass
 
     def _dial(self, epoch: int) -> None:
-        assert self.connection is None, "at most one: dialled before the last line had ended"
+        assert self.connection is None, "at most one: dialled before the last connection had ended"
         assert epoch == self.last_epoch + 1, "an epoch is never reused"
         assert not self.stopped, "the owner said no"
         assert not self.closed, "closed is final"
@@ -272,7 +272,7 @@ class Environment:
             assert alarm.at == self.timer_at + event.seconds
             self.timer_at = alarm.at
             return
-        if alarm.kind is TimerKind.OPEN:  # set just before the line is dialled
+        if alarm.kind is TimerKind.OPEN:  # set just before the connection is dialled
             assert alarm.epoch == self.last_epoch + 1
             self.fired_timers = frozenset()
         else:
@@ -358,11 +358,11 @@ class Environment:
         elif self.stopped:
             assert state is State.STOPPED or machine.after_close is AfterClose.STOP
         if state is State.BACKING_OFF or machine.after_close is AfterClose.BACK_OFF:
-            assert self.resuming, "only an established line is resumed, and only if that can help"
+            assert self.resuming, "only an established connection is resumed, and only if that can help"
         if self.resuming:
-            assert state not in AT_REST, "a lost line is resumed, whoever comes and goes meanwhile"
+            assert state not in AT_REST, "a lost connection is resumed, whoever comes and goes meanwhile"
             leads = (None, AfterClose.BACK_OFF, AfterClose.NEW_ATTEMPT)
-            assert machine.after_close in leads, "a lost line is resumed, whoever comes and goes meanwhile"
+            assert machine.after_close in leads, "a lost connection is resumed, whoever comes and goes meanwhile"
 
     def check_nothing_from_the_past(self) -> int:
         """Feed everything stale: it changes nothing and is counted. Returns how much that was."""

@@ -54,7 +54,7 @@ class Exploration:
     worlds: dict[Hashable, Environment] = field(default_factory=dict)
     parents: dict[Hashable, tuple[Hashable, Event] | None] = field(default_factory=dict)
     unaided: dict[Hashable, list[Edge]] = field(default_factory=dict)
-    """Where somebody waits: where the line and the clock alone can take that world, and in what time."""
+    """Where somebody waits: where the connection and the clock alone can take that world, and in what time."""
     behaviour: dict[Hashable, tuple[Hashable, Event]] = field(default_factory=dict)
     steps: int = 0
     stale: int = 0
@@ -179,7 +179,7 @@ def test_the_search_sees_every_state_that_its_policy_allows(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", POLICIES)
-def test_whoever_waits_is_released_in_bounded_time_by_the_line_and_the_clock_alone(name: str) -> None:
+def test_whoever_waits_is_released_in_bounded_time_by_the_connection_and_the_clock_alone(name: str) -> None:
     found = explore(name)
     longest: dict[Hashable, tuple[int, float]] = {}
 

@@ -62,7 +62,7 @@ SECONDS = st.floats(min_value=0, max_value=4, allow_nan=False)
 UP_FOR = st.sampled_from([0.0, 0.9, 1.0, 3600.0])
 JITTERS = st.floats(min_value=0, max_value=1, exclude_max=True, allow_nan=False)
 
-# What is to come when nothing is left of the line that is being closed.
+# What is to come when nothing is left of the connection that is being closed.
 REST, ATTEMPT, RETRY, GIVE_UP, STOP, END = "rest", "attempt", "retry", "give up", "stop", "end"
 STATES_AT_REST = {
     REST: "disconnected",
@@ -71,12 +71,12 @@ STATES_AT_REST = {
     STOP: "stopped",
     END: "closed",
 }
-INITIATORS = {Initiator.CALLERS: "callers", Initiator.DETACHED: "nobody", Initiator.RESUME: "lost line"}
+INITIATORS = {Initiator.CALLERS: "callers", Initiator.DETACHED: "nobody", Initiator.RESUME: "lost connection"}
 TARGETS = STATES_AT_REST | {ATTEMPT: "a new attempt"}
 
 
 class Oracle:
-    """A line, what is meant to come after it, and who waits. The state is read off these; it is not kept."""
+    """A connection, what is meant to come after it, and who waits. The state is read off these; it is not kept."""
 
     def __init__(self, policy: ReconnectPolicy | None) -> None:
         self.policy = policy
@@ -85,7 +85,7 @@ class Oracle:
         self.phase: str | None = None  # none, upgrading, open, ready
         self.closing = False
         self.then = REST
-        self.owner = "callers"  # callers, nobody, lost line
+        self.owner = "callers"  # callers, nobody, lost connection
         self.waiting: list[str] = []
         self.leaving = False
         self.losses = 0
@@ -120,9 +120,9 @@ class Oracle:
         elif state == "connected" and not lifts:
             self.say("answer", "already connected")
         else:
-            # One attempt: at once, or when the line that is still there has ended.
+            # One attempt: at once, or when the connection that is still there has ended.
             if self.then == RETRY:
-                self.owner = "lost line"  # only sooner
+                self.owner = "lost connection"  # only sooner
             else:
                 self.owner, self.losses = ("callers" if waits else "nobody"), 0
             self._tell_all(self.why)
@@ -168,7 +168,7 @@ class Oracle:
             self.say("reject", type(error))
         self.waiting = []
 
-    # --- the line ---------------------------------------------------------------------------------------------------
+    # --- the connection ---------------------------------------------------------------------------------------------
 
     def _attempt(self) -> None:
         self.epoch += 1
@@ -223,7 +223,7 @@ class Oracle:
             self._tell_all(self.why)
             self.rings = ("retry", self.now + self._delay(jitter)) if self.then == RETRY else None
         if self.then == RETRY:
-            self.owner = "lost line"
+            self.owner = "lost connection"
         if self.leaving:
             self.say("release")
         self.leaving = False
@@ -242,13 +242,13 @@ class Oracle:
 
     def _means(self, error: OnesocketError, up_for: float) -> OnesocketError:
         """1008 without a word of the protocol's or about a limit: no to a newcomer, not now to whom was in before."""
-        was_in = self.owner == "lost line" or up_for >= 1
+        was_in = self.owner == "lost connection" or up_for >= 1
         passes = isinstance(error, ClosedByPeer) and error.retryable_once_established and self.policy is not None
         return ServerBusy(str(error)) if passes and was_in else error
 
     def _fails(self, error: OnesocketError) -> str:
-        """Count it, and decide what it leads to. First connects fail for good; established lines come back."""
-        resumes = self.phase == "ready" or self.owner == "lost line"
+        """Count it, and decide what it leads to. First connects fail for good; established connections come back."""
+        resumes = self.phase == "ready" or self.owner == "lost connection"
         if self.losses and self.phase == "ready":  # so long up makes up for so long away
             self.away_since = min(self.now, self.away_since + 2 * (self.now - self.up_since))
         self.away_since = self.away_since if self.losses else self.now
@@ -374,7 +374,7 @@ class MachineAgainstOracle(RuleBasedStateMachine):
         self.oracle.leave(for_good=True)
         self.feed(events.Close())
 
-    # --- the line and the clock -------------------------------------------------------------------------------------
+    # --- the connection and the clock -------------------------------------------------------------------------------
 
     @rule(seconds=SECONDS)
     def time_passes(self, seconds: float) -> None:

@@ -144,7 +144,7 @@ def messages_sent_twice(patch: pytest.MonkeyPatch) -> None:
 
 
 def late_connections_heard(patch: pytest.MonkeyPatch) -> None:
-    patch.setattr(Runner, "on_ready", lambda self, link, resumed: self.dispatch(events.ProtocolReady(link.epoch)))
+    patch.setattr(Runner, "on_ready", lambda self, client, resumed: self.dispatch(events.ProtocolReady(client.epoch)))
 
 
 def old_identity_not_awaited(patch: pytest.MonkeyPatch) -> None:

@@ -81,7 +81,7 @@ class ChatUser:
         return content
 
     async def keep_typing(self, enough: asyncio.Event) -> None:
-        """One message after the other, until it is enough; while the line is down only a few."""
+        """One message after the other, until it is enough; while the connection is down only a few."""
         while not enough.is_set():
             await self.say(question=self._number % _EVERY == 0)
             await self.driver.until(lambda: enough.is_set() or len(self.drafts) < _MOST_UNSENT)
@@ -97,7 +97,7 @@ class ChatUser:
         return [draft.content for draft in self.drafts]
 
     async def until_back(self) -> None:
-        """Wait until the line is up, everything was sent, and nothing is complained of."""
+        """Wait until the connection is up, everything was sent, and nothing is complained of."""
         await self.driver.until_up()
         await self.driver.until(lambda: not self.drafts, "an empty outbox")
         await self.driver.until(lambda: not self.driver.toasts, "no toasts")

@@ -124,7 +124,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--agent", action="append", choices=[agent.name for agent in everybody], help="default: all")
     parser.add_argument("--only", action="append", default=[], metavar="PREFIX", help="cases such as 7. or 6.4.1")
     options = parser.parse_args(arguments)
-    logging.getLogger("onesocket").setLevel(logging.CRITICAL)  # thousands of broken lines are what this is about
+    logging.getLogger("onesocket").setLevel(logging.CRITICAL)  # thousands of broken connections are what this is about
     chosen = [agent for agent in everybody if not options.agent or agent.name in options.agent]
     try:
         verdicts = campaign(chosen, options.only, FOLDER)

@@ -35,12 +35,12 @@ class Agent(Protocol):
         ...
 
     async def converse(self, url: str, on_message: Callable[[Data, Received], object]) -> None:
-        """Open one line to `url`, hand over each message with a function that answers it; return at its end."""
+        """Open one connection to `url`, hand over each message with a function that answers it; return at its end."""
         ...
 
 
 class _ConnectionEvents:
-    """The owner of one line, who only wants to know when it's over."""
+    """The owner of one connection, who only wants to know when it's over."""
 
     def __init__(self) -> None:
         self.over: asyncio.Future[OnesocketError] = asyncio.get_running_loop().create_future()
@@ -68,7 +68,7 @@ class _ConnectionEvents:
 
 @dataclass(frozen=True)
 class TransportAgent:
-    """The transport's line, with nothing above it."""
+    """The transport's connection, with nothing above it."""
 
     name: str
     make_transport: Callable[[], Transport]

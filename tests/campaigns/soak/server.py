@@ -1,6 +1,6 @@
 """The other process of the soak: a faulty server that is told by lines of JSON on stdin what to break.
 
-Clients say who they are by their path, /client/<number>; it keeps the books on their messages and on their lines.
+Clients say who they are by their path, /client/<number>; it keeps the books on their messages and on their connections.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from tests.campaigns.soak.director import INVALID_FRAMES, UPGRADES
 
 _ALIVE: Final = (ConnectionPhase.ANSWERING, ConnectionPhase.OPEN)
 _HARMLESS_FAULTS: Final = frozenset({"", "no pong", "never acknowledge", UPGRADES["slow upgrade"].label})
-"""A line can live on with these."""
+"""A connection can live on with these."""
 _UPGRADES_SECONDS: Final = 1.5
 _ECHOED: Final = 4096
 """Longer messages are answered with their number alone."""
@@ -39,7 +39,7 @@ class LiveConnection:
         self.record = ConnectionRecord()
 
     def struck(self, cause: str) -> None:
-        """Note the fault; the first one that breaks the line counts."""
+        """Note the fault; the first one that breaks the connection counts."""
         if self.record.cause in _HARMLESS_FAULTS:
             self.record.cause = cause
 
@@ -78,8 +78,8 @@ class SoakServer:
 
     def _choose(self, connection: FaultyConnection) -> Fault | None:
         client = int(connection.request_path.rpartition("/")[2])
-        lines = self._by_client.setdefault(client, [])
-        for old in tuple(lines):
+        connections = self._by_client.setdefault(client, [])
+        for old in tuple(connections):
             if old.connection.phase not in _ALIVE:
                 self._finish(old)
             elif _held_by_a_process(old.connection):
@@ -88,37 +88,37 @@ class SoakServer:
                 # The client's socket is gone; a server that does not read can't know.
                 self._unnoticed += 1
                 old.connection.kill()
-        line = LiveConnection(client, connection)
-        lines.append(line)
-        self._live[connection] = line
+        live = LiveConnection(client, connection)
+        connections.append(live)
+        self._live[connection] = live
         late = asyncio.get_running_loop().time() > self._upgrades_until
         if self._upgrades is None or late or self._random.random() > self._upgrades[1]:
             return None
         fault = UPGRADES[self._upgrades[0]]
-        line.struck(fault.label)
+        live.struck(fault.label)
         return fault
 
     def _received(self, connection: FaultyConnection, message: str | bytes) -> str | bytes:
-        line = self._live[connection]
+        live = self._live[connection]
         head = message[:12].decode() if isinstance(message, bytes) else message[:12]
         number = int(head.partition(":")[0])
-        times = self._messages.setdefault(line.client, bytearray(1))
+        times = self._messages.setdefault(live.client, bytearray(1))
         if number >= len(times):
             times.extend(bytes(number + 1000 - len(times)))
         times[number] = min(times[number] + 1, 255)
-        if number <= line.record.last:
-            self._wrong.append(f"client {line.client}: {number} came after {line.record.last} on one line")
-        line.record.first = line.record.first or number
-        line.record.last = number
+        if number <= live.record.last:
+            self._wrong.append(f"client {live.client}: {number} came after {live.record.last} on one connection")
+        live.record.first = live.record.first or number
+        live.record.last = number
         return message if len(message) <= _ECHOED else encode_number(number)
 
-    def _finish(self, line: LiveConnection) -> None:
-        line.record.clean = line.connection in self.server.clean
-        self.server.clean.discard(line.connection)
-        if line.connection.opened_at is not None:
-            self._records.append((line.client, line.record))
-        self._by_client[line.client].remove(line)
-        del self._live[line.connection]
+    def _finish(self, live: LiveConnection) -> None:
+        live.record.clean = live.connection in self.server.clean
+        self.server.clean.discard(live.connection)
+        if live.connection.opened_at is not None:
+            self._records.append((live.client, live.record))
+        self._by_client[live.client].remove(live)
+        del self._live[live.connection]
 
     # --- what it's told ---------------------------------------------------------------------------------------------
 
@@ -138,14 +138,14 @@ class SoakServer:
         elif what == "state":
             return {"open": self.server.counts.open_now, "wrong": len(self._wrong)}
         for client in order.get("clients", ()):
-            for line in self._by_client.get(client, ()):
-                if line.connection.phase is ConnectionPhase.OPEN:
-                    self._strike(line, order.get("strike", what), order)
+            for live in self._by_client.get(client, ()):
+                if live.connection.phase is ConnectionPhase.OPEN:
+                    self._strike(live, order.get("strike", what), order)
         return None
 
-    def _strike(self, line: LiveConnection, what: str, order: dict[str, Any]) -> None:
-        line.struck(what)
-        connection = line.connection
+    def _strike(self, live: LiveConnection, what: str, order: dict[str, Any]) -> None:
+        live.struck(what)
+        connection = live.connection
         match what:
             case "kill":
                 connection.kill()
@@ -167,8 +167,8 @@ class SoakServer:
                 raise ValueError(f"what is {what!r}?")
 
     def _strike_all(self, what: str) -> None:
-        for line in self._live.values():
-            line.struck(what)
+        for live in self._live.values():
+            live.struck(what)
 
     async def _stop(self, seconds: float) -> None:
         if self._again is not None:
@@ -185,13 +185,13 @@ class SoakServer:
         self._upgrades = None
         if self._again is not None:
             await self._again
-        for line in tuple(self._live.values()):
-            if line.record.cause or line.connection.is_unresponsive:
-                line.connection.kill()
+        for live in tuple(self._live.values()):
+            if live.record.cause or live.connection.is_unresponsive:
+                live.connection.kill()
 
     def _report(self) -> dict[str, Any]:
-        for line in tuple(self._live.values()):
-            self._finish(line)
+        for live in tuple(self._live.values()):
+            self._finish(live)
         counts = self.server.counts
         return {
             "wrong": self._wrong,

@@ -1,4 +1,4 @@
-"""A crowd around one `Client`."""
+"""Callers of one `Client`, which connect, send, subscribe and close at random."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from .workload import MakeClient, Workload
 
 
 class ClientWorkload(Workload):
-    """Connect, cancel, disconnect, reconnect, send, subscribe, close."""
+    """One client whose callers connect, cancel, disconnect, reconnect, send, subscribe and close."""
 
     action_weights: ClassVar = {
         "connect": 40,
@@ -40,7 +40,7 @@ class ClientWorkload(Workload):
         self.client = self.make_client(self.token if self.chance.random() < 0.3 else None)
 
     async def do(self, verb: str, name: str) -> None:
-        """One act."""
+        """Perform one action."""
         client = self.client
         match verb:
             case "connect" | "reconnect" | "disconnect":
@@ -63,7 +63,7 @@ class ClientWorkload(Workload):
                 self.suspend()
 
     async def finish(self) -> None:
-        """Once more, then never again."""
+        """Reconnect once more, read, and close for good."""
         if self.client.state is not State.CLOSED:
             await self.call("reconnect at the end", self.client.reconnect)
             await self._read_what_waits()
@@ -74,9 +74,9 @@ class ClientWorkload(Workload):
 
     def _call_nowait(self, name: str, call: Callable[[], Any]) -> None:
         try:
-            self.note(f"crowd: {name} → {call()!r}")
+            self.note(f"call: {name} → {call()!r}")
         except OnesocketError as error:
-            self.note(f"crowd: {name} → {error!r}")
+            self.note(f"call: {name} → {error!r}")
 
     async def _send(self, verb: str, name: str) -> None:
         self._sent += 1
@@ -105,15 +105,15 @@ class ClientWorkload(Workload):
                 return
 
     async def _read_what_waits(self) -> None:
-        """One more reader; if it is the first, everything has waited for it."""
+        """Read with one more subscription; the first one gets all messages from the beginning."""
         if self.client.state is not State.CONNECTED:
             return
-        line = len(self.server.peers)
-        count = len(self.invariants.said.get(line, ()))
+        epoch = len(self.server.peers)
+        count = len(self.invariants.said.get(epoch, ()))
         await asyncio.sleep(2 * self.server.latency + 0.1)
         watcher = StreamInvariants(self.invariants, first=not self._has_reader)
         async with self.client.subscribe(raise_on_failure=False) as stream:
             for _ in range(len(stream)):
                 watcher.see(await anext(stream))
-        if count and not self._has_reader and line == len(self.server.peers):
-            watcher.has_seen(line, count)
+        if count and not self._has_reader and epoch == len(self.server.peers):
+            watcher.has_seen(epoch, count)

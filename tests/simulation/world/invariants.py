@@ -1,4 +1,4 @@
-"""The promises, checked from outside the client: by what the server sees and what callers get."""
+"""The promises, checked from outside the client: by the server's view and by the results that callers get."""
 
 from __future__ import annotations
 
@@ -26,15 +26,15 @@ class Invariants:
         self.arrivals: Counter[Data] = Counter()
         self.order: dict[int, int] = {}
         self.keeps_order = True
-        """Whether the messages of the crowd have to arrive in the order in which they were sent."""
+        """True if the callers' messages have to arrive in the order in which they were sent."""
         self.not_sent: set[Data] = set()
         self.sent: list[tuple[Data, Any]] = []
-        """Messages whose senders were told that they are sent, each with the line that was up meanwhile."""
+        """Messages whose senders were told that they are sent, each with the connection that was up meanwhile."""
         self.said: dict[int, list[int]] = {}
-        """Numbers of the messages that the server sent on each line, in order."""
+        """Numbers of the messages that the server sent on each connection, in order."""
         self.calls = 0
         self.jumped_at: float | None = None
-        """When the world woke up from being suspended: what began before that is older than it seems."""
+        """Time of the resumption after a suspension; timers that began earlier are older than they seem."""
 
     def was_suspended(self, now: float) -> bool:
         """True just after a suspension: messages that were in transit arrive together with new ones."""
@@ -47,12 +47,12 @@ class Invariants:
     # --- 1 and 4: the server's side ---------------------------------------------------------------------------------
 
     def dialled(self, open_now: int) -> None:
-        """A line was dialled; so many are open or opening where one may be, this one included."""
+        """A connection was dialled; so many are open or opening where one may be, this one included."""
         if open_now > 1:
-            self.fail(f"promise 1: {open_now} lines at once")
+            self.fail(f"promise 1: {open_now} connections at once")
 
     def aborted_upgrade(self, now: float, attempt_at: float) -> None:
-        """A line was aborted before its upgrade was answered; the deadline counts from the start of the attempt."""
+        """A connection was aborted before its upgrade was answered; `open_timeout` counts from `attempt_at`."""
         age = now - attempt_at
         if age < self.open_timeout - 0.001 and attempt_at != self.jumped_at:
             self.fail(f"promise 4: an upgrade was abandoned after {age:g} s, before its deadline")
@@ -68,7 +68,7 @@ class Invariants:
         self.order[id(peer)] = number
 
     def subscribed_to(self, keys: frozenset[str], wanted: frozenset[str], odd: object) -> None:
-        """All is quiet: what the server has for the line, and what its users want."""
+        """Once all is quiet: compare the server's subscriptions `keys` with the ones wanted by the users."""
         if keys != wanted:
             self.fail(f"the server has subscriptions to {sorted(keys)}, and {sorted(wanted)} are wanted")
         if odd:
@@ -99,25 +99,27 @@ class Invariants:
             self.fail(f"promise 7: send({data!r}) raised {error!r}")
 
     def delivered(self, data: Data, peer: Any) -> None:
-        """A message's sender was told that it is sent; `peer` was the line all the time."""
+        """A message's sender was told that it is sent; `peer` was the connection all the time."""
         self.sent.append((data, peer))
 
     def check_at_end(self, open_now: int) -> None:
-        """Everything is over."""
+        """Check what holds once everything is closed."""
         if open_now:
-            self.fail(f"{open_now} lines left open")
+            self.fail(f"{open_now} connections left open")
         for data in self.not_sent:
             if data in self.arrivals:
                 self.fail(f"promise 7: {data!r} arrived, though its sender was told that it was not sent")
         for data, peer in self.sent:
             if peer.ended_in_order and data not in self.arrivals:
-                self.fail(f"promise 7: {data!r} was told to be sent, and is not there, though the line ended in order")
+                self.fail(
+                    f"promise 7: {data!r} was told to be sent, and is not there, though the connection ended in order"
+                )
 
 
 class StreamInvariants:
     """Promises 5 and 7 for one subscriber: in order, never from the past, and never a hole without a gap marker.
 
-    `first`: it is the first reader, and so gets every line from its beginning. `part`: it reads a part of what comes.
+    `first`: the first reader, which gets every connection from its beginning. `part`: it reads some messages only.
     """
 
     def __init__(self, promises: Invariants, *, first: bool = False, part: bool = False) -> None:
@@ -145,22 +147,22 @@ class StreamInvariants:
         if epoch < self._epoch or number <= self._number:
             self._promises.fail(f"promise 5: {message!r} after {self._epoch} {self._number}")
         if epoch != self._epoch and not self._gap:
-            self._promises.fail(f"promise 7: no gap marker before {message!r} (the last line was {self._epoch})")
+            self._promises.fail(f"promise 7: no gap marker before {message!r} (the last epoch was {self._epoch})")
         self._epoch, self._number, self._gap = epoch, number, False
 
-    def has_seen(self, line: int, count: int) -> None:
-        """Check that the first `count` messages of this line have been seen by now."""
-        numbers = self._promises.said[line][:count]
-        if numbers and not self._hole and (self._epoch, self._number) < (line, numbers[-1]):
-            self._promises.fail(f"nothing is lost before the first reader: {line} {numbers[-1]} was, {self!r}")
+    def has_seen(self, epoch: int, count: int) -> None:
+        """Check that the first `count` messages of this connection have been seen by now."""
+        numbers = self._promises.said[epoch][:count]
+        if numbers and not self._hole and (self._epoch, self._number) < (epoch, numbers[-1]):
+            self._promises.fail(f"nothing is lost before the first reader: {epoch} {numbers[-1]} was, {self!r}")
 
     def _follows(self, epoch: int, number: int) -> None:
         """Check that no message is missing before this one without a gap marker."""
-        line = self._promises.said[epoch]
-        place = line.index(number)
+        numbers = self._promises.said[epoch]
+        place = numbers.index(number)
         if epoch == self._epoch:
-            before = line[place - 1] if place else None
+            before = numbers[place - 1] if place else None
             if before != self._number:
                 self._promises.fail(f"promise 7: no gap marker where {epoch} {before} is missing, {self!r}")
         elif place and (self._first or self._epoch):
-            self._promises.fail(f"promise 7: the beginning of line {epoch} is missing: {number} came first, {self!r}")
+            self._promises.fail(f"promise 7: the beginning of epoch {epoch} is missing: {number} came first, {self!r}")

@@ -31,7 +31,7 @@ _DIAL_OUTCOMES = {
     "accept then close": 5,
     "accept then drop": 5,
 }
-# What happens to a line that is open.
+# What happens to a connection that is open.
 _CONNECTION_FAULTS = {
     "none": 40,
     "drop": 15,
@@ -46,7 +46,7 @@ _CONNECTION_FAULTS = {
 }
 
 
-LATE_EVENT = "said by a line of the past"
+LATE_EVENT = "said by a connection of the past"
 LIMIT_EXCEEDED = "too many requests"
 
 
@@ -57,16 +57,16 @@ class SimulatedServer(MemoryServer):
         super().__init__(latency=chance.choice([0.0, 0.001, 0.05, 0.4]))
         self.faults: Counter[str] = Counter()
         self.faults_disabled = False
-        """The faults are over: everything works from now on."""
+        """True once the faults are over: everything works from then on."""
         self.apart = False
-        """Each token has a line of its own."""
-        self._lines: list[tuple[tuple[tuple[str, str], ...], MemoryConnection]] = []
+        """Each token has a connection of its own."""
+        self._dials: list[tuple[tuple[tuple[str, str], ...], MemoryConnection]] = []
         self._chance = chance
         self._promises = promises
         self._note = note
         self._numbers = 0
         self.limit: int | None = None
-        """So many messages of a client in one second; beyond that the line is closed with 1008."""
+        """Messages per second that a client may send; beyond that the connection is closed with 1008."""
         self.is_limit_known = True
         """The client keeps to the limit by itself."""
         self.topics: tuple[str, ...] = ()
@@ -78,7 +78,7 @@ class SimulatedServer(MemoryServer):
         self.on_message = self._take
 
     def ledger(self, peer: MemoryPeer) -> SubscriptionLedger:
-        """Ledger of the subscriptions of this line."""
+        """Ledger of the subscriptions of this connection."""
         return self._ledgers.setdefault(peer, SubscriptionLedger())
 
     def is_unread(self, peer: MemoryPeer) -> bool:
@@ -86,23 +86,23 @@ class SimulatedServer(MemoryServer):
         return peer in self._unread
 
     def transport(self) -> CheckedTransport:
-        """A transport whose lines lead here, and which watches how they are treated."""
+        """A transport whose connections lead to this server, and which checks how they are treated."""
         return CheckedTransport(self, self._promises)
 
-    def _lines_beside(self, request: DialRequest) -> int:
-        """How many are open or opening where there may be one: altogether, or for the token of this request."""
+    def _connections_beside(self, request: DialRequest) -> int:
+        """Number of connections open or opening where one is allowed: altogether, or for the token of `request`."""
         if not self.apart:
             return self.open_now
-        self._lines = [line for line in self._lines if not line[1].is_over]
-        return sum(headers == request.headers for headers, _ in self._lines)
+        self._dials = [connection for connection in self._dials if not connection[1].is_over]
+        return sum(headers == request.headers for headers, _ in self._dials)
 
-    def note_connection(self, request: DialRequest, line: MemoryConnection) -> None:
-        """A line was dialled."""
-        self._lines.append((request.headers, line))
-        self._promises.dialled(self._lines_beside(request))
+    def note_connection(self, request: DialRequest, connection: MemoryConnection) -> None:
+        """A connection was dialled."""
+        self._dials.append((request.headers, connection))
+        self._promises.dialled(self._connections_beside(request))
 
     def draw_late(self) -> float | None:
-        """When a line shall speak after its end; None: never, as it should be."""
+        """Seconds after its end at which a connection reports an event; None: never, as is correct."""
         if self._chance.random() < 0.8:
             return None
         self.faults["late event"] += 1
@@ -176,7 +176,7 @@ class SimulatedServer(MemoryServer):
             case "never read again":
                 self._unread.add(peer)
                 peer.stop_reading()
-                # Without PINGs nobody but the server's own patience ends that.
+                # Without PINGs only the server's own deadline ends that.
                 asyncio.get_running_loop().call_later(self._chance.uniform(30, 300), peer.drop)
             case "never acknowledge close":
                 peer.answers_close = False
@@ -194,10 +194,10 @@ class SimulatedServer(MemoryServer):
 
     def _text(self, peer: MemoryPeer) -> str:
         self._numbers += 1
-        line = self.peers.index(peer) + 1
-        self._promises.said.setdefault(line, []).append(self._numbers)
+        epoch = self.peers.index(peer) + 1
+        self._promises.said.setdefault(epoch, []).append(self._numbers)
         topic = f" {self._chance.choice(self.topics)}" if self.topics else ""
-        return f"{line} {self._numbers}{topic}"
+        return f"{epoch} {self._numbers}{topic}"
 
     def _take(self, peer: MemoryPeer, data: Data) -> None:
         if self.limit is not None:
@@ -206,7 +206,7 @@ class SimulatedServer(MemoryServer):
             self._promises.arrived(peer, data)
 
     def _count(self, peer: MemoryPeer, limit: int) -> None:
-        """Close the line if more than `limit` messages came within a second."""
+        """Close the connection if more than `limit` messages came within a second."""
         now = asyncio.get_running_loop().time()
         times = self._times.setdefault(peer, deque(maxlen=limit + 1))
         times.append(now)
@@ -234,20 +234,20 @@ class CheckedTransport(MemoryTransport):
     def dial(
         self, request: DialRequest, events: TransportEvents, received: Callable[[Data], object]
     ) -> MemoryConnection:
-        """A line that is watched."""
-        line = _CheckedMemoryConnection(self._sim, request, events, received)
-        line.invariants = self._promises
-        line.transport = self
-        line.late = self._sim.draw_late()
-        self._sim.note_connection(request, line)
-        return line
+        """Dial a connection that checks the invariants."""
+        connection = _CheckedMemoryConnection(self._sim, request, events, received)
+        connection.invariants = self._promises
+        connection.transport = self
+        connection.late = self._sim.draw_late()
+        self._sim.note_connection(request, connection)
+        return connection
 
 
 class _CheckedMemoryConnection(MemoryConnection):
     invariants: Invariants
     transport: CheckedTransport
     late: float | None = None
-    """After so many seconds, an event comes from this line although it is over: a stack below us with a bug."""
+    """Seconds after the end of the connection at which it still reports an event, as a faulty stack below would."""
 
     def end(self, error: OnesocketError) -> None:
         if not self.is_over and self.late is not None:

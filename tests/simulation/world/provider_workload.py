@@ -1,4 +1,4 @@
-"""A crowd around one `Provider`: components connect, somebody logs in and out, and becomes somebody else."""
+"""Callers of one `Provider`: components connect, users log in and out, and change their identity."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _AUTH_TIMEOUT = 5.0
 
 
 class ProviderWorkload(Workload):
-    """The line belongs to whoever is signed in, whoever that is just now."""
+    """One provider, whose connection belongs to the identity that is signed in."""
 
     action_weights: ClassVar = {
         "connect_if_authenticated": 50,
@@ -48,16 +48,16 @@ class ProviderWorkload(Workload):
         )
 
     async def do(self, verb: str, name: str) -> None:
-        """One act."""
+        """Perform one action."""
         provider = self.provider
         match verb:
             case "connect_if_authenticated" | "login" | "logout":
                 await self.call(name, getattr(provider, verb), deadline=self._deadline)
             case "login as":
-                identity = self._somebody_else()
+                identity = self._random_identity()
                 await self.call(name, lambda: provider.login(identity), deadline=self._deadline)
             case "auth changes":
-                self._signed_in = self.chance.choice([None, self._somebody_else()])
+                self._signed_in = self.chance.choice([None, self._random_identity()])
             case "disconnect the client" | "reconnect the client":
                 if provider.client is not None:
                     verb = verb.removesuffix(" the client")
@@ -71,7 +71,7 @@ class ProviderWorkload(Workload):
                     await self.call(name, provider.aclose, deadline=self._deadline)
 
     async def finish(self) -> None:
-        """After a logout that nobody contradicts, no line is up; then sign in once more, and close everything."""
+        """After the last logout, no connection is up; then sign in once more, and close everything."""
         if self._tasks:
             await asyncio.wait(self._tasks, timeout=self._deadline)
         await self.call("logout at the end", self.provider.logout, deadline=self._deadline)
@@ -79,14 +79,14 @@ class ProviderWorkload(Workload):
         if client is not None and client.state not in (State.STOPPED, State.CLOSED):
             self.invariants.fail(f"after logout() the client is {client.state.name}")
         if self.server.open_now:
-            self.invariants.fail("a line is up after logout()")
-        self._signed_in = self._somebody_else()
+            self.invariants.fail("a connection is up after logout()")
+        self._signed_in = self._random_identity()
         await self.call("login at the end", self.provider.login, deadline=self._deadline)
         await self.call("aclose at the end", self.provider.aclose, deadline=self._deadline)
         if self._shown:
             self.invariants.fail(f"notices left standing: {self._shown}")
 
-    def _somebody_else(self) -> Identity:
+    def _random_identity(self) -> Identity:
         return identity_of(self.chance.choice(["alice", "bob", "carol"]))
 
     async def _auth(self) -> Identity | None:

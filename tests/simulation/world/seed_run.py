@@ -37,13 +37,13 @@ class SeedResult:
     faults: Counter[str] = field(default_factory=Counter[str])
     trace: tuple[str, ...] = ()
     performed_actions: tuple[str, ...] = ()
-    """What the crowd did, by name, in order."""
+    """Names of the actions performed, in order."""
 
 
 def run_seed(
     seed: int, *, trace: bool = False, make: MakeClient = Client, skip: frozenset[str] = frozenset()
 ) -> SeedResult:
-    """Live through one seed; `trace` keeps a line for every step, `skip` names acts of the crowd to leave out."""
+    """Live through one seed; `trace` keeps a line for every step, `skip` names actions to leave out."""
     random.seed(seed)  # the client's own chance (the jitter of its back-off) is Python's global one
     loop = VirtualTimeLoop(random.Random(seed + 1))
     kind = random.Random(seed + 2).choices(_WORKLOADS, _WORKLOAD_WEIGHTS)[0]
@@ -68,17 +68,17 @@ def run_seed(
 
 
 def minimise(seed: int, *, make: MakeClient = Client) -> frozenset[str]:
-    """The acts that can be left out of a failing seed so that it still fails; none for a seed that doesn't."""
+    """The actions that can be left out of a failing seed so that it still fails; none for a seed that doesn't."""
     skip: frozenset[str] = frozenset()
     result = run_seed(seed, make=make)
     if not result.broken:
         return skip
     tried: set[str] = set()
-    while rest := [act for act in result.performed_actions if act not in tried]:
-        # From the end: what comes late is seldom the cause. Each act that goes changes the chances of the rest.
-        act = rest[-1]
-        tried.add(act)
-        shorter = run_seed(seed, make=make, skip=skip | {act})
+    while rest := [action for action in result.performed_actions if action not in tried]:
+        # From the end: what comes late is seldom the cause. Each action that goes changes the chances of the rest.
+        action = rest[-1]
+        tried.add(action)
+        shorter = run_seed(seed, make=make, skip=skip | {action})
         if shorter.broken:
-            skip, result = skip | {act}, shorter
+            skip, result = skip | {action}, shorter
     return skip

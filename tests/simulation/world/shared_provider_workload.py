@@ -1,4 +1,4 @@
-"""A crowd around several `Provider`s that share: one line for each identity, whoever comes, goes or signs out."""
+"""Callers of several `Provider`s that share: one connection for each identity, through every login and logout."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ from .provider_workload import identity_of
 from .workload import URL, MakeClient, Workload
 
 _AUTH_TIMEOUT = 5.0
-# A link that is closed waits so long for what is under way, and its connection is closed after that.
+# A shared client that is closed waits so long for what is under way, and its connection is closed after that.
 _LINGER = 2.0
 
 
 class SharedProviderWorkload(Workload):
-    """Lines belong to identities; nobody takes another's line down, unless all who share it are meant."""
+    """Several providers; no logout takes down the connection of another one, calls that act on all excepted."""
 
     action_weights: ClassVar = {
         "connect_if_authenticated": 50,
@@ -42,7 +42,7 @@ class SharedProviderWorkload(Workload):
     def __init__(self, seed: int, make: MakeClient, loop: VirtualTimeLoop, **options: Any) -> None:
         super().__init__(seed, make, loop, **options)
         self.server.apart = True
-        # Behind one's own attempt there may be a whole connection of somebody else's that is being closed.
+        # Before the attempt of a call there may be a whole connection of another identity that is being closed.
         self._deadline = 4 * self.invariants.deadline + 4 * _AUTH_TIMEOUT + 2 * (self.close_timeout + _LINGER)
         self._shown: dict[tuple[int, str], str] = {}
         self._signed_in: list[Identity | None] = []
@@ -74,17 +74,17 @@ class SharedProviderWorkload(Workload):
         return join(URL, token=token, scope="loop", client_factory=self.make_client)
 
     async def do(self, verb: str, name: str) -> None:
-        """One act."""
+        """Perform one action."""
         number = self.chance.randrange(len(self.providers))
         provider = self.providers[number]
         match verb:
             case "connect_if_authenticated" | "login" | "logout":
                 await self.call(f"{name} at {number}", getattr(provider, verb), deadline=self._deadline)
             case "login as":
-                identity = self._anybody()
+                identity = self._random_identity()
                 await self.call(f"{name} at {number}", lambda: provider.login(identity), deadline=self._deadline)
             case "auth changes":
-                self._signed_in[number] = self.chance.choice([None, self._anybody()])
+                self._signed_in[number] = self.chance.choice([None, self._random_identity()])
             case "disconnect all" | "reconnect all":
                 if provider.client is not None:
                     verb = verb.removesuffix(" all")
@@ -101,16 +101,16 @@ class SharedProviderWorkload(Workload):
                     await self.call(f"{name} at {number}", provider.aclose, deadline=self._deadline)
 
     async def finish(self) -> None:
-        """When all have logged out, no line is up; then all sign in as one, and leave one after the other."""
+        """When all have logged out, no connection is up; then all sign in as one, and leave one after the other."""
         if self._tasks:
             await asyncio.wait(self._tasks, timeout=self._deadline)
         await self._all("logout")
         if self.server.open_now:
-            self.invariants.fail(f"{self.server.open_now} lines are up after every logout()")
-        self._signed_in = [self._anybody()] * len(self.providers)
+            self.invariants.fail(f"{self.server.open_now} connections are up after every logout()")
+        self._signed_in = [self._random_identity()] * len(self.providers)
         await self._all("login")
         if self.server.open_now > 1:
-            self.invariants.fail(f"{self.server.open_now} lines for one identity")
+            self.invariants.fail(f"{self.server.open_now} connections for one identity")
         for provider in self.providers:
             await self.call("aclose at the end", provider.aclose, deadline=self._deadline)
         if self._shown:
@@ -129,5 +129,5 @@ class SharedProviderWorkload(Workload):
         if self.chance.random() < 0.3:
             await asyncio.sleep(self.chance.choice([0, 0.1, 3]))
 
-    def _anybody(self) -> Identity:
+    def _random_identity(self) -> Identity:
         return identity_of(self.chance.choice(["alice", "bob", "carol"]))

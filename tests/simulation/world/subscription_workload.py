@@ -1,4 +1,4 @@
-"""A crowd that shares one line, and what it's subscribed to upstream, at a server that limits messages."""
+"""Shared clients of one connection and their upstream subscriptions, at a server that limits messages."""
 
 from __future__ import annotations
 
@@ -45,11 +45,11 @@ class TopicSubscriptions(Raw):
 
 @dataclass(eq=False)
 class SimulatedMember:
-    """One link, and what it reads."""
+    """One shared client and its subscriptions."""
 
-    link: SharedClient
+    client: SharedClient
     opens: bool
-    """Whether no line was up when the link joined, so that it gets every line from its beginning."""
+    """Whether no connection was up when the client joined, so that it gets every connection from its beginning."""
     has_reader: bool = False
     streams: dict[Any, frozenset[str]] = field(default_factory=dict[Any, frozenset[str]])
 
@@ -74,7 +74,7 @@ class SubscriptionWorkload(Workload):
         self.server.limit = _LIMIT
         self.server.is_limit_known = self.chance.random() < 0.7
         self.server.topics = _TOPICS
-        self.invariants.keeps_order = False  # of messages of several links, whose tasks this loop shuffles
+        self.invariants.keeps_order = False  # of messages of several shared clients, whose tasks this loop shuffles
         self._members: list[SimulatedMember] = []
         self._sent = 0
         self._may_be_held_back = False
@@ -86,7 +86,7 @@ class SubscriptionWorkload(Workload):
         return self.make_client(None, protocol=TopicSubscriptions(pace=pace))
 
     async def do(self, verb: str, name: str) -> None:
-        """One act."""
+        """Perform one action."""
         if verb == "suspend":
             self.suspend()
             return
@@ -94,14 +94,14 @@ class SubscriptionWorkload(Workload):
         if verb == "join" or member is None:
             await self._join(name)
             return
-        link = member.link
+        client = member.client
         match verb:
             case "leave":
                 self._members.remove(member)
-                await self.call(name, link.aclose, deadline=self._deadline)
+                await self.call(name, client.aclose, deadline=self._deadline)
             case "want":
                 keys = frozenset(self.chance.sample(_TOPICS, self.chance.randint(1, 8)))
-                stream = link.subscribe(keys=keys, overflow="drop_oldest", raise_on_failure=False)
+                stream = client.subscribe(keys=keys, overflow="drop_oldest", raise_on_failure=False)
                 member.streams[stream] = keys
             case "want no more":
                 if member.streams:
@@ -111,23 +111,23 @@ class SubscriptionWorkload(Workload):
             case "read":
                 await self._read(member)
             case "send":
-                await self._send(name, link)
+                await self._send(name, client)
             case _:
-                await self.call(name, getattr(link, verb), deadline=self._deadline)
+                await self.call(name, getattr(client, verb), deadline=self._deadline)
 
     async def _join(self, name: str) -> None:
         # What a reader held back of an earlier connection comes to later members as well, from its middle on.
         opens = self.server.open_now == 0 and not self._may_be_held_back
-        link = join(URL, scope="loop", client_factory=self._build).client()
-        self._members.append(SimulatedMember(link, opens))
-        await self.call(name, link.connect, deadline=self._deadline)
+        client = join(URL, scope="loop", client_factory=self._build).client()
+        self._members.append(SimulatedMember(client, opens))
+        await self.call(name, client.connect, deadline=self._deadline)
 
-    async def _send(self, name: str, link: SharedClient) -> None:
+    async def _send(self, name: str, client: SharedClient) -> None:
         self._sent += 1
         data = f"message {self._sent}"
         try:
             with self.check_delivery(name, data):
-                await link.send(data)
+                await client.send(data)
         except OnesocketError:
             return
 
@@ -144,7 +144,7 @@ class SubscriptionWorkload(Workload):
         limit = self.chance.choice([1, 5, 1000])
         overflow = self.chance.choice(["wait", "drop_oldest"])
         self._may_be_held_back |= overflow == "wait"
-        async with member.link.subscribe(overflow=overflow, limit=limit) as stream:
+        async with member.client.subscribe(overflow=overflow, limit=limit) as stream:
             try:
                 async with asyncio.timeout(self.chance.uniform(0, 60)):
                     async for message in stream:
@@ -160,24 +160,26 @@ class SubscriptionWorkload(Workload):
             await asyncio.wait(self._tasks, timeout=self._deadline)
         self.server.limit = None
         await self._join("join at the end")
-        link = self._members[-1].link
-        await self.call("reconnect at the end", link.reconnect, deadline=self._deadline)
-        await self._compare(link)
+        client = self._members[-1].client
+        await self.call("reconnect at the end", client.reconnect, deadline=self._deadline)
+        await self._compare(client)
         for member in self._members[:-1:2]:
             for stream in member.streams:
                 stream.close()
             member.streams.clear()
-        await self._compare(link)
-        leaving = (self.call("aclose at the end", each.link.aclose, deadline=self._deadline) for each in self._members)
+        await self._compare(client)
+        leaving = (
+            self.call("aclose at the end", each.client.aclose, deadline=self._deadline) for each in self._members
+        )
         await asyncio.gather(*leaving)
         left = [shared for shared in current_registry().all() if shared.owner.loop is self.loop]
         if left:
             self.invariants.fail(f"connections left in the registry: {left}")
 
-    async def _compare(self, link: SharedClient) -> None:
+    async def _compare(self, client: SharedClient) -> None:
         await asyncio.sleep(_QUIESCENCE)
         peer = self.server.peers[-1]
-        if link.state is not State.CONNECTED or not peer.is_open or self.server.is_unread(peer):
+        if client.state is not State.CONNECTED or not peer.is_open or self.server.is_unread(peer):
             return
         ledger = self.server.ledger(peer)
         wanted = frozenset[str]().union(*(keys for member in self._members for keys in member.streams.values()))

@@ -1,4 +1,4 @@
-"""The engine of a simulated life: a server that breaks, a crowd that acts and is cancelled, and the end of it all."""
+"""The engine of a simulated life: a server that breaks, callers that act and are cancelled, and the end of it all."""
 
 from __future__ import annotations
 
@@ -26,10 +26,10 @@ URL = "ws://simulated.test/"
 
 
 class Workload(abc.ABC):
-    """One seed's world; subclasses say what the crowd can do."""
+    """One seed's world; subclasses say which actions its callers perform."""
 
     action_weights: ClassVar[dict[str, int]]
-    """What the crowd does, and how often."""
+    """Actions of the callers, and how often each is drawn."""
 
     def __init__(
         self,
@@ -42,7 +42,7 @@ class Workload(abc.ABC):
     ) -> None:
         self._skip = skip
         self.performed_actions: list[str] = []
-        """What the crowd did, by name, in order."""
+        """Names of the actions performed, in order."""
         chance = self.chance = random.Random(seed)
         self.loop = loop
         self.trace: list[str] = []
@@ -79,16 +79,16 @@ class Workload(abc.ABC):
 
     @abc.abstractmethod
     async def do(self, verb: str, name: str) -> None:
-        """One act of somebody in the crowd."""
+        """Perform one action of a caller."""
 
     @abc.abstractmethod
     async def finish(self) -> None:
-        """The last acts, when the server is calm again: have a line once more, then close everything."""
+        """The last actions, once the faults are over: connect once more, then close everything."""
 
     async def live(self) -> None:
         """The whole life: trouble, then calm, then the end."""
-        crowd = [asyncio.create_task(self._somebody(number)) for number in range(self.chance.randint(1, 6))]
-        await asyncio.gather(*crowd)
+        callers = [asyncio.create_task(self._caller(number)) for number in range(self.chance.randint(1, 6))]
+        await asyncio.gather(*callers)
         self.server.faults_disabled = True
         await self.finish()
         if self._tasks:
@@ -104,7 +104,7 @@ class Workload(abc.ABC):
 
     async def call(self, name: str, call: Callable[[], Awaitable[Any]], *, deadline: float | None = None) -> None:
         """Await one public call: it must end in time, with a result or a typed error."""
-        self.note(f"crowd: {name}")
+        self.note(f"call: {name}")
         started, suspended = self.loop.time(), self.invariants.jumped_at
         try:
             outcome = await call()
@@ -115,22 +115,22 @@ class Workload(abc.ABC):
         except BaseException as error:
             self.invariants.raised(name, error)
             raise
-        self.note(f"crowd: {name} → {outcome!r}")
+        self.note(f"call: {name} → {outcome!r}")
         if suspended == self.invariants.jumped_at:  # otherwise the world was suspended meanwhile
             self.invariants.ended(name, self.loop.time() - started, deadline)
 
     @contextlib.contextmanager
     def check_delivery(self, name: str, data: str) -> Generator[None]:
         """A message is sent inside: what its sender is told is compared with what the server has."""
-        line = self.server.peers[-1] if self.server.peers else None
+        connection = self.server.peers[-1] if self.server.peers else None
         try:
             yield
         except OnesocketError as error:
-            self.note(f"crowd: {name} {data!r} → {error!r}")
+            self.note(f"call: {name} {data!r} → {error!r}")
             self.invariants.not_delivered(data, error)
             raise
-        if line is not None and line is self.server.peers[-1] and line.is_open:
-            self.invariants.delivered(data, line)
+        if connection is not None and connection is self.server.peers[-1] and connection.is_open:
+            self.invariants.delivered(data, connection)
 
     def suspend(self) -> None:
         """The machine sleeps for an hour."""
@@ -150,17 +150,17 @@ class Workload(abc.ABC):
     def _changed(self, change: Change, transport: CheckedTransport) -> None:
         self.note(f"client: {change.old.name} → {change.new.name} ({change.cause})")
         if LATE_EVENT in str(change.error):
-            self.invariants.fail(f"promise 5: a line of the past made {change.old.name} → {change.new.name}")
+            self.invariants.fail(f"promise 5: a connection of the past made {change.old.name} → {change.new.name}")
         if (
             change.new is State.FAILED
             and isinstance(change.error, ClosedByPeer)
             and LIMIT_EXCEEDED in str(change.error)
         ):
-            self.invariants.fail("a line that was up is given up because the server's limit was met once")
+            self.invariants.fail("a connection that was up is given up because the server's limit was met once")
         if change.new is State.CONNECTING:
             transport.attempt_at = self.loop.time()
 
-    async def _somebody(self, number: int) -> None:
+    async def _caller(self, number: int) -> None:
         chance = self.chance
         for step in range(chance.randint(1, 6)):
             if chance.random() < 0.7:
@@ -186,6 +186,6 @@ class Workload(abc.ABC):
         else:
             await asyncio.sleep(self.chance.expovariate(1))
         if not task.done():
-            self.note(f"crowd: {name} is cancelled")
+            self.note(f"call: {name} is cancelled")
             task.cancel()
             await asyncio.wait({task})

@@ -69,7 +69,7 @@ def test_without_a_python_2_it_says_what_is_needed_and_fails(
     assert "needs a Python 2.7" in capsys.readouterr().err
 
 
-async def test_every_agent_echoes_and_comes_back_when_the_line_is_over() -> None:
+async def test_every_agent_echoes_and_comes_back_when_the_connection_is_over() -> None:
     for agent in agents():
         async with FaultyServer(echo=False) as server:
             running = asyncio.create_task(agent.converse(server.url, lambda data, answer: answer(data)))

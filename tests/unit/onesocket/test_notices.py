@@ -242,7 +242,7 @@ def active(notices: Notices) -> list[tuple[str, str]]:
     return [(notice.id, notice.text) for notice in notices.active]
 
 
-def test_a_lost_line_names_its_reason_and_the_next_attempt() -> None:
+def test_a_lost_connection_names_its_reason_and_the_next_attempt() -> None:
     notices = Notices()
     say = ConnectionNotices(notices, "feed")
     say.changed(changed(State.BACKING_OFF, ConnectionRefused("nobody home")), 2.2)
@@ -256,7 +256,7 @@ def test_a_lost_line_names_its_reason_and_the_next_attempt() -> None:
 
 
 @pytest.mark.parametrize("state", [State.DISCONNECTED, State.STOPPED, State.CLOSED])
-def test_where_nobody_wants_a_line_nothing_is_amiss(state: State) -> None:
+def test_where_nobody_wants_a_connection_nothing_is_amiss(state: State) -> None:
     notices = Notices()
     say = ConnectionNotices(notices, "feed")
     say.changed(changed(State.BACKING_OFF, ConnectionRefused("nobody home")), 0.0)

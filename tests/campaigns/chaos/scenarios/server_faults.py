@@ -94,7 +94,7 @@ class ServerFaultInjector:
             case "subscriptions change":
                 for member in self.members:
                     await self._choose(member)
-            case "links come, send and go":
+            case "clients come, send and go":
                 await self._send_and_leave()
             case _:
                 await self._owner_ends(what)
@@ -152,7 +152,7 @@ FAULTS: Final = (
     "reads nothing for a while",
     "reads nothing, and drops the connection",
     "subscriptions change",
-    "links come, send and go",
+    "clients come, send and go",
     "the owner is killed",
     "the owner leaves",
 )

@@ -158,22 +158,22 @@ def test_a_close_that_was_interrupted_is_made_good_by_the_next(host_loop: HostLo
 def test_whoever_waits_is_rung_by_a_close_that_was_interrupted(host_loop: HostLoopThread) -> None:
     def scenario(ctrl_c: InjectedInterrupt) -> None:
         reader = CountingStream(host_loop)
-        bell = reader.request()
+        event = reader.request()
         with ctrl_c:
             reader.stream.close()
         reader.stream.close()
-        assert bell.wait(5)
+        assert event.wait(5)
 
     assert len(at_each_place(scenario)) > 20
 
 
 def test_what_is_posted_is_done_and_strands_nobody(host_loop: HostLoopThread) -> None:
     def scenario(ctrl_c: InjectedInterrupt) -> None:
-        mailbox, done = host_loop.loop_inbox, threading.Event()
-        before = mailbox.posted
+        inbox, done = host_loop.loop_inbox, threading.Event()
+        before = inbox.posted
         with ctrl_c:
-            mailbox.post(done.set)
-        if mailbox.posted > before:
+            inbox.post(done.set)
+        if inbox.posted > before:
             assert done.wait(5)
         settle(host_loop)
 
@@ -229,11 +229,11 @@ def test_a_signal_handler_that_reads_the_same_stream_does_not_take_the_place_of_
     host_loop: HostLoopThread,
 ) -> None:
     reader = CountingStream(host_loop)
-    bell = reader.request()  # the main thread waits, and in the midst of that comes the handler
+    event = reader.request()  # the main thread waits, and in the midst of that comes the handler
     with pytest.raises(UsageError, match="one reader"):
         reader.stream.receive(0)
     reader.put("message")
-    assert bell.wait(0)
+    assert event.wait(0)
 
 
 def test_two_threads_that_read_one_stream_take_no_message_twice_and_lose_none(host_loop: HostLoopThread) -> None:

@@ -181,7 +181,7 @@ async def test_connect_while_closing_towards_stopped_is_refused_and_reconnect_tu
 
 
 @on_virtual_time
-async def test_reconnect_closes_the_old_line_before_it_dials_the_new_one() -> None:
+async def test_reconnect_closes_the_old_connection_before_it_dials_the_new_one() -> None:
     server = MemoryServer(latency=0.1)
     client = make_client(server)
     await client.connect()
@@ -271,7 +271,7 @@ async def test_a_close_that_is_never_acknowledged_ends_at_close_timeout() -> Non
 
 
 @on_virtual_time
-async def test_a_lost_line_is_resumed_at_once_and_announced_by_a_gap() -> None:
+async def test_a_lost_connection_is_resumed_at_once_and_announced_by_a_gap() -> None:
     server = MemoryServer()
     client = make_client(server)
     stream = client.subscribe()
@@ -388,7 +388,7 @@ async def test_a_busy_service_is_retried_slowly_and_not_before_its_date() -> Non
 
 
 @on_virtual_time
-async def test_a_zombie_line_is_found_within_interval_plus_timeout_and_resumed() -> None:
+async def test_a_zombie_connection_is_found_within_interval_plus_timeout_and_resumed() -> None:
     server = MemoryServer()
     client = make_client(server, ping_interval=20, ping_timeout=10)
     await client.connect()

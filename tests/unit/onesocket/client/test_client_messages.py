@@ -266,7 +266,7 @@ async def test_bad_options_of_subscribe_and_on_are_named() -> None:
 
 
 @on_virtual_time
-async def test_a_message_that_can_not_be_read_is_announced_and_the_line_goes_on() -> None:
+async def test_a_message_that_can_not_be_read_is_announced_and_the_connection_goes_on() -> None:
     server = MemoryServer()
     client = make_client(server, protocol=Json())
     stream = client.subscribe()
@@ -300,7 +300,7 @@ async def test_msgpack_both_ways() -> None:
 
 
 @on_virtual_time
-async def test_messages_wait_while_the_line_is_down_and_go_first_when_it_is_back() -> None:
+async def test_messages_wait_while_the_connection_is_down_and_go_first_when_it_is_back() -> None:
     server = MemoryServer()
     client = make_client(server)
     sending = [asyncio.create_task(client.send(f"early {number}")) for number in range(3)]
@@ -330,7 +330,7 @@ async def test_the_outbox_is_bounded_in_number_and_age() -> None:
 
 
 @on_virtual_time
-async def test_no_outbox_refuses_while_the_line_is_down() -> None:
+async def test_no_outbox_refuses_while_the_connection_is_down() -> None:
     server = MemoryServer()
     client = make_client(server, outbox=None)
     with pytest.raises(OutboxFull):
@@ -401,7 +401,7 @@ async def test_a_congested_socket_is_felt_by_the_sender() -> None:
 
 
 @on_virtual_time
-async def test_what_was_on_its_way_when_the_line_broke_has_an_unknown_fate_and_the_rest_goes_by_the_next_line() -> None:
+async def test_messages_on_their_way_in_a_loss_have_an_unknown_fate_and_the_rest_goes_by_the_next_connection() -> None:
     server = MemoryServer()
     client = make_client(server)
     await client.connect()
@@ -435,7 +435,7 @@ async def test_an_orderly_close_takes_along_what_still_waits_for_the_socket() ->
 
 
 @on_virtual_time
-async def test_messages_wait_through_a_failure_and_go_out_with_the_next_line() -> None:
+async def test_messages_wait_through_a_failure_and_go_out_with_the_next_connection() -> None:
     server = MemoryServer()
     client = make_client(server)
     await client.connect()
@@ -614,7 +614,7 @@ async def test_several_callbacks_may_close_the_client() -> None:
 
 
 @on_virtual_time
-async def test_text_that_is_no_text_is_refused_at_once_line_or_not() -> None:
+async def test_text_that_is_no_text_is_refused_at_once_connection_or_not() -> None:
     server = MemoryServer()
     client = make_client(server)
     with pytest.raises(EncodeError, match="UTF-8"):

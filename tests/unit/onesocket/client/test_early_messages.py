@@ -165,7 +165,7 @@ async def test_the_first_reader_with_a_condition_gets_what_meets_it() -> None:
 
 
 @on_virtual_time
-async def test_a_gap_marker_stands_between_two_lines() -> None:
+async def test_a_gap_marker_stands_between_two_connections() -> None:
     server = greets("hello")
     async with make_client(server) as client:
         await settle()
@@ -194,7 +194,7 @@ async def test_a_reader_of_an_event_that_nobody_sent_begins_with_its_call() -> N
 
 
 @on_virtual_time
-async def test_the_end_of_a_line_that_was_up_is_told_to_the_first_reader_too() -> None:
+async def test_the_end_of_a_connection_that_was_up_is_told_to_the_first_reader_too() -> None:
     server = greets("error: who are you?", then=lambda peer: peer.close(1008, "bye"))
     async with make_client(server) as client:
         await client.wait_for(State.FAILED)
@@ -392,16 +392,16 @@ async def test_a_handle_has_its_stream_from_its_joining_and_a_late_one_from_its_
 
 
 @on_virtual_time
-async def test_a_link_that_leaves_unread_leaves_nothing_behind() -> None:
+async def test_a_client_that_leaves_unread_leaves_nothing_behind() -> None:
     server = greets("hello")
 
     def build() -> Client:
         return make_client(server)
 
-    async with join("ws://memory.test/", scope="loop", client_factory=build) as link:
-        shared = link.shared
+    async with join("ws://memory.test/", scope="loop", client_factory=build) as client:
+        shared = client.shared
         other = await join("ws://memory.test/", scope="loop", client_factory=build)
-        reading = link.subscribe()
+        reading = client.subscribe()
         kept = [bool(shared._backlog)]  # pyright: ignore[reportPrivateUsage]
         await other.aclose()
         kept.append(bool(shared._backlog))  # pyright: ignore[reportPrivateUsage]

@@ -74,15 +74,15 @@ def test_a_client_is_back_soon_after_a_restart_and_after_the_next(
     async def main() -> None:
         random.seed(seed)
         server = MemoryServer(latency=0.02)
-        door = RestartingServer(server, absent)
+        restarting = RestartingServer(server, absent)
         client = make_client(server)
         await client.connect()
         for up in (30.0, 6.0, 30.0):  # the second restart comes before the connection has proved itself
             await asyncio.sleep(up)
-            back = await door.restart(OUTAGE)
-            await door.let_in.wait()
-            assert door.dials[-1] - back < BACK_WITHIN
-            assert len(door.dials) <= 16
+            back = await restarting.restart(OUTAGE)
+            await restarting.let_in.wait()
+            assert restarting.dials[-1] - back < BACK_WITHIN
+            assert len(restarting.dials) <= 16
         await client.aclose()
 
     run_virtual(main)
@@ -99,12 +99,12 @@ def test_a_discord_session_is_back_within_the_pause_that_is_prescribed(
     async def main() -> None:
         random.seed(seed)
         gateway = MemoryGateway()
-        door = RestartingServer(gateway.server, absent)
+        restarting = RestartingServer(gateway.server, absent)
         client = gateway.client()
         await client.connect()
         await asyncio.sleep(60)
         gateway.refuses_resume = True  # what it knew of sessions is gone
-        back = await door.restart(away)
+        back = await restarting.restart(away)
         await client.wait_for(State.CONNECTED)
         identify, resume = gateway.times(2)[-1], gateway.times(6)[-1]
         assert resume >= back

@@ -91,7 +91,7 @@ def test_a_first_connect_fails_with_the_source_s_exception_as_the_cause(error: B
 
 
 @pytest.mark.parametrize("error", MISPLACED, ids=names)
-def test_a_line_that_is_to_be_resumed_ends_with_it_and_its_readers_are_told(error: OnesocketError) -> None:
+def test_a_connection_that_is_to_be_resumed_ends_with_it_and_its_readers_are_told(error: OnesocketError) -> None:
     @on_virtual_time
     async def test() -> None:
         server = MemoryServer()
@@ -110,7 +110,7 @@ def test_a_line_that_is_to_be_resumed_ends_with_it_and_its_readers_are_told(erro
 
 
 @pytest.mark.parametrize("error", RETRYABLE, ids=names)
-def test_a_line_that_is_to_be_resumed_asks_again(error: BaseException) -> None:
+def test_a_connection_that_is_to_be_resumed_asks_again(error: BaseException) -> None:
     @on_virtual_time
     async def test() -> None:
         server = MemoryServer()
@@ -211,18 +211,18 @@ async def test_a_member_s_token_source_in_every_scope(
 ) -> None:
     more: dict[str, Any] = {"host_options": HostOptions(directory=str(tmp_path))} if scope == "host" else {}
     good = raising(error, coroutine=False, good=1)
-    link = await join(server.url, scope=scope, token=good, key="it", **more)
-    reading = link.subscribe()
+    client = await join(server.url, scope=scope, token=good, key="it", **more)
+    reading = client.subscribe()
     server.kill_connections()
     if getattr(error, "retryable", True):
-        await link.wait_for(State.BACKING_OFF)
+        await client.wait_for(State.BACKING_OFF)
         assert not server.connections
     else:
         async with asyncio.timeout(10):
             with pytest.raises(TokenFailed, match=type(error).__name__):
                 await anext(reading)
-            await link.wait_for(State.FAILED)
-    await link.aclose()
+            await client.wait_for(State.FAILED)
+    await client.aclose()
 
 
 @pytest.mark.parametrize("coroutine", [False, True], ids=["plain", "coroutine"])
@@ -272,7 +272,7 @@ def faulty(method: str, error: BaseException) -> Raw:
 
 @pytest.mark.parametrize("error", [*MISPLACED, ValueError(), GeneratorExit(), asyncio.CancelledError()], ids=names)
 @pytest.mark.parametrize("method", ["prepare", "opened"])
-def test_a_protocol_that_fails_before_the_line_is_ready(method: str, error: BaseException) -> None:
+def test_a_protocol_that_fails_before_the_connection_is_ready(method: str, error: BaseException) -> None:
     @on_virtual_time
     async def test() -> None:
         client = make_client(MemoryServer(), protocol=faulty(method, error))
@@ -305,7 +305,7 @@ def test_a_protocol_that_can_t_say_what_a_close_code_means(error: BaseException)
 
 @pytest.mark.parametrize("error", [*MISPLACED, ValueError(), GeneratorExit(), asyncio.CancelledError()], ids=names)
 @pytest.mark.parametrize("method", ["closing", "lost"])
-def test_a_protocol_that_fails_at_the_end_of_a_line(method: str, error: BaseException) -> None:
+def test_a_protocol_that_fails_at_the_end_of_a_connection(method: str, error: BaseException) -> None:
     @on_virtual_time
     async def test() -> None:
         server = MemoryServer()
@@ -329,9 +329,9 @@ async def test_a_protocol_that_can_t_encode(
                 client.send_nowait("message")
     else:
         host: Any = HostOptions(directory=str(tmp_path))
-        async with join(server.url, scope="host", host_options=host, protocol=faulty("encode", error)) as link:
+        async with join(server.url, scope="host", host_options=host, protocol=faulty("encode", error)) as shared:
             with pytest.raises(EncodeError) as caught:
-                await link.send("message")
+                await shared.send("message")
     assert caught.value.__cause__ is error
 
 

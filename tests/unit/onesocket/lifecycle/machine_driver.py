@@ -86,7 +86,7 @@ class MachineDriver:
         return self.connect().opened().ready()
 
     def backing_off(self) -> Self:
-        """An established line was lost."""
+        """An established connection was lost."""
         return self.up().ended()
 
     def resuming(self) -> Self:

@@ -141,19 +141,21 @@ def test_an_attempt_that_connect_nowait_wants_survives_the_last_cancellation(joi
     assert drive.state is State.CONNECTING
 
 
-def test_an_attempt_that_resumes_a_line_survives_the_last_cancellation() -> None:
+def test_an_attempt_that_resumes_a_connection_survives_the_last_cancellation() -> None:
     drive = MachineDriver().resuming().connect().cancelled()
     assert drive.effects == ()
     assert drive.state is State.CONNECTING
 
 
 @pytest.mark.parametrize("wait", [True, False])
-def test_connect_while_a_lost_line_is_closed_only_makes_the_resumption_sooner(wait: bool) -> None:
+def test_connect_while_a_lost_connection_is_closed_only_makes_the_resumption_sooner(wait: bool) -> None:
     drive = MachineDriver().up().failing().connect(wait=wait)
     assert drive.the(fx.AwaitOutcome).outcome is Outcome.OPENED
     if wait:
         drive.cancelled()
-    assert drive.machine.after_close is AfterClose.NEW_ATTEMPT, "the client resumes the line, whoever comes and goes"
+    assert drive.machine.after_close is AfterClose.NEW_ATTEMPT, (
+        "the client resumes the connection, whoever comes and goes"
+    )
     assert drive.ended().state is State.CONNECTING
     assert drive.ended().state is State.BACKING_OFF, "it is still a resumption: a failure is not final"
 
@@ -222,7 +224,7 @@ def test_disconnect_does_not_reopen_what_aclose_is_closing() -> None:
 @pytest.mark.parametrize(
     "drive", [MachineDriver(), MachineDriver().connect().ended(FATAL), MachineDriver().backing_off()]
 )
-def test_disconnect_without_a_line_is_done_at_once(drive: MachineDriver) -> None:
+def test_disconnect_without_a_connection_is_done_at_once(drive: MachineDriver) -> None:
     drive.disconnect()
     assert drive.has(fx.ReturnAtOnce)
     assert (drive.state, drive.machine.timer) == (State.STOPPED, None)
@@ -238,7 +240,7 @@ def test_disconnect_without_a_line_is_done_at_once(drive: MachineDriver) -> None
         MachineDriver().disconnect(),
     ],
 )
-def test_aclose_without_a_line_is_done_at_once(drive: MachineDriver) -> None:
+def test_aclose_without_a_connection_is_done_at_once(drive: MachineDriver) -> None:
     drive.close()
     assert drive.has(fx.ReturnAtOnce)
     assert (drive.state, drive.machine.timer) == (State.CLOSED, None)
@@ -291,7 +293,7 @@ def test_reconnect_lifts_a_stop_that_is_still_closing_and_releases_who_waits_for
 @pytest.mark.parametrize(
     "drive", [MachineDriver(), MachineDriver().connect().ended(FATAL), MachineDriver().backing_off()]
 )
-def test_reconnect_without_a_line_is_a_connect(drive: MachineDriver) -> None:
+def test_reconnect_without_a_connection_is_a_connect(drive: MachineDriver) -> None:
     epoch = drive.machine.epoch
     assert drive.reconnect().the(fx.Dial).epoch == epoch + 1
 
@@ -300,7 +302,7 @@ def test_reconnect_joins_an_attempt_in_flight() -> None:
     assert MachineDriver().connect().reconnect().effects == (fx.AwaitOutcome(Outcome.JOINED),)
 
 
-def test_a_line_lost_while_it_was_closed_on_purpose_is_no_failure() -> None:
+def test_a_connection_lost_while_it_was_closed_on_purpose_is_no_failure() -> None:
     drive = MachineDriver().up().disconnect().failing(LOST)
     assert drive.effects == ()
     assert drive.ended(LOST).state is State.STOPPED

@@ -73,7 +73,7 @@ def test_a_connect_after_a_failure_starts_with_a_clean_count() -> None:
     assert MachineDriver().connect().ended().connect().machine.failures == 0
 
 
-# --- an established line that is lost -------------------------------------------------------------------------------
+# --- an established connection that is lost -------------------------------------------------------------------------
 
 
 def test_the_first_retry_is_immediate() -> None:
@@ -155,9 +155,9 @@ def test_busy_with_a_date_is_retried_then() -> None:
     assert retry_in(MachineDriver().up().ended(ServerBusy("busy", retry_after=7), 0.5)) == pytest.approx(7.35)
 
 
-@pytest.mark.parametrize("during", ["line", "resumption"])
+@pytest.mark.parametrize("during", ["connection", "resumption"])
 def test_a_fatal_loss_ends_in_failed(during: str) -> None:
-    drive = MachineDriver().up() if during == "line" else MachineDriver().resuming()
+    drive = MachineDriver().up() if during == "connection" else MachineDriver().resuming()
     assert drive.ended(FATAL).state is State.FAILED
     assert drive.machine.error is FATAL
 
@@ -192,7 +192,7 @@ def test_1008_after_a_connection_was_up_is_retried_slowly_and_without_end(reason
         drive.timer(TimerKind.RETRY).opened().ready().failing(refused).ended()
 
 
-def test_1008_while_a_lost_line_is_resumed_is_retried_slowly_and_its_callers_are_told() -> None:
+def test_1008_while_a_lost_connection_is_resumed_is_retried_slowly_and_its_callers_are_told() -> None:
     refused = closed_by_peer(1008)
     drive = MachineDriver().resuming().opened().connect().failing(refused).ended()
     assert isinstance(drive.the(fx.RejectCallers).error, ServerBusy)
@@ -221,7 +221,7 @@ def test_a_new_attempt_of_the_owner_is_a_first_one_again() -> None:
 
 
 @pytest.mark.parametrize("announced", [True, False])
-def test_without_a_policy_a_lost_line_is_not_resumed(announced: bool) -> None:
+def test_without_a_policy_a_lost_connection_is_not_resumed(announced: bool) -> None:
     drive = MachineDriver(None).up()
     if announced:
         drive.failing(LOST)
@@ -230,7 +230,7 @@ def test_without_a_policy_a_lost_line_is_not_resumed(announced: bool) -> None:
     assert drive.machine.error is LOST
 
 
-def test_the_back_off_is_reset_only_when_the_new_line_has_proved_itself() -> None:
+def test_the_back_off_is_reset_only_when_the_new_connection_has_proved_itself() -> None:
     drive = MachineDriver().resuming().opened().ready()
     stable = drive.the(fx.SetTimer)
     assert (stable.kind, stable.at) == (TimerKind.STABLE, drive.now + POLICY.stable_after)
@@ -249,7 +249,7 @@ def test_a_server_that_accepts_and_closes_is_not_hammered() -> None:
     assert delays == [0, 0.75, 0.75, 0.75, 0.75]  # its clock stands still: see test_recovery.py
 
 
-def test_a_first_line_has_nothing_to_prove() -> None:
+def test_a_first_connection_has_nothing_to_prove() -> None:
     assert MachineDriver().up().machine.timer is None
     assert MachineDriver(None).up().machine.timer is None
 

@@ -80,9 +80,9 @@ def test_no_guard_or_action_is_without_use() -> None:
 
 
 @pytest.mark.parametrize("state", State)
-def test_only_a_state_with_a_line_hears_from_one(state: State) -> None:
-    has_line = state in (State.CONNECTING, State.CONNECTED, State.CLOSING)
-    assert (TABLE[state][events.ConnectionGone] is not ILLEGAL) == has_line
+def test_only_a_state_with_a_connection_hears_from_one(state: State) -> None:
+    has_connection = state in (State.CONNECTING, State.CONNECTED, State.CLOSING)
+    assert (TABLE[state][events.ConnectionGone] is not ILLEGAL) == has_connection
 
 
 def test_closed_is_final() -> None:

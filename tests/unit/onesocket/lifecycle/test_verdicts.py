@@ -63,7 +63,7 @@ def test_what_a_1008_means_once_the_connection_was_up() -> None:
         assert as_established(error) is error
 
 
-def test_a_line_that_ended_without_a_close_frame_may_come_back() -> None:
+def test_a_connection_that_ended_without_a_close_frame_may_come_back() -> None:
     assert isinstance(connection_reset(), ConnectionReset)
     assert classify(connection_reset()) is RetryClass.RETRY
     assert str(connection_reset("RST")).endswith("(RST)")

@@ -57,7 +57,7 @@ class CustomProtocol(Protocol):
 
 
 @on_virtual_time
-async def test_a_paced_line_takes_messages_one_by_one_in_order() -> None:
+async def test_a_paced_connection_takes_messages_one_by_one_in_order() -> None:
     server = MemoryServer()
     protocol = CustomProtocol()
     protocol.pace = OncePerSecond()
@@ -111,7 +111,7 @@ async def test_and_not_more_than_that() -> None:
 
 
 @on_virtual_time
-async def test_a_protocol_knows_how_its_line_is_closed_and_may_fail_at_it() -> None:
+async def test_a_protocol_knows_how_its_connection_is_closed_and_may_fail_at_it() -> None:
     server = MemoryServer()
     protocol = CustomProtocol()
     client = make_client(server, protocol=protocol)

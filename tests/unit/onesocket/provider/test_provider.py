@@ -104,7 +104,7 @@ async def test_without_a_token_nothing_is_attempted() -> None:
 
 
 @on_virtual_time
-async def test_a_thousand_callers_share_one_question_one_client_and_one_line() -> None:
+async def test_a_thousand_callers_share_one_question_one_client_and_one_connection() -> None:
     server = MemoryServer(latency=0.1)
     built: list[Client] = []
     accounts = ScriptedAuth()
@@ -419,7 +419,7 @@ async def test_a_login_during_a_logout_waits_for_the_close_and_wins() -> None:
 
 
 @on_virtual_time
-async def test_another_identity_closes_the_old_line_before_the_new_one_is_dialled() -> None:
+async def test_another_identity_closes_the_old_connection_before_the_new_one_is_dialled() -> None:
     server = MemoryServer(latency=1)
     built: list[Client] = []
     accounts = ScriptedAuth()
@@ -452,7 +452,7 @@ async def test_a_login_of_the_same_identity_changes_nothing() -> None:
 
 
 @on_virtual_time
-async def test_a_login_that_finds_nobody_takes_the_line_down() -> None:
+async def test_a_login_that_finds_nobody_takes_the_connection_down() -> None:
     server = MemoryServer()
     accounts = ScriptedAuth()
     provider = make(server, accounts)
@@ -1097,7 +1097,7 @@ async def run_virtual_provider(seed: int) -> None:
 
     await provider.logout()
     await asyncio.sleep(100)
-    assert server.open_now == 0, "a line after logout"
+    assert server.open_now == 0, "a connection after logout"
     who = ALICE
     server.on_dial = None
     assert await provider.login() is Outcome.OPENED
@@ -1110,7 +1110,7 @@ async def run_virtual_provider(seed: int) -> None:
 
 
 @pytest.mark.parametrize("block", range(4))
-def test_any_interleaving_has_one_line_at_most_and_none_after_logout(block: int) -> None:
+def test_any_interleaving_has_one_connection_at_most_and_none_after_logout(block: int) -> None:
     for seed in range(block * 100, block * 100 + 100):
         print(f"seed {seed}")  # noqa: T201 - shown when it fails; play(seed) replays it
 

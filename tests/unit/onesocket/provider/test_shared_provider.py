@@ -1,4 +1,4 @@
-"""Providers whose line is shared: one connection for each identity, left by whoever signs out, kept for the rest."""
+"""Providers that share one connection for each identity: left by each logout, kept for the rest."""
 
 import asyncio
 import gc
@@ -43,9 +43,9 @@ def existing(provider: Provider[SharedClient]) -> SharedClient:
     return provider.client
 
 
-async def lose(peer: MemoryPeer, link: SharedClient) -> None:
+async def lose(peer: MemoryPeer, shared: SharedClient) -> None:
     peer.drop()
-    await link.wait_for(State.BACKING_OFF, State.CONNECTING, timeout=10)
+    await shared.wait_for(State.BACKING_OFF, State.CONNECTING, timeout=10)
 
 
 def tokens(server: MemoryServer) -> list[str]:
@@ -59,7 +59,7 @@ async def raised(work: Any) -> OnesocketError:
 
 
 @on_virtual_time
-async def test_providers_of_one_identity_share_one_line() -> None:
+async def test_providers_of_one_identity_share_one_connection() -> None:
     server = MemoryServer(latency=0.1)
     one, two = make(server, ScriptedAuth()), make(server, ScriptedAuth(Identity("alice", "renewed")))
     outcomes = await asyncio.gather(*(provider.connect_if_authenticated() for provider in (one, two) * 50))
@@ -90,7 +90,7 @@ async def test_links_of_the_same_token_source_and_other_identities_are_told_apar
 
 
 @on_virtual_time
-async def test_logout_leaves_the_line_to_the_others_and_holds_ones_own() -> None:
+async def test_logout_leaves_the_connection_to_the_others_and_holds_ones_own() -> None:
     server = MemoryServer()
     one, two = make(server, ScriptedAuth()), make(server, ScriptedAuth())
     await one.connect_if_authenticated()
@@ -112,7 +112,7 @@ async def test_logout_leaves_the_line_to_the_others_and_holds_ones_own() -> None
 
 
 @on_virtual_time
-async def test_the_last_ones_logout_returns_when_the_line_is_closed() -> None:
+async def test_the_last_ones_logout_returns_when_the_connection_is_closed() -> None:
     server = MemoryServer(latency=1.0)
     provider = make(server, ScriptedAuth())
     await provider.connect_if_authenticated()
@@ -122,7 +122,7 @@ async def test_the_last_ones_logout_returns_when_the_line_is_closed() -> None:
 
 
 @on_virtual_time
-async def test_another_identity_leaves_the_old_line_before_the_new_one_is_dialled() -> None:
+async def test_another_identity_leaves_the_old_connection_before_the_new_one_is_dialled() -> None:
     server = MemoryServer(latency=0.5)
     accounts = ScriptedAuth()
     one, two = make(server, accounts), make(server, accounts)
@@ -151,7 +151,7 @@ async def test_another_identity_leaves_the_old_line_before_the_new_one_is_dialle
 
 
 @on_virtual_time
-async def test_a_lost_line_is_resumed_with_the_token_of_somebody_who_is_still_there() -> None:
+async def test_a_lost_connection_is_resumed_with_the_token_of_somebody_who_is_still_there() -> None:
     server = MemoryServer()
     first, second = ScriptedAuth(Identity("alice", "first's")), ScriptedAuth(Identity("alice", "second's"))
     one, two = make(server, first), make(server, second)
@@ -209,7 +209,7 @@ async def test_when_everybody_signed_out_the_connection_ends() -> None:
 
 
 @on_virtual_time
-async def test_somebody_else_signed_in_while_the_line_was_lost() -> None:
+async def test_somebody_else_signed_in_while_the_connection_was_lost() -> None:
     server = MemoryServer()
     first, second = ScriptedAuth(), ScriptedAuth()
     one, two = make(server, first), make(server, second)
@@ -262,12 +262,12 @@ async def test_a_source_that_hangs_does_not_keep_the_others_from_being_asked() -
         await hang.wait()
         return "late"
 
-    link = join(URL, token=existing(two).token_source, scope="loop").client()
-    link.token_source = busy
+    shared = join(URL, token=existing(two).token_source, scope="loop").client()
+    shared.token_source = busy
     await lose(server.peers[0], existing(one))
     await existing(one).wait_for(State.CONNECTED, timeout=9)
     assert tokens(server)[-1] == "alice-s3cret"
-    await link.aclose()
+    await shared.aclose()
     await one.aclose()
     await two.aclose()
 
@@ -330,7 +330,7 @@ async def test_a_message_handler_may_log_out_and_in() -> None:
 
 
 @on_virtual_time
-async def test_a_disconnect_of_the_shared_line_holds_for_components_and_is_lifted_by_login() -> None:
+async def test_a_disconnect_of_the_shared_connection_holds_for_components_and_is_lifted_by_login() -> None:
     server = MemoryServer()
     one, two = make(server, ScriptedAuth()), make(server, ScriptedAuth())
     await one.connect_if_authenticated()
@@ -387,7 +387,7 @@ async def test_what_make_client_may_return() -> None:
     server = MemoryServer()
 
     class Linked(Client):
-        def link(self) -> None:
+        def shared(self) -> None:
             """Of its own, and something else."""
 
     async with Provider(
@@ -419,15 +419,15 @@ async def test_links_of_a_named_key_bring_their_own_token_sources() -> None:
 
 
 @on_virtual_time
-async def test_a_link_can_be_read_before_it_connects_and_after_it_failed() -> None:
+async def test_a_client_can_be_read_before_it_connects_and_after_it_failed() -> None:
     server = MemoryServer()
     joining = join(URL, scope="loop", transport=server.transport())
-    link = joining.client()
-    assert (link.state, server.peers) == (State.DISCONNECTED, [])
-    stream = link.subscribe()
+    shared = joining.client()
+    assert (shared.state, server.peers) == (State.DISCONNECTED, [])
+    stream = shared.subscribe()
     server.on_dial = lambda peer: peer.refuse(SessionExpired("not today"))
     with pytest.raises(SessionExpired):
-        await link.connect()
+        await shared.connect()
     with pytest.raises(SessionExpired):
         await anext(stream)
 
@@ -436,10 +436,10 @@ async def test_a_link_can_be_read_before_it_connects_and_after_it_failed() -> No
         peer.send("first")
 
     server.on_dial = greet
-    assert await link.connect() is Outcome.OPENED
+    assert await shared.connect() is Outcome.OPENED
     assert await anext(stream) == "first"
-    await link.aclose()
-    await link.left()
+    await shared.aclose()
+    await shared.left()
     fresh = join(URL, scope="loop", transport=server.transport()).client()
     assert await fresh.reconnect() is Outcome.OPENED
     await fresh.disconnect()
@@ -453,7 +453,7 @@ async def test_a_link_can_be_read_before_it_connects_and_after_it_failed() -> No
 
 
 @on_virtual_time
-async def test_who_is_signed_out_leaves_a_line_that_rests_too() -> None:
+async def test_who_is_signed_out_leaves_a_connection_that_rests_too() -> None:
     server = MemoryServer()
     accounts = ScriptedAuth()
     one, two = make(server, accounts), make(server, ScriptedAuth())
@@ -490,7 +490,7 @@ async def test_a_logout_during_the_question_does_not_end_the_attempt_for_the_oth
 
 
 @on_virtual_time
-async def test_who_asks_for_the_line_is_asked_first() -> None:
+async def test_who_asks_for_the_connection_is_asked_first() -> None:
     server = MemoryServer()
     one, two = (
         make(server, ScriptedAuth(Identity("alice", "old"))),
@@ -527,7 +527,7 @@ async def test_a_first_attempt_that_nobody_waits_for_any_more_leaves_nothing_beh
 
 
 @on_virtual_time
-async def test_a_provider_that_is_only_forgotten_does_not_keep_the_line_up() -> None:
+async def test_a_provider_that_is_only_forgotten_does_not_keep_the_connection_up() -> None:
     server = MemoryServer()
     provider: Provider[SharedClient] | None = make(server, ScriptedAuth())
     assert provider is not None
@@ -577,7 +577,7 @@ async def test_no_token_is_in_the_log_of_slow_tasks(caplog: pytest.LogCaptureFix
 
 
 async def test_a_provider_of_another_loop_is_asked_on_its_own() -> None:
-    """Its token source was handed to a link elsewhere, whose owner thread asks."""
+    """Its token source was handed to a shared client elsewhere, whose owner thread asks."""
     server = MemoryServer()
     asked: list[threading.Thread] = []
     sources: list[Any] = []
@@ -606,6 +606,6 @@ async def test_a_provider_of_another_loop_is_asked_on_its_own() -> None:
 def test_the_current_provider_may_be_one_that_shares() -> None:
     provider = make(MemoryServer(), ScriptedAuth())
     with use(provider) as current:
-        link: SharedClient | None = current.client
-        assert link is None
+        shared: SharedClient | None = current.client
+        assert shared is None
         assert current_provider() is provider

@@ -17,13 +17,13 @@ async def sends() -> None:
 def test_begun_on_a_loop_that_is_closed_without_a_word(is_message: bool) -> None:
     loop = asyncio.new_event_loop()
     answers: list[Any] = []
-    errand = CrossLoopCall(sends, lambda error, _: answers.append(error), sends=is_message)
-    loop.call_soon(errand.start)
+    call = CrossLoopCall(sends, lambda error, _: answers.append(error), sends=is_message)
+    loop.call_soon(call.start)
     loop.run_until_complete(asyncio.sleep(0))
-    task = errand._task
+    task = call._task
     assert task is not None
-    errand.refuse()  # as a mailbox does for what is left in it
-    errand.refuse()
+    call.refuse()  # as a mailbox does for what is left in it
+    call.refuse()
     (answer,) = answers
     assert isinstance(answer, DeliveryUnknown if is_message else ClientClosed)
     task.cancel()
@@ -38,9 +38,9 @@ async def test_what_was_given_up_before_it_began_never_begins() -> None:
     async def never() -> None:
         raise AssertionError
 
-    errand = CrossLoopCall(never, lambda error, _: answers.append(error), sends=True)
-    assert isinstance(errand.unanswered(), ClientClosed)
-    errand.start()
+    call = CrossLoopCall(never, lambda error, _: answers.append(error), sends=True)
+    assert isinstance(call.unanswered(), ClientClosed)
+    call.start()
     assert [type(answer) for answer in answers] == [ClientClosed]
 
 

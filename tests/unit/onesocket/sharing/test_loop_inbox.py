@@ -11,33 +11,33 @@ from onesocket.sharing._loop_inbox import LoopInbox, inbox_of
 
 
 async def test_calls_from_another_thread_come_in_order_with_one_wake_up() -> None:
-    mailbox = inbox_of(asyncio.get_running_loop())
+    inbox = inbox_of(asyncio.get_running_loop())
     got: list[int] = []
     done = asyncio.Event()
 
     def posts() -> None:
         for number in range(1000):
-            assert mailbox.post(got.append, number)
-        mailbox.post(done.set)
+            assert inbox.post(got.append, number)
+        inbox.post(done.set)
 
     thread = threading.Thread(target=posts)
     thread.start()
     thread.join()  # the loop stands still meanwhile
     await done.wait()
     assert got == list(range(1000))
-    assert mailbox.wakeups == 1
+    assert inbox.wakeups == 1
 
 
 async def test_on_the_loop_itself_a_call_is_made_at_once() -> None:
-    mailbox = inbox_of(asyncio.get_running_loop())
+    inbox = inbox_of(asyncio.get_running_loop())
     got: list[int] = []
-    assert mailbox.post(got.append, 1)
+    assert inbox.post(got.append, 1)
     assert got == [1]
-    assert mailbox is inbox_of(asyncio.get_running_loop())
+    assert inbox is inbox_of(asyncio.get_running_loop())
 
 
 async def test_many_threads_lose_nothing() -> None:
-    mailbox = inbox_of(asyncio.get_running_loop())
+    inbox = inbox_of(asyncio.get_running_loop())
     got: list[tuple[int, int]] = []
     left = iter(range(3, -1, -1))
     done = asyncio.Event()
@@ -48,8 +48,8 @@ async def test_many_threads_lose_nothing() -> None:
 
     def posts(who: int) -> None:
         for number in range(5000):
-            mailbox.post(got.append, (who, number))
-        mailbox.post(last)
+            inbox.post(got.append, (who, number))
+        inbox.post(last)
 
     threads = [threading.Thread(target=posts, args=(who,)) for who in range(4)]
     for thread in threads:
@@ -60,12 +60,12 @@ async def test_many_threads_lose_nothing() -> None:
 
 
 async def test_one_failing_call_takes_no_other_along(loop_errors: list[dict[str, Any]]) -> None:
-    mailbox = inbox_of(asyncio.get_running_loop())
+    inbox = inbox_of(asyncio.get_running_loop())
     done = asyncio.Event()
 
     def posts() -> None:
-        mailbox.post(lambda: 1 / 0)
-        mailbox.post(done.set)
+        inbox.post(lambda: 1 / 0)
+        inbox.post(done.set)
 
     await asyncio.to_thread(posts)
     await done.wait()
@@ -74,7 +74,7 @@ async def test_one_failing_call_takes_no_other_along(loop_errors: list[dict[str,
 
 def test_one_call_that_ends_the_program_leaves_the_others_for_a_loop_that_goes_on() -> None:
     loop = asyncio.new_event_loop()
-    mailbox = inbox_of(loop)
+    inbox = inbox_of(loop)
     got: list[int] = []
 
     def ends(number: int) -> None:
@@ -82,7 +82,7 @@ def test_one_call_that_ends_the_program_leaves_the_others_for_a_loop_that_goes_o
         raise KeyboardInterrupt
 
     for call, number in ((ends, 1), (got.append, 2), (ends, 3), (got.append, 4)):
-        mailbox.post(call, number)
+        inbox.post(call, number)
     for _ in range(2):
         with pytest.raises(KeyboardInterrupt):
             loop.run_until_complete(asyncio.wait_for(asyncio.Event().wait(), 5))
@@ -93,15 +93,15 @@ def test_one_call_that_ends_the_program_leaves_the_others_for_a_loop_that_goes_o
 
 def test_a_closed_loop_refuses_and_tells_whoever_waits() -> None:
     loop = asyncio.new_event_loop()
-    mailbox = LoopInbox(loop)
+    inbox = LoopInbox(loop)
     answers: list[Any] = []
 
     async def work() -> None:
         raise AssertionError
 
-    errand = CrossLoopCall(work, lambda error, _: answers.append(error))
-    assert mailbox.post(errand.start)
+    call = CrossLoopCall(work, lambda error, _: answers.append(error))
+    assert inbox.post(call.start)
     loop.close()
-    assert not mailbox.post(lambda: None)
+    assert not inbox.post(lambda: None)
     assert len(answers) == 1
-    assert mailbox.is_dead
+    assert inbox.is_dead

@@ -48,7 +48,7 @@ async def test_the_newest_is_asked_and_its_answer_is_enough() -> None:
     assert await tokens.ask() == "new"
     assert (old.asked, new.asked) == (0, 1)
     tokens.add(old)
-    assert await tokens.ask() == "old", "who asks for the line is asked first"
+    assert await tokens.ask() == "old", "the provider that asks for the connection is asked first"
     tokens.discard(old)
     assert await tokens.ask() == "new"
 

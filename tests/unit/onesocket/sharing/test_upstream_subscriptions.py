@@ -53,53 +53,53 @@ class RecordingFrameSink:
 
 
 def test_it_is_the_clients_source_and_asks_with_every_change() -> None:
-    line = RecordingFrameSink()
-    assert line.source is line.keys
-    line.want("a")
-    line.want("b")
-    assert line.asked == 2
+    sink = RecordingFrameSink()
+    assert sink.source is sink.keys
+    sink.want("a")
+    sink.want("b")
+    assert sink.asked == 2
 
 
 def test_a_connection_gets_differences_and_a_new_one_everything() -> None:
-    line = RecordingFrameSink()
-    line.want("ab")
-    assert line.take() == "+a +b"
-    line.want("bc")
-    assert line.take() == "-a +c"
-    assert line.take() == ""
-    line.keys.begin()
-    assert line.take() == "+b +c"
+    sink = RecordingFrameSink()
+    sink.want("ab")
+    assert sink.take() == "+a +b"
+    sink.want("bc")
+    assert sink.take() == "-a +c"
+    assert sink.take() == ""
+    sink.keys.begin()
+    assert sink.take() == "+b +c"
 
 
 def test_frames_are_made_of_what_is_wanted_when_there_is_room() -> None:
-    line = RecordingFrameSink()
-    line.want("a")
-    assert line.keys.peek() == "+a"
-    line.want("ab")
-    line.want("b")
-    assert line.take() == "+b"
-    line.want("")
-    assert line.keys.peek() == "-b"
-    line.want("b")
-    assert line.take() == ""
+    sink = RecordingFrameSink()
+    sink.want("a")
+    assert sink.keys.peek() == "+a"
+    sink.want("ab")
+    sink.want("b")
+    assert sink.take() == "+b"
+    sink.want("")
+    assert sink.keys.peek() == "-b"
+    sink.want("b")
+    assert sink.take() == ""
 
 
 def test_frames_that_were_begun_are_sent_and_the_next_difference_follows() -> None:
-    line = RecordingFrameSink()
-    line.want("abc")
-    assert line.take(1) == "+a"
-    line.want("cd")
-    assert "keys=3 unsent=2" in repr(line.keys)
-    assert line.take() == "+b +c -a -b +d"
+    sink = RecordingFrameSink()
+    sink.want("abc")
+    assert sink.take(1) == "+a"
+    sink.want("cd")
+    assert "keys=3 unsent=2" in repr(sink.keys)
+    assert sink.take() == "+b +c -a -b +d"
 
 
 def test_what_was_unsent_on_the_last_connection_is_no_matter_of_the_next() -> None:
-    line = RecordingFrameSink()
-    line.want("abc")
-    line.take(1)
-    line.want("d")
-    line.keys.begin()
-    assert line.take() == "+d"
+    sink = RecordingFrameSink()
+    sink.want("abc")
+    sink.take(1)
+    sink.want("d")
+    sink.keys.begin()
+    assert sink.take() == "+d"
 
 
 async def test_a_key_that_the_protocol_cannot_express_keeps_no_other_from_being_sent() -> None:
@@ -111,17 +111,17 @@ async def test_a_key_that_the_protocol_cannot_express_keeps_no_other_from_being_
 
     reported: list[object] = []
     asyncio.get_running_loop().set_exception_handler(lambda _, context: reported.append(context["exception"]))
-    line = RecordingFrameSink(Strict())
-    line.want("a")
-    taken = [line.take()]
-    line.want("axb")
-    taken.append(line.take())
-    line.want("xb")
-    taken.append(line.take())
+    sink = RecordingFrameSink(Strict())
+    sink.want("a")
+    taken = [sink.take()]
+    sink.want("axb")
+    taken.append(sink.take())
+    sink.want("xb")
+    taken.append(sink.take())
     assert taken == ["+a", "+b", "-a"]
     assert len(reported) == 1
-    line.keys.begin()
-    assert line.take() == "+b"
+    sink.keys.begin()
+    assert sink.take() == "+b"
 
 
 async def test_a_frame_that_is_none_is_reported_and_not_sent() -> None:
@@ -131,29 +131,29 @@ async def test_a_frame_that_is_none_is_reported_and_not_sent() -> None:
 
     reported: list[object] = []
     asyncio.get_running_loop().set_exception_handler(lambda _, context: reported.append(context["exception"]))
-    line = RecordingFrameSink(Wrong())
-    line.want("ax")
-    assert line.take() == "+a"
+    sink = RecordingFrameSink(Wrong())
+    sink.want("ax")
+    assert sink.take() == "+a"
     assert [type(error) for error in reported] == [EncodeError]
 
 
 @pytest.mark.parametrize("seed", range(50))
 def test_whatever_comes_between_the_view_of_the_server_becomes_what_is_wanted(seed: int) -> None:
     chance = random.Random(seed)
-    line = RecordingFrameSink()
+    sink = RecordingFrameSink()
     view: set[str] = set()
     for _ in range(200):
         match chance.randrange(4):
             case 0 | 1:
-                line.want("".join(chance.sample("abcdef", chance.randrange(6))))
+                sink.want("".join(chance.sample("abcdef", chance.randrange(6))))
             case 2:
-                for frame in line.take(chance.randrange(4)).split():
+                for frame in sink.take(chance.randrange(4)).split():
                     assert (frame[1:] in view) is (frame[0] == "-"), "neither twice nor for nothing"
                     view ^= {frame[1:]}
             case _:
                 if chance.random() < 0.3:
-                    line.keys.begin()
+                    sink.keys.begin()
                     view.clear()
-    for frame in line.take().split():
+    for frame in sink.take().split():
         view ^= {frame[1:]}
-    assert view == line.wanted
+    assert view == sink.wanted

@@ -35,7 +35,7 @@ class DraftsFixture(SessionParts):
         self.store.change(lambda _: initial_state())
 
     async def aclose(self) -> None:
-        await self.chores.aclose()
+        await self.background.aclose()
         self.drafts.close()
 
 
@@ -47,9 +47,9 @@ def draft_file(place: Path) -> tuple[bytes, int]:
 
 def test_typing_is_on_disk_within_a_moment_and_not_with_every_key(tmp_path: Path) -> None:
     async def play() -> None:
-        desk = DraftsFixture(DraftFiles(tmp_path))
+        drafts = DraftsFixture(DraftFiles(tmp_path))
         for number in range(20):
-            desk.drafts.put(GENERAL, Composition("x" * number))
+            drafts.drafts.put(GENERAL, Composition("x" * number))
             await asyncio.sleep(0.05)
         data, number = draft_file(tmp_path)
         assert b"xxxxxxxx" in data
@@ -57,7 +57,7 @@ def test_typing_is_on_disk_within_a_moment_and_not_with_every_key(tmp_path: Path
         data, later = draft_file(tmp_path)
         assert b"x" * 19 in data
         assert later != number  # replaced as a whole
-        await desk.aclose()
+        await drafts.aclose()
 
     run_virtual(play)
 
@@ -74,7 +74,7 @@ def test_the_next_session_goes_on_where_the_last_one_ended(tmp_path: Path) -> No
         assert second.drafts.of(GENERAL) == Composition("half a")
         assert second.drafts.of(RANDOM).is_empty
         assert [draft.content for draft in second.store.state.outbox.drafts] == ["waits"]
-        second.set_line(State.CONNECTED)
+        second.set_state(State.CONNECTED)
         await asyncio.sleep(1)
         assert [(content, nonce) for _, content, nonce in second.api.sent] == [("waits", "n-waits")]
         assert second.api.looked == [(GENERAL, 0)]  # what ended may have sent it, and not come to say so
@@ -98,10 +98,10 @@ def test_the_next_session_goes_on_where_the_last_one_ended(tmp_path: Path) -> No
 
 def test_what_is_handed_over_at_the_very_end_is_kept(tmp_path: Path) -> None:
     async def play() -> None:
-        desk = DraftsFixture(DraftFiles(tmp_path))
-        desk.drafts.put(GENERAL, Composition("typed and quit"))
-        await desk.aclose()
-        desk.drafts.put(GENERAL, Composition("typed and quit!"))
+        drafts = DraftsFixture(DraftFiles(tmp_path))
+        drafts.drafts.put(GENERAL, Composition("typed and quit"))
+        await drafts.aclose()
+        drafts.drafts.put(GENERAL, Composition("typed and quit!"))
         assert b"typed and quit!" in draft_file(tmp_path)[0]
 
     run_virtual(play)
@@ -111,13 +111,13 @@ def test_what_waited_too_long_and_what_failed_is_there_and_not_sent(tmp_path: Pa
     async def play() -> None:
         first = DraftsFixture(DraftFiles(None))
         shelves = DraftFiles(tmp_path)
-        desk = DraftsFixture(shelves)
+        drafts = DraftsFixture(shelves)
         old = Draft("old", GENERAL, "late", asyncio.get_running_loop().time() - 3600)
         bad = replace(old, nonce="bad", fate=DraftState.FAILED, reason="refused")
-        desk.store.change(lambda world: replace(world, outbox=world.outbox.add(old).add(bad)))
-        await desk.aclose()
+        drafts.store.change(lambda world: replace(world, outbox=world.outbox.add(old).add(bad)))
+        await drafts.aclose()
         next_one = DraftsFixture(shelves)
-        next_one.set_line(State.CONNECTED)
+        next_one.set_state(State.CONNECTED)
         await asyncio.sleep(1)
         assert next_one.api.sent == []
         assert [draft.fate for draft in next_one.store.state.outbox.drafts] == [DraftState.FAILED, DraftState.FAILED]
@@ -130,24 +130,24 @@ def test_what_waited_too_long_and_what_failed_is_there_and_not_sent(tmp_path: Pa
 def test_a_void_token_fails_no_message() -> None:
     async def play() -> None:
         shelves = DraftFiles(None)
-        desk = DraftsFixture(shelves)
-        store = desk.api.on_send
+        drafts = DraftsFixture(shelves)
+        store = drafts.api.on_send
 
         async def refuses(_: int, __: str) -> Json:
             raise Unauthorized("401", status=401)
 
-        desk.api.on_send = refuses
-        desk.set_line(State.CONNECTED)
-        desk.say("one")
-        desk.say("two")
+        drafts.api.on_send = refuses
+        drafts.set_state(State.CONNECTED)
+        drafts.say("one")
+        drafts.say("two")
         await asyncio.sleep(60)
-        assert [content for _, content, _ in desk.api.sent] == ["one"]  # asked once, and not again and again
-        assert [draft.fate for draft in desk.store.state.outbox.drafts] == [DraftState.WAITING] * 2
-        assert desk.shown == {}
-        await desk.aclose()
+        assert [content for _, content, _ in drafts.api.sent] == ["one"]  # asked once, and not again and again
+        assert [draft.fate for draft in drafts.store.state.outbox.drafts] == [DraftState.WAITING] * 2
+        assert drafts.shown == {}
+        await drafts.aclose()
         after = DraftsFixture(shelves)
         after.api.on_send = store
-        after.set_line(State.CONNECTED)
+        after.set_state(State.CONNECTED)
         await asyncio.sleep(1)
         assert after.contents == ["one", "two"]
         await after.aclose()
@@ -160,16 +160,16 @@ def test_a_disk_that_can_not_be_written_is_told_and_harms_nothing(tmp_path: Path
     place.write_text("in the way")
 
     async def play() -> None:
-        desk = DraftsFixture(DraftFiles(place))
-        desk.drafts.put(GENERAL, Composition("typed"))
+        drafts = DraftsFixture(DraftFiles(place))
+        drafts.drafts.put(GENERAL, Composition("typed"))
         await asyncio.sleep(1)
-        assert str(place) in desk.notices[NOT_KEPT_NOTICE]
-        assert desk.drafts.of(GENERAL) == Composition("typed")
+        assert str(place) in drafts.notices[NOT_KEPT_NOTICE]
+        assert drafts.drafts.of(GENERAL) == Composition("typed")
         place.unlink()
-        desk.drafts.put(GENERAL, Composition("typed more"))
+        drafts.drafts.put(GENERAL, Composition("typed more"))
         await asyncio.sleep(1)
-        assert desk.notices == {}
-        await desk.aclose()
+        assert drafts.notices == {}
+        await drafts.aclose()
 
     run_virtual(play)
 
@@ -177,13 +177,13 @@ def test_a_disk_that_can_not_be_written_is_told_and_harms_nothing(tmp_path: Path
 @pytest.mark.parametrize("shelves", [DraftFiles(None)])
 def test_nothing_is_kept_before_it_is_known_for_whom(shelves: DraftFiles) -> None:
     async def play() -> None:
-        desk = DraftsFixture(shelves)
-        desk.store.state = ChatState()
-        other = Drafts(desk.shared, desk.sender, Notices(), shelves, HERE)
+        drafts = DraftsFixture(shelves)
+        drafts.store.state = ChatState()
+        other = Drafts(drafts.shared, drafts.sender, Notices(), shelves, HERE)
         other.put(GENERAL, Composition("typed"))
         await asyncio.sleep(1)
         other.close()
         assert other.of(GENERAL) == Composition("typed")
-        await desk.aclose()
+        await drafts.aclose()
 
     run_virtual(play)

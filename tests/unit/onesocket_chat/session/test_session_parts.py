@@ -82,17 +82,19 @@ class SessionParts:
         self.api = FakeRest()
         self.store = StateStore()
         self.store.state = initial_state()
-        self.line = ConnectionMonitor()
+        self.monitor = ConnectionMonitor()
         self.shown: dict[str, str] = {}
         board = Notices(CallableSink(lambda notice: self.shown.update({notice.id: notice.text}), self.shown.pop))
-        self.chores = BackgroundTasks()
-        self.shared = SessionContext(self.store, cast("Rest", self.api), self.line, self.chores, RequestErrors(board))
+        self.background = BackgroundTasks()
+        self.shared = SessionContext(
+            self.store, cast("Rest", self.api), self.monitor, self.background, RequestErrors(board)
+        )
         self.sender = MessageSender(self.shared, OutboxLimits(messages=3, age=60.0))
         self.loader = HistoryLoader(self.shared)
         self.store.listen(self.loader.check)
 
-    def set_line(self, state: State) -> None:
-        self.line.changed(Change(0.0, State.CONNECTING, state, 1, "test", None))
+    def set_state(self, state: State) -> None:
+        self.monitor.changed(Change(0.0, State.CONNECTING, state, 1, "test", None))
 
     def say(self, content: str, channel: int = GENERAL, *, after: int = 0) -> str:
         nonce = f"n-{content}"
@@ -113,12 +115,12 @@ def with_session_parts(scenario: Callable[[SessionParts], Awaitable[None]]) -> N
     async def play() -> None:
         bench = SessionParts()
         await scenario(bench)
-        await bench.chores.aclose()
+        await bench.background.aclose()
 
     run_virtual(play)
 
 
-def test_messages_wait_for_the_line_and_go_in_order() -> None:
+def test_messages_wait_for_the_connection_and_go_in_order() -> None:
     async def scenario(bench: SessionParts) -> None:
         for text in ("one", "two", "three"):
             bench.say(text)
@@ -126,7 +128,7 @@ def test_messages_wait_for_the_line_and_go_in_order() -> None:
         assert bench.api.sent == []
         with pytest.raises(OutboxFull, match="3 messages"):
             bench.say("four")
-        bench.set_line(State.CONNECTED)
+        bench.set_state(State.CONNECTED)
         await asyncio.sleep(1)
         assert [content for _, content, _ in bench.api.sent] == ["one", "two", "three"]
         assert bench.contents == ["one", "two", "three"]
@@ -142,11 +144,11 @@ def test_a_lost_request_is_repeated_with_the_same_nonce() -> None:
         async def loses(channel: int, content: str) -> Json:
             tries.append(content)
             if len(tries) < 3:
-                raise RequestLost("the line broke", retryable=False)
+                raise RequestLost("the connection broke", retryable=False)
             return await store(channel, content)
 
         bench.api.on_send = loses
-        bench.set_line(State.CONNECTED)
+        bench.set_state(State.CONNECTED)
         nonce = bench.say("one")
         await asyncio.sleep(0.2)
         draft = bench.store.state.outbox.find(nonce)
@@ -162,7 +164,7 @@ def test_a_lost_request_is_repeated_with_the_same_nonce() -> None:
 @pytest.mark.parametrize(
     "error",
     [
-        RequestLost("the line broke", retryable=False),
+        RequestLost("the connection broke", retryable=False),
         RestTimeout("no answer", sent=True, retryable=False),
         ServerTrouble("502", status=502),
     ],
@@ -187,7 +189,7 @@ def test_a_message_whose_answer_was_lost_is_looked_for_before_it_is_sent_again(
             raise error
 
         bench.api.on_send = loses
-        bench.set_line(State.CONNECTED)
+        bench.set_state(State.CONNECTED)
         bench.say("one", after=1000)
         await asyncio.sleep(5)
         bench.say("two")
@@ -199,17 +201,17 @@ def test_a_message_whose_answer_was_lost_is_looked_for_before_it_is_sent_again(
     with_session_parts(scenario)
 
 
-def test_what_was_sent_and_waited_too_long_is_looked_for_when_the_line_is_back() -> None:
+def test_what_was_sent_and_waited_too_long_is_looked_for_when_the_connection_is_back() -> None:
     async def scenario(bench: SessionParts) -> None:
         async def loses(_: int, __: str) -> Json:
-            bench.set_line(State.BACKING_OFF)
-            raise RequestLost("the line broke", retryable=False)
+            bench.set_state(State.BACKING_OFF)
+            raise RequestLost("the connection broke", retryable=False)
 
         async def history(_: int) -> list[Json]:
             return [message_body(2500, 1, content="one", nonce="n-one")]
 
         bench.api.on_send = loses
-        bench.set_line(State.CONNECTED)
+        bench.set_state(State.CONNECTED)
         bench.say("one")
         await asyncio.sleep(0)
         bench.say("two")
@@ -220,7 +222,7 @@ def test_what_was_sent_and_waited_too_long_is_looked_for_when_the_line_is_back()
             "it waited 60 s for the server",
         ]
         bench.api.on_history = history
-        bench.set_line(State.CONNECTED)
+        bench.set_state(State.CONNECTED)
         bench.sender.settle()
         await asyncio.sleep(1)
         assert [draft.content for draft in bench.store.state.outbox.drafts] == ["two"]
@@ -240,7 +242,7 @@ def test_what_was_refused_is_not_looked_for_and_what_was_not_understood_is() -> 
             return await store(channel, content)
 
         bench.api.on_send = refuses
-        bench.set_line(State.CONNECTED)
+        bench.set_state(State.CONNECTED)
         for text in ("refused", "odd"):
             nonce = bench.say(text)
             await asyncio.sleep(1)
@@ -270,7 +272,7 @@ def test_a_refusal_fails_one_message_and_not_those_behind_it() -> None:
             return await store(channel, content)
 
         bench.api.on_send = refuses
-        bench.set_line(State.CONNECTED)
+        bench.set_state(State.CONNECTED)
         nonce = bench.say("bad")
         bench.say("good")
         await asyncio.sleep(1)
@@ -294,7 +296,7 @@ def test_what_waits_too_long_fails_and_is_not_sent_later() -> None:
         draft = bench.store.state.outbox.find(nonce)
         assert draft is not None
         assert draft.fate is DraftState.FAILED
-        bench.set_line(State.CONNECTED)
+        bench.set_state(State.CONNECTED)
         await asyncio.sleep(60)
         assert bench.api.sent == []
         assert bench.sender.discard(nonce)
@@ -308,7 +310,7 @@ def test_a_message_on_its_way_can_not_be_discarded_and_a_waiting_one_is_not_sent
         gone = bench.say("gone")
         kept = bench.say("kept")
         assert bench.sender.discard(gone)
-        bench.set_line(State.CONNECTED)
+        bench.set_state(State.CONNECTED)
         await asyncio.sleep(0.005)
         assert not bench.sender.discard(kept)
         await asyncio.sleep(1)
@@ -326,7 +328,7 @@ def test_a_slow_channel_does_not_hold_up_the_others() -> None:
             return await store(channel, content)
 
         bench.api.on_send = slow_here
-        bench.set_line(State.CONNECTED)
+        bench.set_state(State.CONNECTED)
         bench.say("slow")
         bench.say("quick", RANDOM)
         await asyncio.sleep(1)
@@ -340,8 +342,8 @@ def test_a_history_is_loaded_when_opened_and_again_after_a_gap_but_only_while_sh
     async def scenario(bench: SessionParts) -> None:
         bench.loader.open(GENERAL)
         await asyncio.sleep(1)
-        assert bench.api.asked == []  # not without a line
-        bench.set_line(State.CONNECTED)
+        assert bench.api.asked == []  # not without a connection
+        bench.set_state(State.CONNECTED)
         bench.loader.again()
         await asyncio.sleep(1)
         assert bench.api.asked == [(GENERAL, None)]
@@ -366,7 +368,7 @@ def test_a_page_that_something_happened_to_on_its_way_is_asked_for_again() -> No
             return page
 
         bench.api.on_messages = answers
-        bench.set_line(State.CONNECTED)
+        bench.set_state(State.CONNECTED)
         bench.loader.open(GENERAL)
         await asyncio.sleep(0.05)
         bench.happens("MESSAGE_UPDATE", message_body(1000, content="edited"))
@@ -388,7 +390,7 @@ def test_a_gap_while_a_page_is_on_its_way_makes_it_worthless() -> None:
             return page
 
         bench.api.on_messages = answers
-        bench.set_line(State.CONNECTED)
+        bench.set_state(State.CONNECTED)
         bench.loader.open(GENERAL)
         await asyncio.sleep(0.05)
         bench.store.change(mark_stale)
@@ -404,7 +406,7 @@ def test_a_history_that_is_refused_is_not_asked_for_all_the_time() -> None:
             raise Forbidden(f"no access to {channel}", status=403)
 
         bench.api.on_messages = refuses
-        bench.set_line(State.CONNECTED)
+        bench.set_state(State.CONNECTED)
         bench.loader.open(GENERAL)
         for number in range(5):
             await asyncio.sleep(1)
@@ -418,13 +420,13 @@ def test_a_history_that_is_refused_is_not_asked_for_all_the_time() -> None:
     with_session_parts(scenario)
 
 
-def test_a_page_that_can_not_be_read_is_a_complaint() -> None:
+def test_a_page_that_can_not_be_read_is_a_request_error() -> None:
     async def scenario(bench: SessionParts) -> None:
         async def nonsense(channel: int) -> list[Json]:
             return [{"id": channel}]
 
         bench.api.on_messages = nonsense
-        bench.set_line(State.CONNECTED)
+        bench.set_state(State.CONNECTED)
         bench.loader.open(GENERAL)
         await asyncio.sleep(1)
         assert "can't be read" in bench.shown["request-history"]
@@ -435,7 +437,7 @@ def test_a_page_that_can_not_be_read_is_a_complaint() -> None:
 def test_reading_is_told_once_and_never_for_what_is_read() -> None:
     async def scenario(bench: SessionParts) -> None:
         reader = ReadMarker(bench.shared)
-        bench.set_line(State.CONNECTED)
+        bench.set_state(State.CONNECTED)
         reader.seen(GENERAL)
         await asyncio.sleep(1)
         assert bench.api.acknowledged == []
@@ -452,7 +454,7 @@ def test_reading_is_told_once_and_never_for_what_is_read() -> None:
 def test_in_a_busy_channel_reading_is_told_now_and_then_and_at_last_of_everything() -> None:
     async def scenario(bench: SessionParts) -> None:
         reader = ReadMarker(bench.shared)
-        bench.set_line(State.CONNECTED)
+        bench.set_state(State.CONNECTED)
         for number in range(1001, 1101):
             bench.happens("MESSAGE_CREATE", message_body(number))
             reader.seen(GENERAL)
@@ -466,34 +468,34 @@ def test_in_a_busy_channel_reading_is_told_now_and_then_and_at_last_of_everythin
     with_session_parts(scenario)
 
 
-def test_complaints_of_the_line_go_with_it_and_others_stay() -> None:
+def test_request_errors_of_the_connection_go_with_it_and_others_stay() -> None:
     async def scenario(bench: SessionParts) -> None:
-        complaints = bench.shared.request_errors
-        complaints.failed("edit", Forbidden("no", status=403))
-        complaints.failed("delete", RequestLost("gone", retryable=True))
-        complaints.connection_restored()
+        errors = bench.shared.request_errors
+        errors.failed("edit", Forbidden("no", status=403))
+        errors.failed("delete", RequestLost("gone", retryable=True))
+        errors.connection_restored()
         assert bench.shown == {"request-edit": "no"}
-        complaints.dismiss()
+        errors.dismiss()
         assert bench.shown == {}
 
     with_session_parts(scenario)
 
 
-def test_chores_of_one_name_run_one_at_a_time_and_end_with_their_owner() -> None:
+def test_background_tasks_of_one_name_run_one_at_a_time_and_end_with_their_owner() -> None:
     async def scenario(bench: SessionParts) -> None:
-        begun_chores: list[int] = []
+        begun: list[int] = []
 
-        async def chore(number: int) -> None:
-            begun_chores.append(number)
+        async def task(number: int) -> None:
+            begun.append(number)
             await asyncio.sleep(100)
 
-        chores = BackgroundTasks()
-        chores.start("a", chore(1))
-        chores.start("a", chore(2))
+        background = BackgroundTasks()
+        background.start("a", task(1))
+        background.start("a", task(2))
         await asyncio.sleep(1)
-        await chores.aclose()
-        chores.start("a", chore(3))
-        assert begun_chores == [1]
+        await background.aclose()
+        background.start("a", task(3))
+        assert begun == [1]
         assert len(bench.store.state.outbox) == 0
 
     with_session_parts(scenario)

@@ -159,7 +159,7 @@ async def test_dispatches_without_an_ack_are_no_answer() -> None:
 
 
 @on_virtual_time
-async def test_a_reader_that_holds_the_line_back_doesnt_make_it_a_zombie() -> None:
+async def test_a_reader_that_holds_the_connection_back_doesnt_make_it_a_zombie() -> None:
     gateway = MemoryGateway()
     client = gateway.client()
     stream = client.subscribe("X", limit=1, overflow="wait")
@@ -201,7 +201,7 @@ async def test_our_own_goodbye_ends_the_session() -> None:
 
 
 @on_virtual_time
-async def test_a_disconnect_between_two_lines_ends_the_session_too() -> None:
+async def test_a_disconnect_between_two_connections_ends_the_session_too() -> None:
     gateway = MemoryGateway()
     client = gateway.client(reconnect=ReconnectPolicy(busy_delay=50))
     await client.connect()
@@ -250,7 +250,7 @@ async def test_the_last_identifies_are_kept() -> None:
     with pytest.raises(IdentifyBudgetExhausted):
         await client.reconnect()
     assert len(gateway.ops(2)) == 2
-    assert len(gateway.server.peers) == 2  # not even a line was opened
+    assert len(gateway.server.peers) == 2  # not even a connection was opened
     await client.aclose()
 
 
@@ -273,7 +273,7 @@ async def test_sends_are_paced_in_order_and_none_is_lost() -> None:
 
 
 @on_virtual_time
-async def test_what_waits_for_its_turn_goes_over_the_next_line() -> None:
+async def test_what_waits_for_its_turn_goes_over_the_next_connection() -> None:
     gateway = MemoryGateway()
     client = gateway.client()
     await client.connect()

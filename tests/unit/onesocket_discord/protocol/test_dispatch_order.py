@@ -1,4 +1,4 @@
-"""Dispatches that come doubled and out of order, around READY and over a lost line: once each, or announced."""
+"""Dispatches that come doubled and out of order, around READY and over a lost connection: once each, or announced."""
 
 import random
 
@@ -47,7 +47,7 @@ def test_a_session_that_answers_a_resume_with_ready_begins_its_own_count() -> No
     assert delivered(drive.event("MESSAGE_CREATE", 2)) == [2]
 
 
-def test_a_number_that_was_overtaken_when_the_line_was_lost_is_announced() -> None:
+def test_a_number_that_was_overtaken_when_the_connection_was_lost_is_announced() -> None:
     drive = GatewayDriver().up().event("MESSAGE_CREATE", 4).event("MESSAGE_CREATE", 3)
     drive.lose().open().hello().event("RESUMED", 5)
     assert drive.all(Ready) == [Ready(resumed=False)]  # 2 will not come: the server was told that 4 had come
@@ -70,7 +70,7 @@ def test_the_first_number_leaves_no_hole_before_it(first: int) -> None:
 
 
 @pytest.mark.parametrize("seed", range(50))
-def test_any_order_of_one_lines_dispatches_delivers_each_once(seed: int) -> None:
+def test_any_order_of_one_connections_dispatches_delivers_each_once(seed: int) -> None:
     chance = random.Random(seed)
     drive = GatewayDriver().open().hello()
     numbers = [*range(1, 12), *chance.choices(range(1, 12), k=6)]

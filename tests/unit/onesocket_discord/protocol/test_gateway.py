@@ -110,7 +110,7 @@ def test_whoever_asks_for_heartbeats_without_end_doesnt_get_us_closed() -> None:
     assert sum(len(drive.say(1).sent) for _ in range(500)) < 120
 
 
-def test_no_answer_between_two_heartbeats_is_a_dead_line_with_a_code_that_keeps_the_session() -> None:
+def test_no_answer_between_two_heartbeats_is_a_dead_connection_with_a_code_that_keeps_the_session() -> None:
     drive = GatewayDriver().up()
     assert drive.ring().all(Extend) == []
     drive.event("X", 2)  # a message is no ACK
@@ -129,7 +129,7 @@ def test_an_answer_keeps_it_alive_and_is_measured() -> None:
     assert drive.ring().only["op"] == 1
 
 
-def test_silence_proves_nothing_while_a_reader_holds_the_line_back() -> None:
+def test_silence_proves_nothing_while_a_reader_holds_the_connection_back() -> None:
     drive = GatewayDriver().up().ring()
     drive.protocol.unread()
     assert drive.ring().only["op"] == 1
@@ -217,7 +217,7 @@ def test_who_has_to_wait_for_a_turn_beats_meanwhile_and_gets_more_time() -> None
     assert queue.told == ["reserved", "sent"]
 
 
-def test_a_turn_of_a_line_that_is_lost_is_given_back() -> None:
+def test_a_turn_of_a_connection_that_is_lost_is_given_back() -> None:
     queue = DeferredIdentifySlot(9)
     GatewayDriver(scheduler=queue).open().hello().lose().open()
     assert queue.told == ["reserved", "given back"]
@@ -309,7 +309,7 @@ def test_after_a_failure_only_events_count() -> None:
     assert drive.lose().open().hello().only["d"]["seq"] == 2
 
 
-def test_op_9_true_resumes_on_a_new_line_at_once() -> None:
+def test_op_9_true_resumes_on_a_new_connection_at_once() -> None:
     drive = GatewayDriver().up().say(9, d=True)
     assert isinstance(drive.error, SessionInvalid)
     assert drive.error.retry_after is None

@@ -1,4 +1,4 @@
-"""Whatever comes: typed errors, bounded memory, and the line goes on where it can."""
+"""Whatever comes: typed errors, bounded memory, and the connection goes on where it can."""
 
 import contextlib
 import json
@@ -89,7 +89,7 @@ def test_ready_keeps_the_fields_of_other_servers() -> None:
     assert drive.delivered[0].plain["motd"] == "hello"
 
 
-def test_a_broken_stream_fails_the_line_and_nothing_after_it_is_read() -> None:
+def test_a_broken_stream_fails_the_connection_and_nothing_after_it_is_read() -> None:
     drive = GatewayDriver(compress="zlib-stream").open()
     drive.receive(b"no zlib at all\x00\x00\xff\xff")
     assert isinstance(drive.error, DecompressionFailed)
@@ -97,7 +97,7 @@ def test_a_broken_stream_fails_the_line_and_nothing_after_it_is_read() -> None:
     stream = zlib.compressobj()
     payload = stream.compress(b'{"op":0,"t":"X","s":2,"d":{}}') + stream.flush(zlib.Z_SYNC_FLUSH)
     assert drive.receive(payload).actions == []
-    assert drive.lose().open().receive(payload).delivered  # a new line has a new context
+    assert drive.lose().open().receive(payload).delivered  # a new connection has a new context
 
 
 @pytest.mark.parametrize("when", ["in the replay", "later, a bomb", "later"])

@@ -65,7 +65,7 @@ def test_no_window_of_60_seconds_ever_sees_more(seed: int) -> None:
         assert sum(start <= time < start + 60 for time in times) <= SEND_LIMIT
 
 
-def test_a_new_line_has_a_new_window() -> None:
+def test_a_new_connection_has_a_new_window() -> None:
     drive = GatewayDriver().up()
     pace = drive.protocol.pace
     assert pace is not None

@@ -19,7 +19,7 @@ URL = "ws://127.0.0.1:9/"
 
 
 class StubConnection:
-    """A line that is open at once and gets its messages from the test, several at a time."""
+    """A connection that is open at once and gets its messages from the test, several at a time."""
 
     phase = "open"
     is_reading = True
@@ -64,12 +64,12 @@ class StubTransport:
     name = "fed"
 
     def __init__(self) -> None:
-        self.lines: list[StubConnection] = []
+        self.connections: list[StubConnection] = []
 
     def dial(self, request: DialRequest, events: TransportEvents, received: Callable[[Data], object]) -> StubConnection:
         del request, received
-        self.lines.append(StubConnection(events))
-        return self.lines[-1]
+        self.connections.append(StubConnection(events))
+        return self.connections[-1]
 
 
 class RecordingSink:
@@ -86,7 +86,7 @@ class RecordingSink:
 
     def changed(self, change: Change, status: Status) -> None:
         if change.new is State.CONNECTED:
-            self.came.append(f"line {status.epoch}")
+            self.came.append(f"epoch {status.epoch}")
 
     def failed(self, error: OnesocketError) -> None:
         raise error
@@ -112,11 +112,11 @@ class OwnerUpstream:
 
     @property
     def connection(self) -> StubConnection:
-        return self.transport.lines[-1]
+        return self.transport.connections[-1]
 
     async def __aenter__(self) -> Self:
         await self.upstream.connect()
-        assert self.sink.came == ["line 1"]
+        assert self.sink.came == ["epoch 1"]
         self.sink.came.clear()
         return self
 
@@ -152,7 +152,7 @@ async def test_a_gap_stands_behind_what_came_before_it(tmp_path: Path) -> None:
         came = owning.sink.came
         assert came[:2] == [["a"], ["b"]]
         assert [item for item in came if isinstance(item, list)] == [["a"], ["b"], ["c"]]
-        assert came.index("line 2") < came.index(["c"])
+        assert came.index("epoch 2") < came.index(["c"])
         assert came.index(2) < came.index(["c"])
 
 

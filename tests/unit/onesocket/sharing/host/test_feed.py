@@ -140,7 +140,7 @@ def test_empty_messages_fill_it_too() -> None:
 
 
 @pytest.mark.parametrize("held", [False, True])
-def test_a_new_line_is_the_reason_whatever_else_is_missing_there(*, held: bool) -> None:
+def test_a_new_connection_is_the_reason_whatever_else_is_missing_there(*, held: bool) -> None:
     feed, seen = make_feed(limit=1)
     feed.hold()
     if held:

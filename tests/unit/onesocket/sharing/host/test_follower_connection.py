@@ -71,7 +71,7 @@ async def sent_messages(peer: FollowerConnection) -> list[Any]:
     ]
 
 
-async def test_it_hears_of_a_new_line_that_came_while_it_did_not_read(peer: FollowerConnection) -> None:
+async def test_it_hears_of_a_new_connection_that_came_while_it_did_not_read(peer: FollowerConnection) -> None:
     peer.send_batch(MESSAGE, 1)
     peer.pause_writing()
     miss(peer, Gap(GapReason.RECONNECTED, 2, error=LOST))
@@ -81,7 +81,7 @@ async def test_it_hears_of_a_new_line_that_came_while_it_did_not_read(peer: Foll
 
 
 @pytest.mark.parametrize("first", [True, False])
-async def test_how_many_are_missing_is_not_known_where_a_new_line_is_among_it(
+async def test_how_many_are_missing_is_not_known_where_a_new_connection_is_among_it(
     peer: FollowerConnection, *, first: bool
 ) -> None:
     peer.pause_writing()

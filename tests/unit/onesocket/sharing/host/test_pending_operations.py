@@ -30,13 +30,13 @@ class ClientStub:
         return delivery in self.taken
 
 
-def make_pending(line: ClientStub) -> PendingOperations:
-    return PendingOperations(cast("Client", line))
+def make_pending(client: ClientStub) -> PendingOperations:
+    return PendingOperations(cast("Client", client))
 
 
 async def test_who_hears_of_a_message_may_send_it_again_under_its_number() -> None:
-    line = ClientStub()
-    work = make_pending(line)
+    client = ClientStub()
+    work = make_pending(client)
     told: list[OnesocketError | None] = []
     over = asyncio.Event()
 
@@ -49,13 +49,13 @@ async def test_who_hears_of_a_message_may_send_it_again_under_its_number() -> No
 
     work.send("me", 1, "slow", settled)
     await asyncio.sleep(0)
-    line.taken[0].resolve(DeliveryUnknown("the line broke"))
+    client.taken[0].resolve(DeliveryUnknown("the connection broke"))
     for _ in range(10):  # until the news is told, the second is sent, and the task of the first is forgotten
         await asyncio.sleep(0)
-    assert len(line.taken) == 2
+    assert len(client.taken) == 2
     with pytest.raises(WireError, match="twice"):
         work.send("me", 1, "slow", settled)  # the first is over, and didn't take the second with it
-    line.taken[1].resolve()
+    client.taken[1].resolve()
     async with asyncio.timeout(5):
         await over.wait()
     assert [type(error) for error in told] == [DeliveryUnknown, type(None)]
@@ -64,10 +64,10 @@ async def test_who_hears_of_a_message_may_send_it_again_under_its_number() -> No
 
 
 async def test_one_that_fails_takes_no_other_with_it() -> None:
-    line = ClientStub()
-    line.refusals = {"bad": ZeroDivisionError("token=secret"), "lost": ConnectionReset("lost")}
+    client = ClientStub()
+    client.refusals = {"bad": ZeroDivisionError("token=secret"), "lost": ConnectionReset("lost")}
     told: dict[int, OnesocketError | None] = {}
-    work = make_pending(line)
+    work = make_pending(client)
     for number, data in enumerate(["one", "bad", "two", "lost", "three"]):
         work.send_safely("me", number, data, told.__setitem__)
     assert {number: type(error) for number, error in told.items()} == {

@@ -77,7 +77,7 @@ async def test_sessions_that_are_equally_far_still_get_the_form_that_is_theirs()
     assert stage.sessions[4].seq == 0
 
 
-async def test_a_session_whose_line_ends_meanwhile_keeps_the_event_for_its_resume() -> None:
+async def test_a_session_whose_connection_ends_meanwhile_keeps_the_event_for_its_resume() -> None:
     stage = GatewayFixture(2)
 
     def end_both(_frame: bytes) -> None:

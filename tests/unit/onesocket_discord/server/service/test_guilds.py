@@ -11,7 +11,7 @@ from tests.unit.onesocket_discord.server.service_fixture import ServiceFixture, 
 
 Action = Callable[[ChatService, Account, dict[str, int]], Awaitable[Any]]
 
-# Each row: an action, and what happens to a member, and to a stranger, who tries it. The owner may do all.
+# Each row: an action, and what happens to a member, and to an outsider, who tries it. The owner may do all.
 MATRIX: dict[str, tuple[Action, tuple[int, int] | None, tuple[int, int]]] = {
     "see guild": (lambda s, a, at: s.guilds.get(a, at["guild"]), None, (403, 50001)),
     "see channels": (lambda s, a, at: s.channels.of_guild(a, at["guild"]), None, (403, 50001)),
@@ -53,7 +53,7 @@ MATRIX: dict[str, tuple[Action, tuple[int, int] | None, tuple[int, int]]] = {
 
 async def private_guild(world: ServiceFixture) -> tuple[Account, Account, Account, dict[str, int]]:
     """A guild with an owner and two members, and somebody outside."""
-    owner, member, other, stranger = [await world.person(name) for name in ("owner", "member", "other", "stranger")]
+    owner, member, other, outsider = [await world.person(name) for name in ("owner", "member", "other", "stranger")]
     bot = await world.bot("helper")
     guild = await world.service.guilds.create(owner, {"name": "private"})
     channel = int(guild["channels"][0]["id"])
@@ -63,16 +63,16 @@ async def private_guild(world: ServiceFixture) -> tuple[Account, Account, Accoun
     message = await world.say(other, channel, "hello")
     at = {"guild": int(guild["id"]), "channel": channel, "message": int(message["id"])}
     world.heard.take()
-    return owner, member, stranger, {**at, "other": other.user_id, "bot": bot.user_id}
+    return owner, member, outsider, {**at, "other": other.user_id, "bot": bot.user_id}
 
 
 @pytest.mark.parametrize("name", MATRIX)
 async def test_who_may_do_what(name: str) -> None:
-    action, to_member, to_stranger = MATRIX[name]
+    action, to_member, to_outsider = MATRIX[name]
     async with running_service() as world:
-        owner, member, stranger, at = await private_guild(world)
-        with expect_api_error(*to_stranger):
-            await action(world.service, stranger, at)
+        owner, member, outsider, at = await private_guild(world)
+        with expect_api_error(*to_outsider):
+            await action(world.service, outsider, at)
         if to_member is not None:
             with expect_api_error(*to_member):
                 await action(world.service, member, at)
@@ -155,11 +155,11 @@ async def test_whoever_leaves_hears_nothing_more() -> None:
 
 async def test_people_are_invited_and_bots_are_added() -> None:
     async with running_service() as world:
-        owner, member, stranger, at = await private_guild(world)
+        owner, member, outsider, at = await private_guild(world)
         with expect_api_error(403, 50013):
-            await world.service.guilds.add_bot(owner, at["guild"], stranger.user_id)
+            await world.service.guilds.add_bot(owner, at["guild"], outsider.user_id)
         with expect_api_error(403, 50001):
-            await world.service.guilds.enter(stranger, at["guild"])
+            await world.service.guilds.enter(outsider, at["guild"])
         invite = await world.service.invites.create(member, at["channel"], {"max_uses": 1})
         made = world.heard.one("INVITE_CREATE")
         assert (made.data["code"], made.data["guild_id"]) == (invite["code"], str(at["guild"]))
@@ -168,13 +168,13 @@ async def test_people_are_invited_and_bots_are_added() -> None:
             await world.service.invites.accept(bot, invite["code"])
         assert (await world.service.invites.get(invite["code"]))["guild"]["name"] == "private"
         world.heard.take()
-        assert (await world.service.invites.accept(stranger, invite["code"]))["new_member"]
+        assert (await world.service.invites.accept(outsider, invite["code"]))["new_member"]
         added, created = world.heard.take()
         assert (added.name, set(added.recipients)) == ("GUILD_MEMBER_ADD", {owner.user_id, member.user_id, at["other"]})
-        assert (created.name, set(created.recipients)) == ("GUILD_CREATE", {stranger.user_id})
+        assert (created.name, set(created.recipients)) == ("GUILD_CREATE", {outsider.user_id})
         assert created.data["member_count"] == 4
         with expect_api_error(404, 10006):  # used up
-            await world.service.invites.accept(stranger, invite["code"])
+            await world.service.invites.accept(outsider, invite["code"])
         world.heard.take()
         await world.service.guilds.add_bot(owner, at["guild"], bot.user_id)
         assert [event.name for event in world.heard.take()] == ["GUILD_MEMBER_ADD", "GUILD_CREATE"]
@@ -182,7 +182,7 @@ async def test_people_are_invited_and_bots_are_added() -> None:
 
 async def test_invites_end() -> None:
     async with running_service() as world:
-        owner, member, stranger, at = await private_guild(world)
+        owner, member, outsider, at = await private_guild(world)
         short = (await world.service.invites.create(owner, at["channel"], {"max_age": 60}))["code"]
         lasting = (await world.service.invites.create(owner, at["channel"], {"max_age": 0}))["code"]
         world.clock.now += 60
@@ -191,10 +191,10 @@ async def test_invites_end() -> None:
         with expect_api_error(403, 50013):
             await world.service.invites.revoke(member, lasting)
         with expect_api_error(403, 50001):
-            await world.service.invites.revoke(stranger, lasting)
+            await world.service.invites.revoke(outsider, lasting)
         await world.service.invites.revoke(owner, lasting)
         with expect_api_error(404, 10006):
-            await world.service.invites.accept(stranger, lasting)
+            await world.service.invites.accept(outsider, lasting)
         with expect_api_error(403, 50003):
             await world.service.invites.create(owner, await world.dm(owner, member), {})
 
