@@ -169,13 +169,13 @@ async def test_a_signal_closes_the_connection_in_order(server: FaultyServer, num
 
 
 async def test_a_signal_during_the_handshake_leaves_nothing_open(server: FaultyServer) -> None:
-    gate = asyncio.Event()
-    server.faults = Fault.hold_upgrade(gate)
+    release = asyncio.Event()
+    server.faults = Fault.hold_upgrade(release)
     async with onesocket(server.url) as command:
         await server.wait_until(lambda counts: counts.handshakes == 1, PATIENCE)
         command.signal(signal.SIGINT)
         await command.remark("closing")
-        gate.set()
+        release.set()
         assert await command.status() == 130
     counts = await server.wait_until(lambda counts: counts.sockets_now == 0)
     assert counts.premature_closes == 0
@@ -215,7 +215,7 @@ async def test_a_reader_of_stdout_that_goes_away_ends_it(server: FaultyServer) -
         os.close(writing)
         await command.remark("connected")
         os.close(reading)
-        await server.send("nobody listens")
+        await server.send("no subscriber")
         assert await command.status() == 0
     assert "Traceback" not in command.remarks
 

@@ -1,4 +1,4 @@
-"""Bytes that nobody meant: only typed errors come out, whatever comes in."""
+"""Random bytes as input: every failure is a typed error."""
 
 import asyncio
 import contextlib

@@ -60,7 +60,7 @@ async def test_the_subprotocol_that_the_upstream_chose() -> None:
         assert none.subprotocol is None
 
 
-async def test_a_client_that_does_not_read_is_cut_off_and_harms_nobody() -> None:
+async def test_a_client_that_does_not_read_is_cut_off_and_others_go_on() -> None:
     async with (
         FaultyServer(echo=False) as server,
         running_hub(server, client_buffer=64 << 10) as hub,
@@ -81,7 +81,7 @@ async def test_a_client_that_does_not_read_is_cut_off_and_harms_nobody() -> None
         assert hub.counters.cut_off == 1
 
 
-async def test_a_client_that_leaves_or_breaks_the_rules_harms_nobody() -> None:
+async def test_a_client_that_leaves_or_breaks_the_rules_leaves_the_others_alone() -> None:
     async with (
         FaultyServer(echo=False) as server,
         running_hub(server, max_message=1000) as hub,
@@ -172,7 +172,7 @@ async def test_the_first_connect_is_not_repeated_and_leaves_nothing(directory: P
     assert hubs() == []
 
 
-async def test_with_linger_the_upstream_rests_while_nobody_is_there() -> None:
+async def test_with_linger_the_upstream_is_closed_without_clients() -> None:
     async with FaultyServer() as server, running_hub(server, linger=0.0) as hub:
         await until(lambda: hub.status.state is State.STOPPED)
         for number in (2, 3):

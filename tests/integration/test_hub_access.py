@@ -118,7 +118,7 @@ async def test_more_clients_than_may_be_are_told_so() -> None:
 async def test_a_unix_socket_for_this_user_alone(tmp_path: Path) -> None:
     path = tmp_path / "hub.sock"
     with socket.socket(socket.AF_UNIX) as dead:
-        dead.bind(str(path))  # somebody who was killed left it behind
+        dead.bind(str(path))  # left by a process that was killed
     async with FaultyServer() as server:
         async with running_hub(server, listen=Endpoint(path=str(path))) as hub:
             assert stat.S_IMODE(path.stat().st_mode) == 0o600

@@ -1,4 +1,4 @@
-"""A hub in front of a Discord gateway: many bots' processes, one session upstream, and each thinks that it is alone."""
+"""The hub in front of a Discord gateway: many bots' processes share one session upstream."""
 
 import asyncio
 import json
@@ -162,7 +162,7 @@ async def test_a_new_session_upstream_makes_clients_identify_anew() -> None:
         assert (await client.until("GUILD_CREATE"))["d"]["channels"]
 
 
-async def test_members_go_to_whoever_asked_with_their_own_nonce() -> None:
+async def test_members_go_to_the_client_that_asked_with_its_own_nonce() -> None:
     async with world() as here, dial(here.hub.url) as one, dial(here.hub.url) as two:
         guild = (await ready(one))["guild"]["id"]
         await ready(two)
@@ -176,7 +176,7 @@ async def test_members_go_to_whoever_asked_with_their_own_nonce() -> None:
         assert third["d"]["members"] == []
         assert "nonce" not in third["d"]
         await here.post("next")
-        assert (await one.receive())["t"] == "MESSAGE_CREATE"  # and nobody else's answer before it
+        assert (await one.receive())["t"] == "MESSAGE_CREATE"  # and no other client's answer before it
 
 
 async def test_undocumented_intents_are_ignored() -> None:
@@ -322,7 +322,7 @@ async def test_what_discord_does_not_document_is_passed_on_as_it_came() -> None:
             assert await client.receive() == {"t": event, "s": number, "op": 0, "d": json.loads(body)}
 
 
-async def test_where_the_gateway_is() -> None:
+async def test_the_address_of_the_gateway() -> None:
     async with world(token="local-secret") as here:
         address = here.hub.url.removeprefix("ws://").rstrip("/")
         for path, status in [("gateway", 200), ("gateway/bot", 401), ("users/@me", 404)]:

@@ -293,7 +293,7 @@ async def test_a_crowd_of_callers_doing_anything_never_has_two_sockets(server: F
     chance = random.Random(seed)
     client = Client(server.url, open_timeout=2, close_timeout=1)
 
-    async def somebody() -> None:
+    async def caller() -> None:
         for _ in range(15):
             verbs = [client.connect, client.reconnect, client.disconnect]
             verb = chance.choices(verbs, weights=[80, 15, 5])[0]
@@ -307,7 +307,7 @@ async def test_a_crowd_of_callers_doing_anything_never_has_two_sockets(server: F
             await asyncio.gather(task, return_exceptions=True)
 
     async with asyncio.timeout(40):
-        await asyncio.gather(*(somebody() for _ in range(20)))
+        await asyncio.gather(*(caller() for _ in range(20)))
         await client.reconnect()
         await client.aclose()
     counts = await server.wait_until(lambda counts: counts.sockets_now == 0, timeout=DEADLINE)

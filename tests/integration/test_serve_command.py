@@ -133,7 +133,7 @@ async def test_killed_and_started_again_it_has_every_message_that_was_acknowledg
             server.process.kill()
             await client.close_code()
         await server.process.communicate()
-    # Its control file is still there; whoever asks notices that nobody is.
+    # Its control file is still there, but no process answers.
     status, _, errors = await run("fault", "reconnect", "--data", str(tmp_path))
     assert (status, "no server is running" in errors) == (1, True)
     async with (

@@ -17,7 +17,6 @@ from onesocket.errors import InvalidOption, MessageTooBig, MissingExtra, Onesock
 from onesocket.testing import (
     FaultyServer,
     LoopbackTestPeer,
-    MemoryTestPeer,
     PeerFeature,
     TransportCheck,
     check_transport,
@@ -28,6 +27,7 @@ from onesocket.transports._picows import PicowsTransport
 from onesocket.transports._transport import Transport, TransportEvents
 from onesocket.transports._websockets import WebsocketsTransport
 from onesocket.wire._handshake import Data, DialRequest
+from tests.integration.memory_test_peer import MemoryTestPeer
 
 DEADLINE = 10
 DEFAULT = transport_choice.default_transport  # the fixtures may put another in its place

@@ -68,9 +68,9 @@ def test_origins_that_pages_have(origin: str) -> None:
 
 
 def test_a_token_is_compared_whole() -> None:
-    gate = AccessPolicy(HubOptions(listen=LOCAL, token="secret"))
-    assert gate.is_valid_token("secret")
-    assert not any(gate.is_valid_token(wrong) for wrong in ("", "secre", "secrets", "SECRET", "sécret", "\udcff"))
+    policy = AccessPolicy(HubOptions(listen=LOCAL, token="secret"))
+    assert policy.is_valid_token("secret")
+    assert not any(policy.is_valid_token(wrong) for wrong in ("", "secre", "secrets", "SECRET", "sécret", "\udcff"))
     assert AccessPolicy(HubOptions(listen=LOCAL)).is_valid_token("anything")
 
 

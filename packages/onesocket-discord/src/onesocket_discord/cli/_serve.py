@@ -13,7 +13,7 @@ from urllib.parse import urlsplit
 
 import typer
 
-from onesocket.cli._stop_signal import stop_signal
+from onesocket.cli._stop_signal import StopSignal
 
 if TYPE_CHECKING:
     from ..server import ChatServer
@@ -159,7 +159,7 @@ def backup(
 
 @serve_app.command()
 def fault(
-    name: Annotated[str, typer.Argument(metavar="FAULT", help="reconnect, close, drop-line, … (docs/faults.md)")],
+    name: Annotated[str, typer.Argument(metavar="FAULT", help="reconnect, close, drop-connection, … (docs/faults.md)")],
     *,
     user: Annotated[str | None, typer.Option(help="Only this user: a name or an id.")] = None,
     session: Annotated[str | None, typer.Option(help="Only the session with this id.")] = None,
@@ -209,7 +209,7 @@ def fault(
 
 
 async def _run(server: ChatServer, option: str) -> None:
-    stop = stop_signal()
+    stop = StopSignal()
     async with server:
         typer.echo(f"HTTP API  {server.api_url}")
         typer.echo(f"gateway   {server.gateway_url}")

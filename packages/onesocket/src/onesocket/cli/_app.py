@@ -7,8 +7,8 @@ from typing import Annotated, Any
 
 import typer
 
-from .. import __version__
-from ._usage import EXIT_USAGE
+from .._version import __version__
+from ._usage import fail
 
 _GROUP = "onesocket.commands"
 # Subcommands of other distributions, so that a missing distribution is named.
@@ -50,13 +50,10 @@ def _add(name: str, command: Any) -> None:
 
 
 def _missing(name: str, requirement: str) -> None:
-    text = f'onesocket: the command {name} is in another distribution: pip install "{requirement}"'
-
     @app.command(name, hidden=True, context_settings={"ignore_unknown_options": True, "allow_extra_args": True})
     def missing(context: typer.Context) -> None:
         del context
-        typer.echo(text, err=True)
-        raise typer.Exit(EXIT_USAGE)
+        fail(f'the command {name} is in another distribution: pip install "{requirement}"')
 
 
 def add_commands() -> None:

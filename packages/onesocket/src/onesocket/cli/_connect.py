@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import json
-import os
-import signal
 import sys
 from typing import Any
 
@@ -17,6 +14,7 @@ from ..errors import ClientClosed, ClosedByPeer, DeliveryUnknown, OnesocketError
 from ._input_lines import LineTooLong, input_lines
 from ._output import Output
 from ._printable import printable, printable_bytes
+from ._stop_signal import StopSignal
 from ._usage import EXIT_FAILED
 
 _NORMAL_CLOSE_CODES = frozenset({1000, 1001})
@@ -33,7 +31,7 @@ class ConnectSession:
         self._as_json = as_json
         self._stay = stay
         self._status = 0
-        self._stop = asyncio.Event()
+        self._stop = StopSignal("onesocket: aborted\n")
         self._number = 0
         self._last: Delivery | None = None
         # A slow reader of stdout slows the feed down: no message is dropped, and memory is bounded.
@@ -44,19 +42,13 @@ class ConnectSession:
 
     async def run(self) -> int:
         """Connect, pass messages both ways, close in order."""
-        loop = asyncio.get_running_loop()
-        for number in (signal.SIGINT, signal.SIGTERM):
-            try:
-                loop.add_signal_handler(number, self._signalled, number)
-            except NotImplementedError:  # Windows: Ctrl-C only
-                signal.signal(number, lambda got, _frame: loop.call_soon_threadsafe(self._signalled, got))
-        watcher = loop.create_task(self._watch())
+        watcher = asyncio.create_task(self._watch())
         try:
             await self._run()
         finally:
             await self._client.aclose()
             await watcher
-        return self._status
+        return self._stop.status or self._status
 
     async def _run(self) -> None:
         loop = asyncio.get_running_loop()
@@ -216,16 +208,6 @@ class ConnectSession:
             self._output.fail("the same command can work later without any change on this side")
         else:
             self._output.fail("trying again won't help until something is changed")
-
-    def _signalled(self, number: int) -> None:
-        status = 128 + number
-        if self._stop.is_set():
-            # The second signal ends the process at once; the kernel closes its sockets.
-            with contextlib.suppress(OSError):
-                os.write(2, b"onesocket: aborted\n")
-            os._exit(status)
-        self._status = status
-        self._stop.set()
 
 
 def _gap_text(gap: Gap) -> str:

@@ -8,6 +8,8 @@ import os
 import threading
 from collections.abc import AsyncIterator
 
+from ._readiness import wait_ready
+
 _CHUNK_BYTES = 64 << 10
 # The longest line in bytes, which is the size limit of most servers.
 MAX_LINE_BYTES = 16 << 20
@@ -40,21 +42,12 @@ async def input_lines(fd: int) -> AsyncIterator[bytes]:
 async def _read(fd: int) -> bytes:
     """Return the available bytes, at least one; none at the end."""
     loop = asyncio.get_running_loop()
-    ready: asyncio.Future[None] = loop.create_future()
     try:
-        loop.add_reader(fd, _resolve, ready)
-    except PermissionError:
-        # epoll takes neither regular files nor /dev/null; reading those never waits.
-        await asyncio.sleep(0)
+        await wait_ready(fd, loop.add_reader, loop.remove_reader)
     except NotImplementedError:
         return await _read_in_thread(fd)
     except (OSError, ValueError):
         return b""  # closed: there is no stdin
-    else:
-        try:
-            await ready
-        finally:
-            loop.remove_reader(fd)
     try:
         return os.read(fd, _CHUNK_BYTES)
     except OSError:
@@ -80,8 +73,3 @@ async def _read_in_thread(fd: int) -> bytes:
 
     threading.Thread(target=read, name="onesocket stdin", daemon=True).start()
     return await answer
-
-
-def _resolve(future: asyncio.Future[None]) -> None:
-    if not future.done():
-        future.set_result(None)

@@ -11,6 +11,7 @@ from collections.abc import Sequence
 
 from ..wire._secrets import mask_secrets
 from ._printable import printable
+from ._readiness import wait_ready
 
 # A pipe that reports "writable" takes this many bytes without blocking (POSIX).
 _WRITE_BYTES = getattr(select, "PIPE_BUF", 512)
@@ -67,18 +68,7 @@ class Output:
 
 async def _writable(fd: int) -> None:
     loop = asyncio.get_running_loop()
-    ready: asyncio.Future[None] = loop.create_future()
     try:
-        loop.add_writer(fd, _resolve, ready)
-    except (PermissionError, NotImplementedError):
-        await asyncio.sleep(0)  # a regular file (epoll takes none), or Windows
-        return
-    try:
-        await ready
-    finally:
-        loop.remove_writer(fd)
-
-
-def _resolve(future: asyncio.Future[None]) -> None:
-    if not future.done():
-        future.set_result(None)
+        await wait_ready(fd, loop.add_writer, loop.remove_writer)
+    except NotImplementedError:  # Windows
+        await asyncio.sleep(0)

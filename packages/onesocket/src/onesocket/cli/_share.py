@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from ..errors import UsageError
-from ._stop_signal import stop_signal
-from ._usage import EXIT_FAILED, fail, parse_header
+from ._stop_signal import StopSignal
+from ._usage import EXIT_FAILED, fail, parse_header, show_error
 
 if TYPE_CHECKING:
     from ..hub import Hub, HubOptions, Merge
@@ -289,7 +289,7 @@ def _frontend(name: str, distribution: str) -> Any:
 async def _run(make: Any, options: HubOptions) -> int:
     from ..errors import OnesocketError
 
-    stop = stop_signal()
+    stop = StopSignal()
     loop = asyncio.get_running_loop()
     hub: Hub = make(options)
     stopping = loop.create_task(stop.wait())
@@ -308,12 +308,12 @@ async def _run(make: Any, options: HubOptions) -> int:
         if stop.is_set():
             typer.echo("stopping: clients are closed, then the upstream", err=True)
         else:
-            typer.echo(f"onesocket: the upstream can't be had any more: {failing.result()}", err=True)
+            show_error(f"the upstream can't be had any more: {failing.result()}")
         await hub.stop()
     except UsageError:
         raise
     except OnesocketError as error:
-        typer.echo(f"onesocket: {error}", err=True)
+        show_error(str(error))
         return EXIT_FAILED
     finally:
         for task in (stopping, failing):

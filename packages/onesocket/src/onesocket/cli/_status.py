@@ -14,7 +14,7 @@ import typer
 
 from ..errors import UsageError
 from ._printable import printable
-from ._usage import EXIT_FAILED, EXIT_USAGE
+from ._usage import EXIT_FAILED, fail, show_error
 
 _SHARED_FIELDS = (
     *("url", "epoch", "received_per_second", "sent_per_second", "rtt"),
@@ -73,8 +73,7 @@ def status(
                 return
             time.sleep(interval)
     except UsageError as error:
-        typer.echo(f"onesocket: {error}", err=True)
-        raise typer.Exit(EXIT_USAGE) from None
+        fail(str(error))
     except KeyboardInterrupt:
         raise typer.Exit(0) from None
 
@@ -85,7 +84,7 @@ def _write(text: str) -> None:
     except BrokenPipeError:
         os._exit(0)  # stdout has no reader; Python's own clean-up would write again
     except OSError as error:
-        typer.echo(f"onesocket: the list could not be written to stdout: {error.strerror}", err=True)
+        show_error(f"the list could not be written to stdout: {error.strerror}")
         os._exit(EXIT_FAILED)  # as above
 
 

@@ -1,25 +1,33 @@
-"""SIGINT and SIGTERM for a command that serves until it is stopped."""
+"""SIGINT and SIGTERM for a command that runs until it is stopped."""
 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import signal
 
 
-def stop_signal() -> asyncio.Event:
-    """Return an event that the first SIGINT or SIGTERM sets; the second one ends the process with 128 + its number."""
-    stop = asyncio.Event()
-    loop = asyncio.get_running_loop()
+class StopSignal(asyncio.Event):
+    """An event that the first SIGINT or SIGTERM sets; the second one ends the process at once, with `status`."""
 
-    def signalled(number: int) -> None:
-        if stop.is_set():
-            os._exit(128 + number)
-        stop.set()
+    def __init__(self, last_words: str = "") -> None:
+        """`last_words`: written to stderr at the second signal. To be made on a running event loop."""
+        super().__init__()
+        self.status = 0
+        """128 + the number of the last signal; 0 before the first one."""
+        self._last_words = last_words.encode()
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGINT, signal.SIGTERM):
+            try:
+                loop.add_signal_handler(number, self._signalled, number)
+            except NotImplementedError:  # Windows: Ctrl-C only
+                signal.signal(number, lambda got, _frame: loop.call_soon_threadsafe(self._signalled, got))
 
-    for number in (signal.SIGINT, signal.SIGTERM):
-        try:
-            loop.add_signal_handler(number, signalled, number)
-        except NotImplementedError:  # Windows
-            signal.signal(number, lambda got, _frame: loop.call_soon_threadsafe(signalled, got))
-    return stop
+    def _signalled(self, number: int) -> None:
+        self.status = 128 + number
+        if self.is_set():
+            with contextlib.suppress(OSError):
+                os.write(2, self._last_words)
+            os._exit(self.status)  # the kernel closes the sockets
+        self.set()

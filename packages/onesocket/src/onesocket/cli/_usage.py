@@ -1,4 +1,4 @@
-"""Exit statuses of the commands, and what ends a command that was misused."""
+"""Exit statuses of the commands, error messages on stderr, and options that several commands have."""
 
 from __future__ import annotations
 
@@ -10,10 +10,15 @@ EXIT_FAILED: Final = 1
 EXIT_USAGE: Final = 2
 
 
-def fail(text: str) -> NoReturn:
-    """Print `text` to stderr, and end the command with the status for misuse."""
+def show_error(text: str) -> None:
+    """Print `text` to stderr, after the name of the command."""
     typer.echo(f"onesocket: {text}", err=True)
-    raise typer.Exit(EXIT_USAGE)
+
+
+def fail(text: str, status: int = EXIT_USAGE) -> NoReturn:
+    """Print `text` to stderr, and end the command, by default with the status for misuse."""
+    show_error(text)
+    raise typer.Exit(status)
 
 
 def parse_header(text: str) -> tuple[str, str]:

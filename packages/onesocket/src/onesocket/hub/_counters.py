@@ -59,7 +59,7 @@ class HubCounters:
     cut_off: int = 0
     """Clients that didn't read and were cut off."""
     not_sent: int = 0
-    """Messages of clients that were not sent upstream, or may not have been; each connected sender was told."""
+    """Messages of clients that were not sent upstream, or may not have been; each connected sender gets an error."""
     gaps: int = 0
     """Gaps: places where messages may be missing."""
     reconnects: int = 0

@@ -70,7 +70,7 @@ class HubRegistration:
     ) -> HubRegistration:
         """Become the one hub for `key`. Raises `HubRunning`, `OptionConflict` or `NoRuntimeDirectory`.
 
-        `digests`: of the options for dial and login; a second hub is told which of them differs.
+        `digests`: of the options for dial and login; the error of a second hub names the option that differs.
         """
         import fcntl  # noqa: PLC0415 - where there is a runtime directory, there is this
 
@@ -118,12 +118,8 @@ class HubRegistration:
             with contextlib.suppress(OSError):
                 await writer.wait_closed()
 
-        directory = self._paths.open_directory()
-        try:
-            paths = RuntimePaths(self._paths.directory, path.stem)
-            self._server = await asyncio.start_unix_server(answer_query, _socket_address(paths, directory))
-        finally:
-            os.close(directory)
+        with self._paths.opened() as directory:
+            self._server = await asyncio.start_unix_server(answer_query, _socket_address(self._paths, directory))
 
     async def release(self) -> None:
         """Release the lock. Idempotent."""
@@ -176,9 +172,8 @@ def _query_status(paths: RuntimePaths, timeout: float) -> dict[str, Any]:
     """The answer of a hub; empty without one."""
     end = time.monotonic() + timeout
     answer = b""
-    directory = paths.open_directory()
     try:
-        with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as sock:
+        with paths.opened() as directory, socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as sock:
             sock.settimeout(timeout)
             sock.connect(_socket_address(paths, directory))
             while len(answer) < _MAX_ANSWER_BYTES:
@@ -191,8 +186,6 @@ def _query_status(paths: RuntimePaths, timeout: float) -> dict[str, Any]:
         return cast("dict[str, Any]", decoded) if isinstance(decoded, dict) else {}
     except (OSError, ValueError):
         return {}
-    finally:
-        os.close(directory)
 
 
 def _lock_path(paths: RuntimePaths) -> Path:

@@ -71,7 +71,7 @@ class Hub:
         self._upstream = upstream
         self._key = key
         self._digests = digests or {}
-        """Digests of the options for dial and login: a second hub for this key is told which option differs."""
+        """Digests of the options for dial and login: named in the error of a second hub for this key."""
         self._name = name
         """Shown in place of the upstream's URL, unless empty."""
         self.access_policy = AccessPolicy(options)
@@ -292,7 +292,7 @@ class Hub:
             self._linger_timer = None
 
     async def _reconnect_upstream(self) -> None:
-        with contextlib.suppress(OnesocketError):  # `changed` tells the clients
+        with contextlib.suppress(OnesocketError):  # `changed` closes the clients
             await self._upstream.reconnect()
 
     def _run(self, coroutine: Coroutine[Any, Any, None]) -> None:

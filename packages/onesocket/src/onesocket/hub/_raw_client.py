@@ -131,7 +131,7 @@ class RawClient:
         rest = f", nor were {after} after it" if after else ""
         reason = f"{fate}{rest} ({type(error).__name__})"
         if self.connection.closing:
-            log.warning("a client that has left can't be told: %s: %s", reason, error)
+            log.warning("a client has left before it could be informed: %s: %s", reason, error)
         self.connection.close(_INTERNAL_ERROR if maybe else _TRY_AGAIN_LATER, reason)
 
 

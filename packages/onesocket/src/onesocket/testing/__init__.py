@@ -9,7 +9,7 @@ from ._faults import ConnectionLimit, Fault, MessageLimit
 from ._faulty_connection import FaultyConnection
 from ._faulty_server import FaultyServer
 from ._subscription_ledger import SubscriptionLedger
-from ._test_peer import LoopbackTestPeer, MemoryTestPeer, PeerFeature, TransportTestPeer
+from ._test_peer import LoopbackTestPeer, PeerFeature, TransportTestPeer
 from ._threaded_server import ThreadedServer
 from ._transport_checks.check import TransportCheck
 from ._transport_suite import check_transport, skipped_checks, transport_checks
@@ -25,7 +25,6 @@ __all__ = [
     "LoopbackTestPeer",
     "MemoryPeer",
     "MemoryServer",
-    "MemoryTestPeer",
     "MemoryTransport",
     "MessageLimit",
     "PeerFeature",

@@ -52,7 +52,7 @@ class Fault:
 
     label: str = field(default="none", compare=False)
     upgrade_delay: float = 0.0
-    upgrade_gate: asyncio.Event | None = None
+    upgrade_release: asyncio.Event | None = None
     answer: UpgradeReply = UpgradeReply.ACCEPT
     response: bytes = b""
     keep: int = 0
@@ -102,7 +102,7 @@ class Fault:
     @classmethod
     def hold_upgrade(cls, release: asyncio.Event) -> Fault:
         """Answer the upgrade request once `release` is set."""
-        return cls(label="hold upgrade", upgrade_gate=release)
+        return cls(label="hold upgrade", upgrade_release=release)
 
     @classmethod
     def never_answer(cls) -> Fault:
@@ -171,12 +171,12 @@ class Fault:
         return cls(label="wrong accept", headers=(("Sec-WebSocket-Accept", value),))
 
     @classmethod
-    def unrequested_subprotocol(cls, name: str = "nobody-asked") -> Fault:
+    def unrequested_subprotocol(cls, name: str = "unrequested") -> Fault:
         """Send a 101 that selects a subprotocol the client didn't offer."""
         return cls(label="unrequested subprotocol", headers=(("Sec-WebSocket-Protocol", name),))
 
     @classmethod
-    def unrequested_extension(cls, name: str = "x-nobody-asked") -> Fault:
+    def unrequested_extension(cls, name: str = "x-unrequested") -> Fault:
         """Send a 101 that turns on an extension the client didn't offer."""
         return cls(label="unrequested extension", headers=(("Sec-WebSocket-Extensions", name),))
 

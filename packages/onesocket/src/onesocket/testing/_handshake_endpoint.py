@@ -111,15 +111,15 @@ class HandshakeEndpoint(TcpEndpoint):
         self._counts_as_socket = True
         self._counters.count("handshakes", sockets_by=1)
         self._fault = self._choose_fault()
-        if self._fault.upgrade_delay > 0 or self._fault.upgrade_gate is not None:
+        if self._fault.upgrade_delay > 0 or self._fault.upgrade_release is not None:
             self._answer_task = self._host.start_task(self._answer_later(request))
         else:
             self._answer(request)
 
     async def _answer_later(self, request: Request) -> None:
         await asyncio.sleep(self._fault.upgrade_delay)
-        if self._fault.upgrade_gate is not None:
-            await self._fault.upgrade_gate.wait()
+        if self._fault.upgrade_release is not None:
+            await self._fault.upgrade_release.wait()
         if self._phase is ConnectionPhase.ANSWERING:
             with self._counters.batch():
                 self._answer(request)

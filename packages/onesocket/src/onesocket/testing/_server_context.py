@@ -53,7 +53,7 @@ class ServerContext:
         self._ghosts: list[float] = []
         self._tasks: set[asyncio.Task[None]] = set()
         self.most_established = 0
-        """The most that `established` was whenever a TCP connection came."""
+        """The high-water mark of `established`, which is read at each new TCP connection."""
         self._no_sockets = asyncio.Event()
         self._no_sockets.set()
 
@@ -90,9 +90,9 @@ class ServerContext:
 
     @property
     def established(self) -> int:
-        """Number of TCP connections that the kernel, when asked, holds open both ways, whether or not they are read.
+        """Number of TCP connections that the kernel holds open both ways, whether or not they are read.
 
-        The counts know of an end when it is read; a server that has stopped reading notices none.
+        The counts include an end once it is read; a server that has stopped reading notices none.
         """
         return sum(connection.is_established() for connection in self._sockets.values())
 

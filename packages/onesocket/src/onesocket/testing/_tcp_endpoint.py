@@ -5,16 +5,16 @@ from __future__ import annotations
 import asyncio
 import os
 import socket
-import struct
 import sys
 from collections.abc import Callable
 from typing import cast
+
+from ..transports._tcp import RESET_ON_CLOSE
 
 # Bytes kept, in each direction, while a connection is silent. Beyond it the server stops reading and refuses
 # to send.
 HOLD_LIMIT = 16 << 20
 _ESTABLISHED = 1  # TCP_ESTABLISHED of <netinet/tcp.h>
-_RESET_ON_CLOSE = struct.pack("ii", 1, 0)
 
 
 class TcpEndpoint(asyncio.Protocol):
@@ -156,9 +156,9 @@ class TcpEndpoint(asyncio.Protocol):
             self._transport.write(data)
 
     def is_established(self) -> bool:
-        """True if the kernel holds the connection open both ways, as it tells even while nothing is read.
+        """True if the kernel holds the connection open both ways; known even while the server doesn't read.
 
-        Known on Linux only; elsewhere, whether its end was noticed.
+        Elsewhere than on Linux: True until the end of the connection is noticed.
         """
         connection = None if self._transport is None or self._lost else self._transport.get_extra_info("socket")
         if connection is None or connection.fileno() < 0:
@@ -177,7 +177,7 @@ class TcpEndpoint(asyncio.Protocol):
         if connection is not None and connection.fileno() >= 0:
             # A duplicate shares the options, and works for uvloop's sockets, which have no setsockopt.
             with socket.socket(fileno=os.dup(connection.fileno())) as duplicate:
-                duplicate.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET_ON_CLOSE)
+                duplicate.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, RESET_ON_CLOSE)
         self._transport.abort()
 
     # For the subclass

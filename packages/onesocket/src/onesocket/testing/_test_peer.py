@@ -1,4 +1,7 @@
-"""Test peers: servers that a transport is tested against, which count connections and messages."""
+"""Test peers: servers that a transport is tested against, which count connections and messages.
+
+`LoopbackTestPeer` serves every transport on sockets; for another one, write a `TransportTestPeer`.
+"""
 
 from __future__ import annotations
 
@@ -7,8 +10,6 @@ from collections.abc import Callable, Mapping
 from enum import Enum
 from typing import Final, Protocol
 
-from ..lifecycle._peer_errors import handshake_rejected
-from ..transports._memory import MemoryPeer, MemoryServer, MemoryTransport
 from ..wire._handshake import Data
 from ._faults import Fault
 from ._faulty_connection import FaultyConnection
@@ -213,12 +214,12 @@ class LoopbackTestPeer:
 
     @property
     def close_codes(self) -> list[int]:
-        """Codes that came."""
+        """Codes of the received CLOSE frames, sorted."""
         return sorted(code for code, times in self.server.counts.close_codes.items() for _ in range(times))
 
     @property
     def received(self) -> list[Data]:
-        """Messages that came."""
+        """All received messages."""
         return self.server.received
 
     def header(self, name: str) -> str | None:
@@ -232,140 +233,3 @@ class LoopbackTestPeer:
     @property
     def _newest(self) -> FaultyConnection:
         return self.server.connections[-1]
-
-
-class MemoryTestPeer:
-    """A `MemoryServer`; the transport under test is made by `transport()`, as it connects only to this server."""
-
-    def __init__(self) -> None:
-        self.unsupported: Mapping[PeerFeature, str] = {
-            PeerFeature.BYTES: "messages are handed over whole; there are no bytes that could break a rule",
-            PeerFeature.ADDRESSES: "every URL leads to the one server",
-            PeerFeature.PRESSURE: "the wire has room for everything, so that a test never waits for it",
-            PeerFeature.PEER_PINGS: "a MemoryPeer sends none",
-        }
-        self._server = MemoryServer()
-        self._held: list[MemoryPeer] | None = None
-        self._answers_close = True
-        self._refusal: tuple[int, str] | None = None
-
-    def __repr__(self) -> str:
-        return f"<MemoryTestPeer {self._server!r}>"
-
-    def transport(self) -> MemoryTransport:
-        """Return a transport that connects to the server."""
-        return self._server.transport()
-
-    async def start(self) -> None:
-        """Start with a new server."""
-        self._server = MemoryServer(self._dialled)
-        self._held = None
-        self._answers_close = True
-        self._refusal = None
-
-    async def aclose(self) -> None:
-        """Do nothing: the server has no resources."""
-
-    @property
-    def server(self) -> FaultyServer:
-        """Raises `LookupError`: the peer has no `FaultyServer`."""
-        raise LookupError(self.unsupported[PeerFeature.BYTES])
-
-    @property
-    def url(self) -> str:
-        """URL of the server; any would do."""
-        return "ws://memory.test/"
-
-    def refuse(self, status: int, body: str = "") -> None:
-        """Refuse every dial."""
-        self._refusal = (status, body)
-
-    def hold(self) -> None:
-        """Leave dials unanswered."""
-        self._held = []
-
-    def release(self) -> None:
-        """Accept the held dials."""
-        held, self._held = self._held or [], None
-        for peer in held:
-            self._dialled(peer)
-
-    def ignore_close(self) -> None:
-        """Never answer a CLOSE."""
-        self._answers_close = False
-
-    def send(self, *messages: Data) -> None:
-        """Send."""
-        for message in messages:
-            self._newest.send(message)
-
-    def close(self, code: int, reason: str = "") -> None:
-        """Send CLOSE."""
-        self._newest.close(code, reason)
-
-    def drop(self) -> None:
-        """Drop the connection."""
-        self._newest.drop()
-
-    def stop_reading(self) -> None:
-        """Stop reading."""
-        self._newest.stop_reading()
-
-    def resume_reading(self) -> None:
-        """Read again."""
-        for peer in self._server.peers:
-            peer.resume_reading()
-
-    @property
-    def dials(self) -> int:
-        """Dials."""
-        return len(self._server.peers)
-
-    @property
-    def open_now(self) -> int:
-        """Connections now."""
-        return self._server.open_now
-
-    @property
-    def most_open(self) -> int:
-        """The most connections."""
-        return self._server.most_open
-
-    @property
-    def unclean_closes(self) -> int:
-        """Always 0: a `MemoryServer` doesn't count them."""
-        return 0
-
-    @property
-    def close_codes(self) -> list[int]:
-        """Codes that came."""
-        return sorted(peer.close_code for peer in self._server.peers if peer.close_code is not None)
-
-    @property
-    def received(self) -> list[Data]:
-        """Messages that came."""
-        return [message for peer in self._server.peers for message in peer.received]
-
-    def header(self, name: str) -> str | None:
-        """Return a header of the newest dial."""
-        return dict(self._newest.request.headers).get(name)
-
-    async def until(self, condition: Callable[[], bool]) -> None:
-        """Check the condition in every turn of the loop: a MemoryServer has no event for it."""
-        async with asyncio.timeout(_DEADLINE):
-            while not condition():  # noqa: ASYNC110 - see above
-                await asyncio.sleep(0)
-
-    def _dialled(self, peer: MemoryPeer) -> None:
-        peer.answers_close = self._answers_close
-        if self._held is not None:
-            self._held.append(peer)
-        elif self._refusal is not None:
-            status, body = self._refusal
-            peer.refuse(handshake_rejected(status, {}, peer.request.scrub(body)))
-        else:
-            peer.accept(SUBPROTOCOL if SUBPROTOCOL in peer.request.subprotocols else None)
-
-    @property
-    def _newest(self) -> MemoryPeer:
-        return self._server.peers[-1]

@@ -1,1 +1,5 @@
-"""The transport port and its implementations: picows, `websockets` and memory."""
+"""The transport port, for ``Client(transport=…)``; its implementations are picows, `websockets` and memory."""
+
+from ._transport import Transport, TransportConnection, TransportEvents
+
+__all__ = ["Transport", "TransportConnection", "TransportEvents"]

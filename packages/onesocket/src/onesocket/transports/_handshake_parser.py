@@ -33,7 +33,7 @@ _NOT_IN_A_VALUE: Final = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]")
 _CHUNK: Final = re.compile(rb"([0-9A-Fa-f]{1,8})[^\r\n]*\r?\n")
 
 Headers = tuple[tuple[str, str], ...]
-"""Names in lower case, in the order in which they came."""
+"""Names in lower case, in the order of the response."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -318,7 +318,7 @@ class MemoryConnection:
             self._events.pong(payload)
 
     def on_peer_close(self, code: int, reason: str) -> None:
-        """Take the server's CLOSE, which came first."""
+        """Take a CLOSE that the server sends first."""
         if self.is_over:
             return
         self._peer.is_open = False

@@ -116,7 +116,7 @@ class PicowsStream(PicowsListener):
         self, transport: asyncio.Transport, early: bytes, sock: TcpSocket, under_tls: TlsWriteMonitor | None
     ) -> None:
         """Take the byte stream and send the upgrade request; `early`: bytes that have arrived already."""
-        if transport.is_closing():  # the protocol before this one has been told
+        if transport.is_closing():  # the end was reported to the protocol before this one
             self._failed(connection_reset("during the upgrade"))
             return
         self._attach(transport, sock, under_tls)

@@ -17,6 +17,7 @@ from ..errors import InvalidText, MessageTooBig, ProtocolViolation
 from ..wire._handshake import Data
 from ._close_frame import ABNORMAL_CLOSURE, NO_STATUS, NORMAL_CLOSURE, close_code, truncate_close_reason
 from ._fragments import Fragments
+from ._tcp import RESET_ON_CLOSE
 
 _log = logging.getLogger("onesocket")
 
@@ -24,7 +25,6 @@ _TEXT: Final = WSMsgType.TEXT
 _BINARY: Final = WSMsgType.BINARY
 # After a frame that couldn't be parsed the client's CLOSE can't be seen: its end of TCP is waited for, shortly.
 _LINGER: Final = 1.0
-_RESET_ON_CLOSE: Final = struct.pack("ii", 1, 0)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -223,7 +223,7 @@ class ServerConnection(WSListener):
         """End the connection with a reset (RST) instead of a FIN."""
         if self._transport is not None:
             raw = self._transport.underlying_transport.get_extra_info("socket")
-            raw.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET_ON_CLOSE)
+            raw.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, RESET_ON_CLOSE)
         self.abort()
 
     async def wait_closed(self) -> None:

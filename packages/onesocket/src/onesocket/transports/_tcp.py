@@ -27,8 +27,9 @@ _HAPPY_EYEBALLS_DELAY: Final = 0.25
 _FIRST_POLL: Final = 0.001
 _MAX_POLL: Final = 0.05
 _LINGER: Final = "hh" if sys.platform == "win32" else "ii"
-_RESET: Final = struct.pack(_LINGER, 1, 0)
-_DELIVER: Final = struct.pack(_LINGER, 0, 0)
+RESET_ON_CLOSE: Final = struct.pack(_LINGER, 1, 0)
+"""Value of SO_LINGER with which a close resets the connection (RST) and discards unsent bytes."""
+_DELIVER_ON_CLOSE: Final = struct.pack(_LINGER, 0, 0)
 
 
 class TcpSocket(ForkSafeSocket):
@@ -48,11 +49,11 @@ class TcpSocket(ForkSafeSocket):
 
     def reset_on_close(self) -> None:
         """Let the close reset the connection and discard unsent bytes."""
-        self._linger(_RESET)
+        self._linger(RESET_ON_CLOSE)
 
     def deliver_on_close(self) -> None:
         """Let the kernel deliver unsent bytes, and then a FIN, after the close."""
-        self._linger(_DELIVER)
+        self._linger(_DELIVER_ON_CLOSE)
 
     def unacknowledged(self) -> int:
         """Return the number of bytes that the peer has not acknowledged; 0 where the system doesn't report it."""

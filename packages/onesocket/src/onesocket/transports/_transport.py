@@ -26,7 +26,7 @@ class TransportEvents(Protocol):
         """Note whether the kernel has taken all written bytes."""
 
     def peer_closed(self, code: int, reason: str) -> None:
-        """Note that the peer's CLOSE came first, and was answered; 1005: it had no code. `ended` follows."""
+        """Note that the peer has closed first, and was answered; 1005: its CLOSE had no code. `ended` follows."""
 
     def violated(self, error: ProtocolViolation) -> None:
         """Note that the peer violated RFC 6455, and was sent a CLOSE. `ended` follows."""

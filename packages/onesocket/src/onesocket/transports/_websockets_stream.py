@@ -69,7 +69,7 @@ class WebsocketsStream(StreamFlow, asyncio.Protocol):
     ) -> None:
         """Take the byte stream and send the upgrade request; `early`: bytes that have arrived already."""
         self._attach(transport, sock, under_tls)
-        if transport.is_closing():  # the protocol before this one has been told
+        if transport.is_closing():  # the end was reported to the protocol before this one
             self.error = connection_reset("during the upgrade")
             self.connection_lost(None)
             return

@@ -28,8 +28,8 @@ async def our_close_is_acknowledged(context: CheckContext) -> None:
     await checked.end()
     expect_equal((checked.closed, checked.violation), (None, None), "the events of the peer")
     await context.peer.until(lambda: context.peer.open_now == 0)
-    expect_equal(context.peer.close_codes, [4000], "the codes that came")
-    expect_equal(context.peer.received, [f"{number}" for number in range(100)], "what went before the CLOSE")
+    expect_equal(context.peer.close_codes, [4000], "the received close codes")
+    expect_equal(context.peer.received, [f"{number}" for number in range(100)], "the messages before the CLOSE")
     expect_equal(context.peer.unclean_closes, 0, "connections that were abandoned")
 
 
@@ -52,7 +52,7 @@ async def calls_after_the_end_do_nothing(context: CheckContext) -> None:
     for _ in range(20):
         await asyncio.sleep(0)
     expect(checked.connection.phase, "an ended connection has a phase")
-    expect_equal(context.peer.close_codes, [1000], "the codes that came")
+    expect_equal(context.peer.close_codes, [1000], "the received close codes")
 
 
 def _peer_closes(code: int, reason: str) -> CheckFunction:
@@ -61,7 +61,7 @@ def _peer_closes(code: int, reason: str) -> CheckFunction:
         context.peer.send("before")
         context.peer.close(code, reason)
         error = await checked.end()
-        expect_equal(checked.messages, ["before"], "what came before the CLOSE")
+        expect_equal(checked.messages, ["before"], "the messages before the CLOSE")
         expect_equal(checked.closed, (code, reason), "the CLOSE")
         expect_equal(type(error), ConnectionReset, "the end")
         await context.peer.until(lambda: context.peer.open_now == 0)
@@ -90,7 +90,7 @@ async def both_close_at_once(context: CheckContext) -> None:
     checked.close(1000)
     await checked.end()
     await context.peer.until(lambda: context.peer.open_now == 0)
-    expect(len(context.peer.close_codes) <= 1, f"more than one CLOSE came: {context.peer.close_codes}")
+    expect(len(context.peer.close_codes) <= 1, f"more than one CLOSE: {context.peer.close_codes}")
     expect_equal(context.peer.unclean_closes, 0, "connections that were abandoned")
 
 
@@ -136,12 +136,12 @@ async def a_close_that_is_not_answered_is_ended_by_abort(context: CheckContext) 
 
 
 @CHECKS.add()
-async def an_abort_with_a_code_tells_the_peer(context: CheckContext) -> None:
+async def an_abort_with_a_code_sends_close(context: CheckContext) -> None:
     checked = await context.open()
     checked.connection.abort(4000)
     await checked.end()
     await context.peer.until(lambda: context.peer.open_now == 0)
-    expect_equal(context.peer.close_codes, [4000], "the codes that came")
+    expect_equal(context.peer.close_codes, [4000], "the received close codes")
 
 
 @CHECKS.add()
@@ -205,7 +205,11 @@ def _from_inside(how: str) -> CheckFunction:
         await checked.end()
         await context.peer.until(lambda: context.peer.open_now == 0)
         if how == "close":
-            expect_equal((context.peer.close_codes, context.peer.unclean_closes), ([1000], 0), "CLOSEs that came")
+            expect_equal(
+                (context.peer.close_codes, context.peer.unclean_closes),
+                ([1000], 0),
+                "the received close codes, and unclean closes",
+            )
 
     return body
 

@@ -64,7 +64,7 @@ async def every_byte_of_a_message_is_a_sign_of_life(context: CheckContext) -> No
         await checked.until_polled(partial(_has_grown, checked, seen))
     connection.write_raw(frame[200_001:])
     await checked.until(lambda: len(checked.messages) == 2)
-    expect_equal(checked.messages[1], "x" * 300_000, "the message that came slowly")
+    expect_equal(checked.messages[1], "x" * 300_000, "the slow message")
 
 
 @CHECKS.add(PeerFeature.BYTES)
@@ -236,5 +236,5 @@ async def a_violation_behind_a_burst_comes_after_it(context: CheckContext) -> No
     frames = b"".join(map(encode_message, burst)) + encode_frame(Opcode.TEXT, b"\xff")
     context.peer.server.connections[0].write_raw(frames)
     await checked.until(lambda: checked.violation is not None)
-    expect_equal(checked.messages, burst, "what came before it")
+    expect_equal(checked.messages, burst, "the messages before the violation")
     expect(isinstance(checked.violation, InvalidText), f"another violation: {checked.violation!r}")

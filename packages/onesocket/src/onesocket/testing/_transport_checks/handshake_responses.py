@@ -78,8 +78,8 @@ async def every_response_header_is_reported(context: CheckContext) -> None:
     ]
     checked = await context.open()
     headers = checked.handshake.headers if checked.handshake else ()
-    told = [(name, value) for name, value in headers if name in ("x-shard", "set-cookie")]
-    expect_equal(told, [("x-shard", "7"), ("set-cookie", "a=1"), ("set-cookie", "b=2")], "the headers")
+    reported = [(name, value) for name, value in headers if name in ("x-shard", "set-cookie")]
+    expect_equal(reported, [("x-shard", "7"), ("set-cookie", "a=1"), ("set-cookie", "b=2")], "the headers")
 
 
 # --- refusals ---------------------------------------------------------------------------------------------------------
@@ -158,7 +158,7 @@ def _invalid(fault: Fault, said: str, kind: type[OnesocketError] = InvalidHandsh
         error = await checked.end()
         expect_equal(type(error), kind, f"the error ({error})")
         expect(said in str(error), f"it doesn't say {said!r}: {error}")
-        expect_equal((checked.handshake, len(checked.messages)), (None, 0), "the handshake and what came")
+        expect_equal((checked.handshake, len(checked.messages)), (None, 0), "the handshake, and the number of messages")
         await context.peer.until(lambda: context.peer.open_now == 0)
         await context.open()
 

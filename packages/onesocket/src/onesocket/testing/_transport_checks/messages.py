@@ -30,7 +30,7 @@ async def messages_arrive_whole_and_in_order_both_ways(context: CheckContext) ->
         checked.connection.send(message)
     await context.peer.until(lambda: len(context.peer.received) == len(_SAMPLES))
     expect_equal(context.peer.received, list(_SAMPLES), "the messages that the peer received")
-    expect(checked.connection.activity > seen, "frames that came are evidence of life")
+    expect(checked.connection.activity > seen, "a frame is a sign of life")
 
 
 @CHECKS.add()
@@ -54,7 +54,7 @@ async def set_receiver_takes_over_at_once(context: CheckContext) -> None:
     context.peer.send(*"abc")
     context.peer.send("d")
     await checked.until_polled(lambda: len(other) == 3)
-    expect_equal((checked.messages, other), (["a"], ["b", "c", "d"]), "who got what")
+    expect_equal((checked.messages, other), (["a"], ["b", "c", "d"]), "the messages of each receiver")
 
 
 @CHECKS.add()
@@ -65,7 +65,7 @@ async def a_ping_is_answered_by_a_pong(context: CheckContext) -> None:
     checked.connection.ping(b"x" * 125)
     await checked.until(lambda: len(checked.pongs) == 2)
     expect_equal(checked.pongs, [b"", b"x" * 125], "the PONGs")
-    expect(checked.connection.activity > seen, "a PONG is evidence of life")
+    expect(checked.connection.activity > seen, "a PONG is a sign of life")
 
 
 @CHECKS.add(PeerFeature.PEER_PINGS)
@@ -163,7 +163,7 @@ async def a_peer_that_does_not_read_is_reported(context: CheckContext) -> None:
     while checked.writable_now and sent < _MOST_BLOCKS:
         expect(checked.connection.send(_BLOCK), "an open connection takes messages")
         sent += 1
-    expect(not checked.writable_now, f"{sent * len(_BLOCK)} bytes were taken, and nobody read them")
+    expect(not checked.writable_now, f"{sent * len(_BLOCK)} bytes were taken without a reader")
     checked.connection.send("behind it")
     context.peer.resume_reading()
     await checked.until(lambda: checked.writable_now)

@@ -46,7 +46,7 @@ async def opens_once(context: CheckContext) -> None:
 
 
 @CHECKS.add()
-async def a_chosen_subprotocol_is_told(context: CheckContext) -> None:
+async def a_chosen_subprotocol_is_reported(context: CheckContext) -> None:
     checked = await context.open(subprotocols=("v1", SUBPROTOCOL))
     expect_equal(checked.handshake and checked.handshake.subprotocol, SUBPROTOCOL, "the sub-protocol")
 
@@ -131,7 +131,7 @@ async def close_during_the_upgrade_awaits_the_answer(context: CheckContext) -> N
     context.peer.release()
     await checked.end()
     await context.peer.until(lambda: context.peer.open_now == 0)
-    expect_equal(context.peer.close_codes, [1001], "the codes that came")
+    expect_equal(context.peer.close_codes, [1001], "the received close codes")
     expect_equal(context.peer.unclean_closes, 0, "connections that were abandoned")
 
 
