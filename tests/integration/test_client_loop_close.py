@@ -3,6 +3,7 @@
 import asyncio
 import gc
 import logging
+import subprocess
 import sys
 import traceback
 import warnings
@@ -11,6 +12,7 @@ from typing import Any
 
 import pytest
 
+import onesocket
 from onesocket import Client
 from onesocket.testing import FaultyServer, ThreadedServer
 from onesocket.transports._picows import PicowsTransport
@@ -96,3 +98,45 @@ def test_a_client_that_is_left_open_warns(how: str, url: str) -> None:
     told = [str(warning.message) for warning in caught if "unclosed <Client" in str(warning.message)]
     assert len(told) == (how in ("asyncio.run", "loop.close"))
     assert all("aclose()" in text for text in told)
+
+
+def test_a_shared_client_of_a_closed_loop_prints_no_traceback(
+    url: str, unraisable: list[Any], caplog: pytest.LogCaptureFixture
+) -> None:
+    async def use(*, reads: bool) -> None:
+        client = await onesocket.join(url, scope="loop")
+        if reads:
+            await client.send("echo")
+            assert await anext(client.subscribe()) == "echo"
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ResourceWarning)  # of the socket
+        warnings.filterwarnings("ignore", "coroutine .* was never awaited")
+        for reads in (False, True, False):  # each looks for connections of dead loops
+            loop = asyncio.new_event_loop()
+            loop.run_until_complete(use(reads=reads))
+            loop.close()
+            gc.collect()
+        with asyncio.Runner() as runner:
+            runner.run(use(reads=True))
+        gc.collect()
+    assert not unraisable
+    logged = [record.getMessage() for record in caplog.records if record.levelno >= logging.WARNING]
+    assert [text for text in logged if not text.startswith("Task was destroyed but it is pending!")] == []
+
+
+LEFT_OPEN = """
+import asyncio, sys, onesocket
+async def use(url):
+    await onesocket.join(url, scope="loop")
+loop = asyncio.new_event_loop()
+loop.run_until_complete(use(sys.argv[1]))
+loop.close()
+"""
+
+
+def test_a_program_that_ends_with_a_shared_client_of_a_closed_loop_prints_no_traceback(url: str) -> None:
+    program = [sys.executable, "-W", "ignore", "-c", LEFT_OPEN, url]
+    ended = subprocess.run(program, capture_output=True, text=True, check=True, timeout=30)
+    lines = [text for text in ended.stderr.splitlines() if not text.startswith(("Task was destroyed", "task: <Task"))]
+    assert lines == []

@@ -503,6 +503,7 @@ class FanOut:
         self._on_loop(self._let_go, queue)
 
     def _let_go(self, queue: Queue[Any]) -> None:
+        queue.waiter = None  # no reader is left to wake, and its loop may be closed
         queue.clear()
         queue.end()
         self._detach(queue)

@@ -193,6 +193,7 @@ class Registry:
 
     def close_all(self, timeout: float = _EXIT_TIMEOUT) -> None:
         """Close what the thread holds, in order and bounded: the interpreter ends."""
+        self.remove_dead()  # the collector shall find them while the interpreter is whole
         with self.lock:
             self._is_ending = True
             thread = self._thread
