@@ -10,6 +10,7 @@ import pytest
 from onesocket.client._backlog import Backlog
 from onesocket.client._connection_attempt import ConnectionAttempt
 from onesocket.client._delivery import DELIVERED
+from onesocket.client._early_messages import EarlyMessages
 from onesocket.client._fan_out import FanOut
 from onesocket.client._queue import Queue
 from onesocket.client._runner import Runner
@@ -184,7 +185,7 @@ def notices_not_withdrawn(patch: pytest.MonkeyPatch) -> None:
 
 
 def early_messages_lost(patch: pytest.MonkeyPatch) -> None:
-    patch.setattr(FanOut, "keep_for_first_reader", lambda _self: None)
+    patch.setattr(EarlyMessages, "keep", lambda _self: None)
 
 
 def early_messages_of_shared_clients_lost(patch: pytest.MonkeyPatch) -> None:

@@ -358,13 +358,13 @@ def test_once_somebody_reads_everything_nothing_is_between_the_socket_and_the_re
         report=lambda error, _source: pytest.fail(repr(error)),
         on_loop=lambda call, *args: call(*args),
     )
-    fanout.keep_for_first_reader()
+    fanout.early.keep()
     fanout.publish("early")
-    sinks = fanout._all  # pyright: ignore[reportPrivateUsage]
+    sinks = fanout._sinks.all  # pyright: ignore[reportPrivateUsage]
     assert len(sinks) == 1
     stream = fanout.subscribe(None, None, limit=5, overflow="fail", gaps=True, raise_on_failure=True)
-    assert fanout._all != sinks  # pyright: ignore[reportPrivateUsage]
-    assert (len(fanout._all), len(fanout._gaps), len(fanout)) == (1, 1, 1)  # pyright: ignore[reportPrivateUsage]
+    assert fanout._sinks.all != sinks  # pyright: ignore[reportPrivateUsage]
+    assert (len(fanout._sinks.all), len(fanout._sinks.gaps), len(fanout)) == (1, 1, 1)  # pyright: ignore[reportPrivateUsage]
     assert len(stream) == 1
 
 

@@ -12,16 +12,17 @@ from onesocket.client._fan_out import FanOut
 from onesocket.client._gap import Gap, GapReason
 from onesocket.client._queue import Overflow, Queue
 from onesocket.client._subscription import Subscription
+from tests.exceptions import CustomBaseException
 
 MESSAGES = ["a", "b", "a", "b", "a"]
 
 
-def make_fan_out() -> FanOut:
+def make_fan_out(report: Callable[[BaseException, str], None] | None = None) -> FanOut:
     return FanOut(
         event_of=lambda message: str(message)[0],
         hold=lambda: None,
         release=lambda: None,
-        report=lambda error, _source: pytest.fail(repr(error)),
+        report=report or (lambda error, _source: pytest.fail(repr(error))),
         on_loop=lambda call, *args: call(*args),
     )
 
@@ -102,37 +103,57 @@ async def test_a_callback_may_close_a_stream_that_has_not_got_the_batch_yet() ->
     assert len(fanout) == 1
 
 
-def test_a_callback_that_ends_the_program_takes_no_batch_from_the_streams() -> None:
+@pytest.mark.parametrize("kind", [SystemExit, KeyboardInterrupt])
+@pytest.mark.parametrize("late", [None, "b"])
+@pytest.mark.parametrize("event", [None, "a"])
+@pytest.mark.parametrize("where", [None, bool])
+def test_a_callback_that_ends_the_program_is_removed_and_takes_nothing_from_the_others(
+    kind: type[BaseException], late: str | None, event: str | None, where: Any
+) -> None:
+    loop = asyncio.new_event_loop()
     fanout = make_fan_out()
+    streams: list[Subscription[Any]] = [stream_of(fanout), stream_of(fanout, "b")]
+    called: list[str] = []
 
     def ends(_message: str) -> None:
-        raise SystemExit
+        streams.append(stream_of(fanout, late))
+        raise kind
 
-    remove = fanout.on(None, ends, limit=1, overflow="fail", gaps=False)
-    stream = stream_of(fanout)
-    with pytest.raises(SystemExit):
-        fanout.publish_many(["a", "b"])
-    assert len(stream) == 2
-    remove()
-    fanout.publish_many(["c", "d"])
-    assert len(stream) == 4
+    fanout.on(event, ends, where=where)
+    fanout.on(None, called.append)
+    for batch in (["a", "b", "b"], ["a"]):
+        loop.call_soon(fanout.publish_many, batch)
+    with pytest.raises(kind):
+        loop.run_forever()
+    loop.run_until_complete(asyncio.sleep(0))
+    loop.close()
+    assert called == ["a", "b", "b", "a"]
+    assert [len(stream) for stream in streams] == [4, 2, 3 if late is None else 2]
+    assert fanout.delivered == 4
 
 
-@pytest.mark.parametrize("event", [None, "b"])
-def test_nor_does_one_that_has_subscribed_before(event: str | None) -> None:
-    fanout = make_fan_out()
-    late: list[Subscription[Any]] = []
+@pytest.mark.parametrize("returns_awaitable", [False, True])
+async def test_a_callback_that_raises_what_is_no_exception_is_reported_and_removed(returns_awaitable: bool) -> None:
+    reported: list[tuple[BaseException, str]] = []
+    fanout = make_fan_out(report=lambda error, source: reported.append((error, source)))
+    called: list[str] = []
 
-    def subscribes_and_ends(message: str) -> None:
-        late.append(stream_of(fanout, event))
-        raise SystemExit
+    async def raises_later() -> None:
+        raise CustomBaseException
 
-    fanout.on(None, subscribes_and_ends, limit=1, overflow="fail", gaps=False)
-    early = stream_of(fanout)
-    with pytest.raises(SystemExit):
-        fanout.publish_many(["a", "b", "b"])
-    assert (len(early), len(late[0])) == (3, 2)
-    assert fanout.delivered == 3
+    def raises(message: str) -> Any:
+        called.append(message)
+        if returns_awaitable:
+            return raises_later()
+        raise CustomBaseException
+
+    fanout.on(None, raises)
+    fanout.publish_many(["a", "b"])
+    await fanout.settle(1)
+    fanout.publish("c")
+    assert called == ["a"]
+    assert [(type(error), source) for error, source in reported] == [(CustomBaseException, raises.__qualname__)]
+    assert len(fanout) == 0
 
 
 def test_one_that_the_collector_takes_off_while_another_is_put_on_is_off(monkeypatch: pytest.MonkeyPatch) -> None:

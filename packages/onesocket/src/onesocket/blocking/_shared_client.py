@@ -322,7 +322,7 @@ class SharedClient:
     def _use_own_stream(self) -> None:
         handle = self._current()
         if not self._reads_own_stream:
-            handle.host_inbox.post(handle.fan_out.stop_keeping)
+            handle.host_inbox.post(handle.fan_out.early.stop)
             self._reads_own_stream = True
 
     def _subscribe(

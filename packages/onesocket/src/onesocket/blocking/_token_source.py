@@ -10,8 +10,8 @@ from collections.abc import Callable
 from concurrent.futures import Future
 from typing import Any
 
-from ..client._async_callback import is_async
 from ..client._options import TokenSource
+from ..client._user_code import is_async
 from ..errors import TokenFailed
 
 

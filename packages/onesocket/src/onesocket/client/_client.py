@@ -130,7 +130,7 @@ class Client:
             on_loop=self._runner.call_on_loop,
             soon=self._runner.call_soon,
         )
-        self._fanout.keep_for_first_reader()
+        self._fanout.early.keep()
         self._registrations = Registrations()
         self._sender = Sender(
             self._options.outbox,
@@ -334,8 +334,8 @@ class Client:
         that is awaited in a task before the next message. A coroutine function is called in a task of its own, one
         message after the other, behind a queue of `limit` messages. What came before the client's first reader (see
         `subscribe`) it is called with from the next turn of the loop on. With `gaps`, it is called with gap markers,
-        too. What it raises is reported and harms no other subscriber; `SystemExit` and `KeyboardInterrupt` end the
-        program.
+        too. What it raises is reported and harms no other subscriber. If that is no `Exception`, it is removed;
+        `SystemExit` and `KeyboardInterrupt` end the program, in the next turn of the loop.
         """
         self._affinity.check_process()
         return self._registrations.on(

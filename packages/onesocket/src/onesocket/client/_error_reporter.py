@@ -7,7 +7,7 @@ import logging
 from collections.abc import Callable
 
 from ..errors import InvalidOption
-from ._async_callback import is_async
+from ._user_code import is_async
 
 _log = logging.getLogger("onesocket")
 

@@ -169,6 +169,11 @@ class Queue(Generic[T]):
         """Whether `take` would give something."""
         return bool(self.items) or bool(self.head) or self.unmarked > 0 or self.kept_gap is not None
 
+    @property
+    def is_idle(self) -> bool:
+        """True if nothing waits for the reader, and more can come."""
+        return not (self.has_items or self.ended or self.overflow_error is not None or self.error is not None)
+
     def lose(self, count: int) -> None:
         """Record messages that were lost before they came here: the end of a reader with the rule `fail`."""
         self.dropped += count

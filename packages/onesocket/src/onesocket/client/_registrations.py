@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import Any, TypeVar
 
 from ..errors import InvalidOption
-from ._async_callback import is_async
+from ._reader_options import check_callback, check_event
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -40,8 +40,7 @@ class Registrations:
         return self._on(name, add, callback)
 
     def _on(self, event: str | None, add: AddCallback, callback: F) -> F:
-        if not callable(callback):  # pyright: ignore[reportUnnecessaryComparison]
-            raise InvalidOption(f"on() needs a function, not {type(callback).__name__}")
+        check_callback(callback)
         return self.add(callback, add(event, callback))
 
     def add(self, callback: F, remove: Callable[[], None]) -> F:
@@ -55,20 +54,3 @@ class Registrations:
             if self._entries[index][0] == callback:
                 self._entries.pop(index)[1]()
                 return
-
-
-def check_where(where: object) -> None:
-    """Raise `InvalidOption` unless `where` is a plain function, or None."""
-    if where is None:
-        return
-    if not callable(where):
-        raise InvalidOption(f"where must be a function of the message, not {type(where).__name__}")
-    if is_async(where):
-        raise InvalidOption("where must be a plain function, not a coroutine function: nothing would await it")
-
-
-def check_event(event: object) -> str | None:
-    """An event name, or None for all messages; raises `InvalidOption`."""
-    if event is not None and not isinstance(event, str):
-        raise InvalidOption(f"an event name is a str, or None for all messages, not {type(event).__name__}")
-    return event

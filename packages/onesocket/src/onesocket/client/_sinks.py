@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable
 from typing import Any
 
@@ -40,7 +41,79 @@ class Filter:
             self.sink(message)
 
 
-def remove_first(sinks: tuple[Sink, ...], sink: Sink) -> tuple[Sink, ...]:
+class SinkTable:
+    """The sinks of one fan-out. Each change replaces a tuple: none is changed while it is walked."""
+
+    def __init__(self) -> None:
+        self.all: tuple[Sink, ...] = ()
+        """Sinks of all messages."""
+        self.batches: tuple[BatchSink, ...] = ()
+        """The functions of those among them that take several messages at once, and ..."""
+        self.calls: tuple[Sink, ...] = ()
+        """... the rest of them."""
+        self.named: dict[str, tuple[Sink, ...]] = {}
+        """Sinks of the messages with an event name."""
+        self.gaps: tuple[Sink, ...] = ()
+        """Sinks of gap markers."""
+        self._changes: deque[Callable[[], None]] = deque()
+        self._is_changing = False
+
+    def __len__(self) -> int:
+        return len(self.all) + sum(map(len, self.named.values()))
+
+    def add(self, event: str | None, sink: Sink, gap_sink: Sink | None) -> Callable[[], None]:
+        """Add a sink of messages and one of gap markers; returns the function that removes both."""
+        removed = False
+
+        def add() -> None:
+            if event is None:
+                self._set_all((*self.all, sink))
+            else:
+                self.named[event] = (*self.named.get(event, ()), sink)
+            if gap_sink is not None:
+                self.gaps = (*self.gaps, gap_sink)
+
+        def take_off() -> None:
+            if event is None:
+                self._set_all(_remove_first(self.all, sink))
+            else:
+                rest = _remove_first(self.named.get(event, ()), sink)
+                if rest:
+                    self.named[event] = rest
+                else:
+                    self.named.pop(event, None)
+            if gap_sink is not None:
+                self.gaps = _remove_first(self.gaps, gap_sink)
+
+        def remove() -> None:
+            nonlocal removed
+            if not removed:
+                removed = True
+                self._change(take_off)
+
+        self._change(add)
+        return remove
+
+    def _change(self, change: Callable[[], None]) -> None:
+        """One after the other: the collector may end a subscription in the midst of any other change."""
+        self._changes.append(change)
+        if self._is_changing:
+            return
+        self._is_changing = True
+        try:
+            while self._changes:
+                self._changes.popleft()()
+        finally:
+            self._is_changing = False
+
+    def _set_all(self, sinks: tuple[Sink, ...]) -> None:
+        batches = [batch_sink_of(sink) for sink in sinks]
+        self.all = sinks
+        self.batches = tuple(many for many in batches if many is not None)
+        self.calls = tuple(sink for sink, many in zip(sinks, batches, strict=True) if many is None)
+
+
+def _remove_first(sinks: tuple[Sink, ...], sink: Sink) -> tuple[Sink, ...]:
     """The sinks without the first one that is equal to `sink`."""
     index = next((place for place, other in enumerate(sinks) if other == sink), None)
     return sinks if index is None else (*sinks[:index], *sinks[index + 1 :])

@@ -43,6 +43,20 @@ def mark_unwrapped(error: E) -> E:
     return error
 
 
+def is_async(function: Callable[..., Any]) -> bool:
+    """True for a coroutine function, and for an object that is called like one."""
+    return inspect.iscoroutinefunction(function) or inspect.iscoroutinefunction(type(function).__call__)
+
+
+def raise_in_loop(error: BaseException) -> None:
+    """Raise this out of the running loop, in a turn of its own: this turn may be one that delivers messages."""
+    asyncio.get_running_loop().call_soon(_raise, error)
+
+
+def _raise(error: BaseException) -> None:
+    raise error
+
+
 async def call_user_function(source: Callable[[], Any], what: str = "the token source") -> object:
     """The answer of a token source, or of another (coroutine) function that the program brought.
 

@@ -11,9 +11,9 @@ from ..client._client import Client
 from ..client._gap import Gap
 from ..client._status import Change, Status
 from ..client._subscription import Subscription
+from ..client._user_code import raise_in_loop
 from ..errors import DeliveryUnknown, OnesocketError
 from ..lifecycle._effects import Outcome
-from ._raise_in_loop import raise_in_loop
 from ._upstream import UpstreamEvents
 from ._upstream_subscriptions import UpstreamSubscriptions, check_subscription_support
 

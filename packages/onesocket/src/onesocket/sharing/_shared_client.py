@@ -83,7 +83,7 @@ class SharedClient:
             report=self._error_reporter.report,
             on_loop=self.loop_inbox.post,
         )
-        self.fan_out.expect_backlog()
+        self.fan_out.early.expect()
         self._registrations = Registrations()
         self._calls: dict[CrossLoopCall[Any], asyncio.Future[Any]] = {}
         self._connecting: asyncio.Task[Outcome] | None = None

@@ -1,0 +1,48 @@
+"""The options of a subscription or callback, checked once for both."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from ..errors import InvalidOption
+from ._queue import Overflow, check_limit
+from ._subscription import Predicate
+from ._user_code import is_async
+
+
+@dataclass(frozen=True, slots=True)
+class ReaderOptions:
+    """Selects the messages of one reader, and bounds its queue."""
+
+    event: str | None
+    """Only messages with this event name; None: all."""
+    where: Predicate | None
+    """Only messages for which this is true; None: all."""
+    limit: int
+    overflow: Overflow
+    gaps: bool
+
+    @classmethod
+    def check(
+        cls, event: object, where: Predicate | None, limit: object, overflow: object, *, gaps: bool
+    ) -> ReaderOptions:
+        """Options made of a caller's arguments; raises `InvalidOption`."""
+        if where is not None:
+            if not callable(where):  # pyright: ignore[reportUnnecessaryComparison]
+                raise InvalidOption(f"where must be a function of the message, not {type(where).__name__}")
+            if is_async(where):
+                raise InvalidOption("where must be a plain function, not a coroutine function: nothing would await it")
+        return cls(check_event(event), where, check_limit(limit), Overflow.of(overflow), gaps)
+
+
+def check_event(event: object) -> str | None:
+    """An event name, or None for all messages; raises `InvalidOption`."""
+    if event is not None and not isinstance(event, str):
+        raise InvalidOption(f"an event name is a str, or None for all messages, not {type(event).__name__}")
+    return event
+
+
+def check_callback(callback: object) -> None:
+    """Raise `InvalidOption` unless it can be called."""
+    if not callable(callback):
+        raise InvalidOption(f"on() needs a function, not {type(callback).__name__}")
