@@ -1,6 +1,41 @@
 """Fixtures that several integration tests share."""
 
+import threading
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+
 import pytest
+
+from onesocket.sharing._registry import current_registry
+from onesocket.testing import FaultyServer
+
+
+@pytest.fixture
+async def server() -> AsyncIterator[FaultyServer]:
+    """A server that echoes; at the end of the test its last connection ends."""
+    async with FaultyServer() as server:
+        yield server
+        await server.wait_until(lambda counts: counts.sockets_now == 0)
+
+
+@pytest.fixture
+def no_threads_left() -> Iterator[None]:
+    """Check that no shared connection and no thread of the library is left after the test."""
+    yield
+    for thread in threading.enumerate():
+        if thread.name.startswith("onesocket"):
+            thread.join(5)
+    assert len(current_registry()) == 0
+    assert not [thread for thread in threading.enumerate() if thread.name.startswith("onesocket")]
+
+
+@pytest.fixture
+def private_runtime(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A runtime directory of the test's own; the path is short, as the paths of sockets have to be."""
+    place = tmp_path_factory.mktemp("runtime")
+    place.chmod(0o700)
+    monkeypatch.setenv("ONESOCKET_RUNTIME_DIR", str(place))
+    return place
 
 
 @pytest.fixture

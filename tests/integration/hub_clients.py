@@ -2,7 +2,7 @@
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -13,8 +13,8 @@ from onesocket import Client, ReconnectPolicy
 from onesocket.hub import Endpoint, Hub, HubOptions, Merge, MergedRaw, RawFrontend
 from onesocket.sharing._client_upstream import ClientUpstream
 from onesocket.testing import FaultyServer
+from tests.support.waiting import DEADLINE
 
-DEADLINE = 10.0
 FAST = ReconnectPolicy(initial=0.01, cap=0.05, stable_after=0.05)
 LOCAL = Endpoint("127.0.0.1", 0)
 
@@ -62,9 +62,3 @@ async def wait_closed(connection: ClientConnection) -> tuple[int, str]:
                 await connection.recv()
     assert connection.close_code is not None
     return connection.close_code, connection.close_reason or ""
-
-
-async def until(condition: Callable[[], bool]) -> None:
-    async with asyncio.timeout(DEADLINE):
-        while not condition():  # noqa: ASYNC110 - looked at in every turn of the loop, so nothing is slept through
-            await asyncio.sleep(0)

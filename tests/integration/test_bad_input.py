@@ -3,7 +3,6 @@
 import asyncio
 import socket
 import ssl
-from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
@@ -34,12 +33,6 @@ from onesocket.testing import Fault, FaultyServer
 
 DEADLINE = 10
 SECRET = "s3cr3t-t0ken"
-
-
-@pytest.fixture
-async def server() -> AsyncIterator[FaultyServer]:
-    async with FaultyServer() as running:
-        yield running
 
 
 async def fails(client: Client, error: type[OnesocketError], text: str) -> OnesocketError:

@@ -3,7 +3,7 @@
 import asyncio
 import sys
 import threading
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
@@ -18,18 +18,10 @@ from onesocket.errors import (
     WaitTimeout,
     WrongEventLoop,
 )
-from onesocket.sharing._registry import current_registry
 from onesocket.testing import Fault, FaultyServer
+from tests.support.programs import run_python, running_python
 
-
-@pytest.fixture(autouse=True)
-def _nothing_is_left() -> Iterator[None]:
-    yield
-    for thread in threading.enumerate():
-        if thread.name.startswith("onesocket"):
-            thread.join(5)
-    assert len(current_registry()) == 0
-    assert not [thread for thread in threading.enumerate() if thread.name.startswith("onesocket")]
+pytestmark = pytest.mark.usefixtures("no_threads_left")
 
 
 @pytest.fixture
@@ -311,7 +303,7 @@ def make(token=None):
 blocking.join(sys.argv[1], client_factory=make).close()
 print(called)
 """
-    assert await run(script, server.url) == (0, "[True]\n")
+    assert await run_python("-W", "error", "-c", script, server.url) == (0, "[True]\n")
 
 
 def test_where_a_loop_runs_nothing_is_begun() -> None:
@@ -363,18 +355,10 @@ except KeyboardInterrupt:
 """
 
 
-async def run(script: str, *arguments: str) -> tuple[int | None, str]:
-    process = await asyncio.create_subprocess_exec(
-        sys.executable, "-W", "error", "-c", script, *arguments, stdout=-1, stderr=-2
-    )
-    output, _ = await asyncio.wait_for(process.communicate(), 20)
-    return process.returncode, output.decode()
-
-
 @pytest.mark.skipif(sys.platform == "win32", reason="signals of POSIX")
 @pytest.mark.parametrize("what", ["receive", "for", "wait_for", "subscribe"])
 async def test_ctrl_c_ends_a_wait_at_once_and_leaves_nothing(server: FaultyServer, what: str) -> None:
-    assert await run(INTERRUPTED, server.url, what) == (0, "interrupted 0\n")
+    assert await run_python("-W", "error", "-c", INTERRUPTED, server.url, what) == (0, "interrupted 0\n")
     assert server.counts.close_codes == {1000: 1}
 
 
@@ -392,15 +376,15 @@ except KeyboardInterrupt:
 @pytest.mark.skipif(sys.platform == "win32", reason="signals of POSIX")
 async def test_ctrl_c_while_joining_winds_the_attempt_down(server: FaultyServer) -> None:
     server.faults = Fault.slow_upgrade(0.3)
-    process = await asyncio.create_subprocess_exec(sys.executable, "-c", JOINING, server.url, stdout=-1, stderr=-2)
-    await server.wait_until(lambda counts: counts.handshakes == 1)
-    process.send_signal(2)
-    output, _ = await asyncio.wait_for(process.communicate(), 20)
-    assert (process.returncode, output) == (0, b"interrupted\n")
+    async with running_python("-c", JOINING, server.url) as process:
+        await server.wait_until(lambda counts: counts.handshakes == 1)
+        process.send_signal(2)
+        output, _ = await asyncio.wait_for(process.communicate(), 20)
+        assert (process.returncode, output) == (0, b"interrupted\n")
 
 
 async def test_a_program_that_just_ends_closes_in_order(server: FaultyServer) -> None:
     script = "import sys; from onesocket import blocking; client = blocking.join(sys.argv[1]); client.send('x')"
-    assert await run(script, server.url) == (0, "")
+    assert await run_python("-W", "error", "-c", script, server.url) == (0, "")
     await server.wait_until(lambda counts: counts.sockets_now == 0)
     assert server.counts.close_codes == {1000: 1}

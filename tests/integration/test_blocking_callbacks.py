@@ -3,7 +3,7 @@
 import asyncio
 import sys
 import threading
-from collections.abc import AsyncIterator, Callable
+from collections.abc import Callable
 
 import pytest
 
@@ -13,13 +13,6 @@ from onesocket.testing import FaultyServer
 from tests.exceptions import CustomBaseException
 
 MANY = 10_000
-
-
-@pytest.fixture
-async def server() -> AsyncIterator[FaultyServer]:
-    async with FaultyServer() as server:
-        yield server
-        await server.wait_until(lambda counts: counts.sockets_now == 0)
 
 
 def raises_custom() -> None:

@@ -94,12 +94,6 @@ async def onesocket(
         await process.communicate()
 
 
-@pytest.fixture
-async def server() -> AsyncIterator[FaultyServer]:
-    async with FaultyServer() as server:
-        yield server
-
-
 async def test_typed_lines_are_sent_and_answers_shown(server: FaultyServer) -> None:
     async with onesocket(server.url) as command:
         await command.type("hello\n")

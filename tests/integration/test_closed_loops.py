@@ -2,7 +2,6 @@
 
 import asyncio
 import gc
-from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
@@ -14,13 +13,6 @@ from onesocket.testing import FaultyServer, MemoryServer
 
 MANY = 10_000
 LIMIT = 5
-
-
-@pytest.fixture
-async def server() -> AsyncIterator[FaultyServer]:
-    async with FaultyServer() as server:
-        yield server
-        await server.wait_until(lambda counts: counts.sockets_now == 0)
 
 
 async def ignore_message(_message: str) -> None:

@@ -4,7 +4,7 @@ import asyncio
 import json
 import logging
 import socket
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
 from urllib.parse import urlsplit
@@ -15,6 +15,7 @@ from aiohttp import web
 
 from onesocket_discord.server import ChatServer, GatewayOptions
 from onesocket_discord.server.rest import HttpConnectionLimiter, make_app
+from tests.support.waiting import until
 from tests.unit.onesocket_discord.server.service_fixture import running_service
 
 DEADLINE = 10.0
@@ -68,11 +69,6 @@ async def test_a_body_that_is_no_text_is_no_error_of_ours(more: bytes, body: byt
             server, b"POST /api/v10/auth/login HTTP/1.1", b"Host: x", b"Content-Type: application/json", more, body=body
         )
     assert (status, answer["code"]) == (400, 50109)
-
-
-async def until(condition: Callable[[], bool]) -> None:
-    while not condition():  # noqa: ASYNC110 - nobody tells
-        await asyncio.sleep(0)
 
 
 # --- browsers -------------------------------------------------------------------------------------------------------

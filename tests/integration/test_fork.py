@@ -1,14 +1,12 @@
 """A forked child never touches its parent's socket; what it uses, it joins anew. The server counts."""
 
-import asyncio
 import os
-import sys
-from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
 
 from onesocket.testing import Fault, FaultyServer
+from tests.support.programs import output_of
 
 pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="there are no forks here")
 
@@ -57,18 +55,8 @@ def sockets():
 """
 
 
-@pytest.fixture
-async def server() -> AsyncIterator[FaultyServer]:
-    async with FaultyServer() as server:
-        yield server
-        await server.wait_until(lambda counts: counts.sockets_now == 0)
-
-
 async def run(script: str, url: str) -> str:
-    process = await asyncio.create_subprocess_exec(sys.executable, "-c", PRELUDE + script, url, stdout=-1, stderr=-2)
-    output, _ = await asyncio.wait_for(process.communicate(), 20)
-    assert process.returncode == 0, output.decode()
-    return output.decode()
+    return await output_of("-c", PRELUDE + script, url)
 
 
 async def test_a_child_that_does_nothing_leaves_the_parent_alone(server: FaultyServer) -> None:

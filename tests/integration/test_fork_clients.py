@@ -5,7 +5,6 @@ import contextlib
 import os
 import socket
 import ssl
-import sys
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -14,6 +13,7 @@ import trustme
 from websockets.asyncio.client import connect, unix_connect
 
 from onesocket.testing import Fault, FaultyServer
+from tests.support.programs import running_python
 
 pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="there are no forks here")
 
@@ -79,23 +79,14 @@ async def program(
     script: str, url: str, loop: str, directory: Path, *rest: str
 ) -> AsyncIterator[asyncio.subprocess.Process]:
     """The script in a process of its own, which ends in order when its stdin does."""
-    process = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-W", "ignore::DeprecationWarning", "-c", PRELUDE + script, url, loop, str(directory), *rest),
-        stdin=-1,
-        stdout=-1,
-        stderr=-2,
-    )
-    try:
+    options = ("-W", "ignore::DeprecationWarning")
+    async with running_python(*options, "-c", PRELUDE + script, url, loop, str(directory), *rest) as process:
         yield process
         if process.stdin is not None:
             process.stdin.close()
         output, _ = await asyncio.wait_for(process.communicate(), DEADLINE)
         assert process.returncode == 0, output.decode()
         assert not output, output.decode()
-    finally:
-        if process.returncode is None:
-            process.kill()
-            await process.wait()
 
 
 @pytest.fixture(autouse=True)

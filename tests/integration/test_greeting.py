@@ -4,9 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import subprocess
-import sys
-from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
@@ -19,15 +16,11 @@ from onesocket.sharing.host import HostOptions
 from onesocket.testing import Fault, FaultyServer
 from onesocket_discord import DiscordClient, Intents
 from onesocket_discord.server import ChatServer
-from tests.integration.hub_clients import connected_program, next_message, running_hub, until
+from tests.integration.hub_clients import connected_program, next_message, running_hub
+from tests.support.programs import output_of, running_python
+from tests.support.waiting import until
 
 WITH_AND_AFTER_101 = pytest.mark.parametrize("separate_write", [False, True], ids=["with the 101", "in the next turn"])
-
-
-@pytest.fixture
-async def server() -> AsyncIterator[FaultyServer]:
-    async with FaultyServer() as server:
-        yield server
 
 
 @WITH_AND_AFTER_101
@@ -147,15 +140,7 @@ async def test_a_follower_whose_joining_opens_the_connection_gets_it(server: Fau
     )
     async with onesocket.join(server.url, **options("host", tmp_path)) as owner:
         await owner.disconnect()
-        ran = await asyncio.to_thread(
-            subprocess.run,
-            [sys.executable, "-c", connected_program, server.url, str(tmp_path)],
-            capture_output=True,
-            text=True,
-            check=False,
-            timeout=30,
-        )
-        assert (ran.stdout, ran.stderr) == ("hello\n", "")
+        assert await output_of("-c", connected_program, server.url, str(tmp_path)) == "hello\n"
     assert server.counts.most_sockets == 1
 
 
@@ -208,17 +193,9 @@ async def test_the_first_client_of_a_hub_begins_with_the_open_connection(server:
 @WITH_AND_AFTER_101
 async def test_the_command_prints_it(server: FaultyServer, separate_write: bool) -> None:
     server.faults = Fault.greeting("hello", separate_write=separate_write)
-    ran = await asyncio.to_thread(
-        subprocess.run,
-        [sys.executable, "-m", "onesocket", "connect", server.url],
-        input="echo\n",
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=30,
-    )
-    assert ran.stdout == "hello\necho\n"
-    assert ran.returncode == 0
+    async with running_python("-m", "onesocket", "connect", server.url, merge_errors=False) as process:
+        output, _ = await asyncio.wait_for(process.communicate(b"echo\n"), 30)
+    assert (process.returncode, output) == (0, b"hello\necho\n")
 
 
 async def test_a_bot_s_ready_waits_for_its_first_reader() -> None:

@@ -14,15 +14,10 @@ from onesocket.client import OutboxLimits
 from onesocket.errors import HandshakeRejected
 from onesocket.hub import Interest, JsonMerge, hubs
 from onesocket.testing import Fault, FaultyServer
-from tests.integration.hub_clients import DEADLINE, connected_program, next_message, running_hub, until, wait_closed
+from tests.integration.hub_clients import connected_program, next_message, running_hub, wait_closed
+from tests.support.waiting import DEADLINE, until
 
-
-@pytest.fixture(autouse=True)
-def directory(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> Path:
-    place = tmp_path_factory.mktemp("runtime")
-    place.chmod(0o700)
-    monkeypatch.setenv("ONESOCKET_RUNTIME_DIR", str(place))
-    return place
+pytestmark = pytest.mark.usefixtures("private_runtime")
 
 
 async def test_ten_programs_one_upstream_and_everything_goes_both_ways() -> None:
@@ -163,7 +158,7 @@ async def test_the_upstream_says_no_for_good() -> None:
             assert isinstance(await hub.until_failed(), HandshakeRejected)
 
 
-async def test_the_first_connect_is_not_repeated_and_leaves_nothing(directory: Path) -> None:
+async def test_the_first_connect_is_not_repeated_and_leaves_nothing(private_runtime: Path) -> None:
     async with FaultyServer(faults=Fault.refuse(503)) as server:
         with pytest.raises(HandshakeRejected):
             async with running_hub(server):

@@ -14,15 +14,10 @@ from websockets.typing import Origin
 from onesocket import State
 from onesocket.hub import CannotListen, Endpoint, HubRunning, hubs
 from onesocket.testing import FaultyServer
-from tests.integration.hub_clients import DEADLINE, LOCAL, connected_program, next_message, running_hub, until
+from tests.integration.hub_clients import LOCAL, connected_program, next_message, running_hub
+from tests.support.waiting import DEADLINE, until
 
-
-@pytest.fixture(autouse=True)
-def directory(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> Path:
-    place = tmp_path_factory.mktemp("runtime")
-    place.chmod(0o700)
-    monkeypatch.setenv("ONESOCKET_RUNTIME_DIR", str(place))
-    return place
+pytestmark = pytest.mark.usefixtures("private_runtime")
 
 
 @pytest.mark.parametrize(
@@ -137,7 +132,7 @@ async def test_a_unix_socket_for_this_user_alone(tmp_path: Path) -> None:
         assert path.read_text() == "no socket"
 
 
-async def test_a_second_hub_for_the_same_connection_names_the_first(directory: Path) -> None:
+async def test_a_second_hub_for_the_same_connection_names_the_first(private_runtime: Path) -> None:
     async with FaultyServer() as server, running_hub(server) as hub:
         with pytest.raises(HubRunning, match=f"process {os.getpid()} .* on {hub.endpoint}") as caught:
             async with running_hub(server):
@@ -149,7 +144,7 @@ async def test_a_second_hub_for_the_same_connection_names_the_first(directory: P
             assert {one.listen for one in listed} > {str(hub.endpoint)}
             assert {one.state for one in listed} == {State.CONNECTED}
     assert hubs() == []
-    (directory / "0123.hub").write_text("a leftover")
+    (private_runtime / "0123.hub").write_text("a leftover")
     assert hubs() == []
 
 

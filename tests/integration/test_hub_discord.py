@@ -4,7 +4,6 @@ import asyncio
 import json
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
-from pathlib import Path
 from typing import Any
 
 import aiohttp
@@ -18,17 +17,11 @@ from onesocket_discord.hub import DiscordFrontend
 from onesocket_discord.server import ChatServer, GatewayOptions
 from tests.unit.onesocket_discord.server.gateway.raw_client import DEADLINE, RawGatewayClient, dial
 
+pytestmark = pytest.mark.usefixtures("private_runtime")
+
 FAST = ReconnectPolicy(initial=0.01, cap=0.05, stable_after=0.05)
 INTENTS = Intents.GUILDS | Intents.GUILD_MEMBERS | Intents.GUILD_MESSAGES | Intents.MESSAGE_CONTENT
 LOCAL = Endpoint("127.0.0.1", 0)
-
-
-@pytest.fixture(autouse=True)
-def directory(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> Path:
-    place = tmp_path_factory.mktemp("runtime")
-    place.chmod(0o700)
-    monkeypatch.setenv("ONESOCKET_RUNTIME_DIR", str(place))
-    return place
 
 
 class HubSetup:

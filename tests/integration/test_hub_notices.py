@@ -6,7 +6,8 @@ import pytest
 
 from onesocket import State
 from onesocket.testing import Fault, FaultyServer
-from tests.integration.hub_clients import connected_program, next_message, running_hub, until, wait_closed
+from tests.integration.hub_clients import connected_program, next_message, running_hub, wait_closed
+from tests.support.waiting import until
 
 LOST, BACK = "the upstream was lost", "the upstream is back"
 

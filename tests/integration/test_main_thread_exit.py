@@ -3,13 +3,13 @@
 import asyncio
 import socket
 import sys
-from collections.abc import AsyncIterator
 
 import pytest
 
 from onesocket.testing import FaultyServer
 from onesocket.transports._tcp import TcpSocket, open_tcp
 from onesocket.urls import Address, parse_url
+from tests.support.programs import output_of
 
 _starts_threads = pytest.mark.skipif(
     (3, 12) <= sys.version_info < (3, 12, 3), reason="no thread can be started then (CPython's gh-113964)"
@@ -39,18 +39,8 @@ def after_main(work):
 """
 
 
-@pytest.fixture
-async def server() -> AsyncIterator[FaultyServer]:
-    async with FaultyServer() as server:
-        yield server
-        await server.wait_until(lambda counts: counts.sockets_now == 0)
-
-
 async def run(script: str, url: str) -> str:
-    process = await asyncio.create_subprocess_exec(sys.executable, "-c", PRELUDE + script, url, stdout=-1, stderr=-2)
-    output, _ = await asyncio.wait_for(process.communicate(), 20)
-    assert process.returncode == 0, output.decode()
-    return output.decode()
+    return await output_of("-c", PRELUDE + script, url)
 
 
 @_starts_threads

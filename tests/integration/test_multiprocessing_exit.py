@@ -1,14 +1,13 @@
 """Children of `multiprocessing` that leave a client open end in order, though they know no `atexit` of the parent's."""
 
-import asyncio
 import os
-import sys
 from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
 
 from onesocket.testing import FaultyServer
+from tests.support.programs import output_of
 
 pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="there are no forks here")
 
@@ -82,12 +81,7 @@ def scope(request: pytest.FixtureRequest) -> str:
 async def run(script: str, server: FaultyServer, method: str, scope: str, place: Path) -> str:
     module = place / "children.py"
     module.write_text(MODULE)
-    process = await asyncio.create_subprocess_exec(
-        sys.executable, str(module), server.url, method, scope, str(place / "run"), script, stdout=-1, stderr=-2
-    )
-    output, _ = await asyncio.wait_for(process.communicate(), 30)
-    assert process.returncode == 0, output.decode()
-    return output.decode()
+    return await output_of(str(module), server.url, method, scope, str(place / "run"), script)
 
 
 async def test_a_client_that_a_child_leaves_open(server: FaultyServer, method: str, scope: str, tmp_path: Path) -> None:

@@ -4,7 +4,7 @@ import asyncio
 import importlib.metadata
 import ssl
 import struct
-from collections.abc import AsyncIterator, Callable
+from collections.abc import Callable
 
 import pytest
 import trustme
@@ -27,12 +27,6 @@ TRANSPORTS: dict[str, Callable[[], Transport]] = {
     "websockets, compressed": WebsocketsTransport,
 }
 VERSION = importlib.metadata.version("onesocket")
-
-
-@pytest.fixture
-async def server() -> AsyncIterator[FaultyServer]:
-    async with FaultyServer() as running:
-        yield running
 
 
 # --- an upgrade that is refused while the client resumes --------------------------------------------------------------

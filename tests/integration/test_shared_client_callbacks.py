@@ -32,13 +32,6 @@ async def options(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterat
         yield options
 
 
-@pytest.fixture
-async def server() -> AsyncIterator[FaultyServer]:
-    async with FaultyServer() as server:
-        yield server
-        await server.wait_until(lambda counts: counts.sockets_now == 0)
-
-
 async def test_each_gets_everything_in_order_on_its_loop_whatever_others_raise(
     server: FaultyServer, options: dict[str, Any]
 ) -> None:

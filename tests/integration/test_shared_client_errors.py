@@ -1,7 +1,7 @@
 """What a shared client, and joining, refuse at once, and what their texts tell."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -15,13 +15,6 @@ from onesocket.sharing.host import HostOptions
 from onesocket.testing import FaultyServer
 
 Join = Callable[..., JoinRequest]
-
-
-@pytest.fixture
-async def server() -> AsyncIterator[FaultyServer]:
-    async with FaultyServer() as server:
-        yield server
-        await server.wait_until(lambda counts: counts.sockets_now == 0)
 
 
 @pytest.fixture(params=["loop", "process", "host"])

@@ -3,7 +3,7 @@
 import asyncio
 import threading
 import time
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
@@ -12,20 +12,11 @@ from onesocket import Gap, ReconnectPolicy, State, blocking
 from onesocket.errors import SlowConsumer
 from onesocket.sharing._join import join
 from onesocket.sharing._loop_inbox import inbox_of
-from onesocket.sharing._registry import current_registry
 from onesocket.testing import Fault, FaultyServer
 
+pytestmark = pytest.mark.usefixtures("no_threads_left")
+
 THREADS, TASKS = 4, 8
-
-
-@pytest.fixture(autouse=True)
-def _nothing_is_left() -> Iterator[None]:
-    yield
-    for thread in threading.enumerate():
-        if thread.name.startswith("onesocket"):
-            thread.join(5)
-    assert len(current_registry()) == 0
-    assert not [thread for thread in threading.enumerate() if thread.name.startswith("onesocket")]
 
 
 @pytest.fixture

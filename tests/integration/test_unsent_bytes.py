@@ -1,11 +1,10 @@
 """A server that doesn't read, and a client that ends with bytes unsent: the server's kernel says what is left of it."""
 
 import asyncio
-import contextlib
 import signal
 import ssl
 import sys
-from collections.abc import AsyncIterator
+from contextlib import AbstractAsyncContextManager
 from pathlib import Path
 
 import pytest
@@ -13,6 +12,7 @@ import trustme
 
 from onesocket import Client, ReconnectPolicy, State
 from onesocket.testing import Fault, FaultyServer
+from tests.support.programs import running_python
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="only Linux tells what its TCP still holds")
 
@@ -136,17 +136,8 @@ async def fill(client):
 """
 
 
-@contextlib.asynccontextmanager
-async def program(script: str, url: str, directory: Path) -> AsyncIterator[asyncio.subprocess.Process]:
-    process = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-c", PROGRAM + script, url, str(directory)), stdin=-1, stdout=-1
-    )
-    try:
-        yield process
-    finally:
-        if process.returncode is None:
-            process.kill()
-            await process.wait()
+def program(script: str, url: str, directory: Path) -> AbstractAsyncContextManager[asyncio.subprocess.Process]:
+    return running_python("-c", PROGRAM + script, url, str(directory), merge_errors=False)
 
 
 async def number_of(process: asyncio.subprocess.Process) -> int:
