@@ -263,6 +263,8 @@ async def test_it_refuses_to_block_an_event_loop(server: FaultyServer) -> None:
             call()
     with pytest.raises(InvalidOption, match="timeout"):
         await asyncio.to_thread(client.receive, -1)
+    with pytest.raises(InvalidOption, match="on_error must be a plain function"):
+        blocking.join(server.url, on_error=_coroutine)
     with pytest.raises(InvalidOption, match="scope"):
         blocking.join(server.url, scope="loop")  # type: ignore[arg-type]
     await asyncio.to_thread(client.close)

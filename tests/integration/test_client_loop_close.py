@@ -137,6 +137,6 @@ loop.close()
 
 def test_a_program_that_ends_with_a_shared_client_of_a_closed_loop_prints_no_traceback(url: str) -> None:
     program = [sys.executable, "-W", "ignore", "-c", LEFT_OPEN, url]
-    ended = subprocess.run(program, capture_output=True, text=True, check=True, timeout=30)
+    ended = subprocess.run(program, capture_output=True, text=True, check=True, timeout=30)  # noqa: S603 - this Python
     lines = [text for text in ended.stderr.splitlines() if not text.startswith(("Task was destroyed", "task: <Task"))]
     assert lines == []

@@ -582,6 +582,9 @@ def _join_elsewhere(url: str) -> Any:
     return asyncio.run(there())
 
 
+async def _coroutine(_: object) -> None: ...
+
+
 async def test_misuse_is_named(server: FaultyServer) -> None:
     wrong_options: list[tuple[dict[str, Any], str]] = [
         ({"scope": "galaxy"}, "scope"),
@@ -589,6 +592,7 @@ async def test_misuse_is_named(server: FaultyServer) -> None:
         ({"nonsense": 1}, "nonsense"),
         ({"key": ""}, "key"),
         ({"on_error": 3}, "on_error"),
+        ({"on_error": _coroutine}, "on_error must be a plain function"),
         ({"open_timeout": -1}, "open_timeout"),
     ]
     for options, what in wrong_options:

@@ -11,16 +11,24 @@ import pytest
 from onesocket import Client, Provider, blocking, join
 from onesocket.errors import UsageError
 from onesocket.testing import FaultyServer, ThreadedServer
+from onesocket_discord import DiscordClient, Intents
+from onesocket_discord.rest import Rest
 
 COPIES = [pickle.dumps, copy.copy, copy.deepcopy, multiprocessing.reduction.ForkingPickler.dumps]
 
 
 @pytest.mark.parametrize("dump", COPIES)
-def test_a_client_and_a_provider_are_refused_by_name(dump: Callable[[Any], object]) -> None:
+def test_objects_with_a_token_are_refused_by_name(dump: Callable[[Any], object]) -> None:
     with pytest.raises(UsageError, match="a Client can't be pickled"):
         dump(Client("ws://127.0.0.1:9/", token="s3cret"))
     with pytest.raises(UsageError, match="a Provider can't be pickled"):
         dump(Provider("ws://127.0.0.1:9/", auth=lambda: None))
+    with pytest.raises(UsageError, match="a JoinRequest can't be pickled"):
+        dump(join("ws://127.0.0.1:9/", token="s3cret"))
+    with pytest.raises(UsageError, match="a Rest can't be pickled"):
+        dump(Rest("s3cret"))
+    with pytest.raises(UsageError, match="a DiscordClient can't be pickled"):
+        dump(DiscordClient("s3cret", intents=Intents(0)))
 
 
 async def test_a_shared_client_is_refused_by_name() -> None:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, Literal, Self
+from typing import Any, Literal, NoReturn, Self
 from urllib.parse import quote, urlencode
 
 import aiohttp
 import msgspec
 
+from onesocket.client._pickling import not_picklable
 from onesocket.errors import EncodeError, InvalidOption
 from onesocket.urls import parse_url
 
@@ -60,6 +61,10 @@ class ApiClient:
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} {self._api_url}>"
+
+    def __reduce__(self) -> NoReturn:
+        """Raise `UsageError`: a client of an API can't be pickled or copied."""
+        raise not_picklable(self)
 
     async def __aenter__(self) -> Self:
         return self

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Literal, Unpack
 
+from ..client._error_reporter import check_on_error
 from ..client._options import Token
 from ..client._queue import DEFAULT_LIMIT, Overflow
 from ..errors import InvalidOption
@@ -39,8 +40,6 @@ def join(
     """
     if scope not in ("process", "host"):
         raise InvalidOption(f"scope must be 'process' or 'host' without an event loop, not {scope!r}")
-    if on_error is not None and not callable(on_error):  # pyright: ignore[reportUnnecessaryComparison]
-        raise InvalidOption(f"on_error must be a function, not {type(on_error).__name__}")
     request = JoinParameters(
         url,
         key=key,
@@ -51,4 +50,4 @@ def join(
         host_options=host_options,
         options=dict(options),
     )
-    return SharedClient(request, limit=limit, overflow=overflow, timeout=timeout, on_error=on_error)
+    return SharedClient(request, limit=limit, overflow=overflow, timeout=timeout, on_error=check_on_error(on_error))

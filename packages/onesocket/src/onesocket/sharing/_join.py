@@ -7,10 +7,12 @@ import dataclasses
 import functools
 from collections.abc import Callable, Generator
 from types import TracebackType
-from typing import Any, Final, Unpack
+from typing import Any, Final, NoReturn, Unpack
 
 from ..client._client import Client
+from ..client._error_reporter import check_on_error
 from ..client._options import Token, TokenSource
+from ..client._pickling import not_picklable
 from ..client._user_code import USER_ERRORS, concerns_another_client
 from ..errors import InvalidOption, ManuallyDisconnected, OnesocketError, UsageError, WrongEventLoop
 from ..protocols._protocol import Protocol
@@ -173,14 +175,16 @@ class JoinRequest:
     """What `join()` returns: enter it with ``async with``, or await it for a `SharedClient` that you close yourself."""
 
     def __init__(self, request: JoinParameters, on_error: Callable[[BaseException], object] | None) -> None:
-        if on_error is not None and not callable(on_error):  # pyright: ignore[reportUnnecessaryComparison]
-            raise InvalidOption(f"on_error must be a function, not {type(on_error).__name__}")
         self._request = request
-        self._on_error = on_error
+        self._on_error = check_on_error(on_error)
         self._link: SharedClient | None = None
 
     def __repr__(self) -> str:
         return f"<Joining {self._request.shown} {self._link!r}>"
+
+    def __reduce__(self) -> NoReturn:
+        """Raise `UsageError`: a request to join can't be pickled or copied."""
+        raise not_picklable(self)
 
     def __await__(self) -> Generator[Any, None, SharedClient]:
         """Join, and return the link."""
