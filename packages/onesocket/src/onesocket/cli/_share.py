@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 import os
 import sys
-from dataclasses import dataclass
+from collections.abc import Callable
+from functools import partial
 from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -202,83 +203,71 @@ def share(
             fail("--discord goes without --merge, --gap-message, --subprotocol and --protocol json")
         if discord and key is not None:
             fail("--key has no effect with --discord: of a bot there is one session")
-        subprotocols = tuple(subprotocol or ())
-        upstream = _UpstreamArguments(
-            url, key, token, headers, subprotocols, chosen, pace, intents, open_timeout, on_host
+        given: dict[str, Any] = {"token": token, "headers": headers, "open_timeout": open_timeout}
+        names = tuple(subprotocol or ())
+        make = (
+            partial(_make_discord_hub, options, url=url, intents=intents, **given)
+            if discord
+            else partial(_make_hub, options, url, key, chosen, pace, on_host=on_host, subprotocols=names, **given)
         )
-        make = upstream.discord if discord else upstream.plain
-        status = asyncio.run(_run(make, options))
+        status = asyncio.run(_run(make))
     except OptionConflict as error:
-        given = _OPTION_FLAGS.get(error.option)
-        fail(f"{error} (of this command: {given}, and --key)" if given and not discord else str(error))
+        flags = _OPTION_FLAGS.get(error.option)
+        fail(f"{error} (of this command: {flags}, and --key)" if flags and not discord else str(error))
     except UsageError as error:
         fail(str(error))
     raise typer.Exit(status)
 
 
-@dataclass(frozen=True)
-class _UpstreamArguments:
-    url: str | None
-    key: str | None
-    token: str | None
-    headers: tuple[tuple[str, str], ...]
-    subprotocols: tuple[str, ...]
-    merge: Merge | None
-    pace: Pace | None
-    intents: int | None
-    open_timeout: float
-    on_host: bool
+def _make_hub(
+    options: HubOptions,
+    url: str | None,
+    key: str | None,
+    merge: Merge | None,
+    pace: Pace | None,
+    *,
+    on_host: bool,
+    **given: Any,
+) -> Hub:
+    """Make a hub for any WebSocket; `given`: options of its client, the token among them."""
+    from ..client import Client
+    from ..hub import Hub, MergedRaw, RawFrontend
+    from ..protocols import Json, Raw
+    from ..sharing._client_upstream import ClientUpstream
+    from ..sharing._connection_key import ConnectionKey
+    from ..sharing._option_digests import option_digests
 
-    def __repr__(self) -> str:
-        return "<_UpstreamArguments>"
+    if url is None:
+        fail("the URL of the upstream is missing: onesocket share wss://...")
+    protocol = Raw() if merge is None else MergedRaw(merge, pace=pace)
+    if options.json and merge is None:
+        protocol.fingerprint = Json().fingerprint  # on the wire it's the same, so programs may join with that
+    given["protocol"] = protocol
+    connection_key = ConnectionKey.of(url, key=key, token=given["token"])
+    make_client = partial(Client, url, **given)
+    client = make_client()
+    upstream: Upstream
+    if on_host:
+        from ..sharing._upstream import ConnectionSpec
+        from ..sharing.host import HostUpstream
 
-    def plain(self, options: HubOptions) -> Hub:
-        """Make a hub for any WebSocket."""
-        from ..client import Client
-        from ..hub import Hub, MergedRaw, RawFrontend
-        from ..protocols import Json, Raw
-        from ..sharing._client_upstream import ClientUpstream
-        from ..sharing._connection_key import ConnectionKey
-        from ..sharing._option_digests import option_digests
-
-        if self.url is None:
-            fail("the URL of the upstream is missing: onesocket share wss://...")
-        url, key = self.url, ConnectionKey.of(self.url, key=self.key, token=self.token)
-        protocol = Raw() if self.merge is None else MergedRaw(self.merge, pace=self.pace)
-        if options.json and self.merge is None:
-            protocol.fingerprint = Json().fingerprint  # on the wire it's the same, so programs may join with that
-        given: dict[str, Any] = {"token": self.token, "protocol": protocol, "open_timeout": self.open_timeout}
-        given |= {"headers": self.headers, "subprotocols": self.subprotocols}
-        upstream: Upstream
-        client = Client(url, **given)
-        digests = option_digests(client)
-        if self.on_host:
-            from ..sharing._upstream import ConnectionSpec
-            from ..sharing.host import HostUpstream
-
-            recipe = ConnectionSpec(key=key, options=given, protocol=protocol, make_client=lambda: Client(url, **given))
-            upstream = HostUpstream(recipe)
-        else:
-            upstream = ClientUpstream(client)
-        return Hub(upstream, RawFrontend(upstream, options, self.merge), options, key=key.digest(), digests=digests)
-
-    def discord(self, options: HubOptions) -> Hub:
-        """Make a hub for a bot."""
-        if self.token is None:
-            fail("--discord needs the bot's token: --token, or ONESOCKET_TOKEN in the environment")
-        make_hub = _frontend("discord", "onesocket-discord")
-        hub: Hub = make_hub(
-            options,
-            token=self.token,
-            url=self.url,
-            intents=self.intents,
-            open_timeout=self.open_timeout,
-            headers=self.headers,
-        )
-        return hub
+        spec = ConnectionSpec(key=connection_key, options=given, protocol=protocol, make_client=make_client)
+        upstream = HostUpstream(spec)
+    else:
+        upstream = ClientUpstream(client)
+    frontend, digests = RawFrontend(upstream, options, merge), option_digests(client)
+    return Hub(upstream, frontend, options, key=connection_key.digest(), digests=digests)
 
 
-def _frontend(name: str, distribution: str) -> Any:
+def _make_discord_hub(options: HubOptions, **given: Any) -> Hub:
+    """Make a hub for a bot; `given`: options of its client, the token among them."""
+    if given["token"] is None:
+        fail("--discord needs the bot's token: --token, or ONESOCKET_TOKEN in the environment")
+    hub: Hub = _load_frontend("discord", "onesocket-discord")(options, **given)
+    return hub
+
+
+def _load_frontend(name: str, distribution: str) -> Any:
     """Load the function that makes a hub for one kind of client, from the distribution that has it."""
     found = tuple(metadata.entry_points(group="onesocket.frontends", name=name))
     if not found:
@@ -286,12 +275,12 @@ def _frontend(name: str, distribution: str) -> Any:
     return found[0].load()
 
 
-async def _run(make: Any, options: HubOptions) -> int:
+async def _run(make: Callable[[], Hub]) -> int:
     from ..errors import OnesocketError
 
     stop = StopSignal()
     loop = asyncio.get_running_loop()
-    hub: Hub = make(options)
+    hub = make()
     stopping = loop.create_task(stop.wait())
     starting = loop.create_task(hub.start())
     failing: asyncio.Task[OnesocketError] | None = None
