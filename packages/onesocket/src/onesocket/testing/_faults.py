@@ -158,7 +158,7 @@ class Fault:
     @classmethod
     def truncated_upgrade(cls, keep: int = 40) -> Fault:
         """Send the first `keep` bytes of the 101, then end TCP."""
-        return cls(label="truncated upgrade", answer=UpgradeReply.TRUNCATE, keep=keep)
+        return cls(label=f"upgrade truncated to {keep} bytes", answer=UpgradeReply.TRUNCATE, keep=keep)
 
     @classmethod
     def reset_during_upgrade(cls) -> Fault:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import random
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from typing import Any, Final
@@ -10,11 +11,16 @@ from typing import Any, Final
 from ...transports._transport import Transport
 from ...wire._handshake import DialRequest
 from .._checked_connection import CheckedConnection
+from .._faulty_connection import FaultyConnection
 from .._test_peer import LoopbackTestPeer, PeerFeature, TransportTestPeer
 
 # Bounds a hang; no check waits for a time to pass.
 _DEADLINE: Final = 60.0
 _ITERATIONS_TO_END: Final = 100
+BLOCK: Final = random.Random(1).randbytes(500_000)
+"""A message that compression doesn't make shorter."""
+MAX_BLOCKS: Final = 400
+"""More blocks than any kernel buffers on loopback."""
 
 CheckFunction = Callable[["CheckContext"], Awaitable[None]]
 
@@ -41,6 +47,23 @@ class CheckContext:
         await self.peer.until(lambda: self.peer.open_now >= 1)
         return checked
 
+    @property
+    def served(self) -> FaultyConnection:
+        """The only connection, as the server has it; for checks that need `PeerFeature.BYTES`."""
+        (connection,) = self.peer.server.connections
+        return connection
+
+    async def wait_all_closed(self) -> None:
+        """Wait until the peer counts no connection any more."""
+        await self.peer.until(lambda: self.peer.open_now == 0)
+
+    async def expect_clean_end(self, codes: list[int] | None = None) -> None:
+        """Wait for the end at the peer; raises unless it was clean, and with these close codes of the client."""
+        await self.wait_all_closed()
+        expect_equal(self.peer.unclean_closes, 0, "connections that ended without a close handshake")
+        if codes is not None:
+            expect_equal(self.peer.close_codes, codes, "the received close codes")
+
     async def aclose(self) -> None:
         """End the connections that are left; raise if one violated the contract, or the peer still counts one."""
         for checked in self.connections:
@@ -48,7 +71,7 @@ class CheckContext:
                 checked.connection.abort()
             await checked.end()
         self.peer.resume_reading()
-        await self.peer.until(lambda: self.peer.open_now == 0)
+        await self.wait_all_closed()
         violations = [text for checked in self.connections for text in checked.violations]
         expect(not violations, f"violations of the contract: {violations}")
 
@@ -110,6 +133,21 @@ class CheckRegistry(list[TransportCheck]):
     def add_named(self, name: str, body: CheckFunction, *needs: PeerFeature) -> None:
         """Add a check of a table."""
         self.append(TransportCheck(name, body, frozenset(needs)))
+
+
+async def pass_turns(number: int = 20) -> None:
+    """Let the event loop take so many turns."""
+    for _ in range(number):
+        await asyncio.sleep(0)
+
+
+def fill(checked: CheckedConnection) -> int:
+    """Send blocks until the connection is not writable; returns their number, at most `MAX_BLOCKS`."""
+    sent = 0
+    while checked.writable_now and sent < MAX_BLOCKS:
+        expect(checked.connection.send(BLOCK), "an open connection takes messages")
+        sent += 1
+    return sent
 
 
 def expect(true: object, label: str) -> None:

@@ -2,19 +2,15 @@
 
 from __future__ import annotations
 
-import asyncio
-import random
 from typing import Final
 
 from ...errors import ConnectionReset
 from ...wire._handshake import Data
 from .._raw_frames import encode_close, encode_message
 from .._test_peer import PeerFeature
-from .check import CheckContext, CheckFunction, CheckRegistry, expect, expect_equal
+from .check import CheckContext, CheckFunction, CheckRegistry, expect, expect_equal, fill, pass_turns
 
 CHECKS: Final = CheckRegistry()
-_BLOCK: Final = random.Random(1).randbytes(500_000)
-_MOST_BLOCKS: Final = 400
 
 
 @CHECKS.add()
@@ -27,10 +23,8 @@ async def our_close_is_acknowledged(context: CheckContext) -> None:
     checked.connection.ping(b"too late")
     await checked.end()
     expect_equal((checked.closed, checked.violation), (None, None), "the events of the peer")
-    await context.peer.until(lambda: context.peer.open_now == 0)
-    expect_equal(context.peer.close_codes, [4000], "the received close codes")
+    await context.expect_clean_end([4000])
     expect_equal(context.peer.received, [f"{number}" for number in range(100)], "the messages before the CLOSE")
-    expect_equal(context.peer.unclean_closes, 0, "connections that were abandoned")
 
 
 @CHECKS.add()
@@ -39,18 +33,13 @@ async def calls_after_the_end_do_nothing(context: CheckContext) -> None:
     checked.close()
     checked.close(4000)
     await checked.end()
-    for call in (
-        checked.connection.pause_reading,
-        checked.connection.resume_reading,
-        checked.connection.abort,
-        checked.close,
-    ):
+    ended = checked.connection
+    for call in (ended.pause_reading, ended.resume_reading, ended.abort, checked.close):
         call()
     expect(not checked.connection.send("too late"), "a message was taken after the end")
     checked.connection.ping(b"too late")
     checked.connection.abort(4000)
-    for _ in range(20):
-        await asyncio.sleep(0)
+    await pass_turns()
     expect(checked.connection.phase, "an ended connection has a phase")
     expect_equal(context.peer.close_codes, [1000], "the received close codes")
 
@@ -64,8 +53,7 @@ def _peer_closes(code: int, reason: str) -> CheckFunction:
         expect_equal(checked.messages, ["before"], "the messages before the CLOSE")
         expect_equal(checked.closed, (code, reason), "the CLOSE")
         expect_equal(type(error), ConnectionReset, "the end")
-        await context.peer.until(lambda: context.peer.open_now == 0)
-        expect_equal(context.peer.unclean_closes, 0, "connections that were abandoned")
+        await context.expect_clean_end()
 
     return body
 
@@ -77,10 +65,10 @@ for _code, _reason in ((1000, ""), (1001, "going"), (1011, ""), (3000, ""), (499
 @CHECKS.add(PeerFeature.BYTES)
 async def the_peer_closes_without_a_code(context: CheckContext) -> None:
     checked = await context.open()
-    context.peer.server.connections[0].close_nowait(None)
+    context.served.close_nowait(None)
     await checked.end()
     expect_equal(checked.closed, (1005, ""), "the CLOSE")
-    expect_equal(context.peer.unclean_closes, 0, "connections that were abandoned")
+    await context.expect_clean_end()
 
 
 @CHECKS.add()
@@ -89,9 +77,9 @@ async def both_close_at_once(context: CheckContext) -> None:
     context.peer.close(1001)
     checked.close(1000)
     await checked.end()
-    await context.peer.until(lambda: context.peer.open_now == 0)
+    await context.wait_all_closed()
     expect(len(context.peer.close_codes) <= 1, f"more than one CLOSE: {context.peer.close_codes}")
-    expect_equal(context.peer.unclean_closes, 0, "connections that were abandoned")
+    await context.expect_clean_end()
 
 
 @CHECKS.add()
@@ -109,7 +97,7 @@ async def a_close_ends_a_pause_and_delivers_held_messages(context: CheckContext)
     checked.close()
     await checked.end()
     expect_equal(checked.messages, sent, "the received messages")
-    expect_equal(context.peer.unclean_closes, 0, "connections that were abandoned")
+    await context.expect_clean_end()
 
 
 @CHECKS.add(PeerFeature.BYTES)
@@ -118,7 +106,7 @@ async def messages_of_the_peer_before_its_answer_are_delivered(context: CheckCon
     checked = await context.open()
     checked.close()
     await context.peer.until(lambda: context.peer.close_codes == [1000])
-    connection = context.peer.server.connections[0]
+    connection = context.served
     connection.write_raw(encode_message("one") + encode_message("two") + encode_close(1000))
     await checked.end()
     expect_equal(checked.messages, ["one", "two"], "the received messages")
@@ -140,7 +128,7 @@ async def an_abort_with_a_code_sends_close(context: CheckContext) -> None:
     checked = await context.open()
     checked.connection.abort(4000)
     await checked.end()
-    await context.peer.until(lambda: context.peer.open_now == 0)
+    await context.wait_all_closed()
     expect_equal(context.peer.close_codes, [4000], "the received close codes")
 
 
@@ -156,13 +144,9 @@ async def a_drop_is_a_lost_connection(context: CheckContext) -> None:
 async def a_full_socket_does_not_delay_an_abort(context: CheckContext) -> None:
     checked = await context.open()
     context.peer.stop_reading()
-    for _ in range(_MOST_BLOCKS):
-        if not checked.writable_now:
-            break
-        checked.connection.send(_BLOCK)
+    fill(checked)
     checked.close()
-    for _ in range(20):
-        await asyncio.sleep(0)
+    await pass_turns()
     expect(not checked.is_over, "it has ended before its CLOSE was out")
     checked.connection.abort(4000)
     await checked.end()
@@ -172,16 +156,12 @@ async def a_full_socket_does_not_delay_an_abort(context: CheckContext) -> None:
 async def a_close_waits_behind_a_full_socket(context: CheckContext) -> None:
     checked = await context.open()
     context.peer.stop_reading()
-    sent = 0
-    while checked.writable_now and sent < _MOST_BLOCKS:
-        checked.connection.send(_BLOCK)
-        sent += 1
+    sent = fill(checked)
     checked.close(4000)
     context.peer.resume_reading()
     await checked.end()
-    expect_equal(
-        (len(context.peer.received), context.peer.close_codes), (sent, [4000]), "the messages that the peer received"
-    )
+    expect_equal(context.peer.close_codes, [4000], "the received close codes")
+    expect_equal(len(context.peer.received), sent, "the number of received messages")
 
 
 def _from_inside(how: str) -> CheckFunction:
@@ -203,13 +183,8 @@ def _from_inside(how: str) -> CheckFunction:
             await context.peer.until(lambda: context.peer.received == ["reply"])
             return
         await checked.end()
-        await context.peer.until(lambda: context.peer.open_now == 0)
         if how == "close":
-            expect_equal(
-                (context.peer.close_codes, context.peer.unclean_closes),
-                ([1000], 0),
-                "the received close codes, and unclean closes",
-            )
+            await context.expect_clean_end([1000])
 
     return body
 

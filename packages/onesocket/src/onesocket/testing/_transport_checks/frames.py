@@ -20,7 +20,7 @@ _COMPRESSED: Final = 0b100
 @CHECKS.add(PeerFeature.BYTES)
 async def fragments_are_put_together_with_control_frames_between_them(context: CheckContext) -> None:
     checked = await context.open(max_size=_LIMIT)
-    connection = context.peer.server.connections[0]
+    connection = context.served
     connection.write_raw(
         encode_frame(Opcode.TEXT, b"\xe2\x98", fin=False)
         + encode_frame(Opcode.PING, b"p")
@@ -40,7 +40,7 @@ async def fragments_are_put_together_with_control_frames_between_them(context: C
 @CHECKS.add(PeerFeature.BYTES)
 async def a_message_byte_by_byte(context: CheckContext) -> None:
     checked = await context.open()
-    connection = context.peer.server.connections[0]
+    connection = context.served
     for byte in encode_message("☃" * 50) + encode_frame(Opcode.PING, b"p") + encode_message(b"x" * 300):
         connection.write_raw(bytes([byte]))
     await checked.until(lambda: len(checked.messages) == 2)
@@ -54,7 +54,7 @@ def _has_grown(checked: CheckedConnection, seen: int) -> bool:
 @CHECKS.add(PeerFeature.BYTES)
 async def every_byte_of_a_message_is_a_sign_of_life(context: CheckContext) -> None:
     checked = await context.open()
-    connection = context.peer.server.connections[0]
+    connection = context.served
     frame = encode_message("x" * 300_000)
     connection.write_raw(encode_message("before") + frame[:10])
     await checked.until(lambda: checked.messages == ["before"])
@@ -81,7 +81,7 @@ async def messages_that_end_with_a_final_block(context: CheckContext) -> None:
 @CHECKS.add(PeerFeature.BYTES)
 async def final_blocks_in_the_middle_of_messages(context: CheckContext) -> None:
     checked = await context.open()
-    connection = context.peer.server.connections[0]
+    connection = context.served
     if not connection.compresses:
         return
     ends, goes_on = deflate(b"ends,", final=True), deflate(b"goes on")
@@ -106,7 +106,7 @@ async def final_blocks_in_the_middle_of_messages(context: CheckContext) -> None:
 def _invalid_deflate(payload: bytes, *, fin: bool) -> CheckFunction:
     async def body(context: CheckContext) -> None:
         checked = await context.open()
-        connection = context.peer.server.connections[0]
+        connection = context.served
         if not connection.compresses:
             return
         good = encode_frame(Opcode.TEXT, deflate(b"good", final=True), reserved=_COMPRESSED)
@@ -136,7 +136,7 @@ for _name, _payload in {
 async def a_close_between_fragments_is_a_close(context: CheckContext) -> None:
     checked = await context.open()
     fragment = encode_frame(Opcode.TEXT, b"begun", fin=False)
-    context.peer.server.connections[0].write_raw(fragment + encode_close(4001, "bye"))
+    context.served.write_raw(fragment + encode_close(4001, "bye"))
     await checked.until(lambda: checked.closed is not None)
     expect_equal(checked.closed, (4001, "bye"), "the CLOSE")
     await checked.end()
@@ -146,7 +146,7 @@ async def a_close_between_fragments_is_a_close(context: CheckContext) -> None:
 async def frames_after_a_close_are_ignored(context: CheckContext) -> None:
     checked = await context.open()
     burst = encode_message("before") + encode_close(1001) + encode_message("behind") + encode_close(1000)
-    context.peer.server.connections[0].write_raw(burst)
+    context.served.write_raw(burst)
     await checked.end()
     expect_equal((checked.messages, checked.closed), (["before"], (1001, "")), "the received messages")
     expect_equal(checked.violation, None, "the violation")
@@ -172,7 +172,7 @@ async def a_frame_that_is_cut_off(context: CheckContext) -> None:
 def _violation(frames: bytes, kind: type[ProtocolViolation]) -> CheckFunction:
     async def body(context: CheckContext) -> None:
         checked = await context.open(max_size=_LIMIT)
-        context.peer.server.connections[0].write_raw(encode_message("before") + frames + encode_message("behind"))
+        context.served.write_raw(encode_message("before") + frames + encode_message("behind"))
         await checked.until(lambda: checked.violation is not None or checked.is_over)
         await context.peer.until(lambda: len(context.peer.close_codes) == 1)
         checked.connection.abort()
@@ -234,7 +234,7 @@ async def a_violation_behind_a_burst_comes_after_it(context: CheckContext) -> No
     checked = await context.open()
     burst = [f"{number}" for number in range(1000)]
     frames = b"".join(map(encode_message, burst)) + encode_frame(Opcode.TEXT, b"\xff")
-    context.peer.server.connections[0].write_raw(frames)
+    context.served.write_raw(frames)
     await checked.until(lambda: checked.violation is not None)
     expect_equal(checked.messages, burst, "the messages before the violation")
     expect(isinstance(checked.violation, InvalidText), f"another violation: {checked.violation!r}")

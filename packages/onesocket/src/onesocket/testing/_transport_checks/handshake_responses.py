@@ -11,6 +11,7 @@ from .._test_peer import PeerFeature
 from .check import CheckContext, CheckFunction, CheckRegistry, expect, expect_equal
 
 CHECKS: Final = CheckRegistry()
+_SECRET: Final = "s3cr3t-t0ken"  # noqa: S105 - checks that no error shows it
 
 
 def _head(name: str, *headers: tuple[str, str | None], status_line: str = "", interim: bytes = b"") -> Fault:
@@ -100,7 +101,7 @@ def _refused(
         expect(shown in str(error), f"the body is missing: {error}")
         expect_equal((error.retryable, error.retry_after), (retryable, retry_after), "whether and when to try again")
         expect_equal(checked.handshake, None, "the handshake")
-        await context.peer.until(lambda: context.peer.open_now == 0)
+        await context.wait_all_closed()
         await context.open()
 
     return body
@@ -154,12 +155,14 @@ _add_refusals()
 def _invalid(fault: Fault, said: str, kind: type[OnesocketError] = InvalidHandshake) -> CheckFunction:
     async def body(context: CheckContext) -> None:
         context.peer.server.faults = [fault]
-        checked = context.dial()
+        checked = context.dial(f"{context.peer.url}?key={_SECRET}", secrets=(_SECRET,))
         error = await checked.end()
         expect_equal(type(error), kind, f"the error ({error})")
         expect(said in str(error), f"it doesn't say {said!r}: {error}")
+        shown = repr(error) + repr(error.__cause__) + repr(checked.connection) + checked.connection.phase
+        expect(_SECRET not in shown, f"the secret is shown: {shown}")
         expect_equal((checked.handshake, len(checked.messages)), (None, 0), "the handshake, and the number of messages")
-        await context.peer.until(lambda: context.peer.open_now == 0)
+        await context.wait_all_closed()
         await context.open()
 
     return body
@@ -174,6 +177,19 @@ def _add_invalid(said: str, faults: Iterable[Fault], kind: type[OnesocketError] 
 
 _EARLY_MESSAGE: Final = Fault.burst(["no message of a connection that isn't open"])
 _ACCEPT: Final = "Sec-WebSocket-Accept"
+_ACCEPTED: Final = b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\r\n"
+_add_invalid(
+    "",
+    (
+        Fault.garbage(),
+        *map(Fault.odd_answer, (b"SSH-2.0-OpenSSH_9.6\r\n\r\n", b"x" * 100_000, _ACCEPTED)),
+        Fault.wrong_accept(f"{_SECRET}="),
+        Fault.unrequested_subprotocol(_SECRET),
+        Fault.unrequested_extension(),
+    ),
+)
+_cut_off = (Fault.truncated_upgrade(), Fault.truncated_upgrade(0), Fault.reset_during_upgrade())
+_add_invalid("", _cut_off, ConnectionReset)
 _add_invalid(
     "connection", (_head("no Connection", ("Connection", None)), _connection("close"), _connection("upgraded"))
 )

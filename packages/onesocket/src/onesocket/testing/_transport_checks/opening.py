@@ -11,17 +11,14 @@ from ...errors import (
     ClientClosed,
     ConnectAborted,
     ConnectionRefused,
-    ConnectionReset,
     HandshakeRejected,
-    InvalidHandshake,
     NameResolutionFailed,
     OnesocketError,
     ServerBusy,
 )
 from .._checked_connection import CheckedConnection
-from .._faults import Fault, UpgradeReply
 from .._test_peer import SUBPROTOCOL, PeerFeature
-from .check import CheckContext, CheckFunction, CheckRegistry, expect, expect_equal
+from .check import CheckContext, CheckFunction, CheckRegistry, expect, expect_equal, pass_turns
 
 CHECKS: Final = CheckRegistry()
 _SECRET: Final = "s3cr3t-t0ken"  # noqa: S105 - checks that no error shows it
@@ -60,7 +57,7 @@ def _refused(status: int, kind: type[OnesocketError]) -> CheckFunction:
         expect(str(status) in str(error), f"the status is missing: {error}")
         expect("no, ***, no" in str(error), f"the body is missing, or shows the secret: {error}")
         expect_equal(checked.handshake, None, "the handshake")
-        await context.peer.until(lambda: context.peer.open_now == 0)
+        await context.wait_all_closed()
         expect_equal(context.peer.dials, 1, "dials")
 
     return body
@@ -68,38 +65,6 @@ def _refused(status: int, kind: type[OnesocketError]) -> CheckFunction:
 
 for _status in (401, 404, 429, 503):
     CHECKS.add_named(f"refused with {_status}", _refused(_status, ServerBusy if _status == 429 else HandshakeRejected))
-
-
-def _broken(fault: Fault, kind: type[OnesocketError]) -> CheckFunction:
-    async def body(context: CheckContext) -> None:
-        context.peer.server.faults = [fault]
-        checked = context.dial(secrets=(_SECRET,), url=f"{context.peer.url}?key={_SECRET}")
-        error = await checked.end()
-        expect_equal(type(error), kind, "the error")
-        shown = repr(error) + repr(error.__cause__) + repr(checked.connection) + checked.connection.phase
-        expect(_SECRET not in shown, f"the secret is shown: {shown}")
-        await context.peer.until(lambda: context.peer.open_now == 0)
-        await context.open()
-
-    return body
-
-
-_ACCEPTED = b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
-for _fault, _kind in (
-    (Fault.garbage(), InvalidHandshake),
-    (Fault.garbage(b"SSH-2.0-OpenSSH_9.6\r\n\r\n"), InvalidHandshake),
-    (Fault.garbage(b"x" * 100_000), InvalidHandshake),
-    (Fault.garbage(_ACCEPTED + b"\r\n"), InvalidHandshake),
-    (Fault.truncated_upgrade(), ConnectionReset),
-    (Fault.truncated_upgrade(0), ConnectionReset),
-    (Fault.reset_during_upgrade(), ConnectionReset),
-    (Fault.wrong_accept(f"{_SECRET}="), InvalidHandshake),
-    (Fault.unrequested_subprotocol(_SECRET), InvalidHandshake),
-    (Fault.unrequested_extension(), InvalidHandshake),
-):
-    _detail = f" {_fault.response[:20]!r}" if _fault.response else ""
-    _detail += f" {_fault.keep}" if _fault.answer is UpgradeReply.TRUNCATE else ""
-    CHECKS.add_named(f"upgrade: {_fault.label}{_detail}", _broken(_fault, _kind), PeerFeature.BYTES)
 
 
 @CHECKS.add(PeerFeature.ADDRESSES)
@@ -125,14 +90,11 @@ async def close_during_the_upgrade_awaits_the_answer(context: CheckContext) -> N
     await context.peer.until(lambda: context.peer.dials == 1)
     checked.close(1001, "gone")
     checked.close(4000, "the first counts")
-    for _ in range(20):
-        await asyncio.sleep(0)
+    await pass_turns()
     expect(not checked.is_over, "it has ended before the upgrade was answered")
     context.peer.release()
     await checked.end()
-    await context.peer.until(lambda: context.peer.open_now == 0)
-    expect_equal(context.peer.close_codes, [1001], "the received close codes")
-    expect_equal(context.peer.unclean_closes, 0, "connections that were abandoned")
+    await context.expect_clean_end([1001])
 
 
 @CHECKS.add()
@@ -143,7 +105,7 @@ async def abort_during_the_upgrade_ends_it_now(context: CheckContext) -> None:
     checked.connection.abort()
     await checked.end()
     expect_equal(checked.handshake, None, "the handshake")
-    await context.peer.until(lambda: context.peer.open_now == 0)
+    await context.wait_all_closed()
 
 
 @CHECKS.add()
@@ -167,8 +129,7 @@ async def a_pause_before_it_is_open_holds(context: CheckContext) -> None:
     checked.pause()
     await checked.wait_open()
     context.peer.send("one", "two")
-    for _ in range(20):
-        await asyncio.sleep(0)
+    await pass_turns()
     checked.resume()
     await checked.until(lambda: len(checked.messages) == 2)
 
@@ -188,7 +149,7 @@ def _cancelled_at_each_stage(give_up: Callable[[CheckedConnection], object], *, 
             if checked.handshake is None:
                 kinds = ConnectAborted if in_order else ConnectAborted | ClientClosed
                 expect(isinstance(error, kinds), f"given up after {turns} turns: {error!r}")
-            await context.peer.until(lambda: context.peer.open_now == 0)
+            await context.wait_all_closed()
             if in_order:
                 expect_equal(
                     context.peer.unclean_closes, 0, f"connections that were abandoned, given up after {turns} turns"
