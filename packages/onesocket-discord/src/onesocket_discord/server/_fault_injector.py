@@ -160,27 +160,27 @@ class FaultInjector:
         return self._add("heartbeat_interval", times, seconds=_positive("seconds", seconds))
 
     def lift(self, kind: FaultKind | None = None) -> int:
-        """Lift every fault that stands, or those of one kind; how many these were."""
-        standing = [fault for fault in self._state.fault_schedule.active if kind is None or fault.kind == kind]
-        for fault in standing:
+        """Lift every active fault, or those of one kind; returns their number."""
+        active = [fault for fault in self._state.fault_schedule.active if kind is None or fault.kind == kind]
+        for fault in active:
             fault.lift()
-        return len(standing)
+        return len(active)
 
     # --- for HTTP ---------------------------------------------------------------------------------------------------
 
     async def hook(self, request: web.Request) -> web.StreamResponse | None:
-        """A 429 where one is due."""
+        """Answer a request with 429 if a rate-limit fault is due; returns None otherwise."""
         fault = self._due(request, "rate_limit")
         if fault is None:
             return None
         return self._limited(request, fault.values["retry_after"], global_=fault.values["everywhere"])
 
     def loses(self, request: web.Request) -> bool:
-        """True if the answer to this request, which was done, gets lost."""
+        """True if the answer to this performed request is to be dropped."""
         return request.path.startswith("/api/") and self._due(request, "lose_answers") is not None
 
     def _due(self, request: web.Request, kind: FaultKind) -> Fault | None:
-        """The fault of this kind that happens to this request now."""
+        """Use the active fault of this kind that matches the request, if there is one."""
         for fault in self._state.fault_schedule.active:
             if fault.kind == kind and _matches(request, fault.values["route"]):
                 fault.use()
@@ -188,7 +188,7 @@ class FaultInjector:
         return None
 
     async def perform(self, name: str, arguments: Json) -> Json:
-        """A fault by its name, with arguments as JSON. Raises `InvalidOption`."""
+        """Perform a fault by its name, with arguments as JSON. Raises `InvalidOption`."""
         if name not in FAULT_NAMES:
             raise InvalidOption(f"there is no fault {name!r}; the faults are {', '.join(FAULT_NAMES)}")
         try:
@@ -201,8 +201,8 @@ class FaultInjector:
         return {"count": result if isinstance(result, int) else await result}
 
     def _targets(self, user: UserSelector, session: str | None) -> list[GatewayConnection]:
-        whom = FaultTarget(user, session)
-        return [one for one in self._state.connections if not one.websocket.closing and whom.matches(one)]
+        target = FaultTarget(user, session)
+        return [one for one in self._state.connections if not one.websocket.closing and target.matches(one)]
 
     def _add(
         self, kind: FaultKind, times: int | None, user: UserSelector = None, session: str | None = None, **values: Any
