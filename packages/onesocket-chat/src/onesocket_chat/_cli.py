@@ -63,7 +63,7 @@ def _serve(server: str, user: str, *, host: str, port: int, remember: bool) -> N
 
     if remember:
         _fail("--remember and --web don't go together: whoever opens the page would be signed in as you")
-    ServerAddress.parse(server)  # before anybody opens the page
+    ServerAddress.parse(server)  # an error now, instead of on the page
     serve(["--fixed", "--server", server, "--user", user], host=host, port=port)
 
 

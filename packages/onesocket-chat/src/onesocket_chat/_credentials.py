@@ -40,7 +40,7 @@ def default_path() -> Path:
 
 
 def save(credentials: Credentials, path: Path) -> None:
-    """Repath the file atomically, with mode 0600 from the start. Raises OSError."""
+    """Replace the file atomically, with mode 0600 from the start. Raises OSError."""
     private_file.write(path, msgspec.json.encode(credentials))
 
 
@@ -65,6 +65,6 @@ def load(path: Path) -> Credentials | None:
 
 
 def forget(path: Path) -> None:
-    """Keep it no longer."""
+    """Remove the file with the token."""
     with contextlib.suppress(FileNotFoundError):
         path.unlink()

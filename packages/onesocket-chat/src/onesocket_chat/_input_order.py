@@ -1,4 +1,4 @@
-"""Keys take effect in the order in which they were typed, however fast they come."""
+"""Serializes input, so that keys take effect in the order in which they were typed."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from textual.app import App
 from textual.dom import DOMNode
 
 _SETTLE_ROUNDS: Final = 3
-"""Number of times that `InputSettled` travels from the focused widget to the application: a key becomes an action, the
-action a message, and the message another one that opens a channel."""
+"""Times that `InputSettled` travels from the focused widget to the application: a key becomes an action, the action a
+message, and the message another one that opens a channel."""
 _CHECK_INTERVAL: Final = 0.5
-"""Seconds from look to look, whether a widget was removed with all that it had to do: then nothing comes back."""
+"""Seconds between two checks whether the widget was removed with its queue, so that no `InputSettled` returns."""
 _MAX_CHECKS: Final = 20
-"""Number of looks after which the next key is handled in any case."""
+"""Checks after which the next key is handled in any case."""
 
 
 class InputSettled(events.Event, bubble=True):
@@ -30,11 +30,11 @@ class InputSettled(events.Event, bubble=True):
 
 
 class InputOrder:
-    """Hands keys, pastes and clicks to the application, each once the one before it has had its effect.
+    """Passes keys, pastes and clicks to the application, each after the effect of the previous one.
 
-    Textual hands a key to the widget that is focused when the key arrives, and runs bindings when the key has come
-    back from there, or, with priority, at once. So what is typed fast over a slow connection would overtake: text
-    goes to the widget that was focused before Tab, Backspace deletes what was typed after it.
+    Textual passes a key to the widget that is focused when the key arrives, and runs bindings when the key has come
+    back from there, or, with priority, at once. So fast input over a slow terminal would be reordered: text goes to
+    the widget that was focused before Tab, Backspace deletes characters that were typed after it.
     """
 
     def __init__(self, app: App[None], handle: Callable[[events.Event], Awaitable[None]]) -> None:
@@ -52,22 +52,22 @@ class InputOrder:
 
     @property
     def is_idle(self) -> bool:
-        """True if everything that was typed has had its effect."""
+        """True if all input has had its effect."""
         return not self._rounds and not self._waiting
 
     @staticmethod
     def concerns(event: events.Event) -> bool:
-        """True if this is input that has an order, and comes from the terminal."""
+        """True if the event is ordered input from the terminal."""
         kinds = (events.Key, events.Paste, events.MouseDown, events.MouseUp)
         return isinstance(event, kinds) and not event.is_forwarded
 
     async def take(self, event: events.Event) -> None:
-        """Handle this, now or when its turn comes."""
+        """Handle an event, now or after the events before it."""
         self._waiting.append(event)
         await self._dispatch_all()
 
     async def settled(self, event: InputSettled) -> None:
-        """Handle a `InputSettled` event that arrived: send it once more, or go on to the next key."""
+        """Handle a returned `InputSettled`: send it once more, or go on to the next event."""
         if event.number != self._number:
             return
         self._rounds -= 1
@@ -79,7 +79,7 @@ class InputOrder:
             await self._go_on()
 
     def close(self) -> None:
-        """Wait for nothing any more."""
+        """Cancel the check."""
         if self._overdue is not None:
             self._overdue.cancel()
 

@@ -6,20 +6,20 @@ import os
 from pathlib import Path
 
 
-def make_directory(place: Path) -> None:
+def make_directory(path: Path) -> None:
     """Make a directory that its owner alone can enter, and those above it that are missing. Raises OSError."""
-    if not place.parent.exists():
-        make_directory(place.parent)
-    place.mkdir(exist_ok=True, mode=0o700)
+    if not path.parent.exists():
+        make_directory(path.parent)
+    path.mkdir(exist_ok=True, mode=0o700)
 
 
-def write(place: Path, data: bytes, *, sync: bool = True) -> None:
+def write(path: Path, data: bytes, *, sync: bool = True) -> None:
     """Replace the file: it never exists with other rights, nor half. Raises OSError.
 
     With `sync` it is there after a power failure too; without, after the end of this process.
     """
-    make_directory(place.parent)
-    new = place.with_name(f"{place.name}.{os.getpid()}.new")
+    make_directory(path.parent)
+    new = path.with_name(f"{path.name}.{os.getpid()}.new")
     new.unlink(missing_ok=True)
     descriptor = os.open(new, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
     try:
@@ -28,7 +28,7 @@ def write(place: Path, data: bytes, *, sync: bool = True) -> None:
             file.flush()
             if sync:
                 os.fsync(file.fileno())
-        new.replace(place)
+        new.replace(path)
     except BaseException:
         new.unlink(missing_ok=True)
         raise

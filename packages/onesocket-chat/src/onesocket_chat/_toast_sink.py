@@ -18,10 +18,10 @@ _SEVERITY: Final[dict[NoticeLevel, SeverityLevel]] = {
     NoticeLevel.ERROR: "error",
 }
 _NO_TIMEOUT: Final = 7 * 86_400.0
-"""Seconds; Textual wants an end."""
+"""Seconds; Textual requires a timeout."""
 
 _MAX_TEXT_LENGTH: Final = 300
-"""Characters: others must have room beside what one server said."""
+"""Characters of one toast, so that a server's long text leaves room for others."""
 _TOAST_HEIGHT: Final = 9
 """Lines of a toast at most, with its margin; the style sheet says so too."""
 
@@ -29,9 +29,9 @@ _TOAST_HEIGHT: Final = 9
 class ToastSink:
     """A sink for `Notices`.
 
-    Textual takes toasts back only all at once, and changes none: so those that are still so are shown again, as new
-    ones, since the old ones are still being removed then. Of a toast that is taken back it leaves its place, one line
-    high; that is removed here, or the toasts would sink until none is on the screen.
+    Textual removes toasts only all at once, and can't change one: so the valid ones are shown again, as new toasts,
+    since the old ones are still being removed then. Of a removed toast Textual leaves the holder, one line high; it is
+    removed here, or the toasts would sink until none is on the screen.
     """
 
     def __init__(self, app: App[Any]) -> None:
@@ -40,7 +40,7 @@ class ToastSink:
         self._on_screen: list[Notice] = []
 
     def __repr__(self) -> str:
-        return f"<Toasts {list(self._shown)}>"
+        return f"<ToastSink {list(self._shown)}>"
 
     @property
     def shown(self) -> dict[str, str]:
@@ -53,7 +53,7 @@ class ToastSink:
         return max(1, self._app.size.height // _TOAST_HEIGHT)
 
     def show(self, notice: Notice) -> None:
-        """Show it, as the newest; in place of the one with its id."""
+        """Show a notice as the newest, in place of the one with its id."""
         self._shown.pop(notice.id, None)
         self._shown[notice.id] = notice
         self._app.call_later(self._refresh)
@@ -64,7 +64,7 @@ class ToastSink:
             self._app.call_later(self._refresh)
 
     def _refresh(self) -> None:
-        """Have the screen show what is so: in one go, as toasts that are only asked for can't be taken back yet."""
+        """Show the current notices, all at once: a toast that is not mounted yet can't be removed."""
         wanted = list(self._shown.values())[-self._most :]
         if wanted == self._on_screen:
             return
@@ -89,5 +89,5 @@ def _toast(notice: Notice) -> Notification:
         title=sanitize(notice.title),
         severity=_SEVERITY[notice.level],
         timeout=_NO_TIMEOUT,
-        markup=False,  # what a server said may look like markup
+        markup=False,  # a server's text may look like markup
     )

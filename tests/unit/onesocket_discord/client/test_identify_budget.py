@@ -118,7 +118,7 @@ def test_the_shards_of_one_token_share_its_turns() -> None:
     accounts = TokenStates()
     turns = [IdentifySlots(shard, None) for shard in range(3)]
     for each in turns:
-        each.account = accounts.of("a", "token")
+        each.token_state = accounts.of("a", "token")
     assert [each.reserve(0.0) for each in turns] == [0, P, 2 * P]
     turns[2].release()
     turns[0].sent(0.0)

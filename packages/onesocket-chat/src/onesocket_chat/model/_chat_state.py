@@ -15,7 +15,7 @@ _EMPTY_HISTORY: Final = ChannelHistory()
 
 
 class ChatState(Struct, frozen=True):
-    """All that the application knows. The mappings are never changed in place."""
+    """The whole state of the application. The mappings are never changed in place."""
 
     me: User | None = None
     guilds: Mapping[int, Guild] = {}

@@ -28,7 +28,7 @@ class Composition(Struct, frozen=True, omit_defaults=True):
     edits: int | None = None
     """The message that is being edited; then the composer shows its change, and `text` waits."""
     changes: Mapping[int, str] = {}
-    """For each message that was edited, what it shall be."""
+    """The new text of each edited message."""
 
     @property
     def is_empty(self) -> bool:
@@ -41,32 +41,32 @@ class Composition(Struct, frozen=True, omit_defaults=True):
         return self.text if self.edits is None else self.changes.get(self.edits, "")
 
     def typed(self, text: str) -> Composition:
-        """With this text in the composer."""
+        """Return the composition with this text in the composer."""
         return replace(self, text=text) if self.edits is None else self._changed(self.edits, text)
 
     def answering(self, message: ReplyTarget) -> Composition:
-        """The next message answers this one."""
+        """Return the composition as a reply to this message."""
         return replace(self, answers=message, edits=None)
 
     def editing(self, message_id: int, content: str) -> Composition:
-        """Change this message; an earlier change of it that was not saved is taken up."""
+        """Return the composition as an edit of this message; an unsaved earlier edit of it is continued."""
         return replace(self._changed(message_id, self.changes.get(message_id) or content), edits=message_id)
 
     def plain(self) -> Composition:
-        """Answer and edit nothing. What was written stays."""
+        """Return the composition without a reply or edit; the texts stay."""
         return replace(self, answers=None, edits=None)
 
     def sent(self) -> Composition:
-        """The next message was accepted."""
+        """Return the composition after the next message was accepted."""
         return replace(self, text="", answers=None)
 
     def saved(self, message_id: int) -> Composition:
-        """The change of this message is there, or given up."""
+        """Return the composition after the edit of this message was saved or given up."""
         left = {key: text for key, text in self.changes.items() if key != message_id}
         return replace(self, changes=left, edits=None if self.edits == message_id else self.edits)
 
     def moved(self, message_id: int) -> Composition:
-        """The message can't be changed any more: what it should be belongs to the next message."""
+        """Return the composition with the edit of a deleted message moved to the next message."""
         text = "\n".join(filter(None, (self.text, self.changes.get(message_id))))
         return replace(self.saved(message_id), text=text)
 

@@ -56,19 +56,19 @@ class Outbox(Struct, frozen=True):
         return next((draft for draft in self.of(channel_id) if draft.fate is not DraftState.FAILED), None)
 
     def add(self, draft: Draft) -> Outbox:
-        """With one more, at the end."""
+        """Return the outbox with one more draft, at the end."""
         return Outbox((*self.drafts, draft))
 
     def without(self, *nonces: str) -> Outbox:
-        """Without these: they are stored, or given up."""
+        """Return the outbox without these drafts."""
         return Outbox(tuple(draft for draft in self.drafts if draft.nonce not in nonces))
 
     def mark(self, nonce: str, fate: DraftState, reason: str = "", *, in_doubt: bool = False) -> Outbox:
-        """With another fate for this one."""
+        """Return the outbox with another state of this draft."""
         return self._map(nonce, lambda draft: replace(draft, fate=fate, reason=reason, in_doubt=in_doubt))
 
     def retry(self, nonce: str, now: float) -> Outbox:
-        """With this one waiting anew, behind the others."""
+        """Return the outbox with this draft waiting again, behind the others."""
         draft = self.find(nonce)
         if draft is None:
             return self

@@ -1,4 +1,4 @@
-"""From what the server said to what is known then."""
+"""Reducers: each derives the next state from an event of the gateway or from a loaded page."""
 
 from __future__ import annotations
 
@@ -36,10 +36,10 @@ def reduce(state: ChatState, event: str, data: Any, now: float) -> ChatState:
 
 
 def add_message(state: ChatState, message: Message) -> ChatState:
-    """We learnt that this message is there: by the gateway, or because it was the answer to our own."""
+    """Add a message that the gateway, or the answer to a request, has reported."""
     people = _with(state.people, message.author.id, message.author)
     history = state.history(message.channel_id)
-    if history.find(message.id) is None:  # what is known of it may be newer
+    if history.find(message.id) is None:  # the known one may be newer
         history = history.put(message)
     channels = state.channels
     channel = channels.get(message.channel_id)
@@ -59,25 +59,25 @@ def add_message(state: ChatState, message: Message) -> ChatState:
 
 
 def mark_stale(state: ChatState) -> ChatState:
-    """There was a gap: messages may be missing at the end of every history."""
+    """Mark all histories as stale after a gap: messages may be missing at their ends."""
     stale = {key: known.stale() for key, known in state.histories.items()}
     return replace(state, typing={}, histories=stale, gaps=state.gaps + 1)
 
 
 def expire_typing(state: ChatState, now: float) -> ChatState:
-    """Without those who stopped writing."""
+    """Remove expired typing indicators."""
     if all(until > now for until in state.typing.values()):
         return state
     return replace(state, typing={key: until for key, until in state.typing.items() if until > now})
 
 
 def renew_history(state: ChatState, channel_id: int, page: Iterable[Message], since: int) -> ChatState:
-    """The newest page came; `since` is the newest message that was known when it was asked for."""
+    """Replace a history by its newest page; `since`: the newest known message when the page was requested."""
     return _with_history(_with_authors(state, page), channel_id, state.history(channel_id).renewed(page, since))
 
 
 def extend_history(state: ChatState, channel_id: int, page: Iterable[Message], before: int) -> ChatState:
-    """An older page came, of what is before that message."""
+    """Add an older page before the message `before`."""
     history = state.history(channel_id)
     if history.oldest != before:  # it was renewed meanwhile
         return state
@@ -181,7 +181,7 @@ def _message_update(state: ChatState, data: Json, _now: float) -> ChatState:
     history = state.history(new.channel_id).touch()
     known = history.find(new.id)
     if known is not None:
-        # `me` is another one for everybody, so an update can't know it.
+        # `me` differs between recipients, so an update doesn't have it.
         history = history.put(replace(new, reactions=known.reactions))
     return _with_history(state, new.channel_id, history)
 
@@ -241,7 +241,7 @@ def _user_update(state: ChatState, data: Json, _now: float) -> ChatState:
 
 
 def _with_authors(state: ChatState, messages: Iterable[Message]) -> ChatState:
-    """With the authors of a page; what it shows to be stored is no draft any more."""
+    """Add the authors of a page, and remove the drafts that it shows to be stored."""
     page = list(messages)
     new = {message.author.id: message.author for message in page if message.author.id not in state.people}
     if new:

@@ -21,7 +21,7 @@ def sanitize(text: str) -> str:
 
 
 def one_line(text: str, most: int = 80) -> str:
-    """The same on one line, and not longer than `most` characters."""
+    """Sanitize a text, join its lines, and cut it to `most` characters."""
     line = " ".join(sanitize(text).split())
     return line if len(line) <= most else line[: most - 1] + "…"
 

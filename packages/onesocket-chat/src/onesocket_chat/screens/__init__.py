@@ -1,1 +1,1 @@
-"""The screens: signing in, chatting, the timeline, the account, and short questions."""
+"""The screens: sign-in, chat, timeline, logins, password, and dialogs."""

@@ -1,4 +1,4 @@
-"""The chat: channels on the left, panels in the middle, people on the right, and how the line stands."""
+"""The chat: channels on the left, panels in the middle, members on the right, the connection's status below."""
 
 from __future__ import annotations
 
@@ -36,10 +36,10 @@ _PANEL_WIDTH: Final = 24
 
 
 class ChatScreen(Screen[None]):
-    """Shows one session. Changes are shown together, once the loop has come round.
+    """Shows one session; several changes within one turn of the event loop are drawn once.
 
-    It begins with these `channels` open, the last of them active.
-    In a narrow terminal the side columns are folded; a key shows one over the panels until something is chosen there.
+    The `channels` are open at first, the last of them active. In a narrow terminal the side columns are folded; a key
+    shows one over the panels until something is chosen there.
     """
 
     BINDINGS: ClassVar[list[BindingType]] = [
@@ -63,7 +63,7 @@ class ChatScreen(Screen[None]):
         self._unfolded: Sidebar | MemberList | None = None
 
     def compose(self) -> ComposeResult:
-        """Three columns, the status, the keys."""
+        """Compose three columns, the status bar and the keys."""
         with Horizontal(id="columns"):
             yield Sidebar()
             yield Horizontal(id="panels")
@@ -82,13 +82,13 @@ class ChatScreen(Screen[None]):
         self._changed()
 
     def on_unmount(self) -> None:
-        """Follow it no longer."""
+        """Stop following the session."""
         if self._forget is not None:
             self._forget()
 
     @property
     def panels(self) -> list[ChannelPanel]:
-        """The open ones, from left to right."""
+        """The open panels, from left to right."""
         return list(self.query(ChannelPanel))
 
     @property
@@ -124,12 +124,12 @@ class ChatScreen(Screen[None]):
         self.session.tick()
         self.query_one(StatusBar).show(self.session)
 
-    # --- what has room ----------------------------------------------------------------------------------------------
+    # --- layout -----------------------------------------------------------------------------------------------------
 
     @on(Resize)
     @on(ScreenResume)
     def _arrange(self) -> None:
-        """Fold what has no room. Nothing that is written is lost: what is hidden lives on."""
+        """Fold the columns and hide the panels that have no room; hidden ones keep their text."""
         if not self.is_mounted:
             return
         sidebar, members, panels = self.query_one(Sidebar), self.query_one(MemberList), self.panels
@@ -252,7 +252,7 @@ class ChatScreen(Screen[None]):
         """Connect now."""
         self.session.connect()
 
-    # --- what the command palette offers ----------------------------------------------------------------------------
+    # --- commands of the palette ------------------------------------------------------------------------------------
 
     @on(MemberList.MemberChosen)
     def person_chosen(self, event: MemberList.MemberChosen) -> None:
@@ -268,7 +268,7 @@ class ChatScreen(Screen[None]):
             await self.open(channel.id)
 
     def show_logins(self) -> None:
-        """Show where the account is signed in."""
+        """Show the logins of the account."""
         app_of(self).push_screen(LoginsScreen(self.session))
 
     def change_password(self) -> None:

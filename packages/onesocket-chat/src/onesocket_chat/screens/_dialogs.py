@@ -1,4 +1,4 @@
-"""Short questions on top of everything else."""
+"""Modal dialogs: a prompt and a confirmation."""
 
 from __future__ import annotations
 
@@ -16,18 +16,18 @@ T = TypeVar("T")
 
 
 def app_of(node: DOMNode) -> App[Any]:
-    """The application that a widget or screen is in; Textual leaves open of what type its result is."""
+    """The application of a widget or screen; Textual leaves the type of its result open."""
     return node.app  # pyright: ignore[reportUnknownMemberType, reportUnknownVariableType]
 
 
-async def ask_dialog(node: DOMNode, question: ModalScreen[T]) -> T | None:
-    """Ask, and wait for the answer; for workers."""
-    answer: T | None = await app_of(node).push_screen_wait(question)
+async def ask_dialog(node: DOMNode, dialog: ModalScreen[T]) -> T | None:
+    """Show a dialog and return its answer; for workers."""
+    answer: T | None = await app_of(node).push_screen_wait(dialog)
     return answer
 
 
 class PromptDialog(ModalScreen[str | None]):
-    """One line of text; None if it was cancelled or left empty."""
+    """Asks for one line of text; the answer is None if the dialog was cancelled or left empty."""
 
     BINDINGS: ClassVar[list[BindingType]] = [Binding("escape", "dismiss(None)", "Cancel")]
 
@@ -38,7 +38,7 @@ class PromptDialog(ModalScreen[str | None]):
         self._value = value
 
     def compose(self) -> ComposeResult:
-        """The question, a line, the hint."""
+        """Compose the question, the input and the hint."""
         with Vertical(classes="question"):
             yield Static(self._question, markup=False, classes="asked")
             yield Input(self._value, max_length=200)
@@ -46,13 +46,13 @@ class PromptDialog(ModalScreen[str | None]):
 
     @on(Input.Submitted)
     def answered(self, event: Input.Submitted) -> None:
-        """Hand it over."""
+        """Close the dialog with the text."""
         event.stop()
         self.dismiss(event.value.strip() or None)
 
 
 class ConfirmDialog(ModalScreen[bool]):
-    """Yes or no."""
+    """Asks a question that is answered by yes or no."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("y,enter", "dismiss(True)", "Yes"),
@@ -64,7 +64,7 @@ class ConfirmDialog(ModalScreen[bool]):
         self._question = question
 
     def compose(self) -> ComposeResult:
-        """The question and its keys."""
+        """Compose the question and its keys."""
         with Vertical(classes="question"):
             yield Static(self._question, markup=False, classes="asked")
             yield Static("y: yes    n: no", markup=False, classes="hint")

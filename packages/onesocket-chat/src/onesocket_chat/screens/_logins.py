@@ -1,4 +1,4 @@
-"""The logins of the account: which there are, and their ends."""
+"""The list of the account's logins, and the commands that end them."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ _HINT = "x: end it    a: sign out everywhere    r: again    Escape: back"
 
 
 class LoginsScreen(ModalScreen[None]):
-    """One row for each login, the one that was used last first."""
+    """Shows one row for each login, the last used first."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("escape", "dismiss(None)", "Back"),
@@ -47,34 +47,34 @@ class LoginsScreen(ModalScreen[None]):
         self._logins: list[Login] = []
 
     def compose(self) -> ComposeResult:
-        """Title, list, keys."""
+        """Compose title, list and keys."""
         with Vertical(classes="timeline"):
             yield Static("Where you are signed in", markup=False, classes="asked")
             yield OptionList(markup=False, id="logins")
             yield Static("asking the server …", markup=False, classes="hint")
 
     def on_mount(self) -> None:
-        """Ask for them."""
+        """Load the logins."""
         self.query_one(OptionList).focus()
         self.action_load()
 
     def action_load(self) -> None:
-        """Ask for them anew."""
+        """Load the logins again."""
         self._load()
 
     def action_end(self) -> None:
-        """End the login of the row."""
+        """End the highlighted login."""
         place = self.query_one(OptionList).highlighted
         if place is not None and place < len(self._logins):
             self._end(self._logins[place])
 
     def action_everywhere(self) -> None:
-        """End all."""
+        """End all logins."""
         self._end_all()
 
     @on(OptionList.OptionSelected)
     def selected(self, event: OptionList.OptionSelected) -> None:
-        """Enter does nothing: it is too easily pressed."""
+        """Ignore Enter, which is too easily pressed for ending a login."""
         event.stop()
 
     @work(exclusive=True)
@@ -87,8 +87,8 @@ class LoginsScreen(ModalScreen[None]):
             if await ask_dialog(self, ConfirmDialog("This is the login that you use here. Sign out?")):
                 self.post_message(self.SignOut(everywhere=False))
             return
-        question = ConfirmDialog(f"End the login of {_client_name(login)}, last used {_last_used(login)}?")
-        if await ask_dialog(self, question) and await self._session.account.end_login(login):
+        dialog = ConfirmDialog(f"End the login of {_client_name(login)}, last used {_last_used(login)}?")
+        if await ask_dialog(self, dialog) and await self._session.account.end_login(login):
             await self._show()
 
     @work(exclusive=True)

@@ -1,4 +1,4 @@
-"""Another password for the account."""
+"""The form to change the account's password."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _HINT: Final = "Enter: go on    Escape: back"
 
 
 class PasswordScreen(ModalScreen[None]):
-    """Old, new, new again. It stays until the password is changed, or until Escape."""
+    """A form with the old password and the new one, twice; open until the change succeeded, or until Escape."""
 
     BINDINGS: ClassVar[list[BindingType]] = [Binding("escape", "back", "Back")]
 
@@ -41,7 +41,7 @@ class PasswordScreen(ModalScreen[None]):
         self._is_busy = False
 
     def compose(self) -> ComposeResult:
-        """The form."""
+        """Compose the form."""
         with Vertical(classes="question form"):
             yield Static("Change the password", markup=False, classes="asked")
             for name, label in _FIELDS.items():
@@ -50,30 +50,30 @@ class PasswordScreen(ModalScreen[None]):
             yield Static(_HINT, markup=False, classes="hint")
 
     def on_mount(self) -> None:
-        """Begin with the old one."""
+        """Focus the old password."""
         self.query_one("#old", Input).focus()
 
     def show_busy(self, *, busy: bool) -> None:
-        """While the server is asked, keys have no effect; if it refused, begin with the old password again."""
+        """Ignore keys during a request; after a refusal, begin with the old password again."""
         self._is_busy = busy
         self.query_one(".hint", Static).update("asking the server …" if busy else _HINT)
         if not busy:
             self._again("old")
 
     def action_back(self) -> None:
-        """Change nothing."""
+        """Close the form without a change."""
         if not self._is_busy:
             self._session.request_errors.succeeded("password")
             self.dismiss(None)
 
     @on(Input.Changed)
     def changed(self) -> None:
-        """Go on typing: what was complained about is being mended."""
+        """Withdraw the notice about the last attempt: its cause is being corrected."""
         self._session.request_errors.succeeded("password")
 
     @on(Input.Submitted)
     def submitted(self, event: Input.Submitted) -> None:
-        """Enter goes on to the next line; in the last it asks the server."""
+        """Go to the next field; from the last one, request the change."""
         event.stop()
         if self._is_busy:
             return

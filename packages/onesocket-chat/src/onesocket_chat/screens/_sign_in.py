@@ -1,4 +1,4 @@
-"""Where, and as whom."""
+"""The form to sign in with: server, name and password."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from textual.widgets import Button, Footer, Input, Static
 
 
 class SignInScreen(Screen[None]):
-    """Server, name, password; register or sign in. A `fixed` server is shown and can't be changed."""
+    """A form with server, name and password. A `fixed` server is shown and can't be changed."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("f2", "go(True)", "Register"),
@@ -39,7 +39,7 @@ class SignInScreen(Screen[None]):
         self._fixed = fixed
 
     def compose(self) -> ComposeResult:
-        """The form."""
+        """Compose the form."""
         with Vertical(id="sign-in"):
             yield Static("onesocket chat", classes="asked")
             if self._fixed:
@@ -57,7 +57,7 @@ class SignInScreen(Screen[None]):
         yield Footer()
 
     def on_mount(self) -> None:
-        """Begin with the first thing that is missing."""
+        """Focus the first empty field."""
         self.query_one("#password" if self._user else "#name", Input).focus()
 
     def begin_again(self, server: str, user: str) -> None:
@@ -70,17 +70,17 @@ class SignInScreen(Screen[None]):
         self.query_one("#password", Input).focus()
 
     def forget_password(self) -> None:
-        """Once it has served."""
+        """Clear the password field."""
         self.query_one("#password", Input).value = ""
 
     def show_busy(self, *, busy: bool) -> None:
-        """While the server is asked, nothing can be pressed."""
+        """Disable the buttons during a request."""
         for button in self.query(Button):
             button.disabled = busy
 
     @on(Input.Submitted)
     def submitted(self, event: Input.Submitted) -> None:
-        """Enter goes on to the next line; in the last it signs in."""
+        """Go to the next field; from the last one, sign in."""
         event.stop()
         if event.input.id == "password":
             self.action_go(register=False)
@@ -89,12 +89,12 @@ class SignInScreen(Screen[None]):
 
     @on(Button.Pressed)
     def pressed(self, event: Button.Pressed) -> None:
-        """One of the two."""
+        """Register or sign in, by the button."""
         event.stop()
         self.action_go(register=event.button.id == "register")
 
     def action_go(self, register: bool) -> None:  # noqa: FBT001 - from a key binding
-        """Ask to be let in."""
+        """Post `SignInRequested` with the fields' values."""
         name, password = (self.query_one(f"#{one}", Input).value for one in ("name", "password"))
         server = self._server if self._fixed else self.query_one("#server", Input).value
         self.post_message(self.SignInRequested(server, name.strip(), password, register=register))

@@ -20,7 +20,7 @@ from ..session._session import ChatSession
 
 
 class TimelineScreen(ModalScreen[None]):
-    """The newest change at the bottom."""
+    """Lists the changes, the newest at the bottom."""
 
     BINDINGS: ClassVar[list[BindingType]] = [Binding("escape,f3", "dismiss(None)", "Back")]
 
@@ -30,19 +30,19 @@ class TimelineScreen(ModalScreen[None]):
         self._forget: Callable[[], None] | None = None
 
     def compose(self) -> ComposeResult:
-        """One line for each change."""
+        """Compose a scrollable text with one line per change."""
         with Vertical(classes="timeline"):
             yield Static("The connection, change by change", markup=False, classes="asked")
             with VerticalScroll():
                 yield Static(markup=False, id="changes")
 
     def on_mount(self) -> None:
-        """Follow it."""
+        """Follow the session."""
         self._forget = self._session.store.listen(lambda: self.call_later(self._show))
         self._show()
 
     def on_unmount(self) -> None:
-        """Follow it no longer."""
+        """Stop following the session."""
         if self._forget is not None:
             self._forget()
 

@@ -1,4 +1,4 @@
-"""One account at one server: the line, the HTTP API, and what is known. It knows nothing of the screen."""
+"""One account at one server: its connection, its HTTP requests and its state. Independent of the screens."""
 
 from ._draft_files import DraftFiles
 from ._server_address import DEFAULT_SERVER, ServerAddress

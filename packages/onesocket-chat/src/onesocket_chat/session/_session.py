@@ -1,4 +1,4 @@
-"""One account, signed in: the one line that every panel joins, the requests, and what is known."""
+"""The session of one signed-in account: its shared connection, its requests, and its state."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ class SessionOptions:
     close_timeout: float = 5.0
     request_timeout: float = 20.0
     outbox: OutboxLimits = _OUTBOX
-    """How many messages wait for the line, and how long."""
+    """Limits of the messages that wait for the connection."""
     reconnect: ReconnectPolicy = _RECONNECT
 
 

@@ -16,10 +16,10 @@ class StateStore:
         self._listeners: list[Callable[[], object]] = []
 
     def __repr__(self) -> str:
-        return f"<Store of {len(self.state.channels)} channels, {len(self._listeners)} listeners>"
+        return f"<StateStore of {len(self.state.channels)} channels, {len(self._listeners)} listeners>"
 
     def change(self, change: Callable[[ChatState], ChatState]) -> None:
-        """Replace the state by what `change` makes of it."""
+        """Replace the state by the result of `change`."""
         before = self.state
         self.state = change(before)
         if self.state is not before:

@@ -64,7 +64,7 @@ class ChannelPanel(Vertical):
 
     def show(self, state: ChatState) -> None:
         """Show the channel of this state."""
-        with contextlib.suppress(NoMatches):  # its parts are still on their way in, or already on their way out
+        with contextlib.suppress(NoMatches):  # its parts are not mounted yet, or removed already
             self._show(state)
 
     def _show(self, state: ChatState) -> None:
@@ -156,13 +156,13 @@ class ChannelPanel(Vertical):
 
     @on(MessageList.TopReached)
     def older(self, event: MessageList.TopReached) -> None:
-        """Load the page before."""
+        """Load the previous page."""
         event.stop()
         self.session.loader.older(self.channel_id)
 
     @on(MessageList.ActionRequested)
     def action_requested(self, event: MessageList.ActionRequested) -> None:
-        """Do what is wanted with a row, if it can be done."""
+        """Perform an action on a row, or ring the bell if it isn't possible."""
         event.stop()
         row, state = event.row, self.session.store.state
         match event.verb, row:
@@ -186,11 +186,11 @@ class ChannelPanel(Vertical):
                 app_of(self).bell()
 
     async def _edit(self, message_id: int, text: str) -> None:
-        """Change a message. If that is refused, what it should be is in the composer again, unless that is in use."""
+        """Edit a message; the text of a refused edit returns to the composer, unless that is in use."""
         done = await self.session.edit(self.channel_id, message_id, text)
         written = self._composition
         if written.changes.get(message_id) != text or written.edits == message_id:
-            return  # it is being changed once more
+            return  # it is being edited once more
         if done:
             self._composition = written.saved(message_id)
         elif self.is_attached and written.plain() == written and not self._composer.text:
@@ -211,7 +211,7 @@ class ChannelPanel(Vertical):
 
     @work
     async def _join(self) -> None:
-        with contextlib.suppress(OnesocketError):  # the provider said it on the board
+        with contextlib.suppress(OnesocketError):  # the provider has posted a notice
             await self.session.join()
 
     # --- parts ------------------------------------------------------------------------------------------------------

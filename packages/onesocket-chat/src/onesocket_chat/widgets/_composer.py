@@ -14,7 +14,7 @@ _PLACEHOLDER: Final = "Message …"
 
 
 class Composer(TextArea):
-    """A few lines; Enter sends them, Ctrl-J begins a new one.
+    """A text area of a few lines; Enter sends them, Ctrl-J begins a new one.
 
     Both are handled with the other keys of this widget, one after the other in the order in which they were typed. A
     binding is handled by the application, which would be before or after the keys around it.

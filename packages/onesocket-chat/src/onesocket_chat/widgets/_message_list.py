@@ -181,7 +181,7 @@ class MessageList(OptionList):
         self._look_at_top()
 
     def on_focus(self) -> None:
-        """Begin with the newest in sight."""
+        """Highlight the newest visible row."""
         if self.highlighted is None and self._rows:
             with self._position_kept():
                 self.highlighted = self._lowest_in_sight()

@@ -50,7 +50,7 @@ class Sidebar(OptionList):
         self.scroll_to(y=top, animate=False)
 
     def on_option_list_option_selected(self, event: OptionList.OptionSelected) -> None:
-        """Enter, or a click."""
+        """Choose the selected channel."""
         event.stop()
         self._choose(event.option_id, beside=False)
 

@@ -202,20 +202,20 @@ class DiscordClient(Client):
         """Prepare the login of an attempt; returns the token."""
         source = self._discord_token
         token = check_token(await call_user_function(source) if callable(source) else source).removeprefix("Bot ")
-        self._identify_slots.account = account = TOKEN_STATES.of(self._api_url, token)
+        self._identify_slots.token_state = token_state = TOKEN_STATES.of(self._api_url, token)
         if self._gateway.session is None or self._gateway.url is None:
             try:
-                await self._find_gateway(account, token)
+                await self._find_gateway(token_state, token)
                 self._identify_slots.check(asyncio.get_running_loop().time())
             except OnesocketError as error:
                 raise mark_unwrapped(error) from error.__cause__
         return token
 
-    async def _find_gateway(self, account: TokenState, token: str) -> None:
+    async def _find_gateway(self, token_state: TokenState, token: str) -> None:
         gateway_request, gateway = self._gateway_request, self._gateway
         if gateway_request is not None:
             failed = gateway.url if gateway.url_failed else None
-            info = await account.gateway(lambda: gateway_request.send(token), failed=failed)
+            info = await token_state.gateway(lambda: gateway_request.send(token), failed=failed)
             gateway.url = info.url
 
     def _changed(self, change: Change) -> None:
@@ -255,7 +255,7 @@ def _make_gateway_info_request(
     headers: tuple[tuple[str, str], ...],
 ) -> GatewayInfoRequest:
     if check_proxy(proxy) is not None and not str(proxy).startswith("http"):
-        raise InvalidOption("the gateway's address can be asked for through an http:// proxy only; give gateway_url=")
+        raise InvalidOption("the gateway's address can be requested through an http:// proxy only; give gateway_url=")
     return GatewayInfoRequest(
         api_url=api_url,
         token_type=token_type,

@@ -39,7 +39,7 @@ class GatewayInfo:
 
     url: str
     shards: int | None = None
-    """How many shards Discord recommends."""
+    """The recommended number of shards."""
     limit: SessionStartLimit | None = None
 
 

@@ -6,23 +6,23 @@ from ._token_state import TokenState
 
 
 class IdentifySlots:
-    """The `IdentifyScheduler` of one shard. `account` is set when the token is known."""
+    """The `IdentifyScheduler` of one shard. `token_state` is set when the token is known."""
 
     def __init__(self, shard: int, keep: int | None) -> None:
-        self.account = TokenState()
+        self.token_state = TokenState()
         self._shard = shard
         self._keep = keep
         self._taken: tuple[TokenState, float] | None = None
 
     def check(self, now: float) -> None:
         """Raise `IdentifyBudgetExhausted` before a connection is opened in vain."""
-        self.account.budget.check(now, self._keep)
+        self.token_state.budget.check(now, self._keep)
 
     def reserve(self, now: float) -> float:
         """Reserve a slot; returns its time. Raises `IdentifyBudgetExhausted`."""
-        account = self.account
-        slot = account.budget.reserve(self._shard, now, self._keep)
-        self._taken = account, slot
+        state = self.token_state
+        slot = state.budget.reserve(self._shard, now, self._keep)
+        self._taken = state, slot
         return slot
 
     def sent(self, now: float) -> None:
@@ -34,6 +34,6 @@ class IdentifySlots:
     def release(self) -> None:
         """Give the reserved slot back: the connection was lost before it."""
         if self._taken is not None:
-            account, slot = self._taken
-            account.budget.release(self._shard, slot)
+            state, slot = self._taken
+            state.budget.release(self._shard, slot)
             self._taken = None

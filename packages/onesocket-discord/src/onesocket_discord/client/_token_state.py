@@ -14,13 +14,13 @@ from ._gateway_info import GatewayInfo
 from ._identify_budget import IdentifyBudget
 
 MAX_TOKEN_STATES: Final = 4096
-"""Tokens come and go; those that were not used for longest are forgotten."""
+"""Tokens whose state is kept; beyond that, the least recently used ones are dropped."""
 GATEWAY_INFO_TTL: Final = 3600.0
-"""Seconds for which the gateway's address is good. Discord says not to keep it for long; sessions begin rarely."""
+"""Seconds for which the gateway's address is cached. Discord says not to keep it for long; sessions begin rarely."""
 
 
 class TokenState:
-    """One token at one API."""
+    """The identify budget and the gateway's address of one token at one API."""
 
     def __init__(self) -> None:
         self.budget = IdentifyBudget()
@@ -28,12 +28,12 @@ class TokenState:
         self._locks: weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, asyncio.Lock] = weakref.WeakKeyDictionary()
 
     def __repr__(self) -> str:
-        return f"<Account {self.budget!r}>"
+        return f"<TokenState {self.budget!r}>"
 
     async def gateway(self, ask: Callable[[], Awaitable[GatewayInfo]], *, failed: str | None) -> GatewayInfo:
-        """Where the gateway is, asked at most once for all who want to know at the same time.
+        """The gateway's address, requested once for all concurrent callers.
 
-        `failed`: an address at which nobody was, so that it has to be asked again.
+        `failed`: an address that did not answer, so that it is requested again.
         """
         loop = asyncio.get_running_loop()
         async with self._locks.setdefault(loop, asyncio.Lock()):
@@ -49,14 +49,14 @@ class TokenState:
 
 
 class TokenStates:
-    """All of the process, by a hash: no token is kept."""
+    """The states of all tokens in this process, by a hash: no token is kept."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._known: OrderedDict[bytes, TokenState] = OrderedDict()
 
     def of(self, api_url: str, token: str) -> TokenState:
-        """The account of this token at this API."""
+        """The state of this token at this API."""
         key = hashlib.sha256(f"{api_url.rstrip('/')}\n{token}".encode()).digest()
         with self._lock:
             account = self._known.setdefault(key, TokenState())

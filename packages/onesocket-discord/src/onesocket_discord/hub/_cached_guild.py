@@ -140,13 +140,13 @@ class CachedGuild:
 
     def _on_thread_list_sync(self, data: JsonObject) -> None:
         parents = data.get("channel_ids")
-        told = {str(thread["id"]): thread for thread in data.get("threads") or ()}
-        kept = {
+        listed = {str(thread["id"]): thread for thread in data.get("threads") or ()}
+        others = {
             name: one
             for name, one in self._lists["threads"].items()
             if parents is not None and str(one.get("parent_id")) not in {str(parent) for parent in parents}
         }
-        self._lists["threads"] = {**kept, **told}
+        self._lists["threads"] = {**others, **listed}
 
     def _on_thread_update(self, data: JsonObject) -> None:
         metadata: JsonObject = data.get("thread_metadata") or {}

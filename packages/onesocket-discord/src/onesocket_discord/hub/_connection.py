@@ -150,7 +150,7 @@ class FrontendConnection(ServedConnection[ServedSession]):
             fate = "may not have gone up" if isinstance(error, DeliveryUnknown) else "was not sent up"
             reason = f"a request {fate}{f', nor were {after} after it' if after else ''} ({type(error).__name__})"
             if self.websocket.closing:
-                log.warning("a client that has left can't be told: %s: %s", reason, error)
+                log.warning("a client has left before an error of its request: %s: %s", reason, error)
             self.close(CloseCode.UNKNOWN_ERROR, reason)
         finally:
             self._sender = None

@@ -1,4 +1,4 @@
-"""Which intents an event belongs to (Discord's documentation, "List of intents"). One that isn't here is for all."""
+"""The intents of each event (Discord's documentation, "List of intents"); other events are for all sessions."""
 
 from __future__ import annotations
 

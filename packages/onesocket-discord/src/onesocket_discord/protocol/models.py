@@ -30,7 +30,7 @@ class User(Model, frozen=True):
 
 
 class PartialUser(Model, frozen=True):
-    """A user of whom only the id is certain."""
+    """A user; only the id is always present."""
 
     id: str
     username: str | None = None

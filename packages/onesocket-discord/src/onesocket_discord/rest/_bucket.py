@@ -1,7 +1,7 @@
 """One bucket of the API's rate limits. Sans-IO: time is an argument.
 
-It never exceeds a limit, however slow the network is: the end of a window is computed from the arrival of the answer,
-so it is never too early, and requests that are unanswered at that end count into the next window as well.
+A bucket never exceeds a limit, however slow the network is: the end of a window is computed from the arrival of the
+answer, so it is never too early, and requests that are unanswered at that end count into the next window as well.
 """
 
 from __future__ import annotations

@@ -87,7 +87,7 @@ class RequestLost(ConnectionFailure):
 
 
 class RestTimeout(Abandoned, TimeoutError):
-    """The call's `timeout` passed. `sent`: whether it was on its way, so that it may have been done."""
+    """The call's `timeout` passed. `sent`: true if it was in flight, so that it may have been done."""
 
     def __init__(self, text: str, *, sent: bool, retryable: bool, retry_after: float | None = None) -> None:
         super().__init__(text)
@@ -163,6 +163,6 @@ def flatten_errors(errors: object) -> Iterator[str]:
 
 
 def printable(text: str) -> str:
-    """Text from the other side, on one line and not too long."""
+    """Return the server's text on one line, cut to a readable length."""
     shown = "".join(character if character.isprintable() else " " for character in text[: _MAX_TEXT_LENGTH + 1]).strip()
     return shown if len(shown) <= _MAX_TEXT_LENGTH else shown[:_MAX_TEXT_LENGTH] + "…"

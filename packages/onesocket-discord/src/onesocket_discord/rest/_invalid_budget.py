@@ -1,4 +1,4 @@
-"""How many calls may fail before Discord bans the address. Sans-IO: time is an argument."""
+"""The number of calls that may fail before Discord bans the address. Sans-IO: time is an argument."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ INVALID_LIMIT = 10_000
 INVALID_WINDOW = 600.0
 """Seconds. Discord bans an address that gets more than 10 000 answers 401, 403 or 429 within ten minutes."""
 _RESERVED_REQUESTS = 200
-"""More than can be on their way at once, so that the last ones can't go over the limit."""
+"""More than can be in flight at once, so that the last ones can't exceed the limit."""
 
 
 class InvalidBudget:
-    """Counted per address: hand one object to every `Rest` of the process that talks to the same API."""
+    """Counts failed calls per address: pass one object to every `Rest` of the process for the same API."""
 
     def __init__(self, *, limit: int = INVALID_LIMIT - _RESERVED_REQUESTS, window: float = INVALID_WINDOW) -> None:
         self._limit = limit
@@ -25,7 +25,7 @@ class InvalidBudget:
         return f"<InvalidBudget {len(self._times)} of {self._limit}>"
 
     def note(self, now: float) -> None:
-        """One more call was answered with 401, 403 or 429."""
+        """Count a call that was answered with 401, 403 or 429."""
         self._times.append(now)
 
     def check(self, now: float) -> None:

@@ -10,7 +10,7 @@ from typing import Any
 import msgspec
 
 _MAX_WAIT = 86_400.0
-"""Seconds; no limit of Discord's lasts longer, so neither do we believe in one that does."""
+"""Seconds; no limit of Discord's lasts longer, so longer ones are cut to this."""
 _DEFAULT_BAN = 60.0
 """Seconds without a call after a 429 that names no time: a temporary ban, which calls prolong."""
 
@@ -63,7 +63,7 @@ class RateLimitInfo:
 
 
 def read_rate_limit_info(answer: Response) -> RateLimitInfo:
-    """Read the headers, and the body of a 429; what makes no sense is as if it were not there."""
+    """Read the headers, and the body of a 429; invalid values are ignored."""
     headers = answer.headers
     limit, remaining = _count(headers.get("x-ratelimit-limit")), _count(headers.get("x-ratelimit-remaining"))
     reset_after = _seconds(headers.get("x-ratelimit-reset-after"))
@@ -86,7 +86,7 @@ def read_rate_limit_info(answer: Response) -> RateLimitInfo:
         fields.get("global") is True
         or headers.get("x-ratelimit-global", "").lower() == "true"
         or headers.get("x-ratelimit-scope") == "global"
-        # Not from the API itself but from what stands before it: this address is banned for a while.
+        # Not from the API itself but from a proxy before it: this address is banned for a while.
         or (quota is None and not isinstance(body, dict))
     )
     return RateLimitInfo(bucket, quota, closed_for=1.0 if wait is None else wait, is_global=everywhere)

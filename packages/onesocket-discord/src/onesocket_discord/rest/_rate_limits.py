@@ -1,4 +1,4 @@
-"""All rate limits of one token: who may send now, and when the next may. Sans-IO: time is an argument."""
+"""All rate limits of one token, which grant calls in order. Sans-IO: time is an argument."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ _MAX_ROUTES = 1_000
 
 
 class RateLimits:
-    """Buckets are learnt from the answers; nothing about Discord's limits is built in but the global one.
+    """Learns the buckets from the answers; of Discord's limits only the global one is built in.
 
-    Before the first answer, and after one that closed everything, few go at once: what is banned shall not hammer. A
-    place of the global limit is taken from sending until a second after the answer: whenever the API counts, no more
-    than `per_second` can have reached it within a second.
+    Before the first answer, and after one that closed everything, few calls are sent at once: a banned address must not
+    hammer. A slot of the global limit is taken from sending until a second after the answer: whenever the API counts,
+    no more than `per_second` calls can have reached it within a second.
     """
 
     def __init__(self, *, per_second: int = GLOBAL_LIMIT, max_waiting: int = 1_000) -> None:
@@ -46,7 +46,7 @@ class RateLimits:
         return f"<RateLimits waiting={self._waiting} in flight={self._in_flight} buckets={len(self._buckets)}>"
 
     def enter(self, route: Route, now: float) -> Ticket:
-        """Queue up for one call; raises `TooManyWaiting`."""
+        """Queue one call. Raises `TooManyWaiting`."""
         if self._waiting >= self._max_waiting:
             raise TooManyWaiting(
                 f"{route} was not sent: {self._waiting} calls are waiting for their turn already (max_waiting); "
@@ -75,19 +75,19 @@ class RateLimits:
         return granted
 
     def wake_at(self, now: float) -> float | None:
-        """When `grant` should be asked again, unless something happens before."""
+        """The time at which `grant` should be called again, unless an event comes before."""
         opens = self._global_opens(now)
         times = [time for bucket in self._busy if (time := bucket.opens(now)) is not None]
         return max(min(times), opens) if times and opens is not None else None
 
     def opens_at(self, ticket: Ticket) -> float:
-        """The earliest time at which this one can be sent; it may be much later."""
+        """The earliest time at which a call can be sent; it may be much later."""
         return max(self._blocked_until, ticket.bucket.opens_at, ticket.not_before)
 
     def settle(self, ticket: Ticket, info: RateLimitInfo | None, now: float, *, again_at: float | None = None) -> None:
         """Record the end of an attempt: `info` from its answer, None without one.
 
-        `again_at`: it is to be sent again, not before then, and keeps its place; who is behind it waits.
+        `again_at`: the call is sent again, not before then, and keeps its place in the queue.
         """
         if info is not None and info.bucket is not None and info.bucket != ticket.bucket.key[0]:
             self._rename(ticket, info.bucket, now)
@@ -116,14 +116,14 @@ class RateLimits:
     # --- inside -----------------------------------------------------------------------------------------------------
 
     def _global_opens(self, now: float) -> float | None:
-        """When the global limit lets one more through; None: once an answer has come."""
+        """The time at which the global limit admits one more call; None: after an answer."""
         while self._recent and self._recent[0] <= now:
             self._recent.popleft()
         if self._in_flight >= (self._per_second if self._answered else min(_MAX_UNANSWERED, self._per_second)):
             return None
         if self._in_flight + len(self._recent) < self._per_second:
             return max(now, self._blocked_until)
-        # As many places must become free as are taken too many.
+        # As many slots must become free as are taken too many.
         return max(self._recent[self._in_flight + len(self._recent) - self._per_second], self._blocked_until)
 
     def _join(self, bucket: Bucket, ticket: Ticket) -> None:
@@ -147,7 +147,7 @@ class RateLimits:
         return bucket
 
     def _rename(self, ticket: Ticket, name: str, now: float) -> None:
-        """Calls of this kind belong to the bucket of this name: also those to other channels."""
+        """Move calls of this kind, to any channel, to the bucket of this name."""
         route, old = ticket.route, ticket.bucket.key[0]
         if len(self._names) >= _MAX_ROUTES and route.key not in self._names:
             del self._names[next(iter(self._names))]

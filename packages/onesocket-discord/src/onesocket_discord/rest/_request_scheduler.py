@@ -1,4 +1,4 @@
-"""Waiting for one's turn: the asyncio shell around `RateLimits`."""
+"""Schedules calls by their rate limits: the asyncio shell around `RateLimits`."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from ._route import Route
 
 
 class RequestScheduler:
-    """One timer for all who wait; the running loop's clock is the clock."""
+    """Wakes waiting calls by one timer, on the clock of the running loop."""
 
     def __init__(self, limits: RateLimits) -> None:
         self._limits = limits

@@ -28,7 +28,7 @@ log = logging.getLogger("onesocket_discord.server")
 
 # Thousands may dial in the same moment; the kernel cuts this to its own limit (net.core.somaxconn).
 _BACKLOG: Final = 4096
-# So many connections over the limit are told so by an HTTP error; more are reset.
+# This many connections over the limit are answered with an HTTP error; more are reset.
 _MAX_REJECTED_CONNECTIONS: Final = 256
 _RETRY_AFTER: Final = 5
 _MAX_FRAME: Final = 64 << 10
@@ -60,7 +60,7 @@ class GatewayServer:
             raise InvalidOption("a gateway is started once; make a new one")
         self.state.directory = directory
         loop = asyncio.get_running_loop()
-        # What picows itself takes: its transports cost less for each write than asyncio's own.
+        # As picows does: its transports cost less for each write than asyncio's own.
         self._server = await aiofastnet.create_server(
             loop, lambda: AcceptedConnection(self), host, port, backlog=_BACKLOG
         )

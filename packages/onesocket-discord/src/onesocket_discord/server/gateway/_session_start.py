@@ -34,7 +34,7 @@ async def identify(connection: GatewayConnection, wanted: Identify) -> None:
     session = GatewaySession(account, token_digest(wanted.token), wanted.intents, shard, state.options)
     if wanted.presence is not None:
         session.presence = shown_presence(wanted.presence)
-    if not state.sessions.add(session):  # from now on it collects what happens
+    if not state.sessions.add(session):  # from now on it collects events
         raise ClientViolation(CloseCode.RATE_LIMITED)
     try:
         ready_data = await state.get_directory().ready_data(account)

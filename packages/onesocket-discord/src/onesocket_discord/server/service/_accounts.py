@@ -204,7 +204,7 @@ class AccountService:
     # --- bots -------------------------------------------------------------------------------------------------------
 
     async def create_bot(self, name: str, *, owner: int | None = None) -> tuple[str, int]:
-        """Make a bot in the default guild: its token (shown this once) and its id. `ApiError` if the name can't be."""
+        """Make a bot in the default guild: its token (shown this once) and its id. `ApiError` for an invalid name."""
         form = FieldReader({"username": name})
         name = _username(form)
         form.check()
@@ -231,10 +231,10 @@ class AccountService:
 
         return await self._context.store.write(operation)
 
-    # --- who is who -------------------------------------------------------------------------------------------------
+    # --- users and applications -------------------------------------------------------------------------------------
 
     async def user(self, user_id: int) -> Json:
-        """Anybody, by id."""
+        """The user with this id."""
         async with self._context.store.reading() as connection:
             return serialize.user_from_row(await find_user(connection, user_id))
 
@@ -291,4 +291,4 @@ async def _is_caretaker(connection: AsyncConnection, user_id: int) -> bool:
 
 
 def _unknown_user(name: str) -> ApiError:
-    return invalid_field("name", "USER_UNKNOWN", f"There is nobody called {name!r}.")
+    return invalid_field("name", "USER_UNKNOWN", f"There is no user called {name!r}.")

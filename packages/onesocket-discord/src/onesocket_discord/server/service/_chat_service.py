@@ -40,7 +40,7 @@ _CARETAKER = "onesocket"
 class ChatService:
     """All operations with their checks, and the gateway's `Directory`.
 
-    Methods return JSON objects as Discord documents them, and raise `ApiError`. What is returned, is on disk.
+    Methods return JSON objects as Discord documents them, once their changes are on disk, and raise `ApiError`.
     """
 
     def __init__(
@@ -60,7 +60,7 @@ class ChatService:
         self.invites = InviteService(context)
 
     def __repr__(self) -> str:
-        return f"<Service {self._context.store!r}>"
+        return f"<ChatService {self._context.store!r}>"
 
     @classmethod
     @asynccontextmanager
@@ -98,7 +98,7 @@ class ChatService:
                 log.exception("old logins could not be ended; tried again in %g s", _EXPIRE_INTERVAL)
             await asyncio.sleep(_EXPIRE_INTERVAL)
 
-    # --- what the gateway asks --------------------------------------------------------------------------------------
+    # --- the gateway's directory --------------------------------------------------------------------------------------
 
     async def authenticate(self, token: str) -> Account | None:
         """The account of a token, given without the prefix ``Bot ``; None for an invalid one."""

@@ -45,7 +45,7 @@ class LoginService:
         """The number of times that tokens were made void: a read from before the last time may be outdated."""
 
     def __repr__(self) -> str:
-        return f"<Logins {len(self._known)} remembered>"
+        return f"<LoginService {len(self._known)} remembered>"
 
     async def authenticate(self, token: str) -> Account | None:
         """Find the account of a token, and record its use. None: the token is unknown or void."""

@@ -35,7 +35,7 @@ class AllowedMentions:
 
     @classmethod
     def read(cls, form: FieldReader) -> AllowedMentions:
-        """Read it from the request."""
+        """Read the mentions that a request allows."""
         if form.inner("allowed_mentions") is None:
             return cls()
         return form.one("allowed_mentions", cls._read) or cls()

@@ -51,14 +51,14 @@ def _engine(url: URL, begin: str, pragmas: tuple[str, ...], **options: object) -
     def start(connection: Connection) -> None:
         connection.exec_driver_sql(begin)
 
-    def keep(failure: ExceptionContext) -> None:
+    def keep_connection(failure: ExceptionContext) -> None:
         # A cancelled waiter would invalidate the connection, and with it a database in memory. The driver runs its
         # statements one after the other in any case, so the rollback that follows is enough.
         if isinstance(failure.original_exception, asyncio.CancelledError):
             failure.is_disconnect = False
 
     event.listen(engine.sync_engine, "connect", prepare)
-    event.listen(engine.sync_engine, "handle_error", keep)
+    event.listen(engine.sync_engine, "handle_error", keep_connection)
     event.listen(engine.sync_engine, "begin", start)
     return engine
 

@@ -45,7 +45,7 @@ users = Table(
     METADATA,
     _id_column(),
     Column("username", String(32), nullable=False),
-    Column("username_key", String(128), nullable=False, unique=True),  # what makes two names the same
+    Column("username_key", String(128), nullable=False, unique=True),  # equal for names that count as the same
     Column("bot", Boolean, nullable=False),
     Column("password_hash", String(255)),
     Column("owner_id", BigInteger, ForeignKey("users.id", ondelete="SET NULL")),  # of a bot
@@ -68,7 +68,7 @@ guilds = Table(
     _id_column(),
     Column("name", String(100), nullable=False),
     Column("owner_id", BigInteger, ForeignKey("users.id"), nullable=False),
-    Column("is_default", Boolean, nullable=False),  # everybody is in it from the start
+    Column("is_default", Boolean, nullable=False),  # every account is a member from the start
 )
 
 members = Table(
