@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import Any
 
+import msgspec
 from sqlalchemy import Row
 
 from ...protocol._snowflakes import iso_timestamp, snowflake_time
@@ -20,21 +21,51 @@ _APPLICATION_FLAGS = 1 << 12 | 1 << 14 | 1 << 18
 """Application flags: the privileged intents are enabled without an approval."""
 
 
+# The keys whose values are the same in all objects. Shared between objects, so nothing in them is changed in place.
+_USER: Json = msgspec.json.decode("""{
+    "discriminator": "0", "global_name": null, "avatar": null, "avatar_decoration_data": null, "banner": null,
+    "accent_color": null, "system": false, "public_flags": 0
+}""")
+_CURRENT_USER: Json = msgspec.json.decode("""{
+    "verified": true, "email": null, "mfa_enabled": false, "locale": "en-US", "premium_type": 0, "flags": 0
+}""")
+_APPLICATION: Json = msgspec.json.decode("""{
+    "icon": null, "description": "", "summary": "", "type": null, "bot_public": true, "bot_require_code_grant": false,
+    "team": null, "rpc_origins": [], "redirect_uris": [], "tags": [], "hook": false
+}""")
+_MEMBER: Json = msgspec.json.decode("""{
+    "nick": null, "avatar": null, "banner": null, "roles": [], "premium_since": null, "deaf": false, "mute": false,
+    "flags": 0, "pending": false, "communication_disabled_until": null
+}""")
+_GUILD: Json = msgspec.json.decode("""{
+    "icon": null, "icon_hash": null, "splash": null, "discovery_splash": null, "banner": null, "description": null,
+    "region": "deprecated", "preferred_locale": "en-US", "vanity_url_code": null, "hub_type": null,
+    "afk_channel_id": null, "afk_timeout": 300, "widget_enabled": false, "widget_channel_id": null,
+    "system_channel_id": null, "system_channel_flags": 0, "rules_channel_id": null,
+    "public_updates_channel_id": null, "safety_alerts_channel_id": null, "application_id": null,
+    "verification_level": 0, "default_message_notifications": 0, "explicit_content_filter": 0, "mfa_level": 0,
+    "nsfw": false, "nsfw_level": 0, "emojis": [], "stickers": [], "features": [], "incidents_data": null,
+    "max_presences": null, "max_members": 500000, "max_video_channel_users": 0, "max_stage_video_channel_users": 0,
+    "premium_tier": 0, "premium_subscription_count": 0, "premium_progress_bar_enabled": false,
+    "latest_onboarding_question_id": null
+}""")
+_GUILD_CREATE: Json = msgspec.json.decode("""{
+    "large": false, "unavailable": false, "threads": [], "voice_states": [], "stage_instances": [],
+    "guild_scheduled_events": [], "soundboard_sounds": []
+}""")
+_EVERYONE_ROLE: Json = msgspec.json.decode("""{
+    "name": "@everyone", "description": null, "color": 0, "hoist": false, "icon": null, "unicode_emoji": null,
+    "colors": {"primary_color": 0, "secondary_color": null, "tertiary_color": null},
+    "position": 0, "managed": false, "mentionable": false, "flags": 0
+}""")
+_GUILD_CHANNEL: Json = msgspec.json.decode("""{
+    "permission_overwrites": [], "parent_id": null, "nsfw": false, "rate_limit_per_user": 0
+}""")
+
+
 def user(user_id: int, username: str, *, bot: bool) -> Json:
     """A user as other users see it."""
-    return {
-        "id": str(user_id),
-        "username": username,
-        "discriminator": "0",
-        "global_name": None,
-        "avatar": None,
-        "avatar_decoration_data": None,
-        "banner": None,
-        "accent_color": None,
-        "bot": bot,
-        "system": False,
-        "public_flags": 0,
-    }
+    return {"id": str(user_id), "username": username, **_USER, "bot": bot}
 
 
 def user_from_row(row: Row[Any]) -> Json:
@@ -49,8 +80,7 @@ def user_from_account(account: Account) -> Json:
 
 def current_user(account: Account) -> Json:
     """A user as it sees itself."""
-    own = {"verified": True, "email": None, "mfa_enabled": False, "locale": "en-US", "premium_type": 0, "flags": 0}
-    return {**user_from_account(account), **own}
+    return {**user_from_account(account), **_CURRENT_USER}
 
 
 def application(account: Account, owner: Json) -> Json:
@@ -58,20 +88,10 @@ def application(account: Account, owner: Json) -> Json:
     return {
         "id": str(account.user_id),
         "name": account.username,
-        "icon": None,
-        "description": "",
-        "summary": "",
-        "type": None,
-        "bot_public": True,
-        "bot_require_code_grant": False,
+        **_APPLICATION,
         "verify_key": "0" * 64,
         "owner": owner,
-        "team": None,
         "flags": _APPLICATION_FLAGS,
-        "rpc_origins": [],
-        "redirect_uris": [],
-        "tags": [],
-        "hook": False,
         "bot": user_from_account(account),
     }
 
@@ -83,68 +103,14 @@ def short_application(account: Account) -> Json:
 
 def member(joined_at: float, who: Json | None = None) -> Json:
     """A guild member; without `who` as messages have it."""
-    body: Json = {
-        "nick": None,
-        "avatar": None,
-        "banner": None,
-        "roles": [],
-        "joined_at": iso_timestamp(joined_at),
-        "premium_since": None,
-        "deaf": False,
-        "mute": False,
-        "flags": 0,
-        "pending": False,
-        "communication_disabled_until": None,
-    }
+    body = {**_MEMBER, "joined_at": iso_timestamp(joined_at)}
     return body if who is None else {"user": who, **body}
 
 
 def guild(row: Row[Any]) -> Json:
     """A guild without channels and members."""
-    return {
-        "id": str(row.id),
-        "name": row.name,
-        "icon": None,
-        "icon_hash": None,
-        "splash": None,
-        "discovery_splash": None,
-        "owner_id": str(row.owner_id),
-        "region": "deprecated",
-        "afk_channel_id": None,
-        "afk_timeout": 300,
-        "widget_enabled": False,
-        "widget_channel_id": None,
-        "verification_level": 0,
-        "default_message_notifications": 0,
-        "explicit_content_filter": 0,
-        "roles": [_everyone_role(row.id)],
-        "emojis": [],
-        "stickers": [],
-        "features": [],
-        "mfa_level": 0,
-        "application_id": None,
-        "system_channel_id": None,
-        "system_channel_flags": 0,
-        "rules_channel_id": None,
-        "public_updates_channel_id": None,
-        "safety_alerts_channel_id": None,
-        "max_presences": None,
-        "max_members": 500_000,
-        "max_video_channel_users": 0,
-        "max_stage_video_channel_users": 0,
-        "vanity_url_code": None,
-        "description": None,
-        "banner": None,
-        "premium_tier": 0,
-        "premium_subscription_count": 0,
-        "premium_progress_bar_enabled": False,
-        "preferred_locale": "en-US",
-        "nsfw": False,
-        "nsfw_level": 0,
-        "hub_type": None,
-        "latest_onboarding_question_id": None,
-        "incidents_data": None,
-    }
+    role = {"id": str(row.id), **_EVERYONE_ROLE, "permissions": str(_EVERYONE_PERMISSIONS)}
+    return {"id": str(row.id), "name": row.name, "owner_id": str(row.owner_id), **_GUILD, "roles": [role]}
 
 
 def guild_create(
@@ -153,36 +119,12 @@ def guild_create(
     """A guild as its member sees it when it becomes available."""
     return {
         **guild(row),
+        **_GUILD_CREATE,
         "joined_at": iso_timestamp(joined_at),
-        "large": False,
-        "unavailable": False,
         "member_count": len(members),
         "channels": channels,
         "members": members,
         "presences": presences,
-        "threads": [],
-        "voice_states": [],
-        "stage_instances": [],
-        "guild_scheduled_events": [],
-        "soundboard_sounds": [],
-    }
-
-
-def _everyone_role(guild_id: int) -> Json:
-    return {
-        "id": str(guild_id),
-        "name": "@everyone",
-        "description": None,
-        "color": 0,
-        "colors": {"primary_color": 0, "secondary_color": None, "tertiary_color": None},
-        "hoist": False,
-        "icon": None,
-        "unicode_emoji": None,
-        "position": 0,
-        "permissions": str(_EVERYONE_PERMISSIONS),
-        "managed": False,
-        "mentionable": False,
-        "flags": 0,
     }
 
 
@@ -197,17 +139,8 @@ def channel(row: Row[Any], recipients: Iterable[Json] = ()) -> Json:
     }
     if row.type == DM:
         return {**body, "recipients": list(recipients)}
-    return {
-        **body,
-        "guild_id": str(row.guild_id),
-        "name": row.name,
-        "topic": row.topic,
-        "position": row.position,
-        "permission_overwrites": [],
-        "parent_id": None,
-        "nsfw": False,
-        "rate_limit_per_user": 0,
-    }
+    own = {"guild_id": str(row.guild_id), "name": row.name, "topic": row.topic, "position": row.position}
+    return {**body, **own, **_GUILD_CHANNEL}
 
 
 def message(row: Row[Any], who: Json, mentions: Sequence[Json], nonce: Any = None) -> Json:
