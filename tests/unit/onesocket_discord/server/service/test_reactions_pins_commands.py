@@ -33,12 +33,12 @@ async def test_reactions_are_counted_and_mine_are_marked() -> None:
         assert [one["username"] for one in await world.service.reactions.list_users(ann, *at, "👍")] == ["ann", "bob"]
         after = await world.service.reactions.list_users(ann, *at, "👍", after=ann.user_id)
         assert [one["username"] for one in after] == ["bob"]
-        await world.service.reactions.remove(bob, *at, "👍", bob.user_id)
+        await world.service.reactions.remove(bob, *at, "👍", user_id=bob.user_id)
         with expect_api_error(404, 10014):
-            await world.service.reactions.remove(bob, *at, "👍", bob.user_id)
+            await world.service.reactions.remove(bob, *at, "👍", user_id=bob.user_id)
         with expect_api_error(403, 50013):
-            await world.service.reactions.remove(bob, *at, "👍", ann.user_id)
-        await world.service.reactions.remove(ann, *at, "blob:123", bob.user_id)  # ann owns the guild
+            await world.service.reactions.remove(bob, *at, "👍", user_id=ann.user_id)
+        await world.service.reactions.remove(ann, *at, "blob:123", user_id=bob.user_id)  # ann owns the guild
         await world.service.reactions.clear(ann, *at, "👍")
         names = [event.name for event in world.heard.take()]
         assert names == ["MESSAGE_REACTION_REMOVE"] * 2 + ["MESSAGE_REACTION_REMOVE_EMOJI"]
@@ -114,7 +114,7 @@ async def test_commands_are_kept_by_name_type_and_place() -> None:
         assert kept[0]["id"] == first["id"]
         assert len(await commands.all(bot, own, None)) == 2
         assert len(await commands.all(bot, own, guild)) == 1
-        edited = await commands.edit(bot, own, None, int(first["id"]), {"description": "changed"})
+        edited = await commands.edit(bot, own, None, int(first["id"]), body={"description": "changed"})
         assert (edited["name"], edited["description"], edited["options"]) == ("ping", "changed", ping["options"])
         await commands.delete(bot, own, None, int(first["id"]))
         with expect_api_error(404, 10063):

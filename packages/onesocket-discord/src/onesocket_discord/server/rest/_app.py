@@ -12,14 +12,11 @@ from aiohttp.typedefs import Middleware
 from .._api_error import ApiError, unauthorized
 from .._ports import Account, Json
 from ..service import ChatService
-from ._accounts import ROUTES as ACCOUNTS
-from ._channels import ROUTES as CHANNELS
-from ._commands import ROUTES as COMMANDS
-from ._guilds import ROUTES as GUILDS
-from ._messages import ROUTES as MESSAGES
 from ._rate_limiter import RateLimiter
-from ._request_context import RateLimitExceeded, RequestContext, RouteDefinition, RouteSettings
+from ._request_context import RateLimitExceeded, RequestContext, RouteSettings
 from ._responses import api_error_response, error_response, json_response, rate_limited_response
+from ._route import RouteDefinition
+from ._routes import ROUTES
 from ._trusted_proxies import TrustedProxies
 
 log = logging.getLogger(__name__)
@@ -28,7 +25,6 @@ RequestHook = Callable[[web.Request], Awaitable[web.StreamResponse | None]]
 """Runs first: a response ends the request, None passes it on."""
 
 PREFIXES = ("/api/v10", "/api")
-ROUTES = (*ACCOUNTS, *GUILDS, *CHANNELS, *MESSAGES, *COMMANDS)
 
 _MAX_BODY_SIZE = 1024 * 1024
 _RESPONSE_TIMEOUT = 20.0
@@ -119,19 +115,18 @@ def _error_handler(hooks: Sequence[RequestHook]) -> Middleware:
 
 def _endpoint(route: RouteDefinition, service: ChatService, settings: RouteSettings) -> _Endpoint:
     route_name = f"{route.method} {route.path}"
+    handler = route.bind(service)
 
     async def endpoint(request: web.Request) -> web.StreamResponse:
         account = None if route.open else await _authenticate(request, service)
         client: tuple[object, ...] = (settings.proxies.client_of(request) if account is None else account.user_id,)
         client += tuple(request.match_info.get(name) for name in _MAJOR_PARAMETERS)
-        grant = settings.limiter.take(route_name, client, route.limit or settings.limiter.usual)
+        grant = settings.limiter.take(route_name, client, settings.limiter.usual)
         if not grant.allowed:
             raise RateLimitExceeded(grant)
         call = RequestContext(request, service, settings, account)
         try:
-            if route.has_body:
-                call.json = await call.body()
-            body = await route.handler(call)
+            body = await handler(call)
             response = body if isinstance(body, web.Response) else json_response(body, status=route.status)
         except ApiError as error:
             response = api_error_response(error)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -52,8 +52,6 @@ class RequestContext:
         self.request = request
         self.service = service
         self.settings = settings
-        self.json: Any = None
-        """The decoded body, for a route with `has_body`."""
         self._account = account
 
     @property
@@ -65,33 +63,21 @@ class RequestContext:
 
     def id(self, name: str) -> int:
         """Read an id from the path. `ApiError` (50035) if it is none."""
-        text = self.request.match_info[name]
-        number = parse_snowflake(text)
-        if number is None:
-            raise invalid_field(name, "NUMBER_TYPE_COERCE", f'Value "{text[:40]}" is not snowflake.')
-        return number
-
-    def optional_id(self, name: str) -> int | None:
-        """Read an id from the path, if this route has it."""
-        return self.id(name) if name in self.request.match_info else None
+        return _snowflake(name, self.request.match_info[name])
 
     def path_user_id(self) -> int:
-        """The ``user_id`` of the path, ``@me`` included."""
-        return self.account.user_id if self.request.match_info["user_id"] == "@me" else self.id("user_id")
+        """The ``user_id`` of the path; the account's own for ``@me``, or without one."""
+        text = self.request.match_info.get("user_id", "@me")
+        return self.account.user_id if text == "@me" else _snowflake("user_id", text)
 
     def text(self, name: str) -> str:
         """Read a text from the path."""
         return self.request.match_info[name]
 
-    def query_id(self, name: str) -> int | None:
+    def query_id(self, name: str, default: int | None) -> int | None:
         """Read an id from the query."""
         text = self.request.query.get(name)
-        if text is None:
-            return None
-        number = parse_snowflake(text)
-        if number is None:
-            raise invalid_field(name, "NUMBER_TYPE_COERCE", f'Value "{text[:40]}" is not snowflake.')
-        return number
+        return default if text is None else _snowflake(name, text)
 
     def query_int(self, name: str, default: int, most: int) -> int:
         """Read a number from 1 to `most` from the query."""
@@ -154,25 +140,11 @@ class RequestContext:
             raise RateLimitExceeded(grant)
 
 
-Handler = Callable[[RequestContext], Awaitable[Any]]
-"""Returns the body (None: 204), or a finished response."""
-
-
-@dataclass(frozen=True, slots=True)
-class RouteDefinition:
-    """The handler for one method and path."""
-
-    method: str
-    path: str
-    handler: Handler
-    has_body: bool = False
-    """True if the JSON body is read, before the handler is called."""
-    status: int = 200
-    """The status of a response with a body."""
-    open: bool = False
-    """True if it can be used without a token."""
-    limit: RateLimit | None = None
-    """A limit of its own; None: the usual one."""
+def _snowflake(name: str, text: str) -> int:
+    number = parse_snowflake(text)
+    if number is None:
+        raise invalid_field(name, "NUMBER_TYPE_COERCE", f'Value "{text[:40]}" is not snowflake.')
+    return number
 
 
 def _parse_body(raw: bytes) -> Any:

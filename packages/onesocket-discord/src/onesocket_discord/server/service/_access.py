@@ -37,6 +37,12 @@ class ChannelAccess:
         """The account's membership, as messages have it; empty in a DM."""
         return {} if self.is_dm else {"member": serialize.member(self.row.joined_at)}
 
+    @property
+    def member_with_user(self) -> Json:
+        """The account's membership, as events about it have it; empty in a DM."""
+        user = serialize.user_from_account(self.account)
+        return {} if self.is_dm else {"member": serialize.member(self.row.joined_at, user)}
+
     def intent_for(self, in_guild: int, in_dm: int) -> int:
         """The intent for events of the channel."""
         return in_dm if self.is_dm else in_guild
@@ -51,6 +57,25 @@ class ChannelAccess:
         if self.guild_id is not None:
             return await context.audience.of(work, self.guild_id)
         return await dm_participants(work.connection, self.id)
+
+    async def publish(
+        self,
+        context: ServiceContext,
+        work: UnitOfWork,
+        name: str,
+        data: Json,
+        intents: tuple[int, int],
+        *,
+        content_of: int | None = None,
+    ) -> None:
+        """Publish an event of the channel, with its ids; `intents`: in a guild, and in a DM.
+
+        `content_of`: the author whose content is hidden in a guild from bots without MESSAGE_CONTENT.
+        """
+        author = None if self.is_dm else content_of
+        recipients = await self.recipients(context, work)
+        intent = self.intent_for(*intents)
+        context.publish(work, name, {**data, **self.where}, recipients, intents=intent, content_of=author)
 
 
 # Built once: every message needs it, and building a statement costs more than running it.

@@ -19,24 +19,21 @@ from ._access import find_user
 from ._logins import LoginService, account_from_row
 from ._membership import join_guild, leave_guild
 from ._passwords import PasswordService
-from ._service_context import ServiceContext
+from ._service_context import Service, ServiceContext, transaction
 
 _FORBIDDEN_CHARACTERS = frozenset("@#:`")
 
 
-class AccountService:
+class AccountService(Service):
     """Registers, signs in and out, changes and removes accounts."""
 
     def __init__(
         self, context: ServiceContext, passwords: PasswordService, logins: LoginService, default_guild: int
     ) -> None:
-        self._context = context
+        super().__init__(context)
         self._passwords = passwords
         self._logins = logins
         self._default_guild = default_guild
-
-    def __repr__(self) -> str:
-        return "<AccountService>"
 
     # --- people -----------------------------------------------------------------------------------------------------
 
@@ -46,26 +43,17 @@ class AccountService:
         name = _username(form)
         password = form.text("password", least=8, most=256, required=True) or ""
         form.check()
-        hashed = await self._passwords.hash(password)
+        return await self._register(name, await self._passwords.hash(password), client)
 
-        async def operation(work: UnitOfWork) -> Json:
-            account = await self._add(work, name, bot=False, password_hash=hashed)
-            # The first person becomes the owner of the default guild.
-            guild = (
-                await work.connection.execute(select(guilds).where(guilds.c.id == self._default_guild))
-            ).one_or_none()
-            if guild is not None and await _is_caretaker(work.connection, guild.owner_id):
-                await work.connection.execute(
-                    update(guilds).where(guilds.c.id == guild.id).values(owner_id=account.user_id)
-                )
-                data = {**serialize.guild(guild), "owner_id": str(account.user_id)}
-                self._context.publish(
-                    work, "GUILD_UPDATE", data, await self._context.audience.of(work, guild.id), intents=Intents.GUILDS
-                )
-            await self._enter(work, account)
-            return {"token": await self._logins.issue(work, account, client), "user_id": str(account.user_id)}
-
-        return await self._context.store.write(operation)
+    @transaction
+    async def _register(self, work: UnitOfWork, name: str, password_hash: str, client: str) -> Json:
+        account = await self._add(work, name, bot=False, password_hash=password_hash)
+        # The first person becomes the owner of the default guild.
+        guild = (await work.execute(select(guilds).where(guilds.c.id == self._default_guild))).one_or_none()
+        if guild is not None and await _is_caretaker(work.connection, guild.owner_id):
+            await self._hand_over(work, guild, account.user_id)
+        await self._enter(work, account)
+        return await self._issue(work, account, client)
 
     async def login(self, body: Json, client: str = "") -> Json:
         """Sign in with ``login`` (the name) and ``password``; returns ``token`` and ``user_id``."""
@@ -73,17 +61,11 @@ class AccountService:
         name = form.text("login", most=64, required=True) or ""
         password = form.text("password", most=256, required=True) or ""
         form.check()
-        async with self._context.store.reading() as connection:
-            found = await connection.execute(select(users).where(users.c.username_key == name_key(name)))
-            row = found.one_or_none()
+        row = await self._find(name)
         if not await self._passwords.verify(None if row is None else row.password_hash, password) or row is None:
             wrong = field_error("INVALID_LOGIN", "Login or password is invalid.")
             raise invalid_form({"login": wrong, "password": wrong})
-
-        async def operation(work: UnitOfWork) -> Json:
-            return {"token": await self._logins.issue(work, account_from_row(row), client), "user_id": str(row.id)}
-
-        return await self._context.store.write(operation)
+        return await self.write(lambda work: self._issue(work, account_from_row(row), client))
 
     async def logout(self, account: Account, token: str) -> None:
         """End the login of this token, and close its connections."""
@@ -93,31 +75,31 @@ class AccountService:
         """Change the account's own password, end all of its logins, and return a new token."""
         form = FieldReader(body)
         old = form.text("password", most=256, required=True) or ""
-        form.text("new_password", least=8, most=256, required=True)
+        new = form.text("new_password", least=8, most=256, required=True) or ""
         form.check()
-        async with self._context.store.reading() as connection:
+        async with self.reading() as connection:
             row = await find_user(connection, account.user_id)
         if not await self._passwords.verify(row.password_hash, old):
             raise invalid_field("password", "PASSWORD_DOES_NOT_MATCH", "Password does not match.")
-        return await self._set_password(account, str(body["new_password"]), client)
+        return await self._set_password(account, await self._passwords.hash(new), client)
 
     async def set_password(self, name: str, password: str) -> None:
         """Set a person's password for the server's owner, and end all of that person's logins."""
         form = FieldReader({"password": password})
         form.text("password", least=8, most=256, required=True)
         form.check()
-        await self._set_password(account_from_row(await self._person(name)), password)
+        row = await self._find(name)
+        if row is None or row.bot:
+            raise _unknown_user(name)
+        await self._set_password(account_from_row(row), await self._passwords.hash(password))
 
-    async def _set_password(self, account: Account, password: str, client: str | None = None) -> str:
-        hashed = await self._passwords.hash(password)
-
-        async def operation(work: UnitOfWork) -> str:
-            changed = update(users).where(users.c.id == account.user_id)
-            await work.connection.execute(changed.values(password_hash=hashed))
-            await self._logins.void_within(work, account.user_id)
-            return "" if client is None else await self._logins.issue(work, account, client)
-
-        return await self._context.store.write(operation)
+    @transaction
+    async def _set_password(
+        self, work: UnitOfWork, account: Account, password_hash: str, client: str | None = None
+    ) -> str:
+        await work.execute(update(users).where(users.c.id == account.user_id).values(password_hash=password_hash))
+        await self._logins.void_within(work, account.user_id)
+        return "" if client is None else await self._logins.issue(work, account, client)
 
     async def list_accounts(self) -> list[Json]:
         """List all accounts for the server's owner, with ``id``, ``username``, ``bot`` and the number of ``logins``."""
@@ -125,7 +107,7 @@ class AccountService:
         every = select(users, count.label("logins")).outerjoin(tokens).group_by(users.c.id).order_by(users.c.id)
         # Without removed accounts and the caretaker of the default guild, which can't sign in.
         usable = every.having(users.c.password_hash.is_not(None) | (count > 0))
-        async with self._context.store.reading() as connection:
+        async with self.reading() as connection:
             rows = (await connection.execute(usable)).all()
         return [{"id": str(row.id), "username": row.username, "bot": row.bot, "logins": row.logins} for row in rows]
 
@@ -134,115 +116,86 @@ class AccountService:
 
         Messages stay. A guild that the account owns goes to its oldest member.
         """
-        async with self._context.store.reading() as connection:
-            found = await connection.execute(select(users).where(users.c.username_key == name_key(name)))
-            row = found.one_or_none()
+        row = await self._find(name)
         if row is None or (row.bot and row.owner_id == row.id):
             raise _unknown_user(name)
+        await self._remove(row)
 
-        async def operation(work: UnitOfWork) -> None:
-            gone = f"deleted user {row.id}"
-            await self._logins.void_within(work, row.id)
-            for guild_id in (
-                await work.connection.scalars(select(members.c.guild_id).where(members.c.user_id == row.id))
-            ).all():
-                await leave_guild(self._context, work, serialize.user_from_row(row), guild_id)
-            await self._hand_over_guilds(work, row.id)
-            values = {"username": gone, "username_key": name_key(gone), "password_hash": None}
-            await work.connection.execute(update(users).where(users.c.id == row.id).values(values))
-
-        await self._context.store.write(operation)
-
-    async def _hand_over_guilds(self, work: UnitOfWork, user_id: int) -> None:
+    @transaction
+    async def _remove(self, work: UnitOfWork, row: Row[Any]) -> None:
+        await self._logins.void_within(work, row.id)
+        joined = await work.scalars(select(members.c.guild_id).where(members.c.user_id == row.id))
+        for guild_id in joined.all():
+            await leave_guild(self._context, work, serialize.user_from_row(row), guild_id)
         caretaker = select(users.c.id).where(users.c.bot, users.c.owner_id == users.c.id).limit(1)
-        for guild in (await work.connection.execute(select(guilds).where(guilds.c.owner_id == user_id))).all():
-            longest = select(members.c.user_id).join(users).where(members.c.guild_id == guild.id, ~users.c.bot)
-            heir = await work.connection.scalar(longest.order_by(members.c.joined_at, members.c.user_id).limit(1))
-            owner = heir or await work.connection.scalar(caretaker)
-            await work.connection.execute(update(guilds).where(guilds.c.id == guild.id).values(owner_id=owner))
-            data = {**serialize.guild(guild), "owner_id": str(owner)}
-            self._context.publish(
-                work, "GUILD_UPDATE", data, await self._context.audience.of(work, guild.id), intents=Intents.GUILDS
-            )
-
-    async def _person(self, name: str) -> Row[Any]:
-        wanted = select(users).where(users.c.username_key == name_key(name), ~users.c.bot)
-        async with self._context.store.reading() as connection:
-            row = (await connection.execute(wanted)).one_or_none()
-        if row is None:
-            raise _unknown_user(name)
-        return row
+        for guild in (await work.execute(select(guilds).where(guilds.c.owner_id == row.id))).all():
+            people = select(members.c.user_id).join(users).where(members.c.guild_id == guild.id, ~users.c.bot)
+            oldest = await work.scalar(people.order_by(members.c.joined_at, members.c.user_id).limit(1))
+            await self._hand_over(work, guild, oldest or await work.scalar(caretaker))
+        freed = f"deleted user {row.id}"
+        values = {"username": freed, "username_key": name_key(freed), "password_hash": None}
+        await work.execute(update(users).where(users.c.id == row.id).values(values))
 
     async def rename(self, account: Account, body: Json) -> Json:
         """Change the account's own ``username``; returns the user."""
         form = FieldReader(body)
         name = _username(form) if "username" in form else account.username
         form.check()
-        renamed = Account(account.user_id, name, account.bot)
+        if name == account.username:
+            return serialize.current_user(account)
+        return await self._rename(Account(account.user_id, name, account.bot))
 
-        async def operation(work: UnitOfWork) -> Json:
-            await _check_username_free(work.connection, name, besides=account.user_id)
-            changes = update(users).where(users.c.id == account.user_id)
-            await work.connection.execute(changes.values(username=name, username_key=name_key(name)))
-            work.after_commit(lambda: self._logins.forget(account.user_id))
-            mine = serialize.current_user(renamed)
-            self._context.publish(work, "USER_UPDATE", mine, frozenset({account.user_id}))
-            places = await work.connection.execute(select(members).where(members.c.user_id == account.user_id))
-            for at in places.all():
-                data = {
-                    "guild_id": str(at.guild_id),
-                    **serialize.member(at.joined_at, serialize.user_from_account(renamed)),
-                }
-                audience = await self._context.audience.of(work, at.guild_id)
-                self._context.publish(work, "GUILD_MEMBER_UPDATE", data, audience, intents=Intents.GUILD_MEMBERS)
-            return mine
-
-        return (
-            serialize.current_user(account) if name == account.username else await self._context.store.write(operation)
-        )
+    @transaction
+    async def _rename(self, work: UnitOfWork, account: Account) -> Json:
+        user_id, name = account.user_id, account.username
+        await _check_username_free(work.connection, name, besides=user_id)
+        values = {"username": name, "username_key": name_key(name)}
+        await work.execute(update(users).where(users.c.id == user_id).values(values))
+        work.after_commit(lambda: self._logins.forget(user_id))
+        mine = serialize.current_user(account)
+        self._context.publish(work, "USER_UPDATE", mine, frozenset({user_id}))
+        user = serialize.user_from_account(account)
+        for row in (await work.execute(select(members).where(members.c.user_id == user_id))).all():
+            data = {"guild_id": str(row.guild_id), **serialize.member(row.joined_at, user)}
+            await self._context.publish_to_guild(work, row.guild_id, "GUILD_MEMBER_UPDATE", data, Intents.GUILD_MEMBERS)
+        return mine
 
     # --- bots -------------------------------------------------------------------------------------------------------
 
-    async def create_bot(self, name: str, *, owner: int | None = None) -> tuple[str, int]:
+    @transaction
+    async def create_bot(self, work: UnitOfWork, name: str, *, owner: int | None = None) -> tuple[str, int]:
         """Make a bot in the default guild: its token (shown this once) and its id. `ApiError` for an invalid name."""
         form = FieldReader({"username": name})
         name = _username(form)
         form.check()
+        if owner is not None:
+            await find_user(work.connection, owner)
+        account = await self._add(work, name, bot=True, owner_id=owner)
+        await self._enter(work, account)
+        return await self._logins.issue(work, account), account.user_id
 
-        async def operation(work: UnitOfWork) -> tuple[str, int]:
-            if owner is not None:
-                await find_user(work.connection, owner)
-            account = await self._add(work, name, bot=True, owner_id=owner)
-            await self._enter(work, account)
-            return await self._logins.issue(work, account), account.user_id
-
-        return await self._context.store.write(operation)
-
-    async def renew_bot_token(self, name: str) -> tuple[str, int]:
+    @transaction
+    async def renew_bot_token(self, work: UnitOfWork, name: str) -> tuple[str, int]:
         """Give a bot a new token and void the old one: the token and the bot's id. `ApiError` if there is none."""
-
-        async def operation(work: UnitOfWork) -> tuple[str, int]:
-            wanted = select(users).where(users.c.username_key == name_key(name), users.c.bot)
-            row = (await work.connection.execute(wanted)).one_or_none()
-            if row is None:
-                raise invalid_field("name", "BOT_UNKNOWN", f"There is no bot called {name!r}.")
-            await self._logins.void_within(work, row.id)
-            return await self._logins.issue(work, account_from_row(row)), row.id
-
-        return await self._context.store.write(operation)
+        wanted = select(users).where(users.c.username_key == name_key(name), users.c.bot)
+        row = (await work.execute(wanted)).one_or_none()
+        if row is None:
+            raise invalid_field("name", "BOT_UNKNOWN", f"There is no bot called {name!r}.")
+        await self._logins.void_within(work, row.id)
+        return await self._logins.issue(work, account_from_row(row)), row.id
 
     # --- users and applications -------------------------------------------------------------------------------------
 
     async def user(self, user_id: int) -> Json:
         """The user with this id."""
-        async with self._context.store.reading() as connection:
+        async with self.reading() as connection:
             return serialize.user_from_row(await find_user(connection, user_id))
 
     async def application(self, account: Account) -> Json:
         """The bot's application. `ApiError` for people: they have none."""
         if not account.bot:
             raise ApiError(403, 20002, "Only bots can use this endpoint")
-        async with self._context.store.reading() as connection:
+        async with self.reading() as connection:
             own = await find_user(connection, account.user_id)
             found = await connection.execute(select(users).where(users.c.id == own.owner_id))
             owner = found.one_or_none()
@@ -252,15 +205,27 @@ class AccountService:
 
     # --- inside -----------------------------------------------------------------------------------------------------
 
+    async def _find(self, name: str) -> Row[Any] | None:
+        async with self.reading() as connection:
+            return (await connection.execute(select(users).where(users.c.username_key == name_key(name)))).one_or_none()
+
+    async def _issue(self, work: UnitOfWork, account: Account, client: str) -> Json:
+        return {"token": await self._logins.issue(work, account, client), "user_id": str(account.user_id)}
+
+    async def _hand_over(self, work: UnitOfWork, guild: Row[Any], owner_id: int | None) -> None:
+        await work.execute(update(guilds).where(guilds.c.id == guild.id).values(owner_id=owner_id))
+        data = {**serialize.guild(guild), "owner_id": str(owner_id)}
+        await self._context.publish_to_guild(work, guild.id, "GUILD_UPDATE", data, Intents.GUILDS)
+
     async def _add(self, work: UnitOfWork, name: str, *, bot: bool, **values: Any) -> Account:
         await _check_username_free(work.connection, name)
         account = Account(self._context.ids.next(), name, bot)
         row = {"id": account.user_id, "username": name, "username_key": name_key(name), "bot": bot, **values}
-        await work.connection.execute(insert(users).values(row))
+        await work.execute(insert(users).values(row))
         return account
 
     async def _enter(self, work: UnitOfWork, account: Account) -> None:
-        there = await work.connection.scalar(select(guilds.c.id).where(guilds.c.id == self._default_guild))
+        there = await work.scalar(select(guilds.c.id).where(guilds.c.id == self._default_guild))
         if there is not None:
             await join_guild(self._context, work, account, there)
 

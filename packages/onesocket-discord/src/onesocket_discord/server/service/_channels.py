@@ -15,19 +15,17 @@ from ..store import UnitOfWork
 from ..store._tables import channels, participants, read_states, users
 from . import _serialization as serialize
 from ._access import channel_access, dm_participants, find_user, member_guild, owned_guild
-from ._service_context import ServiceContext
+from ._service_context import Service, transaction
 
 _MAX_CHANNELS = 500
 """Channels of one guild, as at Discord."""
 
 
-class ChannelService:
+class ChannelService(Service):
     """Creates, changes and deletes channels, publishes typing indicators, and stores read states."""
 
-    def __init__(self, context: ServiceContext) -> None:
-        self._context = context
-
-    async def create(self, account: Account, guild_id: int, body: Json) -> Json:
+    @transaction
+    async def create(self, work: UnitOfWork, account: Account, guild_id: int, body: Json) -> Json:
         """Create a text channel from ``name`` and ``topic``; for the guild's owner."""
         form = FieldReader(body)
         name = form.text("name", least=1, most=100, required=True)
@@ -35,40 +33,37 @@ class ChannelService:
         position = form.integer("position", least=0, most=100_000)
         form.one_of("type", [serialize.GUILD_TEXT], serialize.GUILD_TEXT)
         form.check()
-
-        async def operation(work: UnitOfWork) -> Json:
-            await owned_guild(work.connection, account, guild_id)
-            count = await work.connection.scalar(select(func.count()).where(channels.c.guild_id == guild_id)) or 0
-            if count >= _MAX_CHANNELS:
-                raise ApiError(400, 30013, f"Maximum number of guild channels reached ({_MAX_CHANNELS})")
-            channel_id = self._context.ids.next()
-            row = {
-                "id": channel_id,
-                "type": serialize.GUILD_TEXT,
-                "guild_id": guild_id,
-                "name": name,
-                "topic": topic,
-                "position": count if position is None else position,
-            }
-            await work.connection.execute(insert(channels).values(row))
-            return await self._tell_guild(work, "CHANNEL_CREATE", channel_id)
-
-        return await self._context.store.write(operation)
+        await owned_guild(work.connection, account, guild_id)
+        count = await work.scalar(select(func.count()).where(channels.c.guild_id == guild_id)) or 0
+        if count >= _MAX_CHANNELS:
+            raise ApiError(400, 30013, f"Maximum number of guild channels reached ({_MAX_CHANNELS})")
+        channel_id = self._context.ids.next()
+        row = {
+            "id": channel_id,
+            "type": serialize.GUILD_TEXT,
+            "guild_id": guild_id,
+            "name": name,
+            "topic": topic,
+            "position": count if position is None else position,
+        }
+        await work.execute(insert(channels).values(row))
+        return await self._publish_channel(work, "CHANNEL_CREATE", channel_id)
 
     async def of_guild(self, account: Account, guild_id: int) -> list[Json]:
         """The channels of a guild that the account is in."""
         wanted = select(channels).where(channels.c.guild_id == guild_id).order_by(channels.c.position, channels.c.id)
-        async with self._context.store.reading() as connection:
+        async with self.reading() as connection:
             await member_guild(connection, account, guild_id)
             return [serialize.channel(row) for row in (await connection.execute(wanted)).all()]
 
     async def get(self, account: Account, channel_id: int) -> Json:
         """One channel."""
-        async with self._context.store.reading() as connection:
+        async with self.reading() as connection:
             access = await channel_access(connection, account, channel_id)
             return await _channel_object(connection, access.row, account.user_id)
 
-    async def edit(self, account: Account, channel_id: int, body: Json) -> Json:
+    @transaction
+    async def edit(self, work: UnitOfWork, account: Account, channel_id: int, body: Json) -> Json:
         """Change ``name``, ``topic`` or ``position``; for the guild's owner."""
         form = FieldReader(body)
         changes: dict[str, Any] = {}
@@ -81,33 +76,27 @@ class ChannelService:
         if position is not None:
             changes["position"] = position
         form.check()
+        access = await channel_access(work.connection, account, channel_id)
+        access.require_owner()
+        if changes:
+            await work.execute(update(channels).where(channels.c.id == channel_id).values(changes))
+        return await self._publish_channel(work, "CHANNEL_UPDATE", channel_id)
 
-        async def operation(work: UnitOfWork) -> Json:
-            access = await channel_access(work.connection, account, channel_id)
-            access.require_owner()
-            if changes:
-                await work.connection.execute(update(channels).where(channels.c.id == channel_id).values(changes))
-            return await self._tell_guild(work, "CHANNEL_UPDATE", channel_id)
-
-        return await self._context.store.write(operation)
-
-    async def delete(self, account: Account, channel_id: int) -> Json:
+    @transaction
+    async def delete(self, work: UnitOfWork, account: Account, channel_id: int) -> Json:
         """Delete a channel with its messages; for the guild's owner. A DM is not deleted."""
-
-        async def operation(work: UnitOfWork) -> Json:
-            access = await channel_access(work.connection, account, channel_id)
-            if access.is_dm:
-                return await _channel_object(work.connection, access.row, account.user_id)
-            access.require_owner()
-            gone = await self._tell_guild(work, "CHANNEL_DELETE", channel_id)
-            await work.connection.execute(delete(channels).where(channels.c.id == channel_id))
-            return gone
-
-        return await self._context.store.write(operation)
+        access = await channel_access(work.connection, account, channel_id)
+        if access.is_dm:
+            return await _channel_object(work.connection, access.row, account.user_id)
+        access.require_owner()
+        gone = await self._publish_channel(work, "CHANNEL_DELETE", channel_id)
+        await work.execute(delete(channels).where(channels.c.id == channel_id))
+        return gone
 
     # --- direct messages --------------------------------------------------------------------------------------------
 
-    async def open_dm(self, account: Account, body: Json) -> Json:
+    @transaction
+    async def open_dm(self, work: UnitOfWork, account: Account, body: Json) -> Json:
         """Return the DM with ``recipient_id``, created if there is none."""
         form = FieldReader(body)
         other = form.snowflake("recipient_id", required=True) or 0
@@ -116,74 +105,61 @@ class ChannelService:
             raise ApiError(400, 50007, "Cannot send messages to this user")
         pair = sorted((account.user_id, other))
         key = f"{pair[0]}:{pair[1]}"
-
-        async def operation(work: UnitOfWork) -> Json:
-            await find_user(work.connection, other)
-            found = select(channels).where(channels.c.dm_key == key)
-            row = (await work.connection.execute(found)).one_or_none()
-            if row is None:
-                channel_id = self._context.ids.next()
-                made = {"id": channel_id, "type": serialize.DM, "position": 0, "dm_key": key}
-                await work.connection.execute(insert(channels).values(made))
-                both = [{"channel_id": channel_id, "user_id": user_id} for user_id in pair]
-                await work.connection.execute(insert(participants), both)
-                row = (await work.connection.execute(found)).one()
-                await self._tell_people(work, row, pair)
-            return await _channel_object(work.connection, row, account.user_id)
-
-        return await self._context.store.write(operation)
+        await find_user(work.connection, other)
+        found = select(channels).where(channels.c.dm_key == key)
+        row = (await work.execute(found)).one_or_none()
+        if row is None:
+            channel_id = self._context.ids.next()
+            made = {"id": channel_id, "type": serialize.DM, "position": 0, "dm_key": key}
+            await work.execute(insert(channels).values(made))
+            both = [{"channel_id": channel_id, "user_id": user_id} for user_id in pair]
+            await work.execute(insert(participants), both)
+            row = (await work.execute(found)).one()
+            await self._publish_dm(work, row, pair)
+        return await _channel_object(work.connection, row, account.user_id)
 
     async def dms(self, account: Account) -> list[Json]:
         """The account's DMs, those with the newest messages first."""
-        async with self._context.store.reading() as connection:
+        async with self.reading() as connection:
             return await private_channels(connection, account.user_id)
 
     # --- typing and reading -----------------------------------------------------------------------------------------
 
     async def type_in(self, account: Account, channel_id: int) -> None:
         """Publish the account's typing indicator."""
-        async with self._context.store.reading() as connection:
+        async with self.reading() as connection:
             access = await channel_access(connection, account, channel_id)
             if access.guild_id is None:
                 recipients = await dm_participants(connection, channel_id)
             else:
                 recipients = await self._context.audience.seen(connection, access.guild_id)
-        member = (
-            {}
-            if access.is_dm
-            else {"member": {**access.member["member"], "user": serialize.user_from_account(account)}}
-        )
-        data = {**access.where, "user_id": str(account.user_id), "timestamp": int(self._context.ids.now()), **member}
+        typing = {"user_id": str(account.user_id), "timestamp": int(self._context.ids.now())}
+        data = {**access.where, **typing, **access.member_with_user}
         intents = access.intent_for(Intents.GUILD_MESSAGE_TYPING, Intents.DIRECT_MESSAGE_TYPING)
         self._context.publisher.publish(Event("TYPING_START", data, recipients, intents))
 
-    async def acknowledge(self, account: Account, channel_id: int, message_id: int) -> None:
+    @transaction
+    async def acknowledge(self, work: UnitOfWork, account: Account, channel_id: int, message_id: int) -> None:
         """Move the account's read state forward to this message."""
-
-        async def operation(work: UnitOfWork) -> None:
-            await channel_access(work.connection, account, channel_id)
-            if await mark_read(work, account.user_id, channel_id, message_id):
-                data = {"channel_id": str(channel_id), "message_id": str(message_id), "version": 1}
-                self._context.publish(work, "MESSAGE_ACK", data, frozenset({account.user_id}))
-
-        await self._context.store.write(operation)
+        await channel_access(work.connection, account, channel_id)
+        if await mark_read(work, account.user_id, channel_id, message_id):
+            data = {"channel_id": str(channel_id), "message_id": str(message_id), "version": 1}
+            self._context.publish(work, "MESSAGE_ACK", data, frozenset({account.user_id}))
 
     # --- inside -----------------------------------------------------------------------------------------------------
 
-    async def _tell_guild(self, work: UnitOfWork, name: str, channel_id: int) -> Json:
-        row = (await work.connection.execute(select(channels).where(channels.c.id == channel_id))).one()
+    async def _publish_channel(self, work: UnitOfWork, name: str, channel_id: int) -> Json:
+        row = (await work.execute(select(channels).where(channels.c.id == channel_id))).one()
         if row.guild_id is None:
             raise missing_permissions()
         data = serialize.channel(row)
-        self._context.publish(
-            work, name, data, await self._context.audience.of(work, row.guild_id), intents=Intents.GUILDS
-        )
+        await self._context.publish_to_guild(work, row.guild_id, name, data, Intents.GUILDS)
         return data
 
-    async def _tell_people(self, work: UnitOfWork, row: Row[Any], pair: list[int]) -> None:
+    async def _publish_dm(self, work: UnitOfWork, row: Row[Any], pair: list[int]) -> None:
         """Publish a new DM; bots receive no event for it."""
         people = select(users.c.id).where(users.c.id.in_(pair), users.c.bot.is_(False))
-        for user_id in (await work.connection.scalars(people)).all():
+        for user_id in (await work.scalars(people)).all():
             data = await _channel_object(work.connection, row, user_id)
             self._context.publish(work, "CHANNEL_CREATE", data, frozenset({user_id}))
 
@@ -213,14 +189,12 @@ async def mark_read(work: UnitOfWork, user_id: int, channel_id: int, message_id:
     """Move a read state forward; returns False if it was there already."""
     row = {"user_id": user_id, "channel_id": channel_id, "last_message_id": message_id}
     # Moved as a rule; only the first time there is nothing to move.
-    if (
-        await work.connection.execute(_ADVANCE_READ_STATE, {f"to_{name}": value for name, value in row.items()})
-    ).rowcount:
+    if (await work.execute(_ADVANCE_READ_STATE, {f"to_{name}": value for name, value in row.items()})).rowcount:
         return True
     mine = (read_states.c.user_id == user_id) & (read_states.c.channel_id == channel_id)
-    if await work.connection.scalar(select(read_states.c.user_id).where(mine)) is not None:
+    if await work.scalar(select(read_states.c.user_id).where(mine)) is not None:
         return False
-    await work.connection.execute(insert(read_states).values(row))
+    await work.execute(insert(read_states).values(row))
     return True
 
 

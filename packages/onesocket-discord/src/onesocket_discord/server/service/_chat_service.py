@@ -134,16 +134,16 @@ class ChatService:
 
 async def _default_guild(context: ServiceContext) -> int:
     async def operation(work: UnitOfWork) -> int:
-        there: int | None = await work.connection.scalar(select(guilds.c.id).where(guilds.c.is_default))
+        there: int | None = await work.scalar(select(guilds.c.id).where(guilds.c.is_default))
         if there is not None:
             return there
         keeper, guild, channel = (context.ids.next() for _ in range(3))
         owner = {"id": keeper, "username": _CARETAKER, "username_key": name_key(_CARETAKER), "bot": True}
-        await work.connection.execute(insert(users).values({**owner, "owner_id": keeper}))
+        await work.execute(insert(users).values({**owner, "owner_id": keeper}))
         values = {"id": guild, "name": "onesocket", "owner_id": keeper, "is_default": True}
-        await work.connection.execute(insert(guilds).values(values))
+        await work.execute(insert(guilds).values(values))
         general = {"id": channel, "type": serialize.GUILD_TEXT, "guild_id": guild, "name": "general", "position": 0}
-        await work.connection.execute(insert(channels).values(general))
+        await work.execute(insert(channels).values(general))
         return guild
 
     return await context.store.write(operation)

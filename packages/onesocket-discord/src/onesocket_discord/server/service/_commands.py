@@ -12,7 +12,7 @@ from .._ports import Account, Json
 from ..store import UnitOfWork
 from ..store._tables import commands
 from ._access import member_guild
-from ._service_context import ServiceContext
+from ._service_context import Service, transaction
 
 _MAX_COMMANDS = 130
 """Of one application in one place: 100 slash commands and 15 of each other kind, as with Discord."""
@@ -31,16 +31,13 @@ _STORED_FIELDS: tuple[tuple[str, Any], ...] = (
 )
 
 
-class CommandService:
+class CommandService(Service):
     """The commands of one's own application, everywhere or in one guild."""
-
-    def __init__(self, context: ServiceContext) -> None:
-        self._context = context
 
     async def all(self, account: Account, application_id: int, guild_id: int | None) -> list[Json]:
         """The application's commands in the order of ids."""
         _check_own(account, application_id)
-        async with self._context.store.reading() as connection:
+        async with self.reading() as connection:
             if guild_id is not None:
                 await member_guild(connection, account, guild_id)
             found = await connection.execute(select(commands).where(*_scope(account, guild_id)).order_by(commands.c.id))
@@ -53,66 +50,67 @@ class CommandService:
                 return command
         raise unknown_resource("application command")
 
-    async def put(self, account: Account, application_id: int, guild_id: int | None, body: Json) -> tuple[Json, bool]:
+    @transaction
+    async def put(
+        self, work: UnitOfWork, account: Account, application_id: int, guild_id: int | None, body: Json
+    ) -> tuple[Json, bool]:
         """Add a command, or replace the one of the same name and type; and whether it is new."""
         _check_own(account, application_id)
         wanted = _checked_command(body)
+        await self._check_guild(work, account, guild_id)
+        before = {(row.type, row.name): row for row in await self._rows(work, account, guild_id)}
+        old = before.get((wanted["type"], wanted["name"]))
+        if old is None and len(before) >= _MAX_COMMANDS:
+            raise ApiError(400, 30032, f"Maximum number of application commands reached ({_MAX_COMMANDS})")
+        return _command_object(await self._store(work, account, guild_id, wanted, old)), old is None
 
-        async def operation(work: UnitOfWork) -> tuple[Json, bool]:
-            await self._check_guild(work, account, guild_id)
-            before = {(row.type, row.name): row for row in await self._rows(work, account, guild_id)}
-            old = before.get((wanted["type"], wanted["name"]))
-            if old is None and len(before) >= _MAX_COMMANDS:
-                raise ApiError(400, 30032, f"Maximum number of application commands reached ({_MAX_COMMANDS})")
-            return _command_object(await self._store(work, account, guild_id, wanted, old)), old is None
-
-        return await self._context.store.write(operation)
-
-    async def replace(self, account: Account, application_id: int, guild_id: int | None, bodies: Any) -> list[Json]:
+    @transaction
+    async def replace(
+        self, work: UnitOfWork, account: Account, application_id: int, guild_id: int | None, body: Any
+    ) -> list[Json]:
         """Make these the only commands; one that was there keeps its id."""
         _check_own(account, application_id)
-        sent = as_list(bodies)
+        sent = as_list(body)
         if sent is None:
             raise invalid_form(field_error("LIST_TYPE_CONVERT", "Only iterables may be used in a ListType"))
         if len(sent) > _MAX_COMMANDS:
             raise ApiError(400, 30032, f"Maximum number of application commands reached ({_MAX_COMMANDS})")
         wanted = {(one["type"], one["name"]): one for one in map(_checked_command, sent)}
+        await self._check_guild(work, account, guild_id)
+        before = {(row.type, row.name): row for row in await self._rows(work, account, guild_id)}
+        gone = [row.id for key, row in before.items() if key not in wanted]
+        await work.execute(delete(commands).where(commands.c.id.in_(gone)))
+        return [
+            _command_object(await self._store(work, account, guild_id, one, before.get(key)))
+            for key, one in wanted.items()
+        ]
 
-        async def operation(work: UnitOfWork) -> list[Json]:
-            await self._check_guild(work, account, guild_id)
-            before = {(row.type, row.name): row for row in await self._rows(work, account, guild_id)}
-            gone = [row.id for key, row in before.items() if key not in wanted]
-            await work.connection.execute(delete(commands).where(commands.c.id.in_(gone)))
-            return [
-                _command_object(await self._store(work, account, guild_id, one, before.get(key)))
-                for key, one in wanted.items()
-            ]
-
-        return await self._context.store.write(operation)
-
+    @transaction
     async def edit(
-        self, account: Account, application_id: int, guild_id: int | None, command_id: int, body: Json
+        self,
+        work: UnitOfWork,
+        account: Account,
+        application_id: int,
+        guild_id: int | None,
+        command_id: int,
+        *,
+        body: Json,
     ) -> Json:
         """Change some of a command's fields."""
         _check_own(account, application_id)
         FieldReader(body)
+        row = await self._row(work, account, guild_id, command_id)
+        wanted = _checked_command({**row.body, "name": row.name, **body, "type": row.type})
+        return _command_object(await self._store(work, account, guild_id, wanted, row))
 
-        async def operation(work: UnitOfWork) -> Json:
-            row = await self._row(work, account, guild_id, command_id)
-            wanted = _checked_command({**row.body, "name": row.name, **body, "type": row.type})
-            return _command_object(await self._store(work, account, guild_id, wanted, row))
-
-        return await self._context.store.write(operation)
-
-    async def delete(self, account: Account, application_id: int, guild_id: int | None, command_id: int) -> None:
+    @transaction
+    async def delete(
+        self, work: UnitOfWork, account: Account, application_id: int, guild_id: int | None, command_id: int
+    ) -> None:
         """Delete a command."""
         _check_own(account, application_id)
-
-        async def operation(work: UnitOfWork) -> None:
-            await self._row(work, account, guild_id, command_id)
-            await work.connection.execute(delete(commands).where(commands.c.id == command_id))
-
-        await self._context.store.write(operation)
+        await self._row(work, account, guild_id, command_id)
+        await work.execute(delete(commands).where(commands.c.id == command_id))
 
     # --- inside -----------------------------------------------------------------------------------------------------
 
@@ -121,7 +119,7 @@ class CommandService:
             await member_guild(work.connection, account, guild_id)
 
     async def _rows(self, work: UnitOfWork, account: Account, guild_id: int | None) -> list[Row[Any]]:
-        return list((await work.connection.execute(select(commands).where(*_scope(account, guild_id)))).all())
+        return list((await work.execute(select(commands).where(*_scope(account, guild_id)))).all())
 
     async def _row(self, work: UnitOfWork, account: Account, guild_id: int | None, command_id: int) -> Row[Any]:
         await self._check_guild(work, account, guild_id)
@@ -138,9 +136,9 @@ class CommandService:
         if old is None:
             at = {"application_id": account.user_id, "guild_id": guild_id or 0, "type": wanted["type"]}
             added = insert(commands).values(id=new, **at, **values).returning(*commands.c)
-            return (await work.connection.execute(added)).one()
+            return (await work.execute(added)).one()
         changed = update(commands).where(commands.c.id == old.id).values(values).returning(*commands.c)
-        return (await work.connection.execute(changed)).one()
+        return (await work.execute(changed)).one()
 
 
 def _check_own(account: Account, application_id: int) -> None:

@@ -15,59 +15,50 @@ from ..store._tables import channels, guilds, members
 from . import _serialization as serialize
 from ._access import find_user, member_guild, owned_guild
 from ._membership import guild_create_objects, join_guild, leave_guild, member_from_row, select_members
-from ._service_context import ServiceContext
+from ._service_context import Service, transaction
 
 _MAX_GUILDS = 200
 """Guilds of one account, as at Discord."""
 
 
-class GuildService:
+class GuildService(Service):
     """Creates, changes and deletes guilds, and adds and removes members."""
 
-    def __init__(self, context: ServiceContext) -> None:
-        self._context = context
-
-    async def create(self, account: Account, body: Json) -> Json:
+    @transaction
+    async def create(self, work: UnitOfWork, account: Account, body: Json) -> Json:
         """Create a guild with one channel, owned by the account."""
         form = FieldReader(body)
         name = form.text("name", least=2, most=100, required=True)
         form.check()
-
-        async def operation(work: UnitOfWork) -> Json:
-            mine = select(func.count()).where(members.c.user_id == account.user_id)
-            if (await work.connection.scalar(mine) or 0) >= _MAX_GUILDS:
-                raise ApiError(400, 30001, f"Maximum number of guilds reached ({_MAX_GUILDS})")
-            guild_id = self._context.ids.next()
-            row = {"id": guild_id, "name": name, "owner_id": account.user_id, "is_default": False}
-            await work.connection.execute(insert(guilds).values(row))
-            channel = {
-                "id": self._context.ids.next(),
-                "type": serialize.GUILD_TEXT,
-                "guild_id": guild_id,
-                "name": "general",
-            }
-            await work.connection.execute(insert(channels).values({**channel, "position": 0}))
-            await join_guild(self._context, work, account, guild_id)
-            (created,) = await guild_create_objects(work.connection, self._context.publisher, account, [guild_id])
-            return created
-
-        return await self._context.store.write(operation)
+        mine = select(func.count()).where(members.c.user_id == account.user_id)
+        if (await work.scalar(mine) or 0) >= _MAX_GUILDS:
+            raise ApiError(400, 30001, f"Maximum number of guilds reached ({_MAX_GUILDS})")
+        guild_id = self._context.ids.next()
+        row = {"id": guild_id, "name": name, "owner_id": account.user_id, "is_default": False}
+        await work.execute(insert(guilds).values(row))
+        channel = {"id": self._context.ids.next(), "type": serialize.GUILD_TEXT, "guild_id": guild_id}
+        await work.execute(insert(channels).values({**channel, "name": "general", "position": 0}))
+        await join_guild(self._context, work, account, guild_id)
+        (created,) = await guild_create_objects(work.connection, self._context.publisher, account, [guild_id])
+        return created
 
     async def get(self, account: Account, guild_id: int) -> Json:
         """One guild that the account is in."""
-        async with self._context.store.reading() as connection:
+        async with self.reading() as connection:
             row = await member_guild(connection, account, guild_id)
             count = await connection.scalar(select(func.count()).where(members.c.guild_id == guild_id))
         return {**serialize.guild(row), "approximate_member_count": count, "approximate_presence_count": 0}
 
-    async def mine(self, account: Account, *, before: int | None, after: int | None, limit: int) -> list[Json]:
+    async def mine(
+        self, account: Account, *, before: int | None = None, after: int | None = None, limit: int = 200
+    ) -> list[Json]:
         """The account's guilds by id, with the fields that Discord lists."""
         wanted = select(guilds).join(members).where(members.c.user_id == account.user_id)
         if before is not None:
             wanted = wanted.where(guilds.c.id < before).order_by(guilds.c.id.desc())
         else:
             wanted = wanted.where(guilds.c.id > (after or 0)).order_by(guilds.c.id)
-        async with self._context.store.reading() as connection:
+        async with self.reading() as connection:
             rows = (await connection.execute(wanted.limit(limit))).all()
         wholes = [serialize.guild(row) for row in sorted(rows, key=lambda row: int(row.id))]
         return [
@@ -79,42 +70,35 @@ class GuildService:
             for whole in wholes
         ]
 
-    async def edit(self, account: Account, guild_id: int, body: Json) -> Json:
+    @transaction
+    async def edit(self, work: UnitOfWork, account: Account, guild_id: int, body: Json) -> Json:
         """Change the ``name``; for the owner."""
         form = FieldReader(body)
         name = form.text("name", least=2, most=100)
         form.check()
+        row = await owned_guild(work.connection, account, guild_id)
+        changed = {**serialize.guild(row), "name": name or row.name}
+        await work.execute(update(guilds).where(guilds.c.id == guild_id).values(name=changed["name"]))
+        await self._context.publish_to_guild(work, guild_id, "GUILD_UPDATE", changed, Intents.GUILDS)
+        return changed
 
-        async def operation(work: UnitOfWork) -> Json:
-            row = await owned_guild(work.connection, account, guild_id)
-            changed = {**serialize.guild(row), "name": name or row.name}
-            await work.connection.execute(update(guilds).where(guilds.c.id == guild_id).values(name=changed["name"]))
-            audience = await self._context.audience.of(work, guild_id)
-            self._context.publish(work, "GUILD_UPDATE", changed, audience, intents=Intents.GUILDS)
-            return changed
-
-        return await self._context.store.write(operation)
-
-    async def delete(self, account: Account, guild_id: int) -> None:
+    @transaction
+    async def delete(self, work: UnitOfWork, account: Account, guild_id: int) -> None:
         """Delete a guild with its channels and messages; for the owner. The default guild can't be deleted."""
-
-        async def operation(work: UnitOfWork) -> None:
-            row = await owned_guild(work.connection, account, guild_id)
-            if row.is_default:
-                raise missing_permissions()
-            audience = await self._context.audience.of(work, guild_id)
-            await work.connection.execute(delete(guilds).where(guilds.c.id == guild_id))
-            self._context.audience.changed(work, guild_id)
-            self._context.publish(work, "GUILD_DELETE", {"id": str(guild_id)}, audience, intents=Intents.GUILDS)
-
-        await self._context.store.write(operation)
+        row = await owned_guild(work.connection, account, guild_id)
+        if row.is_default:
+            raise missing_permissions()
+        audience = await self._context.audience.of(work, guild_id)
+        await work.execute(delete(guilds).where(guilds.c.id == guild_id))
+        self._context.audience.changed(work, guild_id)
+        self._context.publish(work, "GUILD_DELETE", {"id": str(guild_id)}, audience, intents=Intents.GUILDS)
 
     # --- members ----------------------------------------------------------------------------------------------------
 
     async def members(self, account: Account, guild_id: int, *, after: int = 0, limit: int = 1) -> list[Json]:
         """Members with ids above `after`, in the order of ids."""
         wanted = select_members().where(members.c.guild_id == guild_id, members.c.user_id > after).limit(limit)
-        async with self._context.store.reading() as connection:
+        async with self.reading() as connection:
             await member_guild(connection, account, guild_id)
             return [member_from_row(row) for row in (await connection.execute(wanted)).all()]
 
@@ -123,7 +107,7 @@ class GuildService:
         wanted = select_members().where(members.c.guild_id == guild_id)
         if user_ids is not None:
             wanted = wanted.where(members.c.user_id.in_(user_ids))
-        async with self._context.store.reading() as connection:
+        async with self.reading() as connection:
             await member_guild(connection, account, guild_id)
             return [member_from_row(row) for row in (await connection.execute(wanted)).all()]
 
@@ -132,52 +116,49 @@ class GuildService:
         found = await self.some_members(account, guild_id, [user_id])
         if found:
             return found[0]
-        async with self._context.store.reading() as connection:
+        async with self.reading() as connection:
             await find_user(connection, user_id)
         raise unknown_resource("Member")
 
-    async def enter(self, account: Account, guild_id: int) -> Json:
+    async def add_member(self, account: Account, guild_id: int, user_id: int) -> Json:
+        """Join a guild oneself (see `enter`), or add a bot (see `add_bot`)."""
+        if user_id == account.user_id:
+            return await self.enter(account, guild_id)
+        return await self.add_bot(account, guild_id, user_id)
+
+    @transaction
+    async def enter(self, work: UnitOfWork, account: Account, guild_id: int) -> Json:
         """Join the default guild; other guilds need an invite."""
+        found = await work.execute(select(guilds).where(guilds.c.id == guild_id))
+        row = found.one_or_none()
+        if row is None:
+            raise unknown_resource("Guild")
+        if not row.is_default:
+            raise missing_access()
+        await join_guild(self._context, work, account, guild_id)
+        return await self._one(work, guild_id, account.user_id)
 
-        async def operation(work: UnitOfWork) -> Json:
-            found = await work.connection.execute(select(guilds).where(guilds.c.id == guild_id))
-            row = found.one_or_none()
-            if row is None:
-                raise unknown_resource("Guild")
-            if not row.is_default:
-                raise missing_access()
-            await join_guild(self._context, work, account, guild_id)
-            return await self._one(work, guild_id, account.user_id)
-
-        return await self._context.store.write(operation)
-
-    async def add_bot(self, account: Account, guild_id: int, user_id: int) -> Json:
+    @transaction
+    async def add_bot(self, work: UnitOfWork, account: Account, guild_id: int, user_id: int) -> Json:
         """Add a bot; for the owner. People are invited instead."""
+        await owned_guild(work.connection, account, guild_id)
+        row = await find_user(work.connection, user_id)
+        if not row.bot:
+            raise missing_permissions()
+        await join_guild(self._context, work, Account(row.id, row.username, bot=True), guild_id)
+        return await self._one(work, guild_id, user_id)
 
-        async def operation(work: UnitOfWork) -> Json:
-            await owned_guild(work.connection, account, guild_id)
-            row = await find_user(work.connection, user_id)
-            if not row.bot:
-                raise missing_permissions()
-            await join_guild(self._context, work, Account(row.id, row.username, bot=True), guild_id)
-            return await self._one(work, guild_id, user_id)
-
-        return await self._context.store.write(operation)
-
-    async def remove(self, account: Account, guild_id: int, user_id: int) -> None:
+    @transaction
+    async def remove(self, work: UnitOfWork, account: Account, guild_id: int, user_id: int) -> None:
         """Leave, or remove another member as the owner. The owner can't leave."""
-
-        async def operation(work: UnitOfWork) -> None:
-            oneself = user_id == account.user_id
-            row = await (member_guild if oneself else owned_guild)(work.connection, account, guild_id)
-            if row.owner_id == user_id:
-                raise ApiError(400, 50055, "Invalid Guild")
-            who = serialize.user_from_row(await find_user(work.connection, user_id))
-            if not await leave_guild(self._context, work, who, guild_id):
-                raise unknown_resource("Member")
-
-        await self._context.store.write(operation)
+        oneself = user_id == account.user_id
+        row = await (member_guild if oneself else owned_guild)(work.connection, account, guild_id)
+        if row.owner_id == user_id:
+            raise ApiError(400, 50055, "Invalid Guild")
+        who = serialize.user_from_row(await find_user(work.connection, user_id))
+        if not await leave_guild(self._context, work, who, guild_id):
+            raise unknown_resource("Member")
 
     async def _one(self, work: UnitOfWork, guild_id: int, user_id: int) -> Json:
         wanted = select_members().where(members.c.guild_id == guild_id, members.c.user_id == user_id)
-        return member_from_row((await work.connection.execute(wanted)).one())
+        return member_from_row((await work.execute(wanted)).one())

@@ -18,88 +18,73 @@ from ..store._tables import channels, guilds, invites, members, users
 from . import _serialization as serialize
 from ._access import channel_access
 from ._membership import join_guild
-from ._service_context import ServiceContext
+from ._service_context import Service, transaction
 
 _DAY = 86_400
+_INTENTS = (Intents.GUILD_INVITES, Intents.GUILD_INVITES)
 _MAX_INVITES = 1000
 """Invites of one channel; Discord's limit for a guild."""
 
 
-class InviteService:
+class InviteService(Service):
     """Creates, finds, accepts and revokes invites. Every member may invite."""
 
-    def __init__(self, context: ServiceContext) -> None:
-        self._context = context
-
-    async def create(self, account: Account, channel_id: int, body: Json) -> Json:
+    @transaction
+    async def create(self, work: UnitOfWork, account: Account, channel_id: int, body: Json) -> Json:
         """Create an invite; ``max_age`` in seconds (0: no end; by default a day), ``max_uses`` (0: any number)."""
         form = FieldReader(body)
         max_age = form.integer("max_age", least=0, most=7 * _DAY)
         max_uses = form.integer("max_uses", least=0, most=100)
         form.check()
-
-        async def operation(work: UnitOfWork) -> Json:
-            access = await channel_access(work.connection, account, channel_id)
-            if access.guild_id is None:
-                raise ApiError(403, 50003, "Cannot execute action on a DM channel")
-            there = select(func.count()).where(invites.c.channel_id == channel_id)
-            if (await work.connection.scalar(there) or 0) >= _MAX_INVITES:
-                raise ApiError(400, 30016, f"Maximum number of invites reached ({_MAX_INVITES})")
-            code = secrets.token_urlsafe(6)
-            values = {
-                "code": code,
-                "channel_id": channel_id,
-                "inviter_id": account.user_id,
-                "created_at": self._context.ids.now(),
-                "max_age": _DAY if max_age is None else max_age,
-                "max_uses": max_uses or 0,
-                "uses": 0,
-            }
-            await work.connection.execute(insert(invites).values(values))
-            made = await self._shape(work.connection, await self._find(work.connection, code))
-            data = {**made, **access.where}
-            recipients = await access.recipients(self._context, work)
-            self._context.publish(work, "INVITE_CREATE", data, recipients, intents=Intents.GUILD_INVITES)
-            return made
-
-        return await self._context.store.write(operation)
+        access = await channel_access(work.connection, account, channel_id)
+        if access.guild_id is None:
+            raise ApiError(403, 50003, "Cannot execute action on a DM channel")
+        there = select(func.count()).where(invites.c.channel_id == channel_id)
+        if (await work.scalar(there) or 0) >= _MAX_INVITES:
+            raise ApiError(400, 30016, f"Maximum number of invites reached ({_MAX_INVITES})")
+        code = secrets.token_urlsafe(6)
+        values = {
+            "code": code,
+            "channel_id": channel_id,
+            "inviter_id": account.user_id,
+            "created_at": self._context.ids.now(),
+            "max_age": _DAY if max_age is None else max_age,
+            "max_uses": max_uses or 0,
+            "uses": 0,
+        }
+        await work.execute(insert(invites).values(values))
+        made = await self._shape(work.connection, await self._find(work.connection, code))
+        await access.publish(self._context, work, "INVITE_CREATE", made, _INTENTS)
+        return made
 
     async def get(self, code: str) -> Json:
         """The guild and channel of an invite, or `ApiError` (10006)."""
-        async with self._context.store.reading() as connection:
+        async with self.reading() as connection:
             return await self._shape(connection, await self._find(connection, code))
 
-    async def accept(self, account: Account, code: str) -> Json:
+    @transaction
+    async def accept(self, work: UnitOfWork, account: Account, code: str) -> Json:
         """Join the guild. Bots are added by the guild's owner instead."""
         if account.bot:
             raise ApiError(403, 20001, "Bots cannot use this endpoint")
+        row = await self._find(work.connection, code)
+        new = await join_guild(self._context, work, account, row.guild_id)
+        if new:
+            used = update(invites).where(invites.c.code == code)
+            await work.execute(used.values(uses=invites.c.uses + 1))
+        return {**await self._shape(work.connection, row), "new_member": new}
 
-        async def operation(work: UnitOfWork) -> Json:
-            row = await self._find(work.connection, code)
-            new = await join_guild(self._context, work, account, row.guild_id)
-            if new:
-                used = update(invites).where(invites.c.code == code)
-                await work.connection.execute(used.values(uses=invites.c.uses + 1))
-            return {**await self._shape(work.connection, row), "new_member": new}
-
-        return await self._context.store.write(operation)
-
-    async def revoke(self, account: Account, code: str) -> Json:
+    @transaction
+    async def revoke(self, work: UnitOfWork, account: Account, code: str) -> Json:
         """Delete an invite; for its creator and the guild's owner."""
-
-        async def operation(work: UnitOfWork) -> Json:
-            row = await self._find(work.connection, code)
-            access = await channel_access(work.connection, account, row.channel_id)
-            if row.inviter_id != account.user_id and not access.is_owner:
-                raise missing_permissions()
-            gone = await self._shape(work.connection, row)
-            await work.connection.execute(delete(invites).where(invites.c.code == code))
-            recipients = await access.recipients(self._context, work)
-            data = {**access.where, "code": code}
-            self._context.publish(work, "INVITE_DELETE", data, recipients, intents=Intents.GUILD_INVITES)
-            return gone
-
-        return await self._context.store.write(operation)
+        row = await self._find(work.connection, code)
+        access = await channel_access(work.connection, account, row.channel_id)
+        if row.inviter_id != account.user_id and not access.is_owner:
+            raise missing_permissions()
+        gone = await self._shape(work.connection, row)
+        await work.execute(delete(invites).where(invites.c.code == code))
+        await access.publish(self._context, work, "INVITE_DELETE", {"code": code}, _INTENTS)
+        return gone
 
     async def _find(self, connection: AsyncConnection, code: str) -> Row[Any]:
         wanted = select(invites, channels.c.guild_id).join(channels).where(invites.c.code == code)

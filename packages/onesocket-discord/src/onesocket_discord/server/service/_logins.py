@@ -16,7 +16,7 @@ from ...protocol._snowflakes import iso_timestamp
 from .._ports import Account, Json, token_digest
 from ..store import UnitOfWork
 from ..store._tables import tokens, users
-from ._service_context import ServiceContext
+from ._service_context import Service, ServiceContext, transaction
 
 LOGIN_LIFETIME: Final = 30 * 86_400.0
 """Seconds without use after which a person's token is void; a bot's is valid until it is replaced."""
@@ -34,11 +34,11 @@ class _CachedLogin:
     used: float
 
 
-class LoginService:
+class LoginService(Service):
     """The tokens of people and bots; only their digests are stored."""
 
     def __init__(self, context: ServiceContext, lifetime: float = LOGIN_LIFETIME) -> None:
-        self._context = context
+        super().__init__(context)
         self._lifetime = lifetime
         self._known: OrderedDict[bytes, _CachedLogin] = OrderedDict()
         self._voided = 0
@@ -53,7 +53,7 @@ class LoginService:
         known = self._known.get(key)
         while known is None:
             voided = self._voided
-            async with self._context.store.reading() as connection:
+            async with self.reading() as connection:
                 wanted = select(users, _LAST_USED.label("used")).join(tokens).where(tokens.c.hash == key)
                 row = (await connection.execute(wanted)).one_or_none()
             if row is None:
@@ -81,13 +81,13 @@ class LoginService:
             "created_at": self._context.ids.now(),
             "client": client[:_MAX_CLIENT_LENGTH],
         }
-        await work.connection.execute(insert(tokens).values(row))
+        await work.execute(insert(tokens).values(row))
         return token
 
     async def of(self, account: Account, token: str) -> list[Json]:
         """The logins of this user, the one used last first; `current` is that of `token`."""
         mine = select(tokens, _LAST_USED.label("used")).where(tokens.c.user_id == account.user_id)
-        async with self._context.store.reading() as connection:
+        async with self.reading() as connection:
             rows = (await connection.execute(mine.order_by(_LAST_USED.desc(), tokens.c.hash))).all()
         current = token_digest(token)
         return [
@@ -104,22 +104,19 @@ class LoginService:
     async def end(self, account: Account, hashes: Collection[str] | None) -> None:
         """Make the tokens with these `id_hash`es void (None: all of this user), and close their connections."""
         mine = select(tokens.c.hash).where(tokens.c.user_id == account.user_id)
-        async with self._context.store.reading() as connection:
+        async with self.reading() as connection:
             there = (await connection.scalars(mine)).all()
         await self.void(account.user_id, {key for key in there if hashes is None or _id_hash(key) in hashes})
 
-    async def void(self, user_id: int, keys: Collection[bytes]) -> None:
+    @transaction
+    async def void(self, work: UnitOfWork, user_id: int, keys: Collection[bytes]) -> None:
         """Make these tokens of a user void, and close the connections that logged in with them."""
-
-        async def operation(work: UnitOfWork) -> None:
-            await self.void_within(work, user_id, keys)
-
-        await self._context.store.write(operation)
+        await self.void_within(work, user_id, keys)
 
     async def void_within(self, work: UnitOfWork, user_id: int, keys: Collection[bytes] | None = None) -> None:
         """Make tokens void within a transaction; None: all tokens of the user."""
         gone = delete(tokens).where(tokens.c.user_id == user_id)
-        await work.connection.execute(gone if keys is None else gone.where(tokens.c.hash.in_(list(keys))))
+        await work.execute(gone if keys is None else gone.where(tokens.c.hash.in_(list(keys))))
         work.after_commit(lambda: self.forget(user_id))
         if keys is None:
             work.after_commit(lambda: self._context.publisher.sign_out(user_id))
@@ -131,7 +128,7 @@ class LoginService:
         await self._note_use(self._context.publisher.logins())
         latest = self._context.ids.now() - self._lifetime
         old = select(tokens.c.user_id, tokens.c.hash).join(users).where(~users.c.bot, latest >= _LAST_USED)
-        async with self._context.store.reading() as connection:
+        async with self.reading() as connection:
             rows = (await connection.execute(old)).all()
         for row in rows:
             await self.void(row.user_id, {row.hash})
@@ -142,19 +139,16 @@ class LoginService:
         for key in [key for key, known in self._known.items() if known.account.user_id == user_id]:
             del self._known[key]
 
-    async def _note_use(self, keys: Collection[bytes]) -> None:
+    @transaction
+    async def _note_use(self, work: UnitOfWork, keys: Collection[bytes]) -> None:
         if not keys:
             return
         now = self._context.ids.now()
-
-        async def operation(work: UnitOfWork) -> None:
-            used = update(tokens).where(tokens.c.hash.in_(list(keys)))
-            await work.connection.execute(used.values(last_used_at=now))
-
-        await self._context.store.write(operation)
+        used = update(tokens).where(tokens.c.hash.in_(list(keys)))
+        await work.execute(used.values(last_used_at=now))
 
     async def _is_there(self, key: bytes) -> bool:
-        async with self._context.store.reading() as connection:
+        async with self.reading() as connection:
             return await connection.scalar(select(tokens.c.user_id).where(tokens.c.hash == key)) is not None
 
 

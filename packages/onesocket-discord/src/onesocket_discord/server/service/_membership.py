@@ -19,12 +19,12 @@ from ._service_context import ServiceContext
 async def join_guild(context: ServiceContext, work: UnitOfWork, account: Account, guild_id: int) -> bool:
     """Add an account to an existing guild and publish it; returns False if it was a member already."""
     mine = (members.c.guild_id == guild_id) & (members.c.user_id == account.user_id)
-    if await work.connection.scalar(select(members.c.user_id).where(mine)) is not None:
+    if await work.scalar(select(members.c.user_id).where(mine)) is not None:
         return False
     others = await context.audience.of(work, guild_id)
     joined_at = context.ids.now()
     row = {"guild_id": guild_id, "user_id": account.user_id, "joined_at": joined_at}
-    await work.connection.execute(insert(members).values(row))
+    await work.execute(insert(members).values(row))
     context.audience.changed(work, guild_id)
     data = {"guild_id": str(guild_id), **serialize.member(joined_at, serialize.user_from_account(account))}
     context.publish(work, "GUILD_MEMBER_ADD", data, others, intents=Intents.GUILD_MEMBERS)
@@ -37,16 +37,12 @@ async def join_guild(context: ServiceContext, work: UnitOfWork, account: Account
 async def leave_guild(context: ServiceContext, work: UnitOfWork, who: Json, guild_id: int) -> bool:
     """Remove a user (an object) from a guild and publish it; returns False if it was no member."""
     user_id = int(who["id"])
-    found = await work.connection.execute(
-        delete(members).where(members.c.guild_id == guild_id, members.c.user_id == user_id)
-    )
+    found = await work.execute(delete(members).where(members.c.guild_id == guild_id, members.c.user_id == user_id))
     if not found.rowcount:
         return False
     context.audience.changed(work, guild_id)
-    left = await context.audience.of(work, guild_id)
-    context.publish(
-        work, "GUILD_MEMBER_REMOVE", {"guild_id": str(guild_id), "user": who}, left, intents=Intents.GUILD_MEMBERS
-    )
+    data = {"guild_id": str(guild_id), "user": who}
+    await context.publish_to_guild(work, guild_id, "GUILD_MEMBER_REMOVE", data, Intents.GUILD_MEMBERS)
     context.publish(work, "GUILD_DELETE", {"id": str(guild_id)}, frozenset({user_id}), intents=Intents.GUILDS)
     return True
 

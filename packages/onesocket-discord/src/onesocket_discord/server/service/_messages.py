@@ -19,7 +19,7 @@ from ._access import ChannelAccess, channel_access
 from ._channels import mark_read
 from ._message_draft import MessageDraft, check_not_empty, read_message_draft, read_message_edit
 from ._message_history import REPLY_TYPE, find_message, message_objects, message_page, users_by_id
-from ._service_context import ServiceContext
+from ._service_context import Service, transaction
 
 # Built once: building a statement costs more than running it.
 _INSERT_MESSAGE = insert(messages).returning(*messages.c)
@@ -35,6 +35,7 @@ _SAME_NONCE = select(messages).where(
 )
 
 
+_INTENTS = (Intents.GUILD_MESSAGES, Intents.DIRECT_MESSAGES)
 _NONCE_TTL = 600.0
 """Seconds for which a nonce is enforced ("the past few minutes")."""
 _BULK_DELETE_AGE = 14 * 86_400.0
@@ -54,11 +55,8 @@ _SNAPSHOT_FIELDS = (
 """Fields of the original that a forward shows."""
 
 
-class MessageService:
+class MessageService(Service):
     """Stores, edits, deletes and lists messages."""
-
-    def __init__(self, context: ServiceContext) -> None:
-        self._context = context
 
     async def history(
         self,
@@ -71,79 +69,70 @@ class MessageService:
         after: int | None = None,
     ) -> list[Json]:
         """Up to `limit` messages, newest first."""
-        async with self._context.store.reading() as connection:
+        async with self.reading() as connection:
             access = await channel_access(connection, account, channel_id)
             rows = await message_page(connection, channel_id, limit=limit, around=around, before=before, after=after)
             return await message_objects(connection, rows, account.user_id, access.guild_id)
 
     async def get(self, account: Account, channel_id: int, message_id: int) -> Json:
         """One message."""
-        async with self._context.store.reading() as connection:
+        async with self.reading() as connection:
             access = await channel_access(connection, account, channel_id)
             row = await find_message(connection, channel_id, message_id)
             (body,) = await message_objects(connection, [row], account.user_id, access.guild_id)
         return body
 
-    async def post(self, account: Account, channel_id: int, body: Json) -> Json:
+    @transaction
+    async def post(self, work: UnitOfWork, account: Account, channel_id: int, body: Json) -> Json:
         """Store a message and publish it.
 
         With ``enforce_nonce`` a repeated ``nonce`` of the author in the channel returns the first message, for minutes.
         """
         draft = read_message_draft(body)
+        access = await channel_access(work.connection, account, channel_id)
+        first = await self._first_with(work, access, draft.unique_nonce)
+        if first is None:
+            row, known = await self._insert(work, access, draft)
+            author = {account.user_id: serialize.user_from_account(account)}
+            return await self._announce(work, access, row, "MESSAGE_CREATE", {**known, **author}, nonce=draft.nonce)
+        (stored,) = await message_objects(work.connection, [first], account.user_id, access.guild_id)
+        return stored
 
-        async def operation(work: UnitOfWork) -> Json:
-            access = await channel_access(work.connection, account, channel_id)
-            first = await self._first_with(work, access, draft.unique_nonce)
-            if first is None:
-                row, known = await self._insert(work, access, draft)
-                author = {account.user_id: serialize.user_from_account(account)}
-                return await self._announce(work, access, row, "MESSAGE_CREATE", {**known, **author}, nonce=draft.nonce)
-            (stored,) = await message_objects(work.connection, [first], account.user_id, access.guild_id)
-            return stored
-
-        return await self._context.store.write(operation)
-
-    async def edit(self, account: Account, channel_id: int, message_id: int, body: Json) -> Json:
+    @transaction
+    async def edit(self, work: UnitOfWork, account: Account, channel_id: int, message_id: int, body: Json) -> Json:
         """Edit the account's own message: ``content``, ``embeds``, ``components``, ``flags``."""
+        access = await channel_access(work.connection, account, channel_id)
+        row = await find_message(work.connection, channel_id, message_id)
+        if row.author_id != account.user_id:
+            raise ApiError(403, 50005, "Cannot edit a message authored by another user")
+        changes, allowed = read_message_edit(body, row.flags)
+        after = {name: changes.get(name, getattr(row, name)) for name in ("content", "embeds", "components")}
+        if row.forward is None:
+            check_not_empty(**after)
+        if "content" in changes:
+            content = after["content"]
+            mentioned = await users_by_id(work.connection, allowed.mentions(content))
+            changes["mentions"] = list(mentioned)
+            changes["mention_everyone"] = allowed.mentions_everyone(content)
+        changed = update(messages).where(messages.c.id == message_id)
+        await work.execute(changed.values(**changes, edited_at=self._context.ids.now()))
+        row = await find_message(work.connection, channel_id, message_id)
+        return await self._announce(work, access, row, "MESSAGE_UPDATE")
 
-        async def operation(work: UnitOfWork) -> Json:
-            access = await channel_access(work.connection, account, channel_id)
-            row = await find_message(work.connection, channel_id, message_id)
-            if row.author_id != account.user_id:
-                raise ApiError(403, 50005, "Cannot edit a message authored by another user")
-            changes, allowed = read_message_edit(body, row.flags)
-            after = {name: changes.get(name, getattr(row, name)) for name in ("content", "embeds", "components")}
-            if row.forward is None:
-                check_not_empty(**after)
-            if "content" in changes:
-                content = after["content"]
-                mentioned = await users_by_id(work.connection, allowed.mentions(content))
-                changes["mentions"] = list(mentioned)
-                changes["mention_everyone"] = allowed.mentions_everyone(content)
-            changed = update(messages).where(messages.c.id == message_id)
-            await work.connection.execute(changed.values(**changes, edited_at=self._context.ids.now()))
-            row = await find_message(work.connection, channel_id, message_id)
-            return await self._announce(work, access, row, "MESSAGE_UPDATE")
-
-        return await self._context.store.write(operation)
-
-    async def delete(self, account: Account, channel_id: int, message_id: int) -> None:
+    @transaction
+    async def delete(self, work: UnitOfWork, account: Account, channel_id: int, message_id: int) -> None:
         """Delete a message: its author may, and the guild's owner."""
+        access = await channel_access(work.connection, account, channel_id)
+        row = await find_message(work.connection, channel_id, message_id)
+        if row.author_id != account.user_id:
+            if access.is_dm:
+                raise _not_in_dms()
+            access.require_owner()
+        await self._remove(work, access, [message_id])
+        await access.publish(self._context, work, "MESSAGE_DELETE", {"id": str(message_id)}, _INTENTS)
 
-        async def operation(work: UnitOfWork) -> None:
-            access = await channel_access(work.connection, account, channel_id)
-            row = await find_message(work.connection, channel_id, message_id)
-            if row.author_id != account.user_id:
-                if access.is_dm:
-                    raise _not_in_dms()
-                access.require_owner()
-            await self._remove(work, access, [message_id])
-            data = {"id": str(message_id), **access.where}
-            await self._publish(work, access, "MESSAGE_DELETE", data)
-
-        await self._context.store.write(operation)
-
-    async def delete_many(self, account: Account, channel_id: int, body: Json) -> None:
+    @transaction
+    async def delete_many(self, work: UnitOfWork, account: Account, channel_id: int, body: Json) -> None:
         """Delete 2 to 100 ``messages`` at once; the guild's owner may. Ids without a message are ignored.
 
         None of them may be older than 14 days (50034).
@@ -153,20 +142,16 @@ class MessageService:
         form.check()
         if min(map(snowflake_time, ids)) < self._context.ids.now() - _BULK_DELETE_AGE:
             raise ApiError(400, 50034, "You can only bulk delete messages that are under 14 days old.")
-
-        async def operation(work: UnitOfWork) -> None:
-            access = await channel_access(work.connection, account, channel_id)
-            if access.is_dm:
-                raise _not_in_dms()
-            access.require_owner()
-            wanted = select(messages.c.id).where(messages.c.id.in_(ids), messages.c.channel_id == channel_id)
-            found = list((await work.connection.scalars(wanted)).all())
-            if found:
-                await self._remove(work, access, found)
-                data = {"ids": [str(one) for one in found], **access.where}
-                await self._publish(work, access, "MESSAGE_DELETE_BULK", data)
-
-        await self._context.store.write(operation)
+        access = await channel_access(work.connection, account, channel_id)
+        if access.is_dm:
+            raise _not_in_dms()
+        access.require_owner()
+        wanted = select(messages.c.id).where(messages.c.id.in_(ids), messages.c.channel_id == channel_id)
+        found = list((await work.scalars(wanted)).all())
+        if found:
+            await self._remove(work, access, found)
+            data = {"ids": [str(one) for one in found]}
+            await access.publish(self._context, work, "MESSAGE_DELETE_BULK", data, _INTENTS)
 
     # --- inside -----------------------------------------------------------------------------------------------------
 
@@ -174,10 +159,10 @@ class MessageService:
         if nonce is None:
             return None
         of = {"author": access.account.user_id, "channel": access.id, "nonce": nonce}
-        row = (await work.connection.execute(_SAME_NONCE, of)).one_or_none()
+        row = (await work.execute(_SAME_NONCE, of)).one_or_none()
         if row is None or snowflake_time(row.id) > self._context.ids.now() - _NONCE_TTL:
             return row
-        await work.connection.execute(update(messages).where(messages.c.id == row.id).values(nonce=None))
+        await work.execute(update(messages).where(messages.c.id == row.id).values(nonce=None))
         return None
 
     async def _insert(
@@ -208,8 +193,8 @@ class MessageService:
             "embeds": draft.embeds,
             "components": draft.components,
         }
-        row = (await work.connection.execute(_INSERT_MESSAGE, values)).one()
-        await work.connection.execute(_UPDATE_LAST_MESSAGE, {"channel": access.id, "newest": row.id})
+        row = (await work.execute(_INSERT_MESSAGE, values)).one()
+        await work.execute(_UPDATE_LAST_MESSAGE, {"channel": access.id, "newest": row.id})
         if not access.account.bot:
             await mark_read(work, access.account.user_id, access.id, row.id)
         return row, known
@@ -218,7 +203,7 @@ class MessageService:
         wanted = select(messages.c.author_id).where(
             messages.c.id == draft.reference_id, messages.c.channel_id == access.id
         )
-        author: int | None = await work.connection.scalar(wanted)
+        author: int | None = await work.scalar(wanted)
         if author is None and draft.must_exist:
             raise invalid_field("message_reference", "REPLIES_UNKNOWN_MESSAGE", "Unknown message")
         return author
@@ -239,14 +224,10 @@ class MessageService:
         }
 
     async def _remove(self, work: UnitOfWork, access: ChannelAccess, ids: list[int]) -> None:
-        await work.connection.execute(delete(messages).where(messages.c.id.in_(ids)))
+        await work.execute(delete(messages).where(messages.c.id.in_(ids)))
         if access.row.last_message_id in ids:
-            newest = await work.connection.scalar(
-                select(func.max(messages.c.id)).where(messages.c.channel_id == access.id)
-            )
-            await work.connection.execute(
-                update(channels).where(channels.c.id == access.id).values(last_message_id=newest)
-            )
+            newest = await work.scalar(select(func.max(messages.c.id)).where(messages.c.channel_id == access.id))
+            await work.execute(update(channels).where(channels.c.id == access.id).values(last_message_id=newest))
 
     async def _announce(
         self,
@@ -268,16 +249,9 @@ class MessageService:
         shared_body = body
         if "reactions" in body:  # `me` differs between recipients
             shared_body = {**body, "reactions": [{**one, "me": False} for one in body["reactions"]]}
-        data = {**shared_body, **access.where, **access.member}
-        await self._publish(work, access, name, data, content_of=None if access.is_dm else access.account.user_id)
+        data = {**shared_body, **access.member}
+        await access.publish(self._context, work, name, data, _INTENTS, content_of=access.account.user_id)
         return body
-
-    async def _publish(
-        self, work: UnitOfWork, access: ChannelAccess, name: str, data: Json, *, content_of: int | None = None
-    ) -> None:
-        recipients = await access.recipients(self._context, work)
-        intents = access.intent_for(Intents.GUILD_MESSAGES, Intents.DIRECT_MESSAGES)
-        self._context.publish(work, name, data, recipients, intents=intents, content_of=content_of)
 
 
 def _not_in_dms() -> ApiError:

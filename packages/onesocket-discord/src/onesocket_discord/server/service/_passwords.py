@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
+from collections.abc import AsyncGenerator
 from typing import Self
 
 from argon2 import PasswordHasher
@@ -20,7 +22,7 @@ class PasswordService:
 
     def __init__(self, hasher: PasswordHasher | None = None) -> None:
         self._hasher = hasher or PasswordHasher()
-        self._places = asyncio.Semaphore(_MAX_CONCURRENT_HASHES)
+        self._slots = asyncio.Semaphore(_MAX_CONCURRENT_HASHES)
         self._waiting = 0
         self._dummy_hash = ""
 
@@ -34,12 +36,12 @@ class PasswordService:
 
     async def hash(self, password: str) -> str:
         """Hash a new password. Raises `ApiError` (503) if too many wait already."""
-        async with _HashingSlot(self):
+        async with self._slot():
             return await asyncio.to_thread(self._hasher.hash, password)
 
     async def verify(self, hashed: str | None, password: str) -> bool:
         """Verify a password; `hashed` is None for an unknown user. Raises `ApiError` (503) if too many wait already."""
-        async with _HashingSlot(self):
+        async with self._slot():
             fits = await asyncio.to_thread(self._verify, hashed or self._dummy_hash, password)
         return fits and hashed is not None
 
@@ -49,33 +51,15 @@ class PasswordService:
         except (VerificationError, InvalidHashError):
             return False
 
-    def enter(self) -> asyncio.Semaphore:
-        """Acquire a slot."""
+    @contextlib.asynccontextmanager
+    async def _slot(self) -> AsyncGenerator[None, None]:
         if self._waiting >= _MAX_WAITING:
             raise ApiError(
                 503, 0, "503: Service Unavailable: too many people are signing in; try again in a few seconds"
             )
         self._waiting += 1
-        return self._places
-
-    def leave(self) -> None:
-        """Release the slot."""
-        self._waiting -= 1
-
-
-class _HashingSlot:
-    def __init__(self, passwords: PasswordService) -> None:
-        self._passwords = passwords
-
-    async def __aenter__(self) -> None:
-        places = self._passwords.enter()
         try:
-            await places.acquire()
-        except BaseException:
-            self._passwords.leave()
-            raise
-        self._places = places
-
-    async def __aexit__(self, *_: object) -> None:
-        self._places.release()
-        self._passwords.leave()
+            async with self._slots:
+                yield
+        finally:
+            self._waiting -= 1

@@ -12,17 +12,14 @@ from ..store import UnitOfWork
 from ..store._tables import channels, messages
 from ._access import ChannelAccess, channel_access
 from ._message_history import find_message, message_objects
-from ._service_context import ServiceContext
+from ._service_context import Service, transaction
 
 _MAX_PINS = 250
 """Pins of one channel, as at Discord."""
 
 
-class PinService:
+class PinService(Service):
     """Pins messages: authors their own, a guild's owner and the participants of a DM any."""
-
-    def __init__(self, context: ServiceContext) -> None:
-        self._context = context
 
     async def all(self, account: Account, channel_id: int) -> list[Json]:
         """The pinned messages, the last pinned first: ``{"pinned_at", "message"}``."""
@@ -31,7 +28,7 @@ class PinService:
             .where(messages.c.channel_id == channel_id, messages.c.pinned_at.is_not(None))
             .order_by(messages.c.pinned_at.desc(), messages.c.id.desc())
         )
-        async with self._context.store.reading() as connection:
+        async with self.reading() as connection:
             access = await channel_access(connection, account, channel_id)
             rows = (await connection.execute(wanted)).all()
             bodies = await message_objects(connection, rows, account.user_id, access.guild_id)
@@ -39,46 +36,37 @@ class PinService:
             {"pinned_at": iso_timestamp(row.pinned_at), "message": body} for row, body in zip(rows, bodies, strict=True)
         ]
 
-    async def set(self, account: Account, channel_id: int, message_id: int, *, pinned: bool) -> None:
+    @transaction
+    async def set(self, work: UnitOfWork, account: Account, channel_id: int, message_id: int, *, pinned: bool) -> None:
         """Pin or unpin a message; repeating it changes nothing."""
-
-        async def operation(work: UnitOfWork) -> None:
-            access = await channel_access(work.connection, account, channel_id)
-            row = await find_message(work.connection, channel_id, message_id)
-            if row.author_id != account.user_id and not access.is_dm:
-                access.require_owner()
-            if (row.pinned_at is not None) == pinned:
-                return
-            if pinned:
-                await self._check_room(work, channel_id)
-            now = self._context.ids.now() if pinned else None
-            await work.connection.execute(update(messages).where(messages.c.id == message_id).values(pinned_at=now))
-            await self._announce(work, access, message_id, now)
-
-        await self._context.store.write(operation)
+        access = await channel_access(work.connection, account, channel_id)
+        row = await find_message(work.connection, channel_id, message_id)
+        if row.author_id != account.user_id and not access.is_dm:
+            access.require_owner()
+        if (row.pinned_at is not None) == pinned:
+            return
+        if pinned:
+            await self._check_room(work, channel_id)
+        now = self._context.ids.now() if pinned else None
+        await work.execute(update(messages).where(messages.c.id == message_id).values(pinned_at=now))
+        await self._announce(work, access, message_id, now)
 
     async def _check_room(self, work: UnitOfWork, channel_id: int) -> None:
         there = select(func.count()).where(messages.c.channel_id == channel_id, messages.c.pinned_at.is_not(None))
-        if (await work.connection.scalar(there) or 0) >= _MAX_PINS:
+        if (await work.scalar(there) or 0) >= _MAX_PINS:
             raise ApiError(400, 30003, f"Maximum number of pins reached for the channel ({_MAX_PINS})")
 
     async def _announce(self, work: UnitOfWork, access: ChannelAccess, message_id: int, now: float | None) -> None:
-        recipients = await access.recipients(self._context, work)
         if now is not None:
-            await work.connection.execute(update(channels).where(channels.c.id == access.id).values(last_pin_at=now))
+            await work.execute(update(channels).where(channels.c.id == access.id).values(last_pin_at=now))
         row = await find_message(work.connection, access.id, message_id)
         (body,) = await message_objects(work.connection, [row], 0, access.guild_id)
         # The message as its author's: the place of whoever pinned it is not the author's.
         member = access.member if row.author_id == access.account.user_id else {}
         last = access.row.last_pin_at if now is None else now
-        pins = {**access.where, "last_pin_timestamp": None if last is None else iso_timestamp(last)}
-        self._context.publish(
-            work,
-            "MESSAGE_UPDATE",
-            {**body, **access.where, **member},
-            recipients,
-            intents=access.intent_for(Intents.GUILD_MESSAGES, Intents.DIRECT_MESSAGES),
-            content_of=None if access.is_dm else row.author_id,
-        )
-        intents = access.intent_for(Intents.GUILDS, Intents.DIRECT_MESSAGES)
-        self._context.publish(work, "CHANNEL_PINS_UPDATE", pins, recipients, intents=intents)
+        intents = (Intents.GUILD_MESSAGES, Intents.DIRECT_MESSAGES)
+        data = {**body, **member}
+        await access.publish(self._context, work, "MESSAGE_UPDATE", data, intents, content_of=row.author_id)
+        pins = {"last_pin_timestamp": None if last is None else iso_timestamp(last)}
+        intents = (Intents.GUILDS, Intents.DIRECT_MESSAGES)
+        await access.publish(self._context, work, "CHANNEL_PINS_UPDATE", pins, intents)

@@ -13,77 +13,65 @@ from . import _serialization as serialize
 from ._access import ChannelAccess, channel_access
 from ._emoji import emoji_key, emoji_object
 from ._message_history import find_message
-from ._service_context import ServiceContext
+from ._service_context import Service, transaction
 
 _MAX_EMOJIS = 20
 """Of one message, as with Discord."""
 
 
-class ReactionService:
+class ReactionService(Service):
     """Adds, removes and lists reactions; the guild's owner may remove those of others."""
 
-    def __init__(self, context: ServiceContext) -> None:
-        self._context = context
-
-    async def add(self, account: Account, channel_id: int, message_id: int, emoji: str) -> None:
+    @transaction
+    async def add(self, work: UnitOfWork, account: Account, channel_id: int, message_id: int, emoji: str) -> None:
         """React; doing so twice changes nothing."""
+        access = await channel_access(work.connection, account, channel_id)
+        row = await find_message(work.connection, channel_id, message_id)
+        key = emoji_key(emoji)
+        kinds = select(reactions.c.emoji).where(reactions.c.message_id == message_id).distinct()
+        there = set((await work.scalars(kinds)).all())
+        if key not in there and len(there) >= _MAX_EMOJIS:
+            raise ApiError(400, 30010, f"Maximum number of reactions reached ({_MAX_EMOJIS})")
+        mine = _one_reaction(message_id, key, account.user_id)
+        if key in there and await work.scalar(select(reactions.c.user_id).where(mine)) is not None:
+            return
+        values = {"message_id": message_id, "emoji": key, "user_id": account.user_id}
+        await work.execute(insert(reactions).values({**values, "order": self._context.ids.next()}))
+        author = {"message_author_id": str(row.author_id)}
+        more = {**_reaction_body(account.user_id, key), **author, **access.member_with_user}
+        await self._publish(work, access, "ADD", message_id, more)
 
-        async def operation(work: UnitOfWork) -> None:
-            access = await channel_access(work.connection, account, channel_id)
-            row = await find_message(work.connection, channel_id, message_id)
-            key = emoji_key(emoji)
-            kinds = select(reactions.c.emoji).where(reactions.c.message_id == message_id).distinct()
-            there = set((await work.connection.scalars(kinds)).all())
-            if key not in there and len(there) >= _MAX_EMOJIS:
-                raise ApiError(400, 30010, f"Maximum number of reactions reached ({_MAX_EMOJIS})")
-            mine = _one_reaction(message_id, key, account.user_id)
-            if key in there and await work.connection.scalar(select(reactions.c.user_id).where(mine)) is not None:
-                return
-            values = {"message_id": message_id, "emoji": key, "user_id": account.user_id}
-            await work.connection.execute(insert(reactions).values({**values, "order": self._context.ids.next()}))
-            member = (
-                {}
-                if access.is_dm
-                else {"member": {**access.member["member"], "user": serialize.user_from_account(account)}}
-            )
-            more = {**_reaction_body(account.user_id, key), "message_author_id": str(row.author_id), **member}
-            await self._publish(work, access, "ADD", message_id, more)
-
-        await self._context.store.write(operation)
-
-    async def remove(self, account: Account, channel_id: int, message_id: int, emoji: str, user_id: int) -> None:
+    @transaction
+    async def remove(
+        self, work: UnitOfWork, account: Account, channel_id: int, message_id: int, emoji: str, *, user_id: int
+    ) -> None:
         """Remove the own reaction, or another user's as the guild's owner."""
-
-        async def operation(work: UnitOfWork) -> None:
-            access = await channel_access(work.connection, account, channel_id)
-            await find_message(work.connection, channel_id, message_id)
-            key = emoji_key(emoji)
-            if user_id != account.user_id:
-                access.require_owner()
-            gone = await work.connection.execute(delete(reactions).where(_one_reaction(message_id, key, user_id)))
-            if not gone.rowcount:
-                raise unknown_resource("Emoji")
-            await self._publish(work, access, "REMOVE", message_id, _reaction_body(user_id, key))
-
-        await self._context.store.write(operation)
-
-    async def clear(self, account: Account, channel_id: int, message_id: int, emoji: str | None = None) -> None:
-        """Take away all reactions, or all with one emoji; the guild's owner may."""
-
-        async def operation(work: UnitOfWork) -> None:
-            access = await channel_access(work.connection, account, channel_id)
-            await find_message(work.connection, channel_id, message_id)
+        access = await channel_access(work.connection, account, channel_id)
+        await find_message(work.connection, channel_id, message_id)
+        key = emoji_key(emoji)
+        if user_id != account.user_id:
             access.require_owner()
-            which = reactions.c.message_id == message_id
-            if emoji is None:
-                await work.connection.execute(delete(reactions).where(which))
-                await self._publish(work, access, "REMOVE_ALL", message_id, {})
-            else:
-                key = emoji_key(emoji)
-                await work.connection.execute(delete(reactions).where(which, reactions.c.emoji == key))
-                await self._publish(work, access, "REMOVE_EMOJI", message_id, {"emoji": emoji_object(key)})
+        gone = await work.execute(delete(reactions).where(_one_reaction(message_id, key, user_id)))
+        if not gone.rowcount:
+            raise unknown_resource("Emoji")
+        await self._publish(work, access, "REMOVE", message_id, _reaction_body(user_id, key))
 
-        await self._context.store.write(operation)
+    @transaction
+    async def clear(
+        self, work: UnitOfWork, account: Account, channel_id: int, message_id: int, emoji: str | None = None
+    ) -> None:
+        """Take away all reactions, or all with one emoji; the guild's owner may."""
+        access = await channel_access(work.connection, account, channel_id)
+        await find_message(work.connection, channel_id, message_id)
+        access.require_owner()
+        which = reactions.c.message_id == message_id
+        if emoji is None:
+            await work.execute(delete(reactions).where(which))
+            await self._publish(work, access, "REMOVE_ALL", message_id, {})
+        else:
+            key = emoji_key(emoji)
+            await work.execute(delete(reactions).where(which, reactions.c.emoji == key))
+            await self._publish(work, access, "REMOVE_EMOJI", message_id, {"emoji": emoji_object(key)})
 
     async def list_users(
         self, account: Account, channel_id: int, message_id: int, emoji: str, *, after: int = 0, limit: int = 25
@@ -96,7 +84,7 @@ class ReactionService:
             .order_by(users.c.id)
             .limit(limit)
         )
-        async with self._context.store.reading() as connection:
+        async with self.reading() as connection:
             await channel_access(connection, account, channel_id)
             await find_message(connection, channel_id, message_id)
             there = func.count()
@@ -106,10 +94,9 @@ class ReactionService:
             return [serialize.user_from_row(row) for row in (await connection.execute(wanted)).all()]
 
     async def _publish(self, work: UnitOfWork, access: ChannelAccess, what: str, message_id: int, more: Json) -> None:
-        data = {**access.where, "message_id": str(message_id), **more}
-        recipients = await access.recipients(self._context, work)
-        intents = access.intent_for(Intents.GUILD_MESSAGE_REACTIONS, Intents.DIRECT_MESSAGE_REACTIONS)
-        self._context.publish(work, f"MESSAGE_REACTION_{what}", data, recipients, intents=intents)
+        intents = (Intents.GUILD_MESSAGE_REACTIONS, Intents.DIRECT_MESSAGE_REACTIONS)
+        data = {"message_id": str(message_id), **more}
+        await access.publish(self._context, work, f"MESSAGE_REACTION_{what}", data, intents)
 
 
 def _reaction_body(user_id: int, key: str) -> Json:

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import functools
+from collections.abc import Awaitable, Callable, Coroutine
+from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
+from typing import Any, Concatenate, ParamSpec, TypeVar
 
 from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncConnection
@@ -11,6 +15,10 @@ from ...protocol._snowflakes import SnowflakeGenerator
 from .._ports import Event, Json, Publisher
 from ..store import Store, UnitOfWork
 from ..store._tables import members
+
+P = ParamSpec("P")
+T = TypeVar("T")
+S = TypeVar("S", bound="Service")
 
 
 class GuildMemberCache:
@@ -70,3 +78,37 @@ class ServiceContext:
         event = Event(name, data, recipients, intents, content_of)
         if recipients:
             work.after_commit(lambda: self.publisher.publish(event))
+
+    async def publish_to_guild(self, work: UnitOfWork, guild_id: int, name: str, data: Json, intents: int) -> None:
+        """Publish an event to the members of a guild after the commit of the transaction."""
+        self.publish(work, name, data, await self.audience.of(work, guild_id), intents=intents)
+
+
+class Service:
+    """One part of the chat service."""
+
+    def __init__(self, context: ServiceContext) -> None:
+        self._context = context
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__}>"
+
+    def reading(self) -> AbstractAsyncContextManager[AsyncConnection]:
+        """Return a connection that reads one committed state."""
+        return self._context.store.reading()
+
+    async def write(self, operation: Callable[[UnitOfWork], Awaitable[T]]) -> T:
+        """Run one operation in a transaction of its own."""
+        return await self._context.store.write(operation)
+
+
+def transaction(
+    method: Callable[Concatenate[S, UnitOfWork, P], Awaitable[T]],
+) -> Callable[Concatenate[S, P], Coroutine[Any, Any, T]]:
+    """Run a method of a service in a transaction of its own; its callers leave out `work`."""
+
+    @functools.wraps(method)
+    async def run(service: S, /, *args: P.args, **kwargs: P.kwargs) -> T:
+        return await service.write(lambda work: method(service, work, *args, **kwargs))
+
+    return run

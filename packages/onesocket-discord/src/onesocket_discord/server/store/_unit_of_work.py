@@ -15,6 +15,7 @@ class UnitOfWork:
 
     def __init__(self, connection: AsyncConnection) -> None:
         self.connection = connection
+        self.execute, self.scalar, self.scalars = connection.execute, connection.scalar, connection.scalars
         self._on_commit: list[Callable[[], None]] = []
         self._on_rollback: list[Callable[[], None]] = []
 

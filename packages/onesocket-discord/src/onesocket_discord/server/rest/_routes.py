@@ -1,0 +1,167 @@
+"""All routes: most call one method of the service, some have a handler here."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from aiohttp import web
+
+from .._field_reader import FieldReader
+from .._ports import Json
+from ..service import _serialization as serialize
+from ..service._accounts import name_key
+from ._request_context import RequestContext
+from ._responses import json_response
+from ._route import RouteDefinition as Route
+
+_MAX_HASHES = 100
+
+
+async def _get_gateway(call: RequestContext) -> Json:
+    return {"url": call.settings.gateway_url()}
+
+
+async def _get_gateway_bot(call: RequestContext) -> Json:
+    limit = call.settings.session_start_limit(call.account)
+    return {"url": call.settings.gateway_url(), "shards": 1, "session_start_limit": limit}
+
+
+async def _register(call: RequestContext) -> Json:
+    call.count_attempt("register", call.address, call.settings.limiter.address)
+    return await call.service.accounts.register(await call.body(), call.client)
+
+
+async def _login(call: RequestContext) -> Json:
+    limiter, address = call.settings.limiter, call.address
+    call.count_attempt("login", address, limiter.address)
+    body = await call.body()
+    name = f"{address} {name_key(FieldReader(body).text('login', most=64) or '')}"
+    call.count_attempt("login", name, limiter.sign_in)  # counted before the check, so that many at once get no more
+    signed_in = await call.service.accounts.login(body, call.client)
+    for counted in (address, name):
+        limiter.release("login", counted)
+    return signed_in
+
+
+async def _end_logins(call: RequestContext) -> None:
+    """End the logins with these hashes; without a list, all of them."""
+    form = FieldReader(await call.body())
+    hashes = form.texts("session_id_hashes", most=_MAX_HASHES)
+    form.check()
+    await call.service.logins.end(call.account, hashes)
+
+
+async def _get_me(call: RequestContext) -> Json:
+    return serialize.current_user(call.account)
+
+
+async def _edit_me(call: RequestContext) -> Json:
+    body = await call.body()
+    if "new_password" not in FieldReader(body):
+        return await call.service.accounts.rename(call.account, body)
+    name = f"{call.address} {call.account.user_id}"
+    call.count_attempt("password", name, call.settings.limiter.sign_in)
+    token = await call.service.accounts.change_password(call.account, body, call.client)
+    call.settings.limiter.release("password", name)
+    return {**serialize.current_user(call.account), "token": token}
+
+
+def _put_command_response(stored: tuple[Json, bool]) -> web.Response:
+    command, is_new = stored
+    return json_response(command, status=201 if is_new else 200)
+
+
+def _command_routes(commands: str, **fixed: Any) -> tuple[Route, ...]:
+    command = f"{commands}/{{command_id}}"
+    return (
+        Route("GET", commands, lambda service: service.commands.all, fixed=fixed),
+        Route("POST", commands, lambda service: service.commands.put, fixed=fixed, result=_put_command_response),
+        Route("PUT", commands, lambda service: service.commands.replace, fixed=fixed),
+        Route("GET", command, lambda service: service.commands.get, fixed=fixed),
+        Route("PATCH", command, lambda service: service.commands.edit, fixed=fixed),
+        Route("DELETE", command, lambda service: service.commands.delete, fixed=fixed),
+    )
+
+
+_APPLICATION = "/applications/{application_id}"
+_CHANNEL = "/channels/{channel_id}"
+_GUILD = "/guilds/{guild_id}"
+_INVITE = "/invites/{code}"
+_MEMBER = f"{_GUILD}/members/{{user_id}}"
+_MESSAGES = f"{_CHANNEL}/messages"
+_MESSAGE = f"{_MESSAGES}/{{message_id}}"
+_REACTIONS = f"{_MESSAGE}/reactions"
+_PIN = f"{_MESSAGES}/pins/{{message_id}}"
+_OLD_PIN = f"{_CHANNEL}/pins/{{message_id}}"
+
+ROUTES = (
+    # accounts and the gateway's address
+    Route("GET", "/gateway", lambda _: _get_gateway, open=True),
+    Route("GET", "/gateway/bot", lambda _: _get_gateway_bot),
+    Route("POST", "/auth/register", lambda _: _register, open=True, status=201),
+    Route("POST", "/auth/login", lambda _: _login, open=True),
+    Route("POST", "/auth/logout", lambda service: service.accounts.logout),
+    Route("GET", "/auth/sessions", lambda service: service.logins.of, result=lambda found: {"user_sessions": found}),
+    Route("POST", "/auth/sessions/logout", lambda _: _end_logins),
+    Route("GET", "/users/@me", lambda _: _get_me),
+    Route("PATCH", "/users/@me", lambda _: _edit_me),
+    Route("GET", "/users/{user_id}", lambda service: service.accounts.user),
+    Route("GET", "/oauth2/applications/@me", lambda service: service.accounts.application),
+    Route("GET", "/applications/@me", lambda service: service.accounts.application),
+    # guilds, members and invites
+    Route("GET", "/users/@me/guilds", lambda service: service.guilds.mine, max_limit=200),
+    Route("DELETE", "/users/@me/guilds/{guild_id}", lambda service: service.guilds.remove),
+    Route("POST", "/guilds", lambda service: service.guilds.create, status=201),
+    Route("GET", _GUILD, lambda service: service.guilds.get),
+    Route("PATCH", _GUILD, lambda service: service.guilds.edit),
+    Route("DELETE", _GUILD, lambda service: service.guilds.delete),
+    Route("GET", f"{_GUILD}/members", lambda service: service.guilds.members, max_limit=1000),
+    Route("GET", _MEMBER, lambda service: service.guilds.member),
+    Route("PUT", _MEMBER, lambda service: service.guilds.add_member, status=201),
+    Route("DELETE", _MEMBER, lambda service: service.guilds.remove),
+    Route("POST", f"{_CHANNEL}/invites", lambda service: service.invites.create),
+    Route("GET", _INVITE, lambda service: service.invites.get),
+    Route("POST", _INVITE, lambda service: service.invites.accept),
+    Route("DELETE", _INVITE, lambda service: service.invites.revoke),
+    # channels, direct messages, typing and read states
+    Route("GET", f"{_GUILD}/channels", lambda service: service.channels.of_guild),
+    Route("POST", f"{_GUILD}/channels", lambda service: service.channels.create, status=201),
+    Route("GET", "/users/@me/channels", lambda service: service.channels.dms),
+    Route("POST", "/users/@me/channels", lambda service: service.channels.open_dm),
+    Route("GET", _CHANNEL, lambda service: service.channels.get),
+    Route("PATCH", _CHANNEL, lambda service: service.channels.edit),
+    Route("DELETE", _CHANNEL, lambda service: service.channels.delete),
+    Route("POST", f"{_CHANNEL}/typing", lambda service: service.channels.type_in),
+    Route("POST", f"{_MESSAGE}/ack", lambda service: service.channels.acknowledge, result=lambda _: {"token": None}),
+    # messages, reactions and pins
+    Route("GET", _MESSAGES, lambda service: service.messages.history, max_limit=100),
+    Route("POST", _MESSAGES, lambda service: service.messages.post),
+    Route("POST", f"{_MESSAGES}/bulk-delete", lambda service: service.messages.delete_many),
+    Route(
+        "GET",
+        f"{_MESSAGES}/pins",
+        lambda service: service.pins.all,
+        result=lambda pins: {"items": pins, "has_more": False},
+    ),
+    Route("PUT", _PIN, lambda service: service.pins.set, fixed={"pinned": True}),
+    Route("DELETE", _PIN, lambda service: service.pins.set, fixed={"pinned": False}),
+    Route("GET", _MESSAGE, lambda service: service.messages.get),
+    Route("PATCH", _MESSAGE, lambda service: service.messages.edit),
+    Route("DELETE", _MESSAGE, lambda service: service.messages.delete),
+    Route("DELETE", _REACTIONS, lambda service: service.reactions.clear, fixed={"emoji": None}),
+    Route("GET", f"{_REACTIONS}/{{emoji}}", lambda service: service.reactions.list_users, max_limit=100),
+    Route("DELETE", f"{_REACTIONS}/{{emoji}}", lambda service: service.reactions.clear),
+    Route("PUT", f"{_REACTIONS}/{{emoji}}/@me", lambda service: service.reactions.add),
+    Route("DELETE", f"{_REACTIONS}/{{emoji}}/{{user_id}}", lambda service: service.reactions.remove),
+    Route(
+        "GET",
+        f"{_CHANNEL}/pins",
+        lambda service: service.pins.all,
+        result=lambda pins: [pin["message"] for pin in pins],
+    ),
+    Route("PUT", _OLD_PIN, lambda service: service.pins.set, fixed={"pinned": True}),
+    Route("DELETE", _OLD_PIN, lambda service: service.pins.set, fixed={"pinned": False}),
+    # application commands, global or of one guild
+    *_command_routes(f"{_APPLICATION}/commands", guild_id=None),
+    *_command_routes(f"{_APPLICATION}/guilds/{{guild_id}}/commands"),
+)
