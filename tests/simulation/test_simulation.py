@@ -16,6 +16,7 @@ from onesocket.client._queue import Queue
 from onesocket.client._runner import Runner
 from onesocket.client._sender import Sender
 from onesocket.errors import ConnectAborted, OutboxFull
+from onesocket.lifecycle import _effects as fx
 from onesocket.lifecycle import _events as events
 from onesocket.lifecycle._events import TimerKind
 from onesocket.lifecycle._machine import Machine
@@ -82,7 +83,7 @@ def close_not_awaited(patch: pytest.MonkeyPatch) -> None:
 
     def at_once(self: ConnectionAttempt, code: int, reason: str) -> None:
         hang_up(self, code, reason)
-        self._owner.on_gone(self, ConnectAborted("gone, surely"))
+        self._on_gone(self, ConnectAborted("gone, surely"), False)
 
     patch.setattr(ConnectionAttempt, "start_close", at_once)
 
@@ -93,8 +94,7 @@ def flag_set_after_an_await(patch: pytest.MonkeyPatch) -> None:
     async def check_then_dial(self: Runner, wish: Any) -> Any:
         if self.machine.live_epoch is None and isinstance(wish, events.Connect):
             await asyncio.sleep(0.1)
-            self.attempt = ConnectionAttempt(self.machine.epoch, self._options, self, self._fanout)
-            self.attempt.start()
+            self._perform(fx.Dial(self.machine.epoch))
         return await want(self, wish)
 
     patch.setattr(Runner, "request", check_then_dial)

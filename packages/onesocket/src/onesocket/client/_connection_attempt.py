@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 import enum
 from collections.abc import Callable, Iterable
-from typing import Any, Protocol
+from typing import Any
 
 from ..errors import (
     ClientClosed,
@@ -17,44 +17,21 @@ from ..errors import (
     ProtocolViolation,
     TokenFailed,
 )
+from ..lifecycle import _events as events
+from ..lifecycle._events import Event
 from ..protocols._protocol import Action, Deliver, Extend, Fail, Ready, Send, WakeAt, as_is
 from ..transports._transport import TransportConnection
 from ..wire._handshake import Data, DialRequest, Handshake
+from ._dial_request import ask_for_token, make_dial_request
 from ._fan_out import FanOut
+from ._gap import Gap, GapReason
 from ._keepalive import Keepalive
-from ._options import Options, check_token
-from ._user_code import USER_ERRORS, call_user_function, concerns_another_client, ends_task
+from ._options import Options
+from ._sender import Sender
+from ._user_code import USER_ERRORS, concerns_another_client, ends_task
 
 # A token source that refuses to be cancelled gets this many seconds; then the attempt ends without it.
 _TOKEN_GRACE = 1.0
-
-
-class ConnectionAttemptOwner(Protocol):
-    """The reports of an attempt to its runner."""
-
-    def on_opened(self, attempt: ConnectionAttempt) -> None:
-        """The upgrade went through."""
-
-    def on_ready(self, attempt: ConnectionAttempt, ready: Ready) -> None:
-        """The login went through."""
-
-    def on_deadline_extended(self, attempt: ConnectionAttempt, seconds: float) -> None:
-        """The login has to wait for its turn: the deadline of the attempt moves by so many seconds."""
-
-    def on_failing(self, attempt: ConnectionAttempt, failure: Fail) -> None:
-        """The connection can't go on."""
-
-    def on_gone(self, attempt: ConnectionAttempt, error: OnesocketError, *, loop_ends: bool = False) -> None:
-        """Nothing of the epoch is left; `loop_ends`: no attempt can follow, as the event loop itself is ending."""
-
-    def on_writable(self, attempt: ConnectionAttempt, now_writable: bool) -> None:  # noqa: FBT001 - an event
-        """The socket has taken all that was written, or takes no more for now."""
-
-    def on_undecodable(self, attempt: ConnectionAttempt, error: DecodeError) -> None:
-        """A message came that the protocol can't read."""
-
-    def on_rtt(self, seconds: float) -> None:
-        """A PING was answered."""
 
 
 class AttemptPhase(enum.Enum):
@@ -73,17 +50,35 @@ class AttemptPhase(enum.Enum):
 
 
 class ConnectionAttempt:
-    """Everything of one epoch; it ends with exactly one `on_gone`, when nothing is left of it."""
+    """Everything of one epoch; it ends with exactly one `on_gone`, when nothing is left of it.
 
-    def __init__(self, epoch: int, options: Options, owner: ConnectionAttemptOwner, feed: FanOut) -> None:
+    `on_gone` gets the error, and whether the event loop itself is ending, so that no attempt can follow; `dispatch`
+    gets the other events of the lifecycle.
+    """
+
+    def __init__(
+        self,
+        epoch: int,
+        options: Options,
+        fan_out: FanOut,
+        sender: Sender,
+        *,
+        dispatch: Callable[[Event], None],
+        on_ready: Callable[[ConnectionAttempt, Ready], None],
+        on_gone: Callable[[ConnectionAttempt, OnesocketError, bool], None],
+    ) -> None:
         self.epoch = epoch
+        self.rtt: float | None = None
+        """The newest round trip of a PING, in seconds."""
         self.connection: TransportConnection | None = None
         self.handshake = Handshake()
         self._options = options
         self._protocol = options.protocol
-        self._owner = owner
-        self._feed = feed
-        self._deliver = feed.publish
+        self._fan_out = fan_out
+        self._sender = sender
+        self._dispatch = dispatch
+        self._on_ready = on_ready
+        self._on_gone = on_gone
         self._token: str | None = None
         self._request: DialRequest | None = None
         self._keepalive: Keepalive | None = None
@@ -165,8 +160,8 @@ class ConnectionAttempt:
         error: OnesocketError
         self._phase = AttemptPhase.ASKING
         try:
-            self._token = await self._ask_for_token()
-            request = self._request = self._make_request(self._token)
+            self._token = await ask_for_token(self._options)
+            request = self._request = make_dial_request(self._options, self._token)
             if self._phase is AttemptPhase.ASKING:
                 self._phase = AttemptPhase.DIALLING
                 self.connection = self._options.transport.dial(request, self, self._received)
@@ -196,33 +191,6 @@ class ConnectionAttempt:
         error.__cause__ = failure
         return error
 
-    async def _ask_for_token(self) -> str | None:
-        source = self._options.token
-        if source is None:
-            return None
-        if not callable(source):
-            return check_token(source)
-        value = await call_user_function(source)
-        return None if value is None else check_token(value)
-
-    def _make_request(self, token: str | None) -> DialRequest:
-        options = self._options
-        headers = options.headers
-        basic = options.address.authorization
-        if basic is not None and not any(name.lower() == "authorization" for name, _ in headers):
-            headers = (*headers, ("Authorization", basic))
-        request = DialRequest(
-            url=options.address.url,
-            headers=headers,
-            subprotocols=options.subprotocols or self._protocol.subprotocols,
-            ssl=options.ssl,
-            proxy=options.proxy,
-            max_size=options.max_size,
-            close_timeout=options.close_timeout,
-            secrets=() if token is None else (token,),
-        )
-        return self._protocol.prepare(request, token)
-
     # --- reports of the connection ------------------------------------------------------------------------------------
 
     def opened(self, handshake: Handshake) -> None:
@@ -234,7 +202,7 @@ class ConnectionAttempt:
         options = self._options
         if self._phase is AttemptPhase.DIALLING:
             self._phase = AttemptPhase.LOGIN
-        self._owner.on_opened(self)
+        self._dispatch(events.Opened(self.epoch))
         if self._is_closing():
             return  # the upgrade was only awaited: the CLOSE follows, and no login
         if options.ping_interval is not None:
@@ -242,7 +210,7 @@ class ConnectionAttempt:
                 connection,
                 interval=options.ping_interval,
                 timeout=options.ping_timeout,
-                on_rtt=self._owner.on_rtt,
+                on_rtt=self._set_rtt,
                 on_dead=self._on_ping_timeout,
             )
         self._perform_safely(lambda: self._protocol.opened(self._token, self._loop.time()))
@@ -254,7 +222,8 @@ class ConnectionAttempt:
 
     def writable(self, now_writable: bool) -> None:  # noqa: FBT001 - an event
         """The socket has taken all that was written, or takes no more for now."""
-        self._owner.on_writable(self, now_writable)
+        if self._phase is not AttemptPhase.OVER:
+            self._sender.writable(now_writable)
 
     def peer_closed(self, code: int, reason: str) -> None:
         """The peer closed it: the protocol knows what its code means. It may have echoed a secret in the reason."""
@@ -272,7 +241,7 @@ class ConnectionAttempt:
         """The peer broke the rules, and was told so."""
         self._stop_timers()
         self._notify_closing(error.code)
-        self._owner.on_failing(self, Fail(error, error.code))
+        self._failing(Fail(error, error.code))
 
     def ended(self, error: OnesocketError) -> None:
         """Nothing is left of it."""
@@ -289,7 +258,7 @@ class ConnectionAttempt:
 
     def _received_plain(self, decode: Callable[[Data], Any]) -> Callable[[Data], None]:
         """The fast road: every frame is one message."""
-        deliver = self._deliver
+        deliver = self._fan_out.publish
         report = self._undecodable
         failed = self._protocol_failed
 
@@ -319,16 +288,20 @@ class ConnectionAttempt:
             self._protocol_failed(failure.error)
             return
         self._stop_timers()
-        self._owner.on_failing(self, failure)
+        self._failing(failure)
+
+    def _failing(self, failure: Fail) -> None:
+        error, code, reason, dead = failure.error, failure.code, failure.reason, failure.dead
+        self._dispatch(events.ConnectionFailing(self.epoch, error, code, reason, dead, self.up_for))
 
     def _protocol_failed(self, error: BaseException) -> None:
         self._stop_timers()
         if isinstance(error, OnesocketError) and not concerns_another_client(error):
-            self._owner.on_failing(self, Fail(error, 1002))
+            self._failing(Fail(error, 1002))
             return
         failure = OnesocketError(f"the protocol {self._protocol.name} failed: {type(error).__name__}")
         failure.__cause__ = error
-        self._owner.on_failing(self, Fail(failure, 1011))
+        self._failing(Fail(failure, 1011))
 
     def _perform(self, action: Action) -> None:
         connection = self.connection
@@ -336,7 +309,7 @@ class ConnectionAttempt:
             return
         match action:
             case Deliver(message):
-                self._deliver(message)
+                self._fan_out.publish(message)
             case Send(data):
                 connection.send(data)
             case Ready():
@@ -347,14 +320,14 @@ class ConnectionAttempt:
                 decode = self._protocol.decoder()
                 self._is_plain = decode is not None
                 if decode is as_is:
-                    connection.set_receiver(self._feed.publish, self._feed.publish_many)
+                    connection.set_receiver(self._fan_out.publish, self._fan_out.publish_many)
                 elif decode is not None:
                     connection.set_receiver(self._received_plain(decode))
-                self._owner.on_ready(self, action)
+                self._on_ready(self, action)
             case WakeAt(at):
                 self._set_wake(at)
             case Extend(seconds):
-                self._owner.on_deadline_extended(self, seconds)
+                self._dispatch(events.DeadlineExtended(self.epoch, seconds))
             case Fail():
                 self._fail(action)
 
@@ -376,7 +349,10 @@ class ConnectionAttempt:
         return self._phase is AttemptPhase.CLOSING
 
     def _undecodable(self, error: DecodeError) -> None:
-        self._owner.on_undecodable(self, error)
+        self._fan_out.announce(Gap(GapReason.UNDECODABLE, self.epoch, 1, error))
+
+    def _set_rtt(self, seconds: float) -> None:
+        self.rtt = seconds
 
     # --- timers -------------------------------------------------------------------------------------------------------
 
@@ -400,7 +376,7 @@ class ConnectionAttempt:
     def _on_ping_timeout(self, error: PingTimeout) -> None:
         self._stop_timers()
         # Neither 1000 nor 1001: the peer may keep the session of a connection that was not closed in order.
-        self._owner.on_failing(self, Fail(error, 4000, "no answer to PING", dead=True))
+        self._failing(Fail(error, 4000, "no answer to PING", dead=True))
 
     def _stop_timers(self) -> None:
         if self._keepalive is not None:
@@ -417,4 +393,4 @@ class ConnectionAttempt:
         self.connection = self._keepalive = None  # both refer to this attempt: no cycle is left
         with contextlib.suppress(*USER_ERRORS):
             self._protocol.lost(self._loop.time())
-        self._owner.on_gone(self, error, loop_ends=loop_ends)
+        self._on_gone(self, error, loop_ends)

@@ -63,6 +63,8 @@ class FanOut:
         """The error that ended a connection for good which was up; None again once the next one is."""
         self.early = EarlyMessages(lambda put, put_gap: self._add(None, put, put_gap))
         self.delivered = 0
+        self.undecodable = 0
+        """Number of messages that the protocol could not read."""
         self.ended = False
 
     def __len__(self) -> int:
@@ -181,6 +183,7 @@ class FanOut:
 
     def announce(self, gap: Gap) -> None:
         """Put a gap marker into every stream that wants one."""
+        self.undecodable += gap.reason is GapReason.UNDECODABLE
         for queue in tuple(self._queues):
             queue.epoch = gap.epoch
         self._deliver(gap, self._sinks.gaps, None)

@@ -8,14 +8,14 @@ import time
 from collections import deque
 from collections.abc import Callable
 
-from ..errors import ClientClosed, DecodeError, ManuallyDisconnected, OnesocketError
+from ..errors import ClientClosed, ManuallyDisconnected, OnesocketError
 from ..lifecycle import _effects as fx  # pyright: ignore[reportPrivateUsage] - of this distribution
 from ..lifecycle import _events as events
 from ..lifecycle._effects import Effect, Outcome
 from ..lifecycle._events import Event
 from ..lifecycle._machine import Machine
 from ..lifecycle._states import AfterClose, State
-from ..protocols._protocol import Fail, Ready
+from ..protocols._protocol import Ready
 from ._affinity import Affinity
 from ._connection_attempt import ConnectionAttempt
 from ._fan_out import FanOut
@@ -44,10 +44,9 @@ class Runner:
         self.attempt: ConnectionAttempt | None = None
         self.handshakes = 0
         self.readied = 0
-        self.undecodable = 0
         self._has_predecessor = False
         """Whether messages of an earlier connection may have been delivered: a gap stands before the next ones."""
-        self.rtt: float | None = None
+        self._last_rtt: float | None = None
         self.connected_at: float | None = None
         self.last_connected_at: float | None = None
         self.outcomes = dict.fromkeys(Outcome, 0)
@@ -98,6 +97,12 @@ class Runner:
     def time(self) -> float:
         """The loop's clock, from anywhere."""
         return self._affinity.loop.time() if self._affinity.loop is not None else 0.0
+
+    @property
+    def rtt(self) -> float | None:
+        """The newest measured round trip of a PING, in seconds."""
+        rtt = None if self.attempt is None else self.attempt.rtt
+        return self._last_rtt if rtt is None else rtt
 
     @property
     def callers(self) -> int:
@@ -191,6 +196,7 @@ class Runner:
         """Give the machine one input and do what it says."""
         if self._affinity.is_inherited:
             return
+        self.handshakes += isinstance(event, events.Opened)
         self._queue.append(event)
         if not self._busy:
             self._drain()
@@ -224,7 +230,15 @@ class Runner:
             case fx.Dial(epoch):
                 # Also an attempt that was given up may have brought messages: a greeting that came with the upgrade.
                 self._has_predecessor = self.readied > 0 or self._fanout.delivered > 0
-                self.attempt = ConnectionAttempt(epoch, self._options, self, self._fanout)
+                self.attempt = ConnectionAttempt(
+                    epoch,
+                    self._options,
+                    self._fanout,
+                    self._sender,
+                    dispatch=self.dispatch,
+                    on_ready=self._on_ready,
+                    on_gone=self._on_gone,
+                )
                 self.attempt.start()
             case fx.CloseConnection(epoch, code, reason):
                 if self.attempt is not None and self.attempt.epoch == epoch:
@@ -293,12 +307,7 @@ class Runner:
 
     # --- reports of the attempt ---------------------------------------------------------------------------------------
 
-    def on_opened(self, attempt: ConnectionAttempt) -> None:
-        """The upgrade went through."""
-        self.handshakes += 1
-        self.dispatch(events.Opened(attempt.epoch))
-
-    def on_ready(self, attempt: ConnectionAttempt, ready: Ready) -> None:
+    def _on_ready(self, attempt: ConnectionAttempt, ready: Ready) -> None:
         """The login went through."""
         if attempt.epoch != self.machine.live_epoch or self.machine.state is not State.CONNECTING:
             self.dispatch(events.ProtocolReady(attempt.epoch))
@@ -321,41 +330,16 @@ class Runner:
                 attempt.connection.pause_reading()
             self._sender.connection_ready(attempt.connection, ready.first)
 
-    def on_deadline_extended(self, attempt: ConnectionAttempt, seconds: float) -> None:
-        """The login waits for its turn."""
-        self.dispatch(events.DeadlineExtended(attempt.epoch, seconds))
-
-    def on_failing(self, attempt: ConnectionAttempt, failure: Fail) -> None:
-        """The connection can't go on."""
-        self.dispatch(
-            events.ConnectionFailing(
-                attempt.epoch, failure.error, failure.code, failure.reason, failure.dead, attempt.up_for
-            )
-        )
-
-    def on_gone(self, attempt: ConnectionAttempt, error: OnesocketError, *, loop_ends: bool = False) -> None:
+    def _on_gone(self, attempt: ConnectionAttempt, error: OnesocketError, loop_ends: bool) -> None:  # noqa: FBT001 - an event
         """Nothing is left of the connection."""
         if self.attempt is attempt:
+            self._last_rtt = self.rtt
             self.attempt = None
             self._sender.connection_ended()
         if loop_ends:
             self._ended_with_loop = self.refusal() is None
             self.dispatch(events.Close())  # no further attempt
         self.dispatch(events.ConnectionGone(attempt.epoch, error, self._jitter(), attempt.up_for))
-
-    def on_writable(self, attempt: ConnectionAttempt, now_writable: bool) -> None:  # noqa: FBT001 - an event
-        """Whether all that was written is out."""
-        if attempt is self.attempt:
-            self._sender.writable(now_writable)
-
-    def on_undecodable(self, attempt: ConnectionAttempt, error: DecodeError) -> None:
-        """A message that can't be read is not lost in silence."""
-        self.undecodable += 1
-        self._fanout.announce(Gap(GapReason.UNDECODABLE, attempt.epoch, 1, error))
-
-    def on_rtt(self, seconds: float) -> None:
-        """A PING was answered."""
-        self.rtt = seconds
 
     # --- back-pressure ------------------------------------------------------------------------------------------------
 

@@ -48,6 +48,6 @@ def take_stats(runner: Runner, fanout: FanOut, sender: Sender, reporter: ErrorRe
         stale_dropped=runner.machine.stale,
         received=fanout.delivered,
         sent=sender.sent,
-        undecodable=runner.undecodable,
+        undecodable=fanout.undecodable,
         callback_errors=reporter.count,
     )

@@ -1,0 +1,33 @@
+"""Makes the request of an attempt: asks for the token, and puts it where the protocol wants it."""
+
+from __future__ import annotations
+
+from ..wire._handshake import DialRequest
+from ._options import Options, check_token
+from ._user_code import call_user_function
+
+
+async def ask_for_token(options: Options) -> str | None:
+    """The token of one attempt; None: there is none. Raises as `call_user_function` and `check_token`."""
+    source = options.token
+    value = await call_user_function(source) if callable(source) else source
+    return None if value is None else check_token(value)
+
+
+def make_dial_request(options: Options, token: str | None) -> DialRequest:
+    """The upgrade request for these options, with the token."""
+    headers = options.headers
+    basic = options.address.authorization
+    if basic is not None and not any(name.lower() == "authorization" for name, _ in headers):
+        headers = (*headers, ("Authorization", basic))
+    request = DialRequest(
+        url=options.address.url,
+        headers=headers,
+        subprotocols=options.subprotocols or options.protocol.subprotocols,
+        ssl=options.ssl,
+        proxy=options.proxy,
+        max_size=options.max_size,
+        close_timeout=options.close_timeout,
+        secrets=() if token is None else (token,),
+    )
+    return options.protocol.prepare(request, token)
