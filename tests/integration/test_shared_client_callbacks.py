@@ -9,7 +9,8 @@ from typing import Any
 
 import pytest
 
-from onesocket import State
+from onesocket import Json, State
+from onesocket.client import GapReason
 from onesocket.sharing._join import join
 from onesocket.sharing._registry import offer_loop
 from onesocket.sharing._shared_client import SharedClient
@@ -147,6 +148,18 @@ async def test_where_filters_its_messages(server: FaultyServer, options: dict[st
             await server.broadcast(text)
         async with asyncio.timeout(20):
             assert [await got.get(), await got.get()] == ["a", "c"]
+
+
+async def test_a_message_that_can_not_be_decoded_is_counted_by_each_client(
+    server: FaultyServer, options: dict[str, Any]
+) -> None:
+    async with join(server.url, protocol=Json(), **options) as one, join(server.url, protocol=Json(), **options) as two:
+        streams = one.subscribe(), two.subscribe()
+        await server.broadcast("{broken")
+        async with asyncio.timeout(20):
+            gaps = [await anext(stream) for stream in streams]
+        assert [gap.reason for gap in gaps] == [GapReason.UNDECODABLE] * 2
+        assert (one.stats.undecodable, two.stats.undecodable) == (1, 1)
 
 
 @pytest.mark.parametrize("scope", ["loop", "process"])

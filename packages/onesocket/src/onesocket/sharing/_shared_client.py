@@ -380,7 +380,7 @@ class SharedClient:
             stale_dropped=0,
             received=self.fan_out.delivered,
             sent=self._pending_sends.sent,
-            undecodable=0,
+            undecodable=self.fan_out.undecodable,
             callback_errors=self._error_reporter.count,
         )
 
