@@ -18,8 +18,7 @@ from onesocket.protocols import Protocol
 from onesocket.sharing._connection_key import ConnectionKey
 from onesocket.sharing._upstream import ConnectionSpec
 from onesocket.sharing.host import HostOptions, HostUpstream
-from onesocket.sharing.host import _follower as follower
-from onesocket.sharing.host import _follower_connection as peer
+from onesocket.sharing.host import _join_credentials as join_credentials
 from onesocket.sharing.host import _runtime_paths as directory
 from tests.campaigns.harness.orders import Order, serve_orders, setup, write_event
 
@@ -137,9 +136,8 @@ HELD_DESCRIPTORS: list[int] = []
 
 
 def impersonate_release(protocol: int) -> None:
-    """As another release would."""
-    for module in (follower, peer):
-        module.PROTOCOL_VERSION = protocol  # type: ignore[attr-defined]
+    """Speak the protocol of another release."""
+    join_credentials.PROTOCOL_VERSION = protocol  # type: ignore[attr-defined]
 
 
 async def main(given: dict[str, Any]) -> None:

@@ -12,6 +12,7 @@ import msgspec
 import pytest
 import trustme
 
+from onesocket.errors import VersionMismatch
 from onesocket.protocols._fingerprint import digest
 from onesocket.sharing._option_digests import first_differing_option, option_proofs
 from onesocket.sharing.host import _ipc_frames as frames
@@ -214,7 +215,7 @@ async def test_a_release_that_proves_no_options_is_refused_by_its_name(agreement
     challenge, refused = map(frames.decode_owner_frame, bodies)
     assert isinstance(challenge, frames.Challenge)
     assert isinstance(refused, frames.Rejection)
-    assert refused.why.kind == "VersionMismatch"
+    assert isinstance(refused.error, VersionMismatch)
     assert agreement_processes.ledger.server.counts.handshakes == 1
 
 

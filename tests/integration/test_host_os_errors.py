@@ -16,9 +16,9 @@ from onesocket.errors import ManuallyDisconnected
 from onesocket.sharing._connection_key import ConnectionKey
 from onesocket.sharing._upstream import ConnectionSpec
 from onesocket.sharing.host import HostOptions, HostUpstream, NoRuntimeDirectory, OutOfResources
-from onesocket.sharing.host._errors import translate_os_error
 from onesocket.sharing.host._owner_files import OwnerFiles
 from onesocket.sharing.host._owner_lock import OwnerLock, OwnerRecord
+from onesocket.sharing.host._runtime_paths import translate_os_error
 from onesocket.testing import FaultyServer
 
 POLICY = ReconnectPolicy(initial=0.001, cap=0.005)

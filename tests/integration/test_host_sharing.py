@@ -18,6 +18,7 @@ from typing import Any
 
 import pytest
 
+from onesocket.errors import ForeignUser
 from onesocket.sharing._connection_key import ConnectionKey
 from onesocket.sharing.host import _ipc_frames as frames
 from onesocket.sharing.host import listing
@@ -626,7 +627,7 @@ async def test_nonsense_on_the_socket_harms_nobody(group: SharingProcesses) -> N
         os.urandom(5000),
         struct.pack("!I", 2**31),
         struct.pack("!I", 3) + b"\xc1\xc1\xc1",
-        frames.encode_ipc_frame(frames.OutgoingMessages([(1, "not introduced")])),
+        frames.encode_ipc_frame(frames.SendMessages([(1, "not introduced")])),
         hello,
         b"",
     ):
@@ -677,7 +678,7 @@ async def test_another_user_is_refused(server: FaultyServer, public_directory: P
         (body,) = frames.FrameSplitter().feed(said)
         refused = frames.decode_owner_frame(body)
         assert isinstance(refused, frames.Rejection)
-        assert refused.why.kind == "ForeignUser"
+        assert isinstance(refused.error, ForeignUser)
         await group.all_receive("unharmed", processes)
         (late,) = await group.start(1, connect=False)
         assert late.said[0]["kind"] == "NoRuntimeDirectory"

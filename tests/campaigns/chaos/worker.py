@@ -16,8 +16,7 @@ from onesocket import Gap, Pace, Raw
 from onesocket.client._gap import GapReason
 from onesocket.errors import OnesocketError
 from onesocket.sharing.host import HostOptions
-from onesocket.sharing.host import _follower as follower
-from onesocket.sharing.host import _follower_connection as peer
+from onesocket.sharing.host import _join_credentials as join_credentials
 from tests.campaigns.harness.orders import Order, serve_orders, setup, write_event
 from tests.campaigns.harness.probe import open_descriptors
 
@@ -371,8 +370,7 @@ async def main(given: dict[str, Any]) -> None:
     """Serve orders until stdin ends or this process has left."""
     logging.getLogger("onesocket").setLevel(logging.CRITICAL)  # typed errors tell what is wrong
     if "speaks" in given:  # as another release would
-        for module in (follower, peer):
-            module.PROTOCOL_VERSION = given["speaks"]  # type: ignore[attr-defined]
+        join_credentials.PROTOCOL_VERSION = given["speaks"]  # type: ignore[attr-defined]
     worker = ChaosWorker(given)
     write_event("ready")
     await serve_orders(worker.perform, last="leave")

@@ -222,7 +222,7 @@ class ForeignUser(PeerError):
     """The process at the other end of the Unix socket belongs to another user."""
 
 
-class WireError(PeerError):
+class IpcError(PeerError):
     """Another process of this connection sent an IPC frame that no release of onesocket sends."""
 
     retryable = True

@@ -74,7 +74,7 @@ async def _invalid_frames(harness: ChaosHarness, chance: random.Random) -> None:
         chance.randbytes(4096),
         struct.pack("!I", 2**31),
         struct.pack("!I", 3) + b"\xc1\xc1\xc1",
-        frames.encode_ipc_frame(frames.OutgoingMessages([(1, "not introduced")])),
+        frames.encode_ipc_frame(frames.SendMessages([(1, "not introduced")])),
         frames.encode_ipc_frame(frames.Hello(frames.PROTOCOL_VERSION, "0", b"wrong")),
     ):
         reader, writer = await asyncio.open_unix_connection(str(address))
@@ -112,7 +112,7 @@ async def _foreign_user(harness: ChaosHarness) -> None:
     address.chmod(0o600)
     bodies = frames.FrameSplitter().feed(said)
     first = frames.decode_owner_frame(bodies[0]) if bodies else None
-    kind = first.why.kind if isinstance(first, frames.Rejection) else type(first).__name__
+    kind = type(first.error).__name__ if isinstance(first, frames.Rejection) else type(first).__name__
     harness.findings.require(kind == "ForeignUser", f"another user got {kind}, not ForeignUser")
     harness.findings.figure("another user, at the door; with the door left open", f"PermissionError; {kind}")
     theirs = harness.base / "theirs"

@@ -16,10 +16,9 @@ from picows import WSUpgradeRequest
 from .._version import __version__
 from ..client._gap import Gap
 from ..client._status import Change, Status
-from ..errors import OnesocketError
+from ..errors import NoRuntimeDirectory, OnesocketError
 from ..lifecycle._states import State
 from ..sharing._upstream import Upstream
-from ..sharing.host._errors import NoRuntimeDirectory
 from ..transports._connection_acceptor import HandshakeAnswer
 from ._access_policy import AccessPolicy, error_response, ok_response, path_of
 from ._counters import HubCounters

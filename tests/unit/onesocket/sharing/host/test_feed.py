@@ -4,8 +4,9 @@ from typing import Any
 
 import pytest
 
-from onesocket import Gap, Json, Raw
+from onesocket import Gap, Json, OnesocketError, Raw, Status
 from onesocket.client import GapReason
+from onesocket.client._status import Change
 from onesocket.errors import ConnectionReset, DecodeError
 from onesocket.protocols._protocol import as_is
 from onesocket.sharing.host._inbound_buffer import InboundBuffer, merge_gaps
@@ -20,6 +21,12 @@ class RecordingReceiver:
 
     def gap(self, gap: Gap) -> None:
         self.items.append((gap.reason, gap.missed))
+
+    def changed(self, change: Change, status: Status) -> None:
+        raise NotImplementedError
+
+    def failed(self, error: OnesocketError) -> None:
+        raise NotImplementedError
 
 
 EACH = 64

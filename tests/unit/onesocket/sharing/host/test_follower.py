@@ -7,29 +7,22 @@ from typing import Any, cast
 
 import pytest
 
-from onesocket.sharing.host import HostOptions, OutOfResources, OwnerSilent, WireError, listing
+from onesocket.sharing.host import HostOptions, IpcError, OutOfResources, OwnerSilent, listing
 from onesocket.sharing.host import _ipc_frames as frames
 from onesocket.sharing.host._follower import Follower
-from onesocket.sharing.host._ipc_frames import FrameSplitter, OutgoingMessages, Welcome, decode_follower_frame
-from onesocket.sharing.host._ipc_frames import SharedStatus as Shared
-from onesocket.sharing.host._membership import Membership, MembershipEvents
+from onesocket.sharing.host._ipc_frames import FrameSplitter, Results, SendMessages, Welcome, decode_follower_frame
+from onesocket.sharing.host._join_credentials import JoinCredentials
+from onesocket.sharing.host._local_status import LocalStatus
+from onesocket.sharing.host._membership import JoinFailed, Membership, RoleTaken
 from onesocket.sharing.host._owner_lock import OwnerLock
 from onesocket.sharing.host._process_outbox import OutboxEntry
-from onesocket.sharing.host._role import RoleEvents
 from onesocket.sharing.host._runtime_paths import RuntimePaths
-from onesocket.sharing.host._serialization import serialize_error
+
+CREDENTIALS = JoinCredentials(b"secret", "1")
 
 
-class RecordingRoleEvents:
-    def __init__(self) -> None:
-        self.results: dict[int, Any] = {}
-
-    def on_result(self, number: int, error: Any) -> None:
-        self.results[number] = error
-
-
-def new_follower(events: object = None) -> Follower:
-    return Follower(b"secret", "1", cast("RoleEvents", events))
+def new_follower(events: list[Any] | None = None) -> Follower:
+    return Follower(CREDENTIALS, ([] if events is None else events).append)
 
 
 def entry(number: int, data: str) -> OutboxEntry:
@@ -72,7 +65,7 @@ async def test_a_full_queue_is_an_owner_that_does_not_answer_yet(tmp_path: Path)
             owner.accept()[0].close()  # the owner goes on
         owner.settimeout(5)
         accepted = (await asyncio.to_thread(owner.accept))[0]
-        accepted.sendall(frames.encode_ipc_frame(frames.Rejection(serialize_error(OutOfResources("none left")))))
+        accepted.sendall(frames.encode_ipc_frame(frames.Rejection(OutOfResources("none left"))))
         with pytest.raises(OutOfResources, match="none left"):
             await attaching
         accepted.close()
@@ -91,55 +84,52 @@ class UnencodableStr(str):
 
 
 async def test_one_message_that_cannot_be_told_keeps_no_other(monkeypatch: pytest.MonkeyPatch) -> None:
-    events = RecordingRoleEvents()
+    events: list[Any] = []
     follower = new_follower(events)
     written: list[bytes] = []
-    monkeypatch.setattr(follower, "tell_packed", written.append)
-    follower.post([entry(1, "one"), entry(2, UnencodableStr("\ud800")), entry(3, "three")])
+    monkeypatch.setattr(follower, "send_encoded", written.append)
+    follower.send([entry(1, "one"), entry(2, UnencodableStr("\ud800")), entry(3, "three")])
     await asyncio.sleep(0)
     frames = [decode_follower_frame(body) for body in FrameSplitter().feed(b"".join(written))]
-    assert frames == [OutgoingMessages([(1, "one")]), OutgoingMessages([(3, "three")])]
-    assert {number: type(error) for number, error in events.results.items()} == {2: WireError}
+    assert frames == [SendMessages([(1, "one")]), SendMessages([(3, "three")])]
+    ((number, outcome, error),) = [result for event in events for result in cast("Results", event).results]
+    assert (number, outcome, type(error)) == (2, None, IpcError)
 
 
 class AttachedFollower(Follower):
     """Gets in at once."""
 
-    async def attach(self, place: RuntimePaths, timeout: float) -> None:
-        del place, timeout
-        self.welcome = Welcome(1, 7, 1.0, Shared("ws://x/", "CONNECTED", 1))
-
-
-class FailingRoleFactory:
-    """A member that can't say what it wants."""
-
-    def __init__(self) -> None:
-        self.out: list[Exception] = []
-
-    def make_follower(self) -> Follower:
-        return AttachedFollower(b"", "1", cast("RoleEvents", self))
-
-    def on_role_taken(self, role: object) -> None:
-        raise WireError("too much")
-
-    def on_role_gone(self, *, in_order: bool) -> None:
-        pass
-
-    def on_fatal(self, error: Exception) -> None:
-        self.out.append(error)
+    async def attach(self, paths: RuntimePaths, timeout: float) -> Welcome:
+        del paths, timeout
+        return Welcome(1, 7, 1.0, LocalStatus("ws://x/", lambda: False).present)
 
 
 async def test_what_keeps_it_from_its_role_is_told_at_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(OwnerLock, "acquire", lambda *_: None)
     place = RuntimePaths.of("key", str(tmp_path / "run"))
-    misfit = FailingRoleFactory()
-    member = Membership(place, HostOptions(directory=str(tmp_path / "run")), cast("MembershipEvents", misfit))
+    failures: list[Exception] = []
+
+    def emit(event: object) -> None:
+        """Fail to send the subscriptions of this process."""
+        if isinstance(event, RoleTaken):
+            raise IpcError("too much")
+        if isinstance(event, JoinFailed):
+            failures.append(event.error)
+
+    member = Membership(
+        place,
+        HostOptions(directory=str(tmp_path / "run")),
+        make_owner=cast("Any", None),
+        make_follower=lambda: AttachedFollower(CREDENTIALS, emit),
+        retry_delay=lambda *_: None,
+        emit=emit,
+    )
 
     async def nothing() -> None:
         pass
 
     async with asyncio.timeout(5):
-        with pytest.raises(WireError, match="too much"):
+        with pytest.raises(IpcError, match="too much"):
             await member.acquire_role()
-    assert len(misfit.out) == 1
+    assert len(failures) == 1
     await member.aclose(nothing, 1.0)

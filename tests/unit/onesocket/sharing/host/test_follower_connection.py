@@ -8,24 +8,22 @@ import pytest
 from onesocket import Gap
 from onesocket.client import GapReason
 from onesocket.errors import ConnectionReset
-from onesocket.sharing.host._follower_connection import FollowerConnection, FollowerConnectionEvents
+from onesocket.sharing.host import HostOptions
+from onesocket.sharing.host._follower_connection import FollowerConnection
 from onesocket.sharing.host._ipc_frames import (
     FrameSplitter,
-    GapMarker,
+    GapNotice,
     MessageBatch,
     decode_owner_frame,
     encode_ipc_frame,
 )
-from onesocket.sharing.host._serialization import deserialize_gap, serialize_gap
+from onesocket.sharing.host._join_credentials import JoinCredentials
 
 MESSAGE = encode_ipc_frame(MessageBatch(["x"]))
 LOST = ConnectionReset("lost")
 
 
-class OwnerStub:
-    buffer = 1_000
-    cut_off_after = 60.0
-    epoch = 7
+EPOCH = 7
 
 
 class RecordingSocket:
@@ -49,14 +47,14 @@ class RecordingSocket:
 
 @pytest.fixture
 async def peer() -> Any:
-    peer = FollowerConnection(cast("FollowerConnectionEvents", OwnerStub()), b"nonce")
+    peer = FollowerConnection(JoinCredentials(b"", "1"), HostOptions(buffer=1_000), lambda *_: None)
     peer._transport = cast("Any", RecordingSocket())
     yield peer
     peer._stop_timer()
 
 
 def miss(peer: FollowerConnection, gap: Gap) -> None:
-    peer.send_gap(gap, encode_ipc_frame(serialize_gap(gap, gap.epoch)))
+    peer.send_gap(gap, encode_ipc_frame(GapNotice(gap)))
 
 
 async def sent_messages(peer: FollowerConnection) -> list[Any]:
@@ -65,18 +63,18 @@ async def sent_messages(peer: FollowerConnection) -> list[Any]:
     frames = [
         decode_owner_frame(body) for body in FrameSplitter().feed(cast("RecordingSocket", peer._transport).written)
     ]
-    gaps = [deserialize_gap(frame) if isinstance(frame, GapMarker) else None for frame in frames]
+    gaps = [frame.gap if isinstance(frame, GapNotice) else None for frame in frames]
     return [
         "batch" if gap is None else (gap.reason, gap.epoch, gap.missed, gap.error and str(gap.error)) for gap in gaps
     ]
 
 
 async def test_it_hears_of_a_new_connection_that_came_while_it_did_not_read(peer: FollowerConnection) -> None:
-    peer.send_batch(MESSAGE, 1)
+    peer.send_batch(MESSAGE, 1, EPOCH)
     peer.pause_writing()
     miss(peer, Gap(GapReason.RECONNECTED, 2, error=LOST))
     peer.resume_writing()
-    peer.send_batch(MESSAGE, 1)
+    peer.send_batch(MESSAGE, 1, EPOCH)
     assert await sent_messages(peer) == ["batch", (GapReason.RECONNECTED, 2, None, "lost"), "batch"]
 
 
@@ -86,9 +84,9 @@ async def test_how_many_are_missing_is_not_known_where_a_new_connection_is_among
 ) -> None:
     peer.pause_writing()
     if not first:
-        peer.send_batch(MESSAGE, 1)
+        peer.send_batch(MESSAGE, 1, EPOCH)
     miss(peer, Gap(GapReason.RECONNECTED, 7, error=LOST))
-    peer.send_batch(MESSAGE, 2)
+    peer.send_batch(MESSAGE, 2, EPOCH)
     peer.resume_writing()
     assert await sent_messages(peer) == [(GapReason.RECONNECTED, 7, None, "lost")]
     assert peer.dropped == (2 if first else 3)
@@ -96,7 +94,7 @@ async def test_how_many_are_missing_is_not_known_where_a_new_connection_is_among
 
 async def test_messages_that_were_too_long_for_anybody_are_counted_in(peer: FollowerConnection) -> None:
     peer.pause_writing()
-    peer.send_batch(MESSAGE, 3)
+    peer.send_batch(MESSAGE, 3, EPOCH)
     miss(peer, Gap(GapReason.OVERFLOW, 7, 2))
     peer.resume_writing()
     assert await sent_messages(peer) == [(GapReason.OVERFLOW, 7, 5, None)]
@@ -105,7 +103,7 @@ async def test_messages_that_were_too_long_for_anybody_are_counted_in(peer: Foll
 async def test_it_hears_of_each_time_once(peer: FollowerConnection) -> None:
     for _ in range(2):
         peer.pause_writing()
-        peer.send_batch(MESSAGE, 1)
+        peer.send_batch(MESSAGE, 1, EPOCH)
         peer.resume_writing()
     miss(peer, Gap(GapReason.RECONNECTED, 8))
     peer.pause_writing()

@@ -4,9 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from onesocket.errors import InvalidOption
+from onesocket.errors import InvalidOption, NoRuntimeDirectory
 from onesocket.sharing.host import HostOptions
-from onesocket.sharing.host._errors import NoRuntimeDirectory
 from onesocket.sharing.host._runtime_paths import runtime_directory
 
 

@@ -8,15 +8,13 @@ import pytest
 from onesocket import Client, Gap, OnesocketError, Raw
 from onesocket.client import GapReason
 from onesocket.client._delivery import DELIVERED
-from onesocket.sharing.host import HostOptions
-from onesocket.sharing.host import _owner as owner
+from onesocket.sharing.host import HostOptions, IpcError, _follower_set
 from onesocket.sharing.host._descriptor_reserve import DescriptorReserve
 from onesocket.sharing.host._follower_connection import FollowerConnection
-from onesocket.sharing.host._ipc_frames import encode_ipc_frame
+from onesocket.sharing.host._ipc_frames import GapNotice, MessageBatch, Results, encode_ipc_frame
+from onesocket.sharing.host._join_credentials import JoinCredentials
 from onesocket.sharing.host._owner import Owner
 from onesocket.sharing.host._process_outbox import OutboxEntry
-from onesocket.sharing.host._role import RoleEvents
-from onesocket.sharing.host._serialization import serialize_gap
 
 
 class LocalEvents:
@@ -26,11 +24,14 @@ class LocalEvents:
         self.batches: list[Any] = []
         self.results: dict[int, OnesocketError | None] = {}
 
-    def on_messages(self, batch: list[Any]) -> None:
-        self.batches.append(batch)
-
-    def on_result(self, number: int, error: OnesocketError | None) -> None:
-        self.results[number] = error
+    def on_event(self, event: object) -> None:
+        match event:
+            case MessageBatch(messages):
+                self.batches.append(messages)
+            case Results(results):
+                self.results |= {number: error for number, _, error in results}
+            case _:
+                raise NotImplementedError
 
 
 class FollowerStub:
@@ -57,22 +58,26 @@ async def owner_role(local_events: LocalEvents) -> Owner:
         protocol=Raw(),
         options=HostOptions(),
         reconnect=None,
-        secret=b"",
-        release="1",
+        credentials=JoinCredentials(b"", "1"),
         epoch=5,
-        events=cast("RoleEvents", local_events),
+        emit=local_events.on_event,
     )
 
 
 async def test_followers_are_told_how_many_were_too_long_for_them(
     owner_role: Owner, local_events: LocalEvents, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(owner, "try_encode_ipc_frame", lambda _: None)
+    def encode(frame: Any) -> bytes:
+        if isinstance(frame, MessageBatch):
+            raise IpcError("too long")
+        return encode_ipc_frame(frame)
+
+    monkeypatch.setattr(_follower_set, "encode_ipc_frame", encode)
     there = FollowerStub()
-    owner_role._follower_connections = (cast("FollowerConnection", there),)
-    owner_role._feed(["one", "two"])
+    owner_role._followers._attached = (cast("FollowerConnection", there),)
+    owner_role._forward(["one", "two"])
     gap = Gap(GapReason.OVERFLOW, 5, 2)
-    assert there.gaps == [(gap, encode_ipc_frame(serialize_gap(gap, 5)))]
+    assert there.gaps == [(gap, encode_ipc_frame(GapNotice(gap)))]
     assert local_events.batches == [["one", "two"]]
 
 
@@ -88,7 +93,7 @@ async def test_a_message_that_fails_keeps_no_other_from_being_sent(
         return DELIVERED
 
     monkeypatch.setattr(owner_role.client, "send_nowait", send_nowait)
-    owner_role.post(
+    owner_role.send(
         [
             OutboxEntry(n, data, float("inf"), lambda _: None, resend=False)
             for n, data in enumerate(("one", "bad", "two"))

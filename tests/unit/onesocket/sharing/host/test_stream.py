@@ -5,7 +5,7 @@ import socket
 
 import pytest
 
-from onesocket.sharing.host._errors import WireError
+from onesocket.errors import IpcError
 from onesocket.sharing.host._frame_stream import FrameStream
 from onesocket.sharing.host._ipc_frames import FrameSplitter, MessageBatch, decode_owner_frame, encode_ipc_frame
 
@@ -21,14 +21,14 @@ class RecordingStream(FrameStream):
         self.wanted = wanted
         self.has_all = asyncio.Event()
         self.is_closed = asyncio.Event()
-        self.error: WireError | None = None
+        self.error: IpcError | None = None
 
     def on_frame(self, body: bytes) -> None:
         self.came.append(body)
         if len(self.came) == self.wanted:
             self.has_all.set()
 
-    def on_end(self, error: WireError | None) -> None:
+    def on_end(self, error: IpcError | None) -> None:
         self.error = error
 
     def connection_lost(self, exc: Exception | None) -> None:
@@ -50,8 +50,8 @@ async def test_frames_are_whole_and_in_order_whatever_fits_into_a_read(room: int
     here, there = RecordingStream(len(messages), room), RecordingStream(len(messages), room)
     await connected(here, there)
     for message in messages:
-        here.tell(MessageBatch([message]))
-        there.write(encode_ipc_frame(MessageBatch([message])))
+        here.send_frame(MessageBatch([message]))
+        there.write_now(encode_ipc_frame(MessageBatch([message])))
     async with asyncio.timeout(20):
         await here.has_all.wait()
         await there.has_all.wait()
@@ -67,7 +67,7 @@ async def test_frames_are_whole_and_in_order_whatever_fits_into_a_read(room: int
 async def test_nonsense_ends_it_and_nothing_after_it_counts() -> None:
     here, there = RecordingStream(0), RecordingStream(1)
     await connected(here, there)
-    here.write(encode_ipc_frame(MessageBatch(["a"])) + b"\xff\xff\xff\xff" + encode_ipc_frame(MessageBatch(["b"])))
+    here.write_now(encode_ipc_frame(MessageBatch(["a"])) + b"\xff\xff\xff\xff" + encode_ipc_frame(MessageBatch(["b"])))
     async with asyncio.timeout(20):
         await there.is_closed.wait()
         await here.is_closed.wait()

@@ -25,7 +25,7 @@ def test_only_first_wishes_and_last_ones_count() -> None:
 
 
 def test_there_is_a_limit() -> None:
-    counts = SubscriptionCounts(most=2)
+    counts = SubscriptionCounts(max_keys=2)
     counts.add_keys(1, ["a", "b"])
     counts.add_keys(2, ["a"])
     with pytest.raises(InvalidOption):
@@ -59,7 +59,7 @@ def test_it_agrees_with_plain_counting(story: list[tuple[str, int, list[int]]]) 
 
 
 def test_what_is_over_the_limit_is_not_counted_in_part() -> None:
-    counts = SubscriptionCounts(most=2)
+    counts = SubscriptionCounts(max_keys=2)
     with pytest.raises(InvalidOption):
         counts.add_keys("a", ["x", "y", "z"])
     assert counts.wanted == frozenset()

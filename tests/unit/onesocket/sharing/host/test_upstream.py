@@ -11,14 +11,22 @@ import pytest
 from onesocket import Client, Gap, OnesocketError, Raw, State, Status
 from onesocket.client import OutboxLimits
 from onesocket.client._status import Change
-from onesocket.errors import ClientClosed, DeliveryUnknown, EncodeError, InvalidOption, MessageExpired, OutboxFull
+from onesocket.errors import (
+    ClientClosed,
+    DeliveryUnknown,
+    EncodeError,
+    ForkedCopy,
+    InvalidOption,
+    MessageExpired,
+    OutboxFull,
+)
 from onesocket.protocols import Protocol
 from onesocket.protocols._protocol import Action, Deliver
 from onesocket.sharing._connection_key import ConnectionKey
-from onesocket.sharing._errors import ForkedCopy
 from onesocket.sharing._join import join
 from onesocket.sharing._upstream import ConnectionSpec
 from onesocket.sharing.host import HostOptions, HostUpstream
+from onesocket.sharing.host._ipc_frames import Results
 from onesocket.sharing.host._runtime_paths import RuntimePaths
 from onesocket.wire._handshake import Data
 
@@ -129,9 +137,9 @@ async def test_a_send_that_is_cancelled_on_its_way_may_have_arrived(tmp_path: Pa
     for settled in (False, True):
         sending = asyncio.get_running_loop().create_task(upstream.send("on its way"))
         await asyncio.sleep(0)
-        (entry,) = upstream._process_outbox.hand_over()
+        (entry,) = upstream._outbox.hand_over()
         if settled:
-            upstream.on_result(entry.number, None)
+            upstream._on_event(Results([(entry.number, None, None)]))
         sending.cancel()
         if settled:
             await sending  # it was sent in that very moment
@@ -148,9 +156,9 @@ async def test_a_result_that_comes_in_the_turn_of_the_cancellation_is_the_fate(
     upstream = make_upstream(tmp_path)
     sending = asyncio.get_running_loop().create_task(upstream.send("on its way"))
     await asyncio.sleep(0)
-    (entry,) = upstream._process_outbox.hand_over()
+    (entry,) = upstream._outbox.hand_over()
     sending.cancel()  # its future is cancelled with that, before the result comes
-    upstream.on_result(entry.number, error)
+    upstream._on_event(Results([(entry.number, None, error)]))
     if error is None:
         await sending
     else:
@@ -194,7 +202,7 @@ async def test_bad_messages_and_keys_are_refused_at_once(tmp_path: Path) -> None
     for key in (("a", object()), 2**64, -(2**63) - 1, ("a", 2**70), "\ud800"):
         with pytest.raises(InvalidOption):
             upstream.add_keys([key])
-    assert not upstream._keys.wanted
+    assert not upstream._subscription_counts.wanted
     upstream.add_keys(["a", ("b", 1)])
     upstream.remove_keys(["a"])
     await upstream.aclose()

@@ -1,16 +1,16 @@
 """One connection for all processes of a user on one machine: `scope="host"`."""
 
-from .._host_options import HostOptions, OnStopped
-from ._errors import (
+from ...errors import (
     ForeignUser,
+    IpcError,
     NoRuntimeDirectory,
     OutOfResources,
     OwnerLost,
     OwnerSilent,
     TokenMismatch,
     VersionMismatch,
-    WireError,
 )
+from .._host_options import HostOptions, OnStopped
 from ._host_upstream import HostUpstream
 from ._listing import Listing, listing
 
@@ -18,6 +18,7 @@ __all__ = [
     "ForeignUser",
     "HostOptions",
     "HostUpstream",
+    "IpcError",
     "Listing",
     "NoRuntimeDirectory",
     "OnStopped",
@@ -26,6 +27,5 @@ __all__ = [
     "OwnerSilent",
     "TokenMismatch",
     "VersionMismatch",
-    "WireError",
     "listing",
 ]

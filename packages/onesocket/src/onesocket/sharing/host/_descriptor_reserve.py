@@ -1,4 +1,4 @@
-"""Descriptors kept for the moment in which the program has used up its own."""
+"""File descriptors held in reserve for a moment in which the program has used up its limit."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import os
 from typing import Final
 
 RESERVE_SIZE: Final = 4
-"""As many as a fail-over opens: the lock, its second one, the socket for followers, the connection."""
+"""Descriptors that a fail-over opens: the lock, its second one, the socket for followers, the connection."""
 
 
 class DescriptorReserve:
@@ -18,24 +18,24 @@ class DescriptorReserve:
         self._kept: list[int] = []
 
     def __repr__(self) -> str:
-        return f"<Reserve {len(self._kept)} of {self._size}>"
+        return f"<DescriptorReserve {len(self._kept)} of {self._size}>"
 
     def __len__(self) -> int:
         """Number of descriptors that are held in reserve."""
         return len(self._kept)
 
     def __del__(self) -> None:
-        """An upstream that is forgotten leaves nothing open."""
+        """Close the descriptors of an upstream that was not closed."""
         self.release()
 
     def fill(self) -> None:
-        """Keep as many as there is room for."""
+        """Open as many as the process's limit has room for."""
         with contextlib.suppress(OSError):
             while len(self._kept) < self._size:
                 self._kept.append(os.open(os.devnull, os.O_RDWR | os.O_CLOEXEC))
 
     def release(self) -> None:
-        """Close them: whoever opens something next has room for it."""
+        """Close all, so that the next one that is opened has room."""
         while self._kept:
             with contextlib.suppress(OSError):
                 os.close(self._kept.pop())

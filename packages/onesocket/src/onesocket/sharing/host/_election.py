@@ -1,6 +1,6 @@
 """Election of the owner of a connection, as one process takes part in it. No I/O; time is an argument.
 
-The lock decides, nothing else. A process that gets it owns; one that doesn't attaches to whoever has it.
+The lock decides, nothing else. A process that gets it owns the connection; all others attach to that one.
 """
 
 from __future__ import annotations
@@ -13,18 +13,18 @@ from typing import Final
 FIRST_DELAY: Final = 0.002
 MAX_DELAY: Final = 0.1
 _DELAY_GROWTH: Final = 1.25
-"""Slow: then whoever waits for the new owner waits for a quarter longer than that takes."""
+"""A slow growth: a process that waits for a new owner waits for a quarter longer than needed at most."""
 YIELD_DELAY: Final = 0.3
-"""Seconds for which a process that was told to let go leaves the lock to others."""
-# A tick that comes late says that *we* stood still, which proves nothing about the owner.
+"""Seconds for which a process that stepped down leaves the lock to others."""
 _MAX_TICK: Final = 1.5
+"""Heartbeats that one tick can count as silence: a late tick means that *this* process stood still."""
 _MIN_MISSED_HEARTBEATS: Final = 2
 
 
 class ElectionPhase(enum.Enum):
-    """Where this process stands."""
+    """Phase of one process."""
 
-    IDLE = "out"
+    IDLE = "idle"
     LOOKING = "looking"
     ATTACHING = "attaching"
     FOLLOWING = "following"
@@ -37,20 +37,20 @@ class ElectionEvent(enum.Enum):
     """Events of the election."""
 
     JOIN = "join"
-    LOCK_ACQUIRED = "locked"
-    LOCK_BUSY = "busy"
+    LOCK_ACQUIRED = "lock acquired"
+    LOCK_BUSY = "lock busy"
     ATTACHED = "attached"
-    ATTACH_FAILED = "refused"
+    ATTACH_FAILED = "attach failed"
     """No process listens: the owner is not ready yet, or gone."""
-    ATTACH_TIMED_OUT = "silent"
+    ATTACH_TIMED_OUT = "attach timed out"
     """A process listens, but doesn't answer."""
-    HEARTBEAT = "heard"
-    OWNER_LOST = "lost"
+    HEARTBEAT = "heartbeat"
+    OWNER_LOST = "owner lost"
     TICK = "tick"
-    STEP_DOWN_REQUESTED = "told"
-    """We own, and are to let go: we were silent for too long, or the lock isn't ours any more."""
+    STEP_DOWN_REQUESTED = "step down requested"
+    """This owner has to hand over: it was silent for too long, or the lock isn't its own any more."""
     RELEASED = "released"
-    ATTEMPT_FAILED = "hindered"
+    ATTEMPT_FAILED = "attempt failed"
     """A step could not be done: no descriptor is free, the disk is full, the directory gone."""
     LEAVE = "leave"
 
@@ -61,7 +61,7 @@ class ElectionAction(enum.Enum):
     TRY_LOCK = "try lock"
     ATTACH = "attach"
     SERVE = "serve"
-    REQUEST_STEP_DOWN = "tell to let go"
+    REQUEST_STEP_DOWN = "request step down"
     TAKE_OVER = "take over"
     DETACH = "detach"
     HAND_OVER = "hand over"
@@ -78,21 +78,21 @@ class ElectionSettings:
 
 
 class Election:
-    """The part of one process. `handle` returns what to do, and `wake_at` says when to send the next `TICK`."""
+    """State machine of one process. `handle` returns actions, and `wake_at` is the time of the next `TICK`."""
 
-    def __init__(self, rules: ElectionSettings) -> None:
-        self._rules = rules
+    def __init__(self, settings: ElectionSettings) -> None:
+        self._settings = settings
         self.phase = ElectionPhase.IDLE
         self.wake_at: float | None = None
         self.silence = 0.0
-        """Seconds for which the owner has said nothing, as far as we were awake to hear it."""
+        """Seconds without a sign of life of the owner, counted while this process was awake."""
         self.owner_heartbeat = 0.0
-        """The owner's own, which it tells: its silence is measured by that, too."""
-        self._ticked = 0.0
-        self._told = False
+        """The owner's interval; its silence is measured by that one, too."""
+        self._ticked_at = 0.0
+        self._step_down_requested = False
         self._delay = FIRST_DELAY
         self._step_aside_until = -math.inf
-        """Until then this process attaches to whoever has the lock, and does not try to get it."""
+        """Time until which this process attaches to the holder of the lock, and does not try to get it."""
 
     def __repr__(self) -> str:
         return f"<Election {self.phase.value} silence={self.silence:g}>"
@@ -100,19 +100,19 @@ class Election:
     @property
     def is_owner_silent(self) -> bool:
         """True if the owner counts as stopped."""
-        return self.silence >= max(self._rules.stopped_after, _MIN_MISSED_HEARTBEATS * self.owner_heartbeat)
+        return self.silence >= max(self._settings.stopped_after, _MIN_MISSED_HEARTBEATS * self.owner_heartbeat)
 
     def handle(  # noqa: C901, PLR0912 - a row each
-        self, happened: ElectionEvent, now: float, roll: float = 0.5, *, delay: float = 0.0
+        self, event: ElectionEvent, now: float, jitter: float = 0.5, *, delay: float = 0.0
     ) -> list[ElectionAction]:
-        """Return the actions for an event, none if it is too late for the phase; `roll` is a random number in [0, 1).
+        """Return the actions for an event, none if it is too late for the phase; `jitter` is a random number in [0, 1).
 
-        `delay`: after `HINDERED`, the seconds until the next try.
+        `delay`: for `ATTEMPT_FAILED`, the seconds until the next try.
         """
-        match self.phase, happened:
+        match self.phase, event:
             case ElectionPhase.FOLLOWING, ElectionEvent.HEARTBEAT:
-                self._hear()
-                self._ticked = now
+                self._reset_silence()
+                self._ticked_at = now
                 return []
             case ElectionPhase.IDLE, ElectionEvent.JOIN:
                 return self._look()
@@ -120,13 +120,13 @@ class Election:
                 self._enter(ElectionPhase.IDLE)
                 return []
             case ElectionPhase.LOOKING, ElectionEvent.JOIN if self.wake_at is not None:
-                return self._look() if now >= self._step_aside_until else self._attach()  # somebody wants it now
+                return self._look() if now >= self._step_aside_until else self._attach()  # a caller waits
             case (
                 ElectionPhase.LOOKING | ElectionPhase.ATTACHING | ElectionPhase.TAKING_OVER | ElectionPhase.OWNING,
                 ElectionEvent.ATTEMPT_FAILED,
             ):
                 detach = [ElectionAction.DETACH] if self.phase is ElectionPhase.TAKING_OVER else []
-                self._hear()
+                self._reset_silence()
                 self._enter(ElectionPhase.LOOKING)
                 self._delay, self.wake_at = FIRST_DELAY, now + delay
                 return detach
@@ -139,40 +139,40 @@ class Election:
             case ElectionPhase.LOOKING, ElectionEvent.LOCK_BUSY:
                 return self._attach()
             case ElectionPhase.TAKING_OVER, ElectionEvent.LOCK_BUSY:
-                self._hear()
+                self._reset_silence()
                 return [ElectionAction.DETACH, *self._look()]
             case ElectionPhase.ATTACHING, ElectionEvent.ATTACHED:
                 self._enter(ElectionPhase.FOLLOWING)
-                self._hear()
+                self._reset_silence()
                 self._delay = FIRST_DELAY
-                self._ticked, self.wake_at = now, now + self._rules.heartbeat
+                self._ticked_at, self.wake_at = now, now + self._settings.heartbeat
                 return []
             case ElectionPhase.ATTACHING, ElectionEvent.ATTACH_FAILED:
-                self._hear()
-                self._look_later(now, roll)
+                self._reset_silence()
+                self._look_later(now, jitter)
                 return []
             case ElectionPhase.ATTACHING, ElectionEvent.ATTACH_TIMED_OUT:
-                self.silence += self._rules.attach_timeout
-                if self.is_owner_silent and self._rules.takes_over:
+                self.silence += self._settings.attach_timeout
+                if self.is_owner_silent and self._settings.takes_over:
                     self._enter(ElectionPhase.TAKING_OVER)
                     return [ElectionAction.TAKE_OVER]
-                self._look_later(now, roll)
+                self._look_later(now, jitter)
                 return []
             case ElectionPhase.LOOKING, ElectionEvent.TICK if self.wake_at is not None and now >= self.wake_at:
                 return self._look() if now >= self._step_aside_until else self._attach()
             case ElectionPhase.FOLLOWING, ElectionEvent.TICK:
                 return self._follow(now)
             case ElectionPhase.FOLLOWING | ElectionPhase.TAKING_OVER, ElectionEvent.OWNER_LOST:
-                self._hear()
+                self._reset_silence()
                 self._delay = FIRST_DELAY
                 return [ElectionAction.DETACH, *self._look()]
             case ElectionPhase.OWNING, ElectionEvent.STEP_DOWN_REQUESTED:
                 self._enter(ElectionPhase.YIELDING)
                 return [ElectionAction.HAND_OVER]
             case ElectionPhase.YIELDING, ElectionEvent.RELEASED:
-                self._hear()
+                self._reset_silence()
                 self._delay = FIRST_DELAY
-                self._step_aside_until = now + YIELD_DELAY * (1 + roll)
+                self._step_aside_until = now + YIELD_DELAY * (1 + jitter)
                 return self._attach()
             case _:
                 return []
@@ -180,17 +180,19 @@ class Election:
     def _follow(self, now: float) -> list[ElectionAction]:
         if self.wake_at is None or now < self.wake_at:
             return []
-        rules = self._rules
-        self.silence += min(now - self._ticked, _MAX_TICK * rules.heartbeat)
-        self._ticked, self.wake_at = now, now + rules.heartbeat
+        settings = self._settings
+        self.silence += min(now - self._ticked_at, _MAX_TICK * settings.heartbeat)
+        self._ticked_at, self.wake_at = now, now + settings.heartbeat
         if not self.is_owner_silent:
             return []
-        if rules.takes_over:
+        if settings.takes_over:
             self._enter(ElectionPhase.TAKING_OVER)
             return [ElectionAction.REQUEST_STEP_DOWN, ElectionAction.TAKE_OVER]
-        # Perhaps it's dead, and a copy of its socket in some child keeps us from seeing its end: the lock knows.
-        told, self._told = self._told, True
-        return [ElectionAction.TRY_LOCK] if told else [ElectionAction.REQUEST_STEP_DOWN, ElectionAction.TRY_LOCK]
+        # Perhaps it's dead, and a copy of its socket in a child hides its end from this process: the lock shows it.
+        was_requested, self._step_down_requested = self._step_down_requested, True
+        return (
+            [ElectionAction.TRY_LOCK] if was_requested else [ElectionAction.REQUEST_STEP_DOWN, ElectionAction.TRY_LOCK]
+        )
 
     def _look(self) -> list[ElectionAction]:
         self._enter(ElectionPhase.LOOKING)
@@ -200,14 +202,14 @@ class Election:
         self._enter(ElectionPhase.ATTACHING)
         return [ElectionAction.ATTACH]
 
-    def _look_later(self, now: float, roll: float) -> None:
+    def _look_later(self, now: float, jitter: float) -> None:
         self._enter(ElectionPhase.LOOKING)
-        self.wake_at = now + self._delay * (0.5 + roll)
+        self.wake_at = now + self._delay * (0.5 + jitter)
         self._delay = min(_DELAY_GROWTH * self._delay, MAX_DELAY)
 
-    def _hear(self) -> None:
+    def _reset_silence(self) -> None:
         self.silence = 0.0
-        self._told = False
+        self._step_down_requested = False
 
     def _enter(self, phase: ElectionPhase) -> None:
         self.phase = phase

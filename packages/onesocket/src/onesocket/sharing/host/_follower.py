@@ -5,93 +5,95 @@ from __future__ import annotations
 import asyncio
 import itertools
 import socket
-from collections.abc import Hashable, Iterable, Mapping
-from types import MappingProxyType
-from typing import Final
+from collections.abc import Callable, Hashable, Iterable
+from dataclasses import dataclass
+from typing import Final, TypeAlias
 
 from ..._forking import FORK_LOCK
-from ...errors import OnesocketError
+from ...errors import ForeignUser, IpcError, OnesocketError, OwnerLost, OwnerSilent
 from ...lifecycle._effects import Outcome
 from ...wire._handshake import size_of
-from .._option_digests import option_proofs
-from ._errors import OwnerLost, OwnerSilent, VersionMismatch, WireError
-from ._follower_connection import secret_proof
 from ._frame_stream import FrameStream
 from ._ipc_frames import (
     MAX_FRAME_BYTES,
-    PROTOCOL_VERSION,
     Cancellation,
     Challenge,
-    ControlRequest,
-    GapMarker,
+    GapNotice,
     Heartbeat,
-    Hello,
     MessageBatch,
-    OutgoingMessages,
     Rejection,
+    Request,
     Results,
-    SerializedError,
-    SharedStatus,
+    SendMessages,
     Shutdown,
+    StatusUpdate,
     StepDown,
-    SubscriptionUpdate,
+    Subscribe,
+    Verb,
     Welcome,
     decode_owner_frame,
 )
+from ._join_credentials import JoinCredentials
 from ._process_outbox import OutboxEntry
-from ._role import RoleEvents
 from ._runtime_paths import RuntimePaths
-from ._serialization import deserialize_error, deserialize_gap
 
 _CHUNK_BYTES: Final = MAX_FRAME_BYTES // 8
 _READ_BYTES: Final = 2**18
 """Bytes of one read: as much as fits into the socket."""
-# Questions and messages have numbers of their own ranges: a result says which it is for.
 _FIRST_REQUEST_NUMBER: Final = 1 << 48
-_NO_DIGESTS: Final[Mapping[str, str]] = MappingProxyType({})
+"""Numbers from here on are those of requests, lower ones those of messages: a result says which it is for."""
 _CONNECT_RETRY_DELAY: Final = 0.02
 """Seconds until the next try, when more processes wait for the owner than its queue has room for."""
 
 
-class Follower(FrameStream):
-    """A `Role`: made by `attach`, and used once `welcome` is there."""
+@dataclass(frozen=True, slots=True)
+class OwnerDisconnected:
+    """The owner's end of the socket is closed."""
 
-    def __init__(
-        self, secret: bytes, release: str, events: RoleEvents, digests: Mapping[str, str] = _NO_DIGESTS
-    ) -> None:
+    in_order: bool
+    error: IpcError | None
+    """The invalid frame for which this process has closed it."""
+
+
+FollowerEvent: TypeAlias = MessageBatch | GapNotice | StatusUpdate | Results | OwnerDisconnected
+"""Frames that are passed on as they are, and the end."""
+
+
+class Follower(FrameStream):
+    """Role of a process that uses another's connection, from `attach` on."""
+
+    def __init__(self, credentials: JoinCredentials, emit: Callable[[FollowerEvent], object]) -> None:
         super().__init__(_READ_BYTES)
-        self._secret = secret
-        self._digests = digests
-        self._release = release
-        self._events = events
+        self._credentials = credentials
+        self._emit = emit
         self._numbers = itertools.count(_FIRST_REQUEST_NUMBER)
         self._requests: dict[int, asyncio.Future[Outcome | None]] = {}
         self._welcomed: asyncio.Future[Welcome] = self._loop.create_future()
         self._welcomed.add_done_callback(_retrieve_exception)
+        self._is_attached = False
         self._in_order = False
-        self.welcome: Welcome | None = None
         self.heard_at = 0.0
-        """When the owner gave its last sign of life, by the loop's clock."""
+        """Time of the owner's last sign of life, by the loop's clock."""
 
     def __repr__(self) -> str:
-        state = "over" if self.is_over else "attached" if self.welcome is not None else "attaching"
-        return f"<Follower {state} owner={self.peer_pid} questions={len(self._requests)}>"
+        state = "over" if self.is_over else "attached" if self._is_attached else "attaching"
+        return f"<Follower {state} owner={self.peer_pid} requests={len(self._requests)}>"
 
-    async def attach(self, place: RuntimePaths, timeout: float) -> None:
-        """Get in. Raises OSError (nobody listens), `OwnerSilent`, or why not."""
+    async def attach(self, paths: RuntimePaths, timeout: float) -> Welcome:
+        """Connect to the owner. Raises OSError (no process listens), `OwnerSilent`, or the owner's refusal."""
         try:
             async with asyncio.timeout(timeout):
                 with FORK_LOCK:
                     sock = self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
                 try:
                     sock.settimeout(0)
-                    while not _try_connect(sock, place):  # noqa: ASYNC110 - nobody tells
+                    while not _try_connect(sock, paths):  # noqa: ASYNC110 - the kernel has no event for it
                         await asyncio.sleep(_CONNECT_RETRY_DELAY)
                     await self._loop.create_unix_connection(lambda: self, sock=sock)
                 except BaseException:
                     sock.close()
                     raise
-                await self._welcomed
+                return await self._welcomed
         except TimeoutError:
             self.abort()
             raise OwnerSilent.of(self.peer_pid) from None
@@ -99,179 +101,168 @@ class Follower(FrameStream):
             self.abort()
             raise
 
-    @property
-    def _who(self) -> str:
-        return f" (pid {self.peer_pid})" if self.peer_pid else ""
-
     # --- the role ---------------------------------------------------------------------------------------------------
 
-    def post(self, entries: list[OutboxEntry]) -> None:
-        """Hand these to the owner."""
+    def send(self, entries: list[OutboxEntry]) -> None:
+        """Hand messages over to the owner; the result of each is emitted once, unless the role ends before."""
         portion: list[tuple[int, str | bytes]] = []
         room = _CHUNK_BYTES
         for entry in entries:
             size = size_of(entry.data)
             if size > MAX_FRAME_BYTES - 64:
                 text = f"{size} bytes are too much to hand to another process ({MAX_FRAME_BYTES} at most)"
-                self._loop.call_soon(self._events.on_result, entry.number, WireError(text))
+                self._refuse(entry.number, IpcError(text))
                 continue
             if portion and size > room:
-                self._hand(portion)
+                self._send_portion(portion)
                 portion, room = [], _CHUNK_BYTES
             portion.append((entry.number, entry.data))
             room -= size
         if portion:
-            self._hand(portion)
+            self._send_portion(portion)
 
-    def _hand(self, portion: list[tuple[int, str | bytes]]) -> None:
+    def _send_portion(self, portion: list[tuple[int, str | bytes]]) -> None:
         try:
-            self.tell(OutgoingMessages(portion))
-        except WireError as error:
+            self.send_frame(SendMessages(portion))
+        except IpcError as error:
             if len(portion) == 1:
-                self._loop.call_soon(self._events.on_result, portion[0][0], error)
+                self._refuse(portion[0][0], error)
                 return
-            for one in portion:  # only its own sender is to hear of what can't be told
-                self._hand([one])
+            for message in portion:  # the error is that of one message
+                self._send_portion([message])
+
+    def _refuse(self, number: int, error: IpcError) -> None:
+        self._loop.call_soon(self._emit, Results([(number, None, error)]))
 
     def withdraw(self, entry: OutboxEntry) -> None:
-        """Tell the owner not to."""
-        self.tell(Cancellation(entry.number))
+        """Ask the owner not to send a message that was handed over."""
+        self.send_frame(Cancellation(entry.number))
 
-    async def ask(self, verb: str) -> Outcome | None:
-        """Ask the owner."""
+    async def request(self, verb: Verb) -> Outcome | None:
+        """Request connect, reconnect or disconnect. Raises `OwnerLost` when the role ends meanwhile."""
         if self.is_over:
             raise OwnerLost("the process that held the connection is gone")
         number = next(self._numbers)
         future: asyncio.Future[Outcome | None] = self._loop.create_future()
         self._requests[number] = future
-        self.tell(ControlRequest(number, verb))
+        self.send_frame(Request(number, verb))
         try:
             return await future
         except asyncio.CancelledError:
             if self._requests.pop(number, None) is not None:
-                self.tell(Cancellation(number))
+                self.send_frame(Cancellation(number))
             raise
 
     def update_subscriptions(self, add: Iterable[Hashable], remove: Iterable[Hashable]) -> None:
-        """Tell the owner."""
+        """Send the change of this process's subscriptions."""
         added, removed = list(add), list(remove)
         if added or removed:
-            self.tell(SubscriptionUpdate(added, removed))
+            self.send_frame(Subscribe(added, removed))
 
     def request_step_down(self) -> None:
-        """Tell an owner that was silent for too long to step down; the owner reads this when it goes on."""
-        self.tell(StepDown())
+        """Ask an owner that was silent for too long to hand over; the owner reads this when it goes on."""
+        self.send_frame(StepDown())
+        self.flush()
 
     def descriptors(self) -> Iterable[int]:
-        """The socket, from its first moment on."""
+        """The socket, from its creation on."""
         if self.descriptor is not None:
             yield self.descriptor
 
     def leave(self) -> None:
-        """We don't follow any more: say no further word."""
+        """End the role; nothing is emitted any more."""
         self._fail_requests(OwnerLost("this process let go of the connection"))
         if not self.is_over:
             self.close()
 
     # --- from the owner ---------------------------------------------------------------------------------------------
 
-    def refused(self, error: OnesocketError) -> None:
-        """Another user's process listens there."""
-        self._give_up(error)
+    def on_foreign_user(self, error: ForeignUser) -> None:
+        """Fail `attach`."""
+        self._fail_attach(error)
 
     def on_frame(self, body: bytes) -> None:
-        """One frame."""
+        """Handle one frame of the owner."""
         frame = decode_owner_frame(body)
-        if self.welcome is None and not self._welcomed.done():
-            self._introduced(frame)
+        if not self._is_attached:
+            if not self._welcomed.done():
+                self._on_introduction(frame)
             return
         match frame:
-            case MessageBatch(messages):
-                self._events.on_messages(messages)
-            case GapMarker():
-                self._events.on_gap(deserialize_gap(frame))
-            case SharedStatus():
-                self._events.on_status(frame)
-            case Results(of):
-                for number, what in of:
-                    self._result(number, what)
+            case MessageBatch() | GapNotice() | StatusUpdate():
+                self._emit(frame)
+            case Results(results):
+                messages = [result for result in results if result[0] < _FIRST_REQUEST_NUMBER]
+                if messages:
+                    self._emit(frame if len(messages) == len(results) else Results(messages))
+                if len(messages) < len(results):
+                    self._resolve_requests(results)
             case Shutdown():
                 self._in_order = True
             case Heartbeat():
                 pass
             case _:
-                raise WireError("the owner of the connection introduced itself twice")
+                raise IpcError("the owner of the connection introduced itself twice")
 
     def buffer_updated(self, nbytes: int) -> None:
-        """Bytes came, whatever they say."""
+        """Note the sign of life, and handle the bytes of one read."""
         self.heard_at = self._loop.time()
         super().buffer_updated(nbytes)
 
-    def on_end(self, error: WireError | None) -> None:
-        """The owner is gone."""
-        self._give_up(error or ConnectionResetError("the process that held the connection hung up"))
+    def on_end(self, error: IpcError | None) -> None:
+        """Fail all requests, and emit the end."""
+        self._fail_attach(error or ConnectionResetError("the process that held the connection closed the socket"))
         self._fail_requests(OwnerLost("the process that held the connection is gone"))
-        if self.welcome is not None:
-            self._events.on_owner_lost(self, in_order=self._in_order, error=error)
+        if self._is_attached:
+            self._emit(OwnerDisconnected(self._in_order, error))
 
-    def _introduced(self, frame: object) -> None:
+    def _on_introduction(self, frame: object) -> None:
         match frame:
-            case Challenge(protocol, release, nonce):
-                # An owner of another release is greeted all the same: it shall be able to say why not.
-                options = option_proofs(self._digests, self._secret, nonce)
-                self.tell(Hello(PROTOCOL_VERSION, self._release, secret_proof(self._secret, nonce), options))
-                if protocol != PROTOCOL_VERSION:
-                    self._give_up(
-                        VersionMismatch(
-                            f"the process that holds the connection{self._who} runs onesocket {release[:40]} with "
-                            f"sharing protocol {protocol}, this one runs {self._release} with {PROTOCOL_VERSION}: "
-                            "use one release for both",
-                            ours=PROTOCOL_VERSION,
-                            theirs=protocol,
-                        )
-                    )
-            case Rejection(why):
-                self._give_up(deserialize_error(why))
-            case Welcome():
-                self.welcome = frame
+            case Challenge():
+                # An owner of another release gets its answer, too: it has to be able to report the reason.
+                self.send_frame(self._credentials.hello(frame.nonce))
+                try:
+                    self._credentials.check_challenge(frame, self.peer_pid)
+                except OnesocketError as error:
+                    self._fail_attach(error)
+            case Rejection(error):
+                self._fail_attach(error)
+            case Welcome(status=status):
+                self._is_attached = True
                 self._welcomed.set_result(frame)
-                self._events.on_status(frame.status)
+                self._emit(StatusUpdate(status))
             case _:
-                raise WireError("the owner of the connection did not introduce itself")
+                raise IpcError("the owner of the connection did not introduce itself")
 
-    def _result(self, number: int, what: str | SerializedError) -> None:
-        if number < _FIRST_REQUEST_NUMBER:
-            self._events.on_result(number, deserialize_error(what) if isinstance(what, SerializedError) else None)
-            return
-        future = self._requests.pop(number, None)
-        if future is None or future.done():
-            return
-        if isinstance(what, SerializedError):
-            future.set_exception(deserialize_error(what))
-        elif what and what not in Outcome.__members__:
-            raise WireError("a process sent an outcome that there is not")
-        else:
-            future.set_result(Outcome[what] if what else None)
+    def _resolve_requests(self, results: list[tuple[int, Outcome | None, OnesocketError | None]]) -> None:
+        for number, outcome, error in results:
+            future = self._requests.pop(number, None)
+            if future is None or future.done():
+                continue
+            if error is not None:
+                future.set_exception(error)
+            else:
+                future.set_result(outcome)
 
-    def _give_up(self, error: Exception) -> None:
+    def _fail_attach(self, error: Exception) -> None:
         if not self._welcomed.done():
             self._welcomed.set_exception(error)
 
     def _fail_requests(self, error: OnesocketError) -> None:
-        questions, self._requests = self._requests, {}
-        for future in questions.values():
+        requests, self._requests = self._requests, {}
+        for future in requests.values():
             if not future.done():
                 future.set_exception(error.copy())
 
 
-def _try_connect(sock: socket.socket, place: RuntimePaths) -> bool:
+def _try_connect(sock: socket.socket, paths: RuntimePaths) -> bool:
     """Connect to the owner; False: its queue is full. A Unix socket is connected at once or not at all.
 
     Not the loop's own `sock_connect`, which takes a full queue for a connection that is under way.
     """
-    with place.opened() as directory:
+    with paths.opened() as directory:
         try:
-            sock.connect(place.socket_address(directory))
+            sock.connect(paths.socket_address(directory))
         except BlockingIOError:
             return False
     return True
@@ -279,4 +270,4 @@ def _try_connect(sock: socket.socket, place: RuntimePaths) -> bool:
 
 def _retrieve_exception(future: asyncio.Future[Welcome]) -> None:
     if not future.cancelled():
-        future.exception()  # perhaps nobody waits for it any more
+        future.exception()  # the caller of `attach` may be gone

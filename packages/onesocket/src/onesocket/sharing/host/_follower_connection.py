@@ -1,251 +1,183 @@
-"""One follower, as its owner sees it: bounded, whatever it does."""
+"""One follower's connection to its owner, with bounds on both directions."""
 
 from __future__ import annotations
 
 import asyncio
-import hmac
-import os
+import secrets
 import socket
-from collections.abc import Mapping
-from typing import Any, Final, Protocol
+from collections.abc import Callable
+from typing import Final
 
 from ...client._gap import Gap, GapReason
-from ...errors import OnesocketError
-from .._option_digests import dial_conflict, first_differing_option, option_proofs
-from ._errors import ForeignUser, TokenMismatch, VersionMismatch, WireError
+from ...errors import ForeignUser, IpcError, OnesocketError
+from ...lifecycle._effects import Outcome
+from .._host_options import HostOptions
 from ._frame_stream import FrameStream
 from ._inbound_buffer import merge_gaps
 from ._ipc_frames import (
-    PROTOCOL_VERSION,
-    Cancellation,
-    Challenge,
-    ControlRequest,
+    GapNotice,
     Hello,
-    OutgoingMessages,
     Rejection,
+    Request,
     Results,
+    SendMessages,
     StatusRequest,
-    StepDown,
-    SubscriptionUpdate,
+    ToOwner,
+    Welcome,
     decode_follower_frame,
-    encode_ipc_frame,
 )
-from ._serialization import serialize_error, serialize_gap
+from ._join_credentials import JoinCredentials
 
 _MAX_UNANSWERED: Final = 4096
-"""Messages and questions of one follower that may be without a result; then it's not read until half have one."""
-
-
-class FollowerConnectionEvents(Protocol):
-    """Callbacks of a follower's connection to the owner."""
-
-    secret: bytes
-    digests: Mapping[str, str]
-    release: str
-    buffer: int
-    cut_off_after: float
-    attach_timeout: float
-
-    def attached(self, peer: FollowerConnection) -> bool:
-        """A follower is authenticated. Returns False if there is no place for it."""
-        ...
-
-    def detached(self, peer: FollowerConnection) -> None:
-        """A follower is gone."""
-
-    def on_status_request(self, peer: FollowerConnection) -> None:
-        """A process asks for the status."""
-
-    def on_outgoing_messages(self, peer: FollowerConnection, messages: list[tuple[int, Any]]) -> None:
-        """A follower hands over messages to send."""
-
-    def on_control_request(self, peer: FollowerConnection, number: int, verb: str) -> None:
-        """A follower requests connect, reconnect or disconnect."""
-
-    def on_cancellation(self, peer: FollowerConnection, number: int) -> None:
-        """A follower cancels its request."""
-
-    def on_subscription_update(self, peer: FollowerConnection, add: list[Any], remove: list[Any]) -> None:
-        """Its subscriptions changed."""
-
-    def on_step_down_request(self) -> None:
-        """We were silent for too long."""
-
-    @property
-    def epoch(self) -> int:
-        """Of the present line."""
-        ...
+"""Messages and requests of one follower without a result; its socket isn't read until half of them have one."""
 
 
 class FollowerConnection(FrameStream):
     """Owner's end of one follower's socket."""
 
-    def __init__(self, owner: FollowerConnectionEvents, nonce: bytes, sock: socket.socket | None = None) -> None:
+    def __init__(
+        self,
+        credentials: JoinCredentials,
+        options: HostOptions,
+        receive: Callable[[FollowerConnection, ToOwner | None], object],
+        sock: socket.socket | None = None,
+    ) -> None:
         super().__init__()
         self._socket = sock
-        self._owner = owner
-        self._nonce = nonce
+        self._credentials = credentials
+        self._options = options
+        self._receive = receive
+        """Called with each valid frame, beginning with `Hello` or `StatusRequest`; with None at a follower's end."""
+        self._nonce = secrets.token_bytes(16)
         self._timer: asyncio.TimerHandle | None = None
-        self._results: list[tuple[int, Any]] = []
-        self._open = 0
+        self._results: list[tuple[int, Outcome | None, OnesocketError | None]] = []
+        self._unanswered = 0
         self.is_attached = False
         self.is_write_paused = False
-        self._missed = 0
-        """Messages dropped since it stopped reading."""
         self._gap: Gap | None = None
-        """All the markers that it would have got since then."""
+        """Marker for the batches and markers that were dropped since the follower stopped reading."""
         self.dropped = 0
 
     def __repr__(self) -> str:
         state = "full" if self.is_write_paused else "attached" if self.is_attached else "new"
-        return f"<Peer pid={self.peer_pid} {state} dropped={self.dropped} open={self._open}>"
+        return f"<FollowerConnection pid={self.peer_pid} {state} dropped={self.dropped} unanswered={self._unanswered}>"
 
-    # --- to it ------------------------------------------------------------------------------------------------------
+    # --- to the follower --------------------------------------------------------------------------------------------
 
-    def send_batch(self, data: bytes, messages: int) -> None:
-        """Write it a packed batch, which is all of this turn of the loop, or drop that while it doesn't read."""
+    def welcome(self, frame: Welcome) -> None:
+        """Accept the follower."""
+        self.is_attached = True
+        self.send_frame(frame)
+
+    def reject(self, error: OnesocketError) -> None:
+        """Refuse the follower, and close."""
+        self.send_frame(Rejection(error))
+        self.close()
+
+    def send_batch(self, data: bytes, messages: int, epoch: int) -> None:
+        """Write an encoded batch, which is all of this turn of the loop; drop it while the follower doesn't read."""
         if self.is_write_paused:
-            self._missed += messages
             self.dropped += messages
+            self._keep_gap(Gap(GapReason.OVERFLOW, epoch, messages))
         else:
-            self.write(data)
+            self.write_now(data)
 
     def send_gap(self, gap: Gap, data: bytes) -> None:
-        """Write it a gap marker (packed: `data`), or keep that for it while it doesn't read."""
+        """Write a gap marker (encoded: `data`); keep it while the follower doesn't read."""
         if self.is_write_paused:
-            self._gap = gap if self._gap is None else merge_gaps(self._gap, gap)
+            self._keep_gap(gap)
         else:
-            self.write(data)
+            self.write_now(data)
 
-    def result(self, number: int, what: str | OnesocketError) -> None:
-        """Report the result of message or request `number`."""
+    def _keep_gap(self, gap: Gap) -> None:
+        self._gap = gap if self._gap is None else merge_gaps(self._gap, gap)
+
+    def add_result(self, number: int, outcome: Outcome | None, error: OnesocketError | None) -> None:
+        """Report the result of message or request `number`, at the end of this turn of the loop."""
         if not self._results:
             self._loop.call_soon(self.flush_results)
-        self._results.append((number, what if isinstance(what, str) else serialize_error(what)))
+        self._results.append((number, outcome, error))
         self.release_slot()
 
     def release_slot(self) -> None:
-        """One message or question less that has no result yet."""
-        self._open -= 1
-        if self._open == _MAX_UNANSWERED // 2:
+        """Count one unanswered message or request less."""
+        self._unanswered -= 1
+        if self._unanswered == _MAX_UNANSWERED // 2:
             self._update_reading()
 
     def flush_results(self) -> None:
         """Write the results of this turn."""
         results, self._results = self._results, []
         if results:
-            self.tell(Results(results))
+            self.send_frame(Results(results))
 
-    # --- from it ----------------------------------------------------------------------------------------------------
+    # --- from the follower ------------------------------------------------------------------------------------------
 
-    def opened(self) -> None:
-        """Ask who it is."""
-        self.set_write_limits(self._owner.buffer)
-        self._timer = self._loop.call_later(self._owner.attach_timeout, self.abort)
-        self.tell(Challenge(PROTOCOL_VERSION, self._owner.release, self._nonce))
+    def on_open(self) -> None:
+        """Send the challenge."""
+        self.set_write_limits(self._options.buffer)
+        self._timer = self._loop.call_later(self._options.attach_timeout, self.abort)
+        self.send_frame(self._credentials.challenge(self._nonce))
 
-    def refused(self, error: ForeignUser) -> None:
-        """Another user's: it learns that, and nothing else."""
-        self.tell(Rejection(serialize_error(error)))
+    def on_foreign_user(self, error: ForeignUser) -> None:
+        """Report the reason, and nothing else."""
+        self.send_frame(Rejection(error))
 
     def on_frame(self, body: bytes) -> None:
-        """One frame."""
+        """Check the order and the number of frames, and pass each on."""
         frame = decode_follower_frame(body)
-        if not self.is_attached:
-            self._introduced(frame)
-            return
+        is_introduction = isinstance(frame, Hello | StatusRequest)
+        if is_introduction and self.is_attached:
+            raise IpcError("a follower introduced itself twice")
+        if not is_introduction and not self.is_attached:
+            raise IpcError("a follower did not introduce itself")
         match frame:
-            case OutgoingMessages(messages):
+            case SendMessages(messages):
                 self._take_slots(len(messages))
-                self._owner.on_outgoing_messages(self, messages)
-            case ControlRequest(number, verb):
+            case Request():
                 self._take_slots(1)
-                self._owner.on_control_request(self, number, verb)
-            case Cancellation(number):
-                self._owner.on_cancellation(self, number)
-            case SubscriptionUpdate(add, remove):
-                self._owner.on_subscription_update(self, add, remove)
-            case StepDown():
-                self._owner.on_step_down_request()
-            case Hello() | StatusRequest():
-                raise WireError("a follower introduced itself twice")
+            case Hello():
+                self._stop_timer()
+                try:
+                    self._credentials.check_hello(frame, self._nonce)
+                except OnesocketError as error:
+                    self.reject(error)
+                    return
+            case _:
+                pass
+        self._receive(self, frame)
 
-    def on_end(self, error: WireError | None) -> None:
-        """The connection of the follower has ended."""
+    def on_end(self, error: IpcError | None) -> None:
+        """Report the end of an accepted follower."""
         del error
         self._stop_timer()
         if self.is_attached:
             self.is_attached = False
-            self._owner.detached(self)
+            self._receive(self, None)
 
     def pause_writing(self) -> None:
         """The follower does not read: from here on batches are dropped and counted."""
         self.is_write_paused = True
         self._update_reading()
         self._stop_timer()
-        self._timer = self._loop.call_later(self._owner.cut_off_after, self._cut_off)
+        self._timer = self._loop.call_later(self._options.cut_off_after, self._cut_off)
 
     def resume_writing(self) -> None:
-        """The follower reads again, and is told the number of messages that it missed."""
+        """The follower reads again: send the marker for the dropped batches."""
         self.is_write_paused = False
         self._update_reading()
         self._stop_timer()
         gap, self._gap = self._gap, None
-        missed, self._missed = self._missed, 0
-        if missed:
-            dropped = Gap(GapReason.OVERFLOW, self._owner.epoch, missed)
-            gap = dropped if gap is None else merge_gaps(gap, dropped)
         if gap is not None:
-            self.tell(serialize_gap(gap, gap.epoch))
-
-    # --- inside -----------------------------------------------------------------------------------------------------
-
-    def _introduced(self, frame: object) -> None:
-        match frame:
-            case Hello():
-                self._stop_timer()
-                error = self._objection(frame)
-                if error is not None:
-                    self.tell(Rejection(serialize_error(error)))
-                    self.close()
-                    return
-                self.is_attached = True
-                if not self._owner.attached(self):
-                    self.is_attached = False
-                    self.close()
-            case StatusRequest():
-                self._owner.on_status_request(self)
-                self.close()
-            case _:
-                raise WireError("a follower did not introduce itself")
-
-    def _objection(self, hello: Hello) -> OnesocketError | None:
-        if hello.protocol != PROTOCOL_VERSION:
-            return VersionMismatch(
-                f"the process that holds the connection (pid {os.getpid()}) runs onesocket {self._owner.release} with "
-                f"sharing protocol {PROTOCOL_VERSION}, this one runs {hello.release[:40]} with {hello.protocol}: "
-                "use one release for both",
-                ours=hello.protocol,
-                theirs=PROTOCOL_VERSION,
-            )
-        secret = self._owner.secret
-        if not hmac.compare_digest(hello.proof, secret_proof(secret, self._nonce)):
-            return TokenMismatch(
-                f"another process (pid {os.getpid()}) shares this key with another token, or another user "
-                "name or password in the URL; use the same, or another key="
-            )
-        option = first_differing_option(option_proofs(self._owner.digests, secret, self._nonce), hello.options)
-        if option is None:
-            return None
-        return dial_conflict(f"another process (pid {os.getpid()}) shares this connection", option)
+            self.send_frame(GapNotice(gap))
 
     def _take_slots(self, count: int) -> None:
-        self._open += count
-        if self._open >= _MAX_UNANSWERED:
+        self._unanswered += count
+        if self._unanswered >= _MAX_UNANSWERED:
             self._update_reading()
 
     def _update_reading(self) -> None:
-        self.set_reading(on=not self.is_write_paused and self._open < _MAX_UNANSWERED)
+        self.set_reading(on=not self.is_write_paused and self._unanswered < _MAX_UNANSWERED)
 
     def _cut_off(self) -> None:
         self._end(None)
@@ -255,16 +187,3 @@ class FollowerConnection(FrameStream):
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
-
-
-def secret_proof(secret: bytes, nonce: bytes) -> bytes:
-    """HMAC proof that this process holds the shared secret."""
-    return hmac.digest(secret, b"onesocket " + nonce, "sha256")
-
-
-def try_encode_ipc_frame(frame: Any) -> bytes | None:
-    """The frame for many; None: it's too long for anybody."""
-    try:
-        return encode_ipc_frame(frame)
-    except WireError:
-        return None

@@ -1,4 +1,4 @@
-"""The protocol of the owner's client: login, heartbeat and verdicts are the real one's, messages stay as they came."""
+"""Protocol of the owner's client: login, heartbeat and verdicts of the real one, and undecoded messages."""
 
 from __future__ import annotations
 
@@ -12,20 +12,19 @@ from ...wire._handshake import Data, DialRequest
 
 
 class ForwardingProtocol(Protocol):
-    """Delegates to `inner`, and delivers frames."""
+    """Delegates to `inner`, and delivers each message as one frame."""
 
     name: ClassVar[str] = "forwarding"
 
     def __init__(self, inner: Protocol) -> None:
         self._inner = inner
-        self.name = inner.name  # type: ignore[misc] # what people see is the real one's name
+        self.name = inner.name  # type: ignore[misc] # reprs and logs show the real one's name
         self.subprotocols = inner.subprotocols
         self.token_place = inner.token_place
         self.pace = inner.pace
-        self._frame: Data | None = None
 
     def __repr__(self) -> str:
-        return f"<Forwarding {self._inner!r}>"
+        return f"<ForwardingProtocol {self._inner!r}>"
 
     def prepare(self, request: DialRequest, token: str | None) -> DialRequest:
         """As the real one."""
@@ -33,15 +32,15 @@ class ForwardingProtocol(Protocol):
 
     def opened(self, token: str | None, now: float) -> Iterable[Action]:
         """As the real one."""
-        return self._shipped(self._inner.opened(token, now), None)
+        return self._as_frames(self._inner.opened(token, now), None)
 
     def received(self, data: Data, now: float) -> Iterable[Action]:
-        """As the real one; what it delivers is shipped."""
-        return self._shipped(self._inner.received(data, now), data)
+        """As the real one, with frames as messages."""
+        return self._as_frames(self._inner.received(data, now), data)
 
     def wake(self, now: float) -> Iterable[Action]:
         """As the real one."""
-        return self._shipped(self._inner.wake(now), None)
+        return self._as_frames(self._inner.wake(now), None)
 
     def unread(self) -> None:
         """As the real one."""
@@ -56,18 +55,18 @@ class ForwardingProtocol(Protocol):
         self._inner.lost(now)
 
     def encode(self, message: Any) -> Data:
-        """Encoded already, in the process that sends it."""
+        """Return `message`, which the sending process has encoded."""
         return cast("Data", message)
 
     def decoder(self) -> Callable[[Data], Any] | None:
-        """Where every frame is one message, it's forwarded unread."""
+        """Forward frames undecoded if each is one message."""
         return None if self._inner.decoder() is None else as_is
 
     def closed(self, code: int, reason: str) -> OnesocketError:
         """As the real one."""
         return self._inner.closed(code, reason)
 
-    def _shipped(self, actions: Iterable[Action], frame: Data | None) -> Iterable[Action]:
+    def _as_frames(self, actions: Iterable[Action], frame: Data | None) -> Iterable[Action]:
         plain = self._inner.decoder() is not None
         for action in actions:
             if not isinstance(action, Deliver):
@@ -79,13 +78,13 @@ class ForwardingProtocol(Protocol):
 
 
 def install_forwarding(client: Client) -> Client:
-    """Make a client that was never used deliver its messages as they come."""
+    """Make an unused client deliver undecoded messages."""
     client.internals.wrap_protocol(ForwardingProtocol)
     return client
 
 
 def packer(protocol: Protocol) -> Callable[[Any], Data]:
-    """The protocol's `pack`; raises `InvalidOption` where it has none."""
+    """The protocol's `pack`. Raises `InvalidOption` if it has none."""
     if not implements(protocol, Protocol.pack):
         raise InvalidOption(
             f"the messages of the protocol {protocol.name} are not single frames, so scope='host' needs its "
@@ -105,8 +104,8 @@ def unpacker(protocol: Protocol) -> Callable[[Data], Any]:
     return protocol.unpack
 
 
-def unpack_all(decode: Callable[[Data], Any], batch: list[Data]) -> list[Any | DecodeError]:
-    """Every message read; in the place of one that can't be, its error."""
+def decode_all(decode: Callable[[Data], Any], batch: list[Data]) -> list[Any | DecodeError]:
+    """Decode a batch; the error of a message takes its place."""
     if decode is as_is:
         return cast("list[Any]", batch)
     messages: list[Any | DecodeError] = []

@@ -3,19 +3,17 @@
 from __future__ import annotations
 
 import contextlib
-import os
 import socket
 import time
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+from ...errors import ForeignUser, IpcError, OnesocketError
 from ...lifecycle._states import State
-from ._errors import ForeignUser, WireError
 from ._ipc_frames import (
     Challenge,
     FrameSplitter,
-    SerializedError,
     StatusReport,
     StatusRequest,
     ToFollower,
@@ -32,27 +30,27 @@ _READ_BYTES: Final = 65536
 class Listing:
     """One shared connection. Times are Unix time in seconds; rates are messages per second."""
 
-    url: str
+    url: str = "?"
     """Without query values and user info; ``?`` if the owner doesn't answer."""
     pid: int
-    """Of the owner."""
+    """Process id of the owner."""
     release: str
-    started: float | None
-    """Since when this process is the owner."""
-    followers: int | None
-    """Other processes attached."""
-    dropped: int | None
+    started: float | None = None
+    """Time at which this process became the owner."""
+    followers: int | None = None
+    """Number of other processes attached."""
+    dropped: int | None = None
     """Messages that were dropped for processes that didn't read."""
-    received_per_second: float | None
-    sent_per_second: float | None
-    state: State | None
+    received_per_second: float | None = None
+    sent_per_second: float | None = None
+    state: State | None = None
     """None: the owner doesn't answer; it's stopped, far too busy, or of another release."""
-    epoch: int | None
-    rtt: float | None
-    last_error: str | None
-    last_loss: str | None
+    epoch: int | None = None
+    rtt: float | None = None
+    last_error: str | None = None
+    last_loss: str | None = None
     """Reason for the last loss of the connection, which may be up again."""
-    last_lost_at: float | None
+    last_lost_at: float | None = None
 
     @property
     def answers(self) -> bool:
@@ -61,7 +59,7 @@ class Listing:
 
 
 def listing(directory: str | None = None, *, timeout: float = 1.0) -> list[Listing]:
-    """Every shared connection of this user, asked within `timeout` seconds each; leftovers of the dead are left out.
+    """List the shared connections of this user, with `timeout` seconds for each; files of dead owners are left out.
 
     Blocking. Raises `NoRuntimeDirectory`.
     """
@@ -74,88 +72,67 @@ def listing(directory: str | None = None, *, timeout: float = 1.0) -> list[Listi
 
 
 def _query_owner(path: Path, timeout: float) -> Listing | None:
-    place = RuntimePaths(path.parent, path.stem)
-    descriptor = place.open_directory()
+    paths = RuntimePaths(path.parent, path.stem)
     pid, release = 0, "?"
     try:
-        with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as sock:
+        with paths.opened() as directory, socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as sock:
             sock.settimeout(timeout)
-            with contextlib.suppress(BlockingIOError):  # its queue is full: it doesn't answer, but it is there
-                sock.connect(place.socket_address(descriptor))
+            with contextlib.suppress(BlockingIOError):  # its queue is full: it doesn't answer, but it exists
+                sock.connect(paths.socket_address(directory))
             try:
                 pid = check_peer_user(sock.fileno())
-                end = time.monotonic() + timeout
-                frames = _BlockingFrameReader(sock, end)
+                frames = _BlockingFrameReader(sock, time.monotonic() + timeout)
                 challenge = frames.next()
                 if isinstance(challenge, Challenge):
                     release = challenge.release[:40]
                     sock.sendall(encode_ipc_frame(StatusRequest()))
-                    answer = frames.next()
-                    if isinstance(answer, StatusReport):
-                        return _listing_from(answer, release)
-            except (OSError, WireError):
+                    report = frames.next()
+                    if isinstance(report, StatusReport):
+                        return _listing_from(report, release)
+            except (OSError, IpcError):
                 pass  # it doesn't answer
     except (OSError, ForeignUser):
-        return None  # a leftover, or none of ours
-    finally:
-        os.close(descriptor)
-    return Listing(
-        url="?",
-        pid=pid,
-        release=release,
-        started=None,
-        followers=None,
-        dropped=None,
-        received_per_second=None,
-        sent_per_second=None,
-        state=None,
-        epoch=None,
-        rtt=None,
-        last_error=None,
-        last_loss=None,
-        last_lost_at=None,
-    )
+        return None  # of a dead owner, or of another user
+    return Listing(pid=pid, release=release)
 
 
-def _listing_from(answer: StatusReport, release: str) -> Listing | None:
-    status = answer.status
-    if status.state not in State.__members__:
-        return None
+def _listing_from(report: StatusReport, release: str) -> Listing:
+    status = report.status
     return Listing(
         url=status.url,
-        pid=answer.pid,
+        pid=report.pid,
         release=release,
-        started=answer.started,
-        followers=answer.followers,
-        dropped=answer.dropped,
-        received_per_second=answer.received_per_second,
-        sent_per_second=answer.sent_per_second,
-        state=State[status.state],
+        started=report.started,
+        followers=report.followers,
+        dropped=report.dropped,
+        received_per_second=report.received_per_second,
+        sent_per_second=report.sent_per_second,
+        state=status.state,
         epoch=status.epoch,
         rtt=status.rtt,
-        last_error=_error_text(status.error),
+        last_error=_error_text(status.last_error),
         last_loss=_error_text(status.last_loss),
         last_lost_at=status.last_lost_at,
     )
 
 
-def _error_text(failure: SerializedError | None) -> str | None:
-    return None if failure is None else f"{failure.kind}: {failure.text}"
+def _error_text(error: OnesocketError | None) -> str | None:
+    return None if error is None else f"{type(error).__name__}: {error}"
 
 
 class _BlockingFrameReader:
-    """The frames of a blocking socket, until a date."""
+    """Reads the frames of a blocking socket, until a deadline."""
 
-    def __init__(self, sock: socket.socket, end: float) -> None:
+    def __init__(self, sock: socket.socket, deadline: float) -> None:
         self._sock = sock
-        self._end = end
+        self._deadline = deadline
         self._splitter = FrameSplitter()
         self._bodies: list[bytes] = []
 
     def next(self) -> ToFollower:
-        """The next one. Raises OSError or `WireError`."""
+        """Read the next frame. Raises OSError or `IpcError`."""
         while not self._bodies:
-            left = self._end - time.monotonic()
+            left = self._deadline - time.monotonic()
             if left <= 0:
                 raise TimeoutError
             self._sock.settimeout(left)

@@ -5,85 +5,101 @@ from __future__ import annotations
 import asyncio
 import random
 from collections.abc import Callable, Coroutine, Iterable
-from typing import Any, Final, Protocol
+from dataclasses import dataclass
+from typing import Any, Final, TypeAlias
 
-from ...errors import ClientClosed, OnesocketError, OpenTimeout
-from .._errors import OptionConflict
-from .._host_options import HostOptions
-from ._descriptor_reserve import DescriptorReserve
-from ._election import Election, ElectionAction, ElectionEvent, ElectionPhase, ElectionSettings
-from ._errors import (
+from ...errors import (
+    ClientClosed,
     ForeignUser,
+    IpcError,
     NoRuntimeDirectory,
+    OnesocketError,
+    OpenTimeout,
+    OptionConflict,
     OwnerSilent,
     TokenMismatch,
     VersionMismatch,
-    WireError,
-    translate_os_error,
 )
+from .._host_options import HostOptions
+from ._descriptor_reserve import DescriptorReserve
+from ._election import Election, ElectionAction, ElectionEvent, ElectionPhase, ElectionSettings
 from ._follower import Follower
 from ._owner import Owner
 from ._owner_lock import OwnerLock, OwnerRecord, ownership_id_of, process_start_time
-from ._role import Role
-from ._runtime_paths import RuntimePaths
+from ._runtime_paths import RuntimePaths, translate_os_error
 
 _FATAL_ERRORS: Final = (TokenMismatch, ForeignUser, VersionMismatch, OptionConflict)
-"""Errors that keep a process out until somebody changes something. All others may be over in a moment."""
+"""Errors that keep a process out until a user changes something. All others may be over in a moment."""
+
+Role: TypeAlias = Owner | Follower
 
 
-class MembershipEvents(Protocol):
-    """Callbacks of a membership."""
+@dataclass(frozen=True, slots=True)
+class RoleTaken:
+    """This process can use the connection."""
 
-    def make_owner(self, lock: OwnerLock, reserve: DescriptorReserve) -> Owner:
-        """An owner that begins with this lock."""
-        ...
+    role: Role
 
-    def make_follower(self) -> Follower:
-        """A follower that isn't attached yet."""
-        ...
 
-    def on_role_taken(self, role: Role) -> None:
-        """We can use the connection."""
+@dataclass(frozen=True, slots=True)
+class RoleLost:
+    """This process has no role any more; another one follows."""
 
-    def on_role_gone(self, *, in_order: bool) -> None:
-        """We can't any more; another role follows. `in_order`: nothing was sent of what got no result."""
+    in_order: bool
+    """True if messages without a result were not sent."""
 
-    def on_attempt_failed(self, error: OnesocketError, failures: int) -> float | None:
-        """The `failures`-th step in a row failed. Returns the seconds until the next try; None: there is none."""
-        ...
 
-    def on_fatal(self, error: OnesocketError) -> None:
-        """Joining failed permanently: no further attempt is made until `have_role` is called again."""
+@dataclass(frozen=True, slots=True)
+class JoinFailed:
+    """Joining failed permanently: no further attempt is made until `acquire_role` is called again."""
+
+    error: OnesocketError
+
+
+MembershipEvent: TypeAlias = RoleTaken | RoleLost | JoinFailed
 
 
 class Membership:
-    """The shell around one `Election`. It decides nothing."""
+    """The shell around one `Election`, which decides."""
 
-    def __init__(self, place: RuntimePaths, options: HostOptions, events: MembershipEvents) -> None:
-        self._paths = place
+    def __init__(
+        self,
+        paths: RuntimePaths,
+        options: HostOptions,
+        *,
+        make_owner: Callable[[OwnerLock, DescriptorReserve], Owner],
+        make_follower: Callable[[], Follower],
+        retry_delay: Callable[[OnesocketError, int], float | None],
+        emit: Callable[[MembershipEvent], object],
+    ) -> None:
+        self._paths = paths
         self._options = options
-        self._events = events
+        self._make_owner = make_owner
+        self._make_follower = make_follower
+        self._retry_delay = retry_delay
+        """Returns the seconds until the next try after so many failures in a row; None: there is none."""
+        self._emit = emit
         self._election = Election(
             ElectionSettings(options.heartbeat, options.stopped_after, options.attach_timeout, options.takes_over)
         )
         self.role: Role | None = None
         self.join_error: OnesocketError | None = None
-        """Why there's no role yet."""
+        """Reason for which there is no role yet, or no answer of the owner."""
         self._reserve = DescriptorReserve()
         self._attaching: Follower | None = None
         self._lock: OwnerLock | None = None
-        self._seen: int | None = None
-        """The tenure of the owner that we attach to."""
-        self._last: OwnerRecord | None = None
-        """Record of the owner that we attach to, for when it ends and its lock file is gone."""
-        self._was_in = False
+        self._owner_id: int | None = None
+        """Ownership id of the owner that this process attaches to."""
+        self._owner_record: OwnerRecord | None = None
+        """Record of that owner, for when it ends and its lock file is gone."""
+        self._had_role = False
         self._failures = 0
         """Steps that failed in a row."""
-        self._work: asyncio.Task[None] | None = None
+        self._step: asyncio.Task[None] | None = None
         self._waiters: list[asyncio.Future[Role]] = []
-        self._alarm: asyncio.TimerHandle | None = None
-        self._heard = 0.0
-        """The last sign of life that the election knows of."""
+        self._timer: asyncio.TimerHandle | None = None
+        self._heard_at = 0.0
+        """The owner's last sign of life that the election knows of."""
 
     def __repr__(self) -> str:
         silent = " silent owner" if self._election.is_owner_silent else ""
@@ -91,7 +107,7 @@ class Membership:
 
     @property
     def usable_role(self) -> Role | None:
-        """The role, if it isn't just ending."""
+        """The role; None while it ends."""
         return self.role if self._election.phase in (ElectionPhase.OWNING, ElectionPhase.FOLLOWING) else None
 
     def begin(self) -> None:
@@ -99,7 +115,7 @@ class Membership:
         self._reserve.fill()
 
     async def acquire_role(self) -> Role:
-        """Get in, and wait for that. Raises why there's no getting in."""
+        """Join, and wait for a role. Raises the error that keeps this process out."""
         role = self.usable_role
         if role is not None:
             return role
@@ -112,39 +128,33 @@ class Membership:
             if future in self._waiters:
                 self._waiters.remove(future)
 
-    def on_owner_lost(self, role: Role, *, in_order: bool) -> None:
-        """Our owner is gone."""
-        if role is self.role:
+    def on_owner_disconnected(self, *, in_order: bool) -> None:
+        """The present role's owner is gone; the end of an earlier one is ignored."""
+        if isinstance(self.role, Follower) and self.role.is_over:
             self.role = None
             if in_order:
-                self._last = None  # the process may live on; its connection is closed
-            self._reserve.release()  # taking its place takes descriptors, and the program may have none left
-            self._events.on_role_gone(in_order=in_order)
+                self._owner_record = None  # the process may live on; its connection is closed
+            self._reserve.release()  # becoming the owner takes descriptors, and the program may have none left
+            self._emit(RoleLost(in_order))
             self.handle_event(ElectionEvent.OWNER_LOST)
 
     def descriptors(self) -> Iterable[int]:
-        """The sockets."""
-        for part in (self.role, self._attaching):
+        """The sockets, and after them the lock: it's held for as long as any socket is."""
+        for part in (self.role, self._attaching, self._lock):
             if part is not None:
                 yield from part.descriptors()
 
-    def file_descriptors(self) -> Iterable[int]:
-        """The sockets, and after them the lock: it's held for as long as any socket is."""
-        yield from self.descriptors()
-        if self._lock is not None:
-            yield from self._lock.descriptors()
-
     async def aclose(self, drain: Callable[[], Coroutine[Any, Any, None]], timeout: float) -> None:
-        """Leave, in order. `drain`: what a follower waits for first."""
+        """Leave in order. `drain`: awaited by a follower before it leaves."""
         self._election.handle(ElectionEvent.LEAVE, asyncio.get_running_loop().time())
-        if self._alarm is not None:
-            self._alarm.cancel()
-        self._reject(ClientClosed())
-        work = self._work
-        if work is not None and not work.done():
+        if self._timer is not None:
+            self._timer.cancel()
+        self._reject_waiters(ClientClosed())
+        step = self._step
+        if step is not None and not step.done():
             if not isinstance(self.role, Owner):
-                work.cancel()
-            await asyncio.wait([work], timeout=timeout)
+                step.cancel()
+            await asyncio.wait([step], timeout=timeout)
         role = self.role
         if isinstance(role, Owner):
             await role.hand_over()
@@ -152,132 +162,122 @@ class Membership:
             await drain()
             role.leave()
         self.role = None
-        self._release()
+        self._release_lock()
         self._reserve.release()
 
     # --- the election -----------------------------------------------------------------------------------------------
 
-    def handle_event(self, happened: ElectionEvent, delay: float = 0.0) -> None:
-        """Something happened."""
+    def handle_event(self, event: ElectionEvent, delay: float = 0.0) -> None:
+        """Perform the election's actions for an event."""
         loop = asyncio.get_running_loop()
-        for do in self._election.handle(happened, loop.time(), random.random(), delay=delay):
-            self._perform(do)
-        self._set_alarm()
+        for action in self._election.handle(event, loop.time(), random.random(), delay=delay):
+            self._perform(action)
+        if self._timer is not None:
+            self._timer.cancel()
+        at = self._election.wake_at
+        self._timer = None if at is None else loop.call_at(at, self._on_timer)
 
-    def _tick(self) -> None:
-        # Whether our owner is alive is only asked here: its signs of life come with every read.
-        heard = self.role.heard_at if isinstance(self.role, Follower) else 0.0
-        if heard > self._heard:
-            self._heard = heard
+    def _on_timer(self) -> None:
+        # The owner's signs of life come with every read; the election gets the last one here.
+        heard_at = self.role.heard_at if isinstance(self.role, Follower) else 0.0
+        if heard_at > self._heard_at:
+            self._heard_at = heard_at
             self.join_error = None
-            self._election.handle(ElectionEvent.HEARTBEAT, heard)
+            self._election.handle(ElectionEvent.HEARTBEAT, heard_at)
             self._reserve.fill()
         self.handle_event(ElectionEvent.TICK)
 
-    def _perform(self, do: ElectionAction) -> None:
-        match do:
+    def _perform(self, action: ElectionAction) -> None:
+        match action:
             case ElectionAction.TRY_LOCK:
                 self._try_lock()
             case ElectionAction.TAKE_OVER:
                 self._take_over()
             case ElectionAction.ATTACH:
-                self._begin(self._attach())
+                self._start_step(self._attach())
             case ElectionAction.SERVE:
-                self._begin(self._serve())
+                self._start_step(self._serve())
             case ElectionAction.HAND_OVER:
-                self._begin(self._yield())
+                self._start_step(self._hand_over())
             case ElectionAction.DETACH:
-                role, self.role = self.role, None
-                if isinstance(role, Follower):
-                    role.leave()
-                    self._events.on_role_gone(in_order=False)
+                self._detach()
             case ElectionAction.REQUEST_STEP_DOWN:
                 if isinstance(self.role, Follower):
                     self.join_error = OwnerSilent.of(self.role.peer_pid)
                     self.role.request_step_down()
-                    self.role.flush()
 
     def _try_lock(self) -> None:
         try:
-            self._paths = self._paths.ensure(again=self._was_in)  # somebody may have cleaned up
-            lock = OwnerLock.acquire(self._paths, self._keep)
+            self._paths = self._paths.ensure(again=self._had_role)  # the directory may have been removed
+            lock = OwnerLock.acquire(self._paths, self._keep_lock)
         except OnesocketError as error:
             if self._paths.is_being_restored(error):
-                self._later(ElectionEvent.LOCK_BUSY)
+                self._handle_soon(ElectionEvent.LOCK_BUSY)
             else:
-                self._on_attempt_failed(error)
+                self._on_step_failed(error)
             return
         if lock is not None:
             if lock.predecessor is None:
-                lock.predecessor = self._last
-            self._later(ElectionEvent.LOCK_ACQUIRED)
+                lock.predecessor = self._owner_record
+            self._handle_soon(ElectionEvent.LOCK_ACQUIRED)
             return
-        now = ownership_id_of(self._paths.lock)
+        owner_id = ownership_id_of(self._paths.lock)
         if self._election.phase is ElectionPhase.FOLLOWING:
-            if now and now != self._seen:
-                self._later(ElectionEvent.OWNER_LOST)  # another took over from our silent owner
+            if owner_id and owner_id != self._owner_id:
+                self._handle_soon(ElectionEvent.OWNER_LOST)  # another took over from our silent owner
             return
-        self._seen = now
-        self._later(ElectionEvent.LOCK_BUSY)
+        self._owner_id = owner_id
+        self._handle_soon(ElectionEvent.LOCK_BUSY)
 
     def _take_over(self) -> None:
         try:
-            lock = OwnerLock.take_over(self._paths, self._seen, self._keep)
+            lock = OwnerLock.take_over(self._paths, self._owner_id, self._keep_lock)
         except OSError as error:
-            self._on_attempt_failed(translate_os_error(error, "the lock of a stopped owner can't be replaced"))
+            self._on_step_failed(translate_os_error(error, "the lock of a stopped owner can't be replaced"))
             return
         except OnesocketError as error:
-            self._on_attempt_failed(error)
+            self._on_step_failed(error)
             return
-        self._later(ElectionEvent.LOCK_BUSY if lock is None else ElectionEvent.LOCK_ACQUIRED)
+        self._handle_soon(ElectionEvent.LOCK_BUSY if lock is None else ElectionEvent.LOCK_ACQUIRED)
 
-    def _keep(self, lock: OwnerLock) -> None:
+    def _keep_lock(self, lock: OwnerLock) -> None:
         self._lock = lock
 
-    def _later(self, happened: ElectionEvent) -> None:
-        # Not now: the election is in the middle of something else.
-        asyncio.get_running_loop().call_soon(self.handle_event, happened)
+    def _handle_soon(self, event: ElectionEvent) -> None:
+        # In the next turn: the actions of the last event are being performed.
+        asyncio.get_running_loop().call_soon(self.handle_event, event)
 
-    def _begin(self, work: Any) -> None:
-        self._work = asyncio.get_running_loop().create_task(work)
-
-    def _set_alarm(self) -> None:
-        if self._alarm is not None:
-            self._alarm.cancel()
-        at = self._election.wake_at
-        self._alarm = None if at is None else asyncio.get_running_loop().call_at(at, self._tick)
+    def _start_step(self, step: Coroutine[Any, Any, None]) -> None:
+        self._step = asyncio.get_running_loop().create_task(step)
 
     async def _attach(self) -> None:
-        follower = self._attaching = self._events.make_follower()
+        follower = self._attaching = self._make_follower()
         try:
-            await follower.attach(self._paths, self._options.attach_timeout)
-        except (OSError, NoRuntimeDirectory):
+            welcome = await follower.attach(self._paths, self._options.attach_timeout)
+        except (OSError, NoRuntimeDirectory, IpcError):
             self.handle_event(ElectionEvent.ATTACH_FAILED)
             return
         except OwnerSilent as error:
             self.join_error = error
             self.handle_event(ElectionEvent.ATTACH_TIMED_OUT)
             return
-        except WireError:
-            self.handle_event(ElectionEvent.ATTACH_FAILED)
-            return
         except OnesocketError as error:
-            self._on_attempt_failed(error)
+            self._on_step_failed(error)
             return
         finally:
             self._attaching = None
-        welcome = follower.welcome
-        if welcome is None or follower.is_over:
+        if follower.is_over:
             self.handle_event(ElectionEvent.ATTACH_FAILED)
             return
-        self._seen = welcome.ownership_id
-        self._last = OwnerRecord(follower.peer_pid, process_start_time(follower.peer_pid), welcome.status.epoch)
+        self._owner_id = welcome.ownership_id
+        pid = follower.peer_pid
+        self._owner_record = OwnerRecord(pid, process_start_time(pid), welcome.status.epoch)
         self._election.owner_heartbeat = welcome.heartbeat
         self.handle_event(ElectionEvent.ATTACHED)
         try:
             self._take_role(follower)
         except OnesocketError as error:
-            self._fail(error)  # what this process wants can't be told to another
+            self._fail(error)  # the subscriptions of this process can't be sent to another
 
     async def _serve(self) -> None:
         lock = self._lock
@@ -286,78 +286,74 @@ class Membership:
         owner: Owner | None = None
         try:
             await lock.predecessor_gone()
-            owner = self._events.make_owner(lock, self._reserve)
+            owner = self._make_owner(lock, self._reserve)
             self.role = owner  # a forked child finds its sockets there
             owner.start()
-        except asyncio.CancelledError:
-            self.role = None
-            await self._drop(owner, lock)
-            raise
-        except Exception as error:  # noqa: BLE001 - the disk is full, the directory gone, ...
-            self.role = None
-            await self._drop(owner, lock)
-            self._on_attempt_failed(_typed_error(error))
+        except (Exception, asyncio.CancelledError) as error:
+            self.role = self._lock = None
+            if owner is not None:
+                await owner.hand_over()
+            lock.release()
+            if isinstance(error, asyncio.CancelledError):
+                raise
+            self._on_step_failed(_typed_error(error))
             return
         self._take_role(owner)
 
-    async def _drop(self, owner: Owner | None, lock: OwnerLock) -> None:
-        self._lock = None
-        if owner is not None:
-            await owner.hand_over()
-        lock.release()
-
-    async def _yield(self) -> None:
+    async def _hand_over(self) -> None:
         owner = self.role
         if isinstance(owner, Owner):
             await owner.hand_over()
-            self.role = None
-            self._lock = None
-            self._events.on_role_gone(in_order=True)
+            self.role = self._lock = None
+            self._emit(RoleLost(in_order=True))
         self.handle_event(ElectionEvent.RELEASED)
 
     def _take_role(self, role: Role) -> None:
         self.role = role
         self.join_error = None
-        self._was_in = True
+        self._had_role = True
         self._failures = 0
-        self._events.on_role_taken(role)
+        self._emit(RoleTaken(role))
         waiters, self._waiters = self._waiters, []
         for future in waiters:
             if not future.done():
                 future.set_result(role)
 
-    def _on_attempt_failed(self, error: OnesocketError) -> None:
-        """A step failed. Only what somebody has to change is final; for the rest there's another try."""
+    def _detach(self) -> None:
+        role, self.role = self.role, None
+        if isinstance(role, Follower):
+            role.leave()
+            self._emit(RoleLost(in_order=False))
+
+    def _on_step_failed(self, error: OnesocketError) -> None:
+        """Try again later, unless the error is fatal or the policy exhausted."""
         if self._election.phase is ElectionPhase.FOLLOWING:
-            return  # whether its silent owner is dead, it asks again with the next heartbeat
+            return  # a silent owner's lock is tried again with the next heartbeat
         self._failures += 1
-        delay = None if isinstance(error, _FATAL_ERRORS) else self._events.on_attempt_failed(error, self._failures)
+        delay = None if isinstance(error, _FATAL_ERRORS) else self._retry_delay(error, self._failures)
         if delay is None:
             self._fail(error)
             return
         self.join_error = error
-        self._release()
-        self._reject(error)
+        self._release_lock()
+        self._reject_waiters(error)
         self.handle_event(ElectionEvent.ATTEMPT_FAILED, delay)
 
     def _fail(self, error: OnesocketError) -> None:
         self._failures = 0
         self.handle_event(ElectionEvent.LEAVE)
-        role, self.role = self.role, None
-        if isinstance(role, Follower):
-            role.leave()
-            self._events.on_role_gone(in_order=False)
-        self._release()
-        self._reject(error)
-        self._events.on_fatal(error)
+        self._detach()
+        self._release_lock()
+        self._reject_waiters(error)
+        self._emit(JoinFailed(error))
 
-    def _reject(self, error: OnesocketError) -> None:
+    def _reject_waiters(self, error: OnesocketError) -> None:
         waiters, self._waiters = self._waiters, []
         for future in waiters:
             if not future.done():
                 future.set_exception(error.copy())
 
-    def _release(self) -> None:
+    def _release_lock(self) -> None:
         lock, self._lock = self._lock, None
         if lock is not None:
             lock.release()

@@ -4,59 +4,77 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import dataclasses
+import enum
 import os
-import secrets
 import socket
 import time
-from collections.abc import Hashable, Iterable, Mapping
-from types import MappingProxyType
-from typing import Any, Final
+from collections.abc import Callable, Hashable, Iterable
+from typing import Final, TypeAlias
 
 from ...client._client import Client
-from ...client._gap import Gap, GapReason
-from ...client._status import Change
-from ...errors import ClientClosed, InvalidOption, OnesocketError
+from ...client._gap import Gap
+from ...client._status import Change, Status
+from ...errors import ClientClosed, InvalidOption, IpcError, OnesocketError, OutOfResources, OwnerLost
 from ...lifecycle._effects import Outcome
 from ...lifecycle._retry import ReconnectPolicy
 from ...lifecycle._states import State
 from ...protocols._protocol import Protocol
 from ...wire._handshake import Data
 from .._host_options import HostOptions
+from .._upstream_subscriptions import UpstreamSubscriptions
 from ._descriptor_reserve import DescriptorReserve
-from ._errors import OutOfResources, OwnerLost, WireError
-from ._follower_connection import FollowerConnection, try_encode_ipc_frame
+from ._follower_connection import FollowerConnection
+from ._follower_set import FollowerSet
 from ._ipc_frames import (
-    Heartbeat,
+    Cancellation,
+    GapNotice,
+    Hello,
     MessageBatch,
     Rejection,
-    SharedStatus,
-    Shutdown,
+    Request,
+    Results,
+    SendMessages,
     StatusReport,
+    StatusRequest,
+    StatusUpdate,
+    StepDown,
+    Subscribe,
+    ToOwner,
+    Verb,
     Welcome,
     checked_key,
     encode_ipc_frame,
-    split_batch,
 )
-from ._merged_subscriptions import MergedSubscriptions
+from ._join_credentials import JoinCredentials
 from ._owner_files import OwnerFiles
 from ._owner_lock import OwnerLock
 from ._pending_operations import PendingOperations
 from ._process_outbox import OutboxEntry
 from ._reconnector import Reconnector
-from ._role import RoleEvents
-from ._serialization import serialize_error, serialize_gap, serialize_status
+from ._subscription_counts import SubscriptionCounts
 
-_BACKLOG: Final = 512
 _REFRESH_INTERVAL: Final = 600.0
 """Seconds between two touches of the lock file; cleaners take what is days old."""
+_LATE_TICK: Final = 1.5
+"""Heartbeats without a check of the files: after a longer pause of this process, another may have taken over."""
 _THIS_PROCESS: Final = "this process"
-_NO_DIGESTS: Final[Mapping[str, str]] = MappingProxyType({})
-_HEARTBEAT_FRAME: Final = encode_ipc_frame(Heartbeat())
-_SHUTDOWN_FRAME: Final = encode_ipc_frame(Shutdown())
+
+OwnerEvent: TypeAlias = MessageBatch | GapNotice | StatusUpdate | Results | StepDown
+"""Frames as they go to followers; and `StepDown`, when this process has to hand over."""
+
+
+class OwnerPhase(enum.Enum):
+    """Phase of an ownership."""
+
+    SERVING = "serving"
+    HANDING_OVER = "handing over"
+    REPLACED = "replaced"
+    """Another process took over while this one was suspended; it still has to close its connection."""
 
 
 class Owner:
-    """A `Role`, and the owner of its `FollowerConnection`s."""
+    """Role of the process that holds the connection: serves itself and its followers."""
 
     def __init__(
         self,
@@ -67,73 +85,64 @@ class Owner:
         protocol: Protocol,
         options: HostOptions,
         reconnect: ReconnectPolicy | None,
-        secret: bytes,
-        release: str,
+        credentials: JoinCredentials,
         epoch: int,
-        events: RoleEvents,
-        digests: Mapping[str, str] = _NO_DIGESTS,
+        emit: Callable[[OwnerEvent], object],
     ) -> None:
-        self.secret = secret
-        self.digests = digests
-        """Of the options that go into dial and login; followers must have the same."""
-        self.release = release
-        self.buffer = options.buffer
-        self.cut_off_after = options.cut_off_after
-        self.attach_timeout = options.attach_timeout
         self.client = client
         self._lock = lock
         self._reserve = reserve
         self._options = options
-        self._events = events
-        self._base = epoch
+        self._emit = emit
+        self._base_epoch = epoch
         self._loop = asyncio.get_running_loop()
-        self._looked = self._loop.time()
-        self._touched = self._looked
-        self._follower_connections: tuple[FollowerConnection, ...] = ()
-        self._unattached: set[FollowerConnection] = set()
-        self._came: list[Data] = []
-        self._has_fed = False
-        """In this turn of the loop: what comes now waits for its end."""
-        self._merged_subscriptions = MergedSubscriptions(protocol, client)
-        self._pending_operations = PendingOperations(client)
-        self._reconnector = Reconnector(client, reconnect, self._publish)
-        self._files = OwnerFiles(
-            lock, reserve, accepted=self._accepted, exhausted=_reject_exhausted, look=self._look_at_files
+        self._phase = OwnerPhase.SERVING
+        self._checked_at = self._loop.time()
+        self._refreshed_at = self._checked_at
+        self._followers = FollowerSet(credentials, options, self._on_follower_frame)
+        self._batch: list[Data] = []
+        """Messages for the end of this turn of the loop."""
+        self._has_forwarded = False
+        """True if messages were forwarded in this turn: further ones wait for its end."""
+        self._subscription_counts = SubscriptionCounts()
+        self._upstream_subscriptions = UpstreamSubscriptions(
+            protocol, client.internals, lambda: self._subscription_counts.wanted
         )
-        self._accepting: set[asyncio.Task[object]] = set()
-        self._beat: asyncio.TimerHandle | None = None
+        self._pending_operations = PendingOperations(client)
+        self._reconnector = Reconnector(client, reconnect, self._publish_present)
+        self._files = OwnerFiles(
+            lock, reserve, accepted=self._followers.accept, exhausted=_reject_exhausted, check=self._check_files
+        )
+        self._heartbeat_timer: asyncio.TimerHandle | None = None
         self._stopping: asyncio.Task[None] | None = None
-        """A stop that was called before this process owned the connection, under way."""
-        self._leaving = False
-        self._deposed = False
+        """The `disconnect()` that a process called before this one owned the connection."""
         self._started = time.time()
         self._rates = (0.0, 0.0)
-        self._counted = (0, 0)
-        self._dropped = 0
-        self._told: tuple[State, int] = client.state, 0
-        self._ahead: tuple[State, int] | None = None
-        """What was told before the client did: the changes up to that are no news."""
-        client.internals.tap(self._take, self._miss)
-        client.on_change(self._changed)
-        self.status = self._shared(client.state, 0)
+        self._message_counts = (0, 0)
+        self._published: tuple[State, int] = client.state, 0
+        self._published_early: tuple[State, int] | None = None
+        """State and epoch that were published before the client reported them: changes up to that one are old."""
+        client.internals.tap(self._on_batch, self._on_gap)
+        client.on_change(self._on_change)
+        self.status = self._shared_status(client.state, 0)
 
     def __repr__(self) -> str:
-        return f"<Owner {self.client!r} followers={len(self._follower_connections)} leaving={self._leaving}>"
+        return f"<Owner {self.client!r} {self._phase.value} followers={len(self._followers)}>"
 
     @property
     def epoch(self) -> int:
-        """Of the present line, as all processes count."""
-        return self._base + self.client.epoch
+        """Epoch of the present connection, as all processes count."""
+        return self._base_epoch + self.client.epoch
 
-    # --- its life ---------------------------------------------------------------------------------------------------
+    # --- phases -----------------------------------------------------------------------------------------------------
 
     def start(self) -> None:
-        """Listen. Raises OSError or `NoRuntimeDirectory`."""
+        """Listen for followers. Raises OSError or `NoRuntimeDirectory`."""
         self._files.start()
-        self._beat = self._loop.call_later(self._options.heartbeat, self._tick)
+        self._heartbeat_timer = self._loop.call_later(self._options.heartbeat, self._on_heartbeat)
 
     def resume(self, state: State) -> None:
-        """Go on where the connection was under the last owner: stopped, or up, and then as a client would."""
+        """Restore the connection's state under the last owner: stopped, or up."""
         if state is State.STOPPED:
             self._stopping = self._loop.create_task(self.client.disconnect())
             self._stopping.add_done_callback(lambda task: task.cancelled() or task.exception())
@@ -141,280 +150,244 @@ class Owner:
             self._reconnector.start()
 
     async def hand_over(self) -> None:
-        """Close the line in order, let go of the lock, and tell the followers. Bounded."""
-        self._leaving = True
-        if self._beat is not None:
-            self._beat.cancel()
+        """Close the connection in order, release the lock, and send the followers to the next owner. Bounded."""
+        if self._phase is OwnerPhase.SERVING:
+            self._phase = OwnerPhase.HANDING_OVER
+        if self._heartbeat_timer is not None:
+            self._heartbeat_timer.cancel()
         self._files.stop()
         await self._reconnector.stop()
         await self.client.aclose()  # bounded by its own deadlines; before its end another must not dial
-        await self._pending_operations.finish()  # what was sent meanwhile gets its result, or it would be sent twice
-        self._release()
+        await self._pending_operations.finish()  # messages sent meanwhile need their result, or would be sent twice
+        self._forward_batch()
+        self._files.release(self.epoch if self._followers else 0)
+        self._followers.shut_down()
 
-    def _release(self) -> None:
-        self._flush()
-        self._files.release(self.epoch if self._follower_connections else 0)
-        for peer in self._follower_connections:
-            peer.flush_results()
-            peer.tell_packed(_SHUTDOWN_FRAME)
-        for peer in (*self._follower_connections, *self._unattached):
-            peer.close()
-        self._follower_connections = ()
-        self._unattached.clear()
+    def _current_phase(self) -> OwnerPhase:
+        """The phase; after a pause of this process the files are checked first."""
+        if self._loop.time() - self._checked_at > _LATE_TICK * self._options.heartbeat:
+            self._check_files()
+        return self._phase
 
-    def _is_deposed(self) -> bool:
-        """True if this process was suspended long enough for a take-over, and another process took over."""
-        now = self._loop.time()
-        if now - self._looked > 1.5 * self._options.heartbeat:
-            self._look(now)
-        return self._deposed
+    def _check_files(self) -> None:
+        self._checked_at = self._loop.time()
+        if self._phase is OwnerPhase.SERVING and not self._files.restore_missing():
+            self._phase = OwnerPhase.REPLACED
+            self._emit(StepDown())
 
-    def _look(self, now: float) -> None:
-        self._looked = now
-        if not self._deposed and not self._leaving and not self._files.restore_missing():
-            self._deposed = True
-            self._events.on_step_down()
-
-    def _look_at_files(self) -> None:
-        self._look(self._loop.time())
-
-    def _tick(self) -> None:
-        heartbeat = self._options.heartbeat
-        now = self._loop.time()
-        elapsed = now - self._looked + 1e-9
-        self._look(now)
-        self._beat = self._loop.call_later(heartbeat, self._tick)
-        if now - self._touched > _REFRESH_INTERVAL:
-            self._touched = now
+    def _on_heartbeat(self) -> None:
+        elapsed = self._loop.time() - self._checked_at + 1e-9
+        self._check_files()
+        self._heartbeat_timer = self._loop.call_later(self._options.heartbeat, self._on_heartbeat)
+        if self._checked_at - self._refreshed_at > _REFRESH_INTERVAL:
+            self._refreshed_at = self._checked_at
             self._lock.refresh()
         if self.client.state is State.CONNECTED:
             self._reserve.fill()
-        stats = self.client.stats
-        counted = stats.received, stats.sent
-        self._rates = (counted[0] - self._counted[0]) / elapsed, (counted[1] - self._counted[1]) / elapsed
-        self._counted = counted
+        stats, before = self.client.stats, self._message_counts
+        self._message_counts = stats.received, stats.sent
+        self._rates = (stats.received - before[0]) / elapsed, (stats.sent - before[1]) / elapsed
         if self.client.status.rtt != self.status.rtt:
-            self._publish()
-        for peer in self._follower_connections:
-            if not peer.is_write_paused:
-                peer.tell_packed(_HEARTBEAT_FRAME)
+            self._publish_present()
+        self._followers.send_heartbeat()
 
-    # --- from above -------------------------------------------------------------------------------------------------
+    # --- from the connection ----------------------------------------------------------------------------------------
 
-    def _take(self, batch: list[Data]) -> None:
-        # The first of a turn goes out at once. What follows goes out together: a write costs more than a message.
-        if self._has_fed:
-            self._came += batch
+    def _on_batch(self, batch: list[Data]) -> None:
+        # The first batch of a turn is forwarded at once, the others together: a write costs more than a message.
+        if self._has_forwarded:
+            self._batch += batch
             return
-        self._has_fed = True
-        self._loop.call_soon(self._turn_over)
-        self._feed(batch)
+        self._has_forwarded = True
+        self._loop.call_soon(self._on_turn_end)
+        self._forward(batch)
 
-    def _turn_over(self) -> None:
-        self._has_fed = bool(self._came)
-        if self._has_fed:
-            self._loop.call_soon(self._turn_over)
-            self._flush()
+    def _on_turn_end(self) -> None:
+        self._has_forwarded = bool(self._batch)
+        if self._has_forwarded:
+            self._loop.call_soon(self._on_turn_end)
+            self._forward_batch()
 
-    def _flush(self) -> None:
-        came, self._came = self._came, []
-        if came:
-            self._feed(came)
+    def _forward_batch(self) -> None:
+        batch, self._batch = self._batch, []
+        if batch:
+            self._forward(batch)
 
-    def _miss(self, gap: Gap) -> None:
-        self._flush()
-        if self._is_deposed():
+    def _on_gap(self, gap: Gap) -> None:
+        self._forward_batch()
+        if self._current_phase() is OwnerPhase.REPLACED:
             return
-        self._catch_up()
-        gap = Gap(gap.reason, self._base + gap.epoch, gap.missed, gap.error)
-        self._feed_gap(gap)
-        self._events.on_gap(gap)
+        self._publish_early()
+        gap = dataclasses.replace(gap, epoch=self._base_epoch + gap.epoch)
+        self._followers.send_gap(gap)
+        self._emit(GapNotice(gap))
 
-    def _feed(self, batch: list[Data]) -> None:
-        if self._is_deposed():
+    def _forward(self, batch: list[Data]) -> None:
+        if self._current_phase() is OwnerPhase.REPLACED:
             return
-        self._catch_up()
-        if self._follower_connections:
-            for portion in split_batch(batch):
-                data = try_encode_ipc_frame(MessageBatch(portion))
-                if data is None:
-                    self._feed_gap(Gap(GapReason.OVERFLOW, self.epoch, len(portion)))
-                    continue
-                for peer in self._follower_connections:
-                    peer.send_batch(data, len(portion))
-        self._events.on_messages(batch)
+        self._publish_early()
+        self._followers.send_batch(batch, self.epoch)
+        self._emit(MessageBatch(batch))
 
-    def _feed_gap(self, gap: Gap) -> None:
-        data = encode_ipc_frame(serialize_gap(gap, gap.epoch))
-        for peer in self._follower_connections:
-            peer.send_gap(gap, data)
-
-    def _changed(self, change: Change) -> None:
+    def _on_change(self, change: Change) -> None:
         if change.new is State.CONNECTED:
-            self._lock.note(self._base + change.epoch)
-        told = change.new, change.epoch
-        if self._ahead is None:
-            self._told = told
-            self._tell(self._shared(*told))
-        elif told == self._ahead:
-            self._ahead = None
+            self._lock.note(self._base_epoch + change.epoch)
+        present = change.new, change.epoch
+        if self._published_early is None:
+            self._published = present
+            self._publish(*present)
+        elif present == self._published_early:
+            self._published_early = None
 
-    def _catch_up(self) -> None:
-        """Say that a line is up before its first message: a client tells its changes a little later."""
-        now = self.client.state, self.client.epoch
-        if now != self._told and now[0] is State.CONNECTED and not self._leaving:
-            self._told = self._ahead = now
-            self._tell(self._shared(*now))
+    def _publish_early(self) -> None:
+        """Publish that a connection is up before its first message: the client reports its changes a little later."""
+        present = self.client.state, self.client.epoch
+        if present != self._published and present[0] is State.CONNECTED and self._phase is OwnerPhase.SERVING:
+            self._published = self._published_early = present
+            self._publish(*present)
 
-    def _publish(self) -> None:
-        status = self.client.status
-        self._tell(self._shared(status.state, status.epoch))
+    def _publish_present(self) -> None:
+        self._publish(self.client.state, self.client.epoch)
 
-    def _shared(self, state: State, epoch: int) -> SharedStatus:
-        status = self.client.status
+    def _publish(self, state: State, epoch: int) -> None:
+        if self._phase is not OwnerPhase.SERVING:
+            return  # further states are the next owner's
+        self.status = self._shared_status(state, epoch)
+        update = StatusUpdate(self.status)
+        self._followers.send_encoded(encode_ipc_frame(update))
+        self._emit(update)
+
+    def _shared_status(self, state: State, epoch: int) -> Status:
+        """The client's status with the state and epoch as all processes count them, without its own queues."""
         if state is State.FAILED and self._reconnector.is_running:
             state = State.BACKING_OFF
-        return serialize_status(status, state=state, epoch=self._base + epoch)
+        return dataclasses.replace(
+            self.client.status,
+            state=state,
+            epoch=self._base_epoch + epoch,
+            outbox=0,
+            inbox=0,
+            subscribers=0,
+            is_held=False,
+        )
 
-    def _tell(self, shared: SharedStatus) -> None:
-        if self._leaving:
-            return  # what comes next is the next owner's to say
-        self.status = shared
-        data = encode_ipc_frame(shared)
-        for peer in self._follower_connections:
-            peer.tell_packed(data)
-        self._events.on_status(shared)
+    # --- the role ---------------------------------------------------------------------------------------------------
 
-    # --- this process as a user of its own ---------------------------------------------------------------------------
-
-    def post(self, entries: list[OutboxEntry]) -> None:
-        """Send these."""
+    def send(self, entries: list[OutboxEntry]) -> None:
+        """Send messages of this process; the result of each is emitted once, unless the role ends before."""
         for entry in entries:
-            if not self._leaving and not self._is_deposed():  # else it's the next owner's
-                self._pending_operations.send_safely(_THIS_PROCESS, entry.number, entry.data, self._events.on_result)
+            if self._current_phase() is OwnerPhase.SERVING:  # else the next owner sends it
+                self._pending_operations.send(_THIS_PROCESS, entry.number, entry.data, self._emit_result)
+
+    def _emit_result(self, number: int, error: OnesocketError | None) -> None:
+        self._emit(Results([(number, None, error)]))
 
     def withdraw(self, entry: OutboxEntry) -> None:
-        """Don't."""
+        """Don't send a message, if that is still possible."""
         self._pending_operations.cancel(_THIS_PROCESS, entry.number)
 
-    async def ask(self, verb: str) -> Outcome | None:
-        """connect, reconnect or disconnect."""
-        if self._leaving or self._is_deposed():
+    async def request(self, verb: Verb) -> Outcome | None:
+        """Connect, reconnect or disconnect. Raises `OwnerLost` when the role ends meanwhile."""
+        if self._current_phase() is not OwnerPhase.SERVING:
             raise OwnerLost("this process has just let go of the connection")
         try:
             if self._stopping is not None:
-                await asyncio.wait([self._stopping])  # the last owner's stop came before this
-            if verb == "disconnect":
-                await self._reconnector.stop()
-                await self.client.disconnect()
-                return None
-            return await (self.client.reconnect() if verb == "reconnect" else self.client.connect())
+                await asyncio.wait([self._stopping])  # called before this request
+            match verb:
+                case Verb.CONNECT:
+                    return await self.client.connect()
+                case Verb.RECONNECT:
+                    return await self.client.reconnect()
+                case Verb.DISCONNECT:
+                    await self._reconnector.stop()
+                    await self.client.disconnect()
+                    return None
         except ClientClosed:
             raise OwnerLost("this process let go of the connection meanwhile") from None
 
     def update_subscriptions(self, add: Iterable[Hashable], remove: Iterable[Hashable]) -> None:
-        """The subscriptions of this process changed."""
-        self._merged_subscriptions.change(_THIS_PROCESS, add, remove)
+        """Change the subscriptions of this process. Raises `InvalidOption`: too many."""
+        self._update_subscriptions(_THIS_PROCESS, add, remove)
+
+    def _update_subscriptions(self, who: Hashable, add: Iterable[Hashable], remove: Iterable[Hashable]) -> None:
+        self._subscription_counts.add_keys(who, add)
+        self._subscription_counts.remove_keys(who, remove)
+        self._upstream_subscriptions.changed()
 
     def descriptors(self) -> Iterable[int]:
-        """Its sockets: that of the connection first."""
+        """All sockets, that of the connection first."""
         yield from self.client.internals.descriptors()
         yield from self._files.descriptors()
-        for peer in (*self._follower_connections, *self._unattached):
-            number = peer.descriptor
-            if number is not None:
-                yield number
+        yield from self._followers.descriptors()
 
-    # --- what peers tell --------------------------------------------------------------------------------------------
+    # --- followers --------------------------------------------------------------------------------------------------
 
-    def _accepted(self, sock: socket.socket) -> None:
-        peer = FollowerConnection(self, secrets.token_bytes(16), sock)
-        self._unattached = {stranger for stranger in self._unattached if stranger.descriptor is not None}
-        self._unattached.add(peer)
-        if len(self._unattached) > _BACKLOG:
-            self._unattached.pop().abort()
-        work = self._loop.create_task(self._loop.connect_accepted_socket(lambda: peer, sock))
-        self._accepting.add(work)
-        work.add_done_callback(self._accepting.discard)
+    def _on_follower_frame(self, follower: FollowerConnection, frame: ToOwner | None) -> None:
+        match frame:
+            case SendMessages(messages):
+                self._send_for(follower, messages)
+            case Request(number, verb):
+                self._pending_operations.start(follower, number, self._answer(follower, number, verb))
+            case Cancellation(number):
+                if self._pending_operations.cancel(follower, number):
+                    follower.release_slot()
+            case Subscribe(add, remove):
+                try:
+                    self._update_subscriptions(follower, map(checked_key, add), map(checked_key, remove))
+                except InvalidOption as error:
+                    raise IpcError(str(error)) from None
+            case StepDown():
+                self._emit(frame)
+            case Hello():
+                self._attach(follower)
+            case StatusRequest():
+                follower.send_frame(self._status_report())
+                self._followers.close_unattached(follower)
+            case None:
+                self._detach(follower)
 
-    def attached(self, peer: FollowerConnection) -> bool:
-        """One more follower, if there's a place for it."""
-        self._unattached.discard(peer)
-        if self._leaving or self._is_deposed():
-            return False
-        if len(self._follower_connections) >= self._options.most_followers:
-            count = len(self._follower_connections)
-            text = f"{count} processes share this connection already, which is the limit (most_followers)"
-            peer.tell(Rejection(serialize_error(InvalidOption(text))))
-            return False
-        self._flush()  # what came before belongs to those before
-        self._follower_connections = (*self._follower_connections, peer)
-        peer.tell(Welcome(os.getpid(), self._lock.ownership_id, self._options.heartbeat, self.status))
-        return True
-
-    def detached(self, peer: FollowerConnection) -> None:
-        """One less, with all it wanted."""
-        self._follower_connections = tuple(other for other in self._follower_connections if other is not peer)
-        self._dropped += peer.dropped
-        self._merged_subscriptions.drop(peer)
-        self._pending_operations.cancel_all(peer)
-
-    def on_status_request(self, peer: FollowerConnection) -> None:
-        """How things stand."""
-        self._unattached.discard(peer)
-        peer.tell(
-            StatusReport(
-                pid=os.getpid(),
-                started=self._started,
-                followers=len(self._follower_connections),
-                dropped=self._dropped + sum(other.dropped for other in self._follower_connections),
-                received_per_second=self._rates[0],
-                sent_per_second=self._rates[1],
-                status=self.status,
-            )
-        )
-
-    def on_outgoing_messages(self, peer: FollowerConnection, messages: list[tuple[int, Any]]) -> None:
-        """A follower's messages."""
-
-        def settled(number: int, error: OnesocketError | None) -> None:
-            peer.result(number, "sent" if error is None else error)
+    def _send_for(self, follower: FollowerConnection, messages: list[tuple[int, Data]]) -> None:
+        def on_result(number: int, error: OnesocketError | None) -> None:
+            follower.add_result(number, None, error)
 
         for number, data in messages:
-            if not self._leaving and not self._is_deposed():
-                self._pending_operations.send(peer, number, data, settled)
+            if self._current_phase() is OwnerPhase.SERVING:
+                self._pending_operations.send(follower, number, data, on_result)
 
-    def on_control_request(self, peer: FollowerConnection, number: int, verb: str) -> None:
-        """A follower's connect, reconnect or disconnect."""
-        if verb not in ("connect", "reconnect", "disconnect"):
-            raise WireError("a follower asked for what there is not")
-        self._pending_operations.start(peer, number, self._answer(peer, number, verb))
+    def _attach(self, follower: FollowerConnection) -> None:
+        if self._current_phase() is not OwnerPhase.SERVING:
+            self._followers.close_unattached(follower)
+            return
+        self._forward_batch()  # not for the new follower
+        heartbeat, ownership_id = self._options.heartbeat, self._lock.ownership_id
+        self._followers.attach(follower, Welcome(os.getpid(), ownership_id, heartbeat, self.status))
 
-    def on_cancellation(self, peer: FollowerConnection, number: int) -> None:
-        """A follower's caller was cancelled."""
-        if self._pending_operations.cancel(peer, number):
-            peer.release_slot()
+    def _detach(self, follower: FollowerConnection) -> None:
+        self._followers.detach(follower)
+        self._subscription_counts.drop(follower)
+        self._upstream_subscriptions.changed()
+        self._pending_operations.cancel_all(follower)
 
-    def on_subscription_update(self, peer: FollowerConnection, add: list[Any], remove: list[Any]) -> None:
-        """A follower's subscriptions."""
+    def _status_report(self) -> StatusReport:
+        return StatusReport(
+            pid=os.getpid(),
+            started=self._started,
+            followers=len(self._followers),
+            dropped=self._followers.dropped,
+            received_per_second=self._rates[0],
+            sent_per_second=self._rates[1],
+            status=self.status,
+        )
+
+    async def _answer(self, follower: FollowerConnection, number: int, verb: Verb) -> None:
         try:
-            self._merged_subscriptions.change(peer, map(checked_key, add), map(checked_key, remove))
-        except InvalidOption as error:
-            raise WireError(str(error)) from None
-
-    def on_step_down_request(self) -> None:
-        """A follower heard nothing of us for too long."""
-        self._events.on_step_down()
-
-    async def _answer(self, peer: FollowerConnection, number: int, verb: str) -> None:
-        try:
-            outcome = await self.ask(verb)
+            outcome = await self.request(verb)
         except OwnerLost:
             return  # without a result: the follower asks the next owner
         except OnesocketError as error:
-            peer.result(number, error)
+            follower.add_result(number, None, error)
         else:
-            peer.result(number, "" if outcome is None else outcome.name)
+            follower.add_result(number, outcome, None)
 
 
 def _reject_exhausted(sock: socket.socket) -> None:
@@ -422,4 +395,4 @@ def _reject_exhausted(sock: socket.socket) -> None:
     text = f"the process that holds the connection (pid {os.getpid()}) has no file descriptor left for another process"
     with contextlib.suppress(OSError):
         sock.settimeout(0)
-        sock.send(encode_ipc_frame(Rejection(serialize_error(OutOfResources(text)))))
+        sock.send(encode_ipc_frame(Rejection(OutOfResources(text))))

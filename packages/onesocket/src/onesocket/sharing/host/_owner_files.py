@@ -1,4 +1,4 @@
-"""Files of a connection's owner: its lock, and the socket at which followers find it."""
+"""Files of a connection's owner: its lock, and the socket to which followers connect."""
 
 from __future__ import annotations
 
@@ -20,11 +20,11 @@ from ._unix_acceptor import UnixAcceptor
 _log = logging.getLogger("onesocket")
 _BACKLOG: Final = 512
 _RECHECK_DELAY: Final = 0.005
-"""Seconds until another look, when somebody rang, or a newcomer had our lock in its hand for a moment."""
+"""Seconds until another check, when a process asked for it, or had our lock file open for a moment."""
 
 
 class OwnerFiles:
-    """Put in place by `start`, and again by `keep_up` where somebody removed them; the connection doesn't notice."""
+    """Makes the files in `start`, and again in `restore_missing` when they were removed; the connection stays up."""
 
     def __init__(
         self,
@@ -33,65 +33,65 @@ class OwnerFiles:
         *,
         accepted: Callable[[socket.socket], object],
         exhausted: Callable[[socket.socket], object],
-        look: Callable[[], object],
+        check: Callable[[], object],
     ) -> None:
         self._lock = lock
         self._reserve = reserve
         self._accepted = accepted
         self._exhausted = exhausted
-        self._look = look
-        """Called when it is time for `keep_up`, beside the regular ones."""
+        self._check = check
+        """Called when `restore_missing` is due outside of the heartbeat."""
         self._listener: UnixAcceptor | None = None
         self._notification_acceptor: UnixAcceptor | None = None
         self._bound: tuple[RuntimePaths, FileIdentity | None] | None = None
-        """Place of the listener's socket file, and the identity of that file."""
-        self._due: asyncio.TimerHandle | None = None
-        self._trouble = ""
+        """Paths of the listener's socket file, and the identity of that file."""
+        self._check_timer: asyncio.TimerHandle | None = None
+        self._logged_error = ""
 
     def __repr__(self) -> str:
         return f"<OwnerFiles {self._lock!r} {self._listener!r}>"
 
     def start(self) -> None:
-        """Listen. Raises OSError, or `NoRuntimeDirectory`."""
+        """Listen. Raises OSError or `NoRuntimeDirectory`."""
         self._listen()
         self._accept_notifications()
 
     def restore_missing(self) -> bool:
-        """Make again what is gone; False: another process has taken the connection over.
+        """Make removed files again. Returns False if another process has taken the connection over.
 
-        What hinders it is logged, once, and tried again the next time: the connection is up all the same.
+        An error is logged once, and the next call tries again: the connection stays up.
         """
         try:
-            standing = self._lock.restore(self._lock.paths.ensure(again=True))
-            if standing is LockState.OURS:
+            lock_state = self._lock.restore(self._lock.paths.ensure(again=True))
+            if lock_state is LockState.OURS:
                 self._listen()
-            elif standing is LockState.BUSY:
+            elif lock_state is LockState.BUSY:
                 self._check_soon()
             self._lock.claim_socket_lock()
             self._accept_notifications()
         except (OSError, OnesocketError) as error:
             text = str(error)
-            if text != self._trouble:
-                self._trouble = text
+            if text != self._logged_error:
+                self._logged_error = text
                 _log.warning("the files of a shared connection are gone, and can't be made again yet: %s", text)
             return True
-        if standing is LockState.OURS:
-            self._trouble = ""
+        if lock_state is LockState.OURS:
+            self._logged_error = ""
         for acceptor in (self._listener, self._notification_acceptor):
             if acceptor is not None:
                 acceptor.resume()
-        return standing is not LockState.LOST
+        return lock_state is not LockState.LOST
 
     def stop(self) -> None:
-        """Accept nobody any more."""
-        if self._due is not None:
-            self._due.cancel()
+        """Stop listening."""
+        if self._check_timer is not None:
+            self._check_timer.cancel()
         for acceptor in (self._listener, self._notification_acceptor):
             if acceptor is not None:
                 acceptor.close()
 
     def release(self, epoch: int) -> None:
-        """Let go in order; `epoch` as for `OwnerLock.release`."""
+        """Remove the socket and release the lock; `epoch` as for `OwnerLock.release`."""
         self.stop()
         if self._lock.is_ours():
             self._remove()
@@ -103,18 +103,18 @@ class OwnerFiles:
             yield self._listener.descriptor
 
     def _listen(self) -> None:
-        place = self._lock.paths
-        if self._bound is not None and self._bound[0] == place and self._bound[1] == file_identity(place.socket):
+        paths = self._lock.paths
+        if self._bound is not None and self._bound[0] == paths and self._bound[1] == file_identity(paths.socket):
             return
-        with FORK_LOCK, place.opened() as directory:
-            address = place.socket_address(directory)
+        with FORK_LOCK, paths.opened() as directory:
+            address = paths.socket_address(directory)
             sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
             try:
                 with contextlib.suppress(FileNotFoundError):
-                    place.socket.unlink()  # whoever made it is gone: we have the lock
+                    paths.socket.unlink()  # of an owner that is gone: we have the lock
                 sock.settimeout(0)
                 sock.bind(address)
-                os.chmod(place.socket, 0o600)  # noqa: PTH101 - the socket's own path, which may be a long one
+                os.chmod(paths.socket, 0o600)  # noqa: PTH101 - the socket's own path, which may be a long one
                 sock.listen(_BACKLOG)
                 listener = UnixAcceptor(sock, self._reserve, self._accepted, self._exhausted)
             except BaseException:
@@ -123,9 +123,9 @@ class OwnerFiles:
             before, self._listener = self._listener, listener
         if before is not None:
             before.close()
-            if self._bound is not None and self._bound[0] != place:
+            if self._bound is not None and self._bound[0] != paths:
                 self._remove()
-        self._bound = place, file_identity(place.socket)
+        self._bound = paths, file_identity(paths.socket)
 
     def _remove(self) -> None:
         if self._bound is not None and file_identity(self._bound[0].socket) == self._bound[1]:
@@ -142,9 +142,9 @@ class OwnerFiles:
         self._check_soon()
 
     def _check_soon(self) -> None:
-        if self._due is None:
-            self._due = asyncio.get_running_loop().call_later(_RECHECK_DELAY, self._is_due)
+        if self._check_timer is None:
+            self._check_timer = asyncio.get_running_loop().call_later(_RECHECK_DELAY, self._on_check_timer)
 
-    def _is_due(self) -> None:
-        self._due = None
-        self._look()
+    def _on_check_timer(self) -> None:
+        self._check_timer = None
+        self._check()

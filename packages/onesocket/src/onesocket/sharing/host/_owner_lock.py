@@ -1,8 +1,8 @@
-"""The lock that decides who owns the connection.
+"""The lock that decides which process owns the connection.
 
 `flock`, not POSIX record locks: those vanish when the process closes *any* descriptor of the file, and a forked child
 that keeps a copy of the socket would not keep the lock. With `flock` both are inherited alike, so the lock is held for
-as long as anybody can hold the socket.
+as long as any process can hold the socket.
 """
 
 from __future__ import annotations
@@ -23,12 +23,12 @@ from pathlib import Path
 from types import TracebackType
 from typing import Final, Self, TypeAlias
 
-from ... import _forking as forking
+from ..._forking import FORK_LOCK
+from ...errors import NoRuntimeDirectory
 from ._abstract_socket_lock import AbstractSocketLock
-from ._errors import NoRuntimeDirectory, translate_os_error
-from ._runtime_paths import RuntimePaths
+from ._runtime_paths import RuntimePaths, translate_os_error
 
-if sys.platform != "win32":  # where nobody gets further than `NoRuntimeDirectory`
+if sys.platform != "win32":  # where `RuntimePaths` raises `NoRuntimeDirectory`
     import fcntl
 
 FileIdentity: TypeAlias = tuple[int, int]
@@ -44,7 +44,7 @@ class OwnerRecord:
     """Content of the lock file, written by the owner."""
 
     pid: int
-    """0: it has let go in order."""
+    """0: the owner released the lock in order."""
     process_start_time: str
     epoch: int
     ownership_id: int = 0
@@ -82,7 +82,7 @@ class OwnerRecord:
 
 
 def process_start_time(pid: int) -> str:
-    """When this process began, in ticks since the machine did; ``-`` where nobody says."""
+    """Start time of a process, in ticks since the machine's start; ``-`` where it is unknown."""
     try:
         text = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8", errors="replace")
         return text.rpartition(")")[2].split()[19]
@@ -95,120 +95,120 @@ class LockState(enum.Enum):
 
     OURS = "ours"
     BUSY = "busy"
-    """Another process has its file in hand, for a moment, in order to look whether it can have it."""
+    """Another process has its file open for a moment, to find out whether the lock is free."""
     LOST = "lost"
     """Another process owns the connection, or has owned it since."""
 
 
 class OwnerLock:
-    """Held from `acquire` or `take_over` to `release`, or to the death of the process.
+    """Lock that is held from `acquire` or `take_over` to `release`, or to the death of the process.
 
-    Consists of two locks: the lock on the file decides among all who see the file; the `AbstractSocketLock` stays when
-    the file is gone.
+    It consists of two: the lock on the file decides among all processes that see the file; the `AbstractSocketLock`
+    stays when the file is gone.
     """
 
     def __init__(
         self,
-        place: RuntimePaths,
+        paths: RuntimePaths,
         descriptor: int,
         identity: FileIdentity,
         predecessor: OwnerRecord | None,
-        sentinel: AbstractSocketLock | None,
+        socket_lock: AbstractSocketLock | None,
     ) -> None:
-        self.paths = place
+        self.paths = paths
         self.descriptor = descriptor
         self.identity = identity
         self.predecessor = predecessor
         self.ownership_id = secrets.randbits(53) | 1
-        self._socket_lock = sentinel
+        self._socket_lock = socket_lock
         self._epoch = 0 if predecessor is None else predecessor.epoch
 
     def __repr__(self) -> str:
         return f"<OwnerLock {self.paths.name} {'held' if self.descriptor >= 0 else 'released'}>"
 
     @classmethod
-    def acquire(cls, place: RuntimePaths, keep: Callable[[OwnerLock], None]) -> OwnerLock | None:
-        """The lock, if it's free, else None. `keep` notes it before any fork can come in between.
+    def acquire(cls, paths: RuntimePaths, keep: Callable[[OwnerLock], None]) -> OwnerLock | None:
+        """Take the lock if it is free. Returns None if not. `keep` stores it before any fork can come in between.
 
         Raises `NoRuntimeDirectory` or `OutOfResources`.
         """
-        with forking.FORK_LOCK:
+        with FORK_LOCK:
             for _ in range(_MAX_ATTEMPTS):
-                with _LockFile(place.lock) as file:
+                with _LockFile(paths.lock) as file:
                     if not file.lock():
                         return None
-                    if file.identity != file_identity(place.lock):
+                    if file.identity != file_identity(paths.lock):
                         continue  # replaced just now
-                    sentinel = _claim_socket_lock(place)
-                    if sentinel is None:
+                    socket_lock = _claim_socket_lock(paths)
+                    if socket_lock is None:
                         return None  # this file is not the one that the owner began with
-                    lock = cls(place, file.keep(), file.identity, _read_record(file.descriptor), sentinel)
+                    lock = cls(paths, file.keep(), file.identity, _read_record(file.descriptor), socket_lock)
                     keep(lock)
                     return lock
         return None
 
     @classmethod
-    def take_over(cls, place: RuntimePaths, seen: int | None, keep: Callable[[OwnerLock], None]) -> OwnerLock | None:
-        """Put a lock of ours in the place of the stopped owner's, whose tenure was `seen`; None: somebody was quicker.
+    def take_over(cls, paths: RuntimePaths, seen: int | None, keep: Callable[[OwnerLock], None]) -> OwnerLock | None:
+        """Replace the lock file of a stopped owner with ownership id `seen`; None if another process did.
 
-        The old owner finds that its lock is not in its place any more. It still has the sentinel, until it goes on.
+        The old owner finds the other file when it goes on; until then it has the abstract socket lock.
         Raises `NoRuntimeDirectory` or `OutOfResources`.
         """
-        with forking.FORK_LOCK, _LockFile(place.takeover_lock) as fence:
-            if not fence.lock() or seen is None or ownership_id_of(place.lock) != seen:
+        with FORK_LOCK, _LockFile(paths.takeover_lock) as fence:
+            if not fence.lock() or seen is None or ownership_id_of(paths.lock) != seen:
                 return None
-            last = _read_record_at(place.lock)
-            path = place.directory / f"{place.name}.{os.getpid()}.new"
+            last = _read_record_at(paths.lock)
+            path = paths.directory / f"{paths.name}.{os.getpid()}.new"
             with contextlib.suppress(FileNotFoundError):
                 path.unlink()
             with _LockFile(path) as new:
-                if not new.lock():  # nobody else knows its name
+                if not new.lock():  # no other process uses its name
                     return None
-                # Whom we replace is not gone, and we don't wait for it; its epochs go on.
+                # The stopped owner is not gone, and we don't wait for it; its epochs go on.
                 before = OwnerRecord(0, "-", 0 if last is None else last.epoch)
-                lock = cls(place, new.descriptor, new.identity, before, None)
-                lock.note(before.epoch)  # the old owner, when it goes on, sees whose it is
-                path.rename(place.lock)
+                lock = cls(paths, new.descriptor, new.identity, before, None)
+                lock.note(before.epoch)  # the old owner reads this when it goes on
+                path.rename(paths.lock)
                 new.keep()
                 with contextlib.suppress(OSError):
-                    # It leads to the stopped one: who asked there would take the silence for that of the new owner.
-                    place.socket.unlink()
+                    # It is the stopped owner's: a process that connects would take that one's silence for ours.
+                    paths.socket.unlink()
                 keep(lock)
                 return lock
 
-    def restore(self, place: RuntimePaths) -> LockState:
-        """See to it that our lock is the one at `place`, where it may have been removed.
+    def restore(self, paths: RuntimePaths) -> LockState:
+        """Make the lock file at `paths` again if it was removed.
 
         Raises `NoRuntimeDirectory` or `OutOfResources`.
         """
-        if place == self.paths and self.is_ours():
+        if paths == self.paths and self.is_ours():
             return LockState.OURS
-        with forking.FORK_LOCK, _LockFile(place.lock) as file:
+        with FORK_LOCK, _LockFile(paths.lock) as file:
             is_free = file.lock()
-            if file.identity != file_identity(place.lock):
+            if file.identity != file_identity(paths.lock):
                 return LockState.BUSY
             record = _read_record(file.descriptor)
-            # A file in our place that another owner has written to, since ours was removed or renamed away?
-            is_others = place == self.paths and record is not None and record.ownership_id != self.ownership_id
+            # Has another owner written to this file, since ours was removed or renamed away?
+            is_others = paths == self.paths and record is not None and record.ownership_id != self.ownership_id
             if is_others and record is not None and ((record.pid and not is_free) or record.epoch > self._epoch):
                 return LockState.LOST
             if not is_free:
                 return LockState.BUSY
             before, self.descriptor = self.descriptor, file.keep()
-            self.paths, self.identity = place, file.identity
+            self.paths, self.identity = paths, file.identity
             self.note(self._epoch)
             os.close(before)
         return LockState.OURS
 
     def claim_socket_lock(self) -> None:
-        """Have the second lock as well, if it was a stopped owner's when we began. Raises OSError."""
+        """Take the abstract socket lock as well, if a stopped owner had it before. Raises OSError."""
         if self._socket_lock is None and self.descriptor >= 0:
-            with forking.FORK_LOCK:
+            with FORK_LOCK:
                 self._socket_lock = AbstractSocketLock.claim(self.paths.socket_lock_name)
 
     @property
     def notification_socket(self) -> socket.socket | None:
-        """Socket to which processes connect that found the file free, but not the sentinel."""
+        """Socket to which processes connect that found the file free, but not the abstract socket lock."""
         return None if self._socket_lock is None else self._socket_lock.socket
 
     def descriptors(self) -> Iterable[int]:
@@ -219,15 +219,15 @@ class OwnerLock:
             yield self.descriptor
 
     async def predecessor_gone(self) -> None:
-        """Wait until the one before us can't hold a socket any more."""
+        """Wait until the last owner can't hold a socket any more."""
         before = self.predecessor
         end = time.monotonic() + _MAX_EXIT_WAIT
-        while before is not None and not before.is_gone() and time.monotonic() < end:  # noqa: ASYNC110 - nobody tells
+        while before is not None and not before.is_gone() and time.monotonic() < end:  # noqa: ASYNC110 - there is no event for it
             await asyncio.sleep(0.001)
         self.note(0 if before is None else before.epoch)
 
     def note(self, epoch: int) -> None:
-        """Write down who holds it, and how far the epochs are."""
+        """Write the record of this process and the newest epoch."""
         self._epoch = epoch
         self._write(f"{os.getpid()} {process_start_time(os.getpid())} {epoch} {self.ownership_id}")
 
@@ -237,18 +237,18 @@ class OwnerLock:
                 os.pwrite(self.descriptor, (record.ljust(_RECORD_BYTES - 1) + "\n").encode(), 0)
 
     def is_ours(self) -> bool:
-        """True if the locked file still is the lock file: neither replaced nor removed."""
+        """True if the locked file is neither replaced nor removed."""
         return self.descriptor >= 0 and file_identity(self.paths.lock) == self.identity
 
     def refresh(self) -> None:
-        """Let cleaners of old files see that it's in use."""
+        """Touch the file, so that cleaners of old files leave it."""
         with contextlib.suppress(OSError):
             os.utime(self.descriptor)
 
     def release(self, epoch: int = 0) -> None:
-        """Let go in order. `epoch`: how far the epochs are, if the connection's story goes on. Idempotent."""
+        """Release the lock. `epoch`: the newest one, if another process goes on. Idempotent."""
         self._write(f"0 - {epoch} {self.ownership_id}")
-        with forking.FORK_LOCK:
+        with FORK_LOCK:
             if self._socket_lock is not None:
                 self._socket_lock.close()
             descriptor, self.descriptor = self.descriptor, -1
@@ -257,7 +257,7 @@ class OwnerLock:
 
 
 class _LockFile:
-    """A lock file that is open inside the block, and after it if it's kept."""
+    """A lock file that is open inside a block, and after it if it is kept."""
 
     def __init__(self, path: Path) -> None:
         try:
@@ -281,12 +281,12 @@ class _LockFile:
             os.close(self.descriptor)
 
     def keep(self) -> int:
-        """Leave it open; returns the descriptor."""
+        """Leave the file open; returns the descriptor."""
         self._is_kept = True
         return self.descriptor
 
     def lock(self) -> bool:
-        """Lock it; False: it's another's. Raises `NoRuntimeDirectory` or `OutOfResources`."""
+        """Lock the file. Returns False if another process has. Raises `NoRuntimeDirectory` or `OutOfResources`."""
         try:
             fcntl.flock(self.descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
@@ -296,15 +296,15 @@ class _LockFile:
         return True
 
 
-def _claim_socket_lock(place: RuntimePaths) -> AbstractSocketLock | None:
+def _claim_socket_lock(paths: RuntimePaths) -> AbstractSocketLock | None:
     try:
-        return AbstractSocketLock.claim(place.socket_lock_name)
+        return AbstractSocketLock.claim(paths.socket_lock_name)
     except OSError as error:
         raise translate_os_error(error, "the connection can't be locked against other processes") from error
 
 
 def file_identity(path: Path) -> FileIdentity | None:
-    """Which file is there now; None: none."""
+    """Identity of the file that is at `path` now; None: there is none."""
     try:
         return _stat_identity(os.lstat(path))
     except OSError:
@@ -312,7 +312,7 @@ def file_identity(path: Path) -> FileIdentity | None:
 
 
 def ownership_id_of(path: Path) -> int | None:
-    """The tenure of the owner whose lock is there; 0: nobody has written to it, or its owner let go; None: no lock."""
+    """Ownership id in a lock file; 0: not written yet, or its owner released it; None: there is no file."""
     record = _read_record_at(path)
     if record is None:
         return None if file_identity(path) is None else 0
@@ -326,8 +326,8 @@ def _stat_identity(found: os.stat_result) -> FileIdentity:
 def _read_record(descriptor: int) -> OwnerRecord | None:
     parts = os.pread(descriptor, _RECORD_BYTES, 0).split()
     try:
-        pid, since, epoch, *tenure = parts
-        return OwnerRecord(int(pid), since.decode("ascii"), int(epoch), *map(int, tenure))
+        pid, start_time, epoch, *ownership_id = parts
+        return OwnerRecord(int(pid), start_time.decode("ascii"), int(epoch), *map(int, ownership_id))
     except (ValueError, TypeError):
         return None
 

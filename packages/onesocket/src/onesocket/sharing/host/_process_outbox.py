@@ -1,7 +1,7 @@
-"""Messages of this process that were accepted for sending and whose fate isn't known yet. Pure.
+"""Messages of this process that were accepted for sending and have no result yet. Pure.
 
-They survive the owner: what it never got goes to the next one. What it got without a word of its fate is
-`DeliveryUnknown`, unless its sender gave `resend=True`: then it's sent again.
+Messages survive the owner: those that it never got are handed to the next one. Those that it got and reported no result
+for are `DeliveryUnknown`; with `resend=True` they are sent again.
 """
 
 from __future__ import annotations
@@ -23,18 +23,18 @@ _OWNER_ENDED: Final = (
 
 
 class EntryState(enum.Enum):
-    """How far it is."""
+    """State of a message."""
 
     WAITING = "waiting"
-    HANDED_OVER = "handed"
-    """To the owner, who has said nothing yet."""
+    HANDED_OVER = "handed over"
+    """The owner has it, and has not reported a result."""
     SETTLED = "settled"
     WITHDRAWN = "withdrawn"
     """Taken back by its sender, before it left this process."""
 
 
 class OutboxEntry:
-    """One message. It keeps its result, whoever still waits for it; `settled` is called once, when that is known."""
+    """One message, and its result. `settled` is called once, when the result is known."""
 
     __slots__ = ("_settled", "data", "due", "earlier_unknown", "error", "number", "resend", "state")
 
@@ -48,22 +48,22 @@ class OutboxEntry:
         self._settled: Final = settled
         self.state = EntryState.WAITING
         self.error: OnesocketError | None = None
-        """Once it is settled: what kept it from being delivered; None: nothing."""
+        """The error of a settled message; None: it was delivered."""
         self.earlier_unknown: DeliveryUnknown | None = None
-        """It went out before, and may have arrived; it's being sent again."""
+        """The result of an earlier copy, which may have arrived; the message is being sent again."""
 
     def __repr__(self) -> str:
-        return f"<Entry {self.number} {self.state.value}>"
+        return f"<OutboxEntry {self.number} {self.state.value}>"
 
     def settle(self, error: OnesocketError | None) -> None:
-        """Record the result of this copy; that it was not sent says nothing of an earlier copy."""
+        """Record the result of this copy; if it failed, an earlier copy may have arrived all the same."""
         self.state = EntryState.SETTLED
         self.error = error if error is None or self.earlier_unknown is None else self.earlier_unknown
         self._settled(self)
 
 
 class ProcessOutbox:
-    """First in, first out; bounded in number and age."""
+    """Queue of messages, first in, first out, bounded in number and age."""
 
     def __init__(self, limits: OutboxLimits) -> None:
         self._limits = limits
@@ -72,7 +72,7 @@ class ProcessOutbox:
         self._last = 0
 
     def __repr__(self) -> str:
-        return f"<Ledger waiting={len(self._waiting)} handed={len(self._entries) - len(self._waiting)}>"
+        return f"<ProcessOutbox waiting={len(self._waiting)} handed_over={len(self._entries) - len(self._waiting)}>"
 
     def __len__(self) -> int:
         return len(self._entries)
@@ -80,7 +80,7 @@ class ProcessOutbox:
     def accept(
         self, data: Data, now: float, *, resend: bool, settled: Callable[[OutboxEntry], object], room: bool
     ) -> OutboxEntry:
-        """Take a message in. `room`: an owner takes it at once, so its fate is soon known. Raises `OutboxFull`."""
+        """Accept a message. `room`: an owner takes it at once, so its result is soon known. Raises `OutboxFull`."""
         most = max(MAX_IN_FLIGHT, self._limits.messages) if room else self._limits.messages
         if len(self._entries) >= most:
             raise OutboxFull(
@@ -93,7 +93,7 @@ class ProcessOutbox:
         return entry
 
     def hand_over(self) -> list[OutboxEntry]:
-        """Everything that waits, which is handed to an owner now."""
+        """Return all waiting messages, to be handed to an owner now."""
         handed = list(self._waiting.values())
         self._waiting.clear()
         for entry in handed:
@@ -101,12 +101,12 @@ class ProcessOutbox:
         return handed
 
     def settle(self, number: int, error: OnesocketError | None) -> bool:
-        """The owner says what became of it. False: not ours (any more)."""
+        """Record the owner's result of a message. Returns False if the message is unknown, or settled already."""
         entry = self._entries.get(number)
         if entry is None or entry.state is not EntryState.HANDED_OVER:
             return False
         if entry.resend and isinstance(error, DeliveryUnknown):
-            entry.state = EntryState.WAITING  # once more: its sender said that this does no harm
+            entry.state = EntryState.WAITING  # its sender allowed another copy
             entry.earlier_unknown = error
             self._waiting[number] = entry
             return True
@@ -115,9 +115,9 @@ class ProcessOutbox:
         return True
 
     def withdraw(self, entry: OutboxEntry, text: str) -> bool:
-        """Withdraw a cancelled sender's message: taken back if it never left, else unknown, unless its result is there.
+        """Withdraw a cancelled sender's message: it is taken back if it never left this process, else unknown.
 
-        True: it is in an owner's hands, who is to be told.
+        A settled message keeps its result. Returns True if the owner has it, and has to be asked not to send it.
         """
         handed = entry.state is EntryState.HANDED_OVER
         if handed or (entry.state is EntryState.WAITING and entry.earlier_unknown is not None):
@@ -145,7 +145,7 @@ class ProcessOutbox:
         self._waiting = {**back, **self._waiting}
 
     def expire(self, now: float) -> None:
-        """Settle what has waited for too long."""
+        """Settle the messages that have waited for too long."""
         late = list(itertools.takewhile(lambda entry: entry.due <= now, self._entries.values()))
         for entry in late:
             waiting = entry.state is EntryState.WAITING
@@ -162,12 +162,12 @@ class ProcessOutbox:
                 )
 
     def next_due(self) -> float | None:
-        """When the oldest expires."""
+        """Time at which the oldest message expires; None: there is none."""
         first = next(iter(self._entries.values()), None)
         return None if first is None else first.due
 
     def reject(self, error: OnesocketError) -> None:
-        """Nothing is sent any more."""
+        """Settle all messages: no further one is sent."""
         for entry in list(self._entries.values()):
             unknown = entry.state is EntryState.HANDED_OVER
             self._pop(entry.number)

@@ -1,4 +1,4 @@
-"""A connection that was up under the last owner is brought up as a client resumes its own: by the same policy."""
+"""Restores a connection that was up under the last owner, by the policy by which a client restores its own."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from ...lifecycle._retry import ReconnectPolicy
 
 
 class Reconnector:
-    """Connects until that worked or the policy says to stop."""
+    """Connects until an attempt succeeds or the policy is exhausted."""
 
     def __init__(self, client: Client, policy: ReconnectPolicy | None, publish: Callable[[], None]) -> None:
         self._client = client
@@ -22,7 +22,7 @@ class Reconnector:
         self._task: asyncio.Task[None] | None = None
 
     def __repr__(self) -> str:
-        return f"<Resume {'at it' if self.is_running else 'idle'}>"
+        return f"<Reconnector {'running' if self.is_running else 'idle'}>"
 
     @property
     def is_running(self) -> bool:
@@ -30,11 +30,11 @@ class Reconnector:
         return self._task is not None
 
     def start(self) -> None:
-        """Begin."""
+        """Begin to connect."""
         self._task = asyncio.get_running_loop().create_task(self._run())
 
     async def stop(self) -> None:
-        """End, without a further attempt."""
+        """Make no further attempt."""
         task, self._task = self._task, None
         if task is not None:
             task.cancel()
@@ -42,7 +42,7 @@ class Reconnector:
 
     async def _run(self) -> None:
         loop = asyncio.get_running_loop()
-        failures, since = 1, loop.time()  # that of the last owner
+        failures, since = 1, loop.time()  # the first failure is the loss of the last owner
         while True:
             try:
                 await self._client.connect()

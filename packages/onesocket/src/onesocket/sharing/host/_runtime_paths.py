@@ -1,8 +1,9 @@
-"""The directory that is this user's alone, and what is where in it."""
+"""Files of shared connections, in a directory that only this user can enter."""
 
 from __future__ import annotations
 
 import contextlib
+import errno
 import hashlib
 import os
 import os.path
@@ -13,26 +14,39 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
 
-from ...errors import OnesocketError
+from ...errors import NoRuntimeDirectory, OnesocketError, OutOfResources
 from ._abstract_socket_lock import notify_holder
-from ._errors import REMEDY, NoRuntimeDirectory, translate_os_error
 
 RUNTIME_DIR_VARIABLE: Final = "ONESOCKET_RUNTIME_DIR"
+_REMEDY: Final = f"set {RUNTIME_DIR_VARIABLE} to a directory of yours with mode 0700"
+_EXHAUSTION_ERRNOS: Final = frozenset(
+    getattr(errno, name)
+    for name in ("EMFILE", "ENFILE", "ENOMEM", "ENOBUFS", "ENOSPC", "EDQUOT")
+    if hasattr(errno, name)
+)
 # sockaddr_un has 108 bytes on Linux and 104 on macOS and the BSDs, the closing NUL included.
 _MAX_SOCKET_PATH: Final = 107 if sys.platform == "linux" else 103
 
 
-def runtime_directory(given: str | None = None) -> Path:
-    """The directory for locks and sockets, made if need be; raises `NoRuntimeDirectory` or `OutOfResources`.
+def translate_os_error(error: OSError, text: str) -> OnesocketError:
+    """Convert an operating system's error to `OutOfResources` or `NoRuntimeDirectory`; `text` names the failed step."""
+    why = f"{text}: {error.strerror or error}"
+    failure = OutOfResources(why) if error.errno in _EXHAUSTION_ERRNOS else NoRuntimeDirectory(f"{why}; {_REMEDY}")
+    failure.__cause__ = error
+    return failure
 
-    That is `given`, else what `ONESOCKET_RUNTIME_DIR` names, else ``onesocket`` in the user's runtime directory
-    (`XDG_RUNTIME_DIR`, or ``/run/user/UID`` where that is there), else ``/tmp/onesocket-UID``.
+
+def runtime_directory(given: str | None = None) -> Path:
+    """Make the directory for locks and sockets, if need be. Raises `NoRuntimeDirectory` or `OutOfResources`.
+
+    The directory is `given`, else `ONESOCKET_RUNTIME_DIR`, else ``onesocket`` in the user's runtime directory
+    (`XDG_RUNTIME_DIR`, or ``/run/user/UID`` if it exists), else ``/tmp/onesocket-UID``.
     """
     return _ensure_directory(_requested_directory(given))
 
 
 def _ensure_directory(named: str | None, *, again: bool = False) -> Path:
-    """`again`: it was there before, so the directories above it are made, too."""
+    """Make the directory if need be; with `again`, which says that it existed before, its parents as well."""
     if not hasattr(os, "geteuid"):
         raise NoRuntimeDirectory("scope='host' needs Unix sockets and file locks, which this system does not have")
     path = _directory_path(named)
@@ -44,17 +58,17 @@ def _ensure_directory(named: str | None, *, again: bool = False) -> Path:
     except OSError as error:
         raise translate_os_error(error, f"{path} can't be used to share connections") from error
     except ValueError as error:  # a NUL in the path
-        raise NoRuntimeDirectory(f"{path} can't be used to share connections: {error}; {REMEDY}") from error
+        raise NoRuntimeDirectory(f"{path} can't be used to share connections: {error}; {_REMEDY}") from error
     why = _unsafe_reason(found)
     if why is not None:
-        raise NoRuntimeDirectory(f"{path} is not safe to share connections in: {why}; {REMEDY}")
+        raise NoRuntimeDirectory(f"{path} is not safe to share connections in: {why}; {_REMEDY}")
     return path
 
 
 def _requested_directory(given: str | None) -> str | None:
-    """The directory that is asked for by name, the same one when the program changes its own; None: none is."""
+    """The directory that an argument or the environment names, as an absolute path; None: neither does."""
     named = given or os.environ.get(RUNTIME_DIR_VARIABLE)
-    return os.path.abspath(named) if named else None  # noqa: PTH100 - without its dots, for a name made from it
+    return os.path.abspath(named) if named else None  # noqa: PTH100 - normalized, as a name is made from it
 
 
 def _directory_path(named: str | None) -> Path:
@@ -86,7 +100,7 @@ def _unsafe_reason(found: os.stat_result) -> str | None:
 
 
 def _mount_namespace() -> str:
-    """Identity of the file systems seen by this process; a name alone doesn't keep containers apart that see others."""
+    """Identity of this process's view of the file systems, which differs between containers."""
     try:
         return str(Path("/proc/self/ns/mnt").readlink())
     except OSError:
@@ -95,60 +109,60 @@ def _mount_namespace() -> str:
 
 @dataclass(frozen=True, slots=True)
 class RuntimePaths:
-    """The files of one key. Their names are made from a hash, so they tell nothing."""
+    """Paths of the files of one key. Their names are made from a hash, so they reveal nothing."""
 
     directory: Path
     name: str
     requested_directory: str | None = None
-    """The directory that was asked for by name; None: the user's own, wherever that is at the moment."""
+    """The directory that was named; None: the user's own, which may change."""
 
     @classmethod
     def of(cls, key: str, directory: str | None = None) -> RuntimePaths:
-        """The place of `key`; raises `NoRuntimeDirectory` or `OutOfResources`."""
+        """The paths of `key`. Raises `NoRuntimeDirectory` or `OutOfResources`."""
         given = _requested_directory(directory)
-        place = cls(_directory_path(given), hashlib.sha256(key.encode()).hexdigest()[:24], given)
+        paths = cls(_directory_path(given), hashlib.sha256(key.encode()).hexdigest()[:24], given)
         try:
-            return place.ensure()
+            return paths.ensure()
         except NoRuntimeDirectory as error:
-            if not place.is_being_restored(error):
+            if not paths.is_being_restored(error):
                 raise
-            return place
+            return paths
 
     def ensure(self, *, again: bool = False) -> RuntimePaths:
-        """The place as it is at this moment, made if need be. Raises as `runtime_directory`.
+        """The paths in the present directory, which is made if need be. Raises as `runtime_directory`.
 
-        `again`: it was there before, so the directories above it are made, too.
+        `again`: the directory existed before, so its parents are made as well.
         """
         return replace(self, directory=_ensure_directory(self.requested_directory, again=again))
 
     def is_being_restored(self, error: OnesocketError) -> bool:
-        """True if the error is about a removed file of a running owner; the owner is asked to make it again."""
+        """True if the error is about a removed file of a running owner, which is asked to make it again."""
         return isinstance(error.__cause__, FileNotFoundError) and notify_holder(self.socket_lock_name)
 
     @property
     def socket_lock_name(self) -> str:
-        """The name of the lock that doesn't depend on the directory (see `sentinel.py`). It tells nothing."""
+        """Name of the lock that doesn't depend on the directory (`AbstractSocketLock`). It reveals nothing."""
         scope = f"{os.geteuid()} {_mount_namespace()} {self.requested_directory or ''} {self.name}"
         return f"\0onesocket-{hashlib.sha256(os.fsencode(scope)).hexdigest()[:32]}"
 
     @property
     def lock(self) -> Path:
-        """The lock file of the owner. Never removed, because a lock on a removed file would exclude no process."""
+        """The owner's lock file. Never removed, because a lock on a removed file would exclude no process."""
         return self.directory / f"{self.name}.lock"
 
     @property
     def takeover_lock(self) -> Path:
-        """Held for a moment by whoever replaces the lock of a stopped owner."""
+        """Lock file that is held while the lock of a stopped owner is replaced."""
         return self.directory / f"{self.name}.fence"
 
     @property
     def socket(self) -> Path:
-        """Where the owner listens."""
+        """The Unix socket of the owner."""
         return self.directory / f"{self.name}.sock"
 
     @contextlib.contextmanager
     def opened(self) -> Generator[int]:
-        """The descriptor of `open_directory`, closed at the end of the block."""
+        """Open the directory as `open_directory` for the block."""
         descriptor = self.open_directory()
         try:
             yield descriptor
@@ -156,7 +170,7 @@ class RuntimePaths:
             os.close(descriptor)
 
     def open_directory(self) -> int:
-        """A descriptor of the directory, checked again; raises `NoRuntimeDirectory`. To be closed by the caller."""
+        """Open the directory and check it again. Raises `NoRuntimeDirectory`. The caller closes the descriptor."""
         try:
             descriptor = os.open(self.directory, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
         except OSError as error:
@@ -164,11 +178,11 @@ class RuntimePaths:
         why = _unsafe_reason(os.fstat(descriptor))
         if why is not None:
             os.close(descriptor)
-            raise NoRuntimeDirectory(f"{self.directory} is not safe to share connections in: {why}; {REMEDY}")
+            raise NoRuntimeDirectory(f"{self.directory} is not safe to share connections in: {why}; {_REMEDY}")
         return descriptor
 
     def socket_address(self, directory: int) -> str:
-        """The socket's path for bind and connect, however long the directory's is; raises `NoRuntimeDirectory`."""
+        """The socket's path for bind and connect, also in a long directory. Raises `NoRuntimeDirectory`."""
         path = str(self.socket)
         if len(os.fsencode(path)) <= _MAX_SOCKET_PATH:
             return path

@@ -1,4 +1,4 @@
-"""The accepting end of a Unix socket, which answers also while the process has no descriptor left."""
+"""The listening end of a Unix socket, which answers even when the process has no file descriptor left."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _MAX_ACCEPTS: Final = 64
 
 
 class UnixAcceptor:
-    """Accepts from now until `close`. The socket is closed with it."""
+    """Accepts connections from its creation until `close`, which closes the socket."""
 
     def __init__(
         self,
@@ -37,18 +37,18 @@ class UnixAcceptor:
 
     @property
     def descriptor(self) -> int | None:
-        """The listening socket's number; None: it's closed."""
+        """The listening socket's file descriptor; None once it is closed."""
         number = self._sock.fileno()
         return None if number < 0 else number
 
     def resume(self) -> None:
-        """Go on, if there was no descriptor even in the reserve."""
+        """Accept again after a pause, which begins when even the reserve has no descriptor."""
         if not self._is_reading and self.descriptor is not None:
             self._is_reading = True
             self._loop.add_reader(self._sock, self._readable)
 
     def close(self) -> None:
-        """Stop. Idempotent."""
+        """Stop accepting. Idempotent."""
         self._pause()
         self._sock.close()
 
@@ -76,7 +76,7 @@ class UnixAcceptor:
         try:
             sock, _address = self._sock.accept()
         except OSError:
-            self._pause()  # it would be called again and again
+            self._pause()  # the socket stays readable, so this would be called again and again
         else:
             with sock:
                 self._exhausted(sock)

@@ -1,0 +1,67 @@
+"""Handshake between processes: proof of the same token, dial options and release."""
+
+from __future__ import annotations
+
+import hmac
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from ...errors import TokenMismatch, VersionMismatch
+from .._option_digests import dial_conflict, first_differing_option, option_proofs
+from ._ipc_frames import PROTOCOL_VERSION, Challenge, Hello
+
+
+@dataclass(frozen=True, slots=True)
+class JoinCredentials:
+    """Secret, option digests and release of this process; processes that share a connection agree on them."""
+
+    secret: bytes = field(repr=False)
+    release: str
+    digests: Mapping[str, str] = field(default_factory=dict[str, str], repr=False)
+    """Digest of each option that goes into dial and login."""
+
+    def challenge(self, nonce: bytes) -> Challenge:
+        """The owner's first frame."""
+        return Challenge(PROTOCOL_VERSION, self.release, nonce)
+
+    def hello(self, nonce: bytes) -> Hello:
+        """The follower's answer to a challenge."""
+        options = option_proofs(self.digests, self.secret, nonce)
+        return Hello(PROTOCOL_VERSION, self.release, self._token_proof(nonce), options)
+
+    def check_challenge(self, challenge: Challenge, owner_pid: int) -> None:
+        """Raise `VersionMismatch` if the owner's release speaks another protocol."""
+        if challenge.protocol != PROTOCOL_VERSION:
+            pid = f" (pid {owner_pid})" if owner_pid else ""
+            raise VersionMismatch(
+                f"the process that holds the connection{pid} runs onesocket {challenge.release[:40]} with sharing "
+                f"protocol {challenge.protocol}, this one runs {self.release} with {PROTOCOL_VERSION}: "
+                "use one release for both",
+                ours=PROTOCOL_VERSION,
+                theirs=challenge.protocol,
+            )
+
+    def check_hello(self, hello: Hello, nonce: bytes) -> None:
+        """Raise the error that keeps a follower out: `VersionMismatch`, `TokenMismatch` or `OptionConflict`."""
+        pid = os.getpid()
+        if hello.protocol != PROTOCOL_VERSION:
+            raise VersionMismatch(
+                f"the process that holds the connection (pid {pid}) runs onesocket {self.release} with sharing "
+                f"protocol {PROTOCOL_VERSION}, this one runs {hello.release[:40]} with {hello.protocol}: "
+                "use one release for both",
+                ours=hello.protocol,
+                theirs=PROTOCOL_VERSION,
+            )
+        if not hmac.compare_digest(hello.proof, self._token_proof(nonce)):
+            raise TokenMismatch(
+                f"another process (pid {pid}) shares this key with another token, or another user "
+                "name or password in the URL; use the same, or another key="
+            )
+        option = first_differing_option(option_proofs(self.digests, self.secret, nonce), hello.options)
+        if option is not None:
+            raise dial_conflict(f"another process (pid {pid}) shares this connection", option)
+
+    def _token_proof(self, nonce: bytes) -> bytes:
+        """HMAC proof that this process holds the shared secret."""
+        return hmac.digest(self.secret, b"onesocket " + nonce, "sha256")
