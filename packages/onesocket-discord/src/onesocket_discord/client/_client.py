@@ -19,6 +19,7 @@ from onesocket.lifecycle._states import State
 from onesocket.transports._transport import Transport
 from onesocket.urls import parse_url, redact
 
+from ..protocol._api import API_URL, USER_AGENT
 from ..protocol._decompression import Compress
 from ..protocol._gateway import DiscordGateway
 from ..protocol._identification import PROPERTIES, Identification, Presence
@@ -26,7 +27,7 @@ from ..protocol._intents import Intents, checked_intents
 from ..protocol._opcodes import Opcode
 from ..protocol._payload import Dispatch
 from ..protocol._sharding import Shard, checked_shard, shard_of
-from ._gateway_info import API_URL, USER_AGENT, GatewayInfoRequest
+from ._gateway_info import GatewayInfoRequest
 from ._guild_members import GuildMembersRequest, Members, request_members
 from ._identify_slots import IdentifySlots
 from ._presence_sender import PresenceSender

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import importlib.metadata
+import asyncio
 import ssl as ssl_module
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
 
 import msgspec
 
@@ -23,14 +23,12 @@ from onesocket.errors import (
 from onesocket.lifecycle._peer_errors import parse_retry_after
 from onesocket.urls import parse_url, redact
 
+from ..protocol._api import USER_AGENT
 from ..protocol._limits import IDENTIFY_RESET, IDENTIFY_TOTAL
 from ._identify_budget import SessionStartLimit
 
-API_URL = "https://discord.com/api/v10"
-MAX_RESPONSE_SIZE = 1 << 16
+_MAX_RESPONSE_SIZE = 1 << 16
 """Bytes of the answer; Discord's has 300."""
-USER_AGENT = f"DiscordBot (onesocket, {importlib.metadata.version('onesocket')})"
-"""The form that Discord asks for; without it, its edge refuses requests."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,38 +59,30 @@ class GatewayInfoRequest:
         Raises `LoginRefused` (401), `ServerBusy` (429), `HandshakeRejected` (other statuses), `ConnectFailed`,
         `DecodeError`.
         """
-        import aiohttp  # noqa: PLC0415 - 0.1 s that every `onesocket` command would pay
+        # Not at the start of every `onesocket` command: importing aiohttp takes 0.1 s.
+        from ..rest._errors import BadAnswer, RequestLost  # noqa: PLC0415
+        from ..rest._http_transport import HttpTransport, Request  # noqa: PLC0415
 
         bot = self.token_type == "Bot"  # noqa: S105 - the kind of a token
-        url = f"{self.api_url.rstrip('/')}/gateway{'/bot' if bot else ''}"
-        authorization = f"{self.token_type} {token}" if self.token_type else token
+        path = f"/gateway{'/bot' if bot else ''}"
+        url = self.api_url.rstrip("/") + path
         headers = [(name, value) for name, value in self.headers if name.lower() != "authorization"]
-        headers.append(("Authorization", authorization))
-        connector = aiohttp.TCPConnector(ssl=self.ssl or True, force_close=True)
-        timeout = aiohttp.ClientTimeout(total=self.timeout)
+        headers.append(("Authorization", f"{self.token_type} {token}" if self.token_type else token))
+        transport = HttpTransport(self.api_url, headers, ssl=self.ssl, proxy=self.proxy, max_body=_MAX_RESPONSE_SIZE)
         try:
-            async with (
-                aiohttp.ClientSession(connector=connector, timeout=timeout) as session,
-                # Not followed: the token would go along.
-                session.get(url, headers=headers, proxy=self.proxy, allow_redirects=False) as response,
-            ):
-                body = bytearray()
-                while len(body) < MAX_RESPONSE_SIZE and (
-                    piece := await response.content.read(MAX_RESPONSE_SIZE - len(body))
-                ):
-                    body += piece
-                status, answered = response.status, {name.lower(): value for name, value in response.headers.items()}
-        except (TimeoutError, aiohttp.ClientError, OSError) as error:
+            async with asyncio.timeout(self.timeout):
+                answer = await transport(Request("GET", path, redact(url)))
+        except (TimeoutError, ConnectFailed, RequestLost) as error:
             # Errors that cost the service nothing are retried sooner: see `ReconnectPolicy`.
-            kind = ConnectFailed
-            if isinstance(error, aiohttp.ClientConnectorDNSError):
-                kind = NameResolutionFailed
-            elif type(error) is aiohttp.ClientConnectorError:  # not its kinds: TLS, a proxy
-                kind = ConnectionRefused
-            raise kind(f"{redact(url)} can't be reached: {type(error).__name__}") from error
-        if status != 200:
-            raise _status_error(status, answered, url)
-        return _parse_response(bytes(body), url, bot=bot)
+            kind = type(error) if isinstance(error, ConnectionRefused | NameResolutionFailed) else ConnectFailed
+            raise kind(f"{redact(url)} can't be reached: {type(error.__cause__ or error).__name__}") from error
+        except BadAnswer as error:
+            raise DecodeError(f"{redact(url)} did not name the gateway: {error}") from error
+        finally:
+            await transport.aclose()
+        if answer.status != 200:
+            raise _status_error(answer.status, answer.headers, url)
+        return _parse_response(answer.body, url, bot=bot)
 
 
 class _SessionStartLimit(msgspec.Struct):
@@ -130,7 +120,7 @@ def _parse_response(body: bytes, url: str, *, bot: bool) -> GatewayInfo:
     return GatewayInfo(gateway, answer.shards, limit)
 
 
-def _status_error(status: int, headers: dict[str, Any], url: str) -> PeerError:
+def _status_error(status: int, headers: Mapping[str, str], url: str) -> PeerError:
     text = f"{redact(url)} answered with HTTP {status}"
     if status == 401:
         return LoginRefused(f"{text}: the token is wrong: check it (the Bot page of the developer portal)")

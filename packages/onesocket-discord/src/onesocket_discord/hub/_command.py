@@ -10,8 +10,8 @@ from onesocket.sharing._connection_key import secret_digest
 from onesocket.sharing._option_digests import option_digests
 
 from ..client import DiscordClient
-from ..client._gateway_info import API_URL
 from ..protocol import Intents
+from ..protocol._api import API_URL
 from ._frontend import DiscordFrontend
 
 

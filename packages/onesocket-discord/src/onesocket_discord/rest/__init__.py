@@ -1,6 +1,6 @@
 """A small client for Discord's HTTP API: typed errors, and every rate limit kept."""
 
-from ..client._gateway_info import API_URL
+from ..protocol._api import API_URL
 from ._accounts import Accounts, Login
 from ._errors import (
     BadAnswer,

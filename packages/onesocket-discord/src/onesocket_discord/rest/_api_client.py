@@ -13,7 +13,7 @@ from onesocket.client._pickling import not_picklable
 from onesocket.errors import EncodeError, InvalidOption
 from onesocket.urls import parse_url
 
-from ..client._gateway_info import API_URL, USER_AGENT
+from ..protocol._api import API_URL, USER_AGENT
 from ._http_transport import HttpTransport, Request
 from ._invalid_budget import InvalidBudget
 from ._rate_limits import RateLimits
@@ -49,7 +49,7 @@ class ApiClient:
             headers["Authorization"] = _authorization(token, token_type)
             secrets = (*secrets, token)
         self._api_url = address.url.rstrip("/")
-        self._exchange = HttpTransport(self._api_url, headers, session)
+        self._exchange = HttpTransport(self._api_url, headers.items(), session)
         self._requester = Requester(
             self._exchange,
             timeout=timeout,

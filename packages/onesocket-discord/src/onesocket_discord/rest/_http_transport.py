@@ -2,13 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import ssl as ssl_module
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 import aiohttp
 from yarl import URL
 
-from onesocket.errors import CertificateInvalid, ConnectFailed, ConnectionFailure, NameResolutionFailed, TLSFailed
+from onesocket.errors import (
+    CertificateInvalid,
+    ConnectFailed,
+    ConnectionFailure,
+    ConnectionRefused,
+    NameResolutionFailed,
+    TLSFailed,
+)
 
 from ._errors import BadAnswer, RequestLost
 from ._rate_limit_info import Response
@@ -32,24 +40,40 @@ class Request:
 
 
 class HttpTransport:
-    """Sends requests to one API. An own session is made at the first; one that was handed in is never closed."""
+    """Sends requests to one API. An own session is made at the first; a given one is never closed.
 
-    def __init__(self, api_url: str, headers: Mapping[str, str], session: aiohttp.ClientSession | None) -> None:
+    `ssl` is for an own session; `proxy`: an ``http://`` URL; `max_body`: bytes of an answer, decompressed (None: `MAX_BODY`).
+    """
+
+    def __init__(
+        self,
+        api_url: str,
+        headers: Iterable[tuple[str, str]],
+        session: aiohttp.ClientSession | None = None,
+        *,
+        ssl: ssl_module.SSLContext | None = None,
+        proxy: str | None = None,
+        max_body: int | None = None,
+    ) -> None:
         self._api_url = api_url.rstrip("/")
-        self._headers = dict(headers)
+        self._headers = tuple(headers)
         self._session = session
         self._own = session is None
+        self._ssl = ssl
+        self._proxy = proxy
+        self._max_body = max_body
 
     async def __call__(self, request: Request) -> Response:
         """The whole answer, whatever its status.
 
         Raises `ConnectFailed` (nothing was sent), `RequestLost` and `BadAnswer`.
         """
-        headers = dict(self._headers)
+        max_body = MAX_BODY if self._max_body is None else self._max_body
+        headers = [*self._headers]
         if request.body is not None:
-            headers["Content-Type"] = "application/json"
+            headers.append(("Content-Type", "application/json"))
         if request.reason is not None:
-            headers["X-Audit-Log-Reason"] = request.reason
+            headers.append(("X-Audit-Log-Reason", request.reason))
         try:
             async with self._get_session().request(
                 request.method,
@@ -57,6 +81,7 @@ class HttpTransport:
                 URL(self._api_url + request.target, encoded=True),
                 data=request.body,
                 headers=headers,
+                proxy=self._proxy,
                 allow_redirects=False,  # the token is for this host alone
                 raise_for_status=False,
                 timeout=aiohttp.ClientTimeout(total=None, sock_connect=_CONNECT_TIMEOUT),
@@ -64,10 +89,10 @@ class HttpTransport:
                 body = bytearray()
                 while chunk := await response.content.read(_CHUNK):
                     body += chunk
-                    if len(body) > MAX_BODY:
+                    if len(body) > max_body:
                         response.close()
                         raise BadAnswer(
-                            f"{request.what}: the answer is larger than {MAX_BODY} bytes; ask for less at once",
+                            f"{request.what}: the answer is larger than {max_body} bytes; ask for less at once",
                             status=response.status,
                         )
                 return Response(
@@ -86,7 +111,8 @@ class HttpTransport:
 
     def _get_session(self) -> aiohttp.ClientSession:
         if self._session is None:
-            self._session = aiohttp.ClientSession(cookie_jar=aiohttp.DummyCookieJar())
+            connector = aiohttp.TCPConnector(ssl=self._ssl or True)
+            self._session = aiohttp.ClientSession(connector=connector, cookie_jar=aiohttp.DummyCookieJar())
         return self._session
 
 
@@ -102,7 +128,9 @@ def _typed_error(failure: Exception, request: Request) -> ConnectionFailure:
         case aiohttp.ConnectionTimeoutError():
             return ConnectFailed(f"{what}: no connection to the API within {_CONNECT_TIMEOUT:g} s")
         case aiohttp.ClientConnectorError():
-            return ConnectFailed(f"{what}: no connection to the API ({failure.strerror or type(failure).__name__})")
+            refused = type(failure) is aiohttp.ClientConnectorError  # not of a proxy
+            text = f"{what}: no connection to the API ({failure.strerror or type(failure).__name__})"
+            return ConnectionRefused(text) if refused else ConnectFailed(text)
         case _:
             return RequestLost(
                 f"{what}: the connection broke before the answer was complete ({type(failure).__name__}); "
