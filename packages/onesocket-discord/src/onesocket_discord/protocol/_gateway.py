@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import enum
 import functools
 import random
 import typing
@@ -68,6 +69,25 @@ class _ImmediateIdentify:
         pass
 
 
+class _Login(enum.Enum):
+    """The state of a connection's login."""
+
+    PENDING = enum.auto()
+    """Neither READY nor a Resume yet: before HELLO, before the Identify slot, or identifying."""
+    RESUMING = enum.auto()
+    READY = enum.auto()
+
+
+class _Intake(enum.Enum):
+    """The messages of a connection that are handled."""
+
+    ALL = enum.auto()
+    DISPATCHES = enum.auto()
+    """The protocol has failed the connection; events that arrive until its end are delivered."""
+    NOTHING = enum.auto()
+    """The compressed stream is broken."""
+
+
 class _Hello(msgspec.Struct):
     heartbeat_interval: float
     """Milliseconds."""
@@ -127,14 +147,11 @@ class DiscordGateway(Protocol):
 
     def _reset_connection(self, token: str | None) -> None:
         self._token = token
-        self._heartbeat: Heartbeat | None = None
+        self._heartbeat: Heartbeat | None = None  # from HELLO on
         self._decompressor: Decompressor | None = make_decompressor(self.compress, self.max_size)
         self._identify_at: float | None = None
-        self._resuming = False
-        self._greeted = False
-        self._is_ready = False
-        self._over = False
-        self._unreadable = False
+        self._login = _Login.PENDING
+        self._intake = _Intake.ALL
         self._pace.begin()
 
     @functools.cached_property
@@ -191,8 +208,8 @@ class DiscordGateway(Protocol):
         if self._dialled is not None:
             resumed = self.session is not None and self._dialled == self.session.resume_url
             # Without HELLO: an outage looks the same, so the session is kept, and tried at both addresses in turn.
-            self._avoid_resume_url = resumed and not self._greeted
-            self.url_failed = not resumed and not self._greeted
+            self._avoid_resume_url = resumed and self._heartbeat is None
+            self.url_failed = not resumed and self._heartbeat is None
         self._dialled = None
         self._reset_connection(None)
 
@@ -200,7 +217,7 @@ class DiscordGateway(Protocol):
 
     def received(self, data: Data, now: float) -> Iterable[Action]:
         """Handle one message. Raises `DecodeError` for an unreadable payload; before READY it fails instead."""
-        if self._unreadable:
+        if self._intake is _Intake.NOTHING:
             return ()
         try:
             if self._decompressor is not None and isinstance(data, bytes):
@@ -211,14 +228,15 @@ class DiscordGateway(Protocol):
             envelope = read_envelope(data)
             if envelope.op == _DISPATCH:
                 return self._dispatch(envelope)
-            return () if self._over else self._control(envelope, now)
+            return self._control(envelope, now) if self._intake is _Intake.ALL else ()
         except DecompressionFailed as error:
-            self._unreadable = True
-            if isinstance(error, DecompressionBomb) or not self._is_ready:
+            if isinstance(error, DecompressionBomb) or self._login is not _Login.READY:
                 self.session = None  # a replay would repeat it
-            return self._fail(error)
+            actions = self._fail(error)
+            self._intake = _Intake.NOTHING
+            return actions
         except DecodeError as error:
-            if self._is_ready or self._over:
+            if self._login is _Login.READY or self._intake is not _Intake.ALL:
                 raise
             self.session = None  # see above
             return self._fail(error)
@@ -242,9 +260,8 @@ class DiscordGateway(Protocol):
         return ()
 
     def _hello(self, hello: _Hello, now: float) -> Iterable[Action]:
-        if self._greeted:
+        if self._heartbeat is not None:
             return ()
-        self._greeted = True
         self._heartbeat = Heartbeat(hello.heartbeat_interval / 1000, self._chance.random(), now)
         self._pace.reserve_heartbeats(self._heartbeat.interval)
         if self.session is not None:
@@ -265,7 +282,7 @@ class DiscordGateway(Protocol):
         error = SessionInvalid("the gateway refused the session (op 9): the next login begins a new one")
         error.retry_after = self._chance.uniform(*INVALID_SESSION_WAIT)
         # After an outage the session may be gone. A refused Identify counts against the day's limit: that backs off.
-        error.backs_off = not self._resuming
+        error.backs_off = self._login is not _Login.RESUMING
         return self._fail(error)
 
     def _dispatch(self, envelope: Envelope) -> Iterable[Action]:
@@ -275,26 +292,24 @@ class DiscordGateway(Protocol):
         is_new = number is None or self._sequence.is_new(number)
         if event is None:
             raise DecodeError("a dispatch without a name came (t is null)")
-        if event == "RESUMED" and self._resuming:
-            self._resuming = False
-            self._is_ready = True
+        if event == "RESUMED" and self._login is _Login.RESUMING:
+            self._login = _Login.READY
             whole, self._sequence.has_lost = not self._sequence.has_lost, False
             return (Ready(resumed=whole), Deliver(Dispatch(event, number, envelope.d)))
         return (Deliver(Dispatch(event, number, envelope.d)),) if is_new else ()
 
     def _session_begun(self, ready: Dispatch, envelope: Envelope) -> Iterable[Action]:
         core: _ReadySession = read_body(envelope.d, _ReadySession, "READY")
-        if self._is_ready and self.session is not None and self.session.id == core.session_id:
+        if self._login is _Login.READY and self.session is not None and self.session.id == core.session_id:
             return ()  # a duplicate
-        if self._is_ready or self._resuming:
+        if self._login is not _Login.PENDING:
             self._sequence = Sequence()  # of another session than this connection's login
         if ready.sequence is not None:
             self._sequence.begin(ready.sequence)
         url = self._dialled or ""
         self.session = Session.from_ready(core.session_id, core.resume_gateway_url, url, self._sequence)
         self.ready = ready
-        self._resuming = False
-        self._is_ready = True
+        self._login = _Login.READY
         return (Ready(), Deliver(ready))
 
     # --- sending ----------------------------------------------------------------------------------------------------
@@ -302,7 +317,7 @@ class DiscordGateway(Protocol):
     def wake(self, now: float) -> Iterable[Action]:
         """Send what is due: a heartbeat, or the Identify of the reserved slot."""
         heartbeat = self._heartbeat
-        if heartbeat is None or self._over:
+        if heartbeat is None or self._intake is not _Intake.ALL:
             return ()
         actions: list[Action] = []
         if heartbeat.due <= now:
@@ -351,7 +366,7 @@ class DiscordGateway(Protocol):
         return self._send(Opcode.IDENTIFY, self.identification.body(self._token or ""), now)
 
     def _resume(self, session: Session, now: float) -> Send:
-        self._resuming = True
+        self._login = _Login.RESUMING
         body = {"token": self._token or "", "session_id": session.id, "seq": session.sequence.resume()}
         return self._send(Opcode.RESUME, body, now)
 
@@ -367,5 +382,5 @@ class DiscordGateway(Protocol):
         return WakeAt(min((time for time in times if time is not None), default=None))
 
     def _fail(self, error: OnesocketError, *, dead: bool = False) -> Iterable[Action]:
-        self._over = True
+        self._intake = _Intake.DISPATCHES
         return (Fail(error, RESUMABLE_CLOSE_CODE, "", dead),)

@@ -42,7 +42,7 @@ class Request:
 class HttpTransport:
     """Sends requests to one API. An own session is made at the first; a given one is never closed.
 
-    `ssl` is for an own session; `proxy`: an ``http://`` URL; `max_body`: bytes of an answer, decompressed (None: `MAX_BODY`).
+    `ssl` is for an own session; `proxy`: an ``http://`` URL; `max_body`: bytes of an answer (None: `MAX_BODY`).
     """
 
     def __init__(

@@ -20,12 +20,13 @@ class RequestScheduler:
         self._waiters: dict[Ticket, asyncio.Future[None]] = {}
         self._timer: asyncio.TimerHandle | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
-        self._closed = False
+        self.closed = False
+        """True after `close()`."""
 
     def check_open(self) -> None:
         """Raise `ClientClosed`, or `WrongEventLoop`."""
         running = asyncio.get_running_loop()
-        if self._closed:
+        if self.closed:
             raise ClientClosed("aclose() was called on this Rest, which is final; make a new one")
         if self._loop is None:
             self._loop = running
@@ -63,7 +64,7 @@ class RequestScheduler:
 
     def close(self) -> None:
         """Send no more calls; waiting callers get `ClientClosed`."""
-        self._closed = True
+        self.closed = True
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
@@ -74,7 +75,7 @@ class RequestScheduler:
                 )
 
     def _pump(self) -> None:
-        if self._closed:
+        if self.closed:
             return
         if self._timer is not None:
             self._timer.cancel()

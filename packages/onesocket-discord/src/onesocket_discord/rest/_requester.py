@@ -64,11 +64,9 @@ class Requester:
         self._budget = budget if budget is not None else InvalidBudget()
         self._secrets = secrets
         self._jitter = jitter
-        self._closed = False
 
     def close(self) -> None:
         """Refuse calls from now on; waiting callers get `ClientClosed`."""
-        self._closed = True
         self._scheduler.close()
 
     async def call(self, request: Request, route: Route, *, timeout: float | None = None) -> Any:
@@ -141,7 +139,7 @@ class Requester:
         except ConnectFailed as error:  # nothing was sent
             return _AttemptResult(error, retry=error.retryable, wait=backoff)
         except RequestLost as error:
-            if self._closed:
+            if self._scheduler.closed:
                 return _AttemptResult(ClientClosed(f"aclose() was called while {request.what} was on its way"))
             return _AttemptResult(error, retry=request.idempotent, wait=backoff, doubtful=True)
         return self._judge(request, answer, backoff)
