@@ -143,7 +143,7 @@ async def test_a_client_is_told_when_its_message_can_not_go_up() -> None:
         await until(lambda: hub.status.state is not State.CONNECTED)
         await one.send("lost")
         code, reason = await wait_closed(one)
-        assert (code, "was not sent up" in reason, "OutboxFull" in reason) == (1013, True, True)
+        assert (code, "was not sent upstream" in reason, "OutboxFull" in reason) == (1013, True, True)
         assert hub.counters.not_sent == 1
 
 
@@ -211,7 +211,7 @@ async def test_stopping_while_the_upstream_is_down_says_what_was_not_sent() -> N
         stopping = asyncio.create_task(hub.stop())
         code, reason = await wait_closed(one)
         assert code == 1013
-        assert "1 messages were not sent up" in reason
+        assert "1 messages were not sent upstream" in reason
         await stopping
 
 
@@ -228,7 +228,7 @@ async def test_stopping_while_a_message_is_on_its_way_says_that_it_may_have_gone
         stopping = asyncio.create_task(hub.stop())
         code, reason = await wait_closed(one)
         assert code == 1011, reason
-        assert "may not have gone up" in reason
+        assert "may not have been sent upstream" in reason
         await stopping
 
 

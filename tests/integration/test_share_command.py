@@ -254,7 +254,7 @@ async def test_an_upstream_that_can_not_be_had_is_status_1(environment: dict[str
             async with asyncio.timeout(DEADLINE):
                 _, told = await hub.process.communicate()
             assert hub.process.returncode == 1
-            assert b"the upstream can't be had any more" in told
+            assert b"the upstream has failed" in told
 
 
 async def test_a_signal_during_the_first_connect_ends_it(environment: dict[str, str]) -> None:
@@ -345,8 +345,8 @@ async def test_merged_subscriptions_are_restored_at_the_pace_and_before_what_cli
         (["ws://h/", "--header", "s3cret"], "'Name: value'"),
         (["ws://h/", "--local-token-file", "/no/such/file"], "can't be read from /no/such/file"),
         (["--discord"], "needs the bot's token"),
-        (["--discord", "--token", "x", "--merge", "json"], "--discord goes without --merge"),
-        (["--discord", "--token", "x", "--protocol", "json"], "--discord goes without"),
+        (["--discord", "--token", "x", "--merge", "json"], "--discord can't be combined with --merge"),
+        (["--discord", "--token", "x", "--protocol", "json"], "--discord can't be combined with"),
         (["ws://h/", "--metrics", "unix:/x"], "--metrics wants HOST:PORT"),
         (["ws://h/", "--merge-key", "a.b"], "--merge-key has no effect without --merge json"),
         (["ws://h/", "--merge-action", "op"], "--merge-action has no effect without --merge json"),

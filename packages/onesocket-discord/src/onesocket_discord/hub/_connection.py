@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 from collections import deque
 from typing import TYPE_CHECKING, Any, Final
 
 from picows import WSMsgType
 
-from onesocket.errors import DeliveryUnknown, OnesocketError
+from onesocket.errors import OnesocketError
+from onesocket.hub._frontend import report_unsent
 from onesocket.transports._server_connection import encode_frame
 
 from .._serving import ClientViolation, Identify, Resume, ServedConnection, ServedSession
@@ -20,8 +20,6 @@ from ..protocol._opcodes import Opcode
 
 if TYPE_CHECKING:
     from ._frontend import DiscordFrontend
-
-log = logging.getLogger("onesocket")
 
 _TRY_AGAIN_LATER: Final = 1013
 
@@ -146,11 +144,8 @@ class FrontendConnection(ServedConnection[ServedSession]):
         except OnesocketError as error:
             after = len(self._requests)
             self._requests.clear()
-            self._frontend.counters.not_sent += 1 + after
-            fate = "may not have gone up" if isinstance(error, DeliveryUnknown) else "was not sent up"
-            reason = f"a request {fate}{f', nor were {after} after it' if after else ''} ({type(error).__name__})"
-            if self.websocket.closing:
-                log.warning("a client has left before an error of its request: %s: %s", reason, error)
+            closing = self.websocket.closing
+            reason = report_unsent("request", error, after, self._frontend.counters, client_closing=closing)
             self.close(CloseCode.UNKNOWN_ERROR, reason)
         finally:
             self._sender = None

@@ -69,7 +69,7 @@ def share(
         str | None,
         typer.Option(
             envvar=_LOCAL_TOKEN_VARIABLE,
-            help="What local clients must show, as 'Authorization: Bearer ...' or ?token=... (Discord: in Identify). "
+            help="For local clients, which send 'Authorization: Bearer ...' or ?token=... (Discord: in Identify). "
             "Better given in the environment or in a file, too.",
         ),
     ] = None,
@@ -84,24 +84,27 @@ def share(
     ] = None,
     allow_host: Annotated[
         list[str] | None,
-        typer.Option(metavar="NAME", help="A name under which clients reach us, beside localhost (may be repeated)."),
+        typer.Option(metavar="NAME", help="A host name of this hub, beside localhost (may be repeated)."),
     ] = None,
     max_clients: Annotated[int, typer.Option(min=1, help="Local clients at once.")] = 256,
     client_limit: Annotated[
         int,
-        typer.Option(min=1, metavar="BYTES", help="That may wait for a client that doesn't read; then it's cut off."),
+        typer.Option(
+            min=1, metavar="BYTES", help="Bytes that may wait for a client that doesn't read; with more it is cut off."
+        ),
     ] = 8 << 20,
-    max_message: Annotated[int, typer.Option(min=1, metavar="BYTES", help="Of one message of a client.")] = 1 << 20,
+    max_message: Annotated[int, typer.Option(min=1, metavar="BYTES", help="Size limit of a client's message.")] = 1
+    << 20,
     protocol: Annotated[
         str,
         typer.Option(
             metavar="raw|json",
-            help="json: what clients send has to be JSON. With --scope host the others need protocol=Json() then, and "
-            "Raw() without.",
+            help="json: messages of clients must be JSON. With --scope host, other programs join with protocol=Json() "
+            "then, else with Raw().",
         ),
     ] = "raw",
     on_loss: Annotated[
-        str, typer.Option(metavar="keep|close", help="What happens to the clients while the upstream is lost.")
+        str, typer.Option(metavar="keep|close", help="Whether clients stay connected while the upstream is lost.")
     ] = "keep",
     gap_message: Annotated[
         str | None, typer.Option(metavar="TEXT", help="Sent to every client where messages may be missing.")
@@ -133,7 +136,11 @@ def share(
     ] = None,
     linger: Annotated[
         float | None,
-        typer.Option(min=0, metavar="SECONDS", help="Close the upstream so long after the last client; else it stays."),
+        typer.Option(
+            min=0,
+            metavar="SECONDS",
+            help="Close the upstream this long after the last client; by default it stays open.",
+        ),
     ] = None,
     scope: Annotated[
         str,
@@ -154,9 +161,9 @@ def share(
 ) -> None:
     """Share one connection with local programs in any language.
 
-    Every frame of a local client goes up, every frame from above goes to all of them. Ctrl-C or SIGTERM closes the
+    Frames of local clients are sent upstream, and frames from upstream to all of them. Ctrl-C or SIGTERM closes the
     clients with 1001, then the upstream with 1000, and ends with status 0; a second one ends at once. Exit status
-    otherwise: 1 if the upstream can't be had, 2 if the command was misused or another hub has this connection already.
+    otherwise: 1 if the upstream has failed, 2 if the command was misused or another hub has this connection already.
     """
     from ..errors import OptionConflict
     from ..hub import Endpoint, HubOptions, JsonMerge, load_merge
@@ -198,11 +205,11 @@ def share(
         pace = None if merge_pace is None else _pace(merge_pace)
         on_host = _one_of("--scope", scope, "process", "host") == "host"
         if on_host and (discord or linger is not None):
-            fail("--scope host goes without --discord and --linger: the others may need the connection")
+            fail("--scope host can't be combined with --discord or --linger: other processes may need the connection")
         if discord and (chosen is not None or gap_message is not None or subprotocol or options.json):
-            fail("--discord goes without --merge, --gap-message, --subprotocol and --protocol json")
+            fail("--discord can't be combined with --merge, --gap-message, --subprotocol or --protocol json")
         if discord and key is not None:
-            fail("--key has no effect with --discord: of a bot there is one session")
+            fail("--key has no effect with --discord: a bot has one session")
         given: dict[str, Any] = {"token": token, "headers": headers, "open_timeout": open_timeout}
         names = tuple(subprotocol or ())
         make = (
@@ -297,7 +304,7 @@ async def _run(make: Callable[[], Hub]) -> int:
         if stop.is_set():
             typer.echo("stopping: clients are closed, then the upstream", err=True)
         else:
-            show_error(f"the upstream can't be had any more: {failing.result()}")
+            show_error(f"the upstream has failed: {failing.result()}")
         await hub.stop()
     except UsageError:
         raise
@@ -325,10 +332,10 @@ def _announce(hub: Hub) -> None:
 def _local_token(given: str | None, path: Path | None) -> str | None:
     if path is None:
         if given is None and os.environ.get(_LOCAL_TOKEN_VARIABLE) == "":
-            fail(f"{_LOCAL_TOKEN_VARIABLE} is empty, and would let in everybody: give it a token, or unset it")
+            fail(f"{_LOCAL_TOKEN_VARIABLE} is empty, and would let any client in: give it a token, or unset it")
         return given
     if given is not None:
-        fail("--local-token and --local-token-file are one too many")
+        fail("--local-token can't be combined with --local-token-file")
     try:
         return path.read_text(encoding="utf-8").partition("\n")[0].strip()
     except (OSError, UnicodeError) as error:

@@ -12,7 +12,7 @@ _RATE_WINDOW: Final = 10
 
 
 class Meter:
-    """A total, and its recent rate."""
+    """Counts a total, and measures its recent rate."""
 
     __slots__ = ("_recent", "total")
 
@@ -41,7 +41,7 @@ class Meter:
 
 @dataclass(slots=True)
 class HubCounters:
-    """Counted since the hub was started."""
+    """Counters since the start of the hub."""
 
     received: Meter = field(default_factory=Meter)
     """Messages from upstream."""

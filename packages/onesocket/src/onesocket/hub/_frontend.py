@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Awaitable, Iterable
 from typing import TYPE_CHECKING, Any, Protocol
 
 from picows import WSUpgradeRequest
 
 from ..client._gap import Gap
+from ..errors import DeliveryUnknown, OnesocketError
 from ..transports._connection_acceptor import HandshakeAnswer
+from ._counters import HubCounters
 
 if TYPE_CHECKING:
     from ._hub import Hub
+
+log = logging.getLogger("onesocket")
 
 
 class Frontend(Protocol):
@@ -38,14 +43,14 @@ class Frontend(Protocol):
         ...
 
     def size(self, message: Any) -> int:
-        """The size of a message from upstream in bytes."""
+        """Return the size of a message from upstream in bytes."""
         ...
 
     def messages(self, batch: list[Any]) -> None:
         """Pass messages from upstream on."""
 
     def gap(self, gap: Gap) -> None:
-        """Messages from upstream may be missing here."""
+        """Note that messages from upstream may be missing here."""
 
     def close_clients(self, code: int, reason: str) -> None:
         """Close the connections of all clients; others may connect."""
@@ -55,7 +60,7 @@ class Frontend(Protocol):
 
 
 async def wait_for_all(ends: Iterable[Awaitable[Any]], timeout: float) -> None:
-    """Wait for all of them, but not longer than `timeout` seconds."""
+    """Wait for all `ends`, but not longer than `timeout` seconds."""
     tasks = [asyncio.ensure_future(end) for end in ends]
     if not tasks:
         return
@@ -64,3 +69,13 @@ async def wait_for_all(ends: Iterable[Awaitable[Any]], timeout: float) -> None:
         task.cancel()
     if late:
         await asyncio.wait(late)
+
+
+def report_unsent(what: str, error: OnesocketError, after: int, counters: HubCounters, *, client_closing: bool) -> str:
+    """Count a client's message or request (`what`) that failed, and those after it; returns the close reason."""
+    counters.not_sent += 1 + after
+    fate = "may not have been sent upstream" if isinstance(error, DeliveryUnknown) else "was not sent upstream"
+    reason = f"a {what} {fate}{f', nor were {after} after it' if after else ''} ({type(error).__name__})"
+    if client_closing:
+        log.warning("a client has left before an error of its %s: %s: %s", what, reason, error)
+    return reason

@@ -236,7 +236,7 @@ class Hub:
         self.frontend.messages(batch)
 
     def gap(self, gap: Gap) -> None:
-        """Messages may be missing here."""
+        """Note that messages may be missing here."""
         self.counters.gaps += 1
         self.frontend.gap(gap)
 
@@ -253,7 +253,7 @@ class Hub:
                 self.frontend.close_clients(_SERVICE_RESTART, "the upstream was lost; connect again")
         if change.new is State.FAILED and self._is_serving:
             error = change.error
-            self.frontend.close_clients(_BAD_GATEWAY, f"the upstream can't be had: {error}")
+            self.frontend.close_clients(_BAD_GATEWAY, f"the upstream has failed: {error}")
             if self.options.linger is None and self._failure is not None and not self._failure.done():
                 self._failure.set_result(error if error is not None else OnesocketError("the upstream failed"))
 

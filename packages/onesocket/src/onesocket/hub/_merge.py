@@ -50,7 +50,7 @@ class Merge(Protocol):
 
 
 class JsonMerge:
-    """``{"op": "subscribe", "args": ["a", "b"]}`` and the like.
+    """Subscription messages like ``{"op": "subscribe", "args": ["a", "b"]}``.
 
     - `action`, `subscribe`, `unsubscribe`: the member that says what to do, and its two values.
     - `keys`: the member with the list. Its items may be any JSON; equal items are one key.
@@ -153,7 +153,7 @@ def key_of(merge: Merge, data: Data) -> str | None:
     try:
         return merge.key_of(data)
     except Exception:
-        log.exception("--merge: key_of() failed on a message of %d bytes, which goes to all", len(data))
+        log.exception("--merge: key_of() failed on a message of %d bytes, which all clients receive", len(data))
         return None
 
 
@@ -161,7 +161,7 @@ def _build_frames(make: Callable[[frozenset[str]], Iterable[Data]], keys: Iterab
     try:
         return list(make(frozenset(keys)))
     except Exception:
-        log.exception("--merge: %s failed; nothing goes up", getattr(make, "__name__", "a method"))
+        log.exception("--merge: %s failed; nothing is sent upstream", getattr(make, "__name__", "a method"))
         return []
 
 

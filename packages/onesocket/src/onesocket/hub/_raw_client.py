@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 from collections import deque
 from typing import TYPE_CHECKING, Final
 
@@ -12,11 +11,10 @@ import msgspec
 from ..errors import DeliveryUnknown, OnesocketError
 from ..transports._server_connection import ServerConnection, ServerConnectionLimits
 from ..wire._handshake import Data, size_of
+from ._frontend import report_unsent
 
 if TYPE_CHECKING:
     from ._raw_frontend import RawFrontend
-
-log = logging.getLogger("onesocket")
 
 _INVALID_PAYLOAD: Final = 1007
 _GOING_AWAY: Final = 1001
@@ -65,13 +63,13 @@ class RawClient:
         self._frontend.counters.not_sent += left
         self._waiting.clear()
         if left:
-            return _TRY_AGAIN_LATER, f"the hub is stopping, and your last {left} messages were not sent up"
+            return _TRY_AGAIN_LATER, f"the hub is stopping, and your last {left} messages were not sent upstream"
         return _GOING_AWAY, "the hub is stopping"
 
     # --- the connection ---------------------------------------------------------------------------------------------
 
     def opened(self, connection: ServerConnection) -> None:
-        """The upgrade is complete."""
+        """Note that the upgrade is complete."""
         del connection
         self._frontend.client_connected(self)
 
@@ -97,7 +95,7 @@ class RawClient:
             self.connection.close(_TRY_AGAIN_LATER, f"cut off: more than {limit} bytes were waiting to be read")
 
     def ended(self, code: int) -> None:
-        """The socket is closed; the messages that it sent are still sent upstream."""
+        """Note that the socket is closed; the received messages are still sent upstream."""
         del code
         self._frontend.client_disconnected(self)
 
@@ -125,14 +123,8 @@ class RawClient:
     def _not_sent(self, error: OnesocketError) -> None:
         after = len(self._waiting) - 1
         self._waiting.clear()
-        self._frontend.counters.not_sent += 1 + after
-        maybe = isinstance(error, DeliveryUnknown)
-        fate = "a message may not have gone up" if maybe else "a message was not sent up"
-        rest = f", nor were {after} after it" if after else ""
-        reason = f"{fate}{rest} ({type(error).__name__})"
-        if self.connection.closing:
-            log.warning("a client has left before it could be informed: %s: %s", reason, error)
-        self.connection.close(_INTERNAL_ERROR if maybe else _TRY_AGAIN_LATER, reason)
+        reason = report_unsent("message", error, after, self._frontend.counters, client_closing=self.connection.closing)
+        self.connection.close(_INTERNAL_ERROR if isinstance(error, DeliveryUnknown) else _TRY_AGAIN_LATER, reason)
 
 
 def _is_json(data: Data) -> bool:

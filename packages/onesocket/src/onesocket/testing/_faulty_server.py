@@ -43,12 +43,12 @@ class FaultyServer(ServerContext):
       If it raises, the error is logged and the connection is closed with 1011.
     - `handler(connection)`: a coroutine per WebSocket, which reads with `recv()` or `async for`. When it returns, the
       WebSocket is closed with 1000; when it raises, the error is logged, and the code is 1011.
-    - `subprotocols`: those the server speaks, best first. A client that offers none of them gets none.
+    - `subprotocols`: the server's sub-protocols, best first. A client that offers none of them gets none.
     - `compression`: `"deflate"` agrees to permessage-deflate with clients that offer it; raw frames stay raw.
     - `max_size`: the longest message accepted, in bytes; a longer one is answered with close code 1009.
     - `subscription_of(message)`: the keys that a message subscribes to and unsubscribes from, for the ledger that each
       connection has (`connection.subscriptions`); by default the usual JSON shapes.
-    - `received_limit`, `overflow`: how many messages are kept, for the server and for each connection, and
+    - `received_limit`, `overflow`: number of messages that are kept, for the server and for each connection, and
       whether the oldest (`"drop_oldest"`) or the newest (`"drop_newest"`) is lost beyond it.
     - `close_timeout`: seconds a client has to acknowledge a close, or to end TCP, before the server ends it.
 
@@ -136,7 +136,7 @@ class FaultyServer(ServerContext):
         """
         if self._listener is not None:
             return
-        # One family, so that a name with several addresses doesn't get several ports.
+        # One address family, as a name with several addresses would get several ports.
         family = socket.AF_INET6 if ":" in self.host else socket.AF_INET
         if self._ssl is not None:
             tls = TlsListener(self._ssl, self._accepted, self.counters, self.start_task)
@@ -190,13 +190,13 @@ class FaultyServer(ServerContext):
         await asyncio.wait_for(self._no_sockets.wait(), self.close_timeout + 1.0)
 
     def kill_connections(self) -> int:
-        """Reset (RST) every TCP connection at once, upgraded or not; return how many there were."""
+        """Reset (RST) every TCP connection at once, upgraded or not; return their number."""
         for connection in self._sockets.values():
             connection.kill()
         return len(self._sockets)
 
     async def close_connections(self, code: int | None = 1000, reason: str = "") -> int:
-        """Do a close handshake with every open WebSocket; return how many there were.
+        """Do a close handshake with every open WebSocket; return their number.
 
         Bounded by `close_timeout`. Raises ValueError for a code or reason that must not be sent.
         """
@@ -216,7 +216,7 @@ class FaultyServer(ServerContext):
         self.counters.reset()
 
     async def wait_until(self, predicate: Callable[[Counts], bool], timeout: float | None = 5.0) -> Counts:
-        """Wait until the counts satisfy `predicate`, and return them. No polling: every change is looked at.
+        """Wait until the counts satisfy `predicate`, and return them. Every change of the counts is checked.
 
         Raises TimeoutError, with the counts in its text, after `timeout` seconds (None: never).
         """
@@ -244,7 +244,7 @@ class FaultyServer(ServerContext):
 
     @property
     def received_dropped(self) -> int:
-        """How many messages `received` has lost to its limit."""
+        """Number of messages that `received` has lost to its limit."""
         return self._received.dropped
 
     # Sending
@@ -260,7 +260,7 @@ class FaultyServer(ServerContext):
         await (to or connections[-1]).send(message)
 
     async def broadcast(self, message: Message) -> int:
-        """Send to every open WebSocket that still takes messages; return to how many."""
+        """Send to every open WebSocket that still takes messages; return their number."""
         ready = [connection for connection in self.connections if connection.can_send]
         for connection in ready:
             connection.send_nowait(message)

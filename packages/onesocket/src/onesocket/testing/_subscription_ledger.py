@@ -33,7 +33,7 @@ class SubscriptionLedger:
         return ledger
 
     def note(self, message: str | bytes) -> bool:
-        """Take one message of the client; returns whether it was about subscriptions."""
+        """Take one message of the client; returns True if it was about subscriptions."""
         asked = self._read(message)
         if asked is None:
             return False
@@ -56,7 +56,7 @@ class SubscriptionLedger:
 
 
 def read_subscription(message: str | bytes) -> tuple[Sequence[str], Sequence[str]] | None:
-    """The usual JSON shapes.
+    """Parse the usual JSON shapes.
 
     ``{"op": "subscribe", "args": [...]}`` and ``{"subscribe": [...], "unsubscribe": [...]}``; ``op`` may also be
     action, method, type or event; ``args`` params, keys, channels, topics, symbols or streams.

@@ -183,12 +183,12 @@ class StreamFlow(abc.ABC):
     # --- outgoing ---------------------------------------------------------------------------------------------------
 
     def pause_writing(self) -> None:
-        """Bytes are left in the user-space buffer (asyncio calls this)."""
+        """Note that bytes are left in the user-space buffer (asyncio calls this)."""
         self._full = True
         self._update_writable()
 
     def resume_writing(self) -> None:
-        """The kernel has taken all bytes (asyncio calls this)."""
+        """Note that the kernel has taken all bytes (asyncio calls this)."""
         self._full = False
         self._update_writable()
 
