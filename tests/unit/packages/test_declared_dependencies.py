@@ -24,6 +24,8 @@ EXTRAS: dict[str, dict[str, tuple[str, ...]]] = {
 """The parts of a distribution that may import what an extra brings."""
 EXTRAS_OF_ONESOCKET = {"onesocket.cli": "cli", "onesocket.testing": "testing"}
 """The packages of onesocket that can't be imported without an extra."""
+NEVER_IMPORTED = {"aiosqlite", "uvloop"}
+"""Loaded by another library (SQLAlchemy), or chosen by the program."""
 LOADED_BY_PYTEST = ("pytest_plugin",)
 PYTEST = {"pytest", "pytest-asyncio"}
 
@@ -87,6 +89,16 @@ def test_every_import_is_declared(name: str) -> None:
             f"{place} imports {sorted(held)}" for held in imported_distributions(file, owners) if not held & declared
         }
     assert not undeclared
+
+
+@pytest.mark.parametrize("name", sorted(EXTRAS))
+def test_every_declared_dependency_is_imported(name: str) -> None:
+    project = tomllib.loads((PACKAGES / name / "pyproject.toml").read_text("utf-8"))["project"]
+    declared = [*project["dependencies"], *chain.from_iterable(project.get("optional-dependencies", {}).values())]
+    owners = {top: {normalized(one) for one in held} for top, held in packages_distributions().items()}
+    files = (PACKAGES / name / "src").rglob("*.py")
+    imported = {one for file in files for held in imported_distributions(file, owners) for one in held}
+    assert set(map(normalized, declared)) - imported <= NEVER_IMPORTED
 
 
 @pytest.mark.parametrize("name", sorted(set(EXTRAS) - {"onesocket"}))

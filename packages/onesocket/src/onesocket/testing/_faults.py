@@ -6,13 +6,13 @@ import asyncio
 import http
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, fields, replace
-from enum import Enum
+from enum import StrEnum
 from typing import Any
 
 from ._raw_frames import Opcode, encode_close, encode_frame, encode_message
 
 
-class UpgradeReply(Enum):
+class UpgradeReply(StrEnum):
     """Response of the server to an upgrade request."""
 
     ACCEPT = "accept"
@@ -22,7 +22,7 @@ class UpgradeReply(Enum):
     RESET = "reset TCP"
 
 
-class FaultAction(Enum):
+class FaultAction(StrEnum):
     """Action of the server when the fault strikes, after `frames` have been written."""
 
     CARRY_ON = "carry on"
@@ -33,7 +33,7 @@ class FaultAction(Enum):
     STOP_READING = "stop reading"
 
 
-class CloseReply(Enum):
+class CloseReply(StrEnum):
     """Response of the server to a CLOSE frame."""
 
     NORMAL = "answer it, end TCP"

@@ -6,7 +6,7 @@ import asyncio
 import http
 import logging
 from collections.abc import Callable, Mapping
-from enum import Enum
+from enum import StrEnum
 
 from ._faults import Fault, UpgradeReply
 from ._server_context import ServerContext
@@ -21,7 +21,7 @@ wire_log.addFilter(lambda record: record.levelno > logging.DEBUG)
 _HEAD_END = b"\r\n\r\n"
 
 
-class ConnectionPhase(Enum):
+class ConnectionPhase(StrEnum):
     """Phase of a connection."""
 
     REQUEST = "awaiting the upgrade request"

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Mapping
-from enum import Enum
+from enum import StrEnum
 from typing import Final, Protocol
 
 from ..wire._handshake import Data
@@ -20,7 +20,7 @@ SUBPROTOCOL: Final = "v2"
 _DEADLINE: Final = 5.0
 
 
-class PeerFeature(Enum):
+class PeerFeature(StrEnum):
     """Feature that not every test peer has; its value is a readable description."""
 
     BYTES = "bytes on a wire: broken frames and upgrades, fragments, control frames between them"
