@@ -147,7 +147,7 @@ async def test_the_server_is_restarted_while_they_talk(tmp_path: Path) -> None:
             await driver.until(partial(_has_all, driver, wanted))
             assert len(driver.said) == len(wanted)
             await driver.until(partial(_is_calm, driver))
-            assert driver.session.timeline.changes[-1].new is State.CONNECTED
+            assert driver.session.connection.changes[-1].new is State.CONNECTED
         assert ada.said == bob.said == eve.said
         in_order = [text for text in ada.said if "ada" in text and "down" in text]
         assert in_order == ["typed while it was down: ada 1", "typed while it was down: ada 2"]

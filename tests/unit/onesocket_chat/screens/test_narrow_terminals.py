@@ -13,6 +13,7 @@ from onesocket_chat import ChatApp
 from onesocket_chat.model._reducer import renew_history
 from onesocket_chat.screens._chat import ChatScreen
 from onesocket_chat.session import ChatSession, ServerAddress
+from onesocket_chat.session._read_marker import ReadMarker
 from onesocket_chat.widgets._composer import Composer
 from onesocket_chat.widgets._member_list import MemberList
 from onesocket_chat.widgets._sidebar import Sidebar
@@ -216,7 +217,7 @@ async def test_a_column_that_has_the_focus_and_folds_gives_it_back() -> None:
 
 async def test_what_nobody_sees_is_not_read(monkeypatch: pytest.MonkeyPatch) -> None:
     seen: list[int] = []
-    monkeypatch.setattr(ChatSession, "seen", lambda _, channel_id: seen.append(channel_id))
+    monkeypatch.setattr(ReadMarker, "seen", lambda _, channel_id: seen.append(channel_id))
     async with chatting((200, 30), GENERAL, RANDOM) as driver:
         history = replace(driver.world.history(RANDOM), is_stale=False)
         change = {**driver.world.histories, RANDOM: history}

@@ -131,7 +131,7 @@ async def test_two_panels_with_what_waits_and_what_failed() -> None:
 async def test_the_timeline() -> None:
     async with running_app(ChatApp(), SIZE) as driver:
         screen = await chatting(driver)
-        add = screen.session.timeline.add
+        add = screen.session.connection.changed
         add(Change(0.0, State.DISCONNECTED, State.CONNECTING, 1, "Connect", None))
         add(Change(1.0, State.CONNECTING, State.CONNECTED, 1, "ProtocolReady", None))
         add(

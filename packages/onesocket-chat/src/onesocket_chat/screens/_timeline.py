@@ -49,8 +49,8 @@ class TimelineScreen(ModalScreen[None]):
     def _show(self) -> None:
         if not self.is_attached:
             return
-        changes = self._session.timeline.changes
-        left = self._session.timeline.total - len(changes)
+        changes = self._session.connection.changes
+        left = self._session.connection.total - len(changes)
         lines = [Content.styled(f"… {left} earlier ones", "dim")] if left else []
         lines += [_line(change) for change in changes]
         self.query_one("#changes", Static).update(Content("\n").join(lines))

@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 import platform
-from collections.abc import Awaitable
 from importlib.metadata import version
-from typing import Final, TypeVar
+from typing import Final
 
 from onesocket import OnesocketError
 from onesocket_discord.rest import Accounts, Login, RateLimited, RequestLost, RestError, RestTimeout
 
 from ._request_errors import RequestErrors
 
-T = TypeVar("T")
 USER_AGENT: Final = f"onesocket-chat/{version('onesocket')} ({platform.system() or 'unknown system'})"
 """The name under which the application's logins are listed."""
 
@@ -30,33 +28,20 @@ class AccountSettings:
 
     async def logins(self) -> list[Login] | None:
         """All logins, the one that was used last first."""
-        return await self._ask("logins", self._accounts.logins(self._token))
+        return await self._request_errors.guard("logins", self._accounts.logins(self._token))
 
     async def end_login(self, login: Login) -> bool:
         """End another login."""
-        return await self._ask("end-login", _true(self._accounts.end_logins(self._token, [login.id_hash]))) or False
+        return await self._request_errors.succeeds("end-login", self._accounts.end_logins(self._token, [login.id_hash]))
 
     async def sign_out_everywhere(self) -> bool:
         """End all logins, including this session's."""
-        return await self._ask("everywhere", _true(self._accounts.sign_out_everywhere(self._token))) or False
+        return await self._request_errors.succeeds("everywhere", self._accounts.sign_out_everywhere(self._token))
 
     async def change_password(self, old: str, new: str) -> str | None:
         """Change the password, which ends this session; returns the token for the next one."""
-        return await self._ask("password", self._accounts.change_password(self._token, old, new))
-
-    async def _ask(self, action: str, call: Awaitable[T]) -> T | None:
-        try:
-            answer = await call
-        except OnesocketError as error:
-            self._request_errors.failed(action, error, _plain_text(error) if action == "password" else "")
-            return None
-        self._request_errors.succeeded(action)
-        return answer
-
-
-async def _true(call: Awaitable[None]) -> bool:
-    await call
-    return True
+        change = self._accounts.change_password(self._token, old, new)
+        return await self._request_errors.guard("password", change, _plain_text)
 
 
 def _plain_text(error: OnesocketError) -> str:

@@ -1,11 +1,15 @@
-"""Waiting for the connection of a session."""
+"""The state of a session's connection: now, and its latest changes."""
 
 from __future__ import annotations
 
 import asyncio
+from collections import deque
+from typing import Final
 
 from onesocket import State
 from onesocket.client import Change
+
+MAX_CHANGES: Final = 500
 
 
 class ConnectionMonitor:
@@ -13,6 +17,10 @@ class ConnectionMonitor:
 
     def __init__(self) -> None:
         self._up = asyncio.Event()
+        self.changes: deque[Change] = deque(maxlen=MAX_CHANGES)
+        """The latest changes, the oldest first."""
+        self.total = 0
+        """The number of changes so far."""
 
     def __repr__(self) -> str:
         return f"<ConnectionMonitor {'up' if self.is_connected else 'down'}>"
@@ -24,6 +32,8 @@ class ConnectionMonitor:
 
     def changed(self, change: Change) -> None:
         """Record a change of the client's state."""
+        self.total += 1
+        self.changes.append(change)
         if change.new is State.CONNECTED:
             self._up.set()
         else:

@@ -6,29 +6,20 @@ import itertools
 from collections import Counter
 from typing import Final
 
-import msgspec
-
-from onesocket import OnesocketError
-from onesocket_discord.rest import BadAnswer
-
 from ..model._history import PAGE_SIZE
-from ..model._models import Message, from_json
+from ..model._models import Message
 from ..model._reducer import extend_history, renew_history
-from ._session_context import SessionContext
+from ._session_context import SessionContext, SessionPart
 
 _MAX_ATTEMPTS: Final = 3
 """Attempts to load a page whose messages changed meanwhile; after a gap there is always another one."""
 
 
-class HistoryLoader:
+class HistoryLoader(SessionPart):
     """Keeps the histories of open channels complete."""
 
     def __init__(self, context: SessionContext) -> None:
-        self._store = context.store
-        self._rest = context.rest
-        self._connection = context.connection
-        self._background = context.background
-        self._request_errors = context.request_errors
+        super().__init__(context)
         self._open: Counter[int] = Counter()
         self._refused: set[int] = set()
 
@@ -85,14 +76,5 @@ class HistoryLoader:
             self._store.change(lambda state: extend_history(state, channel_id, page, before))
 
     async def _page(self, channel_id: int, before: int | None = None) -> list[Message] | None:
-        try:
-            page = await self._rest.messages(channel_id, before=before, limit=PAGE_SIZE)
-            messages = from_json(page, list[Message])
-        except msgspec.ValidationError as error:
-            self._request_errors.failed("history", BadAnswer(f"the history can't be read: {error}", status=200))
-        except OnesocketError as error:
-            self._request_errors.failed("history", error)
-        else:
-            self._request_errors.succeeded("history")
-            return messages
-        return None
+        request = self._rest.messages(channel_id, before=before, limit=PAGE_SIZE)
+        return self._request_errors.read("history", await self._request_errors.guard("history", request), list[Message])

@@ -17,7 +17,7 @@ from ..model._chat_state import ChatState
 from ..model._models import Json, Message, from_json
 from ..model._outbox import Draft, DraftState
 from ..model._reducer import add_message
-from ._session_context import SessionContext
+from ._session_context import SessionContext, SessionPart
 
 _MIN_BACKOFF: Final = 0.5
 _MAX_BACKOFF: Final = 15.0
@@ -25,7 +25,7 @@ _UNKNOWN_OUTCOME_ERRORS: Final = (RequestLost, RestTimeout, ServerTrouble)
 """Errors after which a message may or may not be stored. Sending again is safe once the history was searched."""
 
 
-class MessageSender:
+class MessageSender(SessionPart):
     """Sends drafts so that each message is stored once, even if an answer is lost.
 
     The server enforces the draft's nonce for minutes only. So a draft that was sent before is looked for in the
@@ -33,11 +33,7 @@ class MessageSender:
     """
 
     def __init__(self, context: SessionContext, limits: OutboxLimits) -> None:
-        self._store = context.store
-        self._rest = context.rest
-        self._connection = context.connection
-        self._background = context.background
-        self._request_errors = context.request_errors
+        super().__init__(context)
         self._limits = limits
 
     def __repr__(self) -> str:

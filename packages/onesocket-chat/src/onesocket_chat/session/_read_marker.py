@@ -7,24 +7,18 @@ from typing import Final
 
 from msgspec.structs import replace
 
-from onesocket import OnesocketError
-
 from ..model._chat_state import ChatState
-from ._session_context import SessionContext
+from ._session_context import SessionContext, SessionPart
 
 _ACK_INTERVAL: Final = 0.5
 """Seconds between two requests for one channel: in a busy one, each message is seen as it comes."""
 
 
-class ReadMarker:
+class ReadMarker(SessionPart):
     """Acknowledges the newest displayed message of a channel."""
 
     def __init__(self, context: SessionContext) -> None:
-        self._store = context.store
-        self._rest = context.rest
-        self._connection = context.connection
-        self._background = context.background
-        self._request_errors = context.request_errors
+        super().__init__(context)
         self._seen: dict[int, int] = {}
 
     def __repr__(self) -> str:
@@ -39,12 +33,8 @@ class ReadMarker:
 
     async def _acknowledge(self, channel_id: int) -> None:
         while (newest := self._seen.pop(channel_id, 0)) > self._store.state.read.get(channel_id, 0):
-            try:
-                await self._rest.ack(channel_id, newest)
-            except OnesocketError as error:
-                self._request_errors.failed("read", error)
+            if not await self._request_errors.succeeds("read", self._rest.ack(channel_id, newest)):
                 return
-            self._request_errors.succeeded("read")
             self._store.change(lambda state: _with_read_state(state, channel_id, newest))
             await asyncio.sleep(_ACK_INTERVAL)
 

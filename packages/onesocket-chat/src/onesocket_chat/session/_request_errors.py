@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Final
+from collections.abc import Awaitable, Callable
+from typing import Final, TypeVar
+
+import msgspec
 
 from onesocket import OnesocketError
 from onesocket.notices import NoticeLevel, Notices
-from onesocket_discord.rest import Unauthorized
+from onesocket_discord.rest import BadAnswer, Unauthorized
+
+from ..model._models import from_json
+
+T = TypeVar("T")
 
 _TITLES: Final = {
     "send": "Not Sent",
@@ -43,6 +49,35 @@ class RequestErrors:
 
     def __repr__(self) -> str:
         return f"<RequestErrors temporary={sorted(self._temporary)}>"
+
+    async def guard(
+        self, action: str, request: Awaitable[T], describe: Callable[[OnesocketError], str] = str
+    ) -> T | None:
+        """Await a request; a failure is reported with the text of `describe`, and None is returned."""
+        try:
+            answer = await request
+        except OnesocketError as error:
+            self.failed(action, error, describe(error))
+            return None
+        self.succeeded(action)
+        return answer
+
+    async def succeeds(self, action: str, request: Awaitable[object]) -> bool:
+        """Await a request without an answer; returns True if it succeeded."""
+
+        async def perform() -> bool:
+            await request
+            return True
+
+        return await self.guard(action, perform()) or False
+
+    def read(self, action: str, answer: object, kind: type[T]) -> T | None:
+        """Convert the answer of a request; an unreadable one is reported, and None is returned."""
+        try:
+            return None if answer is None else from_json(answer, kind)
+        except msgspec.ValidationError as error:
+            self.failed(action, BadAnswer(f"the answer can't be read: {error}", status=200))
+            return None
 
     def failed(self, action: str, error: OnesocketError, text: str = "") -> None:
         """Post a notice of a failed request, withdrawn later if the error is temporary; `text` replaces its own."""

@@ -17,9 +17,9 @@ from onesocket.errors import DecodeError, InvalidOption, LoginRefused
 from onesocket.notices import Notices
 from onesocket_discord import DiscordClient, Dispatch, Intents, WrongToken
 from onesocket_discord.protocol._limits import MAX_CONTENT_LENGTH
-from onesocket_discord.rest import Accounts, BadAnswer, Rest, Unauthorized
+from onesocket_discord.rest import Accounts, Rest, Unauthorized
 
-from ..model._models import Channel, Guild, Json, Message, from_json
+from ..model._models import Channel, Guild, Json, Message
 from ..model._outbox import Draft
 from ..model._reducer import expire_typing, mark_stale, reduce
 from ._account_settings import USER_AGENT, AccountSettings
@@ -34,7 +34,6 @@ from ._request_errors import RequestErrors
 from ._server_address import ServerAddress
 from ._session_context import SessionContext
 from ._state_store import StateStore
-from ._timeline import ConnectionTimeline
 
 T = TypeVar("T")
 _OUTBOX: Final = OutboxLimits(messages=100, age=600.0)
@@ -86,7 +85,6 @@ class ChatSession:
     ) -> None:
         self.server = server
         self.store = StateStore()
-        self.timeline = ConnectionTimeline()
         self.connection = ConnectionMonitor()
         self.notices = notices
         self.joins = 0
@@ -105,10 +103,10 @@ class ChatSession:
         self.account = AccountSettings(accounts, token, self.request_errors)
         self._background = BackgroundTasks()
         context = SessionContext(self.store, self._rest, self.connection, self._background, self.request_errors)
-        self._sender = MessageSender(context, options.outbox)
+        self.sender = MessageSender(context, options.outbox)
         self.loader = HistoryLoader(context)
-        self.drafts = Drafts(context, self._sender, notices, draft_files or DraftFiles(None), server.api_url)
-        self._reader = ReadMarker(context)
+        self.drafts = Drafts(context, self.sender, notices, draft_files or DraftFiles(None), server.api_url)
+        self.read_marker = ReadMarker(context)
         self._typed: dict[int, float] = {}
         self._unsubscribes = (self.store.listen(self.loader.check), self.store.listen(self.drafts.check))
 
@@ -186,21 +184,9 @@ class ChatSession:
         channel = self.store.state.channels.get(channel_id)
         after = (channel.last_message_id or 0) if channel is not None else 0
         draft = Draft(secrets.token_hex(12), channel_id, content, self.now, reply_to, after=after)
-        self._sender.accept(draft)
+        self.sender.accept(draft)
         self._typed.pop(channel_id, None)
         return draft
-
-    def retry(self, nonce: str) -> None:
-        """Retry a failed message."""
-        self._sender.retry(nonce)
-
-    def discard(self, nonce: str) -> bool:
-        """Discard an unsent message; returns False if it is being sent or stored."""
-        return self._sender.discard(nonce)
-
-    def seen(self, channel_id: int) -> None:
-        """Mark the displayed messages of a channel as read."""
-        self._reader.seen(channel_id)
 
     def typing(self, channel_id: int) -> None:
         """Send the typing indicator, at intervals, while the user types."""
@@ -213,44 +199,43 @@ class ChatSession:
 
     async def edit(self, channel_id: int, message_id: int, content: str) -> bool:
         """Edit an own message."""
-        return await self._ask("edit", self._rest.edit_message(channel_id, message_id, content)) is not None
+        return await self.request_errors.succeeds("edit", self._rest.edit_message(channel_id, message_id, content))
 
     async def delete(self, message: Message) -> bool:
         """Delete a message."""
-        done = await self._ask("delete", _done(self._rest.delete_message(message.channel_id, message.id)))
-        return done is not None
+        return await self.request_errors.succeeds("delete", self._rest.delete_message(message.channel_id, message.id))
 
     async def react(self, message: Message, emoji: str) -> bool:
         """React, or take it back."""
         mine = any(one.me and one.emoji.key == emoji for one in message.reactions)
         call = self._rest.remove_reaction if mine else self._rest.add_reaction
-        return await self._ask("react", _done(call(message.channel_id, message.id, emoji))) is not None
+        return await self.request_errors.succeeds("react", call(message.channel_id, message.id, emoji))
 
     # --- guilds and channels ----------------------------------------------------------------------------------------
 
     async def create_guild(self, name: str) -> Guild | None:
         """Make a guild."""
-        return self._read("guild", await self._ask("guild", self._rest.create_guild(name)), Guild)
+        return await self._ask("guild", self._rest.create_guild(name), Guild)
 
     async def create_channel(self, guild_id: int, name: str) -> Channel | None:
         """Create a text channel."""
-        return self._read("channel", await self._ask("channel", self._rest.create_channel(guild_id, name)), Channel)
+        return await self._ask("channel", self._rest.create_channel(guild_id, name), Channel)
 
     async def invite(self, channel_id: int) -> str | None:
         """Create an invite; returns its code."""
-        made = await self._ask("invite", self._rest.create_invite(channel_id))
+        made = await self.request_errors.guard("invite", self._rest.create_invite(channel_id))
         code = (made or {}).get("code")
         return code if isinstance(code, str) else None
 
     async def accept(self, code: str) -> int | None:
         """Join a guild by an invite; returns the guild's id."""
-        entered = await self._ask("join", self._rest.accept_invite(code))
-        guild = None if entered is None else self._read("join", entered.get("guild"), Guild)
+        entered = await self.request_errors.guard("join", self._rest.accept_invite(code))
+        guild = self.request_errors.read("join", (entered or {}).get("guild"), Guild)
         return None if guild is None else guild.id
 
     async def direct(self, user_id: int) -> Channel | None:
         """Open the direct message channel with a user."""
-        channel = self._read("direct", await self._ask("direct", self._rest.create_dm(user_id)), Channel)
+        channel = await self._ask("direct", self._rest.create_dm(user_id), Channel)
         if channel is not None and channel.id not in self.store.state.channels:
             # The event may come later, and bots receive none.
             self._apply_event("CHANNEL_CREATE", msgspec.to_builtins(channel))
@@ -284,14 +269,13 @@ class ChatSession:
         self.store.change(lambda state: reduce(state, event, data, self.now))
 
     def _changed(self, change: Change) -> None:
-        self.timeline.add(change)
         self.connection.changed(change)
         if isinstance(change.error, LoginRefused | Unauthorized):
             self._token_rejected(4004 if isinstance(change.error, WrongToken) else 401)
         if self.connection.is_connected:
             self.request_errors.connection_restored()
             self.loader.again()
-            self._sender.settle()
+            self.sender.settle()
         self.store.notify()
 
     def _token_rejected(self, code: int = 401) -> None:
@@ -314,25 +298,5 @@ class ChatSession:
         except OnesocketError:
             pass  # an indicator may be lost
 
-    async def _ask(self, action: str, call: Awaitable[Json]) -> Json | None:
-        try:
-            answer = await call
-        except OnesocketError as error:
-            self.request_errors.failed(action, error)
-            return None
-        self.request_errors.succeeded(action)
-        return answer
-
-    def _read(self, action: str, answer: object, kind: type[T]) -> T | None:
-        if answer is None:
-            return None
-        try:
-            return from_json(answer, kind)
-        except msgspec.ValidationError as error:
-            self.request_errors.failed(action, BadAnswer(f"the answer can't be read: {error}", status=200))
-            return None
-
-
-async def _done(call: Awaitable[None]) -> Json:
-    await call
-    return {}
+    async def _ask(self, action: str, request: Awaitable[Json], kind: type[T]) -> T | None:
+        return self.request_errors.read(action, await self.request_errors.guard(action, request), kind)

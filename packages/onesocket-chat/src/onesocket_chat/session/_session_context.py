@@ -21,3 +21,14 @@ class SessionContext:
     connection: ConnectionMonitor
     background: BackgroundTasks
     request_errors: RequestErrors
+
+
+class SessionPart:
+    """One part of a session."""
+
+    def __init__(self, context: SessionContext) -> None:
+        self._store = context.store
+        self._rest = context.rest
+        self._connection = context.connection
+        self._background = context.background
+        self._request_errors = context.request_errors

@@ -83,7 +83,7 @@ class ChannelPanel(Vertical):
         """Mark the channel as read if its newest message is displayed."""
         stale = self.session.store.state.history(self.channel_id).is_stale
         if self.display and self._messages.is_at_end and not stale:
-            self.session.seen(self.channel_id)
+            self.session.read_marker.seen(self.channel_id)
 
     def focus_composer(self) -> None:
         """Focus the composer."""
@@ -167,9 +167,9 @@ class ChannelPanel(Vertical):
         row, state = event.row, self.session.store.state
         match event.verb, row:
             case "retry", Draft():
-                self.session.retry(row.nonce)
+                self.session.sender.retry(row.nonce)
             case "discard", Draft():
-                self.session.discard(row.nonce)
+                self.session.sender.discard(row.nonce)
             case "reply", Message():
                 self._write(
                     self._composition.typed(self._composer.text).answering(ReplyTarget(row.id, row.author.username))
