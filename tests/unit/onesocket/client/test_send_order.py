@@ -34,9 +34,9 @@ async def test_a_message_goes_behind_a_subscription_of_the_same_turn_where_there
     server = MemoryServer()
     source = ListFrameSource()
     async with make_client(server, outbox=None) as client:
-        client.internals.set_source(source)
+        client.internals.sender.set_source(source)
         source.due.append("subscribe")
-        client.internals.ask_source()
+        client.internals.sender.ask_source()
         assert client.send_nowait("order").done
         await settle()
         assert server.peers[0].received == ["subscribe", "order"]

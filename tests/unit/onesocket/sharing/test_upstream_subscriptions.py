@@ -8,8 +8,7 @@ from typing import Any, cast
 import pytest
 
 from onesocket import Raw
-from onesocket.client._internals import ClientInternals
-from onesocket.client._sender import FrameSource
+from onesocket.client._sender import FrameSource, Sender
 from onesocket.errors import EncodeError
 from onesocket.sharing._upstream_subscriptions import UpstreamSubscriptions
 
@@ -31,7 +30,7 @@ class RecordingFrameSink:
         self.wanted: frozenset[str] = frozenset()
         self.asked = 0
         self.source: FrameSource | None = None
-        self.keys = UpstreamSubscriptions(protocol or FramePerKey(), cast("ClientInternals", self), lambda: self.wanted)
+        self.keys = UpstreamSubscriptions(protocol or FramePerKey(), cast("Sender", self), lambda: self.wanted)
         self.keys.begin()
 
     def set_source(self, source: FrameSource) -> None:

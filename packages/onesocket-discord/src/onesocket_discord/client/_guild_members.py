@@ -108,7 +108,8 @@ async def request_members(client: Client, request: GuildMembersRequest, timeout:
     chunks: dict[int, GuildMembersChunk] = {}
     deadline = asyncio.timeout(timeout)
     try:
-        async with deadline, client.internals.answers(request.is_answer) as answers:
+        fan_out = client.internals.fan_out  # unlike subscribe(), it takes no message from before
+        async with deadline, fan_out.subscribe(where=request.is_answer, limit=1024, from_now=True) as answers:
             await client.send(request.payload())
             async for answer in answers:
                 if isinstance(answer, Gap):

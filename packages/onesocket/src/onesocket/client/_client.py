@@ -7,7 +7,6 @@ import logging
 import ssl as ssl_module
 import warnings
 from collections.abc import Callable, Iterable
-from types import TracebackType
 from typing import Any, Literal, NoReturn, Self, Unpack, overload
 
 from ..lifecycle import _events as events
@@ -25,7 +24,7 @@ from ._error_reporter import ErrorReporter
 from ._fan_out import FanOut
 from ._gap import Gap
 from ._internals import ClientInternals
-from ._message_client import C, CallbackOptions
+from ._message_client import C, CallbackOptions, SubscriptionOptions
 from ._options import Headers, Options, Token
 from ._outage_log import OutageLog
 from ._pickling import not_picklable
@@ -71,12 +70,8 @@ class Client:
         outbox: How many messages wait for the connection, and how long; None: none do.
         on_error: Called with every exception of a subscriber, and with every failed delivery that is not awaited.
         compression: ``"deflate"`` offers permessage-deflate, which needs the extra ``onesocket[websockets]``.
-        transport: Who makes the sockets (default: picows; `websockets` with compression, or where picows has no wheel).
+        transport: Makes the sockets (default: picows; `websockets` with compression, or where picows has no wheel).
     """
-
-    # Of the class, for `__del__` after an interrupted `__init__`.
-    _is_shared = False
-    """True for a shared connection: `onesocket.sharing` closes it when its last member leaves or the process ends."""
 
     def __init__(
         self,
@@ -122,7 +117,7 @@ class Client:
         self._affinity = Affinity("client", self._forked)
         self._runner = Runner(self._options, on_change=self._changed, affinity=self._affinity)
         self._connect_reminder = ConnectReminder(self._shown_url, self._runner.connect_hint)
-        self._fanout = FanOut(
+        self._fan_out = FanOut(
             event_of=self._options.protocol.event_of,
             hold=self._runner.hold,
             release=self._runner.release,
@@ -130,7 +125,7 @@ class Client:
             on_loop=self._runner.call_on_loop,
             soon=self._runner.call_soon,
         )
-        self._fanout.early.keep()
+        self._fan_out.early.keep()
         self._registrations = Registrations()
         self._sender = Sender(
             self._options.outbox,
@@ -140,15 +135,15 @@ class Client:
             remedy=self._runner.connect_hint,
         )
         self._state_watchers = StateWatchers(self._error_reporter, self._sender)
-        self._runner.attach(self._fanout, self._sender)
+        self._runner.attach(self._fan_out, self._sender)
 
     def __repr__(self) -> str:
         machine = self._runner.machine
         leads = f"→{machine.after_close.value}" if machine.after_close else ""
         return (
             f"<{type(self).__name__} {self._shown_url} {machine.state.name}{leads} epoch={machine.epoch} "
-            f"callers={self._runner.callers} outbox={len(self._sender)} inbox={self._fanout.depth} "
-            f"subscribers={len(self._fanout)}>"
+            f"callers={self._runner.callers} outbox={len(self._sender)} inbox={self._fan_out.depth} "
+            f"subscribers={len(self._fan_out)}>"
         )
 
     def __reduce__(self) -> NoReturn:
@@ -158,7 +153,7 @@ class Client:
     def __del__(self) -> None:
         """Warn of a client that was left open: it goes with its event loop, without a close handshake in time."""
         runner = getattr(self, "_runner", None)
-        if runner is not None and not self._is_shared and runner.is_left_open:
+        if runner is not None and runner.is_left_open:
             text = f"unclosed {self!r}: use `async with`, or await aclose()"
             warnings.warn(text, ResourceWarning, stacklevel=2, source=self)
 
@@ -196,7 +191,7 @@ class Client:
     async def aclose(self) -> None:
         """Close the connection in order, for good: subscriptions end, nothing of the client is left on the loop."""
         await self._runner.request_close(events.Close())
-        await self._fanout.settle(self._options.close_timeout)
+        await self._fan_out.settle(self._options.close_timeout)
 
     async def __aenter__(self) -> Self:
         """Connect. If that fails, the client is closed again before the error is raised."""
@@ -207,9 +202,7 @@ class Client:
             raise
         return self
 
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    async def __aexit__(self, *_error: object) -> None:
         """Close, for good."""
         await self.aclose()
 
@@ -251,25 +244,11 @@ class Client:
 
     @overload
     def subscribe(
-        self,
-        event: str | None = None,
-        *,
-        where: Predicate | None = None,
-        limit: int = DEFAULT_LIMIT,
-        overflow: Overflow | str = Overflow.FAIL,
-        gaps: Literal[True] = True,
-        raise_on_failure: bool = True,
+        self, event: str | None = None, *, gaps: Literal[True] = True, **options: Unpack[SubscriptionOptions]
     ) -> Subscription[Any | Gap]: ...
     @overload
     def subscribe(
-        self,
-        event: str | None = None,
-        *,
-        where: Predicate | None = None,
-        limit: int = DEFAULT_LIMIT,
-        overflow: Overflow | str = Overflow.FAIL,
-        gaps: bool,
-        raise_on_failure: bool = True,
+        self, event: str | None = None, *, gaps: bool, **options: Unpack[SubscriptionOptions]
     ) -> Subscription[Any]: ...
     def subscribe(
         self,
@@ -283,7 +262,7 @@ class Client:
     ) -> Subscription[Any]:
         """A stream of messages: ``async for message in client.subscribe()``.
 
-        It begins with this call and goes on over any number of connections. The client's first one of everything (no
+        It begins with this call and goes on over any number of connections. The client's first stream of everything (no
         `event`, no `where`) begins with the messages before that: up to 1 024 messages and 4 MiB, behind a `Gap` if
         there were more (the `Gap` alone if readers of a part were there by then). The first of an event, and the first
         with a `where`, begin with those of them that match. Where messages may be missing, a `Gap` is in the stream
@@ -295,12 +274,12 @@ class Client:
             limit: How many messages may wait for the reader.
             overflow: What happens beyond that: ``"fail"`` (`SlowConsumer` for this reader), ``"drop_oldest"`` (counted,
                 with a `Gap`) or ``"wait"`` (the socket is not read until it has caught up).
-            gaps: Whether it wants gap markers.
-            raise_on_failure: Whether the reader gets the error when the client becomes FAILED; otherwise it goes on
+            gaps: True for gap markers in the stream.
+            raise_on_failure: True to raise the error in the reader when the client becomes FAILED; otherwise it goes on
                 waiting for a connection, which `connect()` may still bring.
         """
         self._affinity.check_process()
-        stream = self._fanout.subscribe(
+        stream = self._fan_out.subscribe(
             event, where, limit=limit, overflow=overflow, gaps=gaps, raise_on_failure=raise_on_failure
         )
         stream.on_wait = self._reader_waits
@@ -341,7 +320,7 @@ class Client:
         return self._registrations.on(
             event,
             callback,
-            lambda name, call: self._fanout.on(name, call, where=where, limit=limit, overflow=overflow, gaps=gaps),
+            lambda name, call: self._fan_out.on(name, call, where=where, limit=limit, overflow=overflow, gaps=gaps),
         )
 
     def off(self, callback: Callable[..., Any]) -> None:
@@ -351,11 +330,11 @@ class Client:
         """
         self._registrations.off(callback)
 
-    # --- what is known ------------------------------------------------------------------------------------------------
+    # --- state ------------------------------------------------------------------------------------------------
 
     @property
     def state(self) -> State:
-        """Where the connection stands."""
+        """The state of the connection."""
         return self._runner.machine.state
 
     @property
@@ -366,15 +345,15 @@ class Client:
     @property
     def status(self) -> Status:
         """A frozen snapshot of this moment."""
-        return take_status(self._shown_url, self._runner, self._fanout, self._sender, self._outage_log)
+        return take_status(self._shown_url, self._runner, self._fan_out, self._sender, self._outage_log)
 
     @property
     def stats(self) -> Stats:
         """The counters so far."""
-        return take_stats(self._runner, self._fanout, self._sender, self._error_reporter)
+        return take_stats(self._runner, self._fan_out, self._sender, self._error_reporter)
 
     def changes(self) -> Subscription[Change]:
-        """Every change of the state from this call on, in order, none lost; ends when the client is closed."""
+        """A stream of every change of the state from this call on, in order; ends when the client is closed."""
         self._affinity.check_process()
         return self._state_watchers.stream()
 
@@ -393,16 +372,13 @@ class Client:
 
     @property
     def internals(self) -> ClientInternals:
-        """For `onesocket.sharing`."""
-        self._is_shared = True
-        return ClientInternals(self._options, self._fanout, self._sender, self._runner)
-
-    # --- inside -------------------------------------------------------------------------------------------------------
+        """The parts of the client, for `onesocket.sharing`."""
+        return ClientInternals(self._options, self._fan_out, self._sender, self._runner)
 
     def _forked(self) -> None:
         error = self._affinity.error()
         self._runner.forked()
-        self._fanout.break_off(error)
+        self._fan_out.break_off(error)
         self._state_watchers.break_off(error)
 
     def _reader_waits(self) -> None:
@@ -410,14 +386,8 @@ class Client:
             self._connect_reminder.watch()
 
     def _changed(self, change: Change) -> None:
-        _log.debug(
-            "%s: %s -> %s (%s, epoch %d)",
-            self._shown_url,
-            change.old.name,
-            change.new.name,
-            change.cause,
-            change.epoch,
-        )
+        old, new = change.old.name, change.new.name
+        _log.debug("%s: %s -> %s (%s, epoch %d)", self._shown_url, old, new, change.cause, change.epoch)
         self._outage_log.changed(
             change,
             failures=self._runner.machine.failures,
@@ -427,4 +397,4 @@ class Client:
         )
         self._state_watchers.notify(change)
         if change.new is State.CLOSED:
-            self._fanout.end()
+            self._fan_out.end()

@@ -17,15 +17,27 @@ from ._subscription import Predicate, Subscription
 C = TypeVar("C", bound=Callable[..., Any])
 
 
-class CallbackOptions(TypedDict, total=False):
-    """The options of `on()`."""
+class ReaderParameters(TypedDict, total=False):
+    """The options that `subscribe()` and `on()` have in common."""
 
     where: Predicate | None
-    """Call it only with messages for which this is true; default: None, with all."""
+    """Only messages for which this is true; default: None, all."""
     limit: int
-    """Number of messages that may wait for it; default: `DEFAULT_LIMIT`."""
+    """Number of messages that may wait for the reader; default: `DEFAULT_LIMIT`."""
     overflow: Overflow | str
     """The rule beyond that; default: ``"fail"``."""
+
+
+class SubscriptionOptions(ReaderParameters, total=False):
+    """The options of `subscribe()`, besides `gaps`."""
+
+    raise_on_failure: bool
+    """Raise the error in the reader when the client becomes FAILED; default: True."""
+
+
+class CallbackOptions(ReaderParameters, total=False):
+    """The options of `on()`."""
+
     gaps: bool
     """Call it with gap markers, too; default: False."""
 
@@ -84,25 +96,11 @@ class MessageClient(Protocol):
 
     @overload
     def subscribe(
-        self,
-        event: str | None = None,
-        *,
-        where: Predicate | None = None,
-        limit: int = DEFAULT_LIMIT,
-        overflow: Overflow | str = Overflow.FAIL,
-        gaps: Literal[True] = True,
-        raise_on_failure: bool = True,
+        self, event: str | None = None, *, gaps: Literal[True] = True, **options: Unpack[SubscriptionOptions]
     ) -> Subscription[Any | Gap]: ...
     @overload
     def subscribe(
-        self,
-        event: str | None = None,
-        *,
-        where: Predicate | None = None,
-        limit: int = DEFAULT_LIMIT,
-        overflow: Overflow | str = Overflow.FAIL,
-        gaps: bool,
-        raise_on_failure: bool = True,
+        self, event: str | None = None, *, gaps: bool, **options: Unpack[SubscriptionOptions]
     ) -> Subscription[Any]: ...
     def subscribe(
         self,

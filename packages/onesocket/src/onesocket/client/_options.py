@@ -1,4 +1,4 @@
-"""What a client is made from, checked once, when it's made."""
+"""The options of a client, checked once, when it is made."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import re
 import ssl as ssl_module
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass
-from typing import TypeVar, cast
+from typing import Any, TypeVar, cast
 
 from ..errors import InvalidOption, TokenFailed
 from ..lifecycle._outbox import OutboxLimits
@@ -31,7 +31,7 @@ _HANDSHAKE_HEADERS = frozenset({"upgrade", "connection", "host", "content-length
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Options:
-    """Checked options; see `Client` for what they mean."""
+    """Checked options; `Client` describes them."""
 
     address: Address
     token: Token | None
@@ -50,56 +50,44 @@ class Options:
     outbox: OutboxLimits
 
     @classmethod
-    def check(
-        cls,
-        url: str,
-        *,
-        token: object,
-        protocol: object,
-        transport: Transport,
-        headers: object,
-        subprotocols: object,
-        ssl: object,
-        proxy: str | None,
-        open_timeout: object,
-        close_timeout: object,
-        ping_interval: object,
-        ping_timeout: object,
-        max_size: object,
-        reconnect: object,
-        outbox: object,
-    ) -> Options:
-        """Options made of what a caller gave; raises `InvalidURL`, `InvalidOption` or `TokenFailed`."""
+    def check(cls, url: str, **given: Any) -> Options:
+        """Options made of the arguments of `Client`; raises `InvalidURL`, `InvalidOption` or `TokenFailed`."""
         address = parse_url(url)
+        token, transport = given["token"], given["transport"]
         if isinstance(token, str):
             check_token(token)
         elif token is not None and not callable(token):
             raise InvalidOption(f"token must be a str or a callable, not {type(token).__name__}")
         if not callable(getattr(transport, "dial", None)):
-            raise InvalidOption(f"transport must have a dial() (see transports/base.py), not be {transport!r}")
+            raise InvalidOption(f"transport must have a dial() (onesocket.transports.Transport), not be {transport!r}")
+        ping_interval = given["ping_interval"]
         return cls(
             address=address,
             token=cast("Token | None", token),
-            protocol=_check_protocol(protocol),
+            protocol=_check_protocol(given["protocol"]),
             transport=transport,
-            headers=check_headers(headers),
-            subprotocols=check_subprotocols(subprotocols),
-            ssl=check_ssl(ssl, address),
-            proxy=check_proxy(proxy),
-            open_timeout=check_seconds("open_timeout", open_timeout),
-            close_timeout=check_seconds("close_timeout", close_timeout),
+            headers=check_headers(given["headers"]),
+            subprotocols=check_subprotocols(given["subprotocols"]),
+            ssl=check_ssl(given["ssl"], address),
+            proxy=check_proxy(given["proxy"]),
+            open_timeout=check_seconds("open_timeout", given["open_timeout"]),
+            close_timeout=check_seconds("close_timeout", given["close_timeout"]),
             ping_interval=None if ping_interval is None else check_seconds("ping_interval", ping_interval),
-            ping_timeout=check_seconds("ping_timeout", ping_timeout),
-            max_size=check_size("max_size", max_size),
-            reconnect=_check_instance("reconnect", reconnect, ReconnectPolicy),
-            outbox=_check_instance("outbox", outbox, OutboxLimits) or OutboxLimits(messages=0),
+            ping_timeout=check_seconds("ping_timeout", given["ping_timeout"]),
+            max_size=check_size("max_size", given["max_size"]),
+            reconnect=_check_instance("reconnect", given["reconnect"], ReconnectPolicy),
+            outbox=_check_instance("outbox", given["outbox"], OutboxLimits) or OutboxLimits(messages=0),
         )
+
+    def wrap_protocol(self, wrap: Callable[[Protocol], Protocol]) -> None:
+        """Put another protocol around this one, before the client is used."""
+        object.__setattr__(self, "protocol", wrap(self.protocol))
 
     def __repr__(self) -> str:
         return f"<Options {self.address!r} protocol={self.protocol!r} transport={self.transport.name}>"
 
 
-# What comes from a caller is an `object` here: not everybody has a type checker.
+# Arguments of callers are `object` here: callers may not use a type checker.
 
 
 def check_seconds(name: str, value: object) -> float:
@@ -156,7 +144,7 @@ def _is_header_name(name: object) -> bool:
 
 
 def is_header_value(value: object) -> bool:
-    """Whether `value` can stand in a header: no line breaks, so no header can be smuggled in."""
+    """True if `value` can stand in a header: no line breaks, so no header can be smuggled in."""
     return (
         isinstance(value, str)
         and value.isascii()

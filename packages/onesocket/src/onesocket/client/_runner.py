@@ -7,6 +7,7 @@ import random
 import time
 from collections import deque
 from collections.abc import Callable
+from typing import Any
 
 from ..errors import ClientClosed, ManuallyDisconnected, OnesocketError
 from ..lifecycle import _effects as fx  # pyright: ignore[reportPrivateUsage] - of this distribution
@@ -42,6 +43,8 @@ class Runner:
             reconnect=options.reconnect,
         )
         self.attempt: ConnectionAttempt | None = None
+        self.is_shared = False
+        """True for a shared connection, which `onesocket.sharing` closes: the client is no handle that is left open."""
         self.handshakes = 0
         self.readied = 0
         self._has_predecessor = False
@@ -51,7 +54,7 @@ class Runner:
         self.last_connected_at: float | None = None
         self.outcomes = dict.fromkeys(Outcome, 0)
         self._options = options
-        self._fanout: FanOut
+        self._fan_out: FanOut
         self._sender: Sender
         self._on_change = on_change
         self._jitter = jitter
@@ -66,9 +69,9 @@ class Runner:
         self.check_loop = affinity.check
         """Raises `WrongEventLoop` on any loop but ours, and `ForkedCopy` in a child."""
 
-    def attach(self, fanout: FanOut, sender: Sender) -> None:
+    def attach(self, fan_out: FanOut, sender: Sender) -> None:
         """Complete the runner by the two parts that are made with calls of it."""
-        self._fanout = fanout
+        self._fan_out = fan_out
         self._sender = sender
 
     def __repr__(self) -> str:
@@ -85,7 +88,14 @@ class Runner:
         """The owner has neither closed nor disconnected a client that has, or was to have, a connection."""
         machine = self.machine
         is_up = machine.live_epoch is not None or machine.state is State.BACKING_OFF
-        return not self._affinity.is_inherited and (self._ended_with_loop or is_up)
+        return not self.is_shared and not self._affinity.is_inherited and (self._ended_with_loop or is_up)
+
+    def descriptors(self) -> list[int]:
+        """The file descriptors of the connection; usable also while the loop isn't running."""
+        # Connections keep these to themselves, rightly: this looks behind the back of one whose loop is dead.
+        dialler: Any = getattr(getattr(self.attempt, "connection", None), "_dialler", None)
+        fileno: Callable[[], int] | None = getattr(getattr(dialler, "_socket", None), "fileno", None)
+        return [] if fileno is None or fileno() < 0 else [fileno()]
 
     def forked(self) -> None:
         """In a forked child: the connection is the parent's, so nothing more is done about it here."""
@@ -229,11 +239,11 @@ class Runner:
                 self._changed(effect)
             case fx.Dial(epoch):
                 # Also an attempt that was given up may have brought messages: a greeting that came with the upgrade.
-                self._has_predecessor = self.readied > 0 or self._fanout.delivered > 0
+                self._has_predecessor = self.readied > 0 or self._fan_out.delivered > 0
                 self.attempt = ConnectionAttempt(
                     epoch,
                     self._options,
-                    self._fanout,
+                    self._fan_out,
                     self._sender,
                     dispatch=self.dispatch,
                     on_ready=self._on_ready,
@@ -302,7 +312,7 @@ class Runner:
         if refusal is not None:
             self._sender.reject_waiting(refusal)
         if change.new is State.FAILED and change.error is not None:
-            self._fanout.fail(change.error)
+            self._fan_out.fail(change.error)
         self._on_change(Change(time.time(), change.old, change.new, change.epoch, change.cause, change.error))
 
     # --- reports of the attempt ---------------------------------------------------------------------------------------
@@ -316,17 +326,17 @@ class Runner:
         self.connected_at = self.last_connected_at = time.time()
         self.dispatch(events.ProtocolReady(attempt.epoch))
         self.readied += 1
-        self._fanout.ready(attempt.epoch)
+        self._fan_out.ready(attempt.epoch)
         if self._has_predecessor and not ready.resumed:
             with self._sender.prioritized():
-                self._fanout.announce(Gap(GapReason.RECONNECTED, attempt.epoch, error=lost_why))
+                self._fan_out.announce(Gap(GapReason.RECONNECTED, attempt.epoch, error=lost_why))
         # A watcher that was told just now may have closed it already.
         if (
             attempt.connection is not None
             and self.machine.live_epoch == attempt.epoch
             and self.machine.after_close is None
         ):
-            if self._fanout.is_held:
+            if self._fan_out.is_held:
                 attempt.connection.pause_reading()
             self._sender.connection_ready(attempt.connection, ready.first)
 

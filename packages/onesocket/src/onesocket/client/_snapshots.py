@@ -11,7 +11,7 @@ from ._sender import Sender
 from ._status import Stats, Status
 
 
-def take_status(url: str, runner: Runner, fanout: FanOut, sender: Sender, outages: OutageLog) -> Status:
+def take_status(url: str, runner: Runner, fan_out: FanOut, sender: Sender, outages: OutageLog) -> Status:
     """Returns the status of this moment."""
     machine = runner.machine
     retry_at = machine.retry_at
@@ -29,14 +29,14 @@ def take_status(url: str, runner: Runner, fanout: FanOut, sender: Sender, outage
         rtt=runner.rtt,
         callers=runner.callers,
         outbox=len(sender),
-        inbox=fanout.depth,
-        subscribers=len(fanout),
-        is_held=fanout.is_held,
+        inbox=fan_out.depth,
+        subscribers=len(fan_out),
+        is_held=fan_out.is_held,
         subprotocol=runner.attempt.handshake.subprotocol if runner.attempt is not None else None,
     )
 
 
-def take_stats(runner: Runner, fanout: FanOut, sender: Sender, reporter: ErrorReporter) -> Stats:
+def take_stats(runner: Runner, fan_out: FanOut, sender: Sender, reporter: ErrorReporter) -> Stats:
     """Returns the counters so far."""
     return Stats(
         attempts=runner.machine.epoch,
@@ -46,8 +46,8 @@ def take_stats(runner: Runner, fanout: FanOut, sender: Sender, reporter: ErrorRe
         already_connected=runner.outcomes[Outcome.ALREADY_CONNECTED],
         reconnects=max(0, runner.readied - 1),
         stale_dropped=runner.machine.stale,
-        received=fanout.delivered,
+        received=fan_out.delivered,
         sent=sender.sent,
-        undecodable=fanout.undecodable,
+        undecodable=fan_out.undecodable,
         callback_errors=reporter.count,
     )

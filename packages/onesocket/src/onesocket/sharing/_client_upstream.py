@@ -27,14 +27,17 @@ class ClientUpstream:
 
     def __init__(self, client: Client) -> None:
         self._client = client
-        self._inside = client.internals
+        self._internals = client.internals
+        self._internals.runner.is_shared = True
         self._stream: Subscription[Any] | None = None
         self._pump: asyncio.Task[None] | None = None
         self._sink: UpstreamEvents | None = None
         self._go = asyncio.Event()
         self._go.set()
         self._wanted: Counter[Hashable] = Counter()
-        self._upstream_subscriptions = UpstreamSubscriptions(self._inside.protocol, self._inside, self._wanted_keys)
+        self._upstream_subscriptions = UpstreamSubscriptions(
+            self._internals.options.protocol, self._internals.sender, self._wanted_keys
+        )
 
     def __repr__(self) -> str:
         return f"<ClientUpstream {self._client!r}{'' if self._go.is_set() else ' held'}>"
@@ -72,13 +75,13 @@ class ClientUpstream:
             if delivery.done:
                 return await delivery  # its fate was known in that very moment
             unknown = delivery.earlier_unknown
-            if self._inside.withdraw(delivery) and unknown is None:
+            if self._internals.sender.withdraw(delivery) and unknown is None:
                 raise
             raise DeliveryUnknown(CANCELLED_IN_FLIGHT) from unknown
 
     def add_keys(self, keys: Iterable[Hashable]) -> None:
         """One subscription more for each key."""
-        check_subscription_support(self._inside.protocol)
+        check_subscription_support(self._internals.options.protocol)
         self._wanted.update(keys)
         self._upstream_subscriptions.changed()
 
@@ -105,7 +108,7 @@ class ClientUpstream:
 
     def file_descriptors(self) -> Iterable[int]:
         """The socket of the present line."""
-        return self._inside.descriptors()
+        return self._internals.runner.descriptors()
 
     async def aclose(self) -> None:
         """Close in order."""

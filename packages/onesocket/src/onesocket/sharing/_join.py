@@ -167,7 +167,7 @@ class JoinParameters:
 
         if self._client_factory is not None:
             # A client is made in whatever process becomes the owner, but each has to know what the messages mean.
-            recipe = dataclasses.replace(recipe, protocol=recipe.make_client().internals.protocol)
+            recipe = dataclasses.replace(recipe, protocol=recipe.make_client().internals.options.protocol)
         return HostUpstream(recipe), recipe.protocol
 
 
@@ -271,14 +271,14 @@ def _make_client(url: str, make: Any, options: dict[str, Any], token: Token | No
 
 def _make_process_upstream(recipe: ConnectionSpec) -> tuple[Upstream, Protocol]:
     client = recipe.make_client()
-    return ClientUpstream(client), client.internals.protocol
+    return ClientUpstream(client), client.internals.options.protocol
 
 
 def _checked_client(client: object, protocol: Protocol | None) -> Client:
     """What a caller's function made. `protocol`: what it says beside that."""
     if not isinstance(client, Client):
         raise InvalidOption(f"client_factory= must return a Client, not {type(client).__name__}")
-    mine = client.internals.protocol
+    mine = client.internals.options.protocol
     if protocol is not None and not same_protocol(mine, protocol):
         raise InvalidOption(
             f"client_factory= builds a client with another protocol ({type(mine).__name__}) than protocol= "

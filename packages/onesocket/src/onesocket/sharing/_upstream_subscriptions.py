@@ -6,7 +6,7 @@ import asyncio
 from collections import deque
 from collections.abc import Callable, Hashable, Iterable
 
-from ..client._internals import ClientInternals
+from ..client._sender import Sender
 from ..errors import EncodeError, InvalidOption
 from ..protocols._protocol import Protocol, implements
 from ..wire._handshake import Data
@@ -18,9 +18,9 @@ class UpstreamSubscriptions:
     They belong to the connection they were made for. A new one begins with nothing, and gets all that is wanted.
     """
 
-    def __init__(self, protocol: Protocol, inside: ClientInternals, wanted: Callable[[], frozenset[Hashable]]) -> None:
+    def __init__(self, protocol: Protocol, sender: Sender, wanted: Callable[[], frozenset[Hashable]]) -> None:
         self._protocol = protocol
-        self._inside = inside
+        self._sender = sender
         self._wanted = wanted
         self._subscribed: frozenset[Hashable] = frozenset()
         """The keys that the connection has once `_unsent` is sent."""
@@ -29,14 +29,14 @@ class UpstreamSubscriptions:
         self._unsent: deque[Data] = deque()
         self._is_begun = False
         """Whether one of the frames made together is sent: then the others follow."""
-        inside.set_source(self)
+        sender.set_source(self)
 
     def __repr__(self) -> str:
         return f"<UpstreamSubscriptions keys={len(self._subscribed)} unsent={len(self._unsent)}>"
 
     def changed(self) -> None:
         """Other keys are wanted."""
-        self._inside.ask_source()
+        self._sender.ask_source()
 
     def begin(self) -> None:
         """A new connection has no subscriptions."""

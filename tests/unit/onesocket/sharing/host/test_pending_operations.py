@@ -15,7 +15,7 @@ class ClientStub:
     """A client that takes messages, and says nothing of their fate."""
 
     def __init__(self) -> None:
-        self.internals = self
+        self.internals = self.sender = self
         self.taken: list[Delivery] = []
         self.refusals: dict[str, Exception] = {}
 

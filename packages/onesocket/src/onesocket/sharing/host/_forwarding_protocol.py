@@ -79,7 +79,7 @@ class ForwardingProtocol(Protocol):
 
 def install_forwarding(client: Client) -> Client:
     """Make an unused client deliver undecoded messages."""
-    client.internals.wrap_protocol(ForwardingProtocol)
+    client.internals.options.wrap_protocol(ForwardingProtocol)
     return client
 
 

@@ -106,7 +106,7 @@ class Owner:
         """True if messages were forwarded in this turn: further ones wait for its end."""
         self._subscription_counts = SubscriptionCounts()
         self._upstream_subscriptions = UpstreamSubscriptions(
-            protocol, client.internals, lambda: self._subscription_counts.wanted
+            protocol, client.internals.sender, lambda: self._subscription_counts.wanted
         )
         self._pending_operations = PendingOperations(client)
         self._reconnector = Reconnector(client, reconnect, self._publish_present)
@@ -122,7 +122,8 @@ class Owner:
         self._published: tuple[State, int] = client.state, 0
         self._published_early: tuple[State, int] | None = None
         """State and epoch that were published before the client reported them: changes up to that one are old."""
-        client.internals.tap(self._on_batch, self._on_gap)
+        client.internals.runner.is_shared = True
+        client.internals.fan_out.tap(self._on_batch, self._on_gap)
         client.on_change(self._on_change)
         self.status = self._shared_status(client.state, 0)
 
@@ -316,7 +317,7 @@ class Owner:
 
     def descriptors(self) -> Iterable[int]:
         """All sockets, that of the connection first."""
-        yield from self.client.internals.descriptors()
+        yield from self.client.internals.runner.descriptors()
         yield from self._files.descriptors()
         yield from self._followers.descriptors()
 

@@ -88,7 +88,7 @@ class PendingOperations:
         except OnesocketError as error:
             failure = error
         except asyncio.CancelledError:
-            self._client.internals.withdraw(delivery)  # as Client.send
+            self._client.internals.sender.withdraw(delivery)  # as Client.send
             raise
         # Freed before the result is reported: the requester may send it again at once, under the same number.
         self._tasks.pop(key, None)
