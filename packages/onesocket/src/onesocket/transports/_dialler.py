@@ -6,6 +6,7 @@ All steps come before the upgrade request, so they may be cancelled at any point
 from __future__ import annotations
 
 import asyncio
+import enum
 import socket
 import ssl as ssl_module
 from collections.abc import Awaitable, Callable
@@ -29,6 +30,17 @@ PROXY_SCHEMES: Final = ("http", "https", "socks4", "socks5")
 _NO_TIMEOUT: Final = 86_400.0
 # Seconds. After an abort the loop closes the socket within a few turns; this bounds a bug in it.
 _CLOSE_GRACE: Final = 1.0
+
+
+class _DialStep(enum.Enum):
+    """Steps of a dial; the value is the readable phase."""
+
+    RESOLVING = "looking up {first}"
+    CONNECTING = "connecting to {first}"
+    SOCKS = "connecting through the proxy {first}"
+    HTTP_PROXY = "waiting for the proxy {first} to connect"
+    TLS = "waiting for the TLS handshake with {target}"
+
 
 PlainTransportFactory = Callable[[asyncio.Protocol, socket.socket], Awaitable[asyncio.Transport]]
 
@@ -67,9 +79,14 @@ class Dialler:
         self._process = process_token()
         self._socket: TcpSocket | None = None
         self._socket_gone = asyncio.Event()
-        self.phase = f"looking up {self._first.host_port}"
+        self._step = _DialStep.RESOLVING
         self.tls_monitor: TlsWriteMonitor | None = None
         """The monitor between TLS and the socket; None without TLS."""
+
+    @property
+    def phase(self) -> str:
+        """Readable description of the step that the dial waits for."""
+        return self._step.value.format(first=self._first.host_port, target=self._address.host_port)
 
     @property
     def host_port(self) -> str:
@@ -93,7 +110,7 @@ class Dialler:
             if proxy is not None and socks is None:
                 transport = await self._through_http(transport, holder, proxy)
             if self._address.secure:
-                self.phase = f"waiting for the TLS handshake with {self._address.host_port}"
+                self._step = _DialStep.TLS
                 raw = transport
                 transport = await self._secure(raw, holder, self._address, self._request.ssl)
                 self.tls_monitor = TlsWriteMonitor.beneath(raw)
@@ -136,9 +153,9 @@ class Dialler:
                 return error
             case ProxyError():
                 return ProxyFailed(f"the proxy did not connect to {self._address.host_port}: {error}")
-            case ConnectionError() if self.phase.startswith("waiting for the TLS"):
+            case ConnectionError() if self._step is _DialStep.TLS:
                 return tls_handshake_aborted(error, self._address.host_port)
-            case _ if self.phase.startswith("waiting for the TLS"):
+            case _ if self._step is _DialStep.TLS:
                 return connect_failed(error, self._address.host_port)
             case _ if self._proxy is not None:
                 failure = connect_failed(error, self._proxy.host_port)
@@ -167,7 +184,7 @@ class Dialler:
         return transport
 
     def _on_addresses(self) -> None:
-        self.phase = f"connecting to {self._first.host_port}"
+        self._step = _DialStep.CONNECTING
 
     async def _through_socks(self, url: str) -> TcpSocket:
         # python-socks needs the port in the URL.
@@ -183,11 +200,11 @@ class Dialler:
 
     async def _connect_to_socks(self) -> TcpSocket:
         sock = await self._connect()
-        self.phase = f"connecting through the proxy {self._first.host_port}"
+        self._step = _DialStep.SOCKS
         return sock
 
     async def _through_http(self, transport: asyncio.Transport, holder: Tunnel, proxy: Address) -> asyncio.Transport:
-        self.phase = f"asking the proxy {proxy.host_port} to connect us"
+        self._step = _DialStep.HTTP_PROXY
         if proxy.secure:
             transport = await self._secure(transport, holder, proxy, None)
         host = f"[{self._address.host}]" if ":" in self._address.host else self._address.host
