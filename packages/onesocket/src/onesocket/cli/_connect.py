@@ -216,8 +216,3 @@ def _gap_text(gap: Gap) -> str:
     if gap.reason is GapReason.UNDECODABLE:
         return f"gap: a message could not be decoded: {gap.error}"
     return f"gap: {gap.missed} messages are missing here"
-
-
-async def run_session(client: Client, output: Output, *, as_json: bool, stay: bool) -> int:
-    """Run one session on the running event loop; returns the exit status."""
-    return await ConnectSession(client, output, as_json=as_json, stay=stay).run()

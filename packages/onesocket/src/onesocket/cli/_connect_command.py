@@ -65,7 +65,7 @@ def connect(
     line could not be sent; 2 if the command was misused; 130 after Ctrl-C and 143 after SIGTERM (128 + signal).
     """
     from ..errors import UsageError
-    from ._connect import run_session
+    from ._connect import ConnectSession
     from ._output import Output, silence_log
 
     headers = [parse_header(text) for text in header or ()]
@@ -85,7 +85,7 @@ def connect(
             ping_interval=ping_interval or None,
             reconnect=ReconnectPolicy() if reconnect else None,
         )
-        return await run_session(client, output, as_json=as_json, stay=stay)
+        return await ConnectSession(client, output, as_json=as_json, stay=stay).run()
 
     try:
         status = asyncio.run(session())

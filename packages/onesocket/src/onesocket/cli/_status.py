@@ -6,9 +6,8 @@ import json
 import os
 import sys
 import time
-from collections.abc import Sequence
-from dataclasses import asdict, dataclass
-from typing import Annotated, Any
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
 
@@ -16,37 +15,28 @@ from ..errors import UsageError
 from ._printable import printable
 from ._usage import EXIT_FAILED, fail, show_error
 
-_SHARED_FIELDS = (
-    *("url", "epoch", "received_per_second", "sent_per_second", "rtt"),
+if TYPE_CHECKING:
+    from ..hub import HubListing
+    from ..sharing.host import Listing
+
+FIELDS: Final = (
+    *("kind", "url", "pid", "listen", "followers", "state", "epoch", "received_per_second", "sent_per_second", "rtt"),
     *("started", "last_error", "last_loss", "last_lost_at"),
 )
+"""The fields of a shared connection, which docs/hub.md describes."""
+_COLUMNS: Final = {
+    "CONNECTION": "url",
+    "KIND": "kind",
+    "OWNER": "pid",
+    "FOLLOWERS": "followers",
+    "STATE": "state",
+    "EPOCH": "epoch",
+    "IN/S": "received_per_second",
+    "OUT/S": "sent_per_second",
+    "LISTENS ON": "listen",
+}
+"""The columns of the table, and the field that each one shows."""
 _CLEAR_SCREEN = "\x1b[H\x1b[2J"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class StatusRow:
-    """One shared connection. Times are Unix time in seconds; rates are messages per second."""
-
-    kind: str
-    """``host``: processes that joined with scope="host"; ``hub``, ``hub (discord)``: `onesocket share`."""
-    url: str
-    pid: int
-    """The process that holds the connection."""
-    listen: str | None
-    """Address at which a hub listens; None for other kinds."""
-    followers: int | None
-    """Number of other processes, or of a hub's clients."""
-    state: str | None
-    """State of the connection; None: the owner doesn't answer."""
-    epoch: int | None
-    received_per_second: float | None
-    sent_per_second: float | None
-    rtt: float | None
-    started: float | None
-    last_error: str | None
-    last_loss: str | None
-    """Reason for the last loss of the connection, which may be up again."""
-    last_lost_at: float | None
 
 
 def status(
@@ -66,7 +56,7 @@ def status(
         while True:
             found = rows()
             if as_json:
-                _write(json.dumps([asdict(row) for row in found]))
+                _write(json.dumps(found))
             else:
                 _write((_CLEAR_SCREEN if watch and sys.stdout.isatty() else "") + _table(found))
             if not watch:
@@ -88,67 +78,34 @@ def _write(text: str) -> None:
         os._exit(EXIT_FAILED)  # as above
 
 
-def rows() -> list[StatusRow]:
-    """Return the shared connections of this machine. Raises `NoRuntimeDirectory`."""
+def rows() -> list[dict[str, Any]]:
+    """Return the shared connections of this machine, each with `FIELDS`. Raises `NoRuntimeDirectory`."""
     from ..hub._discovery import hubs
     from ..sharing.host._listing import listing
 
-    found = [
-        StatusRow(
-            kind="host",
-            pid=one.pid,
-            listen=None,
-            followers=one.followers,
-            state=None if one.state is None else one.state.value,
-            **_shared_fields(one),
-        )
-        for one in listing()
-    ]
-    found += [
-        StatusRow(
-            kind="hub" if one.kind == "raw" else f"hub ({one.kind})",
-            pid=one.pid,
-            listen=one.listen,
-            followers=one.clients,
-            state=one.state.value,
-            **_shared_fields(one),
-        )
-        for one in hubs()
-    ]
+    found = [_row(one, kind="host", listen=None, followers=one.followers) for one in listing()]
+    for one in hubs():
+        kind = "hub" if one.kind == "raw" else f"hub ({one.kind})"
+        found.append(_row(one, kind=kind, listen=one.listen, followers=one.clients))
     return found
 
 
-def _shared_fields(one: Any) -> dict[str, Any]:
-    """Return the fields that a `Listing` and a `HubListing` have under the names of `StatusRow`."""
-    return {name: getattr(one, name) for name in _SHARED_FIELDS}
+def _row(one: Listing | HubListing, **given: Any) -> dict[str, Any]:
+    given["state"] = None if one.state is None else one.state.value
+    return {name: given[name] if name in given else getattr(one, name) for name in FIELDS}
 
 
-def _table(found: Sequence[StatusRow]) -> str:
+def _table(found: Sequence[Mapping[str, Any]]) -> str:
     if not found:
         return "nothing is shared on this machine: no process joined with scope='host', and no hub runs"
-    head = ("CONNECTION", "KIND", "OWNER", "FOLLOWERS", "STATE", "EPOCH", "IN/S", "OUT/S", "LISTENS ON")
-    body = [_cells(row) for row in found]
-    widths = [max(len(line[column]) for line in (head, *body)) for column in range(len(head))]
-    lines = ["  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip()
-             for line in (head, *body)]  # fmt: skip
+    body = [tuple(_cell(name, row[name]) for name in _COLUMNS.values()) for row in found]
+    table = (tuple(_COLUMNS), *body)
+    widths = [max(map(len, column)) for column in zip(*table, strict=True)]
+    lines = ("  ".join(map(str.ljust, line, widths)).rstrip() for line in table)
     return "\n".join(lines)
 
 
-def _cells(row: StatusRow) -> tuple[str, ...]:
-    return (
-        printable(row.url),
-        row.kind,
-        str(row.pid),
-        _number(row.followers),
-        "no answer" if row.state is None else row.state,
-        _number(row.epoch),
-        _number(row.received_per_second),
-        _number(row.sent_per_second),
-        printable(row.listen or "–"),
-    )
-
-
-def _number(value: Any) -> str:
+def _cell(name: str, value: Any) -> str:
     if value is None:
-        return "–"
-    return str(value) if isinstance(value, int) else f"{value:.1f}"
+        return "no answer" if name == "state" else "–"
+    return f"{value:.1f}" if isinstance(value, float) else printable(str(value))
