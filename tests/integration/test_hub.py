@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import gc
 import json
 from collections.abc import Iterable
 from pathlib import Path
@@ -93,6 +94,25 @@ async def test_a_client_that_leaves_or_breaks_the_rules_leaves_the_others_alone(
         await until(lambda: hub.frontend.clients == 1)
         await server.broadcast("fine")
         assert await next_message(stays) == "fine"
+
+
+async def test_a_client_that_is_gone_is_freed_without_the_collector() -> None:
+    async with FaultyServer() as server, running_hub(server) as hub:
+        gc.collect()
+        gc.disable()
+        try:
+            for _ in range(3):
+                async with connected_program(hub) as one:
+                    await one.send("echo")
+                    assert await next_message(one) == "echo"
+                async with connected_program(hub) as gone:
+                    gone.transport.abort()
+            await until(lambda: hub.frontend.clients == 0)
+            await asyncio.sleep(0)
+            kinds = [type(thing).__qualname__ for thing in gc.get_objects()]
+        finally:
+            gc.enable()
+        assert {"RawClient", "ServerConnection", "AcceptedConnection"} & set(kinds) == set()
 
 
 async def test_the_upstream_is_lost_and_clients_stay_and_are_told_in_words_of_choice() -> None:

@@ -100,7 +100,11 @@ class ServerConnection(WSListener):
         if self._deadline is not None:
             self._deadline.cancel()
         self._gone.set_result(None)
-        self._owner.ended(self._peer_code)
+        owner = self._owner
+        # No event follows; both refer to this connection: no cycle is left.
+        del self._owner
+        self._transport = None
+        owner.ended(self._peer_code)
 
     def pause_writing(self) -> None:
         """Note that the write buffer is over its limit: the client doesn't read."""
