@@ -11,11 +11,12 @@ from onesocket_discord.server import ChatServer
 from tests.campaigns.compat import __main__ as compat
 from tests.campaigns.compat import environments, report
 from tests.campaigns.compat import restart_trial as together
-from tests.campaigns.compat.bot_process import BotFailed, running_bot
+from tests.campaigns.compat.bot_process import running_bot
 from tests.campaigns.compat.environments import NotInstalled, install
 from tests.campaigns.compat.libraries import LIBRARIES, NONE, ZLIB, BotEnvironment, Library, TrialCase, trial_cases
 from tests.campaigns.compat.restart_trial import RestartTrialResult
 from tests.campaigns.compat.trial import STEPS, TrialResult, run_trial
+from tests.campaigns.harness.worker_process import WorkerFailure
 
 FAKE = Library("fake", "fake", "1.0", "Python", "fake.py", {NONE: (), ZLIB: ("extra==2.0",)})
 RUNTIMES = {"Python": "3.11.7", "Node.js": "20.0.0"}
@@ -143,7 +144,7 @@ async def test_a_bot_that_does_nothing_in_time_is_told_of_and_gone_afterwards(tm
     command = [sys.executable, "-c", f"{script}; time.sleep(600)"]
     async with running_bot(command, tmp_path, environments.clean_environment()) as bot:
         await bot.until(lambda: bool(bot.messages), "its pid", 30.0)
-        with pytest.raises(BotFailed, match=r"^ready: not within 0\.01 s$"):
+        with pytest.raises(WorkerFailure, match=r"^ready: the bot took more than 0\.01 s$"):
             await bot.until(lambda: bot.ready > 0, "ready", 0.01)
     with pytest.raises(ProcessLookupError):
         os.kill(int(bot.messages[0]), 0)

@@ -14,9 +14,9 @@ from pathlib import Path
 import aiohttp
 import pytest
 
+from tests.support.commands import end_by_signal, read_introduction, run_command, start_command
 from tests.unit.onesocket_discord.server.gateway.raw_client import DEADLINE, dial
 
-COMMAND = [sys.executable, "-m", "onesocket", "serve"]
 INTENTS = 1 << 0 | 1 << 9
 
 
@@ -29,28 +29,16 @@ class ServeProcess:
         self.api_url, self.gateway_url = (line.split()[-1] for line in lines[:2])
 
     async def end(self, number: signal.Signals = signal.SIGTERM) -> tuple[int, str]:
-        self.process.send_signal(number)
-        async with asyncio.timeout(DEADLINE):
-            _, errors = await self.process.communicate()
-        assert self.process.returncode is not None
-        return self.process.returncode, errors.decode()
+        return await end_by_signal(self.process, number)
 
 
 @asynccontextmanager
 async def serving(data: Path, *options: str) -> AsyncIterator[ServeProcess]:
     ports = () if "--port" in options else ("--port", "0", "--gateway-port", "0")
-    process = await asyncio.create_subprocess_exec(
-        *COMMAND, "--data", str(data), *ports, *options,
-        stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE,
-    )  # fmt: skip
+    process = await start_command("serve", "--data", str(data), *ports, *options)
     try:
-        assert process.stdout is not None
-        lines: list[str] = []
-        async with asyncio.timeout(30):
-            while not lines or not lines[-1].startswith("stop"):
-                line = (await process.stdout.readline()).decode()
-                assert line, await process.communicate()
-                lines.append(line.strip())
+        lines = await read_introduction(process, "stop")
+        assert process.returncode is None, await process.communicate()
         yield ServeProcess(process, lines)
     finally:
         if process.returncode is None:
@@ -59,14 +47,7 @@ async def serving(data: Path, *options: str) -> AsyncIterator[ServeProcess]:
 
 
 async def run(*arguments: str, env: dict[str, str] | None = None, stdin: str = "") -> tuple[int, str, str]:
-    process = await asyncio.create_subprocess_exec(
-        *COMMAND, *arguments, stdin=asyncio.subprocess.PIPE,
-        stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE, env={**os.environ, **(env or {})},
-    )  # fmt: skip
-    async with asyncio.timeout(30):
-        out, errors = await process.communicate(stdin.encode())
-    assert process.returncode is not None
-    return process.returncode, out.decode().strip(), errors.decode().strip()
+    return await run_command("serve", *arguments, env={**os.environ, **(env or {})}, stdin=stdin)
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])

@@ -8,7 +8,6 @@ import re
 import shutil
 import signal
 import subprocess
-import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -25,10 +24,10 @@ from onesocket.sharing._errors import OptionConflict
 from onesocket.sharing._join import join
 from onesocket.testing import Fault, FaultyConnection, FaultyServer, MessageLimit
 from onesocket_discord.server import ChatServer, GatewayOptions
+from tests.support.commands import COMMAND, end_by_signal, read_introduction, run_command, start_command
 from tests.unit.onesocket_discord.server.gateway.raw_client import dial
 
 ROOT = Path(__file__).resolve().parents[2]
-COMMAND = [sys.executable, "-m", "onesocket"]
 DEADLINE = 20.0
 
 
@@ -49,28 +48,16 @@ class ShareProcess:
         self.url = told["ready"]
 
     async def end(self, number: signal.Signals = signal.SIGTERM) -> tuple[int, str]:
-        self.process.send_signal(number)
-        async with asyncio.timeout(DEADLINE):
-            _, errors = await self.process.communicate()
-        assert self.process.returncode is not None
-        return self.process.returncode, errors.decode()
+        return await end_by_signal(self.process, number)
 
 
 @asynccontextmanager
 async def sharing(env: dict[str, str], *options: str) -> AsyncIterator[ShareProcess]:
-    process = await asyncio.create_subprocess_exec(
-        *COMMAND, "share", "--listen", "127.0.0.1:0", *options,
-        stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE, env=env,
-    )  # fmt: skip
+    process = await start_command("share", "--listen", "127.0.0.1:0", *options, env=env)
     try:
-        assert process.stdout is not None
-        told: dict[str, str] = {}
-        async with asyncio.timeout(DEADLINE):
-            while "ready" not in told:
-                line = (await process.stdout.readline()).decode()
-                assert line, await process.communicate()
-                name, _, rest = line.strip().partition(" ")
-                told[name] = rest.strip()
+        lines = [line.partition(" ") for line in await read_introduction(process, "ready")]
+        told = {name: rest.strip() for name, _, rest in lines}
+        assert "ready" in told, await process.communicate()
         yield ShareProcess(process, told)
     finally:
         if process.returncode is None:
@@ -79,13 +66,7 @@ async def sharing(env: dict[str, str], *options: str) -> AsyncIterator[ShareProc
 
 
 async def run(env: dict[str, str], *arguments: str) -> tuple[int, str, str]:
-    process = await asyncio.create_subprocess_exec(
-        *COMMAND, *arguments, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE, env=env
-    )
-    async with asyncio.timeout(DEADLINE):
-        out, errors = await process.communicate()
-    assert process.returncode is not None
-    return process.returncode, out.decode().strip(), errors.decode().strip()
+    return await run_command(*arguments, env=env)
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])

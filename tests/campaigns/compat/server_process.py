@@ -1,4 +1,4 @@
-"""`onesocket serve` as people start it: a process of its own, ended by a signal and started again where it was."""
+"""The command `onesocket serve` in a process of its own, ended by a signal and started again with the same file."""
 
 from __future__ import annotations
 
@@ -6,13 +6,14 @@ import asyncio
 import contextlib
 import json
 import signal
-import sys
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any, Final
 from urllib.parse import urlsplit
 
 import aiohttp
+
+from tests.support.commands import COMMAND, read_introduction
 
 _SECONDS: Final = 30.0
 _SHOWN: Final = 600
@@ -23,7 +24,7 @@ class ServerFailed(Exception):
 
 
 class ServerProcess:
-    """One after the other: each finds the same file, and listens on the same ports."""
+    """Server processes, one after the other, with the same file and the same ports."""
 
     def __init__(self, folder: Path) -> None:
         self.api_url = ""
@@ -39,26 +40,27 @@ class ServerProcess:
         ports = [str(urlsplit(url).port or 0) for url in (self.api_url, self.gateway_url)]
         with self._log.open("ab") as log:
             self._process = await asyncio.create_subprocess_exec(
-                *(sys.executable, "-m", "onesocket", "serve", "--data", str(self._folder)),
+                *(*COMMAND, "serve", "--data", str(self._folder)),
                 *("--port", ports[0], "--gateway-port", ports[1]),
                 stdin=asyncio.subprocess.DEVNULL,
                 stdout=asyncio.subprocess.PIPE,
                 stderr=log,
             )
         try:
-            async with asyncio.timeout(_SECONDS):
-                lines = await self._introduction()
+            lines = await read_introduction(self._process, "stop:")
         except TimeoutError:
-            raise ServerFailed(f"it did not listen within {_SECONDS:g} s{self._said}") from None
+            raise ServerFailed(f"it did not listen in time{self._said}") from None
+        if not (lines and lines[-1].startswith("stop:")):
+            raise ServerFailed(f"it ended at its start{self._said}")
         self.api_url, self.gateway_url = (line.split()[-1] for line in lines[:2])
 
     def kill(self, number: signal.Signals) -> None:
-        """Send it a signal, now."""
+        """Send a signal to the process."""
         if self._process is not None and self._process.returncode is None:
             self._process.send_signal(number)
 
     async def gone(self) -> int:
-        """Wait until the process is no more; its exit status. Raises `ServerFailed`."""
+        """Wait for the end of the process; returns its exit status. Raises `ServerFailed`."""
         if self._process is None:
             return 0
         try:
@@ -68,7 +70,7 @@ class ServerProcess:
             raise ServerFailed(f"it did not end within {_SECONDS:g} s{self._said}") from None
 
     async def create_bot(self, name: str) -> str:
-        """Make a bot; its token. Raises `ServerFailed`."""
+        """Create a bot; returns its token. Raises `ServerFailed`."""
         return str((await self._control("POST", "bots", {"name": name}))["token"])
 
     async def stats(self) -> dict[str, int]:
@@ -84,16 +86,6 @@ class ServerProcess:
     def _said(self) -> str:
         said = self._log.read_text("utf-8", "replace").strip()[-_SHOWN:]
         return f": {said}" if said else ""
-
-    async def _introduction(self) -> list[str]:
-        lines: list[str] = []
-        stdout = self._process.stdout if self._process is not None else None
-        while stdout is not None and not (lines and lines[-1].startswith("stop:")):
-            line = (await stdout.readline()).decode()
-            if not line:
-                raise ServerFailed(f"it ended at its start{self._said}")
-            lines.append(line.strip())
-        return lines
 
     async def _control(self, method: str, what: str, body: dict[str, str] | None = None) -> Any:
         control = json.loads((self._folder / "chat.db.control.json").read_text("utf-8"))

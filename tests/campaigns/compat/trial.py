@@ -12,9 +12,10 @@ from typing import Final
 
 from onesocket.errors import OnesocketError
 from onesocket_discord.server import ChatServer, GatewayOptions, Stats
-from tests.campaigns.compat.bot_process import BotFailed, BotProcess, running_bot
+from tests.campaigns.compat.bot_process import BotProcess, running_bot
 from tests.campaigns.compat.libraries import NONE, PAYLOAD, ZLIB, ZSTD, TrialCase
 from tests.campaigns.compat.person import Person, connected_person
+from tests.campaigns.harness.worker_process import WorkerFailure
 
 BOT: Final = "robo"
 _SECONDS: Final = 30.0
@@ -161,7 +162,7 @@ async def run_trial(
             for step, perform in STEPS.items():
                 await perform(trial)
                 result.steps[step] = ""
-    except (StepFailed, BotFailed, OnesocketError) as error:
+    except (StepFailed, WorkerFailure, OnesocketError) as error:
         result.steps[step] = str(error)
     except Exception as error:  # noqa: BLE001 - one row must not end the others
         result.steps[step] = f"{error!r}\n{''.join(traceback.format_exception(error))}"

@@ -1,24 +1,27 @@
-"""A worker process that is driven by JSON lines: orders to its stdin, answers and events from its stdout."""
+"""A process that is driven by JSON lines: orders to its stdin, answers and events from its stdout."""
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
 import json
+import os
 import signal
 import sys
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from pathlib import Path
-from typing import IO, Any, Final, Self
+from typing import IO, Any, Final, Self, TypeVar
 
 ROOT: Final = Path(__file__).resolve().parents[3]
 DEADLINE: Final = 20.0
 """Seconds that an answer or an event may take."""
 _LINE_LIMIT: Final = 1 << 28
 _RECENT: Final = 20
+_ERRORS_SHOWN: Final = 1 << 16
 
 Event = dict[str, Any]
+T = TypeVar("T")
 
 
 class WorkerFailure(AssertionError):
@@ -35,7 +38,7 @@ class OrderRefused(Exception):
 
 
 class WorkerProcess:
-    """One worker, and what it has reported. `on_event` gets each event first, and returns True to take it."""
+    """One process and its reports. `on_event` gets each event first, and returns True to take it."""
 
     def __init__(self, process: asyncio.subprocess.Process, name: str, errors: IO[bytes] | None) -> None:
         self.process = process
@@ -43,6 +46,8 @@ class WorkerProcess:
         self.said: list[Event] = []
         """All answers, and the events that `on_event` has not taken."""
         self.on_event: Callable[[WorkerProcess, Event], bool] | None = None
+        self.output: list[str] = []
+        """Lines on its stdout that are no events, as libraries print them."""
         self.errors = ""
         """The text on its stderr, after `end()`."""
         self._errors = errors
@@ -69,17 +74,33 @@ class WorkerProcess:
 
         `collect_errors`: keep its stderr for `errors`; else it goes to the stderr of this process.
         """
-        errors = tempfile.TemporaryFile() if collect_errors else None  # noqa: SIM115 - closed by `end`
         module = ".".join(program.relative_to(ROOT).with_suffix("").parts)
+        command = (sys.executable, "-m", module, json.dumps(setup))
+        return await cls.run(command, name or program.stem, on_event=on_event, collect_errors=collect_errors)
+
+    @classmethod
+    async def run(
+        cls,
+        command: Sequence[str],
+        name: str,
+        *,
+        on_event: Callable[[WorkerProcess, Event], bool] | None = None,
+        collect_errors: bool = True,
+        folder: Path = ROOT,
+        environment: Mapping[str, str] | None = None,
+    ) -> Self:
+        """Start a command that reports events as JSON lines on its stdout."""
+        errors = tempfile.TemporaryFile() if collect_errors else None  # noqa: SIM115 - closed by `end`
         process = await asyncio.create_subprocess_exec(
-            *(sys.executable, "-m", module, json.dumps(setup)),
+            *command,
             stdin=asyncio.subprocess.PIPE,
             stdout=asyncio.subprocess.PIPE,
             stderr=errors,
-            cwd=ROOT,
+            cwd=folder,
+            env=environment,
             limit=_LINE_LIMIT,
         )
-        worker = cls(process, name or program.stem, errors)
+        worker = cls(process, name, errors)
         worker.on_event = on_event
         return worker
 
@@ -107,7 +128,7 @@ class WorkerProcess:
 
     async def answer(self, number: int, within: float = DEADLINE) -> Event:
         """The answer to an order: ``done`` with a `result`, or ``error``. Raises `WorkerFailure`."""
-        await self._wait(lambda: number in self._answers, f"answer to order {number}", within)
+        await self.wait_for(lambda: number in self._answers, f"answer to order {number}", within)
         return self._answers.pop(number)
 
     async def result(self, number: int, within: float = DEADLINE) -> Any:
@@ -139,7 +160,7 @@ class WorkerProcess:
                 place += 1
             return place < len(self.said)
 
-        await self._wait(is_there, "event")
+        await self.wait_for(is_there, "event")
         return self.said[place]
 
     async def got(self, message: Any, since: int = 0) -> Event:
@@ -178,25 +199,52 @@ class WorkerProcess:
 
     # --- reading ----------------------------------------------------------------------------------------------------
 
-    async def _wait(self, condition: Callable[[], bool], what: str, within: float = DEADLINE) -> None:
+    async def wait_for(self, condition: Callable[[], bool], what: str, within: float = DEADLINE) -> None:
+        """Wait until `condition` holds; it is checked after each report. Raises `WorkerFailure`."""
+
+        async def until() -> None:
+            while not condition():
+                self._changed.clear()
+                await self._changed.wait()
+
+        await self.during(until(), what, within)
+
+    async def during(self, work: Coroutine[Any, Any, T], what: str, within: float) -> T:
+        """The result of `work`. Raises `WorkerFailure` after `within` seconds, or when the process has ended."""
+        task = asyncio.ensure_future(work)
         try:
-            async with asyncio.timeout(within):
-                while not condition():
-                    if self._reading.done():
-                        raise WorkerFailure(f"{self!r} has ended without {what}; {self.said[-_RECENT:]}")
-                    self._changed.clear()
-                    await self._changed.wait()
-        except TimeoutError:
-            raise WorkerFailure(f"{self!r}: no {what} within {within:g} s; {self.said[-_RECENT:]}") from None
+            await asyncio.wait({task, self._reading}, timeout=within, return_when=asyncio.FIRST_COMPLETED)
+            await asyncio.sleep(0)  # the last report may have come with the end
+            if task.done():
+                return task.result()
+            why = "has ended" if self._reading.done() else f"took more than {within:g} s"
+            raise WorkerFailure(f"{what}: {self.name} {why}{self._recent()}")
+        finally:
+            task.cancel()
+
+    def _recent(self) -> str:
+        """The latest events, output and errors."""
+        errors = self.errors
+        if self._errors is not None and not self._errors.closed:  # pread: the process writes at this file's position
+            errors = os.pread(self._errors.fileno(), _ERRORS_SHOWN, 0).decode(errors="replace")
+        texts = [*map(str, self.said), *self.output, *errors.splitlines()]
+        return "".join(f"\n    {text}" for text in texts[-_RECENT:])
 
     async def _read(self) -> None:
         assert self.process.stdout is not None
         while line := await self.process.stdout.readline():
-            self._take(json.loads(line))
+            self._take(line)
             self._changed.set()
 
-    def _take(self, event: Event) -> None:
-        if "order" in event:
+    def _take(self, line: bytes) -> None:
+        try:
+            event: Event = json.loads(line)
+            is_answer = "order" in event and "event" in event
+            event["event"]
+        except (ValueError, TypeError, KeyError):
+            self.output.append(line.decode(errors="replace").rstrip())
+            return
+        if is_answer:
             self._answers[event["order"]] = event
         elif self.on_event is not None and self.on_event(self, event):
             return
