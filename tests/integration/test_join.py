@@ -107,6 +107,19 @@ async def test_closing_a_client_ends_its_own_alone(server: FaultyServer, scope: 
             leaver.subscribe()
 
 
+async def test_a_reader_that_waits_ends_with_its_client(server: FaultyServer, scope: Any) -> None:
+    async with join(server.url, scope=scope) as other:
+        client = await join(server.url, scope=scope)
+        stream = client.subscribe()
+        waiting = asyncio.create_task(anext(stream, "the end"))
+        while stream._queue.waiter is None:  # noqa: ASYNC110 - there is no event for that
+            await asyncio.sleep(0)
+        await client.aclose()
+        async with asyncio.timeout(5):
+            assert await waiting == "the end"
+        await other.send("goes on")
+
+
 async def test_one_who_comes_while_it_lingers_keeps_it(server: FaultyServer, scope: Any) -> None:
     async with join(server.url, scope=scope, linger=30):
         pass

@@ -376,10 +376,13 @@ class FanOut:
 
     def _abandon(self, queue: Queue[Any]) -> None:
         """A reader was garbage-collected without being closed, in any thread."""
-        self._on_loop(self._let_go, queue)
+        self._on_loop(self._drop_abandoned, queue)
+
+    def _drop_abandoned(self, queue: Queue[Any]) -> None:
+        queue.waiter = None  # no reader is left to wake, and its loop may be closed
+        self._let_go(queue)
 
     def _let_go(self, queue: Queue[Any]) -> None:
-        queue.waiter = None  # no reader is left to wake, and its loop may be closed
         queue.clear()
         queue.end()
         self._detach(queue)
