@@ -6,23 +6,27 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from onesocket.sharing.host import HostOptions, OnStopped
 from onesocket.sharing.host._election import (
     MAX_DELAY,
     Election,
     ElectionAction,
     ElectionEvent,
     ElectionPhase,
-    ElectionSettings,
 )
 
-RULES = ElectionSettings(heartbeat=1.0, stopped_after=3.5, attach_timeout=2.0)
+RULES = HostOptions(heartbeat=1.0, stopped_after=3.5, attach_timeout=2.0)
+
+
+def rule_of(takes_over: bool) -> OnStopped:
+    return OnStopped.TAKE_OVER if takes_over else OnStopped.WAIT
 
 
 def is_silent(election: Election) -> bool:
     return election.is_owner_silent
 
 
-def following(rules: ElectionSettings = RULES) -> Election:
+def following(rules: HostOptions = RULES) -> Election:
     election = Election(rules)
     for happened in (ElectionEvent.JOIN, ElectionEvent.LOCK_BUSY, ElectionEvent.ATTACHED):
         election.handle(happened, 0.0)
@@ -109,7 +113,7 @@ def test_our_own_sleep_is_no_sign_of_the_owners_death() -> None:
 
 def test_a_take_over_comes_not_before_its_time() -> None:
     """The owner looks at its lock whenever 1.5 heartbeats are over; a take-over has to come later than that."""
-    rules = ElectionSettings(heartbeat=1.0, stopped_after=2.0, takes_over=True)
+    rules = HostOptions(heartbeat=1.0, stopped_after=2.0, on_stopped=OnStopped.TAKE_OVER)
     for heard in (0.0, 0.3, 0.99):
         election = following(rules)
         election.handle(ElectionEvent.HEARTBEAT, heard)
@@ -119,7 +123,7 @@ def test_a_take_over_comes_not_before_its_time() -> None:
 
 
 def test_the_silence_of_an_owner_is_measured_by_its_own_heartbeat() -> None:
-    hasty = Election(ElectionSettings(heartbeat=0.1, stopped_after=0.2, takes_over=True))
+    hasty = Election(HostOptions(heartbeat=0.1, stopped_after=0.2, on_stopped=OnStopped.TAKE_OVER))
     hasty.owner_heartbeat = 1.0
     for happened in (ElectionEvent.JOIN, ElectionEvent.LOCK_BUSY, ElectionEvent.ATTACHED):
         hasty.handle(happened, 0.0)
@@ -129,7 +133,7 @@ def test_the_silence_of_an_owner_is_measured_by_its_own_heartbeat() -> None:
 
 
 def test_of_those_who_take_over_one_wins_and_the_others_attach_to_it() -> None:
-    rules = ElectionSettings(heartbeat=1.0, stopped_after=2.0, takes_over=True)
+    rules = HostOptions(heartbeat=1.0, stopped_after=2.0, on_stopped=OnStopped.TAKE_OVER)
     winner, other = following(rules), following(rules)
     for election in (winner, other):
         tick_until(election, 2.0)
@@ -141,7 +145,7 @@ def test_of_those_who_take_over_one_wins_and_the_others_attach_to_it() -> None:
 
 def test_whoever_finds_a_stopped_owner_on_joining_waits_or_takes_over() -> None:
     for takes_over in (False, True):
-        election = Election(ElectionSettings(stopped_after=3.5, attach_timeout=2.0, takes_over=takes_over))
+        election = Election(HostOptions(stopped_after=3.5, attach_timeout=2.0, on_stopped=rule_of(takes_over)))
         election.handle(ElectionEvent.JOIN, 0)
         done: list[ElectionAction] = []
         for now in (2.0, 4.1):
@@ -174,7 +178,7 @@ def test_an_owner_that_is_told_to_let_go_leaves_the_lock_to_others_for_a_while()
 def test_whatever_happens_it_never_serves_without_the_lock(
     story: list[tuple[ElectionEvent, float]], takes_over: bool
 ) -> None:
-    election = Election(ElectionSettings(takes_over=takes_over))
+    election = Election(HostOptions(on_stopped=rule_of(takes_over)))
     now = 0.0
     for happened, wait in story:
         now += wait
@@ -213,7 +217,9 @@ def test_a_step_that_is_hindered_is_tried_again_at_its_date_or_when_somebody_ask
     story: tuple[ElectionEvent, ...], done: list[ElectionAction]
 ) -> None:
     for wakes in (ElectionEvent.TICK, ElectionEvent.JOIN):
-        election = Election(ElectionSettings(1.0, 3.5, 2.0, takes_over=True))
+        election = Election(
+            HostOptions(heartbeat=1.0, stopped_after=3.5, attach_timeout=2.0, on_stopped=OnStopped.TAKE_OVER)
+        )
         election.handle(ElectionEvent.JOIN, 0)
         for number, happened in enumerate(story):
             election.handle(happened, float(number))

@@ -15,7 +15,6 @@ from onesocket.sharing.host._join_credentials import JoinCredentials
 from onesocket.sharing.host._local_status import LocalStatus
 from onesocket.sharing.host._membership import JoinFailed, Membership, RoleTaken
 from onesocket.sharing.host._owner_lock import OwnerLock
-from onesocket.sharing.host._process_outbox import OutboxEntry
 from onesocket.sharing.host._runtime_paths import RuntimePaths
 
 CREDENTIALS = JoinCredentials(b"secret", "1")
@@ -23,10 +22,6 @@ CREDENTIALS = JoinCredentials(b"secret", "1")
 
 def new_follower(events: list[Any] | None = None) -> Follower:
     return Follower(CREDENTIALS, ([] if events is None else events).append)
-
-
-def entry(number: int, data: str) -> OutboxEntry:
-    return OutboxEntry(number, data, float("inf"), lambda _: None, resend=False)
 
 
 async def test_its_socket_is_known_from_its_first_moment_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -88,7 +83,7 @@ async def test_one_message_that_cannot_be_told_keeps_no_other(monkeypatch: pytes
     follower = new_follower(events)
     written: list[bytes] = []
     monkeypatch.setattr(follower, "send_encoded", written.append)
-    follower.send([entry(1, "one"), entry(2, UnencodableStr("\ud800")), entry(3, "three")])
+    follower.submit(SendMessages([(1, "one"), (2, UnencodableStr("\ud800")), (3, "three")]))
     await asyncio.sleep(0)
     frames = [decode_follower_frame(body) for body in FrameSplitter().feed(b"".join(written))]
     assert frames == [SendMessages([(1, "one")]), SendMessages([(3, "three")])]

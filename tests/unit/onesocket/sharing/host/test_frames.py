@@ -22,7 +22,7 @@ from onesocket.sharing.host._ipc_frames import (
     decode_follower_frame,
     decode_owner_frame,
     encode_ipc_frame,
-    split_batch,
+    split_by_size,
 )
 from tests.exceptions import error_type
 
@@ -160,7 +160,7 @@ def test_messages_of_other_kinds_are_refused() -> None:
 
 @given(st.lists(st.binary(max_size=20)))
 def test_portions_hold_everything_in_order(messages: list[bytes]) -> None:
-    portions = split_batch(list(messages), 30)
+    portions = split_by_size(list(messages), len, 30)
     assert [message for portion in portions for message in portion] == messages
     assert all(portion and sum(map(len, portion[:-1])) <= 30 for portion in portions)
 

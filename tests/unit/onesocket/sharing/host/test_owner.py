@@ -11,10 +11,9 @@ from onesocket.client._delivery import DELIVERED
 from onesocket.sharing.host import HostOptions, IpcError, _follower_set
 from onesocket.sharing.host._descriptor_reserve import DescriptorReserve
 from onesocket.sharing.host._follower_connection import FollowerConnection
-from onesocket.sharing.host._ipc_frames import GapNotice, MessageBatch, Results, encode_ipc_frame
+from onesocket.sharing.host._ipc_frames import GapNotice, MessageBatch, Results, SendMessages, encode_ipc_frame
 from onesocket.sharing.host._join_credentials import JoinCredentials
 from onesocket.sharing.host._owner import Owner
-from onesocket.sharing.host._process_outbox import OutboxEntry
 
 
 class LocalEvents:
@@ -93,12 +92,7 @@ async def test_a_message_that_fails_keeps_no_other_from_being_sent(
         return DELIVERED
 
     monkeypatch.setattr(owner_role.client, "send_nowait", send_nowait)
-    owner_role.send(
-        [
-            OutboxEntry(n, data, float("inf"), lambda _: None, resend=False)
-            for n, data in enumerate(("one", "bad", "two"))
-        ]
-    )
+    owner_role.submit(SendMessages(list(enumerate(("one", "bad", "two")))))
     await asyncio.sleep(0)
     assert sent == ["one", "two"]
     assert {number: type(error) for number, error in local_events.results.items()} == {

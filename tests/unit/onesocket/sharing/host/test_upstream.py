@@ -137,7 +137,7 @@ async def test_a_send_that_is_cancelled_on_its_way_may_have_arrived(tmp_path: Pa
     for settled in (False, True):
         sending = asyncio.get_running_loop().create_task(upstream.send("on its way"))
         await asyncio.sleep(0)
-        (entry,) = upstream._outbox.hand_over()
+        (entry,) = upstream._operations.outbox.hand_over()
         if settled:
             upstream._on_event(Results([(entry.number, None, None)]))
         sending.cancel()
@@ -156,7 +156,7 @@ async def test_a_result_that_comes_in_the_turn_of_the_cancellation_is_the_fate(
     upstream = make_upstream(tmp_path)
     sending = asyncio.get_running_loop().create_task(upstream.send("on its way"))
     await asyncio.sleep(0)
-    (entry,) = upstream._outbox.hand_over()
+    (entry,) = upstream._operations.outbox.hand_over()
     sending.cancel()  # its future is cancelled with that, before the result comes
     upstream._on_event(Results([(entry.number, None, error)]))
     if error is None:
@@ -202,7 +202,7 @@ async def test_bad_messages_and_keys_are_refused_at_once(tmp_path: Path) -> None
     for key in (("a", object()), 2**64, -(2**63) - 1, ("a", 2**70), "\ud800"):
         with pytest.raises(InvalidOption):
             upstream.add_keys([key])
-    assert not upstream._subscription_counts.wanted
+    assert not upstream._operations.subscriptions.wanted
     upstream.add_keys(["a", ("b", 1)])
     upstream.remove_keys(["a"])
     await upstream.aclose()

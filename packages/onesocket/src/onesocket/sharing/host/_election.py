@@ -7,8 +7,9 @@ from __future__ import annotations
 
 import enum
 import math
-from dataclasses import dataclass
 from typing import Final
+
+from .._host_options import HostOptions
 
 FIRST_DELAY: Final = 0.002
 MAX_DELAY: Final = 0.1
@@ -67,21 +68,11 @@ class ElectionAction(enum.Enum):
     HAND_OVER = "hand over"
 
 
-@dataclass(frozen=True, slots=True)
-class ElectionSettings:
-    """Times of the election, in seconds."""
-
-    heartbeat: float = 1.0
-    stopped_after: float = 3.5
-    attach_timeout: float = 2.0
-    takes_over: bool = False
-
-
 class Election:
     """State machine of one process. `handle` returns actions, and `wake_at` is the time of the next `TICK`."""
 
-    def __init__(self, settings: ElectionSettings) -> None:
-        self._settings = settings
+    def __init__(self, options: HostOptions) -> None:
+        self._options = options
         self.phase = ElectionPhase.IDLE
         self.wake_at: float | None = None
         self.silence = 0.0
@@ -100,7 +91,7 @@ class Election:
     @property
     def is_owner_silent(self) -> bool:
         """True if the owner counts as stopped."""
-        return self.silence >= max(self._settings.stopped_after, _MIN_MISSED_HEARTBEATS * self.owner_heartbeat)
+        return self.silence >= max(self._options.stopped_after, _MIN_MISSED_HEARTBEATS * self.owner_heartbeat)
 
     def handle(  # noqa: C901, PLR0912 - a row each
         self, event: ElectionEvent, now: float, jitter: float = 0.5, *, delay: float = 0.0
@@ -145,15 +136,15 @@ class Election:
                 self._enter(ElectionPhase.FOLLOWING)
                 self._reset_silence()
                 self._delay = FIRST_DELAY
-                self._ticked_at, self.wake_at = now, now + self._settings.heartbeat
+                self._ticked_at, self.wake_at = now, now + self._options.heartbeat
                 return []
             case ElectionPhase.ATTACHING, ElectionEvent.ATTACH_FAILED:
                 self._reset_silence()
                 self._look_later(now, jitter)
                 return []
             case ElectionPhase.ATTACHING, ElectionEvent.ATTACH_TIMED_OUT:
-                self.silence += self._settings.attach_timeout
-                if self.is_owner_silent and self._settings.takes_over:
+                self.silence += self._options.attach_timeout
+                if self.is_owner_silent and self._options.takes_over:
                     self._enter(ElectionPhase.TAKING_OVER)
                     return [ElectionAction.TAKE_OVER]
                 self._look_later(now, jitter)
@@ -180,12 +171,12 @@ class Election:
     def _follow(self, now: float) -> list[ElectionAction]:
         if self.wake_at is None or now < self.wake_at:
             return []
-        settings = self._settings
-        self.silence += min(now - self._ticked_at, _MAX_TICK * settings.heartbeat)
-        self._ticked_at, self.wake_at = now, now + settings.heartbeat
+        options = self._options
+        self.silence += min(now - self._ticked_at, _MAX_TICK * options.heartbeat)
+        self._ticked_at, self.wake_at = now, now + options.heartbeat
         if not self.is_owner_silent:
             return []
-        if settings.takes_over:
+        if options.takes_over:
             self._enter(ElectionPhase.TAKING_OVER)
             return [ElectionAction.REQUEST_STEP_DOWN, ElectionAction.TAKE_OVER]
         # Perhaps it's dead, and a copy of its socket in a child hides its end from this process: the lock shows it.

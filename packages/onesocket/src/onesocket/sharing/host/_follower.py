@@ -3,45 +3,35 @@
 from __future__ import annotations
 
 import asyncio
-import itertools
 import socket
-from collections.abc import Callable, Hashable, Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Final, TypeAlias
 
 from ..._forking import FORK_LOCK
-from ...errors import ForeignUser, IpcError, OnesocketError, OwnerLost, OwnerSilent
-from ...lifecycle._effects import Outcome
-from ...wire._handshake import size_of
+from ...errors import ForeignUser, IpcError, OnesocketError, OwnerSilent
+from ...wire._handshake import Data
 from ._frame_stream import FrameStream
 from ._ipc_frames import (
-    MAX_FRAME_BYTES,
-    Cancellation,
     Challenge,
     GapNotice,
     Heartbeat,
     MessageBatch,
     Rejection,
-    Request,
     Results,
     SendMessages,
     Shutdown,
     StatusUpdate,
-    StepDown,
-    Subscribe,
-    Verb,
+    ToOwner,
     Welcome,
     decode_owner_frame,
+    split_by_size,
 )
 from ._join_credentials import JoinCredentials
-from ._process_outbox import OutboxEntry
 from ._runtime_paths import RuntimePaths
 
-_CHUNK_BYTES: Final = MAX_FRAME_BYTES // 8
 _READ_BYTES: Final = 2**18
 """Bytes of one read: as much as fits into the socket."""
-_FIRST_REQUEST_NUMBER: Final = 1 << 48
-"""Numbers from here on are those of requests, lower ones those of messages: a result says which it is for."""
 _CONNECT_RETRY_DELAY: Final = 0.02
 """Seconds until the next try, when more processes wait for the owner than its queue has room for."""
 
@@ -66,8 +56,6 @@ class Follower(FrameStream):
         super().__init__(_READ_BYTES)
         self._credentials = credentials
         self._emit = emit
-        self._numbers = itertools.count(_FIRST_REQUEST_NUMBER)
-        self._requests: dict[int, asyncio.Future[Outcome | None]] = {}
         self._welcomed: asyncio.Future[Welcome] = self._loop.create_future()
         self._welcomed.add_done_callback(_retrieve_exception)
         self._is_attached = False
@@ -77,7 +65,7 @@ class Follower(FrameStream):
 
     def __repr__(self) -> str:
         state = "over" if self.is_over else "attached" if self._is_attached else "attaching"
-        return f"<Follower {state} owner={self.peer_pid} requests={len(self._requests)}>"
+        return f"<Follower {state} owner={self.peer_pid}>"
 
     async def attach(self, paths: RuntimePaths, timeout: float) -> Welcome:
         """Connect to the owner. Raises OSError (no process listens), `OwnerSilent`, or the owner's refusal."""
@@ -103,66 +91,23 @@ class Follower(FrameStream):
 
     # --- the role ---------------------------------------------------------------------------------------------------
 
-    def send(self, entries: list[OutboxEntry]) -> None:
-        """Hand messages over to the owner; the result of each is emitted once, unless the role ends before."""
-        portion: list[tuple[int, str | bytes]] = []
-        room = _CHUNK_BYTES
-        for entry in entries:
-            size = size_of(entry.data)
-            if size > MAX_FRAME_BYTES - 64:
-                text = f"{size} bytes are too much to hand to another process ({MAX_FRAME_BYTES} at most)"
-                self._refuse(entry.number, IpcError(text))
-                continue
-            if portion and size > room:
+    def submit(self, frame: ToOwner) -> None:
+        """Send a frame to the owner. A message that can't be sent to another process gets the error as its result."""
+        if isinstance(frame, SendMessages):
+            for portion in split_by_size(frame.messages, lambda message: len(message[1])):
                 self._send_portion(portion)
-                portion, room = [], _CHUNK_BYTES
-            portion.append((entry.number, entry.data))
-            room -= size
-        if portion:
-            self._send_portion(portion)
+        else:
+            self.send_frame(frame)
 
-    def _send_portion(self, portion: list[tuple[int, str | bytes]]) -> None:
+    def _send_portion(self, portion: list[tuple[int, Data]]) -> None:
         try:
             self.send_frame(SendMessages(portion))
         except IpcError as error:
-            if len(portion) == 1:
-                self._refuse(portion[0][0], error)
-                return
-            for message in portion:  # the error is that of one message
-                self._send_portion([message])
-
-    def _refuse(self, number: int, error: IpcError) -> None:
-        self._loop.call_soon(self._emit, Results([(number, None, error)]))
-
-    def withdraw(self, entry: OutboxEntry) -> None:
-        """Ask the owner not to send a message that was handed over."""
-        self.send_frame(Cancellation(entry.number))
-
-    async def request(self, verb: Verb) -> Outcome | None:
-        """Request connect, reconnect or disconnect. Raises `OwnerLost` when the role ends meanwhile."""
-        if self.is_over:
-            raise OwnerLost("the process that held the connection is gone")
-        number = next(self._numbers)
-        future: asyncio.Future[Outcome | None] = self._loop.create_future()
-        self._requests[number] = future
-        self.send_frame(Request(number, verb))
-        try:
-            return await future
-        except asyncio.CancelledError:
-            if self._requests.pop(number, None) is not None:
-                self.send_frame(Cancellation(number))
-            raise
-
-    def update_subscriptions(self, add: Iterable[Hashable], remove: Iterable[Hashable]) -> None:
-        """Send the change of this process's subscriptions."""
-        added, removed = list(add), list(remove)
-        if added or removed:
-            self.send_frame(Subscribe(added, removed))
-
-    def request_step_down(self) -> None:
-        """Ask an owner that was silent for too long to hand over; the owner reads this when it goes on."""
-        self.send_frame(StepDown())
-        self.flush()
+            if len(portion) > 1:
+                for message in portion:  # the error is that of one message
+                    self._send_portion([message])
+            else:
+                self._loop.call_soon(self._emit, Results([(portion[0][0], None, error)]))
 
     def descriptors(self) -> Iterable[int]:
         """The socket, from its creation on."""
@@ -171,7 +116,6 @@ class Follower(FrameStream):
 
     def leave(self) -> None:
         """End the role; nothing is emitted any more."""
-        self._fail_requests(OwnerLost("this process let go of the connection"))
         if not self.is_over:
             self.close()
 
@@ -189,14 +133,8 @@ class Follower(FrameStream):
                 self._on_introduction(frame)
             return
         match frame:
-            case MessageBatch() | GapNotice() | StatusUpdate():
+            case MessageBatch() | GapNotice() | StatusUpdate() | Results():
                 self._emit(frame)
-            case Results(results):
-                messages = [result for result in results if result[0] < _FIRST_REQUEST_NUMBER]
-                if messages:
-                    self._emit(frame if len(messages) == len(results) else Results(messages))
-                if len(messages) < len(results):
-                    self._resolve_requests(results)
             case Shutdown():
                 self._in_order = True
             case Heartbeat():
@@ -210,9 +148,8 @@ class Follower(FrameStream):
         super().buffer_updated(nbytes)
 
     def on_end(self, error: IpcError | None) -> None:
-        """Fail all requests, and emit the end."""
+        """Fail `attach`, or emit the end."""
         self._fail_attach(error or ConnectionResetError("the process that held the connection closed the socket"))
-        self._fail_requests(OwnerLost("the process that held the connection is gone"))
         if self._is_attached:
             self._emit(OwnerDisconnected(self._in_order, error))
 
@@ -234,25 +171,9 @@ class Follower(FrameStream):
             case _:
                 raise IpcError("the owner of the connection did not introduce itself")
 
-    def _resolve_requests(self, results: list[tuple[int, Outcome | None, OnesocketError | None]]) -> None:
-        for number, outcome, error in results:
-            future = self._requests.pop(number, None)
-            if future is None or future.done():
-                continue
-            if error is not None:
-                future.set_exception(error)
-            else:
-                future.set_result(outcome)
-
     def _fail_attach(self, error: Exception) -> None:
         if not self._welcomed.done():
             self._welcomed.set_exception(error)
-
-    def _fail_requests(self, error: OnesocketError) -> None:
-        requests, self._requests = self._requests, {}
-        for future in requests.values():
-            if not future.done():
-                future.set_exception(error.copy())
 
 
 def _try_connect(sock: socket.socket, paths: RuntimePaths) -> bool:

@@ -12,7 +12,7 @@ from ...errors import InvalidOption, IpcError
 from ...wire._handshake import Data
 from .._host_options import HostOptions
 from ._follower_connection import FollowerConnection
-from ._ipc_frames import GapNotice, Heartbeat, MessageBatch, Shutdown, ToOwner, Welcome, encode_ipc_frame, split_batch
+from ._ipc_frames import GapNotice, Heartbeat, MessageBatch, Shutdown, ToOwner, Welcome, encode_ipc_frame, split_by_size
 from ._join_credentials import JoinCredentials
 
 _MAX_UNATTACHED: Final = 512
@@ -87,7 +87,7 @@ class FollowerSet:
         """Write a batch, in portions; a gap marker takes the place of those that are longer than a frame."""
         if not self._attached:
             return
-        for portion in split_batch(batch):
+        for portion in split_by_size(batch, len):
             try:
                 data = encode_ipc_frame(MessageBatch(portion))
             except IpcError:

@@ -15,16 +15,10 @@ from ..._version import __version__
 from ...client._client import Client
 from ...client._gap import Gap, GapReason
 from ...client._status import Status
-from ...client._user_code import encode_message
 from ...errors import (
     ClientClosed,
-    EncodeError,
     ForkedCopy,
-    InvalidOption,
-    IpcError,
-    ManuallyDisconnected,
     OnesocketError,
-    OpenTimeout,
     OwnerLost,
 )
 from ...lifecycle._effects import Outcome
@@ -32,33 +26,35 @@ from ...lifecycle._outbox import OutboxLimits
 from ...lifecycle._retry import ReconnectPolicy
 from ...lifecycle._states import State
 from ...urls import redact
-from ...wire._handshake import Data
-from .._client_upstream import CANCELLED_IN_FLIGHT
 from .._connection_key import secret_digest
 from .._option_digests import check_comparable_between_processes, option_digests
 from .._upstream import ConnectionSpec, UpstreamEvents
-from .._upstream_subscriptions import check_subscription_support
 from ._descriptor_reserve import DescriptorReserve
 from ._election import ElectionEvent
 from ._follower import Follower, FollowerEvent, OwnerDisconnected
 from ._forwarding_protocol import install_forwarding, unpacker
 from ._inbound_buffer import InboundBuffer
-from ._ipc_frames import GapNotice, MessageBatch, Results, StatusUpdate, StepDown, Verb, checked_key
+from ._ipc_frames import (
+    GapNotice,
+    MessageBatch,
+    Results,
+    StatusUpdate,
+    StepDown,
+    Verb,
+)
 from ._join_credentials import JoinCredentials
 from ._local_status import LocalStatus
 from ._membership import JoinFailed, Membership, MembershipEvent, Role, RoleLost, RoleTaken
 from ._owner import Owner, OwnerEvent
 from ._owner_lock import OwnerLock
-from ._process_outbox import EntryState, OutboxEntry, ProcessOutbox
+from ._process_operations import ProcessOperations
 from ._runtime_paths import RuntimePaths
-from ._subscription_counts import SubscriptionCounts
 
 _log = logging.getLogger("onesocket")
 _OWNER_LOOKUP_SLACK: Final = 5.0
 """Seconds that finding the owner may take beyond the connection's own deadlines."""
 _WANTED_STATES: Final = frozenset({State.CONNECTED, State.CONNECTING, State.BACKING_OFF, State.CLOSING})
 """States in which a connection whose owner is gone is restored."""
-_THIS_PROCESS: Final = "this process"
 
 
 class HostUpstream:
@@ -75,9 +71,6 @@ class HostUpstream:
         self._close_timeout = float(options.get("close_timeout", 5.0))
         self._deadline = float(options.get("open_timeout", 10.0)) + self._close_timeout + _OWNER_LOOKUP_SLACK
         self._inbound = InboundBuffer(unpacker(spec.protocol), spec.host_options.buffer)
-        limits = options.get("outbox", OutboxLimits())
-        self._outbox = ProcessOutbox(limits if isinstance(limits, OutboxLimits) else OutboxLimits(messages=0))
-        self._subscription_counts = SubscriptionCounts()
         self._membership = Membership(
             RuntimePaths.of(key.digest(), spec.host_options.directory),
             spec.host_options,
@@ -88,20 +81,19 @@ class HostUpstream:
         )
         self._shown_url = redact(key.url)
         self._local_status = LocalStatus(self._shown_url, lambda: self.is_owner)
+        limits: OutboxLimits | None = options.get("outbox", OutboxLimits())
+        self._operations = ProcessOperations(spec.protocol, limits, self._membership, self._local_status)
         self._spare_client: Client | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
-        self._expiry_timer: asyncio.TimerHandle | None = None
-        self._is_flush_scheduled = False
         self._is_held = False
         self._left_in_order = False
         """True if the last owner closed the connection in order."""
         self._pid = os.getpid()
         self._closing: asyncio.Task[None] | None = None
-        self._drained: asyncio.Future[None] | None = None
         register_holder(self)
 
     def __repr__(self) -> str:
-        return f"<HostUpstream {self._local_status!r} outbox={len(self._outbox)} {self._membership!r}>"
+        return f"<HostUpstream {self._local_status!r} outbox={len(self._operations.outbox)} {self._membership!r}>"
 
     # --- the port ---------------------------------------------------------------------------------------------------
 
@@ -143,52 +135,15 @@ class HostUpstream:
     async def send(self, message: Any, *, resend: bool = False) -> None:
         """Deliver a message. Raises the error that prevents the delivery."""
         self._check_usable()
-        data = self._encode(message)
-        loop = self._running_loop()
-        future: asyncio.Future[None] = loop.create_future()
-
-        def wake(_: OutboxEntry) -> None:
-            if not future.done():
-                future.set_result(None)
-
-        state = self._local_status.present.state
-        if state is State.STOPPED:
-            raise ManuallyDisconnected
-        is_up = self._membership.usable_role is not None and state is State.CONNECTED
-        entry = self._outbox.accept(data, loop.time(), resend=resend, settled=wake, room=is_up)
-        self._flush_soon()
-        self._schedule_expiry()
-        try:
-            await future
-        except asyncio.CancelledError:
-            # The entry is asked, not the future: its result may have come in this turn, after the cancellation.
-            role = self._membership.usable_role
-            if self._outbox.withdraw(entry, CANCELLED_IN_FLIGHT) and role is not None:
-                role.withdraw(entry)
-            if entry.state is EntryState.WITHDRAWN:
-                raise
-        if entry.error is not None:
-            raise entry.error
+        await self._operations.send(message, resend=resend)
 
     def add_keys(self, keys: Iterable[Hashable]) -> None:
         """Add one subscription for each key: str, int, bytes, or a tuple of those."""
-        check_subscription_support(self._protocol)
-        wanted = list(keys)
-        try:
-            for key in wanted:
-                checked_key(key)
-        except IpcError as error:
-            raise InvalidOption(f"{error}, not {wanted!r}") from None
-        self._update_subscriptions(self._subscription_counts.add_keys(_THIS_PROCESS, wanted), ())
+        self._operations.add_keys(keys)
 
     def remove_keys(self, keys: Iterable[Hashable]) -> None:
         """Remove one subscription for each key."""
-        self._update_subscriptions((), self._subscription_counts.remove_keys(_THIS_PROCESS, keys))
-
-    def _update_subscriptions(self, add: Iterable[Hashable], remove: Iterable[Hashable]) -> None:
-        role = self._membership.usable_role
-        if role is not None:
-            role.update_subscriptions(add, remove)
+        self._operations.remove_keys(keys)
 
     def hold(self) -> None:
         """Stop the feed into this process; other processes don't notice."""
@@ -220,29 +175,10 @@ class HostUpstream:
             self._closing = self._running_loop().create_task(self._close())
         await asyncio.shield(self._closing)
 
-    # --- requests ---------------------------------------------------------------------------------------------------
-
     async def _request(self, verb: Verb) -> Outcome | None:
         self._check_usable()
         self._running_loop()
-        try:
-            async with asyncio.timeout(self._deadline):
-                while True:
-                    role = await self._membership.acquire_role()
-                    try:
-                        return await role.request(verb)
-                    except OwnerLost:
-                        self._check_usable()
-                        await asyncio.sleep(0)
-        except OnesocketError:  # OpenTimeout is a TimeoutError, too
-            raise
-        except TimeoutError:
-            if self._membership.join_error is not None:
-                raise self._membership.join_error.copy() from None
-            present = self._membership.role
-            pid = f" (pid {present.peer_pid})" if isinstance(present, Follower) and present.peer_pid else ""
-            text = f"no {verb} within {self._deadline:g} s: the process that holds it{pid} did not see to it"
-            raise OpenTimeout(text) from None
+        return await self._operations.request(verb, self._deadline)
 
     def _check_usable(self) -> None:
         if self._pid != os.getpid():
@@ -293,7 +229,7 @@ class HostUpstream:
             case MessageBatch(messages):
                 self._inbound.on_messages(messages)
             case Results(results):
-                self._on_results(results)
+                self._operations.on_results(results)
             case GapNotice(gap):
                 self._inbound.epoch = gap.epoch
                 self._inbound.on_gap(gap)
@@ -313,15 +249,14 @@ class HostUpstream:
                 self._local_status.enter(State.FAILED, error)
 
     def _on_role_taken(self, role: Role) -> None:
-        role.update_subscriptions(self._subscription_counts.wanted, ())
+        self._operations.on_role_taken()
         if isinstance(role, Owner):
             if not self._left_in_order:
                 self._local_status.log_take_over()
             role.resume(self._local_status.present.state)  # a stop, or a connection that was up, outlives its owner
-        self._flush_soon()
 
     def _on_role_lost(self, *, in_order: bool) -> None:
-        self._outbox.owner_gone(in_order=in_order)
+        self._operations.on_role_lost(in_order=in_order)
         self._left_in_order = in_order
         present = self._local_status.present
         if present.state in _WANTED_STATES:
@@ -332,14 +267,6 @@ class HostUpstream:
             )
             self._inbound.due = Gap(GapReason.RECONNECTED, present.epoch, error=error)
             self._local_status.enter(State.CONNECTING, error)
-
-    def _on_results(self, results: list[tuple[int, Outcome | None, OnesocketError | None]]) -> None:
-        for number, _, error in results:
-            self._outbox.settle(number, error)
-            if error is not None:
-                self._flush_soon()  # it may be sent again
-        if self._drained is not None and not len(self._outbox) and not self._drained.done():
-            self._drained.set_result(None)
 
     def _on_status(self, status: Status) -> None:
         if status.state is State.CLOSED:
@@ -352,54 +279,11 @@ class HostUpstream:
             self._inbound.on_gap(dataclasses.replace(due, epoch=status.epoch))
         self._local_status.report_since(before)
 
-    # --- sending ----------------------------------------------------------------------------------------------------
-
-    def _flush_soon(self) -> None:
-        if not self._is_flush_scheduled:
-            self._is_flush_scheduled = True
-            self._running_loop().call_soon(self._flush)
-
-    def _flush(self) -> None:
-        self._is_flush_scheduled = False
-        role = self._membership.usable_role
-        if role is not None:
-            entries = self._outbox.hand_over()
-            if entries:
-                role.send(entries)
-
-    def _schedule_expiry(self) -> None:
-        due = self._outbox.next_due()
-        if due is not None and due != float("inf") and self._expiry_timer is None:
-            self._expiry_timer = self._running_loop().call_at(due, self._expire)
-
-    def _expire(self) -> None:
-        self._expiry_timer = None
-        self._outbox.expire(self._running_loop().time())
-        self._schedule_expiry()
-
-    def _encode(self, message: Any) -> Data:
-        data = encode_message(self._protocol, message)
-        if isinstance(data, str):
-            try:
-                data.encode()
-            except UnicodeError as error:
-                raise EncodeError(f"this text can't be sent as UTF-8: {error.args[-1]}") from error
-        return data
-
     # --- closing ----------------------------------------------------------------------------------------------------
 
-    async def _drain(self) -> None:
-        if len(self._outbox) and self._local_status.present.state is State.CONNECTED:
-            self._drained = self._running_loop().create_future()
-            await asyncio.wait([self._drained], timeout=self._close_timeout)
-
     async def _close(self) -> None:
-        self._flush()
+        self._operations.begin_close()
         was_owner = self.is_owner
-        await self._membership.aclose(self._drain, self._deadline)
-        if self._expiry_timer is not None:
-            self._expiry_timer.cancel()
-        if was_owner:
-            self._outbox.owner_gone(in_order=True)
-        self._outbox.reject(ClientClosed())
+        await self._membership.aclose(lambda: self._operations.drain(self._close_timeout), self._deadline)
+        self._operations.close(was_owner=was_owner)
         self._local_status.enter(State.CLOSED, None, cause="Close")

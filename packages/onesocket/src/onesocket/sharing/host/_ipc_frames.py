@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import enum
 import struct
-from typing import Any, Final, TypeAlias, cast
+from collections.abc import Callable
+from typing import Any, Final, TypeAlias, TypeVar, cast
 
 import msgspec
 
@@ -16,7 +17,6 @@ from ...client._gap import Gap
 from ...client._status import Status
 from ...errors import IpcError, OnesocketError
 from ...lifecycle._effects import Outcome
-from ...wire._handshake import Data
 from ._ipc_errors import deserialize_error, serialize_error
 
 PROTOCOL_VERSION: Final = 3
@@ -26,6 +26,7 @@ MIN_INT: Final = -(2**63)
 MAX_INT: Final = 2**64 - 1
 _LENGTH: Final = struct.Struct("!I")
 
+T = TypeVar("T")
 SubscriptionKey: TypeAlias = str | int | bytes | tuple[Any, ...]
 """The types that a subscription key may have between processes."""
 
@@ -288,16 +289,16 @@ class FrameSplitter:
         return bodies
 
 
-def split_batch(messages: list[Data], max_bytes: int = MAX_FRAME_BYTES // 8) -> list[list[Data]]:
-    """Split messages into portions of about `max_bytes` (text may take four times its length)."""
-    if messages and sum(map(len, messages)) <= max_bytes:
-        return [messages]
-    portions: list[list[Data]] = []
+def split_by_size(items: list[T], size: Callable[[T], int], max_bytes: int = MAX_FRAME_BYTES // 8) -> list[list[T]]:
+    """Split a list into portions of about `max_bytes` (text may take four times its length)."""
+    if items and sum(map(size, items)) <= max_bytes:
+        return [items]
+    portions: list[list[T]] = []
     room = 0
-    for message in messages:
-        if not portions or len(message) > room:
+    for item in items:
+        if not portions or size(item) > room:
             portions.append([])
             room = max_bytes
-        portions[-1].append(message)
-        room -= len(message)
+        portions[-1].append(item)
+        room -= size(item)
     return portions

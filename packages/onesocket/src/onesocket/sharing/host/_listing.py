@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import socket
 import time
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -81,14 +82,12 @@ def _query_owner(path: Path, timeout: float) -> Listing | None:
                 sock.connect(paths.socket_address(directory))
             try:
                 pid = check_peer_user(sock.fileno())
-                frames = _BlockingFrameReader(sock, time.monotonic() + timeout)
-                challenge = frames.next()
-                if isinstance(challenge, Challenge):
-                    release = challenge.release[:40]
-                    sock.sendall(encode_ipc_frame(StatusRequest()))
-                    report = frames.next()
-                    if isinstance(report, StatusReport):
-                        return _listing_from(report, release)
+                for frame in _read_frames(sock, time.monotonic() + timeout):
+                    if isinstance(frame, StatusReport):
+                        return _listing_from(frame, release)
+                    if isinstance(frame, Challenge):
+                        release = frame.release[:40]
+                        sock.sendall(encode_ipc_frame(StatusRequest()))
             except (OSError, IpcError):
                 pass  # it doesn't answer
     except (OSError, ForeignUser):
@@ -120,24 +119,11 @@ def _error_text(error: OnesocketError | None) -> str | None:
     return None if error is None else f"{type(error).__name__}: {error}"
 
 
-class _BlockingFrameReader:
-    """Reads the frames of a blocking socket, until a deadline."""
-
-    def __init__(self, sock: socket.socket, deadline: float) -> None:
-        self._sock = sock
-        self._deadline = deadline
-        self._splitter = FrameSplitter()
-        self._bodies: list[bytes] = []
-
-    def next(self) -> ToFollower:
-        """Read the next frame. Raises OSError or `IpcError`."""
-        while not self._bodies:
-            left = self._deadline - time.monotonic()
-            if left <= 0:
-                raise TimeoutError
-            self._sock.settimeout(left)
-            data = self._sock.recv(_READ_BYTES)
-            if not data:
-                raise ConnectionResetError
-            self._bodies = self._splitter.feed(data)
-        return decode_owner_frame(self._bodies.pop(0))
+def _read_frames(sock: socket.socket, deadline: float) -> Iterator[ToFollower]:
+    splitter = FrameSplitter()
+    while (left := deadline - time.monotonic()) > 0:
+        sock.settimeout(left)
+        data = sock.recv(_READ_BYTES)
+        if not data:
+            return
+        yield from map(decode_owner_frame, splitter.feed(data))

@@ -22,8 +22,9 @@ from ...errors import (
 )
 from .._host_options import HostOptions
 from ._descriptor_reserve import DescriptorReserve
-from ._election import Election, ElectionAction, ElectionEvent, ElectionPhase, ElectionSettings
+from ._election import Election, ElectionAction, ElectionEvent, ElectionPhase
 from ._follower import Follower
+from ._ipc_frames import StepDown
 from ._owner import Owner
 from ._owner_lock import OwnerLock, OwnerRecord, ownership_id_of, process_start_time
 from ._runtime_paths import RuntimePaths, translate_os_error
@@ -79,9 +80,7 @@ class Membership:
         self._retry_delay = retry_delay
         """Returns the seconds until the next try after so many failures in a row; None: there is none."""
         self._emit = emit
-        self._election = Election(
-            ElectionSettings(options.heartbeat, options.stopped_after, options.attach_timeout, options.takes_over)
-        )
+        self._election = Election(options)
         self.role: Role | None = None
         self.join_error: OnesocketError | None = None
         """Reason for which there is no role yet, or no answer of the owner."""
@@ -204,7 +203,8 @@ class Membership:
             case ElectionAction.REQUEST_STEP_DOWN:
                 if isinstance(self.role, Follower):
                     self.join_error = OwnerSilent.of(self.role.peer_pid)
-                    self.role.request_step_down()
+                    self.role.submit(StepDown())
+                    self.role.flush()
 
     def _try_lock(self) -> None:
         try:

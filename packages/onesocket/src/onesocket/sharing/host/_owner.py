@@ -9,13 +9,13 @@ import enum
 import os
 import socket
 import time
-from collections.abc import Callable, Hashable, Iterable
+from collections.abc import Callable, Iterable
 from typing import Final, TypeAlias
 
 from ...client._client import Client
 from ...client._gap import Gap
 from ...client._status import Change, Status
-from ...errors import ClientClosed, InvalidOption, IpcError, OnesocketError, OutOfResources, OwnerLost
+from ...errors import ClientClosed, InvalidOption, IpcError, OnesocketError, OutOfResources
 from ...lifecycle._effects import Outcome
 from ...lifecycle._retry import ReconnectPolicy
 from ...lifecycle._states import State
@@ -50,7 +50,6 @@ from ._join_credentials import JoinCredentials
 from ._owner_files import OwnerFiles
 from ._owner_lock import OwnerLock
 from ._pending_operations import PendingOperations
-from ._process_outbox import OutboxEntry
 from ._reconnector import Reconnector
 from ._subscription_counts import SubscriptionCounts
 
@@ -58,7 +57,6 @@ _REFRESH_INTERVAL: Final = 600.0
 """Seconds between two touches of the lock file; cleaners take what is days old."""
 _LATE_TICK: Final = 1.5
 """Heartbeats without a check of the files: after a longer pause of this process, another may have taken over."""
-_THIS_PROCESS: Final = "this process"
 
 OwnerEvent: TypeAlias = MessageBatch | GapNotice | StatusUpdate | Results | StepDown
 """Frames as they go to followers; and `StepDown`, when this process has to hand over."""
@@ -71,6 +69,20 @@ class OwnerPhase(enum.Enum):
     HANDING_OVER = "handing over"
     REPLACED = "replaced"
     """Another process took over while this one was suspended; it still has to close its connection."""
+
+
+class _LocalRequester:
+    """The owner's own process, which is served as its followers are."""
+
+    def __init__(self, emit: Callable[[OwnerEvent], object]) -> None:
+        self._emit = emit
+
+    def add_result(self, number: int, outcome: Outcome | None, error: OnesocketError | None) -> None:
+        """Report the result of message or request `number`."""
+        self._emit(Results([(number, outcome, error)]))
+
+    def release_slot(self) -> None:
+        """Do nothing: the bound of this process is that of its outbox."""
 
 
 class Owner:
@@ -108,6 +120,7 @@ class Owner:
         self._upstream_subscriptions = UpstreamSubscriptions(
             protocol, client.internals.sender, lambda: self._subscription_counts.wanted
         )
+        self._local_requester = _LocalRequester(emit)
         self._pending_operations = PendingOperations(client)
         self._reconnector = Reconnector(client, reconnect, self._publish_present)
         self._files = OwnerFiles(
@@ -272,48 +285,49 @@ class Owner:
             is_held=False,
         )
 
-    # --- the role ---------------------------------------------------------------------------------------------------
+    # --- requests ---------------------------------------------------------------------------------------------------
 
-    def send(self, entries: list[OutboxEntry]) -> None:
-        """Send messages of this process; the result of each is emitted once, unless the role ends before."""
-        for entry in entries:
-            if self._current_phase() is OwnerPhase.SERVING:  # else the next owner sends it
-                self._pending_operations.send(_THIS_PROCESS, entry.number, entry.data, self._emit_result)
+    def submit(self, frame: ToOwner) -> None:
+        """Perform a frame of this process, as one of a follower; its results are emitted. Raises `IpcError`."""
+        self._perform(self._local_requester, frame)
 
-    def _emit_result(self, number: int, error: OnesocketError | None) -> None:
-        self._emit(Results([(number, None, error)]))
+    def _perform(self, requester: FollowerConnection | _LocalRequester, frame: ToOwner) -> None:
+        match frame:
+            case SendMessages(messages):
+                for number, data in messages:
+                    if self._current_phase() is OwnerPhase.SERVING:  # else the next owner sends it
+                        self._pending_operations.send(requester, number, data)
+            case Request(number, verb):
+                self._pending_operations.start(requester, number, lambda: self._request(verb))
+            case Cancellation(number):
+                if self._pending_operations.cancel(requester, number):
+                    requester.release_slot()
+            case Subscribe(add, remove):
+                try:
+                    self._subscription_counts.add_keys(requester, map(checked_key, add))
+                except InvalidOption as error:
+                    raise IpcError(str(error)) from None
+                self._subscription_counts.remove_keys(requester, map(checked_key, remove))
+                self._upstream_subscriptions.changed()
+            case StepDown():
+                self._emit(frame)
+            case _:
+                pass
 
-    def withdraw(self, entry: OutboxEntry) -> None:
-        """Don't send a message, if that is still possible."""
-        self._pending_operations.cancel(_THIS_PROCESS, entry.number)
-
-    async def request(self, verb: Verb) -> Outcome | None:
-        """Connect, reconnect or disconnect. Raises `OwnerLost` when the role ends meanwhile."""
+    async def _request(self, verb: Verb) -> Outcome | None:
         if self._current_phase() is not OwnerPhase.SERVING:
-            raise OwnerLost("this process has just let go of the connection")
-        try:
-            if self._stopping is not None:
-                await asyncio.wait([self._stopping])  # called before this request
-            match verb:
-                case Verb.CONNECT:
-                    return await self.client.connect()
-                case Verb.RECONNECT:
-                    return await self.client.reconnect()
-                case Verb.DISCONNECT:
-                    await self._reconnector.stop()
-                    await self.client.disconnect()
-                    return None
-        except ClientClosed:
-            raise OwnerLost("this process let go of the connection meanwhile") from None
-
-    def update_subscriptions(self, add: Iterable[Hashable], remove: Iterable[Hashable]) -> None:
-        """Change the subscriptions of this process. Raises `InvalidOption`: too many."""
-        self._update_subscriptions(_THIS_PROCESS, add, remove)
-
-    def _update_subscriptions(self, who: Hashable, add: Iterable[Hashable], remove: Iterable[Hashable]) -> None:
-        self._subscription_counts.add_keys(who, add)
-        self._subscription_counts.remove_keys(who, remove)
-        self._upstream_subscriptions.changed()
+            raise ClientClosed
+        if self._stopping is not None:
+            await asyncio.wait([self._stopping])  # called before this request
+        match verb:
+            case Verb.CONNECT:
+                return await self.client.connect()
+            case Verb.RECONNECT:
+                return await self.client.reconnect()
+            case Verb.DISCONNECT:
+                await self._reconnector.stop()
+                await self.client.disconnect()
+                return None
 
     def descriptors(self) -> Iterable[int]:
         """All sockets, that of the connection first."""
@@ -325,35 +339,18 @@ class Owner:
 
     def _on_follower_frame(self, follower: FollowerConnection, frame: ToOwner | None) -> None:
         match frame:
-            case SendMessages(messages):
-                self._send_for(follower, messages)
-            case Request(number, verb):
-                self._pending_operations.start(follower, number, self._answer(follower, number, verb))
-            case Cancellation(number):
-                if self._pending_operations.cancel(follower, number):
-                    follower.release_slot()
-            case Subscribe(add, remove):
-                try:
-                    self._update_subscriptions(follower, map(checked_key, add), map(checked_key, remove))
-                except InvalidOption as error:
-                    raise IpcError(str(error)) from None
-            case StepDown():
-                self._emit(frame)
             case Hello():
                 self._attach(follower)
             case StatusRequest():
                 follower.send_frame(self._status_report())
                 self._followers.close_unattached(follower)
             case None:
-                self._detach(follower)
-
-    def _send_for(self, follower: FollowerConnection, messages: list[tuple[int, Data]]) -> None:
-        def on_result(number: int, error: OnesocketError | None) -> None:
-            follower.add_result(number, None, error)
-
-        for number, data in messages:
-            if self._current_phase() is OwnerPhase.SERVING:
-                self._pending_operations.send(follower, number, data, on_result)
+                self._followers.detach(follower)
+                self._subscription_counts.drop(follower)
+                self._upstream_subscriptions.changed()
+                self._pending_operations.cancel_all(follower)
+            case _:
+                self._perform(follower, frame)
 
     def _attach(self, follower: FollowerConnection) -> None:
         if self._current_phase() is not OwnerPhase.SERVING:
@@ -362,12 +359,6 @@ class Owner:
         self._forward_batch()  # not for the new follower
         heartbeat, ownership_id = self._options.heartbeat, self._lock.ownership_id
         self._followers.attach(follower, Welcome(os.getpid(), ownership_id, heartbeat, self.status))
-
-    def _detach(self, follower: FollowerConnection) -> None:
-        self._followers.detach(follower)
-        self._subscription_counts.drop(follower)
-        self._upstream_subscriptions.changed()
-        self._pending_operations.cancel_all(follower)
 
     def _status_report(self) -> StatusReport:
         return StatusReport(
@@ -379,16 +370,6 @@ class Owner:
             sent_per_second=self._rates[1],
             status=self.status,
         )
-
-    async def _answer(self, follower: FollowerConnection, number: int, verb: Verb) -> None:
-        try:
-            outcome = await self.request(verb)
-        except OwnerLost:
-            return  # without a result: the follower asks the next owner
-        except OnesocketError as error:
-            follower.add_result(number, None, error)
-        else:
-            follower.add_result(number, outcome, None)
 
 
 def _reject_exhausted(sock: socket.socket) -> None:

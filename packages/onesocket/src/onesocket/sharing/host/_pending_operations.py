@@ -1,68 +1,80 @@
-"""Operations of the owner for itself and its followers: messages being sent, and requests without a result yet."""
+"""Operations of the owner for its requesters: messages being sent, and requests without a result yet."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Coroutine
-from typing import Any, Final
+from collections.abc import Awaitable, Callable
+from typing import Final, Protocol, TypeAlias
 
 from ...client._client import Client
-from ...client._delivery import Delivery
 from ...errors import ClientClosed, IpcError, OnesocketError
+from ...lifecycle._effects import Outcome
 from ...wire._handshake import Data
 
 _FINISH_TIMEOUT: Final = 1.0
-ResultCallback = Callable[[int, OnesocketError | None], object]
+Operation: TypeAlias = Callable[[], Awaitable[Outcome | None]]
+
+
+class Requester(Protocol):
+    """A follower's connection, or the owner's own process."""
+
+    def add_result(self, number: int, outcome: Outcome | None, error: OnesocketError | None) -> None:
+        """Report the result of message or request `number`."""
+
+    def release_slot(self) -> None:
+        """Count one message or request without a result less."""
 
 
 class PendingOperations:
-    """Tasks by requester (this process or a follower) and the requester's number."""
+    """Tasks by requester and the requester's number.
+
+    An operation has no result when the client is closed: it was not performed, and its requester turns to the next
+    owner.
+    """
 
     def __init__(self, client: Client) -> None:
         self._client = client
-        self._tasks: dict[tuple[object, int], asyncio.Task[None]] = {}
+        self._tasks: dict[tuple[Requester, int], asyncio.Task[None]] = {}
 
     def __repr__(self) -> str:
         return f"<PendingOperations {len(self._tasks)}>"
 
-    def send(self, requester: object, number: int, data: Data, on_result: ResultCallback) -> None:
-        """Send a message. An error is the result of this message alone. Raises `IpcError` as `start`.
-
-        A message has no result when the client is closed: it wasn't sent, and the next owner sends it.
-        """
+    def send(self, requester: Requester, number: int, data: Data) -> None:
+        """Send a message. An error is the result of this message alone. Raises `IpcError` as `start`."""
         try:
             delivery = self._client.send_nowait(data)
         except ClientClosed:
             return
         except OnesocketError as error:
-            on_result(number, error)
+            requester.add_result(number, None, error)
             return
         except Exception as error:  # noqa: BLE001 - a transport's or a pace's bug
             failure = OnesocketError(f"the connection failed on this message: {type(error).__name__}")
             failure.__cause__ = error
-            on_result(number, failure)
+            requester.add_result(number, None, failure)
             return
         if delivery.done:
-            on_result(number, delivery.error)
+            requester.add_result(number, None, delivery.error)
         else:
-            self.start(requester, number, self._watch(delivery, (requester, number), on_result))
+            task = self.start(requester, number, lambda: delivery)
+            # By a callback: a task that is cancelled in its first turn doesn't begin.
+            task.add_done_callback(lambda task: task.cancelled() and self._client.internals.sender.withdraw(delivery))
 
-    def start(self, requester: object, number: int, operation: Coroutine[Any, Any, None]) -> None:
+    def start(self, requester: Requester, number: int, operation: Operation) -> asyncio.Task[None]:
         """Run an operation. Raises `IpcError` for a number that is in use."""
         key = (requester, number)
         if key in self._tasks:
-            operation.close()
             raise IpcError("a follower used a number twice")
-        task = asyncio.get_running_loop().create_task(operation)
-        self._tasks[key] = task
+        task = self._tasks[key] = asyncio.get_running_loop().create_task(self._run(key, operation))
         task.add_done_callback(lambda task: self._free(key, task))
+        return task
 
-    def cancel(self, requester: object, number: int) -> bool:
+    def cancel(self, requester: Requester, number: int) -> bool:
         """Cancel an operation. Returns False if it is done."""
         task = self._tasks.get((requester, number))
         return task is not None and task.cancel()
 
-    def cancel_all(self, requester: object) -> None:
+    def cancel_all(self, requester: Requester) -> None:
         """Cancel all operations of a requester that is gone."""
         for (other, _), task in list(self._tasks.items()):
             if other is requester:
@@ -75,21 +87,19 @@ class PendingOperations:
             for task in pending:
                 task.cancel()
 
-    def _free(self, key: tuple[object, int], task: asyncio.Task[None]) -> None:
+    def _free(self, key: tuple[Requester, int], task: asyncio.Task[None]) -> None:
         if self._tasks.get(key) is task:  # else the number is in use again
             del self._tasks[key]
 
-    async def _watch(self, delivery: Delivery, key: tuple[object, int], on_result: ResultCallback) -> None:
+    async def _run(self, key: tuple[Requester, int], operation: Operation) -> None:
+        outcome: Outcome | None = None
         failure: OnesocketError | None = None
         try:
-            await delivery
+            outcome = await operation()
         except ClientClosed:
             return
         except OnesocketError as error:
             failure = error
-        except asyncio.CancelledError:
-            self._client.internals.sender.withdraw(delivery)  # as Client.send
-            raise
         # Freed before the result is reported: the requester may send it again at once, under the same number.
         self._tasks.pop(key, None)
-        on_result(key[1], failure)
+        key[0].add_result(key[1], outcome, failure)

@@ -1,0 +1,235 @@
+"""Messages, requests and subscriptions of this process, for whichever process owns the connection."""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+from collections.abc import Hashable, Iterable
+from typing import Any, Final
+
+from ...client._user_code import encode_message
+from ...errors import (
+    ClientClosed,
+    EncodeError,
+    InvalidOption,
+    IpcError,
+    ManuallyDisconnected,
+    OnesocketError,
+    OpenTimeout,
+    OwnerLost,
+)
+from ...lifecycle._effects import Outcome
+from ...lifecycle._outbox import OutboxLimits
+from ...lifecycle._states import State
+from ...protocols._protocol import Protocol
+from .._client_upstream import CANCELLED_IN_FLIGHT
+from .._upstream_subscriptions import check_subscription_support
+from ._follower import Follower
+from ._ipc_frames import Cancellation, Request, SendMessages, Subscribe, Verb, checked_key
+from ._local_status import LocalStatus
+from ._membership import Membership, Role
+from ._process_outbox import EntryState, OutboxEntry, ProcessOutbox
+from ._subscription_counts import SubscriptionCounts
+
+_FIRST_REQUEST_NUMBER: Final = 1 << 48
+"""Numbers from here on are those of requests, lower ones those of messages: a result says which it is for."""
+_THIS_PROCESS: Final = "this process"
+
+
+class ProcessOperations:
+    """Submits operations to the present role, and again to the next one where the last owner had not performed them."""
+
+    def __init__(
+        self, protocol: Protocol, limits: OutboxLimits | None, membership: Membership, status: LocalStatus
+    ) -> None:
+        self._protocol = protocol
+        self._membership = membership
+        self._status = status
+        self.outbox = ProcessOutbox(limits or OutboxLimits(messages=0))
+        self.subscriptions = SubscriptionCounts()
+        self._request_numbers = itertools.count(_FIRST_REQUEST_NUMBER)
+        self._requests: dict[int, asyncio.Future[Outcome | None]] = {}
+        self._is_flush_scheduled = False
+        self._expiry_timer: asyncio.TimerHandle | None = None
+        self._drained: asyncio.Future[None] | None = None
+        self._is_closed = False
+
+    def __repr__(self) -> str:
+        return f"<ProcessOperations {self.outbox!r} requests={len(self._requests)} {self.subscriptions!r}>"
+
+    # --- requests ---------------------------------------------------------------------------------------------------
+
+    async def request(self, verb: Verb, timeout: float) -> Outcome | None:
+        """Have connect, reconnect or disconnect performed by an owner. Raises `OpenTimeout`, or the owner's error."""
+        try:
+            async with asyncio.timeout(timeout):
+                while True:
+                    role = await self._membership.acquire_role()
+                    try:
+                        return await self._request(role, verb)
+                    except OwnerLost:
+                        if self._is_closed:
+                            raise ClientClosed from None
+                        await asyncio.sleep(0)
+        except OnesocketError:  # OpenTimeout is a TimeoutError, too
+            raise
+        except TimeoutError:
+            if self._membership.join_error is not None:
+                raise self._membership.join_error.copy() from None
+            present = self._membership.role
+            pid = f" (pid {present.peer_pid})" if isinstance(present, Follower) and present.peer_pid else ""
+            text = f"no {verb} within {timeout:g} s: the process that holds the connection{pid} did not perform it"
+            raise OpenTimeout(text) from None
+
+    async def _request(self, role: Role, verb: Verb) -> Outcome | None:
+        number = next(self._request_numbers)
+        future: asyncio.Future[Outcome | None] = asyncio.get_running_loop().create_future()
+        self._requests[number] = future
+        role.submit(Request(number, verb))
+        try:
+            return await future
+        except asyncio.CancelledError:
+            if self._requests.pop(number, None) is not None:
+                role.submit(Cancellation(number))
+            raise
+
+    def _fail_requests(self) -> None:
+        requests, self._requests = self._requests, {}
+        for future in requests.values():
+            if not future.done():
+                future.set_exception(OwnerLost("this process, or the one that held the connection, let go of it"))
+
+    # --- subscriptions ----------------------------------------------------------------------------------------------
+
+    def add_keys(self, keys: Iterable[Hashable]) -> None:
+        """Add one subscription for each key. Raises `InvalidOption`."""
+        check_subscription_support(self._protocol)
+        wanted = list(keys)
+        try:
+            for key in wanted:
+                checked_key(key)
+        except IpcError as error:
+            raise InvalidOption(f"{error}, not {wanted!r}") from None
+        self._subscribe(self.subscriptions.add_keys(_THIS_PROCESS, wanted), [])
+
+    def remove_keys(self, keys: Iterable[Hashable]) -> None:
+        """Remove one subscription for each key."""
+        self._subscribe([], self.subscriptions.remove_keys(_THIS_PROCESS, keys))
+
+    def _subscribe(self, add: list[Hashable], remove: list[Hashable]) -> None:
+        role = self._membership.usable_role
+        if role is not None and (add or remove):
+            try:
+                role.submit(Subscribe(add, remove))
+            except IpcError as error:
+                raise InvalidOption(str(error)) from None
+
+    # --- messages ---------------------------------------------------------------------------------------------------
+
+    async def send(self, message: Any, *, resend: bool) -> None:
+        """Deliver a message. Raises the error that prevents the delivery."""
+        data = encode_message(self._protocol, message)
+        if isinstance(data, str):
+            try:
+                data.encode()
+            except UnicodeError as error:
+                raise EncodeError(f"this text can't be sent as UTF-8: {error.args[-1]}") from error
+        loop = asyncio.get_running_loop()
+        future: asyncio.Future[None] = loop.create_future()
+
+        def wake(_: OutboxEntry) -> None:
+            if not future.done():
+                future.set_result(None)
+
+        state = self._status.present.state
+        if state is State.STOPPED:
+            raise ManuallyDisconnected
+        is_up = self._membership.usable_role is not None and state is State.CONNECTED
+        entry = self.outbox.accept(data, loop.time(), resend=resend, settled=wake, room=is_up)
+        self._flush_soon()
+        self._schedule_expiry()
+        try:
+            await future
+        except asyncio.CancelledError:
+            # The entry is asked, not the future: its result may have come in this turn, after the cancellation.
+            role = self._membership.usable_role
+            if self.outbox.withdraw(entry, CANCELLED_IN_FLIGHT) and role is not None:
+                role.submit(Cancellation(entry.number))
+            if entry.state is EntryState.WITHDRAWN:
+                raise
+        if entry.error is not None:
+            raise entry.error
+
+    def _flush_soon(self) -> None:
+        if not self._is_flush_scheduled:
+            self._is_flush_scheduled = True
+            asyncio.get_running_loop().call_soon(self._flush)
+
+    def _flush(self) -> None:
+        self._is_flush_scheduled = False
+        role = self._membership.usable_role
+        if role is not None:
+            messages = [(entry.number, entry.data) for entry in self.outbox.hand_over()]
+            if messages:
+                role.submit(SendMessages(messages))
+
+    def _schedule_expiry(self) -> None:
+        due = self.outbox.next_due()
+        if due is not None and due != float("inf") and self._expiry_timer is None:
+            self._expiry_timer = asyncio.get_running_loop().call_at(due, self._expire)
+
+    def _expire(self) -> None:
+        self._expiry_timer = None
+        self.outbox.expire(asyncio.get_running_loop().time())
+        self._schedule_expiry()
+
+    # --- roles ------------------------------------------------------------------------------------------------------
+
+    def on_role_taken(self) -> None:
+        """Submit the subscriptions and the waiting messages."""
+        self._subscribe(list(self.subscriptions.wanted), [])
+        self._flush_soon()
+
+    def on_role_lost(self, *, in_order: bool) -> None:
+        """Keep or settle the operations that the last owner had; `in_order`: it did not perform them."""
+        self._fail_requests()
+        self.outbox.owner_gone(in_order=in_order)
+
+    def on_results(self, results: list[tuple[int, Outcome | None, OnesocketError | None]]) -> None:
+        """Record the owner's results."""
+        for number, outcome, error in results:
+            if number < _FIRST_REQUEST_NUMBER:
+                self.outbox.settle(number, error)
+                if error is not None:
+                    self._flush_soon()  # it may be sent again
+                continue
+            future = self._requests.pop(number, None)
+            if future is not None and not future.done():
+                if error is None:
+                    future.set_result(outcome)
+                else:
+                    future.set_exception(error)
+        if self._drained is not None and not len(self.outbox) and not self._drained.done():
+            self._drained.set_result(None)
+
+    # --- closing ----------------------------------------------------------------------------------------------------
+
+    def begin_close(self) -> None:
+        """Submit the waiting messages now; a request that loses its owner from now on is not repeated."""
+        self._is_closed = True
+        self._flush()
+
+    async def drain(self, timeout: float) -> None:
+        """Wait until a connection that is up has sent all messages."""
+        if len(self.outbox) and self._status.present.state is State.CONNECTED:
+            self._drained = asyncio.get_running_loop().create_future()
+            await asyncio.wait([self._drained], timeout=timeout)
+
+    def close(self, *, was_owner: bool) -> None:
+        """Settle all operations. `was_owner`: this process had the connection, and has closed it in order."""
+        self._fail_requests()
+        if self._expiry_timer is not None:
+            self._expiry_timer.cancel()
+        if was_owner:
+            self.outbox.owner_gone(in_order=True)
+        self.outbox.reject(ClientClosed())
