@@ -62,7 +62,7 @@ class ForkSafeSocket(socket.socket):
     def __init__(self, *args: Any, **options: Any) -> None:
         with FORK_LOCK:
             super().__init__(*args, **options)
-            # Whoever owns the descriptor may close it behind our back, and its number be given to another file.
+            # The descriptor may be closed without this object, and its number be given to another file.
             self._inode = os.fstat(self.fileno()).st_ino if _CAN_FORK else 0
             _sockets.add(self)
 

@@ -48,7 +48,7 @@ class OnesocketError(Exception):
         return duplicate
 
 
-# --- usage errors ---------------------------------------------------------------------------------------------------
+# --- usage errors -----------------------------------------------------------------------------------------------------
 
 
 class UsageError(OnesocketError):
@@ -145,7 +145,7 @@ class CannotListen(UsageError):
     """The hub's port is taken, or the path of its Unix socket can't be used."""
 
 
-# --- errors of the peer ---------------------------------------------------------------------------------------------
+# --- errors of the peer -----------------------------------------------------------------------------------------------
 
 
 class PeerError(OnesocketError):
@@ -228,7 +228,7 @@ class IpcError(PeerError):
     retryable = True
 
 
-# --- failures of the connection -------------------------------------------------------------------------------------
+# --- failures of the connection ---------------------------------------------------------------------------------------
 
 
 class ConnectionFailure(OnesocketError):
@@ -315,7 +315,7 @@ class OwnerLost(ConnectionFailure):
     """The process that held the shared connection is gone, or let go of it; another takes over."""
 
 
-# --- abandoned ------------------------------------------------------------------------------------------------------
+# --- abandoned --------------------------------------------------------------------------------------------------------
 
 
 class Abandoned(OnesocketError):

@@ -18,7 +18,7 @@ class Affinity:
     def __init__(self, noun: str, forked: Callable[[], None] | None = None) -> None:
         self.loop: asyncio.AbstractEventLoop | None = None
         self.is_inherited = False
-        """Whether this process is a child of the one that it belongs to."""
+        """True in a forked child of the process that it belongs to."""
         self._noun = noun
         self._forked = forked
 
@@ -49,7 +49,7 @@ class Affinity:
         )
 
     def forked(self) -> None:
-        """Note that this is a child."""
+        """Note that this process is a forked child."""
         self.is_inherited = True
         if self._forked is not None:
             self._forked()

@@ -1,4 +1,4 @@
-"""Messages that no reader of everything was there for: the newest of them wait for it, with their gap markers."""
+"""Buffer of the newest messages before the first reader of everything, with their gap markers."""
 
 from __future__ import annotations
 
@@ -21,17 +21,17 @@ _encode: Final = msgspec.msgpack.Encoder().encode
 
 
 class ExpectedReader:
-    """A reader of everything that is still to come, and where its stream begins."""
+    """A reader of everything that is still to come, with the place at which its stream begins."""
 
     __slots__ = ("gaps", "served", "start")
 
     def __init__(self, start: int, gaps: int) -> None:
         self.start = start
-        """Number of messages and gap markers that came before."""
+        """Number of messages and gap markers before it."""
         self.gaps = gaps
         """Number of gap markers among those."""
         self.served: set[tuple[str | None, bool]] = set()
-        """Readers of a part that got what waited: of which event, and whether with a condition."""
+        """Readers of a part that got the waiting messages: their event, and True if they had a predicate."""
 
     def serves(self, event: str | None, *, filtered: bool) -> bool:
         """Record a reader of this part of the messages, and return whether it is the first one."""
@@ -61,20 +61,20 @@ class Backlog:
         self._gaps_dropped = 0
         """Number of gap markers among those."""
         self._last_gap: tuple[int, Gap] | None = None
-        """The newest of those, with its place: it is still told."""
+        """The newest of those, with its place: readers still get it."""
         self._gaps = 0
         self.only_counts = False
-        """Whether no message is kept any more, until one more reader is expected."""
+        """True if no message is kept any more, until one more reader is expected."""
 
     def __repr__(self) -> str:
         return f"<Waiting for {len(self._readers)} readers, {len(self._items)} items, {self._bytes} bytes>"
 
     def __bool__(self) -> bool:
-        """Whether a reader is still to come."""
+        """True if a reader is still to come."""
         return bool(self._readers)
 
     def __contains__(self, reader: ExpectedReader) -> bool:
-        """Whether this reader is still to come."""
+        """True if this reader is still to come."""
         return reader in self._readers
 
     def expect(self) -> ExpectedReader:
@@ -85,7 +85,7 @@ class Backlog:
         return reader
 
     def forget(self, reader: ExpectedReader) -> None:
-        """Stop waiting for this reader: it has come, or won't."""
+        """Stop waiting for this reader: it is here, or gone."""
         self._readers.discard(reader)
         if not self._readers:
             self._drop_all()

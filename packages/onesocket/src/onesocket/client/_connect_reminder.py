@@ -1,4 +1,4 @@
-"""Warns once when something waits for a connection that no `connect()` has asked for."""
+"""Warns once when a caller waits for a connection that no `connect()` has requested."""
 
 from __future__ import annotations
 

@@ -113,7 +113,7 @@ class ConnectionAttempt:
         """Seconds since it was ready; 0 if it never was."""
         return 0.0 if self._ready_at is None else self._loop.time() - self._ready_at
 
-    # --- orders of the runner -----------------------------------------------------------------------------------------
+    # --- called by the runner -----------------------------------------------------------------------------------------
 
     def start_close(self, code: int, reason: str) -> None:
         """End it in order; before the upgrade request is sent, at once."""
@@ -191,7 +191,7 @@ class ConnectionAttempt:
         error.__cause__ = failure
         return error
 
-    # --- reports of the connection ------------------------------------------------------------------------------------
+    # --- called by the connection -------------------------------------------------------------------------------------
 
     def opened(self, handshake: Handshake) -> None:
         """The upgrade went through: PINGs begin, and so does the login."""
@@ -257,7 +257,7 @@ class ConnectionAttempt:
         self._perform_safely(lambda: self._protocol.received(data, self._loop.time()))
 
     def _received_plain(self, decode: Callable[[Data], Any]) -> Callable[[Data], None]:
-        """The fast road: every frame is one message."""
+        """The fast path: every frame is one message."""
         deliver = self._fan_out.publish
         report = self._undecodable
         failed = self._protocol_failed

@@ -11,9 +11,9 @@ from ..wire._handshake import Data
 
 
 class Delivery:
-    """What `send_nowait()` returns: await it, or look at `done` and `error`, or forget it.
+    """Fate of one message, returned by `send_nowait()`: await it, read `done` and `error`, or ignore it.
 
-    A delivery that fails while it is not awaited is reported (log, `on_error`): nothing is lost in silence.
+    A delivery that fails while it is not awaited is reported (log, `on_error`).
     """
 
     __slots__ = ("_future", "_watchers", "data", "done", "earlier_unknown", "error", "resend")
@@ -22,11 +22,11 @@ class Delivery:
         self.data = data
         """The message, until its fate is known."""
         self.done = done
-        """Whether its fate is known."""
+        """True once its fate is known."""
         self.error: OnesocketError | None = None
-        """Why it was not (or may not have been) delivered to the socket."""
+        """Reason for which it was not (or may not have been) delivered to the socket."""
         self.resend = resend
-        """Whether sending it twice does no harm."""
+        """True if sending it twice does no harm."""
         self.earlier_unknown: DeliveryUnknown | None = None
         """The result of an earlier copy, which may have arrived; it is being sent again."""
         self._future: asyncio.Future[None] | None = None
@@ -37,7 +37,7 @@ class Delivery:
         return f"<Delivery {fate}>"
 
     def __await__(self) -> Generator[Any, None, None]:
-        """Wait until the socket has it; raises what kept it from that."""
+        """Wait until the socket has the message; raises `error`."""
         if not self.done:
             if self._future is None:
                 self._future = asyncio.get_running_loop().create_future()
@@ -56,7 +56,7 @@ class Delivery:
         return self._watchers > 0
 
     def resolve(self, error: OnesocketError | None = None) -> None:
-        """Its fate is known. A copy that was not sent says nothing of an earlier one."""
+        """Set the fate. The fate of a copy that was not sent is that of the earlier one."""
         if error is not None and self.earlier_unknown is not None and error is not self.earlier_unknown:
             cause, error = error, self.earlier_unknown
             error.__cause__ = cause

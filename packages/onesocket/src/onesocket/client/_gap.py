@@ -9,7 +9,7 @@ from ..errors import OnesocketError
 
 
 class GapReason(enum.StrEnum):
-    """Why messages may be missing."""
+    """Reason for which messages may be missing."""
 
     RECONNECTED = "reconnected"
     """The connection was down; the server does not replay what it sent meanwhile."""
@@ -21,12 +21,12 @@ class GapReason(enum.StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Gap:
-    """Here messages may be missing."""
+    """Marker at a place where messages may be missing."""
 
     reason: GapReason
     epoch: int
-    """The connection on which the stream goes on."""
+    """Number of the connection on which the stream goes on."""
     missed: int | None = None
-    """How many, where that is known."""
+    """Number of missing messages, where that is known."""
     error: OnesocketError | None = None
-    """The fault of an undecodable message, or the reason for the loss of the connection."""
+    """The error of an undecodable message, or the reason for the loss of the connection."""

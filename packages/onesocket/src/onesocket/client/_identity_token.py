@@ -11,7 +11,7 @@ from ._user_code import mark_unwrapped
 
 
 class Superseded(ConnectAborted):
-    """A token source's answer that its member is about to leave the connection: another member is asked instead."""
+    """A token source of a member that is about to leave the connection: another member is asked instead."""
 
     def __init__(self, text: str = "a login() took its place") -> None:
         super().__init__(text)

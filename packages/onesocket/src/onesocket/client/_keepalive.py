@@ -1,4 +1,4 @@
-"""Liveness of one connection: PINGs, the measured round trip, and the verdict that the peer is gone."""
+"""Liveness of one connection: PINGs, the round trip, and the detection of a dead peer."""
 
 from __future__ import annotations
 
@@ -11,10 +11,9 @@ from ..transports._transport import TransportConnection
 
 
 class Keepalive:
-    """PINGs every `interval` seconds; whatever comes back within `timeout` seconds is evidence of life.
+    """Sends a PING every `interval` seconds; the peer is dead if no byte is read within `timeout` seconds after one.
 
-    A PONG may queue behind megabytes of data, so any byte that is read counts, and only silence doesn't. While *we*
-    don't read, its absence proves nothing.
+    Any byte counts, as a PONG may queue behind megabytes of data. While *we* don't read, silence proves nothing.
     """
 
     def __init__(
@@ -41,13 +40,13 @@ class Keepalive:
         return f"<Keepalive pings={self._count} unanswered={len(self._unanswered)}>"
 
     def stop(self) -> None:
-        """No more PINGs."""
+        """Send no more PINGs."""
         self._next.cancel()
         while self._deadlines:
             self._deadlines.popleft().cancel()
 
     def pong(self, payload: bytes) -> None:
-        """A PONG came; one that answers a PING of ours gives the round trip (RFC 6455, section 5.5.3)."""
+        """Measure the round trip, if this PONG answers a PING of ours (RFC 6455, section 5.5.3)."""
         sent_at = self._unanswered.pop(payload, None)
         if sent_at is not None:
             self._on_rtt(self._loop.time() - sent_at)

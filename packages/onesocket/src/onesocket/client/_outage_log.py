@@ -1,4 +1,4 @@
-"""Logs what becomes of a connection that was up: its loss, failed attempts, its recovery, and giving up."""
+"""Logs the outages of a connection: its loss, failed attempts, its recovery, and giving up."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ _STATES_WITHOUT_OUTAGE: Final = frozenset({State.DISCONNECTED, State.STOPPED, St
 
 
 class OutageLog:
-    """Follows the changes of one connection, and remembers why it was lost the last time.
+    """Logs the outages of one connection, and keeps the reason for the last loss.
 
     A first connect that fails is raised and not logged, unless no caller waits for it. An attempt that fails is logged
     when its reason is new in this outage, or when the outage has lasted twice as long as at the last entry about it.
@@ -46,9 +46,9 @@ class OutageLog:
         self._began = 0.0
         """Time of the first loss of this outage, which goes on if a connection since did not prove itself."""
         self._came_up = False
-        """Whether the attempt that failed had come up."""
+        """True if the connection that failed had come up."""
         self._was_logged = False
-        """Whether the present loss, or an attempt since, was logged above DEBUG."""
+        """True if the present loss, or an attempt since, was logged above DEBUG."""
         self._quiet = False
         self._gave_up = False
         self._failed = 0
@@ -61,7 +61,7 @@ class OutageLog:
 
     @property
     def is_logged(self) -> bool:
-        """Whether there is an outage that is logged here, and not by another part."""
+        """True while there is an outage that is logged here, and not by another part."""
         return self._since is not None and not self._quiet
 
     def changed(
@@ -157,9 +157,9 @@ def _reason(error: OnesocketError) -> Hashable:
 
 
 def _in_user_code(error: OnesocketError) -> OnesocketError | None:
-    """The error with the traceback of the user's code that failed; None: it was none of theirs.
+    """The error with the traceback of the user's code that failed; None: no such code failed.
 
-    The text of the user's own exception may hold a secret (a URL, a body): its place is shown, and its type.
+    The text of the user's own exception may hold a secret (a URL, a body): only its place and type are shown.
     """
     cause = error.__cause__
     is_theirs = isinstance(error, TokenFailed) or (

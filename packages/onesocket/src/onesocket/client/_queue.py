@@ -18,12 +18,12 @@ DEFAULT_LIMIT: Final = 16_384
 
 
 class Overflow(enum.StrEnum):
-    """What happens to a subscriber that is slower than the feed."""
+    """The rule for a subscriber that is slower than the connection."""
 
     FAIL = "fail"
-    """It gets what is queued, then `SlowConsumer`; no other reader is affected."""
+    """The subscriber gets the queued messages, then `SlowConsumer`; no other reader is affected."""
     DROP_OLDEST = "drop_oldest"
-    """Its oldest messages are dropped and counted, and a `Gap` stands in their place."""
+    """The oldest messages are dropped and counted, and a `Gap` stands in their place."""
     WAIT = "wait"
     """The socket is not read until it has caught up: nothing is lost, and all readers wait."""
 
@@ -49,32 +49,11 @@ def _noop() -> None:
 
 
 class Queue(Generic[T]):
-    """Where the feed puts messages and the reader takes them.
+    """Bounded queue between the fan-out and one reader.
 
-    The feed holds this one, the reader holds the `Subscription`: so a reader that just goes away is noticed, and can't
-    block the feed.
+    The fan-out refers to this object, the reader to the `Subscription`: so a reader that is garbage-collected is
+    noticed, and can't hold the connection back.
     """
-
-    __slots__ = (
-        "dropped",
-        "ended",
-        "epoch",
-        "error",
-        "head",
-        "hold",
-        "items",
-        "kept_gap",
-        "limit",
-        "marks_gaps",
-        "on_item",
-        "overflow",
-        "overflow_error",
-        "plain",
-        "release",
-        "unmarked",
-        "waiter",
-        "waits",
-    )
 
     def __init__(
         self,
@@ -86,25 +65,25 @@ class Queue(Generic[T]):
         release: Callable[[], None] = _noop,
     ) -> None:
         self.head: deque[T | Gap] = deque()
-        """Messages that came before this reader: read first, and not counted against `limit`."""
+        """Messages from before this reader: read first, and not counted against `limit`."""
         self.items: deque[T | Gap] = deque()
         self.limit: Final = check_limit(limit)
         self.overflow: Final = overflow
         self.marks_gaps: Final = marks_gaps
-        """Whether a `Gap` stands where messages were dropped."""
+        """True if a `Gap` stands where messages were dropped."""
         self.hold = hold
         self.release = release
         self.plain = True
-        """Nothing but messages to be told: the reader's fast road."""
+        """True while `items` holds all there is to read: the reader's fast path."""
         self.waits = False
-        """Whether it holds the feed back at the moment."""
+        """True while it holds the connection back."""
         self.dropped = 0
         self.unmarked = 0
-        """Messages dropped that no `Gap` stands for yet."""
+        """Number of dropped messages without a `Gap` yet."""
         self.kept_gap: Gap | None = None
-        """The newest gap marker that had to make room: it's still told."""
+        """The newest gap marker that had to make room, still to be read."""
         self.overflow_error: SlowConsumer | None = None
-        """The end of a reader with the rule `fail`: nothing is queued any more, so there's no hole in its stream."""
+        """The end of a reader with the rule `fail`: no message is queued any more, so its stream has no hole."""
         self.error: OnesocketError | None = None
         self.epoch = 0
         self.ended = False
@@ -113,7 +92,7 @@ class Queue(Generic[T]):
         """Called once, with the first message."""
 
     def __repr__(self) -> str:
-        held = " holds the feed" if self.waits else ""
+        held = " holds the connection" if self.waits else ""
         return f"<Queue {len(self)}/{self.limit} {self.overflow.value} dropped={self.dropped}{held}>"
 
     def __len__(self) -> int:
@@ -121,7 +100,7 @@ class Queue(Generic[T]):
         return len(self.head) + len(self.items)
 
     def begin_with(self, items: Iterable[T | Gap]) -> None:
-        """Let the reader get these first: they came before it."""
+        """Let the reader begin with these messages from before it."""
         self.head.extend(item for item in items if self.marks_gaps or not isinstance(item, Gap))
         if self.head:
             self.plain = False
@@ -149,7 +128,7 @@ class Queue(Generic[T]):
             self.wake()
 
     def take(self) -> T | Gap:
-        """The oldest thing to be told; raises IndexError when there's none."""
+        """The next message or gap marker; raises IndexError when there is none."""
         if self.head:
             return self.head.popleft()
         if self.unmarked:
@@ -166,7 +145,7 @@ class Queue(Generic[T]):
 
     @property
     def has_items(self) -> bool:
-        """Whether `take` would give something."""
+        """True if `take` returns a message or gap marker."""
         return bool(self.items) or bool(self.head) or self.unmarked > 0 or self.kept_gap is not None
 
     @property
@@ -175,7 +154,7 @@ class Queue(Generic[T]):
         return not (self.has_items or self.ended or self.overflow_error is not None or self.error is not None)
 
     def lose(self, count: int) -> None:
-        """Record messages that were lost before they came here: the end of a reader with the rule `fail`."""
+        """Record messages that were lost on their way here: the end of a reader with the rule `fail`."""
         self.dropped += count
         if self.overflow is Overflow.FAIL:
             self._overflow()
@@ -183,50 +162,50 @@ class Queue(Generic[T]):
             self.put(Gap(GapReason.OVERFLOW, self.epoch, count))
 
     def wake(self) -> None:
-        """Let the waiting reader look again."""
+        """Wake the waiting reader."""
         waiter, self.waiter = self.waiter, None
         if waiter is not None and not waiter.done():
             waiter.set_result(None)
 
     def fail(self, error: OnesocketError) -> None:
-        """Raise this in the reader, after what is queued."""
+        """Raise this error in the reader, after the queued messages."""
         self.error = error
         self.wake()
 
     def end(self) -> None:
-        """No more will come; the reader gets what is queued."""
+        """End the stream after the queued messages."""
         self.ended = True
         self.stop_holding()
         self.wake()
 
     def break_off(self, error: OnesocketError) -> None:
-        """End it with this error, at once: what is queued is let go, and it holds no other reader back."""
+        """End the stream with this error at once: queued messages are dropped, and no other reader is held back."""
         self.waits = False
         self.clear()
         self.end()
         self.fail(error)
 
     def clear(self) -> None:
-        """Let go of everything, what stands for dropped messages included."""
+        """Drop all messages and gap markers."""
         self.head.clear()
         self.items.clear()
         self.unmarked = 0
         self.kept_gap = None
 
     def stop_holding(self) -> None:
-        """Let the feed go on, if it's held back by this queue."""
+        """Release the connection, if this queue holds it back."""
         if self.waits:
             self.waits = False
             self.release()
 
     def next_error(self) -> OnesocketError | None:
-        """What is to be raised in the reader now that it has read everything; None: nothing (more)."""
+        """Returns the error to raise in a reader that has read everything; None: there is none (any more)."""
         error, self.error = self.error, None
         return error if error is not None else self.overflow_error
 
     def _make_room(self) -> bool:
         if self.overflow is Overflow.WAIT:
-            # The feed stops before the next slice; what is on its way already is taken in, so nothing is lost.
+            # Reading stops before the next slice; messages that were read already are accepted, so none is lost.
             if not self.waits:
                 self.waits = True
                 self.plain = False
@@ -243,7 +222,7 @@ class Queue(Generic[T]):
             return True
         self.dropped += 1
         self._overflow()
-        # From here on it gets nothing, even when it makes room: its stream shall have no hole that nobody tells.
+        # No message is queued from here on, even when there is room: the stream must have no hole without a marker.
         return False
 
     def _overflow(self) -> None:

@@ -1,4 +1,4 @@
-"""Performs the machine's effects and feeds events to it; all decisions are the machine's."""
+"""Passes events to the machine and performs its effects; all decisions are the machine's."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ class Runner:
         self.handshakes = 0
         self.readied = 0
         self._has_predecessor = False
-        """Whether messages of an earlier connection may have been delivered: a gap stands before the next ones."""
+        """True if messages of an earlier connection may have been delivered: a gap stands before the next ones."""
         self._last_rtt: float | None = None
         self.connected_at: float | None = None
         self.last_connected_at: float | None = None
@@ -80,7 +80,7 @@ class Runner:
 
     @property
     def loop(self) -> asyncio.AbstractEventLoop:
-        """The loop this client belongs to: the first that used it. Raises as `check_loop` does."""
+        """The loop that the client belongs to: the first that used it. Raises as `check_loop`."""
         return self._affinity.check()
 
     @property
@@ -116,11 +116,11 @@ class Runner:
 
     @property
     def callers(self) -> int:
-        """How many `connect()` calls are waiting."""
+        """Number of `connect()` calls that wait."""
         return len(self._callers)
 
     def refusal(self) -> OnesocketError | None:
-        """Why no message can be accepted, if the owner has stopped the client."""
+        """The error for a message that can't be accepted, as the owner has stopped the client; else None."""
         state, after_close = self.machine.state, self.machine.after_close
         if state is State.CLOSED or after_close is AfterClose.CLOSE:
             return ClientClosed()
@@ -144,7 +144,7 @@ class Runner:
     # --- the public verbs ---------------------------------------------------------------------------------------------
 
     async def request(self, call: events.Connect | events.Reconnect) -> Outcome:
-        """Feed the call to the machine and wait for its outcome; its cancellation harms no other caller."""
+        """Pass the call to the machine and wait for its outcome; its cancellation harms no other caller."""
         answer, rest = self._ask(call)
         if not isinstance(answer, fx.AwaitOutcome):
             self._perform_all(rest)
@@ -163,13 +163,13 @@ class Runner:
             del future  # it holds the error, whose traceback refers to this frame: no cycle is left
 
     def request_nowait(self, call: events.Connect | events.Reconnect) -> Outcome:
-        """Feed the call to the machine and return the outcome so far."""
+        """Pass the call to the machine and return the outcome so far."""
         answer, rest = self._ask(call)
         self._perform_all(rest)
         return self._answered(answer)
 
     async def request_close(self, call: events.Disconnect | events.Close) -> None:
-        """Feed the call to the machine and wait until nothing is left of the connection."""
+        """Pass the call to the machine and wait until nothing is left of the connection."""
         answer, rest = self._ask(call)
         future: asyncio.Future[None] = self.loop.create_future()
         if isinstance(answer, fx.AwaitEnd):
@@ -188,7 +188,7 @@ class Runner:
         return answer.outcome
 
     def _ask(self, call: Event) -> tuple[Effect, list[Effect]]:
-        """Feed a call to the machine; returns its answer, and the other effects."""
+        """Pass a call to the machine; returns its answer, and the other effects."""
         answer: Effect | None = None
         rest: list[Effect] = []
         for effect in self.machine.handle(call, self.loop.time()):
@@ -268,7 +268,7 @@ class Runner:
             case fx.CancelTimer():
                 self._cancel_timer()
             case fx.ReturnAtOnce() | fx.AwaitEnd():
-                pass  # no caller waits: the event was fed by the shell itself
+                pass  # no caller waits: the event is the shell's own
             case _:
                 raise TypeError(f"unexpected effect {effect}")
 
@@ -322,14 +322,14 @@ class Runner:
         if attempt.epoch != self.machine.live_epoch or self.machine.state is not State.CONNECTING:
             self.dispatch(events.ProtocolReady(attempt.epoch))
             return
-        lost_why = self.machine.error
+        loss = self.machine.error
         self.connected_at = self.last_connected_at = time.time()
         self.dispatch(events.ProtocolReady(attempt.epoch))
         self.readied += 1
         self._fan_out.ready(attempt.epoch)
         if self._has_predecessor and not ready.resumed:
             with self._sender.prioritized():
-                self._fan_out.announce(Gap(GapReason.RECONNECTED, attempt.epoch, error=lost_why))
+                self._fan_out.announce(Gap(GapReason.RECONNECTED, attempt.epoch, error=loss))
         # A watcher that was told just now may have closed it already.
         if (
             attempt.connection is not None
@@ -354,17 +354,17 @@ class Runner:
     # --- back-pressure ------------------------------------------------------------------------------------------------
 
     def hold(self) -> None:
-        """A subscriber with the rule `wait` is full."""
+        """A subscriber with the rule `wait` is full: stop reading."""
         if self.machine.state is State.CONNECTED and self.attempt is not None and self.attempt.connection is not None:
             self.attempt.connection.pause_reading()
 
     def release(self) -> None:
-        """It has caught up, or it went away."""
+        """No subscriber with the rule `wait` is full any more: read on."""
         if self.attempt is not None:
             self.attempt.resume_reading()
 
     def call_on_loop(self, call: Callable[..., object], *args: object) -> None:
-        """Call this on the client's loop: at once if we are there, else soon. The collector runs in any thread."""
+        """Call `call` on the client's loop: at once if it runs in this thread, else soon; callable in any thread."""
         loop = self._affinity.loop
         try:
             here = loop is None or asyncio.get_running_loop() is loop
@@ -376,7 +376,7 @@ class Runner:
             loop.call_soon_threadsafe(call, *args)
 
     def call_soon(self, call: Callable[[], None]) -> None:
-        """Call this in the next turn of the client's loop, whether or not it runs at the moment."""
+        """Call `call` in the next turn of the client's loop, even if the loop isn't running yet."""
         loop = self._affinity.loop if self._affinity.loop is not None else self.loop
         if not loop.is_closed():
             loop.call_soon(call)

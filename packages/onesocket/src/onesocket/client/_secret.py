@@ -7,6 +7,6 @@ from dataclasses import dataclass, field
 
 @dataclass(frozen=True, slots=True)
 class Secret:
-    """A token, or that there is none; its repr doesn't show it."""
+    """A token (None: there is none) that no repr shows."""
 
     value: str | None = field(repr=False)

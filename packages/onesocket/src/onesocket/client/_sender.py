@@ -1,4 +1,4 @@
-"""The way out: straight to the socket while it takes everything, through the outbox while it does not."""
+"""Sends messages: straight to the socket while it accepts all, through the outbox while it does not."""
 
 from __future__ import annotations
 
@@ -17,21 +17,21 @@ from ._delivery import DELIVERED, Delivery
 
 
 class FrameSource(Protocol):
-    """Frames that a connection has to be sent beside messages: subscriptions. They are made for one connection."""
+    """Source of frames that are sent beside messages on each connection: subscriptions."""
 
     def begin(self) -> None:
-        """A new connection: nothing was sent on it."""
+        """Begin a new connection, on which no frame was sent."""
 
     def peek(self) -> Data | None:
         """The next frame, which stays; None when the connection has everything."""
         ...
 
     def taken(self) -> None:
-        """The frame that `peek` gave was sent."""
+        """Note that the frame returned by `peek` was sent."""
 
 
 class Sender:
-    """Accepted means: the socket gets it, or its sender gets a typed error.
+    """Sends accepted messages: the socket gets each of them, or its sender gets a typed error.
 
     On a new connection the order is: restored subscriptions, the protocol's own first frames, messages sent by watchers
     that are just being told of the new connection, and then what waited in the outbox. Later subscriptions take their
@@ -56,20 +56,20 @@ class Sender:
         self._turn: asyncio.TimerHandle | None = None
         self._connection: TransportConnection | None = None
         self._clear = True
-        """Whether the connection has handed on all that was written to it."""
+        """True if the socket has taken all that was written to the connection."""
         self._in_flight: list[Delivery] = []
         self._expiry: asyncio.TimerHandle | None = None
         self._source: FrameSource | None = None
         self._frames_after: int | None = None
         """Frames of the source are due once every message with a lower number is sent; None: none are due."""
         self._is_asked = False
-        """Whether the source was asked for in this turn, and its frames are still to be made."""
+        """True if `ask_source` was called in this turn of the loop, and its frames are still to be made."""
         self._first: deque[Data] = deque()
         """The protocol's own frames that go before every message."""
         self._holds = 0
-        """While above 0, the outbox is held: watchers are being told of the new connection."""
+        """While above 0, the outbox is held: watchers are being called about a new connection."""
         self._priority_tasks: set[asyncio.Task[Any] | None] = set()
-        """Tasks that were told of it, and may send first until the outbox opens."""
+        """Tasks that got the change, and may send first until the outbox opens."""
         self._is_prioritizing = False
         self.sent = 0
 
@@ -78,7 +78,7 @@ class Sender:
         return f"<Sender {connection} waiting={len(self._outbox)} in_flight={len(self._in_flight)} sent={self.sent}>"
 
     def __len__(self) -> int:
-        """Messages whose fate isn't known yet."""
+        """Number of messages whose fate is not known yet."""
         return len(self._outbox) + len(self._in_flight)
 
     def post(self, data: Data, *, resend: bool = False) -> Delivery:
@@ -102,7 +102,7 @@ class Sender:
             if taken:
                 self.sent += 1
                 return DELIVERED if self._is_clear() else self._add_in_flight(Delivery(data, resend=resend))
-            self._connection = None  # it is ending, and the news is on its way
+            self._connection = None  # it is ending; `connection_ended` follows
         refusal = self._refusal()
         if refusal is not None:
             raise refusal
@@ -126,7 +126,7 @@ class Sender:
     # --- frames beside messages ---------------------------------------------------------------------------------------
 
     def set_source(self, source: FrameSource) -> None:
-        """Have this source's frames sent on every connection."""
+        """Send this source's frames on every connection."""
         self._source = source
 
     def ask_source(self) -> None:
@@ -143,10 +143,10 @@ class Sender:
             self._is_asked = False
             self._flush()
 
-    # --- who is told of a new connection ------------------------------------------------------------------------------
+    # --- messages upon a new connection -------------------------------------------------------------------------------
 
     def hold(self) -> None:
-        """Watchers are told of a new connection in the next turn of the loop: hold the outbox until the turn after."""
+        """Hold the outbox until watchers have been called, in the next turn of the loop."""
         self._holds += 1
         loop = asyncio.get_running_loop()
         loop.call_soon(loop.call_soon, self._release)
@@ -167,7 +167,7 @@ class Sender:
             self._is_prioritizing = before
 
     def prioritize_current_task(self) -> None:
-        """The running task has just been told: until the outbox opens, what it sends goes first."""
+        """Let messages of the running task, which has just got the change, go first until the outbox opens."""
         if self._holds:
             self._priority_tasks.add(asyncio.current_task())
 
@@ -176,10 +176,10 @@ class Sender:
         # Without an outbox nothing waits that could be overtaken.
         return self._holds > 0 and self._outbox.limits.messages > 0
 
-    # --- what the runner tells ----------------------------------------------------------------------------------------
+    # --- called by the runner -----------------------------------------------------------------------------------------
 
     def connection_ready(self, connection: TransportConnection, first: Iterable[Data] = ()) -> None:
-        """The connection is logged in. `first`: the protocol's own frames for it."""
+        """Begin to send on a connection that is logged in. `first`: the protocol's own frames for it."""
         self._connection = connection
         self._first = deque(first)
         self._is_asked = False
@@ -189,7 +189,7 @@ class Sender:
         self._flush()
 
     def writable(self, now_writable: bool) -> None:  # noqa: FBT001 - an event
-        """The connection's word on whether all that was written is out."""
+        """Note that the socket has taken all that was written, or takes no more for now."""
         self._clear = now_writable
         if now_writable:
             flown, self._in_flight = self._in_flight, []
@@ -198,14 +198,14 @@ class Sender:
             self._flush()
 
     def connection_closing(self, *, drain: bool) -> None:
-        """A close begins. `drain`: the connection is sound, so what waits is written before the CLOSE frame."""
+        """Stop sending, as a close begins. `drain`: first write the messages that wait, before the CLOSE frame."""
         if drain:
             self._flush(even_if_congested=True)
         self._connection = None
         self._stop_turn()
 
     def connection_ended(self) -> None:
-        """Nothing is left of the connection, and the result of messages in flight is unknown."""
+        """Settle the messages in flight, whose result is unknown, as the connection is gone."""
         self._connection = None
         self._frames_after = None
         self._first.clear()
@@ -231,12 +231,12 @@ class Sender:
         return True
 
     def reject_waiting(self, error: OnesocketError) -> None:
-        """The owner stopped the client: nothing waits for a connection any more."""
+        """Settle all waiting messages with this error, as the owner stopped the client."""
         waiting = [self._outbox.take() for _ in range(len(self._outbox))]
         self._watch_age()
         self._settle(waiting, error)
 
-    # --- inside -------------------------------------------------------------------------------------------------------
+    # --- writing ------------------------------------------------------------------------------------------------------
 
     def _is_overtaking(self, goes_first: bool) -> bool:  # noqa: FBT001 - one of two kinds
         """Return True if a message that went straight to the connection would overtake another one."""
@@ -288,7 +288,7 @@ class Sender:
         except UnicodeError as error:
             is_news = True
             self._report(_not_utf8(error), "a frame of the protocol", is_news)
-            return True  # of no use to the others that it's tried again
+            return True  # trying it again would only delay the others
         self.sent += taken
         return taken
 
@@ -305,7 +305,7 @@ class Sender:
         return True
 
     def _take_turn(self) -> bool:
-        """Whether one more message may be sent by the peer's pace; if not, the outbox goes on when its turn comes."""
+        """True if the peer's pace allows one more message; if not, the outbox goes on when its turn comes."""
         wait = self._pace.take(_now()) if self._pace is not None else 0.0
         if wait > 0 and self._turn is None:
             self._turn = asyncio.get_running_loop().call_later(wait, self._turn_came)
@@ -354,7 +354,7 @@ class Sender:
             self._expiry = None
 
     def _settle(self, deliveries: Iterable[Delivery], error: OnesocketError) -> None:
-        logged = False  # one line in the log for all that one loss takes
+        logged = False  # one log entry for all messages of one loss
         for delivery in deliveries:
             watched = delivery.is_awaited
             delivery.resolve(error)

@@ -1,4 +1,4 @@
-"""Who watches the state: streams and callbacks that get every change, in order."""
+"""Watchers of the state: streams and callbacks that get every change, in order."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ _LIMIT = 10_000
 
 @dataclass(eq=False, slots=True)
 class _Watcher:
-    """One registration: the same function may be registered twice, and be taken off once."""
+    """One registration: the same function may be registered twice, and removed once."""
 
     callback: Callable[[Change], object]
 
@@ -46,7 +46,7 @@ class ChangeStream(Subscription[Change]):
 
 
 class StateWatchers:
-    """The watchers of one client. With `sender`, what they send when they hear of CONNECTED goes first."""
+    """The watchers of one client. With `sender`, messages that they send upon CONNECTED go first."""
 
     def __init__(self, reporter: ErrorReporter, sender: Sender | None = None) -> None:
         self._error_reporter = reporter
@@ -60,11 +60,11 @@ class StateWatchers:
 
     def __repr__(self) -> str:
         return (
-            f"<StateWatchers streams={len(self._streams)} callbacks={len(self._watchers)} untold={len(self._pending)}>"
+            f"<StateWatchers streams={len(self._streams)} callbacks={len(self._watchers)} pending={len(self._pending)}>"
         )
 
     def notify(self, change: Change) -> None:
-        """Something changed; CLOSED is the last that is told."""
+        """Pass on a change; CLOSED is the last one."""
         self._closed = change.new is State.CLOSED
         if self._sender is not None and change.new is State.CONNECTED and (self._streams or self._watchers):
             self._sender.hold()
@@ -74,7 +74,7 @@ class StateWatchers:
                 queue.end()
         if self._watchers:
             self._pending.append(change)
-            # Soon, not now: the runner is in the middle of something. Whichever call comes first tells the first.
+            # Soon, not now: the runner is in the middle of an event. Each call passes on the oldest pending change.
             asyncio.get_running_loop().call_soon(self._call_watchers)
 
     def break_off(self, error: OnesocketError) -> None:
@@ -84,7 +84,7 @@ class StateWatchers:
             queue.break_off(error)
 
     def stream(self) -> Subscription[Change]:
-        """Every change from now on; ends after CLOSED."""
+        """A stream of every change from now on; ends after CLOSED."""
         queue = self._new_queue(self._streams)
         return ChangeStream(queue, lambda gone: self._streams.pop(gone, None), self._sender)
 
@@ -102,7 +102,7 @@ class StateWatchers:
         if now() in states:
             return now()
         try:
-            # Not one of the streams: a caller that waits in the midst of other work is no watcher.
+            # Not one of the streams: a caller that waits is no watcher, whose messages would go first.
             waiting = Subscription[Change](self._new_queue(self._waiters), lambda gone: self._waiters.pop(gone, None))
             async with asyncio.timeout(timeout), waiting as stream:
                 async for change in stream:
@@ -114,7 +114,7 @@ class StateWatchers:
         raise ClientClosed(f"it was closed, and so can't become {' or '.join(state.name for state in states)} any more")
 
     def on_change(self, callback: object) -> Callable[[], None]:
-        """Call it with every change; returns the function that takes it off again."""
+        """Call `callback` with every change; returns the function that removes it."""
         if not callable(callback):
             raise InvalidOption(f"on_change() needs a function, not {type(callback).__name__}")
         if inspect.iscoroutinefunction(callback):

@@ -24,22 +24,22 @@ class Status:
     """Reason for the last loss of the connection, kept once it is up again; None: none yet but by our own close."""
     last_lost_at: float | None = None
     connected_at: float | None
-    """Since when the present connection is up; None while it is not."""
+    """Time at which the present connection came up; None while there is none."""
     last_connected_at: float | None
-    """When a connection last came up."""
+    """Time at which a connection last came up."""
     retry_in: float | None
     """Seconds until the next attempt, while backing off."""
     rtt: float | None
     """The newest measured round trip of a PING, in seconds."""
     callers: int
-    """How many `connect()` calls are waiting."""
+    """Number of `connect()` calls that wait."""
     outbox: int
-    """Messages that wait to be sent."""
+    """Number of messages that wait to be sent."""
     inbox: int
-    """Messages in the longest queue of any subscriber."""
+    """Length of the longest queue of any subscriber."""
     subscribers: int
     is_held: bool
-    """Whether a subscriber with the rule `wait` holds the socket back."""
+    """True while a subscriber with the rule `wait` holds the connection back."""
     subprotocol: str | None
 
     @property
@@ -73,13 +73,13 @@ class Change:
     new: State
     epoch: int
     cause: str
-    """The name of the event that made it: Connect, ProtocolReady, ConnectionGone, TimerFired …"""
+    """The name of the event that caused it: Connect, ProtocolReady, ConnectionGone, TimerFired …"""
     error: OnesocketError | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Stats:
-    """What the client counted since it was made."""
+    """Counters of a client since it was made."""
 
     attempts: int
     """Connections dialled."""
@@ -96,7 +96,7 @@ class Stats:
     stale_dropped: int
     """Events of a past connection that were dropped."""
     received: int
-    """Messages handed to the subscribers."""
+    """Messages delivered to the subscribers."""
     sent: int
     """Messages written to a socket."""
     undecodable: int

@@ -14,11 +14,10 @@ Predicate = Callable[[Any], bool]
 
 
 class Subscription(AsyncIterator[T]):
-    """What `subscribe()` returns: ``async for message in subscription``.
+    """Stream of one subscriber, returned by `subscribe()`: ``async for message in subscription``.
 
-    It is registered at once: nothing that comes after the call is missed, and the first one of everything begins with
-    what came before. It ends with `close()`, when the client is
-    closed, or when no reference to it is left.
+    It is registered by the call, so no message after that is missed. It ends with `close()`, when the client is closed,
+    or when no reference to it is left.
     """
 
     def __init__(
@@ -33,9 +32,9 @@ class Subscription(AsyncIterator[T]):
         self._abandon = abandon if abandon is not None else detach
         self._closed = False
         self.on_wait: Callable[[], None] | None = None
-        """Called whenever its reader begins to wait."""
+        """Called whenever the reader begins to wait."""
         self.on_end: Callable[[], object] | None = None
-        """Called once, in any thread, when it is closed or forgotten."""
+        """Called once, in any thread, when it is closed or garbage-collected."""
 
     def __repr__(self) -> str:
         queue = self._queue
@@ -43,15 +42,15 @@ class Subscription(AsyncIterator[T]):
         return f"<Subscription {state} queued={len(queue)}/{queue.limit} overflow={queue.overflow.value}>"
 
     def __len__(self) -> int:
-        """Messages that wait to be read."""
+        """Number of messages that wait to be read."""
         return len(self._queue)
 
     def __aiter__(self) -> Self:
-        """Itself: a subscription has one reader."""
+        """Return the subscription: it has one reader."""
         return self
 
     async def __anext__(self) -> T:
-        """The next message, or a `Gap`. Raises `SlowConsumer`, or what made the client fail."""
+        """The next message, or a `Gap`. Raises `SlowConsumer`, or the error with which the client failed."""
         queue = self._queue
         if self._items and queue.plain:
             return cast("T", self._items.popleft())
@@ -62,7 +61,7 @@ class Subscription(AsyncIterator[T]):
             if error is not None and not self._closed:
                 if isinstance(error, SlowConsumer):
                     self.close()
-                # Anything else is told once: the client may come back, and the reader decides whether to go on.
+                # Any other error is raised once: the client may recover, and the reader decides whether to go on.
                 raise error.copy()
             if queue.ended or self._closed:
                 raise StopAsyncIteration
@@ -78,29 +77,29 @@ class Subscription(AsyncIterator[T]):
                     queue.waiter = None
 
     async def __aenter__(self) -> Self:
-        """Itself."""
+        """Return the subscription."""
         return self
 
     async def __aexit__(self, *_exc: object) -> None:
-        """Close it."""
+        """Close the subscription."""
         self.close()
 
     @property
     def dropped(self) -> int:
-        """Messages that this subscriber did not get because it was too slow."""
+        """Number of messages that were dropped because the reader was too slow."""
         return self._queue.dropped
 
     @property
     def is_closed(self) -> bool:
-        """Whether it was closed."""
+        """True after `close()`."""
         return self._closed
 
     def on_item(self, call: Callable[[], None]) -> None:
-        """Call this once, with the first message."""
+        """Have `call` called once, with the first message."""
         self._queue.on_item = call
 
     def close(self) -> None:
-        """End this subscription; what is queued is let go."""
+        """End the subscription; queued messages are dropped."""
         if not self._closed:
             self._closed = True
             self._queue.clear()
@@ -111,11 +110,11 @@ class Subscription(AsyncIterator[T]):
 
     @property
     def queue(self) -> Queue[Any]:
-        """Its queue, for `onesocket.sharing` and `onesocket.blocking`."""
+        """The queue, for `onesocket.sharing` and `onesocket.blocking`."""
         return self._queue
 
     def __del__(self) -> None:
-        """A reader that just goes away must not hold the feed back; the collector may say so in any thread."""
+        """Detach a subscription that was not closed: it must not hold the connection back. Runs in any thread."""
         if not getattr(self, "_closed", True):
             self._closed = True
             self._abandon(self._queue)

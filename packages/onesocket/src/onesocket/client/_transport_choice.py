@@ -1,4 +1,4 @@
-"""Which transport a client gets when it isn't given one, and whether the one it is given does what it asks for."""
+"""Chooses the transport of a client: the given one, if it can compress as asked, or the default."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def choose_transport(transport: Transport | None, compression: object) -> Transp
     return transport
 
 
-# Only who needs a transport pays for its import.
+# Imported here, so that only programs that need a transport pay for its import.
 def default_transport(compression: Compression | None) -> Transport:
     """picows; `websockets` where compression is asked for, or picows has no wheel for this platform."""
     if compression is None:

@@ -1,4 +1,4 @@
-"""Calls of functions that the program brought. What they raise is told as theirs, whatever it is."""
+"""Calls of the program's own functions, and the classification of their exceptions."""
 
 from __future__ import annotations
 
@@ -33,12 +33,12 @@ _CLIENT_ERRORS: Final = (ClientClosed, ManuallyDisconnected, WrongEventLoop, NoC
 
 
 def concerns_another_client(error: BaseException) -> bool:
-    """Whether an error is about a client; raised by a function of the program's, it's not about the one that asked."""
+    """True for an error about a client: raised by a function of the program, it is about another client."""
     return isinstance(error, _CLIENT_ERRORS)
 
 
 def mark_unwrapped(error: E) -> E:
-    """Mark an error with which a token source of our own ends an attempt: it is told as it is, not as a cause."""
+    """Mark an error of a token source of our own: the attempt ends with this error, not with `TokenFailed`."""
     error.is_unwrapped = True
     return error
 

@@ -50,7 +50,7 @@ class Actions:
         self.live_epoch: int | None = None
         """The epoch whose socket or task still exists, if any."""
         self.opened = False
-        """Whether that epoch's upgrade went through."""
+        """True once the upgrade of that epoch went through."""
         self.after_close: AfterClose | None = None
         """The next step after CLOSING; None in every other state."""
         self.initiator = Initiator.CALLERS

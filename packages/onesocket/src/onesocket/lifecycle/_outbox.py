@@ -32,7 +32,7 @@ class OutboxLimits:
 class Outbox(Generic[T]):
     """First in, first out, in two queues: messages that go first on a new connection, and the others.
 
-    What is in it is somebody's accepted message: it leaves by `take`, `expired`, `discard`.
+    Each of its messages was accepted: it leaves by `take`, `expired` or `discard`.
     """
 
     def __init__(self, limits: OutboxLimits) -> None:

@@ -10,16 +10,16 @@ from typing import Any, Final, TypeGuard
 from ..errors import ConnectionRefused, InvalidOption, NameResolutionFailed, OnesocketError, ServerBusy
 
 _DOWNTIME_FRACTION: Final = 0.4
-"""Of the time that the connection has been away so much may pass until the next attempt, `initial` besides."""
+"""Fraction of the time since the loss that may pass until the next attempt, besides `initial`."""
 _RETRY_AFTER_JITTER: Final = 0.1
-"""Of the time that a server named so much is added at random, so that not everybody who was told it comes at once."""
+"""Fraction of the time named by a server that is added at random, so that its clients don't all come at once."""
 
 
 class RetryClass(enum.StrEnum):
     """The consequence of a failure for the next attempt."""
 
     FATAL = "fatal"
-    """The same attempt would fail again until somebody changes something."""
+    """The same attempt would fail again until something is changed."""
     RETRY = "retry"
     UNREACHABLE = "unreachable"
     """The attempt was answered by no server and cost the service nothing, so the next one may come soon."""

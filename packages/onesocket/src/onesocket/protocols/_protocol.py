@@ -24,7 +24,7 @@ def as_is(data: Data) -> Data:
     return data
 
 
-# --- actions --------------------------------------------------------------------------------------------------------
+# --- actions ----------------------------------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,7 +103,7 @@ class Protocol(abc.ABC):
     subprotocols: tuple[str, ...] = ()
     """Sub-protocols to offer, most wanted first (RFC 6455, section 1.9)."""
     token_place: TokenPlace | None = TokenHeader()
-    """Where the token goes; None: only into the login."""
+    """Place of the token in the request; None: only in the login."""
     pace: RateLimiter | None = None
     """Limit on the rate of messages; None: no limit."""
     _constructor_arguments: tuple[tuple[Any, ...], dict[str, Any]]
@@ -192,7 +192,7 @@ class Protocol(abc.ABC):
         """Return the error for the peer's CLOSE; its `retryable` is the verdict."""
         return closed_by_peer(code, reason)
 
-    # --- sharing: optional; see `implements` ------------------------------------------------------------------------
+    # --- sharing: optional; see `implements` --------------------------------------------------------------------------
 
     def subscribe_frames(self, keys: Any) -> Iterable[Data]:
         """Frames that subscribe the connection to `keys` (a frozenset), for ``subscribe(keys=…)`` of shared clients.

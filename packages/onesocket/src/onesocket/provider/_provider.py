@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import enum
-from types import TracebackType
 from typing import Any, Generic, NoReturn, Self
 
 from ..client._affinity import Affinity
@@ -37,7 +36,7 @@ _LOGGED_OUT = "logout() was called while this call was waiting"
 
 
 class _Access(enum.Enum):
-    """True if calls may connect."""
+    """Permission of calls to connect."""
 
     OPEN = "open"
     HELD = "held"
@@ -126,7 +125,7 @@ class Provider(Generic[C]):
             notices=self.notices.active,
         )
 
-    # --- public methods ---------------------------------------------------------------------------------------------
+    # --- public methods -----------------------------------------------------------------------------------------------
 
     async def connect_if_authenticated(self) -> Outcome:
         """Connect if a user is signed in: start an attempt, join one, or find the connection up.
@@ -210,13 +209,11 @@ class Provider(Generic[C]):
         """Return the provider; nothing is connected yet."""
         return self
 
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    async def __aexit__(self, *_error: object) -> None:
         """Close the provider for good."""
         await self.aclose()
 
-    # --- flights: from the auth callback to the open connection ------------------------------------------------------
+    # --- flights: from the auth callback to the open connection -------------------------------------------------------
 
     def _is_held(self) -> bool:
         return self._access is _Access.HELD
@@ -325,7 +322,7 @@ class Provider(Generic[C]):
         self._auth_query.abort(error)
         self._connection_notices.clear()
 
-    # --- the one client ---------------------------------------------------------------------------------------------
+    # --- the one client -----------------------------------------------------------------------------------------------
 
     def _build(self, identity: Identity) -> IdentityConnection[C]:
         connection: IdentityConnection[C] = IdentityConnection(identity.key, self._token_of)
