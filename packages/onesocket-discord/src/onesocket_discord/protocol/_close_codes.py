@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import enum
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Final
 
 from onesocket.errors import ClosedByPeer, OnesocketError
@@ -41,53 +40,37 @@ class CloseCode(enum.IntEnum):
 
 
 REASONS: Final[Mapping[CloseCode, str]] = {
-    CloseCode.UNKNOWN_ERROR: "Unknown error",
-    CloseCode.UNKNOWN_OPCODE: "Unknown opcode",
+    **{code: code.name.replace("_", " ").capitalize() for code in CloseCode},
     CloseCode.DECODE_ERROR: "Error while decoding payload",
-    CloseCode.NOT_AUTHENTICATED: "Not authenticated",
-    CloseCode.AUTHENTICATION_FAILED: "Authentication failed",
-    CloseCode.ALREADY_AUTHENTICATED: "Already authenticated",
     CloseCode.INVALID_SEQUENCE: "Invalid seq",
-    CloseCode.RATE_LIMITED: "Rate limited",
-    CloseCode.SESSION_TIMED_OUT: "Session timed out",
-    CloseCode.INVALID_SHARD: "Invalid shard",
-    CloseCode.SHARDING_REQUIRED: "Sharding required",
     CloseCode.INVALID_API_VERSION: "Invalid API version",
-    CloseCode.INVALID_INTENTS: "Invalid intents",
-    CloseCode.DISALLOWED_INTENTS: "Disallowed intents",
 }
 """The reasons that Discord sends with them."""
 
-
-@dataclass(frozen=True, slots=True)
-class FatalClose:
-    """The error for a fatal close code, with its remedy."""
-
-    error: type[GatewayRefusal]
-    text: str
-
-
-FATAL: Final[Mapping[int, FatalClose]] = {
-    CloseCode.AUTHENTICATION_FAILED: FatalClose(
-        WrongToken, "the token is wrong: check it (the Bot page of the developer portal; it is reset when it leaks)"
+FATAL: Final[Mapping[int, tuple[type[GatewayRefusal], str]]] = {
+    CloseCode.AUTHENTICATION_FAILED: (
+        WrongToken,
+        "the token is wrong: check it (the Bot page of the developer portal; it is reset when it leaks)",
     ),
-    CloseCode.INVALID_SHARD: FatalClose(
-        InvalidShard, "shard= names a shard that can't be: check (id, number of shards)"
+    CloseCode.INVALID_SHARD: (InvalidShard, "shard= names a shard that can't be: check (id, number of shards)"),
+    CloseCode.SHARDING_REQUIRED: (
+        ShardingRequired,
+        "too many guilds for one connection: use several clients, each with its own shard=",
     ),
-    CloseCode.SHARDING_REQUIRED: FatalClose(
-        ShardingRequired, "too many guilds for one connection: use several clients, each with its own shard="
+    CloseCode.INVALID_API_VERSION: (
+        InvalidVersion,
+        "the gateway doesn't speak this version any more: update onesocket",
     ),
-    CloseCode.INVALID_API_VERSION: FatalClose(
-        InvalidVersion, "the gateway doesn't speak this version any more: update onesocket"
-    ),
-    CloseCode.INVALID_INTENTS: FatalClose(InvalidIntents, "intents= holds a bit that doesn't exist: check the number"),
-    CloseCode.DISALLOWED_INTENTS: FatalClose(
+    CloseCode.INVALID_INTENTS: (InvalidIntents, "intents= holds a bit that doesn't exist: check the number"),
+    CloseCode.DISALLOWED_INTENTS: (
         DisallowedIntents,
-        "a privileged intent isn't allowed: switch it on in the developer portal "
-        "(Bot, Privileged Gateway Intents), or leave it out of intents=",
+        (
+            "a privileged intent isn't allowed: switch it on in the developer portal "
+            "(Bot, Privileged Gateway Intents), or leave it out of intents="
+        ),
     ),
 }
-"""Codes after which the same login would be refused again."""
+"""The errors of the codes after which the same login would be refused again, with their remedies."""
 
 NEEDS_NEW_SESSION: Final = frozenset({CloseCode.INVALID_SEQUENCE, CloseCode.SESSION_TIMED_OUT})
 """Codes after which the session is gone; after all others it is resumed."""
@@ -107,10 +90,11 @@ _MEANINGS: Final[Mapping[int, str]] = {
 def close_error(code: int, reason: str) -> OnesocketError:
     """The typed error for a CLOSE of the gateway."""
     shown_reason = f": {reason}" if reason else ""
-    remedy = FATAL.get(code)
-    if remedy is not None:
-        text = f"the gateway refused the login with {code}{shown_reason}; {remedy.text}"
-        return remedy.error(text, code=code, reason=reason, retryable=False)
+    fatal = FATAL.get(code)
+    if fatal is not None:
+        error, remedy = fatal
+        text = f"the gateway refused the login with {code}{shown_reason}; {remedy}"
+        return error(text, code=code, reason=reason, retryable=False)
     meaning = _MEANINGS.get(code)
     if meaning is None:
         return closed_by_peer(code, reason)
