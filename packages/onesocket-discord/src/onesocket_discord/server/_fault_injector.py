@@ -51,24 +51,15 @@ class FaultInjector:
 
     async def reconnect(self, *, user: UserSelector = None, session: str | None = None) -> int:
         """Op 7: ask clients to reconnect and resume."""
-        targets = self._targets(user, session)
-        for connection in targets:
-            connection.write(RECONNECT)
-        return len(targets)
+        return len(self._each(user, session, lambda connection: connection.write(RECONNECT)))
 
     async def invalid_session(self, *, resumable: bool, user: UserSelector = None, session: str | None = None) -> int:
         """Op 9; not resumable: the sessions are forgotten."""
-        targets = self._targets(user, session)
-        for connection in targets:
-            connection.invalidate(resumable=resumable)
-        return len(targets)
+        return len(self._each(user, session, lambda connection: connection.invalidate(resumable=resumable)))
 
     async def request_heartbeat(self, *, user: UserSelector = None, session: str | None = None) -> int:
         """Op 1: ask for a heartbeat now."""
-        targets = self._targets(user, session)
-        for connection in targets:
-            connection.write(HEARTBEAT)
-        return len(targets)
+        return len(self._each(user, session, lambda connection: connection.write(HEARTBEAT)))
 
     async def close(self, code: int, reason: str = "", *, user: UserSelector = None, session: str | None = None) -> int:
         """Close with this code, and wait until the sockets are closed.
@@ -77,20 +68,18 @@ class FaultInjector:
         """
         if not (code in {1000, 1001, 1002, 1003, *range(1007, 1015)} or 3000 <= code <= 4999):
             raise InvalidOption(f"{code} can't be sent in a CLOSE frame; use 1000 to 1014 or 3000 to 4999")
-        targets = self._targets(user, session)
-        for connection in targets:
+
+        def close(connection: GatewayConnection) -> None:
             carried = connection.session
             connection.close(code, reason)
             if carried is not None and code in _ENDS_SESSION:
                 self._state.sessions.end(carried)
-        return await _wait_closed(targets)
+
+        return await _wait_closed(self._each(user, session, close))
 
     async def drop_connection(self, *, user: UserSelector = None, session: str | None = None) -> int:
         """Reset the TCP connections without a CLOSE frame; the sessions can be resumed."""
-        targets = self._targets(user, session)
-        for connection in targets:
-            connection.reset()
-        return await _wait_closed(targets)
+        return await _wait_closed(self._each(user, session, GatewayConnection.reset))
 
     # --- until used up or lifted ------------------------------------------------------------------------------------
 
@@ -200,9 +189,15 @@ class FaultInjector:
             return describe_fault(result)
         return {"count": result if isinstance(result, int) else await result}
 
-    def _targets(self, user: UserSelector, session: str | None) -> list[GatewayConnection]:
+    def _each(
+        self, user: UserSelector, session: str | None, act: Callable[[GatewayConnection], None]
+    ) -> list[GatewayConnection]:
+        """Act on the affected open connections, and return them."""
         target = FaultTarget(user, session)
-        return [one for one in self._state.connections if not one.websocket.closing and target.matches(one)]
+        affected = [one for one in self._state.connections if not one.websocket.closing and target.matches(one)]
+        for connection in affected:
+            act(connection)
+        return affected
 
     def _add(
         self, kind: FaultKind, times: int | None, user: UserSelector = None, session: str | None = None, **values: Any
