@@ -102,12 +102,9 @@ class ChatApp(App[None]):
     # --- signing in -------------------------------------------------------------------------------------------------
 
     @on(SignInScreen.SignInRequested)
-    def sign_in_requested(self, event: SignInScreen.SignInRequested) -> None:
-        """Sign in with the submitted form."""
-        self._sign_in(event)
-
     @work(exclusive=True, group=_SIGN_IN_GROUP)
-    async def _sign_in(self, wanted: SignInScreen.SignInRequested) -> None:
+    async def sign_in_requested(self, wanted: SignInScreen.SignInRequested) -> None:
+        """Sign in with the submitted form."""
         form = self.screen if isinstance(self.screen, SignInScreen) else None
         if form is None:
             return
@@ -204,17 +201,13 @@ class ChatApp(App[None]):
         self.sign_out(everywhere=event.everywhere)
 
     @on(PasswordScreen.PasswordChangeRequested)
-    def password_change_requested(self, event: PasswordScreen.PasswordChangeRequested) -> None:
-        """Change the password with the submitted form."""
-        self._change_password(event.old, event.new)
-
     @work(exclusive=True, group=_SIGN_IN_GROUP)
-    async def _change_password(self, old: str, new: str) -> None:
+    async def password_change_requested(self, wanted: PasswordScreen.PasswordChangeRequested) -> None:
         """Change the password, and continue with the new token, as that of this session is void."""
         session, form = self.session, self.screen
         if session is None or not isinstance(form, PasswordScreen):
             return
-        token = await session.leaving(session.account.change_password(old, new))
+        token = await session.leaving(session.account.change_password(wanted.old, wanted.new))
         if token is None:
             form.show_busy(busy=False)
             return

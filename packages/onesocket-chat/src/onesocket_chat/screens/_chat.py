@@ -255,15 +255,12 @@ class ChatScreen(Screen[None]):
     # --- commands of the palette ------------------------------------------------------------------------------------
 
     @on(MemberList.MemberChosen)
-    def person_chosen(self, event: MemberList.MemberChosen) -> None:
+    @work
+    async def person_chosen(self, event: MemberList.MemberChosen) -> None:
         """Open the direct message channel with a user."""
         me = self.session.store.state.me
-        if me is None or me.id != event.user_id:
-            self._converse(event.user_id)
-
-    @work
-    async def _converse(self, user_id: int) -> None:
-        channel = await self.session.direct(user_id)
+        is_other = me is None or me.id != event.user_id
+        channel = await self.session.direct(event.user_id) if is_other else None
         if channel is not None:
             await self.open(channel.id)
 

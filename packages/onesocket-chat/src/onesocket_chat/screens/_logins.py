@@ -58,9 +58,10 @@ class LoginsScreen(ModalScreen[None]):
         self.query_one(OptionList).focus()
         self.action_load()
 
-    def action_load(self) -> None:
+    @work(exclusive=True)
+    async def action_load(self) -> None:
         """Load the logins again."""
-        self._load()
+        await self._show()
 
     def action_end(self) -> None:
         """End the highlighted login."""
@@ -68,18 +69,18 @@ class LoginsScreen(ModalScreen[None]):
         if place is not None and place < len(self._logins):
             self._end(self._logins[place])
 
-    def action_everywhere(self) -> None:
+    @work(exclusive=True)
+    async def action_everywhere(self) -> None:
         """End all logins."""
-        self._end_all()
+        if await ask_dialog(
+            self, ConfirmDialog("Sign out everywhere, here too? What you wrote and did not send is kept.")
+        ):
+            self.post_message(self.SignOut(everywhere=True))
 
     @on(OptionList.OptionSelected)
     def selected(self, event: OptionList.OptionSelected) -> None:
         """Ignore Enter, which is too easily pressed for ending a login."""
         event.stop()
-
-    @work(exclusive=True)
-    async def _load(self) -> None:
-        await self._show()
 
     @work(exclusive=True)
     async def _end(self, login: Login) -> None:
@@ -90,13 +91,6 @@ class LoginsScreen(ModalScreen[None]):
         dialog = ConfirmDialog(f"End the login of {_client_name(login)}, last used {_last_used(login)}?")
         if await ask_dialog(self, dialog) and await self._session.account.end_login(login):
             await self._show()
-
-    @work(exclusive=True)
-    async def _end_all(self) -> None:
-        if await ask_dialog(
-            self, ConfirmDialog("Sign out everywhere, here too? What you wrote and did not send is kept.")
-        ):
-            self.post_message(self.SignOut(everywhere=True))
 
     async def _show(self) -> None:
         found = await self._session.account.logins()
