@@ -133,6 +133,16 @@ async def test_what_cannot_be_resumed_is_op_9_or_4007() -> None:
             assert await client.close_code() == 4007
 
 
+async def test_a_session_that_is_taken_over_and_cannot_be_resumed_closes_its_old_connection() -> None:
+    async with world() as here, dial(here.hub.url) as old:
+        greeting = await ready(old)
+        async with dial(here.hub.url) as client:
+            await client.hello()
+            await client.resume(greeting, -1)
+            assert await client.close_code() == 4007
+        assert await old.close_code() == 4000
+
+
 async def test_a_connection_that_is_lost_and_resumed_upstream_is_not_noticed() -> None:
     async with world() as here, dial(here.hub.url) as client:
         await ready(client)
@@ -214,6 +224,7 @@ async def test_the_last_presence_wins() -> None:
         ({"token": None}, 4002),
         ({"token": "wrong"}, 4004),
         ({"presence": {"status": "asleep"}}, 4002),
+        ({"presence": {"status": ""}}, 4002),
     ],
 )
 async def test_identify_is_checked(changes: dict[str, Any], code: int) -> None:
@@ -232,6 +243,7 @@ async def test_identify_is_checked(changes: dict[str, Any], code: int) -> None:
         ('{"op":99}', 4001),
         ('{"op":6,"d":{}}', 4002),
         ('{"op":1,"d":"' + "x" * 5000 + '"}', 4002),
+        ('{"op":1,"d":"1"}', 4002),
     ],
 )
 async def test_hostile_payloads_close_only_their_own_connection(text: str, code: int) -> None:
