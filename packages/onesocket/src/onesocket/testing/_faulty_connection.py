@@ -11,6 +11,7 @@ from ._faults import CloseReply, Fault, FaultAction
 from ._handshake_endpoint import ConnectionPhase, HandshakeEndpoint
 from ._raw_frames import Opcode, deflate, encode_frame, encode_message
 from ._server_context import Message, ServerContext
+from ._tcp_endpoint import ReadStop, TcpState
 from ._websockets import Frame, ProtocolError, State, WireOpcode
 
 log = logging.getLogger("onesocket.testing")
@@ -60,7 +61,7 @@ class FaultyConnection(HandshakeEndpoint):
     @property
     def can_send(self) -> bool:
         """True if the WebSocket is open and no CLOSE has been sent."""
-        return self._phase is ConnectionPhase.OPEN and not (self._close_sent or self._ended_by_server or self._tcp_over)
+        return self._phase is ConnectionPhase.OPEN and self._tcp is TcpState.OPEN and not self._close_sent
 
     @property
     def compresses(self) -> bool:
@@ -152,7 +153,7 @@ class FaultyConnection(HandshakeEndpoint):
             self._inbox.put_nowait(None)
             raise ConnectionResetError(f"the WebSocket is over: {self!r}")
         if self._inbox.qsize() < INBOX_LIMIT:
-            self._go_on_reading("full inbox")
+            self._go_on_reading(ReadStop.INBOX)
         return message
 
     async def __aiter__(self) -> AsyncIterator[Message]:
@@ -176,7 +177,7 @@ class FaultyConnection(HandshakeEndpoint):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Take the transport (asyncio calls this)."""
-        if self._lost:
+        if self._tcp is TcpState.LOST:
             return
         self._host.attached(self)
         super().connection_made(transport)
@@ -255,7 +256,7 @@ class FaultyConnection(HandshakeEndpoint):
                 self._frames.append((Opcode(int(event.opcode)), bytes(event.data), event.fin))
 
     def _work(self) -> None:
-        while self._frames and not self._silent and not self._ended_by_server:
+        while self._frames and not self._silent and self._tcp is TcpState.OPEN:
             opcode, data, fin = self._frames.popleft()
             self._on_frame(opcode, data, fin=fin)
         self._flush()
@@ -300,11 +301,11 @@ class FaultyConnection(HandshakeEndpoint):
             if not self._writable.is_set():
                 # Replies to a client that never reads would pile up. (Writes of a fault don't stop the reading, so that
                 # the client's answer is received.)
-                self._stop_reading("full write buffer")
+                self._stop_reading(ReadStop.WRITE_BUFFER)
         if self._inbox is not None:
             self._inbox.put_nowait(message)
             if self._inbox.qsize() >= INBOX_LIMIT:
-                self._stop_reading("full inbox")
+                self._stop_reading(ReadStop.INBOX)
         if self._messages == self._fault.after_messages and self.can_send:
             self._strike()
 
@@ -353,7 +354,7 @@ class FaultyConnection(HandshakeEndpoint):
 
     def _flush(self) -> None:
         """Write the protocol's output, as far as the fault allows, and end the connection if it is over."""
-        if self._silent or self._tcp_over:
+        if self._silent or self._is_over():
             return
         if self._wire.parser_exc is not None:
             self._count_error()

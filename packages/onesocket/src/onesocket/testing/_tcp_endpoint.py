@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import enum
 import os
 import socket
 import sys
@@ -17,24 +18,45 @@ HOLD_LIMIT = 16 << 20
 _ESTABLISHED = 1  # TCP_ESTABLISHED of <netinet/tcp.h>
 
 
+class TcpState(enum.Enum):
+    """Ends of a TCP connection that the server has made or noticed."""
+
+    OPEN = "open"
+    ENDING = "ended by the server"
+    CLIENT_ENDED = "ended by the client"
+    ENDED = "ended by both"
+    LOST = "the transport is closed"
+
+
+class ReadStop(enum.Enum):
+    """Reasons for which the server doesn't read."""
+
+    COMMAND = enum.auto()
+    HELD_BYTES = enum.auto()
+    WRITE_BUFFER = enum.auto()
+    INBOX = enum.auto()
+
+
+_AFTER_SERVER_END = {TcpState.OPEN: TcpState.ENDING, TcpState.CLIENT_ENDED: TcpState.ENDED}
+_AFTER_CLIENT_END = {TcpState.OPEN: TcpState.CLIENT_ENDED, TcpState.ENDING: TcpState.ENDED}
+
+
 class TcpEndpoint(asyncio.Protocol):
-    """A TCP connection that knows at any time whether the client or the server has ended it."""
+    """A TCP connection whose state tells at any time if the client or the server has ended it."""
 
     def __init__(self, close_timeout: float) -> None:
         self._loop = asyncio.get_running_loop()
         self._transport: asyncio.Transport | None = None
         self._close_timeout = close_timeout
         self._timers: list[asyncio.TimerHandle] = []
-        self._read_stops: set[str] = set()
+        self._read_stops: set[ReadStop] = set()
         self._held: bytearray = bytearray()
         self._withheld: bytearray = bytearray()
         self._trickling: bytearray | None = None
         self._writable = asyncio.Event()
         self._writable.set()
         self._silent = False
-        self._ended_by_server = False
-        self._tcp_over = False
-        self._lost = False
+        self._tcp = TcpState.OPEN
 
     # Implemented by subclasses
 
@@ -48,7 +70,7 @@ class TcpEndpoint(asyncio.Protocol):
         raise NotImplementedError
 
     def _holds_input(self) -> bool:
-        return self._silent or (self._transport is None and not self._lost)
+        return self._silent or (self._transport is None and self._tcp is not TcpState.LOST)
 
     def _keeps_tcp(self) -> bool:
         return self._silent
@@ -63,28 +85,27 @@ class TcpEndpoint(asyncio.Protocol):
 
     def data_received(self, data: bytes) -> None:
         """Take bytes (asyncio calls this)."""
-        if self._ended_by_server:
+        if self._tcp is not TcpState.OPEN:
             return
         if not self._holds_input():
             self._bytes_received(data)
             return
         self._held += data
         if len(self._held) > HOLD_LIMIT:
-            self._stop_reading("held bytes")
+            self._stop_reading(ReadStop.HELD_BYTES)
 
     def eof_received(self) -> bool:
         """Note that the client has ended its half of TCP (asyncio calls this)."""
-        self._end_tcp()
+        self._client_ended(_AFTER_CLIENT_END.get(self._tcp, self._tcp))
         # Answering a half-close with our own FIN would free a client that waits for just that. (TLS can't.)
-        return self._keeps_tcp() and not self._ended_by_server and not self._is_tls()
+        return self._keeps_tcp() and self._tcp is TcpState.CLIENT_ENDED and not self._is_tls()
 
     def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002 - asyncio's signature
         """Note that the transport is closed (asyncio calls this)."""
-        self._lost = True
         for timer in self._timers:
             timer.cancel()
         self._writable.set()
-        self._end_tcp()
+        self._client_ended(TcpState.LOST)
         if self._is_tls():
             self._transport = None  # the server's history keeps this object, and TLS has buffers of 300 KB
 
@@ -95,7 +116,7 @@ class TcpEndpoint(asyncio.Protocol):
     def resume_writing(self) -> None:
         """Note that the write buffer has room again (asyncio calls this)."""
         self._writable.set()
-        self._go_on_reading("full write buffer")
+        self._go_on_reading(ReadStop.WRITE_BUFFER)
 
     # Misbehaving on command
 
@@ -111,7 +132,7 @@ class TcpEndpoint(asyncio.Protocol):
 
         Meanwhile not even the end of the TCP connection is noticed.
         """
-        self._stop_reading("command")
+        self._stop_reading(ReadStop.COMMAND)
 
     def resume(self) -> None:
         """End `go_silent()` and `stop_reading()`: bytes held back in both directions are processed."""
@@ -121,8 +142,8 @@ class TcpEndpoint(asyncio.Protocol):
         self._write(withheld)
         self._resumed()
         self._release_held()
-        self._go_on_reading("command")
-        if self._tcp_over:
+        self._go_on_reading(ReadStop.COMMAND)
+        if self._is_over():
             self._drop()
 
     def trickle(
@@ -151,8 +172,7 @@ class TcpEndpoint(asyncio.Protocol):
 
     def write_raw(self, data: bytes) -> None:
         """Write these bytes unchecked, at once, even while silent. Without effect once TCP has ended."""
-        ended = self._ended_by_server or self._tcp_over
-        if self._transport is not None and not ended and not self._transport.is_closing():
+        if self._transport is not None and self._tcp is TcpState.OPEN and not self._transport.is_closing():
             self._transport.write(data)
 
     def is_established(self) -> bool:
@@ -160,7 +180,9 @@ class TcpEndpoint(asyncio.Protocol):
 
         Elsewhere than on Linux: True until the end of the connection is noticed.
         """
-        connection = None if self._transport is None or self._lost else self._transport.get_extra_info("socket")
+        if self._transport is None or self._tcp is TcpState.LOST:
+            return False
+        connection = self._transport.get_extra_info("socket")
         if connection is None or connection.fileno() < 0:
             return False
         if sys.platform != "linux":
@@ -170,8 +192,8 @@ class TcpEndpoint(asyncio.Protocol):
 
     def kill(self) -> None:
         """Reset TCP (RST) at once: no CLOSE frame, no FIN. Idempotent."""
-        self._ended_by_server = True
-        if self._transport is None or self._lost:
+        self._end_by_server()
+        if self._transport is None or self._tcp is TcpState.LOST:
             return
         connection = self._transport.get_extra_info("socket")
         if connection is not None and connection.fileno() >= 0:
@@ -197,7 +219,7 @@ class TcpEndpoint(asyncio.Protocol):
 
     def _drop(self) -> None:
         """End TCP with a FIN after the written bytes, and ignore further input."""
-        self._ended_by_server = True
+        self._end_by_server()
         if self._transport is not None:
             self._transport.close()
             self._later(self._close_timeout, self._transport.abort)
@@ -207,7 +229,7 @@ class TcpEndpoint(asyncio.Protocol):
 
         Closing both halves at once could turn into a RST that destroys the last frames on their way.
         """
-        if self._transport is None or self._is_tls() or self._tcp_over or not self._transport.can_write_eof():
+        if self._transport is None or self._is_tls() or self._is_over() or not self._transport.can_write_eof():
             self._drop()
             return
         if not self._transport.is_closing():
@@ -219,11 +241,11 @@ class TcpEndpoint(asyncio.Protocol):
                 return
             self._read_stops.clear()
             self._transport.resume_reading()
-        self._ended_by_server = True
+        self._end_by_server()
         self._later(self._close_timeout, self._transport.abort)
 
     def _later(self, seconds: float, callback: Callable[[], object]) -> None:
-        if not self._lost:
+        if self._tcp is not TcpState.LOST:
             self._timers.append(self._loop.call_later(seconds, callback))
 
     def _release_held(self) -> None:
@@ -231,22 +253,28 @@ class TcpEndpoint(asyncio.Protocol):
             data = bytes(self._held)
             self._held.clear()
             self._bytes_received(data)
-        self._go_on_reading("held bytes")
+        self._go_on_reading(ReadStop.HELD_BYTES)
 
-    def _stop_reading(self, reason: str) -> None:
+    def _stop_reading(self, reason: ReadStop) -> None:
         self._read_stops.add(reason)
         if self._transport is not None and not self._transport.is_closing():
             self._transport.pause_reading()
 
-    def _go_on_reading(self, reason: str) -> None:
+    def _go_on_reading(self, reason: ReadStop) -> None:
         self._read_stops.discard(reason)
         if self._transport is not None and not self._read_stops and not self._transport.is_closing():
             self._transport.resume_reading()
 
-    def _end_tcp(self) -> None:
-        if not self._tcp_over:
-            self._tcp_over = True
-            self._tcp_ended(by_client=not self._ended_by_server)
+    def _end_by_server(self) -> None:
+        self._tcp = _AFTER_SERVER_END.get(self._tcp, self._tcp)
+
+    def _client_ended(self, state: TcpState) -> None:
+        was, self._tcp = self._tcp, state
+        if was in _AFTER_CLIENT_END:
+            self._tcp_ended(by_client=was is TcpState.OPEN)
+
+    def _is_over(self) -> bool:
+        return self._tcp not in _AFTER_CLIENT_END
 
     def _is_tls(self) -> bool:
         return self._transport is not None and self._transport.get_extra_info("ssl_object") is not None
