@@ -140,6 +140,36 @@ async def test_a_task_that_one_returns_may_close_the_client_and_finishes(
     assert client.state is State.CLOSED
 
 
+async def test_gap_markers_are_for_those_who_want_them(server: FaultyServer, options: dict[str, Any]) -> None:
+    plain: list[Any] = []
+    told: list[Any] = []
+    both = asyncio.Event()
+
+    def takes(message: Any) -> None:
+        plain.append(message)
+        if len(told) == 2:
+            both.set()
+
+    async with join(server.url, **options) as client:
+
+        @client.on(gaps=True)
+        def takes_gaps(message: Any) -> None:
+            told.append(message)
+
+        assert client.on(takes) is takes
+        changes = client.changes()
+        server.kill_connections()
+        async for change in changes:
+            if change.new is State.CONNECTED:
+                break
+        await client.send("after")
+        async with asyncio.timeout(10):
+            await both.wait()
+    assert plain == ["after"]
+    assert [told[0].reason, told[1]] == [GapReason.RECONNECTED, "after"]
+    assert callable(takes_gaps)
+
+
 async def test_where_filters_its_messages(server: FaultyServer, options: dict[str, Any]) -> None:
     async with await join(server.url, **options) as client:
         got: asyncio.Queue[str] = asyncio.Queue()
