@@ -6,27 +6,14 @@ import asyncio
 import inspect
 import threading
 from collections.abc import Callable, Coroutine
+from contextlib import AbstractAsyncContextManager
 from types import TracebackType
-from typing import Any, Generic, Protocol, Self, TypeVar, overload
+from typing import Any, Generic, Self, TypeVar, overload
 
 from ..errors import UsageError
 
-
-class AsyncServer(Protocol):
-    """A server that listens inside ``async with``."""
-
-    async def __aenter__(self) -> Self:
-        """Start to listen."""
-        ...
-
-    async def __aexit__(
-        self, _: type[BaseException] | None, __: BaseException | None, ___: TracebackType | None, /
-    ) -> None:
-        """Close everything."""
-
-
 T = TypeVar("T")
-S = TypeVar("S", bound=AsyncServer)
+S = TypeVar("S", bound=AbstractAsyncContextManager[Any])
 
 
 class ThreadedServer(Generic[S]):

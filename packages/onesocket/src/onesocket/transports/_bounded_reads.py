@@ -3,27 +3,23 @@
 from __future__ import annotations
 
 import asyncio
-from typing import Final, Protocol
+from typing import Final
+
+from ._stream_flow import StreamFlow
 
 # Bytes. picows' buffer doubles whenever a read fills it, so a flood would be read by the megabyte, and its messages
 # would fall out of the processor's caches before they are delivered.
 READ_SIZE: Final = 64 * 2**10
 
 
-class ActivityCounter(Protocol):
-    """An object that counts reads."""
-
-    activity: int
-
-
 class BoundedReads(asyncio.BufferedProtocol):
     """Sits between an asyncio transport and a protocol, and offers at most `READ_SIZE` of its buffer per read.
 
-    Each time that the socket is readable is counted in `counter.activity`.
+    Each time that the socket is readable is counted in `stream.activity`.
     """
 
-    def __init__(self, inner: asyncio.BufferedProtocol, counter: ActivityCounter) -> None:
-        self._counter = counter
+    def __init__(self, inner: asyncio.BufferedProtocol, stream: StreamFlow) -> None:
+        self._stream = stream
         self._inner_buffer = inner.get_buffer
         # Everything else goes straight to the protocol: one call less for each.
         self.buffer_updated = inner.buffer_updated  # type: ignore[method-assign]
@@ -34,7 +30,7 @@ class BoundedReads(asyncio.BufferedProtocol):
 
     def get_buffer(self, sizehint: int) -> memoryview:
         """Return the beginning of the protocol's buffer."""
-        self._counter.activity += 1  # asyncio calls this when the socket is readable; no other call is made for it
+        self._stream.activity += 1  # asyncio calls this when the socket is readable; no other call is made for it
         return memoryview(self._inner_buffer(sizehint))[:READ_SIZE]
 
     def feed(self, data: bytes) -> None:
