@@ -18,12 +18,6 @@ from ._sinks import BatchSink, Filter, Sink, SinkTable, Tap, batch_sink_of, name
 from ._subscription import Predicate, Subscription
 from ._user_code import USER_ERRORS, raise_in_loop
 
-ReportError = Callable[[BaseException, str], None]
-
-
-def _call_soon(call: Callable[[], None]) -> None:
-    asyncio.get_running_loop().call_soon(call)
-
 
 class FanOut:
     """The subscribers of one client."""
@@ -34,9 +28,9 @@ class FanOut:
         event_of: Callable[[Any], str | None],
         hold: Callable[[], object],
         release: Callable[[], object],
-        report: ReportError,
+        report: Callable[[BaseException, str], None],
         on_loop: Callable[..., object],
-        soon: Callable[[Callable[[], None]], object] = _call_soon,
+        soon: Callable[[Callable[[], None]], object] = lambda call: asyncio.get_running_loop().call_soon(call),
     ) -> None:
         self._event_of = event_of
         self._hold_connection = hold
