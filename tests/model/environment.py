@@ -78,11 +78,11 @@ class Environment:
     timer: tuple[TimerKind, int] | None = None
     timer_at: float = 0.0
     fired_timers: frozenset[TimerKind] = frozenset()
-    """The kinds of alarm that the newest epoch has had."""
+    """The kinds of timer that the newest epoch has had."""
     stopped: bool = False
     closed: bool = False
     resuming: bool = False
-    """An established connection was lost, a retry can help, and nobody with the right to has said no."""
+    """An established connection was lost, a retry can help, and no call has ended it."""
     failure: OnesocketError | None = None
     """What the attempt failed with."""
 
@@ -115,9 +115,9 @@ class Environment:
     # --- what can happen --------------------------------------------------------------------------------------------
 
     def from_users(self, *, max_callers: int) -> Iterator[Event]:
-        for wish in CONNECT_EVENTS:
-            if not wish.wait or self.waiting_callers < max_callers:
-                yield wish
+        for call in CONNECT_EVENTS:
+            if not call.wait or self.waiting_callers < max_callers:
+                yield call
         if self.waiting_callers:
             yield CallerCancelled()
         yield from STOP_EVENTS
@@ -176,7 +176,7 @@ class Environment:
         else:
             change = fx.StateChanged(old, machine.state, machine.epoch, type(event).__name__, machine.error)
             assert changes == [change]
-            assert effects[0] is changes[0], "whoever watches hears of the change before its consequences"
+            assert effects[0] is changes[0], "watchers get the change before its consequences"
         if isinstance(machine.error, RetriesExhausted):
             self.resuming = False
         self.check()
@@ -221,13 +221,13 @@ class Environment:
             case fx.Dial(epoch):
                 self._dial(epoch)
             case fx.CloseConnection(epoch, code, reason):
-                assert (self.connection is not None, epoch) == (True, self.last_epoch), "hung up on nobody"
+                assert (self.connection is not None, epoch) == (True, self.last_epoch), "closed no connection"
                 assert not self.close_sent, "one close is enough"
                 wanted = (event.code, event.reason) if isinstance(event, ConnectionFailing) else (1000, "")
                 assert (code, reason) == wanted
                 self.close_sent = True
             case fx.Abort(epoch, code):
-                assert (self.connection is not None, epoch) == (True, self.last_epoch), "aborted nobody"
+                assert (self.connection is not None, epoch) == (True, self.last_epoch), "aborted no connection"
                 dead = isinstance(event, ConnectionFailing) and event.dead
                 assert isinstance(event, TimerFired) or dead, "never closes before it is established"
                 assert code == (event.code if isinstance(event, ConnectionFailing) else None)
@@ -237,13 +237,13 @@ class Environment:
             case fx.CancelTimer():
                 self.timer = None
             case fx.ResolveCallers():
-                assert self.waiting_callers, "nobody to resolve"
+                assert self.waiting_callers, "no caller to resolve"
                 assert isinstance(event, ProtocolReady)
                 self.waiting_callers = 0
             case fx.RejectCallers(error):
                 self._reject(error, event)
             case fx.ReleaseClosers():
-                assert isinstance(event, ConnectionGone), "nobody is told of an end that has not come"
+                assert isinstance(event, ConnectionGone), "no caller is told of an end that has not come"
                 self.leavers = 0
             case fx.AwaitOutcome():
                 if isinstance(event, Connect | Reconnect) and event.wait:
@@ -266,35 +266,35 @@ class Environment:
         self.failure = None
         assert self.timer == (TimerKind.OPEN, epoch), "no attempt without its deadline, not even for a moment"
 
-    def _set_timer(self, alarm: fx.SetTimer, event: Event) -> None:
+    def _set_timer(self, effect: fx.SetTimer, event: Event) -> None:
         if isinstance(event, DeadlineExtended):  # the shell stops the earlier one
-            assert self.timer == (alarm.kind, alarm.epoch) == (TimerKind.OPEN, event.epoch)
-            assert alarm.at == self.timer_at + event.seconds
-            self.timer_at = alarm.at
+            assert self.timer == (effect.kind, effect.epoch) == (TimerKind.OPEN, event.epoch)
+            assert effect.at == self.timer_at + event.seconds
+            self.timer_at = effect.at
             return
-        if alarm.kind is TimerKind.OPEN:  # set just before the connection is dialled
-            assert alarm.epoch == self.last_epoch + 1
+        if effect.kind is TimerKind.OPEN:  # set just before the connection is dialled
+            assert effect.epoch == self.last_epoch + 1
             self.fired_timers = frozenset()
         else:
-            assert alarm.epoch == self.last_epoch
-        assert alarm.kind not in self.fired_timers, "the same kind and epoch twice: a late alarm would be believed"
+            assert effect.epoch == self.last_epoch
+        assert effect.kind not in self.fired_timers, "the same kind and epoch twice: a late timer would be believed"
         policy = self.machine.reconnect
-        match alarm.kind:
+        match effect.kind:
             case TimerKind.OPEN:
-                assert alarm.at == self.now + OPEN_TIMEOUT
+                assert effect.at == self.now + OPEN_TIMEOUT
             case TimerKind.CLOSE:
-                assert alarm.at == self.now + CLOSE_TIMEOUT
+                assert effect.at == self.now + CLOSE_TIMEOUT
             case TimerKind.STABLE:
                 assert policy is not None
-                assert alarm.at == self.now + policy.stable_after
+                assert effect.at == self.now + policy.stable_after
             case TimerKind.RETRY:
-                assert alarm.at == self.machine.retry_at
-                assert alarm.at >= self.now
-        self.fired_timers |= {alarm.kind}
-        self.timer, self.timer_at = (alarm.kind, alarm.epoch), alarm.at
+                assert effect.at == self.machine.retry_at
+                assert effect.at >= self.now
+        self.fired_timers |= {effect.kind}
+        self.timer, self.timer_at = (effect.kind, effect.epoch), effect.at
 
     def _reject(self, error: OnesocketError, event: Event) -> None:
-        assert self.waiting_callers, "nobody to reject"
+        assert self.waiting_callers, "no caller to reject"
         self.waiting_callers = 0
         match event:
             case Disconnect():
@@ -323,7 +323,7 @@ class Environment:
                 assert len(answers) == 1, "a question has exactly one answer"
                 assert isinstance(answers[0], fx.ReturnAtOnce | fx.AwaitEnd)
             case _:
-                assert not answers, "nobody asked"
+                assert not answers, "no caller asked"
 
     # --- what always holds ------------------------------------------------------------------------------------------
 
@@ -360,12 +360,12 @@ class Environment:
         if state is State.BACKING_OFF or machine.after_close is AfterClose.BACK_OFF:
             assert self.resuming, "only an established connection is resumed, and only if that can help"
         if self.resuming:
-            assert state not in AT_REST, "a lost connection is resumed, whoever comes and goes meanwhile"
+            assert state not in AT_REST, "a lost connection is resumed, whichever callers come and go meanwhile"
             leads = (None, AfterClose.BACK_OFF, AfterClose.NEW_ATTEMPT)
-            assert machine.after_close in leads, "a lost connection is resumed, whoever comes and goes meanwhile"
+            assert machine.after_close in leads, "a lost connection is resumed, whichever callers come and go meanwhile"
 
     def check_nothing_from_the_past(self) -> int:
-        """Feed everything stale: it changes nothing and is counted. Returns how much that was."""
+        """Handle every stale event: it changes nothing and is counted. Returns how much that was."""
         machine = self.machine
         before = dict(vars(machine))
         fed = 0

@@ -71,7 +71,7 @@ STATES_AT_REST = {
     STOP: "stopped",
     END: "closed",
 }
-INITIATORS = {Initiator.CALLERS: "callers", Initiator.DETACHED: "nobody", Initiator.RESUME: "lost connection"}
+INITIATORS = {Initiator.CALLERS: "callers", Initiator.DETACHED: "no caller", Initiator.RESUME: "lost connection"}
 TARGETS = STATES_AT_REST | {ATTEMPT: "a new attempt"}
 
 
@@ -85,7 +85,7 @@ class Oracle:
         self.phase: str | None = None  # none, upgrading, open, ready
         self.closing = False
         self.then = REST
-        self.owner = "callers"  # callers, nobody, lost connection
+        self.owner = "callers"  # callers, no caller, lost connection
         self.waiting: list[str] = []
         self.leaving = False
         self.losses = 0
@@ -115,7 +115,7 @@ class Oracle:
             self.say("refuse", ManuallyDisconnected)
         elif state == "connecting" or (state == "closing" and self.then == ATTEMPT):
             if not waits and self.owner == "callers":
-                self.owner = "nobody"
+                self.owner = "no caller"
             self._wait("joined", waits=waits)
         elif state == "connected" and not lifts:
             self.say("answer", "already connected")
@@ -124,7 +124,7 @@ class Oracle:
             if self.then == RETRY:
                 self.owner = "lost connection"  # only sooner
             else:
-                self.owner, self.losses = ("callers" if waits else "nobody"), 0
+                self.owner, self.losses = ("callers" if waits else "no caller"), 0
             self._tell_all(self.why)
             if state == "connected":
                 self._close(1000, "")
@@ -180,7 +180,7 @@ class Oracle:
         self.closing = True
         if self.phase != "upgrading":
             self.rings = ("close timeout", self.now + CLOSE_TIMEOUT)
-        self.say("hang up", code, reason)
+        self.say("close", code, reason)
 
     def opened(self) -> None:
         self.phase = "open"
@@ -228,7 +228,7 @@ class Oracle:
             self.say("release")
         self.leaving = False
 
-    def rang(self) -> None:
+    def timer_fired(self) -> None:
         state, self.rings = self.state, None
         if state == "backing off":
             self._attempt()
@@ -282,7 +282,7 @@ class Oracle:
 
 
 def as_oracle_words(effects: tuple[fx.Effect, ...]) -> list[object]:  # noqa: PLR0912 - one case for each effect
-    """The effects that somebody outside can notice, in the oracle's words."""
+    """The effects that are visible outside, in the terms of the oracle."""
     words: list[object] = []
     for effect in effects:
         match effect:
@@ -299,7 +299,7 @@ def as_oracle_words(effects: tuple[fx.Effect, ...]) -> list[object]:  # noqa: PL
             case fx.Dial(epoch):
                 words.append(("dial", epoch))
             case fx.CloseConnection(_, code, reason):
-                words.append(("hang up", code, reason))
+                words.append(("close", code, reason))
             case fx.Abort(_, code):
                 words.append(("abort", code))
             case fx.ResolveCallers():
@@ -329,7 +329,7 @@ class MachineAgainstOracle(RuleBasedStateMachine):
             self.connect(waits=True)
             self.all_goes_well()
 
-    def feed(self, event: events.Event) -> None:
+    def handle(self, event: events.Event) -> None:
         effects = self.machine.handle(event, self.oracle.now)
         if isinstance(event, events.TimerFired):
             self.rings = None
@@ -340,7 +340,7 @@ class MachineAgainstOracle(RuleBasedStateMachine):
                 self.rings = None
         said, self.oracle.said = self.oracle.said, []
         heard = as_oracle_words(effects)
-        # Whoever leaves when nobody else does is released by nobody: the machine may say so, it means nothing.
+        # A release without a caller that waits for the end means nothing: the machine may say so.
         if ("release",) in heard and ("release",) not in said:
             heard.remove(("release",))
         assert sorted(map(repr, heard)) == sorted(map(repr, said))
@@ -350,29 +350,29 @@ class MachineAgainstOracle(RuleBasedStateMachine):
     @rule(waits=st.booleans())
     def connect(self, waits: bool) -> None:
         self.oracle.connect(waits=waits, lifts=False)
-        self.feed(events.Connect(wait=waits))
+        self.handle(events.Connect(wait=waits))
 
     @rule(waits=st.booleans())
     def reconnect(self, waits: bool) -> None:
         self.oracle.connect(waits=waits, lifts=True)
-        self.feed(events.Reconnect(wait=waits))
+        self.handle(events.Reconnect(wait=waits))
 
     @precondition(lambda self: self.oracle.waiting)
     @rule()
     def cancel(self) -> None:
         self.oracle.cancel()
-        self.feed(events.CallerCancelled())
+        self.handle(events.CallerCancelled())
 
     @rule()
     def disconnect(self) -> None:
         self.oracle.leave(for_good=False)
-        self.feed(events.Disconnect())
+        self.handle(events.Disconnect())
 
     @precondition(lambda self: self.oracle.epoch > 4)  # or most lives would be short
     @rule()
     def aclose(self) -> None:
         self.oracle.leave(for_good=True)
-        self.feed(events.Close())
+        self.handle(events.Close())
 
     # --- the connection and the clock -------------------------------------------------------------------------------
 
@@ -386,26 +386,26 @@ class MachineAgainstOracle(RuleBasedStateMachine):
     def the_alarm_rings(self) -> None:
         assert self.rings is not None
         kind, self.oracle.now = self.rings
-        self.oracle.rang()
-        self.feed(events.TimerFired(self.machine.epoch, TimerKind(kind)))
+        self.oracle.timer_fired()
+        self.handle(events.TimerFired(self.machine.epoch, TimerKind(kind)))
 
     @precondition(lambda self: self.oracle.phase == "upgrading")
     @rule()
     def opened(self) -> None:
         self.oracle.opened()
-        self.feed(events.Opened(self.machine.epoch))
+        self.handle(events.Opened(self.machine.epoch))
 
     @precondition(lambda self: self.oracle.phase in ("open", "ready"))
     @rule(seconds=SECONDS)
     def login_waits_for_its_turn(self, seconds: float) -> None:
         self.oracle.extend(seconds)
-        self.feed(events.DeadlineExtended(self.machine.epoch, seconds))
+        self.handle(events.DeadlineExtended(self.machine.epoch, seconds))
 
     @precondition(lambda self: self.oracle.phase in ("open", "ready"))
     @rule()
     def ready(self) -> None:
         self.oracle.ready()
-        self.feed(events.ProtocolReady(self.machine.epoch))
+        self.handle(events.ProtocolReady(self.machine.epoch))
 
     @precondition(lambda self: self.oracle.phase == "upgrading")
     @rule()
@@ -419,14 +419,14 @@ class MachineAgainstOracle(RuleBasedStateMachine):
     def failing(self, error: OnesocketError, code: int, dead: bool, up_for: float) -> None:
         up_for = up_for if self.oracle.phase == "ready" else 0.0
         self.oracle.failing(error, code, "told", dead=dead, up_for=up_for)
-        self.feed(events.ConnectionFailing(self.machine.epoch, error, code, "told", dead, up_for))
+        self.handle(events.ConnectionFailing(self.machine.epoch, error, code, "told", dead, up_for))
 
     @precondition(lambda self: self.oracle.phase is not None)
     @rule(error=ERRORS, jitter=JITTERS, up_for=UP_FOR)
     def ended(self, error: OnesocketError, jitter: float, up_for: float) -> None:
         up_for = up_for if self.oracle.phase == "ready" else 0.0
         self.oracle.ended(error, jitter, up_for)
-        self.feed(events.ConnectionGone(self.machine.epoch, error, jitter, up_for))
+        self.handle(events.ConnectionGone(self.machine.epoch, error, jitter, up_for))
 
     @rule(ago=st.integers(min_value=1, max_value=3), error=ERRORS)
     def something_of_the_past(self, ago: int, error: OnesocketError) -> None:

@@ -79,23 +79,23 @@ def no_epoch_check(patch: pytest.MonkeyPatch) -> None:
 
 
 def close_not_awaited(patch: pytest.MonkeyPatch) -> None:
-    hang_up = ConnectionAttempt.start_close
+    start_close = ConnectionAttempt.start_close
 
     def at_once(self: ConnectionAttempt, code: int, reason: str) -> None:
-        hang_up(self, code, reason)
+        start_close(self, code, reason)
         self._on_gone(self, ConnectAborted("gone, surely"), False)
 
     patch.setattr(ConnectionAttempt, "start_close", at_once)
 
 
 def flag_set_after_an_await(patch: pytest.MonkeyPatch) -> None:
-    want = Runner.request
+    request = Runner.request
 
-    async def check_then_dial(self: Runner, wish: Any) -> Any:
-        if self.machine.live_epoch is None and isinstance(wish, events.Connect):
+    async def check_then_dial(self: Runner, call: Any) -> Any:
+        if self.machine.live_epoch is None and isinstance(call, events.Connect):
             await asyncio.sleep(0.1)
             self._perform(fx.Dial(self.machine.epoch))
-        return await want(self, wish)
+        return await request(self, call)
 
     patch.setattr(Runner, "request", check_then_dial)
 

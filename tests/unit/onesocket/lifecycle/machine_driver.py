@@ -35,7 +35,7 @@ class MachineDriver:
     def state(self) -> State:
         return self.machine.state
 
-    def feed(self, event: Event) -> Self:
+    def handle(self, event: Event) -> Self:
         self.effects = self.machine.handle(event, self.now)
         return self
 
@@ -50,36 +50,36 @@ class MachineDriver:
         return len(self.all(kind)) == 1
 
     def connect(self, *, wait: bool = True) -> Self:
-        return self.feed(events.Connect(wait=wait))
+        return self.handle(events.Connect(wait=wait))
 
     def reconnect(self, *, wait: bool = True) -> Self:
-        return self.feed(events.Reconnect(wait=wait))
+        return self.handle(events.Reconnect(wait=wait))
 
     def cancelled(self) -> Self:
-        return self.feed(events.CallerCancelled())
+        return self.handle(events.CallerCancelled())
 
     def disconnect(self) -> Self:
-        return self.feed(events.Disconnect())
+        return self.handle(events.Disconnect())
 
     def close(self) -> Self:
-        return self.feed(events.Close())
+        return self.handle(events.Close())
 
     def opened(self) -> Self:
-        return self.feed(events.Opened(self.machine.epoch))
+        return self.handle(events.Opened(self.machine.epoch))
 
     def ready(self) -> Self:
-        return self.feed(events.ProtocolReady(self.machine.epoch))
+        return self.handle(events.ProtocolReady(self.machine.epoch))
 
     def failing(
         self, error: OnesocketError = LOST, code: int = 1000, *, dead: bool = False, up_for: float = 0.0
     ) -> Self:
-        return self.feed(events.ConnectionFailing(self.machine.epoch, error, code, "told", dead, up_for))
+        return self.handle(events.ConnectionFailing(self.machine.epoch, error, code, "told", dead, up_for))
 
     def ended(self, error: OnesocketError = LOST, jitter: float = 0.5, *, up_for: float = 0.0) -> Self:
-        return self.feed(events.ConnectionGone(self.machine.epoch, error, jitter, up_for))
+        return self.handle(events.ConnectionGone(self.machine.epoch, error, jitter, up_for))
 
     def timer(self, kind: TimerKind, detail: str = "") -> Self:
-        return self.feed(events.TimerFired(self.machine.epoch, kind, detail))
+        return self.handle(events.TimerFired(self.machine.epoch, kind, detail))
 
     def up(self) -> Self:
         """Connected."""

@@ -33,10 +33,10 @@ from tests.unit.onesocket.lifecycle.machine_driver import (
 
 def retry_in(drive: MachineDriver) -> float:
     """Seconds until the retry that was just scheduled."""
-    alarm = drive.the(fx.SetTimer)
-    assert alarm.kind is TimerKind.RETRY
-    assert alarm.at == drive.machine.retry_at
-    return alarm.at - drive.now
+    timer = drive.the(fx.SetTimer)
+    assert timer.kind is TimerKind.RETRY
+    assert timer.at == drive.machine.retry_at
+    return timer.at - drive.now
 
 
 def lose_again(drive: MachineDriver, jitter: float = 0.5, *, takes: float = 0.0) -> float:
@@ -338,7 +338,7 @@ def test_a_dead_peer_is_not_waited_for() -> None:
 )
 def test_what_comes_too_late_is_dropped_and_counted(now: MachineDriver, late: events.Event) -> None:
     condition, counted = now.machine.state_key(), now.machine.stale
-    assert now.feed(late).effects == ()
+    assert now.handle(late).effects == ()
     assert now.machine.state_key() == condition
     assert now.machine.stale == counted + 1
 
@@ -353,10 +353,10 @@ def test_what_cannot_happen_is_a_bug_of_the_shell() -> None:
 def test_a_login_that_waits_for_its_turn_moves_the_deadline_of_its_attempt() -> None:
     drive = MachineDriver().connect().opened()
     drive.now += 4
-    drive.feed(events.DeadlineExtended(1, 7))
+    drive.handle(events.DeadlineExtended(1, 7))
     assert drive.effects == (fx.SetTimer(TimerKind.OPEN, 1, 100 + OPEN_TIMEOUT + 7),)
-    assert drive.ready().feed(events.DeadlineExtended(1, 7)).effects == (), "a connection that is up has no deadline"
-    assert drive.disconnect().feed(events.DeadlineExtended(1, 7)).effects == (), "nor is that of a close moved"
+    assert drive.ready().handle(events.DeadlineExtended(1, 7)).effects == (), "a connection that is up has no deadline"
+    assert drive.disconnect().handle(events.DeadlineExtended(1, 7)).effects == (), "nor is that of a close moved"
 
 
 def test_a_row_of_the_table_that_schedules_a_retry_without_a_policy_is_refused() -> None:
