@@ -45,7 +45,7 @@ class StatusBar(Static):
             f"outbox {len(session.store.state.outbox)}",
             f"queue {status.inbox + status.outbox}",
             f"retries {status.attempt}",
-            f"1 line, asked for {session.joins}×",
+            f"1 connection, {session.joins} joins",
             session.server.name,
         ]
         text = Content.styled(f"● {state}", _STYLES.get(status.state, "bold"))
