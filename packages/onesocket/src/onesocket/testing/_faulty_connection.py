@@ -7,6 +7,8 @@ import logging
 from collections import deque
 from collections.abc import AsyncIterator
 
+from ..errors import InvalidText
+from ..transports._fragments import Fragments
 from ._faults import CloseReply, Fault, FaultAction
 from ._handshake_endpoint import ConnectionPhase, HandshakeEndpoint
 from ._raw_frames import Opcode, deflate, encode_frame, encode_message
@@ -29,8 +31,7 @@ class FaultyConnection(HandshakeEndpoint):
     def __init__(self, host: ServerContext, number: int) -> None:
         super().__init__(host, number)
         self._frames: deque[tuple[Opcode, bytes, bool]] = deque()
-        self._parts: list[bytes] = []
-        self._is_text = False
+        self._fragments = Fragments(None)  # the parser limits the size
         self._log = host.new_log()
         self.subscriptions = host.new_ledger()
         """The client's subscriptions on this connection."""
@@ -275,20 +276,16 @@ class FaultyConnection(HandshakeEndpoint):
 
     def _on_data(self, opcode: Opcode, data: bytes, *, fin: bool) -> None:
         if opcode is not Opcode.CONTINUATION:
-            self._is_text = opcode is Opcode.TEXT
-        self._parts.append(data)
-        if not fin:
-            return
-        payload = b"".join(self._parts)
-        self._parts.clear()
+            self._fragments.begin(is_text=opcode is Opcode.TEXT)
         try:
-            message = payload.decode() if self._is_text else payload
-        except UnicodeDecodeError:
+            message = self._fragments.add(data, last=fin)
+        except InvalidText:
             self._frames.clear()
             self._count_error()
             self._wire.fail(1007, "invalid UTF-8")
             return
-        self._on_message(message)
+        if message is not None:
+            self._on_message(message)
 
     def _on_message(self, message: Message) -> None:
         self._messages += 1
