@@ -79,8 +79,8 @@ class NoticeSink(Protocol):
 class Notices:
     """Board of the notices that hold now. It informs its sinks; it belongs to one event loop and to one provider.
 
-    A notice is shown once for as long as it lasts: the same id with the same level, title and text is no news. If one
-    of these differs, it is shown again, with the `since` it had. Every sink hears everything in the same order.
+    A notice is shown once for as long as it lasts; if its level, title or text changes, it is shown again, with the
+    `since` it had. All sinks are called in the same order.
     """
 
     def __init__(self, *sinks: NoticeSink, clock: Callable[[], float] = time.time) -> None:
@@ -132,27 +132,27 @@ class Notices:
         """Withdraw all notices."""
         self.withdraw(*self._active)
 
-    def _notify_all(self, news: Notice | str) -> None:
+    def _notify_all(self, update: Notice | str) -> None:
         # A sink may post in turn: that waits for the end of this round, or the next sink would be called out of order.
-        self._pending.append(news)
+        self._pending.append(update)
         if self._is_notifying:
             return
         self._is_notifying = True
         try:
             while self._pending:
-                news = self._pending.popleft()
+                update = self._pending.popleft()
                 for sink in tuple(self._sinks):
-                    _notify(sink, news)
+                    _notify(sink, update)
         finally:
             self._is_notifying = False
 
 
-def _notify(sink: NoticeSink, news: Notice | str) -> None:
+def _notify(sink: NoticeSink, update: Notice | str) -> None:
     try:
-        if isinstance(news, Notice):
-            sink.show(news)
+        if isinstance(update, Notice):
+            sink.show(update)
         else:
-            sink.withdraw(news)
+            sink.withdraw(update)
     except Exception:  # noqa: BLE001 - an exception of one sink must not affect the others
         _log.exception("the notice sink %s failed", type(sink).__name__)
 

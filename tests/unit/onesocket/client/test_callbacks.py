@@ -8,6 +8,8 @@ from typing import Any
 import pytest
 
 from onesocket import Client, Gap
+from onesocket.client._fan_out import FanOut
+from onesocket.errors import SlowConsumer
 from onesocket.testing import MemoryServer
 
 from ...virtual_time import greets, make_client, on_virtual_time, settle
@@ -31,6 +33,16 @@ def returns_awaitable(client: Client, got: list[Any], **options: Any) -> None:
         got.append(item)
 
     client.on(lambda item: append(item), **options)  # noqa: PLW0108 - it is no coroutine function itself
+
+
+def make_fan_out(errors: list[BaseException] | None = None) -> FanOut:
+    return FanOut(
+        event_of=lambda _: None,
+        hold=lambda: None,
+        release=lambda: None,
+        report=lambda error, _source: pytest.fail(repr(error)) if errors is None else errors.append(error),
+        on_loop=lambda call, *args: call(*args),
+    )
 
 
 KINDS = [plain, coroutine, returns_awaitable]
@@ -130,3 +142,42 @@ async def test_a_callback_that_removes_itself_while_it_catches_up_finishes_its_m
     await asyncio.sleep(10)
     assert got == ["a"]
     await client.aclose()
+
+
+async def test_a_plain_callback_that_catches_up_with_a_flood_gets_everything_and_is_direct_again() -> None:
+    fan_out = make_fan_out()
+    fan_out.early.keep()
+    fan_out.publish_many(list(range(1000)))
+    got: list[int] = []
+    fan_out.on(None, got.append, limit=1)
+    sent = 1000
+    for _ in range(20):
+        fan_out.publish_many(list(range(sent, sent + 20_000)))
+        sent += 20_000
+        await asyncio.sleep(0)
+    assert got == list(range(sent))
+    fan_out.publish(sent)
+    assert got[-1] == sent, "in the turn that delivers it"
+
+
+async def test_a_function_that_returns_an_awaitable_while_it_catches_up_is_bound_by_its_limit() -> None:
+    errors: list[BaseException] = []
+    fan_out = make_fan_out(errors)
+    fan_out.early.keep()
+    fan_out.publish_many(["a", "b"])
+    got: list[str] = []
+    go_on = asyncio.Event()
+
+    async def handle(message: str) -> None:
+        got.append(message)
+        await go_on.wait()
+
+    fan_out.on(None, lambda message: handle(message), limit=2)  # noqa: PLW0108 - no coroutine function
+    while not got:  # noqa: ASYNC110 - a few turns of the loop
+        await asyncio.sleep(0)
+    for message in ("c", "d", "e"):
+        fan_out.publish(message)
+    go_on.set()
+    await fan_out.settle(1)
+    assert got == ["a", "b", "c", "d"]
+    assert [type(error) for error in errors] == [SlowConsumer]

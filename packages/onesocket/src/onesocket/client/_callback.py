@@ -16,7 +16,9 @@ from ._subscription import Subscription
 from ._user_code import USER_ERRORS, is_async, raise_in_loop
 
 SLICE: Final = 128
-"""Number of queued messages that a plain function is called with in one turn of the loop."""
+"""Number of early messages that a plain function is called with in one turn of the loop."""
+UNLIMITED: Final = 2**31
+"""Limit of a plain function that catches up: as a sink it has none either."""
 
 # While a client that closes waits for callbacks, it looks this often whether one of them has begun to close it, too.
 _POLL_INTERVAL: Final = 0.05
@@ -111,6 +113,8 @@ class Callback:
             self._detach = self._host.attach(self)
             return
         stream = self._stream = self._host.open_stream(self, waited)
+        if not self._is_async:
+            stream.queue.limit = UNLIMITED
         # A client may get its callbacks before there is a loop, so the task begins with the first message.
         if len(stream):
             self._host.soon(self._start)
@@ -178,7 +182,7 @@ class Callback:
 
     async def _call_each(self, stream: Subscription[Any], answer: Awaitable[Any] | None) -> bool:
         """Returns False if the function raised and is to be called with the next message."""
-        calls = 0
+        left = SLICE
         try:
             if answer is not None:
                 await answer
@@ -188,9 +192,11 @@ class Callback:
                 result = self.function(message)
                 if inspect.isawaitable(result):
                     self._is_async = True
+                    stream.queue.limit = self.options.limit
                     await result
-                elif (calls := calls + 1) % SLICE == 0:
+                elif (left := left - 1) <= 0:
                     await asyncio.sleep(0)
+                    left = SLICE + len(stream.queue.items)  # new messages in the turn that brings them, as a sink
                 if self._becomes_sink(stream):
                     return True
         except asyncio.CancelledError as error:

@@ -67,7 +67,7 @@ class Queue(Generic[T]):
         self.head: deque[T | Gap] = deque()
         """Messages from before this reader: read first, and not counted against `limit`."""
         self.items: deque[T | Gap] = deque()
-        self.limit: Final = check_limit(limit)
+        self.limit = check_limit(limit)
         self.overflow: Final = overflow
         self.marks_gaps: Final = marks_gaps
         """True if a `Gap` stands where messages were dropped."""
