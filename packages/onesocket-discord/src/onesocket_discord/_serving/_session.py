@@ -6,27 +6,13 @@ import asyncio
 import secrets
 from collections import deque
 from collections.abc import Callable, Iterator
-from typing import Any, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any
 
 from ._options import GatewayOptions
 from ._server_payloads import EncodedDispatch
 
-S_co = TypeVar("S_co", covariant=True)
-
-
-class SessionConnection(Protocol[S_co]):
-    """A connection as its session and the scripted faults see it."""
-
-    @property
-    def session(self) -> S_co | None:
-        """The session that it carries now."""
-        ...
-
-    def close(self, code: int, reason: str | None = None) -> None:
-        """Close in order; the session can be resumed."""
-
-    def invalidate(self, *, resumable: bool = False) -> None:
-        """Detach the session and send op 9."""
+if TYPE_CHECKING:
+    from ._connection import ServedConnection
 
 
 class ServedSession:
@@ -39,7 +25,7 @@ class ServedSession:
         self.intents = intents
         self.seq = 0
         """The number of the last dispatch."""
-        self.connection: SessionConnection[Any] | None = None
+        self.connection: ServedConnection[Any] | None = None
         self.write: Callable[[bytes], object] | None = None
         """Writes a dispatch to the connection; None without one."""
         self.timer: asyncio.TimerHandle | None = None

@@ -103,10 +103,8 @@ def bot(
         answer = _ask_server(place, "bots", {"name": name})
         if answer is None:
             _make_private(place.parent)
-            token = asyncio.run(_create_bot(place, name))
-        else:
-            token = str(answer["token"])
-        typer.echo(token)
+            answer = asyncio.run(_manage_database(place, "bot", {"name": name}))
+        typer.echo(answer["token"])
 
 
 user_app = typer.Typer(help="People and bots: list them, change a password, remove one.", no_args_is_help=True)
@@ -236,24 +234,10 @@ def _manage(data: Path | None, what: str, body: dict[str, Any]) -> dict[str, Any
 
 async def _manage_database(place: Path, what: str, body: dict[str, Any]) -> dict[str, Any]:
     from ..server import ChatServer
+    from ..server._control_endpoint import manage_accounts
 
     async with ChatServer(place) as server:
-        accounts = server.service.accounts
-        match what:
-            case "list":
-                return {"users": await accounts.list_accounts()}
-            case "passwd":
-                await accounts.set_password(body["name"], body["password"])
-            case _:
-                await accounts.remove(body["name"])
-    return {}
-
-
-async def _create_bot(place: Path, name: str) -> str:
-    from ..server import ChatServer
-
-    async with ChatServer(place) as server:
-        return await server.create_bot(name)
+        return await manage_accounts(server.service.accounts, what, body)
 
 
 def _ask_server(place: Path, what: str, body: dict[str, Any]) -> dict[str, Any] | None:

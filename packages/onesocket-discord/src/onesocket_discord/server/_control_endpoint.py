@@ -76,28 +76,33 @@ class ControlEndpoint:
             case "POST", "faults":
                 return await self._faults.perform(name, await _body(request))
             case "POST", "bots":
-                token, _ = await self._accounts.create_bot(_text_field(await _body(request), "name"))
-                return {"token": token}
+                return await manage_accounts(self._accounts, "bot", await _body(request))
             case "POST", "users":
-                return await self._manage(name, await _body(request))
+                return await manage_accounts(self._accounts, name, await _body(request))
             case _:
                 raise _InvalidControlRequest(f"there is no {request.method} {request.path}")
-
-    async def _manage(self, what: str, body: Json) -> Json:
-        match what:
-            case "list":
-                return {"users": await self._accounts.list_accounts()}
-            case "passwd":
-                await self._accounts.set_password(_text_field(body, "name"), _text_field(body, "password"))
-            case "remove":
-                await self._accounts.remove(_text_field(body, "name"))
-            case _:
-                raise _InvalidControlRequest(f"there is no users/{what}; there are list, passwd and remove")
-        return {}
 
     def _is_authorized(self, request: web.Request) -> bool:
         given = request.headers.get("Authorization", "").removeprefix("Control ")
         return secrets.compare_digest(given.encode(), self._token.encode())
+
+
+async def manage_accounts(accounts: AccountService, what: str, body: Json) -> Json:
+    """Perform a command of the server's owner: `bot`, `list`, `passwd` or `remove`. Raises `OnesocketError`."""
+    name = str(body.get("name", ""))
+    match what:
+        case "bot":
+            token, _ = await accounts.create_bot(name)
+            return {"token": token}
+        case "list":
+            return {"users": await accounts.list_accounts()}
+        case "passwd":
+            await accounts.set_password(name, str(body.get("password", "")))
+        case "remove":
+            await accounts.remove(name)
+        case _:
+            raise _InvalidControlRequest(f"there is no users/{what}; there are list, passwd and remove")
+    return {}
 
 
 class _InvalidControlRequest(OnesocketError):
@@ -118,10 +123,6 @@ async def _body(request: web.Request) -> Json:
     if not isinstance(body, dict):
         raise _InvalidControlRequest("the body must be a JSON object")
     return cast("Json", body)
-
-
-def _text_field(body: Json, name: str) -> str:
-    return str(body.get(name, ""))
 
 
 def _error_response(status: int, text: str) -> web.Response:

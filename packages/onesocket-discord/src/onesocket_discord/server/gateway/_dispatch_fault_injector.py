@@ -7,7 +7,7 @@ from collections import deque
 from collections.abc import Callable
 from typing import Final
 
-from ..._serving._session import SessionConnection
+from ..._serving import ServedConnection
 from ._fault_schedule import Fault, FaultSchedule
 from ._session import GatewaySession
 
@@ -22,7 +22,7 @@ class DispatchFaultInjector:
 
     def __init__(
         self,
-        connection: SessionConnection[GatewaySession],
+        connection: ServedConnection[GatewaySession],
         schedule: FaultSchedule,
         write: Callable[[bytes], object],
         overflowed: Callable[[], None],

@@ -10,7 +10,7 @@ from typing import Any, Literal, Self
 
 from onesocket.errors import WaitTimeout
 
-from ..._serving._session import SessionConnection
+from ..._serving import ServedConnection
 from ._session import GatewaySession
 
 FaultKind = Literal[
@@ -37,7 +37,7 @@ class FaultTarget:
     """A name or an id."""
     session: str | None = None
 
-    def matches(self, connection: SessionConnection[GatewaySession] | None) -> bool:
+    def matches(self, connection: ServedConnection[GatewaySession] | None) -> bool:
         """True if the fault affects this connection; None: one without a session."""
         if self.user is None and self.session is None:
             return True
@@ -142,20 +142,20 @@ class FaultSchedule:
             self._faults.remove(fault)
         self.on_change(fault)
 
-    def find(self, kind: FaultKind, connection: SessionConnection[GatewaySession] | None = None) -> Fault | None:
+    def find(self, kind: FaultKind, connection: ServedConnection[GatewaySession] | None = None) -> Fault | None:
         """The first fault of this kind for the connection, without using it."""
         for fault in self._faults:
             if fault.kind == kind and fault.target.matches(connection):
                 return fault
         return None
 
-    def take(self, kind: FaultKind, connection: SessionConnection[GatewaySession] | None = None) -> Fault | None:
+    def take(self, kind: FaultKind, connection: ServedConnection[GatewaySession] | None = None) -> Fault | None:
         """The first fault of this kind for the connection; it counts as used."""
         fault = self.find(kind, connection)
         if fault is not None:
             fault.use()
         return fault
 
-    def affects_dispatches(self, connection: SessionConnection[GatewaySession]) -> bool:
+    def affects_dispatches(self, connection: ServedConnection[GatewaySession]) -> bool:
         """True if any active fault changes the dispatches of this connection."""
         return any(fault.kind in DISPATCH_FAULT_KINDS and fault.target.matches(connection) for fault in self._faults)
