@@ -43,7 +43,7 @@ class ScriptedGateway:
         self.interval = 30.0
         self.acks = True
         self.first: list[dict[str, Any]] | None = None
-        """What is said instead of HELLO, once."""
+        """Payloads sent instead of HELLO, once."""
         self.close_on_identify: int | None = None
         self.refuse_resumes = 0
         self.ended = asyncio.Event()
@@ -295,7 +295,7 @@ async def test_a_fatal_code_is_not_retried(server: ScriptedGateway, code: int, k
 async def test_headers_go_with_the_question_and_with_the_upgrade(
     server: ScriptedGateway, given: dict[str, str] | None
 ) -> None:
-    """An edge may let in nobody without a User-Agent."""
+    """An edge may refuse requests without a User-Agent."""
     async with asyncio.timeout(10), make(server, headers=given):
         agent = "Mine (x, 1)" if given else f"DiscordBot (onesocket, {importlib.metadata.version('onesocket')})"
         assert server.now is not None

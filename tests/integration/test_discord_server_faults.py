@@ -1,4 +1,4 @@
-"""Scripted faults: each is seen by a client on a real socket, by whom it is meant for and by nobody else."""
+"""Scripted faults on real sockets: each affects the chosen clients and no others."""
 
 import asyncio
 import json

@@ -654,7 +654,7 @@ class RawSocket:
             return first & 15, await self.reader.readexactly(size)
 
     async def close_code(self) -> int | None:
-        """The code of the CLOSE frame; None: the line ended without one."""
+        """The code of the CLOSE frame; None: the connection ended without one."""
         try:
             while True:
                 opcode, payload = await self.frame()

@@ -1,4 +1,4 @@
-"""REST over a real socket: what clients and bots send, and what nobody should."""
+"""REST over a real socket: valid and invalid requests of clients and bots."""
 
 import asyncio
 import io
@@ -315,7 +315,7 @@ async def test_guilds_invites_and_direct_messages(start: Start) -> None:
     assert (await server.ask("DELETE", at, ann)).status == 204
 
 
-# --- what nobody should send ------------------------------------------------------------------------------------------
+# --- invalid requests -------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(

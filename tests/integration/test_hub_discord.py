@@ -338,10 +338,10 @@ async def test_the_address_of_the_gateway() -> None:
                     assert await answer.json() == {"url": f"ws://{address}"}
         headers = {"Authorization": "Bot local-secret"}
         async with here.http.get(f"http://{address}/api/v10/gateway/bot", headers=headers) as answer:
-            told = await answer.json()
-        assert told["url"] == f"ws://{address}"
-        assert told["shards"] == 1
-        assert told["session_start_limit"].keys() == {"total", "remaining", "reset_after", "max_concurrency"}
+            found = await answer.json()
+        assert found["url"] == f"ws://{address}"
+        assert found["shards"] == 1
+        assert found["session_start_limit"].keys() == {"total", "remaining", "reset_after", "max_concurrency"}
 
 
 async def test_stopping_is_op_7_and_1001_and_ends_the_session_upstream() -> None:

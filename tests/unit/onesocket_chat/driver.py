@@ -1,4 +1,4 @@
-"""Somebody at the chat: an application, and the hands that work it.
+"""Drives the chat application as a user would.
 
 It waits for messages of the application and looks then; time alone decides nothing but the deadline.
 """
@@ -60,12 +60,12 @@ class AppDriver:
 
     @property
     def said(self) -> list[str]:
-        """What the active panel shows as stored."""
+        """The messages that the active panel shows as stored."""
         return [row.content for row in self.panel.query_one(MessageList).rows if isinstance(row, Message)]
 
     @property
     def pending(self) -> list[Draft]:
-        """What the active panel shows as not stored."""
+        """The messages that the active panel shows as not stored."""
         return [row for row in self.panel.query_one(MessageList).rows if isinstance(row, Draft)]
 
     @property
@@ -105,7 +105,7 @@ class AppDriver:
         await self.until(lambda: notice_id in self.toasts, notice_id)
 
     async def until_up(self, *, up: bool = True) -> None:
-        await self.until(lambda: self.session.connection.is_connected is up, f"line up: {up}")
+        await self.until(lambda: self.session.connection.is_connected is up, f"connected: {up}")
 
     async def until_channel(self, title: str) -> None:
         await self.until(lambda: any(one.title == title for one in self.world.channels.values()), title)
@@ -148,7 +148,7 @@ class AppDriver:
         return ["".join(segment.text for segment in strip) for strip in strips]
 
     def is_drawn(self, text: str) -> bool:
-        """Whether this text stands on the screen, on one line."""
+        """True if this text is on the screen, on one line."""
         return any(text in line for line in self.lines())
 
     async def sign_in(self, name: str, *, register: bool = True) -> None:
@@ -216,7 +216,7 @@ async def _without_idle_wait(*_: object) -> None:
 
 @asynccontextmanager
 async def signed_in_driver(server: str, name: str, *, register: bool = True, **more: Any) -> AsyncIterator[AppDriver]:
-    """Somebody who is signed in."""
+    """An application with a signed-in user."""
     async with running_app(ChatApp(server, **more)) as driver:
         await driver.sign_in(name, register=register)
         yield driver

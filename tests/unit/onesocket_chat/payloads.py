@@ -1,4 +1,4 @@
-"""What the server would say, as JSON objects."""
+"""Events of the server, as JSON objects."""
 
 from typing import Any
 

@@ -23,13 +23,13 @@ async def drawn(pilot: Pilot[None]) -> None:
 
 async def test_two_texts_at_once_are_one_toast() -> None:
     app = App[None]()
-    board = Notices(ToastSink(app))
+    notices = Notices(ToastSink(app))
     async with app.run_test(notifications=True) as pilot:
         for number in range(5):
-            board.post("lost", NoticeLevel.WARNING, "Lost", f"trying in {number} s")
+            notices.post("lost", NoticeLevel.WARNING, "Lost", f"trying in {number} s")
         assert await texts(pilot) == ["Lost\ntrying in 4 s"]
-        board.post("busy", NoticeLevel.ERROR, "Busy", "no place")
-        board.withdraw("busy", "lost")
+        notices.post("busy", NoticeLevel.ERROR, "Busy", "no place")
+        notices.withdraw("busy", "lost")
         assert await texts(pilot) == []
 
 
@@ -42,40 +42,40 @@ def screen(app: App[None]) -> str:
 async def test_they_come_change_and_go_by_their_ids() -> None:
     app = App[None]()
     toasts = ToastSink(app)
-    board = Notices(toasts)
+    notices = Notices(toasts)
     async with app.run_test(notifications=True) as pilot:
-        board.post("lost", NoticeLevel.WARNING, "Lost", "trying in 2 s")
-        board.post("busy", NoticeLevel.ERROR, "Busy", "no place")
+        notices.post("lost", NoticeLevel.WARNING, "Lost", "trying in 2 s")
+        notices.post("busy", NoticeLevel.ERROR, "Busy", "no place")
         assert await texts(pilot) == ["Lost\ntrying in 2 s", "Busy\nno place"]
-        board.post("lost", NoticeLevel.WARNING, "Lost", "trying in 1 s")
+        notices.post("lost", NoticeLevel.WARNING, "Lost", "trying in 1 s")
         assert sorted(await texts(pilot)) == ["Busy\nno place", "Lost\ntrying in 1 s"]
-        board.withdraw("lost")
+        notices.withdraw("lost")
         assert await texts(pilot) == ["Busy\nno place"]
         assert toasts.shown == {"busy": "no place"}
-        board.clear()
+        notices.clear()
         assert await texts(pilot) == []
 
 
 async def test_what_a_server_said_is_no_markup() -> None:
     app = App[None]()
-    board = Notices(ToastSink(app))
+    notices = Notices(ToastSink(app))
     async with app.run_test(notifications=True) as pilot:
-        board.post("x", NoticeLevel.ERROR, "[red]T[/]", "[bold]b[/] [@click=app.quit]q[/] \x1b[2J")
+        notices.post("x", NoticeLevel.ERROR, "[red]T[/]", "[bold]b[/] [@click=app.quit]q[/] \x1b[2J")
         assert await texts(pilot) == ["[red]T[/]\n[bold]b[/] [@click=app.quit]q[/]  [2J"]
 
 
 async def test_after_many_replacements_they_are_still_on_the_screen() -> None:
     app = ChatApp("127.0.0.1:1")  # whose style sheet has them at the top
-    board = app.notices
+    notices = app.notices
     async with app.run_test(size=(80, 24), notifications=True) as pilot:
         for number in range(60):
-            board.post("lost", NoticeLevel.WARNING, "Lost", f"trying in {number} s")
+            notices.post("lost", NoticeLevel.WARNING, "Lost", f"trying in {number} s")
             if number % 3 == 0:
-                board.post("busy", NoticeLevel.WARNING, "Busy", f"no place {number}")
+                notices.post("busy", NoticeLevel.WARNING, "Busy", f"no place {number}")
                 await drawn(pilot)
-                board.withdraw("busy")
+                notices.withdraw("busy")
             await drawn(pilot)
-        board.post("refused", NoticeLevel.ERROR, "Not Sent", "the last error")
+        notices.post("refused", NoticeLevel.ERROR, "Not Sent", "the last error")
         await texts(pilot)
         shown = screen(app)
         assert "trying in 59 s" in shown
@@ -96,12 +96,12 @@ async def test_the_newest_is_seen_even_if_there_are_more_than_fit() -> None:
 
 async def test_screens_below_hold_no_places_of_old_ones() -> None:
     app = ChatApp("127.0.0.1:1")  # whose style sheet has them at the top
-    board = app.notices
+    notices = app.notices
     async with app.run_test(size=(80, 24), notifications=True) as pilot:
         for number in range(20):
-            board.post("lost", NoticeLevel.WARNING, "Lost", f"below {number}")
+            notices.post("lost", NoticeLevel.WARNING, "Lost", f"below {number}")
             await app.push_screen(Screen[None]())
-            board.post("lost", NoticeLevel.WARNING, "Lost", f"above {number}")
+            notices.post("lost", NoticeLevel.WARNING, "Lost", f"above {number}")
             await drawn(pilot)
             await app.pop_screen()
             await drawn(pilot)

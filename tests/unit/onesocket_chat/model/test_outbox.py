@@ -1,4 +1,4 @@
-"""What was typed and is not known to be stored."""
+"""The outbox: submitted messages that are not known to be stored."""
 
 from onesocket_chat.model._outbox import Draft, DraftState, Outbox
 

@@ -1,4 +1,4 @@
-"""What is known after what the server said."""
+"""The reducers: the state after events and loaded pages."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""Nothing that somebody wrote acts on a terminal."""
+"""No text of a user acts on a terminal."""
 
 import sys
 import unicodedata

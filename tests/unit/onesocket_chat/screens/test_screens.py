@@ -1,4 +1,4 @@
-"""What the screens look like: their text, compared with what is kept in snapshots/ (UPDATE_SNAPSHOTS=1 writes anew).
+"""The screens: their text, compared with the files in snapshots/ (UPDATE_SNAPSHOTS=1 writes anew).
 
 Only text counts, and what differs from run to run (times, ports, round trips) is made equal: colours, fonts and the
 markup of the picture may change. Everything is put there by events; no server is needed.
@@ -53,7 +53,7 @@ MESSAGES: tuple[Message, ...] = (
 
 @pytest.fixture
 def _no_connection(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Panels don't dial: there is nobody."""
+    """Panels don't dial: there is no server."""
 
     async def joined(session: ChatSession) -> Outcome:
         del session

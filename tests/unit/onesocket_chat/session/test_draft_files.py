@@ -40,13 +40,13 @@ def test_what_was_kept_is_there_for_the_next_application(tmp_path: Path) -> None
 
 
 def test_accounts_and_servers_have_their_own(tmp_path: Path) -> None:
-    shelves = DraftFiles(tmp_path)
-    shelves.of(HERE, 1).save(WRITTEN)
-    shelves.close()
+    draft_files = DraftFiles(tmp_path)
+    draft_files.of(HERE, 1).save(WRITTEN)
+    draft_files.close()
     for server, user in ((HERE, 2), ("http://other:8720/api/v10", 1)):
-        shelves.of(server, user).open()
-        assert shelves.of(server, user).unsent == UnsentMessages()
-    shelves.close()
+        draft_files.of(server, user).open()
+        assert draft_files.of(server, user).unsent == UnsentMessages()
+    draft_files.close()
 
 
 def test_two_that_run_do_not_write_over_each_other_and_the_third_has_both(tmp_path: Path) -> None:
@@ -75,17 +75,17 @@ os.kill(os.getpid(), 9)
     command = [sys.executable, "-c", program, str(tmp_path), HERE]
     done = subprocess.run(command, check=False, timeout=30)  # noqa: S603 - the program above
     assert done.returncode == -9
-    shelves = DraftFiles(tmp_path)
-    shelves.of(HERE, 1).open()
-    assert shelves.of(HERE, 1).unsent.compositions == {100: Composition("typed")}
-    shelves.close()
+    draft_files = DraftFiles(tmp_path)
+    draft_files.of(HERE, 1).open()
+    assert draft_files.of(HERE, 1).unsent.compositions == {100: Composition("typed")}
+    draft_files.close()
 
 
 @pytest.mark.parametrize("data", [b"", b"{", b'{"compositions": 7}', b'{"compositions": {"x": {}}}', b"\xff\xfe"])
 def test_a_broken_file_is_put_aside(tmp_path: Path, data: bytes) -> None:
-    shelves = DraftFiles(tmp_path)
-    shelves.of(HERE, 1).save(WRITTEN)
-    shelves.close()
+    draft_files = DraftFiles(tmp_path)
+    draft_files.of(HERE, 1).save(WRITTEN)
+    draft_files.close()
     files(tmp_path)[0].write_bytes(data)
     again = DraftFiles(tmp_path)
     again.of(HERE, 1).open()
@@ -96,9 +96,9 @@ def test_a_broken_file_is_put_aside(tmp_path: Path, data: bytes) -> None:
 
 
 def test_a_link_is_not_followed(tmp_path: Path) -> None:
-    shelves = DraftFiles(tmp_path / "drafts")
-    shelves.of(HERE, 1).save(WRITTEN)
-    shelves.close()
+    draft_files = DraftFiles(tmp_path / "drafts")
+    draft_files.of(HERE, 1).save(WRITTEN)
+    draft_files.close()
     target = tmp_path / "elsewhere"
     target.write_bytes(b'{"compositions": {"100": {"text": "planted"}}}')
     file = files(tmp_path / "drafts")[0]
@@ -115,18 +115,18 @@ def test_a_link_is_not_followed(tmp_path: Path) -> None:
 def test_what_can_not_be_written_is_kept_as_long_as_it_runs(tmp_path: Path) -> None:
     place = tmp_path / "drafts"
     place.write_text("in the way")
-    shelves = DraftFiles(place)
+    draft_files = DraftFiles(place)
     with pytest.raises(OSError):
-        shelves.of(HERE, 1).save(WRITTEN)
-    assert shelves.of(HERE, 1).unsent == WRITTEN
+        draft_files.of(HERE, 1).save(WRITTEN)
+    assert draft_files.of(HERE, 1).unsent == WRITTEN
     place.unlink()
-    shelves.of(HERE, 1).save(WRITTEN)
-    shelves.close()
+    draft_files.of(HERE, 1).save(WRITTEN)
+    draft_files.close()
     assert len(files(place)) == 1
 
 
 def test_without_a_directory_nothing_is_written() -> None:
-    shelves = DraftFiles(None)
-    shelves.of(HERE, 1).save(WRITTEN)
-    assert shelves.of(HERE, 1).unsent == WRITTEN
-    shelves.close()
+    draft_files = DraftFiles(None)
+    draft_files.of(HERE, 1).save(WRITTEN)
+    assert draft_files.of(HERE, 1).unsent == WRITTEN
+    draft_files.close()

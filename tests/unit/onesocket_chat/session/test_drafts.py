@@ -25,12 +25,12 @@ HERE = "http://127.0.0.1:8720/api/v10"
 class DraftsFixture(SessionParts):
     """One session after the other, of one account."""
 
-    def __init__(self, shelves: DraftFiles) -> None:
+    def __init__(self, draft_files: DraftFiles) -> None:
         super().__init__()
         self.notices: dict[str, str] = {}
-        board = Notices(CallableSink(lambda notice: self.notices.update({notice.id: notice.text}), self.notices.pop))
+        notices = Notices(CallableSink(lambda notice: self.notices.update({notice.id: notice.text}), self.notices.pop))
         self.store.state = ChatState()
-        self.drafts = Drafts(self.shared, self.sender, board, shelves, HERE)
+        self.drafts = Drafts(self.shared, self.sender, notices, draft_files, HERE)
         self.store.listen(self.drafts.check)
         self.store.change(lambda _: initial_state())
 
@@ -63,14 +63,14 @@ def test_typing_is_on_disk_within_a_moment_and_not_with_every_key(tmp_path: Path
 
 
 def test_the_next_session_goes_on_where_the_last_one_ended(tmp_path: Path) -> None:
-    async def play(shelves: Callable[[], DraftFiles]) -> None:
-        first = DraftsFixture(shelves())
+    async def play(draft_files: Callable[[], DraftFiles]) -> None:
+        first = DraftsFixture(draft_files())
         first.drafts.put(GENERAL, Composition("half a"))
         first.drafts.put(RANDOM, Composition("gone"))
         first.drafts.put(RANDOM, Composition())
         first.say("waits")
         await first.aclose()
-        second = DraftsFixture(shelves())
+        second = DraftsFixture(draft_files())
         assert second.drafts.of(GENERAL) == Composition("half a")
         assert second.drafts.of(RANDOM).is_empty
         assert [draft.content for draft in second.store.state.outbox.drafts] == ["waits"]
@@ -79,15 +79,15 @@ def test_the_next_session_goes_on_where_the_last_one_ended(tmp_path: Path) -> No
         assert [(content, nonce) for _, content, nonce in second.api.sent] == [("waits", "n-waits")]
         assert second.api.looked == [(GENERAL, 0)]  # what ended may have sent it, and not come to say so
         await second.aclose()
-        third = DraftsFixture(shelves())
+        third = DraftsFixture(draft_files())
         assert len(third.store.state.outbox) == 0
         await third.aclose()
 
     draft_file: list[DraftFiles] = []
 
     def other_process() -> DraftFiles:
-        for shelves in draft_file:
-            shelves.close()
+        for draft_files in draft_file:
+            draft_files.close()
         draft_file.append(DraftFiles(tmp_path))
         return draft_file[-1]
 
@@ -110,13 +110,13 @@ def test_what_is_handed_over_at_the_very_end_is_kept(tmp_path: Path) -> None:
 def test_what_waited_too_long_and_what_failed_is_there_and_not_sent(tmp_path: Path) -> None:
     async def play() -> None:
         first = DraftsFixture(DraftFiles(None))
-        shelves = DraftFiles(tmp_path)
-        drafts = DraftsFixture(shelves)
+        draft_files = DraftFiles(tmp_path)
+        drafts = DraftsFixture(draft_files)
         old = Draft("old", GENERAL, "late", asyncio.get_running_loop().time() - 3600)
         bad = replace(old, nonce="bad", fate=DraftState.FAILED, reason="refused")
         drafts.store.change(lambda world: replace(world, outbox=world.outbox.add(old).add(bad)))
         await drafts.aclose()
-        next_one = DraftsFixture(shelves)
+        next_one = DraftsFixture(draft_files)
         next_one.set_state(State.CONNECTED)
         await asyncio.sleep(1)
         assert next_one.api.sent == []
@@ -129,8 +129,8 @@ def test_what_waited_too_long_and_what_failed_is_there_and_not_sent(tmp_path: Pa
 
 def test_a_void_token_fails_no_message() -> None:
     async def play() -> None:
-        shelves = DraftFiles(None)
-        drafts = DraftsFixture(shelves)
+        draft_files = DraftFiles(None)
+        drafts = DraftsFixture(draft_files)
         store = drafts.api.on_send
 
         async def refuses(_: int, __: str) -> Json:
@@ -145,7 +145,7 @@ def test_a_void_token_fails_no_message() -> None:
         assert [draft.fate for draft in drafts.store.state.outbox.drafts] == [DraftState.WAITING] * 2
         assert drafts.shown == {}
         await drafts.aclose()
-        after = DraftsFixture(shelves)
+        after = DraftsFixture(draft_files)
         after.api.on_send = store
         after.set_state(State.CONNECTED)
         await asyncio.sleep(1)
@@ -174,12 +174,12 @@ def test_a_disk_that_can_not_be_written_is_told_and_harms_nothing(tmp_path: Path
     run_virtual(play)
 
 
-@pytest.mark.parametrize("shelves", [DraftFiles(None)])
-def test_nothing_is_kept_before_it_is_known_for_whom(shelves: DraftFiles) -> None:
+@pytest.mark.parametrize("draft_files", [DraftFiles(None)])
+def test_nothing_is_kept_before_it_is_known_for_whom(draft_files: DraftFiles) -> None:
     async def play() -> None:
-        drafts = DraftsFixture(shelves)
+        drafts = DraftsFixture(draft_files)
         drafts.store.state = ChatState()
-        other = Drafts(drafts.shared, drafts.sender, Notices(), shelves, HERE)
+        other = Drafts(drafts.shared, drafts.sender, Notices(), draft_files, HERE)
         other.put(GENERAL, Composition("typed"))
         await asyncio.sleep(1)
         other.close()

@@ -84,10 +84,10 @@ class SessionParts:
         self.store.state = initial_state()
         self.monitor = ConnectionMonitor()
         self.shown: dict[str, str] = {}
-        board = Notices(CallableSink(lambda notice: self.shown.update({notice.id: notice.text}), self.shown.pop))
+        notices = Notices(CallableSink(lambda notice: self.shown.update({notice.id: notice.text}), self.shown.pop))
         self.background = BackgroundTasks()
         self.shared = SessionContext(
-            self.store, cast("Rest", self.api), self.monitor, self.background, RequestErrors(board)
+            self.store, cast("Rest", self.api), self.monitor, self.background, RequestErrors(notices)
         )
         self.sender = MessageSender(self.shared, OutboxLimits(messages=3, age=60.0))
         self.loader = HistoryLoader(self.shared)

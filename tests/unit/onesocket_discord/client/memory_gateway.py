@@ -1,4 +1,4 @@
-"""A gateway on the in-memory transport that does as it should unless told otherwise."""
+"""A gateway on the in-memory transport, correct unless a test scripts it otherwise."""
 
 import asyncio
 import itertools

@@ -96,39 +96,39 @@ def test_the_servers_word_corrects_the_count() -> None:
     budget.check(5.0, 0)
 
 
-def test_an_account_is_found_by_token_and_api_and_keeps_neither() -> None:
-    accounts = TokenStates()
-    account = accounts.of("https://a.test/api/", "s3cret-token")
-    assert accounts.of("https://a.test/api", "s3cret-token") is account
-    assert accounts.of("https://a.test/api", "another-token") is not account
-    assert accounts.of("https://b.test/api", "s3cret-token") is not account
-    assert "s3cret" not in f"{vars(accounts)} {account!r} {vars(account)}"
+def test_a_token_state_is_found_by_token_and_api_and_keeps_neither() -> None:
+    states = TokenStates()
+    state = states.of("https://a.test/api/", "s3cret-token")
+    assert states.of("https://a.test/api", "s3cret-token") is state
+    assert states.of("https://a.test/api", "another-token") is not state
+    assert states.of("https://b.test/api", "s3cret-token") is not state
+    assert "s3cret" not in f"{vars(states)} {state!r} {vars(state)}"
 
 
-def test_accounts_are_bounded() -> None:
-    accounts = TokenStates()
-    first = accounts.of("a", "0")
+def test_token_states_are_bounded() -> None:
+    states = TokenStates()
+    first = states.of("a", "0")
     for number in range(5000):
-        accounts.of("a", str(number + 1))
-    assert len(vars(accounts)["_known"]) <= 4096
-    assert accounts.of("a", "0") is not first
+        states.of("a", str(number + 1))
+    assert len(vars(states)["_known"]) <= 4096
+    assert states.of("a", "0") is not first
 
 
-def test_the_shards_of_one_token_share_its_turns() -> None:
-    accounts = TokenStates()
-    turns = [IdentifySlots(shard, None) for shard in range(3)]
-    for each in turns:
-        each.token_state = accounts.of("a", "token")
-    assert [each.reserve(0.0) for each in turns] == [0, P, 2 * P]
-    turns[2].release()
-    turns[0].sent(0.0)
-    turns[0].release()  # nothing is left to give back
-    assert turns[0].reserve(0.0) == 2 * P
+def test_the_shards_of_one_token_share_its_slots() -> None:
+    states = TokenStates()
+    slots = [IdentifySlots(shard, None) for shard in range(3)]
+    for each in slots:
+        each.token_state = states.of("a", "token")
+    assert [each.reserve(0.0) for each in slots] == [0, P, 2 * P]
+    slots[2].release()
+    slots[0].sent(0.0)
+    slots[0].release()  # nothing is left to give back
+    assert slots[0].reserve(0.0) == 2 * P
 
 
 @on_virtual_time
 async def test_many_who_want_the_address_ask_once_until_it_is_old_or_fails() -> None:
-    account = TokenState()
+    state = TokenState()
     asked: list[float] = []
 
     async def ask() -> GatewayInfo:
@@ -136,13 +136,13 @@ async def test_many_who_want_the_address_ask_once_until_it_is_old_or_fails() -> 
         await asyncio.sleep(1)
         return GatewayInfo("wss://x/", limit=SessionStartLimit(remaining=0))
 
-    many = await asyncio.gather(*(account.gateway(ask, failed=None) for _ in range(50)))
+    many = await asyncio.gather(*(state.gateway(ask, failed=None) for _ in range(50)))
     assert {info.url for info in many} == {"wss://x/"}
     assert asked == [0]
     with pytest.raises(IdentifyBudgetExhausted):
-        account.budget.check(1.0, 0)
-    await account.gateway(ask, failed="wss://x/")
+        state.budget.check(1.0, 0)
+    await state.gateway(ask, failed="wss://x/")
     assert asked == [0, 1]
     await asyncio.sleep(GATEWAY_INFO_TTL)
-    await account.gateway(ask, failed=None)
+    await state.gateway(ask, failed=None)
     assert len(asked) == 3

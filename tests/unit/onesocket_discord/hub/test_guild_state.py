@@ -1,4 +1,4 @@
-"""What the hub knows of a guild after dispatches, as a client that comes late sees it."""
+"""The hub's cache of a guild after dispatches, as a client that comes late sees it."""
 
 import json
 from typing import Any
@@ -119,7 +119,7 @@ def test_guilds_come_and_go() -> None:
     assert ids(known.ready_for()["guilds"]) == ["2"]
     known.apply("GUILD_CREATE", {"id": "2", "unavailable": True})
     assert known.guild("2", ALL) is None
-    known.apply("CHANNEL_CREATE", {"guild_id": "404", "id": "1"})  # of a guild that nobody knows
+    known.apply("CHANNEL_CREATE", {"guild_id": "404", "id": "1"})  # of an unknown guild
     known.apply("USER_UPDATE", {"id": "1", "username": "new"})
     assert known.ready_for(session_id="x")["user"]["username"] == "new"
     known.begin({"user": user(1), "guilds": []})

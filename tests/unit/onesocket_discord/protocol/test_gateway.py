@@ -189,17 +189,17 @@ class DeferredIdentifySlot:
 
     def __init__(self, wait: float) -> None:
         self.wait = wait
-        self.told: list[str] = []
+        self.calls: list[str] = []
 
     def reserve(self, now: float) -> float:
-        self.told.append("reserved")
+        self.calls.append("reserved")
         return now + self.wait
 
     def sent(self, now: float) -> None:
-        self.told.append("sent")
+        self.calls.append("sent")
 
     def release(self) -> None:
-        self.told.append("given back")
+        self.calls.append("given back")
 
 
 def test_who_has_to_wait_for_a_turn_beats_meanwhile_and_gets_more_time() -> None:
@@ -212,22 +212,22 @@ def test_who_has_to_wait_for_a_turn_beats_meanwhile_and_gets_more_time() -> None
     drive.say(11)
     assert drive.ring().only["op"] == 2
     assert drive.now == began + INTERVAL
-    assert queue.told == ["reserved", "sent"]
+    assert queue.calls == ["reserved", "sent"]
     drive.lose()
-    assert queue.told == ["reserved", "sent"]
+    assert queue.calls == ["reserved", "sent"]
 
 
 def test_a_turn_of_a_connection_that_is_lost_is_given_back() -> None:
     queue = DeferredIdentifySlot(9)
     GatewayDriver(scheduler=queue).open().hello().lose().open()
-    assert queue.told == ["reserved", "given back"]
+    assert queue.calls == ["reserved", "given back"]
 
 
 def test_a_resume_needs_no_turn() -> None:
     queue = DeferredIdentifySlot(0)
     drive = GatewayDriver(scheduler=queue).up().lose()
     assert drive.open().hello().only["op"] == 6
-    assert queue.told == ["reserved", "sent"]
+    assert queue.calls == ["reserved", "sent"]
 
 
 def test_no_identify_left_is_a_failure_that_names_its_date() -> None:

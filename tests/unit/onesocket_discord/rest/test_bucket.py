@@ -1,4 +1,4 @@
-"""What a bucket believes when answers are late or never come; time is an argument."""
+"""A bucket whose answers are late or never come; time is an argument."""
 
 from onesocket_discord.rest._bucket import Ticket
 from onesocket_discord.rest._rate_limit_info import Quota, RateLimitInfo

@@ -476,7 +476,7 @@ class ScriptedAnswers:
         step = self.steps.pop(0)
         if isinstance(step, float | int):
             await asyncio.sleep(step)
-            pytest.fail("nobody gave up waiting")
+            pytest.fail("no call gave up waiting")
         if isinstance(step, Exception):
             raise step
         return step
@@ -581,7 +581,7 @@ def test_deleting_what_a_lost_attempt_has_deleted_is_success() -> None:
 
 
 def test_a_lost_call_weighs_on_its_window() -> None:
-    """What was sent and not answered may have been counted."""
+    """Requests without an answer may have been counted."""
     api = RateLimitedApi({"GET": (2, 10.0)})
     lost = 1
 

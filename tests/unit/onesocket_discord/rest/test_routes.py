@@ -1,4 +1,4 @@
-"""What may go into a path, what a refusal says, and what the headers of an answer mean."""
+"""Paths, the texts of refusals, and the rate limits in the headers of an answer."""
 
 from typing import Any
 

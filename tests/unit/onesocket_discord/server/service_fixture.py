@@ -1,4 +1,4 @@
-"""A service in memory, somebody who listens to it, and people in it."""
+"""A service in memory, a gateway that records its events, and accounts."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ START = 1_800_000_000.0
 
 @dataclass
 class RecordingGateway:
-    """A gateway that only writes down."""
+    """A gateway that records events and sign-outs."""
 
     events: list[Event] = field(default_factory=list)
     signed_out: list[tuple[int, bytes | None]] = field(default_factory=list)
@@ -41,7 +41,7 @@ class RecordingGateway:
         return self.statuses.get(user_id, "offline")
 
     def take(self, name: str | None = None) -> list[Event]:
-        """What came since the last time."""
+        """The events since the last call."""
         taken, self.events = self.events, []
         return [event for event in taken if name in {None, event.name}]
 

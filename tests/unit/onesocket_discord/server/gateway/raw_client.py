@@ -116,7 +116,7 @@ class RawGatewayClient:
         await self.send(6, {"token": token, "session_id": ready["d"]["session_id"], "seq": seq})
 
     async def close_code(self) -> int | None:
-        """What the server closes with; payloads before it are let go. None: no CLOSE frame."""
+        """The code and reason of the server's CLOSE frame; payloads before it are dropped. None: no CLOSE frame."""
         try:
             async with asyncio.timeout(DEADLINE):
                 while True:
@@ -137,7 +137,7 @@ async def dial(url: str, query: str = "v=10&encoding=json", compress: str = "") 
 
 @asynccontextmanager
 async def running_gateway(directory: FakeDirectory | None = None, **options: Any) -> AsyncIterator[GatewayServer]:
-    """A gateway on a real socket. Presences are told at once; Identify has no limit."""
+    """A gateway on a real socket. Presences are published at once; Identify has no limit."""
     gateway = GatewayServer(
         GatewayOptions(**{"identify_interval": 0, "presence_grace": 0, "close_timeout": 2, **options})
     )

@@ -1,4 +1,4 @@
-"""What publishing does to the sessions, without a socket."""
+"""Publishing to sessions, without a socket."""
 
 import asyncio
 import json

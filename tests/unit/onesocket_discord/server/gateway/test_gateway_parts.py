@@ -176,7 +176,7 @@ def test_a_session_alone_is_absent_after_the_grace_and_over_after_its_time() -> 
         sessions.detached(one)
         await virtual_sleep(9)
         assert one.present
-        sessions.attached(one)  # it came back: nobody noticed
+        sessions.attached(one)  # it is attached again within the grace
         assert changes == [1]
         sessions.detached(one)
         await virtual_sleep(11)
@@ -236,7 +236,7 @@ def test_faults_happen_in_the_order_in_which_they_were_asked_for() -> None:
     second = plan.add("slow_upgrade", FaultTarget(), None, seconds=2)
     for_one = plan.add("withhold_acks", FaultTarget(user="robo"), None)
     assert [plan.take("slow_upgrade") for _ in range(3)] == [first, second, second]
-    assert plan.take("withhold_acks") is None  # nobody has identified
+    assert plan.take("withhold_acks") is None  # no connection has identified
     second.lift()
     second.lift()
     assert plan.active == (for_one,)

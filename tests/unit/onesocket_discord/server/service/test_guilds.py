@@ -1,4 +1,4 @@
-"""Guilds, channels, members, invites: who may do what, and who is told."""
+"""Guilds, channels, members and invites: permissions, and the recipients of events."""
 
 from collections.abc import Awaitable, Callable
 from typing import Any
@@ -52,7 +52,7 @@ MATRIX: dict[str, tuple[Action, tuple[int, int] | None, tuple[int, int]]] = {
 
 
 async def private_guild(world: ServiceFixture) -> tuple[Account, Account, Account, dict[str, int]]:
-    """A guild with an owner and two members, and somebody outside."""
+    """A guild with an owner and two members, and an account outside."""
     owner, member, other, outsider = [await world.person(name) for name in ("owner", "member", "other", "stranger")]
     bot = await world.bot("helper")
     guild = await world.service.guilds.create(owner, {"name": "private"})

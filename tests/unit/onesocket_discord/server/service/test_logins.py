@@ -49,7 +49,7 @@ async def test_logins_are_listed_and_ended() -> None:
         assert [one["client_info"]["user_agent"] for one in found] == ["laptop", "phone", None]
         assert [one["current"] for one in found] == [False, True, False]
         assert not any(token in str(found) for token in tokens)
-        await world.service.logins.end(bob, [found[0]["id_hash"]])  # of somebody else
+        await world.service.logins.end(bob, [found[0]["id_hash"]])  # of another account
         assert await is_known(world, tokens[1])
         await world.service.logins.end(ann, [found[0]["id_hash"], "nonsense"])
         assert [await is_known(world, token) for token in tokens] == [True, False]

@@ -40,13 +40,13 @@ def where(request: pytest.FixtureRequest, tmp_path: Path) -> str:
 
 
 async def test_an_operation_that_fails_takes_nothing_with_it(where: str) -> None:
-    told: list[str] = []
+    called: list[str] = []
     async with Store.open(where) as store:
 
         async def add(work: UnitOfWork, n: int, *, fail: bool) -> int:
             await work.connection.execute(insert(users).values(row(n)))
-            work.after_commit(lambda: told.append(f"{n} kept"))
-            work.on_rollback(lambda: told.append(f"{n} undone"))
+            work.after_commit(lambda: called.append(f"{n} kept"))
+            work.on_rollback(lambda: called.append(f"{n} undone"))
             if fail:
                 raise ValueError(n)
             return n
@@ -57,8 +57,8 @@ async def test_an_operation_that_fails_takes_nothing_with_it(where: str) -> None
         )
         assert [result for result in results if isinstance(result, int)] == [1, 2, 4, 5, 7, 8]
         assert await count(store) == 6
-        assert [one for one in told if "kept" in one] == [f"{n} kept" for n in (1, 2, 4, 5, 7, 8)]
-        assert [one for one in told if "undone" in one] == ["3 undone", "6 undone", "9 undone"]
+        assert [one for one in called if "kept" in one] == [f"{n} kept" for n in (1, 2, 4, 5, 7, 8)]
+        assert [one for one in called if "undone" in one] == ["3 undone", "6 undone", "9 undone"]
 
 
 async def test_many_share_a_commit(tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""The store goes on, whoever waits for it or is told by it: cancelled readers, callbacks that fail."""
+"""The store goes on after cancelled readers and callbacks that fail."""
 
 import asyncio
 from pathlib import Path
@@ -65,7 +65,7 @@ async def test_a_writer_that_is_cancelled_at_any_turn_harms_nobody(where: str) -
 async def test_a_callback_that_fails_harms_neither_the_operation_nor_the_next(
     where: str, caplog: pytest.LogCaptureFixture
 ) -> None:
-    told: list[str] = []
+    called: list[str] = []
 
     def fail() -> None:
         raise ZeroDivisionError
@@ -73,11 +73,11 @@ async def test_a_callback_that_fails_harms_neither_the_operation_nor_the_next(
     async def announce(work: UnitOfWork) -> None:
         await add(work)
         work.after_commit(fail)
-        work.after_commit(lambda: told.append("told"))
+        work.after_commit(lambda: called.append("called"))
 
     async with Store.open(where) as store, asyncio.timeout(DEADLINE):
         await store.write(announce)
-        assert told == ["told"]
+        assert called == ["called"]
         assert "ZeroDivisionError" in caplog.text
         assert await count(store) == 1
 
