@@ -41,7 +41,7 @@ class RequestScheduler:
         """The earliest time at which this call can be sent."""
         return self._limits.opens_at(ticket)
 
-    async def turn(self, ticket: Ticket, deadline: float) -> None:
+    async def wait(self, ticket: Ticket, deadline: float) -> None:
         """Wait until the call may be sent. Raises `TimeoutError` at the deadline, and `ClientClosed`."""
         self.check_open()
         waiter = self._waiters[ticket] = asyncio.get_running_loop().create_future()

@@ -88,7 +88,7 @@ class Requester:
         last: _AttemptResult | None = None
         doubtful = False
         for attempt in range(self._max_retries + 1):
-            await self._turn(request, ticket, deadline, last, doubtful=doubtful)
+            await self._wait(request, ticket, deadline, last, doubtful=doubtful)
             self._budget.check(_now())
             last = await self._attempt(request, attempt, deadline)
             again = last.retry and attempt < self._max_retries
@@ -104,7 +104,7 @@ class Requester:
             raise TypeError("an attempt has either an answer or an error")
         raise last.error
 
-    async def _turn(
+    async def _wait(
         self, request: Request, ticket: Ticket, deadline: float, last: _AttemptResult | None, *, doubtful: bool
     ) -> None:
         opens_in = self._scheduler.opens_at(ticket) - _now()
@@ -119,7 +119,7 @@ class Requester:
                 retry_after=opens_in,
             )
         try:
-            await self._scheduler.turn(ticket, deadline)
+            await self._scheduler.wait(ticket, deadline)
         except TimeoutError:
             raise RestTimeout(
                 f"{request.what}: the call's timeout passed while it waited for its turn "

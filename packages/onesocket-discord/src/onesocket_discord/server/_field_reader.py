@@ -152,10 +152,10 @@ class FieldReader:
         found: list[T] = []
         errors: Json = {}
         for index, item in enumerate(items):
-            form = FieldReader(item)
-            found.append(read(form))
-            if form._errors:
-                errors[str(index)] = form._errors
+            fields = FieldReader(item)
+            found.append(read(fields))
+            if fields._errors:
+                errors[str(index)] = fields._errors
         if errors:
             self.nest(name, errors)
         return found
@@ -167,10 +167,10 @@ class FieldReader:
             if required:
                 self.add_error(name, *_REQUIRED_ERROR)
             return None
-        form = FieldReader(body)
-        found = read(form)
-        if form._errors:
-            self.nest(name, form._errors)
+        fields = FieldReader(body)
+        found = read(fields)
+        if fields._errors:
+            self.nest(name, fields._errors)
         return found
 
     def inner(self, name: str) -> Json | None:

@@ -124,9 +124,9 @@ def _endpoint(route: RouteDefinition, service: ChatService, settings: RouteSetti
         grant = settings.limiter.take(route_name, client, settings.limiter.usual)
         if not grant.allowed:
             raise RateLimitExceeded(grant)
-        call = RequestContext(request, service, settings, account)
+        context = RequestContext(request, service, settings, account)
         try:
-            body = await handler(call)
+            body = await handler(context)
             response = body if isinstance(body, web.Response) else json_response(body, status=route.status)
         except ApiError as error:
             response = api_error_response(error)

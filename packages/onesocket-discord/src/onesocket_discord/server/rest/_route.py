@@ -22,7 +22,7 @@ class RouteDefinition:
     method: str
     path: str
     operation: Callable[[ChatService], Callable[..., Awaitable[Any]]]
-    """Returns a method of the service, or a function with the parameter `call`."""
+    """Returns a method of the service, or a function with the parameter `context`."""
     status: int = 200
     """The status of a response with a body."""
     open: bool = False
@@ -41,10 +41,10 @@ class RouteDefinition:
         readers = {name: self._reader(one) for name, one in parameters.items() if name not in given}
         takes_body = "body" in parameters
 
-        async def handler(call: RequestContext) -> Any:
-            arguments = {name: read(call) for name, read in readers.items()}
+        async def handler(context: RequestContext) -> Any:
+            arguments = {name: read(context) for name, read in readers.items()}
             if takes_body:
-                arguments["body"] = await call.body()
+                arguments["body"] = await context.body()
             return self.result(await self.operation(service)(**arguments, **self.fixed))
 
         return handler
@@ -52,21 +52,21 @@ class RouteDefinition:
     def _reader(self, parameter: inspect.Parameter) -> _Reader:
         name, default = parameter.name, parameter.default
         match name:
-            case "call":
-                return lambda call: call
+            case "context":
+                return lambda context: context
             case "account":
-                return lambda call: call.account
+                return lambda context: context.account
             case "token":
-                return lambda call: call.token
+                return lambda context: context.token
             case "user_id":
                 return RequestContext.path_user_id
             case "limit":
-                return lambda call: call.query_int(name, default, self.max_limit)
+                return lambda context: context.query_int(name, default, self.max_limit)
             case "before" | "after" | "around":
-                return lambda call: call.query_id(name, default)
+                return lambda context: context.query_id(name, default)
             case _ if f"{{{name}}}" not in self.path:
                 raise TypeError(f"{self.method} {self.path} has no {name!r}")
             case _ if name.endswith("_id"):
-                return lambda call: call.id(name)
+                return lambda context: context.id(name)
             case _:
-                return lambda call: call.text(name)
+                return lambda context: context.text(name)

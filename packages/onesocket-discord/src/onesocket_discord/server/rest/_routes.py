@@ -17,53 +17,53 @@ from ._route import RouteDefinition as Route
 _MAX_HASHES = 100
 
 
-async def _get_gateway(call: RequestContext) -> Json:
-    return {"url": call.settings.gateway_url()}
+async def _get_gateway(context: RequestContext) -> Json:
+    return {"url": context.settings.gateway_url()}
 
 
-async def _get_gateway_bot(call: RequestContext) -> Json:
-    limit = call.settings.session_start_limit(call.account)
-    return {"url": call.settings.gateway_url(), "shards": 1, "session_start_limit": limit}
+async def _get_gateway_bot(context: RequestContext) -> Json:
+    limit = context.settings.session_start_limit(context.account)
+    return {"url": context.settings.gateway_url(), "shards": 1, "session_start_limit": limit}
 
 
-async def _register(call: RequestContext) -> Json:
-    call.count_attempt("register", call.address, call.settings.limiter.address)
-    return await call.service.accounts.register(await call.body(), call.client)
+async def _register(context: RequestContext) -> Json:
+    context.count_attempt("register", context.address, context.settings.limiter.address)
+    return await context.service.accounts.register(await context.body(), context.client)
 
 
-async def _login(call: RequestContext) -> Json:
-    limiter, address = call.settings.limiter, call.address
-    call.count_attempt("login", address, limiter.address)
-    body = await call.body()
+async def _login(context: RequestContext) -> Json:
+    limiter, address = context.settings.limiter, context.address
+    context.count_attempt("login", address, limiter.address)
+    body = await context.body()
     name = f"{address} {name_key(FieldReader(body).text('login', most=64) or '')}"
-    call.count_attempt("login", name, limiter.sign_in)  # counted before the check, so that many at once get no more
-    signed_in = await call.service.accounts.login(body, call.client)
+    context.count_attempt("login", name, limiter.sign_in)  # counted before the check, so that many at once get no more
+    signed_in = await context.service.accounts.login(body, context.client)
     for counted in (address, name):
         limiter.release("login", counted)
     return signed_in
 
 
-async def _end_logins(call: RequestContext) -> None:
+async def _end_logins(context: RequestContext) -> None:
     """End the logins with these hashes; without a list, all of them."""
-    form = FieldReader(await call.body())
-    hashes = form.texts("session_id_hashes", most=_MAX_HASHES)
-    form.check()
-    await call.service.logins.end(call.account, hashes)
+    fields = FieldReader(await context.body())
+    hashes = fields.texts("session_id_hashes", most=_MAX_HASHES)
+    fields.check()
+    await context.service.logins.end(context.account, hashes)
 
 
-async def _get_me(call: RequestContext) -> Json:
-    return serialize.current_user(call.account)
+async def _get_me(context: RequestContext) -> Json:
+    return serialize.current_user(context.account)
 
 
-async def _edit_me(call: RequestContext) -> Json:
-    body = await call.body()
+async def _edit_me(context: RequestContext) -> Json:
+    body = await context.body()
     if "new_password" not in FieldReader(body):
-        return await call.service.accounts.rename(call.account, body)
-    name = f"{call.address} {call.account.user_id}"
-    call.count_attempt("password", name, call.settings.limiter.sign_in)
-    token = await call.service.accounts.change_password(call.account, body, call.client)
-    call.settings.limiter.release("password", name)
-    return {**serialize.current_user(call.account), "token": token}
+        return await context.service.accounts.rename(context.account, body)
+    name = f"{context.address} {context.account.user_id}"
+    context.count_attempt("password", name, context.settings.limiter.sign_in)
+    token = await context.service.accounts.change_password(context.account, body, context.client)
+    context.settings.limiter.release("password", name)
+    return {**serialize.current_user(context.account), "token": token}
 
 
 def _put_command_response(stored: tuple[Json, bool]) -> web.Response:

@@ -39,10 +39,10 @@ class AccountService(Service):
 
     async def register(self, body: Json, client: str = "") -> Json:
         """Create a person's account from ``username`` and ``password``; returns ``token`` and ``user_id``."""
-        form = FieldReader(body)
-        name = _username(form)
-        password = form.text("password", least=8, most=256, required=True) or ""
-        form.check()
+        fields = FieldReader(body)
+        name = _username(fields)
+        password = fields.text("password", least=8, most=256, required=True) or ""
+        fields.check()
         return await self._register(name, await self._passwords.hash(password), client)
 
     @transaction
@@ -57,10 +57,10 @@ class AccountService(Service):
 
     async def login(self, body: Json, client: str = "") -> Json:
         """Sign in with ``login`` (the name) and ``password``; returns ``token`` and ``user_id``."""
-        form = FieldReader(body)
-        name = form.text("login", most=64, required=True) or ""
-        password = form.text("password", most=256, required=True) or ""
-        form.check()
+        fields = FieldReader(body)
+        name = fields.text("login", most=64, required=True) or ""
+        password = fields.text("password", most=256, required=True) or ""
+        fields.check()
         row = await self._find(name)
         if not await self._passwords.verify(None if row is None else row.password_hash, password) or row is None:
             wrong = field_error("INVALID_LOGIN", "Login or password is invalid.")
@@ -73,10 +73,10 @@ class AccountService(Service):
 
     async def change_password(self, account: Account, body: Json, client: str = "") -> str:
         """Change the account's own password, end all of its logins, and return a new token."""
-        form = FieldReader(body)
-        old = form.text("password", most=256, required=True) or ""
-        new = form.text("new_password", least=8, most=256, required=True) or ""
-        form.check()
+        fields = FieldReader(body)
+        old = fields.text("password", most=256, required=True) or ""
+        new = fields.text("new_password", least=8, most=256, required=True) or ""
+        fields.check()
         async with self.reading() as connection:
             row = await find_user(connection, account.user_id)
         if not await self._passwords.verify(row.password_hash, old):
@@ -85,9 +85,9 @@ class AccountService(Service):
 
     async def set_password(self, name: str, password: str) -> None:
         """Set a person's password for the server's owner, and end all of that person's logins."""
-        form = FieldReader({"password": password})
-        form.text("password", least=8, most=256, required=True)
-        form.check()
+        fields = FieldReader({"password": password})
+        fields.text("password", least=8, most=256, required=True)
+        fields.check()
         row = await self._find(name)
         if row is None or row.bot:
             raise _unknown_user(name)
@@ -138,9 +138,9 @@ class AccountService(Service):
 
     async def rename(self, account: Account, body: Json) -> Json:
         """Change the account's own ``username``; returns the user."""
-        form = FieldReader(body)
-        name = _username(form) if "username" in form else account.username
-        form.check()
+        fields = FieldReader(body)
+        name = _username(fields) if "username" in fields else account.username
+        fields.check()
         if name == account.username:
             return serialize.current_user(account)
         return await self._rename(Account(account.user_id, name, account.bot))
@@ -165,9 +165,9 @@ class AccountService(Service):
     @transaction
     async def create_bot(self, work: UnitOfWork, name: str, *, owner: int | None = None) -> tuple[str, int]:
         """Make a bot in the default guild: its token (shown this once) and its id. `ApiError` for an invalid name."""
-        form = FieldReader({"username": name})
-        name = _username(form)
-        form.check()
+        fields = FieldReader({"username": name})
+        name = _username(fields)
+        fields.check()
         if owner is not None:
             await find_user(work.connection, owner)
         account = await self._add(work, name, bot=True, owner_id=owner)
@@ -235,10 +235,10 @@ def name_key(name: str) -> str:
     return unicodedata.normalize("NFKC", name).casefold()[:128]
 
 
-def _username(form: FieldReader) -> str:
-    name = form.text("username", least=2, most=32, required=True) or ""
+def _username(fields: FieldReader) -> str:
+    name = fields.text("username", least=2, most=32, required=True) or ""
     if name and (name != name.strip() or not name.isprintable() or _FORBIDDEN_CHARACTERS & set(name)):
-        form.add_error(
+        fields.add_error(
             "username", "USERNAME_INVALID", "Must be printable, without @ # : ` and without spaces at its ends."
         )
     return name

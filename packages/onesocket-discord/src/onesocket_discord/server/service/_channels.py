@@ -27,12 +27,12 @@ class ChannelService(Service):
     @transaction
     async def create(self, work: UnitOfWork, account: Account, guild_id: int, body: Json) -> Json:
         """Create a text channel from ``name`` and ``topic``; for the guild's owner."""
-        form = FieldReader(body)
-        name = form.text("name", least=1, most=100, required=True)
-        topic = form.text("topic", most=1024)
-        position = form.integer("position", least=0, most=100_000)
-        form.one_of("type", [serialize.GUILD_TEXT], serialize.GUILD_TEXT)
-        form.check()
+        fields = FieldReader(body)
+        name = fields.text("name", least=1, most=100, required=True)
+        topic = fields.text("topic", most=1024)
+        position = fields.integer("position", least=0, most=100_000)
+        fields.one_of("type", [serialize.GUILD_TEXT], serialize.GUILD_TEXT)
+        fields.check()
         await owned_guild(work.connection, account, guild_id)
         count = await work.scalar(select(func.count()).where(channels.c.guild_id == guild_id)) or 0
         if count >= _MAX_CHANNELS:
@@ -65,17 +65,17 @@ class ChannelService(Service):
     @transaction
     async def edit(self, work: UnitOfWork, account: Account, channel_id: int, body: Json) -> Json:
         """Change ``name``, ``topic`` or ``position``; for the guild's owner."""
-        form = FieldReader(body)
+        fields = FieldReader(body)
         changes: dict[str, Any] = {}
-        name = form.text("name", least=1, most=100)
+        name = fields.text("name", least=1, most=100)
         if name is not None:
             changes["name"] = name
-        if "topic" in form:
-            changes["topic"] = form.text("topic", most=1024)
-        position = form.integer("position", least=0, most=100_000)
+        if "topic" in fields:
+            changes["topic"] = fields.text("topic", most=1024)
+        position = fields.integer("position", least=0, most=100_000)
         if position is not None:
             changes["position"] = position
-        form.check()
+        fields.check()
         access = await channel_access(work.connection, account, channel_id)
         access.require_owner()
         if changes:
@@ -98,9 +98,9 @@ class ChannelService(Service):
     @transaction
     async def open_dm(self, work: UnitOfWork, account: Account, body: Json) -> Json:
         """Return the DM with ``recipient_id``, created if there is none."""
-        form = FieldReader(body)
-        other = form.snowflake("recipient_id", required=True) or 0
-        form.check()
+        fields = FieldReader(body)
+        other = fields.snowflake("recipient_id", required=True) or 0
+        fields.check()
         if other == account.user_id:
             raise ApiError(400, 50007, "Cannot send messages to this user")
         pair = sorted((account.user_id, other))

@@ -151,12 +151,12 @@ def _scope(account: Account, guild_id: int | None) -> tuple[Any, ...]:
 
 
 def _checked_command(body: object) -> Json:
-    form = FieldReader(body)
-    name = form.text("name", least=1, most=32, required=True)
-    kind = form.one_of("type", _TYPES, 1)
-    form.text("description", most=100)
-    form.objects("options", most=25)
-    form.check()
+    fields = FieldReader(body)
+    name = fields.text("name", least=1, most=32, required=True)
+    kind = fields.one_of("type", _TYPES, 1)
+    fields.text("description", most=100)
+    fields.objects("options", most=25)
+    fields.check()
     sent = as_object(body) or {}
     return {"name": name, "type": kind, **{key: sent.get(key, default) for key, default in _STORED_FIELDS}}
 

@@ -44,18 +44,20 @@ _LAYOUT: Final = frozenset({1, 9, 10, 12, 13, 14})
 """Types of the components that may stand in a container, and, with containers, at the top of a message."""
 
 
-def read_components(form: FieldReader, *, v2: bool) -> list[Json]:
-    """Read ``components`` as they are stored; adds errors to `form`."""
+def read_components(fields: FieldReader, *, v2: bool) -> list[Json]:
+    """Read ``components`` as they are stored; adds errors to `fields`."""
     reader = _ComponentReader()
     top = _LAYOUT | {ComponentType.CONTAINER} if v2 else frozenset({ComponentType.ACTION_ROW})
-    found = form.each("components", lambda one: reader.read(one, top), most=_MAX_COMPONENTS if v2 else _MAX_ACTION_ROWS)
+    found = fields.each(
+        "components", lambda one: reader.read(one, top), most=_MAX_COMPONENTS if v2 else _MAX_ACTION_ROWS
+    )
     if reader.count > _MAX_COMPONENTS:
-        form.add_error(
+        fields.add_error(
             "components", "COMPONENT_MAX_TOTAL_COMPONENTS_EXCEEDED", f"Must be {_MAX_COMPONENTS} or fewer in total."
         )
     if reader.texts > _MAX_TEXT_TOTAL:
         text = f"The text displays hold more than {_MAX_TEXT_TOTAL} characters together"
-        form.add_error("components", "COMPONENT_DISPLAYABLE_TEXT_SIZE_EXCEEDED", text)
+        fields.add_error("components", "COMPONENT_DISPLAYABLE_TEXT_SIZE_EXCEEDED", text)
     return found
 
 
@@ -67,86 +69,86 @@ class _ComponentReader:
         self.texts = 0
         self._custom_ids: set[str] = set()
 
-    def read(self, form: FieldReader, allowed: frozenset[int]) -> Json:
-        kind = form.one_of("type", allowed, default=0)
+    def read(self, fields: FieldReader, allowed: frozenset[int]) -> Json:
+        kind = fields.one_of("type", allowed, default=0)
         if kind == 0:
             return {}
         self.count += 1
-        _COMPONENT_READERS.get(kind, _ComponentReader.select)(self, form)
-        return form.body
+        _COMPONENT_READERS.get(kind, _ComponentReader.select)(self, fields)
+        return fields.body
 
-    def row(self, form: FieldReader) -> None:
-        inside = as_list(form.body.get("components")) or []
+    def row(self, fields: FieldReader) -> None:
+        inside = as_list(fields.body.get("components")) or []
         are_buttons = any((as_object(one) or {}).get("type") == ComponentType.BUTTON for one in inside)
         kinds = frozenset({int(ComponentType.BUTTON)}) if are_buttons else _SELECTS
-        form.each("components", lambda one: self.read(one, kinds), least=1, most=5 if are_buttons else 1)
+        fields.each("components", lambda one: self.read(one, kinds), least=1, most=5 if are_buttons else 1)
 
-    def button(self, form: FieldReader) -> None:
-        style = form.one_of("style", range(1, 7), default=0)
-        form.text("label", most=80)
-        form.flag("disabled")
+    def button(self, fields: FieldReader) -> None:
+        style = fields.one_of("style", range(1, 7), default=0)
+        fields.text("label", most=80)
+        fields.flag("disabled")
         if style == _LINK:
-            read_url(form, "url", required=True)
+            read_url(fields, "url", required=True)
         elif style == _PREMIUM:
-            form.snowflake("sku_id", required=True)
+            fields.snowflake("sku_id", required=True)
         else:
-            self._custom_id(form)
-            if form.body.get("url") is not None:
-                form.add_error("url", "BUTTON_COMPONENT_INVALID_URL", "Only buttons of style 5 may have a URL.")
-        if style in {_LINK, _PREMIUM} and form.body.get("custom_id") is not None:
+            self._custom_id(fields)
+            if fields.body.get("url") is not None:
+                fields.add_error("url", "BUTTON_COMPONENT_INVALID_URL", "Only buttons of style 5 may have a URL.")
+        if style in {_LINK, _PREMIUM} and fields.body.get("custom_id") is not None:
             text = "A button of this style can't have a custom id."
-            form.add_error("custom_id", "BUTTON_COMPONENT_CUSTOM_ID_NOT_ALLOWED", text)
+            fields.add_error("custom_id", "BUTTON_COMPONENT_CUSTOM_ID_NOT_ALLOWED", text)
 
-    def select(self, form: FieldReader) -> None:
-        self._custom_id(form)
-        form.text("placeholder", most=150)
-        form.flag("disabled")
-        least = form.integer("min_values", least=0, most=25)
-        most = form.integer("max_values", least=1, most=25)
+    def select(self, fields: FieldReader) -> None:
+        self._custom_id(fields)
+        fields.text("placeholder", most=150)
+        fields.flag("disabled")
+        least = fields.integer("min_values", least=0, most=25)
+        most = fields.integer("max_values", least=1, most=25)
         if least is not None and least > (1 if most is None else most):
-            form.add_error("min_values", "BASE_TYPE_BAD_LENGTH", "min_values must not be more than max_values.")
-        if form.body["type"] == ComponentType.STRING_SELECT:
-            values = form.each("options", _select_option, least=1, most=25)
+            fields.add_error("min_values", "BASE_TYPE_BAD_LENGTH", "min_values must not be more than max_values.")
+        if fields.body["type"] == ComponentType.STRING_SELECT:
+            values = fields.each("options", _select_option, least=1, most=25)
             if len(set(values)) < len(values):
-                form.add_error(
+                fields.add_error(
                     "options", "SELECT_COMPONENT_OPTION_VALUE_DUPLICATED", "The specified option value is used."
                 )
 
-    def section(self, form: FieldReader) -> None:
-        form.each("components", lambda one: self.read(one, frozenset({10})), least=1, most=3)
-        form.one("accessory", lambda one: self.read(one, frozenset({2, 11})), required=True)
+    def section(self, fields: FieldReader) -> None:
+        fields.each("components", lambda one: self.read(one, frozenset({10})), least=1, most=3)
+        fields.one("accessory", lambda one: self.read(one, frozenset({2, 11})), required=True)
 
-    def text(self, form: FieldReader) -> None:
-        self.texts += len(form.text("content", least=1, most=_MAX_TEXT_TOTAL, required=True) or "")
+    def text(self, fields: FieldReader) -> None:
+        self.texts += len(fields.text("content", least=1, most=_MAX_TEXT_TOTAL, required=True) or "")
 
-    def thumbnail(self, form: FieldReader) -> None:
-        form.one("media", _media_item_url, required=True)
-        form.text("description", most=1024)
-        form.flag("spoiler")
+    def thumbnail(self, fields: FieldReader) -> None:
+        fields.one("media", _media_item_url, required=True)
+        fields.text("description", most=1024)
+        fields.flag("spoiler")
 
-    def gallery(self, form: FieldReader) -> None:
-        form.each("items", _gallery_item, least=1, most=10)
+    def gallery(self, fields: FieldReader) -> None:
+        fields.each("items", _gallery_item, least=1, most=10)
 
-    def file(self, form: FieldReader) -> None:
-        form.one("file", _media_item_url, required=True)
-        form.flag("spoiler")
+    def file(self, fields: FieldReader) -> None:
+        fields.one("file", _media_item_url, required=True)
+        fields.flag("spoiler")
 
-    def separator(self, form: FieldReader) -> None:
-        form.one_of("spacing", (1, 2), default=1)
-        if "divider" in form:
-            form.flag("divider")
+    def separator(self, fields: FieldReader) -> None:
+        fields.one_of("spacing", (1, 2), default=1)
+        if "divider" in fields:
+            fields.flag("divider")
 
-    def container(self, form: FieldReader) -> None:
-        form.each("components", lambda one: self.read(one, _LAYOUT), least=1, most=_MAX_COMPONENTS)
-        form.integer("accent_color", least=0, most=0xFFFFFF)
-        form.flag("spoiler")
+    def container(self, fields: FieldReader) -> None:
+        fields.each("components", lambda one: self.read(one, _LAYOUT), least=1, most=_MAX_COMPONENTS)
+        fields.integer("accent_color", least=0, most=0xFFFFFF)
+        fields.flag("spoiler")
 
-    def _custom_id(self, form: FieldReader) -> None:
-        custom_id = form.text("custom_id", least=1, most=100, required=True)
+    def _custom_id(self, fields: FieldReader) -> None:
+        custom_id = fields.text("custom_id", least=1, most=100, required=True)
         if custom_id is None:
             return
         if custom_id in self._custom_ids:
-            form.add_error("custom_id", "COMPONENT_CUSTOM_ID_DUPLICATED", "Component custom id cannot be duplicated")
+            fields.add_error("custom_id", "COMPONENT_CUSTOM_ID_DUPLICATED", "Component custom id cannot be duplicated")
         self._custom_ids.add(custom_id)
 
 
@@ -164,18 +166,18 @@ _COMPONENT_READERS: Final[Mapping[int, Callable[[_ComponentReader, FieldReader],
 """Readers by type; all other types are selects."""
 
 
-def _select_option(form: FieldReader) -> Any:
-    form.text("label", least=1, most=100, required=True)
-    form.text("description", most=100)
-    form.flag("default")
-    return form.text("value", least=1, most=100, required=True)
+def _select_option(fields: FieldReader) -> Any:
+    fields.text("label", least=1, most=100, required=True)
+    fields.text("description", most=100)
+    fields.flag("default")
+    return fields.text("value", least=1, most=100, required=True)
 
 
-def _media_item_url(form: FieldReader) -> None:
-    read_url(form, "url", files=True, required=True)
+def _media_item_url(fields: FieldReader) -> None:
+    read_url(fields, "url", files=True, required=True)
 
 
-def _gallery_item(form: FieldReader) -> None:
-    form.one("media", _media_item_url, required=True)
-    form.text("description", most=1024)
-    form.flag("spoiler")
+def _gallery_item(fields: FieldReader) -> None:
+    fields.one("media", _media_item_url, required=True)
+    fields.text("description", most=1024)
+    fields.flag("spoiler")

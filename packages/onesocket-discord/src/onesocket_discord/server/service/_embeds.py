@@ -21,18 +21,18 @@ _SCHEMES = ("http", "https")
 _FILE_SCHEMES = (*_SCHEMES, "attachment")
 
 
-def read_embeds(form: FieldReader) -> list[Json]:
-    """Read ``embeds`` as they are stored; adds errors to `form`."""
-    found = form.each("embeds", _embed, most=MAX_EMBEDS)
+def read_embeds(fields: FieldReader) -> list[Json]:
+    """Read ``embeds`` as they are stored; adds errors to `fields`."""
+    found = fields.each("embeds", _embed, most=MAX_EMBEDS)
     if sum(map(len, (text for embed in found for text in _texts(embed)))) > _MAX_TOTAL_LENGTH:
         text = f"Embed size exceeds maximum size of {_MAX_TOTAL_LENGTH}"
-        form.add_error("embeds", "MAX_EMBED_SIZE_EXCEEDED", text)
+        fields.add_error("embeds", "MAX_EMBED_SIZE_EXCEEDED", text)
     return found
 
 
-def read_url(form: FieldReader, name: str, *, files: bool = False, required: bool = False) -> str | None:
+def read_url(fields: FieldReader, name: str, *, files: bool = False, required: bool = False) -> str | None:
     """Read a web address, or with `files` the name of an attachment."""
-    url = form.text(name, most=_MAX_URL_LENGTH, required=required)
+    url = fields.text(name, most=_MAX_URL_LENGTH, required=required)
     if url is None:
         return None
     try:
@@ -41,63 +41,63 @@ def read_url(form: FieldReader, name: str, *, files: bool = False, required: boo
         parts = urlsplit("")
     schemes = _FILE_SCHEMES if files else _SCHEMES
     if parts.scheme not in schemes:
-        form.add_error(name, "URL_TYPE_INVALID_SCHEME", f"Scheme must be one of {schemes}.")
+        fields.add_error(name, "URL_TYPE_INVALID_SCHEME", f"Scheme must be one of {schemes}.")
     elif not parts.netloc or " " in url:
-        form.add_error(name, "URL_TYPE_INVALID_URL", "Not a well formed URL.")
+        fields.add_error(name, "URL_TYPE_INVALID_URL", "Not a well formed URL.")
     return url
 
 
-def _embed(form: FieldReader) -> Json:
+def _embed(fields: FieldReader) -> Json:
     embed: Json = {
         "type": "rich",
-        "title": form.text("title", most=256),
-        "description": form.text("description", most=4096),
-        "url": read_url(form, "url"),
-        "timestamp": _timestamp(form),
-        "color": form.integer("color", least=0, most=_MAX_COLOR),
-        "footer": form.one("footer", _footer),
-        "image": form.one("image", _image),
-        "thumbnail": form.one("thumbnail", _image),
-        "author": form.one("author", _author),
-        "fields": form.each("fields", _field, most=25),
+        "title": fields.text("title", most=256),
+        "description": fields.text("description", most=4096),
+        "url": read_url(fields, "url"),
+        "timestamp": _timestamp(fields),
+        "color": fields.integer("color", least=0, most=_MAX_COLOR),
+        "footer": fields.one("footer", _footer),
+        "image": fields.one("image", _image),
+        "thumbnail": fields.one("thumbnail", _image),
+        "author": fields.one("author", _author),
+        "fields": fields.each("fields", _field, most=25),
     }
-    if all(form.body.get(part) in (None, "", []) for part in _VISIBLE_PARTS):
-        form.add_error("description", "BASE_TYPE_REQUIRED", "This field is required")
+    if all(fields.body.get(part) in (None, "", []) for part in _VISIBLE_PARTS):
+        fields.add_error("description", "BASE_TYPE_REQUIRED", "This field is required")
     return _without_empty(embed)
 
 
-def _footer(form: FieldReader) -> Json:
-    text = form.text("text", most=2048, required=True)
-    return _without_empty({"text": text, "icon_url": read_url(form, "icon_url", files=True)})
+def _footer(fields: FieldReader) -> Json:
+    text = fields.text("text", most=2048, required=True)
+    return _without_empty({"text": text, "icon_url": read_url(fields, "icon_url", files=True)})
 
 
-def _author(form: FieldReader) -> Json:
-    name = form.text("name", most=256, required=True)
+def _author(fields: FieldReader) -> Json:
+    name = fields.text("name", most=256, required=True)
     return _without_empty(
-        {"name": name, "url": read_url(form, "url"), "icon_url": read_url(form, "icon_url", files=True)}
+        {"name": name, "url": read_url(fields, "url"), "icon_url": read_url(fields, "icon_url", files=True)}
     )
 
 
-def _image(form: FieldReader) -> Json:
-    return _without_empty({"url": read_url(form, "url", files=True, required=True)})
+def _image(fields: FieldReader) -> Json:
+    return _without_empty({"url": read_url(fields, "url", files=True, required=True)})
 
 
-def _field(form: FieldReader) -> Json:
+def _field(fields: FieldReader) -> Json:
     return {
-        "name": form.text("name", least=1, most=256, required=True),
-        "value": form.text("value", least=1, most=1024, required=True),
-        "inline": form.flag("inline"),
+        "name": fields.text("name", least=1, most=256, required=True),
+        "value": fields.text("value", least=1, most=1024, required=True),
+        "inline": fields.flag("inline"),
     }
 
 
-def _timestamp(form: FieldReader) -> str | None:
-    text = form.text("timestamp", most=64)
+def _timestamp(fields: FieldReader) -> str | None:
+    text = fields.text("timestamp", most=64)
     if text is None:
         return None
     try:
         return datetime.fromisoformat(text).isoformat()
     except ValueError:
-        form.add_error("timestamp", "DATE_TIME_TYPE_PARSE", f"Could not parse {text[:40]}. Should be ISO8601.")
+        fields.add_error("timestamp", "DATE_TIME_TYPE_PARSE", f"Could not parse {text[:40]}. Should be ISO8601.")
         return None
 
 

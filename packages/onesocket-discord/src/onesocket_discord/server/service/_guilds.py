@@ -27,9 +27,9 @@ class GuildService(Service):
     @transaction
     async def create(self, work: UnitOfWork, account: Account, body: Json) -> Json:
         """Create a guild with one channel, owned by the account."""
-        form = FieldReader(body)
-        name = form.text("name", least=2, most=100, required=True)
-        form.check()
+        fields = FieldReader(body)
+        name = fields.text("name", least=2, most=100, required=True)
+        fields.check()
         mine = select(func.count()).where(members.c.user_id == account.user_id)
         if (await work.scalar(mine) or 0) >= _MAX_GUILDS:
             raise ApiError(400, 30001, f"Maximum number of guilds reached ({_MAX_GUILDS})")
@@ -73,9 +73,9 @@ class GuildService(Service):
     @transaction
     async def edit(self, work: UnitOfWork, account: Account, guild_id: int, body: Json) -> Json:
         """Change the ``name``; for the owner."""
-        form = FieldReader(body)
-        name = form.text("name", least=2, most=100)
-        form.check()
+        fields = FieldReader(body)
+        name = fields.text("name", least=2, most=100)
+        fields.check()
         row = await owned_guild(work.connection, account, guild_id)
         changed = {**serialize.guild(row), "name": name or row.name}
         await work.execute(update(guilds).where(guilds.c.id == guild_id).values(name=changed["name"]))

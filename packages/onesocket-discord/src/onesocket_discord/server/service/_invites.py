@@ -32,10 +32,10 @@ class InviteService(Service):
     @transaction
     async def create(self, work: UnitOfWork, account: Account, channel_id: int, body: Json) -> Json:
         """Create an invite; ``max_age`` in seconds (0: no end; by default a day), ``max_uses`` (0: any number)."""
-        form = FieldReader(body)
-        max_age = form.integer("max_age", least=0, most=7 * _DAY)
-        max_uses = form.integer("max_uses", least=0, most=100)
-        form.check()
+        fields = FieldReader(body)
+        max_age = fields.integer("max_age", least=0, most=7 * _DAY)
+        max_uses = fields.integer("max_uses", least=0, most=100)
+        fields.check()
         access = await channel_access(work.connection, account, channel_id)
         if access.guild_id is None:
             raise ApiError(403, 50003, "Cannot execute action on a DM channel")

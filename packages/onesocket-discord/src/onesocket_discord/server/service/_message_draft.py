@@ -34,24 +34,24 @@ class AllowedMentions:
     replied_user: bool = True
 
     @classmethod
-    def read(cls, form: FieldReader) -> AllowedMentions:
+    def read(cls, fields: FieldReader) -> AllowedMentions:
         """Read the mentions that a request allows."""
-        if form.inner("allowed_mentions") is None:
+        if fields.inner("allowed_mentions") is None:
             return cls()
-        return form.one("allowed_mentions", cls._read) or cls()
+        return fields.one("allowed_mentions", cls._read) or cls()
 
     @classmethod
-    def _read(cls, form: FieldReader) -> AllowedMentions:
-        parse = as_list(form.body.get("parse")) or []
-        given = {name: as_list(form.body.get(name)) or [] for name in ("users", "roles")}
+    def _read(cls, fields: FieldReader) -> AllowedMentions:
+        parse = as_list(fields.body.get("parse")) or []
+        given = {name: as_list(fields.body.get(name)) or [] for name in ("users", "roles")}
         for name, ids in given.items():
             if len(ids) > _MAX_MENTIONS:
-                form.add_error(name, "BASE_TYPE_MAX_LENGTH", f"Must be {_MAX_MENTIONS} or fewer in length.")
+                fields.add_error(name, "BASE_TYPE_MAX_LENGTH", f"Must be {_MAX_MENTIONS} or fewer in length.")
             elif ids and name in parse:
                 text = f'parse:["{name}"] and {name}: [ids...] are mutually exclusive.'
-                form.add_error(name, "MESSAGE_ALLOWED_MENTIONS_PARSE_EXCLUSIVE", text)
+                fields.add_error(name, "MESSAGE_ALLOWED_MENTIONS_PARSE_EXCLUSIVE", text)
         known = frozenset(one for one in map(parse_snowflake, given["users"]) if one is not None)
-        return cls("users" in parse, known, "everyone" in parse, bool(form.body.get("replied_user")))
+        return cls("users" in parse, known, "everyone" in parse, bool(fields.body.get("replied_user")))
 
     def mentions(self, content: str) -> list[int]:
         """Users that a text mentions, in order."""
@@ -99,25 +99,25 @@ class _DraftReference:
 
 def read_message_draft(body: Json) -> MessageDraft:
     """Read a request to post. Raises `ApiError`."""
-    form = FieldReader(body)
-    flags = _flags(form)
-    reference = form.one("message_reference", _reference)
+    fields = FieldReader(body)
+    flags = _flags(fields)
+    reference = fields.one("message_reference", _reference)
     draft = MessageDraft(
-        content=form.text("content", most=MAX_CONTENT_LENGTH) or "",
-        nonce=_nonce(body, form),
-        unique=form.flag("enforce_nonce"),
-        tts=form.flag("tts"),
+        content=fields.text("content", most=MAX_CONTENT_LENGTH) or "",
+        nonce=_nonce(body, fields),
+        unique=fields.flag("enforce_nonce"),
+        tts=fields.flag("tts"),
         flags=flags,
-        embeds=read_embeds(form),
-        components=read_components(form, v2=bool(flags & IS_COMPONENTS_V2)),
-        allowed=AllowedMentions.read(form),
+        embeds=read_embeds(fields),
+        components=read_components(fields, v2=bool(flags & IS_COMPONENTS_V2)),
+        allowed=AllowedMentions.read(fields),
         reference_id=None if reference is None else reference.message_id,
         reference_channel=None if reference is None else reference.channel_id,
         must_exist=reference is None or reference.must_exist,
         forwards=reference is not None and reference.forwards,
     )
-    _check_layout(form, flags, content=draft.content, embeds=draft.embeds)
-    form.check()
+    _check_layout(fields, flags, content=draft.content, embeds=draft.embeds)
+    fields.check()
     if not draft.forwards:
         check_not_empty(draft.content, draft.embeds, draft.components)
     return draft
@@ -128,20 +128,20 @@ def read_message_edit(body: Json, before: int) -> tuple[dict[str, Any], AllowedM
 
     Returns new values by column, and the allowed mentions. A message of Components V2 stays one.
     """
-    form = FieldReader(body)
+    fields = FieldReader(body)
     changes: dict[str, Any] = {}
-    flags = _flags(form) | before & IS_COMPONENTS_V2
-    if "content" in form:
-        changes["content"] = form.text("content", most=MAX_CONTENT_LENGTH) or ""
-    if "embeds" in form:
-        changes["embeds"] = read_embeds(form)
-    if "components" in form:
-        changes["components"] = read_components(form, v2=bool(flags & IS_COMPONENTS_V2))
-    if "flags" in form:
+    flags = _flags(fields) | before & IS_COMPONENTS_V2
+    if "content" in fields:
+        changes["content"] = fields.text("content", most=MAX_CONTENT_LENGTH) or ""
+    if "embeds" in fields:
+        changes["embeds"] = read_embeds(fields)
+    if "components" in fields:
+        changes["components"] = read_components(fields, v2=bool(flags & IS_COMPONENTS_V2))
+    if "flags" in fields:
         changes["flags"] = flags
-    allowed = AllowedMentions.read(form)
-    _check_layout(form, flags, content=changes.get("content", ""), embeds=changes.get("embeds", []))
-    form.check()
+    allowed = AllowedMentions.read(fields)
+    _check_layout(fields, flags, content=changes.get("content", ""), embeds=changes.get("embeds", []))
+    fields.check()
     return changes, allowed
 
 
@@ -151,32 +151,32 @@ def check_not_empty(content: str, embeds: list[Json], components: list[Json]) ->
         raise ApiError(400, 50006, "Cannot send an empty message")
 
 
-def _flags(form: FieldReader) -> int:
-    return (form.integer("flags", least=0, most=2**31 - 1) or 0) & _SETTABLE_FLAGS
+def _flags(fields: FieldReader) -> int:
+    return (fields.integer("flags", least=0, most=2**31 - 1) or 0) & _SETTABLE_FLAGS
 
 
-def _check_layout(form: FieldReader, flags: int, *, content: str, embeds: list[Json]) -> None:
+def _check_layout(fields: FieldReader, flags: int, *, content: str, embeds: list[Json]) -> None:
     if flags & IS_COMPONENTS_V2:
         for name, given in (("content", content), ("embeds", embeds)):
             if given:
                 text = f"The '{name}' field cannot be used when using MessageFlags.IS_COMPONENTS_V2"
-                form.add_error(name, "MESSAGE_CANNOT_USE_LEGACY_FIELDS_WITH_COMPONENTS_V2", text)
+                fields.add_error(name, "MESSAGE_CANNOT_USE_LEGACY_FIELDS_WITH_COMPONENTS_V2", text)
 
 
-def _reference(form: FieldReader) -> _DraftReference:
+def _reference(fields: FieldReader) -> _DraftReference:
     return _DraftReference(
-        message_id=form.snowflake("message_id", required=True),
-        channel_id=form.snowflake("channel_id"),
-        must_exist=form.body.get("fail_if_not_exists") is not False,
-        forwards=form.one_of("type", (0, _FORWARD_TYPE), default=0) == _FORWARD_TYPE,
+        message_id=fields.snowflake("message_id", required=True),
+        channel_id=fields.snowflake("channel_id"),
+        must_exist=fields.body.get("fail_if_not_exists") is not False,
+        forwards=fields.one_of("type", (0, _FORWARD_TYPE), default=0) == _FORWARD_TYPE,
     )
 
 
-def _nonce(body: Json, form: FieldReader) -> str | None:
+def _nonce(body: Json, fields: FieldReader) -> str | None:
     nonce = body.get("nonce")
     if nonce is None:
         return None
     if isinstance(nonce, bool) or not isinstance(nonce, str | int) or len(str(nonce)) > 25 or "\0" in str(nonce):
-        form.add_error("nonce", "NONCE_TYPE_TOO_LONG", "Must be an integer or a string of 25 or fewer in length.")
+        fields.add_error("nonce", "NONCE_TYPE_TOO_LONG", "Must be an integer or a string of 25 or fewer in length.")
         return None
     return json.dumps(nonce, ensure_ascii=False)

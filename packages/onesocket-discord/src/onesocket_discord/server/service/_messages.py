@@ -137,9 +137,9 @@ class MessageService(Service):
 
         None of them may be older than 14 days (50034).
         """
-        form = FieldReader(body)
-        ids = form.snowflakes("messages", least=2, most=100)
-        form.check()
+        fields = FieldReader(body)
+        ids = fields.snowflakes("messages", least=2, most=100)
+        fields.check()
         if min(map(snowflake_time, ids)) < self._context.ids.now() - _BULK_DELETE_AGE:
             raise ApiError(400, 50034, "You can only bulk delete messages that are under 14 days old.")
         access = await channel_access(work.connection, account, channel_id)

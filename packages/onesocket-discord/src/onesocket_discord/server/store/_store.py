@@ -29,10 +29,10 @@ _OPERATION_TIMEOUT = 30.0
 class Store:
     """Reads committed states, and runs write operations one after another."""
 
-    def __init__(self, writer: StoreWriter, readers: AsyncEngine, turn: AbstractAsyncContextManager[None]) -> None:
+    def __init__(self, writer: StoreWriter, readers: AsyncEngine, lock: AbstractAsyncContextManager[None]) -> None:
         self._writer = writer
         self._readers = readers
-        self._turn = turn
+        self._lock = lock
 
     def __repr__(self) -> str:
         return f"<Store {self._readers.url.render_as_string(hide_password=True)}>"
@@ -57,17 +57,17 @@ class Store:
                 await connection.run_sync(upgrade)
             # One connection can't be in two transactions: a single one is used in turns.
             shared = writing is reading and url.get_backend_name() == "sqlite"
-            turn: AbstractAsyncContextManager[None] = asyncio.Lock() if shared else nullcontext()
-            writer = StoreWriter(writing, turn, _OPERATION_TIMEOUT)
+            lock: AbstractAsyncContextManager[None] = asyncio.Lock() if shared else nullcontext()
+            writer = StoreWriter(writing, lock, _OPERATION_TIMEOUT)
             writer.start()
             stack.push_async_callback(writer.stop)
-            yield cls(writer, reading, turn)
+            yield cls(writer, reading, lock)
 
     @asynccontextmanager
     async def reading(self) -> AsyncGenerator[AsyncConnection, None]:
         """Yield a connection that reads one committed state. Raises `ApiError` (503) after the operation timeout."""
         try:
-            async with asyncio.timeout(_OPERATION_TIMEOUT), self._turn, self._readers.begin() as connection:
+            async with asyncio.timeout(_OPERATION_TIMEOUT), self._lock, self._readers.begin() as connection:
                 yield connection
         except TimeoutError:
             raise ApiError(503, 0, f"503: Service Unavailable: nothing was read in {_OPERATION_TIMEOUT:g} s") from None

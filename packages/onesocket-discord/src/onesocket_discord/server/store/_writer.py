@@ -27,10 +27,10 @@ class StoreWriter:
     A failing operation rolls back alone. No operation returns before its commit.
     """
 
-    def __init__(self, engine: AsyncEngine, turn: AbstractAsyncContextManager[None], timeout: float) -> None:
-        """`turn` is held during a transaction; `timeout`: seconds for one operation, its wait included."""
+    def __init__(self, engine: AsyncEngine, lock: AbstractAsyncContextManager[None], timeout: float) -> None:
+        """`lock` is held during a transaction; `timeout`: seconds for one operation, its wait included."""
         self._engine = engine
-        self._turn = turn
+        self._lock = lock
         self._timeout = timeout
         self._queue: asyncio.Queue[_QueuedOperation | None] = asyncio.Queue(_MAX_WAITING)
         self._task: asyncio.Task[None] | None = None
@@ -78,7 +78,7 @@ class StoreWriter:
         going = True
         item: _QueuedOperation | None = first
         try:
-            async with self._turn, self._engine.begin() as connection:
+            async with self._lock, self._engine.begin() as connection:
                 while item is not None:
                     if not item.done.cancelled():
                         items.append(item)
