@@ -16,7 +16,7 @@ from ..client._delivery import Delivery
 from ..client._error_reporter import ErrorReporter
 from ..client._fan_out import FanOut
 from ..client._gap import Gap
-from ..client._message_client import C, CallbackOptions
+from ..client._message_client import C, CallbackOptions, SubscriptionOptions
 from ..client._options import TokenSource
 from ..client._pickling import not_picklable
 from ..client._queue import DEFAULT_LIMIT, Overflow
@@ -241,24 +241,18 @@ class SharedClient:
         self,
         event: str | None = None,
         *,
-        where: Predicate | None = None,
         keys: Iterable[Hashable] = (),
-        limit: int = DEFAULT_LIMIT,
-        overflow: Overflow | str = Overflow.FAIL,
         gaps: Literal[True] = True,
-        raise_on_failure: bool = True,
+        **options: Unpack[SubscriptionOptions],
     ) -> Subscription[Any | Gap]: ...
     @overload
     def subscribe(
         self,
         event: str | None = None,
         *,
-        where: Predicate | None = None,
         keys: Iterable[Hashable] = (),
-        limit: int = DEFAULT_LIMIT,
-        overflow: Overflow | str = Overflow.FAIL,
         gaps: bool,
-        raise_on_failure: bool = True,
+        **options: Unpack[SubscriptionOptions],
     ) -> Subscription[Any]: ...
     def subscribe(
         self,
