@@ -194,7 +194,8 @@ class Callback:
                     self._is_async = True
                     stream.queue.limit = self.options.limit
                     await result
-                elif (left := left - 1) <= 0:
+                    continue
+                if (left := left - 1) <= 0:
                     await asyncio.sleep(0)
                     left = SLICE + len(stream.queue.items)  # new messages in the turn that brings them, as a sink
                 if self._becomes_sink(stream):
