@@ -79,8 +79,7 @@ def test_names_tell_nothing(tmp_path: Path) -> None:
 def test_a_path_that_is_too_long_for_a_socket_is_reached_all_the_same(tmp_path: Path) -> None:
     deep = tmp_path / ("d" * 100)
     place = RuntimePaths.of("key", str(deep))
-    directory = place.open_directory()
-    try:
+    with place.opened() as directory:
         if sys.platform != "linux":
             with pytest.raises(NoRuntimeDirectory, match="too long"):
                 place.socket_address(directory)
@@ -90,8 +89,6 @@ def test_a_path_that_is_too_long_for_a_socket_is_reached_all_the_same(tmp_path: 
             server.listen()
             client.connect(place.socket_address(directory))
         assert place.socket.exists()
-    finally:
-        os.close(directory)
 
 
 def test_one_holder_even_within_a_process(place: RuntimePaths) -> None:

@@ -84,7 +84,6 @@ class HostUpstream:
         limits: OutboxLimits | None = options.get("outbox", OutboxLimits())
         self._operations = ProcessOperations(spec.protocol, limits, self._membership, self._local_status)
         self._spare_client: Client | None = None
-        self._loop: asyncio.AbstractEventLoop | None = None
         self._is_held = False
         self._left_in_order = False
         """True if the last owner closed the connection in order."""
@@ -118,7 +117,6 @@ class HostUpstream:
         self._local_status.attach(sink)
         self._inbound.attach(sink)
         self._membership.begin()
-        self._loop = asyncio.get_running_loop()
 
     async def connect(self) -> Outcome:
         """Open or join the connection. Raises as `Client.connect()`, and conflicts with the other processes."""
@@ -153,7 +151,7 @@ class HostUpstream:
     def release(self) -> None:
         """Let the feed go on in the next turn: a reader calls this in the middle of reading."""
         self._is_held = False
-        self._running_loop().call_soon(self._release)
+        asyncio.get_running_loop().call_soon(self._release)
 
     def _release(self) -> None:
         if not self._is_held:
@@ -172,12 +170,11 @@ class HostUpstream:
         if self._pid != os.getpid():
             return
         if self._closing is None:
-            self._closing = self._running_loop().create_task(self._close())
+            self._closing = asyncio.get_running_loop().create_task(self._close())
         await asyncio.shield(self._closing)
 
     async def _request(self, verb: Verb) -> Outcome | None:
         self._check_usable()
-        self._running_loop()
         return await self._operations.request(verb, self._deadline)
 
     def _check_usable(self) -> None:
@@ -185,11 +182,6 @@ class HostUpstream:
             raise ForkedCopy
         if self._closing is not None:
             raise ClientClosed
-
-    def _running_loop(self) -> asyncio.AbstractEventLoop:
-        if self._loop is None:
-            self._loop = asyncio.get_running_loop()
-        return self._loop
 
     # --- roles ------------------------------------------------------------------------------------------------------
 

@@ -33,26 +33,13 @@ class JoinCredentials:
     def check_challenge(self, challenge: Challenge, owner_pid: int) -> None:
         """Raise `VersionMismatch` if the owner's release speaks another protocol."""
         if challenge.protocol != PROTOCOL_VERSION:
-            pid = f" (pid {owner_pid})" if owner_pid else ""
-            raise VersionMismatch(
-                f"the process that holds the connection{pid} runs onesocket {challenge.release[:40]} with sharing "
-                f"protocol {challenge.protocol}, this one runs {self.release} with {PROTOCOL_VERSION}: "
-                "use one release for both",
-                ours=PROTOCOL_VERSION,
-                theirs=challenge.protocol,
-            )
+            raise _version_mismatch(owner_pid, challenge, Hello(PROTOCOL_VERSION, self.release))
 
     def check_hello(self, hello: Hello, nonce: bytes) -> None:
         """Raise the error that keeps a follower out: `VersionMismatch`, `TokenMismatch` or `OptionConflict`."""
         pid = os.getpid()
         if hello.protocol != PROTOCOL_VERSION:
-            raise VersionMismatch(
-                f"the process that holds the connection (pid {pid}) runs onesocket {self.release} with sharing "
-                f"protocol {PROTOCOL_VERSION}, this one runs {hello.release[:40]} with {hello.protocol}: "
-                "use one release for both",
-                ours=hello.protocol,
-                theirs=PROTOCOL_VERSION,
-            )
+            raise _version_mismatch(pid, self.challenge(nonce), hello)
         if not hmac.compare_digest(hello.proof, self._token_proof(nonce)):
             raise TokenMismatch(
                 f"another process (pid {pid}) shares this key with another token, or another user "
@@ -65,3 +52,13 @@ class JoinCredentials:
     def _token_proof(self, nonce: bytes) -> bytes:
         """HMAC proof that this process holds the shared secret."""
         return hmac.digest(self.secret, b"onesocket " + nonce, "sha256")
+
+
+def _version_mismatch(owner_pid: int, challenge: Challenge, hello: Hello) -> VersionMismatch:
+    pid = f" (pid {owner_pid})" if owner_pid else ""
+    return VersionMismatch(
+        f"the process that holds the connection{pid} runs onesocket {challenge.release[:40]} with sharing protocol "
+        f"{challenge.protocol}, this one runs {hello.release[:40]} with {hello.protocol}: use one release for both",
+        ours=hello.protocol,
+        theirs=challenge.protocol,
+    )

@@ -50,7 +50,7 @@ from ._join_credentials import JoinCredentials
 from ._owner_files import OwnerFiles
 from ._owner_lock import OwnerLock
 from ._pending_operations import PendingOperations
-from ._reconnector import Reconnector
+from ._restoration import restore_connection
 from ._subscription_counts import SubscriptionCounts
 
 _REFRESH_INTERVAL: Final = 600.0
@@ -122,7 +122,8 @@ class Owner:
         )
         self._local_requester = _LocalRequester(emit)
         self._pending_operations = PendingOperations(client)
-        self._reconnector = Reconnector(client, reconnect, self._publish_present)
+        self._reconnect = reconnect
+        self._restoring: asyncio.Task[None] | None = None
         self._files = OwnerFiles(
             lock, reserve, accepted=self._followers.accept, exhausted=_reject_exhausted, check=self._check_files
         )
@@ -161,7 +162,14 @@ class Owner:
             self._stopping = self._loop.create_task(self.client.disconnect())
             self._stopping.add_done_callback(lambda task: task.cancelled() or task.exception())
         elif state in (State.CONNECTED, State.CONNECTING, State.BACKING_OFF):
-            self._reconnector.start()
+            restoring = restore_connection(self.client, self._reconnect, self._publish_present)
+            self._restoring = self._loop.create_task(restoring)
+            self._restoring.add_done_callback(lambda task: task.cancelled() or self._publish_present())
+
+    async def _stop_restoring(self) -> None:
+        if self._restoring is not None:
+            self._restoring.cancel()
+            await asyncio.wait([self._restoring], timeout=1)
 
     async def hand_over(self) -> None:
         """Close the connection in order, release the lock, and send the followers to the next owner. Bounded."""
@@ -170,7 +178,7 @@ class Owner:
         if self._heartbeat_timer is not None:
             self._heartbeat_timer.cancel()
         self._files.stop()
-        await self._reconnector.stop()
+        await self._stop_restoring()
         await self.client.aclose()  # bounded by its own deadlines; before its end another must not dial
         await self._pending_operations.finish()  # messages sent meanwhile need their result, or would be sent twice
         self._forward_batch()
@@ -273,7 +281,7 @@ class Owner:
 
     def _shared_status(self, state: State, epoch: int) -> Status:
         """The client's status with the state and epoch as all processes count them, without its own queues."""
-        if state is State.FAILED and self._reconnector.is_running:
+        if state is State.FAILED and self._restoring is not None and not self._restoring.done():
             state = State.BACKING_OFF
         return dataclasses.replace(
             self.client.status,
@@ -325,7 +333,7 @@ class Owner:
             case Verb.RECONNECT:
                 return await self.client.reconnect()
             case Verb.DISCONNECT:
-                await self._reconnector.stop()
+                await self._stop_restoring()
                 await self.client.disconnect()
                 return None
 

@@ -20,8 +20,7 @@ import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from types import TracebackType
-from typing import Final, Self, TypeAlias
+from typing import Final, TypeAlias
 
 from ..._forking import FORK_LOCK
 from ...errors import NoRuntimeDirectory
@@ -134,7 +133,7 @@ class OwnerLock:
         """
         with FORK_LOCK:
             for _ in range(_MAX_ATTEMPTS):
-                with _LockFile(paths.lock) as file:
+                with contextlib.closing(_LockFile(paths.lock)) as file:
                     if not file.lock():
                         return None
                     if file.identity != file_identity(paths.lock):
@@ -154,14 +153,14 @@ class OwnerLock:
         The old owner finds the other file when it goes on; until then it has the abstract socket lock.
         Raises `NoRuntimeDirectory` or `OutOfResources`.
         """
-        with FORK_LOCK, _LockFile(paths.takeover_lock) as fence:
+        with FORK_LOCK, contextlib.closing(_LockFile(paths.takeover_lock)) as fence:
             if not fence.lock() or seen is None or ownership_id_of(paths.lock) != seen:
                 return None
             last = _read_record_at(paths.lock)
             path = paths.directory / f"{paths.name}.{os.getpid()}.new"
             with contextlib.suppress(FileNotFoundError):
                 path.unlink()
-            with _LockFile(path) as new:
+            with contextlib.closing(_LockFile(path)) as new:
                 if not new.lock():  # no other process uses its name
                     return None
                 # The stopped owner is not gone, and we don't wait for it; its epochs go on.
@@ -183,7 +182,7 @@ class OwnerLock:
         """
         if paths == self.paths and self.is_ours():
             return LockState.OURS
-        with FORK_LOCK, _LockFile(paths.lock) as file:
+        with FORK_LOCK, contextlib.closing(_LockFile(paths.lock)) as file:
             is_free = file.lock()
             if file.identity != file_identity(paths.lock):
                 return LockState.BUSY
@@ -257,7 +256,7 @@ class OwnerLock:
 
 
 class _LockFile:
-    """A lock file that is open inside a block, and after it if it is kept."""
+    """An open lock file, for `contextlib.closing`."""
 
     def __init__(self, path: Path) -> None:
         try:
@@ -271,12 +270,8 @@ class _LockFile:
         self.identity = _stat_identity(found)
         self._is_kept = False
 
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def close(self) -> None:
+        """Close the file, unless it is kept."""
         if not self._is_kept:
             os.close(self.descriptor)
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import enum
 import itertools
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Final
 
 from ...errors import DeliveryUnknown, MessageExpired, OnesocketError, OutboxFull
@@ -33,24 +34,21 @@ class EntryState(enum.Enum):
     """Taken back by its sender, before it left this process."""
 
 
+@dataclass(slots=True, eq=False, repr=False)
 class OutboxEntry:
-    """One message, and its result. `settled` is called once, when the result is known."""
+    """One message, and its result."""
 
-    __slots__ = ("_settled", "data", "due", "earlier_unknown", "error", "number", "resend", "state")
-
-    def __init__(
-        self, number: int, data: Data, due: float, settled: Callable[[OutboxEntry], object], *, resend: bool
-    ) -> None:
-        self.number: Final = number
-        self.data: Final = data
-        self.due: Final = due
-        self.resend: Final = resend
-        self._settled: Final = settled
-        self.state = EntryState.WAITING
-        self.error: OnesocketError | None = None
-        """The error of a settled message; None: it was delivered."""
-        self.earlier_unknown: DeliveryUnknown | None = None
-        """The result of an earlier copy, which may have arrived; the message is being sent again."""
+    number: int
+    data: Data
+    due: float
+    settled: Callable[[OutboxEntry], object]
+    """Called once, when the result is known."""
+    resend: bool
+    state: EntryState = EntryState.WAITING
+    error: OnesocketError | None = None
+    """The error of a settled message; None: it was delivered."""
+    earlier_unknown: DeliveryUnknown | None = None
+    """The result of an earlier copy, which may have arrived; the message is being sent again."""
 
     def __repr__(self) -> str:
         return f"<OutboxEntry {self.number} {self.state.value}>"
@@ -59,7 +57,7 @@ class OutboxEntry:
         """Record the result of this copy; if it failed, an earlier copy may have arrived all the same."""
         self.state = EntryState.SETTLED
         self.error = error if error is None or self.earlier_unknown is None else self.earlier_unknown
-        self._settled(self)
+        self.settled(self)
 
 
 class ProcessOutbox:
@@ -88,7 +86,7 @@ class ProcessOutbox:
                 "(outbox=); wait until it is back"
             )
         self._last += 1
-        entry = OutboxEntry(self._last, data, now + self._limits.age, settled, resend=resend)
+        entry = OutboxEntry(self._last, data, now + self._limits.age, settled, resend)
         self._entries[entry.number] = self._waiting[entry.number] = entry
         return entry
 

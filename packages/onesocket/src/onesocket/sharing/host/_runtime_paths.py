@@ -162,24 +162,18 @@ class RuntimePaths:
 
     @contextlib.contextmanager
     def opened(self) -> Generator[int]:
-        """Open the directory as `open_directory` for the block."""
-        descriptor = self.open_directory()
-        try:
-            yield descriptor
-        finally:
-            os.close(descriptor)
-
-    def open_directory(self) -> int:
-        """Open the directory and check it again. Raises `NoRuntimeDirectory`. The caller closes the descriptor."""
+        """Check the directory again, and open it for the block. Raises `NoRuntimeDirectory`."""
         try:
             descriptor = os.open(self.directory, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
         except OSError as error:
             raise translate_os_error(error, f"{self.directory} can't be opened") from error
-        why = _unsafe_reason(os.fstat(descriptor))
-        if why is not None:
+        try:
+            why = _unsafe_reason(os.fstat(descriptor))
+            if why is not None:
+                raise NoRuntimeDirectory(f"{self.directory} is not safe to share connections in: {why}; {_REMEDY}")
+            yield descriptor
+        finally:
             os.close(descriptor)
-            raise NoRuntimeDirectory(f"{self.directory} is not safe to share connections in: {why}; {_REMEDY}")
-        return descriptor
 
     def socket_address(self, directory: int) -> str:
         """The socket's path for bind and connect, also in a long directory. Raises `NoRuntimeDirectory`."""
