@@ -9,7 +9,7 @@ import enum
 import os
 import socket
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Generator, Iterable
 from typing import Final, TypeAlias
 
 from ...client._client import Client
@@ -76,10 +76,25 @@ class _LocalRequester:
 
     def __init__(self, emit: Callable[[OwnerEvent], object]) -> None:
         self._emit = emit
+        self._batch: list[tuple[int, Outcome | None, OnesocketError | None]] | None = None
 
     def add_result(self, number: int, outcome: Outcome | None, error: OnesocketError | None) -> None:
-        """Report the result of message or request `number`."""
-        self._emit(Results([(number, outcome, error)]))
+        """Report the result of message or request `number`: at once, or with those of one frame."""
+        if self._batch is None:
+            self._emit(Results([(number, outcome, error)]))
+        else:
+            self._batch.append((number, outcome, error))
+
+    @contextlib.contextmanager
+    def batched(self) -> Generator[None]:
+        """Report the results of this block together at its end."""
+        batch = self._batch = []
+        try:
+            yield
+        finally:
+            self._batch = None
+            if batch:
+                self._emit(Results(batch))
 
     def release_slot(self) -> None:
         """Do nothing: the bound of this process is that of its outbox."""
@@ -297,7 +312,8 @@ class Owner:
 
     def submit(self, frame: ToOwner) -> None:
         """Perform a frame of this process, as one of a follower; its results are emitted. Raises `IpcError`."""
-        self._perform(self._local_requester, frame)
+        with self._local_requester.batched():
+            self._perform(self._local_requester, frame)
 
     def _perform(self, requester: FollowerConnection | _LocalRequester, frame: ToOwner) -> None:
         match frame:
