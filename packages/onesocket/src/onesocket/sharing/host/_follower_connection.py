@@ -19,6 +19,7 @@ from ._ipc_frames import (
     Hello,
     Rejection,
     Request,
+    Result,
     Results,
     SendMessages,
     StatusRequest,
@@ -50,7 +51,7 @@ class FollowerConnection(FrameStream):
         """Called with each valid frame, beginning with `Hello` or `StatusRequest`; with None at a follower's end."""
         self._nonce = secrets.token_bytes(16)
         self._timer: asyncio.TimerHandle | None = None
-        self._results: list[tuple[int, Outcome | None, OnesocketError | None]] = []
+        self._results: list[Result] = []
         self._unanswered = 0
         self.is_attached = False
         self.is_write_paused = False
@@ -113,9 +114,9 @@ class FollowerConnection(FrameStream):
 
     # --- from the follower ------------------------------------------------------------------------------------------
 
-    def on_open(self) -> None:
-        """Send the challenge."""
-        self.set_write_limits(self._options.buffer)
+    def on_open(self, transport: asyncio.Transport) -> None:
+        """Bound the bytes that wait for the follower, and send the challenge."""
+        transport.set_write_buffer_limits(self._options.buffer, self._options.buffer // 4)
         self._timer = self._loop.call_later(self._options.attach_timeout, self.abort)
         self.send_frame(self._credentials.challenge(self._nonce))
 

@@ -35,7 +35,7 @@ class FrameStream(asyncio.BufferedProtocol):
 
     # --- for subclasses ---------------------------------------------------------------------------------------------
 
-    def on_open(self) -> None:
+    def on_open(self, transport: asyncio.Transport) -> None:
         """The stream is open, and the other end belongs to this user."""
 
     def on_foreign_user(self, error: ForeignUser) -> None:
@@ -96,11 +96,6 @@ class FrameStream(asyncio.BufferedProtocol):
         number = -1 if self._socket is None else self._socket.fileno()
         return None if number < 0 else number
 
-    def set_write_limits(self, high: int) -> None:
-        """Have `pause_writing` called when more than `high` bytes wait to be written."""
-        if self._transport is not None:
-            self._transport.set_write_buffer_limits(high, high // 4)
-
     def set_reading(self, *, on: bool) -> None:
         """Start or stop reading from the socket."""
         if self._transport is not None and not self.is_over:
@@ -125,7 +120,7 @@ class FrameStream(asyncio.BufferedProtocol):
         except OSError:  # closed already
             self._transport.abort()
             return
-        self.on_open()
+        self.on_open(self._transport)
 
     def get_buffer(self, sizehint: int) -> memoryview:
         """The buffer for the next read."""

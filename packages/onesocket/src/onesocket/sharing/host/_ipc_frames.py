@@ -39,6 +39,10 @@ class Verb(enum.StrEnum):
     DISCONNECT = "disconnect"
 
 
+Result: TypeAlias = tuple[int, Outcome | None, OnesocketError | None]
+"""Number of a message or request, a request's outcome, and the error."""
+
+
 class _Frame(msgspec.Struct, array_like=True, frozen=True):
     """Base of all frames."""
 
@@ -93,9 +97,9 @@ class Heartbeat(_Frame, frozen=True, tag=7):
 
 
 class Results(_Frame, frozen=True, tag=8):
-    """Results of messages and requests: the number, a request's outcome, and the error."""
+    """Results of messages and requests."""
 
-    results: list[tuple[int, Outcome | None, OnesocketError | None]]
+    results: list[Result]
 
 
 class Shutdown(_Frame, frozen=True, tag=9):

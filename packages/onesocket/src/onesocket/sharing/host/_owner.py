@@ -33,6 +33,7 @@ from ._ipc_frames import (
     MessageBatch,
     Rejection,
     Request,
+    Result,
     Results,
     SendMessages,
     StatusReport,
@@ -76,7 +77,7 @@ class _LocalRequester:
 
     def __init__(self, emit: Callable[[OwnerEvent], object]) -> None:
         self._emit = emit
-        self._batch: list[tuple[int, Outcome | None, OnesocketError | None]] | None = None
+        self._batch: list[Result] | None = None
 
     def add_result(self, number: int, outcome: Outcome | None, error: OnesocketError | None) -> None:
         """Report the result of message or request `number`: at once, or with those of one frame."""

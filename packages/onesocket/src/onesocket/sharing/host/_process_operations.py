@@ -25,7 +25,7 @@ from ...protocols._protocol import Protocol
 from .._client_upstream import CANCELLED_IN_FLIGHT
 from .._upstream_subscriptions import check_subscription_support
 from ._follower import Follower
-from ._ipc_frames import Cancellation, Request, SendMessages, Subscribe, Verb, checked_key
+from ._ipc_frames import Cancellation, Request, Result, SendMessages, Subscribe, Verb, checked_key
 from ._local_status import LocalStatus
 from ._membership import Membership, Role
 from ._process_outbox import EntryState, OutboxEntry, ProcessOutbox
@@ -195,7 +195,7 @@ class ProcessOperations:
         self._fail_requests()
         self.outbox.owner_gone(in_order=in_order)
 
-    def on_results(self, results: list[tuple[int, Outcome | None, OnesocketError | None]]) -> None:
+    def on_results(self, results: list[Result]) -> None:
         """Record the owner's results."""
         for number, outcome, error in results:
             if number < _FIRST_REQUEST_NUMBER:
