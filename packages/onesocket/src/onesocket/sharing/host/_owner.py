@@ -180,7 +180,11 @@ class Owner:
         elif state in (State.CONNECTED, State.CONNECTING, State.BACKING_OFF):
             restoring = restore_connection(self.client, self._reconnect, self._publish_present)
             self._restoring = self._loop.create_task(restoring)
-            self._restoring.add_done_callback(lambda task: task.cancelled() or self._publish_present())
+            self._restoring.add_done_callback(self._on_restored)
+
+    def _on_restored(self, task: asyncio.Task[None]) -> None:
+        if not task.cancelled():
+            self._publish_present()
 
     async def _stop_restoring(self) -> None:
         if self._restoring is not None:
