@@ -9,9 +9,10 @@ import logging
 import os
 import time
 from collections.abc import Coroutine, Mapping
+from http import HTTPStatus
 from typing import Any, Final
 
-from picows import WSUpgradeRequest
+from picows import WSUpgradeRequest, WSUpgradeResponse
 
 from .._version import __version__
 from ..client._gap import Gap
@@ -193,7 +194,7 @@ class Hub:
 
     def _respond(self, request: WSUpgradeRequest) -> HandshakeAnswer:
         found = self.access_policy.check_origin(request) or self.frontend.respond(request)
-        if getattr(getattr(found, "status", None), "value", 0) >= 400:
+        if isinstance(found, WSUpgradeResponse) and found.status >= HTTPStatus.BAD_REQUEST:
             self.counters.refused += 1
         return found
 
