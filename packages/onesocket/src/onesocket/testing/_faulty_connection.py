@@ -9,10 +9,11 @@ from collections.abc import AsyncIterator
 
 from ..errors import InvalidText
 from ..transports._fragments import Fragments
+from ..wire._handshake import Data
 from ._faults import CloseReply, Fault, FaultAction
 from ._handshake_endpoint import ConnectionPhase, HandshakeEndpoint
 from ._raw_frames import Opcode, deflate, encode_frame, encode_message
-from ._server_context import Message, ServerContext
+from ._server_context import ServerContext
 from ._tcp_endpoint import ReadStop, TcpState
 from ._websockets import Frame, ProtocolError, State, WireOpcode
 
@@ -40,7 +41,7 @@ class FaultyConnection(HandshakeEndpoint):
         self._close_sent = False
         self._close_received = False
         self._pings: dict[bytes, asyncio.Future[None]] = {}
-        self._inbox: asyncio.Queue[Message | None] | None = asyncio.Queue() if host.has_handler else None
+        self._inbox: asyncio.Queue[Data | None] | None = asyncio.Queue() if host.has_handler else None
         self._over = asyncio.Event()
 
     def __repr__(self) -> str:
@@ -55,7 +56,7 @@ class FaultyConnection(HandshakeEndpoint):
     # Public methods
 
     @property
-    def received(self) -> list[Message]:
+    def received(self) -> list[Data]:
         """The messages received on this connection, oldest first; bounded like the server's own list."""
         return self._log.list()
 
@@ -86,7 +87,7 @@ class FaultyConnection(HandshakeEndpoint):
         """Wait while the write buffer is full."""
         await self._writable.wait()
 
-    async def send(self, message: Message) -> None:
+    async def send(self, message: Data) -> None:
         """Send `str` as a text message or `bytes` as a binary one; wait while the write buffer is full.
 
         Raises ConnectionResetError when the WebSocket isn't open, BufferError as `send_nowait()` does.
@@ -94,7 +95,7 @@ class FaultyConnection(HandshakeEndpoint):
         self.send_nowait(message)
         await self.drain()
 
-    def send_nowait(self, message: Message) -> None:
+    def send_nowait(self, message: Data) -> None:
         """Send without waiting. Raises BufferError when more than 16 MiB wait to be sent."""
         if not self.can_send:
             raise ConnectionResetError(f"the WebSocket isn't open: {self!r}")
@@ -142,7 +143,7 @@ class FaultyConnection(HandshakeEndpoint):
             self._flush()
         self._later(self._close_timeout, self._give_up)
 
-    async def recv(self) -> Message:
+    async def recv(self) -> Data:
         """Return the next message. Only for a server with a `handler`; raises RuntimeError without one.
 
         Raises ConnectionResetError when the WebSocket is over and everything was read.
@@ -157,7 +158,7 @@ class FaultyConnection(HandshakeEndpoint):
             self._go_on_reading(ReadStop.INBOX)
         return message
 
-    async def __aiter__(self) -> AsyncIterator[Message]:
+    async def __aiter__(self) -> AsyncIterator[Data]:
         """Iterate over the messages until the WebSocket is over. Only for a server with a `handler`."""
         while True:
             try:
@@ -287,7 +288,7 @@ class FaultyConnection(HandshakeEndpoint):
         if message is not None:
             self._on_message(message)
 
-    def _on_message(self, message: Message) -> None:
+    def _on_message(self, message: Data) -> None:
         self._messages += 1
         self._log.add(message)
         self.subscriptions.note(message)
@@ -306,7 +307,7 @@ class FaultyConnection(HandshakeEndpoint):
         if self._messages == self._fault.after_messages and self.can_send:
             self._strike()
 
-    def _send(self, message: Message) -> None:
+    def _send(self, message: Data) -> None:
         self._counters.count("messages_sent")
         if not self.compresses:
             self._write(encode_message(message))

@@ -17,12 +17,13 @@ import ssl as ssl_module
 from collections.abc import Callable, Sequence
 from typing import Literal, Self
 
+from ..wire._handshake import Data
 from ._counters import Counts
 from ._faults import ConnectionLimit, MessageLimit
 from ._faulty_connection import FaultyConnection
 from ._handshake_endpoint import ConnectionPhase
 from ._message_log import MessageLog
-from ._server_context import FaultPlan, Handler, Message, OnMessage, ServerContext
+from ._server_context import FaultPlan, Handler, OnMessage, ServerContext
 from ._subscription_ledger import ReadSubscription
 from ._tls_listener import TlsListener
 
@@ -238,7 +239,7 @@ class FaultyServer(ServerContext):
         return [c for c in self._sockets.values() if c.phase is ConnectionPhase.ANSWERING]
 
     @property
-    def received(self) -> list[Message]:
+    def received(self) -> list[Data]:
         """The messages received on all connections, oldest first; bounded by `received_limit`."""
         return self._received.list()
 
@@ -249,7 +250,7 @@ class FaultyServer(ServerContext):
 
     # Sending
 
-    async def send(self, message: Message, *, to: FaultyConnection | None = None) -> None:
+    async def send(self, message: Data, *, to: FaultyConnection | None = None) -> None:
         """Send to one WebSocket: `to`, or else the newest one open.
 
         Raises LookupError when none is open, and what `FaultyConnection.send()` raises.
@@ -259,7 +260,7 @@ class FaultyServer(ServerContext):
             raise LookupError("no WebSocket is open")
         await (to or connections[-1]).send(message)
 
-    async def broadcast(self, message: Message) -> int:
+    async def broadcast(self, message: Data) -> int:
         """Send to every open WebSocket that still takes messages; return their number."""
         ready = [connection for connection in self.connections if connection.can_send]
         for connection in ready:

@@ -8,6 +8,7 @@ from collections import deque
 from collections.abc import Awaitable, Callable, Coroutine, Iterable, Sequence
 from typing import TYPE_CHECKING, Any, Literal
 
+from ..wire._handshake import Data
 from ._counters import Counters
 from ._faults import ConnectionLimit, Fault, MessageLimit
 from ._message_log import MessageLog
@@ -18,9 +19,8 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("onesocket.testing")
 
-Message = str | bytes
 FaultPlan = Fault | Iterable[Fault | None] | Callable[["FaultyConnection"], Fault | None] | None
-OnMessage = Callable[["FaultyConnection", Message], Message | None]
+OnMessage = Callable[["FaultyConnection", Data], Data | None]
 Handler = Callable[["FaultyConnection"], Awaitable[None]]
 
 # WebSockets that are remembered after their end.
@@ -169,7 +169,7 @@ class ServerContext:
             if not clean and self.limit is not None and self.limit.ghost_seconds > 0:
                 self._ghosts.append(asyncio.get_running_loop().time() + self.limit.ghost_seconds)
 
-    def message(self, connection: FaultyConnection, message: Message) -> Message | None:
+    def message(self, connection: FaultyConnection, message: Data) -> Data | None:
         """Take a message; return the reply, if any."""
         self._received.add(message)
         limit = self.message_limit
