@@ -24,7 +24,7 @@ from ._error_reporter import ErrorReporter
 from ._fan_out import FanOut
 from ._gap import Gap
 from ._internals import ClientInternals
-from ._message_client import C, CallbackOptions, SubscriptionOptions
+from ._message_client import C, CallbackOptions, SubscriptionOptions, W
 from ._options import Headers, Options, Token
 from ._outage_log import OutageLog
 from ._pickling import not_picklable
@@ -357,7 +357,7 @@ class Client:
         self._affinity.check_process()
         return self._state_watchers.stream()
 
-    def on_change(self, callback: C) -> C:
+    def on_change(self, callback: W) -> W:
         """Call `callback` with every change of the state, soon after it, and return it; `off(callback)` removes it."""
         return self._registrations.add(callback, self._state_watchers.on_change(callback))
 

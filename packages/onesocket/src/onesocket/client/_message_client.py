@@ -15,6 +15,8 @@ from ._status import Change, Stats, Status
 from ._subscription import Predicate, Subscription
 
 C = TypeVar("C", bound=Callable[..., Any])
+W = TypeVar("W", bound=Callable[[Change], object])
+"""A watcher of the state."""
 
 
 class ReaderParameters(TypedDict, total=False):
@@ -145,7 +147,7 @@ class MessageClient(Protocol):
         """A stream of every change of the state from this call on."""
         ...
 
-    def on_change(self, callback: C) -> C:
+    def on_change(self, callback: W) -> W:
         """Call `callback` with every change of the state; returns it."""
         ...
 

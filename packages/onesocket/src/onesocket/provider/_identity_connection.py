@@ -9,39 +9,23 @@ from typing import TYPE_CHECKING, Any, Generic, Protocol, cast, runtime_checkabl
 
 from ..client._client import Client
 from ..client._identity_token import IdentityToken
-from ..client._status import Change, Status
+from ..client._message_client import MessageClient
 from ..client._user_code import USER_ERRORS, concerns_another_client
 from ..errors import ClientClosed, InvalidOption, OnesocketError, UsageError
-from ..lifecycle._effects import Outcome
 from ..lifecycle._states import State
 from ..urls import parse_url
 
 if TYPE_CHECKING:
     from typing_extensions import TypeVar
 
-    C = TypeVar("C", bound="ConnectionHandle", default=Client)
-    L_co = TypeVar("L_co", bound="ConnectionHandle", covariant=True)
+    C = TypeVar("C", bound=MessageClient, default=Client)
+    L_co = TypeVar("L_co", bound=MessageClient, covariant=True)
 else:
     from typing import TypeVar
 
     # In Python 3.11 and 3.12 only type checkers know defaults of type variables.
     C = TypeVar("C")
     L_co = TypeVar("L_co", covariant=True)
-
-
-class ConnectionHandle(Protocol):
-    """The methods of `Client` and `SharedClient` that a provider uses."""
-
-    @property
-    def state(self) -> State: ...
-    @property
-    def status(self) -> Status: ...
-    async def connect(self) -> Outcome: ...
-    async def reconnect(self) -> Outcome: ...
-    async def disconnect(self) -> None: ...
-    async def aclose(self) -> None: ...
-    async def wait_for(self, *states: State, timeout: float | None = None) -> State: ...
-    def on_change(self, callback: Callable[[Change], object]) -> object: ...
 
 
 @runtime_checkable

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import enum
+import functools
 from typing import Any, Generic, NoReturn, Self
 
 from ..client._affinity import Affinity
@@ -331,7 +332,7 @@ class Provider(Generic[C]):
         except OnesocketError as error:
             self._connection_notices.failed(error)
             raise
-        connection.client.on_change(lambda change: self._changed(connection, change))
+        connection.client.on_change(functools.partial(self._changed, connection))
         return connection
 
     def _changed(self, connection: IdentityConnection[C], change: Change) -> None:

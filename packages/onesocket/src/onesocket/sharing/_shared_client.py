@@ -16,7 +16,7 @@ from ..client._delivery import Delivery
 from ..client._error_reporter import ErrorReporter
 from ..client._fan_out import FanOut
 from ..client._gap import Gap
-from ..client._message_client import C, CallbackOptions, SubscriptionOptions
+from ..client._message_client import C, CallbackOptions, SubscriptionOptions, W
 from ..client._options import TokenSource
 from ..client._pickling import not_picklable
 from ..client._queue import DEFAULT_LIMIT, Overflow
@@ -396,7 +396,7 @@ class SharedClient:
         self._check()
         return self._changes.stream()
 
-    def on_change(self, callback: C) -> C:
+    def on_change(self, callback: W) -> W:
         """Call `callback` with every change, on this client's loop, and return it; `off(callback)` removes it."""
         self._check()
         return self._registrations.add(callback, self._changes.on_change(callback))
