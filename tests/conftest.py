@@ -1,4 +1,4 @@
-"""What holds for every test: an async test ends with an idle event loop and no error that nobody handled."""
+"""Fixtures of every test: an async test ends with an idle event loop and no error that nobody handled."""
 
 import asyncio
 import gc
@@ -30,7 +30,7 @@ def pytest_collection_finish() -> None:
 
 @pytest.fixture
 async def loop_errors() -> AsyncIterator[list[dict[str, Any]]]:
-    """What reached the loop's exception handler; a test that provokes an error inspects and clears it.
+    """Errors that reached the loop's exception handler; a test that provokes an error inspects and clears it.
 
     It sees the default, function-scoped loop: a test that asks for another `loop_scope` is not watched.
     """

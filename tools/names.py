@@ -1,8 +1,8 @@
 """Checks the names and docstrings of the repository by its rules of vocabulary: ``python -m tools.names``.
 
 - A class name stands for one class in each distribution, unless pyproject.toml lists it with a reason.
-- No docstring starts with a pronoun as its subject. Sentences in BASELINE are excused; ``--shrink`` drops those that
-  are gone.
+- No docstring starts with a pronoun as its subject, in the packages as in tests, tools, benchmarks and examples.
+  Sentences in BASELINE are excused; ``--shrink`` drops those that are gone.
 - A module without a leading underscore in ``packages/*/src`` is in the API reference.
 """
 
@@ -34,6 +34,7 @@ PRONOUNS: Final = (
     "those",
     "that",
 )
+SCRIPTS: Final = ("benchmarks", "examples", "tools")
 _PRONOUN_FIRST: Final = re.compile(rf"(?:{'|'.join(PRONOUNS)})\b", re.IGNORECASE)
 _FIRST_SENTENCE: Final = re.compile(r".*?[.:;!?](?=\s|$)|.*", re.DOTALL)
 
@@ -99,8 +100,9 @@ def docstrings(path: Path) -> Iterator[Docstring]:
 
 
 def riddles(root: Path) -> list[Docstring]:
-    """Docstrings in `packages/*/src` whose first sentence starts with a pronoun."""
-    files = [path for name, paths in distributions(root).items() if name != "tests" for path in paths]
+    """Docstrings whose first sentence starts with a pronoun."""
+    files = [path for paths in distributions(root).values() for path in paths]
+    files += [path for folder in SCRIPTS for path in sorted((root / folder).rglob("*.py"))]
     return [one for path in files for one in docstrings(path) if _PRONOUN_FIRST.match(one.sentence)]
 
 

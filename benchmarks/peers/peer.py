@@ -35,7 +35,7 @@ class Peer:
 
     name: str
     modules: tuple[str, str]
-    """What is imported, and the distribution that has it."""
+    """The module to import, and its distribution."""
     make: Make
     greeting: dialects.Greeting = None
     reply: dialects.Reply = dialects.silent

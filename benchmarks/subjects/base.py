@@ -33,9 +33,9 @@ class Subject(abc.ABC):
 
     distribution: ClassVar[str]
     blocking: ClassVar[bool] = False
-    """It uses no event loop, so there is no second row for uvloop."""
+    """True if the subject uses no event loop, so that there is no second row for uvloop."""
     lasting: ClassVar[bool] = False
-    """It takes long to open: it has a process of its own, and is opened and closed once."""
+    """True if the subject takes long to open: a process of its own, opened and closed once."""
 
     def __init__(self, url: str) -> None:
         self.url = url

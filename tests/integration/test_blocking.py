@@ -291,7 +291,7 @@ async def test_what_was_disconnected_says_so_to_senders_and_to_those_who_join(se
 
 
 async def test_a_factory_is_called_in_the_thread_that_joins(server: FaultyServer) -> None:
-    """It may need what only that thread has: the lock of an import that it is in, say."""
+    """The token source may need a resource of its thread, such as the lock of an import under way."""
     script = """
 import sys, threading
 from onesocket import Client, blocking

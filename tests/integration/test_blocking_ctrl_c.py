@@ -91,7 +91,7 @@ def test_closing(server: FaultyServer, other_member: blocking.SharedClient, *, a
 
 
 def echoed(other_member: blocking.SharedClient) -> list[str]:
-    """What the client receives up to what it sends last, now."""
+    """The messages that the client receives, up to the echo of one that is sent now."""
     other_member.send("two", timeout=5)
     told = [other_member.receive(5)]
     if told == ["one"]:

@@ -1,4 +1,4 @@
-"""A server that is killed in the middle of traffic: two people at the chat and a bot come back, and the books agree."""
+"""A server killed in the middle of traffic: two users of the chat and a bot come back, and the ledger agrees."""
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
@@ -80,15 +80,15 @@ async def test_killed_in_traffic_everybody_comes_back_and_nothing_is_lost_or_dou
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("onesocket_discord.protocol._gateway.INVALID_SESSION_WAIT", (0.0, 0.1))
-    books, options = TrialLedger(), SessionOptions(reconnect=QUICK)
+    ledger, options = TrialLedger(), SessionOptions(reconnect=QUICK)
     async with AsyncExitStack() as stack:
         server = await stack.enter_async_context(running_server(tmp_path))
         people = [
-            await stack.enter_async_context(signed_in_user(server.api_url, name, books, options=options))
+            await stack.enter_async_context(signed_in_user(server.api_url, name, ledger, options=options))
             for name in ("ada", "bob")
         ]
         robo = await stack.enter_async_context(bot(await server.create_bot(BOT), server.api_url))
-        everybody = RestartTrial(server, people, robo, books)
+        everybody = RestartTrial(server, people, robo, ledger)
         await everybody.gather()
         await everybody.stop_server(SIGKILL)
         await everybody.restart_server()
@@ -98,7 +98,7 @@ async def test_killed_in_traffic_everybody_comes_back_and_nothing_is_lost_or_dou
         assert everybody.stored >= everybody.typed + len(robo.sent)
 
 
-# --- the books find what they are kept for ---------------------------------------------------------------------------
+# --- the ledger finds each kind of fault -----------------------------------------------------------------------------
 
 HISTORY = [StoredMessage(1, "ada", "say a"), StoredMessage(2, BOT, "a"), StoredMessage(3, "ada", "b")]
 SHOWN = [(one.message_id, one.content) for one in HISTORY]

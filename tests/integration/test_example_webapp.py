@@ -162,7 +162,7 @@ async def test_four_workers_share_one_connection(kind: str, upstream: FaultyServ
 
 
 async def wait_fed_again(browser: EventSourceClient, upstream: FaultyServer) -> None:
-    """Whoever was on another worker gets a gap marker, and what comes then."""
+    """Clients of the other workers get a gap marker, and the messages after it."""
     await browser.until("gap")
     await upstream.broadcast(f"for {browser.pid}")
     await browser.until("message", f"for {browser.pid}")

@@ -74,7 +74,7 @@ class SharingProcesses:
         await asyncio.gather(*(process.until(is_up) for process in processes))
 
     async def all_receive(self, message: str, processes: list[WorkerProcess]) -> None:
-        """What the server sends, every one of them receives."""
+        """Send a message, and wait until every one of these processes has received it."""
         marks = [len(process.said) for process in processes]
         await self.server.broadcast(message)
         await asyncio.gather(*(process.got(message, mark) for process, mark in zip(processes, marks, strict=True)))

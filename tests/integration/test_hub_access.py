@@ -1,4 +1,4 @@
-"""Who gets to a hub, where it can be found, and what it tells about itself."""
+"""Access to a hub: its tokens and origins, its address, and its status."""
 
 import asyncio
 import os

@@ -1,4 +1,4 @@
-"""What a hub tells people of its upstream: each loss, each recovery, and why it gave up."""
+"""The notices of a hub about its upstream: each loss, each recovery, and the reason for giving up."""
 
 import logging
 

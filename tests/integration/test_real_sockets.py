@@ -39,7 +39,7 @@ async def server() -> AsyncIterator[FaultyServer]:
 
 
 def assert_clean(server: FaultyServer, *, handshakes: int, upgraded: int | None = None) -> None:
-    """What the server saw: so many handshakes, one socket at a time, nothing abandoned."""
+    """Check the server's counts: so many handshakes, one socket at a time, nothing abandoned."""
     counts = server.counts
     assert counts.handshakes == handshakes, counts
     assert counts.upgraded == (handshakes if upgraded is None else upgraded), counts

@@ -1,4 +1,4 @@
-"""What a shared client, and joining, refuse at once, and what their texts tell."""
+"""Requests that a shared client and join() refuse at once, and the texts of the errors."""
 
 import asyncio
 from collections.abc import Callable

@@ -218,7 +218,7 @@ async def test_what_ends_the_loop_of_one_member_ends_nobody_elses(recorder: Toke
 async def test_a_blocking_clients_source_may_block_and_even_exit(
     recorder: TokenRecorder, end: type[BaseException]
 ) -> None:
-    """It's called in a thread of its own kind: other connections don't wait for it, and don't end with it."""
+    """A blocking token source runs in a thread of its own: other connections neither wait for it nor end with it."""
     asked, go = threading.Event(), threading.Event()
 
     def source() -> str:

@@ -1,6 +1,6 @@
 """The world around one machine: what can happen next, and what must hold after each step, promise by promise.
 
-It plays the shell and the network, keeps its own books from the effects alone, and never looks into the table.
+It acts as the shell and the network, keeps its own state from the effects alone, and never looks into the table.
 """
 
 from __future__ import annotations
@@ -67,14 +67,14 @@ class Environment:
     machine: Machine
     now: float = 0.0
     connection: str | None = None
-    """What there is of the newest epoch's connection: dialled, opened, ready, or nothing."""
+    """Phase of the newest epoch's connection: dialled, opened, ready, or None."""
     last_epoch: int = 0
     close_sent: bool = False
     aborted: bool = False
     waiting_callers: int = 0
     """Callers that wait for an outcome."""
     leavers: int = 0
-    """Those who wait until nothing is left of the connection."""
+    """Callers that wait until the connection is gone."""
     timer: tuple[TimerKind, int] | None = None
     timer_at: float = 0.0
     fired_timers: frozenset[TimerKind] = frozenset()
@@ -84,7 +84,7 @@ class Environment:
     resuming: bool = False
     """An established connection was lost, a retry can help, and no call has ended it."""
     failure: OnesocketError | None = None
-    """What the attempt failed with."""
+    """The error with which the attempt failed."""
 
     @classmethod
     def new(cls, policy: ReconnectPolicy | None) -> Self:

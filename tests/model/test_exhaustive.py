@@ -49,7 +49,7 @@ Edge = tuple[Hashable, float]
 
 @dataclass
 class Exploration:
-    """What a search found."""
+    """The result of a search."""
 
     worlds: dict[Hashable, Environment] = field(default_factory=dict)
     parents: dict[Hashable, tuple[Hashable, Event] | None] = field(default_factory=dict)

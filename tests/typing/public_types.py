@@ -1,4 +1,4 @@
-"""What type checkers see of the public API. Never run: `make check` reads it."""
+"""The public API as type checkers see it. Never run: `make check` reads it."""
 
 from collections.abc import Callable, Sized
 from typing import Any, assert_type

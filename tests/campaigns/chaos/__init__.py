@@ -1,1 +1,1 @@
-"""The proof of what `scope="host"` promises: real processes on loopback, a server that counts."""
+"""Checks the promises of `scope="host"`: real processes on loopback, and a server that counts."""

@@ -86,7 +86,7 @@ class ChaosHarness:
         await asyncio.gather(*(member.do("join", send_every=send_every, padding=padding) for member in members))
 
     async def shared(self) -> Listing:
-        """How the one connection stands, as its owner says."""
+        """The status of the one connection, as its owner reports it."""
         deadline = time.monotonic() + 10.0
         while time.monotonic() < deadline:
             for one in await asyncio.to_thread(listing, str(self.directory)):
@@ -121,7 +121,7 @@ class ChaosHarness:
         return [float(answer["at"]) for answer in answers]
 
     async def settle(self, members: list[WorkerProcess], within: float = 40.0) -> list[dict[str, Any]]:
-        """The books of these processes, closed."""
+        """Wait until each message of these processes has its fate; returns their counts."""
         answers: list[dict[str, Any]] = await asyncio.gather(
             *(member.do("settle", timeout=within, within=within + 10.0) for member in members)
         )
@@ -130,10 +130,10 @@ class ChaosHarness:
         return answers
 
     async def leave(self, member: WorkerProcess) -> None:
-        """Ask it to leave, and see it off."""
+        """Order a process to leave, and check its exit status."""
         answer = await member.do("leave")
-        page = self.ledger.sender(member.name)
-        page.accepted, page.left = answer["accepted"], True
+        sender = self.ledger.sender(member.name)
+        sender.accepted, sender.left = answer["accepted"], True
         status = await member.ended()
         self.findings.require(status == 0, f"{member.name} left with status {status}")
 

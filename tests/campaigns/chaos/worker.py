@@ -146,7 +146,7 @@ class NumberedSender:
         task.add_done_callback(self._tasks.discard)
 
     def burst(self, count: int) -> None:
-        """So many at once."""
+        """Send `count` messages at once."""
         for _ in range(count):
             self._send()
 
@@ -200,7 +200,7 @@ class ChaosWorker:
             self._sender.start(order["send_every"])
 
     async def settle(self, order: dict[str, Any]) -> dict[str, Any]:
-        """The books of this process, closed."""
+        """Wait until each message has its fate; returns the counts of this process."""
         accepted = 0 if self._sender is None else await self._sender.settle(order["timeout"])
         return {"accepted": accepted, **self._figures()}
 

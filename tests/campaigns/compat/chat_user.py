@@ -18,13 +18,13 @@ from tests.unit.onesocket_chat.driver import AppDriver, running_app
 
 _SIZE: Final = 200, 44
 _MOST_UNSENT: Final = 4
-"""More are not typed: the outbox shall be in sight."""
+"""Limit of unsent messages, so that the whole outbox is on the screen."""
 _EVERY: Final = 3
-"""So often the bot is asked for an answer."""
+"""Every so many messages, the user asks the bot for an answer."""
 
 
 class ChatUser:
-    """Works one application, and keeps book of what it typed."""
+    """The user of one application; records the typed messages in the ledger."""
 
     def __init__(self, name: str, driver: AppDriver, ledger: TrialLedger) -> None:
         self.name = name
@@ -35,7 +35,7 @@ class ChatUser:
         driver.session.store.listen(self._look_at_outbox)
 
     def __repr__(self) -> str:
-        return f"<Typist {self.name}, {self._number} messages>"
+        return f"<ChatUser {self.name}, {self._number} messages>"
 
     @property
     def typed(self) -> int:
@@ -72,7 +72,7 @@ class ChatUser:
             await self.driver.open(name, beside=True)
 
     async def say(self, question: bool = False) -> str:
-        """Go to the next panel and type something; what it was."""
+        """Type a message in the next panel; returns its content."""
         await self.driver.press("f6")
         self._number += 1
         content = f"{'say pong' if question else 'word'} {self.name} {self._number}"
@@ -87,7 +87,7 @@ class ChatUser:
             await self.driver.until(lambda: enough.is_set() or len(self.drafts) < _MOST_UNSENT)
 
     async def until_offline(self) -> list[str]:
-        """Wait until it is seen that the server is away, and what was typed as pending; that."""
+        """Wait until the screen shows the outage and the pending messages; returns their contents."""
         await self.driver.until_up(up=False)
         await self.driver.until_toast("connection-lost")
         waiting = [DraftState.WAITING] * _MOST_UNSENT

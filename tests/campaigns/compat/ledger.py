@@ -22,19 +22,19 @@ class StoredMessage:
 
 @dataclass
 class TrialLedger:
-    """All that was noted down. Channels are known by their ids."""
+    """The messages of one trial, as recorded by its participants. Channels are named by their ids."""
 
     typed: dict[tuple[str, int], list[str]] = field(default_factory=dict[tuple[str, int], list[str]])
     """By person and channel, in this order."""
     acknowledged: set[str] = field(default_factory=set[str])
-    """What somebody typed and no longer sees as pending."""
+    """Contents of typed messages that are no longer shown as pending."""
     on_screen: set[tuple[int, int, str]] = field(default_factory=set[tuple[int, int, str]])
-    """Channel, id and content of what was on a screen as stored when the server was ended."""
+    """Channel, id and content of the messages shown as stored when the server was ended."""
     for_the_bot: set[str] = field(default_factory=set[str])
-    """What was said while the bot had a session, and the server was left alone."""
+    """Contents of messages sent while the bot had a session and the server was not being ended."""
 
     def note(self, person: str, channel_id: int, content: str) -> None:
-        """This person has typed that."""
+        """Record a typed message."""
         self.typed.setdefault((person, channel_id), []).append(content)
 
 
@@ -63,7 +63,7 @@ def store_faults(ledger: TrialLedger, bot: str, sent: Iterable[str], histories: 
 
 
 def screen_faults(histories: Histories, screens: Screens) -> list[str]:
-    """Where a panel shows anything else than the end of the server's history."""
+    """Panels that show anything else than the end of the server's history."""
     found: list[str] = []
     for (person, channel_id), shown in screens.items():
         stored = [(one.message_id, one.content) for one in histories[channel_id]]

@@ -48,7 +48,7 @@ class TrialCase:
 
     @property
     def environment(self) -> BotEnvironment:
-        """Where its bot runs; rows may share one."""
+        """The environment of its bot; rows may share one."""
         library = self.library
         extra = library.compressions[self.compression]
         separator = "==" if library.runtime == "Python" else "@"

@@ -33,7 +33,7 @@ _BACK_SECONDS: Final = 12.0
 """For our own applications, from the server's listening until they are back and their outboxes empty. Up to 3.3 s are
 back-off, and up to 5 s the pause that is prescribed after a refused resume."""
 _TRAFFIC: Final = 4
-"""So many messages each person types before the server is ended."""
+"""Messages that each person types before the server is ended."""
 
 
 class AnsweringBot(Protocol):
@@ -61,7 +61,7 @@ class AnsweringBot(Protocol):
 
 @dataclass
 class ServerOutage:
-    """One end of the server, and what became of everybody."""
+    """One end of the server, and the recovery of all clients."""
 
     cause: str
     in_flight: int = 0
@@ -86,7 +86,7 @@ class RestartTrial:
     ) -> None:
         self.absences: list[ServerOutage] = []
         self.stored = 0
-        """Messages in the server's file, when the ledger were compared."""
+        """Messages in the server's file when the ledger was compared with it."""
         self._server = server
         self._people = people
         self._bot = bot
@@ -100,7 +100,7 @@ class RestartTrial:
         return sum(person.typed for person in self._people)
 
     async def gather(self) -> None:
-        """Three panels for everybody, and still one connection."""
+        """Open three panels for each user; each application keeps one connection."""
         self._auditor = await self._server.create_bot("auditor")
         first = self._people[0].driver
         guild_id = first.channel(CHANNELS[0]).guild_id

@@ -133,13 +133,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 1
     for verdict in verdicts:
         print(report.printed(verdict), end="\n\n")
-    complaints = [complaint for verdict in verdicts for complaint in verdict.complaints]
-    print("\n".join(complaints) if complaints else "none failed, and what is non-strict is explained")
+    problems = [problem for verdict in verdicts for problem in verdict.problems]
+    print("\n".join(problems) if problems else "none failed, and what is non-strict is explained")
     print(f"every case in detail: {FOLDER / 'reports' / 'index.html'}")
     if not options.only and not options.agent:
         today = dt.datetime.now(dt.UTC).date().isoformat()
         write_document("conformance", report.document(verdicts, versions(), today))
-    return 1 if complaints else 0
+    return 1 if problems else 0
 
 
 if __name__ == "__main__":

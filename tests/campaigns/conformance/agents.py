@@ -40,7 +40,7 @@ class Agent(Protocol):
 
 
 class _ConnectionEvents:
-    """The owner of one connection, who only wants to know when it's over."""
+    """The events of one connection; only its end is recorded."""
 
     def __init__(self) -> None:
         self.over: asyncio.Future[OnesocketError] = asyncio.get_running_loop().create_future()
@@ -61,7 +61,7 @@ class _ConnectionEvents:
         """Go on: the end follows."""
 
     def ended(self, error: OnesocketError, **_how: object) -> None:
-        """Nothing is left of it."""
+        """Record the end."""
         if not self.over.done():
             self.over.set_result(error)
 

@@ -36,7 +36,7 @@ class NoServerError(Exception):
 
 
 def candidates() -> list[str]:
-    """Where a Python 2.7 may be: `$PYTHON2`, the path, pyenv."""
+    """Paths at which a Python 2.7 may be: `$PYTHON2`, the path, pyenv."""
     places = [os.environ.get("PYTHON2", ""), shutil.which("python2.7") or ""]
     root = Path(os.environ.get("PYENV_ROOT") or Path.home() / ".pyenv")
     places += [str(path) for path in sorted(root.glob("versions/2.7*/bin/python2.7"), reverse=True)]
@@ -60,7 +60,7 @@ def find_python2(places: Sequence[str]) -> str:
 
 
 def install(python2: str, folder: Path) -> Path:
-    """Have autobahntestsuite in `folder`, once; returns the library folder. Raises `NoServerError`."""
+    """Install autobahntestsuite into `folder` unless it is there; returns its folder. Raises `NoServerError`."""
     library = folder / f"autobahntestsuite-{VERSION}"
     if not library.is_dir():
         folder.mkdir(parents=True, exist_ok=True)

@@ -51,7 +51,7 @@ class Verdict:
     agent: str
     cases: dict[str, str] = field(default_factory=dict)
     """Case to the worse one of its two behaviours."""
-    complaints: list[str] = field(default_factory=list)
+    problems: list[str] = field(default_factory=list)
     """Why this run is not good enough."""
 
     @property
@@ -92,15 +92,15 @@ def judge(agent: str, results: Mapping[str, Mapping[str, Any]], wanted: Iterable
         word = "FAILED" if result is None else behaviour(result)
         verdict.cases[case] = word
         if result is None:
-            verdict.complaints.append(f"{agent} {case}: the server has no result")
+            verdict.problems.append(f"{agent} {case}: the server has no result")
         elif word in {"FAILED", "UNIMPLEMENTED"}:
             how = f"{result['behavior']}, close {result['behaviorClose']} (code {result['remoteCloseCode']})"
-            verdict.complaints.append(f"{agent} {case}: {how}")
+            verdict.problems.append(f"{agent} {case}: {how}")
         elif word == "NON-STRICT" and case not in explained:
-            verdict.complaints.append(f"{agent} {case}: non-strict, without an explanation")
-    verdict.complaints += [f"{agent} {case}: the line did not end by itself" for case in hung]
+            verdict.problems.append(f"{agent} {case}: non-strict, without an explanation")
+    verdict.problems += [f"{agent} {case}: the connection did not end by itself" for case in hung]
     if not verdict.cases:
-        verdict.complaints.append(f"{agent}: no case was run")
+        verdict.problems.append(f"{agent}: no case was run")
     return verdict
 
 

@@ -184,7 +184,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if not PROC.is_dir():
         print("the soak reads /proc, so it needs Linux", file=sys.stderr)
         return 1
-    logging.getLogger("onesocket").setLevel(logging.CRITICAL)  # errors are what this is about; the books have them
+    logging.getLogger("onesocket").setLevel(logging.CRITICAL)  # errors are what this is about; the ledger has them
     print(f"seed {options.seed}: {options.clients} clients, {options.minutes:g} minutes", flush=True)
     remarks = WarningLog()
     logging.getLogger().addHandler(remarks)
@@ -196,7 +196,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         logging.getLogger().removeHandler(remarks)
     findings.wrong += [f"logged {count} times: {text}" for text, count in remarks.counts.items()]
     print(f"\n{report(findings)}")
-    if findings.complaints():
+    if findings.problems():
         return 1
     return 130 if findings.interrupted else 0
 

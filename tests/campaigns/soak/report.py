@@ -65,7 +65,7 @@ class SoakFindings:
         self.unnoticed = told["unnoticed"]
         self.counts = told["counts"]
 
-    def complaints(self) -> list[str]:
+    def problems(self) -> list[str]:
         """Why the verdict is bad; empty if it's good."""
         found = [*shortened(self.wrong), *shortened(self.tally.wrong)]
         if len(self.samples) > 1:
@@ -122,8 +122,8 @@ def report(findings: SoakFindings) -> str:
         _table("what connect() and reconnect() raised", findings.failures.most_common()),
         _samples(findings),
     ]
-    complaints = findings.complaints()
-    verdict = "\n".join(["NOT GOOD:", *complaints]) if complaints else "good: nothing lost in silence, nothing grew"
+    problems = findings.problems()
+    verdict = "\n".join(["NOT GOOD:", *problems]) if problems else "good: nothing lost in silence, nothing grew"
     if findings.interrupted:
         verdict += " (interrupted)"
     return "\n\n".join([*sections, verdict])

@@ -1,6 +1,6 @@
 """The other process of the soak: a faulty server that is told by lines of JSON on stdin what to break.
 
-Clients say who they are by their path, /client/<number>; it keeps the books on their messages and on their connections.
+Clients say who they are by their path, /client/<number>; the server records their messages and connections.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from tests.campaigns.soak.director import INVALID_FRAMES, UPGRADES
 
 _ALIVE: Final = (ConnectionPhase.ANSWERING, ConnectionPhase.OPEN)
 _HARMLESS_FAULTS: Final = frozenset({"", "no pong", "never acknowledge", UPGRADES["slow upgrade"].label})
-"""A connection can live on with these."""
+"""Faults that a connection can survive."""
 _UPGRADES_SECONDS: Final = 1.5
 _ECHOED: Final = 4096
 """Longer messages are answered with their number alone."""
@@ -59,7 +59,7 @@ class _CloseTrackingServer(FaultyServer):
 
 
 class SoakServer:
-    """A faulty server that keeps the books."""
+    """A faulty server that records messages and connections."""
 
     def __init__(self, seed: int) -> None:
         self.server = _CloseTrackingServer(self._choose, self._received)
@@ -120,10 +120,10 @@ class SoakServer:
         self._by_client[live.client].remove(live)
         del self._live[live.connection]
 
-    # --- what it's told ---------------------------------------------------------------------------------------------
+    # --- orders -----------------------------------------------------------------------------------------------------
 
     async def obey(self, order: dict[str, Any]) -> object:
-        """Do it; what is returned is the answer."""
+        """Carry out an order; returns the answer."""
         what = order["do"]
         if what == "upgrades":
             self._upgrades = (order["fault"], order["chance"])

@@ -1,4 +1,4 @@
-"""One client of the soak: real, busy, sometimes whimsical, and with books."""
+"""One client of the soak: sends, receives, reconnects at random, and records the fate of each message."""
 
 from __future__ import annotations
 
@@ -42,9 +42,9 @@ class SoakClient:
         self.failures: Counter[str] = Counter()
         """Errors of connect() and reconnect(), by name."""
         self.unwatched = 0
-        """Deliveries that failed and that nobody awaited, by our own books."""
+        """Failed deliveries without a waiter, as counted here."""
         self.reported = 0
-        """... and those that `on_error` told of."""
+        """Failed deliveries that `on_error` reported."""
         self.client = Client(
             f"{url}client/{number}",
             reconnect=GIVES_UP if number % 2 else POLICY,
@@ -70,7 +70,7 @@ class SoakClient:
         return self.client.state is State.CONNECTED and not self._pending and self.client.status.outbox == 0
 
     def start(self) -> None:
-        """Begin."""
+        """Start its tasks."""
         self._tasks = [asyncio.create_task(work) for work in (self._keep(), self._post(), self._send())]
 
     async def stop(self) -> None:
@@ -132,7 +132,7 @@ class SoakClient:
         return text if number % 2 else text.encode()
 
     def _sweep(self) -> None:
-        """Write down the fate of what was posted and is decided."""
+        """Record the fates of the posted messages that have one."""
         for _ in range(len(self._pending)):
             number, delivery = self._pending.popleft()
             if not delivery.done:
@@ -162,9 +162,9 @@ class SoakClient:
     async def _keep(self) -> None:
         await self._connect()
         while True:
-            whim = self._random.expovariate(1 / INTERRUPTION_SECONDS)
+            pause = self._random.expovariate(1 / INTERRUPTION_SECONDS)
             try:
-                await self.client.wait_for(State.FAILED, timeout=whim)
+                await self.client.wait_for(State.FAILED, timeout=pause)
             except WaitTimeout:
                 if self._busy.is_set():
                     await self._interrupt()
@@ -173,7 +173,7 @@ class SoakClient:
             await self._connect()
 
     async def _connect(self) -> None:
-        """Three callers at once: one attempt."""
+        """Connect with three callers at once: one attempt."""
         for end in await asyncio.gather(*(self.client.connect() for _ in range(3)), return_exceptions=True):
             if isinstance(end, OnesocketError):
                 self.failures[type(end).__name__] += 1

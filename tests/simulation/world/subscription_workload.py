@@ -49,7 +49,7 @@ class SimulatedMember:
 
     client: SharedClient
     opens: bool
-    """Whether no connection was up when the client joined, so that it gets every connection from its beginning."""
+    """True if no connection was up when the client joined; then it gets every connection from its beginning."""
     has_reader: bool = False
     streams: dict[Any, frozenset[str]] = field(default_factory=dict[Any, frozenset[str]])
 

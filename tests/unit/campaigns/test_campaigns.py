@@ -50,7 +50,7 @@ def test_the_worse_behaviour_counts(how: str, close: str, word: str) -> None:
 def test_a_verdict_complains_of_everything_but_what_is_fine_or_explained() -> None:
     results = {"1.1.1": OK, "6.4.3": NON_STRICT, "1.1.2": NON_STRICT, "7.9.1": WRONG_CODE}
     verdict = judge("picows-transport", results, ["1.1.1", "6.4.3", "1.1.2", "7.9.1", "9.1.1"], hung=["2.1"])
-    assert [complaint.split(":")[0].split()[1] for complaint in verdict.complaints] == [
+    assert [problem.split(":")[0].split()[1] for problem in verdict.problems] == [
         "1.1.2",
         "7.9.1",
         "9.1.1",
@@ -58,7 +58,7 @@ def test_a_verdict_complains_of_everything_but_what_is_fine_or_explained() -> No
     ]
     assert verdict.counts == {"OK": 1, "NON-STRICT": 2, "FAILED": 2}
     assert "6.4.3" in conformance_report.document([verdict], {"Python": "3"}, "today")
-    assert judge("picows-transport", {}, [], []).complaints
+    assert judge("picows-transport", {}, [], []).problems
 
 
 def test_without_a_python_2_it_says_what_is_needed_and_fails(

@@ -1,4 +1,4 @@
-"""What `import onesocket` costs: only who needs a part pays for its import."""
+"""The cost of `import onesocket`: each part is imported on its first use."""
 
 import subprocess
 import sys

@@ -76,8 +76,13 @@ def test_only_the_subject_of_the_first_sentence_counts(write: Writer) -> None:
         "packages/one/src/one/_b.py",
         '"""Iterates, whatever happens."""\ndef f():\n    """The peer."""\n    """It."""\n',
     )
-    write("tests/test_a.py", '"""What a test does."""\n')
     assert riddles(write.root) == []
+
+
+@pytest.mark.parametrize("folder", ["packages/one/src", "tests", "tools", "benchmarks", "examples/demo"])
+def test_docstrings_are_checked_in_every_folder_with_code(write: Writer, folder: str) -> None:
+    write(f"{folder}/a.py", '"""Who waits."""\n')
+    assert [one.sentence for one in riddles(write.root)] == ["Who waits."]
 
 
 def test_a_public_module_that_the_reference_lacks_is_found(write: Writer) -> None:
@@ -99,3 +104,21 @@ def test_the_baseline_excuses_old_sentences_and_only_shrinks(write: Writer, caps
     assert (write.root / BASELINE).read_text("utf-8") == "What a test does:\n"
     write("packages/one/src/one/_a.py", '"""It is gone."""\n')
     assert main([], write.root) == 1
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "problem"),
+    [
+        ("packages/one/src/one/_b.py", "class Session: ...\n", "class Session has the name of"),
+        ("packages/one/src/one/_b.py", '"""Nobody waits."""\n', "the docstring's subject is a pronoun: Nobody waits."),
+        ("packages/one/src/one/b.py", "", "one.b: public, and not in docs/reference/index.md"),
+    ],
+)
+def test_the_command_fails_on_each_kind_of_problem(
+    write: Writer, capsys: pytest.CaptureFixture[str], name: str, text: str, problem: str
+) -> None:
+    write("packages/one/src/one/_a.py", "class Session: ...\n")
+    assert main([], write.root) == 0
+    write(name, text)
+    assert main([], write.root) == 1
+    assert problem in capsys.readouterr().err

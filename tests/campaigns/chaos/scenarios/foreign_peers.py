@@ -91,7 +91,7 @@ async def _invalid_frames(harness: ChaosHarness, chance: random.Random) -> None:
 
 
 async def _foreign_user(harness: ChaosHarness) -> None:
-    """As nobody: at the closed door, at a door that was left open, and with a door of their own."""
+    """Another user: with the directory closed, with the directory open, and with a directory of their own."""
     address = _socket(harness)
     open_to_all = harness.base / "open"
     open_to_all.mkdir(mode=0o755)
@@ -114,7 +114,7 @@ async def _foreign_user(harness: ChaosHarness) -> None:
     first = frames.decode_owner_frame(bodies[0]) if bodies else None
     kind = type(first.error).__name__ if isinstance(first, frames.Rejection) else type(first).__name__
     harness.findings.require(kind == "ForeignUser", f"another user got {kind}, not ForeignUser")
-    harness.findings.figure("another user, at the door; with the door left open", f"PermissionError; {kind}")
+    harness.findings.figure("another user, without access; with access", f"PermissionError; {kind}")
     theirs = harness.base / "theirs"
     theirs.mkdir(mode=0o700)
     os.chown(theirs, _NOBODY, _NOBODY)

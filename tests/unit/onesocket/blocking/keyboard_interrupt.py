@@ -71,7 +71,7 @@ class InjectedInterrupt:
         return bool(self.where) and isinstance(error, KeyboardInterrupt)
 
     def counts(self, code: CodeType) -> bool:
-        """Whether the bytecodes of this function count."""
+        """True if the bytecodes of this function count."""
         return code is not InjectedInterrupt.__exit__.__code__ and code.co_filename.startswith(self._within)
 
     def at_start(self, code: CodeType, offset: int) -> None:

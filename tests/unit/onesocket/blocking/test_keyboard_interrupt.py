@@ -1,4 +1,4 @@
-"""What a thread reads, and what it posts, when Ctrl-C comes at the worst moment: at each of them in turn."""
+"""Ctrl-C at every bytecode of a thread that reads or posts."""
 
 import threading
 from collections.abc import Callable, Iterator
@@ -78,7 +78,7 @@ class CountingStream:
 
 
 def settle(host_loop: HostLoopThread) -> None:
-    """What was posted is done."""
+    """Wait until all posted calls are done."""
     done = threading.Event()
     assert host_loop.loop_inbox.post(done.set)
     assert done.wait(5)

@@ -1,4 +1,4 @@
-"""What the commands say on stderr."""
+"""The remarks of the commands on stderr."""
 
 import pytest
 

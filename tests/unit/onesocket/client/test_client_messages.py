@@ -25,7 +25,7 @@ from tests.unit.virtual_time import greets, make_client, on_virtual_time, settle
 
 
 def held(client: Client) -> bool:
-    """Whether the feed is held back just now."""
+    """True while the feed is held back."""
     return client.status.is_held
 
 

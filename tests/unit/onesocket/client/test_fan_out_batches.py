@@ -1,4 +1,4 @@
-"""Who subscribes, or goes, while a batch of messages is handed to everybody."""
+"""Subscriptions that are added or removed while a batch of messages is delivered."""
 
 import asyncio
 from collections.abc import Callable

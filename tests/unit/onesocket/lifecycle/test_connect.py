@@ -1,4 +1,4 @@
-"""What `connect()`, `reconnect()`, `disconnect()` and `aclose()` do in each state."""
+"""`connect()`, `reconnect()`, `disconnect()` and `aclose()` in each state."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the protocol port offers to protocols with rules of their own: pace, patience, goodbyes."""
+"""The protocol port, for protocols with rules of their own: pace, deadlines, close codes."""
 
 import asyncio
 from collections.abc import Iterable

@@ -1,4 +1,4 @@
-"""Who is signed in, in the test's hand."""
+"""An auth callback whose answers the test sets."""
 
 import asyncio
 from typing import Any

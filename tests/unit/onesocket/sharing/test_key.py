@@ -1,4 +1,4 @@
-"""What makes two requests mean the same connection."""
+"""The key: two requests with one key share a connection."""
 
 from typing import Any
 

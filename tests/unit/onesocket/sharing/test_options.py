@@ -1,4 +1,4 @@
-"""Whether two requests for one connection agree."""
+"""Comparison of the options of two requests for one connection."""
 
 import ssl
 from typing import Any

@@ -1,4 +1,4 @@
-"""Who is asked for the token of a shared connection, and what becomes of the answers."""
+"""The token of a shared connection: the order of its sources, and the use of their answers."""
 
 import asyncio
 from typing import Any

@@ -1,4 +1,4 @@
-"""What is left of a reason that is too long for a CLOSE frame."""
+"""Shortening of a reason that is too long for a CLOSE frame."""
 
 import pytest
 

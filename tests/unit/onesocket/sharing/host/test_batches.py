@@ -1,4 +1,4 @@
-"""What the owner makes of what its client reads, and when: as batches, in order, in as few turns as can be."""
+"""Forwarding by the owner: in batches, in order, and in as few turns of the loop as possible."""
 
 import asyncio
 from collections.abc import Callable

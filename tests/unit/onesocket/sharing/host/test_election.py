@@ -1,4 +1,4 @@
-"""Who holds the connection: each process's part, with time as an argument."""
+"""The election of the owner, as each process runs it, with time as an argument."""
 
 import random
 

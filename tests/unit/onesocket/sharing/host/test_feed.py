@@ -1,4 +1,4 @@
-"""What this process sees of what the owner forwards."""
+"""The feed of a follower: messages and gaps that the owner forwards."""
 
 from typing import Any
 
@@ -30,7 +30,7 @@ class RecordingReceiver:
 
 
 EACH = 64
-"""What a kept message counts beside its own length, and a kept batch."""
+"""Bytes that a kept message, and a kept batch, count beside their own length."""
 
 
 def make_feed(limit: int = 1_000) -> tuple[InboundBuffer, RecordingReceiver]:

@@ -69,7 +69,7 @@ async def test_a_full_queue_is_an_owner_that_does_not_answer_yet(tmp_path: Path)
 
 
 class UnencodableStr(str):
-    """What passes for text, and isn't any that can be written."""
+    """A string with a lone surrogate, which can't be encoded."""
 
     __slots__ = ()
 

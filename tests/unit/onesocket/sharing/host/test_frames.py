@@ -1,4 +1,4 @@
-"""What processes say to each other, and what happens when it's nonsense."""
+"""The frames between processes, valid and invalid."""
 
 import contextlib
 import dataclasses
