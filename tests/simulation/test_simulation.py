@@ -145,7 +145,7 @@ def messages_sent_twice(patch: pytest.MonkeyPatch) -> None:
 
 
 def late_connections_heard(patch: pytest.MonkeyPatch) -> None:
-    patch.setattr(Runner, "on_ready", lambda self, client, resumed: self.dispatch(events.ProtocolReady(client.epoch)))
+    patch.setattr(Runner, "_on_ready", lambda self, attempt, _ready: self.dispatch(events.ProtocolReady(attempt.epoch)))
 
 
 def old_identity_not_awaited(patch: pytest.MonkeyPatch) -> None:
