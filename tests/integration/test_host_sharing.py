@@ -717,6 +717,7 @@ async def test_a_dozen_ends_at_random_moments_under_load(group: SharingProcesses
                 case "leave":
                     await owner.do("close")
                     await asyncio.gather(*map(received_again_at, rest, marks))
+                    await owner.process.wait()  # it takes no further order
                 case _:
                     owner.signal(signal.SIGSTOP)
                     await asyncio.gather(*map(until_silent, rest))
