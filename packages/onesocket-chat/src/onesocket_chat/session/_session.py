@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import enum
 import secrets
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
@@ -41,6 +42,18 @@ _RECONNECT: Final = ReconnectPolicy(cap=5.0)
 _INTENTS: Final = Intents.UNPRIVILEGED | Intents.PRIVILEGED
 _TYPING_INTERVAL: Final = 8.0
 """Seconds; it is shown for ten."""
+
+
+class TokenState(enum.Enum):
+    """The server's acceptance of a session's token."""
+
+    VALID = enum.auto()
+    LEAVING = enum.auto()
+    """A request that makes the token void is under way or done, so a rejection is expected."""
+    VOID = enum.auto()
+    """Rejected while leaving."""
+    REJECTED = enum.auto()
+    """Rejected, and reported."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -90,10 +103,8 @@ class ChatSession:
         self.joins = 0
         """The number of calls of `join()`."""
         self.request_errors = RequestErrors(notices, self._token_rejected)
-        self.is_token_rejected = False
-        """True if the server no longer accepts the token."""
         self._on_token_rejected = on_token_rejected
-        self._is_leaving = False
+        self._token_state = TokenState.VALID
         self._token = token
         self._options = options
         self._identity: Identity | None = Identity(f"person at {server.name}", token)
@@ -117,6 +128,11 @@ class ChatSession:
     def status(self) -> Status | None:
         """The status of the connection; None before the first attempt."""
         return self._provider.client.status if self._provider.client is not None else None
+
+    @property
+    def is_token_rejected(self) -> bool:
+        """True if the server no longer accepts the token."""
+        return self._token_state in {TokenState.VOID, TokenState.REJECTED}
 
     @property
     def now(self) -> float:
@@ -147,15 +163,15 @@ class ChatSession:
 
     async def leaving(self, request: Awaitable[T]) -> T:
         """Await a request that makes the token void; its rejection is reported only if the request failed."""
-        self._is_leaving = True
+        self._token_state = TokenState.VOID if self.is_token_rejected else TokenState.LEAVING
         done = False
         try:
             answer = await request
             done = bool(answer)
         finally:
             if not done:
-                self._is_leaving = False
-                if self.is_token_rejected:
+                was_rejected, self._token_state = self.is_token_rejected, TokenState.VALID
+                if was_rejected:
                     self._token_rejected()
         return answer
 
@@ -279,9 +295,10 @@ class ChatSession:
         self.store.notify()
 
     def _token_rejected(self, code: int = 401) -> None:
-        self.is_token_rejected = True
-        if self._is_leaving:
+        if self._token_state in {TokenState.LEAVING, TokenState.VOID}:
+            self._token_state = TokenState.VOID
             return
+        self._token_state = TokenState.REJECTED
         callback, self._on_token_rejected = self._on_token_rejected, None
         if callback is not None:
             callback(self, code)

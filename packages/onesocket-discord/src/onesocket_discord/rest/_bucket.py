@@ -6,6 +6,7 @@ answer, so it is never too early, and requests that are unanswered at that end c
 
 from __future__ import annotations
 
+import enum
 import heapq
 from dataclasses import dataclass, field
 
@@ -15,6 +16,15 @@ from ._route import Route
 _ROUNDING_MARGIN = 0.001
 """Seconds; the API rounds its times to milliseconds."""
 BucketKey = tuple[str, str]
+
+
+class LimitState(enum.Enum):
+    """The knowledge of a bucket's limit."""
+
+    UNKNOWN = enum.auto()
+    """One call at a time is sent, until an answer states the limit."""
+    UNLIMITED = enum.auto()
+    LIMITED = enum.auto()
 
 
 @dataclass(eq=False, slots=True)
@@ -29,15 +39,15 @@ class Ticket:
 
 @dataclass(eq=False, slots=True)
 class Bucket:
-    """A queue with a rate limit; until the limit is known, one call at a time is sent."""
+    """A queue with a rate limit."""
 
     key: BucketKey
     opens_at: float = 0.0
     """The time until which a 429 has closed it."""
     in_flight: set[Ticket] = field(default_factory=set[Ticket])
     _waiting: list[tuple[int, Ticket]] = field(default_factory=list[tuple[int, Ticket]])
-    _limit: int | None = None
-    _unlimited: bool = False
+    _state: LimitState = LimitState.UNKNOWN
+    _limit: int = 0
     _remaining: int = 0
     _reset_at: float | None = None
     """The end of the last known window; None without one."""
@@ -78,9 +88,9 @@ class Bucket:
         if head is None or (head.route.in_order and any(ticket.route.in_order for ticket in self.in_flight)):
             return None
         earliest = max(now, self.opens_at, head.not_before)
-        if self._unlimited:
+        if self._state is LimitState.UNLIMITED:
             return earliest
-        if self._limit is None:
+        if self._state is LimitState.UNKNOWN:
             return None if self.in_flight else earliest
         if self._remaining > 0:
             return earliest
@@ -118,25 +128,25 @@ class Bucket:
         """Update the limit after a call; `info` is None without an answer."""
         if info is not None and info.quota is not None:
             self._learn_quota(info.quota, now)
-        elif self._limit is not None:
+        elif self._state is LimitState.LIMITED:
             # It may have been counted, in an unknown window.
             self._reset_at = max(self._reset_at or 0.0, now + self._window)
         elif info is not None and info.unlimited:
-            self._unlimited = True
+            self._state = LimitState.UNLIMITED
         if info is not None and info.closed_for is not None and not info.is_global:
             self.opens_at = max(self.opens_at, now + info.closed_for + _ROUNDING_MARGIN)
 
     def _learn_quota(self, quota: Quota, now: float) -> None:
-        if self._limit is None:
+        if self._state is not LimitState.LIMITED:
             self._remaining = quota.remaining - len(self.in_flight)
         else:
             self._remaining = min(self._remaining, quota.remaining)
         self._limit = quota.limit
-        self._unlimited = False
+        self._state = LimitState.LIMITED
         self._window = max(self._window, quota.reset_after)
         self._reset_at = max(self._reset_at or 0.0, now + quota.reset_after + _ROUNDING_MARGIN)
 
     def _roll_over(self, now: float) -> None:
-        if self._limit is not None and self._reset_at is not None and now >= self._reset_at:
+        if self._state is LimitState.LIMITED and self._reset_at is not None and now >= self._reset_at:
             self._reset_at = None
             self._remaining = self._limit - len(self.in_flight)
