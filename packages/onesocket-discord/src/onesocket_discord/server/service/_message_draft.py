@@ -63,7 +63,17 @@ class AllowedMentions:
         return self.everyone and _EVERYONE_MENTION.search(content) is not None
 
 
-@dataclass(slots=True)
+@dataclass(frozen=True, slots=True)
+class MessageReference:
+    """The message that another one replies to, or forwards."""
+
+    message_id: int
+    channel_id: int | None
+    must_exist: bool
+    forwards: bool
+
+
+@dataclass(frozen=True, slots=True)
 class MessageDraft:
     """A message to be stored."""
 
@@ -77,24 +87,12 @@ class MessageDraft:
     embeds: list[Json]
     components: list[Json]
     allowed: AllowedMentions
-    reference_id: int | None
-    """The message that it replies to, or forwards."""
-    reference_channel: int | None
-    must_exist: bool
-    forwards: bool
+    reference: MessageReference | None
 
     @property
     def unique_nonce(self) -> str | None:
         """The nonce, if it is enforced."""
         return self.nonce if self.unique else None
-
-
-@dataclass(frozen=True, slots=True)
-class _DraftReference:
-    message_id: int | None
-    channel_id: int | None
-    must_exist: bool
-    forwards: bool
 
 
 def read_message_draft(body: Json) -> MessageDraft:
@@ -111,14 +109,11 @@ def read_message_draft(body: Json) -> MessageDraft:
         embeds=read_embeds(fields),
         components=read_components(fields, v2=bool(flags & IS_COMPONENTS_V2)),
         allowed=AllowedMentions.read(fields),
-        reference_id=None if reference is None else reference.message_id,
-        reference_channel=None if reference is None else reference.channel_id,
-        must_exist=reference is None or reference.must_exist,
-        forwards=reference is not None and reference.forwards,
+        reference=reference,
     )
     _check_layout(fields, flags, content=draft.content, embeds=draft.embeds)
     fields.check()
-    if not draft.forwards:
+    if reference is None or not reference.forwards:
         check_not_empty(draft.content, draft.embeds, draft.components)
     return draft
 
@@ -163,9 +158,9 @@ def _check_layout(fields: FieldReader, flags: int, *, content: str, embeds: list
                 fields.add_error(name, "MESSAGE_CANNOT_USE_LEGACY_FIELDS_WITH_COMPONENTS_V2", text)
 
 
-def _reference(fields: FieldReader) -> _DraftReference:
-    return _DraftReference(
-        message_id=fields.snowflake("message_id", required=True),
+def _reference(fields: FieldReader) -> MessageReference:
+    return MessageReference(
+        message_id=fields.snowflake("message_id", required=True) or 0,
         channel_id=fields.snowflake("channel_id"),
         must_exist=fields.body.get("fail_if_not_exists") is not False,
         forwards=fields.one_of("type", (0, _FORWARD_TYPE), default=0) == _FORWARD_TYPE,

@@ -17,7 +17,7 @@ from ..store._tables import channels, messages
 from . import _serialization as serialize
 from ._access import ChannelAccess, channel_access
 from ._channels import mark_read
-from ._message_draft import MessageDraft, check_not_empty, read_message_draft, read_message_edit
+from ._message_draft import MessageDraft, MessageReference, check_not_empty, read_message_draft, read_message_edit
 from ._message_history import REPLY_TYPE, find_message, message_objects, message_page, users_by_id
 from ._service_context import Service, transaction
 
@@ -169,22 +169,23 @@ class MessageService(Service):
         self, work: UnitOfWork, access: ChannelAccess, draft: MessageDraft
     ) -> tuple[Row[Any], dict[int, Json]]:
         mentioned = draft.allowed.mentions(draft.content)
-        forward = await self._forwarded(work, access, draft) if draft.forwards else None
-        if draft.reference_id is not None and not draft.forwards:
-            author = await self._referenced(work, access, draft)
-            if author is None:
-                draft.reference_id = None
-            elif draft.allowed.replied_user and author not in mentioned:
+        reference, forward, reply_to = draft.reference, None, None
+        if reference is not None and reference.forwards:
+            forward = await self._forwarded(work, access, reference)
+        elif reference is not None:
+            author = await self._referenced(work, access, reference)
+            reply_to = None if author is None else reference.message_id
+            if author is not None and draft.allowed.replied_user and author not in mentioned:
                 mentioned.append(author)
         known = await users_by_id(work.connection, mentioned) if mentioned else {}
         values = {
             "id": self._context.ids.next(),
             "channel_id": access.id,
             "author_id": access.account.user_id,
-            "type": 0 if draft.reference_id is None or draft.forwards else REPLY_TYPE,
+            "type": 0 if reply_to is None else REPLY_TYPE,
             "content": draft.content,
             "nonce": draft.unique_nonce,
-            "reference_id": None if draft.forwards else draft.reference_id,
+            "reference_id": reply_to,
             "forward": forward,
             "tts": draft.tts,
             "flags": draft.flags,
@@ -199,20 +200,18 @@ class MessageService(Service):
             await mark_read(work, access.account.user_id, access.id, row.id)
         return row, known
 
-    async def _referenced(self, work: UnitOfWork, access: ChannelAccess, draft: MessageDraft) -> int | None:
-        wanted = select(messages.c.author_id).where(
-            messages.c.id == draft.reference_id, messages.c.channel_id == access.id
-        )
+    async def _referenced(self, work: UnitOfWork, access: ChannelAccess, to: MessageReference) -> int | None:
+        wanted = select(messages.c.author_id).where(messages.c.id == to.message_id, messages.c.channel_id == access.id)
         author: int | None = await work.scalar(wanted)
-        if author is None and draft.must_exist:
+        if author is None and to.must_exist:
             raise invalid_field("message_reference", "REPLIES_UNKNOWN_MESSAGE", "Unknown message")
         return author
 
-    async def _forwarded(self, work: UnitOfWork, access: ChannelAccess, draft: MessageDraft) -> Json:
+    async def _forwarded(self, work: UnitOfWork, access: ChannelAccess, of: MessageReference) -> Json:
         """Build a forward: the reference to its original, and a snapshot of it."""
-        channel_id = draft.reference_channel or access.id
+        channel_id = of.channel_id or access.id
         there = access if channel_id == access.id else await channel_access(work.connection, access.account, channel_id)
-        row = await find_message(work.connection, channel_id, draft.reference_id or 0)
+        row = await find_message(work.connection, channel_id, of.message_id)
         (body,) = await message_objects(work.connection, [row], access.account.user_id, there.guild_id)
         if row.forward is not None:  # a forward of a forward refers to the original
             return dict(row.forward)
