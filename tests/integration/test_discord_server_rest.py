@@ -399,6 +399,13 @@ async def test_paths_that_lead_nowhere(start: Start, method: str, path: str, sta
     assert answer.headers["Content-Type"] == "application/json"
 
 
+async def test_the_ids_of_the_path_are_checked_before_the_body(start: Start) -> None:
+    server = await start()
+    ann = await server.person("ann")
+    assert (await server.ask("POST", "/channels/x/messages", ann, data=b"{")).said == (400, 50035)
+    assert (await server.ask("POST", "/channels/1/messages", ann, data=b"{")).said == (400, 50109)
+
+
 async def test_the_words_for_unknown_routes_are_discords(start: Start) -> None:
     server = await start()
     assert (await server.ask("GET", "/nothing")).body == {"message": "404: Not Found", "code": 0}
