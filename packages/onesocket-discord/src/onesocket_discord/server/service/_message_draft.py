@@ -64,7 +64,7 @@ class AllowedMentions:
 
 
 @dataclass(frozen=True, slots=True)
-class MessageReference:
+class DraftReference:
     """The message that another one replies to, or forwards."""
 
     message_id: int
@@ -87,7 +87,7 @@ class MessageDraft:
     embeds: list[Json]
     components: list[Json]
     allowed: AllowedMentions
-    reference: MessageReference | None
+    reference: DraftReference | None
 
     @property
     def unique_nonce(self) -> str | None:
@@ -158,8 +158,8 @@ def _check_layout(fields: FieldReader, flags: int, *, content: str, embeds: list
                 fields.add_error(name, "MESSAGE_CANNOT_USE_LEGACY_FIELDS_WITH_COMPONENTS_V2", text)
 
 
-def _reference(fields: FieldReader) -> MessageReference:
-    return MessageReference(
+def _reference(fields: FieldReader) -> DraftReference:
+    return DraftReference(
         message_id=fields.snowflake("message_id", required=True) or 0,
         channel_id=fields.snowflake("channel_id"),
         must_exist=fields.body.get("fail_if_not_exists") is not False,

@@ -17,7 +17,7 @@ from ..store._tables import channels, messages
 from . import _serialization as serialize
 from ._access import ChannelAccess, channel_access
 from ._channels import mark_read
-from ._message_draft import MessageDraft, MessageReference, check_not_empty, read_message_draft, read_message_edit
+from ._message_draft import MessageDraft, DraftReference, check_not_empty, read_message_draft, read_message_edit
 from ._message_history import REPLY_TYPE, find_message, message_objects, message_page, users_by_id
 from ._service_context import Service, transaction
 
@@ -200,14 +200,14 @@ class MessageService(Service):
             await mark_read(work, access.account.user_id, access.id, row.id)
         return row, known
 
-    async def _referenced(self, work: UnitOfWork, access: ChannelAccess, to: MessageReference) -> int | None:
+    async def _referenced(self, work: UnitOfWork, access: ChannelAccess, to: DraftReference) -> int | None:
         wanted = select(messages.c.author_id).where(messages.c.id == to.message_id, messages.c.channel_id == access.id)
         author: int | None = await work.scalar(wanted)
         if author is None and to.must_exist:
             raise invalid_field("message_reference", "REPLIES_UNKNOWN_MESSAGE", "Unknown message")
         return author
 
-    async def _forwarded(self, work: UnitOfWork, access: ChannelAccess, of: MessageReference) -> Json:
+    async def _forwarded(self, work: UnitOfWork, access: ChannelAccess, of: DraftReference) -> Json:
         """Build a forward: the reference to its original, and a snapshot of it."""
         channel_id = of.channel_id or access.id
         there = access if channel_id == access.id else await channel_access(work.connection, access.account, channel_id)
