@@ -17,7 +17,7 @@ from ..store._tables import channels, messages
 from . import _serialization as serialize
 from ._access import ChannelAccess, channel_access
 from ._channels import mark_read
-from ._message_draft import MessageDraft, DraftReference, check_not_empty, read_message_draft, read_message_edit
+from ._message_draft import DraftReference, MessageDraft, check_not_empty, read_message_draft, read_message_edit
 from ._message_history import REPLY_TYPE, find_message, message_objects, message_page, users_by_id
 from ._service_context import Service, transaction
 
