@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import enum
 import logging
 from collections.abc import Hashable
 from typing import Final
@@ -27,6 +28,16 @@ _INTENDED_ERRORS: Final = (ConnectAborted, ManuallyDisconnected, SessionExpired)
 _STATES_WITHOUT_OUTAGE: Final = frozenset({State.DISCONNECTED, State.STOPPED, State.CLOSED})
 
 
+class OutageStage(enum.Enum):
+    """Progress of an outage."""
+
+    NONE = "none"
+    LOST = "lost"
+    """The connection was up, and no attempt has failed since."""
+    RETRYING = "retrying"
+    GAVE_UP = "gave up"
+
+
 class OutageLog:
     """Logs the outages of one connection, and keeps the reason for the last loss.
 
@@ -41,28 +52,27 @@ class OutageLog:
         self.last_lost_at: float | None = None
         """Unix time."""
         self._shown_url = shown_url
-        self._since: float | None = None
-        """Time at which the connection was lost; None while it is not."""
+        self._stage = OutageStage.NONE
+        self._since = 0.0
+        """Time of the last loss."""
         self._began = 0.0
         """Time of the first loss of this outage, which goes on if a connection since did not prove itself."""
-        self._came_up = False
-        """True if the connection that failed had come up."""
         self._was_logged = False
         """True if the present loss, or an attempt since, was logged above DEBUG."""
         self._quiet = False
-        self._gave_up = False
+        """True if another part logs this outage."""
         self._failed = 0
         """Failures of this outage, the loss itself included: the number of the next attempt."""
         self._reasons: set[Hashable] = set()
         self._again_at = 0.0
 
     def __repr__(self) -> str:
-        return f"<OutageLog {'none' if self._since is None else f'attempt={self._failed}'} last={self.last_loss!r}>"
+        return f"<OutageLog {self._stage.value} attempt={self._failed} last={self.last_loss!r}>"
 
     @property
     def is_logged(self) -> bool:
         """True while there is an outage that is logged here, and not by another part."""
-        return self._since is not None and not self._quiet
+        return self._stage is not OutageStage.NONE and not self._quiet
 
     def changed(
         self,
@@ -83,26 +93,26 @@ class OutageLog:
         error = change.error
         if change.old is State.CONNECTED and error is not None:
             self._begin(change, error, now, failures, quiet=level <= logging.DEBUG)
-        if change.new is State.CONNECTED and self._since is not None:
+        is_outage = self._stage is not OutageStage.NONE
+        if change.new is State.CONNECTED and is_outage:
             text = "%s: connected again after %.1f s (epoch %d, attempt %d)"
             level = logging.INFO if self._was_logged else logging.DEBUG
             self._say(level, text, now - self._since, change.epoch, self._failed)
-            self._since = None
+            self._stage = OutageStage.NONE
         elif change.new in _STATES_WITHOUT_OUTAGE:
-            self._since = None
+            self._stage = OutageStage.NONE
         elif change.new is State.FAILED and error is not None:
             self._log_giving_up(error, now, has_callers=has_callers)
-        elif error is not None and self._since is not None and self._is_failure(change):
+        elif error is not None and is_outage and self._is_failure(change):
             self._attempt_failed(error, retry_in, now, level)
 
     def _begin(self, change: Change, error: OnesocketError, now: float, failures: int, *, quiet: bool) -> None:
         cause = error.__cause__
         self.last_loss = cause if isinstance(error, RetriesExhausted) and isinstance(cause, OnesocketError) else error
         self.last_lost_at = change.at
+        self._stage = OutageStage.LOST
         self._since = now
         self._quiet = quiet
-        self._gave_up = False
-        self._came_up = True
         self._was_logged = False
         if failures <= 1:
             self._began = now
@@ -115,11 +125,12 @@ class OutageLog:
 
     def _attempt_failed(self, error: OnesocketError, retry_in: float | None, now: float, level: int) -> None:
         again = " again" if self._failed else ""
-        failed = f"connection lost{again}" if self._came_up else f"attempt {self._failed} failed"
+        failed = f"connection lost{again}" if self._stage is OutageStage.LOST else f"attempt {self._failed} failed"
         lasted = now - self._began
         away = f" ({lasted:.0f} s since the first loss)" if self._failed else ""
         self._failed += 1
-        self._came_up = False
+        if self._stage is OutageStage.LOST:
+            self._stage = OutageStage.RETRYING
         when = "" if retry_in is None else f" in {retry_in:.1f} s" if retry_in else " at once"
         reason = _reason(error)
         if reason in self._reasons and now < self._again_at:
@@ -133,8 +144,8 @@ class OutageLog:
 
     def _log_giving_up(self, error: OnesocketError, now: float, *, has_callers: bool) -> None:
         is_meant = isinstance(error, _INTENDED_ERRORS)
-        if self._since is not None and not self._gave_up:
-            self._gave_up = True
+        if self._stage in (OutageStage.LOST, OutageStage.RETRYING):
+            self._stage = OutageStage.GAVE_UP
             level = logging.INFO if is_meant else logging.ERROR
             text = "%s: connection lost for good after %.1f s: %s; connect() starts a new attempt"
             self._say(level, text, now - self._since, one_line(str(error)), error=error)
@@ -144,7 +155,7 @@ class OutageLog:
 
     def _say(self, level: int, text: str, *details: object, error: OnesocketError | None = None) -> None:
         theirs = None if error is None else _in_user_code(error)
-        if self._quiet and self._since is not None:
+        if self._quiet and self._stage is not OutageStage.NONE:
             level = logging.DEBUG
         elif theirs is not None and level > logging.DEBUG:
             level = logging.ERROR
