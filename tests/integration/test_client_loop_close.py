@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 import onesocket
-from onesocket import Client
+from onesocket import Client, Provider
 from onesocket.testing import FaultyServer, ThreadedServer
 from onesocket.transports._picows import PicowsTransport
 from onesocket.transports._transport import Transport
@@ -98,6 +98,36 @@ def test_a_client_that_is_left_open_warns(how: str, url: str) -> None:
     told = [str(warning.message) for warning in caught if "unclosed <Client" in str(warning.message)]
     assert len(told) == (how in ("asyncio.run", "loop.close"))
     assert all("aclose()" in text for text in told)
+
+
+@pytest.mark.parametrize("waits_for", ["auth", "the server"])
+def test_a_provider_of_a_closed_loop_prints_no_traceback(
+    waits_for: str, url: str, unraisable: list[Any], caplog: pytest.LogCaptureFixture
+) -> None:
+    async def begin() -> None:
+        asked = asyncio.Event()
+
+        async def auth() -> str:
+            asked.set()
+            if waits_for == "auth":
+                await asyncio.sleep(60)
+            return "s3cret"
+
+        provider = Provider(lambda _: Client(url, token=slow_token), auth=auth)
+        asyncio.get_running_loop().create_task(provider.connect_if_authenticated())
+        await asked.wait()
+        for _ in range(5):
+            await asyncio.sleep(0)
+
+    loop = asyncio.new_event_loop()
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ResourceWarning)  # of the client
+        loop.run_until_complete(begin())
+        loop.close()
+        gc.collect()
+    assert not unraisable
+    logged = [record.getMessage() for record in caplog.records if record.levelno >= logging.WARNING]
+    assert [text for text in logged if not text.startswith("Task was destroyed but it is pending!")] == []
 
 
 def test_a_shared_client_of_a_closed_loop_prints_no_traceback(

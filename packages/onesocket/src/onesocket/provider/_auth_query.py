@@ -10,7 +10,7 @@ from ..client._user_code import call_user_function, mark_unwrapped
 from ..errors import AuthTimeout, OnesocketError, TokenFailed
 from ..notices import ConnectionNotices
 from ._identity import Auth, Identity, as_identity
-from ._single_flight import SingleFlight
+from ._single_flight import SingleFlight, cancel_task
 
 
 class AuthQuery:
@@ -67,7 +67,7 @@ class AuthQuery:
             try:
                 await asyncio.wait((call,), timeout=self._timeout)
             finally:
-                call.cancel()
+                cancel_task(call)
             if not call.done():
                 raise mark_unwrapped(AuthTimeout(f"the auth callback gave no answer within {self._timeout:g} s"))
             if call.cancelled():

@@ -14,6 +14,12 @@ from ._identity import Identity
 T = TypeVar("T")
 
 
+def cancel_task(task: asyncio.Task[Any]) -> None:
+    """Cancel the task, unless its event loop is closed: the collector runs this, too, and has nothing to cancel."""
+    if not task.get_loop().is_closed():
+        task.cancel()
+
+
 class SingleFlight(Generic[T]):
     """One task for any number of callers: all get its outcome, and it is cancelled with the last of them.
 
@@ -35,7 +41,7 @@ class SingleFlight(Generic[T]):
         """Cancel the work; all callers get this error."""
         if not self.is_over:
             self._abort_error = error
-            self.task.cancel()
+            cancel_task(self.task)
 
     async def join(self) -> T:
         """Wait for the value; raises a copy of the error. Cancelling one caller doesn't affect the others."""
