@@ -286,4 +286,4 @@ with blocking.join(url) as client:
     assert client.receive(5) == "after both"
 assert most == [1, 1], most
 """
-    await run(script, server.url)
+    await run(script, server.url)  # the assertions are in the script, which has to end with status 0

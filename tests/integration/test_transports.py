@@ -44,12 +44,14 @@ REAL: dict[str, tuple[Callable[[], Transport], bool]] = {
 @pytest.mark.parametrize("transport", REAL)
 async def test_a_real_transport(transport: str, check: TransportCheck) -> None:
     make, compression = REAL[transport]
+    # A check raises where the transport breaks the rule.
     await check.run(make, LoopbackTestPeer(compression=compression))
 
 
 @pytest.mark.parametrize("check", transport_checks(MemoryTestPeer()), ids=str)
 async def test_the_transport_in_memory(check: TransportCheck) -> None:
     peer = MemoryTestPeer()
+    # As above.
     await check.run(peer.transport, peer)
 
 

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from typing import Any
 
 from ..errors import ClientClosed, ManuallyDisconnected, OnesocketError
-from ..lifecycle import _effects as fx  # pyright: ignore[reportPrivateUsage] - of this distribution
+from ..lifecycle import _effects as fx
 from ..lifecycle import _events as events
 from ..lifecycle._effects import Effect, Outcome
 from ..lifecycle._events import Event

@@ -14,7 +14,7 @@ from ..errors import (
     OpenTimeout,
     RetriesExhausted,
 )
-from . import _effects as fx  # pyright: ignore[reportPrivateUsage] - of this package
+from . import _effects as fx
 from . import _events as events
 from ._effects import Effect, Outcome
 from ._events import Event, TimerKind

@@ -11,7 +11,7 @@ import dataclasses
 from collections.abc import Hashable
 from typing import Self
 
-from . import _effects as fx  # pyright: ignore[reportPrivateUsage] - of this package
+from . import _effects as fx
 from . import _events as events
 from ._actions import Actions, IllegalEvent, Initiator
 from ._effects import Effect
