@@ -93,7 +93,7 @@ class ChaosHarness:
                 if one.answers:
                     return one
             await asyncio.sleep(0.01)
-        raise WorkerFailure("nobody owned the connection for 10 s")
+        raise WorkerFailure("the connection had no owner for 10 s")
 
     async def owner(self) -> tuple[WorkerProcess, int]:
         """The process that holds the connection, and the epoch."""
@@ -168,7 +168,7 @@ class ChaosHarness:
                 raise error
 
     def feed_once(self) -> None:
-        """One message to everybody who is connected."""
+        """Send one message on each open connection."""
         ready = [connection for connection in self.server.connections if connection.can_send]
         if ready:
             self.number += 1

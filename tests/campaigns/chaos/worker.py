@@ -24,7 +24,7 @@ _IN_FLIGHT: Final = 500
 
 
 class NumberedTopics(Raw):
-    """Numbered messages to everybody, and subscriptions to topics, a frame for each, at the server's pace."""
+    """Numbered messages to all, and subscriptions to topics, a frame for each, at the server's pace."""
 
     def __init__(self, messages: int, per: float) -> None:
         super().__init__(pace=Pace(messages, per=per))

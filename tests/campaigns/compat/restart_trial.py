@@ -232,12 +232,12 @@ def _stored(message: dict[str, Any]) -> StoredMessage:
 
 
 STEPS: Final[dict[str, Callable[[RestartTrial], Awaitable[None]]]] = {
-    "everybody is there": RestartTrial.gather,
-    "they talk": RestartTrial.talk,
+    "all clients connect": RestartTrial.gather,
+    "users and bot exchange messages": RestartTrial.talk,
     "killed in traffic (SIGKILL)": lambda all_of_them: all_of_them.stop_server(signal.SIGKILL),
-    "everybody is back": RestartTrial.restart_server,
+    "all clients are back": RestartTrial.restart_server,
     "ended in traffic (SIGTERM)": lambda all_of_them: all_of_them.stop_server(signal.SIGTERM),
-    "everybody is back again": RestartTrial.restart_server,
+    "all clients are back again": RestartTrial.restart_server,
     "all agree": RestartTrial.agree,
 }
 """In this order; none is tried after one that failed."""
@@ -261,7 +261,7 @@ class RestartTrialResult:
 async def run_restart_trial(
     row: TrialCase, program: list[str], script: Path, folder: Path, environment: dict[str, str]
 ) -> RestartTrialResult:
-    """Run everybody through every step; the bot is that of the row."""
+    """Run the trial through every step; the bot is that of the row."""
     outcome = RestartTrialResult(f"{row.library.name} {row.library.version}")
     step, ledger = next(iter(STEPS)), TrialLedger()
     try:
@@ -272,12 +272,12 @@ async def run_restart_trial(
             command = [*program, str(script), server.api_url, server.gateway_url, row.compression]
             variables = {**environment, "BOT_TOKEN": await server.create_bot(BOT)}
             bot = await stack.enter_async_context(running_bot(command, folder, variables))
-            everybody = RestartTrial(server, people, bot, ledger)
+            trial = RestartTrial(server, people, bot, ledger)
             for step, perform in STEPS.items():
                 async with asyncio.timeout(_STEP_SECONDS):
-                    await perform(everybody)
+                    await perform(trial)
                 outcome.steps[step] = ""
-            outcome.figures = figures(everybody, bot)
+            outcome.figures = figures(trial, bot)
     except TimeoutError:
         outcome.steps[step] = f"not within {_STEP_SECONDS:g} s"
     except StepFailed as error:
@@ -287,17 +287,17 @@ async def run_restart_trial(
     return outcome
 
 
-def figures(everybody: RestartTrial, bot: AnsweringBot) -> str:
+def figures(trial: RestartTrial, bot: AnsweringBot) -> str:
     """The counts, as sentences."""
     ends = [
         f"{one.cause}: {one.in_flight} messages of people on their way, {one.waiting} pending while it was away "
         f"({one.away:.1f} s), they were back {one.clients_back:.1f} s after its start, the bot {one.back:.1f} s; "
         f"then {one.stats['open']} connections, "
         f"{one.stats['sessions']} sessions."
-        for one in everybody.absences
+        for one in trial.absences
     ]
     counted = (
-        f"{everybody.typed} messages typed, {len(bot.sent)} answers of the bot acknowledged, {everybody.stored} "
+        f"{trial.typed} messages typed, {len(bot.sent)} answers of the bot acknowledged, {trial.stored} "
         f"messages stored, {len(bot.messages)} seen by the bot; none lost, none doubled."
     )
     return "\n".join([*ends, counted])

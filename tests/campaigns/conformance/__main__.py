@@ -119,13 +119,13 @@ def campaign(chosen: Sequence[Agent], only: Sequence[str], folder: Path) -> list
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run; returns the exit status."""
-    everybody = agents()
+    known = agents()
     parser = argparse.ArgumentParser(prog="make conformance", description=__doc__)
-    parser.add_argument("--agent", action="append", choices=[agent.name for agent in everybody], help="default: all")
+    parser.add_argument("--agent", action="append", choices=[agent.name for agent in known], help="default: all")
     parser.add_argument("--only", action="append", default=[], metavar="PREFIX", help="cases such as 7. or 6.4.1")
     options = parser.parse_args(arguments)
     logging.getLogger("onesocket").setLevel(logging.CRITICAL)  # thousands of broken connections are what this is about
-    chosen = [agent for agent in everybody if not options.agent or agent.name in options.agent]
+    chosen = [agent for agent in known if not options.agent or agent.name in options.agent]
     try:
         verdicts = campaign(chosen, options.only, FOLDER)
     except server.NoServerError as error:

@@ -85,7 +85,7 @@ class SoakClient:
         self._sweep()
 
     def flood(self) -> None:
-        """Send more than a socket that nobody reads can take."""
+        """Send more than the buffers of an unread socket can take."""
         for _ in range(FLOOD):
             self._post_one(_LARGE_MESSAGE)
 

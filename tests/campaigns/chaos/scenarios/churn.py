@@ -1,4 +1,4 @@
-"""Processes attach and detach, two hundred times a second; whoever stays doesn't notice."""
+"""Processes attach and detach, two hundred times a second; the others don't notice."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ async def run(findings: ChaosFindings, size: RunSize, chance: random.Random) -> 
             after[0]["descriptors"] <= before["descriptors"] + _LEFT_OPEN,
             f"the owner had {before['descriptors']} descriptors before and {after[0]['descriptors']} after",
         )
-        findings.require(all(answer["gaps"] == 0 for answer in after), f"somebody who stayed had gaps: {after}")
+        findings.require(all(answer["gaps"] == 0 for answer in after), f"a process that stayed had gaps: {after}")
         findings.require(shared.followers == 1, f"{shared.followers} followers are left, 1 stayed")
         findings.require(harness.server.counts.handshakes == 1, f"{harness.server.counts.handshakes} handshakes")
         harness.check_sockets()

@@ -44,7 +44,7 @@ async def run(findings: ChaosFindings, size: RunSize, chance: random.Random) -> 
             await _foreign_user(harness)
             await harness.wait_received(members, "after all of them", within=_WITHIN)
         after = await harness.settle(members)
-        findings.require(all(one["gaps"] == 0 for one in after), f"somebody noticed: {after}")
+        findings.require(all(one["gaps"] == 0 for one in after), f"a process noticed: {after}")
         findings.require(harness.server.counts.handshakes == 1, f"{harness.server.counts.handshakes} handshakes")
         harness.check_sockets()
 
@@ -100,14 +100,14 @@ async def _foreign_user(harness: ChaosHarness) -> None:
     await _refused(harness, "NoRuntimeDirectory", host=options)
     harness.findings.figure("a directory that others may enter", "NoRuntimeDirectory")
     if os.geteuid() != 0:
-        harness.findings.figure("another user", "not tried: only root can become somebody else")
+        harness.findings.figure("another user", "not tried: only root can become another user")
         return
     harness.base.chmod(0o755)
-    said = await _run_as_nobody(address)
+    said = await _run_as_other_user(address)
     harness.findings.require(said == b"PermissionError", f"another user came as far as the socket: {said[:60]!r}")
     harness.directory.chmod(0o755)
     address.chmod(0o777)
-    said = await _run_as_nobody(address)
+    said = await _run_as_other_user(address)
     harness.directory.chmod(0o700)
     address.chmod(0o600)
     bodies = frames.FrameSplitter().feed(said)
@@ -125,7 +125,7 @@ async def _foreign_user(harness: ChaosHarness) -> None:
     harness.findings.figure("a directory of another user; a symbolic link", "NoRuntimeDirectory")
 
 
-async def _run_as_nobody(address: Path) -> bytes:
+async def _run_as_other_user(address: Path) -> bytes:
     child = await asyncio.create_subprocess_exec(
         sys.executable, "-c", _OTHER_USER, str(address), str(_NOBODY), stdout=asyncio.subprocess.PIPE
     )

@@ -54,7 +54,7 @@ async def run(findings: ChaosFindings, size: RunSize, chance: random.Random) -> 
                 members = [*rest, new_member]
         harness.check_sockets()
         findings.figure("forks of the owner, whose child was fed on", size.forks)
-        findings.times("the parent killed, everybody received again after", times)
+        findings.times("the parent killed, every process received again after", times)
 
 
 def _end(pid: int) -> None:

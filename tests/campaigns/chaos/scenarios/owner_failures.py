@@ -18,7 +18,7 @@ from ..size import RunSize
 
 PROCESSES: Final = 4
 RECOVERY_DEADLINE: Final = 2.0
-"""Seconds from an owner's end (or its going on) until everybody receives again. Usual are tens of milliseconds; a busy
+"""Seconds from an owner's end (or its going on) until all receive again. Usual are tens of milliseconds; a busy
 machine may take longer to let a process have its turn."""
 _LONGEST_PAUSE: Final = 0.1
 _DIRECTORY_REMOVAL_SHARE: Final = 0.2
@@ -88,7 +88,7 @@ class OwnerFailures:
         self._note(how, fed, begun)
 
     async def _take_over(self) -> None:
-        """SIGSTOP until the others are fed by somebody else; then it goes on, and finds that out."""
+        """SIGSTOP until another process feeds the rest; then it goes on, and finds that out."""
         owner, epoch = await self._harness.owner()
         rest = [member for member in self.members if member is not owner]
         owner.signal(signal.SIGSTOP)
@@ -129,7 +129,7 @@ async def _run(
             await harness.leave(member)
         counts = await harness.server.wait_until(lambda counts: counts.sockets_now == 0, 10.0)
         for name, times in campaign.times.items():
-            findings.times(f"{name} ({campaign.seen[name]}), everybody received again after", times)
+            findings.times(f"{name} ({campaign.seen[name]}), every process received again after", times)
         if campaign.seen[DIRECTORY_REMOVED]:
             findings.figure(DIRECTORY_REMOVED, campaign.seen[DIRECTORY_REMOVED])
         findings.figure("sockets at once, at most", counts.most_sockets)

@@ -159,7 +159,7 @@ FAULTS: Final = (
 
 
 async def run(findings: ChaosFindings, size: RunSize, chance: random.Random) -> None:
-    """So many faults; after each, everybody is fed and the server's view is the wanted one."""
+    """Injects faults; after each, every process is fed and the server's view is the wanted one."""
     async with ChaosHarness(findings) as harness:
         injector = ServerFaultInjector(harness, chance)
         harness.server.faults = injector.fault

@@ -1,4 +1,4 @@
-"""Processes that don't read: bounded, told what they missed, and nobody else's trouble."""
+"""Processes that don't read: bounded, told what they missed, and without effect on others."""
 
 from __future__ import annotations
 
