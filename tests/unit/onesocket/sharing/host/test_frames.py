@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from onesocket import Client, Gap, OnesocketError, State
+from onesocket import Client, Gap, OnesocketError, Outcome, State, Status
 from onesocket.client import GapReason
 from onesocket.errors import ClosedByPeer, ConnectionReset, HandshakeRejected
 from onesocket.sharing.host import IpcError, VersionMismatch
@@ -200,6 +200,36 @@ def test_messages_of_somebodys_own_kinds_of_text_and_bytes_travel() -> None:
         )[4:]
     )
     assert frame == frames.SendMessages([(1, "ä"), (2, b"x"), (3, "ticker")])
+
+
+def test_a_change_of_what_frames_carry_needs_another_protocol_version() -> None:
+    fields = {
+        kind.__name__: " ".join(sorted(field.name for field in dataclasses.fields(kind))) for kind in (Gap, Status)
+    }
+    values = {kind.__name__: sorted(kind) for kind in (GapReason, Outcome, State, frames.Verb)}
+    assert (frames.PROTOCOL_VERSION, fields, values) == (
+        3,
+        {
+            "Gap": "epoch error missed reason",
+            "Status": "attempt callers connected_at epoch inbox is_held last_connected_at last_error last_loss "
+            "last_lost_at outbox retry_in rtt state subprotocol subscribers url",
+        },
+        {
+            "GapReason": ["overflow", "reconnected", "undecodable"],
+            "Outcome": ["already connected", "joined", "not authenticated", "opened"],
+            "State": [
+                "backing off",
+                "closed",
+                "closing",
+                "connected",
+                "connecting",
+                "disconnected",
+                "failed",
+                "stopped",
+            ],
+            "Verb": ["connect", "disconnect", "reconnect"],
+        },
+    ), "raise PROTOCOL_VERSION once 3 is released, and write the new contents here"
 
 
 def test_a_state_that_there_is_not_is_refused() -> None:

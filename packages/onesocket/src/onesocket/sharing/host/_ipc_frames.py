@@ -1,7 +1,7 @@
 """Frames between processes: length-prefixed msgpack, validated on arrival. No I/O.
 
-`PROTOCOL_VERSION` changes whenever a frame does. `Hello` and `Challenge` keep their first fields for ever, so that two
-releases can report to each other why they can't work together.
+`PROTOCOL_VERSION` changes whenever a frame does, or `Status`, `Gap` and the enumerations that frames carry. `Hello` and
+`Challenge` keep their first fields for ever, so that two releases can report why they can't work together.
 """
 
 from __future__ import annotations

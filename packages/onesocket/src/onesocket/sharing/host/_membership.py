@@ -314,10 +314,8 @@ class Membership:
         self._had_role = True
         self._failures = 0
         self._emit(RoleTaken(role))
-        waiters, self._waiters = self._waiters, []
-        for future in waiters:
-            if not future.done():
-                future.set_result(role)
+        for future in self._take_waiters():
+            future.set_result(role)
 
     def _detach(self) -> None:
         role, self.role = self.role, None
@@ -348,10 +346,12 @@ class Membership:
         self._emit(JoinFailed(error))
 
     def _reject_waiters(self, error: OnesocketError) -> None:
+        for future in self._take_waiters():
+            future.set_exception(error.copy())
+
+    def _take_waiters(self) -> list[asyncio.Future[Role]]:
         waiters, self._waiters = self._waiters, []
-        for future in waiters:
-            if not future.done():
-                future.set_exception(error.copy())
+        return [future for future in waiters if not future.done()]
 
     def _release_lock(self) -> None:
         lock, self._lock = self._lock, None
