@@ -130,6 +130,53 @@ def test_a_provider_of_a_closed_loop_prints_no_traceback(
     assert [text for text in logged if not text.startswith("Task was destroyed but it is pending!")] == []
 
 
+BLOCKS: dict[str, Callable[[str], Any]] = {
+    "Client": Client,
+    "Provider": lambda url: Provider(url, auth=lambda: "s3cret"),
+    "join, loop": lambda url: onesocket.join(url, scope="loop"),
+    "join, process": onesocket.join,
+    "SharedClient": lambda url: onesocket.join(url, scope="loop").client(),
+    "Client, slow token": lambda url: Client(url, token=slow_token),
+    "join, slow token": lambda url: onesocket.join(url, scope="loop", token=slow_token, key="slow"),
+}
+
+
+@pytest.mark.parametrize("block", BLOCKS)
+def test_a_task_in_an_async_with_block_prints_no_traceback_when_its_loop_is_closed(
+    block: str, url: str, unraisable: list[Any]
+) -> None:
+    async def stay() -> None:
+        async with BLOCKS[block](url) as entered:
+            if block == "Provider":
+                await entered.connect_if_authenticated()
+            inside.set()
+            await asyncio.sleep(60)
+
+    async def begin() -> None:
+        asyncio.get_running_loop().create_task(stay())
+        if "slow" in block:
+            await asyncio.sleep(0.05)
+        else:
+            await inside.wait()
+
+    inside = asyncio.Event()
+    loop = asyncio.new_event_loop()
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ResourceWarning)  # of the client
+        warnings.filterwarnings("ignore", "coroutine .* was never awaited")
+        loop.run_until_complete(begin())
+        loop.close()
+        gc.collect()
+        asyncio.run(find_dead_loops(url))
+        gc.collect()
+    assert not unraisable
+
+
+async def find_dead_loops(url: str) -> None:
+    async with onesocket.join(url):
+        pass
+
+
 def test_a_shared_client_of_a_closed_loop_prints_no_traceback(
     url: str, unraisable: list[Any], caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -9,6 +9,11 @@ from .. import _forking as forking
 from ..errors import ForkedCopy, WrongEventLoop
 
 
+def is_collected(kind: object, loop: asyncio.AbstractEventLoop | None) -> bool:
+    """True if the collector raises this in a coroutine whose event loop is closed, so that nothing can be awaited."""
+    return kind is GeneratorExit and (loop is None or loop.is_closed())
+
+
 class Affinity:
     """Raises a typed error wherever the object is used on another loop, or in a forked child of its process.
 

@@ -17,7 +17,7 @@ from ..lifecycle._states import State
 from ..protocols._protocol import Protocol
 from ..transports._transport import Transport
 from ..urls import redact
-from ._affinity import Affinity
+from ._affinity import Affinity, is_collected
 from ._connect_reminder import ConnectReminder
 from ._delivery import Delivery
 from ._error_reporter import ErrorReporter
@@ -197,14 +197,15 @@ class Client:
         """Connect. If that fails, the client is closed again before the error is raised."""
         try:
             await self.connect()
-        except BaseException:
-            await self.aclose()
+        except BaseException as error:
+            await self.__aexit__(type(error))
             raise
         return self
 
-    async def __aexit__(self, *_error: object) -> None:
+    async def __aexit__(self, kind: object, *_: object) -> None:
         """Close, for good."""
-        await self.aclose()
+        if not is_collected(kind, self._affinity.loop):
+            await self.aclose()
 
     # --- messages -----------------------------------------------------------------------------------------------------
 

@@ -384,7 +384,7 @@ class ConnectionAttempt:
         self._set_wake(None)
 
     def _end(self, error: OnesocketError, *, loop_ends: bool = False) -> None:
-        if self._phase is AttemptPhase.OVER:
+        if self._phase is AttemptPhase.OVER or self._loop.is_closed():  # closed: the collector ends the attempt
             return
         self._stop_timers()
         if self._grace is not None:

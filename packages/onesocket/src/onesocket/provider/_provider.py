@@ -7,7 +7,7 @@ import enum
 import functools
 from typing import Any, Generic, NoReturn, Self
 
-from ..client._affinity import Affinity
+from ..client._affinity import Affinity, is_collected
 from ..client._identity_token import Superseded
 from ..client._options import check_seconds
 from ..client._pickling import not_picklable
@@ -210,9 +210,10 @@ class Provider(Generic[C]):
         """Return the provider; nothing is connected yet."""
         return self
 
-    async def __aexit__(self, *_error: object) -> None:
+    async def __aexit__(self, kind: object, *_: object) -> None:
         """Close the provider for good."""
-        await self.aclose()
+        if not is_collected(kind, self._affinity.loop):
+            await self.aclose()
 
     # --- flights: from the auth callback to the open connection -------------------------------------------------------
 

@@ -201,7 +201,7 @@ class JoinRequest:
         """Leave."""
         link, self._link = self._link, None
         if link is not None:
-            await link.aclose()
+            await link.__aexit__(kind, error, trace)
 
     @property
     def token_source(self) -> TokenSource | None:
@@ -235,8 +235,8 @@ class JoinRequest:
             raise ManuallyDisconnected(
                 _DISCONNECTED_FOR_ALL
             ) from None  # whoever reads it has no link to call anything on
-        except BaseException:
-            await link.aclose()
+        except BaseException as error:
+            await link.__aexit__(type(error), error, None)
             raise
         return link
 

@@ -182,7 +182,8 @@ class SharedClient:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         """Leave."""
-        await self.aclose()
+        if not (kind is GeneratorExit and self.loop_inbox.is_dead):  # the collector; nothing can be awaited any more
+            await self.aclose()
 
     # --- the line, which everybody shares ---------------------------------------------------------------------------
 
