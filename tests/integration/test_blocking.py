@@ -115,7 +115,7 @@ async def test_many_threads_are_one_handshake(server: FaultyServer) -> None:
 
 
 async def _in_a_thread(program: Any) -> Any:
-    """As `asyncio.to_thread`, whose pool may be smaller than the crowd."""
+    """As `asyncio.to_thread`, whose pool may be smaller than the number of callers."""
     loop = asyncio.get_running_loop()
     future: asyncio.Future[Any] = loop.create_future()
     thread = threading.Thread(target=lambda: loop.call_soon_threadsafe(future.set_result, program()))

@@ -62,7 +62,7 @@ class ScriptedGateway:
         self.url = self.api_url = ""
 
     async def __aenter__(self) -> Self:
-        self._server = await serve(self._line, "127.0.0.1", 0, compression=None)
+        self._server = await serve(self._serve, "127.0.0.1", 0, compression=None)
         self.url = f"ws://127.0.0.1:{self._server.sockets[0].getsockname()[1]}/"
         app = web.Application()
         app.router.add_get("/api/v10/{path:.*}", self._asked)
@@ -122,7 +122,7 @@ class ScriptedGateway:
         limit = {"total": 1000, "remaining": 999, "reset_after": 3_600_000, "max_concurrency": 1}
         return web.json_response({"url": self.url, "shards": 1, "session_start_limit": limit})
 
-    async def _line(self, connection: ServerConnection) -> None:
+    async def _serve(self, connection: ServerConnection) -> None:
         self.sockets += 1
         self.most_sockets = max(self.most_sockets, self.sockets)
         assert connection.request is not None

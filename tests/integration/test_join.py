@@ -485,7 +485,7 @@ async def test_a_client_that_is_just_forgotten_is_counted_out(server: FaultyServ
     del stream
     gc.collect()
     await server.wait_until(lambda counts: counts.sockets_now == 0)
-    dropping = [task for task in asyncio.all_tasks() if task.get_name() == "onesocket link dropped"]
+    dropping = [task for task in asyncio.all_tasks() if task.get_name() == "onesocket client dropped"]
     await asyncio.gather(*dropping)
 
 

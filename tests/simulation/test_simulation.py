@@ -24,7 +24,7 @@ from onesocket.notices import Notices
 from onesocket.protocols._pace import SendWindow
 from onesocket.provider._retired_connections import RetiredConnections
 from onesocket.sharing._client_upstream import ClientUpstream
-from onesocket.sharing._shared_client import SharedClient as SharedLink
+from onesocket.sharing._shared_client import SharedClient
 from onesocket.sharing._shared_connection import Member, SharedConnection
 from onesocket.sharing._upstream_subscriptions import UpstreamSubscriptions
 from tests.simulation.world.campaign import main, run_campaign
@@ -156,10 +156,10 @@ def old_identity_not_awaited(patch: pytest.MonkeyPatch) -> None:
 
 
 def shared_client_not_awaited(patch: pytest.MonkeyPatch) -> None:
-    async def at_once(_self: SharedLink) -> None:
+    async def at_once(_self: SharedClient) -> None:
         await asyncio.sleep(0)
 
-    patch.setattr(SharedLink, "left", at_once)
+    patch.setattr(SharedClient, "left", at_once)
 
 
 def closing_connection_not_awaited(patch: pytest.MonkeyPatch) -> None:
@@ -173,10 +173,10 @@ def closing_connection_not_awaited(patch: pytest.MonkeyPatch) -> None:
 
 
 def shared_clients_not_counted_out(patch: pytest.MonkeyPatch) -> None:
-    async def nobody_left(_self: SharedConnection) -> None:
+    async def member_count_of_zero(_self: SharedConnection) -> None:
         await asyncio.sleep(0)
 
-    patch.setattr(SharedConnection, "_after_member_left", nobody_left)
+    patch.setattr(SharedConnection, "_after_member_left", member_count_of_zero)
 
 
 def notices_not_withdrawn(patch: pytest.MonkeyPatch) -> None:

@@ -22,7 +22,7 @@ def test_begun_on_a_loop_that_is_closed_without_a_word(is_message: bool) -> None
     loop.run_until_complete(asyncio.sleep(0))
     task = call._task
     assert task is not None
-    call.refuse()  # as a mailbox does for what is left in it
+    call.refuse()  # as a loop inbox does for the calls left in it
     call.refuse()
     (answer,) = answers
     assert isinstance(answer, DeliveryUnknown if is_message else ClientClosed)

@@ -69,7 +69,7 @@ class _Handover:
 
 
 class Subscription(Iterator[T], Generic[T]):
-    """What `Link.subscribe()` returns: ``for message in subscription``. It has one reader."""
+    """Messages for one thread: ``for message in subscription``. It has one reader."""
 
     def __init__(self, stream: LoopSubscription[T], host_inbox: LoopInbox, where: Predicate | None = None) -> None:
         self._stream = stream

@@ -173,7 +173,7 @@ class SharedConnection:
     def drop(self, member: Member) -> None:
         """Count it out, without waiting. What it subscribed to holds nobody back any more."""
         if self._forget(member):
-            task = asyncio.get_running_loop().create_task(self._after_member_left(), name="onesocket link dropped")
+            task = asyncio.get_running_loop().create_task(self._after_member_left(), name="onesocket client dropped")
             self._cleanup_tasks.add(task)
             task.add_done_callback(self._cleanup_tasks.discard)
 

@@ -28,8 +28,8 @@ def is_silent(election: Election) -> bool:
 
 def following(rules: HostOptions = RULES) -> Election:
     election = Election(rules)
-    for happened in (ElectionEvent.JOIN, ElectionEvent.LOCK_BUSY, ElectionEvent.ATTACHED):
-        election.handle(happened, 0.0)
+    for event in (ElectionEvent.JOIN, ElectionEvent.LOCK_BUSY, ElectionEvent.ATTACHED):
+        election.handle(event, 0.0)
     assert election.phase is ElectionPhase.FOLLOWING
     return election
 
@@ -125,8 +125,8 @@ def test_a_take_over_comes_not_before_its_time() -> None:
 def test_the_silence_of_an_owner_is_measured_by_its_own_heartbeat() -> None:
     hasty = Election(HostOptions(heartbeat=0.1, stopped_after=0.2, on_stopped=OnStopped.TAKE_OVER))
     hasty.owner_heartbeat = 1.0
-    for happened in (ElectionEvent.JOIN, ElectionEvent.LOCK_BUSY, ElectionEvent.ATTACHED):
-        hasty.handle(happened, 0.0)
+    for event in (ElectionEvent.JOIN, ElectionEvent.LOCK_BUSY, ElectionEvent.ATTACHED):
+        hasty.handle(event, 0.0)
     ((at, _), (_, last)) = tick_until(hasty, 10.0)
     assert last is ElectionAction.TAKE_OVER
     assert at == pytest.approx(2.0, abs=0.11)
@@ -180,15 +180,15 @@ def test_whatever_happens_it_never_serves_without_the_lock(
 ) -> None:
     election = Election(HostOptions(on_stopped=rule_of(takes_over)))
     now = 0.0
-    for happened, wait in story:
+    for event, wait in story:
         now += wait
         before = election.phase
-        done = election.handle(happened, now, random.Random(1).random())
+        done = election.handle(event, now, random.Random(1).random())
         assert (ElectionAction.SERVE in done) == (
             before is not ElectionPhase.OWNING and election.phase is ElectionPhase.OWNING
         )
         if ElectionAction.SERVE in done:
-            assert happened is ElectionEvent.LOCK_ACQUIRED
+            assert event is ElectionEvent.LOCK_ACQUIRED
         if ElectionAction.HAND_OVER in done:
             assert before is ElectionPhase.OWNING
         if election.phase is ElectionPhase.IDLE:
@@ -221,8 +221,8 @@ def test_a_step_that_is_hindered_is_tried_again_at_its_date_or_when_somebody_ask
             HostOptions(heartbeat=1.0, stopped_after=3.5, attach_timeout=2.0, on_stopped=OnStopped.TAKE_OVER)
         )
         election.handle(ElectionEvent.JOIN, 0)
-        for number, happened in enumerate(story):
-            election.handle(happened, float(number))
+        for number, event in enumerate(story):
+            election.handle(event, float(number))
         now = float(len(story))
         assert election.handle(ElectionEvent.ATTEMPT_FAILED, now, delay=5.0) == done
         assert election.wake_at == now + 5

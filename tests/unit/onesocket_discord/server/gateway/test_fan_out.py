@@ -46,12 +46,12 @@ class GatewayFixture:
 
 
 async def test_each_session_counts_for_itself() -> None:
-    stage = GatewayFixture(3)
-    stage.sessions[2].seq = 41
-    stage.publish(1, 2)
-    stage.publish(1, 2, 3, 4)
-    assert stage.seen() == {1: [1, 2], 2: [42, 43], 3: [1]}
-    assert [len(session.replay) for session in stage.sessions.values()] == [2, 2, 1]
+    gateway = GatewayFixture(3)
+    gateway.sessions[2].seq = 41
+    gateway.publish(1, 2)
+    gateway.publish(1, 2, 3, 4)
+    assert gateway.seen() == {1: [1, 2], 2: [42, 43], 3: [1]}
+    assert [len(session.replay) for session in gateway.sessions.values()] == [2, 2, 1]
 
 
 @pytest.mark.parametrize("content", ["100 %", "%d %b %s %%", "%", "%(x)d"])
@@ -62,47 +62,47 @@ async def test_a_percent_sign_in_a_message_is_only_that(content: str) -> None:
         "op": 0,
         "d": {"%": content},
     }
-    stage = GatewayFixture(2)
-    stage.sessions[2].seq = 10
-    stage.publish(1, 2, content=content)
-    assert [payload["d"]["content"] for _, payload in stage.written] == [content, content]
+    gateway = GatewayFixture(2)
+    gateway.sessions[2].seq = 10
+    gateway.publish(1, 2, content=content)
+    assert [payload["d"]["content"] for _, payload in gateway.written] == [content, content]
 
 
 async def test_sessions_that_are_equally_far_still_get_the_form_that_is_theirs() -> None:
-    stage = GatewayFixture(2)
-    stage.sessions[3] = stage.add(3, bot=True)  # may not see the content
-    stage.sessions[4] = stage.add(4, intents=OTHER)  # did not ask for messages
-    stage.publish(1, 2, 3, 4)
-    assert {who: payload["d"]["content"] for who, payload in stage.written} == {1: "hi", 2: "hi", 3: ""}
-    assert stage.sessions[4].seq == 0
+    gateway = GatewayFixture(2)
+    gateway.sessions[3] = gateway.add(3, bot=True)  # may not see the content
+    gateway.sessions[4] = gateway.add(4, intents=OTHER)  # did not ask for messages
+    gateway.publish(1, 2, 3, 4)
+    assert {who: payload["d"]["content"] for who, payload in gateway.written} == {1: "hi", 2: "hi", 3: ""}
+    assert gateway.sessions[4].seq == 0
 
 
 async def test_a_session_whose_connection_ends_meanwhile_keeps_the_event_for_its_resume() -> None:
-    stage = GatewayFixture(2)
+    gateway = GatewayFixture(2)
 
     def end_both(_frame: bytes) -> None:
-        for session in stage.sessions.values():
+        for session in gateway.sessions.values():
             session.write = None
 
-    for session in stage.sessions.values():
+    for session in gateway.sessions.values():
         session.write = end_both
-    stage.publish(1, 2)
-    assert not stage.written
-    assert [list(session.missed(0)) != [] for session in stage.sessions.values()] == [True, True]
+    gateway.publish(1, 2)
+    assert not gateway.written
+    assert [list(session.missed(0)) != [] for session in gateway.sessions.values()] == [True, True]
 
 
 async def test_the_bytes_that_are_kept_are_bounded() -> None:
-    stage = GatewayFixture(1, replay_bytes=2000)
+    gateway = GatewayFixture(1, replay_bytes=2000)
     for _ in range(100):
-        stage.publish(1, content="x" * 100)
+        gateway.publish(1, content="x" * 100)
         await asyncio.sleep(0)
-        assert sum(body.size for body in stage.sessions[1].replay) <= 2000
-    assert stage.seen()[1] == list(range(1, 101))
+        assert sum(body.size for body in gateway.sessions[1].replay) <= 2000
+    assert gateway.seen()[1] == list(range(1, 101))
 
 
 async def test_an_event_for_nobody_is_not_encoded(caplog: pytest.LogCaptureFixture) -> None:
-    stage = GatewayFixture(1)
-    stage.gateway.publish(Event("X", {"x": object()}, frozenset({2})))  # it couldn't be
-    assert not stage.written
+    gateway = GatewayFixture(1)
+    gateway.gateway.publish(Event("X", {"x": object()}, frozenset({2})))  # it couldn't be
+    assert not gateway.written
     assert not caplog.records
-    assert stage.gateway.state.stats_counter.snapshot().events == 1
+    assert gateway.gateway.state.stats_counter.snapshot().events == 1
