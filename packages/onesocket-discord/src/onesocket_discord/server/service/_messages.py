@@ -82,13 +82,15 @@ class MessageService(Service):
             (body,) = await message_objects(connection, [row], account.user_id, access.guild_id)
         return body
 
-    @transaction
-    async def post(self, work: UnitOfWork, account: Account, channel_id: int, body: Json) -> Json:
+    async def post(self, account: Account, channel_id: int, body: Json) -> Json:
         """Store a message and publish it.
 
         With ``enforce_nonce`` a repeated ``nonce`` of the author in the channel returns the first message, for minutes.
         """
-        draft = read_message_draft(body)
+        return await self._post(account, channel_id, read_message_draft(body))  # an invalid one takes no transaction
+
+    @transaction
+    async def _post(self, work: UnitOfWork, account: Account, channel_id: int, draft: MessageDraft) -> Json:
         access = await channel_access(work.connection, account, channel_id)
         first = await self._first_with(work, access, draft.unique_nonce)
         if first is None:
