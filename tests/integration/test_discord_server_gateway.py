@@ -199,6 +199,7 @@ async def test_a_wrong_query_is_closed_at_once(gateway: GatewayServer, query: st
         ('{"op":2,"d":{"token":"t1","intents":1,"shard":[0,0]}}', 4010),
         ('{"op":2,"d":{"token":"t1","intents":1,"shard":[-1,2]}}', 4010),
         ('{"op":2,"d":{"token":"t1","intents":1,"shard":"01"}}', 4010),
+        ('{"op":2,"d":{"token":"t1","intents":1,"shard":[false,true]}}', 4010),
         ('{"op":2,"d":{"token":"t1","intents":1,"presence":{"status":"busy"}}}', 4002),
         ('{"op":2,"d":{"token":"t1","intents":1,"presence":{"status":{}}}}', 4002),
         ('{"op":2,"d":{"token":"t1","intents":1,"presence":{"activities":[1]}}}', 4002),

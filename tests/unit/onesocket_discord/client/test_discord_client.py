@@ -442,6 +442,7 @@ async def test_a_token_may_be_asked_for() -> None:
         {"intents": True},
         {"intents": "1"},
         {"shard": (2, 2)},
+        {"shard": (False, True)},
         {"large_threshold": 10},
         {"compress": "gzip"},
         {"identify_reserve": -1},

@@ -7,12 +7,14 @@ from typing import Any, Final, TypeGuard, cast
 
 import msgspec
 
+from onesocket.errors import InvalidOption
 from onesocket.wire._handshake import Data
 
 from ..protocol._close_codes import REASONS, CloseCode
 from ..protocol._identification import Presence
 from ..protocol._intents import DOCUMENTED_INTENTS
 from ..protocol._limits import LARGE_THRESHOLD, NONCE_LIMIT, USER_IDS_LIMIT
+from ..protocol._sharding import Shard, checked_shard
 from ..protocol._snowflakes import parse_snowflake
 from ..protocol.models import JsonObject
 
@@ -39,7 +41,7 @@ class Identify:
 
     token: str
     intents: int
-    shard: tuple[int, int] | None
+    shard: Shard | None
     compress: bool
     large_threshold: int
     presence: Presence | None
@@ -182,15 +184,11 @@ def _token(fields: JsonObject) -> str:
     return token.removeprefix("Bot ")
 
 
-def _shard(value: Any) -> tuple[int, int] | None:
-    if value is None:
-        return None
-    if not isinstance(value, list) or len(_items(value)) != 2:
-        raise ClientViolation(CloseCode.INVALID_SHARD)
-    number, count = _items(value)
-    if not _is_int(number) or not _is_int(count) or not 0 <= number < count:
-        raise ClientViolation(CloseCode.INVALID_SHARD)
-    return number, count
+def _shard(value: object) -> Shard | None:
+    try:
+        return checked_shard(value)
+    except InvalidOption:
+        raise ClientViolation(CloseCode.INVALID_SHARD) from None
 
 
 def _snowflake(value: Any) -> int:

@@ -92,8 +92,13 @@ class DiscordClient(Client):
         fields = _with_user_agent(check_headers(headers))
         self._gateway_request = None
         if gateway_url is None:
-            self._gateway_request = _make_gateway_info_request(
-                api_url, token_type, open_timeout, ssl, proxy, headers=fields
+            self._gateway_request = GatewayInfoRequest(
+                api_url=api_url,
+                token_type=token_type,
+                timeout=check_seconds("open_timeout", open_timeout),
+                ssl=ssl,
+                proxy=_check_api_proxy(proxy),
+                headers=fields,
             )
         self.shard = checked_shard(shard)
         self._identify_slots = IdentifySlots(
@@ -246,25 +251,10 @@ def _with_user_agent(headers: tuple[tuple[str, str], ...]) -> tuple[tuple[str, s
     return headers if given else (("User-Agent", USER_AGENT), *headers)
 
 
-def _make_gateway_info_request(
-    api_url: str,
-    token_type: str | None,
-    timeout: float,
-    ssl: ssl_module.SSLContext | None,
-    proxy: str | None,
-    *,
-    headers: tuple[tuple[str, str], ...],
-) -> GatewayInfoRequest:
+def _check_api_proxy(proxy: str | None) -> str | None:
     if check_proxy(proxy) is not None and not str(proxy).startswith("http"):
         raise InvalidOption("the gateway's address can be requested through an http:// proxy only; give gateway_url=")
-    return GatewayInfoRequest(
-        api_url=api_url,
-        token_type=token_type,
-        timeout=check_seconds("open_timeout", timeout),
-        ssl=ssl,
-        proxy=proxy,
-        headers=headers,
-    )
+    return proxy
 
 
 def _placeholder_url(api_url: str) -> str:

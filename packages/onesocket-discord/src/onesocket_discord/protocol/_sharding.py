@@ -23,7 +23,7 @@ def checked_shard(value: object) -> Shard | None:
     if value is None:
         return None
     match value:
-        case [int(number), int(count)] if 0 <= number < count:
+        case [int(number), int(count)] if 0 <= number < count and bool not in {type(number), type(count)}:
             return number, count
         case _:
             raise InvalidOption(f"shard must be (id, number of shards) with 0 <= id < number, not {value!r}")

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable
 from typing import Any, TypeGuard, TypeVar, cast
 
 from ..protocol._snowflakes import parse_snowflake
-from ._api_error import ApiError, field_error, invalid_form
+from ._api_error import field_error, invalid_form
 from ._ports import Json
 
 T = TypeVar("T")
@@ -191,13 +191,8 @@ class FieldReader:
 
     def check(self) -> None:
         """Raise `ApiError` if there is an error."""
-        error = self.error()
-        if error is not None:
-            raise error
-
-    def error(self) -> ApiError | None:
-        """The error for the fields read so far, if there is one."""
-        return invalid_form(self._errors) if self._errors else None
+        if self._errors:
+            raise invalid_form(self._errors)
 
     def _value(self, name: str, *, required: bool) -> Any:
         value = self._body.get(name)
