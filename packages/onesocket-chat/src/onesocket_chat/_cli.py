@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Annotated, NoReturn
+from typing import Annotated
 
 import typer
 
+from onesocket.cli._usage import fail
 from onesocket.errors import UsageError
 
-_USAGE_STATUS = 2
 _DEFAULT_SERVER = "http://127.0.0.1:8720"
 
 
@@ -41,7 +41,7 @@ def chat(
         else:
             _run(server, user, fixed=fixed, remember=remember)
     except UsageError as error:
-        _fail(str(error))
+        fail(str(error))
 
 
 def _run(server: str, user: str, *, fixed: bool, remember: bool) -> None:
@@ -62,11 +62,6 @@ def _serve(server: str, user: str, *, host: str, port: int, remember: bool) -> N
     from .session import ServerAddress
 
     if remember:
-        _fail("--remember and --web don't go together: whoever opens the page would be signed in as you")
+        fail("--remember and --web don't go together: every visitor of the page would be signed in as you")
     ServerAddress.parse(server)  # an error now, instead of on the page
     serve(["--fixed", "--server", server, "--user", user], host=host, port=port)
-
-
-def _fail(text: str) -> NoReturn:
-    typer.echo(f"onesocket: {text}", err=True)
-    raise typer.Exit(_USAGE_STATUS)

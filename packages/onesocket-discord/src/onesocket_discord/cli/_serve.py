@@ -8,12 +8,13 @@ import json
 import os
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, NoReturn
+from typing import TYPE_CHECKING, Annotated, Any
 from urllib.parse import urlsplit
 
 import typer
 
 from onesocket.cli._stop_signal import StopSignal
+from onesocket.cli._usage import EXIT_FAILED, EXIT_USAGE, fail
 
 if TYPE_CHECKING:
     from ..server import ChatServer
@@ -24,7 +25,6 @@ serve_app = typer.Typer(
     rich_markup_mode=None,
 )
 
-_USAGE_STATUS = 2
 _PORT = 8720
 _GATEWAY_PORT = 8721
 _TIMEOUT = 10.0
@@ -202,7 +202,7 @@ def fault(
         place = _database(data)
         answer = _ask_server(place, f"faults/{name.replace('-', '_')}", arguments)
         if answer is None:
-            _fail(f"no server is running on {place}; start one with `onesocket serve{_option(data)}`")
+            fail(f"no server is running on {place}; start one with `onesocket serve{_option(data)}`", EXIT_FAILED)
         typer.echo(json.dumps(answer))
 
 
@@ -228,7 +228,7 @@ def _manage(data: Path | None, what: str, body: dict[str, Any]) -> dict[str, Any
         if answer is not None:
             return answer
         if not place.is_file():
-            _fail(f"there is no database at {place}; name it with --data")
+            fail(f"there is no database at {place}; name it with --data", EXIT_FAILED)
         return asyncio.run(_manage_database(place, what, body))
 
 
@@ -255,13 +255,13 @@ def _ask_server(place: Path, what: str, body: dict[str, Any]) -> dict[str, Any] 
     except ConnectionRefusedError:
         return None  # it was killed, and its file is still there
     except (OSError, ValueError, http.client.HTTPException) as error:
-        _fail(f"the server at {url.netloc} doesn't answer: {error}")
+        fail(f"the server at {url.netloc} doesn't answer: {error}", EXIT_FAILED)
     finally:
         connection.close()
     if status == 401:
         return None  # another server has the port now
     if status != 200:
-        _fail(str(answer.get("message", answer)))
+        fail(str(answer.get("message", answer)), EXIT_FAILED)
     found: dict[str, Any] = answer
     return found
 
@@ -276,7 +276,7 @@ class _ErrorReporting:
         from onesocket.errors import InvalidOption, MissingExtra, OnesocketError
 
         if isinstance(error, OnesocketError):
-            _fail(_error_text(error), _USAGE_STATUS if isinstance(error, InvalidOption | MissingExtra) else 1)
+            fail(_error_text(error), EXIT_USAGE if isinstance(error, InvalidOption | MissingExtra) else EXIT_FAILED)
 
 
 def _error_text(error: Exception) -> str:
@@ -310,7 +310,7 @@ def _make_private(directory: Path) -> None:
     try:
         directory.mkdir(mode=0o700, parents=True, exist_ok=True)
     except OSError as error:
-        _fail(f"can't make the directory {directory}: {error.strerror}; choose another place with --data")
+        fail(f"can't make the directory {directory}: {error.strerror}; choose another place with --data", EXIT_FAILED)
 
 
 def _raise_file_limit() -> None:
@@ -323,8 +323,3 @@ def _raise_file_limit() -> None:
     wanted = _MIN_OPEN_FILES if hard == resource.RLIM_INFINITY else min(_MIN_OPEN_FILES, hard)
     if soft != resource.RLIM_INFINITY and soft < wanted:
         resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
-
-
-def _fail(text: str, status: int = 1) -> NoReturn:
-    typer.echo(f"onesocket: {text}", err=True)
-    raise typer.Exit(status)

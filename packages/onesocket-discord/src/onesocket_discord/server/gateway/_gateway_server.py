@@ -13,6 +13,7 @@ import aiofastnet
 from picows import WSUpgradeRequest, WSUpgradeResponse
 
 from onesocket.errors import InvalidOption
+from onesocket.hub._frontend import wait_for_all
 from onesocket.transports._connection_acceptor import AcceptedConnection, HandshakeAnswer
 
 from ..._serving import GatewayOptions
@@ -85,11 +86,7 @@ class GatewayServer:
         self.state.sessions.end_all()
 
     async def _until_empty(self, seconds: float) -> None:
-        if self.state.connections:
-            ends = [asyncio.ensure_future(connection.websocket.wait_closed()) for connection in self.state.connections]
-            _, late = await asyncio.wait(ends, timeout=seconds)
-            for end in late:
-                end.cancel()
+        await wait_for_all((connection.websocket.wait_closed() for connection in self.state.connections), seconds)
 
     # --- published events ---------------------------------------------------------------------------------------------
 
