@@ -119,7 +119,7 @@ class Callback:
         if len(stream):
             self._host.soon(self._start)
         else:
-            stream.on_item(self._start)
+            stream.queue.on_item = self._start
 
     def call(self, item: Any) -> None:
         """Call a function that is a sink with one message or gap marker."""

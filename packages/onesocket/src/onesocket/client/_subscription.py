@@ -94,10 +94,6 @@ class Subscription(AsyncIterator[T]):
         """True after `close()`."""
         return self._closed
 
-    def on_item(self, call: Callable[[], None]) -> None:
-        """Have `call` called once, with the first message."""
-        self._queue.on_item = call
-
     def close(self) -> None:
         """End the subscription; queued messages are dropped."""
         if not self._closed:
