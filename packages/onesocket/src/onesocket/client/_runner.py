@@ -64,7 +64,7 @@ class Runner:
         self._queue: deque[Event] = deque()
         self._busy = False
         self._ended_with_loop = False
-        """The end of the event loop closed the connection, and not the owner."""
+        """True if the end of the event loop closed the connection, and not the owner."""
         self._affinity = affinity
         self.check_loop = affinity.check
         """Raises `WrongEventLoop` on any loop but ours, and `ForkedCopy` in a child."""
@@ -141,7 +141,7 @@ class Runner:
             case _:
                 return ""
 
-    # --- the public verbs ---------------------------------------------------------------------------------------------
+    # --- calls of the client ------------------------------------------------------------------------------------------
 
     async def request(self, call: events.Connect | events.Reconnect) -> Outcome:
         """Pass the call to the machine and wait for its outcome; its cancellation harms no other caller."""
@@ -150,7 +150,7 @@ class Runner:
             self._perform_all(rest)
             return self._answered(answer)
         future: asyncio.Future[Outcome] = self.loop.create_future()
-        self._callers[future] = answer.outcome  # before anything is done: it may come to its end at once
+        self._callers[future] = answer.outcome  # before the effects: they may resolve it at once
         self._perform_all(rest)
         try:
             return await future
@@ -200,10 +200,10 @@ class Runner:
             raise TypeError(f"{type(call).__name__} got no answer")
         return answer, rest
 
-    # --- the one way in -----------------------------------------------------------------------------------------------
+    # --- events -------------------------------------------------------------------------------------------------------
 
     def dispatch(self, event: Event) -> None:
-        """Give the machine one input and do what it says."""
+        """Pass one event to the machine and perform its effects, after those of earlier events."""
         if self._affinity.is_inherited:
             return
         self.handshakes += isinstance(event, events.Opened)
@@ -223,7 +223,7 @@ class Runner:
     def _perform_all(self, effects: list[Effect]) -> None:
         if not effects:
             return
-        # What an effect brings about at once waits its turn: inputs are handled one after the other.
+        # Events that an effect causes at once wait: events are handled one after the other.
         was_busy, self._busy = self._busy, True
         try:
             for effect in effects:
