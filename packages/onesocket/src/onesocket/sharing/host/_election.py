@@ -110,8 +110,6 @@ class Election:
             case _, ElectionEvent.LEAVE:
                 self._enter(ElectionPhase.IDLE)
                 return []
-            case ElectionPhase.LOOKING, ElectionEvent.JOIN if self.wake_at is not None:
-                return self._look() if now >= self._step_aside_until else self._attach()  # a caller waits
             case (
                 ElectionPhase.LOOKING | ElectionPhase.ATTACHING | ElectionPhase.TAKING_OVER | ElectionPhase.OWNING,
                 ElectionEvent.ATTEMPT_FAILED,
@@ -149,7 +147,9 @@ class Election:
                     return [ElectionAction.TAKE_OVER]
                 self._look_later(now, jitter)
                 return []
-            case ElectionPhase.LOOKING, ElectionEvent.TICK if self.wake_at is not None and now >= self.wake_at:
+            case ElectionPhase.LOOKING, ElectionEvent.JOIN | ElectionEvent.TICK if self.wake_at is not None:
+                if event is ElectionEvent.TICK and now < self.wake_at:
+                    return []  # only a caller is not kept waiting
                 return self._look() if now >= self._step_aside_until else self._attach()
             case ElectionPhase.FOLLOWING, ElectionEvent.TICK:
                 return self._follow(now)
@@ -180,10 +180,9 @@ class Election:
             self._enter(ElectionPhase.TAKING_OVER)
             return [ElectionAction.REQUEST_STEP_DOWN, ElectionAction.TAKE_OVER]
         # Perhaps it's dead, and a copy of its socket in a child hides its end from this process: the lock shows it.
-        was_requested, self._step_down_requested = self._step_down_requested, True
-        return (
-            [ElectionAction.TRY_LOCK] if was_requested else [ElectionAction.REQUEST_STEP_DOWN, ElectionAction.TRY_LOCK]
-        )
+        request = [] if self._step_down_requested else [ElectionAction.REQUEST_STEP_DOWN]
+        self._step_down_requested = True
+        return [*request, ElectionAction.TRY_LOCK]
 
     def _look(self) -> list[ElectionAction]:
         self._enter(ElectionPhase.LOOKING)
