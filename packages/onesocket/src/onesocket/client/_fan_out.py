@@ -83,7 +83,15 @@ class FanOut:
         sinks = self._sinks
         event = self._name_of(message) if sinks.named else None
         named = sinks.named.get(event) if event is not None else None
-        self._deliver(message, sinks.all, None)
+        for sink in sinks.all:
+            # As `_deliver`, but in line: a call for each message costs as much as the rest.
+            try:
+                answer = sink(message)
+            except BaseException as error:  # noqa: BLE001 - reported, or raised in the loop
+                self._failed(None, sink, error)
+            else:
+                if answer is not None:
+                    self._await_answer(None, sink, answer)
         if named is not None:
             self._deliver(message, named, event)
 
@@ -115,7 +123,6 @@ class FanOut:
             event = self._name_of(message) if sinks.named else None
             named = sinks.named.get(event) if event is not None else None
             for sink in sinks.calls:
-                # As `_deliver`, in line: a call for each message costs as much as the rest.
                 try:
                     answer = sink(message)
                 except BaseException as error:  # noqa: BLE001 - reported, or raised in the loop
