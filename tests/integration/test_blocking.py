@@ -174,14 +174,14 @@ async def test_callbacks_have_a_thread_of_their_own(server: FaultyServer) -> Non
                 done.set()
 
         with blocking.join(server.url, on_error=told.append) as client:
-            off = client.on(takes)
+            assert client.on(takes) is takes
             for number in range(3):
                 client.send(f"{number}")
             assert done.wait(5)
             assert sorted(got) == ["1", "2", "from the callback"]
             assert [type(error) for error in told] == [RuntimeError]
             assert threads == {"onesocket callback"}
-            off()
+            client.off(takes)
             client.send("after")
             assert [client.receive(5) for _ in range(5)][-1] == "after"
             assert "after" not in got

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from onesocket import State, blocking
+from onesocket._forking import ForkGuard
 from onesocket.errors import WaitTimeout
 from onesocket.sharing._registry import current_registry
 from onesocket.sharing._shared_connection import SharedConnection
@@ -45,9 +46,26 @@ def wait_until(is_so: Callable[[], bool], within: float = 5.0) -> None:
 def only_other_member_left() -> bool:
     """The keeper is the only one that is known."""
     shared = only_connection()
-    handles = [member.relay.handle for member in tuple(shared._members)]
+    handles = [member.handle for member in tuple(shared._members)]
     streams = sum(len(handle.fan_out._queues) for handle in handles if handle is not None)
     return shared.count == 1 and len(shared._members) == 1 and streams == 1
+
+
+def pauses_in_another_thread(guard: ForkGuard) -> None:
+    """Nothing of the guard is held by this thread: another one can fork, at once."""
+
+    def forks() -> None:
+        began = time.monotonic()
+        guard.pause_for_fork(5)
+        guard.resume_after_fork()
+        took.append(time.monotonic() - began)
+
+    took: list[float] = []
+    thread = threading.Thread(target=forks, daemon=True)
+    thread.start()
+    thread.join(10)
+    assert took
+    assert took[0] < 4
 
 
 def test_joining(server: FaultyServer, other_member: blocking.SharedClient) -> None:
@@ -70,6 +88,7 @@ def test_joining_first(server: FaultyServer) -> None:
         if client is not None:
             client.close()
         wait_until(lambda: len(current_registry()) == 0 and current_registry().host_thread is None)
+        pauses_in_another_thread(current_registry()._fork_guard)
 
     assert len(at_each_place(scenario, PACKAGE, step=3)) > 100
     wait_until(lambda: server.counts.sockets_now == 0)
@@ -135,18 +154,18 @@ def test_subscribing(other_member: blocking.SharedClient) -> None:
 
 def test_callbacks(other_member: blocking.SharedClient) -> None:
     def put_on(ctrl_c: InjectedInterrupt) -> None:
-        remove = None
+        is_on = False
         with ctrl_c:
-            remove = other_member.on(_ignore, overflow="wait", limit=1)
-        if remove is not None:
-            remove()
+            is_on = other_member.on(_ignore, overflow="wait", limit=1) is _ignore
+        if is_on:
+            other_member.off(_ignore)
         wait_until(only_other_member_left)
 
     def take_off(ctrl_c: InjectedInterrupt) -> None:
-        remove = other_member.on(_ignore, overflow="wait", limit=1)
+        other_member.on(_ignore, overflow="wait", limit=1)
         with ctrl_c:
-            remove()
-        remove()
+            other_member.off(_ignore)
+        other_member.off(_ignore)
         wait_until(only_other_member_left)
 
     assert len(at_each_place(put_on, PACKAGE)) > 20
@@ -160,7 +179,7 @@ def test_waiting_for_a_state(other_member: blocking.SharedClient) -> None:
             other_member.wait_for(State.CONNECTED)
             with pytest.raises(WaitTimeout):
                 other_member.wait_for(State.FAILED, timeout=0)
-        wait_until(lambda: not other_member._handle._changes._waiters)
+        wait_until(lambda: not other_member._handle._state_watchers._waiters)
 
     assert len(at_each_place(scenario, PACKAGE)) > 25
 

@@ -83,11 +83,11 @@ async def test_a_reader_whose_client_has_left_meanwhile_is_not_added(server: Fau
 
         async def in_host_loop() -> bool:
             one.open(other.member)
-            one.hold_for_readers(other.member)
+            one.hold(other.member, "readers")
             one.add_keys(other.member, object(), frozenset(("a",)), pytest.fail)
             return other.member.is_open or bool(other.member.keys) or bool(one._holders)
 
-        assert not await client._fetch(in_host_loop)
+        assert not await client._run(in_host_loop)
         await asyncio.sleep(0)
         assert other.fan_out.ended
 

@@ -15,7 +15,7 @@ PRELUDE = """
 import asyncio, os, socket, sys, threading, traceback, warnings
 from onesocket import State, blocking
 from onesocket.errors import WrongEventLoop
-from onesocket.sharing._errors import ForkedCopy
+from onesocket.errors import ForkedCopy
 from onesocket.sharing._join import join
 from onesocket.sharing._registry import current_registry
 

@@ -19,11 +19,11 @@ from onesocket.errors import (
     InvalidOption,
     ManuallyDisconnected,
     OpenTimeout,
+    OptionConflict,
     SlowConsumer,
     WaitTimeout,
     WrongEventLoop,
 )
-from onesocket.sharing._errors import OptionConflict
 from onesocket.sharing._join import join
 from onesocket.sharing._registry import current_registry, offer_loop
 from onesocket.testing import Fault, FaultyServer
@@ -135,7 +135,7 @@ async def test_one_who_comes_while_it_lingers_keeps_it(server: FaultyServer, sco
 
 def _close_lingering(shared: Any) -> None:
     shared.linger = 0
-    shared.owner.loop_inbox.post(shared._on_linger_timeout)
+    shared.host_loop.loop_inbox.post(shared._on_linger_timeout)
     shared.gone.result(5)
 
 
@@ -647,7 +647,7 @@ async def test_reprs_show_no_secret() -> None:
         joining = join(server.url + "?token=s3cret", token="s3cret")
         client = await joining
         stream = client.subscribe()
-        shown = " ".join(map(repr, (joining, client, stream, current_registry(), client.shared, joining._request)))
+        shown = " ".join(map(repr, (joining, client, stream, current_registry(), client.shared, joining._parameters)))
         assert "s3cret" not in shown
         assert "CONNECTED epoch=1" in repr(client)
         await client.aclose()

@@ -20,7 +20,7 @@ from websockets.exceptions import ConnectionClosed
 
 from onesocket import Json
 from onesocket.cli._app import app
-from onesocket.sharing._errors import OptionConflict
+from onesocket.errors import OptionConflict
 from onesocket.sharing._join import join
 from onesocket.testing import Fault, FaultyConnection, FaultyServer, MessageLimit
 from onesocket_discord.server import ChatServer, GatewayOptions

@@ -8,8 +8,7 @@ from typing import Any
 import pytest
 
 from onesocket import Client, Json, Outcome, Raw, State
-from onesocket.errors import ClientClosed, InvalidOption, ManuallyDisconnected, WrongEventLoop
-from onesocket.sharing._errors import OptionConflict
+from onesocket.errors import ClientClosed, InvalidOption, ManuallyDisconnected, OptionConflict, WrongEventLoop
 from onesocket.sharing._join import JoinRequest, join
 from onesocket.sharing.host import HostOptions
 from onesocket.testing import FaultyServer

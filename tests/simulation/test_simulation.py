@@ -24,8 +24,9 @@ from onesocket.notices import Notices
 from onesocket.protocols._pace import SendWindow
 from onesocket.provider._retired_connections import RetiredConnections
 from onesocket.sharing._client_upstream import ClientUpstream
+from onesocket.sharing._member import Member
 from onesocket.sharing._shared_client import SharedClient
-from onesocket.sharing._shared_connection import Member, SharedConnection
+from onesocket.sharing._shared_connection import SharedConnection
 from onesocket.sharing._upstream_subscriptions import UpstreamSubscriptions
 from tests.simulation.world.campaign import main, run_campaign
 from tests.simulation.world.seed_run import minimise, run_seed

@@ -115,7 +115,7 @@ class SharedProviderWorkload(Workload):
             await self.call("aclose at the end", provider.aclose, deadline=self._deadline)
         if self._shown:
             self.invariants.fail(f"notices left standing: {self._shown}")
-        left = [shared for shared in current_registry().all() if shared.owner.loop is self.loop]
+        left = [shared for shared in current_registry().all() if shared.host_loop.loop is self.loop]
         if left:
             self.invariants.fail(f"connections left in the registry: {left}")
 

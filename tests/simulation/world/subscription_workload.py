@@ -172,7 +172,7 @@ class SubscriptionWorkload(Workload):
             self.call("aclose at the end", each.client.aclose, deadline=self._deadline) for each in self._members
         )
         await asyncio.gather(*leaving)
-        left = [shared for shared in current_registry().all() if shared.owner.loop is self.loop]
+        left = [shared for shared in current_registry().all() if shared.host_loop.loop is self.loop]
         if left:
             self.invariants.fail(f"connections left in the registry: {left}")
 

@@ -15,9 +15,9 @@ import contextlib
 import os
 import socket
 import threading
+import time
 import weakref
 from collections.abc import Callable, Iterable
-from types import TracebackType
 from typing import Any, Final, Protocol
 
 _CAN_FORK: Final = hasattr(os, "register_at_fork")
@@ -155,41 +155,35 @@ def reset_in_child(reset: Callable[[], None]) -> None:
 class ForkGuard:
     """Blocks `os.fork()` while a lock-holding operation runs, so that a child never inherits a locked mutex.
 
-    An operation is a ``with guard:`` block, in any thread; operations that would begin during a fork wait for its end.
+    An operation is a ``with guard.operation():`` block, in any thread, which may be nested; operations that would begin
+    during a fork wait for its end. Only locks of the interpreter are entered, so Ctrl-C leaves none of them held.
     """
 
     def __init__(self) -> None:
-        self._changed = threading.Condition()
-        self._running: list[int] = []
-        self._is_fork = False
+        self._gate = threading.RLock()
+        """Held during a fork."""
+        self._operations: dict[int, threading.RLock] = {}
+        """A lock for each thread, held during its operations, and by a fork."""
+        self._held: list[threading.RLock] = []
 
-    def __enter__(self) -> None:
-        """Begin an operation."""
-        me = threading.get_ident()
-        with self._changed:
-            self._changed.wait_for(lambda: not self._is_fork or me in self._running)
-            self._running.append(me)
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        """End it."""
-        with self._changed:
-            self._running.remove(threading.get_ident())
-            self._changed.notify_all()
+    def operation(self) -> threading.RLock:
+        """The lock to hold during an operation of this thread."""
+        with self._gate:
+            return self._operations.setdefault(threading.get_ident(), threading.RLock())
 
     def pause_for_fork(self, seconds: float) -> None:
         """Let no operation begin, and wait up to `seconds` for those of other threads."""
-        me = threading.get_ident()
-        with self._changed:
-            self._is_fork = True
-            self._changed.wait_for(lambda: all(thread == me for thread in self._running), seconds)
+        end = time.monotonic() + seconds
+        self._gate.acquire()
+        for thread, lock in self._operations.items():
+            if thread != threading.get_ident() and lock.acquire(timeout=max(0.0, end - time.monotonic())):
+                self._held.append(lock)
 
     def resume_after_fork(self) -> None:
-        """Let operations begin again."""
-        with self._changed:
-            self._is_fork = False
-            self._changed.notify_all()
+        """Let operations begin again; in the thread that paused them."""
+        while self._held:
+            self._held.pop().release()
+        self._gate.release()
 
 
 def was_forked() -> bool:

@@ -8,9 +8,8 @@ import pytest
 from onesocket import Json, Login, Msgpack, Raw, ReconnectPolicy, TokenQuery
 from onesocket.client import OutboxLimits
 from onesocket.client._client import Client
-from onesocket.errors import InvalidOption
+from onesocket.errors import InvalidOption, OptionConflict
 from onesocket.sharing._connection_key import ConnectionKey
-from onesocket.sharing._errors import OptionConflict
 from onesocket.sharing._option_digests import DIAL_OPTIONS
 from onesocket.sharing._options import OPTION_NAMES, ClientOptions, RequestedOptions
 from onesocket.transports._memory import MemoryServer, MemoryTransport

@@ -72,7 +72,7 @@ async def test_without_a_token_there_is_none_only_if_somebody_says_so() -> None:
     tokens, _ = token_order(None, ...)
     assert await tokens.ask() is None
     tokens, _ = token_order(..., ...)
-    with pytest.raises(TokenFailed, match="nobody"):
+    with pytest.raises(TokenFailed, match="no client"):
         await tokens.ask()
     tokens, _ = token_order(None, ValueError("x"))
     with pytest.raises(TokenFailed, match="raised ValueError"):

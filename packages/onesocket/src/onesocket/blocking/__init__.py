@@ -1,4 +1,4 @@
-"""Shared connections for code without asyncio: ``with onesocket.blocking.join(url) as link: …``."""
+"""Shared connections for code without asyncio: ``with onesocket.blocking.join(url) as client: …``."""
 
 from ._join import join
 from ._shared_client import SharedClient

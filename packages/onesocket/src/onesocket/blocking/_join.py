@@ -30,17 +30,17 @@ def join(
     host_options: HostOptions | None = None,
     **options: Unpack[ClientOptions],
 ) -> SharedClient:
-    """Join the one connection of this URL and identity: ``with onesocket.blocking.join(url) as link:``.
+    """Join the one connection of this URL and identity: ``with onesocket.blocking.join(url) as client:``.
 
     It is the same connection that `onesocket.join()` gives to event loops, and the arguments mean the same. Returns
-    when the line is up, or raises what kept it from that; `WaitTimeout` after `timeout` seconds. In a thread in which
-    an event loop runs it raises `WrongEventLoop`.
+    when the connection is up, or raises the error that kept it from that; `WaitTimeout` after `timeout` seconds. In a
+    thread in which an event loop runs it raises `WrongEventLoop`.
 
-    `limit` and `overflow` are those of the link's own stream (``for message in link``).
+    `limit` and `overflow` are those of the client's own stream (``for message in client``).
     """
     if scope not in ("process", "host"):
         raise InvalidOption(f"scope must be 'process' or 'host' without an event loop, not {scope!r}")
-    request = JoinParameters(
+    parameters = JoinParameters(
         url,
         key=key,
         scope=scope,
@@ -50,4 +50,4 @@ def join(
         host_options=host_options,
         options=dict(options),
     )
-    return SharedClient(request, limit=limit, overflow=overflow, timeout=timeout, on_error=check_on_error(on_error))
+    return SharedClient(parameters, limit=limit, overflow=overflow, timeout=timeout, on_error=check_on_error(on_error))

@@ -3,40 +3,47 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import functools
 import threading
 from collections.abc import Callable, Coroutine, Hashable, Iterable, Iterator
 from concurrent.futures import Future
 from types import TracebackType
-from typing import Any, NoReturn, Self, TypeVar
+from typing import Any, NoReturn, Self, TypeVar, Unpack, overload
 
 from .._forking import reset_in_child
+from ..client._message_client import C, CallbackOptions, W
 from ..client._pickling import not_picklable
 from ..client._queue import DEFAULT_LIMIT, Overflow
-from ..client._status import Change, Status
+from ..client._reader_options import check_where
+from ..client._registrations import register
+from ..client._status import Change, Stats, Status
 from ..client._subscription import Predicate
 from ..client._subscription import Subscription as LoopSubscription
+from ..client._user_code import is_async
 from ..errors import ClientClosed, InvalidOption, ManuallyDisconnected
 from ..lifecycle._effects import Outcome
 from ..lifecycle._states import State
 from ..sharing._cross_loop_call import CrossLoopCall
 from ..sharing._join import JoinParameters
 from ..sharing._registry import current_registry
+from ..sharing._shared_client import CLIENT_CLOSED
 from ..sharing._shared_client import SharedClient as LoopClient
 from ..sharing._shared_connection import SharedConnection
 from ._subscription import Subscription
-from ._thread_callback import ErrorHandler, ThreadCallback, report_error
+from ._thread_callback import ThreadCallback, ThreadErrorReporter
 from ._token_source import call_token_source
 from ._uninterruptible import uninterruptible
 from ._waiting import Deadline, check_may_block, run_on_host_loop
 
 T = TypeVar("T")
-_CLIENT_CLOSED = "this shared client was closed; join again"
+OpenStream = Callable[[LoopClient], LoopSubscription[T]]
+"""Makes a stream of an asynchronous client, on the host loop."""
+
 _DISCONNECTED_FOR_ALL = (
     "disconnect() was called on this connection, which holds for all: call reconnect() on one of its open clients, or "
     "close them all and join again"
 )
-_CONNECTION_CLOSED = "this connection was closed; join again"
 
 
 class SharedClient:
@@ -48,22 +55,22 @@ class SharedClient:
 
     def __init__(
         self,
-        request: JoinParameters,
+        parameters: JoinParameters,
         *,
         limit: int,
         overflow: Overflow | str,
         timeout: float | None,
-        on_error: ErrorHandler,
+        on_error: Callable[[BaseException], object] | None,
     ) -> None:
-        self._request = request
+        self._parameters = parameters
         self._limit = limit
         self._overflow = overflow
         self._timeout = timeout
-        self._on_error = on_error
+        self._error_reporter = ThreadErrorReporter(parameters.shown, on_error)
         self._closed = False
         self._has_left = False
         self._reads_own_stream = False
-        self._callbacks: dict[ThreadCallback, tuple[Any, ...]] = {}
+        self._callbacks: dict[ThreadCallback, tuple[OpenStream[Any], Predicate | None]] = {}
         self._handle: LoopClient
         self._registry = current_registry()
         self._stream = self._join()
@@ -74,18 +81,19 @@ class SharedClient:
 
     def __repr__(self) -> str:
         handle = self._handle
+        state = "INHERITED" if self._is_inherited else State.CLOSED.name if self._closed else handle.state.name
         return (
-            f"<SharedClient {self._request.shown} {'INHERITED' if self._is_inherited else self._state.name} "
-            f"epoch={handle.epoch} subscribers={len(handle.fan_out)} inbox={len(self._stream)}>"
+            f"<SharedClient {self._parameters.shown} {state} epoch={handle.epoch} subscribers={len(handle.fan_out)} "
+            f"inbox={len(self._stream)}>"
         )
 
-    # --- coming and going -------------------------------------------------------------------------------------------
+    # --- leaving ----------------------------------------------------------------------------------------------------
 
     def close(self) -> None:
         """Leave: the client's subscriptions end. The last one to leave waits until the connection is closed."""
         self._closed = True
         if self._is_inherited:
-            return  # what the parent has is the parent's
+            return  # the connection is the parent process's
         try:
             if not self._has_left:
                 with contextlib.suppress(ClientClosed):  # the host loop has ended, and the connection with it
@@ -93,8 +101,7 @@ class SharedClient:
                 self._has_left = True
         finally:
             for callback in tuple(self._callbacks):
-                callback.stop()
-                self._callbacks.pop(callback, None)
+                self._stop(callback)
 
     def __enter__(self) -> Self:
         """Itself: it's connected already."""
@@ -106,11 +113,15 @@ class SharedClient:
         """Leave."""
         self.close()
 
-    # --- the connection, which all share ----------------------------------------------------------------------------
+    # --- the connection, which all clients share --------------------------------------------------------------------
 
     def connect(self, timeout: float | None = None) -> Outcome:
         """As `Client.connect()`; it acts on the shared connection. Raises `WaitTimeout`, too."""
         return self._run(self._current().connect, timeout, "connecting")
+
+    def connect_nowait(self) -> Outcome:
+        """As `Client.connect_nowait()`: start or find the attempt, and return which."""
+        return self._call(LoopClient.connect_nowait)
 
     def reconnect(self, timeout: float | None = None) -> Outcome:
         """As `Client.reconnect()`; it acts on the shared connection."""
@@ -125,38 +136,32 @@ class SharedClient:
     def send(self, message: Any, *, resend: bool = False, timeout: float | None = None) -> None:
         """Send one message; returns when the kernel has it. Raises what `Client.send()` raises, or `WaitTimeout`.
 
-        After a `WaitTimeout` the message is not sent; if it was on its way when the time was over, `DeliveryUnknown`
+        After a `WaitTimeout` the message is not sent; if it was being sent when the time was over, `DeliveryUnknown`
         is raised instead. After Ctrl-C, a message that still waited for the connection is not sent.
         """
-        upstream = self._current().shared.upstream
-        self._run(lambda: upstream.send(message, resend=resend), timeout, "sending", sends=True)
+        handle = self._current()
+        self._run(lambda: handle.send_on_host_loop(message, resend=resend), timeout, "sending", sends=True)
 
     def send_nowait(self, message: Any, *, resend: bool = False) -> Future[None]:
-        """Hand one message over; the future tells what became of it. A failure goes to the log and `on_error`, too.
+        """Hand one message over, and return a future of its delivery. A failure goes to the log and `on_error`, too.
 
         Raises `ManuallyDisconnected` or `ClientClosed` as far as this client knows.
         """
-        handle = self._current()
-        if handle.state is State.STOPPED:
-            raise ManuallyDisconnected
-        if handle.state is State.CLOSED:
-            raise ClientClosed(_CONNECTION_CLOSED)
-        upstream, on_error = handle.shared.upstream, self._on_error
+        handle, reporter = self._current(), self._error_reporter
+        handle.check_usable()
         future: Future[None] = Future()
         future.set_running_or_notify_cancel()
 
         def answer(error: BaseException | None, _: None) -> None:
-            if future.done():
-                return
             if error is None:
                 future.set_result(None)
             else:
                 future.set_exception(error)
-                report_error(error, "send_nowait()", on_error)
+                reporter.report(error, "send_nowait()")
 
-        errand = CrossLoopCall(lambda: upstream.send(message, resend=resend), answer, sends=True)
-        if not handle.host_inbox.post(errand.start):
-            errand.refuse()
+        call = CrossLoopCall(lambda: handle.send_on_host_loop(message, resend=resend), answer, sends=True)
+        if not handle.host_inbox.post(call.start):
+            call.refuse()
         return future
 
     def receive(self, timeout: float | None = None) -> Any:
@@ -165,7 +170,7 @@ class SharedClient:
         return self._stream.receive(timeout)
 
     def __iter__(self) -> Iterator[Any]:
-        """The link's own stream; it ends when the client or the connection is closed."""
+        """The client's own stream; it ends when the client or the connection is closed."""
         self._use_own_stream()
         return self._stream
 
@@ -181,46 +186,69 @@ class SharedClient:
         raise_on_failure: bool = True,
     ) -> Subscription[Any]:
         """A stream of messages, as the async `SharedClient.subscribe()`: ``for message in shared.subscribe()``."""
-        return self._subscribe(
-            event, where, keys, limit=limit, overflow=overflow, gaps=gaps, raise_on_failure=raise_on_failure
+        check_where(where)
+        self._current()
+        part = _part(where)
+        return self._open(
+            lambda handle: handle.subscribe(
+                event,
+                where=part,
+                keys=keys,
+                limit=limit,
+                overflow=overflow,
+                gaps=gaps,
+                raise_on_failure=raise_on_failure,
+            ),
+            where,
         )
 
+    @overload
+    def on(self, event: C, /, **options: Unpack[CallbackOptions]) -> C: ...
+    @overload
+    def on(self, event: str | None, callback: C, **options: Unpack[CallbackOptions]) -> C: ...
+    @overload
+    def on(self, event: str | None = None, **options: Unpack[CallbackOptions]) -> Callable[[C], C]: ...
     def on(
         self,
-        event: str | Callable[[Any], Any] | None,
-        callback: Callable[[Any], Any] | None = None,
+        event: Any = None,
+        callback: Callable[..., Any] | None = None,
         *,
+        where: Predicate | None = None,
         limit: int = DEFAULT_LIMIT,
         overflow: Overflow | str = Overflow.FAIL,
-        gaps: bool = True,
-    ) -> Callable[[], None]:
-        """Call `callback` with every message (of that event), one after the other, in a daemon thread of its own.
+        gaps: bool = False,
+    ) -> Any:
+        """Call `callback` with every message (of that event), in a daemon thread of its own; returns it.
 
-        It may block, and use this client. What it raises is logged, told to `on_error` (in that thread), and hurts
-        nobody else. Returns the function that takes it off again. In a forked child it goes on with the client's first
-        use there.
+        Also a decorator, as `Client.on()`. The function may block, and use this client. What it raises is logged and
+        told to `on_error`, in that thread, and harms no other subscriber. In a forked child it goes on with the
+        client's first use there.
         """
-        if callable(event):
-            if callback is not None:
-                raise InvalidOption("on() takes an event name and one callback, not two callbacks")
-            event, callback = None, event
-        if callback is None:
-            raise InvalidOption("on() needs a callback: on(callback) or on('event', callback)")
-        called = ThreadCallback(callback, self._on_error)
-        arguments = (event, limit, overflow, gaps)
-
-        def remove() -> None:
-            called.stop()
-            self._callbacks.pop(called, None)
-
+        check_where(where)
         self._current()
-        try:
-            self._callbacks[called] = arguments
-            self._call(called, arguments)
-        except BaseException:
-            remove()
-            raise
-        return remove
+        part = _part(where)
+
+        def add(name: str | None, function: Callable[..., Any]) -> None:
+            self._start(
+                "on()",
+                function,
+                lambda handle: handle.subscribe(
+                    name, where=part, limit=limit, overflow=overflow, gaps=gaps, raise_on_failure=False
+                ),
+                where,
+            )
+
+        return register(event, callback, add)
+
+    def off(self, callback: Callable[..., Any]) -> None:
+        """Remove one registration of `callback` by `on()` or `on_change()`, the newest.
+
+        It is not called any more; a call that is under way may take one more second.
+        """
+        for registered in reversed(self._callbacks):
+            if registered.function == callback:
+                self._stop(registered)
+                return
 
     # --- what is known ----------------------------------------------------------------------------------------------
 
@@ -230,14 +258,31 @@ class SharedClient:
         return State.CLOSED if self._closed else self._current().state
 
     @property
+    def epoch(self) -> int:
+        """The number of the newest connection, as far as this client knows."""
+        return self._known().epoch
+
+    @property
+    def stats(self) -> Stats:
+        """The counters since this client joined; see the async `SharedClient.stats`."""
+        stats = self._known().stats
+        return dataclasses.replace(stats, callback_errors=stats.callback_errors + self._error_reporter.count)
+
+    @property
     def status(self) -> Status:
         """A snapshot: the connection as of its last change, and this client's own subscribers and queues."""
-        return (self._handle if self._closed else self._current()).status
+        return self._known().status
 
     def changes(self) -> Subscription[Change]:
         """Every change of the state from this call on, in order; ends when the client or the connection is closed."""
-        handle = self._current()
-        return Subscription(self._make(handle.changes), handle.host_inbox)
+        self._current()
+        return self._open(LoopClient.changes)
+
+    def on_change(self, callback: W) -> W:
+        """Call `callback` with every change of the state, in a daemon thread of its own; returns it."""
+        self._current()
+        self._start("on_change()", callback, LoopClient.changes)
+        return callback
 
     def wait_for(self, *states: State, timeout: float | None = None) -> State:
         """Wait for one of these states, and return it; one that is passed through counts. Raises `WaitTimeout`."""
@@ -251,46 +296,31 @@ class SharedClient:
     def _is_inherited(self) -> bool:
         return self._registry is not current_registry()
 
-    @property
-    def _state(self) -> State:
-        return State.CLOSED if self._closed else self._handle.state
-
     def _current(self) -> LoopClient:
         """The handle in this process."""
         if self._closed:
-            raise ClientClosed(_CLIENT_CLOSED)
+            raise ClientClosed(CLIENT_CLOSED)
         if self._is_inherited:
             with _rejoin_lock[0]:
                 if self._is_inherited:
                     self._stream = self._join()
         return self._handle
 
+    def _known(self) -> LoopClient:
+        return self._handle if self._closed else self._current()
+
     def _join(self) -> Subscription[Any]:
         check_may_block()
         registry = current_registry()
-        # What the program brings is called here; what is counted, aside.
-        self._request.find(None, lambda find: uninterruptible(functools.partial(self._take, find), self._give_back))
+        # Functions of the program are called in this thread; members are counted in an uninterruptible one.
+        self._parameters.find(None, lambda find: uninterruptible(functools.partial(self._take, find), self._give_back))
         handle = self._handle
         try:
-            stream = Subscription[Any](
-                self._make(
-                    lambda: handle.open_stream(
-                        None,
-                        None,
-                        (),
-                        limit=self._limit,
-                        overflow=self._overflow,
-                        gaps=True,
-                        raise_on_failure=True,
-                        from_now=True,
-                    )
-                ),
-                handle.host_inbox,
-            )
+            stream = self._open(lambda handle: handle.subscribe_from_now(limit=self._limit, overflow=self._overflow))
             self._run(handle.connect, self._timeout, "joining")
             self._registry, self._reads_own_stream = registry, False
-            for callback, arguments in tuple(self._callbacks.items()):
-                self._call(callback, arguments)
+            for callback, (open_stream, where) in tuple(self._callbacks.items()):
+                callback.start(self._open(open_stream, where))
         except ManuallyDisconnected:
             handle.abandon()
             # Its caller has no client to call anything on.
@@ -301,15 +331,15 @@ class SharedClient:
         return stream
 
     def _take(self, find: Callable[[], SharedConnection | None]) -> SharedConnection | None:
-        """Join the connection, if it's there."""
+        """Join the connection, if there is one."""
         shared = find()
         if shared is not None:
-            source = self._request.token_source
+            source = self._parameters.token_source
             self._handle = LoopClient(
                 shared,
                 current_registry(),
-                shared.owner.loop,
-                shown=self._request.shown,
+                shared.host_loop.loop,
+                shown=self._parameters.shown,
                 token_source=None if source is None else functools.partial(call_token_source, source),
                 on_error=None,
             )
@@ -325,32 +355,38 @@ class SharedClient:
             handle.host_inbox.post(handle.fan_out.early.stop)
             self._reads_own_stream = True
 
-    def _subscribe(
-        self, event: str | None, where: Predicate | None, keys: Iterable[Hashable], **options: Any
-    ) -> Subscription[Any]:
-        if where is not None and not callable(where):  # pyright: ignore[reportUnnecessaryComparison]
-            raise InvalidOption(f"where must be a function of the message, not {type(where).__name__}")
-        handle = self._current()
-        # Asked in the reader's thread: here it only says that the stream is a part of the messages.
-        part = None if where is None else _accept
-        stream = self._make(lambda: handle.open_stream(event, part, keys, **options))
-        return Subscription(stream, handle.host_inbox, where)
+    def _start(
+        self, method: str, function: Callable[[Any], Any], open_stream: OpenStream[Any], where: Predicate | None = None
+    ) -> None:
+        """Start a thread that calls the function, or, interrupted, none."""
+        if not callable(function):  # pyright: ignore[reportUnnecessaryComparison]
+            raise InvalidOption(f"{method} needs a function, not {type(function).__name__}")
+        if is_async(function):
+            raise InvalidOption(f"{method} of onesocket.blocking takes no coroutine function: use onesocket.join()")
+        callback = ThreadCallback(function, self._error_reporter)
+        self._callbacks[callback] = open_stream, where
+        try:
+            callback.start(self._open(open_stream, where))
+        except BaseException:
+            self._stop(callback)
+            raise
 
-    def _call(self, callback: ThreadCallback, arguments: tuple[Any, ...]) -> None:
-        event, limit, overflow, gaps = arguments
+    def _stop(self, callback: ThreadCallback) -> None:
+        callback.stop()
+        self._callbacks.pop(callback, None)
+
+    def _open(self, open_stream: OpenStream[T], where: Predicate | None = None) -> Subscription[T]:
+        """Open a stream on the host loop; `where` is called in its reader's thread."""
+        return Subscription(self._call(open_stream), self._handle.host_inbox, where)
+
+    def _call(self, function: Callable[[LoopClient], T]) -> T:
+        """Call a function with the handle, on the host loop."""
         handle = self._handle
-        stream = self._make(
-            lambda: handle.open_stream(
-                event, None, (), limit=limit, overflow=overflow, gaps=gaps, raise_on_failure=False
-            )
-        )
-        callback.start(Subscription(stream, handle.host_inbox))
 
-    def _make(self, make: Callable[[], LoopSubscription[T]]) -> LoopSubscription[T]:
-        async def on_host_loop() -> LoopSubscription[T]:
-            return make()
+        async def call() -> T:
+            return function(handle)
 
-        return self._run(on_host_loop, None, "subscribing")
+        return self._run(call, None, "this call")
 
     def _run(
         self, work: Callable[[], Coroutine[Any, Any, T]], timeout: float | None, what: str, *, sends: bool = False
@@ -360,6 +396,11 @@ class SharedClient:
         return run_on_host_loop(
             handle.host_inbox, work, timeout, what, trouble=lambda: upstream.status.last_error, sends=sends
         )
+
+
+def _part(where: Predicate | None) -> Predicate | None:
+    """The predicate for the host loop: the real one is called in the reader's thread, but the stream is a part."""
+    return None if where is None else _accept
 
 
 def _accept(_: Any) -> bool:

@@ -126,8 +126,8 @@ class Subscription(Iterator[T], Generic[T]):
                 if taken and taken[0] is item:
                     del taken[0]
                 raise
-            # No call from here on, so no place where Python looks for signals, or lets other threads run: it's taken
-            # and returned, or neither. A thread that shouldn't be here may have taken it meanwhile.
+            # No call from here on, so no place where Python looks for signals or switches threads: it's taken and
+            # returned, or neither. A thread that shouldn't be here may have taken it meanwhile.
             if taken and taken[0] is item:
                 del taken[0]
                 if is_wanted:
@@ -172,7 +172,7 @@ class Subscription(Iterator[T], Generic[T]):
         if isinstance(error, SlowConsumer):
             self._host_inbox.post(self._stream.close)
             self._closed = True
-        # It is told once, and not let go of before: there's no call from here on, either.
+        # It is raised once, and not removed before: there's no call from here on, either.
         self._handover.error = None
         raise copy
 
@@ -185,7 +185,7 @@ class Subscription(Iterator[T], Generic[T]):
         self.close()
 
     def __del__(self) -> None:
-        """A reader that just goes away must not hold the feed back."""
+        """Close it: a forgotten subscription must not hold the feed back."""
         if not getattr(self, "_closed", True):
             self.close()
 
@@ -196,11 +196,11 @@ class Subscription(Iterator[T], Generic[T]):
 
     @property
     def is_closed(self) -> bool:
-        """Whether it was closed."""
+        """True once it was closed."""
         return self._closed
 
     def close(self) -> None:
-        """End this subscription, from any thread; what is queued is let go."""
+        """End this subscription, from any thread, and drop its queue."""
         if not self._closed and self._registry is current_registry():
             self._host_inbox.post(self._stream.close)
             self._closed = True  # last, so that one that was interrupted is made good by the next

@@ -1,4 +1,4 @@
-"""The token sources of threads, called where all connections live: a plain function may block, so it gets a thread."""
+"""Calls the token sources of threads from the host loop: a plain function may block, so it gets a thread."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ from ..errors import TokenFailed
 
 
 async def call_token_source(source: TokenSource) -> str | None:
-    """A token; a plain function may block, so it's called in a thread."""
+    """Returns a token of this source."""
     try:
         answer: Any = source() if is_async(source) else await _in_executor(functools.partial(_call_and_catch, source))
         if isinstance(answer, _RaisedError):
             raise answer.error
         value: str | None = await answer if inspect.isawaitable(answer) else answer
     except (KeyboardInterrupt, SystemExit) as error:
-        # Here it would end the thread that all connections live in.
+        # Here it would end the host loop's thread.
         raise TokenFailed(f"a token source raised {type(error).__name__}", retryable=True) from error
     return value
 

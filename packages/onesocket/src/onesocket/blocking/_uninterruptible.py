@@ -1,4 +1,4 @@
-"""Work in a thread of its own: Ctrl-C comes to the main thread alone, at any line; half-done is worse than undone."""
+"""Work that Ctrl-C can't leave half-done: it runs in a thread of its own, as signals come to the main thread alone."""
 
 from __future__ import annotations
 
@@ -13,30 +13,30 @@ T = TypeVar("T")
 
 
 def uninterruptible(work: Callable[[], T], undo: Callable[[T], object]) -> T:
-    """What `work` returns or raises. Interrupted by Ctrl-C, `undo` is called with what it returned, or will return."""
+    """The result of `work`. Interrupted by Ctrl-C, `undo` is called with the result, at once or when it is there."""
     if threading.current_thread() is not threading.main_thread():
         return work()
-    piece = _UninterruptibleCall(work, undo)
+    call = _UninterruptibleCall(work, undo)
     context = contextvars.copy_context()
-    thread = threading.Thread(target=context.run, args=(piece.do,), name="onesocket aside", daemon=True)
+    thread = threading.Thread(target=context.run, args=(call.do,), name="onesocket uninterruptible", daemon=True)
     try:
         try:
             thread.start()
         except RuntimeError:  # there are no more threads: too many, or the interpreter ends
-            piece.do()
-        while not piece.done.wait(threading.TIMEOUT_MAX):
+            call.do()
+        while not call.done.wait(threading.TIMEOUT_MAX):
             pass
-        error = piece.error
+        error = call.error
         if error is None:
-            return cast("T", piece.result)
+            return cast("T", call.result)
     except BaseException:
-        piece.give_up()
+        call.give_up()
         raise
     raise error
 
 
 class _UninterruptibleCall(Generic[T]):
-    """The work, and who undoes it: whoever of the two threads is the last to hear that it's unwanted."""
+    """The work, undone by the last of the two threads to learn that its result is unwanted."""
 
     def __init__(self, work: Callable[[], T], undo: Callable[[T], object]) -> None:
         self._work = work
@@ -49,7 +49,7 @@ class _UninterruptibleCall(Generic[T]):
         self.error: BaseException | None = None
 
     def __repr__(self) -> str:
-        return f"<_Piece {'unwanted' if self._is_unwanted else 'done' if self._is_done else 'under way'}>"
+        return f"<_UninterruptibleCall {'unwanted' if self._is_unwanted else 'done' if self._is_done else 'running'}>"
 
     def do(self) -> None:
         try:

@@ -1,4 +1,4 @@
-"""How a thread waits: interruptible by Ctrl-C, with a time-out, and never on an event loop."""
+"""Waiting in threads: interruptible by Ctrl-C, with a time-out, and never on an event loop."""
 
 from __future__ import annotations
 
@@ -15,28 +15,28 @@ from ..sharing._loop_inbox import LoopInbox, running_loop
 
 T = TypeVar("T")
 
-# A loop that dies without a word answers nobody: this often a waiting thread looks whether it's still there.
 _LIVENESS_INTERVAL: Final = 1.0
-# After a time-out, the cancelled work has so many seconds to say whether it was done after all.
+"""Seconds between two looks of a waiting thread whether the loop that is to answer is alive."""
 _CANCEL_GRACE: Final = 1.0
+"""Seconds for cancelled work, after a time-out, to say whether it was done after all."""
 
 
 class OneShotEvent:
-    """One thread waits, another rings, once. A bare lock: nothing can be left half-done when Ctrl-C comes."""
+    """An event that is set once, for one waiting thread. A bare lock: Ctrl-C can't leave it half-done."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._lock.acquire()
         self.is_abandoned = False
-        """Whether nobody waits for it any more."""
+        """True once its thread has stopped waiting."""
 
     def set(self) -> None:
         """Let the waiting thread go on."""
-        with contextlib.suppress(RuntimeError):  # it rang already
+        with contextlib.suppress(RuntimeError):  # it is set already
             self._lock.release()
 
     def wait(self, seconds: float) -> bool:
-        """Whether it rang within so many seconds."""
+        """True if it was set within so many seconds."""
         return self._lock.acquire(timeout=max(0.0, seconds))
 
 
@@ -54,22 +54,22 @@ class Deadline:
         """Seconds until then."""
         return None if self._at is None else max(0.0, self._at - time.monotonic())
 
-    def wait(self, bell: OneShotEvent, there: LoopInbox) -> bool:
-        """Whether the bell rang in time. Raises `ClientClosed` when the loop behind it is gone."""
+    def wait(self, event: OneShotEvent, there: LoopInbox) -> bool:
+        """True if the event was set in time. Raises `ClientClosed` if the loop behind it is gone."""
         while True:
             left = _LIVENESS_INTERVAL if self._at is None else self._at - time.monotonic()
-            if bell.wait(min(left, _LIVENESS_INTERVAL)):
+            if event.wait(min(left, _LIVENESS_INTERVAL)):
                 return True
             if self._at is not None and time.monotonic() >= self._at:
                 return False
             if there.is_dead:
-                if bell.wait(0):
+                if event.wait(0):
                     return True
                 raise ClientClosed(HOST_LOOP_ENDED)
 
 
 def check_may_block() -> None:
-    """Raise `WrongEventLoop` where waiting would stop an event loop, perhaps the very one that is waited for."""
+    """Raise `WrongEventLoop` in a thread in which an event loop runs, which waiting would stop."""
     if running_loop() is not None:
         raise WrongEventLoop(
             "a blocking call would stop the event loop that runs in this thread: use `async with onesocket.join(…)` "
@@ -86,39 +86,39 @@ def run_on_host_loop(
     trouble: Callable[[], OnesocketError | None],
     sends: bool = False,
 ) -> T:
-    """Have it done on the owner loop, and wait. Raises `WaitTimeout`, which names the `trouble` that there is then.
+    """Run `work` on the host loop, and wait. Raises `WaitTimeout`, which names the `trouble` that there is then.
 
     Interrupted, it's cancelled there. `sends`: after a time-out, `DeliveryUnknown` where the message may have arrived.
     """
     check_may_block()
     deadline = Deadline(timeout)
-    bell = OneShotEvent()
+    event = OneShotEvent()
     outcome: list[tuple[BaseException | None, T | None]] = []
 
     def answer(error: BaseException | None, value: T | None) -> None:
         outcome.append((error, value))
-        bell.set()
+        event.set()
 
-    errand = CrossLoopCall(work, answer, sends=sends)
+    call = CrossLoopCall(work, answer, sends=sends)
     try:
-        if not there.post(errand.start):
-            errand.refuse()
+        if not there.post(call.start):
+            call.refuse()
         try:
-            in_time = deadline.wait(bell, there)
+            in_time = deadline.wait(event, there)
         except ClientClosed:
             in_time = True
-            errand.refuse()
+            call.refuse()
         if not in_time:
-            there.post(errand.cancel)
+            there.post(call.cancel)
             # It may have been done in this very moment: then it was in time.
-            failure = outcome[0][0] if bell.wait(_CANCEL_GRACE) else errand.unanswered()
+            failure = outcome[0][0] if event.wait(_CANCEL_GRACE) else call.unanswered()
             if isinstance(failure, DeliveryUnknown):
                 raise failure
             if failure is not None:
                 why = trouble()
                 raise WaitTimeout(f"{what} took longer than {timeout:g} s{'' if why is None else f': {why}'}") from why
     except BaseException:
-        there.post(errand.cancel)
+        there.post(call.cancel)
         raise
     error, value = outcome[0]
     if error is not None:

@@ -6,7 +6,7 @@ import asyncio
 import inspect
 import weakref
 from collections.abc import Awaitable, Callable, Iterable, Sequence
-from contextvars import ContextVar
+from contextvars import Context, ContextVar, copy_context
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -225,6 +225,13 @@ class Callback:
 
     def _report(self, error: BaseException) -> None:
         self._host.report(error, name_of(self.function))
+
+
+def copy_context_outside_callbacks() -> Context:
+    """A copy of the present context in which no callback is running."""
+    context = copy_context()
+    context.run(_current.set, None)
+    return context
 
 
 def callback_task() -> asyncio.Task[Any] | None:

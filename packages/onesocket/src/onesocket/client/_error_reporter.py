@@ -48,8 +48,11 @@ class ErrorReporter:
         level = logging.ERROR if log else logging.DEBUG
         _log.log(level, "%s: %s failed: %s", self._shown_url, source, type(error).__name__, exc_info=error)
         if self._on_error is not None:
-            # Soon, not now: the client may be in the middle of something.
-            asyncio.get_running_loop().call_soon(self._call_on_error, error)
+            self._schedule(error)
+
+    def _schedule(self, error: BaseException) -> None:
+        # Soon, not now: the client may be in the middle of something.
+        asyncio.get_running_loop().call_soon(self._call_on_error, error)
 
     def _call_on_error(self, error: BaseException) -> None:
         try:

@@ -289,8 +289,13 @@ class FanOut:
 
         The list is shared with other subscribers: it must not be changed.
         """
-        self.early.stop()
+        waited, _ = self._take_early(ReaderOptions(None, None, DEFAULT_LIMIT, Overflow.FAIL, gaps=True))
         self._add(None, Tap(many), gap)
+        for item in waited:
+            if isinstance(item, Gap):
+                gap(item)
+            else:
+                many([item])
 
     def end(self) -> None:
         """The client is closed: every stream ends; readers and callbacks get what is queued."""
@@ -336,7 +341,7 @@ class FanOut:
 
     def _new_queue(self, options: ReaderOptions) -> Queue[Any]:
         queue: Queue[Any] = Queue(
-            options.limit, options.overflow, marks_gaps=options.gaps, hold=self._hold, release=self._release
+            options.limit, options.overflow, marks_gaps=options.gaps, hold=self.hold, release=self.release
         )
         queue.epoch = self._epoch
         return queue
@@ -394,12 +399,14 @@ class FanOut:
         if remove is not None:
             remove()
 
-    def _hold(self) -> None:
+    def hold(self) -> None:
+        """Hold the connection back, until as many calls of `release`."""
         self._holding += 1
         if self._holding == 1:
             self._hold_connection()
 
-    def _release(self) -> None:
+    def release(self) -> None:
+        """Undo one `hold`."""
         self._holding -= 1
         if self._holding == 0:
             self._release_connection()

@@ -27,12 +27,18 @@ class ReaderOptions:
         cls, event: object, where: Predicate | None, limit: object, overflow: object, *, gaps: bool
     ) -> ReaderOptions:
         """Options made of a caller's arguments; raises `InvalidOption`."""
-        if where is not None:
-            if not callable(where):  # pyright: ignore[reportUnnecessaryComparison]
-                raise InvalidOption(f"where must be a function of the message, not {type(where).__name__}")
-            if is_async(where):
-                raise InvalidOption("where must be a plain function, not a coroutine function: nothing would await it")
+        check_where(where)
         return cls(check_event(event), where, check_limit(limit), Overflow.of(overflow), gaps)
+
+
+def check_where(where: object) -> None:
+    """Raise `InvalidOption` unless it is a plain function, or None."""
+    if where is None:
+        return
+    if not callable(where):
+        raise InvalidOption(f"where must be a function of the message, not {type(where).__name__}")
+    if is_async(where):
+        raise InvalidOption("where must be a plain function, not a coroutine function: nothing would await it")
 
 
 def check_event(event: object) -> str | None:

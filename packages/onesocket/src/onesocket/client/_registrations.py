@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 from collections.abc import Callable
 from typing import Any, TypeVar
 
@@ -30,18 +29,7 @@ class Registrations:
 
     def on(self, event: object, callback: Callable[..., Any] | None, add: AddCallback) -> Callable[..., Any]:
         """The three forms of `on()`: with a callback, with an event and a callback, or as a decorator."""
-        if callable(event):
-            if callback is not None:
-                raise InvalidOption("on() takes an event name and one callback, not two callbacks")
-            event, callback = None, event
-        name = check_event(event)
-        if callback is None:
-            return functools.partial(self._on, name, add)
-        return self._on(name, add, callback)
-
-    def _on(self, event: str | None, add: AddCallback, callback: F) -> F:
-        check_callback(callback)
-        return self.add(callback, add(event, callback))
+        return register(event, callback, lambda name, function: self.add(function, add(name, function)))
 
     def add(self, callback: F, remove: Callable[[], None]) -> F:
         """Record a callback with the function that removes it, and return it."""
@@ -54,3 +42,21 @@ class Registrations:
             if self._entries[index][0] == callback:
                 self._entries.pop(index)[1]()
                 return
+
+
+def register(
+    event: object, callback: Callable[..., Any] | None, add: Callable[[str | None, Callable[..., Any]], object]
+) -> Callable[..., Any]:
+    """Check the arguments of `on()`, call `add` with the event and the callback, and return that, or a decorator."""
+    if callable(event):
+        if callback is not None:
+            raise InvalidOption("on() takes an event name and one callback, not two callbacks")
+        event, callback = None, event
+    name = check_event(event)
+
+    def on(callback: F) -> F:
+        check_callback(callback)
+        add(name, callback)
+        return callback
+
+    return on if callback is None else on(callback)

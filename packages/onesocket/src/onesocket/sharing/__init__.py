@@ -1,6 +1,6 @@
 """One upstream for many tasks, threads, event loops and processes."""
 
-from ._errors import ForkedCopy, OptionConflict
+from ..errors import ForkedCopy, OptionConflict
 from ._host_options import HostOptions, OnStopped
 from ._join import JoinRequest, join
 from ._registry import offer_loop

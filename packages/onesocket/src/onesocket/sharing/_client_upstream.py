@@ -1,58 +1,81 @@
-"""The upstream of this process: one `Client`."""
+"""The upstream of a connection that this process holds: one `Client`."""
 
 from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from collections.abc import Hashable, Iterable
-from typing import Any
+from collections.abc import Callable, Hashable, Iterable
+from typing import Any, Final
 
 from ..client._client import Client
-from ..client._gap import Gap
 from ..client._status import Change, Status
 from ..client._subscription import Subscription
 from ..client._user_code import raise_in_loop
-from ..errors import DeliveryUnknown, OnesocketError
+from ..errors import DeliveryUnknown
 from ..lifecycle._effects import Outcome
+from ..lifecycle._states import State
 from ._upstream import UpstreamEvents
 from ._upstream_subscriptions import UpstreamSubscriptions, check_subscription_support
 
-# So many messages are taken in while the links are held back; beyond that, the socket isn't read.
-_QUEUE_LIMIT = 4096
-CANCELLED_IN_FLIGHT = "its sender let go of it while it was on its way: it may or may not have arrived"
+CANCELLED_IN_FLIGHT: Final = "its sender was cancelled while it was being sent: it may or may not have arrived"
 
 
 class ClientUpstream:
-    """Hands what a client receives to the sink, a batch for each turn of the loop."""
+    """An `Upstream`: passes on the messages of each read of a client, in the turn of the loop that read them."""
 
     def __init__(self, client: Client) -> None:
         self._client = client
         self._internals = client.internals
         self._internals.runner.is_shared = True
-        self._stream: Subscription[Any] | None = None
-        self._pump: asyncio.Task[None] | None = None
+        self._changes: Subscription[Change] | None = None
+        """The changes that the sink has not been told of."""
         self._sink: UpstreamEvents | None = None
-        self._go = asyncio.Event()
-        self._go.set()
+        self._is_held = False
         self._wanted: Counter[Hashable] = Counter()
         self._upstream_subscriptions = UpstreamSubscriptions(
             self._internals.options.protocol, self._internals.sender, self._wanted_keys
         )
 
     def __repr__(self) -> str:
-        return f"<ClientUpstream {self._client!r}{'' if self._go.is_set() else ' held'}>"
+        return f"<ClientUpstream {self._client!r}{' held' if self._is_held else ''}>"
 
     @property
     def status(self) -> Status:
-        """A frozen snapshot of this moment."""
+        """As `Client.status`."""
         return self._client.status
 
+    @property
+    def stale_dropped(self) -> int:
+        """As of `Client.stats`."""
+        return self._client.stats.stale_dropped
+
     def attach(self, sink: UpstreamEvents) -> None:
-        """Begin to hand on."""
+        """Pass everything that comes on to `sink`, from now on."""
         self._sink = sink
-        self._client.on_change(self._changed)
-        self._stream = self._client.subscribe(limit=_QUEUE_LIMIT, overflow="wait")
-        self._pump = asyncio.get_running_loop().create_task(self._hand_on(sink, self._stream), name="onesocket feed")
+        self._changes = self._client.changes()
+        self._client.on_change(lambda _: self._pass_on(self._tell_changes))
+        self._internals.fan_out.tap(
+            lambda batch: self._pass_on(sink.messages, batch), lambda gap: self._pass_on(sink.gap, gap)
+        )
+
+    def _pass_on(self, call: Callable[..., None], *args: object) -> None:
+        """Call this behind the changes so far, which a client's watchers hear of a turn later than its readers."""
+        try:
+            try:
+                if self._changes:
+                    self._tell_changes()
+            finally:
+                call(*args)
+        except BaseException as error:  # noqa: BLE001 - Ctrl-C, for example: the loop may go on, and so must the feed
+            raise_in_loop(error)
+
+    def _tell_changes(self) -> None:
+        changes, sink = self._changes, self._sink
+        while changes and sink is not None:
+            change: Any = changes.queue.take()
+            sink.changed(change, self._client.status)
+            if change.new is State.FAILED and change.error is not None:
+                sink.failed(change.error)
 
     async def connect(self) -> Outcome:
         """As `Client.connect()`."""
@@ -73,7 +96,7 @@ class ClientUpstream:
             await delivery
         except asyncio.CancelledError:
             if delivery.done:
-                return await delivery  # its fate was known in that very moment
+                return await delivery  # its fate became known in this very turn
             unknown = delivery.earlier_unknown
             if self._internals.sender.withdraw(delivery) and unknown is None:
                 raise
@@ -94,51 +117,24 @@ class ClientUpstream:
         self._wanted = +self._wanted
         return frozenset(self._wanted)
 
-    def _changed(self, change: Change) -> None:
-        if self._sink is not None:
-            self._sink.changed(change, self._client.status)
-
     def hold(self) -> None:
-        """Hand on nothing until `release`."""
-        self._go.clear()
+        """Stop reading from the socket."""
+        if not self._is_held:
+            self._is_held = True
+            self._internals.fan_out.hold()
 
     def release(self) -> None:
-        """Go on."""
-        self._go.set()
+        """Go on reading."""
+        if self._is_held:
+            self._is_held = False
+            self._internals.fan_out.release()
 
     def file_descriptors(self) -> Iterable[int]:
-        """The socket of the present line."""
+        """The socket of the present connection."""
         return self._internals.runner.descriptors()
 
     async def aclose(self) -> None:
-        """Close in order."""
-        self._go.set()
+        """Close the client."""
+        self.release()
         await self._client.aclose()
-        if self._pump is not None:
-            await asyncio.wait((self._pump,))
-
-    async def _hand_on(self, sink: UpstreamEvents, stream: Subscription[Any]) -> None:
-        batch: list[Any] = []
-        while True:
-            try:
-                async for item in stream:
-                    if not isinstance(item, Gap):
-                        batch.append(item)
-                        if len(stream):
-                            continue
-                    if batch:
-                        ready, batch = batch, []
-                        sink.messages(ready)
-                    if isinstance(item, Gap):
-                        sink.gap(item)
-                    elif not self._go.is_set():
-                        await self._go.wait()
-            except OnesocketError as error:
-                sink.failed(error)
-            except (asyncio.CancelledError, GeneratorExit):
-                raise  # the loop ends, or was closed
-            except BaseException as error:  # noqa: BLE001 - Ctrl-C, say: the loop may go on, and so must the feed
-                raise_in_loop(error)
-                await asyncio.sleep(0)
-            else:
-                break
+        self._pass_on(self._tell_changes)

@@ -1,4 +1,4 @@
-"""What makes two requests mean the same connection: address and identity."""
+"""The key of a shared connection: address and identity, by which requests mean the same one."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ class ConnectionKey:
     url: str = field(repr=False)
     """Normalised, without user info. Its query may hold a secret."""
     identity: Hashable = field(repr=False)
-    """Who we are there: a digest of the token, the token source itself, or the `key=` of the caller."""
+    """The account: a digest of the token, the token source itself, or the `key=` of the caller."""
     user_info: str | None = field(default=None, repr=False, compare=False)
     """A digest of the user info; where `key=` names the identity, all have to agree on it, and on ..."""
     provider_identity: str | None = field(default=None, repr=False, compare=False)
@@ -60,7 +60,7 @@ class ConnectionKey:
 
     @property
     def crosses_processes(self) -> bool:
-        """Whether another process can make the same key: not from a function that lives in this one."""
+        """True if another process can make the same key: not from a function, which lives in this one."""
         return not isinstance(self.identity, _CallableIdentity)
 
     def digest(self) -> str:

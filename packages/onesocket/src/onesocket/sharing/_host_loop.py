@@ -1,4 +1,4 @@
-"""The event loops that connections live on: a thread's of our own, or one that the program offers."""
+"""The event loops that connections live on: that of a thread of the library, or one that the program offers."""
 
 from __future__ import annotations
 
@@ -14,11 +14,10 @@ from typing import Any, Final
 from .._forking import ForkGuard
 from ._loop_inbox import LoopInbox, inbox_of
 
-# What is left on the loop when the last connection is gone gets so many seconds to end.
 _SHUTDOWN_TIMEOUT: Final = 1.0
-# A fork waits so many seconds for the thread to stand still, at each of two places.
+"""Seconds for the tasks that are left on the loop when the last connection is gone."""
 _PAUSE_TIMEOUT: Final = 1.0
-
+"""Seconds for which a fork waits until the thread stands still, at each of two places."""
 
 # A name lookup imports this codec, and a fork in the midst of an import leaves its lock held in the child for ever.
 codecs.lookup("idna")
@@ -36,32 +35,32 @@ class HostLoop:
 
     @property
     def is_dead(self) -> bool:
-        """Nothing will be done there any more."""
+        """True once the loop is closed."""
         return self.loop.is_closed()
 
     def descriptors(self) -> Iterable[int]:
-        """What a forked child has to let go of, beside the connections' own sockets."""
+        """The descriptors that a forked child has to release, besides those of the connections."""
         return ()
 
 
 class _ResolverExecutor(ThreadPoolExecutor):
-    """Looks up host names. Nobody may be at it during a fork: the child would inherit the C library's locks, held."""
+    """Looks up host names, but not during a fork: the child would inherit the C library's locks, held."""
 
     def __init__(self) -> None:
         super().__init__(4, thread_name_prefix="onesocket resolver")
         self.fork_guard = ForkGuard()
 
     def submit(self, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Future[Any]:
-        """As of any executor."""
+        """As `Executor.submit()`, guarded against forks."""
         return super().submit(self._work, fn, *args, **kwargs)
 
     def _work(self, fn: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
-        with self.fork_guard:
+        with self.fork_guard.operation():
             return fn(*args, **kwargs)
 
 
 class HostLoopThread(HostLoop):
-    """A daemon thread with a loop of its own, which ends when it's told to."""
+    """A daemon thread with a loop of its own, until `stop`."""
 
     def __init__(self) -> None:
         # Of a kind whose selector can be looked into: a forked child has to find every socket.
@@ -78,7 +77,7 @@ class HostLoopThread(HostLoop):
             self.loop.call_soon_threadsafe(self.loop.stop)
 
     def pause_for_fork(self) -> None:
-        """Before a fork: wait until the thread holds no lock of anybody's, as the child would inherit it, held."""
+        """Before a fork: wait until the thread holds no lock, which the child would inherit held."""
         if threading.current_thread() is self.thread:
             return
         self._executor.fork_guard.pause_for_fork(_PAUSE_TIMEOUT)
@@ -87,12 +86,14 @@ class HostLoopThread(HostLoop):
             stands.wait(_PAUSE_TIMEOUT)
 
     def resume_after_fork(self) -> None:
-        """The fork is over."""
+        """After a fork: let the thread go on."""
+        if threading.current_thread() is self.thread:
+            return
         self._resume.set()
         self._executor.fork_guard.resume_after_fork()
 
     def descriptors(self) -> Iterable[int]:
-        """Every socket on the loop: lines that are up or coming up, and its own way to be woken."""
+        """Every socket on the loop: connections, also those being opened, and the pair that wakes it."""
         return [key.fd for key in list((self._selector.get_map() or {}).values())]
 
     def _run(self) -> None:
@@ -116,7 +117,7 @@ def _pause_loop(stands: threading.Event, resume: threading.Event) -> None:
 
 async def _finish_tasks() -> None:
     rest = asyncio.all_tasks() - {asyncio.current_task()}
-    if rest:  # those who were just told of the end
+    if rest:  # tasks that were just told of the end
         _, rest = await asyncio.wait(rest, timeout=_SHUTDOWN_TIMEOUT)
     for task in rest:
         task.cancel()

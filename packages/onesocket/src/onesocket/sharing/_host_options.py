@@ -1,4 +1,4 @@
-"""How processes share: time-outs and bounds, checked once."""
+"""The options of host sharing: time-outs and bounds, checked once."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from ..errors import InvalidOption
 
 
 class OnStopped(enum.StrEnum):
-    """What followers do when the owner is stopped (SIGSTOP, a debugger, a frozen container)."""
+    """The reaction of followers to an owner that is stopped (SIGSTOP, a debugger, a frozen container)."""
 
     WAIT = "wait"
     """Wait until it goes on; it lets go then. Never two connections at once."""
@@ -64,5 +64,5 @@ class HostOptions:
 
     @property
     def takes_over(self) -> bool:
-        """Whether a stopped owner is replaced."""
+        """True if a stopped owner is replaced."""
         return self.on_stopped is OnStopped.TAKE_OVER

@@ -1,4 +1,4 @@
-"""`join()`: a handle on the one connection of a key, built by whoever comes first."""
+"""`join()`: a handle on the one connection of a key, which the first caller builds."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ from ._upstream import ConnectionSpec, Upstream
 ClientFactory = Callable[[], Client] | Callable[[Any], Client]
 
 _DISCONNECTED_FOR_ALL: Final = (
-    "somebody who shares this connection called disconnect(), which holds for all; "
+    "disconnect() was called on this connection, which holds for all who share it; "
     "client = join(...).client() and then await client.reconnect() lifts it"
 )
 
@@ -49,12 +49,11 @@ def join(
     host_options: HostOptions | None = None,
     **options: Unpack[ClientOptions],
 ) -> JoinRequest:
-    """A handle on the one connection of this URL and identity: ``async with onesocket.join(url) as link:``.
+    """Join the one connection of this URL and identity: ``async with onesocket.join(url) as client:``.
 
-    Whoever comes first builds it; everybody else, in whatever task, thread or event loop (and with scope "host", in
-    whatever process of this user), joins it. Entering waits for the line as `Client.connect()` does and raises the
-    same, the same for all who join at once; cancelling one hurts nobody else. Leaving closes the link; the last one
-    out closes the connection.
+    The first caller opens it; all others, in any task, thread or event loop (with scope "host", in any process of this
+    user), join it. Entering waits for the connection as `Client.connect()` does and raises the same, for all who join
+    at once; the cancellation of one affects no other. Leaving closes the client; the last one closes the connection.
 
     Parameters:
         url: As for `Client`; its query counts, its user info is part of the identity.
@@ -62,14 +61,14 @@ def join(
             accounts that other options tell apart.
         scope: ``"loop"``: this event loop only. ``"process"``: every thread and loop. ``"host"``: every process.
         token: As for `Client`. Equal strings, or the same callable, mean the same identity. Callables are called on the
-            loop of whoever gave them (in the owner's thread for blocking links), as long as that link is open.
-        linger: Seconds that the connection outlives its last link, in case another comes. The longest asked for counts.
-        on_error: Called with what this link's callbacks raise, and with its failed deliveries that nobody awaits.
+            loop of the client that brought them (for blocking clients in a thread), as long as that client is open.
+        linger: Seconds that the connection outlives its last client, in case another joins. The longest counts.
+        on_error: Called with what this client's callbacks raise, and with its failed deliveries that are not awaited.
         client_factory: A function that builds the `Client` (or a subclass) of this key, instead of `options`. It is
             called with the token (or its source) if there is a `token=`, else without arguments; scope "host" needs
             that, or `key`. It brings the protocol, too: a `protocol=` beside it has to be the same.
         host_options: For scope "host".
-        options: As for `Client`. Whoever joins with another value than the first gets `OptionConflict`. Of `headers`,
+        options: As for `Client`. A caller with another value than the first gets `OptionConflict`. Of `headers`,
             `subprotocols`, `protocol`, `ssl` and `proxy`, which go into dial and login, leaving one out counts as its
             default; other options that are left out conflict with nothing. Functions and TLS contexts are compared by
             identity, so those that are made anew for each call need a `key`. Accounts that only headers, a login or a
@@ -116,7 +115,7 @@ class JoinParameters:
             raise InvalidOption("client_factory= builds the client: give the options to that, not to join()")
         if client_factory is not None and scope == "host" and key is None and token is None:
             raise InvalidOption(
-                "processes can't tell whether what client_factory= makes means the same identity: pass key='a name', "
+                "processes can't tell whether the clients of client_factory= mean the same identity: pass key='a name' "
                 "or token=, which client_factory= is then called with"
             )
         _check_kinds(client_factory, host_options, scope)
@@ -130,26 +129,26 @@ class JoinParameters:
         self._client_factory = client_factory
         self._host_options = host_options
         self._options = options
-        given = dict(options) if token is None else {**options, "token": token}
+        requested = dict(options) if token is None else {**options, "token": token}
         if self.key.user_info is not None:
-            given["user info"] = self.key.user_info
+            requested["user info"] = self.key.user_info
         if client_factory is not None:
-            given["client_factory"] = client_factory
+            requested["client_factory"] = client_factory
         if host_options is not None:
-            given["host_options"] = host_options
-        self._given = RequestedOptions(given, scope=scope)
+            requested["host_options"] = host_options
+        self._requested = RequestedOptions(requested, scope=scope)
 
     def __repr__(self) -> str:
-        return f"<Request {self.shown} scope={self.scope}>"
+        return f"<JoinParameters {self.shown} scope={self.scope}>"
 
     def find(
-        self, loop: asyncio.AbstractEventLoop | None, claim: LookupRunner = lambda find: find()
+        self, loop: asyncio.AbstractEventLoop | None, run_lookup: LookupRunner = lambda find: find()
     ) -> SharedConnection:
-        """The connection, counted for one more link; `claim` as in `Registry.find`."""
+        """The connection, counted for one more member; `run_lookup`: as of `Registry.find`."""
         tokens = MemberTokens()
         token = self._token if self.token_source is None else tokens.ask
         protocol = self._options.get("protocol")
-        recipe = ConnectionSpec(
+        spec = ConnectionSpec(
             key=self.key,
             options=self._options if token is None else {**self._options, "token": token},
             protocol=protocol if isinstance(protocol, Protocol) else Raw(),
@@ -159,86 +158,85 @@ class JoinParameters:
         )
         make = self._make_host if self.scope == "host" else _make_process_upstream
         return current_registry().find(
-            recipe, self._given, make, scope=self.scope, linger=self.linger, loop=loop, claim=claim
+            spec, self._requested, make, scope=self.scope, linger=self.linger, loop=loop, run_lookup=run_lookup
         )
 
-    def _make_host(self, recipe: ConnectionSpec) -> tuple[Upstream, Protocol]:
+    def _make_host(self, spec: ConnectionSpec) -> tuple[Upstream, Protocol]:
         from .host._host_upstream import HostUpstream  # noqa: PLC0415 - most programs don't share with other processes
 
         if self._client_factory is not None:
-            # A client is made in whatever process becomes the owner, but each has to know what the messages mean.
-            recipe = dataclasses.replace(recipe, protocol=recipe.make_client().internals.options.protocol)
-        return HostUpstream(recipe), recipe.protocol
+            # The client is made in the process that becomes the owner, but each needs the protocol.
+            spec = dataclasses.replace(spec, protocol=spec.make_client().internals.options.protocol)
+        return HostUpstream(spec), spec.protocol
 
 
 class JoinRequest:
-    """What `join()` returns: enter it with ``async with``, or await it for a `SharedClient` that you close yourself."""
+    """The result of `join()`: use ``async with``, or await it for a `SharedClient` that you close yourself."""
 
-    def __init__(self, request: JoinParameters, on_error: Callable[[BaseException], object] | None) -> None:
-        self._request = request
+    def __init__(self, parameters: JoinParameters, on_error: Callable[[BaseException], object] | None) -> None:
+        self._parameters = parameters
         self._on_error = check_on_error(on_error)
-        self._link: SharedClient | None = None
+        self._client: SharedClient | None = None
 
     def __repr__(self) -> str:
-        return f"<Joining {self._request.shown} {self._link!r}>"
+        return f"<JoinRequest {self._parameters.shown} {self._client!r}>"
 
     def __reduce__(self) -> NoReturn:
         """Raise `UsageError`: a request to join can't be pickled or copied."""
         raise not_picklable(self)
 
     def __await__(self) -> Generator[Any, None, SharedClient]:
-        """Join, and return the link."""
+        """Join, and return the client."""
         return self._join().__await__()
 
     async def __aenter__(self) -> SharedClient:
         """Join."""
-        self._link = await self._join()
-        return self._link
+        self._client = await self._join()
+        return self._client
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         """Leave."""
-        link, self._link = self._link, None
-        if link is not None:
-            await link.__aexit__(kind, error, trace)
+        client, self._client = self._client, None
+        if client is not None:
+            await client.__aexit__(kind, error, trace)
 
     @property
     def token_source(self) -> TokenSource | None:
         """The function that was given as `token`."""
-        return self._request.token_source
+        return self._parameters.token_source
 
     def client(self) -> SharedClient:
-        """A link that is counted, but not connected yet: its `connect()` has the line up, as often as you like.
+        """A client that is counted, but not connected yet: call its `connect()`, as often as you like.
 
         So it can be read from the first message on, and a failed attempt leaves it usable. Close it yourself.
         """
         loop = running_loop()
         if loop is None:
             raise WrongEventLoop("join() needs a running event loop; without one, use onesocket.blocking.join()")
-        request = self._request
+        parameters = self._parameters
         return SharedClient(
-            request.find(loop),
+            parameters.find(loop),
             current_registry(),
             loop,
-            shown=request.shown,
-            token_source=request.token_source,
+            shown=parameters.shown,
+            token_source=parameters.token_source,
             on_error=self._on_error,
         )
 
     async def _join(self) -> SharedClient:
-        link = self.client()
+        client = self.client()
         try:
-            await link.connect()
+            await client.connect()
         except ManuallyDisconnected:
-            await link.aclose()
-            raise ManuallyDisconnected(
-                _DISCONNECTED_FOR_ALL
-            ) from None  # whoever reads it has no link to call anything on
+            await client.aclose()
+            # Its caller has no client to call anything on.
+            raise ManuallyDisconnected(_DISCONNECTED_FOR_ALL) from None
         except BaseException as error:
-            await link.__aexit__(type(error), error, None)
+            await client.__aexit__(type(error), error, None)
             raise
-        return link
+        return client
 
 
 def _check_kinds(client_factory: object, host_options: object, scope: Scope) -> None:
@@ -252,12 +250,12 @@ def _check_kinds(client_factory: object, host_options: object, scope: Scope) -> 
 
 
 def is_number(value: object) -> bool:
-    """Whether a caller gave a number; True and False are none."""
+    """True for a number; a bool is none."""
     return isinstance(value, int | float) and not isinstance(value, bool)
 
 
 def _make_client(url: str, make: Any, options: dict[str, Any], token: Token | None) -> Client:
-    """Not a method: whoever joined first is not kept by the connection."""
+    """Not a method: the connection keeps no reference to the parameters of the first caller."""
     if make is None:
         return Client(url, token=token, **options)
     try:
@@ -269,13 +267,13 @@ def _make_client(url: str, make: Any, options: dict[str, Any], token: Token | No
         raise UsageError(f"client_factory= raised {type(error).__name__}") from error
 
 
-def _make_process_upstream(recipe: ConnectionSpec) -> tuple[Upstream, Protocol]:
-    client = recipe.make_client()
+def _make_process_upstream(spec: ConnectionSpec) -> tuple[Upstream, Protocol]:
+    client = spec.make_client()
     return ClientUpstream(client), client.internals.options.protocol
 
 
 def _checked_client(client: object, protocol: Protocol | None) -> Client:
-    """What a caller's function made. `protocol`: what it says beside that."""
+    """The result of a `client_factory=`; raises `InvalidOption`. `protocol`: the option beside it."""
     if not isinstance(client, Client):
         raise InvalidOption(f"client_factory= must return a Client, not {type(client).__name__}")
     mine = client.internals.options.protocol

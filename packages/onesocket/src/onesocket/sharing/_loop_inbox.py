@@ -1,4 +1,4 @@
-"""The way into an event loop from any thread: in order, and one wake-up for all that comes between two of its turns."""
+"""Calls from any thread into an event loop: in order, with one wake-up for all between two of its turns."""
 
 from __future__ import annotations
 
@@ -28,22 +28,22 @@ class LoopInbox:
         """... how often the loop was woken for them."""
 
     def __repr__(self) -> str:
-        return f"<Mailbox waiting={len(self._calls)} posted={self.posted} wakeups={self.wakeups}>"
+        return f"<LoopInbox waiting={len(self._calls)} posted={self.posted} wakeups={self.wakeups}>"
 
     @property
     def is_here(self) -> bool:
-        """Whether this is the loop that runs in this thread."""
+        """True if the loop runs in this thread."""
         running = running_loop()
         return running is not None and running is self._loop()
 
     @property
     def is_dead(self) -> bool:
-        """Whether the loop was closed: nobody will do anything there any more."""
+        """True once the loop is closed: no call will be made there."""
         loop = self._loop()
         return loop is None or loop.is_closed()
 
     def post(self, call: Callable[..., object], *args: Any) -> bool:
-        """Call this on the loop: at once if we are there, else soon. False: the loop is closed, nobody will."""
+        """Call this on the loop: at once if it runs in this thread, else soon. False: the loop is closed."""
         if self.is_here:
             call(*args)
             return True
@@ -59,7 +59,7 @@ class LoopInbox:
                 self.reject_pending()
                 return False
         except BaseException:
-            # Ctrl-C in the midst of it: what is in is done nevertheless, and whoever posts next isn't stranded.
+            # Ctrl-C in the midst of it: a call that is in is made nevertheless, and the next one isn't stranded.
             if loop is not None:
                 with contextlib.suppress(RuntimeError):
                     loop.call_soon_threadsafe(self._run_pending)
@@ -77,7 +77,7 @@ class LoopInbox:
         return True
 
     def reject_pending(self) -> None:
-        """The loop is closed: whoever waits for what was posted last is told."""
+        """Refuse the calls that are left, as the loop is closed: their callers are answered."""
         while self._calls:
             call, _ = self._calls.popleft()
             refuse: Callable[[], None] | None = getattr(getattr(call, "__self__", None), "refuse", None)
@@ -87,7 +87,7 @@ class LoopInbox:
     def _run_pending(self) -> None:
         self._due = False
         try:
-            # What comes from here on has seen the flag lowered, and brings a turn of its own.
+            # A call that comes from here on has seen the flag lowered, and brings a turn of its own.
             for _ in range(len(self._calls)):
                 call, args = self._calls.popleft()
                 try:
@@ -106,16 +106,16 @@ _lock = threading.RLock()
 
 
 def inbox_of(loop: asyncio.AbstractEventLoop) -> LoopInbox:
-    """The one mailbox of this loop."""
+    """The one inbox of this loop."""
     with _lock:
-        mailbox = _inboxes.get(loop)
-        if mailbox is None:
-            mailbox = _inboxes[loop] = LoopInbox(loop)
-        return mailbox
+        inbox = _inboxes.get(loop)
+        if inbox is None:
+            inbox = _inboxes[loop] = LoopInbox(loop)
+        return inbox
 
 
 def reset_inboxes() -> None:
-    """In a forked child: no loop of the parent is anybody's here, and the lock may be held by a thread that isn't."""
+    """Forget the parent's loops, in a forked child; the lock may be held by a thread that isn't there."""
     global _lock, _inboxes  # noqa: PLW0603 - a fresh start is the only safe one
     _lock = threading.RLock()
     _inboxes = weakref.WeakKeyDictionary()

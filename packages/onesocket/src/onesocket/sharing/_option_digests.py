@@ -8,11 +8,10 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from ..client._client import Client
-from ..errors import InvalidOption
+from ..errors import InvalidOption, OptionConflict
 from ..protocols._fingerprint import digest
 from ..protocols._protocol import Protocol
 from ._connection_key import ConnectionKey
-from ._errors import OptionConflict
 from ._upstream_subscriptions import supports_merging
 
 DIAL_OPTIONS: Final = ("headers", "subprotocols", "protocol", "ssl", "proxy")

@@ -11,13 +11,13 @@ from ..client._client import Client
 from ..client._identity_token import IdentityToken
 from ..client._options import Headers, check_headers, check_subprotocols
 from ..client._transport_choice import Compression
+from ..errors import OptionConflict
 from ..lifecycle._outbox import OutboxLimits
 from ..lifecycle._retry import ReconnectPolicy
 from ..protocols._protocol import Protocol
 from ..protocols._raw import Raw
 from ..transports._transport import Transport
 from ._connection_key import ConnectionKey, secret_digest
-from ._errors import OptionConflict
 from ._option_digests import (
     DIAL_OPTIONS,
     Comparable,
@@ -60,7 +60,7 @@ class RequestedOptions:
     def __init__(self, options: Mapping[str, Any], *, scope: Scope) -> None:
         self._scope = scope
         self._dial = _comparable_dial_options(options)
-        # No token source: what was used for it may be somebody's client, which this would keep.
+        # No token source: a function may belong to a client, which this would keep.
         self._values = {
             name: _comparable_token(value) if name == "token" else value
             for name, value in options.items()
@@ -93,7 +93,7 @@ class RequestedOptions:
 
 
 def same_protocol(one: Protocol, other: Protocol) -> bool:
-    """Whether they were made in the same way."""
+    """True if both were made in the same way."""
     return one is other or comparable_protocol(one) == comparable_protocol(other)
 
 
@@ -127,7 +127,7 @@ def _comparable_dial_options(options: Mapping[str, Any]) -> dict[str, Comparable
 
 
 def _comparable_token(value: Any) -> Any:
-    # Whose it is says the key. Functions aren't compared: a new one may well be the same source.
+    # Its account is in the key. Functions aren't compared: a new one may well be the same source.
     if isinstance(value, IdentityToken):
         return "identity", secret_digest(value.key)
     return secret_digest(value) if isinstance(value, str) else callable(value)

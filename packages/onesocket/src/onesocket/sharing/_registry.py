@@ -1,4 +1,4 @@
-"""Which connections this process has: one for each key, found by whoever asks, from whatever thread."""
+"""The shared connections of this process: one for each key, found from any thread."""
 
 from __future__ import annotations
 
@@ -19,17 +19,16 @@ from ._options import RequestedOptions, Scope
 from ._shared_connection import SharedConnection
 from ._upstream import ConnectionSpec, Upstream
 
-# When the interpreter ends, connections get so many seconds to be closed in order.
 _EXIT_TIMEOUT: Final = 6.0
-# A fork waits so many seconds for clients that are just being made.
+"""Seconds for closing the connections in order when the interpreter ends."""
 _PAUSE_TIMEOUT: Final = 1.0
-
+"""Seconds for which a fork waits for clients that are just being made."""
 
 LookupRunner = Callable[[Callable[[], SharedConnection | None]], SharedConnection | None]
 
 
 class Registry:
-    """The connections of one process. Decided under the lock, done on the owner loops."""
+    """The connections of one process: decisions are made under the lock, and carried out on the host loops."""
 
     def __init__(self) -> None:
         self.lock = threading.RLock()
@@ -45,7 +44,7 @@ class Registry:
         return f"<Registry connections={len(self._shared)} offered={len(self._offers)} {thread}>"
 
     def __len__(self) -> int:
-        """How many connections there are, those included that are being closed."""
+        """Number of connections, including those that are being closed."""
         return len(self._shared)
 
     def all(self) -> list[SharedConnection]:
@@ -54,117 +53,82 @@ class Registry:
             return list(self._shared.values())
 
     def remove_dead(self) -> None:
-        """Connections whose event loops were closed without a word are gone, and so are their sockets."""
+        """Forget connections whose event loops were closed before them, and release their sockets."""
         for shared in self.all():
-            if shared.owner.is_dead:
+            if shared.host_loop.is_dead:
                 with contextlib.suppress(Exception):
                     replace_with_null_device(shared.upstream.file_descriptors())
-                self.forget(shared)
+                self._forget(shared)
 
     @property
     def host_thread(self) -> threading.Thread | None:
-        """The thread that connections live in; None while there is none."""
+        """The host loop's thread; None while there is none."""
         return self._thread.thread if self._thread is not None else None
 
     def find(
         self,
-        recipe: ConnectionSpec,
-        given: RequestedOptions,
+        spec: ConnectionSpec,
+        requested: RequestedOptions,
         make: Callable[[ConnectionSpec], tuple[Upstream, Protocol]],
         *,
         scope: Scope,
         linger: float,
         loop: asyncio.AbstractEventLoop | None,
-        claim: LookupRunner,
+        run_lookup: LookupRunner,
     ) -> SharedConnection:
-        """The connection of this key, counted for one more link. Raises `OptionConflict`, and what `make` raises.
+        """The connection of this key, counted for one more member. Raises `OptionConflict`, and what `make` raises.
 
-        `claim` calls what it is given, which counts, and may be called again if that finds no connection.
+        `run_lookup` calls the function that it is given, which counts; without a connection, it is called again.
         """
-        place = (recipe.key, id(loop)) if scope == "loop" else (recipe.key,)
+        registry_key = (spec.key, id(loop)) if scope == "loop" else (spec.key,)
         made: tuple[Upstream, Protocol] | None = None
 
         def find() -> SharedConnection | None:
-            return self._find(place, recipe, given, made, scope=scope, linger=linger, loop=loop)
+            with self.lock:
+                self.remove_dead()
+                shared = self._shared.get(registry_key)
+                if shared is not None and not shared.is_closing:
+                    shared.requested_options.check(requested, spec.key)
+                elif made is None:
+                    return None
+                else:
+                    upstream, protocol = made
+                    requested.set_protocol(protocol)
+                    shared = self._shared[registry_key] = SharedConnection(
+                        self.lock,
+                        self._forget,
+                        self._host_loop() if scope != "loop" or loop is None else HostLoop(loop),
+                        upstream,
+                        requested_options=requested,
+                        tokens=spec.tokens,
+                        registry_key=registry_key,
+                        protocol=protocol,
+                        predecessor=shared,
+                    )
+                shared.count += 1
+                shared.linger = max(shared.linger, linger)
+                return shared
 
-        while not (found := claim(find)):
-            # Not under the lock: that calls functions of the program. Should somebody else be quicker, theirs is used.
-            with self._fork_guard:
-                made = make(recipe)
-        found.owner.loop_inbox.post(found.drop_dead_members)
+        while not (found := run_lookup(find)):
+            # Not under the lock: that calls functions of the program. If another thread is quicker, its one is used.
+            with self._fork_guard.operation():
+                made = make(spec)
+        found.host_loop.loop_inbox.post(found.drop_dead_members)
         return found
 
-    def _find(
-        self,
-        place: tuple[object, ...],
-        recipe: ConnectionSpec,
-        given: RequestedOptions,
-        made: tuple[Upstream, Protocol] | None,
-        *,
-        scope: Scope,
-        linger: float,
-        loop: asyncio.AbstractEventLoop | None,
-    ) -> SharedConnection | None:
-        """The connection, the one that there is or the one that was made; None: there is neither."""
-        with self.lock:
-            self.remove_dead()
-            shared = self._shared.get(place)
-            if shared is not None and not shared.is_closing:
-                shared.requested_options.check(given, recipe.key)
-            elif made is None:
-                return None
-            else:
-                upstream, protocol = made
-                given.set_protocol(protocol)
-                owner = self._owner() if scope != "loop" or loop is None else HostLoop(loop)
-                shared = SharedConnection(
-                    self,
-                    owner,
-                    upstream,
-                    given,
-                    recipe.tokens,
-                    registry_key=place,
-                    protocol=protocol,
-                    predecessor=shared,
-                )
-                self._shared[place] = shared
-            shared.count += 1
-            shared.linger = max(shared.linger, linger)
-            return shared
-
-    # --- what a connection asks (see `shared.Counted`) --------------------------------------------------------------
-
-    def release_member(self, shared: SharedConnection) -> int:
-        """One link less."""
-        with self.lock:
-            shared.count -= 1
-            return shared.count
-
-    def close_if_unused(self, shared: SharedConnection) -> bool:
-        """Whether it is to be closed: nobody can join it from then on."""
-        with self.lock:
-            if shared.count == 0:
-                shared.is_closing = True
-            return shared.is_closing
-
-    def retire(self, shared: SharedConnection) -> None:
-        """Nobody joins it any more."""
-        with self.lock:
-            shared.is_closing = True
-
-    def forget(self, shared: SharedConnection) -> None:
-        """It's gone; with the last one, the thread goes, too."""
+    def _forget(self, shared: SharedConnection) -> None:
+        """Remove a connection that is gone; with the last one in it, the thread ends."""
         with self.lock:
             if self._shared.get(shared.registry_key) is shared:
                 del self._shared[shared.registry_key]
             thread = self._thread
-            if thread is not None and not any(other.owner is thread for other in self._shared.values()):
+            if thread is not None and not any(other.host_loop is thread for other in self._shared.values()):
                 self._thread = None
                 thread.stop()
 
-    # --- owner loops ------------------------------------------------------------------------------------------------
+    # --- host loops -------------------------------------------------------------------------------------------------
 
-    def _owner(self) -> HostLoop:
+    def _host_loop(self) -> HostLoop:
         for offer in reversed(self._offers):
             if not offer.is_dead:
                 return offer
@@ -177,7 +141,7 @@ class Registry:
 
     @contextlib.asynccontextmanager
     async def offering(self) -> AsyncGenerator[None]:
-        """New connections live on the running loop inside the block; at its end they are closed in order."""
+        """Let new connections live on the running loop inside the block; at its end they are closed in order."""
         owner = HostLoop(asyncio.get_running_loop())
         with self.lock:
             self._offers.append(owner)
@@ -186,13 +150,13 @@ class Registry:
         finally:
             with self.lock:
                 self._offers.remove(owner)
-                mine = [shared for shared in self._shared.values() if shared.owner is owner]
+                mine = [shared for shared in self._shared.values() if shared.host_loop is owner]
                 for shared in mine:
                     shared.is_closing = True
             await asyncio.gather(*(shared.close() for shared in mine))
 
     def close_all(self, timeout: float = _EXIT_TIMEOUT) -> None:
-        """Close what the thread holds, in order and bounded: the interpreter ends."""
+        """Close the connections of the thread in order, within `timeout`: the interpreter ends."""
         self.remove_dead()  # the collector shall find them while the interpreter is whole
         with self.lock:
             self._is_ending = True
@@ -200,14 +164,14 @@ class Registry:
             if thread is None:
                 return
             for shared in self._shared.values():
-                if shared.owner is thread:
+                if shared.host_loop is thread:
                     shared.is_closing = True
                     thread.loop_inbox.post(self._close, shared)
         thread.thread.join(timeout)
         if thread.thread.is_alive():
-            # Past the deadline what is left is reset, or it would be there beside the connection of another process.
+            # Past the deadline they are reset: an open one would be a second one beside that of another process.
             for shared in self.all():
-                if shared.owner is thread:
+                if shared.host_loop is thread:
                     with contextlib.suppress(Exception):
                         replace_with_null_device(shared.upstream.file_descriptors())
 
@@ -227,7 +191,7 @@ class Registry:
             self.lock.acquire()
             if thread is self._thread:
                 break
-            # Not under the lock, which the thread may need in order to come to a stand: so another may have begun.
+            # Not paused under the lock, which the thread may need before it stands still: another may have begun.
             self.lock.release()
             if thread is not None:
                 thread.resume_after_fork()
@@ -247,13 +211,13 @@ class Registry:
             with contextlib.suppress(Exception):
                 found.extend(shared.upstream.file_descriptors())
             with contextlib.suppress(Exception):
-                found.extend(shared.owner.descriptors())
+                found.extend(shared.host_loop.descriptors())
         replace_with_null_device(found)
 
 
 _registries: Final = [Registry()]
-"""The registry of this process first; then those that it inherited, never let go of, so that no destructor of the
-parent's objects runs in the child."""
+"""The registry of this process, then those that it inherited: kept, so that no destructor of the parent's objects runs
+in the child."""
 
 
 def _start_anew() -> None:
@@ -277,6 +241,6 @@ def offer_loop() -> contextlib.AbstractAsyncContextManager[None]:
     """Let new connections of scope "process" live on the running loop, inside an ``async with`` block.
 
     At the end of the block (which is also reached when `asyncio.run` ends) those connections are closed in order, and
-    their links hear of `CLOSED`; who joins later gets a new connection, on another offered loop or in the thread.
+    their clients become `CLOSED`; a later `join()` gets a new connection, on another offered loop or in the thread.
     """
     return current_registry().offering()

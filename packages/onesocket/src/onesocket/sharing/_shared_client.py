@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import dataclasses
 import functools
 import time
 from collections.abc import Callable, Coroutine, Hashable, Iterable
 from types import TracebackType
-from typing import Any, Literal, NoReturn, Self, TypeVar, Unpack, overload
+from typing import Any, Final, Literal, NoReturn, Self, TypeVar, Unpack, overload
 
 from .._forking import register_fork_aware
 from ..client._delivery import Delivery
@@ -20,26 +19,35 @@ from ..client._message_client import C, CallbackOptions, SubscriptionOptions, W
 from ..client._options import TokenSource
 from ..client._pickling import not_picklable
 from ..client._queue import DEFAULT_LIMIT, Overflow
+from ..client._reader_options import check_where
 from ..client._registrations import Registrations
 from ..client._state_watchers import StateWatchers
 from ..client._status import Change, Stats, Status
 from ..client._subscription import Predicate, Subscription
-from ..errors import ClientClosed, ForkedCopy, InvalidOption, ManuallyDisconnected, WrongEventLoop
+from ..errors import ClientClosed, ForkedCopy, WrongEventLoop
 from ..lifecycle._effects import Outcome
 from ..lifecycle._states import State
-from ._cross_loop_call import CrossLoopCall, call_on_loop, resolve_future
+from ._connection_view import ConnectionView
+from ._cross_loop_call import call_on_loop
+from ._host_calls import HostCalls
 from ._loop_inbox import inbox_of
-from ._pending_sends import PendingSends
+from ._member import Member
 from ._registry import Registry, current_registry
-from ._shared_connection import Member, SharedConnection
-from ._upstream_subscriptions import check_subscription_support
+from ._shared_connection import SharedConnection
+from ._upstream_subscriptions import filter_keys
 
 T = TypeVar("T")
 
 _CLOSE_GRACE = 1.0
-"""Seconds that a callback which is at work has when its client is closed."""
-_CLIENT_CLOSED = "this shared client was closed; join again"
-_CONNECTION_CLOSED = "this connection was closed; join again"
+"""Seconds for which a client that is closed waits for its calls and its callbacks."""
+CLIENT_CLOSED: Final = "this shared client was closed; join again"
+
+
+class StreamOptions(SubscriptionOptions, total=False):
+    """The options of `subscribe()`, besides `gaps`."""
+
+    keys: Iterable[Hashable]
+    """The keys to subscribe to upstream; default: none."""
 
 
 class SharedClient:
@@ -62,52 +70,47 @@ class SharedClient:
         self.shared = shared
         self._registry = registry
         self.loop_inbox = inbox_of(loop)
-        self.host_inbox = shared.owner.loop_inbox
+        self.host_inbox = shared.host_loop.loop_inbox
+        self.token_source = token_source
+        """The function that it brought for the connection's token; called on this client's loop."""
         self._shown = shown
         self._error_reporter = ErrorReporter(shown, on_error)
-        self._changes = StateWatchers(self._error_reporter)
-        self._status = shared.upstream.status
-        self._status_at = time.monotonic()
-        self._outcomes = dict.fromkeys(Outcome, 0)
-        self._connections = 0
-        """How often the connection came up while this handle was there."""
+        self._state_watchers = StateWatchers(self._error_reporter)
+        self._view = ConnectionView(shared)
         self._closed = False
         self._is_open = False
         """Messages are relayed to it: it has, or had, a reader."""
-        member = self.member = Member(self.loop_inbox, self, shared)
+        post = self.host_inbox.post
+        member = self.member = Member(self.loop_inbox, self, shared.hold, functools.partial(post, shared.release))
         # It refers to no client, so that a forgotten one goes at once; streams refer to theirs.
         self.fan_out = FanOut(
             event_of=shared.protocol.event_of,
-            hold=functools.partial(self.host_inbox.post, shared.hold_for_readers, member),
-            release=functools.partial(self.host_inbox.post, shared.release, member),
+            hold=functools.partial(post, shared.hold, member, "readers"),
+            release=functools.partial(post, shared.release, member, "readers"),
             report=self._error_reporter.report,
             on_loop=self.loop_inbox.post,
         )
         self.fan_out.early.expect()
         self._registrations = Registrations()
-        self._calls: dict[CrossLoopCall[Any], asyncio.Future[Any]] = {}
+        self._host_calls = HostCalls(self.loop_inbox, self.host_inbox, self._error_reporter)
         self._connecting: asyncio.Task[Outcome] | None = None
-        self._pending_sends = PendingSends(self.loop_inbox, self.host_inbox, self._error_reporter)
         self._out = asyncio.Event()
         self._leaving: asyncio.Task[None] | None = None
-        self.token_source = token_source
-        """What this client adds to the ways in which the connection can get a token; called on this client's loop."""
         register_fork_aware(self)
-        self.host_inbox.post(shared.add, self.member, self._status)
+        post(shared.add, member, self._view.status)
 
     def __reduce__(self) -> NoReturn:
         """Raise `UsageError`: a shared client can't be pickled or copied."""
         raise not_picklable(self)
 
     def __repr__(self) -> str:
-        status = self._status
         return (
-            f"<SharedClient {self._shown} {self.state.name} epoch={status.epoch} subscribers={len(self.fan_out)} "
-            f"inbox={self.fan_out.depth} sending={len(self._calls) + len(self._pending_sends)}>"
+            f"<SharedClient {self._shown} {self.state.name} epoch={self.epoch} subscribers={len(self.fan_out)} "
+            f"inbox={self.fan_out.depth} sending={len(self._host_calls)}>"
         )
 
     def __del__(self) -> None:
-        """Leave: a forgotten client doesn't keep the connection up; the collector may run this in any thread."""
+        """Leave, in whichever thread collects it: a forgotten client doesn't keep the connection up."""
         if not getattr(self, "_closed", True):
             self.abandon()
 
@@ -117,18 +120,17 @@ class SharedClient:
             self._closed = True
             self.host_inbox.post(self.shared.drop, self.member)
 
-    # --- coming and going -------------------------------------------------------------------------------------------
+    # --- leaving ----------------------------------------------------------------------------------------------------
 
     async def aclose(self) -> None:
-        """Leave: what this link subscribed to ends, and so does what it's still sending.
+        """Leave: this client's subscriptions end, and so do its calls and sends.
 
-        A message that waited gets `ClientClosed` and isn't sent; one that was on its way, `DeliveryUnknown`.
-
-        Returns at once, unless it's the last one out and the connection doesn't linger: then when that is closed,
-        within its deadlines.
+        A message that waited gets `ClientClosed` and isn't sent; one that was being sent, `DeliveryUnknown`. Returns at
+        once, unless it is the last client and the connection doesn't linger: then when that is closed, within its
+        deadlines.
         """
         if self._registry is not current_registry():
-            self._closed = True  # what the parent process has is the parent's
+            self._closed = True  # the connection is the parent process's
             self._out.set()
         if self._closed:
             await self._out.wait()
@@ -136,19 +138,19 @@ class SharedClient:
         self._check_loop()
         self._closed = True
         self.fan_out.close_all()
-        old = self._status.state
+        old = self._view.status.state
         if old is not State.CLOSED:
-            self._changes.notify(Change(time.time(), old, State.CLOSED, self._status.epoch, "Close", None))
-        # A task of its own: whoever is cancelled while waiting leaves all the same.
+            self._state_watchers.notify(Change(time.time(), old, State.CLOSED, self.epoch, "Close", None))
+        # A task of its own: a caller that is cancelled while it waits leaves all the same.
         self._leaving = asyncio.get_running_loop().create_task(self._leave(), name="onesocket leaves")
         await asyncio.shield(self._leaving)
 
     async def _leave(self) -> None:
         shared, member = self.shared, self.member
         try:
-            await self._calls_end()
-            with contextlib.suppress(ClientClosed):  # the loop that it lived on has ended, and the connection with it
-                await call_on_loop(self.host_inbox, self.loop_inbox, lambda: shared.leave(member), {})
+            await self._host_calls.end(CLIENT_CLOSED, _CLOSE_GRACE)
+            with contextlib.suppress(ClientClosed):  # the host loop has ended, and the connection with it
+                await call_on_loop(self.host_inbox, self.loop_inbox, lambda: shared.leave(member))
             self._out.set()
             await self.fan_out.settle(_CLOSE_GRACE)
         except BaseException:
@@ -164,18 +166,8 @@ class SharedClient:
         """
         await self._out.wait()
 
-    async def _calls_end(self) -> None:
-        # Whether a message was on its way already can only be told there.
-        calls = {errand: future for errand, future in self._calls.items() if not future.done()}
-        for errand in calls:
-            self.host_inbox.post(errand.cancel, "this shared client was closed meanwhile")
-        if calls:
-            await asyncio.wait(calls.values(), timeout=_CLOSE_GRACE)
-            for errand, future in calls.items():
-                resolve_future(future, errand.unanswered(_CLIENT_CLOSED), None)  # unless it's done
-
     async def __aenter__(self) -> Self:
-        """Itself: it's up already."""
+        """Itself: it has joined already."""
         return self
 
     async def __aexit__(
@@ -185,21 +177,20 @@ class SharedClient:
         if not (kind is GeneratorExit and self.loop_inbox.is_dead):  # the collector; nothing can be awaited any more
             await self.aclose()
 
-    # --- the line, which everybody shares ---------------------------------------------------------------------------
+    # --- the connection, which all clients share --------------------------------------------------------------------
 
     async def connect(self) -> Outcome:
-        """As `Client.connect()`: have the line up, together with everybody else who joins."""
-        outcome, status = await self._fetch(functools.partial(self.shared.enter, self.member))
-        self._see(status)
-        self._outcomes[outcome] += 1
-        return outcome
+        """As `Client.connect()`, together with all other clients that connect."""
+        outcome, status = await self._run(functools.partial(self.shared.connect, self.member))
+        return self._view.connected(outcome, status)
 
     def connect_nowait(self) -> Outcome:
         """As `Client.connect_nowait()`, as far as this client knows: start or find the attempt, and return which."""
-        self._check_sendable()
-        if self._status.state is State.CONNECTED:
+        self._check()
+        self._view.check_usable()
+        if self._view.status.state is State.CONNECTED:
             return Outcome.ALREADY_CONNECTED
-        is_joined = self._status.state is State.CONNECTING
+        is_joined = self._view.status.state is State.CONNECTING
         if self._connecting is not None and not self._connecting.done():
             is_joined = True
         else:
@@ -209,12 +200,12 @@ class SharedClient:
         return Outcome.JOINED if is_joined else Outcome.OPENED
 
     async def reconnect(self) -> Outcome:
-        """As `Client.reconnect()`: everybody's line is closed and opened anew, and a `disconnect()` is lifted."""
-        return await self._fetch(functools.partial(self.shared.reconnect, self.member))
+        """As `Client.reconnect()`, for all clients: lift a `disconnect()`, and open a new connection."""
+        return await self._run(functools.partial(self.shared.reconnect, self.member))
 
     async def disconnect(self) -> None:
-        """As `Client.disconnect()`: nobody's line comes up again until somebody calls `reconnect()`."""
-        await self._fetch(self.shared.disconnect)
+        """As `Client.disconnect()`, for all clients, until one of them calls `reconnect()`."""
+        await self._run(self.shared.disconnect)
 
     # --- messages ---------------------------------------------------------------------------------------------------
 
@@ -223,37 +214,31 @@ class SharedClient:
 
         `resend`: sending it twice does no harm, so it's sent again where `DeliveryUnknown` would be raised.
         """
-        upstream = self.shared.upstream
-        await self._fetch(lambda: upstream.send(message, resend=resend), sends=True)
+        await self._run(lambda: self.send_on_host_loop(message, resend=resend), sends=True)
 
     def send_nowait(self, message: Any, *, resend: bool = False) -> Delivery:
         """Hand one message over for sending, and return its `Delivery`.
 
-        Raises `ManuallyDisconnected` or `ClientClosed` as far as this client knows, and `OutboxFull` when too many are
-        on their way. The connection's own answer is the delivery's: an `EncodeError`, a full outbox, a `disconnect()`
-        that came before. A failure that nobody awaits goes to `on_error` and the log.
+        Raises `ManuallyDisconnected` or `ClientClosed` as far as this client knows, and `OutboxFull` beyond 16 384
+        messages that are being sent. The connection's own answer is the delivery's: an `EncodeError`, a full outbox, a
+        `disconnect()` that came before. A failure that is not awaited goes to `on_error` and the log.
         """
-        self._check_sendable()
-        upstream = self.shared.upstream
-        return self._pending_sends.send(lambda: upstream.send(message, resend=resend))
+        self._check()
+        self._view.check_usable()
+        return self._host_calls.send(lambda: self.send_on_host_loop(message, resend=resend))
+
+    async def send_on_host_loop(self, message: Any, *, resend: bool) -> None:
+        """Send a message, called on the host loop: if cancelled too late, it raises `DeliveryUnknown`."""
+        await self.shared.upstream.send(message, resend=resend)
+        self._view.sent += 1
 
     @overload
     def subscribe(
-        self,
-        event: str | None = None,
-        *,
-        keys: Iterable[Hashable] = (),
-        gaps: Literal[True] = True,
-        **options: Unpack[SubscriptionOptions],
+        self, event: str | None = None, *, gaps: Literal[True] = True, **options: Unpack[StreamOptions]
     ) -> Subscription[Any | Gap]: ...
     @overload
     def subscribe(
-        self,
-        event: str | None = None,
-        *,
-        keys: Iterable[Hashable] = (),
-        gaps: bool,
-        **options: Unpack[SubscriptionOptions],
+        self, event: str | None = None, *, gaps: bool, **options: Unpack[StreamOptions]
     ) -> Subscription[Any]: ...
     def subscribe(
         self,
@@ -268,48 +253,34 @@ class SharedClient:
     ) -> Subscription[Any]:
         """A stream of messages, as `Client.subscribe()`: the first one begins with what came since this client joined.
 
-        `keys`: what to subscribe to upstream, where the protocol can describe that; the stream has the messages of
-        these keys alone. Only what nobody was subscribed to yet goes upstream, and it's told anew on every connection.
-        With `overflow="wait"`, a slow reader holds the feed back for all.
+        `keys`: the keys to subscribe to upstream, with a protocol that describes that; the stream has the messages of
+        these keys alone. Keys are counted over all clients: only differences go upstream, and all of them to each new
+        connection. With `overflow="wait"`, a slow reader holds the feed back for all clients.
         """
-        return self.open_stream(
-            event, where, keys, limit=limit, overflow=overflow, gaps=gaps, raise_on_failure=raise_on_failure
+        wanted = frozenset((keys,) if isinstance(keys, str) else keys)
+        check_where(where)
+        if wanted:
+            where = filter_keys(self.shared.protocol, wanted, where)
+        stream = self._subscribe(
+            event, where, limit=limit, overflow=overflow, gaps=gaps, raise_on_failure=raise_on_failure
+        )
+        if wanted:
+            token = object()
+            stream.on_end = functools.partial(self._stream_ended, token)
+            self.host_inbox.post(self.shared.add_keys, self.member, token, wanted, stream.queue.fail)
+        return stream
+
+    def subscribe_from_now(self, *, limit: int, overflow: Overflow | str) -> Subscription[Any | Gap]:
+        """A stream of all messages from now on: those before go on waiting for another reader."""
+        return self._subscribe(
+            None, None, limit=limit, overflow=overflow, gaps=True, raise_on_failure=True, from_now=True
         )
 
-    def open_stream(
-        self,
-        event: str | None,
-        where: Predicate | None,
-        keys: Iterable[Hashable],
-        *,
-        limit: int,
-        overflow: Overflow | str,
-        gaps: bool,
-        raise_on_failure: bool,
-        from_now: bool = False,
-    ) -> Subscription[Any]:
-        """As `subscribe`; `from_now`: what came before goes on waiting for another reader."""
+    def _subscribe(self, event: str | None, where: Predicate | None, **options: Any) -> Subscription[Any]:
         self._check()
-        wanted = frozenset((keys,) if isinstance(keys, str) else keys)
-        if where is not None and not callable(where):  # pyright: ignore[reportUnnecessaryComparison]
-            raise InvalidOption(f"where must be a function of the message, not {type(where).__name__}")
-        if wanted:
-            check_subscription_support(self.shared.protocol, reads=True)
-            where = _key_filter(self.shared.protocol.key_of, wanted, where)
-        stream = self.fan_out.subscribe(
-            event,
-            where,
-            limit=limit,
-            overflow=overflow,
-            gaps=gaps,
-            raise_on_failure=raise_on_failure,
-            from_now=from_now,
-        )
-        token = object()
-        stream.on_end = functools.partial(self._stream_ended, token, has_keys=bool(wanted))
+        stream = self.fan_out.subscribe(event, where, **options)
+        stream.on_end = self._stream_ended
         self._open()
-        if wanted:
-            self.host_inbox.post(self.shared.add_keys, self.member, token, wanted, stream.queue.fail)
         return stream
 
     def __aiter__(self) -> Subscription[Any | Gap]:
@@ -337,7 +308,7 @@ class SharedClient:
 
         def add(name: str | None, call: Callable[[Any], Any]) -> Callable[[], None]:
             remove = self.fan_out.on(name, call, where=where, limit=limit, overflow=overflow, gaps=gaps)
-            self.member.kept = self  # nobody else may refer to it
+            self.member.kept = self  # there may be no other reference to it
             self._open()
             return remove
 
@@ -355,67 +326,49 @@ class SharedClient:
     def state(self) -> State:
         """Where the connection stands, as far as this client knows; CLOSED once the client is closed."""
         is_lost = self._closed or self.host_inbox.is_dead or self._registry is not current_registry()
-        return State.CLOSED if is_lost else self._status.state
+        return State.CLOSED if is_lost else self._view.status.state
 
     @property
     def epoch(self) -> int:
         """The number of the newest connection, as far as this client knows."""
-        return self._status.epoch
+        return self._view.status.epoch
 
     @property
     def stats(self) -> Stats:
-        """The counters of this handle: its calls, messages and errors; those of connections since it joined."""
-        return Stats(
-            attempts=self._status.epoch,
-            handshakes=self._connections,
-            opened=self._outcomes[Outcome.OPENED],
-            joined=self._outcomes[Outcome.JOINED],
-            already_connected=self._outcomes[Outcome.ALREADY_CONNECTED],
-            reconnects=max(0, self._connections - 1),
-            stale_dropped=0,
-            received=self.fan_out.delivered,
-            sent=self._pending_sends.sent,
-            undecodable=self.fan_out.undecodable,
-            callback_errors=self._error_reporter.count,
-        )
+        """The counters since this client joined; `attempts` is the number of the newest connection.
+
+        Of a connection that another process holds, `stale_dropped` isn't known, and stays 0.
+        """
+        return self._view.stats(self.fan_out, self._error_reporter)
 
     @property
     def status(self) -> Status:
         """A snapshot: the connection as of its last change, and this client's own subscribers and queues."""
-        status = self._status
-        retry_in = status.retry_in
-        return dataclasses.replace(
-            status,
-            state=self.state,
-            retry_in=None if retry_in is None else max(0.0, retry_in - (time.monotonic() - self._status_at)),
-            subscribers=len(self.fan_out),
-            inbox=self.fan_out.depth,
-        )
+        return self._view.snapshot(self.state, self.fan_out)
 
     def changes(self) -> Subscription[Change]:
         """Every change of the state from this call on, in order; ends when this client or the connection is closed."""
         self._check()
-        return self._changes.stream()
+        return self._state_watchers.stream()
 
     def on_change(self, callback: W) -> W:
         """Call `callback` with every change, on this client's loop, and return it; `off(callback)` removes it."""
         self._check()
-        return self._registrations.add(callback, self._changes.on_change(callback))
+        return self._registrations.add(callback, self._state_watchers.on_change(callback))
 
     async def wait_for(self, *states: State, timeout: float | None = None) -> State:
         """As `Client.wait_for()`: wait for one of these states, and return it; one that is passed through counts."""
         self._check_process()
         self._check_loop()
-        return await self._changes.wait_for(states, timeout, lambda: self.state)
+        return await self._state_watchers.wait_for(states, timeout, lambda: self.state)
 
     # --- inside -----------------------------------------------------------------------------------------------------
 
     def changed(self, change: Change, status: Status) -> None:
         """Take a change of the connection, on this client's loop."""
         if not self._closed:
-            self._see(status)
-            self._connections += change.new is State.CONNECTED
-            self._changes.notify(change)
+            self._view.changed(change, status)
+            self._state_watchers.notify(change)
 
     def report(self, error: BaseException, source: str) -> None:
         """Report what a subscriber raised."""
@@ -424,39 +377,31 @@ class SharedClient:
     def forked(self) -> None:
         """End all streams: this is a child, and the connection is the parent's."""
         self.fan_out.break_off(ForkedCopy())
-        self._changes.break_off(ForkedCopy())
-
-    def _see(self, status: Status) -> None:
-        self._status = status
-        self._status_at = time.monotonic()
+        self._state_watchers.break_off(ForkedCopy())
 
     def _open(self) -> None:
         if not self._is_open:
             self._is_open = True
             self.host_inbox.post(self.shared.open, self.member)
 
-    def _stream_ended(self, stream: object, *, has_keys: bool) -> None:
-        if has_keys:
-            self.host_inbox.post(self.shared.remove_keys, self.member, stream)
+    def _stream_ended(self, token: object = None) -> None:
+        """End the upstream subscriptions of a stream; by this function, a stream refers to its client."""
+        if token is not None:
+            self.host_inbox.post(self.shared.remove_keys, self.member, token)
 
-    async def _fetch(self, work: Callable[[], Coroutine[Any, Any, T]], *, sends: bool = False) -> T:
+    async def _run(self, work: Callable[[], Coroutine[Any, Any, T]], *, sends: bool = False) -> T:
         self._check()
-        result = await call_on_loop(self.host_inbox, self.loop_inbox, work, self._calls, sends=sends)
-        self._pending_sends.sent += sends
-        return result
+        return await self._host_calls.run(work, sends=sends)
 
-    def _check_sendable(self) -> None:
-        self._check()
-        if self._status.state is State.STOPPED:
-            raise ManuallyDisconnected
-        if self._status.state is State.CLOSED:
-            raise ClientClosed(_CONNECTION_CLOSED)
+    def check_usable(self) -> None:
+        """Raise `ManuallyDisconnected` or `ClientClosed` if that is the state of the connection, as far as known."""
+        self._view.check_usable()
 
     def _check(self) -> None:
         self._check_process()
         self._check_loop()
         if self._closed:
-            raise ClientClosed(_CLIENT_CLOSED)
+            raise ClientClosed(CLIENT_CLOSED)
 
     def _check_process(self) -> None:
         if self._registry is not current_registry():
@@ -468,9 +413,3 @@ class SharedClient:
                 "this shared client belongs to another event loop; join() in each loop, or use onesocket.blocking "
                 "without one"
             )
-
-
-def _key_filter(
-    key_of: Callable[[Any], Hashable], keys: frozenset[Hashable], where: Predicate | None
-) -> Callable[[Any], bool]:
-    return lambda message: key_of(message) in keys and (where is None or where(message))

@@ -1,108 +1,65 @@
-"""One connection, and everybody who shares it."""
+"""One connection with all its members."""
 
 from __future__ import annotations
 
 import asyncio
+import threading
 import time
 from collections.abc import Callable, Hashable
 from concurrent.futures import Future
-from typing import Any, Final, Protocol
+from typing import Any, Final
 
-from ..client._backlog import Backlog, ExpectedReader
+from ..client._backlog import Backlog
 from ..client._fan_out import FanOut
 from ..client._gap import Gap
-from ..client._options import TokenSource
 from ..client._status import Change, Status
 from ..errors import OnesocketError
 from ..lifecycle._effects import Outcome
 from ..lifecycle._states import State
-from ..protocols._protocol import Protocol as WireProtocol
+from ..protocols._protocol import Protocol
 from ._host_loop import HostLoop
-from ._loop_inbox import LoopInbox
+from ._member import HeldBy, Member
 from ._member_tokens import MemberTokens
 from ._options import RequestedOptions
-from ._relay import MemberHandle, Relay
 from ._upstream import Upstream
 
-# While a reader holds the feed back, it is looked at this often (in seconds) whether its event loop is still there.
 _LIVENESS_INTERVAL: Final = 1.0
-
-
-class ReferenceCounter(Protocol):
-    """Who counts the members: the registry, under its lock."""
-
-    def forget(self, shared: SharedConnection) -> None:
-        """Nothing is left of it."""
-
-    def close_if_unused(self, shared: SharedConnection) -> bool:
-        """Whether nobody shares it; nobody can begin to, from then on."""
-        ...
-
-    def retire(self, shared: SharedConnection) -> None:
-        """Nobody joins it any more."""
-
-    def release_member(self, shared: SharedConnection) -> int:
-        """One member less; returns how many are left."""
-        ...
-
-
-class Member:
-    """One shared client, as its connection sees it: a client that nobody holds any more is not kept by it."""
-
-    def __init__(self, inbox: LoopInbox, handle: MemberHandle, shared: SharedConnection) -> None:
-        self.loop_inbox = inbox
-        self.relay = Relay(
-            inbox, handle, lambda: shared.hold(self.relay), lambda: shared.post(shared.release, self.relay)
-        )
-        self.first: ExpectedReader | None = None
-        """Stands for the messages since it joined, until it reads. Used on the host loop only."""
-        self.is_open = False
-        """Messages are relayed to it: it has, or had, a reader. Used on the host loop only."""
-        self.keys: dict[object, frozenset[Hashable]] = {}
-        """The upstream subscriptions of its streams. Used on the host loop only."""
-        self.kept: object = None
-        """The client itself while it has callbacks, which nobody else may refer to."""
-
-    @property
-    def token_source(self) -> TokenSource | None:
-        """Its token source; None as well if nobody holds it any more."""
-        handle = self.relay.handle
-        return None if handle is None else handle.token_source
-
-    def tell(self, change: Change, status: Status) -> bool:
-        """Pass a change on; False: its loop is closed, or nobody holds it any more."""
-        return self.relay.put(lambda handle: handle.changed(change, status))
+"""Seconds between two looks whether the event loops of members are alive, while one of them holds the feed back."""
 
 
 class SharedConnection:
-    """One upstream with its members. It belongs to the owner loop, but for what the registry keeps in it."""
+    """One upstream with its members. It belongs to the host loop, except for `count`, `linger` and `is_closing`.
+
+    Those are changed under `lock`, which is the registry's; `on_gone` is called when nothing is left of the connection.
+    """
 
     def __init__(
         self,
-        registry: ReferenceCounter,
-        owner: HostLoop,
+        lock: threading.RLock,
+        on_gone: Callable[[SharedConnection], None],
+        host_loop: HostLoop,
         upstream: Upstream,
-        given: RequestedOptions,
-        tokens: MemberTokens,
         *,
+        requested_options: RequestedOptions,
+        tokens: MemberTokens,
         registry_key: tuple[object, ...],
-        protocol: WireProtocol,
+        protocol: Protocol,
         predecessor: SharedConnection | None,
     ) -> None:
         self.registry_key = registry_key
-        """Where the registry finds it."""
-        self.owner = owner
+        self.host_loop = host_loop
         self.upstream = upstream
         self.protocol = protocol
-        self.requested_options = given
+        self.requested_options = requested_options
         self.linger = 0.0
         self.count = 0
-        """Members, those on their way included. The registry's, under its lock."""
+        """Number of members, including those that are joining."""
         self.is_closing = False
-        """Nobody joins it any more. The registry's, under its lock."""
+        """The connection takes no further members."""
         self.gone: Future[None] = Future()
         self.gone.set_running_or_notify_cancel()  # so that no waiter can cancel it
-        self._registry = registry
+        self._lock = lock
+        self._on_gone = on_gone
         self._predecessor = predecessor
         self._tokens = tokens
         self._members: set[Member] = set()
@@ -112,8 +69,7 @@ class SharedConnection:
         """The error that ended a connection for good which was up; None again once the next one is."""
         self._is_ended = False
         """No more messages come."""
-        self._holders: set[object] = set()
-        """The members, and the relays, that hold the feed back."""
+        self._holders: set[tuple[Member, HeldBy]] = set()
         self._begun: asyncio.Task[None] | None = None
         self._close_task: asyncio.Task[None] | None = None
         self._cleanup_tasks: set[asyncio.Task[None]] = set()
@@ -124,54 +80,48 @@ class SharedConnection:
     def __repr__(self) -> str:
         return f"<SharedConnection members={self.count}{' closing' if self.is_closing else ''} {self.upstream!r}>"
 
-    # --- what links want; on the owner loop -------------------------------------------------------------------------
+    # --- calls of the members; on the host loop -------------------------------------------------------------------
 
-    async def enter(self, member: Member) -> tuple[Outcome, Status]:
-        """One link more, which was added: it gets the outcome of its own `connect()`."""
+    async def connect(self, member: Member) -> tuple[Outcome, Status]:
+        """Connect, for a member that was added; returns the outcome of its own call."""
         await self._begin(member)
         outcome = await self.upstream.connect()
         return outcome, self.upstream.status
 
     async def reconnect(self, member: Member) -> Outcome:
-        """For all, as `Client.reconnect()`."""
+        """As `Client.reconnect()`, for all members."""
         await self._begin(member)
         return await self.upstream.reconnect()
 
     async def disconnect(self) -> None:
-        """For all, as `Client.disconnect()`."""
+        """As `Client.disconnect()`, for all members."""
         await self._begin(None)
         await self.upstream.disconnect()
 
     async def leave(self, member: Member) -> None:
-        """One link less. The last one out waits until the connection is closed, unless it lingers."""
+        """Remove a member. The last one waits until the connection is closed, unless it lingers."""
         self.drop_dead_members()
         if self._forget(member):
             await self._after_member_left()
 
     def add(self, member: Member, seen: Status) -> None:
-        """The link is on its way, and thinks that things stand so; `leave` takes it off."""
+        """Add a member that was counted, and knows of this status; `leave` or `drop` removes it."""
         self._members.add(member)
         self._tokens.add(member)
         member.first = self._backlog.expect()
-        self.cancel_linger()
+        self._cancel_linger()
         now = self.upstream.status
         if (now.state, now.epoch) != (seen.state, seen.epoch):
             member.tell(Change(time.time(), seen.state, now.state, now.epoch, "Join", now.last_error), now)
 
-    def cancel_linger(self) -> None:
-        """Somebody came while it lingered."""
-        if self._linger_timer is not None:
-            self._linger_timer.cancel()
-            self._linger_timer = None
-
     def drop_dead_members(self) -> None:
-        """Links whose loops were closed without a word are counted out."""
+        """Drop members whose event loops were closed before they left."""
         for member in tuple(self._members):
             if member.loop_inbox.is_dead:
                 self.drop(member)
 
     def drop(self, member: Member) -> None:
-        """Count it out, without waiting. What it subscribed to holds nobody back any more."""
+        """Remove a member without waiting: its subscriptions hold the feed back no more."""
         if self._forget(member):
             task = asyncio.get_running_loop().create_task(self._after_member_left(), name="onesocket client dropped")
             self._cleanup_tasks.add(task)
@@ -184,8 +134,8 @@ class SharedConnection:
         self._tokens.discard(member)
         for stream in tuple(member.keys):
             self.remove_keys(member, stream)
-        self.release(member)
-        self.release(member.relay)
+        self.release(member, "readers")
+        self.release(member, "relay")
         member.kept = None
         return is_known
 
@@ -194,12 +144,12 @@ class SharedConnection:
         if first is not None:
             self._backlog.forget(first)
 
-    # --- what members read ------------------------------------------------------------------------------------------
+    # --- what members read ----------------------------------------------------------------------------------------
 
     def open(self, member: Member) -> None:
         """Relay messages to this member from now on, beginning with those that came since it joined."""
         if member not in self._members or self._is_ended:
-            member.relay.put(lambda handle: handle.fan_out.end())
+            member.put(lambda handle: handle.fan_out.end())
             return
         if member.is_open:
             return
@@ -207,11 +157,11 @@ class SharedConnection:
         failure, epoch = self._failure, self._epoch
         self._stop_keeping(member)
         member.is_open = True
-        handle = member.relay.handle
+        handle = member.handle
         if handle is not None and member.loop_inbox.is_here:  # its first reader has them at once
             handle.fan_out.begin_with(waited, failure, epoch)
         else:
-            member.relay.put(lambda handle: handle.fan_out.begin_with(waited, failure, epoch))
+            member.put(lambda handle: handle.fan_out.begin_with(waited, failure, epoch))
 
     def add_keys(self, member: Member, stream: object, keys: frozenset[Hashable], fail: Callable[..., object]) -> None:
         """Subscribe upstream for a stream of this member; `fail` is called, on its loop, if that isn't possible."""
@@ -225,28 +175,25 @@ class SharedConnection:
             member.keys[stream] = keys
 
     def remove_keys(self, member: Member, stream: object) -> None:
-        """The stream has ended: end its subscriptions upstream."""
+        """End the upstream subscriptions of a stream that has ended."""
         keys = member.keys.pop(stream, None)
         if keys is not None:
             self.upstream.remove_keys(keys)
 
-    def hold(self, holder: object) -> None:
-        """Hold the feed back, on behalf of a member's readers (the member) or of its relay."""
+    def hold(self, member: Member, by: HeldBy) -> None:
+        """Hold the feed back for a member, unless it has left meanwhile."""
+        if member not in self._members:
+            return
         if not self._holders:
             self.upstream.hold()
-        self._holders.add(holder)
+        self._holders.add((member, by))
         if self._look_timer is None:
             self._look_timer = asyncio.get_running_loop().call_later(_LIVENESS_INTERVAL, self._look)
 
-    def hold_for_readers(self, member: Member) -> None:
-        """Hold the feed back, unless the member has left meanwhile."""
-        if member in self._members:
-            self.hold(member)
-
-    def release(self, holder: object) -> None:
-        """Let the feed go on, if nobody else holds it."""
-        if holder in self._holders:
-            self._holders.discard(holder)
+    def release(self, member: Member, by: HeldBy) -> None:
+        """Let the feed go on, unless it is held for another reason."""
+        if (member, by) in self._holders:
+            self._holders.discard((member, by))
             if not self._holders:
                 self.upstream.release()
 
@@ -257,11 +204,11 @@ class SharedConnection:
         if self._holders:
             self._look_timer = asyncio.get_running_loop().call_later(_LIVENESS_INTERVAL, self._look)
 
-    # --- coming and going -------------------------------------------------------------------------------------------
+    # --- beginning and end ----------------------------------------------------------------------------------------
 
     async def _begin(self, member: Member | None) -> None:
         if member in self._members:
-            self._tokens.add(member)  # who wants the line now is asked first
+            self._tokens.add(member)  # the member that wants the connection now is asked first
         if self._begun is None or (self._begun.done() and self._begun.exception() is not None):
             self._begun = asyncio.get_running_loop().create_task(self._attach(), name="onesocket connection begins")
         await asyncio.shield(self._begun)
@@ -271,30 +218,38 @@ class SharedConnection:
         self.upstream.attach(self)
 
     async def _predecessor_gone(self) -> None:
-        """Never two at once: what is being closed is awaited, wherever it lives."""
+        """Wait for the end of the connection before, wherever it lives: there are never two at once."""
         if self._predecessor is not None:
-            while not self._predecessor.gone.done() and not self._predecessor.owner.is_dead:
+            while not self._predecessor.gone.done() and not self._predecessor.host_loop.is_dead:
                 await asyncio.wait((asyncio.wrap_future(self._predecessor.gone),), timeout=1.0)
             self._predecessor = None
 
     async def _after_member_left(self) -> None:
-        if self._registry.release_member(self) > 0:
-            return
+        with self._lock:
+            self.count -= 1
+            if self.count > 0:
+                return
         if self.linger > 0 and self.upstream.status.state is State.CONNECTED:
-            self.cancel_linger()
+            self._cancel_linger()
             self._linger_timer = asyncio.get_running_loop().call_later(self.linger, self._on_linger_timeout)
-            return
-        await self.close_if_unused()
+        elif self._claim_close():
+            await asyncio.shield(self._start_close())
+
+    def _cancel_linger(self) -> None:
+        if self._linger_timer is not None:
+            self._linger_timer.cancel()
+            self._linger_timer = None
 
     def _on_linger_timeout(self) -> None:
         self._linger_timer = None
-        if self._registry.close_if_unused(self):
+        if self._claim_close():
             self._start_close()
 
-    async def close_if_unused(self) -> None:
-        """Close in order, if nobody is left."""
-        if self._registry.close_if_unused(self):
-            await asyncio.shield(self._start_close())
+    def _claim_close(self) -> bool:
+        """Mark the connection as closing if it has no member; returns whether it is closing."""
+        with self._lock:
+            self.is_closing = self.is_closing or self.count == 0
+            return self.is_closing
 
     def _start_close(self) -> asyncio.Task[None]:
         if self._close_task is None:
@@ -302,8 +257,8 @@ class SharedConnection:
         return self._close_task
 
     async def close(self) -> None:
-        """Close in order whoever shares it: the program, or the loop, ends. The registry has marked it."""
-        self.cancel_linger()
+        """Close in order, for all members, once `is_closing` is set: the program, or the loop, ends."""
+        self._cancel_linger()
         await asyncio.shield(self._start_close())
 
     async def _close(self) -> None:
@@ -311,43 +266,43 @@ class SharedConnection:
             if self._begun is not None:
                 await asyncio.wait((self._begun,))
                 await self.upstream.aclose()
-            await self._predecessor_gone()  # whoever comes next waits for us, and knows of nobody before
+            await self._predecessor_gone()  # the next connection waits for this one, and knows of none before
         finally:
             self._end()
             if self._look_timer is not None:
                 self._look_timer.cancel()
-            self._registry.forget(self)
+            self._on_gone(self)
             if not self.gone.done():
                 self.gone.set_result(None)
 
-    # --- what the upstream tells ------------------------------------------------------------------------------------
+    # --- events of the upstream -----------------------------------------------------------------------------------
 
     def messages(self, batch: list[Any]) -> None:
         """Relay a batch to every member that reads."""
         if self._backlog:
             self._backlog.put_many(batch)
         for member in tuple(self._members):
-            if member.is_open and not member.relay.put_many(batch):
+            if member.is_open and not member.put_many(batch):
                 self.drop(member)
 
     def gap(self, gap: Gap) -> None:
-        """Put a marker into every stream."""
+        """Relay a gap marker to every member that reads."""
         if self._backlog:
             self._backlog.put_gap(gap)
         self._relay(FanOut.announce, gap)
 
     def failed(self, error: OnesocketError) -> None:
-        """Tell the readers that want to know."""
+        """Fail the readers that want to know that the connection failed for good."""
         self._failure = error if self._epoch else None
         self._relay(FanOut.fail, error)
 
     def _relay(self, method: Callable[..., object], *args: object) -> None:
         for member in tuple(self._members):
             if member.is_open:
-                member.relay.put(lambda handle: method(handle.fan_out, *args))
+                member.put(lambda handle: method(handle.fan_out, *args))
 
     def changed(self, change: Change, status: Status) -> None:
-        """Tell every link."""
+        """Tell every member of a change of the state."""
         if change.new is State.CONNECTED:
             self._epoch, self._failure = change.epoch, None
             self._relay(FanOut.ready, change.epoch)
@@ -356,13 +311,10 @@ class SharedConnection:
                 self.drop(member)
         if change.new is State.CLOSED:
             self._end()
-            self._registry.retire(self)  # if somebody closed it behind our back, the next one to join gets a new one
+            with self._lock:
+                self.is_closing = True  # if the client was closed by the program, the next to join gets a new one
             self._start_close()
 
     def _end(self) -> None:
         self._is_ended = True
         self._relay(FanOut.end)
-
-    def post(self, call: Callable[..., object], *args: object) -> None:
-        """Call this on the host loop."""
-        self.owner.loop_inbox.post(call, *args)

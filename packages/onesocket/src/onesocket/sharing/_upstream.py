@@ -1,4 +1,4 @@
-"""The port between the links of one key and the one connection behind them."""
+"""The port between the members of one key and the one connection behind them."""
 
 from __future__ import annotations
 
@@ -18,23 +18,23 @@ from ._member_tokens import MemberTokens
 
 
 class UpstreamEvents(Protocol):
-    """What an upstream tells, on its loop, in order. None of these raises."""
+    """Receives the events of an upstream, on its loop, in order. None of these raises."""
 
     def messages(self, batch: list[Any]) -> None:
-        """These came; the list is the sink's to keep. One call for each turn of the loop, not for each message."""
+        """Take the messages of one read, or of one turn of the loop; the list is the receiver's to keep."""
 
     def gap(self, gap: Gap) -> None:
-        """Here messages may be missing: after those of the batches before, and before those of the next."""
+        """Note that messages may be missing: after those of the batches before, and before those of the next."""
 
     def changed(self, change: Change, status: Status) -> None:
-        """The state changed, and this is how things stand. CLOSED is the last that is told."""
+        """Take a change of the state, and the status by now. CLOSED is the last one."""
 
     def failed(self, error: OnesocketError) -> None:
-        """Readers that want to know of it get this, after what came before (the state became FAILED)."""
+        """Tell the readers that want to know that the state became FAILED, after what came before."""
 
 
 class Upstream(Protocol):
-    """The one connection, on the owner loop, where every call on it is made.
+    """The one connection, on the host loop, where every call on it is made.
 
     It may be made anywhere: it does nothing, and knows no loop, before `attach`.
     """
@@ -44,11 +44,16 @@ class Upstream(Protocol):
         """A frozen snapshot of this moment; may be asked for in any thread."""
         ...
 
+    @property
+    def stale_dropped(self) -> int:
+        """Number of events of past connections that were dropped in this process; in any thread."""
+        ...
+
     def attach(self, sink: UpstreamEvents) -> None:
-        """Begin: called once, before everything else. What comes goes to this sink."""
+        """Begin, and pass all events to `sink`: called once, before everything else."""
 
     async def connect(self) -> Outcome:
-        """Have the line up, as `Client.connect()`: callers join, and each can be cancelled."""
+        """As `Client.connect()`: callers join, and each can be cancelled."""
         ...
 
     async def reconnect(self) -> Outcome:
@@ -59,30 +64,29 @@ class Upstream(Protocol):
         """As `Client.disconnect()`: it holds for all, until `reconnect()`."""
 
     async def send(self, message: Any, *, resend: bool = False) -> None:
-        """Deliver, or raise what kept it from that.
+        """Deliver, or raise the error that kept it from that; `resend`: as `Client.send()`.
 
         What happens up to the first suspension keeps the order of the calls. Cancelled while the message waits, it is
-        not sent; cancelled later, `DeliveryUnknown` takes the place of the cancellation. `id`: sending it twice does
-        no harm, so it's sent again where `DeliveryUnknown` would be raised.
+        not sent; cancelled later, `DeliveryUnknown` takes the place of the cancellation.
         """
 
     def add_keys(self, keys: Iterable[Hashable]) -> None:
-        """One subscription more for each of these keys; the new ones go upstream. Raises `InvalidOption`.
+        """Count one subscription more for each key; new ones go upstream. Raises `InvalidOption`.
 
         That is: too many, or the protocol has no frames that subscribe.
         """
 
     def remove_keys(self, keys: Iterable[Hashable]) -> None:
-        """One subscription less for each; the keys that nobody wants any more are taken back upstream."""
+        """Count one subscription less for each key; those that have none left end upstream."""
 
     def hold(self) -> None:
-        """Stop the feed soon: a reader with the rule `wait` is full. What is on its way already still comes."""
+        """Stop the feed soon: a reader with the rule `wait` is full. Messages that were read already still come."""
 
     def release(self) -> None:
-        """Go on."""
+        """Let the feed go on."""
 
     def file_descriptors(self) -> Iterable[int]:
-        """Its descriptors, in the order in which to let go of them: in a forked child, or when its loop was closed."""
+        """Its descriptors in the order of their release: in a forked child, or when its loop was closed."""
         ...
 
     async def aclose(self) -> None:
@@ -91,16 +95,16 @@ class Upstream(Protocol):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ConnectionSpec:
-    """What an upstream is made from: `HostUpstream(recipe)`."""
+    """The specification of an upstream: `HostUpstream(spec)`."""
 
     key: ConnectionKey
     options: Mapping[str, Any]
-    """The arguments of `Client`, beside the URL, that somebody gave; `token` among them."""
+    """The arguments of `Client` besides the URL that were given; `token` among them."""
     protocol: WireProtocol
     """The one that the upstream uses (`options["protocol"]`, or the default)."""
     make_client: Callable[[], Client]
-    """A new, unconnected client. For host sharing: called in the process that becomes the owner."""
+    """Makes a new, unconnected client. For host sharing: called in the process that becomes the owner."""
     host_options: HostOptions = field(default_factory=HostOptions)
     """For scope "host"."""
     tokens: MemberTokens = field(default_factory=MemberTokens)
-    """Where the client gets its tokens, if the members bring token sources."""
+    """The source of the client's tokens, if the members bring token sources."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from collections.abc import Callable, Hashable, Iterable
+from typing import Any
 
 from ..client._sender import Sender
 from ..errors import EncodeError, InvalidOption
@@ -35,11 +36,11 @@ class UpstreamSubscriptions:
         return f"<UpstreamSubscriptions keys={len(self._subscribed)} unsent={len(self._unsent)}>"
 
     def changed(self) -> None:
-        """Other keys are wanted."""
+        """Send frames for the keys that are wanted by now."""
         self._sender.ask_source()
 
     def begin(self) -> None:
-        """A new connection has no subscriptions."""
+        """Forget all subscriptions: a new connection has none."""
         self._subscribed = frozenset()
         self._unsent.clear()
 
@@ -50,7 +51,7 @@ class UpstreamSubscriptions:
         return self._unsent[0] if self._unsent else None
 
     def taken(self) -> None:
-        """The frame is sent."""
+        """Note that the frame is sent."""
         self._unsent.popleft()
         self._is_begun = True
 
@@ -77,7 +78,7 @@ class UpstreamSubscriptions:
         try:
             return [_checked_frame(frame) for frame in make(keys)]
         except Exception as error:  # noqa: BLE001 - the protocol's, or a key that it can't express
-            if len(keys) > 1:  # the others shall not go without for it
+            if len(keys) > 1:  # the others shall not be lost with it
                 return [frame for key in keys for frame in self._made(make, frozenset((key,)))]
             asyncio.get_running_loop().call_exception_handler(
                 {"message": "onesocket: the protocol can't express a key", "exception": error}
@@ -92,8 +93,17 @@ def _checked_frame(frame: object) -> Data:
 
 
 def supports_merging(protocol: Protocol) -> bool:
-    """Whether the protocol has frames that subscribe and unsubscribe, so that subscriptions can be counted."""
+    """True if the protocol has frames that subscribe and unsubscribe, so that subscriptions can be counted."""
     return implements(protocol, Protocol.subscribe_frames, Protocol.unsubscribe_frames)
+
+
+def filter_keys(
+    protocol: Protocol, keys: frozenset[Hashable], where: Callable[[Any], bool] | None
+) -> Callable[[Any], bool]:
+    """A predicate for the messages of these keys for which `where` is true; raises `InvalidOption`."""
+    check_subscription_support(protocol, reads=True)
+    key_of = protocol.key_of
+    return lambda message: key_of(message) in keys and (where is None or bool(where(message)))
 
 
 def check_subscription_support(protocol: Protocol, *, reads: bool = False) -> None:

@@ -104,6 +104,12 @@ class HostUpstream:
         return present if error is None else dataclasses.replace(present, last_error=error)
 
     @property
+    def stale_dropped(self) -> int:
+        """As of `Client.stats`, while this process holds the connection."""
+        role = self._membership.role
+        return role.client.stats.stale_dropped if isinstance(role, Owner) else 0
+
+    @property
     def is_owner(self) -> bool:
         """True while this process holds the connection."""
         return isinstance(self._membership.role, Owner)

@@ -1,13 +1,15 @@
-"""The way of a connection's messages to the event loop of one member."""
+"""A shared client as its connection sees it: the way of messages and notices to the client's event loop."""
 
 from __future__ import annotations
 
 import asyncio
 import weakref
 from collections import deque
-from collections.abc import Callable
-from typing import Any, Final, Protocol
+from collections.abc import Callable, Hashable
+from typing import Any, Final, Literal, Protocol
 
+from ..client._backlog import ExpectedReader
+from ..client._callback import copy_context_outside_callbacks
 from ..client._fan_out import FanOut
 from ..client._options import TokenSource
 from ..client._queue import DEFAULT_LIMIT
@@ -17,15 +19,18 @@ from ._loop_inbox import LoopInbox
 CALLS_PER_TURN: Final = 256
 """Messages delivered in one turn of the member's loop if it has plain callbacks, which run in that turn."""
 
+HeldBy = Literal["readers", "relay"]
+"""Reason to hold the feed back for a member: a reader of its own, or the messages on their way to it."""
+
 
 class MemberHandle(Protocol):
-    """A shared client, as its connection sees it, on the client's own loop."""
+    """A shared client, as its member calls it, on the client's own loop."""
 
     fan_out: FanOut
 
     @property
     def token_source(self) -> TokenSource | None:
-        """Where its token comes from, if that's a function of its own."""
+        """The function that it brought for the connection's token."""
         ...
 
     def changed(self, change: Change, status: Status) -> None:
@@ -35,20 +40,34 @@ class MemberHandle(Protocol):
         """Report what a subscriber raised."""
 
 
-class Relay:
-    """Messages and notices on their way to one member, in order: one wake-up of its loop for all of a turn.
+class Member:
+    """Relays messages and notices to one shared client, in order: one wake-up of its loop for all of a turn.
 
-    What is on its way is bounded: with a reader that waits, `hold` and `release` are called (on the host loop, in the
-    member's); otherwise the oldest are dropped, and the readers are told how many. The member is referred to weakly.
+    The number of messages on their way is bounded: with a reader that waits, `hold` and `release` are called, on the
+    loop that runs there; otherwise the oldest are dropped, and the readers are told how many. The client is referred to
+    weakly. What is delivered runs in the context in which the client was made.
     """
 
     def __init__(
-        self, inbox: LoopInbox, handle: MemberHandle, hold: Callable[[], None], release: Callable[[], None]
+        self,
+        inbox: LoopInbox,
+        handle: MemberHandle,
+        hold: Callable[[Member, HeldBy], object],
+        release: Callable[[Member, HeldBy], object],
     ) -> None:
         self.loop_inbox = inbox
+        self.first: ExpectedReader | None = None
+        """Stands for the messages since it joined, until it reads. Used on the host loop only."""
+        self.is_open = False
+        """Messages are relayed to it: it has, or had, a reader. Used on the host loop only."""
+        self.keys: dict[object, frozenset[Hashable]] = {}
+        """The upstream subscriptions of its streams. Used on the host loop only."""
+        self.kept: object = None
+        """The client itself while it has callbacks, as there may be no other reference to it."""
         self._handle = weakref.ref(handle)
         self._hold = hold
         self._release = release
+        self._context = copy_context_outside_callbacks()
         self._entries: deque[list[Any] | Callable[[MemberHandle], object]] = deque()
         self._rest: list[Any] = []
         """The part of a batch that waits for the next turn."""
@@ -61,15 +80,25 @@ class Relay:
         self._told_lost = 0
 
     def __repr__(self) -> str:
-        return f"<Relay {self._put - self._taken} on their way{' holding' if self._is_holding else ''}>"
+        return f"<Member {self._put - self._taken} on their way{' holding' if self._is_holding else ''}>"
 
     @property
     def handle(self) -> MemberHandle | None:
-        """The member; None if nobody holds it any more."""
+        """The shared client; None once it is forgotten."""
         return self._handle()
 
+    @property
+    def token_source(self) -> TokenSource | None:
+        """The client's token source; None as well once the client is forgotten."""
+        handle = self._handle()
+        return None if handle is None else handle.token_source
+
+    def tell(self, change: Change, status: Status) -> bool:
+        """Pass a change on; False: as `put`."""
+        return self.put(lambda handle: handle.changed(change, status))
+
     def put_many(self, batch: list[Any]) -> bool:
-        """Deliver messages; False: the member's loop is closed, or the member is gone."""
+        """Deliver messages; False: the client's loop is closed, or the client is forgotten."""
         self._entries.append(batch)
         self._put += len(batch)
         if self._put - self._taken > DEFAULT_LIMIT:
@@ -77,7 +106,7 @@ class Relay:
         return self._schedule()
 
     def put(self, call: Callable[[MemberHandle], object]) -> bool:
-        """Call this with the member, after the messages that came before; False: as `put_many`."""
+        """Call this with the client, after the messages that came before; False: as `put_many`."""
         self._entries.append(call)
         return self._schedule()
 
@@ -88,7 +117,7 @@ class Relay:
         may_hold, limit = handle.fan_out.limits()
         if may_hold:
             self._is_holding = True
-            self._hold()
+            self._hold(self, "relay")
             return
         kept: list[Callable[[MemberHandle], object]] = []
         lost, bound = 0, max(limit, DEFAULT_LIMIT)
@@ -113,7 +142,7 @@ class Relay:
             return False
         if not self._is_due:
             self._is_due = True
-            return self.loop_inbox.post_soon(self._deliver)
+            return self.loop_inbox.post_soon(self._context.run, self._deliver)
         return not self.loop_inbox.is_dead
 
     def _deliver(self) -> None:
@@ -143,7 +172,7 @@ class Relay:
         finally:
             if (self._rest or self._entries) and not self._is_due:
                 self._is_due = True
-                asyncio.get_running_loop().call_soon(self._deliver)  # no wake-up is needed: it is running
+                asyncio.get_running_loop().call_soon(self._deliver, context=self._context)  # it needs no wake-up
             if self._is_holding and self._put - self._taken <= DEFAULT_LIMIT // 2:
                 self._is_holding = False
-                self._release()
+                self._release(self, "relay")

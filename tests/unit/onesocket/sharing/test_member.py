@@ -14,7 +14,7 @@ from onesocket.client._status import Change, Status
 from onesocket.client._subscription import Subscription
 from onesocket.errors import SlowConsumer
 from onesocket.sharing._loop_inbox import inbox_of
-from onesocket.sharing._relay import CALLS_PER_TURN, Relay
+from onesocket.sharing._member import CALLS_PER_TURN, Member
 from tests.exceptions import CustomBaseException
 
 
@@ -35,7 +35,7 @@ class RelayedClient:
         )
         inbox = inbox_of(asyncio.get_running_loop())
         held = self.held
-        self.relay = Relay(inbox, self, lambda: held.append(True), lambda: held.append(False))
+        self.member = Member(inbox, self, lambda *_: held.append(True), lambda *_: held.append(False))
 
     def changed(self, change: Change, status: Status) -> None:
         raise NotImplementedError
@@ -51,21 +51,21 @@ class RelayedClient:
 async def test_order_is_kept_and_the_loop_is_woken_once() -> None:
     client = RelayedClient()
     stream = client.subscribe("fail")
-    wakeups = client.relay.loop_inbox.wakeups
+    wakeups = client.member.loop_inbox.wakeups
     gap = Gap(GapReason.RECONNECTED, 2)
-    assert client.relay.put_many([1, 2])
-    assert client.relay.put(lambda handle: handle.fan_out.announce(gap))
-    assert client.relay.put_many([3])
+    assert client.member.put_many([1, 2])
+    assert client.member.put(lambda handle: handle.fan_out.announce(gap))
+    assert client.member.put_many([3])
     assert len(stream) == 0, "never in the turn of the one who delivers"
     assert [await anext(stream) for _ in range(4)] == [1, 2, gap, 3]
-    assert client.relay.loop_inbox.wakeups == wakeups + 1
+    assert client.member.loop_inbox.wakeups == wakeups + 1
 
 
 async def test_beyond_the_bound_the_oldest_are_dropped_and_told() -> None:
     client = RelayedClient()
     failing, dropping = client.subscribe("fail"), client.subscribe("drop_oldest")
     for number in range(10):
-        client.relay.put_many([number] * 4096)
+        client.member.put_many([number] * 4096)
     with pytest.raises(SlowConsumer):
         await anext(failing)
     assert dropping.dropped == 6 * 4096
@@ -79,7 +79,7 @@ async def test_a_reader_that_waits_holds_the_feed_and_gets_everything() -> None:
     client = RelayedClient()
     stream = client.subscribe("wait")
     for number in range(10):
-        client.relay.put_many([number] * 4096)
+        client.member.put_many([number] * 4096)
     assert client.held == [True]
     assert [await anext(stream) for _ in range(40_960)] == sorted([*range(10)] * 4096)
     assert client.held == [True, False]
@@ -95,8 +95,8 @@ async def test_plain_callbacks_leave_the_loop_its_turns_and_one_that_raises_anyt
 
     client.fan_out.on(None, raises)
     client.fan_out.on(None, got.append)
-    client.relay.put_many([0, 1])
-    client.relay.put_many([2] * 2 * CALLS_PER_TURN)
+    client.member.put_many([0, 1])
+    client.member.put_many([2] * 2 * CALLS_PER_TURN)
     await asyncio.sleep(0)
     await asyncio.sleep(0)
     assert got[:2] == [0, 1]
@@ -109,10 +109,10 @@ async def test_plain_callbacks_leave_the_loop_its_turns_and_one_that_raises_anyt
 
 async def test_a_member_that_is_gone_takes_nothing() -> None:
     client = RelayedClient()
-    relay = client.relay
+    member = client.member
     del client
     gc.collect()
-    assert not relay.put_many([1])
+    assert not member.put_many([1])
 
 
 async def test_plain_callbacks_have_an_overflow_rule_on_the_way_too() -> None:
@@ -122,7 +122,7 @@ async def test_plain_callbacks_have_an_overflow_rule_on_the_way_too() -> None:
     fails.fan_out.on(None, got.append, limit=1, overflow="fail", gaps=False)
     for client in (waits, fails):
         for number in range(10):
-            client.relay.put_many([number] * 4096)
+            client.member.put_many([number] * 4096)
     while waits.held != [True, False] or not fails.errors:  # noqa: ASYNC110 - nobody tells
         await asyncio.sleep(0)
     assert isinstance(fails.errors[0], SlowConsumer)

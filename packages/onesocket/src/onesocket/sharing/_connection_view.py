@@ -1,0 +1,85 @@
+"""A shared connection as one of its clients knows it."""
+
+from __future__ import annotations
+
+import dataclasses
+import time
+from typing import Final
+
+from ..client._error_reporter import ErrorReporter
+from ..client._fan_out import FanOut
+from ..client._status import Change, Stats, Status
+from ..errors import ClientClosed, ManuallyDisconnected
+from ..lifecycle._effects import Outcome
+from ..lifecycle._states import State
+from ._shared_connection import SharedConnection
+
+_CONNECTION_CLOSED: Final = "this connection was closed; join again"
+
+
+class ConnectionView:
+    """The last status that the client was told, and counters since it joined."""
+
+    def __init__(self, shared: SharedConnection) -> None:
+        self.status = shared.upstream.status
+        self.sent = 0
+        """Number of messages sent; counted on the host loop."""
+        self._told_at = time.monotonic()
+        self._shared = shared
+        self._stale_before = shared.upstream.stale_dropped
+        self._outcomes = dict.fromkeys(Outcome, 0)
+        self._connections = 0
+        """How often the connection came up."""
+
+    def __repr__(self) -> str:
+        return f"<ConnectionView {self.status.state.name} epoch={self.status.epoch}>"
+
+    def see(self, status: Status) -> None:
+        """Take a newer status."""
+        self.status = status
+        self._told_at = time.monotonic()
+
+    def connected(self, outcome: Outcome, status: Status) -> Outcome:
+        """Count the outcome of a `connect()`, and return it."""
+        self.see(status)
+        self._outcomes[outcome] += 1
+        return outcome
+
+    def changed(self, change: Change, status: Status) -> None:
+        """Take a change of the connection."""
+        self.see(status)
+        self._connections += change.new is State.CONNECTED
+
+    def check_usable(self) -> None:
+        """Raise `ManuallyDisconnected` or `ClientClosed` if the connection is in such a state."""
+        if self.status.state is State.STOPPED:
+            raise ManuallyDisconnected
+        if self.status.state is State.CLOSED:
+            raise ClientClosed(_CONNECTION_CLOSED)
+
+    def snapshot(self, state: State, fan_out: FanOut) -> Status:
+        """Returns the status with this state, of this moment, and with the client's own subscribers."""
+        retry_in = self.status.retry_in
+        return dataclasses.replace(
+            self.status,
+            state=state,
+            retry_in=None if retry_in is None else max(0.0, retry_in - (time.monotonic() - self._told_at)),
+            subscribers=len(fan_out),
+            inbox=fan_out.depth,
+        )
+
+    def stats(self, fan_out: FanOut, reporter: ErrorReporter) -> Stats:
+        """Returns the counters so far."""
+        return Stats(
+            attempts=self.status.epoch,
+            handshakes=self._connections,
+            opened=self._outcomes[Outcome.OPENED],
+            joined=self._outcomes[Outcome.JOINED],
+            already_connected=self._outcomes[Outcome.ALREADY_CONNECTED],
+            reconnects=max(0, self._connections - 1),
+            stale_dropped=max(0, self._shared.upstream.stale_dropped - self._stale_before),
+            received=fan_out.delivered,
+            sent=self.sent,
+            undecodable=fan_out.undecodable,
+            callback_errors=reporter.count,
+        )
