@@ -9,13 +9,13 @@ import enum
 import os
 import socket
 import time
-from collections.abc import Callable, Generator, Iterable
+from collections.abc import Callable, Iterable
 from typing import Final, TypeAlias
 
 from ...client._client import Client
 from ...client._gap import Gap
 from ...client._status import Change, Status
-from ...errors import ClientClosed, InvalidOption, IpcError, OnesocketError, OutOfResources
+from ...errors import ClientClosed, InvalidOption, IpcError, OutOfResources
 from ...lifecycle._effects import Outcome
 from ...lifecycle._retry import ReconnectPolicy
 from ...lifecycle._states import State
@@ -33,7 +33,6 @@ from ._ipc_frames import (
     MessageBatch,
     Rejection,
     Request,
-    Result,
     Results,
     SendMessages,
     StatusReport,
@@ -50,7 +49,7 @@ from ._ipc_frames import (
 from ._join_credentials import JoinCredentials
 from ._owner_files import OwnerFiles
 from ._owner_lock import OwnerLock
-from ._pending_operations import PendingOperations
+from ._pending_operations import LocalRequester, PendingOperations
 from ._restoration import restore_connection
 from ._subscription_counts import SubscriptionCounts
 
@@ -70,35 +69,6 @@ class OwnerPhase(enum.Enum):
     HANDING_OVER = "handing over"
     REPLACED = "replaced"
     """Another process took over while this one was suspended; it still has to close its connection."""
-
-
-class _LocalRequester:
-    """The owner's own process, which is served as its followers are."""
-
-    def __init__(self, emit: Callable[[OwnerEvent], object]) -> None:
-        self._emit = emit
-        self._batch: list[Result] | None = None
-
-    def add_result(self, number: int, outcome: Outcome | None, error: OnesocketError | None) -> None:
-        """Report the result of message or request `number`: at once, or with those of one frame."""
-        if self._batch is None:
-            self._emit(Results([(number, outcome, error)]))
-        else:
-            self._batch.append((number, outcome, error))
-
-    @contextlib.contextmanager
-    def batched(self) -> Generator[None]:
-        """Report the results of this block together at its end."""
-        batch = self._batch = []
-        try:
-            yield
-        finally:
-            self._batch = None
-            if batch:
-                self._emit(Results(batch))
-
-    def release_slot(self) -> None:
-        """Do nothing: the bound of this process is that of its outbox."""
 
 
 class Owner:
@@ -136,7 +106,7 @@ class Owner:
         self._upstream_subscriptions = UpstreamSubscriptions(
             protocol, client.internals.sender, lambda: self._subscription_counts.wanted
         )
-        self._local_requester = _LocalRequester(emit)
+        self._local_requester = LocalRequester(emit)
         self._pending_operations = PendingOperations(client)
         self._reconnect = reconnect
         self._restoring: asyncio.Task[None] | None = None
@@ -320,7 +290,7 @@ class Owner:
         with self._local_requester.batched():
             self._perform(self._local_requester, frame)
 
-    def _perform(self, requester: FollowerConnection | _LocalRequester, frame: ToOwner) -> None:
+    def _perform(self, requester: FollowerConnection | LocalRequester, frame: ToOwner) -> None:
         match frame:
             case SendMessages(messages):
                 for number, data in messages:

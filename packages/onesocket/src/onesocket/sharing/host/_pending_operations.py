@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+import contextlib
+from collections.abc import Awaitable, Callable, Generator
 from typing import Final, Protocol, TypeAlias
 
 from ...client._client import Client
 from ...errors import ClientClosed, IpcError, OnesocketError
 from ...lifecycle._effects import Outcome
 from ...wire._handshake import Data
+from ._ipc_frames import Result, Results
 
 _FINISH_TIMEOUT: Final = 1.0
 Operation: TypeAlias = Callable[[], Awaitable[Outcome | None]]
@@ -23,6 +25,35 @@ class Requester(Protocol):
 
     def release_slot(self) -> None:
         """Count one message or request without a result less."""
+
+
+class LocalRequester:
+    """The owner's own process, which is served as its followers are."""
+
+    def __init__(self, emit: Callable[[Results], object]) -> None:
+        self._emit = emit
+        self._batch: list[Result] | None = None
+
+    def add_result(self, number: int, outcome: Outcome | None, error: OnesocketError | None) -> None:
+        """Report the result of message or request `number`: at once, or with those of one frame."""
+        if self._batch is None:
+            self._emit(Results([(number, outcome, error)]))
+        else:
+            self._batch.append((number, outcome, error))
+
+    @contextlib.contextmanager
+    def batched(self) -> Generator[None]:
+        """Report the results of this block together at its end."""
+        batch = self._batch = []
+        try:
+            yield
+        finally:
+            self._batch = None
+            if batch:
+                self._emit(Results(batch))
+
+    def release_slot(self) -> None:
+        """Do nothing: the bound of this process is that of its outbox."""
 
 
 class PendingOperations:
