@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 import trustme
 
-from onesocket import Client, OnesocketError, State
+from onesocket import Client, OnesocketError, State, join
 from onesocket.testing import Fault, FaultyServer
 from onesocket.transports._picows import PicowsTransport
 from onesocket.transports._transport import Transport
@@ -161,3 +161,28 @@ async def _change(client: Client, server: FaultyServer, change: Any) -> None:
             break
     await server.wait_until(lambda counts: counts.sockets_now == 1)
     await asyncio.sleep(0)
+
+
+@pytest.mark.parametrize("scope", ["loop", "process"])
+async def test_a_shared_client_that_leaves_others_behind_leaves_no_cycle(scope: Any) -> None:
+    async def join_and_leave(server: FaultyServer) -> None:
+        async with join(server.url, scope=scope) as client:
+            client.on(str)
+            async with client.subscribe() as stream:
+                assert not len(stream)
+
+    async with FaultyServer() as server, join(server.url, scope=scope):
+        await join_and_leave(server)  # fills caches
+        gc.collect()
+        gc.disable()
+        gc.set_debug(gc.DEBUG_SAVEALL)
+        try:
+            await join_and_leave(server)
+            gc.collect()
+            left = Counter(type(item).__qualname__ for item in gc.garbage)
+        finally:
+            gc.set_debug(0)
+            gc.enable()
+            gc.garbage.clear()
+        assert not left
+        assert server.counts.sockets_now == 1

@@ -7,14 +7,14 @@ from typing import Any
 
 from ._backlog import Backlog, ExpectedReader, filter_backlog
 from ._gap import Gap
-from ._sinks import Sink
+from ._sinks import SinkTable
 
 
 class EarlyMessages:
-    """The backlog of one fan-out; `add` gives it messages and gap markers, and returns the function that ends that."""
+    """The backlog of one fan-out: a sink among its others."""
 
-    def __init__(self, add: Callable[[Sink, Sink], Callable[[], None]]) -> None:
-        self._add = add
+    def __init__(self, sinks: SinkTable) -> None:
+        self._sinks = sinks
         self._backlog = Backlog()
         self._first: ExpectedReader | None = None
         self._remove: Callable[[], None] | None = None
@@ -32,7 +32,7 @@ class EarlyMessages:
 
     def keep(self) -> None:
         """Keep each message from now on for the first reader of everything."""
-        self._remove = self._add(self._backlog.put, self._backlog.put_gap)
+        self._remove = self._sinks.add(None, self._backlog.put, self._backlog.put_gap)
         self._first = self._backlog.expect()
 
     def expect(self) -> None:

@@ -51,11 +51,11 @@ class FanOut:
         self._direct: list[Callback] = []
         """The callbacks whose functions are sinks themselves."""
         self._tasks = CallbackTasks()
-        self._callback_host = CallbackHost(self._attach, self._open_stream, report, soon, self._tasks)
+        self._soon = soon
         self._epoch = 0
         self._failure: OnesocketError | None = None
         """The error that ended a connection for good which was up; None again once the next one is."""
-        self.early = EarlyMessages(lambda put, put_gap: self._add(None, put, put_gap))
+        self.early = EarlyMessages(self._sinks)
         self.delivered = 0
         self.undecodable = 0
         """Number of messages that the protocol could not read."""
@@ -160,7 +160,7 @@ class FanOut:
         callback = self._direct_callback(event, sink)
         if callback is None:  # it has removed itself in this call, which it finishes
             options = ReaderOptions(event, None, 1, Overflow.FAIL, gaps=False)
-            callback = Callback(sink, options, self._callback_host)
+            callback = Callback(sink, options, self._new_callback_host())
             callback.remove()
         callback.await_answer(answer)
 
@@ -275,7 +275,7 @@ class FanOut:
         """Add a callback; returns the function that removes it."""
         check_callback(callback)
         options = ReaderOptions.check(event, where, limit, overflow, gaps=gaps)
-        added = Callback(callback, options, self._callback_host)
+        added = Callback(callback, options, self._new_callback_host())
 
         def begin() -> None:
             if not added.is_removed:
@@ -358,6 +358,10 @@ class FanOut:
         queue = self._new_queue(callback.options)
         queue.begin_with(waited)
         return self._add_stream(queue, callback.options)
+
+    def _new_callback_host(self) -> CallbackHost:
+        # For each callback a new one, as one of its own would keep a fan-out without callbacks in a reference cycle.
+        return CallbackHost(self._attach, self._open_stream, self._report, self._soon, self._tasks)
 
     def _attach(self, callback: Callback) -> Callable[[], None]:
         """Make the function of a callback a sink; returns the function that ends that."""
