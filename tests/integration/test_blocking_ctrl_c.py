@@ -1,4 +1,8 @@
-"""Ctrl-C at every place of every call of a blocking client, on a real connection: no leak, and calls go on after."""
+"""Ctrl-C at every place of every call of a blocking client, on a real connection: no leak, and calls go on after.
+
+The places are those of the calling thread: `close()`, `off()` and `wait_for()` have few, as their work is done on the host
+loop, where no Ctrl-C comes.
+"""
 
 import threading
 import time
@@ -106,7 +110,7 @@ def test_closing(server: FaultyServer, other_member: blocking.SharedClient, *, a
         del client
         wait_until(only_other_member_left)
 
-    assert len(at_each_place(scenario, PACKAGE)) > 25
+    assert len(at_each_place(scenario, PACKAGE)) > 30
 
 
 def echoed(other_member: blocking.SharedClient) -> list[str]:
@@ -181,7 +185,7 @@ def test_waiting_for_a_state(other_member: blocking.SharedClient) -> None:
                 other_member.wait_for(State.FAILED, timeout=0)
         wait_until(lambda: not other_member._handle._state_watchers._waiters)
 
-    assert len(at_each_place(scenario, PACKAGE)) > 25
+    assert len(at_each_place(scenario, PACKAGE)) > 30
 
 
 def _ignore(_: Any) -> None:

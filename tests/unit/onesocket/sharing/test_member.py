@@ -2,6 +2,8 @@
 
 import asyncio
 import gc
+import threading
+from contextvars import ContextVar
 from typing import Any
 
 import pytest
@@ -129,3 +131,132 @@ async def test_plain_callbacks_have_an_overflow_rule_on_the_way_too() -> None:
     while len(got) < 40_960:  # noqa: ASYNC110 - as above
         await asyncio.sleep(0)
     assert got == sorted([*range(10)] * 4096)
+
+
+NAME: ContextVar[str] = ContextVar("NAME", default="of the test")
+
+
+async def test_callbacks_run_in_the_context_in_which_the_client_was_made() -> None:
+    token = NAME.set("of the client")
+    client = RelayedClient()
+    NAME.reset(token)
+    got: list[str] = []
+
+    def takes(message: str) -> None:
+        got.append(NAME.get())
+        NAME.set(message)
+
+    client.fan_out.on(None, takes)
+    for message in ("first", "second"):
+        client.member.put_many([message])
+        await asyncio.sleep(0)
+        await asyncio.sleep(0)
+    assert got == ["of the client", "first"]
+    assert NAME.get() == "of the test"
+
+
+async def test_from_another_thread_everything_comes_in_order_on_the_client_s_loop() -> None:
+    client = RelayedClient()
+    got: list[int] = []
+    threads: set[threading.Thread] = set()
+    done = asyncio.Event()
+
+    def takes(message: int) -> None:
+        threads.add(threading.current_thread())
+        got.append(message)
+        if message == 9_999:
+            done.set()
+
+    client.fan_out.on(None, takes)
+
+    def puts() -> None:
+        for start in range(0, 10_000, 10):
+            client.member.put_many(list(range(start, start + 10)))
+
+    await asyncio.to_thread(puts)
+    await asyncio.wait_for(done.wait(), 10)
+    assert got == list(range(10_000))
+    assert threads == {threading.current_thread()}
+
+
+async def test_a_callback_removed_in_a_batch_is_called_no_more_and_the_others_are() -> None:
+    client = RelayedClient()
+    got: list[int] = []
+    others: list[int] = []
+
+    def takes(message: int) -> None:
+        got.append(message)
+        if message == 2:
+            remove()
+
+    remove = client.fan_out.on(None, takes)
+    client.fan_out.on(None, others.append)
+    client.member.put_many([1, 2, 3])
+    client.member.put_many([4])
+    for _ in range(3):
+        await asyncio.sleep(0)
+    assert got == [1, 2]
+    assert others == [1, 2, 3, 4]
+    assert not client.errors
+
+
+async def test_messages_that_come_while_a_callback_runs_are_delivered_afterwards() -> None:
+    client = RelayedClient()
+    got: list[str] = []
+
+    def takes(message: str) -> None:
+        if message == "a":
+            client.member.put_many(["c", "d"])
+            assert got == []
+        got.append(message)
+
+    client.fan_out.on(None, takes)
+    client.member.put_many(["a", "b"])
+    for _ in range(3):
+        await asyncio.sleep(0)
+    assert got == ["a", "b", "c", "d"]
+
+
+def test_a_member_whose_loop_is_closed_takes_nothing_and_holds_no_feed_back() -> None:
+    loop = asyncio.new_event_loop()
+
+    async def begin() -> RelayedClient:
+        client = RelayedClient()
+        client.fan_out.on(None, lambda _message: None, limit=2, overflow="wait")
+        return client
+
+    client = loop.run_until_complete(begin())
+    loop.close()
+    assert not client.member.put_many([1, 2, 3])
+    assert client.held == []
+
+
+@pytest.mark.parametrize("kind", [SystemExit, KeyboardInterrupt])
+def test_a_callback_that_ends_the_program_takes_no_messages_along(kind: type[BaseException]) -> None:
+    got: list[int] = []
+
+    def ends(_message: int) -> None:
+        raise kind
+
+    async def begin() -> RelayedClient:
+        client = RelayedClient()
+        client.fan_out.on(None, ends)
+        client.fan_out.on(None, got.append)
+        client.member.put_many([1, 2])
+        client.member.put_many([3])
+        return client
+
+    async def go_on() -> None:
+        for _ in range(5):
+            await asyncio.sleep(0)
+
+    loop = asyncio.new_event_loop()
+    client = loop.run_until_complete(begin())
+    with pytest.raises(kind):
+        loop.run_until_complete(go_on())
+    loop.run_until_complete(go_on())
+    client.member.put_many([4])
+    loop.run_until_complete(go_on())
+    loop.close()
+    assert got == [1, 2, 3, 4]
+    assert not client.errors, "it is raised in the loop"

@@ -53,7 +53,7 @@ class ClientUpstream:
         """Pass everything that comes on to `sink`, from now on."""
         self._sink = sink
         self._changes = self._client.changes()
-        self._client.on_change(lambda _: self._pass_on(self._tell_changes))
+        self._client.on_change(self._changed)
         self._internals.fan_out.tap(
             lambda batch: self._pass_on(sink.messages, batch), lambda gap: self._pass_on(sink.gap, gap)
         )
@@ -68,6 +68,9 @@ class ClientUpstream:
                 call(*args)
         except BaseException as error:  # noqa: BLE001 - Ctrl-C, for example: the loop may go on, and so must the feed
             raise_in_loop(error)
+
+    def _changed(self, _: Change) -> None:
+        self._pass_on(self._tell_changes)
 
     def _tell_changes(self) -> None:
         changes, sink = self._changes, self._sink
