@@ -2,6 +2,7 @@
 
 import asyncio
 import gc
+import inspect
 import ssl
 from collections import Counter
 from collections.abc import Callable
@@ -11,6 +12,7 @@ import pytest
 import trustme
 
 from onesocket import Client, OnesocketError, State, join
+from onesocket.errors import ManuallyDisconnected
 from onesocket.testing import Fault, FaultyServer
 from onesocket.transports._picows import PicowsTransport
 from onesocket.transports._transport import Transport
@@ -186,3 +188,29 @@ async def test_a_shared_client_that_leaves_others_behind_leaves_no_cycle(scope: 
             gc.garbage.clear()
         assert not left
         assert server.counts.sockets_now == 1
+
+
+async def test_a_refused_call_leaves_no_cycle() -> None:
+    client = Client("ws://127.0.0.1:1/")
+    await client.disconnect()
+    gc.collect()
+    gc.disable()
+    gc.set_debug(gc.DEBUG_SAVEALL)
+    try:
+        for call in (client.connect, client.connect_nowait):
+            with pytest.raises(ManuallyDisconnected):
+                await _result_of(call)
+        gc.collect()
+        left = Counter(type(item).__qualname__ for item in gc.garbage)
+    finally:
+        gc.set_debug(0)
+        gc.enable()
+        gc.garbage.clear()
+    assert not left
+    await client.aclose()
+
+
+async def _result_of(call: Callable[[], Any]) -> None:
+    result = call()
+    if inspect.isawaitable(result):
+        await result

@@ -180,15 +180,13 @@ class Runner:
         await future
 
     def _answered(self, answer: Effect) -> Outcome:
-        if isinstance(answer, fx.RaiseError):
-            raise answer.error
         if not isinstance(answer, fx.AwaitOutcome | fx.ReturnOutcome):
             raise TypeError(f"no answer to a call: {answer}")
         self.outcomes[answer.outcome] += 1
         return answer.outcome
 
     def _ask(self, call: Event) -> tuple[Effect, list[Effect]]:
-        """Pass a call to the machine; returns its answer, and the other effects."""
+        """Pass a call to the machine; returns its answer and the other effects. Raises the error that it answers."""
         answer: Effect | None = None
         rest: list[Effect] = []
         for effect in self.machine.handle(call, self.loop.time()):
@@ -196,6 +194,12 @@ class Runner:
                 answer = effect
             else:
                 rest.append(effect)
+        if isinstance(answer, fx.RaiseError):
+            self._perform_all(rest)
+            try:
+                raise answer.error
+            finally:
+                del answer, effect  # they hold the error, whose traceback refers to this frame: no cycle is left
         if answer is None:
             raise TypeError(f"{type(call).__name__} got no answer")
         return answer, rest
