@@ -1,7 +1,7 @@
 """Ctrl-C at every place of every call of a blocking client, on a real connection: no leak, and calls go on after.
 
-The places are those of the calling thread: `close()`, `off()` and `wait_for()` have few, as their work is done on the host
-loop, where no Ctrl-C comes.
+The places are those of the calling thread: `close()`, `off()` and `wait_for()` have few, as their work is done on the
+host loop, where no Ctrl-C comes.
 """
 
 import threading

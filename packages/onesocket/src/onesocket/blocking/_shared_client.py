@@ -30,7 +30,7 @@ from ..sharing._registry import current_registry
 from ..sharing._shared_client import CLIENT_CLOSED
 from ..sharing._shared_client import SharedClient as LoopClient
 from ..sharing._shared_connection import SharedConnection
-from ._subscription import Subscription
+from ._subscription import Subscription, part_of
 from ._thread_callback import ThreadCallback, ThreadErrorReporter
 from ._token_source import call_token_source
 from ._uninterruptible import uninterruptible
@@ -148,7 +148,7 @@ class SharedClient:
         Raises `ManuallyDisconnected` or `ClientClosed` as far as this client knows.
         """
         handle, reporter = self._current(), self._error_reporter
-        handle.check_usable()
+        handle.view.check_usable()
         future: Future[None] = Future()
         future.set_running_or_notify_cancel()
 
@@ -188,7 +188,7 @@ class SharedClient:
         """A stream of messages, as the async `SharedClient.subscribe()`: ``for message in shared.subscribe()``."""
         check_where(where)
         self._current()
-        part = _part(where)
+        part = part_of(where)
         return self._open(
             lambda handle: handle.subscribe(
                 event,
@@ -226,7 +226,7 @@ class SharedClient:
         """
         check_where(where)
         self._current()
-        part = _part(where)
+        part = part_of(where)
 
         def add(name: str | None, function: Callable[..., Any]) -> None:
             self._start(
@@ -396,15 +396,6 @@ class SharedClient:
         return run_on_host_loop(
             handle.host_inbox, work, timeout, what, trouble=lambda: upstream.status.last_error, sends=sends
         )
-
-
-def _part(where: Predicate | None) -> Predicate | None:
-    """The predicate for the host loop: the real one is called in the reader's thread, but the stream is a part."""
-    return None if where is None else _accept
-
-
-def _accept(_: Any) -> bool:
-    return True
 
 
 # In a list, as a forked child needs a fresh one: a thread that it doesn't have may hold the parent's.

@@ -15,7 +15,7 @@ from ..client._delivery import Delivery
 from ..client._error_reporter import ErrorReporter
 from ..client._fan_out import FanOut
 from ..client._gap import Gap
-from ..client._message_client import C, CallbackOptions, SubscriptionOptions, W
+from ..client._message_client import C, CallbackOptions, W
 from ..client._options import TokenSource
 from ..client._pickling import not_picklable
 from ..client._queue import DEFAULT_LIMIT, Overflow
@@ -34,20 +34,13 @@ from ._loop_inbox import inbox_of
 from ._member import Member
 from ._registry import Registry, current_registry
 from ._shared_connection import SharedConnection
-from ._upstream_subscriptions import filter_keys
+from ._upstream_subscriptions import StreamOptions, filter_keys
 
 T = TypeVar("T")
 
 _CLOSE_GRACE = 1.0
 """Seconds for which a client that is closed waits for its calls and its callbacks."""
 CLIENT_CLOSED: Final = "this shared client was closed; join again"
-
-
-class StreamOptions(SubscriptionOptions, total=False):
-    """The options of `subscribe()`, besides `gaps`."""
-
-    keys: Iterable[Hashable]
-    """The keys to subscribe to upstream; default: none."""
 
 
 class SharedClient:
@@ -76,7 +69,7 @@ class SharedClient:
         self._shown = shown
         self._error_reporter = ErrorReporter(shown, on_error)
         self._state_watchers = StateWatchers(self._error_reporter)
-        self._view = ConnectionView(shared)
+        self.view = ConnectionView(shared)
         self._closed = False
         self._is_open = False
         """Messages are relayed to it: it has, or had, a reader."""
@@ -97,7 +90,7 @@ class SharedClient:
         self._out = asyncio.Event()
         self._leaving: asyncio.Task[None] | None = None
         register_fork_aware(self)
-        post(shared.add, member, self._view.status)
+        post(shared.add, member, self.view.status)
 
     def __reduce__(self) -> NoReturn:
         """Raise `UsageError`: a shared client can't be pickled or copied."""
@@ -135,10 +128,10 @@ class SharedClient:
         if self._closed:
             await self._out.wait()
             return
-        self._check_loop()
+        self._check_affinity()
         self._closed = True
         self.fan_out.close_all()
-        old = self._view.status.state
+        old = self.view.status.state
         if old is not State.CLOSED:
             self._state_watchers.notify(Change(time.time(), old, State.CLOSED, self.epoch, "Close", None))
         # A task of its own: a caller that is cancelled while it waits leaves all the same.
@@ -182,22 +175,21 @@ class SharedClient:
     async def connect(self) -> Outcome:
         """As `Client.connect()`, together with all other clients that connect."""
         outcome, status = await self._run(functools.partial(self.shared.connect, self.member))
-        return self._view.connected(outcome, status)
+        return self.view.connected(outcome, status)
 
     def connect_nowait(self) -> Outcome:
         """As `Client.connect_nowait()`, as far as this client knows: start or find the attempt, and return which."""
         self._check()
-        self._view.check_usable()
-        if self._view.status.state is State.CONNECTED:
+        self.view.check_usable()
+        state, connecting = self.view.status.state, self._connecting
+        if state is State.CONNECTED:
             return Outcome.ALREADY_CONNECTED
-        is_joined = self._view.status.state is State.CONNECTING
-        if self._connecting is not None and not self._connecting.done():
-            is_joined = True
-        else:
+        is_own = connecting is not None and not connecting.done()
+        if not is_own:
             self._connecting = asyncio.get_running_loop().create_task(self.connect(), name="onesocket connects")
             # A failure is in the status, and told to the watchers of the state.
             self._connecting.add_done_callback(lambda task: task.cancelled() or task.exception())
-        return Outcome.JOINED if is_joined else Outcome.OPENED
+        return Outcome.JOINED if is_own or state is State.CONNECTING else Outcome.OPENED
 
     async def reconnect(self) -> Outcome:
         """As `Client.reconnect()`, for all clients: lift a `disconnect()`, and open a new connection."""
@@ -224,13 +216,13 @@ class SharedClient:
         `disconnect()` that came before. A failure that is not awaited goes to `on_error` and the log.
         """
         self._check()
-        self._view.check_usable()
+        self.view.check_usable()
         return self._host_calls.send(lambda: self.send_on_host_loop(message, resend=resend))
 
     async def send_on_host_loop(self, message: Any, *, resend: bool) -> None:
         """Send a message, called on the host loop: if cancelled too late, it raises `DeliveryUnknown`."""
         await self.shared.upstream.send(message, resend=resend)
-        self._view.sent += 1
+        self.view.sent += 1
 
     @overload
     def subscribe(
@@ -326,12 +318,12 @@ class SharedClient:
     def state(self) -> State:
         """Where the connection stands, as far as this client knows; CLOSED once the client is closed."""
         is_lost = self._closed or self.host_inbox.is_dead or self._registry is not current_registry()
-        return State.CLOSED if is_lost else self._view.status.state
+        return State.CLOSED if is_lost else self.view.status.state
 
     @property
     def epoch(self) -> int:
         """The number of the newest connection, as far as this client knows."""
-        return self._view.status.epoch
+        return self.view.status.epoch
 
     @property
     def stats(self) -> Stats:
@@ -339,12 +331,12 @@ class SharedClient:
 
         Of a connection that another process holds, `stale_dropped` isn't known, and stays 0.
         """
-        return self._view.stats(self.fan_out, self._error_reporter)
+        return self.view.stats(self.fan_out, self._error_reporter)
 
     @property
     def status(self) -> Status:
         """A snapshot: the connection as of its last change, and this client's own subscribers and queues."""
-        return self._view.snapshot(self.state, self.fan_out)
+        return self.view.snapshot(self.state, self.fan_out)
 
     def changes(self) -> Subscription[Change]:
         """Every change of the state from this call on, in order; ends when this client or the connection is closed."""
@@ -358,8 +350,7 @@ class SharedClient:
 
     async def wait_for(self, *states: State, timeout: float | None = None) -> State:
         """As `Client.wait_for()`: wait for one of these states, and return it; one that is passed through counts."""
-        self._check_process()
-        self._check_loop()
+        self._check_affinity()
         return await self._state_watchers.wait_for(states, timeout, lambda: self.state)
 
     # --- inside -----------------------------------------------------------------------------------------------------
@@ -367,7 +358,7 @@ class SharedClient:
     def changed(self, change: Change, status: Status) -> None:
         """Take a change of the connection, on this client's loop."""
         if not self._closed:
-            self._view.changed(change, status)
+            self.view.changed(change, status)
             self._state_watchers.notify(change)
 
     def report(self, error: BaseException, source: str) -> None:
@@ -393,21 +384,14 @@ class SharedClient:
         self._check()
         return await self._host_calls.run(work, sends=sends)
 
-    def check_usable(self) -> None:
-        """Raise `ManuallyDisconnected` or `ClientClosed` if that is the state of the connection, as far as known."""
-        self._view.check_usable()
-
     def _check(self) -> None:
-        self._check_process()
-        self._check_loop()
+        self._check_affinity()
         if self._closed:
             raise ClientClosed(CLIENT_CLOSED)
 
-    def _check_process(self) -> None:
+    def _check_affinity(self) -> None:
         if self._registry is not current_registry():
             raise ForkedCopy
-
-    def _check_loop(self) -> None:
         if not self.loop_inbox.is_here:
             raise WrongEventLoop(
                 "this shared client belongs to another event loop; join() in each loop, or use onesocket.blocking "
