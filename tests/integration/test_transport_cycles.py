@@ -57,12 +57,14 @@ async def test_an_ended_connection_is_freed_without_the_collector(
         context, client_context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER), ssl.create_default_context()
         authority.issue_cert("127.0.0.1").configure_cert(context)
         authority.configure_trust(client_context)
+    servers: list[FaultyServer] = []  # kept, as a server and its connections refer to each other
     for collecting in (False, True):  # the first time fills caches
         gc.collect()
         gc.disable()
         gc.set_debug(gc.DEBUG_SAVEALL if collecting else 0)
         try:
             async with FaultyServer(ssl=context) as server:
+                servers.append(server)
                 await _connect_and_end(transport(), DialRequest(server.url, ssl=client_context), server, end)
             for _ in range(10):  # the last callbacks of the loop
                 await asyncio.sleep(0)
