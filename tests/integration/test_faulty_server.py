@@ -1,7 +1,9 @@
 """The faulty server, driven by the `websockets` client and by raw TCP. Counts are asserted exactly."""
 
 import asyncio
+import contextlib
 import gc
+import socket
 import ssl
 import struct
 from collections.abc import AsyncIterator, Callable
@@ -781,3 +783,18 @@ async def test_the_log_obeys_the_users_level_and_shows_no_request(
         pass
     assert [record.getMessage() for record in caplog.records if record.name == "onesocket.testing.wire"] == shown
     assert "s3cret" not in caplog.text.replace("websockets.client", "")
+
+
+@pytest.mark.parametrize("turns", range(4))
+async def test_no_socket_is_left_of_a_connection_that_is_accepted_while_the_server_stops(
+    turns: int, recwarn: pytest.WarningsRecorder
+) -> None:
+    with contextlib.ExitStack() as clients:
+        async with FaultyServer() as server:
+            for _ in range(5):
+                clients.enter_context(socket.create_connection(("127.0.0.1", server.port)))
+            for _ in range(turns):
+                await asyncio.sleep(0)
+        assert server.established == 0
+        gc.collect()
+        assert not recwarn.list
