@@ -155,8 +155,8 @@ class FaultyServer(ServerContext):
         if isinstance(listener, TlsListener):
             await listener.aclose()
         elif listener is not None:
-            # An accepted socket becomes a connection within two turns of the loop. CPython 3.11's asyncio.Server leaks it if
-            # it is closed meanwhile, so it first accepts no more.
+            # An accepted socket becomes a connection within two turns of the loop. CPython 3.11's asyncio.Server leaks
+            # those that are on the way when it is closed, so it first accepts no more.
             for listening in listener.sockets:
                 asyncio.get_running_loop().remove_reader(listening.fileno())
             for _ in range(2):
