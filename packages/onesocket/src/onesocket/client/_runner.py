@@ -188,6 +188,7 @@ class Runner:
     def _ask(self, call: Event) -> tuple[Effect, list[Effect]]:
         """Pass a call to the machine; returns its answer and the other effects. Raises the error that it answers."""
         answer: Effect | None = None
+        effect: Effect | None = None
         rest: list[Effect] = []
         for effect in self.machine.handle(call, self.loop.time()):
             if isinstance(effect, fx.ReturnOutcome | fx.RaiseError | fx.AwaitOutcome | fx.ReturnAtOnce | fx.AwaitEnd):

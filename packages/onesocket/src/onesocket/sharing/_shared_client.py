@@ -15,7 +15,7 @@ from ..client._delivery import Delivery
 from ..client._error_reporter import ErrorReporter
 from ..client._fan_out import FanOut
 from ..client._gap import Gap
-from ..client._message_client import C, CallbackOptions, W
+from ..client._message_client import C, CallbackOptions, SubscriptionOptions, W
 from ..client._options import TokenSource
 from ..client._pickling import not_picklable
 from ..client._queue import DEFAULT_LIMIT, Overflow
@@ -34,7 +34,7 @@ from ._loop_inbox import inbox_of
 from ._member import Member
 from ._registry import Registry, current_registry
 from ._shared_connection import SharedConnection
-from ._upstream_subscriptions import StreamOptions, filter_keys
+from ._upstream_subscriptions import filter_keys
 
 T = TypeVar("T")
 
@@ -226,11 +226,21 @@ class SharedClient:
 
     @overload
     def subscribe(
-        self, event: str | None = None, *, gaps: Literal[True] = True, **options: Unpack[StreamOptions]
+        self,
+        event: str | None = None,
+        *,
+        keys: Iterable[Hashable] = (),
+        gaps: Literal[True] = True,
+        **options: Unpack[SubscriptionOptions],
     ) -> Subscription[Any | Gap]: ...
     @overload
     def subscribe(
-        self, event: str | None = None, *, gaps: bool, **options: Unpack[StreamOptions]
+        self,
+        event: str | None = None,
+        *,
+        keys: Iterable[Hashable] = (),
+        gaps: bool,
+        **options: Unpack[SubscriptionOptions],
     ) -> Subscription[Any]: ...
     def subscribe(
         self,

@@ -7,18 +7,10 @@ from collections import deque
 from collections.abc import Callable, Hashable, Iterable
 from typing import Any
 
-from ..client._message_client import SubscriptionOptions
 from ..client._sender import Sender
 from ..errors import EncodeError, InvalidOption
 from ..protocols._protocol import Protocol, implements
 from ..wire._handshake import Data
-
-
-class StreamOptions(SubscriptionOptions, total=False):
-    """The options of `subscribe()`, besides `gaps`."""
-
-    keys: Iterable[Hashable]
-    """The keys to subscribe to upstream; default: none."""
 
 
 class UpstreamSubscriptions:
