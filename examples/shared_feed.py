@@ -9,22 +9,13 @@ import threading
 
 import onesocket
 
-URL = sys.argv[1]
 
-
-async def task() -> None:
-    """Print the feed in a task."""
-    async with onesocket.join(URL, scope="host") as feed:
+async def read(name: str) -> None:
+    """Print the feed."""
+    async with onesocket.join(sys.argv[1], scope="host") as feed:
         async for message in feed:
-            print("task:", message, flush=True)
+            print(name, message, flush=True)
 
 
-def thread() -> None:
-    """Print the feed in a thread without an event loop."""
-    with onesocket.blocking.join(URL, scope="host") as feed:
-        for message in feed:
-            print("thread:", message, flush=True)
-
-
-threading.Thread(target=thread, daemon=True).start()
-asyncio.run(task())
+threading.Thread(target=lambda: asyncio.run(read("thread:")), daemon=True).start()
+asyncio.run(read("task:"))

@@ -36,7 +36,7 @@ class ClientWorkload(Workload):
         self._sent = 0
         self._has_reader = False
         self._reads_late = self.chance.random() < 0.4
-        """Whether reading begins only when all is quiet."""
+        """True if reading begins only when all is quiet."""
         self.client = self.make_client(self.token if self.chance.random() < 0.3 else None)
 
     async def do(self, verb: str, name: str) -> None:

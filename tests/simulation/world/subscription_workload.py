@@ -78,7 +78,7 @@ class SubscriptionWorkload(Workload):
         self._members: list[SimulatedMember] = []
         self._sent = 0
         self._may_be_held_back = False
-        """Whether a reader with the rule `wait` was there at any time."""
+        """True if a reader with the rule `wait` was there at any time."""
         self._deadline = 4 * self.invariants.deadline + 2 * (self.close_timeout + _LINGER)
 
     def _build(self) -> Any:

@@ -42,7 +42,7 @@ class InjectedInterrupt:
         self.passed = 0
         """Number of bytecodes that came before the signal was set."""
         self.is_set = False
-        """Whether the block came so far that the signal was set."""
+        """True if the block came so far that the signal was set."""
         self.seen: Place | None = None
         """Place where the interpreter looked and found the signal; None: not before the block's end."""
         self.where = ""

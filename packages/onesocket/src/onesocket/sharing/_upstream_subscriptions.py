@@ -29,7 +29,7 @@ class UpstreamSubscriptions:
         """The keys that it had before the frames in `_unsent`."""
         self._unsent: deque[Data] = deque()
         self._is_begun = False
-        """Whether one of the frames made together is sent: then the others follow."""
+        """True once one of the frames made together is sent: the others follow."""
         sender.set_source(self)
 
     def __repr__(self) -> str:
