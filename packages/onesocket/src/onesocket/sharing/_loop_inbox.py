@@ -71,7 +71,8 @@ class LoopInbox:
             self._due = True
             self.wakeups += 1
             try:
-                loop.call_soon_threadsafe(self._run_pending)
+                # From its own thread the loop needs no wake-up, which costs a write and a read of its self-pipe.
+                (loop.call_soon if self.is_here else loop.call_soon_threadsafe)(self._run_pending)
             except RuntimeError:  # closed just now
                 return False
         return True
