@@ -15,9 +15,17 @@ from onesocket.client._queue import DEFAULT_LIMIT
 from onesocket.client._status import Change, Status
 from onesocket.client._subscription import Subscription
 from onesocket.errors import SlowConsumer
-from onesocket.sharing._loop_inbox import inbox_of
+from onesocket.sharing._loop_inbox import LoopInbox, inbox_of
 from onesocket.sharing._member import CALLS_PER_TURN, Member
 from tests.exceptions import CustomBaseException
+
+
+class InboxOfAnotherLoop(LoopInbox):
+    """The inbox as the host loop in another thread sees it."""
+
+    @property
+    def is_here(self) -> bool:
+        return False
 
 
 class RelayedClient:
@@ -25,7 +33,7 @@ class RelayedClient:
 
     token_source = None
 
-    def __init__(self) -> None:
+    def __init__(self, *, is_host_loop: bool = False) -> None:
         self.held: list[bool] = []
         self.errors: list[BaseException] = []
         self.fan_out = FanOut(
@@ -35,7 +43,8 @@ class RelayedClient:
             report=self.report,
             on_loop=lambda call, *args: call(*args),
         )
-        inbox = inbox_of(asyncio.get_running_loop())
+        loop = asyncio.get_running_loop()
+        inbox = inbox_of(loop) if is_host_loop else InboxOfAnotherLoop(loop)
         held = self.held
         self.member = Member(inbox, self, lambda *_: held.append(True), lambda *_: held.append(False))
 
@@ -61,6 +70,18 @@ async def test_order_is_kept_and_the_loop_is_woken_once() -> None:
     assert len(stream) == 0, "never in the turn of the one who delivers"
     assert [await anext(stream) for _ in range(4)] == [1, 2, gap, 3]
     assert client.member.loop_inbox.wakeups == wakeups + 1
+
+
+async def test_streams_on_the_host_loop_get_messages_in_the_turn_that_brings_them_and_in_order() -> None:
+    client = RelayedClient(is_host_loop=True)
+    stream = client.subscribe("fail")
+    gap = Gap(GapReason.RECONNECTED, 2)
+    assert client.member.put_many([1, 2])
+    assert len(stream) == 2
+    assert client.member.put(lambda handle: handle.fan_out.announce(gap))
+    assert client.member.put_many([3])
+    assert len(stream) == 2, "behind what is on the way"
+    assert [await anext(stream) for _ in range(4)] == [1, 2, gap, 3]
 
 
 async def test_beyond_the_bound_the_oldest_are_dropped_and_told() -> None:

@@ -99,6 +99,8 @@ class Member:
 
     def put_many(self, batch: list[Any]) -> bool:
         """Deliver messages; False: the client's loop is closed, or the client is forgotten."""
+        if not (self._entries or self._rest) and self.loop_inbox.is_here and self._fill_queues(batch):
+            return True
         self._entries.append(batch)
         self._put += len(batch)
         if self._put - self._taken > DEFAULT_LIMIT:
@@ -109,6 +111,14 @@ class Member:
         """Call this with the client, after the messages that came before; False: as `put_many`."""
         self._entries.append(call)
         return self._schedule()
+
+    def _fill_queues(self, batch: list[Any]) -> bool:
+        """Deliver in this turn, on the client's own loop, to streams alone: a plain callback gets a turn of its own."""
+        handle = self._handle()
+        if handle is None or handle.fan_out.has_callbacks:
+            return False
+        self._context.run(handle.fan_out.publish_many, batch)
+        return True
 
     def _check_bounds(self) -> None:
         handle = self._handle()
