@@ -51,6 +51,14 @@ sys.exit(pytest.main(["-p", "onesocket.pytest_plugin", "--fixtures", "--quiet"])
     assert "chat_server" not in found
 
 
+def test_the_tests_of_the_document_pass(tmp_path: Path) -> None:
+    document = (Path(__file__).parents[4] / "docs" / "testing.md").read_text("utf-8")
+    (tmp_path / "test_document.py").write_text(document.split("```py\n")[1].split("```")[0], "utf-8")
+    command = [sys.executable, "-I", "-m", "pytest", "-o", "asyncio_mode=auto", "-p", "no:cacheprovider", "-q"]
+    run = subprocess.run(command, capture_output=True, check=False, text=True, cwd=tmp_path)  # noqa: S603 - our own
+    assert "3 passed" in run.stdout, run.stdout + run.stderr
+
+
 def test_each_distribution_brings_its_own_plugin() -> None:
     plugins = {
         name: [one.value for one in metadata.distribution(name).entry_points if one.group == "pytest11"]
