@@ -1,11 +1,12 @@
 """A connection that a client has lost leaves nothing to the garbage collector: no cycle holds it."""
 
 import asyncio
+import contextlib
 import gc
 import inspect
 import ssl
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
@@ -30,6 +31,23 @@ OF_ASYNCIO = {
     "method",
 }
 """asyncio's socket transport refers to itself, and to its socket. picows has its own, unless there is TLS."""
+
+
+@contextlib.contextmanager
+def garbage() -> Iterator[Counter[str]]:
+    """The types of the objects that the block leaves to the collector, counted at its end."""
+    left: Counter[str] = Counter()
+    gc.collect()
+    gc.disable()
+    gc.set_debug(gc.DEBUG_SAVEALL)
+    try:
+        yield left
+        gc.collect()
+        left.update(type(item).__qualname__ for item in gc.garbage)
+    finally:
+        gc.set_debug(0)
+        gc.enable()
+        gc.garbage.clear()
 
 
 async def lose(client: Client, server: FaultyServer) -> None:
@@ -63,18 +81,9 @@ async def test_a_new_connection_leaves_no_cycle_of_the_old_one(
         FaultyServer(ssl=context) as server,
         Client(server.url, ssl=client_context, transport=transport()) as client,
     ):
-        for collecting in (False, True):  # the first time fills caches
-            gc.collect()
-            gc.disable()
-            gc.set_debug(gc.DEBUG_SAVEALL if collecting else 0)
-            try:
-                await _change(client, server, change)
-                gc.collect()
-                left = Counter(type(item).__qualname__ for item in gc.garbage)
-            finally:
-                gc.set_debug(0)
-                gc.enable()
-                gc.garbage.clear()
+        await _change(client, server, change)  # fills caches
+        with garbage() as left:
+            await _change(client, server, change)
         assert set(left) <= (OF_ASYNCIO if secure or transport is WebsocketsTransport else set())
 
 
@@ -175,17 +184,8 @@ async def test_a_shared_client_that_leaves_others_behind_leaves_no_cycle(scope: 
 
     async with FaultyServer() as server, join(server.url, scope=scope):
         await join_and_leave(server)  # fills caches
-        gc.collect()
-        gc.disable()
-        gc.set_debug(gc.DEBUG_SAVEALL)
-        try:
+        with garbage() as left:
             await join_and_leave(server)
-            gc.collect()
-            left = Counter(type(item).__qualname__ for item in gc.garbage)
-        finally:
-            gc.set_debug(0)
-            gc.enable()
-            gc.garbage.clear()
         assert not left
         assert server.counts.sockets_now == 1
 
@@ -193,19 +193,10 @@ async def test_a_shared_client_that_leaves_others_behind_leaves_no_cycle(scope: 
 async def test_a_refused_call_leaves_no_cycle() -> None:
     client = Client("ws://127.0.0.1:1/")
     await client.disconnect()
-    gc.collect()
-    gc.disable()
-    gc.set_debug(gc.DEBUG_SAVEALL)
-    try:
+    with garbage() as left:
         for call in (client.connect, client.connect_nowait):
             with pytest.raises(ManuallyDisconnected):
                 await _result_of(call)
-        gc.collect()
-        left = Counter(type(item).__qualname__ for item in gc.garbage)
-    finally:
-        gc.set_debug(0)
-        gc.enable()
-        gc.garbage.clear()
     assert not left
     await client.aclose()
 
