@@ -785,12 +785,17 @@ async def test_the_log_obeys_the_users_level_and_shows_no_request(
     assert "s3cret" not in caplog.text.replace("websockets.client", "")
 
 
+@pytest.mark.parametrize("secure", [False, True])
 @pytest.mark.parametrize("turns", range(4))
 async def test_no_socket_is_left_of_a_connection_that_is_accepted_while_the_server_stops(
-    turns: int, recwarn: pytest.WarningsRecorder
+    turns: int, recwarn: pytest.WarningsRecorder, *, secure: bool
 ) -> None:
+    context = None
+    if secure:
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        trustme.CA().issue_cert("127.0.0.1").configure_cert(context)
     with contextlib.ExitStack() as clients:
-        async with FaultyServer() as server:
+        async with FaultyServer(ssl=context) as server:
             for _ in range(5):
                 clients.enter_context(socket.create_connection(("127.0.0.1", server.port)))
             for _ in range(turns):
