@@ -245,7 +245,7 @@ def without_modules(monkeypatch: pytest.MonkeyPatch, *missing: str) -> None:
             raise ImportError(name)
         return real(name, *args, **kwargs)
 
-    for module in ("picows", "picows_listener", "websockets", "websockets_stream", "handshake_parser"):
+    for module in ("picows", "picows_listener", "websockets", "websockets_stream"):
         monkeypatch.delitem(sys.modules, f"onesocket.transports._{module}", raising=False)
     monkeypatch.setattr(builtins, "__import__", guarded)
 

@@ -3,25 +3,28 @@
 from __future__ import annotations
 
 import base64
+import re
 from dataclasses import dataclass
-from urllib.parse import SplitResult, parse_qsl, quote, unquote, urlencode, urlsplit, urlunsplit
+from urllib.parse import SplitResult, parse_qsl, quote, unquote, unquote_plus, urlencode, urlsplit, urlunsplit
 
 from .errors import InvalidURL
 
 _DEFAULT_PORTS = {"ws": 80, "wss": 443, "http": 80, "https": 443, "socks4": 1080, "socks5": 1080}
-# Characters that RFC 3986 allows in a path or query; anything else is percent-encoded.
-_SAFE_CHARACTERS = ":/?#[]@!$&'()*+,;=%~"
 
 
 @dataclass(frozen=True, slots=True)
 class Address:
-    """A checked URL. `url` is ASCII without user info; `authorization` is a header value made of the user info."""
+    """A checked URL. `url` is ASCII without user info; `authorization` is a header value made of the user info.
+
+    `target` is the path with the query, byte by byte as it was given; it goes into the request line.
+    """
 
     url: str
     host: str
     port: int
     secure: bool
     authorization: str | None
+    target: str = "/"
 
     def __repr__(self) -> str:
         return f"<Address {redact(self.url)}>"
@@ -29,7 +32,13 @@ class Address:
     @property
     def host_port(self) -> str:
         """`host:port`, for messages."""
-        return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
+        return f"{_bracketed(self.host)}:{self.port}"
+
+    @property
+    def authority(self) -> str:
+        """`host:port` for the header `Host`: without the port if it is the default of the scheme (RFC 6455, 4.1)."""
+        is_default = self.port == _DEFAULT_PORTS["wss" if self.secure else "ws"]
+        return _bracketed(self.host) if is_default else self.host_port
 
 
 def parse_url(url: str, *, schemes: tuple[str, ...] = ("ws", "wss"), what: str = "URL") -> Address:
@@ -44,25 +53,23 @@ def parse_url(url: str, *, schemes: tuple[str, ...] = ("ws", "wss"), what: str =
         raise InvalidURL(f"{shown!r} is not a valid {what}: {_safe_error_text(error)}") from None
     _check_parts(url, parts, schemes, what, shown)
     host = _ascii_host(parts.hostname or "", what, shown)
-    netloc = f"[{host}]" if ":" in host else host
-    if port is not None:
-        netloc += f":{port}"
-    path = quote(parts.path, safe=_SAFE_CHARACTERS)
-    query = quote(parts.query, safe=_SAFE_CHARACTERS)
+    netloc = _bracketed(host) if port is None else f"{_bracketed(host)}:{port}"
+    target = _target(url)
     return Address(
-        url=urlunsplit((parts.scheme, netloc, path or "/", query, "")),
+        url=f"{parts.scheme}://{netloc}{target}",
         host=host,
         port=_DEFAULT_PORTS[parts.scheme] if port is None else port,
         secure=parts.scheme in ("wss", "https"),
         authorization=_basic_auth(parts),
+        target=target,
     )
 
 
 def with_query(url: str, name: str, value: str) -> str:
-    """Return `url` with one query parameter added or replaced."""
-    parts = urlsplit(url)
-    query = [(key, old) for key, old in parse_qsl(parts.query, keep_blank_values=True) if key != name]
-    return urlunsplit(parts._replace(query=urlencode([*query, (name, value)])))
+    """Return `url` with one query parameter, added or replaced; every other byte of it stays as it is."""
+    base, _, query = url.partition("?")
+    kept = [pair for pair in query.split("&") if unquote_plus(pair.partition("=")[0]) != name] if query else []
+    return f"{base}?{'&'.join([*kept, urlencode([(name, value)])])}"
 
 
 def redact(url: object) -> str:
@@ -100,6 +107,20 @@ def _check_parts(url: str, parts: SplitResult, schemes: tuple[str, ...], what: s
         raise InvalidURL(f"{shown!r} is not a valid {what}: port 0 can't be connected to")
     if parts.fragment:
         raise InvalidURL(f"{shown!r} is not a valid {what}: a fragment (#…) has no meaning for a WebSocket")
+
+
+def _target(url: str) -> str:
+    """Return the path and the query of a URL without a fragment, with only their non-ASCII characters encoded."""
+    _, _, rest = url.partition("#")[0].partition("://")
+    start = re.search("[/?]", rest)
+    target = "" if start is None else rest[start.start() :]
+    if not target.startswith("/"):
+        target = f"/{target}"
+    return target if target.isascii() else "".join(c if c.isascii() else quote(c) for c in target)
+
+
+def _bracketed(host: str) -> str:
+    return f"[{host}]" if ":" in host else host
 
 
 def _ascii_host(host: str, what: str, shown: str) -> str:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import re
 import ssl as ssl_module
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass
@@ -16,6 +15,7 @@ from ..protocols._protocol import Protocol
 from ..protocols._raw import Raw
 from ..transports._transport import Transport
 from ..urls import Address, parse_url
+from ..wire._header_fields import is_header_value, is_token
 
 T = TypeVar("T")
 
@@ -23,7 +23,6 @@ TokenSource = Callable[[], Awaitable[str | None]] | Callable[[], str | None]
 Token = str | TokenSource
 Headers = Mapping[str, str] | Iterable[tuple[str, str]]
 
-_HEADER_NAME = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
 _PROXY_SCHEMES = ("http", "https", "socks4", "socks5")
 # Ours to write: RFC 6455, section 4.1.
 _HANDSHAKE_HEADERS = frozenset({"upgrade", "connection", "host", "content-length", "transfer-encoding"})
@@ -129,27 +128,14 @@ def check_headers(headers: object) -> tuple[tuple[str, str], ...]:
         raise InvalidOption("headers must be a mapping, or pairs of a name and a value") from None
     checked: list[tuple[str, str]] = []
     for name, value in pairs:
-        if not isinstance(name, str) or not _is_header_name(name):
+        if not is_token(name):
             raise InvalidOption(f"{name!r} is not a header name (RFC 9110, section 5.1)")
         if name.lower() in _HANDSHAKE_HEADERS or name.lower().startswith("sec-websocket-"):
             raise InvalidOption(f"the header {name} belongs to the WebSocket handshake; it can't be set by headers=")
-        if not isinstance(value, str) or not is_header_value(value):
+        if not is_header_value(value):
             raise InvalidOption(f"the value of the header {name} must be a str of visible ASCII characters and spaces")
         checked.append((name, value))
     return tuple(checked)
-
-
-def _is_header_name(name: object) -> bool:
-    return isinstance(name, str) and _HEADER_NAME.fullmatch(name) is not None
-
-
-def is_header_value(value: object) -> bool:
-    """True if `value` can stand in a header: no line breaks, so no header can be smuggled in."""
-    return (
-        isinstance(value, str)
-        and value.isascii()
-        and all(character >= " " and character != "\x7f" for character in value)
-    )
 
 
 def check_subprotocols(names: object) -> tuple[str, ...]:
@@ -161,7 +147,7 @@ def check_subprotocols(names: object) -> tuple[str, ...]:
     except TypeError:
         raise InvalidOption(f"subprotocols must be a list of names, not {names!r}") from None
     for name in checked:
-        if not _is_header_name(name):
+        if not is_token(name):
             raise InvalidOption(f"{name!r} is not a sub-protocol name (RFC 6455, section 4.1)")
     if len(set(checked)) != len(checked):
         raise InvalidOption(f"subprotocols names one twice: {list(checked)}")

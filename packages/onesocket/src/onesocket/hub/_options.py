@@ -7,8 +7,9 @@ from dataclasses import dataclass, field
 from typing import Literal
 from urllib.parse import urlsplit
 
-from ..client._options import check_seconds, is_header_value
+from ..client._options import check_seconds
 from ..errors import InvalidOption
+from ..wire._header_fields import is_header_value
 from ._endpoint import Endpoint
 
 OnLoss = Literal["keep", "close"]

@@ -9,7 +9,7 @@ from typing import Any, Final, Protocol
 from picows import WSAutoPingStrategy, WSUpgradeRequest, WSUpgradeResponse, WSUpgradeResponseWithListener
 from picows.picows import WSProtocol  # type: ignore[attr-defined] # pyright: ignore[reportAttributeAccessIssue, reportUnknownVariableType]
 
-from ._handshake_parser import header_tokens
+from ..wire._header_fields import header_tokens
 from ._server_connection import ServerConnection
 
 # picows logs whole requests, and a child logger for each connection costs more than the rest of accepting it.

@@ -10,8 +10,8 @@ from typing import Final
 from ..errors import OnesocketError
 from ..urls import parse_url
 from ..wire._handshake import DialRequest
+from ..wire._response_parser import AcceptedHandshake, ResponseParser
 from ._connect_errors import connect_failed
-from ._handshake_parser import AcceptedHandshake, HandshakeParser
 
 # Seconds for the body of a refusal, which is only shown: many servers keep the connection open after it.
 _BODY_TIMEOUT: Final = 0.25
@@ -24,7 +24,7 @@ class HandshakeProtocol(asyncio.Protocol):
         self,
         request: DialRequest,
         transport: asyncio.Transport,
-        response: HandshakeParser,
+        response: ResponseParser,
         successor: asyncio.BaseProtocol,
         *,
         accepted: Callable[[AcceptedHandshake], None],

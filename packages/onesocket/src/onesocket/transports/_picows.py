@@ -24,11 +24,11 @@ from ..errors import InvalidText, MessageTooBig, OnesocketError, ProtocolViolati
 from ..lifecycle._peer_errors import connection_reset
 from ..urls import parse_url
 from ..wire._handshake import Data, DialRequest, Handshake, upgrade_headers
+from ..wire._response_parser import AcceptedHandshake, ResponseParser
 from ._bounded_reads import BoundedReads
 from ._close_frame import close_code
 from ._dialled_connection import DialledConnection
 from ._dialler import Dialler
-from ._handshake_parser import AcceptedHandshake, HandshakeParser
 from ._handshake_protocol import HandshakeProtocol
 from ._picows_listener import PicowsListener
 from ._tcp import TcpSocket
@@ -123,7 +123,7 @@ class PicowsStream(PicowsListener):
         request = self._request
         parser = self._parser = self._make_parser()
         parser.connection_made(transport)  # it writes the request
-        response = HandshakeParser(request, parser.transport.request.headers["Sec-WebSocket-Key"])
+        response = ResponseParser(request, parser.transport.request.headers["Sec-WebSocket-Key"])
         waiting = HandshakeProtocol(request, transport, response, parser, accepted=self._accepted, failed=self._failed)
         transport.set_protocol(waiting)
         if early:

@@ -21,9 +21,9 @@ from websockets.uri import parse_uri
 from ..errors import InvalidHandshake, InvalidText, MessageTooBig, OnesocketError, ProtocolViolation
 from ..lifecycle._peer_errors import connection_reset
 from ..wire._handshake import Data, DialRequest, Handshake, upgrade_headers
+from ..wire._response_parser import AcceptedHandshake, ResponseParser
 from ._close_frame import NO_STATUS, NORMAL_CLOSURE
 from ._deflate import DeflateFactory
-from ._handshake_parser import AcceptedHandshake, HandshakeParser
 from ._handshake_protocol import HandshakeProtocol
 from ._stream_flow import MAY_SEND, PAUSED, StreamFlow
 from ._tcp import TcpSocket
@@ -78,7 +78,7 @@ class WebsocketsStream(StreamFlow, asyncio.Protocol):
         for name, value in upgrade_headers(self._request):
             request.headers[name] = value
         self._parser.send_request(request)
-        response = HandshakeParser(
+        response = ResponseParser(
             self._request, self._parser.key, extensions=self._parser.available_extensions is not None
         )
         waiting = HandshakeProtocol(

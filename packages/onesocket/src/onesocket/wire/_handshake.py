@@ -6,7 +6,9 @@ import ssl as ssl_module
 from dataclasses import dataclass, field
 
 from .._version import __version__
+from ..errors import InvalidOption
 from ..urls import redact
+from ._header_fields import HEADER_RULE, is_header_value, is_token
 from ._secrets import encoded_forms, mask_secrets, request_secrets
 
 Data = str | bytes
@@ -20,7 +22,10 @@ def size_of(data: Data) -> int:
 
 @dataclass(frozen=True, slots=True)
 class DialRequest:
-    """The parameters of one connection attempt. Its repr shows no header value and no query value."""
+    """The parameters of one connection attempt. Its repr shows no header value and no query value.
+
+    Raises `InvalidOption` for a header or sub-protocol that would break the request, or smuggle another header into it.
+    """
 
     url: str
     headers: tuple[tuple[str, str], ...] = ()
@@ -33,6 +38,14 @@ class DialRequest:
     """Seconds for the orderly end of the layers below (TLS close_notify)."""
     secrets: tuple[str, ...] = field(default=())
     """Secrets that must not appear in any error, even if the server echoes them."""
+
+    def __post_init__(self) -> None:
+        for name, value in self.headers:
+            if not is_token(name) or not is_header_value(value):
+                raise InvalidOption(f"the header {name!r} of the upgrade request can't be sent: {HEADER_RULE}")
+        for name in self.subprotocols:
+            if not is_token(name):
+                raise InvalidOption(f"{name!r} is not a sub-protocol name (RFC 6455, section 4.1)")
 
     def __repr__(self) -> str:
         names = ", ".join(name for name, _ in self.headers)

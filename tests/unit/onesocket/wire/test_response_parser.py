@@ -3,8 +3,8 @@
 import random
 
 from onesocket.errors import InvalidHandshake, OnesocketError
-from onesocket.transports._handshake_parser import AcceptedHandshake, HandshakeParser
 from onesocket.wire._handshake import DialRequest
+from onesocket.wire._response_parser import AcceptedHandshake, ResponseParser
 
 KEY = "dGhlIHNhbXBsZSBub25jZQ=="  # RFC 6455, section 1.3
 ACCEPTED = (
@@ -19,7 +19,7 @@ REFUSED = (
 
 def read_in_pieces(data: bytes, sizes: list[int]) -> tuple[AcceptedHandshake | OnesocketError | None, bytes]:
     """Feed `data` in pieces of these sizes; return the result, and the bytes that were not fed any more."""
-    answer = HandshakeParser(DialRequest("ws://h/"), KEY)
+    answer = ResponseParser(DialRequest("ws://h/"), KEY)
     for size in sizes:
         found = answer.feed(data[:size])
         data = data[size:]

@@ -15,7 +15,8 @@ from typing import Final
 from ..errors import InvalidHandshake, OnesocketError
 from ..lifecycle._peer_errors import connection_reset, handshake_rejected
 from ..urls import parse_url
-from ..wire._handshake import DialRequest
+from ._handshake import DialRequest
+from ._header_fields import Headers, header_tokens, header_values, is_token
 
 # Bytes of the head, interim responses included; servers that set many cookies send tens of thousands.
 _MAX_HEAD: Final = 65_536
@@ -28,12 +29,8 @@ _SWITCHING_PROTOCOLS: Final = 101
 _HTTP_PREFIX: Final = b"HTTP/"
 _HEAD_END: Final = re.compile(rb"\r?\n\r?\n")
 _STATUS_LINE: Final = re.compile(rb"HTTP/(\d)(?:\.(\d))?[ \t]+(\d{3})(?:[ \t].*)?")
-_NAME: Final = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 _NOT_IN_A_VALUE: Final = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]")
 _CHUNK: Final = re.compile(rb"([0-9A-Fa-f]{1,8})[^\r\n]*\r?\n")
-
-Headers = tuple[tuple[str, str], ...]
-"""Names in lower case, in the order of the response."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +38,7 @@ class AcceptedHandshake:
     """A valid 101."""
 
     headers: Headers
+    """Names in lower case, in the order of the response."""
     subprotocol: str | None
     rest: bytes
     """The bytes after the head: the first frames."""
@@ -52,7 +50,7 @@ class AcceptedHandshake:
         return "\r\n".join([*lines, "", ""]).encode("latin-1")
 
 
-class HandshakeParser:
+class ResponseParser:
     """Parses the response to the upgrade: the result is an `AcceptedHandshake` or the error of the attempt."""
 
     def __init__(self, request: DialRequest, key: str, *, extensions: bool = False) -> None:
@@ -68,7 +66,7 @@ class HandshakeParser:
         self._refusal: tuple[int, Headers] | None = None
 
     def __repr__(self) -> str:
-        return f"<HandshakeParser bytes={len(self._raw)}{' refused' if self.refuses else ''}>"
+        return f"<ResponseParser bytes={len(self._raw)}{' refused' if self.refuses else ''}>"
 
     @property
     def refuses(self) -> bool:
@@ -125,9 +123,9 @@ class HandshakeParser:
         wrong = self._wrong_header(headers)
         if wrong is not None:
             return self._invalid(f"its header {wrong} is missing or wrong")
-        if not self._extensions and any(_values(headers, "sec-websocket-extensions")):
+        if not self._extensions and any(header_values(headers, "sec-websocket-extensions")):
             return InvalidHandshake("the server switched on an extension that was not offered")
-        chosen = _values(headers, "sec-websocket-protocol")
+        chosen = header_values(headers, "sec-websocket-protocol")
         offered = self._request.subprotocols
         if len(chosen) > 1 or any(name not in offered for name in chosen):
             return InvalidHandshake(f"the server chose a sub-protocol that was not offered (offered: {list(offered)})")
@@ -135,16 +133,16 @@ class HandshakeParser:
 
     def _wrong_header(self, headers: Headers) -> str | None:
         """Return the name of the first header that violates RFC 6455, section 4.1."""
-        if [value.lower() for value in _values(headers, "upgrade")] != ["websocket"]:
+        if [value.lower() for value in header_values(headers, "upgrade")] != ["websocket"]:
             return "upgrade"
-        if "upgrade" not in header_tokens(_values(headers, "connection")):
+        if "upgrade" not in header_tokens(header_values(headers, "connection")):
             return "connection"
-        if _values(headers, "sec-websocket-accept") != [_accept_value(self._key)]:
+        if header_values(headers, "sec-websocket-accept") != [accept_value(self._key)]:
             return "sec-websocket-accept"
         # A body would be parsed as frames.
-        if any(value.strip("0") for value in _values(headers, "content-length")):
+        if any(value.strip("0") for value in header_values(headers, "content-length")):
             return "content-length"
-        return "transfer-encoding" if _values(headers, "transfer-encoding") else None
+        return "transfer-encoding" if header_values(headers, "transfer-encoding") else None
 
     def _invalid(self, why: str) -> InvalidHandshake:
         return InvalidHandshake(
@@ -161,7 +159,7 @@ class HandshakeParser:
             return True
         if self._is_chunked(headers):
             return _dechunk(bytes(self._raw))[1]
-        lengths = _values(headers, "content-length")
+        lengths = header_values(headers, "content-length")
         # Python refuses to read numbers of thousands of digits.
         return bool(lengths) and lengths[0].isdecimal() and len(lengths[0]) < 10 and len(self._raw) >= int(lengths[0])
 
@@ -187,19 +185,11 @@ class HandshakeParser:
         return handshake_rejected(status, dict(headers), self._request.scrub(text)[:_EXCERPT])
 
     def _is_chunked(self, headers: Headers) -> bool:
-        return "chunked" in header_tokens(_values(headers, "transfer-encoding"))
+        return "chunked" in header_tokens(header_values(headers, "transfer-encoding"))
 
 
-def header_tokens(values: list[str]) -> list[str]:
-    """Return the tokens of a list header (RFC 9110, section 5.6.1) from all its lines, in lower case."""
-    return [token.strip(" \t").lower() for value in values for token in value.split(",")]
-
-
-def _values(headers: Headers, wanted: str) -> list[str]:
-    return [value for name, value in headers if name == wanted]
-
-
-def _accept_value(key: str) -> str:
+def accept_value(key: str) -> str:
+    """Return the Sec-WebSocket-Accept for a Sec-WebSocket-Key (RFC 6455, section 4.2.2)."""
     return base64.b64encode(hashlib.sha1(key.encode("latin-1") + _GUID, usedforsecurity=False).digest()).decode("ascii")
 
 
@@ -214,7 +204,7 @@ def _read_headers(head: bytes) -> tuple[Headers, bool]:
             text = f"{name}:{begun} {text.strip()}"
         name, colon, value = text.partition(":")
         value = value.strip(" \t")
-        if colon and _NAME.fullmatch(name) and not _NOT_IN_A_VALUE.search(value):
+        if colon and is_token(name) and not _NOT_IN_A_VALUE.search(value):
             headers.append((name.lower(), value))
         else:
             is_whole = False
