@@ -16,20 +16,15 @@ from ..errors import InvalidHandshake, OnesocketError
 from ..lifecycle._peer_errors import connection_reset, handshake_rejected
 from ..urls import parse_url
 from ._handshake import DialRequest
-from ._header_fields import Headers, header_tokens, header_values, is_token
+from ._header_fields import Headers, header_tokens, header_values
+from ._response_head import HEAD_END, HTTP_PREFIX, MAX_HEAD, ResponseHead
 
-# Bytes of the head, interim responses included; servers that set many cookies send tens of thousands.
-_MAX_HEAD: Final = 65_536
 # Bytes of a refusal's body that are read, and characters of it that are shown.
 _MAX_BODY: Final = 4096
 _EXCERPT: Final = 200
 _GUID: Final = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
 _SWITCHING_PROTOCOLS: Final = 101
 
-_HTTP_PREFIX: Final = b"HTTP/"
-_HEAD_END: Final = re.compile(rb"\r?\n\r?\n")
-_STATUS_LINE: Final = re.compile(rb"HTTP/(\d)(?:\.(\d))?[ \t]+(\d{3})(?:[ \t].*)?")
-_NOT_IN_A_VALUE: Final = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]")
 _CHUNK: Final = re.compile(rb"([0-9A-Fa-f]{1,8})[^\r\n]*\r?\n")
 
 
@@ -63,7 +58,7 @@ class ResponseParser:
         """Offset at which the search for the end of the head continues."""
         self._interim = 0
         """Bytes of interim responses."""
-        self._refusal: tuple[int, Headers] | None = None
+        self._refusal: ResponseHead | None = None
 
     def __repr__(self) -> str:
         return f"<ResponseParser bytes={len(self._raw)}{' refused' if self.refuses else ''}>"
@@ -77,24 +72,23 @@ class ResponseParser:
         """Take bytes; returns the result, or None while more are needed."""
         self._raw += data
         while self._refusal is None:
-            if not self._raw.startswith(_HTTP_PREFIX[: len(self._raw)]):
+            if not self._raw.startswith(HTTP_PREFIX[: len(self._raw)]):
                 return self._invalid("its answer is not HTTP")
-            end = _HEAD_END.search(self._raw, max(0, self._seen - 3))
+            end = HEAD_END.search(self._raw, max(0, self._seen - 3))
             self._seen = len(self._raw)
-            if self._interim + (self._seen if end is None else end.end()) > _MAX_HEAD:
-                too_long = self._invalid(f"the head of its answer is longer than {_MAX_HEAD} bytes")
+            if self._interim + (self._seen if end is None else end.end()) > MAX_HEAD:
+                too_long = self._invalid(f"the head of its answer is longer than {MAX_HEAD} bytes")
                 return self._refused_so_far() or too_long
             if end is None:
                 return None
-            head = bytes(self._raw[: end.start()])
+            head = ResponseHead.parse(bytes(self._raw[: end.start()]))
             del self._raw[: end.end()]
-            status = self._status(head)
-            if status is None:
+            if head is None:
                 return self._invalid("its answer is not HTTP")
-            if status == _SWITCHING_PROTOCOLS:
+            if head.status == _SWITCHING_PROTOCOLS:
                 return self._judge(head)
-            if status >= 200:
-                self._refusal = (status, _read_headers(head)[0])
+            if head.status >= 200:
+                self._refusal = head
             else:
                 self._interim += end.end()
                 self._seen = 0
@@ -108,17 +102,11 @@ class ResponseParser:
 
     # --- the head ---------------------------------------------------------------------------------------------------
 
-    def _status(self, head: bytes) -> int | None:
-        line = _STATUS_LINE.fullmatch(head.split(b"\n", 1)[0].rstrip(b"\r"))
-        status = 0 if line is None else int(line[3])
-        return status if status >= 100 else None
-
-    def _judge(self, head: bytes) -> AcceptedHandshake | InvalidHandshake:
-        line = _STATUS_LINE.match(head)
-        if line is None or (line[1], line[2]) != (b"1", b"1"):
+    def _judge(self, head: ResponseHead) -> AcceptedHandshake | InvalidHandshake:
+        if head.version != "1.1":
             return self._invalid("it accepted, but not by HTTP/1.1")
-        headers, is_whole = _read_headers(head)
-        if not is_whole:
+        headers = head.headers
+        if not head.is_valid:
             return self._invalid("a header of its answer is malformed")
         wrong = self._wrong_header(headers)
         if wrong is not None:
@@ -154,61 +142,40 @@ class ResponseParser:
     def _body_is_over(self) -> bool:
         if self._refusal is None or len(self._raw) >= _MAX_BODY:
             return True
-        status, headers = self._refusal
-        if status in (204, 304):
+        if self._refusal.status in (204, 304):
             return True
-        if self._is_chunked(headers):
+        if self._is_chunked(self._refusal):
             return _dechunk(bytes(self._raw))[1]
-        lengths = header_values(headers, "content-length")
+        lengths = header_values(self._refusal.headers, "content-length")
         # Python refuses to read numbers of thousands of digits.
         return bool(lengths) and lengths[0].isdecimal() and len(lengths[0]) < 10 and len(self._raw) >= int(lengths[0])
 
     def _refused_so_far(self) -> OnesocketError | None:
         """Return the refusal whose head is incomplete, if its status line is one."""
-        head = bytes(self._raw)
-        status = self._status(head) if b"\n" in head else None
-        if status is None or status < 200:
+        head = ResponseHead.parse(bytes(self._raw)) if b"\n" in self._raw else None
+        if head is None or head.status < 200:
             return None
-        self._refusal = (status, _read_headers(head)[0])
+        self._refusal = head
         self._raw.clear()
         return self._refused()
 
     def _refused(self) -> OnesocketError:
         if self._refusal is None:
             raise RuntimeError("the response is no refusal")
-        status, headers = self._refusal
-        body = bytes(self._raw)
-        if self._is_chunked(headers):
+        head, body = self._refusal, bytes(self._raw)
+        if self._is_chunked(head):
             body, _ = _dechunk(body)
         text = body[:_MAX_BODY].decode("utf-8", "replace").strip()
         text = "".join(character if character.isprintable() else " " for character in text)
-        return handshake_rejected(status, dict(headers), self._request.scrub(text)[:_EXCERPT])
+        return handshake_rejected(head.status, dict(head.headers), self._request.scrub(text)[:_EXCERPT])
 
-    def _is_chunked(self, headers: Headers) -> bool:
-        return "chunked" in header_tokens(header_values(headers, "transfer-encoding"))
+    def _is_chunked(self, head: ResponseHead) -> bool:
+        return "chunked" in header_tokens(header_values(head.headers, "transfer-encoding"))
 
 
 def accept_value(key: str) -> str:
     """Return the Sec-WebSocket-Accept for a Sec-WebSocket-Key (RFC 6455, section 4.2.2)."""
     return base64.b64encode(hashlib.sha1(key.encode("latin-1") + _GUID, usedforsecurity=False).digest()).decode("ascii")
-
-
-def _read_headers(head: bytes) -> tuple[Headers, bool]:
-    """Return the headers, and whether every line of the head is valid."""
-    headers: list[tuple[str, str]] = []
-    is_whole = True
-    for line in head.decode("latin-1").split("\n")[1:]:
-        text = line.removesuffix("\r")
-        if text.startswith((" ", "\t")) and headers:  # a folded one (RFC 9112, section 5.2)
-            name, begun = headers.pop()
-            text = f"{name}:{begun} {text.strip()}"
-        name, colon, value = text.partition(":")
-        value = value.strip(" \t")
-        if colon and is_token(name) and not _NOT_IN_A_VALUE.search(value):
-            headers.append((name.lower(), value))
-        else:
-            is_whole = False
-    return tuple(headers), is_whole
 
 
 def _dechunk(raw: bytes) -> tuple[bytes, bool]:
