@@ -47,7 +47,9 @@ help:
 	@echo "make screenshots the pictures in the documents, made anew"
 	@echo "make clean       remove everything the other targets made"
 
+# The native twin of onesocket.wire is compiled by the installation, and by the second line when its source has changed.
 setup: $(VENV)/.stamp
+	@$(BIN)/python packages/onesocket/hatch_build.py
 	@echo "Python $(PYTHON_VERSION), environment $(VENV)"
 
 # The three distributions, editable, with every extra that the tests need.
@@ -148,10 +150,10 @@ $(VENV_BENCH)/.stamp: $(PROJECTS)
 	$(call install,$(VENV_BENCH)) $(EDITABLE) --group bench
 	@touch $@
 
-bench: $(VENV_BENCH)/.stamp
+bench: setup $(VENV_BENCH)/.stamp
 	$(VENV_BENCH)/bin/python -m benchmarks --write-docs $(ARGS)
 
-bench-peers: $(VENV_BENCH)/.stamp
+bench-peers: setup $(VENV_BENCH)/.stamp
 	$(VENV_BENCH)/bin/python -m benchmarks.peers --write-docs $(ARGS)
 
 conformance: setup

@@ -4,13 +4,16 @@ import asyncio
 import gc
 import logging
 import os
+import sys
 from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from onesocket.client import _transport_choice as transport_choice
 from onesocket.transports._websockets import WebsocketsTransport
+from onesocket.wire import IMPLEMENTATION
 
 # `ONESOCKET_TEST_LOOP=uvloop` runs everything on that loop. By policy: pytest-asyncio asks the policy for its loops.
 if os.environ.get("ONESOCKET_TEST_LOOP") == "uvloop":
@@ -20,6 +23,25 @@ if os.environ.get("ONESOCKET_TEST_LOOP") == "uvloop":
 
 # `ONESOCKET_TEST_TRANSPORT=websockets` gives every client that asks for no transport this one.
 _TRANSPORT = os.environ.get("ONESOCKET_TEST_TRANSPORT", "picows")
+
+
+def native_module() -> Path | None:
+    """Return the file of the C twin of `onesocket.wire` that is in use."""
+    module = sys.modules.get("onesocket.wire._native")
+    return None if module is None or module.__file__ is None else Path(module.__file__)
+
+
+def pytest_configure() -> None:
+    """Refuse to test a C twin that is older than its source."""
+    file = native_module()
+    source = None if file is None else file.with_name("_native.c")
+    if file is not None and source is not None and source.exists() and source.stat().st_mtime > file.stat().st_mtime:
+        raise pytest.UsageError(f"{file} is older than {source.name}: run make setup")
+
+
+def pytest_report_header() -> str:
+    """Say which twin is tested."""
+    return f"onesocket.wire: {IMPLEMENTATION}, {native_module() or 'no native module'}"
 
 
 def pytest_collection_finish() -> None:

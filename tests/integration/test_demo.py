@@ -17,6 +17,8 @@ from examples.demo.harness import Harness
 from examples.demo.reporter import JsonReporter, PlainReporter
 from examples.demo.runner import run
 from examples.demo.scenario import Scenario, ScenarioFunction
+from onesocket import __version__
+from onesocket.wire import IMPLEMENTATION
 
 ESCAPE = "\x1b"
 ROOT = Path(__file__).resolve().parents[2]
@@ -153,6 +155,13 @@ def test_help_and_version(command: list[str]) -> None:
     assert done.returncode == 0
     assert "onesocket" in done.stdout
     assert ESCAPE not in done.stdout
+
+
+def test_the_version_says_which_twin_parses_frames() -> None:
+    twins = {"c": "C", "python": "Python"}
+    assert onesocket("--version").stdout == f"onesocket {__version__} (frames: {twins[IMPLEMENTATION]})\n"
+    done = onesocket("--version", ONESOCKET_WIRE="python")
+    assert done.stdout == f"onesocket {__version__} (frames: Python)\n"
 
 
 def test_without_the_extra_one_line_says_what_to_install() -> None:

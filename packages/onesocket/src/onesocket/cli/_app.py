@@ -8,11 +8,13 @@ from typing import Annotated, Any
 import typer
 
 from .._version import __version__
+from ..wire import IMPLEMENTATION
 from ._usage import fail
 
 _GROUP = "onesocket.commands"
 # Subcommands of other distributions, so that a missing distribution is named.
 _ELSEWHERE = {"chat": "onesocket-chat", "serve": "onesocket-discord[server]"}
+_TWINS = {"c": "C", "python": "Python"}
 
 app = typer.Typer(
     name="onesocket",
@@ -28,7 +30,7 @@ app = typer.Typer(
 
 def _show_version(wanted: bool) -> None:
     if wanted:
-        typer.echo(f"onesocket {__version__}")
+        typer.echo(f"onesocket {__version__} (frames: {_TWINS[IMPLEMENTATION]})")
         raise typer.Exit
 
 

@@ -1,6 +1,7 @@
 """Chooses the twin that parses and writes frames: the C module, or the same in Python.
 
-``ONESOCKET_WIRE=python`` in the environment chooses Python; without the C module there is no choice.
+``ONESOCKET_WIRE=python`` in the environment chooses Python, ``ONESOCKET_WIRE=c`` makes a missing C module an error; by
+default it is C where that module is installed.
 """
 
 from __future__ import annotations
@@ -16,10 +17,13 @@ if TYPE_CHECKING or os.environ.get("ONESOCKET_WIRE") == "python":
     _implementation = "python"
 else:
     try:
-        from ._native import FrameReader, encode_frame, forget_masks
+        from . import _native
 
+        FrameReader, encode_frame, forget_masks = _native.FrameReader, _native.encode_frame, _native.forget_masks
         _implementation = "c"
     except ImportError:
+        if os.environ.get("ONESOCKET_WIRE") == "c":
+            raise
         from ._python_frames import FrameReader, encode_frame, forget_masks
 
         _implementation = "python"
