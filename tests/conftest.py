@@ -11,8 +11,6 @@ from typing import Any
 
 import pytest
 
-from onesocket.client import _transport_choice as transport_choice
-from onesocket.transports._websockets import WebsocketsTransport
 from onesocket.wire import IMPLEMENTATION
 
 # `ONESOCKET_TEST_LOOP=uvloop` runs everything on that loop. By policy: pytest-asyncio asks the policy for its loops.
@@ -20,9 +18,6 @@ if os.environ.get("ONESOCKET_TEST_LOOP") == "uvloop":
     import uvloop
 
     asyncio.set_event_loop_policy(uvloop.EventLoopPolicy())  # type: ignore[deprecated] # from 3.14 on
-
-# `ONESOCKET_TEST_TRANSPORT=websockets` gives every client that asks for no transport this one.
-_TRANSPORT = os.environ.get("ONESOCKET_TEST_TRANSPORT", "picows")
 
 
 def native_module() -> Path | None:
@@ -65,15 +60,6 @@ async def loop_errors() -> AsyncIterator[list[dict[str, Any]]]:
     await asyncio.sleep(0)  # ... and a callback that was due may still fail
     assert not left, f"the test left tasks pending: {left}"
     assert not errors, f"errors nobody handled reached the event loop: {errors}"
-
-
-@pytest.fixture(autouse=True)
-def _default_transport(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Give clients the transport under test; one without compression, so that the same frames go over the wire."""
-    if _TRANSPORT == "websockets":
-        monkeypatch.setattr(transport_choice, "default_transport", lambda _: WebsocketsTransport(compression=None))
-    elif _TRANSPORT != "picows":
-        pytest.fail(f"ONESOCKET_TEST_TRANSPORT={_TRANSPORT!r} is no transport")
 
 
 @pytest.fixture(autouse=True)

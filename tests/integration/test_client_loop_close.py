@@ -8,6 +8,7 @@ import sys
 import traceback
 import warnings
 from collections.abc import Callable, Iterator
+from functools import partial
 from typing import Any
 
 import pytest
@@ -15,9 +16,8 @@ import pytest
 import onesocket
 from onesocket import Client, Provider
 from onesocket.testing import FaultyServer, ThreadedServer
-from onesocket.transports._picows import PicowsTransport
 from onesocket.transports._transport import Transport
-from onesocket.transports._websockets import WebsocketsTransport
+from onesocket.transports._websocket import WebSocketTransport
 
 TURNS = 40
 
@@ -44,7 +44,7 @@ async def slow_token() -> str:
 
 
 @pytest.mark.parametrize("token", [None, slow_token])
-@pytest.mark.parametrize("transport", [PicowsTransport, WebsocketsTransport])
+@pytest.mark.parametrize("transport", [WebSocketTransport, partial(WebSocketTransport, compression="deflate")])
 def test_a_loop_that_is_closed_at_any_moment_prints_no_traceback(
     transport: Callable[[], Transport],
     token: Any,

@@ -105,7 +105,7 @@ def server_certificate(directory: Path) -> ssl.SSLContext:
 
 KINDS = {
     "Client": "client = end = Client(url, **TIMES); await client.connect()",
-    "websockets": "client = end = Client(url, compression='deflate', **TIMES); await client.connect()",
+    "compressed": "client = end = Client(url, compression='deflate', **TIMES); await client.connect()",
     "Provider": (
         "end = Provider(lambda token: Client(url, token=token, **TIMES), auth=lambda: Identity('a', token='s3cret'));"
         "await end.connect_if_authenticated()"
@@ -132,7 +132,7 @@ FORKS = {
     ("kind", "way", "secure", "loop"),
     [
         *((kind, "os.fork", False, "asyncio") for kind in KINDS),
-        *((kind, "os.fork", True, loop) for kind in ("Client", "websockets") for loop in LOOPS),
+        *((kind, "os.fork", True, loop) for kind in ("Client", "compressed") for loop in LOOPS),
         ("Client", "os.fork", False, "uvloop"),
         ("Client", "an inheriting subprocess", False, "asyncio"),
     ],

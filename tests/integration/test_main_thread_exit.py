@@ -20,8 +20,7 @@ PRELUDE = """
 import asyncio, logging, sys, threading
 logging.getLogger("onesocket").setLevel("ERROR")  # losses are meant
 from onesocket import Client, Gap, blocking
-from onesocket.transports._picows import PicowsTransport
-from onesocket.transports._websockets import WebsocketsTransport
+from onesocket.transports._websocket import WebSocketTransport
 
 url = sys.argv[1]
 
@@ -100,7 +99,7 @@ after_main(work)
     assert set(seen) == {"Bearer secret"}
 
 
-@pytest.mark.parametrize("transport", ["PicowsTransport()", "WebsocketsTransport()"])
+@pytest.mark.parametrize("transport", ["None", "WebSocketTransport(compression='deflate')"])
 async def test_a_client_of_a_loop_opens_one_too(server: FaultyServer, transport: str) -> None:
     script = f"""
 async def main():
@@ -113,7 +112,7 @@ after_main(lambda: asyncio.run(main()))
 
 
 @_starts_threads
-@pytest.mark.parametrize("transport", ["PicowsTransport()", "WebsocketsTransport()"])
+@pytest.mark.parametrize("transport", ["None", "WebSocketTransport(compression='deflate')"])
 @pytest.mark.parametrize("proxy", [None, "http://localhost:1/"])
 async def test_a_name_is_refused_for_good(server: FaultyServer, transport: str, proxy: str | None) -> None:
     script = f"""

@@ -14,17 +14,15 @@ from onesocket.errors import HandshakeRejected
 from onesocket.testing import Fault, FaultyServer
 from onesocket.testing._checked_connection import CheckedConnection
 from onesocket.testing._raw_frames import encode_message
-from onesocket.transports._picows import PicowsTransport
 from onesocket.transports._transport import Transport
-from onesocket.transports._websockets import WebsocketsTransport
+from onesocket.transports._websocket import WebSocketTransport
 from onesocket.wire._handshake import DialRequest
 
 DEADLINE = 20
 FAST = ReconnectPolicy(initial=0.01, cap=0.02, busy_delay=0.02)
 TRANSPORTS: dict[str, Callable[[], Transport]] = {
-    "picows": PicowsTransport,
-    "websockets": lambda: WebsocketsTransport(compression=None),
-    "websockets, compressed": WebsocketsTransport,
+    "plain": WebSocketTransport,
+    "compressed": lambda: WebSocketTransport(compression="deflate"),
 }
 VERSION = importlib.metadata.version("onesocket")
 
@@ -52,7 +50,7 @@ ODD: dict[str, tuple[int, Fault]] = {
 
 
 @pytest.mark.parametrize("case", ODD)
-@pytest.mark.parametrize("transport", ["picows", "websockets"])
+@pytest.mark.parametrize("transport", ["plain", "compressed"])
 async def test_a_client_that_resumes_tries_again_and_says_why(server: FaultyServer, transport: str, case: str) -> None:
     status, fault = ODD[case]
     server.faults = [None, fault, fault, None]

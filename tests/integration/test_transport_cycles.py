@@ -5,19 +5,19 @@ import gc
 import ssl
 from collections import Counter
 from collections.abc import Callable
+from functools import partial
 
 import pytest
 import trustme
 
 from onesocket.testing import Fault, FaultyServer
 from onesocket.testing._checked_connection import CheckedConnection
-from onesocket.transports._picows import PicowsTransport
 from onesocket.transports._tcp import TcpSocket
 from onesocket.transports._transport import Transport
-from onesocket.transports._websockets import WebsocketsTransport
+from onesocket.transports._websocket import WebSocketTransport
 from onesocket.wire._handshake import DialRequest
 
-TRANSPORTS: list[Callable[[], Transport]] = [PicowsTransport, WebsocketsTransport]
+TRANSPORTS: list[Callable[[], Transport]] = [WebSocketTransport, partial(WebSocketTransport, compression="deflate")]
 
 
 async def our_close(connection: CheckedConnection, server: FaultyServer) -> None:
@@ -72,7 +72,7 @@ async def test_an_ended_connection_is_freed_without_the_collector(
             left = Counter(
                 type(item).__qualname__
                 for item in gc.garbage
-                if type(item).__module__.startswith(("onesocket.transports", "picows", "aiofastnet"))
+                if type(item).__module__.startswith(("onesocket.transports", "onesocket.wire"))
                 # asyncio's socket transport refers to itself, and to its socket.
                 and not isinstance(item, TcpSocket)
             )

@@ -1,9 +1,7 @@
 """Every transport that comes along passes the one suite; so can a user's own."""
 
 import asyncio
-import builtins
 import ssl
-import sys
 import zlib
 from collections.abc import Callable
 from typing import Any
@@ -13,7 +11,7 @@ import trustme
 
 from onesocket import Client
 from onesocket.client import _transport_choice as transport_choice
-from onesocket.errors import InvalidOption, MessageTooBig, MissingExtra, OnesocketError
+from onesocket.errors import InvalidOption, MessageTooBig, OnesocketError
 from onesocket.testing import (
     FaultyServer,
     LoopbackTestPeer,
@@ -23,20 +21,17 @@ from onesocket.testing import (
     skipped_checks,
     transport_checks,
 )
-from onesocket.transports._picows import PicowsTransport
 from onesocket.transports._transport import Transport, TransportEvents
-from onesocket.transports._websockets import WebsocketsTransport
+from onesocket.transports._websocket import WebSocketTransport
 from onesocket.wire._handshake import Data, DialRequest
 from tests.integration.memory_test_peer import MemoryTestPeer
 
 DEADLINE = 10
-DEFAULT = transport_choice.default_transport  # the fixtures may put another in its place
 
 REAL: dict[str, tuple[Callable[[], Transport], bool]] = {
-    "picows": (PicowsTransport, False),
-    "websockets": (lambda: WebsocketsTransport(compression=None), False),
-    "websockets, declined": (lambda: WebsocketsTransport(compression="deflate"), False),
-    "websockets, compressed": (lambda: WebsocketsTransport(compression="deflate"), True),
+    "plain": (WebSocketTransport, False),
+    "compression declined": (lambda: WebSocketTransport(compression="deflate"), False),
+    "compressed": (lambda: WebSocketTransport(compression="deflate"), True),
 }
 
 
@@ -217,47 +212,20 @@ async def test_a_deflate_bomb_is_a_message_that_is_too_big(fragments: int) -> No
 # --- which transport ----------------------------------------------------------------------------------------
 
 
-def test_compression_chooses_the_second_transport() -> None:
-    assert isinstance(DEFAULT(None), PicowsTransport)
-    second = DEFAULT("deflate")
-    assert isinstance(second, WebsocketsTransport)
-    assert second.compression == "deflate"
+def test_the_default_compresses_on_request() -> None:
+    for compression in (None, "deflate"):
+        transport = transport_choice.default_transport(compression)
+        assert isinstance(transport, WebSocketTransport)
+        assert transport.compression == compression
 
 
 def test_what_a_given_transport_can_not_do_is_refused() -> None:
     with pytest.raises(InvalidOption, match="leave transport= out"):
-        Client("ws://example.org/", transport=PicowsTransport(), compression="deflate")
+        Client("ws://example.org/", transport=WebSocketTransport(), compression="deflate")
     with pytest.raises(InvalidOption, match="'gzip'"):
         Client("ws://example.org/", compression="gzip")  # type: ignore[arg-type] # pyright: ignore[reportArgumentType]
     with pytest.raises(InvalidOption, match="'gzip'"):
-        WebsocketsTransport(compression="gzip")  # type: ignore[arg-type] # pyright: ignore[reportArgumentType]
-    given = WebsocketsTransport(compression="deflate")
+        WebSocketTransport(compression="gzip")  # type: ignore[arg-type] # pyright: ignore[reportArgumentType]
+    given = WebSocketTransport(compression="deflate")
     assert transport_choice.choose_transport(given, "deflate") is given
     assert transport_choice.choose_transport(given, None) is given
-
-
-def without_modules(monkeypatch: pytest.MonkeyPatch, *missing: str) -> None:
-    """As if these could not be imported."""
-    real = builtins.__import__
-
-    def guarded(name: str, *args: Any, **kwargs: Any) -> Any:
-        if name.partition(".")[0] in missing or name in missing:
-            raise ImportError(name)
-        return real(name, *args, **kwargs)
-
-    for module in ("picows", "picows_listener", "websockets", "websockets_stream"):
-        monkeypatch.delitem(sys.modules, f"onesocket.transports._{module}", raising=False)
-    monkeypatch.setattr(builtins, "__import__", guarded)
-
-
-def test_without_picows_the_second_transport_takes_over(monkeypatch: pytest.MonkeyPatch) -> None:
-    without_modules(monkeypatch, "picows")
-    transport = DEFAULT(None)
-    assert transport.name == "websockets"
-    assert "compression=None" in repr(transport)
-
-
-def test_without_the_second_transport_its_extra_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
-    without_modules(monkeypatch, "websockets")
-    with pytest.raises(MissingExtra, match=r'pip install "onesocket\[websockets\]"'):
-        DEFAULT("deflate")

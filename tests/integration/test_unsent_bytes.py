@@ -147,7 +147,7 @@ async def number_of(process: asyncio.subprocess.Process) -> int:
 
 HOLDERS = {
     "Client": "client = Client(url); await client.connect()",
-    "websockets": "client = Client(url, compression='deflate'); await client.connect()",
+    "compressed": "client = Client(url, compression='deflate'); await client.connect()",
     "Provider": (
         "end = Provider(lambda token: Client(url, token=token), auth=lambda: Identity('a', token='s3cret'));"
         "await end.connect_if_authenticated(); client = end.client"

@@ -5,14 +5,14 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import Final, Protocol
 
 import onesocket
 from onesocket.errors import OnesocketError, ProtocolViolation
 from onesocket.lifecycle._states import State
-from onesocket.transports._picows import PicowsTransport
 from onesocket.transports._transport import Transport, TransportConnection
-from onesocket.transports._websockets import WebsocketsTransport
+from onesocket.transports._websocket import WebSocketTransport
 from onesocket.wire._handshake import Data, DialRequest, Handshake
 
 Received = Callable[[Data], object]
@@ -113,9 +113,10 @@ class ClientAgent:
 
 def agents() -> list[Agent]:
     """Each transport alone, and a client over each."""
+    compressing = partial(WebSocketTransport, compression="deflate")
     return [
-        TransportAgent("picows-transport", PicowsTransport),
-        ClientAgent("picows-client", PicowsTransport),
-        TransportAgent("websockets-transport", WebsocketsTransport, compresses=True),
-        ClientAgent("websockets-client", WebsocketsTransport, compresses=True),
+        TransportAgent("plain-transport", WebSocketTransport),
+        ClientAgent("plain-client", WebSocketTransport),
+        TransportAgent("compressing-transport", compressing, compresses=True),
+        ClientAgent("compressing-client", compressing, compresses=True),
     ]

@@ -16,7 +16,6 @@ EXTRAS: dict[str, dict[str, tuple[str, ...]]] = {
     "onesocket": {
         "cli": ("cli", "notices"),
         "testing": ("testing",),
-        "websockets": ("transports/_deflate", "transports/_websockets", "transports/_websockets_stream"),
     },
     "onesocket-discord": {"server": ("server", "cli")},
     "onesocket-chat": {},

@@ -4,7 +4,7 @@ import asyncio
 from typing import Any
 
 from onesocket.transports._tls_write_monitor import TlsWriteMonitor
-from onesocket.transports._websockets_stream import WebsocketsStream
+from onesocket.transports._websocket_stream import WebSocketStream
 from onesocket.wire._handshake import DialRequest
 
 
@@ -22,7 +22,7 @@ async def test_a_tls_transport_that_has_dropped_its_tls_can_be_released() -> Non
     events: Any = None
     sock: Any = None
     monitor = TlsWriteMonitor(None)
-    stream = WebsocketsStream(DialRequest("ws://h/"), events, events, deflate=False)
+    stream = WebSocketStream(DialRequest("ws://h/"), events, events)
     stream.start_handshake(DetachedTlsTransport(), b"", sock, monitor)
     await stream.wait_closed()
     assert monitor.on_change is not None

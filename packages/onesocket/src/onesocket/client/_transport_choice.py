@@ -20,21 +20,14 @@ def choose_transport(transport: Transport | None, compression: object) -> Transp
     if compression is not None and does != compression:
         raise InvalidOption(
             f"compression={compression!r} was asked for, but the transport {transport.name} was given, which does not "
-            "compress; leave transport= out, or give WebsocketsTransport(compression='deflate')"
+            "compress; leave transport= out, or give WebSocketTransport(compression='deflate')"
         )
     return transport
 
 
 # Imported here, so that only programs that need a transport pay for its import.
 def default_transport(compression: Compression | None) -> Transport:
-    """picows; `websockets` where compression is asked for, or picows has no wheel for this platform."""
-    if compression is None:
-        try:
-            from ..transports._picows import PicowsTransport  # noqa: PLC0415
-        except ImportError:
-            pass
-        else:
-            return PicowsTransport()
-    from ..transports._websockets import WebsocketsTransport  # noqa: PLC0415
+    """The project's own WebSocket over TCP."""
+    from ..transports._websocket import WebSocketTransport  # noqa: PLC0415
 
-    return WebsocketsTransport(compression=compression)
+    return WebSocketTransport(compression=compression)

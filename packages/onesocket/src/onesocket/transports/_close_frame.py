@@ -34,3 +34,8 @@ def truncate_close_reason(text: str) -> str:
     whole = data.decode()
     end = max(whole.rfind(mark, 0, len(cut) + len(mark)) for mark in ("; ", ": ", ". "))
     return cut[:end] if end > len(cut) // 2 else cut
+
+
+def close_payload(code: int, reason: str) -> bytes:
+    """Return the payload of a CLOSE frame; a reason that is too long is cut."""
+    return code.to_bytes(2, "big") + truncate_close_reason(reason).encode()

@@ -1,4 +1,4 @@
-"""A WebSocket connection over a byte stream that this process dials, for each library that parses frames."""
+"""A WebSocket connection over a byte stream that this process dials."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ from ..errors import ClientClosed, ConnectAborted, OnesocketError
 from ..lifecycle._peer_errors import connection_reset
 from ..wire._handshake import Handshake
 from ._dialler import Dialler
-from ._stream_flow import StreamFlow
 from ._transport import TransportEvents
 from ._tunnel import Tunnel
+from ._websocket_stream import WebSocketStream
 
 _GOING_AWAY: Final = 1001
 # Seconds left for the close handshake when the event loop is ending.
@@ -33,9 +33,9 @@ class _DialStage(enum.Enum):
 
 
 class DialledConnection:
-    """WebSocket connection: a `Dialler` opens the byte stream, and a `StreamFlow` speaks over it."""
+    """WebSocket connection: a `Dialler` opens the byte stream, and a `WebSocketStream` speaks over it."""
 
-    def __init__(self, dialler: Dialler, stream: StreamFlow, events: TransportEvents) -> None:
+    def __init__(self, dialler: Dialler, stream: WebSocketStream, events: TransportEvents) -> None:
         self._events = events
         self._dialler = dialler
         self._stream = stream

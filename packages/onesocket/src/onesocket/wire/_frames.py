@@ -6,33 +6,38 @@ default it is C where that module is installed.
 
 from __future__ import annotations
 
+import importlib
 import os
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
+from . import _python_frames
 from ._python_frames import CLOSED, CONTROLS, PENDING, SLICE, VIOLATED, Inflate, is_sendable
 
-if TYPE_CHECKING or os.environ.get("ONESOCKET_WIRE") == "python":
-    from ._python_frames import FrameReader, encode_frame, forget_masks
 
-    _implementation = "python"
-else:
+def _choose() -> Any:
+    wanted = os.environ.get("ONESOCKET_WIRE")
+    if wanted == "python":
+        return _python_frames
     try:
-        from . import _native
-
-        FrameReader, encode_frame, forget_masks = _native.FrameReader, _native.encode_frame, _native.forget_masks
-        _implementation = "c"
+        return importlib.import_module("._native", __package__)
     except ImportError:
-        if os.environ.get("ONESOCKET_WIRE") == "c":
+        if wanted == "c":
             raise
-        from ._python_frames import FrameReader, encode_frame, forget_masks
+        return _python_frames
 
-        _implementation = "python"
 
-IMPLEMENTATION: Final[str] = _implementation
+_twin: Final = _choose()
+IMPLEMENTATION: Final = "python" if _twin is _python_frames else "c"
 """The twin in use: ``"c"`` or ``"python"``."""
 
+if TYPE_CHECKING:
+    from ._python_frames import FrameReader, encode_frame
+else:
+    FrameReader = _twin.FrameReader
+    encode_frame = _twin.encode_frame
+
 if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=forget_masks)
+    os.register_at_fork(after_in_child=_twin.forget_masks)
 
 __all__ = [
     "CLOSED",

@@ -60,8 +60,8 @@ class FrameReader:
         self._buffer = bytearray()
         self._start = 0
         """The bytes that were read and not parsed are those from `_start` to `_end`."""
-        self._end = 0
-        self._offered = 0
+        self._end: int = 0
+        self._offered: int = 0
         self._was_filled = False
         # The frame whose header was read, while its payload is incomplete.
         self._frame: tuple[int, int, bytes] | None = None
@@ -248,11 +248,11 @@ class FrameReader:
         if second & _MASKED != self._mask_bit:
             raise FrameError(1002, "a frame is not masked" if self._mask_bit else "a frame is masked")
         if is_control:
-            if not first & _FIN:
-                raise FrameError(1002, "a control frame is fragmented")
-            if second & 0x7F > 125:
-                raise FrameError(1002, "a control frame is longer than 125 bytes")
-            return
+            _check_control(first, second)
+        else:
+            self._check_data(first, opcode, length)
+
+    def _check_data(self, first: int, opcode: int, length: int) -> None:
         if opcode == _CONTINUATION and not self._opcode:
             raise FrameError(1002, "a message is continued that never began")
         if opcode != _CONTINUATION and self._opcode:
@@ -357,6 +357,13 @@ class FrameReader:
             self._message = bytearray()
 
 
+def _check_control(first: int, second: int) -> None:
+    if not first & _FIN:
+        raise FrameError(1002, "a control frame is fragmented")
+    if second & 0x7F > 125:
+        raise FrameError(1002, "a control frame is longer than 125 bytes")
+
+
 def is_sendable(code: int) -> bool:
     """Return whether a peer may send this close code: a registered one, or one for libraries and applications."""
     return (1000 <= code <= 1014 and code not in (1004, 1005, 1006)) or 3000 <= code < 5000
@@ -425,4 +432,4 @@ def encode_frame(first: int, payload: str | bytes | bytearray | memoryview, mask
     if not masked:
         return header + data
     mask = _masks.next()
-    return b"%b%b%b" % (header, mask, _apply_mask(data, mask))
+    return b"".join((header, mask, _apply_mask(data, mask)))
