@@ -19,7 +19,7 @@ from onesocket.transports._websocket import WebSocketTransport
 from onesocket.wire._handshake import DialRequest
 
 DEADLINE = 20
-FAST = ReconnectPolicy(initial=0.01, cap=0.02, busy_delay=0.02)
+FAST = ReconnectPolicy(initial=0.01, cap=0.02, busy_delay=0.02, retry_after_cap=0.02)
 TRANSPORTS: dict[str, Callable[[], Transport]] = {
     "plain": WebSocketTransport,
     "compressed": lambda: WebSocketTransport(compression="deflate"),
@@ -35,9 +35,10 @@ def answer(status: int, *, status_line: str = "", headers: str = "Content-Length
 
 
 ODD: dict[str, tuple[int, Fault]] = {
-    **{str(status): (status, answer(status)) for status in (500, 501, 503, *range(520, 531), 599)},
+    **{str(status): (status, answer(status)) for status in (408, 425, 500, 501, 503, *range(520, 531), 599)},
     "429": (429, answer(429)),
     "429 with Retry-After": (429, answer(429, headers="Retry-After: 0\r\n")),
+    "503 with a Retry-After of three years": (503, answer(503, headers="Retry-After: 99999999\r\n")),
     "HTTP/1.0 503": (503, answer(503, status_line="HTTP/1.0 503 Service Unavailable")),
     "HTTP/1.0 502, no phrase": (502, answer(502, status_line="HTTP/1.0 502", headers="")),
     "502, no phrase": (502, answer(502, status_line="HTTP/1.1 502")),

@@ -278,7 +278,8 @@ class Oracle:
             back_off = most * (1 + jitter) / 2
         if error.retry_after is None:
             return back_off
-        return max(back_off, error.retry_after + jitter * min(0.1 * error.retry_after, policy.cap))
+        named = min(error.retry_after, policy.retry_after_cap)
+        return max(back_off, named + jitter * min(0.1 * named, policy.cap))
 
 
 def as_oracle_words(effects: tuple[fx.Effect, ...]) -> list[object]:  # noqa: PLR0912 - one case for each effect

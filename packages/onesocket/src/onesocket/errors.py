@@ -9,6 +9,8 @@ from __future__ import annotations
 
 from typing import Any, Self, TypeVar
 
+from ._printable import printable
+
 E = TypeVar("E", bound="OnesocketError")
 
 
@@ -32,6 +34,10 @@ class OnesocketError(Exception):
     """Set by the library's own token sources: the attempt ends with this error instead of `TokenFailed`."""
     backs_off: bool = True
     """True if the next attempt after a lost connection also waits for the back-off; False: only for `retry_after`."""
+
+    def __str__(self) -> str:
+        """Return the text on one line: a peer may have written a part of it, so all control characters are escaped."""
+        return printable(super().__str__())
 
     def __reduce__(self) -> tuple[Any, ...]:
         """Pickle and copy by state: constructors have keywords that `args` doesn't hold."""
@@ -153,7 +159,12 @@ class PeerError(OnesocketError):
 
 
 class HandshakeRejected(PeerError):
-    """The server answered the upgrade request with an HTTP `status` instead of 101."""
+    """The server answered the upgrade request with an HTTP `status` instead of 101.
+
+    `location`: the target of a redirect, as the server wrote it; it may hold a secret. None: no redirect.
+    """
+
+    location: str | None = None
 
     def __init__(self, text: str, *, status: int, retryable: bool, retry_after: float | None = None) -> None:
         super().__init__(text)
@@ -268,7 +279,10 @@ class OpenTimeout(ConnectFailed, TimeoutError):
 
 
 class ClosedByPeer(ConnectionFailure):
-    """The peer closed the connection with `code` and `reason` (RFC 6455, section 7.4)."""
+    """The peer closed the connection with `code` and `reason` (RFC 6455, section 7.4).
+
+    `reason` is the peer's text as it came, control characters included; the text of the error shows them escaped.
+    """
 
     retryable_once_established: bool = False
     """Final for a first connection only: one that was up before is resumed slowly (code 1008)."""

@@ -70,6 +70,18 @@ def test_a_named_date_is_never_undercut(failures: int) -> None:
         assert 90 <= POLICY.delay(failures, error, 0.9) <= 95
 
 
+@pytest.mark.parametrize("named", [3601, 99_999_999, 2.0**31])
+def test_a_named_date_is_obeyed_up_to_a_cap_of_its_own(named: float) -> None:
+    for error in (
+        HandshakeRejected("later", status=503, retryable=True, retry_after=named),
+        ServerBusy("later", retry_after=named),
+    ):
+        assert ReconnectPolicy().delay(1, error, 0.0) == 3600
+        assert ReconnectPolicy(cap=60).delay(1, error, 0.999) == pytest.approx(3660, rel=0.01)
+        assert ReconnectPolicy(retry_after_cap=5).delay(1, error, 0.0) == 5
+        assert error.retry_after == named
+
+
 def test_a_date_that_is_nearer_than_the_back_off_does_not_shorten_it() -> None:
     soon = HandshakeRejected("now", status=503, retryable=True, retry_after=0)
     assert POLICY.delay(9, soon, 0.5) == POLICY.delay(9, LOST, 0.5) == 3.75
@@ -92,7 +104,9 @@ def test_it_is_exhausted_at_max_attempts_or_never() -> None:
     assert [ReconnectPolicy(max_attempts=2).exhausted(n) for n in (1, 2, 3)] == [False, True, True]
 
 
-@pytest.mark.parametrize("name", ["initial", "cap", "unreachable_cap", "stable_after", "busy_delay", "factor"])
+@pytest.mark.parametrize(
+    "name", ["initial", "cap", "unreachable_cap", "stable_after", "busy_delay", "retry_after_cap", "factor"]
+)
 @pytest.mark.parametrize("value", [-1, math.nan, math.inf])
 def test_what_is_out_of_range_is_refused_by_name(name: str, value: float) -> None:
     options: dict[str, Any] = {name: value}

@@ -32,7 +32,23 @@ def test_a_close_tells_its_code_reason_and_meaning() -> None:
     assert (error.code, error.reason) == (1001, "restarting")
     assert str(error) == "the server closed the connection with 1001 (going away): restarting"
     assert "unassigned code" in str(closed_by_peer(1999))
+    assert "unassigned code" in str(closed_by_peer(3999))
     assert "private code" in str(closed_by_peer(4000))
+
+
+@pytest.mark.parametrize(("code", "name"), [(3000, "unauthorized"), (3003, "forbidden"), (3008, "timeout")])
+def test_codes_that_iana_lists_for_libraries_have_their_names(code: int, name: str) -> None:
+    assert str(closed_by_peer(code)) == f"the server closed the connection with {code} ({name})"
+
+
+def test_no_control_character_of_a_reason_reaches_the_text() -> None:
+    reason = "bye\x1b[2J\r\n\x9b31m\u202e\x00"
+    error = closed_by_peer(4000, reason)
+    assert isinstance(error, ClosedByPeer)
+    assert error.reason == reason
+    for text in (str(error), f"{error}", repr(error), str(as_established(closed_by_peer(1008, reason)))):
+        assert text.isprintable()
+    assert r"bye\u001b[2J\r\n\u009b31m\u202e\u0000" in str(error)
 
 
 def test_a_protocols_own_list_decides_what_is_fatal() -> None:
@@ -104,6 +120,7 @@ def test_a_refusal_tells_status_excerpt_remedy_and_date() -> None:
     for part in ("401 Unauthorized", "no token", "check the token", "try again in 3 s"):
         assert part in str(error)
     assert "redirects are not followed" in str(handshake_rejected(302, {}))
+    assert "a cache has answered" in str(handshake_rejected(304, {}))
 
 
 def test_too_many_requests_is_busy_until_the_named_date() -> None:
@@ -119,7 +136,8 @@ def test_too_many_requests_is_busy_until_the_named_date() -> None:
         ("0", 0.0),
         (" 120 ", 120.0),
         ("999999999", 999_999_999.0),
-        ("9999999999", None),
+        ("9999999999", 2.0**31),
+        ("9" * 5000, 2.0**31),
         ("-5", None),
         ("1.5", None),
         ("²", None),

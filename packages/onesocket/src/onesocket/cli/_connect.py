@@ -9,11 +9,11 @@ from typing import Any
 
 import msgspec
 
+from .._printable import printable, printable_bytes
 from ..client import Change, Client, Delivery, Gap, GapReason, State, Subscription
 from ..errors import ClientClosed, ClosedByPeer, DeliveryUnknown, OnesocketError
 from ._input_lines import LineTooLong, input_lines
 from ._output import Output
-from ._printable import printable, printable_bytes
 from ._stop_signal import StopSignal
 from ._usage import EXIT_FAILED
 

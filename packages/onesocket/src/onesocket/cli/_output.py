@@ -9,8 +9,8 @@ import select
 import sys
 from collections.abc import Sequence
 
+from .._printable import printable
 from ..wire._secrets import mask_secrets
-from ._printable import printable
 from ._readiness import wait_ready
 
 # A pipe that reports "writable" takes this many bytes without blocking (POSIX).

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
 
+from .._printable import printable
 from ..errors import UsageError
-from ._printable import printable
 from ._usage import EXIT_FAILED, fail, show_error
 
 if TYPE_CHECKING:

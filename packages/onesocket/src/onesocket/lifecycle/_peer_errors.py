@@ -26,6 +26,9 @@ CLOSE_CODES: Final[Mapping[int, str]] = {
     1012: "service restart",
     1013: "try again later",
     1014: "bad gateway",
+    3000: "unauthorized",
+    3003: "forbidden",
+    3008: "timeout",
 }
 
 # 1008: we are not wanted as we are; 1010: the server needs an extension that we don't offer.
@@ -33,7 +36,9 @@ FATAL_CLOSE_CODES: Final = frozenset({1008, 1010})
 BUSY_CLOSE_CODES: Final = frozenset({1013})
 
 _POLICY_VIOLATION: Final = 1008
-_FIRST_PRIVATE_CODE: Final = 3000
+# 3000 to 3999 are registered by libraries and frameworks, 4000 to 4999 are private (RFC 6455, section 7.4.2).
+_FIRST_LIBRARY_CODE: Final = 3000
+_FIRST_PRIVATE_CODE: Final = 4000
 MIN_UPTIME: Final = 1.0
 """Seconds that a connection must have been ready for a 1008 to mean something else than "not you"."""
 
@@ -44,11 +49,14 @@ _BUSY_REASON: Final = re.compile(
     re.IGNORECASE,
 )
 
+# Seconds: a larger number means this one (RFC 9111, section 1.2.2).
+_MAX_DELTA: Final = 2.0**31
 # The 4xx that pass by themselves: a slow request, a replayed one, too many of them. All other 4xx are ours to mend.
 _TRANSIENT_4XX: Final = frozenset({408, 425})
 _HINTS: Final[Mapping[int, str]] = {
     200: "is this really a WebSocket endpoint?",
     400: "the server did not like the request: check the path, the headers and the sub-protocols",
+    304: "a cache has answered for the server: check proxies in between, and the headers",
     401: "the server wants other credentials: check the token and where it goes",
     403: "these credentials may not connect here: check the account's rights and the Origin header",
     404: "nothing there: check the path of the URL",
@@ -65,7 +73,7 @@ def closed_by_peer(code: int, reason: str = "", *, fatal: Collection[int] | None
     text = f"the server closed the connection with {code} ({meaning})" + (f": {reason}" if reason else "")
     is_final = code in (FATAL_CLOSE_CODES if fatal is None else fatal)
     has_own_word = fatal is not None and is_final
-    says_busy = (code == _POLICY_VIOLATION or code >= _FIRST_PRIVATE_CODE) and _BUSY_REASON.search(reason) is not None
+    says_busy = (code == _POLICY_VIOLATION or code >= _FIRST_LIBRARY_CODE) and _BUSY_REASON.search(reason) is not None
     if not has_own_word and (code in BUSY_CLOSE_CODES or says_busy):
         return ServerBusy(text)
     error = ClosedByPeer(text, code=code, reason=reason, retryable=not is_final)
@@ -87,18 +95,25 @@ def connection_reset(detail: str = "") -> ConnectionReset:
     return ConnectionReset("the connection was lost without a CLOSE frame" + (f" ({detail})" if detail else ""))
 
 
-def handshake_rejected(status: int, headers: Mapping[str, str], body: str = "") -> PeerError:
-    """The error for an HTTP answer that is not 101; header names in lower case, `body` an excerpt to show."""
+def handshake_rejected(
+    status: int, headers: Mapping[str, str], body: str = "", *, location: str | None = None
+) -> PeerError:
+    """The error for an HTTP answer that is not 101.
+
+    `headers` has names in lower case; `body` is an excerpt, and `location` the target of a redirect, both to be shown.
+    """
     retry_after = parse_retry_after(headers.get("retry-after"), headers.get("date"))
     text = f"the server answered the upgrade with HTTP {status} {_phrase(status)}".rstrip()
+    if location is not None:
+        text += f" and the target {location}"
     if body:
         text += f": {body}"
     if status == HTTPStatus.TOO_MANY_REQUESTS:
         return ServerBusy(text + _wait_text(retry_after), retry_after=retry_after)
-    if 300 <= status < 400:
-        text += "; redirects are not followed (a token would go along): use the address it points to"
-    elif status in _HINTS:
+    if status in _HINTS:
         text += f"; {_HINTS[status]}"
+    elif 300 <= status < 400:
+        text += "; redirects are not followed (a token would go along): use the address it points to"
     retryable = status >= 500 or status in _TRANSIENT_4XX
     return HandshakeRejected(
         text + _wait_text(retry_after), status=status, retryable=retryable, retry_after=retry_after
@@ -106,7 +121,7 @@ def handshake_rejected(status: int, headers: Mapping[str, str], body: str = "") 
 
 
 def parse_retry_after(value: str | None, date: str | None = None) -> float | None:
-    """Seconds named by a `Retry-After` header (RFC 9110, section 10.2.3); None when it is missing or broken.
+    """Seconds named by a `Retry-After` header (RFC 9110, section 10.2.3); None if it is missing or broken.
 
     The form that names a point in time is read against the server's own `Date` header: no clock is needed, and a wrong
     clock on our side does no harm.
@@ -115,7 +130,7 @@ def parse_retry_after(value: str | None, date: str | None = None) -> float | Non
         return None
     value = value.strip()
     if value.isascii() and value.isdigit():
-        return float(value) if len(value) < 10 else None
+        return min(float(value), _MAX_DELTA)
     if date is None:
         return None
     try:

@@ -45,7 +45,8 @@ class ReconnectPolicy:
     nothing answered (port refused, no route, unknown name), and never more than `initial` and 0.4 of the time that
     the connection has been away. So after 7 s away it is back within 3.3 s, and the attempts can't come in bursts.
 
-    A `Retry-After` is obeyed even beyond the cap, with up to a tenth added at random; the back-off passes meanwhile.
+    A `Retry-After` is obeyed even beyond the cap, up to `retry_after_cap`, with up to a tenth added at random; the
+    back-off passes meanwhile.
     The count starts anew when a connection has proved itself by staying up for `stable_after` seconds; before that,
     each second up makes up for one away. So a server that accepts and closes is not hammered.
     """
@@ -62,11 +63,14 @@ class ReconnectPolicy:
     """Seconds that a connection must be up before earlier failures are forgotten."""
     busy_delay: float = 30.0
     """Seconds: the least delay when the service has no place for us and names no date."""
+    retry_after_cap: float = 3600.0
+    """Seconds: the upper bound of a delay that the server names (`Retry-After`), so that a mistaken date can't end the
+    connection for good."""
     max_attempts: int | None = None
     """Failures in a row after which we give up with `RetriesExhausted` (None: never)."""
 
     def __post_init__(self) -> None:
-        for name in ("initial", "cap", "unreachable_cap", "stable_after", "busy_delay"):
+        for name in ("initial", "cap", "unreachable_cap", "stable_after", "busy_delay", "retry_after_cap"):
             value: object = getattr(self, name)
             if not _is_number(value) or value < 0:
                 raise InvalidOption(f"ReconnectPolicy: {name} must be a number of seconds >= 0, not {value!r}")
@@ -87,7 +91,10 @@ class ReconnectPolicy:
         if named is not None and not error.backs_off:
             return named
         back_off = 0.0 if failures <= 1 else self._ceiling(failures - 2, kind, away) * (1 + jitter) / 2
-        return back_off if named is None else max(back_off, named + jitter * min(_RETRY_AFTER_JITTER * named, self.cap))
+        if named is None:
+            return back_off
+        named = min(named, self.retry_after_cap)
+        return max(back_off, named + jitter * min(_RETRY_AFTER_JITTER * named, self.cap))
 
     def exhausted(self, failures: int) -> bool:
         """True if there is no further attempt after this many failures in a row."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Final
 
@@ -14,6 +13,8 @@ MAX_HEAD: Final = 65_536
 HTTP_PREFIX: Final = b"HTTP/"
 HEAD_END: Final = re.compile(rb"\r?\n\r?\n")
 _STATUS_LINE: Final = re.compile(r"HTTP/(\d(?:\.\d)?)[ \t]+(\d{3})(?:[ \t].*)?")
+# A header that goes on in the next line (RFC 9112, section 5.2).
+_FOLD: Final = re.compile(r"\r?\n[ \t]+")
 _NOT_IN_A_VALUE: Final = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]")
 
 
@@ -30,24 +31,20 @@ class ResponseHead:
     @classmethod
     def parse(cls, head: bytes) -> ResponseHead | None:
         """Parse a head without its empty line; None: its first line is no status line."""
-        first, *lines = (line.removesuffix("\r") for line in head.decode("latin-1").split("\n"))
-        status = _STATUS_LINE.fullmatch(first)
+        first, _, rest = head.decode("latin-1").partition("\n")
+        status = _STATUS_LINE.fullmatch(first.removesuffix("\r"))
         if status is None or int(status[2]) < 100:
             return None
-        headers, is_valid = _parse_headers(lines)
+        headers, is_valid = _parse_headers(_FOLD.sub(" ", rest))
         return cls(status[1], int(status[2]), headers, is_valid)
 
 
-def _parse_headers(lines: Iterable[str]) -> tuple[Headers, bool]:
+def _parse_headers(text: str) -> tuple[Headers, bool]:
     """Return the headers, and whether every line is valid."""
     headers: list[tuple[str, str]] = []
     is_valid = True
-    for line in lines:
-        text = line
-        if line.startswith((" ", "\t")) and headers:  # a folded one (RFC 9112, section 5.2)
-            name, begun = headers.pop()
-            text = f"{name}:{begun} {line.strip()}"
-        name, colon, value = text.partition(":")
+    for line in text.split("\n") if text else ():
+        name, colon, value = line.removesuffix("\r").partition(":")
         value = value.strip(" \t")
         if colon and is_token(name) and not _NOT_IN_A_VALUE.search(value):
             headers.append((name.lower(), value))

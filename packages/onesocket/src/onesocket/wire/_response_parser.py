@@ -11,10 +11,11 @@ import hashlib
 import re
 from dataclasses import dataclass
 from typing import Final
+from urllib.parse import urljoin
 
-from ..errors import InvalidHandshake, OnesocketError
+from ..errors import HandshakeRejected, InvalidHandshake, OnesocketError
 from ..lifecycle._peer_errors import connection_reset, handshake_rejected
-from ..urls import parse_url
+from ..urls import parse_url, redact
 from ._handshake import DialRequest
 from ._header_fields import Headers, header_tokens, header_values
 from ._response_head import HEAD_END, HTTP_PREFIX, MAX_HEAD, ResponseHead
@@ -115,7 +116,9 @@ class ResponseParser:
             return InvalidHandshake("the server switched on an extension that was not offered")
         chosen = header_values(headers, "sec-websocket-protocol")
         offered = self._request.subprotocols
-        if len(chosen) > 1 or any(name not in offered for name in chosen):
+        if len(chosen) > 1:
+            return InvalidHandshake(f"the server chose {len(chosen)} sub-protocols instead of one")
+        if any(name not in offered for name in chosen):
             return InvalidHandshake(f"the server chose a sub-protocol that was not offered (offered: {list(offered)})")
         return AcceptedHandshake(headers, chosen[0] if chosen else None, bytes(self._raw))
 
@@ -165,9 +168,29 @@ class ResponseParser:
         head, body = self._refusal, bytes(self._raw)
         if self._is_chunked(head):
             body, _ = _dechunk(body)
-        text = body[:_MAX_BODY].decode("utf-8", "replace").strip()
-        text = "".join(character if character.isprintable() else " " for character in text)
-        return handshake_rejected(head.status, dict(head.headers), self._request.scrub(text)[:_EXCERPT])
+        headers = head.headers
+        location = next(iter(header_values(headers, "location")), None) if 300 <= head.status < 400 else None
+        error = handshake_rejected(
+            head.status,
+            dict(headers),
+            "" if any(header_values(headers, "content-encoding")) else self._shown(body.decode("utf-8", "replace")),
+            location=None if location is None else self._shown(redact(self._absolute(location))),
+        )
+        if isinstance(error, HandshakeRejected):
+            error.location = location
+        return error
+
+    def _absolute(self, location: str) -> str:
+        try:
+            return urljoin(self._request.url, location)
+        except ValueError:
+            return location
+
+    def _shown(self, text: str) -> str:
+        """Return the beginning of a text of the server on one line, without the secrets of the request."""
+        text = "".join(character if character.isprintable() else " " for character in text.strip())
+        text = self._request.scrub(text)
+        return text if len(text) <= _EXCERPT else f"{text[:_EXCERPT]}…"
 
     def _is_chunked(self, head: ResponseHead) -> bool:
         return "chunked" in header_tokens(header_values(head.headers, "transfer-encoding"))

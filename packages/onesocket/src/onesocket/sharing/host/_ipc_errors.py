@@ -17,6 +17,7 @@ _ERROR_FIELDS: Final[dict[str, tuple[type, ...]]] = {
     "retryable": (bool,),
     "retry_after": (int, float, type(None)),
     "status": (int,),
+    "location": (str, type(None)),
     "code": (int,),
     "reason": (str,),
     "ours": (int,),

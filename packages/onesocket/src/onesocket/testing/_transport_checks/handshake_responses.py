@@ -62,6 +62,8 @@ for _fault in (
         "100, 102 and 103 before it", interim=_interim("100", "102 Processing", "103 Early Hints", "103 Early Hints")
     ),
     _head("40 kB of cookies", *_MANY_COOKIES),
+    _head("a header of 9 kB", ("Set-Cookie", "x" * 9216)),
+    _head("130 headers", *((f"X-{number}", "y") for number in range(130))),
     _head("a header that is not ASCII", ("Server", "Größe")),
     _head("a folded header", ("Server", "one\r\n two")),
     _head("Content-Length: 0", ("Content-Length", "0")),
@@ -108,7 +110,7 @@ def _refused(
 
 
 def _add_refusals() -> None:
-    for status in (500, 502, 503, 504, *range(520, 528), 529, 530, 599):
+    for status in (408, 425, 500, 502, 503, 504, *range(520, 528), 529, 530, 599, 999):
         response = f"HTTP/1.1 {status}\r\nContent-Length: 5\r\n\r\nerror".encode()
         name = f"upgrade refused: HTTP/1.1 {status}, no phrase"
         CHECKS.add_named(
@@ -130,6 +132,25 @@ def _add_refusals() -> None:
             "",
         ),
         "the head has no end": (Fault.odd_answer(b"HTTP/1.1 503 Unavailable\r\nServer: x\r\n"), 503, True, ""),
+        "130 headers and a line of 9 kB": (
+            Fault.odd_answer(b"HTTP/1.1 503 No\r\n" + b"X: y\r\n" * 130 + b"Y: " + b"x" * 9216 + b"\r\n\r\nlong"),
+            503,
+            True,
+            "long",
+        ),
+        "a redirect": (
+            Fault.odd_answer(b"HTTP/1.1 301 Moved\r\nLocation: /new?key=abcdef\r\n\r\n", keep_open=True),
+            301,
+            False,
+            "/new?key=***",
+        ),
+        "304": (Fault.odd_answer(b"HTTP/1.1 304 Not Modified\r\n\r\n", keep_open=True), 304, False, "a cache"),
+        "chunks of 1 MB": (
+            Fault.odd_answer(chunked + (b"f4240\r\n" + b"x" * 1_000_000 + b"\r\n") * 3, keep_open=True),
+            503,
+            True,
+            "hello",
+        ),
         "a head of 100 kB": (Fault.odd_answer(b"HTTP/1.1 503 No\r\n" + b"X: y\r\n" * 20_000), 503, True, ""),
         "in pieces": (Fault.odd_answer(b"HTTP/1.1 502\r\nServer: x\r\n\r\nbad") | Fault.in_pieces(1), 502, True, "bad"),
         "the body ends early": (Fault.odd_answer(html), 520, True, "<html>"),
