@@ -3,7 +3,7 @@
 import subprocess
 import sys
 
-OPTIONAL = {"websockets", "typer", "rich", "picows", "uvloop", "aiohttp", "backports", "sqlalchemy", "textual"}
+OPTIONAL = {"websockets", "h11", "typer", "rich", "picows", "uvloop", "aiohttp", "backports", "sqlalchemy", "textual"}
 
 
 def test_the_core_imports_nothing_optional() -> None:
