@@ -237,7 +237,7 @@ class Client:
         Raises `OutboxFull`, `EncodeError`, `ManuallyDisconnected` or `ClientClosed`. A delivery that fails later
         without anybody awaiting it goes to `on_error` and the log.
         """
-        self._runner.check_loop()
+        self._affinity.check()
         delivery = self._sender.post(encode_message(self._options.protocol, message), resend=resend)
         if not delivery.done:
             self._connect_reminder.watch()

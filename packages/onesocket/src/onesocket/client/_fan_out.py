@@ -119,6 +119,8 @@ class FanOut:
 
     def _call_each(self, messages: Iterator[Any]) -> None:
         sinks = self._sinks
+        if len(sinks.calls) == 1 and not sinks.named:
+            self._call_only(sinks.calls, messages)
         for message in messages:
             if sinks.named:
                 event = self._name_of(message)
@@ -135,6 +137,21 @@ class FanOut:
                 else:
                     if answer is not None:
                         self._await_answer(None, sink, answer)
+
+    def _call_only(self, calls: tuple[Sink, ...], messages: Iterator[Any]) -> None:
+        """Call the only sink with each message, until sinks are added or removed: no loop over sinks per message."""
+        (sink,) = calls
+        sinks = self._sinks
+        for message in messages:
+            try:
+                answer = sink(message)
+            except BaseException as error:  # noqa: BLE001 - reported, or raised in the loop
+                self._failed(None, sink, error)
+            else:
+                if answer is not None:
+                    self._await_answer(None, sink, answer)
+            if sinks.calls is not calls or sinks.named:
+                return
 
     def _deliver(self, message: Any, sinks: tuple[Sink, ...], event: str | None) -> None:
         for sink in sinks:

@@ -83,6 +83,12 @@ class Sender:
 
     def post(self, data: Data, *, resend: bool = False) -> Delivery:
         """Accept one message; raises `OutboxFull`, or the refusal while the owner has stopped the client."""
+        connection = self._connection
+        is_idle = not (self._is_asked or self._holds or self._first or self._outbox.count)
+        if is_idle and connection is not None and self._clear and self._frames_after is None and self._pace is None:
+            delivery = self._write(connection, data, resend=resend)  # the usual way, without a call for each question
+            if delivery is not None:
+                return delivery
         if self._is_asked:
             self._bring_frames()
         goes_first = self._is_prioritizing
@@ -95,14 +101,9 @@ class Sender:
             and not self._is_overtaking(goes_first)
             and (self._pace is None or self._take_turn())
         ):
-            try:
-                taken = connection.send(data)
-            except UnicodeError as error:
-                raise _not_utf8(error) from error
-            if taken:
-                self.sent += 1
-                return DELIVERED if self._is_clear() else self._add_in_flight(Delivery(data, resend=resend))
-            self._connection = None  # it is ending; `connection_ended` follows
+            written = self._write(connection, data, resend=resend)
+            if written is not None:
+                return written
         refusal = self._refusal()
         if refusal is not None:
             raise refusal
@@ -116,6 +117,18 @@ class Sender:
         if self._expiry is None:  # else an older one expires before
             self._watch_age()
         return delivery
+
+    def _write(self, connection: TransportConnection, data: Data, *, resend: bool) -> Delivery | None:
+        """Write a message; None if the connection takes none any more: it is ending, and `connection_ended` follows."""
+        try:
+            taken = connection.send(data)
+        except UnicodeError as error:
+            raise _not_utf8(error) from error
+        if not taken:
+            self._connection = None
+            return None
+        self.sent += 1
+        return DELIVERED if self._clear else self._add_in_flight(Delivery(data, resend=resend))
 
     def withdraw(self, delivery: Delivery) -> bool:
         """Take a message back that still waits in the outbox."""

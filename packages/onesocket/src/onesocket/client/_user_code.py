@@ -99,6 +99,6 @@ def encode_message(protocol: Protocol, message: Any) -> Data:
         if isinstance(error, OnesocketError) and not concerns_another_client(error):
             raise
         raise EncodeError(f"the protocol {protocol.name} failed on a {type(message).__name__}") from error
-    if not isinstance(data, str | bytes):
+    if not isinstance(data, (str, bytes)):  # a union would be built for each message
         raise EncodeError(f"the protocol {protocol.name} made {type(data).__name__} of it, not str or bytes")
     return data

@@ -26,7 +26,7 @@ class Raw(CodecProtocol):
 
     def encode(self, message: Any) -> Data:
         """Encode `str` as a text message, any bytes-like object as a binary one."""
-        if isinstance(message, str | bytes):
+        if isinstance(message, (str, bytes)):  # a union would be built for each message
             return message
         if isinstance(message, bytearray | memoryview):
             return bytes(cast("bytearray", message))

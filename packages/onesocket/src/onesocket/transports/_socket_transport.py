@@ -162,12 +162,15 @@ class SocketTransport(asyncio.Transport):
 
     # --- writing ------------------------------------------------------------------------------------------------------
 
-    def write(self, data: bytes | bytearray | memoryview) -> None:
-        """Write these bytes, now or as soon as the kernel takes them."""
+    def write(self, data: bytes | bytearray | memoryview) -> bool:  # type: ignore[override]
+        """Write these bytes, now or as soon as the kernel takes them; False if the transport takes none any more.
+
+        A write that meets the end of the connection pauses writing for good: its bytes may have arrived, or not.
+        """
+        if self._is_closing:
+            return False
         if self._unsent:
             self._unsent += data
-        elif self._is_lost:
-            return
         else:
             try:
                 sent = self._send(data)
@@ -175,14 +178,16 @@ class SocketTransport(asyncio.Transport):
                 sent = 0
             except OSError as error:
                 self._lose(error)
-                return
+                self._protocol.pause_writing()
+                return True
             if sent == len(data):
-                return
+                return True
             self._unsent += memoryview(data)[sent:]
             self._loop.add_writer(self._fd, self._write_unsent)
         if len(self._unsent) > self._high and not self._is_full:
             self._is_full = True
             self._protocol.pause_writing()
+        return True
 
     def _write_unsent(self) -> None:
         if self._is_lost or not self._unsent:

@@ -18,6 +18,7 @@ from ..wire._response_parser import AcceptedHandshake, ResponseParser
 from ..wire._upgrade_request import new_key, upgrade_request
 from ._close_frame import NO_STATUS, NORMAL_CLOSURE, close_payload
 from ._handshake_protocol import HandshakeProtocol
+from ._socket_transport import SocketTransport
 from ._tcp import TcpSocket, close_when_delivered
 from ._tls_write_monitor import TlsWriteMonitor, disable_write_buffer
 from ._transport import TransportEvents
@@ -86,6 +87,7 @@ class WebSocketStream(asyncio.BufferedProtocol):
         self._reader = FrameReader(masked=False)
         self._loop = asyncio.get_running_loop()
         self._transport: asyncio.Transport | None = None
+        self._write: Callable[[bytes], bool] = _takes_none
         self._socket: TcpSocket | None = None
         self._under_tls: TlsWriteMonitor | None = None
         self._phase = StreamPhase.HANDSHAKE
@@ -128,6 +130,7 @@ class WebSocketStream(asyncio.BufferedProtocol):
         self._transport = transport
         self._socket = sock
         self._under_tls = under_tls
+        self._write = transport.write if isinstance(transport, SocketTransport) else self._write_to_loop
         if under_tls is not None:
             under_tls.on_change = self._update_writable
         if transport.is_closing():  # the end was reported to the protocol before this one
@@ -344,15 +347,20 @@ class WebSocketStream(asyncio.BufferedProtocol):
 
     def send(self, data: Data) -> bool:
         """Write one message; False if the connection takes none any more."""
-        transport = self._transport
-        if transport is None or self._phase is not _MAY_SEND or transport.is_closing():
+        if self._phase is not _MAY_SEND:
             return False
         first = _TEXT if isinstance(data, str) else _BINARY
         if self._deflater is None:
-            transport.write(encode_frame(first, data, True))  # noqa: FBT003 - masked
-        else:
-            payload = self._deflater.deflate(data.encode() if isinstance(data, str) else data)
-            transport.write(encode_frame(first | _COMPRESSED, payload, True))  # noqa: FBT003 - masked
+            return self._write(encode_frame(first, data, True))  # noqa: FBT003 - masked
+        payload = self._deflater.deflate(data.encode() if isinstance(data, str) else data)
+        return self._write(encode_frame(first | _COMPRESSED, payload, True))  # noqa: FBT003 - masked
+
+    def _write_to_loop(self, data: bytes) -> bool:
+        """Write to a transport of the loop's own, as `SocketTransport.write` does."""
+        transport = self._transport
+        if transport is None or transport.is_closing():
+            return False
+        transport.write(data)
         if transport.is_closing() and not self._full:
             self.pause_writing()  # this write met the end of the connection: delivery is unknown
         return True
@@ -363,8 +371,7 @@ class WebSocketStream(asyncio.BufferedProtocol):
             self._write_control(_PING, payload)
 
     def _write_control(self, first: int, payload: bytes) -> None:
-        if self._transport is not None and not self._transport.is_closing():
-            self._transport.write(encode_frame(first, payload, True))  # noqa: FBT003 - masked
+        self._write(encode_frame(first, payload, True))  # noqa: FBT003 - masked
 
     def _update_writable(self) -> None:
         writable = not self._full and (self._under_tls is None or not self._under_tls.is_full)
@@ -451,4 +458,9 @@ class WebSocketStream(asyncio.BufferedProtocol):
                 # its TLS already, and so has no way back to them.
                 with contextlib.suppress(AttributeError):
                     self._transport.set_protocol(asyncio.BufferedProtocol())
+        self._write = _takes_none
         self.on_open = self._transport = self._socket = self._under_tls = None
+
+
+def _takes_none(_: bytes) -> bool:
+    return False

@@ -37,7 +37,7 @@ enum { PROTOCOL_ERROR = 1002, INVALID_TEXT = 1007, TOO_BIG = 1009, NO_STATUS = 1
 #define INFLATED 1048576
 /* Bytes of the buffer: at first, at most while frames are smaller, and offered at a time within a larger frame. */
 #define SMALLEST 4096
-#define USUAL 65536
+#define USUAL 131072
 #define LARGE_READ 262144
 /* Bytes of random masks that are fetched at once. */
 #define POOL 4096

@@ -21,7 +21,7 @@ SLICE: Final = 512
 _INFLATED: Final = 1_048_576
 # Bytes of the buffer: at first, at most while frames are smaller, and offered at a time within a larger frame.
 _SMALLEST: Final = 4096
-_USUAL: Final = 65_536
+_USUAL: Final = 131_072
 _LARGE_READ: Final = 262_144
 # Bytes of random masks that are fetched at once.
 _POOL: Final = 4096
