@@ -420,7 +420,7 @@ def encode_frame(first: int, payload: str | bytes | bytearray | memoryview, mask
     """Return one frame."""
     if not 0 <= first <= 255:
         raise ValueError("first is no byte")
-    data = payload.encode() if isinstance(payload, str) else bytes(payload)
+    data = payload.encode() if isinstance(payload, str) else bytes(memoryview(payload))
     size = len(data)
     bit = _MASKED if masked else 0
     if size < 126:
