@@ -95,6 +95,7 @@ def test_a_bad_url_shows_no_secret() -> None:
         ({"max_size": 0}, "max_size"),
         ({"headers": {"Bad Name": "x"}}, "not a header name"),
         ({"headers": {"X": "a\r\nY: b"}}, "header X"),
+        ({"headers": [("Host", "a"), ("host", "a")]}, "Host twice"),
         ({"headers": [("Upgrade", "h2c")]}, "belongs to the WebSocket handshake"),
         ({"headers": {"Sec-WebSocket-Key": "x"}}, "belongs to the WebSocket handshake"),
         ({"subprotocols": "chat"}, "['chat']"),

@@ -9,7 +9,7 @@ from collections.abc import Callable
 import pytest
 import trustme
 
-from onesocket import Client, ReconnectPolicy, State, join
+from onesocket import Client, Raw, ReconnectPolicy, State, TokenQuery, join
 from onesocket.errors import HandshakeRejected
 from onesocket.testing import Fault, FaultyServer
 from onesocket.testing._checked_connection import CheckedConnection
@@ -169,6 +169,32 @@ async def test_bytes_of_a_tls_record_that_is_not_complete_are_signs_of_life(tran
     assert not checked.violations
 
 
+# --- the request ------------------------------------------------------------------------------------------------------
+
+QUERIES = [
+    "",
+    "X-Amz-Credential=A%2F2020%2Fus-east-1&X-Amz-Signature=ab%3D%3D",
+    "x=%20",
+    "flag",
+    "q=a;b",
+    "q=%ff",
+    "q=~a*b",
+    "q=100%",
+    "streams=btcusdt@trade/ethusdt@depth",
+    'q={"a":[1,2]}|^',
+]
+
+
+@pytest.mark.parametrize("query", QUERIES)
+async def test_a_query_goes_out_byte_by_byte(server: FaultyServer, query: str) -> None:
+    async with asyncio.timeout(DEADLINE):
+        async with Client(f"{server.url}feed?{query}"):
+            assert server.connections[0].request_path == f"/feed?{query}"
+        async with Client(f"{server.url}feed?{query}", token="t+k", protocol=Raw(token_place=TokenQuery())):
+            between = "&" if query else ""
+            assert server.connections[0].request_path == f"/feed?{query}{between}token=t%2Bk"
+
+
 # --- headers ----------------------------------------------------------------------------------------------------------
 
 
@@ -191,6 +217,12 @@ async def test_a_request_says_who_asks(
         assert names.count("user-agent") == 1
         assert [connection.request_headers["User-Agent"]] == agents
         assert connection.request_headers.get("X-Key") == dict(headers or {}).get("X-Key")
+
+
+async def test_the_host_of_the_request_can_be_another_than_that_of_the_address(server: FaultyServer) -> None:
+    async with asyncio.timeout(DEADLINE), Client(server.url, headers={"host": "example.org"}):
+        headers = server.connections[0].request_headers
+        assert headers.get_all("Host") == ["example.org"]
 
 
 async def test_so_does_a_shared_connection(server: FaultyServer) -> None:

@@ -11,6 +11,10 @@ from .errors import InvalidURL
 
 _DEFAULT_PORTS = {"ws": 80, "wss": 443, "http": 80, "https": 443, "socks4": 1080, "socks5": 1080}
 
+_MAX_LABEL = 63
+_MAX_NAME = 253
+_NOT_IN_A_NAME = re.compile("[^0-9a-z_-]")
+
 
 @dataclass(frozen=True, slots=True)
 class Address:
@@ -52,7 +56,7 @@ def parse_url(url: str, *, schemes: tuple[str, ...] = ("ws", "wss"), what: str =
     except ValueError as error:
         raise InvalidURL(f"{shown!r} is not a valid {what}: {_safe_error_text(error)}") from None
     _check_parts(url, parts, schemes, what, shown)
-    host = _ascii_host(parts.hostname or "", what, shown)
+    host = _check_host(parts.hostname or "", what, shown)
     netloc = _bracketed(host) if port is None else f"{_bracketed(host)}:{port}"
     target = _target(url)
     return Address(
@@ -116,18 +120,44 @@ def _target(url: str) -> str:
     target = "" if start is None else rest[start.start() :]
     if not target.startswith("/"):
         target = f"/{target}"
-    return target if target.isascii() else "".join(c if c.isascii() else quote(c) for c in target)
+    return target if target.isascii() else "".join(c if c.isascii() else quote(c, errors="replace") for c in target)
 
 
 def _bracketed(host: str) -> str:
     return f"[{host}]" if ":" in host else host
 
 
-def _ascii_host(host: str, what: str, shown: str) -> str:
+def _check_host(host: str, what: str, shown: str) -> str:
+    """Return the host in ASCII, if it can be one: an IP address, or a name (RFC 1035, section 2.3.4)."""
+    if ":" in host:
+        return host  # an IPv6 address, which urllib has checked
+    if not host.isascii():
+        host = _encode_name(host, what, shown)
+    for label in host.removesuffix(".").split("."):
+        if not label:
+            fault = "its host begins with a dot, or has two in a row: was a part of it left empty?"
+        elif len(label) > _MAX_LABEL:
+            fault = f"a part of its host is longer than {_MAX_LABEL} characters"
+        elif (wrong := _NOT_IN_A_NAME.search(label)) is not None:
+            fault = f"no host name has the character {wrong[0]!r}"
+        else:
+            continue
+        raise InvalidURL(f"{shown!r} is not a valid {what}: {fault}")
+    if len(host.removesuffix(".")) > _MAX_NAME:
+        raise InvalidURL(f"{shown!r} is not a valid {what}: its host is longer than {_MAX_NAME} characters")
+    return host
+
+
+def _encode_name(host: str, what: str, shown: str) -> str:
+    """Return a host name in ASCII by IDNA 2008: Python's own codec is of 2003, and names other hosts for ß and ς."""
+    import idna  # noqa: PLC0415 - large, and most names are ASCII
+
     try:
-        return host if host.isascii() else host.encode("idna").decode("ascii")
-    except UnicodeError:
-        raise InvalidURL(f"{shown!r} is not a valid {what}: its host name can't be encoded") from None
+        return idna.encode(host, uts46=True).decode("ascii")
+    except UnicodeError as error:  # IDNAError is one
+        raise InvalidURL(
+            f"{shown!r} is not a valid {what}: its host is no name of IDNA 2008 ({error}); the form xn--… is taken"
+        ) from None
 
 
 def _basic_auth(parts: SplitResult) -> str | None:

@@ -25,7 +25,7 @@ Headers = Mapping[str, str] | Iterable[tuple[str, str]]
 
 _PROXY_SCHEMES = ("http", "https", "socks4", "socks5")
 # Ours to write: RFC 6455, section 4.1.
-_HANDSHAKE_HEADERS = frozenset({"upgrade", "connection", "host", "content-length", "transfer-encoding"})
+_HANDSHAKE_HEADERS = frozenset({"upgrade", "connection", "content-length", "transfer-encoding"})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -135,6 +135,8 @@ def check_headers(headers: object) -> tuple[tuple[str, str], ...]:
         if not is_header_value(value):
             raise InvalidOption(f"the value of the header {name} must be a str of visible ASCII characters and spaces")
         checked.append((name, value))
+    if sum(name.lower() == "host" for name, _ in checked) > 1:
+        raise InvalidOption("headers names the Host twice")
     return tuple(checked)
 
 
