@@ -90,6 +90,9 @@ async def perform(upstream: HostUpstream, order: Order) -> Any:  # noqa: PLR0912
             upstream.hold()
         case "release":
             upstream.release()
+        case "handshake":
+            handshake = upstream.status.handshake
+            result = None if handshake is None else [handshake.subprotocol, handshake.headers]
         case "status":
             status = upstream.status
             result = [status.state.name, status.epoch, upstream.is_owner, repr(upstream), str(status.last_error)]

@@ -16,7 +16,7 @@ from onesocket import Client, Json, Outcome, SharedClient, State, blocking, join
 from onesocket.client import MessageClient
 from onesocket.errors import InvalidOption
 from onesocket.sharing import HostOptions
-from onesocket.testing import FaultyServer
+from onesocket.testing import Fault, FaultyServer
 
 BLOCKING_NAMES = {"aclose": "close", "__aenter__": "__enter__", "__aiter__": "__iter__"}
 EXTRA_PARAMETERS: dict[tuple[type, str], set[str]] = {
@@ -264,3 +264,25 @@ async def test_the_counters_are_kept(server: FaultyServer, handle: Handle) -> No
     assert (stats.received, stats.sent, stats.undecodable, stats.stale_dropped) == (1, 1, 1, 0)
     assert stats.callback_errors == 1
     assert handle.client.status.epoch == 1
+
+
+async def test_the_answer_to_the_upgrade_of_the_present_connection(server: FaultyServer, tmp_path: Path) -> None:
+    """Also by clients of another process: a follower gets it with the status."""
+    for kind in KINDS:
+        server.faults = [Fault.odd_head(headers=[("X-Shard", str(number)), ("X-Shard", "ü")]) for number in (1, 2)]
+        async with open_handle(kind, server.url, tmp_path, subprotocols=["chat"]) as handle:
+            await handle.call(lambda client: client.connect())
+            answers = [await handle.call(lambda client: client.handshake)]
+            await handle.call(lambda client: client.reconnect())
+            answers.append(await handle.call(lambda client: client.handshake))
+            for number, answer in enumerate(answers, 1):
+                assert answer.header("x-shard") == answer.header("X-Shard") == str(number)
+                assert [value for name, value in answer.headers if name == "x-shard"] == [str(number), "ü"]
+                assert answer.header("X-None") is None
+                assert "X-Shard" not in repr(answer)
+            status = await handle.call(lambda client: client.status)
+            assert status.handshake == answers[1]
+            assert status.subprotocol == answers[1].subprotocol
+            await handle.call(lambda client: client.disconnect())
+            assert await handle.call(lambda client: client.handshake) is None
+            await handle.call(lambda client: client.reconnect())

@@ -8,6 +8,7 @@ import json
 import zlib
 from collections.abc import AsyncIterator, Callable
 from typing import Any, Self
+from urllib.parse import urlsplit
 
 import pytest
 from aiohttp import web
@@ -291,7 +292,7 @@ async def test_a_fatal_code_is_not_retried(server: ScriptedGateway, code: int, k
     assert len(server.paths) == 1
 
 
-@pytest.mark.parametrize("given", [None, {"user-agent": "Mine (x, 1)", "X-Edge": "y"}])
+@pytest.mark.parametrize("given", [None, {"user-agent": "Mine (x, 1)", "X-Edge": "y", "Host": "edge.example"}])
 async def test_headers_go_with_the_question_and_with_the_upgrade(
     server: ScriptedGateway, given: dict[str, str] | None
 ) -> None:
@@ -305,6 +306,8 @@ async def test_headers_go_with_the_question_and_with_the_upgrade(
         assert question.getall("User-Agent") == [agent]
         wanted = "y" if given else None
         assert (upgrade.get("X-Edge"), question.get("X-Edge")) == (wanted, wanted)
+        assert question.getall("Host") == [urlsplit(server.api_url).netloc]
+        assert upgrade["Host"] == ("edge.example" if given else urlsplit(server.url).netloc)
         assert question.getall("Authorization") == [server.questions[0][1]]
 
 

@@ -213,6 +213,17 @@ async def test_processes_that_join_at_once_share_one_handshake(group: SharingPro
     assert_single_connection(server)
 
 
+async def test_every_process_knows_the_answer_to_the_upgrade(group: SharingProcesses, server: FaultyServer) -> None:
+    server.faults = [Fault.odd_head(headers=[("X-Shard", "7"), ("Set-Cookie", "x" * 9000)])]
+    processes = await group.start(3)
+    answers = [await process.do("handshake") for process in processes]
+    assert answers[0] == answers[1] == answers[2]
+    assert [pair for pair in answers[0][1] if pair[0] in ("x-shard", "set-cookie")] == [
+        ["x-shard", "7"],
+        ["set-cookie", "x" * 9000],
+    ]
+
+
 async def test_the_last_one_out_closes_the_connection(group: SharingProcesses, server: FaultyServer) -> None:
     processes = await group.start(2)
     owner = await group.owner()

@@ -55,8 +55,8 @@ class DiscordClient(Client):
         large_threshold: 50 to 250: in larger guilds GUILD_CREATE leaves the offline members out.
         properties: The client's properties in Identify: `os`, `browser`, `device`.
         identify_reserve: The number of the day's identifies kept in reserve (default: 2 %).
-        headers: Header fields for the upgrade, and for the request of the gateway's address. The default User-Agent
-            is ``DiscordBot (onesocket, version)``.
+        headers: Header fields for the upgrade, and (but for a `Host`) for the request of the gateway's address. The
+            default User-Agent is ``DiscordBot (onesocket, version)``.
         open_timeout: Seconds for one attempt. Waiting for the identify slot is not included.
         max_size: Bytes of one payload, once decompressed; None: no limit.
         close_timeout, ssl, proxy, reconnect, outbox, on_error, transport: as for `Client`.

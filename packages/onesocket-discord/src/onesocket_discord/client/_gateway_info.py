@@ -66,7 +66,8 @@ class GatewayInfoRequest:
         bot = self.token_type == "Bot"  # noqa: S105 - the kind of a token
         path = f"/gateway{'/bot' if bot else ''}"
         url = self.api_url.rstrip("/") + path
-        headers = [(name, value) for name, value in self.headers if name.lower() != "authorization"]
+        # A Host is meant for the gateway.
+        headers = [(name, value) for name, value in self.headers if name.lower() not in ("authorization", "host")]
         headers.append(("Authorization", f"{self.token_type} {token}" if self.token_type else token))
         transport = HttpTransport(self.api_url, headers, ssl=self.ssl, proxy=self.proxy, max_body=_MAX_RESPONSE_SIZE)
         try:

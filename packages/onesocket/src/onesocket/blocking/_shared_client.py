@@ -30,6 +30,7 @@ from ..sharing._registry import current_registry
 from ..sharing._shared_client import CLIENT_CLOSED
 from ..sharing._shared_client import SharedClient as LoopClient
 from ..sharing._shared_connection import SharedConnection
+from ..wire._handshake import Handshake
 from ._subscription import Subscription, part_of
 from ._thread_callback import ThreadCallback, ThreadErrorReporter
 from ._token_source import call_token_source
@@ -261,6 +262,11 @@ class SharedClient:
     def epoch(self) -> int:
         """The number of the newest connection, as far as this client knows."""
         return self._known().epoch
+
+    @property
+    def handshake(self) -> Handshake | None:
+        """The answer to the upgrade of the present connection: sub-protocol and headers; None while there is none."""
+        return self._known().handshake
 
     @property
     def stats(self) -> Stats:

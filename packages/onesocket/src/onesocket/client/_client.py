@@ -17,6 +17,7 @@ from ..lifecycle._states import State
 from ..protocols._protocol import Protocol
 from ..transports._transport import Transport
 from ..urls import redact
+from ..wire._handshake import Handshake
 from ._affinity import Affinity, is_collected
 from ._connect_reminder import ConnectReminder
 from ._delivery import Delivery
@@ -57,7 +58,7 @@ class Client:
             means "none this time". It appears in no repr, log or error.
         protocol: What the frames mean: `Raw()` (default), `Json()`, `Msgpack()`, or your own `Protocol`. It decides
             where the token goes (default: ``Authorization: Bearer …``).
-        headers: Header fields for the upgrade request.
+        headers: Header fields for the upgrade request; a `Host` and a `User-Agent` replace the usual ones.
         subprotocols: Names to offer, most wanted first.
         ssl: A TLS context for ``wss://`` (default: the system's trust).
         proxy: ``http://``, ``https://``, ``socks4://`` or ``socks5://`` URL of a proxy.
@@ -342,6 +343,11 @@ class Client:
     def epoch(self) -> int:
         """The number of the present connection, or of the last one."""
         return self._runner.machine.epoch
+
+    @property
+    def handshake(self) -> Handshake | None:
+        """The answer to the upgrade of the present connection: sub-protocol and headers; None while there is none."""
+        return self._runner.handshake
 
     @property
     def status(self) -> Status:

@@ -71,7 +71,7 @@ class ConnectionAttempt:
         self.rtt: float | None = None
         """The newest round trip of a PING, in seconds."""
         self.connection: TransportConnection | None = None
-        self.handshake = Handshake()
+        self.handshake: Handshake | None = None
         self._options = options
         self._protocol = options.protocol
         self._fan_out = fan_out

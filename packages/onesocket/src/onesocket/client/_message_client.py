@@ -8,6 +8,7 @@ from typing import Any, Literal, Protocol, Self, TypedDict, TypeVar, Unpack, ove
 
 from ..lifecycle._effects import Outcome
 from ..lifecycle._states import State
+from ..wire._handshake import Handshake
 from ._delivery import Delivery
 from ._gap import Gap
 from ._queue import DEFAULT_LIMIT, Overflow
@@ -59,6 +60,11 @@ class MessageClient(Protocol):
     @property
     def epoch(self) -> int:
         """The number of the newest connection; 0 before the first."""
+        ...
+
+    @property
+    def handshake(self) -> Handshake | None:
+        """The answer to the upgrade of the present connection: sub-protocol and headers; None while there is none."""
         ...
 
     @property

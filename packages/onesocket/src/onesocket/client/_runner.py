@@ -17,6 +17,7 @@ from ..lifecycle._events import Event
 from ..lifecycle._machine import Machine
 from ..lifecycle._states import AfterClose, State
 from ..protocols._protocol import Ready
+from ..wire._handshake import Handshake
 from ._affinity import Affinity
 from ._connection_attempt import ConnectionAttempt
 from ._fan_out import FanOut
@@ -113,6 +114,11 @@ class Runner:
         """The newest measured round trip of a PING, in seconds."""
         rtt = None if self.attempt is None else self.attempt.rtt
         return self._last_rtt if rtt is None else rtt
+
+    @property
+    def handshake(self) -> Handshake | None:
+        """The answer to the upgrade of the present connection; None: there is none yet, or no connection."""
+        return None if self.attempt is None else self.attempt.handshake
 
     @property
     def callers(self) -> int:

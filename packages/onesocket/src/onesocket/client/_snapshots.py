@@ -32,7 +32,7 @@ def take_status(url: str, runner: Runner, fan_out: FanOut, sender: Sender, outag
         inbox=fan_out.depth,
         subscribers=len(fan_out),
         is_held=fan_out.is_held,
-        subprotocol=runner.attempt.handshake.subprotocol if runner.attempt is not None else None,
+        handshake=runner.handshake,
     )
 
 

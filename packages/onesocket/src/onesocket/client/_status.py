@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from ..errors import OnesocketError
 from ..lifecycle._states import State
+from ..wire._handshake import Handshake
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -40,7 +41,13 @@ class Status:
     subscribers: int
     is_held: bool
     """True while a subscriber with the rule `wait` holds the connection back."""
-    subprotocol: str | None
+    handshake: Handshake | None = None
+    """The server's answer to the upgrade of the present connection; None while there is none."""
+
+    @property
+    def subprotocol(self) -> str | None:
+        """The sub-protocol that the server chose for the present connection."""
+        return None if self.handshake is None else self.handshake.subprotocol
 
     @property
     def is_connected(self) -> bool:

@@ -27,6 +27,7 @@ from ..client._subscription import Predicate, Subscription
 from ..errors import ClientClosed, ForkedCopy, WrongEventLoop
 from ..lifecycle._effects import Outcome
 from ..lifecycle._states import State
+from ..wire._handshake import Handshake
 from ._connection_view import ConnectionView
 from ._cross_loop_call import call_on_loop
 from ._host_calls import HostCalls
@@ -334,6 +335,11 @@ class SharedClient:
     def epoch(self) -> int:
         """The number of the newest connection, as far as this client knows."""
         return self.view.status.epoch
+
+    @property
+    def handshake(self) -> Handshake | None:
+        """The answer to the upgrade of the present connection: sub-protocol and headers; None while there is none."""
+        return self.view.status.handshake
 
     @property
     def stats(self) -> Stats:

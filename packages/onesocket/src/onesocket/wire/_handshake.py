@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from .._version import __version__
 from ..errors import InvalidOption
 from ..urls import redact
-from ._header_fields import HEADER_RULE, is_header_value, is_token
+from ._header_fields import HEADER_RULE, header_values, is_header_value, is_token
 from ._secrets import encoded_forms, mask_secrets, request_secrets
 
 Data = str | bytes
@@ -72,3 +72,7 @@ class Handshake:
 
     subprotocol: str | None = None
     headers: tuple[tuple[str, str], ...] = field(default=(), repr=False)
+
+    def header(self, name: str) -> str | None:
+        """Return the value of the first header with this name, in any case of letters; None: there is none."""
+        return next(iter(header_values(self.headers, name.lower())), None)

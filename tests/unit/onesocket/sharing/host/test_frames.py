@@ -212,8 +212,8 @@ def test_a_change_of_what_frames_carry_needs_another_protocol_version() -> None:
         3,
         {
             "Gap": "epoch error missed reason",
-            "Status": "attempt callers connected_at epoch inbox is_held last_connected_at last_error last_loss "
-            "last_lost_at outbox retry_in rtt state subprotocol subscribers url",
+            "Status": "attempt callers connected_at epoch handshake inbox is_held last_connected_at last_error "
+            "last_loss last_lost_at outbox retry_in rtt state subscribers url",
         },
         {
             "GapReason": ["overflow", "reconnected", "undecodable"],

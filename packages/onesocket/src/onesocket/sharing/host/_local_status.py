@@ -41,7 +41,6 @@ class LocalStatus:
             inbox=0,
             subscribers=0,
             is_held=False,
-            subprotocol=None,
         )
 
     def __repr__(self) -> str:
