@@ -1,5 +1,6 @@
 """The rules of RFC 6455 for frames, equally in both twins."""
 
+import contextlib
 import gc
 import os
 import struct
@@ -144,7 +145,7 @@ BROKEN: dict[str, tuple[bytes, int, str]] = {
     "RSV1": (frame(0xC1), 1002, "a reserved bit"),
     "RSV2": (frame(0xA1), 1002, "a reserved bit"),
     "RSV3 of a control frame": (frame(0x99), 1002, "a reserved bit"),
-    **{f"opcode {opcode}": (frame(0x80 | opcode), 1002, f"opcode {opcode}") for opcode in (3, 4, 5, 6, 7, 11, 12, 13, 14, 15)},
+    **{f"opcode {code}": (frame(0x80 | code), 1002, f"opcode {code}") for code in (*range(3, 8), *range(11, 16))},
     "masked": (frame(TEXT, b"x", masked=True), 1002, "a frame is masked"),
     "fragmented PING": (frame(0x09), 1002, "fragmented"),
     "fragmented CLOSE": (frame(0x08), 1002, "fragmented"),
@@ -164,7 +165,8 @@ BROKEN: dict[str, tuple[bytes, int, str]] = {
         f"text {text!r}": (frame(TEXT, text), 1007, "not UTF-8")
         for text in (
             b"\xff", b"\x80", b"\xc3", b"\xc0\xaf", b"\xc1\xbf", b"\xe0\x9f\xbf", b"\xed\xa0\x80", b"\xed\xbf\xbf",
-            b"\xf0\x8f\xbf\xbf", b"\xf4\x90\x80\x80", b"\xf5\x80\x80\x80", b"\xfe", b"abc\xe2\x82", b"a" * 300 + b"\xe2(\xa1",
+            b"\xf0\x8f\xbf\xbf", b"\xf4\x90\x80\x80", b"\xf5\x80\x80\x80", b"\xfe", b"abc\xe2\x82",
+            b"a" * 300 + b"\xe2(\xa1",
         )
     },
     "fragments that together are not UTF-8": (frame(0x01, b"\xe2\x82") + frame(0x80, b"("), 1007, "not UTF-8"),
@@ -313,13 +315,10 @@ def test_a_wrong_count_is_refused(twin: Any) -> None:
 def test_a_memoryview_that_is_kept_is_never_freed_memory(twin: Any) -> None:
     one = reader(twin)
     kept = one.get_buffer(-1)
-    try:
+    with contextlib.suppress(BufferError):  # C can't move a buffer that is in use; Python takes another one
         read_from(one, frame(BINARY, b"x" * 500_000))
-    except BufferError as error:
-        assert "memoryview" in str(error)
     kept[:] = b"y" * len(kept)
     kept.release()
-    assert one.violation is None or twin is not None
 
 
 # --- compression ------------------------------------------------------------------------------------------------------
@@ -334,6 +333,8 @@ def doubled(payload: bytes, first: bool, last: bool) -> bytes:
     return payload * 2
 
 
+TOO_LARGE = (1009, "a message is larger than max_size (20 bytes), its fragments together")
+NOT_FIRST = (1002, "the bit of compression is set in a frame that does not begin a message")
 calls: list[tuple[bytes, bool, bool]] = []
 
 
@@ -356,16 +357,16 @@ def test_compressed_messages_are_passed_through_the_function(twin: Any) -> None:
     ("data", "violation"),
     [
         (frame(0xC1, b"bad"), (1009, "too much")),
-        (frame(0xC1, b"x" * 11), (1009, "a message is larger than max_size (20 bytes), its fragments together")),
-        (frame(0x41, b"x" * 8) + frame(0x80, b"x" * 3), (1009, "a message is larger than max_size (20 bytes), its fragments together")),
-        (frame(0xC1, size=200), (1009, "a message is larger than max_size (20 bytes), its fragments together")),
+        (frame(0xC1, b"x" * 11), TOO_LARGE),
+        (frame(0x41, b"x" * 8) + frame(0x80, b"x" * 3), TOO_LARGE),
+        (frame(0xC1, size=200), TOO_LARGE),
         (frame(0xC1, b"\xff"), (1007, "a text is not UTF-8")),
         (frame(0x41, b"\xff"), (1007, "a text is not UTF-8")),
-        (frame(0x41, b"x") + frame(0xC0), (1002, "the bit of compression is set in a frame that does not begin a message")),
-        (frame(0xC9), (1002, "the bit of compression is set in a frame that does not begin a message")),
+        (frame(0x41, b"x") + frame(0xC0), NOT_FIRST),
+        (frame(0xC9), NOT_FIRST),
         (frame(0xA1), (1002, "a reserved bit is set, but no extension was agreed on")),
     ],
-)  # fmt: skip
+)
 def test_violations_of_compressed_messages(twin: Any, data: bytes, violation: tuple[int, str]) -> None:
     one = reader(twin, inflate=doubled, max_size=20)
     assert one.feed(data) == []
