@@ -261,7 +261,20 @@ class ConnectionRefused(ConnectFailed):
 
 
 class ProxyFailed(ConnectFailed):
-    """The proxy could not be reached, or refused to connect to the server."""
+    """The proxy could not be reached, or refused to connect to the server.
+
+    `status`: the HTTP status that an HTTP proxy answered with; else None.
+    """
+
+    status: int | None = None
+
+    def __init__(
+        self, text: str, *, retryable: bool = True, status: int | None = None, retry_after: float | None = None
+    ) -> None:
+        super().__init__(text)
+        self.status = status
+        self.retryable = retryable
+        self.retry_after = retry_after
 
 
 class TLSFailed(ConnectFailed):

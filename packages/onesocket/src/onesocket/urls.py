@@ -3,13 +3,26 @@
 from __future__ import annotations
 
 import base64
+import os
 import re
+import sys
 from dataclasses import dataclass
 from urllib.parse import SplitResult, parse_qsl, quote, unquote, unquote_plus, urlencode, urlsplit, urlunsplit
 
 from .errors import InvalidURL
 
-_DEFAULT_PORTS = {"ws": 80, "wss": 443, "http": 80, "https": 443, "socks4": 1080, "socks5": 1080}
+CLIENT_SCHEMES = ("ws", "wss", "ws+unix", "unix")
+"""The schemes of a client's URL; the last two, which mean the same, are those of a Unix socket."""
+_DEFAULT_PORTS = {
+    "ws": 80,
+    "wss": 443,
+    "http": 80,
+    "https": 443,
+    **dict.fromkeys(("socks4", "socks4a", "socks5", "socks5h"), 1080),
+}
+_UNIX_SCHEMES = ("ws+unix", "unix")
+# Bytes, without the terminating zero (sockaddr_un in the headers of the system).
+_MAX_UNIX_PATH = 107 if sys.platform == "linux" else 103
 
 _MAX_LABEL = 63
 _MAX_NAME = 253
@@ -29,14 +42,16 @@ class Address:
     secure: bool
     authorization: str | None
     target: str = "/"
+    unix_path: str = ""
+    """The path of a Unix socket; empty for TCP."""
 
     def __repr__(self) -> str:
         return f"<Address {redact(self.url)}>"
 
     @property
     def host_port(self) -> str:
-        """`host:port`, for messages."""
-        return f"{_bracketed(self.host)}:{self.port}"
+        """`host:port`, or ``unix:`` and a path, for messages."""
+        return f"unix:{self.unix_path}" if self.unix_path else f"{_bracketed(self.host)}:{self.port}"
 
     @property
     def authority(self) -> str:
@@ -46,7 +61,10 @@ class Address:
 
 
 def parse_url(url: str, *, schemes: tuple[str, ...] = ("ws", "wss"), what: str = "URL") -> Address:
-    """Check `url`; raises `InvalidURL`, which names the fault and shows no secret. `what` names the URL in its text."""
+    """Check `url`; raises `InvalidURL`, which names the fault and shows no secret. `what` names the URL in its text.
+
+    The URL of a Unix socket (see `CLIENT_SCHEMES`) is ``ws+unix:///path/of/socket:/target?query``.
+    """
     if not isinstance(url, str):  # pyright: ignore[reportUnnecessaryIsInstance] - callers without a type checker
         raise InvalidURL(f"the {what} must be a str, not {type(url).__name__}")
     shown = _redact_malformed(url)
@@ -55,6 +73,8 @@ def parse_url(url: str, *, schemes: tuple[str, ...] = ("ws", "wss"), what: str =
         port = parts.port
     except ValueError as error:
         raise InvalidURL(f"{shown!r} is not a valid {what}: {_safe_error_text(error)}") from None
+    if parts.scheme in _UNIX_SCHEMES and parts.scheme in schemes:
+        return _parse_unix_url(url, parts, what, shown)
     _check_parts(url, parts, schemes, what, shown)
     host = _check_host(parts.hostname or "", what, shown)
     netloc = _bracketed(host) if port is None else f"{_bracketed(host)}:{port}"
@@ -66,6 +86,34 @@ def parse_url(url: str, *, schemes: tuple[str, ...] = ("ws", "wss"), what: str =
         secure=parts.scheme in ("wss", "https"),
         authorization=_basic_auth(parts),
         target=target,
+    )
+
+
+def _parse_unix_url(url: str, parts: SplitResult, what: str, shown: str) -> Address:
+    _check_characters(url, parts, what, shown)
+    quoted, _, target = parts.path.partition(":")
+    path = unquote(quoted)
+    if parts.netloc or not path.startswith("/") or "\0" in path:
+        raise InvalidURL(
+            f"{shown!r} is not a valid {what}: it names no absolute path of a Unix socket; "
+            "write ws+unix:///path/of/socket or ws+unix:///path/of/socket:/target"
+        )
+    if len(os.fsencode(path)) > _MAX_UNIX_PATH:
+        raise InvalidURL(
+            f"{shown!r} is not a valid {what}: a path of a Unix socket has at most {_MAX_UNIX_PATH} bytes "
+            f"(this one has {len(os.fsencode(path))})"
+        )
+    if sys.platform == "win32":
+        raise InvalidURL(f"{shown!r} is not a valid {what}: Python has no Unix sockets on Windows")
+    target = _quoted(f"/{target.removeprefix('/')}" + (f"?{parts.query}" if parts.query else ""))
+    return Address(
+        url=f"ws+unix://{quote(path)}:{target}",
+        host="localhost",  # for the header Host
+        port=_DEFAULT_PORTS["ws"],
+        secure=False,
+        authorization=None,
+        target=target,
+        unix_path=path,
     )
 
 
@@ -89,6 +137,8 @@ def redact(url: object) -> str:
     query = "&".join(f"{quote(key)}=***" for key in keys)
     if parts.query and not keys:
         query = "***"
+    if parts.scheme in _UNIX_SCHEMES and not netloc:  # urlunsplit() would leave out the slashes
+        return f"{parts.scheme}://{parts.path}" + (f"?{query}" if query else "")
     return urlunsplit((parts.scheme, netloc, parts.path, query, ""))
 
 
@@ -99,8 +149,7 @@ def _redact_malformed(url: str) -> str:
 
 
 def _check_parts(url: str, parts: SplitResult, schemes: tuple[str, ...], what: str, shown: str) -> None:
-    if any(character <= " " or character == "\x7f" for character in url):
-        raise InvalidURL(f"{shown!r} is not a valid {what}: it holds white space or control characters")
+    _check_characters(url, parts, what, shown)
     if parts.scheme not in schemes:
         wanted = " or ".join(f"{scheme}://" for scheme in schemes)
         hint = {"http": "; did you mean ws://?", "https": "; did you mean wss://?"}.get(parts.scheme, "")
@@ -109,6 +158,11 @@ def _check_parts(url: str, parts: SplitResult, schemes: tuple[str, ...], what: s
         raise InvalidURL(f"{shown!r} is not a valid {what}: it names no host")
     if parts.port == 0:
         raise InvalidURL(f"{shown!r} is not a valid {what}: port 0 can't be connected to")
+
+
+def _check_characters(url: str, parts: SplitResult, what: str, shown: str) -> None:
+    if any(character <= " " or character == "\x7f" for character in url):
+        raise InvalidURL(f"{shown!r} is not a valid {what}: it holds white space or control characters")
     if parts.fragment:
         raise InvalidURL(f"{shown!r} is not a valid {what}: a fragment (#…) has no meaning for a WebSocket")
 
@@ -120,6 +174,10 @@ def _target(url: str) -> str:
     target = "" if start is None else rest[start.start() :]
     if not target.startswith("/"):
         target = f"/{target}"
+    return _quoted(target)
+
+
+def _quoted(target: str) -> str:
     return target if target.isascii() else "".join(c if c.isascii() else quote(c, errors="replace") for c in target)
 
 

@@ -9,13 +9,14 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Literal
 
 from onesocket.client._client import Client
-from onesocket.client._options import Headers, Token, check_headers, check_proxy, check_seconds, check_token
+from onesocket.client._options import Headers, Token, check_headers, check_seconds, check_token
 from onesocket.client._status import Change, Status
 from onesocket.client._user_code import call_user_function, mark_unwrapped
 from onesocket.errors import InvalidOption, OnesocketError, TokenFailed
 from onesocket.lifecycle._outbox import OutboxLimits
 from onesocket.lifecycle._retry import ReconnectPolicy
 from onesocket.lifecycle._states import State
+from onesocket.transports._proxy import ProxyOption, check_proxy
 from onesocket.transports._transport import Transport
 from onesocket.urls import parse_url, redact
 
@@ -59,7 +60,8 @@ class DiscordClient(Client):
             default User-Agent is ``DiscordBot (onesocket, version)``.
         open_timeout: Seconds for one attempt. Waiting for the identify slot is not included.
         max_size: Bytes of one payload, once decompressed; None: no limit.
-        close_timeout, ssl, proxy, reconnect, outbox, on_error, transport: as for `Client`.
+        proxy: As for `Client`, for the API, too; a SOCKS proxy needs `gateway_url`.
+        close_timeout, ssl, local_address, reconnect, outbox, on_error, transport: as for `Client`.
     """
 
     def __init__(
@@ -78,7 +80,8 @@ class DiscordClient(Client):
         identify_reserve: int | None = None,
         headers: Headers | None = None,
         ssl: ssl_module.SSLContext | None = None,
-        proxy: str | None = None,
+        proxy: ProxyOption = True,
+        local_address: str | None = None,
         open_timeout: float = 10.0,
         close_timeout: float = 5.0,
         max_size: int | None = 32 * 2**20,
@@ -98,6 +101,7 @@ class DiscordClient(Client):
                 timeout=check_seconds("open_timeout", open_timeout),
                 ssl=ssl,
                 proxy=_check_api_proxy(proxy),
+                local_address=local_address,
                 headers=fields,
             )
         self.shard = checked_shard(shard)
@@ -127,6 +131,7 @@ class DiscordClient(Client):
             # For the API alone, if the gateway's address turns out to be without TLS.
             ssl=ssl if gateway_url is not None or url.startswith("wss:") else None,
             proxy=proxy,
+            local_address=local_address,
             open_timeout=open_timeout,
             close_timeout=close_timeout,
             ping_interval=None,  # heartbeats take its place
@@ -251,10 +256,11 @@ def _with_user_agent(headers: tuple[tuple[str, str], ...]) -> tuple[tuple[str, s
     return headers if given else (("User-Agent", USER_AGENT), *headers)
 
 
-def _check_api_proxy(proxy: str | None) -> str | None:
-    if check_proxy(proxy) is not None and not str(proxy).startswith("http"):
+def _check_api_proxy(proxy: ProxyOption) -> ProxyOption:
+    checked = check_proxy(proxy)
+    if isinstance(checked, str) and not checked.lower().startswith("http"):
         raise InvalidOption("the gateway's address can be requested through an http:// proxy only; give gateway_url=")
-    return proxy
+    return checked
 
 
 def _placeholder_url(api_url: str) -> str:

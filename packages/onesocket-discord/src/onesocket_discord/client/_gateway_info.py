@@ -18,9 +18,11 @@ from onesocket.errors import (
     LoginRefused,
     NameResolutionFailed,
     PeerError,
+    ProxyFailed,
     ServerBusy,
 )
 from onesocket.lifecycle._peer_errors import parse_retry_after
+from onesocket.transports._proxy import ProxyOption
 from onesocket.urls import parse_url, redact
 
 from ..protocol._api import USER_AGENT
@@ -49,7 +51,8 @@ class GatewayInfoRequest:
     token_type: str | None
     timeout: float
     ssl: ssl_module.SSLContext | None = None
-    proxy: str | None = None
+    proxy: ProxyOption = None
+    local_address: str | None = None
     headers: tuple[tuple[str, str], ...] = (("User-Agent", USER_AGENT),)
     """Headers of the request besides the token's."""
 
@@ -57,7 +60,7 @@ class GatewayInfoRequest:
         """Send the request.
 
         Raises `LoginRefused` (401), `ServerBusy` (429), `HandshakeRejected` (other statuses), `ConnectFailed`,
-        `DecodeError`.
+        `DecodeError`; `InvalidOption` or `InvalidURL` for a proxy of the environment that can't be used.
         """
         # Not at the start of every `onesocket` command: importing aiohttp takes 0.1 s.
         from ..rest._errors import BadAnswer, RequestLost  # noqa: PLC0415
@@ -69,10 +72,19 @@ class GatewayInfoRequest:
         # A Host is meant for the gateway.
         headers = [(name, value) for name, value in self.headers if name.lower() not in ("authorization", "host")]
         headers.append(("Authorization", f"{self.token_type} {token}" if self.token_type else token))
-        transport = HttpTransport(self.api_url, headers, ssl=self.ssl, proxy=self.proxy, max_body=_MAX_RESPONSE_SIZE)
+        transport = HttpTransport(
+            self.api_url,
+            headers,
+            ssl=self.ssl,
+            proxy=self.proxy,
+            local_address=self.local_address,
+            max_body=_MAX_RESPONSE_SIZE,
+        )
         try:
             async with asyncio.timeout(self.timeout):
                 answer = await transport(Request("GET", path, redact(url)))
+        except ProxyFailed:
+            raise
         except (TimeoutError, ConnectFailed, RequestLost) as error:
             # Errors that cost the service nothing are retried sooner: see `ReconnectPolicy`.
             kind = type(error) if isinstance(error, ConnectionRefused | NameResolutionFailed) else ConnectFailed

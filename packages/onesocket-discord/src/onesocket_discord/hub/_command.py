@@ -8,6 +8,7 @@ from onesocket.hub import Hub, HubOptions
 from onesocket.sharing._client_upstream import ClientUpstream
 from onesocket.sharing._connection_key import secret_digest
 from onesocket.sharing._option_digests import option_digests
+from onesocket.transports._proxy import ProxyOption
 
 from ..client import DiscordClient
 from ..protocol import Intents
@@ -23,6 +24,8 @@ def make_hub(
     intents: int | None,
     open_timeout: float,
     headers: tuple[tuple[str, str], ...],
+    proxy: ProxyOption,
+    local_address: str | None,
 ) -> Hub:
     """Make a hub whose upstream is one Discord session.
 
@@ -35,6 +38,8 @@ def make_hub(
         Intents.UNPRIVILEGED if intents is None else intents,
         open_timeout=open_timeout,
         headers=headers,
+        proxy=proxy,
+        local_address=local_address,
         **where,
     )
     # Of a bot there is one session, whatever address it is reached at.

@@ -10,6 +10,7 @@ from typing import Any, Final
 import aiohttp
 
 from onesocket.errors import InvalidOption
+from onesocket.transports._proxy import ProxyOption
 
 from ._api_client import ApiClient
 from ._errors import BadAnswer
@@ -51,11 +52,13 @@ class Accounts:
         *,
         timeout: float = 30.0,
         session: aiohttp.ClientSession | None = None,
+        proxy: ProxyOption = True,
         user_agent: str | None = None,
     ) -> None:
         self._api_url = api_url
         self._timeout = timeout
         self._session = session
+        self._proxy: ProxyOption = proxy
         self._user_agent = user_agent
 
     def __repr__(self) -> str:
@@ -126,6 +129,7 @@ class Accounts:
             token_type=None,
             timeout=self._timeout,
             session=self._session,
+            proxy=self._proxy,
             user_agent=self._user_agent,
             secrets=secrets,
         ) as client:

@@ -11,6 +11,7 @@ import msgspec
 
 from onesocket.client._pickling import not_picklable
 from onesocket.errors import EncodeError, InvalidOption
+from onesocket.transports._proxy import ProxyOption
 from onesocket.urls import parse_url
 
 from ..protocol._api import API_URL, USER_AGENT
@@ -35,6 +36,7 @@ class ApiClient:
         token_type: TokenType | None = "Bot",  # noqa: S107 - a scheme
         timeout: float = 60.0,
         session: aiohttp.ClientSession | None = None,
+        proxy: ProxyOption = True,
         max_retries: int = 4,
         user_agent: str | None = None,
         max_waiting: int = 1_000,
@@ -49,7 +51,7 @@ class ApiClient:
             headers["Authorization"] = _authorization(token, token_type)
             secrets = (*secrets, token)
         self._api_url = address.url.rstrip("/")
-        self._exchange = HttpTransport(self._api_url, headers.items(), session)
+        self._exchange = HttpTransport(self._api_url, headers.items(), session, proxy=proxy)
         self._requester = Requester(
             self._exchange,
             timeout=timeout,

@@ -22,6 +22,7 @@ class Rest(ApiClient):
 
     `token_type`: ``"Bot"``, ``"Bearer"``, or None for the bare token (people on a local chat server).
     `timeout`: seconds for each call, waiting included. `session`: an aiohttp session to use; it stays open.
+    `proxy`: as for `Client`, of HTTP alone (a given session may have one of its own instead).
     `max_retries`: after a 429, and for idempotent calls after a broken connection or a 5xx.
     """
 

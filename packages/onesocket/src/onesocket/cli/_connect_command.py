@@ -9,11 +9,18 @@ import typer
 
 from ..client import Client, ReconnectPolicy
 from ..protocols import Json, Protocol, Raw, TokenQuery
+from ._network_arguments import (
+    LocalAddressArgument,
+    NoProxyArgument,
+    ProxyArgument,
+    ServerHostnameArgument,
+    proxy_option,
+)
 from ._usage import EXIT_USAGE, fail, parse_header
 
 
 def connect(
-    url: Annotated[str, typer.Argument(metavar="URL", help="ws://... or wss://...")],
+    url: Annotated[str, typer.Argument(metavar="URL", help="ws://..., wss://... or ws+unix:///path/of/socket")],
     *,
     token: Annotated[
         str | None,
@@ -34,6 +41,10 @@ def connect(
         list[str] | None,
         typer.Option(metavar="NAME", help="A sub-protocol to offer, most wanted first (may be repeated)."),
     ] = None,
+    proxy: ProxyArgument = None,
+    no_proxy: NoProxyArgument = False,
+    server_hostname: ServerHostnameArgument = None,
+    local_address: LocalAddressArgument = None,
     as_json: Annotated[
         bool, typer.Option("--json", help="Messages are JSON: shown indented; typed lines are checked before sending.")
     ] = False,
@@ -68,6 +79,7 @@ def connect(
     from ._connect import ConnectSession
     from ._output import Output, silence_log
 
+    through = proxy_option(proxy, no_proxy=no_proxy)
     headers = [parse_header(text) for text in header or ()]
     if token_query is not None and token is None:
         fail("--token-query needs a token: --token, or ONESOCKET_TOKEN in the environment")
@@ -81,6 +93,9 @@ def connect(
             protocol=_protocol(as_json, token_query),
             headers=headers,
             subprotocols=subprotocol or (),
+            proxy=through,
+            server_hostname=server_hostname,
+            local_address=local_address,
             open_timeout=open_timeout,
             ping_interval=ping_interval or None,
             reconnect=ReconnectPolicy() if reconnect else None,

@@ -14,6 +14,13 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from ..errors import UsageError
+from ._network_arguments import (
+    LocalAddressArgument,
+    NoProxyArgument,
+    ProxyArgument,
+    ServerHostnameArgument,
+    proxy_option,
+)
 from ._stop_signal import StopSignal
 from ._usage import EXIT_FAILED, fail, parse_header, show_error
 
@@ -23,7 +30,14 @@ if TYPE_CHECKING:
     from ..sharing._upstream import Upstream
 
 _MERGE_OPTIONS = ("merge_action", "merge_subscribe", "merge_unsubscribe", "merge_keys", "merge_key")
-_OPTION_FLAGS = {"headers": "--header", "subprotocols": "--subprotocol", "protocol": "--protocol and --merge"}
+_OPTION_FLAGS = {
+    "headers": "--header",
+    "subprotocols": "--subprotocol",
+    "protocol": "--protocol and --merge",
+    "proxy": "--proxy and --no-proxy",
+    "server_hostname": "--server-hostname",
+    "local_address": "--local-address",
+}
 _LOCAL_TOKEN_VARIABLE = "ONESOCKET_LOCAL_TOKEN"  # noqa: S105 - a variable's name
 
 
@@ -33,8 +47,8 @@ def share(
         str | None,
         typer.Argument(
             metavar="URL",
-            help="ws://... or wss://...; with --discord the gateway's address, or that of the API (the default is "
-            "Discord's own).",
+            help="ws://..., wss://... or ws+unix:///path/of/socket; with --discord the gateway's address, or that of "
+            "the API (the default is Discord's own).",
         ),
     ] = None,
     *,
@@ -65,6 +79,10 @@ def share(
         list[str] | None,
         typer.Option(metavar="NAME", help="A sub-protocol to offer upstream, most wanted first (may be repeated)."),
     ] = None,
+    proxy: ProxyArgument = None,
+    no_proxy: NoProxyArgument = False,
+    server_hostname: ServerHostnameArgument = None,
+    local_address: LocalAddressArgument = None,
     local_token: Annotated[
         str | None,
         typer.Option(
@@ -168,13 +186,7 @@ def share(
     from ..errors import OptionConflict
     from ..hub import Endpoint, HubOptions, JsonMerge, load_merge
 
-    for option in _MERGE_OPTIONS:
-        if merge != "json" and _is_given(context, option):
-            fail(f"--{option.replace('_', '-')} has no effect without --merge json")
-    if merge_pace is not None and merge is None:
-        fail("--merge-pace has no effect without --merge")
-    if intents is not None and not discord:
-        fail("--intents has no effect without --discord")
+    _check_combinations(context)
     try:
         headers = tuple(map(parse_header, header or ()))
         options = HubOptions(
@@ -210,12 +222,29 @@ def share(
             fail("--discord can't be combined with --merge, --gap-message, --subprotocol or --protocol json")
         if discord and key is not None:
             fail("--key has no effect with --discord: a bot has one session")
-        given: dict[str, Any] = {"token": token, "headers": headers, "open_timeout": open_timeout}
+        given: dict[str, Any] = {
+            "token": token,
+            "headers": headers,
+            "open_timeout": open_timeout,
+            "proxy": proxy_option(proxy, no_proxy=no_proxy),
+            "local_address": local_address,
+        }
         names = tuple(subprotocol or ())
         make = (
             partial(_make_discord_hub, options, url=url, intents=intents, **given)
             if discord
-            else partial(_make_hub, options, url, key, chosen, pace, on_host=on_host, subprotocols=names, **given)
+            else partial(
+                _make_hub,
+                options,
+                url,
+                key,
+                chosen,
+                pace,
+                on_host=on_host,
+                subprotocols=names,
+                server_hostname=server_hostname,
+                **given,
+            )
         )
         status = asyncio.run(_run(make))
     except OptionConflict as error:
@@ -224,6 +253,20 @@ def share(
     except UsageError as error:
         fail(str(error))
     raise typer.Exit(status)
+
+
+def _check_combinations(context: typer.Context) -> None:
+    """End the command for an option without effect."""
+    given = context.params
+    for option in _MERGE_OPTIONS:
+        if given["merge"] != "json" and _is_given(context, option):
+            fail(f"--{option.replace('_', '-')} has no effect without --merge json")
+    if given["merge_pace"] is not None and given["merge"] is None:
+        fail("--merge-pace has no effect without --merge")
+    if given["intents"] is not None and not given["discord"]:
+        fail("--intents has no effect without --discord")
+    if given["server_hostname"] is not None and given["discord"]:
+        fail("--server-hostname has no effect with --discord: the API names the gateway's address")
 
 
 def _make_hub(

@@ -15,6 +15,7 @@ from ..lifecycle._outbox import OutboxLimits
 from ..lifecycle._retry import ReconnectPolicy
 from ..lifecycle._states import State
 from ..protocols._protocol import Protocol
+from ..transports._proxy import ProxyOption
 from ..transports._transport import Transport
 from ..urls import redact
 from ..wire._handshake import Handshake
@@ -53,7 +54,8 @@ class Client:
     first use, and to its process: a forked child keeps nothing of its connection, and each call raises `ForkedCopy`.
 
     Parameters:
-        url: ``ws://`` or ``wss://``; user info becomes an `Authorization: Basic` header.
+        url: ``ws://`` or ``wss://``; user info becomes an `Authorization: Basic` header. A Unix socket is
+            ``ws+unix:///path/of/socket``, or ``ws+unix:///path/of/socket:/target?query`` where the target isn't ``/``.
         token: A str, or a callable (or coroutine function) that returns one, asked anew for every attempt; None from it
             means "none this time". It appears in no repr, log or error.
         protocol: What the frames mean: `Raw()` (default), `Json()`, `Msgpack()`, or your own `Protocol`. It decides
@@ -61,7 +63,10 @@ class Client:
         headers: Header fields for the upgrade request; a `Host` and a `User-Agent` replace the usual ones.
         subprotocols: Names to offer, most wanted first.
         ssl: A TLS context for ``wss://`` (default: the system's trust).
-        proxy: ``http://``, ``https://``, ``socks4://`` or ``socks5://`` URL of a proxy.
+        proxy: ``http://``, ``https://``, ``socks5h://``, ``socks5://``, ``socks4a://`` or ``socks4://`` URL of a proxy;
+            True: the one that the environment has for the address, if any (docs/network.md); None: none.
+        server_hostname: The name for SNI and the server's certificate (default: that of the URL).
+        local_address: The IP address to connect from (default: the system's choice).
         open_timeout: Seconds for one attempt, from asking for the token to the end of the login.
         close_timeout: Seconds for one close handshake; then the socket is aborted.
         ping_interval: Seconds between PINGs; None: none are sent.
@@ -83,7 +88,9 @@ class Client:
         headers: Headers | None = None,
         subprotocols: Iterable[str] = (),
         ssl: ssl_module.SSLContext | None = None,
-        proxy: str | None = None,
+        proxy: ProxyOption = True,
+        server_hostname: str | None = None,
+        local_address: str | None = None,
         open_timeout: float = 10.0,
         close_timeout: float = 5.0,
         ping_interval: float | None = 20.0,
@@ -104,6 +111,8 @@ class Client:
             subprotocols=subprotocols,
             ssl=ssl,
             proxy=proxy,
+            server_hostname=server_hostname,
+            local_address=local_address,
             open_timeout=open_timeout,
             close_timeout=close_timeout,
             ping_interval=ping_interval,

@@ -26,6 +26,8 @@ def make_dial_request(options: Options, token: str | None) -> DialRequest:
         subprotocols=options.subprotocols or options.protocol.subprotocols,
         ssl=options.ssl,
         proxy=options.proxy,
+        server_hostname=options.server_hostname,
+        local_address=options.local_address,
         max_size=options.max_size,
         close_timeout=options.close_timeout,
         secrets=() if token is None else (token,),

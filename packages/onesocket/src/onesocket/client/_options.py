@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
+import ipaddress
 import math
 import ssl as ssl_module
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, TypeVar, cast
 
-from ..errors import InvalidOption, TokenFailed
+from ..errors import InvalidOption, InvalidURL, TokenFailed
 from ..lifecycle._outbox import OutboxLimits
 from ..lifecycle._retry import ReconnectPolicy
 from ..protocols._protocol import Protocol
 from ..protocols._raw import Raw
+from ..transports._proxy import ProxyOption, check_proxy
 from ..transports._transport import Transport
-from ..urls import Address, parse_url
+from ..urls import CLIENT_SCHEMES, Address, parse_url
 from ..wire._header_fields import is_header_value, is_token
 
 T = TypeVar("T")
@@ -23,7 +25,6 @@ TokenSource = Callable[[], Awaitable[str | None]] | Callable[[], str | None]
 Token = str | TokenSource
 Headers = Mapping[str, str] | Iterable[tuple[str, str]]
 
-_PROXY_SCHEMES = ("http", "https", "socks4", "socks5")
 # Ours to write: RFC 6455, section 4.1.
 _HANDSHAKE_HEADERS = frozenset({"upgrade", "connection", "content-length", "transfer-encoding"})
 
@@ -39,7 +40,9 @@ class Options:
     headers: tuple[tuple[str, str], ...]
     subprotocols: tuple[str, ...]
     ssl: ssl_module.SSLContext | None
-    proxy: str | None
+    proxy: ProxyOption
+    server_hostname: str | None
+    local_address: str | None
     open_timeout: float
     close_timeout: float
     ping_interval: float | None
@@ -51,7 +54,7 @@ class Options:
     @classmethod
     def check(cls, url: str, **given: Any) -> Options:
         """Options made of the arguments of `Client`; raises `InvalidURL`, `InvalidOption` or `TokenFailed`."""
-        address = parse_url(url)
+        address = parse_url(url, schemes=CLIENT_SCHEMES)
         token, transport = given["token"], given["transport"]
         if isinstance(token, str):
             check_token(token)
@@ -68,7 +71,9 @@ class Options:
             headers=check_headers(given["headers"]),
             subprotocols=check_subprotocols(given["subprotocols"]),
             ssl=check_ssl(given["ssl"], address),
-            proxy=check_proxy(given["proxy"]),
+            proxy=check_proxy(given["proxy"], address),
+            server_hostname=check_server_hostname(given["server_hostname"], address),
+            local_address=check_local_address(given["local_address"], address),
             open_timeout=check_seconds("open_timeout", given["open_timeout"]),
             close_timeout=check_seconds("close_timeout", given["close_timeout"]),
             ping_interval=None if ping_interval is None else check_seconds("ping_interval", ping_interval),
@@ -167,11 +172,38 @@ def check_ssl(value: object, address: Address) -> ssl_module.SSLContext | None:
     return value
 
 
-def check_proxy(value: str | None) -> str | None:
-    """A checked proxy URL, user info kept; raises `InvalidURL`."""
-    if value is not None:
-        parse_url(value, schemes=_PROXY_SCHEMES, what="proxy URL")
+def check_server_hostname(value: object, address: Address) -> str | None:
+    """The name for SNI and certificate, in ASCII; raises `InvalidOption`."""
+    if value is None:
+        return None
+    try:
+        named = parse_url(f"wss://{value}" if isinstance(value, str) else "", what="host name")
+    except InvalidURL:
+        named = None
+    if named is None or named.url != f"wss://{named.host}/" or named.authorization is not None:
+        raise InvalidOption(f"server_hostname must be a host name (without a port), not {value!r}")
+    if not address.secure:
+        raise InvalidOption("server_hostname= was given, but without TLS there is no SNI; use wss://")
+    return named.host
+
+
+def check_local_address(value: object, address: Address) -> str | None:
+    """The IP address to connect from; raises `InvalidOption`."""
+    if value is None:
+        return None
+    if not isinstance(value, str) or not _is_ip_address(value):
+        raise InvalidOption(f"local_address must be an IP address of this machine, such as 192.0.2.1, not {value!r}")
+    if address.unix_path:
+        raise InvalidOption("local_address= was given, but a Unix socket is connected from no address")
     return value
+
+
+def _is_ip_address(text: str) -> bool:
+    try:
+        ipaddress.ip_address(text)
+    except ValueError:
+        return False
+    return True
 
 
 def check_token(value: object) -> str:

@@ -103,7 +103,7 @@ def handshake_rejected(
     `headers` has names in lower case; `body` is an excerpt, and `location` the target of a redirect, both to be shown.
     """
     retry_after = parse_retry_after(headers.get("retry-after"), headers.get("date"))
-    text = f"the server answered the upgrade with HTTP {status} {_phrase(status)}".rstrip()
+    text = f"the server answered the upgrade with HTTP {status} {phrase_of(status)}".rstrip()
     if location is not None:
         text += f" and the target {location}"
     if body:
@@ -139,7 +139,8 @@ def parse_retry_after(value: str | None, date: str | None = None) -> float | Non
         return None
 
 
-def _phrase(status: int) -> str:
+def phrase_of(status: int) -> str:
+    """Return the reason phrase of an HTTP status (RFC 9110, section 15); empty for one that is not registered."""
     try:
         return HTTPStatus(status).phrase
     except ValueError:

@@ -10,9 +10,7 @@ from urllib.parse import urlsplit, urlunsplit
 from ..client._identity_token import IdentityToken
 from ..client._options import Token
 from ..errors import InvalidOption
-from ..urls import parse_url, redact
-
-_DEFAULT_PORTS = {"ws": 80, "wss": 443}
+from ..urls import CLIENT_SCHEMES, Address, parse_url, redact
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,10 +35,7 @@ class ConnectionKey:
             raise InvalidOption("key must be a str that names the identity, and not empty")
         if not (token is None or isinstance(token, str) or callable(token)):  # pyright: ignore[reportUnnecessaryComparison]
             raise InvalidOption(f"token must be a str or a callable, not {type(token).__name__}")
-        address = parse_url(url)
-        parts = urlsplit(address.url)
-        host = f"[{address.host}]" if ":" in address.host else address.host
-        netloc = host.lower() if address.port == _DEFAULT_PORTS[parts.scheme] else f"{host.lower()}:{address.port}"
+        address = parse_url(url, schemes=CLIENT_SCHEMES)
         identity: Hashable
         user_info = secret_digest(address.authorization)
         if key is not None:
@@ -52,8 +47,7 @@ class ConnectionKey:
         else:
             identity = ("token", None if token is None else secret_digest(token), user_info)
         holder = secret_digest(token.key) if isinstance(token, IdentityToken) else None
-        normalized = urlunsplit((parts.scheme, netloc, parts.path, parts.query, ""))
-        return cls(normalized, identity, user_info, holder, is_named=key is not None)
+        return cls(_normalized(address), identity, user_info, holder, is_named=key is not None)
 
     def __str__(self) -> str:
         return redact(self.url)
@@ -70,6 +64,13 @@ class ConnectionKey:
                 "processes can't tell whether their token sources mean the same identity: pass key='a name for it'"
             )
         return hashlib.sha256(repr((self.url, self.identity)).encode()).hexdigest()
+
+
+def _normalized(address: Address) -> str:
+    if address.unix_path:
+        return address.url
+    parts = urlsplit(address.url)
+    return urlunsplit((parts.scheme, address.authority.lower(), parts.path, parts.query, ""))
 
 
 class _CallableIdentity:

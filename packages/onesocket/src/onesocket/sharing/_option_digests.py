@@ -14,7 +14,15 @@ from ..protocols._protocol import Protocol
 from ._connection_key import ConnectionKey
 from ._upstream_subscriptions import supports_merging
 
-DIAL_OPTIONS: Final = ("headers", "subprotocols", "protocol", "ssl", "proxy")
+DIAL_OPTIONS: Final = (
+    "headers",
+    "subprotocols",
+    "protocol",
+    "ssl",
+    "proxy",
+    "server_hostname",
+    "local_address",
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,7 +40,14 @@ class Comparable:
 
 
 def comparable_dial_options(
-    *, headers: tuple[tuple[str, str], ...], subprotocols: tuple[str, ...], protocol: Protocol, ssl: Any, proxy: Any
+    *,
+    headers: tuple[tuple[str, str], ...],
+    subprotocols: tuple[str, ...],
+    protocol: Protocol,
+    ssl: Any,
+    proxy: Any,
+    server_hostname: str | None,
+    local_address: str | None,
 ) -> dict[str, Comparable]:
     """The comparable value of each option in `DIAL_OPTIONS`. Raises `InvalidOption`."""
     # Header names have no case, and order counts only among fields of one name (RFC 9110, sections 5.1 and 5.3).
@@ -43,6 +58,8 @@ def comparable_dial_options(
         "protocol": comparable_protocol(protocol),
         "ssl": Comparable(ssl is not None, () if ssl is None else (ssl,)),
         "proxy": Comparable(proxy),
+        "server_hostname": Comparable(server_hostname),
+        "local_address": Comparable(local_address),
     }
 
 
@@ -68,6 +85,8 @@ def _client_options(client: Client) -> dict[str, Comparable]:
         protocol=options.protocol,
         ssl=options.ssl,
         proxy=options.proxy,
+        server_hostname=options.server_hostname,
+        local_address=options.local_address,
     )
 
 

@@ -16,6 +16,7 @@ from ..lifecycle._outbox import OutboxLimits
 from ..lifecycle._retry import ReconnectPolicy
 from ..protocols._protocol import Protocol
 from ..protocols._raw import Raw
+from ..transports._proxy import ProxyOption
 from ..transports._transport import Transport
 from ._connection_key import ConnectionKey, secret_digest
 from ._option_digests import (
@@ -37,7 +38,9 @@ class ClientOptions(TypedDict, total=False):
     headers: Headers | None
     subprotocols: Iterable[str]
     ssl: ssl_module.SSLContext | None
-    proxy: str | None
+    proxy: ProxyOption
+    server_hostname: str | None
+    local_address: str | None
     open_timeout: float
     close_timeout: float
     ping_interval: float | None
@@ -121,7 +124,9 @@ def _comparable_dial_options(options: Mapping[str, Any]) -> dict[str, Comparable
             subprotocols=check_subprotocols(options.get("subprotocols", ())),
             protocol=Raw() if protocol is None else protocol,
             ssl=options.get("ssl"),
-            proxy=options.get("proxy"),
+            proxy=options.get("proxy", True),
+            server_hostname=options.get("server_hostname"),
+            local_address=options.get("local_address"),
         ),
     }
 

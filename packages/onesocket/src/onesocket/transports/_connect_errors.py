@@ -6,15 +6,44 @@ Errors of the peer (close codes, HTTP statuses) are in `lifecycle._peer_errors`,
 from __future__ import annotations
 
 import errno
+import re
 import socket
 import ssl
+from collections.abc import Mapping
+from typing import Final
 
 from ..errors import CertificateInvalid, ConnectFailed, ConnectionRefused, NameResolutionFailed, TLSFailed
 
+_ALERT_REASON: Final = re.compile(r"(?:SSLV3_ALERT|TLSV1_ALERT|TLSV13_ALERT|TLSV1|TLSV13)_(?P<alert>.+)")
+# What helps against an alert of the peer (RFC 8446, section 6.2), by its name in OpenSSL.
+_ALERTS: Final[Mapping[str, str]] = {
+    "CERTIFICATE_REQUIRED": "the server wants a client certificate: load one into ssl= (SSLContext.load_cert_chain)",
+    **dict.fromkeys(
+        (
+            "BAD_CERTIFICATE",
+            "CERTIFICATE_EXPIRED",
+            "CERTIFICATE_REVOKED",
+            "CERTIFICATE_UNKNOWN",
+            "DECRYPT_ERROR",
+            "UNKNOWN_CA",
+            "UNSUPPORTED_CERTIFICATE",
+        ),
+        "the server refuses the client certificate that ssl= has loaded",
+    ),
+    "ACCESS_DENIED": "the server takes the client certificate, and denies access to its owner",
+    "HANDSHAKE_FAILURE": "the server wants a client certificate (SSLContext.load_cert_chain), or other ciphers",
+    "INTERNAL_ERROR": "the server has a fault of its own",
+    "PROTOCOL_VERSION": "the server speaks none of the TLS versions that ssl= allows",
+    "UNRECOGNIZED_NAME": "the server has no such host name: check the URL, or server_hostname=",
+}
+_TRANSIENT_ALERTS: Final = frozenset({"INTERNAL_ERROR"})
 
-def connect_failed(error: BaseException, where: str) -> ConnectFailed:
+
+def connect_failed(error: BaseException, where: str, *, local_address: str | None = None) -> ConnectFailed:
     """Return the typed error for an exception while dialling `where` (host:port)."""
-    failure = _connect_failure(error, where)
+    if isinstance(error, ssl.SSLError):
+        return _tls_refused(error, where)
+    failure = _connect_failure(error, where, local_address)
     # The system's errors say all in their text; their traceback refers to the ended attempt: no cycle is left.
     failure.__cause__ = error.with_traceback(None) if isinstance(error, OSError) else error
     return failure
@@ -27,27 +56,39 @@ def tls_handshake_aborted(error: ConnectionError, where: str) -> TLSFailed:
         "use ws:// instead of wss://"
     )
     failure.retryable = True
-    failure.__cause__ = error
+    failure.__cause__ = error.with_traceback(None)
     return failure
 
 
-def _connect_failure(error: BaseException, where: str) -> ConnectFailed:
+def _tls_refused(error: ssl.SSLError, where: str) -> TLSFailed:
+    """Return the error for a TLS error: a certificate that isn't trusted, an alert of the peer, or no TLS at all."""
+    reason = error.reason or "handshake failed"
+    alert = _ALERT_REASON.fullmatch(reason)
+    failure: TLSFailed
     if isinstance(error, ssl.SSLCertVerificationError):
         why = error.verify_message or "verification failed"
-        return CertificateInvalid(f"the certificate of {where} can't be trusted: {why}; pass ssl= to trust your own CA")
-    if isinstance(error, ssl.SSLError):
-        why = error.reason or "handshake failed"
-        return TLSFailed(
-            f"no TLS with {where}: {why}; if that port speaks plain WebSocket, use ws:// instead of wss://"
+        failure = CertificateInvalid(
+            f"the certificate of {where} can't be trusted: {why}; pass ssl= to trust your own CA"
         )
+    elif alert is not None:
+        hint = _ALERTS.get(alert["alert"], "the server ended the handshake with this alert")
+        failure = TLSFailed(f"no TLS with {where}: {reason}; {hint}")
+        failure.retryable = alert["alert"] in _TRANSIENT_ALERTS
+    else:
+        failure = TLSFailed(
+            f"no TLS with {where}: {reason}; if that port speaks plain WebSocket, use ws:// instead of wss://"
+        )
+    failure.__cause__ = error.with_traceback(None)
+    return failure
+
+
+def _connect_failure(error: BaseException, where: str, local_address: str | None) -> ConnectFailed:
     if isinstance(error, socket.gaierror):
         return NameResolutionFailed(f"{where} has no address: {error.strerror}; check the host name and the network")
     if isinstance(error, OSError):
         name = errno.errorcode.get(error.errno, "") if error.errno else ""
-        why = error.strerror or str(error) or type(error).__name__
-        return ConnectionRefused(
-            f"no connection to {where}: {why}{f' [{name}]' if name else ''}; is the server up, and the port right?"
-        )
+        why = f"{error.strerror or str(error) or type(error).__name__}{f' [{name}]' if name else ''}"
+        return ConnectionRefused(f"no connection to {where}: {why}; {_remedy(error, where, local_address)}")
     if isinstance(error, RuntimeError) and str(error).startswith("cannot schedule new futures"):
         # The error of an executor that was shut down; it is final.
         failure = NameResolutionFailed(
@@ -57,3 +98,13 @@ def _connect_failure(error: BaseException, where: str) -> ConnectFailed:
         failure.retryable = False
         return failure
     return ConnectFailed(f"no connection to {where}: {type(error).__name__}")
+
+
+def _remedy(error: OSError, where: str, local_address: str | None) -> str:
+    if local_address is not None and (error.errno in (errno.EADDRNOTAVAIL, None)):
+        return f"is local_address={local_address} an address of this machine, and of the same family (IPv4, IPv6)?"
+    if where.startswith("unix:"):
+        if isinstance(error, PermissionError):
+            return "may this user write to that socket, and enter its directory?"
+        return "is the server up, and the path right?"
+    return "is the server up, and the port right?"

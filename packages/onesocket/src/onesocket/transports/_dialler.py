@@ -1,4 +1,4 @@
-"""Dials a byte stream: name resolution, TCP, proxy, TLS.
+"""Dials a byte stream: name resolution, TCP or a Unix socket, proxy, TLS.
 
 All steps come before the upgrade request, so they may be cancelled at any point, and then leave nothing open.
 """
@@ -10,21 +10,21 @@ import enum
 import socket
 import ssl as ssl_module
 from collections.abc import Awaitable, Callable
-from typing import Final
+from typing import Any, Final
 
-from python_socks import ProxyError
-from python_socks.async_.asyncio import Proxy
+from python_socks import ProxyType
+from python_socks.async_.asyncio import Proxy as SocksClient
 
 from .._forking import process_token
-from ..errors import OnesocketError, ProxyFailed
-from ..urls import Address, parse_url
+from ..errors import OnesocketError
 from ..wire._handshake import DialRequest
 from ._connect_errors import connect_failed, tls_handshake_aborted
-from ._tcp import TcpSocket, open_tcp
+from ._default_tls_context import default_tls_context
+from ._proxy import Proxy, find_proxy
+from ._proxy_errors import ProxyStep, connect_rejected, proxy_failed
+from ._tcp import TcpSocket, open_tcp, open_unix, resolve
 from ._tls_write_monitor import TlsWriteMonitor
 from ._tunnel import Tunnel
-
-PROXY_SCHEMES: Final = ("http", "https", "socks4", "socks5")
 
 # The deadline is the caller's; these layers must not have a shorter one.
 _NO_TIMEOUT: Final = 86_400.0
@@ -33,14 +33,23 @@ _CLOSE_GRACE: Final = 1.0
 
 
 class _DialStep(enum.Enum):
-    """Steps of a dial; the value is the readable phase."""
+    """Steps of a dial; the value is the readable phase. `first` is the proxy, or the target if there is none."""
 
+    RESOLVING_TARGET = "looking up {target}"
     RESOLVING = "looking up {first}"
     CONNECTING = "connecting to {first}"
-    SOCKS = "connecting through the proxy {first}"
-    HTTP_PROXY = "waiting for the proxy {first} to connect"
+    PROXY_TLS = "waiting for the TLS handshake with {first}"
+    PROXY = "waiting for {first} to connect to {target}"
     TLS = "waiting for the TLS handshake with {target}"
 
+
+_PROXY_STEPS: Final = {
+    _DialStep.RESOLVING: ProxyStep.REACH,
+    _DialStep.CONNECTING: ProxyStep.REACH,
+    _DialStep.PROXY_TLS: ProxyStep.TLS,
+    _DialStep.PROXY: ProxyStep.REQUEST,
+}
+"""The steps that fail because of the proxy, if there is one."""
 
 PlainTransportFactory = Callable[[asyncio.Protocol, socket.socket], Awaitable[asyncio.Transport]]
 
@@ -70,11 +79,8 @@ class Dialler:
         self._request = request
         self._socket_kind = socket_kind
         self._open_plain = open_plain
-        self._address = parse_url(request.url)
-        self._proxy = (
-            None if request.proxy is None else parse_url(request.proxy, schemes=PROXY_SCHEMES, what="proxy URL")
-        )
-        self._first = self._proxy or self._address
+        self._address = request.address
+        self._proxy: Proxy | None = None
         self._loop = asyncio.get_running_loop()
         self._process = process_token()
         self._socket: TcpSocket | None = None
@@ -86,18 +92,18 @@ class Dialler:
     @property
     def phase(self) -> str:
         """Readable description of the step that the dial waits for."""
-        return self._step.value.format(first=self._first.host_port, target=self._address.host_port)
+        first = self._address.host_port if self._proxy is None else self._proxy.name
+        return self._step.value.format(first=first, target=self._target)
 
     @property
     def host_port(self) -> str:
-        """`host:port` of the first hop, for messages."""
-        return self._first.host_port
+        """`host:port` of the server, for messages."""
+        return self._address.host_port
 
     async def dial(self) -> tuple[asyncio.Transport, Tunnel]:
         """Return the open stream and its present protocol. Raises the exceptions of the layers below."""
-        proxy = self._proxy
-        socks = self._request.proxy if (self._request.proxy or "").startswith("socks") else None
-        sock = await self._connect() if socks is None else await self._through_socks(socks)
+        proxy = self._proxy = find_proxy(self._request.proxy, self._address)
+        sock = await (self._through_socks(proxy) if proxy is not None and proxy.is_socks else self._connect())
         self._socket = sock
         sock.on_close = self._socket_gone.set
         holder = Tunnel()
@@ -107,12 +113,13 @@ class Dialler:
             sock.close()
             raise
         try:
-            if proxy is not None and socks is None:
+            if proxy is not None and not proxy.is_socks:
                 transport = await self._through_http(transport, holder, proxy)
             if self._address.secure:
                 self._step = _DialStep.TLS
                 raw = transport
-                transport = await self._secure(raw, holder, self._address, self._request.ssl)
+                name = self._request.server_hostname or self._address.host
+                transport = await self._secure(raw, holder, name, self._request.ssl)
                 self.tls_monitor = TlsWriteMonitor.beneath(raw)
         except BaseException:
             transport.abort()
@@ -148,34 +155,49 @@ class Dialler:
 
     def failure(self, error: Exception) -> OnesocketError:
         """Return the typed error for an exception of `dial()`."""
-        match error:
-            case OnesocketError():
-                return error
-            case ProxyError():
-                return ProxyFailed(f"the proxy did not connect to {self._address.host_port}: {error}")
-            case ConnectionError() if self._step is _DialStep.TLS:
-                return tls_handshake_aborted(error, self._address.host_port)
-            case _ if self._step is _DialStep.TLS:
-                return connect_failed(error, self._address.host_port)
-            case _ if self._proxy is not None:
-                failure = connect_failed(error, self._proxy.host_port)
-                proxy_failure = ProxyFailed(f"the proxy can't be used: {failure}")
-                proxy_failure.retryable = failure.retryable
-                proxy_failure.__cause__ = failure.__cause__
-                return proxy_failure
-            case _:
-                return connect_failed(error, self._address.host_port)
+        proxy = self._proxy
+        if isinstance(error, OnesocketError):
+            return error
+        if proxy is not None and self._step in _PROXY_STEPS:
+            return proxy_failed(error, proxy, self._address.host_port, _PROXY_STEPS[self._step])
+        if isinstance(error, ConnectionError) and self._step is _DialStep.TLS:
+            return tls_handshake_aborted(error, self._target)
+        failure = connect_failed(error, self._target, local_address=self._request.local_address)
+        if proxy is not None and self._step is _DialStep.RESOLVING_TARGET:
+            failure.args = (f"{failure}; with {proxy.resolving_scheme}:// the proxy looks it up",)
+        return failure
 
     # --- the steps --------------------------------------------------------------------------------------------------
 
+    @property
+    def _target(self) -> str:
+        """The server, and the proxy before it."""
+        if self._proxy is None or self._step is not _DialStep.TLS:
+            return self._address.host_port
+        return f"{self._address.host_port} (through {self._proxy.name})"
+
+    @property
+    def _has_tls(self) -> bool:
+        return self._address.secure or (self._proxy is not None and self._proxy.address.secure)
+
     async def _connect(self) -> TcpSocket:
-        return await open_tcp(self._first, self._socket_kind, self._on_addresses, self._process)
+        if self._address.unix_path:
+            self._step = _DialStep.CONNECTING
+            return await open_unix(self._address.unix_path, self._socket_kind, self._process)
+        first = self._address if self._proxy is None else self._proxy.address
+        self._step = _DialStep.RESOLVING
+        return await open_tcp(
+            first, self._socket_kind, self._on_addresses, self._process, local_address=self._request.local_address
+        )
 
     async def _open(self, holder: Tunnel, sock: TcpSocket) -> asyncio.Transport:
         try:
-            if self._open_plain is not None and not self._address.secure and not self._first.secure:
+            if self._open_plain is not None and not self._has_tls:
                 return await self._open_plain(holder, sock)
-            transport, _ = await self._loop.create_connection(lambda: holder, sock=sock)
+            if self._address.unix_path:
+                transport, _ = await self._loop.create_unix_connection(lambda: holder, sock=sock)
+            else:
+                transport, _ = await self._loop.create_connection(lambda: holder, sock=sock)
         except RuntimeError as error:
             # Collected after `loop.close()`: the layers below can't close their transport any more.
             if self._loop.is_closed() and isinstance(error.__context__, GeneratorExit):
@@ -186,34 +208,51 @@ class Dialler:
     def _on_addresses(self) -> None:
         self._step = _DialStep.CONNECTING
 
-    async def _through_socks(self, url: str) -> TcpSocket:
-        # python-socks needs the port in the URL.
-        scheme, _, rest = url.partition("://")
-        user, at, _ = rest.partition("/")[0].rpartition("@")
-        proxy = Proxy.from_url(
-            f"{scheme}://{user}{at}{self._first.host_port}", forward=_FirstHop(self._connect_to_socks)
+    async def _through_socks(self, proxy: Proxy) -> TcpSocket:
+        host = self._address.host
+        is_socks4 = proxy.scheme.startswith("socks4")
+        if not proxy.resolves_names:
+            self._step = _DialStep.RESOLVING_TARGET
+            host = await resolve(self._address, socket.AF_INET if is_socks4 else socket.AF_UNSPEC)
+        first_hop: Any = _FirstHop(self._connect_to_socks)
+        client = SocksClient(
+            ProxyType.SOCKS4 if is_socks4 else ProxyType.SOCKS5,
+            proxy.address.host,
+            proxy.address.port,
+            proxy.user,
+            proxy.password,
+            rdns=True,  # what is to be resolved here is resolved by now
+            forward=first_hop,
         )
-        sock = await proxy.connect(self._address.host, self._address.port, timeout=_NO_TIMEOUT)
+        sock = await client.connect(host, self._address.port, timeout=_NO_TIMEOUT)
         if not isinstance(sock, TcpSocket):
             raise TypeError("python-socks returned another kind of socket")
         return sock
 
     async def _connect_to_socks(self) -> TcpSocket:
         sock = await self._connect()
-        self._step = _DialStep.SOCKS
+        self._step = _DialStep.PROXY
         return sock
 
-    async def _through_http(self, transport: asyncio.Transport, holder: Tunnel, proxy: Address) -> asyncio.Transport:
-        self._step = _DialStep.HTTP_PROXY
-        if proxy.secure:
-            transport = await self._secure(transport, holder, proxy, None)
-        host = f"[{self._address.host}]" if ":" in self._address.host else self._address.host
-        await holder.request_connect(transport, f"{host}:{self._address.port}", proxy.authorization)
+    async def _through_http(self, transport: asyncio.Transport, holder: Tunnel, proxy: Proxy) -> asyncio.Transport:
+        if proxy.address.secure:
+            self._step = _DialStep.PROXY_TLS
+            transport = await self._secure(transport, holder, proxy.address.host, None)
+        self._step = _DialStep.PROXY
+        try:
+            head = await holder.request_connect(transport, self._address.host_port, proxy.address.authorization)
+            if not 200 <= head.status < 300:
+                raise connect_rejected(head, proxy, self._address.host_port)
+        except BaseException:
+            transport.abort()
+            raise
         return transport
 
     async def _secure(
-        self, transport: asyncio.Transport, holder: Tunnel, address: Address, context: ssl_module.SSLContext | None
+        self, transport: asyncio.Transport, holder: Tunnel, name: str, context: ssl_module.SSLContext | None
     ) -> asyncio.Transport:
+        if context is None:
+            context = await default_tls_context()
         if transport.is_closing():
             raise ConnectionResetError("the connection ended before the TLS handshake")
         if holder.take_early():
@@ -222,11 +261,16 @@ class Dialler:
         secured = await self._loop.start_tls(
             transport,
             holder,
-            context if context is not None else ssl_module.create_default_context(),
-            server_hostname=address.host,
+            context,
+            server_hostname=_tls_name(name),
             ssl_handshake_timeout=_NO_TIMEOUT,
             ssl_shutdown_timeout=self._request.close_timeout,
         )
         if secured is None:  # asyncio returns None if the connection ended meanwhile without an error
             raise ConnectionResetError("the connection ended during the TLS handshake")
         return secured
+
+
+def _tls_name(host: str) -> str:
+    """Return a host name as SNI and certificates have it: without the dot at its end (RFC 6066, section 3)."""
+    return host.rstrip(".").partition("%")[0]  # nor is the scope of an IPv6 address in a certificate

@@ -8,7 +8,6 @@ from collections.abc import Callable
 from typing import Final
 
 from ..errors import OnesocketError
-from ..urls import parse_url
 from ..wire._handshake import DialRequest
 from ..wire._response_parser import AcceptedHandshake, ResponseParser
 from ._connect_errors import connect_failed
@@ -66,7 +65,7 @@ class HandshakeProtocol(asyncio.Protocol):
         if not self._over:
             error = self._response.cut_off()
             if isinstance(exc, ssl.SSLError):  # TLS 1.3: the server rejects a client certificate after the handshake
-                error = connect_failed(exc, parse_url(self._request.url).host_port)
+                error = connect_failed(exc, self._request.address.host_port)
             elif not self._response.refuses:
                 error.__cause__ = exc
             self._fail(error)

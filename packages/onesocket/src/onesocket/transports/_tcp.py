@@ -1,4 +1,4 @@
-"""Connects TCP sockets that report their close."""
+"""Connects sockets, of TCP and Unix, that report their close."""
 
 from __future__ import annotations
 
@@ -26,6 +26,8 @@ _HAPPY_EYEBALLS_DELAY: Final = 0.25
 # Seconds between two polls of the bytes that the peer has not acknowledged: the kernel has no event for it.
 _FIRST_POLL: Final = 0.001
 _MAX_POLL: Final = 0.05
+# Seconds between two tries to connect to a Unix socket whose listener is behind.
+_BACKLOG_POLL: Final = 0.01
 _LINGER: Final = "hh" if sys.platform == "win32" else "ii"
 RESET_ON_CLOSE: Final = struct.pack(_LINGER, 1, 0)
 """Value of SO_LINGER with which a close resets the connection (RST) and discards unsent bytes."""
@@ -33,7 +35,7 @@ _DELIVER_ON_CLOSE: Final = struct.pack(_LINGER, 0, 0)
 
 
 class TcpSocket(ForkSafeSocket):
-    """A TCP socket that reports its close, by whichever layer owns it at that time.
+    """A TCP or Unix socket that reports its close, by whichever layer owns it at that time.
 
     After `reset_on_close` any close, the death of the process included, resets the connection (RST) and discards unsent
     bytes: otherwise the kernel keeps the connection open while the peer doesn't read, beside its successor.
@@ -56,8 +58,11 @@ class TcpSocket(ForkSafeSocket):
         self._linger(_DELIVER_ON_CLOSE)
 
     def unacknowledged(self) -> int:
-        """Return the number of bytes that the peer has not acknowledged; 0 where the system doesn't report it."""
-        if sys.platform != "linux":
+        """Return the number of bytes that the peer has not acknowledged; 0 where the system doesn't report it.
+
+        A Unix socket hands its bytes over at once, and so has none.
+        """
+        if sys.platform != "linux" or self.family == socket.AF_UNIX:
             return 0
         try:
             return int.from_bytes(fcntl.ioctl(self.fileno(), termios.TIOCOUTQ, bytes(4)), sys.byteorder)
@@ -116,7 +121,12 @@ _AddressInfo = tuple[int, int, int, str, tuple[Any, ...]]
 
 
 async def open_tcp(
-    address: Address, kind: type[SocketT], found: Callable[[], None], process: object | None = None
+    address: Address,
+    kind: type[SocketT],
+    found: Callable[[], None],
+    process: object | None = None,
+    *,
+    local_address: str | None = None,
 ) -> SocketT:
     """Return a connected socket of this kind; `found` is called between name resolution and connecting.
 
@@ -126,31 +136,71 @@ async def open_tcp(
     home = forking.process_token() if process is None else process
 
     def make(info: _AddressInfo) -> SocketT:
-        if forking.process_token() is not home:
-            raise ConnectionAbortedError("this connection is dialled by the parent process")
+        _check_process(home)
         family, type_, protocol, _, _ = info
         return kind(family=family, type=type_, proto=protocol)
 
     loop = asyncio.get_running_loop()
-    infos = _numeric_address_info(address) or await loop.getaddrinfo(
-        address.host, address.port, type=socket.SOCK_STREAM
-    )
+    infos = await _address_infos(address, socket.AF_UNSPEC)
     found()
     sock = await aiohappyeyeballs.start_connection(  # pyright: ignore[reportUnknownMemberType] - bare tuples
-        infos, happy_eyeballs_delay=_HAPPY_EYEBALLS_DELAY, loop=loop, socket_factory=make
+        infos,
+        local_addr_infos=None if local_address is None else _numeric_address_info(local_address, 0),
+        happy_eyeballs_delay=_HAPPY_EYEBALLS_DELAY,
+        loop=loop,
+        socket_factory=make,
     )
     if not isinstance(sock, kind):
         raise TypeError("the socket is of another kind")
     return sock
 
 
-def _numeric_address_info(address: Address) -> Sequence[_AddressInfo]:
+async def open_unix(path: str, kind: type[SocketT], process: object) -> SocketT:
+    """Return a socket of this kind that is connected to the Unix socket at `path`; otherwise as `open_tcp`."""
+    while True:
+        _check_process(process)
+        sock = kind(family=socket.AF_UNIX, type=socket.SOCK_STREAM)
+        try:
+            sock.settimeout(0)
+            sock.connect(path)  # never in progress: it succeeds or fails at once
+        except (
+            BlockingIOError
+        ):  # as many connections wait for the listener as it allows; there is no event for its turn
+            sock.close()
+            await asyncio.sleep(_BACKLOG_POLL)
+        except BaseException:
+            sock.close()
+            raise
+        else:
+            return sock
+
+
+async def resolve(address: Address, family: socket.AddressFamily) -> str:
+    """Return the first IP address of a host. Raises the system's OSError."""
+    return str((await _address_infos(address, family))[0][4][0])
+
+
+def _check_process(home: object) -> None:
+    if forking.process_token() is not home:
+        raise ConnectionAbortedError("this connection is dialled by the parent process")
+
+
+async def _address_infos(address: Address, family: socket.AddressFamily) -> Sequence[_AddressInfo]:
+    numeric = _numeric_address_info(address.host, address.port, family)
+    return numeric or await asyncio.get_running_loop().getaddrinfo(
+        address.host, address.port, family=family, type=socket.SOCK_STREAM
+    )
+
+
+def _numeric_address_info(
+    host: str, port: int, family: socket.AddressFamily = socket.AF_UNSPEC
+) -> Sequence[_AddressInfo]:
     """Return the address information of an IP address, its scope included; nothing for a name.
 
     `loop.getaddrinfo` uses a thread, which Python refuses to start once the main thread has ended.
     """
     flags = socket.AI_NUMERICHOST | socket.AI_NUMERICSERV
     try:
-        return socket.getaddrinfo(address.host, address.port, type=socket.SOCK_STREAM, flags=flags)
+        return socket.getaddrinfo(host, port, family=family, type=socket.SOCK_STREAM, flags=flags)
     except socket.gaierror:
         return ()

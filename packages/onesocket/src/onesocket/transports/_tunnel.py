@@ -5,11 +5,14 @@ from __future__ import annotations
 import asyncio
 from typing import Final
 
-from python_socks import ProxyError
+from .._version import __version__
+from ..wire._response_head import HEAD_END, HTTP_PREFIX, MAX_HEAD, ResponseHead
 
-_HEAD_END: Final = b"\r\n\r\n"
-# Bytes of the response to CONNECT, which has a few lines.
-_MAX_HEAD: Final = 65_536
+_SWITCHING_PROTOCOLS: Final = 101
+
+
+class MalformedResponse(Exception):
+    """The proxy's response to CONNECT is not HTTP, or too long."""
 
 
 class Tunnel(asyncio.Protocol):
@@ -17,7 +20,11 @@ class Tunnel(asyncio.Protocol):
 
     def __init__(self) -> None:
         self._early = bytearray()
-        self._answer: asyncio.Future[None] | None = None
+        self._seen = 0
+        """Offset at which the search for the end of the head continues."""
+        self._interim = 0
+        """Bytes of interim responses."""
+        self._response: asyncio.Future[ResponseHead] | None = None
 
     def take_early(self) -> bytes:
         """Return the bytes received so far, once."""
@@ -25,41 +32,56 @@ class Tunnel(asyncio.Protocol):
         self._early.clear()
         return early
 
-    async def request_connect(self, transport: asyncio.Transport, authority: str, authorization: str | None) -> None:
-        """Make the proxy connect to `authority` (host:port). Raises `ProxyError`, or the socket's exception."""
+    async def request_connect(
+        self, transport: asyncio.Transport, authority: str, authorization: str | None
+    ) -> ResponseHead:
+        """Ask the proxy to connect to `authority` (host:port), and return the head of its response.
+
+        Raises `MalformedResponse`, or the socket's exception; ConnectionResetError for an end without an answer.
+        """
         if transport.is_closing():
-            raise ProxyError("it ended the connection before it was asked")
-        self._answer = asyncio.get_running_loop().create_future()
-        lines = [f"CONNECT {authority} HTTP/1.1", f"Host: {authority}"]
+            raise ConnectionResetError("the proxy ended the connection before it was asked")
+        self._response = asyncio.get_running_loop().create_future()
+        lines = [f"CONNECT {authority} HTTP/1.1", f"Host: {authority}", f"User-Agent: onesocket/{__version__}"]
         if authorization is not None:
             lines.append(f"Proxy-Authorization: {authorization}")
         transport.write("\r\n".join([*lines, "", ""]).encode("ascii"))
-        await self._answer
+        return await self._response
 
     def data_received(self, data: bytes) -> None:
         """Take bytes (asyncio calls this)."""
         self._early += data
-        if self._answer is None or self._answer.done():
+        if self._response is None or self._response.done():
             return
-        end = self._early.find(_HEAD_END)
-        if end < 0:
-            if len(self._early) > _MAX_HEAD:
-                self._answer.set_exception(ProxyError("its answer is too long"))
-            return
-        parts = bytes(self._early[:end]).split(b"\r\n", 1)[0].split(b" ", 2)
-        del self._early[: end + len(_HEAD_END)]
-        if len(parts) < 2 or not parts[0].startswith(b"HTTP/") or not _is_status(parts[1]):
-            self._answer.set_exception(ProxyError("its answer is not HTTP"))
-        elif 200 <= int(parts[1]) < 300:
-            self._answer.set_result(None)
+        try:
+            head = self._next_head()
+        except MalformedResponse as error:
+            self._response.set_exception(error)
         else:
-            self._answer.set_exception(ProxyError(f"it answered with HTTP {int(parts[1])}"))
+            if head is not None:
+                self._response.set_result(head)
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Note the end of the stream (asyncio calls this)."""
-        if self._answer is not None and not self._answer.done():
-            self._answer.set_exception(exc or ProxyError("it ended the connection before it answered"))
+        if self._response is not None and not self._response.done():
+            self._response.set_exception(exc or ConnectionResetError("the proxy ended the connection"))
 
-
-def _is_status(text: bytes) -> bool:
-    return len(text) == 3 and text.isdigit()
+    def _next_head(self) -> ResponseHead | None:
+        """Return the head of the final response; None: more bytes are needed. Raises `MalformedResponse`."""
+        while True:
+            if not self._early.startswith(HTTP_PREFIX[: len(self._early)]):
+                raise MalformedResponse("it is not HTTP")
+            end = HEAD_END.search(self._early, max(0, self._seen - 3))
+            self._seen = len(self._early)
+            if self._interim + (self._seen if end is None else end.end()) > MAX_HEAD:
+                raise MalformedResponse(f"its head is longer than {MAX_HEAD} bytes")
+            if end is None:
+                return None
+            head = ResponseHead.parse(bytes(self._early[: end.start()]))
+            del self._early[: end.end()]
+            if head is None:
+                raise MalformedResponse("it is not HTTP")
+            if head.status >= 200 or head.status == _SWITCHING_PROTOCOLS:
+                return head
+            self._interim += end.end()
+            self._seen = 0

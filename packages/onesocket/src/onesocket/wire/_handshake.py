@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import ssl as ssl_module
 from dataclasses import dataclass, field
+from typing import Literal
 
 from .._version import __version__
 from ..errors import InvalidOption
-from ..urls import redact
+from ..urls import CLIENT_SCHEMES, Address, parse_url, redact
 from ._header_fields import HEADER_RULE, header_values, is_header_value, is_token
 from ._secrets import encoded_forms, mask_secrets, request_secrets
 
@@ -31,7 +32,12 @@ class DialRequest:
     headers: tuple[tuple[str, str], ...] = ()
     subprotocols: tuple[str, ...] = ()
     ssl: ssl_module.SSLContext | None = None
-    proxy: str | None = None
+    proxy: str | Literal[True] | None = None
+    """The URL of a proxy; True: the one that the environment has for `url`; None: no proxy."""
+    server_hostname: str | None = None
+    """The name for SNI and the server's certificate; None: that of `url`."""
+    local_address: str | None = None
+    """The IP address to connect from; None: the system chooses it."""
     max_size: int | None = None
     """Bytes of one message, all its fragments together; None: no limit."""
     close_timeout: float = 10.0
@@ -46,6 +52,11 @@ class DialRequest:
         for name in self.subprotocols:
             if not is_token(name):
                 raise InvalidOption(f"{name!r} is not a sub-protocol name (RFC 6455, section 4.1)")
+
+    @property
+    def address(self) -> Address:
+        """The parsed `url`; raises `InvalidURL`."""
+        return parse_url(self.url, schemes=CLIENT_SCHEMES)
 
     def __repr__(self) -> str:
         names = ", ".join(name for name, _ in self.headers)

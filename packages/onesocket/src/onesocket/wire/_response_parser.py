@@ -15,7 +15,7 @@ from urllib.parse import urljoin
 
 from ..errors import HandshakeRejected, InvalidHandshake, OnesocketError
 from ..lifecycle._peer_errors import connection_reset, handshake_rejected
-from ..urls import parse_url, redact
+from ..urls import redact
 from ._handshake import DialRequest
 from ._header_fields import Headers, header_tokens, header_values
 from ._response_head import HEAD_END, HTTP_PREFIX, MAX_HEAD, ResponseHead
@@ -136,9 +136,7 @@ class ResponseParser:
         return "transfer-encoding" if header_values(headers, "transfer-encoding") else None
 
     def _invalid(self, why: str) -> InvalidHandshake:
-        return InvalidHandshake(
-            f"{parse_url(self._request.url).host_port} did not answer with a WebSocket upgrade: {why}"
-        )
+        return InvalidHandshake(f"{self._request.address.host_port} did not answer with a WebSocket upgrade: {why}")
 
     # --- a refusal --------------------------------------------------------------------------------------------------
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import base64
 import os
 
-from ..urls import parse_url
 from ._handshake import DialRequest, upgrade_headers
 
 
@@ -20,7 +19,7 @@ def upgrade_request(request: DialRequest, key: str, extensions: str | None = Non
     The request's own headers may replace `Host` and `User-Agent`. A `DialRequest` holds no header that could smuggle in
     another one.
     """
-    address = parse_url(request.url)
+    address = request.address
     headers = upgrade_headers(request)
     lines = [f"GET {address.target} HTTP/1.1"]
     if not any(name.lower() == "host" for name, _ in headers):
