@@ -10,6 +10,8 @@ import dataclasses
 from collections.abc import Sequence
 from pathlib import Path
 
+from onesocket.wire import IMPLEMENTATION
+
 from . import environment
 from .document import write
 from .import_cost import measure_imports
@@ -65,6 +67,10 @@ def run(chosen: argparse.Namespace) -> Record:
 
 
 def _check_peers(record: Record, wanted: Sequence[str], *, allow_missing: bool) -> None:
+    if IMPLEMENTATION != "c":
+        record.missing["onesocket.wire, C twin"] = (
+            "the C module of onesocket.wire is missing here: `make setup` says why"
+        )
     for key in wanted:
         if key in SCENARIOS:
             available_subjects(SCENARIOS[key].subjects, record.missing)

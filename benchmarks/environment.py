@@ -9,6 +9,8 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
+from onesocket.wire import IMPLEMENTATION
+
 _DISTRIBUTIONS = (
     "onesocket",
     "picows",
@@ -38,6 +40,7 @@ def machine() -> dict[str, Any]:
         "processor": _processor(),
         "cores": os.cpu_count(),
         "load": round(os.getloadavg()[0], 2),
+        "onesocket.wire": IMPLEMENTATION,
     }
 
 

@@ -11,13 +11,26 @@ from typing import Final
 
 from .record import Cell, Record
 from .server_process import ServerProcess
-from .subjects import BROADCAST, FAIL_OVER, FAN_OUT, INTERPROCESS, JOIN, PEERS, RECOVER, MissingPeer, Subject
+from .subjects import (
+    BROADCAST,
+    CONNECT,
+    FAIL_OVER,
+    FAN_OUT,
+    FRAMES,
+    INTERPROCESS,
+    JOIN,
+    PEERS,
+    RECOVER,
+    MissingPeer,
+    Subject,
+)
 from .worker_process import WorkerProcess
 from .workload import Sample, Workload
 
 _FIRST_COUNT: Final = 100
 _MAX_COUNT: Final = 2_000_000
 _LONG_ENOUGH: Final = 0.02
+_MEMORY_ROUNDS: Final = 5
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +51,9 @@ SCENARIOS: Final[dict[str, Scenario]] = {
         Scenario("receive-8192", "Receive 8 KiB in bursts", "receive", 8192, PEERS),
         Scenario("send-256", "Send 256 B", "send", 256, PEERS),
         Scenario("echo-256", "Echo 256 B, one at a time", "echo", 256, PEERS),
+        Scenario("frames-256", "The reader of frames alone: 256 B", "receive", 256, FRAMES),
         Scenario("fan-out", "One connection, many subscribers: 256 B in bursts", "receive", 256, FAN_OUT),
+        Scenario("connect", "Connect and close, one after another", "connect", 0, CONNECT),
         Scenario("join", "Concurrent callers of connect()", "join", 0, JOIN),
         Scenario("recover", "From trouble to CONNECTED", "recover", 0, RECOVER),
         Scenario("broadcast", "A server broadcasts 256 B to 1 000 readers", "broadcast", 256, BROADCAST),
@@ -57,19 +72,21 @@ class Amount:
 
     rounds: int = 7
     seconds: float = 0.25
+    connects: int = 200
     callers: int = 100_000
     deliveries: int = 50_000
     recoveries: int = 3
     burst: int = 20_000
     paced: int = 200
     fail_overs: int = 3
-    clients: int = 100
+    clients: int = 200
     imports: int = 7
 
 
 QUICK: Final = Amount(
     rounds=2,
     seconds=0.005,
+    connects=5,
     callers=500,
     deliveries=50,
     recoveries=1,
@@ -106,13 +123,13 @@ def measure(
     scenarios, loops = tuple(scenarios), tuple(loops)
     with ExitStack() as stack:
         server = stack.enter_context(ServerProcess())
-        workers: dict[tuple[str, str], WorkerProcess] = {}
+        workers: dict[tuple[str, str, str], WorkerProcess] = {}
 
         def worker(name: str, kind: type[Subject], loop: str) -> WorkerProcess:
             """A long-lived process for each library on each loop, or for each subject that lasts."""
-            key = (name if kind.lasting else kind.distribution, loop)
+            key = (name if kind.lasting else kind.distribution, loop, str(kind.environment))
             if key not in workers:
-                workers[key] = stack.enter_context(WorkerProcess(server.url, loop))
+                workers[key] = stack.enter_context(WorkerProcess(server.url, loop, kind.environment))
             return workers[key]
 
         cells: dict[str, list[tuple[Cell, WorkerProcess]]] = {}
@@ -139,18 +156,22 @@ def measure(
 
 
 def measure_memory(record: Record, loops: Iterable[str], amount: Amount) -> None:
-    """Idle clients, in a fresh process each time."""
+    """Idle clients, in a fresh process each time; each round in a new order."""
+    here = available_subjects(PEERS, record.missing)
+    cells = [(name, loop) for name in here for loop in loops if loop == "asyncio" or not here[name].blocking]
+    sizes: dict[tuple[str, str], list[float]] = {cell: [] for cell in cells}
     with ServerProcess() as server:
-        for _ in range(min(amount.rounds, 3)):
-            for name, kind in available_subjects(PEERS, record.missing).items():
-                for loop in loops:
-                    if loop == "asyncio" or not kind.blocking:
-                        with WorkerProcess(server.url, loop) as worker:
-                            record.add_memory(name, loop, worker.memory(name, amount.clients))
+        for _ in range(min(amount.rounds, _MEMORY_ROUNDS)):
+            for name, loop in random.sample(cells, len(cells)):
+                with WorkerProcess(server.url, loop, here[name].environment) as worker:
+                    sizes[name, loop].append(worker.memory(name, amount.clients))
+    for name, loop in cells:
+        record.memory.setdefault(name, {})[loop] = sizes[name, loop]
 
 
 def _calibrated(worker: WorkerProcess, scenario: Scenario, subject: str, loop: str, amount: Amount) -> Cell:
     counts = {
+        "connect": amount.connects,
         "join": amount.callers,
         "recover": amount.recoveries,
         "broadcast": amount.deliveries,

@@ -71,19 +71,25 @@ class Record:
     @property
     def loops(self) -> list[str]:
         """On which loops."""
-        return list(dict.fromkeys(cell.loop for cell in self.cells))
+        measured = [*(cell.loop for cell in self.cells), *(loop for sizes in self.memory.values() for loop in sizes)]
+        return list(dict.fromkeys(measured or ["asyncio"]))
 
     def ratio(self, scenario: str, above: str, below: str, loop: str, *, quantity: str = "cpu") -> Spread | None:
         """Return the ratio of two subjects' costs, round by round."""
-        cells = self.cell(scenario, above, loop), self.cell(scenario, below, loop)
-        if cells[0] is None or cells[1] is None:
+        ones = self._costs(scenario, above, loop, quantity)
+        others = self._costs(scenario, below, loop, quantity)
+        if not ones or not others:
             return None
-        pairs = zip(getattr(cells[0], quantity), getattr(cells[1], quantity), strict=True)
-        return Spread.of([one / other for one, other in pairs])
+        return Spread.of([one / other for one, other in zip(ones, others, strict=True)])
 
-    def add_memory(self, subject: str, loop: str, size: float) -> None:
-        """Add one measurement."""
-        self.memory.setdefault(subject, {}).setdefault(loop, []).append(size)
+    def _costs(self, scenario: str, subject: str, loop: str, quantity: str) -> list[float] | None:
+        match scenario:
+            case "memory":
+                return self.memory.get(subject, {}).get(loop)
+            case "imports":
+                return self.imports.get(subject, {}).get("ms")
+            case _:
+                return getattr(self.cell(scenario, subject, loop), quantity, None)
 
     def write(self, path: Path) -> None:
         """Write the record as JSON."""

@@ -8,10 +8,12 @@ from typing import Final
 
 from .plan import SCENARIOS
 from .record import Record, Spread
-from .subjects import BARE_SERVER, CALLBACK, HOST
+from .subjects import BARE, BARE_SERVER, CALLBACK, HOST
 from .targets import TARGETS
 
 _COMPARED: Final = {
+    "frames-256": "onesocket.wire, C twin",
+    "connect": BARE,
     "join": "one shared Future",
     "fan-out": "1 × callback",
     "recover": "",
@@ -19,6 +21,13 @@ _COMPARED: Final = {
     "between-processes": HOST,
     "between-processes-paced": HOST,
     "fail-over": "",
+}
+_OPERATIONS: Final = {
+    "connect": "connection",
+    "join": "caller",
+    "recover": "recovery",
+    "broadcast": "delivery",
+    "fail-over": "owner",
 }
 BY_CLOCK: Final = frozenset({"between-processes", "between-processes-paced", "fail-over"})
 """Waiting for each other is the point: ratios and order are by the clock."""
@@ -32,6 +41,8 @@ class Table:
     title: str
     head: list[str]
     rows: list[list[str]] = field(default_factory=list)
+    charts: list[str] = field(default_factory=list)
+    """The loops of its charts."""
 
     def text(self) -> str:
         """Return the table as text for a terminal."""
@@ -46,9 +57,11 @@ class Table:
         return "\n".join([self.title, lines[0], "  ".join("-" * width for width in widths), *lines[1:]])
 
     def markdown(self) -> str:
-        """Return the table as Markdown."""
+        """Return the table as Markdown, below its charts."""
+        images = [f"![{self.key} on {loop}](performance/{self.key}-{loop}.svg)" for loop in self.charts]
         rule = ["---"] + ["---:"] * (len(self.head) - 1)
-        return "\n".join("| " + " | ".join(row) + " |" for row in (self.head, rule, *self.rows))
+        rows = ["| " + " | ".join(row) + " |" for row in (self.head, rule, *self.rows)]
+        return "\n".join([*images, *([""] if images else []), *rows])
 
 
 def number(value: float) -> str:
@@ -86,11 +99,13 @@ def scenario_tables(record: Record) -> list[Table]:
 def _scenario_table(record: Record, key: str) -> Table:
     unit, scale = ("ms", 1e-3) if key in {"recover", "fail-over"} else ("µs", 1.0)
     compared = _COMPARED.get(key, CALLBACK)
-    per = {"join": "caller", "recover": "recovery", "broadcast": "delivery", "fail-over": "owner"}.get(key, "message")
+    per = _OPERATIONS.get(key, "message")
     quantity = "wall" if key in BY_CLOCK else "cpu"
     shows_cpu, shows_wall = key != "fail-over", key in {"echo-256", "recover", *BY_CLOCK}
     shows_worst = key == "fail-over"
     table = Table(key, f"{SCENARIOS[key].title}: {unit} for each {per}", [""])
+    measured = {cell.loop for cell in record.cells if cell.scenario == key}
+    table.charts = [loop for loop in record.loops if loop in measured]
     for loop in record.loops:
         table.head += [f"{loop}: CPU {unit}"] if shows_cpu else []
         table.head += [f"{loop}: wall {unit}"] if shows_wall else []

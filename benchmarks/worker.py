@@ -64,13 +64,14 @@ async def close_lasting() -> None:
 async def memory(url: str, subject: str, count: int) -> float:
     """Bytes of resident memory for each idle client, beyond what the first one brought."""
     kind = SUBJECTS[subject]
-    actors = [kind(_address(url, subject)) for _ in range(count + 1)]
+    actors = [kind(_address(url, subject))]
     async with asyncio.timeout(_LIMIT):
         await actors[0].open()
         gc.collect()
         before = _resident()
-        for actor in actors[1:]:
-            await actor.open()
+        for _ in range(count):
+            actors.append(actors[0].another())
+            await actors[-1].open()
         gc.collect()
         after = _resident()
         for actor in reversed(actors):  # the scopes of anyio, under httpx-ws, are nested

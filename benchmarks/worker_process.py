@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+import os
 import select
 import subprocess
 import sys
+from collections.abc import Mapping
 from types import TracebackType
 from typing import Any, Self
 
@@ -23,13 +25,16 @@ class MeasurementFailed(Exception):
 class WorkerProcess:
     """Starts with the block and ends with it."""
 
-    def __init__(self, url: str, loop: str) -> None:
+    def __init__(self, url: str, loop: str, environment: Mapping[str, str] | None = None) -> None:
+        """`environment`: variables that the process gets beside those of this one."""
         self._arguments = (url, loop)
+        self._environment = {**os.environ, **(environment or {})}
 
     def __enter__(self) -> Self:
         """Start it."""
         command = (sys.executable, "-m", "benchmarks.worker", *self._arguments)
-        self._process = subprocess.Popen(command, cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE)  # noqa: S603 - our own
+        pipe = subprocess.PIPE
+        self._process = subprocess.Popen(command, cwd=ROOT, env=self._environment, stdin=pipe, stdout=pipe)  # noqa: S603 - our own
         return self
 
     def __exit__(

@@ -11,25 +11,36 @@ from .base import MissingPeer, Subject
 from .concurrent_connect import ConcurrentConnect, SharedFuture
 from .coroutines import Aiohttp, HttpxWs, PicowsWebsockets, Websockets
 from .fail_over import FailOver
-from .onesocket_client import OnesocketCallback, OnesocketIterator
+from .frames import PythonReaderAlone, ReaderAlone
+from .onesocket_client import OnesocketCallback, OnesocketIterator, OnesocketPythonTwin
 from .socket_io import SocketIo
 from .websocket_client import WebsocketClient
 
 CALLBACK: Final = "onesocket, callback"
 ITERATOR: Final = "onesocket, iterator"
+PYTHON_TWIN: Final = "onesocket, callback, Python twin"
 BARE: Final = "picows, bare"
+AIOHTTP: Final = "aiohttp"
+WEBSOCKETS: Final = "websockets"
 PEERS: Final[dict[str, type[Subject]]] = {
     CALLBACK: OnesocketCallback,
     ITERATOR: OnesocketIterator,
+    PYTHON_TWIN: OnesocketPythonTwin,
     BARE: BarePicows,
     "picows.websockets": PicowsWebsockets,
-    "aiohttp": Aiohttp,
-    "websockets": Websockets,
+    AIOHTTP: Aiohttp,
+    WEBSOCKETS: Websockets,
     "python-socketio": SocketIo,
     "websocket-client": WebsocketClient,
     "httpx-ws": HttpxWs,
 }
 """For the scenarios `receive`, `send` and `echo`."""
+_NOT_CONNECT: Final = frozenset({ITERATOR, "python-socketio", "httpx-ws"})
+CONNECT: Final[dict[str, type[Subject]]] = {name: kind for name, kind in PEERS.items() if name not in _NOT_CONNECT}
+FRAMES: Final[dict[str, type[Subject]]] = {
+    "onesocket.wire, C twin": ReaderAlone,
+    "onesocket.wire, Python twin": PythonReaderAlone,
+}
 SUBSCRIBER_COUNTS: Final = (1, 10, 100)
 FAN_OUT: Final[dict[str, type[Subject]]] = {
     f"{count} × {name}": fan_out.subject(kind, count)
@@ -85,6 +96,7 @@ INTERPROCESS: Final[dict[str, type[Subject]]] = {
 FAIL_OVER: Final[dict[str, type[Subject]]] = {"onesocket, owner killed": FailOver}
 SUBJECTS: Final[dict[str, type[Subject]]] = {
     **PEERS,
+    **FRAMES,
     **FAN_OUT,
     **JOIN,
     **RECOVER,
@@ -94,14 +106,17 @@ SUBJECTS: Final[dict[str, type[Subject]]] = {
 }
 
 __all__ = [
+    "AIOHTTP",
     "BARE",
     "BARE_SERVER",
     "BROADCAST",
     "CALLBACK",
     "CHAT",
     "CHAT_SEPARATE_SEQUENCES",
+    "CONNECT",
     "FAIL_OVER",
     "FAN_OUT",
+    "FRAMES",
     "HOST",
     "HOST_OWN_LOOP",
     "INTERPROCESS",
@@ -109,10 +124,12 @@ __all__ = [
     "JOIN",
     "NATS",
     "PEERS",
+    "PYTHON_TWIN",
     "RECOVER",
     "REDIS",
     "SUBJECTS",
     "SUBSCRIBER_COUNTS",
+    "WEBSOCKETS",
     "MissingPeer",
     "Subject",
 ]

@@ -5,7 +5,8 @@ from __future__ import annotations
 import abc
 import asyncio
 import importlib
-from typing import Any, ClassVar
+from collections.abc import Mapping
+from typing import Any, ClassVar, Self
 
 from ..workload import Sample, Workload
 
@@ -36,6 +37,8 @@ class Subject(abc.ABC):
     """True if the subject uses no event loop, so that there is no second row for uvloop."""
     lasting: ClassVar[bool] = False
     """True if the subject takes long to open: a process of its own, opened and closed once."""
+    environment: ClassVar[Mapping[str, str]] = {}
+    """Variables that its process needs."""
 
     def __init__(self, url: str) -> None:
         self.url = url
@@ -53,6 +56,10 @@ class Subject(abc.ABC):
     async def close(self) -> None:
         """Leave nothing behind."""
 
+    def another(self) -> Self:
+        """Return one more subject of the same program; this one is open."""
+        return type(self)(self.url)
+
     async def warm_up(self, work: Workload) -> None:
         """A tenth of the work, unmeasured."""
         await self.run(Workload(work.scenario, max(1, work.count // 10), work.size))
@@ -66,6 +73,8 @@ class Subject(abc.ABC):
                 await self.send(work.count, "x" * work.size)
             case "echo":
                 await self.echo(work.count, "x" * work.size)
+            case "connect":
+                await self.connect_and_close(work.count)
             case other:
                 raise ValueError(f"there is no scenario {other!r}")
         return None
@@ -81,6 +90,13 @@ class Subject(abc.ABC):
     async def echo(self, count: int, payload: str) -> None:
         """Send one, await its answer, and so on."""
         raise NotImplementedError
+
+    async def connect_and_close(self, count: int) -> None:
+        """Open and close so many more connections, one after another."""
+        for _ in range(count):
+            another = self.another()
+            await another.open()
+            await another.close()
 
 
 class Countdown:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Self
 
 from .base import Subject, load
 
@@ -60,9 +60,14 @@ class PicowsWebsockets(Websockets):
 
 
 class Aiohttp(Subject):
-    """aiohttp's client."""
+    """aiohttp's client, with one session for all connections of a process, as its documents say."""
 
     distribution = "aiohttp"
+
+    def __init__(self, url: str, session: Any = None) -> None:
+        super().__init__(url)
+        self.session = session
+        self.owns_session = session is None
 
     @classmethod
     def check(cls) -> None:
@@ -71,13 +76,20 @@ class Aiohttp(Subject):
 
     async def open(self) -> None:
         """Connect."""
-        self.session: Any = load("aiohttp", self.distribution).ClientSession()
+        if self.owns_session:
+            aiohttp = load("aiohttp", self.distribution)
+            self.session = aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=0))
         self.ws: Any = await self.session.ws_connect(self.url)
 
     async def close(self) -> None:
-        """Close the WebSocket and its session."""
+        """Close the WebSocket, and the session with the last one."""
         await self.ws.close()
-        await self.session.close()
+        if self.owns_session:
+            await self.session.close()
+
+    def another(self) -> Self:
+        """Return one more WebSocket of the same session."""
+        return type(self)(self.url, self.session)
 
     async def receive(self, count: int, size: int) -> None:
         """`receive`, its fastest way."""

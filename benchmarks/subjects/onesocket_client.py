@@ -1,4 +1,4 @@
-"""onesocket through its `Client`: with a callback, and with an iterator."""
+"""onesocket through its `Client`: with a callback, with an iterator, and without its C module."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from typing import Any
 from onesocket import Client
 
 from .base import Countdown, Subject
+from .frames import PYTHON_TWIN_CHOSEN, require_python_twin
 
 
 class OnesocketSubject(Subject):
@@ -75,6 +76,17 @@ class OnesocketCallback(OnesocketSubject):
         send(payload)
         await countdown.done
         self.client.off(received)
+
+
+class OnesocketPythonTwin(OnesocketCallback):
+    """The same with frames parsed and written in Python, as where no C module is installed."""
+
+    environment = PYTHON_TWIN_CHOSEN
+
+    async def open(self) -> None:
+        """Connect. Raises RuntimeError in a process that uses the C module."""
+        require_python_twin()
+        await super().open()
 
 
 class OnesocketIterator(OnesocketSubject):

@@ -31,6 +31,7 @@ from benchmarks.subjects import (
 )
 from benchmarks.subjects.broadcast import BarePicowsServer
 from benchmarks.subjects.interprocess import find_program
+from benchmarks.worker_process import MeasurementFailed, WorkerProcess
 from benchmarks.workload import Sample, Workload
 
 # What the development environment has; the others run in `make bench`.
@@ -56,8 +57,10 @@ def record_of_everything() -> Record:
                 for turn in range(5):
                     cell.add(Sample((place + 1) * (turn + 9) * 1e-6, (place + 1) * 2e-5))
                 record.cells.append(cell)
-    record.add_memory(CALLBACK, "asyncio", 2048.0)
-    record.imports["onesocket"] = {"ms": [1.0, 2.0], "modules": [3, 3]}
+    for place, name in enumerate((CALLBACK, "aiohttp"), start=1):
+        record.memory[name] = {"asyncio": [2048.0 * place], "uvloop": [2048.0 * place]}
+    for place, name in enumerate(("onesocket", "websockets"), start=1):
+        record.imports[name] = {"ms": [place * 1.0, place * 2.0], "modules": [3, 3]}
     return record
 
 
@@ -70,12 +73,37 @@ async def test_a_peer_receives_sends_and_echoes(url: str, name: str, size: int) 
 
 
 @pytest.mark.parametrize(
-    "name", [name for name in OWN_SUBJECTS if name not in CLIENT_SUBJECTS and name not in LASTING_SUBJECTS]
+    "name",
+    [
+        name
+        for name in OWN_SUBJECTS
+        if name not in {*CLIENT_SUBJECTS, *LASTING_SUBJECTS} and not SUBJECTS[name].environment
+    ],
 )
 async def test_our_own_subjects_do_their_work(url: str, name: str) -> None:
     scenario = next(scenario for scenario in plan.SCENARIOS.values() if name in scenario.subjects)
     sample = await worker.measure(url, name, Workload(scenario.verb, 2, scenario.size))
     assert sample.wall > 0
+
+
+@pytest.mark.parametrize("name", [name for name, kind in SUBJECTS.items() if kind.environment])
+def test_the_python_twin_is_measured_in_a_process_that_uses_it(url: str, name: str) -> None:
+    with WorkerProcess(url, "asyncio", SUBJECTS[name].environment) as process:
+        assert process.measure(name, Workload("receive", 20, 256)).wall > 0
+    with (
+        WorkerProcess(url, "asyncio", {"ONESOCKET_WIRE": "c"}) as process,
+        pytest.raises(MeasurementFailed, match="not the one to be measured"),
+    ):
+        process.measure(name, Workload("receive", 20, 256))
+
+
+@pytest.mark.parametrize("name", [CALLBACK, BARE, "websockets", "aiohttp"])
+async def test_connections_are_opened_and_closed_one_after_another(url: str, name: str) -> None:
+    subject = SUBJECTS[name](f"{url}/{name.replace(' ', '-')}")
+    await subject.open()
+    await subject.run(Workload("connect", 3))
+    await subject.close()
+    assert control(url, "COUNT", subject.url.removeprefix(url)) == 4
 
 
 @pytest.mark.parametrize("name", SERVERS)
@@ -169,8 +197,16 @@ async def test_the_server_counts_and_kills(url: str) -> None:
     await subject.close()
 
 
-async def test_memory_is_measured(url: str) -> None:
-    assert isinstance(await worker.memory(url, CALLBACK, 3), float)
+@pytest.mark.parametrize("name", [CALLBACK, "aiohttp"])
+async def test_memory_is_measured(url: str, name: str) -> None:
+    assert isinstance(await worker.memory(url, name, 3), float)
+
+
+def test_targets_of_memory_and_import_are_ratios_too() -> None:
+    record = record_of_everything()
+    shown = {row[0]: row[2:] for row in tables.target_table(record).rows}
+    assert shown["2. memory of an idle client, over aiohttp's"][:2] == ["0.5× (0.5–0.5)", "yes"]
+    assert shown["2. import, over websockets.asyncio.client"] == ["0.5× (0.5–0.5)", "yes", "–", "–"]
 
 
 def test_a_run_fills_a_record(tmp_path: Path) -> None:
