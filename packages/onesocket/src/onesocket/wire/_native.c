@@ -6,6 +6,7 @@
  */
 
 #define PY_SSIZE_T_CLEAN
+#include <pyconfig.h> /* Py_GIL_DISABLED */
 #ifndef Py_GIL_DISABLED
 #ifndef Py_LIMITED_API
 #define Py_LIMITED_API 0x030b0000
@@ -126,7 +127,8 @@ typedef struct {
     PyObject *violation; /* (code, text), or NULL */
     int64_t max_size;    /* bytes of a message; -1: no limit */
     int state;
-    byte masked; /* the peer must mask */
+    byte masked;     /* the peer must mask */
+    byte is_parsing; /* inflate() may be running, or a finalizer: neither may call this reader */
 
     byte *buffer;
     size_t capacity, start, end; /* bytes that were read and not parsed: from start to end */
@@ -163,6 +165,22 @@ violate(Reader *self, int code, const char *format, ...)
     }
     self->state |= VIOLATED;
     return 0;
+}
+
+/* The buffer from this offset on. Nothing may be added to NULL, not even 0. */
+static byte *
+buffer_at(Reader *self, size_t offset)
+{
+    return self->buffer == NULL ? NULL : self->buffer + offset;
+}
+
+static int
+is_busy(Reader *self)
+{
+    if (self->is_parsing) {
+        PyErr_SetString(PyExc_RuntimeError, "a FrameReader is called while it parses, as by its own inflate()");
+    }
+    return self->is_parsing;
 }
 
 static int
@@ -237,7 +255,7 @@ static int
 read_header(Reader *self)
 {
     size_t available = self->end - self->start;
-    const byte *data = self->buffer + self->start;
+    const byte *data = buffer_at(self, self->start);
     if (available < 2) {
         return 0;
     }
@@ -346,7 +364,10 @@ inflate_failed(Reader *self)
     PyObject *type, *value, *traceback;
     PyErr_Fetch(&type, &value, &traceback);
     PyErr_NormalizeException(&type, &value, &traceback);
-    PyObject *code = value == NULL ? NULL : PyObject_GetAttrString(value, "code");
+    /* Interned: the interpreter's cache of attributes would keep each new one. */
+    PyObject *name = PyUnicode_InternFromString("code");
+    PyObject *code = value == NULL || name == NULL ? NULL : PyObject_GetAttr(value, name);
+    Py_XDECREF(name);
     if (code == NULL) {
         PyErr_Clear();
         PyErr_Restore(type, value, traceback);
@@ -501,6 +522,7 @@ parse(Reader *self)
         return NULL;
     }
     self->state &= ~PENDING;
+    self->is_parsing = 1;
     size_t inflated = 0;
     int taken = 0;
     while (!is_over(self)) {
@@ -520,7 +542,7 @@ parse(Reader *self)
             }
         }
         size_t available = self->end - self->start;
-        byte *data = self->buffer + self->start;
+        byte *data = buffer_at(self, self->start);
         int is_complete = available >= self->length;
         size_t arrived = is_complete ? (size_t)self->length : available;
         if (prepare_payload(self, data, arrived) < 0) {
@@ -551,8 +573,10 @@ parse(Reader *self)
         self->in_frame = 0;
         forget_message(self);
     }
+    self->is_parsing = 0;
     return messages;
 failed:
+    self->is_parsing = 0;
     Py_DECREF(messages);
     return NULL;
 }
@@ -596,6 +620,9 @@ make_room(Reader *self, size_t wanted)
 static int
 prepare_read(Reader *self)
 {
+    if (is_busy(self)) {
+        return -1;
+    }
     if (self->start == self->end && self->capacity > USUAL && self->exports == 0) {
         PyMem_Free(self->buffer); /* it grew for a large frame */
         self->buffer = NULL;
@@ -640,7 +667,10 @@ reader_received(Reader *self, PyObject *number)
     }
     PyObject *messages = NULL;
     LOCKED(self);
-    if (count < 0 || (size_t)count > self->offered) {
+    if (is_busy(self)) {
+        ;
+    }
+    else if (count < 0 || (size_t)count > self->offered) {
         PyErr_Format(PyExc_ValueError, "received(%zd), but get_buffer() has offered %zu bytes", count, self->offered);
     }
     else {
@@ -664,14 +694,16 @@ reader_feed(Reader *self, PyObject *data)
     }
     PyObject *messages = NULL;
     LOCKED(self);
-    self->offered = 0;
-    if (is_over(self) || view.len == 0) {
-        messages = parse(self);
-    }
-    else if (make_room(self, (size_t)view.len) == 0) {
-        memcpy(self->buffer + self->end, view.buf, (size_t)view.len);
-        self->end += (size_t)view.len;
-        messages = parse(self);
+    if (!is_busy(self)) {
+        self->offered = 0;
+        if (is_over(self) || view.len == 0) {
+            messages = parse(self);
+        }
+        else if (make_room(self, (size_t)view.len) == 0) {
+            memcpy(self->buffer + self->end, view.buf, (size_t)view.len);
+            self->end += (size_t)view.len;
+            messages = parse(self);
+        }
     }
     UNLOCKED();
     PyBuffer_Release(&view);
@@ -681,10 +713,12 @@ reader_feed(Reader *self, PyObject *data)
 static PyObject *
 reader_more(Reader *self, PyObject *Py_UNUSED(none))
 {
-    PyObject *messages;
+    PyObject *messages = NULL;
     LOCKED(self);
-    self->offered = 0;
-    messages = parse(self);
+    if (!is_busy(self)) {
+        self->offered = 0;
+        messages = parse(self);
+    }
     UNLOCKED();
     return messages;
 }
@@ -738,7 +772,7 @@ reader_getbuffer(Reader *self, Py_buffer *view, int flags)
 {
     int failed;
     LOCKED(self);
-    failed = PyBuffer_FillInfo(view, (PyObject *)self, self->buffer + self->end, (Py_ssize_t)self->offered, 0, flags);
+    failed = PyBuffer_FillInfo(view, (PyObject *)self, buffer_at(self, self->end), (Py_ssize_t)self->offered, 0, flags);
     if (failed == 0) {
         self->exports++;
     }
