@@ -16,7 +16,7 @@ def test_requirements_of_all_three_distributions_and_of_the_tests_are_found() ->
     texts, own = declared(ROOT)
     assert own == ["onesocket", "onesocket-chat", "onesocket-discord"]
     names = " ".join(texts)
-    assert all(name in names for name in ("picows", "sqlalchemy", "textual", "websockets", "pytest"))
+    assert all(name in names for name in ("h11", "sqlalchemy", "textual", "websockets", "pytest"))
 
 
 def test_a_foreign_file_in_the_core_wheel_is_found() -> None:

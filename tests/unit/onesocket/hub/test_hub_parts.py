@@ -9,7 +9,7 @@ from onesocket.errors import InvalidOption
 from onesocket.hub import Endpoint, HubOptions, Interest, JsonMerge, MergedRaw, load_merge
 from onesocket.hub._access_policy import AccessPolicy
 from onesocket.hub._counters import Meter
-from onesocket.transports._server_connection import encode_frame
+from onesocket.transports._server_connection import encode_message
 
 LOCAL = Endpoint("127.0.0.1", 0)
 
@@ -131,7 +131,7 @@ def test_a_rate_is_that_of_the_last_complete_seconds(monkeypatch: pytest.MonkeyP
 
 
 def test_frames_of_a_server() -> None:
-    assert encode_frame("é") == b"\x81\x02\xc3\xa9"
-    assert encode_frame(b"") == b"\x82\x00"
-    assert encode_frame(b"x" * 126)[:4] == b"\x82\x7e\x00\x7e"
-    assert encode_frame(b"x" * 65536)[:10] == b"\x82\x7f" + (65536).to_bytes(8, "big")
+    assert encode_message("é") == b"\x81\x02\xc3\xa9"
+    assert encode_message(b"") == b"\x82\x00"
+    assert encode_message(b"x" * 126)[:4] == b"\x82\x7e\x00\x7e"
+    assert encode_message(b"x" * 65536)[:10] == b"\x82\x7f" + (65536).to_bytes(8, "big")

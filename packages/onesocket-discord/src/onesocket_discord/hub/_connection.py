@@ -6,11 +6,9 @@ import asyncio
 from collections import deque
 from typing import TYPE_CHECKING, Any, Final
 
-from picows import WSMsgType
-
 from onesocket.errors import OnesocketError
 from onesocket.hub._frontend import report_unsent
-from onesocket.transports._server_connection import encode_frame
+from onesocket.wire._frames import encode_frame
 
 from .._serving import ClientViolation, Identify, Resume, ServedConnection, ServedSession
 from .._serving._client_payloads import read_object, read_presence
@@ -22,6 +20,8 @@ if TYPE_CHECKING:
     from ._frontend import DiscordFrontend
 
 _TRY_AGAIN_LATER: Final = 1013
+_TEXT: Final = 0x81
+_BINARY: Final = 0x82
 
 
 class FrontendConnection(ServedConnection[ServedSession]):
@@ -64,9 +64,9 @@ class FrontendConnection(ServedConnection[ServedSession]):
         if not self._unwritten:
             self._frontend.flush_soon(self)
         if self._compress is None:
-            self._unwritten.append(encode_frame(payload, WSMsgType.TEXT))
+            self._unwritten.append(encode_frame(_TEXT, payload))
         else:
-            self._unwritten.append(encode_frame(self._compress(payload), WSMsgType.BINARY))
+            self._unwritten.append(encode_frame(_BINARY, self._compress(payload)))
 
     def flush(self) -> None:
         """Write the collected payloads."""

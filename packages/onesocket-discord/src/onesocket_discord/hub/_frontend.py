@@ -8,17 +8,17 @@ import re
 from typing import Any, Final
 
 import msgspec
-from picows import WSUpgradeRequest
 
 from onesocket.client._gap import Gap
 from onesocket.errors import DecodeError
-from onesocket.hub._access_policy import error_response, ok_response, path_of, query_of
 from onesocket.hub._counters import HubCounters
 from onesocket.hub._frontend import wait_for_all
 from onesocket.hub._hub import Hub
 from onesocket.hub._options import HubOptions
-from onesocket.transports._connection_acceptor import HandshakeAnswer
+from onesocket.transports._connection_acceptor import RequestAnswer
 from onesocket.transports._server_connection import ServerConnectionLimits
+from onesocket.wire._http_response import HttpResponse
+from onesocket.wire._request_parser import HttpRequest
 
 from .._serving import (
     ClientViolation,
@@ -105,14 +105,14 @@ class DiscordFrontend:
 
     # --- requests -----------------------------------------------------------------------------------------------------
 
-    def respond(self, request: WSUpgradeRequest) -> HandshakeAnswer:
+    def respond(self, request: HttpRequest) -> RequestAnswer:
         """Answer an upgrade (the token comes with Identify), or a request for the gateway's address."""
         host = request.headers.get("Host") or self._hub.url.removeprefix("ws://").rstrip("/")
-        if "Upgrade" in request.headers:
-            return FrontendConnection(self, query_of(request), host).websocket
-        found = _GATEWAY_PATH.fullmatch(path_of(request))
+        if request.is_upgrade:
+            return FrontendConnection(self, request.query, host).websocket
+        found = _GATEWAY_PATH.fullmatch(request.path)
         if found is None:
-            return error_response(404, "here are only the gateway, /api/v10/gateway and /api/v10/gateway/bot")
+            return HttpResponse.text(404, "here are only the gateway, /api/v10/gateway and /api/v10/gateway/bot")
         body: JsonObject = {"url": f"ws://{host}"}
         if found[2]:
             refusal = self._hub.access_policy.check_token(request)
@@ -125,7 +125,7 @@ class DiscordFrontend:
                 "max_concurrency": 16,
             }
             body |= {"shards": self._shard[1], "session_start_limit": limit}
-        return ok_response(_encode(body), "application/json")
+        return HttpResponse(200, _encode(body), {"Content-Type": "application/json"})
 
     @property
     def _shard(self) -> tuple[int, int]:

@@ -7,11 +7,10 @@ import logging
 from collections.abc import Awaitable, Iterable
 from typing import TYPE_CHECKING, Any, Protocol
 
-from picows import WSUpgradeRequest
-
 from ..client._gap import Gap
 from ..errors import DeliveryUnknown, OnesocketError
-from ..transports._connection_acceptor import HandshakeAnswer
+from ..transports._connection_acceptor import RequestAnswer
+from ..wire._request_parser import HttpRequest
 from ._counters import HubCounters
 
 if TYPE_CHECKING:
@@ -38,7 +37,7 @@ class Frontend(Protocol):
     def open(self, hub: Hub) -> None:
         """Start to serve, as part of this hub."""
 
-    def respond(self, request: WSUpgradeRequest) -> HandshakeAnswer:
+    def respond(self, request: HttpRequest) -> RequestAnswer:
         """Answer a request whose Origin and Host are allowed; the frontend checks the token."""
         ...
 

@@ -12,16 +12,16 @@ from collections.abc import Coroutine, Mapping
 from http import HTTPStatus
 from typing import Any, Final
 
-from picows import WSUpgradeRequest, WSUpgradeResponse
-
 from .._version import __version__
 from ..client._gap import Gap
 from ..client._status import Change, Status
 from ..errors import NoRuntimeDirectory, OnesocketError
 from ..lifecycle._states import State
 from ..sharing._upstream import Upstream
-from ..transports._connection_acceptor import HandshakeAnswer
-from ._access_policy import AccessPolicy, error_response, ok_response, path_of
+from ..transports._connection_acceptor import RequestAnswer
+from ..wire._http_response import HttpResponse
+from ..wire._request_parser import HttpRequest
+from ._access_policy import AccessPolicy
 from ._counters import HubCounters
 from ._discovery import HubListing, HubRegistration
 from ._endpoint import Endpoint
@@ -38,7 +38,6 @@ _INACTIVE_STATES: Final = frozenset({State.STOPPED, State.FAILED, State.DISCONNE
 _INTENDED_CAUSES: Final = frozenset({"Disconnect", "Reconnect", "Close"})
 """Causes of a loss that this process asked for."""
 _MAX_SCRAPERS: Final = 16
-_MIN_FRAME_LIMIT: Final = 4096
 
 
 class _Phase(enum.Enum):
@@ -75,11 +74,8 @@ class Hub:
         self._name = name
         """Shown in place of the upstream's URL, unless empty."""
         self.access_policy = AccessPolicy(options)
-        frame = max(options.max_message, _MIN_FRAME_LIMIT) * 2
-        self._listener = HubListener(self._respond, max_connections=options.max_clients, max_frame=frame)
-        self._metrics_listener = HubListener(
-            self._answer_metrics, max_connections=_MAX_SCRAPERS, max_frame=_MIN_FRAME_LIMIT
-        )
+        self._listener = HubListener(self._respond, max_connections=options.max_clients)
+        self._metrics_listener = HubListener(self._answer_metrics, max_connections=_MAX_SCRAPERS)
         self._registration: HubRegistration | None = None
         self._subprotocol: str | None = None
         self._started = time.time()
@@ -192,19 +188,20 @@ class Hub:
 
     # --- requests ---------------------------------------------------------------------------------------------------
 
-    def _respond(self, request: WSUpgradeRequest) -> HandshakeAnswer:
+    def _respond(self, request: HttpRequest) -> RequestAnswer:
         found = self.access_policy.check_origin(request) or self.frontend.respond(request)
-        if isinstance(found, WSUpgradeResponse) and found.status >= HTTPStatus.BAD_REQUEST:
+        if isinstance(found, HttpResponse) and found.status >= HTTPStatus.BAD_REQUEST:
             self.counters.refused += 1
         return found
 
-    def _answer_metrics(self, request: WSUpgradeRequest) -> HandshakeAnswer:
+    def _answer_metrics(self, request: HttpRequest) -> RequestAnswer:
         refusal = self.access_policy.check_origin(request)
         if refusal is not None:
             return refusal
-        if path_of(request) not in ("/metrics", "/"):
-            return error_response(404, "here is only /metrics")
-        return ok_response(metrics_text(self.status, self.counters, self.frontend).encode(), CONTENT_TYPE)
+        if request.path not in ("/metrics", "/"):
+            return HttpResponse.text(404, "here is only /metrics")
+        text = metrics_text(self.status, self.counters, self.frontend)
+        return HttpResponse(200, text.encode(), {"Content-Type": CONTENT_TYPE})
 
     def listing(self) -> HubListing:
         """The row of `onesocket status`."""

@@ -6,16 +6,15 @@ import asyncio
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any, Final
 
-from picows import WSUpgradeRequest
-
 from ..client._backlog import MAX_BYTES, Backlog
 from ..client._gap import Gap, GapReason
 from ..errors import InvalidOption
 from ..sharing._upstream import Upstream
 from ..sharing.host._subscription_counts import SubscriptionCounts
-from ..transports._connection_acceptor import HandshakeAnswer
-from ..transports._server_connection import ServerConnectionLimits, encode_frame
+from ..transports._connection_acceptor import RequestAnswer
+from ..transports._server_connection import ServerConnectionLimits, encode_message
 from ..wire._handshake import Data, size_of
+from ..wire._request_parser import HttpRequest
 from ._counters import HubCounters
 from ._frontend import wait_for_all
 from ._merge import Interest, Merge, key_of
@@ -69,12 +68,12 @@ class RawFrontend:
         """Start to serve, as part of this hub."""
         self._hub = hub
 
-    def respond(self, request: WSUpgradeRequest) -> HandshakeAnswer:
+    def respond(self, request: HttpRequest) -> RequestAnswer:
         """Accept an upgrade, with the upstream's sub-protocol if it is offered; refuse a wrong token."""
         refusal = self._hub.access_policy.check_token(request)
         if refusal is not None:
             return refusal
-        offered = [name.strip() for name in ",".join(request.headers.getall("Sec-WebSocket-Protocol", [])).split(",")]
+        offered = [name.strip() for name in ",".join(request.headers.getall("Sec-WebSocket-Protocol")).split(",")]
         chosen = self._hub.subprotocol
         return RawClient(self, self._limits, chosen if chosen in offered else None).connection
 
@@ -87,9 +86,9 @@ class RawFrontend:
             return
         merge = self._merge
         if merge is None:
-            self._write(self._clients, [encode_frame(message) for message in batch])
+            self._write(self._clients, [encode_message(message) for message in batch])
             return
-        pairs = [(key_of(merge, message), encode_frame(message)) for message in batch]
+        pairs = [(key_of(merge, message), encode_message(message)) for message in batch]
         for client in tuple(self._clients):
             self._write((client,), [frame for key, frame in pairs if key is None or key in client.keys])
 
@@ -106,7 +105,7 @@ class RawFrontend:
             else:
                 self._waiting.put_gap(gap)
         elif self.options.gap_message is not None:
-            self._write(self._clients, [encode_frame(self.options.gap_message)])
+            self._write(self._clients, [encode_message(self.options.gap_message)])
 
     def _write(self, clients: Iterable[RawClient], frames: list[bytes]) -> None:
         if not frames:

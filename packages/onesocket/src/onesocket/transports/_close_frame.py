@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Final
+from typing import Final
 
 from ..lifecycle._peer_errors import CLOSE_CODES
 
@@ -18,11 +18,6 @@ _MAX_REASON_BYTES: Final = 123
 def is_sendable(code: int) -> bool:
     """Return whether a peer may send this code: a registered one, or one for libraries and applications."""
     return (code in CLOSE_CODES and code not in (NO_STATUS, ABNORMAL_CLOSURE)) or 3000 <= code <= 4999
-
-
-def close_code(code: Any) -> int:
-    """Return picows' close code as a number: an int, or a `WSCloseCode` if it is a registered one."""
-    return int(getattr(code, "value", code))
 
 
 def truncate_close_reason(text: str) -> str:

@@ -1,30 +1,50 @@
-"""One WebSocket of a server: the rules of RFC 6455 that picows' core leaves to its user."""
+"""The server's side of one WebSocket over a byte stream: messages, back-pressure, close handshake."""
 
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import enum
 import logging
 import socket
-import struct
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import partial
 from typing import Final, Protocol
 
-from picows import WSFrame, WSListener, WSMsgType, WSTransport
-
-from ..errors import InvalidText, MessageTooBig, ProtocolViolation
+from ..errors import MessageTooBig
+from ..wire._deflate_parameters import DeflateParameters
+from ..wire._frames import CLOSED, CONTROLS, PENDING, VIOLATED, FrameReader, encode_frame
 from ..wire._handshake import Data
-from ._close_frame import ABNORMAL_CLOSURE, NO_STATUS, NORMAL_CLOSURE, close_code, truncate_close_reason
-from ._fragments import Fragments
+from ._close_frame import ABNORMAL_CLOSURE, NO_STATUS, NORMAL_CLOSURE, close_payload
 from ._tcp import RESET_ON_CLOSE
 
-_log = logging.getLogger("onesocket")
+log = logging.getLogger("onesocket")
 
-_TEXT: Final = WSMsgType.TEXT
-_BINARY: Final = WSMsgType.BINARY
-# After a frame that couldn't be parsed the client's CLOSE can't be seen: its end of TCP is waited for, shortly.
-_LINGER: Final = 1.0
+_TEXT: Final = 0x81
+_BINARY: Final = 0x82
+_CLOSE: Final = 0x88
+_PONG: Final = 0x8A
+_COMPRESSED: Final = 0x40
+_OPCODE_PING: Final = 9
+LINGER: Final = 1.0
+"""Seconds that a client has to read the last bytes and to end TCP, before the connection is aborted."""
+
+
+class _ServerPhase(enum.Enum):
+    OPENING = enum.auto()
+    OPEN = enum.auto()
+    CLOSING = enum.auto()
+    """CLOSE was sent, or the connection is being aborted."""
+    FAILED = enum.auto()
+    """CLOSE was sent for a violation: what comes after it is dropped."""
+    LOST = enum.auto()
+    """The socket is closed."""
+
+
+# Constants: in Python 3.11 each access to a member of an enum is a call.
+_OPEN: Final = _ServerPhase.OPEN
+_OPENING: Final = _ServerPhase.OPENING
+_CLOSING: Final = _ServerPhase.CLOSING
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -37,7 +57,8 @@ class ServerConnectionLimits:
     """Bytes that may wait in the user-space buffer; beyond it `overflowed` is called."""
     close_timeout: float
     """Seconds that the client has to answer CLOSE."""
-    too_large: tuple[int, str] = (MessageTooBig.code, "")
+    too_large: tuple[int, str] | None = None
+    """None: 1009, and the limit."""
     failed: tuple[int, str] = (1011, "")
     """For an error of the server."""
 
@@ -58,53 +79,86 @@ class ServerConnectionOwner(Protocol):
         """Note that the socket is closed; `code`: the client's close code, 1005 for none, 1006 for no CLOSE frame."""
 
 
-class ServerConnection(WSListener):
+class ServerConnection(asyncio.BufferedProtocol):
     """Delivers messages and writes frames. No message is delivered after CLOSE was sent or received."""
 
     def __init__(
-        self, owner: ServerConnectionOwner, limits: ServerConnectionLimits, *, subprotocol: str | None = None
+        self,
+        owner: ServerConnectionOwner,
+        limits: ServerConnectionLimits,
+        *,
+        subprotocol: str | None = None,
+        deflate: DeflateParameters | None = None,
     ) -> None:
+        """`deflate`: agree to permessage-deflate (see `choose_offer`)."""
         self.subprotocol = subprotocol
         """The sub-protocol in the response to the upgrade."""
+        self.extensions = None if deflate is None else str(deflate)
+        """The extension in the response to the upgrade."""
         self._owner = owner
         self._limits = limits
-        self._transport: WSTransport | None = None
-        self._fragments = Fragments(limits.max_size)
-        self._closing = False
+        self._loop = asyncio.get_running_loop()
+        inflate = None if deflate is None else deflate.inflater(is_client=False, max_size=limits.max_size).inflate
+        self._deflater = None if deflate is None else deflate.deflater(is_client=False)
+        self._reader = FrameReader(masked=True, max_size=limits.max_size, inflate=inflate)
+        self._transport: asyncio.Transport | None = None
+        self._on_lost: Callable[[], object]
+        self._phase = _OPENING
+        self._is_paused = False
+        """The owner asked for a pause: the socket is not read, and no message is delivered."""
+        self._held: list[Data] = []
+        """Messages that were received before a pause, and not delivered."""
+        self._drain_handle: asyncio.Handle | None = None
         self._peer_code = ABNORMAL_CLOSURE
         self._deadline: asyncio.TimerHandle | None = None
-        self._gone = asyncio.get_running_loop().create_future()
+        self._gone: asyncio.Future[None] = self._loop.create_future()
 
     def __repr__(self) -> str:
-        return f"<ServerConnection {'closing' if self._closing else 'open'}>"
+        return f"<ServerConnection {self._phase.name.lower()}>"
 
-    # --- called by picows -------------------------------------------------------------------------------------------
+    def open(self, transport: asyncio.Transport, early: bytes, on_lost: Callable[[], object]) -> None:
+        """Take the byte stream over: the upgrade has succeeded.
 
-    def on_ws_connected(self, transport: WSTransport) -> None:
-        """Note that the upgrade has succeeded."""
+        `early`: bytes that came behind the request. `on_lost` is called after `ended` of the owner.
+        """
         self._transport = transport
-        transport.underlying_transport.set_write_buffer_limits(high=self._limits.write_buffer, low=0)
-        self._owner.opened(self)
-
-    def on_ws_frame(self, transport: WSTransport, frame: WSFrame) -> None:  # noqa: ARG002 - picows' signature
-        """Take one frame."""
+        self._on_lost = on_lost
+        self.get_buffer = self._reader.get_buffer  # type: ignore[method-assign] # one call less for each read
+        transport.set_protocol(self)
+        transport.set_write_buffer_limits(high=self._limits.write_buffer, low=0)
+        self._phase = _OPEN
         try:
-            self._take(frame)
-        except Exception:  # noqa: BLE001 - logged; the server outlives one bad message
-            _log.exception("handling a message of a client failed")
+            self._owner.opened(self)
+        except Exception:
+            log.exception("greeting a client failed")
             self.close(*self._limits.failed)
+        if early:
+            self._take(self._reader.feed(early))
 
-    def on_ws_disconnected(self, transport: WSTransport) -> None:  # noqa: ARG002 - picows' signature
+    # --- called by the transport --------------------------------------------------------------------------------------
+
+    def buffer_updated(self, nbytes: int) -> None:
+        """Take the bytes of one read."""
+        self._take(self._reader.received(nbytes))
+
+    def eof_received(self) -> None:
+        """Let the transport close itself, which is reported by `connection_lost`."""
+
+    def connection_lost(self, exc: Exception | None) -> None:
         """Note that the socket is closed."""
-        self._closing = True
-        if self._deadline is not None:
-            self._deadline.cancel()
+        del exc
+        self._phase = _ServerPhase.LOST
+        for handle in (self._deadline, self._drain_handle):
+            if handle is not None:
+                handle.cancel()
+        self._held = []
         self._gone.set_result(None)
-        owner = self._owner
-        # No event follows; both refer to this connection: no cycle is left.
-        del self._owner
+        owner, on_lost = self._owner, self._on_lost
+        # No event follows; these refer to this connection: no cycle is left.
+        del self._owner, self._on_lost
         self._transport = None
         owner.ended(self._peer_code)
+        on_lost()
 
     def pause_writing(self) -> None:
         """Note that the write buffer is over its limit: the client doesn't read."""
@@ -113,120 +167,150 @@ class ServerConnection(WSListener):
     def resume_writing(self) -> None:
         """Note that the write buffer is empty."""
 
-    def parser_refused(self, code: int) -> None:
-        """Close after a frame that can't be parsed, as no frame after it can."""
-        handshake = self._transport.close_handshake if self._transport is not None else None
-        if handshake is not None and handshake.recv is not None:
-            # Frames after a CLOSE don't count (section 5.5.1).
-            self._answer_close(close_code(handshake.recv.code) or NO_STATUS)
-            return
-        close = self._limits.too_large if code == MessageTooBig.code else (code, "")
-        self.close(*close, timeout=_LINGER)
+    # --- messages -----------------------------------------------------------------------------------------------------
 
-    # --- frames -----------------------------------------------------------------------------------------------------
+    def _take(self, messages: list[Data]) -> None:
+        """Take what the reader has parsed."""
+        if self._reader.state & CONTROLS:
+            self._answer_pings()
+        if self._is_paused or self._held:
+            self._held += messages  # this read was under way as the pause came
+        else:
+            self._deliver(messages)
 
-    def _take(self, frame: WSFrame) -> None:
-        kind = frame.msg_type
-        if kind is WSMsgType.CLOSE:
-            payload = frame.get_payload_as_bytes()
-            self._answer_close(int.from_bytes(payload[:2], "big") if payload else NO_STATUS)
-        elif self._closing:
-            return
-        elif frame.rsv1 or frame.rsv2 or frame.rsv3:
-            self.close(ProtocolViolation.code)
-        elif kind is WSMsgType.PING:
-            if self._transport is not None:
-                self._transport.send_pong(frame.get_payload_as_bytes())
-        elif kind is not WSMsgType.PONG:
-            self._take_data(kind, frame)
-
-    def _take_data(self, kind: WSMsgType, frame: WSFrame) -> None:
-        if (kind is WSMsgType.CONTINUATION) != self._fragments.under_way:
-            self.close(ProtocolViolation.code)
-        elif frame.payload_size > self._limits.max_size:
-            self.close(*self._limits.too_large)
-        elif frame.fin and kind is _TEXT:
+    def _deliver(self, messages: list[Data]) -> None:
+        for place, message in enumerate(messages, 1):
+            if self._phase is not _OPEN:
+                break
             try:
-                text = frame.get_payload_as_utf8_text()
-            except UnicodeDecodeError:
-                self.close(InvalidText.code)
-            else:
-                self._owner.received(text)
-        elif frame.fin and kind is _BINARY:
-            self._owner.received(frame.get_payload_as_bytes())
-        else:
-            self._take_piece(kind, frame)
-
-    def _take_piece(self, kind: WSMsgType, frame: WSFrame) -> None:
-        if kind is not WSMsgType.CONTINUATION:
-            self._fragments.begin(is_text=kind is _TEXT)
-        try:
-            message = self._fragments.add(frame.get_payload_as_bytes(), last=frame.fin)
-        except InvalidText:
-            self.close(InvalidText.code)
-        except ProtocolViolation:
-            self.close(*self._limits.too_large)
-        else:
-            if message is not None:
                 self._owner.received(message)
+            except Exception:
+                log.exception("handling a message of a client failed")
+                self.close(*self._limits.failed)
+            if self._is_paused:
+                self._held = messages[place:]
+                return
+        state = self._reader.state
+        if state & PENDING:
+            self._drain_soon()
+        elif state & (CLOSED | VIOLATED):
+            self._end_of_input()
+
+    def _drain_soon(self) -> None:
+        """Go on in the next turn of the loop: a client that sends much is no reason for others to wait."""
+        if self._transport is not None and self._drain_handle is None:
+            self._transport.pause_reading()
+            self._drain_handle = self._loop.call_soon(self._drain)
+
+    def _drain(self) -> None:
+        """Deliver one slice of what was received before; the socket is read again when nothing is left."""
+        self._drain_handle = None
+        if self._is_paused:
+            return
+        held, self._held = self._held, []
+        if held:
+            self._deliver(held)
+        elif self._reader.state & PENDING:
+            self._take(self._reader.more())
+        else:
+            self._deliver([])
+        self._read_unless_busy()
+
+    def _read_unless_busy(self) -> None:
+        # A call, so that type checkers know that delivered messages may have changed all of this.
+        if self._transport is not None and self._drain_handle is None and not self._is_paused:
+            self._transport.resume_reading()
+
+    def _answer_pings(self) -> None:
+        pings = [payload for opcode, payload in self._reader.take_controls() if opcode == _OPCODE_PING]
+        if not pings or self._transport is None or self._phase is not _OPEN:
+            return
+        if self._transport.get_write_buffer_size():
+            # Only the newest PING needs an answer (RFC 6455, section 5.5.3), so a flood of them can't fill the buffer.
+            del pings[:-1]
+        self._transport.write(b"".join(encode_frame(_PONG, payload) for payload in pings))
+
+    def _end_of_input(self) -> None:
+        """Handle the client's CLOSE or violation, once everything before it is delivered."""
+        if self._reader.close is not None:
+            self._answer_close(self._reader.close[0])
+        elif self._phase is _CLOSING:
+            self._end_tcp()  # the answer to our CLOSE can't be found in this any more
+        elif self._phase is _OPEN and self._reader.violation is not None:
+            code, text = self._reader.violation
+            if code == MessageTooBig.code and self._limits.too_large is not None:
+                code, text = self._limits.too_large
+            self.close(code, text, timeout=LINGER)
+            self._phase = _ServerPhase.FAILED
+            if self._transport is not None:
+                half_close(self._transport)  # what the client still sends is read, and dropped, until it ends, too
 
     def _answer_close(self, code: int) -> None:
         self._peer_code = code
-        if self._transport is None:
-            return
-        if not self._closing:
-            self._closing = True
+        if self._phase is _OPEN:
             self._send_close(NORMAL_CLOSURE if code == NO_STATUS else code, "")
-        self._transport.disconnect()
-        self._end_within(_LINGER)  # bytes that the client has not read by then are dropped
+        self._end_tcp()
 
-    # --- called by the owner ----------------------------------------------------------------------------------------
+    def _end_tcp(self) -> None:
+        """Close the socket behind the bytes that were written; those that the client doesn't read are dropped."""
+        if self._transport is not None:
+            self._transport.close()
+            self._abort_after(LINGER)
+
+    # --- called by the owner ------------------------------------------------------------------------------------------
 
     @property
     def closing(self) -> bool:
         """True if CLOSE was sent or the connection was aborted: no message is written any more."""
-        return self._closing
+        return self._phase not in (_OPEN, _OPENING)
 
-    def writer(self, kind: WSMsgType = _TEXT) -> Callable[[bytes], object]:
-        """Return a function that writes one message; it is picows' own, since it is called so often."""
+    def writer(self, *, binary: bool = False) -> Callable[[bytes], object]:
+        """Return a function that writes one message; it checks nothing, since it is called so often."""
         if self._transport is None:
             raise RuntimeError("the connection is not open")
-        return partial(self._transport.send, kind)
+        write, deflater = self._transport.write, self._deflater
+        first = _BINARY if binary else _TEXT
+        if deflater is None:
+            return lambda payload: write(encode_frame(first, payload))
+        deflate = deflater.deflate
+        return lambda payload: write(encode_frame(first | _COMPRESSED, deflate(payload)))
 
     def write_frames(self, frames: bytes) -> None:
-        """Write frames of `encode_frame`, several at once."""
-        if self._transport is not None and not self._closing:
-            self._transport.underlying_transport.write(frames)
+        """Write frames of `encode_message`, several at once."""
+        if self._transport is not None and self._phase is _OPEN:
+            self._transport.write(frames)
 
     def pause_reading(self) -> None:
-        """Stop reading; messages read before may still be delivered."""
-        if self._transport is not None:
-            self._transport.underlying_transport.pause_reading()
+        """Deliver no message until `resume_reading`, and stop reading."""
+        if self._phase is _OPEN and self._transport is not None:
+            self._is_paused = True
+            self._transport.pause_reading()
 
     def resume_reading(self) -> None:
-        """Read again."""
-        if self._transport is not None and not self._transport.underlying_transport.is_closing():
-            self._transport.underlying_transport.resume_reading()
+        """Deliver the messages received before the pause, then read again."""
+        if self._is_paused:
+            self._is_paused = False
+            self._drain_soon()
 
     def close(self, code: int, reason: str = "", *, timeout: float | None = None) -> None:
-        """Send CLOSE, once; the client's answer, or the deadline, ends the connection."""
-        if self._closing or self._transport is None:
+        """Send CLOSE, once, and deliver nothing more; the client's answer, or the deadline, ends the connection."""
+        if self._phase is not _OPEN:
             return
-        self._closing = True
-        self._fragments.clear()
         self._send_close(code, reason)
-        self._end_within(self._limits.close_timeout if timeout is None else timeout)
+        self._held = []
+        self.resume_reading()  # the client's CLOSE is behind all that it sent before
+        self._abort_after(self._limits.close_timeout if timeout is None else timeout)
 
     def abort(self) -> None:
         """End the connection now, and drop unsent bytes."""
-        self._closing = True
         if self._transport is not None:
-            self._transport.disconnect(graceful=False)
+            self._phase = _CLOSING
+            self._transport.abort()
 
     def reset(self) -> None:
         """End the connection with a reset (RST) instead of a FIN."""
         if self._transport is not None:
-            raw = self._transport.underlying_transport.get_extra_info("socket")
+            raw = self._transport.get_extra_info("socket")
             raw.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, RESET_ON_CLOSE)
         self.abort()
 
@@ -235,24 +319,23 @@ class ServerConnection(WSListener):
         await asyncio.shield(self._gone)
 
     def _send_close(self, code: int, reason: str) -> None:
+        self._phase = _CLOSING
         if self._transport is not None:
-            self._transport.send_close(code, truncate_close_reason(reason))  # type: ignore[arg-type] # its stub knows only the registered codes
+            self._transport.write(encode_frame(_CLOSE, close_payload(code, reason)))
 
-    def _end_within(self, seconds: float) -> None:
+    def _abort_after(self, seconds: float) -> None:
         if self._deadline is not None:
             self._deadline.cancel()
-        self._deadline = asyncio.get_running_loop().call_later(seconds, self.abort)
+        self._deadline = self._loop.call_later(seconds, self.abort)
 
 
-def encode_frame(data: Data, kind: WSMsgType | None = None) -> bytes:
-    """Encode one message as a server's frame (RFC 6455, section 5.2): unmasked, so equal for every client."""
-    payload = data.encode() if isinstance(data, str) else data
-    if kind is None:
-        kind = _TEXT if isinstance(data, str) else _BINARY
-    size = len(payload)
-    first: int = 0x80 | kind.value
-    if size < 126:
-        return b"%c%c%b" % (first, size, payload)
-    if size < 65536:
-        return struct.pack("!BBH", first, 126, size) + payload
-    return struct.pack("!BBQ", first, 127, size) + payload
+def encode_message(data: Data) -> bytes:
+    """Encode one message as a server's frame: unmasked and uncompressed, so equal for every client."""
+    return encode_frame(_TEXT if isinstance(data, str) else _BINARY, data)
+
+
+def half_close(transport: asyncio.Transport) -> None:
+    """End the outgoing direction (FIN), so that the client ends its own, while its bytes are still read."""
+    if not transport.get_write_buffer_size():
+        with contextlib.suppress(OSError):  # the client has gone
+            transport.get_extra_info("socket").shutdown(socket.SHUT_WR)

@@ -61,8 +61,8 @@ class SocketTransport(asyncio.Transport):
         with contextlib.suppress(OSError):  # a Unix socket
             sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self.set_protocol(protocol)
-        protocol.connection_made(self)
         self.resume_reading()
+        protocol.connection_made(self)  # which may pause it
 
     def __repr__(self) -> str:
         state = "lost" if self._is_lost else "closing" if self._is_closing else "open"

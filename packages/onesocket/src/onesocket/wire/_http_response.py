@@ -25,13 +25,14 @@ class HttpResponse:
     @classmethod
     def text(cls, status: int, text: str, headers: Mapping[str, str] | None = None) -> HttpResponse:
         """Return a response with plain text as its body."""
-        return cls(status, text.encode(), {"Content-Type": _TEXT, "Cache-Control": "no-store", **(headers or {})})
+        return cls(status, text.encode(), {"Content-Type": _TEXT, **(headers or {})})
 
     def encode(self, *, with_body: bool = True) -> bytes:
         """Return its bytes. `with_body`: False for the answer to a HEAD request."""
         headers = {
             "Date": formatdate(usegmt=True),
             "Content-Length": str(len(self.body)),
+            "Cache-Control": "no-store",
             "Connection": "close",
             **self.headers,
         }

@@ -9,8 +9,6 @@ from collections import deque
 from collections.abc import Awaitable, Callable
 from typing import Any
 
-from picows import WSMsgType
-
 from ..._serving import ClientViolation, Identify, RequestGuildMembers, Resume, ServedConnection
 from ..._serving._client_payloads import read_presence, read_request_guild_members
 from ...protocol._close_codes import CloseCode
@@ -57,7 +55,7 @@ class GatewayConnection(ServedConnection[GatewaySession]):
         if compress is None:
             self._write = self.websocket.writer()
         else:
-            write = self.websocket.writer(WSMsgType.BINARY)
+            write = self.websocket.writer(binary=True)
             self._write = lambda payload: write(compress(payload))
 
     def _send_hello(self) -> None:
@@ -88,7 +86,7 @@ class GatewayConnection(ServedConnection[GatewaySession]):
 
     def write_compressed(self, payload: bytes) -> None:
         """Write one payload, compressed by itself."""
-        self.websocket.writer(WSMsgType.BINARY)(zlib.compress(payload))
+        self.websocket.writer(binary=True)(zlib.compress(payload))
 
     @property
     def is_compressed(self) -> bool:

@@ -5,16 +5,16 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import Counter
+from collections.abc import Callable
 from itertools import chain
 from typing import Final
-from urllib.parse import parse_qsl, urlsplit
-
-import aiofastnet
-from picows import WSUpgradeRequest, WSUpgradeResponse
 
 from onesocket.errors import InvalidOption
 from onesocket.hub._frontend import wait_for_all
-from onesocket.transports._connection_acceptor import AcceptedConnection, HandshakeAnswer
+from onesocket.transports._connection_acceptor import AcceptedConnection, RequestAnswer
+from onesocket.transports._socket_server import bind_host, serve_sockets
+from onesocket.wire._http_response import HttpResponse
+from onesocket.wire._request_parser import HttpRequest
 
 from ..._serving import GatewayOptions
 from ..._serving._server_payloads import RECONNECT
@@ -32,8 +32,6 @@ _BACKLOG: Final = 4096
 # This many connections over the limit are answered with an HTTP error; more are reset.
 _MAX_REJECTED_CONNECTIONS: Final = 256
 _RETRY_AFTER: Final = 5
-_MAX_FRAME: Final = 64 << 10
-"""Bytes up to which a frame that is too large is read to its end, so that the connection can be closed in order."""
 _GOING_AWAY: Final = (1001, "Discord WebSocket requesting client reconnect.")
 
 
@@ -44,10 +42,9 @@ class GatewayServer:
         self.options = options if options is not None else GatewayOptions()
         self.state = GatewayState(self.options, self.publish, lambda: self.url)
         self.handshake_timeout = self.options.handshake_timeout
-        self.max_frame = _MAX_FRAME
         self.url = ""
         """Its address, with a slash at the end; empty before `start()`."""
-        self._server: asyncio.Server | None = None
+        self._close_server: Callable[[], None] | None = None
         self._addresses: Counter[str] = Counter()
         self._accepted: set[asyncio.Transport] = set()
         self._stopping = False
@@ -57,23 +54,20 @@ class GatewayServer:
 
     async def start(self, directory: Directory, host: str = "127.0.0.1", port: int = 0) -> None:
         """Listen for clients of `directory`. Raises `OSError` if the port is taken."""
-        if self._server is not None:
+        if self._close_server is not None:
             raise InvalidOption("a gateway is started once; make a new one")
         self.state.directory = directory
-        loop = asyncio.get_running_loop()
-        # As picows does: its transports cost less for each write than asyncio's own.
-        self._server = await aiofastnet.create_server(
-            loop, lambda: AcceptedConnection(self), host, port, backlog=_BACKLOG
-        )
-        number = self._server.sockets[0].getsockname()[1]
+        sockets = await bind_host(host, port)
+        number = sockets[0].getsockname()[1]
+        self._close_server = await serve_sockets(sockets, lambda: AcceptedConnection(self), backlog=_BACKLOG)
         self.url = f"ws://{f'[{host}]' if ':' in host else host}:{number}/"
 
     async def stop(self) -> None:
         """Send op 7 to all clients, close their connections in order, and abort the rest after the close timeout."""
-        if self._server is None or self._stopping:
+        if self._close_server is None or self._stopping:
             return
         self._stopping = True
-        self._server.close()
+        self._close_server()
         await self.state.presences.stop()
         connections = tuple(self.state.connections)
         for connection in connections:
@@ -174,8 +168,8 @@ class GatewayServer:
         if not self._addresses[address]:
             del self._addresses[address]
 
-    def answer_upgrade(self, request: WSUpgradeRequest, address: str) -> HandshakeAnswer:
-        """Answer a complete upgrade request."""
+    def answer_request(self, request: HttpRequest, address: str) -> RequestAnswer:
+        """Answer a request."""
         self.state.stats_counter.add("handshakes")
         fault = self.state.fault_schedule.take("refuse_upgrade")
         if fault is not None:
@@ -184,11 +178,9 @@ class GatewayServer:
             return self._refuse(429, "too many connections from this address", _RETRY_AFTER)
         if self._stopping or len(self._accepted) > self.options.max_connections:
             return self._refuse(503, "too many connections", _RETRY_AFTER)
-        query = dict(parse_qsl(urlsplit(request.path.decode("ascii", "replace")).query))
-        return GatewayConnection(self.state, query).websocket
+        return GatewayConnection(self.state, request.query).websocket
 
-    def _refuse(self, status: int, text: str, retry_after: float | None) -> WSUpgradeResponse:
+    def _refuse(self, status: int, text: str, retry_after: float | None) -> HttpResponse:
         self.state.stats_counter.add("refused")
         headers = {"Retry-After": f"{retry_after:g}"} if retry_after is not None else {}
-        refusal: WSUpgradeResponse = WSUpgradeResponse.create_error_response(status, text.encode(), headers)
-        return refusal
+        return HttpResponse.text(status, text, headers)
