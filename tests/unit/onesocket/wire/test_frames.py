@@ -416,3 +416,22 @@ def test_misuse_is_refused(twin: Any) -> None:
     with pytest.raises(UnicodeEncodeError):
         twin.encode_frame(TEXT, "\ud800")
     assert "FrameReader" in repr(reader(twin))
+
+
+def test_control_frames_come_before_the_messages_that_they_are_returned_with(twin: Any) -> None:
+    one = reader(twin)
+    data = frame(PING, b"1") + frame(TEXT, b"a") + frame(TEXT, b"b") + frame(PONG, b"2") + frame(PING, b"3")
+    assert one.feed(data + frame(TEXT, b"c") + frame(PING, b"4") + frame(CLOSE)) == ["a", "b"]
+    assert (one.state, one.take_controls()) == (PENDING | CONTROLS, [(9, b"1")])
+    assert one.more() == ["c"]
+    assert (one.state, one.take_controls()) == (PENDING | CONTROLS, [(10, b"2"), (9, b"3")])
+    assert one.more() == []
+    assert (one.state, one.take_controls()) == (CONTROLS | CLOSED, [(9, b"4")])
+
+
+def test_a_control_frame_that_is_incomplete_keeps_nothing_waiting(twin: Any) -> None:
+    one = reader(twin)
+    assert one.feed(frame(TEXT, b"a") + frame(PING, b"ping")[:-1]) == ["a"]
+    assert one.state == 0
+    assert one.feed(b"g" + frame(TEXT, b"b")) == ["b"]
+    assert one.take_controls() == [(9, b"ping")]

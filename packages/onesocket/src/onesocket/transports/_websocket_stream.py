@@ -221,13 +221,16 @@ class WebSocketStream(asyncio.BufferedProtocol):
         self._received_many = many
 
     def _take(self, messages: list[Data]) -> None:
-        """Take what the reader has parsed."""
+        """Take what the reader has parsed; its control frames came before these messages."""
+        state = self._reader.state
+        if state & CONTROLS:
+            self._take_controls()
         if self._reading is not _OPEN:
             if self._reading is not _OVER:
                 self._held += messages
         elif messages:
             self._deliver(messages)
-        if self._reader.state:
+        if state & (PENDING | CLOSED | VIOLATED):
             self._attend()
 
     def _deliver(self, messages: list[Data]) -> None:
@@ -240,24 +243,25 @@ class WebSocketStream(asyncio.BufferedProtocol):
                 return
             self._received(data)
 
-    def _attend(self) -> None:
-        """Handle what is not a message."""
-        state = self._reader.state
-        if state & CONTROLS:
-            for opcode, payload in self._reader.take_controls():
-                if self._reading is _OVER:
-                    return
-                if opcode == _OPCODE_PING:
-                    self._answer_ping(payload)
-                else:
-                    self._events.pong(payload)
-        if state & (PENDING | CLOSED | VIOLATED) and self._reading is not _OVER:
-            if state & PENDING or self._held or self._reading is not _OPEN:
-                self._stop_socket()
-                if self._reading is not _PAUSED:
-                    self._drain_soon()
+    def _take_controls(self) -> None:
+        for opcode, payload in self._reader.take_controls():
+            if self._reading is _OVER:
+                return
+            if opcode == _OPCODE_PING:
+                self._answer_ping(payload)
             else:
-                self._end_of_input()
+                self._events.pong(payload)
+
+    def _attend(self) -> None:
+        """Handle what is behind the messages: more of them, or the end."""
+        if self._reading is _OVER:
+            return
+        if self._reader.state & PENDING or self._held or self._reading is not _OPEN:
+            self._stop_socket()
+            if self._reading is not _PAUSED:
+                self._drain_soon()
+        else:
+            self._end_of_input()
 
     def _end_of_input(self) -> None:
         """Handle the peer's CLOSE or violation, once everything before it is delivered."""
@@ -297,15 +301,13 @@ class WebSocketStream(asyncio.BufferedProtocol):
         self._drain_handle = None
         if self._reading is _PAUSED:
             return
-        if self._held:
+        if not self._held and self._reader.state & PENDING and self._reading is not _OVER:
+            self._held = self._reader.more()
+            if self._reader.state & CONTROLS:
+                self._take_controls()
+        if self._held and not self._is_paused():
             held, self._held = self._held, []
             self._deliver(held)
-        elif self._reader.state & PENDING and self._reading is not _OVER:
-            messages = self._reader.more()
-            if messages:
-                self._deliver(messages)
-            if self._reader.state & CONTROLS:
-                self._attend()
         if self._is_paused():
             return
         if self._reading is not _OVER:

@@ -544,6 +544,10 @@ parse(Reader *self)
         size_t available = self->end - self->start;
         byte *data = buffer_at(self, self->start);
         int is_complete = available >= self->length;
+        if (is_complete && (self->first & 0x0F) > CLOSE && PyList_Size(messages) > 0) {
+            self->state |= PENDING;  /* the control frames of a call came before its messages */
+            break;
+        }
         size_t arrived = is_complete ? (size_t)self->length : available;
         if (prepare_payload(self, data, arrived) < 0) {
             goto failed;
@@ -877,7 +881,7 @@ static PyMethodDef reader_methods[] = {
     {"received", (PyCFunction)reader_received, METH_O, "Take bytes that were written to the buffer; return whole messages."},
     {"feed", (PyCFunction)reader_feed, METH_O, "Take these bytes; return whole messages."},
     {"more", (PyCFunction)reader_more, METH_NOARGS, "Return the next messages of those that are waiting."},
-    {"take_controls", (PyCFunction)reader_take_controls, METH_NOARGS, "Return the PINGs and PONGs since the last call."},
+    {"take_controls", (PyCFunction)reader_take_controls, METH_NOARGS, "Return the PINGs and PONGs since the last call: they came before the messages returned with them."},
     {NULL, NULL, 0, NULL},
 };
 

@@ -136,7 +136,7 @@ class FrameReader:
         return self._parse()
 
     def take_controls(self) -> list[tuple[int, bytes]]:
-        """Return the PINGs and PONGs since the last call."""
+        """Return the PINGs and PONGs since the last call: they came before the messages returned with them."""
         controls, self._controls = self._controls, []
         self.state &= ~CONTROLS
         return controls
@@ -172,6 +172,9 @@ class FrameReader:
                     self.state |= PENDING
                 return
             if self._frame is None and not self._read_header():
+                return
+            if messages and self._is_ping_or_pong():
+                self.state |= PENDING  # the control frames of a call came before its messages
                 return
             payload = self._read_payload()
             if payload is None or self._frame is None:
@@ -274,6 +277,13 @@ class FrameReader:
 
     def _too_big(self) -> FrameError:
         return FrameError(1009, f"a message is larger than max_size ({self._max_size} bytes), its fragments together")
+
+    def _is_ping_or_pong(self) -> bool:
+        """Return whether the frame under way is one, and complete."""
+        if self._frame is None:
+            return False
+        first, length, _ = self._frame
+        return first & 0x0F > _CLOSE and self._end - self._start >= length
 
     def _read_payload(self) -> bytes | None:
         """Return the payload, unmasked, once it is complete; check its text as far as it has come."""

@@ -41,6 +41,7 @@ async def calls_after_the_end_do_nothing(context: CheckContext) -> None:
     checked.connection.abort(4000)
     await pass_turns()
     expect(checked.connection.phase, "an ended connection has a phase")
+    await context.wait_all_closed()
     expect_equal(context.peer.close_codes, [1000], "the received close codes")
 
 
@@ -160,6 +161,7 @@ async def a_close_waits_behind_a_full_socket(context: CheckContext) -> None:
     checked.close(4000)
     context.peer.resume_reading()
     await checked.end()
+    await context.wait_all_closed()
     expect_equal(context.peer.close_codes, [4000], "the received close codes")
     expect_equal(len(context.peer.received), sent, "the number of received messages")
 

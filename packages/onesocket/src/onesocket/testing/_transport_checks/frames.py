@@ -38,6 +38,19 @@ async def fragments_are_put_together_with_control_frames_between_them(context: C
 
 
 @CHECKS.add(PeerFeature.BYTES)
+async def control_frames_and_messages_keep_their_order(context: CheckContext) -> None:
+    checked = await context.open()
+    pongs_before: list[int] = []
+    checked.on_message = lambda _: pongs_before.append(len(checked.pongs))
+    pong = encode_frame(Opcode.PONG, b"q")
+    context.served.write_raw(
+        pong + encode_message("one") + encode_message("two") + pong + pong + encode_message("three")
+    )
+    await checked.until(lambda: len(checked.messages) == 3)
+    expect_equal(pongs_before, [1, 1, 3], "the PONGs before each message")
+
+
+@CHECKS.add(PeerFeature.BYTES)
 async def a_message_byte_by_byte(context: CheckContext) -> None:
     checked = await context.open()
     connection = context.served
