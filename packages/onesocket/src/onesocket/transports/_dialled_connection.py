@@ -152,7 +152,7 @@ class DialledConnection:
             return _given_up()
         self._stage = _DialStage.HANDSHAKE
         self._dialler.reset_on_close()
-        self._stream.start_handshake(transport, holder.take_early(), self._dialler.socket, self._dialler.tls_monitor)
+        self._stream.start_handshake(transport, holder, self._dialler.socket, self._dialler.tls_monitor)
         await self._stream.wait_closed()
         if not self._stream.is_open and self._is_aborted:
             return ConnectAborted("the connection was given up")

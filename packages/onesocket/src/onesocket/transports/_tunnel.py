@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from typing import Final
 
 from .._version import __version__
@@ -19,6 +20,7 @@ class Tunnel(asyncio.Protocol):
     """Keeps received bytes until they are taken, and speaks HTTP CONNECT (RFC 9110, section 9.3.6)."""
 
     def __init__(self) -> None:
+        self._end: asyncio.Future[Exception | None] = asyncio.get_running_loop().create_future()
         self._early = bytearray()
         self._seen = 0
         """Offset at which the search for the end of the head continues."""
@@ -31,6 +33,10 @@ class Tunnel(asyncio.Protocol):
         early = bytes(self._early)
         self._early.clear()
         return early
+
+    def on_lost(self, call: Callable[[Exception | None], None]) -> None:
+        """Call this for an end of the stream that is reported here: event loops do so once they have scheduled it."""
+        self._end.add_done_callback(lambda end: call(end.result()))
 
     async def request_connect(
         self, transport: asyncio.Transport, authority: str, authorization: str | None
@@ -63,6 +69,8 @@ class Tunnel(asyncio.Protocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Note the end of the stream (asyncio calls this)."""
+        if not self._end.done():
+            self._end.set_result(exc)
         if self._response is not None and not self._response.done():
             self._response.set_exception(exc or ConnectionResetError("the proxy ended the connection"))
 

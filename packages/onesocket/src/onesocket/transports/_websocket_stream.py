@@ -22,6 +22,7 @@ from ._socket_transport import SocketTransport
 from ._tcp import TcpSocket, close_when_delivered
 from ._tls_write_monitor import TlsWriteMonitor, disable_write_buffer
 from ._transport import TransportEvents
+from ._tunnel import Tunnel
 
 _TEXT: Final = 0x81
 _BINARY: Final = 0x82
@@ -124,27 +125,27 @@ class WebSocketStream(asyncio.BufferedProtocol):
     # --- the upgrade --------------------------------------------------------------------------------------------------
 
     def start_handshake(
-        self, transport: asyncio.Transport, early: bytes, sock: TcpSocket, under_tls: TlsWriteMonitor | None
+        self, transport: asyncio.Transport, tunnel: Tunnel, sock: TcpSocket, under_tls: TlsWriteMonitor | None
     ) -> None:
-        """Take the byte stream and send the upgrade request; `early`: bytes that have arrived already."""
+        """Take the byte stream from its first protocol, and send the upgrade request."""
         self._transport = transport
         self._socket = sock
         self._under_tls = under_tls
         self._write = transport.write if isinstance(transport, SocketTransport) else self._write_to_loop
         if under_tls is not None:
             under_tls.on_change = self._update_writable
-        if transport.is_closing():  # the end was reported to the protocol before this one
-            self.error = connection_reset("during the upgrade")
-            self.connection_lost(None)
-            return
-        disable_write_buffer(transport)
         key = new_key()
         response = ResponseParser(self._request, key, extensions=self._compress)
         waiting = HandshakeProtocol(
             self._request, transport, response, self, accepted=self._accepted, failed=self._failed
         )
+        if transport.is_closing():  # with TLS 1.3 for example by an alert, as soon as the handshake is done on our side
+            tunnel.on_lost(waiting.connection_lost)
+            return
+        disable_write_buffer(transport)
         transport.set_protocol(waiting)
         transport.write(upgrade_request(self._request, key, OFFER if self._compress else None))
+        early = tunnel.take_early()
         if early:
             waiting.data_received(early)
 
