@@ -76,7 +76,7 @@ class Client:
         outbox: How many messages wait for the connection, and how long; None: none do.
         on_error: Called with every exception of a subscriber, and with every failed delivery that is not awaited.
         compression: ``"deflate"`` offers permessage-deflate, which needs the extra ``onesocket[websockets]``.
-        transport: Makes the sockets (default: picows; `websockets` with compression, or where picows has no wheel).
+        transport: Makes the connections (default: WebSocket over TCP, TLS or a Unix socket).
     """
 
     def __init__(

@@ -1,4 +1,4 @@
-"""The transport port, for ``Client(transport=…)``; its implementations are picows, `websockets` and memory."""
+"""The transport port, for ``Client(transport=…)``; its implementations are WebSocket over a socket, and memory."""
 
 from ._transport import Transport, TransportConnection, TransportEvents
 
