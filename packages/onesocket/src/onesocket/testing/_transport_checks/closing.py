@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from ...errors import ConnectionReset
+from ...errors import ConnectionReset, ProtocolViolation
 from ...wire._handshake import Data
 from .._raw_frames import encode_close, encode_message
 from .._test_peer import PeerFeature
@@ -111,6 +111,27 @@ async def messages_of_the_peer_before_its_answer_are_delivered(context: CheckCon
     connection.write_raw(encode_message("one") + encode_message("two") + encode_close(1000))
     await checked.end()
     expect_equal(checked.messages, ["one", "two"], "the received messages")
+
+
+def _answered_by(rubbish: bytes) -> CheckFunction:
+    async def body(context: CheckContext) -> None:
+        context.peer.ignore_close()
+        checked = await context.open()
+        checked.close()
+        await context.peer.until(lambda: context.peer.close_codes == [1000])
+        context.served.write_raw(encode_message("before") + rubbish)
+        expect_equal(type(await checked.end()), ProtocolViolation, "the error")  # without an abort
+        expect_equal(checked.messages, ["before"], "the received messages")
+
+    return body
+
+
+for _name, _rubbish in (
+    ("text", b"HTTP/1.1 400 Bad Request"),
+    ("a reserved opcode", b"\x8b\x00"),
+    ("a masked CLOSE", b"\x88\x80"),
+):
+    CHECKS.add_named(f"our close is answered by {_name}", _answered_by(_rubbish), PeerFeature.BYTES)
 
 
 @CHECKS.add()
