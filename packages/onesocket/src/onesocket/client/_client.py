@@ -407,7 +407,7 @@ class Client:
         self._outage_log.changed(
             change,
             failures=self._runner.machine.failures,
-            retry_in=self.status.retry_in,
+            retry_in=self._runner.retry_in,
             has_callers=self._runner.callers > 0,
             now=self._runner.time(),
         )

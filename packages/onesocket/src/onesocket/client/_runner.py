@@ -312,6 +312,12 @@ class Runner:
         detail = self.attempt.phase if self.attempt is not None else ""
         self.dispatch(events.TimerFired(epoch, kind, detail))
 
+    @property
+    def retry_in(self) -> float | None:
+        """Seconds until the next attempt; None: none is due."""
+        retry_at = self.machine.retry_at
+        return None if retry_at is None else max(0.0, retry_at - self.time())
+
     def _changed(self, change: fx.StateChanged) -> None:
         after_close = self.machine.after_close
         if change.old is State.CONNECTED:

@@ -14,7 +14,6 @@ from ._status import Stats, Status
 def take_status(url: str, runner: Runner, fan_out: FanOut, sender: Sender, outages: OutageLog) -> Status:
     """Returns the status of this moment."""
     machine = runner.machine
-    retry_at = machine.retry_at
     return Status(
         url=url,
         state=machine.state,
@@ -25,7 +24,7 @@ def take_status(url: str, runner: Runner, fan_out: FanOut, sender: Sender, outag
         last_lost_at=outages.last_lost_at,
         connected_at=runner.connected_at,
         last_connected_at=runner.last_connected_at,
-        retry_in=None if retry_at is None else max(0.0, retry_at - runner.time()),
+        retry_in=runner.retry_in,
         rtt=runner.rtt,
         callers=runner.callers,
         outbox=len(sender),
