@@ -8,7 +8,7 @@ from collections import deque
 from collections.abc import AsyncIterator
 
 from ..errors import InvalidText
-from ..transports._fragments import Fragments
+from ._fragments import Fragments
 from ..wire._handshake import Data
 from ._faults import CloseReply, Fault, FaultAction
 from ._handshake_endpoint import ConnectionPhase, HandshakeEndpoint

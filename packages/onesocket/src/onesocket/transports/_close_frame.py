@@ -1,10 +1,8 @@
-"""The payload of a CLOSE frame: which codes may be sent, and how long a reason may be."""
+"""The payload of a CLOSE frame, with a reason that fits."""
 
 from __future__ import annotations
 
 from typing import Final
-
-from ..lifecycle._peer_errors import CLOSE_CODES
 
 NORMAL_CLOSURE: Final = 1000
 NO_STATUS: Final = 1005
@@ -13,11 +11,6 @@ ABNORMAL_CLOSURE: Final = 1006
 """Stands for an end without a CLOSE frame; never sent."""
 # A control frame holds 125 bytes, two of them code (RFC 6455, section 5.5).
 _MAX_REASON_BYTES: Final = 123
-
-
-def is_sendable(code: int) -> bool:
-    """Return whether a peer may send this code: a registered one, or one for libraries and applications."""
-    return (code in CLOSE_CODES and code not in (NO_STATUS, ABNORMAL_CLOSURE)) or 3000 <= code <= 4999
 
 
 def truncate_close_reason(text: str) -> str:

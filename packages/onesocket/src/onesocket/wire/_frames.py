@@ -11,7 +11,7 @@ import os
 from typing import TYPE_CHECKING, Any, Final
 
 from . import _python_frames
-from ._python_frames import CLOSED, CONTROLS, PENDING, SLICE, VIOLATED, Inflate, is_sendable
+from ._python_frames import CLOSED, CONTROLS, PENDING, SLICE, VIOLATED, Inflate
 
 
 def _choose() -> Any:
@@ -49,5 +49,4 @@ __all__ = [
     "FrameReader",
     "Inflate",
     "encode_frame",
-    "is_sendable",
 ]

@@ -326,7 +326,7 @@ class FrameReader:
         code = int.from_bytes(payload[:2], "big") if payload else _NO_STATUS
         if len(payload) == 1:
             raise FrameError(1002, "a CLOSE frame has one byte")
-        if payload and not is_sendable(code):
+        if payload and not _is_sendable(code):
             raise FrameError(1002, f"close code {code} must not be sent")
         try:
             self.close = (code, payload[2:].decode())
@@ -374,7 +374,7 @@ def _check_control(first: int, second: int) -> None:
         raise FrameError(1002, "a control frame is longer than 125 bytes")
 
 
-def is_sendable(code: int) -> bool:
+def _is_sendable(code: int) -> bool:
     """Return whether a peer may send this close code: a registered one, or one for libraries and applications."""
     return (1000 <= code <= 1014 and code not in (1004, 1005, 1006)) or 3000 <= code < 5000
 
