@@ -8,9 +8,9 @@ from collections import deque
 from collections.abc import AsyncIterator
 
 from ..errors import InvalidText
-from ._fragments import Fragments
 from ..wire._handshake import Data
 from ._faults import CloseReply, Fault, FaultAction
+from ._fragments import Fragments
 from ._handshake_endpoint import ConnectionPhase, HandshakeEndpoint
 from ._raw_frames import Opcode, deflate, encode_frame, encode_message
 from ._server_context import ServerContext
