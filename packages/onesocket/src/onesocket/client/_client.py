@@ -75,7 +75,7 @@ class Client:
         reconnect: How a lost connection is resumed; None: it is not (the client is FAILED then).
         outbox: How many messages wait for the connection, and how long; None: none do.
         on_error: Called with every exception of a subscriber, and with every failed delivery that is not awaited.
-        compression: ``"deflate"`` offers permessage-deflate, which needs the extra ``onesocket[websockets]``.
+        compression: ``"deflate"`` offers permessage-deflate, which the server may decline; None: no extension.
         transport: Makes the connections (default: WebSocket over TCP, TLS or a Unix socket).
     """
 

@@ -13,8 +13,6 @@ import warnings
 from collections.abc import Callable
 from typing import Any, Final
 
-from .._forking import process_token
-
 # Bytes of one read for a protocol that has no buffer of its own.
 _READ_SIZE: Final = 65_536
 _DEFAULT_HIGH: Final = 65_536
@@ -45,7 +43,6 @@ class SocketTransport(asyncio.Transport):
         self._loop = loop
         self._socket = sock
         self._fd = sock.fileno()
-        self._process = process_token()
         self._send = sock.send
         self._receive = sock.recv
         self._receive_into = sock.recv_into
