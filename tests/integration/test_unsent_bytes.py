@@ -1,7 +1,9 @@
 """A server that doesn't read, and a client that ends with bytes unsent: the server's kernel says what is left of it."""
 
 import asyncio
+import select
 import signal
+import socket
 import ssl
 import sys
 from contextlib import AbstractAsyncContextManager
@@ -12,7 +14,9 @@ import trustme
 
 from onesocket import Client, ReconnectPolicy, State
 from onesocket.testing import Fault, FaultyServer
+from onesocket.wire._response_parser import accept_value
 from tests.support.programs import running_python
+from tests.support.proxies import HttpProxy, Socks5Proxy, serving
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="only Linux tells what its TCP still holds")
 
@@ -179,6 +183,87 @@ async def main():
         process.kill()
         assert await process.wait() == -signal.SIGKILL
         assert server.established == 0
+
+
+@pytest.mark.parametrize("run", ["asyncio.run", "uvloop.run"])
+@pytest.mark.parametrize(("scheme", "secure"), [("", True), ("http", False), ("http", True), ("socks5h", False)])
+async def test_behind_tls_and_proxies_too_the_next_host_is_told_of_a_killed_process(
+    scheme: str, secure: bool, run: str, tmp_path: Path
+) -> None:
+    """The proxy, whose buffers are full, is told by its kernel as the server would be."""
+    authority = trustme.CA()
+    certificate = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    authority.issue_cert("127.0.0.1").configure_cert(certificate)
+    authority.cert_pem.write_to_path(tmp_path / "ca")
+    hops: list[socket.socket] = []
+    proxy = HttpProxy() if scheme == "http" else Socks5Proxy()
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        hops.append(writer.get_extra_info("socket"))
+        await proxy(reader, writer)
+
+    def is_established() -> bool:
+        return hops[0].getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, 1)[0] == 1
+
+    async with (
+        FaultyServer(ssl=certificate if secure else None, echo=False, faults=[Fault.stop_reading()]) as server,
+        serving(serve) as port,
+    ):
+        through = f"proxy='{scheme}://127.0.0.1:{port}'" if scheme else ""
+        script = f"""
+os.environ["SSL_CERT_FILE"] = directory + "/ca"
+async def main():
+    client = Client(url, {through})
+    await client.connect()
+    await fill(client)
+    await asyncio.to_thread(sys.stdin.read)
+{run}(main())
+"""
+        async with program(script, server.url, tmp_path) as process, asyncio.timeout(DEADLINE):
+            assert await number_of(process) > 0
+            assert is_established() if scheme else server.established == 1
+            process.kill()
+            assert await process.wait() == -signal.SIGKILL
+            assert not is_established() if scheme else server.established == 0
+            server.kill_connections()
+
+
+async def test_the_kernel_ends_a_unix_socket_at_once_whatever_was_not_read(tmp_path: Path) -> None:
+    """There is no RST on Unix sockets; a poll tells that the other side is gone."""
+    script = """
+async def main():
+    client = Client(url)
+    await client.connect()
+    await fill(client)
+    await asyncio.to_thread(sys.stdin.read)
+asyncio.run(main())
+"""
+    path = str(tmp_path / "s")
+    with socket.socket(socket.AF_UNIX) as listener:
+        listener.bind(path)
+        listener.listen()
+        listener.settimeout(0)
+        async with program(script, f"unix:{path}", tmp_path) as process, asyncio.timeout(DEADLINE):
+            loop = asyncio.get_running_loop()
+            accepted, _ = await loop.sock_accept(listener)
+            with accepted:
+                request = b""
+                while not request.endswith(b"\r\n\r\n"):
+                    request += await loop.sock_recv(accepted, 4096)
+                key = request.decode().partition("Sec-WebSocket-Key: ")[2].partition("\r\n")[0]
+                accept = accept_value(key)
+                await loop.sock_sendall(
+                    accepted,
+                    b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+                    b"Sec-WebSocket-Accept: %s\r\n\r\n" % accept.encode(),
+                )
+                assert await number_of(process) > 0
+                poll = select.poll()
+                poll.register(accepted, 0)
+                assert poll.poll(0) == []
+                process.kill()
+                await process.wait()
+                assert poll.poll(0)[0][1] & select.POLLHUP
 
 
 EXITS = {
