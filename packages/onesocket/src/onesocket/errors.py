@@ -88,6 +88,17 @@ class SessionExpired(TokenFailed):
     """A lost connection is not resumed, as the provider's auth callback returned None: no user is signed in."""
 
 
+class URLFailed(UsageError):
+    """The function that was given as `url` raised; what it returned can't be the cause: that is `InvalidURL`.
+
+    The function's own exception is the `__cause__`; its text is not repeated, since it may hold a secret.
+    """
+
+    def __init__(self, text: str, *, retryable: bool = False) -> None:
+        super().__init__(text)
+        self.retryable = retryable
+
+
 class MissingExtra(UsageError, ImportError):
     """An optional dependency is not installed; the text holds the install command."""
 

@@ -17,7 +17,6 @@ from ..lifecycle._states import State
 from ..protocols._protocol import Protocol
 from ..transports._proxy import ProxyOption
 from ..transports._transport import Transport
-from ..urls import redact
 from ..wire._handshake import Handshake
 from ._affinity import Affinity, is_collected
 from ._connect_reminder import ConnectReminder
@@ -27,7 +26,7 @@ from ._fan_out import FanOut
 from ._gap import Gap
 from ._internals import ClientInternals
 from ._message_client import C, CallbackOptions, SubscriptionOptions, W
-from ._options import Headers, Options, Token
+from ._options import Headers, Options, Token, URLSource
 from ._outage_log import OutageLog
 from ._pickling import not_picklable
 from ._queue import DEFAULT_LIMIT, Overflow
@@ -56,6 +55,8 @@ class Client:
     Parameters:
         url: ``ws://`` or ``wss://``; user info becomes an `Authorization: Basic` header. A Unix socket is
             ``ws+unix:///path/of/socket``, or ``ws+unix:///path/of/socket:/target?query`` where the target isn't ``/``.
+            Or a callable (or coroutine function) that returns one, asked anew for every attempt: for signed URLs, or
+            several servers in turn.
         token: A str, or a callable (or coroutine function) that returns one, asked anew for every attempt; None from it
             means "none this time". It appears in no repr, log or error.
         protocol: What the frames mean: `Raw()` (default), `Json()`, `Msgpack()`, or your own `Protocol`. It decides
@@ -81,7 +82,7 @@ class Client:
 
     def __init__(
         self,
-        url: str,
+        url: str | URLSource,
         *,
         token: Token | None = None,
         protocol: Protocol | None = None,
@@ -121,7 +122,7 @@ class Client:
             reconnect=reconnect,
             outbox=outbox,
         )
-        self._shown_url = redact(self._options.address.url)
+        self._shown_url = self._options.shown_url
         self._error_reporter = ErrorReporter(self._shown_url, on_error)
         self._outage_log = OutageLog(self._shown_url)
         self._affinity = Affinity("client", self._forked)
@@ -361,7 +362,8 @@ class Client:
     @property
     def status(self) -> Status:
         """A frozen snapshot of this moment."""
-        return take_status(self._shown_url, self._runner, self._fan_out, self._sender, self._outage_log)
+        url = None if self._options.address is not None else self._runner.url
+        return take_status(url or self._shown_url, self._runner, self._fan_out, self._sender, self._outage_log)
 
     @property
     def stats(self) -> Stats:

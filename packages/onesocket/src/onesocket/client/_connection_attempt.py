@@ -21,8 +21,9 @@ from ..lifecycle import _events as events
 from ..lifecycle._events import Event
 from ..protocols._protocol import Action, Deliver, Extend, Fail, Ready, Send, WakeAt, as_is
 from ..transports._transport import TransportConnection
+from ..urls import redact
 from ..wire._handshake import Data, DialRequest, Handshake
-from ._dial_request import ask_for_token, make_dial_request
+from ._dial_request import ask_for_address, ask_for_token, make_dial_request
 from ._fan_out import FanOut
 from ._gap import Gap, GapReason
 from ._keepalive import Keepalive
@@ -38,9 +39,10 @@ class AttemptPhase(enum.Enum):
     """Progress of an attempt; the value is the readable phase, and empty where the connection has a better one."""
 
     NEW = "waiting for its turn"
-    ASKING = "waiting for the token"
+    ASKING_URL = "waiting for the URL"
+    ASKING_TOKEN = "waiting for the token"  # noqa: S105 - a phase
     ABANDONED = "abandoned"
-    """Given up while the token source was asked: nothing is dialled any more."""
+    """Given up while the program's functions were asked: nothing is dialled any more."""
     DIALLING = ""
     LOGIN = "logging in"
     READY = "ready"
@@ -113,6 +115,11 @@ class ConnectionAttempt:
         """Seconds since it was ready; 0 if it never was."""
         return 0.0 if self._ready_at is None else self._loop.time() - self._ready_at
 
+    @property
+    def url(self) -> str | None:
+        """The URL without its secrets; None: it isn't known yet."""
+        return None if self._request is None else redact(self._request.url)
+
     # --- called by the runner -----------------------------------------------------------------------------------------
 
     def start_close(self, code: int, reason: str) -> None:
@@ -144,7 +151,7 @@ class ConnectionAttempt:
 
     def _give_up(self) -> None:
         before = self._phase
-        if before in (AttemptPhase.NEW, AttemptPhase.ASKING):
+        if before in (AttemptPhase.NEW, AttemptPhase.ASKING_URL, AttemptPhase.ASKING_TOKEN):
             self._phase = AttemptPhase.ABANDONED
             if self._task is not None:
                 self._task.cancel()
@@ -158,12 +165,10 @@ class ConnectionAttempt:
 
     async def _begin(self) -> None:
         error: OnesocketError
-        self._phase = AttemptPhase.ASKING
+        self._phase = AttemptPhase.ASKING_URL
         try:
-            self._token = await ask_for_token(self._options)
-            request = self._request = make_dial_request(self._options, self._token)
-            if self._phase is AttemptPhase.ASKING:
-                self._phase = AttemptPhase.DIALLING
+            request = self._request = await self._ask()
+            if request is not None and self._advance(AttemptPhase.ASKING_TOKEN, AttemptPhase.DIALLING):
                 self.connection = self._options.transport.dial(request, self, self._received)
                 return
             error = ConnectAborted("the attempt was given up before anything was dialled")
@@ -177,6 +182,21 @@ class ConnectionAttempt:
             self._end(self._dial_error(failure))
             raise
         self._end(error, loop_ends=isinstance(error, ClientClosed))
+
+    async def _ask(self) -> DialRequest | None:
+        """Ask the program for the URL and the token; None: the attempt was given up meanwhile."""
+        address = await ask_for_address(self._options)
+        if not self._advance(AttemptPhase.ASKING_URL, AttemptPhase.ASKING_TOKEN):
+            return None
+        self._token = await ask_for_token(self._options)
+        return make_dial_request(self._options, address, self._token)
+
+    def _advance(self, before: AttemptPhase, after: AttemptPhase) -> bool:
+        """Enter the next phase; False if the attempt was given up in the one before."""
+        if self._phase is not before:
+            return False
+        self._phase = after
+        return True
 
     def _dial_error(self, failure: BaseException) -> OnesocketError:
         """Returns the error of an attempt that was not dialled. `ClientClosed`: the event loop is ending."""

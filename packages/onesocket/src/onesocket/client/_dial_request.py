@@ -1,10 +1,22 @@
-"""Makes the request of an attempt: asks for the token, and puts it where the protocol wants it."""
+"""Makes the request of an attempt: asks for the URL and the token, and puts them where they belong."""
 
 from __future__ import annotations
 
+from ..errors import URLFailed
+from ..urls import CLIENT_SCHEMES, Address, parse_url
 from ..wire._handshake import DialRequest
 from ._options import Options, check_token
 from ._user_code import call_user_function
+
+
+async def ask_for_address(options: Options) -> Address:
+    """The address of one attempt. Raises `URLFailed`, `InvalidURL` or `InvalidOption`."""
+    if options.url_source is None:
+        if options.address is None:
+            raise RuntimeError("these options have no address")
+        return options.address
+    url = await call_user_function(options.url_source, "the function that gives the URL", URLFailed)
+    return options.check_address(parse_url(url, schemes=CLIENT_SCHEMES))  # type: ignore[arg-type] # it checks the type
 
 
 async def ask_for_token(options: Options) -> str | None:
@@ -14,14 +26,14 @@ async def ask_for_token(options: Options) -> str | None:
     return None if value is None else check_token(value)
 
 
-def make_dial_request(options: Options, token: str | None) -> DialRequest:
-    """The upgrade request for these options, with the token."""
+def make_dial_request(options: Options, address: Address, token: str | None) -> DialRequest:
+    """The upgrade request for these options and this address, with the token."""
     headers = options.headers
-    basic = options.address.authorization
+    basic = address.authorization
     if basic is not None and not any(name.lower() == "authorization" for name, _ in headers):
         headers = (*headers, ("Authorization", basic))
     request = DialRequest(
-        url=options.address.url,
+        url=address.url,
         headers=headers,
         subprotocols=options.subprotocols or options.protocol.subprotocols,
         ssl=options.ssl,

@@ -16,13 +16,14 @@ from ..protocols._protocol import Protocol
 from ..protocols._raw import Raw
 from ..transports._proxy import ProxyOption, check_proxy
 from ..transports._transport import Transport
-from ..urls import CLIENT_SCHEMES, Address, parse_url
+from ..urls import CLIENT_SCHEMES, Address, parse_url, redact
 from ..wire._header_fields import is_header_value, is_token
 
 T = TypeVar("T")
 
 TokenSource = Callable[[], Awaitable[str | None]] | Callable[[], str | None]
 Token = str | TokenSource
+URLSource = Callable[[], Awaitable[str]] | Callable[[], str]
 Headers = Mapping[str, str] | Iterable[tuple[str, str]]
 
 # Ours to write: RFC 6455, section 4.1.
@@ -33,7 +34,9 @@ _HANDSHAKE_HEADERS = frozenset({"upgrade", "connection", "content-length", "tran
 class Options:
     """Checked options; `Client` describes them."""
 
-    address: Address
+    address: Address | None
+    """None: `url_source` gives one for each attempt."""
+    url_source: URLSource | None
     token: Token | None
     protocol: Protocol
     transport: Transport
@@ -52,9 +55,9 @@ class Options:
     outbox: OutboxLimits
 
     @classmethod
-    def check(cls, url: str, **given: Any) -> Options:
+    def check(cls, url: str | URLSource, **given: Any) -> Options:
         """Options made of the arguments of `Client`; raises `InvalidURL`, `InvalidOption` or `TokenFailed`."""
-        address = parse_url(url, schemes=CLIENT_SCHEMES)
+        address = None if callable(url) else parse_url(url, schemes=CLIENT_SCHEMES)
         token, transport = given["token"], given["transport"]
         if isinstance(token, str):
             check_token(token)
@@ -65,6 +68,7 @@ class Options:
         ping_interval = given["ping_interval"]
         return cls(
             address=address,
+            url_source=url if callable(url) else None,
             token=cast("Token | None", token),
             protocol=_check_protocol(given["protocol"]),
             transport=transport,
@@ -83,12 +87,27 @@ class Options:
             outbox=_check_instance("outbox", given["outbox"], OutboxLimits) or OutboxLimits(messages=0),
         )
 
+    def check_address(self, address: Address) -> Address:
+        """Return this address of `url_source`; raises `InvalidOption` where another option doesn't fit it."""
+        check_ssl(self.ssl, address)
+        check_proxy(self.proxy, address)
+        check_server_hostname(self.server_hostname, address)
+        check_local_address(self.local_address, address)
+        return address
+
     def wrap_protocol(self, wrap: Callable[[Protocol], Protocol]) -> None:
         """Put another protocol around this one, before the client is used."""
         object.__setattr__(self, "protocol", wrap(self.protocol))
 
+    @property
+    def shown_url(self) -> str:
+        """The URL without its secrets, or the function that gives one, for messages."""
+        if self.address is not None:
+            return redact(self.address.url)
+        return f"<the URL of {getattr(self.url_source, '__name__', type(self.url_source).__name__)}()>"
+
     def __repr__(self) -> str:
-        return f"<Options {self.address!r} protocol={self.protocol!r} transport={self.transport.name}>"
+        return f"<Options {self.shown_url} protocol={self.protocol!r} transport={self.transport.name}>"
 
 
 # Arguments of callers are `object` here: callers may not use a type checker.
@@ -161,18 +180,18 @@ def check_subprotocols(names: object) -> tuple[str, ...]:
     return checked
 
 
-def check_ssl(value: object, address: Address) -> ssl_module.SSLContext | None:
-    """The TLS context for this address; raises `InvalidOption`."""
+def check_ssl(value: object, address: Address | None) -> ssl_module.SSLContext | None:
+    """The TLS context for this address (None: not known yet); raises `InvalidOption`."""
     if value is None:
         return None
     if not isinstance(value, ssl_module.SSLContext):
         raise InvalidOption(f"ssl must be an ssl.SSLContext, not {type(value).__name__}")
-    if not address.secure:
+    if address is not None and not address.secure:
         raise InvalidOption("ssl= was given, but the URL begins with ws://; use wss://")
     return value
 
 
-def check_server_hostname(value: object, address: Address) -> str | None:
+def check_server_hostname(value: object, address: Address | None) -> str | None:
     """The name for SNI and certificate, in ASCII; raises `InvalidOption`."""
     if value is None:
         return None
@@ -182,18 +201,18 @@ def check_server_hostname(value: object, address: Address) -> str | None:
         named = None
     if named is None or named.url != f"wss://{named.host}/" or named.authorization is not None:
         raise InvalidOption(f"server_hostname must be a host name (without a port), not {value!r}")
-    if not address.secure:
+    if address is not None and not address.secure:
         raise InvalidOption("server_hostname= was given, but without TLS there is no SNI; use wss://")
     return named.host
 
 
-def check_local_address(value: object, address: Address) -> str | None:
+def check_local_address(value: object, address: Address | None) -> str | None:
     """The IP address to connect from; raises `InvalidOption`."""
     if value is None:
         return None
     if not isinstance(value, str) or not _is_ip_address(value):
         raise InvalidOption(f"local_address must be an IP address of this machine, such as 192.0.2.1, not {value!r}")
-    if address.unix_path:
+    if address is not None and address.unix_path:
         raise InvalidOption("local_address= was given, but a Unix socket is connected from no address")
     return value
 

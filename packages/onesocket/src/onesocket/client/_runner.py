@@ -116,6 +116,11 @@ class Runner:
         return self._last_rtt if rtt is None else rtt
 
     @property
+    def url(self) -> str | None:
+        """The URL of the attempt in flight or of the present connection, without its secrets."""
+        return None if self.attempt is None else self.attempt.url
+
+    @property
     def handshake(self) -> Handshake | None:
         """The answer to the upgrade of the present connection; None: there is none yet, or no connection."""
         return None if self.attempt is None else self.attempt.handshake

@@ -15,6 +15,7 @@ from ..errors import (
     NoCurrentProvider,
     OnesocketError,
     TokenFailed,
+    URLFailed,
     WrongEventLoop,
 )
 from ..protocols._protocol import Protocol
@@ -57,10 +58,14 @@ def _raise(error: BaseException) -> None:
     raise error
 
 
-async def call_user_function(source: Callable[[], Any], what: str = "the token source") -> object:
+async def call_user_function(
+    source: Callable[[], Any],
+    what: str = "the token source",
+    failure_type: type[TokenFailed | URLFailed] = TokenFailed,
+) -> object:
     """The answer of a token source, or of another (coroutine) function that the program brought.
 
-    Raises `TokenFailed` with the source's exception as its cause (the text may hold a secret, so it is not repeated).
+    Raises `failure_type` with the source's exception as its cause (the text may hold a secret, so it is not repeated).
     Whether trying again can help is what one of our errors says of itself, and yes for all others. `SystemExit`,
     `KeyboardInterrupt`, the caller's own cancellation, and verdicts pass.
     """
@@ -69,11 +74,11 @@ async def call_user_function(source: Callable[[], Any], what: str = "the token s
         answer = source()
         return await answer if inspect.isawaitable(answer) else answer
     except USER_ERRORS as error:
-        if isinstance(error, TokenFailed) or getattr(error, "is_unwrapped", False) or ends_task(me, error):
+        if isinstance(error, failure_type) or getattr(error, "is_unwrapped", False) or ends_task(me, error):
             raise
         if isinstance(error, asyncio.CancelledError):
-            raise TokenFailed(f"{what} was cancelled", retryable=True) from error
-        failure = TokenFailed(f"{what} raised {type(error).__name__}", retryable=True)
+            raise failure_type(f"{what} was cancelled", retryable=True) from error
+        failure = failure_type(f"{what} raised {type(error).__name__}", retryable=True)
         if isinstance(error, OnesocketError):
             failure.retryable, failure.retry_after = error.retryable, error.retry_after
         raise failure from error

@@ -35,6 +35,11 @@ class ConnectionKey:
             raise InvalidOption("key must be a str that names the identity, and not empty")
         if not (token is None or isinstance(token, str) or callable(token)):  # pyright: ignore[reportUnnecessaryComparison]
             raise InvalidOption(f"token must be a str or a callable, not {type(token).__name__}")
+        if callable(url):
+            raise InvalidOption(
+                "the URL of a shared connection is a part of its key, so it can't be a function: give a URL that names "
+                "the feed, and client_factory=lambda: Client(function)"
+            )
         address = parse_url(url, schemes=CLIENT_SCHEMES)
         identity: Hashable
         user_info = secret_digest(address.authorization)

@@ -11,6 +11,7 @@ from ..client._client import Client
 from ..errors import InvalidOption, OptionConflict
 from ..protocols._fingerprint import digest
 from ..protocols._protocol import Protocol
+from ..urls import Address
 from ._connection_key import ConnectionKey
 from ._upstream_subscriptions import supports_merging
 
@@ -108,10 +109,16 @@ def option_digests(client: Client) -> dict[str, str]:
     options = client.internals.options
     token = options.token
     return {
-        "client_factory": digest((ConnectionKey.of(options.address.url).url, options.address.authorization)),
+        "client_factory": digest(_comparable_address(options.address)),
         **{name: digest(option.value) for name, option in _client_options(client).items()},
         "token": digest(token if isinstance(token, str) else None),
     }
+
+
+def _comparable_address(address: Address | None) -> tuple[str | None, str | None]:
+    if address is None:  # a function gives it: only the key that its programs give can tell what it means
+        return None, None
+    return ConnectionKey.of(address.url).url, address.authorization
 
 
 def option_proofs(digests: Mapping[str, str], secret: bytes, nonce: bytes) -> dict[str, bytes]:
