@@ -69,6 +69,14 @@ def _own_state(monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPat
 
 
 @pytest.fixture(autouse=True)
+def _no_proxy(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Connect to the servers of the tests directly, whatever proxies the environment of the user has."""
+    for name in list(os.environ):
+        if name.lower().endswith("_proxy"):
+            monkeypatch.delenv(name)
+
+
+@pytest.fixture(autouse=True)
 def _clean_log() -> Iterator[None]:
     """Commands that provoke thousands of failures silence our logger; a test that runs one must not silence others."""
     log = logging.getLogger("onesocket")

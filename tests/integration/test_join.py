@@ -251,7 +251,7 @@ async def test_options_that_agree_conflict_with_nothing(server: FaultyServer, sc
             assert server.counts.handshakes == 1
 
 
-@pytest.mark.parametrize("option", ["protocol", "headers", "subprotocols", "proxy"])
+@pytest.mark.parametrize("option", ["protocol", "headers", "subprotocols", "proxy", "local_address"])
 async def test_leaving_out_what_goes_into_dial_or_login_is_a_conflict(
     server: FaultyServer, scope: Any, option: str
 ) -> None:
@@ -260,6 +260,7 @@ async def test_leaving_out_what_goes_into_dial_or_login_is_a_conflict(
         "headers": {"X-Api-Key": "s3cret"},
         "subprotocols": ["a"],
         "proxy": "http://s3cret@p/",
+        "local_address": "127.0.0.4",
     }
     given: dict[str, Any] = {option: values[option]}
     orders = [({}, given)] if option == "proxy" else [({}, given), (given, {})]

@@ -5,6 +5,7 @@ import base64
 import contextlib
 import ssl as ssl_module
 from collections.abc import AsyncIterator, Awaitable, Callable
+from urllib.parse import urlsplit
 
 Handler = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
 
@@ -31,12 +32,15 @@ async def serving(handler: Handler, ssl: ssl_module.SSLContext | None = None) ->
         await over.wait()
 
 
-async def forward(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, port: int, answer: bytes) -> None:
-    """Connect to 127.0.0.1:`port`, send `answer`, and pass bytes on both ways until either side ends.
+async def forward(
+    reader: asyncio.StreamReader, writer: asyncio.StreamWriter, port: int, answer: bytes = b"", request: bytes = b""
+) -> None:
+    """Connect to 127.0.0.1:`port`, pass on `request`, send `answer`, then pass on bytes until either side ends.
 
     The end of one side is that of the other: a reset is passed on as a reset.
     """
     up_reader, up_writer = await asyncio.open_connection("127.0.0.1", port)
+    up_writer.write(request)
     writer.write(answer)
 
     async def pump(source: asyncio.StreamReader, sink: asyncio.StreamWriter) -> None:
@@ -53,7 +57,7 @@ async def forward(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, po
 
 
 class HttpProxy:
-    """Forwards CONNECT to 127.0.0.1; `requests` has the heads of all requests.
+    """Forwards CONNECT, and requests of http, to 127.0.0.1; `requests` has the heads of all requests.
 
     `credentials`: "user:password" that it wants (else 407); `answer`: the bytes that it answers instead of forwarding.
     """
@@ -77,8 +81,12 @@ class HttpProxy:
                 b'HTTP/1.1 407 Proxy Authentication Required\r\nProxy-Authenticate: Basic realm="a, b"\r\n\r\n'
             )
         else:
-            port = int(head.split(" ")[1].rpartition(":")[2])
-            await forward(reader, writer, port, b"HTTP/1.1 200 Connection established\r\n\r\n")
+            method, target, _ = head.split(" ", 2)
+            if method == "CONNECT":
+                port = int(target.rpartition(":")[2])
+                await forward(reader, writer, port, b"HTTP/1.1 200 Connection established\r\n\r\n")
+            else:
+                await forward(reader, writer, urlsplit(target).port or 80, request=head.encode("ascii"))
 
 
 class Socks5Proxy:

@@ -75,6 +75,8 @@ def test_a_key_takes_nothing_for_the_same_that_can_be_compared() -> None:
         lambda: {"reconnect": ReconnectPolicy(cap=3), "outbox": OutboxLimits(messages=3)},
         lambda: {"reconnect": None, "outbox": None, "max_size": None, "ping_interval": None},
         lambda: {"ssl": CONTEXT, "proxy": "http://u:s3cret@p/", "compression": "deflate"},
+        lambda: {"proxy": None, "local_address": "127.0.0.1"},
+        lambda: {"ssl": CONTEXT, "server_hostname": "a.example"},
         lambda: {"token": "s3cret"},
     ],
 )
@@ -97,6 +99,9 @@ def test_made_in_the_same_way(make: Any) -> None:
         ({"protocol": Json()}, {}),
         ({"ssl": CONTEXT}, {}),
         ({"proxy": "http://u:s3cret@p/"}, {}),
+        ({"proxy": None}, {}),
+        ({"local_address": "127.0.0.1"}, {}),
+        ({"server_hostname": "a.example"}, {"server_hostname": "b.example"}),
         ({"client_factory": by_name("a")}, {}),
         ({"client_factory": by_name("a"), "protocol": Json()}, {"client_factory": by_name("a"), "protocol": Raw()}),
         ({"subprotocols": ["a"]}, {"subprotocols": ["b"]}),
@@ -118,7 +123,9 @@ def test_made_in_another_way(one: dict[str, Any], other: dict[str, Any]) -> None
 
 
 def test_what_is_left_out_has_its_default() -> None:
-    assert agree({}, {"open_timeout": 10, "reconnect": ReconnectPolicy(), "protocol": Raw(), "headers": {}})
+    assert agree(
+        {}, {"open_timeout": 10, "reconnect": ReconnectPolicy(), "protocol": Raw(), "headers": {}, "proxy": True}
+    )
     assert not agree({}, {"open_timeout": 11})
 
 
