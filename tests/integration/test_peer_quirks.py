@@ -81,6 +81,25 @@ async def test_a_refusal_that_no_time_mends_still_ends_it(server: FaultyServer) 
     assert server.counts.handshakes == 2
 
 
+@pytest.mark.parametrize("code", [1001, 3000, 4000])
+async def test_control_characters_of_a_close_reason_are_shown_escaped(
+    server: FaultyServer, caplog: pytest.LogCaptureFixture, code: int
+) -> None:
+    reason = "bye\x1b[2J\r\nroot: \x9b31m\u202e\x00"
+    caplog.set_level("DEBUG", "onesocket")
+    async with asyncio.timeout(DEADLINE), Client(server.url, reconnect=FAST) as client:
+        await server.close_connections(code, reason)
+        await server.wait_until(lambda counts: counts.upgraded == 2)
+        await client.wait_for(State.CONNECTED)
+        loss = client.status.last_loss
+        assert r"bye\u001b[2J\r\nroot: \u009b31m\u202e\u0000" in str(loss)
+        for text in (str(loss), repr(loss), repr(client.status)):
+            assert text.isprintable()
+    shown = [record.getMessage() for record in caplog.records]
+    assert any("bye" in line for line in shown)
+    assert [line for line in shown if not line.isprintable()] == []
+
+
 # --- every byte is a sign of life -------------------------------------------------------------------------------------
 
 

@@ -6,13 +6,15 @@ from typing import Final, NoReturn
 
 import typer
 
+from .._printable import printable
+
 EXIT_FAILED: Final = 1
 EXIT_USAGE: Final = 2
 
 
 def show_error(text: str) -> None:
-    """Print `text` to stderr, after the name of the command."""
-    typer.echo(f"onesocket: {text}", err=True)
+    """Print `text` to stderr, after the name of the command; a peer may have written a part of it."""
+    typer.echo(f"onesocket: {printable(text)}", err=True)
 
 
 def fail(text: str, status: int = EXIT_USAGE) -> NoReturn:
