@@ -47,7 +47,6 @@ def test_the_target_stays_as_it_is(target: str) -> None:
         ("ws://h?a=b/c", "/?a=b/c"),
         ("ws://h/#", "/"),
         ("ws://h/ä?ö=€", "/%C3%A4?%C3%B6=%E2%82%AC"),
-        ("ws://h/\ud800", "/%3F"),
     ],
 )
 def test_only_what_is_missing_or_not_ascii_is_written_anew(url: str, target: str) -> None:
@@ -123,6 +122,11 @@ def test_hosts_that_are_names(host: str, read: str) -> None:
         ("$HOST", "the character '$'"),
         ("{host}", "the character '{'"),
         ("☃.example", "IDNA 2008"),
+        ("[v1.a]", "no IPv6 address"),
+        ("[::1", "can't be read"),
+        ("\ud800.example", "a surrogate"),
+        ("user:\ud800@h", "a surrogate"),
+        ("h/\ud800", "a surrogate"),
         ("ex\u200bample\u202e.org", "IDNA 2008"),
     ],
 )
@@ -132,6 +136,18 @@ def test_a_host_that_can_never_be_a_name_is_refused_at_once(host: str, told: str
     assert not caught.value.retryable
     assert "s3cret" not in str(caught.value)
     assert str(caught.value).isprintable()
+
+
+def test_the_zone_of_an_ipv6_address_is_for_this_machine_alone() -> None:
+    address = parse_url("ws://[fe80::1%25eth0]:8080/[1]")
+    assert (address.host, address.authority) == ("fe80::1%eth0", "[fe80::1]:8080")
+    assert parse_url(address.url) == address
+
+
+def test_empty_user_info_is_none() -> None:
+    for url in ("ws://@h/", "ws://:@h/"):
+        assert parse_url(url).authorization is None
+    assert parse_url("ws://:key@h/").authorization == "Basic OmtleQ=="
 
 
 def test_a_host_that_was_accepted_can_be_looked_up() -> None:

@@ -57,8 +57,9 @@ class Address:
     @property
     def authority(self) -> str:
         """`host:port` for the header `Host`: without the port if it is the default of the scheme (RFC 6455, 4.1)."""
+        host = _bracketed(self.host.partition("%")[0])  # the zone of an IPv6 address means nothing to the server
         is_default = self.port == _DEFAULT_PORTS["wss" if self.secure else "ws"]
-        return _bracketed(self.host) if is_default else self.host_port
+        return host if is_default else f"{host}:{self.port}"
 
 
 def parse_url(url: str, *, schemes: tuple[str, ...] = ("ws", "wss"), what: str = "URL") -> Address:
@@ -160,6 +161,8 @@ def _check_parts(url: str, parts: SplitResult, schemes: tuple[str, ...], what: s
         wanted = " or ".join(f"{scheme}://" for scheme in schemes)
         hint = {"http": "; did you mean ws://?", "https": "; did you mean wss://?"}.get(parts.scheme, "")
         raise InvalidURL(f"{shown!r} is not a valid {what}: it must begin with {wanted}{hint}")
+    if "[" in parts.netloc.rpartition("@")[2] and ":" not in (parts.hostname or ""):
+        raise InvalidURL(f"{shown!r} is not a valid {what}: its host is in brackets, but no IPv6 address")
     if not parts.hostname:
         raise InvalidURL(f"{shown!r} is not a valid {what}: it names no host")
     if parts.port == 0:
@@ -169,6 +172,8 @@ def _check_parts(url: str, parts: SplitResult, schemes: tuple[str, ...], what: s
 def _check_characters(url: str, parts: SplitResult, what: str, shown: str) -> None:
     if any(character <= " " or character == "\x7f" for character in url):
         raise InvalidURL(f"{shown!r} is not a valid {what}: it holds white space or control characters")
+    if any("\ud800" <= character <= "\udfff" for character in url):
+        raise InvalidURL(f"{shown!r} is not a valid {what}: it holds a surrogate, which is no character")
     if parts.fragment:
         raise InvalidURL(f"{shown!r} is not a valid {what}: a fragment (#…) has no meaning for a WebSocket")
 
@@ -184,7 +189,7 @@ def _target(url: str) -> str:
 
 
 def _quoted(target: str) -> str:
-    return target if target.isascii() else "".join(c if c.isascii() else quote(c, errors="replace") for c in target)
+    return target if target.isascii() else "".join(c if c.isascii() else quote(c) for c in target)
 
 
 def _bracketed(host: str) -> str:
@@ -194,7 +199,7 @@ def _bracketed(host: str) -> str:
 def _check_host(host: str, what: str, shown: str) -> str:
     """Return the host in ASCII, if it can be one: an IP address, or a name (RFC 1035, section 2.3.4)."""
     if ":" in host:
-        return host  # an IPv6 address, which urllib has checked
+        return unquote(host)  # an IPv6 address, which urllib has checked; a zone follows %25 (RFC 6874)
     if not host.isascii():
         host = _encode_name(host, what, shown)
     for label in host.removesuffix(".").split("."):
@@ -225,9 +230,9 @@ def _encode_name(host: str, what: str, shown: str) -> str:
 
 
 def _basic_auth(parts: SplitResult) -> str | None:
-    if parts.username is None:
+    if not parts.username and not parts.password:
         return None
-    pair = f"{unquote(parts.username)}:{unquote(parts.password or '')}"
+    pair = f"{unquote(parts.username or '')}:{unquote(parts.password or '')}"
     return "Basic " + base64.b64encode(pair.encode()).decode("ascii")
 
 
