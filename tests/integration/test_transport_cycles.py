@@ -4,18 +4,20 @@ import asyncio
 import gc
 import ssl
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from functools import partial
 
 import pytest
 import trustme
 
+from onesocket.errors import ProxyFailed
 from onesocket.testing import Fault, FaultyServer
 from onesocket.testing._checked_connection import CheckedConnection
 from onesocket.transports._tcp import TcpSocket
 from onesocket.transports._transport import Transport
 from onesocket.transports._websocket import WebSocketTransport
 from onesocket.wire._handshake import DialRequest
+from tests.support.proxies import Handler, HttpProxy, Socks4Proxy, Socks5Proxy, serving
 
 TRANSPORTS: list[Callable[[], Transport]] = [WebSocketTransport, partial(WebSocketTransport, compression="deflate")]
 
@@ -58,21 +60,52 @@ async def test_an_ended_connection_is_freed_without_the_collector(
         authority.issue_cert("127.0.0.1").configure_cert(context)
         authority.configure_trust(client_context)
     servers: list[FaultyServer] = []  # kept, as a server and its connections refer to each other
+
+    async def act() -> None:
+        async with FaultyServer(ssl=context) as server:
+            servers.append(server)
+            await _connect_and_end(transport(), DialRequest(server.url, ssl=client_context), server, end)
+
+    assert not await _left_by(act)
+
+
+PROXIES: dict[str, Callable[[], Handler]] = {
+    "http": lambda: HttpProxy(answer=b"HTTP/1.1 503 Busy\r\n\r\n"),
+    "socks5h": lambda: Socks5Proxy(reply=5),
+    "socks4a": lambda: Socks4Proxy(reply=91),
+}
+
+
+@pytest.mark.parametrize("scheme", PROXIES)
+async def test_a_dial_that_a_proxy_refuses_is_freed_too(scheme: str) -> None:
+    async with serving(PROXIES[scheme]()) as port:
+        request = DialRequest("ws://server.example/", proxy=f"{scheme}://127.0.0.1:{port}")
+
+        async def act() -> None:
+            connection = CheckedConnection(WebSocketTransport(), request)
+            await connection.end()
+            assert isinstance(connection.error, ProxyFailed)
+            del connection.connection
+
+        assert not await _left_by(act)
+
+
+async def _left_by(act: Callable[[], Awaitable[None]]) -> Counter[str]:
+    """The objects of ours that only the collector frees."""
+    left: Counter[str] = Counter()
     for collecting in (False, True):  # the first time fills caches
         gc.collect()
         gc.disable()
         gc.set_debug(gc.DEBUG_SAVEALL if collecting else 0)
         try:
-            async with FaultyServer(ssl=context) as server:
-                servers.append(server)
-                await _connect_and_end(transport(), DialRequest(server.url, ssl=client_context), server, end)
+            await act()
             for _ in range(10):  # the last callbacks of the loop
                 await asyncio.sleep(0)
             gc.collect()
             left = Counter(
                 type(item).__qualname__
                 for item in gc.garbage
-                if type(item).__module__.startswith(("onesocket.transports", "onesocket.wire"))
+                if type(item).__module__.startswith(("onesocket.transports", "onesocket.wire", "onesocket.errors"))
                 # asyncio's socket transport refers to itself, and to its socket.
                 and not isinstance(item, TcpSocket)
             )
@@ -80,7 +113,7 @@ async def test_an_ended_connection_is_freed_without_the_collector(
             gc.set_debug(0)
             gc.enable()
             gc.garbage.clear()
-    assert not left
+    return left
 
 
 async def _connect_and_end(

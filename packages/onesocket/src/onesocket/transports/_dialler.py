@@ -10,10 +10,7 @@ import enum
 import socket
 import ssl as ssl_module
 from collections.abc import Awaitable, Callable
-from typing import Any, Final
-
-from python_socks import ProxyType
-from python_socks.async_.asyncio import Proxy as SocksClient
+from typing import Final
 
 from .._forking import process_token
 from ..errors import OnesocketError
@@ -52,17 +49,6 @@ _PROXY_STEPS: Final = {
 """The steps that fail because of the proxy, if there is one."""
 
 PlainTransportFactory = Callable[[asyncio.Protocol, socket.socket], Awaitable[asyncio.Transport]]
-
-
-class _FirstHop:
-    """Replaces the first hop of python-socks, so that it uses a `TcpSocket`."""
-
-    def __init__(self, connect: Callable[[], Awaitable[TcpSocket]]) -> None:
-        self._connect = connect
-
-    async def connect(self, **_: object) -> TcpSocket:
-        """Connect to the SOCKS proxy (python-socks calls this)."""
-        return await self._connect()
 
 
 class Dialler:
@@ -157,7 +143,7 @@ class Dialler:
         """Return the typed error for an exception of `dial()`."""
         proxy = self._proxy
         if isinstance(error, OnesocketError):
-            return error
+            return error.with_traceback(None)  # it refers to the ended attempt: no cycle is left
         if proxy is not None and self._step in _PROXY_STEPS:
             return proxy_failed(error, proxy, self._address.host_port, _PROXY_STEPS[self._step])
         if isinstance(error, ConnectionError) and self._step is _DialStep.TLS:
@@ -209,25 +195,14 @@ class Dialler:
         self._step = _DialStep.CONNECTING
 
     async def _through_socks(self, proxy: Proxy) -> TcpSocket:
+        from ._socks import connect_through_socks  # noqa: PLC0415 - its library takes 10 ms
+
         host = self._address.host
-        is_socks4 = proxy.scheme.startswith("socks4")
         if not proxy.resolves_names:
             self._step = _DialStep.RESOLVING_TARGET
-            host = await resolve(self._address, socket.AF_INET if is_socks4 else socket.AF_UNSPEC)
-        first_hop: Any = _FirstHop(self._connect_to_socks)
-        client = SocksClient(
-            ProxyType.SOCKS4 if is_socks4 else ProxyType.SOCKS5,
-            proxy.address.host,
-            proxy.address.port,
-            proxy.user,
-            proxy.password,
-            rdns=True,  # what is to be resolved here is resolved by now
-            forward=first_hop,
-        )
-        sock = await client.connect(host, self._address.port, timeout=_NO_TIMEOUT)
-        if not isinstance(sock, TcpSocket):
-            raise TypeError("python-socks returned another kind of socket")
-        return sock
+            family = socket.AF_INET if proxy.scheme == "socks4" else socket.AF_UNSPEC
+            host = await resolve(self._address, family)
+        return await connect_through_socks(proxy, host, self._address.port, self._connect_to_socks)
 
     async def _connect_to_socks(self) -> TcpSocket:
         sock = await self._connect()

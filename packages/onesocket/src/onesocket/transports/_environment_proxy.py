@@ -24,12 +24,12 @@ _HAS_SYSTEM_SETTINGS: Final = sys.platform in ("darwin", "win32")
 
 def environment_proxy(scheme: str, host: str, port: int) -> tuple[str, str] | None:
     """Return the URL of the proxy for this address and a text that names its source; None: there is no proxy for it."""
-    if _is_exempt(_variable("no_proxy") or "", host, port):
-        return None
     for name in _VARIABLES[scheme]:
         variable = f"{name}_proxy"
         url = _variable(variable)
         if url:
+            if _is_exempt(_variable("no_proxy") or "", host, port):
+                return None
             return url if "://" in url else f"http://{url}", f"{variable} in the environment"
     return _system_proxy(scheme, host, port) if _HAS_SYSTEM_SETTINGS else None
 

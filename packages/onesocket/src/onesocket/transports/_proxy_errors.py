@@ -5,9 +5,6 @@ from __future__ import annotations
 import enum
 import ssl
 from http import HTTPStatus
-from typing import Final
-
-from python_socks import ProxyError
 
 from ..errors import ProxyFailed
 from ..lifecycle._peer_errors import handshake_rejected, phrase_of
@@ -16,10 +13,6 @@ from ..wire._response_head import ResponseHead
 from ._connect_errors import connect_failed
 from ._proxy import Proxy
 from ._tunnel import MalformedResponse
-
-# Replies that no retry changes: RFC 1928, section 6 (not allowed; command or address type not supported), and of
-# SOCKS 4 those about the user (92, 93).
-_FINAL_SOCKS_REPLIES: Final = frozenset({2, 7, 8, 92, 93})
 
 
 class ProxyStep(enum.Enum):
@@ -79,8 +72,6 @@ def _proxy_failure(error: Exception, proxy: Proxy, target: str, step: ProxyStep)
                 f"ended the connection during the TLS handshake; if it speaks plain HTTP, use http:// in {proxy.remedy}"
             )
             return ProxyFailed(f"{proxy.name} {text}")
-        case ProxyError():
-            return _socks_failure(error, proxy, target)
         case MalformedResponse():
             return ProxyFailed(
                 f"{proxy.name} gave no valid answer to CONNECT: {error}; is {proxy.remedy} that of an HTTP proxy?",
@@ -89,15 +80,3 @@ def _proxy_failure(error: Exception, proxy: Proxy, target: str, step: ProxyStep)
         case _:
             failure = connect_failed(error, proxy.address.host_port)
             return ProxyFailed(f"{proxy.name} can't be used: {failure}", retryable=failure.retryable)
-
-
-def _socks_failure(error: ProxyError, proxy: Proxy, target: str) -> ProxyFailed:
-    text = f"{proxy.name} did not connect to {target}: {error}"
-    if error.error_code is not None:
-        return ProxyFailed(text, retryable=error.error_code not in _FINAL_SOCKS_REPLIES)
-    if type(error.__cause__).__name__ == "IncompleteReadError":  # private there
-        return ProxyFailed(f"{proxy.name} ended the connection before it had connected to {target}")
-    if "authentication" in str(error).lower():
-        where = f"the user name and the password in {proxy.remedy}"
-        return ProxyFailed(f"{text}; check {where}", retryable=False)
-    return ProxyFailed(f"{text}; is {proxy.remedy} that of a SOCKS proxy?", retryable=False)
