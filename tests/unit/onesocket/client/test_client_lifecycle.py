@@ -56,6 +56,22 @@ async def test_everybody_gets_the_same_typed_error_but_not_the_same_object() -> 
 
 
 @on_virtual_time
+async def test_the_answer_to_the_upgrade_is_known_from_the_upgrade_to_the_end() -> None:
+    server = MemoryServer(on_dial=lambda peer: peer.accept("chat", {"X-Shard": "7"}), latency=0.1)
+    client = make_client(server)
+    assert (client.handshake, client.status.subprotocol) == (None, None)
+    for _ in range(2):
+        await client.reconnect()
+        assert client.handshake is not None
+        assert (client.handshake.header("X-Shard"), client.status.subprotocol) == ("7", "chat")
+        assert client.status.handshake is client.handshake
+        server.peers[-1].drop()
+        await client.wait_for(State.BACKING_OFF, State.CONNECTING)
+        assert client.handshake is None
+    await client.aclose()
+
+
+@on_virtual_time
 async def test_first_connect_is_one_attempt_without_retries() -> None:
     server = MemoryServer(on_dial=lambda peer: peer.refuse(ConnectionRefused("nobody home")))
     client = make_client(server)

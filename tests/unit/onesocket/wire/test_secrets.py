@@ -12,6 +12,7 @@ BASIC = "Basic " + base64.b64encode(b"alice:pa55word").decode()
 @pytest.mark.parametrize(
     ("request_", "text", "shown"),
     [
+        (DialRequest("ws://h/", (("host", "example.org"), ("X", "s3cret"))), "s3cret example.org", "*** example.org"),
         (DialRequest("ws://h/", secrets=("s3cret/+",)), "s3cret/+ s3cret%2F%2B", "*** ***"),
         (DialRequest("ws://h/?key=s3cret+1&flag"), "s3cret 1, s3cret+1, s3cret%201", "***, ***, ***"),
         (DialRequest("ws://h/", (("Authorization", "Bearer s3cret"),)), "Bearer s3cret; s3cret", "***; ***"),

@@ -9,6 +9,7 @@ import typer
 
 from ..client import Client, ReconnectPolicy
 from ..protocols import Json, Protocol, Raw, TokenQuery
+from ..wire._secrets import header_secrets
 from ._network_arguments import (
     LocalAddressArgument,
     NoProxyArgument,
@@ -84,7 +85,7 @@ def connect(
     if token_query is not None and token is None:
         fail("--token-query needs a token: --token, or ONESOCKET_TOKEN in the environment")
     silence_log()
-    output = Output(secrets=[token or "", *(value for _, value in headers)], quiet=quiet)
+    output = Output(secrets=[token or "", *header_secrets(headers)], quiet=quiet)
 
     async def session() -> int:
         client = Client(

@@ -104,7 +104,7 @@ class MemoryPeer:
         """Accept the dial (101); `greeting`: messages that arrive in the same turn of the loop."""
         if not self.is_open and not self._connection.is_over:
             self.is_open = True
-            handshake = Handshake(subprotocol, tuple((headers or {}).items()))
+            handshake = Handshake(subprotocol, tuple((name.lower(), value) for name, value in (headers or {}).items()))
             self._connection.down.put(self._connection.on_accept, handshake, tuple(greeting))
 
     def refuse(self, error: OnesocketError) -> None:

@@ -9,6 +9,7 @@ from urllib.parse import parse_qsl, quote, quote_plus, urlsplit
 
 # Characters. Anything shorter is no secret, and masking each occurrence would make the text unreadable.
 _MIN_LENGTH: Final = 5
+_PUBLIC_HEADERS: Final = ("host", "user-agent")
 
 
 def mask_secrets(text: str, secrets: Iterable[str]) -> str:
@@ -19,9 +20,14 @@ def mask_secrets(text: str, secrets: Iterable[str]) -> str:
     return text
 
 
+def header_secrets(headers: Iterable[tuple[str, str]]) -> list[str]:
+    """Return the values of all headers but those that are no secret: `Host` and `User-Agent`."""
+    return [value for name, value in headers if name.lower() not in _PUBLIC_HEADERS]
+
+
 def request_secrets(url: str, headers: Iterable[tuple[str, str]]) -> set[str]:
     """Return the confidential parts of a request: header values, query values and user info."""
-    values = [value for _, value in headers]
+    values = header_secrets(headers)
     query = urlsplit(url).query
     found = {*values, *(value.partition(" ")[2] for value in values)}
     found |= {value for _, value in parse_qsl(query)} | {pair.partition("=")[2] for pair in query.split("&")}
