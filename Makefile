@@ -1,5 +1,5 @@
 # `make help` lists the targets. Needs make, sh and a Python >= 3.11; uses uv when it is installed.
-.PHONY: help setup demo test test-once test-quick simulate check format diagram reference constraints wheel-test wheels bench bench-peers conformance soak compat compat-python chaos e2e screenshots clean
+.PHONY: help setup demo test test-once test-python-twin test-quick simulate check format diagram reference constraints wheel-test wheels bench bench-peers conformance soak compat compat-python chaos e2e screenshots clean
 
 # One environment for each Python, named after its version: `make test PYTHON=3.13` never runs in another one's.
 FOUND := $(shell sh tools/find_python.sh $(PYTHON))
@@ -26,15 +26,16 @@ endif
 help:
 	@echo "make setup       create .venv-VERSION with the package (editable) and every tool; PYTHON=3.13, a command or a path picks the Python"
 	@echo "make demo        show what it does"
-	@echo "make test        all tests, those on real sockets on uvloop and over both transports, and the 100 % coverage gate for the lifecycle"
-	@echo "make test-once   all tests, each once: asyncio's event loop, the first transport"
+	@echo "make test        all tests, those on real sockets on uvloop and over the Python twin too, and the 100 % coverage gate for the lifecycle"
+	@echo "make test-once   all tests, each once: asyncio's event loop, the C twin of onesocket.wire"
+	@echo "make test-python-twin the tests of frames, transports and servers over the Python twin of onesocket.wire"
 	@echo "make test-quick  those that depend on the Python: forks, signals, threads, processes"
 	@echo "make simulate    SEEDS=... lives in the simulated world, on all cores"
 	@echo "make check       lint, format, types, layers, names, and whether the diagram and the API reference are current"
 	@echo "make format      put the code into shape"
 	@echo "make diagram     draw the lifecycle diagram from its transition table"
 	@echo "make reference   write the API reference in docs/reference from the public modules"
-	@echo "make wheel-test  build the three wheels, check the core alone, and run the integration tests against them, installed"
+	@echo "make wheel-test  build the three wheels, the core's with C and without a compiler, check the core alone, and test them, installed"
 	@echo "make constraints resolve every dependency anew into constraints.txt"
 	@echo "make wheels      WHEELS_FOR=3.14: whether every dependency has a wheel for that Python"
 	@echo "make bench       measure against the peers: tables, JSON, and the page in the docs; ARGS=\"--rounds 5\""
@@ -54,7 +55,7 @@ setup: $(VENV)/.stamp
 
 # The three distributions, editable, with every extra that the tests need.
 PROJECTS := pyproject.toml $(wildcard packages/*/pyproject.toml) constraints.txt
-EDITABLE := --editable 'packages/onesocket[cli,testing,uvloop,websockets]' \
+EDITABLE := --editable 'packages/onesocket[cli,testing,uvloop]' \
 	--editable 'packages/onesocket-discord[server]' --editable packages/onesocket-chat
 
 $(VENV)/.stamp: $(PROJECTS)
@@ -65,8 +66,8 @@ $(VENV)/.stamp: $(PROJECTS)
 demo: setup
 	$(BIN)/python -m examples.demo
 
-# These run on both event loops and over both transports.
-REAL_TESTS := tests/integration/test_real_sockets.py tests/integration/test_bad_input.py
+# These run on both event loops and over both twins of onesocket.wire.
+REAL_TESTS := $(addprefix tests/integration/test_,$(addsuffix .py,real_sockets bad_input transports))
 
 # Most tests wait, so four run at a time.
 AT_ONCE := $(BIN)/python -m pytest --quiet --numprocesses 4 --dist worksteal
@@ -74,10 +75,12 @@ AT_ONCE := $(BIN)/python -m pytest --quiet --numprocesses 4 --dist worksteal
 test-once: setup
 	$(BIN)/python -m pytest --numprocesses 4 --dist worksteal
 
-test: test-once
-	ONESOCKET_TEST_LOOP=uvloop $(AT_ONCE) $(REAL_TESTS) tests/integration/test_transports.py
-	ONESOCKET_TEST_TRANSPORT=websockets $(AT_ONCE) $(REAL_TESTS)
-	ONESOCKET_TEST_TRANSPORT=websockets ONESOCKET_TEST_LOOP=uvloop $(AT_ONCE) $(REAL_TESTS)
+test-python-twin: setup
+	ONESOCKET_WIRE=python $(AT_ONCE) $(REAL_TESTS) tests/unit/onesocket/wire tests/integration/test_hub.py
+
+test: test-once test-python-twin
+	ONESOCKET_TEST_LOOP=uvloop $(AT_ONCE) $(REAL_TESTS)
+	ONESOCKET_WIRE=python ONESOCKET_TEST_LOOP=uvloop $(AT_ONCE) tests/integration/test_real_sockets.py
 	$(BIN)/coverage run -m pytest --quiet tests/unit/onesocket/lifecycle
 	$(BIN)/coverage report
 
@@ -117,22 +120,31 @@ reference: setup
 # What each part of the distributions needs of what their wheels hold.
 WHEEL_TESTS := $(addprefix ../tests/integration/test_,$(addsuffix .py,real_sockets provider document_examples cli_connect \
 	demo check_then_connect faulty_server join threads blocking host_sharing share_command hub_discord serve_command \
-	discord_server_rest discord_server_faults discord_client discord_rest))
+	discord_server_rest discord_server_faults discord_client discord_rest transports)) ../tests/unit/onesocket/wire
+# Fewer for the wheel without the C twin: what parses and writes frames.
+PURE_WHEEL_TESTS := $(addprefix ../tests/integration/test_,$(addsuffix .py,real_sockets transports hub_discord)) \
+	$(addprefix ../tests/unit/onesocket/wire/test_,$(addsuffix .py,frames deflate))
 
-# First the core alone, then all three. -I keeps PYTHONPATH and the working directory out, and the line before the last
-# proves that the wheels are what gets imported.
+# First the core alone, then all three, then the core without its C twin. -I keeps PYTHONPATH and the working directory out;
+# tools.core_wheel proves that the wheel and which twin are what gets imported.
 CORE_WHEEL = $$(echo ./dist/onesocket-[0-9]*.whl)
+PURE_WHEEL = $$(echo ./dist/pure/onesocket-[0-9]*.whl)
+build_wheel = $(BIN)/python -m build --wheel --no-isolation
+wheel_tests = cd $(VENV_WHEEL) && bin/python -I -m pytest --numprocesses 4 --dist worksteal
 wheel-test: setup
 	rm -rf dist $(VENV_WHEEL)
-	for name in onesocket onesocket-discord onesocket-chat; do \
-		$(BIN)/python -m build --wheel --no-isolation --outdir dist packages/$$name || exit 1; done
+	ONESOCKET_BUILD=c $(build_wheel) --outdir dist packages/onesocket
+	CC=no-compiler ONESOCKET_BUILD=auto $(build_wheel) --outdir dist/pure packages/onesocket
+	for name in onesocket-discord onesocket-chat; do $(build_wheel) --outdir dist packages/$$name || exit 1; done
 	@$(call venv,$(VENV_WHEEL))
 	$(call install,$(VENV_WHEEL)) --constraint constraints.txt "$(CORE_WHEEL)[cli]" pytest
-	$(BIN)/python -m tools.core_wheel $(CORE_WHEEL) $(VENV_WHEEL)/bin
+	$(BIN)/python -m tools.core_wheel $(CORE_WHEEL) $(VENV_WHEEL)/bin c
 	$(call install,$(VENV_WHEEL)) --constraint constraints.txt --group tests "$(CORE_WHEEL)[cli,testing,uvloop]" \
 		"$$(echo ./dist/onesocket_discord-*.whl)[server]" "$$(echo ./dist/onesocket_chat-*.whl)"
-	cd $(VENV_WHEEL) && bin/python -I -c 'import onesocket as o, sys; assert o.__file__.startswith(sys.prefix), o.__file__'
-	cd $(VENV_WHEEL) && bin/python -I -m pytest --numprocesses 4 --dist worksteal $(WHEEL_TESTS)
+	ONESOCKET_WIRE=c && export ONESOCKET_WIRE && $(wheel_tests) $(WHEEL_TESTS)
+	$(call install,$(VENV_WHEEL)) --force-reinstall --no-deps $(PURE_WHEEL)
+	$(BIN)/python -m tools.core_wheel --with-others $(PURE_WHEEL) $(VENV_WHEEL)/bin python
+	$(wheel_tests) $(PURE_WHEEL_TESTS)
 
 # The versions that the other targets install; without an index's address, so that it holds for every mirror.
 constraints: setup

@@ -1,7 +1,7 @@
-"""Checks the core wheel, installed alone: ``python -m tools.core_wheel WHEEL SCRIPTS``.
+"""Checks the core wheel, installed alone: ``python -m tools.core_wheel WHEEL SCRIPTS TWIN``.
 
 SCRIPTS is the folder with the environment's commands, into which pytest and the wheel with its extra ``cli`` were
-installed.
+installed; TWIN is what parses frames there, ``c`` or ``python``. With ``--with-others`` the other distributions are there too.
 """
 
 from __future__ import annotations
@@ -59,13 +59,30 @@ def wrong_fixtures(command: Sequence[str], folder: str) -> list[str]:
     return found
 
 
+_IDENTIFY: Final = """
+import onesocket, sys
+from onesocket import wire
+assert onesocket.__file__.startswith(sys.prefix), onesocket.__file__
+print(wire.IMPLEMENTATION)
+"""
+
+
+def wrong_twin(python: str, twin: str) -> list[str]:
+    """Problems of the modules that are imported: not those of the environment, or not this twin of `onesocket.wire`."""
+    run = subprocess.run([python, "-I", "-c", _IDENTIFY], capture_output=True, text=True, check=False)  # noqa: S603 - ours
+    used = run.stdout.strip()
+    return [] if used == twin else [f"the wheel parses frames in {used or run.stderr!r}, and should in {twin}"]
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     """Print each problem; returns 1 if there is one."""
-    wheel, scripts = sys.argv[1:] if arguments is None else arguments
+    *options, wheel, scripts, twin = sys.argv[1:] if arguments is None else arguments
     with zipfile.ZipFile(wheel) as archive:
         problems = [f"{name}: not part of the core" for name in foreign_files(archive.namelist())]
-    problems += wrong_commands([str(Path(scripts) / "onesocket")])
-    problems += wrong_fixtures([str(Path(scripts).absolute() / "pytest")], scripts)
+    problems += wrong_twin(str(Path(scripts) / "python"), twin)
+    if "--with-others" not in options:
+        problems += wrong_commands([str(Path(scripts) / "onesocket")])
+        problems += wrong_fixtures([str(Path(scripts).absolute() / "pytest")], scripts)
     for problem in problems:
         print(problem, file=sys.stderr)
     return 1 if problems else 0

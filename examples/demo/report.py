@@ -104,6 +104,6 @@ class Report:
 def versions() -> dict[str, str]:
     """Return the versions of the libraries and of Python."""
     return {
-        **{name: metadata.version(name) for name in ("onesocket", "picows", "websockets")},
+        **{name: metadata.version(name) for name in ("onesocket", "websockets")},
         "python": platform.python_version(),
     }
