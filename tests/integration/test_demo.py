@@ -67,7 +67,7 @@ def test_every_promise_holds_in_every_row() -> None:
     assert report["ok"] is True
     assert done.returncode == 0
     assert report["seed"] == 7
-    assert set(report["versions"]) == {"onesocket", "picows", "websockets", "python"}
+    assert set(report["versions"]) == {"onesocket", "websockets", "python"}
 
 
 def test_the_baseline_shows_its_duplicates() -> None:
