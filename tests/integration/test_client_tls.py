@@ -18,6 +18,8 @@ from onesocket.errors import CertificateInvalid, ConnectFailed, InvalidOption, T
 from onesocket.testing import FaultyServer
 from onesocket.transports import _default_tls_context as default_context
 from onesocket.transports._connect_errors import connect_failed
+from onesocket.transports._proxy import Proxy
+from onesocket.transports._proxy_errors import ProxyStep, proxy_failed
 from tests.support.commands import run_command
 from tests.support.programs import output_of
 from tests.support.proxies import serving
@@ -153,17 +155,28 @@ async def test_a_version_that_the_server_does_not_speak(authority: trustme.CA) -
         ("TLSV1_ALERT_INTERNAL_ERROR", "a fault of its own", True),
         ("TLSV1_ALERT_NO_RENEGOTIATION", "with this alert", False),
         ("WRONG_VERSION_NUMBER", "use ws:// instead of wss://", False),
-        (None, "use ws:// instead of wss://", False),
+        (None, "handshake failed; if that port", False),
     ],
 )
 def test_each_alert_has_its_remedy(reason: str | None, text: str, retryable: bool) -> None:
-    cause = ssl.SSLError(1, "x")
+    cause = ssl.SSLError(1, "handshake failed")
     cause.reason = reason  # type: ignore[assignment] # pyright: ignore[reportAttributeAccessIssue] - OpenSSL's
     error = connect_failed(cause, "example.org:443")
     assert type(error) is TLSFailed
     assert text in str(error)
     assert error.retryable is retryable
     assert error.__cause__ is cause
+
+
+def test_a_peer_that_speaks_before_tls_has_its_text() -> None:
+    """Errors that are not OpenSSL's lack the attribute `reason`."""
+    error = connect_failed(ssl.SSLError("it spoke first, and not TLS"), "example.org:443")
+    assert type(error) is TLSFailed
+    assert "no TLS with example.org:443: it spoke first, and not TLS; if that port" in str(error)
+    proxy = Proxy.parse("https://p.example")
+    failed = proxy_failed(ssl.SSLError("it spoke first, and not TLS"), proxy, "example.org:443", ProxyStep.TLS)
+    assert "it spoke first, and not TLS; if it speaks plain HTTP, use http:// in proxy=" in str(failed)
+    assert not failed.retryable
 
 
 # --- names ------------------------------------------------------------------------------------------------------------

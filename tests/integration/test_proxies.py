@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import signal
 import socket
 import ssl
 import struct
@@ -14,7 +15,7 @@ import trustme
 from onesocket import Client, OnesocketError, ReconnectPolicy, State, join
 from onesocket.errors import InvalidURL, NameResolutionFailed, OpenTimeout, ProxyFailed
 from onesocket.testing import FaultyServer
-from tests.support.commands import run_command
+from tests.support.commands import end_by_signal, read_introduction, run_command, start_command
 from tests.support.proxies import Handler, HttpProxy, Socks4Proxy, Socks5Proxy, serving
 
 DEADLINE = 10
@@ -365,6 +366,18 @@ async def test_the_command_connects_through_a_proxy(server: FaultyServer, given:
         status, _, _ = await run_command("connect", server.url, "--no-proxy", stdin="", env=environment)
         assert status == 0
         assert len(proxy.requests) == 1
+
+
+async def test_the_hub_connects_its_upstream_through_a_proxy(server: FaultyServer) -> None:
+    proxy = HttpProxy()
+    async with serving(proxy) as port:
+        options = ("--listen", "0", "--proxy", f"http://127.0.0.1:{port}", "--local-address", "127.0.0.6")
+        process = await start_command("share", server.url, *options)
+        lines = await read_introduction(process, "ready")
+        assert lines[-1].startswith("ready"), lines
+        assert [head.split(" HTTP", 1)[0] for head in proxy.requests] == [f"CONNECT 127.0.0.1:{server.port}"]
+        status, _ = await end_by_signal(process, signal.SIGTERM)
+        assert status == 0
 
 
 async def test_the_command_refuses_a_proxy_that_is_none(server: FaultyServer) -> None:

@@ -9,7 +9,7 @@ from websockets.proxy import get_proxy
 from websockets.uri import parse_uri
 
 from onesocket.errors import InvalidOption, InvalidURL
-from onesocket.transports._environment_proxy import environment_proxy
+from onesocket.transports import _environment_proxy as environment
 from onesocket.transports._proxy import Proxy, check_proxy, find_proxy
 from onesocket.urls import CLIENT_SCHEMES, parse_url
 
@@ -24,7 +24,7 @@ def _environment(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def found(url: str) -> str | None:
     address = parse_url(url)
-    answer = environment_proxy("wss" if address.secure else "ws", address.host, address.port)
+    answer = environment.environment_proxy("wss" if address.secure else "ws", address.host, address.port)
     return None if answer is None else answer[0]
 
 
@@ -94,6 +94,19 @@ def test_beyond_that_as_httpx_and_curl_do(
     for name, value in variables.items():
         monkeypatch.setenv(name, value)
     assert found(url) == proxy
+
+
+def test_where_the_system_has_settings_they_count_behind_the_variables(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As `urllib.request` reads those of macOS and Windows; its SOCKS proxy has the scheme http there."""
+    monkeypatch.setattr(environment, "_HAS_SYSTEM_SETTINGS", True)
+    monkeypatch.setattr("urllib.request.getproxies", lambda: {"socks": "http://s:1080", "https": P})
+    monkeypatch.setattr("urllib.request.proxy_bypass", lambda host: host == "direct.example:443")
+    assert environment.environment_proxy("wss", "example.org", 443) == ("socks5h://s:1080", "the system's settings")
+    assert environment.environment_proxy("https", "example.org", 443) == (P, "the system's settings")
+    assert environment.environment_proxy("http", "example.org", 80) is None
+    assert environment.environment_proxy("wss", "direct.example", 443) is None
+    monkeypatch.setenv("all_proxy", Q)
+    assert environment.environment_proxy("wss", "example.org", 443) == (Q, "all_proxy in the environment")
 
 
 def test_its_source_is_named_and_its_credentials_are_not(monkeypatch: pytest.MonkeyPatch) -> None:

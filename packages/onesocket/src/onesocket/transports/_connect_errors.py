@@ -60,9 +60,14 @@ def tls_handshake_aborted(error: ConnectionError, where: str) -> TLSFailed:
     return failure
 
 
+def tls_reason(error: ssl.SSLError) -> str:
+    """Return OpenSSL's name for a TLS error, or the text of one that isn't OpenSSL's, which has no `reason` at all."""
+    return getattr(error, "reason", None) or (str(error.args[-1]) if error.args else "handshake failed")
+
+
 def _tls_refused(error: ssl.SSLError, where: str) -> TLSFailed:
     """Return the error for a TLS error: a certificate that isn't trusted, an alert of the peer, or no TLS at all."""
-    reason = error.reason or "handshake failed"
+    reason = tls_reason(error)
     alert = _ALERT_REASON.fullmatch(reason)
     failure: TLSFailed
     if isinstance(error, ssl.SSLCertVerificationError):

@@ -10,7 +10,7 @@ from ..errors import ProxyFailed
 from ..lifecycle._peer_errors import handshake_rejected, phrase_of
 from ..wire._header_fields import header_tokens, header_values
 from ..wire._response_head import ResponseHead
-from ._connect_errors import connect_failed
+from ._connect_errors import connect_failed, tls_reason
 from ._proxy import Proxy
 from ._tunnel import MalformedResponse
 
@@ -61,9 +61,7 @@ def _proxy_failure(error: Exception, proxy: Proxy, target: str, step: ProxyStep)
             text = f"the certificate can't be trusted: {why}; add its CA to the system's trust (or SSL_CERT_FILE)"
             return ProxyFailed(f"{proxy.name} can't be used: {text}", retryable=False)
         case ssl.SSLError():
-            text = (
-                f"no TLS: {error.reason or 'handshake failed'}; if it speaks plain HTTP, use http:// in {proxy.remedy}"
-            )
+            text = f"no TLS: {tls_reason(error)}; if it speaks plain HTTP, use http:// in {proxy.remedy}"
             return ProxyFailed(f"{proxy.name} can't be used: {text}", retryable=False)
         case ConnectionError() if step is ProxyStep.REQUEST:
             return ProxyFailed(f"{proxy.name} ended the connection before it had connected to {target}")
