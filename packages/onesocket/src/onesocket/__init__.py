@@ -6,15 +6,23 @@ from typing import TYPE_CHECKING, Any
 from ._version import __version__
 from .client import Client, Delivery, Gap, Outcome, Overflow, ReconnectPolicy, State, Status, Subscription
 from .errors import OnesocketError
-from .protocols import Json, Login, Msgpack, Pace, Raw, TokenHeader, TokenQuery
-from .provider import Identity, Provider
+from .protocols import Login, Pace, Raw, TokenHeader, TokenQuery
 
 if TYPE_CHECKING:
     from . import blocking as blocking
+    from .protocols import Json, Msgpack
+    from .provider import Identity, Provider
     from .sharing import SharedClient, join
 
-# Imported at first use: a program with one `Client` doesn't pay for sharing.
-_LAZY = {"SharedClient": ".sharing", "join": ".sharing"}
+# Imported at first use: a program with one `Client` doesn't pay for the others.
+_LAZY = {
+    "Identity": ".provider",
+    "Json": ".protocols",
+    "Msgpack": ".protocols",
+    "Provider": ".provider",
+    "SharedClient": ".sharing",
+    "join": ".sharing",
+}
 
 
 def __getattr__(name: str) -> Any:

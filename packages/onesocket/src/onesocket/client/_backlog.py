@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Iterable
+from functools import cache
 from typing import Any, Final, cast
-
-import msgspec
 
 from ._gap import Gap, GapReason
 
@@ -16,8 +15,7 @@ MAX_BYTES: Final = 4 * 2**20
 """Bytes that may wait, as `estimate_size` counts them; the newest message waits whatever its size."""
 
 _TEXT_OR_BYTES: Final = (str, bytes)
-_STRUCTURED: Final[tuple[type[Any], ...]] = (dict, list, tuple, msgspec.Struct)
-_encode: Final = msgspec.msgpack.Encoder().encode
+_STRUCTURED: Final[tuple[type[Any], ...]] = (dict, list, tuple)
 
 
 class ExpectedReader:
@@ -167,10 +165,19 @@ def estimate_size(message: Any) -> int:
     """Estimates the bytes of a message: those of its text, or of its data as MessagePack."""
     if isinstance(message, _TEXT_OR_BYTES):
         return len(message)
-    if isinstance(message, _STRUCTURED):
+    if isinstance(message, _STRUCTURED) or hasattr(
+        cast("object", message), "__struct_fields__"
+    ):  # the latter: msgspec's
         # Not contextlib.suppress, which costs as much as the rest: this is done for each message without a reader.
         try:
-            return len(_encode(message))
+            return len(_encoder()(message))
         except Exception:  # noqa: BLE001 - there may be anything in it
             return cast("object", message).__sizeof__()
     return cast("object", message).__sizeof__()
+
+
+@cache
+def _encoder() -> Callable[[Any], bytes]:
+    import msgspec  # noqa: PLC0415 - 8 ms of each program that imports a client
+
+    return msgspec.msgpack.Encoder().encode

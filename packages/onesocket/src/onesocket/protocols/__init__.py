@@ -1,13 +1,30 @@
 """Sans-IO protocols above WebSocket messages, and the base classes for protocols of your own."""
 
+import importlib
+from typing import TYPE_CHECKING, Any
+
 from ._codec import CodecProtocol
-from ._json import Json
 from ._login import Login
-from ._msgpack import Msgpack
 from ._pace import Pace
 from ._protocol import Action, Deliver, Fail, Protocol, Ready, Send, WakeAt
 from ._raw import Raw
 from ._token import TokenHeader, TokenQuery
+
+if TYPE_CHECKING:
+    from ._json import Json
+    from ._msgpack import Msgpack
+
+# Imported at first use, with msgspec.
+_LAZY = {"Json": "._json", "Msgpack": "._msgpack"}
+
+
+def __getattr__(name: str) -> Any:
+    """Import a codec."""
+    if name not in _LAZY:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value = globals()[name] = getattr(importlib.import_module(_LAZY[name], __name__), name)
+    return value
+
 
 __all__ = [
     "Action",

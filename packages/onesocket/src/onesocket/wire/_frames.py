@@ -10,24 +10,22 @@ import importlib
 import os
 from typing import TYPE_CHECKING, Any, Final
 
-from . import _python_frames
-from ._python_frames import CLOSED, CONTROLS, PENDING, SLICE, VIOLATED, Inflate
+from ._frame_flags import CLOSED, CONTROLS, PENDING, SLICE, VIOLATED, Inflate
 
 
-def _choose() -> Any:
+def _choose() -> tuple[Any, str]:
     wanted = os.environ.get("ONESOCKET_WIRE")
-    if wanted == "python":
-        return _python_frames
-    try:
-        return importlib.import_module("._native", __package__)
-    except ImportError:
-        if wanted == "c":
-            raise
-        return _python_frames
+    if wanted != "python":
+        try:
+            return importlib.import_module("._native", __package__), "c"
+        except ImportError:
+            if wanted == "c":
+                raise
+    return importlib.import_module("._python_frames", __package__), "python"
 
 
-_twin: Final = _choose()
-IMPLEMENTATION: Final = "python" if _twin is _python_frames else "c"
+_twin, _name = _choose()
+IMPLEMENTATION: Final[str] = _name
 """The twin in use: ``"c"`` or ``"python"``."""
 
 if TYPE_CHECKING:

@@ -5,18 +5,11 @@ from __future__ import annotations
 import codecs
 import os
 import struct
-from collections.abc import Callable
 from typing import Final
 
 from ._frame_error import FrameError
+from ._frame_flags import CLOSED, CONTROLS, PENDING, SLICE, VIOLATED, Inflate
 
-PENDING: Final = 1
-CONTROLS: Final = 2
-CLOSED: Final = 4
-VIOLATED: Final = 8
-
-# Messages and control frames of one call; the rest waits for `more()`.
-SLICE: Final = 512
 # Bytes of decompressed messages of one call.
 _INFLATED: Final = 1_048_576
 # Bytes of the buffer: at first, at most while frames are smaller, and offered at a time within a larger frame.
@@ -38,9 +31,6 @@ _MASKED: Final = 0x80
 _NO_STATUS: Final = 1005
 
 _decoder: Final = codecs.getincrementaldecoder("utf-8")
-
-Inflate = Callable[[bytes, bool, bool], bytes]
-"""Decompresses the payload of one frame; the flags: the first, the last of its message. Raises `FrameError`."""
 
 
 class FrameReader:
