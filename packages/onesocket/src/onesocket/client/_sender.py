@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections import deque
 from collections.abc import Callable, Generator, Iterable
 from typing import Any, Protocol
 
@@ -64,7 +63,7 @@ class Sender:
         """Frames of the source are due once every message with a lower number is sent; None: none are due."""
         self._is_asked = False
         """True if `ask_source` was called in this turn of the loop, and its frames are still to be made."""
-        self._first: deque[Data] = deque()
+        self._first: list[Data] = []
         """The protocol's own frames that go before every message."""
         self._holds = 0
         """While above 0, the outbox is held: watchers are being called about a new connection."""
@@ -194,7 +193,7 @@ class Sender:
     def connection_ready(self, connection: TransportConnection, first: Iterable[Data] = ()) -> None:
         """Begin to send on a connection that is logged in. `first`: the protocol's own frames for it."""
         self._connection = connection
-        self._first = deque(first)
+        self._first = list(first)
         self._is_asked = False
         if self._source is not None:
             self._source.begin()
@@ -292,7 +291,7 @@ class Sender:
     def _send_first(self, connection: TransportConnection) -> bool:
         if not self._send_frame(connection, self._first[0]):
             return False
-        self._first.popleft()
+        self._first.pop(0)
         return True
 
     def _send_frame(self, connection: TransportConnection, frame: Data) -> bool:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Callable
 from typing import Any
 
@@ -55,7 +54,7 @@ class SinkTable:
         """Sinks of the messages with an event name."""
         self.gaps: tuple[Sink, ...] = ()
         """Sinks of gap markers."""
-        self._changes: deque[Callable[[], None]] = deque()
+        self._changes: list[Callable[[], None]] = []  # a deque takes 0.7 KB, and there are few at a time
         self._is_changing = False
 
     def __len__(self) -> int:
@@ -102,7 +101,7 @@ class SinkTable:
         self._is_changing = True
         try:
             while self._changes:
-                self._changes.popleft()()
+                self._changes.pop(0)()
         finally:
             self._is_changing = False
 

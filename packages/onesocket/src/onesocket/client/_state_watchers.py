@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import inspect
-from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -55,7 +54,7 @@ class StateWatchers:
         self._waiters: dict[Queue[Change], None] = {}
         """The queues of `wait_for()`."""
         self._watchers: list[_Watcher] = []
-        self._pending: deque[Change] = deque()
+        self._pending: list[Change] = []  # a deque takes 0.7 KB, and there are few at a time
         self._closed = False
 
     def __repr__(self) -> str:
@@ -129,7 +128,7 @@ class StateWatchers:
         return remove
 
     def _call_watchers(self) -> None:
-        change = self._pending.popleft()
+        change = self._pending.pop(0)
         is_first = self._sender is not None and change.new is State.CONNECTED
         with self._sender.prioritized() if self._sender is not None and is_first else contextlib.nullcontext():
             for watcher in tuple(self._watchers):

@@ -70,7 +70,7 @@ class Dialler:
         self._loop = asyncio.get_running_loop()
         self._process = process_token()
         self._socket: TcpSocket | None = None
-        self._socket_gone = asyncio.Event()
+        self._socket_gone: asyncio.Future[None] | None = None
         self._step = _DialStep.RESOLVING
         self.tls_monitor: TlsWriteMonitor | None = None
         """The monitor between TLS and the socket; None without TLS."""
@@ -91,7 +91,7 @@ class Dialler:
         proxy = self._proxy = find_proxy(self._request.proxy, self._address)
         sock = await (self._through_socks(proxy) if proxy is not None and proxy.is_socks else self._connect())
         self._socket = sock
-        sock.on_close = self._socket_gone.set
+        sock.on_close = self._on_socket_closed
         holder = Tunnel()
         try:
             transport = await self._open(holder, sock)
@@ -135,9 +135,14 @@ class Dialler:
             return
         try:
             async with asyncio.timeout(_CLOSE_GRACE):
-                await self._socket_gone.wait()
+                self._socket_gone = self._loop.create_future()
+                await self._socket_gone
         except TimeoutError:
             self._socket.close()
+
+    def _on_socket_closed(self) -> None:
+        if self._socket_gone is not None and not self._socket_gone.done():
+            self._socket_gone.set_result(None)
 
     def failure(self, error: Exception) -> OnesocketError:
         """Return the typed error for an exception of `dial()`."""
