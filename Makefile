@@ -1,5 +1,5 @@
 # `make help` lists the targets. Needs make, sh and a Python >= 3.11; uses uv when it is installed.
-.PHONY: help setup demo test test-once test-python-twin test-quick simulate check format diagram reference constraints wheel-test wheels bench bench-peers conformance soak compat compat-python chaos e2e screenshots clean
+.PHONY: help setup demo test test-once test-python-twin test-quick simulate check format diagram reference constraints wheel-test wheels bench bench-peers conformance fuzz soak compat compat-python chaos e2e screenshots clean
 
 # One environment for each Python, named after its version: `make test PYTHON=3.13` never runs in another one's.
 FOUND := $(shell sh tools/find_python.sh $(PYTHON))
@@ -41,6 +41,7 @@ help:
 	@echo "make bench       measure against the peers: tables, JSON, and the page in the docs; ARGS=\"--rounds 5\""
 	@echo "make bench-peers ask the peers for ten connections at once, and close at once what they open"
 	@echo "make conformance run Autobahn's fuzzing server against the transports and the client; it needs a Python 2.7 (PYTHON2=...)"
+	@echo "make fuzz        fuzz the C twin of onesocket.wire under sanitizers, and both twins; needs clang; ARGS=\"--seconds 3600\""
 	@echo "make soak        MINUTES=15 with 200 clients on a server that breaks something every second; ARGS=\"--seed 7\""
 	@echo "make compat      eight unmodified Discord libraries against the chat server; compat-python: those in Python"
 	@echo "make chaos       processes that share a connection are killed, stopped and asked to leave, while the server counts"
@@ -171,6 +172,9 @@ bench-peers: setup $(VENV_BENCH)/.stamp
 conformance: setup
 	PYTHON2="$(PYTHON2)" $(BIN)/python -m tests.campaigns.conformance $(ARGS)
 
+fuzz: setup
+	$(BIN)/python -m tests.campaigns.fuzz $(ARGS)
+
 MINUTES ?= 15
 soak: setup
 	$(BIN)/python -W error -m tests.campaigns.soak --minutes $(MINUTES) $(ARGS)
@@ -200,4 +204,4 @@ screenshots: setup
 	$(BIN)/python -m tools.screenshots
 
 clean:
-	rm -rf .autobahn .compat .venv .venv-* build dist .coverage .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache
+	rm -rf .autobahn .compat .fuzz .venv .venv-* build dist .coverage .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache

@@ -1,7 +1,7 @@
 """Checks the core wheel, installed alone: ``python -m tools.core_wheel WHEEL SCRIPTS TWIN``.
 
 SCRIPTS is the folder with the environment's commands, into which pytest and the wheel with its extra ``cli`` were
-installed; TWIN is what parses frames there, ``c`` or ``python``. With ``--with-others`` the other distributions are there too.
+installed; TWIN, ``c`` or ``python``, parses frames there. With ``--with-others`` the others are there, too.
 """
 
 from __future__ import annotations

@@ -77,7 +77,7 @@ def frames(draw: st.DrawFn, masked: bool) -> bytes:
         return head_of(first, bit | draw(st.integers(1, 127)), 0) + draw(st.binary(max_size=20))
     mask = draw(st.sampled_from((b"\0\0\0\0", b"\x01\x80\xff\x7e"))) if bit else b""
     if mask:
-        payload = python._apply_mask(payload, mask) if payload else payload
+        payload = bytes(python._apply_mask(payload, mask))
     return head_of(first, bit, len(payload)) + mask + payload
 
 

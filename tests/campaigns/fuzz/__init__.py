@@ -1,0 +1,1 @@
+"""Fuzzing of the C twin of `onesocket.wire`: ``python -m tests.campaigns.fuzz --seconds 60``."""
