@@ -1,6 +1,7 @@
 """A server that doesn't read, and a client that ends with bytes unsent: the server's kernel says what is left of it."""
 
 import asyncio
+import contextlib
 import select
 import signal
 import socket
@@ -8,6 +9,7 @@ import ssl
 import sys
 from contextlib import AbstractAsyncContextManager
 from pathlib import Path
+from typing import Any
 
 import pytest
 import trustme
@@ -16,7 +18,7 @@ from onesocket import Client, ReconnectPolicy, State
 from onesocket.testing import Fault, FaultyServer
 from onesocket.wire._response_parser import accept_value
 from tests.support.programs import running_python
-from tests.support.proxies import HttpProxy, Socks5Proxy, serving
+from tests.support.proxies import HttpProxy, Socks5Proxy, forward, serving
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="only Linux tells what its TCP still holds")
 
@@ -107,6 +109,44 @@ async def test_a_close_in_order_loses_nothing(transport: str | None) -> None:
         asyncio.timeout(DEADLINE),
     ):
         client = Client(server.url, close_timeout=DEADLINE, compression=transport)  # type: ignore[arg-type]
+        await client.connect()
+        sent = await fill(client)
+        closing = asyncio.create_task(client.aclose())
+        await asyncio.sleep(0)
+        server.connections[0].resume()
+        await closing
+        await server.wait_until(lambda counts: counts.open_now == 0, timeout=DEADLINE)
+        assert server.counts.messages_received >= sent
+        assert server.counts.close_codes == {1000: 1}
+        assert server.counts.unclean_closes == 0
+
+
+@pytest.mark.parametrize("way", ["tls", "http", "socks5h", "unix"])
+async def test_a_close_in_order_loses_nothing_on_any_way(way: str, tmp_path: Path) -> None:
+    """As above: over TLS, through proxies, and to a Unix socket."""
+    authority = trustme.CA()
+    certificate = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    authority.issue_cert("127.0.0.1").configure_cert(certificate)
+    trust = ssl.create_default_context()
+    authority.configure_trust(trust)
+    async with contextlib.AsyncExitStack() as stack:
+        secure = way == "tls"
+        faults = [Fault.stop_reading()]
+        server = FaultyServer(ssl=certificate if secure else None, echo=False, faults=faults)
+        await stack.enter_async_context(server)
+        url = server.url
+        options: dict[str, Any] = {"ssl": trust} if secure else {}
+        if way == "unix":
+            relay = await asyncio.start_unix_server(
+                lambda reader, writer: forward(reader, writer, server.port), str(tmp_path / "s")
+            )
+            stack.callback(relay.close)
+            url = f"unix:{tmp_path}/s"
+        elif not secure:
+            port = await stack.enter_async_context(serving(HttpProxy() if way == "http" else Socks5Proxy()))
+            options = {"proxy": f"{way}://127.0.0.1:{port}"}
+        await stack.enter_async_context(asyncio.timeout(DEADLINE))
+        client = Client(url, close_timeout=DEADLINE, **options)
         await client.connect()
         sent = await fill(client)
         closing = asyncio.create_task(client.aclose())
