@@ -1,5 +1,5 @@
 # `make help` lists the targets. Needs make, sh and a Python >= 3.11; uses uv when it is installed.
-.PHONY: help setup demo test test-once test-python-twin test-quick simulate check format diagram reference constraints wheel-test wheels bench bench-peers conformance fuzz soak compat compat-python chaos e2e screenshots clean
+.PHONY: help setup demo test test-once test-python-twin test-quick simulate check format diagram reference constraints wheel-test wheels bench bench-peers conformance differential fuzz soak compat compat-python chaos e2e screenshots clean
 
 # One environment for each Python, named after its version: `make test PYTHON=3.13` never runs in another one's.
 FOUND := $(shell sh tools/find_python.sh $(PYTHON))
@@ -40,7 +40,8 @@ help:
 	@echo "make wheels      WHEELS_FOR=3.14: whether every dependency has a wheel for that Python"
 	@echo "make bench       measure against the peers: tables, JSON, and the page in the docs; ARGS=\"--rounds 5\""
 	@echo "make bench-peers ask the peers for ten connections at once, and close at once what they open"
-	@echo "make conformance run Autobahn's fuzzing server against the transports and the client; it needs a Python 2.7 (PYTHON2=...)"
+	@echo "make conformance run Autobahn's fuzzing server and client against both sides of the engine; it needs a Python 2.7 (PYTHON2=...)"
+	@echo "make differential random conversations with aiohttp, picows, websockets and Node's ws: both ledgers have to agree"
 	@echo "make fuzz        fuzz the C twin of onesocket.wire under sanitizers, and both twins; needs clang; ARGS=\"--seconds 3600\""
 	@echo "make soak        MINUTES=15 with 200 clients on a server that breaks something every second; ARGS=\"--seed 7\""
 	@echo "make compat      eight unmodified Discord libraries against the chat server; compat-python: those in Python"
@@ -172,6 +173,11 @@ bench-peers: setup $(VENV_BENCH)/.stamp
 conformance: setup
 	PYTHON2="$(PYTHON2)" $(BIN)/python -m tests.campaigns.conformance $(ARGS)
 
+# Node's `ws` is installed into .differential/; it needs Node.js with npm.
+differential: setup
+	ONESOCKET_WIRE=c $(BIN)/python -m tests.campaigns.differential $(ARGS)
+	ONESOCKET_WIRE=python $(BIN)/python -m tests.campaigns.differential $(ARGS)
+
 fuzz: setup
 	$(BIN)/python -m tests.campaigns.fuzz $(ARGS)
 
@@ -204,4 +210,4 @@ screenshots: setup
 	$(BIN)/python -m tools.screenshots
 
 clean:
-	rm -rf .autobahn .compat .fuzz .venv .venv-* build dist .coverage .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache
+	rm -rf .autobahn .compat .differential .fuzz .venv .venv-* build dist .coverage .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import Callable
 from typing import Final
 
@@ -16,7 +17,6 @@ from .endpoint import Endpoint, EngineServer, ServerSettings, Signal, finish_tcp
 
 _Socket = web.WebSocketResponse | aiohttp.ClientWebSocketResponse
 _SMALLEST_WINDOW: Final = 9
-_ABNORMAL: Final = 1006
 _ENDS: Final = frozenset({aiohttp.WSMsgType.CLOSING, aiohttp.WSMsgType.CLOSED})
 
 
@@ -31,11 +31,12 @@ class AiohttpEndpoint(Endpoint):
 
     async def read(self) -> None:
         """Read until the end."""
-        while not self._ws.closed:
-            message = await self._ws.receive()
-            if message.type in _ENDS:
-                break
-            await self._take(message)
+        with contextlib.suppress(ConnectionError):
+            while not self._ws.closed:
+                message = await self._ws.receive()
+                if message.type in _ENDS:
+                    break
+                await self._take(message)
         await self._signal.until(lambda: self.is_idle)
         self.note_end()
 
@@ -62,10 +63,8 @@ class AiohttpEndpoint(Endpoint):
         await self._ws.ping(payload)
 
     async def _close(self, code: int, reason: str) -> None:
-        done = await self._ws.close(code=code, message=reason.encode())
-        answer = self._ws.close_code
-        if done and answer is not None and answer != _ABNORMAL:
-            self.note_close(answer, "")  # aiohttp keeps no reason of an answer
+        # Its close_code is no record of the answer: it need not have waited for one.
+        await self._ws.close(code=code, message=reason.encode())
 
     async def _drop(self) -> None:
         reset_tcp(self._transport)
@@ -113,7 +112,7 @@ class AiohttpEngine:
 
     name = "aiohttp"
     compresses = True
-    fragments = False
+    waits_for_close = False
 
     def __init__(self) -> None:
         self._session: aiohttp.ClientSession | None = None

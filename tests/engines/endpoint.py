@@ -7,7 +7,7 @@ import socket
 import struct
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
-from typing import Final, Protocol
+from typing import Any, Final, Protocol
 
 from onesocket.wire._deflate_parameters import DeflateParameters
 from onesocket.wire._handshake import Data
@@ -47,6 +47,8 @@ class Endpoint:
         self.pongs: list[bytes] = []
         self.closed: tuple[int, str] | None = None
         """Code and reason of the other side's CLOSE."""
+        self.is_compressed = False
+        """True if permessage-deflate was agreed on; only the project's own engine says so."""
         self.is_over = False
         """True once the engine says that the connection has ended."""
         self.failures: list[str] = []
@@ -178,8 +180,11 @@ class Engine(Protocol):
     name: str
     compresses: bool
     """True if it speaks permessage-deflate."""
-    fragments: bool
-    """True if it can send a message in fragments."""
+    waits_for_close: bool
+    """True if its `close` sends the code that it is given, and waits for the answer, also while messages arrive.
+
+    If not, its CLOSE may say 1000, or be overtaken by the reset of TCP.
+    """
 
     async def serve(self, settings: ServerSettings, opened: Callable[[Endpoint], None], signal: Signal) -> EngineServer:
         """Listen on loopback; `opened` is called for each upgrade."""
@@ -202,16 +207,16 @@ def split(data: Data, pieces: int) -> list[Data]:
     return [data[begin:end] for begin, end in zip([0, *ends], [*ends, len(data)], strict=True)]
 
 
-def reset_tcp(transport: asyncio.BaseTransport | None) -> None:
-    """End a connection with RST."""
-    if isinstance(transport, asyncio.Transport):
+def reset_tcp(transport: Any) -> None:
+    """End a connection with RST. `transport`: asyncio's, one like it, or None."""
+    if transport is not None:
         raw = transport.get_extra_info("socket")
         if raw is not None and raw.fileno() >= 0:
             raw.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _LINGER_AND_RESET)
         transport.abort()
 
 
-def finish_tcp(transport: asyncio.BaseTransport | None) -> None:
-    """End a connection with FIN, behind everything that was written."""
-    if isinstance(transport, asyncio.Transport):
+def finish_tcp(transport: Any) -> None:
+    """End a connection with FIN, behind everything that was written. `transport`: as above."""
+    if transport is not None:
         transport.close()

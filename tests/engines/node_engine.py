@@ -123,10 +123,9 @@ class NodeEngine:
 
     name = "ws"
     compresses = True
-    fragments = True
+    waits_for_close = True
 
     def __init__(self, folder: Path) -> None:
-        self.versions = ""
         self._folder = folder
         self._process: asyncio.subprocess.Process | None = None
         self._reader: asyncio.Task[None] | None = None
@@ -136,8 +135,8 @@ class NodeEngine:
         self._ordered: dict[int, NodeEndpoint] = {}
         self._numbers = 0
 
-    async def start(self) -> None:
-        """Install the package, and start the process. Raises `NoNodeError`."""
+    async def start(self) -> str:
+        """Install the package, and start the process; returns both versions. Raises `NoNodeError`."""
         await install_ws(self._folder)
         self._process = await asyncio.create_subprocess_exec(
             str(shutil.which("node")),
@@ -149,7 +148,7 @@ class NodeEngine:
         )
         self._reader = asyncio.get_running_loop().create_task(self._read(self._process))
         ready = await self._future(0)
-        self.versions = f"ws {ready['ws']} on Node.js {ready['node'].removeprefix('v')}"
+        return f"{ready['ws']} on Node.js {ready['node'].removeprefix('v')}"
 
     async def serve(self, settings: ServerSettings, opened: Callable[[Endpoint], None], signal: Signal) -> EngineServer:
         """Listen on loopback."""
@@ -244,7 +243,8 @@ class NodeEngine:
             adopt, signal = self._adopt[event["key"]]
             endpoint = self._endpoints[event["id"]] = NodeEndpoint(self, event["id"], signal, event["remotePort"])
             adopt(endpoint)
-            self._answer(event["key"], event)
+            if event["key"] in self._answers:  # it was dialled
+                self._answer(event["key"], event)
         else:
             self._take_endpoint_event(self._endpoints[event["id"]], kind, event)
 

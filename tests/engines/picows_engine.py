@@ -120,7 +120,7 @@ class PicowsEngine:
 
     name = "picows"
     compresses = False
-    fragments = True
+    waits_for_close = True
 
     async def serve(self, settings: ServerSettings, opened: Callable[[Endpoint], None], signal: Signal) -> EngineServer:
         """Listen on loopback."""

@@ -84,7 +84,7 @@ class WebsocketsEngine:
 
     name = "websockets"
     compresses = True
-    fragments = True
+    waits_for_close = True
 
     def __init__(self) -> None:
         self._readers: set[asyncio.Task[None]] = set()

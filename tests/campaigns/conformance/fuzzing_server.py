@@ -1,7 +1,8 @@
-"""Autobahn's fuzzing server: installed into a folder of its own, and run on loopback."""
+"""Autobahn's fuzzing server and fuzzing client: installed into a folder of its own, and run on loopback."""
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import json
 import os
@@ -9,7 +10,7 @@ import shutil
 import socket
 import subprocess
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Final
 
@@ -85,8 +86,7 @@ def fuzzing_server(python2: str, library: Path, folder: Path, cases: Sequence[st
     shutil.rmtree(reports, ignore_errors=True)
     specification = folder / "spec.json"
     specification.write_text(json.dumps({"url": url, "outdir": str(reports), "cases": list(cases)}), encoding="utf-8")
-    command = [python2, "-W", "ignore", "-c", _LAUNCHER, str(library)]
-    command += ["-m", "fuzzingserver", "-s", str(specification), "-u", "0"]
+    command = [*_command(python2, library, "fuzzingserver", specification), "-u", "0"]
     log_path = folder / "server.log"
     with (
         log_path.open("wb") as log,
@@ -101,6 +101,33 @@ def fuzzing_server(python2: str, library: Path, folder: Path, cases: Sequence[st
                 process.wait(5.0)
             except subprocess.TimeoutExpired:
                 process.kill()
+
+
+async def run_fuzzing_client(
+    python2: str, library: Path, folder: Path, servers: Mapping[str, str], cases: Sequence[str]
+) -> None:
+    """Let the fuzzing client test these servers: URLs by the names of their agents. Raises `NoServerError`."""
+    specification = folder / "client-spec.json"
+    tested = [{"agent": agent, "url": url} for agent, url in servers.items()]
+    text = json.dumps({"outdir": str(folder / "server-reports"), "servers": tested, "cases": list(cases)})
+    specification.write_text(text, encoding="utf-8")
+    log_path = folder / "client.log"
+    with log_path.open("wb") as log:
+        process = await asyncio.create_subprocess_exec(
+            *_command(python2, library, "fuzzingclient", specification), stdout=log, stderr=log
+        )
+        try:
+            status = await process.wait()
+        finally:
+            if process.returncode is None:
+                process.kill()
+                await process.wait()
+    if status:
+        raise NoServerError(f"the fuzzing client failed; its log:\n{log_path.read_text('utf-8', 'replace')[-2000:]}")
+
+
+def _command(python2: str, library: Path, mode: str, specification: Path) -> list[str]:
+    return [python2, "-W", "ignore", "-c", _LAUNCHER, str(library), "-m", mode, "-s", str(specification)]
 
 
 def _await_port(process: subprocess.Popen[bytes], port: int, log: Path) -> None:

@@ -24,24 +24,8 @@ GROUPS: Final[Mapping[str, str]] = {
 }
 BEHAVIOURS: Final = ("OK", "NON-STRICT", "INFORMATIONAL", "UNIMPLEMENTED", "FAILED")
 
-_CONTROL_FRAME_AHEAD: Final = (
-    "The server sends a message and then, within the same TCP segment, a frame with a reserved opcode, and would like "
-    "to see the message's echo before the CLOSE. picows parses one frame ahead and sends CLOSE 1002 as soon as it sees "
-    "the bad frame, so no echo can come before it. RFC 6455 (section 7.1.7) asks for nothing more than the CLOSE."
-)
-_WITHIN_FRAME: Final = (
-    "The server sends one text frame in pieces, the second of them not UTF-8, and would like the connection to fail "
-    "before the frame is complete. Frames are checked when they are complete (the fragments of a message one by one: "
-    "6.4.1, 6.4.2): it fails with 1007, only a little later. RFC 6455 (section 8.1) sets no moment."
-)
-EXPLANATIONS: Final[Mapping[str, Mapping[str, str]]] = {
-    "picows": {
-        **dict.fromkeys(("4.1.3", "4.1.4", "4.1.5", "4.2.3", "4.2.4", "4.2.5"), _CONTROL_FRAME_AHEAD),
-        **dict.fromkeys(("6.4.3", "6.4.4"), _WITHIN_FRAME),
-    },
-    "websockets": dict.fromkeys(("6.4.3", "6.4.4"), _WITHIN_FRAME),
-}
-"""By transport, the cases that may be non-strict, and why."""
+EXPLANATIONS: Final[Mapping[str, str]] = {}
+"""The cases that may be non-strict, and why: none is."""
 
 
 @dataclass
@@ -86,7 +70,6 @@ def _is_acceptable(both: Sequence[str]) -> bool:
 def judge(agent: str, results: Mapping[str, Mapping[str, Any]], wanted: Iterable[str], hung: Iterable[str]) -> Verdict:
     """Judge what the server says about one agent, of which the cases in `wanted` were to be run."""
     verdict = Verdict(agent)
-    explained = EXPLANATIONS.get(agent.partition("-")[0], {})
     for case in wanted:
         result = results.get(case)
         word = "FAILED" if result is None else behaviour(result)
@@ -96,7 +79,7 @@ def judge(agent: str, results: Mapping[str, Mapping[str, Any]], wanted: Iterable
         elif word in {"FAILED", "UNIMPLEMENTED"}:
             how = f"{result['behavior']}, close {result['behaviorClose']} (code {result['remoteCloseCode']})"
             verdict.problems.append(f"{agent} {case}: {how}")
-        elif word == "NON-STRICT" and case not in explained:
+        elif word == "NON-STRICT" and case not in EXPLANATIONS:
             verdict.problems.append(f"{agent} {case}: non-strict, without an explanation")
     verdict.problems += [f"{agent} {case}: the connection did not end by itself" for case in hung]
     if not verdict.cases:
@@ -138,13 +121,8 @@ def document(verdicts: Sequence[Verdict], versions: Mapping[str, str], day: str)
 
 
 def _explanations(verdicts: Sequence[Verdict]) -> list[str]:
-    found: dict[tuple[str, str], set[str]] = {}
+    found: dict[str, set[str]] = {}
     for verdict in verdicts:
-        transport = verdict.agent.partition("-")[0]
         for case in verdict.named("NON-STRICT"):
-            why = EXPLANATIONS.get(transport, {}).get(case, "**Not explained.**")
-            found.setdefault((transport, why), set()).add(case)
-    return [
-        f"- `{transport}`, {', '.join(sorted(cases, key=by_number))}: {why}"
-        for (transport, why), cases in found.items()
-    ]
+            found.setdefault(EXPLANATIONS.get(case, "**Not explained.**"), set()).add(case)
+    return [f"- {', '.join(sorted(cases, key=by_number))}: {why}" for why, cases in found.items()]
