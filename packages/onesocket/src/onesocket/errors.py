@@ -268,7 +268,7 @@ class NameResolutionFailed(ConnectFailed):
 
 
 class ConnectionRefused(ConnectFailed):
-    """The host was found, but no TCP connection could be made to its port."""
+    """The host was found, but no TCP connection could be made to its port; or none to the Unix socket."""
 
 
 class ProxyFailed(ConnectFailed):
