@@ -13,7 +13,10 @@ from websockets.typing import Origin
 
 from onesocket import State
 from onesocket.hub import CannotListen, Endpoint, HubRunning, hubs
+from onesocket.hub._hub_listener import HubListener
 from onesocket.testing import FaultyServer
+from onesocket.wire._http_response import HttpResponse
+from onesocket.wire._request_parser import HttpRequest
 from tests.integration.hub_clients import LOCAL, connected_program, next_message, running_hub
 from tests.support.waiting import DEADLINE, until
 
@@ -78,6 +81,20 @@ async def test_web_pages_and_names_that_were_bent(origin: str | None, host: str 
         assert answer.split()[1] == (b"101" if allowed else b"403")
         writer.close()
         await writer.wait_closed()
+
+
+async def test_a_name_in_the_target_is_checked_as_one_in_the_host_header_is() -> None:
+    async with FaultyServer() as server, running_hub(server) as hub:
+        for target, status in (("http://evil.example/", b"403"), ("http://127.0.0.1/", b"101"), ("//evil", b"101")):
+            lines = [f"GET {target} HTTP/1.1", "Host: localhost", "Connection: Upgrade", "Upgrade: websocket"]
+            lines += ["Sec-WebSocket-Version: 13", "Sec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA=="]
+            reader, writer = await asyncio.open_connection("127.0.0.1", hub.endpoint.port)
+            writer.write("\r\n".join([*lines, "", ""]).encode())
+            async with asyncio.timeout(DEADLINE):
+                answer = await reader.readline()
+            assert answer.split()[1] == status
+            writer.close()
+            await writer.wait_closed()
 
 
 @pytest.mark.parametrize(
@@ -193,3 +210,19 @@ async def test_pages_that_may_connect_and_a_browser_without_a_token() -> None:
     ):
         await one.send("x")
         assert await next_message(one) == "x"
+
+
+async def test_two_that_bound_the_same_port_can_not_both_listen() -> None:
+    def respond(_: HttpRequest) -> HttpResponse:
+        return HttpResponse.text(404, "")
+
+    first, second = (HubListener(respond, max_connections=1) for _ in range(2))
+    try:
+        await first.bind(Endpoint("127.0.0.1", 0), "--listen")
+        await second.bind(first.endpoint, "--listen")
+        await first.serve()
+        with pytest.raises(CannotListen, match="in use; choose another place with --listen"):
+            await second.serve()
+    finally:
+        first.stop()
+        second.stop()

@@ -36,6 +36,8 @@ class HubListener:
         self._socket: ForkSafeSocket | None = None
         """The bound socket, until `serve`."""
         self._close_server: Callable[[], None] | None = None
+        self._option = ""
+        """The option that names the address."""
         self._accepted: set[asyncio.Transport] = set()
         self.endpoint = Endpoint()
         """The address, with the port that the system chose for port 0."""
@@ -56,14 +58,18 @@ class HubListener:
                 self._socket = bind_socket(found[0][0], found[0][4])
                 self.endpoint = Endpoint(endpoint.host, self._socket.getsockname()[1])
         except OSError as error:
-            reason = error.strerror or str(error)
-            raise CannotListen(f"can't listen on {endpoint}: {reason}; choose another place with {option}") from error
+            raise _cannot_listen(endpoint, option, error) from error
+        self._option = option
 
     async def serve(self) -> None:
-        """Accept connections from now on."""
-        sock, self._socket = self._socket, None
-        if sock is not None:
-            self._close_server = await serve_sockets([sock], self._accept, backlog=_BACKLOG)
+        """Accept connections from now on. Raises `CannotListen` if another process listens there since `bind`."""
+        if self._socket is None:
+            return
+        try:
+            self._close_server = await serve_sockets([self._socket], self._accept, backlog=_BACKLOG)
+        except OSError as error:
+            raise _cannot_listen(self.endpoint, self._option, error) from error
+        self._socket = None
 
     def stop(self) -> None:
         """Accept no more connections; the open ones stay."""
@@ -133,6 +139,10 @@ async def _remove_stale_socket(path: str) -> None:
     else:
         writer.close()
         raise OSError("a process listens there already")
+
+
+def _cannot_listen(endpoint: Endpoint, option: str, error: OSError) -> CannotListen:
+    return CannotListen(f"can't listen on {endpoint}: {error.strerror or error}; choose another place with {option}")
 
 
 def _bind_unix_socket(path: str) -> ForkSafeSocket:
