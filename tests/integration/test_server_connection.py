@@ -4,6 +4,7 @@ import asyncio
 import os
 import random
 import socket
+import struct
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
@@ -15,7 +16,7 @@ from websockets.extensions.permessage_deflate import ClientPerMessageDeflateFact
 
 from onesocket.testing._raw_frames import Opcode, encode_frame
 from onesocket.transports._socket_server import bind_host
-from onesocket.wire._frames import FrameReader
+from onesocket.wire._frames import PENDING, FrameReader
 from tests.support.echo_listener import UPGRADE, EchoListener, EchoOwner
 from tests.support.programs import output_of
 from tests.support.waiting import DEADLINE, until
@@ -38,6 +39,7 @@ class RawClient:
         self.reader, self.writer = reader, writer
         self.frames = FrameReader(masked=False)
         self.messages: list[str | bytes] = []
+        self.pongs: list[bytes] = []
 
     def send(self, *frames: bytes) -> None:
         self.writer.write(b"".join(frames))
@@ -46,8 +48,13 @@ class RawClient:
         """Take what comes next; False at the end of TCP. Raises ConnectionResetError."""
         async with asyncio.timeout(DEADLINE):
             data = await self.reader.read(1 << 16)
-        self.messages += self.frames.feed(data)
-        return bool(data)
+        messages = self.frames.feed(data)
+        while True:
+            self.messages += messages
+            self.pongs += [payload for opcode, payload in self.frames.take_controls() if opcode == Opcode.PONG]
+            if not self.frames.state & PENDING:
+                return bool(data)
+            messages = self.frames.more()
 
     async def read_to_the_end(self) -> tuple[int, str]:
         """Return the server's CLOSE, after which it ended TCP without a reset."""
@@ -77,10 +84,9 @@ async def test_a_paused_connection_delivers_nothing_and_loses_nothing() -> None:
     listener = EchoListener()
     listener.on_message = lambda owner, data: owner.connection.pause_reading() if data in ("0", "2") else None
     async with listener.run(), raw_client(listener) as client:
-        client.send(*(frame(b"%d" % number) for number in range(4)), frame(b"", Opcode.PING))
-        await until(lambda: bool(listener.owners and listener.owners[0].received_messages))
+        client.send(frame(b"", Opcode.PING), *(frame(b"%d" % number) for number in range(4)))
         [owner] = listener.owners
-        while not client.frames.take_controls():  # the PONG proves that the server has read all of it
+        while not client.pongs:  # the PONG proves that the server has read all of it
             await client.read()
         assert owner.received_messages == ["0"]
         client.send(frame(b"4"), close_frame(4001, b"bye"))
@@ -170,6 +176,20 @@ async def test_a_client_that_does_not_read_overflows() -> None:
         await until(lambda: owner.end == 1006)
 
 
+async def test_a_client_that_has_gone_is_no_overflow() -> None:
+    listener = EchoListener()
+    async with listener.run(), raw_client(listener) as client:
+        [owner] = listener.owners
+        owner.connection.pause_reading()  # so that writing finds it out
+        client.writer.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        client.writer.transport.abort()
+        async with asyncio.timeout(DEADLINE):
+            while owner.end is None:
+                owner.echo("x")
+                await asyncio.sleep(0)
+        assert (owner.end, owner.overflows) == (1006, 0)
+
+
 # --- PING and CLOSE ---------------------------------------------------------------------------------------------------
 
 
@@ -177,11 +197,9 @@ async def test_pings_are_answered_in_order() -> None:
     listener = EchoListener()
     async with listener.run(), raw_client(listener) as client:
         client.send(*(frame(b"%d" % number, Opcode.PING) for number in range(10)))
-        answers: list[bytes] = []
-        while len(answers) < 10:
+        while len(client.pongs) < 10:
             await client.read()
-            answers += [payload for opcode, payload in client.frames.take_controls() if opcode == Opcode.PONG]
-        assert answers == [b"%d" % number for number in range(10)]
+        assert client.pongs == [b"%d" % number for number in range(10)]
 
 
 async def test_a_flood_of_pings_that_reads_no_answer_fills_no_buffer() -> None:
@@ -197,10 +215,8 @@ async def test_a_flood_of_pings_that_reads_no_answer_fills_no_buffer() -> None:
         await until(lambda: owner.received_messages == ["end"])
         assert transport.get_write_buffer_size() - unsent < 50_000
         client.writer.transport.resume_reading()  # type: ignore[attr-defined] # as above
-        answers: list[bytes] = []
-        while not answers or answers[-1] != b"last":
+        while not client.pongs or client.pongs[-1] != b"last":
             await client.read()
-            answers += [payload for _, payload in client.frames.take_controls()]
 
 
 @pytest.mark.parametrize(

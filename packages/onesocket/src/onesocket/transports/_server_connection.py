@@ -161,8 +161,9 @@ class ServerConnection(asyncio.BufferedProtocol):
         on_lost()
 
     def pause_writing(self) -> None:
-        """Note that the write buffer is over its limit: the client doesn't read."""
-        self._owner.overflowed()
+        """Note that the write buffer is over its limit: the client doesn't read. Or a write met the end of TCP."""
+        if self._transport is not None and not self._transport.is_closing():
+            self._owner.overflowed()
 
     def resume_writing(self) -> None:
         """Note that the write buffer is empty."""
@@ -274,6 +275,12 @@ class ServerConnection(asyncio.BufferedProtocol):
             return lambda payload: write(encode_frame(first, payload))
         deflate = deflater.deflate
         return lambda payload: write(encode_frame(first | _COMPRESSED, deflate(payload)))
+
+    def frame_writer(self) -> Callable[[bytes], object]:
+        """Return a function that writes frames of `encode_message`; it checks nothing, as that of `writer`."""
+        if self._transport is None:
+            raise RuntimeError("the connection is not open")
+        return self._transport.write
 
     def write_frames(self, frames: bytes) -> None:
         """Write frames of `encode_message`, several at once."""

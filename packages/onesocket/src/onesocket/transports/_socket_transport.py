@@ -18,6 +18,8 @@ _READ_SIZE: Final = 65_536
 _DEFAULT_HIGH: Final = 65_536
 
 _RETRY: Final = (BlockingIOError, InterruptedError)
+_NOTHING: Final = bytearray()
+"""No unsent bytes: never changed, and shared by all."""
 
 
 def watches_descriptors(loop: asyncio.AbstractEventLoop) -> bool:
@@ -37,6 +39,28 @@ async def open_transport(protocol: asyncio.BaseProtocol, sock: socket.socket) ->
 class SocketTransport(asyncio.Transport):
     """Reads and writes one socket. It owns the socket, and closes it after `connection_lost`."""
 
+    # A server with a thousand clients finds none of this in the processor's caches: few objects for each write.
+    __slots__ = (
+        "__weakref__",
+        "_buffer_updated",
+        "_fd",
+        "_get_buffer",
+        "_high",
+        "_is_closing",
+        "_is_full",
+        "_is_lost",
+        "_is_reading",
+        "_loop",
+        "_low",
+        "_on_readable",
+        "_protocol",
+        "_receive",
+        "_receive_into",
+        "_send",
+        "_socket",
+        "_unsent",
+    )
+
     def __init__(self, loop: asyncio.AbstractEventLoop, sock: socket.socket, protocol: asyncio.BaseProtocol) -> None:
         """`sock`: connected. `protocol` gets `connection_made` at once, and reading begins."""
         super().__init__()
@@ -46,7 +70,7 @@ class SocketTransport(asyncio.Transport):
         self._send = sock.send
         self._receive = sock.recv
         self._receive_into = sock.recv_into
-        self._unsent = bytearray()
+        self._unsent = _NOTHING
         self._high, self._low = _DEFAULT_HIGH, _DEFAULT_HIGH // 4
         self._is_full = False
         """The protocol was told to pause writing."""
@@ -89,10 +113,11 @@ class SocketTransport(asyncio.Transport):
         """Give all events to this protocol from now on."""
         self._protocol: Any = protocol
         if isinstance(protocol, asyncio.BufferedProtocol):
-            self._get_buffer = protocol.get_buffer
-            self._buffer_updated = protocol.buffer_updated
+            self._get_buffer: Any = protocol.get_buffer
+            self._buffer_updated: Any = protocol.buffer_updated
             on_readable: Callable[[], None] = self._read_into_buffer
         else:
+            self._get_buffer = self._buffer_updated = None
             on_readable = self._read
         self._on_readable = on_readable
         if self._is_reading:
@@ -179,7 +204,7 @@ class SocketTransport(asyncio.Transport):
                 return True
             if sent == len(data):
                 return True
-            self._unsent += memoryview(data)[sent:]
+            self._unsent = bytearray(memoryview(data)[sent:])
             self._loop.add_writer(self._fd, self._write_unsent)
         if len(self._unsent) > self._high and not self._is_full:
             self._is_full = True
@@ -198,6 +223,7 @@ class SocketTransport(asyncio.Transport):
             return
         del self._unsent[:sent]
         if not self._unsent:
+            self._unsent = _NOTHING
             self._loop.remove_writer(self._fd)
         if self._is_full and len(self._unsent) <= self._low:
             self._is_full = False
@@ -248,7 +274,7 @@ class SocketTransport(asyncio.Transport):
         self.pause_reading()
         self._is_closing = True
         if self._unsent:
-            self._unsent = bytearray()
+            self._unsent = _NOTHING
             self._loop.remove_writer(self._fd)
         self._loop.call_soon(self._report_lost, error)
 
@@ -260,5 +286,4 @@ class SocketTransport(asyncio.Transport):
             self._socket.close()
             # Bound methods of this object and of the protocol: no cycle is left.
             del self._protocol, self._on_readable, self._send, self._receive, self._receive_into
-            self.__dict__.pop("_get_buffer", None)
-            self.__dict__.pop("_buffer_updated", None)
+            del self._get_buffer, self._buffer_updated

@@ -35,6 +35,8 @@ class GatewayConnection(ServedConnection[GatewaySession]):
         super().__init__(state.options, state.connection_limits, state.sessions, query)
         self.state = state
         self._write: Callable[[bytes], object] = _discard
+        self._write_frame: Callable[[bytes], object] | None = None
+        """None: dispatches are compressed."""
         self._fault_injector: DispatchFaultInjector | None = None
         self._logging_in = False
         self._jobs: deque[Job] = deque()
@@ -54,6 +56,7 @@ class GatewayConnection(ServedConnection[GatewaySession]):
         compress = self._compress
         if compress is None:
             self._write = self.websocket.writer()
+            self._write_frame = self.websocket.frame_writer()
         else:
             write = self.websocket.writer(binary=True)
             self._write = lambda payload: write(compress(payload))
@@ -122,6 +125,7 @@ class GatewayConnection(ServedConnection[GatewaySession]):
             self._fault_injector = None
         if self.session is not None:
             self._logging_in = False
+            self.session.write_frame = None
         super().detach()
 
     def update_writer(self) -> None:
@@ -135,7 +139,10 @@ class GatewayConnection(ServedConnection[GatewaySession]):
             )
         elif self._fault_injector is not None and self._fault_injector.idle and not affected:
             self._fault_injector = None
-        self.session.write = self._write if self._fault_injector is None else self._fault_injector.write
+        if self._fault_injector is None:
+            self.session.write, self.session.write_frame = self._write, self._write_frame
+        else:
+            self.session.write, self.session.write_frame = self._fault_injector.write, None
 
     def fault_changed(self, fault: Fault) -> None:
         """A fault was added, is used up, or was lifted."""

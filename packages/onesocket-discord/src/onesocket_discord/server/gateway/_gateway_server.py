@@ -13,6 +13,7 @@ from onesocket.errors import InvalidOption
 from onesocket.hub._frontend import wait_for_all
 from onesocket.transports._connection_acceptor import AcceptedConnection, RequestAnswer
 from onesocket.transports._socket_server import bind_host, serve_sockets
+from onesocket.wire._frames import encode_frame
 from onesocket.wire._http_response import HttpResponse
 from onesocket.wire._request_parser import HttpRequest
 
@@ -32,6 +33,7 @@ _BACKLOG: Final = 4096
 # This many connections over the limit are answered with an HTTP error; more are reset.
 _MAX_REJECTED_CONNECTIONS: Final = 256
 _RETRY_AFTER: Final = 5
+_TEXT: Final = 0x81
 _GOING_AWAY: Final = (1001, "Discord WebSocket requesting client reconnect.")
 
 
@@ -105,7 +107,7 @@ class GatewayServer:
         shown, body, last, frame = dispatch.shown, None, 0, b""
         frames: list[tuple[GatewaySession, bytes]] = []
         for session in sessions:
-            if not session.plain:
+            if not session.plain or session.write_frame is None:
                 session.offer(dispatch)
             elif not wanted or session.intents & wanted:
                 hidden = audience is not None and session.blind and session.account.user_id not in audience
@@ -115,12 +117,11 @@ class GatewayServer:
                 session.replay_bytes += mine.size
                 if session.replay_bytes > limit:
                     session.trim()
-                if session.write is not None:
-                    if seq != last or mine is not body:  # many sessions are equally far
-                        body, last, frame = mine, seq, mine.pattern % seq
-                    frames.append((session, frame))
+                if seq != last or mine is not body:  # many sessions are equally far
+                    body, last, frame = mine, seq, encode_frame(_TEXT, mine.pattern % seq)
+                frames.append((session, frame))
         for session, frame in frames:
-            write = session.write
+            write = session.write_frame
             if write is not None:  # an earlier one may have set off a fault that ended this connection
                 write(frame)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 from ..._serving import GatewayOptions, ServedSession
@@ -13,7 +14,18 @@ from ._published_dispatch import PublishedDispatch
 class GatewaySession(ServedSession):
     """A session of one account. Events before READY are collected, and sent after it."""
 
-    __slots__ = ("_max_early", "account", "blind", "early", "login", "plain", "presence", "present", "shard")
+    __slots__ = (
+        "_max_early",
+        "account",
+        "blind",
+        "early",
+        "login",
+        "plain",
+        "presence",
+        "present",
+        "shard",
+        "write_frame",
+    )
 
     def __init__(
         self, account: Account, login: bytes, intents: int, shard: tuple[int, int], options: GatewayOptions
@@ -33,6 +45,8 @@ class GatewaySession(ServedSession):
         self.presence: dict[str, Any] = {"status": "online", "activities": []}
         self.present = False
         """True if its user is shown as online because of it."""
+        self.write_frame: Callable[[bytes], object] | None = None
+        """Writes an encoded frame to the connection; None without one, and where dispatches need more than that."""
         self._max_early = options.replay_count
 
     def begin(self) -> list[PublishedDispatch]:
