@@ -1,5 +1,5 @@
 # `make help` lists the targets. Needs make, sh and a Python >= 3.11; uses uv when it is installed.
-.PHONY: help setup demo test test-once test-python-twin test-quick simulate check format diagram reference constraints wheel-test wheels bench bench-peers conformance differential fuzz soak compat compat-python chaos e2e screenshots clean
+.PHONY: help setup demo test test-once test-python-twin test-quick simulate check format diagram reference constraints wheel-test wheels bench bench-peers conformance differential proxies fuzz soak compat compat-python chaos e2e screenshots clean
 
 # One environment for each Python, named after its version: `make test PYTHON=3.13` never runs in another one's.
 FOUND := $(shell sh tools/find_python.sh $(PYTHON))
@@ -42,6 +42,7 @@ help:
 	@echo "make bench-peers ask the peers for ten connections at once, and close at once what they open"
 	@echo "make conformance run Autobahn's fuzzing server and client against both sides of the engine; it needs a Python 2.7 (PYTHON2=...)"
 	@echo "make differential random conversations with aiohttp, picows, websockets and Node's ws: both ledgers have to agree"
+	@echo "make proxies     the client behind nginx, HAProxy and Caddy, while their backend counts; it needs Debian's apt-get"
 	@echo "make fuzz        fuzz the C twin of onesocket.wire under sanitizers, and both twins; needs clang; ARGS=\"--seconds 3600\""
 	@echo "make soak        MINUTES=15 with 200 clients on a server that breaks something every second; ARGS=\"--seed 7\""
 	@echo "make compat      eight unmodified Discord libraries against the chat server; compat-python: those in Python"
@@ -178,6 +179,10 @@ differential: setup
 	ONESOCKET_WIRE=c $(BIN)/python -m tests.campaigns.differential $(ARGS)
 	ONESOCKET_WIRE=python $(BIN)/python -m tests.campaigns.differential $(ARGS)
 
+# nginx, HAProxy and Caddy are unpacked into .proxies/ unless they are on the path.
+proxies: setup
+	$(BIN)/python -m tests.campaigns.proxies $(ARGS)
+
 fuzz: setup
 	$(BIN)/python -m tests.campaigns.fuzz $(ARGS)
 
@@ -210,4 +215,4 @@ screenshots: setup
 	$(BIN)/python -m tools.screenshots
 
 clean:
-	rm -rf .autobahn .compat .differential .fuzz .venv .venv-* build dist .coverage .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache
+	rm -rf .autobahn .compat .differential .fuzz .proxies .venv .venv-* build dist .coverage .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache

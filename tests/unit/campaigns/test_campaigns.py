@@ -14,7 +14,9 @@ from tests.campaigns.conformance import fuzzing_server as conformance_server
 from tests.campaigns.conformance import report as conformance_report
 from tests.campaigns.conformance.agents import TransportAgent, agents
 from tests.campaigns.conformance.report import behaviour, judge
+from tests.campaigns.differential import __main__ as differential
 from tests.campaigns.harness.probe import PROC, Sample
+from tests.campaigns.proxies import __main__ as proxies
 from tests.campaigns.soak import __main__ as soak
 from tests.campaigns.soak.director import INVALID_FRAMES, UPGRADES, Director
 
@@ -84,6 +86,21 @@ async def test_every_agent_echoes_and_comes_back_when_the_connection_is_over() -
     assert isinstance(agents()[0], TransportAgent)
 
 
+# --- programs of others ----------------------------------------------------------------------------------------------
+
+
+def test_without_their_programs_the_campaigns_say_so_and_fail(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    monkeypatch.setenv("PATH", str(tmp_path))
+    monkeypatch.setattr(differential, "FOLDER", tmp_path)
+    monkeypatch.setattr(proxies, "FOLDER", tmp_path)
+    assert differential.main(["--engine", "ws"]) == 1
+    assert "needs Node.js" in capsys.readouterr().err
+    assert proxies.main([]) == 1
+    assert "apt-get is needed" in capsys.readouterr().err
+
+
 # --- the soak --------------------------------------------------------------------------------------------------------
 
 
@@ -139,7 +156,9 @@ def test_a_signal_ends_a_soak_in_order(
 def test_the_documents_name_the_commands() -> None:
     root = Path(__file__).resolve().parents[3]
     makefile = (root / "Makefile").read_text(encoding="utf-8")
-    pages = {name: name for name in ("chaos", "conformance", "soak")} | {"differential": "interoperability"}
+    pages = {name: name for name in ("chaos", "conformance", "soak")} | dict.fromkeys(
+        ("differential", "proxies"), "interoperability"
+    )
     for name, page in pages.items():
         assert f"\n{name}: " in makefile
         assert f"make {name}" in (root / "docs" / f"{page}.md").read_text(encoding="utf-8")

@@ -60,7 +60,8 @@ _HINTS: Final[Mapping[int, str]] = {
     401: "the server wants other credentials: check the token and where it goes",
     403: "these credentials may not connect here: check the account's rights and the Origin header",
     404: "nothing there: check the path of the URL",
-    426: "the server wants another protocol version",
+    426: "the server saw no WebSocket request: check that proxies pass on the headers Upgrade and Connection",
+    431: "the headers are too large for the server, or for a proxy in between: check the token and headers=",
 }
 
 

@@ -1,0 +1,1 @@
+"""The client behind nginx, HAProxy and Caddy, while their backend counts connections."""
