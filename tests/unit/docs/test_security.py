@@ -19,6 +19,7 @@ from onesocket.wire import _python_frames as frames
 from onesocket.wire import _request_parser as requests
 from onesocket.wire import _response_head as head
 from onesocket.wire import _response_parser as responses
+from onesocket.wire._frames import SLICE
 
 TEXT = (Path(__file__).resolve().parents[3] / "docs" / "security.md").read_text("utf-8")
 CLIENT: dict[str, Any] = {name: one.default for name, one in inspect.signature(Client).parameters.items()}
@@ -28,7 +29,7 @@ OUTBOX = OutboxLimits()
 LIMITS = [
     ("bytes of one message,", CLIENT["max_size"]),
     ("payload of a control frame", 125),
-    ("messages that are parsed at a time", frames.SLICE),
+    ("messages that are parsed at a time", SLICE),
     ("bytes that are decompressed", frames._INFLATED),
     ("final blocks", deflate._MAX_FINAL_BLOCKS),
     ("bytes of a read buffer", frames._USUAL),
