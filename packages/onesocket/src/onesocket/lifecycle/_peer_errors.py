@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Collection, Mapping
-from email.utils import parsedate_to_datetime
 from http import HTTPStatus
 from typing import Final
 
@@ -134,6 +133,8 @@ def parse_retry_after(value: str | None, date: str | None = None) -> float | Non
         return min(float(value), _MAX_DELTA)
     if date is None:
         return None
+    from email.utils import parsedate_to_datetime  # noqa: PLC0415 - 3 ms of each program that imports a client
+
     try:
         return max(0.0, (parsedate_to_datetime(value) - parsedate_to_datetime(date)).total_seconds())
     except (TypeError, ValueError, OverflowError):
