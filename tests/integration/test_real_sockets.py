@@ -4,6 +4,7 @@ import asyncio
 import gc
 import queue
 import random
+import re
 import socket
 import ssl
 import struct
@@ -19,6 +20,7 @@ from websockets.sync.server import ServerConnection, serve
 from onesocket import Client, Gap, Json, Login, Outcome, Raw, ReconnectPolicy, State, TokenQuery
 from onesocket.client import GapReason
 from onesocket.errors import (
+    ClosedByPeer,
     ConnectAborted,
     ConnectionRefused,
     DeliveryUnknown,
@@ -28,6 +30,8 @@ from onesocket.errors import (
     PingTimeout,
 )
 from onesocket.testing import Fault, FaultyServer
+from onesocket.testing._raw_frames import Opcode, encode_frame
+from onesocket.wire._response_parser import accept_value
 
 DEADLINE = 10
 
@@ -363,6 +367,45 @@ async def test_a_write_that_meets_the_end_of_the_connection_is_not_delivered() -
         await client.aclose()
         blocking.shutdown()
         thread.join()
+
+
+async def test_the_servers_close_counts_although_an_answer_to_its_ping_met_the_end() -> None:
+    server_is_gone = threading.Event()
+
+    def serve_once(listener: socket.socket) -> None:
+        connection, _ = listener.accept()
+        request = b""
+        while b"\r\n\r\n" not in request:
+            request += connection.recv(65_536)
+        (key,) = re.findall(rb"(?i)Sec-WebSocket-Key: (\S+)", request)
+        accept = f"Sec-WebSocket-Accept: {accept_value(key.decode())}\r\n\r\n"
+        connection.sendall(b"HTTP/1.1 101 ok\r\nUpgrade: websocket\r\nConnection: upgrade\r\n" + accept.encode())
+        connection.recv(65_536)
+        burst = [encode_frame(Opcode.TEXT, b"x" * 100) + encode_frame(Opcode.PING, b"?") for _ in range(300)]
+        connection.sendall(b"".join(burst) + encode_frame(Opcode.CLOSE, (4004).to_bytes(2, "big") + b"no"))
+        connection.close()  # whatever we write is answered by an RST from now on
+        server_is_gone.set()
+
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        thread = threading.Thread(target=serve_once, args=(listener,))
+        thread.start()
+        got: list[Any] = []
+        client = Client(f"ws://127.0.0.1:{listener.getsockname()[1]}", reconnect=None)
+
+        def take(message: Any) -> None:
+            server_is_gone.wait(DEADLINE)
+            got.append(message)
+
+        errors: list[BaseException | None] = []
+        client.on(take, gaps=False)
+        client.on_change(lambda change: errors.append(change.error))
+        await client.connect()
+        await client.send("go")
+        await client.wait_for(State.FAILED, timeout=DEADLINE)
+        await client.aclose()
+        thread.join()
+    assert len(got) == 300
+    assert [error.code for error in errors if isinstance(error, ClosedByPeer)] == [4004]
 
 
 async def test_answers_given_while_the_server_closes_are_not_lost() -> None:

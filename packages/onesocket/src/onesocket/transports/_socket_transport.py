@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import os
 import socket
 import sys
 import warnings
@@ -54,8 +55,10 @@ class SocketTransport(asyncio.Transport):
         "_low",
         "_on_readable",
         "_protocol",
+        "_read_once",
         "_receive",
         "_receive_into",
+        "_reports_errors",
         "_send",
         "_socket",
         "_unsent",
@@ -75,6 +78,8 @@ class SocketTransport(asyncio.Transport):
         self._is_full = False
         """The protocol was told to pause writing."""
         self._is_reading = False
+        self._reports_errors = isinstance(loop, asyncio.SelectorEventLoop)
+        """False: libuv, under uvloop, reports an error of the socket once, and then watches the socket no more."""
         self._is_closing = False
         self._is_lost = False
         """`connection_lost` is called, or will be in the next turn of the loop."""
@@ -115,13 +120,13 @@ class SocketTransport(asyncio.Transport):
         if isinstance(protocol, asyncio.BufferedProtocol):
             self._get_buffer: Any = protocol.get_buffer
             self._buffer_updated: Any = protocol.buffer_updated
-            on_readable: Callable[[], None] = self._read_into_buffer
+            self._read_once: Callable[[], bool] = self._read_into_buffer
         else:
             self._get_buffer = self._buffer_updated = None
-            on_readable = self._read
-        self._on_readable = on_readable
+            self._read_once = self._read
+        self._on_readable = self._read_once if self._reports_errors else self._read_and_check
         if self._is_reading:
-            self._loop.add_reader(self._fd, on_readable)
+            self._loop.add_reader(self._fd, self._on_readable)
 
     def get_protocol(self) -> asyncio.BaseProtocol:
         """Return the protocol."""
@@ -146,35 +151,55 @@ class SocketTransport(asyncio.Transport):
             self._is_reading = True
             self._loop.add_reader(self._fd, self._on_readable)
 
-    def _read_into_buffer(self) -> None:
+    def _read_and_check(self) -> None:
+        """Read once, and note an error that has come behind these bytes: it isn't reported again."""
+        if self._read_once() and self._is_reading:
+            code = self._socket.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
+            if code:
+                self._stop_writing(OSError(code, os.strerror(code)))
+
+    def _read_into_buffer(self) -> bool:
+        """Read once; returns whether bytes came."""
         if not self._is_reading:
-            return
+            return False
         try:
             count = self._receive_into(self._get_buffer(-1))
         except _RETRY:
-            return
+            return False
         except OSError as error:
             self._lose(error)
-            return
-        if count:
-            self._buffer_updated(count)
-        else:
-            self._on_eof()
+            return False
+        except Exception as error:  # noqa: BLE001 - reported
+            self._protocol_failed(error)
+            return False
+        try:
+            if count:
+                self._buffer_updated(count)
+            else:
+                self._on_eof()
+        except Exception as error:  # noqa: BLE001 - reported
+            self._protocol_failed(error)
+        return count > 0
 
-    def _read(self) -> None:
+    def _read(self) -> bool:
+        """Read once; returns whether bytes came."""
         if not self._is_reading:
-            return
+            return False
         try:
             data = self._receive(_READ_SIZE)
         except _RETRY:
-            return
+            return False
         except OSError as error:
             self._lose(error)
-            return
-        if data:
-            self._protocol.data_received(data)
-        else:
-            self._on_eof()
+            return False
+        try:
+            if data:
+                self._protocol.data_received(data)
+            else:
+                self._on_eof()
+        except Exception as error:  # noqa: BLE001 - reported
+            self._protocol_failed(error)
+        return bool(data)
 
     def _on_eof(self) -> None:
         if self._protocol.eof_received():
@@ -199,7 +224,7 @@ class SocketTransport(asyncio.Transport):
             except _RETRY:
                 sent = 0
             except OSError as error:
-                self._lose(error)
+                self._stop_writing(error)
                 self._protocol.pause_writing()
                 return True
             if sent == len(data):
@@ -219,7 +244,7 @@ class SocketTransport(asyncio.Transport):
         except _RETRY:
             return
         except OSError as error:
-            self._lose(error)
+            self._stop_writing(error)
             return
         del self._unsent[:sent]
         if not self._unsent:
@@ -230,6 +255,26 @@ class SocketTransport(asyncio.Transport):
             self._protocol.resume_writing()  # which may write
         if self._is_closing and not self._unsent:
             self._lose(None)
+
+    def _stop_writing(self, error: OSError) -> None:
+        """Take no bytes any more, as the peer has gone; the kernel still has those that it sent before."""
+        self.pause_reading()
+        if self._is_closing:
+            self._lose(error)
+            return
+        self._is_closing = True
+        self._drop_unsent()
+        self._loop.call_soon(self._read_rest, error)
+
+    def _read_rest(self, error: OSError) -> None:
+        """Read what has come, once in each turn of the loop and in spite of pauses, then report the end."""
+        if self._is_lost:
+            return
+        self._is_reading = True
+        if self._read_once():
+            self._loop.call_soon(self._read_rest, error)
+        else:
+            self._lose(error)
 
     def can_write_eof(self) -> bool:
         """Return False: a WebSocket needs both directions."""
@@ -267,23 +312,33 @@ class SocketTransport(asyncio.Transport):
         """End now, and drop what is unsent."""
         self._lose(None)
 
-    def _lose(self, error: OSError | None) -> None:
+    def _protocol_failed(self, error: Exception) -> None:
+        """Report an error of the protocol, which can't go on: it may have lost bytes."""
+        self._loop.call_exception_handler(
+            {"message": "a protocol failed", "exception": error, "transport": self, "protocol": self._protocol}
+        )
+        self._lose(error)
+
+    def _lose(self, error: Exception | None) -> None:
         if self._is_lost:
             return
         self._is_lost = True
         self.pause_reading()
         self._is_closing = True
+        self._drop_unsent()
+        self._loop.call_soon(self._report_lost, error)
+
+    def _drop_unsent(self) -> None:
         if self._unsent:
             self._unsent = _NOTHING
             self._loop.remove_writer(self._fd)
-        self._loop.call_soon(self._report_lost, error)
 
-    def _report_lost(self, error: OSError | None) -> None:
+    def _report_lost(self, error: Exception | None) -> None:
         protocol = self._protocol
         try:
             protocol.connection_lost(error)
         finally:
             self._socket.close()
             # Bound methods of this object and of the protocol: no cycle is left.
-            del self._protocol, self._on_readable, self._send, self._receive, self._receive_into
+            del self._protocol, self._on_readable, self._read_once, self._send, self._receive, self._receive_into
             del self._get_buffer, self._buffer_updated

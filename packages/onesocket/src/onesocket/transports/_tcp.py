@@ -76,15 +76,18 @@ class TcpSocket(ForkSafeSocket):
     def close(self) -> None:
         """Close the socket, and report it."""
         super().close()
-        if self.on_close is not None:
-            self.on_close()
+        self._report_close()
 
     def detach(self) -> int:
         """Release the descriptor, and report the close: uvloop does that when it closes the socket."""
         descriptor = super().detach()
-        if self.on_close is not None:
-            self.on_close()
+        self._report_close()
         return descriptor
+
+    def _report_close(self) -> None:
+        on_close, self.on_close = self.on_close, None  # which may refer to the owner of this socket: no cycle is left
+        if on_close is not None:
+            on_close()
 
 
 def close_when_delivered(sock: TcpSocket, is_flushed: Callable[[], bool], close: Callable[[], None]) -> None:

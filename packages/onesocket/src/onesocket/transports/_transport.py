@@ -39,8 +39,9 @@ class TransportConnection(Protocol):
     """One WebSocket connection, from the dial to its end.
 
     Contract: no event comes before `dial` has returned; after `pause_reading()` no message is delivered until
-    `resume_reading()`; one turn of the loop delivers at most a slice of a burst; messages received before the end are
-    delivered before `ended`; every method may be called at any time, and does nothing when it is too late.
+    `resume_reading()`, a close, or the loss of the connection; one turn of the loop delivers at most a slice of a
+    burst; messages received before the end are delivered before `ended`, and none after `abort()`; every method may be
+    called at any time, and does nothing when it is too late.
     """
 
     @property

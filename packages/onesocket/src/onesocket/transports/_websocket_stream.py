@@ -242,6 +242,8 @@ class WebSocketStream(asyncio.BufferedProtocol):
             if self._reading is _PAUSED:
                 self._held = messages[place:] + self._held
                 return
+            if self._reading is _OVER:  # aborted: the rest is dropped
+                return
             self._received(data)
 
     def _take_controls(self) -> None:

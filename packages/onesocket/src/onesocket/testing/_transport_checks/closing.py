@@ -146,6 +146,19 @@ async def a_close_that_is_not_answered_is_ended_by_abort(context: CheckContext) 
 
 
 @CHECKS.add()
+async def an_abort_drops_the_rest_of_a_burst(context: CheckContext) -> None:
+    checked = await context.open()
+
+    def abort(_: Data) -> None:
+        checked.connection.abort()
+
+    checked.on_message = abort
+    context.peer.send(*map(str, range(300)))
+    await checked.end()
+    expect_equal(checked.messages, ["0"], "the received messages")
+
+
+@CHECKS.add()
 async def an_abort_with_a_code_sends_close(context: CheckContext) -> None:
     checked = await context.open()
     checked.connection.abort(4000)
