@@ -15,6 +15,8 @@ from typing import Any
 
 import pytest
 import trustme
+from websockets.asyncio.server import ServerConnection as AsyncServerConnection
+from websockets.asyncio.server import serve as serve_async
 from websockets.sync.server import ServerConnection, serve
 
 from onesocket import Client, Gap, Json, Login, Outcome, Raw, ReconnectPolicy, State, TokenQuery
@@ -406,6 +408,24 @@ async def test_the_servers_close_counts_although_an_answer_to_its_ping_met_the_e
         thread.join()
     assert len(got) == 300
     assert [error.code for error in errors if isinstance(error, ClosedByPeer)] == [4004]
+
+
+async def test_a_server_that_ends_tcp_and_does_not_read_is_left() -> None:
+    async def hold(connection: AsyncServerConnection) -> None:
+        connection.transport.pause_reading()
+        await connection.recv()
+
+    async with serve_async(hold, "127.0.0.1", 0, close_timeout=0.1) as server:
+        client = Client(f"ws://127.0.0.1:{server.sockets[0].getsockname()[1]}", reconnect=None, ping_interval=None)
+        await client.connect()
+        sending = client.send_nowait(bytes(30_000_000))
+        (connection,) = server.connections
+        connection.transport.write_eof()
+        await client.wait_for(State.FAILED, timeout=DEADLINE)
+        with pytest.raises(DeliveryUnknown):
+            await sending
+        await client.aclose()
+        connection.transport.abort()
 
 
 async def test_answers_given_while_the_server_closes_are_not_lost() -> None:

@@ -278,6 +278,24 @@ async def test_a_client_without_an_answer_is_ended_at_the_deadline() -> None:
         await until(lambda: owner.end == 1006)
 
 
+async def test_a_client_that_ends_tcp_and_does_not_read_is_left_soon() -> None:
+    async with EchoListener().run() as listener:
+        loop = asyncio.get_running_loop()
+        with socket.create_connection(("127.0.0.1", listener.port)) as client:
+            client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+            client.setblocking(False)
+            await loop.sock_sendall(client, UPGRADE)
+            assert await loop.sock_recv(client, 1000)
+            (owner,) = listener.owners
+            (transport,) = listener.transports
+            while not transport.get_write_buffer_size():
+                owner.connection.write_frames(encode_frame(Opcode.BINARY, bytes(100_000)))
+            client.shutdown(socket.SHUT_WR)
+            await until(lambda: owner.connection.closing)
+            await asyncio.wait_for(owner.connection.wait_closed(), DEADLINE)
+            assert owner.end == 1006
+
+
 async def test_reset_is_a_reset() -> None:
     listener = EchoListener()
     async with listener.run(), raw_client(listener) as client:

@@ -378,6 +378,14 @@ def test_an_error_of_the_function_itself_is_raised(twin: Any) -> None:
         reader(twin, inflate=doubled).feed(frame(0xC1, b"bug"))
 
 
+def test_an_exit_while_the_function_runs_is_no_violation(twin: Any) -> None:
+    def exit_program(payload: bytes, first: bool, last: bool) -> bytes:
+        raise SystemExit(3)  # as the handler of a signal may
+
+    with pytest.raises(SystemExit):
+        reader(twin, inflate=exit_program).feed(frame(0xC1, b"data"))
+
+
 def test_decompressed_megabytes_come_in_slices(twin: Any) -> None:
     one = reader(twin, inflate=lambda payload, first, last: bytes(600_000))
     assert len(one.feed(frame(0xC2, b"x") * 10)) == 2

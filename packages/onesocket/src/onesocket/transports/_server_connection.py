@@ -142,7 +142,10 @@ class ServerConnection(asyncio.BufferedProtocol):
         self._take(self._reader.received(nbytes))
 
     def eof_received(self) -> None:
-        """Let the transport close itself, which is reported by `connection_lost`."""
+        """Write nothing more. The transport closes itself; unsent bytes that the client doesn't read are dropped."""
+        if self._phase is _OPEN:
+            self._phase = _CLOSING
+        self._abort_after(LINGER)
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Note that the socket is closed."""

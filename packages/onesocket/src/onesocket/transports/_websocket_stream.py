@@ -192,7 +192,9 @@ class WebSocketStream(asyncio.BufferedProtocol):
         self._take(self._reader.received(nbytes))
 
     def eof_received(self) -> None:
-        """Let the transport close itself, which is reported by `connection_lost`."""
+        """Let the transport close itself; without a CLOSE of the peer, it needn't wait for its unsent bytes."""
+        if self._full and self._phase is _MAY_SEND and self._transport is not None:
+            self._transport.abort()
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Note the end of the stream. What was received before is still delivered, in slices."""

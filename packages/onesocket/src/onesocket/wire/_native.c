@@ -362,6 +362,9 @@ static int
 inflate_failed(Reader *self)
 {
     PyObject *type, *value, *traceback;
+    if (!PyErr_ExceptionMatches(PyExc_Exception)) { /* as SystemExit of a signal handler, which has a `code`, too */
+        return -1;
+    }
     PyErr_Fetch(&type, &value, &traceback);
     PyErr_NormalizeException(&type, &value, &traceback);
     /* Interned: the interpreter's cache of attributes would keep each new one. */
