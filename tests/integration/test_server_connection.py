@@ -296,6 +296,17 @@ async def test_a_client_that_ends_tcp_and_does_not_read_is_left_soon() -> None:
             assert owner.end == 1006
 
 
+async def test_all_messages_of_a_client_that_reads_no_answer_and_ends_are_delivered() -> None:
+    sent = [f"{number}" for number in range(3000)]
+    async with EchoListener().run() as listener:
+        async with raw_client(listener) as client:
+            client.send(*(frame(text.encode()) for text in sent), close_frame(4000))
+        (owner,) = listener.owners
+        await asyncio.wait_for(owner.connection.wait_closed(), DEADLINE)
+        assert owner.received_messages == sent
+        assert owner.end == 4000
+
+
 async def test_reset_is_a_reset() -> None:
     listener = EchoListener()
     async with listener.run(), raw_client(listener) as client:

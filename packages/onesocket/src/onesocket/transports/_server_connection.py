@@ -109,6 +109,8 @@ class ServerConnection(asyncio.BufferedProtocol):
         self._held: list[Data] = []
         """Messages that were received before a pause, and not delivered."""
         self._drain_handle: asyncio.Handle | None = None
+        self._is_lost = False
+        """The socket is closed; what was received before is delivered first."""
         self._peer_code = ABNORMAL_CLOSURE
         self._deadline: asyncio.TimerHandle | None = None
         self._gone: asyncio.Future[None] = self._loop.create_future()
@@ -143,13 +145,22 @@ class ServerConnection(asyncio.BufferedProtocol):
 
     def eof_received(self) -> None:
         """Write nothing more. The transport closes itself; unsent bytes that the client doesn't read are dropped."""
-        if self._phase is _OPEN:
-            self._phase = _CLOSING
-        self._abort_after(LINGER)
+        if self._transport is not None and self._transport.get_write_buffer_size():
+            if self._phase is _OPEN:
+                self._phase = _CLOSING
+            self._abort_after(LINGER)
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """Note that the socket is closed."""
+        """Note that the socket is closed. What was received before is still delivered, in slices."""
         del exc
+        self._is_lost = True
+        self._is_paused = False
+        if self._phase is not _OPEN:
+            self._end()
+        elif self._drain_handle is None:
+            self._drain()
+
+    def _end(self) -> None:
         self._phase = _ServerPhase.LOST
         for handle in (self._deadline, self._drain_handle):
             if handle is not None:
@@ -222,7 +233,11 @@ class ServerConnection(asyncio.BufferedProtocol):
 
     def _read_unless_busy(self) -> None:
         # A call, so that type checkers know that delivered messages may have changed all of this.
-        if self._transport is not None and self._drain_handle is None and not self._is_paused:
+        if self._transport is None or self._drain_handle is not None or self._is_paused:
+            return
+        if self._is_lost:
+            self._end()
+        else:
             self._transport.resume_reading()
 
     def _answer_pings(self) -> None:
@@ -292,7 +307,7 @@ class ServerConnection(asyncio.BufferedProtocol):
 
     def pause_reading(self) -> None:
         """Deliver no message until `resume_reading`, and stop reading."""
-        if self._phase is _OPEN and self._transport is not None:
+        if self._phase is _OPEN and self._transport is not None and not self._is_lost:
             self._is_paused = True
             self._transport.pause_reading()
 
@@ -321,7 +336,8 @@ class ServerConnection(asyncio.BufferedProtocol):
         """End the connection with a reset (RST) instead of a FIN."""
         if self._transport is not None:
             raw = self._transport.get_extra_info("socket")
-            raw.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, RESET_ON_CLOSE)
+            with contextlib.suppress(OSError):  # closed
+                raw.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, RESET_ON_CLOSE)
         self.abort()
 
     async def wait_closed(self) -> None:
