@@ -310,13 +310,15 @@ class WebSocketStream(asyncio.BufferedProtocol):
             self._held = self._reader.more()
             if self._reader.state & CONTROLS:
                 self._take_controls()
+        held: list[Data] = []
         if self._held and not self._is_paused():
             held, self._held = self._held, []
             self._deliver(held)
         if self._is_paused():
             return
         if self._reading is not _OVER:
-            if self._held or self._reader.state & PENDING:
+            # In this turn no other slice may follow: uvloop would read the socket in it.
+            if held or self._held or self._reader.state & PENDING:
                 self._drain_soon()
                 return
             self._start_socket()
