@@ -10,7 +10,7 @@ import re
 import socket
 import ssl
 from collections.abc import Mapping
-from typing import Final
+from typing import Final, TypeVar
 
 from ..errors import CertificateInvalid, ConnectFailed, ConnectionRefused, NameResolutionFailed, TLSFailed
 
@@ -37,6 +37,18 @@ _ALERTS: Final[Mapping[str, str]] = {
     "UNRECOGNIZED_NAME": "the server has no such host name: check the URL, or server_hostname=",
 }
 _TRANSIENT_ALERTS: Final = frozenset({"INTERNAL_ERROR"})
+
+
+E = TypeVar("E", bound=BaseException)
+
+
+def without_tracebacks(error: E) -> E:
+    """Return the exception after dropping the tracebacks of its chain: their frames hold the ended attempt in a cycle."""
+    part: BaseException | None = error
+    while part is not None and part.__traceback__ is not None:
+        part.__traceback__ = None
+        part = part.__cause__ or part.__context__
+    return error
 
 
 def connect_failed(error: BaseException, where: str, *, local_address: str | None = None) -> ConnectFailed:

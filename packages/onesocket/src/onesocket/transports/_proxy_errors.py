@@ -10,7 +10,7 @@ from ..errors import ProxyFailed
 from ..lifecycle._peer_errors import handshake_rejected, phrase_of
 from ..wire._header_fields import header_tokens, header_values
 from ..wire._response_head import ResponseHead
-from ._connect_errors import connect_failed, tls_reason
+from ._connect_errors import connect_failed, tls_reason, without_tracebacks
 from ._proxy import Proxy
 from ._tunnel import MalformedResponse
 
@@ -29,7 +29,7 @@ class ProxyStep(enum.Enum):
 def proxy_failed(error: Exception, proxy: Proxy, target: str, step: ProxyStep) -> ProxyFailed:
     """Return the error for an exception before the proxy had connected to `target` (host:port)."""
     failure = _proxy_failure(error, proxy, target, step)
-    failure.__cause__ = error.with_traceback(None)
+    failure.__cause__ = without_tracebacks(error)
     return failure
 
 

@@ -9,6 +9,7 @@ from python_socks import ProxyError, ProxyType
 from python_socks.async_.asyncio import Proxy as SocksClient
 
 from ..errors import ProxyFailed
+from ._connect_errors import without_tracebacks
 from ._proxy import Proxy
 from ._tcp import TcpSocket
 
@@ -51,9 +52,8 @@ async def connect_through_socks(
     try:
         sock = await client.connect(host, port, timeout=_NO_TIMEOUT)
     except ProxyError as error:
-        failure = _refusal(error, proxy, f"[{host}]:{port}" if ":" in host else f"{host}:{port}")
-        failure.__cause__ = error.with_traceback(None)
-        raise failure from failure.__cause__
+        target = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+        raise _refusal(error, proxy, target) from without_tracebacks(error)
     if not isinstance(sock, TcpSocket):
         raise TypeError("python-socks returned another kind of socket")
     return sock
