@@ -43,7 +43,7 @@ E = TypeVar("E", bound=BaseException)
 
 
 def without_tracebacks(error: E) -> E:
-    """Return the exception after dropping the tracebacks of its chain: their frames hold the ended attempt in a cycle."""
+    """Return the exception without the tracebacks of its chain: their frames keep the ended attempt in a cycle."""
     part: BaseException | None = error
     while part is not None and part.__traceback__ is not None:
         part.__traceback__ = None
