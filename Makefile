@@ -70,7 +70,7 @@ demo: setup
 	$(BIN)/python -m examples.demo
 
 # These run on both event loops and over both twins of onesocket.wire.
-REAL_TESTS := $(addprefix tests/integration/test_,$(addsuffix .py,real_sockets bad_input transports))
+REAL_TESTS := $(addprefix tests/integration/test_,$(addsuffix .py,real_sockets bad_input transports server_connection))
 
 # Most tests wait, so four run at a time.
 AT_ONCE := $(BIN)/python -m pytest --quiet --numprocesses 4 --dist worksteal

@@ -89,7 +89,7 @@ class _Relayed:
         self._peer = peer
         self._head = b""
         self._early: list[bytes] = []
-        """What the client sent before the engine was connected."""
+        """Bytes of the client from before the connection to the engine."""
         self._held: list[bytes] = []
         self._muted = False
 

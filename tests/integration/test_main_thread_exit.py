@@ -156,7 +156,7 @@ async def test_an_address_is_not_looked_up(host: str, monkeypatch: pytest.Monkey
         monkeypatch.setattr(asyncio.get_running_loop(), "run_in_executor", no_executor)
         found: list[bool] = []
         address = parse_url(f"ws://[{host}]:{port}/" if ":" in host else f"ws://{host}:{port}/")
-        with await open_tcp(address, TcpSocket, lambda: found.append(True)) as sock:
+        with await open_tcp(address, lambda: found.append(True)) as sock:
             assert sock.getpeername()[:2] == (host, port)
             assert isinstance(sock, TcpSocket)
         assert found == [True]
@@ -175,7 +175,7 @@ async def test_the_scope_of_an_address_counts(monkeypatch: pytest.MonkeyPatch) -
     monkeypatch.setattr(loop, "sock_connect", connect)
     address = Address(url="", host=zone(), port=1, secure=False, authorization=None)
     with pytest.raises(OSError, match=r"^$"):
-        await open_tcp(address, TcpSocket, lambda: None)
+        await open_tcp(address, lambda: None)
     assert [found[3] for found in dialled] == [socket.if_nametoindex(zone().partition("%")[2])]  # type: ignore[index]
 
 
@@ -188,5 +188,5 @@ async def test_a_name_is_looked_up(monkeypatch: pytest.MonkeyPatch) -> None:
 
     monkeypatch.setattr(asyncio.get_running_loop(), "getaddrinfo", look_up)
     with pytest.raises(socket.gaierror):
-        await open_tcp(parse_url("ws://example.invalid:80/"), TcpSocket, lambda: None)
+        await open_tcp(parse_url("ws://example.invalid:80/"), lambda: None)
     assert asked == ["example.invalid"]

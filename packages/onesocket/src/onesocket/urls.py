@@ -7,7 +7,6 @@ import os
 import re
 import sys
 from dataclasses import dataclass
-from functools import lru_cache
 from urllib.parse import SplitResult, parse_qsl, quote, unquote, unquote_plus, urlencode, urlsplit, urlunsplit
 
 from .errors import InvalidURL
@@ -69,11 +68,6 @@ def parse_url(url: str, *, schemes: tuple[str, ...] = ("ws", "wss"), what: str =
     """
     if not isinstance(url, str):  # pyright: ignore[reportUnnecessaryIsInstance] - callers without a type checker
         raise InvalidURL(f"the {what} must be a str, not {type(url).__name__}")
-    return _parse(url, schemes, what)
-
-
-@lru_cache(maxsize=64)  # an attempt parses its URL several times
-def _parse(url: str, schemes: tuple[str, ...], what: str) -> Address:
     shown = _redact_malformed(url)
     try:
         parts = urlsplit(url)

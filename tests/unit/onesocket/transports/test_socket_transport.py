@@ -148,3 +148,16 @@ def test_an_error_of_the_protocol_is_reported_and_ends_the_connection(run: Run, 
         peer.close()
 
     run(main())
+
+
+async def test_a_protocol_that_fails_at_once_leaves_nothing_in_the_event_loop() -> None:
+    class Failing(asyncio.Protocol):
+        def connection_made(self, transport: asyncio.BaseTransport) -> None:
+            raise RuntimeError("on purpose")
+
+    ours, theirs = socket.socketpair()
+    loop = asyncio.get_running_loop()
+    number = ours.fileno()
+    with theirs, ours, pytest.raises(RuntimeError, match="on purpose"):
+        SocketTransport(loop, ours, Failing())
+    assert not loop.remove_reader(number)

@@ -9,7 +9,6 @@ import asyncio
 import enum
 import socket
 import ssl as ssl_module
-from collections.abc import Awaitable, Callable
 from typing import Final
 
 from .._forking import process_token
@@ -19,6 +18,7 @@ from ._connect_errors import connect_failed, tls_handshake_aborted
 from ._default_tls_context import default_tls_context
 from ._proxy import Proxy, find_proxy
 from ._proxy_errors import ProxyStep, connect_rejected, proxy_failed
+from ._socket_transport import open_transport
 from ._tcp import TcpSocket, open_tcp, open_unix, resolve
 from ._tls_write_monitor import TlsWriteMonitor
 from ._tunnel import Tunnel
@@ -48,23 +48,12 @@ _PROXY_STEPS: Final = {
 }
 """The steps that fail because of the proxy, if there is one."""
 
-PlainTransportFactory = Callable[[asyncio.Protocol, socket.socket], Awaitable[asyncio.Transport]]
-
 
 class Dialler:
     """Dials one byte stream."""
 
-    def __init__(
-        self,
-        request: DialRequest,
-        *,
-        socket_kind: type[TcpSocket] = TcpSocket,
-        open_plain: PlainTransportFactory | None = None,
-    ) -> None:
-        """`open_plain` makes the transport of a connection without TLS; by default the loop does."""
+    def __init__(self, request: DialRequest) -> None:
         self._request = request
-        self._socket_kind = socket_kind
-        self._open_plain = open_plain
         self._address = request.address
         self._proxy: Proxy | None = None
         self._loop = asyncio.get_running_loop()
@@ -174,21 +163,17 @@ class Dialler:
     async def _connect(self) -> TcpSocket:
         if self._address.unix_path:
             self._step = _DialStep.CONNECTING
-            return await open_unix(self._address.unix_path, self._socket_kind, self._process)
+            return await open_unix(self._address.unix_path, self._process)
         first = self._address if self._proxy is None else self._proxy.address
         self._step = _DialStep.RESOLVING
-        return await open_tcp(
-            first, self._socket_kind, self._on_addresses, self._process, local_address=self._request.local_address
-        )
+        local_address = self._request.local_address
+        return await open_tcp(first, self._on_addresses, self._process, local_address=local_address)
 
     async def _open(self, holder: Tunnel, sock: TcpSocket) -> asyncio.Transport:
         try:
-            if self._open_plain is not None and not self._has_tls:
-                return await self._open_plain(holder, sock)
-            if self._address.unix_path:
-                transport, _ = await self._loop.create_unix_connection(lambda: holder, sock=sock)
-            else:
-                transport, _ = await self._loop.create_connection(lambda: holder, sock=sock)
+            if not self._has_tls:
+                return await open_transport(holder, sock)
+            transport, _ = await self._loop.create_connection(lambda: holder, sock=sock)
         except RuntimeError as error:
             # Collected after `loop.close()`: the layers below can't close their transport any more.
             if self._loop.is_closed() and isinstance(error.__context__, GeneratorExit):

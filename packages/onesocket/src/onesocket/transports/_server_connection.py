@@ -229,7 +229,10 @@ class ServerConnection(asyncio.BufferedProtocol):
             self._take(self._reader.more())
         else:
             self._deliver([])
-        self._read_unless_busy()
+            self._read_unless_busy()
+            return
+        if not self._is_paused:
+            self._drain_soon()  # reads in the next turn: uvloop would read the socket in this one, for another slice
 
     def _read_unless_busy(self) -> None:
         # A call, so that type checkers know that delivered messages may have changed all of this.

@@ -88,7 +88,12 @@ class SocketTransport(asyncio.Transport):
             sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self.set_protocol(protocol)
         self.resume_reading()
-        protocol.connection_made(self)  # which may pause it
+        try:
+            protocol.connection_made(self)  # which may pause it
+        except BaseException:
+            self.pause_reading()  # the caller closes the socket, and its number may be another's soon
+            self._is_lost = True
+            raise
 
     def __repr__(self) -> str:
         state = "lost" if self._is_lost else "closing" if self._is_closing else "open"

@@ -9,7 +9,7 @@ import socket
 import struct
 import sys
 from collections.abc import Callable, Sequence
-from typing import Any, Final, TypeVar
+from typing import Any, Final
 
 import aiohappyeyeballs
 
@@ -119,29 +119,27 @@ def _deliver_at_exit() -> None:
 
 atexit.register(_deliver_at_exit)
 
-SocketT = TypeVar("SocketT", bound=TcpSocket)
 _AddressInfo = tuple[int, int, int, str, tuple[Any, ...]]
 
 
 async def open_tcp(
     address: Address,
-    kind: type[SocketT],
     found: Callable[[], None],
     process: object | None = None,
     *,
     local_address: str | None = None,
-) -> SocketT:
-    """Return a connected socket of this kind; `found` is called between name resolution and connecting.
+) -> TcpSocket:
+    """Return a connected socket; `found` is called between name resolution and connecting.
 
     Raises the system's OSError, and OSError in a forked child of `process` (by default this one). It may be cancelled
     at any point, and leaves nothing open then.
     """
     home = forking.process_token() if process is None else process
 
-    def make(info: _AddressInfo) -> SocketT:
+    def make(info: _AddressInfo) -> TcpSocket:
         _check_process(home)
         family, type_, protocol, _, _ = info
-        return kind(family=family, type=type_, proto=protocol)
+        return TcpSocket(family=family, type=type_, proto=protocol)
 
     loop = asyncio.get_running_loop()
     infos = await _address_infos(address, socket.AF_UNSPEC)
@@ -153,22 +151,20 @@ async def open_tcp(
         loop=loop,
         socket_factory=make,
     )
-    if not isinstance(sock, kind):
+    if not isinstance(sock, TcpSocket):
         raise TypeError("the socket is of another kind")
     return sock
 
 
-async def open_unix(path: str, kind: type[SocketT], process: object) -> SocketT:
-    """Return a socket of this kind that is connected to the Unix socket at `path`; otherwise as `open_tcp`."""
+async def open_unix(path: str, process: object) -> TcpSocket:
+    """Return a socket that is connected to the Unix socket at `path`; otherwise as `open_tcp`."""
     while True:
         _check_process(process)
-        sock = kind(family=socket.AF_UNIX, type=socket.SOCK_STREAM)
+        sock = TcpSocket(family=socket.AF_UNIX, type=socket.SOCK_STREAM)
         try:
             sock.settimeout(0)
             sock.connect(path)  # never in progress: it succeeds or fails at once
-        except (
-            BlockingIOError
-        ):  # as many connections wait for the listener as it allows; there is no event for its turn
+        except BlockingIOError:  # the listener's backlog is full; there is no event for its turn
             sock.close()
             await asyncio.sleep(_BACKLOG_POLL)
         except BaseException:

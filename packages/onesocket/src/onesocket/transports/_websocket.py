@@ -10,7 +10,6 @@ from ..wire._frames import IMPLEMENTATION
 from ..wire._handshake import Data, DialRequest
 from ._dialled_connection import DialledConnection
 from ._dialler import Dialler
-from ._socket_transport import open_transport
 from ._transport import TransportEvents
 from ._websocket_stream import WebSocketStream
 
@@ -36,4 +35,4 @@ class WebSocketTransport:
     ) -> DialledConnection:
         """Begin to open one connection."""
         stream = WebSocketStream(request, events, received, compress=self.compression is not None)
-        return DialledConnection(Dialler(request, open_plain=open_transport), stream, events)
+        return DialledConnection(Dialler(request), stream, events)

@@ -44,6 +44,8 @@ class DialRequest:
     """Seconds for the orderly end of the layers below (TLS close_notify)."""
     secrets: tuple[str, ...] = field(default=())
     """Secrets that must not appear in any error, even if the server echoes them."""
+    _addresses: list[Address] = field(default_factory=list[Address], init=False, repr=False, compare=False)
+    """The parsed `url`, once it was asked for."""
 
     def __post_init__(self) -> None:
         for name, value in self.headers:
@@ -56,7 +58,9 @@ class DialRequest:
     @property
     def address(self) -> Address:
         """The parsed `url`; raises `InvalidURL`."""
-        return parse_url(self.url, schemes=CLIENT_SCHEMES)
+        if not self._addresses:
+            self._addresses.append(parse_url(self.url, schemes=CLIENT_SCHEMES))
+        return self._addresses[0]
 
     def __repr__(self) -> str:
         names = ", ".join(name for name, _ in self.headers)

@@ -39,12 +39,6 @@ class AcceptedHandshake:
     rest: bytes
     """The bytes after the head: the first frames."""
 
-    def canonical(self) -> bytes:
-        """Return the response in a form that every parser takes: one token per header, and only the headers needed."""
-        lines = ["HTTP/1.1 101 Switching Protocols", "Upgrade: websocket", "Connection: Upgrade"]
-        lines += [f"{name}: {value}" for name, value in self.headers if name.startswith("sec-websocket-")]
-        return "\r\n".join([*lines, "", ""]).encode("latin-1")
-
 
 class ResponseParser:
     """Parses the response to the upgrade: the result is an `AcceptedHandshake` or the error of the attempt."""
