@@ -120,6 +120,9 @@ def test_a_refusal_tells_status_excerpt_remedy_and_date() -> None:
     for part in ("401 Unauthorized", "no token", "check the token", "try again in 3 s"):
         assert part in str(error)
     assert "redirects are not followed" in str(handshake_rejected(302, {}))
+    assert " and the target wss://elsewhere.example/" in str(
+        handshake_rejected(302, {}, location="wss://elsewhere.example/")
+    )
     assert "a cache has answered" in str(handshake_rejected(304, {}))
 
 
