@@ -362,14 +362,18 @@ async def test_a_request_that_takes_too_long_is_told_so() -> None:
 
 
 async def test_a_delay_holds_the_upgrade_back() -> None:
-    listener = EchoListener()
-    listener.seconds_of_delay = 0.05
+    order: list[str] = []
+
+    class Delaying(EchoListener):
+        def delay(self) -> float:
+            asyncio.get_running_loop().call_later(0.03, order.append, "earlier timer")
+            return 0.05
+
+    listener = Delaying()
     listener.handshake_timeout = 0.2
-    loop = asyncio.get_running_loop()
-    async with listener.run():
-        began = loop.time()
-        async with raw_client(listener):
-            assert loop.time() - began >= 0.05
+    listener.on_open = lambda _: order.append("upgrade")
+    async with listener.run(), raw_client(listener):
+        assert order == ["earlier timer", "upgrade"]
 
 
 # --- compression ------------------------------------------------------------------------------------------------------

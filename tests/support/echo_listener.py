@@ -62,7 +62,6 @@ class EchoListener:
             **{"max_size": 1 << 20, "write_buffer": 1 << 20, "close_timeout": 600.0, **limits}
         )
         self.handshake_timeout = 600.0
-        self.seconds_of_delay = 0.0
         self.on_open: Callable[[EchoOwner], object] = lambda _: None
         self.on_message: Callable[[EchoOwner, str | bytes], object] = EchoOwner.echo
         self.owners: list[EchoOwner] = []
@@ -85,7 +84,7 @@ class EchoListener:
                 await asyncio.sleep(0)
 
     def delay(self) -> float:
-        return self.seconds_of_delay
+        return 0.0
 
     def accept(self, address: str, transport: asyncio.Transport) -> bool:
         assert address == "127.0.0.1"
