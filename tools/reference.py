@@ -132,10 +132,20 @@ def _is_type_variable(member: griffe.Object | griffe.Alias) -> bool:
 
 
 def _signatures(name: str, function: griffe.Function, width: int | None = _WIDTH) -> Iterator[str]:
-    """One call for each overload; over several lines if it is longer than `width`."""
+    """One call for each overload; over several lines if it is longer than `width`.
+
+    A function of a module whose overloads sum up their keywords is shown with all of them instead, as a constructor is.
+    """
     name = f"async {name}" if "async" in function.labels else name
-    for one in function.overloads or [function]:
+    calls = function.overloads or [function]
+    if isinstance(function.parent, griffe.Module) and any(map(_sums_up_keywords, calls)):
+        calls = [function]
+    for one in calls:
         yield _call(name, list(_parameters(one.parameters, function)), "".join(_part(" -> ", one.returns)), width)
+
+
+def _sums_up_keywords(function: griffe.Function) -> bool:
+    return any(one.kind is griffe.ParameterKind.var_keyword for one in function.parameters)
 
 
 def _call(name: str, parameters: Sequence[str], returns: str, width: int | None = _WIDTH) -> str:

@@ -192,12 +192,12 @@ class BlockingConsumer(Consumer):
 
     async def open(self) -> None:
         """Join, and read."""
-        self.client = await asyncio.to_thread(blocking.join, url_of(self.address), **options(self.address))
+        self.client = await asyncio.to_thread(lambda: blocking.join(url_of(self.address), **options(self.address)))
         self.thread = threading.Thread(target=self._read, daemon=True)
         self.thread.start()
 
     def _read(self) -> None:
-        take = self.take
+        take: Callable[[Any], object] = self.take
         for message in self.client:
             take(message)
 

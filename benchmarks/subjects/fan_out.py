@@ -27,7 +27,7 @@ class Callbacks(FanOut):
         """Each callback counts."""
         countdown = Countdown(count * self.subscribers)
 
-        def received(_message: str) -> None:
+        def received(_message: object) -> None:
             countdown.left -= 1
             if not countdown.left:
                 countdown.finish()
@@ -69,7 +69,7 @@ class Queues(FanOut):
         readers = [asyncio.create_task(_get(queue, count)) for queue in queues]
         puts = tuple(queue.put_nowait for queue in queues)
 
-        def received(message: str) -> None:
+        def received(message: object) -> None:
             for put in puts:
                 put(message)
 

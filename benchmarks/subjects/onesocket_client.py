@@ -36,7 +36,7 @@ class OnesocketCallback(OnesocketSubject):
         """Count in a callback."""
         countdown = Countdown(count)
 
-        def received(_message: str) -> None:
+        def received(_message: object) -> None:
             countdown.left -= 1
             if not countdown.left:
                 countdown.finish()
@@ -64,7 +64,7 @@ class OnesocketCallback(OnesocketSubject):
         countdown = Countdown(count)
         send = self.client.send_nowait
 
-        def received(_message: str) -> None:
+        def received(_message: object) -> None:
             countdown.left -= 1
             if countdown.left:
                 send(payload)

@@ -24,9 +24,9 @@ async def test_one_that_ends_its_thread_is_told_and_holds_nobody_back(
     server: FaultyServer, caplog: pytest.LogCaptureFixture, ends: Callable[[], None], kind: type[BaseException]
 ) -> None:
     told: list[BaseException] = []
-    came: list[str] = []
+    came: list[str | bytes] = []
 
-    def takes(message: str) -> None:
+    def takes(message: str | bytes) -> None:
         came.append(message)
         ends()
 

@@ -116,7 +116,7 @@ def test_closing(server: FaultyServer, other_member: blocking.SharedClient, *, a
 def echoed(other_member: blocking.SharedClient) -> list[str]:
     """The messages that the client receives, up to the echo of one that is sent now."""
     other_member.send("two", timeout=5)
-    told = [other_member.receive(5)]
+    told: list[Any] = [other_member.receive(5)]
     if told == ["one"]:
         told.append(other_member.receive(5))
     assert told[-1] == "two"

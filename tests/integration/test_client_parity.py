@@ -86,7 +86,7 @@ async def open_handle(kind: str, url: str, directory: Path, **options: Any) -> A
     else:
         if kind == "host":
             options |= {"host_options": HostOptions(directory=str(directory / "run"))}
-        async with join(url, scope=kind, **options) as shared_client:  # type: ignore[arg-type]
+        async with join(url, scope=kind, **options) as shared_client:  # type: ignore[call-overload]
             yield Handle(shared_client)
 
 

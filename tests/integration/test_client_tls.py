@@ -237,7 +237,7 @@ async def test_the_command_sends_the_name_that_it_is_given(authority: trustme.CA
 @pytest.mark.parametrize("name", ["", "a b", "a/b", "a:443", "u@a", 42, "a..b"])
 def test_what_is_no_host_name_is_refused(name: object) -> None:
     with pytest.raises(InvalidOption, match="server_hostname"):
-        Client("wss://example.org/", server_hostname=name)  # type: ignore[arg-type] # pyright: ignore[reportArgumentType]
+        Client("wss://example.org/", server_hostname=name)  # type: ignore[call-overload] # pyright: ignore[reportArgumentType]
 
 
 def test_without_tls_there_is_no_sni() -> None:
@@ -297,7 +297,7 @@ async def test_the_local_address_is_that_which_the_server_sees() -> None:
             {"local_address": "127.0.0.2"},
             {"local_address": "127.0.0.2", "proxy": f"http://127.0.0.1:{port}"},
         ):
-            await error_of(Client(f"ws://127.0.0.1:{port}/", **options))  # type: ignore[arg-type] # pyright: ignore[reportArgumentType]
+            await error_of(Client(f"ws://127.0.0.1:{port}/", **options))  # type: ignore[call-overload] # pyright: ignore[reportArgumentType]
         async with asyncio.timeout(DEADLINE):
             while len(seen) < 2:  # noqa: ASYNC110 - seen in another task
                 await asyncio.sleep(0)
@@ -314,4 +314,4 @@ async def test_an_address_that_is_not_of_this_machine_is_told(server: FaultyServ
 @pytest.mark.parametrize("address", ["", "localhost", "127.0.0.1:80", 42])
 def test_what_is_no_address_is_refused(address: object) -> None:
     with pytest.raises(InvalidOption, match="local_address"):
-        Client("ws://example.org/", local_address=address)  # type: ignore[arg-type] # pyright: ignore[reportArgumentType]
+        Client("ws://example.org/", local_address=address)  # type: ignore[call-overload] # pyright: ignore[reportArgumentType]

@@ -349,10 +349,10 @@ async def test_callbacks_are_called_in_order_and_may_raise(server: FaultyServer,
     got: list[str] = []
     done = asyncio.Event()
 
-    def raises(message: str) -> None:
+    def raises(message: object) -> None:
         raise RuntimeError(message)
 
-    async def takes(message: str) -> None:
+    async def takes(message: Any) -> None:
         await asyncio.sleep(0)
         got.append(message)
         if len(got) == 100:
@@ -377,7 +377,7 @@ async def test_a_callback_may_close_its_client(server: FaultyServer, scope: Any)
     closed = asyncio.Event()
     client = await join(server.url, scope=scope)
 
-    async def close(_message: str) -> None:
+    async def close(_message: object) -> None:
         await client.aclose()
         closed.set()
 

@@ -58,7 +58,7 @@ async def test_two_joins_are_one_identify_and_events_come_by_name(chat_server: C
     def elsewhere() -> None:
         with (
             blocking.join(url, client_factory=make) as client,
-            client.subscribe("MESSAGE_CREATE") as stream,
+            client.subscribe("MESSAGE_CREATE", gaps=False) as stream,
         ):
             joined.set()
             heard.append(stream.receive(timeout=DEADLINE).data.content)
@@ -95,7 +95,7 @@ async def main(token, url, directory, intents):
     make = lambda: DiscordClient(token, Intents(intents), gateway_url=url)
     host = HostOptions(directory=directory)
     async with onesocket.join(url, key="robo", client_factory=make, scope="host", host_options=host) as client:
-        async with asyncio.timeout(20), client.subscribe("MESSAGE_CREATE") as stream:
+        async with asyncio.timeout(20), client.subscribe("MESSAGE_CREATE", gaps=False) as stream:
             print("joined", flush=True)
             message = await anext(stream)
             print(json.dumps([message.event, message.sequence, message.data.content]), flush=True)

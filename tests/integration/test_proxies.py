@@ -346,11 +346,11 @@ async def test_who_joins_with_another_proxy_wants_another_connection(
     server: FaultyServer, scope: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("no_proxy", "*")
-    async with join(server.url, scope=scope, key="k"):  # type: ignore[arg-type]
-        async with join(server.url, scope=scope, key="k", proxy=True):  # type: ignore[arg-type]
+    async with join(server.url, scope=scope, key="k"):  # type: ignore[call-overload]
+        async with join(server.url, scope=scope, key="k", proxy=True):  # type: ignore[call-overload]
             pass
         with pytest.raises(OnesocketError, match="another proxy="):
-            await join(server.url, scope=scope, key="k", proxy=None)  # type: ignore[arg-type]
+            await join(server.url, scope=scope, key="k", proxy=None)  # type: ignore[call-overload]
 
 
 @pytest.mark.parametrize("given", ["--proxy", "environment"])

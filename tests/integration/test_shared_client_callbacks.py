@@ -103,7 +103,7 @@ async def test_one_may_have_its_client_closed_and_is_waited_for(server: FaultySe
 async def test_one_that_raises_no_exception_but_something_else_leaves_the_others_theirs(
     server: FaultyServer, options: dict[str, Any]
 ) -> None:
-    got: asyncio.Queue[str] = asyncio.Queue()
+    got: asyncio.Queue[Any] = asyncio.Queue()
     told: list[BaseException] = []
 
     def raises(_message: str) -> None:
@@ -172,7 +172,7 @@ async def test_gap_markers_are_for_those_who_want_them(server: FaultyServer, opt
 
 async def test_where_filters_its_messages(server: FaultyServer, options: dict[str, Any]) -> None:
     async with await join(server.url, **options) as client:
-        got: asyncio.Queue[str] = asyncio.Queue()
+        got: asyncio.Queue[Any] = asyncio.Queue()
         client.on(got.put_nowait, where=lambda message: message != "b")
         for text in ("a", "b", "c"):
             await server.broadcast(text)
@@ -194,10 +194,10 @@ async def test_a_message_that_can_not_be_decoded_is_counted_by_each_client(
 
 @pytest.mark.parametrize("scope", ["loop", "process"])
 def test_ctrl_c_in_one_leaves_the_others_theirs_in_a_loop_that_goes_on(scope: Any) -> None:
-    got: asyncio.Queue[str] = asyncio.Queue()
+    got: asyncio.Queue[Any] = asyncio.Queue()
     loop = asyncio.new_event_loop()
 
-    def interrupted(_message: str) -> None:
+    def interrupted(_message: object) -> None:
         raise KeyboardInterrupt
 
     async def begin() -> tuple[FaultyServer, SharedClient, SharedClient]:

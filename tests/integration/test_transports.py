@@ -223,7 +223,7 @@ def test_what_a_given_transport_can_not_do_is_refused() -> None:
     with pytest.raises(InvalidOption, match="leave transport= out"):
         Client("ws://example.org/", transport=WebSocketTransport(), compression="deflate")
     with pytest.raises(InvalidOption, match="'gzip'"):
-        Client("ws://example.org/", compression="gzip")  # type: ignore[arg-type] # pyright: ignore[reportArgumentType]
+        Client("ws://example.org/", compression="gzip")  # type: ignore[call-overload] # pyright: ignore[reportArgumentType]
     with pytest.raises(InvalidOption, match="'gzip'"):
         WebSocketTransport(compression="gzip")  # type: ignore[arg-type] # pyright: ignore[reportArgumentType]
     given = WebSocketTransport(compression="deflate")

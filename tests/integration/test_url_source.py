@@ -217,7 +217,7 @@ async def test_join_needs_a_url_that_names_the_feed(scope: Any) -> None:
         return "ws://h/"
 
     with pytest.raises(InvalidOption, match="client_factory=lambda: Client"):
-        join(source, scope=scope, key="feed")  # type: ignore[arg-type]
+        join(source, scope=scope, key="feed")  # type: ignore[call-overload]
 
 
 @pytest.mark.parametrize("scope", ["loop", "process", "host"])

@@ -276,7 +276,7 @@ class ChaosWorker:
     async def begin_blocking(self, _: dict[str, Any]) -> None:
         """A client for threads, which a forked child will use, too."""
         self._blocking = await asyncio.to_thread(
-            onesocket.blocking.join, self._url, scope="host", host_options=self._host, **self._options
+            lambda: onesocket.blocking.join(self._url, scope="host", host_options=self._host, **self._options)
         )
 
     async def fork(self, order: dict[str, Any]) -> dict[str, Any]:

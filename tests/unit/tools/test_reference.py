@@ -10,8 +10,8 @@ PACKAGE = {
 """One package.
 
 Details."""
-from ._client import Client, Color, choose
-__all__ = ["Client", "Color", "choose"]
+from ._client import Client, Color, choose, summed
+__all__ = ["Client", "Color", "choose", "summed"]
 ''',
     "extra": '''
 """Names without a list."""
@@ -78,6 +78,13 @@ def choose(one: int) -> int: ...
 def choose(one: str, two: str, three: str, four: str, five: str, six: str, seven: str, eight: str) -> str: ...
 def choose(*args):
     """Choose."""
+
+@overload
+def summed(one: int, **options: Unpack[Options]) -> int: ...
+@overload
+def summed(one: str, **options: Unpack[Options]) -> str: ...
+def summed(one, *, two: int = 2):
+    """Sum up."""
 ''',
 }
 
@@ -121,6 +128,10 @@ def test_members_of_an_enum_and_every_overload_are_shown(root: Path) -> None:
     assert "- `RED = 'red'`\n" in text
     assert "choose(one: int) -> int\nchoose(\n    one: str,\n" in text
     assert "    eight: str,\n) -> str\n```\nChoose.\n" in text
+
+
+def test_a_function_whose_overloads_sum_up_their_keywords_is_shown_with_all_of_them(root: Path) -> None:
+    assert "```text\nsummed(one, *, two: int = 2)\n```\nSum up.\n" in pages(root)["madeup.md"]
 
 
 def test_without_a_list_the_public_names_of_the_module_itself_are_exported(root: Path) -> None:

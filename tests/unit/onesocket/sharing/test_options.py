@@ -5,13 +5,16 @@ from typing import Any
 
 import pytest
 
-from onesocket import Json, Login, Msgpack, Raw, ReconnectPolicy, TokenQuery
+from onesocket import Json, Login, Msgpack, Provider, Raw, ReconnectPolicy, TokenQuery, blocking, join
+from onesocket.blocking._join import BlockingJoinOptions
 from onesocket.client import OutboxLimits
 from onesocket.client._client import Client
+from onesocket.client._client_options import ClientOptions, ConnectionOptions
 from onesocket.errors import InvalidOption, OptionConflict
+from onesocket.provider._provider import ProviderOptions
 from onesocket.sharing._connection_key import ConnectionKey
 from onesocket.sharing._option_digests import DIAL_OPTIONS
-from onesocket.sharing._options import OPTION_NAMES, ClientOptions, RequestedOptions
+from onesocket.sharing._options import OPTION_NAMES, JoinOptions, RequestedOptions
 from onesocket.transports._memory import MemoryServer, MemoryTransport
 
 KEY = ConnectionKey.of("ws://h/?q=s3cret")
@@ -166,7 +169,18 @@ def test_another_scope_is_a_conflict() -> None:
 
 def test_every_option_of_a_client_is_one_of_join() -> None:
     names = set(Client.__init__.__annotations__) - {"return", "url", "token", "on_error"}
-    assert names == OPTION_NAMES == set(ClientOptions.__annotations__)
+    assert names == OPTION_NAMES == {"protocol", *ConnectionOptions.__annotations__}
+    assert {*names, "token", "on_error"} == {"protocol", *ClientOptions.__annotations__}
+
+
+def test_type_checkers_know_every_option_of_both_joins() -> None:
+    own = {"url", "protocol", "client_factory", "options", "return"}
+    for function, options in ((join, JoinOptions), (blocking.join, BlockingJoinOptions)):
+        assert {*function.__annotations__} - own | OPTION_NAMES == {"protocol", *options.__annotations__}
+
+
+def test_type_checkers_know_every_option_of_a_provider() -> None:
+    assert {*Provider.__init__.__annotations__} == {"make_client", "return", *ProviderOptions.__annotations__}
 
 
 class EqualByName:

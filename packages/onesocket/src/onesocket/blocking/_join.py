@@ -3,18 +3,45 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Literal, Unpack
+from typing import Any, Literal, Unpack, overload
 
+from ..client._client_options import ConnectionOptions
 from ..client._error_reporter import check_on_error
 from ..client._options import Token
 from ..client._queue import DEFAULT_LIMIT, Overflow
 from ..errors import InvalidOption
+from ..protocols._message_type import M
+from ..protocols._protocol import Protocol
 from ..sharing._host_options import HostOptions
 from ..sharing._join import ClientFactory, JoinParameters
-from ..sharing._options import ClientOptions
+from ..sharing._options import SharingOptions
+from ..wire._handshake import Data
 from ._shared_client import SharedClient
 
 
+class BlockingJoinOptions(SharingOptions, total=False):
+    """The options of `onesocket.blocking.join()`, besides `protocol` and `client_factory`."""
+
+    scope: Literal["process", "host"]
+    timeout: float | None
+    limit: int
+    overflow: Overflow | str
+
+
+@overload
+def join(url: str, *, protocol: Protocol[M], **options: Unpack[BlockingJoinOptions]) -> SharedClient[M]: ...
+@overload
+def join(
+    url: str,
+    *,
+    client_factory: ClientFactory[M],
+    protocol: Protocol[Any] | None = None,
+    **options: Unpack[BlockingJoinOptions],
+) -> SharedClient[M]: ...
+@overload
+def join(
+    url: str, *, protocol: None = None, client_factory: None = None, **options: Unpack[BlockingJoinOptions]
+) -> SharedClient[Data]: ...
 def join(
     url: str,
     *,
@@ -26,10 +53,11 @@ def join(
     limit: int = DEFAULT_LIMIT,
     overflow: Overflow | str = Overflow.FAIL,
     on_error: Callable[[BaseException], object] | None = None,
-    client_factory: ClientFactory | None = None,
+    client_factory: ClientFactory[Any] | None = None,
     host_options: HostOptions | None = None,
-    **options: Unpack[ClientOptions],
-) -> SharedClient:
+    protocol: Protocol[Any] | None = None,
+    **options: Unpack[ConnectionOptions],
+) -> SharedClient[Any]:
     """Join the one connection of this URL and identity: ``with onesocket.blocking.join(url) as client:``.
 
     It is the same connection that `onesocket.join()` gives to event loops, and the arguments mean the same. Returns
@@ -48,6 +76,6 @@ def join(
         linger=linger,
         client_factory=client_factory,
         host_options=host_options,
-        options=dict(options),
+        options=dict(options) if protocol is None else {**options, "protocol": protocol},
     )
     return SharedClient(parameters, limit=limit, overflow=overflow, timeout=timeout, on_error=check_on_error(on_error))

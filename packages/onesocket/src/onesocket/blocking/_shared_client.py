@@ -9,10 +9,11 @@ import threading
 from collections.abc import Callable, Coroutine, Hashable, Iterable, Iterator
 from concurrent.futures import Future
 from types import TracebackType
-from typing import Any, NoReturn, Self, TypeVar, Unpack, overload
+from typing import Any, Generic, Literal, NoReturn, Self, TypeVar, Unpack, overload
 
 from .._forking import reset_in_child
-from ..client._message_client import C, CallbackOptions, W
+from ..client._gap import Gap
+from ..client._message_client import C, CallbackOptions, R, ReaderParameters, SubscriptionOptions, W
 from ..client._pickling import not_picklable
 from ..client._queue import DEFAULT_LIMIT, Overflow
 from ..client._reader_options import check_where
@@ -24,6 +25,7 @@ from ..client._user_code import is_async
 from ..errors import ClientClosed, InvalidOption, ManuallyDisconnected
 from ..lifecycle._effects import Outcome
 from ..lifecycle._states import State
+from ..protocols._message_type import M
 from ..sharing._cross_loop_call import CrossLoopCall
 from ..sharing._join import JoinParameters
 from ..sharing._registry import current_registry
@@ -47,7 +49,7 @@ _DISCONNECTED_FOR_ALL = (
 )
 
 
-class SharedClient:
+class SharedClient(Generic[M]):
     """A handle on a shared connection, for threads without an event loop; any thread may use it.
 
     It has a stream of its own, which begins with the join: ``for message in client``, or `receive()`. Every call that
@@ -74,7 +76,7 @@ class SharedClient:
         self._callbacks: dict[ThreadCallback, tuple[OpenStream[Any], Predicate | None]] = {}
         self._handle: LoopClient
         self._registry = current_registry()
-        self._stream = self._join()
+        self._stream: Subscription[M | Gap] = self._join()
 
     def __reduce__(self) -> NoReturn:
         """Raise `UsageError`: a shared client can't be pickled or copied."""
@@ -165,27 +167,45 @@ class SharedClient:
             call.refuse()
         return future
 
-    def receive(self, timeout: float | None = None) -> Any:
+    def receive(self, timeout: float | None = None) -> M | Gap:
         """The next message (or `Gap`) of the client's own stream; see `Subscription.receive()`."""
         self._use_own_stream()
         return self._stream.receive(timeout)
 
-    def __iter__(self) -> Iterator[Any]:
+    def __iter__(self) -> Iterator[M | Gap]:
         """The client's own stream; it ends when the client or the connection is closed."""
         self._use_own_stream()
         return self._stream
 
+    @overload
     def subscribe(
         self,
         event: str | None = None,
         *,
-        where: Predicate | None = None,
+        keys: Iterable[Hashable] = (),
+        gaps: Literal[False],
+        **options: Unpack[SubscriptionOptions[M]],
+    ) -> Subscription[M]: ...
+    @overload
+    def subscribe(
+        self,
+        event: str | None = None,
+        *,
+        keys: Iterable[Hashable] = (),
+        gaps: bool = True,
+        **options: Unpack[SubscriptionOptions[M]],
+    ) -> Subscription[M | Gap]: ...
+    def subscribe(
+        self,
+        event: str | None = None,
+        *,
+        where: Predicate[M] | None = None,
         keys: Iterable[Hashable] = (),
         limit: int = DEFAULT_LIMIT,
         overflow: Overflow | str = Overflow.FAIL,
         gaps: bool = True,
         raise_on_failure: bool = True,
-    ) -> Subscription[Any]:
+    ) -> Subscription[M | Gap]:
         """A stream of messages, as the async `SharedClient.subscribe()`: ``for message in shared.subscribe()``."""
         check_where(where)
         self._current()
@@ -204,7 +224,13 @@ class SharedClient:
         )
 
     @overload
-    def on(self, event: C, /, **options: Unpack[CallbackOptions]) -> C: ...
+    def on(
+        self, event: Callable[[M], R], /, *, gaps: Literal[False] = False, **options: Unpack[ReaderParameters[M]]
+    ) -> Callable[[M], R]: ...
+    @overload
+    def on(
+        self, event: Callable[[M | Gap], R], /, *, gaps: bool, **options: Unpack[ReaderParameters[M]]
+    ) -> Callable[[M | Gap], R]: ...
     @overload
     def on(self, event: str | None, callback: C, **options: Unpack[CallbackOptions]) -> C: ...
     @overload
@@ -214,7 +240,7 @@ class SharedClient:
         event: Any = None,
         callback: Callable[..., Any] | None = None,
         *,
-        where: Predicate | None = None,
+        where: Predicate[M] | None = None,
         limit: int = DEFAULT_LIMIT,
         overflow: Overflow | str = Overflow.FAIL,
         gaps: bool = False,
@@ -315,7 +341,7 @@ class SharedClient:
     def _known(self) -> LoopClient:
         return self._handle if self._closed else self._current()
 
-    def _join(self) -> Subscription[Any]:
+    def _join(self) -> Subscription[M | Gap]:
         check_may_block()
         registry = current_registry()
         # Functions of the program are called in this thread; members are counted in an uninterruptible one.

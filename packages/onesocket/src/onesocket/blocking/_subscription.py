@@ -4,17 +4,17 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Iterator
-from typing import Any, Final, Generic, NoReturn, Self, TypeVar, cast
+from typing import Any, Final, NoReturn, Self, cast
 
 from ..client._gap import Gap
 from ..client._subscription import Predicate
 from ..client._subscription import Subscription as LoopSubscription
 from ..errors import ClientClosed, ForkedCopy, OnesocketError, SlowConsumer, UsageError, WaitTimeout
+from ..protocols._message_type import M_co
 from ..sharing._loop_inbox import LoopInbox
 from ..sharing._registry import current_registry
 from ._waiting import Deadline, OneShotEvent, check_may_block
 
-T = TypeVar("T")
 _ENDED: Final = "this subscription has ended: its client or the connection was closed"
 
 
@@ -68,10 +68,10 @@ class _Handover:
             queue.waiter = cast("Any", self)
 
 
-class Subscription(Iterator[T], Generic[T]):
+class Subscription(Iterator[M_co]):
     """Messages for one thread: ``for message in subscription``. It has one reader."""
 
-    def __init__(self, stream: LoopSubscription[T], host_inbox: LoopInbox, where: Predicate | None = None) -> None:
+    def __init__(self, stream: LoopSubscription[M_co], host_inbox: LoopInbox, where: Predicate | None = None) -> None:
         self._stream = stream
         self._handover = _Handover(stream)
         self._where = where
@@ -93,14 +93,14 @@ class Subscription(Iterator[T], Generic[T]):
         """Itself."""
         return self
 
-    def __next__(self) -> T:
+    def __next__(self) -> M_co:
         """The next message, or a `Gap`; the end is when the client or the connection is closed."""
         try:
             return self.receive()
         except ClientClosed:
             raise StopIteration from None
 
-    def receive(self, timeout: float | None = None) -> T:
+    def receive(self, timeout: float | None = None) -> M_co:
         """The next message, or a `Gap`.
 
         Raises `WaitTimeout` after `timeout` seconds, `SlowConsumer`, what made the connection fail, or `ClientClosed`
@@ -119,7 +119,7 @@ class Subscription(Iterator[T], Generic[T]):
                     raise _receive_timeout(deadline)
                 self._more(deadline)
                 looked = True
-            item: T = taken[0]
+            item: M_co = taken[0]
             try:
                 is_wanted = where is None or isinstance(item, Gap) or bool(where(item))
             except Exception:

@@ -7,25 +7,27 @@ import logging
 import ssl as ssl_module
 import warnings
 from collections.abc import Callable, Iterable
-from typing import Any, Literal, NoReturn, Self, Unpack, overload
+from typing import Any, Generic, Literal, NoReturn, Self, Unpack, overload
 
 from ..lifecycle import _events as events
 from ..lifecycle._effects import Outcome
 from ..lifecycle._outbox import OutboxLimits
 from ..lifecycle._retry import ReconnectPolicy
 from ..lifecycle._states import State
+from ..protocols._message_type import M
 from ..protocols._protocol import Protocol
 from ..transports._proxy import ProxyOption
 from ..transports._transport import Transport
-from ..wire._handshake import Handshake
+from ..wire._handshake import Data, Handshake
 from ._affinity import Affinity, is_collected
+from ._client_options import ClientOptions
 from ._connect_reminder import ConnectReminder
 from ._delivery import Delivery
 from ._error_reporter import ErrorReporter
 from ._fan_out import FanOut
 from ._gap import Gap
 from ._internals import ClientInternals
-from ._message_client import C, CallbackOptions, SubscriptionOptions, W
+from ._message_client import C, CallbackOptions, R, ReaderParameters, SubscriptionOptions, W
 from ._options import Headers, Options, Token, URLSource
 from ._outage_log import OutageLog
 from ._pickling import not_picklable
@@ -45,12 +47,13 @@ _DEFAULT_RECONNECT = ReconnectPolicy()
 _DEFAULT_OUTBOX = OutboxLimits()
 
 
-class Client:
+class Client(Generic[M]):
     """Exactly one WebSocket, however many ask for it.
 
     Any number of components may call every method at any time, in any order: `connect()` joins an attempt that is in
     flight, a lost connection is resumed, and there are never two at once. A client belongs to the event loop of its
     first use, and to its process: a forked child keeps nothing of its connection, and each call raises `ForkedCopy`.
+    For type checkers it has the type of received messages: with ``protocol=Json(type=Trade)`` it is a `Client[Trade]`.
 
     Parameters:
         url: ``ws://`` or ``wss://``; user info becomes an `Authorization: Basic` header. A Unix socket is
@@ -80,12 +83,18 @@ class Client:
         transport: Makes the connections (default: WebSocket over TCP, TLS or a Unix socket).
     """
 
+    @overload
+    def __init__(self, url: str | URLSource, *, protocol: Protocol[M], **options: Unpack[ClientOptions]) -> None: ...
+    @overload
+    def __init__(
+        self: Client[Data], url: str | URLSource, *, protocol: None = None, **options: Unpack[ClientOptions]
+    ) -> None: ...
     def __init__(
         self,
         url: str | URLSource,
         *,
         token: Token | None = None,
-        protocol: Protocol | None = None,
+        protocol: Protocol[Any] | None = None,
         headers: Headers | None = None,
         subprotocols: Iterable[str] = (),
         ssl: ssl_module.SSLContext | None = None,
@@ -256,22 +265,22 @@ class Client:
 
     @overload
     def subscribe(
-        self, event: str | None = None, *, gaps: Literal[True] = True, **options: Unpack[SubscriptionOptions]
-    ) -> Subscription[Any | Gap]: ...
+        self, event: str | None = None, *, gaps: Literal[False], **options: Unpack[SubscriptionOptions[M]]
+    ) -> Subscription[M]: ...
     @overload
     def subscribe(
-        self, event: str | None = None, *, gaps: bool, **options: Unpack[SubscriptionOptions]
-    ) -> Subscription[Any]: ...
+        self, event: str | None = None, *, gaps: bool = True, **options: Unpack[SubscriptionOptions[M]]
+    ) -> Subscription[M | Gap]: ...
     def subscribe(
         self,
         event: str | None = None,
         *,
-        where: Predicate | None = None,
+        where: Predicate[M] | None = None,
         limit: int = DEFAULT_LIMIT,
         overflow: Overflow | str = Overflow.FAIL,
         gaps: bool = True,
         raise_on_failure: bool = True,
-    ) -> Subscription[Any]:
+    ) -> Subscription[M | Gap]:
         """A stream of messages: ``async for message in client.subscribe()``.
 
         It begins with this call and goes on over any number of connections. The client's first stream of everything (no
@@ -297,12 +306,18 @@ class Client:
         stream.on_wait = self._reader_waits
         return stream
 
-    def __aiter__(self) -> Subscription[Any | Gap]:
+    def __aiter__(self) -> Subscription[M | Gap]:
         """A new subscription to all messages, as `subscribe()` returns it: ``async for message in client``."""
         return self.subscribe()
 
     @overload
-    def on(self, event: C, /, **options: Unpack[CallbackOptions]) -> C: ...
+    def on(
+        self, event: Callable[[M], R], /, *, gaps: Literal[False] = False, **options: Unpack[ReaderParameters[M]]
+    ) -> Callable[[M], R]: ...
+    @overload
+    def on(
+        self, event: Callable[[M | Gap], R], /, *, gaps: bool, **options: Unpack[ReaderParameters[M]]
+    ) -> Callable[[M | Gap], R]: ...
     @overload
     def on(self, event: str | None, callback: C, **options: Unpack[CallbackOptions]) -> C: ...
     @overload
@@ -312,7 +327,7 @@ class Client:
         event: Any = None,
         callback: Callable[..., Any] | None = None,
         *,
-        where: Predicate | None = None,
+        where: Predicate[M] | None = None,
         limit: int = DEFAULT_LIMIT,
         overflow: Overflow | str = Overflow.FAIL,
         gaps: bool = False,

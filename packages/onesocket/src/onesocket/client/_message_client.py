@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from types import TracebackType
-from typing import Any, Literal, Protocol, Self, TypedDict, TypeVar, Unpack, overload
+from typing import Any, Generic, Literal, Protocol, Self, TypedDict, TypeVar, Unpack, overload
 
 from ..lifecycle._effects import Outcome
 from ..lifecycle._states import State
+from ..protocols._message_type import M
 from ..wire._handshake import Handshake
 from ._delivery import Delivery
 from ._gap import Gap
@@ -16,14 +17,16 @@ from ._status import Change, Stats, Status
 from ._subscription import Predicate, Subscription
 
 C = TypeVar("C", bound=Callable[..., Any])
+R = TypeVar("R")
+"""The result of a callback."""
 W = TypeVar("W", bound=Callable[[Change], object])
 """A watcher of the state."""
 
 
-class ReaderParameters(TypedDict, total=False):
+class ReaderParameters(TypedDict, Generic[M], total=False):
     """The options that `subscribe()` and `on()` have in common."""
 
-    where: Predicate | None
+    where: Predicate[M] | None
     """Only messages for which this is true; default: None, all."""
     limit: int
     """Number of messages that may wait for the reader; default: `DEFAULT_LIMIT`."""
@@ -31,22 +34,24 @@ class ReaderParameters(TypedDict, total=False):
     """The rule beyond that; default: ``"fail"``."""
 
 
-class SubscriptionOptions(ReaderParameters, total=False):
+class SubscriptionOptions(ReaderParameters[M], Generic[M], total=False):
     """The options of `subscribe()`, besides `gaps`."""
 
     raise_on_failure: bool
     """Raise the error in the reader when the client becomes FAILED; default: True."""
 
 
-class CallbackOptions(ReaderParameters, total=False):
-    """The options of `on()`."""
+class CallbackOptions(ReaderParameters[Any], total=False):
+    """The options of `on()` with an event name, whose messages may be of a narrower type."""
 
     gaps: bool
     """Call it with gap markers, too; default: False."""
 
 
-class MessageClient(Protocol):
+class MessageClient(Protocol[M]):
     """A handle on one connection, of its own (`Client`) or shared (`SharedClient`): code written for this takes both.
+
+    Its parameter is the type of received messages, as the protocol decodes them.
 
     See `Client` for what each method does. `disconnect`, `reconnect` and `connect` act on the connection, and so on
     every client that shares it; `aclose` ends this handle.
@@ -104,31 +109,37 @@ class MessageClient(Protocol):
 
     @overload
     def subscribe(
-        self, event: str | None = None, *, gaps: Literal[True] = True, **options: Unpack[SubscriptionOptions]
-    ) -> Subscription[Any | Gap]: ...
+        self, event: str | None = None, *, gaps: Literal[False], **options: Unpack[SubscriptionOptions[M]]
+    ) -> Subscription[M]: ...
     @overload
     def subscribe(
-        self, event: str | None = None, *, gaps: bool, **options: Unpack[SubscriptionOptions]
-    ) -> Subscription[Any]: ...
+        self, event: str | None = None, *, gaps: bool = True, **options: Unpack[SubscriptionOptions[M]]
+    ) -> Subscription[M | Gap]: ...
     def subscribe(
         self,
         event: str | None = None,
         *,
-        where: Predicate | None = None,
+        where: Predicate[M] | None = None,
         limit: int = DEFAULT_LIMIT,
         overflow: Overflow | str = Overflow.FAIL,
         gaps: bool = True,
         raise_on_failure: bool = True,
-    ) -> Subscription[Any]:
+    ) -> Subscription[M | Gap]:
         """A stream of messages."""
         ...
 
-    def __aiter__(self) -> Subscription[Any | Gap]:
+    def __aiter__(self) -> Subscription[M | Gap]:
         """A new subscription to all messages: ``async for message in client``."""
         ...
 
     @overload
-    def on(self, event: C, /, **options: Unpack[CallbackOptions]) -> C: ...
+    def on(
+        self, event: Callable[[M], R], /, *, gaps: Literal[False] = False, **options: Unpack[ReaderParameters[M]]
+    ) -> Callable[[M], R]: ...
+    @overload
+    def on(
+        self, event: Callable[[M | Gap], R], /, *, gaps: bool, **options: Unpack[ReaderParameters[M]]
+    ) -> Callable[[M | Gap], R]: ...
     @overload
     def on(self, event: str | None, callback: C, **options: Unpack[CallbackOptions]) -> C: ...
     @overload
@@ -138,7 +149,7 @@ class MessageClient(Protocol):
         event: Any = None,
         callback: Callable[..., Any] | None = None,
         *,
-        where: Predicate | None = None,
+        where: Predicate[M] | None = None,
         limit: int = DEFAULT_LIMIT,
         overflow: Overflow | str = Overflow.FAIL,
         gaps: bool = False,

@@ -129,12 +129,13 @@ def check_size(name: str, value: object) -> int | None:
     return value
 
 
-def _check_protocol(value: object) -> Protocol:
+def _check_protocol(value: Any) -> Protocol:
+    protocol: Protocol = value
     if value is None:
         return Raw()
     if not isinstance(value, Protocol):
         raise InvalidOption(f"protocol must be a Protocol, such as Json() (an instance), not {value!r}")
-    return value
+    return protocol
 
 
 def _check_instance(name: str, value: object, kind: type[T]) -> T | None:

@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
-from typing import Any, Self, TypeVar, cast
+from typing import Any, Self, cast
 
 from ..errors import SlowConsumer, UsageError
+from ..protocols._message_type import M, M_co
 from ._queue import Queue
 
-T = TypeVar("T")
-Predicate = Callable[[Any], bool]
+Predicate = Callable[[M], bool]
 
 
-class Subscription(AsyncIterator[T]):
+class Subscription(AsyncIterator[M_co]):
     """Stream of one subscriber, returned by `subscribe()`: ``async for message in subscription``.
 
     It is registered by the call, so no message after that is missed. It ends with `close()`, when the client is closed,
@@ -49,14 +49,14 @@ class Subscription(AsyncIterator[T]):
         """Return the subscription: it has one reader."""
         return self
 
-    async def __anext__(self) -> T:
+    async def __anext__(self) -> M_co:
         """The next message, or a `Gap`. Raises `SlowConsumer`, or the error with which the client failed."""
         queue = self._queue
         if self._items and queue.plain:
-            return cast("T", self._items.popleft())
+            return cast("M_co", self._items.popleft())
         while True:
             if queue.has_items:
-                return cast("T", queue.take())
+                return cast("M_co", queue.take())
             error = queue.next_error()
             if error is not None and not self._closed:
                 if isinstance(error, SlowConsumer):

@@ -5,11 +5,12 @@ from __future__ import annotations
 import abc
 import inspect
 from collections.abc import Callable, Iterable
-from typing import Any
+from typing import Any, TypedDict
 
 from ..errors import InvalidOption, LoginRefused, OnesocketError, UsageError
 from ..wire._handshake import Data
 from ._login import Login
+from ._message_type import M_co
 from ._pace import Pace, SendWindow
 from ._protocol import Action, Deliver, Fail, Protocol, Ready, Send
 from ._token import TokenPlace
@@ -17,7 +18,18 @@ from ._token import TokenPlace
 _UNSET: Any = object()
 
 
-class CodecProtocol(Protocol):
+class CodecOptions(TypedDict, total=False):
+    """The options of every codec; see `CodecProtocol`."""
+
+    login: Login | None
+    event: str | Callable[[Any], str | None] | None
+    subprotocols: Iterable[str]
+    token_place: TokenPlace | None
+    pace: Pace | None
+    on_ready: Callable[[], Iterable[Any]] | None
+
+
+class CodecProtocol(Protocol[M_co]):
     """Base of `Raw`, `Json` and `Msgpack`: subclasses decode and encode one message."""
 
     def __init__(
@@ -54,7 +66,7 @@ class CodecProtocol(Protocol):
         return f"<{type(self).__name__}{' with login' if self.login else ''}>"
 
     @abc.abstractmethod
-    def decode(self, data: Data) -> Any:
+    def decode(self, data: Data) -> M_co:
         """Decode one frame to a message. Raises `DecodeError`."""
 
     def opened(self, token: str | None, now: float) -> Iterable[Action]:
@@ -84,7 +96,7 @@ class CodecProtocol(Protocol):
             refusal.__cause__ = error
             return (Fail(refusal),)
 
-    def decoder(self) -> Callable[[Data], Any] | None:
+    def decoder(self) -> Callable[[Data], M_co] | None:
         """Return `decode`, as every frame is one message."""
         return self.decode
 

@@ -2,38 +2,35 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any, ClassVar
 
 import msgspec
 
-from ..errors import DecodeError, EncodeError
+from ..errors import EncodeError
 from ..wire._handshake import Data
-from ._codec import CodecProtocol
+from ._message_type import M_co
+from ._typed_codec import TypedCodec
+
+_encode = msgspec.json.Encoder().encode
 
 
-class Json(CodecProtocol):
+class Json(TypedCodec[M_co]):
     """JSON in text frames; decodes binary frames, too.
 
-    `type`: a msgspec-compatible type to validate into; plain objects unless given.
+    `type`: the type of messages, which msgspec validates into: a `msgspec.Struct`, a dataclass, a `TypedDict`, an attrs
+    class, `list[int]`, a union; plain objects unless given. Other options: as of `CodecProtocol`.
     """
 
     name: ClassVar[str] = "json"
+    format: ClassVar[str] = "JSON"
 
-    def __init__(self, *, type: Any = Any, **options: Any) -> None:  # noqa: A002 - msgspec's own name for it
-        super().__init__(**options)
-        self._decode = msgspec.json.Decoder(type).decode
-        self._encode = msgspec.json.Encoder().encode
-
-    def decode(self, data: Data) -> Any:
-        """Decode one frame to an object."""
-        try:
-            return self._decode(data)
-        except (msgspec.DecodeError, UnicodeError, RecursionError) as error:
-            raise DecodeError(f"a message of {len(data)} characters is not the expected JSON: {error}") from error
+    def _make_decoder(self, kind: Any) -> Callable[[Any], Any]:
+        return msgspec.json.Decoder(kind).decode
 
     def encode(self, message: Any) -> Data:
         """Encode an object to one text frame."""
         try:
-            return self._encode(message).decode()
+            return _encode(message).decode()
         except (TypeError, ValueError, OverflowError, RecursionError, msgspec.EncodeError) as error:
             raise EncodeError(f"a {type(message).__name__} can't be sent as JSON: {error}") from error

@@ -2,40 +2,40 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any, ClassVar
 
 import msgspec
 
 from ..errors import DecodeError, EncodeError
 from ..wire._handshake import Data
-from ._codec import CodecProtocol
+from ._message_type import M_co
+from ._typed_codec import TypedCodec
+
+_encode = msgspec.msgpack.Encoder().encode
 
 
-class Msgpack(CodecProtocol):
+class Msgpack(TypedCodec[M_co]):
     """MessagePack in binary frames.
 
-    `type`: a msgspec-compatible type to validate into; plain objects unless given.
+    `type`: the type of messages, as of `Json`. Other options: as of `CodecProtocol`.
     """
 
     name: ClassVar[str] = "msgpack"
+    format: ClassVar[str] = "MessagePack"
 
-    def __init__(self, *, type: Any = Any, **options: Any) -> None:  # noqa: A002 - msgspec's own name for it
-        super().__init__(**options)
-        self._decode = msgspec.msgpack.Decoder(type).decode
-        self._encode = msgspec.msgpack.Encoder().encode
+    def _make_decoder(self, kind: Any) -> Callable[[Any], Any]:
+        return msgspec.msgpack.Decoder(kind).decode
 
-    def decode(self, data: Data) -> Any:
+    def decode(self, data: Data) -> M_co:
         """Decode one frame to an object."""
         if isinstance(data, str):
             raise DecodeError(f"a text message of {len(data)} characters, where binary MessagePack was expected")
-        try:
-            return self._decode(data)
-        except (msgspec.DecodeError, UnicodeError, RecursionError) as error:
-            raise DecodeError(f"a message of {len(data)} bytes is not the expected MessagePack: {error}") from error
+        return super().decode(data)
 
     def encode(self, message: Any) -> Data:
         """Encode an object to one binary frame."""
         try:
-            return self._encode(message)
+            return _encode(message)
         except (TypeError, ValueError, OverflowError, RecursionError, msgspec.EncodeError) as error:
             raise EncodeError(f"a {type(message).__name__} can't be sent as MessagePack: {error}") from error

@@ -10,12 +10,13 @@ import abc
 from collections.abc import Callable, Hashable, Iterable
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any, ClassVar, Self
+from typing import Any, ClassVar, Generic, Self
 
 from ..errors import OnesocketError
 from ..lifecycle._peer_errors import closed_by_peer
 from ..wire._handshake import Data, DialRequest
 from ._fingerprint import comparable_form, constructor_arguments, digest, name_of
+from ._message_type import M_co
 from ._token import TokenHeader, TokenPlace
 
 
@@ -96,8 +97,12 @@ class RateLimiter(abc.ABC):
         """Count one message and return 0, or count none and return the seconds until one may be sent."""
 
 
-class Protocol(abc.ABC):
-    """Base of protocols; one instance serves one client for all its epochs, so it may keep a session."""
+class Protocol(abc.ABC, Generic[M_co]):
+    """Base of protocols; one instance serves one client for all its epochs, so it may keep a session.
+
+    Its parameter is the type of received messages: with a ``Protocol[Trade]``, ``client.subscribe()`` gives
+    ``Trade | Gap``. Left out, it is `Any`.
+    """
 
     name: ClassVar[str]
     subprotocols: tuple[str, ...] = ()
@@ -158,7 +163,7 @@ class Protocol(abc.ABC):
         del now
         return ()
 
-    def unread(self) -> None:  # noqa: B027 - most protocols don't judge silence
+    def unread(self) -> None:
         """Note, before `wake`, that silence is no sign of a dead peer.
 
         A paused reader, or a large message on its way, may delay the awaited message.
@@ -176,7 +181,7 @@ class Protocol(abc.ABC):
     def encode(self, message: Any) -> Data:
         """Encode one message. Raises `EncodeError`."""
 
-    def decoder(self) -> Callable[[Data], Any] | None:
+    def decoder(self) -> Callable[[Data], M_co] | None:
         """Return the function that decodes a frame, if every frame is one message once the login is complete.
 
         None: `received` is called for every frame.
@@ -213,11 +218,11 @@ class Protocol(abc.ABC):
         """One message for another process of this machine, where messages are not single frames (no `decoder`)."""
         raise NotImplementedError
 
-    def unpack(self, data: Data) -> Any:
+    def unpack(self, data: Data) -> M_co:
         """The message that was packed. Raises `DecodeError`."""
         raise NotImplementedError
 
 
-def implements(protocol: Protocol, *methods: Callable[..., Any]) -> bool:
+def implements(protocol: Protocol[Any], *methods: Callable[..., Any]) -> bool:
     """Check whether the class of `protocol` overrides optional methods: ``implements(protocol, Protocol.pack)``."""
     return all(getattr(type(protocol), method.__name__) is not method for method in methods)

@@ -11,16 +11,16 @@ from ._codec import CodecProtocol
 from ._protocol import as_is
 
 
-class Raw(CodecProtocol):
+class Raw(CodecProtocol[Data]):
     """Protocol without an encoding; the default."""
 
     name: ClassVar[str] = "raw"
 
-    def decode(self, data: Data) -> Any:
+    def decode(self, data: Data) -> Data:
         """Return the frame itself."""
         return data
 
-    def decoder(self) -> Callable[[Data], Any]:
+    def decoder(self) -> Callable[[Data], Data]:
         """Return a function that returns each frame itself."""
         return as_is
 

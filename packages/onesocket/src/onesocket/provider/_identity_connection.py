@@ -18,8 +18,8 @@ from ..urls import parse_url
 if TYPE_CHECKING:
     from typing_extensions import TypeVar
 
-    C = TypeVar("C", bound=MessageClient, default=Client)
-    L_co = TypeVar("L_co", bound=MessageClient, covariant=True)
+    C = TypeVar("C", bound=MessageClient[Any], default=Client[Any])
+    L_co = TypeVar("L_co", bound=MessageClient[Any], covariant=True)
 else:
     from typing import TypeVar
 

@@ -5,9 +5,10 @@ from __future__ import annotations
 import asyncio
 import enum
 import functools
-from typing import Any, Generic, NoReturn, Self
+from typing import Any, Generic, NoReturn, Required, Self, TypedDict, Unpack, overload
 
 from ..client._affinity import Affinity, is_collected
+from ..client._client import Client
 from ..client._identity_token import Superseded
 from ..client._options import check_seconds
 from ..client._pickling import not_picklable
@@ -24,6 +25,7 @@ from ..errors import (
 from ..lifecycle._effects import Outcome
 from ..lifecycle._states import State
 from ..notices import ConnectionNotices, LogSink, Notices, NoticeSink
+from ..wire._handshake import Data
 from ._auth_query import AuthQuery
 from ._identity import Auth, Identity, as_identity
 from ._identity_connection import C, ConnectionStage, IdentityClientFactory, IdentityConnection, as_client_factory
@@ -44,6 +46,15 @@ class _Access(enum.Enum):
     """`logout()` was called, and no `login()` since."""
     CLOSED = "closed"
     """`aclose()` was called."""
+
+
+class ProviderOptions(TypedDict, total=False):
+    """The options of `Provider`."""
+
+    auth: Required[Auth]
+    notices: Notices | NoticeSink | None
+    auth_timeout: float
+    service: str
 
 
 class Provider(Generic[C]):
@@ -72,6 +83,10 @@ class Provider(Generic[C]):
     Other members keep it; the last one to leave closes it.
     """
 
+    @overload
+    def __init__(self, make_client: IdentityClientFactory[C], **options: Unpack[ProviderOptions]) -> None: ...
+    @overload
+    def __init__(self: Provider[Client[Data]], make_client: str, **options: Unpack[ProviderOptions]) -> None: ...
     def __init__(
         self,
         make_client: str | IdentityClientFactory[C],

@@ -7,29 +7,32 @@ import dataclasses
 import functools
 from collections.abc import Callable, Generator
 from types import TracebackType
-from typing import Any, Final, NoReturn, Unpack
+from typing import Any, Final, Generic, NoReturn, Unpack, overload
 
 from ..client._client import Client
+from ..client._client_options import ConnectionOptions
 from ..client._error_reporter import check_on_error
 from ..client._options import Token, TokenSource
 from ..client._pickling import not_picklable
 from ..client._user_code import USER_ERRORS, concerns_another_client
 from ..errors import InvalidOption, ManuallyDisconnected, OnesocketError, UsageError, WrongEventLoop
+from ..protocols._message_type import M
 from ..protocols._protocol import Protocol
 from ..protocols._raw import Raw
 from ..urls import redact
+from ..wire._handshake import Data
 from ._client_upstream import ClientUpstream
 from ._connection_key import ConnectionKey
 from ._host_options import HostOptions
 from ._loop_inbox import running_loop
 from ._member_tokens import MemberTokens
-from ._options import OPTION_NAMES, ClientOptions, RequestedOptions, Scope, same_protocol
+from ._options import OPTION_NAMES, JoinOptions, RequestedOptions, Scope, same_protocol
 from ._registry import LookupRunner, current_registry
 from ._shared_client import SharedClient
 from ._shared_connection import SharedConnection
 from ._upstream import ConnectionSpec, Upstream
 
-ClientFactory = Callable[[], Client] | Callable[[Any], Client]
+ClientFactory = Callable[[], Client[M]] | Callable[[Any], Client[M]]
 
 _DISCONNECTED_FOR_ALL: Final = (
     "disconnect() was called on this connection, which holds for all who share it; "
@@ -37,6 +40,20 @@ _DISCONNECTED_FOR_ALL: Final = (
 )
 
 
+@overload
+def join(url: str, *, protocol: Protocol[M], **options: Unpack[JoinOptions]) -> JoinRequest[M]: ...
+@overload
+def join(
+    url: str,
+    *,
+    client_factory: ClientFactory[M],
+    protocol: Protocol[Any] | None = None,
+    **options: Unpack[JoinOptions],
+) -> JoinRequest[M]: ...
+@overload
+def join(
+    url: str, *, protocol: None = None, client_factory: None = None, **options: Unpack[JoinOptions]
+) -> JoinRequest[Data]: ...
 def join(
     url: str,
     *,
@@ -45,10 +62,11 @@ def join(
     token: Token | None = None,
     linger: float = 0.0,
     on_error: Callable[[BaseException], object] | None = None,
-    client_factory: ClientFactory | None = None,
+    client_factory: ClientFactory[Any] | None = None,
     host_options: HostOptions | None = None,
-    **options: Unpack[ClientOptions],
-) -> JoinRequest:
+    protocol: Protocol[Any] | None = None,
+    **options: Unpack[ConnectionOptions],
+) -> JoinRequest[Any]:
     """Join the one connection of this URL and identity: ``async with onesocket.join(url) as client:``.
 
     The first caller opens it; all others, in any task, thread or event loop (with scope "host", in any process of this
@@ -68,6 +86,7 @@ def join(
             called with the token (or its source) if there is a `token=`, else without arguments; scope "host" needs
             that, or `key`. It brings the protocol, too: a `protocol=` beside it has to be the same.
         host_options: For scope "host".
+        protocol: As for `Client`; it gives the type of messages.
         options: As for `Client`. A caller with another value than the first gets `OptionConflict`. Of `headers`,
             `subprotocols`, `protocol`, `ssl`, `proxy`, `server_hostname` and `local_address`, which go into dial and
             login, leaving one out counts as its default; other options that are left out conflict with nothing.
@@ -83,7 +102,7 @@ def join(
             linger=linger,
             client_factory=client_factory,
             host_options=host_options,
-            options=dict(options),
+            options=dict(options) if protocol is None else {**options, "protocol": protocol},
         ),
         on_error,
     )
@@ -100,7 +119,7 @@ class JoinParameters:
         scope: Scope,
         token: Token | None,
         linger: float,
-        client_factory: ClientFactory | None,
+        client_factory: ClientFactory[Any] | None,
         host_options: HostOptions | None,
         options: dict[str, Any],
     ) -> None:
@@ -147,11 +166,11 @@ class JoinParameters:
         """The connection, counted for one more member; `run_lookup`: as of `Registry.find`."""
         tokens = MemberTokens()
         token = self._token if self.token_source is None else tokens.ask
-        protocol = self._options.get("protocol")
+        protocol: Protocol | None = self._options.get("protocol")
         spec = ConnectionSpec(
             key=self.key,
             options=self._options if token is None else {**self._options, "token": token},
-            protocol=protocol if isinstance(protocol, Protocol) else Raw(),
+            protocol=Raw() if protocol is None else protocol,
             make_client=functools.partial(_make_client, self.url, self._client_factory, self._options, token),
             tokens=tokens,
             host_options=self._host_options or HostOptions(),
@@ -170,13 +189,13 @@ class JoinParameters:
         return HostUpstream(spec), spec.protocol
 
 
-class JoinRequest:
+class JoinRequest(Generic[M]):
     """The result of `join()`: use ``async with``, or await it for a `SharedClient` that you close yourself."""
 
     def __init__(self, parameters: JoinParameters, on_error: Callable[[BaseException], object] | None) -> None:
         self._parameters = parameters
         self._on_error = check_on_error(on_error)
-        self._client: SharedClient | None = None
+        self._client: SharedClient[M] | None = None
 
     def __repr__(self) -> str:
         return f"<JoinRequest {self._parameters.shown} {self._client!r}>"
@@ -185,11 +204,11 @@ class JoinRequest:
         """Raise `UsageError`: a request to join can't be pickled or copied."""
         raise not_picklable(self)
 
-    def __await__(self) -> Generator[Any, None, SharedClient]:
+    def __await__(self) -> Generator[Any, None, SharedClient[M]]:
         """Join, and return the client."""
         return self._join().__await__()
 
-    async def __aenter__(self) -> SharedClient:
+    async def __aenter__(self) -> SharedClient[M]:
         """Join."""
         self._client = await self._join()
         return self._client
@@ -207,7 +226,7 @@ class JoinRequest:
         """The function that was given as `token`."""
         return self._parameters.token_source
 
-    def client(self) -> SharedClient:
+    def client(self) -> SharedClient[M]:
         """A client that is counted, but not connected yet: call its `connect()`, as often as you like.
 
         So it can be read from the first message on, and a failed attempt leaves it usable. Close it yourself.
@@ -225,7 +244,7 @@ class JoinRequest:
             on_error=self._on_error,
         )
 
-    async def _join(self) -> SharedClient:
+    async def _join(self) -> SharedClient[M]:
         client = self.client()
         try:
             await client.connect()
@@ -272,14 +291,15 @@ def _make_process_upstream(spec: ConnectionSpec) -> tuple[Upstream, Protocol]:
     return ClientUpstream(client), client.internals.options.protocol
 
 
-def _checked_client(client: object, protocol: Protocol | None) -> Client:
+def _checked_client(client: Any, protocol: Protocol | None) -> Client:
     """The result of a `client_factory=`; raises `InvalidOption`. `protocol`: the option beside it."""
+    made: Client = client
     if not isinstance(client, Client):
         raise InvalidOption(f"client_factory= must return a Client, not {type(client).__name__}")
-    mine = client.internals.options.protocol
+    mine = made.internals.options.protocol
     if protocol is not None and not same_protocol(mine, protocol):
         raise InvalidOption(
             f"client_factory= builds a client with another protocol ({type(mine).__name__}) than protocol= "
             f"({type(protocol).__name__}): give the client the one that you mean, and leave protocol= out"
         )
-    return client
+    return made

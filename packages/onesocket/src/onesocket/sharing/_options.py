@@ -3,22 +3,18 @@
 from __future__ import annotations
 
 import inspect
-import ssl as ssl_module
-from collections.abc import Iterable, Mapping
-from typing import Any, Final, Literal, TypedDict
+from collections.abc import Callable, Mapping
+from typing import Any, Final, Literal
 
 from ..client._client import Client
+from ..client._client_options import ConnectionOptions
 from ..client._identity_token import IdentityToken
-from ..client._options import Headers, check_headers, check_subprotocols
-from ..client._transport_choice import Compression
+from ..client._options import Token, check_headers, check_subprotocols
 from ..errors import OptionConflict
-from ..lifecycle._outbox import OutboxLimits
-from ..lifecycle._retry import ReconnectPolicy
 from ..protocols._protocol import Protocol
 from ..protocols._raw import Raw
-from ..transports._proxy import ProxyOption
-from ..transports._transport import Transport
 from ._connection_key import ConnectionKey, secret_digest
+from ._host_options import HostOptions
 from ._option_digests import (
     DIAL_OPTIONS,
     Comparable,
@@ -31,28 +27,24 @@ from ._option_digests import (
 Scope = Literal["loop", "process", "host"]
 
 
-class ClientOptions(TypedDict, total=False):
-    """The options of `Client` that a connection has; what is left out conflicts only if it's in `DIAL_OPTIONS`."""
+class SharingOptions(ConnectionOptions, total=False):
+    """The options of both `join()` functions, besides `protocol` and `client_factory`."""
 
-    protocol: Protocol | None
-    headers: Headers | None
-    subprotocols: Iterable[str]
-    ssl: ssl_module.SSLContext | None
-    proxy: ProxyOption
-    server_hostname: str | None
-    local_address: str | None
-    open_timeout: float
-    close_timeout: float
-    ping_interval: float | None
-    ping_timeout: float
-    max_size: int | None
-    reconnect: ReconnectPolicy | None
-    outbox: OutboxLimits | None
-    compression: Compression | None
-    transport: Transport | None
+    key: str | None
+    token: Token | None
+    linger: float
+    on_error: Callable[[BaseException], object] | None
+    host_options: HostOptions | None
 
 
-OPTION_NAMES = frozenset(ClientOptions.__annotations__)
+class JoinOptions(SharingOptions, total=False):
+    """The options of `onesocket.join()`, besides `protocol` and `client_factory`."""
+
+    scope: Scope
+
+
+OPTION_NAMES: Final = frozenset({"protocol", *ConnectionOptions.__annotations__})
+"""The options of `Client` that a connection has; what is left out conflicts only if it's in `DIAL_OPTIONS`."""
 _DEFAULTS = {name: parameter.default for name, parameter in inspect.signature(Client).parameters.items()}
 _DIAL_OPTION_NAMES: Final = ("client_factory", *DIAL_OPTIONS)
 

@@ -8,14 +8,14 @@ import functools
 import time
 from collections.abc import Callable, Coroutine, Hashable, Iterable
 from types import TracebackType
-from typing import Any, Final, Literal, NoReturn, Self, TypeVar, Unpack, overload
+from typing import Any, Final, Generic, Literal, NoReturn, Self, TypeVar, Unpack, overload
 
 from .._forking import register_fork_aware
 from ..client._delivery import Delivery
 from ..client._error_reporter import ErrorReporter
 from ..client._fan_out import FanOut
 from ..client._gap import Gap
-from ..client._message_client import C, CallbackOptions, SubscriptionOptions, W
+from ..client._message_client import C, CallbackOptions, R, ReaderParameters, SubscriptionOptions, W
 from ..client._options import TokenSource
 from ..client._pickling import not_picklable
 from ..client._queue import DEFAULT_LIMIT, Overflow
@@ -27,6 +27,7 @@ from ..client._subscription import Predicate, Subscription
 from ..errors import ClientClosed, ForkedCopy, WrongEventLoop
 from ..lifecycle._effects import Outcome
 from ..lifecycle._states import State
+from ..protocols._message_type import M
 from ..wire._handshake import Handshake
 from ._connection_view import ConnectionView
 from ._cross_loop_call import call_on_loop
@@ -44,7 +45,7 @@ _CLOSE_GRACE = 1.0
 CLIENT_CLOSED: Final = "this shared client was closed; join again"
 
 
-class SharedClient:
+class SharedClient(Generic[M]):
     """A handle on a shared connection: a `MessageClient` that belongs to the event loop on which it joined.
 
     Closing it ends its own subscriptions and sends, and no others. `connect`, `reconnect` and `disconnect` act on the
@@ -231,29 +232,29 @@ class SharedClient:
         event: str | None = None,
         *,
         keys: Iterable[Hashable] = (),
-        gaps: Literal[True] = True,
-        **options: Unpack[SubscriptionOptions],
-    ) -> Subscription[Any | Gap]: ...
+        gaps: Literal[False],
+        **options: Unpack[SubscriptionOptions[M]],
+    ) -> Subscription[M]: ...
     @overload
     def subscribe(
         self,
         event: str | None = None,
         *,
         keys: Iterable[Hashable] = (),
-        gaps: bool,
-        **options: Unpack[SubscriptionOptions],
-    ) -> Subscription[Any]: ...
+        gaps: bool = True,
+        **options: Unpack[SubscriptionOptions[M]],
+    ) -> Subscription[M | Gap]: ...
     def subscribe(
         self,
         event: str | None = None,
         *,
-        where: Predicate | None = None,
+        where: Predicate[M] | None = None,
         keys: Iterable[Hashable] = (),
         limit: int = DEFAULT_LIMIT,
         overflow: Overflow | str = Overflow.FAIL,
         gaps: bool = True,
         raise_on_failure: bool = True,
-    ) -> Subscription[Any]:
+    ) -> Subscription[M | Gap]:
         """A stream of messages, as `Client.subscribe()`: the first one begins with what came since this client joined.
 
         `keys`: the keys to subscribe to upstream, with a protocol that describes that; the stream has the messages of
@@ -273,7 +274,7 @@ class SharedClient:
             self.host_inbox.post(self.shared.add_keys, self.member, token, wanted, stream.queue.fail)
         return stream
 
-    def subscribe_from_now(self, *, limit: int, overflow: Overflow | str) -> Subscription[Any | Gap]:
+    def subscribe_from_now(self, *, limit: int, overflow: Overflow | str) -> Subscription[M | Gap]:
         """A stream of all messages from now on: those before go on waiting for another reader."""
         return self._subscribe(
             None, None, limit=limit, overflow=overflow, gaps=True, raise_on_failure=True, from_now=True
@@ -286,12 +287,18 @@ class SharedClient:
         self._open()
         return stream
 
-    def __aiter__(self) -> Subscription[Any | Gap]:
+    def __aiter__(self) -> Subscription[M | Gap]:
         """A new subscription to all messages, as `subscribe()` returns it: ``async for message in client``."""
         return self.subscribe()
 
     @overload
-    def on(self, event: C, /, **options: Unpack[CallbackOptions]) -> C: ...
+    def on(
+        self, event: Callable[[M], R], /, *, gaps: Literal[False] = False, **options: Unpack[ReaderParameters[M]]
+    ) -> Callable[[M], R]: ...
+    @overload
+    def on(
+        self, event: Callable[[M | Gap], R], /, *, gaps: bool, **options: Unpack[ReaderParameters[M]]
+    ) -> Callable[[M | Gap], R]: ...
     @overload
     def on(self, event: str | None, callback: C, **options: Unpack[CallbackOptions]) -> C: ...
     @overload
@@ -301,7 +308,7 @@ class SharedClient:
         event: Any = None,
         callback: Callable[..., Any] | None = None,
         *,
-        where: Predicate | None = None,
+        where: Predicate[M] | None = None,
         limit: int = DEFAULT_LIMIT,
         overflow: Overflow | str = Overflow.FAIL,
         gaps: bool = False,

@@ -212,4 +212,4 @@ def test_what_cannot_be_shared_is_said_at_once(tmp_path: Path) -> None:
     with pytest.raises(InvalidOption, match=r"pack\(message\)"):
         make_upstream(tmp_path, PairProtocol())
     with pytest.raises(InvalidOption, match=r"host_options must be HostOptions\(\.\.\.\), not dict"):
-        join(URL, scope="host", host_options={"buffer": 1})  # type: ignore[arg-type]
+        join(URL, scope="host", host_options={"buffer": 1})  # type: ignore[call-overload]
