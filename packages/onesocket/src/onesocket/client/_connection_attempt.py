@@ -170,6 +170,7 @@ class ConnectionAttempt:
             request = self._request = await self._ask()
             if request is not None and self._advance(AttemptPhase.ASKING_TOKEN, AttemptPhase.DIALLING):
                 self.connection = self._options.transport.dial(request, self, self._received)
+                self._task = None  # 1 KB, with its coroutine
                 return
             error = ConnectAborted("the attempt was given up before anything was dialled")
         except TokenFailed as failure:

@@ -103,7 +103,9 @@ class WebSocketStream(asyncio.BufferedProtocol):
         self._writable = True
         """Last value that `TransportEvents.writable` reported."""
         self._pending_pong: bytes | None = None
-        self._gone: asyncio.Future[None] = self._loop.create_future()
+        self._is_gone = False
+        """The byte stream has ended, and everything is delivered."""
+        self._waiter: asyncio.Future[None] | None = None
 
     def __repr__(self) -> str:
         return f"<WebSocketStream {self._phase.value} reading={self._reading.value} held={len(self._held)}>"
@@ -120,7 +122,9 @@ class WebSocketStream(asyncio.BufferedProtocol):
 
     async def wait_closed(self) -> None:
         """Wait until the stream has ended, and everything received before that is delivered."""
-        await asyncio.shield(self._gone)
+        if not self._is_gone:
+            self._waiter = self._loop.create_future()
+            await self._waiter
 
     # --- the upgrade --------------------------------------------------------------------------------------------------
 
@@ -324,9 +328,11 @@ class WebSocketStream(asyncio.BufferedProtocol):
             self._start_socket()
             if self._reader.state & (CLOSED | VIOLATED):
                 self._end_of_input()
-        if self._lost and not self._gone.done():
+        if self._lost:
             self._reading = _OVER
-            self._gone.set_result(None)
+            self._is_gone = True
+            if self._waiter is not None and not self._waiter.done():
+                self._waiter.set_result(None)
 
     def _is_paused(self) -> bool:
         # A call, so that type checkers know that delivered messages may have changed it.
