@@ -67,7 +67,7 @@ class Sender:
         """The protocol's own frames that go before every message."""
         self._holds = 0
         """While above 0, the outbox is held: watchers are being called about a new connection."""
-        self._priority_tasks: set[asyncio.Task[Any] | None] = set()
+        self._priority_tasks: dict[asyncio.Task[Any] | None, None] = {}
         """Tasks that got the change, and may send first until the outbox opens."""
         self._is_prioritizing = False
         self.sent = 0
@@ -181,7 +181,7 @@ class Sender:
     def prioritize_current_task(self) -> None:
         """Let messages of the running task, which has just got the change, go first until the outbox opens."""
         if self._holds:
-            self._priority_tasks.add(asyncio.current_task())
+            self._priority_tasks[asyncio.current_task()] = None
 
     @property
     def _is_held(self) -> bool:
