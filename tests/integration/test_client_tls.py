@@ -14,7 +14,13 @@ import pytest
 import trustme
 
 from onesocket import Client, OnesocketError, join
-from onesocket.errors import CertificateInvalid, ConnectFailed, InvalidOption, TLSFailed
+from onesocket.errors import (
+    CertificateInvalid,
+    ConnectFailed,
+    ConnectionReset,
+    InvalidOption,
+    TLSFailed,
+)
 from onesocket.testing import FaultyServer
 from onesocket.transports import _default_tls_context as default_context
 from onesocket.transports._connect_errors import connect_failed
@@ -130,6 +136,41 @@ asyncio.run(main()) if sys.argv[3] == "asyncio" else uvloop.run(main())
     assert output.startswith(f"TLSFailed False no TLS with 127.0.0.1:{port}: "), output
     assert "ALERT" in output
     assert CERTIFICATES[certificate] in output
+
+
+@pytest.mark.parametrize("version", [ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3])
+async def test_a_server_that_resets_for_want_of_a_client_certificate_is_told(
+    version: ssl.TLSVersion, authority: trustme.CA
+) -> None:
+    """Servers of asyncio close before their alert is out."""
+    wants = serves(authority, "127.0.0.1")
+    authority.configure_trust(wants)
+    wants.verify_mode = ssl.CERT_REQUIRED
+    wants.minimum_version = wants.maximum_version = version
+    async with FaultyServer(ssl=wants) as server:
+        error = await error_of(Client(f"wss://127.0.0.1:{server.port}/", ssl=trusts(authority)))
+    assert isinstance(error, TLSFailed | ConnectionReset)
+    assert "client certificate" in str(error)
+    assert f"127.0.0.1:{server.port}" in str(error)
+
+
+async def test_a_certificate_for_another_name_asks_for_that_name(authority: trustme.CA) -> None:
+    async with FaultyServer(ssl=serves(authority, "service.example")) as server:
+        error = await error_of(Client(f"wss://127.0.0.1:{server.port}/", ssl=trusts(authority)))
+    assert isinstance(error, CertificateInvalid)
+    assert "not valid for '127.0.0.1'; check the host in the URL, or pass the certificate's name as server_hos" in str(
+        error
+    )
+
+
+async def test_an_expired_certificate_is_no_matter_of_trust(authority: trustme.CA) -> None:
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    authority.issue_cert("127.0.0.1", not_after=dt.datetime(2020, 1, 1, tzinfo=dt.UTC)).configure_cert(context)
+    async with FaultyServer(ssl=context) as server:
+        error = await error_of(Client(f"wss://127.0.0.1:{server.port}/", ssl=trusts(authority)))
+    assert isinstance(error, CertificateInvalid)
+    assert "it has to be renewed, unless the clock of this machine is wrong" in str(error)
+    assert "ssl=" not in str(error)
 
 
 async def test_a_version_that_the_server_does_not_speak(authority: trustme.CA) -> None:

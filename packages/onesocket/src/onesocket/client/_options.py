@@ -186,8 +186,10 @@ def check_ssl(value: object, address: Address | None) -> ssl_module.SSLContext |
         return None
     if not isinstance(value, ssl_module.SSLContext):
         raise InvalidOption(f"ssl must be an ssl.SSLContext, not {type(value).__name__}")
+    if value.protocol is ssl_module.PROTOCOL_TLS_SERVER:
+        raise InvalidOption("ssl is a context for servers; ssl.create_default_context() makes one for clients")
     if address is not None and not address.secure:
-        raise InvalidOption("ssl= was given, but the URL begins with ws://; use wss://")
+        raise InvalidOption(f"ssl= was given, but {_without_tls(address)}")
     return value
 
 
@@ -202,7 +204,7 @@ def check_server_hostname(value: object, address: Address | None) -> str | None:
     if named is None or named.url != f"wss://{named.host}/" or named.authorization is not None:
         raise InvalidOption(f"server_hostname must be a host name (without a port), not {value!r}")
     if address is not None and not address.secure:
-        raise InvalidOption("server_hostname= was given, but without TLS there is no SNI; use wss://")
+        raise InvalidOption(f"server_hostname= was given, but {_without_tls(address)}")
     return named.host
 
 
@@ -215,6 +217,12 @@ def check_local_address(value: object, address: Address | None) -> str | None:
     if address is not None and address.unix_path:
         raise InvalidOption("local_address= was given, but a Unix socket is connected from no address")
     return value
+
+
+def _without_tls(address: Address) -> str:
+    if address.unix_path:
+        return "the URL is that of a Unix socket, over which there is no TLS"
+    return "the URL begins with ws://, without TLS; use wss://"
 
 
 def _is_ip_address(text: str) -> bool:

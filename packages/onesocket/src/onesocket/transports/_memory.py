@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterable
 from typing import Any
 
 from ..errors import ConnectAborted, InvalidText, MessageTooBig, OnesocketError
-from ..lifecycle._peer_errors import connection_reset
+from ..lifecycle._peer_errors import connection_reset, message_too_big
 from ..wire._handshake import Data, DialRequest, Handshake, size_of
 from ._delayed_channel import DelayedChannel
 from ._transport import TransportEvents
@@ -301,7 +301,7 @@ class MemoryConnection:
             return
         limit = self._request.max_size
         if limit is not None and size_of(data) > limit:
-            self._violate(MessageTooBig(f"the server's message is larger than max_size ({limit} bytes)"))
+            self._violate(message_too_big(f"a message is larger than max_size ({limit} bytes)"))
         elif not self.is_reading:
             self._held.append(data)
         else:

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from typing import Final
 
 from ..errors import InvalidHandshake, InvalidText, MessageTooBig, OnesocketError, ProtocolViolation
-from ..lifecycle._peer_errors import connection_reset
+from ..lifecycle._peer_errors import connection_reset, message_too_big
 from ..wire._deflate import Deflater
 from ..wire._deflate_parameters import OFFER, read_answer
 from ..wire._frames import CLOSED, CONTROLS, PENDING, VIOLATED, FrameReader, encode_frame
@@ -439,8 +439,9 @@ class WebSocketStream(asyncio.BufferedProtocol):
     def _violate(self, code: int, text: str) -> None:
         """Fail the connection (RFC 6455, section 7.1.7): send the reason, deliver no message after it, and close."""
         kind = {MessageTooBig.code: MessageTooBig, InvalidText.code: InvalidText}.get(code, ProtocolViolation)
-        hint = "; raise max_size= if it is meant to" if kind is MessageTooBig else ""
-        error = self.error = kind(f"the server broke the WebSocket protocol: {text}{hint}")
+        error = self.error = (
+            message_too_big(text) if kind is MessageTooBig else kind(f"the server broke the WebSocket protocol: {text}")
+        )
         was_closing = self._phase is not _MAY_SEND
         if not was_closing:
             self._send_close(code)
