@@ -26,6 +26,7 @@ from onesocket.transports import _default_tls_context as default_context
 from onesocket.transports._connect_errors import connect_failed
 from onesocket.transports._proxy import Proxy
 from onesocket.transports._proxy_errors import ProxyStep, proxy_failed
+from onesocket.wire._http_response import switching_protocols
 from tests.support.commands import run_command
 from tests.support.programs import output_of
 from tests.support.proxies import serving
@@ -356,3 +357,36 @@ async def test_an_address_that_is_not_of_this_machine_is_told(server: FaultyServ
 def test_what_is_no_address_is_refused(address: object) -> None:
     with pytest.raises(InvalidOption, match="local_address"):
         Client("ws://example.org/", local_address=address)  # type: ignore[arg-type] # pyright: ignore[reportArgumentType]
+
+
+# --- the end ----------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("answer", [b"\x88\x02\x03\xe8", b"\xff" * 100], ids=["CLOSE", "rubbish"])
+async def test_a_server_that_never_ends_tls_does_not_cost_the_close_timeout(
+    authority: trustme.CA, answer: bytes
+) -> None:
+    over = threading.Event()
+
+    def serve(listener: socket.socket, context: ssl.SSLContext) -> None:
+        accepted, _ = listener.accept()
+        with context.wrap_socket(accepted, server_side=True) as sock:
+            head = b""
+            while not head.endswith(b"\r\n\r\n"):
+                head += sock.recv(4096)
+            key = head.partition(b"Sec-WebSocket-Key: ")[2].partition(b"\r\n")[0].decode()
+            sock.sendall(switching_protocols(key))
+            sock.recv(100)  # the CLOSE
+            sock.sendall(answer)
+            over.wait()
+
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        url = f"wss://localhost:{listener.getsockname()[1]}/"
+        serving_it = asyncio.create_task(asyncio.to_thread(serve, listener, serves(authority, "localhost")))
+        try:
+            async with asyncio.timeout(DEADLINE):
+                async with Client(url, ssl=trusts(authority), close_timeout=600.0):
+                    pass
+        finally:
+            over.set()
+            await serving_it
