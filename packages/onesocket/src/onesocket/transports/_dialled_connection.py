@@ -76,6 +76,11 @@ class DialledConnection:
         """True if the socket is read."""
         return self._stream.is_reading
 
+    @property
+    def backlog(self) -> int | None:
+        """Another number whenever the peer's system has taken more of the written bytes; None: nothing waits for it."""
+        return self._stream.backlog
+
     def close(self, code: int, reason: str) -> None:
         """Close with the close handshake."""
         if self._stream.is_open:

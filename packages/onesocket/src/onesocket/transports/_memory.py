@@ -232,6 +232,10 @@ class MemoryConnection:
         """True while messages are delivered as they arrive."""
         return not self._paused and not self._held
 
+    @property
+    def backlog(self) -> None:
+        """None: the peer has what is written at once."""
+
     def set_receiver(
         self, received: Callable[[Data], object], many: Callable[[list[Data]], object] | None = None
     ) -> None:

@@ -120,6 +120,14 @@ class WebSocketStream(asyncio.BufferedProtocol):
         """True if the socket is read."""
         return self._reading is _OPEN
 
+    @property
+    def backlog(self) -> int | None:
+        """Another number whenever the peer's system has taken more of the written bytes; None: nothing waits for it."""
+        sock, transport = self._socket, self._transport
+        if sock is None or (self._writable and sock.unacknowledged() == 0):
+            return None
+        return sock.acknowledged() + (transport.taken if isinstance(transport, SocketTransport) else 0)
+
     async def wait_closed(self) -> None:
         """Wait until the stream has ended, and everything received before that is delivered."""
         if not self._is_gone:
