@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 import trustme
 
-from onesocket import Client, OnesocketError, ReconnectPolicy, State, TokenQuery
+from onesocket import Client, OnesocketError, Raw, ReconnectPolicy, State, TokenHeader, TokenQuery
 from onesocket import Json as JsonProtocol
 from onesocket.errors import (
     CertificateInvalid,
@@ -103,6 +103,14 @@ def test_a_bad_url_shows_no_secret() -> None:
         ({"ssl": ssl.create_default_context()}, "use wss://"),
         ({"ssl": True}, "ssl.SSLContext, not bool"),
         ({"ssl": ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)}, "ssl.create_default_context() makes one"),
+        (
+            {"token": "a", "headers": {"authorization": "b"}},
+            "token= goes into the header Authorization, which headers=",
+        ),
+        (
+            {"token": "a", "protocol": Raw(token_place=TokenHeader("X-Key")), "headers": {"X-Key": "b"}},
+            "token= goes into the header X-Key, which headers=",
+        ),
         ({"token": 42}, "token must be a str or a callable, not int"),
         ({"proxy": "ftp://proxy"}, "proxy URL"),
     ],

@@ -95,6 +95,8 @@ class ConnectionAttempt:
         self._ready_at: float | None = None
         self._loop = asyncio.get_running_loop()
         self._task: asyncio.Task[None] | None = None
+        self._left: tuple[tuple[float, AttemptPhase], ...] = ()
+        """The phases of asking that are over, each with its end, until the upgrade went through."""
 
     def start(self) -> None:
         """Begin. A step of its own: with eager tasks, all of it may happen before this returns."""
@@ -109,6 +111,13 @@ class ConnectionAttempt:
         if self.connection is not None and self._phase in (AttemptPhase.DIALLING, AttemptPhase.CLOSING):
             return self.connection.phase
         return self._phase.value
+
+    def phase_at(self, when: float) -> str:
+        """Readable description of the step at this time of the loop, whose timers run late if a function blocks it."""
+        for left, phase in self._left:
+            if left > when:
+                return f"{phase.value} (meanwhile the event loop was blocked)"
+        return self.phase
 
     @property
     def up_for(self) -> float:
@@ -196,6 +205,7 @@ class ConnectionAttempt:
         """Enter the next phase; False if the attempt was given up in the one before."""
         if self._phase is not before:
             return False
+        self._left += ((self._loop.time(), before),)
         self._phase = after
         return True
 
@@ -217,6 +227,7 @@ class ConnectionAttempt:
     def opened(self, handshake: Handshake) -> None:
         """The upgrade went through: PINGs begin, and so does the login."""
         self.handshake = handshake
+        self._left = ()
         connection = self.connection
         if connection is None:
             return

@@ -14,6 +14,7 @@ from ..lifecycle._outbox import OutboxLimits
 from ..lifecycle._retry import ReconnectPolicy
 from ..protocols._protocol import Protocol
 from ..protocols._raw import Raw
+from ..protocols._token import TokenHeader, TokenPlace
 from ..transports._proxy import ProxyOption, check_proxy
 from ..transports._transport import Transport
 from ..urls import CLIENT_SCHEMES, Address, parse_url, redact
@@ -66,13 +67,16 @@ class Options:
         if not callable(getattr(transport, "dial", None)):
             raise InvalidOption(f"transport must have a dial() (onesocket.transports.Transport), not be {transport!r}")
         ping_interval = given["ping_interval"]
+        protocol, headers = _check_protocol(given["protocol"]), check_headers(given["headers"])
+        if isinstance(token, str):
+            _check_token_place(protocol.token_place, headers)
         return cls(
             address=address,
             url_source=url if callable(url) else None,
             token=cast("Token | None", token),
-            protocol=_check_protocol(given["protocol"]),
+            protocol=protocol,
             transport=transport,
-            headers=check_headers(given["headers"]),
+            headers=headers,
             subprotocols=check_subprotocols(given["subprotocols"]),
             ssl=check_ssl(given["ssl"], address),
             proxy=check_proxy(given["proxy"], address),
@@ -141,6 +145,15 @@ def _check_instance(name: str, value: object, kind: type[T]) -> T | None:
     if value is not None and not isinstance(value, kind):
         raise InvalidOption(f"{name} must be a {kind.__name__} (an instance) or None, not {value!r}")
     return value
+
+
+def _check_token_place(place: TokenPlace | None, headers: tuple[tuple[str, str], ...]) -> None:
+    """Raises `InvalidOption` where a fixed token would replace a header that was given."""
+    if isinstance(place, TokenHeader) and any(name.lower() == place.name.lower() for name, _ in headers):
+        raise InvalidOption(
+            f"token= goes into the header {place.name}, which headers= has, too: give one of them, or choose another "
+            "token_place="
+        )
 
 
 def check_headers(headers: object) -> tuple[tuple[str, str], ...]:
