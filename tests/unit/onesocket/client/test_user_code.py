@@ -290,7 +290,10 @@ def test_a_protocol_that_fails_before_the_connection_is_ready(method: str, error
 def test_a_login_function_that_fails_is_no_refusal_of_the_server(function: str) -> None:
     @on_virtual_time
     async def test() -> None:
-        functions: dict[str, Any] = {"ready": lambda _: True, function: lambda message: {}["missing"] and message}
+        def fail(_: object) -> Any:
+            raise KeyError("missing")
+
+        functions: dict[str, Any] = {"ready": lambda _: True, function: fail}
         server = greets("{}")
         client = make_client(server, protocol=Json(login=Login(**functions)))
         with pytest.raises(OnesocketError, match="the protocol json failed: KeyError") as caught:

@@ -142,7 +142,7 @@ class ResponseParser:
     def _no_answer(self) -> ConnectionReset:
         address = self._request.address
         if address.secure:
-            hint = "; with TLS 1.3 a server that wants a client certificate does that, too: ssl= can load one"
+            hint = "; a server that wants a client certificate does so with TLS 1.3: ssl= (SSLContext.load_cert_chain)"
         else:
             hint = "" if address.unix_path else "; if that port speaks TLS, use wss:// instead of ws://"
         return ConnectionReset(f"{address.host_port} ended the connection before it answered the upgrade{hint}")
