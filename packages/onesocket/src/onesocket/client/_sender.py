@@ -343,14 +343,10 @@ class Sender:
     def _expire(self) -> None:
         self._stop_watching()
         late = self._outbox.expired(_now())
-        remedy = self._remedy()
-        self._settle(
-            late,
-            MessageExpired(
-                f"this message waited {self._outbox.limits.age:g} s for the connection (outbox=) and was not sent"
-                + (f"; {remedy}" if remedy else "")
-            ),
-        )
+        if late:
+            remedy = self._remedy()
+            text = f"this message waited {self._outbox.limits.age:g} s for the connection (outbox=) and was not sent"
+            self._settle(late, MessageExpired(f"{text}; {remedy}" if remedy else text))
         self._watch_age()
 
     def _watch_age(self) -> None:
