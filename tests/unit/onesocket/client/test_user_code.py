@@ -265,9 +265,8 @@ def faulty(method: str, error: BaseException) -> Raw:
     def raises(*_args: Any, **_more: Any) -> Any:
         raise error
 
-    protocol = Raw()
-    vars(protocol)[method] = raises
-    return protocol
+    faulty_type: type[Raw] = type("Faulty", (Raw,), {method: raises})
+    return faulty_type()
 
 
 @pytest.mark.parametrize("error", [*MISPLACED, ValueError(), GeneratorExit(), asyncio.CancelledError()], ids=names)
