@@ -182,7 +182,8 @@ differential: setup
 
 # nginx, HAProxy and Caddy are unpacked into .proxies/ unless they are on the path.
 proxies: setup
-	$(BIN)/python -m tests.campaigns.proxies $(ARGS)
+	ONESOCKET_WIRE=python $(BIN)/python -m tests.campaigns.proxies $(ARGS)
+	ONESOCKET_WIRE=c $(BIN)/python -m tests.campaigns.proxies $(ARGS)
 
 fuzz: setup
 	$(BIN)/python -m tests.campaigns.fuzz $(ARGS)

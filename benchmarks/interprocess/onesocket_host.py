@@ -45,6 +45,7 @@ class StubConnection:
 
     phase = "open"
     is_reading = True
+    backlog = None
 
     def __init__(self, events: TransportEvents) -> None:
         self.activity = 0

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 import trustme
 
-from onesocket import Client, OnesocketError, ReconnectPolicy, State, TokenQuery
+from onesocket import Client, OnesocketError, Raw, ReconnectPolicy, State, TokenHeader, TokenQuery
 from onesocket import Json as JsonProtocol
 from onesocket.errors import (
     CertificateInvalid,
@@ -102,6 +102,15 @@ def test_a_bad_url_shows_no_secret() -> None:
         ({"subprotocols": ["a b"]}, "not a sub-protocol name"),
         ({"ssl": ssl.create_default_context()}, "use wss://"),
         ({"ssl": True}, "ssl.SSLContext, not bool"),
+        ({"ssl": ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)}, "ssl.create_default_context() makes one"),
+        (
+            {"token": "a", "headers": {"authorization": "b"}},
+            "token= goes into the header Authorization, which headers=",
+        ),
+        (
+            {"token": "a", "protocol": Raw(token_place=TokenHeader("X-Key")), "headers": {"X-Key": "b"}},
+            "token= goes into the header X-Key, which headers=",
+        ),
         ({"token": 42}, "token must be a str or a callable, not int"),
         ({"proxy": "ftp://proxy"}, "proxy URL"),
     ],
@@ -133,7 +142,10 @@ async def test_a_refused_port() -> None:
         reserved.bind(("127.0.0.1", 0))
         port = reserved.getsockname()[1]
         error = await fails(Client(f"ws://127.0.0.1:{port}/"), ConnectionRefused, f"127.0.0.1:{port}")
-    assert "ECONNREFUSED" in str(error)
+    wanted = (
+        f"no connection to 127.0.0.1:{port}: Connection refused [ECONNREFUSED]; is the server up, and the port right?"
+    )
+    assert str(error) == wanted
     assert error.retryable
 
 
@@ -217,9 +229,11 @@ async def test_plain_to_a_tls_port(authority: trustme.CA) -> None:
     async with FaultyServer(ssl=server_context(authority, "127.0.0.1")) as server:
         client = Client(server.url.replace("wss://", "ws://"))
         async with asyncio.timeout(DEADLINE):
-            with pytest.raises((ConnectionReset, InvalidHandshake)):
+            with pytest.raises((ConnectionReset, InvalidHandshake)) as caught:
                 await client.connect()
         await client.aclose()
+    assert f"127.0.0.1:{server.port} " in str(caught.value)
+    assert "use wss:// instead of ws://" in str(caught.value)
 
 
 async def test_a_proxy_that_is_not_there(server: FaultyServer) -> None:
@@ -230,6 +244,7 @@ async def test_a_proxy_that_is_not_there(server: FaultyServer) -> None:
             proxy = f"{scheme}://user:{SECRET}@127.0.0.1:{port}"
             error = await fails(Client(server.url, proxy=proxy), ProxyFailed, f"127.0.0.1:{port}")
             assert SECRET not in str(error)
+            assert "is the proxy up, and the port right?" in str(error)
     assert server.counts.tcp_accepted == 0
 
 
@@ -307,9 +322,18 @@ async def test_http_statuses(
     [
         (Fault.garbage(), InvalidHandshake, "did not answer with a WebSocket upgrade"),
         (Fault.garbage(b"SSH-2.0-OpenSSH_9.6\r\n\r\n"), InvalidHandshake, "did not answer with a WebSocket upgrade"),
+        (
+            Fault.garbage(b"\x15\x03\x01\x00\x02\x02\x46"),
+            InvalidHandshake,
+            "TLS alert, so that port speaks TLS: use wss://",
+        ),
         (Fault.garbage(b"x" * 100_000), InvalidHandshake, "did not answer with a WebSocket upgrade"),
-        (Fault.truncated_upgrade(), ConnectionReset, "during the upgrade"),
-        (Fault.reset_during_upgrade(), ConnectionReset, "during the upgrade"),
+        (
+            Fault.truncated_upgrade(),
+            ConnectionReset,
+            "before it answered the upgrade; if that port speaks TLS, use wss://",
+        ),
+        (Fault.reset_during_upgrade(), ConnectionReset, "before it answered the upgrade; if that port speaks TLS"),
         (Fault.wrong_accept(), InvalidHandshake, "sec-websocket-accept"),
         (Fault.unrequested_subprotocol(), InvalidHandshake, "sub-protocol"),
         (Fault.unrequested_extension(), InvalidHandshake, "extension"),
@@ -363,6 +387,8 @@ async def test_frames_that_break_the_rules(
         async for change in changes:
             if change.error is not None:
                 assert type(change.error) is error, change.error
+                assert ("raise max_size= if" in str(change.error)) is (error is MessageTooBig)
+                assert ("the server broke the WebSocket protocol" in str(change.error)) is (code in (1002, 1007))
                 break
         await client.wait_for(State.CONNECTED)
         await client.send("and on it goes")

@@ -227,7 +227,7 @@ async def test_a_server_that_never_answers_exits_with_1_at_the_deadline(server: 
     server.faults = Fault.never_answer()
     async with onesocket("--open-timeout", "0.3", server.url) as command:
         assert await command.status() == 1
-    assert "not ready within open_timeout (0.3 s)" in command.remarks
+    assert "not ready within --open-timeout (0.3 s)" in command.remarks
 
 
 @pytest.mark.parametrize(

@@ -14,12 +14,19 @@ import pytest
 import trustme
 
 from onesocket import Client, OnesocketError, join
-from onesocket.errors import CertificateInvalid, ConnectFailed, InvalidOption, TLSFailed
+from onesocket.errors import (
+    CertificateInvalid,
+    ConnectFailed,
+    ConnectionReset,
+    InvalidOption,
+    TLSFailed,
+)
 from onesocket.testing import FaultyServer
 from onesocket.transports import _default_tls_context as default_context
 from onesocket.transports._connect_errors import connect_failed
 from onesocket.transports._proxy import Proxy
 from onesocket.transports._proxy_errors import ProxyStep, proxy_failed
+from onesocket.wire._http_response import switching_protocols
 from tests.support.commands import run_command
 from tests.support.programs import output_of
 from tests.support.proxies import serving
@@ -130,6 +137,41 @@ asyncio.run(main()) if sys.argv[3] == "asyncio" else uvloop.run(main())
     assert output.startswith(f"TLSFailed False no TLS with 127.0.0.1:{port}: "), output
     assert "ALERT" in output
     assert CERTIFICATES[certificate] in output
+
+
+@pytest.mark.parametrize("version", [ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3])
+async def test_a_server_that_resets_for_want_of_a_client_certificate_is_told(
+    version: ssl.TLSVersion, authority: trustme.CA
+) -> None:
+    """Servers of asyncio close before their alert is out."""
+    wants = serves(authority, "127.0.0.1")
+    authority.configure_trust(wants)
+    wants.verify_mode = ssl.CERT_REQUIRED
+    wants.minimum_version = wants.maximum_version = version
+    async with FaultyServer(ssl=wants) as server:
+        error = await error_of(Client(f"wss://127.0.0.1:{server.port}/", ssl=trusts(authority)))
+    assert isinstance(error, TLSFailed | ConnectionReset)
+    assert "client certificate" in str(error)
+    assert f"127.0.0.1:{server.port}" in str(error)
+
+
+async def test_a_certificate_for_another_name_asks_for_that_name(authority: trustme.CA) -> None:
+    async with FaultyServer(ssl=serves(authority, "service.example")) as server:
+        error = await error_of(Client(f"wss://127.0.0.1:{server.port}/", ssl=trusts(authority)))
+    assert isinstance(error, CertificateInvalid)
+    assert "not valid for '127.0.0.1'; check the host in the URL, or pass the certificate's name as server_hos" in str(
+        error
+    )
+
+
+async def test_an_expired_certificate_is_no_matter_of_trust(authority: trustme.CA) -> None:
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    authority.issue_cert("127.0.0.1", not_after=dt.datetime(2020, 1, 1, tzinfo=dt.UTC)).configure_cert(context)
+    async with FaultyServer(ssl=context) as server:
+        error = await error_of(Client(f"wss://127.0.0.1:{server.port}/", ssl=trusts(authority)))
+    assert isinstance(error, CertificateInvalid)
+    assert "it has to be renewed, unless the clock of this machine is wrong" in str(error)
+    assert "ssl=" not in str(error)
 
 
 async def test_a_version_that_the_server_does_not_speak(authority: trustme.CA) -> None:
@@ -280,6 +322,28 @@ async def test_where_no_thread_can_be_started_it_is_made_at_once(monkeypatch: py
     assert context is await default_context.default_tls_context()
 
 
+# --- the commands -----------------------------------------------------------------------------------------------------
+
+
+async def test_a_command_names_its_options_and_they_help(authority: trustme.CA, tmp_path: Path) -> None:
+    wants = serves(authority, "service.example")
+    authority.configure_trust(wants)
+    wants.verify_mode = ssl.CERT_REQUIRED
+    authority.cert_pem.write_to_path(tmp_path / "ca")
+    authority.issue_cert("me").private_key_and_cert_chain_pem.write_to_path(tmp_path / "me")
+    options = [f"--ca-file={tmp_path}/ca", f"--client-cert={tmp_path}/me", "--server-hostname=service.example"]
+    async with FaultyServer(ssl=wants, handler=lambda connection: connection.send("too long")) as server:
+        for given, told in (
+            (options[1:], "pass --ca-file to trust your own CA"),
+            (options[:2], "pass the certificate's name as --server-hostname"),
+            ([*options, "--max-size=3", "--no-reconnect", "--stay"], "raise --max-size if the server is meant to"),
+        ):
+            status, _, errors = await run_command("connect", *given, server.url)
+            assert status == 1, errors
+            assert told in errors
+        assert server.counts.upgraded == 1
+
+
 # --- the local address ------------------------------------------------------------------------------------------------
 
 
@@ -315,3 +379,36 @@ async def test_an_address_that_is_not_of_this_machine_is_told(server: FaultyServ
 def test_what_is_no_address_is_refused(address: object) -> None:
     with pytest.raises(InvalidOption, match="local_address"):
         Client("ws://example.org/", local_address=address)  # type: ignore[call-overload] # pyright: ignore[reportArgumentType]
+
+
+# --- the end ----------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("answer", [b"\x88\x02\x03\xe8", b"\xff" * 100], ids=["CLOSE", "rubbish"])
+async def test_a_server_that_never_ends_tls_does_not_cost_the_close_timeout(
+    authority: trustme.CA, answer: bytes
+) -> None:
+    over = threading.Event()
+
+    def serve(listener: socket.socket, context: ssl.SSLContext) -> None:
+        accepted, _ = listener.accept()
+        with context.wrap_socket(accepted, server_side=True) as sock:
+            head = b""
+            while not head.endswith(b"\r\n\r\n"):
+                head += sock.recv(4096)
+            key = head.partition(b"Sec-WebSocket-Key: ")[2].partition(b"\r\n")[0].decode()
+            sock.sendall(switching_protocols(key))
+            sock.recv(100)  # the CLOSE
+            sock.sendall(answer)
+            over.wait()
+
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        url = f"wss://localhost:{listener.getsockname()[1]}/"
+        serving_it = asyncio.create_task(asyncio.to_thread(serve, listener, serves(authority, "localhost")))
+        try:
+            async with asyncio.timeout(DEADLINE):
+                async with Client(url, ssl=trusts(authority), close_timeout=600.0):
+                    pass
+        finally:
+            over.set()
+            await serving_it

@@ -1,22 +1,27 @@
 """Behaviour of real servers, proxies and edges, met by the client: odd answers, slow messages, headers."""
 
 import asyncio
+import contextlib
 import importlib.metadata
+import random
+import socket
 import ssl
 import struct
-from collections.abc import Callable
+import sys
+from collections.abc import AsyncIterator, Callable
 
 import pytest
 import trustme
 
 from onesocket import Client, Raw, ReconnectPolicy, State, TokenQuery, join
-from onesocket.errors import HandshakeRejected
+from onesocket.errors import DeliveryUnknown, HandshakeRejected, PingTimeout
 from onesocket.testing import Fault, FaultyServer
 from onesocket.testing._checked_connection import CheckedConnection
 from onesocket.testing._raw_frames import encode_message
 from onesocket.transports._transport import Transport
 from onesocket.transports._websocket import WebSocketTransport
 from onesocket.wire._handshake import DialRequest
+from onesocket.wire._http_response import switching_protocols
 
 DEADLINE = 20
 FAST = ReconnectPolicy(initial=0.01, cap=0.02, busy_delay=0.02, retry_after_cap=0.02)
@@ -114,6 +119,56 @@ async def test_a_large_message_may_take_longer_than_the_ping_timeout(transport: 
             assert await anext(messages) == message
             counts = await server.wait_until(lambda counts: counts.pings > 2)
             assert (counts.handshakes, counts.unclean_closes) == (1, 0)
+
+
+@contextlib.asynccontextmanager
+async def slow_reader(rate: int | None) -> AsyncIterator[str]:
+    """A server that says nothing, and reads so many bytes a second, or none; its URL."""
+    listener = socket.create_server(("127.0.0.1", 0))
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 65536)
+    listener.setblocking(False)
+    loop = asyncio.get_running_loop()
+
+    async def serve() -> None:
+        sock, _ = await loop.sock_accept(listener)
+        with sock:
+            head = b""
+            while not head.endswith(b"\r\n\r\n"):
+                head += await loop.sock_recv(sock, 4096)
+            key = head.partition(b"Sec-WebSocket-Key: ")[2].partition(b"\r\n")[0].decode()
+            await loop.sock_sendall(sock, switching_protocols(key))
+            if rate is None:
+                await asyncio.Event().wait()
+            while rate is not None and await loop.sock_recv(sock, rate // 50):  # noqa: ASYNC110 - it paces
+                await asyncio.sleep(0.02)  # that is the rate
+
+    with listener:
+        serving = asyncio.create_task(serve())
+        yield f"ws://127.0.0.1:{listener.getsockname()[1]}/"
+        serving.cancel()
+        with contextlib.suppress(asyncio.CancelledError, ConnectionError):
+            await serving
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux tells what the peer has acknowledged")
+@pytest.mark.parametrize("transport", TRANSPORTS)
+async def test_a_large_message_may_take_longer_than_the_ping_timeout_to_be_sent(transport: str) -> None:
+    message = random.Random(1).randbytes(6_000_000)
+    async with slow_reader(4_000_000) as url, asyncio.timeout(DEADLINE):
+        client = Client(url, transport=TRANSPORTS[transport](), ping_interval=0.1, ping_timeout=0.3, close_timeout=0.1)
+        async with client:
+            await client.send(message)
+            assert (client.epoch, client.status.last_loss) == (1, None)
+
+
+async def test_a_server_that_takes_no_more_bytes_is_dead() -> None:
+    async with slow_reader(None) as url, asyncio.timeout(DEADLINE):
+        client = Client(url, ping_interval=0.1, ping_timeout=0.3, reconnect=None)
+        await client.connect()
+        with pytest.raises(DeliveryUnknown):
+            await client.send(bytes(20_000_000))
+        assert isinstance(client.status.last_error, PingTimeout)
+        await client.aclose()
 
 
 def records(data: bytes) -> list[bytes]:

@@ -137,7 +137,10 @@ async def test_a_busy_proxy_names_its_date(server: FaultyServer) -> None:
     assert error.copy().args == error.args
 
 
-@pytest.mark.parametrize(("reply", "retryable"), [(1, True), (2, False), (4, True), (5, True), (7, False), (8, False)])
+@pytest.mark.parametrize(
+    ("reply", "retryable"),
+    [(1, True), (2, False), (4, True), (5, True), (7, False), (8, False), (9, True), (0xF2, True)],  # 0xF2: Tor's
+)
 async def test_the_reply_of_a_socks_proxy_decides(server: FaultyServer, reply: int, retryable: bool) -> None:
     async with serving(Socks5Proxy(reply=reply)) as port:
         error = await error_of(Client(server.url, proxy=f"socks5h://127.0.0.1:{port}"))
@@ -146,7 +149,7 @@ async def test_the_reply_of_a_socks_proxy_decides(server: FaultyServer, reply: i
     assert f"the proxy 127.0.0.1:{port} did not connect to 127.0.0.1:{server.port}" in str(error)
 
 
-@pytest.mark.parametrize(("reply", "retryable"), [(91, True), (92, False), (93, False)])
+@pytest.mark.parametrize(("reply", "retryable"), [(91, True), (92, False), (93, False), (94, True)])
 async def test_the_reply_of_a_socks4_proxy_decides(server: FaultyServer, reply: int, retryable: bool) -> None:
     async with serving(Socks4Proxy(reply=reply)) as port:
         error = await error_of(Client(server.url, proxy=f"socks4://127.0.0.1:{port}"))

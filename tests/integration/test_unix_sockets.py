@@ -5,6 +5,7 @@ import contextlib
 import os
 import select
 import socket
+import ssl
 import sys
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -115,6 +116,14 @@ async def failure(url: str, **options: Any) -> OnesocketError:
         await client.connect()
     await client.aclose()
     return caught.value
+
+
+@pytest.mark.parametrize("option", [{"ssl": ssl.create_default_context()}, {"server_hostname": "localhost"}])
+def test_options_of_tls_are_refused_as_there_is_none(option: dict[str, Any]) -> None:
+    with pytest.raises(
+        InvalidOption, match=f"{next(iter(option))}= was given, but .* Unix socket, over which there is no"
+    ):
+        Client("ws+unix:///run/app.sock", **option)
 
 
 async def test_a_missing_socket_and_one_without_a_listener_are_told(tmp_path: Path) -> None:

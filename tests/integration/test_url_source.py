@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import ssl
+import time
 from collections.abc import Awaitable
 from pathlib import Path
 from typing import Any
@@ -86,6 +87,18 @@ async def test_user_info_and_token_find_their_places(server: FaultyServer) -> No
         connection = server.connections[0]
         assert connection.request_headers["Authorization"].startswith("Basic ")
         assert connection.request_path == "/?a=%20&token=t"
+
+
+async def test_a_token_that_a_function_gives_replaces_a_header_and_user_info(server: FaultyServer) -> None:
+    url = server.url.replace("ws://", "ws://ann:pass@")
+    async with asyncio.timeout(DEADLINE), Client(url, token="fixed"):
+        assert server.connections[0].request_headers["Authorization"] == "Bearer fixed"
+    answers = [None, "fresh"]
+    client = Client(server.url, token=lambda: answers.pop(0), headers={"Authorization": "own"})
+    async with asyncio.timeout(DEADLINE), client:
+        assert server.connections[-1].request_headers["Authorization"] == "own"
+        await client.reconnect()
+        assert server.connections[-1].request_headers["Authorization"] == "Bearer fresh"
 
 
 async def test_no_secret_of_a_url_is_shown(server: FaultyServer) -> None:
@@ -173,6 +186,22 @@ async def test_an_answer_that_does_not_come_is_bounded_and_named() -> None:
     client = Client(never, open_timeout=0.05)
     async with asyncio.timeout(DEADLINE):
         with pytest.raises(OpenTimeout, match="waiting for the URL"):
+            await client.connect()
+        await client.aclose()
+
+
+@pytest.mark.parametrize("slow", ["URL", "token"])
+async def test_a_function_that_blocks_is_blamed_for_the_time_it_took(server: FaultyServer, slow: str) -> None:
+    def answer(what: str, value: str) -> str:
+        if what == slow:
+            time.sleep(0.06)
+        return value
+
+    client = Client(lambda: answer("URL", server.url), token=lambda: answer("token", "t"), open_timeout=0.03)
+    async with asyncio.timeout(DEADLINE):
+        with pytest.raises(
+            OpenTimeout, match=rf"still waiting for the {slow} \(meanwhile the event loop was blocked\)"
+        ):
             await client.connect()
         await client.aclose()
 

@@ -27,6 +27,12 @@ _MAX_UNIX_PATH = 107 if sys.platform == "linux" else 103
 _MAX_LABEL = 63
 _MAX_NAME = 253
 _NOT_IN_A_NAME = re.compile("[^0-9a-z_-]")
+_SPACE_OR_CONTROL = re.compile(r"[\x00-\x20\x7f]")
+_SURROGATE = re.compile(r"[\ud800-\udfff]")
+
+
+class _Fault(Exception):
+    """The fault of a URL, in words that show nothing of it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,16 +74,22 @@ def parse_url(url: str, *, schemes: tuple[str, ...] = ("ws", "wss"), what: str =
     """
     if not isinstance(url, str):  # pyright: ignore[reportUnnecessaryIsInstance] - callers without a type checker
         raise InvalidURL(f"the {what} must be a str, not {type(url).__name__}")
-    shown = _redact_malformed(url)
+    try:
+        return _parse(url, schemes)
+    except _Fault as fault:
+        raise InvalidURL(f"{_redact_malformed(url)!r} is not a valid {what}: {fault}") from None
+
+
+def _parse(url: str, schemes: tuple[str, ...]) -> Address:
     try:
         parts = urlsplit(url)
         port = parts.port
     except ValueError as error:
-        raise InvalidURL(f"{shown!r} is not a valid {what}: {_safe_error_text(error)}") from None
+        raise _Fault(_safe_error_text(error)) from None
     if parts.scheme in _UNIX_SCHEMES and parts.scheme in schemes:
-        return _parse_unix_url(url, parts, what, shown)
-    _check_parts(url, parts, schemes, what, shown)
-    host = _check_host(parts.hostname or "", what, shown)
+        return _parse_unix_url(url, parts)
+    _check_parts(url, parts, schemes)
+    host = _check_host(parts.hostname or "")
     netloc = _bracketed(host) if port is None else f"{_bracketed(host)}:{port}"
     target = _target(url)
     return Address(
@@ -90,22 +102,21 @@ def parse_url(url: str, *, schemes: tuple[str, ...] = ("ws", "wss"), what: str =
     )
 
 
-def _parse_unix_url(url: str, parts: SplitResult, what: str, shown: str) -> Address:
-    _check_characters(url, parts, what, shown)
+def _parse_unix_url(url: str, parts: SplitResult) -> Address:
+    _check_characters(url, parts)
     quoted, _, target = parts.path.partition(":")
     path = unquote(quoted)
     if parts.netloc or not path.startswith("/") or "\0" in path:
-        raise InvalidURL(
-            f"{shown!r} is not a valid {what}: it names no absolute path of a Unix socket; "
+        raise _Fault(
+            "it names no absolute path of a Unix socket; "
             "write ws+unix:///path/of/socket or ws+unix:///path/of/socket:/target"
         )
     if len(os.fsencode(path)) > _MAX_UNIX_PATH:
-        raise InvalidURL(
-            f"{shown!r} is not a valid {what}: a path of a Unix socket has at most {_MAX_UNIX_PATH} bytes "
-            f"(this one has {len(os.fsencode(path))})"
+        raise _Fault(
+            f"a path of a Unix socket has at most {_MAX_UNIX_PATH} bytes (this one has {len(os.fsencode(path))})"
         )
     if sys.platform == "win32":
-        raise InvalidURL(f"{shown!r} is not a valid {what}: Python has no Unix sockets on Windows")
+        raise _Fault("Python has no Unix sockets on Windows")
     target = _quoted(f"/{target.removeprefix('/')}" + (f"?{parts.query}" if parts.query else ""))
     return Address(
         url=f"ws+unix://{quote(path)}:{target}",
@@ -149,27 +160,27 @@ def _redact_malformed(url: str) -> str:
     return redact(url) if not at else redact(head.partition(":")[0] + "://" + tail)
 
 
-def _check_parts(url: str, parts: SplitResult, schemes: tuple[str, ...], what: str, shown: str) -> None:
-    _check_characters(url, parts, what, shown)
+def _check_parts(url: str, parts: SplitResult, schemes: tuple[str, ...]) -> None:
+    _check_characters(url, parts)
     if parts.scheme not in schemes:
         wanted = " or ".join(f"{scheme}://" for scheme in schemes)
         hint = {"http": "; did you mean ws://?", "https": "; did you mean wss://?"}.get(parts.scheme, "")
-        raise InvalidURL(f"{shown!r} is not a valid {what}: it must begin with {wanted}{hint}")
+        raise _Fault(f"it must begin with {wanted}{hint}")
     if "[" in parts.netloc.rpartition("@")[2] and ":" not in (parts.hostname or ""):
-        raise InvalidURL(f"{shown!r} is not a valid {what}: its host is in brackets, but no IPv6 address")
+        raise _Fault("its host is in brackets, but no IPv6 address")
     if not parts.hostname:
-        raise InvalidURL(f"{shown!r} is not a valid {what}: it names no host")
+        raise _Fault("it names no host")
     if parts.port == 0:
-        raise InvalidURL(f"{shown!r} is not a valid {what}: port 0 can't be connected to")
+        raise _Fault("port 0 can't be connected to")
 
 
-def _check_characters(url: str, parts: SplitResult, what: str, shown: str) -> None:
-    if any(character <= " " or character == "\x7f" for character in url):
-        raise InvalidURL(f"{shown!r} is not a valid {what}: it holds white space or control characters")
-    if any("\ud800" <= character <= "\udfff" for character in url):
-        raise InvalidURL(f"{shown!r} is not a valid {what}: it holds a surrogate, which is no character")
+def _check_characters(url: str, parts: SplitResult) -> None:
+    if _SPACE_OR_CONTROL.search(url):
+        raise _Fault("it holds white space or control characters")
+    if _SURROGATE.search(url):
+        raise _Fault("it holds a surrogate, which is no character")
     if parts.fragment:
-        raise InvalidURL(f"{shown!r} is not a valid {what}: a fragment (#…) has no meaning for a WebSocket")
+        raise _Fault("a fragment (#…) has no meaning for a WebSocket")
 
 
 def _target(url: str) -> str:
@@ -190,12 +201,12 @@ def _bracketed(host: str) -> str:
     return f"[{host}]" if ":" in host else host
 
 
-def _check_host(host: str, what: str, shown: str) -> str:
+def _check_host(host: str) -> str:
     """Return the host in ASCII, if it can be one: an IP address, or a name (RFC 1035, section 2.3.4)."""
     if ":" in host:
         return unquote(host)  # an IPv6 address, which urllib has checked; a zone follows %25 (RFC 6874)
     if not host.isascii():
-        host = _encode_name(host, what, shown)
+        host = _encode_name(host)
     for label in host.removesuffix(".").split("."):
         if not label:
             fault = "its host begins with a dot, or has two in a row: was a part of it left empty?"
@@ -205,22 +216,20 @@ def _check_host(host: str, what: str, shown: str) -> str:
             fault = f"no host name has the character {wrong[0]!r}"
         else:
             continue
-        raise InvalidURL(f"{shown!r} is not a valid {what}: {fault}")
+        raise _Fault(fault)
     if len(host.removesuffix(".")) > _MAX_NAME:
-        raise InvalidURL(f"{shown!r} is not a valid {what}: its host is longer than {_MAX_NAME} characters")
+        raise _Fault(f"its host is longer than {_MAX_NAME} characters")
     return host
 
 
-def _encode_name(host: str, what: str, shown: str) -> str:
+def _encode_name(host: str) -> str:
     """Return a host name in ASCII by IDNA 2008: Python's own codec is of 2003, and names other hosts for ß and ς."""
     import idna  # noqa: PLC0415 - large, and most names are ASCII
 
     try:
         return idna.encode(host, uts46=True).decode("ascii")
     except UnicodeError as error:  # IDNAError is one
-        raise InvalidURL(
-            f"{shown!r} is not a valid {what}: its host is no name of IDNA 2008 ({error}); the form xn--… is taken"
-        ) from None
+        raise _Fault(f"its host is no name of IDNA 2008 ({error}); the form xn--… is taken") from None
 
 
 def _basic_auth(parts: SplitResult) -> str | None:

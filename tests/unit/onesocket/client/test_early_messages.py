@@ -302,6 +302,14 @@ async def test_a_program_that_reads_by_event_for_long_keeps_nothing_for_a_reader
         assert notes == [{"t": "note"}, {"t": "note", "n": 2}]
 
 
+def test_the_messages_of_one_backlog_are_not_in_another() -> None:
+    buffer, other = Backlog(), Backlog()
+    reader = other.expect()
+    buffer.expect()
+    buffer.put("a")
+    assert other.since(reader, 1) == []
+
+
 def test_where_nothing_is_kept_any_more_the_messages_and_the_last_gap_are_told_all_the_same() -> None:
     buffer = Backlog(messages=2)
     first = buffer.expect()

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 import onesocket.blocking
-from onesocket import Client, Gap, Identity, OnesocketError, Provider, Raw, ReconnectPolicy, State, join
+from onesocket import Client, Gap, Identity, Json, Login, OnesocketError, Provider, Raw, ReconnectPolicy, State, join
 from onesocket.client._user_code import call_user_function
 from onesocket.errors import (
     ClientClosed,
@@ -28,7 +28,7 @@ from onesocket.errors import (
 from onesocket.sharing.host import HostOptions
 from onesocket.testing import FaultyServer, MemoryServer
 
-from ...virtual_time import make_client, on_virtual_time, settle, state_of
+from ...virtual_time import greets, make_client, on_virtual_time, settle, state_of
 
 MISPLACED = [
     ClientClosed("another client"),
@@ -265,9 +265,8 @@ def faulty(method: str, error: BaseException) -> Raw:
     def raises(*_args: Any, **_more: Any) -> Any:
         raise error
 
-    protocol = Raw()
-    vars(protocol)[method] = raises
-    return protocol
+    faulty_type: type[Raw] = type("Faulty", (Raw,), {method: raises})
+    return faulty_type()
 
 
 @pytest.mark.parametrize("error", [*MISPLACED, ValueError(), GeneratorExit(), asyncio.CancelledError()], ids=names)
@@ -281,6 +280,27 @@ def test_a_protocol_that_fails_before_the_connection_is_ready(method: str, error
         assert not isinstance(caught.value, ClientClosed)
         assert caught.value.__cause__ is error
         assert state_of(client) is State.FAILED
+        await client.aclose()
+
+    test()
+
+
+@pytest.mark.parametrize("function", ["request", "ready", "refused"])
+def test_a_login_function_that_fails_is_no_refusal_of_the_server(function: str) -> None:
+    @on_virtual_time
+    async def test() -> None:
+        def fail(_: object) -> Any:
+            raise KeyError("missing")
+
+        functions: dict[str, Any] = {"ready": lambda _: True, function: fail}
+        server = greets("{}")
+        client = make_client(server, protocol=Json(login=Login(**functions)))
+        with pytest.raises(OnesocketError, match="the protocol json failed: KeyError") as caught:
+            await client.connect()
+        assert type(caught.value) is OnesocketError
+        assert isinstance(caught.value.__cause__, KeyError)
+        assert not caught.value.retryable
+        assert server.open_now == 0
         await client.aclose()
 
     test()

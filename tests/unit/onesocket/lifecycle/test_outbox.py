@@ -24,6 +24,13 @@ def test_first_in_is_first_out() -> None:
         box.take()
 
 
+def test_the_messages_of_one_outbox_are_not_in_another() -> None:
+    box, other = filled_outbox(), filled_outbox()
+    box.put("a", 0)
+    box.put("b", 0, first=True)
+    assert (len(box), len(other), other.has_first, other.expired(math.inf)) == (2, 0, False, [])
+
+
 def test_a_full_outbox_refuses_and_keeps_what_it_has() -> None:
     box = filled_outbox("a", "b", "c")
     with pytest.raises(OutboxFull, match="3 messages") as caught:

@@ -114,16 +114,41 @@ def test_the_verdict_on_every_kind_of_http_status(status: int, wanted: RetryClas
 
 
 def test_a_refusal_tells_status_excerpt_remedy_and_date() -> None:
+    error = handshake_rejected(503, {"retry-after": "3"}, "no room")
+    assert isinstance(error, HandshakeRejected)
+    assert (error.status, error.retry_after) == (503, 3)
+    for part in ("503 Service Unavailable", "no room", "try again in 3 s"):
+        assert part in str(error)
     error = handshake_rejected(401, {"retry-after": "3"}, "no token")
     assert isinstance(error, HandshakeRejected)
     assert (error.status, error.retry_after) == (401, 3)
-    for part in ("401 Unauthorized", "no token", "check the token", "try again in 3 s"):
+    for part in ("401 Unauthorized", "no token", "check the token"):
         assert part in str(error)
+    assert "try again" not in str(error), "another attempt can't help"
     assert "redirects are not followed" in str(handshake_rejected(302, {}))
     assert " and the target wss://elsewhere.example/" in str(
         handshake_rejected(302, {}, location="wss://elsewhere.example/")
     )
     assert "a cache has answered" in str(handshake_rejected(304, {}))
+
+
+@pytest.mark.parametrize(
+    ("location", "remedy"),
+    [
+        ("https://elsewhere.example/", "use that address with wss:// instead of https://"),
+        ("HTTP://elsewhere.example/", "use that address with ws:// instead of http://"),
+        ("wss://elsewhere.example/", "use the address it points to"),
+    ],
+)
+def test_the_target_of_a_redirect_is_told_in_a_form_that_a_client_takes(location: str, remedy: str) -> None:
+    assert str(handshake_rejected(308, {}, location=location)).endswith(remedy)
+
+
+@pytest.mark.parametrize("status", [426, 501, 505])
+def test_a_server_that_a_proxy_sent_no_upgrade_is_told_with_the_headers_to_pass_on(status: int) -> None:
+    error = handshake_rejected(status, {})
+    assert str(error).endswith("check that proxies pass on HTTP/1.1 and the headers Upgrade and Connection")
+    assert error.retryable is (status >= 500)
 
 
 def test_too_many_requests_is_busy_until_the_named_date() -> None:

@@ -129,10 +129,30 @@ def test_a_bomb_costs_no_more_than_the_limit(frames: int, *, final: bool) -> Non
     assert peak < 1_000_000
 
 
-@pytest.mark.parametrize("payload", [b"\x03\x00" * 257, b"\x03\x00" * 100_000])
+@pytest.mark.parametrize("payload", [b"\x03\x00" * 17, b"\x03\x00" * 100_000])
 def test_final_blocks_without_end_are_refused(payload: bytes) -> None:
     with pytest.raises(FrameError, match="final DEFLATE blocks"):
         Inflater(15, context_takeover=True).inflate(payload, True, True)
+
+
+def test_sixteen_final_blocks_in_a_frame_are_allowed() -> None:
+    inflater = Inflater(15, context_takeover=True)
+    assert inflater.inflate(zlib.compress(b"a", wbits=-15) * 16, True, True) == b"a" * 16
+
+
+@pytest.mark.parametrize("fragmented", [True, False])
+def test_blocks_without_output_are_not_remembered(*, fragmented: bool) -> None:
+    inflater = Inflater(15, context_takeover=True, max_size=1000)
+    empty = b"\x00\x00\x00\xff\xff" if fragmented else b"\x00"
+    inflater.inflate(empty, True, not fragmented)
+    tracemalloc.start()
+    try:
+        for _ in range(50_000):
+            assert inflater.inflate(empty, not fragmented, not fragmented) == b""
+        held = tracemalloc.get_traced_memory()[0]
+    finally:
+        tracemalloc.stop()
+    assert held < 100_000
 
 
 @pytest.mark.parametrize("takeover", [True, False])

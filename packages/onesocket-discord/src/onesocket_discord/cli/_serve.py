@@ -157,7 +157,9 @@ def backup(
 
 @serve_app.command()
 def fault(
-    name: Annotated[str, typer.Argument(metavar="FAULT", help="reconnect, close, drop-connection, … (docs/faults.md)")],
+    name: Annotated[
+        str, typer.Argument(metavar="FAULT", help="reconnect, close, drop-connection, …; a wrong name lists all.")
+    ],
     *,
     user: Annotated[str | None, typer.Option(help="Only this user: a name or an id.")] = None,
     session: Annotated[str | None, typer.Option(help="Only the session with this id.")] = None,

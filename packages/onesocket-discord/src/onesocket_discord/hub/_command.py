@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ssl as ssl_module
 from typing import Any
 
 from onesocket.hub import Hub, HubOptions
@@ -25,6 +26,7 @@ def make_hub(
     open_timeout: float,
     headers: tuple[tuple[str, str], ...],
     proxy: ProxyOption,
+    ssl: ssl_module.SSLContext | None,
     local_address: str | None,
 ) -> Hub:
     """Make a hub whose upstream is one Discord session.
@@ -39,6 +41,7 @@ def make_hub(
         open_timeout=open_timeout,
         headers=headers,
         proxy=proxy,
+        ssl=ssl,
         local_address=local_address,
         **where,
     )

@@ -202,7 +202,7 @@ class ConnectSession:
     def _fail(self, error: OnesocketError) -> None:
         self._status = EXIT_FAILED
         self._output.fail(str(error))
-        if error.retry_after is not None:
+        if error.retryable and error.retry_after is not None:
             self._output.fail(f"the server asks to wait {error.retry_after:g} s before the next attempt")
         elif error.retryable:
             self._output.fail("the same command can work later without any change on this side")

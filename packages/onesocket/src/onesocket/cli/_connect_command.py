@@ -11,11 +11,16 @@ from ..client import Client, ReconnectPolicy
 from ..protocols import Json, Protocol, Raw, TokenQuery
 from ..wire._secrets import header_secrets
 from ._network_arguments import (
+    DEFAULT_MAX_SIZE,
+    CaFileArgument,
+    ClientCertArgument,
     LocalAddressArgument,
+    MaxSizeArgument,
     NoProxyArgument,
     ProxyArgument,
     ServerHostnameArgument,
     proxy_option,
+    tls_option,
 )
 from ._usage import EXIT_USAGE, fail, parse_header
 
@@ -44,8 +49,11 @@ def connect(
     ] = None,
     proxy: ProxyArgument = None,
     no_proxy: NoProxyArgument = False,
+    ca_file: CaFileArgument = None,
+    client_cert: ClientCertArgument = None,
     server_hostname: ServerHostnameArgument = None,
     local_address: LocalAddressArgument = None,
+    max_size: MaxSizeArgument = DEFAULT_MAX_SIZE,
     as_json: Annotated[
         bool, typer.Option("--json", help="Messages are JSON: shown indented; typed lines are checked before sending.")
     ] = False,
@@ -80,7 +88,7 @@ def connect(
     from ._connect import ConnectSession
     from ._output import Output, silence_log
 
-    through = proxy_option(proxy, no_proxy=no_proxy)
+    through, tls = proxy_option(proxy, no_proxy=no_proxy), tls_option(ca_file, client_cert)
     headers = [parse_header(text) for text in header or ()]
     if token_query is not None and token is None:
         fail("--token-query needs a token: --token, or ONESOCKET_TOKEN in the environment")
@@ -95,8 +103,10 @@ def connect(
             headers=headers,
             subprotocols=subprotocol or (),
             proxy=through,
+            ssl=tls,
             server_hostname=server_hostname,
             local_address=local_address,
+            max_size=max_size or None,
             open_timeout=open_timeout,
             ping_interval=ping_interval or None,
             reconnect=ReconnectPolicy() if reconnect else None,

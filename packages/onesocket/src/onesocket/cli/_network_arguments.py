@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import ssl
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -13,8 +15,9 @@ ProxyArgument = Annotated[
     str | None,
     typer.Option(
         metavar="URL",
-        help="A proxy: http://, https://, socks5h://, socks5://, socks4a:// or socks4://. Default: the one that the "
-        "environment has for the address (wss_proxy, https_proxy, all_proxy ...; docs/network.md).",
+        help="A proxy: http://, https://, socks5h://, socks5://, socks4a:// or socks4://. Default: that of the "
+        "environment, unless no_proxy lists the host: for wss:// the first of wss_proxy, socks_proxy, https_proxy and "
+        "all_proxy that is set, for ws:// of ws_proxy, socks_proxy, https_proxy, http_proxy and all_proxy.",
     ),
 ]
 NoProxyArgument = Annotated[bool, typer.Option("--no-proxy", help="Use no proxy, whatever the environment says.")]
@@ -25,6 +28,41 @@ ServerHostnameArgument = Annotated[
 LocalAddressArgument = Annotated[
     str | None, typer.Option(metavar="IP", help="The address of this machine to connect from.")
 ]
+CaFileArgument = Annotated[
+    Path | None,
+    typer.Option(
+        metavar="FILE",
+        help="Certificates of authorities (PEM) that are trusted for wss:// beside the system's, in whose place "
+        "SSL_CERT_FILE names others.",
+    ),
+]
+ClientCertArgument = Annotated[
+    Path | None,
+    typer.Option(metavar="FILE", help="A client certificate with its key (PEM), for a wss:// server that wants one."),
+]
+MaxSizeArgument = Annotated[
+    int, typer.Option(min=0, metavar="BYTES", help="Size limit of one message of the server; 0: none.")
+]
+DEFAULT_MAX_SIZE = 16 << 20
+
+
+def tls_option(ca_file: Path | None, client_cert: Path | None) -> ssl.SSLContext | None:
+    """Return the value of `ssl=` for these two options."""
+    if ca_file is None and client_cert is None:
+        return None
+    context = ssl.create_default_context()
+    for flag, path, load in (
+        ("--ca-file", ca_file, context.load_verify_locations),
+        ("--client-cert", client_cert, context.load_cert_chain),
+    ):
+        try:
+            if path is not None:
+                load(path)
+        except ssl.SSLError as error:
+            fail(f"{flag}: {path} can't be used: {error.reason or 'it is not PEM'}")
+        except OSError as error:
+            fail(f"{flag}: {path} can't be read: {error.strerror}")
+    return context
 
 
 def proxy_option(proxy: str | None, *, no_proxy: bool) -> ProxyOption:

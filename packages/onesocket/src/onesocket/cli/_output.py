@@ -11,6 +11,7 @@ from collections.abc import Sequence
 
 from .._printable import printable
 from ..wire._secrets import mask_secrets
+from ._option_names import with_option_names
 from ._readiness import wait_ready
 
 # A pipe that reports "writable" takes this many bytes without blocking (POSIX).
@@ -63,7 +64,7 @@ class Output:
 
     def _print(self, text: str) -> None:
         if sys.stderr is not None:  # closed (`2>&-`): print() would take stdout for it
-            print(printable(mask_secrets(text, self._secrets)), file=sys.stderr, flush=True)  # noqa: T201 - the command's own words
+            print(printable(mask_secrets(with_option_names(text), self._secrets)), file=sys.stderr, flush=True)  # noqa: T201 - the command's own words
 
 
 async def _writable(fd: int) -> None:

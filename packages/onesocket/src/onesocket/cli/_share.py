@@ -15,12 +15,18 @@ import typer
 
 from ..errors import UsageError
 from ._network_arguments import (
+    DEFAULT_MAX_SIZE,
+    CaFileArgument,
+    ClientCertArgument,
     LocalAddressArgument,
+    MaxSizeArgument,
     NoProxyArgument,
     ProxyArgument,
     ServerHostnameArgument,
     proxy_option,
+    tls_option,
 )
+from ._option_names import with_option_names
 from ._stop_signal import StopSignal
 from ._usage import EXIT_FAILED, fail, parse_header, show_error
 
@@ -35,6 +41,7 @@ _OPTION_FLAGS = {
     "subprotocols": "--subprotocol",
     "protocol": "--protocol and --merge",
     "proxy": "--proxy and --no-proxy",
+    "ssl": "--ca-file and --client-cert",
     "server_hostname": "--server-hostname",
     "local_address": "--local-address",
 }
@@ -81,8 +88,11 @@ def share(
     ] = None,
     proxy: ProxyArgument = None,
     no_proxy: NoProxyArgument = False,
+    ca_file: CaFileArgument = None,
+    client_cert: ClientCertArgument = None,
     server_hostname: ServerHostnameArgument = None,
     local_address: LocalAddressArgument = None,
+    max_size: MaxSizeArgument = DEFAULT_MAX_SIZE,
     local_token: Annotated[
         str | None,
         typer.Option(
@@ -131,7 +141,8 @@ def share(
         str | None,
         typer.Option(
             metavar="json|MODULE:OBJECT",
-            help="Merge the clients' subscriptions: the usual JSON shape, or an object of yours (docs/hub.md).",
+            help="Merge the clients' subscriptions: the usual JSON shape, or an object of yours, with the methods of "
+            "onesocket.hub.Merge.",
         ),
     ] = None,
     merge_action: Annotated[str, typer.Option(metavar="NAME", help="--merge json: the member with the action.")] = "op",
@@ -227,6 +238,7 @@ def share(
             "headers": headers,
             "open_timeout": open_timeout,
             "proxy": proxy_option(proxy, no_proxy=no_proxy),
+            "ssl": tls_option(ca_file, client_cert),
             "local_address": local_address,
         }
         names = tuple(subprotocol or ())
@@ -243,6 +255,7 @@ def share(
                 on_host=on_host,
                 subprotocols=names,
                 server_hostname=server_hostname,
+                max_size=max_size or None,
                 **given,
             )
         )
@@ -251,7 +264,7 @@ def share(
         flags = _OPTION_FLAGS.get(error.option)
         fail(f"{error} (of this command: {flags}, and --key)" if flags and not discord else str(error))
     except UsageError as error:
-        fail(str(error))
+        fail(with_option_names(str(error)))
     raise typer.Exit(status)
 
 
@@ -267,6 +280,8 @@ def _check_combinations(context: typer.Context) -> None:
         fail("--intents has no effect without --discord")
     if given["server_hostname"] is not None and given["discord"]:
         fail("--server-hostname has no effect with --discord: the API names the gateway's address")
+    if given["discord"] and _is_given(context, "max_size"):
+        fail("--max-size has no effect with --discord: a payload of the gateway has a limit of its own")
 
 
 def _make_hub(
@@ -347,12 +362,12 @@ async def _run(make: Callable[[], Hub]) -> int:
         if stop.is_set():
             typer.echo("stopping: clients are closed, then the upstream", err=True)
         else:
-            show_error(f"the upstream has failed: {failing.result()}")
+            show_error(with_option_names(f"the upstream has failed: {failing.result()}"))
         await hub.stop()
     except UsageError:
         raise
     except OnesocketError as error:
-        show_error(str(error))
+        show_error(with_option_names(str(error)))
         return EXIT_FAILED
     finally:
         for task in (stopping, failing):

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import inspect
-import weakref
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from contextvars import Context, ContextVar, copy_context
 from dataclasses import dataclass
@@ -30,11 +29,13 @@ _current: ContextVar[asyncio.Task[Any] | None] = ContextVar("onesocket_callback_
 class CallbackTasks(set[asyncio.Task[None]]):
     """The tasks of one client's callbacks."""
 
+    __slots__ = ("_answers", "_closers")
+
     def __init__(self) -> None:
         super().__init__()
-        self._closers: set[asyncio.Task[Any]] = set()
-        self._answers: weakref.WeakKeyDictionary[asyncio.Task[Any], asyncio.Task[None]] = weakref.WeakKeyDictionary()
-        """Tasks that plain functions have returned, with the tasks that await them."""
+        self._closers: dict[asyncio.Task[Any], None] = {}
+        self._answers: dict[asyncio.Task[Any], asyncio.Task[None]] = {}
+        """Running tasks that plain functions have returned, with the tasks that await them."""
 
     def start(self, callback: Callback, answer: Awaitable[Any] | None) -> asyncio.Task[None]:
         """Run the callback in a task, which begins with awaiting `answer`."""
@@ -42,6 +43,7 @@ class CallbackTasks(set[asyncio.Task[None]]):
         self.add(task)
         if isinstance(answer, asyncio.Task):
             self._answers[answer] = task
+            answer.add_done_callback(lambda done: self._answers.pop(done, None))
         task.add_done_callback(self.discard)
         return task
 
@@ -50,7 +52,7 @@ class CallbackTasks(set[asyncio.Task[None]]):
         me = callback_task()
         if me is not None:
             me = self._answers.get(me, me)
-            self._closers.add(me)
+            self._closers[me] = None
         return me
 
     async def settle(self, grace: float) -> None:
@@ -58,7 +60,9 @@ class CallbackTasks(set[asyncio.Task[None]]):
         me = self.add_closer()
         deadline = asyncio.get_running_loop().time() + grace
         try:
-            while (tasks := self - self._closers) and (left := deadline - asyncio.get_running_loop().time()) > 0:
+            while (tasks := self.difference(self._closers)) and (
+                left := deadline - asyncio.get_running_loop().time()
+            ) > 0:
                 # In short steps: one of them may become a closer itself.
                 await asyncio.wait(tasks, timeout=min(left, _POLL_INTERVAL), return_when=asyncio.FIRST_COMPLETED)
             for task in tasks:
@@ -67,7 +71,7 @@ class CallbackTasks(set[asyncio.Task[None]]):
                 await asyncio.wait(tasks, timeout=grace)
         finally:
             if me is not None:
-                self._closers.discard(me)
+                self._closers.pop(me, None)
 
 
 @dataclass(frozen=True, slots=True)

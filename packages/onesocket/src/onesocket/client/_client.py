@@ -68,7 +68,7 @@ class Client(Generic[M]):
         subprotocols: Names to offer, most wanted first.
         ssl: A TLS context for ``wss://`` (default: the system's trust).
         proxy: ``http://``, ``https://``, ``socks5h://``, ``socks5://``, ``socks4a://`` or ``socks4://`` URL of a proxy;
-            True: the one that the environment has for the address, if any (docs/network.md); None: none.
+            True: the one that the environment has for the address, if any; None: none.
         server_hostname: The name for SNI and the server's certificate (default: that of the URL).
         local_address: The IP address to connect from (default: the system's choice).
         open_timeout: Seconds for one attempt, from asking for the token to the end of the login.

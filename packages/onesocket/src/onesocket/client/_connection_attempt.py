@@ -95,6 +95,8 @@ class ConnectionAttempt:
         self._ready_at: float | None = None
         self._loop = asyncio.get_running_loop()
         self._task: asyncio.Task[None] | None = None
+        self._left: tuple[tuple[float, AttemptPhase], ...] = ()
+        """The phases of asking that are over, each with its end, until the upgrade went through."""
 
     def start(self) -> None:
         """Begin. A step of its own: with eager tasks, all of it may happen before this returns."""
@@ -109,6 +111,13 @@ class ConnectionAttempt:
         if self.connection is not None and self._phase in (AttemptPhase.DIALLING, AttemptPhase.CLOSING):
             return self.connection.phase
         return self._phase.value
+
+    def phase_at(self, when: float) -> str:
+        """Readable description of the step at this time of the loop, whose timers run late if a function blocks it."""
+        for left, phase in self._left:
+            if left > when:
+                return f"{phase.value} (meanwhile the event loop was blocked)"
+        return self.phase
 
     @property
     def up_for(self) -> float:
@@ -170,6 +179,7 @@ class ConnectionAttempt:
             request = self._request = await self._ask()
             if request is not None and self._advance(AttemptPhase.ASKING_TOKEN, AttemptPhase.DIALLING):
                 self.connection = self._options.transport.dial(request, self, self._received)
+                self._task = None  # 1 KB, with its coroutine
                 return
             error = ConnectAborted("the attempt was given up before anything was dialled")
         except TokenFailed as failure:
@@ -195,6 +205,7 @@ class ConnectionAttempt:
         """Enter the next phase; False if the attempt was given up in the one before."""
         if self._phase is not before:
             return False
+        self._left += ((self._loop.time(), before),)
         self._phase = after
         return True
 
@@ -216,6 +227,7 @@ class ConnectionAttempt:
     def opened(self, handshake: Handshake) -> None:
         """The upgrade went through: PINGs begin, and so does the login."""
         self.handshake = handshake
+        self._left = ()
         connection = self.connection
         if connection is None:
             return

@@ -13,7 +13,8 @@ from ..transports._transport import TransportConnection
 class Keepalive:
     """Sends a PING every `interval` seconds; the peer is dead if no byte is read within `timeout` seconds after one.
 
-    Any byte counts, as a PONG may queue behind megabytes of data. While *we* don't read, silence proves nothing.
+    Any byte counts, as a PONG may queue behind megabytes of data. While *we* don't read, silence proves nothing. A PING
+    may queue behind megabytes, too: as long as the peer's system takes them, the PING gets another `timeout`.
     """
 
     def __init__(
@@ -56,16 +57,22 @@ class Keepalive:
         payload = self._count.to_bytes(4, "big")
         self._unanswered[payload] = self._loop.time()
         # Each PING is judged on its own: so silence is found in time even when the time-out is the longer of the two.
-        self._deadlines.append(
-            self._loop.call_later(self._timeout, self._check_pong, payload, self._connection.activity)
-        )
+        self._expect_pong(payload)
         self._next = self._loop.call_later(self._interval, self._ping)
         self._connection.ping(payload)
 
-    def _check_pong(self, payload: bytes, seen: int) -> None:
+    def _expect_pong(self, payload: bytes) -> None:
+        activity, backlog = self._connection.activity, self._connection.backlog
+        self._deadlines.append(self._loop.call_later(self._timeout, self._check_pong, payload, activity, backlog))
+
+    def _check_pong(self, payload: bytes, seen: int, backlog: int | None) -> None:
         self._deadlines.popleft()
+        is_silent = self._connection.activity == seen and self._connection.is_reading
+        if is_silent and self._connection.backlog != backlog is not None:
+            self._expect_pong(payload)  # it was sent behind bytes that were still on their way
+            return
         self._unanswered.pop(payload, None)
-        if self._connection.activity == seen and self._connection.is_reading:
+        if is_silent:
             self.stop()
             self._on_dead(
                 PingTimeout(

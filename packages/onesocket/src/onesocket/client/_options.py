@@ -14,6 +14,7 @@ from ..lifecycle._outbox import OutboxLimits
 from ..lifecycle._retry import ReconnectPolicy
 from ..protocols._protocol import Protocol
 from ..protocols._raw import Raw
+from ..protocols._token import TokenHeader, TokenPlace
 from ..transports._proxy import ProxyOption, check_proxy
 from ..transports._transport import Transport
 from ..urls import CLIENT_SCHEMES, Address, parse_url, redact
@@ -66,13 +67,16 @@ class Options:
         if not callable(getattr(transport, "dial", None)):
             raise InvalidOption(f"transport must have a dial() (onesocket.transports.Transport), not be {transport!r}")
         ping_interval = given["ping_interval"]
+        protocol, headers = _check_protocol(given["protocol"]), check_headers(given["headers"])
+        if isinstance(token, str):
+            _check_token_place(protocol.token_place, headers)
         return cls(
             address=address,
             url_source=url if callable(url) else None,
             token=cast("Token | None", token),
-            protocol=_check_protocol(given["protocol"]),
+            protocol=protocol,
             transport=transport,
-            headers=check_headers(given["headers"]),
+            headers=headers,
             subprotocols=check_subprotocols(given["subprotocols"]),
             ssl=check_ssl(given["ssl"], address),
             proxy=check_proxy(given["proxy"], address),
@@ -144,6 +148,15 @@ def _check_instance(name: str, value: object, kind: type[T]) -> T | None:
     return value
 
 
+def _check_token_place(place: TokenPlace | None, headers: tuple[tuple[str, str], ...]) -> None:
+    """Raises `InvalidOption` where a fixed token would replace a header that was given."""
+    if isinstance(place, TokenHeader) and any(name.lower() == place.name.lower() for name, _ in headers):
+        raise InvalidOption(
+            f"token= goes into the header {place.name}, which headers= has, too: give one of them, or choose another "
+            "token_place="
+        )
+
+
 def check_headers(headers: object) -> tuple[tuple[str, str], ...]:
     """Checked header fields; raises `InvalidOption`, which names the field and never shows its value."""
     given: object = cast("Mapping[str, str]", headers).items() if isinstance(headers, Mapping) else headers or ()
@@ -187,8 +200,10 @@ def check_ssl(value: object, address: Address | None) -> ssl_module.SSLContext |
         return None
     if not isinstance(value, ssl_module.SSLContext):
         raise InvalidOption(f"ssl must be an ssl.SSLContext, not {type(value).__name__}")
+    if value.protocol is ssl_module.PROTOCOL_TLS_SERVER:
+        raise InvalidOption("ssl is a context for servers; ssl.create_default_context() makes one for clients")
     if address is not None and not address.secure:
-        raise InvalidOption("ssl= was given, but the URL begins with ws://; use wss://")
+        raise InvalidOption(f"ssl= was given, but {_without_tls(address)}")
     return value
 
 
@@ -203,7 +218,7 @@ def check_server_hostname(value: object, address: Address | None) -> str | None:
     if named is None or named.url != f"wss://{named.host}/" or named.authorization is not None:
         raise InvalidOption(f"server_hostname must be a host name (without a port), not {value!r}")
     if address is not None and not address.secure:
-        raise InvalidOption("server_hostname= was given, but without TLS there is no SNI; use wss://")
+        raise InvalidOption(f"server_hostname= was given, but {_without_tls(address)}")
     return named.host
 
 
@@ -216,6 +231,12 @@ def check_local_address(value: object, address: Address | None) -> str | None:
     if address is not None and address.unix_path:
         raise InvalidOption("local_address= was given, but a Unix socket is connected from no address")
     return value
+
+
+def _without_tls(address: Address) -> str:
+    if address.unix_path:
+        return "the URL is that of a Unix socket, over which there is no TLS"
+    return "the URL begins with ws://, without TLS; use wss://"
 
 
 def _is_ip_address(text: str) -> bool:

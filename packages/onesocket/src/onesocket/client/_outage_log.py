@@ -63,7 +63,7 @@ class OutageLog:
         """True if another part logs this outage."""
         self._failed = 0
         """Failures of this outage, the loss itself included: the number of the next attempt."""
-        self._reasons: set[Hashable] = set()
+        self._reasons: dict[Hashable, None] = {}
         self._again_at = 0.0
 
     def __repr__(self) -> str:
@@ -136,7 +136,7 @@ class OutageLog:
         if reason in self._reasons and now < self._again_at:
             level = logging.DEBUG
         else:
-            self._reasons.add(reason)
+            self._reasons[reason] = None
             self._again_at = now + min(max(lasted, _MIN_REPEAT_INTERVAL), _MAX_REPEAT_INTERVAL)
         self._was_logged = self._was_logged or level > logging.DEBUG
         text = f"%s: {failed}: %s{away}; attempt {self._failed}{when}"

@@ -312,8 +312,9 @@ class Runner:
             self._timer = None
 
     def _on_timer(self, kind: events.TimerKind, epoch: int) -> None:
+        due = self.time() if self._timer is None else self._timer.when()
         self._timer = None
-        detail = self.attempt.phase if self.attempt is not None else ""
+        detail = self.attempt.phase_at(due) if self.attempt is not None else ""
         self.dispatch(events.TimerFired(epoch, kind, detail))
 
     @property

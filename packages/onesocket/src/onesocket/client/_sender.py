@@ -67,7 +67,7 @@ class Sender:
         """The protocol's own frames that go before every message."""
         self._holds = 0
         """While above 0, the outbox is held: watchers are being called about a new connection."""
-        self._priority_tasks: set[asyncio.Task[Any] | None] = set()
+        self._priority_tasks: dict[asyncio.Task[Any] | None, None] = {}
         """Tasks that got the change, and may send first until the outbox opens."""
         self._is_prioritizing = False
         self.sent = 0
@@ -82,27 +82,28 @@ class Sender:
 
     def post(self, data: Data, *, resend: bool = False) -> Delivery:
         """Accept one message; raises `OutboxFull`, or the refusal while the owner has stopped the client."""
-        connection = self._connection
-        is_idle = not (self._is_asked or self._holds or self._first or self._outbox.count)
-        if is_idle and connection is not None and self._clear and self._frames_after is None and self._pace is None:
-            delivery = self._write(connection, data, resend=resend)  # the usual way, without a call for each question
-            if delivery is not None:
-                return delivery
-        if self._is_asked:
-            self._bring_frames()
         goes_first = self._is_prioritizing
-        if self._priority_tasks and not goes_first:
-            goes_first = asyncio.current_task() in self._priority_tasks
-        connection = self._connection
+        is_busy = self._is_asked or self._holds or self._first or self._outbox.count or self._frames_after is not None
+        if is_busy:  # in the usual way no more questions are asked, and no call is made but to the connection
+            if self._is_asked:
+                self._bring_frames()
+            if self._priority_tasks and not goes_first:
+                goes_first = asyncio.current_task() in self._priority_tasks
+        connection, was_clear = self._connection, self._clear
         if (
             connection is not None
-            and self._clear
-            and not self._is_overtaking(goes_first)
+            and was_clear
+            and not (is_busy and self._is_overtaking(goes_first))
             and (self._pace is None or self._take_turn())
         ):
-            written = self._write(connection, data, resend=resend)
-            if written is not None:
-                return written
+            try:
+                taken = connection.send(data)
+            except UnicodeError as error:
+                raise _not_utf8(error) from error
+            if taken:
+                self.sent += 1
+                return DELIVERED if self._clear else self._add_in_flight(Delivery(data, resend=resend))
+            self._connection = None  # it is ending, and `connection_ended` follows
         refusal = self._refusal()
         if refusal is not None:
             raise refusal
@@ -116,18 +117,6 @@ class Sender:
         if self._expiry is None:  # else an older one expires before
             self._watch_age()
         return delivery
-
-    def _write(self, connection: TransportConnection, data: Data, *, resend: bool) -> Delivery | None:
-        """Write a message; None if the connection takes none any more: it is ending, and `connection_ended` follows."""
-        try:
-            taken = connection.send(data)
-        except UnicodeError as error:
-            raise _not_utf8(error) from error
-        if not taken:
-            self._connection = None
-            return None
-        self.sent += 1
-        return DELIVERED if self._clear else self._add_in_flight(Delivery(data, resend=resend))
 
     def withdraw(self, delivery: Delivery) -> bool:
         """Take a message back that still waits in the outbox."""
@@ -181,7 +170,7 @@ class Sender:
     def prioritize_current_task(self) -> None:
         """Let messages of the running task, which has just got the change, go first until the outbox opens."""
         if self._holds:
-            self._priority_tasks.add(asyncio.current_task())
+            self._priority_tasks[asyncio.current_task()] = None
 
     @property
     def _is_held(self) -> bool:
@@ -343,14 +332,10 @@ class Sender:
     def _expire(self) -> None:
         self._stop_watching()
         late = self._outbox.expired(_now())
-        remedy = self._remedy()
-        self._settle(
-            late,
-            MessageExpired(
-                f"this message waited {self._outbox.limits.age:g} s for the connection (outbox=) and was not sent"
-                + (f"; {remedy}" if remedy else "")
-            ),
-        )
+        if late:
+            remedy = self._remedy()
+            text = f"this message waited {self._outbox.limits.age:g} s for the connection (outbox=) and was not sent"
+            self._settle(late, MessageExpired(f"{text}; {remedy}" if remedy else text))
         self._watch_age()
 
     def _watch_age(self) -> None:

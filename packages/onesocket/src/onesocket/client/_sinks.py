@@ -40,6 +40,25 @@ class Filter:
             self.sink(message)
 
 
+class _Entry:
+    """One entry of a table. A sink may be in it several times."""
+
+    __slots__ = ("event", "gap_sink", "is_removed", "sink", "table")
+
+    def __init__(self, table: SinkTable, event: str | None, sink: Sink, gap_sink: Sink | None) -> None:
+        self.table = table
+        self.event = event
+        self.sink = sink
+        self.gap_sink = gap_sink
+        self.is_removed = False
+
+    def remove(self) -> None:
+        """Remove it, once."""
+        if not self.is_removed:
+            self.is_removed = True
+            self.table.change(self)
+
+
 class SinkTable:
     """The sinks of one fan-out. Each change replaces a tuple: none is changed while it is walked."""
 
@@ -54,7 +73,7 @@ class SinkTable:
         """Sinks of the messages with an event name."""
         self.gaps: tuple[Sink, ...] = ()
         """Sinks of gap markers."""
-        self._changes: list[Callable[[], None]] = []  # a deque takes 0.7 KB, and there are few at a time
+        self._changes: list[_Entry] = []  # a deque takes 0.7 KB, and there are few at a time
         self._is_changing = False
 
     def __len__(self) -> int:
@@ -62,48 +81,45 @@ class SinkTable:
 
     def add(self, event: str | None, sink: Sink, gap_sink: Sink | None) -> Callable[[], None]:
         """Add a sink of messages and one of gap markers; returns the function that removes both."""
-        removed = False
+        entry = _Entry(self, event, sink, gap_sink)
+        self.change(entry)
+        return entry.remove
 
-        def add() -> None:
-            if event is None:
-                self._set_all((*self.all, sink))
-            else:
-                self.named[event] = (*self.named.get(event, ()), sink)
-            if gap_sink is not None:
-                self.gaps = (*self.gaps, gap_sink)
+    def change(self, entry: _Entry) -> None:
+        """Add an entry, or take off a removed one.
 
-        def take_off() -> None:
-            if event is None:
-                self._set_all(_remove_first(self.all, sink))
-            else:
-                rest = _remove_first(self.named.get(event, ()), sink)
-                if rest:
-                    self.named[event] = rest
-                else:
-                    self.named.pop(event, None)
-            if gap_sink is not None:
-                self.gaps = _remove_first(self.gaps, gap_sink)
-
-        def remove() -> None:
-            nonlocal removed
-            if not removed:
-                removed = True
-                self._change(take_off)
-
-        self._change(add)
-        return remove
-
-    def _change(self, change: Callable[[], None]) -> None:
-        """One after the other: the collector may end a subscription in the midst of any other change."""
-        self._changes.append(change)
+        One after the other: the collector may end a subscription in the midst of any other change.
+        """
+        self._changes.append(entry)
         if self._is_changing:
             return
         self._is_changing = True
         try:
             while self._changes:
-                self._changes.pop(0)()
+                entry = self._changes.pop(0)
+                (self._take_off if entry.is_removed else self._put_in)(entry)
         finally:
             self._is_changing = False
+
+    def _put_in(self, entry: _Entry) -> None:
+        if entry.event is None:
+            self._set_all((*self.all, entry.sink))
+        else:
+            self.named[entry.event] = (*self.named.get(entry.event, ()), entry.sink)
+        if entry.gap_sink is not None:
+            self.gaps = (*self.gaps, entry.gap_sink)
+
+    def _take_off(self, entry: _Entry) -> None:
+        if entry.event is None:
+            self._set_all(_remove_first(self.all, entry.sink))
+        else:
+            rest = _remove_first(self.named.get(entry.event, ()), entry.sink)
+            if rest:
+                self.named[entry.event] = rest
+            else:
+                self.named.pop(entry.event, None)
+        if entry.gap_sink is not None:
+            self.gaps = _remove_first(self.gaps, entry.gap_sink)
 
     def _set_all(self, sinks: tuple[Sink, ...]) -> None:
         batches = [batch_sink_of(sink) for sink in sinks]

@@ -19,6 +19,7 @@ from ..errors import (
     WrongEventLoop,
 )
 from ..protocols._protocol import Protocol
+from ..protocols._raw import Raw
 from ..wire._handshake import Data
 
 E = TypeVar("E", bound=OnesocketError)
@@ -98,6 +99,8 @@ def ends_task(task: asyncio.Task[Any] | None, error: BaseException) -> bool:
 
 def encode_message(protocol: Protocol, message: Any) -> Data:
     """Encode a message with the protocol; raises `EncodeError`, or the protocol's own `OnesocketError`."""
+    if type(protocol) is Raw and isinstance(message, (str, bytes)):  # as it is, without the calls below
+        return message
     try:
         data: Any = protocol.encode(message)
     except USER_ERRORS as error:

@@ -90,4 +90,5 @@ class Machine(Actions):
                 self.after_close = None
             cause = type(self._event).__name__
             self._effects.insert(0, fx.StateChanged(old, rule.to, self.epoch, cause, self.error))
-        return tuple(self._effects)
+        effects, self._effects = self._effects, []
+        return tuple(effects)

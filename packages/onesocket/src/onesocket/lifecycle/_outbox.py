@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from collections import deque
 from dataclasses import dataclass
-from typing import Any, Generic, TypeVar
+from typing import Any, Final, Generic, TypeVar
 
 from ..errors import InvalidOption, OutboxFull
 
 T = TypeVar("T")
 # When it expires, its number, and the message. A named tuple would take several times as long to make.
 _Entry = tuple[float, int, T]
+_NOTHING: Final[deque[Any]] = deque()
+"""An empty queue: never changed, and shared by all, as one of its own takes 0.7 KB."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,8 +39,8 @@ class Outbox(Generic[T]):
 
     def __init__(self, limits: OutboxLimits) -> None:
         self.limits = limits
-        self._first: deque[_Entry[T]] = deque()
-        self._waiting: deque[_Entry[T]] = deque()
+        self._first: deque[_Entry[T]] = _NOTHING
+        self._waiting: deque[_Entry[T]] = _NOTHING
         self.count = 0
         """Number of messages that wait."""
         self.next_number = 1
@@ -64,8 +66,11 @@ class Outbox(Generic[T]):
                 f"{self.count} messages wait for the connection already, which is the limit (outbox=); "
                 "wait until it is back, or await send() instead of calling send_nowait() in a loop"
             )
-        queue = self._first if first else self._waiting
-        queue.append((now + self.limits.age, self.next_number, item))
+        entry = now + self.limits.age, self.next_number, item
+        if first:
+            self._first = _append(self._first, entry)
+        else:
+            self._waiting = _append(self._waiting, entry)
         self.next_number += 1
         self.count += 1
 
@@ -105,3 +110,11 @@ class Outbox(Generic[T]):
     @property
     def _next(self) -> deque[_Entry[T]]:
         return self._first or self._waiting
+
+
+def _append(queue: deque[_Entry[T]], entry: _Entry[T]) -> deque[_Entry[T]]:
+    """Return the queue with this entry: a new one in the place of `_NOTHING`."""
+    if queue is _NOTHING:
+        return deque((entry,))
+    queue.append(entry)
+    return queue

@@ -7,7 +7,15 @@ from collections.abc import Collection, Mapping
 from http import HTTPStatus
 from typing import Final
 
-from ..errors import ClosedByPeer, ConnectionReset, HandshakeRejected, OnesocketError, PeerError, ServerBusy
+from ..errors import (
+    ClosedByPeer,
+    ConnectionReset,
+    HandshakeRejected,
+    MessageTooBig,
+    OnesocketError,
+    PeerError,
+    ServerBusy,
+)
 
 # RFC 6455, section 7.4.1, and the IANA registry of close codes.
 CLOSE_CODES: Final[Mapping[int, str]] = {
@@ -48,10 +56,13 @@ _BUSY_REASON: Final = re.compile(
     re.IGNORECASE,
 )
 
+_WEBSOCKET_SCHEMES: Final = {"http": "ws", "https": "wss"}
+
 # Seconds: a larger number means this one (RFC 9111, section 1.2.2).
 _MAX_DELTA: Final = 2.0**31
 # The 4xx that pass by themselves: a slow request, a replayed one, too many of them. All other 4xx are ours to mend.
 _TRANSIENT_4XX: Final = frozenset({408, 425})
+_PROXY_HINT: Final = "check that proxies pass on HTTP/1.1 and the headers Upgrade and Connection"
 _HINTS: Final[Mapping[int, str]] = {
     200: "is this really a WebSocket endpoint?",
     400: "the server did not like the request: check the path, the headers and the sub-protocols",
@@ -59,8 +70,10 @@ _HINTS: Final[Mapping[int, str]] = {
     401: "the server wants other credentials: check the token and where it goes",
     403: "these credentials may not connect here: check the account's rights and the Origin header",
     404: "nothing there: check the path of the URL",
-    426: "the server saw no WebSocket request: check that proxies pass on the headers Upgrade and Connection",
+    426: f"the server saw no WebSocket request: {_PROXY_HINT}",
     431: "the headers are too large for the server, or for a proxy in between: check the token and headers=",
+    501: f"the server can't serve this request: {_PROXY_HINT}",
+    505: f"the server saw another version of HTTP: {_PROXY_HINT}",
 }
 
 
@@ -95,6 +108,11 @@ def connection_reset(detail: str = "") -> ConnectionReset:
     return ConnectionReset("the connection was lost without a CLOSE frame" + (f" ({detail})" if detail else ""))
 
 
+def message_too_big(text: str) -> MessageTooBig:
+    """The error for a message over the limit of this side; `text` says which."""
+    return MessageTooBig(f"{text}; raise max_size= if the server is meant to send such messages")
+
+
 def handshake_rejected(
     status: int, headers: Mapping[str, str], body: str = "", *, location: str | None = None
 ) -> PeerError:
@@ -113,11 +131,11 @@ def handshake_rejected(
     if status in _HINTS:
         text += f"; {_HINTS[status]}"
     elif 300 <= status < 400:
-        text += "; redirects are not followed (a token would go along): use the address it points to"
+        text += f"; redirects are not followed (a token would go along): {_redirect_remedy(location)}"
     retryable = status >= 500 or status in _TRANSIENT_4XX
-    return HandshakeRejected(
-        text + _wait_text(retry_after), status=status, retryable=retryable, retry_after=retry_after
-    )
+    if retryable:
+        text += _wait_text(retry_after)
+    return HandshakeRejected(text, status=status, retryable=retryable, retry_after=retry_after)
 
 
 def parse_retry_after(value: str | None, date: str | None = None) -> float | None:
@@ -147,6 +165,14 @@ def phrase_of(status: int) -> str:
         return HTTPStatus(status).phrase
     except ValueError:
         return ""
+
+
+def _redirect_remedy(location: str | None) -> str:
+    """Return what helps against a redirect; `location` is absolute."""
+    scheme = (location or "").partition("://")[0].lower()
+    if scheme in _WEBSOCKET_SCHEMES:
+        return f"if a WebSocket is there, use that address with {_WEBSOCKET_SCHEMES[scheme]}:// instead of {scheme}://"
+    return "use the address it points to"
 
 
 def _wait_text(retry_after: float | None) -> str:

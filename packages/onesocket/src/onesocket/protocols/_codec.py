@@ -7,7 +7,7 @@ import inspect
 from collections.abc import Callable, Iterable
 from typing import Any, TypedDict
 
-from ..errors import InvalidOption, LoginRefused, OnesocketError, UsageError
+from ..errors import InvalidOption, OnesocketError, UsageError
 from ..wire._handshake import Data
 from ._login import Login
 from ._message_type import M_co
@@ -89,12 +89,7 @@ class CodecProtocol(Protocol[M_co]):
         message = self.decode(data)
         if self._ready or self.login is None or self.login.ready is None:
             return (Deliver(message),)
-        try:
-            return self._login_step(self.login, message)
-        except Exception as error:  # noqa: BLE001 - the caller's own functions may raise anything
-            refusal = LoginRefused(f"the login's own functions failed on an answer: {type(error).__name__}")
-            refusal.__cause__ = error
-            return (Fail(refusal),)
+        return self._login_step(self.login, message)
 
     def decoder(self) -> Callable[[Data], M_co] | None:
         """Return `decode`, as every frame is one message."""

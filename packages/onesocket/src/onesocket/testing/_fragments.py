@@ -5,7 +5,8 @@ from __future__ import annotations
 import codecs
 from typing import Final
 
-from ..errors import InvalidText, MessageTooBig
+from ..errors import InvalidText
+from ..lifecycle._peer_errors import message_too_big
 from ..wire._handshake import Data
 
 _DECODER: Final = codecs.getincrementaldecoder("utf-8")
@@ -33,10 +34,7 @@ class Fragments:
     def add(self, fragment: bytes, *, last: bool) -> Data | None:
         """Take one fragment; returns the message with the last one. Raises `MessageTooBig` or `InvalidText`."""
         if self._max_size is not None and len(self._bytes) + len(fragment) > self._max_size:
-            raise MessageTooBig(
-                f"the server's message is larger than max_size ({self._max_size} bytes), its fragments together; "
-                "raise max_size= if it is meant to"
-            )
+            raise message_too_big(f"a message is larger than max_size ({self._max_size} bytes), its fragments together")
         # One growing array: a list of tiny or empty fragments would take many times their size.
         self._bytes += fragment
         try:

@@ -76,6 +76,11 @@ class DialledConnection:
         """True if the socket is read."""
         return self._stream.is_reading
 
+    @property
+    def backlog(self) -> int | None:
+        """Another number whenever the peer's system has taken more of the written bytes; None: nothing waits for it."""
+        return self._stream.backlog
+
     def close(self, code: int, reason: str) -> None:
         """Close with the close handshake."""
         if self._stream.is_open:
@@ -98,7 +103,11 @@ class DialledConnection:
 
     async def _run(self) -> OnesocketError:
         try:
-            error = await self._open_and_serve()
+            error = await self._dial()
+            if error is None:
+                await self._stream.wait_closed()
+                is_given_up = self._is_aborted and not self._stream.is_open
+                error = ConnectAborted("the connection was given up") if is_given_up else self._stream.error
             await self._dialler.wait_socket_closed()
             if self._is_aborted and self._stage is not _DialStage.DIALLING:
                 await asyncio.sleep(_RESET_GRACE)
@@ -131,7 +140,8 @@ class DialledConnection:
         self._events.ended(error)
         self._stream.release()
 
-    async def _open_and_serve(self) -> OnesocketError:
+    async def _dial(self) -> OnesocketError | None:
+        """Open the byte stream and request the upgrade; returns the error of a dial that failed."""
         if self._is_given_up():
             return _given_up()
         self._dialling = self._loop.create_task(self._dialler.dial())
@@ -153,10 +163,7 @@ class DialledConnection:
         self._stage = _DialStage.HANDSHAKE
         self._dialler.reset_on_close()
         self._stream.start_handshake(transport, holder, self._dialler.socket, self._dialler.tls_monitor)
-        await self._stream.wait_closed()
-        if not self._stream.is_open and self._is_aborted:
-            return ConnectAborted("the connection was given up")
-        return self._stream.error
+        return None
 
     def _is_given_up(self) -> bool:
         return self._is_aborted or self._wanted_close is not None

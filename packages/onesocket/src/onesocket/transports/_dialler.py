@@ -27,6 +27,8 @@ from ._tunnel import Tunnel
 _NO_TIMEOUT: Final = 86_400.0
 # Seconds. After an abort the loop closes the socket within a few turns; this bounds a bug in it.
 _CLOSE_GRACE: Final = 1.0
+# Seconds that the peer has to answer the end of TLS, which comes behind all bytes: some never do.
+_TLS_GOODBYE: Final = 0.5
 
 
 class _DialStep(enum.Enum):
@@ -229,7 +231,7 @@ class Dialler:
             context,
             server_hostname=_tls_name(name),
             ssl_handshake_timeout=_NO_TIMEOUT,
-            ssl_shutdown_timeout=self._request.close_timeout,
+            ssl_shutdown_timeout=min(self._request.close_timeout, _TLS_GOODBYE),
         )
         if secured is None:  # asyncio returns None if the connection ended meanwhile without an error
             raise ConnectionResetError("the connection ended during the TLS handshake")

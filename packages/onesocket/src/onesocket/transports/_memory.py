@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterable
 from typing import Any
 
 from ..errors import ConnectAborted, InvalidText, MessageTooBig, OnesocketError
-from ..lifecycle._peer_errors import connection_reset
+from ..lifecycle._peer_errors import connection_reset, message_too_big
 from ..wire._handshake import Data, DialRequest, Handshake, size_of
 from ._delayed_channel import DelayedChannel
 from ._transport import TransportEvents
@@ -232,6 +232,10 @@ class MemoryConnection:
         """True while messages are delivered as they arrive."""
         return not self._paused and not self._held
 
+    @property
+    def backlog(self) -> None:
+        """None: the peer has what is written at once."""
+
     def set_receiver(
         self, received: Callable[[Data], object], many: Callable[[list[Data]], object] | None = None
     ) -> None:
@@ -301,7 +305,7 @@ class MemoryConnection:
             return
         limit = self._request.max_size
         if limit is not None and size_of(data) > limit:
-            self._violate(MessageTooBig(f"the server's message is larger than max_size ({limit} bytes)"))
+            self._violate(message_too_big(f"a message is larger than max_size ({limit} bytes)"))
         elif not self.is_reading:
             self._held.append(data)
         else:

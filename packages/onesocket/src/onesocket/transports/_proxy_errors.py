@@ -10,7 +10,7 @@ from ..errors import ProxyFailed
 from ..lifecycle._peer_errors import handshake_rejected, phrase_of
 from ..wire._header_fields import header_tokens, header_values
 from ..wire._response_head import ResponseHead
-from ._connect_errors import connect_failed, tls_reason, without_tracebacks
+from ._connect_errors import connect_failed, tls_reason, untrusted, without_tracebacks
 from ._proxy import Proxy
 from ._tunnel import MalformedResponse
 
@@ -39,7 +39,7 @@ def connect_rejected(head: ResponseHead, proxy: Proxy, target: str) -> ProxyFail
     text = f"{proxy.name} did not connect to {target}: HTTP {head.status} {phrase_of(head.status)}".rstrip()
     if head.status == HTTPStatus.PROXY_AUTHENTICATION_REQUIRED:
         text += f"; {_authentication_hint(head, proxy)}"
-    if verdict.retry_after is not None:
+    if verdict.retryable and verdict.retry_after is not None:
         text += f" (try again in {verdict.retry_after:g} s)"
     return ProxyFailed(text, retryable=verdict.retryable, status=head.status, retry_after=verdict.retry_after)
 
@@ -57,9 +57,12 @@ def _authentication_hint(head: ResponseHead, proxy: Proxy) -> str:
 def _proxy_failure(error: Exception, proxy: Proxy, target: str, step: ProxyStep) -> ProxyFailed:
     match error:
         case ssl.SSLCertVerificationError():
-            why = error.verify_message or "verification failed"
-            text = f"the certificate can't be trusted: {why}; add its CA to the system's trust (or SSL_CERT_FILE)"
-            return ProxyFailed(f"{proxy.name} can't be used: {text}", retryable=False)
+            why = untrusted(
+                error,
+                unknown="add its CA to the system's trust (or SSL_CERT_FILE)",
+                wrong_name=f"check the host in {proxy.remedy}",
+            )
+            return ProxyFailed(f"{proxy.name} can't be used: the certificate can't be trusted: {why}", retryable=False)
         case ssl.SSLError():
             text = f"no TLS: {tls_reason(error)}; if it speaks plain HTTP, use http:// in {proxy.remedy}"
             return ProxyFailed(f"{proxy.name} can't be used: {text}", retryable=False)
@@ -76,5 +79,5 @@ def _proxy_failure(error: Exception, proxy: Proxy, target: str, step: ProxyStep)
                 retryable=False,
             )
         case _:
-            failure = connect_failed(error, proxy.address.host_port)
+            failure = connect_failed(error, proxy.address.host_port, peer="proxy")
             return ProxyFailed(f"{proxy.name} can't be used: {failure}", retryable=failure.retryable)

@@ -62,6 +62,7 @@ class SocketTransport(asyncio.Transport):
         "_send",
         "_socket",
         "_unsent",
+        "taken",
     )
 
     def __init__(self, loop: asyncio.AbstractEventLoop, sock: socket.socket, protocol: asyncio.BaseProtocol) -> None:
@@ -74,6 +75,8 @@ class SocketTransport(asyncio.Transport):
         self._receive = sock.recv
         self._receive_into = sock.recv_into
         self._unsent = _NOTHING
+        self.taken = 0
+        """Grows whenever the kernel takes bytes that it did not take at once."""
         self._high, self._low = _DEFAULT_HIGH, _DEFAULT_HIGH // 4
         self._is_full = False
         """The protocol was told to pause writing."""
@@ -251,6 +254,7 @@ class SocketTransport(asyncio.Transport):
         except OSError as error:
             self._stop_writing(error)
             return
+        self.taken += 1
         del self._unsent[:sent]
         if not self._unsent:
             self._unsent = _NOTHING

@@ -61,7 +61,7 @@ async def connect_through_socks(
 
 def _refusal(error: ProxyError, proxy: Proxy, target: str) -> ProxyFailed:
     text = f"{proxy.name} did not connect to {target}: {error}"
-    if error.error_code is not None:
+    if error.error_code is not None or "reply code" in str(error):  # python-socks gives no number of an unknown one
         return ProxyFailed(text, retryable=error.error_code not in _FINAL_REPLIES)
     if type(error.__cause__).__name__ == "IncompleteReadError":  # private there
         return ProxyFailed(f"{proxy.name} ended the connection before it had connected to {target}")

@@ -28,6 +28,8 @@ _FIRST_POLL: Final = 0.001
 _MAX_POLL: Final = 0.05
 # Seconds between two tries to connect to a Unix socket whose listener is behind.
 _BACKLOG_POLL: Final = 0.01
+# Offset of tcpi_bytes_acked, 64 bits, in the kernel's struct tcp_info (linux/tcp.h).
+_BYTES_ACKED: Final = 120
 _LINGER: Final = "hh" if sys.platform == "win32" else "ii"
 RESET_ON_CLOSE: Final = struct.pack(_LINGER, 1, 0)
 """Value of SO_LINGER with which a close resets the connection (RST) and discards unsent bytes."""
@@ -68,6 +70,16 @@ class TcpSocket(ForkSafeSocket):
             return int.from_bytes(fcntl.ioctl(self.fileno(), termios.TIOCOUTQ, bytes(4)), sys.byteorder)
         except (OSError, ValueError):  # closed
             return 0
+
+    def acknowledged(self) -> int:
+        """Return the number of bytes that the peer has acknowledged; 0 where the system doesn't report it."""
+        if sys.platform != "linux" or self.family == socket.AF_UNIX:
+            return 0
+        try:
+            info = self.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, _BYTES_ACKED + 8)
+        except OSError:  # closed
+            return 0
+        return int.from_bytes(info[_BYTES_ACKED:], sys.byteorder)
 
     def _linger(self, how: bytes) -> None:
         with contextlib.suppress(OSError):  # closed, or detached in a forked child

@@ -58,6 +58,14 @@ class TransportConnection(Protocol):
         ...
 
     @property
+    def backlog(self) -> int | None:
+        """Another number whenever the peer's system has taken more of the written bytes; None: nothing waits for it.
+
+        A PING that is written now comes behind these bytes, so its PONG may take as long as they do.
+        """
+        ...
+
+    @property
     def phase(self) -> str:
         """Readable description of the step that the connection waits for ("connecting to example.org:443")."""
         ...

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from typing import Final
 
 from ..errors import InvalidHandshake, InvalidText, MessageTooBig, OnesocketError, ProtocolViolation
-from ..lifecycle._peer_errors import connection_reset
+from ..lifecycle._peer_errors import connection_reset, message_too_big
 from ..wire._deflate import Deflater
 from ..wire._deflate_parameters import OFFER, read_answer
 from ..wire._frames import CLOSED, CONTROLS, PENDING, VIOLATED, FrameReader, encode_frame
@@ -103,7 +103,9 @@ class WebSocketStream(asyncio.BufferedProtocol):
         self._writable = True
         """Last value that `TransportEvents.writable` reported."""
         self._pending_pong: bytes | None = None
-        self._gone: asyncio.Future[None] = self._loop.create_future()
+        self._is_gone = False
+        """The byte stream has ended, and everything is delivered."""
+        self._waiter: asyncio.Future[None] | None = None
 
     def __repr__(self) -> str:
         return f"<WebSocketStream {self._phase.value} reading={self._reading.value} held={len(self._held)}>"
@@ -118,9 +120,19 @@ class WebSocketStream(asyncio.BufferedProtocol):
         """True if the socket is read."""
         return self._reading is _OPEN
 
+    @property
+    def backlog(self) -> int | None:
+        """Another number whenever the peer's system has taken more of the written bytes; None: nothing waits for it."""
+        sock, transport = self._socket, self._transport
+        if sock is None or (self._writable and sock.unacknowledged() == 0):
+            return None
+        return sock.acknowledged() + (transport.taken if isinstance(transport, SocketTransport) else 0)
+
     async def wait_closed(self) -> None:
         """Wait until the stream has ended, and everything received before that is delivered."""
-        await asyncio.shield(self._gone)
+        if not self._is_gone:
+            self._waiter = self._loop.create_future()
+            await self._waiter
 
     # --- the upgrade --------------------------------------------------------------------------------------------------
 
@@ -324,9 +336,11 @@ class WebSocketStream(asyncio.BufferedProtocol):
             self._start_socket()
             if self._reader.state & (CLOSED | VIOLATED):
                 self._end_of_input()
-        if self._lost and not self._gone.done():
+        if self._lost:
             self._reading = _OVER
-            self._gone.set_result(None)
+            self._is_gone = True
+            if self._waiter is not None and not self._waiter.done():
+                self._waiter.set_result(None)
 
     def _is_paused(self) -> bool:
         # A call, so that type checkers know that delivered messages may have changed it.
@@ -433,8 +447,9 @@ class WebSocketStream(asyncio.BufferedProtocol):
     def _violate(self, code: int, text: str) -> None:
         """Fail the connection (RFC 6455, section 7.1.7): send the reason, deliver no message after it, and close."""
         kind = {MessageTooBig.code: MessageTooBig, InvalidText.code: InvalidText}.get(code, ProtocolViolation)
-        hint = "; raise max_size= if it is meant to" if kind is MessageTooBig else ""
-        error = self.error = kind(f"the server broke the WebSocket protocol: {text}{hint}")
+        error = self.error = (
+            message_too_big(text) if kind is MessageTooBig else kind(f"the server broke the WebSocket protocol: {text}")
+        )
         was_closing = self._phase is not _MAY_SEND
         if not was_closing:
             self._send_close(code)

@@ -21,8 +21,8 @@ _TAIL: Final = b"\x00\x00\xff\xff"
 """The end of an empty block without compression: the sender leaves it out (section 7.2.1)."""
 _FINAL_BLOCK: Final = b"\x01\x00\x00\xff\xff"
 """An empty, final block: it ends the stream, unless it lies in the middle of another block."""
-_MAX_FINAL_BLOCKS: Final = 256
-"""In one frame. A final block takes two bytes, and every one of them a new decompressor."""
+_MAX_FINAL_BLOCKS: Final = 16
+"""In one frame. A final block takes two bytes, and every one of them a new decompressor with the whole window."""
 _PROTOCOL_ERROR: Final = 1002
 _MESSAGE_TOO_BIG: Final = 1009
 
@@ -75,11 +75,11 @@ class Inflater:
 
     def _inflate(self, data: bytes, *, last: bool) -> bytes:
         found: list[bytes] = []
-        for _ in range(_MAX_FINAL_BLOCKS):
+        for _ in range(_MAX_FINAL_BLOCKS + 1):
             if self._zlib is None:
                 if last and data == _TAIL:  # the message has ended with a final block
                     break
-                window = b"".join(self._recent)[-self._window_size :]
+                window = self._window()
                 self._zlib = zlib.decompressobj(-self._window_bits, zdict=window)
             piece = self._zlib.decompress(data, 0 if self._max_size is None else self._max_size - self._size + 1)
             self._size += len(piece)
@@ -103,7 +103,17 @@ class Inflater:
             raise FrameError(_PROTOCOL_ERROR, f"a frame has more than {_MAX_FINAL_BLOCKS} final DEFLATE blocks")
         return found[0] if len(found) == 1 else b"".join(found)
 
+    def _window(self) -> bytes:
+        """Return the remembered bytes, and keep them as one piece: the next final block may follow at once."""
+        window = b"".join(self._recent)[-self._window_size :]
+        self._recent.clear()
+        self._recent_size = 0
+        self._remember(window)
+        return window
+
     def _remember(self, piece: bytes) -> None:
+        if not piece:
+            return  # blocks without output may come without end
         piece = piece[-self._window_size :]
         self._recent.append(piece)
         self._recent_size += len(piece)

@@ -13,8 +13,8 @@ from dataclasses import dataclass
 from typing import Final
 from urllib.parse import urljoin
 
-from ..errors import HandshakeRejected, InvalidHandshake, OnesocketError
-from ..lifecycle._peer_errors import connection_reset, handshake_rejected
+from ..errors import ConnectionReset, HandshakeRejected, InvalidHandshake, OnesocketError
+from ..lifecycle._peer_errors import handshake_rejected
 from ..urls import redact
 from ._handshake import DialRequest
 from ._header_fields import Headers, header_tokens, header_values
@@ -25,6 +25,8 @@ _MAX_BODY: Final = 4096
 _EXCERPT: Final = 200
 _GUID: Final = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
 _SWITCHING_PROTOCOLS: Final = 101
+# The first bytes of a TLS alert (RFC 8446, section 5.1), as a port with TLS answers a plain request.
+_TLS_ALERT: Final = b"\x15\x03"
 
 _CHUNK: Final = re.compile(rb"([0-9A-Fa-f]{1,8})[^\r\n]*\r?\n")
 
@@ -68,7 +70,7 @@ class ResponseParser:
         self._raw += data
         while self._refusal is None:
             if not self._raw.startswith(HTTP_PREFIX[: len(self._raw)]):
-                return self._invalid("its answer is not HTTP")
+                return self._not_http()
             end = HEAD_END.search(self._raw, max(0, self._seen - 3))
             self._seen = len(self._raw)
             if self._interim + (self._seen if end is None else end.end()) > MAX_HEAD:
@@ -79,7 +81,7 @@ class ResponseParser:
             head = ResponseHead.parse(bytes(self._raw[: end.start()]))
             del self._raw[: end.end()]
             if head is None:
-                return self._invalid("its answer is not HTTP")
+                return self._not_http()
             if head.status == _SWITCHING_PROTOCOLS:
                 return self._judge(head)
             if head.status >= 200:
@@ -93,7 +95,7 @@ class ResponseParser:
         """Return the error after the end of the stream, or after the deadline for a refusal's body."""
         if self._refusal is not None:
             return self._refused()
-        return self._refused_so_far() or connection_reset("during the upgrade")
+        return self._refused_so_far() or self._no_answer()
 
     # --- the head ---------------------------------------------------------------------------------------------------
 
@@ -131,6 +133,19 @@ class ResponseParser:
 
     def _invalid(self, why: str) -> InvalidHandshake:
         return InvalidHandshake(f"{self._request.address.host_port} did not answer with a WebSocket upgrade: {why}")
+
+    def _not_http(self) -> InvalidHandshake:
+        if not self._request.address.secure and self._raw.startswith(_TLS_ALERT[: len(self._raw)]):
+            return self._invalid("its answer is a TLS alert, so that port speaks TLS: use wss:// instead of ws://")
+        return self._invalid("its answer is not HTTP; check the host and the port")
+
+    def _no_answer(self) -> ConnectionReset:
+        address = self._request.address
+        if address.secure:
+            hint = "; a server that wants a client certificate does so with TLS 1.3: ssl= (SSLContext.load_cert_chain)"
+        else:
+            hint = "" if address.unix_path else "; if that port speaks TLS, use wss:// instead of ws://"
+        return ConnectionReset(f"{address.host_port} ended the connection before it answered the upgrade{hint}")
 
     # --- a refusal --------------------------------------------------------------------------------------------------
 

@@ -23,6 +23,7 @@ class StubConnection:
 
     phase = "open"
     is_reading = True
+    backlog = None
     activity = 0
 
     def __init__(self, events: TransportEvents) -> None:
