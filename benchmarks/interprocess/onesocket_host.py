@@ -48,7 +48,7 @@ class StubConnection:
     backlog = None
 
     def __init__(self, events: TransportEvents) -> None:
-        self.activity = 0
+        self.activity = self.parts = 0
         self.loop = asyncio.get_running_loop()
         self._events = events
         self._many: Callable[[list[Data]], object] | None = None

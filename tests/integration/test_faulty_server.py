@@ -417,6 +417,30 @@ async def test_who_sends_too_much_is_closed_and_others_are_not(server: FaultySer
         assert [await calm.recv() for _ in range(2)] == ["0", "1"]
 
 
+async def test_the_limit_counts_the_messages_that_it_is_told_to_count(server: FaultyServer) -> None:
+    server.message_limit = MessageLimit(1, per=60, counts=lambda message: message == "control")
+    async with dial(server) as client:
+        for _ in range(3):
+            await client.send("data")
+        await client.send("control")
+        await client.send("control")
+        error = await closed(client)
+        assert error.rcvd is not None
+        assert error.rcvd.code == 1008
+    assert server.received == ["data"] * 3 + ["control"] * 2
+
+
+async def test_pings_and_pongs_count_in_the_limit_if_wanted(server: FaultyServer) -> None:
+    server.message_limit = MessageLimit(2, per=60, pings=True)
+    async with dial(server) as client:
+        await (await client.ping())
+        await server.connections[0].ping()
+        await client.send("one too many")
+        error = await closed(client)
+        assert error.rcvd is not None
+        assert error.rcvd.code == 1008
+
+
 async def test_the_limit_is_one_of_time(server: FaultyServer) -> None:
     server.message_limit = MessageLimit(1, per=0.01)
     async with dial(server) as client:

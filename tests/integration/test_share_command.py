@@ -194,7 +194,7 @@ async def test_two_accounts_are_two_hubs_each_with_its_key(environment: dict[str
             (bob, "headers", "--header"),
             ([], "headers", "--header"),
             ([*alice, "--subprotocol", "a"], "subprotocols", "--subprotocol"),
-            ([*alice, "--merge", "json"], "protocol", "--protocol and --merge"),
+            ([*alice, "--merge", "json"], "protocol", "--protocol, --merge, --pace and --control-pace"),
         ):
             code, _, errors = await run(environment, "share", "--listen", "0", server.url, *others)
             assert code == 2
@@ -291,9 +291,9 @@ async def test_merged_subscriptions_are_restored_at_the_pace_and_before_what_cli
         "        return [frame for key in sorted(keys) for frame in super(OneFramePerTopic, self).subscribe([key])]\n"
     )
     env = {**environment, "PYTHONPATH": str(tmp_path)}
-    options = ["--merge", "feeds:OneFramePerTopic", "--merge-pace", "5/1"]
+    options = ["--merge", "feeds:OneFramePerTopic", "--control-pace", "5/1"]
     keys = {f"k{number}" for number in range(8)}
-    limit = MessageLimit(messages=5, per=0.7)
+    limit = MessageLimit(messages=5, per=0.7, counts=lambda message: '"op"' in str(message))
     async with FaultyServer(echo=False, message_limit=limit) as server, sharing(env, server.url, *options) as hub:
         async with connect(hub.url) as one:
             await one.send(json.dumps({"op": "subscribe", "args": sorted(keys)}))
@@ -310,6 +310,22 @@ async def test_merged_subscriptions_are_restored_at_the_pace_and_before_what_cli
             assert server.history[-1].subscriptions.keys == keys
             assert server.history[-1].subscriptions.odd == {}
             assert len(server.history) == 2
+        assert (await hub.end())[0] == 0
+
+
+async def test_the_hub_keeps_the_pace_whatever_its_clients_send(environment: dict[str, str]) -> None:
+    limit = MessageLimit(messages=10, per=0.35)
+    async with (
+        FaultyServer(echo=False, message_limit=limit) as server,
+        sharing(environment, server.url, "--pace", "10/0.5s") as hub,
+        connect(hub.url) as one,
+        connect(hub.url) as other,
+    ):
+        for number in range(15):
+            await one.send(f"one {number}")
+            await other.send(f"other {number}")
+        await server.wait_until(lambda counts: counts.messages_received == 30, DEADLINE)
+        assert len(server.history) == 1
         assert (await hub.end())[0] == 0
 
 
@@ -332,9 +348,10 @@ async def test_merged_subscriptions_are_restored_at_the_pace_and_before_what_cli
         (["ws://h/", "--merge-key", "a.b"], "--merge-key has no effect without --merge json"),
         (["ws://h/", "--merge-action", "op"], "--merge-action has no effect without --merge json"),
         (["ws://h/", "--merge", "json:loads", "--merge-keys", "x"], "--merge-keys has no effect without --merge json"),
-        (["ws://h/", "--merge-pace", "5"], "--merge-pace has no effect without --merge"),
-        (["ws://h/", "--merge", "json", "--merge-pace", "fast"], "--merge-pace wants N or N/SECONDS"),
-        (["ws://h/", "--merge", "json", "--merge-pace", "0/1"], "--merge-pace wants N or N/SECONDS"),
+        (["ws://h/", "--control-pace", "5"], "--control-pace has no effect without --merge"),
+        (["ws://h/", "--merge", "json", "--control-pace", "fast"], "--control-pace wants N or N/SECONDS"),
+        (["ws://h/", "--pace", "0/1"], "--pace wants N or N/SECONDS"),
+        (["--discord", "--token", "x", "--pace", "5"], "--discord can't be combined with --merge, --gap-message"),
         (["ws://h/", "--intents", "3"], "--intents has no effect without --discord"),
         (["ws://h/", "--allow-origin", "example"], "'example' is the origin of no web page"),
     ],

@@ -8,8 +8,8 @@ import pytest
 
 from onesocket import State
 from onesocket.errors import OpenTimeout
-from onesocket.protocols import Protocol
-from onesocket.protocols._protocol import Action, Deliver, Extend, RateLimiter, Ready, Send, WakeAt
+from onesocket.protocols import Protocol, RateLimiter
+from onesocket.protocols._protocol import Action, Deliver, Extend, Ready, Send, WakeAt
 from onesocket.transports._memory import MemoryServer
 from onesocket.wire._handshake import Data
 from tests.unit.virtual_time import make_client, on_virtual_time, settle

@@ -5,6 +5,7 @@ import random
 
 import pytest
 
+from onesocket.protocols import RateLimiter
 from onesocket_discord.protocol._limits import SEND_LIMIT, SEND_WINDOW
 from onesocket_discord.protocol._send_window import GatewaySendWindow
 from tests.unit.onesocket_discord.protocol.gateway_driver import GatewayDriver
@@ -46,7 +47,7 @@ def test_no_window_of_60_seconds_ever_sees_more(seed: int) -> None:
     drive = GatewayDriver().open().hello(chance.uniform(1, 45)).ready()
     times = [drive.now]  # the Identify
     pace = drive.protocol.pace
-    assert pace is not None
+    assert isinstance(pace, RateLimiter)
     ours = 0
     while len(times) < 600:
         if drive.wake_at is not None and drive.wake_at <= drive.now:
@@ -68,7 +69,7 @@ def test_no_window_of_60_seconds_ever_sees_more(seed: int) -> None:
 def test_a_new_connection_has_a_new_window() -> None:
     drive = GatewayDriver().up()
     pace = drive.protocol.pace
-    assert pace is not None
+    assert isinstance(pace, RateLimiter)
     while pace.take(drive.now) == 0:
         pass
     drive.lose().open().hello()

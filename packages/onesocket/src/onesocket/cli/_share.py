@@ -27,6 +27,7 @@ from ._network_arguments import (
     tls_option,
 )
 from ._option_names import with_option_names
+from ._pace_argument import PaceArgument, parse_pace
 from ._stop_signal import StopSignal
 from ._usage import EXIT_FAILED, fail, parse_header, show_error
 
@@ -39,7 +40,7 @@ _MERGE_OPTIONS = ("merge_action", "merge_subscribe", "merge_unsubscribe", "merge
 _OPTION_FLAGS = {
     "headers": "--header",
     "subprotocols": "--subprotocol",
-    "protocol": "--protocol and --merge",
+    "protocol": "--protocol, --merge, --pace and --control-pace",
     "proxy": "--proxy and --no-proxy",
     "ssl": "--ca-file and --client-cert",
     "server_hostname": "--server-hostname",
@@ -155,12 +156,13 @@ def share(
         str | None,
         typer.Option(metavar="PATH", help="Where a message's key is (arg.channel): only its subscribers get it."),
     ] = None,
-    merge_pace: Annotated[
+    pace: PaceArgument = None,
+    control_pace: Annotated[
         str | None,
         typer.Option(
             metavar="N[/SECONDS]",
-            help="With --merge: how many messages the upstream takes in so many seconds (1): subscriptions that are "
-            "restored, and what clients send.",
+            help="--merge: how many subscription messages the upstream takes in so many seconds; they count in --pace, "
+            "too.",
         ),
     ] = None,
     linger: Annotated[
@@ -225,12 +227,12 @@ def share(
             )
         elif merge is not None:
             chosen = load_merge(merge)
-        pace = None if merge_pace is None else _pace(merge_pace)
+        paces = parse_pace("--pace", pace), parse_pace("--control-pace", control_pace)
         on_host = _one_of("--scope", scope, "process", "host") == "host"
         if on_host and (discord or linger is not None):
             fail("--scope host can't be combined with --discord or --linger: other processes may need the connection")
-        if discord and (chosen is not None or gap_message is not None or subprotocol or options.json):
-            fail("--discord can't be combined with --merge, --gap-message, --subprotocol or --protocol json")
+        if discord and (chosen is not None or gap_message is not None or subprotocol or options.json or pace):
+            fail("--discord can't be combined with --merge, --gap-message, --subprotocol, --pace or --protocol json")
         if discord and key is not None:
             fail("--key has no effect with --discord: a bot has one session")
         given: dict[str, Any] = {
@@ -251,7 +253,7 @@ def share(
                 url,
                 key,
                 chosen,
-                pace,
+                paces,
                 on_host=on_host,
                 subprotocols=names,
                 server_hostname=server_hostname,
@@ -274,8 +276,8 @@ def _check_combinations(context: typer.Context) -> None:
     for option in _MERGE_OPTIONS:
         if given["merge"] != "json" and _is_given(context, option):
             fail(f"--{option.replace('_', '-')} has no effect without --merge json")
-    if given["merge_pace"] is not None and given["merge"] is None:
-        fail("--merge-pace has no effect without --merge")
+    if given["control_pace"] is not None and given["merge"] is None:
+        fail("--control-pace has no effect without --merge, which tells subscriptions from other messages: give --pace")
     if given["intents"] is not None and not given["discord"]:
         fail("--intents has no effect without --discord")
     if given["server_hostname"] is not None and given["discord"]:
@@ -289,7 +291,7 @@ def _make_hub(
     url: str | None,
     key: str | None,
     merge: Merge | None,
-    pace: Pace | None,
+    paces: tuple[Pace | None, Pace | None],
     *,
     on_host: bool,
     **given: Any,
@@ -304,9 +306,10 @@ def _make_hub(
 
     if url is None:
         fail("the URL of the upstream is missing: onesocket share wss://...")
-    protocol = Raw() if merge is None else MergedRaw(merge, pace=pace)
+    pace, control_pace = paces
+    protocol = Raw(pace=pace) if merge is None else MergedRaw(merge, pace=pace, control_pace=control_pace)
     if options.json and merge is None:
-        protocol.fingerprint = Json().fingerprint  # on the wire it's the same, so programs may join with that
+        protocol.fingerprint = Json(pace=pace).fingerprint  # on the wire it's the same, so programs may join with that
     given["protocol"] = protocol
     connection_key = ConnectionKey.of(url, key=key, token=given["token"])
     make_client = partial(Client, url, **given)
@@ -399,17 +402,6 @@ def _local_token(given: str | None, path: Path | None) -> str | None:
     except (OSError, UnicodeError) as error:
         why = error.strerror if isinstance(error, OSError) else "it is not UTF-8"
         fail(f"the local token can't be read from {path}: {why}")
-
-
-def _pace(text: str) -> Pace:
-    from ..errors import InvalidOption
-    from ..protocols import Pace
-
-    messages, _, seconds = text.partition("/")
-    try:
-        return Pace(int(messages), float(seconds.removesuffix("s") or 1))
-    except (ValueError, InvalidOption):
-        fail(f"--merge-pace wants N or N/SECONDS, such as 5 or 120/60, not {text!r}")
 
 
 def _is_given(context: typer.Context, option: str) -> bool:

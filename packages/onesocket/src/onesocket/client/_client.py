@@ -15,6 +15,7 @@ from ..lifecycle._outbox import OutboxLimits
 from ..lifecycle._retry import ReconnectPolicy
 from ..lifecycle._states import State
 from ..protocols._message_type import M
+from ..protocols._pace import Pace
 from ..protocols._protocol import Protocol
 from ..transports._proxy import ProxyOption
 from ..transports._transport import Transport
@@ -78,6 +79,8 @@ class Client(Generic[M]):
         max_size: Bytes of one message, all its fragments together; None: no limit.
         reconnect: How a lost connection is resumed; None: it is not (the client is FAILED then).
         outbox: How many messages wait for the connection, and how long; None: none do.
+        pace: The peer's limit on all messages of a connection, for a protocol without a `pace` of its own.
+        control_pace: Its limit on control messages (login, subscriptions, heartbeats), which count in both.
         on_error: Called with every exception of a subscriber, and with every failed delivery that is not awaited.
         compression: ``"deflate"`` offers permessage-deflate, which the server may decline; None: no extension.
         transport: Makes the connections (default: WebSocket over TCP, TLS or a Unix socket).
@@ -108,6 +111,8 @@ class Client(Generic[M]):
         max_size: int | None = 16 * 2**20,
         reconnect: ReconnectPolicy | None = _DEFAULT_RECONNECT,
         outbox: OutboxLimits | None = _DEFAULT_OUTBOX,
+        pace: Pace | None = None,
+        control_pace: Pace | None = None,
         on_error: Callable[[BaseException], object] | None = None,
         compression: Compression | None = None,
         transport: Transport | None = None,
@@ -130,6 +135,8 @@ class Client(Generic[M]):
             max_size=max_size,
             reconnect=reconnect,
             outbox=outbox,
+            pace=pace,
+            control_pace=control_pace,
         )
         self._shown_url = self._options.shown_url
         self._error_reporter = ErrorReporter(self._shown_url, on_error)
@@ -151,7 +158,7 @@ class Client(Generic[M]):
             self._options.outbox,
             refusal=self._runner.refusal,
             report=self._error_reporter.report,
-            pace=self._options.protocol.pace,
+            pace=self._options.limiter,
             remedy=self._runner.connect_hint,
         )
         self._state_watchers = StateWatchers(self._error_reporter, self._sender)

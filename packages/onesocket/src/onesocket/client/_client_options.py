@@ -8,6 +8,7 @@ from typing import TypedDict
 
 from ..lifecycle._outbox import OutboxLimits
 from ..lifecycle._retry import ReconnectPolicy
+from ..protocols._pace import Pace
 from ..transports._proxy import ProxyOption
 from ..transports._transport import Transport
 from ._options import Headers, Token
@@ -30,6 +31,8 @@ class ConnectionOptions(TypedDict, total=False):
     max_size: int | None
     reconnect: ReconnectPolicy | None
     outbox: OutboxLimits | None
+    pace: Pace | None
+    control_pace: Pace | None
     compression: Compression | None
     transport: Transport | None
 

@@ -30,6 +30,7 @@ from ._keepalive import Keepalive
 from ._options import Options
 from ._sender import Sender
 from ._user_code import USER_ERRORS, concerns_another_client, ends_task
+from ._wake_timer import WakeTimer
 
 # A token source that refuses to be cancelled gets this many seconds; then the attempt ends without it.
 _TOKEN_GRACE = 1.0
@@ -84,12 +85,7 @@ class ConnectionAttempt:
         self._token: str | None = None
         self._request: DialRequest | None = None
         self._keepalive: Keepalive | None = None
-        self._read_at_message = 0
-        """`connection.activity` at the last whole message: what was read since is a part of the next."""
-        self._read_at_wake = 0
-        self._is_plain = False
-        """True if every frame is a message, and so none is the answer to a heartbeat of the protocol's."""
-        self._wake: asyncio.TimerHandle | None = None
+        self._wake_timer = WakeTimer(options.protocol, options.limiter, self._perform_safely)
         self._grace: asyncio.TimerHandle | None = None
         self._phase = AttemptPhase.NEW
         self._ready_at: float | None = None
@@ -143,7 +139,6 @@ class ConnectionAttempt:
         """Read on."""
         if self.connection is not None:
             self.connection.resume_reading()
-            self._read_at_message = self.connection.activity
 
     def abort(self, code: int | None = None) -> None:
         """End it now."""
@@ -237,6 +232,7 @@ class ConnectionAttempt:
         self._dispatch(events.Opened(self.epoch))
         if self._is_closing():
             return  # the upgrade was only awaited: the CLOSE follows, and no login
+        self._wake_timer.begin(connection)
         if options.ping_interval is not None:
             self._keepalive = Keepalive(
                 connection,
@@ -244,6 +240,7 @@ class ConnectionAttempt:
                 timeout=options.ping_timeout,
                 on_rtt=self._set_rtt,
                 on_dead=self._on_ping_timeout,
+                pace=options.limiter,
             )
         self._perform_safely(lambda: self._protocol.opened(self._token, self._loop.time()))
 
@@ -285,7 +282,7 @@ class ConnectionAttempt:
         if self._is_closing() and self._ready_at is None:
             return  # given up before it was ready: its messages have no reader
         if self.connection is not None:
-            self._read_at_message = self.connection.activity
+            self._wake_timer.message_read(self.connection)
         self._perform_safely(lambda: self._protocol.received(data, self._loop.time()))
 
     def _received_plain(self, decode: Callable[[Data], Any]) -> Callable[[Data], None]:
@@ -343,6 +340,7 @@ class ConnectionAttempt:
             case Deliver(message):
                 self._fan_out.publish(message)
             case Send(data):
+                self._wake_timer.sent()
                 connection.send(data)
             case Ready():
                 if self._ready_at is None:
@@ -350,14 +348,13 @@ class ConnectionAttempt:
                 if self._phase is AttemptPhase.LOGIN:
                     self._phase = AttemptPhase.READY
                 decode = self._protocol.decoder()
-                self._is_plain = decode is not None
                 if decode is as_is:
                     connection.set_receiver(self._fan_out.publish, self._fan_out.publish_many)
                 elif decode is not None:
                     connection.set_receiver(self._received_plain(decode))
                 self._on_ready(self, action)
-            case WakeAt(at):
-                self._set_wake(at)
+            case WakeAt():
+                self._wake_timer.set(action)
             case Extend(seconds):
                 self._dispatch(events.DeadlineExtended(self.epoch, seconds))
             case Fail():
@@ -388,23 +385,6 @@ class ConnectionAttempt:
 
     # --- timers -------------------------------------------------------------------------------------------------------
 
-    def _set_wake(self, at: float | None) -> None:
-        if self._wake is not None:
-            self._wake.cancel()
-        self._wake = None if at is None else self._loop.call_at(at, self._on_wake)
-
-    def _on_wake(self) -> None:
-        self._wake = None
-        if self.connection is not None and (not self.connection.is_reading or self._is_in_a_message(self.connection)):
-            with contextlib.suppress(*USER_ERRORS):
-                self._protocol.unread()
-        self._perform_safely(lambda: self._protocol.wake(self._loop.time()))
-
-    def _is_in_a_message(self, connection: TransportConnection) -> bool:
-        """Return True if a message is being read, and some of it arrived since the last call."""
-        before, self._read_at_wake = self._read_at_wake, connection.activity
-        return not self._is_plain and connection.activity > max(before, self._read_at_message)
-
     def _on_ping_timeout(self, error: PingTimeout) -> None:
         self._stop_timers()
         # Neither 1000 nor 1001: the peer may keep the session of a connection that was not closed in order.
@@ -413,7 +393,7 @@ class ConnectionAttempt:
     def _stop_timers(self) -> None:
         if self._keepalive is not None:
             self._keepalive.stop()
-        self._set_wake(None)
+        self._wake_timer.stop()
 
     def _end(self, error: OnesocketError, *, loop_ends: bool = False) -> None:
         if self._phase is AttemptPhase.OVER or self._loop.is_closed():  # closed: the collector ends the attempt

@@ -12,7 +12,9 @@ from typing import Any, TypeVar, cast
 from ..errors import InvalidOption, InvalidURL, TokenFailed
 from ..lifecycle._outbox import OutboxLimits
 from ..lifecycle._retry import ReconnectPolicy
+from ..protocols._pace import Pace, check_pace, make_limiter
 from ..protocols._protocol import Protocol
+from ..protocols._rate_limiter import RateLimiter
 from ..protocols._raw import Raw
 from ..protocols._token import TokenHeader, TokenPlace
 from ..transports._proxy import ProxyOption, check_proxy
@@ -54,6 +56,10 @@ class Options:
     max_size: int | None
     reconnect: ReconnectPolicy | None
     outbox: OutboxLimits
+    pace: Pace | None
+    control_pace: Pace | None
+    limiter: RateLimiter | None
+    """Keeps the pace of the client or its protocol; None: there is none."""
 
     @classmethod
     def check(cls, url: str | URLSource, **given: Any) -> Options:
@@ -89,6 +95,9 @@ class Options:
             max_size=check_size("max_size", given["max_size"]),
             reconnect=_check_instance("reconnect", given["reconnect"], ReconnectPolicy),
             outbox=_check_instance("outbox", given["outbox"], OutboxLimits) or OutboxLimits(messages=0),
+            pace=check_pace("pace", given["pace"]),
+            control_pace=check_pace("control_pace", given["control_pace"]),
+            limiter=_choose_limiter(protocol, given["pace"], given["control_pace"]),
         )
 
     def check_address(self, address: Address) -> Address:
@@ -140,6 +149,15 @@ def _check_protocol(value: Any) -> Protocol:
     if not isinstance(value, Protocol):
         raise InvalidOption(f"protocol must be a Protocol, such as Json() (an instance), not {value!r}")
     return protocol
+
+
+def _choose_limiter(protocol: Protocol, pace: Pace | None, control_pace: Pace | None) -> RateLimiter | None:
+    if pace is None and control_pace is None:
+        return make_limiter(protocol.pace, protocol.control_pace)
+    if protocol.pace is not None or protocol.control_pace is not None:
+        kind = type(protocol).__name__
+        raise InvalidOption(f"the protocol {kind} has a pace of its own: give both paces to it, or both to the client")
+    return make_limiter(pace, control_pace)
 
 
 def _check_instance(name: str, value: object, kind: type[T]) -> T | None:

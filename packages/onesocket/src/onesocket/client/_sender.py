@@ -9,7 +9,7 @@ from typing import Any, Protocol
 
 from ..errors import DeliveryUnknown, EncodeError, MessageExpired, OnesocketError, OutboxFull
 from ..lifecycle._outbox import Outbox, OutboxLimits
-from ..protocols._protocol import RateLimiter
+from ..protocols._rate_limiter import RateLimiter
 from ..transports._transport import TransportConnection
 from ..wire._handshake import Data
 from ._delivery import DELIVERED, Delivery
@@ -249,7 +249,7 @@ class Sender:
         self._expire()
         while (connection := self._connection) is not None and (self._is_clear() or even_if_congested):
             send = self._next(even_if_held=even_if_congested)
-            if send is None or (self._pace is not None and not self._take_turn()):
+            if send is None or (self._pace is not None and not self._take_turn(is_control=send != self._send_message)):
                 break
             if not send(connection):
                 self._connection = None
@@ -305,9 +305,11 @@ class Sender:
             self._add_in_flight(delivery)
         return True
 
-    def _take_turn(self) -> bool:
+    def _take_turn(self, *, is_control: bool = False) -> bool:
         """True if the peer's pace allows one more message; if not, the outbox goes on when its turn comes."""
-        wait = self._pace.take(_now()) if self._pace is not None else 0.0
+        if self._pace is None:
+            return True
+        wait = self._pace.take_control(_now()) if is_control else self._pace.take(_now())
         if wait > 0 and self._turn is None:
             self._turn = asyncio.get_running_loop().call_later(wait, self._turn_came)
         return wait <= 0

@@ -7,6 +7,7 @@ from ._codec import CodecProtocol
 from ._login import Login
 from ._pace import Pace
 from ._protocol import Action, Deliver, Fail, Protocol, Ready, Send, WakeAt
+from ._rate_limiter import RateLimiter
 from ._raw import Raw
 from ._token import TokenHeader, TokenQuery
 
@@ -36,6 +37,7 @@ __all__ = [
     "Msgpack",
     "Pace",
     "Protocol",
+    "RateLimiter",
     "Raw",
     "Ready",
     "Send",

@@ -11,7 +11,7 @@ from ..errors import InvalidOption, OnesocketError, UsageError
 from ..wire._handshake import Data
 from ._login import Login
 from ._message_type import M_co
-from ._pace import Pace, SendWindow
+from ._pace import Pace, check_pace
 from ._protocol import Action, Deliver, Fail, Protocol, Ready, Send
 from ._token import TokenPlace
 
@@ -26,6 +26,7 @@ class CodecOptions(TypedDict, total=False):
     subprotocols: Iterable[str]
     token_place: TokenPlace | None
     pace: Pace | None
+    control_pace: Pace | None
     on_ready: Callable[[], Iterable[Any]] | None
 
 
@@ -40,13 +41,15 @@ class CodecProtocol(Protocol[M_co]):
         subprotocols: Iterable[str] = (),
         token_place: TokenPlace | None = _UNSET,
         pace: Pace | None = None,
+        control_pace: Pace | None = None,
         on_ready: Callable[[], Iterable[Any]] | None = None,
     ) -> None:
         """Make a codec; every option is keyword-only.
 
         `event`: the key that holds a message's event name, or a function that finds it. `pace`: the peer's limit on
-        sent messages, login and restored subscriptions included. `on_ready`: a function that returns messages for a new
-        connection; they are sent after the login and restored subscriptions, before messages of the outbox.
+        all sent messages. `control_pace`: its limit on control messages (login, `on_ready`, subscriptions, heartbeats),
+        which count in both. `on_ready`: a function that returns messages for a new connection; they are sent after the
+        login and restored subscriptions, before messages of the outbox.
         """
         self.login = login
         self.event = event
@@ -57,7 +60,8 @@ class CodecProtocol(Protocol[M_co]):
             self.token_place = token_place
         elif login is not None and login.request is not None:
             self.token_place = None  # the login carries it
-        self.pace = self._window = _make_window(pace)
+        self.pace = check_pace("pace", pace)
+        self.control_pace = check_pace("control_pace", control_pace)
         _check_on_ready(on_ready)
         self.on_ready = on_ready
         self._ready = False
@@ -71,14 +75,11 @@ class CodecProtocol(Protocol[M_co]):
 
     def opened(self, token: str | None, now: float) -> Iterable[Action]:
         """Begin the login, or be ready at once."""
+        del now
         self._ready = self.login is None or self.login.ready is None
-        if self._window is not None:
-            self._window.begin()
         actions: list[Action] = []
         if self.login is not None and self.login.request is not None:
             actions.append(Send(self.encode(self.login.request(token))))
-            if self._window is not None:
-                self._window.record(now)
         if self._ready:
             actions.append(self._is_ready())
         return actions
@@ -130,12 +131,6 @@ class CodecProtocol(Protocol[M_co]):
 
 
 # Arguments of callers are `object` here: callers may not use a type checker.
-
-
-def _make_window(pace: object) -> SendWindow | None:
-    if pace is not None and not isinstance(pace, Pace):
-        raise InvalidOption(f"pace must be a Pace, such as Pace(5, per=1.0), or None, not {pace!r}")
-    return None if pace is None else SendWindow.of(pace)
 
 
 def _check_on_ready(on_ready: object) -> None:

@@ -17,6 +17,8 @@ from ..lifecycle._peer_errors import closed_by_peer
 from ..wire._handshake import Data, DialRequest
 from ._fingerprint import comparable_form, constructor_arguments, digest, name_of
 from ._message_type import M_co
+from ._pace import Pace
+from ._rate_limiter import RateLimiter
 from ._token import TokenHeader, TokenPlace
 
 
@@ -30,7 +32,7 @@ def as_is(data: Data) -> Data:
 
 @dataclass(frozen=True, slots=True)
 class Send:
-    """Write this message now (a login, a heartbeat); it doesn't pass through the outbox."""
+    """Write this message now (a login, a heartbeat); it doesn't pass through the outbox, and counts in the pace."""
 
     data: Data
 
@@ -57,9 +59,13 @@ class Deliver:
 
 @dataclass(frozen=True, slots=True)
 class WakeAt:
-    """Call `wake` at this time (the clock of `now`); replaces an earlier one. None: not any more."""
+    """Call `wake` at this time (the clock of `now`); replaces an earlier one. None: not any more.
+
+    `sends`: that call sends a message, so it comes when the pace has a place for it, at this time or later.
+    """
 
     at: float | None
+    sends: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,17 +92,6 @@ class Fail:
 Action = Send | Ready | Deliver | WakeAt | Extend | Fail
 
 
-class RateLimiter(abc.ABC):
-    """Limit on the rate of sending on one connection, for restored subscriptions and messages.
-
-    Messages of the protocol itself (`Send`) don't wait.
-    """
-
-    @abc.abstractmethod
-    def take(self, now: float) -> float:
-        """Count one message and return 0, or count none and return the seconds until one may be sent."""
-
-
 class Protocol(abc.ABC, Generic[M_co]):
     """Base of protocols; one instance serves one client for all its epochs, so it may keep a session.
 
@@ -109,8 +104,10 @@ class Protocol(abc.ABC, Generic[M_co]):
     """Sub-protocols to offer, most wanted first (RFC 6455, section 1.9)."""
     token_place: TokenPlace | None = TokenHeader()
     """Place of the token in the request; None: only in the login."""
-    pace: RateLimiter | None = None
-    """Limit on the rate of messages; None: no limit."""
+    pace: Pace | RateLimiter | None = None
+    """Limit on the rate of all messages; None: no limit."""
+    control_pace: Pace | None = None
+    """Limit on the rate of subscriptions and of the protocol's own messages, which count in both; None: no limit."""
     _constructor_arguments: tuple[tuple[Any, ...], dict[str, Any]]
 
     def __new__(cls, *args: Any, **kwargs: Any) -> Self:

@@ -88,10 +88,10 @@ def join(
         host_options: For scope "host".
         protocol: As for `Client`; it gives the type of messages.
         options: As for `Client`. A caller with another value than the first gets `OptionConflict`. Of `headers`,
-            `subprotocols`, `protocol`, `ssl`, `proxy`, `server_hostname` and `local_address`, which go into dial and
-            login, leaving one out counts as its default; other options that are left out conflict with nothing.
-            Functions and TLS contexts are compared by identity, so those that are made anew for each call need a `key`.
-            Accounts that only headers, a login or a client certificate tell apart need a `key` each.
+            `subprotocols`, `protocol`, `ssl`, `proxy`, `server_hostname`, `local_address`, `pace` and `control_pace`,
+            which the server sees, leaving one out counts as its default; other options that are left out conflict with
+            nothing. Functions and TLS contexts are compared by identity, so those that are made anew for each call need
+            a `key`. Accounts that only headers, a login or a client certificate tell apart need a `key` each.
     """
     return JoinRequest(
         JoinParameters(

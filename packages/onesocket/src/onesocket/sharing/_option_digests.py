@@ -9,7 +9,8 @@ from typing import Any, Final
 
 from ..client._client import Client
 from ..errors import InvalidOption, OptionConflict
-from ..protocols._fingerprint import digest
+from ..protocols._fingerprint import comparable_form, digest
+from ..protocols._pace import Pace
 from ..protocols._protocol import Protocol
 from ..urls import Address
 from ._connection_key import ConnectionKey
@@ -23,6 +24,8 @@ DIAL_OPTIONS: Final = (
     "proxy",
     "server_hostname",
     "local_address",
+    "pace",
+    "control_pace",
 )
 
 
@@ -49,6 +52,8 @@ def comparable_dial_options(
     proxy: Any,
     server_hostname: str | None,
     local_address: str | None,
+    pace: Pace | None,
+    control_pace: Pace | None,
 ) -> dict[str, Comparable]:
     """The comparable value of each option in `DIAL_OPTIONS`. Raises `InvalidOption`."""
     # Header names have no case, and order counts only among fields of one name (RFC 9110, sections 5.1 and 5.3).
@@ -61,6 +66,8 @@ def comparable_dial_options(
         "proxy": Comparable(proxy),
         "server_hostname": Comparable(server_hostname),
         "local_address": Comparable(local_address),
+        "pace": Comparable(comparable_form(pace, [])),
+        "control_pace": Comparable(comparable_form(control_pace, [])),
     }
 
 
@@ -88,6 +95,8 @@ def _client_options(client: Client) -> dict[str, Comparable]:
         proxy=options.proxy,
         server_hostname=options.server_hostname,
         local_address=options.local_address,
+        pace=options.pace,
+        control_pace=options.control_pace,
     )
 
 
@@ -141,7 +150,7 @@ def first_differing_option(mine: Mapping[str, bytes], theirs: Mapping[str, Any])
 def dial_conflict(where: str, option: str) -> OptionConflict:
     """The error for an option that goes into dial or login. `where` names the connection and its present users."""
     return OptionConflict(
-        f"{where} with another {option}=, and one connection has one (it goes into dial or login, so leaving it out "
+        f"{where} with another {option}=, and one connection has one (the server sees it, so leaving it out "
         f"counts as its default): give {option}= what that one has, or a key= of its own to each account or feed that "
         f"only {option}= tells apart",
         option=option,

@@ -119,6 +119,8 @@ def _comparable_dial_options(options: Mapping[str, Any]) -> dict[str, Comparable
             proxy=options.get("proxy", True),
             server_hostname=options.get("server_hostname"),
             local_address=options.get("local_address"),
+            pace=options.get("pace"),
+            control_pace=options.get("control_pace"),
         ),
     }
 

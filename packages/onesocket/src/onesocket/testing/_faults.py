@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import http
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, fields, replace
 from enum import StrEnum
 from typing import Any
 
+from ..wire._handshake import Data
 from ._raw_frames import Opcode, encode_close, encode_frame, encode_message
 
 
@@ -325,12 +326,17 @@ class ConnectionLimit:
 
 @dataclass(frozen=True, slots=True)
 class MessageLimit:
-    """Limit on the messages of a connection: at most `messages` in any `per` seconds; one more closes it."""
+    """Limit on the messages of a connection: at most `messages` in any `per` seconds; one more closes it.
+
+    `counts(message)`: whether a message counts (default: each does). `pings`: PINGs and PONGs count, too.
+    """
 
     messages: int
     per: float = 1.0
     code: int = 1008
     reason: str = "Too many requests"
+    counts: Callable[[Data], bool] | None = None
+    pings: bool = False
 
 
 def _http_response(status: int, headers: Mapping[str, str], body: str) -> bytes:

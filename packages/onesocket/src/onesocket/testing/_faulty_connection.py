@@ -268,7 +268,9 @@ class FaultyConnection(HandshakeEndpoint):
             self._note_close()
         elif opcode is Opcode.PING:
             self._counters.count("pings")
+            self._host.ping_or_pong(self)
         elif opcode is Opcode.PONG:
+            self._host.ping_or_pong(self)
             future = self._pings.get(data)
             if future is not None and not future.done():
                 future.set_result(None)

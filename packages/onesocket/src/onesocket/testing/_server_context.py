@@ -169,12 +169,25 @@ class ServerContext:
             if not clean and self.limit is not None and self.limit.ghost_seconds > 0:
                 self._ghosts.append(asyncio.get_running_loop().time() + self.limit.ghost_seconds)
 
+    def ping_or_pong(self, connection: FaultyConnection) -> None:
+        """Take a PING or a PONG."""
+        if self.message_limit is not None and self.message_limit.pings:
+            self._exceeds_limit(connection)
+
+    def _exceeds_limit(self, connection: FaultyConnection) -> bool:
+        """Count a message; close the connection if it is one too many."""
+        limit = self.message_limit
+        if limit is None or connection.arrivals_within(limit.per, limit.messages + 1) <= limit.messages:
+            return False
+        connection.close_nowait(limit.code, limit.reason)
+        return True
+
     def message(self, connection: FaultyConnection, message: Data) -> Data | None:
         """Take a message; return the reply, if any."""
         self._received.add(message)
         limit = self.message_limit
-        if limit is not None and connection.arrivals_within(limit.per, limit.messages + 1) > limit.messages:
-            connection.close_nowait(limit.code, limit.reason)
+        counts = limit is not None and (limit.counts is None or limit.counts(message))
+        if counts and self._exceeds_limit(connection):
             return None
         reply = message if self.echo else None
         try:

@@ -72,6 +72,11 @@ class DialledConnection:
         return self._stream.activity + (0 if under_tls is None else under_tls.reads)
 
     @property
+    def parts(self) -> int:
+        """Grows with each read that brought a part of a message, and completed none."""
+        return self._stream.parts
+
+    @property
     def is_reading(self) -> bool:
         """True if the socket is read."""
         return self._stream.is_reading

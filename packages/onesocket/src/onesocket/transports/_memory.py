@@ -187,6 +187,7 @@ class MemoryConnection:
         self.down = DelayedChannel(server.latency)
         self.silent = False
         self.activity = 0
+        self.parts = 0
         self._server = server
         self._request = request
         self._events = events
@@ -314,6 +315,7 @@ class MemoryConnection:
     def on_part(self) -> None:
         """Take some bytes of an incomplete message."""
         self.activity += 1
+        self.parts += 1
 
     def on_pong(self, payload: bytes) -> None:
         """Take a PONG."""

@@ -53,6 +53,11 @@ class TransportConnection(Protocol):
         ...
 
     @property
+    def parts(self) -> int:
+        """Grows with each read that brought a part of a message, and completed none."""
+        ...
+
+    @property
     def is_reading(self) -> bool:
         """True if the socket is read. If not, silence is no sign of a dead peer."""
         ...

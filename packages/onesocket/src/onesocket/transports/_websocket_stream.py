@@ -76,6 +76,8 @@ class WebSocketStream(asyncio.BufferedProtocol):
         """`compress`: offer permessage-deflate."""
         self.activity = 0
         """Grows with each read, and when the socket is read again."""
+        self.parts = 0
+        """Grows with each read that brought a part of a message, and completed none."""
         self.error: OnesocketError = connection_reset()
         """Reason for the end of the stream."""
         self._request = request
@@ -245,6 +247,8 @@ class WebSocketStream(asyncio.BufferedProtocol):
                 self._held += messages
         elif messages:
             self._deliver(messages)
+        elif not state:
+            self.parts += 1
         if state & (PENDING | CLOSED | VIOLATED):
             self._attend()
 

@@ -25,6 +25,7 @@ class StubConnection:
     is_reading = True
     backlog = None
     activity = 0
+    parts = 0
 
     def __init__(self, events: TransportEvents) -> None:
         self.events = events

@@ -21,7 +21,6 @@ class ForwardingProtocol(Protocol):
         self.name = inner.name  # type: ignore[misc] # reprs and logs show the real one's name
         self.subprotocols = inner.subprotocols
         self.token_place = inner.token_place
-        self.pace = inner.pace
 
     def __repr__(self) -> str:
         return f"<ForwardingProtocol {self._inner!r}>"
