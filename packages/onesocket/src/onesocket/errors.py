@@ -326,6 +326,10 @@ class PingTimeout(ConnectionFailure):
     """The connection is open, but no byte arrived within `ping_interval` + `ping_timeout`."""
 
 
+class SilenceTimeout(ConnectionFailure):
+    """The connection is open, but no message (or none that `silence_of` names) arrived for `silence_timeout`."""
+
+
 class DeliveryUnknown(ConnectionFailure):
     """The connection was lost while this message was written: it may or may not have arrived.
 

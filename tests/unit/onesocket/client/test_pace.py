@@ -163,10 +163,11 @@ class OwnLimiter(RateLimiter):
         return 0.0
 
 
+NO_PACE: Any = 5
 BAD: dict[str, tuple[Any, str]] = {
     "both": (lambda: Client("ws://h/", protocol=Raw(pace=Pace(5)), control_pace=Pace(2)), "has a pace of its own"),
-    "no pace": (lambda: Client("ws://h/", pace=5), "pace must be a Pace"),  # type: ignore[arg-type]
-    "no control pace": (lambda: Raw(control_pace=5), "control_pace must be a Pace"),  # type: ignore[arg-type]
+    "no pace": (lambda: Client("ws://h/", pace=NO_PACE), "pace must be a Pace"),
+    "no control pace": (lambda: Raw(control_pace=NO_PACE), "control_pace must be a Pace"),
     "own limiter": (lambda: Client("ws://h/", protocol=with_limiter()), "define its take_control"),
 }
 

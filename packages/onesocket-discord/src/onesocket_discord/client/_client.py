@@ -61,6 +61,8 @@ class DiscordClient(Client):
         open_timeout: Seconds for one attempt. Waiting for the identify slot is not included.
         max_size: Bytes of one payload, once decompressed; None: no limit.
         proxy: As for `Client`, for the API, too; a SOCKS proxy needs `gateway_url`.
+        silence_timeout, silence_of: As for `Client`: a session whose heartbeats are answered, but that brings no
+            dispatch (or none that is named), is resumed on a new connection.
         close_timeout, ssl, local_address, reconnect, outbox, on_error, transport: as for `Client`.
     """
 
@@ -84,6 +86,8 @@ class DiscordClient(Client):
         local_address: str | None = None,
         open_timeout: float = 10.0,
         close_timeout: float = 5.0,
+        silence_timeout: float | None = None,
+        silence_of: Callable[[Dispatch], bool] | None = None,
         max_size: int | None = 32 * 2**20,
         reconnect: ReconnectPolicy | None = _DEFAULT_RECONNECT,
         outbox: OutboxLimits | None = _DEFAULT_OUTBOX,
@@ -135,6 +139,8 @@ class DiscordClient(Client):
             open_timeout=open_timeout,
             close_timeout=close_timeout,
             ping_interval=None,  # heartbeats take its place
+            silence_timeout=silence_timeout,
+            silence_of=silence_of,
             max_size=max_size,
             reconnect=reconnect,
             outbox=outbox,

@@ -10,6 +10,7 @@ import typer
 from ..client import Client, ReconnectPolicy
 from ..protocols import Json, Protocol, Raw, TokenQuery
 from ..wire._secrets import header_secrets
+from ._flow_arguments import PaceArgument, SilenceTimeoutArgument, parse_pace
 from ._network_arguments import (
     DEFAULT_MAX_SIZE,
     CaFileArgument,
@@ -63,6 +64,8 @@ def connect(
     ping_interval: Annotated[
         float, typer.Option(min=0, metavar="SECONDS", help="Between two PINGs; 0: send none.")
     ] = 20.0,
+    silence_timeout: SilenceTimeoutArgument = None,
+    pace: PaceArgument = None,
     reconnect: Annotated[
         bool, typer.Option("--reconnect/--no-reconnect", help="Whether a lost connection is opened again.")
     ] = True,
@@ -109,6 +112,8 @@ def connect(
             max_size=max_size or None,
             open_timeout=open_timeout,
             ping_interval=ping_interval or None,
+            silence_timeout=silence_timeout,
+            pace=parse_pace("--pace", pace),
             reconnect=ReconnectPolicy() if reconnect else None,
         )
         return await ConnectSession(client, output, as_json=as_json, stay=stay).run()

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from ..errors import UsageError
+from ._flow_arguments import PaceArgument, SilenceTimeoutArgument, parse_pace
 from ._network_arguments import (
     DEFAULT_MAX_SIZE,
     CaFileArgument,
@@ -27,7 +28,6 @@ from ._network_arguments import (
     tls_option,
 )
 from ._option_names import with_option_names
-from ._pace_argument import PaceArgument, parse_pace
 from ._stop_signal import StopSignal
 from ._usage import EXIT_FAILED, fail, parse_header, show_error
 
@@ -157,6 +157,7 @@ def share(
         typer.Option(metavar="PATH", help="Where a message's key is (arg.channel): only its subscribers get it."),
     ] = None,
     pace: PaceArgument = None,
+    silence_timeout: SilenceTimeoutArgument = None,
     control_pace: Annotated[
         str | None,
         typer.Option(
@@ -239,6 +240,7 @@ def share(
             "token": token,
             "headers": headers,
             "open_timeout": open_timeout,
+            "silence_timeout": silence_timeout,
             "proxy": proxy_option(proxy, no_proxy=no_proxy),
             "ssl": tls_option(ca_file, client_cert),
             "local_address": local_address,

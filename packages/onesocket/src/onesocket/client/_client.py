@@ -36,6 +36,7 @@ from ._queue import DEFAULT_LIMIT, Overflow
 from ._registrations import Registrations
 from ._runner import Runner
 from ._sender import Sender
+from ._silence_watch import SilenceWatch
 from ._snapshots import take_stats, take_status
 from ._state_watchers import StateWatchers
 from ._status import Change, Stats, Status
@@ -76,6 +77,9 @@ class Client(Generic[M]):
         close_timeout: Seconds for one close handshake; then the socket is aborted.
         ping_interval: Seconds between PINGs; None: none are sent.
         ping_timeout: Seconds without any frame after a PING until the connection counts as dead.
+        silence_timeout: Seconds without a message until a connection, even if it answers PINGs, is replaced with a
+            `Gap`; None: never. Not while a reader with the rule ``"wait"`` holds the socket.
+        silence_of: A function that is true of the messages whose absence counts; None: of all.
         max_size: Bytes of one message, all its fragments together; None: no limit.
         reconnect: How a lost connection is resumed; None: it is not (the client is FAILED then).
         outbox: How many messages wait for the connection, and how long; None: none do.
@@ -108,6 +112,8 @@ class Client(Generic[M]):
         close_timeout: float = 5.0,
         ping_interval: float | None = 20.0,
         ping_timeout: float = 20.0,
+        silence_timeout: float | None = None,
+        silence_of: Callable[[Any], bool] | None = None,
         max_size: int | None = 16 * 2**20,
         reconnect: ReconnectPolicy | None = _DEFAULT_RECONNECT,
         outbox: OutboxLimits | None = _DEFAULT_OUTBOX,
@@ -132,6 +138,8 @@ class Client(Generic[M]):
             close_timeout=close_timeout,
             ping_interval=ping_interval,
             ping_timeout=ping_timeout,
+            silence_timeout=silence_timeout,
+            silence_of=silence_of,
             max_size=max_size,
             reconnect=reconnect,
             outbox=outbox,
@@ -162,7 +170,8 @@ class Client(Generic[M]):
             remedy=self._runner.connect_hint,
         )
         self._state_watchers = StateWatchers(self._error_reporter, self._sender)
-        self._runner.attach(self._fan_out, self._sender)
+        silence = SilenceWatch.of(self._options, self._fan_out, self._error_reporter.report)
+        self._runner.attach(self._fan_out, self._sender, silence)
 
     def __repr__(self) -> str:
         machine = self._runner.machine

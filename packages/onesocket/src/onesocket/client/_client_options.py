@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ssl as ssl_module
 from collections.abc import Callable, Iterable
-from typing import TypedDict
+from typing import Any, TypedDict
 
 from ..lifecycle._outbox import OutboxLimits
 from ..lifecycle._retry import ReconnectPolicy
@@ -28,6 +28,8 @@ class ConnectionOptions(TypedDict, total=False):
     close_timeout: float
     ping_interval: float | None
     ping_timeout: float
+    silence_timeout: float | None
+    silence_of: Callable[[Any], bool] | None
     max_size: int | None
     reconnect: ReconnectPolicy | None
     outbox: OutboxLimits | None

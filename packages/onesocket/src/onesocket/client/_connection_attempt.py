@@ -29,6 +29,7 @@ from ._gap import Gap, GapReason
 from ._keepalive import Keepalive
 from ._options import Options
 from ._sender import Sender
+from ._silence_watch import SilenceWatch
 from ._user_code import USER_ERRORS, concerns_another_client, ends_task
 from ._wake_timer import WakeTimer
 
@@ -65,6 +66,7 @@ class ConnectionAttempt:
         options: Options,
         fan_out: FanOut,
         sender: Sender,
+        silence: SilenceWatch | None,
         *,
         dispatch: Callable[[Event], None],
         on_ready: Callable[[ConnectionAttempt, Ready], None],
@@ -79,6 +81,9 @@ class ConnectionAttempt:
         self._protocol = options.protocol
         self._fan_out = fan_out
         self._sender = sender
+        self._silence = silence
+        watched = fan_out if silence is None or options.silence_of is None else silence
+        self._publish, self._publish_many = watched.publish, watched.publish_many
         self._dispatch = dispatch
         self._on_ready = on_ready
         self._on_gone = on_gone
@@ -287,7 +292,7 @@ class ConnectionAttempt:
 
     def _received_plain(self, decode: Callable[[Data], Any]) -> Callable[[Data], None]:
         """The fast path: every frame is one message."""
-        deliver = self._fan_out.publish
+        deliver = self._publish
         report = self._undecodable
         failed = self._protocol_failed
 
@@ -338,27 +343,32 @@ class ConnectionAttempt:
             return
         match action:
             case Deliver(message):
-                self._fan_out.publish(message)
+                self._publish(message)
             case Send(data):
                 self._wake_timer.sent()
                 connection.send(data)
             case Ready():
-                if self._ready_at is None:
-                    self._ready_at = self._loop.time()
-                if self._phase is AttemptPhase.LOGIN:
-                    self._phase = AttemptPhase.READY
-                decode = self._protocol.decoder()
-                if decode is as_is:
-                    connection.set_receiver(self._fan_out.publish, self._fan_out.publish_many)
-                elif decode is not None:
-                    connection.set_receiver(self._received_plain(decode))
-                self._on_ready(self, action)
+                self._become_ready(connection, action)
             case WakeAt():
                 self._wake_timer.set(action)
             case Extend(seconds):
                 self._dispatch(events.DeadlineExtended(self.epoch, seconds))
             case Fail():
                 self._fail(action)
+
+    def _become_ready(self, connection: TransportConnection, ready: Ready) -> None:
+        if self._ready_at is None:
+            self._ready_at = self._loop.time()
+        if self._phase is AttemptPhase.LOGIN:
+            self._phase = AttemptPhase.READY
+        decode = self._protocol.decoder()
+        if decode is as_is:
+            connection.set_receiver(self._publish, self._publish_many)
+        elif decode is not None:
+            connection.set_receiver(self._received_plain(decode))
+        if self._silence is not None:
+            self._silence.begin(connection, self._fail)
+        self._on_ready(self, ready)
 
     def _notify_closing(self, code: int) -> None:
         """Tell the protocol once, and not when the peer closed first."""
@@ -394,6 +404,8 @@ class ConnectionAttempt:
         if self._keepalive is not None:
             self._keepalive.stop()
         self._wake_timer.stop()
+        if self._silence is not None:
+            self._silence.stop()
 
     def _end(self, error: OnesocketError, *, loop_ends: bool = False) -> None:
         if self._phase is AttemptPhase.OVER or self._loop.is_closed():  # closed: the collector ends the attempt
@@ -402,6 +414,7 @@ class ConnectionAttempt:
         if self._grace is not None:
             self._grace.cancel()
         self._phase = AttemptPhase.OVER
+        self._wake_timer.release()
         self.connection = self._keepalive = None  # both refer to this attempt: no cycle is left
         with contextlib.suppress(*USER_ERRORS):
             self._protocol.lost(self._loop.time())

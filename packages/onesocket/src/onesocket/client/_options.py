@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import ipaddress
 import math
 import ssl as ssl_module
@@ -58,6 +59,8 @@ class Options:
     outbox: OutboxLimits
     pace: Pace | None
     control_pace: Pace | None
+    silence_timeout: float | None
+    silence_of: Callable[[Any], bool] | None
     limiter: RateLimiter | None
     """Keeps the pace of the client or its protocol; None: there is none."""
 
@@ -72,7 +75,7 @@ class Options:
             raise InvalidOption(f"token must be a str or a callable, not {type(token).__name__}")
         if not callable(getattr(transport, "dial", None)):
             raise InvalidOption(f"transport must have a dial() (onesocket.transports.Transport), not be {transport!r}")
-        ping_interval = given["ping_interval"]
+        ping_interval, silence_timeout = given["ping_interval"], given["silence_timeout"]
         protocol, headers = _check_protocol(given["protocol"]), check_headers(given["headers"])
         if isinstance(token, str):
             _check_token_place(protocol.token_place, headers)
@@ -97,6 +100,8 @@ class Options:
             outbox=_check_instance("outbox", given["outbox"], OutboxLimits) or OutboxLimits(messages=0),
             pace=check_pace("pace", given["pace"]),
             control_pace=check_pace("control_pace", given["control_pace"]),
+            silence_timeout=None if silence_timeout is None else check_seconds("silence_timeout", silence_timeout),
+            silence_of=_check_silence_of(given["silence_of"], silence_timeout),
             limiter=_choose_limiter(protocol, given["pace"], given["control_pace"]),
         )
 
@@ -108,9 +113,12 @@ class Options:
         check_local_address(self.local_address, address)
         return address
 
-    def wrap_protocol(self, wrap: Callable[[Protocol], Protocol]) -> None:
-        """Put another protocol around this one, before the client is used."""
+    def wrap_protocol(self, wrap: Callable[[Protocol], Protocol], decode: Callable[[Any], Any]) -> None:
+        """Put another protocol around this one, before the client is used; `decode` makes messages of its messages."""
         object.__setattr__(self, "protocol", wrap(self.protocol))
+        names = self.silence_of
+        if names is not None:
+            object.__setattr__(self, "silence_of", lambda message: names(decode(message)))
 
     @property
     def shown_url(self) -> str:
@@ -158,6 +166,16 @@ def _choose_limiter(protocol: Protocol, pace: Pace | None, control_pace: Pace | 
         kind = type(protocol).__name__
         raise InvalidOption(f"the protocol {kind} has a pace of its own: give both paces to it, or both to the client")
     return make_limiter(pace, control_pace)
+
+
+def _check_silence_of(value: object, silence_timeout: object) -> Callable[[Any], bool] | None:
+    if value is None:
+        return None
+    if not callable(value) or inspect.iscoroutinefunction(value):
+        raise InvalidOption(f"silence_of must be a plain function of a message that returns a bool, not {value!r}")
+    if silence_timeout is None:
+        raise InvalidOption("silence_of has no effect without silence_timeout")
+    return cast("Callable[[Any], bool]", value)
 
 
 def _check_instance(name: str, value: object, kind: type[T]) -> T | None:

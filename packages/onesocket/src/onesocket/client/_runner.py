@@ -23,6 +23,7 @@ from ._fan_out import FanOut
 from ._gap import Gap, GapReason
 from ._options import Options
 from ._sender import Sender
+from ._silence_watch import SilenceWatch
 from ._status import Change
 
 
@@ -56,6 +57,7 @@ class Runner:
         self._options = options
         self._fan_out: FanOut
         self._sender: Sender
+        self._silence: SilenceWatch | None
         self._on_change = on_change
         self._jitter = jitter
         self._callers: dict[asyncio.Future[Outcome], Outcome] = {}
@@ -69,10 +71,11 @@ class Runner:
         self.check_loop = affinity.check
         """Raises `WrongEventLoop` on any loop but ours, and `ForkedCopy` in a child."""
 
-    def attach(self, fan_out: FanOut, sender: Sender) -> None:
-        """Complete the runner by the two parts that are made with calls of it."""
+    def attach(self, fan_out: FanOut, sender: Sender, silence: SilenceWatch | None) -> None:
+        """Complete the runner by the parts that are made with calls of it."""
         self._fan_out = fan_out
         self._sender = sender
+        self._silence = silence
 
     def __repr__(self) -> str:
         machine = self.machine
@@ -260,6 +263,7 @@ class Runner:
                     self._options,
                     self._fan_out,
                     self._sender,
+                    self._silence,
                     dispatch=self.dispatch,
                     on_ready=self._on_ready,
                     on_gone=self._on_gone,

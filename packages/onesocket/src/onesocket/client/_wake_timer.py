@@ -15,6 +15,18 @@ from ._user_code import USER_ERRORS
 class WakeTimer:
     """Calls `wake` of a protocol on one connection, and `unread` before it, where the peer's silence proves nothing."""
 
+    __slots__ = (
+        "_connection",
+        "_handle",
+        "_has_place",
+        "_loop",
+        "_pace",
+        "_perform",
+        "_protocol",
+        "_read_at_message",
+        "_read_at_wake",
+    )
+
     def __init__(
         self,
         protocol: Protocol,
@@ -53,6 +65,12 @@ class WakeTimer:
         """Call it no more."""
         self.set(WakeAt(None))
 
+    def release(self) -> None:
+        """End, and drop the references to the attempt, which refers to this timer: no cycle is left."""
+        self.stop()
+        self._perform = _perform_nothing
+        self._connection = None
+
     def sent(self) -> None:
         """Count a message of the protocol in the pace, unless its place was booked."""
         if not self._has_place and self._pace is not None:
@@ -87,3 +105,7 @@ class WakeTimer:
         """Return True if a message is being read, and some of it arrived since the last call."""
         before, self._read_at_wake = self._read_at_wake, connection.parts
         return connection.parts > max(before, self._read_at_message)
+
+
+def _perform_nothing(_actions: Callable[[], Iterable[Action]]) -> None:
+    pass

@@ -78,7 +78,8 @@ class ForwardingProtocol(Protocol):
 
 def install_forwarding(client: Client) -> Client:
     """Make an unused client deliver undecoded messages."""
-    client.internals.options.wrap_protocol(ForwardingProtocol)
+    options = client.internals.options
+    options.wrap_protocol(ForwardingProtocol, unpacker(options.protocol))
     return client
 
 

@@ -60,8 +60,8 @@ async def a_message_byte_by_byte(context: CheckContext) -> None:
     expect_equal(checked.messages, ["☃" * 50, b"x" * 300], "the received messages")
 
 
-def _has_grown(checked: CheckedConnection, seen: int) -> bool:
-    return checked.connection.activity > seen
+def _has_grown(checked: CheckedConnection, activity: int, parts: int) -> bool:
+    return checked.connection.activity > activity and checked.connection.parts > parts
 
 
 @CHECKS.add(PeerFeature.BYTES)
@@ -72,9 +72,9 @@ async def every_byte_of_a_message_is_a_sign_of_life(context: CheckContext) -> No
     connection.write_raw(encode_message("before") + frame[:10])
     await checked.until(lambda: checked.messages == ["before"])
     for begin, end in ((10, 11), (11, 12), (12, 200_000), (200_000, 200_001)):
-        seen = checked.connection.activity
+        activity, parts = checked.connection.activity, checked.connection.parts
         connection.write_raw(frame[begin:end])
-        await checked.until_polled(partial(_has_grown, checked, seen))
+        await checked.until_polled(partial(_has_grown, checked, activity, parts))
     connection.write_raw(frame[200_001:])
     await checked.until(lambda: len(checked.messages) == 2)
     expect_equal(checked.messages[1], "x" * 300_000, "the slow message")

@@ -57,12 +57,13 @@ async def set_receiver_takes_over_at_once(context: CheckContext) -> None:
 @CHECKS.add()
 async def a_ping_is_answered_by_a_pong(context: CheckContext) -> None:
     checked = await context.open()
-    seen = checked.connection.activity
+    seen, parts = checked.connection.activity, checked.connection.parts
     checked.connection.ping(b"")
     checked.connection.ping(b"x" * 125)
     await checked.until(lambda: len(checked.pongs) == 2)
     expect_equal(checked.pongs, [b"", b"x" * 125], "the PONGs")
     expect(checked.connection.activity > seen, "a PONG is a sign of life")
+    expect_equal(checked.connection.parts, parts, "the reads of a part of a message: a PONG is none")
 
 
 @CHECKS.add(PeerFeature.PEER_PINGS)

@@ -1,4 +1,4 @@
-"""The option of the commands that limits the rate of messages."""
+"""The options of the commands that concern the flow of messages: its rate, and its end."""
 
 from __future__ import annotations
 
@@ -16,6 +16,15 @@ PaceArgument = Annotated[
     typer.Option(
         metavar="N[/SECONDS]",
         help="How many messages the server takes in so many seconds (1), such as 5 or 120/60; more wait their turn.",
+    ),
+]
+
+SilenceTimeoutArgument = Annotated[
+    float | None,
+    typer.Option(
+        min=0.001,
+        metavar="SECONDS",
+        help="Replace a connection that has brought no message for so long, even if it answers PINGs.",
     ),
 ]
 
