@@ -130,7 +130,7 @@ async def test_the_upstream_is_lost_and_clients_stay_and_are_told_in_words_of_ch
         await server.broadcast("after")
         assert [await next_message(one), await next_message(one)] == [gap, "after"]
         assert server.counts.most_open == 1
-        assert hub.counters.reconnects == 1
+        assert hub.connection_stats.reconnects == 1
 
 
 async def test_the_upstream_is_lost_and_clients_are_closed_if_they_want_to_be() -> None:

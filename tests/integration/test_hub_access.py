@@ -181,7 +181,9 @@ async def test_metrics_are_numbers_and_no_secrets() -> None:
         assert "text/plain; version=0.0.4" in text
         lines = text.partition("\r\n\r\n")[2].splitlines()
         values = dict(line.split() for line in lines if not line.startswith("#"))
-        assert values['onesocket_hub_upstream_state{state="connected"}'] == "1"
+        connected = '{onesocket_connection_state="connected",onesocket_connection_role="owner"}'
+        assert values[f"onesocket_client_connection_state{connected}"] == "1"
+        assert values["onesocket_client_received_messages_total"] == "1"
         assert values["onesocket_hub_received_messages_total"] == "1"
         assert values["onesocket_hub_received_bytes_total"] == "5"
         assert values["onesocket_hub_sent_bytes_total"] == "3"

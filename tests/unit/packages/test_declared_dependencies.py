@@ -15,6 +15,8 @@ PACKAGES = Path(__file__).parents[3] / "packages"
 EXTRAS: dict[str, dict[str, tuple[str, ...]]] = {
     "onesocket": {
         "cli": ("cli", "notices"),
+        "otel": ("instruments/_opentelemetry", "instruments/_traces"),
+        "prometheus": ("instruments/_prometheus",),
         "testing": ("testing",),
     },
     "onesocket-discord": {"server": ("server", "cli")},

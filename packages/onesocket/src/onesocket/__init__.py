@@ -10,6 +10,7 @@ from .protocols import Login, Pace, Raw, TokenHeader, TokenQuery
 
 if TYPE_CHECKING:
     from . import blocking as blocking
+    from . import instruments as instruments
     from .protocols import Json, Msgpack
     from .provider import Identity, Provider
     from .sharing import SharedClient, join
@@ -27,8 +28,8 @@ _LAZY = {
 
 def __getattr__(name: str) -> Any:
     """Import the names that a program with one client doesn't need."""
-    if name == "blocking":
-        value: Any = importlib.import_module(".blocking", __name__)
+    if name in ("blocking", "instruments"):
+        value: Any = importlib.import_module(f".{name}", __name__)
     elif name in _LAZY:
         value = getattr(importlib.import_module(_LAZY[name], __name__), name)
     else:

@@ -9,6 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Literal
 
 from onesocket.client._client import Client
+from onesocket.client._instruments import InstrumentsOption
 from onesocket.client._options import Headers, Token, check_headers, check_seconds, check_token
 from onesocket.client._status import Change, Status
 from onesocket.client._user_code import call_user_function, mark_unwrapped
@@ -63,7 +64,7 @@ class DiscordClient(Client):
         proxy: As for `Client`, for the API, too; a SOCKS proxy needs `gateway_url`.
         silence_timeout, silence_of: As for `Client`: a session whose heartbeats are answered, but that brings no
             dispatch (or none that is named), is resumed on a new connection.
-        close_timeout, ssl, local_address, reconnect, outbox, on_error, transport: as for `Client`.
+        close_timeout, ssl, local_address, reconnect, outbox, on_error, transport, instruments: as for `Client`.
     """
 
     def __init__(
@@ -93,6 +94,7 @@ class DiscordClient(Client):
         outbox: OutboxLimits | None = _DEFAULT_OUTBOX,
         on_error: Callable[[BaseException], object] | None = None,
         transport: Transport | None = None,
+        instruments: InstrumentsOption = None,
     ) -> None:
         self._discord_token = _token(token)
         self._api_url = parse_url(api_url, schemes=("http", "https"), what="API URL").url
@@ -146,6 +148,7 @@ class DiscordClient(Client):
             outbox=outbox,
             on_error=on_error,
             transport=transport,
+            instruments=instruments,
         )
 
     @property

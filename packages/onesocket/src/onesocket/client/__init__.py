@@ -6,12 +6,13 @@ from ._delivery import Delivery
 from ._gap import Gap, GapReason
 from ._message_client import MessageClient
 from ._queue import Overflow
-from ._status import Change, Stats, Status
+from ._status import Change, ConnectionStats, Stats, Status
 from ._subscription import Subscription
 
 __all__ = [
     "Change",
     "Client",
+    "ConnectionStats",
     "Delivery",
     "Gap",
     "GapReason",

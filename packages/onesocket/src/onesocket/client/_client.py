@@ -27,6 +27,7 @@ from ._delivery import Delivery
 from ._error_reporter import ErrorReporter
 from ._fan_out import FanOut
 from ._gap import Gap
+from ._instruments import InstrumentsOption, Observer, SourceKind
 from ._internals import ClientInternals
 from ._message_client import C, CallbackOptions, R, ReaderParameters, SubscriptionOptions, W
 from ._options import Headers, Options, Token, URLSource
@@ -88,6 +89,7 @@ class Client(Generic[M]):
         on_error: Called with every exception of a subscriber, and with every failed delivery that is not awaited.
         compression: ``"deflate"`` offers permessage-deflate, which the server may decline; None: no extension.
         transport: Makes the connections (default: WebSocket over TCP, TLS or a Unix socket).
+        instruments: Metrics and traces: `onesocket.instruments.OpenTelemetry()`, `Prometheus()`, or a list of both.
     """
 
     @overload
@@ -122,6 +124,7 @@ class Client(Generic[M]):
         on_error: Callable[[BaseException], object] | None = None,
         compression: Compression | None = None,
         transport: Transport | None = None,
+        instruments: InstrumentsOption = None,
     ) -> None:
         self._options = Options.check(
             url,
@@ -145,6 +148,7 @@ class Client(Generic[M]):
             outbox=outbox,
             pace=pace,
             control_pace=control_pace,
+            instruments=instruments,
         )
         self._shown_url = self._options.shown_url
         self._error_reporter = ErrorReporter(self._shown_url, on_error)
@@ -172,6 +176,11 @@ class Client(Generic[M]):
         self._state_watchers = StateWatchers(self._error_reporter, self._sender)
         silence = SilenceWatch.of(self._options, self._fan_out, self._error_reporter.report)
         self._runner.attach(self._fan_out, self._sender, silence)
+        self._observer: Observer | None = None
+        if self._options.instruments:
+            kind, report = SourceKind.CONNECTION, self._error_reporter.report
+            self._observer = observer = Observer(self._options.instruments, kind, report)
+            self._runner.on_opened = lambda epoch: observer.opened(self, epoch)
 
     def __repr__(self) -> str:
         machine = self._runner.machine
@@ -192,6 +201,9 @@ class Client(Generic[M]):
         if runner is not None and runner.is_left_open:
             text = f"unclosed {self!r}: use `async with`, or await aclose()"
             warnings.warn(text, ResourceWarning, stacklevel=2, source=self)
+        observer = getattr(self, "_observer", None)
+        if observer is not None:
+            observer.end(self)
 
     # --- the connection -----------------------------------------------------------------------------------------------
 
@@ -399,7 +411,8 @@ class Client(Generic[M]):
     @property
     def stats(self) -> Stats:
         """The counters so far."""
-        return take_stats(self._runner, self._fan_out, self._sender, self._error_reporter)
+        counts = self._options.byte_counts
+        return take_stats(self._runner, self._fan_out, self._sender, self._error_reporter, counts)
 
     def changes(self) -> Subscription[Change]:
         """A stream of every change of the state from this call on, in order; ends when the client is closed."""
@@ -429,6 +442,8 @@ class Client(Generic[M]):
         self._runner.forked()
         self._fan_out.break_off(error)
         self._state_watchers.break_off(error)
+        if self._observer is not None:
+            self._observer.end(self)
 
     def _reader_waits(self) -> None:
         if self._runner.machine.epoch == 0:
@@ -445,5 +460,9 @@ class Client(Generic[M]):
             now=self._runner.time(),
         )
         self._state_watchers.notify(change)
+        if self._observer is not None:
+            self._observer.changed(self, change)
         if change.new is State.CLOSED:
             self._fan_out.end()
+            if self._observer is not None:
+                self._observer.end(self)

@@ -11,6 +11,7 @@ from ..lifecycle._retry import ReconnectPolicy
 from ..protocols._pace import Pace
 from ..transports._proxy import ProxyOption
 from ..transports._transport import Transport
+from ._instruments import InstrumentsOption
 from ._options import Headers, Token
 from ._transport_choice import Compression
 
@@ -37,6 +38,7 @@ class ConnectionOptions(TypedDict, total=False):
     control_pace: Pace | None
     compression: Compression | None
     transport: Transport | None
+    instruments: InstrumentsOption
 
 
 class ClientOptions(ConnectionOptions, total=False):

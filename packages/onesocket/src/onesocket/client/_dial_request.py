@@ -42,6 +42,7 @@ def make_dial_request(options: Options, address: Address, token: str | None) -> 
         local_address=options.local_address,
         max_size=options.max_size,
         close_timeout=options.close_timeout,
+        byte_counts=options.byte_counts,
         secrets=() if token is None else (token,),
     )
     return options.protocol.prepare(request, token)

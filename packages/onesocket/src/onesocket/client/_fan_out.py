@@ -12,6 +12,7 @@ from ..errors import OnesocketError, SlowConsumer
 from ._callback import Callback, CallbackHost, CallbackTasks
 from ._early_messages import EarlyMessages
 from ._gap import Gap, GapReason
+from ._losses import Losses
 from ._queue import DEFAULT_LIMIT, Overflow, Queue
 from ._reader_options import ReaderOptions, check_callback
 from ._sinks import BatchSink, Filter, Sink, SinkTable, Tap, batch_sink_of, name_of
@@ -57,8 +58,7 @@ class FanOut:
         """The error that ended a connection for good which was up; None again once the next one is."""
         self.early = EarlyMessages(self._sinks)
         self.delivered = 0
-        self.undecodable = 0
-        """Number of messages that the protocol could not read."""
+        self.losses = Losses()
         self.ended = False
 
     def __len__(self) -> int:
@@ -204,10 +204,15 @@ class FanOut:
 
     def announce(self, gap: Gap) -> None:
         """Put a gap marker into every stream that wants one."""
-        self.undecodable += gap.reason is GapReason.UNDECODABLE
+        self._count(gap)
         for queue in tuple(self._queues):
             queue.epoch = gap.epoch
         self._deliver(gap, self._sinks.gaps, None)
+
+    def _count(self, gap: Gap) -> None:
+        self.losses.gaps += gap.reason is GapReason.RECONNECTED
+        self.losses.undecodable += gap.reason is GapReason.UNDECODABLE
+        self.losses.undelivered += gap.reason is GapReason.UNDECODABLE
 
     def ready(self, epoch: int) -> None:
         """A connection is up: an older failure that a reader has not seen yet is no news any more."""
@@ -227,7 +232,12 @@ class FanOut:
         """Let the readers that came meanwhile, and the first ones still to come, begin with these messages."""
         self.ready(epoch)
         self._failure = failure
-        self.early.begin_with(items)
+        waited = list(items)
+        for item in waited:
+            if isinstance(item, Gap):
+                self._count(item)
+        self.delivered += sum(not isinstance(item, Gap) for item in waited)
+        self.early.begin_with(waited)
 
     def limits(self) -> tuple[bool, int]:
         """Returns whether a reader may hold the connection back, and the largest limit of any reader; in any thread."""
@@ -244,6 +254,7 @@ class FanOut:
         for queue in tuple(self._queues):
             queue.lose(count)
         for callback in tuple(self._direct):
+            self.losses.overflow(count)
             if callback.options.overflow is Overflow.FAIL:
                 callback.remove()
                 error = SlowConsumer(f"this callback fell {count} messages behind")
@@ -357,11 +368,21 @@ class FanOut:
 
         filtered = options.where is not None
         waited = self.early.take(options.event, filtered=filtered, epoch=self._epoch, is_wanted=is_wanted)
-        return ([], None) if waited is None else (waited, self._failure)
+        if waited is None:
+            return [], None
+        for item in waited:
+            if isinstance(item, Gap) and item.reason is GapReason.OVERFLOW:
+                self.losses.overflow(item.missed or 0)
+        return waited, self._failure
 
     def _new_queue(self, options: ReaderOptions) -> Queue[Any]:
         queue: Queue[Any] = Queue(
-            options.limit, options.overflow, marks_gaps=options.gaps, hold=self.hold, release=self.release
+            options.limit,
+            options.overflow,
+            marks_gaps=options.gaps,
+            losses=self.losses,
+            hold=self.hold,
+            release=self.release,
         )
         queue.epoch = self._epoch
         return queue

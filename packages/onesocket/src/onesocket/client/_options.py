@@ -21,7 +21,9 @@ from ..protocols._token import TokenHeader, TokenPlace
 from ..transports._proxy import ProxyOption, check_proxy
 from ..transports._transport import Transport
 from ..urls import CLIENT_SCHEMES, Address, parse_url, redact
+from ..wire._handshake import ByteCounts
 from ..wire._header_fields import is_header_value, is_token
+from ._instruments import Instruments, check_instruments
 
 T = TypeVar("T")
 
@@ -63,6 +65,9 @@ class Options:
     silence_of: Callable[[Any], bool] | None
     limiter: RateLimiter | None
     """Keeps the pace of the client or its protocol; None: there is none."""
+    instruments: tuple[Instruments, ...] = ()
+    byte_counts: ByteCounts | None = None
+    """None: no instruments ask for them."""
 
     @classmethod
     def check(cls, url: str | URLSource, **given: Any) -> Options:
@@ -79,6 +84,7 @@ class Options:
         protocol, headers = _check_protocol(given["protocol"]), check_headers(given["headers"])
         if isinstance(token, str):
             _check_token_place(protocol.token_place, headers)
+        instruments = check_instruments(given["instruments"])
         return cls(
             address=address,
             url_source=url if callable(url) else None,
@@ -103,6 +109,8 @@ class Options:
             silence_timeout=None if silence_timeout is None else check_seconds("silence_timeout", silence_timeout),
             silence_of=_check_silence_of(given["silence_of"], silence_timeout),
             limiter=_choose_limiter(protocol, given["pace"], given["control_pace"]),
+            instruments=instruments,
+            byte_counts=ByteCounts() if instruments else None,
         )
 
     def check_address(self, address: Address) -> Address:

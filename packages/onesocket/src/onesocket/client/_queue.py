@@ -10,6 +10,7 @@ from typing import Final, Generic, TypeVar, cast
 
 from ..errors import InvalidOption, OnesocketError, SlowConsumer
 from ._gap import Gap, GapReason
+from ._losses import Losses
 
 T = TypeVar("T")
 
@@ -61,6 +62,7 @@ class Queue(Generic[T]):
         overflow: Overflow,
         *,
         marks_gaps: bool = False,
+        losses: Losses | None = None,
         hold: Callable[[], None] = _noop,
         release: Callable[[], None] = _noop,
     ) -> None:
@@ -71,6 +73,7 @@ class Queue(Generic[T]):
         self.overflow: Final = overflow
         self.marks_gaps: Final = marks_gaps
         """True if a `Gap` stands where messages were dropped."""
+        self.losses: Final = Losses() if losses is None else losses
         self.hold = hold
         self.release = release
         self.plain = True
@@ -156,9 +159,11 @@ class Queue(Generic[T]):
     def lose(self, count: int) -> None:
         """Record messages that were lost on their way here: the end of a reader with the rule `fail`."""
         self.dropped += count
+        self.losses.dropped += count
         if self.overflow is Overflow.FAIL:
             self._overflow()
         elif self.marks_gaps:
+            self.losses.overflows += 1
             self.put(Gap(GapReason.OVERFLOW, self.epoch, count))
 
     def wake(self) -> None:
@@ -217,16 +222,20 @@ class Queue(Generic[T]):
                 self.kept_gap = oldest
             else:
                 self.dropped += 1
+                self.losses.dropped += 1
+                self.losses.overflows += self.marks_gaps and not self.unmarked
                 self.unmarked += self.marks_gaps
             self.plain = False
             return True
         self.dropped += 1
+        self.losses.dropped += 1
         self._overflow()
         # No message is queued from here on, even when there is room: the stream must have no hole without a marker.
         return False
 
     def _overflow(self) -> None:
         if self.overflow_error is None:
+            self.losses.overflows += 1
             self.overflow_error = SlowConsumer(
                 f"this subscriber fell {self.limit} messages behind; read faster, raise limit=, "
                 "or choose overflow='drop_oldest' or 'wait'"

@@ -47,6 +47,8 @@ class Runner:
         self.is_shared = False
         """True for a shared connection, which `onesocket.sharing` closes: the client is no handle that is left open."""
         self.handshakes = 0
+        self.on_opened: Callable[[int], None] | None = None
+        """Called with the epoch of each upgrade that went through."""
         self.readied = 0
         self._has_predecessor = False
         """True if messages of an earlier connection may have been delivered: a gap stands before the next ones."""
@@ -224,7 +226,10 @@ class Runner:
         """Pass one event to the machine and perform its effects, after those of earlier events."""
         if self._affinity.is_inherited:
             return
-        self.handshakes += isinstance(event, events.Opened)
+        if isinstance(event, events.Opened):
+            self.handshakes += 1
+            if self.on_opened is not None:
+                self.on_opened(event.epoch)
         self._queue.append(event)
         if not self._busy:
             self._drain()

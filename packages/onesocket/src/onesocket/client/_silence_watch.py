@@ -112,7 +112,7 @@ class SilenceWatch:
     def _count(self, connection: TransportConnection) -> int:
         if self._options.silence_of is not None:
             return 0
-        return self._fan_out.delivered + self._fan_out.undecodable + connection.parts
+        return self._fan_out.delivered + self._fan_out.losses.undecodable + connection.parts
 
     def _error(self) -> SilenceTimeout:
         which = "no message" if self._options.silence_of is None else "no message that silence_of names"

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from ..lifecycle._effects import Outcome
+from ..wire._handshake import ByteCounts
 from ._error_reporter import ErrorReporter
 from ._fan_out import FanOut
 from ._outage_log import OutageLog
 from ._runner import Runner
 from ._sender import Sender
-from ._status import Stats, Status
+from ._status import ConnectionStats, Stats, Status
 
 
 def take_status(url: str, runner: Runner, fan_out: FanOut, sender: Sender, outages: OutageLog) -> Status:
@@ -35,18 +36,37 @@ def take_status(url: str, runner: Runner, fan_out: FanOut, sender: Sender, outag
     )
 
 
-def take_stats(runner: Runner, fan_out: FanOut, sender: Sender, reporter: ErrorReporter) -> Stats:
+def take_stats(
+    runner: Runner, fan_out: FanOut, sender: Sender, reporter: ErrorReporter, byte_counts: ByteCounts | None
+) -> Stats:
     """Returns the counters so far."""
-    return Stats(
+    losses = fan_out.losses
+    connection = ConnectionStats(
         attempts=runner.machine.epoch,
         handshakes=runner.handshakes,
+        reconnects=max(0, runner.readied - 1),
+        received=fan_out.delivered + losses.undelivered,
+        sent=sender.sent,
+        gaps=losses.gaps,
+        undecodable=losses.undecodable,
+        stale_dropped=runner.machine.stale,
+        received_bytes=byte_counts.received if byte_counts is not None and byte_counts.is_counting else None,
+        sent_bytes=byte_counts.sent if byte_counts is not None and byte_counts.is_counting else None,
+    )
+    return Stats(
+        attempts=connection.attempts,
+        handshakes=connection.handshakes,
         opened=runner.outcomes[Outcome.OPENED],
         joined=runner.outcomes[Outcome.JOINED],
         already_connected=runner.outcomes[Outcome.ALREADY_CONNECTED],
-        reconnects=max(0, runner.readied - 1),
-        stale_dropped=runner.machine.stale,
+        reconnects=connection.reconnects,
+        stale_dropped=connection.stale_dropped,
         received=fan_out.delivered,
-        sent=sender.sent,
-        undecodable=fan_out.undecodable,
+        sent=connection.sent,
+        undecodable=losses.undecodable,
         callback_errors=reporter.count,
+        gaps=losses.gaps,
+        overflows=losses.overflows,
+        dropped=losses.dropped,
+        connection=connection,
     )

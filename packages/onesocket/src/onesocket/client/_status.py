@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
+from typing import Any
 
 from ..errors import OnesocketError
 from ..lifecycle._states import State
@@ -85,8 +86,45 @@ class Change:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class ConnectionStats:
+    """Counters of one connection over all its epochs; those of a shared one count for all who share it."""
+
+    attempts: int = 0
+    """Connections dialled."""
+    handshakes: int = 0
+    """Upgrades that went through."""
+    reconnects: int = 0
+    """Connections that came up again after an earlier one."""
+    received: int = 0
+    """Messages that came, those that could not be decoded among them."""
+    sent: int = 0
+    """Messages written to a socket."""
+    gaps: int = 0
+    """Times that the connection was away, so that messages may be missing."""
+    undecodable: int = 0
+    """Messages that the protocol could not read."""
+    stale_dropped: int = 0
+    """Events of a past connection that were dropped."""
+    received_bytes: int | None = None
+    """Bytes of frames (not of TLS); None: they are counted for `instruments=` alone, by the transports that can."""
+    sent_bytes: int | None = None
+    """Bytes of frames, as `received_bytes`."""
+
+    def __add__(self, other: ConnectionStats) -> ConnectionStats:
+        """The counters of one owner of a connection, and those of the owners before it."""
+        sums: dict[str, Any] = {}
+        for name in (field.name for field in fields(self)):
+            sums[name] = _sum(getattr(self, name), getattr(other, name))
+        return ConnectionStats(**sums)
+
+
+def _sum(one: int | None, other: int | None) -> int | None:
+    return None if one is None and other is None else (one or 0) + (other or 0)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Stats:
-    """Counters of a client since it was made."""
+    """Counters of a client since it was made, and in `connection` those of its connection."""
 
     attempts: int
     """Connections dialled."""
@@ -110,3 +148,11 @@ class Stats:
     """Messages that the protocol could not read."""
     callback_errors: int
     """Exceptions of subscribers and of deliveries that were not awaited."""
+    gaps: int
+    """Times that the connection was away, so that messages may be missing."""
+    overflows: int
+    """Times that a reader of this client was too slow: messages were dropped, or it got `SlowConsumer`."""
+    dropped: int
+    """Messages dropped for readers that were too slow, each counted for each reader."""
+    connection: ConnectionStats
+    """Counters of the connection itself, which this client may share with others."""

@@ -60,6 +60,3 @@ class HubCounters:
     """Clients that didn't read and were cut off."""
     not_sent: int = 0
     """Messages of clients that were not sent upstream, or may not have been; each connected sender gets an error."""
-    gaps: int = 0
-    """Gaps: places where messages may be missing."""
-    reconnects: int = 0

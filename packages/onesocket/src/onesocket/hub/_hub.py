@@ -14,7 +14,7 @@ from typing import Any, Final
 
 from .._version import __version__
 from ..client._gap import Gap
-from ..client._status import Change, Status
+from ..client._status import Change, ConnectionStats, Status
 from ..errors import NoRuntimeDirectory, OnesocketError
 from ..lifecycle._states import State
 from ..sharing._upstream import Upstream
@@ -155,6 +155,11 @@ class Hub:
         return self._upstream.status
 
     @property
+    def connection_stats(self) -> ConnectionStats:
+        """The counters of the upstream connection."""
+        return self._upstream.connection_stats
+
+    @property
     def subprotocol(self) -> str | None:
         """The sub-protocol that the upstream chose, on its last connection while there is none."""
         return self._subprotocol
@@ -200,7 +205,7 @@ class Hub:
             return refusal
         if request.path not in ("/metrics", "/"):
             return HttpResponse.text(404, "here is only /metrics")
-        text = metrics_text(self.status, self.counters, self.frontend)
+        text = metrics_text(self._upstream, self.counters, self.frontend)
         return HttpResponse(200, text.encode(), {"Content-Type": CONTENT_TYPE})
 
     def listing(self) -> HubListing:
@@ -235,7 +240,6 @@ class Hub:
 
     def gap(self, gap: Gap) -> None:
         """Note that messages may be missing here."""
-        self.counters.gaps += 1
         self.frontend.gap(gap)
 
     def changed(self, change: Change, status: Status) -> None:
@@ -263,8 +267,6 @@ class Hub:
         return self._phase is _Phase.SERVING
 
     def _connected(self, status: Status) -> None:
-        if status.epoch > 1:
-            self.counters.reconnects += 1
         if self._is_lost:
             self._is_lost = False
             log.warning("the upstream is back")  # as loud as the loss, or only the bad news would be read

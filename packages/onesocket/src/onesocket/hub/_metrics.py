@@ -5,28 +5,27 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Final
 
-from ..client._status import Status
-from ..lifecycle._states import State
+from ..instruments._metrics import METRICS, Sample, SourceReading, label
+from ..sharing._upstream import Upstream
 from ._counters import HubCounters
 from ._frontend import Frontend
 
 CONTENT_TYPE: Final = "text/plain; version=0.0.4; charset=utf-8"
 
 
-def metrics_text(status: Status, counters: HubCounters, frontend: Frontend) -> str:
-    """Every metric, with its help and its type."""
+def metrics_text(upstream: Upstream, counters: HubCounters, frontend: Frontend) -> str:
+    """Every metric, with help and type: those of the upstream connection, as of any client, then the hub's own."""
     lines: list[str] = []
+    role = "owner" if upstream.is_owner else "follower"
+    reading = SourceReading(role=role, status=upstream.status, connection=upstream.connection_stats)
+    for metric in METRICS:
+        samples = tuple(metric.read(reading))
+        if samples:
+            lines.extend(_metric(metric.prometheus_type, metric.series_name, metric.description, samples))
 
     def add(kind: str, name: str, help_text: str, value: float) -> None:
-        lines.extend(_metric(kind, f"onesocket_hub_{name}", help_text, (("", value),)))
+        lines.extend(_metric(kind, f"onesocket_hub_{name}", help_text, (((), value),)))
 
-    states = [(f'{{state="{state.name.lower()}"}}', int(state is status.state)) for state in State]
-    lines.extend(_metric("gauge", "onesocket_hub_upstream_state", "1 for the state of the upstream.", states))
-    add("gauge", "upstream_epoch", "Number of the newest connection to the upstream.", status.epoch)
-    add("counter", "upstream_reconnects_total", "Connections that were resumed.", counters.reconnects)
-    add("counter", "upstream_gaps_total", "Times that messages may be missing.", counters.gaps)
-    if status.rtt is not None:
-        add("gauge", "upstream_rtt_seconds", "Newest measured round trip.", status.rtt)
     add("counter", "received_messages_total", "Messages from the upstream.", counters.received.total)
     add("counter", "received_bytes_total", "Bytes of those.", counters.received_bytes)
     add("counter", "sent_messages_total", "Messages to the upstream.", counters.sent.total)
@@ -38,13 +37,13 @@ def metrics_text(status: Status, counters: HubCounters, frontend: Frontend) -> s
     add("counter", "clients_total", "Clients that connected.", counters.accepted)
     add("counter", "clients_refused_total", "Requests that were refused.", counters.refused)
     add("counter", "clients_cut_off_total", "Clients that did not read and were cut off.", counters.cut_off)
-    add("gauge", "outbox_messages", "Messages that wait for the upstream.", status.outbox)
     add("gauge", "waiting_messages", "Messages of clients that wait to be sent upstream.", frontend.waiting)
     return "\n".join(lines) + "\n"
 
 
-def _metric(kind: str, name: str, help_text: str, samples: Iterable[tuple[str, float]]) -> Iterable[str]:
+def _metric(kind: str, name: str, help_text: str, samples: Iterable[Sample]) -> Iterable[str]:
     yield f"# HELP {name} {help_text}"
     yield f"# TYPE {name} {kind}"
-    for labels, value in samples:
-        yield f"{name}{labels} {value}"
+    for attributes, value in samples:
+        labels = ",".join(f'{label(attribute)}="{text}"' for attribute, text in attributes)
+        yield f"{name}{{{labels}}} {value}" if labels else f"{name} {value}"

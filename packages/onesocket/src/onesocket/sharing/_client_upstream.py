@@ -8,7 +8,8 @@ from collections.abc import Callable, Hashable, Iterable
 from typing import Any, Final
 
 from ..client._client import Client
-from ..client._status import Change, Status
+from ..client._instruments import Instruments
+from ..client._status import Change, ConnectionStats, Status
 from ..client._subscription import Subscription
 from ..client._user_code import raise_in_loop
 from ..errors import DeliveryUnknown
@@ -45,9 +46,19 @@ class ClientUpstream:
         return self._client.status
 
     @property
-    def stale_dropped(self) -> int:
+    def is_owner(self) -> bool:
+        """True: only this process has it."""
+        return True
+
+    @property
+    def connection_stats(self) -> ConnectionStats:
         """As of `Client.stats`."""
-        return self._client.stats.stale_dropped
+        return self._client.stats.connection
+
+    @property
+    def instruments(self) -> tuple[Instruments, ...]:
+        """As of the client."""
+        return self._internals.options.instruments
 
     def attach(self, sink: UpstreamEvents) -> None:
         """Pass everything that comes on to `sink`, from now on."""

@@ -26,7 +26,7 @@ class ConnectionView:
         """Number of messages sent; counted on the host loop."""
         self._told_at = time.monotonic()
         self._shared = shared
-        self._stale_before = shared.upstream.stale_dropped
+        self._stale_before = shared.upstream.connection_stats.stale_dropped
         self._outcomes = dict.fromkeys(Outcome, 0)
         self._connections = 0
         """How often the connection came up."""
@@ -70,6 +70,7 @@ class ConnectionView:
 
     def stats(self, fan_out: FanOut, reporter: ErrorReporter) -> Stats:
         """Returns the counters so far."""
+        losses, connection = fan_out.losses, self._shared.upstream.connection_stats
         return Stats(
             attempts=self.status.epoch,
             handshakes=self._connections,
@@ -77,9 +78,13 @@ class ConnectionView:
             joined=self._outcomes[Outcome.JOINED],
             already_connected=self._outcomes[Outcome.ALREADY_CONNECTED],
             reconnects=max(0, self._connections - 1),
-            stale_dropped=max(0, self._shared.upstream.stale_dropped - self._stale_before),
+            stale_dropped=max(0, connection.stale_dropped - self._stale_before),
             received=fan_out.delivered,
             sent=self.sent,
-            undecodable=fan_out.undecodable,
+            undecodable=losses.undecodable,
             callback_errors=reporter.count,
+            gaps=losses.gaps,
+            overflows=losses.overflows,
+            dropped=losses.dropped,
+            connection=connection,
         )

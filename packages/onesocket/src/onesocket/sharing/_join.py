@@ -185,7 +185,9 @@ class JoinParameters:
 
         if self._client_factory is not None:
             # The client is made in the process that becomes the owner, but each needs the protocol.
-            spec = dataclasses.replace(spec, protocol=spec.make_client().internals.options.protocol)
+            made = spec.make_client().internals.options
+            options = {**spec.options, "instruments": made.instruments}
+            spec = dataclasses.replace(spec, protocol=made.protocol, options=options)
         return HostUpstream(spec), spec.protocol
 
 

@@ -15,6 +15,7 @@ from ..client._delivery import Delivery
 from ..client._error_reporter import ErrorReporter
 from ..client._fan_out import FanOut
 from ..client._gap import Gap
+from ..client._instruments import Observer, SourceKind
 from ..client._message_client import C, CallbackOptions, R, ReaderParameters, SubscriptionOptions, W
 from ..client._options import TokenSource
 from ..client._pickling import not_picklable
@@ -91,6 +92,11 @@ class SharedClient(Generic[M]):
         self._connecting: asyncio.Task[Outcome] | None = None
         self._out = asyncio.Event()
         self._leaving: asyncio.Task[None] | None = None
+        self._observer: Observer | None = None
+        instruments = shared.upstream.instruments
+        if instruments:
+            self._observer = Observer(instruments, SourceKind.READER, self._error_reporter.report)
+            self._observer.begin(self)
         register_fork_aware(self)
         post(shared.add, member, self.view.status)
 
@@ -108,6 +114,7 @@ class SharedClient(Generic[M]):
         """Leave, in whichever thread collects it: a forgotten client doesn't keep the connection up."""
         if not getattr(self, "_closed", True):
             self.abandon()
+            self._stop_observing()
 
     def abandon(self) -> None:
         """Leave without waiting, from any thread."""
@@ -133,6 +140,7 @@ class SharedClient(Generic[M]):
         self._check_affinity()
         self._closed = True
         self.fan_out.close_all()
+        self._stop_observing()
         old = self.view.status.state
         if old is not State.CLOSED:
             self._state_watchers.notify(Change(time.time(), old, State.CLOSED, self.epoch, "Close", None))
@@ -350,9 +358,10 @@ class SharedClient(Generic[M]):
 
     @property
     def stats(self) -> Stats:
-        """The counters since this client joined; `attempts` is the number of the newest connection.
+        """The counters since this client joined, and in `connection` those of the connection since it was made.
 
-        Of a connection that another process holds, `stale_dropped` isn't known, and stays 0.
+        `attempts` is the number of the newest connection. The counters of a connection that another process holds are
+        at most one heartbeat old; they go on when another process takes over.
         """
         return self.view.stats(self.fan_out, self._error_reporter)
 
@@ -390,8 +399,13 @@ class SharedClient(Generic[M]):
 
     def forked(self) -> None:
         """End all streams: this is a child, and the connection is the parent's."""
+        self._stop_observing()
         self.fan_out.break_off(ForkedCopy())
         self._state_watchers.break_off(ForkedCopy())
+
+    def _stop_observing(self) -> None:
+        if self._observer is not None:
+            self._observer.end(self)
 
     def _open(self) -> None:
         if not self._is_open:

@@ -8,7 +8,8 @@ from typing import Any, Protocol
 
 from ..client._client import Client
 from ..client._gap import Gap
-from ..client._status import Change, Status
+from ..client._instruments import Instruments
+from ..client._status import Change, ConnectionStats, Status
 from ..errors import OnesocketError
 from ..lifecycle._effects import Outcome
 from ..protocols._protocol import Protocol as WireProtocol
@@ -45,8 +46,18 @@ class Upstream(Protocol):
         ...
 
     @property
-    def stale_dropped(self) -> int:
-        """Number of events of past connections that were dropped in this process; in any thread."""
+    def is_owner(self) -> bool:
+        """True if this process holds the connection."""
+        ...
+
+    @property
+    def connection_stats(self) -> ConnectionStats:
+        """The counters of the connection so far, over all its owners; in any thread."""
+        ...
+
+    @property
+    def instruments(self) -> tuple[Instruments, ...]:
+        """The instruments of the connection, which observe its members as well."""
         ...
 
     def attach(self, sink: UpstreamEvents) -> None:

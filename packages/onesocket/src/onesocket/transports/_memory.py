@@ -190,6 +190,10 @@ class MemoryConnection:
         self.parts = 0
         self._server = server
         self._request = request
+        self._counts = request.byte_counts
+        """Of payloads: there are no frames here."""
+        if self._counts is not None:
+            self._counts.is_counting = True
         self._events = events
         self._received = received
         self._loop = asyncio.get_running_loop()
@@ -248,6 +252,8 @@ class MemoryConnection:
         """Write one message; False if the connection takes none any more."""
         if self._stage is not _MemoryStage.OPEN:
             return False
+        if self._counts is not None:
+            self._counts.sent += size_of(data)
         self._write(self._peer.take, data)
         return True
 
@@ -304,6 +310,8 @@ class MemoryConnection:
         self.activity += 1
         if self._stage in (_MemoryStage.DIALLING, _MemoryStage.OVER):
             return
+        if self._counts is not None:
+            self._counts.received += size_of(data)
         limit = self._request.max_size
         if limit is not None and size_of(data) > limit:
             self._violate(message_too_big(f"a message is larger than max_size ({limit} bytes)"))

@@ -8,6 +8,7 @@ from typing import Literal
 from ..errors import InvalidOption
 from ..wire._frames import IMPLEMENTATION
 from ..wire._handshake import Data, DialRequest
+from ._counting_stream import CountingStream
 from ._dialled_connection import DialledConnection
 from ._dialler import Dialler
 from ._transport import TransportEvents
@@ -34,5 +35,10 @@ class WebSocketTransport:
         self, request: DialRequest, events: TransportEvents, received: Callable[[Data], object]
     ) -> DialledConnection:
         """Begin to open one connection."""
-        stream = WebSocketStream(request, events, received, compress=self.compression is not None)
+        compress = self.compression is not None
+        stream = (
+            WebSocketStream(request, events, received, compress=compress)
+            if request.byte_counts is None
+            else CountingStream(request, events, received, request.byte_counts, compress=compress)
+        )
         return DialledConnection(Dialler(request), stream, events)

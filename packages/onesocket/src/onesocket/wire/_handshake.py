@@ -21,6 +21,21 @@ def size_of(data: Data) -> int:
     return len(data) if isinstance(data, bytes) else len(data.encode())
 
 
+class ByteCounts:
+    """Counters of the bytes of frames; a transport that is given one with a request adds what it reads and writes."""
+
+    __slots__ = ("is_counting", "received", "sent")
+
+    def __init__(self) -> None:
+        self.is_counting = False
+        """True once a transport counts."""
+        self.received = 0
+        self.sent = 0
+
+    def __repr__(self) -> str:
+        return f"<ByteCounts received={self.received} sent={self.sent}>"
+
+
 @dataclass(frozen=True, slots=True)
 class DialRequest:
     """The parameters of one connection attempt. Its repr shows no header value and no query value.
@@ -42,6 +57,8 @@ class DialRequest:
     """Bytes of one message, all its fragments together; None: no limit."""
     close_timeout: float = 10.0
     """Seconds for the orderly end of the layers below (TLS close_notify)."""
+    byte_counts: ByteCounts | None = field(default=None, repr=False, compare=False)
+    """Counters to add the bytes of frames to; None: nothing asks for them."""
     secrets: tuple[str, ...] = field(default=())
     """Secrets that must not appear in any error, even if the server echoes them."""
     _addresses: list[Address] = field(default_factory=list[Address], init=False, repr=False, compare=False)

@@ -7,6 +7,7 @@ from typing import Any, cast
 
 import pytest
 
+from onesocket.client import ConnectionStats
 from onesocket.sharing.host import HostOptions, IpcError, OutOfResources, OwnerSilent, listing
 from onesocket.sharing.host import _ipc_frames as frames
 from onesocket.sharing.host._follower import Follower
@@ -96,7 +97,7 @@ class AttachedFollower(Follower):
 
     async def attach(self, paths: RuntimePaths, timeout: float) -> Welcome:
         del paths, timeout
-        return Welcome(1, 7, 1.0, LocalStatus("ws://x/", lambda: False).present)
+        return Welcome(1, 7, 1.0, LocalStatus("ws://x/", lambda: False).present, ConnectionStats())
 
 
 async def test_what_keeps_it_from_its_role_is_told_at_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

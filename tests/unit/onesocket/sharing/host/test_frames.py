@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from onesocket import Client, Gap, OnesocketError, Outcome, State, Status
 from onesocket._printable import printable
-from onesocket.client import GapReason
+from onesocket.client import ConnectionStats, GapReason
 from onesocket.errors import ClosedByPeer, ConnectionReset, HandshakeRejected
 from onesocket.sharing.host import IpcError, VersionMismatch
 from onesocket.sharing.host import _ipc_frames as frames
@@ -55,7 +55,7 @@ ANYTHING: Any = st.recursive(
 def test_messages_arrive_as_they_were_however_the_stream_is_cut(messages: list[str | bytes], cuts: list[int]) -> None:
     stream = (
         encode_ipc_frame(frames.MessageBatch(messages))
-        + encode_ipc_frame(frames.Heartbeat())
+        + encode_ipc_frame(frames.Heartbeat(ConnectionStats(attempts=1)))
         + encode_ipc_frame(frames.MessageBatch(messages))
     )
     splitter = FrameSplitter()
@@ -66,7 +66,7 @@ def test_messages_arrive_as_they_were_however_the_stream_is_cut(messages: list[s
     bodies += splitter.feed(stream)
     assert list(map(decode_owner_frame, bodies)) == [
         frames.MessageBatch(messages),
-        frames.Heartbeat(),
+        frames.Heartbeat(ConnectionStats(attempts=1)),
         frames.MessageBatch(messages),
     ]
 
@@ -205,12 +205,15 @@ def test_messages_of_somebodys_own_kinds_of_text_and_bytes_travel() -> None:
 
 def test_a_change_of_what_frames_carry_needs_another_protocol_version() -> None:
     fields = {
-        kind.__name__: " ".join(sorted(field.name for field in dataclasses.fields(kind))) for kind in (Gap, Status)
+        kind.__name__: " ".join(sorted(field.name for field in dataclasses.fields(kind)))
+        for kind in (ConnectionStats, Gap, Status)
     }
     values = {kind.__name__: sorted(kind) for kind in (GapReason, Outcome, State, frames.Verb)}
     assert (frames.PROTOCOL_VERSION, fields, values) == (
         3,
         {
+            "ConnectionStats": "attempts gaps handshakes received received_bytes reconnects sent sent_bytes "
+            "stale_dropped undecodable",
             "Gap": "epoch error missed reason",
             "Status": "attempt callers connected_at epoch handshake inbox is_held last_connected_at last_error "
             "last_loss last_lost_at outbox retry_in rtt state subscribers url",

@@ -6,7 +6,7 @@ from typing import Any, cast
 import pytest
 
 from onesocket import Client, Gap, OnesocketError, Raw
-from onesocket.client import GapReason
+from onesocket.client import ConnectionStats, GapReason
 from onesocket.client._delivery import DELIVERED
 from onesocket.sharing.host import HostOptions, IpcError, _follower_set
 from onesocket.sharing.host._descriptor_reserve import DescriptorReserve
@@ -59,6 +59,7 @@ async def owner_role(local_events: LocalEvents) -> Owner:
         reconnect=None,
         credentials=JoinCredentials(b"", "1"),
         epoch=5,
+        stats=ConnectionStats(attempts=5),
         emit=local_events.on_event,
     )
 

@@ -45,7 +45,7 @@ class OwnerDisconnected:
     """The invalid frame for which this process has closed it."""
 
 
-FollowerEvent: TypeAlias = MessageBatch | GapNotice | StatusUpdate | Results | OwnerDisconnected
+FollowerEvent: TypeAlias = MessageBatch | GapNotice | StatusUpdate | Results | Heartbeat | OwnerDisconnected
 """Frames that are passed on as they are, and the end."""
 
 
@@ -133,12 +133,10 @@ class Follower(FrameStream):
                 self._on_introduction(frame)
             return
         match frame:
-            case MessageBatch() | GapNotice() | StatusUpdate() | Results():
+            case MessageBatch() | GapNotice() | StatusUpdate() | Results() | Heartbeat():
                 self._emit(frame)
             case Shutdown():
                 self._in_order = True
-            case Heartbeat():
-                pass
             case _:
                 raise IpcError("the owner of the connection introduced itself twice")
 
@@ -164,9 +162,10 @@ class Follower(FrameStream):
                     self._fail_attach(error)
             case Rejection(error):
                 self._fail_attach(error)
-            case Welcome(status=status):
+            case Welcome(status=status, stats=stats):
                 self._is_attached = True
                 self._welcomed.set_result(frame)
+                self._emit(Heartbeat(stats))
                 self._emit(StatusUpdate(status))
             case _:
                 raise IpcError("the owner of the connection did not introduce itself")

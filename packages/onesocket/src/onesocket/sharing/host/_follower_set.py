@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterable
 from typing import Final
 
 from ...client._gap import Gap, GapReason
+from ...client._status import ConnectionStats
 from ...errors import InvalidOption, IpcError
 from ...wire._handshake import Data
 from .._host_options import HostOptions
@@ -16,7 +17,6 @@ from ._ipc_frames import GapNotice, Heartbeat, MessageBatch, Shutdown, ToOwner, 
 from ._join_credentials import JoinCredentials
 
 _MAX_UNATTACHED: Final = 512
-_HEARTBEAT_FRAME: Final = encode_ipc_frame(Heartbeat())
 _SHUTDOWN_FRAME: Final = encode_ipc_frame(Shutdown())
 
 
@@ -107,11 +107,12 @@ class FollowerSet:
         for follower in self._attached:
             follower.send_encoded(data)
 
-    def send_heartbeat(self) -> None:
+    def send_heartbeat(self, stats: ConnectionStats) -> None:
         """Write a heartbeat to the followers that read."""
+        data = encode_ipc_frame(Heartbeat(stats))
         for follower in self._attached:
             if not follower.is_write_paused:
-                follower.send_encoded(_HEARTBEAT_FRAME)
+                follower.send_encoded(data)
 
     def shut_down(self) -> None:
         """Send the last results, tell followers of the orderly end, and close all connections."""

@@ -13,8 +13,10 @@ from typing import Any, Final
 from ..._forking import register_holder
 from ..._version import __version__
 from ...client._client import Client
+from ...client._error_reporter import ErrorReporter
 from ...client._gap import Gap, GapReason
-from ...client._status import Status
+from ...client._instruments import Observer, SourceKind, check_instruments
+from ...client._status import Change, ConnectionStats, Status
 from ...errors import (
     ClientClosed,
     ForkedCopy,
@@ -36,6 +38,7 @@ from ._forwarding_protocol import install_forwarding, unpacker
 from ._inbound_buffer import InboundBuffer
 from ._ipc_frames import (
     GapNotice,
+    Heartbeat,
     MessageBatch,
     Results,
     StatusUpdate,
@@ -70,7 +73,7 @@ class HostUpstream:
         self._reconnect: ReconnectPolicy | None = options.get("reconnect", ReconnectPolicy())
         self._close_timeout = float(options.get("close_timeout", 5.0))
         self._deadline = float(options.get("open_timeout", 10.0)) + self._close_timeout + _OWNER_LOOKUP_SLACK
-        self._inbound = InboundBuffer(unpacker(spec.protocol), spec.host_options.buffer)
+        self._inbound = InboundBuffer(unpacker(spec.protocol), spec.host_options.buffer, self._count_undecodable)
         self._membership = Membership(
             RuntimePaths.of(key.digest(), spec.host_options.directory),
             spec.host_options,
@@ -80,7 +83,13 @@ class HostUpstream:
             emit=self._on_event,
         )
         self._shown_url = redact(key.url)
-        self._local_status = LocalStatus(self._shown_url, lambda: self.is_owner)
+        self._local_status = LocalStatus(self._shown_url, lambda: self.is_owner, self._observe)
+        self.instruments = check_instruments(options.get("instruments"))
+        self._observer = Observer(self.instruments, SourceKind.PROCESS, ErrorReporter(self._shown_url, None).report)
+        self._owner: Owner | None = None
+        """The role of this process, while it holds the connection."""
+        self._heard_stats = ConnectionStats()
+        """Counters of the connection as the last owner told them, or this process counted them as the owner."""
         limits: OutboxLimits | None = options.get("outbox", OutboxLimits())
         self._operations = ProcessOperations(spec.protocol, limits, self._membership, self._local_status)
         self._spare_client: Client | None = None
@@ -98,16 +107,19 @@ class HostUpstream:
 
     @property
     def status(self) -> Status:
-        """A frozen snapshot of this moment; its last error is the silence of the owner, if there is any."""
-        error = self._membership.join_error
+        """A frozen snapshot of this moment, with this process's outbox.
+
+        Its last error is the silence of the owner, if there is any.
+        """
         present = self._local_status.present
-        return present if error is None else dataclasses.replace(present, last_error=error)
+        error = self._membership.join_error or present.last_error
+        return dataclasses.replace(present, last_error=error, outbox=len(self._operations.outbox))
 
     @property
-    def stale_dropped(self) -> int:
-        """As of `Client.stats`, while this process holds the connection."""
-        role = self._membership.role
-        return role.client.stats.stale_dropped if isinstance(role, Owner) else 0
+    def connection_stats(self) -> ConnectionStats:
+        """The counters over all owners; those of another process are at most one heartbeat old."""
+        owner = self._owner
+        return self._heard_stats if owner is None else owner.connection_stats
 
     @property
     def is_owner(self) -> bool:
@@ -203,6 +215,7 @@ class HostUpstream:
             reconnect=self._reconnect,
             credentials=self._credentials,
             epoch=max(self._local_status.present.epoch, last_epoch),
+            stats=self._heard_stats,
             emit=self._on_event,
         )
 
@@ -233,6 +246,8 @@ class HostUpstream:
                 self._inbound.on_gap(gap)
             case StatusUpdate(status):
                 self._on_status(status)
+            case Heartbeat(stats):
+                self._heard_stats = stats
             case StepDown():
                 self._membership.handle_event(ElectionEvent.STEP_DOWN_REQUESTED)
             case OwnerDisconnected(in_order, error):
@@ -248,6 +263,8 @@ class HostUpstream:
 
     def _on_role_taken(self, role: Role) -> None:
         self._operations.on_role_taken()
+        self._owner = role if isinstance(role, Owner) else None
+        self._observer.begin(self, SourceKind.FOLLOWER if self._owner is None else SourceKind.PROCESS)
         if isinstance(role, Owner):
             if not self._left_in_order:
                 self._local_status.log_take_over()
@@ -255,6 +272,7 @@ class HostUpstream:
 
     def _on_role_lost(self, *, in_order: bool) -> None:
         self._operations.on_role_lost(in_order=in_order)
+        self._heard_stats, self._owner = self.connection_stats, None
         self._left_in_order = in_order
         present = self._local_status.present
         if present.state in _WANTED_STATES:
@@ -274,8 +292,19 @@ class HostUpstream:
         due = self._inbound.due
         if status.state is State.CONNECTED and due is not None:
             self._inbound.due = None
+            if self._owner is not None:  # its own client knows of no connection before
+                self._owner.client.internals.fan_out.losses.gaps += 1
             self._inbound.on_gap(dataclasses.replace(due, epoch=status.epoch))
         self._local_status.report_since(before)
+
+    def _count_undecodable(self) -> None:
+        if self._owner is not None:  # its client passes messages on undecoded
+            self._owner.client.internals.fan_out.losses.undecodable += 1
+
+    def _observe(self, change: Change) -> None:
+        self._observer.changed(self, change)
+        if change.new is State.CLOSED:
+            self._observer.end(self)
 
     # --- closing ----------------------------------------------------------------------------------------------------
 

@@ -22,9 +22,12 @@ _REASONS_BY_SEVERITY: Final = (GapReason.OVERFLOW, GapReason.UNDECODABLE, GapRea
 class InboundBuffer:
     """Passes messages to the sink. While it is held, up to `limit` bytes wait; the rest is dropped and counted."""
 
-    def __init__(self, decode: Callable[[Data], Any], limit: int) -> None:
+    def __init__(
+        self, decode: Callable[[Data], Any], limit: int, on_undecodable: Callable[[], object] = lambda: None
+    ) -> None:
         self._decode = decode
         self._limit = limit
+        self._on_undecodable = on_undecodable
         self._sink: UpstreamEvents | None = None
         self._waiting: deque[list[Data] | Gap] = deque()
         self._bytes = 0
@@ -114,6 +117,7 @@ class InboundBuffer:
                 if good:
                     sink.messages(good)
                     good = []
+                self._on_undecodable()
                 sink.gap(Gap(GapReason.UNDECODABLE, self.epoch, 1, message))
             else:
                 good.append(message)

@@ -1,7 +1,8 @@
 """Frames between processes: length-prefixed msgpack, validated on arrival. No I/O.
 
-`PROTOCOL_VERSION` changes whenever a frame does, or `Status`, `Gap` and the enumerations that frames carry. `Hello` and
-`Challenge` keep their first fields for ever, so that two releases can report why they can't work together.
+`PROTOCOL_VERSION` changes whenever a frame does, or `Status`, `ConnectionStats`, `Gap` and the enumerations that frames
+carry. `Hello` and `Challenge` keep their first fields for ever, so that two releases can report why they can't work
+together.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from typing import Any, Final, TypeAlias, TypeVar, cast
 import msgspec
 
 from ...client._gap import Gap
-from ...client._status import Status
+from ...client._status import ConnectionStats, Status
 from ...errors import IpcError, OnesocketError
 from ...lifecycle._effects import Outcome
 from ._ipc_errors import deserialize_error, serialize_error
@@ -66,6 +67,7 @@ class Welcome(_Frame, frozen=True, tag=2):
     """The number in the lock file for as long as this process owns the connection."""
     heartbeat: float
     status: Status
+    stats: ConnectionStats
 
 
 class Rejection(_Frame, frozen=True, tag=3):
@@ -93,7 +95,9 @@ class StatusUpdate(_Frame, frozen=True, tag=6):
 
 
 class Heartbeat(_Frame, frozen=True, tag=7):
-    """Shows that the owner's loop runs."""
+    """Shows that the owner's loop runs, and tells the counters of the connection."""
+
+    stats: ConnectionStats
 
 
 class Results(_Frame, frozen=True, tag=8):

@@ -21,9 +21,15 @@ _log: Final = logging.getLogger("onesocket")
 class LocalStatus:
     """Keeps the status that this process knows, reports its changes to the sink, and logs outages."""
 
-    def __init__(self, shown_url: str, is_owner: Callable[[], bool]) -> None:
+    def __init__(
+        self,
+        shown_url: str,
+        is_owner: Callable[[], bool],
+        on_change: Callable[[Change], object] = lambda _: None,
+    ) -> None:
         self._shown_url = shown_url
         self._is_owner = is_owner
+        self._on_change = on_change
         self._sink: UpstreamEvents | None = None
         self._outages = OutageLog(shown_url)
         self.present = Status(
@@ -88,6 +94,7 @@ class LocalStatus:
         status = self.present
         change = Change(time.time(), before.state, status.state, status.epoch, cause, status.last_error)
         self._log_outage(change, status)
+        self._on_change(change)
         self._sink.changed(change, status)
         if status.state is State.FAILED and status.last_error is not None:
             self._sink.failed(status.last_error)

@@ -14,7 +14,7 @@ from typing import Final, TypeAlias
 
 from ...client._client import Client
 from ...client._gap import Gap
-from ...client._status import Change, Status
+from ...client._status import Change, ConnectionStats, Status
 from ...errors import ClientClosed, InvalidOption, IpcError, OutOfResources
 from ...lifecycle._effects import Outcome
 from ...lifecycle._retry import ReconnectPolicy
@@ -85,6 +85,7 @@ class Owner:
         reconnect: ReconnectPolicy | None,
         credentials: JoinCredentials,
         epoch: int,
+        stats: ConnectionStats,
         emit: Callable[[OwnerEvent], object],
     ) -> None:
         self.client = client
@@ -93,6 +94,8 @@ class Owner:
         self._options = options
         self._emit = emit
         self._base_epoch = epoch
+        self._base_stats = stats
+        """Counters of the owners before."""
         self._loop = asyncio.get_running_loop()
         self._phase = OwnerPhase.SERVING
         self._checked_at = self._loop.time()
@@ -135,6 +138,11 @@ class Owner:
         """Epoch of the present connection, as all processes count."""
         return self._base_epoch + self.client.epoch
 
+    @property
+    def connection_stats(self) -> ConnectionStats:
+        """Counters over all owners."""
+        return self._base_stats + self.client.stats.connection
+
     # --- phases -----------------------------------------------------------------------------------------------------
 
     def start(self) -> None:
@@ -172,6 +180,7 @@ class Owner:
         await self.client.aclose()  # bounded by its own deadlines; before its end another must not dial
         await self._pending_operations.finish()  # messages sent meanwhile need their result, or would be sent twice
         self._forward_batch()
+        self._followers.send_heartbeat(self.connection_stats)  # the next owner counts on from there
         self._files.release(self.epoch if self._followers else 0)
         self._followers.shut_down()
 
@@ -201,7 +210,7 @@ class Owner:
         self._rates = (stats.received - before[0]) / elapsed, (stats.sent - before[1]) / elapsed
         if self.client.status.rtt != self.status.rtt:
             self._publish_present()
-        self._followers.send_heartbeat()
+        self._followers.send_heartbeat(self.connection_stats)
 
     # --- from the connection ----------------------------------------------------------------------------------------
 
@@ -357,7 +366,8 @@ class Owner:
             return
         self._forward_batch()  # not for the new follower
         heartbeat, ownership_id = self._options.heartbeat, self._lock.ownership_id
-        self._followers.attach(follower, Welcome(os.getpid(), ownership_id, heartbeat, self.status))
+        welcome = Welcome(os.getpid(), ownership_id, heartbeat, self.status, self.connection_stats)
+        self._followers.attach(follower, welcome)
 
     def _status_report(self) -> StatusReport:
         return StatusReport(
