@@ -20,6 +20,7 @@ from onesocket.testing._faults import ConnectionLimit, Fault, MessageLimit
 from onesocket.testing._faulty_connection import FaultyConnection
 from onesocket.testing._faulty_server import FaultyServer
 from onesocket.testing._handshake_endpoint import ConnectionPhase
+from onesocket.testing._heartbeat_demand import HeartbeatDemand
 from onesocket.testing._raw_frames import Opcode, encode_close, encode_frame
 
 MASK = b"\x01\x02\x03\x04"
@@ -439,6 +440,33 @@ async def test_pings_and_pongs_count_in_the_limit_if_wanted(server: FaultyServer
         error = await closed(client)
         assert error.rcvd is not None
         assert error.rcvd.code == 1008
+
+
+async def test_a_mute_server_answers_pings_and_reads_on(server: FaultyServer) -> None:
+    server.faults = Fault.mute(after_messages=2)
+    async with dial(server) as client:
+        for number in range(5):
+            await client.send(str(number))
+        assert [await client.recv() for _ in range(2)] == ["0", "1"]
+        await server.send("unheard")
+        await server.wait_until(lambda counts: counts.messages_received == 5)
+        await (await client.ping())
+        with pytest.raises(TimeoutError):
+            async with asyncio.timeout(0):
+                await client.recv()
+
+
+async def test_a_client_without_heartbeats_is_closed_where_they_are_demanded(server: FaultyServer) -> None:
+    server.heartbeat_demand = HeartbeatDemand(within=0.5, is_heartbeat=lambda message: message == "pong", question="?")
+    async with dial(server) as client:
+        for _ in range(3):
+            assert await client.recv() == "?"
+            await client.send("pong")
+            assert await client.recv() == "pong"
+        await client.send("no heartbeat")
+        error = await closed(client)
+        assert error.rcvd is not None
+        assert (error.rcvd.code, error.rcvd.reason) == (1008, "No heartbeat")
 
 
 async def test_the_limit_is_one_of_time(server: FaultyServer) -> None:

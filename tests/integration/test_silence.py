@@ -41,6 +41,7 @@ async def first_gap(stream: Any) -> Gap:
 async def test_a_silent_connection_is_replaced_in_every_scope(
     server: FaultyServer, tmp_path: Path, scope: Any, named: bool
 ) -> None:
+    server.faults = Fault.mute(after_messages=1)
     more: dict[str, Any] = {"silence_of": is_trade} if named else {}
     if scope == "host":
         more |= {"host_options": HostOptions(directory=str(tmp_path)), "key": "us"}
@@ -48,8 +49,9 @@ async def test_a_silent_connection_is_replaced_in_every_scope(
     async with request as client:
         stream = client.subscribe()
         await server.send(json.dumps({"t": "trade"}))
-        if named:
-            await server.send(json.dumps({"t": "status"}))
+        await client.send({"be": "quiet"})
+        await server.wait_until(lambda counts: counts.messages_received == 1, DEADLINE)
+        await server.send(json.dumps({"t": "trade"}))
         gap = await first_gap(stream)
         assert isinstance(gap.error, SilenceTimeout)
         assert server.counts.pings > 0

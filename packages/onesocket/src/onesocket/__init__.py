@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 from ._version import __version__
 from .client import Client, Delivery, Gap, Outcome, Overflow, ReconnectPolicy, State, Status, Subscription
 from .errors import OnesocketError
-from .protocols import Login, Pace, Raw, TokenHeader, TokenQuery
+from .protocols import Heartbeat, Login, Pace, Raw, TokenHeader, TokenQuery
 
 if TYPE_CHECKING:
     from . import blocking as blocking
@@ -42,6 +42,7 @@ __all__ = [
     "Client",
     "Delivery",
     "Gap",
+    "Heartbeat",
     "Identity",
     "Json",
     "Login",

@@ -16,6 +16,7 @@ class WakeTimer:
     """Calls `wake` of a protocol on one connection, and `unread` before it, where the peer's silence proves nothing."""
 
     __slots__ = (
+        "_backlog",
         "_connection",
         "_handle",
         "_has_place",
@@ -44,6 +45,8 @@ class WakeTimer:
         self._read_at_message = 0
         """`connection.parts` at the last whole message: what was read since is a part of the next."""
         self._read_at_wake = 0
+        self._backlog: int | None = None
+        """`connection.backlog` at the last call."""
 
     def __repr__(self) -> str:
         return f"<WakeTimer {'off' if self._handle is None else f'at {self._handle.when():.3f}'}>"
@@ -96,15 +99,17 @@ class WakeTimer:
     def _wake(self) -> None:
         self._handle = None
         connection = self._connection
-        if connection is not None and (not connection.is_reading or self._is_in_a_message(connection)):
+        if connection is not None and self._is_under_way(connection):
             with contextlib.suppress(*USER_ERRORS):
                 self._protocol.unread()
         self._perform(lambda: self._protocol.wake(self._loop.time()))
 
-    def _is_in_a_message(self, connection: TransportConnection) -> bool:
-        """Return True if a message is being read, and some of it arrived since the last call."""
-        before, self._read_at_wake = self._read_at_wake, connection.parts
-        return connection.parts > max(before, self._read_at_message)
+    def _is_under_way(self, connection: TransportConnection) -> bool:
+        """Return True if messages may be unread, or one moved since the last call: in arrival, or sent and unread."""
+        read, self._read_at_wake = self._read_at_wake, connection.parts
+        backlog, self._backlog = self._backlog, connection.backlog
+        is_arriving = connection.parts > max(read, self._read_at_message)
+        return is_arriving or not connection.is_reading or connection.backlog != backlog is not None
 
 
 def _perform_nothing(_actions: Callable[[], Iterable[Action]]) -> None:

@@ -4,6 +4,7 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 from ._codec import CodecProtocol
+from ._heartbeat import Heartbeat
 from ._login import Login
 from ._pace import Pace
 from ._protocol import Action, Deliver, Fail, Protocol, Ready, Send, WakeAt
@@ -32,6 +33,7 @@ __all__ = [
     "CodecProtocol",
     "Deliver",
     "Fail",
+    "Heartbeat",
     "Json",
     "Login",
     "Msgpack",

@@ -7,8 +7,9 @@ import inspect
 from collections.abc import Callable, Iterable
 from typing import Any, TypedDict
 
-from ..errors import InvalidOption, OnesocketError, UsageError
+from ..errors import InvalidOption
 from ..wire._handshake import Data
+from ._heartbeat import Heartbeat, HeartbeatSchedule
 from ._login import Login
 from ._message_type import M_co
 from ._pace import Pace, check_pace
@@ -27,6 +28,7 @@ class CodecOptions(TypedDict, total=False):
     token_place: TokenPlace | None
     pace: Pace | None
     control_pace: Pace | None
+    heartbeat: Heartbeat | None
     on_ready: Callable[[], Iterable[Any]] | None
 
 
@@ -42,13 +44,15 @@ class CodecProtocol(Protocol[M_co]):
         token_place: TokenPlace | None = _UNSET,
         pace: Pace | None = None,
         control_pace: Pace | None = None,
+        heartbeat: Heartbeat | None = None,
         on_ready: Callable[[], Iterable[Any]] | None = None,
     ) -> None:
         """Make a codec; every option is keyword-only.
 
         `event`: the key that holds a message's event name, or a function that finds it. `pace`: the peer's limit on
         all sent messages. `control_pace`: its limit on control messages (login, `on_ready`, subscriptions, heartbeats),
-        which count in both. `on_ready`: a function that returns messages for a new connection; they are sent after the
+        which count in both. `heartbeat`: messages that show life, and the peer's answers, or its own and our replies.
+        `on_ready`: a function that returns messages for a new connection; they are sent after the
         login and restored subscriptions, before messages of the outbox.
         """
         self.login = login
@@ -64,6 +68,9 @@ class CodecProtocol(Protocol[M_co]):
         self.control_pace = check_pace("control_pace", control_pace)
         _check_on_ready(on_ready)
         self.on_ready = on_ready
+        if heartbeat is not None and not isinstance(heartbeat, Heartbeat):  # pyright: ignore[reportUnnecessaryIsInstance]
+            raise InvalidOption(f"heartbeat must be a Heartbeat(...) or None, not {heartbeat!r}")
+        self._heartbeats = None if heartbeat is None else HeartbeatSchedule(heartbeat)
         self._ready = False
 
     def __repr__(self) -> str:
@@ -75,25 +82,47 @@ class CodecProtocol(Protocol[M_co]):
 
     def opened(self, token: str | None, now: float) -> Iterable[Action]:
         """Begin the login, or be ready at once."""
-        del now
+        if self._heartbeats is not None:
+            self._heartbeats.reset()
         self._ready = self.login is None or self.login.ready is None
         actions: list[Action] = []
         if self.login is not None and self.login.request is not None:
             actions.append(Send(self.encode(self.login.request(token))))
         if self._ready:
-            actions.append(self._is_ready())
+            actions += self._become_ready(now)
         return actions
 
     def received(self, data: Data, now: float) -> Iterable[Action]:
         """Take one message: a step of the login, or a message for the subscribers."""
-        del now
+        heartbeats = self._heartbeats
+        if heartbeats is not None and heartbeats.heartbeat.raw:
+            taken = heartbeats.take(data, now, self.encode)
+            if taken is not None:
+                return taken
         message = self.decode(data)
+        if heartbeats is not None and not heartbeats.heartbeat.raw:
+            taken = heartbeats.take(message, now, self.encode)
+            if taken is not None:
+                return taken
         if self._ready or self.login is None or self.login.ready is None:
             return (Deliver(message),)
-        return self._login_step(self.login, message)
+        return self._login_step(self.login, message, now)
+
+    def wake(self, now: float) -> Iterable[Action]:
+        """Send the heartbeat or reply that is due, and look for the answer."""
+        return () if self._heartbeats is None else self._heartbeats.wake(now, self.encode)
+
+    def unread(self) -> None:
+        """Excuse a missing answer to a heartbeat."""
+        if self._heartbeats is not None:
+            self._heartbeats.unread()
 
     def decoder(self) -> Callable[[Data], M_co] | None:
-        """Return `decode`, as every frame is one message."""
+        """Return `decode`, as every frame is one message; None: some are heartbeats."""
+        return None if self._heartbeats is not None and self._heartbeats.filters else self.frame_decoder()
+
+    def frame_decoder(self) -> Callable[[Data], M_co] | None:
+        """Return `decode`: every delivered message is one frame."""
         return self.decode
 
     def event_of(self, message: Any) -> str | None:
@@ -107,27 +136,26 @@ class CodecProtocol(Protocol[M_co]):
         name: object = get(self.event) if callable(get) else getattr(message, self.event, None)
         return name if isinstance(name, str) else None
 
-    def _login_step(self, login: Login, message: Any) -> Iterable[Action]:
+    def _login_step(self, login: Login, message: Any, now: float) -> Iterable[Action]:
         refusal = login.refusal(message)
         if refusal is not None:
             return (Fail(refusal),)
         if login.ready is not None and login.ready(message):
             self._ready = True
-            return (self._is_ready(),)
+            return self._become_ready(now)
         return ()
 
-    def _is_ready(self) -> Action:
+    def _become_ready(self, now: float) -> Iterable[Action]:
+        heartbeats = self._heartbeats
+        return (self._report_ready(), *(heartbeats.begin(now) if heartbeats is not None else ()))
+
+    def _report_ready(self) -> Action:
         if self.on_ready is None:
             return Ready()
         try:
             return Ready(first=tuple(map(self.encode, self.on_ready())))
-        except OnesocketError as error:
-            return Fail(error)
         except Exception as error:  # noqa: BLE001 - the caller's own function may raise anything
-            failure = UsageError(f"on_ready= raised {type(error).__name__}")
-            failure.__cause__ = error
-            failure.retryable = True  # its cause may be temporary
-            return Fail(failure)
+            return Fail.of_function("on_ready=", error)
 
 
 # Arguments of callers are `object` here: callers may not use a type checker.

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, ClassVar, Generic, Self
 
-from ..errors import OnesocketError
+from ..errors import OnesocketError, UsageError
 from ..lifecycle._peer_errors import closed_by_peer
 from ..wire._handshake import Data, DialRequest
 from ._fingerprint import comparable_form, constructor_arguments, digest, name_of
@@ -87,6 +87,16 @@ class Fail:
     code: int = 1000
     reason: str = ""
     dead: bool = False
+
+    @classmethod
+    def of_function(cls, what: str, error: Exception) -> Self:
+        """The failure by a function of the program, which `what` names: by its own error, if that is a typed one."""
+        if isinstance(error, OnesocketError):
+            return cls(error)
+        failure = UsageError(f"{what} raised {type(error).__name__}")
+        failure.__cause__ = error
+        failure.retryable = True  # its cause may be temporary
+        return cls(failure)
 
 
 Action = Send | Ready | Deliver | WakeAt | Extend | Fail
@@ -185,6 +195,13 @@ class Protocol(abc.ABC, Generic[M_co]):
         """
         return None
 
+    def frame_decoder(self) -> Callable[[Data], Any] | None:
+        """Return the function that decodes a frame of which a delivered message was made, for another process.
+
+        As `decoder`, also where some frames are no messages; None: messages are not frames (see `pack`).
+        """
+        return self.decoder()
+
     def event_of(self, message: Any) -> str | None:
         """Return the event name that `subscribe("…")` and `on("…")` filter by; None if the message has none."""
         del message
@@ -212,7 +229,7 @@ class Protocol(abc.ABC, Generic[M_co]):
         raise NotImplementedError
 
     def pack(self, message: Any) -> Data:
-        """One message for another process of this machine, where messages are not single frames (no `decoder`)."""
+        """One message for another process of this machine, where messages are no frames (no `frame_decoder`)."""
         raise NotImplementedError
 
     def unpack(self, data: Data) -> M_co:

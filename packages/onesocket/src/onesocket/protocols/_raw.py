@@ -20,7 +20,7 @@ class Raw(CodecProtocol[Data]):
         """Return the frame itself."""
         return data
 
-    def decoder(self) -> Callable[[Data], Data]:
+    def frame_decoder(self) -> Callable[[Data], Data]:
         """Return a function that returns each frame itself."""
         return as_is
 

@@ -8,6 +8,7 @@ from ._counters import Counts
 from ._faults import ConnectionLimit, Fault, MessageLimit
 from ._faulty_connection import FaultyConnection
 from ._faulty_server import FaultyServer
+from ._heartbeat_demand import HeartbeatDemand
 from ._subscription_ledger import SubscriptionLedger
 from ._test_peer import LoopbackTestPeer, PeerFeature, TransportTestPeer
 from ._threaded_server import ThreadedServer
@@ -22,6 +23,7 @@ __all__ = [
     "Fault",
     "FaultyConnection",
     "FaultyServer",
+    "HeartbeatDemand",
     "LoopbackTestPeer",
     "MemoryPeer",
     "MemoryServer",

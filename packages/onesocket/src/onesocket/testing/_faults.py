@@ -31,6 +31,7 @@ class FaultAction(StrEnum):
     DROP = "end TCP without a CLOSE frame"
     RESET = "reset TCP"
     SILENCE = "go silent"
+    MUTE = "send no message any more"
     STOP_READING = "stop reading"
 
 
@@ -202,6 +203,11 @@ class Fault:
     def half_open(cls, after_messages: int = 0) -> Fault:
         """Go silent after so many messages: TCP stays open, nothing is answered any more."""
         return cls(label="half-open", then=FaultAction.SILENCE, after_messages=after_messages)
+
+    @classmethod
+    def mute(cls, after_messages: int = 0) -> Fault:
+        """Send no message any more after so many were received, but read on, and answer PINGs and CLOSE."""
+        return cls(label="mute", then=FaultAction.MUTE, after_messages=after_messages)
 
     @classmethod
     def stop_reading(cls, after_messages: int = 0) -> Fault:

@@ -38,6 +38,7 @@ class FaultyConnection(HandshakeEndpoint):
         """The client's subscriptions on this connection."""
         self._arrivals: deque[float] = deque()
         self._messages = 0
+        self._is_mute = False
         self._close_sent = False
         self._close_received = False
         self._pings: dict[bytes, asyncio.Future[None]] = {}
@@ -310,6 +311,8 @@ class FaultyConnection(HandshakeEndpoint):
             self._strike()
 
     def _send(self, message: Data) -> None:
+        if self._is_mute:
+            return
         self._counters.count("messages_sent")
         if not self.compresses:
             self._write(encode_message(message))
@@ -342,6 +345,8 @@ class FaultyConnection(HandshakeEndpoint):
             self.go_silent()
         elif fault.then is FaultAction.STOP_READING:
             self.stop_reading()
+        elif fault.then is FaultAction.MUTE:
+            self._is_mute = True
 
     def _give_up(self) -> None:
         if self._phase is ConnectionPhase.OPEN:

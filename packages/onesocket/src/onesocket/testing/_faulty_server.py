@@ -22,6 +22,7 @@ from ._counters import Counts
 from ._faults import ConnectionLimit, MessageLimit
 from ._faulty_connection import FaultyConnection
 from ._handshake_endpoint import ConnectionPhase
+from ._heartbeat_demand import HeartbeatDemand
 from ._message_log import MessageLog
 from ._server_context import FaultPlan, Handler, OnMessage, ServerContext
 from ._subscription_ledger import ReadSubscription
@@ -39,6 +40,7 @@ class FaultyServer(ServerContext):
     - `faults`: see the attribute.
     - `limit`: number of sessions allowed at once; None for no limit. May be replaced at any time.
     - `message_limit`: limit on the messages of each connection. May be replaced at any time.
+    - `heartbeat_demand`: demand on each new connection to show life by messages.
     - `echo`: send text and binary messages back. By default on, unless `on_message` or `handler` is given.
     - `on_message(connection, message)`: called for each message; its result, if not None, is sent back.
       If it raises, the error is logged and the connection is closed with 1011.
@@ -65,6 +67,7 @@ class FaultyServer(ServerContext):
         faults: FaultPlan = None,
         limit: ConnectionLimit | None = None,
         message_limit: MessageLimit | None = None,
+        heartbeat_demand: HeartbeatDemand | None = None,
         echo: bool | None = None,
         on_message: OnMessage | None = None,
         handler: Handler | None = None,
@@ -80,6 +83,7 @@ class FaultyServer(ServerContext):
         self.host = host
         self.limit = limit
         self.message_limit = message_limit
+        self.heartbeat_demand = heartbeat_demand
         self.on_message = on_message
         self.handler = handler
         self.echo = echo if echo is not None else on_message is None and handler is None

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from ..wire._handshake import Data
 from ._counters import Counters
 from ._faults import ConnectionLimit, Fault, MessageLimit
+from ._heartbeat_demand import HeartbeatCheck, HeartbeatDemand
 from ._message_log import MessageLog
 from ._subscription_ledger import ReadSubscription, SubscriptionLedger
 
@@ -32,6 +33,7 @@ class ServerContext:
 
     limit: ConnectionLimit | None = None
     message_limit: MessageLimit | None = None
+    heartbeat_demand: HeartbeatDemand | None = None
     on_message: OnMessage | None = None
     handler: Handler | None = None
     echo: bool = True
@@ -50,6 +52,7 @@ class ServerContext:
         self._open: dict[int, FaultyConnection] = {}
         self._history: deque[FaultyConnection] = deque(maxlen=_HISTORY_LIMIT)
         self._places: set[int] = set()
+        self._heartbeat_checks: dict[int, HeartbeatCheck] = {}
         self._ghosts: list[float] = []
         self._tasks: set[asyncio.Task[None]] = set()
         self.most_established = 0
@@ -158,12 +161,16 @@ class ServerContext:
         self._history.append(connection)
         if takes_place:
             self._places.add(connection.number)
+        if self.heartbeat_demand is not None:
+            check = self._heartbeat_checks[connection.number] = HeartbeatCheck(self.heartbeat_demand, connection)
+            self.start_task(check.run())
         if self.handler is not None:
             self.start_task(self._run_handler(self.handler, connection))
 
     def over(self, connection: FaultyConnection, *, clean: bool) -> None:
         """Note that the WebSocket is over; `clean` if CLOSE has gone both ways."""
         self._open.pop(connection.number, None)
+        self._heartbeat_checks.pop(connection.number, None)
         if connection.number in self._places:
             self._places.discard(connection.number)
             if not clean and self.limit is not None and self.limit.ghost_seconds > 0:
@@ -185,6 +192,8 @@ class ServerContext:
     def message(self, connection: FaultyConnection, message: Data) -> Data | None:
         """Take a message; return the reply, if any."""
         self._received.add(message)
+        if connection.number in self._heartbeat_checks:
+            self._heartbeat_checks[connection.number].note(message)
         limit = self.message_limit
         counts = limit is not None and (limit.counts is None or limit.counts(message))
         if counts and self._exceeds_limit(connection):

@@ -34,7 +34,7 @@ EACH = 64
 
 
 def make_feed(limit: int = 1_000) -> tuple[InboundBuffer, RecordingReceiver]:
-    feed, seen = InboundBuffer(Json().decoder() or Raw().decoder(), limit), RecordingReceiver()
+    feed, seen = InboundBuffer(Json().frame_decoder() or Raw().frame_decoder(), limit), RecordingReceiver()
     feed.attach(seen)
     return feed, seen
 

@@ -55,7 +55,7 @@ ANYTHING: Any = st.recursive(
 def test_messages_arrive_as_they_were_however_the_stream_is_cut(messages: list[str | bytes], cuts: list[int]) -> None:
     stream = (
         encode_ipc_frame(frames.MessageBatch(messages))
-        + encode_ipc_frame(frames.Heartbeat(ConnectionStats(attempts=1)))
+        + encode_ipc_frame(frames.OwnerHeartbeat(ConnectionStats(attempts=1)))
         + encode_ipc_frame(frames.MessageBatch(messages))
     )
     splitter = FrameSplitter()
@@ -66,7 +66,7 @@ def test_messages_arrive_as_they_were_however_the_stream_is_cut(messages: list[s
     bodies += splitter.feed(stream)
     assert list(map(decode_owner_frame, bodies)) == [
         frames.MessageBatch(messages),
-        frames.Heartbeat(ConnectionStats(attempts=1)),
+        frames.OwnerHeartbeat(ConnectionStats(attempts=1)),
         frames.MessageBatch(messages),
     ]
 

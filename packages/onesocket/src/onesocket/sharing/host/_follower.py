@@ -15,8 +15,8 @@ from ._frame_stream import FrameStream
 from ._ipc_frames import (
     Challenge,
     GapNotice,
-    Heartbeat,
     MessageBatch,
+    OwnerHeartbeat,
     Rejection,
     Results,
     SendMessages,
@@ -45,7 +45,7 @@ class OwnerDisconnected:
     """The invalid frame for which this process has closed it."""
 
 
-FollowerEvent: TypeAlias = MessageBatch | GapNotice | StatusUpdate | Results | Heartbeat | OwnerDisconnected
+FollowerEvent: TypeAlias = MessageBatch | GapNotice | StatusUpdate | Results | OwnerHeartbeat | OwnerDisconnected
 """Frames that are passed on as they are, and the end."""
 
 
@@ -133,7 +133,7 @@ class Follower(FrameStream):
                 self._on_introduction(frame)
             return
         match frame:
-            case MessageBatch() | GapNotice() | StatusUpdate() | Results() | Heartbeat():
+            case MessageBatch() | GapNotice() | StatusUpdate() | Results() | OwnerHeartbeat():
                 self._emit(frame)
             case Shutdown():
                 self._in_order = True
@@ -165,7 +165,7 @@ class Follower(FrameStream):
             case Welcome(status=status, stats=stats):
                 self._is_attached = True
                 self._welcomed.set_result(frame)
-                self._emit(Heartbeat(stats))
+                self._emit(OwnerHeartbeat(stats))
                 self._emit(StatusUpdate(status))
             case _:
                 raise IpcError("the owner of the connection did not introduce itself")

@@ -13,7 +13,16 @@ from ...errors import InvalidOption, IpcError
 from ...wire._handshake import Data
 from .._host_options import HostOptions
 from ._follower_connection import FollowerConnection
-from ._ipc_frames import GapNotice, Heartbeat, MessageBatch, Shutdown, ToOwner, Welcome, encode_ipc_frame, split_by_size
+from ._ipc_frames import (
+    GapNotice,
+    MessageBatch,
+    OwnerHeartbeat,
+    Shutdown,
+    ToOwner,
+    Welcome,
+    encode_ipc_frame,
+    split_by_size,
+)
 from ._join_credentials import JoinCredentials
 
 _MAX_UNATTACHED: Final = 512
@@ -109,7 +118,7 @@ class FollowerSet:
 
     def send_heartbeat(self, stats: ConnectionStats) -> None:
         """Write a heartbeat to the followers that read."""
-        data = encode_ipc_frame(Heartbeat(stats))
+        data = encode_ipc_frame(OwnerHeartbeat(stats))
         for follower in self._attached:
             if not follower.is_write_paused:
                 follower.send_encoded(data)

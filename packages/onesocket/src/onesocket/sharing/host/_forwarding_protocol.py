@@ -66,7 +66,7 @@ class ForwardingProtocol(Protocol):
         return self._inner.closed(code, reason)
 
     def _as_frames(self, actions: Iterable[Action], frame: Data | None) -> Iterable[Action]:
-        plain = self._inner.decoder() is not None
+        plain = self._inner.frame_decoder() is not None
         for action in actions:
             if not isinstance(action, Deliver):
                 yield action
@@ -95,7 +95,7 @@ def packer(protocol: Protocol) -> Callable[[Any], Data]:
 
 def unpacker(protocol: Protocol) -> Callable[[Data], Any]:
     """The function that decodes a forwarded message in this process. Raises `InvalidOption` if there is none."""
-    decode = protocol.decoder()
+    decode = protocol.frame_decoder()
     if decode is not None:
         return decode
     packer(protocol)

@@ -38,8 +38,8 @@ from ._forwarding_protocol import install_forwarding, unpacker
 from ._inbound_buffer import InboundBuffer
 from ._ipc_frames import (
     GapNotice,
-    Heartbeat,
     MessageBatch,
+    OwnerHeartbeat,
     Results,
     StatusUpdate,
     StepDown,
@@ -246,7 +246,7 @@ class HostUpstream:
                 self._inbound.on_gap(gap)
             case StatusUpdate(status):
                 self._on_status(status)
-            case Heartbeat(stats):
+            case OwnerHeartbeat(stats):
                 self._heard_stats = stats
             case StepDown():
                 self._membership.handle_event(ElectionEvent.STEP_DOWN_REQUESTED)

@@ -94,7 +94,7 @@ class StatusUpdate(_Frame, frozen=True, tag=6):
     status: Status
 
 
-class Heartbeat(_Frame, frozen=True, tag=7):
+class OwnerHeartbeat(_Frame, frozen=True, tag=7):
     """Shows that the owner's loop runs, and tells the counters of the connection."""
 
     stats: ConnectionStats
@@ -177,7 +177,7 @@ ToFollower: TypeAlias = (
     | MessageBatch
     | GapNotice
     | StatusUpdate
-    | Heartbeat
+    | OwnerHeartbeat
     | Results
     | Shutdown
     | StatusReport
