@@ -5,7 +5,7 @@ import re
 from pathlib import Path
 from typing import Any
 
-from onesocket.client import Client
+from onesocket.client import Client, DurableOutbox
 from onesocket.client import _backlog as backlog
 from onesocket.client._queue import DEFAULT_LIMIT
 from onesocket.hub._hub_listener import HubListener
@@ -26,6 +26,7 @@ CLIENT: dict[str, Any] = {name: one.default for name, one in inspect.signature(C
 HUB: dict[str, Any] = {name: one.default for name, one in inspect.signature(HubOptions).parameters.items()}
 
 OUTBOX = OutboxLimits()
+DURABLE = DurableOutbox("outbox.db")
 LIMITS = [
     ("bytes of one message,", CLIENT["max_size"]),
     ("payload of a control frame", 125),
@@ -42,6 +43,7 @@ LIMITS = [
     ("messages before the first reader", backlog.MAX_MESSAGES, backlog.MAX_BYTES),
     ("messages that wait for one subscriber", DEFAULT_LIMIT),
     ("messages that wait to be sent:", OUTBOX.messages, OUTBOX.age),
+    ("messages on disk", DURABLE.messages, DURABLE.bytes, DURABLE.age),
     ("bytes of one frame between processes", MAX_FRAME_BYTES),
     ("head of a request", requests.MAX_HEAD, requests.MAX_HEADERS),
     ("seconds for a request to a hub", HubListener.handshake_timeout),

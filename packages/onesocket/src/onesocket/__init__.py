@@ -4,9 +4,20 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 from ._version import __version__
-from .client import Client, Delivery, Gap, Outcome, Overflow, ReconnectPolicy, State, Status, Subscription
+from .client import (
+    Client,
+    Delivery,
+    DurableOutbox,
+    Gap,
+    Outcome,
+    Overflow,
+    ReconnectPolicy,
+    State,
+    Status,
+    Subscription,
+)
 from .errors import OnesocketError
-from .protocols import Heartbeat, Login, Pace, Raw, TokenHeader, TokenQuery
+from .protocols import Acknowledgement, Heartbeat, Login, Pace, Raw, TokenHeader, TokenQuery
 
 if TYPE_CHECKING:
     from . import blocking as blocking
@@ -39,8 +50,10 @@ def __getattr__(name: str) -> Any:
 
 
 __all__ = [
+    "Acknowledgement",
     "Client",
     "Delivery",
+    "DurableOutbox",
     "Gap",
     "Heartbeat",
     "Identity",

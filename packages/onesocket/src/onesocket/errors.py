@@ -162,6 +162,18 @@ class CannotListen(UsageError):
     """The hub's port is taken, or the path of its Unix socket can't be used."""
 
 
+class OutboxUnusable(UsageError):
+    """The file of a `DurableOutbox` can't be used; the text names the path and the remedy. No message was changed."""
+
+
+class OutboxInUse(OutboxUnusable):
+    """Another client, of this process or another one, has the file of the `DurableOutbox` open."""
+
+
+class DuplicateMessage(UsageError):
+    """A message with the same id is in the `DurableOutbox` already, and waits for its acknowledgement."""
+
+
 # --- errors of the peer -----------------------------------------------------------------------------------------------
 
 
@@ -380,6 +392,19 @@ class OutboxFull(Abandoned):
 
 class MessageExpired(Abandoned):
     """The message waited in the outbox longer than `max_age` and was not sent."""
+
+
+class MessageNotStored(Abandoned):
+    """The `DurableOutbox` could not write to its file: this message was not accepted, and is not sent."""
+
+    retryable = True
+
+
+class MessageKept(Abandoned):
+    """The client was closed or disconnected before the message was settled: it is kept in the `DurableOutbox`.
+
+    The next connection with that file sends it; it may have been sent before.
+    """
 
 
 class SlowConsumer(Abandoned):

@@ -22,7 +22,7 @@ from ..client._status import Change, Stats, Status
 from ..client._subscription import Predicate
 from ..client._subscription import Subscription as LoopSubscription
 from ..client._user_code import is_async
-from ..errors import ClientClosed, InvalidOption, ManuallyDisconnected
+from ..errors import ClientClosed, InvalidOption, ManuallyDisconnected, MessageKept
 from ..lifecycle._effects import Outcome
 from ..lifecycle._states import State
 from ..protocols._message_type import M
@@ -160,9 +160,10 @@ class SharedClient(Generic[M]):
                 future.set_result(None)
             else:
                 future.set_exception(error)
-                reporter.report(error, "send_nowait()")
+                if not isinstance(error, MessageKept):
+                    reporter.report(error, "send_nowait()")
 
-        call = CrossLoopCall(lambda: handle.send_on_host_loop(message, resend=resend), answer, sends=True)
+        call = CrossLoopCall(lambda: handle.send_on_host_loop(message, resend=resend, settled=True), answer, sends=True)
         if not handle.host_inbox.post(call.start):
             call.refuse()
         return future

@@ -3,6 +3,7 @@
 from ..lifecycle import OutboxLimits, Outcome, ReconnectPolicy, State
 from ._client import Client
 from ._delivery import Delivery
+from ._durable_outbox import DurableOutbox, StoredMessage
 from ._gap import Gap, GapReason
 from ._message_client import MessageClient
 from ._queue import Overflow
@@ -14,6 +15,7 @@ __all__ = [
     "Client",
     "ConnectionStats",
     "Delivery",
+    "DurableOutbox",
     "Gap",
     "GapReason",
     "MessageClient",
@@ -24,5 +26,6 @@ __all__ = [
     "State",
     "Stats",
     "Status",
+    "StoredMessage",
     "Subscription",
 ]

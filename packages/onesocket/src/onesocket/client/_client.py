@@ -24,6 +24,8 @@ from ._affinity import Affinity, is_collected
 from ._client_options import ClientOptions
 from ._connect_reminder import ConnectReminder
 from ._delivery import Delivery
+from ._durable_factory import make_durable_messages
+from ._durable_outbox import DurableOutbox
 from ._error_reporter import ErrorReporter
 from ._fan_out import FanOut
 from ._gap import Gap
@@ -83,7 +85,8 @@ class Client(Generic[M]):
         silence_of: A function that is true of the messages whose absence counts; None: of all.
         max_size: Bytes of one message, all its fragments together; None: no limit.
         reconnect: How a lost connection is resumed; None: it is not (the client is FAILED then).
-        outbox: How many messages wait for the connection, and how long; None: none do.
+        outbox: How many messages wait for the connection, and how long; None: none do. A `DurableOutbox` keeps them on
+            disk until they are settled, so that they survive a restart.
         pace: The peer's limit on all messages of a connection, for a protocol without a `pace` of its own.
         control_pace: Its limit on control messages (login, subscriptions, heartbeats), which count in both.
         on_error: Called with every exception of a subscriber, and with every failed delivery that is not awaited.
@@ -118,7 +121,7 @@ class Client(Generic[M]):
         silence_of: Callable[[Any], bool] | None = None,
         max_size: int | None = 16 * 2**20,
         reconnect: ReconnectPolicy | None = _DEFAULT_RECONNECT,
-        outbox: OutboxLimits | None = _DEFAULT_OUTBOX,
+        outbox: OutboxLimits | DurableOutbox | None = _DEFAULT_OUTBOX,
         pace: Pace | None = None,
         control_pace: Pace | None = None,
         on_error: Callable[[BaseException], object] | None = None,
@@ -173,6 +176,13 @@ class Client(Generic[M]):
             pace=self._options.limiter,
             remedy=self._runner.connect_hint,
         )
+        self._durable = make_durable_messages(
+            self._options,
+            self._sender,
+            self._fan_out,
+            refusal=self._runner.refusal,
+            report=self._error_reporter.report,
+        )
         self._state_watchers = StateWatchers(self._error_reporter, self._sender)
         silence = SilenceWatch.of(self._options, self._fan_out, self._error_reporter.report)
         self._runner.attach(self._fan_out, self._sender, silence)
@@ -217,10 +227,12 @@ class Client(Generic[M]):
         meanwhile; `ClientClosed` after `aclose()`. Cancelling the call harms no other caller; when the last caller of
         an attempt is cancelled, the attempt is wound down.
         """
+        self._open_outbox()
         return await self._runner.request(events.Connect())
 
     def connect_nowait(self) -> Outcome:
         """Start or find the attempt, and say at once which: `OPENED` means "started", not "open yet"."""
+        self._open_outbox()
         return self._runner.request_nowait(events.Connect(wait=False))
 
     async def disconnect(self) -> None:
@@ -234,12 +246,15 @@ class Client(Generic[M]):
 
     async def reconnect(self) -> Outcome:
         """Lift a `disconnect()`, close what is open, open one new connection. Concurrent calls share it."""
+        self._open_outbox()
         return await self._runner.request(events.Reconnect())
 
     async def aclose(self) -> None:
         """Close the connection in order, for good: subscriptions end, nothing of the client is left on the loop."""
         await self._runner.request_close(events.Close())
         await self._fan_out.settle(self._options.close_timeout)
+        if self._durable is not None:
+            await self._durable.aclose(self._options.close_timeout)
 
     async def __aenter__(self) -> Self:
         """Connect. If that fails, the client is closed again before the error is raised."""
@@ -269,12 +284,15 @@ class Client(Generic[M]):
         `ClientClosed`. Cancelled while it waits in the outbox, it isn't sent; cancelled later, it may have arrived.
 
         `resend`: sending it twice does no harm, so it is sent again where `DeliveryUnknown` would be raised.
+
+        With a `DurableOutbox`, it returns when the message is on disk, and raises `MessageNotStored`, `OutboxFull`,
+        `OutboxUnusable` or `DuplicateMessage` where it isn't; the outbox sends it. Cancelled before, it isn't sent.
         """
         delivery = self.send_nowait(message, resend=resend)
         if delivery.done:
             return
         try:
-            await delivery
+            await delivery.accepted()
         except asyncio.CancelledError:
             self._sender.withdraw(delivery)
             raise
@@ -283,10 +301,14 @@ class Client(Generic[M]):
         """Accept one message for sending, and return its `Delivery`, which can be awaited; `resend`: see `send`.
 
         Raises `OutboxFull`, `EncodeError`, `ManuallyDisconnected` or `ClientClosed`. A delivery that fails later
-        without anybody awaiting it goes to `on_error` and the log.
+        without anybody awaiting it goes to `on_error` and the log. With a `DurableOutbox`, a delivery is done when the
+        message is settled: acknowledged, or without an `Acknowledgement`, in the kernel.
         """
         self._affinity.check()
-        delivery = self._sender.post(encode_message(self._options.protocol, message), resend=resend)
+        data = encode_message(self._options.protocol, message)
+        delivery: Delivery | None = None if self._durable is None else self._durable.post(message, data)
+        if delivery is None:
+            delivery = self._sender.post(data, resend=resend)
         if not delivery.done:
             self._connect_reminder.watch()
         return delivery
@@ -436,6 +458,11 @@ class Client(Generic[M]):
     def internals(self) -> ClientInternals:
         """The parts of the client, for `onesocket.sharing`."""
         return ClientInternals(self._options, self._fan_out, self._sender, self._runner)
+
+    def _open_outbox(self) -> None:
+        if self._durable is not None:
+            self._affinity.check()
+            self._durable.open()
 
     def _forked(self) -> None:
         error = self._affinity.error()

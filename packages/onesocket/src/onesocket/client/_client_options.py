@@ -11,6 +11,7 @@ from ..lifecycle._retry import ReconnectPolicy
 from ..protocols._pace import Pace
 from ..transports._proxy import ProxyOption
 from ..transports._transport import Transport
+from ._durable_outbox import DurableOutbox
 from ._instruments import InstrumentsOption
 from ._options import Headers, Token
 from ._transport_choice import Compression
@@ -33,7 +34,7 @@ class ConnectionOptions(TypedDict, total=False):
     silence_of: Callable[[Any], bool] | None
     max_size: int | None
     reconnect: ReconnectPolicy | None
-    outbox: OutboxLimits | None
+    outbox: OutboxLimits | DurableOutbox | None
     pace: Pace | None
     control_pace: Pace | None
     compression: Compression | None

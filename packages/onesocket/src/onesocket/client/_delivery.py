@@ -50,6 +50,10 @@ class Delivery:
         if self.error is not None:
             raise self.error.copy()
 
+    async def accepted(self) -> None:
+        """Wait as `send()` does: with a `DurableOutbox` until the message is on disk, else as awaiting the delivery."""
+        await self
+
     @property
     def is_awaited(self) -> bool:
         """True while a caller awaits it."""

@@ -57,13 +57,15 @@ class FanOut:
         self._failure: OnesocketError | None = None
         """The error that ended a connection for good which was up; None again once the next one is."""
         self.early = EarlyMessages(self._sinks)
+        self._watching = 0
+        """Number of sinks that are the client's own."""
         self.delivered = 0
         self.losses = Losses()
         self.ended = False
 
     def __len__(self) -> int:
         """Number of subscribers."""
-        return len(self._sinks) - self.early.is_sink
+        return len(self._sinks) - self.early.is_sink - self._watching
 
     @property
     def depth(self) -> int:
@@ -327,6 +329,11 @@ class FanOut:
                 gap(item)
             else:
                 many([item])
+
+    def watch(self, many: BatchSink) -> None:
+        """For as long as the client lives, call `many` with the messages of each read; it is no subscriber."""
+        self._watching += 1
+        self._add(None, Tap(many), None)
 
     def end(self) -> None:
         """The client is closed: every stream ends; readers and callbacks get what is queued."""

@@ -23,6 +23,7 @@ from ..transports._transport import Transport
 from ..urls import CLIENT_SCHEMES, Address, parse_url, redact
 from ..wire._handshake import ByteCounts
 from ..wire._header_fields import is_header_value, is_token
+from ._durable_outbox import DurableOutbox
 from ._instruments import Instruments, check_instruments
 
 T = TypeVar("T")
@@ -59,6 +60,7 @@ class Options:
     max_size: int | None
     reconnect: ReconnectPolicy | None
     outbox: OutboxLimits
+    durable_outbox: DurableOutbox | None
     pace: Pace | None
     control_pace: Pace | None
     silence_timeout: float | None
@@ -103,7 +105,8 @@ class Options:
             ping_timeout=check_seconds("ping_timeout", given["ping_timeout"]),
             max_size=check_size("max_size", given["max_size"]),
             reconnect=_check_instance("reconnect", given["reconnect"], ReconnectPolicy),
-            outbox=_check_instance("outbox", given["outbox"], OutboxLimits) or OutboxLimits(messages=0),
+            outbox=_outbox_limits(given["outbox"]),
+            durable_outbox=given["outbox"] if isinstance(given["outbox"], DurableOutbox) else None,
             pace=check_pace("pace", given["pace"]),
             control_pace=check_pace("control_pace", given["control_pace"]),
             silence_timeout=None if silence_timeout is None else check_seconds("silence_timeout", silence_timeout),
@@ -199,6 +202,15 @@ def _check_token_place(place: TokenPlace | None, headers: tuple[tuple[str, str],
             f"token= goes into the header {place.name}, which headers= has, too: give one of them, or choose another "
             "token_place="
         )
+
+
+def _outbox_limits(value: object) -> OutboxLimits:
+    """The limits of messages that are not kept on disk."""
+    if isinstance(value, DurableOutbox):
+        return OutboxLimits()
+    if value is not None and not isinstance(value, OutboxLimits):
+        raise InvalidOption(f"outbox must be OutboxLimits(...), DurableOutbox(path) or None, not {value!r}")
+    return value or OutboxLimits(messages=0)
 
 
 def check_headers(headers: object) -> tuple[tuple[str, str], ...]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import Callable, Generator, Iterable
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from ..errors import DeliveryUnknown, EncodeError, MessageExpired, OnesocketError, OutboxFull
 from ..lifecycle._outbox import Outbox, OutboxLimits
@@ -13,6 +13,9 @@ from ..protocols._rate_limiter import RateLimiter
 from ..transports._transport import TransportConnection
 from ..wire._handshake import Data
 from ._delivery import DELIVERED, Delivery
+
+if TYPE_CHECKING:
+    from ._durable_messages import DurableMessages  # imports sqlite3
 
 
 class FrameSource(Protocol):
@@ -59,6 +62,7 @@ class Sender:
         self._in_flight: list[Delivery] = []
         self._expiry: asyncio.TimerHandle | None = None
         self._source: FrameSource | None = None
+        self._stored: DurableMessages | None = None
         self._frames_after: int | None = None
         """Frames of the source are due once every message with a lower number is sent; None: none are due."""
         self._is_asked = False
@@ -78,7 +82,7 @@ class Sender:
 
     def __len__(self) -> int:
         """Number of messages whose fate is not known yet."""
-        return len(self._outbox) + len(self._in_flight)
+        return len(self._outbox) + len(self._in_flight) + (0 if self._stored is None else len(self._stored))
 
     def post(self, data: Data, *, resend: bool = False) -> Delivery:
         """Accept one message; raises `OutboxFull`, or the refusal while the owner has stopped the client."""
@@ -120,11 +124,18 @@ class Sender:
 
     def withdraw(self, delivery: Delivery) -> bool:
         """Take a message back that still waits in the outbox."""
+        if self._stored is not None and self._stored.withdraw(delivery):
+            return True
         found = self._outbox.discard(delivery)
         self._watch_age()
         return found
 
     # --- frames beside messages ---------------------------------------------------------------------------------------
+
+    def set_stored(self, stored: DurableMessages) -> None:
+        """Send these messages on every connection, behind all others."""
+        self._stored = stored
+        stored.attach(self._flush, self._settle)
 
     def set_source(self, source: FrameSource) -> None:
         """Send this source's frames on every connection."""
@@ -187,6 +198,8 @@ class Sender:
         if self._source is not None:
             self._source.begin()
             self._frames_after = 0
+        if self._stored is not None:
+            self._stored.begin()
         self._flush()
 
     def writable(self, now_writable: bool) -> None:  # noqa: FBT001 - an event
@@ -196,6 +209,8 @@ class Sender:
             flown, self._in_flight = self._in_flight, []
             for delivery in flown:
                 delivery.resolve()
+            if self._stored is not None:
+                self._stored.flushed()
             self._flush()
 
     def connection_closing(self, *, drain: bool) -> None:
@@ -218,6 +233,8 @@ class Sender:
             "send it again only if that does no harm, or with resend=True when that is so"
         )
         self._settle([delivery for delivery in flown if not self._wait_again(delivery, unknown)], unknown)
+        if self._stored is not None:
+            self._stored.connection_ended()
         self._watch_age()
 
     def _wait_again(self, delivery: Delivery, unknown: DeliveryUnknown) -> bool:
@@ -236,6 +253,8 @@ class Sender:
         waiting = [self._outbox.take() for _ in range(len(self._outbox))]
         self._watch_age()
         self._settle(waiting, error)
+        if self._stored is not None:
+            self._stored.stopped()
 
     # --- writing ------------------------------------------------------------------------------------------------------
 
@@ -268,7 +287,10 @@ class Sender:
         if self._first:
             return self._send_first
         may_go = not self._is_held or even_if_held or self._outbox.has_first
-        return self._send_message if waiting and may_go else None
+        if waiting and may_go:
+            return self._send_message
+        stored = None if self._stored is None or self._holds or even_if_held else self._stored.peek()
+        return None if stored is None else self._send_stored
 
     def _send_of_source(self, connection: TransportConnection) -> bool:
         frame = None if self._source is None else self._source.peek()
@@ -281,6 +303,16 @@ class Sender:
         if not self._send_frame(connection, self._first[0]):
             return False
         self._first.pop(0)
+        return True
+
+    def _send_stored(self, connection: TransportConnection) -> bool:
+        data = None if self._stored is None else self._stored.peek()
+        if self._stored is None or data is None or not connection.send(data):
+            return False
+        self.sent += 1
+        self._stored.taken()
+        if self._is_clear():
+            self._stored.flushed()
         return True
 
     def _send_frame(self, connection: TransportConnection, frame: Data) -> bool:

@@ -3,6 +3,7 @@
 import importlib
 from typing import TYPE_CHECKING, Any
 
+from ._acknowledgement import Acknowledgement
 from ._codec import CodecProtocol
 from ._heartbeat import Heartbeat
 from ._login import Login
@@ -29,6 +30,7 @@ def __getattr__(name: str) -> Any:
 
 
 __all__ = [
+    "Acknowledgement",
     "Action",
     "CodecProtocol",
     "Deliver",

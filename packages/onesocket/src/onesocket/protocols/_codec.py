@@ -9,6 +9,7 @@ from typing import Any, TypedDict
 
 from ..errors import InvalidOption
 from ..wire._handshake import Data
+from ._acknowledgement import Acknowledgement
 from ._heartbeat import Heartbeat, HeartbeatSchedule
 from ._login import Login
 from ._message_type import M_co
@@ -30,6 +31,7 @@ class CodecOptions(TypedDict, total=False):
     control_pace: Pace | None
     heartbeat: Heartbeat | None
     on_ready: Callable[[], Iterable[Any]] | None
+    acknowledges: Acknowledgement | None
 
 
 class CodecProtocol(Protocol[M_co]):
@@ -46,6 +48,7 @@ class CodecProtocol(Protocol[M_co]):
         control_pace: Pace | None = None,
         heartbeat: Heartbeat | None = None,
         on_ready: Callable[[], Iterable[Any]] | None = None,
+        acknowledges: Acknowledgement | None = None,
     ) -> None:
         """Make a codec; every option is keyword-only.
 
@@ -54,6 +57,7 @@ class CodecProtocol(Protocol[M_co]):
         which count in both. `heartbeat`: messages that show life, and the peer's answers, or its own and our replies.
         `on_ready`: a function that returns messages for a new connection; they are sent after the
         login and restored subscriptions, before messages of the outbox.
+        `acknowledges`: how the peer acknowledges messages, for a `DurableOutbox`.
         """
         self.login = login
         self.event = event
@@ -68,6 +72,8 @@ class CodecProtocol(Protocol[M_co]):
         self.control_pace = check_pace("control_pace", control_pace)
         _check_on_ready(on_ready)
         self.on_ready = on_ready
+        _check_acknowledges(acknowledges)
+        self.acknowledges = acknowledges
         if heartbeat is not None and not isinstance(heartbeat, Heartbeat):  # pyright: ignore[reportUnnecessaryIsInstance]
             raise InvalidOption(f"heartbeat must be a Heartbeat(...) or None, not {heartbeat!r}")
         self._heartbeats = None if heartbeat is None else HeartbeatSchedule(heartbeat)
@@ -167,3 +173,10 @@ def _check_on_ready(on_ready: object) -> None:
     raise InvalidOption(
         f"on_ready must be a plain function that returns the messages to send on a new connection, not {on_ready!r}"
     )
+
+
+def _check_acknowledges(acknowledges: object) -> None:
+    if acknowledges is not None and not isinstance(acknowledges, Acknowledgement):
+        raise InvalidOption(
+            f"acknowledges must be an Acknowledgement(id_of=…, acknowledged_by=…) or None, not {acknowledges!r}"
+        )

@@ -15,6 +15,7 @@ from typing import Any, ClassVar, Generic, Self
 from ..errors import OnesocketError, UsageError
 from ..lifecycle._peer_errors import closed_by_peer
 from ..wire._handshake import Data, DialRequest
+from ._acknowledgement import Acknowledgement
 from ._fingerprint import comparable_form, constructor_arguments, digest, name_of
 from ._message_type import M_co
 from ._pace import Pace
@@ -118,6 +119,8 @@ class Protocol(abc.ABC, Generic[M_co]):
     """Limit on the rate of all messages; None: no limit."""
     control_pace: Pace | None = None
     """Limit on the rate of subscriptions and of the protocol's own messages, which count in both; None: no limit."""
+    acknowledges: Acknowledgement | None = None
+    """The acknowledgements of the peer, for a `DurableOutbox`; None: there are none."""
     _constructor_arguments: tuple[tuple[Any, ...], dict[str, Any]]
 
     def __new__(cls, *args: Any, **kwargs: Any) -> Self:

@@ -103,11 +103,11 @@ class ClientUpstream:
         """As `Client.disconnect()`."""
         await self._client.disconnect()
 
-    async def send(self, message: Any, *, resend: bool = False) -> None:
+    async def send(self, message: Any, *, resend: bool = False, settled: bool = False) -> None:
         """As `Client.send()`, but a cancelled sender learns whether its message may have arrived."""
         delivery = self._client.send_nowait(message, resend=resend)
         try:
-            await delivery
+            await (delivery if settled else delivery.accepted())
         except asyncio.CancelledError:
             if delivery.done:
                 return await delivery  # its fate became known in this very turn

@@ -8,7 +8,7 @@ from typing import Any, Final, TypeVar
 
 from ..client._delivery import Delivery
 from ..client._error_reporter import ErrorReporter
-from ..errors import OnesocketError, OutboxFull
+from ..errors import MessageKept, OnesocketError, OutboxFull
 from ._cross_loop_call import CrossLoopCall, call_on_loop, resolve_future
 from ._loop_inbox import LoopInbox
 
@@ -58,7 +58,7 @@ class HostCalls:
             error = OnesocketError(f"the message could not be sent: {type(error).__name__}")
         is_awaited = delivery.is_awaited
         delivery.resolve(error)
-        if error is not None and not is_awaited:
+        if error is not None and not is_awaited and not isinstance(error, MessageKept):
             self._error_reporter.report(error, "send_nowait()")
 
     async def end(self, reason: str, grace: float) -> None:

@@ -11,6 +11,7 @@ from typing import Any, Final, Generic, NoReturn, Unpack, overload
 
 from ..client._client import Client
 from ..client._client_options import ConnectionOptions
+from ..client._durable_outbox import DurableOutbox
 from ..client._error_reporter import check_on_error
 from ..client._options import Token, TokenSource
 from ..client._pickling import not_picklable
@@ -138,6 +139,8 @@ class JoinParameters:
                 "or token=, which client_factory= is then called with"
             )
         _check_kinds(client_factory, host_options, scope)
+        if scope == "host":
+            _check_outbox(options.get("outbox"))
         self.key = ConnectionKey.of(url, key=key, token=token)
         self.scope: Scope = scope
         self.linger = float(linger)
@@ -186,6 +189,7 @@ class JoinParameters:
         if self._client_factory is not None:
             # The client is made in the process that becomes the owner, but each needs the protocol.
             made = spec.make_client().internals.options
+            _check_outbox(made.durable_outbox)
             options = {**spec.options, "instruments": made.instruments}
             spec = dataclasses.replace(spec, protocol=made.protocol, options=options)
         return HostUpstream(spec), spec.protocol
@@ -268,6 +272,14 @@ def _check_kinds(client_factory: object, host_options: object, scope: Scope) -> 
         raise InvalidOption("host_options= is for scope='host'")
     if host_options is not None and not isinstance(host_options, HostOptions):
         raise InvalidOption(f"host_options must be HostOptions(...), not {type(host_options).__name__}")
+
+
+def _check_outbox(outbox: object) -> None:
+    if isinstance(outbox, DurableOutbox):
+        raise InvalidOption(
+            "outbox=DurableOutbox(...) can't be shared between processes, as one process writes the file and the "
+            "connection may move to another: use scope='process' in the one that sends, or leave the outbox out"
+        )
 
 
 def is_number(value: object) -> bool:

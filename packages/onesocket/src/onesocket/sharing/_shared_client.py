@@ -227,11 +227,11 @@ class SharedClient(Generic[M]):
         """
         self._check()
         self.view.check_usable()
-        return self._host_calls.send(lambda: self.send_on_host_loop(message, resend=resend))
+        return self._host_calls.send(lambda: self.send_on_host_loop(message, resend=resend, settled=True))
 
-    async def send_on_host_loop(self, message: Any, *, resend: bool) -> None:
+    async def send_on_host_loop(self, message: Any, *, resend: bool, settled: bool = False) -> None:
         """Send a message, called on the host loop: if cancelled too late, it raises `DeliveryUnknown`."""
-        await self.shared.upstream.send(message, resend=resend)
+        await self.shared.upstream.send(message, resend=resend, settled=settled)
         self.view.sent += 1
 
     @overload

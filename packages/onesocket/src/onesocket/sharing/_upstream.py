@@ -74,8 +74,10 @@ class Upstream(Protocol):
     async def disconnect(self) -> None:
         """As `Client.disconnect()`: it holds for all, until `reconnect()`."""
 
-    async def send(self, message: Any, *, resend: bool = False) -> None:
+    async def send(self, message: Any, *, resend: bool = False, settled: bool = False) -> None:
         """Deliver, or raise the error that kept it from that; `resend`: as `Client.send()`.
+
+        `settled`: wait as awaiting the `Delivery` of `Client.send_nowait()` does, not as `Client.send()`.
 
         What happens up to the first suspension keeps the order of the calls. Cancelled while the message waits, it is
         not sent; cancelled later, `DeliveryUnknown` takes the place of the cancellation.

@@ -148,8 +148,9 @@ class HostUpstream:
         """Close the connection for all processes, until one calls `reconnect()`."""
         await self._request(Verb.DISCONNECT)
 
-    async def send(self, message: Any, *, resend: bool = False) -> None:
+    async def send(self, message: Any, *, resend: bool = False, settled: bool = False) -> None:
         """Deliver a message. Raises the error that prevents the delivery."""
+        del settled  # there is no durable outbox between processes: both are the same
         self._check_usable()
         await self._operations.send(message, resend=resend)
 
