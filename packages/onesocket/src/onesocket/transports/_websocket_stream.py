@@ -128,11 +128,12 @@ class WebSocketStream(asyncio.BufferedProtocol):
             return None
         return sock.acknowledged() + (transport.taken if isinstance(transport, SocketTransport) else 0)
 
-    async def wait_closed(self) -> None:
-        """Wait until the stream has ended, and everything received before that is delivered."""
-        if not self._is_gone:
-            self._waiter = self._loop.create_future()
-            await self._waiter
+    def wait_closed(self) -> asyncio.Future[None]:
+        """Return a new future, done once the stream has ended, and everything received before that is delivered."""
+        self._waiter = self._loop.create_future()
+        if self._is_gone:
+            self._waiter.set_result(None)
+        return self._waiter
 
     # --- the upgrade --------------------------------------------------------------------------------------------------
 
