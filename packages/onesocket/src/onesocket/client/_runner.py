@@ -145,7 +145,7 @@ class Runner:
                 never = (
                     "connect() was never called on this client" if self.machine.epoch == 0 else "it is not connected"
                 )
-                return f"{never}: messages wait until connect() is"
+                return f"{never}: messages wait until connect() is called"
             case State.FAILED:
                 return f"this client has failed ({self.machine.error}): messages wait until connect() is called again"
             case _:

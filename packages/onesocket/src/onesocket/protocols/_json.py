@@ -36,4 +36,4 @@ class Json(CodecProtocol):
         try:
             return self._encode(message).decode()
         except (TypeError, ValueError, OverflowError, RecursionError, msgspec.EncodeError) as error:
-            raise EncodeError(f"a {type(message).__name__} can't be sent as JSON: {error}") from error
+            raise EncodeError(f"a message of type {type(message).__name__} can't be sent as JSON: {error}") from error

@@ -7,7 +7,7 @@ import dataclasses
 import functools
 from collections.abc import Callable, Generator
 from types import TracebackType
-from typing import Any, Final, NoReturn, Unpack
+from typing import TYPE_CHECKING, Any, Final, NoReturn, Unpack
 
 from ..client._client import Client
 from ..client._error_reporter import check_on_error
@@ -224,6 +224,15 @@ class JoinRequest:
             token_source=parameters.token_source,
             on_error=self._on_error,
         )
+
+    if not TYPE_CHECKING:  # type checkers tell it by themselves
+
+        def __getattr__(self, name: str) -> NoReturn:
+            """Raise `AttributeError`; for a name of the client with the remedy."""
+            text = f"'JoinRequest' object has no attribute {name!r}"
+            if hasattr(SharedClient, name):
+                text += ", a client has: `async with join(…) as client:`, or `client = await join(…)`"
+            raise AttributeError(text, name=name, obj=self)
 
     async def _join(self) -> SharedClient:
         client = self.client()
