@@ -279,7 +279,7 @@ class Runner:
                 self._release_closers()
             case fx.SetTimer(kind, epoch, at):
                 self._cancel_timer()
-                self._timer = self.loop.call_at(at, self._on_timer, kind, epoch)
+                self._timer = self.loop.call_at(at, self._on_timer, kind, epoch, at)
             case fx.CancelTimer():
                 self._cancel_timer()
             case fx.ReturnAtOnce() | fx.AwaitEnd():
@@ -311,8 +311,7 @@ class Runner:
             self._timer.cancel()
             self._timer = None
 
-    def _on_timer(self, kind: events.TimerKind, epoch: int) -> None:
-        due = self.time() if self._timer is None else self._timer.when()
+    def _on_timer(self, kind: events.TimerKind, epoch: int, due: float) -> None:
         self._timer = None
         detail = self.attempt.phase_at(due) if self.attempt is not None else ""
         self.dispatch(events.TimerFired(epoch, kind, detail))
