@@ -119,6 +119,7 @@ diagram: setup
 
 reference: setup
 	$(BIN)/python -m tools.reference
+	sed 's#](\.\./\.\./#](#g' packages/onesocket/README.md >README.md
 
 # What each part of the distributions needs of what their wheels hold.
 WHEEL_TESTS := $(addprefix ../tests/integration/test_,$(addsuffix .py,real_sockets provider document_examples cli_connect \

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import shlex
 import sys
 from collections.abc import Sequence
+from pathlib import Path
 from types import TracebackType
-from typing import Final, Protocol, Self
+from typing import Protocol, Self
 
 from rich.console import Console, Group
 from rich.live import Live
@@ -139,14 +141,19 @@ def reporter_for(scenarios: Sequence[Scenario], *, as_json: bool) -> Reporter:
     return PlainReporter(scenarios)
 
 
-_NEXT_STEPS: Final = (
-    "Next: `onesocket serve` runs a chat server (docs/chat-server.md), and `onesocket chat` the chat (docs/chat.md).",
-)
+def _next_steps() -> str:
+    """Return the commands to go on with; the environment of the demo need not be on the PATH."""
+    python, here = Path(sys.executable), Path.cwd()
+    command = shlex.quote(str(python.relative_to(here) if python.is_relative_to(here) else python))
+    return (
+        f"Next: `{command} -m onesocket serve` runs a chat server (docs/chat-server.md), "
+        f"and `{command} -m onesocket chat` the chat (docs/chat.md)."
+    )
 
 
 def _closing_words(report: Report) -> list[str]:
     rows = [f"{row.scenario.name}: {row.scenario.title}." for row in report.rows]
-    return ["", *rows, "", *legend(), "", *report.summary(), "", *_NEXT_STEPS]
+    return ["", *rows, "", *legend(), "", *report.summary(), "", _next_steps()]
 
 
 def _text(line: StyledLine) -> Text:

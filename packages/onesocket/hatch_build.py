@@ -79,7 +79,10 @@ def compile_as_chosen(folder: Path) -> tuple[Path | None, str]:
         return compile_module(folder), ""
     except NativeBuildError as error:
         if mode == "c":
-            message = f"the native twin of onesocket.wire could not be compiled, and {VARIABLE}=c asks for it: {error}"
+            message = (
+                f"the native twin of onesocket.wire could not be compiled, and {VARIABLE}=c asks for it: {error}; "
+                f"install a C compiler and Python's headers, or unset {VARIABLE} to use the Python twin"
+            )
             raise SystemExit(message) from error
         return None, str(error)
 

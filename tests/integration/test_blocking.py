@@ -85,6 +85,19 @@ async def test_a_for_loop_ends_when_the_client_is_closed(server: FaultyServer) -
     assert await asyncio.to_thread(program) == ["0", "1", "2"]
 
 
+async def test_a_close_may_have_a_time_out_and_goes_on_after_it(server: FaultyServer) -> None:
+    def program() -> None:
+        client = blocking.join(server.url, close_timeout=0.2)
+        with pytest.raises(WaitTimeout, match="leaving took longer than 0 s"):
+            client.close(timeout=0)
+        client.close()
+
+    server.faults = Fault.never_acknowledge_close()
+    await asyncio.to_thread(program)
+    await server.wait_until(lambda counts: counts.sockets_now == 0, timeout=5)
+    assert server.counts.close_codes == {1000: 1}
+
+
 async def test_closing_wakes_a_reader_in_another_thread(server: FaultyServer) -> None:
     client = await asyncio.to_thread(blocking.join, server.url)
     reading = asyncio.create_task(asyncio.to_thread(list, client))

@@ -22,7 +22,7 @@ BLOCKING_NAMES = {"aclose": "close", "__aenter__": "__enter__", "__aiter__": "__
 EXTRA_PARAMETERS: dict[tuple[type, str], set[str]] = {
     (SharedClient, "subscribe"): {"keys"},
     (blocking.SharedClient, "subscribe"): {"keys"},
-    **{(blocking.SharedClient, name): {"timeout"} for name in ("connect", "reconnect", "disconnect", "send")},
+    **{(blocking.SharedClient, name): {"timeout"} for name in ("connect", "reconnect", "disconnect", "send", "aclose")},
 }
 INTERFACE = [
     name

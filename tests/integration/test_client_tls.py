@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import datetime as dt
+import errno
 import socket
 import ssl
 import threading
@@ -208,6 +209,13 @@ def test_each_alert_has_its_remedy(reason: str | None, text: str, retryable: boo
     assert text in str(error)
     assert error.retryable is retryable
     assert error.__cause__ is cause
+
+
+def test_an_address_is_named_once_and_that_of_a_host_name_beside_it() -> None:
+    refused = ConnectionRefusedError(errno.ECONNREFUSED, "Connect call failed ('192.0.2.1', 80)")
+    assert "to 192.0.2.1:80: Connection refused [ECONNREFUSED];" in str(connect_failed(refused, "192.0.2.1:80"))
+    named = str(connect_failed(refused, "example.org:80"))
+    assert "to example.org:80: Connection refused (192.0.2.1) [ECONNREFUSED];" in named
 
 
 def test_a_peer_that_speaks_before_tls_has_its_text() -> None:

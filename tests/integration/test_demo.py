@@ -4,6 +4,7 @@ import asyncio
 import json
 import os
 import re
+import shlex
 import subprocess
 import sys
 from collections.abc import Callable
@@ -47,8 +48,8 @@ def demo(*args: str, **env: str) -> subprocess.CompletedProcess[str]:
     )
 
 
-def python(script: str) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-c", script]
+def python(script: str, *args: str) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-c", script, *args]
     return subprocess.run(command, capture_output=True, text=True, timeout=20, check=False)  # noqa: S603 - our own script
 
 
@@ -95,8 +96,12 @@ def test_threads_and_processes_share_one_handshake() -> None:
 
 def test_the_last_line_names_the_next_commands() -> None:
     last = demo("--callers", "5", "--only", "connected").stdout.splitlines()[-1]
-    assert "onesocket serve" in last
-    assert "onesocket chat" in last
+    commands = re.findall(r"`([^`]+)`", last)
+    assert [command.rpartition(" ")[2] for command in commands] == ["serve", "chat"]
+    for command in commands:
+        program, *arguments = shlex.split(command)
+        assert Path(ROOT, program).samefile(sys.executable), "it need not be on the PATH"
+        assert arguments[:2] == ["-m", "onesocket"]
 
 
 def test_piped_output_is_plain() -> None:
@@ -165,7 +170,11 @@ def test_the_version_says_which_twin_parses_frames() -> None:
 
 
 def test_without_the_extra_one_line_says_what_to_install() -> None:
-    done = python("import sys; sys.modules['typer'] = None; from onesocket.cli import main; main()")
+    script = "import sys; sys.modules['typer'] = None; from onesocket.cli import main; main()"
+    done = python(script, "--version")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout == onesocket("--version").stdout
+    done = python(script)
     assert done.returncode == 2
     assert done.stdout == ""
     assert 'pip install "onesocket[cli]"' in done.stderr

@@ -144,4 +144,4 @@ async def test_the_hub_takes_the_same_options(api: Api) -> None:
     ):
         status, _, errors = await run_command("share", api.url, "--discord", "--token", TOKEN, *options)
         assert status == 2, errors
-        assert any(word in errors for word in ("proxy", "--server-hostname", "local_address"))
+        assert any(word in errors for word in ("proxy", "--server-hostname", "--local-address"))

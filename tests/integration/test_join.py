@@ -56,6 +56,14 @@ async def server() -> AsyncIterator[FaultyServer]:
         assert server.counts.unclean_closes == server.counts.premature_closes == 0
 
 
+async def test_a_join_that_was_not_awaited_says_so(scope: Any) -> None:
+    request: Any = join("ws://127.0.0.1:1/", scope=scope)
+    with pytest.raises(AttributeError, match=r"no attribute 'send', a client has: `async with join\(…\) as client:`"):
+        request.send("x")
+    with pytest.raises(AttributeError, match=r"no attribute 'other'$"):
+        _ = request.other
+
+
 async def test_a_hundred_joins_are_one_handshake(server: FaultyServer, scope: Any) -> None:
     server.faults = Fault.slow_upgrade(0.05)
     inside = asyncio.Barrier(101)

@@ -171,6 +171,20 @@ async def test_a_server_that_takes_no_more_bytes_is_dead() -> None:
         await client.aclose()
 
 
+async def test_only_a_large_backlog_delays_the_judgement_of_a_ping() -> None:
+    """A system acknowledges for a program that hangs: small messages without end must not hide that."""
+    async with slow_reader(None) as url, asyncio.timeout(DEADLINE):
+        checked = CheckedConnection(WebSocketTransport(), DialRequest(url=url))
+        await checked.wait_open()
+        for _ in range(100):
+            checked.connection.send("small")
+            assert checked.connection.backlog is None
+        checked.connection.send(bytes(20_000_000))
+        assert checked.connection.backlog is not None
+        checked.connection.abort()
+        await checked.end()
+
+
 def records(data: bytes) -> list[bytes]:
     """The TLS records in `data`, whole (RFC 8446, section 5.1)."""
     found: list[bytes] = []

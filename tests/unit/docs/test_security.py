@@ -13,6 +13,7 @@ from onesocket.hub._options import HubOptions
 from onesocket.lifecycle._outbox import OutboxLimits
 from onesocket.lifecycle._retry import ReconnectPolicy
 from onesocket.sharing.host._ipc_frames import MAX_FRAME_BYTES
+from onesocket.transports import _dialler as dialler
 from onesocket.transports import _handshake_protocol as handshake
 from onesocket.wire import _deflate as deflate
 from onesocket.wire import _python_frames as frames
@@ -37,7 +38,7 @@ LIMITS = [
     ("head of the answer", head.MAX_HEAD),
     ("body of a refusal", responses._MAX_BODY, handshake._BODY_TIMEOUT),
     ("seconds for one attempt", CLIENT["open_timeout"]),
-    ("seconds for a close handshake", CLIENT["close_timeout"]),
+    ("seconds for a close handshake", CLIENT["close_timeout"], dialler._TLS_GOODBYE),
     ("seconds between PINGs", CLIENT["ping_interval"], CLIENT["ping_timeout"]),
     ("seconds that a `Retry-After`", ReconnectPolicy().retry_after_cap),
     ("messages before the first reader", backlog.MAX_MESSAGES, backlog.MAX_BYTES),

@@ -155,3 +155,27 @@ def test_a_host_that_was_accepted_can_be_looked_up() -> None:
     for host in ("a" * 63 + ".localhost", ".".join(["a" * 49] * 5) + ".abc", "my_service", "xn--fa-hia.de"):
         with contextlib.suppress(socket.gaierror):
             socket.getaddrinfo(parse_url(f"ws://{host}/").host, 80, flags=socket.AI_NUMERICHOST)
+
+
+@pytest.mark.parametrize(
+    ("given", "shown"),
+    [
+        ("ws:/127.0.0.1", "'ws:/127.0.0.1' is not a valid URL: it names no host"),
+        (" ws://h", "' ws://h' is not"),
+        ("ws://h/\n", r"'ws://h/\n' is not"),
+        ("ws://h/?key=s3cret#s3cret", "'ws://h/?key=***#***' is not"),
+        ("ws:/me:s3cret@h", "'ws:/h' is not"),
+        ("h.example:80/?k=s3cret", "; did you mean ws://h.example:80/?k=***?"),
+        ("http://h", "; did you mean ws://?"),
+    ],
+)
+def test_a_text_that_is_no_url_is_told_as_it_was_given_without_secrets(given: str, shown: str) -> None:
+    with pytest.raises(InvalidURL) as caught:
+        Client(given)
+    assert shown in str(caught.value)
+    assert "s3cret" not in str(caught.value)
+
+
+def test_a_proxy_without_a_scheme_is_told_with_the_usual_one() -> None:
+    with pytest.raises(InvalidURL, match=r"did you mean http://127\.0\.0\.1:3128\?$"):
+        Client("ws://h/", proxy="127.0.0.1:3128")

@@ -80,6 +80,7 @@ def test_a_build_that_must_have_the_c_twin_fails_without_a_compiler(tmp_path: Pa
     assert built.returncode != 0
     assert "ONESOCKET_BUILD=c" in built.stderr
     assert NO_COMPILER["CC"] in built.stderr
+    assert "install a C compiler and Python's headers, or unset ONESOCKET_BUILD" in built.stderr
 
 
 def test_the_c_twin_can_be_left_out(tmp_path: Path) -> None:

@@ -59,6 +59,8 @@ class ForkSafeSocket(socket.socket):
     To listen, it has to be non-blocking: a fork waits for `accept`.
     """
 
+    __slots__ = ("_inode",)
+
     def __init__(self, *args: Any, **options: Any) -> None:
         with FORK_LOCK:
             super().__init__(*args, **options)

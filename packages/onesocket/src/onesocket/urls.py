@@ -26,6 +26,7 @@ _MAX_UNIX_PATH = 107 if sys.platform == "linux" else 103
 
 _MAX_LABEL = 63
 _MAX_NAME = 253
+_SCHEME = re.compile("[a-z0-9+.-]+:/+", re.IGNORECASE)
 _NOT_IN_A_NAME = re.compile("[^0-9a-z_-]")
 _SPACE_OR_CONTROL = re.compile(r"[\x00-\x20\x7f]")
 _SURROGATE = re.compile(r"[\ud800-\udfff]")
@@ -155,9 +156,16 @@ def redact(url: object) -> str:
 
 
 def _redact_malformed(url: str) -> str:
-    """Redact a text that may be no URL: everything before the last @ may belong to a password."""
+    """Redact a text that may be no URL, as it was given: everything before the last @ may belong to a password."""
     head, at, tail = url.rpartition("@")
-    return redact(url) if not at else redact(head.partition(":")[0] + "://" + tail)
+    if at:
+        scheme = _SCHEME.match(head)
+        url = (scheme[0] if scheme else "") + tail
+    before, fragment, _ = url.partition("#")
+    shown, query, _ = before.partition("?")
+    if query:
+        shown += f"?{redact(before).partition('?')[2] or '***'}"
+    return shown + ("#***" if fragment else "")
 
 
 def _check_parts(url: str, parts: SplitResult, schemes: tuple[str, ...]) -> None:
@@ -165,6 +173,8 @@ def _check_parts(url: str, parts: SplitResult, schemes: tuple[str, ...]) -> None
     if parts.scheme not in schemes:
         wanted = " or ".join(f"{scheme}://" for scheme in schemes)
         hint = {"http": "; did you mean ws://?", "https": "; did you mean wss://?"}.get(parts.scheme, "")
+        if not hint and "://" not in url:
+            hint = f"; did you mean {schemes[0]}://{_redact_malformed(url)}?"
         raise _Fault(f"it must begin with {wanted}{hint}")
     if "[" in parts.netloc.rpartition("@")[2] and ":" not in (parts.hostname or ""):
         raise _Fault("its host is in brackets, but no IPv6 address")

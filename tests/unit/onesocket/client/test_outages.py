@@ -169,7 +169,7 @@ def test_giving_up_is_an_error_and_a_failed_first_connect_is_only_raised(caplog:
     lost, given_up, back = run(main, caplog)
     assert lost[0] == logging.WARNING
     assert given_up[0] == logging.ERROR
-    assert "connection lost for good after 0.0 s: gave up after 2 failures in a row" in given_up[1]
+    assert "connection lost for good, after an outage of 0.0 s: gave up after 2 failures in a row" in given_up[1]
     assert back == (logging.INFO, "ws://memory.test/: connected again after 10.0 s (epoch 5, attempt 1)")
 
 
@@ -353,7 +353,7 @@ def test_a_send_on_a_client_that_was_never_connected_says_so_once(caplog: pytest
     assert run(main, caplog) == [
         (
             logging.WARNING,
-            "ws://memory.test/: connect() was never called on this client: messages wait until connect() is",
+            "ws://memory.test/: connect() was never called on this client: messages wait until connect() is called",
         )
     ]
 

@@ -92,15 +92,18 @@ class SharedClient(Generic[M]):
 
     # --- leaving ----------------------------------------------------------------------------------------------------
 
-    def close(self) -> None:
-        """Leave: the client's subscriptions end. The last one to leave waits until the connection is closed."""
+    def close(self, timeout: float | None = None) -> None:
+        """Leave: the client's subscriptions end. The last one to leave waits until the connection is closed.
+
+        After a `WaitTimeout` the connection still closes; another call waits on.
+        """
         self._closed = True
         if self._is_inherited:
             return  # the connection is the parent process's
         try:
             if not self._has_left:
                 with contextlib.suppress(ClientClosed):  # the host loop has ended, and the connection with it
-                    self._run(self._handle.aclose, None, "leaving")
+                    self._run(self._handle.aclose, timeout, "leaving")
                 self._has_left = True
         finally:
             for callback in tuple(self._callbacks):

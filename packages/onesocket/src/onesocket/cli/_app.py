@@ -7,14 +7,12 @@ from typing import Annotated, Any
 
 import typer
 
-from .._version import __version__
-from ..wire import IMPLEMENTATION
 from ._usage import fail
+from ._version_line import VERSION_LINE
 
 _GROUP = "onesocket.commands"
 # Subcommands of other distributions, so that a missing distribution is named.
 _ELSEWHERE = {"chat": "onesocket-chat", "serve": "onesocket-discord[server]"}
-_TWINS = {"c": "C", "python": "Python"}
 
 app = typer.Typer(
     name="onesocket",
@@ -30,7 +28,7 @@ app = typer.Typer(
 
 def _show_version(wanted: bool) -> None:
     if wanted:
-        typer.echo(f"onesocket {__version__} (frames: {_TWINS[IMPLEMENTATION]})")
+        typer.echo(VERSION_LINE)
         raise typer.Exit
 
 

@@ -139,7 +139,7 @@ class ConnectSession:
                 wait = self._client.status.retry_in or 0.0
                 return f"connection lost: {change.error}; next attempt " + (f"in {wait:.1f} s" if wait else "now")
             case State.CLOSING:
-                return "closing"
+                return "" if change.error is not None else "closing"  # the server closes, and the reason follows
             case State.CLOSED:
                 return "closed"
             case _:
@@ -212,7 +212,7 @@ class ConnectSession:
 
 def _gap_text(gap: Gap) -> str:
     if gap.reason is GapReason.RECONNECTED:
-        return "gap: the connection was down; messages that the server sent meanwhile are missing here"
+        return "gap: the connection was down; messages that the server sent meanwhile may be missing here"
     if gap.reason is GapReason.UNDECODABLE:
         return f"gap: a message could not be decoded: {gap.error}"
     return f"gap: {gap.missed} messages are missing here"

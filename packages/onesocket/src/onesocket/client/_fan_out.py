@@ -51,7 +51,8 @@ class FanOut:
         """The queues of those that get the error with which the client fails."""
         self._direct: list[Callback] = []
         """The callbacks whose functions are sinks themselves."""
-        self._tasks = CallbackTasks()
+        self._tasks: CallbackTasks | None = None
+        """None: there was no callback yet."""
         self._soon = soon
         self._epoch = 0
         self._failure: OnesocketError | None = None
@@ -344,7 +345,8 @@ class FanOut:
     def close_all(self) -> None:
         """End every stream and callback of this handle, and let go of what is queued; a running callback may finish."""
         self.ended = True
-        self._tasks.add_closer()
+        if self._tasks is not None:
+            self._tasks.add_closer()
         self.early.forget()
         for callback in tuple(self._direct):
             callback.remove()
@@ -359,7 +361,8 @@ class FanOut:
 
     async def settle(self, grace: float) -> None:
         """Wait for the callbacks' tasks; each that takes longer than `grace` seconds is cancelled."""
-        await self._tasks.settle(grace)
+        if self._tasks is not None:
+            await self._tasks.settle(grace)
 
     def _take_early(self, options: ReaderOptions) -> tuple[list[Any], OnesocketError | None]:
         """Returns the messages that waited for a reader, and the error that ended the connection meanwhile."""
@@ -409,6 +412,8 @@ class FanOut:
 
     def _new_callback_host(self) -> CallbackHost:
         # For each callback a new one, as one of its own would keep a fan-out without callbacks in a reference cycle.
+        if self._tasks is None:
+            self._tasks = CallbackTasks()
         return CallbackHost(self._attach, self._open_stream, self._report, self._soon, self._tasks)
 
     def _attach(self, callback: Callback) -> Callable[[], None]:

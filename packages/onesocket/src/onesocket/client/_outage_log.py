@@ -147,7 +147,7 @@ class OutageLog:
         if self._stage in (OutageStage.LOST, OutageStage.RETRYING):
             self._stage = OutageStage.GAVE_UP
             level = logging.INFO if is_meant else logging.ERROR
-            text = "%s: connection lost for good after %.1f s: %s; connect() starts a new attempt"
+            text = "%s: connection lost for good, after an outage of %.1f s: %s; connect() starts a new attempt"
             self._say(level, text, now - self._since, one_line(str(error)), error=error)
         else:
             level = logging.DEBUG if has_callers or is_meant else logging.ERROR

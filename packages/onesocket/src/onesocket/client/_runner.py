@@ -150,7 +150,7 @@ class Runner:
                 never = (
                     "connect() was never called on this client" if self.machine.epoch == 0 else "it is not connected"
                 )
-                return f"{never}: messages wait until connect() is"
+                return f"{never}: messages wait until connect() is called"
             case State.FAILED:
                 return f"this client has failed ({self.machine.error}): messages wait until connect() is called again"
             case _:
@@ -288,7 +288,7 @@ class Runner:
                 self._release_closers()
             case fx.SetTimer(kind, epoch, at):
                 self._cancel_timer()
-                self._timer = self.loop.call_at(at, self._on_timer, kind, epoch)
+                self._timer = self.loop.call_at(at, self._on_timer, kind, epoch, at)
             case fx.CancelTimer():
                 self._cancel_timer()
             case fx.ReturnAtOnce() | fx.AwaitEnd():
@@ -320,8 +320,7 @@ class Runner:
             self._timer.cancel()
             self._timer = None
 
-    def _on_timer(self, kind: events.TimerKind, epoch: int) -> None:
-        due = self.time() if self._timer is None else self._timer.when()
+    def _on_timer(self, kind: events.TimerKind, epoch: int, due: float) -> None:
         self._timer = None
         detail = self.attempt.phase_at(due) if self.attempt is not None else ""
         self.dispatch(events.TimerFired(epoch, kind, detail))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import cache
 from typing import Any, Literal
 
 from ..errors import InvalidOption
@@ -26,6 +27,7 @@ def choose_transport(transport: Transport | None, compression: object) -> Transp
 
 
 # Imported here, so that only programs that need a transport pay for its import.
+@cache
 def default_transport(compression: Compression | None) -> Transport:
     """The project's own WebSocket over TCP."""
     from ..transports._websocket import WebSocketTransport  # noqa: PLC0415

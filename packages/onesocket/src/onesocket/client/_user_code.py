@@ -106,7 +106,9 @@ def encode_message(protocol: Protocol, message: Any) -> Data:
     except USER_ERRORS as error:
         if isinstance(error, OnesocketError) and not concerns_another_client(error):
             raise
-        raise EncodeError(f"the protocol {protocol.name} failed on a {type(message).__name__}") from error
+        raise EncodeError(
+            f"the protocol {protocol.name} failed on a message of type {type(message).__name__}"
+        ) from error
     if not isinstance(data, (str, bytes)):  # a union would be built for each message
         raise EncodeError(f"the protocol {protocol.name} made {type(data).__name__} of it, not str or bytes")
     return data

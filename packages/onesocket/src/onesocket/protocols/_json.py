@@ -33,4 +33,4 @@ class Json(TypedCodec[M_co]):
         try:
             return _encode(message).decode()
         except (TypeError, ValueError, OverflowError, RecursionError, msgspec.EncodeError) as error:
-            raise EncodeError(f"a {type(message).__name__} can't be sent as JSON: {error}") from error
+            raise EncodeError(f"a message of type {type(message).__name__} can't be sent as JSON: {error}") from error

@@ -38,4 +38,6 @@ class Msgpack(TypedCodec[M_co]):
         try:
             return _encode(message)
         except (TypeError, ValueError, OverflowError, RecursionError, msgspec.EncodeError) as error:
-            raise EncodeError(f"a {type(message).__name__} can't be sent as MessagePack: {error}") from error
+            raise EncodeError(
+                f"a message of type {type(message).__name__} can't be sent as MessagePack: {error}"
+            ) from error

@@ -7,7 +7,7 @@ import dataclasses
 import functools
 from collections.abc import Callable, Generator
 from types import TracebackType
-from typing import Any, Final, Generic, NoReturn, Unpack, overload
+from typing import TYPE_CHECKING, Any, Final, Generic, NoReturn, Unpack, overload
 
 from ..client._client import Client
 from ..client._client_options import ConnectionOptions
@@ -249,6 +249,15 @@ class JoinRequest(Generic[M]):
             token_source=parameters.token_source,
             on_error=self._on_error,
         )
+
+    if not TYPE_CHECKING:  # type checkers tell it by themselves
+
+        def __getattr__(self, name: str) -> NoReturn:
+            """Raise `AttributeError`; for a name of the client with the remedy."""
+            text = f"'JoinRequest' object has no attribute {name!r}"
+            if hasattr(SharedClient, name):
+                text += ", a client has: `async with join(…) as client:`, or `client = await join(…)`"
+            raise AttributeError(text, name=name, obj=self)
 
     async def _join(self) -> SharedClient[M]:
         client = self.client()

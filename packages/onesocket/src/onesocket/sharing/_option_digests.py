@@ -105,8 +105,8 @@ def check_comparable_between_processes(client: Client, key: ConnectionKey) -> No
     for name, option in () if key.is_named else _client_options(client).items():
         if option.opaque:
             raise InvalidOption(
-                f"processes can't compare a {type(option.opaque[0]).__name__} in {name}=: pass key='a name' for "
-                "the account and the feed"
+                f"processes can't compare an object of type {type(option.opaque[0]).__name__} in {name}=: pass "
+                "key='a name' for the account and the feed"
             )
 
 

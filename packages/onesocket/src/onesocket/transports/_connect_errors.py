@@ -145,7 +145,7 @@ def _reason(error: OSError, where: str) -> str:
     if call is None or not error.errno:
         return text
     reason = os.strerror(error.errno)
-    return reason if call["host"] in where else f"{reason} by {call['host']}"
+    return reason if call["host"] in where else f"{reason} ({call['host']})"
 
 
 def _remedy(error: OSError, where: str, local_address: str | None, peer: str) -> str:

@@ -83,7 +83,7 @@ class DialledConnection:
 
     @property
     def backlog(self) -> int | None:
-        """Another number whenever the peer's system has taken more of the written bytes; None: nothing waits for it."""
+        """Another number whenever the peer's system has taken more of the written bytes; None: hardly any wait."""
         return self._stream.backlog
 
     def close(self, code: int, reason: str) -> None:

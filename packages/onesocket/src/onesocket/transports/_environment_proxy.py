@@ -59,7 +59,7 @@ def _matches(entry: str, host: str, port: int) -> bool:
             return False
         entry = name
     entry = entry.removeprefix("[").removesuffix("]").removeprefix("*").removeprefix(".")
-    return host == entry or host.endswith(f".{entry}")
+    return host == entry or host.endswith(f".{entry}") or _is_in_network(entry, host)  # as ::1 is 0:0:0:0:0:0:0:1
 
 
 def _is_in_network(network: str, host: str) -> bool:

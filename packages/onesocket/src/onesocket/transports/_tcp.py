@@ -44,7 +44,11 @@ class TcpSocket(ForkSafeSocket):
     `deliver_on_close` lifts that, and so does a normal end of the interpreter.
     """
 
-    on_close: Callable[[], None] | None = None
+    __slots__ = ("on_close",)
+
+    def __init__(self, *args: Any, **options: Any) -> None:
+        self.on_close: Callable[[], None] | None = None
+        super().__init__(*args, **options)
 
     def __del__(self) -> None:
         """Close a socket that was never closed without a reset: sent bytes are still delivered."""

@@ -64,7 +64,7 @@ class TransportConnection(Protocol):
 
     @property
     def backlog(self) -> int | None:
-        """Another number whenever the peer's system has taken more of the written bytes; None: nothing waits for it.
+        """Another number whenever the peer's system has taken more of the written bytes; None: hardly any wait.
 
         A PING that is written now comes behind these bytes, so its PONG may take as long as they do.
         """

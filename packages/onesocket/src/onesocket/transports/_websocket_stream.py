@@ -32,6 +32,10 @@ _PONG: Final = 0x8A
 _COMPRESSED: Final = 0x40
 _OPCODE_PING: Final = 9
 
+# Bytes that the peer's system has not acknowledged, and that delay nothing: some always are where small messages are
+# sent without end, and a PING among them must find a peer whose system takes what its program doesn't.
+_NO_BACKLOG: Final = 65_536
+
 
 class StreamPhase(enum.Enum):
     """Phase of the outgoing half of a WebSocket."""
@@ -124,17 +128,18 @@ class WebSocketStream(asyncio.BufferedProtocol):
 
     @property
     def backlog(self) -> int | None:
-        """Another number whenever the peer's system has taken more of the written bytes; None: nothing waits for it."""
+        """Another number whenever the peer's system has taken more of the written bytes; None: hardly any wait."""
         sock, transport = self._socket, self._transport
-        if sock is None or (self._writable and sock.unacknowledged() == 0):
+        if sock is None or (self._writable and sock.unacknowledged() <= _NO_BACKLOG):
             return None
         return sock.acknowledged() + (transport.taken if isinstance(transport, SocketTransport) else 0)
 
-    async def wait_closed(self) -> None:
-        """Wait until the stream has ended, and everything received before that is delivered."""
-        if not self._is_gone:
-            self._waiter = self._loop.create_future()
-            await self._waiter
+    def wait_closed(self) -> asyncio.Future[None]:
+        """Return a new future, done once the stream has ended, and everything received before that is delivered."""
+        self._waiter = self._loop.create_future()
+        if self._is_gone:
+            self._waiter.set_result(None)
+        return self._waiter
 
     # --- the upgrade --------------------------------------------------------------------------------------------------
 

@@ -1,7 +1,7 @@
 """Chooses the twin that parses and writes frames: the C module, or the same in Python.
 
 ``ONESOCKET_WIRE=python`` in the environment chooses Python, ``ONESOCKET_WIRE=c`` makes a missing C module an error; by
-default it is C where that module is installed.
+default (``auto``) it is C where that module is installed.
 """
 
 from __future__ import annotations
@@ -10,17 +10,26 @@ import importlib
 import os
 from typing import TYPE_CHECKING, Any, Final
 
+from ..errors import InvalidOption, MissingExtra
 from ._frame_flags import CLOSED, CONTROLS, PENDING, SLICE, VIOLATED, Inflate
+
+_VARIABLE: Final = "ONESOCKET_WIRE"
+_CHOICES: Final = ("auto", "c", "python")
 
 
 def _choose() -> tuple[Any, str]:
-    wanted = os.environ.get("ONESOCKET_WIRE")
+    wanted = os.environ.get(_VARIABLE) or "auto"
+    if wanted not in _CHOICES:
+        raise InvalidOption(f"{_VARIABLE} is {wanted!r}; it may be {', '.join(_CHOICES[:-1])} or {_CHOICES[-1]}")
     if wanted != "python":
         try:
             return importlib.import_module("._native", __package__), "c"
-        except ImportError:
+        except ImportError as error:
             if wanted == "c":
-                raise
+                raise MissingExtra(
+                    f"{_VARIABLE}=c asks for the C module, which this installation lacks ({error}): unset {_VARIABLE} "
+                    "to use its twin in Python, or install onesocket again with ONESOCKET_BUILD=c and a C compiler"
+                ) from error
     return importlib.import_module("._python_frames", __package__), "python"
 
 

@@ -27,6 +27,7 @@ _GUID: Final = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
 _SWITCHING_PROTOCOLS: Final = 101
 # The first bytes of a TLS alert (RFC 8446, section 5.1), as a port with TLS answers a plain request.
 _TLS_ALERT: Final = b"\x15\x03"
+_NOT_HTTP: Final = "its answer is not HTTP; check the host and the port"
 
 _CHUNK: Final = re.compile(rb"([0-9A-Fa-f]{1,8})[^\r\n]*\r?\n")
 
@@ -70,7 +71,11 @@ class ResponseParser:
         self._raw += data
         while self._refusal is None:
             if not self._raw.startswith(HTTP_PREFIX[: len(self._raw)]):
-                return self._not_http()
+                if not self._request.address.secure and self._raw.startswith(_TLS_ALERT[: len(self._raw)]):
+                    return self._invalid(
+                        "its answer is a TLS alert, so that port speaks TLS: use wss:// instead of ws://"
+                    )
+                return self._invalid(_NOT_HTTP)
             end = HEAD_END.search(self._raw, max(0, self._seen - 3))
             self._seen = len(self._raw)
             if self._interim + (self._seen if end is None else end.end()) > MAX_HEAD:
@@ -81,7 +86,7 @@ class ResponseParser:
             head = ResponseHead.parse(bytes(self._raw[: end.start()]))
             del self._raw[: end.end()]
             if head is None:
-                return self._not_http()
+                return self._invalid(_NOT_HTTP)
             if head.status == _SWITCHING_PROTOCOLS:
                 return self._judge(head)
             if head.status >= 200:
@@ -133,11 +138,6 @@ class ResponseParser:
 
     def _invalid(self, why: str) -> InvalidHandshake:
         return InvalidHandshake(f"{self._request.address.host_port} did not answer with a WebSocket upgrade: {why}")
-
-    def _not_http(self) -> InvalidHandshake:
-        if not self._request.address.secure and self._raw.startswith(_TLS_ALERT[: len(self._raw)]):
-            return self._invalid("its answer is a TLS alert, so that port speaks TLS: use wss:// instead of ws://")
-        return self._invalid("its answer is not HTTP; check the host and the port")
 
     def _no_answer(self) -> ConnectionReset:
         address = self._request.address

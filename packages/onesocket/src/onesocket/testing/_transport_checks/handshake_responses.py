@@ -237,15 +237,15 @@ _add_invalid(
         _head("interim answers without end", interim=_interim(*["103 Early Hints"] * 2000)),
     ),
 )
-for _name, _data in {
-    "a line that never ends": b"x" * 100,
-    "another protocol's greeting": b"220 mail.example ESMTP\r\n",
-    "TLS": b"\x15\x03\x03\x00\x02\x02\x50",
-    "no status": b"HTTP/1.1\r\n\r\n",
-    "a status of two digits": b"HTTP/1.1 99 Odd\r\n\r\n",
-}.items():
+for _name, _data, _said in (
+    ("a line that never ends", b"x" * 100, "not HTTP"),
+    ("another protocol's greeting", b"220 mail.example ESMTP\r\n", "not HTTP"),
+    ("a TLS alert", b"\x15\x03\x03\x00\x02\x02\x50", "speaks TLS"),
+    ("no status", b"HTTP/1.1\r\n\r\n", "not HTTP"),
+    ("a status of two digits", b"HTTP/1.1 99 Odd\r\n\r\n", "not HTTP"),
+):
     _fault = Fault.odd_answer(_data, keep_open=True)
-    CHECKS.add_named(f"upgrade invalid: {_name}", _invalid(_fault, "not HTTP"), PeerFeature.BYTES)
+    CHECKS.add_named(f"upgrade invalid: {_name}", _invalid(_fault, _said), PeerFeature.BYTES)
 _cut = Fault.odd_answer(_interim("103 Early Hints") + b"HTTP/1.1 10")
 CHECKS.add_named(
     "upgrade cut off behind an interim answer", _invalid(_cut, "upgrade", ConnectionReset), PeerFeature.BYTES
