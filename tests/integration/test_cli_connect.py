@@ -95,7 +95,7 @@ async def onesocket(
 
 
 async def test_typed_lines_are_sent_and_answers_shown(server: FaultyServer) -> None:
-    async with onesocket(server.url) as command:
+    async with onesocket("--wait", "0", server.url) as command:
         await command.type("hello\n")
         assert await command.line() == "hello\n"
         await command.type("wörld\nand the last")
@@ -108,7 +108,7 @@ async def test_typed_lines_are_sent_and_answers_shown(server: FaultyServer) -> N
 
 async def test_a_whole_pipe_comes_through_in_order_before_the_end(server: FaultyServer) -> None:
     lines = "".join(f"{number}\n" for number in range(5_000))
-    async with onesocket("--quiet", server.url) as command:
+    async with onesocket("--quiet", "--wait", "0", server.url) as command:
         await command.type(lines)
         assert await command.end() == (0, lines)
     assert command.remarks == ""
@@ -118,7 +118,7 @@ async def test_stdin_from_a_file(server: FaultyServer) -> None:
     with tempfile.TemporaryFile() as file, tempfile.TemporaryFile() as out:
         file.write(b"one\r\ntwo\n")
         file.seek(0)
-        async with onesocket(server.url, stdin=file, stdout=out) as command:
+        async with onesocket("--wait", "0", server.url, stdin=file, stdout=out) as command:
             assert (await command.end())[0] == 0
         out.seek(0)
         assert out.read() == b"one\ntwo\n"
@@ -301,7 +301,7 @@ async def test_control_characters_of_the_server_never_reach_the_terminal(server:
 
 
 async def test_json_is_shown_indented_and_checked_before_it_is_sent(server: FaultyServer) -> None:
-    async with onesocket("--json", server.url) as command:
+    async with onesocket("--json", "--wait", "0", server.url) as command:
         await command.type('{"big": 1e3,  "bell": "\\u0007\\u009b"}\n\nnot JSON\n')
         assert [await command.line() for _ in range(4)] == [
             "{\n",
@@ -317,14 +317,14 @@ async def test_json_is_shown_indented_and_checked_before_it_is_sent(server: Faul
 
 
 async def test_a_line_that_is_not_utf8_is_not_sent_and_said(server: FaultyServer) -> None:
-    async with onesocket(server.url) as command:
+    async with onesocket("--wait", "0", server.url) as command:
         await command.type(b"caf\xe9\ncaf\xc3\xa9\n")
         assert await command.end() == (1, "café\n")
     assert "line 1 was not sent: it is not UTF-8" in command.remarks
 
 
 async def test_a_lost_connection_is_opened_again_and_the_gap_is_shown(server: FaultyServer) -> None:
-    async with onesocket(server.url) as command:
+    async with onesocket("--wait", "0", server.url) as command:
         await command.remark("connected")
         server.kill_connections()
         await command.remark("connection lost")

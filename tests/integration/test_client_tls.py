@@ -339,10 +339,10 @@ async def test_a_command_names_its_options_and_they_help(authority: trustme.CA, 
     wants.verify_mode = ssl.CERT_REQUIRED
     authority.cert_pem.write_to_path(tmp_path / "ca")
     authority.issue_cert("me").private_key_and_cert_chain_pem.write_to_path(tmp_path / "me")
-    options = [f"--ca-file={tmp_path}/ca", f"--client-cert={tmp_path}/me", "--server-hostname=service.example"]
+    options = [f"--cacert={tmp_path}/ca", f"--client-cert={tmp_path}/me", "--server-hostname=service.example"]
     async with FaultyServer(ssl=wants, handler=lambda connection: connection.send("too long")) as server:
         for given, told in (
-            (options[1:], "pass --ca-file to trust your own CA"),
+            (options[1:], "pass --cacert to trust your own CA"),
             (options[:2], "pass the certificate's name as --server-hostname"),
             ([*options, "--max-size=3", "--no-reconnect", "--stay"], "raise --max-size if the server is meant to"),
         ):

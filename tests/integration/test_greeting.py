@@ -193,7 +193,7 @@ async def test_the_first_client_of_a_hub_begins_with_the_open_connection(server:
 @WITH_AND_AFTER_101
 async def test_the_command_prints_it(server: FaultyServer, separate_write: bool) -> None:
     server.faults = Fault.greeting("hello", separate_write=separate_write)
-    async with running_python("-m", "onesocket", "connect", server.url, merge_errors=False) as process:
+    async with running_python("-m", "onesocket", "connect", "--wait=0", server.url, merge_errors=False) as process:
         output, _ = await asyncio.wait_for(process.communicate(b"echo\n"), 30)
     assert (process.returncode, output) == (0, b"hello\necho\n")
 

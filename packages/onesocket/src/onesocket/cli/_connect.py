@@ -12,6 +12,7 @@ import msgspec
 from .._printable import printable, printable_bytes
 from ..client import Change, Client, Delivery, Gap, GapReason, State, Subscription
 from ..errors import ClientClosed, ClosedByPeer, DeliveryUnknown, OnesocketError
+from ._end_rule import EndRule
 from ._input_lines import LineTooLong, input_lines
 from ._output import Output
 from ._stop_signal import StopSignal
@@ -25,11 +26,12 @@ _DRAIN_TIMEOUT = 1.0
 class ConnectSession:
     """One run of the command. `run()` returns the exit status; see ``onesocket connect --help``."""
 
-    def __init__(self, client: Client, output: Output, *, as_json: bool, stay: bool) -> None:
+    def __init__(self, client: Client, output: Output, *, as_json: bool, end: EndRule) -> None:
         self._client = client
         self._output = output
         self._as_json = as_json
-        self._stay = stay
+        self._end = end
+        self._shown_count = 0
         self._status = 0
         self._stop = StopSignal("onesocket: aborted\n")
         self._number = 0
@@ -62,13 +64,17 @@ class ConnectSession:
             return
         printer = loop.create_task(self._print_messages())
         typist = loop.create_task(self._send_lines())
-        waiting = {stop, printer, typist}
+        waiting: set[asyncio.Task[Any]] = {stop, printer, typist}
+        patience: float | None = None
         while waiting:
-            done, waiting = await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
-            if done != {typist} or not self._stay:
+            done, waiting = await asyncio.wait(waiting, timeout=patience, return_when=asyncio.FIRST_COMPLETED)
+            if done != {typist}:
                 break
+            typed = sys.stdin is not None and sys.stdin.isatty()
+            patience = self._end.patience(sent=self._number > 0, typed=typed)
         await self._shut_down(typist, printer)
         stop.cancel()
+        self._check_count()
 
     async def _connect(self) -> bool:
         try:
@@ -105,6 +111,10 @@ class ConnectSession:
                     self._output.say(_gap_text(message))
                 else:
                     await self._output.message(mark + self._shown(message))
+                    self._shown_count += 1
+                    if self._shown_count == self._end.count:
+                        self._messages.close()  # what it holds back stands before the server's CLOSE
+                        return
         except OnesocketError as error:
             if isinstance(error, ClosedByPeer) and error.code in _NORMAL_CLOSE_CODES:
                 self._output.note(str(error))
@@ -198,6 +208,12 @@ class ConnectSession:
             self._not_sent(str(error))
 
     # --- the end ----------------------------------------------------------------------------------------------------
+
+    def _check_count(self) -> None:
+        count = self._end.count
+        if count is not None and self._shown_count < count and not self._stop.is_set():
+            self._status = EXIT_FAILED
+            self._output.fail(f"the server sent {self._shown_count} of --count {count} messages")
 
     def _fail(self, error: OnesocketError) -> None:
         self._status = EXIT_FAILED

@@ -10,10 +10,11 @@ import typer
 from ..client import Client, ReconnectPolicy
 from ..protocols import Json, Protocol, Raw, TokenQuery
 from ..wire._secrets import header_secrets
+from ._end_rule import CountArgument, EndRule, StayArgument, WaitArgument
 from ._flow_arguments import PaceArgument, SilenceTimeoutArgument, parse_pace
 from ._network_arguments import (
     DEFAULT_MAX_SIZE,
-    CaFileArgument,
+    CacertArgument,
     ClientCertArgument,
     LocalAddressArgument,
     MaxSizeArgument,
@@ -50,7 +51,7 @@ def connect(
     ] = None,
     proxy: ProxyArgument = None,
     no_proxy: NoProxyArgument = False,
-    ca_file: CaFileArgument = None,
+    cacert: CacertArgument = None,
     client_cert: ClientCertArgument = None,
     server_hostname: ServerHostnameArgument = None,
     local_address: LocalAddressArgument = None,
@@ -69,10 +70,9 @@ def connect(
     reconnect: Annotated[
         bool, typer.Option("--reconnect/--no-reconnect", help="Whether a lost connection is opened again.")
     ] = True,
-    stay: Annotated[
-        bool,
-        typer.Option("--stay", help="Stay connected when stdin ends. (A pipe or file: otherwise that is the end.)"),
-    ] = False,
+    wait: WaitArgument = None,
+    count: CountArgument = None,
+    stay: StayArgument = False,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Don't show the state of the connection.")] = False,
 ) -> None:
     """Keep one connection to a WebSocket server: typed lines are sent, received messages are shown.
@@ -81,17 +81,19 @@ def connect(
     remarks, and a mark wherever messages may be missing, go to stderr. The first attempt is not repeated; a connection
     that is lost later is opened again.
 
-    The end of stdin or Ctrl-C closes the connection (close code 1000); a second Ctrl-C ends at once.
+    The end of stdin (and of --wait) or Ctrl-C closes the connection (close code 1000); a second Ctrl-C ends at once. So
+    'echo question | onesocket connect --count 1 URL' prints the answer, however long it takes.
 
-    Exit status: 0 after the end of stdin, or when the server closed with 1000 or 1001 (and --no-reconnect was
-    given); 1 if the connection failed or a
-    line could not be sent; 2 if the command was misused; 130 after Ctrl-C and 143 after SIGTERM (128 + signal).
+    Exit status: 0 after the end of stdin, after --count messages, or when the server closed with 1000 or 1001 (and
+    --no-reconnect was given); 1 if the connection failed, a line could not be sent, or fewer than --count messages
+    came; 2 if the command was misused; 130 after Ctrl-C and 143 after SIGTERM (128 + signal).
     """
     from ..errors import UsageError
     from ._connect import ConnectSession
     from ._output import Output, silence_log
 
-    through, tls = proxy_option(proxy, no_proxy=no_proxy), tls_option(ca_file, client_cert)
+    through, tls = proxy_option(proxy, no_proxy=no_proxy), tls_option(cacert, client_cert)
+    end = EndRule(stay, wait, count)
     headers = [parse_header(text) for text in header or ()]
     if token_query is not None and token is None:
         fail("--token-query needs a token: --token, or ONESOCKET_TOKEN in the environment")
@@ -116,7 +118,7 @@ def connect(
             pace=parse_pace("--pace", pace),
             reconnect=ReconnectPolicy() if reconnect else None,
         )
-        return await ConnectSession(client, output, as_json=as_json, stay=stay).run()
+        return await ConnectSession(client, output, as_json=as_json, end=end).run()
 
     try:
         status = asyncio.run(session())

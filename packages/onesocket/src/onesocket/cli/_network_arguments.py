@@ -28,9 +28,10 @@ ServerHostnameArgument = Annotated[
 LocalAddressArgument = Annotated[
     str | None, typer.Option(metavar="IP", help="The address of this machine to connect from.")
 ]
-CaFileArgument = Annotated[
+CacertArgument = Annotated[
     Path | None,
     typer.Option(
+        "--cacert",
         metavar="FILE",
         help="Certificates of authorities (PEM) that are trusted for wss:// beside the system's, in whose place "
         "SSL_CERT_FILE names others.",
@@ -46,13 +47,13 @@ MaxSizeArgument = Annotated[
 DEFAULT_MAX_SIZE = 16 << 20
 
 
-def tls_option(ca_file: Path | None, client_cert: Path | None) -> ssl.SSLContext | None:
+def tls_option(cacert: Path | None, client_cert: Path | None) -> ssl.SSLContext | None:
     """Return the value of `ssl=` for these two options."""
-    if ca_file is None and client_cert is None:
+    if cacert is None and client_cert is None:
         return None
     context = ssl.create_default_context()
     for flag, path, load in (
-        ("--ca-file", ca_file, context.load_verify_locations),
+        ("--cacert", cacert, context.load_verify_locations),
         ("--client-cert", client_cert, context.load_cert_chain),
     ):
         try:

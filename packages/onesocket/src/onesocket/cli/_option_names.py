@@ -10,7 +10,7 @@ _PHRASES: Final = {
     "ssl= (SSLContext.load_cert_chain)": "--client-cert",
     "that ssl= has loaded": "of --client-cert",
     "that ssl= allows": "of this command",
-    "ssl= was given": "--ca-file or --client-cert was given",
+    "ssl= was given": "--cacert or --client-cert was given",
     "token_place=": "--token-query",
 }
 _FLAGS: Final = {
@@ -23,7 +23,7 @@ _FLAGS: Final = {
     "proxy": "--proxy",
     "server_hostname": "--server-hostname",
     "silence_timeout": "--silence-timeout",
-    "ssl": "--ca-file",
+    "ssl": "--cacert",
     "subprotocols": "--subprotocol",
     "token": "--token",
 }

@@ -17,7 +17,7 @@ from ..errors import UsageError
 from ._flow_arguments import PaceArgument, SilenceTimeoutArgument, parse_pace
 from ._network_arguments import (
     DEFAULT_MAX_SIZE,
-    CaFileArgument,
+    CacertArgument,
     ClientCertArgument,
     LocalAddressArgument,
     MaxSizeArgument,
@@ -42,7 +42,7 @@ _OPTION_FLAGS = {
     "subprotocols": "--subprotocol",
     "protocol": "--protocol, --merge, --pace and --control-pace",
     "proxy": "--proxy and --no-proxy",
-    "ssl": "--ca-file and --client-cert",
+    "ssl": "--cacert and --client-cert",
     "server_hostname": "--server-hostname",
     "local_address": "--local-address",
 }
@@ -89,7 +89,7 @@ def share(
     ] = None,
     proxy: ProxyArgument = None,
     no_proxy: NoProxyArgument = False,
-    ca_file: CaFileArgument = None,
+    cacert: CacertArgument = None,
     client_cert: ClientCertArgument = None,
     server_hostname: ServerHostnameArgument = None,
     local_address: LocalAddressArgument = None,
@@ -242,7 +242,7 @@ def share(
             "open_timeout": open_timeout,
             "silence_timeout": silence_timeout,
             "proxy": proxy_option(proxy, no_proxy=no_proxy),
-            "ssl": tls_option(ca_file, client_cert),
+            "ssl": tls_option(cacert, client_cert),
             "local_address": local_address,
         }
         names = tuple(subprotocol or ())
