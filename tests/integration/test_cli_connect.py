@@ -12,7 +12,7 @@ from typing import IO, Any
 
 import pytest
 
-from onesocket.testing._faults import Fault
+from onesocket.testing._faults import Fault, MessageLimit
 from onesocket.testing._faulty_server import FaultyServer
 
 # Seconds. Starting Python takes most of it on a busy machine; nothing here waits for this to pass.
@@ -336,6 +336,23 @@ async def test_a_lost_connection_is_opened_again_and_the_gap_is_shown(server: Fa
         assert (await command.end())[0] == 0
     assert server.counts.handshakes == 2
     assert server.counts.most_open == 1
+
+
+async def test_a_silent_connection_is_opened_again(server: FaultyServer) -> None:
+    server.faults = [Fault.mute()]
+    async with onesocket("--silence-timeout", "0.2", server.url) as command:
+        await command.remark("connection lost: no message came for 0.2 s (--silence-timeout)")
+        await server.wait_until(lambda counts: counts.upgraded == 2)
+        assert (await command.end())[0] == 0
+
+
+async def test_lines_keep_to_the_pace(server: FaultyServer) -> None:
+    server.message_limit = MessageLimit(5, per=0.2)
+    lines = "".join(f"{number}\n" for number in range(12))
+    async with onesocket("--quiet", "--pace", "5/0.2", server.url) as command:
+        await command.type(lines)
+        assert await command.end() == (0, lines)
+    assert len(server.history) == 1
 
 
 async def test_a_message_that_still_waits_at_the_end_is_named(server: FaultyServer) -> None:

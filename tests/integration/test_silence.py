@@ -42,16 +42,26 @@ async def test_a_silent_connection_is_replaced_in_every_scope(
     server: FaultyServer, tmp_path: Path, scope: Any, named: bool
 ) -> None:
     server.faults = Fault.mute(after_messages=1)
-    more: dict[str, Any] = {"silence_of": is_trade} if named else {}
+    shown: list[Any] = []
+
+    def names(message: Any) -> bool:
+        shown.append(message)
+        return is_trade(message)
+
+    more: dict[str, Any] = {"silence_of": names} if named else {}
     if scope == "host":
         more |= {"host_options": HostOptions(directory=str(tmp_path)), "key": "us"}
     request = onesocket.join(server.url, scope=scope, protocol=Json(), silence_timeout=0.2, ping_interval=0.05, **more)
     async with request as client:
         stream = client.subscribe()
         await server.send(json.dumps({"t": "trade"}))
+        assert await asyncio.wait_for(anext(stream), DEADLINE) == {"t": "trade"}
+        assert shown == ([{"t": "trade"}] if named else []), (
+            "it is shown messages, in the process that has the connection"
+        )
         await client.send({"be": "quiet"})
         await server.wait_until(lambda counts: counts.messages_received == 1, DEADLINE)
-        await server.send(json.dumps({"t": "trade"}))
+        await server.send(json.dumps({"t": "unheard"}))
         gap = await first_gap(stream)
         assert isinstance(gap.error, SilenceTimeout)
         assert server.counts.pings > 0

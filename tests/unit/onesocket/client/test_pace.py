@@ -158,6 +158,20 @@ def test_pings_wait_their_turn_where_the_peer_counts_them(limiter: int | None) -
     run_virtual(main)
 
 
+@on_virtual_time
+async def test_a_new_connection_begins_with_an_empty_window() -> None:
+    venue = VenueInMemory()
+    async with make_client(venue.server, pace=Pace(3, per=100.0)) as client:
+        for number in range(3):
+            await client.send(str(number))
+        venue.server.peers[0].drop()
+        await asyncio.sleep(1)
+        before = asyncio.get_running_loop().time()
+        for number in range(3):
+            await client.send(str(number))
+        assert asyncio.get_running_loop().time() - before < 1
+
+
 class OwnLimiter(RateLimiter):
     def take(self, now: float) -> float:
         return 0.0

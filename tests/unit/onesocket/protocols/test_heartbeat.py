@@ -12,6 +12,7 @@ import pytest
 
 from onesocket import Gap, Heartbeat, Json, Login, Msgpack, Pace, Raw, State
 from onesocket.errors import EncodeError, InvalidOption, PingTimeout, UsageError
+from onesocket.protocols._protocol import NoMessage, Send, WakeAt, as_is
 from onesocket.sharing._options import same_protocol
 from onesocket.testing import MemoryServer
 from onesocket.transports._memory import MemoryPeer
@@ -222,12 +223,24 @@ def test_a_function_that_fails_takes_no_message_and_is_logged_once(caplog: pytes
     assert "heartbeat=" in caplog.text
 
 
-def test_every_frame_is_a_message_where_nothing_is_filtered() -> None:
-    assert Json(heartbeat=Heartbeat(PING, 5)).decoder() is not None
-    for heartbeat in (Heartbeat(PING, 5, answer=is_pong), Heartbeat(reply=pong)):
-        assert Json(heartbeat=heartbeat).decoder() is None
-        assert Raw(heartbeat=heartbeat).decoder() is None
-        assert Json(heartbeat=heartbeat).frame_decoder() is not None
+def test_heartbeats_are_no_messages_and_each_is_shown_to_reply_once() -> None:
+    shown: list[Any] = []
+
+    def reply(message: Any) -> Any:
+        shown.append(message)
+        return {"op": "pong"} if message == PING else None
+
+    protocol = Json(heartbeat=Heartbeat(reply=reply))
+    list(protocol.opened(None, 0.0))
+    decode = protocol.decoder()
+    assert decode is not None
+    assert decode('{"t": 1}') == {"t": 1}
+    with pytest.raises(NoMessage):
+        decode('{"op": "ping"}')
+    assert list(protocol.received('{"op": "ping"}', 1.0)) == [WakeAt(1.0, sends=True)]
+    assert list(protocol.wake(1.0)) == [Send('{"op":"pong"}'), WakeAt(None, sends=True)]
+    assert shown == [{"t": 1}, PING]
+    assert Raw(heartbeat=Heartbeat(PING, 5)).decoder() is as_is
 
 
 def test_it_is_a_part_of_the_fingerprint() -> None:

@@ -19,7 +19,7 @@ from ..errors import (
 )
 from ..lifecycle import _events as events
 from ..lifecycle._events import Event
-from ..protocols._protocol import Action, Deliver, Extend, Fail, Ready, Send, WakeAt, as_is
+from ..protocols._protocol import Action, Deliver, Extend, Fail, NoMessage, Ready, Send, WakeAt, as_is
 from ..transports._transport import TransportConnection
 from ..urls import redact
 from ..wire._handshake import Data, DialRequest, Handshake
@@ -293,12 +293,15 @@ class ConnectionAttempt:
     def _received_plain(self, decode: Callable[[Data], Any]) -> Callable[[Data], None]:
         """The fast path: every frame is one message."""
         deliver = self._publish
+        handle = self._received
         report = self._undecodable
         failed = self._protocol_failed
 
         def received(data: Data) -> None:
             try:
                 message = decode(data)
+            except NoMessage:
+                handle(data)
             except DecodeError as error:
                 report(error)
             except USER_ERRORS as error:  # a protocol's bug must not leave the connection hanging

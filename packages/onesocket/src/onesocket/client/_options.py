@@ -129,7 +129,11 @@ class Options:
         object.__setattr__(self, "protocol", wrap(self.protocol))
         names = self.silence_of
         if names is not None:
-            object.__setattr__(self, "silence_of", lambda message: names(decode(message)))
+
+            def names_encoded(message: Any) -> bool:
+                return names(decode(message))
+
+            object.__setattr__(self, "silence_of", names_encoded)
 
     @property
     def shown_url(self) -> str:

@@ -49,7 +49,7 @@ class WakeTimer:
         """`connection.backlog` at the last call."""
 
     def __repr__(self) -> str:
-        return f"<WakeTimer {'off' if self._handle is None else f'at {self._handle.when():.3f}'}>"
+        return f"<WakeTimer {'off' if self._handle is None else 'on'}>"
 
     def begin(self, connection: TransportConnection) -> None:
         """Begin with a connection, on which no message was sent."""

@@ -14,7 +14,7 @@ from ._heartbeat import Heartbeat, HeartbeatSchedule
 from ._login import Login
 from ._message_type import M_co
 from ._pace import Pace, check_pace
-from ._protocol import Action, Deliver, Fail, Protocol, Ready, Send
+from ._protocol import Action, Deliver, Fail, NoMessage, Protocol, Ready, Send
 from ._token import TokenPlace
 
 _UNSET: Any = object()
@@ -101,15 +101,12 @@ class CodecProtocol(Protocol[M_co]):
     def received(self, data: Data, now: float) -> Iterable[Action]:
         """Take one message: a step of the login, or a message for the subscribers."""
         heartbeats = self._heartbeats
-        if heartbeats is not None and heartbeats.heartbeat.raw:
-            taken = heartbeats.take(data, now, self.encode)
-            if taken is not None:
-                return taken
-        message = self.decode(data)
-        if heartbeats is not None and not heartbeats.heartbeat.raw:
-            taken = heartbeats.take(message, now, self.encode)
-            if taken is not None:
-                return taken
+        if heartbeats is not None and heartbeats.has_found:
+            return heartbeats.take(now, self.encode)
+        try:
+            message = self.decode(data) if heartbeats is None else self._decode_message(data)
+        except NoMessage:
+            return () if heartbeats is None else heartbeats.take(now, self.encode)
         if self._ready or self.login is None or self.login.ready is None:
             return (Deliver(message),)
         return self._login_step(self.login, message, now)
@@ -124,12 +121,24 @@ class CodecProtocol(Protocol[M_co]):
             self._heartbeats.unread()
 
     def decoder(self) -> Callable[[Data], M_co] | None:
-        """Return `decode`, as every frame is one message; None: some are heartbeats."""
-        return None if self._heartbeats is not None and self._heartbeats.filters else self.frame_decoder()
+        """Return `decode`, as every frame is one message, but for heartbeats."""
+        filters = self._heartbeats is not None and self._heartbeats.filters
+        return self._decode_message if filters else self.frame_decoder()
 
     def frame_decoder(self) -> Callable[[Data], M_co] | None:
         """Return `decode`: every delivered message is one frame."""
         return self.decode
+
+    def _decode_message(self, data: Data) -> M_co:
+        """Decode one frame to a message; raises `NoMessage` for a heartbeat."""
+        heartbeats = self._heartbeats
+        is_raw = heartbeats is not None and heartbeats.heartbeat.raw
+        if heartbeats is not None and is_raw and heartbeats.is_heartbeat(data):
+            raise NoMessage
+        message = self.decode(data)
+        if heartbeats is not None and not is_raw and heartbeats.is_heartbeat(message):
+            raise NoMessage
+        return message
 
     def event_of(self, message: Any) -> str | None:
         """Return the name under the key `event`, or the function's result."""

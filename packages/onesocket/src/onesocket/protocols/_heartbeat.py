@@ -17,6 +17,7 @@ Encode = Callable[[Any], Data]
 _log = logging.getLogger("onesocket")
 _LATE: Final = 0.25
 """Seconds: a check that comes later proves nothing, as the program was busy and the answer may wait in the socket."""
+_ANSWER: Final = object()
 _CLOSE_CODE: Final = 4000
 """Neither 1000 nor 1001: the peer may keep the session of a connection that was not closed in order."""
 
@@ -77,6 +78,8 @@ class HeartbeatSchedule:
         self._reply: Data | None = None
         self._sends_at: float | None = None
         """The time from which a `wake` that sends is asked for; None: none is."""
+        self._found: Any = None
+        """The reply to the heartbeat that was found, or `_ANSWER`; None: there is none."""
         self._excused = False
         """True if an answer may be behind what is not read yet."""
 
@@ -88,9 +91,14 @@ class HeartbeatSchedule:
         """True if some messages of the peer are heartbeats or answers."""
         return self.heartbeat.answer is not None or self.heartbeat.reply is not None
 
+    @property
+    def has_found(self) -> bool:
+        """True if a heartbeat or answer was found, and not taken yet."""
+        return self._found is not None
+
     def reset(self) -> None:
         """Begin with a new connection, on which heartbeats of the peer may come before the login is complete."""
-        self._due = self._deadline = self._reply = self._sends_at = None
+        self._due = self._deadline = self._reply = self._sends_at = self._found = None
         self._excused = False
 
     def begin(self, now: float) -> Iterable[Action]:
@@ -103,16 +111,22 @@ class HeartbeatSchedule:
         """Excuse a missing answer: it may be behind messages that are not read yet."""
         self._excused = True
 
-    def take(self, message: Any, now: float, encode: Encode) -> Iterable[Action] | None:
-        """Take a message; None: it is no heartbeat and no answer."""
+    def is_heartbeat(self, message: Any) -> bool:
+        """True for a heartbeat of the peer, or an answer; keeps what is to be done about it for `take`."""
         heartbeat = self.heartbeat
         if heartbeat.answer is not None and self._call(heartbeat.answer, message):
+            self._found = _ANSWER
+        elif heartbeat.reply is not None:
+            self._found = self._call(heartbeat.reply, message)
+        return self._found is not None
+
+    def take(self, now: float, encode: Encode) -> Iterable[Action]:
+        """Take the heartbeat or answer that was found."""
+        found, self._found = self._found, None
+        if found is _ANSWER:
             self._deadline = None
-        else:
-            reply = None if heartbeat.reply is None else self._call(heartbeat.reply, message)
-            if reply is None:
-                return None
-            encoded = self._encoded(lambda: reply, encode)
+        elif found is not None:
+            encoded = self._encoded(lambda: found, encode)
             if isinstance(encoded, Fail):
                 return (encoded,)
             self._reply = encoded

@@ -28,6 +28,10 @@ def as_is(data: Data) -> Data:
     return data
 
 
+class NoMessage(Exception):
+    """Raised by the function that `decoder` returns, for a frame that is no message: `received` is called with it."""
+
+
 # --- actions ----------------------------------------------------------------------------------------------------------
 
 
@@ -194,7 +198,7 @@ class Protocol(abc.ABC, Generic[M_co]):
     def decoder(self) -> Callable[[Data], M_co] | None:
         """Return the function that decodes a frame, if every frame is one message once the login is complete.
 
-        None: `received` is called for every frame.
+        It may raise `NoMessage` for single frames. None: `received` is called for every frame.
         """
         return None
 

@@ -59,7 +59,15 @@ class ForwardingProtocol(Protocol):
 
     def decoder(self) -> Callable[[Data], Any] | None:
         """Forward frames undecoded if each is one message."""
-        return None if self._inner.decoder() is None else as_is
+        decode = self._inner.decoder()
+        if decode is None or decode == self._inner.frame_decoder():
+            return None if decode is None else as_is
+
+        def check(data: Data) -> Data:
+            decode(data)  # raises `NoMessage` for a heartbeat
+            return data
+
+        return check
 
     def closed(self, code: int, reason: str) -> OnesocketError:
         """As the real one."""
