@@ -48,4 +48,4 @@ async def test_one_that_ends_its_thread_is_told_and_holds_nobody_back(
         await asyncio.to_thread(client.close)
     assert came == ["0"]
     assert [type(error) for error in told] == [kind]
-    assert "takes>, which is called no more, failed" in caplog.text
+    assert "takes, which is called no more, failed" in caplog.text

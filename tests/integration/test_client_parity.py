@@ -12,11 +12,12 @@ from typing import Any
 
 import pytest
 
-from onesocket import Client, Json, Outcome, SharedClient, State, blocking, join
+from onesocket import Client, Json, Outcome, ReconnectPolicy, SharedClient, State, blocking, join
 from onesocket.client import MessageClient
 from onesocket.errors import InvalidOption
 from onesocket.sharing import HostOptions
 from onesocket.testing import Fault, FaultyServer
+from tests.support.waiting import until
 
 BLOCKING_NAMES = {"aclose": "close", "__aenter__": "__enter__", "__aiter__": "__iter__"}
 EXTRA_PARAMETERS: dict[tuple[type, str], set[str]] = {
@@ -85,7 +86,7 @@ async def open_handle(kind: str, url: str, directory: Path, **options: Any) -> A
         await asyncio.to_thread(thread_client.close)
     else:
         if kind == "host":
-            options |= {"host_options": HostOptions(directory=str(directory / "run"))}
+            options |= {"host_options": HostOptions(directory=str(directory / "run"), heartbeat=0.2)}
         async with join(url, scope=kind, **options) as shared_client:  # type: ignore[call-overload]
             yield Handle(shared_client)
 
@@ -264,6 +265,16 @@ async def test_the_counters_are_kept(server: FaultyServer, handle: Handle) -> No
     assert (stats.received, stats.sent, stats.undecodable, stats.stale_dropped) == (1, 1, 1, 0)
     assert stats.callback_errors == 1
     assert handle.client.status.epoch == 1
+
+
+@pytest.mark.parametrize("kind", KINDS)
+async def test_the_status_tells_what_changes_without_the_state(server: FaultyServer, tmp_path: Path, kind: str) -> None:
+    policy = ReconnectPolicy(initial=0.01, cap=0.02, stable_after=0.05)
+    async with open_handle(kind, server.url, tmp_path, ping_interval=0.05, reconnect=policy) as handle:
+        await until(lambda: handle.client.status.rtt is not None)
+        server.faults = [Fault.refuse(503)]
+        await server.close_connections(1012)
+        await until(lambda: handle.client.epoch == 3 and handle.client.status.attempt == 0)
 
 
 async def test_the_answer_to_the_upgrade_of_the_present_connection(server: FaultyServer, tmp_path: Path) -> None:

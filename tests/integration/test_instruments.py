@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 import ssl
 import subprocess
 import sys
@@ -208,3 +209,36 @@ for kind in (onesocket.instruments.Prometheus, onesocket.instruments.OpenTelemet
         'Prometheus needs prometheus_client: pip install "onesocket[prometheus]"\n'
         'OpenTelemetry needs its API: pip install "onesocket[otel]"\n'
     )
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="Unix only")
+async def test_a_forked_child_claims_no_connection_of_its_parent(server: FaultyServer) -> None:
+    script = """
+import asyncio, os, sys
+from prometheus_client import REGISTRY
+from onesocket import Client
+from onesocket.instruments import Prometheus
+
+def connected():
+    labels = {
+        "onesocket_connection_state": "connected", "onesocket_connection_role": "owner",
+        "server_address": "127.0.0.1", "server_port": sys.argv[1], "onesocket_connection_name": "",
+    }
+    return REGISTRY.get_sample_value("onesocket_client_connection_state", labels)
+
+async def main():
+    async with Client("ws://127.0.0.1:" + sys.argv[1], instruments=Prometheus()):
+        pid = os.fork()
+        if pid == 0:
+            os.write(1, f"child {connected()}\\n".encode())
+            os._exit(0)
+        os.waitpid(pid, 0)
+        os.write(1, f"parent {connected()}\\n".encode())
+
+asyncio.run(main())
+"""
+    process = await asyncio.create_subprocess_exec(
+        sys.executable, "-I", "-c", script, str(server.port), stdout=asyncio.subprocess.PIPE
+    )
+    printed, _ = await asyncio.wait_for(process.communicate(), 20)
+    assert printed.decode() == "child None\nparent 1\n"

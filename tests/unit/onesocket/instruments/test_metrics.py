@@ -10,13 +10,14 @@ from typing import Any
 import pytest
 from prometheus_client import CollectorRegistry
 
-from onesocket import Client, Json, State
+from onesocket import Client, Identity, Json, Provider, State
 from onesocket.client import Change
 from onesocket.errors import InvalidOption, UsageError
 from onesocket.instruments import OpenTelemetry, Prometheus, Source, SourceKind
 from onesocket.instruments._metrics import METRICS, label
 from onesocket.transports._memory import MemoryPeer, MemoryServer
 from tests.unit.onesocket.instruments.exporters import Scrape, Telemetry
+from tests.unit.onesocket_discord.client.memory_gateway import MemoryGateway
 from tests.unit.virtual_time import make_client, on_virtual_time, settle
 
 CONNECTED = {"onesocket_connection_state": "connected"}
@@ -207,3 +208,31 @@ async def test_no_secret_is_exported() -> None:
     for secret in ("s3cret", "pa55word", "qu3ry"):
         assert secret not in shown
     assert "memory.test" in shown
+
+
+@on_virtual_time
+async def test_a_discord_client_is_observed_by_its_heartbeats() -> None:
+    scrape = Scrape()
+    gateway = MemoryGateway()
+    async with gateway.client(instruments=scrape.instruments) as client:
+        await asyncio.sleep(60)
+        assert client.status.rtt is not None
+        assert scrape.value("onesocket_client_rtt_seconds") == client.status.rtt
+        assert scrape.value("onesocket_client_connection_state", **CONNECTED) == 1
+
+
+@on_virtual_time
+async def test_the_clients_of_a_provider_add_up_over_its_users() -> None:
+    scrape = Scrape()
+    server = MemoryServer()
+    users = ["ann", "bob"]
+
+    def make(token: Any) -> Client[Any]:
+        return make_client(server, token=token, instruments=scrape.instruments)
+
+    async with Provider(make, auth=lambda: Identity(users[0], users[0])) as provider:
+        await provider.login()
+        users.pop(0)
+        await provider.login()
+        assert scrape.value("onesocket_client_connection_attempts_total") == 2
+        assert scrape.value("onesocket_client_connection_state", **CONNECTED) == 1

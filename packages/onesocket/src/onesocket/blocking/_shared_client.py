@@ -306,7 +306,7 @@ class SharedClient(Generic[M]):
 
     @property
     def status(self) -> Status:
-        """A snapshot: the connection as of its last change, and this client's own subscribers and queues."""
+        """A snapshot; see the async `SharedClient.status`."""
         return self._known().status
 
     def changes(self) -> Subscription[Change]:

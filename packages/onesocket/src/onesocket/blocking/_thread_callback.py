@@ -28,7 +28,12 @@ class ThreadCallback:
         self._thread: threading.Thread | None = None
 
     def __repr__(self) -> str:
-        return f"<ThreadCallback {getattr(self.function, '__qualname__', self.function)}>"
+        return f"<ThreadCallback {self._name}>"
+
+    @property
+    def _name(self) -> str:
+        """Name of the function, for reports."""
+        return getattr(self.function, "__qualname__", None) or repr(self.function)
 
     def start(self, stream: Subscription[Any]) -> None:
         """Begin to call it with the messages of this stream."""
@@ -51,10 +56,10 @@ class ThreadCallback:
                     for message in stream:
                         self.function(message)
                 except Exception as error:  # noqa: BLE001 - a subscriber's exception harms no other subscriber
-                    self._error_reporter.report(error, repr(self))
+                    self._error_reporter.report(error, self._name)
                 else:
                     return
         except BaseException as error:  # noqa: BLE001 - sys.exit(), which ends a thread without a message
-            self._error_reporter.report(error, f"{self!r}, which is called no more,")
+            self._error_reporter.report(error, f"{self._name}, which is called no more,")
         finally:
             stream.close()  # or its unread messages would hold all readers back

@@ -59,10 +59,13 @@ class ConnectionView:
 
     def snapshot(self, state: State, fan_out: FanOut) -> Status:
         """Returns the status with this state, of this moment, and with the client's own subscribers."""
-        retry_in = self.status.retry_in
+        retry_in, now = self.status.retry_in, self._shared.upstream.status
         return dataclasses.replace(
             self.status,
             state=state,
+            attempt=now.attempt,  # these change without a change of the state
+            rtt=now.rtt,
+            outbox=now.outbox,
             retry_in=None if retry_in is None else max(0.0, retry_in - (time.monotonic() - self._told_at)),
             subscribers=len(fan_out),
             inbox=fan_out.depth,

@@ -367,7 +367,10 @@ class SharedClient(Generic[M]):
 
     @property
     def status(self) -> Status:
-        """A snapshot: the connection as of its last change, and this client's own subscribers and queues."""
+        """A snapshot: the connection as this client knows it, and its own subscribers and queues.
+
+        State, epoch and errors are those of the last change that it was told.
+        """
         return self.view.snapshot(self.state, self.fan_out)
 
     def changes(self) -> Subscription[Change]:

@@ -208,7 +208,8 @@ class Owner:
         stats, before = self.client.stats, self._message_counts
         self._message_counts = stats.received, stats.sent
         self._rates = (stats.received - before[0]) / elapsed, (stats.sent - before[1]) / elapsed
-        if self.client.status.rtt != self.status.rtt:
+        status = self.client.status
+        if (status.rtt, status.attempt) != (self.status.rtt, self.status.attempt):
             self._publish_present()
         self._followers.send_heartbeat(self.connection_stats)
 
