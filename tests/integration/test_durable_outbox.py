@@ -483,8 +483,12 @@ async def main():
 client = asyncio.run(main())
 """
 FORKS = """
-import os, sys, warnings
-from onesocket import Acknowledgement, DurableOutbox, Json, blocking
+import asyncio, os, sys, warnings
+from onesocket import Acknowledgement, Client, DurableOutbox, Json, blocking
+async def use_another_file(path):
+    client = Client(sys.argv[1], outbox=DurableOutbox(path))
+    await client.send("of a child")
+    await client.aclose()
 warnings.simplefilter("ignore")
 client = blocking.join(sys.argv[1], outbox=DurableOutbox(sys.argv[2]), protocol=Json(
     acknowledges=Acknowledgement(lambda message: message["id"], lambda message: None))).__enter__()
@@ -495,6 +499,7 @@ for number in range(200):
     if number % 20 == 0:
         child = os.fork()
         if child == 0:
+            asyncio.run(use_another_file(f"{sys.argv[2]}-{number}"))
             sys.exit()
         children.append(child)
 print([os.waitpid(child, 0)[1] for child in children])

@@ -13,7 +13,7 @@ from concurrent.futures import Future
 from pathlib import Path
 from typing import Final
 
-from .._forking import ForkGuard, pause_before_fork
+from .._forking import ForkGuard, pause_before_fork, reset_in_child
 from ..errors import MessageNotStored
 from ._message_store import Delete, MessageStore, Operation, StoredRow
 
@@ -27,7 +27,7 @@ _RETRY: Final = 1.0
 _EXIT_TIMEOUT: Final = 5.0
 """Seconds for which the end of the interpreter waits until all is written."""
 
-_fork_guard: Final = ForkGuard()
+_fork_guard = ForkGuard()
 _writers: Final[weakref.WeakSet[StoreWriter]] = weakref.WeakSet()
 
 
@@ -41,7 +41,13 @@ def _finish_all() -> None:
         writer.finish()
 
 
+def _reset_in_child() -> None:
+    global _fork_guard  # noqa: PLW0603 - the parent's is held
+    _fork_guard = ForkGuard()
+
+
 pause_before_fork(_pause_for_fork)
+reset_in_child(_reset_in_child)
 atexit.register(_finish_all)
 
 _Inbox = queue.SimpleQueue[Operation | None]
