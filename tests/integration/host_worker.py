@@ -5,11 +5,13 @@ Its setup is ``{"url": …, "directory": …}``.
 
 import asyncio
 import contextlib
+import functools
 import json
 import logging
 import os
 import resource
 import time
+from collections.abc import Callable
 from typing import Any
 
 from onesocket import Client, Gap, Json, OnesocketError, Raw, ReconnectPolicy, Status
@@ -33,7 +35,12 @@ class JsonTopics(Json):
         return [json.dumps({"unsubscribe": sorted(keys)})]
 
 
-PROTOCOLS: dict[str, type[Protocol]] = {"raw": Raw, "json": Json, "topics": JsonTopics}
+PROTOCOLS: dict[str, Callable[[], Protocol]] = {
+    "raw": Raw,
+    "json": Json,
+    "topics": JsonTopics,
+    "many": functools.partial(Json, type=list[int], many=True),
+}
 
 
 class PrintingSink:

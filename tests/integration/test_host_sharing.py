@@ -246,6 +246,21 @@ async def test_text_binary_and_large_messages_arrive_as_they_are(group: SharingP
     assert json.loads(str(server.received[0])) == big
 
 
+async def test_each_message_of_an_array_comes_in_order_and_a_bad_one_is_a_gap(
+    group: SharingProcesses, server: FaultyServer
+) -> None:
+    processes = await group.start(2, protocol="many")
+    for frame in ("[[1], [2, 3]]", '[[4], ["x"], [5]]', "[[6]]"):
+        await server.broadcast(frame)
+    await asyncio.gather(*(process.got([6]) for process in processes))
+    for process in processes:
+        seen: list[Any] = []
+        for report in process.said:
+            seen += report["batch"] if report["event"] == "messages" else []
+            seen += [(report["reason"], report["missed"])] if report["event"] == "gap" else []
+        assert seen == [[1], [2, 3], [4], ("undecodable", 1), [5], [6]]
+
+
 async def test_order_of_one_process_is_kept(group: SharingProcesses, server: FaultyServer) -> None:
     _, follower = await group.start(2)
     numbers = [follower.tell("send", message=f"{count:04}") for count in range(500)]

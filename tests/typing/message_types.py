@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Annotated, Any, Literal, TypedDict, assert_type
 
 import msgspec
+from pydantic import BaseModel, TypeAdapter
 
 from onesocket import Client, Gap, Json, Msgpack, Provider, Raw, SharedClient, Subscription, blocking, join
 from onesocket.client import MessageClient
@@ -39,6 +40,12 @@ class Book(TypedDict):
     bids: list[float]
 
 
+class Model(BaseModel):
+    """A message as a model of pydantic."""
+
+    price: float
+
+
 class Lines(CodecProtocol[list[str]]):
     """A codec of the program's own."""
 
@@ -62,6 +69,11 @@ def check_protocols() -> None:
     assert_type(Json(type=Candle), Json[Candle])
     assert_type(Json(type=Book), Json[Book])
     assert_type(Json(type=list[int]), Json[list[int]])
+    assert_type(Json(type=Trade, many=True), Json[Trade])
+    assert_type(Json(decode=len), Json[int])
+    assert_type(Json(decode=lambda frame: frame[:1]), Json[str | bytes])
+    assert_type(Json(decode=Model.model_validate_json), Json[Model])
+    assert_type(Json(decode=TypeAdapter(list[Model]).validate_json, many=True), Json[list[Model]])
     # These need a checker that knows TypeForm; with others they are `Any`, and an annotation says it:
     assert_type(Json(type=Trade | Quote), Json[Trade | Quote])
     assert_type(Json(type=Trade | None), Json[Trade | None])

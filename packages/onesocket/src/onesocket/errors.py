@@ -7,11 +7,12 @@ Each error has `retryable` and `retry_after`; docs/errors.md draws the tree, and
 
 from __future__ import annotations
 
-from typing import Any, Self, TypeVar
+from typing import Any, Final, Self, TypeVar
 
 from ._printable import printable
 
 E = TypeVar("E", bound="OnesocketError")
+_MAX_DATA: Final = 65_536
 
 
 def _rebuild(kind: type[E], args: tuple[Any, ...], state: dict[str, Any]) -> E:
@@ -223,6 +224,15 @@ class DecodeError(PeerError):
     """The protocol can't decode a message of the peer (malformed JSON or MessagePack)."""
 
     retryable = True
+    data: str | bytes | None = None
+    """The message itself, or the first 65 536 characters or bytes of a longer one. It may hold secrets, so it is in no
+    text of the error; None: it isn't known."""
+
+    def with_data(self, data: str | bytes) -> Self:
+        """Keep the message that can't be decoded, unless one is kept already; returns the error."""
+        if self.data is None:
+            self.data = data[:_MAX_DATA]
+        return self
 
 
 class LoginRefused(PeerError):

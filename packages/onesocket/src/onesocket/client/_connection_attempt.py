@@ -6,7 +6,6 @@ import asyncio
 import contextlib
 import enum
 from collections.abc import Callable, Iterable
-from typing import Any
 
 from ..errors import (
     ClientClosed,
@@ -19,12 +18,13 @@ from ..errors import (
 )
 from ..lifecycle import _events as events
 from ..lifecycle._events import Event
-from ..protocols._protocol import Action, Deliver, Extend, Fail, NoMessage, Ready, Send, WakeAt, as_is
+from ..protocols._protocol import Action, Deliver, Extend, Fail, Ready, Send, Undecodable, WakeAt
 from ..transports._transport import TransportConnection
 from ..urls import redact
 from ..wire._handshake import Data, DialRequest, Handshake
 from ._dial_request import ask_for_address, ask_for_token, make_dial_request
 from ._fan_out import FanOut
+from ._frame_receivers import frame_receivers
 from ._gap import Gap, GapReason
 from ._keepalive import Keepalive
 from ._options import Options
@@ -288,35 +288,14 @@ class ConnectionAttempt:
             return  # given up before it was ready: its messages have no reader
         if self.connection is not None:
             self._wake_timer.message_read(self.connection)
-        self._perform_safely(lambda: self._protocol.received(data, self._loop.time()))
+        self._perform_safely(lambda: self._protocol.received(data, self._loop.time()), data)
 
-    def _received_plain(self, decode: Callable[[Data], Any]) -> Callable[[Data], None]:
-        """The fast path: every frame is one message."""
-        deliver = self._publish
-        handle = self._received
-        report = self._undecodable
-        failed = self._protocol_failed
-
-        def received(data: Data) -> None:
-            try:
-                message = decode(data)
-            except NoMessage:
-                handle(data)
-            except DecodeError as error:
-                report(error)
-            except USER_ERRORS as error:  # a protocol's bug must not leave the connection hanging
-                failed(error)
-            else:
-                deliver(message)
-
-        return received
-
-    def _perform_safely(self, actions: Callable[[], Iterable[Action]]) -> None:
+    def _perform_safely(self, actions: Callable[[], Iterable[Action]], data: Data | None = None) -> None:
         try:
             for action in actions():
                 self._perform(action)
         except DecodeError as error:
-            self._undecodable(error)
+            self._undecodable(error if data is None else error.with_data(data))
         except USER_ERRORS as error:  # a protocol's bug must not leave the connection hanging
             self._protocol_failed(error)
 
@@ -347,6 +326,8 @@ class ConnectionAttempt:
         match action:
             case Deliver(message):
                 self._publish(message)
+            case Undecodable(error, count=count):
+                self._undecodable(error, count)
             case Send(data):
                 self._wake_timer.sent()
                 connection.send(data)
@@ -364,11 +345,16 @@ class ConnectionAttempt:
             self._ready_at = self._loop.time()
         if self._phase is AttemptPhase.LOGIN:
             self._phase = AttemptPhase.READY
-        decode = self._protocol.decoder()
-        if decode is as_is:
-            connection.set_receiver(self._publish, self._publish_many)
-        elif decode is not None:
-            connection.set_receiver(self._received_plain(decode))
+        receivers = frame_receivers(
+            self._protocol,
+            self._publish,
+            self._publish_many,
+            undecodable=self._undecodable,
+            failed=self._protocol_failed,
+            received=self._received,
+        )
+        if receivers is not None:
+            connection.set_receiver(*receivers)
         if self._silence is not None:
             self._silence.begin(connection, self._fail)
         self._on_ready(self, ready)
@@ -390,8 +376,8 @@ class ConnectionAttempt:
         # A call, so that type checkers know that reports may have changed it.
         return self._phase is AttemptPhase.CLOSING
 
-    def _undecodable(self, error: DecodeError) -> None:
-        self._fan_out.announce(Gap(GapReason.UNDECODABLE, self.epoch, 1, error))
+    def _undecodable(self, error: DecodeError, count: int | None = 1) -> None:
+        self._fan_out.announce(Gap(GapReason.UNDECODABLE, self.epoch, count, error))
 
     def _set_rtt(self, seconds: float) -> None:
         self.rtt = seconds

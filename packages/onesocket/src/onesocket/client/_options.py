@@ -13,6 +13,7 @@ from typing import Any, TypeVar, cast
 from ..errors import InvalidOption, InvalidURL, TokenFailed
 from ..lifecycle._outbox import OutboxLimits
 from ..lifecycle._retry import ReconnectPolicy
+from ..protocols._codec_options import check_subprotocols
 from ..protocols._pace import Pace, check_pace, make_limiter
 from ..protocols._protocol import Protocol
 from ..protocols._rate_limiter import RateLimiter
@@ -236,22 +237,6 @@ def check_headers(headers: object) -> tuple[tuple[str, str], ...]:
     if sum(name.lower() == "host" for name, _ in checked) > 1:
         raise InvalidOption("headers names the Host twice")
     return tuple(checked)
-
-
-def check_subprotocols(names: object) -> tuple[str, ...]:
-    """Checked sub-protocol names; raises `InvalidOption`."""
-    if isinstance(names, str):
-        raise InvalidOption(f"subprotocols must be a list of names, such as [{names!r}], not one str")
-    try:
-        checked = tuple(cast("Iterable[str]", names))
-    except TypeError:
-        raise InvalidOption(f"subprotocols must be a list of names, not {names!r}") from None
-    for name in checked:
-        if not is_token(name):
-            raise InvalidOption(f"{name!r} is not a sub-protocol name (RFC 6455, section 4.1)")
-    if len(set(checked)) != len(checked):
-        raise InvalidOption(f"subprotocols names one twice: {list(checked)}")
-    return checked
 
 
 def check_ssl(value: object, address: Address | None) -> ssl_module.SSLContext | None:

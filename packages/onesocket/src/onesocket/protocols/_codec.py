@@ -3,13 +3,20 @@
 from __future__ import annotations
 
 import abc
-import inspect
 from collections.abc import Callable, Iterable
-from typing import Any, TypedDict
+from typing import Any
 
-from ..errors import InvalidOption
 from ..wire._handshake import Data
 from ._acknowledgement import Acknowledgement
+from ._codec_options import (
+    check_acknowledges,
+    check_event,
+    check_heartbeat,
+    check_login,
+    check_on_ready,
+    check_subprotocols,
+    check_token_place,
+)
 from ._heartbeat import Heartbeat, HeartbeatSchedule
 from ._login import Login
 from ._message_type import M_co
@@ -18,20 +25,6 @@ from ._protocol import Action, Deliver, Fail, NoMessage, Protocol, Ready, Send
 from ._token import TokenPlace
 
 _UNSET: Any = object()
-
-
-class CodecOptions(TypedDict, total=False):
-    """The options of every codec; see `CodecProtocol`."""
-
-    login: Login | None
-    event: str | Callable[[Any], str | None] | None
-    subprotocols: Iterable[str]
-    token_place: TokenPlace | None
-    pace: Pace | None
-    control_pace: Pace | None
-    heartbeat: Heartbeat | None
-    on_ready: Callable[[], Iterable[Any]] | None
-    acknowledges: Acknowledgement | None
 
 
 class CodecProtocol(Protocol[M_co]):
@@ -59,24 +52,19 @@ class CodecProtocol(Protocol[M_co]):
         login and restored subscriptions, before messages of the outbox.
         `acknowledges`: how the peer acknowledges messages, for a `DurableOutbox`.
         """
-        self.login = login
-        self.event = event
-        if isinstance(subprotocols, str):
-            raise InvalidOption(f"subprotocols must be a list of names, such as [{subprotocols!r}], not one str")
-        self.subprotocols = tuple(subprotocols)
+        self.login = check_login(login)
+        self.event: str | Callable[[Any], str | None] | None = check_event(event)
+        self.subprotocols = check_subprotocols(subprotocols)
         if token_place is not _UNSET:
-            self.token_place = token_place
+            self.token_place = check_token_place(token_place)
         elif login is not None and login.request is not None:
             self.token_place = None  # the login carries it
         self.pace = check_pace("pace", pace)
         self.control_pace = check_pace("control_pace", control_pace)
-        _check_on_ready(on_ready)
-        self.on_ready = on_ready
-        _check_acknowledges(acknowledges)
-        self.acknowledges = acknowledges
-        if heartbeat is not None and not isinstance(heartbeat, Heartbeat):  # pyright: ignore[reportUnnecessaryIsInstance]
-            raise InvalidOption(f"heartbeat must be a Heartbeat(...) or None, not {heartbeat!r}")
-        self._heartbeats = None if heartbeat is None else HeartbeatSchedule(heartbeat)
+        self.on_ready: Callable[[], Iterable[Any]] | None = check_on_ready(on_ready)
+        self.acknowledges = check_acknowledges(acknowledges)
+        checked = check_heartbeat(heartbeat)
+        self._heartbeats = None if checked is None else HeartbeatSchedule(checked)
         self._ready = False
 
     def __repr__(self) -> str:
@@ -107,8 +95,12 @@ class CodecProtocol(Protocol[M_co]):
             message = self.decode(data) if heartbeats is None else self._decode_message(data)
         except NoMessage:
             return () if heartbeats is None else heartbeats.take(now, self.encode)
+        return self._take(message, now)
+
+    def _take(self, message: Any, now: float, frame: Data | None = None) -> Iterable[Action]:
+        """Take a message: a step of the login, or one for the subscribers. `frame`: as of `Deliver`."""
         if self._ready or self.login is None or self.login.ready is None:
-            return (Deliver(message),)
+            return (Deliver(message, frame),)
         return self._login_step(self.login, message, now)
 
     def wake(self, now: float) -> Iterable[Action]:
@@ -131,14 +123,17 @@ class CodecProtocol(Protocol[M_co]):
 
     def _decode_message(self, data: Data) -> M_co:
         """Decode one frame to a message; raises `NoMessage` for a heartbeat."""
-        heartbeats = self._heartbeats
-        is_raw = heartbeats is not None and heartbeats.heartbeat.raw
-        if heartbeats is not None and is_raw and heartbeats.is_heartbeat(data):
+        if self._is_heartbeat(data, raw=True):
             raise NoMessage
         message = self.decode(data)
-        if heartbeats is not None and not is_raw and heartbeats.is_heartbeat(message):
+        if self._is_heartbeat(message, raw=False):
             raise NoMessage
         return message
+
+    def _is_heartbeat(self, message: Any, *, raw: bool) -> bool:
+        """Find a heartbeat: a frame with `raw`, else a decoded message."""
+        heartbeats = self._heartbeats
+        return heartbeats is not None and heartbeats.heartbeat.raw is raw and heartbeats.is_heartbeat(message)
 
     def event_of(self, message: Any) -> str | None:
         """Return the name under the key `event`, or the function's result."""
@@ -171,21 +166,3 @@ class CodecProtocol(Protocol[M_co]):
             return Ready(first=tuple(map(self.encode, self.on_ready())))
         except Exception as error:  # noqa: BLE001 - the caller's own function may raise anything
             return Fail.of_function("on_ready=", error)
-
-
-# Arguments of callers are `object` here: callers may not use a type checker.
-
-
-def _check_on_ready(on_ready: object) -> None:
-    if on_ready is None or (callable(on_ready) and not inspect.iscoroutinefunction(on_ready)):
-        return
-    raise InvalidOption(
-        f"on_ready must be a plain function that returns the messages to send on a new connection, not {on_ready!r}"
-    )
-
-
-def _check_acknowledges(acknowledges: object) -> None:
-    if acknowledges is not None and not isinstance(acknowledges, Acknowledgement):
-        raise InvalidOption(
-            f"acknowledges must be an Acknowledgement(id_of=…, acknowledged_by=…) or None, not {acknowledges!r}"
-        )

@@ -10,8 +10,10 @@ import sys
 import typing
 from collections.abc import Iterable, Mapping
 from pathlib import PurePath
+from types import MethodType
 from typing import Any, Final, cast
 
+_NAMED_TYPES: Final[tuple[Any, ...]] = (typing.NewType, *filter(None, (getattr(typing, "TypeAliasType", None),)))
 _POSITIONAL: Final = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
 
 
@@ -23,9 +25,9 @@ def digest(comparable: Any) -> str:
 def comparable_form(value: Any, opaque: list[object]) -> Any:
     """A form of `value` whose repr is the same in every process: data by value, classes by name.
 
-    Data is built from numbers, texts, bytes, enums, sequences, sets, mappings, classes, dataclasses, and objects with a
-    `fingerprint` (a str). Any other object (a function, a TLS context) is represented by its name, and appended to
-    `opaque`.
+    Data is built from numbers, texts, bytes, enums, sequences, sets, mappings, types, class methods, dataclasses, and
+    objects with a `fingerprint` (a str). Any other object (a function, a TLS context) is represented by its name, and
+    appended to `opaque`.
     """
     match value:
         case enum.Enum():
@@ -54,6 +56,12 @@ def comparable_form(value: Any, opaque: list[object]) -> Any:
 
 
 def _object_form(value: Any, opaque: list[object]) -> Any:
+    if isinstance(value, MethodType) and isinstance(value.__self__, type):  # a class method
+        return name_of(value.__self__), value.__name__
+    if isinstance(value, _NAMED_TYPES):
+        return name_of(value)
+    if name_of(type(value)) == "msgspec:Meta":  # in `Annotated`; its repr has its data
+        return "msgspec:Meta", repr(value)
     fingerprint: object = getattr(value, "fingerprint", None)
     if isinstance(fingerprint, str):
         return name_of(type(value)), fingerprint

@@ -6,7 +6,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from ..errors import LoginRefused, OnesocketError
+from ..errors import InvalidOption, LoginRefused, OnesocketError
+from ._plain_function import is_plain_function, kind_of
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -27,6 +28,12 @@ class Login:
     """True for the message that accepts the login; None: no answer is awaited."""
     refused: Callable[[Any], str | OnesocketError | None] | None = None
     """Reason of a message that refuses the login (a text, or an error such as `ServerBusy`), or None for others."""
+
+    def __post_init__(self) -> None:
+        for name in ("request", "ready", "refused"):
+            function: object = getattr(self, name)
+            if function is not None and not is_plain_function(function):
+                raise InvalidOption(f"Login: {name} must be a plain function or None, not {kind_of(function)}")
 
     def refusal(self, message: Any) -> OnesocketError | None:
         """Return the typed error if `message` refuses the login."""

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, ClassVar, Generic, Self
 
-from ..errors import OnesocketError, UsageError
+from ..errors import DecodeError, OnesocketError, UsageError
 from ..lifecycle._peer_errors import closed_by_peer
 from ..wire._handshake import Data, DialRequest
 from ._acknowledgement import Acknowledgement
@@ -57,9 +57,25 @@ class Ready:
 
 @dataclass(frozen=True, slots=True)
 class Deliver:
-    """Hand this message to the subscribers."""
+    """Hand this message to the subscribers.
+
+    `frame`: the encoded message, where it is a part of a frame; it goes to other processes.
+    """
 
     message: Any
+    frame: Data | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Undecodable:
+    """Announce a gap for a message that can't be decoded; others of its frame can.
+
+    `frame`: as of `Deliver`. `count`: the number of messages that are missing, or None if that isn't known.
+    """
+
+    error: DecodeError
+    frame: Data | None = None
+    count: int | None = 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,7 +120,7 @@ class Fail:
         return cls(failure)
 
 
-Action = Send | Ready | Deliver | WakeAt | Extend | Fail
+Action = Send | Ready | Deliver | Undecodable | WakeAt | Extend | Fail
 
 
 class Protocol(abc.ABC, Generic[M_co]):
@@ -208,6 +224,14 @@ class Protocol(abc.ABC, Generic[M_co]):
         As `decoder`, also where some frames are no messages; None: messages are not frames (see `pack`).
         """
         return self.decoder()
+
+    def batch_decoder(self) -> Callable[[Data], list[M_co]] | None:
+        """Return the function that decodes a frame to its messages, if it may hold several once the login is complete.
+
+        It raises `DecodeError` if it can't decode all of them: then `received` is called, which returns an action for
+        each. None: `decoder` or `received` decodes every frame.
+        """
+        return None
 
     def event_of(self, message: Any) -> str | None:
         """Return the event name that `subscribe("…")` and `on("…")` filter by; None if the message has none."""

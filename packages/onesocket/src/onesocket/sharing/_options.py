@@ -9,8 +9,9 @@ from typing import Any, Final, Literal
 from ..client._client import Client
 from ..client._client_options import ConnectionOptions
 from ..client._identity_token import IdentityToken
-from ..client._options import Token, check_headers, check_subprotocols
+from ..client._options import Token, check_headers
 from ..errors import OptionConflict
+from ..protocols._codec_options import check_subprotocols
 from ..protocols._protocol import Protocol
 from ..protocols._raw import Raw
 from ._connection_key import ConnectionKey, secret_digest

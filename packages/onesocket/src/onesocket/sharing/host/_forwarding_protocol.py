@@ -7,7 +7,7 @@ from typing import Any, ClassVar, cast
 
 from ...client._client import Client
 from ...errors import DecodeError, InvalidOption, OnesocketError
-from ...protocols._protocol import Action, Deliver, Protocol, as_is, implements
+from ...protocols._protocol import Action, Deliver, Protocol, Undecodable, as_is, implements
 from ...wire._handshake import Data, DialRequest
 
 
@@ -76,7 +76,9 @@ class ForwardingProtocol(Protocol):
     def _as_frames(self, actions: Iterable[Action], frame: Data | None) -> Iterable[Action]:
         plain = self._inner.frame_decoder() is not None
         for action in actions:
-            if not isinstance(action, Deliver):
+            if isinstance(action, Deliver | Undecodable) and action.frame is not None:
+                yield Deliver(action.frame)
+            elif not isinstance(action, Deliver):
                 yield action
             elif plain and frame is not None:
                 yield Deliver(frame)
@@ -121,9 +123,9 @@ def decode_all(decode: Callable[[Data], Any], batch: list[Data]) -> list[Any | D
         try:
             messages.append(decode(data))
         except DecodeError as error:
-            messages.append(error)
+            messages.append(error.with_data(data))
         except Exception as error:  # noqa: BLE001 - a protocol's bug is the fault of one message
             failure = DecodeError(f"the protocol failed on a message: {type(error).__name__}")
             failure.__cause__ = error
-            messages.append(failure)
+            messages.append(failure.with_data(data))
     return messages

@@ -1,0 +1,110 @@
+"""The options of codecs, and the checks of their kinds. Callers' arguments are `object`: not all use a type checker."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from typing import Any, TypedDict, cast
+
+from ..errors import InvalidOption
+from ..wire._header_fields import is_token
+from ._acknowledgement import Acknowledgement
+from ._heartbeat import Heartbeat
+from ._login import Login
+from ._pace import Pace
+from ._plain_function import is_plain_function, kind_of
+from ._token import TokenPlace
+
+
+class CodecOptions(TypedDict, total=False):
+    """The options of every codec; see `CodecProtocol`."""
+
+    login: Login | None
+    event: str | Callable[[Any], str | None] | None
+    subprotocols: Iterable[str]
+    token_place: TokenPlace | None
+    pace: Pace | None
+    control_pace: Pace | None
+    heartbeat: Heartbeat | None
+    on_ready: Callable[[], Iterable[Any]] | None
+    acknowledges: Acknowledgement | None
+
+
+def check_login(login: object) -> Login | None:
+    """A login, or None; raises `InvalidOption`."""
+    if login is not None and not isinstance(login, Login):
+        raise InvalidOption(f"login must be a Login, such as Login(request=…), or None, not {type(login).__name__}")
+    return login
+
+
+def check_event(event: object) -> Any:
+    """The key of the event name or a plain function that finds it, or None; raises `InvalidOption`."""
+    if event is None or isinstance(event, str) or is_plain_function(event):
+        return event
+    raise InvalidOption(
+        f"event must be the key of the event name (a str), or a plain function of the message, not {kind_of(event)}"
+    )
+
+
+def check_subprotocols(names: object) -> tuple[str, ...]:
+    """Checked sub-protocol names; raises `InvalidOption`."""
+    if isinstance(names, str):
+        raise InvalidOption(f"subprotocols must be a list of names, such as [{names!r}], not one str")
+    try:
+        checked = tuple(cast("Iterable[str]", names))
+    except TypeError:
+        raise InvalidOption(f"subprotocols must be a list of names, not {names!r}") from None
+    for name in checked:
+        if not is_token(name):
+            raise InvalidOption(f"{name!r} is not a sub-protocol name (RFC 6455, section 4.1)")
+    if len(set(checked)) != len(checked):
+        raise InvalidOption(f"subprotocols names one twice: {list(checked)}")
+    return checked
+
+
+def check_token_place(place: object) -> Any:
+    """A place for the token, or None; raises `InvalidOption`."""
+    if place is None or (callable(getattr(place, "put", None)) and not isinstance(place, type)):
+        return place
+    raise InvalidOption(
+        f"token_place must be a place such as TokenHeader('X-Key') or TokenQuery('token') (an instance), or None, "
+        f"not {kind_of(place)}"
+    )
+
+
+def check_on_ready(on_ready: object) -> Any:
+    """A plain function, or None; raises `InvalidOption`."""
+    if on_ready is None or is_plain_function(on_ready):
+        return on_ready
+    raise InvalidOption(
+        f"on_ready must be a plain function that returns the messages to send on a new connection, not {on_ready!r}"
+    )
+
+
+def check_heartbeat(heartbeat: object) -> Heartbeat | None:
+    """A heartbeat, or None; raises `InvalidOption`."""
+    if heartbeat is not None and not isinstance(heartbeat, Heartbeat):
+        raise InvalidOption(f"heartbeat must be a Heartbeat(...) or None, not {heartbeat!r}")
+    return heartbeat
+
+
+def check_acknowledges(acknowledges: object) -> Acknowledgement | None:
+    """An acknowledgement, or None; raises `InvalidOption`."""
+    if acknowledges is not None and not isinstance(acknowledges, Acknowledgement):
+        raise InvalidOption(
+            f"acknowledges must be an Acknowledgement(id_of=…, acknowledged_by=…) or None, not {acknowledges!r}"
+        )
+    return acknowledges
+
+
+def check_decode(decode: object) -> Any:
+    """A plain function of a frame; raises `InvalidOption`."""
+    if is_plain_function(decode):
+        return decode
+    raise InvalidOption(f"decode must be a plain function that makes a message of a frame, not {kind_of(decode)}")
+
+
+def check_bool(name: str, value: object) -> bool:
+    """True or False; raises `InvalidOption`."""
+    if not isinstance(value, bool):
+        raise InvalidOption(f"{name} must be True or False, not {value!r}")
+    return value
