@@ -45,7 +45,7 @@ ACKNOWLEDGES = Acknowledgement(
 )
 
 
-class Ledger:
+class ServerLedger:
     """The server's side: ids in the order of their arrival, each of which is acknowledged unless told otherwise."""
 
     def __init__(self) -> None:
@@ -58,12 +58,12 @@ class Ledger:
 
 
 @pytest.fixture
-def ledger() -> Ledger:
-    return Ledger()
+def ledger() -> ServerLedger:
+    return ServerLedger()
 
 
 @pytest.fixture
-async def server(ledger: Ledger) -> AsyncIterator[FaultyServer]:
+async def server(ledger: ServerLedger) -> AsyncIterator[FaultyServer]:
     async with FaultyServer(on_message=ledger.answer) as running:
         yield running
 
@@ -105,7 +105,7 @@ def left_in(path: Path) -> list[tuple[Any, bool]]:
 
 
 async def test_send_returns_once_the_message_is_on_disk_and_the_next_run_sends_it(
-    server: FaultyServer, ledger: Ledger, path: Path
+    server: FaultyServer, ledger: ServerLedger, path: Path
 ) -> None:
     client = make(server, path)
     for number in range(5):
@@ -128,7 +128,7 @@ async def test_send_returns_once_the_message_is_on_disk_and_the_next_run_sends_i
 
 
 async def test_only_an_acknowledgement_settles_a_message_and_a_lost_one_is_sent_again_in_order(
-    server: FaultyServer, ledger: Ledger, path: Path
+    server: FaultyServer, ledger: ServerLedger, path: Path
 ) -> None:
     ledger.acknowledges = False
     async with make(server, path) as client:
@@ -149,7 +149,7 @@ async def test_only_an_acknowledgement_settles_a_message_and_a_lost_one_is_sent_
 
 
 async def test_a_restart_says_which_messages_may_have_arrived(
-    server: FaultyServer, ledger: Ledger, path: Path, caplog: pytest.LogCaptureFixture
+    server: FaultyServer, ledger: ServerLedger, path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     ledger.acknowledges = False
     client = make(server, path)
@@ -174,7 +174,7 @@ async def test_a_restart_says_which_messages_may_have_arrived(
 
 
 async def test_without_acknowledgements_a_message_is_settled_once_the_kernel_has_it(
-    server: FaultyServer, ledger: Ledger, path: Path
+    server: FaultyServer, ledger: ServerLedger, path: Path
 ) -> None:
     client = make(server, path, acknowledges=False)
     waiting = client.send_nowait(message(0))
@@ -238,7 +238,7 @@ async def test_stored_messages_come_last_on_a_new_connection(path: Path) -> None
 
 
 async def test_disconnect_keeps_the_messages_and_reconnect_sends_them(
-    server: FaultyServer, ledger: Ledger, path: Path
+    server: FaultyServer, ledger: ServerLedger, path: Path
 ) -> None:
     ledger.acknowledges = False
     async with make(server, path) as client:
@@ -282,7 +282,7 @@ async def test_a_message_that_is_being_stored_when_the_client_closes_is_accepted
 
 
 async def test_a_cancelled_send_is_not_sent_unless_it_was_accepted(
-    server: FaultyServer, ledger: Ledger, path: Path
+    server: FaultyServer, ledger: ServerLedger, path: Path
 ) -> None:
     client = make(server, path)
     sending = asyncio.ensure_future(client.send(message(1)))
@@ -299,7 +299,7 @@ async def test_a_cancelled_send_is_not_sent_unless_it_was_accepted(
 
 
 async def test_ages_are_counted_over_restarts(
-    server: FaultyServer, ledger: Ledger, path: Path, monkeypatch: pytest.MonkeyPatch
+    server: FaultyServer, ledger: ServerLedger, path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The first run was two hours ago, by the system's clock."""
     now = time.time
@@ -327,7 +327,7 @@ async def test_ages_are_counted_over_restarts(
     assert left_in(path) == [("new", True)]
 
 
-async def test_a_message_expires_while_the_client_runs(server: FaultyServer, ledger: Ledger, path: Path) -> None:
+async def test_a_message_expires_while_the_client_runs(server: FaultyServer, ledger: ServerLedger, path: Path) -> None:
     ledger.acknowledges = False
     client = make(server, path, age=0.05)
     with pytest.raises(MessageExpired, match=r"0\.05 s .*age="):
@@ -388,7 +388,7 @@ async def test_functions_that_fail_harm_no_other_message(server: FaultyServer, p
 
 
 async def test_a_message_that_can_not_be_stored_is_refused_and_never_sent(
-    server: FaultyServer, ledger: Ledger, path: Path, file_errors: set[type[Operation]]
+    server: FaultyServer, ledger: ServerLedger, path: Path, file_errors: set[type[Operation]]
 ) -> None:
     client = make(server, path)
     await client.connect()
@@ -406,7 +406,7 @@ async def test_a_message_that_can_not_be_stored_is_refused_and_never_sent(
 
 
 async def test_a_deletion_that_fails_is_reported_and_made_good(
-    server: FaultyServer, ledger: Ledger, path: Path, file_errors: set[type[Operation]]
+    server: FaultyServer, ledger: ServerLedger, path: Path, file_errors: set[type[Operation]]
 ) -> None:
     reported: list[BaseException] = []
     client = make(server, path, on_error=reported.append)
@@ -421,7 +421,7 @@ async def test_a_deletion_that_fails_is_reported_and_made_good(
 
 
 async def test_messages_go_out_even_if_the_file_can_not_be_marked(
-    server: FaultyServer, ledger: Ledger, path: Path, file_errors: set[type[Operation]]
+    server: FaultyServer, ledger: ServerLedger, path: Path, file_errors: set[type[Operation]]
 ) -> None:
     reported: list[BaseException] = []
     client = make(server, path, on_error=reported.append)
@@ -560,7 +560,7 @@ def test_the_path_is_that_of_the_directory_in_which_the_outbox_was_made(
 
 @pytest.mark.parametrize("scope", ["loop", "process"])
 async def test_shared_clients_share_one_durable_outbox(
-    server: FaultyServer, ledger: Ledger, path: Path, scope: Any
+    server: FaultyServer, ledger: ServerLedger, path: Path, scope: Any
 ) -> None:
     outbox, protocol = DurableOutbox(path), Json(acknowledges=ACKNOWLEDGES)
     async with (
@@ -583,7 +583,7 @@ async def test_shared_clients_share_one_durable_outbox(
     assert left_in(path) == [(3, True)]
 
 
-async def test_blocking_clients_share_it_too(server: FaultyServer, ledger: Ledger, path: Path) -> None:
+async def test_blocking_clients_share_it_too(server: FaultyServer, ledger: ServerLedger, path: Path) -> None:
     def run() -> None:
         with blocking.join(server.url, outbox=DurableOutbox(path), protocol=Json(acknowledges=ACKNOWLEDGES)) as client:
             client.send(message(1), timeout=10)

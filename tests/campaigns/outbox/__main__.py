@@ -67,7 +67,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
                 numbers = (ledger.kills, ledger.losses, len(ledger.accepted), len(ledger.missing), ledger.doubled)
                 rows.append(("yes" if acknowledges else "no", f"{name} {seed}", *map(str, (*numbers, len(found)))))
     print(aligned([_HEAD, *rows], left_columns=2))
-    print("\n".join(problems) or "nothing was lost but in the kernel, without acknowledgements; only what was announced came twice")
+    print("\n".join(problems) or "nothing was lost but in the kernel; only what was announced came twice")
     return 1 if problems else 0
 
 

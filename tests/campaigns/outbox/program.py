@@ -74,7 +74,7 @@ class Trap:
 
         def connect_watched(*arguments: Any, **options: Any) -> sqlite3.Connection:
             self.reached(Step.OPENING)
-            database = connect(*arguments, **options)
+            database: sqlite3.Connection = connect(*arguments, **options)
             database.set_trace_callback(self.statement)
             return database
 

@@ -27,7 +27,7 @@ _LOSING = 0.1
 
 @dataclass
 class Ledger:
-    """What the server got, and what the program said."""
+    """The messages that the server got, and the reports of the program."""
 
     arrivals: list[str] = field(default_factory=list[str])
     accepted: list[str] = field(default_factory=list[str])
