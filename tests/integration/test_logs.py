@@ -26,7 +26,7 @@ WARNED = [
     r"attempt 1 failed: .*HTTP 503.* \(0 s since the first loss\); attempt 2 in 0\.0 s",
 ]
 RECOVERED = r"connected again after \d\.\d s \(epoch \d, attempt 2\)"
-GAVE_UP = r"connection lost for good after \d\.\d s: .*HTTP 403.*; connect\(\) starts a new attempt"
+GAVE_UP = r"connection lost for good, after an outage of \d\.\d s: .*HTTP 403.*"
 
 
 @asynccontextmanager
