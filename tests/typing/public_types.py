@@ -5,6 +5,14 @@ from typing import Any, assert_type
 
 from onesocket import Client, Delivery, Gap, Json, Outcome, SharedClient, State, Status, Subscription
 from onesocket.client import Change, MessageClient, Stats
+from onesocket_discord.client import DiscordClient
+from onesocket_discord.protocol import Dispatch, Intents
+
+
+def check_discord_types() -> None:
+    """A client for Discord gives dispatches."""
+    client = DiscordClient("token", Intents.GUILDS)
+    assert_type(client.subscribe(gaps=False), Subscription[Dispatch])
 
 
 async def check_client_types(client: Client, shared: SharedClient) -> None:

@@ -17,6 +17,8 @@ import pytest
 
 from onesocket import Json, Login, Msgpack, Raw, TokenHeader
 from onesocket.errors import DecodeError, EncodeError, InvalidOption
+from onesocket.protocols import CodecProtocol
+from onesocket.protocols._codec_options import CodecOptions
 from onesocket.protocols._typed_codec import TypedCodec
 from onesocket.wire._handshake import Data
 
@@ -208,6 +210,12 @@ def test_options_of_the_wrong_kind_are_refused_when_the_codec_is_made(make: Any,
 def test_options_of_typed_codecs_of_the_wrong_kind_are_refused(make: Any, options: Any, reason: str) -> None:
     with pytest.raises(InvalidOption, match=reason):
         make(**options)
+
+
+def test_type_checkers_know_every_option_of_a_codec() -> None:
+    assert {*CodecProtocol.__init__.__annotations__} - {"return"} == {*CodecOptions.__annotations__}
+    own = {*TypedCodec.__init__.__annotations__} - {"return", "options"}
+    assert own == {"type", "decode", "many"}
 
 
 @pytest.mark.parametrize("make", [Json, Msgpack, Raw])

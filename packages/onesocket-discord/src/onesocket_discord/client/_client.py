@@ -39,7 +39,7 @@ _DEFAULT_RECONNECT = ReconnectPolicy()
 _DEFAULT_OUTBOX = OutboxLimits()
 
 
-class DiscordClient(Client):
+class DiscordClient(Client[Dispatch]):
     """A `Client` for Discord's gateway v10: CONNECTED means READY or RESUMED.
 
     Messages are `Dispatch` objects: ``client.on("MESSAGE_CREATE", …)`` and ``client.subscribe("MESSAGE_CREATE")``

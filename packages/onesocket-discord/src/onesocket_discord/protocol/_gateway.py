@@ -100,7 +100,7 @@ class _ReadySession(msgspec.Struct):
     resume_gateway_url: str | None = None
 
 
-class DiscordGateway(Protocol):
+class DiscordGateway(Protocol[Dispatch]):
     """The client's side of the gateway.
 
     Parameters:
