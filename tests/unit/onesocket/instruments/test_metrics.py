@@ -145,6 +145,18 @@ async def test_clients_that_come_and_go_take_no_memory_where_nothing_collects() 
     assert scrape.value("onesocket_client_connection_attempts_total") == 400
 
 
+@on_virtual_time
+async def test_a_source_that_is_gone_without_a_word_is_forgotten() -> None:
+    scrape = Scrape()
+    source = make_client(MemoryServer())
+    scrape.instruments.add(source, SourceKind.CONNECTION)
+    assert scrape.value("onesocket_client_connection_attempts_total") == 0
+    del source
+    gc.collect()
+    assert scrape.series() == {}
+    assert "sources=0" in repr(scrape.instruments)
+
+
 def test_one_registry_takes_one() -> None:
     registry = CollectorRegistry()
     first = Prometheus(registry)

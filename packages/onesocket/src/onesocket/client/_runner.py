@@ -116,18 +116,21 @@ class Runner:
     @property
     def rtt(self) -> float | None:
         """The newest measured round trip of a PING, in seconds."""
-        rtt = None if self.attempt is None else self.attempt.rtt
+        attempt = self.attempt  # read once: metrics are collected in any thread
+        rtt = None if attempt is None else attempt.rtt
         return self._last_rtt if rtt is None else rtt
 
     @property
     def url(self) -> str | None:
         """The URL of the attempt in flight or of the present connection, without its secrets."""
-        return None if self.attempt is None else self.attempt.url
+        attempt = self.attempt
+        return None if attempt is None else attempt.url
 
     @property
     def handshake(self) -> Handshake | None:
         """The answer to the upgrade of the present connection; None: there is none yet, or no connection."""
-        return None if self.attempt is None else self.attempt.handshake
+        attempt = self.attempt
+        return None if attempt is None else attempt.handshake
 
     @property
     def callers(self) -> int:

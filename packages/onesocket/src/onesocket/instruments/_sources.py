@@ -68,9 +68,11 @@ class SourceTable:
         with self._lock:
             self._work_off()
             samples = {metric: dict(values) for metric, values in self._counted.items()}
-            for added in self._sources.values():
+            for added in tuple(self._sources.values()):
                 source = added.source()
-                if source is not None:
+                if source is None:
+                    del self._sources[added.key]
+                else:
                     _read(samples, METRICS, added, source.status, stats_of(source))
             return samples
 
