@@ -313,6 +313,16 @@ async def test_merged_subscriptions_are_restored_at_the_pace_and_before_what_cli
         assert (await hub.end())[0] == 0
 
 
+async def test_a_silent_upstream_is_replaced(environment: dict[str, str]) -> None:
+    async with (
+        FaultyServer(echo=False) as server,
+        sharing(environment, server.url, "--silence-timeout", "0.2") as hub,
+    ):
+        await server.wait_until(lambda counts: counts.upgraded >= 2, DEADLINE)
+        assert server.counts.most_open == 1
+        assert (await hub.end())[0] == 0
+
+
 async def test_the_hub_keeps_the_pace_whatever_its_clients_send(environment: dict[str, str]) -> None:
     limit = MessageLimit(messages=10, per=0.35)
     async with (

@@ -234,7 +234,7 @@ def sent_but_reported_unsent(patch: pytest.MonkeyPatch) -> None:
 
 
 def no_pace(patch: pytest.MonkeyPatch) -> None:
-    patch.setattr(SendWindow, "take", lambda _self, _now: 0.0)
+    patch.setattr(SendWindow, "wait", lambda _self, _now: 0.0)
 
 
 def limit_treated_as_fatal(patch: pytest.MonkeyPatch) -> None:

@@ -13,6 +13,7 @@ from onesocket.errors import (
     InvalidOption,
     OpenTimeout,
     OutboxFull,
+    SilenceTimeout,
     TokenFailed,
     WaitTimeout,
 )
@@ -56,6 +57,24 @@ async def test_connected_means_ready_and_callers_share_one_identify() -> None:
     assert client.status.url == "ws://memory.test/"
     await client.aclose()
     assert gateway.peer.close_code == 1000
+
+
+@on_virtual_time
+async def test_a_session_whose_heartbeats_are_answered_but_that_brings_no_messages_is_resumed() -> None:
+    gateway = MemoryGateway()
+    client = gateway.client(silence_timeout=100, silence_of=lambda dispatch: dispatch.event == "MESSAGE_CREATE")
+    await client.connect()
+    for _ in range(3):
+        await asyncio.sleep(90)
+        gateway.event("MESSAGE_CREATE", {"id": "1", "channel_id": "1"})
+    assert len(gateway.server.peers) == 1
+    for _ in range(13):
+        gateway.event("TYPING_START")
+        await asyncio.sleep(10)
+    assert isinstance(client.status.last_loss, SilenceTimeout)
+    assert (len(gateway.ops(2)), len(gateway.ops(6))) == (1, 1)
+    assert gateway.server.peers[0].close_code == 4000
+    await client.aclose()
 
 
 @on_virtual_time
