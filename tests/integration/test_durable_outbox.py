@@ -17,7 +17,7 @@ from typing import Any
 import pytest
 from websockets.asyncio.server import ServerConnection, serve
 
-from onesocket import Acknowledgement, Client, DurableOutbox, Json, Raw, ReconnectPolicy, State, blocking, join
+from onesocket import Acknowledgement, Client, DurableOutbox, Json, Pace, Raw, ReconnectPolicy, State, blocking, join
 from onesocket.client import OutboxLimits
 from onesocket.client._message_store import Delete, Insert, Mark, MessageStore, Operation
 from onesocket.errors import (
@@ -237,6 +237,21 @@ async def test_stored_messages_come_last_on_a_new_connection(path: Path) -> None
         assert server.received == ["on_ready", "stored"]
 
 
+async def test_stored_messages_keep_the_pace_of_messages_and_not_that_of_control_messages(path: Path) -> None:
+    async with FaultyServer(echo=False) as server:
+        protocol = Raw(pace=Pace(3, per=1_000), control_pace=Pace(1, per=1_000))
+        client = Client(server.url, protocol=protocol, outbox=DurableOutbox(path))
+        for number in range(4):
+            await client.send(str(number))
+        await client.connect()
+        await server.wait_until(lambda _: len(server.received) == 3)
+        await client.aclose()
+        assert server.received == ["0", "1", "2"]
+    store = MessageStore(path)
+    store.close()
+    assert [row.data for row in store.rows] == ["3"]
+
+
 async def test_disconnect_keeps_the_messages_and_reconnect_sends_them(
     server: FaultyServer, ledger: ServerLedger, path: Path
 ) -> None:
@@ -282,14 +297,22 @@ async def test_a_message_that_is_being_stored_when_the_client_closes_is_accepted
 
 
 async def test_a_cancelled_send_is_not_sent_unless_it_was_accepted(
-    server: FaultyServer, ledger: ServerLedger, path: Path
+    server: FaultyServer, ledger: ServerLedger, path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    apply, disk = MessageStore.apply, threading.Event()
+
+    def apply_later(store: MessageStore, operations: list[Operation]) -> None:
+        assert disk.wait(20)
+        apply(store, operations)
+
+    monkeypatch.setattr(MessageStore, "apply", apply_later)
     client = make(server, path)
     sending = asyncio.ensure_future(client.send(message(1)))
     await asyncio.sleep(0)
     sending.cancel()
     with pytest.raises(asyncio.CancelledError):
         await sending
+    disk.set()
     await client.send(message(2))
     await client.connect()
     await until(lambda: client.status.outbox == 0)
@@ -327,16 +350,29 @@ async def test_ages_are_counted_over_restarts(
     assert left_in(path) == [("new", True)]
 
 
-async def test_a_message_expires_while_the_client_runs(server: FaultyServer, ledger: ServerLedger, path: Path) -> None:
-    ledger.acknowledges = False
+async def test_a_message_that_was_never_sent_expires_as_such(server: FaultyServer, path: Path) -> None:
     client = make(server, path, age=0.05)
     with pytest.raises(MessageExpired, match=r"0\.05 s .*age="):
         await client.send_nowait(message(1))
-    await client.connect()
-    with pytest.raises(DeliveryUnknown, match="not settled"):
-        await client.send_nowait(message(2))
     await client.aclose()
-    assert ledger.ids == [2]
+    assert left_in(path) == []
+
+
+async def test_the_fate_of_a_message_that_was_sent_is_unknown_when_it_expires(
+    server: FaultyServer, ledger: ServerLedger, path: Path
+) -> None:
+    ledger.acknowledges = False
+    client = make(server, path)
+    await client.connect()
+    delivery = client.send_nowait(message(1))
+    await until(lambda: ledger.ids == [1])
+    durable = client._durable
+    assert durable is not None
+    durable._queue._expiries[:] = [(0.0, 1)]  # its time is up
+    durable._expire()
+    with pytest.raises(DeliveryUnknown, match="not settled"):
+        await delivery
+    await client.aclose()
     assert left_in(path) == []
 
 

@@ -268,7 +268,8 @@ class Sender:
         self._expire()
         while (connection := self._connection) is not None and (self._is_clear() or even_if_congested):
             send = self._next(even_if_held=even_if_congested)
-            if send is None or (self._pace is not None and not self._take_turn(is_control=send != self._send_message)):
+            is_control = send in (self._send_of_source, self._send_first)
+            if send is None or (self._pace is not None and not self._take_turn(is_control=is_control)):
                 break
             if not send(connection):
                 self._connection = None
