@@ -28,6 +28,11 @@ FIX_COMMAND: Final = "make diagram"
 CONDITIONS: Final[Mapping[tuple[AfterClose | None, Guard | None], str]] = {
     (None, Actions.retry_helps): "a retry helps",
     (None, Actions.is_last_caller): "the attempt was for this caller alone",
+    (None, Actions.waits_for_date): "it waits for the date that the server named",
+    (None, Actions.is_early): "the server named a later date",
+    (AfterClose.BACK_OFF, Actions.waits_for_date): "it waits for that date",
+    (AfterClose.BACK_OFF, Actions.is_last_caller): "the retry was for this caller alone",
+    (AfterClose.BACK_OFF, Actions.is_last_retrying_caller): "no other caller waits for the retry",
     (AfterClose.NEW_ATTEMPT, Actions.is_last_caller): "the next attempt was for this caller alone",
     (AfterClose.NEW_ATTEMPT, None): "a new attempt waits",
     (AfterClose.BACK_OFF, None): "a retry is due",
@@ -118,8 +123,8 @@ def _target(rule: Rule) -> str:
     then = "" if rule.after_close is None else f", then **{TARGETS[rule.after_close].name}**"
     if rule.to is not None:
         return f"**{rule.to.name}**{then}"
-    is_refusal = Actions.refuse_stopped in rule.do or Actions.refuse_closed in rule.do
-    return "refused" if is_refusal else f"stays{then}"
+    refusals = {Actions.refuse_stopped, Actions.refuse_closed, Actions.refuse_early}
+    return "refused" if refusals & set(rule.do) else f"stays{then}"
 
 
 def redraw(text: str, table: Table = TABLE) -> str:

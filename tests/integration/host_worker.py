@@ -83,6 +83,8 @@ async def perform(upstream: HostUpstream, order: Order) -> Any:  # noqa: PLR0912
     match order["do"]:
         case "connect":
             result = (await upstream.connect()).name
+        case "connect_retrying":
+            result = (await upstream.connect(retry=True)).name
         case "reconnect":
             result = (await upstream.reconnect()).name
         case "disconnect":

@@ -14,6 +14,7 @@ from onesocket.errors import (
     HandshakeRejected,
     InvalidOption,
     ManuallyDisconnected,
+    OnesocketError,
     SlowConsumer,
     WaitTimeout,
     WrongEventLoop,
@@ -144,6 +145,38 @@ async def test_joining_raises_what_kept_the_connection_from_coming_up(server: Fa
     with pytest.raises(WaitTimeout):
         await asyncio.to_thread(lambda: blocking.join(server.url, timeout=0.02))
     await server.wait_until(lambda counts: counts.sockets_now == 0)
+
+
+async def test_a_thread_may_join_before_its_server_is_up(server: FaultyServer) -> None:
+    server.on_message = lambda _connection, message: message
+    server.faults = [Fault.refuse(503), Fault.refuse(503)]
+
+    def program() -> Any:
+        with blocking.join(server.url, wait=False, reconnect=ReconnectPolicy(initial=0.05)) as client:
+            client.connect(timeout=5, retry=True)
+            client.send("hello")
+            return client.receive(timeout=5)
+
+    assert await asyncio.to_thread(program) == "hello"
+    assert server.counts.upgraded == 1
+
+
+async def test_a_blocking_token_source_is_told_of_a_refused_token(server: FaultyServer) -> None:
+    told: list[tuple[str | None, str]] = []
+
+    def source(previous: str | None, error: OnesocketError | None) -> str:
+        told.append((previous, type(error).__name__))
+        return "old" if previous is None else "new"
+
+    server.faults = [Fault.refuse(401)]
+
+    def program() -> None:
+        policy = ReconnectPolicy(initial=0.05, first=True)
+        with blocking.join(server.url, token=source, reconnect=policy, timeout=5):
+            pass
+
+    await asyncio.to_thread(program)
+    assert told == [(None, "NoneType"), ("old", "HandshakeRejected")]
 
 
 async def test_a_message_that_timed_out_in_the_outbox_is_not_sent(server: FaultyServer) -> None:

@@ -243,6 +243,7 @@ async def test_a_server_that_never_answers_exits_with_1_at_the_deadline(server: 
         ["--subprotocol", "with space", "ws://127.0.0.1:9"],
         ["--open-timeout", "0", "ws://127.0.0.1:9"],
         ["--open-timeout", "nan", "ws://127.0.0.1:9"],
+        ["--retry", "--no-reconnect", "ws://127.0.0.1:9"],
         ["--nonsense", "ws://127.0.0.1:9"],
         [],
     ],
@@ -353,6 +354,17 @@ async def test_lines_keep_to_the_pace(server: FaultyServer) -> None:
         await command.type(lines)
         assert await command.end() == (0, lines)
     assert len(server.history) == 1
+
+
+async def test_it_may_be_started_before_its_server(server: FaultyServer) -> None:
+    server.faults = [Fault.refuse(503), Fault.refuse(503)]
+    async with onesocket("--retry", server.url) as command:
+        await command.remark("connecting failed: the server answered the upgrade with HTTP 503")
+        await command.remark("-- connected")
+        await command.type("hello\n")
+        assert await command.line() == "hello\n"
+        assert (await command.end())[0] == 0
+    assert (server.counts.handshakes, server.counts.upgraded) == (3, 1)
 
 
 async def test_a_message_that_still_waits_at_the_end_is_named(server: FaultyServer) -> None:

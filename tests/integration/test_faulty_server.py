@@ -2,10 +2,12 @@
 
 import asyncio
 import contextlib
+import dataclasses
 import gc
 import socket
 import ssl
 import struct
+import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 
@@ -15,6 +17,7 @@ from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed, InvalidHandshake, InvalidMessage, InvalidStatus
 from websockets.typing import Subprotocol
 
+from onesocket import Client, ReconnectPolicy
 from onesocket.testing._counters import Counters, Counts
 from onesocket.testing._faults import ConnectionLimit, Fault, MessageLimit
 from onesocket.testing._faulty_connection import FaultyConnection
@@ -521,6 +524,18 @@ async def test_a_dropped_session_leaves_a_ghost(server: FaultyServer) -> None:
     server.limit = None
     async with dial(server):
         pass
+
+
+async def test_a_place_is_kept_after_a_close_in_order_and_its_owner_asks_again_in_seconds(server: FaultyServer) -> None:
+    server.limit = ConnectionLimit(surplus=Fault.refuse(429, body="connection limit exceeded"))
+    server.limit = dataclasses.replace(server.limit, ghost_seconds_after_close=0.6)
+    async with Client(server.url, reconnect=ReconnectPolicy(initial=0.1)) as client:
+        began = time.monotonic()
+        await client.reconnect()
+        assert 0.5 < time.monotonic() - began < 8
+    counts = server.counts
+    assert counts.refused >= 1
+    assert counts.most_open == 1
 
 
 # ── commands ──

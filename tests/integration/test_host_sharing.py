@@ -559,6 +559,17 @@ async def test_a_failed_first_connect_is_the_same_error_for_all(group: SharingPr
     assert server.counts.handshakes == 1
 
 
+async def test_processes_may_start_before_their_service(group: SharingProcesses, server: FaultyServer) -> None:
+    await server.stop_listening()
+    processes = await group.start(2, connect=False)
+    waiting = [asyncio.ensure_future(process.do("connect_retrying")) for process in processes]
+    refused = asyncio.ensure_future(processes[0].refused("connect"))
+    assert (await refused)["kind"] == "ConnectionRefused"
+    await server.start()
+    await asyncio.gather(*waiting)
+    assert server.counts.handshakes == 1
+
+
 async def test_the_listing_shows_what_is_shared(group: SharingProcesses) -> None:
     processes = await group.start(3)
     owner = await group.owner()

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Hashable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Self
 
 from onesocket.errors import (
@@ -15,13 +15,15 @@ from onesocket.errors import (
     ClosedByPeer,
     ConnectAborted,
     ConnectionReset,
+    HandshakeRejected,
     OnesocketError,
     OpenTimeout,
     RetriesExhausted,
     ServerBusy,
 )
 from onesocket.lifecycle import _effects as fx
-from onesocket.lifecycle._actions import Initiator
+from onesocket.lifecycle import _guards
+from onesocket.lifecycle._actions import GHOST_SECONDS
 from onesocket.lifecycle._effects import Effect
 from onesocket.lifecycle._events import (
     CallerCancelled,
@@ -38,10 +40,12 @@ from onesocket.lifecycle._events import (
     TimerFired,
     TimerKind,
 )
+from onesocket.lifecycle._guards import Initiator
 from onesocket.lifecycle._machine import Machine
 from onesocket.lifecycle._peer_errors import MIN_UPTIME, closed_by_peer
 from onesocket.lifecycle._retry import ReconnectPolicy
 from onesocket.lifecycle._states import AfterClose, State
+from onesocket.lifecycle._verdict import Verdict
 
 OPEN_TIMEOUT = 10.0
 CLOSE_TIMEOUT = 5.0
@@ -51,13 +55,30 @@ LOST = ConnectionReset("lost")
 FATAL = ClosedByPeer("policy violation", code=1008, reason="", retryable=False)
 BUSY = ServerBusy("no place")
 POLICY = closed_by_peer(1008)
-ERRORS: tuple[OnesocketError, ...] = (LOST, FATAL, BUSY, POLICY)
-JITTERS = (0.0, 0.5)
+LIMIT = closed_by_peer(1008, "connection limit exceeded")
+NAMED = HandshakeRejected("not now", status=503, retryable=True, retry_after=2.0)
+TOKEN = HandshakeRejected("unauthorized", status=401, retryable=False)
 
 CONNECT_EVENTS = (Connect(), Connect(wait=False), Reconnect(), Reconnect(wait=False))
+RETRYING_EVENTS = (Connect(retry=True), Connect(wait=False, retry=True), Reconnect(retry=True))
 STOP_EVENTS = (Disconnect(), Close())
 CALLER_EFFECTS = (fx.ReturnOutcome, fx.RaiseError, fx.AwaitOutcome, fx.ReturnAtOnce, fx.AwaitEnd)
 AT_REST = (State.DISCONNECTED, State.FAILED, State.STOPPED, State.CLOSED)
+
+
+@dataclass(frozen=True)
+class Scenario:
+    """One client's options, and what may happen to it."""
+
+    policy: ReconnectPolicy | None = None
+    errors: tuple[OnesocketError, ...] = (LOST, FATAL, BUSY, POLICY)
+    calls: tuple[Connect | Reconnect, ...] = CONNECT_EVENTS
+    renews_token: bool = False
+    verdicts: tuple[Verdict | None, ...] = (None,)
+    """Verdicts of the policy's hook."""
+    jitters: tuple[float, ...] = (0.5,)
+    max_callers: int = 2
+    max_failures: int = 3
 
 
 @dataclass
@@ -65,6 +86,7 @@ class Environment:
     """One machine and everybody who deals with it."""
 
     machine: Machine
+    scenario: Scenario = field(default_factory=Scenario)
     now: float = 0.0
     connection: str | None = None
     """Phase of the newest epoch's connection: dialled, opened, ready, or None."""
@@ -73,6 +95,18 @@ class Environment:
     aborted: bool = False
     waiting_callers: int = 0
     """Callers that wait for an outcome."""
+    retrying_callers: int = 0
+    """Number of those among them that wait through failures."""
+    not_before: float = 0.0
+    """The time that the server has named for the next attempt."""
+    refusals: int = 0
+    """Refusals of the token in a row."""
+    closes_itself: bool = False
+    """The connection is being closed by its own side."""
+    ghost_until: float = 0.0
+    """The server may still count a connection that we have closed."""
+    meets_ghost: bool = False
+    """... and has refused the last attempt because of that."""
     leavers: int = 0
     """Callers that wait until the connection is gone."""
     timer: tuple[TimerKind, int] | None = None
@@ -82,13 +116,20 @@ class Environment:
     stopped: bool = False
     closed: bool = False
     resuming: bool = False
-    """An established connection was lost, a retry can help, and no call has ended it."""
+    """An established connection was lost (or a first connect is retried, and no caller waits for it), a retry can help,
+    and no call has ended it."""
     failure: OnesocketError | None = None
     """The error with which the attempt failed."""
 
     @classmethod
-    def new(cls, policy: ReconnectPolicy | None) -> Self:
-        return cls(Machine(open_timeout=OPEN_TIMEOUT, close_timeout=CLOSE_TIMEOUT, reconnect=policy))
+    def new(cls, scenario: Scenario) -> Self:
+        machine = Machine(
+            open_timeout=OPEN_TIMEOUT,
+            close_timeout=CLOSE_TIMEOUT,
+            reconnect=scenario.policy,
+            renews_token=scenario.renews_token,
+        )
+        return cls(machine, scenario)
 
     def copy(self) -> Self:
         twin = copy.copy(self)
@@ -98,11 +139,13 @@ class Environment:
     def key(self) -> Hashable:
         """Two worlds with the same key have the same future, but for epoch numbers and times."""
         return (
-            self.machine.state_key(),
+            self.machine.state_key(self.now + 1),
             self.connection,
             self.close_sent,
             self.aborted,
             self.waiting_callers,
+            self.retrying_callers,
+            self.refusals,
             self.leavers,
             self.timer and self.timer[0],
             self.fired_timers,
@@ -114,12 +157,14 @@ class Environment:
 
     # --- what can happen --------------------------------------------------------------------------------------------
 
-    def from_users(self, *, max_callers: int) -> Iterator[Event]:
-        for call in CONNECT_EVENTS:
-            if not call.wait or self.waiting_callers < max_callers:
+    def from_users(self) -> Iterator[Event]:
+        for call in self.scenario.calls:
+            if not call.wait or self.waiting_callers < self.scenario.max_callers:
                 yield call
-        if self.waiting_callers:
+        if self.waiting_callers > self.retrying_callers:
             yield CallerCancelled()
+        if self.retrying_callers:
+            yield CallerCancelled(retries=True)
         yield from STOP_EVENTS
 
     def from_connection_and_clock(self) -> Iterator[Event]:
@@ -130,16 +175,23 @@ class Environment:
             yield DeadlineExtended(epoch, EXTENSION)
             yield ProtocolReady(epoch)
         if self.connection is not None:
-            for error in ERRORS:
+            for error in self.scenario.errors:
                 yield ConnectionFailing(epoch, error, 1002, "told")
                 yield ConnectionFailing(epoch, error, 4000, "told", dead=True)
-                for jitter in JITTERS:
+                for jitter in self.scenario.jitters:
                     yield ConnectionGone(epoch, error, jitter)
-            if self.connection == "ready":
+                if error is TOKEN:
+                    yield ConnectionGone(epoch, error, is_fresh_token=False)
+                if error is LIMIT:
+                    yield ConnectionFailing(epoch, error, by_peer=True)
+                for given in filter(None, self.scenario.verdicts):
+                    yield ConnectionGone(epoch, error, verdict=given)
+            if self.connection == "ready" and POLICY in self.scenario.errors:
                 yield ConnectionFailing(epoch, POLICY, 1002, "told", up_for=MIN_UPTIME)
-                yield ConnectionGone(epoch, POLICY, JITTERS[-1], up_for=MIN_UPTIME)
+                yield ConnectionGone(epoch, POLICY, 0.5, up_for=MIN_UPTIME)
         if self.timer is not None:
-            yield TimerFired(self.timer[1], self.timer[0], "logging in")
+            for verdict in self.scenario.verdicts:
+                yield TimerFired(self.timer[1], self.timer[0], "logging in", verdict)
 
     def from_the_past(self) -> Iterator[Event]:
         """Late events, and a few from a future that never was."""
@@ -160,13 +212,13 @@ class Environment:
     def step(self, event: Event) -> tuple[Effect, ...]:
         """Let it happen, perform the effects, and check every promise. `IllegalEvent` is never right here."""
         machine = self.machine
-        old, failures = machine.state, machine.failures
+        old, failures, after_close, error = machine.state, machine.failures, machine.after_close, machine.error
         self.now = self.timer_at if isinstance(event, TimerFired) else self.now + 1
         self._happen(event, old)
         effects = machine.handle(event, self.now)
         for effect in effects:
             self._perform(effect, event)
-        self._check_answer(event, effects)
+        self._check_answer(event, effects, old, after_close)
         if machine.failures < failures:
             proved = isinstance(event, TimerFired) and event.kind is TimerKind.STABLE
             assert proved or isinstance(event, Connect | Reconnect), "only a connection that proved itself is forgiven"
@@ -177,8 +229,15 @@ class Environment:
             change = fx.StateChanged(old, machine.state, machine.epoch, type(event).__name__, machine.error)
             assert changes == [change]
             assert effects[0] is changes[0], "watchers get the change before its consequences"
-        if isinstance(machine.error, RetriesExhausted):
+        if machine.failures == 0:
+            self.refusals = 0
+        if isinstance(machine.error, RetriesExhausted) and machine.error is not error:
             self.resuming = False
+        if LIMIT not in self.scenario.errors:
+            machine.ghost_until = self.ghost_until = 0.0  # no limit is met: it's without consequence
+        calls_on = isinstance(event, Connect | Reconnect) and not event.wait and event.retry is True
+        if calls_on and any(isinstance(effect, fx.AwaitOutcome) for effect in effects):
+            self.resuming = True
         self.check()
         return effects
 
@@ -191,12 +250,16 @@ class Environment:
                 self.connection = "ready"
                 if state is State.CONNECTING:
                     self.resuming = False
+                    self.not_before = 0.0
             case ConnectionGone():
                 self.connection = None
+                if self.closes_itself:
+                    self.ghost_until = self.now + GHOST_SECONDS
             case TimerFired():
                 self.timer = None
             case CallerCancelled():
                 self.waiting_callers -= 1
+                self.retrying_callers -= event.retries
             case Reconnect() if not self.closed:
                 self.stopped = False
                 # The owner gave up the old connection and took a new attempt on himself.
@@ -210,11 +273,31 @@ class Environment:
                 pass
         if isinstance(event, ConnectionFailing | ConnectionGone) and state in (State.CONNECTING, State.CONNECTED):
             self.failure = event.error
+            if event.error.retry_after is not None:
+                self.not_before = self.now + event.error.retry_after
             if lost_now and self.machine.reconnect is not None:
                 self.resuming = True
             was_up = self.machine.initiator is Initiator.RESUME or event.up_for >= MIN_UPTIME
-            if not event.error.retryable and not (event.error is POLICY and was_up):
+            if not self._may_pass(event, was_up=was_up, lost_now=lost_now):
                 self.resuming = False
+            self.meets_ghost = event.error is LIMIT and self.now < self.ghost_until
+        if isinstance(event, TimerFired) and state is State.CONNECTING:
+            self.meets_ghost = False
+            if event.verdict is Verdict.FAIL:
+                self.resuming = False
+
+    def _may_pass(self, event: ConnectionFailing | ConnectionGone, *, was_up: bool, lost_now: bool) -> bool:
+        """Another attempt can help after this failure; counts the refusals of the token."""
+        if event.verdict is not None and event.verdict is not Verdict.NEW_TOKEN:
+            return event.verdict is not Verdict.FAIL
+        if event.error is TOKEN and self.scenario.renews_token:
+            again = self.refusals > 0 and event.is_fresh_token
+            passes = not again and self.refusals < _guards.MAX_TOKEN_REQUESTS
+            self.refusals += passes
+            return passes
+        if lost_now:
+            self.refusals = 0
+        return event.error.retryable or (event.error is POLICY and was_up)
 
     def _perform(self, effect: Effect, event: Event) -> None:  # noqa: PLR0912 - one case for each effect
         match effect:
@@ -226,6 +309,7 @@ class Environment:
                 wanted = (event.code, event.reason) if isinstance(event, ConnectionFailing) else (1000, "")
                 assert (code, reason) == wanted
                 self.close_sent = True
+                self.closes_itself = not (isinstance(event, ConnectionFailing) and event.by_peer)
             case fx.Abort(epoch, code):
                 assert (self.connection is not None, epoch) == (True, self.last_epoch), "aborted no connection"
                 dead = isinstance(event, ConnectionFailing) and event.dead
@@ -239,15 +323,16 @@ class Environment:
             case fx.ResolveCallers():
                 assert self.waiting_callers, "no caller to resolve"
                 assert isinstance(event, ProtocolReady)
-                self.waiting_callers = 0
-            case fx.RejectCallers(error):
-                self._reject(error, event)
+                self.waiting_callers = self.retrying_callers = 0
+            case fx.RejectCallers(error, spares_retrying):
+                self._reject(error, event, spares_retrying=spares_retrying)
             case fx.ReleaseClosers():
                 assert isinstance(event, ConnectionGone), "no caller is told of an end that has not come"
                 self.leavers = 0
             case fx.AwaitOutcome():
                 if isinstance(event, Connect | Reconnect) and event.wait:
                     self.waiting_callers += 1
+                    self.retrying_callers += event.retry is True and self.scenario.policy is not None
             case fx.AwaitEnd():
                 assert self.connection is not None
                 self.leavers = 1
@@ -261,8 +346,9 @@ class Environment:
         assert epoch == self.last_epoch + 1, "an epoch is never reused"
         assert not self.stopped, "the owner said no"
         assert not self.closed, "closed is final"
+        assert self.now >= self.not_before, "the server has asked for no attempt before that"
         self.connection, self.last_epoch = "dialled", epoch
-        self.close_sent = self.aborted = False
+        self.close_sent = self.aborted = self.closes_itself = False
         self.failure = None
         assert self.timer == (TimerKind.OPEN, epoch), "no attempt without its deadline, not even for a moment"
 
@@ -277,7 +363,8 @@ class Environment:
             self.fired_timers = frozenset()
         else:
             assert effect.epoch == self.last_epoch
-        assert effect.kind not in self.fired_timers, "the same kind and epoch twice: a late timer would be believed"
+        # Calls before a date that the server named set the timer anew, and the shell stops the earlier one.
+        assert effect.kind not in self.fired_timers - {TimerKind.RETRY}, "the same kind and epoch twice"
         policy = self.machine.reconnect
         match effect.kind:
             case TimerKind.OPEN:
@@ -289,13 +376,16 @@ class Environment:
                 assert effect.at == self.now + policy.stable_after
             case TimerKind.RETRY:
                 assert effect.at == self.machine.retry_at
-                assert effect.at >= self.now
+                assert effect.at >= max(self.now, self.not_before)
         self.fired_timers |= {effect.kind}
         self.timer, self.timer_at = (effect.kind, effect.epoch), effect.at
 
-    def _reject(self, error: OnesocketError, event: Event) -> None:
-        assert self.waiting_callers, "no caller to reject"
-        self.waiting_callers = 0
+    def _reject(self, error: OnesocketError, event: Event, *, spares_retrying: bool) -> None:
+        spared = self.retrying_callers if spares_retrying else 0
+        assert self.waiting_callers > spared, "no caller to reject"
+        self.waiting_callers = self.retrying_callers = spared
+        if spared:
+            assert self.machine.after_close in (None, AfterClose.BACK_OFF, AfterClose.NEW_ATTEMPT)
         match event:
             case Disconnect():
                 assert isinstance(error, ConnectAborted)
@@ -311,14 +401,21 @@ class Environment:
                 else:
                     assert reason is self.failure, "everybody who joined gets what that attempt failed with"
 
-    def _check_answer(self, event: Event, effects: tuple[Effect, ...]) -> None:
+    def _check_answer(
+        self, event: Event, effects: tuple[Effect, ...], old: State, after_close: AfterClose | None
+    ) -> None:
         answers = [effect for effect in effects if isinstance(effect, CALLER_EFFECTS)]
         match event:
             case Connect() | Reconnect():
                 assert len(answers) == 1, "a question has exactly one answer"
                 assert isinstance(answers[0], fx.ReturnOutcome | fx.RaiseError | fx.AwaitOutcome)
                 no = self.closed or (self.stopped and isinstance(event, Connect))
-                assert isinstance(answers[0], fx.RaiseError) == no, "refused exactly while the owner says no"
+                dials = old not in (State.CONNECTING, State.CONNECTED) and after_close is not AfterClose.NEW_ATTEMPT
+                waits = event.retry is True and self.scenario.policy is not None
+                early = dials and self.now < self.not_before and not waits
+                assert isinstance(answers[0], fx.RaiseError) == (no or early), "refused exactly while it has to be"
+                if isinstance(answers[0], fx.RaiseError) and not no:
+                    assert answers[0].error.retry_after == self.not_before - self.now
             case Disconnect() | Close():
                 assert len(answers) == 1, "a question has exactly one answer"
                 assert isinstance(answers[0], fx.ReturnAtOnce | fx.AwaitEnd)
@@ -350,15 +447,18 @@ class Environment:
         else:
             assert self.connection is None, "nothing is left"
             assert rings is (TimerKind.RETRY if state is State.BACKING_OFF else None)
+        assert machine.retrying == self.retrying_callers <= self.waiting_callers
         if self.waiting_callers or self.leavers:
             assert rings is not None or self.aborted, "never hangs: something must still come"
-            assert state in (State.CONNECTING, State.CLOSING)
+        if self.leavers or self.waiting_callers > (self.waiting_callers if self.meets_ghost else self.retrying_callers):
+            assert state in (State.CONNECTING, State.CLOSING), "only callers that want it wait for a further attempt"
         if self.closed:
             assert state is State.CLOSED or machine.after_close is AfterClose.CLOSE
         elif self.stopped:
             assert state is State.STOPPED or machine.after_close is AfterClose.STOP
         if state is State.BACKING_OFF or machine.after_close is AfterClose.BACK_OFF:
-            assert self.resuming, "only an established connection is resumed, and only if that can help"
+            is_wanted = self.resuming or self.retrying_callers > 0 or self.meets_ghost
+            assert is_wanted, "only an established connection is resumed, and only if that can help"
         if self.resuming:
             assert state not in AT_REST, "a lost connection is resumed, whichever callers come and go meanwhile"
             leads = (None, AfterClose.BACK_OFF, AfterClose.NEW_ATTEMPT)

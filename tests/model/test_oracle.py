@@ -24,11 +24,13 @@ from onesocket.errors import (
 )
 from onesocket.lifecycle import _effects as fx
 from onesocket.lifecycle import _events as events
-from onesocket.lifecycle._actions import Initiator
+from onesocket.lifecycle._actions import GHOST_SECONDS
 from onesocket.lifecycle._events import TimerKind
+from onesocket.lifecycle._guards import MAX_TOKEN_REQUESTS, Initiator
 from onesocket.lifecycle._machine import Machine
 from onesocket.lifecycle._peer_errors import closed_by_peer
 from onesocket.lifecycle._retry import ReconnectPolicy
+from onesocket.lifecycle._verdict import Verdict
 
 OPEN_TIMEOUT, CLOSE_TIMEOUT = 10.0, 5.0
 
@@ -43,6 +45,9 @@ ERRORS = st.sampled_from(
         closed_by_peer(1008),
         closed_by_peer(1008, fatal={1008}),
         closed_by_peer(1008, "too many requests"),
+        closed_by_peer(1008, "connection limit exceeded"),
+        closed_by_peer(1008, "token expired"),
+        closed_by_peer(3000),
         HandshakeRejected("unavailable", status=503, retryable=True, retry_after=120.0),
         HandshakeRejected("forbidden", status=403, retryable=False),
         ConnectionRefused("refused"),
@@ -58,6 +63,7 @@ POLICIES = st.sampled_from(
         ReconnectPolicy(initial=1, factor=3, cap=60, stable_after=2, busy_delay=20, max_attempts=3),
     ]
 )
+VERDICTS = st.sampled_from([None, None, None, None, *Verdict])
 SECONDS = st.floats(min_value=0, max_value=4, allow_nan=False)
 UP_FOR = st.sampled_from([0.0, 0.9, 1.0, 3600.0])
 JITTERS = st.floats(min_value=0, max_value=1, exclude_max=True, allow_nan=False)
@@ -71,22 +77,38 @@ STATES_AT_REST = {
     STOP: "stopped",
     END: "closed",
 }
-INITIATORS = {Initiator.CALLERS: "callers", Initiator.DETACHED: "no caller", Initiator.RESUME: "lost connection"}
+INITIATORS = {
+    Initiator.CALLERS: "callers",
+    Initiator.DETACHED: "no caller",
+    Initiator.RETRYING: "retries",
+    Initiator.RESUME: "lost connection",
+}
+Failure = events.ConnectionFailing | events.ConnectionGone
 TARGETS = STATES_AT_REST | {ATTEMPT: "a new attempt"}
 
 
 class Oracle:
     """A connection, what is meant to come after it, and who waits. The state is read off these; it is not kept."""
 
-    def __init__(self, policy: ReconnectPolicy | None) -> None:
+    def __init__(self, policy: ReconnectPolicy | None, *, renews: bool) -> None:
         self.policy = policy
+        self.renews = renews
         self.now = 0.0
         self.epoch = 0
         self.phase: str | None = None  # none, upgrading, open, ready
         self.closing = False
         self.then = REST
-        self.owner = "callers"  # callers, no caller, lost connection
-        self.waiting: list[str] = []
+        self.owner = "callers"  # callers, no caller, retries, lost connection
+        self.waiting: list[bool] = []
+        """For each caller, whether it waits through failures."""
+        self.date = 0.0
+        """The time that the server has named for the next attempt."""
+        self.refusals = 0
+        self.ours = False
+        """The connection is being closed by its own side."""
+        self.ghost_until = 0.0
+        self.meets_ghost = False
+        self.verdict = Verdict.RETRY
         self.leaving = False
         self.losses = 0
         self.away_since = self.up_since = 0.0
@@ -107,47 +129,68 @@ class Oracle:
 
     # --- people -----------------------------------------------------------------------------------------------------
 
-    def connect(self, *, waits: bool, lifts: bool) -> None:
+    def connect(self, *, waits: bool, lifts: bool, retry: bool) -> None:
         state = self.state
+        persists = retry and self.policy is not None
+        is_early = state not in ("connecting", "connected") and self.now < self.date
         if self.then == END:
             self.say("refuse", ClientClosed)
         elif self.then == STOP and not lifts:
             self.say("refuse", ManuallyDisconnected)
         elif state == "connecting" or (state == "closing" and self.then == ATTEMPT):
-            if not waits and self.owner == "callers":
-                self.owner = "no caller"
-            self._wait("joined", waits=waits)
+            self._wait("joined", waits=waits, persists=persists)
         elif state == "connected" and not lifts:
             self.say("answer", "already connected")
+        elif is_early:
+            self._connect_early(waits=waits, persists=persists)
         else:
             # One attempt: at once, or when the connection that is still there has ended.
             if self.then == RETRY:
-                self.owner = "lost connection"  # only sooner
+                if self.phase is not None:
+                    self._tell_impatient(self.why)  # only sooner
             else:
-                self.owner, self.losses = ("callers" if waits else "no caller"), 0
-            self._tell_all(self.why)
+                self._begin_anew()
             if state == "connected":
                 self._close(1000, "")
             if self.phase is not None:
                 self.then = ATTEMPT
             else:
                 self._attempt()
-            self._wait("opened", waits=waits)
+            self._wait("opened", waits=waits, persists=persists)
 
-    def cancel(self) -> None:
-        self.waiting.pop()
-        if self.waiting or self.owner != "callers":
+    def _connect_early(self, *, waits: bool, persists: bool) -> None:
+        """One attempt, when the time comes that the server has named; only for those that wait for it."""
+        if not persists:
+            self.say("refuse", ServerBusy)
+        elif self.then == RETRY:
+            self._wait("joined", waits=waits, persists=persists)
+        else:
+            self._begin_anew()
+            self.then = RETRY
+            self.rings = ("retry", self.date) if self.phase is None else self.rings
+            self._wait("opened", waits=waits, persists=persists)
+
+    def _begin_anew(self) -> None:
+        self.owner, self.losses, self.refusals = "callers", 0, 0
+        self._tell_all(self.why)
+
+    def cancel(self, *, persists: bool) -> None:
+        self.waiting.remove(persists)
+        if self.owner != "callers":
             return
-        if self.state == "connecting":
+        if self.waiting:
+            if persists and True not in self.waiting and self.closing and self.then == RETRY and not self.meets_ghost:
+                self.then = GIVE_UP  # the others wanted one attempt
+        elif self.state == "connecting":
             self._close(1000, "")
             self.then = REST
-        elif self.then == ATTEMPT:
+        elif self.then in (ATTEMPT, RETRY):
+            self.rings = self.rings if self.closing else None
             self.then = REST
 
     def leave(self, *, for_good: bool) -> None:
+        self._tell_all(ClientClosed() if for_good else ConnectAborted())
         if self.phase is not None:
-            error = ClientClosed() if for_good else ConnectAborted()
-            self._tell_all(error)
             if not self.closing:
                 self._close(1000, "")
             self.leaving = True
@@ -158,10 +201,20 @@ class Oracle:
         if for_good or self.then != END:
             self.then = END if for_good else STOP
 
-    def _wait(self, outcome: str, *, waits: bool) -> None:
+    def _wait(self, outcome: str, *, waits: bool, persists: bool) -> None:
         self.say("wait", outcome)
         if waits:
-            self.waiting.append(outcome)
+            self.waiting.append(persists)
+        elif self.owner != "lost connection" and persists:
+            self.owner = "retries"
+        elif self.owner == "callers":
+            self.owner = "no caller"
+
+    def _tell_impatient(self, error: OnesocketError | None) -> None:
+        """An attempt failed, and another follows: those that don't wait for it are told."""
+        if not self.meets_ghost and False in self.waiting:
+            self.say("reject", type(error))
+            self.waiting = [each for each in self.waiting if each]
 
     def _tell_all(self, error: OnesocketError | None) -> None:
         if self.waiting:
@@ -173,11 +226,12 @@ class Oracle:
     def _attempt(self) -> None:
         self.epoch += 1
         self.phase, self.closing, self.then = "upgrading", False, REST
+        self.ours = self.meets_ghost = False
         self.rings = ("open timeout", self.now + OPEN_TIMEOUT)
         self.say("dial", self.epoch)
 
     def _close(self, code: int, reason: str) -> None:
-        self.closing = True
+        self.closing = self.ours = True
         if self.phase != "upgrading":
             self.rings = ("close timeout", self.now + CLOSE_TIMEOUT)
         self.say("close", code, reason)
@@ -196,34 +250,39 @@ class Oracle:
         if not self.closing and self.phase == "open":
             if self.waiting:
                 self.say("resolve")
-            self.waiting, self.why = [], None
+            self.waiting, self.why, self.date = [], None, 0.0
             proves = self.policy is not None and self.losses > 0
             self.rings = ("stable", self.now + self.policy.stable_after) if proves and self.policy else None
             self.up_since = self.now
         self.phase = "ready"
 
-    def failing(self, error: OnesocketError, code: int, reason: str, *, dead: bool, up_for: float) -> None:
+    def failing(self, failure: events.ConnectionFailing) -> None:
         if self.closing:
             return
-        self.then = self._fails(self._means(error, up_for))
+        self.then = self._fails(failure)
+        code, reason, dead = failure.code, failure.reason, failure.dead
         if dead:
             self.closing = True
             self.rings = None
             self.say("abort", code)
         else:
             self._close(code, reason)
+            self.ours = not failure.by_peer
 
-    def ended(self, error: OnesocketError, jitter: float, up_for: float) -> None:
+    def ended(self, failure: events.ConnectionGone) -> None:
         if not self.closing:
-            self.then = self._fails(self._means(error, up_for))
-        self.phase, self.closing = None, False
+            self.then = self._fails(failure)
+        if self.ours:
+            self.ghost_until = self.now + GHOST_SECONDS
+        self.phase, self.closing, self.ours = None, False, False
         if self.then == ATTEMPT:
             self._attempt()
+        elif self.then == RETRY:
+            self._tell_impatient(self.why)
+            self.rings = ("retry", self.now + max(self._delay(failure.jitter), self.date - self.now))
         else:
             self._tell_all(self.why)
-            self.rings = ("retry", self.now + self._delay(jitter)) if self.then == RETRY else None
-        if self.then == RETRY:
-            self.owner = "lost connection"
+            self.rings = None
         if self.leaving:
             self.say("release")
         self.leaving = False
@@ -233,28 +292,50 @@ class Oracle:
         if state == "backing off":
             self._attempt()
         elif state == "connected":
-            self.losses = 0
+            self.losses = self.refusals = 0
         else:
             if state == "connecting":
-                self.then = self._fails(OpenTimeout())
+                self.then = self._fails(None)
                 self.closing = True
             self.say("abort", None)
 
-    def _means(self, error: OnesocketError, up_for: float) -> OnesocketError:
+    def _means(self, failure: Failure) -> tuple[OnesocketError, Verdict]:
         """1008 without a word of the protocol's or about a limit: no to a newcomer, not now to whom was in before."""
-        was_in = self.owner == "lost connection" or up_for >= 1
+        error = failure.error
+        was_in = self.owner == "lost connection" or failure.up_for >= 1
         passes = isinstance(error, ClosedByPeer) and error.retryable_once_established and self.policy is not None
-        return ServerBusy(str(error)) if passes and was_in else error
+        wants_token = failure.verdict is Verdict.NEW_TOKEN or (failure.verdict is None and error.refuses_token)
+        if passes and was_in and failure.verdict is None and not (self.renews and wants_token):
+            error = ServerBusy(str(error))
+        usual = Verdict.FAIL if not error.retryable else Verdict.RETRY
+        usual = Verdict.SLOW if isinstance(error, ServerBusy) else usual
+        if not wants_token:
+            return error, failure.verdict or usual
+        if not self.renews:
+            return error, usual
+        another = self.refusals > 0 and failure.is_fresh_token
+        return error, Verdict.FAIL if another or self.refusals == MAX_TOKEN_REQUESTS else Verdict.NEW_TOKEN
 
-    def _fails(self, error: OnesocketError) -> str:
+    def _fails(self, failure: Failure | None) -> str:
         """Count it, and decide what it leads to. First connects fail for good; established connections come back."""
-        resumes = self.phase == "ready" or self.owner == "lost connection"
+        error, verdict = (OpenTimeout(), Verdict.RETRY) if failure is None else self._means(failure)
+        if self.phase == "ready":
+            self.owner = "lost connection"
+        if verdict is Verdict.NEW_TOKEN:
+            self.refusals += 1
+            self.say("refused token", type(error))
+        elif self.phase == "ready":
+            self.refusals = 0
+        self.meets_ghost = isinstance(error, ServerBusy) and error.is_connection_limit and self.now < self.ghost_until
+        longest = 3600.0 if self.policy is None else self.policy.retry_after_cap
+        self.date = 0.0 if error.retry_after is None else self.now + min(error.retry_after, longest)
+        goes_on = self.owner in ("lost connection", "retries") or True in self.waiting or self.meets_ghost
         if self.losses and self.phase == "ready":  # so long up makes up for so long away
             self.away_since = min(self.now, self.away_since + 2 * (self.now - self.up_since))
         self.away_since = self.away_since if self.losses else self.now
         self.losses += 1
-        self.why = error
-        if self.policy is None or not resumes or not error.retryable:
+        self.why, self.verdict = error, verdict
+        if self.policy is None or not goes_on or verdict is Verdict.FAIL:
             return GIVE_UP
         if self.policy.max_attempts is not None and self.losses >= self.policy.max_attempts:
             self.why = RetriesExhausted()
@@ -265,13 +346,14 @@ class Oracle:
         policy, error = self.policy, self.why
         if policy is None or error is None:
             raise AssertionError
-        if isinstance(error, ServerBusy) and error.retry_after is None:
+        losses = self.losses + self.meets_ghost  # a place of our own is free in seconds, but not at once
+        if self.verdict is Verdict.SLOW and not self.meets_ghost and error.retry_after is None:
             return min(policy.busy_delay * (1 + jitter), max(policy.cap, policy.busy_delay))
         if error.retry_after is not None and not error.backs_off:
             return error.retry_after
         back_off = 0.0
-        if self.losses > 1:
-            most = min(policy.cap, policy.initial * policy.factor ** (self.losses - 2))
+        if losses > 1:
+            most = min(policy.cap, policy.initial * policy.factor ** (losses - 2))
             if isinstance(error, ConnectionRefused):
                 most = min(most, max(policy.unreachable_cap, policy.initial))
             most = min(most, policy.initial + 0.4 * (self.now - self.away_since))
@@ -309,6 +391,8 @@ def as_oracle_words(effects: tuple[fx.Effect, ...]) -> list[object]:  # noqa: PL
                 words.append(("reject", type(error)))
             case fx.ReleaseClosers():
                 words.append(("release",))
+            case fx.ReportRefusedToken(error):
+                words.append(("refused token", type(error)))
             case _:  # the clock is compared by what it is set to, the state by what it is
                 pass
     return words
@@ -321,13 +405,15 @@ class MachineAgainstOracle(RuleBasedStateMachine):
     oracle: Oracle
     rings: tuple[str, float] | None
 
-    @initialize(policy=POLICIES, established=st.booleans())
-    def begin(self, policy: ReconnectPolicy | None, established: bool) -> None:
-        self.machine = Machine(open_timeout=OPEN_TIMEOUT, close_timeout=CLOSE_TIMEOUT, reconnect=policy)
-        self.oracle = Oracle(policy)
+    @initialize(policy=POLICIES, established=st.booleans(), renews=st.booleans())
+    def begin(self, policy: ReconnectPolicy | None, established: bool, renews: bool) -> None:
+        self.machine = Machine(
+            open_timeout=OPEN_TIMEOUT, close_timeout=CLOSE_TIMEOUT, reconnect=policy, renews_token=renews
+        )
+        self.oracle = Oracle(policy, renews=renews)
         self.rings = None
         if established:
-            self.connect(waits=True)
+            self.connect(waits=True, retry=False)
             self.all_goes_well()
 
     def handle(self, event: events.Event) -> None:
@@ -348,21 +434,22 @@ class MachineAgainstOracle(RuleBasedStateMachine):
 
     # --- people -----------------------------------------------------------------------------------------------------
 
-    @rule(waits=st.booleans())
-    def connect(self, waits: bool) -> None:
-        self.oracle.connect(waits=waits, lifts=False)
-        self.handle(events.Connect(wait=waits))
+    @rule(waits=st.booleans(), retry=st.booleans())
+    def connect(self, waits: bool, retry: bool) -> None:
+        self.oracle.connect(waits=waits, lifts=False, retry=retry)
+        self.handle(events.Connect(wait=waits, retry=retry))
 
-    @rule(waits=st.booleans())
-    def reconnect(self, waits: bool) -> None:
-        self.oracle.connect(waits=waits, lifts=True)
-        self.handle(events.Reconnect(wait=waits))
+    @rule(waits=st.booleans(), retry=st.booleans())
+    def reconnect(self, waits: bool, retry: bool) -> None:
+        self.oracle.connect(waits=waits, lifts=True, retry=retry)
+        self.handle(events.Reconnect(wait=waits, retry=retry))
 
     @precondition(lambda self: self.oracle.waiting)
-    @rule()
-    def cancel(self) -> None:
-        self.oracle.cancel()
-        self.handle(events.CallerCancelled())
+    @rule(data=st.data())
+    def cancel(self, data: st.DataObject) -> None:
+        retries = data.draw(st.sampled_from(self.oracle.waiting))
+        self.oracle.cancel(persists=retries)
+        self.handle(events.CallerCancelled(retries))
 
     @rule()
     def disconnect(self) -> None:
@@ -416,18 +503,40 @@ class MachineAgainstOracle(RuleBasedStateMachine):
         self.ready()
 
     @precondition(lambda self: self.oracle.phase is not None)
-    @rule(error=ERRORS, code=st.sampled_from([1000, 1002, 4000]), dead=st.booleans(), up_for=UP_FOR)
-    def failing(self, error: OnesocketError, code: int, dead: bool, up_for: float) -> None:
+    @rule(
+        error=ERRORS,
+        code=st.sampled_from([1000, 1002, 4000]),
+        dead=st.booleans(),
+        up_for=UP_FOR,
+        by_peer=st.booleans(),
+        verdict=VERDICTS,
+        fresh=st.booleans(),
+    )
+    def failing(
+        self,
+        *,
+        error: OnesocketError,
+        code: int,
+        dead: bool,
+        up_for: float,
+        by_peer: bool,
+        verdict: Verdict | None,
+        fresh: bool,
+    ) -> None:
         up_for = up_for if self.oracle.phase == "ready" else 0.0
-        self.oracle.failing(error, code, "told", dead=dead, up_for=up_for)
-        self.handle(events.ConnectionFailing(self.machine.epoch, error, code, "told", dead, up_for))
+        event = events.ConnectionFailing(
+            self.machine.epoch, error, code, "told", dead, up_for, by_peer, verdict, is_fresh_token=fresh
+        )
+        self.oracle.failing(event)
+        self.handle(event)
 
     @precondition(lambda self: self.oracle.phase is not None)
-    @rule(error=ERRORS, jitter=JITTERS, up_for=UP_FOR)
-    def ended(self, error: OnesocketError, jitter: float, up_for: float) -> None:
+    @rule(error=ERRORS, jitter=JITTERS, up_for=UP_FOR, verdict=VERDICTS, fresh=st.booleans())
+    def ended(self, error: OnesocketError, jitter: float, up_for: float, verdict: Verdict | None, fresh: bool) -> None:
         up_for = up_for if self.oracle.phase == "ready" else 0.0
-        self.oracle.ended(error, jitter, up_for)
-        self.handle(events.ConnectionGone(self.machine.epoch, error, jitter, up_for))
+        event = events.ConnectionGone(self.machine.epoch, error, jitter, up_for, verdict, is_fresh_token=fresh)
+        self.oracle.ended(event)
+        self.handle(event)
 
     @rule(ago=st.integers(min_value=1, max_value=3), error=ERRORS)
     def something_of_the_past(self, ago: int, error: OnesocketError) -> None:
@@ -452,7 +561,7 @@ class MachineAgainstOracle(RuleBasedStateMachine):
         machine, oracle = self.machine, self.oracle
         assert machine.state.value == oracle.state
         assert machine.epoch == oracle.epoch
-        assert machine.waiting == len(oracle.waiting)
+        assert (machine.waiting, machine.retrying) == (len(oracle.waiting), sum(oracle.waiting))
         assert machine.failures == oracle.losses
         assert self.rings == oracle.rings
         assert type(machine.error) is type(oracle.why)

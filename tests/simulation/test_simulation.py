@@ -1,13 +1,13 @@
 """The simulated world: thousands of seeds, exact replays, and proof that its checks can fail."""
 
 import asyncio
-import re
 from collections.abc import Callable
 from typing import Any
 
 import pytest
 
 from onesocket.client._backlog import Backlog
+from onesocket.client._callers import Callers
 from onesocket.client._connection_attempt import ConnectionAttempt
 from onesocket.client._delivery import DELIVERED
 from onesocket.client._early_messages import EarlyMessages
@@ -15,11 +15,15 @@ from onesocket.client._fan_out import FanOut
 from onesocket.client._queue import Queue
 from onesocket.client._runner import Runner
 from onesocket.client._sender import Sender
-from onesocket.errors import ConnectAborted, OutboxFull
+from onesocket.errors import ConnectAborted, OnesocketError, OutboxFull
 from onesocket.lifecycle import _effects as fx
 from onesocket.lifecycle import _events as events
+from onesocket.lifecycle._actions import Actions
 from onesocket.lifecycle._events import TimerKind
 from onesocket.lifecycle._machine import Machine
+from onesocket.lifecycle._peer_errors import CLOSE_RULES
+from onesocket.lifecycle._retry import ReconnectPolicy
+from onesocket.lifecycle._verdict import Verdict
 from onesocket.notices import Notices
 from onesocket.protocols._pace import SendWindow
 from onesocket.provider._retired_connections import RetiredConnections
@@ -102,11 +106,11 @@ def flag_set_after_an_await(patch: pytest.MonkeyPatch) -> None:
 
 
 def waiters_not_cleared(patch: pytest.MonkeyPatch) -> None:
-    patch.setattr(Runner, "_reject_callers", lambda _self, _error: None)
+    patch.setattr(Callers, "reject", lambda _self, _error, **_options: None)
 
 
 def leavers_not_released(patch: pytest.MonkeyPatch) -> None:
-    patch.setattr(Runner, "_release_closers", lambda _self: None)
+    patch.setattr(Callers, "release_closers", lambda _self: None)
 
 
 def upgrade_abandoned(patch: pytest.MonkeyPatch) -> None:
@@ -238,8 +242,24 @@ def no_pace(patch: pytest.MonkeyPatch) -> None:
 
 
 def limit_treated_as_fatal(patch: pytest.MonkeyPatch) -> None:
-    patch.setattr("onesocket.lifecycle._peer_errors._BUSY_REASON", re.compile("never said"))
+    rules = tuple(rule for rule in CLOSE_RULES if rule.verdict is not Verdict.SLOW)
+    patch.setattr("onesocket.lifecycle._peer_errors.CLOSE_RULES", rules)
     patch.setattr("onesocket.lifecycle._machine.as_established", lambda error: error)
+
+
+def date_ignored(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(Actions, "_note_date", lambda _self: None)
+    patch.setattr(ReconnectPolicy, "delay", lambda _self, *_arguments, **_options: 0.1)
+
+
+def retrying_callers_not_released(patch: pytest.MonkeyPatch) -> None:
+    reject = Callers.reject
+
+    def spares(self: Callers, error: OnesocketError, *, spares_retrying: bool) -> None:
+        del spares_retrying
+        reject(self, error, spares_retrying=True)
+
+    patch.setattr(Callers, "reject", spares)
 
 
 def stale_subscriptions(patch: pytest.MonkeyPatch) -> None:
@@ -286,6 +306,8 @@ MUTANTS = [
     (sent_but_reported_unsent, 300),
     (no_pace, 300),
     (limit_treated_as_fatal, 300),
+    (date_ignored, 300),
+    (retrying_callers_not_released, 300),
     (stale_subscriptions, 300),
     (unwanted_keys_kept, 300),
     (keys_subscribed_twice, 300),

@@ -2,6 +2,7 @@
 
 import asyncio
 import functools
+import inspect
 from collections.abc import Callable, Coroutine
 from typing import Any
 
@@ -12,15 +13,16 @@ from onesocket.transports._memory import MemoryPeer, MemoryServer
 Main = Callable[[], Coroutine[Any, Any, None]]
 
 
-def on_virtual_time(main: Main) -> Callable[[], None]:
+def on_virtual_time(main: Callable[..., Coroutine[Any, Any, None]]) -> Callable[..., None]:
     """A test that runs on virtual time; it fails when it leaves a task, or an error that nobody handled."""
 
     @functools.wraps(main)
-    def test() -> None:
-        run_virtual(main)
+    def test(**parameters: Any) -> None:
+        run_virtual(functools.partial(main, **parameters))
 
-    # pytest would take it for the coroutine function that it wraps.
+    # pytest would take it for the coroutine function that it wraps, and needs its parameters.
     del test.__wrapped__
+    test.__signature__ = inspect.signature(main)  # type: ignore[attr-defined] # that's where inspect looks
     return test
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 from collections.abc import Callable
 from typing import Any, ClassVar
 
@@ -18,7 +19,8 @@ class ClientWorkload(Workload):
     """One client whose callers connect, cancel, disconnect, reconnect, send, subscribe and close."""
 
     action_weights: ClassVar = {
-        "connect": 40,
+        "connect": 34,
+        "connect_retrying": 6,
         "connect_nowait": 5,
         "reconnect": 8,
         "disconnect": 6,
@@ -31,20 +33,32 @@ class ClientWorkload(Workload):
         "aclose": 1,
     }
 
+    retries_first = True
+
     def __init__(self, seed: int, make: MakeClient, loop: VirtualTimeLoop, **options: Any) -> None:
         super().__init__(seed, make, loop, **options)
         self._sent = 0
         self._has_reader = False
         self._reads_late = self.chance.random() < 0.4
         """True if reading begins only when all is quiet."""
+        self.server.ghost_seconds = self.chance.choice([0.0, 0.0, 3.0])
+        self.server.expects_dates = True
         self.client = self.make_client(self.token if self.chance.random() < 0.3 else None)
+        self._policy_of_client = self.client.internals.options.reconnect
+        """The policy, which decides how long a first connect may take."""
 
     async def do(self, verb: str, name: str) -> None:
         """Perform one action."""
         client = self.client
         match verb:
-            case "connect" | "reconnect" | "disconnect":
-                await self.call(name, getattr(client, verb))
+            case "connect_retrying":
+                retry = self._policy_of_client is not None
+                await self.call(name, lambda: client.connect(retry=retry), deadline=math.inf if retry else None)
+            case "connect" | "reconnect":
+                retries = self._policy_of_client is not None and self._policy_of_client.first
+                await self.call(name, getattr(client, verb), deadline=math.inf if retries else None)
+            case "disconnect":
+                await self.call(name, client.disconnect)
             case "aclose":
                 if self.chance.random() < 0.2:
                     await self.call(name, client.aclose)
@@ -65,7 +79,8 @@ class ClientWorkload(Workload):
     async def finish(self) -> None:
         """Reconnect once more, read, and close for good."""
         if self.client.state is not State.CLOSED:
-            await self.call("reconnect at the end", self.client.reconnect)
+            retries = self._policy_of_client is not None and self._policy_of_client.first
+            await self.call("reconnect at the end", self.client.reconnect, deadline=math.inf if retries else None)
             await self._read_what_waits()
         await self.call("aclose at the end", self.client.aclose)
         state = self.client.state

@@ -7,6 +7,7 @@ from typing import Any
 
 from onesocket.client._gap import Gap, GapReason
 from onesocket.errors import DeliveryUnknown, MessageExpired, OnesocketError, OutboxFull, UsageError
+from onesocket.lifecycle._actions import GHOST_SECONDS
 from onesocket.wire._handshake import Data
 
 
@@ -21,7 +22,9 @@ class Invariants:
         self.open_timeout = open_timeout
         # The worst that one call may have to wait for: an attempt that is being wound down (its upgrade, its close),
         # then its own attempt. A second for a token source that refuses to be cancelled.
-        self.deadline = 2 * open_timeout + 2 * close_timeout + 1
+        # Before that, it may wait as long for a time that the server has named; and a place that our own connection
+        # still has is asked for once more in the last second.
+        self.deadline = 3 * open_timeout + 2 * close_timeout + GHOST_SECONDS + 1
         self.broken: list[str] = []
         self.arrivals: Counter[Data] = Counter()
         self.order: dict[int, int] = {}
@@ -50,6 +53,10 @@ class Invariants:
         """A connection was dialled; so many are open or opening where one may be, this one included."""
         if open_now > 1:
             self.fail(f"promise 1: {open_now} connections at once")
+
+    def dialled_early(self, seconds: float) -> None:
+        """A connection was dialled before the time that the server had named to its client."""
+        self.fail(f"dialled {seconds:g} s before the time that the server had named")
 
     def aborted_upgrade(self, now: float, attempt_at: float) -> None:
         """A connection was aborted before its upgrade was answered; `open_timeout` counts from `attempt_at`."""

@@ -48,6 +48,7 @@ _CONNECTION_FAULTS = {
 
 LATE_EVENT = "said by a connection of the past"
 LIMIT_EXCEEDED = "too many requests"
+CONNECTION_LIMIT = "connection limit exceeded"
 
 
 class SimulatedServer(MemoryServer):
@@ -65,6 +66,12 @@ class SimulatedServer(MemoryServer):
         self._promises = promises
         self._note = note
         self._numbers = 0
+        self.ghost_seconds = 0.0
+        """Seconds for which a connection that its client has closed in order is still counted."""
+        self.expects_dates = False
+        """All connections are those of one client: none comes before a time that was named to it."""
+        self._not_before = 0.0
+        self._ghost_until = 0.0
         self.limit: int | None = None
         """Messages per second that a client may send; beyond that the connection is closed with 1008."""
         self.is_limit_known = True
@@ -101,6 +108,11 @@ class SimulatedServer(MemoryServer):
         self._dials.append((request.headers, connection))
         self._promises.dialled(self._connections_beside(request))
 
+    def note_end(self, peer: MemoryPeer) -> None:
+        """A connection is over."""
+        if peer.ended_in_order and self.ghost_seconds:
+            self._ghost_until = asyncio.get_running_loop().time() + self.ghost_seconds
+
     def draw_late(self) -> float | None:
         """Seconds after its end at which a connection reports an event; None: never, as is correct."""
         if self._chance.random() < 0.8:
@@ -115,9 +127,15 @@ class SimulatedServer(MemoryServer):
         return drawn
 
     def _dialled(self, peer: MemoryPeer) -> None:
-        answer = self._draw(_DIAL_OUTCOMES, "accept")
-        self._note(f"server: dial {len(self.peers)} → {answer}")
         loop = asyncio.get_running_loop()
+        early = self._not_before - loop.time()
+        if self.expects_dates and early > 0:
+            self._promises.dialled_early(early)
+        answer = self._draw(_DIAL_OUTCOMES, "accept")
+        if loop.time() < self._ghost_until and not self.faults_disabled:
+            answer = "ghost"
+            self.faults[answer] += 1
+        self._note(f"server: dial {len(self.peers)} → {answer}")
         match answer:
             case "accept":
                 self._accept(peer)
@@ -127,6 +145,9 @@ class SimulatedServer(MemoryServer):
                 loop.call_later(self._chance.uniform(0, 12), self._accept, peer)
             case "never answer":
                 pass
+            case "ghost":
+                peer.accept()
+                peer.close(1008, CONNECTION_LIMIT)
             case "accept then close":
                 peer.accept()
                 peer.close(self._chance.choice([1000, 1001, 1011]))
@@ -134,7 +155,9 @@ class SimulatedServer(MemoryServer):
                 peer.accept()
                 peer.drop()
             case _:
-                peer.refuse(self._refusal(answer))
+                refusal = self._refusal(answer)
+                self._not_before = loop.time() + (refusal.retry_after or 0.0)
+                peer.refuse(refusal)
 
     def _refusal(self, answer: str) -> OnesocketError:
         match answer:
@@ -244,12 +267,15 @@ class CheckedTransport(MemoryTransport):
 
 
 class _CheckedMemoryConnection(MemoryConnection):
+    _server: SimulatedServer
     invariants: Invariants
     transport: CheckedTransport
     late: float | None = None
     """Seconds after the end of the connection at which it still reports an event, as a faulty stack below would."""
 
     def end(self, error: OnesocketError) -> None:
+        if not self.is_over:
+            self._server.note_end(self._peer)
         if not self.is_over and self.late is not None:
             asyncio.get_running_loop().call_later(self.late, self._events.peer_closed, 1011, LATE_EVENT)
         super().end(error)

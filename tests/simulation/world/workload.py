@@ -5,6 +5,7 @@ from __future__ import annotations
 import abc
 import asyncio
 import contextlib
+import dataclasses
 import random
 from collections.abc import Awaitable, Callable, Generator
 from typing import Any, ClassVar
@@ -15,6 +16,7 @@ from onesocket.errors import ClosedByPeer, OnesocketError
 from onesocket.lifecycle._outbox import OutboxLimits
 from onesocket.lifecycle._retry import ReconnectPolicy
 from onesocket.lifecycle._states import State
+from onesocket.lifecycle._verdict import Verdict
 from onesocket.testing._virtual_time import VirtualTimeLoop
 
 from .invariants import Invariants
@@ -52,6 +54,8 @@ class Workload(abc.ABC):
         self.server = SimulatedServer(chance, self.invariants, self.note)
         self._make = make
         self._tasks: set[asyncio.Task[None]] = set()
+        self._tokens = 0
+        """Number of times that the token was renewed."""
 
     def note(self, text: str) -> None:
         """A line of the trace."""
@@ -70,12 +74,31 @@ class Workload(abc.ABC):
             close_timeout=self.close_timeout,
             ping_interval=chance.choice([None, 5.0, 20.0]),
             ping_timeout=chance.choice([5.0, 20.0]),
-            reconnect=chance.choice([None, ReconnectPolicy(), ReconnectPolicy(max_attempts=3, stable_after=1)]),
+            reconnect=self._policy(),
             outbox=chance.choice([None, OutboxLimits(messages=3, age=20), OutboxLimits()]),
             **options,
         )
         client.on_change(lambda change: self._changed(change, transport))
         return client
+
+    retries_first: ClassVar = False
+    """A share of the clients has first connects retried."""
+
+    def _policy(self) -> ReconnectPolicy | None:
+        """A policy; a fifth of them has first connects retried, and a fifth has a hook of its own mind."""
+        chance = self.chance
+        policy = chance.choice([None, ReconnectPolicy(), ReconnectPolicy(max_attempts=3, stable_after=1)])
+        if policy is None:
+            return None
+        first, has_hook = self.retries_first and chance.random() < 0.2, chance.random() < 0.2
+        return dataclasses.replace(policy, first=first, verdict=self._verdict if has_hook else None)
+
+    def _verdict(self, error: OnesocketError) -> Verdict | None:
+        """A hook that has a word of its own now and then, and fails at times."""
+        answer = self.chance.choice([None, None, None, "fail", Verdict.RETRY, Verdict.SLOW, Verdict.NEW_TOKEN])
+        if answer == "fail":
+            raise ValueError(f"no verdict on {type(error).__name__}")
+        return answer if isinstance(answer, Verdict) else None
 
     @abc.abstractmethod
     async def do(self, verb: str, name: str) -> None:
@@ -138,14 +161,18 @@ class Workload(abc.ABC):
         self.loop.jump(3600)
         self.invariants.jumped_at = self.loop.time()
 
-    async def token(self) -> str:
-        """A token source that is slow at times, and fails at times."""
+    async def token(self, previous: str | None = None, error: OnesocketError | None = None) -> str:
+        """A token source that is slow at times, and fails at times; it mostly has another token once one is refused."""
+        if (previous is None) != (error is None):
+            self.invariants.fail("a token source is told of a token without its refusal, or of a refusal without one")
         delay = self.chance.choice([0, 0, 0.01, 1, 8, 100])
         if delay:
             await asyncio.sleep(delay)
         if self.chance.random() < 0.1:
             raise ValueError("the token source is down")
-        return "token"
+        if previous is not None and self.chance.random() < 0.7:
+            self._tokens += 1
+        return f"token {self._tokens}"
 
     def _changed(self, change: Change, transport: CheckedTransport) -> None:
         self.note(f"client: {change.old.name} → {change.new.name} ({change.cause})")

@@ -15,6 +15,7 @@ from .client import (
     State,
     Status,
     Subscription,
+    Verdict,
 )
 from .errors import OnesocketError
 from .protocols import Acknowledgement, Heartbeat, Login, Pace, Raw, TokenHeader, TokenQuery
@@ -73,6 +74,7 @@ __all__ = [
     "Subscription",
     "TokenHeader",
     "TokenQuery",
+    "Verdict",
     "__version__",
     "join",
 ]

@@ -33,6 +33,8 @@ class OnesocketError(Exception):
     retry_after: float | None = None
     is_unwrapped: bool = False
     """Set by the library's own token sources: the attempt ends with this error instead of `TokenFailed`."""
+    refuses_token: bool = False
+    """True if the peer refused the token: where a source gives tokens, one more is tried for a lost connection."""
     backs_off: bool = True
     """True if the next attempt after a lost connection also waits for the back-off; False: only for `retry_after`."""
 
@@ -195,6 +197,7 @@ class HandshakeRejected(PeerError):
         self.status = status
         self.retryable = retryable
         self.retry_after = retry_after
+        self.refuses_token = status in (401, 403)
 
 
 class InvalidHandshake(PeerError):
@@ -238,19 +241,38 @@ class DecodeError(PeerError):
 class LoginRefused(PeerError):
     """The connection opened, but the protocol's own login was refused."""
 
+    refuses_token = True
+
     def __init__(self, text: str, *, retryable: bool = False) -> None:
         super().__init__(text)
         self.retryable = retryable
+        self.refuses_token = not retryable
 
 
 class ServerBusy(PeerError):
-    """The server takes no connection now: connection limit, a ghost of the last connection, too many requests."""
+    """The server takes no connection now: connection limit, a ghost of the last connection, too many requests.
+
+    `code` and `reason` are those of its CLOSE, `status` that of its HTTP answer; None, or empty: there was none.
+    """
 
     retryable = True
+    is_connection_limit: bool = False
+    """True if its words speak of a limit on connections, so that a connection of ours may still count there."""
 
-    def __init__(self, text: str, *, retry_after: float | None = None) -> None:
+    def __init__(
+        self,
+        text: str,
+        *,
+        retry_after: float | None = None,
+        code: int | None = None,
+        reason: str = "",
+        status: int | None = None,
+    ) -> None:
         super().__init__(text)
         self.retry_after = retry_after
+        self.code = code
+        self.reason = reason
+        self.status = status
 
 
 class VersionMismatch(PeerError):

@@ -11,6 +11,7 @@ from onesocket.lifecycle._events import Event, TimerKind
 from onesocket.lifecycle._machine import Machine
 from onesocket.lifecycle._retry import ReconnectPolicy
 from onesocket.lifecycle._states import State
+from onesocket.lifecycle._verdict import Verdict
 
 E = TypeVar("E", bound=Effect)
 
@@ -26,8 +27,10 @@ BUSY = ServerBusy("no place")
 class MachineDriver:
     """Each method is one input, of the newest epoch; `effects` are those of the last one."""
 
-    def __init__(self, policy: ReconnectPolicy | None = POLICY) -> None:
-        self.machine = Machine(open_timeout=OPEN_TIMEOUT, close_timeout=CLOSE_TIMEOUT, reconnect=policy)
+    def __init__(self, policy: ReconnectPolicy | None = POLICY, *, renews_token: bool = False) -> None:
+        self.machine = Machine(
+            open_timeout=OPEN_TIMEOUT, close_timeout=CLOSE_TIMEOUT, reconnect=policy, renews_token=renews_token
+        )
         self.now = 100.0
         self.effects: tuple[Effect, ...] = ()
 
@@ -49,14 +52,14 @@ class MachineDriver:
     def has(self, kind: type[Effect]) -> bool:
         return len(self.all(kind)) == 1
 
-    def connect(self, *, wait: bool = True) -> Self:
-        return self.handle(events.Connect(wait=wait))
+    def connect(self, *, wait: bool = True, retry: bool | None = None) -> Self:
+        return self.handle(events.Connect(wait=wait, retry=retry))
 
-    def reconnect(self, *, wait: bool = True) -> Self:
-        return self.handle(events.Reconnect(wait=wait))
+    def reconnect(self, *, wait: bool = True, retry: bool | None = None) -> Self:
+        return self.handle(events.Reconnect(wait=wait, retry=retry))
 
-    def cancelled(self) -> Self:
-        return self.handle(events.CallerCancelled())
+    def cancelled(self, *, retries: bool = False) -> Self:
+        return self.handle(events.CallerCancelled(retries))
 
     def disconnect(self) -> Self:
         return self.handle(events.Disconnect())
@@ -75,8 +78,19 @@ class MachineDriver:
     ) -> Self:
         return self.handle(events.ConnectionFailing(self.machine.epoch, error, code, "told", dead, up_for))
 
-    def ended(self, error: OnesocketError = LOST, jitter: float = 0.5, *, up_for: float = 0.0) -> Self:
-        return self.handle(events.ConnectionGone(self.machine.epoch, error, jitter, up_for))
+    def closed_by_peer(self, error: OnesocketError) -> Self:
+        return self.handle(events.ConnectionFailing(self.machine.epoch, error, by_peer=True)).ended(error)
+
+    def ended(
+        self,
+        error: OnesocketError = LOST,
+        jitter: float = 0.5,
+        *,
+        up_for: float = 0.0,
+        verdict: Verdict | None = None,
+        fresh: bool = True,
+    ) -> Self:
+        return self.handle(events.ConnectionGone(self.machine.epoch, error, jitter, up_for, verdict, fresh))
 
     def timer(self, kind: TimerKind, detail: str = "") -> Self:
         return self.handle(events.TimerFired(self.machine.epoch, kind, detail))

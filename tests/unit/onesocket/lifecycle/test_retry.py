@@ -17,17 +17,18 @@ from onesocket.errors import (
     OpenTimeout,
     ServerBusy,
 )
-from onesocket.lifecycle._retry import ReconnectPolicy, RetryClass, classify
+from onesocket.lifecycle._retry import ReconnectPolicy
+from onesocket.lifecycle._verdict import Verdict, verdict_of
 from tests.unit.onesocket.lifecycle.machine_driver import BUSY, FATAL, LOST
 
 POLICY = ReconnectPolicy(initial=1, factor=2, cap=5, busy_delay=30)
 
 
 def test_the_verdict_follows_what_the_error_says_of_itself() -> None:
-    assert classify(LOST) is RetryClass.RETRY
-    assert classify(OpenTimeout("late")) is RetryClass.RETRY
-    assert classify(FATAL) is RetryClass.FATAL
-    assert classify(BUSY) is RetryClass.BUSY
+    assert verdict_of(LOST) is Verdict.RETRY
+    assert verdict_of(OpenTimeout("late")) is Verdict.RETRY
+    assert verdict_of(FATAL) is Verdict.FAIL
+    assert verdict_of(BUSY) is Verdict.SLOW
 
 
 @pytest.mark.parametrize("jitter", [0.0, 0.5, 0.999])
@@ -49,7 +50,7 @@ def test_the_bound_grows_with_the_time_away_too(away: float, most: float) -> Non
 
 @pytest.mark.parametrize("error", [ConnectionRefused("nothing listens"), NameResolutionFailed("unknown")])
 def test_what_costs_the_service_nothing_has_a_cap_of_its_own(error: OnesocketError) -> None:
-    assert classify(error) is RetryClass.UNREACHABLE
+    assert verdict_of(error) is Verdict.RETRY
     assert ReconnectPolicy().delay(100, error, 0.999, 1e6) == pytest.approx(3, rel=0.01)
     assert ReconnectPolicy(cap=2).delay(100, error, 0.999, 1e6) == pytest.approx(2, rel=0.01)
     # Who asked for a long first delay gets it.
@@ -117,3 +118,28 @@ def test_what_is_out_of_range_is_refused_by_name(name: str, value: float) -> Non
 def test_no_attempts_at_all_is_not_a_policy() -> None:
     with pytest.raises(InvalidOption, match="max_attempts"):
         ReconnectPolicy(max_attempts=0)
+
+
+def test_the_verdict_decides_the_delay() -> None:
+    assert POLICY.delay(1, LOST, 0.5, verdict=Verdict.SLOW) == 30
+    assert POLICY.delay(1, BUSY, 0.5, verdict=Verdict.RETRY) == 0
+
+
+@pytest.mark.parametrize("first", [1, None, "yes"])
+def test_first_is_true_or_false(first: Any) -> None:
+    with pytest.raises(InvalidOption, match="first must be True or False"):
+        ReconnectPolicy(first=first)
+
+
+def test_the_hook_is_a_plain_function() -> None:
+    async def late(_: OnesocketError) -> None: ...
+
+    class Late:
+        async def __call__(self, _: OnesocketError) -> None: ...
+
+    for hook in (late, Late()):
+        with pytest.raises(InvalidOption, match="coroutine function"):
+            ReconnectPolicy(verdict=hook)  # type: ignore[arg-type] # that is the point
+    with pytest.raises(InvalidOption, match="must be a function or None, not 7"):
+        ReconnectPolicy(verdict=7)  # type: ignore[arg-type] # that is the point
+    assert ReconnectPolicy(verdict=lambda _: Verdict.FAIL).verdict is not None

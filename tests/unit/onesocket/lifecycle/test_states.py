@@ -10,6 +10,7 @@ from onesocket.lifecycle import _effects as effects
 from onesocket.lifecycle import _events as events
 from onesocket.lifecycle._actions import Actions
 from onesocket.lifecycle._events import EVENTS, Event
+from onesocket.lifecycle._guards import Guards
 from onesocket.lifecycle._states import AfterClose, State
 from onesocket.lifecycle._table import ILLEGAL, TABLE, NonTransition, Rule
 
@@ -74,7 +75,8 @@ def test_each_rule_of_an_ended_connection_marks_it_as_gone(
 def test_no_guard_or_action_is_without_use() -> None:
     rules = [rule for row in TABLE.values() for cell in row.values() if isinstance(cell, tuple) for rule in cell]
     used = {rule.when for rule in rules if rule.when is not None} | {action for rule in rules for action in rule.do}
-    public = {value for name, value in vars(Actions).items() if callable(value) and not name.startswith("_")}
+    members = {**vars(Guards), **vars(Actions)}
+    public = {value for name, value in members.items() if callable(value) and not name.startswith("_")}
     assert used == public
     assert {rule.after_close for rule in rules} == {*AfterClose, None}
 

@@ -7,22 +7,24 @@ import pytest
 from onesocket.errors import ClosedByPeer, ConnectionReset, HandshakeRejected, ServerBusy
 from onesocket.lifecycle._peer_errors import (
     CLOSE_CODES,
+    CLOSE_RULES,
+    STATUS_RULES,
     as_established,
     closed_by_peer,
     connection_reset,
     handshake_rejected,
     parse_retry_after,
 )
-from onesocket.lifecycle._retry import RetryClass, classify
+from onesocket.lifecycle._verdict import Verdict, verdict_of
 
 DATE = "Mon, 01 Jan 2024 00:00:00 GMT"
 
 
 @pytest.mark.parametrize("code", [*CLOSE_CODES, 999, 2000, 3000, 4999])
 def test_the_verdict_on_every_close_code(code: int) -> None:
-    wanted = {1008: RetryClass.FATAL, 1010: RetryClass.FATAL, 1013: RetryClass.BUSY}.get(code, RetryClass.RETRY)
+    wanted = {1008: Verdict.FAIL, 1010: Verdict.FAIL, 1013: Verdict.SLOW}.get(code, Verdict.RETRY)
     error = closed_by_peer(code)
-    assert classify(error) is wanted
+    assert verdict_of(error) is wanted
     assert str(code) in str(error)
 
 
@@ -52,9 +54,9 @@ def test_no_control_character_of_a_reason_reaches_the_text() -> None:
 
 
 def test_a_protocols_own_list_decides_what_is_fatal() -> None:
-    assert classify(closed_by_peer(4004, fatal={4004})) is RetryClass.FATAL
-    assert classify(closed_by_peer(1008, fatal={4004})) is RetryClass.RETRY
-    assert classify(closed_by_peer(1013, fatal={1013})) is RetryClass.FATAL
+    assert verdict_of(closed_by_peer(4004, fatal={4004})) is Verdict.FAIL
+    assert verdict_of(closed_by_peer(1008, fatal={4004})) is Verdict.RETRY
+    assert verdict_of(closed_by_peer(1013, fatal={1013})) is Verdict.FAIL
 
 
 @pytest.mark.parametrize(
@@ -63,17 +65,17 @@ def test_a_protocols_own_list_decides_what_is_fatal() -> None:
 )
 def test_a_reason_that_speaks_of_a_limit_means_busy(reason: str) -> None:
     for code in (1008, 3008, 4029):
-        assert classify(closed_by_peer(code, reason)) is RetryClass.BUSY
-        assert classify(closed_by_peer(code, reason, fatal={code})) is RetryClass.FATAL
-    assert classify(closed_by_peer(1001, reason)) is RetryClass.RETRY
-    assert classify(closed_by_peer(1010, reason)) is RetryClass.FATAL
+        assert verdict_of(closed_by_peer(code, reason)) is Verdict.SLOW
+        assert verdict_of(closed_by_peer(code, reason, fatal={code})) is Verdict.FAIL
+    assert verdict_of(closed_by_peer(1001, reason)) is Verdict.RETRY
+    assert verdict_of(closed_by_peer(1010, reason)) is Verdict.FAIL
 
 
 def test_what_a_1008_means_once_the_connection_was_up() -> None:
-    for reason in ("", "token expired"):
+    for reason in ("", "who are you?", "token expired"):
         refused = closed_by_peer(1008, reason)
-        assert classify(refused) is RetryClass.FATAL
-        assert classify(as_established(refused)) is RetryClass.BUSY
+        assert verdict_of(refused) is Verdict.FAIL
+        assert verdict_of(as_established(refused)) is Verdict.SLOW
         assert str(as_established(refused)) == str(refused)
     for error in (closed_by_peer(1008, fatal={1008}), closed_by_peer(1010), closed_by_peer(1001), connection_reset()):
         assert as_established(error) is error
@@ -81,34 +83,34 @@ def test_what_a_1008_means_once_the_connection_was_up() -> None:
 
 def test_a_connection_that_ended_without_a_close_frame_may_come_back() -> None:
     assert isinstance(connection_reset(), ConnectionReset)
-    assert classify(connection_reset()) is RetryClass.RETRY
+    assert verdict_of(connection_reset()) is Verdict.RETRY
     assert str(connection_reset("RST")).endswith("(RST)")
 
 
 @pytest.mark.parametrize(
     ("status", "wanted"),
     [
-        (200, RetryClass.FATAL),
-        (301, RetryClass.FATAL),
-        (400, RetryClass.FATAL),
-        (401, RetryClass.FATAL),
-        (403, RetryClass.FATAL),
-        (404, RetryClass.FATAL),
-        (408, RetryClass.RETRY),
-        (418, RetryClass.FATAL),
-        (425, RetryClass.RETRY),
-        (426, RetryClass.FATAL),
-        (429, RetryClass.BUSY),
-        (500, RetryClass.RETRY),
-        (502, RetryClass.RETRY),
-        (503, RetryClass.RETRY),
-        (504, RetryClass.RETRY),
-        (599, RetryClass.RETRY),
+        (200, Verdict.FAIL),
+        (301, Verdict.FAIL),
+        (400, Verdict.FAIL),
+        (401, Verdict.FAIL),
+        (403, Verdict.FAIL),
+        (404, Verdict.FAIL),
+        (408, Verdict.RETRY),
+        (418, Verdict.FAIL),
+        (425, Verdict.RETRY),
+        (426, Verdict.FAIL),
+        (429, Verdict.SLOW),
+        (500, Verdict.RETRY),
+        (502, Verdict.RETRY),
+        (503, Verdict.RETRY),
+        (504, Verdict.RETRY),
+        (599, Verdict.RETRY),
     ],
 )
-def test_the_verdict_on_every_kind_of_http_status(status: int, wanted: RetryClass) -> None:
+def test_the_verdict_on_every_kind_of_http_status(status: int, wanted: Verdict) -> None:
     error = handshake_rejected(status, {})
-    assert classify(error) is wanted
+    assert verdict_of(error) is wanted
     assert f"HTTP {status}" in str(error)
     assert error.retry_after is None
 
@@ -187,3 +189,43 @@ def test_retry_after_in_seconds_as_a_date_and_as_garbage(value: str | None, seco
 def test_a_date_is_read_against_the_servers_own_clock_and_means_nothing_without_it() -> None:
     assert parse_retry_after("Mon, 01 Jan 2024 00:02:00 GMT") is None
     assert parse_retry_after("Mon, 01 Jan 2024 00:02:00 GMT", "yesterday") is None
+
+
+def test_every_row_of_the_tables_counts() -> None:
+    texts = ("", "connection limit exceeded", "invalid token", "max clients")
+    for rules in (CLOSE_RULES, STATUS_RULES):
+        first = {
+            next(rule for rule in rules if rule.matches(code, text)) for code in range(100, 5000) for text in texts
+        }
+        assert first == set(rules)
+
+
+@pytest.mark.parametrize(
+    ("code", "reason", "wanted"),
+    [
+        (3000, "", Verdict.NEW_TOKEN),
+        (3003, "", Verdict.NEW_TOKEN),
+        (4401, "Unauthorized", Verdict.NEW_TOKEN),
+        (4001, "jwt expired", Verdict.NEW_TOKEN),
+        (1008, "Invalid API key", Verdict.NEW_TOKEN),
+        (1008, "token rate limit exceeded", Verdict.SLOW),
+        (4001, "", Verdict.RETRY),
+        (1001, "token expired", Verdict.RETRY),
+    ],
+)
+def test_closes_that_refuse_the_token(code: int, reason: str, wanted: Verdict) -> None:
+    error = closed_by_peer(code, reason)
+    assert verdict_of(error, renews_token=True) is wanted
+    assert verdict_of(error) is not Verdict.NEW_TOKEN
+    if isinstance(error, ServerBusy):
+        assert (error.code, error.reason) == (code, reason)
+    assert not closed_by_peer(code, reason, fatal={code}).refuses_token
+
+
+def test_statuses_that_refuse_the_token() -> None:
+    for status in (401, 403):
+        assert verdict_of(handshake_rejected(status, {}), renews_token=True) is Verdict.NEW_TOKEN
+    assert verdict_of(handshake_rejected(404, {}), renews_token=True) is Verdict.FAIL
+    busy = handshake_rejected(429, {"retry-after": "3"})
+    assert isinstance(busy, ServerBusy)
+    assert (busy.status, busy.retry_after) == (429, 3)

@@ -779,6 +779,7 @@ async def test_a_caller_in_a_back_off_that_finds_nobody_ends_it() -> None:
     assert (existing(provider).state, ids(provider)) == (State.STOPPED, ["session-expired"])
     server.on_dial = None
     accounts.who = ALICE
+    await asyncio.sleep(30)  # the server has asked for that
     assert await provider.connect_if_authenticated() is Outcome.OPENED
     await provider.aclose()
 

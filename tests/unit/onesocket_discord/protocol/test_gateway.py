@@ -5,7 +5,7 @@ from urllib.parse import parse_qs, urlsplit
 import pytest
 
 from onesocket.errors import ClosedByPeer, LoginRefused, PingTimeout, ServerBusy
-from onesocket.lifecycle._retry import RetryClass, classify
+from onesocket.lifecycle._verdict import Verdict, verdict_of
 from onesocket.protocols._protocol import Extend
 from onesocket_discord.protocol import (
     DisallowedIntents,
@@ -322,7 +322,7 @@ def test_op_9_false_waits_and_begins_a_new_session_at_the_first_address(d: objec
     drive = GatewayDriver().up().lose().open().hello().say(9, d=d)
     assert isinstance(drive.error, SessionInvalid)
     assert drive.error.retry_after == 3  # the middle of 1 to 5
-    assert classify(drive.error) is RetryClass.RETRY
+    assert verdict_of(drive.error) is Verdict.RETRY
     assert dialled(drive.lose().open())[0] == URL
     identify = drive.hello().only
     assert identify["op"] == 2

@@ -12,6 +12,7 @@ from onesocket.client._client import Client
 from onesocket.client._instruments import InstrumentsOption
 from onesocket.client._options import Headers, Token, check_headers, check_seconds, check_token
 from onesocket.client._status import Change, Status
+from onesocket.client._token_source import FixedToken, call_token_source, takes_refusal
 from onesocket.client._user_code import call_user_function, mark_unwrapped
 from onesocket.errors import InvalidOption, OnesocketError, TokenFailed
 from onesocket.lifecycle._outbox import OutboxLimits
@@ -131,7 +132,7 @@ class DiscordClient(Client[Dispatch]):
         url = gateway_url if gateway_url is not None else _placeholder_url(self._api_url)
         super().__init__(
             url,
-            token=self._prepared_token,
+            token=self._prepared_token if callable(self._discord_token) else FixedToken(self._prepared_token),
             protocol=self._gateway,
             headers=fields,
             # For the API alone, if the gateway's address turns out to be without TLS.
@@ -218,10 +219,15 @@ class DiscordClient(Client[Dispatch]):
 
     # --- inside -----------------------------------------------------------------------------------------------------
 
-    async def _prepared_token(self) -> str:
+    async def _prepared_token(self, previous: str | None, refusal: OnesocketError | None) -> str:
         """Prepare the login of an attempt; returns the token."""
         source = self._discord_token
-        token = check_token(await call_user_function(source) if callable(source) else source).removeprefix("Bot ")
+        answer = (
+            await call_user_function(lambda: call_token_source(source, previous, refusal))
+            if callable(source)
+            else source
+        )
+        token = check_token(answer).removeprefix("Bot ")
         self._identify_slots.token_state = token_state = TOKEN_STATES.of(self._api_url, token)
         if self._gateway.session is None or self._gateway.url is None:
             try:
@@ -249,6 +255,7 @@ def _token(token: object) -> Any:
         return check_token(token.removeprefix("Bot "))
     if not callable(token):
         raise TokenFailed(f"the token must be a str or a callable, not {type(token).__name__}")
+    takes_refusal(token)
     return token
 
 

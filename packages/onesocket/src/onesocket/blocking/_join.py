@@ -50,6 +50,7 @@ def join(
     token: Token | None = None,
     linger: float = 0.0,
     timeout: float | None = None,
+    wait: bool = True,
     limit: int = DEFAULT_LIMIT,
     overflow: Overflow | str = Overflow.FAIL,
     on_error: Callable[[BaseException], object] | None = None,
@@ -61,7 +62,8 @@ def join(
     """Join the one connection of this URL and identity: ``with onesocket.blocking.join(url) as client:``.
 
     It is the same connection that `onesocket.join()` gives to event loops, and the arguments mean the same. Returns
-    when the connection is up, or raises the error that kept it from that; `WaitTimeout` after `timeout` seconds. In a
+    when the connection is up (at once with ``wait=False``), or raises the error that kept it from that; `WaitTimeout`
+    after `timeout` seconds. In a
     thread in which an event loop runs it raises `WrongEventLoop`.
 
     `limit` and `overflow` are those of the client's own stream (``for message in client``).
@@ -78,4 +80,6 @@ def join(
         host_options=host_options,
         options=dict(options) if protocol is None else {**options, "protocol": protocol},
     )
-    return SharedClient(parameters, limit=limit, overflow=overflow, timeout=timeout, on_error=check_on_error(on_error))
+    return SharedClient(
+        parameters, limit=limit, overflow=overflow, timeout=timeout, wait=wait, on_error=check_on_error(on_error)
+    )

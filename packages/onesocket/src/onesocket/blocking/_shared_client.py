@@ -27,7 +27,7 @@ from ..lifecycle._effects import Outcome
 from ..lifecycle._states import State
 from ..protocols._message_type import M
 from ..sharing._cross_loop_call import CrossLoopCall
-from ..sharing._join import JoinParameters
+from ..sharing._join import JoinParameters, check_wait
 from ..sharing._registry import current_registry
 from ..sharing._shared_client import CLIENT_CLOSED
 from ..sharing._shared_client import SharedClient as LoopClient
@@ -35,7 +35,7 @@ from ..sharing._shared_connection import SharedConnection
 from ..wire._handshake import Handshake
 from ._subscription import Subscription, part_of
 from ._thread_callback import ThreadCallback, ThreadErrorReporter
-from ._token_source import call_token_source
+from ._token_source import call_threads_token_source
 from ._uninterruptible import uninterruptible
 from ._waiting import Deadline, check_may_block, run_on_host_loop
 
@@ -63,9 +63,11 @@ class SharedClient(Generic[M]):
         limit: int,
         overflow: Overflow | str,
         timeout: float | None,
+        wait: bool,
         on_error: Callable[[BaseException], object] | None,
     ) -> None:
         self._parameters = parameters
+        self._waits = check_wait(wait)
         self._limit = limit
         self._overflow = overflow
         self._timeout = timeout
@@ -121,13 +123,13 @@ class SharedClient(Generic[M]):
 
     # --- the connection, which all clients share --------------------------------------------------------------------
 
-    def connect(self, timeout: float | None = None) -> Outcome:
+    def connect(self, timeout: float | None = None, *, retry: bool | None = None) -> Outcome:
         """As `Client.connect()`; it acts on the shared connection. Raises `WaitTimeout`, too."""
-        return self._run(self._current().connect, timeout, "connecting")
+        return self._run(functools.partial(self._current().connect, retry=retry), timeout, "connecting")
 
-    def connect_nowait(self) -> Outcome:
+    def connect_nowait(self, *, retry: bool | None = None) -> Outcome:
         """As `Client.connect_nowait()`: start or find the attempt, and return which."""
-        return self._call(LoopClient.connect_nowait)
+        return self._call(lambda handle: handle.connect_nowait(retry=retry))
 
     def reconnect(self, timeout: float | None = None) -> Outcome:
         """As `Client.reconnect()`; it acts on the shared connection."""
@@ -353,7 +355,10 @@ class SharedClient(Generic[M]):
         handle = self._handle
         try:
             stream = self._open(lambda handle: handle.subscribe_from_now(limit=self._limit, overflow=self._overflow))
-            self._run(handle.connect, self._timeout, "joining")
+            if self._waits:
+                self._run(handle.connect, self._timeout, "joining")
+            else:
+                self._call(lambda handle: handle.connect_nowait(retry=self._parameters.can_retry))
             self._registry, self._reads_own_stream = registry, False
             for callback, (open_stream, where) in tuple(self._callbacks.items()):
                 callback.start(self._open(open_stream, where))
@@ -376,7 +381,7 @@ class SharedClient(Generic[M]):
                 current_registry(),
                 shared.host_loop.loop,
                 shown=self._parameters.shown,
-                token_source=None if source is None else functools.partial(call_token_source, source),
+                token_source=None if source is None else functools.partial(call_threads_token_source, source),
                 on_error=None,
             )
         return shared

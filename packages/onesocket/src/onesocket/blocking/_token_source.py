@@ -10,15 +10,18 @@ from collections.abc import Callable
 from concurrent.futures import Future
 from typing import Any
 
-from ..client._options import TokenSource
+from ..client._token_source import TokenSource, call_token_source
 from ..client._user_code import is_async
-from ..errors import TokenFailed
+from ..errors import OnesocketError, TokenFailed
 
 
-async def call_token_source(source: TokenSource) -> str | None:
-    """Returns a token of this source."""
+async def call_threads_token_source(
+    source: TokenSource, previous: str | None, refusal: OnesocketError | None
+) -> str | None:
+    """Returns a token of this source; `previous`, `refusal`: the token that was refused, and why."""
+    call = functools.partial(call_token_source, source, previous, refusal)
     try:
-        answer: Any = source() if is_async(source) else await _in_executor(functools.partial(_call_and_catch, source))
+        answer: Any = call() if is_async(source) else await _in_executor(functools.partial(_call_and_catch, call))
         if isinstance(answer, _RaisedError):
             raise answer.error
         value: str | None = await answer if inspect.isawaitable(answer) else answer
@@ -35,9 +38,9 @@ class _RaisedError:
         self.error = error
 
 
-def _call_and_catch(source: TokenSource) -> Any:
+def _call_and_catch(call: Callable[[], Any]) -> Any:
     try:
-        return source()
+        return call()
     except BaseException as error:  # noqa: BLE001 - it's raised where the token is asked for
         return _RaisedError(error)
 

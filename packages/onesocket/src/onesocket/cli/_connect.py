@@ -147,7 +147,8 @@ class ConnectSession:
                 return "connected" + (f" (sub-protocol {chosen})" if chosen else "")
             case State.BACKING_OFF:
                 wait = self._client.status.retry_in or 0.0
-                return f"connection lost: {change.error}; next attempt " + (f"in {wait:.1f} s" if wait else "now")
+                what = "connecting failed" if self._client.status.last_connected_at is None else "connection lost"
+                return f"{what}: {change.error}; next attempt " + (f"in {wait:.1f} s" if wait else "now")
             case State.CLOSING:
                 return "" if change.error is not None else "closing"  # the server closes, and the reason follows
             case State.CLOSED:

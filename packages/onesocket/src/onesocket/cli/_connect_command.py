@@ -70,6 +70,10 @@ def connect(
     reconnect: Annotated[
         bool, typer.Option("--reconnect/--no-reconnect", help="Whether a lost connection is opened again.")
     ] = True,
+    retry: Annotated[
+        bool,
+        typer.Option("--retry", help="Go on until the first connection is up: the service may start later."),
+    ] = False,
     wait: WaitArgument = None,
     count: CountArgument = None,
     stay: StayArgument = False,
@@ -78,8 +82,8 @@ def connect(
     """Keep one connection to a WebSocket server: typed lines are sent, received messages are shown.
 
     Each line of stdin is one text message. Messages go to stdout, one per line, with control characters written out;
-    remarks, and a mark wherever messages may be missing, go to stderr. The first attempt is not repeated; a connection
-    that is lost later is opened again.
+    remarks, and a mark wherever messages may be missing, go to stderr. The first attempt is not repeated (but with
+    --retry); a connection that is lost later is opened again.
 
     The end of stdin (and of --wait) or Ctrl-C closes the connection (close code 1000); a second Ctrl-C ends at once. So
     'echo question | onesocket connect --count 1 URL' prints the answer, however long it takes.
@@ -97,6 +101,8 @@ def connect(
     headers = [parse_header(text) for text in header or ()]
     if token_query is not None and token is None:
         fail("--token-query needs a token: --token, or ONESOCKET_TOKEN in the environment")
+    if retry and not reconnect:
+        fail("--retry can't be combined with --no-reconnect: both are one policy")
     silence_log()
     output = Output(secrets=[token or "", *header_secrets(headers)], quiet=quiet)
 
@@ -116,7 +122,7 @@ def connect(
             ping_interval=ping_interval or None,
             silence_timeout=silence_timeout,
             pace=parse_pace("--pace", pace),
-            reconnect=ReconnectPolicy() if reconnect else None,
+            reconnect=ReconnectPolicy(first=retry) if reconnect else None,
         )
         return await ConnectSession(client, output, as_json=as_json, end=end).run()
 

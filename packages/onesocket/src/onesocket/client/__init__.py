@@ -1,6 +1,6 @@
 """One WebSocket connection on asyncio: its client, its options, and the values it hands out."""
 
-from ..lifecycle import OutboxLimits, Outcome, ReconnectPolicy, State
+from ..lifecycle import OutboxLimits, Outcome, ReconnectPolicy, State, Verdict
 from ._client import Client
 from ._delivery import Delivery
 from ._durable_outbox import DurableOutbox, StoredMessage
@@ -28,4 +28,5 @@ __all__ = [
     "Status",
     "StoredMessage",
     "Subscription",
+    "Verdict",
 ]

@@ -32,7 +32,7 @@ from ._gap import Gap
 from ._instruments import InstrumentsOption, Observer, SourceKind
 from ._internals import ClientInternals
 from ._message_client import C, CallbackOptions, R, ReaderParameters, SubscriptionOptions, W
-from ._options import Headers, Options, Token, URLSource
+from ._options import Headers, Options, Token, URLSource, check_retry
 from ._outage_log import OutageLog
 from ._pickling import not_picklable
 from ._queue import DEFAULT_LIMIT, Overflow
@@ -66,7 +66,8 @@ class Client(Generic[M]):
             Or a callable (or coroutine function) that returns one, asked anew for every attempt: for signed URLs, or
             several servers in turn.
         token: A str, or a callable (or coroutine function) that returns one, asked anew for every attempt; None from it
-            means "none this time". It appears in no repr, log or error.
+            means "none this time". With parameters (previous, error) it is told of the token that the server refused,
+            and why (both None: it refused none). It appears in no repr, log or error.
         protocol: What the frames mean: `Raw()` (default), `Json()`, `Msgpack()`, or your own `Protocol`. It decides
             where the token goes (default: ``Authorization: Bearer …``).
         headers: Header fields for the upgrade request; a `Host` and a `User-Agent` replace the usual ones.
@@ -157,7 +158,9 @@ class Client(Generic[M]):
         self._error_reporter = ErrorReporter(self._shown_url, on_error)
         self._outage_log = OutageLog(self._shown_url)
         self._affinity = Affinity("client", self._forked)
-        self._runner = Runner(self._options, on_change=self._changed, affinity=self._affinity)
+        self._runner = Runner(
+            self._options, on_change=self._changed, affinity=self._affinity, report=self._error_reporter.report
+        )
         self._connect_reminder = ConnectReminder(self._shown_url, self._runner.connect_hint)
         self._fan_out = FanOut(
             event_of=self._options.protocol.event_of,
@@ -217,7 +220,7 @@ class Client(Generic[M]):
 
     # --- the connection -----------------------------------------------------------------------------------------------
 
-    async def connect(self) -> Outcome:
+    async def connect(self, *, retry: bool | None = None) -> Outcome:
         """Connect: start the one attempt, join it, or find it done.
 
         Returns `OPENED`, `JOINED` or `ALREADY_CONNECTED`, within `open_timeout` of the start of its attempt; the end of
@@ -226,14 +229,24 @@ class Client(Generic[M]):
         that joined it; `ManuallyDisconnected` after `disconnect()`; `ConnectAborted` when `disconnect()` comes
         meanwhile; `ClientClosed` after `aclose()`. Cancelling the call harms no other caller; when the last caller of
         an attempt is cancelled, the attempt is wound down.
-        """
-        self._open_outbox()
-        return await self._runner.request(events.Connect())
 
-    def connect_nowait(self) -> Outcome:
-        """Start or find the attempt, and say at once which: `OPENED` means "started", not "open yet"."""
+        `retry`: True to have a failed attempt followed by the next, as the `ReconnectPolicy` says, until the connection
+        is up or has failed for good; False: one attempt; None: as the policy's `first` says. Before the time that a
+        server has named (`Retry-After`), a call without `retry` waits for it, at most for `open_timeout`, and then
+        raises `ServerBusy` with the rest as `retry_after`.
+        """
+        retry = check_retry(retry, self._options.reconnect)
         self._open_outbox()
-        return self._runner.request_nowait(events.Connect(wait=False))
+        return await self._runner.request(events.Connect(retry=retry))
+
+    def connect_nowait(self, *, retry: bool | None = None) -> Outcome:
+        """Start or find the attempt, and say at once which: `OPENED` means "started", not "open yet".
+
+        `retry`: as for `connect()`. Before the time that a server has named, a call without it raises `ServerBusy`.
+        """
+        retry = check_retry(retry, self._options.reconnect)
+        self._open_outbox()
+        return self._runner.request_nowait(events.Connect(wait=False, retry=retry))
 
     async def disconnect(self) -> None:
         """Close the connection in order and hold it closed: only `reconnect()` lifts that.
@@ -347,7 +360,8 @@ class Client(Generic[M]):
                 with a `Gap`) or ``"wait"`` (the socket is not read until it has caught up).
             gaps: True for gap markers in the stream.
             raise_on_failure: True to raise the error in the reader when the client becomes FAILED; otherwise it goes on
-                waiting for a connection, which `connect()` may still bring.
+                waiting for a connection, which `connect()` may still bring. A first connect that fails is raised in
+                its callers alone (in the reader, if none waits): readers that were made before go on waiting.
         """
         self._affinity.check_process()
         stream = self._fan_out.subscribe(
@@ -485,6 +499,7 @@ class Client(Generic[M]):
             retry_in=self._runner.retry_in,
             has_callers=self._runner.callers > 0,
             now=self._runner.time(),
+            level=logging.DEBUG if self._runner.is_restoring else logging.WARNING,
         )
         self._state_watchers.notify(change)
         if self._observer is not None:

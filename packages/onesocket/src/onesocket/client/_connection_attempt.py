@@ -22,7 +22,7 @@ from ..protocols._protocol import Action, Deliver, Extend, Fail, Ready, Send, Un
 from ..transports._transport import TransportConnection
 from ..urls import redact
 from ..wire._handshake import Data, DialRequest, Handshake
-from ._dial_request import ask_for_address, ask_for_token, make_dial_request
+from ._dial_request import ask_for_address, make_dial_request
 from ._fan_out import FanOut
 from ._frame_receivers import frame_receivers
 from ._gap import Gap, GapReason
@@ -30,6 +30,7 @@ from ._keepalive import Keepalive
 from ._options import Options
 from ._sender import Sender
 from ._silence_watch import SilenceWatch
+from ._token_requests import TokenRequests, TokenUnchanged
 from ._user_code import USER_ERRORS, concerns_another_client, ends_task
 from ._wake_timer import WakeTimer
 
@@ -68,6 +69,7 @@ class ConnectionAttempt:
         sender: Sender,
         silence: SilenceWatch | None,
         *,
+        tokens: TokenRequests,
         dispatch: Callable[[Event], None],
         on_ready: Callable[[ConnectionAttempt, Ready], None],
         on_gone: Callable[[ConnectionAttempt, OnesocketError, bool], None],
@@ -77,7 +79,10 @@ class ConnectionAttempt:
         """The newest round trip of a PING, in seconds."""
         self.connection: TransportConnection | None = None
         self.handshake: Handshake | None = None
+        self.has_unchanged_token = False
+        """The token source gave the token again that was refused before, so nothing was dialled."""
         self._options = options
+        self._tokens = tokens
         self._protocol = options.protocol
         self._fan_out = fan_out
         self._sender = sender
@@ -182,6 +187,9 @@ class ConnectionAttempt:
                 self._task = None  # 1 KB, with its coroutine
                 return
             error = ConnectAborted("the attempt was given up before anything was dialled")
+        except TokenUnchanged as unchanged:
+            self.has_unchanged_token = True
+            error = unchanged.refusal.copy()
         except TokenFailed as failure:
             error = failure
         except USER_ERRORS as failure:
@@ -198,7 +206,7 @@ class ConnectionAttempt:
         address = await ask_for_address(self._options)
         if not self._advance(AttemptPhase.ASKING_URL, AttemptPhase.ASKING_TOKEN):
             return None
-        self._token = await ask_for_token(self._options)
+        self._token = await self._tokens.ask()
         return make_dial_request(self._options, address, self._token)
 
     def _advance(self, before: AttemptPhase, after: AttemptPhase) -> bool:
@@ -269,7 +277,7 @@ class ConnectionAttempt:
         except USER_ERRORS as error:
             self._protocol_failed(error)
         else:
-            self._fail(failure)  # even if it's over: the machine counts what is stale
+            self._fail(failure, by_peer=True)  # even if it's over: the machine counts what is stale
 
     def violated(self, error: ProtocolViolation) -> None:
         """The peer broke the rules, and was told so."""
@@ -299,16 +307,16 @@ class ConnectionAttempt:
         except USER_ERRORS as error:  # a protocol's bug must not leave the connection hanging
             self._protocol_failed(error)
 
-    def _fail(self, failure: Fail) -> None:
+    def _fail(self, failure: Fail, *, by_peer: bool = False) -> None:
         if concerns_another_client(failure.error):
             self._protocol_failed(failure.error)
             return
         self._stop_timers()
-        self._failing(failure)
+        self._failing(failure, by_peer=by_peer)
 
-    def _failing(self, failure: Fail) -> None:
+    def _failing(self, failure: Fail, *, by_peer: bool = False) -> None:
         error, code, reason, dead = failure.error, failure.code, failure.reason, failure.dead
-        self._dispatch(events.ConnectionFailing(self.epoch, error, code, reason, dead, self.up_for))
+        self._dispatch(events.ConnectionFailing(self.epoch, error, code, reason, dead, self.up_for, by_peer))
 
     def _protocol_failed(self, error: BaseException) -> None:
         self._stop_timers()

@@ -1,11 +1,11 @@
-"""Makes the request of an attempt: asks for the URL and the token, and puts them where they belong."""
+"""Makes the request of an attempt: asks for the URL, and puts it and the token where they belong."""
 
 from __future__ import annotations
 
 from ..errors import URLFailed
 from ..urls import CLIENT_SCHEMES, Address, parse_url
 from ..wire._handshake import DialRequest
-from ._options import Options, check_token
+from ._options import Options
 from ._user_code import call_user_function
 
 
@@ -17,13 +17,6 @@ async def ask_for_address(options: Options) -> Address:
         return options.address
     url = await call_user_function(options.url_source, "the function that gives the URL", URLFailed)
     return options.check_address(parse_url(url, schemes=CLIENT_SCHEMES))  # type: ignore[arg-type] # it checks the type
-
-
-async def ask_for_token(options: Options) -> str | None:
-    """The token of one attempt; None: there is none. Raises as `call_user_function` and `check_token`."""
-    source = options.token
-    value = await call_user_function(source) if callable(source) else source
-    return None if value is None else check_token(value)
 
 
 def make_dial_request(options: Options, address: Address, token: str | None) -> DialRequest:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable
 
-from ..errors import ConnectAborted, TokenFailed
+from ..errors import ConnectAborted, OnesocketError, TokenFailed
 from ._secret import Secret
 from ._user_code import mark_unwrapped
 
@@ -21,7 +21,7 @@ class Superseded(ConnectAborted):
 class IdentityToken:
     """The token source that a provider's `make_client` gets: equal keys mean the same identity, in every provider."""
 
-    def __init__(self, key: str, ask: Callable[[], Awaitable[str]]) -> None:
+    def __init__(self, key: str, ask: Callable[[str | None, OnesocketError | None], Awaitable[str]]) -> None:
         self.key = key
         """The key of the `Identity` that it gives tokens for."""
         self._ask = ask
@@ -30,18 +30,21 @@ class IdentityToken:
     def __repr__(self) -> str:
         return "<IdentityToken>"
 
-    async def __call__(self) -> str:
-        """A token for one attempt, asked for on the loop that made this object, in whatever loop it is called."""
+    async def __call__(self, previous: str | None = None, error: OnesocketError | None = None) -> str:
+        """A token for one attempt, asked for on the loop that made this object, in whatever loop it is called.
+
+        `previous` and `error`: the token that was refused, and why; the auth callback is told.
+        """
         if asyncio.get_running_loop() is self._loop:
-            return await self._ask()
-        question = _as_secret(self._ask)
+            return await self._ask(previous, error)
+        question = _as_secret(self._ask(previous, error))
         try:
             answer = asyncio.run_coroutine_threadsafe(question, self._loop)
-        except RuntimeError as error:
+        except RuntimeError as failure:
             question.close()
-            raise TokenFailed("the event loop of the provider has ended", retryable=True) from error
+            raise TokenFailed("the event loop of the provider has ended", retryable=True) from failure
         return str((await asyncio.wrap_future(answer)).value)
 
 
-async def _as_secret(ask: Callable[[], Awaitable[str]]) -> Secret:
-    return Secret(await ask())
+async def _as_secret(answer: Awaitable[str]) -> Secret:
+    return Secret(await answer)

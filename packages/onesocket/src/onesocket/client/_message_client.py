@@ -82,12 +82,12 @@ class MessageClient(Protocol[M]):
         """The counters so far."""
         ...
 
-    async def connect(self) -> Outcome:
-        """Connect: start the one attempt, join it, or find it done."""
+    async def connect(self, *, retry: bool | None = None) -> Outcome:
+        """Connect: start the one attempt, join it, or find it done; `retry`: go on after a failed one."""
         ...
 
-    def connect_nowait(self) -> Outcome:
-        """Start or find the attempt, and return at once which."""
+    def connect_nowait(self, *, retry: bool | None = None) -> Outcome:
+        """Start or find the attempt, and return at once which; `retry`: go on after a failed one."""
         ...
 
     async def disconnect(self) -> None:

@@ -26,10 +26,10 @@ from ..wire._handshake import ByteCounts
 from ..wire._header_fields import is_header_value, is_token
 from ._durable_outbox import DurableOutbox
 from ._instruments import Instruments, check_instruments
+from ._token_source import TokenSource, takes_refusal
 
 T = TypeVar("T")
 
-TokenSource = Callable[[], Awaitable[str | None]] | Callable[[], str | None]
 Token = str | TokenSource
 URLSource = Callable[[], Awaitable[str]] | Callable[[], str]
 Headers = Mapping[str, str] | Iterable[tuple[str, str]]
@@ -81,6 +81,8 @@ class Options:
             check_token(token)
         elif token is not None and not callable(token):
             raise InvalidOption(f"token must be a str or a callable, not {type(token).__name__}")
+        elif token is not None:
+            takes_refusal(token)
         if not callable(getattr(transport, "dial", None)):
             raise InvalidOption(f"transport must have a dial() (onesocket.transports.Transport), not be {transport!r}")
         ping_interval, silence_timeout = given["ping_interval"], given["silence_timeout"]
@@ -145,6 +147,15 @@ class Options:
 
     def __repr__(self) -> str:
         return f"<Options {self.shown_url} protocol={self.protocol!r} transport={self.transport.name}>"
+
+
+def check_retry(value: object, reconnect: ReconnectPolicy | None) -> bool | None:
+    """`retry` of a `connect()` whose client has this policy; raises `InvalidOption`."""
+    if value is not None and not isinstance(value, bool):
+        raise InvalidOption(f"retry must be True, False or None, not {value!r}")
+    if value and reconnect is None:
+        raise InvalidOption("retry=True needs a policy to go by, and this client has reconnect=None")
+    return value
 
 
 # Arguments of callers are `object` here: callers may not use a type checker.

@@ -35,16 +35,18 @@ class OutageStage(enum.Enum):
     LOST = "lost"
     """The connection was up, and no attempt has failed since."""
     RETRYING = "retrying"
+    FIRST = "first"
+    """The first connect failed, and is retried."""
     GAVE_UP = "gave up"
 
 
 class OutageLog:
     """Logs the outages of one connection, and keeps the reason for the last loss.
 
-    A first connect that fails is raised and not logged, unless no caller waits for it. An attempt that fails is logged
-    when its reason is new in this outage, or when the outage has lasted twice as long as at the last entry about it.
-    What comes up and is lost again before it has proved itself goes on with its outage: a server that accepts and
-    closes fills no log.
+    A first connect that fails is raised and not logged, unless no caller waits for it, or it is retried. An attempt
+    that fails is logged when its reason is new in this outage, or when the outage has lasted twice as long as at the
+    last entry about it. What comes up and is lost again before it has proved itself goes on with its outage: a server
+    that accepts and closes fills no log.
     """
 
     def __init__(self, shown_url: str) -> None:
@@ -93,9 +95,14 @@ class OutageLog:
         error = change.error
         if change.old is State.CONNECTED and error is not None:
             self._begin(change, error, now, failures, quiet=level <= logging.DEBUG)
+        elif self._stage is OutageStage.NONE and change.new is State.BACKING_OFF and error is not None:
+            self._start(OutageStage.FIRST, now, quiet=level <= logging.DEBUG)
+            self._began, self._failed = now, 1
+            self._reasons.clear()
         is_outage = self._stage is not OutageStage.NONE
         if change.new is State.CONNECTED and is_outage:
-            text = "%s: connected again after %.1f s (epoch %d, attempt %d)"
+            again = "" if self._stage is OutageStage.FIRST else " again"
+            text = f"%s: connected{again} after %.1f s (epoch %d, attempt %d)"
             level = logging.INFO if self._was_logged else logging.DEBUG
             self._say(level, text, now - self._since, change.epoch, self._failed)
             self._stage = OutageStage.NONE
@@ -110,14 +117,17 @@ class OutageLog:
         cause = error.__cause__
         self.last_loss = cause if isinstance(error, RetriesExhausted) and isinstance(cause, OnesocketError) else error
         self.last_lost_at = change.at
-        self._stage = OutageStage.LOST
-        self._since = now
-        self._quiet = quiet
-        self._was_logged = False
+        self._start(OutageStage.LOST, now, quiet=quiet)
         if failures <= 1:
             self._began = now
             self._failed = 0
             self._reasons.clear()
+
+    def _start(self, stage: OutageStage, now: float, *, quiet: bool) -> None:
+        self._stage = stage
+        self._since = now
+        self._quiet = quiet
+        self._was_logged = False
 
     def _is_failure(self, change: Change) -> bool:
         # A connection that another process held is lost without a close or a back-off of ours.
@@ -127,7 +137,9 @@ class OutageLog:
         again = " again" if self._failed else ""
         failed = f"connection lost{again}" if self._stage is OutageStage.LOST else f"attempt {self._failed} failed"
         lasted = now - self._began
-        away = f" ({lasted:.0f} s since the first loss)" if self._failed else ""
+        is_first = self._stage is OutageStage.FIRST
+        began = "failure" if is_first else "loss"
+        away = f" ({lasted:.0f} s since the first {began})" if self._failed > is_first else ""
         self._failed += 1
         if self._stage is OutageStage.LOST:
             self._stage = OutageStage.RETRYING
@@ -150,6 +162,7 @@ class OutageLog:
             text = "%s: connection lost for good, after an outage of %.1f s: %s; connect() starts a new attempt"
             self._say(level, text, now - self._since, one_line(str(error)), error=error)
         else:
+            self._stage = OutageStage.NONE if self._stage is OutageStage.FIRST else self._stage
             level = logging.DEBUG if has_callers or is_meant else logging.ERROR
             self._say(level, "%s: connecting failed: %s", one_line(str(error)), error=error)
 

@@ -8,23 +8,29 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-from ..errors import ClientClosed, ManuallyDisconnected, OnesocketError
+from ..errors import ClientClosed, ManuallyDisconnected, OnesocketError, ServerBusy
 from ..lifecycle import _effects as fx
 from ..lifecycle import _events as events
 from ..lifecycle._effects import Effect, Outcome
 from ..lifecycle._events import Event
+from ..lifecycle._guards import Initiator
 from ..lifecycle._machine import Machine
 from ..lifecycle._states import AfterClose, State
+from ..lifecycle._verdict import Verdict
 from ..protocols._protocol import Ready
 from ..wire._handshake import Handshake
 from ._affinity import Affinity
+from ._callers import Caller, Callers
 from ._connection_attempt import ConnectionAttempt
+from ._failure_judge import FailureJudge
 from ._fan_out import FanOut
 from ._gap import Gap, GapReason
 from ._options import Options
 from ._sender import Sender
 from ._silence_watch import SilenceWatch
 from ._status import Change
+from ._token_requests import TokenRequests
+from ._token_source import renews_token
 
 
 class Runner:
@@ -36,12 +42,14 @@ class Runner:
         *,
         on_change: Callable[[Change], None],
         affinity: Affinity,
+        report: Callable[[BaseException, str], None],
         jitter: Callable[[], float] = random.random,
     ) -> None:
         self.machine = Machine(
             open_timeout=options.open_timeout,
             close_timeout=options.close_timeout,
             reconnect=options.reconnect,
+            renews_token=renews_token(options.token),
         )
         self.attempt: ConnectionAttempt | None = None
         self.is_shared = False
@@ -55,15 +63,16 @@ class Runner:
         self._last_rtt: float | None = None
         self.connected_at: float | None = None
         self.last_connected_at: float | None = None
-        self.outcomes = dict.fromkeys(Outcome, 0)
+        self._callers = Callers()
+        self.outcomes = self._callers.outcomes
         self._options = options
+        self._tokens = TokenRequests(options.token)
+        self._judge = FailureJudge(options.reconnect, self._tokens, report)
         self._fan_out: FanOut
         self._sender: Sender
         self._silence: SilenceWatch | None
         self._on_change = on_change
         self._jitter = jitter
-        self._callers: dict[asyncio.Future[Outcome], Outcome] = {}
-        self._closers: list[asyncio.Future[None]] = []
         self._timer: asyncio.TimerHandle | None = None
         self._queue: list[Event] = []  # a deque takes 0.7 KB, and there are few at a time
         self._busy = False
@@ -94,6 +103,11 @@ class Runner:
         machine = self.machine
         is_up = machine.live_epoch is not None or machine.state is State.BACKING_OFF
         return not self.is_shared and not self._affinity.is_inherited and (self._ended_with_loop or is_up)
+
+    @property
+    def is_restoring(self) -> bool:
+        """True while a connection is resumed that another process had: that is logged where it was lost."""
+        return self.readied == 0 and self.machine.initiator is Initiator.RESUME
 
     def descriptors(self) -> list[int]:
         """The file descriptors of the connection; usable also while the loop isn't running."""
@@ -162,20 +176,31 @@ class Runner:
     # --- calls of the client ------------------------------------------------------------------------------------------
 
     async def request(self, call: events.Connect | events.Reconnect) -> Outcome:
-        """Pass the call to the machine and wait for its outcome; its cancellation harms no other caller."""
-        answer, rest = self._ask(call)
+        """Pass the call to the machine and wait for its outcome; its cancellation harms no other caller.
+
+        Before the time that the server has named it waits, at most for `open_timeout`; then it raises `ServerBusy`.
+        """
+        retrying = self.machine.retrying
+        try:
+            answer, rest = self._ask(call)
+        except ServerBusy as early:
+            # Raised at once, it would let a program that calls in a loop spin, and starve all other tasks.
+            await self._callers.wait_for_change(min(early.retry_after or 0.0, self._options.open_timeout))
+            retrying = self.machine.retrying
+            answer, rest = self._ask(call)
         if not isinstance(answer, fx.AwaitOutcome):
             self._perform_all(rest)
             return self._answered(answer)
-        future: asyncio.Future[Outcome] = self.loop.create_future()
-        self._callers[future] = answer.outcome  # before the effects: they may resolve it at once
+        # Added before the effects: they may resolve it at once.
+        future = self._callers.add(Caller(answer.outcome, self.machine.retrying > retrying))
         self._perform_all(rest)
         try:
             return await future
         except asyncio.CancelledError:
             # Still waiting? Then the machine counts one caller less; otherwise the outcome was just about to arrive.
-            if self._callers.pop(future, None) is not None:
-                self.dispatch(events.CallerCancelled())
+            caller = self._callers.remove(future)
+            if caller is not None:
+                self.dispatch(events.CallerCancelled(caller.retries))
             raise
         finally:
             del future  # it holds the error, whose traceback refers to this frame: no cycle is left
@@ -189,13 +214,10 @@ class Runner:
     async def request_close(self, call: events.Disconnect | events.Close) -> None:
         """Pass the call to the machine and wait until nothing is left of the connection."""
         answer, rest = self._ask(call)
-        future: asyncio.Future[None] = self.loop.create_future()
-        if isinstance(answer, fx.AwaitEnd):
-            self._closers.append(future)
-        else:
-            future.set_result(None)
+        future = self._callers.add_closer() if isinstance(answer, fx.AwaitEnd) else None
         self._perform_all(rest)
-        await future
+        if future is not None:
+            await future
 
     def _answered(self, answer: Effect) -> Outcome:
         if not isinstance(answer, fx.AwaitOutcome | fx.ReturnOutcome):
@@ -241,7 +263,8 @@ class Runner:
         self._busy = True
         try:
             while self._queue:
-                for effect in self.machine.handle(self._queue.pop(0), self.loop.time()):
+                event = self._judge.judged(self._queue.pop(0), self.machine)
+                for effect in self.machine.handle(event, self.loop.time()):
                     self._perform(effect)
         finally:
             self._busy = False
@@ -266,12 +289,15 @@ class Runner:
             case fx.Dial(epoch):
                 # Also an attempt that was given up may have brought messages: a greeting that came with the upgrade.
                 self._has_predecessor = self.readied > 0 or self._fan_out.delivered > 0
+                if not self.machine.refusals:
+                    self._tokens.forget()
                 self.attempt = ConnectionAttempt(
                     epoch,
                     self._options,
                     self._fan_out,
                     self._sender,
                     self._silence,
+                    tokens=self._tokens,
                     dispatch=self.dispatch,
                     on_ready=self._on_ready,
                     on_gone=self._on_gone,
@@ -283,12 +309,14 @@ class Runner:
             case fx.Abort(epoch, code):
                 if self.attempt is not None and self.attempt.epoch == epoch:
                     self.attempt.abort(code)
+            case fx.ReportRefusedToken(error):
+                self._tokens.refused(error)
             case fx.ResolveCallers():
-                self._resolve_callers()
-            case fx.RejectCallers(error):
-                self._reject_callers(error)
+                self._callers.resolve()
+            case fx.RejectCallers(error, spares_retrying):
+                self._callers.reject(error, spares_retrying=spares_retrying)
             case fx.ReleaseClosers():
-                self._release_closers()
+                self._callers.release_closers()
             case fx.SetTimer(kind, epoch, at):
                 self._cancel_timer()
                 self._timer = self.loop.call_at(at, self._on_timer, kind, epoch, at)
@@ -298,25 +326,6 @@ class Runner:
                 pass  # no caller waits: the event is the shell's own
             case _:
                 raise TypeError(f"unexpected effect {effect}")
-
-    def _resolve_callers(self) -> None:
-        callers, self._callers = self._callers, {}
-        for future, outcome in callers.items():
-            if not future.done():
-                self.outcomes[outcome] += 1
-                future.set_result(outcome)
-
-    def _reject_callers(self, error: OnesocketError) -> None:
-        callers, self._callers = self._callers, {}
-        for future in callers:
-            if not future.done():
-                future.set_exception(error.copy())
-
-    def _release_closers(self) -> None:
-        closers, self._closers = self._closers, []
-        for future in closers:
-            if not future.done():
-                future.set_result(None)
 
     def _cancel_timer(self) -> None:
         if self._timer is not None:
@@ -344,8 +353,10 @@ class Runner:
         refusal = self.refusal()
         if refusal is not None:
             self._sender.reject_waiting(refusal)
-        if change.new is State.FAILED and change.error is not None:
+        # The failure of a first connect is raised in its callers; readers made before go on waiting.
+        if change.new is State.FAILED and change.error is not None and (self.readied or not self._callers):
             self._fan_out.fail(change.error)
+        self._callers.on_change()
         self._on_change(Change(time.time(), change.old, change.new, change.epoch, change.cause, change.error))
 
     # --- reports of the attempt ---------------------------------------------------------------------------------------
@@ -382,7 +393,8 @@ class Runner:
         if loop_ends:
             self._ended_with_loop = self.refusal() is None
             self.dispatch(events.Close())  # no further attempt
-        self.dispatch(events.ConnectionGone(attempt.epoch, error, self._jitter(), attempt.up_for))
+        verdict = Verdict.NEW_TOKEN if attempt.has_unchanged_token else None
+        self.dispatch(events.ConnectionGone(attempt.epoch, error, self._jitter(), attempt.up_for, verdict))
 
     # --- back-pressure ------------------------------------------------------------------------------------------------
 

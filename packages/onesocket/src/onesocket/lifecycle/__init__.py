@@ -6,5 +6,6 @@ from onesocket.lifecycle._effects import Outcome
 from ._outbox import OutboxLimits
 from ._retry import ReconnectPolicy
 from ._states import State
+from ._verdict import Verdict
 
-__all__ = ["OutboxLimits", "Outcome", "ReconnectPolicy", "State"]
+__all__ = ["OutboxLimits", "Outcome", "ReconnectPolicy", "State", "Verdict"]

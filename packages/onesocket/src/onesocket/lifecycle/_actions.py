@@ -1,8 +1,7 @@
-"""The data of the machine, and the guards and actions that rules of the transition table refer to."""
+"""The actions that rules of the transition table refer to: they change the data of the machine."""
 
 from __future__ import annotations
 
-import enum
 from collections.abc import Callable
 from typing import Final
 
@@ -13,100 +12,54 @@ from ..errors import (
     OnesocketError,
     OpenTimeout,
     RetriesExhausted,
+    ServerBusy,
 )
 from . import _effects as fx
 from . import _events as events
-from ._effects import Effect, Outcome
-from ._events import Event, TimerKind
-from ._retry import ReconnectPolicy, RetryClass, classify
+from ._effects import Outcome
+from ._events import TimerKind
+from ._guards import Guards, Initiator
 from ._states import AfterClose, State
+from ._verdict import Verdict
 
-
-class Initiator(enum.StrEnum):
-    """The party that an attempt runs for: decides the meaning of its failure and of its callers' cancellation."""
-
-    CALLERS = "callers"
-    """Waiting callers: the attempt is wound down with the last one; a failure is final."""
-    DETACHED = "detached"
-    """A call that does not wait (`connect_nowait`): no cancellation ends the attempt; a failure is final."""
-    RESUME = "resume"
-    """The resumption of an established connection: a failure leads to the next attempt."""
+GHOST_SECONDS: Final = 10.0
+"""Seconds after a close of our own in which a limit on connections may be due to that very connection."""
+_MAX_WAIT: Final = 3600.0
+"""Seconds: the longest time that a `Retry-After` may keep calls from an attempt where no policy says another."""
 
 
 class IllegalEvent(AssertionError):
     """An event that can't happen in this state: a bug of the shell, never of the user."""
 
 
-class Actions:
-    """Plain data of one connection's lifecycle. Guards read it; actions change it and append effects."""
+def timeout_error(open_timeout: float, detail: str) -> OpenTimeout:
+    """The error of an attempt that has missed its deadline; `detail`: the phase that it was in."""
+    still = f": still {detail}" if detail else ""
+    return OpenTimeout(f"not ready within open_timeout ({open_timeout:g} s){still}")
 
-    def __init__(self, *, open_timeout: float, close_timeout: float, reconnect: ReconnectPolicy | None) -> None:
-        self.open_timeout: Final = open_timeout
-        self.close_timeout: Final = close_timeout
-        self.reconnect: Final = reconnect
-        self.state = State.DISCONNECTED
-        self.epoch = 0
-        """The newest epoch; 0 before the first attempt."""
-        self.live_epoch: int | None = None
-        """The epoch whose socket or task still exists, if any."""
-        self.opened = False
-        """True once the upgrade of that epoch went through."""
-        self.after_close: AfterClose | None = None
-        """The next step after CLOSING; None in every other state."""
-        self.initiator = Initiator.CALLERS
-        self.waiting = 0
-        """Callers that wait for an attempt's outcome."""
-        self.failures = 0
-        """Failures in a row since a connection last proved itself."""
-        self.away_since = 0.0
-        """Start of the back-off: the time of the first of these failures, plus the time up since then."""
-        self.up_since = 0.0
-        """Time at which a connection was last logged in."""
-        self.timer: tuple[TimerKind, int] | None = None
-        self.timer_at = 0.0
-        """Time at which the timer fires, if it is set."""
-        self.error: OnesocketError | None = None
-        """Reason for the loss of the connection or the failure of the attempt; None while all is well."""
-        self._event: Event = events.Connect()
-        """The event that is being handled, and ..."""
-        self._now = 0.0
-        """... its time, and ..."""
-        self._effects: list[Effect] = []
-        """... its effects so far."""
 
-    @property
-    def retry_at(self) -> float | None:
-        """Time of the next attempt, while BACKING_OFF."""
-        return self.timer_at if self.state is State.BACKING_OFF else None
-
-    # --- guards -------------------------------------------------------------------------------------------------------
-
-    def retry_helps(self) -> bool:
-        """True if the connection is resumed after this failure."""
-        if self.reconnect is None or not self._resumes() or self.reconnect.exhausted(self.failures + 1):
-            return False
-        # The one failure that has no error yet is a missed deadline, and that may pass.
-        return (
-            not isinstance(self._event, events.ConnectionFailing | events.ConnectionGone)
-            or classify(self._event.error) is not RetryClass.FATAL
-        )
-
-    def is_last_caller(self) -> bool:
-        """True if the attempt was for this caller alone."""
-        return self.waiting == 1 and self.initiator is Initiator.CALLERS
-
-    def _resumes(self) -> bool:
-        return self.state is State.CONNECTED or self.initiator is Initiator.RESUME
+class Actions(Guards):
+    """The actions, which change the data and append effects."""
 
     # --- actions: callers ---------------------------------------------------------------------------------------------
 
     def set_initiator(self) -> None:
         """The attempt runs for this call, unless it only makes a retry that was due anyway sooner."""
-        if self.after_close is AfterClose.BACK_OFF:
+        if self.after_close is not AfterClose.BACK_OFF:
+            self.failures = self.refusals = 0
+            self.initiator = Initiator.CALLERS
+        if isinstance(self._event, events.Connect) and self._event.resumes:
             self.initiator = Initiator.RESUME
+            self.failures, self.away_since = 1, self._now  # the loss of the connection
+
+    def _detach_from_callers(self) -> None:
+        """A call that does not wait keeps the attempt from being wound down with the last caller."""
+        if self._has_waiting_caller() or self.initiator is Initiator.RESUME:
             return
-        self.failures = 0
-        self.initiator = Initiator.CALLERS if self._has_waiting_caller() else Initiator.DETACHED
+        if self._retries():
+            self.initiator = Initiator.RETRYING
+        elif self.initiator is Initiator.CALLERS:
+            self.initiator = Initiator.DETACHED
 
     def add_opener(self) -> None:
         """This call waits for the attempt that it starts."""
@@ -114,12 +67,13 @@ class Actions:
 
     def add_joiner(self) -> None:
         """This call waits for an attempt in flight; one that does not wait detaches it from its callers."""
-        if not self._has_waiting_caller() and self.initiator is Initiator.CALLERS:
-            self.initiator = Initiator.DETACHED
         self._add_caller(Outcome.JOINED)
 
     def _add_caller(self, outcome: Outcome) -> None:
-        self.waiting += self._has_waiting_caller()
+        self._detach_from_callers()
+        if self._has_waiting_caller():
+            self.waiting += 1
+            self.retrying += self._retries()
         self._effects.append(fx.AwaitOutcome(outcome))
 
     def _has_waiting_caller(self) -> bool:
@@ -130,18 +84,27 @@ class Actions:
         if self.waiting == 0:
             raise IllegalEvent(f"CallerCancelled in {self.state.name}, but no caller waits")
         self.waiting -= 1
+        self.retrying -= isinstance(self._event, events.CallerCancelled) and self._event.retries
 
     def resolve_callers(self) -> None:
         """The attempt succeeded."""
         self.error = None
+        self.not_before = 0.0
         if self.waiting:
-            self.waiting = 0
+            self.waiting = self.retrying = 0
             self._effects.append(fx.ResolveCallers())
 
     def reject_callers(self) -> None:
         """The attempt failed with the present error."""
         if self.error is not None:
             self._reject(self.error)
+
+    def reject_callers_of_attempt(self) -> None:
+        """The attempt failed, and another follows: only callers that wait for that one as well are spared."""
+        if self.error is None or self.meets_ghost or self.waiting == self.retrying:
+            return
+        self.waiting = self.retrying
+        self._effects.append(fx.RejectCallers(self.error, spares_retrying=True))
 
     def abort_callers(self) -> None:
         """Reject callers because of `disconnect()`."""
@@ -153,7 +116,7 @@ class Actions:
 
     def _reject(self, error: OnesocketError) -> None:
         if self.waiting:
-            self.waiting = 0
+            self.waiting = self.retrying = 0
             self._effects.append(fx.RejectCallers(error))
 
     def return_already_connected(self) -> None:
@@ -172,6 +135,14 @@ class Actions:
         """Answer the call with `ClientClosed`."""
         self._effects.append(fx.RaiseError(ClientClosed()))
 
+    def refuse_early(self) -> None:
+        """Answer the call with `ServerBusy`: the time that the server named has not come."""
+        rest = self.not_before - self._now
+        text = f"the server asked for no attempt before {rest:.1f} s from now"
+        error = ServerBusy(text if self.error is None else f"{text}: {self.error}", retry_after=rest)
+        error.__cause__ = self.error
+        self._effects.append(fx.RaiseError(error))
+
     def await_end(self) -> None:
         """`disconnect()` or `aclose()` waits for the end of the connection."""
         self._effects.append(fx.AwaitEnd())
@@ -186,7 +157,7 @@ class Actions:
         """Start an attempt with a new epoch and its deadline."""
         self.epoch += 1
         self.live_epoch = self.epoch
-        self.opened = False
+        self.opened = self.closes_itself = self.meets_ghost = False
         self._set_timer(TimerKind.OPEN, self.open_timeout)
         self._effects.append(fx.Dial(self.epoch))
 
@@ -196,8 +167,10 @@ class Actions:
 
     def mark_gone(self) -> None:
         """No socket and no task of the epoch is left."""
+        if self.closes_itself:
+            self.ghost_until = self._now + GHOST_SECONDS
         self.live_epoch = None
-        self.opened = False
+        self.opened = self.closes_itself = False
 
     def extend_deadline(self) -> None:
         """Move the deadline of the attempt: its login has to wait for a turn."""
@@ -207,7 +180,9 @@ class Actions:
     def close_connection(self) -> None:
         """Close in order, or abort if the peer is known to be dead."""
         code, reason = 1000, ""
+        self.closes_itself = True
         if isinstance(self._event, events.ConnectionFailing):
+            self.closes_itself = not self._event.by_peer and not self._event.dead
             if self._event.dead:
                 self.abort()
                 return
@@ -232,19 +207,23 @@ class Actions:
     def forget_failures(self) -> None:
         """The connection has proved itself."""
         self.timer = None
-        self.failures = 0
+        self.failures = self.refusals = 0
 
     def set_timeout_error(self) -> None:
         """The attempt has missed its deadline."""
         detail = self._event.detail if isinstance(self._event, events.TimerFired) else ""
-        self.error = OpenTimeout(
-            f"not ready within open_timeout ({self.open_timeout:g} s)" + (f": still {detail}" if detail else "")
-        )
+        self.error = timeout_error(self.open_timeout, detail)
 
     def count_failure(self) -> None:
         """One failure more; the last one that the policy allows becomes `RetriesExhausted`."""
-        if isinstance(self._event, events.ConnectionFailing | events.ConnectionGone):
-            self.error = self._event.error
+        if self.state is State.CONNECTED:
+            self.initiator = Initiator.RESUME
+        self._count_refusal()
+        self.meets_ghost = self._is_ghost()
+        failure = self._failure()
+        if failure is not None:
+            self.error = failure.error
+        self._note_date()
         if self.failures == 0:
             self.away_since = self._now
         elif self.state is State.CONNECTED:  # it has not proved itself: each second up makes up for one away
@@ -252,17 +231,39 @@ class Actions:
         self.failures += 1
         last = self.error
         exhausted = self.reconnect is not None and self.reconnect.exhausted(self.failures)
-        if last is not None and last.retryable and self._resumes() and exhausted:
+        goes_on = self.is_resumed or self.meets_ghost
+        if last is not None and self.verdict is not Verdict.FAIL and goes_on and exhausted:
             self.error = RetriesExhausted(f"gave up after {self.failures} failures in a row; the last one: {last}")
             self.error.__cause__ = last
+
+    def _count_refusal(self) -> None:
+        """Keep the verdict, and count the refusals of a token; one that was accepted for a while begins a new count."""
+        self.verdict, failure = self._verdict(), self._failure()
+        if failure is not None and self.verdict is Verdict.NEW_TOKEN:
+            self.refusals += 1
+            self._effects.append(fx.ReportRefusedToken(failure.error))
+        elif self.state is State.CONNECTED:
+            self.refusals = 0
+
+    def _note_date(self) -> None:
+        """Keep the time that the server named for the next attempt."""
+        named = None if self.error is None else self.error.retry_after
+        longest = _MAX_WAIT if self.reconnect is None else self.reconnect.retry_after_cap
+        self.not_before = 0.0 if named is None else self._now + min(named, longest)
 
     def schedule_retry(self) -> None:
         """Set the timer for the next attempt."""
         if self.reconnect is None or self.error is None or not isinstance(self._event, events.ConnectionGone):
             raise IllegalEvent("a retry without a policy, a reason or an end")
-        self.initiator = Initiator.RESUME
         away = self._now - self.away_since
-        self._set_timer(TimerKind.RETRY, self.reconnect.delay(self.failures, self.error, self._event.jitter, away))
+        # A ghost of our own is gone in seconds, but not at once.
+        failures, verdict = (self.failures + 1, Verdict.RETRY) if self.meets_ghost else (self.failures, self.verdict)
+        delay = self.reconnect.delay(failures, self.error, self._event.jitter, away, verdict=verdict)
+        self._set_timer(TimerKind.RETRY, max(delay, self.not_before - self._now))
+
+    def wait_for_date(self) -> None:
+        """Set the timer for the time that the server named."""
+        self._set_timer(TimerKind.RETRY, self.not_before - self._now)
 
     def watch_stability(self) -> None:
         """Set the timer after which earlier failures are forgotten, if there are any."""

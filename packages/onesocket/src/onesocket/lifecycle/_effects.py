@@ -67,9 +67,10 @@ class ResolveCallers:
 
 @dataclass(frozen=True, slots=True)
 class RejectCallers:
-    """All callers that wait for the attempt get this error."""
+    """All callers that wait for the attempt get this error; `spares_retrying`: but for those that wait for the next."""
 
     error: OnesocketError
+    spares_retrying: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,6 +103,16 @@ class Abort:
 
     epoch: int
     code: int | None = None
+
+
+# --- to the token source ----------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class ReportRefusedToken:
+    """Tell the token source, when it is asked for the next attempt, that its last token was refused with this error."""
+
+    error: OnesocketError
 
 
 # --- to the clock -----------------------------------------------------------------------------------------------------
@@ -147,6 +158,7 @@ Effect = (
     | Dial
     | CloseConnection
     | Abort
+    | ReportRefusedToken
     | SetTimer
     | CancelTimer
     | StateChanged

@@ -6,6 +6,7 @@ import enum
 from dataclasses import dataclass
 
 from ..errors import OnesocketError
+from ._verdict import Verdict
 
 
 class TimerKind(enum.StrEnum):
@@ -19,21 +20,30 @@ class TimerKind(enum.StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Connect:
-    """`connect()` was called; `wait`: the caller waits for the outcome (and may be cancelled)."""
+    """`connect()` was called; `wait`: the caller waits for the outcome (and may be cancelled).
+
+    `retry`: a failed attempt is followed by the next, and the caller waits on; None: as the policy's `first` says.
+    `resumes`: a connection was up before, in another process: the attempt resumes it.
+    """
 
     wait: bool = True
+    retry: bool | None = None
+    resumes: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class Reconnect:
-    """`reconnect()` was called; `wait`: as for `Connect`."""
+    """`reconnect()` was called; `wait` and `retry`: as for `Connect`."""
 
     wait: bool = True
+    retry: bool | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class CallerCancelled:
-    """A caller that waited for an attempt was cancelled."""
+    """A caller that waited for an attempt was cancelled; `retries`: it would have waited for further ones."""
+
+    retries: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,7 +83,8 @@ class ConnectionFailing:
     """The connection can't go on, but its socket exists: refused login, the peer's CLOSE, a violation, silence.
 
     `code` and `reason` go into the CLOSE frame; `dead`: the peer does not answer any more, so no CLOSE frame is sent.
-    `up_for`: seconds since the connection was ready, 0 if it never was.
+    `up_for`: seconds since the connection was ready, 0 if it never was. `by_peer`: the peer closed it. `verdict`: that
+    of the policy's hook; None: it had none. `is_fresh_token`: the token isn't the one that was refused before.
     """
 
     epoch: int
@@ -82,29 +93,38 @@ class ConnectionFailing:
     reason: str = ""
     dead: bool = False
     up_for: float = 0.0
+    by_peer: bool = False
+    verdict: Verdict | None = None
+    is_fresh_token: bool = True
 
 
 @dataclass(frozen=True, slots=True)
 class ConnectionGone:
     """No socket and no task of this epoch is left: its last event.
 
-    `jitter` is a random number in [0, 1) for the back-off: randomness is an argument here. `up_for`: as for
-    `ConnectionFailing`.
+    `jitter` is a random number in [0, 1) for the back-off: randomness is an argument here. `up_for`, `verdict` and
+    `is_fresh_token`: as for `ConnectionFailing`.
     """
 
     epoch: int
     error: OnesocketError
     jitter: float = 1.0
     up_for: float = 0.0
+    verdict: Verdict | None = None
+    is_fresh_token: bool = True
 
 
 @dataclass(frozen=True, slots=True)
 class TimerFired:
-    """The timer that was set with this kind and epoch fired; `detail`: the phase that the attempt was in."""
+    """The timer that was set with this kind and epoch fired; `detail`: the phase that the attempt was in.
+
+    `verdict`: as for `ConnectionFailing`.
+    """
 
     epoch: int
     kind: TimerKind
     detail: str = ""
+    verdict: Verdict | None = None
 
 
 Event = (

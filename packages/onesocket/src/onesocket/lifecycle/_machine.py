@@ -13,29 +13,25 @@ from typing import Self
 
 from . import _effects as fx
 from . import _events as events
-from ._actions import Actions, IllegalEvent, Initiator
+from ._actions import Actions, IllegalEvent
 from ._effects import Effect
 from ._events import Event
+from ._guards import Initiator
 from ._peer_errors import MIN_UPTIME, as_established
-from ._retry import ReconnectPolicy, classify
-from ._states import State
+from ._states import AfterClose, State
 from ._table import IGNORE, TABLE, NonTransition, Rule
+from ._verdict import verdict_of
 
 
 class Machine(Actions):
     """One connection's lifecycle; `handle` is the only way to change it."""
 
-    def __init__(self, *, open_timeout: float, close_timeout: float, reconnect: ReconnectPolicy | None) -> None:
-        super().__init__(open_timeout=open_timeout, close_timeout=close_timeout, reconnect=reconnect)
-        self.stale = 0
-        """Events of a past epoch or timer that were dropped."""
-
     def copy(self) -> Self:
         """An independent machine in the same condition."""
         return copy.copy(self)  # the list of effects is made anew by each `handle`
 
-    def state_key(self) -> Hashable:
-        """All data that decides the effects of the next event (mere counters are left out)."""
+    def state_key(self, now: float) -> Hashable:
+        """All data that decides the effects of an event at `now` (mere counters are left out)."""
         return (
             self.state,
             self.live_epoch is not None,
@@ -45,7 +41,14 @@ class Machine(Actions):
             self.waiting,
             self.failures,
             self.timer and self.timer[0],
-            self.error and (type(self.error), classify(self.error)),
+            self.error and (type(self.error), verdict_of(self.error, renews_token=self.renews_token)),
+            self.retrying,
+            self.refusals,
+            self.after_close is AfterClose.BACK_OFF and self.verdict,
+            self.meets_ghost,
+            self.closes_itself,
+            now < self.not_before,
+            now < self.ghost_until,
         )
 
     def handle(self, event: Event, now: float) -> tuple[Effect, ...]:
@@ -74,7 +77,8 @@ class Machine(Actions):
     def _with_error_as_established(self, event: Event) -> Event:
         """The same event; its error as it is meant for a connection that was up, if this one was."""
         if isinstance(event, events.ConnectionFailing | events.ConnectionGone) and self.reconnect is not None:
-            error = as_established(event.error)
+            is_decided = event.verdict is not None or (self.renews_token and event.error.refuses_token)
+            error = event.error if is_decided else as_established(event.error)
             if error is not event.error and (self.initiator is Initiator.RESUME or event.up_for >= MIN_UPTIME):
                 return dataclasses.replace(event, error=error)
         return event

@@ -1,9 +1,10 @@
-"""Close codes and HTTP statuses, each turned into a typed error that says what helps; `retryable` is the verdict."""
+"""Close codes and HTTP statuses as typed errors: tables of verdicts by code, status and words, and the errors made."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Container, Mapping
+from dataclasses import dataclass
 from http import HTTPStatus
 from typing import Final
 
@@ -16,6 +17,7 @@ from ..errors import (
     PeerError,
     ServerBusy,
 )
+from ._verdict import Verdict
 
 # RFC 6455, section 7.4.1, and the IANA registry of close codes.
 CLOSE_CODES: Final[Mapping[int, str]] = {
@@ -38,30 +40,85 @@ CLOSE_CODES: Final[Mapping[int, str]] = {
     3008: "timeout",
 }
 
-# 1008: we are not wanted as we are; 1010: the server needs an extension that we don't offer.
-FATAL_CLOSE_CODES: Final = frozenset({1008, 1010})
-BUSY_CLOSE_CODES: Final = frozenset({1013})
-
 _POLICY_VIOLATION: Final = 1008
 # 3000 to 3999 are registered by libraries and frameworks, 4000 to 4999 are private (RFC 6455, section 7.4.2).
-_FIRST_LIBRARY_CODE: Final = 3000
 _FIRST_PRIVATE_CODE: Final = 4000
+_OWN_CODES: Final = range(3000, 5000)
+_ANY: Final = range(2**16)
 MIN_UPTIME: Final = 1.0
 """Seconds that a connection must have been ready for a 1008 to mean something else than "not you"."""
 
-# What services say when they close because of a limit, with 1008 or a code of their own.
-_BUSY_REASON: Final = re.compile(
+# The words of services that close because of a limit, with 1008 or a code of their own.
+_BUSY: Final = re.compile(
     r"too (many|much|fast|quick|often|frequent)|\brates?\b|limit|exceed|throttl|slow down|flood|spam|quota|overload"
     r"|busy|capacity|try again|later",
     re.IGNORECASE,
+)
+# ... because a connection of the same account is still counted ...
+_CONNECTION_LIMIT: Final = re.compile(
+    r"\b(connections?|sessions?|sockets?|clients?|logins?)\b.{0,40}\b(limit|max\w*|many|exceed\w*)\b"
+    r"|\b(limit|max\w*|many|exceed\w*|concurrent)\b.{0,40}\b(connections?|sessions?|sockets?|clients?|logins?)\b"
+    r"|already (connected|logged in)",
+    re.IGNORECASE,
+)
+# ... and because the token is none, or none any more.
+_TOKEN: Final = re.compile(
+    r"\b(un|not )(authori[sz]ed|authenticated)\b|\bauth\w* (failed|required|expired|error)"
+    r"|\b(invalid|expired|bad|wrong|revoked|missing)\b.{0,16}\b(token|jwt|credentials?|api.?key)\b"
+    r"|\b(token|jwt|credentials?|api.?key)\b.{0,24}\b(invalid|expired|wrong|revoked|not valid)\b",
+    re.IGNORECASE,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class VerdictRule:
+    """One row of a table of verdicts; the first row that matches counts.
+
+    `words`: a pattern for the reason, or for the body of the HTTP answer. `without_source`: the verdict instead of
+    NEW_TOKEN where no source gives tokens.
+    """
+
+    codes: Container[int]
+    verdict: Verdict
+    words: re.Pattern[str] | None = None
+    without_source: Verdict = Verdict.FAIL
+
+    def matches(self, code: int, words: str) -> bool:
+        """True if the row is about this code, or status, and these words."""
+        return code in self.codes and (self.words is None or self.words.search(words) is not None)
+
+    @property
+    def is_retryable(self) -> bool:
+        """The same attempt may succeed later without a change."""
+        verdict = self.without_source if self.verdict is Verdict.NEW_TOKEN else self.verdict
+        return verdict is not Verdict.FAIL
+
+
+CLOSE_RULES: Final = (
+    VerdictRule(frozenset({1013}), Verdict.SLOW),
+    VerdictRule(frozenset({_POLICY_VIOLATION, *_OWN_CODES}), Verdict.SLOW, _BUSY),
+    VerdictRule(frozenset({_POLICY_VIOLATION, *_OWN_CODES}), Verdict.SLOW, _CONNECTION_LIMIT),
+    VerdictRule(frozenset({_POLICY_VIOLATION}), Verdict.NEW_TOKEN, _TOKEN),
+    VerdictRule(frozenset({3000, 3003}), Verdict.NEW_TOKEN, without_source=Verdict.RETRY),
+    VerdictRule(_OWN_CODES, Verdict.NEW_TOKEN, _TOKEN, without_source=Verdict.RETRY),
+    # 1008: we are not wanted as we are; 1010: the server needs an extension that we don't offer.
+    VerdictRule(frozenset({_POLICY_VIOLATION, 1010}), Verdict.FAIL),
+    VerdictRule(_ANY, Verdict.RETRY),
+)
+STATUS_RULES: Final = (
+    VerdictRule(frozenset({429}), Verdict.SLOW),
+    VerdictRule(frozenset({401, 403}), Verdict.NEW_TOKEN),
+    # Of the 4xx these pass by themselves: a slow request, a replayed one. All others are ours to mend.
+    VerdictRule(frozenset({408, 425}), Verdict.RETRY),
+    VerdictRule(frozenset({503}), Verdict.SLOW, _CONNECTION_LIMIT),
+    VerdictRule(range(500, 1000), Verdict.RETRY),
+    VerdictRule(_ANY, Verdict.FAIL),
 )
 
 _WEBSOCKET_SCHEMES: Final = {"http": "ws", "https": "wss"}
 
 # Seconds: a larger number means this one (RFC 9111, section 1.2.2).
 _MAX_DELTA: Final = 2.0**31
-# The 4xx that pass by themselves: a slow request, a replayed one, too many of them. All other 4xx are ours to mend.
-_TRANSIENT_4XX: Final = frozenset({408, 425})
 _PROXY_HINT: Final = "check that proxies pass on HTTP/1.1 and the headers Upgrade and Connection"
 _HINTS: Final[Mapping[int, str]] = {
     200: "is this really a WebSocket endpoint?",
@@ -84,13 +141,33 @@ def closed_by_peer(code: int, reason: str = "", *, fatal: Collection[int] | None
     """
     meaning = CLOSE_CODES.get(code, "private code" if code >= _FIRST_PRIVATE_CODE else "unassigned code")
     text = f"the server closed the connection with {code} ({meaning})" + (f": {reason}" if reason else "")
-    is_final = code in (FATAL_CLOSE_CODES if fatal is None else fatal)
-    has_own_word = fatal is not None and is_final
-    says_busy = (code == _POLICY_VIOLATION or code >= _FIRST_LIBRARY_CODE) and _BUSY_REASON.search(reason) is not None
-    if not has_own_word and (code in BUSY_CLOSE_CODES or says_busy):
-        return ServerBusy(text)
-    error = ClosedByPeer(text, code=code, reason=reason, retryable=not is_final)
-    error.retryable_once_established = is_final and not has_own_word and code == _POLICY_VIOLATION
+    if fatal is not None and code in fatal:
+        return ClosedByPeer(text, code=code, reason=reason, retryable=False)
+    rule = _first(CLOSE_RULES, code, reason)
+    if rule.verdict is Verdict.SLOW:
+        return _server_busy(text, words=reason, code=code, reason=reason)
+    # A list of the protocol's own says which codes are final.
+    error = ClosedByPeer(text, code=code, reason=reason, retryable=rule.is_retryable or fatal is not None)
+    error.refuses_token = rule.verdict is Verdict.NEW_TOKEN
+    error.retryable_once_established = not error.retryable and code == _POLICY_VIOLATION
+    return error
+
+
+def _first(rules: tuple[VerdictRule, ...], code: int, words: str) -> VerdictRule:
+    return next(rule for rule in rules if rule.matches(code, words))
+
+
+def _server_busy(
+    text: str,
+    *,
+    words: str,
+    retry_after: float | None = None,
+    code: int | None = None,
+    reason: str = "",
+    status: int | None = None,
+) -> ServerBusy:
+    error = ServerBusy(text, retry_after=retry_after, code=code, reason=reason, status=status)
+    error.is_connection_limit = _CONNECTION_LIMIT.search(words) is not None
     return error
 
 
@@ -98,7 +175,7 @@ def as_established(error: OnesocketError) -> OnesocketError:
     """Returns the error as it is meant for a connection that was up before: a 1008 may pass, so it's retried slowly."""
     if not isinstance(error, ClosedByPeer) or not error.retryable_once_established:
         return error
-    busy = ServerBusy(str(error))
+    busy = ServerBusy(str(error), code=error.code, reason=error.reason)
     busy.__cause__ = error
     return busy
 
@@ -126,16 +203,16 @@ def handshake_rejected(
         text += f" and the target {location}"
     if body:
         text += f": {body}"
-    if status == HTTPStatus.TOO_MANY_REQUESTS:
-        return ServerBusy(text + _wait_text(retry_after), retry_after=retry_after)
+    rule = _first(STATUS_RULES, status, body)
+    if rule.verdict is Verdict.SLOW:
+        return _server_busy(text + _wait_text(retry_after), words=body, retry_after=retry_after, status=status)
     if status in _HINTS:
         text += f"; {_HINTS[status]}"
     elif 300 <= status < 400:
         text += f"; redirects are not followed (a token would go along): {_redirect_remedy(location)}"
-    retryable = status >= 500 or status in _TRANSIENT_4XX
-    if retryable:
+    if rule.is_retryable:
         text += _wait_text(retry_after)
-    return HandshakeRejected(text, status=status, retryable=retryable, retry_after=retry_after)
+    return HandshakeRejected(text, status=status, retryable=rule.is_retryable, retry_after=retry_after)
 
 
 def parse_retry_after(value: str | None, date: str | None = None) -> float | None:

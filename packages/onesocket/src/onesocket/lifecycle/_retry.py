@@ -2,38 +2,19 @@
 
 from __future__ import annotations
 
-import enum
+import inspect
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Final, TypeGuard
 
-from ..errors import ConnectionRefused, InvalidOption, NameResolutionFailed, OnesocketError, ServerBusy
+from ..errors import ConnectionRefused, InvalidOption, NameResolutionFailed, OnesocketError
+from ._verdict import Verdict, verdict_of
 
 _DOWNTIME_FRACTION: Final = 0.4
 """Fraction of the time since the loss that may pass until the next attempt, besides `initial`."""
 _RETRY_AFTER_JITTER: Final = 0.1
 """Fraction of the time named by a server that is added at random, so that its clients don't all come at once."""
-
-
-class RetryClass(enum.StrEnum):
-    """The consequence of a failure for the next attempt."""
-
-    FATAL = "fatal"
-    """The same attempt would fail again until something is changed."""
-    RETRY = "retry"
-    UNREACHABLE = "unreachable"
-    """The attempt was answered by no server and cost the service nothing, so the next one may come soon."""
-    BUSY = "busy"
-    """The other side has no place for us now: slowly, and not before its date."""
-
-
-def classify(error: OnesocketError) -> RetryClass:
-    """The consequence of this failure for the next attempt."""
-    if not error.retryable:
-        return RetryClass.FATAL
-    if isinstance(error, ServerBusy):
-        return RetryClass.BUSY
-    return RetryClass.UNREACHABLE if isinstance(error, ConnectionRefused | NameResolutionFailed) else RetryClass.RETRY
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -47,6 +28,8 @@ class ReconnectPolicy:
 
     A `Retry-After` is obeyed even beyond the cap, up to `retry_after_cap`, with up to a tenth added at random; the
     back-off passes meanwhile.
+    With `first` a first connect is retried in the same way, until it succeeds or fails for good.
+
     The count starts anew when a connection has proved itself by staying up for `stable_after` seconds; before that,
     each second up makes up for one away. So a server that accepts and closes is not hammered.
     """
@@ -68,6 +51,13 @@ class ReconnectPolicy:
     connection for good."""
     max_attempts: int | None = None
     """Failures in a row after which we give up with `RetriesExhausted` (None: never)."""
+    first: bool = False
+    """True to retry first connects, too; `connect(retry=…)` overrides it for one call."""
+    verdict: Callable[[OnesocketError], Verdict | None] | None = None
+    """A function that is asked about each failure which the policy may answer with another attempt.
+
+    It gets the typed error and returns a `Verdict`, or None for the usual one. It must return at once, so it is no
+    coroutine function. What it raises is reported, and counts as None."""
 
     def __post_init__(self) -> None:
         for name in ("initial", "cap", "unreachable_cap", "stable_after", "busy_delay", "retry_after_cap"):
@@ -79,18 +69,37 @@ class ReconnectPolicy:
         most: Any = self.max_attempts
         if most is not None and (not isinstance(most, int) or isinstance(most, bool) or most < 1):
             raise InvalidOption(f"ReconnectPolicy: max_attempts must be a whole number >= 1 or None, not {most!r}")
+        first: Any = self.first
+        if not isinstance(first, bool):
+            raise InvalidOption(f"ReconnectPolicy: first must be True or False, not {first!r}")
+        _check_hook(self.verdict)
 
-    def delay(self, failures: int, error: OnesocketError, jitter: float, away: float = math.inf) -> float:
+    def delay(
+        self,
+        failures: int,
+        error: OnesocketError,
+        jitter: float,
+        away: float = math.inf,
+        *,
+        verdict: Verdict | None = None,
+    ) -> float:
         """Seconds to wait after the `failures`-th failure in a row; `jitter` is a random number in [0, 1).
 
-        `away`: seconds that the connection has been away so far (default: so long that it doesn't matter).
+        `away`: seconds that the connection has been away so far (default: so long that it doesn't matter). `verdict`:
+        the verdict on the error; None: the usual one.
         """
-        kind, named = classify(error), error.retry_after
-        if kind is RetryClass.BUSY and named is None:
+        slowly = (verdict or verdict_of(error)) is Verdict.SLOW
+        is_unreachable = isinstance(error, ConnectionRefused | NameResolutionFailed)
+        named = error.retry_after
+        if slowly and named is None:
             return min(self.busy_delay * (1 + jitter), max(self.cap, self.busy_delay))
         if named is not None and not error.backs_off:
             return named
-        back_off = 0.0 if failures <= 1 else self._ceiling(failures - 2, kind, away) * (1 + jitter) / 2
+        back_off = (
+            0.0
+            if failures <= 1
+            else self._ceiling(failures - 2, away, is_unreachable=is_unreachable) * (1 + jitter) / 2
+        )
         if named is None:
             return back_off
         named = min(named, self.retry_after_cap)
@@ -100,13 +109,25 @@ class ReconnectPolicy:
         """True if there is no further attempt after this many failures in a row."""
         return self.max_attempts is not None and failures >= self.max_attempts
 
-    def _ceiling(self, exponent: int, kind: RetryClass, away: float) -> float:
+    def _ceiling(self, exponent: int, away: float, *, is_unreachable: bool) -> float:
         try:
             grown = self.initial * self.factor**exponent
         except OverflowError:
             grown = self.cap
-        cap = self.cap if kind is not RetryClass.UNREACHABLE else min(self.cap, max(self.unreachable_cap, self.initial))
+        cap = min(self.cap, max(self.unreachable_cap, self.initial)) if is_unreachable else self.cap
         return min(grown, cap, self.initial + _DOWNTIME_FRACTION * away)
+
+
+def _check_hook(hook: object) -> None:
+    if hook is None:
+        return
+    if not callable(hook):
+        raise InvalidOption(f"ReconnectPolicy: verdict must be a function or None, not {hook!r}")
+    if inspect.iscoroutinefunction(hook) or inspect.iscoroutinefunction(type(hook).__call__):
+        raise InvalidOption(
+            "ReconnectPolicy: verdict must be a plain function that returns a Verdict or None at once, and this is a "
+            "coroutine function"
+        )
 
 
 def _is_number(value: object) -> TypeGuard[float]:

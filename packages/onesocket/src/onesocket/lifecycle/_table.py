@@ -66,7 +66,16 @@ def _rule(
     return Rule(do, to, when, closing_to, after_close)
 
 
-_DIAL = (_rule(_A.set_initiator, _A.dial, _A.add_opener, to=_S.CONNECTING),)
+_CONNECT = (
+    _rule(_A.set_initiator, _A.add_opener, _A.wait_for_date, to=_S.BACKING_OFF, when=_A.waits_for_date),
+    _rule(_A.refuse_early, when=_A.is_early),
+    _rule(_A.set_initiator, _A.dial, _A.add_opener, to=_S.CONNECTING),
+)
+_CONNECT_SOONER = (
+    _rule(_A.add_joiner, when=_A.waits_for_date),
+    _rule(_A.refuse_early, when=_A.is_early),
+    _rule(_A.dial, _A.add_opener, to=_S.CONNECTING),
+)
 _REFUSE_CLOSED = (_rule(_A.refuse_closed),)
 _RETURN_AT_ONCE = (_rule(_A.return_at_once),)
 _TO_CLOSED = (_rule(_A.cancel_timer, _A.return_at_once, to=_S.CLOSED),)
@@ -86,7 +95,7 @@ _AFTER_LOSS = (
     _rule(
         _A.mark_gone,
         _A.count_failure,
-        _A.reject_callers,
+        _A.reject_callers_of_attempt,
         _A.schedule_retry,
         to=_S.BACKING_OFF,
         when=_A.retry_helps,
@@ -106,13 +115,29 @@ def _failing(*do: Action) -> tuple[Rule, ...]:
 _ATTEMPT_AFTER_CLOSE = (
     _rule(_A.refuse_closed, closing_to=AfterClose.CLOSE),
     _rule(_A.add_joiner, closing_to=AfterClose.NEW_ATTEMPT),
+    _rule(_A.add_joiner, when=_A.waits_for_date, closing_to=AfterClose.BACK_OFF),
+    _rule(
+        _A.reject_callers,
+        _A.set_initiator,
+        _A.add_opener,
+        when=_A.waits_for_date,
+        after_close=AfterClose.BACK_OFF,
+    ),
+    _rule(_A.refuse_early, when=_A.is_early),
+    _rule(
+        _A.reject_callers_of_attempt,
+        _A.set_initiator,
+        _A.add_opener,
+        closing_to=AfterClose.BACK_OFF,
+        after_close=AfterClose.NEW_ATTEMPT,
+    ),
     _rule(_A.reject_callers, _A.set_initiator, _A.add_opener, after_close=AfterClose.NEW_ATTEMPT),
 )
 
 TABLE: Final[dict[State, dict[type[Event], Cell]]] = {
     _S.DISCONNECTED: {
-        events.Connect: _DIAL,
-        events.Reconnect: _DIAL,
+        events.Connect: _CONNECT,
+        events.Reconnect: _CONNECT,
         events.Disconnect: _TO_STOPPED,
         events.Close: _TO_CLOSED,
         events.TimerFired: ILLEGAL,
@@ -167,12 +192,16 @@ TABLE: Final[dict[State, dict[type[Event], Cell]]] = {
         events.TimerFired: (_rule(_A.forget_failures),),
     },
     _S.BACKING_OFF: {
-        events.Connect: (_rule(_A.dial, _A.add_opener, to=_S.CONNECTING),),
-        events.Reconnect: (_rule(_A.dial, _A.add_opener, to=_S.CONNECTING),),
-        events.Disconnect: _TO_STOPPED,
-        events.Close: _TO_CLOSED,
+        events.Connect: _CONNECT_SOONER,
+        events.Reconnect: _CONNECT_SOONER,
+        events.Disconnect: (_rule(_A.abort_callers, _A.cancel_timer, _A.return_at_once, to=_S.STOPPED),),
+        events.Close: (_rule(_A.close_callers, _A.cancel_timer, _A.return_at_once, to=_S.CLOSED),),
         events.TimerFired: (_rule(_A.dial, to=_S.CONNECTING),),
         **_NO_CONNECTION,
+        events.CallerCancelled: (
+            _rule(_A.drop_caller, _A.cancel_timer, to=_S.DISCONNECTED, when=_A.is_last_caller),
+            _rule(_A.drop_caller),
+        ),
     },
     _S.CLOSING: {
         events.Connect: (_rule(_A.refuse_stopped, closing_to=AfterClose.STOP), *_ATTEMPT_AFTER_CLOSE),
@@ -183,6 +212,18 @@ TABLE: Final[dict[State, dict[type[Event], Cell]]] = {
                 when=_A.is_last_caller,
                 closing_to=AfterClose.NEW_ATTEMPT,
                 after_close=AfterClose.DISCONNECTED,
+            ),
+            _rule(
+                _A.drop_caller,
+                when=_A.is_last_caller,
+                closing_to=AfterClose.BACK_OFF,
+                after_close=AfterClose.DISCONNECTED,
+            ),
+            _rule(
+                _A.drop_caller,
+                when=_A.is_last_retrying_caller,
+                closing_to=AfterClose.BACK_OFF,
+                after_close=AfterClose.FAIL,
             ),
             _rule(_A.drop_caller),
         ),
@@ -200,7 +241,7 @@ TABLE: Final[dict[State, dict[type[Event], Cell]]] = {
             _rule(_A.mark_gone, _A.dial, _A.release_closers, to=_S.CONNECTING, closing_to=AfterClose.NEW_ATTEMPT),
             _rule(
                 _A.mark_gone,
-                _A.reject_callers,
+                _A.reject_callers_of_attempt,
                 _A.schedule_retry,
                 _A.release_closers,
                 to=_S.BACKING_OFF,
@@ -221,8 +262,8 @@ TABLE: Final[dict[State, dict[type[Event], Cell]]] = {
         events.TimerFired: (_rule(_A.abort),),
     },
     _S.FAILED: {
-        events.Connect: _DIAL,
-        events.Reconnect: _DIAL,
+        events.Connect: _CONNECT,
+        events.Reconnect: _CONNECT,
         events.Disconnect: _TO_STOPPED,
         events.Close: _TO_CLOSED,
         events.TimerFired: ILLEGAL,
@@ -230,7 +271,7 @@ TABLE: Final[dict[State, dict[type[Event], Cell]]] = {
     },
     _S.STOPPED: {
         events.Connect: (_rule(_A.refuse_stopped),),
-        events.Reconnect: _DIAL,
+        events.Reconnect: _CONNECT,
         events.Disconnect: _RETURN_AT_ONCE,
         events.Close: _TO_CLOSED,
         events.TimerFired: ILLEGAL,

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import functools
 from collections.abc import Callable
 from typing import Any
 
+from ..client._token_source import call_token_source
 from ..client._user_code import call_user_function, mark_unwrapped
 from ..errors import AuthTimeout, OnesocketError, TokenFailed
 from ..notices import ConnectionNotices
@@ -29,14 +31,14 @@ class AuthQuery:
         self._round = 0  # an answer to a call of an earlier round is out of date
         self._call: _AuthCall | None = None
 
-    async def ask(self) -> Identity | None:
-        """Return the identity that is signed in now.
+    async def ask(self, previous: str | None = None, refusal: OnesocketError | None = None) -> Identity | None:
+        """Return the identity that is signed in now; `previous`, `refusal`: the token that was refused, and why.
 
         Raises `TokenFailed` (the callback raised, or returned a wrong type) or `AuthTimeout`.
         """
         while True:
             if self._call is None or self._call.is_over:
-                self._call = _AuthCall(self, self._round)
+                self._call = _AuthCall(self, self._round, previous, refusal)
                 self._keep(self._call.task)
             call = self._call
             try:
@@ -58,10 +60,10 @@ class AuthQuery:
         if self._call is not None:
             self._call.abort(error)
 
-    async def answer(self, asked_in: int) -> Identity | None:
+    async def answer(self, asked_in: int, previous: str | None, refusal: OnesocketError | None) -> Identity | None:
         """Call the callback, and post or withdraw the notices of its outcome."""
         # Not asyncio.timeout: a callback that refuses to be cancelled must not delay the callers.
-        call = asyncio.get_running_loop().create_task(self._call_auth(), name="onesocket calls auth")
+        call = asyncio.get_running_loop().create_task(self._call_auth(previous, refusal), name="onesocket calls auth")
         self._keep(call)
         try:
             try:
@@ -81,13 +83,14 @@ class AuthQuery:
             self._notices.auth_answered(signed_in=identity is not None)
         return identity
 
-    async def _call_auth(self) -> Identity | None:
-        return as_identity(await call_user_function(self._auth, "the auth callback"))
+    async def _call_auth(self, previous: str | None, refusal: OnesocketError | None) -> Identity | None:
+        call = functools.partial(call_token_source, self._auth, previous, refusal)
+        return as_identity(await call_user_function(call, "the auth callback"))
 
 
 class _AuthCall(SingleFlight[Identity | None]):
     """One call of the callback."""
 
-    def __init__(self, query: AuthQuery, asked_in: int) -> None:
+    def __init__(self, query: AuthQuery, asked_in: int, previous: str | None, refusal: OnesocketError | None) -> None:
         self.round = asked_in
-        super().__init__(query.answer(asked_in), "onesocket asks for the identity")
+        super().__init__(query.answer(asked_in, previous, refusal), "onesocket asks for the identity")

@@ -7,7 +7,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 
 from ..client._options import check_token
-from ..errors import TokenFailed
+from ..errors import OnesocketError, TokenFailed
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,7 +19,12 @@ class Identity:
 
 
 AuthAnswer = Identity | str | None
-Auth = Callable[[], AuthAnswer] | Callable[[], Awaitable[AuthAnswer]]
+Auth = (
+    Callable[[], AuthAnswer]
+    | Callable[[], Awaitable[AuthAnswer]]
+    | Callable[[str | None, OnesocketError | None], AuthAnswer]
+    | Callable[[str | None, OnesocketError | None], Awaitable[AuthAnswer]]
+)
 
 
 def as_identity(value: object) -> Identity | None:

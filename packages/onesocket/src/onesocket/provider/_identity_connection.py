@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import enum
+import functools
 from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Any, Generic, Protocol, cast, runtime_checkable
 
@@ -75,7 +76,11 @@ class IdentityConnection(Generic[C]):
     is_shared = False
     """True if the client is a `SharedClient`: the provider leaves the connection, and never disconnects it."""
 
-    def __init__(self, key: str, token_of: Callable[[IdentityConnection[C]], Awaitable[str]]) -> None:
+    def __init__(
+        self,
+        key: str,
+        token_of: Callable[[IdentityConnection[C], str | None, OnesocketError | None], Awaitable[str]],
+    ) -> None:
         self.key = key
         self.next_token: str | None = None
         self.stage = ConnectionStage.NEW
@@ -96,7 +101,7 @@ class IdentityConnection(Generic[C]):
             raise UsageError(f"make_client raised {type(error).__name__}") from error
 
     def _build(self, make_client: IdentityClientFactory[C]) -> None:
-        token = IdentityToken(self.key, lambda: self._token_of(self))
+        token = IdentityToken(self.key, functools.partial(self._token_of, self))
         made: object = make_client(token)
         if isinstance(made, Client):
             self.client = cast("C", made)

@@ -13,6 +13,7 @@ from ..client._identity_token import Superseded
 from ..client._options import check_seconds
 from ..client._pickling import not_picklable
 from ..client._status import Change
+from ..client._token_source import takes_refusal
 from ..client._user_code import mark_unwrapped
 from ..errors import (
     ClientClosed,
@@ -99,6 +100,7 @@ class Provider(Generic[C]):
         self._make_client: IdentityClientFactory[Any] = as_client_factory(make_client)
         if not callable(auth):
             raise InvalidOption(f"auth must be a function, not {type(auth).__name__}")
+        takes_refusal(auth)
         self.service = service
         if not isinstance(notices, Notices):
             notices = Notices(notices if notices is not None else LogSink())
@@ -360,10 +362,12 @@ class Provider(Generic[C]):
         self._connection_notices.clear()
         self._retired.add(connection)
 
-    async def _token_of(self, connection: IdentityConnection[C]) -> str:
-        """Return the token of an attempt that the client makes."""
+    async def _token_of(
+        self, connection: IdentityConnection[C], previous: str | None, refusal: OnesocketError | None
+    ) -> str:
+        """Return the token of an attempt that the client makes; `previous` was refused with `refusal`."""
         try:
-            identity = await self._identity_for(connection)
+            identity = await self._identity_for(connection, previous, refusal)
         except OnesocketError as error:
             if connection.is_shared and not self._is_current(connection):
                 raise Superseded("this provider left the connection") from error
@@ -389,14 +393,16 @@ class Provider(Generic[C]):
             self._start_flight(identity, detached=True)
         raise Superseded("another identity signed in")
 
-    async def _identity_for(self, connection: IdentityConnection[C]) -> Identity | None:
+    async def _identity_for(
+        self, connection: IdentityConnection[C], previous: str | None, refusal: OnesocketError | None
+    ) -> Identity | None:
         """Return the identity whose token an attempt of this connection uses."""
         if self._access is not _Access.OPEN:
             raise mark_unwrapped(
                 ManuallyDisconnected("logout() was called on the provider; call its login() to lift it")
             )
         # A token that a flight brought needs no call, even if it is brought during the call.
-        identity = None if connection.next_token is not None else await self._auth_query.ask()
+        identity = None if connection.next_token is not None else await self._auth_query.ask(previous, refusal)
         if connection is not self._connection:
             raise Superseded("another identity signed in")
         fresh, connection.next_token = connection.next_token, None

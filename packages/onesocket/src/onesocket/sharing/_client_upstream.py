@@ -91,9 +91,9 @@ class ClientUpstream:
             if change.new is State.FAILED and change.error is not None:
                 sink.failed(change.error)
 
-    async def connect(self) -> Outcome:
+    async def connect(self, *, retry: bool | None = None) -> Outcome:
         """As `Client.connect()`."""
-        return await self._client.connect()
+        return await self._client.connect(retry=retry)
 
     async def reconnect(self) -> Outcome:
         """As `Client.reconnect()`."""

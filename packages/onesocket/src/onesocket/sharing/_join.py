@@ -13,8 +13,9 @@ from ..client._client import Client
 from ..client._client_options import ConnectionOptions
 from ..client._durable_outbox import DurableOutbox
 from ..client._error_reporter import check_on_error
-from ..client._options import Token, TokenSource
+from ..client._options import Token
 from ..client._pickling import not_picklable
+from ..client._token_source import TokenSource, takes_refusal
 from ..client._user_code import USER_ERRORS, concerns_another_client
 from ..errors import InvalidOption, ManuallyDisconnected, OnesocketError, UsageError, WrongEventLoop
 from ..protocols._message_type import M
@@ -62,6 +63,7 @@ def join(
     scope: Scope = "process",
     token: Token | None = None,
     linger: float = 0.0,
+    wait: bool = True,
     on_error: Callable[[BaseException], object] | None = None,
     client_factory: ClientFactory[Any] | None = None,
     host_options: HostOptions | None = None,
@@ -81,6 +83,9 @@ def join(
         scope: ``"loop"``: this event loop only. ``"process"``: every thread and loop. ``"host"``: every process.
         token: As for `Client`. Equal strings, or the same callable, mean the same identity. Callables are called on the
             loop of the client that brought them (for blocking clients in a thread), as long as that client is open.
+        wait: False to join without waiting for the connection, which is then connected with ``retry=True``: the client
+            is there while the service is still down, and its first reader has all messages. (With ``reconnect=None``
+            one attempt is made.)
         linger: Seconds that the connection outlives its last client, in case another joins. The longest counts.
         on_error: Called with what this client's callbacks raise, and with its failed deliveries that are not awaited.
         client_factory: A function that builds the `Client` (or a subclass) of this key, instead of `options`. It is
@@ -106,6 +111,7 @@ def join(
             options=dict(options) if protocol is None else {**options, "protocol": protocol},
         ),
         on_error,
+        wait=wait,
     )
 
 
@@ -147,6 +153,8 @@ class JoinParameters:
         self.url = url
         self.shown = redact(url)
         self.token_source: TokenSource | None = token if callable(token) else None
+        if self.token_source is not None:
+            takes_refusal(self.token_source)
         self._token = token
         self._client_factory = client_factory
         self._host_options = host_options
@@ -159,6 +167,13 @@ class JoinParameters:
         if host_options is not None:
             requested["host_options"] = host_options
         self._requested = RequestedOptions(requested, scope=scope)
+
+    @property
+    def can_retry(self) -> bool | None:
+        """True if a first connect can be retried; None: the client that `client_factory=` builds tells."""
+        if self._client_factory is not None:
+            return None
+        return self._options.get("reconnect", True) is not None
 
     def __repr__(self) -> str:
         return f"<JoinParameters {self.shown} scope={self.scope}>"
@@ -198,8 +213,11 @@ class JoinParameters:
 class JoinRequest(Generic[M]):
     """The result of `join()`: use ``async with``, or await it for a `SharedClient` that you close yourself."""
 
-    def __init__(self, parameters: JoinParameters, on_error: Callable[[BaseException], object] | None) -> None:
+    def __init__(
+        self, parameters: JoinParameters, on_error: Callable[[BaseException], object] | None, *, wait: bool
+    ) -> None:
         self._parameters = parameters
+        self._waits = check_wait(wait)
         self._on_error = check_on_error(on_error)
         self._client: SharedClient[M] | None = None
 
@@ -261,6 +279,9 @@ class JoinRequest(Generic[M]):
 
     async def _join(self) -> SharedClient[M]:
         client = self.client()
+        if not self._waits:
+            client.connect_nowait(retry=self._parameters.can_retry)
+            return client
         try:
             await client.connect()
         except ManuallyDisconnected:
@@ -289,6 +310,13 @@ def _check_outbox(outbox: object) -> None:
             "outbox=DurableOutbox(...) can't be shared between processes, as one process writes the file and the "
             "connection may move to another: use scope='process' in the one that sends, or leave the outbox out"
         )
+
+
+def check_wait(value: object) -> bool:
+    """`wait` of a `join()`; raises `InvalidOption`."""
+    if not isinstance(value, bool):
+        raise InvalidOption(f"wait must be True or False, not {value!r}")
+    return value
 
 
 def is_number(value: object) -> bool:

@@ -11,9 +11,9 @@ from typing import Any, Final, Literal, Protocol
 from ..client._backlog import ExpectedReader
 from ..client._callback import copy_context_outside_callbacks
 from ..client._fan_out import FanOut
-from ..client._options import TokenSource
 from ..client._queue import DEFAULT_LIMIT
 from ..client._status import Change, Status
+from ..client._token_source import TokenSource
 from ._loop_inbox import LoopInbox
 
 CALLS_PER_TURN: Final = 256

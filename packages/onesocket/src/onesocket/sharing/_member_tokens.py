@@ -6,8 +6,9 @@ import asyncio
 from typing import Final, Protocol
 
 from ..client._identity_token import Superseded
-from ..client._options import TokenSource, check_token
+from ..client._options import check_token
 from ..client._secret import Secret
+from ..client._token_source import TokenSource, call_token_source
 from ..client._user_code import call_user_function
 from ..errors import ClientClosed, OnesocketError, TokenFailed
 from ._cross_loop_call import call_on_loop
@@ -56,12 +57,13 @@ class MemberTokens:
         """Remove a member."""
         self._token_members.pop(member, None)
 
-    async def ask(self) -> str | None:
+    async def ask(self, previous: str | None = None, error: OnesocketError | None = None) -> str | None:
         """A token, or None if the members say that there is none; the client's `open_timeout` bounds it.
 
-        Raises the error of a source, preferably a retryable one, or `TokenFailed`.
+        `previous`, `error`: the token that the peer refused, and why. The members' sources are told; another token
+        wins over that one. Raises the error of a source, preferably a retryable one, or `TokenFailed`.
         """
-        lookup = _TokenLookup()
+        lookup = _TokenLookup(previous, error)
         try:
             while True:
                 self._added.clear()
@@ -70,7 +72,7 @@ class MemberTokens:
                     lookup.ask_member(member)
                 elif lookup.is_answered:
                     lookup.check()
-                    return None
+                    return lookup.refused_again
                 elif not lookup.under_way:
                     await self._added.wait()
                 await lookup.wait()
@@ -92,8 +94,12 @@ class MemberTokens:
 class _TokenLookup:
     """One lookup of a token, which asks members until one has it."""
 
-    def __init__(self) -> None:
+    def __init__(self, previous: str | None, error: OnesocketError | None) -> None:
         self.token: str | None = None
+        self.refused_again: str | None = None
+        """The refused token, if a source gave it again."""
+        self._previous = previous
+        self._refusal = error
         self.leavers: list[TokenMember] = []
         self._asked: dict[TokenMember, asyncio.Task[Secret] | None] = {}
         self._has_none = False
@@ -110,7 +116,8 @@ class _TokenLookup:
         if source is not None:
             loop = asyncio.get_running_loop()
             self._asked[member] = loop.create_task(
-                _fetch_token(member.loop_inbox, source), name="onesocket asks for a token"
+                _fetch_token(member.loop_inbox, source, self._previous, self._refusal),
+                name="onesocket asks for a token",
             )
 
     @property
@@ -125,6 +132,8 @@ class _TokenLookup:
 
     def check(self) -> None:
         """Raise the error that kept the lookup from a token, unless there is to be none."""
+        if self.refused_again is not None:
+            return
         if self._failure is not None:
             raise self._failure
         if not self._has_none:
@@ -145,7 +154,10 @@ class _TokenLookup:
         if error is None:
             token = task.result().value
             self._has_none |= token is None
-            self.token = self.token or token
+            if self._refusal is not None and token == self._previous:
+                self.refused_again = token
+            else:
+                self.token = self.token or token
         elif isinstance(error, Superseded):
             self.leavers.append(member)
         elif self._failure is None or (_is_retryable(error) and not _is_retryable(self._failure)):
@@ -163,10 +175,12 @@ def _is_retryable(error: BaseException) -> bool:
     return error.retryable if isinstance(error, OnesocketError) else True
 
 
-async def _fetch_token(there: LoopInbox, source: TokenSource) -> Secret:
+async def _fetch_token(
+    there: LoopInbox, source: TokenSource, previous: str | None, refusal: OnesocketError | None
+) -> Secret:
     here = inbox_of(asyncio.get_running_loop())
     try:
-        return await call_on_loop(there, here, lambda: _call_source(source), {})
+        return await call_on_loop(there, here, lambda: _call_source(source, previous, refusal), {})
     except ClientClosed as error:
         raise TokenFailed("a token source was cancelled, or its event loop has ended", retryable=True) from error
     except (KeyboardInterrupt, SystemExit) as error:
@@ -174,6 +188,6 @@ async def _fetch_token(there: LoopInbox, source: TokenSource) -> Secret:
         raise TokenFailed(f"a token source raised {type(error).__name__}", retryable=True) from error
 
 
-async def _call_source(source: TokenSource) -> Secret:
-    value = await call_user_function(source, "a token source")
+async def _call_source(source: TokenSource, previous: str | None, refusal: OnesocketError | None) -> Secret:
+    value = await call_user_function(lambda: call_token_source(source, previous, refusal), "a token source")
     return Secret(None if value is None else check_token(value))

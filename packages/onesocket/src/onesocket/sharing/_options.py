@@ -34,6 +34,7 @@ class SharingOptions(ConnectionOptions, total=False):
     key: str | None
     token: Token | None
     linger: float
+    wait: bool
     on_error: Callable[[BaseException], object] | None
     host_options: HostOptions | None
 

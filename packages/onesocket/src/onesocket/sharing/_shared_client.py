@@ -17,7 +17,6 @@ from ..client._fan_out import FanOut
 from ..client._gap import Gap
 from ..client._instruments import Observer, SourceKind
 from ..client._message_client import C, CallbackOptions, R, ReaderParameters, SubscriptionOptions, W
-from ..client._options import TokenSource
 from ..client._pickling import not_picklable
 from ..client._queue import DEFAULT_LIMIT, Overflow
 from ..client._reader_options import check_where
@@ -25,7 +24,8 @@ from ..client._registrations import Registrations
 from ..client._state_watchers import StateWatchers
 from ..client._status import Change, Stats, Status
 from ..client._subscription import Predicate, Subscription
-from ..errors import ClientClosed, ForkedCopy, WrongEventLoop
+from ..client._token_source import TokenSource
+from ..errors import ClientClosed, ForkedCopy, OnesocketError, WrongEventLoop
 from ..lifecycle._effects import Outcome
 from ..lifecycle._states import State
 from ..protocols._message_type import M
@@ -182,12 +182,12 @@ class SharedClient(Generic[M]):
 
     # --- the connection, which all clients share --------------------------------------------------------------------
 
-    async def connect(self) -> Outcome:
+    async def connect(self, *, retry: bool | None = None) -> Outcome:
         """As `Client.connect()`, together with all other clients that connect."""
-        outcome, status = await self._run(functools.partial(self.shared.connect, self.member))
+        outcome, status = await self._run(functools.partial(self.shared.connect, self.member, retry=retry))
         return self.view.connected(outcome, status)
 
-    def connect_nowait(self) -> Outcome:
+    def connect_nowait(self, *, retry: bool | None = None) -> Outcome:
         """As `Client.connect_nowait()`, as far as this client knows: start or find the attempt, and return which."""
         self._check()
         self.view.check_usable()
@@ -196,10 +196,17 @@ class SharedClient(Generic[M]):
             return Outcome.ALREADY_CONNECTED
         is_own = connecting is not None and not connecting.done()
         if not is_own:
-            self._connecting = asyncio.get_running_loop().create_task(self.connect(), name="onesocket connects")
-            # A failure is in the status, and told to the watchers of the state.
-            self._connecting.add_done_callback(lambda task: task.cancelled() or task.exception())
+            self._connecting = asyncio.get_running_loop().create_task(
+                self.connect(retry=retry), name="onesocket connects"
+            )
+            self._connecting.add_done_callback(self._on_connected)
         return Outcome.JOINED if is_own or state is State.CONNECTING else Outcome.OPENED
+
+    def _on_connected(self, task: asyncio.Task[Outcome]) -> None:
+        """A `connect_nowait()` has ended: no caller gets its failure, so the readers do."""
+        error = None if task.cancelled() else task.exception()
+        if isinstance(error, OnesocketError) and not self._closed and self.status.last_connected_at is None:
+            self.fan_out.fail(error)
 
     async def reconnect(self) -> Outcome:
         """As `Client.reconnect()`, for all clients: lift a `disconnect()`, and open a new connection."""

@@ -82,10 +82,10 @@ class SharedConnection:
 
     # --- calls of the members; on the host loop -------------------------------------------------------------------
 
-    async def connect(self, member: Member) -> tuple[Outcome, Status]:
+    async def connect(self, member: Member, *, retry: bool | None = None) -> tuple[Outcome, Status]:
         """Connect, for a member that was added; returns the outcome of its own call."""
         await self._begin(member)
-        outcome = await self.upstream.connect()
+        outcome = await self.upstream.connect(retry=retry)
         return outcome, self.upstream.status
 
     async def reconnect(self, member: Member) -> Outcome:
@@ -293,8 +293,9 @@ class SharedConnection:
 
     def failed(self, error: OnesocketError) -> None:
         """Fail the readers that want to know that the connection failed for good."""
-        self._failure = error if self._epoch else None
-        self._relay(FanOut.fail, error)
+        if self._epoch:  # the failure of a first connect is raised in its callers
+            self._failure = error
+            self._relay(FanOut.fail, error)
 
     def _relay(self, method: Callable[..., object], *args: object) -> None:
         for member in tuple(self._members):

@@ -63,7 +63,7 @@ class Upstream(Protocol):
     def attach(self, sink: UpstreamEvents) -> None:
         """Begin, and pass all events to `sink`: called once, before everything else."""
 
-    async def connect(self) -> Outcome:
+    async def connect(self, *, retry: bool | None = None) -> Outcome:
         """As `Client.connect()`: callers join, and each can be cancelled."""
         ...
 

@@ -322,12 +322,14 @@ class ConnectionLimit:
 
     `surplus` is the fault of a connection beyond the limit: by default it is upgraded
     and closed with 1008; `Fault.refuse(429)` refuses the upgrade. A session that ends without a complete
-    close handshake leaves a *ghost* that keeps its place for `ghost_seconds` more.
+    close handshake leaves a *ghost* that keeps its place for `ghost_seconds` more, and one that was closed in order
+    keeps it for `ghost_seconds_after_close`.
     """
 
     max_connections: int = 1
     surplus: Fault = field(default_factory=lambda: Fault.accept_then_close(1008, "connection limit exceeded"))
     ghost_seconds: float = 0.0
+    ghost_seconds_after_close: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)

@@ -173,8 +173,10 @@ class ServerContext:
         self._heartbeat_checks.pop(connection.number, None)
         if connection.number in self._places:
             self._places.discard(connection.number)
-            if not clean and self.limit is not None and self.limit.ghost_seconds > 0:
-                self._ghosts.append(asyncio.get_running_loop().time() + self.limit.ghost_seconds)
+            limit = self.limit
+            seconds = 0.0 if limit is None else limit.ghost_seconds_after_close if clean else limit.ghost_seconds
+            if seconds > 0:
+                self._ghosts.append(asyncio.get_running_loop().time() + seconds)
 
     def ping_or_pong(self, connection: FaultyConnection) -> None:
         """Take a PING or a PONG."""

@@ -56,7 +56,6 @@ async def owner_role(local_events: LocalEvents) -> Owner:
         client=Client("ws://127.0.0.1:9/", protocol=Raw()),
         protocol=Raw(),
         options=HostOptions(),
-        reconnect=None,
         credentials=JoinCredentials(b"", "1"),
         epoch=5,
         stats=ConnectionStats(attempts=5),

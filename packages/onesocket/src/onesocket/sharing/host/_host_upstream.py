@@ -16,6 +16,7 @@ from ...client._client import Client
 from ...client._error_reporter import ErrorReporter
 from ...client._gap import Gap, GapReason
 from ...client._instruments import Observer, SourceKind, check_instruments
+from ...client._options import check_retry
 from ...client._status import Change, ConnectionStats, Status
 from ...errors import (
     ClientClosed,
@@ -72,7 +73,8 @@ class HostUpstream:
         self._credentials = JoinCredentials(" ".join(filter(None, secrets)).encode(), __version__)
         self._reconnect: ReconnectPolicy | None = options.get("reconnect", ReconnectPolicy())
         self._close_timeout = float(options.get("close_timeout", 5.0))
-        self._deadline = float(options.get("open_timeout", 10.0)) + self._close_timeout + _OWNER_LOOKUP_SLACK
+        # A call may wait as long for the time that the server has named as for its attempt.
+        self._deadline = 2 * float(options.get("open_timeout", 10.0)) + self._close_timeout + _OWNER_LOOKUP_SLACK
         self._inbound = InboundBuffer(unpacker(spec.protocol), spec.host_options.buffer, self._count_undecodable)
         self._membership = Membership(
             RuntimePaths.of(key.digest(), spec.host_options.directory),
@@ -136,9 +138,15 @@ class HostUpstream:
         self._inbound.attach(sink)
         self._membership.begin()
 
-    async def connect(self) -> Outcome:
+    async def connect(self, *, retry: bool | None = None) -> Outcome:
         """Open or join the connection. Raises as `Client.connect()`, and conflicts with the other processes."""
-        return await self._request(Verb.CONNECT) or Outcome.ALREADY_CONNECTED
+        is_retried = (
+            self._reconnect is not None and self._reconnect.first
+            if retry is None
+            else check_retry(retry, self._reconnect)
+        )
+        verb = Verb.CONNECT_RETRYING if is_retried else Verb.CONNECT
+        return await self._request(verb) or Outcome.ALREADY_CONNECTED
 
     async def reconnect(self) -> Outcome:
         """Lift a `disconnect()` of any process, close the connection, and open a new one."""
@@ -194,7 +202,7 @@ class HostUpstream:
 
     async def _request(self, verb: Verb) -> Outcome | None:
         self._check_usable()
-        return await self._operations.request(verb, self._deadline)
+        return await self._operations.request(verb, None if verb is Verb.CONNECT_RETRYING else self._deadline)
 
     def _check_usable(self) -> None:
         if self._pid != os.getpid():
@@ -213,7 +221,6 @@ class HostUpstream:
             client=install_forwarding(client or self._spec.make_client()),
             protocol=self._protocol,
             options=self._spec.host_options,
-            reconnect=self._reconnect,
             credentials=self._credentials,
             epoch=max(self._local_status.present.epoch, last_epoch),
             stats=self._heard_stats,

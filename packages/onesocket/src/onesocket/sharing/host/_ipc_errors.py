@@ -15,6 +15,7 @@ _ERROR_TYPES: Final[dict[str, type[OnesocketError]]] = {
 }
 _ERROR_FIELDS: Final[dict[str, tuple[type, ...]]] = {
     "retryable": (bool,),
+    "refuses_token": (bool,),
     "retry_after": (int, float, type(None)),
     "status": (int,),
     "location": (str, type(None)),
@@ -24,10 +25,11 @@ _ERROR_FIELDS: Final[dict[str, tuple[type, ...]]] = {
     "theirs": (int,),
     "option": (str,),
 }
-_DEFAULT_FIELDS: Final[dict[str, dict[str, int | str]]] = {
+_DEFAULT_FIELDS: Final[dict[str, dict[str, int | str | None]]] = {
     "HandshakeRejected": {"status": 0},
     "ClosedByPeer": {"code": 1006, "reason": ""},
     "OptionConflict": {"option": ""},
+    "ServerBusy": {"code": None, "reason": "", "status": None},
 }
 _MAX_TEXT: Final = 2_000
 

@@ -36,6 +36,7 @@ class Verb(enum.StrEnum):
     """A request about the connection itself."""
 
     CONNECT = "connect"
+    CONNECT_RETRYING = "connect, retrying"
     RECONNECT = "reconnect"
     DISCONNECT = "disconnect"
 

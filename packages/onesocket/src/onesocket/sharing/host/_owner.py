@@ -16,8 +16,8 @@ from ...client._client import Client
 from ...client._gap import Gap
 from ...client._status import Change, ConnectionStats, Status
 from ...errors import ClientClosed, InvalidOption, IpcError, OutOfResources
+from ...lifecycle import _events as events
 from ...lifecycle._effects import Outcome
-from ...lifecycle._retry import ReconnectPolicy
 from ...lifecycle._states import State
 from ...protocols._protocol import Protocol
 from ...wire._handshake import Data
@@ -50,7 +50,6 @@ from ._join_credentials import JoinCredentials
 from ._owner_files import OwnerFiles
 from ._owner_lock import OwnerLock
 from ._pending_operations import LocalRequester, PendingOperations
-from ._restoration import restore_connection
 from ._subscription_counts import SubscriptionCounts
 
 _REFRESH_INTERVAL: Final = 600.0
@@ -82,7 +81,6 @@ class Owner:
         client: Client,
         protocol: Protocol,
         options: HostOptions,
-        reconnect: ReconnectPolicy | None,
         credentials: JoinCredentials,
         epoch: int,
         stats: ConnectionStats,
@@ -111,8 +109,6 @@ class Owner:
         )
         self._local_requester = LocalRequester(emit)
         self._pending_operations = PendingOperations(client)
-        self._reconnect = reconnect
-        self._restoring: asyncio.Task[None] | None = None
         self._files = OwnerFiles(
             lock, reserve, accepted=self._followers.accept, exhausted=_reject_exhausted, check=self._check_files
         )
@@ -156,18 +152,7 @@ class Owner:
             self._stopping = self._loop.create_task(self.client.disconnect())
             self._stopping.add_done_callback(lambda task: task.cancelled() or task.exception())
         elif state in (State.CONNECTED, State.CONNECTING, State.BACKING_OFF):
-            restoring = restore_connection(self.client, self._reconnect, self._publish_present)
-            self._restoring = self._loop.create_task(restoring)
-            self._restoring.add_done_callback(self._on_restored)
-
-    def _on_restored(self, task: asyncio.Task[None]) -> None:
-        if not task.cancelled():
-            self._publish_present()
-
-    async def _stop_restoring(self) -> None:
-        if self._restoring is not None:
-            self._restoring.cancel()
-            await asyncio.wait([self._restoring], timeout=1)
+            self.client.internals.runner.request_nowait(events.Connect(wait=False, retry=True, resumes=True))
 
     async def hand_over(self) -> None:
         """Close the connection in order, release the lock, and send the followers to the next owner. Bounded."""
@@ -176,7 +161,6 @@ class Owner:
         if self._heartbeat_timer is not None:
             self._heartbeat_timer.cancel()
         self._files.stop()
-        await self._stop_restoring()
         await self.client.aclose()  # bounded by its own deadlines; before its end another must not dial
         await self._pending_operations.finish()  # messages sent meanwhile need their result, or would be sent twice
         self._forward_batch()
@@ -281,8 +265,6 @@ class Owner:
 
     def _shared_status(self, state: State, epoch: int) -> Status:
         """The client's status with the state and epoch as all processes count them, without its own queues."""
-        if state is State.FAILED and self._restoring is not None and not self._restoring.done():
-            state = State.BACKING_OFF
         return dataclasses.replace(
             self.client.status,
             state=state,
@@ -330,11 +312,12 @@ class Owner:
             await asyncio.wait([self._stopping])  # called before this request
         match verb:
             case Verb.CONNECT:
-                return await self.client.connect()
+                return await self.client.connect(retry=False)
+            case Verb.CONNECT_RETRYING:
+                return await self.client.connect(retry=True)
             case Verb.RECONNECT:
                 return await self.client.reconnect()
             case Verb.DISCONNECT:
-                await self._stop_restoring()
                 await self.client.disconnect()
                 return None
 

@@ -59,7 +59,7 @@ class ProcessOperations:
 
     # --- requests ---------------------------------------------------------------------------------------------------
 
-    async def request(self, verb: Verb, timeout: float) -> Outcome | None:
+    async def request(self, verb: Verb, timeout: float | None) -> Outcome | None:
         """Have connect, reconnect or disconnect performed by an owner. Raises `OpenTimeout`, or the owner's error."""
         try:
             async with asyncio.timeout(timeout):

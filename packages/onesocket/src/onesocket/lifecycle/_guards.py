@@ -1,0 +1,168 @@
+"""The data of the machine, and the guards that rules of the transition table refer to."""
+
+from __future__ import annotations
+
+import enum
+from typing import Final
+
+from ..errors import OnesocketError, ServerBusy
+from . import _events as events
+from ._effects import Effect
+from ._events import Event, TimerKind
+from ._retry import ReconnectPolicy
+from ._states import AfterClose, State
+from ._verdict import Verdict, verdict_of
+
+MAX_TOKEN_REQUESTS: Final = 15
+"""Requests to the token source after its token was refused; with the default delays they take one to three minutes."""
+
+
+class Initiator(enum.StrEnum):
+    """The party that an attempt runs for: decides the meaning of its failure and of its callers' cancellation."""
+
+    CALLERS = "callers"
+    """Waiting callers: the attempt is wound down with the last one; a failure is final."""
+    DETACHED = "detached"
+    """A call that does not wait (`connect_nowait`): no cancellation ends the attempt; a failure is final."""
+    RETRYING = "retrying"
+    """A call that does not wait, and has a first connect retried: a failure leads to the next attempt."""
+    RESUME = "resume"
+    """The resumption of an established connection: a failure leads to the next attempt."""
+
+
+class Guards:
+    """Plain data of one connection's lifecycle, and the guards, which read it."""
+
+    def __init__(
+        self,
+        *,
+        open_timeout: float,
+        close_timeout: float,
+        reconnect: ReconnectPolicy | None,
+        renews_token: bool = False,
+    ) -> None:
+        self.open_timeout: Final = open_timeout
+        self.close_timeout: Final = close_timeout
+        self.reconnect: Final = reconnect
+        self.renews_token: Final = renews_token
+        """A source gives the tokens: one that was refused can be replaced."""
+        self.state = State.DISCONNECTED
+        self.epoch: int = 0
+        """The newest epoch; 0 before the first attempt."""
+        self.live_epoch: int | None = None
+        """The epoch whose socket or task still exists, if any."""
+        self.opened = False
+        """True once the upgrade of that epoch went through."""
+        self.after_close: AfterClose | None = None
+        """The next step after CLOSING; None in every other state."""
+        self.initiator = Initiator.CALLERS
+        self.waiting = 0
+        """Callers that wait for an attempt's outcome."""
+        self.retrying = 0
+        """Those of them that wait through failures, until the connection is up."""
+        self.failures = 0
+        """Failures in a row since a connection last proved itself."""
+        self.refusals = 0
+        """Refusals of the token since one was accepted; a token that the source gave again counts as refused again."""
+        self.not_before = 0.0
+        """Time that the server named for the next attempt (`Retry-After`)."""
+        self.closes_itself = False
+        """The live connection is being closed by this side."""
+        self.ghost_until = 0.0
+        """Time until which the server may still count the last connection, which this side has closed."""
+        self.meets_ghost = False
+        """The last attempt failed because of a limit on connections, within that time."""
+        self.away_since = 0.0
+        """Start of the back-off: the time of the first of these failures, plus the time up since then."""
+        self.up_since = 0.0
+        """Time at which a connection was last logged in."""
+        self.timer: tuple[TimerKind, int] | None = None
+        self.timer_at = 0.0
+        """Time at which the timer fires, if it is set."""
+        self.error: OnesocketError | None = None
+        """Reason for the loss of the connection or the failure of the attempt; None while all is well."""
+        self.verdict = Verdict.RETRY
+        """The verdict on that."""
+        self.stale = 0
+        """Events of a past epoch or timer that were dropped."""
+        self._event: Event = events.Connect()
+        """The event that is being handled, and ..."""
+        self._now = 0.0
+        """... its time, and ..."""
+        self._effects: list[Effect] = []
+        """... its effects so far."""
+
+    @property
+    def retry_at(self) -> float | None:
+        """Time of the next attempt, while BACKING_OFF."""
+        return self.timer_at if self.state is State.BACKING_OFF else None
+
+    # --- guards -------------------------------------------------------------------------------------------------------
+
+    def retry_helps(self) -> bool:
+        """True if another attempt follows this failure."""
+        if self.reconnect is None or self.reconnect.exhausted(self.failures + 1):
+            return False
+        return self._verdict() is not Verdict.FAIL and (self.is_resumed or self._is_ghost())
+
+    def is_last_caller(self) -> bool:
+        """True if the attempt was for this caller alone."""
+        return self.waiting == 1 and self.initiator is Initiator.CALLERS
+
+    def is_last_retrying_caller(self) -> bool:
+        """True if no other caller wants the attempt after the one that failed."""
+        return (
+            isinstance(self._event, events.CallerCancelled)
+            and self._event.retries
+            and self.retrying == 1
+            and self.initiator is Initiator.CALLERS
+            and not self.meets_ghost
+        )
+
+    def is_early(self) -> bool:
+        """True if the server has named a later time for the next attempt."""
+        return self._now < self.not_before
+
+    def waits_for_date(self) -> bool:
+        """True if it has, and the call has the attempt made then."""
+        return self.is_early() and self._retries()
+
+    @property
+    def is_resumed(self) -> bool:
+        """True if a failure of the present connection or attempt is followed by the next attempt, if that may help."""
+        return (
+            self.state is State.CONNECTED
+            or self.initiator in (Initiator.RESUME, Initiator.RETRYING)
+            or self.retrying > 0
+        )
+
+    def _retries(self) -> bool:
+        """True if the call wants further attempts after one that fails."""
+        if self.reconnect is None or not isinstance(self._event, events.Connect | events.Reconnect):
+            return False
+        return self.reconnect.first if self._event.retry is None else self._event.retry
+
+    def _failure(self) -> events.ConnectionFailing | events.ConnectionGone | None:
+        """The event, if it reports a failure with its error."""
+        event = self._event
+        return event if isinstance(event, events.ConnectionFailing | events.ConnectionGone) else None
+
+    def _verdict(self) -> Verdict:
+        """The verdict on the present failure."""
+        event = self._failure()
+        if event is None:  # a missed deadline, which has no error yet, and may pass
+            given = self._event.verdict if isinstance(self._event, events.TimerFired) else None
+            return given or Verdict.RETRY
+        verdict = event.verdict or verdict_of(event.error, renews_token=self.renews_token)
+        if verdict is not Verdict.NEW_TOKEN:
+            return verdict
+        if not self.renews_token:
+            return verdict_of(event.error)
+        fails_again = self.refusals > 0 and event.is_fresh_token
+        return Verdict.FAIL if fails_again or self.refusals >= MAX_TOKEN_REQUESTS else verdict
+
+    def _is_ghost(self) -> bool:
+        """True if the present failure may be due to a connection that this side has closed just now."""
+        event = self._failure()
+        error = None if event is None else event.error
+        return isinstance(error, ServerBusy) and error.is_connection_limit and self._now < self.ghost_until

@@ -1,0 +1,81 @@
+"""A limit on connections just after a close of our own: the server still counts the connection that was closed."""
+
+from __future__ import annotations
+
+from onesocket.errors import ServerBusy
+from onesocket.lifecycle import _effects as fx
+from onesocket.lifecycle._actions import GHOST_SECONDS
+from onesocket.lifecycle._events import TimerKind
+from onesocket.lifecycle._peer_errors import closed_by_peer, handshake_rejected
+from onesocket.lifecycle._retry import ReconnectPolicy
+from onesocket.lifecycle._states import State
+from tests.unit.onesocket.lifecycle.machine_driver import BUSY, LOST, MachineDriver
+
+LIMIT = closed_by_peer(1008, "connection limit exceeded")
+
+
+def test_the_words_of_limits_on_connections_are_known() -> None:
+    for words in ("connection limit exceeded", "Too many sessions", "max clients reached", "already connected"):
+        for error in (closed_by_peer(1008, words), closed_by_peer(4008, words), handshake_rejected(429, {}, words)):
+            assert isinstance(error, ServerBusy)
+            assert error.is_connection_limit, words
+    assert isinstance(handshake_rejected(503, {}, "connection limit exceeded"), ServerBusy)
+    for error in (closed_by_peer(1008, "too many requests"), closed_by_peer(1013), handshake_rejected(429, {})):
+        assert isinstance(error, ServerBusy)
+        assert not error.is_connection_limit
+
+
+def test_after_our_own_close_it_is_retried_quickly_and_then_slowly() -> None:
+    drive = MachineDriver().up().failing(LOST).ended()  # the protocol closes, to connect anew
+    closed_at, attempts = drive.now, 0
+    while drive.now < closed_at + GHOST_SECONDS:
+        drive.timer(TimerKind.RETRY).ended(LIMIT)
+        attempts += 1
+        drive.now, before = drive.the(fx.SetTimer).at, drive.now
+        assert 0.3 < drive.now - before < 5
+    assert 3 <= attempts <= 8
+    drive.timer(TimerKind.RETRY).ended(LIMIT)
+    assert drive.the(fx.SetTimer).at >= drive.now + 30
+
+
+def test_callers_wait_for_the_place_as_long_as_it_may_be_ours() -> None:
+    drive = MachineDriver().up().reconnect().ended().ended(LIMIT)
+    assert drive.state is State.BACKING_OFF
+    assert not drive.has(fx.RejectCallers)
+    assert drive.timer(TimerKind.RETRY).opened().ready().has(fx.ResolveCallers)
+    drive = MachineDriver().up().disconnect().ended().reconnect().connect().ended(LIMIT)
+    assert drive.state is State.BACKING_OFF
+    assert drive.cancelled().state is State.BACKING_OFF
+    assert drive.cancelled().state is State.DISCONNECTED
+    drive = MachineDriver().up().reconnect().ended().ended(LIMIT).timer(TimerKind.RETRY)
+    drive.now += GHOST_SECONDS
+    assert drive.ended(LIMIT).state is State.FAILED
+    assert drive.the(fx.RejectCallers).error is LIMIT
+
+
+def test_after_a_close_of_the_server_it_is_retried_slowly() -> None:
+    for drive in (
+        MachineDriver().up().closed_by_peer(closed_by_peer(1001)),
+        MachineDriver().up().ended(LOST),
+        MachineDriver().up().failing(LOST, dead=True).ended(),
+    ):
+        drive.timer(TimerKind.RETRY).ended(LIMIT)
+        assert drive.the(fx.SetTimer).at >= drive.now + 30
+
+
+def test_another_limit_is_no_ghost() -> None:
+    drive = MachineDriver().up().failing(LOST).ended().timer(TimerKind.RETRY).ended(BUSY)
+    assert drive.the(fx.SetTimer).at >= drive.now + 30
+    assert MachineDriver().up().reconnect().ended().ended(BUSY).state is State.FAILED
+    assert MachineDriver(None).up().reconnect().ended().ended(LIMIT).state is State.FAILED
+
+
+def test_the_policy_limits_these_retries_too() -> None:
+    drive = MachineDriver(ReconnectPolicy(max_attempts=1)).up().reconnect().ended().ended(LIMIT)
+    assert drive.state is State.FAILED
+
+
+def test_a_date_that_the_server_names_is_obeyed() -> None:
+    named = handshake_rejected(429, {"retry-after": "7"}, "too many connections")
+    drive = MachineDriver().up().reconnect().ended().ended(named)
+    assert drive.the(fx.SetTimer).at >= drive.now + 7
