@@ -11,6 +11,7 @@ from onesocket.client import GapReason, OutboxLimits
 from onesocket.errors import (
     DeliveryUnknown,
     InvalidOption,
+    OnesocketError,
     OpenTimeout,
     OutboxFull,
     SilenceTimeout,
@@ -435,6 +436,25 @@ async def test_a_bot_prefix_is_taken_off_and_the_token_shows_nowhere() -> None:
     await client.connect()
     assert gateway.ops(2)[0]["d"]["token"] == "s3cret-prefixed"
     assert "s3cret" not in f"{client!r} {client.status!r} {client._options!r} {vars(client)['_gateway']!r}"
+    await client.aclose()
+
+
+@on_virtual_time
+async def test_a_wrong_token_is_told_to_its_source_and_a_fresh_one_is_tried() -> None:
+    gateway = MemoryGateway()
+    told: list[tuple[str | None, str]] = []
+
+    def source(previous: str | None, error: OnesocketError | None) -> str:
+        told.append((previous, type(error).__name__))
+        return "Bot fresh" if previous else "Bot old"
+
+    client = gateway.client(source)
+    await client.connect()
+    gateway.peer.close(4004, "Authentication failed.")
+    await client.wait_for(State.BACKING_OFF)
+    await client.wait_for(State.CONNECTED)
+    assert told == [(None, "NoneType"), ("old", "WrongToken")]
+    assert [each["d"]["token"] for _, each in gateway.heard if each["op"] in (2, 6)] == ["old", "fresh"]
     await client.aclose()
 
 
