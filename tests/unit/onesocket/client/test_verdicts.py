@@ -154,7 +154,7 @@ def test_a_hook_may_end_the_program() -> None:
 # --- refused tokens ---------------------------------------------------------------------------------------------------
 
 
-class Venue:
+class TokenVenue:
     """A server that knows one token."""
 
     def __init__(self, valid: str) -> None:
@@ -181,7 +181,7 @@ class Venue:
 @pytest.mark.parametrize("shared", [False, True])
 @on_virtual_time
 async def test_a_refused_token_is_told_to_its_source_and_one_fresh_one_is_tried(shared: bool) -> None:
-    venue, told = Venue("one"), []
+    venue, told = TokenVenue("one"), []
     tokens = ["one", "one", "two"]
 
     async def source(previous: str | None, error: OnesocketError | None) -> str:
@@ -207,7 +207,7 @@ async def test_a_refused_token_is_told_to_its_source_and_one_fresh_one_is_tried(
 
 @on_virtual_time
 async def test_a_source_that_still_has_the_old_token_is_asked_again() -> None:
-    venue, cached, asked = Venue("one"), ["one"], []
+    venue, cached, asked = TokenVenue("one"), ["one"], []
 
     def source() -> str:
         asked.append(asyncio.get_running_loop().time())
@@ -228,7 +228,7 @@ async def test_a_source_that_still_has_the_old_token_is_asked_again() -> None:
 @pytest.mark.parametrize("shared", [False, True])
 @on_virtual_time
 async def test_a_source_that_never_has_another_one_is_asked_for_minutes(shared: bool) -> None:
-    venue, asked = Venue("one"), []
+    venue, asked = TokenVenue("one"), []
 
     def source() -> str:
         asked.append("one")
@@ -251,7 +251,7 @@ async def test_a_source_that_never_has_another_one_is_asked_for_minutes(shared: 
 
 @on_virtual_time
 async def test_a_fixed_token_is_refused_once() -> None:
-    venue = Venue("one")
+    venue = TokenVenue("one")
     client = make(venue.server, token="one")
     await client.connect()
     venue.valid = "two"
@@ -263,7 +263,7 @@ async def test_a_fixed_token_is_refused_once() -> None:
 
 @on_virtual_time
 async def test_a_first_connect_that_is_retried_gets_a_fresh_token_too() -> None:
-    venue, tokens = Venue("two"), ["one", "two"]
+    venue, tokens = TokenVenue("two"), ["one", "two"]
     client = make(venue.server, token=lambda: tokens.pop(0))
     await client.connect(retry=True)
     assert venue.seen == ["one", "two"]
@@ -272,7 +272,7 @@ async def test_a_first_connect_that_is_retried_gets_a_fresh_token_too() -> None:
 
 @on_virtual_time
 async def test_another_members_token_wins_over_the_refused_one() -> None:
-    venue = Venue("old")
+    venue = TokenVenue("old")
     transport = venue.server.transport()
     has_new = False
 
