@@ -13,6 +13,7 @@ from onesocket.lifecycle._peer_errors import (
     closed_by_peer,
     connection_reset,
     handshake_rejected,
+    message_too_big,
     parse_retry_after,
 )
 from onesocket.lifecycle._verdict import Verdict, verdict_of
@@ -229,3 +230,11 @@ def test_statuses_that_refuse_the_token() -> None:
     busy = handshake_rejected(429, {"retry-after": "3"})
     assert isinstance(busy, ServerBusy)
     assert (busy.status, busy.retry_after) == (429, 3)
+
+
+def test_a_message_over_the_limit_names_the_option() -> None:
+    error = message_too_big("a message has more than 10 bytes")
+    assert (
+        str(error) == "a message has more than 10 bytes; raise max_size= if the server is meant to send such messages"
+    )
+    assert verdict_of(error) is Verdict.RETRY
