@@ -133,6 +133,12 @@ BAD_CALLS: dict[str, tuple[Callable[[Any], Any], str]] = {
         lambda client: client.subscribe(where=takes_later),
         "where must be a plain function, not a coroutine function: nothing would await it",
     ),
+    "subscribe, gaps": (lambda client: client.subscribe(gaps="no"), "gaps must be True or False, not 'no'"),
+    "subscribe, raise_on_failure": (
+        lambda client: client.subscribe(raise_on_failure=None),
+        "raise_on_failure must be True or False, not None",
+    ),
+    "on, gaps": (lambda client: client.on(takes, gaps=1), "gaps must be True or False, not 1"),
     "on, overflow": (
         lambda client: client.on(takes, overflow="nonsense"),
         "overflow must be one of 'fail', 'drop_oldest', 'wait', not 'nonsense'",
@@ -155,6 +161,18 @@ BAD_CALLS: dict[str, tuple[Callable[[Any], Any], str]] = {
     ),
     "on_change, callback": (lambda client: client.on_change(3), "on_change() needs a function, not int"),
     "wait_for, nothing": (lambda client: client.wait_for(), "wait_for() needs at least one state"),
+    "wait_for, a name": (
+        lambda client: client.wait_for("CONNECTED"),
+        "wait_for() needs states, such as State.CONNECTED, not 'CONNECTED'",
+    ),
+    "wait_for, timeout": (
+        lambda client: client.wait_for(State.CONNECTED, timeout="1"),
+        "timeout must be a number of seconds, 0 or more, or None, not '1'",
+    ),
+    "wait_for, timeout is no number": (
+        lambda client: client.wait_for(State.CONNECTED, timeout=float("nan")),
+        "timeout must be a number of seconds, 0 or more, or None, not nan",
+    ),
 }
 
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from onesocket import Client, Gap, Json, Msgpack, OnesocketError, State
+from onesocket import Client, Gap, Json, Msgpack, OnesocketError, Raw, State
 from onesocket.client import GapReason, OutboxLimits
 from onesocket.errors import (
     ClosedByPeer,
@@ -869,7 +869,7 @@ async def test_an_awaitable_that_a_plain_callback_returns_is_awaited_before_the_
 @on_virtual_time
 async def test_a_plain_callback_may_return_an_awaitable_while_it_catches_up_or_has_removed_itself() -> None:
     server = greets("a", "b", "c")
-    client = make_client(server)
+    client = make_client(server, protocol=Raw(event=lambda _: None))
     await client.connect()
     await settle()
     log: list[str] = []

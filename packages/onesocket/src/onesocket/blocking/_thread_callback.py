@@ -8,6 +8,7 @@ from collections.abc import Callable
 from typing import Any
 
 from ..client._error_reporter import ErrorReporter
+from ..client._user_code import refuse_awaitable
 from ._subscription import Subscription
 
 
@@ -54,7 +55,9 @@ class ThreadCallback:
             while not stream.is_closed:
                 try:
                     for message in stream:
-                        self.function(message)
+                        answer = self.function(message)
+                        if answer is not None:
+                            refuse_awaitable(answer, "onesocket.blocking", "use onesocket.join()")
                 except Exception as error:  # noqa: BLE001 - a subscriber's exception harms no other subscriber
                     self._error_reporter.report(error, self._name)
                 else:

@@ -8,9 +8,9 @@ import time
 from collections.abc import Callable, Coroutine
 from typing import Any, Final, TypeVar, cast
 
-from ..errors import ClientClosed, DeliveryUnknown, InvalidOption, OnesocketError, WaitTimeout, WrongEventLoop
+from ..client._options import check_timeout
+from ..errors import ClientClosed, DeliveryUnknown, OnesocketError, WaitTimeout, WrongEventLoop
 from ..sharing._cross_loop_call import HOST_LOOP_ENDED, CrossLoopCall
-from ..sharing._join import is_number
 from ..sharing._loop_inbox import LoopInbox, running_loop
 
 T = TypeVar("T")
@@ -44,9 +44,7 @@ class Deadline:
     """A time-out that may be None."""
 
     def __init__(self, timeout: float | None) -> None:
-        if timeout is not None and not (is_number(timeout) and timeout >= 0):
-            raise InvalidOption(f"timeout must be a number of seconds, 0 or more, or None, not {timeout!r}")
-        self.timeout = timeout
+        self.timeout = check_timeout(timeout)
         self._at = None if timeout is None else time.monotonic() + timeout
 
     @property

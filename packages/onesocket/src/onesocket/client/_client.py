@@ -164,6 +164,7 @@ class Client(Generic[M]):
         self._connect_reminder = ConnectReminder(self._shown_url, self._runner.connect_hint)
         self._fan_out = FanOut(
             event_of=self._options.protocol.event_of,
+            names_events=self._options.protocol.names_events,
             hold=self._runner.hold,
             release=self._runner.release,
             report=self._error_reporter.report,
@@ -471,7 +472,7 @@ class Client(Generic[M]):
     @property
     def internals(self) -> ClientInternals:
         """The parts of the client, for `onesocket.sharing`."""
-        return ClientInternals(self._options, self._fan_out, self._sender, self._runner)
+        return ClientInternals(self._options, self._fan_out, self._sender, self._runner, self._connect_reminder.watch)
 
     def _open_outbox(self) -> None:
         if self._durable is not None:

@@ -7,11 +7,24 @@ import logging
 from collections.abc import Callable
 from typing import Final
 
+from ..lifecycle._states import State
 from ._error_reporter import one_line
 
 _log = logging.getLogger("onesocket")
 _GRACE: Final = 0.25
 """Seconds: components that start together may send before another one connects."""
+
+
+def connect_hint(state: State, epoch: int, error: BaseException | None) -> str:
+    """Advice for a caller that waits for a connection that nothing will bring up; empty while something may."""
+    match state:
+        case State.DISCONNECTED:
+            never = "connect() was never called on this client" if epoch == 0 else "it is not connected"
+            return f"{never}: messages wait until connect() is called"
+        case State.FAILED:
+            return f"this client has failed ({error}): messages wait until connect() is called again"
+        case _:
+            return ""
 
 
 class ConnectReminder:

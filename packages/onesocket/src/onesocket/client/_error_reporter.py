@@ -7,7 +7,7 @@ import logging
 from collections.abc import Callable
 
 from ..errors import InvalidOption
-from ._user_code import is_async
+from ._user_code import is_async, refuse_awaitable
 
 _log = logging.getLogger("onesocket")
 
@@ -57,6 +57,6 @@ class ErrorReporter:
     def _call_on_error(self, error: BaseException) -> None:
         try:
             if self._on_error is not None:
-                self._on_error(error)
+                refuse_awaitable(self._on_error(error), "on_error=")
         except Exception:  # noqa: BLE001 - an error handler that fails can't be reported to the program
             _log.exception("%s: on_error itself failed", self._shown_url)

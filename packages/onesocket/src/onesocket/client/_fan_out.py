@@ -13,6 +13,7 @@ from ._callback import Callback, CallbackHost, CallbackTasks
 from ._early_messages import EarlyMessages
 from ._gap import Gap, GapReason
 from ._losses import Losses
+from ._options import check_flag
 from ._queue import DEFAULT_LIMIT, Overflow, Queue
 from ._reader_options import ReaderOptions, check_callback
 from ._sinks import BatchSink, Filter, Sink, SinkTable, Tap, batch_sink_of, name_of
@@ -27,6 +28,7 @@ class FanOut:
         self,
         *,
         event_of: Callable[[Any], str | None],
+        names_events: bool = True,
         hold: Callable[[], object],
         release: Callable[[], object],
         report: Callable[[BaseException, str], None],
@@ -34,6 +36,7 @@ class FanOut:
         soon: Callable[[Callable[[], None]], object] = lambda call: asyncio.get_running_loop().call_soon(call),
     ) -> None:
         self._event_of = event_of
+        self._names_events = names_events
         self._hold_connection = hold
         self._release_connection = release
         self._report = report
@@ -279,7 +282,8 @@ class FanOut:
         from_now: bool = False,
     ) -> Subscription[Any]:
         """Returns a new stream. `from_now`: it gets no message from before, which goes on waiting for another."""
-        options = ReaderOptions.check(event, where, limit, overflow, gaps=gaps)
+        options = ReaderOptions.check(event, where, limit, overflow, gaps=gaps, names_events=self._names_events)
+        check_flag("raise_on_failure", raise_on_failure)
         queue = self._new_queue(options)
 
         def begin() -> None:
@@ -308,7 +312,7 @@ class FanOut:
     ) -> Callable[[], None]:
         """Add a callback; returns the function that removes it."""
         check_callback(callback)
-        options = ReaderOptions.check(event, where, limit, overflow, gaps=gaps)
+        options = ReaderOptions.check(event, where, limit, overflow, gaps=gaps, names_events=self._names_events)
         added = Callback(callback, options, self._new_callback_host())
 
         def begin() -> None:

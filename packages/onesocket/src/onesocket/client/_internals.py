@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from ._fan_out import FanOut
@@ -18,3 +19,5 @@ class ClientInternals:
     fan_out: FanOut
     sender: Sender
     runner: Runner
+    remind: Callable[[], None]
+    """Has a warning logged, a moment later, if a caller waits for a connection that nothing brings up."""

@@ -168,6 +168,22 @@ def check_seconds(name: str, value: object) -> float:
     return float(value)
 
 
+def check_flag(name: str, value: object) -> bool:
+    """`value`, which must be True or False; raises `InvalidOption`."""
+    if not isinstance(value, bool):
+        raise InvalidOption(f"{name} must be True or False, not {value!r}")
+    return value
+
+
+def check_timeout(value: object) -> float | None:
+    """`value` as the time-out of a call: seconds, 0 or more, or None; raises `InvalidOption`."""
+    if value is None:
+        return None
+    if isinstance(value, bool) or not isinstance(value, int | float) or not value >= 0:
+        raise InvalidOption(f"timeout must be a number of seconds, 0 or more, or None, not {value!r}")
+    return value
+
+
 def check_size(name: str, value: object) -> int | None:
     """`value` as a number of bytes above zero, or None; raises `InvalidOption`."""
     if value is None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from ..errors import InvalidOption
+from ._options import check_flag
 from ._queue import Overflow, check_limit
 from ._subscription import Predicate
 from ._user_code import is_async
@@ -24,11 +25,24 @@ class ReaderOptions:
 
     @classmethod
     def check(
-        cls, event: object, where: Predicate | None, limit: object, overflow: object, *, gaps: bool
+        cls,
+        event: object,
+        where: Predicate | None,
+        limit: object,
+        overflow: object,
+        *,
+        gaps: object,
+        names_events: bool = True,
     ) -> ReaderOptions:
-        """Options made of a caller's arguments; raises `InvalidOption`."""
+        """Options made of a caller's arguments; raises `InvalidOption`. `names_events`: as of the protocol."""
         check_where(where)
-        return cls(check_event(event), where, check_limit(limit), Overflow.of(overflow), gaps)
+        name = check_event(event)
+        if name is not None and not names_events:
+            raise InvalidOption(
+                f"no message can have the event name {name!r}: the protocol has none; tell it where to find them, as "
+                'in Json(event="type"), or filter with where='
+            )
+        return cls(name, where, check_limit(limit), Overflow.of(overflow), check_flag("gaps", gaps))
 
 
 def check_where(where: object) -> None:

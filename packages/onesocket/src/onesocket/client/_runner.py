@@ -21,6 +21,7 @@ from ..protocols._protocol import Ready
 from ..wire._handshake import Handshake
 from ._affinity import Affinity
 from ._callers import Caller, Callers
+from ._connect_reminder import connect_hint
 from ._connection_attempt import ConnectionAttempt
 from ._failure_judge import FailureJudge
 from ._fan_out import FanOut
@@ -162,16 +163,7 @@ class Runner:
 
     def connect_hint(self) -> str:
         """Advice for a caller that waits for a connection that nothing will bring up; empty while something may."""
-        match self.machine.state:
-            case State.DISCONNECTED:
-                never = (
-                    "connect() was never called on this client" if self.machine.epoch == 0 else "it is not connected"
-                )
-                return f"{never}: messages wait until connect() is called"
-            case State.FAILED:
-                return f"this client has failed ({self.machine.error}): messages wait until connect() is called again"
-            case _:
-                return ""
+        return connect_hint(self.machine.state, self.machine.epoch, self.machine.error)
 
     # --- calls of the client ------------------------------------------------------------------------------------------
 

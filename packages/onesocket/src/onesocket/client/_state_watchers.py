@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import inspect
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -12,11 +11,12 @@ from typing import Any
 from ..errors import ClientClosed, InvalidOption, OnesocketError, WaitTimeout
 from ..lifecycle._states import State
 from ._error_reporter import ErrorReporter
+from ._options import check_timeout
 from ._queue import Overflow, Queue
 from ._sender import Sender
 from ._status import Change
 from ._subscription import Subscription
-from ._user_code import USER_ERRORS
+from ._user_code import USER_ERRORS, is_async, refuse_awaitable
 
 # Changes of state are few; a reader that lets so many pile up gets SlowConsumer instead of missing one.
 _LIMIT = 10_000
@@ -98,6 +98,10 @@ class StateWatchers:
         """Wait for one of these states and return it, at once if it is one of them `now`."""
         if not states:
             raise InvalidOption("wait_for() needs at least one state")
+        for state in states:
+            if not isinstance(state, State):  # pyright: ignore[reportUnnecessaryIsInstance] - callers without a checker
+                raise InvalidOption(f"wait_for() needs states, such as State.CONNECTED, not {state!r}")
+        check_timeout(timeout)
         if now() in states:
             return now()
         try:
@@ -116,7 +120,7 @@ class StateWatchers:
         """Call `callback` with every change; returns the function that removes it."""
         if not callable(callback):
             raise InvalidOption(f"on_change() needs a function, not {type(callback).__name__}")
-        if inspect.iscoroutinefunction(callback):
+        if is_async(callback):
             raise InvalidOption("on_change() needs a plain function; for a coroutine: async for change in changes()")
         watcher = _Watcher(callback)
         self._watchers.append(watcher)
@@ -133,7 +137,7 @@ class StateWatchers:
         with self._sender.prioritized() if self._sender is not None and is_first else contextlib.nullcontext():
             for watcher in tuple(self._watchers):
                 try:
-                    watcher.callback(change)
+                    refuse_awaitable(watcher.callback(change), "on_change()")
                 except USER_ERRORS as error:
                     self._error_reporter.report(
                         error, getattr(watcher.callback, "__qualname__", repr(watcher.callback))

@@ -16,6 +16,7 @@ from ..errors import (
     OnesocketError,
     TokenFailed,
     URLFailed,
+    UsageError,
     WrongEventLoop,
 )
 from ..protocols._protocol import Protocol
@@ -48,6 +49,15 @@ def mark_unwrapped(error: E) -> E:
 def is_async(function: Callable[..., Any]) -> bool:
     """True for a coroutine function, and for an object that is called like one."""
     return inspect.iscoroutinefunction(function) or inspect.iscoroutinefunction(type(function).__call__)
+
+
+def refuse_awaitable(answer: object, method: str, remedy: str = "start a task in it") -> None:
+    """Raise `UsageError` for the result of a plain function that `method` calls and doesn't await."""
+    if not inspect.isawaitable(answer):
+        return
+    if inspect.iscoroutine(answer):
+        answer.close()
+    raise UsageError(f"the function returned an awaitable, and {method} awaits none: {remedy}")
 
 
 def raise_in_loop(error: BaseException) -> None:

@@ -146,6 +146,11 @@ class CodecProtocol(Protocol[M_co]):
         name: object = get(self.event) if callable(get) else getattr(message, self.event, None)
         return name if isinstance(name, str) else None
 
+    @property
+    def names_events(self) -> bool:
+        """True with the option `event`, or where a subclass has an `event_of` of its own."""
+        return self.event is not None or type(self).event_of is not CodecProtocol.event_of
+
     def _login_step(self, login: Login, message: Any, now: float) -> Iterable[Action]:
         refusal = login.refusal(message)
         if refusal is not None:

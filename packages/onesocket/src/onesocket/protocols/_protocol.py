@@ -242,6 +242,11 @@ class Protocol(abc.ABC, Generic[M_co]):
         """Return the error for the peer's CLOSE; its `retryable` is the verdict."""
         return closed_by_peer(code, reason)
 
+    @property
+    def names_events(self) -> bool:
+        """True if its messages have event names: `subscribe("…")` and `on("…")` are refused otherwise."""
+        return implements(self, Protocol.event_of)
+
     # --- sharing: optional; see `implements` --------------------------------------------------------------------------
 
     def subscribe_frames(self, keys: Any) -> Iterable[Data]:

@@ -116,6 +116,10 @@ class ClientUpstream:
                 raise
             raise DeliveryUnknown(CANCELLED_IN_FLIGHT) from unknown
 
+    def remind(self) -> None:
+        """As of the client's own readers."""
+        self._internals.remind()
+
     def add_keys(self, keys: Iterable[Hashable]) -> None:
         """One subscription more for each key."""
         check_subscription_support(self._internals.options.protocol)

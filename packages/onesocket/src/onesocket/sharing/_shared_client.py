@@ -37,7 +37,7 @@ from ._loop_inbox import inbox_of
 from ._member import Member
 from ._registry import Registry, current_registry
 from ._shared_connection import SharedConnection
-from ._upstream_subscriptions import filter_keys
+from ._upstream_subscriptions import check_keys, filter_keys
 
 T = TypeVar("T")
 
@@ -81,6 +81,7 @@ class SharedClient(Generic[M]):
         # It refers to no client, so that a forgotten one goes at once; streams refer to theirs.
         self.fan_out = FanOut(
             event_of=shared.protocol.event_of,
+            names_events=shared.protocol.names_events,
             hold=functools.partial(post, shared.hold, member, "readers"),
             release=functools.partial(post, shared.release, member, "readers"),
             report=self._error_reporter.report,
@@ -276,7 +277,7 @@ class SharedClient(Generic[M]):
         these keys alone. Keys are counted over all clients: only differences go upstream, and all of them to each new
         connection. With `overflow="wait"`, a slow reader holds the feed back for all clients.
         """
-        wanted = frozenset((keys,) if isinstance(keys, str) else keys)
+        wanted = check_keys(keys)
         check_where(where)
         if wanted:
             where = filter_keys(self.shared.protocol, wanted, where)
@@ -299,6 +300,8 @@ class SharedClient(Generic[M]):
         self._check()
         stream = self.fan_out.subscribe(event, where, **options)
         stream.on_end = self._stream_ended
+        if self.epoch == 0:
+            stream.on_wait = self._reader_waits
         self._open()
         return stream
 
@@ -421,6 +424,10 @@ class SharedClient(Generic[M]):
         if not self._is_open:
             self._is_open = True
             self.host_inbox.post(self.shared.open, self.member)
+
+    def _reader_waits(self) -> None:
+        if self.epoch == 0:
+            self.host_inbox.post(self.shared.upstream.remind)
 
     def _stream_ended(self, token: object = None) -> None:
         """End the upstream subscriptions of a stream; by this function, a stream refers to its client."""

@@ -83,6 +83,9 @@ class Upstream(Protocol):
         not sent; cancelled later, `DeliveryUnknown` takes the place of the cancellation.
         """
 
+    def remind(self) -> None:
+        """Have a warning logged, a moment later, if nothing brings up the connection that a caller waits for."""
+
     def add_keys(self, keys: Iterable[Hashable]) -> None:
         """Count one subscription more for each key; new ones go upstream. Raises `InvalidOption`.
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from collections.abc import Callable, Hashable, Iterable
-from typing import Any
+from typing import Any, cast
 
 from ..client._sender import Sender
 from ..errors import EncodeError, InvalidOption
@@ -95,6 +95,16 @@ def _checked_frame(frame: object) -> Data:
 def supports_merging(protocol: Protocol) -> bool:
     """True if the protocol has frames that subscribe and unsubscribe, so that subscriptions can be counted."""
     return implements(protocol, Protocol.subscribe_frames, Protocol.unsubscribe_frames)
+
+
+def check_keys(keys: object) -> frozenset[Hashable]:
+    """The keys of ``subscribe(keys=…)``; one str or bytes is one key. Raises `InvalidOption`."""
+    if isinstance(keys, str | bytes):
+        return frozenset((keys,))
+    try:
+        return frozenset(cast("Iterable[Hashable]", keys))
+    except TypeError:
+        raise InvalidOption(f"keys must be several hashable keys, such as ['a', 'b'], not {keys!r}") from None
 
 
 def filter_keys(

@@ -13,6 +13,7 @@ from typing import Any, Final
 from ..._forking import register_holder
 from ..._version import __version__
 from ...client._client import Client
+from ...client._connect_reminder import ConnectReminder, connect_hint
 from ...client._error_reporter import ErrorReporter
 from ...client._gap import Gap, GapReason
 from ...client._instruments import Observer, SourceKind, check_instruments
@@ -87,6 +88,7 @@ class HostUpstream:
         self._shown_url = redact(key.url)
         self._local_status = LocalStatus(self._shown_url, lambda: self.is_owner, self._observe)
         self.instruments = check_instruments(options.get("instruments"))
+        self._connect_reminder = ConnectReminder(self._shown_url, self._connect_hint)
         self._observer = Observer(self.instruments, SourceKind.PROCESS, ErrorReporter(self._shown_url, None).report)
         self._owner: Owner | None = None
         """The role of this process, while it holds the connection."""
@@ -160,7 +162,17 @@ class HostUpstream:
         """Deliver a message. Raises the error that prevents the delivery."""
         del settled  # there is no durable outbox between processes: both are the same
         self._check_usable()
+        if self._local_status.present.state is not State.CONNECTED:
+            self.remind()
         await self._operations.send(message, resend=resend)
+
+    def remind(self) -> None:
+        """Warn once if `connect()` was called neither here nor, as far as is known, in the owner."""
+        self._connect_reminder.watch()
+
+    def _connect_hint(self) -> str:
+        present = self._local_status.present
+        return connect_hint(present.state, present.epoch, present.last_error)
 
     def add_keys(self, keys: Iterable[Hashable]) -> None:
         """Add one subscription for each key: str, int, bytes, or a tuple of those."""
