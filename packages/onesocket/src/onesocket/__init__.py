@@ -23,6 +23,7 @@ from .protocols import Acknowledgement, Heartbeat, Login, Pace, Raw, TokenHeader
 if TYPE_CHECKING:
     from . import blocking as blocking
     from . import instruments as instruments
+    from . import recording as recording
     from .protocols import Json, Msgpack
     from .provider import Identity, Provider
     from .sharing import SharedClient, join
@@ -40,7 +41,7 @@ _LAZY = {
 
 def __getattr__(name: str) -> Any:
     """Import the names that a program with one client doesn't need."""
-    if name in ("blocking", "instruments"):
+    if name in ("blocking", "instruments", "recording"):
         value: Any = importlib.import_module(f".{name}", __name__)
     elif name in _LAZY:
         value = getattr(importlib.import_module(_LAZY[name], __name__), name)

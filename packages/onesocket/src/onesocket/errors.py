@@ -72,6 +72,10 @@ class InvalidOption(UsageError, ValueError):
     """An argument is out of range or contradicts another."""
 
 
+class InvalidRecording(UsageError, ValueError):
+    """The file is no recording of a flight recorder, or one that this release can't read."""
+
+
 class EncodeError(UsageError, ValueError):
     """The protocol can't put this message on the wire."""
 

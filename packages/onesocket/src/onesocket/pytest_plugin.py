@@ -4,12 +4,16 @@
   runs them.
 - `threaded_faulty_server`: a `ThreadedServer` with a `FaultyServer`, for synchronous code and for code in threads.
 - `memory_server`: a `MemoryServer`; its `transport()` goes to ``Client(transport=…)``.
+- `cassette`: a `Cassette`: a conversation with a server, recorded once and replayed on virtual time. Its file
+  is ``cassettes/<module>/<test>.jsonl`` beside the test's; ``@pytest.mark.cassette("other.jsonl", redact=False)`` names
+  another one, and ``pytest --cassettes=once|replay|record`` says whether it is recorded.
 
-The first two need the extra `testing`, which is imported when a test asks for one of them.
+All but `memory_server` need the extra `testing`, which is imported when a test asks for one of them.
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import AsyncIterator, Iterator
 from typing import TYPE_CHECKING, Any
 
@@ -21,8 +25,23 @@ except ImportError:
     async_fixture: Any = pytest.fixture  # type: ignore[no-redef]
 
 if TYPE_CHECKING:
-    from .testing import FaultyServer, ThreadedServer
+    from .testing import Cassette, FaultyServer, ThreadedServer
     from .transports._memory import MemoryServer
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Add `--cassettes`."""
+    parser.getgroup("onesocket").addoption(
+        "--cassettes",
+        choices=("once", "replay", "record"),
+        default="once",
+        help="Cassettes of onesocket: record those that have no file (once), none (replay), or all (record).",
+    )
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Declare the marker `cassette`."""
+    config.addinivalue_line("markers", "cassette(path, redact=True): the file of the fixture `cassette` of onesocket")
 
 
 @async_fixture
@@ -49,3 +68,16 @@ def memory_server() -> MemoryServer:
     from .transports._memory import MemoryServer  # noqa: PLC0415
 
     return MemoryServer()
+
+
+@pytest.fixture
+def cassette(request: pytest.FixtureRequest) -> Cassette:
+    """A `Cassette` for this test; see the module's docstring."""
+    from .testing import Cassette, CassetteMode  # noqa: PLC0415
+
+    marker = request.node.get_closest_marker("cassette")
+    args: tuple[Any, ...] = () if marker is None else marker.args
+    options: dict[str, Any] = {} if marker is None else marker.kwargs
+    name = re.sub(r"[^\w.-]+", "_", request.node.name)
+    path = request.path.parent / (args[0] if args else f"cassettes/{request.path.stem}/{name}.jsonl")
+    return Cassette(path, mode=CassetteMode(request.config.getoption("--cassettes")), **options)

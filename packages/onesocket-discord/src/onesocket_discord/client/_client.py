@@ -18,6 +18,7 @@ from onesocket.errors import InvalidOption, OnesocketError, TokenFailed
 from onesocket.lifecycle._outbox import OutboxLimits
 from onesocket.lifecycle._retry import ReconnectPolicy
 from onesocket.lifecycle._states import State
+from onesocket.recording._recorder import FlightRecorder
 from onesocket.transports._proxy import ProxyOption, check_proxy
 from onesocket.transports._transport import Transport
 from onesocket.urls import parse_url, redact
@@ -65,7 +66,8 @@ class DiscordClient(Client[Dispatch]):
         proxy: As for `Client`, for the API, too; a SOCKS proxy needs `gateway_url`.
         silence_timeout, silence_of: As for `Client`: a session whose heartbeats are answered, but that brings no
             dispatch (or none that is named), is resumed on a new connection.
-        close_timeout, ssl, local_address, reconnect, outbox, on_error, transport, instruments: as for `Client`.
+        close_timeout, ssl, local_address, reconnect, outbox, on_error, transport, instruments, recorder: as for
+            `Client`.
     """
 
     def __init__(
@@ -96,6 +98,7 @@ class DiscordClient(Client[Dispatch]):
         on_error: Callable[[BaseException], object] | None = None,
         transport: Transport | None = None,
         instruments: InstrumentsOption = None,
+        recorder: FlightRecorder | None = None,
     ) -> None:
         self._discord_token = _token(token)
         self._api_url = parse_url(api_url, schemes=("http", "https"), what="API URL").url
@@ -150,6 +153,7 @@ class DiscordClient(Client[Dispatch]):
             on_error=on_error,
             transport=transport,
             instruments=instruments,
+            recorder=recorder,
         )
 
     @property

@@ -35,6 +35,7 @@ from ._payload import (
     read_envelope,
     unpack_dispatch,
 )
+from ._redaction import redact_payload
 from ._send_window import GatewaySendWindow
 from ._sequence import Sequence
 from ._session import Session
@@ -350,6 +351,11 @@ class DiscordGateway(Protocol[Dispatch]):
     def event_of(self, message: Any) -> str | None:
         """The name of a dispatch's event."""
         return message.event if isinstance(message, Dispatch) else None
+
+    def redact(self, data: Data, *, outgoing: bool) -> Data | None:
+        """Return the payload without tokens and session ids; None: it is compressed."""
+        del outgoing
+        return redact_payload(data)
 
     def pack(self, message: Dispatch) -> Data:
         """Encode a dispatch for another process of this machine."""

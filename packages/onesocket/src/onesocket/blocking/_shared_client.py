@@ -26,6 +26,7 @@ from ..errors import ClientClosed, InvalidOption, ManuallyDisconnected, MessageK
 from ..lifecycle._effects import Outcome
 from ..lifecycle._states import State
 from ..protocols._message_type import M
+from ..recording._recorder import FlightRecorder
 from ..sharing._cross_loop_call import CrossLoopCall
 from ..sharing._join import JoinParameters, check_wait
 from ..sharing._registry import current_registry
@@ -299,6 +300,11 @@ class SharedClient(Generic[M]):
     def handshake(self) -> Handshake | None:
         """The answer to the upgrade of the present connection: sub-protocol and headers; None while there is none."""
         return self._known().handshake
+
+    @property
+    def recorder(self) -> FlightRecorder | None:
+        """The flight recorder of the connection; see the async `SharedClient.recorder`."""
+        return self._known().recorder
 
     @property
     def stats(self) -> Stats:

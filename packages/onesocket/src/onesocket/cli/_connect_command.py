@@ -77,6 +77,10 @@ def connect(
     wait: WaitArgument = None,
     count: CountArgument = None,
     stay: StayArgument = False,
+    trace: Annotated[
+        bool,
+        typer.Option("--trace", help="Show states, frames and what follows from errors on stderr, without secrets."),
+    ] = False,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Don't show the state of the connection.")] = False,
 ) -> None:
     """Keep one connection to a WebSocket server: typed lines are sent, received messages are shown.
@@ -95,6 +99,7 @@ def connect(
     from ..errors import UsageError
     from ._connect import ConnectSession
     from ._output import Output, silence_log
+    from ._trace import trace_recorder
 
     through, tls = proxy_option(proxy, no_proxy=no_proxy), tls_option(cacert, client_cert)
     end = EndRule(stay, wait, count)
@@ -123,6 +128,7 @@ def connect(
             silence_timeout=silence_timeout,
             pace=parse_pace("--pace", pace),
             reconnect=ReconnectPolicy(first=retry) if reconnect else None,
+            recorder=trace_recorder(output) if trace else None,
         )
         return await ConnectSession(client, output, as_json=as_json, end=end).run()
 

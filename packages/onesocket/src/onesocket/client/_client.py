@@ -17,6 +17,7 @@ from ..lifecycle._states import State
 from ..protocols._message_type import M
 from ..protocols._pace import Pace
 from ..protocols._protocol import Protocol
+from ..recording._recorder import FlightRecorder
 from ..transports._proxy import ProxyOption
 from ..transports._transport import Transport
 from ..wire._handshake import Data, Handshake
@@ -94,6 +95,7 @@ class Client(Generic[M]):
         compression: ``"deflate"`` offers permessage-deflate, which the server may decline; None: no extension.
         transport: Makes the connections (default: WebSocket over TCP, TLS or a Unix socket).
         instruments: Metrics and traces: `onesocket.instruments.OpenTelemetry()`, `Prometheus()`, or a list of both.
+        recorder: Keeps the newest frames and changes of the state, to be written to a file: `FlightRecorder()`.
     """
 
     @overload
@@ -129,6 +131,7 @@ class Client(Generic[M]):
         compression: Compression | None = None,
         transport: Transport | None = None,
         instruments: InstrumentsOption = None,
+        recorder: FlightRecorder | None = None,
     ) -> None:
         self._options = Options.check(
             url,
@@ -153,6 +156,7 @@ class Client(Generic[M]):
             pace=pace,
             control_pace=control_pace,
             instruments=instruments,
+            recorder=recorder,
         )
         self._shown_url = self._options.shown_url
         self._error_reporter = ErrorReporter(self._shown_url, on_error)
@@ -446,6 +450,11 @@ class Client(Generic[M]):
         return take_status(url or self._shown_url, self._runner, self._fan_out, self._sender, self._outage_log)
 
     @property
+    def recorder(self) -> FlightRecorder | None:
+        """The flight recorder of the connection: ``client.recorder.write(path)``."""
+        return self._options.recorder
+
+    @property
     def stats(self) -> Stats:
         """The counters so far."""
         counts = self._options.byte_counts
@@ -502,6 +511,8 @@ class Client(Generic[M]):
             now=self._runner.time(),
             level=logging.DEBUG if self._runner.is_restoring else logging.WARNING,
         )
+        if self._options.tap is not None:
+            self._options.tap.changed(change, self._runner.retry_in, self._runner.time())
         self._state_watchers.notify(change)
         if self._observer is not None:
             self._observer.changed(self, change)

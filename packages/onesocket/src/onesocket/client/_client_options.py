@@ -9,6 +9,7 @@ from typing import Any, TypedDict
 from ..lifecycle._outbox import OutboxLimits
 from ..lifecycle._retry import ReconnectPolicy
 from ..protocols._pace import Pace
+from ..recording._recorder import FlightRecorder
 from ..transports._proxy import ProxyOption
 from ..transports._transport import Transport
 from ._durable_outbox import DurableOutbox
@@ -40,6 +41,7 @@ class ConnectionOptions(TypedDict, total=False):
     compression: Compression | None
     transport: Transport | None
     instruments: InstrumentsOption
+    recorder: FlightRecorder | None
 
 
 class ClientOptions(ConnectionOptions, total=False):

@@ -19,7 +19,7 @@ from ..errors import (
 from ..lifecycle import _events as events
 from ..lifecycle._events import Event
 from ..protocols._protocol import Action, Deliver, Extend, Fail, Ready, Send, Undecodable, WakeAt
-from ..transports._transport import TransportConnection
+from ..transports._transport import Transport, TransportConnection
 from ..urls import redact
 from ..wire._handshake import Data, DialRequest, Handshake
 from ._dial_request import ask_for_address, make_dial_request
@@ -183,7 +183,7 @@ class ConnectionAttempt:
         try:
             request = self._request = await self._ask()
             if request is not None and self._advance(AttemptPhase.ASKING_TOKEN, AttemptPhase.DIALLING):
-                self.connection = self._options.transport.dial(request, self, self._received)
+                self.connection = self._transport().dial(request, self, self._received)
                 self._task = None  # 1 KB, with its coroutine
                 return
             error = ConnectAborted("the attempt was given up before anything was dialled")
@@ -200,6 +200,10 @@ class ConnectionAttempt:
             self._end(self._dial_error(failure))
             raise
         self._end(error, loop_ends=isinstance(error, ClientClosed))
+
+    def _transport(self) -> Transport:
+        options = self._options
+        return options.transport if options.tap is None else options.tap.transport(options.transport, self.epoch)
 
     async def _ask(self) -> DialRequest | None:
         """Ask the program for the URL and the token; None: the attempt was given up meanwhile."""

@@ -9,6 +9,7 @@ from typing import Any, Generic, Literal, Protocol, Self, TypedDict, TypeVar, Un
 from ..lifecycle._effects import Outcome
 from ..lifecycle._states import State
 from ..protocols._message_type import M
+from ..recording._recorder import FlightRecorder
 from ..wire._handshake import Handshake
 from ._delivery import Delivery
 from ._gap import Gap
@@ -75,6 +76,11 @@ class MessageClient(Protocol[M]):
     @property
     def status(self) -> Status:
         """A frozen snapshot of this moment."""
+        ...
+
+    @property
+    def recorder(self) -> FlightRecorder | None:
+        """The flight recorder of the connection: ``client.recorder.write(path)``."""
         ...
 
     @property

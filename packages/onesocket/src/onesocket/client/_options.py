@@ -19,6 +19,8 @@ from ..protocols._protocol import Protocol
 from ..protocols._rate_limiter import RateLimiter
 from ..protocols._raw import Raw
 from ..protocols._token import TokenHeader, TokenPlace
+from ..recording._recorder import FlightRecorder, check_recorder
+from ..recording._tap import ClientTap
 from ..transports._proxy import ProxyOption, check_proxy
 from ..transports._transport import Transport
 from ..urls import CLIENT_SCHEMES, Address, parse_url, redact
@@ -71,6 +73,9 @@ class Options:
     instruments: tuple[Instruments, ...] = ()
     byte_counts: ByteCounts | None = None
     """None: no instruments ask for them."""
+    recorder: FlightRecorder | None = None
+    tap: ClientTap | None = None
+    """The client's part of the recorder."""
 
     @classmethod
     def check(cls, url: str | URLSource, **given: Any) -> Options:
@@ -89,7 +94,7 @@ class Options:
         protocol, headers = _check_protocol(given["protocol"]), check_headers(given["headers"])
         if isinstance(token, str):
             _check_token_place(protocol.token_place, headers)
-        instruments = check_instruments(given["instruments"])
+        instruments, recorder = check_instruments(given["instruments"]), check_recorder(given["recorder"])
         return cls(
             address=address,
             url_source=url if callable(url) else None,
@@ -117,6 +122,8 @@ class Options:
             limiter=_choose_limiter(protocol, given["pace"], given["control_pace"]),
             instruments=instruments,
             byte_counts=ByteCounts() if instruments else None,
+            recorder=recorder,
+            tap=None if recorder is None else recorder.tap(protocol),
         )
 
     def check_address(self, address: Address) -> Address:

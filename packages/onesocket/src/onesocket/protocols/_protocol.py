@@ -247,6 +247,16 @@ class Protocol(abc.ABC, Generic[M_co]):
         """True if its messages have event names: `subscribe("…")` and `on("…")` are refused otherwise."""
         return implements(self, Protocol.event_of)
 
+    # --- optional; see `implements` ---------------------------------------------------------------------------------
+
+    def redact(self, data: Data, *, outgoing: bool) -> Data | None:
+        """Return a message as a recording may show it, without secrets; None: it may not show it.
+
+        Called for every message, and for those of the login. Without it, a login is left out as a whole, and the token
+        is masked in all other messages.
+        """
+        raise NotImplementedError
+
     # --- sharing: optional; see `implements` --------------------------------------------------------------------------
 
     def subscribe_frames(self, keys: Any) -> Iterable[Data]:

@@ -15,6 +15,7 @@ from ..client._user_code import raise_in_loop
 from ..errors import DeliveryUnknown
 from ..lifecycle._effects import Outcome
 from ..lifecycle._states import State
+from ..recording._recorder import FlightRecorder
 from ._upstream import UpstreamEvents
 from ._upstream_subscriptions import UpstreamSubscriptions, check_subscription_support
 
@@ -59,6 +60,11 @@ class ClientUpstream:
     def instruments(self) -> tuple[Instruments, ...]:
         """As of the client."""
         return self._internals.options.instruments
+
+    @property
+    def recorder(self) -> FlightRecorder | None:
+        """As of the client."""
+        return self._internals.options.recorder
 
     def attach(self, sink: UpstreamEvents) -> None:
         """Pass everything that comes on to `sink`, from now on."""

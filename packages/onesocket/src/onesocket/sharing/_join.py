@@ -205,7 +205,7 @@ class JoinParameters:
             # The client is made in the process that becomes the owner, but each needs the protocol.
             made = spec.make_client().internals.options
             _check_outbox(made.durable_outbox)
-            options = {**spec.options, "instruments": made.instruments}
+            options = {**spec.options, "instruments": made.instruments, "recorder": made.recorder}
             spec = dataclasses.replace(spec, protocol=made.protocol, options=options)
         return HostUpstream(spec), spec.protocol
 

@@ -29,6 +29,7 @@ from ..errors import ClientClosed, ForkedCopy, OnesocketError, WrongEventLoop
 from ..lifecycle._effects import Outcome
 from ..lifecycle._states import State
 from ..protocols._message_type import M
+from ..recording._recorder import FlightRecorder
 from ..wire._handshake import Handshake
 from ._connection_view import ConnectionView
 from ._cross_loop_call import call_on_loop
@@ -365,6 +366,11 @@ class SharedClient(Generic[M]):
     def handshake(self) -> Handshake | None:
         """The answer to the upgrade of the present connection: sub-protocol and headers; None while there is none."""
         return self.view.status.handshake
+
+    @property
+    def recorder(self) -> FlightRecorder | None:
+        """The flight recorder of the connection; with scope "host", this process's, which records while it is owner."""
+        return self.shared.upstream.recorder
 
     @property
     def stats(self) -> Stats:

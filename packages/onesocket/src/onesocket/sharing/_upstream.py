@@ -13,6 +13,7 @@ from ..client._status import Change, ConnectionStats, Status
 from ..errors import OnesocketError
 from ..lifecycle._effects import Outcome
 from ..protocols._protocol import Protocol as WireProtocol
+from ..recording._recorder import FlightRecorder
 from ._connection_key import ConnectionKey
 from ._host_options import HostOptions
 from ._member_tokens import MemberTokens
@@ -58,6 +59,11 @@ class Upstream(Protocol):
     @property
     def instruments(self) -> tuple[Instruments, ...]:
         """The instruments of the connection, which observe its members as well."""
+        ...
+
+    @property
+    def recorder(self) -> FlightRecorder | None:
+        """The flight recorder of the connection in this process."""
         ...
 
     def attach(self, sink: UpstreamEvents) -> None:

@@ -12,11 +12,13 @@ Use it like this::
 from __future__ import annotations
 
 import asyncio
+import os
 import socket
 import ssl as ssl_module
 from collections.abc import Callable, Sequence
-from typing import Literal, Self
+from typing import Any, Literal, Self
 
+from ..recording._reader import Recording
 from ..wire._handshake import Data
 from ._counters import Counts
 from ._faults import ConnectionLimit, MessageLimit
@@ -96,6 +98,25 @@ class FaultyServer(ServerContext):
         self._ssl = ssl
         self._listener: asyncio.Server | TlsListener | None = None
         self._numbers = 0
+
+    @classmethod
+    def replay(
+        cls,
+        recording: Recording | str | os.PathLike[str],
+        *,
+        speed: float = 1.0,
+        in_step: bool = False,
+        **options: Any,
+    ) -> Self:
+        """A server that does to each client what the server of a recording did, at the recorded times.
+
+        Each connection gets the next recorded one; when there are no more, 503. `speed`: how many times faster.
+        `in_step`: an answer to messages of the client waits for as many messages. `options`: as of the class, but for
+        `faults`, `handler` and what the recording knows. Raises `InvalidRecording`.
+        """
+        from ._replay import ReplayPlan  # noqa: PLC0415 - it imports this module's connections
+
+        return cls(**{**ReplayPlan(recording, speed=speed, in_step=in_step).options, **options})
 
     def __repr__(self) -> str:
         where = "unstarted" if self._port == 0 else self.url

@@ -12,7 +12,7 @@ from collections import deque
 from collections.abc import Callable, Iterable
 from typing import Any
 
-from ..errors import ConnectAborted, InvalidText, MessageTooBig, OnesocketError
+from ..errors import ConnectAborted, OnesocketError, ProtocolViolation
 from ..lifecycle._peer_errors import connection_reset, message_too_big
 from ..wire._handshake import Data, DialRequest, Handshake, size_of
 from ._delayed_channel import DelayedChannel
@@ -58,8 +58,10 @@ class MemoryTransport:
 
     name = "memory"
 
-    def __init__(self, server: MemoryServer) -> None:
+    def __init__(self, server: MemoryServer, *, compression: str | None = None) -> None:
         self._server = server
+        self.compression = compression
+        """``"deflate"``: a client may ask for it, though nothing is compressed here."""
 
     def __repr__(self) -> str:
         return f"<MemoryTransport {self._server!r}>"
@@ -92,6 +94,8 @@ class MemoryPeer:
         """True while the connection is accepted and has not ended."""
         self.answers_close = True
         self.answers_ping = True
+        self.on_ping: Callable[[bytes], object] | None = None
+        """Called with the payload of each PING instead of an answer."""
         self._connection = connection
         self._server = server
 
@@ -125,6 +129,14 @@ class MemoryPeer:
         """Send CLOSE."""
         self._connection.down.put(self._connection.on_peer_close, code, reason)
 
+    def violate(self, error: ProtocolViolation) -> None:
+        """Break the rules, as the client's side reports it."""
+        self._connection.down.put(self._connection.violate, error)
+
+    def pong(self, payload: bytes) -> None:
+        """Send a PONG."""
+        self._connection.down.put(self._connection.on_pong, payload)
+
     def drop(self) -> None:
         """End the connection without a CLOSE."""
         self.is_open = False
@@ -155,8 +167,10 @@ class MemoryPeer:
 
     def take_ping(self, payload: bytes) -> None:
         """Take a PING."""
-        if self.answers_ping:
-            self._connection.down.put(self._connection.on_pong, payload)
+        if self.on_ping is not None:
+            self.on_ping(payload)
+        elif self.answers_ping:
+            self.pong(payload)
 
     def take_close(self, code: int) -> None:
         """Take the client's CLOSE."""
@@ -314,7 +328,7 @@ class MemoryConnection:
             self._counts.received += size_of(data)
         limit = self._request.max_size
         if limit is not None and size_of(data) > limit:
-            self._violate(message_too_big(f"a message is larger than max_size ({limit} bytes)"))
+            self.violate(message_too_big(f"a message is larger than max_size ({limit} bytes)"))
         elif not self.is_reading:
             self._held.append(data)
         else:
@@ -384,7 +398,8 @@ class MemoryConnection:
         else:
             self.up.put(call, *args)
 
-    def _violate(self, error: MessageTooBig | InvalidText) -> None:
+    def violate(self, error: ProtocolViolation) -> None:
+        """Take what the rules forbid."""
         if self._stage is _MemoryStage.OPEN:
             self._stage = _MemoryStage.CLOSING
             self._write(self._peer.take_close, error.code)

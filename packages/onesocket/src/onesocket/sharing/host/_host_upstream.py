@@ -29,6 +29,7 @@ from ...lifecycle._effects import Outcome
 from ...lifecycle._outbox import OutboxLimits
 from ...lifecycle._retry import ReconnectPolicy
 from ...lifecycle._states import State
+from ...recording._recorder import FlightRecorder
 from ...urls import redact
 from .._connection_key import secret_digest
 from .._option_digests import check_comparable_between_processes, option_digests
@@ -89,6 +90,7 @@ class HostUpstream:
         self._local_status = LocalStatus(self._shown_url, lambda: self.is_owner, self._observe)
         self.instruments = check_instruments(options.get("instruments"))
         self._connect_reminder = ConnectReminder(self._shown_url, self._connect_hint)
+        self.recorder: FlightRecorder | None = options.get("recorder")
         self._observer = Observer(self.instruments, SourceKind.PROCESS, ErrorReporter(self._shown_url, None).report)
         self._owner: Owner | None = None
         """The role of this process, while it holds the connection."""

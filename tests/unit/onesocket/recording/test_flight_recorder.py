@@ -1,0 +1,399 @@
+"""The flight recorder: its bounds, what it leaves out, and when it writes."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import random
+import signal
+import stat
+import sys
+import threading
+from collections.abc import Callable, Coroutine
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from onesocket import Client, Json, Login, Raw, ReconnectPolicy, Subscription, TokenQuery
+from onesocket.errors import InvalidOption, OnesocketError, UsageError
+from onesocket.recording import FlightRecorder, Header, Line, Recording
+from onesocket.recording._lines import DialLine, MessageLine, OpenLine, PingLine, ReceivedLine, SentLine, StateLine
+from onesocket.recording._ring import Ring
+from onesocket.testing import MemoryPeer, MemoryServer, run_virtual
+from onesocket.wire._handshake import Data
+
+TOKEN = "a/token+that is secret"
+URL = "ws://user:pa55word@feed.example/v1?listenKey=0123456789abcdef0123&streams=btc"
+
+
+def greet(*messages: Data, **answer: Any) -> Callable[[MemoryPeer], None]:
+    return lambda peer: peer.accept(greeting=messages, **answer)
+
+
+def record(
+    recorder: FlightRecorder,
+    work: Callable[[Client[Any], MemoryServer], Coroutine[Any, Any, object]],
+    *,
+    url: str = "ws://feed.example/",
+    on_dial: Callable[[MemoryPeer], object] | None = None,
+    on_message: Callable[[MemoryPeer, Data], object] | None = None,
+    **options: Any,
+) -> None:
+    """Run `work` with a connected client that has this recorder, on virtual time."""
+
+    async def program() -> None:
+        server = MemoryServer(on_dial, on_message, latency=0.25)
+        async with Client(url, transport=server.transport(), recorder=recorder, **options) as client:
+            await work(client, server)
+
+    run_virtual(program)
+
+
+async def nothing(client: Client[Any], _: MemoryServer) -> None:
+    await client.send("ping")
+
+
+async def until_ended(stream: Subscription[Any]) -> None:
+    """Read until the client fails."""
+    with contextlib.suppress(OnesocketError):
+        async for _ in stream:
+            pass
+
+
+def messages(recording: Recording) -> list[Any]:
+    return [line.data for line in recording.lines if isinstance(line, MessageLine)]
+
+
+def kinds(recording: Recording) -> list[str]:
+    return [type(line).__name__.removesuffix("Line") for line in recording.lines]
+
+
+def test_frames_and_transitions_are_recorded_with_their_times() -> None:
+    recorder = FlightRecorder()
+    record(recorder, nothing, on_dial=greet("hello"))
+    recording = recorder.recording
+    assert kinds(recording) == [
+        *("State", "Dial", "Open", "State", "Received", "Sent", "State", "Close", "End", "State"),
+    ]
+    assert [line.t for line in recording.lines] == [0, 0, 0.5, 0.5, 0.5, 0.5, 0.5, 0.5, 1.0, 1.0]
+    assert all(recording.lines[0].at <= line.at < recording.lines[0].at + 60 for line in recording.lines)
+    states = [(line.old, line.new) for line in recording.lines if isinstance(line, StateLine)]
+    assert states == [
+        *(("DISCONNECTED", "CONNECTING"), ("CONNECTING", "CONNECTED"), ("CONNECTED", "CLOSING"), ("CLOSING", "CLOSED"))
+    ]
+
+
+def test_the_ring_keeps_the_newest_frames_and_the_beginning_of_their_connection() -> None:
+    async def chatter(client: Client[Any], _: MemoryServer) -> None:
+        for number in range(50):
+            await client.send(str(number))
+
+    recorder = FlightRecorder(frames=10)
+    record(recorder, chatter)
+    recording = recorder.recording
+    assert messages(recording) == [str(number) for number in range(44, 50)]
+    assert kinds(recording)[:3] == ["Dial", "Open", "Sent"]
+    assert recording.header.dropped == 48
+
+
+def test_the_ring_is_bounded_by_bytes() -> None:
+    async def chatter(client: Client[Any], _: MemoryServer) -> None:
+        for number in range(50):
+            await client.send(b"%03d" % number + bytes(10_000))
+
+    recorder = FlightRecorder(bytes=100_000)
+    record(recorder, chatter)
+    kept = messages(recorder.recording)
+    assert [data[:3] for data in kept] == [b"%03d" % number for number in range(50 - len(kept), 50)]
+    assert 75_000 - 10_500 < sum(map(len, kept)) <= 100_000
+    assert recorder.recording.header.dropped > 0
+
+
+def test_the_ring_never_holds_more_than_its_bounds() -> None:
+    chance = random.Random(1)
+    ring = Ring(20, 5000)
+    line = PingLine(t=0, at=0, client=1, epoch=1, payload="")
+    for added in range(1, 1000):
+        ring.add((chance.choice([1, 100, 900, 4000, 6000]), line, None))
+        assert len(ring) <= 20
+        assert ring.size <= 5000
+        assert ring.dropped == added - len(ring)
+
+
+def test_a_message_larger_than_the_bound_is_not_kept() -> None:
+    async def chatter(client: Client[Any], _: MemoryServer) -> None:
+        await client.send(bytes(20_000))
+        await client.send("later")
+
+    recorder = FlightRecorder(bytes=10_000)
+    record(recorder, chatter)
+    assert messages(recorder.recording) == ["later"]
+
+
+def secrets_in(path: Path) -> list[str]:
+    text = path.read_text("utf-8")
+    secrets = [TOKEN, "a/token", "a\\/token", "a%2Ftoken", "pa55word", "0123456789abcdef0123", "X-Key-Value", "hunter2"]
+    return [secret for secret in (*secrets, "cookie-of-the-server", "dXNlcjpwYTU1d29yZA==") if secret in text]
+
+
+def test_logins_tokens_headers_and_queries_are_never_written(tmp_path: Path) -> None:
+    login = Login(
+        request=lambda token: {"op": "login", "token": token, "password": "hunter2"},
+        ready=lambda message: message.get("op") == "welcome",
+    )
+
+    def answer(peer: MemoryPeer, data: Data) -> None:
+        if "login" in str(data):
+            peer.send('{"op":"welcome","session":"hunter2"}')
+            peer.send('{"echo":"a/token+that is secret","escaped":"a\\/token+that is secret"}')
+            peer.send('{"url":"a%2Ftoken%2Bthat%20is%20secret 0123456789abcdef0123 X-Key-Value"}')
+            peer.send(b'{"binary":"a/token+that is secret"}')
+            peer.close(4000, "bad token a/token+that is secret")
+
+    recorder = FlightRecorder()
+
+    async def program() -> None:
+        server = MemoryServer(greet("early", headers={"Set-Cookie": "cookie-of-the-server"}), answer)
+        client = Client(
+            URL,
+            token=TOKEN,
+            protocol=Json(login=login),
+            headers={"X-Key": "X-Key-Value"},
+            transport=server.transport(),
+            recorder=recorder,
+            reconnect=None,
+        )
+        stream = client.subscribe()
+        await client.connect()
+        await until_ended(stream)
+        await client.aclose()
+
+    run_virtual(program)
+    recorder.write(tmp_path / "x.jsonl")
+    assert secrets_in(tmp_path / "x.jsonl") == []
+    recording = Recording.load(tmp_path / "x.jsonl")
+    assert [line.withheld for line in recording.lines if isinstance(line, MessageLine)] == [
+        *("login", "login", "login", None, None, "secret"),
+    ]
+    (dial,) = (line for line in recording.lines if isinstance(line, DialLine))
+    assert dial.url == "ws://feed.example/v1?listenKey=***&streams=***"
+    assert next(line.headers for line in recording.lines if isinstance(line, OpenLine)) == [("set-cookie", "***")]
+
+
+def test_a_token_in_the_query_is_masked_in_messages_too(tmp_path: Path) -> None:
+    recorder = FlightRecorder()
+    protocol = Raw(token_place=TokenQuery("t"))
+    record(recorder, nothing, on_dial=greet(f"your token is {TOKEN}"), token=TOKEN, protocol=protocol)
+    recorder.write(tmp_path / "x.jsonl")
+    assert secrets_in(tmp_path / "x.jsonl") == []
+    assert messages(recorder.recording)[0] == "your token is ***"
+
+
+def test_everything_is_written_without_redaction() -> None:
+    recorder = FlightRecorder(redact=False)
+    record(recorder, nothing, on_dial=greet(TOKEN, headers={"Set-Cookie": "c"}), url=URL, token=TOKEN)
+    recording = recorder.recording
+    assert not recording.header.redacted
+    assert messages(recording)[0] == TOKEN
+    assert next(line.headers for line in recording.lines if isinstance(line, OpenLine)) == [("set-cookie", "c")]
+
+
+class OwnRedaction(Raw):
+    """Withholds binary messages, and masks cards."""
+
+    name = "own"
+
+    def redact(self, data: Data, *, outgoing: bool) -> Data | None:
+        if data == "broken":
+            raise RuntimeError("a secret")
+        if isinstance(data, bytes):
+            return None
+        return data.replace("4711", "####") + (" out" if outgoing else " in")
+
+
+def test_a_protocol_redacts_its_messages(tmp_path: Path) -> None:
+    recorder = FlightRecorder()
+    record(recorder, nothing, on_dial=greet("card 4711", b"4711", "broken"), protocol=OwnRedaction())
+    recorder.write(tmp_path / "x.jsonl")
+    assert "4711" not in (tmp_path / "x.jsonl").read_text("utf-8")
+    assert "a secret" not in (tmp_path / "x.jsonl").read_text("utf-8")
+    lines = [line for line in recorder.recording.lines if isinstance(line, MessageLine)]
+    assert [(line.text, line.withheld, line.size) for line in lines] == [
+        ("card #### in", None, 9),
+        (None, "protocol", 4),
+        (None, "redact() raised RuntimeError", 6),
+        ("ping out", None, 4),
+    ]
+
+
+def lose(code: int) -> Callable[[MemoryPeer], None]:
+    def dial(peer: MemoryPeer) -> None:
+        peer.accept()
+        peer.close(code)
+
+    return dial
+
+
+async def until_failed(client: Client[Any], _: MemoryServer) -> None:
+    await until_ended(client.subscribe())
+
+
+def test_a_loss_that_matches_is_written_with_its_end(tmp_path: Path) -> None:
+    recorder = FlightRecorder(directory=tmp_path / "new", when=lambda error: getattr(error, "code", 0) == 4321)
+    record(recorder, until_failed, on_dial=lose(4000), reconnect=None)
+    assert not (tmp_path / "new").exists()
+    record(recorder, until_failed, on_dial=lose(4321), reconnect=None)
+    (path,) = (tmp_path / "new").iterdir()
+    recording = Recording.load(path)
+    assert kinds(recording)[-5:] == ["PeerClose", "State", "Close", "End", "State"]
+    assert {line.client for line in recording.lines} == {1, 2}
+    if sys.platform != "win32":
+        assert stat.S_IMODE(path.stat().st_mode) == 0o600
+        assert stat.S_IMODE(path.parent.stat().st_mode) == 0o700
+
+
+def test_a_first_connect_that_fails_is_written_too(tmp_path: Path) -> None:
+    recorder = FlightRecorder(directory=tmp_path, when=lambda _: True)
+    with pytest.raises(OnesocketError):
+        record(recorder, nothing, on_dial=lambda peer: peer.refuse(OnesocketError("no")))
+    assert len(list(tmp_path.iterdir())) == 1
+
+
+def test_our_own_close_is_no_loss(tmp_path: Path) -> None:
+    record(FlightRecorder(directory=tmp_path, when=lambda _: True), nothing)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_the_number_of_files_is_bounded_and_others_stay(tmp_path: Path) -> None:
+    (tmp_path / "mine.jsonl").touch()
+    recorder = FlightRecorder(directory=tmp_path, when=lambda _: True, max_files=3)
+    attempts: list[int] = []
+
+    def dial(peer: MemoryPeer) -> None:
+        attempts.append(1)
+        lose(4000 if len(attempts) < 8 else 1008)(peer)
+
+    policy = ReconnectPolicy(max_attempts=7)
+    record(recorder, until_failed, on_dial=dial, reconnect=policy)
+    files = sorted(path.name for path in tmp_path.iterdir())
+    assert len(files) == 4
+    assert "mine.jsonl" in files
+    assert len(Recording.load(tmp_path / files[-1]).lines) > len(Recording.load(tmp_path / files[1]).lines)
+
+
+def test_a_predicate_that_raises_and_a_disk_that_is_full_harm_nothing(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    def broken(_: OnesocketError) -> bool:
+        raise RuntimeError
+
+    record(FlightRecorder(directory=tmp_path, when=broken), until_failed, on_dial=lose(4000), reconnect=None)
+    assert "when= of the flight recorder raised RuntimeError" in caplog.text
+    (tmp_path / "file").touch()
+    recorder = FlightRecorder(directory=tmp_path / "file" / "x", when=lambda _: True)
+    record(recorder, until_failed, on_dial=lose(4000), reconnect=None)
+    assert "the flight recorder could not write" in caplog.text
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="signals of POSIX")
+def test_a_signal_writes_every_recorder_that_is_alive(tmp_path: Path) -> None:
+    before = signal.getsignal(signal.SIGUSR2)
+    recorders = [FlightRecorder(directory=tmp_path / str(number), signal=signal.SIGUSR2) for number in range(3)]
+    record(recorders[0], nothing)
+    del recorders[2]
+    signal.raise_signal(signal.SIGUSR2)
+    assert before in (signal.SIG_DFL, signal.getsignal(signal.SIGUSR2))
+    assert [len(list((tmp_path / str(number)).glob("*"))) for number in range(3)] == [1, 1, 0]
+    (path,) = (tmp_path / "0").iterdir()
+    assert messages(Recording.load(path)) == ["ping"]
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="signals of POSIX")
+def test_a_signal_that_the_program_handles_itself_is_refused(tmp_path: Path) -> None:
+    before = signal.signal(signal.SIGUSR1, lambda *_: None)
+    try:
+        with pytest.raises(InvalidOption, match="signal=SIGUSR1 is handled already"):
+            FlightRecorder(directory=tmp_path, signal=signal.SIGUSR1)
+    finally:
+        signal.signal(signal.SIGUSR1, before)
+    caught: list[BaseException] = []
+
+    def make() -> None:
+        try:
+            FlightRecorder(directory=tmp_path, signal=signal.SIGUSR1)
+        except InvalidOption as error:
+            caught.append(error)
+
+    thread = threading.Thread(target=make)
+    thread.start()
+    thread.join()
+    assert "main thread" in str(caught[0])
+
+
+@pytest.mark.parametrize(
+    ("options", "text"),
+    [
+        ({"frames": 0}, "frames must be a whole number, at least 1, not 0"),
+        ({"bytes": True}, "bytes must be a whole number, at least 1, not True"),
+        ({"max_files": -1, "directory": "x"}, "max_files must be a whole number"),
+        ({"when": 3, "directory": "x"}, "when must be a function of the error, not int"),
+        ({"when": callable}, "need directory="),
+        ({"signal": signal.SIGTERM, "directory": "x"}, "signal must be a signal for the program's own use"),
+        ({"signal": "SIGUSR1", "directory": "x"}, "signal must be a signal for the program's own use"),
+        ({"sink": print}, "sink must have begin"),
+    ],
+)
+def test_bad_options_are_refused_at_once(options: dict[str, Any], text: str) -> None:
+    with pytest.raises(InvalidOption, match=text):
+        FlightRecorder(**options)
+
+
+def test_a_client_takes_only_a_recorder() -> None:
+    with pytest.raises(InvalidOption, match="recorder must be a FlightRecorder"):
+        Client("ws://feed.example/", recorder=3)  # type: ignore[call-overload]
+
+
+class ListSink:
+    """Keeps every line."""
+
+    def __init__(self) -> None:
+        self.header: Header | None = None
+        self.lines: list[Line] = []
+
+    def begin(self, header: Header) -> None:
+        self.header = header
+
+    def add(self, line: Line) -> None:
+        self.lines.append(line)
+
+
+def test_a_sink_gets_every_line_at_once() -> None:
+    sink = ListSink()
+    recorder = FlightRecorder(sink=sink)
+    seen: list[list[type]] = []
+
+    async def work(client: Client[Any], _: MemoryServer) -> None:
+        stream = client.subscribe()
+        await anext(stream)
+        seen.append([type(line) for line in sink.lines])
+        await client.send("two")
+
+    record(recorder, work, on_dial=greet("one"))
+    assert sink.header is not None
+    assert seen == [[StateLine, DialLine, OpenLine, StateLine, ReceivedLine]]
+    assert isinstance(sink.lines[5], SentLine)
+    with pytest.raises(UsageError, match="its sink has everything"):
+        recorder.write(os.devnull)
+
+
+def test_a_frame_is_recorded_without_the_recorder_changing_it() -> None:
+    got: list[Any] = []
+
+    async def work(client: Client[Any], _: MemoryServer) -> None:
+        stream = client.subscribe()
+        got.append(await anext(stream))
+        got.append(await anext(stream))
+
+    record(FlightRecorder(), work, on_dial=greet(TOKEN, b"\x00\xff"), token=TOKEN)
+    assert got == [TOKEN, b"\x00\xff"]
