@@ -46,7 +46,7 @@ async def greeter() -> AsyncIterator[str]:
 async def test_the_greeting_of_another_library_s_server_reaches_the_first_reader(
     greeter: str, tmp_path: Path, kind: str, login: Login | None, greeting: str
 ) -> None:
-    """What a server says during the login is the login's (docs/protocols.md); what follows its end is a message."""
+    """Messages during the login belong to it (docs/protocols.md); those behind its end reach the readers."""
     key = {} if kind == "client" else {"key": "us"}  # processes can't compare the functions of a login
     async with open_handle(kind, greeter, tmp_path, protocol=Json(login=login), **key) as handle:
         stream = await handle.call(lambda client: client.subscribe())
