@@ -19,7 +19,7 @@ async def serving(handler: Handler, ssl: ssl_module.SSLContext | None = None) ->
         serving_now[writer] = over
         with contextlib.suppress(ConnectionError, asyncio.IncompleteReadError):
             await handler(reader, writer)
-        writer.close()
+        await _close(writer)
         over.set()
 
     serving_now: dict[asyncio.StreamWriter, asyncio.Event] = {}
@@ -54,6 +54,14 @@ async def forward(
             sink.close()
 
     await asyncio.gather(pump(reader, up_writer), pump(up_reader, writer))
+    await _close(up_writer)
+
+
+async def _close(writer: asyncio.StreamWriter) -> None:
+    # A stream's future has the reset that ended it: unless it is awaited, the collector may report it.
+    writer.close()
+    with contextlib.suppress(ConnectionError):
+        await writer.wait_closed()
 
 
 class HttpProxy:
