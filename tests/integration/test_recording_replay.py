@@ -90,7 +90,7 @@ async def run(url: str, **options: Any) -> tuple[list[Any], list[Any]]:
         **options,
     )
     changes, stream, seen = client.changes(), client.subscribe(), []
-    async with client:
+    async with asyncio.timeout(10), client:  # virtual seconds in memory
         async for message in stream:
             if isinstance(message, Gap):
                 seen.append((message.reason, message.epoch, message.missed, shown_error(message.error)))
