@@ -83,7 +83,7 @@ class Guards:
         """Reason for the loss of the connection or the failure of the attempt; None while all is well."""
         self.verdict = Verdict.RETRY
         """The verdict on that."""
-        self.stale = 0
+        self.stale: int = 0
         """Events of a past epoch or timer that were dropped."""
         self._event: Event = events.Connect()
         """The event that is being handled, and ..."""
