@@ -105,6 +105,22 @@ def test_a_ring_that_dropped_the_beginning_is_replayed() -> None:
     assert run_virtual(program) == "re: 'b'"
 
 
+def test_a_peer_that_fell_mute_answers_no_later_ping_either() -> None:
+    def mute(peer: MemoryPeer) -> None:
+        peer.accept()
+        peer.answers_ping = False
+
+    async def program(server: MemoryServer | MemoryReplay, timeout: float, recorder: FlightRecorder | None) -> str:
+        options: dict[str, Any] = {"ping_interval": 1.0, "ping_timeout": timeout, "reconnect": None}
+        async with Client("ws://x/", transport=server.transport(), recorder=recorder, **options) as client:
+            await client.wait_for(State.FAILED, timeout=60)
+            return type(client.status.last_error).__name__
+
+    recorder = FlightRecorder()
+    assert run_virtual(lambda: program(MemoryServer(mute), 3.0, recorder)) == "PingTimeout"
+    assert run_virtual(lambda: program(MemoryReplay(recorder.recording), 9.0, None)) == "PingTimeout"
+
+
 def test_there_is_no_connection_after_the_last_one() -> None:
     recorder = FlightRecorder()
     question_and_answer(recorder)

@@ -50,14 +50,15 @@ class MemoryReplay:
 
 
 class _Pongs:
-    """Answers each PING as its recorded one was; those that come later, at once."""
+    """Answers each PING as its recorded one was; those that come later at once, or never if the last were not."""
 
     def __init__(self, peer: MemoryPeer, script: ConnectionScript) -> None:
         self._peer = peer
         self._delays = deque(script.pongs)
+        self._later = 0.0 if script.mute_at is None else None
 
     def answer(self, payload: bytes) -> None:
-        delay = self._delays.popleft() if self._delays else 0.0
+        delay = self._delays.popleft() if self._delays else self._later
         if delay is not None:
             asyncio.get_running_loop().call_later(delay, self._peer.pong, payload)
 
