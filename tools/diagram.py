@@ -34,10 +34,13 @@ CONDITIONS: Final[Mapping[tuple[AfterClose | None, Guard | None], str]] = {
     (AfterClose.BACK_OFF, Actions.is_last_caller): "the retry was for this caller alone",
     (AfterClose.BACK_OFF, Actions.is_last_retrying_caller): "no other caller waits for the retry",
     (AfterClose.NEW_ATTEMPT, Actions.is_last_caller): "the next attempt was for this caller alone",
+    (AfterClose.NEW_ATTEMPT, Actions.is_awaited_until_date): "a new attempt waits for the date that the server named",
+    (AfterClose.NEW_ATTEMPT, Actions.names_date): "a new attempt waits, but the server named a later date",
     (AfterClose.NEW_ATTEMPT, None): "a new attempt waits",
     (AfterClose.BACK_OFF, None): "a retry is due",
     (AfterClose.FAIL, None): "it had failed",
     (AfterClose.STOP, None): "disconnect() closed it",
+    (AfterClose.STOP, Actions.is_early): "disconnect() closed it, and the server named a later date",
     (AfterClose.CLOSE, None): "aclose() closed it",
 }
 NAMES: Final[Mapping[str, str]] = {
@@ -121,10 +124,10 @@ def _cell(cell: Cell) -> str:
 
 def _target(rule: Rule) -> str:
     then = "" if rule.after_close is None else f", then **{TARGETS[rule.after_close].name}**"
-    if rule.to is not None:
-        return f"**{rule.to.name}**{then}"
     refusals = {Actions.refuse_stopped, Actions.refuse_closed, Actions.refuse_early}
-    return "refused" if refusals & set(rule.do) else f"stays{then}"
+    if refusals & set(rule.do):
+        return f"refused{then}" if rule.to is None else f"refused, then **{rule.to.name}**"
+    return f"stays{then}" if rule.to is None else f"**{rule.to.name}**{then}"
 
 
 def redraw(text: str, table: Table = TABLE) -> str:

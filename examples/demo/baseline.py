@@ -99,7 +99,7 @@ async def closing(harness: Harness) -> None:
 
 async def backing_off(harness: Harness) -> None:
     """See `scenarios.backing_off`."""
-    harness.server.faults = [None, Fault.too_many_requests(60), *[Fault.slow_upgrade(UPGRADE_DELAY)] * 2]
+    harness.server.faults = [None, Fault.refuse(429), *[Fault.slow_upgrade(UPGRADE_DELAY)] * 2]
     client = harness.baseline()
     await _try(client.connect)
     harness.server.kill_connections()

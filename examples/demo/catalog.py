@@ -53,7 +53,7 @@ SCENARIOS: Final = (
     ),
     Scenario(
         "backing-off",
-        "the connection was lost, and the server asked for a pause of 60 s",
+        "the connection was lost, and the server is busy: the client pauses for 30 s at least",
         scenarios.backing_off,
         baseline.backing_off,
     ),

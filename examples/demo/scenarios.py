@@ -117,8 +117,8 @@ async def closing(harness: Harness) -> None:
 
 
 async def backing_off(harness: Harness) -> None:
-    """Call connect() after a loss, during the pause of a minute that the server asked for."""
-    harness.server.faults = [None, Fault.too_many_requests(60), Fault.slow_upgrade(UPGRADE_DELAY)]
+    """Call connect() after a loss, during the pause after a refusal by a busy server."""
+    harness.server.faults = [None, Fault.refuse(429), Fault.slow_upgrade(UPGRADE_DELAY)]
     client = harness.client()
     await client.connect()
     harness.server.kill_connections()

@@ -389,7 +389,7 @@ calls = {
     "receive": lambda client: client.receive(),
     "for": lambda client: list(client),
     "wait_for": lambda client: client.wait_for(State.FAILED),
-    "subscribe": lambda client: next(client.subscribe("never")),
+    "subscribe": lambda client: next(client.subscribe(where=lambda message: False)),
 }
 try:
     with blocking.join(url) as client:

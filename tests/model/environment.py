@@ -281,6 +281,10 @@ class Environment:
             if not self._may_pass(event, was_up=was_up, lost_now=lost_now):
                 self.resuming = False
             self.meets_ghost = event.error is LIMIT and self.now < self.ghost_until
+        if state is State.CLOSING and isinstance(event, ConnectionGone) and event.error.retry_after is not None:
+            self.not_before = self.now + event.error.retry_after
+            if self.machine.after_close not in (AfterClose.BACK_OFF, AfterClose.FAIL):
+                self.failure = event.error
         if isinstance(event, TimerFired) and state is State.CONNECTING:
             self.meets_ghost = False
             if event.verdict is Verdict.FAIL:

@@ -162,6 +162,7 @@ class Oracle:
         """One attempt, when the time comes that the server has named; only for those that wait for it."""
         if not persists:
             self.say("refuse", ServerBusy)
+            self.then = REST if self.then == STOP else self.then
         elif self.then == RETRY:
             self._wait("joined", waits=waits, persists=persists)
         else:
@@ -272,10 +273,21 @@ class Oracle:
     def ended(self, failure: events.ConnectionGone) -> None:
         if not self.closing:
             self.then = self._fails(failure)
+        refused = failure.error.retry_after is not None and self.closing
+        if refused:
+            self._note_date(failure.error)
+        refused = refused and self.then not in (RETRY, GIVE_UP)
+        if refused:
+            self.why = self._means(failure)[0]
         if self.ours:
             self.ghost_until = self.now + GHOST_SECONDS
         self.phase, self.closing, self.ours = None, False, False
-        if self.then == ATTEMPT:
+        if self.then == ATTEMPT and refused:
+            persists = self.owner in ("lost connection", "retries") or True in self.waiting
+            self.then = RETRY if persists else GIVE_UP
+            self._tell_impatient(self.why)
+            self.rings = ("retry", self.date) if persists else None
+        elif self.then == ATTEMPT:
             self._attempt()
         elif self.then == RETRY:
             self._tell_impatient(self.why)
@@ -327,8 +339,7 @@ class Oracle:
         elif self.phase == "ready":
             self.refusals = 0
         self.meets_ghost = isinstance(error, ServerBusy) and error.is_connection_limit and self.now < self.ghost_until
-        longest = 3600.0 if self.policy is None else self.policy.retry_after_cap
-        self.date = 0.0 if error.retry_after is None else self.now + min(error.retry_after, longest)
+        self._note_date(error)
         goes_on = self.owner in ("lost connection", "retries") or True in self.waiting or self.meets_ghost
         if self.losses and self.phase == "ready":  # so long up makes up for so long away
             self.away_since = min(self.now, self.away_since + 2 * (self.now - self.up_since))
@@ -341,6 +352,10 @@ class Oracle:
             self.why = RetriesExhausted()
             return GIVE_UP
         return RETRY
+
+    def _note_date(self, error: OnesocketError) -> None:
+        longest = 3600.0 if self.policy is None else self.policy.retry_after_cap
+        self.date = 0.0 if error.retry_after is None else self.now + min(error.retry_after, longest)
 
     def _delay(self, jitter: float) -> float:
         policy, error = self.policy, self.why

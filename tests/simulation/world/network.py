@@ -156,7 +156,9 @@ class SimulatedServer(MemoryServer):
                 peer.drop()
             case _:
                 refusal = self._refusal(answer)
-                self._not_before = loop.time() + (refusal.retry_after or 0.0)
+                # Just after a suspension the deadline of the attempt may pass in the same moment: then it isn't read.
+                if not self._promises.was_suspended(loop.time()):
+                    self._not_before = loop.time() + (refusal.retry_after or 0.0)
                 peer.refuse(refusal)
 
     def _refusal(self, answer: str) -> OnesocketError:

@@ -178,6 +178,41 @@ def test_it_holds_during_a_close_too(retry: bool) -> None:
     assert drive.ended(NAMED).state is State.BACKING_OFF
 
 
+@pytest.mark.parametrize("retry", [False, True])
+def test_it_holds_for_a_refusal_of_an_attempt_that_was_given_up(retry: bool) -> None:
+    drive = MachineDriver().connect().cancelled().connect(retry=retry).ended(NAMED)
+    assert not drive.has(fx.Dial)
+    assert drive.state is (State.BACKING_OFF if retry else State.FAILED)
+    if retry:
+        assert drive.the(fx.SetTimer).at == drive.now + 30
+        assert not drive.has(fx.RejectCallers)
+    else:
+        assert drive.the(fx.RejectCallers).error is NAMED
+    drive = MachineDriver().connect().cancelled().ended(NAMED)
+    assert drive.state is State.DISCONNECTED
+    assert drive.connect().has(fx.RaiseError)
+
+
+def test_it_holds_for_an_answer_that_comes_behind_the_deadline() -> None:
+    drive = MachineDriver().connect().timer(TimerKind.OPEN).ended(NAMED)
+    assert drive.state is State.FAILED
+    assert isinstance(drive.machine.error, OpenTimeout)
+    assert drive.connect().has(fx.RaiseError)
+    drive = MachineDriver().resuming().timer(TimerKind.OPEN).ended(NAMED)
+    assert drive.the(fx.SetTimer).at >= drive.now + 30
+
+
+def test_reconnect_lifts_a_disconnect_also_before_that_time() -> None:
+    drive = MachineDriver().connect().disconnect().ended(NAMED)
+    assert drive.reconnect().has(fx.RaiseError)
+    assert drive.state is State.DISCONNECTED
+    drive = MachineDriver().connect().opened().failing(NAMED).disconnect()
+    assert drive.reconnect().has(fx.RaiseError)
+    assert drive.ended(NAMED).state is State.DISCONNECTED
+    drive.now += 30
+    assert drive.connect().has(fx.Dial)
+
+
 def test_a_mistaken_date_holds_for_an_hour_at_most() -> None:
     named = HandshakeRejected("not now", status=503, retryable=True, retry_after=1e9)
     drive = MachineDriver(None).connect().ended(named)

@@ -169,6 +169,11 @@ class Actions(Guards):
         """No socket and no task of the epoch is left."""
         if self.closes_itself:
             self.ghost_until = self._now + GHOST_SECONDS
+        failure = self._failure()
+        if failure is not None and self.state is State.CLOSING and self.names_date():
+            self._note_date(failure.error)
+            if self.after_close not in (AfterClose.BACK_OFF, AfterClose.FAIL):  # these have their reason
+                self.error = failure.error
         self.live_epoch = None
         self.opened = self.closes_itself = False
 
@@ -223,7 +228,7 @@ class Actions(Guards):
         failure = self._failure()
         if failure is not None:
             self.error = failure.error
-        self._note_date()
+        self._note_date(self.error)
         if self.failures == 0:
             self.away_since = self._now
         elif self.state is State.CONNECTED:  # it has not proved itself: each second up makes up for one away
@@ -245,9 +250,9 @@ class Actions(Guards):
         elif self.state is State.CONNECTED:
             self.refusals = 0
 
-    def _note_date(self) -> None:
+    def _note_date(self, error: OnesocketError | None) -> None:
         """Keep the time that the server named for the next attempt."""
-        named = None if self.error is None else self.error.retry_after
+        named = None if error is None else error.retry_after
         longest = _MAX_WAIT if self.reconnect is None else self.reconnect.retry_after_cap
         self.not_before = 0.0 if named is None else self._now + min(named, longest)
 

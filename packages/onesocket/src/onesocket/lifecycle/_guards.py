@@ -123,6 +123,15 @@ class Guards:
         """True if the server has named a later time for the next attempt."""
         return self._now < self.not_before
 
+    def names_date(self) -> bool:
+        """True if the server has refused an attempt that was being closed, and named a later time for the next one."""
+        event = self._failure()
+        return event is not None and bool(event.error.retry_after)
+
+    def is_awaited_until_date(self) -> bool:
+        """True if it has, and the attempt that waits for the close is to be made then."""
+        return self.names_date() and self.is_resumed
+
     def waits_for_date(self) -> bool:
         """True if it has, and the call has the attempt made then."""
         return self.is_early() and self._retries()

@@ -123,6 +123,7 @@ _ATTEMPT_AFTER_CLOSE = (
         when=_A.waits_for_date,
         after_close=AfterClose.BACK_OFF,
     ),
+    _rule(_A.refuse_early, when=_A.is_early, closing_to=AfterClose.STOP, after_close=AfterClose.DISCONNECTED),
     _rule(_A.refuse_early, when=_A.is_early),
     _rule(
         _A.reject_callers_of_attempt,
@@ -238,6 +239,24 @@ TABLE: Final[dict[State, dict[type[Event], Cell]]] = {
         events.ProtocolReady: IGNORE,
         events.ConnectionFailing: IGNORE,
         events.ConnectionGone: (
+            _rule(
+                _A.mark_gone,
+                _A.reject_callers_of_attempt,
+                _A.wait_for_date,
+                _A.release_closers,
+                to=_S.BACKING_OFF,
+                when=_A.is_awaited_until_date,
+                closing_to=AfterClose.NEW_ATTEMPT,
+            ),
+            _rule(
+                _A.mark_gone,
+                _A.cancel_timer,
+                _A.reject_callers,
+                _A.release_closers,
+                to=_S.FAILED,
+                when=_A.names_date,
+                closing_to=AfterClose.NEW_ATTEMPT,
+            ),
             _rule(_A.mark_gone, _A.dial, _A.release_closers, to=_S.CONNECTING, closing_to=AfterClose.NEW_ATTEMPT),
             _rule(
                 _A.mark_gone,
@@ -271,7 +290,12 @@ TABLE: Final[dict[State, dict[type[Event], Cell]]] = {
     },
     _S.STOPPED: {
         events.Connect: (_rule(_A.refuse_stopped),),
-        events.Reconnect: _CONNECT,
+        # It lifts the disconnect() also where the attempt has to wait.
+        events.Reconnect: (
+            _CONNECT[0],
+            _rule(_A.refuse_early, to=_S.DISCONNECTED, when=_A.is_early),
+            _CONNECT[-1],
+        ),
         events.Disconnect: _RETURN_AT_ONCE,
         events.Close: _TO_CLOSED,
         events.TimerFired: ILLEGAL,
