@@ -205,6 +205,27 @@ async def test_a_call_waits_for_a_near_date_and_a_call_with_retry_for_any() -> N
     await client.aclose()
 
 
+@on_virtual_time
+async def test_a_reconnect_that_waits_for_a_date_does_not_lift_a_later_disconnect() -> None:
+    server = MemoryServer()
+    down_for(server, 1, handshake_rejected(503, {"retry-after": "8"}))
+    client = make(server)
+    with pytest.raises(HandshakeRejected):
+        await client.connect()
+    await client.disconnect()
+    call = asyncio.create_task(client.reconnect())
+    await asyncio.sleep(1)
+    assert client.state is State.DISCONNECTED
+    await client.disconnect()
+    with pytest.raises(ManuallyDisconnected):
+        await call
+    await asyncio.sleep(10)
+    assert client.state is State.STOPPED
+    assert len(server.peers) == 1
+    assert await client.reconnect() is Outcome.OPENED
+    await client.aclose()
+
+
 @pytest.mark.parametrize(("stop", "error"), [("aclose", ClientClosed), ("disconnect", ManuallyDisconnected)])
 @on_virtual_time
 async def test_a_call_that_waits_for_a_date_ends_with_the_client(stop: str, error: type[OnesocketError]) -> None:

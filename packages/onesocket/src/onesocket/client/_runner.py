@@ -179,7 +179,8 @@ class Runner:
             # Raised at once, it would let a program that calls in a loop spin, and starve all other tasks.
             await self._callers.wait_for_change(min(early.retry_after or 0.0, self._options.open_timeout))
             retrying = self.machine.retrying
-            answer, rest = self._ask(call)
+            # A reconnect() has lifted an earlier disconnect(), and must not lift one that came meanwhile.
+            answer, rest = self._ask(events.Connect(retry=call.retry))
         if not isinstance(answer, fx.AwaitOutcome):
             self._perform_all(rest)
             return self._answered(answer)
