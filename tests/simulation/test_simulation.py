@@ -248,7 +248,7 @@ def limit_treated_as_fatal(patch: pytest.MonkeyPatch) -> None:
 
 
 def date_ignored(patch: pytest.MonkeyPatch) -> None:
-    patch.setattr(Actions, "_note_date", lambda _self: None)
+    patch.setattr(Actions, "_note_date", lambda _self, _error: None)
     patch.setattr(ReconnectPolicy, "delay", lambda _self, *_arguments, **_options: 0.1)
 
 
