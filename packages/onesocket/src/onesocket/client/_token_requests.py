@@ -47,8 +47,9 @@ class TokenRequests:
         return self._last
 
     def refused(self, error: OnesocketError) -> None:
-        """The peer refused the newest token."""
-        self._refused, self._refusal = self._last, error
+        """The peer refused the newest token; there may be none, as where the source failed."""
+        if self._last is not None:
+            self._refused, self._refusal = self._last, error
 
     def forget(self) -> None:
         """No token is refused any more."""
