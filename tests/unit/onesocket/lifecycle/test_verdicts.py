@@ -11,6 +11,7 @@ from onesocket.lifecycle._peer_errors import (
     closed_by_peer,
     connection_reset,
     handshake_rejected,
+    message_too_big,
     parse_retry_after,
 )
 from onesocket.lifecycle._retry import RetryClass, classify
@@ -187,3 +188,10 @@ def test_retry_after_in_seconds_as_a_date_and_as_garbage(value: str | None, seco
 def test_a_date_is_read_against_the_servers_own_clock_and_means_nothing_without_it() -> None:
     assert parse_retry_after("Mon, 01 Jan 2024 00:02:00 GMT") is None
     assert parse_retry_after("Mon, 01 Jan 2024 00:02:00 GMT", "yesterday") is None
+
+
+def test_a_message_over_the_limit_names_the_option() -> None:
+    error = message_too_big("a message has more than 10 bytes")
+    assert (
+        str(error) == "a message has more than 10 bytes; raise max_size= if the server is meant to send such messages"
+    )
