@@ -49,6 +49,20 @@ class Backlog:
     program that reads by event for days neither weighs nor keeps every message for a reader that never comes.
     """
 
+    __slots__ = (
+        "_bytes",
+        "_dropped",
+        "_gaps",
+        "_gaps_dropped",
+        "_items",
+        "_last_gap",
+        "_messages",
+        "_readers",
+        "_size",
+        "_weights",
+        "only_counts",
+    )
+
     def __init__(self, messages: int = MAX_MESSAGES, size: int = MAX_BYTES) -> None:
         self._messages = messages
         self._size = size

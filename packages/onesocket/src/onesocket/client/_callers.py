@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from dataclasses import dataclass
 from typing import Final
 
@@ -24,15 +25,18 @@ class Caller:
 class Callers:
     """The callers of one client that wait."""
 
+    __slots__ = ("_callers", "_changed", "_closers", "outcomes")
+
     def __init__(self) -> None:
         self.outcomes = dict.fromkeys(Outcome, 0)
         """Number of calls that had each outcome."""
         self._callers: dict[asyncio.Future[Outcome], Caller] = {}
         self._closers: list[asyncio.Future[None]] = []
-        self._early: set[asyncio.Event] = set()
+        self._changed: asyncio.Event | None = None
+        """Set at the next change of the state; None: nobody waits for one."""
 
     def __repr__(self) -> str:
-        return f"<Callers connecting={len(self._callers)} closing={len(self._closers)} early={len(self._early)}>"
+        return f"<Callers connecting={len(self._callers)} closing={len(self._closers)}>"
 
     def __len__(self) -> int:
         """Number of `connect()` calls that wait for an attempt."""
@@ -79,17 +83,13 @@ class Callers:
 
     async def wait_for_change(self, seconds: float) -> None:
         """Wait so many seconds, or until the state changes."""
-        changed = asyncio.Event()
-        self._early.add(changed)
-        try:
+        changed = self._changed = self._changed or asyncio.Event()
+        with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(seconds + _TIMER_SLACK):
                 await changed.wait()
-        except TimeoutError:
-            pass
-        finally:
-            self._early.discard(changed)
 
     def on_change(self) -> None:
         """The state changed."""
-        for changed in self._early:
+        changed, self._changed = self._changed, None
+        if changed is not None:
             changed.set()

@@ -7,7 +7,7 @@ import logging
 import ssl as ssl_module
 import warnings
 from collections.abc import Callable, Iterable
-from typing import Any, Generic, Literal, NoReturn, Self, Unpack, overload
+from typing import TYPE_CHECKING, Any, Generic, Literal, NoReturn, Self, Unpack, overload
 
 from ..lifecycle import _events as events
 from ..lifecycle._effects import Outcome
@@ -17,7 +17,6 @@ from ..lifecycle._states import State
 from ..protocols._message_type import M
 from ..protocols._pace import Pace
 from ..protocols._protocol import Protocol
-from ..recording._recorder import FlightRecorder
 from ..transports._proxy import ProxyOption
 from ..transports._transport import Transport
 from ..wire._handshake import Data, Handshake
@@ -47,6 +46,9 @@ from ._status import Change, Stats, Status
 from ._subscription import Predicate, Subscription
 from ._transport_choice import Compression, choose_transport
 from ._user_code import encode_message
+
+if TYPE_CHECKING:
+    from ..recording._recorder import FlightRecorder
 
 _log = logging.getLogger("onesocket")
 _DEFAULT_RECONNECT = ReconnectPolicy()

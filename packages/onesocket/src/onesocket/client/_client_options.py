@@ -4,18 +4,20 @@ from __future__ import annotations
 
 import ssl as ssl_module
 from collections.abc import Callable, Iterable
-from typing import Any, TypedDict
+from typing import TYPE_CHECKING, Any, TypedDict
 
 from ..lifecycle._outbox import OutboxLimits
 from ..lifecycle._retry import ReconnectPolicy
 from ..protocols._pace import Pace
-from ..recording._recorder import FlightRecorder
 from ..transports._proxy import ProxyOption
 from ..transports._transport import Transport
 from ._durable_outbox import DurableOutbox
 from ._instruments import InstrumentsOption
 from ._options import Headers, Token
 from ._transport_choice import Compression
+
+if TYPE_CHECKING:
+    from ..recording._recorder import FlightRecorder
 
 
 class ConnectionOptions(TypedDict, total=False):

@@ -30,6 +30,8 @@ def connect_hint(state: State, epoch: int, error: BaseException | None) -> str:
 class ConnectReminder:
     """Checks again a moment after a caller began to wait; `remedy` returns advice, or an empty text for none."""
 
+    __slots__ = ("_remedy", "_shown_url", "_timer", "_was_logged")
+
     def __init__(self, shown_url: str, remedy: Callable[[], str]) -> None:
         self._shown_url = shown_url
         self._remedy = remedy

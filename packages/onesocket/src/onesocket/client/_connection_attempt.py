@@ -61,6 +61,34 @@ class ConnectionAttempt:
     gets the other events of the lifecycle.
     """
 
+    __slots__ = (
+        "_dispatch",
+        "_fan_out",
+        "_grace",
+        "_keepalive",
+        "_left",
+        "_loop",
+        "_on_gone",
+        "_on_ready",
+        "_options",
+        "_phase",
+        "_protocol",
+        "_publisher",
+        "_ready_at",
+        "_request",
+        "_sender",
+        "_silence",
+        "_task",
+        "_token",
+        "_tokens",
+        "_wake_timer",
+        "connection",
+        "epoch",
+        "handshake",
+        "has_unchanged_token",
+        "rtt",
+    )
+
     def __init__(
         self,
         epoch: int,
@@ -87,8 +115,7 @@ class ConnectionAttempt:
         self._fan_out = fan_out
         self._sender = sender
         self._silence = silence
-        watched = fan_out if silence is None or options.silence_of is None else silence
-        self._publish, self._publish_many = watched.publish, watched.publish_many
+        self._publisher = fan_out if silence is None or options.silence_of is None else silence
         self._dispatch = dispatch
         self._on_ready = on_ready
         self._on_gone = on_gone
@@ -337,7 +364,7 @@ class ConnectionAttempt:
             return
         match action:
             case Deliver(message):
-                self._publish(message)
+                self._publisher.publish(message)
             case Undecodable(error, count=count):
                 self._undecodable(error, count)
             case Send(data):
@@ -359,8 +386,8 @@ class ConnectionAttempt:
             self._phase = AttemptPhase.READY
         receivers = frame_receivers(
             self._protocol,
-            self._publish,
-            self._publish_many,
+            self._publisher.publish,
+            self._publisher.publish_many,
             undecodable=self._undecodable,
             failed=self._protocol_failed,
             received=self._received,

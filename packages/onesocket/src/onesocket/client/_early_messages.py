@@ -13,6 +13,8 @@ from ._sinks import SinkTable
 class EarlyMessages:
     """The backlog of one fan-out: a sink among its others."""
 
+    __slots__ = ("_backlog", "_begins", "_first", "_remove", "_sinks")
+
     def __init__(self, sinks: SinkTable) -> None:
         self._sinks = sinks
         self._backlog = Backlog()

@@ -34,6 +34,8 @@ def check_on_error(value: object) -> ErrorHandler | None:
 class ErrorReporter:
     """Counts exceptions, logs them, and passes them to `on_error`."""
 
+    __slots__ = ("_on_error", "_shown_url", "count")
+
     def __init__(self, shown_url: str, on_error: ErrorHandler | None) -> None:
         self._shown_url = shown_url
         self._on_error = check_on_error(on_error)

@@ -24,6 +24,8 @@ _HOOK_NAME = "ReconnectPolicy.verdict"
 class FailureJudge:
     """Completes the events of failures: by the verdict of the hook, and by the news of the token."""
 
+    __slots__ = ("_hook", "_report", "_tokens")
+
     def __init__(
         self, policy: ReconnectPolicy | None, tokens: TokenRequests, report: Callable[[BaseException, str], None]
     ) -> None:

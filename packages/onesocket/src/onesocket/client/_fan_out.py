@@ -24,6 +24,31 @@ from ._user_code import USER_ERRORS, raise_in_loop
 class FanOut:
     """The subscribers of one client."""
 
+    __slots__ = (
+        "_batch",
+        "_direct",
+        "_epoch",
+        "_event_of",
+        "_failing",
+        "_failure",
+        "_hold_connection",
+        "_holding",
+        "_names_events",
+        "_on_loop",
+        "_queues",
+        "_release_connection",
+        "_report",
+        "_rest",
+        "_sinks",
+        "_soon",
+        "_tasks",
+        "_watching",
+        "delivered",
+        "early",
+        "ended",
+        "losses",
+    )
+
     def __init__(
         self,
         *,

@@ -4,18 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from types import TracebackType
-from typing import Any, Generic, Literal, Protocol, Self, TypedDict, TypeVar, Unpack, overload
+from typing import TYPE_CHECKING, Any, Generic, Literal, Protocol, Self, TypedDict, TypeVar, Unpack, overload
 
 from ..lifecycle._effects import Outcome
 from ..lifecycle._states import State
 from ..protocols._message_type import M
-from ..recording._recorder import FlightRecorder
 from ..wire._handshake import Handshake
 from ._delivery import Delivery
 from ._gap import Gap
 from ._queue import DEFAULT_LIMIT, Overflow
 from ._status import Change, Stats, Status
 from ._subscription import Predicate, Subscription
+
+if TYPE_CHECKING:
+    from ..recording._recorder import FlightRecorder
 
 C = TypeVar("C", bound=Callable[..., Any])
 R = TypeVar("R")

@@ -8,7 +8,7 @@ import math
 import ssl as ssl_module
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any, TypeVar, cast
+from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 from ..errors import InvalidOption, InvalidURL, TokenFailed
 from ..lifecycle._outbox import OutboxLimits
@@ -19,8 +19,6 @@ from ..protocols._protocol import Protocol
 from ..protocols._rate_limiter import RateLimiter
 from ..protocols._raw import Raw
 from ..protocols._token import TokenHeader, TokenPlace
-from ..recording._recorder import FlightRecorder, check_recorder
-from ..recording._tap import ClientTap
 from ..transports._proxy import ProxyOption, check_proxy
 from ..transports._transport import Transport
 from ..urls import CLIENT_SCHEMES, Address, parse_url, redact
@@ -29,6 +27,10 @@ from ..wire._header_fields import is_header_value, is_token
 from ._durable_outbox import DurableOutbox
 from ._instruments import Instruments, check_instruments
 from ._token_source import TokenSource, takes_refusal
+
+if TYPE_CHECKING:
+    from ..recording._recorder import FlightRecorder
+    from ..recording._tap import ClientTap
 
 T = TypeVar("T")
 
@@ -94,7 +96,7 @@ class Options:
         protocol, headers = _check_protocol(given["protocol"]), check_headers(given["headers"])
         if isinstance(token, str):
             _check_token_place(protocol.token_place, headers)
-        instruments, recorder = check_instruments(given["instruments"]), check_recorder(given["recorder"])
+        instruments, recorder = check_instruments(given["instruments"]), _check_recorder(given["recorder"])
         return cls(
             address=address,
             url_source=url if callable(url) else None,
@@ -216,6 +218,14 @@ def _choose_limiter(protocol: Protocol, pace: Pace | None, control_pace: Pace | 
         kind = type(protocol).__name__
         raise InvalidOption(f"the protocol {kind} has a pace of its own: give both paces to it, or both to the client")
     return make_limiter(pace, control_pace)
+
+
+def _check_recorder(value: object) -> FlightRecorder | None:
+    if value is None:
+        return None
+    from ..recording._recorder import check_recorder  # noqa: PLC0415 - msgspec and more: 20 ms of most programs
+
+    return check_recorder(value)
 
 
 def _check_silence_of(value: object, silence_timeout: object) -> Callable[[Any], bool] | None:

@@ -49,6 +49,20 @@ class OutageLog:
     that accepts and closes fills no log.
     """
 
+    __slots__ = (
+        "_again_at",
+        "_began",
+        "_failed",
+        "_quiet",
+        "_reasons",
+        "_shown_url",
+        "_since",
+        "_stage",
+        "_was_logged",
+        "last_loss",
+        "last_lost_at",
+    )
+
     def __init__(self, shown_url: str) -> None:
         self.last_loss: OnesocketError | None = None
         self.last_lost_at: float | None = None

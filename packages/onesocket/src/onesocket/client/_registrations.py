@@ -17,6 +17,8 @@ AddCallback = Callable[[str | None, Callable[[Any], Any]], Callable[[], None]]
 class Registrations:
     """Keeps for each registered callback the function that removes it: `on()` returns the callback itself."""
 
+    __slots__ = ("_entries",)
+
     def __init__(self) -> None:
         self._entries: list[tuple[Callable[..., Any], Callable[[], None]]] = []
 

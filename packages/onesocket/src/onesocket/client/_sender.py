@@ -41,6 +41,28 @@ class Sender:
     connection.
     """
 
+    __slots__ = (
+        "_clear",
+        "_connection",
+        "_expiry",
+        "_first",
+        "_frames_after",
+        "_holds",
+        "_in_flight",
+        "_is_asked",
+        "_is_prioritizing",
+        "_outbox",
+        "_pace",
+        "_priority_tasks",
+        "_refusal",
+        "_remedy",
+        "_report",
+        "_source",
+        "_stored",
+        "_turn",
+        "sent",
+    )
+
     def __init__(
         self,
         limits: OutboxLimits,

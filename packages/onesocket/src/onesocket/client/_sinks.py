@@ -62,6 +62,8 @@ class _Entry:
 class SinkTable:
     """The sinks of one fan-out. Each change replaces a tuple: none is changed while it is walked."""
 
+    __slots__ = ("_changes", "_is_changing", "all", "batches", "calls", "gaps", "named")
+
     def __init__(self) -> None:
         self.all: tuple[Sink, ...] = ()
         """Sinks of all messages."""

@@ -47,6 +47,8 @@ class ChangeStream(Subscription[Change]):
 class StateWatchers:
     """The watchers of one client. With `sender`, messages that they send upon CONNECTED go first."""
 
+    __slots__ = ("_closed", "_error_reporter", "_pending", "_sender", "_streams", "_waiters", "_watchers")
+
     def __init__(self, reporter: ErrorReporter, sender: Sender | None = None) -> None:
         self._error_reporter = reporter
         self._sender = sender

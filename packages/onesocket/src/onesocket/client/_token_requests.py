@@ -19,6 +19,8 @@ class TokenUnchanged(Exception):
 class TokenRequests:
     """The token of each attempt of one client: a str, or the answers of a source."""
 
+    __slots__ = ("_last", "_refusal", "_refused", "_token")
+
     def __init__(self, token: Token | None) -> None:
         self._token = token
         self._last: str | None = None

@@ -37,6 +37,8 @@ class Outbox(Generic[T]):
     Each of its messages was accepted: it leaves by `take`, `expired` or `discard`.
     """
 
+    __slots__ = ("_first", "_waiting", "count", "limits", "next_number")
+
     def __init__(self, limits: OutboxLimits) -> None:
         self.limits = limits
         self._first: deque[_Entry[T]] = _NOTHING
