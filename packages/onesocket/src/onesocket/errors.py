@@ -76,6 +76,12 @@ class InvalidRecording(UsageError, ValueError):
     """The file is no recording of a flight recorder, or one that this release can't read."""
 
 
+class BookUnknown(UsageError, LookupError):
+    """A `Book` was read while it has no snapshot, updates are missing, or its checksum is wrong."""
+
+    retryable = True
+
+
 class EncodeError(UsageError, ValueError):
     """The protocol can't put this message on the wire."""
 
