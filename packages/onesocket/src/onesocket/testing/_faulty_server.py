@@ -122,7 +122,7 @@ class FaultyServer(ServerContext):
         where = "unstarted" if self._port == 0 else self.url
         listening = "listening" if self.is_listening else "refusing"
         return (
-            f"<FaultyServer {where} {listening} sockets={len(self._sockets)} ghosts={self.ghosts}"
+            f"<{type(self).__name__} {where} {listening} sockets={len(self._sockets)} ghosts={self.ghosts}"
             f" received_dropped={self.received_dropped} {self.counts!r}>"
         )
 

@@ -13,6 +13,7 @@ from ._counters import Counters
 from ._faults import ConnectionLimit, Fault, MessageLimit
 from ._heartbeat_demand import HeartbeatCheck, HeartbeatDemand
 from ._message_log import MessageLog
+from ._places import Places
 from ._subscription_ledger import ReadSubscription, SubscriptionLedger
 
 if TYPE_CHECKING:
@@ -51,9 +52,8 @@ class ServerContext:
         self._sockets: dict[int, FaultyConnection] = {}
         self._open: dict[int, FaultyConnection] = {}
         self._history: deque[FaultyConnection] = deque(maxlen=_HISTORY_LIMIT)
-        self._places: set[int] = set()
+        self._places = Places()
         self._heartbeat_checks: dict[int, HeartbeatCheck] = {}
-        self._ghosts: list[float] = []
         self._tasks: set[asyncio.Task[None]] = set()
         self.most_established = 0
         """The high-water mark of `established`, which is read at each new TCP connection."""
@@ -86,10 +86,7 @@ class ServerContext:
     @property
     def ghosts(self) -> int:
         """Number of places kept by sessions that were dropped: see `ConnectionLimit`."""
-        if self._ghosts:
-            now = asyncio.get_running_loop().time()
-            self._ghosts = [until for until in self._ghosts if until > now]
-        return len(self._ghosts)
+        return self._places.ghosts
 
     @property
     def established(self) -> int:
@@ -120,9 +117,7 @@ class ServerContext:
 
     def surplus_fault(self) -> Fault | None:
         """Return the fault of a connection beyond the limit; None within it."""
-        if self.limit is None or len(self._places) + self.ghosts < self.limit.max_connections:
-            return None
-        return self.limit.surplus
+        return self.limit.surplus if self.limit is not None and self._places.is_full(self.limit) else None
 
     def choose_subprotocol(self, offered: Sequence[str]) -> str | None:
         """Return the server's best subprotocol among those offered, if any."""
@@ -160,7 +155,7 @@ class ServerContext:
         self._open[connection.number] = connection
         self._history.append(connection)
         if takes_place:
-            self._places.add(connection.number)
+            self._places.take(connection.number)
         if self.heartbeat_demand is not None:
             check = self._heartbeat_checks[connection.number] = HeartbeatCheck(self.heartbeat_demand, connection)
             self.start_task(check.run())
@@ -171,12 +166,7 @@ class ServerContext:
         """Note that the WebSocket is over; `clean` if CLOSE has gone both ways."""
         self._open.pop(connection.number, None)
         self._heartbeat_checks.pop(connection.number, None)
-        if connection.number in self._places:
-            self._places.discard(connection.number)
-            limit = self.limit
-            seconds = 0.0 if limit is None else limit.ghost_seconds_after_close if clean else limit.ghost_seconds
-            if seconds > 0:
-                self._ghosts.append(asyncio.get_running_loop().time() + seconds)
+        self._places.leave(connection.number, self.limit, clean=clean)
 
     def ping_or_pong(self, connection: FaultyConnection) -> None:
         """Take a PING or a PONG."""

@@ -37,12 +37,16 @@ class SubscriptionLedger:
         asked = self._read(message)
         if asked is None:
             return False
-        self._counts.update(asked[0])
-        self._counts.subtract(asked[1])
-        for key in (*asked[0], *asked[1]):
+        self.change(*asked)
+        return True
+
+    def change(self, subscribed: Sequence[str], unsubscribed: Sequence[str]) -> None:
+        """Count subscriptions and their ends."""
+        self._counts.update(subscribed)
+        self._counts.subtract(unsubscribed)
+        for key in (*subscribed, *unsubscribed):
             if not self._counts[key]:
                 del self._counts[key]
-        return True
 
     @property
     def keys(self) -> frozenset[str]:
