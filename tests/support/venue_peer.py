@@ -43,7 +43,9 @@ class VenuePeer:
                 while True:
                     messages.append(json.loads(await self.connection.recv()))
             except ConnectionClosed as error:
-                return messages, *((error.rcvd.code, error.rcvd.reason) if error.rcvd else (None, None))
+                if error.rcvd is None:
+                    return messages, None, None
+                return messages, error.rcvd.code, error.rcvd.reason
 
 
 @asynccontextmanager

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from typing import Any, Final, Unpack, cast
+from typing import Any, ClassVar, Final, Unpack, cast
 
 import msgspec
 
@@ -164,9 +164,9 @@ class AlpacaVenue(Venue[AlpacaSession]):
     authentication.
     """
 
-    service = "Alpaca market data v2"
     path = "v2/iex"
     rotation_code = 1000
+    default_options: ClassVar[VenueOptions] = {"account_limit": ConnectionLimit(max_connections=1)}
 
     def __init__(
         self,
@@ -178,8 +178,7 @@ class AlpacaVenue(Venue[AlpacaSession]):
         auth_timeout: float = 10.0,
         **options: Unpack[VenueOptions],
     ) -> None:
-        options.setdefault("account_limit", ConnectionLimit(max_connections=1))
-        super().__init__(**options)
+        super().__init__(**self.with_defaults(options))
         self.accounts = {"key": "secret"} if accounts is None else dict(accounts)
         self.feeds = frozenset(feeds)
         self.channels = tuple(channels)

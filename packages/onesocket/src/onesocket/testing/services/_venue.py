@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import ssl as ssl_module
 from collections.abc import Iterable
-from typing import Any, Generic, Literal, TypedDict, TypeVar, Unpack
+from typing import Any, ClassVar, Generic, Literal, TypedDict, TypeVar, Unpack
 
 import msgspec
 
@@ -16,6 +16,7 @@ from .._faulty_server import FaultyServer
 from .._places import Places
 from .._server_context import FaultPlan
 from ._disorder import DisorderOf, DisorderPlan, DisorderScript
+from ._http_api import ApiRequest, HttpApi
 from ._ledger import LedgerEntry, VenueEvent, VenueLedger
 from ._session import VenueSession
 
@@ -72,6 +73,10 @@ class Venue(FaultyServer, Generic[S]):
     service: str = ""
     path: str = ""
     """Path of the service's endpoint, without the first slash."""
+    default_options: ClassVar[VenueOptions] = {}
+    """The limits of the service, where they are not those of all venues."""
+    has_api: ClassVar[bool] = False
+    """The service has an HTTP side, which is answered at `api_url`."""
     rotation_code: int = 1001
     """Close code with which the venue ends a connection at the end of its lifetime."""
 
@@ -101,6 +106,12 @@ class Venue(FaultyServer, Generic[S]):
         self._disorder_script = DisorderScript(disorder)
         self._sessions: dict[int, S] = {}
         self._accounts: dict[str, Places] = {}
+        self._api = HttpApi(self.answer_http)
+
+    def with_defaults(self, options: VenueOptions) -> VenueOptions:
+        """Return the options, with the service's own limits for those that are not given."""
+        chosen: VenueOptions = {**self.default_options, **options}
+        return chosen
 
     def new_session(self, connection: FaultyConnection) -> S:
         """Return the session of a new connection."""
@@ -110,6 +121,28 @@ class Venue(FaultyServer, Generic[S]):
     def url(self) -> str:
         """The address of the service's endpoint. Raises RuntimeError before `start()`."""
         return super().url + self.path
+
+    @property
+    def api_url(self) -> str:
+        """The address of the service's HTTP side, without a slash at its end. Raises RuntimeError before `start()`."""
+        if not self._api.port:
+            raise RuntimeError(f"{type(self).__name__} has no HTTP side before start(), or none at all")
+        return f"{'http' if self._ssl is None else 'https'}://{self.host}:{self._api.port}"
+
+    def answer_http(self, request: ApiRequest) -> tuple[int, Any]:
+        """Return the status and the JSON body that answer an HTTP request."""
+        raise NotImplementedError
+
+    async def start(self) -> None:
+        """Listen, on the same ports as before if there were some. Idempotent."""
+        await super().start()
+        if self.has_api:
+            await self._api.start(self.host, self._ssl)
+
+    async def stop_listening(self, *, kill: bool = False) -> None:
+        """Refuse new TCP connections until `start()`, as `FaultyServer.stop_listening()`; the HTTP side as well."""
+        await self._api.stop()
+        await super().stop_listening(kill=kill)
 
     @property
     def sessions(self) -> list[S]:
@@ -159,14 +192,14 @@ class Venue(FaultyServer, Generic[S]):
         """Take the disorder of the next push, as a function of a session and a key."""
         return self._disorder_script.next()
 
-    def distribute(self, key: str, data: Any) -> int:
-        """Send data to all subscriptions of `key`; return the number of connections that have one."""
+    def distribute(self, data: Any, *keys: str) -> int:
+        """Send data to all subscriptions of `keys`, as one push; return the number of connections that have one."""
         disorder_of = self.next_disorder()
         reached = 0
         for session in self.sessions:
-            subscriptions = list(session.matching(key))
+            subscriptions = [(key, subscription) for key in keys for subscription in session.matching(key)]
             reached += bool(subscriptions)
-            for subscription in subscriptions:
+            for key, subscription in subscriptions:
                 message = session.render(subscription, data)
                 if message is not None:
                     session.deliver(key, message, disorder_of(session, key))
