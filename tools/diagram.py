@@ -11,13 +11,16 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Final
 
-from onesocket.lifecycle._actions import Actions, Guard
 from onesocket.lifecycle._events import EVENTS, Event
-from onesocket.lifecycle._states import AfterClose, State
+from onesocket.lifecycle._side_actions import Guard
+from onesocket.lifecycle._side_actions import SideActions as Actions
+from onesocket.lifecycle._side_table import SIDE_TABLE
+from onesocket.lifecycle._states import AfterClose, Side, State
 from onesocket.lifecycle._table import IGNORE, TABLE, Cell, NonTransition, Rule
 from tools.markers import markers, replace_marked
 
 Table = Mapping[State, Mapping[type[Event], Cell]]
+SideTable = Mapping[Side, Mapping[type[Event], Cell]]
 
 ROOT: Final = Path(__file__).resolve().parent.parent
 LIFECYCLE_PAGE: Final = Path("docs/lifecycle.md")
@@ -30,6 +33,10 @@ CONDITIONS: Final[Mapping[tuple[AfterClose | None, Guard | None], str]] = {
     (None, Actions.is_last_caller): "the attempt was for this caller alone",
     (None, Actions.waits_for_date): "it waits for the date that the server named",
     (None, Actions.is_early): "the server named a later date",
+    (None, Actions.has_side): "there is a side connection",
+    (None, Actions.retry_follows_side): "there is a side connection, and a retry helps",
+    (None, Actions.successor_follows): "a successor is being opened, and a retry helps",
+    (None, Actions.is_second_refused): "the server refuses a second connection, and the first may be closed before it",
     (AfterClose.BACK_OFF, Actions.waits_for_date): "it waits for that date",
     (AfterClose.BACK_OFF, Actions.is_last_caller): "the retry was for this caller alone",
     (AfterClose.BACK_OFF, Actions.is_last_retrying_caller): "no other caller waits for the retry",
@@ -46,6 +53,7 @@ CONDITIONS: Final[Mapping[tuple[AfterClose | None, Guard | None], str]] = {
 NAMES: Final[Mapping[str, str]] = {
     "Connect": "connect()",
     "Reconnect": "reconnect()",
+    "Rotate": "rotate()",
     "CallerCancelled": "caller cancelled",
     "Disconnect": "disconnect()",
     "Close": "aclose()",
@@ -103,11 +111,12 @@ def _labels(inputs: Mapping[str, Sequence[str]]) -> Iterator[str]:
         yield f"{joined} ({when})" if when else joined
 
 
-def state_table(table: Table = TABLE) -> str:
+def state_table(table: Table | SideTable = TABLE) -> str:
     """Return the table of all states and events as Markdown."""
     rows = [["", *(f"`{state.name}`" for state in table)]]
     rows.append(["---"] * len(rows[0]))
-    rows += [[NAMES[kind.__name__], *(_cell(row[kind]) for row in table.values())] for kind in EVENTS]
+    kinds = [kind for kind in EVENTS if any(kind in row for row in table.values())]
+    rows += [[NAMES[kind.__name__], *(_cell(row[kind]) for row in table.values())] for kind in kinds]
     return "\n".join("| " + " | ".join(row) + " |" for row in rows).replace("|  |", "| |")
 
 
@@ -133,7 +142,8 @@ def _target(rule: Rule) -> str:
 def redraw(text: str, table: Table = TABLE) -> str:
     """Return `text` with every marked part drawn anew. Raises ValueError for a marker without its partner."""
     text = replace_marked(text, "diagram", diagram(table), required=False)
-    return replace_marked(text, "table", state_table(table), required=False)
+    text = replace_marked(text, "table", state_table(table), required=False)
+    return replace_marked(text, "side", state_table(SIDE_TABLE), required=False)
 
 
 def documents(root: Path) -> list[Path]:
@@ -154,7 +164,7 @@ def _problem(path: Path, root: Path, *, write: bool) -> str | None:
         return f"{name}: missing; the lifecycle is drawn there"
     text = _read(path)
     if name == LIFECYCLE_PAGE:
-        missing = [marker for part in ("diagram", "table") for marker in markers(part) if marker not in text]
+        missing = [marker for part in ("diagram", "table", "side") for marker in markers(part) if marker not in text]
         if missing:
             return f"{name}: lacks the marker {missing[0]}; put it back, then run: {FIX_COMMAND}"
     try:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Hashable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Self
 
 from onesocket.errors import (
@@ -26,6 +26,7 @@ from onesocket.lifecycle import _guards
 from onesocket.lifecycle._actions import GHOST_SECONDS
 from onesocket.lifecycle._effects import Effect
 from onesocket.lifecycle._events import (
+    CONNECTION_EVENTS,
     CallerCancelled,
     Close,
     Connect,
@@ -37,6 +38,7 @@ from onesocket.lifecycle._events import (
     Opened,
     ProtocolReady,
     Reconnect,
+    Rotate,
     TimerFired,
     TimerKind,
 )
@@ -44,7 +46,7 @@ from onesocket.lifecycle._guards import Initiator
 from onesocket.lifecycle._machine import Machine
 from onesocket.lifecycle._peer_errors import MIN_UPTIME, closed_by_peer
 from onesocket.lifecycle._retry import ReconnectPolicy
-from onesocket.lifecycle._states import AfterClose, State
+from onesocket.lifecycle._states import AfterClose, Side, State
 from onesocket.lifecycle._verdict import Verdict
 
 OPEN_TIMEOUT = 10.0
@@ -61,6 +63,7 @@ TOKEN = HandshakeRejected("unauthorized", status=401, retryable=False)
 
 CONNECT_EVENTS = (Connect(), Connect(wait=False), Reconnect(), Reconnect(wait=False))
 RETRYING_EVENTS = (Connect(retry=True), Connect(wait=False, retry=True), Reconnect(retry=True))
+ROTATING_EVENTS = (Connect(), Reconnect(), Rotate(), Rotate(wait=False))
 STOP_EVENTS = (Disconnect(), Close())
 CALLER_EFFECTS = (fx.ReturnOutcome, fx.RaiseError, fx.AwaitOutcome, fx.ReturnAtOnce, fx.AwaitEnd)
 AT_REST = (State.DISCONNECTED, State.FAILED, State.STOPPED, State.CLOSED)
@@ -74,11 +77,25 @@ class Scenario:
     errors: tuple[OnesocketError, ...] = (LOST, FATAL, BUSY, POLICY)
     calls: tuple[Connect | Reconnect, ...] = CONNECT_EVENTS
     renews_token: bool = False
+    closes_first: bool = False
     verdicts: tuple[Verdict | None, ...] = (None,)
     """Verdicts of the policy's hook."""
     jitters: tuple[float, ...] = (0.5,)
     max_callers: int = 2
     max_failures: int = 3
+
+
+@dataclass(frozen=True)
+class SideSocket:
+    """The connection beside the authoritative one."""
+
+    epoch: int
+    phase: str = "dialled"
+    close_sent: bool = False
+    aborted: bool = False
+    closes_itself: bool = False
+    timer: TimerKind | None = None
+    timer_at: float = 0.0
 
 
 @dataclass
@@ -89,8 +106,14 @@ class Environment:
     scenario: Scenario = field(default_factory=Scenario)
     now: float = 0.0
     connection: str | None = None
-    """Phase of the newest epoch's connection: dialled, opened, ready, or None."""
+    """Phase of the authoritative connection: dialled, opened, ready, or None."""
+    epoch: int = 0
+    """... and its epoch, or that of the last one."""
     last_epoch: int = 0
+    """The newest epoch."""
+    side: SideSocket | None = None
+    side_failure: OnesocketError | None = None
+    """The error with which the last successor failed."""
     close_sent: bool = False
     aborted: bool = False
     waiting_callers: int = 0
@@ -112,7 +135,7 @@ class Environment:
     timer: tuple[TimerKind, int] | None = None
     timer_at: float = 0.0
     fired_timers: frozenset[TimerKind] = frozenset()
-    """The kinds of timer that the newest epoch has had."""
+    """The kinds of timer that this epoch has had."""
     stopped: bool = False
     closed: bool = False
     resuming: bool = False
@@ -128,6 +151,7 @@ class Environment:
             close_timeout=CLOSE_TIMEOUT,
             reconnect=scenario.policy,
             renews_token=scenario.renews_token,
+            closes_first=scenario.closes_first,
         )
         return cls(machine, scenario)
 
@@ -153,6 +177,9 @@ class Environment:
             self.closed,
             self.resuming,
             type(self.failure),
+            self.side
+            and (self.side.phase, self.side.close_sent, self.side.aborted, self.side.closes_itself, self.side.timer),
+            self.side and type(self.side_failure),
         )
 
     # --- what can happen --------------------------------------------------------------------------------------------
@@ -167,8 +194,25 @@ class Environment:
             yield CallerCancelled(retries=True)
         yield from STOP_EVENTS
 
+    def from_side(self) -> Iterator[Event]:
+        side = self.side
+        if side is None:
+            return
+        if side.phase == "dialled":
+            yield Opened(side.epoch)
+        else:
+            yield DeadlineExtended(side.epoch, EXTENSION)
+            yield ProtocolReady(side.epoch)
+        for error in self.scenario.errors:
+            yield ConnectionFailing(side.epoch, error, 1002, "told", by_peer=error is LIMIT)
+            yield ConnectionFailing(side.epoch, error, 4000, "told", dead=True)
+            yield ConnectionGone(side.epoch, error, 0.5)
+        if side.timer is not None:
+            yield TimerFired(side.epoch, side.timer, "logging in")
+
     def from_connection_and_clock(self) -> Iterator[Event]:
-        epoch = self.last_epoch
+        yield from self.from_side()
+        epoch = self.epoch
         if self.connection == "dialled":
             yield Opened(epoch)
         elif self.connection is not None:
@@ -195,8 +239,8 @@ class Environment:
 
     def from_the_past(self) -> Iterator[Event]:
         """Late events, and a few from a future that never was."""
-        live = self.last_epoch if self.connection is not None else None
-        for epoch in {0, self.last_epoch - 1, self.last_epoch, self.last_epoch + 1} - {live}:
+        live = {self.epoch if self.connection is not None else None, self.side and self.side.epoch}
+        for epoch in {0, self.last_epoch - 1, self.last_epoch, self.last_epoch + 1} - live:
             yield Opened(epoch)
             yield DeadlineExtended(epoch, EXTENSION)
             yield ProtocolReady(epoch)
@@ -204,7 +248,7 @@ class Environment:
             yield ConnectionGone(epoch, FATAL)
         for kind in TimerKind:
             for epoch in (self.last_epoch - 1, self.last_epoch):
-                if (kind, epoch) != self.timer:
+                if (kind, epoch) not in (self.timer, self.side and (self.side.timer, self.side.epoch)):
                     yield TimerFired(epoch, kind)
 
     # --- one step ---------------------------------------------------------------------------------------------------
@@ -213,12 +257,26 @@ class Environment:
         """Let it happen, perform the effects, and check every promise. `IllegalEvent` is never right here."""
         machine = self.machine
         old, failures, after_close, error = machine.state, machine.failures, machine.after_close, machine.error
-        self.now = self.timer_at if isinstance(event, TimerFired) else self.now + 1
-        self._happen(event, old)
+        of_side, side = self._is_of_side(event), self.side
+        sound = self.connection == "ready" and not self.close_sent and not self.aborted
+        rang_at = self.side.timer_at if of_side and self.side is not None else self.timer_at
+        self.now = rang_at if isinstance(event, TimerFired) else self.now + 1
+        if of_side:
+            self._happen_to_side(event)
+        else:
+            self._happen(event, old)
         effects = machine.handle(event, self.now)
         for effect in effects:
             self._perform(effect, event)
-        self._check_answer(event, effects, old, after_close)
+        self._check_answer(event, effects, old, after_close, side)
+        if of_side and isinstance(event, ConnectionGone) and sound and self.close_sent:
+            assert self.scenario.closes_first, "a refusal of the successor harms the connection"
+            assert event.error is LIMIT or self.side_failure is LIMIT
+            self.resuming = True
+        elif of_side and not isinstance(event, ProtocolReady) and sound:
+            assert machine.state is State.CONNECTED, "a refusal of the successor harms the connection"
+            assert not self.close_sent
+            assert not self.aborted
         if machine.failures < failures:
             proved = isinstance(event, TimerFired) and event.kind is TimerKind.STABLE
             assert proved or isinstance(event, Connect | Reconnect), "only a connection that proved itself is forgiven"
@@ -240,6 +298,47 @@ class Environment:
             self.resuming = True
         self.check()
         return effects
+
+    def _is_of_side(self, event: Event) -> bool:
+        side = self.side
+        if side is None or not isinstance(event, (*CONNECTION_EVENTS, TimerFired)):
+            return False
+        return event.epoch == side.epoch
+
+    def _happen_to_side(self, event: Event) -> None:
+        side = self.side
+        assert side is not None
+        match event:
+            case Opened():
+                self.side = replace(side, phase="opened")
+            case ProtocolReady():
+                self.side = replace(side, phase="ready")
+            case TimerFired():
+                self.side = replace(side, timer=None)
+                if not side.close_sent and not side.aborted:
+                    self.side_failure = OpenTimeout("timed out")
+            case ConnectionFailing() if not side.close_sent and not side.aborted:
+                self.side_failure = event.error
+                self._note_date(event.error)
+            case ConnectionGone():
+                if not side.close_sent and not side.aborted:
+                    self.side_failure = event.error
+                if side.closes_itself:
+                    self.ghost_until = self.now + GHOST_SECONDS
+                self._note_date(event.error)
+                if event.error.retry_after is not None and self.machine.after_close not in (
+                    None,
+                    AfterClose.BACK_OFF,
+                    AfterClose.FAIL,
+                ):
+                    self.failure = event.error
+                self.side = None
+            case _:
+                pass
+
+    def _note_date(self, error: OnesocketError) -> None:
+        if error.retry_after is not None:
+            self.not_before = self.now + error.retry_after
 
     def _happen(self, event: Event, state: State) -> None:  # noqa: PLR0912 - one case for each input
         lost_now = state is State.CONNECTED and isinstance(event, ConnectionFailing | ConnectionGone)
@@ -263,7 +362,7 @@ class Environment:
             case Reconnect() if not self.closed:
                 self.stopped = False
                 # The owner gave up the old connection and took a new attempt on himself.
-                if state is State.CONNECTED:
+                if state is State.CONNECTED and self.now >= self.not_before:
                     self.resuming = False
             case Disconnect() if not self.closed:
                 self.stopped, self.resuming = True, False
@@ -307,31 +406,51 @@ class Environment:
         match effect:
             case fx.Dial(epoch):
                 self._dial(epoch)
+            case fx.DialSuccessor(epoch):
+                self._dial_successor(epoch)
+            case fx.TakeOver(epoch):
+                self._take_over(epoch, event)
             case fx.CloseConnection(epoch, code, reason):
-                assert (self.connection is not None, epoch) == (True, self.last_epoch), "closed no connection"
-                assert not self.close_sent, "one close is enough"
-                wanted = (event.code, event.reason) if isinstance(event, ConnectionFailing) else (1000, "")
+                own = isinstance(event, ConnectionFailing) and event.epoch == epoch
+                wanted = (event.code, event.reason) if isinstance(event, ConnectionFailing) and own else (1000, "")
                 assert (code, reason) == wanted
-                self.close_sent = True
-                self.closes_itself = not (isinstance(event, ConnectionFailing) and event.by_peer)
+                ours = not (isinstance(event, ConnectionFailing) and own and event.by_peer)
+                if self.side is not None and epoch == self.side.epoch:
+                    assert not self.side.close_sent, "one close is enough"
+                    self.side = replace(self.side, close_sent=True, closes_itself=ours)
+                    return
+                assert (self.connection is not None, epoch) == (True, self.epoch), "closed no connection"
+                assert not self.close_sent, "one close is enough"
+                self.close_sent, self.closes_itself = True, ours
+            case fx.Abort(epoch, code) if self.side is not None and epoch == self.side.epoch:
+                dead = isinstance(event, ConnectionFailing) and event.dead
+                assert isinstance(event, TimerFired) or dead, "never closes before it is established"
+                assert code == (event.code if isinstance(event, ConnectionFailing) else None)
+                self.side = replace(self.side, aborted=True)
             case fx.Abort(epoch, code):
-                assert (self.connection is not None, epoch) == (True, self.last_epoch), "aborted no connection"
+                assert (self.connection is not None, epoch) == (True, self.epoch), "aborted no connection"
                 dead = isinstance(event, ConnectionFailing) and event.dead
                 assert isinstance(event, TimerFired) or dead, "never closes before it is established"
                 assert code == (event.code if isinstance(event, ConnectionFailing) else None)
                 self.aborted = True
+            case fx.SetTimer(is_side=True):
+                self._set_side_timer(effect, event)
+            case fx.CancelTimer(is_side=True):
+                self.side = self.side and replace(self.side, timer=None)
             case fx.SetTimer():
                 self._set_timer(effect, event)
             case fx.CancelTimer():
                 self.timer = None
             case fx.ResolveCallers():
                 assert self.waiting_callers, "no caller to resolve"
-                assert isinstance(event, ProtocolReady)
+                assert self.connection == "ready"
+                assert isinstance(event, ProtocolReady) or (isinstance(event, ConnectionGone) and self.side is None)
                 self.waiting_callers = self.retrying_callers = 0
             case fx.RejectCallers(error, spares_retrying):
                 self._reject(error, event, spares_retrying=spares_retrying)
             case fx.ReleaseClosers():
                 assert isinstance(event, ConnectionGone), "no caller is told of an end that has not come"
+                assert self.side is None
                 self.leavers = 0
             case fx.AwaitOutcome():
                 if isinstance(event, Connect | Reconnect) and event.wait:
@@ -347,16 +466,62 @@ class Environment:
 
     def _dial(self, epoch: int) -> None:
         assert self.connection is None, "at most one: dialled before the last connection had ended"
+        assert self.side is None, "at most one: dialled before the side connection had ended"
         assert epoch == self.last_epoch + 1, "an epoch is never reused"
         assert not self.stopped, "the owner said no"
         assert not self.closed, "closed is final"
         assert self.now >= self.not_before, "the server has asked for no attempt before that"
-        self.connection, self.last_epoch = "dialled", epoch
+        self.connection, self.epoch, self.last_epoch = "dialled", epoch, epoch
         self.close_sent = self.aborted = self.closes_itself = False
         self.failure = None
         assert self.timer == (TimerKind.OPEN, epoch), "no attempt without its deadline, not even for a moment"
 
+    def _dial_successor(self, epoch: int) -> None:
+        assert self.connection == "ready", "a successor has a predecessor"
+        assert self.machine.state is State.CONNECTED
+        assert epoch == self.last_epoch + 1, "an epoch is never reused"
+        assert not self.stopped
+        assert not self.closed
+        assert self.now >= self.not_before, "the server has asked for no attempt before that"
+        assert self.side is not None
+        assert (self.side.epoch, self.side.timer) == (epoch, TimerKind.OPEN), "no attempt without its deadline"
+        self.last_epoch = epoch
+        self.side_failure = None
+
+    def _take_over(self, epoch: int, event: Event) -> None:
+        side = self.side
+        assert side is not None
+        assert side.epoch == epoch
+        if self.connection is not None:
+            assert isinstance(event, ProtocolReady | ConnectionFailing), "a sound connection loses its authority"
+        old = SideSocket(self.epoch, self.connection or "", self.close_sent, self.aborted, self.closes_itself)
+        self.side = None if self.connection is None else old
+        self.connection, self.epoch = side.phase, side.epoch
+        self.fired_timers = frozenset({self.timer[0]} if self.timer else ())
+        if self.machine.state is State.CONNECTING:  # it is the attempt from now on
+            self.failure = None
+        self.close_sent, self.aborted, self.closes_itself = side.close_sent, side.aborted, side.closes_itself
+
+    def _set_side_timer(self, effect: fx.SetTimer, event: Event) -> None:
+        if isinstance(event, Rotate):  # set just before the successor is dialled
+            assert self.side is None, "at most two"
+            assert effect.epoch == self.last_epoch + 1
+            self.side = SideSocket(effect.epoch)
+        side = self.side
+        assert side is not None
+        assert effect.epoch == side.epoch
+        if isinstance(event, DeadlineExtended):
+            assert (effect.kind, effect.at) == (TimerKind.OPEN, side.timer_at + event.seconds)
+        else:
+            seconds = {TimerKind.OPEN: OPEN_TIMEOUT, TimerKind.CLOSE: CLOSE_TIMEOUT}[effect.kind]
+            assert effect.at == self.now + seconds
+        self.side = replace(side, timer=effect.kind, timer_at=effect.at)
+
     def _set_timer(self, effect: fx.SetTimer, event: Event) -> None:
+        if self.side is not None and effect.epoch == self.side.epoch:  # it takes over
+            assert (effect.kind, effect.at) == (self.side.timer, self.side.timer_at), "its deadline goes on"
+            self.timer, self.timer_at = (effect.kind, effect.epoch), effect.at
+            return
         if isinstance(event, DeadlineExtended):  # the shell stops the earlier one
             assert self.timer == (effect.kind, effect.epoch) == (TimerKind.OPEN, event.epoch)
             assert effect.at == self.timer_at + event.seconds
@@ -366,7 +531,7 @@ class Environment:
             assert effect.epoch == self.last_epoch + 1
             self.fired_timers = frozenset()
         else:
-            assert effect.epoch == self.last_epoch
+            assert effect.epoch == self.epoch
         # Calls before a date that the server named set the timer anew, and the shell stops the earlier one.
         assert effect.kind not in self.fired_timers - {TimerKind.RETRY}, "the same kind and epoch twice"
         policy = self.machine.reconnect
@@ -395,6 +560,10 @@ class Environment:
                 assert isinstance(error, ConnectAborted)
             case Close():
                 assert isinstance(error, ClientClosed)
+            case _ if self.machine.state is State.CONNECTED:
+                assert isinstance(event, ConnectionGone)
+                is_timeout = isinstance(error, OpenTimeout) and isinstance(self.side_failure, OpenTimeout)
+                assert is_timeout or error is self.side_failure, "callers of a rotation get its failure"
             case _:
                 reason = error.__cause__ if isinstance(error, RetriesExhausted) else error
                 if self.failure is None:
@@ -406,7 +575,12 @@ class Environment:
                     assert reason is self.failure, "everybody who joined gets what that attempt failed with"
 
     def _check_answer(
-        self, event: Event, effects: tuple[Effect, ...], old: State, after_close: AfterClose | None
+        self,
+        event: Event,
+        effects: tuple[Effect, ...],
+        old: State,
+        after_close: AfterClose | None,
+        side: SideSocket | None,
     ) -> None:
         answers = [effect for effect in effects if isinstance(effect, CALLER_EFFECTS)]
         match event:
@@ -416,6 +590,9 @@ class Environment:
                 no = self.closed or (self.stopped and isinstance(event, Connect))
                 dials = old not in (State.CONNECTING, State.CONNECTED) and after_close is not AfterClose.NEW_ATTEMPT
                 waits = event.retry is True and self.scenario.policy is not None
+                if old is State.CONNECTED:
+                    is_joined = isinstance(event, Rotate) and side is not None
+                    dials, waits = isinstance(event, Reconnect | Rotate) and not is_joined, False
                 early = dials and self.now < self.not_before and not waits
                 assert isinstance(answers[0], fx.RaiseError) == (no or early), "refused exactly while it has to be"
                 if isinstance(answers[0], fx.RaiseError) and not no:
@@ -448,14 +625,20 @@ class Environment:
             assert self.close_sent or self.aborted, "a close is really under way"
             wanted = TimerKind.OPEN if self.connection == "dialled" else TimerKind.CLOSE
             assert rings is wanted or self.aborted, "every close is bounded"
+            assert machine.side is not Side.OPENING
         else:
             assert self.connection is None, "nothing is left"
+            assert self.side is None, "nothing is left"
             assert rings is (TimerKind.RETRY if state is State.BACKING_OFF else None)
         assert machine.retrying == self.retrying_callers <= self.waiting_callers
+        rotates = state is State.CONNECTED and self.side is not None
         if self.waiting_callers or self.leavers:
-            assert rings is not None or self.aborted, "never hangs: something must still come"
+            assert rings is not None or self.aborted or rotates, "never hangs: something must still come"
         if self.leavers or self.waiting_callers > (self.waiting_callers if self.meets_ghost else self.retrying_callers):
-            assert state in (State.CONNECTING, State.CLOSING), "only callers that want it wait for a further attempt"
+            assert state in (State.CONNECTING, State.CLOSING) or rotates, "only callers that want it wait for another"
+        if state is State.CONNECTED and not rotates:
+            assert not self.waiting_callers
+        self._check_side()
         if self.closed:
             assert state is State.CLOSED or machine.after_close is AfterClose.CLOSE
         elif self.stopped:
@@ -467,6 +650,24 @@ class Environment:
             assert state not in AT_REST, "a lost connection is resumed, whichever callers come and go meanwhile"
             leads = (None, AfterClose.BACK_OFF, AfterClose.NEW_ATTEMPT)
             assert machine.after_close in leads, "a lost connection is resumed, whichever callers come and go meanwhile"
+
+    def _check_side(self) -> None:
+        machine, side = self.machine, self.side
+        assert machine.side_epoch == (side and side.epoch)
+        assert machine.side_timer == (side and side.timer and (side.timer, side.epoch))
+        if side is None:
+            assert machine.side is Side.NONE
+        elif machine.side is Side.OPENING:
+            assert machine.state is State.CONNECTED, "a successor is opened beside a sound connection only"
+            assert side.phase in ("dialled", "opened")
+            assert side.timer is TimerKind.OPEN, "every attempt has its deadline"
+            assert not side.close_sent
+            assert not side.aborted
+        else:
+            assert machine.state in (State.CONNECTED, State.CONNECTING, State.CLOSING)
+            assert side.close_sent or side.aborted, "a close is really under way"
+            wanted = TimerKind.OPEN if side.phase == "dialled" else TimerKind.CLOSE
+            assert side.timer is wanted or side.aborted, "every close is bounded"
 
     def check_nothing_from_the_past(self) -> int:
         """Handle every stale event: it changes nothing and is counted. Returns how much that was."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from dataclasses import dataclass
 
 import pytest
 from hypothesis import Phase, settings
@@ -87,11 +88,26 @@ Failure = events.ConnectionFailing | events.ConnectionGone
 TARGETS = STATES_AT_REST | {ATTEMPT: "a new attempt"}
 
 
+@dataclass
+class Beside:
+    """The connection beside the one that counts: one that is to follow it, or one that is being closed."""
+
+    epoch: int
+    phase: str = "upgrading"
+    closing: bool = False
+    ours: bool = False
+    rings: tuple[str, float] | None = None
+
+
 class Oracle:
     """A connection, what is meant to come after it, and who waits. The state is read off these; it is not kept."""
 
-    def __init__(self, policy: ReconnectPolicy | None, *, renews: bool) -> None:
+    def __init__(self, policy: ReconnectPolicy | None, *, renews: bool, closes_first: bool) -> None:
         self.policy = policy
+        self.closes_first = closes_first
+        self.newest = 0
+        self.beside: Beside | None = None
+        self.rotation_failure: OnesocketError | None = None
         self.renews = renews
         self.now = 0.0
         self.epoch = 0
@@ -132,15 +148,15 @@ class Oracle:
     def connect(self, *, waits: bool, lifts: bool, retry: bool) -> None:
         state = self.state
         persists = retry and self.policy is not None
-        is_early = state not in ("connecting", "connected") and self.now < self.date
-        if self.then == END:
-            self.say("refuse", ClientClosed)
-        elif self.then == STOP and not lifts:
-            self.say("refuse", ManuallyDisconnected)
+        is_early = (lifts or state != "connected") and state != "connecting" and self.now < self.date
+        if self.then == END or (self.then == STOP and not lifts):
+            self.say("refuse", ClientClosed if self.then == END else ManuallyDisconnected)
         elif state == "connecting" or (state == "closing" and self.then == ATTEMPT):
             self._wait("joined", waits=waits, persists=persists)
         elif state == "connected" and not lifts:
             self.say("answer", "already connected")
+        elif is_early and state == "connected":
+            self.say("refuse", ServerBusy)
         elif is_early:
             self._connect_early(waits=waits, persists=persists)
         else:
@@ -152,11 +168,27 @@ class Oracle:
                 self._begin_anew()
             if state == "connected":
                 self._close(1000, "")
+                self._close_successor()
             if self.phase is not None:
                 self.then = ATTEMPT
             else:
                 self._attempt()
             self._wait("opened", waits=waits, persists=persists)
+
+    def rotate(self, *, waits: bool, retry: bool) -> None:
+        """A successor beside the connection that counts; never a third."""
+        if self.state != "connected":
+            self.connect(waits=waits, lifts=False, retry=retry)
+        elif self.beside is not None:
+            self._wait("joined", waits=waits, persists=retry and self.policy is not None)
+        elif self.now < self.date:
+            self.say("refuse", ServerBusy)
+        else:
+            self.newest += 1
+            self.beside = Beside(self.newest, rings=("open timeout", self.now + OPEN_TIMEOUT))
+            self.rotation_failure = None
+            self.say("dial beside", self.newest)
+            self._wait("opened", waits=waits, persists=retry and self.policy is not None)
 
     def _connect_early(self, *, waits: bool, persists: bool) -> None:
         """One attempt, when the time comes that the server has named; only for those that wait for it."""
@@ -173,11 +205,12 @@ class Oracle:
 
     def _begin_anew(self) -> None:
         self.owner, self.losses, self.refusals = "callers", 0, 0
-        self._tell_all(self.why)
+        if self.state != "connected":  # those that wait for a successor get the attempt
+            self._tell_all(self.why)
 
     def cancel(self, *, persists: bool) -> None:
         self.waiting.remove(persists)
-        if self.owner != "callers":
+        if self.owner != "callers" or self.state == "connected":
             return
         if self.waiting:
             if persists and True not in self.waiting and self.closing and self.then == RETRY and not self.meets_ghost:
@@ -194,6 +227,7 @@ class Oracle:
         if self.phase is not None:
             if not self.closing:
                 self._close(1000, "")
+                self._close_successor()
             self.leaving = True
             self.say("await end")
         else:
@@ -225,7 +259,8 @@ class Oracle:
     # --- the connection ---------------------------------------------------------------------------------------------
 
     def _attempt(self) -> None:
-        self.epoch += 1
+        self.newest += 1
+        self.epoch = self.newest
         self.phase, self.closing, self.then = "upgrading", False, REST
         self.ours = self.meets_ghost = False
         self.rings = ("open timeout", self.now + OPEN_TIMEOUT)
@@ -235,7 +270,31 @@ class Oracle:
         self.closing = self.ours = True
         if self.phase != "upgrading":
             self.rings = ("close timeout", self.now + CLOSE_TIMEOUT)
-        self.say("close", code, reason)
+        self.say("close", self.epoch, code, reason)
+
+    def _close_successor(self, code: int = 1000, reason: str = "", *, ours: bool = True, dead: bool = False) -> None:
+        beside = self.beside
+        if beside is None or beside.closing:
+            return
+        beside.closing, beside.ours = True, ours
+        if dead:
+            beside.rings = None
+            self.say("abort", beside.epoch, code)
+            return
+        if beside.phase != "upgrading":
+            beside.rings = ("close timeout", self.now + CLOSE_TIMEOUT)
+        self.say("close", beside.epoch, code, reason)
+
+    def _change_places(self) -> None:
+        """Let the connection beside count from now on; the one that counted is beside it, if it is still there."""
+        beside = self.beside
+        if beside is None:
+            raise AssertionError
+        old = None if self.phase is None else Beside(self.epoch, self.phase)
+        self.beside = old
+        self.epoch, self.phase, self.closing, self.ours = beside.epoch, beside.phase, beside.closing, beside.ours
+        self.rings = beside.rings
+        self.say("take over", self.epoch)
 
     def opened(self) -> None:
         self.phase = "open"
@@ -260,17 +319,93 @@ class Oracle:
     def failing(self, failure: events.ConnectionFailing) -> None:
         if self.closing:
             return
+        follows = self.state == "connected" and self.beside is not None and not self.beside.closing
         self.then = self._fails(failure)
         code, reason, dead = failure.code, failure.reason, failure.dead
+        if follows and self.then == RETRY:
+            self.then = REST
+            self._change_places()
+            self._close_successor(code, reason, ours=not failure.by_peer and not dead, dead=dead)
+            return
         if dead:
             self.closing = True
             self.rings = None
-            self.say("abort", code)
+            self.say("abort", self.epoch, code)
         else:
             self._close(code, reason)
             self.ours = not failure.by_peer
+        self._close_successor()
+
+    # --- beside -----------------------------------------------------------------------------------------------------
+
+    def side_opened(self, beside: Beside) -> None:
+        beside.phase = "open"
+        if beside.closing:
+            beside.rings = ("close timeout", self.now + CLOSE_TIMEOUT)
+
+    def side_extend(self, beside: Beside, seconds: float) -> None:
+        if not beside.closing and beside.rings is not None:
+            beside.rings = beside.rings[0], beside.rings[1] + seconds
+
+    def side_ready(self, beside: Beside) -> None:
+        beside.phase = "ready"
+        if beside.closing:
+            return
+        self._change_places()
+        self._close_successor()
+        self.rings = ("stable", self.now + self.policy.stable_after) if self.policy and self.losses else None
+        self.up_since = self.now
+
+    def side_failing(self, beside: Beside, failure: events.ConnectionFailing) -> None:
+        if beside.closing:
+            return
+        self._successor_fails(failure)
+        ours = not failure.by_peer and not failure.dead
+        self._close_successor(failure.code, failure.reason, ours=ours, dead=failure.dead)
+
+    def side_timer_fired(self, beside: Beside) -> None:
+        if not beside.closing:
+            self.rotation_failure = OpenTimeout()
+        beside.closing, beside.rings = True, None
+        self.say("abort", beside.epoch, None)
+
+    def side_ended(self, beside: Beside, failure: events.ConnectionGone) -> None:
+        refused = self.rotation_failure
+        if not beside.closing:
+            refused = self._means(failure)[0]
+        is_limit = isinstance(refused, ServerBusy) and refused.is_connection_limit and refused.retry_after is None
+        is_sound = self.state == "connected" and self.policy is not None
+        closes_first = is_limit and is_sound and self.closes_first and self.now >= self.ghost_until
+        if not beside.closing and not closes_first:
+            self._successor_fails(failure)
+        if beside.ours:
+            self.ghost_until = self.now + GHOST_SECONDS
+        if failure.error.retry_after is not None:
+            self._note_date(failure.error)
+            if self.closing and self.then not in (RETRY, GIVE_UP):
+                self.why = self._means(failure)[0]
+        self.beside = None
+        if closes_first:
+            self.owner, self.then = "lost connection", ATTEMPT
+            self._close(1000, "")
+        elif self.state == "connected" and self.rotation_failure is not None:
+            self._tell_all(self.rotation_failure)
+        elif self.state == "connected" and self.waiting:
+            self.say("resolve")
+            self.waiting = []
+
+    def _successor_fails(self, failure: Failure) -> None:
+        """Its failure is told to those that wait for it; the connection that counts goes on."""
+        self.rotation_failure, verdict = self._means(failure)
+        self._note_date(self.rotation_failure)
+        if verdict is Verdict.NEW_TOKEN:
+            self.say("refused token", type(self.rotation_failure))
+
+    # --- the one that counts ----------------------------------------------------------------------------------------
 
     def ended(self, failure: events.ConnectionGone) -> None:
+        follows = self.state == "connected" and self.beside is not None and not self.beside.closing
+        was_closing = self.closing
         if not self.closing:
             self.then = self._fails(failure)
         refused = failure.error.retry_after is not None and self.closing
@@ -282,6 +417,14 @@ class Oracle:
         if self.ours:
             self.ghost_until = self.now + GHOST_SECONDS
         self.phase, self.closing, self.ours = None, False, False
+        if self.beside is not None:
+            if follows and self.then == RETRY:
+                self.then = REST
+            elif not was_closing:
+                self._close_successor()
+            self._change_places()
+            return
+        refused = refused or self.now < self.date
         if self.then == ATTEMPT and refused:
             persists = self.owner in ("lost connection", "retries") or True in self.waiting
             self.then = RETRY if persists else GIVE_UP
@@ -309,7 +452,7 @@ class Oracle:
             if state == "connecting":
                 self.then = self._fails(None)
                 self.closing = True
-            self.say("abort", None)
+            self.say("abort", self.epoch, None)
 
     def _means(self, failure: Failure) -> tuple[OnesocketError, Verdict]:
         """1008 without a word of the protocol's or about a limit: no to a newcomer, not now to whom was in before."""
@@ -355,7 +498,7 @@ class Oracle:
 
     def _note_date(self, error: OnesocketError) -> None:
         longest = 3600.0 if self.policy is None else self.policy.retry_after_cap
-        self.date = 0.0 if error.retry_after is None else self.now + min(error.retry_after, longest)
+        self.date = self.date if error.retry_after is None else self.now + min(error.retry_after, longest)
 
     def _delay(self, jitter: float) -> float:
         policy, error = self.policy, self.why
@@ -396,10 +539,14 @@ def as_oracle_words(effects: tuple[fx.Effect, ...]) -> list[object]:  # noqa: PL
                 words.append(("done",))
             case fx.Dial(epoch):
                 words.append(("dial", epoch))
-            case fx.CloseConnection(_, code, reason):
-                words.append(("close", code, reason))
-            case fx.Abort(_, code):
-                words.append(("abort", code))
+            case fx.DialSuccessor(epoch):
+                words.append(("dial beside", epoch))
+            case fx.TakeOver(epoch):
+                words.append(("take over", epoch))
+            case fx.CloseConnection(epoch, code, reason):
+                words.append(("close", epoch, code, reason))
+            case fx.Abort(epoch, code):
+                words.append(("abort", epoch, code))
             case fx.ResolveCallers():
                 words.append(("resolve",))
             case fx.RejectCallers(error):
@@ -413,33 +560,43 @@ def as_oracle_words(effects: tuple[fx.Effect, ...]) -> list[object]:  # noqa: PL
     return words
 
 
+def rounded(rings: tuple[str, float] | None) -> tuple[str, float] | None:
+    """The kind of a timer and its time, without the errors of floating-point sums."""
+    return rings and (rings[0], round(rings[1], 6))
+
+
 class MachineAgainstOracle(RuleBasedStateMachine):
     """Everything that may happen happens to both."""
 
     machine: Machine
     oracle: Oracle
     rings: tuple[str, float] | None
+    side_rings: tuple[str, float] | None
 
-    @initialize(policy=POLICIES, established=st.booleans(), renews=st.booleans())
-    def begin(self, policy: ReconnectPolicy | None, established: bool, renews: bool) -> None:
+    @initialize(policy=POLICIES, established=st.booleans(), renews=st.booleans(), closes_first=st.booleans())
+    def begin(self, policy: ReconnectPolicy | None, established: bool, renews: bool, closes_first: bool) -> None:
         self.machine = Machine(
-            open_timeout=OPEN_TIMEOUT, close_timeout=CLOSE_TIMEOUT, reconnect=policy, renews_token=renews
+            open_timeout=OPEN_TIMEOUT,
+            close_timeout=CLOSE_TIMEOUT,
+            reconnect=policy,
+            renews_token=renews,
+            closes_first=closes_first,
         )
-        self.oracle = Oracle(policy, renews=renews)
-        self.rings = None
+        self.oracle = Oracle(policy, renews=renews, closes_first=closes_first)
+        self.rings = self.side_rings = None
         if established:
             self.connect(waits=True, retry=False)
             self.all_goes_well()
 
     def handle(self, event: events.Event) -> None:
         effects = self.machine.handle(event, self.oracle.now)
-        if isinstance(event, events.TimerFired):
-            self.rings = None
         for effect in effects:
-            if isinstance(effect, fx.SetTimer):
-                self.rings = (effect.kind.value, effect.at)
-            elif isinstance(effect, fx.CancelTimer):
-                self.rings = None
+            if isinstance(effect, fx.SetTimer | fx.CancelTimer):
+                rings = (effect.kind.value, effect.at) if isinstance(effect, fx.SetTimer) else None
+                if effect.is_side:
+                    self.side_rings = rings
+                else:
+                    self.rings = rings
         said, self.oracle.said = self.oracle.said, []
         heard = as_oracle_words(effects)
         # A release without a caller that waits for the end means nothing: the machine may say so.
@@ -458,6 +615,11 @@ class MachineAgainstOracle(RuleBasedStateMachine):
     def reconnect(self, waits: bool, retry: bool) -> None:
         self.oracle.connect(waits=waits, lifts=True, retry=retry)
         self.handle(events.Reconnect(wait=waits, retry=retry))
+
+    @rule(waits=st.booleans(), retry=st.booleans())
+    def rotate(self, waits: bool, retry: bool) -> None:
+        self.oracle.rotate(waits=waits, retry=retry)
+        self.handle(events.Rotate(wait=waits, retry=retry))
 
     @precondition(lambda self: self.oracle.waiting)
     @rule(data=st.data())
@@ -481,14 +643,28 @@ class MachineAgainstOracle(RuleBasedStateMachine):
 
     @rule(seconds=SECONDS)
     def time_passes(self, seconds: float) -> None:
-        if self.oracle.rings is None or self.oracle.now + seconds < self.oracle.rings[1]:
+        if all(self.oracle.now + seconds < rings[1] for rings in (self.rings, self.side_rings) if rings):
             self.oracle.now += seconds
+
+    @precondition(lambda self: self.side_rings is not None)
+    @rule()
+    def the_alarm_rings_beside(self) -> None:
+        beside, rings = self.oracle.beside, self.side_rings
+        assert beside is not None
+        assert rings is not None
+        if self.rings is None or rings[1] <= self.rings[1]:
+            self.oracle.now, self.side_rings = rings[1], None
+            self.oracle.side_timer_fired(beside)
+            self.handle(events.TimerFired(beside.epoch, TimerKind(rings[0])))
 
     @precondition(lambda self: self.oracle.rings is not None)
     @rule()
     def the_alarm_rings(self) -> None:
         assert self.rings is not None
-        kind, self.oracle.now = self.rings
+        if self.side_rings is not None and self.side_rings[1] < self.rings[1]:
+            self.the_alarm_rings_beside()
+            return
+        (kind, self.oracle.now), self.rings = self.rings, None
         self.oracle.timer_fired()
         self.handle(events.TimerFired(self.machine.epoch, TimerKind(kind)))
 
@@ -553,9 +729,59 @@ class MachineAgainstOracle(RuleBasedStateMachine):
         self.oracle.ended(event)
         self.handle(event)
 
+    # --- the connection beside --------------------------------------------------------------------------------------
+
+    @precondition(lambda self: self.oracle.beside is not None and self.oracle.beside.phase == "upgrading")
+    @rule(ready=st.booleans())
+    def opened_beside(self, ready: bool) -> None:
+        beside = self.oracle.beside
+        assert beside is not None
+        self.oracle.side_opened(beside)
+        self.handle(events.Opened(beside.epoch))
+        if ready:
+            self.ready_beside()
+
+    @precondition(lambda self: self.oracle.beside is not None and self.oracle.beside.phase != "upgrading")
+    @rule()
+    def ready_beside(self) -> None:
+        beside = self.oracle.beside
+        assert beside is not None
+        self.oracle.side_ready(beside)
+        self.handle(events.ProtocolReady(beside.epoch))
+
+    @precondition(lambda self: self.oracle.beside is not None and self.oracle.beside.phase != "upgrading")
+    @rule(seconds=SECONDS)
+    def catches_up_beside(self, seconds: float) -> None:
+        beside = self.oracle.beside
+        assert beside is not None
+        self.oracle.side_extend(beside, seconds)
+        self.handle(events.DeadlineExtended(beside.epoch, seconds))
+
+    @precondition(lambda self: self.oracle.beside is not None)
+    @rule(error=ERRORS, dead=st.booleans(), by_peer=st.booleans(), verdict=VERDICTS, fresh=st.booleans())
+    def failing_beside(
+        self, *, error: OnesocketError, dead: bool, by_peer: bool, verdict: Verdict | None, fresh: bool
+    ) -> None:
+        beside = self.oracle.beside
+        assert beside is not None
+        event = events.ConnectionFailing(
+            beside.epoch, error, 1000, "told", dead, 0.0, by_peer, verdict, is_fresh_token=fresh
+        )
+        self.oracle.side_failing(beside, event)
+        self.handle(event)
+
+    @precondition(lambda self: self.oracle.beside is not None)
+    @rule(error=ERRORS, jitter=JITTERS, verdict=VERDICTS, fresh=st.booleans())
+    def ended_beside(self, error: OnesocketError, jitter: float, verdict: Verdict | None, fresh: bool) -> None:
+        beside = self.oracle.beside
+        assert beside is not None
+        event = events.ConnectionGone(beside.epoch, error, jitter, 0.0, verdict, is_fresh_token=fresh)
+        self.oracle.side_ended(beside, event)
+        self.handle(event)
+
     @rule(ago=st.integers(min_value=1, max_value=3), error=ERRORS)
     def something_of_the_past(self, ago: int, error: OnesocketError) -> None:
-        epoch = self.oracle.epoch - ago
+        epoch = min(self.oracle.epoch, self.oracle.beside.epoch if self.oracle.beside else self.oracle.epoch) - ago
         dropped = self.machine.stale
         late: tuple[events.Event, ...] = (
             events.Opened(epoch),
@@ -578,7 +804,10 @@ class MachineAgainstOracle(RuleBasedStateMachine):
         assert machine.epoch == oracle.epoch
         assert (machine.waiting, machine.retrying) == (len(oracle.waiting), sum(oracle.waiting))
         assert machine.failures == oracle.losses
-        assert self.rings == oracle.rings
+        assert rounded(self.rings) == rounded(oracle.rings)
+        assert rounded(self.side_rings) == rounded(oracle.beside.rings if oracle.beside else None)
+        assert machine.side_epoch == (oracle.beside and oracle.beside.epoch)
+        assert oracle.beside is None or oracle.beside.closing or oracle.state == "connected"
         assert type(machine.error) is type(oracle.why)
         if oracle.state == "connecting" or (oracle.closing and oracle.then == ATTEMPT):
             assert INITIATORS[machine.initiator] == oracle.owner

@@ -10,6 +10,7 @@ import pytest
 from onesocket.lifecycle import _events as events
 from onesocket.lifecycle._actions import Actions
 from onesocket.lifecycle._events import EVENTS
+from onesocket.lifecycle._side_table import SIDE_TABLE
 from onesocket.lifecycle._states import State
 from onesocket.lifecycle._table import IGNORE, TABLE, Cell, Rule
 from tools import diagram
@@ -28,7 +29,8 @@ def test_the_drawings_in_the_tree_are_current(capsys: pytest.CaptureFixture[str]
 
 
 def test_every_state_input_and_guard_has_its_words() -> None:
-    rules = [rule for row in TABLE.values() for cell in row.values() if isinstance(cell, tuple) for rule in cell]
+    rows = (*TABLE.values(), *SIDE_TABLE.values())
+    rules = [rule for row in rows for cell in row.values() if isinstance(cell, tuple) for rule in cell]
     assert {(rule.closing_to, rule.when) for rule in rules} == {*diagram.CONDITIONS, (None, None)}
     assert set(diagram.NAMES) == {kind.__name__ for kind in EVENTS}
     for state in State:

@@ -27,9 +27,15 @@ BUSY = ServerBusy("no place")
 class MachineDriver:
     """Each method is one input, of the newest epoch; `effects` are those of the last one."""
 
-    def __init__(self, policy: ReconnectPolicy | None = POLICY, *, renews_token: bool = False) -> None:
+    def __init__(
+        self, policy: ReconnectPolicy | None = POLICY, *, renews_token: bool = False, closes_first: bool = False
+    ) -> None:
         self.machine = Machine(
-            open_timeout=OPEN_TIMEOUT, close_timeout=CLOSE_TIMEOUT, reconnect=policy, renews_token=renews_token
+            open_timeout=OPEN_TIMEOUT,
+            close_timeout=CLOSE_TIMEOUT,
+            reconnect=policy,
+            renews_token=renews_token,
+            closes_first=closes_first,
         )
         self.now = 100.0
         self.effects: tuple[Effect, ...] = ()
@@ -57,6 +63,26 @@ class MachineDriver:
 
     def reconnect(self, *, wait: bool = True, retry: bool | None = None) -> Self:
         return self.handle(events.Reconnect(wait=wait, retry=retry))
+
+    def rotate(self, *, wait: bool = True) -> Self:
+        return self.handle(events.Rotate(wait=wait))
+
+    @property
+    def side_epoch(self) -> int:
+        assert self.machine.side_epoch is not None
+        return self.machine.side_epoch
+
+    def side_opened(self) -> Self:
+        return self.handle(events.Opened(self.side_epoch))
+
+    def side_ready(self) -> Self:
+        return self.handle(events.ProtocolReady(self.side_epoch))
+
+    def side_failing(self, error: OnesocketError, code: int = 1000, *, dead: bool = False) -> Self:
+        return self.handle(events.ConnectionFailing(self.side_epoch, error, code, "told", dead))
+
+    def side_gone(self, error: OnesocketError = LOST) -> Self:
+        return self.handle(events.ConnectionGone(self.side_epoch, error, 0.5))
 
     def cancelled(self, *, retries: bool = False) -> Self:
         return self.handle(events.CallerCancelled(retries))

@@ -11,7 +11,9 @@ from onesocket.lifecycle import _events as events
 from onesocket.lifecycle._actions import Actions
 from onesocket.lifecycle._events import EVENTS, Event
 from onesocket.lifecycle._guards import Guards
-from onesocket.lifecycle._states import AfterClose, State
+from onesocket.lifecycle._side_actions import SideActions
+from onesocket.lifecycle._side_table import SIDE_TABLE
+from onesocket.lifecycle._states import AfterClose, Side, State
 from onesocket.lifecycle._table import ILLEGAL, TABLE, NonTransition, Rule
 
 RULES = [
@@ -26,6 +28,16 @@ def test_the_table_is_total_over_states_and_inputs() -> None:
     assert set(TABLE) == set(State)
     for state, row in TABLE.items():
         assert set(row) == set(EVENTS), state
+
+
+def test_the_table_of_the_side_connection_is_total_over_its_states_and_events() -> None:
+    assert set(SIDE_TABLE) == set(Side)
+    for state, row in SIDE_TABLE.items():
+        assert set(row) == {*events.CONNECTION_EVENTS, events.TimerFired}, state
+        for cell in row.values():
+            assert isinstance(cell, NonTransition) or all(rule.is_conditional for rule in cell[:-1])
+            assert isinstance(cell, NonTransition) or not cell[-1].is_conditional
+            assert (cell is ILLEGAL) == (state is Side.NONE), "without a side connection, its events are stale"
 
 
 def test_every_input_is_listed_once() -> None:
@@ -73,9 +85,10 @@ def test_each_rule_of_an_ended_connection_marks_it_as_gone(
 
 
 def test_no_guard_or_action_is_without_use() -> None:
-    rules = [rule for row in TABLE.values() for cell in row.values() if isinstance(cell, tuple) for rule in cell]
+    rows = (*TABLE.values(), *SIDE_TABLE.values())
+    rules = [rule for row in rows for cell in row.values() if isinstance(cell, tuple) for rule in cell]
     used = {rule.when for rule in rules if rule.when is not None} | {action for rule in rules for action in rule.do}
-    members = {**vars(Guards), **vars(Actions)}
+    members = {**vars(Guards), **vars(Actions), **vars(SideActions)}
     public = {value for name, value in members.items() if callable(value) and not name.startswith("_")}
     assert used == public
     assert {rule.after_close for rule in rules} == {*AfterClose, None}

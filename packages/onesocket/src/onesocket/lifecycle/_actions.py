@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Final
 
 from ..errors import (
@@ -155,8 +154,8 @@ class Actions(Guards):
 
     def dial(self) -> None:
         """Start an attempt with a new epoch and its deadline."""
-        self.epoch += 1
-        self.live_epoch = self.epoch
+        self.last_epoch += 1
+        self.epoch = self.live_epoch = self.last_epoch
         self.opened = self.closes_itself = self.meets_ghost = False
         self._set_timer(TimerKind.OPEN, self.open_timeout)
         self._effects.append(fx.Dial(self.epoch))
@@ -168,14 +167,26 @@ class Actions(Guards):
     def mark_gone(self) -> None:
         """No socket and no task of the epoch is left."""
         if self.closes_itself:
-            self.ghost_until = self._now + GHOST_SECONDS
-        failure = self._failure()
-        if failure is not None and self.state is State.CLOSING and self.names_date():
-            self._note_date(failure.error)
-            if self.after_close not in (AfterClose.BACK_OFF, AfterClose.FAIL):  # these have their reason
-                self.error = failure.error
+            self._note_ghost()
+        if self.state is State.CLOSING:
+            self._note_refusal_while_closing()
         self.live_epoch = None
         self.opened = self.closes_itself = False
+
+    def _note_refusal_while_closing(self) -> None:
+        failure = self._failure()
+        if failure is not None and self._names_date():
+            self._note_date(failure.error)
+            if self.after_close not in (None, AfterClose.BACK_OFF, AfterClose.FAIL):  # these have their reason
+                self.error = failure.error
+
+    def _note_ghost(self) -> None:
+        """The server may count the connection that this side has closed for some seconds more."""
+        self.ghost_until = self._now + GHOST_SECONDS
+
+    def resume_after_close(self) -> None:
+        """The attempt after the close resumes the connection, which this side closes for that."""
+        self.initiator = Initiator.RESUME
 
     def extend_deadline(self) -> None:
         """Move the deadline of the attempt: its login has to wait for a turn."""
@@ -254,7 +265,8 @@ class Actions(Guards):
         """Keep the time that the server named for the next attempt."""
         named = None if error is None else error.retry_after
         longest = _MAX_WAIT if self.reconnect is None else self.reconnect.retry_after_cap
-        self.not_before = 0.0 if named is None else self._now + min(named, longest)
+        if named is not None:
+            self.not_before = self._now + min(named, longest)
 
     def schedule_retry(self) -> None:
         """Set the timer for the next attempt."""
@@ -286,7 +298,3 @@ class Actions(Guards):
     def _set_timer(self, kind: TimerKind, delay: float) -> None:
         self.timer, self.timer_at = (kind, self.epoch), self._now + delay
         self._effects.append(fx.SetTimer(kind, self.epoch, self.timer_at))
-
-
-Action = Callable[[Actions], None]
-Guard = Callable[[Actions], bool]

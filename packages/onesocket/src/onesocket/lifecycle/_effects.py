@@ -89,6 +89,20 @@ class Dial:
 
 
 @dataclass(frozen=True, slots=True)
+class DialSuccessor:
+    """Start an attempt with this epoch beside the connection, for a rotation."""
+
+    epoch: int
+
+
+@dataclass(frozen=True, slots=True)
+class TakeOver:
+    """The side connection, with this epoch, takes the place of the authoritative one, which takes its place."""
+
+    epoch: int
+
+
+@dataclass(frozen=True, slots=True)
 class CloseConnection:
     """Wind this epoch down: give up what has sent no upgrade request, await the upgrade, close with `code`."""
 
@@ -120,16 +134,22 @@ class ReportRefusedToken:
 
 @dataclass(frozen=True, slots=True)
 class SetTimer:
-    """Set the one timer (replacing what it was set for) to fire at `at`, in seconds of the clock behind `now`."""
+    """Set the timer (replacing what it was set for) to fire at `at`, in seconds of the clock behind `now`.
+
+    `is_side`: the timer of the side connection.
+    """
 
     kind: TimerKind
     epoch: int
     at: float
+    is_side: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class CancelTimer:
-    """Stop the timer."""
+    """Stop the timer; `is_side`: that of the side connection."""
+
+    is_side: bool = False
 
 
 # --- to watchers ------------------------------------------------------------------------------------------------------
@@ -156,6 +176,8 @@ Effect = (
     | RejectCallers
     | ReleaseClosers
     | Dial
+    | DialSuccessor
+    | TakeOver
     | CloseConnection
     | Abort
     | ReportRefusedToken

@@ -10,7 +10,7 @@ from ._verdict import Verdict
 
 
 class TimerKind(enum.StrEnum):
-    """The purposes of the machine's one timer; a state has at most one."""
+    """The purposes of the machine's timer; a state has at most one, and so has a side connection (OPEN or CLOSE)."""
 
     OPEN = "open timeout"
     CLOSE = "close timeout"
@@ -37,6 +37,11 @@ class Reconnect:
 
     wait: bool = True
     retry: bool | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Rotate(Connect):
+    """`rotate()` was called: a successor takes the place of the present connection; without one, as `Connect`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,7 +78,7 @@ class DeadlineExtended:
 
 @dataclass(frozen=True, slots=True)
 class ProtocolReady:
-    """The protocol is logged in."""
+    """The protocol is logged in; of a successor: it has caught up, too."""
 
     epoch: int
 
@@ -130,6 +135,7 @@ class TimerFired:
 Event = (
     Connect
     | Reconnect
+    | Rotate
     | CallerCancelled
     | Disconnect
     | Close

@@ -10,7 +10,8 @@ from . import _events as events
 from ._effects import Effect
 from ._events import Event, TimerKind
 from ._retry import ReconnectPolicy
-from ._states import AfterClose, State
+from ._side_data import SideData
+from ._states import AfterClose, Side, State
 from ._verdict import Verdict, verdict_of
 
 MAX_TOKEN_REQUESTS: Final = 15
@@ -30,7 +31,7 @@ class Initiator(enum.StrEnum):
     """The resumption of an established connection: a failure leads to the next attempt."""
 
 
-class Guards:
+class Guards(SideData):
     """Plain data of one connection's lifecycle, and the guards, which read it."""
 
     def __init__(
@@ -40,7 +41,9 @@ class Guards:
         close_timeout: float,
         reconnect: ReconnectPolicy | None,
         renews_token: bool = False,
+        closes_first: bool = False,
     ) -> None:
+        super().__init__(closes_first=closes_first)
         self.open_timeout: Final = open_timeout
         self.close_timeout: Final = close_timeout
         self.reconnect: Final = reconnect
@@ -48,9 +51,9 @@ class Guards:
         """A source gives the tokens: one that was refused can be replaced."""
         self.state = State.DISCONNECTED
         self.epoch: int = 0
-        """The newest epoch; 0 before the first attempt."""
+        """The epoch of the authoritative connection or attempt, or of the last one; 0 before the first attempt."""
         self.live_epoch: int | None = None
-        """The epoch whose socket or task still exists, if any."""
+        """The epoch of the authoritative connection whose socket or task still exists, if any."""
         self.opened = False
         """True once the upgrade of that epoch went through."""
         self.after_close: AfterClose | None = None
@@ -86,11 +89,9 @@ class Guards:
         self.stale: int = 0
         """Events of a past epoch or timer that were dropped."""
         self._event: Event = events.Connect()
-        """The event that is being handled, and ..."""
         self._now = 0.0
-        """... its time, and ..."""
         self._effects: list[Effect] = []
-        """... its effects so far."""
+        """The event that is being handled, its time, and its effects so far."""
 
     @property
     def retry_at(self) -> float | None:
@@ -104,6 +105,28 @@ class Guards:
         if self.reconnect is None or self.reconnect.exhausted(self.failures + 1):
             return False
         return self._verdict() is not Verdict.FAIL and (self.is_resumed or self._is_ghost())
+
+    def has_side(self) -> bool:
+        """True if there is a side connection."""
+        return self.side is not Side.NONE
+
+    def retry_follows_side(self) -> bool:
+        """True if another attempt follows this failure, once the side connection is gone."""
+        return self.has_side() and self.retry_helps()
+
+    def successor_follows(self) -> bool:
+        """True if the successor that is being opened is the attempt that follows this failure."""
+        return self.side is Side.OPENING and self.retry_helps()
+
+    def is_second_refused(self) -> bool:
+        """True if the server allows no second connection: the first is to be closed before the next is opened."""
+        error = self.rotation_error
+        if error is None and self.side is Side.OPENING:
+            failure = self._failure()
+            error = None if failure is None else failure.error
+        is_limit = isinstance(error, ServerBusy) and error.is_connection_limit and not error.retry_after
+        is_idle = self.state is State.CONNECTED and self._now >= self.ghost_until
+        return is_limit and is_idle and self.closes_first and self.reconnect is not None
 
     def is_last_caller(self) -> bool:
         """True if the attempt was for this caller alone."""
@@ -125,8 +148,7 @@ class Guards:
 
     def names_date(self) -> bool:
         """True if the server has refused an attempt that was being closed, and named a later time for the next one."""
-        event = self._failure()
-        return event is not None and bool(event.error.retry_after)
+        return self._names_date() or self.is_early()  # early: the end of the side connection was awaited since then
 
     def is_awaited_until_date(self) -> bool:
         """True if it has, and the attempt that waits for the close is to be made then."""
@@ -150,6 +172,10 @@ class Guards:
         if self.reconnect is None or not isinstance(self._event, events.Connect | events.Reconnect):
             return False
         return self.reconnect.first if self._event.retry is None else self._event.retry
+
+    def _names_date(self) -> bool:
+        event = self._failure()
+        return event is not None and bool(event.error.retry_after)
 
     def _failure(self) -> events.ConnectionFailing | events.ConnectionGone | None:
         """The event, if it reports a failure with its error."""

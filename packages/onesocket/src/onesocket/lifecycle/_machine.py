@@ -1,7 +1,7 @@
 """The state machine: `handle(event, now) -> effects`, the only writer of the state.
 
 Clock, randomness, input and output stay outside: they come in as events and go out as effects. The transitions are data
-(`_table.TABLE`) made of guards and actions (`_actions.Actions`).
+(`_table.TABLE`, and `_side_table.SIDE_TABLE` for the side connection of a rotation) made of guards and actions.
 """
 
 from __future__ import annotations
@@ -11,19 +11,22 @@ import dataclasses
 from collections.abc import Hashable
 from typing import Self
 
+from ..errors import OnesocketError, ServerBusy
 from . import _effects as fx
 from . import _events as events
-from ._actions import Actions, IllegalEvent
+from ._actions import IllegalEvent
 from ._effects import Effect
 from ._events import Event
 from ._guards import Initiator
 from ._peer_errors import MIN_UPTIME, as_established
-from ._states import AfterClose, State
+from ._side_actions import SideActions
+from ._side_table import SIDE_TABLE
+from ._states import AfterClose, Side, State
 from ._table import IGNORE, TABLE, NonTransition, Rule
 from ._verdict import verdict_of
 
 
-class Machine(Actions):
+class Machine(SideActions):
     """One connection's lifecycle; `handle` is the only way to change it."""
 
     def copy(self) -> Self:
@@ -47,6 +50,11 @@ class Machine(Actions):
             self.after_close is AfterClose.BACK_OFF and self.verdict,
             self.meets_ghost,
             self.closes_itself,
+            self.side,
+            self.side_opened,
+            self.side_closes_itself,
+            self.side_timer and self.side_timer[0],
+            self.side is Side.CLOSING and self.rotation_error and _kind_of(self.rotation_error),
             now < self.not_before,
             now < self.ghost_until,
         )
@@ -60,7 +68,8 @@ class Machine(Actions):
             self.stale += 1
             return ()
         self._event, self._now, self._effects = self._with_error_as_established(event), now, []
-        cell = TABLE[self.state][type(event)]
+        row = SIDE_TABLE[self.side] if self._is_of_side(event) else TABLE[self.state]
+        cell = row[type(event)]
         if not isinstance(cell, NonTransition):
             return self._follow(next(rule for rule in cell if rule.holds(self)))
         if cell is IGNORE:
@@ -69,10 +78,15 @@ class Machine(Actions):
 
     def _is_stale(self, event: Event) -> bool:
         if isinstance(event, events.CONNECTION_EVENTS):
-            return event.epoch != self.live_epoch
+            return event.epoch not in (self.live_epoch, self.side_epoch)
         if isinstance(event, events.TimerFired):
-            return (event.kind, event.epoch) != self.timer
+            return (event.kind, event.epoch) not in (self.timer, self.side_timer)
         return False
+
+    def _is_of_side(self, event: Event) -> bool:
+        if isinstance(event, events.TimerFired):
+            return (event.kind, event.epoch) == self.side_timer
+        return isinstance(event, events.CONNECTION_EVENTS) and event.epoch == self.side_epoch
 
     def _with_error_as_established(self, event: Event) -> Event:
         """The same event; its error as it is meant for a connection that was up, if this one was."""
@@ -96,3 +110,8 @@ class Machine(Actions):
             self._effects.insert(0, fx.StateChanged(old, rule.to, self.epoch, cause, self.error))
         effects, self._effects = self._effects, []
         return tuple(effects)
+
+
+def _kind_of(error: OnesocketError) -> Hashable:
+    is_limit = isinstance(error, ServerBusy) and error.is_connection_limit
+    return type(error), bool(error.retry_after), is_limit

@@ -26,6 +26,17 @@ class State(enum.StrEnum):
     """`aclose()` was called; final."""
 
 
+class Side(enum.StrEnum):
+    """The state of the side connection: the one beside the authoritative connection, while a rotation lasts."""
+
+    NONE = "none"
+    """There is none."""
+    OPENING = "opening"
+    """A successor is being opened, logged in and caught up; the state is CONNECTED."""
+    CLOSING = "closing"
+    """The predecessor, or a successor that was given up, is being closed, bounded in time."""
+
+
 class AfterClose(enum.StrEnum):
     """The next step once a close is done."""
 

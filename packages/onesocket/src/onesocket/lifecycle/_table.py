@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from typing import Final
 
 from . import _events as events
-from ._actions import Action, Actions, Guard
 from ._events import Event
+from ._side_actions import Action, Guard, SideActions
 from ._states import AfterClose, State
 
 
@@ -31,7 +31,7 @@ class Rule:
         """True if there is a condition."""
         return self.when is not None or self.closing_to is not None
 
-    def holds(self, machine: Actions) -> bool:
+    def holds(self, machine: SideActions) -> bool:
         """True if all conditions hold."""
         if self.closing_to is not None and machine.after_close is not self.closing_to:
             return False
@@ -53,10 +53,10 @@ IGNORE: Final = NonTransition.IGNORE
 ILLEGAL: Final = NonTransition.ILLEGAL
 
 _S = State
-_A = Actions
+_A = SideActions
 
 
-def _rule(
+def make_rule(
     *do: Action,
     to: State | None = None,
     when: Guard | None = None,
@@ -65,6 +65,8 @@ def _rule(
 ) -> Rule:
     return Rule(do, to, when, closing_to, after_close)
 
+
+_rule = make_rule
 
 _CONNECT = (
     _rule(_A.set_initiator, _A.add_opener, _A.wait_for_date, to=_S.BACKING_OFF, when=_A.waits_for_date),
@@ -91,7 +93,26 @@ _NO_CONNECTION: dict[type[Event], Cell] = {
     events.CallerCancelled: ILLEGAL,
 }
 
+# The side connection of a rotation, if there is one, has to end before the next attempt, too.
 _AFTER_LOSS = (
+    _rule(
+        _A.mark_gone,
+        _A.count_failure,
+        _A.close_side,
+        _A.take_over,
+        to=_S.CLOSING,
+        when=_A.retry_follows_side,
+        after_close=AfterClose.BACK_OFF,
+    ),
+    _rule(
+        _A.mark_gone,
+        _A.count_failure,
+        _A.close_side,
+        _A.take_over,
+        to=_S.CLOSING,
+        when=_A.has_side,
+        after_close=AfterClose.FAIL,
+    ),
     _rule(
         _A.mark_gone,
         _A.count_failure,
@@ -139,6 +160,7 @@ TABLE: Final[dict[State, dict[type[Event], Cell]]] = {
     _S.DISCONNECTED: {
         events.Connect: _CONNECT,
         events.Reconnect: _CONNECT,
+        events.Rotate: _CONNECT,
         events.Disconnect: _TO_STOPPED,
         events.Close: _TO_CLOSED,
         events.TimerFired: ILLEGAL,
@@ -147,6 +169,7 @@ TABLE: Final[dict[State, dict[type[Event], Cell]]] = {
     _S.CONNECTING: {
         events.Connect: (_rule(_A.add_joiner),),
         events.Reconnect: (_rule(_A.add_joiner),),
+        events.Rotate: (_rule(_A.add_joiner),),
         events.CallerCancelled: (
             _rule(
                 _A.drop_caller,
@@ -173,28 +196,61 @@ TABLE: Final[dict[State, dict[type[Event], Cell]]] = {
     _S.CONNECTED: {
         events.Connect: (_rule(_A.return_already_connected),),
         events.Reconnect: (
+            _rule(_A.refuse_early, when=_A.is_early),
             _rule(
                 _A.set_initiator,
                 _A.close_connection,
+                _A.close_side,
                 _A.add_opener,
                 to=_S.CLOSING,
                 after_close=AfterClose.NEW_ATTEMPT,
             ),
         ),
-        events.CallerCancelled: ILLEGAL,
-        events.Disconnect: (_rule(_A.close_connection, _A.await_end, to=_S.CLOSING, after_close=AfterClose.STOP),),
-        events.Close: (_rule(_A.close_connection, _A.await_end, to=_S.CLOSING, after_close=AfterClose.CLOSE),),
+        events.Rotate: (
+            _rule(_A.add_joiner, when=_A.has_side),
+            _rule(_A.refuse_early, when=_A.is_early),
+            _rule(_A.dial_successor, _A.add_opener),
+        ),
+        # Of a rotation, which goes on without it.
+        events.CallerCancelled: (_rule(_A.drop_caller),),
+        events.Disconnect: (
+            _rule(
+                _A.abort_callers,
+                _A.close_connection,
+                _A.close_side,
+                _A.await_end,
+                to=_S.CLOSING,
+                after_close=AfterClose.STOP,
+            ),
+        ),
+        events.Close: (
+            _rule(
+                _A.close_callers,
+                _A.close_connection,
+                _A.close_side,
+                _A.await_end,
+                to=_S.CLOSING,
+                after_close=AfterClose.CLOSE,
+            ),
+        ),
         events.Opened: ILLEGAL,
         # A protocol may log in again on the same socket (Discord resumes so after an invalid session).
         events.DeadlineExtended: IGNORE,
         events.ProtocolReady: IGNORE,
-        events.ConnectionFailing: _failing(_A.count_failure, _A.close_connection),
-        events.ConnectionGone: _AFTER_LOSS,
+        events.ConnectionFailing: (
+            _rule(_A.count_failure, _A.take_over, _A.close_side, to=_S.CONNECTING, when=_A.successor_follows),
+            *_failing(_A.count_failure, _A.close_connection, _A.close_side),
+        ),
+        events.ConnectionGone: (
+            _rule(_A.mark_gone, _A.count_failure, _A.take_over, to=_S.CONNECTING, when=_A.successor_follows),
+            *_AFTER_LOSS,
+        ),
         events.TimerFired: (_rule(_A.forget_failures),),
     },
     _S.BACKING_OFF: {
         events.Connect: _CONNECT_SOONER,
         events.Reconnect: _CONNECT_SOONER,
+        events.Rotate: _CONNECT_SOONER,
         events.Disconnect: (_rule(_A.abort_callers, _A.cancel_timer, _A.return_at_once, to=_S.STOPPED),),
         events.Close: (_rule(_A.close_callers, _A.cancel_timer, _A.return_at_once, to=_S.CLOSED),),
         events.TimerFired: (_rule(_A.dial, to=_S.CONNECTING),),
@@ -207,6 +263,7 @@ TABLE: Final[dict[State, dict[type[Event], Cell]]] = {
     _S.CLOSING: {
         events.Connect: (_rule(_A.refuse_stopped, closing_to=AfterClose.STOP), *_ATTEMPT_AFTER_CLOSE),
         events.Reconnect: _ATTEMPT_AFTER_CLOSE,
+        events.Rotate: (_rule(_A.refuse_stopped, closing_to=AfterClose.STOP), *_ATTEMPT_AFTER_CLOSE),
         events.CallerCancelled: (
             _rule(
                 _A.drop_caller,
@@ -239,6 +296,7 @@ TABLE: Final[dict[State, dict[type[Event], Cell]]] = {
         events.ProtocolReady: IGNORE,
         events.ConnectionFailing: IGNORE,
         events.ConnectionGone: (
+            _rule(_A.mark_gone, _A.take_over, when=_A.has_side),
             _rule(
                 _A.mark_gone,
                 _A.reject_callers_of_attempt,
@@ -283,6 +341,7 @@ TABLE: Final[dict[State, dict[type[Event], Cell]]] = {
     _S.FAILED: {
         events.Connect: _CONNECT,
         events.Reconnect: _CONNECT,
+        events.Rotate: _CONNECT,
         events.Disconnect: _TO_STOPPED,
         events.Close: _TO_CLOSED,
         events.TimerFired: ILLEGAL,
@@ -290,6 +349,7 @@ TABLE: Final[dict[State, dict[type[Event], Cell]]] = {
     },
     _S.STOPPED: {
         events.Connect: (_rule(_A.refuse_stopped),),
+        events.Rotate: (_rule(_A.refuse_stopped),),
         # It lifts the disconnect() also where the attempt has to wait.
         events.Reconnect: (
             _CONNECT[0],
@@ -304,6 +364,7 @@ TABLE: Final[dict[State, dict[type[Event], Cell]]] = {
     _S.CLOSED: {
         events.Connect: _REFUSE_CLOSED,
         events.Reconnect: _REFUSE_CLOSED,
+        events.Rotate: _REFUSE_CLOSED,
         events.Disconnect: _RETURN_AT_ONCE,
         events.Close: _RETURN_AT_ONCE,
         events.TimerFired: ILLEGAL,
