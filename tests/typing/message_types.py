@@ -113,6 +113,7 @@ async def check_client() -> None:
             assert_type(item.price, float)
     async for trade in client.subscribe(gaps=False):
         assert_type(trade, Trade)
+    assert_type(await client.request({"get": "trade"}), Trade)
     wider: list[Subscription[Trade | Quote]] = [client.subscribe(gaps=False)]
     assert_type(await anext(wider[0]), Trade | Quote)
     async with Client(URL) as raw:

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from . import blocking as blocking
     from . import instruments as instruments
     from . import recording as recording
-    from .protocols import Json, Msgpack
+    from .protocols import Json, Msgpack, Requests
     from .provider import Identity, Provider
     from .sharing import SharedClient, join
 
@@ -34,6 +34,7 @@ _LAZY = {
     "Json": ".protocols",
     "Msgpack": ".protocols",
     "Provider": ".provider",
+    "Requests": ".protocols",
     "SharedClient": ".sharing",
     "join": ".sharing",
 }
@@ -69,6 +70,7 @@ __all__ = [
     "Provider",
     "Raw",
     "ReconnectPolicy",
+    "Requests",
     "SharedClient",
     "State",
     "Status",

@@ -248,6 +248,16 @@ class DecodeError(PeerError):
         return self
 
 
+class RequestRefused(PeerError):
+    """The peer refused a request: its `answer` is an error, by `refused` of the protocol's `Requests`."""
+
+    answer: Any = None
+
+    def __init__(self, text: str, *, answer: Any = None) -> None:
+        super().__init__(text)
+        self.answer = answer
+
+
 class LoginRefused(PeerError):
     """The connection opened, but the protocol's own login was refused."""
 
@@ -393,6 +403,15 @@ class DeliveryUnknown(ConnectionFailure):
     retryable = False
 
 
+class RequestLost(ConnectionFailure):
+    """The connection was lost before the answer to a request came: it may or may not have been carried out.
+
+    Not retryable by itself: only the caller knows whether asking again does harm.
+    """
+
+    retryable = False
+
+
 class OutOfResources(ConnectFailed):
     """A process of this connection has no file descriptor, no memory or no room on the disk left for sharing it."""
 
@@ -457,6 +476,19 @@ class WaitTimeout(Abandoned, TimeoutError):
     """`wait_for()` did not see the state within its timeout."""
 
     retryable = True
+
+
+class RequestTimeout(Abandoned, TimeoutError):
+    """No answer to a request came within its timeout.
+
+    `was_sent`: False if the request still waited for the connection, and is not sent any more; True if it may have been
+    carried out, and its answer, if it comes, is dropped. Only the first is retryable by itself.
+    """
+
+    def __init__(self, text: str, *, was_sent: bool = True) -> None:
+        super().__init__(text)
+        self.was_sent = was_sent
+        self.retryable = not was_sent
 
 
 class AuthTimeout(Abandoned, TimeoutError):

@@ -18,11 +18,12 @@ from ..client._pickling import not_picklable
 from ..client._queue import DEFAULT_LIMIT, Overflow
 from ..client._reader_options import check_where
 from ..client._registrations import register
+from ..client._request_calls import ANSWER_TIMEOUT, check_request
 from ..client._status import Change, Stats, Status
 from ..client._subscription import Predicate
 from ..client._subscription import Subscription as LoopSubscription
 from ..client._user_code import is_async
-from ..errors import ClientClosed, InvalidOption, ManuallyDisconnected, MessageKept
+from ..errors import ClientClosed, DeliveryUnknown, InvalidOption, ManuallyDisconnected, MessageKept, RequestLost
 from ..lifecycle._effects import Outcome
 from ..lifecycle._states import State
 from ..protocols._message_type import M
@@ -30,7 +31,7 @@ from ..recording._recorder import FlightRecorder
 from ..sharing._cross_loop_call import CrossLoopCall
 from ..sharing._join import JoinParameters, check_wait
 from ..sharing._registry import current_registry
-from ..sharing._shared_client import CLIENT_CLOSED
+from ..sharing._shared_client import ANSWER_UNKNOWN, CLIENT_CLOSED
 from ..sharing._shared_client import SharedClient as LoopClient
 from ..sharing._shared_connection import SharedConnection
 from ..wire._handshake import Handshake
@@ -173,6 +174,18 @@ class SharedClient(Generic[M]):
         if not handle.host_inbox.post(call.start):
             call.refuse()
         return future
+
+    def request(self, message: Any, *, timeout: float | None = ANSWER_TIMEOUT, resend: bool = False) -> M:
+        """Send a request and return its answer, as `Client.request()`. After Ctrl-C, the answer is dropped."""
+        handle = self._current()
+        checked = check_request(handle.shared.protocol, timeout, resend)
+        try:
+            answer: M = self._run(
+                lambda: handle.request_on_host_loop(message, timeout=checked, resend=resend), None, "this", sends=True
+            )
+        except DeliveryUnknown as unknown:
+            raise RequestLost(ANSWER_UNKNOWN) from unknown
+        return answer
 
     def receive(self, timeout: float | None = None) -> M | Gap:
         """The next message (or `Gap`) of the client's own stream; see `Subscription.receive()`."""

@@ -37,6 +37,7 @@ from ._outage_log import OutageLog
 from ._pickling import not_picklable
 from ._queue import DEFAULT_LIMIT, Overflow
 from ._registrations import Registrations
+from ._request_calls import ANSWER_TIMEOUT, check_request, finish_request, frame_maker, make_request_tracker, needed
 from ._runner import Runner
 from ._sender import Sender
 from ._silence_watch import SilenceWatch
@@ -194,8 +195,16 @@ class Client(Generic[M]):
             report=self._error_reporter.report,
         )
         self._state_watchers = StateWatchers(self._error_reporter, self._sender)
-        silence = SilenceWatch.of(self._options, self._fan_out, self._error_reporter.report)
-        self._runner.attach(self._fan_out, self._sender, silence)
+        self._requests = make_request_tracker(
+            self._options,
+            self._fan_out,
+            self._sender,
+            remind=self._connect_reminder.watch,
+            report=self._error_reporter.report,
+        )
+        publisher = self._requests or self._fan_out
+        silence = SilenceWatch.of(self._options, self._fan_out, self._error_reporter.report, publisher)
+        self._runner.attach(self._fan_out, self._sender, silence, self._requests)
         self._observer: Observer | None = None
         if self._options.instruments:
             kind, report = SourceKind.CONNECTION, self._error_reporter.report
@@ -333,6 +342,27 @@ class Client(Generic[M]):
             self._connect_reminder.watch()
         return delivery
 
+    async def request(self, message: Any, *, timeout: float | None = ANSWER_TIMEOUT, resend: bool = False) -> M:
+        """Send a request and return its answer, with a protocol that declares its ``requests=``.
+
+        The request gets an id of its own on the connection; the answer has the one that `message` had, if any. It goes
+        the way of a message (see `send`): behind those accepted before, and through the outbox (not a `DurableOutbox`).
+        The answer is the caller's alone: subscribers don't get it. Answers come in the peer's order.
+
+        Raises `RequestTimeout` after `timeout` seconds, `RequestLost` if the connection is lost after the request was
+        sent, `RequestRefused` or your own error for an answer that refuses, and what `send()` raises. Cancelled, it
+        harms no other; an answer that comes later is dropped, and counted (`late_answers`).
+
+        `resend`: asking twice does no harm, so it is sent again, on the next connection, where `RequestLost` would be
+        raised.
+        """
+        self._affinity.check()
+        protocol, requests = self._options.protocol, needed(self._requests)
+        timeout = check_request(protocol, timeout, resend)
+        make = frame_maker(protocol, message)
+        answer: M = finish_request(protocol, message, await requests.request(make, timeout, resend=resend))
+        return answer
+
     @overload
     def subscribe(
         self, event: str | None = None, *, gaps: Literal[False], **options: Unpack[SubscriptionOptions[M]]
@@ -460,7 +490,14 @@ class Client(Generic[M]):
     def stats(self) -> Stats:
         """The counters so far."""
         counts = self._options.byte_counts
-        return take_stats(self._runner, self._fan_out, self._sender, self._error_reporter, counts)
+        return take_stats(
+            self._runner,
+            self._fan_out,
+            self._sender,
+            self._error_reporter,
+            byte_counts=counts,
+            requests=self._requests,
+        )
 
     def changes(self) -> Subscription[Change]:
         """A stream of every change of the state from this call on, in order; ends when the client is closed."""
@@ -483,7 +520,14 @@ class Client(Generic[M]):
     @property
     def internals(self) -> ClientInternals:
         """The parts of the client, for `onesocket.sharing`."""
-        return ClientInternals(self._options, self._fan_out, self._sender, self._runner, self._connect_reminder.watch)
+        return ClientInternals(
+            self._options,
+            self._fan_out,
+            self._sender,
+            self._runner,
+            self._requests,
+            self._connect_reminder.watch,
+        )
 
     def _open_outbox(self) -> None:
         if self._durable is not None:

@@ -24,7 +24,7 @@ from ..urls import redact
 from ..wire._handshake import Data, DialRequest, Handshake
 from ._dial_request import ask_for_address, make_dial_request
 from ._fan_out import FanOut
-from ._frame_receivers import frame_receivers
+from ._frame_receivers import Publisher, frame_receivers
 from ._gap import Gap, GapReason
 from ._keepalive import Keepalive
 from ._options import Options
@@ -97,6 +97,7 @@ class ConnectionAttempt:
         sender: Sender,
         silence: SilenceWatch | None,
         *,
+        publisher: Publisher,
         tokens: TokenRequests,
         dispatch: Callable[[Event], None],
         on_ready: Callable[[ConnectionAttempt, Ready], None],
@@ -115,7 +116,7 @@ class ConnectionAttempt:
         self._fan_out = fan_out
         self._sender = sender
         self._silence = silence
-        self._publisher = fan_out if silence is None or options.silence_of is None else silence
+        self._publisher = publisher
         self._dispatch = dispatch
         self._on_ready = on_ready
         self._on_gone = on_gone

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Protocol
 
 from ..errors import DecodeError
-from ..protocols._protocol import NoMessage, Protocol, as_is
+from ..protocols._protocol import NoMessage, as_is
+from ..protocols._protocol import Protocol as WireProtocol
 from ..wire._handshake import Data
 from ._user_code import USER_ERRORS
 
@@ -14,8 +15,18 @@ Receiver = Callable[[Data], None]
 BatchReceiver = Callable[[list[Any]], None]
 
 
+class Publisher(Protocol):
+    """Takes the messages of a connection: the fan-out, or a part of the client before it."""
+
+    def publish(self, message: Any) -> None:
+        """Take one message."""
+
+    def publish_many(self, batch: list[Any]) -> None:
+        """Take several messages."""
+
+
 def frame_receivers(
-    protocol: Protocol,
+    protocol: WireProtocol,
     publish: Callable[[Any], None],
     publish_many: BatchReceiver,
     *,

@@ -4,11 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from ._fan_out import FanOut
 from ._options import Options
 from ._runner import Runner
 from ._sender import Sender
+
+if TYPE_CHECKING:
+    from ._request_tracker import RequestTracker
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,5 +23,7 @@ class ClientInternals:
     fan_out: FanOut
     sender: Sender
     runner: Runner
+    requests: RequestTracker | None
+    """None: the protocol declares no requests."""
     remind: Callable[[], None]
     """Has a warning logged, a moment later, if a caller waits for a connection that nothing brings up."""

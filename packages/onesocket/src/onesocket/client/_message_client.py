@@ -13,6 +13,7 @@ from ..wire._handshake import Handshake
 from ._delivery import Delivery
 from ._gap import Gap
 from ._queue import DEFAULT_LIMIT, Overflow
+from ._request_calls import ANSWER_TIMEOUT
 from ._status import Change, Stats, Status
 from ._subscription import Predicate, Subscription
 
@@ -113,6 +114,10 @@ class MessageClient(Protocol[M]):
 
     def send_nowait(self, message: Any, *, resend: bool = False) -> Delivery:
         """Accept one message for sending, and return its `Delivery`."""
+        ...
+
+    async def request(self, message: Any, *, timeout: float | None = ANSWER_TIMEOUT, resend: bool = False) -> M:
+        """Send a request and return its answer, with a protocol that declares its ``requests=``."""
         ...
 
     @overload

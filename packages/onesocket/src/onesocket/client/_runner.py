@@ -6,7 +6,7 @@ import asyncio
 import random
 import time
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ..errors import ClientClosed, ManuallyDisconnected, OnesocketError, ServerBusy
 from ..lifecycle import _effects as fx
@@ -25,6 +25,7 @@ from ._connect_reminder import connect_hint
 from ._connection_attempt import ConnectionAttempt
 from ._failure_judge import FailureJudge
 from ._fan_out import FanOut
+from ._frame_receivers import Publisher
 from ._gap import Gap, GapReason
 from ._options import Options
 from ._sender import Sender
@@ -32,6 +33,9 @@ from ._silence_watch import SilenceWatch
 from ._status import Change
 from ._token_requests import TokenRequests
 from ._token_source import renews_token
+
+if TYPE_CHECKING:
+    from ._request_tracker import RequestTracker
 
 
 class Runner:
@@ -72,6 +76,7 @@ class Runner:
         self._fan_out: FanOut
         self._sender: Sender
         self._silence: SilenceWatch | None
+        self._requests: RequestTracker | None
         self._on_change = on_change
         self._jitter = jitter
         self._timer: asyncio.TimerHandle | None = None
@@ -83,11 +88,17 @@ class Runner:
         self.check_loop = affinity.check
         """Raises `WrongEventLoop` on any loop but ours, and `ForkedCopy` in a child."""
 
-    def attach(self, fan_out: FanOut, sender: Sender, silence: SilenceWatch | None) -> None:
+    def attach(
+        self, fan_out: FanOut, sender: Sender, silence: SilenceWatch | None, requests: RequestTracker | None
+    ) -> None:
         """Complete the runner by the parts that are made with calls of it."""
         self._fan_out = fan_out
         self._sender = sender
         self._silence = silence
+        self._requests = requests
+        self._publisher: Publisher = fan_out if requests is None else requests
+        if silence is not None and self._options.silence_of is not None:
+            self._publisher = silence
 
     def __repr__(self) -> str:
         machine = self.machine
@@ -290,6 +301,7 @@ class Runner:
                     self._fan_out,
                     self._sender,
                     self._silence,
+                    publisher=self._publisher,
                     tokens=self._tokens,
                     dispatch=self.dispatch,
                     on_ready=self._on_ready,
@@ -383,6 +395,8 @@ class Runner:
             self._last_rtt = self.rtt
             self.attempt = None
             self._sender.connection_ended()
+            if self._requests is not None:
+                self._requests.connection_ended()
         if loop_ends:
             self._ended_with_loop = self.refusal() is None
             self.dispatch(events.Close())  # no further attempt

@@ -10,6 +10,7 @@ from ..errors import DecodeError, SilenceTimeout
 from ..protocols._protocol import Fail
 from ..transports._transport import TransportConnection
 from ._fan_out import FanOut
+from ._frame_receivers import Publisher
 from ._options import Options
 from ._user_code import USER_ERRORS, raise_in_loop
 
@@ -33,15 +34,19 @@ class SilenceWatch:
         "_has_named",
         "_has_reported",
         "_options",
+        "_publisher",
         "_quiet",
         "_report",
         "_seen",
         "_timer",
     )
 
-    def __init__(self, options: Options, fan_out: FanOut, report: Callable[[BaseException, str], None]) -> None:
+    def __init__(
+        self, options: Options, fan_out: FanOut, report: Callable[[BaseException, str], None], publisher: Publisher
+    ) -> None:
         self._options = options
         self._fan_out = fan_out
+        self._publisher = publisher
         self._report = report
         self._has_reported = False
         self._connection: TransportConnection | None = None
@@ -54,9 +59,11 @@ class SilenceWatch:
         """Number of looks in a row that found nothing."""
 
     @classmethod
-    def of(cls, options: Options, fan_out: FanOut, report: Callable[[BaseException, str], None]) -> SilenceWatch | None:
-        """Returns the watch of a client; None: its options want none."""
-        return None if options.silence_timeout is None else cls(options, fan_out, report)
+    def of(
+        cls, options: Options, fan_out: FanOut, report: Callable[[BaseException, str], None], publisher: Publisher
+    ) -> SilenceWatch | None:
+        """Returns the watch of a client, which hands messages on to `publisher`; None: its options want none."""
+        return None if options.silence_timeout is None else cls(options, fan_out, report, publisher)
 
     def __repr__(self) -> str:
         return f"<SilenceWatch {'off' if self._timer is None else f'quiet={self._quiet}/{_LOOKS}'}>"
@@ -65,7 +72,7 @@ class SilenceWatch:
         """Deliver a message, after showing it to `silence_of`."""
         if not self._has_named:
             self._show(message)
-        self._fan_out.publish(message)
+        self._publisher.publish(message)
 
     def publish_many(self, batch: list[Any]) -> None:
         """Deliver several messages, after showing them to `silence_of`."""
@@ -73,7 +80,7 @@ class SilenceWatch:
             if self._has_named:
                 break
             self._show(message)
-        self._fan_out.publish_many(batch)
+        self._publisher.publish_many(batch)
 
     def begin(self, connection: TransportConnection, fail: Callable[[Fail], None]) -> None:
         """Begin with a connection that is logged in."""

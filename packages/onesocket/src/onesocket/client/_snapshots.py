@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from ..lifecycle._effects import Outcome
 from ..wire._handshake import ByteCounts
 from ._error_reporter import ErrorReporter
@@ -10,6 +12,9 @@ from ._outage_log import OutageLog
 from ._runner import Runner
 from ._sender import Sender
 from ._status import ConnectionStats, Stats, Status
+
+if TYPE_CHECKING:
+    from ._request_tracker import RequestTracker
 
 
 def take_status(url: str, runner: Runner, fan_out: FanOut, sender: Sender, outages: OutageLog) -> Status:
@@ -37,7 +42,13 @@ def take_status(url: str, runner: Runner, fan_out: FanOut, sender: Sender, outag
 
 
 def take_stats(
-    runner: Runner, fan_out: FanOut, sender: Sender, reporter: ErrorReporter, byte_counts: ByteCounts | None
+    runner: Runner,
+    fan_out: FanOut,
+    sender: Sender,
+    reporter: ErrorReporter,
+    *,
+    byte_counts: ByteCounts | None,
+    requests: RequestTracker | None,
 ) -> Stats:
     """Returns the counters so far."""
     losses = fan_out.losses
@@ -50,6 +61,7 @@ def take_stats(
         gaps=losses.gaps,
         undecodable=losses.undecodable,
         stale_dropped=runner.machine.stale,
+        late_answers=0 if requests is None else requests.table.late,
         received_bytes=byte_counts.received if byte_counts is not None and byte_counts.is_counting else None,
         sent_bytes=byte_counts.sent if byte_counts is not None and byte_counts.is_counting else None,
     )
@@ -61,6 +73,7 @@ def take_stats(
         already_connected=runner.outcomes[Outcome.ALREADY_CONNECTED],
         reconnects=connection.reconnects,
         stale_dropped=connection.stale_dropped,
+        late_answers=connection.late_answers,
         received=fan_out.delivered,
         sent=connection.sent,
         undecodable=losses.undecodable,

@@ -105,6 +105,8 @@ class ConnectionStats:
     """Messages that the protocol could not read."""
     stale_dropped: int = 0
     """Events of a past connection that were dropped."""
+    late_answers: int = 0
+    """Answers to requests that had ended (time-out, cancellation), which were dropped."""
     received_bytes: int | None = None
     """Bytes of frames (not of TLS); None: they are counted for `instruments=` alone, by the transports that can."""
     sent_bytes: int | None = None
@@ -140,6 +142,8 @@ class Stats:
     """Connections that came up again after an earlier one."""
     stale_dropped: int
     """Events of a past connection that were dropped."""
+    late_answers: int
+    """Answers to requests that had ended (time-out, cancellation), which were dropped; all of the connection."""
     received: int
     """Messages delivered to the subscribers."""
     sent: int

@@ -16,13 +16,14 @@ from ._token import TokenHeader, TokenQuery
 if TYPE_CHECKING:
     from ._json import Json
     from ._msgpack import Msgpack
+    from ._requests import Requests
 
-# Imported at first use, with msgspec.
-_LAZY = {"Json": "._json", "Msgpack": "._msgpack"}
+# Imported at first use: the codecs with msgspec, and the part of a codec that most do without.
+_LAZY = {"Json": "._json", "Msgpack": "._msgpack", "Requests": "._requests"}
 
 
 def __getattr__(name: str) -> Any:
-    """Import a codec."""
+    """Import a codec, or a part of one."""
     if name not in _LAZY:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     value = globals()[name] = getattr(importlib.import_module(_LAZY[name], __name__), name)
@@ -45,6 +46,7 @@ __all__ = [
     "RateLimiter",
     "Raw",
     "Ready",
+    "Requests",
     "Send",
     "TokenHeader",
     "TokenQuery",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import abc
 from collections.abc import Callable, Iterable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ..wire._handshake import Data
 from ._acknowledgement import Acknowledgement
@@ -14,6 +14,7 @@ from ._codec_options import (
     check_heartbeat,
     check_login,
     check_on_ready,
+    check_request_options,
     check_subprotocols,
     check_token_place,
 )
@@ -23,6 +24,9 @@ from ._message_type import M_co
 from ._pace import Pace, check_pace
 from ._protocol import Action, Deliver, Fail, NoMessage, Protocol, Ready, Send
 from ._token import TokenPlace
+
+if TYPE_CHECKING:
+    from ._requests import Requests
 
 _UNSET: Any = object()
 
@@ -42,6 +46,7 @@ class CodecProtocol(Protocol[M_co]):
         heartbeat: Heartbeat | None = None,
         on_ready: Callable[[], Iterable[Any]] | None = None,
         acknowledges: Acknowledgement | None = None,
+        requests: Requests | None = None,
     ) -> None:
         """Make a codec; every option is keyword-only.
 
@@ -51,6 +56,7 @@ class CodecProtocol(Protocol[M_co]):
         `on_ready`: a function that returns messages for a new connection; they are sent after the
         login and restored subscriptions, before messages of the outbox.
         `acknowledges`: how the peer acknowledges messages, for a `DurableOutbox`.
+        `requests`: the ids of requests and their answers, for ``client.request()``.
         """
         self.login = check_login(login)
         self.event: str | Callable[[Any], str | None] | None = check_event(event)
@@ -63,6 +69,7 @@ class CodecProtocol(Protocol[M_co]):
         self.control_pace = check_pace("control_pace", control_pace)
         self.on_ready: Callable[[], Iterable[Any]] | None = check_on_ready(on_ready)
         self.acknowledges = check_acknowledges(acknowledges)
+        self.requests = check_request_options(requests)
         checked = check_heartbeat(heartbeat)
         self._heartbeats = None if checked is None else HeartbeatSchedule(checked)
         self._ready = False

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from typing import Any, TypedDict, cast
+from typing import TYPE_CHECKING, Any, TypedDict, cast
 
 from ..errors import InvalidOption
 from ..wire._header_fields import is_token
@@ -13,6 +13,9 @@ from ._login import Login
 from ._pace import Pace
 from ._plain_function import is_plain_function, kind_of
 from ._token import TokenPlace
+
+if TYPE_CHECKING:
+    from ._requests import Requests
 
 
 class CodecOptions(TypedDict, total=False):
@@ -27,6 +30,7 @@ class CodecOptions(TypedDict, total=False):
     heartbeat: Heartbeat | None
     on_ready: Callable[[], Iterable[Any]] | None
     acknowledges: Acknowledgement | None
+    requests: Requests | None
 
 
 def check_login(login: object) -> Login | None:
@@ -94,6 +98,15 @@ def check_acknowledges(acknowledges: object) -> Acknowledgement | None:
             f"acknowledges must be an Acknowledgement(id_of=…, acknowledged_by=…) or None, not {acknowledges!r}"
         )
     return acknowledges
+
+
+def check_request_options(requests: object) -> Requests | None:
+    """The requests of a service, or None; raises `InvalidOption`."""
+    if requests is None:
+        return None
+    from ._requests import check_requests  # noqa: PLC0415 - most protocols declare none
+
+    return check_requests(requests)
 
 
 def check_decode(decode: object) -> Any:

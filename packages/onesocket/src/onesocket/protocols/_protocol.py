@@ -10,7 +10,7 @@ import abc
 from collections.abc import Callable, Hashable, Iterable
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any, ClassVar, Generic, Self
+from typing import TYPE_CHECKING, Any, ClassVar, Generic, Self
 
 from ..errors import DecodeError, OnesocketError, UsageError
 from ..lifecycle._peer_errors import closed_by_peer
@@ -21,6 +21,9 @@ from ._message_type import M_co
 from ._pace import Pace
 from ._rate_limiter import RateLimiter
 from ._token import TokenHeader, TokenPlace
+
+if TYPE_CHECKING:
+    from ._requests import Requests
 
 
 def as_is(data: Data) -> Data:
@@ -141,6 +144,8 @@ class Protocol(abc.ABC, Generic[M_co]):
     """Limit on the rate of subscriptions and of the protocol's own messages, which count in both; None: no limit."""
     acknowledges: Acknowledgement | None = None
     """The acknowledgements of the peer, for a `DurableOutbox`; None: there are none."""
+    requests: Requests | None = None
+    """The ids of requests and their answers, for ``client.request()``; None: it is refused."""
     _constructor_arguments: tuple[tuple[Any, ...], dict[str, Any]]
 
     def __new__(cls, *args: Any, **kwargs: Any) -> Self:

@@ -122,6 +122,10 @@ class ClientUpstream:
                 raise
             raise DeliveryUnknown(CANCELLED_IN_FLIGHT) from unknown
 
+    async def request(self, message: Any, *, timeout: float | None, resend: bool = False) -> Any:
+        """As `Client.request()`."""
+        return await self._client.request(message, timeout=timeout, resend=resend)
+
     def remind(self) -> None:
         """As of the client's own readers."""
         self._internals.remind()

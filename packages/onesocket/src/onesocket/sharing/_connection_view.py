@@ -26,7 +26,7 @@ class ConnectionView:
         """Number of messages sent; counted on the host loop."""
         self._told_at = time.monotonic()
         self._shared = shared
-        self._stale_before = shared.upstream.connection_stats.stale_dropped
+        self._stats_before = shared.upstream.connection_stats
         self._outcomes = dict.fromkeys(Outcome, 0)
         self._connections = 0
         """How often the connection came up."""
@@ -81,7 +81,8 @@ class ConnectionView:
             joined=self._outcomes[Outcome.JOINED],
             already_connected=self._outcomes[Outcome.ALREADY_CONNECTED],
             reconnects=max(0, self._connections - 1),
-            stale_dropped=max(0, connection.stale_dropped - self._stale_before),
+            stale_dropped=max(0, connection.stale_dropped - self._stats_before.stale_dropped),
+            late_answers=max(0, connection.late_answers - self._stats_before.late_answers),
             received=fan_out.delivered,
             sent=self.sent,
             undecodable=losses.undecodable,

@@ -21,11 +21,12 @@ from ..client._pickling import not_picklable
 from ..client._queue import DEFAULT_LIMIT, Overflow
 from ..client._reader_options import check_where
 from ..client._registrations import Registrations
+from ..client._request_calls import ANSWER_TIMEOUT, check_request
 from ..client._state_watchers import StateWatchers
 from ..client._status import Change, Stats, Status
 from ..client._subscription import Predicate, Subscription
 from ..client._token_source import TokenSource
-from ..errors import ClientClosed, ForkedCopy, OnesocketError, WrongEventLoop
+from ..errors import ClientClosed, DeliveryUnknown, ForkedCopy, OnesocketError, RequestLost, WrongEventLoop
 from ..lifecycle._effects import Outcome
 from ..lifecycle._states import State
 from ..protocols._message_type import M
@@ -45,6 +46,10 @@ T = TypeVar("T")
 _CLOSE_GRACE = 1.0
 """Seconds for which a client that is closed waits for its calls and its callbacks."""
 CLIENT_CLOSED: Final = "this shared client was closed; join again"
+ANSWER_UNKNOWN: Final = (
+    "this client, or the event loop that the connection lives on, ended before the answer came: the request may or may "
+    "not have been carried out"
+)
 
 
 class SharedClient(Generic[M]):
@@ -237,6 +242,26 @@ class SharedClient(Generic[M]):
         self._check()
         self.view.check_usable()
         return self._host_calls.send(lambda: self.send_on_host_loop(message, resend=resend, settled=True))
+
+    async def request(self, message: Any, *, timeout: float | None = ANSWER_TIMEOUT, resend: bool = False) -> M:
+        """Send a request and return its answer, as `Client.request()`: the answer is this caller's alone.
+
+        Ids are made where the connection is, so those of other clients, threads and processes can be the same.
+        """
+        self._check()
+        checked = check_request(self.shared.protocol, timeout, resend)
+        try:
+            return await self._run(
+                lambda: self.request_on_host_loop(message, timeout=checked, resend=resend), sends=True
+            )
+        except DeliveryUnknown as unknown:
+            raise RequestLost(ANSWER_UNKNOWN) from unknown
+
+    async def request_on_host_loop(self, message: Any, *, timeout: float | None, resend: bool) -> M:
+        """Send a request and return its answer, called on the host loop."""
+        answer: M = await self.shared.upstream.request(message, timeout=timeout, resend=resend)
+        self.view.sent += 1
+        return answer
 
     async def send_on_host_loop(self, message: Any, *, resend: bool, settled: bool = False) -> None:
         """Send a message, called on the host loop: if cancelled too late, it raises `DeliveryUnknown`."""

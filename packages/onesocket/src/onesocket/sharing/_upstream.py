@@ -89,6 +89,12 @@ class Upstream(Protocol):
         not sent; cancelled later, `DeliveryUnknown` takes the place of the cancellation.
         """
 
+    async def request(self, message: Any, *, timeout: float | None, resend: bool = False) -> Any:
+        """As `Client.request()`. What happens up to the first suspension keeps the order of the calls.
+
+        `message` is in the protocol's terms here, and so is the answer; the arguments are checked.
+        """
+
     def remind(self) -> None:
         """Have a warning logged, a moment later, if nothing brings up the connection that a caller waits for."""
 

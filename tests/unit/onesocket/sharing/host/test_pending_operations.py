@@ -48,6 +48,9 @@ class RecordingRequester:
         self.results.append((number, error))
         self.on_result(number, error)
 
+    def add_answer(self, number: int, data: object) -> None:
+        raise NotImplementedError
+
     def release_slot(self) -> None:
         raise NotImplementedError
 

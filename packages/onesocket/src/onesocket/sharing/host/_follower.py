@@ -13,6 +13,7 @@ from ...errors import ForeignUser, IpcError, OnesocketError, OwnerSilent
 from ...wire._handshake import Data
 from ._frame_stream import FrameStream
 from ._ipc_frames import (
+    Answer,
     Challenge,
     GapNotice,
     MessageBatch,
@@ -45,7 +46,9 @@ class OwnerDisconnected:
     """The invalid frame for which this process has closed it."""
 
 
-FollowerEvent: TypeAlias = MessageBatch | GapNotice | StatusUpdate | Results | OwnerHeartbeat | OwnerDisconnected
+FollowerEvent: TypeAlias = (
+    MessageBatch | GapNotice | StatusUpdate | Results | Answer | OwnerHeartbeat | OwnerDisconnected
+)
 """Frames that are passed on as they are, and the end."""
 
 
@@ -133,7 +136,7 @@ class Follower(FrameStream):
                 self._on_introduction(frame)
             return
         match frame:
-            case MessageBatch() | GapNotice() | StatusUpdate() | Results() | OwnerHeartbeat():
+            case MessageBatch() | GapNotice() | StatusUpdate() | Results() | Answer() | OwnerHeartbeat():
                 self._emit(frame)
             case Shutdown():
                 self._in_order = True

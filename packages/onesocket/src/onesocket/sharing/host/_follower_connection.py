@@ -11,10 +11,13 @@ from typing import Final
 from ...client._gap import Gap, GapReason
 from ...errors import ForeignUser, IpcError, OnesocketError
 from ...lifecycle._effects import Outcome
+from ...wire._handshake import Data
 from .._host_options import HostOptions
 from ._frame_stream import FrameStream
 from ._inbound_buffer import merge_gaps
 from ._ipc_frames import (
+    Answer,
+    Ask,
     GapNotice,
     Hello,
     Rejection,
@@ -100,6 +103,10 @@ class FollowerConnection(FrameStream):
         self._results.append((number, outcome, error))
         self.release_slot()
 
+    def add_answer(self, number: int, data: Data) -> None:
+        """Write the answer to request `number`; its result follows. Raises `IpcError`."""
+        self.send_frame(Answer(number, data))
+
     def release_slot(self) -> None:
         """Count one unanswered message or request less."""
         self._unanswered -= 1
@@ -135,7 +142,7 @@ class FollowerConnection(FrameStream):
         match frame:
             case SendMessages(messages):
                 self._take_slots(len(messages))
-            case Request():
+            case Request() | Ask():
                 self._take_slots(1)
             case Hello():
                 self._stop_timer()

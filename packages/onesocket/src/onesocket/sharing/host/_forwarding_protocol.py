@@ -8,6 +8,7 @@ from typing import Any, ClassVar, cast
 from ...client._client import Client
 from ...errors import DecodeError, InvalidOption, OnesocketError
 from ...protocols._protocol import Action, Deliver, Protocol, Undecodable, as_is, implements
+from ...protocols._requests import RequestId, Requests
 from ...wire._handshake import Data, DialRequest
 
 
@@ -21,6 +22,7 @@ class ForwardingProtocol(Protocol):
         self.name = inner.name  # type: ignore[misc] # reprs and logs show the real one's name
         self.subprotocols = inner.subprotocols
         self.token_place = inner.token_place
+        self.requests = None if inner.requests is None else _requests_of_frames(inner, inner.requests)
 
     def __repr__(self) -> str:
         return f"<ForwardingProtocol {self._inner!r}>"
@@ -84,6 +86,19 @@ class ForwardingProtocol(Protocol):
                 yield Deliver(frame)
             else:
                 yield Deliver(packer(self._inner)(action.message))
+
+
+def _requests_of_frames(inner: Protocol, requests: Requests) -> Requests:
+    """The same requests, with frames as messages."""
+    decode = unpacker(inner)
+
+    def find(frame: Data) -> RequestId | None:
+        return requests.find(decode(frame))
+
+    def ends(frame: Data) -> bool:
+        return requests.ends(decode(frame))
+
+    return Requests(make_id=requests.make_id, id_of=find, last=None if requests.last is None else ends)
 
 
 def install_forwarding(client: Client) -> Client:

@@ -18,6 +18,7 @@ from ...client._error_reporter import ErrorReporter
 from ...client._gap import Gap, GapReason
 from ...client._instruments import Observer, SourceKind, check_instruments
 from ...client._options import check_retry
+from ...client._request_calls import finish_request
 from ...client._status import Change, ConnectionStats, Status
 from ...errors import (
     ClientClosed,
@@ -29,6 +30,7 @@ from ...lifecycle._effects import Outcome
 from ...lifecycle._outbox import OutboxLimits
 from ...lifecycle._retry import ReconnectPolicy
 from ...lifecycle._states import State
+from ...protocols._request_template import RequestTemplate
 from ...recording._recorder import FlightRecorder
 from ...urls import redact
 from .._connection_key import secret_digest
@@ -40,6 +42,7 @@ from ._follower import Follower, FollowerEvent, OwnerDisconnected
 from ._forwarding_protocol import install_forwarding, unpacker
 from ._inbound_buffer import InboundBuffer
 from ._ipc_frames import (
+    Answer,
     GapNotice,
     MessageBatch,
     OwnerHeartbeat,
@@ -77,7 +80,8 @@ class HostUpstream:
         self._close_timeout = float(options.get("close_timeout", 5.0))
         # A call may wait as long for the time that the server has named as for its attempt.
         self._deadline = 2 * float(options.get("open_timeout", 10.0)) + self._close_timeout + _OWNER_LOOKUP_SLACK
-        self._inbound = InboundBuffer(unpacker(spec.protocol), spec.host_options.buffer, self._count_undecodable)
+        self._decode = unpacker(spec.protocol)
+        self._inbound = InboundBuffer(self._decode, spec.host_options.buffer, self._count_undecodable)
         self._membership = Membership(
             RuntimePaths.of(key.digest(), spec.host_options.directory),
             spec.host_options,
@@ -167,6 +171,15 @@ class HostUpstream:
         if self._local_status.present.state is not State.CONNECTED:
             self.remind()
         await self._operations.send(message, resend=resend)
+
+    async def request(self, message: Any, *, timeout: float | None, resend: bool = False) -> Any:
+        """Have the process that holds the connection send a request; returns its answer."""
+        self._check_usable()
+        if self._local_status.present.state is not State.CONNECTED:
+            self.remind()
+        template = RequestTemplate.of(self._protocol, message)
+        data = await self._operations.ask(template, timeout, resend=resend)
+        return finish_request(self._protocol, message, self._decode(data))
 
     def remind(self) -> None:
         """Warn once if `connect()` was called neither here nor, as far as is known, in the owner."""
@@ -261,8 +274,8 @@ class HostUpstream:
         match event:
             case MessageBatch(messages):
                 self._inbound.on_messages(messages)
-            case Results(results):
-                self._operations.on_results(results)
+            case Answer() | Results():
+                self._operations.on_event(event)
             case GapNotice(gap):
                 self._inbound.epoch = gap.epoch
                 self._inbound.on_gap(gap)

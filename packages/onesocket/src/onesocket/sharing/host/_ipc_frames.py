@@ -123,6 +123,13 @@ class StatusReport(_Frame, frozen=True, tag=10):
     status: Status
 
 
+class Answer(_Frame, frozen=True, tag=11):
+    """The answer to an `Ask`, with the id of the connection; its result follows."""
+
+    number: int
+    data: Any
+
+
 # --- from a follower ------------------------------------------------------------------------------------------------
 
 
@@ -156,6 +163,15 @@ class Cancellation(_Frame, frozen=True, tag=36):
     number: int
 
 
+class Ask(_Frame, frozen=True, tag=40):
+    """A request to the peer: a frame with a placeholder for its id, as of `RequestTemplate`."""
+
+    number: int
+    data: Any
+    placeholder: Any
+    is_encoded: bool
+
+
 class Subscribe(_Frame, frozen=True, tag=37):
     """Changes the follower's subscriptions."""
 
@@ -182,8 +198,9 @@ ToFollower: TypeAlias = (
     | Results
     | Shutdown
     | StatusReport
+    | Answer
 )
-ToOwner: TypeAlias = Hello | SendMessages | Request | Cancellation | Subscribe | StepDown | StatusRequest
+ToOwner: TypeAlias = Hello | SendMessages | Request | Cancellation | Ask | Subscribe | StepDown | StatusRequest
 
 
 def _to_builtin(value: object) -> object:
@@ -230,6 +247,8 @@ def decode_owner_frame(body: bytes) -> ToFollower:
         raise IpcError(f"the owner of the shared connection sent an invalid frame: {error}") from None
     if isinstance(frame, MessageBatch):
         _check_messages(frame.messages)
+    elif isinstance(frame, Answer):
+        _check_messages([frame.data])
     return frame
 
 
@@ -241,6 +260,10 @@ def decode_follower_frame(body: bytes) -> ToOwner:
         raise IpcError(f"a follower of the shared connection sent an invalid frame: {error}") from None
     if isinstance(frame, SendMessages):
         _check_messages([message for _, message in frame.messages])
+    elif isinstance(frame, Ask):
+        _check_messages([frame.data, frame.placeholder])
+        if type(frame.data) is not type(frame.placeholder) or not frame.placeholder:
+            raise IpcError("a process sent a request without a placeholder for its id")
     return frame
 
 

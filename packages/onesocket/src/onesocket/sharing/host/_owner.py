@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import dataclasses
 import enum
+import functools
 import os
 import socket
 import time
@@ -20,6 +21,7 @@ from ...lifecycle import _events as events
 from ...lifecycle._effects import Outcome
 from ...lifecycle._states import State
 from ...protocols._protocol import Protocol
+from ...protocols._request_template import RequestTemplate
 from ...wire._handshake import Data
 from .._host_options import HostOptions
 from .._upstream_subscriptions import UpstreamSubscriptions
@@ -27,6 +29,8 @@ from ._descriptor_reserve import DescriptorReserve
 from ._follower_connection import FollowerConnection
 from ._follower_set import FollowerSet
 from ._ipc_frames import (
+    Answer,
+    Ask,
     Cancellation,
     GapNotice,
     Hello,
@@ -57,7 +61,7 @@ _REFRESH_INTERVAL: Final = 600.0
 _LATE_TICK: Final = 1.5
 """Heartbeats without a check of the files: after a longer pause of this process, another may have taken over."""
 
-OwnerEvent: TypeAlias = MessageBatch | GapNotice | StatusUpdate | Results | StepDown
+OwnerEvent: TypeAlias = MessageBatch | GapNotice | StatusUpdate | Results | Answer | StepDown
 """Frames as they go to followers; and `StepDown`, when this process has to hand over."""
 
 
@@ -94,6 +98,7 @@ class Owner:
         self._base_epoch = epoch
         self._base_stats = stats
         """Counters of the owners before."""
+        self._protocol = protocol
         self._loop = asyncio.get_running_loop()
         self._phase = OwnerPhase.SERVING
         self._checked_at = self._loop.time()
@@ -290,6 +295,11 @@ class Owner:
                         self._pending_operations.send(requester, number, data)
             case Request(number, verb):
                 self._pending_operations.start(requester, number, lambda: self._request(verb))
+            case Ask():
+                if self._current_phase() is OwnerPhase.SERVING:  # else the next owner sends it
+                    template = RequestTemplate(frame.data, frame.placeholder, frame.is_encoded)
+                    make = functools.partial(template.fill, self._protocol)
+                    self._pending_operations.ask(requester, frame.number, make)
             case Cancellation(number):
                 if self._pending_operations.cancel(requester, number):
                     requester.release_slot()

@@ -8,10 +8,11 @@ from collections.abc import Awaitable, Callable, Generator
 from typing import Final, Protocol, TypeAlias
 
 from ...client._client import Client
+from ...client._request_calls import MakeFrame, needed
 from ...errors import ClientClosed, IpcError, OnesocketError
 from ...lifecycle._effects import Outcome
 from ...wire._handshake import Data
-from ._ipc_frames import Result, Results
+from ._ipc_frames import Answer, Result, Results
 
 _FINISH_TIMEOUT: Final = 1.0
 Operation: TypeAlias = Callable[[], Awaitable[Outcome | None]]
@@ -23,6 +24,9 @@ class Requester(Protocol):
     def add_result(self, number: int, outcome: Outcome | None, error: OnesocketError | None) -> None:
         """Report the result of message or request `number`."""
 
+    def add_answer(self, number: int, data: Data) -> None:
+        """Report the answer to request `number`, before its result."""
+
     def release_slot(self) -> None:
         """Count one message or request without a result less."""
 
@@ -30,7 +34,7 @@ class Requester(Protocol):
 class LocalRequester:
     """The owner's own process, which is served as its followers are."""
 
-    def __init__(self, emit: Callable[[Results], object]) -> None:
+    def __init__(self, emit: Callable[[Results | Answer], object]) -> None:
         self._emit = emit
         self._batch: list[Result] | None = None
 
@@ -40,6 +44,10 @@ class LocalRequester:
             self._emit(Results([(number, outcome, error)]))
         else:
             self._batch.append((number, outcome, error))
+
+    def add_answer(self, number: int, data: Data) -> None:
+        """Report the answer to request `number`."""
+        self._emit(Answer(number, data))
 
     @contextlib.contextmanager
     def batched(self) -> Generator[None]:
@@ -76,13 +84,8 @@ class PendingOperations:
             delivery = self._client.send_nowait(data)
         except ClientClosed:
             return
-        except OnesocketError as error:
-            requester.add_result(number, None, error)
-            return
-        except Exception as error:  # noqa: BLE001 - a transport's or a pace's bug
-            failure = OnesocketError(f"the connection failed on this message: {type(error).__name__}")
-            failure.__cause__ = error
-            requester.add_result(number, None, failure)
+        except Exception as error:  # noqa: BLE001 - one of ours, or a transport's or a pace's bug
+            requester.add_result(number, None, _failure("message", error))
             return
         if delivery.done:
             requester.add_result(number, None, delivery.error)
@@ -90,6 +93,28 @@ class PendingOperations:
             task = self.start(requester, number, lambda: delivery)
             # By a callback: a task that is cancelled in its first turn doesn't begin.
             task.add_done_callback(lambda task: task.cancelled() and self._client.internals.sender.withdraw(delivery))
+
+    def ask(self, requester: Requester, number: int, make: MakeFrame) -> None:
+        """Send a request to the peer, and report its answer before its result. Raises `IpcError` as `start`."""
+        requests = needed(self._client.internals.requests)
+        try:
+            asked = requests.ask(make)
+        except ClientClosed:
+            return
+        except Exception as error:  # noqa: BLE001 - as above, or of a function of `Requests`
+            requester.add_result(number, None, _failure("request", error))
+            return
+
+        async def answer() -> None:
+            requester.add_answer(number, await requests.answer_to(asked))
+
+        task = self.start(requester, number, answer)
+
+        def ended(task: asyncio.Task[None]) -> None:
+            if task.cancelled():  # perhaps in its first turn, as above
+                requests.forget(asked)
+
+        task.add_done_callback(ended)
 
     def start(self, requester: Requester, number: int, operation: Operation) -> asyncio.Task[None]:
         """Run an operation. Raises `IpcError` for a number that is in use."""
@@ -134,3 +159,12 @@ class PendingOperations:
         # Freed before the result is reported: the requester may send it again at once, under the same number.
         self._tasks.pop(key, None)
         key[0].add_result(key[1], outcome, failure)
+
+
+def _failure(what: str, error: Exception) -> OnesocketError:
+    """The error of a message or request, as its requester gets it."""
+    if isinstance(error, OnesocketError):
+        return error
+    failure = OnesocketError(f"the connection failed on this {what}: {type(error).__name__}")
+    failure.__cause__ = error
+    return failure

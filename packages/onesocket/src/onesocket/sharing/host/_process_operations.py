@@ -7,6 +7,7 @@ import itertools
 from collections.abc import Hashable, Iterable
 from typing import Any, Final
 
+from ...client._request_calls import timed_out
 from ...client._user_code import encode_message
 from ...errors import (
     ClientClosed,
@@ -17,15 +18,18 @@ from ...errors import (
     OnesocketError,
     OpenTimeout,
     OwnerLost,
+    RequestLost,
 )
 from ...lifecycle._effects import Outcome
 from ...lifecycle._outbox import OutboxLimits
 from ...lifecycle._states import State
 from ...protocols._protocol import Protocol
+from ...protocols._request_template import RequestTemplate
+from ...wire._handshake import Data
 from .._client_upstream import CANCELLED_IN_FLIGHT
 from .._upstream_subscriptions import check_subscription_support
 from ._follower import Follower
-from ._ipc_frames import Cancellation, Request, Result, SendMessages, Subscribe, Verb, checked_key
+from ._ipc_frames import Answer, Ask, Cancellation, Request, Result, Results, SendMessages, Subscribe, Verb, checked_key
 from ._local_status import LocalStatus
 from ._membership import Membership, Role
 from ._process_outbox import EntryState, OutboxEntry, ProcessOutbox
@@ -34,6 +38,10 @@ from ._subscription_counts import SubscriptionCounts
 _FIRST_REQUEST_NUMBER: Final = 1 << 48
 """Numbers from here on are those of requests, lower ones those of messages: a result says which it is for."""
 _THIS_PROCESS: Final = "this process"
+_ANSWER_LOST: Final = (
+    "the process that held the connection is gone: the request may or may not have been carried out; ask again only if "
+    "that does no harm, or with resend=True when that is so"
+)
 
 
 class ProcessOperations:
@@ -49,6 +57,8 @@ class ProcessOperations:
         self.subscriptions = SubscriptionCounts()
         self._request_numbers = itertools.count(_FIRST_REQUEST_NUMBER)
         self._requests: dict[int, asyncio.Future[Outcome | None]] = {}
+        self._asked: dict[int, asyncio.Future[Data]] = {}
+        """Requests to the peer that have no answer yet."""
         self._is_flush_scheduled = False
         self._expiry_timer: asyncio.TimerHandle | None = None
         self._drained: asyncio.Future[None] | None = None
@@ -93,11 +103,58 @@ class ProcessOperations:
                 role.submit(Cancellation(number))
             raise
 
-    def _fail_requests(self) -> None:
+    def _fail_requests(self, *, in_order: bool) -> None:
         requests, self._requests = self._requests, {}
-        for future in requests.values():
-            if not future.done():
-                future.set_exception(OwnerLost("this process, or the one that held the connection, let go of it"))
+        asked, self._asked = self._asked, {}
+        lost = OwnerLost("this process, or the one that held the connection, let go of it")
+        for request in requests.values():
+            if not request.done():
+                request.set_exception(lost)
+        for answer in asked.values():
+            if not answer.done():
+                answer.set_exception(lost.copy() if in_order else RequestLost(_ANSWER_LOST))
+
+    # --- requests to the peer ---------------------------------------------------------------------------------------
+
+    async def ask(self, template: RequestTemplate, timeout: float | None, *, resend: bool) -> Data:
+        """Have an owner send a request to the peer; returns the answer. Raises as `Client.request()`."""
+        is_asked = False
+        try:
+            async with asyncio.timeout(timeout):
+                while True:
+                    is_asked = False
+                    role = await self._membership.acquire_role()
+                    self._flush()  # the messages that were accepted before
+                    is_asked = True
+                    try:
+                        return await self._ask(role, template)
+                    except OwnerLost:  # it was not sent
+                        if self._is_closed:
+                            raise ClientClosed from None
+                    except RequestLost:
+                        if not resend or self._is_closed:
+                            raise
+                    await asyncio.sleep(0)
+        except OnesocketError:  # some are TimeoutErrors, too
+            raise
+        except TimeoutError:
+            raise timed_out(timeout, was_sent=is_asked) from None
+
+    async def _ask(self, role: Role, template: RequestTemplate) -> Data:
+        number = next(self._request_numbers)
+        future: asyncio.Future[Data] = asyncio.get_running_loop().create_future()
+        self._asked[number] = future
+        try:
+            role.submit(Ask(number, template.data, template.placeholder, template.is_encoded))
+            return await future
+        finally:
+            if self._asked.pop(number, None) is not None and role is self._membership.usable_role:
+                role.submit(Cancellation(number))
+
+    def _on_answer(self, number: int, data: Data) -> None:
+        future = self._asked.pop(number, None)
+        if future is not None and not future.done():
+            future.set_result(data)
 
     # --- subscriptions ----------------------------------------------------------------------------------------------
 
@@ -192,18 +249,24 @@ class ProcessOperations:
 
     def on_role_lost(self, *, in_order: bool) -> None:
         """Keep or settle the operations that the last owner had; `in_order`: it did not perform them."""
-        self._fail_requests()
+        self._fail_requests(in_order=in_order)
         self.outbox.owner_gone(in_order=in_order)
 
-    def on_results(self, results: list[Result]) -> None:
-        """Record the owner's results."""
+    def on_event(self, event: Answer | Results) -> None:
+        """Record what the owner reports about operations."""
+        if isinstance(event, Answer):
+            self._on_answer(event.number, event.data)
+        else:
+            self._on_results(event.results)
+
+    def _on_results(self, results: list[Result]) -> None:
         for number, outcome, error in results:
             if number < _FIRST_REQUEST_NUMBER:
                 self.outbox.settle(number, error)
                 if error is not None:
                     self._flush_soon()  # it may be sent again
                 continue
-            future = self._requests.pop(number, None)
+            future: asyncio.Future[Any] | None = self._requests.pop(number, None) or self._asked.pop(number, None)
             if future is not None and not future.done():
                 if error is None:
                     future.set_result(outcome)
@@ -227,7 +290,7 @@ class ProcessOperations:
 
     def close(self, *, was_owner: bool) -> None:
         """Settle all operations. `was_owner`: this process had the connection, and has closed it in order."""
-        self._fail_requests()
+        self._fail_requests(in_order=was_owner)
         if self._expiry_timer is not None:
             self._expiry_timer.cancel()
         if was_owner:

@@ -1,0 +1,225 @@
+"""Requests on one connection: ids, answers, time-outs and losses; the asyncio shell around a `RequestTable`."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from typing import Any, Final, Protocol
+
+from ..errors import DecodeError, DeliveryUnknown, OnesocketError, RequestLost
+from ..protocols._request_table import RequestTable
+from ..protocols._requests import RequestId
+from ._delivery import Delivery
+from ._fan_out import FanOut
+from ._options import Options
+from ._request_calls import MakeFrame, requests_of, timed_out
+from ._sender import Sender
+from ._user_code import USER_ERRORS
+
+_LOST: Final = (
+    "the connection was lost before the answer came: the request may or may not have been carried out; ask again only "
+    "if that does no harm, or with resend=True when that is so"
+)
+
+
+class PendingRequest(Protocol):
+    """A request that waits for answers."""
+
+    delivery: Delivery | None
+
+    def take(self, answer: Any) -> None:
+        """Take an answer."""
+
+    def lose(self, error: RequestLost) -> None:
+        """End, as the connection on which it was sent is gone."""
+
+
+class RequestTracker:
+    """Sends requests, and takes their answers out of the messages for the subscribers.
+
+    Requests go the way of messages: in their order, at their pace, and through the outbox while the connection is down.
+    """
+
+    __slots__ = ("_fan_out", "_has_reported", "_options", "_remind", "_report", "_sender", "table")
+
+    def __init__(
+        self,
+        options: Options,
+        fan_out: FanOut,
+        sender: Sender,
+        *,
+        remind: Callable[[], None],
+        report: Callable[[BaseException, str], None],
+    ) -> None:
+        self.table: RequestTable[PendingRequest] = RequestTable()
+        self._options = options
+        self._fan_out = fan_out
+        self._sender = sender
+        self._remind = remind
+        self._report = report
+        self._has_reported = False
+
+    def __repr__(self) -> str:
+        return f"<RequestTracker {self.table!r}>"
+
+    # --- received messages --------------------------------------------------------------------------------------------
+
+    def publish(self, message: Any) -> None:
+        """Deliver a message: to the request that it answers, or to the subscribers."""
+        if self.table.is_idle or not self._take(message):
+            self._fan_out.publish(message)
+
+    def publish_many(self, batch: list[Any]) -> None:
+        """Deliver several messages, as `publish`."""
+        if not self.table.is_idle:
+            batch = [message for message in batch if not self._take(message)]
+        if batch:
+            self._fan_out.publish_many(batch)
+
+    def _take(self, message: Any) -> bool:
+        """Take an answer; returns False for any other message."""
+        requests = self._options.protocol.requests
+        try:
+            found = None if requests is None else requests.find(message)
+        except USER_ERRORS as error:
+            if not isinstance(error, DecodeError):  # of a message that another process decodes, and reports
+                self.report(error, "id_of")
+            return False
+        if found is None:
+            return False
+        pending = self.table.pending.get(found)
+        if pending is not None:
+            self._fan_out.delivered += 1
+            pending.take(message)
+            return True
+        is_late = self.table.drop_late(found)
+        self._fan_out.delivered += is_late
+        return is_late
+
+    def report(self, error: BaseException, function: str) -> None:
+        """Report what a function of `Requests` raised, once."""
+        if not self._has_reported:
+            self._has_reported = True
+            self._report(error, f"{function} of Requests")
+
+    # --- requests -----------------------------------------------------------------------------------------------------
+
+    async def request(self, make: MakeFrame, timeout: float | None, *, resend: bool = False) -> Any:
+        """Send a request and return its answer. Raises `RequestTimeout`, `RequestLost`, or as `Client.send()`.
+
+        `resend`: after a loss, it is sent again on the next connection.
+        """
+        asked: AskedRequest | None = None
+        try:
+            async with asyncio.timeout(timeout):
+                while True:
+                    asked = self.ask(make)
+                    try:
+                        return await self.answer_to(asked)
+                    except RequestLost:
+                        if not resend:
+                            raise
+        except OnesocketError:  # some are TimeoutErrors, too
+            raise
+        except TimeoutError:
+            raise timed_out(timeout, was_sent=asked is not None and asked.delivery is not None) from None
+
+    def ask(self, make: MakeFrame) -> AskedRequest:
+        """Send a request, as `Client.send_nowait()` sends a message; its answer is awaited by `answer_to`."""
+        asked = AskedRequest(asyncio.get_running_loop().create_future())
+        asked.id = self.post(asked, make)
+        return asked
+
+    async def answer_to(self, asked: AskedRequest) -> Any:
+        """Wait for the one answer to a request. Cancelled, it is given up."""
+        answer, delivery = asked.answer, asked.delivery
+        try:
+            if delivery is not None and not delivery.done:
+                await self._delivered(asked, delivery)
+            return await answer
+        finally:
+            self.forget(asked)
+
+    def forget(self, asked: AskedRequest) -> None:
+        """End a request whose answer is not awaited any more."""
+        answer, pending = asked.answer, self.table.pending
+        if not answer.done() or answer.cancelled():
+            self.give_up(asked.id, asked)
+            return
+        answer.exception()  # it is seen, even if the delivery's own error is the one that is raised
+        if pending.pop(asked.id, None) is not None and self._has_more(answer):
+            self.table.abandon(asked.id, is_answered=True)
+
+    async def _delivered(self, pending: AskedRequest, delivery: Delivery) -> None:
+        try:
+            await delivery
+        except DeliveryUnknown as unknown:
+            if not pending.answer.done():
+                raise RequestLost(_LOST) from unknown
+        except OnesocketError:
+            pending.delivery = None  # it was not sent
+            raise
+
+    def _has_more(self, answer: asyncio.Future[Any]) -> bool:
+        """Return whether messages with the same id may follow the answer that was taken."""
+        requests = self._options.protocol.requests
+        if requests is None or requests.last is None or answer.exception() is not None:
+            return False
+        try:
+            return not requests.ends(answer.result())
+        except USER_ERRORS as error:
+            self.report(error, "last")
+            return False
+
+    def post(self, pending: PendingRequest, make: MakeFrame) -> RequestId:
+        """Send a request under an id of its own, as `Client.send_nowait()` sends a message; returns the id."""
+        id_ = self.table.new_id(requests_of(self._options.protocol).make_id)
+        delivery = pending.delivery = self._sender.post(make(id_))
+        self.table.pending[id_] = pending
+        if not delivery.done:
+            self._remind()
+        return id_
+
+    def give_up(self, id_: RequestId, pending: PendingRequest) -> bool:
+        """End a request that wants no answer any more; returns False if it was not sent, and is not any more."""
+        delivery = pending.delivery
+        is_unsent = delivery is None or (not delivery.done and self._sender.withdraw(delivery))
+        if is_unsent:
+            pending.delivery = None
+            self.table.pending.pop(id_, None)
+        elif id_ in self.table.pending:
+            self.table.abandon(id_)
+        return not is_unsent
+
+    def connection_ended(self) -> None:
+        """Fail the requests that were sent on the connection that is gone; others wait for the next one."""
+        table = self.table
+        table.begin()
+        for id_, pending in tuple(table.pending.items()):
+            delivery = pending.delivery
+            if delivery is None or delivery.done:
+                del table.pending[id_]
+                if delivery is None or delivery.error is None:  # else the sender has told it
+                    pending.lose(RequestLost(_LOST))
+
+
+class AskedRequest:
+    """A request with one answer."""
+
+    __slots__ = ("answer", "delivery", "id")
+
+    def __init__(self, answer: asyncio.Future[Any]) -> None:
+        self.answer = answer
+        self.id: RequestId = 0
+        self.delivery: Delivery | None = None
+        """The fate of the message; None: it was not sent."""
+
+    def take(self, answer: Any) -> None:
+        """Resolve it; a second answer is dropped."""
+        if not self.answer.done():
+            self.answer.set_result(answer)
+
+    def lose(self, error: RequestLost) -> None:
+        """Fail it."""
+        if not self.answer.done():
+            self.answer.set_exception(error)

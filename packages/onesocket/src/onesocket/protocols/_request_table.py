@@ -1,0 +1,69 @@
+"""The requests of one connection that wait for answers, by their ids. Sans-IO; ids are made here and nowhere else."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Final, Generic, TypeVar
+
+from ..errors import UsageError
+from ._requests import RequestId
+
+P = TypeVar("P")
+
+_MOST_ABANDONED: Final = 4096
+"""Ids whose late answers are known; beyond that, the oldest are forgotten, and their answers are ordinary messages."""
+
+
+class RequestTable(Generic[P]):
+    """Pending requests by id. An id is never used twice, so that a late answer can't reach another request."""
+
+    __slots__ = ("_abandoned", "_number", "late", "pending")
+
+    def __init__(self) -> None:
+        self.pending: dict[RequestId, P] = {}
+        self.late = 0
+        """Answers that came after their request was abandoned."""
+        self._abandoned: dict[RequestId, bool] = {}
+        """Ids of the present connection whose answers have no reader any more, each with whether they count as late."""
+        self._number = 0
+
+    def __repr__(self) -> str:
+        return f"<RequestTable pending={len(self.pending)} abandoned={len(self._abandoned)} late={self.late}>"
+
+    @property
+    def is_idle(self) -> bool:
+        """True if no message can be an answer."""
+        return not self.pending and not self._abandoned
+
+    def new_id(self, make_id: Callable[[int], RequestId]) -> RequestId:
+        """Return an id that no request has, nor had. Raises `UsageError` if `make_id` gives one again."""
+        self._number += 1
+        made = _checked_id(make_id(self._number))
+        if made in self.pending or made in self._abandoned:
+            raise UsageError(f"make_id of Requests returned {made!r} again: it needs another id for each number")
+        return made
+
+    def abandon(self, id_: RequestId, *, is_answered: bool = False) -> None:
+        """Drop a request that was sent: its answers are dropped, and counted unless it had one already."""
+        self.pending.pop(id_, None)
+        self._abandoned[id_] = not is_answered
+        if len(self._abandoned) > _MOST_ABANDONED:
+            del self._abandoned[next(iter(self._abandoned))]
+
+    def drop_late(self, id_: RequestId) -> bool:
+        """Return whether this is the id of an abandoned request; its answer is counted."""
+        counts = self._abandoned.get(id_)
+        if counts is None:
+            return False
+        self.late += counts
+        return True
+
+    def begin(self) -> None:
+        """Forget abandoned requests: no answer comes on a new connection."""
+        self._abandoned.clear()
+
+
+def _checked_id(made: object) -> RequestId:
+    if not isinstance(made, (str, int)):
+        raise UsageError(f"make_id of Requests returned {made!r}, which is no id: it must be a str or an int")
+    return made
