@@ -338,7 +338,11 @@ class Oracle:
             self.say("refused token", type(error))
         elif self.phase == "ready":
             self.refusals = 0
+        if self.phase == "ready" and failure is not None and failure.up_for >= 1:
+            self.ghost_until = 0.0  # the place that is taken is another's
         self.meets_ghost = isinstance(error, ServerBusy) and error.is_connection_limit and self.now < self.ghost_until
+        if self.meets_ghost and failure is not None and failure.verdict is None:
+            verdict = Verdict.RETRY
         self._note_date(error)
         goes_on = self.owner in ("lost connection", "retries") or True in self.waiting or self.meets_ghost
         if self.losses and self.phase == "ready":  # so long up makes up for so long away
@@ -362,7 +366,7 @@ class Oracle:
         if policy is None or error is None:
             raise AssertionError
         losses = self.losses + self.meets_ghost  # a place of our own is free in seconds, but not at once
-        if self.verdict is Verdict.SLOW and not self.meets_ghost and error.retry_after is None:
+        if self.verdict is Verdict.SLOW and error.retry_after is None:
             return min(policy.busy_delay * (1 + jitter), max(policy.cap, policy.busy_delay))
         if error.retry_after is not None and not error.backs_off:
             return error.retry_after

@@ -17,6 +17,7 @@ from onesocket.errors import (
     InvalidOption,
     OnesocketError,
     OpenTimeout,
+    ServerBusy,
     TokenFailed,
 )
 from onesocket.lifecycle._guards import MAX_TOKEN_REQUESTS
@@ -99,6 +100,25 @@ async def test_the_hook_sees_statuses_and_missed_deadlines_of_attempts_that_are_
     with pytest.raises(HandshakeRejected):
         await client.connect(retry=False)
     assert len(seen) == 2  # that attempt wasn't to be retried, whatever the verdict
+    await client.aclose()
+
+
+@on_virtual_time
+async def test_the_hook_is_asked_about_a_limit_that_is_retried_because_of_our_own_close() -> None:
+    server = MemoryServer()
+    seen: list[OnesocketError] = []
+
+    def verdict(error: OnesocketError) -> Verdict:
+        seen.append(error)
+        return Verdict.FAIL
+
+    client = make(server, reconnect=ReconnectPolicy(verdict=verdict))
+    await client.connect()
+    limit = handshake_rejected(429, {}, "too many connections")
+    server.on_dial = lambda peer: peer.refuse(limit)
+    with pytest.raises(ServerBusy):
+        await client.reconnect()
+    assert (seen, len(server.peers)) == ([limit], 2)
     await client.aclose()
 
 

@@ -68,7 +68,7 @@ class Runner:
         self.outcomes = self._callers.outcomes
         self._options = options
         self._tokens = TokenRequests(options.token)
-        self._judge = FailureJudge(options.reconnect, self._tokens, report)
+        self._judge = FailureJudge(options.reconnect, self._tokens, report, self.time)
         self._fan_out: FanOut
         self._sender: Sender
         self._silence: SilenceWatch | None

@@ -121,7 +121,8 @@ class Guards:
 
     def is_early(self) -> bool:
         """True if the server has named a later time for the next attempt."""
-        return self._now < self.not_before
+        earlier = self._earlier()
+        return self._now < self.not_before or (earlier is not None and earlier.wait > 0)
 
     def names_date(self) -> bool:
         """True if the server has refused an attempt that was being closed, and named a later time for the next one."""
@@ -151,6 +152,10 @@ class Guards:
             return False
         return self.reconnect.first if self._event.retry is None else self._event.retry
 
+    def _earlier(self) -> events.EarlierConnection | None:
+        """The connection of another process that the call resumes, if it does."""
+        return self._event.resumes if isinstance(self._event, events.Connect) else None
+
     def _failure(self) -> events.ConnectionFailing | events.ConnectionGone | None:
         """The event, if it reports a failure with its error."""
         event = self._event
@@ -173,5 +178,7 @@ class Guards:
     def _is_ghost(self) -> bool:
         """True if the present failure may be due to a connection that this side has closed just now."""
         event = self._failure()
-        error = None if event is None else event.error
-        return isinstance(error, ServerBusy) and error.is_connection_limit and self._now < self.ghost_until
+        return event is not None and self._is_error_of_ghost(event.error, self._now)
+
+    def _is_error_of_ghost(self, error: OnesocketError, now: float) -> bool:
+        return isinstance(error, ServerBusy) and error.is_connection_limit and now < self.ghost_until
