@@ -62,6 +62,7 @@ class Runner:
         self._has_predecessor = False
         """True if messages of an earlier connection may have been delivered: a gap stands before the next ones."""
         self._last_rtt: float | None = None
+        self._last_url: str | None = None
         self.connected_at: float | None = None
         self.last_connected_at: float | None = None
         self._callers = Callers()
@@ -137,9 +138,9 @@ class Runner:
 
     @property
     def url(self) -> str | None:
-        """The URL of the attempt in flight or of the present connection, without its secrets."""
+        """The URL of the present attempt or connection, or of the last one, without its secrets; None: unknown."""
         attempt = self.attempt
-        return None if attempt is None else attempt.url
+        return self._last_url if attempt is None else attempt.url
 
     @property
     def handshake(self) -> Handshake | None:
@@ -381,6 +382,7 @@ class Runner:
         """Nothing is left of the connection."""
         if self.attempt is attempt:
             self._last_rtt = self.rtt
+            self._last_url = attempt.url
             self.attempt = None
             self._sender.connection_ended()
         if loop_ends:
