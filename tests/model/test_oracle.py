@@ -316,7 +316,7 @@ class Oracle:
         error = failure.error
         was_in = self.owner == "lost connection" or failure.up_for >= 1
         passes = isinstance(error, ClosedByPeer) and error.retryable_once_established and self.policy is not None
-        wants_token = failure.verdict is Verdict.NEW_TOKEN or (failure.verdict is None and error.refuses_token)
+        wants_token = self._wants_token(failure)
         if passes and was_in and failure.verdict is None and not (self.renews and wants_token):
             error = ServerBusy(str(error))
         usual = Verdict.FAIL if not error.retryable else Verdict.RETRY
@@ -328,14 +328,18 @@ class Oracle:
         another = self.refusals > 0 and failure.is_fresh_token
         return error, Verdict.FAIL if another or self.refusals == MAX_TOKEN_REQUESTS else Verdict.NEW_TOKEN
 
+    def _wants_token(self, failure: Failure) -> bool:
+        return failure.verdict is Verdict.NEW_TOKEN or (failure.verdict is None and failure.error.refuses_token)
+
     def _fails(self, failure: Failure | None) -> str:
         """Count it, and decide what it leads to. First connects fail for good; established connections come back."""
         error, verdict = (OpenTimeout(), Verdict.RETRY) if failure is None else self._means(failure)
         if self.phase == "ready":
             self.owner = "lost connection"
+        if failure is not None and self.renews and self._wants_token(failure):
+            self.say("refused token", type(error))
         if verdict is Verdict.NEW_TOKEN:
             self.refusals += 1
-            self.say("refused token", type(error))
         elif self.phase == "ready":
             self.refusals = 0
         if self.phase == "ready" and failure is not None and failure.up_for >= 1:

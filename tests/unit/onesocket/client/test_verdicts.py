@@ -247,6 +247,26 @@ async def test_a_source_that_still_has_the_old_token_is_asked_again() -> None:
 
 @pytest.mark.parametrize("shared", [False, True])
 @on_virtual_time
+async def test_the_source_learns_of_each_refusal_also_by_the_next_call(shared: bool) -> None:
+    venue, told = TokenVenue("two"), []
+
+    async def source(previous: str | None, error: OnesocketError | None) -> str:
+        told.append((previous, getattr(error, "status", None)))
+        return "one" if len(told) < 3 else "two"
+
+    client = venue.client(source, shared=shared)
+    for _ in range(2):
+        with pytest.raises(HandshakeRejected):
+            await client.connect()
+    await client.connect()
+    await client.reconnect()
+    assert told == [(None, None), ("one", 401), ("one", 401), (None, None)]
+    assert venue.seen == ["one", "one", "two", "two"]  # each call asks the server
+    await client.aclose()
+
+
+@pytest.mark.parametrize("shared", [False, True])
+@on_virtual_time
 async def test_a_source_that_never_has_another_one_is_asked_for_minutes(shared: bool) -> None:
     venue, asked = TokenVenue("one"), []
 

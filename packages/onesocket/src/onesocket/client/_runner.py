@@ -283,8 +283,7 @@ class Runner:
             case fx.Dial(epoch):
                 # Also an attempt that was given up may have brought messages: a greeting that came with the upgrade.
                 self._has_predecessor = self.readied > 0 or self._fan_out.delivered > 0
-                if not self.machine.refusals:
-                    self._tokens.forget()
+                self._tokens.wants_another = self.machine.refusals > 0  # a new call begins a new count
                 self.attempt = ConnectionAttempt(
                     epoch,
                     self._options,
@@ -361,6 +360,7 @@ class Runner:
             self.dispatch(events.ProtocolReady(attempt.epoch))
             return
         loss = self.machine.error
+        self._tokens.accepted()
         self.connected_at = self.last_connected_at = time.time()
         self.dispatch(events.ProtocolReady(attempt.epoch))
         self.readied += 1

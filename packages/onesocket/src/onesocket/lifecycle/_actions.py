@@ -253,9 +253,10 @@ class Actions(Guards):
     def _count_refusal(self) -> None:
         """Keep the verdict, and count the refusals of a token; one that was accepted for a while begins a new count."""
         self.verdict, failure = self._verdict(), self._failure()
-        if failure is not None and self.verdict is Verdict.NEW_TOKEN:
-            self.refusals += 1
+        if failure is not None and self._refuses_token(failure):
             self._effects.append(fx.ReportRefusedToken(failure.error))
+        if self.verdict is Verdict.NEW_TOKEN:
+            self.refusals += 1
         elif self.state is State.CONNECTED:
             self.refusals = 0
 

@@ -167,13 +167,16 @@ class Guards:
         if event is None:  # a missed deadline, which has no error yet, and may pass
             given = self._event.verdict if isinstance(self._event, events.TimerFired) else None
             return given or Verdict.RETRY
-        verdict = event.verdict or verdict_of(event.error, renews_token=self.renews_token)
-        if verdict is not Verdict.NEW_TOKEN:
-            return verdict
-        if not self.renews_token:
-            return verdict_of(event.error)
-        fails_again = self.refusals > 0 and event.is_fresh_token
-        return Verdict.FAIL if fails_again or self.refusals >= MAX_TOKEN_REQUESTS else verdict
+        if self._refuses_token(event):
+            fails_again = self.refusals > 0 and event.is_fresh_token
+            return Verdict.FAIL if fails_again or self.refusals >= MAX_TOKEN_REQUESTS else Verdict.NEW_TOKEN
+        given = None if event.verdict is Verdict.NEW_TOKEN else event.verdict
+        return given or verdict_of(event.error)
+
+    def _refuses_token(self, event: events.ConnectionFailing | events.ConnectionGone) -> bool:
+        """True if the peer refused a token, and a source may give another one."""
+        verdict = event.verdict or verdict_of(event.error, renews_token=True)
+        return self.renews_token and verdict is Verdict.NEW_TOKEN
 
     def _is_ghost(self) -> bool:
         """True if the present failure may be due to a connection that this side has closed just now."""
