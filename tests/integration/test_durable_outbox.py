@@ -8,9 +8,11 @@ import itertools
 import json
 import logging
 import os
+import sqlite3
 import threading
 import time
 from collections.abc import AsyncIterator, Callable, Iterator
+from concurrent.futures import Future
 from pathlib import Path
 from typing import Any
 
@@ -270,6 +272,20 @@ async def test_disconnect_keeps_the_messages_and_reconnect_sends_them(
     assert ledger.ids == [1, 1]
 
 
+async def test_the_first_reconnect_after_a_disconnect_sends_what_an_earlier_run_left(
+    server: FaultyServer, ledger: ServerLedger, path: Path
+) -> None:
+    client = make(server, path)
+    await client.send(message(1))
+    await client.aclose()
+    client = make(server, path)
+    await client.disconnect()
+    await client.reconnect()
+    await until(lambda: ledger.ids == [1])
+    await client.aclose()
+    await client.aclose()
+
+
 async def test_an_acknowledgement_during_the_close_still_counts(path: Path) -> None:
     async with FaultyServer(echo=False) as server:
         client = make(server, path)
@@ -348,6 +364,25 @@ async def test_ages_are_counted_over_restarts(
     assert client.status.outbox == 1
     await client.aclose()
     assert left_in(path) == [("new", True)]
+
+
+async def test_a_clock_that_was_set_back_makes_no_message_older_than_its_age(
+    server: FaultyServer, ledger: ServerLedger, path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now = time.time
+    with monkeypatch.context() as future:
+        future.setattr(time, "time", lambda: now() + 1e9)
+        client = make(server, path, age=3_600)
+        await client.send(message(1))
+        await client.aclose()
+    ledger.acknowledges = False
+    client = make(server, path, age=3_600)
+    await client.connect()
+    await until(lambda: ledger.ids == [1])
+    assert client._durable is not None
+    (entry,) = client._durable._queue.entries
+    assert 0 < entry.expires - asyncio.get_running_loop().time() <= 3_600
+    await client.aclose()
 
 
 async def test_a_message_that_was_never_sent_expires_as_such(server: FaultyServer, path: Path) -> None:
@@ -495,6 +530,77 @@ async def test_a_damaged_file_is_refused_before_anything_is_dialled(server: Faul
     assert server.counts.tcp_accepted == 0
 
 
+@pytest.mark.parametrize(
+    "change",
+    [
+        "UPDATE messages SET data = 5 WHERE number = 1",
+        "UPDATE messages SET message_id = 1.5 WHERE number = 1",
+        "UPDATE messages SET message_id = 1",
+        "UPDATE messages SET expires_at = 'soon' WHERE number = 1",
+        "UPDATE messages SET may_have_arrived = 'perhaps' WHERE number = 1",
+        "UPDATE messages SET number = 9223372036854775807 WHERE number = 2",
+        "UPDATE messages SET number = -1 WHERE number = 2",
+        "ALTER TABLE messages ADD COLUMN more",
+    ],
+)
+async def test_messages_that_another_program_has_changed_are_refused(
+    server: FaultyServer, ledger: ServerLedger, path: Path, change: str
+) -> None:
+    client = make(server, path)
+    for number in (1, 2):
+        await client.send(message(number))
+    await client.aclose()
+    database = sqlite3.connect(path)
+    database.execute(change)
+    database.commit()
+    database.close()
+    client = make(server, path)
+    for _ in range(2):
+        with pytest.raises(OutboxUnusable, match=r"damaged.*nothing was changed.*move the file"):
+            await client.connect()
+    await client.aclose()
+    assert ledger.ids == []
+
+
+@pytest.mark.parametrize("exists", [False, True])
+async def test_a_symbolic_link_names_the_file_behind_it(
+    server: FaultyServer, ledger: ServerLedger, tmp_path: Path, exists: bool
+) -> None:
+    (tmp_path / "volume").mkdir()
+    path, link = tmp_path / "volume" / "outbox.db", tmp_path / "link.db"
+    link.symlink_to(path)
+    if exists:
+        path.touch()
+    client = make(server, link)
+    await client.send(message(1))
+    with pytest.raises(OutboxInUse):
+        await make(server, path).connect()
+    await client.aclose()
+    assert left_in(path) == [(1, False)]
+    async with make(server, link) as client:
+        await until(lambda: client.status.outbox == 0)
+    assert ledger.ids == [1]
+
+
+def test_ctrl_c_while_the_file_is_opened_gives_it_back(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    class Interrupted(Future[Any]):
+        def result(self, timeout: float | None = None) -> Any:
+            super().result(timeout)
+            raise KeyboardInterrupt
+
+    async def send() -> None:
+        await Client("ws://127.0.0.1:9/", outbox=DurableOutbox(path)).send("text")
+
+    with monkeypatch.context() as pressed:
+        pressed.setattr("onesocket.client._store_writer.Future", Interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            asyncio.run(send())
+    gc.collect()
+    for thread in outbox_threads():
+        thread.join(10)
+    asyncio.run(send())
+
+
 def test_a_client_that_is_left_open_gives_its_file_back_once_its_loop_is_closed(path: Path) -> None:
     async def leave() -> None:
         client = Client("ws://localhost/", protocol=Json(), outbox=DurableOutbox(path))
@@ -573,13 +679,18 @@ def untyped(value: object) -> Any:
     [
         (lambda: DurableOutbox(""), "path must be"),
         (lambda: DurableOutbox(untyped(b"x")), "path must be"),
+        (lambda: DurableOutbox("a\0b"), "path must be"),
         (lambda: DurableOutbox(":memory:"), "OutboxLimits"),
         (lambda: DurableOutbox("x", messages=0), "messages must be"),
         (lambda: DurableOutbox("x", bytes=True), "bytes must be"),
         (lambda: DurableOutbox("x", age=0), "age must be"),
         (lambda: Client("ws://localhost/", outbox=untyped("file")), r"outbox must be OutboxLimits.*DurableOutbox"),
         (lambda: Json(acknowledges=untyped(len)), "must be an Acknowledgement"),
-        (lambda: Acknowledgement(id_of=untyped("id"), acknowledged_by=str), "id_of must be a function"),
+        (lambda: Acknowledgement(id_of=untyped("id"), acknowledged_by=str), "id_of must be a plain function"),
+        (
+            lambda: Acknowledgement(id_of=str, acknowledged_by=untyped(asyncio.sleep)),
+            "acknowledged_by .*plain function",
+        ),
     ],
 )
 def test_bad_options_are_refused_at_once(build: Callable[[], object], text: str) -> None:

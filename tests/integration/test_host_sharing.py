@@ -323,6 +323,33 @@ async def test_an_owner_that_leaves_hands_over_in_order(group: SharingProcesses,
     assert_single_connection(server)
 
 
+async def test_a_server_that_still_counts_the_owner_that_left_is_tried_again_soon(
+    group: SharingProcesses, server: FaultyServer
+) -> None:
+    await group.start(2)
+    owner = await group.owner()
+    rest = [process for process in group.members if process is not owner]
+    server.faults = [Fault.refuse(429, body="connection limit exceeded")] * 2
+    await owner.do("close")
+    await group.connected(4, rest)  # not after busy_delay, 30 s
+    assert_single_connection(server)
+
+
+async def test_a_date_that_the_server_named_outlives_the_owner(group: SharingProcesses, server: FaultyServer) -> None:
+    await group.start(2, client={"open_timeout": 0.5})
+    owner = await group.owner()
+    (other,) = (process for process in group.members if process is not owner)
+    server.faults = [Fault.refuse(503, headers={"Retry-After": "60"})]
+    server.kill_connections()
+    await other.until(lambda report: report.get("new") == "BACKING_OFF" and report["epoch"] == 2)
+    mark = len(other.said)
+    await owner.do("close")
+    await other.until(lambda report: report.get("new") == "BACKING_OFF", mark)
+    assert (await other.do("status"))[2]  # it is the owner now
+    assert (await other.refused("connect"))["kind"] == "ServerBusy"
+    assert server.counts.handshakes == 2
+
+
 async def test_a_forked_child_keeps_neither_the_connection_nor_the_lock(
     group: SharingProcesses, server: FaultyServer
 ) -> None:

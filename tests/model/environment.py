@@ -379,6 +379,8 @@ class Environment:
             was_up = self.machine.initiator is Initiator.RESUME or event.up_for >= MIN_UPTIME
             if not self._may_pass(event, was_up=was_up, lost_now=lost_now):
                 self.resuming = False
+            if lost_now and event.up_for >= MIN_UPTIME:
+                self.ghost_until = 0.0
             self.meets_ghost = event.error is LIMIT and self.now < self.ghost_until
         if state is State.CLOSING and isinstance(event, ConnectionGone) and event.error.retry_after is not None:
             self.not_before = self.now + event.error.retry_after

@@ -459,7 +459,7 @@ class Oracle:
         error = failure.error
         was_in = self.owner == "lost connection" or failure.up_for >= 1
         passes = isinstance(error, ClosedByPeer) and error.retryable_once_established and self.policy is not None
-        wants_token = failure.verdict is Verdict.NEW_TOKEN or (failure.verdict is None and error.refuses_token)
+        wants_token = self._wants_token(failure)
         if passes and was_in and failure.verdict is None and not (self.renews and wants_token):
             error = ServerBusy(str(error))
         usual = Verdict.FAIL if not error.retryable else Verdict.RETRY
@@ -471,17 +471,25 @@ class Oracle:
         another = self.refusals > 0 and failure.is_fresh_token
         return error, Verdict.FAIL if another or self.refusals == MAX_TOKEN_REQUESTS else Verdict.NEW_TOKEN
 
+    def _wants_token(self, failure: Failure) -> bool:
+        return failure.verdict is Verdict.NEW_TOKEN or (failure.verdict is None and failure.error.refuses_token)
+
     def _fails(self, failure: Failure | None) -> str:
         """Count it, and decide what it leads to. First connects fail for good; established connections come back."""
         error, verdict = (OpenTimeout(), Verdict.RETRY) if failure is None else self._means(failure)
         if self.phase == "ready":
             self.owner = "lost connection"
+        if failure is not None and self.renews and self._wants_token(failure):
+            self.say("refused token", type(error))
         if verdict is Verdict.NEW_TOKEN:
             self.refusals += 1
-            self.say("refused token", type(error))
         elif self.phase == "ready":
             self.refusals = 0
+        if self.phase == "ready" and failure is not None and failure.up_for >= 1:
+            self.ghost_until = 0.0  # the place that is taken is another's
         self.meets_ghost = isinstance(error, ServerBusy) and error.is_connection_limit and self.now < self.ghost_until
+        if self.meets_ghost and failure is not None and failure.verdict is None:
+            verdict = Verdict.RETRY
         self._note_date(error)
         goes_on = self.owner in ("lost connection", "retries") or True in self.waiting or self.meets_ghost
         if self.losses and self.phase == "ready":  # so long up makes up for so long away
@@ -505,7 +513,7 @@ class Oracle:
         if policy is None or error is None:
             raise AssertionError
         losses = self.losses + self.meets_ghost  # a place of our own is free in seconds, but not at once
-        if self.verdict is Verdict.SLOW and not self.meets_ghost and error.retry_after is None:
+        if self.verdict is Verdict.SLOW and error.retry_after is None:
             return min(policy.busy_delay * (1 + jitter), max(policy.cap, policy.busy_delay))
         if error.retry_after is not None and not error.backs_off:
             return error.retry_after

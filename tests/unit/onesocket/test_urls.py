@@ -8,7 +8,7 @@ import pytest
 
 from onesocket import Client, TokenQuery
 from onesocket.errors import InvalidURL
-from onesocket.urls import parse_url, with_query
+from onesocket.urls import parse_url, redact, with_query
 from onesocket.wire import DialRequest
 
 # Targets as real services sign or define them: changed by a byte, they mean something else, or nothing.
@@ -179,3 +179,19 @@ def test_a_text_that_is_no_url_is_told_as_it_was_given_without_secrets(given: st
 def test_a_proxy_without_a_scheme_is_told_with_the_usual_one() -> None:
     with pytest.raises(InvalidURL, match=r"did you mean http://127\.0\.0\.1:3128\?$"):
         Client("ws://h/", proxy="127.0.0.1:3128")
+
+
+@pytest.mark.parametrize(
+    ("url", "shown"),
+    [
+        ("wss://u:p@h/p?key=v&k%C3%BC+y=&a=b=c", "wss://h/p?key=***&k%C3%BC%20y=***&a=***"),
+        ("wss://h/?a-token-without-a-name", "wss://h/?***"),
+        ("wss://h/?key=v&a-token", "wss://h/?key=***&***"),
+        ("wss://h/?a-token&key=v", "wss://h/?***&key=***"),
+        ("ws+unix:///s:/t?a-token", "ws+unix:///s:/t?***"),
+        ("wss://h/?&&", "wss://h/?***"),
+        ("wss://h/", "wss://h/"),
+    ],
+)
+def test_a_url_is_shown_without_the_values_of_its_query(url: str, shown: str) -> None:
+    assert redact(url) == shown

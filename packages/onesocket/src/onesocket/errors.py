@@ -7,6 +7,7 @@ Each error has `retryable` and `retry_after`; docs/errors.md draws the tree, and
 
 from __future__ import annotations
 
+import math
 from typing import Any, Final, Self, TypeVar
 
 from ._printable import printable
@@ -269,6 +270,15 @@ class LoginRefused(PeerError):
         self.refuses_token = not retryable
 
 
+def _checked_seconds(value: object) -> float | None:
+    """`retry_after` of an error that a program makes, of what its service says; a date that is past means now."""
+    if value is None:
+        return None
+    if not isinstance(value, int | float) or isinstance(value, bool) or math.isnan(value):
+        raise InvalidOption(f"retry_after must be a number of seconds or None, not {value!r}")
+    return max(0.0, value)
+
+
 class ServerBusy(PeerError):
     """The server takes no connection now: connection limit, a ghost of the last connection, too many requests.
 
@@ -289,7 +299,7 @@ class ServerBusy(PeerError):
         status: int | None = None,
     ) -> None:
         super().__init__(text)
-        self.retry_after = retry_after
+        self.retry_after = _checked_seconds(retry_after)
         self.code = code
         self.reason = reason
         self.status = status

@@ -7,7 +7,7 @@ import os
 import re
 import sys
 from dataclasses import dataclass
-from urllib.parse import SplitResult, parse_qsl, quote, unquote, unquote_plus, urlencode, urlsplit, urlunsplit
+from urllib.parse import SplitResult, quote, unquote, unquote_plus, urlencode, urlsplit, urlunsplit
 
 from .errors import InvalidURL
 
@@ -144,11 +144,11 @@ def redact(url: object) -> str:
     try:
         parts = urlsplit(url)
         netloc = parts.netloc.rpartition("@")[2]
-        keys = [key for key, _ in parse_qsl(parts.query, keep_blank_values=True)]
     except ValueError:
         return "<unreadable URL>"
-    query = "&".join(f"{quote(key)}=***" for key in keys)
-    if parts.query and not keys:
+    pairs = [pair.partition("=") for pair in parts.query.split("&") if pair]
+    query = "&".join(f"{quote(unquote_plus(key))}=***" if equals else "***" for key, equals, _ in pairs)
+    if parts.query and not pairs:
         query = "***"
     if parts.scheme in _UNIX_SCHEMES and not netloc:  # urlunsplit() would leave out the slashes
         return f"{parts.scheme}://{parts.path}" + (f"?{query}" if query else "")

@@ -142,12 +142,28 @@ async def test_callers_that_wait_are_released_by_the_owner(stop: str, error: typ
 
 @on_virtual_time
 async def test_retry_is_checked() -> None:
-    client = make(MemoryServer(), reconnect=None)
-    with pytest.raises(InvalidOption, match="retry=True needs a policy"):
-        await client.connect(retry=True)
-    with pytest.raises(InvalidOption, match="retry must be True, False or None, not 1"):
-        client.connect_nowait(retry=1)  # type: ignore[arg-type] # that is the point
-    await client.aclose()
+    for client in (
+        make(MemoryServer(), reconnect=None),
+        join(URL, scope="loop", transport=MemoryServer().transport(), reconnect=None).client(),
+    ):
+        with pytest.raises(InvalidOption, match="retry=True needs a policy"):
+            await client.connect(retry=True)
+        with pytest.raises(InvalidOption, match="retry must be True, False or None, not 1"):
+            client.connect_nowait(retry=1)  # type: ignore[arg-type] # that is the point
+        await client.aclose()
+
+
+@on_virtual_time
+async def test_a_retried_call_without_a_caller_counts_beside_one_of_one_attempt() -> None:
+    server = MemoryServer()
+    for client in (make(server), join(URL, scope="loop", transport=server.transport()).client()):
+        server.peers.clear()
+        down_for(server, 2)
+        reader = asyncio.ensure_future(anext(client.subscribe()))
+        outcomes = [client.connect_nowait(retry=retry) for retry in (False, True, False)]
+        assert outcomes == [Outcome.OPENED, Outcome.JOINED, Outcome.JOINED]
+        assert await reader == "hello"
+        await client.aclose()
 
 
 # --- Retry-After ------------------------------------------------------------------------------------------------------

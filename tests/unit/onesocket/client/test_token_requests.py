@@ -24,6 +24,7 @@ async def test_a_source_is_told_of_a_refused_token_and_of_no_refusal_without_one
     tokens.refused(REFUSAL)
     assert await tokens.ask() == "one"
     tokens.refused(REFUSAL)
+    tokens.wants_another = True
     with pytest.raises(TokenUnchanged):
         await tokens.ask()
     assert await tokens.ask() == "two"

@@ -17,6 +17,7 @@ from onesocket.errors import (
     InvalidOption,
     OnesocketError,
     OpenTimeout,
+    ServerBusy,
     TokenFailed,
 )
 from onesocket.lifecycle._guards import MAX_TOKEN_REQUESTS
@@ -99,6 +100,25 @@ async def test_the_hook_sees_statuses_and_missed_deadlines_of_attempts_that_are_
     with pytest.raises(HandshakeRejected):
         await client.connect(retry=False)
     assert len(seen) == 2  # that attempt wasn't to be retried, whatever the verdict
+    await client.aclose()
+
+
+@on_virtual_time
+async def test_the_hook_is_asked_about_a_limit_that_is_retried_because_of_our_own_close() -> None:
+    server = MemoryServer()
+    seen: list[OnesocketError] = []
+
+    def verdict(error: OnesocketError) -> Verdict:
+        seen.append(error)
+        return Verdict.FAIL
+
+    client = make(server, reconnect=ReconnectPolicy(verdict=verdict))
+    await client.connect()
+    limit = handshake_rejected(429, {}, "too many connections")
+    server.on_dial = lambda peer: peer.refuse(limit)
+    with pytest.raises(ServerBusy):
+        await client.reconnect()
+    assert (seen, len(server.peers)) == ([limit], 2)
     await client.aclose()
 
 
@@ -222,6 +242,26 @@ async def test_a_source_that_still_has_the_old_token_is_asked_again() -> None:
     await client.wait_for(State.CONNECTED)
     assert venue.seen == ["one", "one", "two"]  # the server isn't asked with a token that it has refused
     assert 5 < len(asked) < MAX_TOKEN_REQUESTS
+    await client.aclose()
+
+
+@pytest.mark.parametrize("shared", [False, True])
+@on_virtual_time
+async def test_the_source_learns_of_each_refusal_also_by_the_next_call(shared: bool) -> None:
+    venue, told = TokenVenue("two"), []
+
+    async def source(previous: str | None, error: OnesocketError | None) -> str:
+        told.append((previous, getattr(error, "status", None)))
+        return "one" if len(told) < 3 else "two"
+
+    client = venue.client(source, shared=shared)
+    for _ in range(2):
+        with pytest.raises(HandshakeRejected):
+            await client.connect()
+    await client.connect()
+    await client.reconnect()
+    assert told == [(None, None), ("one", 401), ("one", 401), (None, None)]
+    assert venue.seen == ["one", "one", "two", "two"]  # each call asks the server
     await client.aclose()
 
 

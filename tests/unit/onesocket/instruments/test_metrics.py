@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import itertools
 import re
+from collections import Counter
 from typing import Any
 
 import pytest
@@ -12,7 +14,7 @@ from prometheus_client import CollectorRegistry
 
 from onesocket import Client, Identity, Json, Provider, State
 from onesocket.client import Change
-from onesocket.errors import InvalidOption, UsageError
+from onesocket.errors import ConnectionRefused, InvalidOption, UsageError
 from onesocket.instruments import OpenTelemetry, Prometheus, Source, SourceKind
 from onesocket.instruments._metrics import METRICS, label
 from onesocket.transports._memory import MemoryPeer, MemoryServer
@@ -153,8 +155,72 @@ async def test_a_source_that_is_gone_without_a_word_is_forgotten() -> None:
     assert scrape.value("onesocket_client_connection_attempts_total") == 0
     del source
     gc.collect()
-    assert scrape.series() == {}
+    assert scrape.value("onesocket_client_connection_attempts_total") == 0
+    assert scrape.value("onesocket_client_connection_state", onesocket_connection_state="disconnected") is None
     assert "sources=0" in repr(scrape.instruments)
+
+
+COUNTS = {
+    "onesocket_client_connection_attempts_total": "onesocket.client.connection.attempts",
+    "onesocket_client_received_messages_total": "onesocket.client.received.messages",
+    "onesocket_client_sent_messages_total": "onesocket.client.sent.messages",
+}
+
+
+@on_virtual_time
+async def test_each_server_of_a_client_with_several_has_what_it_counted_itself() -> None:
+    """The function gives two servers in turn; every other attempt of the second is refused."""
+    scrape, telemetry = Scrape(), Telemetry()
+    sent: Counter[str] = Counter()
+    received: Counter[str] = Counter()
+    dials: Counter[str] = Counter()
+    hosts = itertools.cycle(["one.test", "two.test"])
+
+    def dial(peer: MemoryPeer) -> None:
+        host = peer.request.address.host
+        dials[host] += 1
+        if host == "two.test" and dials[host] % 2:
+            peer.refuse(ConnectionRefused("refused"))
+        else:
+            peer.accept(greeting=["hello", "again"])
+            sent[host] += 2
+
+    def take(peer: MemoryPeer, _: object) -> None:
+        received[peer.request.address.host] += 1
+
+    async def url() -> str:
+        await asyncio.sleep(0.5)
+        return f"ws://{next(hosts)}/"
+
+    server = MemoryServer(dial, take)
+    seen: list[tuple[str, float]] = []
+    client = Client(url, transport=server.transport(), instruments=[scrape.instruments, telemetry.instruments])
+    stream = client.subscribe(gaps=False)
+    await client.connect()
+    for number in range(4):
+        await client.send("x")
+        for _ in range(2):
+            await anext(stream)
+        if number % 2:
+            await asyncio.sleep(0.1)  # not every connection is seen by a scrape
+            seen += [(f"{name} {dict(labels)}", value) for (name, labels), value in scrape.series().items()]
+        server.peers[-1].close(1012)
+        await client.wait_for(State.BACKING_OFF)
+        seen += [(f"{name} {dict(labels)}", value) for (name, labels), value in scrape.series().items()]
+        await client.wait_for(State.CONNECTED)
+    await client.aclose()
+    assert set(dials) == {"one.test", "two.test"}
+    points = telemetry.points()
+    for (name, point), counts in zip(COUNTS.items(), (dials, sent, received), strict=True):
+        for host, count in counts.items():
+            assert (host, scrape.value(name, server_address=host)) == (host, count)
+            labels = frozenset({("server.address", host), ("server.port", "80")})
+            assert points[point, labels] == count
+        assert len([each for each, _ in scrape.series() if each == name]) == 2
+    counters = [(name, value) for name, value in seen if "_total" in name]
+    for name in {name for name, _ in counters}:
+        values = [value for each, value in counters if each == name]
+        assert values == sorted(values), name
 
 
 def test_one_registry_takes_one() -> None:

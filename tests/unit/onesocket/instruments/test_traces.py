@@ -70,6 +70,34 @@ async def test_a_connection_is_linked_to_the_one_it_replaced() -> None:
 
 
 @on_virtual_time
+async def test_spans_have_the_url_of_their_own_attempt() -> None:
+    telemetry = Telemetry()
+    urls = iter(["ws://one.test/?key=secret", "ws://two.test/", "ws://three.test/"])
+
+    def dial(peer: MemoryPeer) -> None:
+        if peer.request.address.host == "two.test":
+            peer.refuse(ConnectionRefused("refused"))
+        else:
+            peer.accept()
+
+    server = MemoryServer(dial)
+    client = Client(lambda: next(urls), transport=server.transport(), instruments=telemetry.instruments)
+    await client.connect()
+    server.peers[-1].close(1012)
+    await client.wait_for(State.BACKING_OFF)
+    await client.wait_for(State.CONNECTED)
+    await client.aclose()
+    for name, shown in (
+        ("connect", ["one", "two", "three"]),
+        ("login", ["one", "three"]),
+        ("connection", ["one", "three"]),
+    ):
+        spans = [span.attributes or {} for span in telemetry.named(name)]
+        assert [span["server.address"] for span in spans] == [f"{host}.test" for host in shown]
+        assert [str(span["url.full"]).partition("?")[0] for span in spans] == [f"ws://{host}.test/" for host in shown]
+
+
+@on_virtual_time
 async def test_each_failed_attempt_is_a_span_with_its_error() -> None:
     telemetry = Telemetry()
     server = MemoryServer()

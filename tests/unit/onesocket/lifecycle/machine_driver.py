@@ -100,9 +100,15 @@ class MachineDriver:
         return self.handle(events.ProtocolReady(self.machine.epoch))
 
     def failing(
-        self, error: OnesocketError = LOST, code: int = 1000, *, dead: bool = False, up_for: float = 0.0
+        self,
+        error: OnesocketError = LOST,
+        code: int = 1000,
+        *,
+        dead: bool = False,
+        up_for: float = 0.0,
+        by_peer: bool = False,
     ) -> Self:
-        return self.handle(events.ConnectionFailing(self.machine.epoch, error, code, "told", dead, up_for))
+        return self.handle(events.ConnectionFailing(self.machine.epoch, error, code, "told", dead, up_for, by_peer))
 
     def closed_by_peer(self, error: OnesocketError) -> Self:
         return self.handle(events.ConnectionFailing(self.machine.epoch, error, by_peer=True)).ended(error)

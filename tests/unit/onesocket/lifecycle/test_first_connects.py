@@ -131,7 +131,7 @@ def test_the_loss_of_a_retried_connection_outlives_its_callers() -> None:
 
 
 def test_a_connection_of_another_process_is_resumed_as_one_that_was_lost() -> None:
-    drive = MachineDriver().handle(events.Connect(wait=False, retry=True, resumes=True))
+    drive = MachineDriver().handle(events.Connect(wait=False, retry=True, resumes=events.EarlierConnection()))
     assert drive.machine.initiator is Initiator.RESUME
     drive.ended(closed_by_peer(1008))
     assert drive.state is State.BACKING_OFF
@@ -152,6 +152,16 @@ def test_no_attempt_is_made_before_the_time_that_the_server_has_named() -> None:
         assert "10.0 s from now: not now" in str(error)
     drive.now += 10
     assert drive.connect().has(fx.Dial)
+
+
+def test_a_date_that_another_process_was_told_is_obeyed() -> None:
+    drive = MachineDriver().handle(
+        events.Connect(wait=False, retry=True, resumes=events.EarlierConnection(in_order=True, wait=40))
+    )
+    assert drive.state is State.BACKING_OFF
+    assert drive.the(fx.SetTimer).at == drive.now + 40
+    assert drive.connect().the(fx.RaiseError).error.retry_after == 40
+    assert drive.timer(TimerKind.RETRY).has(fx.Dial)
 
 
 def test_a_call_with_retry_has_it_made_then() -> None:

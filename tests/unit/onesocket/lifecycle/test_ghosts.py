@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from onesocket.errors import ServerBusy
 from onesocket.lifecycle import _effects as fx
+from onesocket.lifecycle import _events as events
 from onesocket.lifecycle._actions import GHOST_SECONDS
 from onesocket.lifecycle._events import TimerKind
 from onesocket.lifecycle._peer_errors import closed_by_peer, handshake_rejected
 from onesocket.lifecycle._retry import ReconnectPolicy
 from onesocket.lifecycle._states import State
+from onesocket.lifecycle._verdict import Verdict
 from tests.unit.onesocket.lifecycle.machine_driver import BUSY, LOST, MachineDriver
 
 LIMIT = closed_by_peer(1008, "connection limit exceeded")
@@ -61,6 +63,33 @@ def test_after_a_close_of_the_server_it_is_retried_slowly() -> None:
     ):
         drive.timer(TimerKind.RETRY).ended(LIMIT)
         assert drive.the(fx.SetTimer).at >= drive.now + 30
+
+
+def test_a_place_that_another_took_from_a_connection_that_was_up_is_no_ghost() -> None:
+    for lost in (LIMIT, LOST):
+        drive = MachineDriver().up().reconnect().ended().opened().ready()
+        drive.now += 2
+        drive.failing(lost, by_peer=True, up_for=2).ended(lost)
+        if lost is LOST:
+            drive.timer(TimerKind.RETRY).ended(LIMIT)
+        assert drive.the(fx.SetTimer).at >= drive.now + 30
+    drive = MachineDriver().up().reconnect().ended().opened().ready()
+    drive.failing(LIMIT, by_peer=True, up_for=0.1).ended(LIMIT)  # accepted only to be refused
+    assert drive.the(fx.SetTimer).at < drive.now + 5
+
+
+def test_the_verdict_of_the_hook_counts_for_a_ghost_too() -> None:
+    drive = MachineDriver().up().reconnect().ended().ended(LIMIT, verdict=Verdict.SLOW)
+    assert drive.state is State.BACKING_OFF
+    assert drive.the(fx.SetTimer).at >= drive.now + 30
+    assert MachineDriver().up().reconnect().ended().ended(LIMIT, verdict=Verdict.FAIL).state is State.FAILED
+
+
+def test_the_close_of_another_process_that_had_the_connection_leaves_a_ghost_too() -> None:
+    for in_order in (True, False):
+        earlier = events.EarlierConnection(in_order=in_order)
+        drive = MachineDriver().handle(events.Connect(wait=False, retry=True, resumes=earlier)).ended(LIMIT)
+        assert (drive.the(fx.SetTimer).at < drive.now + 5) is in_order
 
 
 def test_another_limit_is_no_ghost() -> None:

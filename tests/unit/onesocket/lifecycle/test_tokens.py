@@ -34,6 +34,7 @@ def test_one_fresh_token_is_tried(error: OnesocketError) -> None:
     assert drive.the(fx.ReportRefusedToken).error is error
     assert drive.timer(TimerKind.RETRY).ended(error).machine.error is error
     assert drive.has(fx.CancelTimer)
+    assert drive.has(fx.ReportRefusedToken)  # for the next call
 
 
 def test_a_fresh_token_that_is_accepted_begins_a_new_count() -> None:

@@ -72,6 +72,24 @@ def test_a_reason_that_speaks_of_a_limit_means_busy(reason: str) -> None:
     assert verdict_of(closed_by_peer(1010, reason)) is Verdict.FAIL
 
 
+@pytest.mark.parametrize(
+    ("reason", "wanted"),
+    [
+        ("Maximum session duration exceeded", Verdict.RETRY),
+        ("connection lifetime limit reached", Verdict.RETRY),
+        ("Idle timeout", Verdict.RETRY),
+        ("exceeded the limit\nof inactivity", Verdict.RETRY),
+        ("too many messages in the duration, limit exceeded", Verdict.SLOW),
+        ("rate limit exceeded: average age", Verdict.SLOW),
+        ("token lifetime limit exceeded", Verdict.SLOW),
+        ("page limit exceeded", Verdict.SLOW),
+    ],
+)
+def test_a_connection_that_has_had_its_time_is_followed_by_the_next_at_once(reason: str, wanted: Verdict) -> None:
+    for code in (1008, 3008, 4029):
+        assert verdict_of(closed_by_peer(code, reason)) is wanted
+
+
 def test_what_a_1008_means_once_the_connection_was_up() -> None:
     for reason in ("", "who are you?", "token expired"):
         refused = closed_by_peer(1008, reason)
@@ -193,7 +211,7 @@ def test_a_date_is_read_against_the_servers_own_clock_and_means_nothing_without_
 
 
 def test_every_row_of_the_tables_counts() -> None:
-    texts = ("", "connection limit exceeded", "invalid token", "max clients")
+    texts = ("", "connection limit exceeded", "invalid token", "max clients", "maximum session duration exceeded")
     for rules in (CLOSE_RULES, STATUS_RULES):
         first = {
             next(rule for rule in rules if rule.matches(code, text)) for code in range(100, 5000) for text in texts

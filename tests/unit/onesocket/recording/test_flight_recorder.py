@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
+import dataclasses
 import os
 import random
 import signal
@@ -21,7 +23,7 @@ from onesocket.recording import FlightRecorder, Header, Line, Recording
 from onesocket.recording._lines import DialLine, MessageLine, OpenLine, PingLine, ReceivedLine, SentLine, StateLine
 from onesocket.recording._ring import Ring
 from onesocket.testing import MemoryPeer, MemoryServer, run_virtual
-from onesocket.wire._handshake import Data
+from onesocket.wire._handshake import Data, DialRequest
 
 TOKEN = "a/token+that is secret"
 URL = "ws://user:pa55word@feed.example/v1?listenKey=0123456789abcdef0123&streams=btc"
@@ -227,6 +229,146 @@ def test_a_protocol_redacts_its_messages(tmp_path: Path) -> None:
     ]
 
 
+class Token(Raw):
+    """Has its token in the name of a sub-protocol, as some services want it."""
+
+    def prepare(self, request: DialRequest, token: str | None) -> DialRequest:
+        return dataclasses.replace(request, subprotocols=("v1", f"bearer.{token}"))
+
+
+def test_no_line_of_any_kind_has_the_token(tmp_path: Path) -> None:
+    token = "a-token-of-16-characters"
+
+    def dial(peer: MemoryPeer) -> None:
+        peer.accept(f"bearer.{token}", {"Sec-WebSocket-Protocol": f"bearer.{token}"})
+
+    async def work(client: Client[Any], server: MemoryServer) -> None:
+        stream = client.subscribe()
+        (peer,) = server.peers
+        peer.refuse(OnesocketError(f"the proxy said {token}"))
+        await until_ended(stream)
+
+    recorder = FlightRecorder()
+    record(recorder, work, on_dial=dial, protocol=Token(), token=token, reconnect=None)
+    recorder.write(tmp_path / "x.jsonl")
+    assert token not in (tmp_path / "x.jsonl").read_text("utf-8")
+    assert {"Open", "End"} < set(kinds(recorder.recording))
+
+
+class Returning(Raw):
+    """Has a `redact` that returns a value, or raises it."""
+
+    def __init__(self, value: Any) -> None:
+        super().__init__()
+        self.value = value
+
+    def redact(self, data: Data, *, outgoing: bool) -> Data | None:
+        del data, outgoing
+        if isinstance(self.value, BaseException):
+            raise self.value
+        result: Data | None = self.value
+        return result
+
+
+class BrokenSink:
+    """Raises an error with its third line."""
+
+    def __init__(self, error: BaseException) -> None:
+        self.error = error
+        self.calls = 0
+
+    def begin(self, header: Header) -> None:
+        del header
+
+    def add(self, line: Line) -> None:
+        del line
+        self.calls += 1
+        if self.calls == 3:
+            raise self.error
+
+
+@pytest.mark.parametrize("value", [{"a": 1}, 5, bytearray(b"x"), "\ud800", LookupError(), asyncio.CancelledError()])
+def test_a_redact_that_fails_withholds_the_message_and_harms_nothing(tmp_path: Path, value: Any) -> None:
+    recorder = FlightRecorder(directory=tmp_path, when=lambda _: True)
+    epochs = lose_and_go_on(recorder, protocol=Returning(value))
+    assert epochs == [1, 2]
+    (path,) = tmp_path.iterdir()
+    shown = [line for line in Recording.load(path).lines if isinstance(line, MessageLine)]
+    assert shown
+    assert all(line.data is None and "redact() r" in str(line.withheld) for line in shown)
+
+
+@pytest.mark.parametrize("error", [OSError("full"), LookupError(), asyncio.CancelledError(), GeneratorExit()])
+def test_a_sink_or_a_predicate_that_fails_is_told_once_and_harms_nothing(
+    tmp_path: Path, error: BaseException, caplog: pytest.LogCaptureFixture
+) -> None:
+    def fails(_: OnesocketError) -> bool:
+        raise error
+
+    assert lose_and_go_on(FlightRecorder(directory=tmp_path, when=fails)) == [1, 2]
+    assert "when= of the flight recorder raised" in caplog.text
+    sink = BrokenSink(error)
+    recorder = FlightRecorder(sink=sink)
+    assert lose_and_go_on(recorder) == [1, 2]
+    assert (sink.calls, recorder.sink_error) == (3, error)
+    assert caplog.text.count("the sink of the flight recorder failed, and gets no more lines") == 1
+
+
+def lose_and_go_on(recorder: FlightRecorder, **options: Any) -> list[int]:
+    """The epochs of a client that loses its first connection, and receives from both."""
+    epochs: list[int] = []
+
+    async def work(client: Client[Any], server: MemoryServer) -> None:
+        stream = client.subscribe(gaps=False)
+        for _ in range(2):
+            await anext(stream)
+            epochs.append(client.epoch)
+            server.peers[-1].close(4000)
+
+    policy = ReconnectPolicy(initial=0.1, cap=0.1)
+    record(recorder, work, on_dial=greet("hello"), reconnect=policy, **options)
+    return epochs
+
+
+def test_the_memory_of_headers_counts() -> None:
+    recorder = FlightRecorder(bytes=20_000)
+
+    async def work(client: Client[Any], server: MemoryServer) -> None:
+        while len(server.peers) < 10:
+            await client.reconnect()
+
+    record(recorder, work, on_dial=greet(headers={f"x-{'h' * 5_000}": "v"}))
+    names = [name for line in recorder.recording.lines if isinstance(line, OpenLine) for name, _ in line.headers]
+    assert 0 < sum(map(len, names)) < 20_000
+
+
+def test_a_file_that_others_could_read_is_made_private(tmp_path: Path) -> None:
+    path = tmp_path / "x.jsonl"
+    path.touch()
+    path.chmod(0o644)
+    FlightRecorder().write(path)
+    assert sys.platform == "win32" or stat.S_IMODE(path.stat().st_mode) == 0o600
+
+
+def test_a_clock_that_was_set_back_removes_no_new_file(tmp_path: Path) -> None:
+    for number in range(5):
+        (tmp_path / f"onesocket-20990101T00000{number}.000000Z-1-1.jsonl").touch()
+    (tmp_path / "onesocket-0-mine.jsonl").touch()
+    path = FlightRecorder(directory=tmp_path, when=lambda _: True, max_files=3).write_automatically()
+    assert path is not None
+    kept = ["onesocket-0-mine.jsonl", path.name, *(f"onesocket-20990101T00000{n}.000000Z-1-1.jsonl" for n in (3, 4))]
+    assert sorted(old.name for old in tmp_path.iterdir()) == sorted(kept)
+
+
+def test_no_part_of_a_file_is_left_by_a_full_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(_: object) -> str:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("onesocket.recording._files.encode_line", full)
+    assert FlightRecorder(directory=tmp_path, when=lambda _: True).write_automatically() is None
+    assert list(tmp_path.iterdir()) == []
+
+
 def lose(code: int) -> Callable[[MemoryPeer], None]:
     def dial(peer: MemoryPeer) -> None:
         peer.accept()
@@ -337,8 +479,14 @@ def test_a_signal_that_the_program_handles_itself_is_refused(tmp_path: Path) -> 
         ({"frames": 0}, "frames must be a whole number, at least 1, not 0"),
         ({"bytes": True}, "bytes must be a whole number, at least 1, not True"),
         ({"max_files": -1, "directory": "x"}, "max_files must be a whole number"),
-        ({"when": 3, "directory": "x"}, "when must be a function of the error, not int"),
+        ({"when": 3, "directory": "x"}, "when must be a plain function of the error, not int"),
+        ({"when": asyncio.sleep, "directory": "x"}, "when must be .* not a coroutine function"),
         ({"when": callable}, "need directory="),
+        ({"when": callable, "directory": 5}, "directory must be the path of a directory, not 5"),
+        ({"when": callable, "directory": b"x"}, "directory must be the path"),
+        ({"when": callable, "directory": ""}, "directory must be the path"),
+        ({"frames": 2**64}, "frames must be"),
+        ({"redact": "no"}, "redact must be True or False"),
         ({"signal": signal.SIGTERM, "directory": "x"}, "signal must be a signal for the program's own use"),
         ({"signal": "SIGUSR1", "directory": "x"}, "signal must be a signal for the program's own use"),
         ({"sink": print}, "sink must have begin"),

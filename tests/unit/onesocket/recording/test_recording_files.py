@@ -15,6 +15,8 @@ from onesocket.testing import FaultyServer, MemoryReplay
 HEADER = '{"format":"onesocket recording","version":1,"by":"onesocket 9","at":1.5,"redacted":true}'
 PING = '{"kind":"ping","t":1.0,"at":2.0,"client":1,"epoch":1,"payload":"00"}'
 
+MESSAGE = '{"kind":"sent","t":1.0,"at":2.0,"client":1,"epoch":1,"size":1,"text":"a"}'
+
 
 def write(path: Path, *lines: str, end: str = "\n") -> Path:
     path.write_text("\n".join(lines) + end, "utf-8")
@@ -38,6 +40,16 @@ def write(path: Path, *lines: str, end: str = "\n") -> Path:
         ([HEADER, "", PING], "line 2: Input data was truncated"),
         ([HEADER, PING[:-3]], "line 2: "),
         ([HEADER, PING.replace("00", "\x1b[31m")], "line 2: JSON is malformed"),
+        ([HEADER, PING.replace("00", "zz")], "line 2: non-hexadecimal number"),
+        ([HEADER, PING.replace("2.0", "1e300")], "line 2: 1e+300 is no time"),
+        ([HEADER, PING.replace("2.0", "-1")], "line 2: -1.0 is no time"),
+        ([HEADER, PING.replace("1.0", "-1e300")], "line 2: -1e+300 is no time"),
+        ([HEADER, MESSAGE.replace("text", "base64")], "line 2: "),
+        (
+            [HEADER, MESSAGE.replace("}", ',"withheld":"login"}')],
+            "line 2: a message has one of text, base64 and withheld",
+        ),
+        ([HEADER, MESSAGE.replace(',"text":"a"', "")], "line 2: a message has one of text, base64 and withheld"),
     ],
 )
 def test_what_is_no_recording_is_refused(tmp_path: Path, lines: list[str], text: str) -> None:
@@ -97,7 +109,7 @@ def test_no_control_character_is_shown() -> None:
     ],
 )
 def test_an_error_comes_back_as_it_was(error: OnesocketError) -> None:
-    again = ErrorRecord.of(error).error()
+    again = ErrorRecord.of(error, str).error()
     assert type(again) is type(error)
     assert str(again) == str(error)
     for name in ("code", "reason", "status", "retryable", "retry_after"):
@@ -108,7 +120,7 @@ def test_an_error_of_another_library_comes_back_as_the_base() -> None:
     class Foreign(OnesocketError):
         retryable = True
 
-    again = ErrorRecord.of(Foreign("own")).error()
+    again = ErrorRecord.of(Foreign("own"), str).error()
     assert (type(again), str(again), again.retryable) == (OnesocketError, "own", True)
     assert type(ErrorRecord(type="printable", text="x").error()) is OnesocketError
 

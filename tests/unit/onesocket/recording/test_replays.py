@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import functools
+import itertools
 import subprocess
 import sys
 from pathlib import Path
@@ -13,7 +14,7 @@ import pytest
 
 from onesocket import Client, Json, State
 from onesocket.errors import ConnectionReset, HandshakeRejected, UsageError
-from onesocket.recording import FlightRecorder, Recording
+from onesocket.recording import FlightRecorder, Line, Recording, RecordingFile
 from onesocket.testing import (
     Cassette,
     CassetteMode,
@@ -201,6 +202,22 @@ def test_a_program_that_fails_leaves_no_cassette(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
     with pytest.raises(UsageError, match="there is no cassette"):
         Cassette(tmp_path / "x.jsonl", mode=CassetteMode.REPLAY).run(fails)
+
+
+def test_a_cassette_that_could_not_be_written_is_not_kept(
+    tmp_path: Path, threaded_faulty_server: ThreadedServer[FaultyServer], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    add, calls = RecordingFile.add, itertools.count()
+
+    def add_some(file: RecordingFile, line: Line) -> None:
+        if next(calls) == 4:
+            raise OSError(28, "No space left on device")
+        add(file, line)
+
+    monkeypatch.setattr(RecordingFile, "add", add_some)
+    with pytest.raises(OSError, match="No space left"):
+        converse(Cassette(tmp_path / "x.jsonl"), threaded_faulty_server.server.url)
+    assert list(tmp_path.iterdir()) == []
 
 
 TEST = """

@@ -275,7 +275,7 @@ class Client(Generic[M]):
 
     async def reconnect(self) -> Outcome:
         """Lift a `disconnect()`, close what is open, open one new connection. Concurrent calls share it."""
-        self._open_outbox()
+        self._open_outbox(lifts_disconnect=True)
         return await self._runner.request(events.Reconnect())
 
     async def aclose(self) -> None:
@@ -529,10 +529,10 @@ class Client(Generic[M]):
             self._connect_reminder.watch,
         )
 
-    def _open_outbox(self) -> None:
+    def _open_outbox(self, *, lifts_disconnect: bool = False) -> None:
         if self._durable is not None:
             self._affinity.check()
-            self._durable.open()
+            self._durable.open(lifts_disconnect=lifts_disconnect)
 
     def _forked(self) -> None:
         error = self._affinity.error()

@@ -12,6 +12,7 @@ from typing import Any, Final
 from ..errors import (
     DeliveryUnknown,
     EncodeError,
+    ManuallyDisconnected,
     MessageExpired,
     MessageKept,
     MessageNotStored,
@@ -123,38 +124,43 @@ class DurableMessages:
 
     # --- the file -----------------------------------------------------------------------------------------------------
 
-    def open(self) -> None:
-        """Open the file, unless it is: reads what earlier runs left. Raises `OutboxUnusable` or `OutboxInUse`."""
-        if self._writer is not None or self._refusal() is not None:
+    def open(self, *, lifts_disconnect: bool = False) -> None:
+        """Open the file, unless it is: reads what earlier runs left. Raises `OutboxUnusable` or `OutboxInUse`.
+
+        A stopped client doesn't need it, but with `lifts_disconnect` it is about to go on.
+        """
+        refusal = self._refusal()
+        is_stopped = refusal is not None and not (lifts_disconnect and isinstance(refusal, ManuallyDisconnected))
+        if self._writer is not None or is_stopped:
             return
         loop = asyncio.get_running_loop()
         self._writer = StoreWriter(Path(self._outbox.path), loop, self._written)
-        clock_difference = loop.time() - time.time()
+        now, clock = loop.time(), time.time()
         self._outbox.restored.clear()
         for row in self._writer.rows:
             delivery = StoredDelivery()
             delivery.is_stored = True
             if row.may_have_arrived:
                 delivery.earlier_unknown = DeliveryUnknown("an earlier run of the program may have sent this message")
-            delivery.entry = StoredEntry(
-                row.number, row.data, row.message_id, row.expires_at + clock_difference, delivery, row.may_have_arrived
-            )
+            # No clock that was set back makes a message older than its age.
+            expires = now + min(row.expires_at - clock, row.expires_at - row.stored_at)
+            delivery.entry = StoredEntry(row.number, row.data, row.message_id, expires, delivery, row.may_have_arrived)
             self._queue.restore(delivery.entry)
             self._outbox.restored.append(
                 StoredMessage(row.data, row.message_id, row.stored_at, may_have_arrived=row.may_have_arrived)
             )
         self._writer.rows = []
-        self._log_restored(sum(message.may_have_arrived for message in self._outbox.restored))
         self._expire()
+        self._log_restored(sum(entry.is_marked for entry in self._queue.entries))
 
     def _log_restored(self, doubtful: int) -> None:
-        if self._outbox.restored:
+        if len(self._queue):
             _log.log(
                 logging.WARNING if doubtful and self._acknowledgement is None else logging.INFO,
                 "%s: the outbox %s has %d messages of an earlier run, which are sent now; %d of them may have arrived",
                 self._shown_url,
                 self._outbox.path,
-                len(self._outbox.restored),
+                len(self._queue),
                 doubtful,
             )
 

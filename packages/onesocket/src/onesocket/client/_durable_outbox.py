@@ -22,7 +22,7 @@ class StoredMessage:
     stored_at: float
     """When it was accepted, in seconds since 1970."""
     may_have_arrived: bool
-    """True if it may have been sent before: then the peer may get it twice."""
+    """True if it may have been sent before, so the peer may get it twice; also of those that were just to be sent."""
 
 
 @dataclass(frozen=True)
@@ -46,12 +46,12 @@ class DurableOutbox:
     bytes: int = 16 * 2**20
     age: float = 86_400.0
     restored: list[StoredMessage] = field(default_factory=list[StoredMessage], init=False, repr=False, compare=False)
-    """The messages of earlier runs that were in the file when it was opened, in order; they are being sent."""
+    """The messages of earlier runs, as they were in the file when it was opened, in order; sent until they expire."""
 
     def __post_init__(self) -> None:
         given: Any = self.path
         path: Any = os.fspath(cast("str", given)) if isinstance(given, str | os.PathLike) else None
-        if not isinstance(path, str) or not path:
+        if not isinstance(path, str) or not path or "\0" in path:
             raise InvalidOption(f"DurableOutbox: path must be the path of a file, not {given!r}")
         if path == ":memory:":
             raise InvalidOption("DurableOutbox: ':memory:' survives no restart; for that, use OutboxLimits()")

@@ -24,14 +24,19 @@ _HOOK_NAME = "ReconnectPolicy.verdict"
 class FailureJudge:
     """Completes the events of failures: by the verdict of the hook, and by the news of the token."""
 
-    __slots__ = ("_hook", "_report", "_tokens")
+    __slots__ = ("_hook", "_report", "_time", "_tokens")
 
     def __init__(
-        self, policy: ReconnectPolicy | None, tokens: TokenRequests, report: Callable[[BaseException, str], None]
+        self,
+        policy: ReconnectPolicy | None,
+        tokens: TokenRequests,
+        report: Callable[[BaseException, str], None],
+        time: Callable[[], float],
     ) -> None:
         self._hook = None if policy is None else policy.verdict
         self._tokens = tokens
         self._report = report
+        self._time = time
 
     def __repr__(self) -> str:
         return f"<FailureJudge hook={self._hook is not None}>"
@@ -49,7 +54,7 @@ class FailureJudge:
 
     def _ask(self, machine: Machine, error: OnesocketError) -> Verdict | None:
         hook = self._hook
-        if hook is None or not machine.is_resumed:
+        if hook is None or not machine.goes_on_after(error, self._time()):
             return None
         try:
             verdict: Any = hook(error)

@@ -26,6 +26,8 @@ CREATE TABLE messages (
     may_have_arrived INTEGER NOT NULL
 )
 """
+_ROW_TYPES: Final = ((int,), (int, str, type(None)), (str, bytes), (float,), (float,), (int,))
+_MAX_NUMBER: Final = 2**62
 _IN_USE: Final = (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED, sqlite3.SQLITE_PROTOCOL)
 
 
@@ -70,6 +72,7 @@ class MessageStore:
 
     def __init__(self, path: Path) -> None:
         """Open the file, or make it. Raises `OutboxUnusable`, or `OutboxInUse`."""
+        path = Path(os.path.realpath(path))  # beside that one SQLite keeps its second file
         self.path = path
         self._wal = path.with_name(f"{path.name}-wal")
         self.rows: list[StoredRow] = []
@@ -118,8 +121,21 @@ class MessageStore:
             execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
             self._check()
         execute("COMMIT")
-        rows = execute("SELECT * FROM messages ORDER BY number").fetchall()
-        self.rows = [StoredRow(*row)._replace(may_have_arrived=bool(row[-1])) for row in rows]
+        self.rows = [self._read(row) for row in execute("SELECT * FROM messages ORDER BY number").fetchall()]
+        ids = [row.message_id for row in self.rows if row.message_id is not None]
+        if len(set(ids)) < len(ids):
+            raise _damaged(self.path, "two messages have one id")
+
+    def _read(self, row: tuple[Any, ...]) -> StoredRow:
+        """Check a row: SQLite takes any type in any column."""
+        kinds = tuple(map(type, row))
+        if len(kinds) != len(_ROW_TYPES) or any(
+            kind not in known for kind, known in zip(kinds, _ROW_TYPES, strict=True)
+        ):
+            raise _damaged(self.path, f"a message is stored as {', '.join(kind.__name__ for kind in kinds)}")
+        if not 0 < row[0] < _MAX_NUMBER:
+            raise _damaged(self.path, f"a message has the number {row[0]}")
+        return StoredRow(*row)._replace(may_have_arrived=bool(row[-1]))
 
     def _check(self) -> None:
         damage = self._database.execute("PRAGMA quick_check(1)").fetchone()[0]

@@ -8,7 +8,7 @@ import math
 import ssl as ssl_module
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, TypeVar, cast
+from typing import TYPE_CHECKING, Any, Final, TypeVar, cast
 
 from ..errors import InvalidOption, InvalidURL, TokenFailed
 from ..lifecycle._outbox import OutboxLimits
@@ -158,7 +158,10 @@ class Options:
         return f"<Options {self.shown_url} protocol={self.protocol!r} transport={self.transport.name}>"
 
 
-def check_retry(value: object, reconnect: ReconnectPolicy | None) -> bool | None:
+_UNKNOWN_POLICY: Final = ReconnectPolicy()
+
+
+def check_retry(value: object, reconnect: ReconnectPolicy | None = _UNKNOWN_POLICY) -> bool | None:
     """`retry` of a `connect()` whose client has this policy; raises `InvalidOption`."""
     if value is not None and not isinstance(value, bool):
         raise InvalidOption(f"retry must be True, False or None, not {value!r}")

@@ -66,13 +66,14 @@ class Runner:
         self._has_predecessor = False
         """True if messages of an earlier connection may have been delivered: a gap stands before the next ones."""
         self._last_rtt: float | None = None
+        self._last_url: str | None = None
         self.connected_at: float | None = None
         self.last_connected_at: float | None = None
         self._callers = Callers()
         self.outcomes = self._callers.outcomes
         self._options = options
         self._tokens = TokenRequests(options.token)
-        self._judge = FailureJudge(options.reconnect, self._tokens, report)
+        self._judge = FailureJudge(options.reconnect, self._tokens, report, self.time)
         self._fan_out: FanOut
         self._sender: Sender
         self._silence: SilenceWatch | None
@@ -148,9 +149,9 @@ class Runner:
 
     @property
     def url(self) -> str | None:
-        """The URL of the attempt in flight or of the present connection, without its secrets."""
+        """The URL of the present attempt or connection, or of the last one, without its secrets; None: unknown."""
         attempt = self.attempt
-        return None if attempt is None else attempt.url
+        return self._last_url if attempt is None else attempt.url
 
     @property
     def handshake(self) -> Handshake | None:
@@ -293,8 +294,7 @@ class Runner:
             case fx.Dial(epoch):
                 # Also an attempt that was given up may have brought messages: a greeting that came with the upgrade.
                 self._has_predecessor = self.readied > 0 or self._fan_out.delivered > 0
-                if not self.machine.refusals:
-                    self._tokens.forget()
+                self._tokens.wants_another = self.machine.refusals > 0  # a new call begins a new count
                 self.attempt = ConnectionAttempt(
                     epoch,
                     self._options,
@@ -372,6 +372,7 @@ class Runner:
             self.dispatch(events.ProtocolReady(attempt.epoch))
             return
         loss = self.machine.error
+        self._tokens.accepted()
         self.connected_at = self.last_connected_at = time.time()
         self.dispatch(events.ProtocolReady(attempt.epoch))
         self.readied += 1
@@ -393,6 +394,7 @@ class Runner:
         """Nothing is left of the connection."""
         if self.attempt is attempt:
             self._last_rtt = self.rtt
+            self._last_url = attempt.url
             self.attempt = None
             self._sender.connection_ended()
             if self._requests is not None:

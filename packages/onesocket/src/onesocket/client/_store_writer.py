@@ -69,11 +69,12 @@ class StoreWriter:
         self._thread = threading.Thread(
             target=_run, args=(path, self._inbox, answer, opened, self._closed), name="onesocket outbox", daemon=True
         )
+        # For a client that was left open, or whose opening was interrupted by Ctrl-C.
+        weakref.finalize(self, self._inbox.put, None).atexit = False
+        _writers.add(self)
         self._thread.start()
         self.rows = opened.result()
         """The messages that were in the file."""
-        weakref.finalize(self, self._inbox.put, None).atexit = False  # a client that was left open
-        _writers.add(self)
 
     def __repr__(self) -> str:
         return f"<StoreWriter {'writing' if self._thread.is_alive() else 'closed'}>"

@@ -19,7 +19,7 @@ class TokenUnchanged(Exception):
 class TokenRequests:
     """The token of each attempt of one client: a str, or the answers of a source."""
 
-    __slots__ = ("_last", "_refusal", "_refused", "_token")
+    __slots__ = ("_last", "_refusal", "_refused", "_token", "wants_another")
 
     def __init__(self, token: Token | None) -> None:
         self._token = token
@@ -27,6 +27,8 @@ class TokenRequests:
         self._refused: str | None = None
         self._refusal: OnesocketError | None = None
         """The error with which the peer refused that token; None: it has refused none since one was accepted."""
+        self.wants_another = False
+        """True while the peer isn't asked again with the token that it refused; False: as the caller wants it."""
 
     def __repr__(self) -> str:
         return f"<TokenRequests refused={self._refusal is not None}>"
@@ -44,7 +46,7 @@ class TokenRequests:
         else:
             answer = source
         self._last = None if answer is None else check_token(answer)
-        if self._refusal is not None and self._last == self._refused:
+        if self.wants_another and self._refusal is not None and self._last == self._refused:
             raise TokenUnchanged(self._refusal)
         return self._last
 
@@ -53,6 +55,6 @@ class TokenRequests:
         if self._last is not None:
             self._refused, self._refusal = self._last, error
 
-    def forget(self) -> None:
-        """No token is refused any more."""
+    def accepted(self) -> None:
+        """The peer accepted the newest token."""
         self._refused = self._refusal = None

@@ -78,7 +78,8 @@ class OpenTelemetry:
             self._traces.remove(source)
 
     def changed(self, source: Source, change: Change) -> None:
-        """Begin and end spans."""
+        """Take the counters so far; begin and end spans."""
+        self._sources.changed(source, change)
         if self._traces is not None:
             self._traces.changed(source, change)
 

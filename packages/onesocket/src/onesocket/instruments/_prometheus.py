@@ -58,7 +58,8 @@ class Prometheus:
         self._sources.remove(source)
 
     def changed(self, source: Source, change: Change) -> None:
-        """Do nothing: the state is read when metrics are collected."""
+        """Take the counters so far."""
+        self._sources.changed(source, change)
 
     def opened(self, source: Source, epoch: int) -> None:
         """Do nothing."""

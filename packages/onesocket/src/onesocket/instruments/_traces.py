@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final, TypeAlias
 
 from ..client._instruments import Source, SourceKind, stats_of
-from ..client._status import Change
+from ..client._status import Change, Status
 from ..errors import OnesocketError, OwnerLost, RetriesExhausted
 from ..lifecycle._states import State
 from ._metrics import ROLE
@@ -112,7 +112,6 @@ class ConnectionSpans:
     def opened(self, source: Source, epoch: int) -> None:
         """Begin the span of the login."""
         if self._connect is not None and epoch == self._epoch:
-            self._connect.set_attributes(dict(source_attributes(source.status, self._name)))
             self._login = self._start(source, "onesocket.login", self._connect)
 
     def end(self) -> None:
@@ -123,14 +122,15 @@ class ConnectionSpans:
         from opentelemetry.trace import Link, SpanKind  # noqa: PLC0415 - an extra
 
         linked = [Link(self._replaced)] if links and self._replaced is not None else []
-        status = source.status
         attributes: dict[str, str | int] = {
-            **dict(source_attributes(status, self._name)),
+            **self._place(source.status),
             "network.protocol.name": "websocket",
-            "url.full": status.url,
             _EPOCH: self._epoch,
         }
         return _start_span(self._tracer, name, parent, kind=SpanKind.CLIENT, attributes=attributes, links=linked)
+
+    def _place(self, status: Status) -> dict[str, str | int]:
+        return {**dict(source_attributes(status, self._name)), "url.full": status.url}
 
     def _finish(self, source: Source | None) -> None:
         error, self._error = self._error, None
@@ -138,6 +138,8 @@ class ConnectionSpans:
             received, sent = (now - before for now, before in zip(_counts(source), self._counts_before, strict=True))
             self._connection.set_attribute("onesocket.connection.received_messages", received)
             self._connection.set_attribute("onesocket.connection.sent_messages", sent)
+        if self._connect is not None and source is not None:
+            self._connect.set_attributes(self._place(source.status))  # its URL was asked for meanwhile, perhaps
         for span in (self._login, self._connect, self._connection):
             if span is not None:
                 _end_span(span, error)
@@ -212,9 +214,10 @@ def _start_span(
 
 
 def _end_span(span: Span, error: OnesocketError | None) -> None:
-    from opentelemetry.trace import Status, StatusCode  # noqa: PLC0415 - an extra
+    from opentelemetry.trace import Status as SpanStatus  # noqa: PLC0415 - an extra
+    from opentelemetry.trace import StatusCode  # noqa: PLC0415
 
     if error is not None:
         span.set_attribute("error.type", type(error).__name__)
-        span.set_status(Status(StatusCode.ERROR, str(error)))
+        span.set_status(SpanStatus(StatusCode.ERROR, str(error)))
     span.end()

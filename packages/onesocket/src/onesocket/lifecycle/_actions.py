@@ -18,6 +18,7 @@ from . import _events as events
 from ._effects import Outcome
 from ._events import TimerKind
 from ._guards import Guards, Initiator
+from ._peer_errors import MIN_UPTIME
 from ._states import AfterClose, State
 from ._verdict import Verdict
 
@@ -47,9 +48,13 @@ class Actions(Guards):
         if self.after_close is not AfterClose.BACK_OFF:
             self.failures = self.refusals = 0
             self.initiator = Initiator.CALLERS
-        if isinstance(self._event, events.Connect) and self._event.resumes:
+        earlier = self._earlier()
+        if earlier is not None:
             self.initiator = Initiator.RESUME
             self.failures, self.away_since = 1, self._now  # the loss of the connection
+            self.not_before = max(self.not_before, self._now + earlier.wait)
+            if earlier.in_order:
+                self.ghost_until = self._now + GHOST_SECONDS
 
     def _detach_from_callers(self) -> None:
         """A call that does not wait keeps the attempt from being wound down with the last caller."""
@@ -232,13 +237,17 @@ class Actions(Guards):
 
     def count_failure(self) -> None:
         """One failure more; the last one that the policy allows becomes `RetriesExhausted`."""
+        failure = self._failure()
         if self.state is State.CONNECTED:
             self.initiator = Initiator.RESUME
+            if failure is not None and failure.up_for >= MIN_UPTIME:
+                self.ghost_until = 0.0  # the server had a place: what it counts now is another's
         self._count_refusal()
         self.meets_ghost = self._is_ghost()
-        failure = self._failure()
         if failure is not None:
             self.error = failure.error
+            if self.meets_ghost and failure.verdict is None:
+                self.verdict = Verdict.RETRY  # it is gone in seconds
         self._note_date(self.error)
         if self.failures == 0:
             self.away_since = self._now
@@ -255,9 +264,10 @@ class Actions(Guards):
     def _count_refusal(self) -> None:
         """Keep the verdict, and count the refusals of a token; one that was accepted for a while begins a new count."""
         self.verdict, failure = self._verdict(), self._failure()
-        if failure is not None and self.verdict is Verdict.NEW_TOKEN:
-            self.refusals += 1
+        if failure is not None and self._refuses_token(failure):
             self._effects.append(fx.ReportRefusedToken(failure.error))
+        if self.verdict is Verdict.NEW_TOKEN:
+            self.refusals += 1
         elif self.state is State.CONNECTED:
             self.refusals = 0
 
@@ -273,9 +283,8 @@ class Actions(Guards):
         if self.reconnect is None or self.error is None or not isinstance(self._event, events.ConnectionGone):
             raise IllegalEvent("a retry without a policy, a reason or an end")
         away = self._now - self.away_since
-        # A ghost of our own is gone in seconds, but not at once.
-        failures, verdict = (self.failures + 1, Verdict.RETRY) if self.meets_ghost else (self.failures, self.verdict)
-        delay = self.reconnect.delay(failures, self.error, self._event.jitter, away, verdict=verdict)
+        failures = self.failures + self.meets_ghost  # a ghost of our own isn't gone at once
+        delay = self.reconnect.delay(failures, self.error, self._event.jitter, away, verdict=self.verdict)
         self._set_timer(TimerKind.RETRY, max(delay, self.not_before - self._now))
 
     def wait_for_date(self) -> None:

@@ -19,16 +19,28 @@ class TimerKind(enum.StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
+class EarlierConnection:
+    """The end of a connection that another process had, for the one that resumes it.
+
+    `in_order`: that process has closed it just now. `wait`: seconds until the date that the server named for the next
+    attempt.
+    """
+
+    in_order: bool = False
+    wait: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
 class Connect:
     """`connect()` was called; `wait`: the caller waits for the outcome (and may be cancelled).
 
     `retry`: a failed attempt is followed by the next, and the caller waits on; None: as the policy's `first` says.
-    `resumes`: a connection was up before, in another process: the attempt resumes it.
+    `resumes`: the connection that the attempt resumes, if another process had it.
     """
 
     wait: bool = True
     retry: bool | None = None
-    resumes: bool = False
+    resumes: EarlierConnection | None = None
 
 
 @dataclass(frozen=True, slots=True)

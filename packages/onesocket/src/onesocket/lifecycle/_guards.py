@@ -144,7 +144,8 @@ class Guards(SideData):
 
     def is_early(self) -> bool:
         """True if the server has named a later time for the next attempt."""
-        return self._now < self.not_before
+        earlier = self._earlier()
+        return self._now < self.not_before or (earlier is not None and earlier.wait > 0)
 
     def names_date(self) -> bool:
         """True if the server has refused an attempt that was being closed, and named a later time for the next one."""
@@ -177,6 +178,10 @@ class Guards(SideData):
         event = self._failure()
         return event is not None and bool(event.error.retry_after)
 
+    def _earlier(self) -> events.EarlierConnection | None:
+        """The connection of another process that the call resumes, if it does."""
+        return self._event.resumes if isinstance(self._event, events.Connect) else None
+
     def _failure(self) -> events.ConnectionFailing | events.ConnectionGone | None:
         """The event, if it reports a failure with its error."""
         event = self._event
@@ -188,16 +193,21 @@ class Guards(SideData):
         if event is None:  # a missed deadline, which has no error yet, and may pass
             given = self._event.verdict if isinstance(self._event, events.TimerFired) else None
             return given or Verdict.RETRY
-        verdict = event.verdict or verdict_of(event.error, renews_token=self.renews_token)
-        if verdict is not Verdict.NEW_TOKEN:
-            return verdict
-        if not self.renews_token:
-            return verdict_of(event.error)
-        fails_again = self.refusals > 0 and event.is_fresh_token
-        return Verdict.FAIL if fails_again or self.refusals >= MAX_TOKEN_REQUESTS else verdict
+        if self._refuses_token(event):
+            fails_again = self.refusals > 0 and event.is_fresh_token
+            return Verdict.FAIL if fails_again or self.refusals >= MAX_TOKEN_REQUESTS else Verdict.NEW_TOKEN
+        given = None if event.verdict is Verdict.NEW_TOKEN else event.verdict
+        return given or verdict_of(event.error)
+
+    def _refuses_token(self, event: events.ConnectionFailing | events.ConnectionGone) -> bool:
+        """True if the peer refused a token, and a source may give another one."""
+        verdict = event.verdict or verdict_of(event.error, renews_token=True)
+        return self.renews_token and verdict is Verdict.NEW_TOKEN
 
     def _is_ghost(self) -> bool:
         """True if the present failure may be due to a connection that this side has closed just now."""
         event = self._failure()
-        error = None if event is None else event.error
-        return isinstance(error, ServerBusy) and error.is_connection_limit and self._now < self.ghost_until
+        return event is not None and self._is_error_of_ghost(event.error, self._now)
+
+    def _is_error_of_ghost(self, error: OnesocketError, now: float) -> bool:
+        return isinstance(error, ServerBusy) and error.is_connection_limit and now < self.ghost_until

@@ -59,6 +59,10 @@ class Machine(SideActions):
             now < self.ghost_until,
         )
 
+    def goes_on_after(self, error: OnesocketError, now: float) -> bool:
+        """True if another attempt follows a failure with this error, unless the verdict on it is FAIL."""
+        return self.reconnect is not None and (self.is_resumed or self._is_error_of_ghost(error, now))
+
     def handle(self, event: Event, now: float) -> tuple[Effect, ...]:
         """Take one event at `now` (seconds, any monotonic clock) and return the effects to perform, in order.
 

@@ -54,6 +54,14 @@ _BUSY: Final = re.compile(
     r"|busy|capacity|try again|later",
     re.IGNORECASE,
 )
+# ... because a connection has had its time, or had nothing to do, which the next one is free of ...
+_TIME: Final = r"(idle|inactiv\w*|life ?time|duration|age|session time)"
+_END: Final = r"(limit|max\w*|exceed\w*|reach\w*|time ?out)"
+_LIFETIME: Final = re.compile(
+    r"^(?!.*(too (many|much|fast)|\brate|token|jwt|credential))"
+    rf".*(\b{_TIME}\b.{{0,40}}\b{_END}\b|\b{_END}\b.{{0,40}}\b{_TIME}\b)",
+    re.IGNORECASE | re.DOTALL,
+)
 # ... because a connection of the same account is still counted ...
 _CONNECTION_LIMIT: Final = re.compile(
     r"\b(connections?|sessions?|sockets?|clients?|logins?)\b.{0,40}\b(limit|max\w*|many|exceed\w*)\b"
@@ -96,6 +104,7 @@ class VerdictRule:
 
 CLOSE_RULES: Final = (
     VerdictRule(frozenset({1013}), Verdict.SLOW),
+    VerdictRule(frozenset({_POLICY_VIOLATION, *_OWN_CODES}), Verdict.RETRY, _LIFETIME),
     VerdictRule(frozenset({_POLICY_VIOLATION, *_OWN_CODES}), Verdict.SLOW, _BUSY),
     VerdictRule(frozenset({_POLICY_VIOLATION, *_OWN_CODES}), Verdict.SLOW, _CONNECTION_LIMIT),
     VerdictRule(frozenset({_POLICY_VIOLATION}), Verdict.NEW_TOKEN, _TOKEN),

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from ..errors import InvalidOption
+from ._plain_function import is_plain_function
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,5 +25,5 @@ class Acknowledgement:
     def __post_init__(self) -> None:
         for name in ("id_of", "acknowledged_by"):
             function: object = getattr(self, name)
-            if not callable(function):
-                raise InvalidOption(f"Acknowledgement: {name} must be a function of a message, not {function!r}")
+            if not is_plain_function(function):
+                raise InvalidOption(f"Acknowledgement: {name} must be a plain function of a message, not {function!r}")

@@ -40,7 +40,7 @@ class RecordedConnection:
         line = kind(t=self._now(), at=time.time(), client=self._client, epoch=self._epoch, **values)
         if isinstance(line, DialLine | OpenLine):
             self.opening.append(line)
-        self._add((ENTRY_BYTES, line, self))
+        self._add((ENTRY_BYTES + len(str(values)), line, self))
 
     def message(self, data: Data, *, outgoing: bool) -> None:
         """Record a message."""

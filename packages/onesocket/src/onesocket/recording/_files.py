@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import stat
 import time
 from collections.abc import Iterable
 from pathlib import Path
@@ -11,7 +12,7 @@ from typing import Final, Self, TextIO
 from .._version import __version__
 from ._lines import FORMAT, VERSION, Header, Line, encode_line
 
-_PATTERN: Final = "onesocket-*.jsonl"
+_PATTERN: Final = f"onesocket-{'[0-9]' * 8}T{'[0-9]' * 6}.{'[0-9]' * 6}Z-*.jsonl"
 
 
 def make_header(*, redacted: bool, dropped: int = 0) -> Header:
@@ -85,12 +86,20 @@ class RecordingDirectory:
         self._count += 1
         at = time.strftime("%Y%m%dT%H%M%S", time.gmtime(header.at)) + f".{int(header.at % 1 * 1e6):06}Z"
         path = self.path / f"onesocket-{at}-{os.getpid()}-{self._count}.jsonl"
-        write_file(path, header, lines)
-        for old in sorted(self.path.glob(_PATTERN))[: -self._max_files]:
+        try:
+            write_file(path, header, lines)
+        except OSError:
+            path.unlink(missing_ok=True)  # a part of a recording
+            raise
+        # Without the new one: by a clock that was set back, it may seem to be the oldest.
+        others = sorted(old for old in self.path.glob(_PATTERN) if old != path)
+        for old in others[: max(0, len(others) + 1 - self._max_files)]:
             old.unlink(missing_ok=True)
         return path
 
 
 def _open_private(path: Path) -> TextIO:
     descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+    if hasattr(os, "fchmod") and stat.S_ISREG(os.fstat(descriptor).st_mode):
+        os.fchmod(descriptor, 0o600)  # of a file that was there
     return os.fdopen(descriptor, "w", encoding="utf-8", newline="\n")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+from collections.abc import Callable
 from typing import Any, Final
 
 import msgspec
@@ -47,10 +48,12 @@ class ErrorRecord(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     status: int | None = None
 
     @classmethod
-    def of(cls, error: OnesocketError) -> ErrorRecord:
-        """The record of this error."""
+    def of(cls, error: OnesocketError, shown: Callable[[str], str]) -> ErrorRecord:
+        """The record of this error; `shown`: a function that masks the secrets in a text."""
         values: dict[str, Any] = {name: getattr(error, name, None) for name in _ERROR_FIELDS}
-        return cls(type=type(error).__name__, text=str(error), **values)
+        if isinstance(values["reason"], str):
+            values["reason"] = _encodable(shown(values["reason"]))
+        return cls(type=type(error).__name__, text=_encodable(shown(str(error))), **values)
 
     def error(self) -> OnesocketError:
         """The error again; one that `onesocket.errors` doesn't have becomes an `OnesocketError`."""
@@ -195,6 +198,12 @@ AnyLine = (
     | ViolationLine
     | EndLine
 )
+
+
+def _encodable(text: str) -> str:
+    """The text with surrogates, which a path may have, written out."""
+    return text.encode(errors="backslashreplace").decode()
+
 
 _encoder = msgspec.json.Encoder()
 

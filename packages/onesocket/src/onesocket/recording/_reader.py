@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import base64
 import os
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import msgspec
 
 from .._printable import printable
 from ..errors import InvalidRecording
 from ._files import write_file
-from ._lines import FORMAT, VERSION, AnyLine, Header, Line
+from ._lines import FORMAT, VERSION, AnyLine, Header, Line, MessageLine, PingLine, PongLine
+
+_MAX_TIME: Final = 1e11
+"""Seconds: what comes after is no date to the operating system."""
 
 _header = msgspec.json.Decoder(Header)
 _any = msgspec.json.Decoder(dict[str, Any])
@@ -71,6 +75,19 @@ def _read_header(name: str, text: bytes) -> Header:
 def _read(name: str, number: int, text: bytes) -> Line:
     try:
         line: Line = _line.decode(text)
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        _check(line)
+    except (msgspec.DecodeError, ValueError) as error:
         raise InvalidRecording(f"{name}, line {number}: {printable(str(error))}") from None
     return line
+
+
+def _check(line: Line) -> None:
+    """Raise ValueError for values that no recorder writes."""
+    if not 0 <= line.at < _MAX_TIME or not abs(line.t) < _MAX_TIME:
+        raise ValueError(f"{line.at if abs(line.t) < _MAX_TIME else line.t} is no time")
+    if isinstance(line, MessageLine):
+        if [line.text, line.base64, line.withheld].count(None) != 2:
+            raise ValueError("a message has one of text, base64 and withheld")
+        base64.b64decode(line.base64 or "", validate=True)
+    elif isinstance(line, PingLine | PongLine):
+        bytes.fromhex(line.payload)

@@ -6,16 +6,20 @@ import itertools
 import logging
 import os
 import signal as signal_module
+import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any, cast
 from typing import Protocol as TypingProtocol
 
 from ..errors import InvalidOption, OnesocketError, UsageError
+from ..protocols._plain_function import is_plain_function, kind_of
 from ..protocols._protocol import Protocol
 from ._entries import Entry, line_of, lines_of
 from ._files import RecordingDirectory, make_header, write_file
 from ._lines import Header, Line
 from ._reader import Recording
+from ._redaction import HOOK_ERRORS
 from ._ring import Ring
 from ._signals import write_on_signal
 from ._tap import ClientTap
@@ -69,13 +73,17 @@ class FlightRecorder:
         self._numbers = itertools.count(1)
         if sink is not None and not (callable(getattr(sink, "add", None)) and callable(getattr(sink, "begin", None))):
             raise InvalidOption(f"sink must have begin() and add(), as RecordingFile(path) has, not be {sink!r}")
-        if when is not None and not callable(when):
-            raise InvalidOption(f"when must be a function of the error, not {type(when).__name__}")
+        if when is not None and not is_plain_function(when):
+            raise InvalidOption(f"when must be a plain function of the error, not {kind_of(when)}")
         if sink is not None and (when is not None or signal is not None):
             raise InvalidOption("when= and signal= write what the ring keeps, and with sink= there is none")
+        if not isinstance(redact, bool):  # pyright: ignore[reportUnnecessaryIsInstance] - callers without a type checker
+            raise InvalidOption(f"redact must be True or False, not {redact!r}")
         if directory is None and (when is not None or signal is not None):
             raise InvalidOption("when= and signal= need directory=, where the files are to be")
-        self._directory = RecordingDirectory(directory or "", _check_count("max_files", max_files))
+        self._directory = RecordingDirectory(_check_directory(directory), _check_count("max_files", max_files))
+        self.sink_error: BaseException | None = None
+        """The error of the sink, which has got no line since."""
         if sink is not None:
             sink.begin(make_header(redacted=redact))
         if signal is not None:
@@ -101,6 +109,9 @@ class FlightRecorder:
         except OSError as error:
             _log.error("the flight recorder could not write to %s: %s", self._directory.path, error.strerror)
             return None
+        except Exception:  # noqa: BLE001 - a recorder harms neither its connection nor the code that a signal interrupts
+            _log.exception("the flight recorder could not write to %s", self._directory.path)
+            return None
         _log.warning("the flight recorder wrote %s", path)
         return path
 
@@ -115,15 +126,20 @@ class FlightRecorder:
         return list(lines_of(self._ring.copy()))
 
     def _to_sink(self, entry: Entry) -> None:
-        if self._sink is not None:
+        if self._sink is None or self.sink_error is not None:
+            return
+        try:
             self._sink.add(line_of(entry))
+        except HOOK_ERRORS as error:
+            self.sink_error = error
+            _log.error("the sink of the flight recorder failed, and gets no more lines: %r", error, exc_info=error)
 
     def _lost(self, error: OnesocketError) -> None:
         if self._when is None:
             return
         try:
             matches = self._when(error)
-        except Exception as failure:  # noqa: BLE001 - the user's function must not harm the connection
+        except HOOK_ERRORS as failure:
             _log.error("when= of the flight recorder raised %s", type(failure).__name__, exc_info=failure)
             return
         if matches:
@@ -137,7 +153,16 @@ def check_recorder(value: object) -> FlightRecorder | None:
     return value
 
 
+def _check_directory(value: Any) -> str:
+    if value is None:
+        return ""
+    path: Any = os.fspath(cast("str", value)) if isinstance(value, str | os.PathLike) else None
+    if not isinstance(path, str) or not path or "\0" in path:
+        raise InvalidOption(f"directory must be the path of a directory, not {value!r}")
+    return path
+
+
 def _check_count(name: str, value: object) -> int:
-    if isinstance(value, bool) or not isinstance(value, int) or value < 1:
+    if isinstance(value, bool) or not isinstance(value, int) or not 1 <= value <= sys.maxsize:
         raise InvalidOption(f"{name} must be a whole number, at least 1, not {value!r}")
     return value

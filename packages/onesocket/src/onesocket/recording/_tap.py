@@ -53,6 +53,9 @@ class ClientTap:
     def __repr__(self) -> str:
         return f"<ClientTap client={self._number} {self._connection!r}>"
 
+    def _shown(self, text: str) -> str:
+        return text if self._connection is None else self._connection.redaction.text(text)
+
     @property
     def _client(self) -> int:
         if not self._number:
@@ -74,7 +77,7 @@ class ClientTap:
             DialLine,
             url=redact(request.url) if self._redacts else request.url,
             headers=[name for name, _ in request.headers],
-            subprotocols=list(request.subprotocols),
+            subprotocols=[redaction.text(name) for name in request.subprotocols],
             max_size=request.max_size,
         )
         return connection
@@ -90,7 +93,7 @@ class ClientTap:
             old=change.old.name,
             new=change.new.name,
             cause=change.cause,
-            error=None if error is None else ErrorRecord.of(error),
+            error=None if error is None else ErrorRecord.of(error, self._shown),
             retry_in=retry_in,
         )
         self._add((ENTRY_BYTES, line, None))
@@ -137,8 +140,9 @@ class TappedEvents:
 
     def opened(self, handshake: Handshake) -> None:
         """The upgrade went through."""
-        headers = self._connection.redaction.headers(handshake.headers)
-        self._connection.note(OpenLine, subprotocol=handshake.subprotocol, headers=headers)
+        redaction, chosen = self._connection.redaction, handshake.subprotocol
+        shown = None if chosen is None else redaction.text(chosen)
+        self._connection.note(OpenLine, subprotocol=shown, headers=redaction.headers(handshake.headers))
         self._events.opened(handshake)
 
     def pong(self, payload: bytes) -> None:
@@ -153,13 +157,16 @@ class TappedEvents:
 
     def violated(self, error: ProtocolViolation) -> None:
         """The peer broke the rules."""
-        self._connection.note(ViolationLine, error=ErrorRecord.of(error))
+        self._connection.note(ViolationLine, error=self._record(error))
         self._events.violated(error)
 
     def ended(self, error: OnesocketError) -> None:
         """Nothing is left of the connection."""
-        self._connection.note(EndLine, error=ErrorRecord.of(error))
+        self._connection.note(EndLine, error=self._record(error))
         self._events.ended(error)
+
+    def _record(self, error: OnesocketError) -> ErrorRecord:
+        return ErrorRecord.of(error, self._connection.redaction.text)
 
 
 class TappedConnection:
@@ -228,7 +235,7 @@ class TappedConnection:
 
     def close(self, code: int, reason: str) -> None:
         """Close with the close handshake."""
-        self._connection.note(CloseLine, code=code, reason=reason)
+        self._connection.note(CloseLine, code=code, reason=self._connection.redaction.text(reason))
         self._inner.close(code, reason)
 
     def abort(self, code: int | None = None) -> None:

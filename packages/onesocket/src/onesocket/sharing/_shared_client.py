@@ -17,6 +17,7 @@ from ..client._fan_out import FanOut
 from ..client._gap import Gap
 from ..client._instruments import Observer, SourceKind
 from ..client._message_client import C, CallbackOptions, R, ReaderParameters, SubscriptionOptions, W
+from ..client._options import check_retry
 from ..client._pickling import not_picklable
 from ..client._queue import DEFAULT_LIMIT, Overflow
 from ..client._reader_options import check_where
@@ -96,7 +97,8 @@ class SharedClient(Generic[M]):
         self.fan_out.early.expect()
         self._registrations = Registrations()
         self._host_calls = HostCalls(self.loop_inbox, self.host_inbox, self._error_reporter)
-        self._connecting: asyncio.Task[Outcome] | None = None
+        self._connecting: dict[bool, asyncio.Task[Outcome]] = {}
+        """The calls of `connect_nowait()` that are under way, by whether they are retried: at most one of each."""
         self._out = asyncio.Event()
         self._leaving: asyncio.Task[None] | None = None
         self._observer: Observer | None = None
@@ -196,23 +198,25 @@ class SharedClient(Generic[M]):
 
     def connect_nowait(self, *, retry: bool | None = None) -> Outcome:
         """As `Client.connect_nowait()`, as far as this client knows: start or find the attempt, and return which."""
+        check_retry(retry)
         self._check()
         self.view.check_usable()
-        state, connecting = self.view.status.state, self._connecting
+        state, connecting, retries = self.view.status.state, self._connecting, retry is True
         if state is State.CONNECTED:
             return Outcome.ALREADY_CONNECTED
-        is_own = connecting is not None and not connecting.done()
-        if not is_own:
-            self._connecting = asyncio.get_running_loop().create_task(
-                self.connect(retry=retry), name="onesocket connects"
-            )
-            self._connecting.add_done_callback(self._on_connected)
+        is_own = bool(connecting)
+        if not (retries in connecting or True in connecting):
+            task = asyncio.get_running_loop().create_task(self.connect(retry=retry), name="onesocket connects")
+            connecting[retries] = task
+            task.add_done_callback(functools.partial(self._on_connected, retries))
         return Outcome.JOINED if is_own or state is State.CONNECTING else Outcome.OPENED
 
-    def _on_connected(self, task: asyncio.Task[Outcome]) -> None:
-        """A `connect_nowait()` has ended: no caller gets its failure, so the readers do."""
+    def _on_connected(self, retries: bool, task: asyncio.Task[Outcome]) -> None:  # noqa: FBT001 - a key
+        """A `connect_nowait()` has ended: no caller gets its failure, so the readers do, unless another goes on."""
+        del self._connecting[retries]
         error = None if task.cancelled() else task.exception()
-        if isinstance(error, OnesocketError) and not self._closed and self.status.last_connected_at is None:
+        is_awaited = not self._closed and self.status.last_connected_at is None
+        if isinstance(error, OnesocketError) and is_awaited and not self._connecting:
             self.fan_out.fail(error)
 
     async def reconnect(self) -> Outcome:

@@ -70,8 +70,11 @@ class Cassette:
         partial = self.path.with_name(self.path.name + ".partial")
         try:
             with RecordingFile(partial) as sink:
-                self.options = {"recorder": FlightRecorder(sink=sink, redact=self._redact)}
+                recorder = FlightRecorder(sink=sink, redact=self._redact)
+                self.options = {"recorder": recorder}
                 result = asyncio.run(program())
+                if recorder.sink_error is not None:
+                    raise recorder.sink_error
             partial.replace(self.path)
         finally:
             partial.unlink(missing_ok=True)

@@ -10,7 +10,7 @@ from .._version import __version__
 from ..errors import InvalidOption
 from ..urls import CLIENT_SCHEMES, Address, parse_url, redact
 from ._header_fields import HEADER_RULE, header_values, is_header_value, is_token
-from ._secrets import encoded_forms, mask_secrets, request_secrets
+from ._secrets import mask_secrets, request_secrets
 
 Data = str | bytes
 """A whole message: text is `str`, binary is `bytes`."""
@@ -85,7 +85,7 @@ class DialRequest:
 
     def scrub(self, text: str) -> str:
         """Return `text`, which the server wrote, with the secrets of this request masked in every encoding."""
-        return mask_secrets(text, encoded_forms({*self.secrets, *request_secrets(self.url, self.headers)}))
+        return mask_secrets(text, {*self.secrets, *request_secrets(self.url, self.headers)})
 
 
 def upgrade_headers(request: DialRequest) -> tuple[tuple[str, str], ...]:

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from onesocket import Client, Gap, OnesocketError, Raw, State, Status
+from onesocket import Client, Gap, OnesocketError, Raw, ReconnectPolicy, State, Status
 from onesocket.client import OutboxLimits
 from onesocket.client._status import Change
 from onesocket.errors import (
@@ -25,12 +25,13 @@ from onesocket.protocols._protocol import Action, Deliver
 from onesocket.sharing._connection_key import ConnectionKey
 from onesocket.sharing._join import join
 from onesocket.sharing._upstream import ConnectionSpec
-from onesocket.sharing.host import HostOptions, HostUpstream
+from onesocket.sharing.host import HostOptions, HostUpstream, _host_upstream
 from onesocket.sharing.host._ipc_frames import Results
 from onesocket.sharing.host._runtime_paths import RuntimePaths
 from onesocket.wire._handshake import Data
 
 URL = "ws://127.0.0.1:9/?token=secret"
+ATTEMPTS = 8
 
 
 class UpstreamSink:
@@ -213,3 +214,24 @@ def test_what_cannot_be_shared_is_said_at_once(tmp_path: Path) -> None:
         make_upstream(tmp_path, PairProtocol())
     with pytest.raises(InvalidOption, match=r"host_options must be HostOptions\(\.\.\.\), not dict"):
         join(URL, scope="host", host_options={"buffer": 1})  # type: ignore[call-overload]
+
+
+async def test_a_reconnect_that_is_to_be_retried_has_no_deadline(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(_host_upstream, "_OWNER_LOOKUP_SLACK", 0.0)
+    policy = ReconnectPolicy(first=True, initial=0.02, cap=0.02)
+    upstream = make_upstream(tmp_path, reconnect=policy, open_timeout=0.01, close_timeout=0.01)
+    reconnecting = asyncio.ensure_future(upstream.reconnect())
+    tried = asyncio.Event()
+
+    def watch(change: Change) -> None:
+        if change.epoch == ATTEMPTS:
+            tried.set()
+
+    upstream._local_status._on_change = watch
+    await asyncio.wait((reconnecting, asyncio.ensure_future(tried.wait())), return_when=asyncio.FIRST_COMPLETED)
+    assert not reconnecting.done()
+    reconnecting.cancel()
+    await asyncio.wait((reconnecting,))
+    await upstream.aclose()

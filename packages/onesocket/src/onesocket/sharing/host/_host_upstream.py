@@ -27,6 +27,7 @@ from ...errors import (
     OwnerLost,
 )
 from ...lifecycle._effects import Outcome
+from ...lifecycle._events import EarlierConnection
 from ...lifecycle._outbox import OutboxLimits
 from ...lifecycle._retry import ReconnectPolicy
 from ...lifecycle._states import State
@@ -148,17 +149,13 @@ class HostUpstream:
 
     async def connect(self, *, retry: bool | None = None) -> Outcome:
         """Open or join the connection. Raises as `Client.connect()`, and conflicts with the other processes."""
-        is_retried = (
-            self._reconnect is not None and self._reconnect.first
-            if retry is None
-            else check_retry(retry, self._reconnect)
-        )
-        verb = Verb.CONNECT_RETRYING if is_retried else Verb.CONNECT
-        return await self._request(verb) or Outcome.ALREADY_CONNECTED
+        retries = self._retries_first if retry is None else bool(check_retry(retry, self._reconnect))
+        verb = Verb.CONNECT_RETRYING if retries else Verb.CONNECT
+        return await self._request(verb, retries=retries) or Outcome.ALREADY_CONNECTED
 
     async def reconnect(self) -> Outcome:
         """Lift a `disconnect()` of any process, close the connection, and open a new one."""
-        return await self._request(Verb.RECONNECT) or Outcome.OPENED
+        return await self._request(Verb.RECONNECT, retries=self._retries_first) or Outcome.OPENED
 
     async def disconnect(self) -> None:
         """Close the connection for all processes, until one calls `reconnect()`."""
@@ -227,9 +224,14 @@ class HostUpstream:
             self._closing = asyncio.get_running_loop().create_task(self._close())
         await asyncio.shield(self._closing)
 
-    async def _request(self, verb: Verb) -> Outcome | None:
+    @property
+    def _retries_first(self) -> bool:
+        return self._reconnect is not None and self._reconnect.first
+
+    async def _request(self, verb: Verb, *, retries: bool = False) -> Outcome | None:
+        """Have it performed; `retries`: it waits through failures, as long as it takes."""
         self._check_usable()
-        return await self._operations.request(verb, None if verb is Verb.CONNECT_RETRYING else self._deadline)
+        return await self._operations.request(verb, None if retries else self._deadline)
 
     def _check_usable(self) -> None:
         if self._pid != os.getpid():
@@ -303,7 +305,9 @@ class HostUpstream:
         if isinstance(role, Owner):
             if not self._left_in_order:
                 self._local_status.log_take_over()
-            role.resume(self._local_status.present.state)  # a stop, or a connection that was up, outlives its owner
+            # A stop, or a connection that was up, outlives its owner; so does a date that the server named.
+            earlier = EarlierConnection(self._left_in_order, self._local_status.seconds_to_date)
+            role.resume(self._local_status.present.state, earlier)
 
     def _on_role_lost(self, *, in_order: bool) -> None:
         self._operations.on_role_lost(in_order=in_order)

@@ -32,6 +32,8 @@ class LocalStatus:
         self._on_change = on_change
         self._sink: UpstreamEvents | None = None
         self._outages = OutageLog(shown_url)
+        self._not_before = 0.0
+        """Time of the loop that the server named to the owner for the next attempt."""
         self.present = Status(
             url=shown_url,
             state=State.DISCONNECTED,
@@ -56,9 +58,18 @@ class LocalStatus:
         """Set the sink."""
         self._sink = sink
 
+    @property
+    def seconds_to_date(self) -> float:
+        """Seconds until the date that the server named for the next attempt; 0: there is none."""
+        return max(0.0, self._not_before - asyncio.get_running_loop().time())
+
     def replace(self, status: Status) -> Status:
         """Take over the owner's status; returns the one before, for `report_since`."""
-        before = self.present
+        before, error = self.present, status.last_error
+        if status.state is State.CONNECTED:
+            self._not_before = 0.0
+        elif status.retry_in is not None and error is not None and error.retry_after is not None:
+            self._not_before = asyncio.get_running_loop().time() + status.retry_in
         if (status.last_lost_at or 0.0) < (before.last_lost_at or 0.0):  # an owner that hasn't seen the last one's loss
             status = dataclasses.replace(status, last_loss=before.last_loss, last_lost_at=before.last_lost_at)
         self.present = status

@@ -151,13 +151,13 @@ class Owner:
         self._files.start()
         self._heartbeat_timer = self._loop.call_later(self._options.heartbeat, self._on_heartbeat)
 
-    def resume(self, state: State) -> None:
+    def resume(self, state: State, earlier: events.EarlierConnection) -> None:
         """Restore the connection's state under the last owner: stopped, or up."""
         if state is State.STOPPED:
             self._stopping = self._loop.create_task(self.client.disconnect())
             self._stopping.add_done_callback(lambda task: task.cancelled() or task.exception())
         elif state in (State.CONNECTED, State.CONNECTING, State.BACKING_OFF):
-            self.client.internals.runner.request_nowait(events.Connect(wait=False, retry=True, resumes=True))
+            self.client.internals.runner.request_nowait(events.Connect(wait=False, retry=True, resumes=earlier))
 
     async def hand_over(self) -> None:
         """Close the connection in order, release the lock, and send the followers to the next owner. Bounded."""
@@ -360,7 +360,8 @@ class Owner:
             return
         self._forward_batch()  # not for the new follower
         heartbeat, ownership_id = self._options.heartbeat, self._lock.ownership_id
-        welcome = Welcome(os.getpid(), ownership_id, heartbeat, self.status, self.connection_stats)
+        status = dataclasses.replace(self.status, retry_in=self.client.internals.runner.retry_in)
+        welcome = Welcome(os.getpid(), ownership_id, heartbeat, status, self.connection_stats)
         self._followers.attach(follower, welcome)
 
     def _status_report(self) -> StatusReport:
