@@ -7,10 +7,13 @@ docstring which facts come from the service's own documentation, and which could
 from ._alpaca import AlpacaSession, AlpacaVenue
 from ._binance import BinanceFuturesVenue, BinanceSession, BinanceVenue, SnapshotHook
 from ._disorder import Disorder, DisorderPlan
+from ._home_assistant import CommandAnswer, HomeAssistantSession, HomeAssistantVenue
 from ._http_api import ApiRequest
+from ._kraken import KrakenSession, KrakenVenue, book_checksum
 from ._ledger import LedgerEntry, VenueEvent, VenueLedger
-from ._levels import Level, PriceLevels
+from ._levels import LevelText, PriceLevels
 from ._session import VenueSession
+from ._streams import StreamSession
 from ._venue import ServerOptions, Venue, VenueOptions
 
 __all__ = [
@@ -20,16 +23,23 @@ __all__ = [
     "BinanceFuturesVenue",
     "BinanceSession",
     "BinanceVenue",
+    "CommandAnswer",
     "Disorder",
     "DisorderPlan",
+    "HomeAssistantSession",
+    "HomeAssistantVenue",
+    "KrakenSession",
+    "KrakenVenue",
     "LedgerEntry",
-    "Level",
+    "LevelText",
     "PriceLevels",
     "ServerOptions",
     "SnapshotHook",
+    "StreamSession",
     "Venue",
     "VenueEvent",
     "VenueLedger",
     "VenueOptions",
     "VenueSession",
+    "book_checksum",
 ]

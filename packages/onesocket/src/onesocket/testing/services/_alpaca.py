@@ -76,7 +76,7 @@ class AlpacaSession(VenueSession["AlpacaVenue"]):
         """Send the error with this code."""
         self.refuse([{"T": "error", "code": code, "msg": _ERRORS[code]}], key=key, reason=f"{code} {_ERRORS[code]}")
 
-    def matching(self, key: str) -> Iterable[str]:
+    def matching(self, key: str) -> Iterable[Any]:
         """Return the subscription to the symbol, or to all."""
         channel, _, symbol = key.partition(".")
         channel = "trades" if channel in _WITH_TRADES else channel

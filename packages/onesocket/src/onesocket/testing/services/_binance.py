@@ -11,7 +11,7 @@ from .._faults import Fault, MessageLimit
 from .._faulty_connection import FaultyConnection
 from ._http_api import ApiRequest
 from ._ledger import LedgerEntry, VenueEvent
-from ._levels import Level, PriceLevels
+from ._levels import LevelText, PriceLevels
 from ._session import VenueSession
 from ._venue import Venue, VenueOptions
 
@@ -58,7 +58,7 @@ class BinanceSession(VenueSession["BinanceVenue"]):
         """Send an error."""
         self.refuse({"code": code, "msg": text, **fields}, reason=text)
 
-    def render(self, subscription: str, data: Any) -> Any:
+    def render(self, subscription: Any, data: Any) -> Any:
         """Return the data, with the name of the stream where streams are combined."""
         return {"stream": subscription, "data": data} if self.combined else data
 
@@ -181,7 +181,7 @@ class BinanceVenue(Venue[BinanceSession]):
         return self.distribute(data, stream)
 
     def push_depth(
-        self, symbol: str, *, bids: Iterable[Level] = (), asks: Iterable[Level] = (), updates: int = 1
+        self, symbol: str, *, bids: Iterable[LevelText] = (), asks: Iterable[LevelText] = (), updates: int = 1
     ) -> int:
         """Change the book of a symbol by so many updates, and send them as one `depthUpdate`; return the connections.
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from decimal import Decimal
 
-Level = tuple[str, str]
+LevelText = tuple[str, str]
 """Price and quantity, as the text that goes over the wire."""
 
 
@@ -13,13 +13,13 @@ class PriceLevels:
     """The levels of both sides, each at its price, with the text of prices and quantities kept as it was given."""
 
     def __init__(self) -> None:
-        self._bids: dict[Decimal, Level] = {}
-        self._asks: dict[Decimal, Level] = {}
+        self._bids: dict[Decimal, LevelText] = {}
+        self._asks: dict[Decimal, LevelText] = {}
 
     def __repr__(self) -> str:
         return f"<PriceLevels bids={len(self._bids)} asks={len(self._asks)}>"
 
-    def change(self, bids: Iterable[Level], asks: Iterable[Level]) -> None:
+    def change(self, bids: Iterable[LevelText], asks: Iterable[LevelText]) -> None:
         """Set quantities; a quantity of zero removes the level. Raises ArithmeticError for what is no number."""
         for side, levels in ((self._bids, bids), (self._asks, asks)):
             for price, quantity in levels:
@@ -28,10 +28,10 @@ class PriceLevels:
                 else:
                     side.pop(Decimal(price), None)
 
-    def bids(self, depth: int | None = None) -> list[Level]:
+    def bids(self, depth: int | None = None) -> list[LevelText]:
         """Return the best bids, highest price first."""
         return [self._bids[price] for price in sorted(self._bids, reverse=True)[:depth]]
 
-    def asks(self, depth: int | None = None) -> list[Level]:
+    def asks(self, depth: int | None = None) -> list[LevelText]:
         """Return the best asks, lowest price first."""
         return [self._asks[price] for price in sorted(self._asks)[:depth]]

@@ -58,11 +58,11 @@ class VenueSession(Generic[V]):
         """Take a message that is not JSON."""
         self.end(1007, error)
 
-    def matching(self, key: str) -> Iterable[str]:
+    def matching(self, key: str) -> Iterable[Any]:
         """Return the subscriptions that data of `key` go to."""
         return (key,) if key in self.keys else ()
 
-    def render(self, subscription: str, data: Any) -> Any:  # noqa: ARG002 - for the subclasses
+    def render(self, subscription: Any, data: Any) -> Any:  # noqa: ARG002 - for the subclasses
         """Return the message that brings `data` to one subscription; None for none."""
         return data
 
