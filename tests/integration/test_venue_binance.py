@@ -1,12 +1,10 @@
 """The fakes of Binance's streams, asked by a client of another project."""
 
 import asyncio
-import json
 from collections.abc import AsyncIterator
 from typing import Any
-from urllib.error import HTTPError
-from urllib.request import ProxyHandler, build_opener
 
+import httpx
 import pytest
 from websockets.exceptions import InvalidStatus
 
@@ -21,9 +19,9 @@ async def venue() -> AsyncIterator[BinanceVenue]:
         yield running
 
 
-def fetch(url: str) -> Any:
-    with build_opener(ProxyHandler({})).open(url, timeout=10) as answer:
-        return json.load(answer)
+async def fetch(url: str) -> httpx.Response:
+    async with httpx.AsyncClient(trust_env=False, timeout=10) as client:
+        return await client.get(url)
 
 
 async def test_requests_are_answered_by_their_id(venue: BinanceVenue) -> None:
@@ -106,7 +104,7 @@ async def test_a_book_can_be_kept_from_snapshot_and_updates(venue: BinanceVenue)
     async with dial(venue.stream_url("btcusdt@depth@100ms")) as peer:
         await venue.wait_until(lambda _: "btcusdt@depth@100ms" in venue.keys)
         venue.push_depth("BTCUSDT", bids=[("100.0", "0")], updates=2)
-        snapshot = await asyncio.to_thread(fetch, f"{venue.depth_url}?symbol=BTCUSDT&limit=5")
+        snapshot = (await fetch(f"{venue.depth_url}?symbol=BTCUSDT&limit=5")).json()
         venue.push_depth("BTCUSDT", asks=[("100.4", "1")])
         assert snapshot == {"lastUpdateId": 9, "bids": [["99.5", "2"]], "asks": [["100.5", "3"]]}
         events = [(await peer.receive())["data"] for _ in range(2)]
@@ -128,20 +126,17 @@ async def test_updates_of_futures_name_the_one_before_and_holes_show() -> None:
             venue.push_depth("BTCUSDT", bids=[("100", str(updates))], updates=updates)
         events = [await peer.receive() for _ in range(2)]
         assert [(event["U"], event["u"], event["pu"]) for event in events] == [(1, 3, 0), (6, 6, 5)]
-        assert (await asyncio.to_thread(fetch, venue.depth_url + "?symbol=BTCUSDT"))["lastUpdateId"] == 6
+        assert (await fetch(venue.depth_url + "?symbol=BTCUSDT")).json()["lastUpdateId"] == 6
 
 
 async def test_a_hook_gives_old_snapshots_or_none(venue: BinanceVenue) -> None:
     venue.push_depth("A", bids=[("1", "1")], updates=4)
     url = venue.depth_url + "?symbol=A"
     venue.on_snapshot = lambda symbol, snapshot: {**snapshot, "lastUpdateId": 1, "symbol": symbol}
-    assert await asyncio.to_thread(fetch, url) == {"lastUpdateId": 1, "bids": [["1", "1"]], "asks": [], "symbol": "A"}
+    assert (await fetch(url)).json() == {"lastUpdateId": 1, "bids": [["1", "1"]], "asks": [], "symbol": "A"}
     venue.on_snapshot = lambda _, __: None
     for address, status in ((url, 503), (venue.depth_url + "?symbol=B", 400), (venue.api_url + "/", 404)):
-        with pytest.raises(HTTPError) as error:
-            await asyncio.to_thread(fetch, address)
-        assert error.value.code == status
-        error.value.close()
+        assert (await fetch(address)).status_code == status
 
 
 async def test_the_end_is_announced_before_it_comes(venue: BinanceVenue) -> None:

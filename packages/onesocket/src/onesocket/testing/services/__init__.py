@@ -7,12 +7,14 @@ docstring which facts come from the service's own documentation, and which could
 from ._alpaca import AlpacaSession, AlpacaVenue
 from ._binance import BinanceFuturesVenue, BinanceSession, BinanceVenue, SnapshotHook
 from ._disorder import Disorder, DisorderPlan
+from ._graphql import Authenticate, GraphQLSession, GraphQLVenue, Resolve
 from ._home_assistant import CommandAnswer, HomeAssistantSession, HomeAssistantVenue
 from ._http_api import ApiRequest
 from ._kraken import KrakenSession, KrakenVenue, book_checksum
 from ._ledger import LedgerEntry, VenueEvent, VenueLedger
 from ._levels import LevelText, PriceLevels
 from ._session import VenueSession
+from ._slack import Envelope, SlackSession, SlackVenue
 from ._streams import StreamSession
 from ._venue import ServerOptions, Venue, VenueOptions
 
@@ -20,12 +22,16 @@ __all__ = [
     "AlpacaSession",
     "AlpacaVenue",
     "ApiRequest",
+    "Authenticate",
     "BinanceFuturesVenue",
     "BinanceSession",
     "BinanceVenue",
     "CommandAnswer",
     "Disorder",
     "DisorderPlan",
+    "Envelope",
+    "GraphQLSession",
+    "GraphQLVenue",
     "HomeAssistantSession",
     "HomeAssistantVenue",
     "KrakenSession",
@@ -33,7 +39,10 @@ __all__ = [
     "LedgerEntry",
     "LevelText",
     "PriceLevels",
+    "Resolve",
     "ServerOptions",
+    "SlackSession",
+    "SlackVenue",
     "SnapshotHook",
     "StreamSession",
     "Venue",

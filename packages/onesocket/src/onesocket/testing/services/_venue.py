@@ -10,7 +10,7 @@ from typing import Any, ClassVar, Generic, Literal, TypedDict, TypeVar, Unpack
 import msgspec
 
 from ...wire._handshake import Data
-from .._faults import ConnectionLimit, Fault, MessageLimit
+from .._faults import ConnectionLimit, Fault, MessageLimit, UpgradeReply
 from .._faulty_connection import FaultyConnection
 from .._faulty_server import FaultyServer
 from .._places import Places
@@ -279,7 +279,7 @@ class Venue(FaultyServer, Generic[S]):
     def choose_fault(self, connection: FaultyConnection) -> Fault:
         """Return the fault of a new connection: that of the plan, or the refusal of a wrong address."""
         fault = super().choose_fault(connection)
-        return self.admit(connection) or fault if fault == Fault() else fault
+        return (self.admit(connection) or fault) if fault.answer is UpgradeReply.ACCEPT else fault
 
     def admit(self, connection: FaultyConnection) -> Fault | None:
         """Return the answer to an upgrade request that the service refuses; None to accept it."""
