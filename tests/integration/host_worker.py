@@ -15,6 +15,8 @@ from collections.abc import Callable
 from typing import Any
 
 from onesocket import Client, Gap, Json, OnesocketError, Raw, ReconnectPolicy, Status
+from onesocket.client import Overflow
+from onesocket.client._queue import Queue
 from onesocket.client._status import Change
 from onesocket.protocols import Protocol
 from onesocket.sharing._connection_key import ConnectionKey
@@ -41,6 +43,10 @@ PROTOCOLS: dict[str, Callable[[], Protocol]] = {
     "topics": JsonTopics,
     "many": functools.partial(Json, type=list[int], many=True),
 }
+
+
+_READER: Queue[Any] = Queue(1, Overflow.FAIL)
+"""Stands for all readers of keys."""
 
 
 class PrintingSink:
@@ -92,9 +98,9 @@ async def perform(upstream: HostUpstream, order: Order) -> Any:  # noqa: PLR0912
         case "send":
             await upstream.send(order["message"], resend=order.get("resend", False))
         case "want":
-            upstream.add_keys(order["keys"])
+            upstream.add_keys(_READER, order["keys"])
         case "unwant":
-            upstream.remove_keys(order["keys"])
+            upstream.remove_keys(_READER, order["keys"])
         case "hold":
             upstream.hold()
         case "release":

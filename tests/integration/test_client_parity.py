@@ -21,8 +21,6 @@ from tests.support.waiting import until
 
 BLOCKING_NAMES = {"aclose": "close", "__aenter__": "__enter__", "__aiter__": "__iter__"}
 EXTRA_PARAMETERS: dict[tuple[type, str], set[str]] = {
-    (SharedClient, "subscribe"): {"keys"},
-    (blocking.SharedClient, "subscribe"): {"keys"},
     **{(blocking.SharedClient, name): {"timeout"} for name in ("connect", "reconnect", "disconnect", "send", "aclose")},
 }
 INTERFACE = [

@@ -6,8 +6,11 @@ from typing import Any
 
 import pytest
 
+from onesocket.client import Overflow
+from onesocket.client._queue import Queue
 from onesocket.sharing import _shared_connection as shared
 from onesocket.sharing._join import join
+from onesocket.sharing._member import RemoteReader
 from onesocket.sharing._registry import current_registry
 from onesocket.testing import FaultyServer, MemoryServer
 
@@ -79,13 +82,14 @@ async def test_with_the_next_join_nothing_is_left_of_it(
 async def test_a_reader_whose_client_has_left_meanwhile_is_not_added(server: FaultyServer) -> None:
     async with await join(server.url) as client, await join(server.url) as other:
         one = client.shared
+        reader = RemoteReader(other.loop_inbox, Queue(1, Overflow.FAIL))
         await other.aclose()
 
         async def in_host_loop() -> bool:
             one.open(other.member)
             one.hold(other.member, "readers")
-            one.add_keys(other.member, object(), frozenset(("a",)), pytest.fail)
-            return other.member.is_open or bool(other.member.keys) or bool(one._holders)
+            one.add_keys(other.member, object(), ("a",), reader)
+            return other.member.is_open or bool(other.member.readers) or bool(one._holders)
 
         assert not await client._run(in_host_loop)
         await asyncio.sleep(0)

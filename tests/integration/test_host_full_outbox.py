@@ -9,7 +9,8 @@ from typing import Any
 import pytest
 
 from onesocket import Client, Gap, OnesocketError, Raw, ReconnectPolicy, Status
-from onesocket.client import OutboxLimits
+from onesocket.client import OutboxLimits, Overflow
+from onesocket.client._queue import Queue
 from onesocket.client._status import Change
 from onesocket.sharing._client_upstream import ClientUpstream
 from onesocket.sharing._connection_key import ConnectionKey
@@ -100,17 +101,18 @@ async def test_keys_that_find_the_outbox_full_go_when_it_has_room(
 ) -> None:
     both = UpstreamWithClient(kind, server.url, tmp_path / "run")
     sending = await filled(both, server)
-    both.upstream.add_keys(["a"])
-    both.upstream.add_keys(["b"])
+    reader: Queue[Any] = Queue(1, Overflow.FAIL)
+    both.upstream.add_keys(reader, ["a"])
+    both.upstream.add_keys(reader, ["b"])
     await asyncio.sleep(0)
-    both.upstream.remove_keys(["a"])
+    both.upstream.remove_keys(reader, ["a"])
     await asyncio.sleep(0)
     server.connections[0].resume()
     async with asyncio.timeout(DEADLINE):
         await asyncio.gather(*sending)
     await server.wait_until(lambda _: "+b" in short_messages(server), DEADLINE)
-    both.upstream.add_keys(["c"])
-    both.upstream.add_keys(["d"])
+    both.upstream.add_keys(reader, ["c"])
+    both.upstream.add_keys(reader, ["d"])
     await server.wait_until(lambda _: {"+c", "+d"} <= set(short_messages(server)), DEADLINE)
     has: set[str] = set()
     for frame in short_messages(server):

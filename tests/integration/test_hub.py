@@ -14,6 +14,7 @@ from onesocket import State
 from onesocket.client import OutboxLimits
 from onesocket.errors import HandshakeRejected
 from onesocket.hub import Interest, JsonMerge, hubs
+from onesocket.protocols import SubscriptionAnswer
 from onesocket.testing import Fault, FaultyServer
 from tests.integration.hub_clients import connected_program, next_message, running_hub, wait_closed
 from tests.support.waiting import DEADLINE, until
@@ -335,6 +336,8 @@ async def test_merged_subscriptions_of_a_lost_upstream_never_reach_the_next() ->
 
 
 async def test_a_merge_that_fails_harms_only_whom_it_failed_for() -> None:
+    reported: list[object] = []
+    asyncio.get_running_loop().set_exception_handler(lambda _, context: reported.append(context["exception"]))
     async with (
         FaultyServer(echo=False) as server,
         running_hub(server, merge=FailingMerge()) as hub,
@@ -343,12 +346,52 @@ async def test_a_merge_that_fails_harms_only_whom_it_failed_for() -> None:
         async with connected_program(hub) as two:
             await two.send("fail")
             assert (await wait_closed(two))[0] == 1011
-        await one.send('{"op": "subscribe", "args": ["fail"]}')
+        await one.send('{"op": "subscribe", "args": ["fail", "good"]}')
         await one.send("next")
-        await server.wait_until(lambda counts: counts.messages_received == 1)
+        await server.wait_until(lambda counts: counts.messages_received == 2)
         await server.broadcast("fail")
         assert await next_message(one) == "fail"
-        assert server.received == ["next"]
+        assert sorted(map(str, server.received)) == ["next", '{"op":"subscribe","args":["good"]}']
+    assert list(map(type, reported)) == [ZeroDivisionError]
+
+
+class LimitedMerge(JsonMerge):
+    """A service that refuses x, allows two keys, and takes one in a message."""
+
+    limit = 2
+    batch = 1
+
+    def ack(self, data: str | bytes) -> SubscriptionAnswer | None:
+        answer = json.loads(data)
+        return SubscriptionAnswer([json.dumps(answer["no"])], refused="unknown") if "no" in answer else None
+
+    def refused(self, keys: frozenset[str], reason: str) -> Iterable[str]:
+        return [json.dumps({"refused": sorted(map(json.loads, keys)), "reason": reason})]
+
+
+async def test_refused_keys_reach_the_client_that_wanted_them() -> None:
+    def refuse(_: object, message: str | bytes) -> str | None:
+        asked = json.loads(message)
+        return json.dumps({"no": "x"}) if asked == {"op": "subscribe", "args": ["x"]} else None
+
+    async with (
+        FaultyServer(on_message=refuse) as server,
+        running_hub(server, merge=LimitedMerge()) as hub,
+        connected_program(hub) as one,
+        connected_program(hub) as two,
+    ):
+        await one.send('{"op": "subscribe", "args": ["a", "x"]}')
+        assert json.loads(await next_message(two)) == {"no": "x"}, "of the service itself, as all without a key"
+        told = [json.loads(await next_message(one)) for _ in range(2)]
+        assert {"no": "x"} in told
+        assert {"refused": ["x"], "reason": "unknown"} in told
+        await two.send('{"op": "subscribe", "args": ["b", "c"]}')
+        reason = "a connection has at most 2 keys"
+        assert json.loads(await next_message(two)) == {"refused": ["c"], "reason": reason}
+        await two.close()
+        await server.wait_until(lambda _: json.loads(server.received[-1]) == {"op": "unsubscribe", "args": ["b"]})
+        await one.close()
+        await server.wait_until(lambda _: json.loads(server.received[-1]) == {"op": "unsubscribe", "args": ["a"]})
 
 
 async def test_protocol_json_refuses_what_is_not() -> None:

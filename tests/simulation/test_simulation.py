@@ -15,6 +15,7 @@ from onesocket.client._fan_out import FanOut
 from onesocket.client._queue import Queue
 from onesocket.client._runner import Runner
 from onesocket.client._sender import Sender
+from onesocket.client._upstream_subscriptions import UpstreamSubscriptions
 from onesocket.errors import ConnectAborted, OnesocketError, OutboxFull
 from onesocket.lifecycle import _effects as fx
 from onesocket.lifecycle import _events as events
@@ -31,7 +32,6 @@ from onesocket.sharing._client_upstream import ClientUpstream
 from onesocket.sharing._member import Member
 from onesocket.sharing._shared_client import SharedClient
 from onesocket.sharing._shared_connection import SharedConnection
-from onesocket.sharing._upstream_subscriptions import UpstreamSubscriptions
 from tests.simulation.world.campaign import main, run_campaign
 from tests.simulation.world.seed_run import minimise, run_seed
 
@@ -267,18 +267,17 @@ def stale_subscriptions(patch: pytest.MonkeyPatch) -> None:
 
 
 def unwanted_keys_kept(patch: pytest.MonkeyPatch) -> None:
-    patch.setattr(ClientUpstream, "remove_keys", lambda _self, _keys: None)
+    patch.setattr(ClientUpstream, "remove_keys", lambda *_: None)
 
 
 def keys_subscribed_twice(patch: pytest.MonkeyPatch) -> None:
-    make = UpstreamSubscriptions._make
+    changed = UpstreamSubscriptions._changed
 
-    def forgets(self: UpstreamSubscriptions, wanted: frozenset[Any]) -> None:
-        if wanted != self._subscribed and not self._unsent:
-            self._subscribed = frozenset()
-        make(self, wanted)
+    def forgets(self: UpstreamSubscriptions) -> None:
+        self._missing = dict.fromkeys(self._counts)
+        changed(self)
 
-    patch.setattr(UpstreamSubscriptions, "_make", forgets)
+    patch.setattr(UpstreamSubscriptions, "_changed", forgets)
 
 
 MUTANTS = [

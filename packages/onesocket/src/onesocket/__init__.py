@@ -18,7 +18,17 @@ from .client import (
     Verdict,
 )
 from .errors import OnesocketError
-from .protocols import Acknowledgement, Heartbeat, Login, Pace, Raw, TokenHeader, TokenQuery
+from .protocols import (
+    Acknowledgement,
+    Heartbeat,
+    Login,
+    Pace,
+    Raw,
+    SubscriptionAnswer,
+    Subscriptions,
+    TokenHeader,
+    TokenQuery,
+)
 
 if TYPE_CHECKING:
     from . import blocking as blocking
@@ -75,6 +85,8 @@ __all__ = [
     "State",
     "Status",
     "Subscription",
+    "SubscriptionAnswer",
+    "Subscriptions",
     "TokenHeader",
     "TokenQuery",
     "Verdict",

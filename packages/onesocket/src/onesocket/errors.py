@@ -8,12 +8,14 @@ Each error has `retryable` and `retry_after`; docs/errors.md draws the tree, and
 from __future__ import annotations
 
 import math
+from collections.abc import Hashable, Iterable
 from typing import Any, Final, Self, TypeVar
 
 from ._printable import printable
 
 E = TypeVar("E", bound="OnesocketError")
 _MAX_DATA: Final = 65_536
+_MAX_SHOWN: Final = 5
 
 
 def _rebuild(kind: type[E], args: tuple[Any, ...], state: dict[str, Any]) -> E:
@@ -277,6 +279,30 @@ def _checked_seconds(value: object) -> float | None:
     if not isinstance(value, int | float) or isinstance(value, bool) or math.isnan(value):
         raise InvalidOption(f"retry_after must be a number of seconds or None, not {value!r}")
     return max(0.0, value)
+
+
+class SubscriptionRefused(PeerError):
+    """Keys of a subscription were refused, by the server or for its limit: the reader gets no messages of them.
+
+    `keys` names them, `reason` is the server's. The subscription goes on with its other keys.
+    """
+
+    keys: tuple[Hashable, ...] = ()
+    reason: str = ""
+
+    def __init__(self, text: str, *, keys: Iterable[Hashable] = (), reason: str = "", retryable: bool = False) -> None:
+        super().__init__(text)
+        self.keys = tuple(keys)
+        self.reason = reason
+        self.retryable = retryable
+
+    @classmethod
+    def of(cls, keys: Iterable[Hashable], reason: str, *, retryable: bool = False) -> SubscriptionRefused:
+        """The error for these keys; `retryable`: the same call may be accepted later."""
+        keys = tuple(keys)
+        shown = ", ".join(map(repr, keys[:_MAX_SHOWN])) + (" and more" if len(keys) > _MAX_SHOWN else "")
+        text = f"{len(keys)} keys were refused: {shown}" if len(keys) > 1 else f"the key {shown} was refused"
+        return cls(f"{text} ({reason})" if reason else text, keys=keys, reason=reason, retryable=retryable)
 
 
 class ServerBusy(PeerError):

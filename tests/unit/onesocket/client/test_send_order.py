@@ -28,6 +28,9 @@ class ListFrameSource(FrameSource):
     def taken(self) -> None:
         self.due.popleft()
 
+    def end(self) -> None:
+        self.due.clear()
+
 
 @on_virtual_time
 async def test_a_message_goes_behind_a_subscription_of_the_same_turn_where_there_is_no_outbox_too() -> None:

@@ -9,6 +9,7 @@ from onesocket.errors import InvalidOption
 from onesocket.hub import Endpoint, HubOptions, Interest, JsonMerge, MergedRaw, load_merge
 from onesocket.hub._access_policy import AccessPolicy
 from onesocket.hub._counters import Meter
+from onesocket.protocols._subscriptions import frames_of
 from onesocket.transports._server_connection import encode_message
 
 LOCAL = Endpoint("127.0.0.1", 0)
@@ -102,7 +103,9 @@ def test_another_shape_in_json() -> None:
     assert merge.key_of('{"arg":"x"}') is None
     assert merge.key_of("no JSON") is None
     assert JsonMerge().key_of('{"arg":{"channel":"x"}}') is None
-    assert list(MergedRaw(merge).unsubscribe_frames(['"x"'])) == ['{"method":"UNSUB","params":["x"]}']
+    declared = MergedRaw(merge).subscriptions
+    assert declared is not None
+    assert frames_of(MergedRaw(merge), declared.unsubscribe(['"x"'])) == ['{"method":"UNSUB","params":["x"]}']
 
 
 @pytest.mark.parametrize("name", ["", "module", ":x", "module:", "no.such.module:x", "json:no_such_name", "json:loads"])

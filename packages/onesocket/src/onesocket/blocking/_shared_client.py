@@ -202,7 +202,6 @@ class SharedClient(Generic[M]):
         self,
         event: str | None = None,
         *,
-        keys: Iterable[Hashable] = (),
         gaps: Literal[False],
         **options: Unpack[SubscriptionOptions[M]],
     ) -> Subscription[M]: ...
@@ -211,7 +210,6 @@ class SharedClient(Generic[M]):
         self,
         event: str | None = None,
         *,
-        keys: Iterable[Hashable] = (),
         gaps: bool = True,
         **options: Unpack[SubscriptionOptions[M]],
     ) -> Subscription[M | Gap]: ...

@@ -52,6 +52,8 @@ class _Handover:
         event, queue = self.event, self.stream.queue
         if event is None:
             return
+        if self.error is None:
+            self.error = queue.take_refusal()
         while queue.has_items:
             if queue.plain:
                 self.taken.extend(queue.items)

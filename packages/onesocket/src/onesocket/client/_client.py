@@ -6,7 +6,7 @@ import asyncio
 import logging
 import ssl as ssl_module
 import warnings
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Hashable, Iterable
 from typing import TYPE_CHECKING, Any, Generic, Literal, NoReturn, Self, Unpack, overload
 
 from ..lifecycle import _events as events
@@ -50,6 +50,7 @@ from ._user_code import encode_message
 
 if TYPE_CHECKING:
     from ..recording._recorder import FlightRecorder
+    from ._upstream_subscriptions import UpstreamSubscriptions
 
 _log = logging.getLogger("onesocket")
 _DEFAULT_RECONNECT = ReconnectPolicy()
@@ -194,6 +195,8 @@ class Client(Generic[M]):
             refusal=self._runner.refusal,
             report=self._error_reporter.report,
         )
+        self._upstream_subscriptions: UpstreamSubscriptions | None = None
+        """None: no reader of keys was there yet."""
         self._state_watchers = StateWatchers(self._error_reporter, self._sender)
         self._requests = make_request_tracker(
             self._options,
@@ -376,6 +379,7 @@ class Client(Generic[M]):
         event: str | None = None,
         *,
         where: Predicate[M] | None = None,
+        keys: Iterable[Hashable] = (),
         limit: int = DEFAULT_LIMIT,
         overflow: Overflow | str = Overflow.FAIL,
         gaps: bool = True,
@@ -392,6 +396,9 @@ class Client(Generic[M]):
         Parameters:
             event: Only messages with this event name (the protocol knows it).
             where: Only messages for which this is true.
+            keys: The keys to subscribe to at the server, with a protocol that describes that (`Subscriptions`); the
+                stream has the messages of these keys alone. Keys are counted over all streams: only differences are
+                sent, and all of them on each new connection. Refused keys are raised once (`SubscriptionRefused`).
             limit: How many messages may wait for the reader.
             overflow: What happens beyond that: ``"fail"`` (`SlowConsumer` for this reader), ``"drop_oldest"`` (counted,
                 with a `Gap`) or ``"wait"`` (the socket is not read until it has caught up).
@@ -401,10 +408,19 @@ class Client(Generic[M]):
                 its callers alone (in the reader, if none waits): readers that were made before go on waiting.
         """
         self._affinity.check_process()
+        wanted = None if keys == () else self._key_subscriptions().select(keys)
         stream = self._fan_out.subscribe(
-            event, where, limit=limit, overflow=overflow, gaps=gaps, raise_on_failure=raise_on_failure
+            event,
+            where,
+            keys=wanted,
+            limit=limit,
+            overflow=overflow,
+            gaps=gaps,
+            raise_on_failure=raise_on_failure,
         )
         stream.on_wait = self._reader_waits
+        if wanted is not None:
+            self._key_subscriptions().add_stream(stream, wanted.keys, self._runner.call_on_loop)
         return stream
 
     def __aiter__(self) -> Subscription[M | Gap]:
@@ -527,7 +543,16 @@ class Client(Generic[M]):
             self._runner,
             self._requests,
             self._connect_reminder.watch,
+            self._key_subscriptions,
         )
+
+    def _key_subscriptions(self) -> UpstreamSubscriptions:
+        if self._upstream_subscriptions is None:
+            from ._upstream_subscriptions import UpstreamSubscriptions  # noqa: PLC0415 - most programs have no keys
+
+            protocol, watch = self._options.protocol, self._fan_out.watch
+            self._upstream_subscriptions = UpstreamSubscriptions(protocol, self._sender, watch)
+        return self._upstream_subscriptions
 
     def _open_outbox(self, *, lifts_disconnect: bool = False) -> None:
         if self._durable is not None:

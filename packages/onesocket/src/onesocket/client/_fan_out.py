@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import dataclasses
 import inspect
 import operator
 from collections.abc import Callable, Iterable, Iterator
@@ -12,6 +13,7 @@ from ..errors import OnesocketError, SlowConsumer
 from ._callback import Callback, CallbackHost, CallbackTasks
 from ._early_messages import EarlyMessages
 from ._gap import Gap, GapReason
+from ._key_table import KeySelection, KeyTable
 from ._losses import Losses
 from ._options import check_flag
 from ._queue import DEFAULT_LIMIT, Overflow, Queue
@@ -33,6 +35,7 @@ class FanOut:
         "_failure",
         "_hold_connection",
         "_holding",
+        "_key_table",
         "_names_events",
         "_on_loop",
         "_queues",
@@ -77,6 +80,8 @@ class FanOut:
         """The queues of all readers, with the functions that end their being sinks."""
         self._failing: dict[Queue[Any], None] = {}
         """The queues of those that get the error with which the client fails."""
+        self._key_table: KeyTable | None = None
+        """None: no stream of keys is open."""
         self._direct: list[Callback] = []
         """The callbacks whose functions are sinks themselves."""
         self._tasks: CallbackTasks | None = None
@@ -94,7 +99,8 @@ class FanOut:
 
     def __len__(self) -> int:
         """Number of subscribers."""
-        return len(self._sinks) - self.early.is_sink - self._watching
+        by_key = 0 if self._key_table is None else self._key_table.streams - 1  # it is one sink itself
+        return len(self._sinks) - self.early.is_sink - self._watching + by_key
 
     @property
     def depth(self) -> int:
@@ -300,6 +306,7 @@ class FanOut:
         event: str | None = None,
         where: Predicate | None = None,
         *,
+        keys: KeySelection | None = None,
         limit: int = DEFAULT_LIMIT,
         overflow: Overflow | str = Overflow.FAIL,
         gaps: bool = True,
@@ -308,6 +315,8 @@ class FanOut:
     ) -> Subscription[Any]:
         """Returns a new stream. `from_now`: it gets no message from before, which goes on waiting for another."""
         options = ReaderOptions.check(event, where, limit, overflow, gaps=gaps, names_events=self._names_events)
+        if keys is not None:
+            options = dataclasses.replace(options, where=keys.within(where))
         check_flag("raise_on_failure", raise_on_failure)
         queue = self._new_queue(options)
 
@@ -323,7 +332,9 @@ class FanOut:
             self.early.call_when_here(begin)
         if raise_on_failure:
             self._failing[queue] = None
-        return self._add_stream(queue, options)
+        if keys is None or event is not None:
+            return self._add_stream(queue, options)
+        return self._add_stream_of_keys(queue, options, keys, where)
 
     def on(
         self,
@@ -429,6 +440,35 @@ class FanOut:
     def _add_stream(self, queue: Queue[Any], options: ReaderOptions) -> Subscription[Any]:
         sink = queue.put if options.where is None else Filter(options.where, queue.put)
         self._queues[queue] = self._add(options.event, sink, queue.put if options.gaps else None)
+        if self.ended:
+            queue.end()
+        return Subscription(queue, self._detach, self._abandon)
+
+    def _add_stream_of_keys(
+        self, queue: Queue[Any], options: ReaderOptions, keys: KeySelection, where: Predicate | None
+    ) -> Subscription[Any]:
+        """Returns a stream that gets its messages from the table of keys."""
+        table = self._key_table
+        if table is None:
+            table = self._key_table = KeyTable(keys.key_of, self._report)
+            table.remove = self._sinks.add(None, Tap(table.put_many), None)
+        sink = queue.put if where is None else Filter(where, queue.put)
+        table.add(keys.keys, sink)
+        remove_gap_sink = self._sinks.add(None, None, queue.put) if options.gaps else None
+
+        def detach() -> None:
+            table.take_off(keys.keys, sink)
+            if remove_gap_sink is not None:
+                remove_gap_sink()
+            if not table.streams:
+                table.remove()
+                self._key_table = None
+
+        self._queues[queue] = detach
+        if options.where is not None and (left := operator.length_hint(self._rest)):
+            missed = (Filter(options.where, queue.put),)  # it missed the moment at which the table got these
+            for message in self._batch[-left:]:
+                self._deliver(message, missed, None)
         if self.ended:
             queue.end()
         return Subscription(queue, self._detach, self._abandon)

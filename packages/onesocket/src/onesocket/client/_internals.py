@@ -13,6 +13,7 @@ from ._sender import Sender
 
 if TYPE_CHECKING:
     from ._request_tracker import RequestTracker
+    from ._upstream_subscriptions import UpstreamSubscriptions
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,3 +28,5 @@ class ClientInternals:
     """None: the protocol declares no requests."""
     remind: Callable[[], None]
     """Has a warning logged, a moment later, if a caller waits for a connection that nothing brings up."""
+    subscriptions: Callable[[], UpstreamSubscriptions]
+    """Returns the subscriptions of the connection, made with the first call."""

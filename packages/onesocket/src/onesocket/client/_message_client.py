@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Hashable, Iterable
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Generic, Literal, Protocol, Self, TypedDict, TypeVar, Unpack, overload
 
@@ -41,6 +41,8 @@ class ReaderParameters(TypedDict, Generic[M], total=False):
 class SubscriptionOptions(ReaderParameters[M], Generic[M], total=False):
     """The options of `subscribe()`, besides `gaps`."""
 
+    keys: Iterable[Hashable]
+    """The keys to subscribe to at the server; default: none, and the messages of all."""
     raise_on_failure: bool
     """Raise the error in the reader when the client becomes FAILED; default: True."""
 
@@ -133,12 +135,13 @@ class MessageClient(Protocol[M]):
         event: str | None = None,
         *,
         where: Predicate[M] | None = None,
+        keys: Iterable[Hashable] = (),
         limit: int = DEFAULT_LIMIT,
         overflow: Overflow | str = Overflow.FAIL,
         gaps: bool = True,
         raise_on_failure: bool = True,
     ) -> Subscription[M | Gap]:
-        """A stream of messages."""
+        """A stream of messages; `keys`: subscribe to them at the server, and get their messages alone."""
         ...
 
     def __aiter__(self) -> Subscription[M | Gap]:

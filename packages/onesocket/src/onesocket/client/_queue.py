@@ -8,7 +8,7 @@ from collections import deque
 from collections.abc import Callable, Iterable, Sequence
 from typing import Final, Generic, TypeVar, cast
 
-from ..errors import InvalidOption, OnesocketError, SlowConsumer
+from ..errors import InvalidOption, OnesocketError, SlowConsumer, SubscriptionRefused
 from ._gap import Gap, GapReason
 from ._losses import Losses
 
@@ -88,6 +88,8 @@ class Queue(Generic[T]):
         self.overflow_error: SlowConsumer | None = None
         """The end of a reader with the rule `fail`: no message is queued any more, so its stream has no hole."""
         self.error: OnesocketError | None = None
+        self.refusals: list[SubscriptionRefused] | None = None
+        """Refusals of its keys that the reader has not seen yet."""
         self.epoch = 0
         self.ended = False
         self.waiter: asyncio.Future[None] | None = None
@@ -154,7 +156,8 @@ class Queue(Generic[T]):
     @property
     def is_idle(self) -> bool:
         """True if nothing waits for the reader, and more can come."""
-        return not (self.has_items or self.ended or self.overflow_error is not None or self.error is not None)
+        is_over = self.ended or self.overflow_error is not None or self.error is not None
+        return not (is_over or self.has_items or self.refusals)
 
     def lose(self, count: int) -> None:
         """Record messages that were lost on their way here: the end of a reader with the rule `fail`."""
@@ -176,6 +179,16 @@ class Queue(Generic[T]):
         """Raise this error in the reader, after the queued messages."""
         self.error = error
         self.wake()
+
+    def refused(self, error: SubscriptionRefused) -> None:
+        """Raise this refusal in the reader, before the queued messages: a busy reader may never have read them all."""
+        self.refusals = [*(self.refusals or ()), error]
+        self.plain = False
+        self.wake()
+
+    def take_refusal(self) -> SubscriptionRefused | None:
+        """The next refusal, to be raised in the reader; None: there is none."""
+        return self.refusals.pop(0) if self.refusals else None
 
     def end(self) -> None:
         """End the stream after the queued messages."""

@@ -31,6 +31,9 @@ class FrameSource(Protocol):
     def taken(self) -> None:
         """Note that the frame returned by `peek` was sent."""
 
+    def end(self) -> None:
+        """The connection ends: nothing more is sent on it."""
+
 
 class Sender:
     """Sends accepted messages: the socket gets each of them, or its sender gets a typed error.
@@ -172,6 +175,10 @@ class Sender:
         self._is_asked = True
         asyncio.get_running_loop().call_soon(self._bring_frames)
 
+    def _end_source(self) -> None:
+        if self._source is not None:
+            self._source.end()
+
     def _bring_frames(self) -> None:
         if self._is_asked:
             self._is_asked = False
@@ -241,6 +248,7 @@ class Sender:
             self._flush(even_if_congested=True)
         self._connection = None
         self._stop_turn()
+        self._end_source()
 
     def connection_ended(self) -> None:
         """Settle the messages in flight, whose result is unknown, as the connection is gone."""
@@ -248,6 +256,7 @@ class Sender:
         self._frames_after = None
         self._first.clear()
         self._stop_turn()
+        self._end_source()
         self._clear = True
         flown, self._in_flight = self._in_flight, []
         unknown = DeliveryUnknown(

@@ -45,7 +45,7 @@ class _Entry:
 
     __slots__ = ("event", "gap_sink", "is_removed", "sink", "table")
 
-    def __init__(self, table: SinkTable, event: str | None, sink: Sink, gap_sink: Sink | None) -> None:
+    def __init__(self, table: SinkTable, event: str | None, sink: Sink | None, gap_sink: Sink | None) -> None:
         self.table = table
         self.event = event
         self.sink = sink
@@ -81,8 +81,8 @@ class SinkTable:
     def __len__(self) -> int:
         return len(self.all) + sum(map(len, self.named.values()))
 
-    def add(self, event: str | None, sink: Sink, gap_sink: Sink | None) -> Callable[[], None]:
-        """Add a sink of messages and one of gap markers; returns the function that removes both."""
+    def add(self, event: str | None, sink: Sink | None, gap_sink: Sink | None) -> Callable[[], None]:
+        """Add a sink of messages, one of gap markers, or both; returns the function that removes them."""
         entry = _Entry(self, event, sink, gap_sink)
         self.change(entry)
         return entry.remove
@@ -104,7 +104,9 @@ class SinkTable:
             self._is_changing = False
 
     def _put_in(self, entry: _Entry) -> None:
-        if entry.event is None:
+        if entry.sink is None:
+            pass
+        elif entry.event is None:
             self._set_all((*self.all, entry.sink))
         else:
             self.named[entry.event] = (*self.named.get(entry.event, ()), entry.sink)
@@ -112,7 +114,9 @@ class SinkTable:
             self.gaps = (*self.gaps, entry.gap_sink)
 
     def _take_off(self, entry: _Entry) -> None:
-        if entry.event is None:
+        if entry.sink is None:
+            pass
+        elif entry.event is None:
             self._set_all(_remove_first(self.all, entry.sink))
         else:
             rest = _remove_first(self.named.get(entry.event, ()), entry.sink)

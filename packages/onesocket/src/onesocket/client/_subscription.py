@@ -50,11 +50,18 @@ class Subscription(AsyncIterator[M_co]):
         return self
 
     async def __anext__(self) -> M_co:
-        """The next message, or a `Gap`. Raises `SlowConsumer`, or the error with which the client failed."""
+        """The next message, or a `Gap`.
+
+        Raises `SlowConsumer`, the error with which the client failed, or once, and the stream goes on,
+        `SubscriptionRefused`.
+        """
         queue = self._queue
         if self._items and queue.plain:
             return cast("M_co", self._items.popleft())
         while True:
+            refusal = queue.take_refusal()
+            if refusal is not None and not self._closed:
+                raise refusal.copy()
             if queue.has_items:
                 return cast("M_co", queue.take())
             error = queue.next_error()

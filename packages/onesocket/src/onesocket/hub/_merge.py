@@ -12,8 +12,9 @@ from typing import Any, ClassVar, Protocol, cast, runtime_checkable
 
 import msgspec
 
-from ..errors import InvalidOption
+from ..errors import InvalidOption, SubscriptionRefused
 from ..protocols._raw import Raw
+from ..protocols._subscriptions import Subscriptions
 from ..wire._handshake import Data
 
 log = logging.getLogger("onesocket")
@@ -32,7 +33,12 @@ class Interest:
 
 @runtime_checkable
 class Merge(Protocol):
-    """Parses and builds the subscription messages of a protocol, and finds the key of a message."""
+    """Parses and builds the subscription messages of a protocol, and finds the key of a message.
+
+    It may have more: `ack`, a method that returns the `SubscriptionAnswer` that a message from upstream is; `batch`,
+    `limit` and `pace`, as of `Subscriptions`; and ``refused(keys, reason)``, which returns messages for a client whose
+    keys were refused, in place of which it otherwise sees the answer of the service alone.
+    """
 
     def read(self, data: Data) -> Interest | None:
         """Parse a client's message; None: it is no subscription, and is sent upstream unchanged."""
@@ -110,21 +116,18 @@ class JsonMerge:
 
 
 class MergedRaw(Raw):
-    """Raw messages, with the subscriptions of a merge."""
+    """Raw messages, with the subscriptions of a merge: its methods, and what else it has of `Subscriptions`."""
 
     name: ClassVar[str] = "raw"
 
     def __init__(self, merge: Merge, **options: Any) -> None:
-        super().__init__(**options)
-        self._merge = merge
-
-    def subscribe_frames(self, keys: Iterable[Any]) -> Iterable[Data]:
-        """The messages that subscribe to these keys."""
-        return _build_frames(self._merge.subscribe, keys)
-
-    def unsubscribe_frames(self, keys: Iterable[Any]) -> Iterable[Data]:
-        """The messages that unsubscribe from these keys."""
-        return _build_frames(self._merge.unsubscribe, keys)
+        limits = {name: getattr(merge, name, None) for name in ("ack", "batch", "limit", "pace")}
+        subscriptions = Subscriptions(
+            subscribe=lambda keys: iter(merge.subscribe(frozenset(keys))),
+            unsubscribe=lambda keys: iter(merge.unsubscribe(frozenset(keys))),
+            **limits,
+        )
+        super().__init__(subscriptions=subscriptions, **options)
 
 
 def load_merge(name: str) -> Merge:
@@ -157,11 +160,13 @@ def key_of(merge: Merge, data: Data) -> str | None:
         return None
 
 
-def _build_frames(make: Callable[[frozenset[str]], Iterable[Data]], keys: Iterable[Any]) -> list[Data]:
+def refusal_messages(merge: Merge | None, error: SubscriptionRefused) -> list[Data]:
+    """The merge's messages for a client whose keys were refused; none if it has no `refused`, or that raises."""
+    make: Callable[[frozenset[Any], str], Iterable[Data]] | None = getattr(merge, "refused", None)
     try:
-        return list(make(frozenset(keys)))
+        return [] if make is None else list(make(frozenset(error.keys), error.reason))
     except Exception:
-        log.exception("--merge: %s failed; nothing is sent upstream", getattr(make, "__name__", "a method"))
+        log.exception("--merge: refused() failed; the client is not told of %d keys", len(error.keys))
         return []
 
 

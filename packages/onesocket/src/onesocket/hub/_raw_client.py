@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Final
 
 import msgspec
 
-from ..errors import DeliveryUnknown, OnesocketError
+from ..errors import DeliveryUnknown, OnesocketError, SubscriptionRefused
 from ..transports._server_connection import ServerConnection, ServerConnectionLimits
 from ..wire._handshake import Data, size_of
 from ._frontend import report_unsent
@@ -65,6 +65,11 @@ class RawClient:
         if left:
             return _TRY_AGAIN_LATER, f"the hub is stopping, and your last {left} messages were not sent upstream"
         return _GOING_AWAY, "the hub is stopping"
+
+    def refused(self, error: SubscriptionRefused) -> None:
+        """Note that keys were refused, which this client doesn't have any more; tell it what the merge has to say."""
+        self.keys.difference_update(error.keys)
+        self._frontend.report_refusal(self, error)
 
     # --- the connection ---------------------------------------------------------------------------------------------
 

@@ -8,16 +8,15 @@ from typing import TYPE_CHECKING, Any, Final
 
 from ..client._backlog import MAX_BYTES, Backlog
 from ..client._gap import Gap, GapReason
-from ..errors import InvalidOption
+from ..errors import InvalidOption, SubscriptionRefused
 from ..sharing._upstream import Upstream
-from ..sharing.host._subscription_counts import SubscriptionCounts
 from ..transports._connection_acceptor import RequestAnswer
 from ..transports._server_connection import ServerConnectionLimits, encode_message
 from ..wire._handshake import Data, size_of
 from ..wire._request_parser import HttpRequest
 from ._counters import HubCounters
 from ._frontend import wait_for_all
-from ._merge import Interest, Merge, key_of
+from ._merge import Interest, Merge, key_of, refusal_messages
 from ._options import HubOptions
 from ._raw_client import RawClient
 
@@ -39,7 +38,6 @@ class RawFrontend:
         self._limits = ServerConnectionLimits(
             max_size=options.max_message, write_buffer=options.client_buffer, close_timeout=options.close_timeout
         )
-        self._counts = SubscriptionCounts()
         # At most what a client may leave unread: the first client gets all of it at once.
         self._waiting = Backlog(size=min(MAX_BYTES, options.client_buffer // 2))
         self._first = self._waiting.expect()
@@ -134,9 +132,8 @@ class RawFrontend:
         """Remove a client and its subscriptions."""
         if client in self._clients:
             del self._clients[client]
-            gone = self._counts.drop(client)
-            if gone:
-                self.upstream.remove_keys(gone)
+            if client.keys:
+                self.upstream.remove_keys(client)
             self._hub.client_disconnected()
 
     def subscribe(self, client: RawClient, data: Data) -> bool:
@@ -152,17 +149,18 @@ class RawFrontend:
         added = dict.fromkeys(key for key in interest.add if key not in client.keys)
         removed = dict.fromkeys(key for key in interest.remove if key in client.keys)
         try:
-            new = self._counts.add_keys(client, added)
+            client.keys.update(added)  # those that are refused at once are taken out
+            self.upstream.add_keys(client, added)
         except InvalidOption as error:
+            client.keys.difference_update(added)
             client.connection.close(_POLICY_VIOLATION, str(error))
             return
-        client.keys.update(added)
         client.keys.difference_update(removed)
-        if new:
-            self.upstream.add_keys(new)
-        gone = self._counts.remove_keys(client, removed)
-        if gone:
-            self.upstream.remove_keys(gone)
+        self.upstream.remove_keys(client, removed)
+
+    def report_refusal(self, client: RawClient, error: SubscriptionRefused) -> None:
+        """Tell a client of keys that it doesn't get."""
+        self._write((client,), [encode_message(message) for message in refusal_messages(self._merge, error)])
 
     def close_clients(self, code: int, reason: str) -> None:
         """Close the connections of all clients."""

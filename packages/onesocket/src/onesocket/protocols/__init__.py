@@ -11,6 +11,7 @@ from ._pace import Pace
 from ._protocol import Action, Deliver, Fail, NoMessage, Protocol, Ready, Send, Undecodable, WakeAt
 from ._rate_limiter import RateLimiter
 from ._raw import Raw
+from ._subscriptions import SubscriptionAnswer, Subscriptions
 from ._token import TokenHeader, TokenQuery
 
 if TYPE_CHECKING:
@@ -48,6 +49,8 @@ __all__ = [
     "Ready",
     "Requests",
     "Send",
+    "SubscriptionAnswer",
+    "Subscriptions",
     "TokenHeader",
     "TokenQuery",
     "Undecodable",

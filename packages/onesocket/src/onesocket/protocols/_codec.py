@@ -23,6 +23,7 @@ from ._login import Login
 from ._message_type import M_co
 from ._pace import Pace, check_pace
 from ._protocol import Action, Deliver, Fail, NoMessage, Protocol, Ready, Send
+from ._subscriptions import Subscriptions, check_subscriptions
 from ._token import TokenPlace
 
 if TYPE_CHECKING:
@@ -47,6 +48,7 @@ class CodecProtocol(Protocol[M_co]):
         on_ready: Callable[[], Iterable[Any]] | None = None,
         acknowledges: Acknowledgement | None = None,
         requests: Requests | None = None,
+        subscriptions: Subscriptions | None = None,
     ) -> None:
         """Make a codec; every option is keyword-only.
 
@@ -55,8 +57,9 @@ class CodecProtocol(Protocol[M_co]):
         which count in both. `heartbeat`: messages that show life, and the peer's answers, or its own and our replies.
         `on_ready`: a function that returns messages for a new connection; they are sent after the
         login and restored subscriptions, before messages of the outbox.
-        `acknowledges`: how the peer acknowledges messages, for a `DurableOutbox`.
-        `requests`: the ids of requests and their answers, for ``client.request()``.
+        `acknowledges`: how the peer acknowledges messages, for a `DurableOutbox`. `requests`: the ids of requests and
+        their answers, for ``client.request()``. `subscriptions`: the messages that subscribe to keys, for
+        ``subscribe(keys=…)``.
         """
         self.login = check_login(login)
         self.event: str | Callable[[Any], str | None] | None = check_event(event)
@@ -70,6 +73,7 @@ class CodecProtocol(Protocol[M_co]):
         self.on_ready: Callable[[], Iterable[Any]] | None = check_on_ready(on_ready)
         self.acknowledges = check_acknowledges(acknowledges)
         self.requests = check_request_options(requests)
+        self.subscriptions = check_subscriptions(subscriptions)
         checked = check_heartbeat(heartbeat)
         self._heartbeats = None if checked is None else HeartbeatSchedule(checked)
         self._ready = False

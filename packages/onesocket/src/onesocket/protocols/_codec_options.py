@@ -12,6 +12,7 @@ from ._heartbeat import Heartbeat
 from ._login import Login
 from ._pace import Pace
 from ._plain_function import is_plain_function, kind_of
+from ._subscriptions import Subscriptions
 from ._token import TokenPlace
 
 if TYPE_CHECKING:
@@ -31,6 +32,7 @@ class CodecOptions(TypedDict, total=False):
     on_ready: Callable[[], Iterable[Any]] | None
     acknowledges: Acknowledgement | None
     requests: Requests | None
+    subscriptions: Subscriptions | None
 
 
 def check_login(login: object) -> Login | None:

@@ -24,6 +24,7 @@ from ._token import TokenHeader, TokenPlace
 
 if TYPE_CHECKING:
     from ._requests import Requests
+    from ._subscriptions import Subscriptions  # imports this module
 
 
 def as_is(data: Data) -> Data:
@@ -146,6 +147,8 @@ class Protocol(abc.ABC, Generic[M_co]):
     """The acknowledgements of the peer, for a `DurableOutbox`; None: there are none."""
     requests: Requests | None = None
     """The ids of requests and their answers, for ``client.request()``; None: it is refused."""
+    subscriptions: Subscriptions | None = None
+    """Declares the service's subscriptions; None: methods (`subscribe_frames`) make them, or there are none."""
     _constructor_arguments: tuple[tuple[Any, ...], dict[str, Any]]
 
     def __new__(cls, *args: Any, **kwargs: Any) -> Self:
@@ -265,9 +268,10 @@ class Protocol(abc.ABC, Generic[M_co]):
     # --- sharing: optional; see `implements` --------------------------------------------------------------------------
 
     def subscribe_frames(self, keys: Any) -> Iterable[Data]:
-        """Frames that subscribe the connection to `keys` (a frozenset), for ``subscribe(keys=…)`` of shared clients.
+        """Frames that subscribe the connection to `keys` (a frozenset), for ``subscribe(keys=…)``.
 
-        A protocol with this and `unsubscribe_frames` has its subscriptions merged: only differences are sent.
+        A protocol with this and `unsubscribe_frames` has its subscriptions merged: only differences are sent. The
+        attribute `subscriptions` describes the same, and takes the place of these methods.
         """
         raise NotImplementedError
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from collections import Counter
 from collections.abc import Callable, Hashable, Iterable
 from typing import Any, Final
 
@@ -11,13 +10,13 @@ from ..client._client import Client
 from ..client._instruments import Instruments
 from ..client._status import Change, ConnectionStats, Status
 from ..client._subscription import Subscription
+from ..client._upstream_subscriptions import KeySubscriber
 from ..client._user_code import raise_in_loop
 from ..errors import DeliveryUnknown
 from ..lifecycle._effects import Outcome
 from ..lifecycle._states import State
 from ..recording._recorder import FlightRecorder
 from ._upstream import UpstreamEvents
-from ._upstream_subscriptions import UpstreamSubscriptions, check_subscription_support
 
 CANCELLED_IN_FLIGHT: Final = "its sender was cancelled while it was being sent: it may or may not have arrived"
 
@@ -33,10 +32,6 @@ class ClientUpstream:
         """The changes that the sink has not been told of."""
         self._sink: UpstreamEvents | None = None
         self._is_held = False
-        self._wanted: Counter[Hashable] = Counter()
-        self._upstream_subscriptions = UpstreamSubscriptions(
-            self._internals.options.protocol, self._internals.sender, self._wanted_keys
-        )
 
     def __repr__(self) -> str:
         return f"<ClientUpstream {self._client!r}{' held' if self._is_held else ''}>"
@@ -130,20 +125,13 @@ class ClientUpstream:
         """As of the client's own readers."""
         self._internals.remind()
 
-    def add_keys(self, keys: Iterable[Hashable]) -> None:
+    def add_keys(self, subscriber: KeySubscriber, keys: Iterable[Hashable]) -> None:
         """One subscription more for each key."""
-        check_subscription_support(self._internals.options.protocol)
-        self._wanted.update(keys)
-        self._upstream_subscriptions.changed()
+        self._internals.subscriptions().add_keys(subscriber, keys)
 
-    def remove_keys(self, keys: Iterable[Hashable]) -> None:
+    def remove_keys(self, subscriber: KeySubscriber, keys: Iterable[Hashable] | None = None) -> None:
         """One subscription less for each key."""
-        self._wanted.subtract(keys)
-        self._upstream_subscriptions.changed()
-
-    def _wanted_keys(self) -> frozenset[Hashable]:
-        self._wanted = +self._wanted
-        return frozenset(self._wanted)
+        self._internals.subscriptions().remove_keys(subscriber, keys)
 
     def hold(self) -> None:
         """Stop reading from the socket."""

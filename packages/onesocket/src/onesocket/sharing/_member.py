@@ -5,15 +5,16 @@ from __future__ import annotations
 import asyncio
 import weakref
 from collections import deque
-from collections.abc import Callable, Hashable
+from collections.abc import Callable
 from typing import Any, Final, Literal, Protocol
 
 from ..client._backlog import ExpectedReader
 from ..client._callback import copy_context_outside_callbacks
 from ..client._fan_out import FanOut
-from ..client._queue import DEFAULT_LIMIT
+from ..client._queue import DEFAULT_LIMIT, Queue
 from ..client._status import Change, Status
 from ..client._token_source import TokenSource
+from ..errors import OnesocketError, SubscriptionRefused
 from ._loop_inbox import LoopInbox
 
 CALLS_PER_TURN: Final = 256
@@ -21,6 +22,24 @@ CALLS_PER_TURN: Final = 256
 
 HeldBy = Literal["readers", "relay"]
 """Reason to hold the feed back for a member: a reader of its own, or the messages on their way to it."""
+
+
+class RemoteReader:
+    """A stream of keys, as the connection on another loop knows it."""
+
+    __slots__ = ("_loop_inbox", "_queue")
+
+    def __init__(self, loop_inbox: LoopInbox, queue: Queue[Any]) -> None:
+        self._loop_inbox = loop_inbox
+        self._queue = queue
+
+    def refused(self, error: SubscriptionRefused) -> None:
+        """Raise a refusal in the reader."""
+        self._loop_inbox.post(self._queue.refused, error)
+
+    def fail(self, error: OnesocketError) -> None:
+        """Raise this error in the reader, as no subscription is possible."""
+        self._loop_inbox.post(self._queue.fail, error)
 
 
 class MemberHandle(Protocol):
@@ -60,8 +79,8 @@ class Member:
         """Stands for the messages since it joined, until it reads. Used on the host loop only."""
         self.is_open = False
         """Messages are relayed to it: it has, or had, a reader. Used on the host loop only."""
-        self.keys: dict[object, frozenset[Hashable]] = {}
-        """The upstream subscriptions of its streams. Used on the host loop only."""
+        self.readers: dict[object, RemoteReader] = {}
+        """Its streams of keys, as subscribers of the connection. Used on the host loop only."""
         self.kept: object = None
         """The client itself while it has callbacks, as there may be no other reference to it."""
         self._handle = weakref.ref(handle)

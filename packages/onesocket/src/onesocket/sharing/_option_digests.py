@@ -12,9 +12,9 @@ from ..errors import InvalidOption, OptionConflict
 from ..protocols._fingerprint import comparable_form, digest
 from ..protocols._pace import Pace
 from ..protocols._protocol import Protocol
+from ..protocols._subscriptions import subscriptions_of
 from ..urls import Address
 from ._connection_key import ConnectionKey
-from ._upstream_subscriptions import supports_merging
 
 DIAL_OPTIONS: Final = (
     "headers",
@@ -82,7 +82,7 @@ def comparable_protocol(protocol: Protocol) -> Comparable:
         raise InvalidOption(f"the fingerprint of the protocol {kind} raised {type(error).__name__}") from error
     if not isinstance(fingerprint, str):  # pyright: ignore[reportUnnecessaryIsInstance]
         raise InvalidOption(f"the fingerprint of the protocol {kind} must be a str, not {type(fingerprint).__name__}")
-    return Comparable((fingerprint, supports_merging(protocol)), protocol.opaque_arguments)
+    return Comparable((fingerprint, subscriptions_of(protocol) is not None), protocol.opaque_arguments)
 
 
 def _client_options(client: Client) -> dict[str, Comparable]:

@@ -20,13 +20,13 @@ from ..client._message_client import C, CallbackOptions, R, ReaderParameters, Su
 from ..client._options import check_retry
 from ..client._pickling import not_picklable
 from ..client._queue import DEFAULT_LIMIT, Overflow
-from ..client._reader_options import check_where
 from ..client._registrations import Registrations
 from ..client._request_calls import ANSWER_TIMEOUT, check_request
 from ..client._state_watchers import StateWatchers
 from ..client._status import Change, Stats, Status
 from ..client._subscription import Predicate, Subscription
 from ..client._token_source import TokenSource
+from ..client._upstream_subscriptions import select_keys
 from ..errors import ClientClosed, DeliveryUnknown, ForkedCopy, OnesocketError, RequestLost, WrongEventLoop
 from ..lifecycle._effects import Outcome
 from ..lifecycle._states import State
@@ -37,10 +37,9 @@ from ._connection_view import ConnectionView
 from ._cross_loop_call import call_on_loop
 from ._host_calls import HostCalls
 from ._loop_inbox import inbox_of
-from ._member import Member
+from ._member import Member, RemoteReader
 from ._registry import Registry, current_registry
 from ._shared_connection import SharedConnection
-from ._upstream_subscriptions import check_keys, filter_keys
 
 T = TypeVar("T")
 
@@ -277,7 +276,6 @@ class SharedClient(Generic[M]):
         self,
         event: str | None = None,
         *,
-        keys: Iterable[Hashable] = (),
         gaps: Literal[False],
         **options: Unpack[SubscriptionOptions[M]],
     ) -> Subscription[M]: ...
@@ -286,7 +284,6 @@ class SharedClient(Generic[M]):
         self,
         event: str | None = None,
         *,
-        keys: Iterable[Hashable] = (),
         gaps: bool = True,
         **options: Unpack[SubscriptionOptions[M]],
     ) -> Subscription[M | Gap]: ...
@@ -305,19 +302,18 @@ class SharedClient(Generic[M]):
 
         `keys`: the keys to subscribe to upstream, with a protocol that describes that; the stream has the messages of
         these keys alone. Keys are counted over all clients: only differences go upstream, and all of them to each new
-        connection. With `overflow="wait"`, a slow reader holds the feed back for all clients.
+        connection. Refused keys are raised once, as `SubscriptionRefused`. With `overflow="wait"`, a slow reader holds
+        the feed back for all clients.
         """
-        wanted = check_keys(keys)
-        check_where(where)
-        if wanted:
-            where = filter_keys(self.shared.protocol, wanted, where)
+        wanted = select_keys(self.shared.protocol, keys)
         stream = self._subscribe(
-            event, where, limit=limit, overflow=overflow, gaps=gaps, raise_on_failure=raise_on_failure
+            event, where, keys=wanted, limit=limit, overflow=overflow, gaps=gaps, raise_on_failure=raise_on_failure
         )
-        if wanted:
+        if wanted is not None:
             token = object()
             stream.on_end = functools.partial(self._stream_ended, token)
-            self.host_inbox.post(self.shared.add_keys, self.member, token, wanted, stream.queue.fail)
+            reader = RemoteReader(self.loop_inbox, stream.queue)
+            self.host_inbox.post(self.shared.add_keys, self.member, token, wanted.keys, reader)
         return stream
 
     def subscribe_from_now(self, *, limit: int, overflow: Overflow | str) -> Subscription[M | Gap]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import threading
 import time
-from collections.abc import Callable, Hashable
+from collections.abc import Callable, Hashable, Iterable
 from concurrent.futures import Future
 from typing import Any, Final
 
@@ -18,7 +18,7 @@ from ..lifecycle._effects import Outcome
 from ..lifecycle._states import State
 from ..protocols._protocol import Protocol
 from ._host_loop import HostLoop
-from ._member import HeldBy, Member
+from ._member import HeldBy, Member, RemoteReader
 from ._member_tokens import MemberTokens
 from ._options import RequestedOptions
 from ._upstream import Upstream
@@ -132,7 +132,7 @@ class SharedConnection:
         self._members.discard(member)
         self._stop_keeping(member)
         self._tokens.discard(member)
-        for stream in tuple(member.keys):
+        for stream in tuple(member.readers):
             self.remove_keys(member, stream)
         self.release(member, "readers")
         self.release(member, "relay")
@@ -163,22 +163,22 @@ class SharedConnection:
         else:
             member.put(lambda handle: handle.fan_out.begin_with(waited, failure, epoch))
 
-    def add_keys(self, member: Member, stream: object, keys: frozenset[Hashable], fail: Callable[..., object]) -> None:
-        """Subscribe upstream for a stream of this member; `fail` is called, on its loop, if that isn't possible."""
+    def add_keys(self, member: Member, stream: object, keys: Iterable[Hashable], reader: RemoteReader) -> None:
+        """Subscribe upstream for a stream of this member; the reader is told if that isn't possible."""
         if member not in self._members:  # it has left meanwhile
             return
         try:
-            self.upstream.add_keys(keys)
+            self.upstream.add_keys(reader, keys)
         except OnesocketError as error:
-            member.loop_inbox.post(fail, error)
+            reader.fail(error)
         else:
-            member.keys[stream] = keys
+            member.readers[stream] = reader
 
     def remove_keys(self, member: Member, stream: object) -> None:
         """End the upstream subscriptions of a stream that has ended."""
-        keys = member.keys.pop(stream, None)
-        if keys is not None:
-            self.upstream.remove_keys(keys)
+        reader = member.readers.pop(stream, None)
+        if reader is not None:
+            self.upstream.remove_keys(reader)
 
     def hold(self, member: Member, by: HeldBy) -> None:
         """Hold the feed back for a member, unless it has left meanwhile."""

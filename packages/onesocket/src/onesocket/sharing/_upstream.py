@@ -10,6 +10,7 @@ from ..client._client import Client
 from ..client._gap import Gap
 from ..client._instruments import Instruments
 from ..client._status import Change, ConnectionStats, Status
+from ..client._upstream_subscriptions import KeySubscriber
 from ..errors import OnesocketError
 from ..lifecycle._effects import Outcome
 from ..protocols._protocol import Protocol as WireProtocol
@@ -98,14 +99,15 @@ class Upstream(Protocol):
     def remind(self) -> None:
         """Have a warning logged, a moment later, if nothing brings up the connection that a caller waits for."""
 
-    def add_keys(self, keys: Iterable[Hashable]) -> None:
+    def add_keys(self, subscriber: KeySubscriber, keys: Iterable[Hashable]) -> None:
         """Count one subscription more for each key; new ones go upstream. Raises `InvalidOption`.
 
-        That is: too many, or the protocol has no frames that subscribe.
+        That is: too many, or the protocol describes no subscriptions. The subscriber is told of refused keys, which it
+        has no more.
         """
 
-    def remove_keys(self, keys: Iterable[Hashable]) -> None:
-        """Count one subscription less for each key; those that have none left end upstream."""
+    def remove_keys(self, subscriber: KeySubscriber, keys: Iterable[Hashable] | None = None) -> None:
+        """Count one subscription less for each key, or (None) all of a subscriber; those without any end upstream."""
 
     def hold(self) -> None:
         """Stop the feed soon: a reader with the rule `wait` is full. Messages that were read already still come."""

@@ -9,7 +9,8 @@ from typing import Any
 import pytest
 
 from onesocket import Client, Gap, OnesocketError, Raw, ReconnectPolicy, State, Status
-from onesocket.client import OutboxLimits
+from onesocket.client import OutboxLimits, Overflow
+from onesocket.client._queue import Queue
 from onesocket.client._status import Change
 from onesocket.errors import (
     ClientClosed,
@@ -30,6 +31,7 @@ from onesocket.sharing.host._ipc_frames import Results
 from onesocket.sharing.host._runtime_paths import RuntimePaths
 from onesocket.wire._handshake import Data
 
+READER: Queue[Any] = Queue(1, Overflow.FAIL)
 URL = "ws://127.0.0.1:9/?token=secret"
 ATTEMPTS = 8
 
@@ -194,18 +196,18 @@ async def test_a_forked_child_has_to_join_anew(tmp_path: Path) -> None:
 
 
 async def test_bad_messages_and_keys_are_refused_at_once(tmp_path: Path) -> None:
-    with pytest.raises(InvalidOption, match="subscribe_frames"):
-        make_upstream(tmp_path).add_keys(["a"])
+    with pytest.raises(InvalidOption, match="describes its subscriptions"):
+        make_upstream(tmp_path).add_keys(READER, ["a"])
     upstream = make_upstream(tmp_path, UpstreamTopics())
     for wrong in (7, "\ud800"):
         with pytest.raises(EncodeError):
             await upstream.send(wrong)
     for key in (("a", object()), 2**64, -(2**63) - 1, ("a", 2**70), "\ud800"):
         with pytest.raises(InvalidOption):
-            upstream.add_keys([key])
+            upstream.add_keys(READER, [key])
     assert not upstream._operations.subscriptions.wanted
-    upstream.add_keys(["a", ("b", 1)])
-    upstream.remove_keys(["a"])
+    upstream.add_keys(READER, ["a", ("b", 1)])
+    upstream.remove_keys(READER, ["a"])
     await upstream.aclose()
 
 

@@ -23,6 +23,7 @@ from ._ipc_frames import (
     SendMessages,
     Shutdown,
     StatusUpdate,
+    SubscriptionRefusal,
     ToOwner,
     Welcome,
     decode_owner_frame,
@@ -47,7 +48,14 @@ class OwnerDisconnected:
 
 
 FollowerEvent: TypeAlias = (
-    MessageBatch | GapNotice | StatusUpdate | Results | Answer | OwnerHeartbeat | OwnerDisconnected
+    MessageBatch
+    | GapNotice
+    | StatusUpdate
+    | Results
+    | Answer
+    | OwnerHeartbeat
+    | SubscriptionRefusal
+    | OwnerDisconnected
 )
 """Frames that are passed on as they are, and the end."""
 
@@ -136,7 +144,15 @@ class Follower(FrameStream):
                 self._on_introduction(frame)
             return
         match frame:
-            case MessageBatch() | GapNotice() | StatusUpdate() | Results() | Answer() | OwnerHeartbeat():
+            case (
+                MessageBatch()
+                | GapNotice()
+                | StatusUpdate()
+                | Results()
+                | Answer()
+                | OwnerHeartbeat()
+                | SubscriptionRefusal()
+            ):
                 self._emit(frame)
             case Shutdown():
                 self._in_order = True

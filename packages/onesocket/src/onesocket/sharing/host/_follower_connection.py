@@ -9,7 +9,7 @@ from collections.abc import Callable
 from typing import Final
 
 from ...client._gap import Gap, GapReason
-from ...errors import ForeignUser, IpcError, OnesocketError
+from ...errors import ForeignUser, IpcError, OnesocketError, SubscriptionRefused
 from ...lifecycle._effects import Outcome
 from ...wire._handshake import Data
 from .._host_options import HostOptions
@@ -26,6 +26,7 @@ from ._ipc_frames import (
     Results,
     SendMessages,
     StatusRequest,
+    SubscriptionRefusal,
     ToOwner,
     Welcome,
     decode_follower_frame,
@@ -92,6 +93,10 @@ class FollowerConnection(FrameStream):
             self._keep_gap(gap)
         else:
             self.write_now(data)
+
+    def refused(self, error: SubscriptionRefused) -> None:
+        """Report keys that were refused, which this follower doesn't have any more."""
+        self.send_frame(SubscriptionRefusal(list(error.keys), error.reason, error.retryable))
 
     def _keep_gap(self, gap: Gap) -> None:
         self._gap = gap if self._gap is None else merge_gaps(self._gap, gap)

@@ -20,6 +20,7 @@ from ...client._instruments import Observer, SourceKind, check_instruments
 from ...client._options import check_retry
 from ...client._request_calls import finish_request
 from ...client._status import Change, ConnectionStats, Status
+from ...client._upstream_subscriptions import KeySubscriber
 from ...errors import (
     ClientClosed,
     ForkedCopy,
@@ -50,6 +51,7 @@ from ._ipc_frames import (
     Results,
     StatusUpdate,
     StepDown,
+    SubscriptionRefusal,
     Verb,
 )
 from ._join_credentials import JoinCredentials
@@ -186,13 +188,13 @@ class HostUpstream:
         present = self._local_status.present
         return connect_hint(present.state, present.epoch, present.last_error)
 
-    def add_keys(self, keys: Iterable[Hashable]) -> None:
+    def add_keys(self, subscriber: KeySubscriber, keys: Iterable[Hashable]) -> None:
         """Add one subscription for each key: str, int, bytes, or a tuple of those."""
-        self._operations.add_keys(keys)
+        self._operations.add_keys(subscriber, keys)
 
-    def remove_keys(self, keys: Iterable[Hashable]) -> None:
-        """Remove one subscription for each key."""
-        self._operations.remove_keys(keys)
+    def remove_keys(self, subscriber: KeySubscriber, keys: Iterable[Hashable] | None = None) -> None:
+        """Remove one subscription for each key; None: remove the subscriber with all its keys."""
+        self._operations.remove_keys(subscriber, keys)
 
     def hold(self) -> None:
         """Stop the feed into this process; other processes don't notice."""
@@ -276,7 +278,7 @@ class HostUpstream:
         match event:
             case MessageBatch(messages):
                 self._inbound.on_messages(messages)
-            case Answer() | Results():
+            case Answer() | Results() | SubscriptionRefusal():
                 self._operations.on_event(event)
             case GapNotice(gap):
                 self._inbound.epoch = gap.epoch

@@ -130,6 +130,14 @@ class Answer(_Frame, frozen=True, tag=11):
     data: Any
 
 
+class SubscriptionRefusal(_Frame, frozen=True, tag=12):
+    """Keys that were refused, and are not subscribed to any more."""
+
+    keys: list[Any]
+    reason: str
+    retryable: bool
+
+
 # --- from a follower ------------------------------------------------------------------------------------------------
 
 
@@ -199,6 +207,7 @@ ToFollower: TypeAlias = (
     | Shutdown
     | StatusReport
     | Answer
+    | SubscriptionRefusal
 )
 ToOwner: TypeAlias = Hello | SendMessages | Request | Cancellation | Ask | Subscribe | StepDown | StatusRequest
 
@@ -249,6 +258,8 @@ def decode_owner_frame(body: bytes) -> ToFollower:
         _check_messages(frame.messages)
     elif isinstance(frame, Answer):
         _check_messages([frame.data])
+    elif isinstance(frame, SubscriptionRefusal):
+        frame.keys[:] = map(checked_key, frame.keys)
     return frame
 
 

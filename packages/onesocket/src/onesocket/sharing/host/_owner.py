@@ -11,23 +11,25 @@ import os
 import socket
 import time
 from collections.abc import Callable, Iterable
-from typing import Final, TypeAlias
+from typing import Any, Final, TypeAlias
 
 from ...client._client import Client
 from ...client._gap import Gap
 from ...client._status import Change, ConnectionStats, Status
+from ...client._upstream_subscriptions import UpstreamSubscriptions
 from ...errors import ClientClosed, InvalidOption, IpcError, OutOfResources
 from ...lifecycle import _events as events
 from ...lifecycle._effects import Outcome
 from ...lifecycle._states import State
 from ...protocols._protocol import Protocol
 from ...protocols._request_template import RequestTemplate
+from ...protocols._subscriptions import subscriptions_of
 from ...wire._handshake import Data
 from .._host_options import HostOptions
-from .._upstream_subscriptions import UpstreamSubscriptions
 from ._descriptor_reserve import DescriptorReserve
 from ._follower_connection import FollowerConnection
 from ._follower_set import FollowerSet
+from ._forwarding_protocol import unpacker
 from ._ipc_frames import (
     Answer,
     Ask,
@@ -44,6 +46,7 @@ from ._ipc_frames import (
     StatusUpdate,
     StepDown,
     Subscribe,
+    SubscriptionRefusal,
     ToOwner,
     Verb,
     Welcome,
@@ -54,14 +57,13 @@ from ._join_credentials import JoinCredentials
 from ._owner_files import OwnerFiles
 from ._owner_lock import OwnerLock
 from ._pending_operations import LocalRequester, PendingOperations
-from ._subscription_counts import SubscriptionCounts
 
 _REFRESH_INTERVAL: Final = 600.0
 """Seconds between two touches of the lock file; cleaners take what is days old."""
 _LATE_TICK: Final = 1.5
 """Heartbeats without a check of the files: after a longer pause of this process, another may have taken over."""
 
-OwnerEvent: TypeAlias = MessageBatch | GapNotice | StatusUpdate | Results | Answer | StepDown
+OwnerEvent: TypeAlias = MessageBatch | GapNotice | StatusUpdate | Results | Answer | SubscriptionRefusal | StepDown
 """Frames as they go to followers; and `StepDown`, when this process has to hand over."""
 
 
@@ -108,10 +110,12 @@ class Owner:
         """Messages for the end of this turn of the loop."""
         self._has_forwarded = False
         """True if messages were forwarded in this turn: further ones wait for its end."""
-        self._subscription_counts = SubscriptionCounts()
-        self._upstream_subscriptions = UpstreamSubscriptions(
-            protocol, client.internals.sender, lambda: self._subscription_counts.wanted
-        )
+        self._upstream_subscriptions: UpstreamSubscriptions | None = None
+        if subscriptions_of(protocol) is not None:
+            internals = client.internals
+            self._upstream_subscriptions = UpstreamSubscriptions(
+                protocol, internals.sender, internals.fan_out.watch, unpacker(protocol)
+            )
         self._local_requester = LocalRequester(emit)
         self._pending_operations = PendingOperations(client)
         self._files = OwnerFiles(
@@ -304,16 +308,20 @@ class Owner:
                 if self._pending_operations.cancel(requester, number):
                     requester.release_slot()
             case Subscribe(add, remove):
-                try:
-                    self._subscription_counts.add_keys(requester, map(checked_key, add))
-                except InvalidOption as error:
-                    raise IpcError(str(error)) from None
-                self._subscription_counts.remove_keys(requester, map(checked_key, remove))
-                self._upstream_subscriptions.changed()
+                self._subscribe(requester, add, remove)
             case StepDown():
                 self._emit(frame)
             case _:
                 pass
+
+    def _subscribe(self, requester: FollowerConnection | LocalRequester, add: list[Any], remove: list[Any]) -> None:
+        if self._upstream_subscriptions is None:
+            raise IpcError("a follower subscribed, but the protocol describes no subscriptions")
+        try:
+            self._upstream_subscriptions.add_keys(requester, map(checked_key, add))
+        except InvalidOption as error:
+            raise IpcError(str(error)) from None
+        self._upstream_subscriptions.remove_keys(requester, map(checked_key, remove))
 
     async def _request(self, verb: Verb) -> Outcome | None:
         if self._current_phase() is not OwnerPhase.SERVING:
@@ -348,8 +356,8 @@ class Owner:
                 self._followers.close_unattached(follower)
             case None:
                 self._followers.detach(follower)
-                self._subscription_counts.drop(follower)
-                self._upstream_subscriptions.changed()
+                if self._upstream_subscriptions is not None:
+                    self._upstream_subscriptions.remove_keys(follower)
                 self._pending_operations.cancel_all(follower)
             case _:
                 self._perform(follower, frame)

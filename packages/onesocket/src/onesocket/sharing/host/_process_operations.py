@@ -8,6 +8,8 @@ from collections.abc import Hashable, Iterable
 from typing import Any, Final
 
 from ...client._request_calls import timed_out
+from ...client._subscription_counts import SubscriptionCounts
+from ...client._upstream_subscriptions import KeySubscriber, check_subscription_support
 from ...client._user_code import encode_message
 from ...errors import (
     ClientClosed,
@@ -19,6 +21,7 @@ from ...errors import (
     OpenTimeout,
     OwnerLost,
     RequestLost,
+    SubscriptionRefused,
 )
 from ...lifecycle._effects import Outcome
 from ...lifecycle._outbox import OutboxLimits
@@ -27,17 +30,26 @@ from ...protocols._protocol import Protocol
 from ...protocols._request_template import RequestTemplate
 from ...wire._handshake import Data
 from .._client_upstream import CANCELLED_IN_FLIGHT
-from .._upstream_subscriptions import check_subscription_support
 from ._follower import Follower
-from ._ipc_frames import Answer, Ask, Cancellation, Request, Result, Results, SendMessages, Subscribe, Verb, checked_key
+from ._ipc_frames import (
+    Answer,
+    Ask,
+    Cancellation,
+    Request,
+    Result,
+    Results,
+    SendMessages,
+    Subscribe,
+    SubscriptionRefusal,
+    Verb,
+    checked_key,
+)
 from ._local_status import LocalStatus
 from ._membership import Membership, Role
 from ._process_outbox import EntryState, OutboxEntry, ProcessOutbox
-from ._subscription_counts import SubscriptionCounts
 
 _FIRST_REQUEST_NUMBER: Final = 1 << 48
 """Numbers from here on are those of requests, lower ones those of messages: a result says which it is for."""
-_THIS_PROCESS: Final = "this process"
 _ANSWER_LOST: Final = (
     "the process that held the connection is gone: the request may or may not have been carried out; ask again only if "
     "that does no harm, or with resend=True when that is so"
@@ -54,7 +66,7 @@ class ProcessOperations:
         self._membership = membership
         self._status = status
         self.outbox = ProcessOutbox(limits or OutboxLimits(messages=0))
-        self.subscriptions = SubscriptionCounts()
+        self.subscriptions: SubscriptionCounts[KeySubscriber] = SubscriptionCounts()
         self._request_numbers = itertools.count(_FIRST_REQUEST_NUMBER)
         self._requests: dict[int, asyncio.Future[Outcome | None]] = {}
         self._asked: dict[int, asyncio.Future[Data]] = {}
@@ -158,7 +170,7 @@ class ProcessOperations:
 
     # --- subscriptions ----------------------------------------------------------------------------------------------
 
-    def add_keys(self, keys: Iterable[Hashable]) -> None:
+    def add_keys(self, subscriber: KeySubscriber, keys: Iterable[Hashable]) -> None:
         """Add one subscription for each key. Raises `InvalidOption`."""
         check_subscription_support(self._protocol)
         wanted = list(keys)
@@ -167,11 +179,20 @@ class ProcessOperations:
                 checked_key(key)
         except IpcError as error:
             raise InvalidOption(f"{error}, not {wanted!r}") from None
-        self._subscribe(self.subscriptions.add_keys(_THIS_PROCESS, wanted), [])
+        self._subscribe(self.subscriptions.add_keys(subscriber, wanted), [])
 
-    def remove_keys(self, keys: Iterable[Hashable]) -> None:
-        """Remove one subscription for each key."""
-        self._subscribe([], self.subscriptions.remove_keys(_THIS_PROCESS, keys))
+    def remove_keys(self, subscriber: KeySubscriber, keys: Iterable[Hashable] | None = None) -> None:
+        """Remove one subscription for each key; None: remove the subscriber with all its keys."""
+        counts = self.subscriptions
+        self._subscribe([], counts.drop(subscriber) if keys is None else counts.remove_keys(subscriber, keys))
+
+    def _refuse(self, refusal: SubscriptionRefusal) -> None:
+        """Tell the subscribers of refused keys, which the owner doesn't count for this process any more."""
+        losers = self.subscriptions.refuse(refusal.keys)
+        # Where one was subscribed to anew meanwhile, the owner counts that: the new subscriber is told as well.
+        self._subscribe([], refusal.keys)
+        for subscriber, keys in losers:
+            subscriber.refused(SubscriptionRefused.of(keys, refusal.reason, retryable=refusal.retryable))
 
     def _subscribe(self, add: list[Hashable], remove: list[Hashable]) -> None:
         role = self._membership.usable_role
@@ -252,12 +273,15 @@ class ProcessOperations:
         self._fail_requests(in_order=in_order)
         self.outbox.owner_gone(in_order=in_order)
 
-    def on_event(self, event: Answer | Results) -> None:
+    def on_event(self, event: Answer | Results | SubscriptionRefusal) -> None:
         """Record what the owner reports about operations."""
-        if isinstance(event, Answer):
-            self._on_answer(event.number, event.data)
-        else:
-            self._on_results(event.results)
+        match event:
+            case Answer(number, data):
+                self._on_answer(number, data)
+            case Results(results):
+                self._on_results(results)
+            case SubscriptionRefusal():
+                self._refuse(event)
 
     def _on_results(self, results: list[Result]) -> None:
         for number, outcome, error in results:

@@ -1,0 +1,94 @@
+"""Streams by the keys of their messages: a message is delivered by one look-up, however many streams there are."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Hashable, Iterable
+from dataclasses import dataclass
+from typing import Any
+
+from ._sinks import Sink, name_of
+from ._subscription import Predicate
+from ._user_code import USER_ERRORS
+
+
+@dataclass(frozen=True, slots=True)
+class KeySelection:
+    """Selects the messages of some keys."""
+
+    keys: tuple[Hashable, ...]
+    key_of: Callable[[Any], Hashable]
+
+    def within(self, where: Predicate | None) -> Predicate:
+        """A predicate for the messages of these keys for which `where` is true."""
+        keys, key_of = frozenset(self.keys), self.key_of
+        return lambda message: key_of(message) in keys and (where is None or bool(where(message)))
+
+
+class _Several:
+    """A sink that passes messages on to several ones."""
+
+    __slots__ = ("_report", "sinks")
+
+    def __init__(self, sinks: tuple[Sink, ...], report: Callable[[BaseException, str], None]) -> None:
+        self.sinks = sinks
+        self._report = report
+
+    def __call__(self, message: Any) -> None:
+        """Pass a message on."""
+        for sink in self.sinks:
+            try:
+                sink(message)
+            except USER_ERRORS as error:
+                self._report(error, name_of(sink))
+
+
+class KeyTable:
+    """The sinks of each key: one sink of a fan-out."""
+
+    __slots__ = ("_key_of", "_report", "_sinks", "remove", "streams")
+
+    def __init__(self, key_of: Callable[[Any], Hashable], report: Callable[[BaseException, str], None]) -> None:
+        self._key_of = key_of
+        self._report = report
+        self._sinks: dict[Hashable, Sink] = {}
+        self.streams = 0
+        """Number of sinks that were added and not taken off."""
+        self.remove: Callable[[], object]
+        """Removes the table itself from its fan-out."""
+
+    def __repr__(self) -> str:
+        return f"<KeyTable keys={len(self._sinks)} streams={self.streams}>"
+
+    def put_many(self, batch: list[Any]) -> None:
+        """Deliver messages to the sinks of their keys."""
+        key_of, sink_of = self._key_of, self._sinks.get
+        for message in batch:
+            sink = None
+            try:
+                sink = sink_of(key_of(message))
+                if sink is not None:
+                    sink(message)
+            except USER_ERRORS as error:
+                self._report(error, "the key of a message" if sink is None else name_of(sink))
+
+    def add(self, keys: Iterable[Hashable], sink: Sink) -> None:
+        """Deliver messages of these keys to a sink."""
+        self.streams += 1
+        for key in keys:
+            self._set(key, (*self._get(key), sink))
+
+    def take_off(self, keys: Iterable[Hashable], sink: Sink) -> None:
+        """Deliver no more to a sink that was added with these keys."""
+        self.streams -= 1
+        for key in keys:
+            self._set(key, tuple(other for other in self._get(key) if other != sink))
+
+    def _get(self, key: Hashable) -> tuple[Sink, ...]:
+        sink = self._sinks.get(key)
+        return () if sink is None else sink.sinks if isinstance(sink, _Several) else (sink,)
+
+    def _set(self, key: Hashable, sinks: tuple[Sink, ...]) -> None:
+        if not sinks:
+            self._sinks.pop(key, None)
+        else:
+            self._sinks[key] = sinks[0] if len(sinks) == 1 else _Several(sinks, self._report)

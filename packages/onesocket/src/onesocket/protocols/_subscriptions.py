@@ -1,0 +1,120 @@
+"""The subscriptions of a service, described by functions of keys and messages."""
+
+from __future__ import annotations
+
+import collections.abc
+from collections.abc import Callable, Hashable, Iterable, Iterator
+from dataclasses import dataclass
+from typing import Any, cast
+
+from ..errors import EncodeError, InvalidOption
+from ..wire._handshake import Data
+from ._pace import Pace, check_pace
+from ._plain_function import is_plain_function, kind_of
+from ._protocol import Protocol, implements
+
+
+@dataclass(frozen=True, slots=True)
+class SubscriptionAnswer:
+    """An answer of the peer to a message that subscribes: it accepts keys, or refuses them.
+
+    >>> SubscriptionAnswer(["AAPL"]), SubscriptionAnswer(["XYZ"], refused="no such symbol")
+    (SubscriptionAnswer(keys=['AAPL'], refused=None), SubscriptionAnswer(keys=['XYZ'], refused='no such symbol'))
+    """
+
+    keys: Iterable[Hashable] | None = None
+    """The keys that it is about; None: all of the oldest message that subscribes and has no answer yet."""
+    refused: str | None = None
+    """The reason of a refusal; None: the keys are accepted."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Subscriptions:
+    """The messages that subscribe a connection to keys, and the limits of the service.
+
+    >>> Subscriptions(
+    ...     subscribe=lambda keys: {"op": "subscribe", "args": keys},
+    ...     unsubscribe=lambda keys: {"op": "unsubscribe", "args": keys},
+    ...     key=lambda message: message.get("symbol"),
+    ... )  # doctest: +ELLIPSIS
+    Subscriptions(...)
+    """
+
+    subscribe: Callable[[list[Any]], Any]
+    """Returns the message that subscribes to a list of keys; several as a tuple, or yielded one by one."""
+    unsubscribe: Callable[[list[Any]], Any]
+    """Returns the message that ends the subscriptions to a list of keys; several as for `subscribe`."""
+    key: Callable[[Any], Hashable] | None = None
+    """Returns the key of a received message, or None if it has none. Needed for ``subscribe(keys=…)``."""
+    ack: Callable[[Any], SubscriptionAnswer | Iterable[SubscriptionAnswer] | None] | None = None
+    """Returns the answer to `subscribe` that a received message is, or several in a list; None for all others, answers
+    to `unsubscribe` among them. Subscribers get the message, too."""
+    batch: int | None = None
+    """Greatest number of keys in one message; None: no limit."""
+    limit: int | None = None
+    """Greatest number of keys of one connection; None: no limit. One key more is refused (`SubscriptionRefused`)."""
+    pace: Pace | None = None
+    """Limit on the rate of the messages that subscribe and unsubscribe; other messages don't wait for them."""
+
+    def __post_init__(self) -> None:
+        for name in ("subscribe", "unsubscribe", "key", "ack"):
+            function: object = getattr(self, name)
+            is_optional = name in ("key", "ack")
+            if not is_plain_function(function) and not (is_optional and function is None):
+                either = " or None" if is_optional else ""
+                raise InvalidOption(f"Subscriptions: {name} must be a plain function{either}, not {kind_of(function)}")
+        for name in ("batch", "limit"):
+            value: object = getattr(self, name)
+            if value is not None and (not isinstance(value, int) or isinstance(value, bool) or value < 1):
+                raise InvalidOption(
+                    f"Subscriptions: {name} must be a whole number of keys >= 1, or None, not {value!r}"
+                )
+        check_pace("Subscriptions: pace", self.pace)
+
+
+def check_subscriptions(subscriptions: object) -> Subscriptions | None:
+    """The declaration, or None; raises `InvalidOption`."""
+    if subscriptions is not None and not isinstance(subscriptions, Subscriptions):
+        raise InvalidOption(
+            f"subscriptions must be Subscriptions(subscribe=…, unsubscribe=…) or None, not {kind_of(subscriptions)}"
+        )
+    return subscriptions
+
+
+def subscriptions_of(protocol: Protocol[Any]) -> Subscriptions | None:
+    """The declaration of a protocol, or one made of its methods; None: it describes no subscriptions."""
+    declared: Subscriptions | None = protocol.subscriptions
+    if declared is not None:
+        return declared
+    if not implements(protocol, Protocol.subscribe_frames, Protocol.unsubscribe_frames):
+        return None
+    return Subscriptions(
+        subscribe=lambda keys: iter(protocol.subscribe_frames(frozenset(keys))),
+        unsubscribe=lambda keys: iter(protocol.unsubscribe_frames(frozenset(keys))),
+        key=protocol.key_of if implements(protocol, Protocol.key_of) else None,
+    )
+
+
+def frames_of(protocol: Protocol[Any], made: Any) -> list[Data]:
+    """The frames of what a function of `Subscriptions` returned: one message, or several. Raises `EncodeError`."""
+    several = isinstance(made, tuple | collections.abc.Iterator)
+    messages = cast("Iterator[Any]", made) if several else (made,)
+    encode = _checked_frame if protocol.subscriptions is None else protocol.encode
+    return [encode(message) for message in messages]
+
+
+def answers_of(answer: Any) -> tuple[SubscriptionAnswer, ...]:
+    """The answers that `ack` returned: one, several or none. Raises `TypeError`."""
+    if answer is None:
+        return ()
+    answers = (answer,) if isinstance(answer, SubscriptionAnswer) else tuple(answer)
+    for each in answers:
+        if not isinstance(each, SubscriptionAnswer):
+            raise TypeError(f"ack must return a SubscriptionAnswer, a list of them, or None, not {kind_of(each)}")
+    return answers
+
+
+def _checked_frame(frame: object) -> Data:
+    if not isinstance(frame, str | bytes):
+        raise EncodeError(f"a frame is str or bytes, not {type(frame).__name__}")
+    return frame
