@@ -8,7 +8,7 @@ from typing import Final
 
 from .plan import SCENARIOS
 from .record import Record, Spread
-from .subjects import BARE, BARE_SERVER, CALLBACK, HOST
+from .subjects import BARE, BARE_SERVER, CALLBACK, HOST, LOOK_UP_AND_CALL
 from .targets import TARGETS
 
 _COMPARED: Final = {
@@ -16,6 +16,7 @@ _COMPARED: Final = {
     "connect": BARE,
     "join": "one shared Future",
     "fan-out": "1 × callback",
+    "keys": LOOK_UP_AND_CALL,
     "recover": "",
     "broadcast": BARE_SERVER,
     "between-processes": HOST,

@@ -16,9 +16,11 @@ from .subjects import (
     HOST,
     HOST_OWN_LOOP,
     ITERATOR,
+    LOOK_UP_AND_CALL,
     NATS,
     PYTHON_TWIN,
     REDIS,
+    STREAMS_OF_KEYS,
     WEBSOCKETS,
 )
 
@@ -96,6 +98,15 @@ TARGETS: Final = (
         1.8,
         peer="100 × asyncio.Queue",
         ours="100 × iterator",
+    ),
+    _close_to(
+        3,
+        "dispatch to 1 000 keys over a dict look-up and a call",
+        "keys",
+        2,
+        ours=STREAMS_OF_KEYS,
+        other=LOOK_UP_AND_CALL,
+        loops=("asyncio",),
     ),
     _close_to(
         4,

@@ -12,6 +12,7 @@ from .concurrent_connect import ConcurrentConnect, SharedFuture
 from .coroutines import Aiohttp, HttpxWs, PicowsWebsockets, Websockets
 from .fail_over import FailOver
 from .frames import PythonReaderAlone, ReaderAlone
+from .key_dispatch import LookUpAndCall, StreamsOfKeys
 from .onesocket_client import OnesocketCallback, OnesocketIterator, OnesocketPythonTwin
 from .socket_io import SocketIo
 from .websocket_client import WebsocketClient
@@ -51,6 +52,9 @@ FAN_OUT: Final[dict[str, type[Subject]]] = {
     )
     for count in SUBSCRIBER_COUNTS
 }
+STREAMS_OF_KEYS: Final = "subscribe(keys=…)"
+LOOK_UP_AND_CALL: Final = "a dict look-up and a call"
+KEYS: Final[dict[str, type[Subject]]] = {STREAMS_OF_KEYS: StreamsOfKeys, LOOK_UP_AND_CALL: LookUpAndCall}
 JOIN: Final[dict[str, type[Subject]]] = {"connect()": ConcurrentConnect, "one shared Future": SharedFuture}
 RECOVER: Final[dict[str, type[Subject]]] = {
     "onesocket Client, killed": recovery.subject(recovery.ClientRecovery, from_failed=False),
@@ -98,6 +102,7 @@ SUBJECTS: Final[dict[str, type[Subject]]] = {
     **PEERS,
     **FRAMES,
     **FAN_OUT,
+    **KEYS,
     **JOIN,
     **RECOVER,
     **BROADCAST,
@@ -122,11 +127,14 @@ __all__ = [
     "INTERPROCESS",
     "ITERATOR",
     "JOIN",
+    "KEYS",
+    "LOOK_UP_AND_CALL",
     "NATS",
     "PEERS",
     "PYTHON_TWIN",
     "RECOVER",
     "REDIS",
+    "STREAMS_OF_KEYS",
     "SUBJECTS",
     "SUBSCRIBER_COUNTS",
     "WEBSOCKETS",

@@ -451,7 +451,7 @@ class FanOut:
         table = self._key_table
         if table is None:
             table = self._key_table = KeyTable(keys.key_of, self._report)
-            table.remove = self._sinks.add(None, Tap(table.put_many), None)
+            table.remove = self._sinks.add(None, table.put, None)
         sink = queue.put if where is None else Filter(where, queue.put)
         table.add(keys.keys, sink)
         remove_gap_sink = self._sinks.add(None, None, queue.put) if options.gaps else None

@@ -6,7 +6,7 @@ from collections.abc import Callable, Hashable, Iterable
 from dataclasses import dataclass
 from typing import Any
 
-from ._sinks import Sink, name_of
+from ._sinks import BatchTarget, Sink, name_of
 from ._subscription import Predicate
 from ._user_code import USER_ERRORS
 
@@ -42,7 +42,7 @@ class _Several:
                 self._report(error, name_of(sink))
 
 
-class KeyTable:
+class KeyTable(BatchTarget):
     """The sinks of each key: one sink of a fan-out."""
 
     __slots__ = ("_key_of", "_report", "_sinks", "remove", "streams")
@@ -59,17 +59,31 @@ class KeyTable:
     def __repr__(self) -> str:
         return f"<KeyTable keys={len(self._sinks)} streams={self.streams}>"
 
+    def put(self, message: Any) -> None:
+        """Deliver a message to the sink of its key."""
+        sink = None
+        try:
+            sink = self._sinks.get(self._key_of(message))
+            if sink is not None:
+                sink(message)
+        except USER_ERRORS as error:
+            self._report(error, "the key of a message" if sink is None else name_of(sink))
+
     def put_many(self, batch: list[Any]) -> None:
         """Deliver messages to the sinks of their keys."""
         key_of, sink_of = self._key_of, self._sinks.get
-        for message in batch:
-            sink = None
+        messages, sink = iter(batch), None
+        while True:  # as `put`, but in line: a call for each message costs as much as the rest
             try:
-                sink = sink_of(key_of(message))
-                if sink is not None:
-                    sink(message)
+                for message in messages:
+                    sink = None
+                    sink = sink_of(key_of(message))
+                    if sink is not None:
+                        sink(message)
             except USER_ERRORS as error:
                 self._report(error, "the key of a message" if sink is None else name_of(sink))
+            else:
+                return
 
     def add(self, keys: Iterable[Hashable], sink: Sink) -> None:
         """Deliver messages of these keys to a sink."""

@@ -12,6 +12,20 @@ Sink = Callable[[Any], object]
 BatchSink = Callable[[list[Any]], object]
 
 
+class BatchTarget:
+    """Base of objects whose `put` is a sink, and whose `put_many` takes several messages at once."""
+
+    __slots__ = ()
+
+    def put(self, message: Any) -> None:
+        """Take one message."""
+        raise NotImplementedError
+
+    def put_many(self, batch: list[Any]) -> None:
+        """Take several messages."""
+        raise NotImplementedError
+
+
 class Tap:
     """A sink that takes several messages at once."""
 
@@ -154,6 +168,8 @@ def batch_sink_of(sink: Sink) -> BatchSink | None:
     if isinstance(sink, Tap):
         return sink.many
     owner: object = getattr(sink, "__self__", None)
+    if isinstance(owner, BatchTarget):
+        return owner.put_many
     if isinstance(owner, Queue):
         return owner.put_many  # pyright: ignore[reportUnknownMemberType, reportUnknownVariableType]
     return None
