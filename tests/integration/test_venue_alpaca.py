@@ -6,8 +6,9 @@ from typing import Any
 
 import pytest
 from websockets.exceptions import InvalidStatus
+from websockets.sync.client import connect
 
-from onesocket.testing import ConnectionLimit, Fault, MessageLimit
+from onesocket.testing import ConnectionLimit, Fault, MessageLimit, ThreadedServer
 from onesocket.testing.services import AlpacaVenue, Disorder, VenueEvent
 from tests.support.venue_peer import VenuePeer, dial
 
@@ -126,6 +127,15 @@ async def test_a_login_by_headers_and_one_that_never_comes() -> None:
             assert (await peer.ask({"action": "subscribe", "trades": []}))[0]["T"] == "subscription"
 
 
+async def test_no_time_runs_on_for_a_connection_that_has_ended() -> None:
+    async with AlpacaVenue(auth_timeout=0.02) as venue:
+        async with dial(venue.url) as gone:
+            await gone.receive()
+        async with dial(venue.url) as silent:
+            await silent.rest()
+        assert [entry.connection for entry in venue.ledger.of(VenueEvent.REFUSED)] == [2]
+
+
 async def test_a_feed_outside_of_the_plan_and_an_unknown_address(venue: AlpacaVenue) -> None:
     async with dial(venue.url.replace("iex", "sip")) as peer:
         await peer.receive()
@@ -225,3 +235,14 @@ async def test_a_restart_ends_sessions_and_keeps_the_ledger(venue: AlpacaVenue) 
     async with dial(venue.url) as again:
         await log_in(again)
     assert venue.ledger.totals[VenueEvent.SIGNED_IN] == 2
+
+
+def test_a_venue_runs_in_a_thread_for_code_without_asyncio() -> None:
+    with ThreadedServer(AlpacaVenue()) as threaded, connect(threaded.server.url, proxy=None) as client:
+        assert json.loads(client.recv(10)) == CONNECTED
+        client.send(json.dumps(LOGIN))
+        assert json.loads(client.recv(10)) == AUTHENTICATED
+        client.send('{"action": "subscribe", "trades": ["A"]}')
+        client.recv(10)
+        assert threaded.call(lambda venue: venue.push(trade("A", 1))) == 1
+        assert json.loads(client.recv(10)) == [trade("A", 1)]

@@ -139,6 +139,23 @@ async def test_a_hook_gives_old_snapshots_or_none(venue: BinanceVenue) -> None:
         assert (await fetch(address)).status_code == status
 
 
+async def test_the_http_side_stops_and_starts_with_the_server(venue: BinanceVenue) -> None:
+    venue.push_depth("A", bids=[("1", "1")])
+    url = venue.depth_url + "?symbol=A"
+    await venue.stop_listening()
+    with pytest.raises(httpx.ConnectError):
+        await fetch(url)
+    await venue.start()
+    assert (await fetch(url)).json()["lastUpdateId"] == 1
+    reader, writer = await asyncio.open_connection("127.0.0.1", int(venue.api_url.rpartition(":")[2]))
+    writer.write(b"nonsense\r\n\r\n")
+    assert await reader.read() == b""  # closed, not answered
+    writer.close()
+    await writer.wait_closed()
+    with pytest.raises(RuntimeError, match="HTTP side"):
+        _ = BinanceVenue().api_url
+
+
 async def test_the_end_is_announced_before_it_comes(venue: BinanceVenue) -> None:
     async with dial(venue.stream_url("a@trade")) as combined, dial(venue.url) as raw:
         await venue.wait_until(lambda counts: counts.open_now == 2)
