@@ -15,16 +15,16 @@ from collections.abc import Callable
 from typing import Any
 
 from onesocket import Client, Gap, Json, OnesocketError, Raw, ReconnectPolicy, Status
-from onesocket.client import Overflow
-from onesocket.client._queue import Queue
 from onesocket.client._status import Change
-from onesocket.protocols import Protocol
+from onesocket.errors import SubscriptionRefused
+from onesocket.protocols import Protocol, Subscriptions
 from onesocket.sharing._connection_key import ConnectionKey
 from onesocket.sharing._upstream import ConnectionSpec
 from onesocket.sharing.host import HostOptions, HostUpstream
 from onesocket.sharing.host import _join_credentials as join_credentials
 from onesocket.sharing.host import _runtime_paths as directory
 from tests.campaigns.harness.orders import Order, serve_orders, setup, write_event
+from tests.support.ledger_venue import read_answer, subscribe, unsubscribe
 
 
 class JsonTopics(Json):
@@ -37,16 +37,28 @@ class JsonTopics(Json):
         return [json.dumps({"unsubscribe": sorted(keys)})]
 
 
+def declared() -> Json:
+    """JSON, with declared subscriptions, one key in a message."""
+    return Json(subscriptions=Subscriptions(subscribe=subscribe, unsubscribe=unsubscribe, ack=read_answer, batch=1))
+
+
 PROTOCOLS: dict[str, Callable[[], Protocol]] = {
     "raw": Raw,
     "json": Json,
     "topics": JsonTopics,
+    "declared": declared,
     "many": functools.partial(Json, type=list[int], many=True),
 }
 
 
-_READER: Queue[Any] = Queue(1, Overflow.FAIL)
-"""Stands for all readers of keys."""
+class PrintingReader:
+    """Stands for all readers of keys."""
+
+    def refused(self, error: SubscriptionRefused) -> None:
+        write_event("refused", keys=error.keys, reason=error.reason)
+
+
+READER = PrintingReader()
 
 
 class PrintingSink:
@@ -98,9 +110,9 @@ async def perform(upstream: HostUpstream, order: Order) -> Any:  # noqa: PLR0912
         case "send":
             await upstream.send(order["message"], resend=order.get("resend", False))
         case "want":
-            upstream.add_keys(_READER, order["keys"])
+            upstream.add_keys(READER, order["keys"])
         case "unwant":
-            upstream.remove_keys(_READER, order["keys"])
+            upstream.remove_keys(READER, order["keys"])
         case "hold":
             upstream.hold()
         case "release":

@@ -553,6 +553,30 @@ async def test_subscriptions_are_merged_and_replayed(group: SharingProcesses, se
     assert server.received[-1] == '{"subscribe": ["a"]}'
 
 
+async def test_a_refusal_reaches_the_processes_that_wanted_the_key_and_no_later_owner_asks_for_it(
+    group: SharingProcesses, server: FaultyServer
+) -> None:
+    owner, follower, third = await group.start(3, protocol="declared", key="k")
+    while owner is not await group.owner():
+        owner, follower, third = follower, third, owner
+    await owner.do("want", keys=["a"])
+    await follower.do("want", keys=["x", "b"])
+    await third.do("want", keys=["x"])
+    await third.do("send", message="sync")  # behind what it wants
+    await server.wait_until(lambda _: server.history[0].subscriptions.keys == {"a", "b", "x"}, DEADLINE)
+    server.connections[0].send_nowait('{"answer": "no", "keys": ["x"]}')
+    for process in (follower, third):
+        refused = await process.until(lambda report: report["event"] == "refused")
+        assert (refused["keys"], refused["reason"]) == (["x"], "unknown or too many")
+    owner.kill()
+    await server.wait_until(lambda _: server.history[-1].subscriptions.keys == {"b"}, DEADLINE)
+    await third.do("want", keys=["x"])
+    await server.wait_until(lambda _: server.history[-1].subscriptions.keys == {"b", "x"}, DEADLINE)
+    assert len(server.history) == 2
+    assert not server.history[1].subscriptions.odd
+    assert not [report for report in owner.said if report["event"] == "refused"]
+
+
 # --- one state for all ----------------------------------------------------------------------------------------------
 
 

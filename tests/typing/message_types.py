@@ -105,6 +105,7 @@ async def check_client() -> None:
     assert_type(client, Client[Trade])
     assert_type(client.subscribe(), Subscription[Trade | Gap])
     assert_type(client.subscribe("trade"), Subscription[Trade | Gap])
+    assert_type(client.subscribe(keys=["a"]), Subscription[Trade | Gap])
     assert_type(client.subscribe(gaps=False), Subscription[Trade])
     assert_type(client.subscribe(gaps=False, where=lambda trade: trade.price > 1, limit=1), Subscription[Trade])
     async for item in client:
@@ -148,6 +149,7 @@ async def check_shared() -> None:
         assert_type(shared.on(lambda trade: trade.price), Callable[[Trade], float])
         either: MessageClient[Trade] = shared
         assert_type(either.subscribe(), Subscription[Trade | Gap])
+        assert_type(either.subscribe(keys=["a"], gaps=False), Subscription[Trade])
         either = Client(URL, protocol=Json(type=Trade))
         assert_type(either.subscribe(gaps=False), Subscription[Trade])
         assert_type(either.on(lambda trade: trade.price), Callable[[Trade], float])
