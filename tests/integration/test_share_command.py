@@ -313,6 +313,19 @@ async def test_merged_subscriptions_are_restored_at_the_pace_and_before_what_cli
         assert (await hub.end())[0] == 0
 
 
+async def test_a_client_that_comes_late_begins_with_the_last_values(environment: dict[str, str]) -> None:
+    async with (
+        FaultyServer() as server,
+        sharing(environment, server.url, "--last-values", "data.key") as hub,
+        connect(hub.url) as one,
+    ):
+        for text in ('{"data": {"key": "a"}, "is": 1}', '{"data": {"key": "a"}, "is": 2}', "no key"):
+            await one.send(text)
+            assert await one.recv() == text
+        async with connect(hub.url) as late:
+            assert await late.recv() == '{"data": {"key": "a"}, "is": 2}'
+
+
 async def test_a_silent_upstream_is_replaced(environment: dict[str, str]) -> None:
     async with (
         FaultyServer(echo=False) as server,
@@ -361,6 +374,7 @@ async def test_the_hub_keeps_the_pace_whatever_its_clients_send(environment: dic
         (["ws://h/", "--control-pace", "5"], "--control-pace has no effect without --merge"),
         (["ws://h/", "--merge", "json", "--control-pace", "fast"], "--control-pace wants N or N/SECONDS"),
         (["ws://h/", "--pace", "0/1"], "--pace wants N or N/SECONDS"),
+        (["--discord", "--token", "x", "--last-values", "s"], "--last-values has no effect with --discord"),
         (["--discord", "--token", "x", "--pace", "5"], "--discord can't be combined with --merge, --gap-message"),
         (["ws://h/", "--intents", "3"], "--intents has no effect without --discord"),
         (["ws://h/", "--allow-origin", "example"], "'example' is the origin of no web page"),

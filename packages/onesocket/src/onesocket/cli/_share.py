@@ -156,6 +156,13 @@ def share(
         str | None,
         typer.Option(metavar="PATH", help="Where a message's key is (arg.channel): only its subscribers get it."),
     ] = None,
+    last_values: Annotated[
+        str | None,
+        typer.Option(
+            metavar="PATH",
+            help="A client begins with the newest message for each value at this place (data.symbol) of JSON messages.",
+        ),
+    ] = None,
     pace: PaceArgument = None,
     silence_timeout: SilenceTimeoutArgument = None,
     control_pace: Annotated[
@@ -234,6 +241,8 @@ def share(
             fail("--scope host can't be combined with --discord or --linger: other processes may need the connection")
         if discord and (chosen is not None or gap_message is not None or subprotocol or options.json or pace):
             fail("--discord can't be combined with --merge, --gap-message, --subprotocol, --pace or --protocol json")
+        if discord and last_values is not None:
+            fail("--last-values has no effect with --discord: it is for JSON messages with a key")
         if discord and key is not None:
             fail("--key has no effect with --discord: a bot has one session")
         given: dict[str, Any] = {
@@ -255,7 +264,8 @@ def share(
                 url,
                 key,
                 chosen,
-                paces,
+                paces=paces,
+                last_values=last_values,
                 on_host=on_host,
                 subprotocols=names,
                 server_hostname=server_hostname,
@@ -293,15 +303,16 @@ def _make_hub(
     url: str | None,
     key: str | None,
     merge: Merge | None,
-    paces: tuple[Pace | None, Pace | None],
     *,
+    paces: tuple[Pace | None, Pace | None],
+    last_values: str | None,
     on_host: bool,
     **given: Any,
 ) -> Hub:
     """Make a hub for any WebSocket; `given`: options of its client, the token among them."""
     from ..client import Client
-    from ..hub import Hub, MergedRaw, RawFrontend
-    from ..protocols import Json, Raw
+    from ..hub import Hub, JsonField, MergedRaw, RawFrontend
+    from ..protocols import Json, LastValues, Raw
     from ..sharing._client_upstream import ClientUpstream
     from ..sharing._connection_key import ConnectionKey
     from ..sharing._option_digests import option_digests
@@ -309,9 +320,14 @@ def _make_hub(
     if url is None:
         fail("the URL of the upstream is missing: onesocket share wss://...")
     pace, control_pace = paces
-    protocol = Raw(pace=pace) if merge is None else MergedRaw(merge, pace=pace, control_pace=control_pace)
-    if options.json and merge is None:
-        protocol.fingerprint = Json(pace=pace).fingerprint  # on the wire it's the same, so programs may join with that
+    snapshot = None if last_values is None else LastValues(key=JsonField(last_values))
+    protocol: Raw
+    if merge is None:
+        protocol = Raw(pace=pace, snapshot=snapshot)
+        # On the wire it's the same, so programs may join with that.
+        protocol.fingerprint = (Json if options.json else Raw)(pace=pace).fingerprint
+    else:
+        protocol = MergedRaw(merge, pace=pace, control_pace=control_pace, snapshot=snapshot)
     given["protocol"] = protocol
     connection_key = ConnectionKey.of(url, key=key, token=given["token"])
     make_client = partial(Client, url, **given)
@@ -325,7 +341,8 @@ def _make_hub(
         upstream = HostUpstream(spec)
     else:
         upstream = ClientUpstream(client)
-    frontend, digests = RawFrontend(upstream, options, merge), option_digests(client)
+    frontend = RawFrontend(upstream, options, merge, snapshots=snapshot is not None)
+    digests = option_digests(client)
     return Hub(upstream, frontend, options, key=connection_key.digest(), digests=digests)
 
 

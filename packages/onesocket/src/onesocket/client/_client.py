@@ -180,6 +180,10 @@ class Client(Generic[M]):
             soon=self._runner.call_soon,
         )
         self._fan_out.early.keep()
+        if self._options.protocol.snapshot is not None:
+            from ._snapshot_keeper import make_snapshot_keeper  # noqa: PLC0415 - few clients have one
+
+            self._fan_out.keep_snapshots(make_snapshot_keeper(self._options.protocol, self._error_reporter.report))
         self._registrations = Registrations()
         self._sender = Sender(
             self._options.outbox,
@@ -551,7 +555,9 @@ class Client(Generic[M]):
             from ._upstream_subscriptions import UpstreamSubscriptions  # noqa: PLC0415 - most programs have no keys
 
             protocol, watch = self._options.protocol, self._fan_out.watch
-            self._upstream_subscriptions = UpstreamSubscriptions(protocol, self._sender, watch)
+            self._upstream_subscriptions = UpstreamSubscriptions(
+                protocol, self._sender, watch, keeper=self._fan_out.keeper
+            )
         return self._upstream_subscriptions
 
     def _open_outbox(self, *, lifts_disconnect: bool = False) -> None:

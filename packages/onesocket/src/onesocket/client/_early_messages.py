@@ -32,6 +32,11 @@ class EarlyMessages:
         """True while it gets messages."""
         return self._remove is not None
 
+    @property
+    def only_counts(self) -> bool:
+        """True while messages are not kept, as each reader to come reads a part of them already."""
+        return self._first is not None and self._backlog.only_counts
+
     def keep(self) -> None:
         """Keep each message from now on for the first reader of everything."""
         self._remove = self._sinks.add(None, self._backlog.put, self._backlog.put_gap)

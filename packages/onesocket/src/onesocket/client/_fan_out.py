@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import dataclasses
+import functools
 import inspect
 import operator
-from collections.abc import Callable, Iterable, Iterator
-from typing import Any
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import TYPE_CHECKING, Any
 
 from ..errors import OnesocketError, SlowConsumer
 from ._callback import Callback, CallbackHost, CallbackTasks
@@ -21,6 +22,9 @@ from ._reader_options import ReaderOptions, check_callback
 from ._sinks import BatchSink, Filter, Sink, SinkTable, Tap, batch_sink_of, name_of
 from ._subscription import Predicate, Subscription
 from ._user_code import USER_ERRORS, raise_in_loop
+
+if TYPE_CHECKING:
+    from ._snapshot_keeper import SnapshotKeeper
 
 
 class FanOut:
@@ -44,12 +48,16 @@ class FanOut:
         "_rest",
         "_sinks",
         "_soon",
+        "_stop_keeping",
         "_tasks",
         "_watching",
+        "ask_snapshot",
         "delivered",
         "early",
         "ended",
+        "keeper",
         "losses",
+        "snapshot",
     )
 
     def __init__(
@@ -91,6 +99,14 @@ class FanOut:
         self._failure: OnesocketError | None = None
         """The error that ended a connection for good which was up; None again once the next one is."""
         self.early = EarlyMessages(self._sinks)
+        self.ask_snapshot: Callable[[Callable[[list[Any]], object]], object] | None = None
+        """Has its argument called with what late readers begin with, at its place among the messages; None: nothing."""
+        self.snapshot: Sequence[Any] = ()
+        """What the first reader begins with, before the messages that waited for it."""
+        self.keeper: SnapshotKeeper | None = None
+        """Keeps what late readers begin with, here or elsewhere."""
+        self._stop_keeping: Callable[[], None] | None = None
+        """Ends its being a sink; None: it is none."""
         self._watching = 0
         """Number of sinks that are the client's own."""
         self.delivered = 0
@@ -265,10 +281,16 @@ class FanOut:
         for queue in tuple(self._failing):
             queue.fail(error)
 
-    def begin_with(self, items: Iterable[Any], failure: OnesocketError | None, epoch: int) -> None:
-        """Let the readers that came meanwhile, and the first ones still to come, begin with these messages."""
+    def begin_with(
+        self, items: Iterable[Any], failure: OnesocketError | None, epoch: int, snapshot: Sequence[Any] = ()
+    ) -> None:
+        """Let the readers that came meanwhile, and the first ones still to come, begin with these messages.
+
+        `snapshot`: messages before those.
+        """
         self.ready(epoch)
         self._failure = failure
+        self.snapshot = snapshot
         waited = list(items)
         for item in waited:
             if isinstance(item, Gap):
@@ -320,21 +342,29 @@ class FanOut:
         check_flag("raise_on_failure", raise_on_failure)
         queue = self._new_queue(options)
 
-        def begin() -> None:
-            waited, failure = self._take_early(options)
+        attach = (
+            functools.partial(self._add_queue, queue, options)
+            if keys is None or event is not None
+            else functools.partial(self._add_queue_of_keys, queue, options, keys, where)
+        )
+
+        def begin(waited: list[Any], failure: OnesocketError | None) -> None:
+            if queue not in self._queues:  # closed meanwhile
+                return
             queue.begin_with(waited)
             if raise_on_failure and not queue.ended:
                 queue.error = failure
             if not queue.is_idle:
                 queue.wake()
 
-        if not from_now:
-            self.early.call_when_here(begin)
         if raise_on_failure:
             self._failing[queue] = None
-        if keys is None or event is not None:
-            return self._add_stream(queue, options)
-        return self._add_stream_of_keys(queue, options, keys, where)
+        self._queues[queue] = attach()
+        if not from_now:
+            self.early.call_when_here(lambda: self._begin(options, begin, lambda: self._suspend(queue, attach)))
+        if self.ended:
+            queue.end()
+        return Subscription(queue, self._detach, self._abandon)
 
     def on(
         self,
@@ -351,11 +381,11 @@ class FanOut:
         options = ReaderOptions.check(event, where, limit, overflow, gaps=gaps, names_events=self._names_events)
         added = Callback(callback, options, self._new_callback_host())
 
-        def begin() -> None:
+        def begin(waited: list[Any], _: OnesocketError | None) -> None:
             if not added.is_removed:
-                added.begin(self._take_early(options)[0])
+                added.begin(waited)
 
-        self.early.call_when_here(begin)
+        self.early.call_when_here(lambda: self._begin(options, begin))
         return added.remove
 
     def tap(self, many: BatchSink, gap: Sink) -> None:
@@ -363,13 +393,34 @@ class FanOut:
 
         The list is shared with other subscribers: it must not be changed.
         """
-        waited, _ = self._take_early(ReaderOptions(None, None, DEFAULT_LIMIT, Overflow.FAIL, gaps=True))
-        self._add(None, Tap(many), gap)
-        for item in waited:
-            if isinstance(item, Gap):
-                gap(item)
-            else:
-                many([item])
+
+        def begin(waited: list[Any], _: OnesocketError | None) -> None:
+            self._add(None, Tap(many), gap)
+            for item in waited:
+                if isinstance(item, Gap):
+                    gap(item)
+                else:
+                    many([item])
+
+        self._begin(ReaderOptions(None, None, DEFAULT_LIMIT, Overflow.FAIL, gaps=True), begin)
+
+    def keep_snapshots(self, keeper: SnapshotKeeper) -> None:
+        """Let late readers begin with what `keeper` keeps.
+
+        It gets messages one by one, as callbacks do: one of them may add a reader.
+        """
+        self._watching += 1
+        self._stop_keeping = self._sinks.add(None, lambda message: keeper.put(message, message), keeper.lose)
+        self.keeper = keeper
+        self.ask_snapshot = lambda ready: ready(keeper.items())
+
+    def take_keeper(self) -> SnapshotKeeper | None:
+        """Return the keeper, which gets no messages from here any more; None: there was none."""
+        if self._stop_keeping is not None:
+            self._stop_keeping()
+            self._stop_keeping = self.ask_snapshot = None
+            self._watching -= 1
+        return self.keeper
 
     def watch(self, many: BatchSink) -> None:
         """For as long as the client lives, call `many` with the messages of each read; it is no subscriber."""
@@ -404,8 +455,17 @@ class FanOut:
         if self._tasks is not None:
             await self._tasks.settle(grace)
 
-    def _take_early(self, options: ReaderOptions) -> tuple[list[Any], OnesocketError | None]:
-        """Returns the messages that waited for a reader, and the error that ended the connection meanwhile."""
+    def _begin(
+        self,
+        options: ReaderOptions,
+        begin: Callable[[list[Any], OnesocketError | None], object],
+        suspend: Callable[[], Callable[[], None]] = lambda: lambda: None,
+    ) -> None:
+        """Let a reader begin with the messages that waited for it, and the error that ended the connection meanwhile.
+
+        A late one begins with a snapshot, where there are any. `suspend` keeps messages from it until that is here, and
+        returns the function that ends this.
+        """
 
         def is_wanted(message: Any) -> bool:
             if options.event is not None and self._name_of(message) != options.event:
@@ -416,14 +476,43 @@ class FanOut:
                 self._report(error, getattr(options.where, "__qualname__", "where"))
                 return False
 
+        def part(items: Sequence[Any]) -> list[Any]:
+            return [item for item in items if isinstance(item, Gap) or is_wanted(item)]
+
         filtered = options.where is not None
+        was_counted = self.early.only_counts
         waited = self.early.take(options.event, filtered=filtered, epoch=self._epoch, is_wanted=is_wanted)
+        if self.ask_snapshot is not None and (waited is None or was_counted):
+            resume = suspend()
+
+            def begin_late(items: list[Any]) -> None:
+                resume()
+                begin(part(items), None)
+
+            self.ask_snapshot(begin_late)
+            return
         if waited is None:
-            return [], None
+            begin([], None)
+            return
         for item in waited:
             if isinstance(item, Gap) and item.reason is GapReason.OVERFLOW:
                 self.losses.overflow(item.missed or 0)
-        return waited, self._failure
+        before = part(self.snapshot)
+        if options.event is None and not filtered:
+            self.snapshot = ()
+        begin([*before, *waited], self._failure)
+
+    def _suspend(self, queue: Queue[Any], attach: Callable[[], Callable[[], None]]) -> Callable[[], None]:
+        """Let no message into a new queue until the function is called that is returned."""
+        self._queues[queue]()
+        self._queues[queue] = lambda: None
+        queue.clear()
+
+        def resume() -> None:
+            if queue in self._queues:
+                self._queues[queue] = attach()
+
+        return resume
 
     def _new_queue(self, options: ReaderOptions) -> Queue[Any]:
         queue: Queue[Any] = Queue(
@@ -438,16 +527,19 @@ class FanOut:
         return queue
 
     def _add_stream(self, queue: Queue[Any], options: ReaderOptions) -> Subscription[Any]:
-        sink = queue.put if options.where is None else Filter(options.where, queue.put)
-        self._queues[queue] = self._add(options.event, sink, queue.put if options.gaps else None)
+        self._queues[queue] = self._add_queue(queue, options)
         if self.ended:
             queue.end()
         return Subscription(queue, self._detach, self._abandon)
 
-    def _add_stream_of_keys(
+    def _add_queue(self, queue: Queue[Any], options: ReaderOptions) -> Callable[[], None]:
+        sink = queue.put if options.where is None else Filter(options.where, queue.put)
+        return self._add(options.event, sink, queue.put if options.gaps else None)
+
+    def _add_queue_of_keys(
         self, queue: Queue[Any], options: ReaderOptions, keys: KeySelection, where: Predicate | None
-    ) -> Subscription[Any]:
-        """Returns a stream that gets its messages from the table of keys."""
+    ) -> Callable[[], None]:
+        """Let a queue get its messages from the table of keys; returns the function that ends that."""
         table = self._key_table
         if table is None:
             table = self._key_table = KeyTable(keys.key_of, self._report)
@@ -464,14 +556,11 @@ class FanOut:
                 table.remove()
                 self._key_table = None
 
-        self._queues[queue] = detach
         if options.where is not None and (left := operator.length_hint(self._rest)):
             missed = (Filter(options.where, queue.put),)  # it missed the moment at which the table got these
             for message in self._batch[-left:]:
                 self._deliver(message, missed, None)
-        if self.ended:
-            queue.end()
-        return Subscription(queue, self._detach, self._abandon)
+        return detach
 
     def _open_stream(self, callback: Callback, waited: Iterable[Any]) -> Subscription[Any]:
         """Returns a stream for a callback that a task calls; it begins with the messages that waited."""

@@ -17,6 +17,7 @@ from ..protocols._subscriptions import SubscriptionAnswer, Subscriptions, answer
 from ..wire._handshake import Data
 from ._key_table import KeySelection
 from ._sender import Sender
+from ._snapshot_keeper import SnapshotKeeper
 from ._subscription import Subscription as Stream
 from ._subscription_counts import SubscriptionCounts
 
@@ -66,11 +67,16 @@ class UpstreamSubscriptions:
         sender: Sender,
         watch: Callable[[Callable[[list[Any]], None]], object],
         decode: Callable[[Any], Any] = as_is,
+        keeper: SnapshotKeeper | None = None,
     ) -> None:
-        """`watch`: has a function called with the messages of each read; `decode`: makes messages of what comes."""
+        """`watch`: has a function called with the messages of each read; `decode`: makes messages of what comes.
+
+        `keeper`: forgets keys that have no subscriber any more.
+        """
         self._protocol = protocol
         self._sender = sender
         self._decode = decode
+        self._keeper = keeper
         self._declared = subscriptions_of(protocol) or _NONE
         self._counts: SubscriptionCounts[KeySubscriber] = SubscriptionCounts()
         self._held: dict[Hashable, KeyRequest] = {}
@@ -144,7 +150,10 @@ class UpstreamSubscriptions:
     def remove_keys(self, subscriber: KeySubscriber, keys: Iterable[Hashable] | None = None) -> None:
         """Count one subscription less for each key; None: remove the subscriber with all its keys."""
         counts = self._counts
-        for key in counts.drop(subscriber) if keys is None else counts.remove_keys(subscriber, keys):
+        gone = counts.drop(subscriber) if keys is None else counts.remove_keys(subscriber, keys)
+        if self._keeper is not None:
+            self._keeper.forget(gone)
+        for key in gone:
             if key in self._missing:
                 del self._missing[key]
             else:
@@ -345,6 +354,8 @@ class UpstreamSubscriptions:
             for collection in (self._held, self._unwanted, self._missing):
                 collection.pop(key, None)
         losers = self._counts.refuse(keys)
+        if self._keeper is not None:
+            self._keeper.forget(keys)
         self._changed()
         for subscriber, lost in losers:
             subscriber.refused(SubscriptionRefused.of(lost, reason))

@@ -4,7 +4,7 @@ from ..errors import CannotListen, HubRunning
 from ._discovery import HubListing, hubs
 from ._endpoint import Endpoint
 from ._hub import Hub
-from ._merge import Interest, JsonMerge, Merge, MergedRaw, load_merge
+from ._merge import Interest, JsonField, JsonMerge, Merge, MergedRaw, load_merge
 from ._options import HubOptions
 from ._raw_frontend import RawFrontend
 
@@ -16,6 +16,7 @@ __all__ = [
     "HubOptions",
     "HubRunning",
     "Interest",
+    "JsonField",
     "JsonMerge",
     "Merge",
     "MergedRaw",

@@ -31,6 +31,20 @@ class Interest:
     remove: Sequence[str] = ()
 
 
+@dataclass(frozen=True, slots=True)
+class JsonField:
+    """The value at a path of a JSON object, such as ``arg.channel``: a key of messages."""
+
+    path: str
+
+    def __call__(self, data: Data) -> str | None:
+        """The value as JSON; None without one."""
+        value: Any = _decode_object(data)
+        for name in self.path.split("."):
+            value = cast("dict[str, Any]", value).get(name) if isinstance(value, dict) else None
+        return None if value is None else _encode_json(value).decode()
+
+
 @runtime_checkable
 class Merge(Protocol):
     """Parses and builds the subscription messages of a protocol, and finds the key of a message.
@@ -76,7 +90,7 @@ class JsonMerge:
         self._action = action
         self._verbs = subscribe, unsubscribe
         self._keys = keys
-        self._path = key.split(".") if key is not None else None
+        self._field = JsonField(key) if key is not None else None
         self.fingerprint = repr((action, subscribe, unsubscribe, keys, key))
 
     def __repr__(self) -> str:
@@ -103,12 +117,7 @@ class JsonMerge:
 
     def key_of(self, data: Data) -> str | None:
         """The value at the path `key`, as JSON; None without one."""
-        if self._path is None:
-            return None
-        value: Any = _decode_object(data)
-        for name in self._path:
-            value = cast("dict[str, Any]", value).get(name) if isinstance(value, dict) else None
-        return None if value is None else _encode_json(value).decode()
+        return None if self._field is None else self._field(data)
 
     def _message(self, verb: str, keys: frozenset[str]) -> str:
         items = [msgspec.Raw(key.encode()) for key in sorted(keys)]

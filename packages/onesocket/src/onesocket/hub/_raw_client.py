@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from typing import TYPE_CHECKING, Final
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 
@@ -28,6 +29,10 @@ class RawClient:
     def __init__(self, frontend: RawFrontend, limits: ServerConnectionLimits, subprotocol: str | None) -> None:
         self.keys: set[str] = set()
         """The keys of its subscriptions."""
+        self.beginning: set[str] = set()
+        """The keys of its subscriptions for which it still waits for a snapshot."""
+        self.has_begun = False
+        """True once it gets messages."""
         self.connection = ServerConnection(self, limits, subprotocol=subprotocol)
         self._frontend = frontend
         self._waiting: deque[Data] = deque()
@@ -43,8 +48,8 @@ class RawClient:
         return len(self._waiting)
 
     def write(self, frames: bytes) -> bool:
-        """Write frames; returns False if the connection is closing."""
-        if self.connection.closing:
+        """Write frames; returns False if the connection is closing, or the client hasn't begun yet."""
+        if self.connection.closing or not self.has_begun:
             return False
         self.connection.write_frames(frames)
         return True
@@ -66,9 +71,14 @@ class RawClient:
             return _TRY_AGAIN_LATER, f"the hub is stopping, and your last {left} messages were not sent upstream"
         return _GOING_AWAY, "the hub is stopping"
 
+    def forget(self, keys: Iterable[Any]) -> None:
+        """Take keys out of its subscriptions."""
+        self.keys.difference_update(keys)
+        self.beginning.difference_update(keys)
+
     def refused(self, error: SubscriptionRefused) -> None:
         """Note that keys were refused, which this client doesn't have any more; tell it what the merge has to say."""
-        self.keys.difference_update(error.keys)
+        self.forget(error.keys)
         self._frontend.report_refusal(self, error)
 
     # --- the connection ---------------------------------------------------------------------------------------------

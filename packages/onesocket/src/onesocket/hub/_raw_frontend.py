@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable
+from collections.abc import Container, Iterable
 from typing import TYPE_CHECKING, Any, Final
 
 from ..client._backlog import MAX_BYTES, Backlog
@@ -31,10 +31,14 @@ class RawFrontend:
 
     kind = "raw"
 
-    def __init__(self, upstream: Upstream, options: HubOptions, merge: Merge | None = None) -> None:
+    def __init__(
+        self, upstream: Upstream, options: HubOptions, merge: Merge | None = None, *, snapshots: bool = False
+    ) -> None:
+        """Make a frontend; `snapshots`: the upstream's protocol declares one, and new clients begin with it."""
         self.options = options
         self.upstream = upstream
         self._merge = merge
+        self._snapshots = snapshots
         self._limits = ServerConnectionLimits(
             max_size=options.max_message, write_buffer=options.client_buffer, close_timeout=options.close_timeout
         )
@@ -121,12 +125,35 @@ class RawFrontend:
     def client_connected(self, client: RawClient) -> None:
         """Add a client whose upgrade is complete; the first one gets the kept messages."""
         self._clients[client] = None
-        if self._waiting:
-            waited = self._waiting.since(self._first, self._hub.status.epoch)
-            self._waiting.forget(self._first)
+        is_first = bool(self._waiting)
+        waited = self._waiting.since(self._first, self._hub.status.epoch) if is_first else []
+        self._waiting.forget(self._first)
+        if self._snapshots and not (is_first and not any(isinstance(item, Gap) for item in waited)):
+            self.upstream.ask_snapshot(lambda items: self._begin(client, items))
+        else:
+            client.has_begun = True
             for item in waited:
                 self.gap(item) if isinstance(item, Gap) else self.messages([item])
         self._hub.client_connected()
+
+    def _begin(self, client: RawClient, snapshot: list[Any]) -> None:
+        """Let a client begin, with the messages of a snapshot that go to all clients."""
+        client.has_begun = True
+        self._write_snapshot(client, snapshot, {None})
+
+    def _begin_keys(self, client: RawClient, keys: Iterable[str], snapshot: list[Any]) -> None:
+        """Let a client begin with these keys, unless it has unsubscribed from them, and with their messages."""
+        begun = client.beginning.intersection(keys)
+        client.beginning -= begun
+        client.keys |= begun
+        self._write_snapshot(client, snapshot, begun)
+
+    def _write_snapshot(self, client: RawClient, snapshot: list[Any], keys: Container[str | None]) -> None:
+        if client in self._clients:
+            merge = self._merge
+            messages = [item for item in snapshot if not isinstance(item, Gap)]
+            wanted = [item for item in messages if (None if merge is None else key_of(merge, item)) in keys]
+            self._write((client,), [encode_message(item) for item in wanted])
 
     def client_disconnected(self, client: RawClient) -> None:
         """Remove a client and its subscriptions."""
@@ -146,16 +173,20 @@ class RawFrontend:
 
     def _change(self, client: RawClient, interest: Interest) -> None:
         """Subscribe upstream to new keys, and unsubscribe from those without a subscriber."""
-        added = dict.fromkeys(key for key in interest.add if key not in client.keys)
-        removed = dict.fromkeys(key for key in interest.remove if key in client.keys)
+        present = client.keys | client.beginning
+        added = dict.fromkeys(key for key in interest.add if key not in present)
+        removed = dict.fromkeys(key for key in interest.remove if key in present)
+        keys = client.beginning if self._snapshots else client.keys
         try:
-            client.keys.update(added)  # those that are refused at once are taken out
+            keys.update(added)  # those that are refused at once are taken out
             self.upstream.add_keys(client, added)
         except InvalidOption as error:
-            client.keys.difference_update(added)
+            keys.difference_update(added)
             client.connection.close(_POLICY_VIOLATION, str(error))
             return
-        client.keys.difference_update(removed)
+        if self._snapshots and added:
+            self.upstream.ask_snapshot(lambda items: self._begin_keys(client, added, items))
+        client.forget(removed)
         self.upstream.remove_keys(client, removed)
 
     def report_refusal(self, client: RawClient, error: SubscriptionRefused) -> None:

@@ -11,6 +11,7 @@ from ._pace import Pace
 from ._protocol import Action, Deliver, Fail, NoMessage, Protocol, Ready, Send, Undecodable, WakeAt
 from ._rate_limiter import RateLimiter
 from ._raw import Raw
+from ._snapshot import LastValues, SnapshotHook
 from ._subscriptions import SubscriptionAnswer, Subscriptions
 from ._token import TokenHeader, TokenQuery
 
@@ -39,6 +40,7 @@ __all__ = [
     "Fail",
     "Heartbeat",
     "Json",
+    "LastValues",
     "Login",
     "Msgpack",
     "NoMessage",
@@ -49,6 +51,7 @@ __all__ = [
     "Ready",
     "Requests",
     "Send",
+    "SnapshotHook",
     "SubscriptionAnswer",
     "Subscriptions",
     "TokenHeader",

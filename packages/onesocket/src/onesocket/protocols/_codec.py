@@ -23,6 +23,7 @@ from ._login import Login
 from ._message_type import M_co
 from ._pace import Pace, check_pace
 from ._protocol import Action, Deliver, Fail, NoMessage, Protocol, Ready, Send
+from ._snapshot import Snapshot, check_snapshot
 from ._subscriptions import Subscriptions, check_subscriptions
 from ._token import TokenPlace
 
@@ -49,6 +50,7 @@ class CodecProtocol(Protocol[M_co]):
         acknowledges: Acknowledgement | None = None,
         requests: Requests | None = None,
         subscriptions: Subscriptions | None = None,
+        snapshot: Snapshot | None = None,
     ) -> None:
         """Make a codec; every option is keyword-only.
 
@@ -60,6 +62,7 @@ class CodecProtocol(Protocol[M_co]):
         `acknowledges`: how the peer acknowledges messages, for a `DurableOutbox`. `requests`: the ids of requests and
         their answers, for ``client.request()``. `subscriptions`: the messages that subscribe to keys, for
         ``subscribe(keys=…)``.
+        `snapshot`: the messages with which readers begin that come late.
         """
         self.login = check_login(login)
         self.event: str | Callable[[Any], str | None] | None = check_event(event)
@@ -74,6 +77,7 @@ class CodecProtocol(Protocol[M_co]):
         self.acknowledges = check_acknowledges(acknowledges)
         self.requests = check_request_options(requests)
         self.subscriptions = check_subscriptions(subscriptions)
+        self.snapshot = check_snapshot(snapshot)
         checked = check_heartbeat(heartbeat)
         self._heartbeats = None if checked is None else HeartbeatSchedule(checked)
         self._ready = False

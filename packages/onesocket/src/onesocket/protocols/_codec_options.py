@@ -12,6 +12,7 @@ from ._heartbeat import Heartbeat
 from ._login import Login
 from ._pace import Pace
 from ._plain_function import is_plain_function, kind_of
+from ._snapshot import Snapshot
 from ._subscriptions import Subscriptions
 from ._token import TokenPlace
 
@@ -33,6 +34,7 @@ class CodecOptions(TypedDict, total=False):
     acknowledges: Acknowledgement | None
     requests: Requests | None
     subscriptions: Subscriptions | None
+    snapshot: Snapshot | None
 
 
 def check_login(login: object) -> Login | None:

@@ -20,6 +20,7 @@ from ._fingerprint import comparable_form, constructor_arguments, digest, name_o
 from ._message_type import M_co
 from ._pace import Pace
 from ._rate_limiter import RateLimiter
+from ._snapshot import Snapshot
 from ._token import TokenHeader, TokenPlace
 
 if TYPE_CHECKING:
@@ -149,6 +150,8 @@ class Protocol(abc.ABC, Generic[M_co]):
     """The ids of requests and their answers, for ``client.request()``; None: it is refused."""
     subscriptions: Subscriptions | None = None
     """Declares the service's subscriptions; None: methods (`subscribe_frames`) make them, or there are none."""
+    snapshot: Snapshot | None = None
+    """The messages with which a reader begins that comes late; None: none, it begins with the next message."""
     _constructor_arguments: tuple[tuple[Any, ...], dict[str, Any]]
 
     def __new__(cls, *args: Any, **kwargs: Any) -> Self:

@@ -3,18 +3,28 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, ClassVar, cast
+from typing import Any, ClassVar, Unpack, cast
 
-from ..errors import EncodeError
+from ..errors import EncodeError, InvalidOption
 from ..wire._handshake import Data
 from ._codec import CodecProtocol
+from ._codec_options import CodecOptions
 from ._protocol import as_is
+from ._snapshot import LastValues
 
 
 class Raw(CodecProtocol[Data]):
     """Protocol without an encoding; the default."""
 
     name: ClassVar[str] = "raw"
+
+    def __init__(self, **options: Unpack[CodecOptions]) -> None:
+        """Make a codec; options as of `CodecProtocol`."""
+        super().__init__(**options)
+        if isinstance(self.snapshot, LastValues) and isinstance(self.snapshot.key, str):
+            raise InvalidOption(
+                "Raw messages have no fields: key= of LastValues has to be a function of the text or bytes"
+            )
 
     def decode(self, data: Data) -> Data:
         """Return the frame itself."""

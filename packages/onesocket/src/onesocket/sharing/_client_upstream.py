@@ -7,6 +7,7 @@ from collections.abc import Callable, Hashable, Iterable
 from typing import Any, Final
 
 from ..client._client import Client
+from ..client._gap import Gap
 from ..client._instruments import Instruments
 from ..client._status import Change, ConnectionStats, Status
 from ..client._subscription import Subscription
@@ -32,6 +33,8 @@ class ClientUpstream:
         """The changes that the sink has not been told of."""
         self._sink: UpstreamEvents | None = None
         self._is_held = False
+        self._keeper = self._internals.fan_out.take_keeper()
+        """Keeps what late readers begin with; None: the protocol declares nothing."""
 
     def __repr__(self) -> str:
         return f"<ClientUpstream {self._client!r}{' held' if self._is_held else ''}>"
@@ -66,9 +69,23 @@ class ClientUpstream:
         self._sink = sink
         self._changes = self._client.changes()
         self._client.on_change(self._changed)
-        self._internals.fan_out.tap(
-            lambda batch: self._pass_on(sink.messages, batch), lambda gap: self._pass_on(sink.gap, gap)
-        )
+        keeper = self._keeper
+        if keeper is None:
+            self._internals.fan_out.tap(
+                lambda batch: self._pass_on(sink.messages, batch), lambda gap: self._pass_on(sink.gap, gap)
+            )
+            return
+
+        def messages(batch: list[Any]) -> None:
+            for message in batch:
+                keeper.put(message, message)
+            self._pass_on(sink.messages, batch)
+
+        def mark(gap: Gap) -> None:
+            keeper.lose(gap)
+            self._pass_on(sink.gap, gap)
+
+        self._internals.fan_out.tap(messages, mark)
 
     def _pass_on(self, call: Callable[..., None], *args: object) -> None:
         """Call this behind the changes so far, which a client's watchers hear of a turn later than its readers."""
@@ -132,6 +149,10 @@ class ClientUpstream:
     def remove_keys(self, subscriber: KeySubscriber, keys: Iterable[Hashable] | None = None) -> None:
         """One subscription less for each key."""
         self._internals.subscriptions().remove_keys(subscriber, keys)
+
+    def ask_snapshot(self, ready: Callable[[list[Any]], object]) -> None:
+        """Call it at once: all messages so far were passed on."""
+        ready([] if self._keeper is None else self._keeper.items())
 
     def hold(self) -> None:
         """Stop reading from the socket."""

@@ -77,6 +77,10 @@ class Member:
         self.loop_inbox = inbox
         self.first: ExpectedReader | None = None
         """Stands for the messages since it joined, until it reads. Used on the host loop only."""
+        self.snapshot: list[Any] | None = None
+        """The messages that its stream begins with; None: it waits for them. Used on the host loop only."""
+        self.is_waiting = False
+        """It has a reader, but its snapshot isn't there yet. Used on the host loop only."""
         self.is_open = False
         """Messages are relayed to it: it has, or had, a reader. Used on the host loop only."""
         self.readers: dict[object, RemoteReader] = {}

@@ -94,6 +94,8 @@ class SharedClient(Generic[M]):
             on_loop=self.loop_inbox.post,
         )
         self.fan_out.early.expect()
+        if shared.protocol.snapshot is not None:
+            self.fan_out.ask_snapshot = functools.partial(post, shared.ask_snapshot, member)
         self._registrations = Registrations()
         self._host_calls = HostCalls(self.loop_inbox, self.host_inbox, self._error_reporter)
         self._connecting: dict[bool, asyncio.Task[Outcome]] = {}

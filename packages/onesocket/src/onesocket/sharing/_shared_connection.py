@@ -108,7 +108,10 @@ class SharedConnection:
         """Add a member that was counted, and knows of this status; `leave` or `drop` removes it."""
         self._members.add(member)
         self._tokens.add(member)
-        member.first = self._backlog.expect()
+        if self.protocol.snapshot is None:
+            self._begin_stream(member, [])
+        else:
+            self.upstream.ask_snapshot(lambda items: self._begin_stream(member, items))
         self._cancel_linger()
         now = self.upstream.status
         if (now.state, now.epoch) != (seen.state, seen.epoch):
@@ -144,6 +147,14 @@ class SharedConnection:
         if first is not None:
             self._backlog.forget(first)
 
+    def _begin_stream(self, member: Member, snapshot: list[Any]) -> None:
+        """Let the stream of a member begin here, with a snapshot."""
+        if member in self._members and member.snapshot is None:
+            member.snapshot = snapshot
+            member.first = self._backlog.expect()
+            if member.is_waiting:
+                self.open(member)
+
     # --- what members read ----------------------------------------------------------------------------------------
 
     def open(self, member: Member) -> None:
@@ -153,15 +164,23 @@ class SharedConnection:
             return
         if member.is_open:
             return
+        if member.snapshot is None:
+            member.is_waiting = True
+            return
+        snapshot, member.snapshot = member.snapshot, []
         waited = [] if member.first is None else self._backlog.since(member.first, self._epoch)
         failure, epoch = self._failure, self._epoch
         self._stop_keeping(member)
         member.is_open = True
         handle = member.handle
         if handle is not None and member.loop_inbox.is_here:  # its first reader has them at once
-            handle.fan_out.begin_with(waited, failure, epoch)
+            handle.fan_out.begin_with(waited, failure, epoch, snapshot)
         else:
-            member.put(lambda handle: handle.fan_out.begin_with(waited, failure, epoch))
+            member.put(lambda handle: handle.fan_out.begin_with(waited, failure, epoch, snapshot))
+
+    def ask_snapshot(self, member: Member, ready: Callable[[list[Any]], object]) -> None:
+        """Call `ready` on the member's loop with what a late reader begins with, at its place among the messages."""
+        self.upstream.ask_snapshot(lambda items: member.put(lambda _: ready(items)))
 
     def add_keys(self, member: Member, stream: object, keys: Iterable[Hashable], reader: RemoteReader) -> None:
         """Subscribe upstream for a stream of this member; the reader is told if that isn't possible."""
@@ -295,6 +314,7 @@ class SharedConnection:
         """Fail the readers that want to know that the connection failed for good."""
         if self._epoch:  # the failure of a first connect is raised in its callers
             self._failure = error
+            self._begin_all()
             self._relay(FanOut.fail, error)
 
     def _relay(self, method: Callable[..., object], *args: object) -> None:
@@ -316,6 +336,12 @@ class SharedConnection:
                 self.is_closing = True  # if the client was closed by the program, the next to join gets a new one
             self._start_close()
 
+    def _begin_all(self) -> None:
+        """Let the members begin that wait for a snapshot: none comes."""
+        for member in tuple(self._members):
+            self._begin_stream(member, [])
+
     def _end(self) -> None:
+        self._begin_all()
         self._is_ended = True
         self._relay(FanOut.end)

@@ -109,6 +109,12 @@ class Upstream(Protocol):
     def remove_keys(self, subscriber: KeySubscriber, keys: Iterable[Hashable] | None = None) -> None:
         """Count one subscription less for each key, or (None) all of a subscriber; those without any end upstream."""
 
+    def ask_snapshot(self, ready: Callable[[list[Any]], object]) -> None:
+        """Have `ready` called with what late readers begin with, at its place among the messages; [] if nothing is.
+
+        Called where the protocol declares a snapshot; it may be called before `attach`.
+        """
+
     def hold(self) -> None:
         """Stop the feed soon: a reader with the rule `wait` is full. Messages that were read already still come."""
 

@@ -10,6 +10,8 @@ from onesocket.client._status import Change
 from onesocket.errors import ConnectionReset, DecodeError
 from onesocket.protocols._protocol import as_is
 from onesocket.sharing.host._inbound_buffer import InboundBuffer, merge_gaps
+from onesocket.sharing.host._ipc_frames import SnapshotAnswer, SnapshotRequest
+from onesocket.sharing.host._snapshot_requests import SnapshotRequests
 
 
 class RecordingReceiver:
@@ -163,3 +165,53 @@ def test_a_new_connection_is_the_reason_whatever_else_is_missing_there(*, held: 
     feed.release()
     assert seen.items == [(GapReason.RECONNECTED, None)]
     assert merge_gaps(gaps[0], gaps[1]) == merge_gaps(gaps[1], gaps[0]) == gaps[0]
+
+
+def test_a_snapshot_keeps_its_place_while_the_feed_is_held() -> None:
+    feed, seen = make_feed(limit=400)
+    asked: list[int] = []
+    feed.on_snapshot = lambda number, messages, *, more: seen.items.append((number, messages, more))
+    feed.ask_again = asked.append
+    feed.on_answer(SnapshotAnswer(1, ["1"], more=True))
+    feed.hold()
+    feed.on_messages(["2"])
+    feed.on_answer(SnapshotAnswer(1, ["3", "no JSON"]))
+    feed.on_messages(["4"])
+    feed.on_messages(["x" * 400])
+    feed.on_answer(SnapshotAnswer(2, ["5"]))
+    feed.release()
+    number, messages, more = seen.items.pop(2)
+    assert (number, messages[0], messages[1].reason, more) == (1, 3, GapReason.UNDECODABLE, False)
+    # Messages were dropped before the second answer, and would be behind it as well: it is asked for again.
+    assert seen.items == [(1, [1], True), [2], [4], (GapReason.OVERFLOW, 1)]
+    assert asked == [2]
+
+
+def test_a_request_for_a_snapshot_outlives_the_owner() -> None:
+    class Role:
+        def __init__(self) -> None:
+            self.frames: list[object] = []
+
+        def submit(self, frame: object) -> None:
+            self.frames.append(frame)
+
+    class NoMembership:
+        usable_role: Role | None = None
+
+    membership: Any = NoMembership()
+    requests = SnapshotRequests(membership)
+    got: list[list[Any]] = []
+    requests.ask(got.append)
+    first, second = Role(), Role()
+    membership.usable_role = first
+    requests.on_role_taken()
+    requests.on_answer(1, ["half of it"], more=True)
+    membership.usable_role = second
+    requests.on_role_taken()
+    assert first.frames == second.frames == [SnapshotRequest(1)]
+    requests.on_answer(1, ["a"], more=True)
+    requests.on_answer(1, ["b"], more=False)
+    requests.on_answer(1, ["late"], more=False)
+    assert got == [["a", "b"]]
+    requests.on_role_taken()
+    assert second.frames == [SnapshotRequest(1)]

@@ -22,6 +22,7 @@ from ._ipc_frames import (
     Results,
     SendMessages,
     Shutdown,
+    SnapshotAnswer,
     StatusUpdate,
     SubscriptionRefusal,
     ToOwner,
@@ -55,6 +56,7 @@ FollowerEvent: TypeAlias = (
     | Answer
     | OwnerHeartbeat
     | SubscriptionRefusal
+    | SnapshotAnswer
     | OwnerDisconnected
 )
 """Frames that are passed on as they are, and the end."""
@@ -152,6 +154,7 @@ class Follower(FrameStream):
                 | Answer()
                 | OwnerHeartbeat()
                 | SubscriptionRefusal()
+                | SnapshotAnswer()
             ):
                 self._emit(frame)
             case Shutdown():

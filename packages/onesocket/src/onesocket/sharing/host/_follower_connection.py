@@ -25,11 +25,14 @@ from ._ipc_frames import (
     Result,
     Results,
     SendMessages,
+    SnapshotAnswer,
     StatusRequest,
     SubscriptionRefusal,
     ToOwner,
     Welcome,
     decode_follower_frame,
+    encode_ipc_frame,
+    split_by_size,
 )
 from ._join_credentials import JoinCredentials
 
@@ -97,6 +100,12 @@ class FollowerConnection(FrameStream):
     def refused(self, error: SubscriptionRefused) -> None:
         """Report keys that were refused, which this follower doesn't have any more."""
         self.send_frame(SubscriptionRefusal(list(error.keys), error.reason, error.retryable))
+
+    def send_snapshot(self, number: int, frames: list[Data]) -> None:
+        """Write the answer to a request for a snapshot, in portions."""
+        portions = list(split_by_size(frames, len)) or [[]]
+        for portion in portions:
+            self.write_now(encode_ipc_frame(SnapshotAnswer(number, portion, portion is not portions[-1])))
 
     def _keep_gap(self, gap: Gap) -> None:
         self._gap = gap if self._gap is None else merge_gaps(self._gap, gap)

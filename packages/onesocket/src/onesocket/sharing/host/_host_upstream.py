@@ -7,7 +7,7 @@ import dataclasses
 import logging
 import os
 import random
-from collections.abc import Hashable, Iterable
+from collections.abc import Callable, Hashable, Iterable
 from typing import Any, Final
 
 from ..._forking import register_holder
@@ -49,6 +49,7 @@ from ._ipc_frames import (
     MessageBatch,
     OwnerHeartbeat,
     Results,
+    SnapshotAnswer,
     StatusUpdate,
     StepDown,
     SubscriptionRefusal,
@@ -61,6 +62,7 @@ from ._owner import Owner, OwnerEvent
 from ._owner_lock import OwnerLock
 from ._process_operations import ProcessOperations
 from ._runtime_paths import RuntimePaths
+from ._snapshot_requests import SnapshotRequests
 
 _log = logging.getLogger("onesocket")
 _OWNER_LOOKUP_SLACK: Final = 5.0
@@ -105,6 +107,9 @@ class HostUpstream:
         """Counters of the connection as the last owner told them, or this process counted them as the owner."""
         limits: OutboxLimits | None = options.get("outbox", OutboxLimits())
         self._operations = ProcessOperations(spec.protocol, limits, self._membership, self._local_status)
+        self._snapshot_requests = SnapshotRequests(self._membership)
+        self._inbound.on_snapshot = self._snapshot_requests.on_answer
+        self._inbound.ask_again = self._snapshot_requests.submit
         self._spare_client: Client | None = None
         self._is_held = False
         self._left_in_order = False
@@ -196,6 +201,10 @@ class HostUpstream:
         """Remove one subscription for each key; None: remove the subscriber with all its keys."""
         self._operations.remove_keys(subscriber, keys)
 
+    def ask_snapshot(self, ready: Callable[[list[Any]], object]) -> None:
+        """Ask the owner, the next one if there is none."""
+        self._snapshot_requests.ask(ready)
+
     def hold(self) -> None:
         """Stop the feed into this process; other processes don't notice."""
         self._is_held = True
@@ -278,8 +287,8 @@ class HostUpstream:
         match event:
             case MessageBatch(messages):
                 self._inbound.on_messages(messages)
-            case Answer() | Results() | SubscriptionRefusal():
-                self._operations.on_event(event)
+            case Answer() | Results() | SubscriptionRefusal() | SnapshotAnswer():
+                self._on_answer(event)
             case GapNotice(gap):
                 self._inbound.epoch = gap.epoch
                 self._inbound.on_gap(gap)
@@ -300,8 +309,15 @@ class HostUpstream:
             case JoinFailed(error):
                 self._local_status.enter(State.FAILED, error)
 
+    def _on_answer(self, answer: Answer | Results | SubscriptionRefusal | SnapshotAnswer) -> None:
+        if isinstance(answer, SnapshotAnswer):
+            self._inbound.on_answer(answer)
+        else:
+            self._operations.on_event(answer)
+
     def _on_role_taken(self, role: Role) -> None:
         self._operations.on_role_taken()
+        self._snapshot_requests.on_role_taken()
         self._owner = role if isinstance(role, Owner) else None
         self._observer.begin(self, SourceKind.FOLLOWER if self._owner is None else SourceKind.PROCESS)
         if isinstance(role, Owner):

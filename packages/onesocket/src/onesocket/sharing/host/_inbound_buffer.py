@@ -11,6 +11,7 @@ from ...errors import DecodeError
 from ...wire._handshake import Data
 from .._upstream import UpstreamEvents
 from ._forwarding_protocol import decode_all
+from ._ipc_frames import SnapshotAnswer
 
 _OVERHEAD: Final = 64
 """Bytes that a held message and a held batch count beside their own: about the size of an object and a reference to it.
@@ -29,10 +30,16 @@ class InboundBuffer:
         self._limit = limit
         self._on_undecodable = on_undecodable
         self._sink: UpstreamEvents | None = None
-        self._waiting: deque[list[Data] | Gap] = deque()
+        self.on_snapshot: Callable[..., object] | None = None
+        """Called with the number and the decoded messages of an answer, or of a part of it: then `more` is True."""
+        self.ask_again: Callable[[int], object] | None = None
+        """Called with the number of an answer that came behind dropped messages."""
+        self._waiting: deque[list[Data] | Gap | SnapshotAnswer] = deque()
         self._bytes = 0
         self._dropped: Gap | None = None
         """Marker behind all that waits, for what came later."""
+        self._dropped_answers: dict[int, None] = {}
+        """The numbers of the answers that came later."""
         self.is_held = False
         self.epoch = 0
         self.due: Gap | None = None
@@ -85,6 +92,24 @@ class InboundBuffer:
         else:
             self._waiting.append(gap)
 
+    def on_answer(self, answer: SnapshotAnswer) -> None:
+        """Pass on or hold the messages with which a late reader begins."""
+        if not self.is_held:
+            self._pass_on_answer(answer)
+        elif self._dropped is not None:
+            self._dropped_answers[answer.number] = None
+        else:
+            self._waiting.append(answer)
+
+    def _pass_on_answer(self, answer: SnapshotAnswer) -> None:
+        if self.on_snapshot is None:
+            return
+        messages = [
+            Gap(GapReason.UNDECODABLE, self.epoch, 1, message) if isinstance(message, DecodeError) else message
+            for message in decode_all(self._decode, answer.messages)
+        ]
+        self.on_snapshot(answer.number, messages, more=answer.more)
+
     def hold(self) -> None:
         """Pass nothing on."""
         self.is_held = True
@@ -96,12 +121,18 @@ class InboundBuffer:
             item = self._waiting.popleft()
             if isinstance(item, Gap):
                 self.on_gap(item)
+            elif isinstance(item, SnapshotAnswer):
+                self._pass_on_answer(item)
             else:
                 self._bytes -= _buffered_bytes(item)
                 self._pass_on(item)
         if not self._waiting and self._dropped is not None:
             dropped, self._dropped = self._dropped, None
             self.on_gap(dropped)
+            answers, self._dropped_answers = self._dropped_answers, {}
+            for number in answers:
+                if self.ask_again is not None:
+                    self.ask_again(number)
 
     def _pass_on(self, batch: list[Data]) -> None:
         sink = self._sink

@@ -138,6 +138,15 @@ class SubscriptionRefusal(_Frame, frozen=True, tag=12):
     retryable: bool
 
 
+class SnapshotAnswer(_Frame, frozen=True, tag=13):
+    """The messages, undecoded, with which a late reader begins; they stand at this place of the stream."""
+
+    number: int
+    messages: list[Any]
+    more: bool = False
+    """The next frame with this number goes on."""
+
+
 # --- from a follower ------------------------------------------------------------------------------------------------
 
 
@@ -195,6 +204,12 @@ class StatusRequest(_Frame, frozen=True, tag=39):
     """Asks for a `StatusReport`, instead of `Hello`."""
 
 
+class SnapshotRequest(_Frame, frozen=True, tag=41):
+    """Asks for a `SnapshotAnswer`."""
+
+    number: int
+
+
 ToFollower: TypeAlias = (
     Challenge
     | Welcome
@@ -208,8 +223,11 @@ ToFollower: TypeAlias = (
     | StatusReport
     | Answer
     | SubscriptionRefusal
+    | SnapshotAnswer
 )
-ToOwner: TypeAlias = Hello | SendMessages | Request | Cancellation | Ask | Subscribe | StepDown | StatusRequest
+ToOwner: TypeAlias = (
+    Hello | SendMessages | Request | Cancellation | Ask | Subscribe | StepDown | StatusRequest | SnapshotRequest
+)
 
 
 def _to_builtin(value: object) -> object:
@@ -254,7 +272,7 @@ def decode_owner_frame(body: bytes) -> ToFollower:
         frame: ToFollower = _to_follower.decode(body)
     except (msgspec.MsgspecError, UnicodeError, RecursionError) as error:
         raise IpcError(f"the owner of the shared connection sent an invalid frame: {error}") from None
-    if isinstance(frame, MessageBatch):
+    if isinstance(frame, MessageBatch | SnapshotAnswer):
         _check_messages(frame.messages)
     elif isinstance(frame, Answer):
         _check_messages([frame.data])

@@ -41,6 +41,8 @@ from ._ipc_frames import (
     Request,
     Results,
     SendMessages,
+    SnapshotAnswer,
+    SnapshotRequest,
     StatusReport,
     StatusRequest,
     StatusUpdate,
@@ -56,6 +58,7 @@ from ._ipc_frames import (
 from ._join_credentials import JoinCredentials
 from ._owner_files import OwnerFiles
 from ._owner_lock import OwnerLock
+from ._owner_snapshot import OwnerSnapshot
 from ._pending_operations import LocalRequester, PendingOperations
 
 _REFRESH_INTERVAL: Final = 600.0
@@ -63,7 +66,9 @@ _REFRESH_INTERVAL: Final = 600.0
 _LATE_TICK: Final = 1.5
 """Heartbeats without a check of the files: after a longer pause of this process, another may have taken over."""
 
-OwnerEvent: TypeAlias = MessageBatch | GapNotice | StatusUpdate | Results | Answer | SubscriptionRefusal | StepDown
+OwnerEvent: TypeAlias = (
+    MessageBatch | GapNotice | StatusUpdate | Results | Answer | SubscriptionRefusal | SnapshotAnswer | StepDown
+)
 """Frames as they go to followers; and `StepDown`, when this process has to hand over."""
 
 
@@ -114,7 +119,7 @@ class Owner:
         if subscriptions_of(protocol) is not None:
             internals = client.internals
             self._upstream_subscriptions = UpstreamSubscriptions(
-                protocol, internals.sender, internals.fan_out.watch, unpacker(protocol)
+                protocol, internals.sender, internals.fan_out.watch, unpacker(protocol), internals.fan_out.keeper
             )
         self._local_requester = LocalRequester(emit)
         self._pending_operations = PendingOperations(client)
@@ -131,6 +136,7 @@ class Owner:
         self._published_early: tuple[State, int] | None = None
         """State and epoch that were published before the client reported them: changes up to that one are old."""
         client.internals.runner.is_shared = True
+        self._snapshot = OwnerSnapshot.of(protocol, client.internals.fan_out)
         client.internals.fan_out.tap(self._on_batch, self._on_gap)
         client.on_change(self._on_change)
         self.status = self._shared_status(client.state, 0)
@@ -209,6 +215,8 @@ class Owner:
     # --- from the connection ----------------------------------------------------------------------------------------
 
     def _on_batch(self, batch: list[Data]) -> None:
+        if self._snapshot is not None:
+            self._snapshot.on_batch(batch)
         # The first batch of a turn is forwarded at once, the others together: a write costs more than a message.
         if self._has_forwarded:
             self._batch += batch
@@ -229,6 +237,8 @@ class Owner:
             self._forward(batch)
 
     def _on_gap(self, gap: Gap) -> None:
+        if self._snapshot is not None:
+            self._snapshot.keeper.lose(gap)
         self._forward_batch()
         if self._current_phase() is OwnerPhase.REPLACED:
             return
@@ -309,6 +319,8 @@ class Owner:
                     requester.release_slot()
             case Subscribe(add, remove):
                 self._subscribe(requester, add, remove)
+            case SnapshotRequest(number):
+                self._send_snapshot(requester, number)
             case StepDown():
                 self._emit(frame)
             case _:
@@ -322,6 +334,11 @@ class Owner:
         except InvalidOption as error:
             raise IpcError(str(error)) from None
         self._upstream_subscriptions.remove_keys(requester, map(checked_key, remove))
+
+    def _send_snapshot(self, requester: FollowerConnection | LocalRequester, number: int) -> None:
+        if self._current_phase() is OwnerPhase.SERVING:  # else the next owner answers
+            self._forward_batch()
+            requester.send_snapshot(number, [] if self._snapshot is None else self._snapshot.frames())
 
     async def _request(self, verb: Verb) -> Outcome | None:
         if self._current_phase() is not OwnerPhase.SERVING:

@@ -12,7 +12,7 @@ from ...client._request_calls import MakeFrame, needed
 from ...errors import ClientClosed, IpcError, OnesocketError, SubscriptionRefused
 from ...lifecycle._effects import Outcome
 from ...wire._handshake import Data
-from ._ipc_frames import Answer, Result, Results, SubscriptionRefusal
+from ._ipc_frames import Answer, Result, Results, SnapshotAnswer, SubscriptionRefusal
 
 _FINISH_TIMEOUT: Final = 1.0
 Operation: TypeAlias = Callable[[], Awaitable[Outcome | None]]
@@ -34,7 +34,7 @@ class Requester(Protocol):
 class LocalRequester:
     """The owner's own process, which is served as its followers are."""
 
-    def __init__(self, emit: Callable[[Results | Answer | SubscriptionRefusal], object]) -> None:
+    def __init__(self, emit: Callable[[Results | Answer | SubscriptionRefusal | SnapshotAnswer], object]) -> None:
         self._emit = emit
         self._batch: list[Result] | None = None
 
@@ -64,6 +64,10 @@ class LocalRequester:
         """Report keys that were refused, in the next turn: one that is being added isn't counted here yet."""
         refusal = SubscriptionRefusal(list(error.keys), error.reason, error.retryable)
         asyncio.get_running_loop().call_soon(self._emit, refusal)
+
+    def send_snapshot(self, number: int, frames: list[Data]) -> None:
+        """Answer the request for a snapshot with this number."""
+        self._emit(SnapshotAnswer(number, list(frames)))
 
     def release_slot(self) -> None:
         """Do nothing: the bound of this process is that of its outbox."""
