@@ -83,13 +83,16 @@ async def test_errors_after_the_login(venue: AlpacaVenue) -> None:
         await log_in(peer)
         await peer.ask({"action": "subscribe", "trades": ["AAPL"]})
         assert await peer.ask(LOGIN) == error(403, "already authenticated")
-        assert await peer.ask({"action": "subscribe", "trades": ["A", "B"]}) == error(405, "symbol limit exceeded")
+        assert await peer.ask({"action": "subscribe", "trades": ["A"], "quotes": ["A"]}) == error(
+            405, "symbol limit exceeded"
+        )
         assert await peer.ask({"action": "subscribe", "trades": "AAPL"}) == error(400, "invalid syntax")
         assert await peer.ask({"action": "subscribe", "trades": ["BAD"]}) == error(400, "invalid syntax")
         answer = await peer.ask({"action": "subscribe", "news": ["AAPL"]})
         assert answer == error(410, "invalid subscribe action for this feed")
         assert venue.keys == {"trades.AAPL"}
         assert venue.ledger.totals[VenueEvent.REFUSED] == 5
+        assert (await peer.ask({"action": "subscribe", "quotes": ["B"], "bars": ["A", "B"]}))[0]["T"] == "subscription"
 
 
 async def test_one_connection_has_the_place_of_an_account_and_a_ghost_keeps_it(venue: AlpacaVenue) -> None:

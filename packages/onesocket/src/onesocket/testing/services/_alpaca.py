@@ -9,6 +9,7 @@ import msgspec
 
 from .._faults import ConnectionLimit, Fault
 from .._faulty_connection import FaultyConnection
+from ._ledger import VenueEvent
 from ._session import VenueSession
 from ._venue import Venue, VenueOptions
 
@@ -25,6 +26,7 @@ _CHANNELS: Final = {
 }
 # These come with the trades, and can't be subscribed to by themselves.
 _WITH_TRADES: Final = ("corrections", "cancelErrors")
+_LIMITED: Final = ("trades.", "quotes.")
 _ERRORS: Final = {
     400: "invalid syntax",
     401: "not authenticated",
@@ -114,12 +116,13 @@ class AlpacaSession(VenueSession["AlpacaVenue"]):
             for key in keys:
                 self.unsubscribe(key)
         else:
-            symbols = {key.partition(".")[2] for key in (*self.keys, *keys)}
-            refused = sorted(symbols & self.venue.refused)
+            refused = sorted({key.partition(".")[2] for key in keys} & self.venue.refused)
             if refused:
                 self.fail(400, ",".join(refused))
                 return
-            if self.venue.symbol_limit is not None and len(symbols) > self.venue.symbol_limit:
+            counted = {key for key in (*self.keys, *keys) if key.startswith(_LIMITED)}
+            if self.venue.symbol_limit is not None and len(counted) > self.venue.symbol_limit:
+                self.note(VenueEvent.LIMIT_EXCEEDED, "symbol_limit")
                 self.fail(405)
                 return
             for key in keys:
@@ -141,7 +144,7 @@ class AlpacaVenue(Venue[AlpacaSession]):
       one connection, whose place is free at once.
     - `feeds`: the feeds that the accounts may use, of which the path names one: error 409 for another one.
     - `channels`: the channels of the feed; error 410 for another one.
-    - `symbol_limit`: most different symbols of a connection (None: any number); error 405.
+    - `symbol_limit`: most subscriptions of a connection to trades and quotes (None: any number); error 405.
     - `auth_timeout`: seconds for the login; error 404.
     - `refused`: symbols that are refused with error 400.
 
@@ -156,12 +159,12 @@ class AlpacaVenue(Venue[AlpacaSession]):
     headers (`APCA-API-KEY-ID`, `APCA-API-SECRET-KEY`) or by message within 10 s, the limit of connections (1 in most
     plans, error 406), the answer to each change with the entire list of subscriptions, control messages in arrays of
     one and data in arrays of any length, and the errors with their texts. Corrections and cancel errors come with the
-    trades: the same page's examples.
+    trades: the same page's examples. The free plan has 30 trades and quotes, and any number of bars: the older page
+    "Real-time data", below https://alpaca.markets/deprecated/docs/api-documentation/api-v2/market-data/.
 
-    Not confirmed by it: that the connection is closed after the errors 404 and 406, and with which code (here 1000);
-    that 406 is the answer to the login, not to the connection; that one symbol counts once in the limit for all
-    channels; that 30 symbols are the limit of the free plan. Not faked: `Content-Type: application/msgpack`, Basic
-    authentication.
+    Not confirmed by them: that the connection is closed after the errors 404 and 406, and with which code (here 1000);
+    that 406 is the answer to the login, not to the connection; that trades and quotes count together. Not faked:
+    `Content-Type: application/msgpack`, Basic authentication.
     """
 
     path = "v2/iex"
