@@ -22,6 +22,7 @@ from .subjects import (
     KEYS,
     PEERS,
     RECOVER,
+    REQUESTS,
     MissingPeer,
     Subject,
 )
@@ -52,6 +53,7 @@ SCENARIOS: Final[dict[str, Scenario]] = {
         Scenario("receive-8192", "Receive 8 KiB in bursts", "receive", 8192, PEERS),
         Scenario("send-256", "Send 256 B", "send", 256, PEERS),
         Scenario("echo-256", "Echo 256 B, one at a time", "echo", 256, PEERS),
+        Scenario("request-256", "Requests of 256 B and their answers, 100 at a time", "request", 256, REQUESTS),
         Scenario("frames-256", "The reader of frames alone: 256 B", "receive", 256, FRAMES),
         Scenario("fan-out", "One connection, many subscribers: 256 B in bursts", "receive", 256, FAN_OUT),
         Scenario("keys", "Dispatch to 1 000 keys: 256 B in bursts, without a socket", "receive", 256, KEYS),

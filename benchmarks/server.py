@@ -5,7 +5,8 @@ the upgrade the client asks by a text message:
 
 - ``receive N SIZE``: N text messages of SIZE bytes;
 - ``send N``: N messages will follow; the answer to the last one is ``done``;
-- ``echo N``: N messages will follow; each is answered by one of the same size.
+- ``echo N``: N messages will follow; each is answered by one of the same size;
+- ``answer N``: N messages will follow; each is sent back as it is.
 
 A path that begins with ``/socket.io/`` speaks that protocol around the same requests. The first upgrade on a path that
 begins with ``/refuse/`` gets 503. Beside GET, a request line may say ``KILL /path`` (end every connection of that path
@@ -122,6 +123,8 @@ class ServerConnection:
                 self._read_many(*values)
             elif request == "echo":
                 self._echo(*values)
+            elif request == "answer":
+                self._answer(*values)
 
     def _greet(self) -> None:
         hello = {"sid": "a", "upgrades": [], "pingInterval": 600_000, "pingTimeout": 600_000, "maxPayload": 1 << 24}
@@ -153,6 +156,10 @@ class ServerConnection:
         for _ in range(count - 1):
             self._reader.skip(length)
             self._sock.sendall(answer)
+
+    def _answer(self, count: int) -> None:
+        for _ in range(count):
+            self._sock.sendall(frame(self._reader.frame()[1]))
 
 
 class Server:

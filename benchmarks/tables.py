@@ -8,13 +8,14 @@ from typing import Final
 
 from .plan import SCENARIOS
 from .record import Record, Spread
-from .subjects import BARE, BARE_SERVER, CALLBACK, HOST, LOOK_UP_AND_CALL
+from .subjects import BARE, BARE_SERVER, CALLBACK, FUTURE_MAP, HOST, LOOK_UP_AND_CALL
 from .targets import TARGETS
 
 _COMPARED: Final = {
     "frames-256": "onesocket.wire, C twin",
     "connect": BARE,
     "join": "one shared Future",
+    "request-256": FUTURE_MAP,
     "fan-out": "1 × callback",
     "keys": LOOK_UP_AND_CALL,
     "recover": "",
@@ -26,6 +27,7 @@ _COMPARED: Final = {
 _OPERATIONS: Final = {
     "connect": "connection",
     "join": "caller",
+    "request-256": "request",
     "recover": "recovery",
     "broadcast": "delivery",
     "fail-over": "owner",

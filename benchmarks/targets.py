@@ -13,6 +13,7 @@ from .subjects import (
     CALLBACK,
     CHAT,
     CHAT_SEPARATE_SEQUENCES,
+    FUTURE_MAP,
     HOST,
     HOST_OWN_LOOP,
     ITERATOR,
@@ -20,6 +21,7 @@ from .subjects import (
     NATS,
     PYTHON_TWIN,
     REDIS,
+    REQUEST,
     STREAMS_OF_KEYS,
     WEBSOCKETS,
 )
@@ -116,6 +118,7 @@ TARGETS: Final = (
         ours="connect()",
         other="one shared Future",
     ),
+    _close_to(4, "request() over a map of futures by hand", "request-256", 1.3, ours=REQUEST, other=FUTURE_MAP),
     *(
         _faster_by(
             5,

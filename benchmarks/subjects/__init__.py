@@ -14,6 +14,7 @@ from .fail_over import FailOver
 from .frames import PythonReaderAlone, ReaderAlone
 from .key_dispatch import LookUpAndCall, StreamsOfKeys
 from .onesocket_client import OnesocketCallback, OnesocketIterator, OnesocketPythonTwin
+from .requests import ClientRequests, FutureMap
 from .socket_io import SocketIo
 from .websocket_client import WebsocketClient
 
@@ -56,6 +57,9 @@ STREAMS_OF_KEYS: Final = "subscribe(keys=…)"
 LOOK_UP_AND_CALL: Final = "a dict look-up and a call"
 KEYS: Final[dict[str, type[Subject]]] = {STREAMS_OF_KEYS: StreamsOfKeys, LOOK_UP_AND_CALL: LookUpAndCall}
 JOIN: Final[dict[str, type[Subject]]] = {"connect()": ConcurrentConnect, "one shared Future": SharedFuture}
+REQUEST: Final = "client.request()"
+FUTURE_MAP: Final = "a map of futures by hand"
+REQUESTS: Final[dict[str, type[Subject]]] = {REQUEST: ClientRequests, FUTURE_MAP: FutureMap}
 RECOVER: Final[dict[str, type[Subject]]] = {
     "onesocket Client, killed": recovery.subject(recovery.ClientRecovery, from_failed=False),
     "onesocket Client, failed": recovery.subject(recovery.ClientRecovery, from_failed=True),
@@ -104,6 +108,7 @@ SUBJECTS: Final[dict[str, type[Subject]]] = {
     **FAN_OUT,
     **KEYS,
     **JOIN,
+    **REQUESTS,
     **RECOVER,
     **BROADCAST,
     **INTERPROCESS,
@@ -122,6 +127,7 @@ __all__ = [
     "FAIL_OVER",
     "FAN_OUT",
     "FRAMES",
+    "FUTURE_MAP",
     "HOST",
     "HOST_OWN_LOOP",
     "INTERPROCESS",
@@ -134,6 +140,8 @@ __all__ = [
     "PYTHON_TWIN",
     "RECOVER",
     "REDIS",
+    "REQUEST",
+    "REQUESTS",
     "STREAMS_OF_KEYS",
     "SUBJECTS",
     "SUBSCRIBER_COUNTS",

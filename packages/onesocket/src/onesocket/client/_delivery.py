@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 from typing import Any
 
 from ..errors import DeliveryUnknown, OnesocketError
@@ -16,7 +16,7 @@ class Delivery:
     A delivery that fails while it is not awaited is reported (log, `on_error`).
     """
 
-    __slots__ = ("_future", "_watchers", "data", "done", "earlier_unknown", "error", "resend")
+    __slots__ = ("_future", "_watchers", "data", "done", "earlier_unknown", "error", "on_done", "resend")
 
     def __init__(self, data: Data | None, *, done: bool = False, resend: bool = False) -> None:
         self.data = data
@@ -29,6 +29,8 @@ class Delivery:
         """True if sending it twice does no harm."""
         self.earlier_unknown: DeliveryUnknown | None = None
         """The result of an earlier copy, which may have arrived; it is being sent again."""
+        self.on_done: Callable[[Delivery], None] | None = None
+        """Called when its fate is known, by the part of the client that sent it for a caller of its own."""
         self._future: asyncio.Future[None] | None = None
         self._watchers = 0
 
@@ -56,8 +58,8 @@ class Delivery:
 
     @property
     def is_awaited(self) -> bool:
-        """True while a caller awaits it."""
-        return self._watchers > 0
+        """True while a caller awaits it, or a part of the client tells its caller."""
+        return self._watchers > 0 or self.on_done is not None
 
     def resolve(self, error: OnesocketError | None = None) -> None:
         """Set the fate. The fate of a copy that was not sent is that of the earlier one."""
@@ -69,6 +71,8 @@ class Delivery:
         self.data = None
         if self._future is not None and not self._future.done():
             self._future.set_result(None)
+        if self.on_done is not None:
+            self.on_done(self)
 
 
 DELIVERED = Delivery(None, done=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import functools
 from collections.abc import Callable
 from typing import Any, Final, Protocol
 
@@ -30,8 +31,8 @@ class PendingRequest(Protocol):
     def take(self, answer: Any) -> None:
         """Take an answer."""
 
-    def lose(self, error: RequestLost) -> None:
-        """End, as the connection on which it was sent is gone."""
+    def fail(self, error: OnesocketError) -> None:
+        """End with this error: it was not sent, or the connection on which it was sent is gone."""
 
 
 class RequestTracker:
@@ -109,61 +110,47 @@ class RequestTracker:
 
         `resend`: after a loss, it is sent again on the next connection.
         """
-        asked: AskedRequest | None = None
-        try:
-            async with asyncio.timeout(timeout):
-                while True:
-                    asked = self.ask(make)
-                    try:
-                        return await self.answer_to(asked)
-                    except RequestLost:
-                        if not resend:
-                            raise
-        except OnesocketError:  # some are TimeoutErrors, too
-            raise
-        except TimeoutError:
-            raise timed_out(timeout, was_sent=asked is not None and asked.delivery is not None) from None
+        loop = asyncio.get_running_loop()
+        due = None if timeout is None else loop.time() + timeout
+        while True:
+            asked = self.ask(make)
+            timer = None if due is None else loop.call_at(due, self._on_timeout, asked, timeout)
+            try:
+                return await asked.answer
+            except RequestLost:
+                if not resend:
+                    raise
+            finally:
+                if timer is not None:
+                    timer.cancel()
+                self.forget(asked)
 
     def ask(self, make: MakeFrame) -> AskedRequest:
-        """Send a request, as `Client.send_nowait()` sends a message; its answer is awaited by `answer_to`."""
+        """Send a request, as `Client.send_nowait()` sends a message; await its `answer`, and `forget` it then."""
         asked = AskedRequest(asyncio.get_running_loop().create_future())
         asked.id = self.post(asked, make)
         return asked
 
-    async def answer_to(self, asked: AskedRequest) -> Any:
-        """Wait for the one answer to a request. Cancelled, it is given up."""
-        answer, delivery = asked.answer, asked.delivery
-        try:
-            if delivery is not None and not delivery.done:
-                await self._delivered(asked, delivery)
-            return await answer
-        finally:
-            self.forget(asked)
-
     def forget(self, asked: AskedRequest) -> None:
         """End a request whose answer is not awaited any more."""
-        answer, pending = asked.answer, self.table.pending
+        answer = asked.answer
         if not answer.done() or answer.cancelled():
             self.give_up(asked.id, asked)
-            return
-        answer.exception()  # it is seen, even if the delivery's own error is the one that is raised
-        if pending.pop(asked.id, None) is not None and self._has_more(answer):
-            self.table.abandon(asked.id, is_answered=True)
+        elif asked.id in self.table.pending:
+            if self._has_more(answer):
+                self.table.abandon(asked.id, is_answered=True)
+            else:
+                del self.table.pending[asked.id]
 
-    async def _delivered(self, pending: AskedRequest, delivery: Delivery) -> None:
-        try:
-            await delivery
-        except DeliveryUnknown as unknown:
-            if not pending.answer.done():
-                raise RequestLost(_LOST) from unknown
-        except OnesocketError:
-            pending.delivery = None  # it was not sent
-            raise
+    def _on_timeout(self, asked: AskedRequest, timeout: float) -> None:
+        if not asked.answer.done():
+            was_sent = self.give_up(asked.id, asked)
+            asked.fail(timed_out(timeout, was_sent=was_sent))
 
     def _has_more(self, answer: asyncio.Future[Any]) -> bool:
         """Return whether messages with the same id may follow the answer that was taken."""
-        requests = self._options.protocol.requests
-        if requests is None or requests.last is None or answer.exception() is not None:
+        requests = requests_of(self._options.protocol)
+        if requests.last is None or answer.exception() is not None:
             return False
         try:
             return not requests.ends(answer.result())
@@ -173,19 +160,32 @@ class RequestTracker:
 
     def post(self, pending: PendingRequest, make: MakeFrame) -> RequestId:
         """Send a request under an id of its own, as `Client.send_nowait()` sends a message; returns the id."""
-        id_ = self.table.new_id(requests_of(self._options.protocol).make_id)
+        table = self.table
+        id_ = table.new_id(requests_of(self._options.protocol).make_id)
         delivery = pending.delivery = self._sender.post(make(id_))
-        self.table.pending[id_] = pending
+        table.pending[id_] = pending
         if not delivery.done:
+            delivery.on_done = functools.partial(self._on_delivery, id_, pending)
             self._remind()
         return id_
+
+    def _on_delivery(self, id_: RequestId, pending: PendingRequest, delivery: Delivery) -> None:
+        """Note the fate of a message that went through the outbox, or was being written."""
+        if delivery.error is None or self.table.pending.pop(id_, None) is None:
+            return
+        error = delivery.error.copy()
+        if isinstance(error, DeliveryUnknown):
+            lost = RequestLost(_LOST)
+            lost.__cause__ = error
+            pending.fail(lost)
+        else:
+            pending.fail(error)
 
     def give_up(self, id_: RequestId, pending: PendingRequest) -> bool:
         """End a request that wants no answer any more; returns False if it was not sent, and is not any more."""
         delivery = pending.delivery
         is_unsent = delivery is None or (not delivery.done and self._sender.withdraw(delivery))
         if is_unsent:
-            pending.delivery = None
             self.table.pending.pop(id_, None)
         elif id_ in self.table.pending:
             self.table.abandon(id_)
@@ -196,11 +196,9 @@ class RequestTracker:
         table = self.table
         table.begin()
         for id_, pending in tuple(table.pending.items()):
-            delivery = pending.delivery
-            if delivery is None or delivery.done:
+            if pending.delivery is None or pending.delivery.done:
                 del table.pending[id_]
-                if delivery is None or delivery.error is None:  # else the sender has told it
-                    pending.lose(RequestLost(_LOST))
+                pending.fail(RequestLost(_LOST))
 
 
 class AskedRequest:
@@ -219,7 +217,7 @@ class AskedRequest:
         if not self.answer.done():
             self.answer.set_result(answer)
 
-    def lose(self, error: RequestLost) -> None:
+    def fail(self, error: OnesocketError) -> None:
         """Fail it."""
         if not self.answer.done():
             self.answer.set_exception(error)

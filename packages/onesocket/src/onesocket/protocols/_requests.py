@@ -61,11 +61,9 @@ class Requests:
         return self._at_key(request) if self.with_id is None else self.find(request)
 
     def _at_key(self, message: Any) -> RequestId | None:
-        found: object
-        if isinstance(message, dict):
-            found = cast("dict[str, Any]", message).get(self.id)
-        else:
-            found = getattr(message, self.id, None)
+        # As Any: a cast would be a call for each message.
+        get: Any = getattr(message, "get", None) if isinstance(message, dict) else None
+        found: object = getattr(message, self.id, None) if get is None else get(self.id)
         return found if isinstance(found, (str, int)) else None
 
     def put(self, message: Any, id_: RequestId) -> Any:

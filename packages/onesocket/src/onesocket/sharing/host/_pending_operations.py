@@ -115,15 +115,11 @@ class PendingOperations:
             return
 
         async def answer() -> None:
-            requester.add_answer(number, await requests.answer_to(asked))
+            requester.add_answer(number, await asked.answer)
 
         task = self.start(requester, number, answer)
-
-        def ended(task: asyncio.Task[None]) -> None:
-            if task.cancelled():  # perhaps in its first turn, as above
-                requests.forget(asked)
-
-        task.add_done_callback(ended)
+        # By a callback, as above.
+        task.add_done_callback(lambda _: requests.forget(asked))
 
     def start(self, requester: Requester, number: int, operation: Operation) -> asyncio.Task[None]:
         """Run an operation. Raises `IpcError` for a number that is in use."""
