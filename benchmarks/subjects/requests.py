@@ -89,5 +89,5 @@ class FutureMap(RequestSubject):
             finally:
                 del pending[number]
 
-        client.on(received)
+        client.on(None, received)
         return ask

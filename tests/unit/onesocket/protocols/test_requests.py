@@ -90,6 +90,7 @@ def test_refusals_are_typed() -> None:
         {"with_id": 3},
         {"refused": 3},
         {"last": 3},
+        {"stop": 3},
     ],
 )
 def test_options_of_the_wrong_kind_are_refused(wrong: dict[str, Any]) -> None:
@@ -183,6 +184,24 @@ def test_a_template_of_raw_text_has_the_id_as_its_text() -> None:
     assert template.fill(protocol, 12) == "12 GET"
     protocol = Raw(requests=Requests(id_of=lambda data: None, with_id=lambda data, id_: b"%d " % int(id_) + data))
     assert RequestTemplate.of(protocol, b"GET").fill(protocol, 12) == b"12 GET"
+
+
+@pytest.mark.parametrize("kind", [Json, Msgpack])
+@pytest.mark.parametrize("make_id", [int, str])
+def test_a_template_stops_its_stream_with_both_ids(kind: Any, make_id: Any) -> None:
+    protocol = kind(requests=Requests(make_id=make_id, stop=lambda request: {"stops": request["id"]}))
+    template = RequestTemplate.of(protocol, {"q": 1})
+    frame = template.fill_stop(protocol, make_id(7), lambda: make_id(8))
+    assert protocol.decode(frame) == {"stops": make_id(7), "id": make_id(8)}
+
+    def own_id() -> Any:
+        raise AssertionError("it has one")
+
+    protocol = kind(requests=Requests(make_id=make_id, stop=lambda request: {"id": request["id"], "end": True}))
+    frame = RequestTemplate.of(protocol, {"q": 1}).fill_stop(protocol, make_id(7), own_id)
+    assert protocol.decode(frame) == {"id": make_id(7), "end": True}
+    protocol = kind(requests=Requests(stop=lambda _: None))
+    assert RequestTemplate.of(protocol, {"q": 1}).fill_stop(protocol, 7, own_id) is None
 
 
 def test_a_template_needs_the_id_in_its_frame() -> None:

@@ -187,6 +187,18 @@ class SharedClient(Generic[M]):
             raise RequestLost(ANSWER_UNKNOWN) from unknown
         return answer
 
+    def request_stream(
+        self,
+        message: Any,
+        *,
+        limit: int = DEFAULT_LIMIT,
+        overflow: Overflow | str = Overflow.FAIL,
+        resend: bool = False,
+    ) -> Subscription[M | Gap]:
+        """Send a request with a stream of answers, and return that stream, as `Client.request_stream()`."""
+        self._current()
+        return self._open(lambda handle: handle.request_stream(message, limit=limit, overflow=overflow, resend=resend))
+
     def receive(self, timeout: float | None = None) -> M | Gap:
         """The next message (or `Gap`) of the client's own stream; see `Subscription.receive()`."""
         self._use_own_stream()

@@ -37,7 +37,15 @@ from ._outage_log import OutageLog
 from ._pickling import not_picklable
 from ._queue import DEFAULT_LIMIT, Overflow
 from ._registrations import Registrations
-from ._request_calls import ANSWER_TIMEOUT, check_request, finish_request, frame_maker, make_request_tracker, needed
+from ._request_calls import (
+    ANSWER_TIMEOUT,
+    check_request,
+    finish_request,
+    frame_maker,
+    make_request_tracker,
+    needed,
+    stop_maker,
+)
 from ._runner import Runner
 from ._sender import Sender
 from ._silence_watch import SilenceWatch
@@ -369,6 +377,37 @@ class Client(Generic[M]):
         make = frame_maker(protocol, message)
         answer: M = finish_request(protocol, message, await requests.request(make, timeout, resend=resend))
         return answer
+
+    def request_stream(
+        self,
+        message: Any,
+        *,
+        limit: int = DEFAULT_LIMIT,
+        overflow: Overflow | str = Overflow.FAIL,
+        resend: bool = False,
+    ) -> Subscription[M | Gap]:
+        """Send a request with a stream of answers: ``async for answer in client.request_stream(…)``.
+
+        With a protocol that declares its ``requests=``; see `request`. The stream ends with the message for which
+        `last` of `Requests` is true, raises the error of an answer that refuses, `RequestLost` when the connection is
+        lost, and what keeps a message from being sent. Closed before its end, the message that `stop` returns is sent.
+        `limit`, `overflow`: as of `subscribe`.
+
+        `resend`: after a loss, the request is sent again on the next connection, and a `Gap` stands in the stream.
+        """
+        self._affinity.check()
+        protocol, requests = self._options.protocol, needed(self._requests)
+        check_request(protocol, None, resend)
+        stream = self._fan_out.open_private(limit, overflow)
+        from ._answer_stream import AnswerStream  # noqa: PLC0415 - few programs have streams of answers
+
+        make, stop = frame_maker(protocol, message), stop_maker(protocol, message)
+        answers = AnswerStream(
+            protocol, message, stream.queue, lambda sink: requests.open_stream(make, stop, sink), resend=resend
+        )
+        answers.open()
+        stream.on_end = lambda: self._runner.call_on_loop(answers.close)
+        return stream
 
     @overload
     def subscribe(

@@ -27,6 +27,10 @@ if TYPE_CHECKING:
     from ._snapshot_keeper import SnapshotKeeper
 
 
+def _noop() -> None:
+    pass
+
+
 class FanOut:
     """The subscribers of one client."""
 
@@ -271,7 +275,8 @@ class FanOut:
         """A connection is up: an older failure that a reader has not seen yet is no news any more."""
         for queue in tuple(self._queues):
             queue.epoch = epoch
-            queue.error = None
+            if not queue.ended:  # the end of a stream of answers stays
+                queue.error = None
         self._epoch = epoch
         self._failure = None
 
@@ -362,6 +367,14 @@ class FanOut:
         self._queues[queue] = attach()
         if not from_now:
             self.early.call_when_here(lambda: self._begin(options, begin, lambda: self._suspend(queue, attach)))
+        if self.ended:
+            queue.end()
+        return Subscription(queue, self._detach, self._abandon)
+
+    def open_private(self, limit: int, overflow: Overflow | str) -> Subscription[Any]:
+        """Returns a stream of nothing but what is put into its queue."""
+        queue = self._new_queue(ReaderOptions.check(None, None, limit, overflow, gaps=True, names_events=False))
+        self._queues[queue] = _noop
         if self.ended:
             queue.end()
         return Subscription(queue, self._detach, self._abandon)

@@ -122,6 +122,17 @@ class MessageClient(Protocol[M]):
         """Send a request and return its answer, with a protocol that declares its ``requests=``."""
         ...
 
+    def request_stream(
+        self,
+        message: Any,
+        *,
+        limit: int = DEFAULT_LIMIT,
+        overflow: Overflow | str = Overflow.FAIL,
+        resend: bool = False,
+    ) -> Subscription[M | Gap]:
+        """Send a request with a stream of answers, and return that stream."""
+        ...
+
     @overload
     def subscribe(
         self, event: str | None = None, *, gaps: Literal[False], **options: Unpack[SubscriptionOptions[M]]

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import typing
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
-from ..errors import InvalidOption, RequestTimeout
+from ..errors import InvalidOption, OnesocketError, RequestTimeout
 from ..protocols._protocol import Protocol
 from ..wire._handshake import Data
 from ._options import check_flag, check_timeout
@@ -20,6 +21,23 @@ if TYPE_CHECKING:
 
 MakeFrame: TypeAlias = "Callable[[RequestId], Data]"
 """A function that makes the frame of a request with this id."""
+MakeStop: TypeAlias = "Callable[[RequestId, Callable[[], RequestId]], Data | None]"
+"""A function that makes the frame that stops the stream of the request with this id; it may ask for another id."""
+
+
+class AnswerSink(typing.Protocol):
+    """Takes a stream of answers."""
+
+    def take(self, answer: Any) -> None:
+        """Take an answer, the last one and a refusal as well."""
+
+    def fail(self, error: OnesocketError) -> None:
+        """End with this error."""
+
+    def end(self) -> None:
+        """End after the last answer."""
+
+
 ANSWER_TIMEOUT: Final = 10.0
 """Seconds that `request()` waits for its answer, unless told otherwise."""
 _REMEDY: Final = (
@@ -70,6 +88,17 @@ def frame_maker(protocol: Protocol, message: Any) -> MakeFrame:
 
     def make(id_: RequestId) -> Data:
         return encode_message(protocol, put(message, id_))
+
+    return make
+
+
+def stop_maker(protocol: Protocol, message: Any) -> MakeStop:
+    """The function that makes the frame that stops the stream of answers to a request."""
+    put_stop = requests_of(protocol).put_stop
+
+    def make(id_: RequestId, own_id: Callable[[], RequestId]) -> Data | None:
+        stop = put_stop(message, id_, own_id)
+        return None if stop is None else encode_message(protocol, stop)
 
     return make
 

@@ -13,7 +13,7 @@ from ..protocols._requests import RequestId
 from ._delivery import Delivery
 from ._fan_out import FanOut
 from ._options import Options
-from ._request_calls import MakeFrame, requests_of, timed_out
+from ._request_calls import AnswerSink, MakeFrame, MakeStop, requests_of, timed_out
 from ._sender import Sender
 from ._user_code import USER_ERRORS
 
@@ -142,21 +142,50 @@ class RequestTracker:
             else:
                 del self.table.pending[asked.id]
 
-    def _on_timeout(self, asked: AskedRequest, timeout: float) -> None:
+    def _on_timeout(self, asked: AskedRequest, timeout: float | None) -> None:
         if not asked.answer.done():
             was_sent = self.give_up(asked.id, asked)
             asked.fail(timed_out(timeout, was_sent=was_sent))
 
     def _has_more(self, answer: asyncio.Future[Any]) -> bool:
         """Return whether messages with the same id may follow the answer that was taken."""
-        requests = requests_of(self._options.protocol)
-        if requests.last is None or answer.exception() is not None:
-            return False
+        may_have = requests_of(self._options.protocol).last is not None and answer.exception() is None
+        return may_have and not self.is_last(answer.result())
+
+    def is_last(self, answer: Any) -> bool:
+        """Return whether no message with the same id follows this one."""
         try:
-            return not requests.ends(answer.result())
+            return requests_of(self._options.protocol).ends(answer)
         except USER_ERRORS as error:
-            self.report(error, "last")
-            return False
+            self.report(error, "last or refused")
+            return True
+
+    # --- streams of answers -------------------------------------------------------------------------------------------
+
+    def open_stream(self, make: MakeFrame, stop: MakeStop | None, sink: AnswerSink) -> Callable[[], None]:
+        """Send a request whose answers go to `sink`; returns the function that closes the stream. Raises as `post`."""
+        request = StreamRequest(self, sink, stop)
+        request.id = self.post(request, make)
+        return functools.partial(self._close_stream, request)
+
+    def _close_stream(self, request: StreamRequest) -> None:
+        """Drop the answers that are still to come, and have the peer stop them."""
+        if self.table.pending.get(request.id) is not request or not self.give_up(request.id, request):
+            return
+        self.table.abandon(request.id, is_answered=True)
+        try:
+            frame = None if request.stop is None else request.stop(request.id, self._new_unanswered_id)
+            if frame is not None:
+                self._sender.post(frame)
+        except USER_ERRORS as error:
+            if not isinstance(error, OnesocketError):  # else the connection is closing, or takes no more
+                self.report(error, "stop")
+
+    def _new_unanswered_id(self) -> RequestId:
+        """Return an id for a message whose answer no caller awaits."""
+        id_ = self.table.new_id(requests_of(self._options.protocol).make_id)
+        self.table.abandon(id_, is_answered=True)
+        return id_
 
     def post(self, pending: PendingRequest, make: MakeFrame) -> RequestId:
         """Send a request under an id of its own, as `Client.send_nowait()` sends a message; returns the id."""
@@ -199,6 +228,32 @@ class RequestTracker:
             if pending.delivery is None or pending.delivery.done:
                 del table.pending[id_]
                 pending.fail(RequestLost(_LOST))
+
+
+class StreamRequest:
+    """A request with a stream of answers, which go to `sink`."""
+
+    __slots__ = ("_sink", "_tracker", "delivery", "id", "stop")
+
+    def __init__(self, tracker: RequestTracker, sink: AnswerSink, stop: MakeStop | None) -> None:
+        self.id: RequestId = 0
+        self.delivery: Delivery | None = None
+        self.stop = stop
+        self._tracker = tracker
+        self._sink = sink
+
+    def take(self, answer: Any) -> None:
+        """Pass an answer on, and end with the last one."""
+        is_last = self._tracker.is_last(answer)
+        if is_last:
+            del self._tracker.table.pending[self.id]
+        self._sink.take(answer)
+        if is_last:
+            self._sink.end()
+
+    def fail(self, error: OnesocketError) -> None:
+        """Pass the end on."""
+        self._sink.fail(error)
 
 
 class AskedRequest:

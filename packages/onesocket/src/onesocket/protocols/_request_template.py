@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Self
 
@@ -24,6 +25,10 @@ class RequestTemplate:
     """The placeholder as it stands in the frame, and of the frame's type."""
     is_encoded: bool
     """True if an id stands in the frame as the protocol encodes it by itself; False: as its text."""
+    stop: Data | None = None
+    """The frame that stops the stream of answers, with the same placeholder; None: there is none."""
+    stop_placeholder: Data | None = None
+    """The placeholder for the id of that frame itself; None: it needs none."""
 
     @classmethod
     def of(cls, protocol: Protocol, message: object) -> Self:
@@ -31,15 +36,21 @@ class RequestTemplate:
         requests = protocol.requests
         if requests is None:
             raise UsageError(f"the protocol {protocol.name} declares no requests")
-        # Random, as no text that a message quotes may be taken for it.
-        number = _LOWEST_PLACEHOLDER + random.getrandbits(52)
-        placeholder: RequestId = number if isinstance(requests.make_id(0), int) else str(number)
+        numbers = isinstance(requests.make_id(0), int)
+        placeholder, own = _new_placeholder(numbers=numbers), _new_placeholder(numbers=numbers)
         data = protocol.encode(requests.put(message, placeholder))
         for is_encoded in (True, False):
             shown: Any = _id_in(data, protocol, placeholder, is_encoded=is_encoded)
             if shown is not None and shown in data:
-                return cls(data, shown, is_encoded)
-        raise InvalidOption("with_id of Requests has not put the id into the message, as a str or an int")
+                break
+        else:
+            raise InvalidOption("with_id of Requests has not put the id into the message, as a str or an int")
+        stop = requests.put_stop(message, placeholder, lambda: own)
+        if stop is None:
+            return cls(data, shown, is_encoded)
+        frame: Any = protocol.encode(stop)
+        own_shown = _id_in(frame, protocol, own, is_encoded=is_encoded)
+        return cls(data, shown, is_encoded, frame, own_shown if own_shown in frame else None)
 
     def fill(self, protocol: Protocol, id_: RequestId) -> Data:
         """Make the frame with this id."""
@@ -47,6 +58,23 @@ class RequestTemplate:
         shown = _id_in(data, protocol, id_, is_encoded=self.is_encoded)
         filled: Data = data.replace(self.placeholder, shown)
         return filled
+
+    def fill_stop(self, protocol: Protocol, id_: RequestId, own_id: Callable[[], RequestId]) -> Data | None:
+        """Make the frame that stops the stream of answers to this request; None: there is none."""
+        stop: Any = self.stop
+        if stop is None:
+            return None
+        stop = stop.replace(self.placeholder, _id_in(stop, protocol, id_, is_encoded=self.is_encoded))
+        if self.stop_placeholder is not None:
+            stop = stop.replace(self.stop_placeholder, _id_in(stop, protocol, own_id(), is_encoded=self.is_encoded))
+        filled: Data = stop
+        return filled
+
+
+def _new_placeholder(*, numbers: bool) -> RequestId:
+    # Random, as no text that a message quotes may be taken for it.
+    number = _LOWEST_PLACEHOLDER + random.getrandbits(52)
+    return number if numbers else str(number)
 
 
 def _id_in(data: Data, protocol: Protocol, id_: RequestId, *, is_encoded: bool) -> Data | None:

@@ -37,12 +37,15 @@ class Requests:
     refused: Callable[[Any], str | OnesocketError | None] | None = None
     """Reason of an answer that refuses the request (a text, or an error of your own kind), or None for others."""
     last: Callable[[Any], bool] | None = None
-    """True for the last message with an id, where several may come; None: only one comes."""
+    """True for the message that ends a stream of answers, and is none itself; None: only a refusal ends one."""
+    stop: Callable[[Any], Any] | None = None
+    """A function of a request as it was sent that returns the message that stops its stream of answers, or None. A
+    message without an id gets one of its own. None: a stream that is closed is not stopped."""
 
     def __post_init__(self) -> None:
         if not _is_name(self.id):
             raise InvalidOption(f"Requests: id must be the key of the id (a str), not {self.id!r}")
-        for option in ("make_id", "id_of", "with_id", "refused", "last"):
+        for option in ("make_id", "id_of", "with_id", "refused", "last", "stop"):
             function: object = getattr(self, option)
             is_needed = option == "make_id"
             if (is_needed or function is not None) and not is_plain_function(function):
@@ -61,9 +64,8 @@ class Requests:
         return self._at_key(request) if self.with_id is None else self.find(request)
 
     def _at_key(self, message: Any) -> RequestId | None:
-        # As Any: a cast would be a call for each message.
-        get: Any = getattr(message, "get", None) if isinstance(message, dict) else None
-        found: object = getattr(message, self.id, None) if get is None else get(self.id)
+        get: Any = getattr(message, "get", None)
+        found: object = get(self.id) if callable(get) else getattr(message, self.id, None)
         return found if isinstance(found, (str, int)) else None
 
     def put(self, message: Any, id_: RequestId) -> Any:
@@ -84,6 +86,11 @@ class Requests:
             f"a request of type {type(message).__name__} can't get an id: requests= knows dicts, dataclasses and "
             "msgspec's structs; give Requests(id_of=…, with_id=…) for others"
         )
+
+    def put_stop(self, message: Any, id_: RequestId, own_id: Callable[[], RequestId]) -> Any:
+        """Return the message that stops the stream of this request, or None; `own_id` makes an id for it."""
+        stop = None if self.stop is None else self.stop(self.put(message, id_))
+        return stop if stop is None or self.own_id(stop) is not None else self.put(stop, own_id())
 
     def restore(self, answer: Any, asked: RequestId | None) -> Any:
         """Return an answer with the id that its caller had put into the request, if any."""

@@ -9,6 +9,7 @@ from typing import Any, Final
 from ..client._client import Client
 from ..client._gap import Gap
 from ..client._instruments import Instruments
+from ..client._request_calls import AnswerSink, frame_maker, needed, stop_maker
 from ..client._status import Change, ConnectionStats, Status
 from ..client._subscription import Subscription
 from ..client._upstream_subscriptions import KeySubscriber
@@ -137,6 +138,12 @@ class ClientUpstream:
     async def request(self, message: Any, *, timeout: float | None, resend: bool = False) -> Any:
         """As `Client.request()`."""
         return await self._client.request(message, timeout=timeout, resend=resend)
+
+    def open_answers(self, message: Any, sink: AnswerSink) -> Callable[[], None]:
+        """As `Client.request_stream()`, with answers as they come."""
+        protocol = self._internals.options.protocol
+        make, stop = frame_maker(protocol, message), stop_maker(protocol, message)
+        return needed(self._internals.requests).open_stream(make, stop, sink)
 
     def remind(self) -> None:
         """As of the client's own readers."""

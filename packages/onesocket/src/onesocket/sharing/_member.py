@@ -85,6 +85,8 @@ class Member:
         """Messages are relayed to it: it has, or had, a reader. Used on the host loop only."""
         self.readers: dict[object, RemoteReader] = {}
         """Its streams of keys, as subscribers of the connection. Used on the host loop only."""
+        self.answers: dict[object, Callable[[], None]] = {}
+        """The functions that close its streams of answers. Used on the host loop only."""
         self.kept: object = None
         """The client itself while it has callbacks, as there may be no other reference to it."""
         self._handle = weakref.ref(handle)

@@ -11,6 +11,7 @@ from types import TracebackType
 from typing import Any, Final, Generic, Literal, NoReturn, Self, TypeVar, Unpack, overload
 
 from .._forking import register_fork_aware
+from ..client._answer_stream import AnswerStream
 from ..client._delivery import Delivery
 from ..client._error_reporter import ErrorReporter
 from ..client._fan_out import FanOut
@@ -21,7 +22,7 @@ from ..client._options import check_retry
 from ..client._pickling import not_picklable
 from ..client._queue import DEFAULT_LIMIT, Overflow
 from ..client._registrations import Registrations
-from ..client._request_calls import ANSWER_TIMEOUT, check_request
+from ..client._request_calls import ANSWER_TIMEOUT, AnswerSink, check_request
 from ..client._state_watchers import StateWatchers
 from ..client._status import Change, Stats, Status
 from ..client._subscription import Predicate, Subscription
@@ -33,8 +34,9 @@ from ..lifecycle._states import State
 from ..protocols._message_type import M
 from ..recording._recorder import FlightRecorder
 from ..wire._handshake import Handshake
+from ._answer_relay import AnswerRelay
 from ._connection_view import ConnectionView
-from ._cross_loop_call import call_on_loop
+from ._cross_loop_call import HOST_LOOP_ENDED, call_on_loop
 from ._host_calls import HostCalls
 from ._loop_inbox import inbox_of
 from ._member import Member, RemoteReader
@@ -267,6 +269,34 @@ class SharedClient(Generic[M]):
         answer: M = await self.shared.upstream.request(message, timeout=timeout, resend=resend)
         self.view.sent += 1
         return answer
+
+    def request_stream(
+        self,
+        message: Any,
+        *,
+        limit: int = DEFAULT_LIMIT,
+        overflow: Overflow | str = Overflow.FAIL,
+        resend: bool = False,
+    ) -> Subscription[M | Gap]:
+        """Send a request with a stream of answers, and return that stream, as `Client.request_stream()`.
+
+        What keeps the request from being sent is raised in its reader.
+        """
+        self._check()
+        check_request(self.shared.protocol, None, resend)
+        post, shared, member, inbox = self.host_inbox.post, self.shared, self.member, self.loop_inbox
+        stream = self.fan_out.open_private(limit, overflow)
+        token = stream.queue
+
+        def open_answers(sink: AnswerSink) -> Callable[[], object]:
+            if not post(shared.open_answers, member, token, message, AnswerRelay(inbox, sink)):
+                raise ClientClosed(HOST_LOOP_ENDED)
+            return lambda: post(shared.close_answers, member, token)
+
+        answers = AnswerStream(self.shared.protocol, message, stream.queue, open_answers, resend=resend)
+        answers.open()
+        stream.on_end = answers.close
+        return stream
 
     async def send_on_host_loop(self, message: Any, *, resend: bool, settled: bool = False) -> None:
         """Send a message, called on the host loop: if cancelled too late, it raises `DeliveryUnknown`."""

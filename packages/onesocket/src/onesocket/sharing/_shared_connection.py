@@ -12,6 +12,7 @@ from typing import Any, Final
 from ..client._backlog import Backlog
 from ..client._fan_out import FanOut
 from ..client._gap import Gap
+from ..client._request_calls import AnswerSink
 from ..client._status import Change, Status
 from ..errors import OnesocketError
 from ..lifecycle._effects import Outcome
@@ -137,6 +138,8 @@ class SharedConnection:
         self._tokens.discard(member)
         for stream in tuple(member.readers):
             self.remove_keys(member, stream)
+        for stream in tuple(member.answers):
+            self.close_answers(member, stream)
         self.release(member, "readers")
         self.release(member, "relay")
         member.kept = None
@@ -198,6 +201,21 @@ class SharedConnection:
         reader = member.readers.pop(stream, None)
         if reader is not None:
             self.upstream.remove_keys(reader)
+
+    def open_answers(self, member: Member, stream: object, message: Any, sink: AnswerSink) -> None:
+        """Send a request with a stream of answers for this member; `close_answers` ends it."""
+        if member not in self._members:  # it has left meanwhile
+            return
+        try:
+            member.answers[stream] = self.upstream.open_answers(message, sink)
+        except OnesocketError as error:
+            sink.fail(error)
+
+    def close_answers(self, member: Member, stream: object) -> None:
+        """End a stream of answers whose reader is gone."""
+        close = member.answers.pop(stream, None)
+        if close is not None:
+            close()
 
     def hold(self, member: Member, by: HeldBy) -> None:
         """Hold the feed back for a member, unless it has left meanwhile."""

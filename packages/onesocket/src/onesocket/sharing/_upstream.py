@@ -9,6 +9,7 @@ from typing import Any, Protocol
 from ..client._client import Client
 from ..client._gap import Gap
 from ..client._instruments import Instruments
+from ..client._request_calls import AnswerSink
 from ..client._status import Change, ConnectionStats, Status
 from ..client._upstream_subscriptions import KeySubscriber
 from ..errors import OnesocketError
@@ -95,6 +96,13 @@ class Upstream(Protocol):
 
         `message` is in the protocol's terms here, and so is the answer; the arguments are checked.
         """
+
+    def open_answers(self, message: Any, sink: AnswerSink) -> Callable[[], None]:
+        """Send a request with a stream of answers for `sink`; returns the function that closes the stream.
+
+        Raises what keeps it from being sent, if that is known at once; else `sink` is told.
+        """
+        ...
 
     def remind(self) -> None:
         """Have a warning logged, a moment later, if nothing brings up the connection that a caller waits for."""

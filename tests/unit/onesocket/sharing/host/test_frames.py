@@ -157,6 +157,13 @@ def test_messages_of_other_kinds_are_refused() -> None:
         decode_owner_frame(msgspec.msgpack.encode([4, ["text", 1]]))
     with pytest.raises(IpcError):
         decode_follower_frame(msgspec.msgpack.encode([34, [[1, None]]]))
+    with pytest.raises(IpcError):
+        decode_owner_frame(msgspec.msgpack.encode([11, 1, 2]))
+    for wrong in (["", ""], ["a", ""], ["a", b"a"], [1, 1], [None, None], ["a", "a", True, True, b"a"], ["a", None]):
+        with pytest.raises(IpcError):
+            decode_follower_frame(msgspec.msgpack.encode([40, 1, *wrong[:2], True, *wrong[3:]]))
+    for right in (["a", "a", True], [b"a", b"a", True, True, b"a", b"b"], ["a", "a", True, True, None, None]):
+        assert isinstance(decode_follower_frame(msgspec.msgpack.encode([40, 1, *right])), frames.Ask)
 
 
 @given(st.lists(st.binary(max_size=20)))

@@ -48,7 +48,7 @@ class RecordingRequester:
         self.results.append((number, error))
         self.on_result(number, error)
 
-    def add_answer(self, number: int, data: object) -> None:
+    def add_answer(self, number: int, data: object) -> bool:
         raise NotImplementedError
 
     def release_slot(self) -> None:

@@ -117,9 +117,10 @@ class FollowerConnection(FrameStream):
         self._results.append((number, outcome, error))
         self.release_slot()
 
-    def add_answer(self, number: int, data: Data) -> None:
-        """Write the answer to request `number`; its result follows. Raises `IpcError`."""
+    def add_answer(self, number: int, data: Data) -> bool:
+        """Write an answer to request `number`; returns False if the follower doesn't read. Raises `IpcError`."""
         self.send_frame(Answer(number, data))
+        return not self.is_write_paused
 
     def release_slot(self) -> None:
         """Count one unanswered message or request less."""

@@ -98,7 +98,15 @@ def _requests_of_frames(inner: Protocol, requests: Requests) -> Requests:
     def ends(frame: Data) -> bool:
         return requests.ends(decode(frame))
 
-    return Requests(make_id=requests.make_id, id_of=find, last=None if requests.last is None else ends)
+    def refusal(frame: Data) -> OnesocketError | None:
+        return requests.refusal(decode(frame))
+
+    return Requests(
+        make_id=requests.make_id,
+        id_of=find,
+        last=None if requests.last is None else ends,
+        refused=None if requests.refused is None else refusal,
+    )
 
 
 def install_forwarding(client: Client) -> Client:

@@ -18,11 +18,12 @@ from ...client._error_reporter import ErrorReporter
 from ...client._gap import Gap, GapReason
 from ...client._instruments import Observer, SourceKind, check_instruments
 from ...client._options import check_retry
-from ...client._request_calls import finish_request
+from ...client._request_calls import AnswerSink, finish_request
 from ...client._status import Change, ConnectionStats, Status
 from ...client._upstream_subscriptions import KeySubscriber
 from ...errors import (
     ClientClosed,
+    DecodeError,
     ForkedCopy,
     OnesocketError,
     OwnerLost,
@@ -35,6 +36,7 @@ from ...lifecycle._states import State
 from ...protocols._request_template import RequestTemplate
 from ...recording._recorder import FlightRecorder
 from ...urls import redact
+from ...wire._handshake import Data
 from .._connection_key import secret_digest
 from .._option_digests import check_comparable_between_processes, option_digests
 from .._upstream import ConnectionSpec, UpstreamEvents
@@ -184,6 +186,12 @@ class HostUpstream:
         template = RequestTemplate.of(self._protocol, message)
         data = await self._operations.ask(template, timeout, resend=resend)
         return finish_request(self._protocol, message, self._decode(data))
+
+    def open_answers(self, message: Any, sink: AnswerSink) -> Callable[[], None]:
+        """Have the process that holds the connection send a request with a stream of answers."""
+        self._check_usable()
+        template = RequestTemplate.of(self._protocol, message)
+        return self._operations.open_answers(template, DecodedAnswers(self._decode, sink))
 
     def remind(self) -> None:
         """Warn once if `connect()` was called neither here nor, as far as is known, in the owner."""
@@ -371,3 +379,24 @@ class HostUpstream:
         await self._membership.aclose(lambda: self._operations.drain(self._close_timeout), self._deadline)
         self._operations.close(was_owner=was_owner)
         self._local_status.enter(State.CLOSED, None, cause="Close")
+
+
+class DecodedAnswers:
+    """An `AnswerSink` of frames, for one of messages."""
+
+    __slots__ = ("_decode", "_sink", "end", "fail")
+
+    def __init__(self, decode: Callable[[Data], Any], sink: AnswerSink) -> None:
+        self._decode = decode
+        self._sink = sink
+        self.fail = sink.fail
+        self.end = sink.end
+
+    def take(self, answer: Data) -> None:
+        """Decode an answer; one that can't be decoded ends the stream."""
+        try:
+            message = self._decode(answer)
+        except DecodeError as error:
+            self.fail(error.with_data(answer))
+        else:
+            self._sink.take(message)

@@ -124,7 +124,7 @@ class StatusReport(_Frame, frozen=True, tag=10):
 
 
 class Answer(_Frame, frozen=True, tag=11):
-    """The answer to an `Ask`, with the id of the connection; its result follows."""
+    """An answer to an `Ask`, with the id of the connection; after the last one, its result follows."""
 
     number: int
     data: Any
@@ -187,6 +187,10 @@ class Ask(_Frame, frozen=True, tag=40):
     data: Any
     placeholder: Any
     is_encoded: bool
+    is_stream: bool = False
+    stop: Any = None
+    """The frame that stops the stream, with the same placeholder, and another one for an id of its own."""
+    stop_placeholder: Any = None
 
 
 class Subscribe(_Frame, frozen=True, tag=37):
@@ -290,8 +294,10 @@ def decode_follower_frame(body: bytes) -> ToOwner:
     if isinstance(frame, SendMessages):
         _check_messages([message for _, message in frame.messages])
     elif isinstance(frame, Ask):
-        _check_messages([frame.data, frame.placeholder])
-        if type(frame.data) is not type(frame.placeholder) or not frame.placeholder:
+        given = (frame.data, frame.placeholder, frame.stop, frame.stop_placeholder)
+        kinds = set(map(type, (text for text in given if text is not None)))
+        is_whole = frame.data is not None and frame.placeholder and frame.stop_placeholder not in ("", b"")
+        if not is_whole or len(kinds) != 1 or not kinds <= _MESSAGE_TYPES:
             raise IpcError("a process sent a request without a placeholder for its id")
     return frame
 

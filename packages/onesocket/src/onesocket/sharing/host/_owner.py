@@ -6,7 +6,6 @@ import asyncio
 import contextlib
 import dataclasses
 import enum
-import functools
 import os
 import socket
 import time
@@ -22,7 +21,6 @@ from ...lifecycle import _events as events
 from ...lifecycle._effects import Outcome
 from ...lifecycle._states import State
 from ...protocols._protocol import Protocol
-from ...protocols._request_template import RequestTemplate
 from ...protocols._subscriptions import subscriptions_of
 from ...wire._handshake import Data
 from .._host_options import HostOptions
@@ -311,9 +309,7 @@ class Owner:
                 self._pending_operations.start(requester, number, lambda: self._request(verb))
             case Ask():
                 if self._current_phase() is OwnerPhase.SERVING:  # else the next owner sends it
-                    template = RequestTemplate(frame.data, frame.placeholder, frame.is_encoded)
-                    make = functools.partial(template.fill, self._protocol)
-                    self._pending_operations.ask(requester, frame.number, make)
+                    self._pending_operations.ask(requester, frame, self._protocol)
             case Cancellation(number):
                 if self._pending_operations.cancel(requester, number):
                     requester.release_slot()

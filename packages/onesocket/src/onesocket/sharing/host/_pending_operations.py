@@ -4,17 +4,22 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import functools
 from collections.abc import Awaitable, Callable, Generator
-from typing import Final, Protocol, TypeAlias
+from typing import Any, Final, Protocol, TypeAlias
 
 from ...client._client import Client
-from ...client._request_calls import MakeFrame, needed
-from ...errors import ClientClosed, IpcError, OnesocketError, SubscriptionRefused
+from ...client._request_calls import MakeFrame, MakeStop, needed
+from ...client._request_tracker import RequestTracker
+from ...errors import ClientClosed, IpcError, OnesocketError, SlowConsumer, SubscriptionRefused
 from ...lifecycle._effects import Outcome
+from ...protocols._protocol import Protocol as WireProtocol
+from ...protocols._request_template import RequestTemplate
 from ...wire._handshake import Data
-from ._ipc_frames import Answer, Result, Results, SnapshotAnswer, SubscriptionRefusal
+from ._ipc_frames import Answer, Ask, Result, Results, SnapshotAnswer, SubscriptionRefusal
 
 _FINISH_TIMEOUT: Final = 1.0
+_USED_TWICE: Final = "a follower used a number twice"
 Operation: TypeAlias = Callable[[], Awaitable[Outcome | None]]
 
 
@@ -24,8 +29,9 @@ class Requester(Protocol):
     def add_result(self, number: int, outcome: Outcome | None, error: OnesocketError | None) -> None:
         """Report the result of message or request `number`."""
 
-    def add_answer(self, number: int, data: Data) -> None:
-        """Report the answer to request `number`, before its result."""
+    def add_answer(self, number: int, data: Data) -> bool:
+        """Report an answer to request `number`, before its result; returns False if the requester doesn't read."""
+        ...
 
     def release_slot(self) -> None:
         """Count one message or request without a result less."""
@@ -45,9 +51,10 @@ class LocalRequester:
         else:
             self._batch.append((number, outcome, error))
 
-    def add_answer(self, number: int, data: Data) -> None:
-        """Report the answer to request `number`."""
+    def add_answer(self, number: int, data: Data) -> bool:
+        """Report an answer to request `number`."""
         self._emit(Answer(number, data))
+        return True
 
     @contextlib.contextmanager
     def batched(self) -> Generator[None]:
@@ -73,6 +80,43 @@ class LocalRequester:
         """Do nothing: the bound of this process is that of its outbox."""
 
 
+class RequesterAnswers:
+    """An `AnswerSink` of the owner: reports answers to the requester, and then the result."""
+
+    def __init__(self, requester: Requester, number: int, forget: Callable[[], object]) -> None:
+        self.close: Callable[[], None] | None = None
+        """Closes the stream."""
+        self._requester = requester
+        self._number = number
+        self._forget = forget
+
+    def take(self, answer: Any) -> None:
+        """Report an answer; a requester that doesn't read loses the stream."""
+        try:
+            is_read = self._requester.add_answer(self._number, answer)
+        except IpcError as error:
+            self._break_off(error)
+            return
+        if not is_read:
+            self._break_off(SlowConsumer("this process doesn't read what the one that holds the connection sends it"))
+
+    def _break_off(self, error: OnesocketError) -> None:
+        if self.close is not None:
+            self.close()
+        self.fail(error)
+
+    def fail(self, error: OnesocketError) -> None:
+        """Report the end; none if the client is closed: the next owner is asked."""
+        self._forget()
+        if not isinstance(error, ClientClosed):
+            self._requester.add_result(self._number, None, error)
+
+    def end(self) -> None:
+        """Report the end."""
+        self._forget()
+        self._requester.add_result(self._number, None, None)
+
+
 class PendingOperations:
     """Tasks by requester and the requester's number.
 
@@ -83,6 +127,8 @@ class PendingOperations:
     def __init__(self, client: Client) -> None:
         self._client = client
         self._tasks: dict[tuple[Requester, int], asyncio.Task[None]] = {}
+        self._streams: dict[tuple[Requester, int], Callable[[], None]] = {}
+        """The functions that close streams of answers."""
 
     def __repr__(self) -> str:
         return f"<PendingOperations {len(self._tasks)}>"
@@ -103,40 +149,64 @@ class PendingOperations:
             # By a callback: a task that is cancelled in its first turn doesn't begin.
             task.add_done_callback(lambda task: task.cancelled() and self._client.internals.sender.withdraw(delivery))
 
-    def ask(self, requester: Requester, number: int, make: MakeFrame) -> None:
-        """Send a request to the peer, and report its answer before its result. Raises `IpcError` as `start`."""
+    def ask(self, requester: Requester, ask: Ask, protocol: WireProtocol) -> None:
+        """Send a request to the peer, and report its answers before its result. Raises `IpcError` as `start`."""
+        template = RequestTemplate(ask.data, ask.placeholder, ask.is_encoded, ask.stop, ask.stop_placeholder)
+        make, stop = functools.partial(template.fill, protocol), functools.partial(template.fill_stop, protocol)
         requests = needed(self._client.internals.requests)
         try:
+            if ask.is_stream:
+                self._open_stream(requester, ask.number, requests, make, stop)
+                return
             asked = requests.ask(make)
         except ClientClosed:
             return
+        except IpcError:
+            raise
         except Exception as error:  # noqa: BLE001 - as above, or of a function of `Requests`
-            requester.add_result(number, None, _failure("request", error))
+            requester.add_result(ask.number, None, _failure("request", error))
             return
 
         async def answer() -> None:
-            requester.add_answer(number, await asked.answer)
+            requester.add_answer(ask.number, await asked.answer)
 
-        task = self.start(requester, number, answer)
+        task = self.start(requester, ask.number, answer)
         # By a callback, as above.
         task.add_done_callback(lambda _: requests.forget(asked))
+
+    def _open_stream(
+        self, requester: Requester, number: int, requests: RequestTracker, make: MakeFrame, stop: MakeStop
+    ) -> None:
+        key = (requester, number)
+        if key in self._streams:
+            raise IpcError(_USED_TWICE)
+        answers = RequesterAnswers(requester, number, lambda: self._streams.pop(key, None))
+        self._streams[key] = answers.close = requests.open_stream(make, stop, answers)
 
     def start(self, requester: Requester, number: int, operation: Operation) -> asyncio.Task[None]:
         """Run an operation. Raises `IpcError` for a number that is in use."""
         key = (requester, number)
         if key in self._tasks:
-            raise IpcError("a follower used a number twice")
+            raise IpcError(_USED_TWICE)
         task = self._tasks[key] = asyncio.get_running_loop().create_task(self._run(key, operation))
         task.add_done_callback(lambda task: self._free(key, task))
         return task
 
     def cancel(self, requester: Requester, number: int) -> bool:
-        """Cancel an operation. Returns False if it is done."""
+        """Cancel an operation, or close a stream. Returns False if it is done."""
+        close = self._streams.pop((requester, number), None)
+        if close is not None:
+            close()
+            return True
         task = self._tasks.get((requester, number))
         return task is not None and task.cancel()
 
     def cancel_all(self, requester: Requester) -> None:
-        """Cancel all operations of a requester that is gone."""
+        """Cancel all operations of a requester that is gone, and close its streams."""
+        for key, close in list(self._streams.items()):
+            if key[0] is requester:
+                del self._streams[key]
+                close()
         for (other, _), task in list(self._tasks.items()):
             if other is requester:
                 task.cancel()

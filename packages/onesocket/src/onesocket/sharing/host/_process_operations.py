@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import functools
 import itertools
-from collections.abc import Hashable, Iterable
+from collections.abc import Callable, Hashable, Iterable
 from typing import Any, Final
 
-from ...client._request_calls import timed_out
+from ...client._request_calls import AnswerSink, timed_out
 from ...client._subscription_counts import SubscriptionCounts
 from ...client._upstream_subscriptions import KeySubscriber, check_subscription_support
 from ...client._user_code import encode_message
@@ -56,6 +57,18 @@ _ANSWER_LOST: Final = (
 )
 
 
+class ForwardedAnswers:
+    """A stream of answers that an owner forwards to this process."""
+
+    __slots__ = ("is_submitted", "sink", "template")
+
+    def __init__(self, template: RequestTemplate, sink: AnswerSink) -> None:
+        self.template = template
+        self.sink = sink
+        self.is_submitted = False
+        """True once an owner has the request."""
+
+
 class ProcessOperations:
     """Submits operations to the present role, and again to the next one where the last owner had not performed them."""
 
@@ -71,6 +84,7 @@ class ProcessOperations:
         self._requests: dict[int, asyncio.Future[Outcome | None]] = {}
         self._asked: dict[int, asyncio.Future[Data]] = {}
         """Requests to the peer that have no answer yet."""
+        self._streams: dict[int, ForwardedAnswers] = {}
         self._is_flush_scheduled = False
         self._expiry_timer: asyncio.TimerHandle | None = None
         self._drained: asyncio.Future[None] | None = None
@@ -152,6 +166,48 @@ class ProcessOperations:
         except TimeoutError:
             raise timed_out(timeout, was_sent=is_asked) from None
 
+    def open_answers(self, template: RequestTemplate, sink: AnswerSink) -> Callable[[], None]:
+        """Have an owner send a request with a stream of answers, as frames, for `sink`; returns what closes it."""
+        if self._is_closed:
+            raise ClientClosed
+        number = next(self._request_numbers)
+        stream = self._streams[number] = ForwardedAnswers(template, sink)
+        role = self._membership.usable_role
+        if role is not None:
+            try:
+                self._submit_stream(role, number, stream)
+            except IpcError:
+                del self._streams[number]
+                raise
+        return functools.partial(self._close_stream, number)
+
+    def _submit_stream(self, role: Role, number: int, stream: ForwardedAnswers) -> None:
+        self._flush()  # the messages that were accepted before
+        given = stream.template
+        role.submit(
+            Ask(
+                number,
+                given.data,
+                given.placeholder,
+                given.is_encoded,
+                is_stream=True,
+                stop=given.stop,
+                stop_placeholder=given.stop_placeholder,
+            )
+        )
+        stream.is_submitted = True
+
+    def _close_stream(self, number: int) -> None:
+        stream, role = self._streams.pop(number, None), self._membership.usable_role
+        if stream is not None and stream.is_submitted and role is not None:
+            role.submit(Cancellation(number))
+
+    def _lose_streams(self) -> None:
+        for number, stream in list(self._streams.items()):
+            if stream.is_submitted:
+                del self._streams[number]
+                stream.sink.fail(RequestLost(_ANSWER_LOST))
+
     async def _ask(self, role: Role, template: RequestTemplate) -> Data:
         number = next(self._request_numbers)
         future: asyncio.Future[Data] = asyncio.get_running_loop().create_future()
@@ -164,6 +220,10 @@ class ProcessOperations:
                 role.submit(Cancellation(number))
 
     def _on_answer(self, number: int, data: Data) -> None:
+        stream = self._streams.get(number)
+        if stream is not None:
+            stream.sink.take(data)
+            return
         future = self._asked.pop(number, None)
         if future is not None and not future.done():
             future.set_result(data)
@@ -267,10 +327,19 @@ class ProcessOperations:
         """Submit the subscriptions and the waiting messages."""
         self._subscribe(list(self.subscriptions.wanted), [])
         self._flush_soon()
+        role = self._membership.usable_role
+        for number, stream in list(self._streams.items()):
+            if role is not None and not stream.is_submitted:
+                try:
+                    self._submit_stream(role, number, stream)
+                except IpcError as error:
+                    del self._streams[number]
+                    stream.sink.fail(error)
 
     def on_role_lost(self, *, in_order: bool) -> None:
         """Keep or settle the operations that the last owner had; `in_order`: it did not perform them."""
         self._fail_requests(in_order=in_order)
+        self._lose_streams()
         self.outbox.owner_gone(in_order=in_order)
 
     def on_event(self, event: Answer | Results | SubscriptionRefusal) -> None:
@@ -289,6 +358,10 @@ class ProcessOperations:
                 self.outbox.settle(number, error)
                 if error is not None:
                     self._flush_soon()  # it may be sent again
+                continue
+            stream = self._streams.pop(number, None)
+            if stream is not None:
+                stream.sink.end() if error is None else stream.sink.fail(error)
                 continue
             future: asyncio.Future[Any] | None = self._requests.pop(number, None) or self._asked.pop(number, None)
             if future is not None and not future.done():
@@ -315,6 +388,7 @@ class ProcessOperations:
     def close(self, *, was_owner: bool) -> None:
         """Settle all operations. `was_owner`: this process had the connection, and has closed it in order."""
         self._fail_requests(in_order=was_owner)
+        self._lose_streams()
         if self._expiry_timer is not None:
             self._expiry_timer.cancel()
         if was_owner:
