@@ -12,6 +12,7 @@ from onesocket.client._connection_attempt import ConnectionAttempt
 from onesocket.client._delivery import DELIVERED
 from onesocket.client._early_messages import EarlyMessages
 from onesocket.client._fan_out import FanOut
+from onesocket.client._overlap import Overlap
 from onesocket.client._queue import Queue
 from onesocket.client._runner import Runner
 from onesocket.client._sender import Sender
@@ -280,6 +281,28 @@ def keys_subscribed_twice(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(UpstreamSubscriptions, "_changed", forgets)
 
 
+def overlap_not_merged(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(Overlap, "_is_known", lambda _self, _identity, _side: False)
+
+
+def successor_takes_over_at_once(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(Overlap, "switch", lambda self, **_options: setattr(self, "has_switched", True))
+
+
+def old_connection_not_probed(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(ConnectionAttempt, "probe", lambda _self, answered: answered())
+
+
+def loss_in_a_rotation_not_told(patch: pytest.MonkeyPatch) -> None:
+    take_over = Runner._take_over
+
+    def forgets(self: Runner) -> None:
+        take_over(self)
+        self._has_predecessor = False
+
+    patch.setattr(Runner, "_take_over", forgets)
+
+
 MUTANTS = [
     (no_epoch_check, 300),
     (close_not_awaited, 300),
@@ -310,6 +333,10 @@ MUTANTS = [
     (stale_subscriptions, 300),
     (unwanted_keys_kept, 300),
     (keys_subscribed_twice, 300),
+    (overlap_not_merged, 300),
+    (successor_takes_over_at_once, 300),
+    (old_connection_not_probed, 1000),
+    (loss_in_a_rotation_not_told, 1000),
 ]
 
 

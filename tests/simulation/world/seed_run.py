@@ -12,6 +12,7 @@ from onesocket.testing._virtual_time import DeadlockError, VirtualTimeLoop, run_
 
 from .client_workload import ClientWorkload
 from .provider_workload import ProviderWorkload
+from .rotation_workload import RotationWorkload
 from .shared_provider_workload import SharedProviderWorkload
 from .subscription_workload import SubscriptionWorkload
 from .workload import MakeClient, Workload
@@ -21,8 +22,9 @@ _WORKLOADS: tuple[type[Workload], ...] = (
     ProviderWorkload,
     SharedProviderWorkload,
     SubscriptionWorkload,
+    RotationWorkload,
 )
-_WORKLOAD_WEIGHTS = (6, 2, 2, 3)
+_WORKLOAD_WEIGHTS = (6, 2, 2, 3, 3)
 
 
 @dataclass(frozen=True, slots=True)

@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from . import blocking as blocking
     from . import instruments as instruments
     from . import recording as recording
+    from .client._rotation import Rotation
     from .protocols import Json, Msgpack, Requests
     from .provider import Identity, Provider
     from .sharing import SharedClient, join
@@ -45,6 +46,7 @@ _LAZY = {
     "Msgpack": ".protocols",
     "Provider": ".provider",
     "Requests": ".protocols",
+    "Rotation": ".client._rotation",
     "SharedClient": ".sharing",
     "join": ".sharing",
 }
@@ -81,6 +83,7 @@ __all__ = [
     "Raw",
     "ReconnectPolicy",
     "Requests",
+    "Rotation",
     "SharedClient",
     "State",
     "Status",

@@ -31,6 +31,19 @@ class ListFrameSource(FrameSource):
     def end(self) -> None:
         self.due.clear()
 
+    def fork(self) -> ListFrameSource:
+        return ListFrameSource()
+
+    def adopt(self, fork: FrameSource) -> None:
+        pass
+
+    def refresh(self) -> None:
+        pass
+
+    @property
+    def turn_in(self) -> float:
+        return 0.0
+
 
 @on_virtual_time
 async def test_a_message_goes_behind_a_subscription_of_the_same_turn_where_there_is_no_outbox_too() -> None:

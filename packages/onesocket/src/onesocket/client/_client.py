@@ -9,6 +9,7 @@ import warnings
 from collections.abc import Callable, Hashable, Iterable
 from typing import TYPE_CHECKING, Any, Generic, Literal, NoReturn, Self, Unpack, overload
 
+from ..errors import UsageError
 from ..lifecycle import _events as events
 from ..lifecycle._effects import Outcome
 from ..lifecycle._outbox import OutboxLimits
@@ -58,6 +59,7 @@ from ._user_code import encode_message
 
 if TYPE_CHECKING:
     from ..recording._recorder import FlightRecorder
+    from ._rotation import Rotation
     from ._upstream_subscriptions import UpstreamSubscriptions
 
 _log = logging.getLogger("onesocket")
@@ -99,6 +101,8 @@ class Client(Generic[M]):
         silence_of: A function that is true of the messages whose absence counts; None: of all.
         max_size: Bytes of one message, all its fragments together; None: no limit.
         reconnect: How a lost connection is resumed; None: it is not (the client is FAILED then).
+        rotation: How a connection is replaced by a successor without a hole, by age, announcement or `rotate()`:
+            `Rotation(identity=…)`; None: it is not.
         outbox: How many messages wait for the connection, and how long; None: none do. A `DurableOutbox` keeps them on
             disk until they are settled, so that they survive a restart.
         pace: The peer's limit on all messages of a connection, for a protocol without a `pace` of its own.
@@ -136,6 +140,7 @@ class Client(Generic[M]):
         silence_of: Callable[[Any], bool] | None = None,
         max_size: int | None = 16 * 2**20,
         reconnect: ReconnectPolicy | None = _DEFAULT_RECONNECT,
+        rotation: Rotation | None = None,
         outbox: OutboxLimits | DurableOutbox | None = _DEFAULT_OUTBOX,
         pace: Pace | None = None,
         control_pace: Pace | None = None,
@@ -164,6 +169,7 @@ class Client(Generic[M]):
             silence_of=silence_of,
             max_size=max_size,
             reconnect=reconnect,
+            rotation=rotation,
             outbox=outbox,
             pace=pace,
             control_pace=control_pace,
@@ -292,6 +298,18 @@ class Client(Generic[M]):
         """Lift a `disconnect()`, close what is open, open one new connection. Concurrent calls share it."""
         self._open_outbox(lifts_disconnect=True)
         return await self._runner.request(events.Reconnect())
+
+    async def rotate(self) -> Outcome:
+        """Replace the connection by a successor without a hole in its messages, as the option `rotation` says.
+
+        Returns when the old connection is closed. Concurrent calls share one rotation; without a connection, it is a
+        `connect()`. If the successor is refused, its error is raised, and the connection stays; before a date that the
+        server has named, `ServerBusy` is.
+        """
+        if self._options.rotation is None:
+            raise UsageError("rotate() needs the option rotation=Rotation(identity=…)")
+        self._open_outbox()
+        return await self._runner.request(events.Rotate())
 
     async def aclose(self) -> None:
         """Close the connection in order, for good: subscriptions end, nothing of the client is left on the loop."""

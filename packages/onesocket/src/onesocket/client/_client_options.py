@@ -18,6 +18,7 @@ from ._transport_choice import Compression
 
 if TYPE_CHECKING:
     from ..recording._recorder import FlightRecorder
+    from ._rotation import Rotation
 
 
 class ConnectionOptions(TypedDict, total=False):
@@ -37,6 +38,7 @@ class ConnectionOptions(TypedDict, total=False):
     silence_of: Callable[[Any], bool] | None
     max_size: int | None
     reconnect: ReconnectPolicy | None
+    rotation: Rotation | None
     outbox: OutboxLimits | DurableOutbox | None
     pace: Pace | None
     control_pace: Pace | None

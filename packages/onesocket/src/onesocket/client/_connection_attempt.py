@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import enum
 from collections.abc import Callable, Iterable
+from typing import Final, Protocol
 
 from ..errors import (
     ClientClosed,
@@ -19,6 +20,7 @@ from ..errors import (
 from ..lifecycle import _events as events
 from ..lifecycle._events import Event
 from ..protocols._protocol import Action, Deliver, Extend, Fail, Ready, Send, Undecodable, WakeAt
+from ..protocols._rate_limiter import RateLimiter
 from ..transports._transport import Transport, TransportConnection
 from ..urls import redact
 from ..wire._handshake import Data, DialRequest, Handshake
@@ -28,12 +30,12 @@ from ._frame_receivers import Publisher, frame_receivers
 from ._gap import Gap, GapReason
 from ._keepalive import Keepalive
 from ._options import Options
-from ._sender import Sender
 from ._silence_watch import SilenceWatch
 from ._token_requests import TokenRequests, TokenUnchanged
 from ._user_code import USER_ERRORS, concerns_another_client, ends_task
 from ._wake_timer import WakeTimer
 
+_PROBE: Final = b"onesocket rotates"
 # A token source that refuses to be cancelled gets this many seconds; then the attempt ends without it.
 _TOKEN_GRACE = 1.0
 
@@ -54,6 +56,13 @@ class AttemptPhase(enum.Enum):
     OVER = "over"
 
 
+class WriteEvents(Protocol):
+    """Part that is told how the socket takes what is written."""
+
+    def writable(self, now_writable: bool) -> None:  # noqa: FBT001 - an event
+        """Note that the socket has taken all that was written, or takes no more for now."""
+
+
 class ConnectionAttempt:
     """Everything of one epoch; it ends with exactly one `on_gone`, when nothing is left of it.
 
@@ -72,6 +81,7 @@ class ConnectionAttempt:
         "_on_ready",
         "_options",
         "_phase",
+        "_probe",
         "_protocol",
         "_publisher",
         "_ready_at",
@@ -94,7 +104,7 @@ class ConnectionAttempt:
         epoch: int,
         options: Options,
         fan_out: FanOut,
-        sender: Sender,
+        sender: WriteEvents,
         silence: SilenceWatch | None,
         *,
         publisher: Publisher,
@@ -120,6 +130,8 @@ class ConnectionAttempt:
         self._dispatch = dispatch
         self._on_ready = on_ready
         self._on_gone = on_gone
+        self._probe: Callable[[], None] | None = None
+        """Called with the PONG of the probe that is under way; None: none is."""
         self._token: str | None = None
         self._request: DialRequest | None = None
         self._keepalive: Keepalive | None = None
@@ -154,6 +166,16 @@ class ConnectionAttempt:
         return self.phase
 
     @property
+    def is_reading(self) -> bool:
+        """True if its messages are delivered as they come."""
+        return self.connection is None or self.connection.is_reading
+
+    @property
+    def pace(self) -> RateLimiter | None:
+        """Keeps the pace of this connection; None: there is none."""
+        return self._options.limiter
+
+    @property
     def up_for(self) -> float:
         """Seconds since it was ready; 0 if it never was."""
         return 0.0 if self._ready_at is None else self._loop.time() - self._ready_at
@@ -184,6 +206,30 @@ class ConnectionAttempt:
             self.connection.abort(code)
         else:
             self._give_up()
+
+    def set_publisher(self, publisher: Publisher) -> None:
+        """Give messages to this publisher from now on."""
+        self._publisher = publisher
+        if self._ready_at is not None and self.connection is not None:
+            self._set_receiver(self.connection)
+
+    def probe(self, answered: Callable[[], None]) -> None:
+        """Call `answered` with the PONG to a PING of this moment: all that the peer has sent before is delivered."""
+        self._probe = answered
+        if self.connection is not None:
+            self.connection.ping(_PROBE)
+
+    def become_authoritative(self, sender: WriteEvents, silence: SilenceWatch | None) -> None:
+        """Serve the sender from now on, and be watched for silence: it has taken the place of its predecessor."""
+        self._sender, self._silence = sender, silence
+        if silence is not None and self.connection is not None and self._phase is AttemptPhase.READY:
+            silence.begin(self.connection, self._fail)
+
+    def step_down(self, draining: WriteEvents) -> None:
+        """Serve the sender no more: the successor has its place."""
+        if self._silence is not None:
+            self._silence.stop()
+        self._sender, self._silence = draining, None
 
     def disown(self) -> None:
         """In a forked child: it is the parent's, so nothing is dialled, read or reported here any more."""
@@ -291,6 +337,9 @@ class ConnectionAttempt:
 
     def pong(self, payload: bytes) -> None:
         """A PONG came."""
+        if payload == _PROBE and self._probe is not None:
+            answered, self._probe = self._probe, None
+            answered()
         if self._keepalive is not None:
             self._keepalive.pong(payload)
 
@@ -385,6 +434,12 @@ class ConnectionAttempt:
             self._ready_at = self._loop.time()
         if self._phase is AttemptPhase.LOGIN:
             self._phase = AttemptPhase.READY
+        self._set_receiver(connection)
+        if self._silence is not None:
+            self._silence.begin(connection, self._fail)
+        self._on_ready(self, ready)
+
+    def _set_receiver(self, connection: TransportConnection) -> None:
         receivers = frame_receivers(
             self._protocol,
             self._publisher.publish,
@@ -395,9 +450,6 @@ class ConnectionAttempt:
         )
         if receivers is not None:
             connection.set_receiver(*receivers)
-        if self._silence is not None:
-            self._silence.begin(connection, self._fail)
-        self._on_ready(self, ready)
 
     def _notify_closing(self, code: int) -> None:
         """Tell the protocol once, and not when the peer closed first."""
@@ -444,6 +496,7 @@ class ConnectionAttempt:
             self._grace.cancel()
         self._phase = AttemptPhase.OVER
         self._wake_timer.release()
+        self._probe = None
         self.connection = self._keepalive = None  # both refer to this attempt: no cycle is left
         with contextlib.suppress(*USER_ERRORS):
             self._protocol.lost(self._loop.time())

@@ -7,7 +7,7 @@ import ipaddress
 import math
 import ssl as ssl_module
 from collections.abc import Awaitable, Callable, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Final, TypeVar, cast
 
 from ..errors import InvalidOption, InvalidURL, TokenFailed
@@ -31,6 +31,7 @@ from ._token_source import TokenSource, takes_refusal
 if TYPE_CHECKING:
     from ..recording._recorder import FlightRecorder
     from ..recording._tap import ClientTap
+    from ._rotation import Rotation
 
 T = TypeVar("T")
 
@@ -76,6 +77,7 @@ class Options:
     byte_counts: ByteCounts | None = None
     """None: no instruments ask for them."""
     recorder: FlightRecorder | None = None
+    rotation: Rotation | None = None
     tap: ClientTap | None = None
     """The client's part of the recorder."""
 
@@ -125,6 +127,7 @@ class Options:
             instruments=instruments,
             byte_counts=ByteCounts() if instruments else None,
             recorder=recorder,
+            rotation=_check_rotation(given["rotation"], protocol),
             tap=None if recorder is None else recorder.tap(protocol),
         )
 
@@ -146,6 +149,14 @@ class Options:
                 return names(decode(message))
 
             object.__setattr__(self, "silence_of", names_encoded)
+
+        if self.rotation is not None:
+            object.__setattr__(self, "rotation", self.rotation.wrap(decode))
+
+    def for_successor(self) -> Options:
+        """The options of a connection beside the present one, with a protocol and a pace of its own."""
+        protocol = self.protocol.successor()
+        return replace(self, protocol=protocol, limiter=_choose_limiter(protocol, self.pace, self.control_pace))
 
     @property
     def shown_url(self) -> str:
@@ -229,6 +240,14 @@ def _check_recorder(value: object) -> FlightRecorder | None:
     from ..recording._recorder import check_recorder  # noqa: PLC0415 - msgspec and more: 20 ms of most programs
 
     return check_recorder(value)
+
+
+def _check_rotation(value: object, protocol: Protocol) -> Rotation | None:
+    if value is None:
+        return None
+    from ._rotation import check_rotation  # noqa: PLC0415 - most programs have none
+
+    return check_rotation(value, protocol)
 
 
 def _check_silence_of(value: object, silence_timeout: object) -> Callable[[Any], bool] | None:

@@ -220,6 +220,23 @@ class RequestTracker:
             self.table.abandon(id_)
         return not is_unsent
 
+    def sent_with(self, in_flight: list[Delivery]) -> list[RequestId]:
+        """The requests that were sent on the present connection, or are among the deliveries in flight on it."""
+        flying = set(map(id, in_flight))
+        return [
+            id_
+            for id_, pending in self.table.pending.items()
+            if pending.delivery is None or pending.delivery.done or id(pending.delivery) in flying
+        ]
+
+    def lose(self, ids: list[RequestId]) -> None:
+        """Fail those of these requests that have no answer, as their connection is gone; a successor has its place."""
+        for id_ in ids:
+            pending = self.table.pending.get(id_)
+            if pending is not None and (pending.delivery is None or pending.delivery.done):
+                del self.table.pending[id_]
+                pending.fail(RequestLost(_LOST))
+
     def connection_ended(self) -> None:
         """Fail the requests that were sent on the connection that is gone; others wait for the next one."""
         table = self.table

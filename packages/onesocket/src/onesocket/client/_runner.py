@@ -15,14 +15,14 @@ from ..lifecycle._effects import Effect, Outcome
 from ..lifecycle._events import Event
 from ..lifecycle._guards import Initiator
 from ..lifecycle._machine import Machine
-from ..lifecycle._states import AfterClose, State
+from ..lifecycle._states import AfterClose, Side, State
 from ..lifecycle._verdict import Verdict
 from ..protocols._protocol import Ready
 from ..wire._handshake import Handshake
 from ._affinity import Affinity
 from ._callers import Caller, Callers
 from ._connect_reminder import connect_hint
-from ._connection_attempt import ConnectionAttempt
+from ._connection_attempt import ConnectionAttempt, WriteEvents
 from ._failure_judge import FailureJudge
 from ._fan_out import FanOut
 from ._frame_receivers import Publisher
@@ -36,6 +36,7 @@ from ._token_source import renews_token
 
 if TYPE_CHECKING:
     from ._request_tracker import RequestTracker
+    from ._rotations import Rotations
 
 
 class Runner:
@@ -55,8 +56,11 @@ class Runner:
             close_timeout=options.close_timeout,
             reconnect=options.reconnect,
             renews_token=renews_token(options.token),
+            closes_first=options.rotation is not None and options.rotation.close_first,
         )
         self.attempt: ConnectionAttempt | None = None
+        self.side: ConnectionAttempt | None = None
+        """The side connection of a rotation."""
         self.is_shared = False
         """True for a shared connection, which `onesocket.sharing` closes: the client is no handle that is left open."""
         self.handshakes = 0
@@ -78,9 +82,15 @@ class Runner:
         self._sender: Sender
         self._silence: SilenceWatch | None
         self._requests: RequestTracker | None
+        self._publisher: Publisher
+        self._rotations: Rotations | None = None
+        self._is_promoted = False
+        """True while the effects of a rotation are performed: a successor has taken over."""
+        self._report = report
         self._on_change = on_change
         self._jitter = jitter
         self._timer: asyncio.TimerHandle | None = None
+        self._side_timer: asyncio.TimerHandle | None = None
         self._queue: list[Event] = []  # a deque takes 0.7 KB, and there are few at a time
         self._busy = False
         self._ended_with_loop = False
@@ -97,9 +107,26 @@ class Runner:
         self._sender = sender
         self._silence = silence
         self._requests = requests
-        self._publisher: Publisher = fan_out if requests is None else requests
+        self._publisher = fan_out if requests is None else requests
         if silence is not None and self._options.silence_of is not None:
             self._publisher = silence
+        rotation = self._options.rotation
+        if rotation is not None:
+            from ._rotation_watch import RotationWatch  # noqa: PLC0415 - most programs have none
+            from ._rotations import Rotations  # noqa: PLC0415 - most programs have none
+
+            watch = RotationWatch(rotation, self._publisher, self._rotate, self._report, self._jitter)
+            self._publisher = watch.publisher
+            self._rotations = Rotations(
+                rotation,
+                self._options,
+                sender,
+                silence=silence,
+                requests=requests,
+                watch=watch,
+                dispatch=self.dispatch,
+                report=self._report,
+            )
 
     def __repr__(self) -> str:
         machine = self.machine
@@ -125,16 +152,21 @@ class Runner:
     def descriptors(self) -> list[int]:
         """The file descriptors of the connection; usable also while the loop isn't running."""
         # Connections keep these to themselves, rightly: this looks behind the back of one whose loop is dead.
-        dialler: Any = getattr(getattr(self.attempt, "connection", None), "_dialler", None)
-        fileno: Callable[[], int] | None = getattr(getattr(dialler, "_socket", None), "fileno", None)
-        return [] if fileno is None or fileno() < 0 else [fileno()]
+        found: list[int] = []
+        for attempt in (self.attempt, self.side):
+            dialler: Any = getattr(getattr(attempt, "connection", None), "_dialler", None)
+            fileno: Callable[[], int] | None = getattr(getattr(dialler, "_socket", None), "fileno", None)
+            found += [] if fileno is None or fileno() < 0 else [fileno()]
+        return found
 
     def forked(self) -> None:
         """In a forked child: the connection is the parent's, so nothing more is done about it here."""
-        if self.attempt is not None:
-            self.attempt.disown()
-            self.attempt = None
-        self._cancel_timer()
+        for attempt in (self.attempt, self.side):
+            if attempt is not None:
+                attempt.disown()
+        self.attempt = self.side = None
+        self._set_timer(None)
+        self._set_side_timer(None)
 
     def time(self) -> float:
         """The loop's clock, from anywhere."""
@@ -192,7 +224,8 @@ class Runner:
             await self._callers.wait_for_change(min(early.retry_after or 0.0, self._options.open_timeout))
             retrying = self.machine.retrying
             # A reconnect() has lifted an earlier disconnect(), and must not lift one that came meanwhile.
-            answer, rest = self._ask(events.Connect(retry=call.retry))
+            again = call if isinstance(call, events.Rotate) else events.Connect(retry=call.retry)
+            answer, rest = self._ask(again)
         if not isinstance(answer, fx.AwaitOutcome):
             self._perform_all(rest)
             return self._answered(answer)
@@ -271,6 +304,9 @@ class Runner:
                 event = self._judge.judged(self._queue.pop(0), self.machine)
                 for effect in self.machine.handle(event, self.loop.time()):
                     self._perform(effect)
+                if self._is_promoted:
+                    self._is_promoted = False
+                    self._promoted()
         finally:
             self._busy = False
 
@@ -295,25 +331,19 @@ class Runner:
                 # Also an attempt that was given up may have brought messages: a greeting that came with the upgrade.
                 self._has_predecessor = self.readied > 0 or self._fan_out.delivered > 0
                 self._tokens.wants_another = self.machine.refusals > 0  # a new call begins a new count
-                self.attempt = ConnectionAttempt(
-                    epoch,
-                    self._options,
-                    self._fan_out,
-                    self._sender,
-                    self._silence,
-                    publisher=self._publisher,
-                    tokens=self._tokens,
-                    dispatch=self.dispatch,
-                    on_ready=self._on_ready,
-                    on_gone=self._on_gone,
-                )
+                self._sender.set_pace(self._options.limiter)
+                self.attempt = self._make_attempt(epoch, self._options, self._publisher, self._sender, self._silence)
                 self.attempt.start()
+            case fx.DialSuccessor(epoch):
+                self._dial_successor(epoch)
+            case fx.TakeOver():
+                self._take_over()
             case fx.CloseConnection(epoch, code, reason):
-                if self.attempt is not None and self.attempt.epoch == epoch:
-                    self.attempt.start_close(code, reason)
+                if (attempt := self._attempt_of(epoch)) is not None:
+                    attempt.start_close(code, reason)
             case fx.Abort(epoch, code):
-                if self.attempt is not None and self.attempt.epoch == epoch:
-                    self.attempt.abort(code)
+                if (attempt := self._attempt_of(epoch)) is not None:
+                    attempt.abort(code)
             case fx.ReportRefusedToken(error):
                 self._tokens.refused(error)
             case fx.ResolveCallers():
@@ -322,24 +352,53 @@ class Runner:
                 self._callers.reject(error, spares_retrying=spares_retrying)
             case fx.ReleaseClosers():
                 self._callers.release_closers()
-            case fx.SetTimer(kind, epoch, at):
-                self._cancel_timer()
-                self._timer = self.loop.call_at(at, self._on_timer, kind, epoch, at)
-            case fx.CancelTimer():
-                self._cancel_timer()
+            case fx.SetTimer(kind, epoch, at, is_side):
+                set_timer = self._set_side_timer if is_side else self._set_timer
+                set_timer(self.loop.call_at(at, self._on_timer, kind, epoch, at))
+            case fx.CancelTimer(is_side):
+                (self._set_side_timer if is_side else self._set_timer)(None)
             case fx.ReturnAtOnce() | fx.AwaitEnd():
                 pass  # no caller waits: the event is the shell's own
             case _:
                 raise TypeError(f"unexpected effect {effect}")
 
-    def _cancel_timer(self) -> None:
+    def _make_attempt(
+        self,
+        epoch: int,
+        options: Options,
+        publisher: Publisher,
+        sender: WriteEvents,
+        silence: SilenceWatch | None,
+    ) -> ConnectionAttempt:
+        return ConnectionAttempt(
+            epoch,
+            options,
+            self._fan_out,
+            sender,
+            silence,
+            tokens=self._tokens,
+            publisher=publisher,
+            dispatch=self.dispatch,
+            on_ready=self._on_ready,
+            on_gone=self._on_gone,
+        )
+
+    def _attempt_of(self, epoch: int) -> ConnectionAttempt | None:
+        return next((each for each in (self.attempt, self.side) if each is not None and each.epoch == epoch), None)
+
+    def _set_timer(self, timer: asyncio.TimerHandle | None) -> None:
         if self._timer is not None:
             self._timer.cancel()
-            self._timer = None
+        self._timer = timer
+
+    def _set_side_timer(self, timer: asyncio.TimerHandle | None) -> None:
+        if self._side_timer is not None:
+            self._side_timer.cancel()
+        self._side_timer = timer
 
     def _on_timer(self, kind: events.TimerKind, epoch: int, due: float) -> None:
-        self._timer = None
-        detail = self.attempt.phase_at(due) if self.attempt is not None else ""
+        attempt = self._attempt_of(epoch)
+        detail = attempt.phase_at(due) if attempt is not None else ""
         self.dispatch(events.TimerFired(epoch, kind, detail))
 
     @property
@@ -348,10 +407,62 @@ class Runner:
         retry_at = self.machine.retry_at
         return None if retry_at is None else max(0.0, retry_at - self.time())
 
+    # --- rotations ----------------------------------------------------------------------------------------------------
+
+    def _rotate(self) -> None:
+        """Begin a rotation by age or announcement."""
+        if self.machine.state is not State.CONNECTED or self._rotations is None:
+            return
+        try:
+            self._perform_all(self._ask(events.Rotate(wait=False))[1])
+        except ServerBusy as early:
+            self._rotations.watch.rotate_after(early.retry_after or 0.0)
+
+    def _dial_successor(self, epoch: int) -> None:
+        if self._rotations is None or self.attempt is None:
+            raise TypeError("a rotation without the option, or without a connection")
+        options, publisher = self._rotations.begin(self.attempt)
+        self.side = self._make_attempt(epoch, options, publisher, self._rotations, None)
+        self.side.start()
+
+    def _take_over(self) -> None:
+        self.attempt, self.side = self.side, self.attempt
+        if self.machine.state is State.CLOSING or self._rotations is None or self.attempt is None:
+            return  # what is left is being closed
+        self._has_predecessor = True
+        self._rotations.take_over(self.attempt, self.side)
+        if self.machine.state is State.CONNECTED:
+            self._is_promoted = True
+        elif (ready := self._rotations.get_ready(self.attempt)) is not None:
+            self.loop.call_soon(self._on_ready, self.attempt, ready)
+
+    def _promoted(self) -> None:
+        """A successor has taken over: nothing is missing, so there is no gap."""
+        attempt, rotations = self.attempt, self._rotations
+        if attempt is None or rotations is None:
+            return
+        now = self.connected_at = self.last_connected_at = time.time()
+        self.readied += 1
+        self._fan_out.ready(attempt.epoch)
+        rotations.attach(attempt)
+        rotations.switch(attempt, has_predecessor=self.side is not None, is_seamless=True)
+        if self._fan_out.is_held and attempt.connection is not None:
+            attempt.connection.pause_reading()
+        connected = State.CONNECTED
+        self._on_change(Change(now, connected, connected, attempt.epoch, events.ProtocolReady.__name__, None))
+
+    def _look_at_rotation(self) -> None:
+        error = self.machine.rotation_error
+        is_up = self.machine.state is State.CONNECTED
+        if self._rotations is not None and error is not None and is_up and self.side is None:
+            self._rotations.failed(error, self._options.shown_url)
+
     def _changed(self, change: fx.StateChanged) -> None:
         after_close = self.machine.after_close
         if change.old is State.CONNECTED:
             self.connected_at = None
+            if self._rotations is not None:
+                self._rotations.watch.stop()
             # A sound connection that we close ourselves takes along what still waits for the socket.
             ours = after_close in (AfterClose.STOP, AfterClose.CLOSE, AfterClose.NEW_ATTEMPT)
             self._sender.connection_closing(drain=ours)
@@ -368,6 +479,11 @@ class Runner:
 
     def _on_ready(self, attempt: ConnectionAttempt, ready: Ready) -> None:
         """The login went through."""
+        rotations = self._rotations
+        if rotations is not None and attempt is self.side and self.attempt is not None:
+            if self.machine.side is Side.OPENING:
+                rotations.logged_in(attempt, ready, self.attempt)
+            return
         if attempt.epoch != self.machine.live_epoch or self.machine.state is not State.CONNECTING:
             self.dispatch(events.ProtocolReady(attempt.epoch))
             return
@@ -380,6 +496,8 @@ class Runner:
         if self._has_predecessor and not ready.resumed:
             with self._sender.prioritized():
                 self._fan_out.announce(Gap(GapReason.RECONNECTED, attempt.epoch, error=loss))
+        if rotations is not None:
+            rotations.switch(attempt, has_predecessor=self.side is not None, is_seamless=False)
         # A watcher that was told just now may have closed it already.
         if (
             attempt.connection is not None
@@ -388,7 +506,8 @@ class Runner:
         ):
             if self._fan_out.is_held:
                 attempt.connection.pause_reading()
-            self._sender.connection_ready(attempt.connection, ready.first)
+            if rotations is None or not rotations.attach(attempt):
+                self._sender.connection_ready(attempt.connection, ready.first)
 
     def _on_gone(self, attempt: ConnectionAttempt, error: OnesocketError, loop_ends: bool) -> None:  # noqa: FBT001 - an event
         """Nothing is left of the connection."""
@@ -399,11 +518,18 @@ class Runner:
             self._sender.connection_ended()
             if self._requests is not None:
                 self._requests.connection_ended()
+        was_side = self.side is attempt
+        if was_side:
+            self.side = None
+        if self._rotations is not None:
+            self._rotations.gone(attempt, self.attempt, self.side)
         if loop_ends:
             self._ended_with_loop = self.refusal() is None
             self.dispatch(events.Close())  # no further attempt
         verdict = Verdict.NEW_TOKEN if attempt.has_unchanged_token else None
         self.dispatch(events.ConnectionGone(attempt.epoch, error, self._jitter(), attempt.up_for, verdict))
+        if was_side and not loop_ends:
+            self.loop.call_soon(self._look_at_rotation)
 
     # --- back-pressure ------------------------------------------------------------------------------------------------
 

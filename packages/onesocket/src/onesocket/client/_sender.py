@@ -34,6 +34,53 @@ class FrameSource(Protocol):
     def end(self) -> None:
         """The connection ends: nothing more is sent on it."""
 
+    def fork(self) -> FrameSource:
+        """Return a source for another connection beside the present one: it begins with nothing."""
+        ...
+
+    def adopt(self, fork: FrameSource) -> None:
+        """Go on on the connection of this fork, which took the place of the present one."""
+
+    def refresh(self) -> None:
+        """Look again for the frames that are due on the connection of a fork."""
+
+    @property
+    def turn_in(self) -> float:
+        """Seconds until the turn of a frame that has to wait for it; 0: none has to."""
+        ...
+
+
+class Replay(Protocol):
+    """Sends the source's frames on the successor of the connection."""
+
+    def ask_source(self) -> None:
+        """Note that the source has changed."""
+
+
+class Draining:
+    """The messages that a connection was still writing when a successor took its place."""
+
+    __slots__ = ("_lost", "deliveries")
+
+    def __init__(self, deliveries: list[Delivery], lost: Callable[[list[Delivery]], None]) -> None:
+        self.deliveries = deliveries
+        self._lost = lost
+
+    def __repr__(self) -> str:
+        return f"<Draining in_flight={len(self.deliveries)}>"
+
+    def writable(self, now_writable: bool) -> None:  # noqa: FBT001 - an event
+        """Settle them, as the socket has taken all that was written."""
+        if now_writable:
+            written, self.deliveries = self.deliveries, []
+            for delivery in written:
+                delivery.resolve()
+
+    def ended(self) -> None:
+        """Settle those that were not written when the connection ended."""
+        lost, self.deliveries = self.deliveries, []
+        self._lost(lost)
+
 
 class Sender:
     """Sends accepted messages: the socket gets each of them, or its sender gets a typed error.
@@ -59,6 +106,7 @@ class Sender:
         "_priority_tasks",
         "_refusal",
         "_remedy",
+        "_replay",
         "_report",
         "_source",
         "_stored",
@@ -87,6 +135,8 @@ class Sender:
         self._in_flight: list[Delivery] = []
         self._expiry: asyncio.TimerHandle | None = None
         self._source: FrameSource | None = None
+        self._replay: Replay | None = None
+        """The successor that is being subscribed, beside the connection."""
         self._stored: DurableMessages | None = None
         self._frames_after: int | None = None
         """Frames of the source are due once every message with a lower number is sent; None: none are due."""
@@ -168,6 +218,8 @@ class Sender:
 
     def ask_source(self) -> None:
         """The source has changed: send its frames behind the messages that were accepted before, soon."""
+        if self._replay is not None:
+            self._replay.ask_source()
         if self._connection is None or self._is_asked:
             return  # the next connection gets everything; or it's due already
         if self._frames_after is None:
@@ -259,14 +311,65 @@ class Sender:
         self._end_source()
         self._clear = True
         flown, self._in_flight = self._in_flight, []
+        self._settle_unknown(flown)
+        if self._stored is not None:
+            self._stored.connection_ended()
+        self._watch_age()
+
+    def _settle_unknown(self, flown: list[Delivery]) -> None:
         unknown = DeliveryUnknown(
             "the connection broke while this message was being written: it may or may not have arrived; "
             "send it again only if that does no harm, or with resend=True when that is so"
         )
         self._settle([delivery for delivery in flown if not self._wait_again(delivery, unknown)], unknown)
+
+    # --- a successor --------------------------------------------------------------------------------------------------
+
+    def set_pace(self, pace: RateLimiter | None) -> None:
+        """Keep the pace of another connection from now on."""
+        self._pace = pace
+
+    def begin_replay(self, replay: Replay) -> None:
+        """Keep a successor informed of changes of the source."""
+        self._replay = replay
+
+    def fork_source(self) -> FrameSource | None:
+        """Return a source of frames for a successor; None: there is none."""
+        return None if self._source is None else self._source.fork()
+
+    def end_replay(self) -> None:
+        """End the successor: it was lost."""
+        self._replay = None
+
+    def detach(self) -> Draining:
+        """Give up the connection, whose place a successor takes; returns the messages that it is still writing."""
+        flown, self._in_flight = self._in_flight, []
+        self._connection = self._frames_after = None
+        self._first.clear()
+        self._is_asked, self._clear = False, True
+        self._stop_turn()
         if self._stored is not None:
             self._stored.connection_ended()
-        self._watch_age()
+        return Draining(flown, self._settle_unknown)
+
+    def attach(
+        self,
+        connection: TransportConnection,
+        source: FrameSource | None,
+        first: Iterable[Data],
+        *,
+        is_clear: bool,
+    ) -> None:
+        """Begin to send on the successor, which was subscribed by frames of this source."""
+        self._replay = None
+        if source is not None and self._source is not None:
+            self._source.adopt(source)
+        self._connection, self._clear = connection, is_clear
+        self._first = list(first)
+        self._frames_after = None if source is None else 0
+        if self._stored is not None:
+            self._stored.begin()
+        self._flush()
 
     def _wait_again(self, delivery: Delivery, unknown: DeliveryUnknown) -> bool:
         """Put a message that may be sent twice into the outbox again; False: it may not, or can't."""

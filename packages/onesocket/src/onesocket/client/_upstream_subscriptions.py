@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import copy
 import itertools
 import logging
 from collections import deque
@@ -16,7 +17,7 @@ from ..protocols._protocol import as_is
 from ..protocols._subscriptions import SubscriptionAnswer, Subscriptions, answers_of, frames_of, subscriptions_of
 from ..wire._handshake import Data
 from ._key_table import KeySelection
-from ._sender import Sender
+from ._sender import FrameSource, Sender
 from ._snapshot_keeper import SnapshotKeeper
 from ._subscription import Subscription as Stream
 from ._subscription_counts import SubscriptionCounts
@@ -166,6 +167,35 @@ class UpstreamSubscriptions:
         self._sender.ask_source()
 
     # --- the connection -----------------------------------------------------------------------------------------------
+
+    def fork(self) -> UpstreamSubscriptions:
+        """Return the subscriptions of a second connection, which has none yet, for the same subscribers."""
+        twin = copy.copy(self)
+        kept = ("_held", "_missing", "_unwanted", "_groups", "_undone", "_pending")
+        window = None if self._declared.pace is None else SendWindow.of(self._declared.pace)
+        vars(twin).update({name: type(getattr(self, name))() for name in kept}, _window=window, _turn=None)
+        twin.begin()
+        return twin
+
+    def adopt(self, fork: FrameSource) -> None:
+        """Go on on the connection of this fork, which took the place of the present one."""
+        if isinstance(fork, UpstreamSubscriptions):
+            self.end()
+            fork.end()
+            fork.refresh()
+            vars(self).update(vars(fork))
+
+    def refresh(self) -> None:
+        """Look again for the keys that are wanted: another connection's subscriptions count them, too."""
+        self._missing = dict.fromkeys(key for key in self._counts if key not in self._held)
+        self._unwanted = dict.fromkeys(key for key in self._held if key not in self._counts)
+        if not self._is_begun:
+            self._present = None
+
+    @property
+    def turn_in(self) -> float:
+        """Seconds until the turn of a frame that has to wait for it; 0: none has to."""
+        return 0.0 if self._turn is None else max(0.0, self._turn.when() - asyncio.get_running_loop().time())
 
     def begin(self) -> None:
         """Forget all subscriptions: a new connection has none."""

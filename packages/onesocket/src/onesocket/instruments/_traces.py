@@ -101,6 +101,7 @@ class ConnectionSpans:
             case State.CONNECTED:
                 connect, self._error = self._connect, None
                 self._finish(source)
+                self._epoch = change.epoch  # that of a successor, after a rotation
                 self._counts_before = _counts(source)
                 self._connection = self._start(source, "onesocket.connection", connect, links=True)
                 self._replaced = self._connection.get_span_context()

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import abc
+import copy
 from collections.abc import Callable, Iterable
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Self
 
 from ..wire._handshake import Data
 from ._acknowledgement import Acknowledgement
@@ -100,6 +101,13 @@ class CodecProtocol(Protocol[M_co]):
         if self._ready:
             actions += self._become_ready(now)
         return actions
+
+    def successor(self) -> Self:
+        """Return a copy, with a login and heartbeats of its own."""
+        twin, heartbeats = copy.copy(self), self._heartbeats
+        own = None if heartbeats is None else HeartbeatSchedule(heartbeats.heartbeat)
+        vars(twin).update(_ready=False, _heartbeats=own)
+        return twin
 
     def received(self, data: Data, now: float) -> Iterable[Action]:
         """Take one message: a step of the login, or a message for the subscribers."""

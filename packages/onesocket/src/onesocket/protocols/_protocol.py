@@ -268,6 +268,13 @@ class Protocol(abc.ABC, Generic[M_co]):
         """
         raise NotImplementedError
 
+    def successor(self) -> Protocol[M_co]:
+        """Return the protocol of a second connection beside the present one, for a `Rotation`: another instance.
+
+        Without it, as where a session allows no second connection, there are no rotations.
+        """
+        raise NotImplementedError
+
     # --- sharing: optional; see `implements` --------------------------------------------------------------------------
 
     def subscribe_frames(self, keys: Any) -> Iterable[Data]:

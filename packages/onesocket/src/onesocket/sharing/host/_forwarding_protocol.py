@@ -43,6 +43,10 @@ class ForwardingProtocol(Protocol):
         """As the real one."""
         return self._as_frames(self._inner.wake(now), None)
 
+    def successor(self) -> ForwardingProtocol:
+        """As the real one."""
+        return ForwardingProtocol(self._inner.successor())
+
     def unread(self) -> None:
         """As the real one."""
         self._inner.unread()

@@ -1,0 +1,145 @@
+"""Merges the messages of a connection and its successor: each message once, in order, without a hole."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Hashable
+from typing import Any
+
+from ..errors import DecodeError
+from ._frame_receivers import Publisher
+from ._user_code import USER_ERRORS
+
+
+class Overlap:
+    """The messages of two connections during one rotation.
+
+    Until the successor takes over, its messages wait: what the old connection brings, too, is delivered from there.
+    Then the rest of them is delivered, and from then on each message from the connection that brings it first: both
+    bring the same messages in the same order, so nothing is doubled, reordered or lost. Only what one of them is ahead
+    of the other is kept.
+    """
+
+    __slots__ = (
+        "_ahead",
+        "_held",
+        "_identity",
+        "_ignores_old",
+        "_late",
+        "_publisher",
+        "_report",
+        "has_switched",
+        "new",
+        "old",
+    )
+
+    def __init__(
+        self,
+        publisher: Publisher,
+        identity: Callable[[Any], Hashable],
+        report: Callable[[BaseException, str], None],
+        late: frozenset[Hashable] = frozenset(),
+    ) -> None:
+        """`late`: identities of messages that an earlier connection has brought, and the old one not yet."""
+        self._publisher = publisher
+        self._identity = identity
+        self._report: Callable[[BaseException, str], None] | None = report
+        self._held: dict[Hashable, Any] = {}
+        """Messages of the successor that wait, by their identity, or by an object of their own."""
+        self.old, self.new = _Side(self._take_old), _Side(self._take_new)
+        """The publishers of the two connections."""
+        self._ahead: tuple[set[Hashable], set[Hashable]] = set(), set()
+        """Identities of messages that the old connection has brought, and the successor not yet; and the reverse."""
+        self._late = set(late)
+        self.has_switched = False
+        self._ignores_old = False
+
+    def __repr__(self) -> str:
+        ahead = "/".join(str(len(each)) for each in self._ahead)
+        return f"<Overlap {'switched' if self.has_switched else 'before'} held={len(self._held)} ahead={ahead}>"
+
+    @property
+    def late(self) -> frozenset[Hashable]:
+        """Identities of messages that were delivered, and whose copies the authoritative connection may still bring."""
+        return frozenset(self._ahead[0] if self.has_switched else self._late)
+
+    def switch(self, *, is_seamless: bool = True) -> None:
+        """Let the successor take over: deliver its messages that the old connection has not brought.
+
+        Otherwise than seamless, after a loss and its gap, what the old connection still brings is of the past.
+        """
+        self.has_switched = True
+        self._ignores_old = not is_seamless
+        held, self._held = self._held, {}
+        for identity, message in held.items():
+            if not isinstance(identity, _NoIdentity):
+                self._ahead[1].add(identity)
+            self._publisher.publish(message)
+
+    def _take_old(self, message: Any) -> None:
+        if self._ignores_old:
+            return
+        identity = self._identity_of(message)
+        if identity in self._late:
+            self._late.remove(identity)
+            self._ahead[0].add(identity)
+            return
+        if identity is not None:
+            if self._held.pop(identity, self) is self and not self._is_known(identity, 0):
+                self._ahead[0].add(identity)
+            elif self.has_switched:
+                return
+        self._publisher.publish(message)
+
+    def _take_new(self, message: Any) -> None:
+        identity = self._identity_of(message)
+        if identity is not None and self._is_known(identity, 1):
+            return
+        if not self.has_switched:
+            self._held[_NoIdentity() if identity is None else identity] = message
+            return
+        if identity is not None:
+            self._ahead[1].add(identity)
+        self._publisher.publish(message)
+
+    def _is_known(self, identity: Hashable, side: int) -> bool:
+        """True if the other side has brought this message; its copy has come now."""
+        others = self._ahead[1 - side]
+        if identity not in others:
+            return False
+        others.remove(identity)
+        return True
+
+    def _identity_of(self, message: Any) -> Hashable:
+        try:
+            identity = self._identity(message)
+            hash(identity)
+        except DecodeError:
+            return None  # of a message that another process decodes, and reports
+        except USER_ERRORS as error:
+            report, self._report = self._report, None
+            if report is not None:  # once in a rotation
+                report(error, "Rotation.identity")
+            return None
+        return identity
+
+
+class _NoIdentity:
+    """The place of a message without an identity."""
+
+
+class _Side:
+    """The publisher of one of the two connections."""
+
+    __slots__ = ("_take",)
+
+    def __init__(self, take: Callable[[Any], None]) -> None:
+        self._take = take
+
+    def publish(self, message: Any) -> None:
+        """Take one message."""
+        self._take(message)
+
+    def publish_many(self, batch: list[Any]) -> None:
+        """Take several messages, one after the other."""
+        for message in batch:
+            self._take(message)
