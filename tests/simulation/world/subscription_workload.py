@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import json
 from collections.abc import Hashable
 from dataclasses import dataclass, field
 from typing import Any, ClassVar
@@ -12,6 +13,7 @@ from onesocket.errors import OnesocketError
 from onesocket.lifecycle._states import State
 from onesocket.protocols._pace import Pace
 from onesocket.protocols._raw import Raw
+from onesocket.protocols._subscriptions import Subscriptions
 from onesocket.sharing._join import join
 from onesocket.sharing._registry import current_registry
 from onesocket.sharing._shared_client import SharedClient
@@ -40,7 +42,19 @@ class TopicSubscriptions(Raw):
 
     def key_of(self, message: Any) -> Hashable:
         """Key of the message: its last word."""
-        return str(message).split()[-1]
+        return _last_word(message)
+
+
+def _last_word(message: Any) -> Hashable:
+    return str(message).split()[-1]
+
+
+_DECLARED = Subscriptions(
+    subscribe=lambda keys: json.dumps({"subscribe": keys}),
+    unsubscribe=lambda keys: json.dumps({"unsubscribe": keys}),
+    key=_last_word,
+    batch=3,
+)
 
 
 @dataclass(eq=False)
@@ -77,13 +91,16 @@ class SubscriptionWorkload(Workload):
         self.invariants.keeps_order = False  # of messages of several shared clients, whose tasks this loop shuffles
         self._members: list[SimulatedMember] = []
         self._sent = 0
+        self._has_methods = seed % 2 == 0
+        """True if the protocol has methods that make the frames, and not a declaration."""
         self._may_be_held_back = False
         """True if a reader with the rule `wait` was there at any time."""
         self._deadline = 4 * self.invariants.deadline + 2 * (self.close_timeout + _LINGER)
 
     def _build(self) -> Any:
         pace = Pace(_LIMIT, 1.0) if self.server.is_limit_known else None
-        return self.make_client(None, protocol=TopicSubscriptions(pace=pace))
+        protocol = TopicSubscriptions(pace=pace) if self._has_methods else Raw(subscriptions=_DECLARED, pace=pace)
+        return self.make_client(None, protocol=protocol)
 
     async def do(self, verb: str, name: str) -> None:
         """Perform one action."""
