@@ -52,8 +52,8 @@ class _Handover:
         event, queue = self.event, self.stream.queue
         if event is None:
             return
-        if self.error is None:
-            self.error = queue.take_refusal()
+        if queue.refusals and self.error is None:
+            self.error = queue.refusals.pop(0)
         while queue.has_items:
             if queue.plain:
                 self.taken.extend(queue.items)

@@ -186,10 +186,6 @@ class Queue(Generic[T]):
         self.plain = False
         self.wake()
 
-    def take_refusal(self) -> SubscriptionRefused | None:
-        """The next refusal, to be raised in the reader; None: there is none."""
-        return self.refusals.pop(0) if self.refusals else None
-
     def end(self) -> None:
         """End the stream after the queued messages."""
         self.ended = True

@@ -59,9 +59,8 @@ class Subscription(AsyncIterator[M_co]):
         if self._items and queue.plain:
             return cast("M_co", self._items.popleft())
         while True:
-            refusal = queue.take_refusal()
-            if refusal is not None and not self._closed:
-                raise refusal.copy()
+            if queue.refusals and not self._closed:
+                raise queue.refusals.pop(0).copy()
             if queue.has_items:
                 return cast("M_co", queue.take())
             error = queue.next_error()
