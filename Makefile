@@ -1,5 +1,5 @@
 # `make help` lists the targets. Needs make, sh and a Python >= 3.11; uses uv when it is installed.
-.PHONY: help setup demo test test-once test-python-twin test-quick simulate check format diagram reference constraints wheel-test wheels bench bench-peers conformance differential proxies fuzz soak compat compat-python chaos outbox e2e screenshots clean
+.PHONY: help setup demo test test-once test-python-twin test-quick simulate check format diagram reference constraints wheel-test wheels bench bench-peers conformance differential proxies fuzz soak compat compat-python chaos outbox rotation e2e screenshots clean
 
 # One environment for each Python, named after its version: `make test PYTHON=3.13` never runs in another one's.
 FOUND := $(shell sh tools/find_python.sh $(PYTHON))
@@ -47,6 +47,7 @@ help:
 	@echo "make soak        MINUTES=15 with 200 clients on a server that breaks something every second; ARGS=\"--seed 7\""
 	@echo "make compat      eight unmodified Discord libraries against the chat server; compat-python: those in Python"
 	@echo "make outbox      a program with a durable outbox is killed at every step, while the server counts"
+	@echo "make rotation    1000 rotations of a connection, with a ledger at the server"
 	@echo "make chaos       processes that share a connection are killed, stopped and asked to leave, while the server counts"
 	@echo "make e2e         the chat in a headless Chromium; installs Debian's where there is none"
 	@echo "make screenshots the pictures in the documents, made anew"
@@ -208,6 +209,9 @@ chaos: setup
 
 outbox: setup
 	$(BIN)/python -W error -m tests.campaigns.outbox $(ARGS)
+
+rotation: setup
+	$(BIN)/python -W error -m tests.campaigns.rotation $(ARGS)
 
 # CHROMIUM names another browser of its kind.
 find_chromium = command -v "$${CHROMIUM:-chromium}" >/dev/null || \

@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import json
+import sys
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
@@ -10,9 +11,10 @@ from typing import Any
 import pytest
 
 import onesocket
-from onesocket import Client, Gap, Json, Rotation
+from onesocket import Client, Gap, Json, Outcome, Rotation, State, blocking
+from onesocket.errors import UsageError
 from onesocket.sharing.host import HostOptions
-from onesocket.testing import ConnectionLimit, Fault, FaultyServer
+from onesocket.testing import ConnectionLimit, Fault, FaultyServer, ThreadedServer
 
 DEADLINE = 20
 ROTATIONS = 3
@@ -58,6 +60,57 @@ async def test_a_shared_connection_is_rotated_by_age_without_a_hole(
         feeding.cancel()
         with contextlib.suppress(asyncio.CancelledError):
             await feeding
+    assert server.counts.most_open == 2
+
+
+@pytest.mark.parametrize("scope", ["loop", "process", "host"])
+async def test_a_shared_client_rotates_the_connection_for_all(server: FaultyServer, tmp_path: Path, scope: Any) -> None:
+    more: dict[str, Any] = {"rotation": Rotation(identity=number_of, overlap=0.05)}
+    if scope == "host":
+        more |= {"host_options": HostOptions(directory=str(tmp_path)), "key": "us"}
+    requests = [onesocket.join(server.url, scope=scope, protocol=Json(), **more) for _ in range(2)]
+    async with asyncio.timeout(DEADLINE), requests[0] as first, requests[1] as second:
+        changes = second.changes()
+        assert await first.rotate() is Outcome.OPENED
+        change = await anext(changes)
+        assert (change.old, change.new, change.epoch) == (State.CONNECTED, State.CONNECTED, 2)
+        assert [client.stats.gaps for client in (first, second)] == [0, 0]
+    assert server.counts.most_open == 2
+
+
+def test_code_without_asyncio_rotates() -> None:
+    server = FaultyServer()
+    rotation = Rotation(identity=number_of, overlap=0.05)
+    with ThreadedServer(server):
+        with blocking.join(server.url, protocol=Json(), rotation=rotation) as client:
+            assert client.rotate() is Outcome.OPENED
+            assert client.epoch == 2
+        with blocking.join(server.url) as plain, pytest.raises(UsageError, match="rotation="):
+            plain.rotate()
+
+
+async def test_a_process_that_does_not_hold_the_connection_rotates_it(server: FaultyServer, tmp_path: Path) -> None:
+    program = (
+        "from onesocket import Json, Rotation, blocking\n"
+        "from onesocket.sharing.host import HostOptions\n"
+        f"options = HostOptions(directory={str(tmp_path)!r})\n"
+        "rotation = Rotation(identity=lambda message: None, overlap=0.05)\n"
+        f"with blocking.join({server.url!r}, scope='host', protocol=Json(), key='us', host_options=options,\n"
+        "                   rotation=rotation) as client:\n"
+        "    print(client.rotate().value, client.epoch)\n"
+    )
+    rotation, options = Rotation(identity=number_of, overlap=0.05), HostOptions(directory=str(tmp_path))
+    request = onesocket.join(
+        server.url, scope="host", protocol=Json(), key="us", host_options=options, rotation=rotation
+    )
+    async with asyncio.timeout(DEADLINE), request as client:
+        changes = client.changes()
+        process = await asyncio.create_subprocess_exec(
+            sys.executable, "-c", program, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE
+        )
+        out, err = await process.communicate()
+        assert out.decode().split() == [Outcome.OPENED.value, "2"], err.decode()
+        assert (await anext(changes)).epoch == 2
     assert server.counts.most_open == 2
 
 

@@ -20,6 +20,7 @@ async def check_client_types(client: Client, shared: SharedClient) -> None:
     assert_type(await client.connect(), Outcome)
     assert_type(client.connect_nowait(), Outcome)
     assert_type(await client.reconnect(), Outcome)
+    assert_type(await client.rotate(), Outcome)
     assert_type(client.send_nowait("x"), Delivery)
     assert_type(client.subscribe(), Subscription[Any | Gap])
     assert_type(client.subscribe("event", gaps=False), Subscription[Any])

@@ -137,6 +137,10 @@ class SharedClient(Generic[M]):
         """As `Client.reconnect()`; it acts on the shared connection."""
         return self._run(self._current().reconnect, timeout, "reconnecting")
 
+    def rotate(self, timeout: float | None = None) -> Outcome:
+        """As `Client.rotate()`; it acts on the shared connection."""
+        return self._run(self._current().rotate, timeout, "rotating")
+
     def disconnect(self, timeout: float | None = None) -> None:
         """As `Client.disconnect()`; it acts on the shared connection."""
         self._run(self._current().disconnect, timeout, "disconnecting")

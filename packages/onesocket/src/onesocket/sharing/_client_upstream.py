@@ -118,6 +118,10 @@ class ClientUpstream:
         """As `Client.reconnect()`."""
         return await self._client.reconnect()
 
+    async def rotate(self) -> Outcome:
+        """As `Client.rotate()`."""
+        return await self._client.rotate()
+
     async def disconnect(self) -> None:
         """As `Client.disconnect()`."""
         await self._client.disconnect()

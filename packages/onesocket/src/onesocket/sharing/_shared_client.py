@@ -226,6 +226,10 @@ class SharedClient(Generic[M]):
         """As `Client.reconnect()`, for all clients: lift a `disconnect()`, and open a new connection."""
         return await self._run(functools.partial(self.shared.reconnect, self.member))
 
+    async def rotate(self) -> Outcome:
+        """As `Client.rotate()`, for all clients."""
+        return await self._run(functools.partial(self.shared.rotate, self.member))
+
     async def disconnect(self) -> None:
         """As `Client.disconnect()`, for all clients, until one of them calls `reconnect()`."""
         await self._run(self.shared.disconnect)

@@ -94,6 +94,11 @@ class SharedConnection:
         await self._begin(member)
         return await self.upstream.reconnect()
 
+    async def rotate(self, member: Member) -> Outcome:
+        """As `Client.rotate()`, for all members."""
+        await self._begin(member)
+        return await self.upstream.rotate()
+
     async def disconnect(self) -> None:
         """As `Client.disconnect()`, for all members."""
         await self._begin(None)

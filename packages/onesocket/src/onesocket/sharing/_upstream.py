@@ -79,6 +79,10 @@ class Upstream(Protocol):
         """As `Client.reconnect()`."""
         ...
 
+    async def rotate(self) -> Outcome:
+        """As `Client.rotate()`."""
+        ...
+
     async def disconnect(self) -> None:
         """As `Client.disconnect()`: it holds for all, until `reconnect()`."""
 

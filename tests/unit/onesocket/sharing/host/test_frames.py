@@ -238,7 +238,7 @@ def test_a_change_of_what_frames_carry_needs_another_protocol_version() -> None:
                 "failed",
                 "stopped",
             ],
-            "Verb": ["connect", "connect, retrying", "disconnect", "reconnect"],
+            "Verb": ["connect", "connect, retrying", "disconnect", "reconnect", "rotate"],
         },
     ), "raise PROTOCOL_VERSION once 3 is released, and write the new contents here"
 

@@ -166,6 +166,10 @@ class HostUpstream:
         """Lift a `disconnect()` of any process, close the connection, and open a new one."""
         return await self._request(Verb.RECONNECT, retries=self._retries_first) or Outcome.OPENED
 
+    async def rotate(self) -> Outcome:
+        """Have a successor take the place of the connection. It is bounded by the deadlines of both, in the owner."""
+        return await self._request(Verb.ROTATE, retries=True) or Outcome.OPENED
+
     async def disconnect(self) -> None:
         """Close the connection for all processes, until one calls `reconnect()`."""
         await self._request(Verb.DISCONNECT)

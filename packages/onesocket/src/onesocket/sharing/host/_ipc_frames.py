@@ -38,6 +38,7 @@ class Verb(enum.StrEnum):
     CONNECT = "connect"
     CONNECT_RETRYING = "connect, retrying"
     RECONNECT = "reconnect"
+    ROTATE = "rotate"
     DISCONNECT = "disconnect"
 
 

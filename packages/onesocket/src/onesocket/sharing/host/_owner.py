@@ -348,6 +348,8 @@ class Owner:
                 return await self.client.connect(retry=True)
             case Verb.RECONNECT:
                 return await self.client.reconnect()
+            case Verb.ROTATE:
+                return await self.client.rotate()
             case Verb.DISCONNECT:
                 await self.client.disconnect()
                 return None

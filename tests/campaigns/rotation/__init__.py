@@ -1,0 +1,1 @@
+"""Rotations by the thousand over real sockets, with a ledger at the server."""
