@@ -8,14 +8,15 @@ import itertools
 import logging
 from collections import deque
 from collections.abc import Callable, Hashable, Iterable
-from typing import Any, Final, Protocol, cast
+from typing import Any, Final, Protocol
 
-from ..errors import DecodeError, InvalidOption, SubscriptionRefused
+from ..errors import DecodeError, SubscriptionRefused
 from ..protocols._pace import SendWindow
 from ..protocols._protocol import Protocol as WireProtocol
 from ..protocols._protocol import as_is
 from ..protocols._subscriptions import SubscriptionAnswer, Subscriptions, answers_of, frames_of, subscriptions_of
 from ..wire._handshake import Data
+from ._key_options import check_keys, check_subscription_support, select_keys
 from ._key_table import KeySelection
 from ._sender import FrameSource, Sender
 from ._snapshot_keeper import SnapshotKeeper
@@ -398,41 +399,3 @@ def _first(keys: Iterable[Hashable], batch: int | None) -> list[Hashable]:
 def _halves(keys: list[Hashable]) -> list[list[Hashable]]:
     middle = (len(keys) + 1) // 2
     return [half for half in (keys[:middle], keys[middle:]) if half]
-
-
-def select_keys(protocol: WireProtocol, keys: object) -> KeySelection | None:
-    """The selection for the keys of ``subscribe(keys=…)``; None: there are none. Raises `InvalidOption`."""
-    wanted = check_keys(keys)
-    return KeySelection(wanted, check_key_support(protocol)) if wanted else None
-
-
-def check_keys(keys: object) -> tuple[Hashable, ...]:
-    """The keys of ``subscribe(keys=…)``, each once; one str or bytes is one key. Raises `InvalidOption`."""
-    if isinstance(keys, str | bytes):
-        return (keys,)
-    try:
-        return tuple(dict.fromkeys(cast("Iterable[Hashable]", keys)))
-    except TypeError:
-        raise InvalidOption(f"keys must be several hashable keys, such as ['a', 'b'], not {keys!r}") from None
-
-
-def check_subscription_support(protocol: WireProtocol) -> Subscriptions:
-    """The subscriptions of a protocol; raises `InvalidOption` if it describes none."""
-    declared = subscriptions_of(protocol)
-    if declared is None:
-        raise InvalidOption(
-            "keys= needs a protocol that describes its subscriptions: it has neither subscriptions=Subscriptions(…) "
-            "nor subscribe_frames() and unsubscribe_frames()"
-        )
-    return declared
-
-
-def check_key_support(protocol: WireProtocol) -> Callable[[Any], Hashable]:
-    """The function that finds the key of a message; raises `InvalidOption`: a reader of keys would wait for ever."""
-    key_of = check_subscription_support(protocol).key
-    if key_of is None:
-        raise InvalidOption(
-            "keys= needs a protocol that knows the key of a message: give its Subscriptions(…) a key=, or define "
-            "key_of()"
-        )
-    return key_of

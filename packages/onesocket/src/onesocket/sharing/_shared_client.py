@@ -17,6 +17,7 @@ from ..client._error_reporter import ErrorReporter
 from ..client._fan_out import FanOut
 from ..client._gap import Gap
 from ..client._instruments import Observer, SourceKind
+from ..client._key_options import select_keys
 from ..client._message_client import C, CallbackOptions, R, ReaderParameters, SubscriptionOptions, W
 from ..client._options import check_retry
 from ..client._pickling import not_picklable
@@ -27,7 +28,6 @@ from ..client._state_watchers import StateWatchers
 from ..client._status import Change, Stats, Status
 from ..client._subscription import Predicate, Subscription
 from ..client._token_source import TokenSource
-from ..client._upstream_subscriptions import select_keys
 from ..errors import ClientClosed, DeliveryUnknown, ForkedCopy, OnesocketError, RequestLost, WrongEventLoop
 from ..lifecycle._effects import Outcome
 from ..lifecycle._states import State

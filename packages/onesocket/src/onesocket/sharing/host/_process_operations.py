@@ -8,9 +8,10 @@ import itertools
 from collections.abc import Callable, Hashable, Iterable
 from typing import Any, Final
 
+from ...client._key_options import check_subscription_support
 from ...client._request_calls import AnswerSink, timed_out
 from ...client._subscription_counts import SubscriptionCounts
-from ...client._upstream_subscriptions import KeySubscriber, check_subscription_support
+from ...client._upstream_subscriptions import KeySubscriber
 from ...client._user_code import encode_message
 from ...errors import (
     ClientClosed,
