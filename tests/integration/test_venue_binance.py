@@ -167,4 +167,3 @@ async def test_the_end_is_announced_before_it_comes(venue: BinanceVenue) -> None
             assert await ending == 2
             assert await combined.rest() == await raw.rest() == ([], 1001, "")
             assert (await successor.ask({"method": "LIST_SUBSCRIPTIONS", "id": 1}))["id"] == 1
-    assert venue.ledger.most_open == 3

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import zlib
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, Final, Unpack, cast
@@ -194,8 +194,8 @@ class KrakenVenue(Venue[KrakenSession]):
         book.change(bids, asks)
         updates: dict[int, dict[str, Any] | None] = {}
         for depth, (old_bids, old_asks) in before.items():
-            changed_bids = _difference(old_bids, book.bids(depth), {price for price, _ in book.bids()})
-            changed_asks = _difference(old_asks, book.asks(depth), {price for price, _ in book.asks()})
+            changed_bids = _difference(old_bids, book.bids(depth), book.has_bid)
+            changed_asks = _difference(old_asks, book.asks(depth), book.has_ask)
             is_empty = not changed_bids and not changed_asks
             updates[depth] = None if is_empty else self._book_message("update", symbol, changed_bids, changed_asks)
         return self.distribute(_BookUpdates(updates), key)
@@ -242,8 +242,8 @@ def _wire_level(level: LevelText) -> dict[str, msgspec.Raw]:
     return {"price": msgspec.Raw(level[0].encode()), "qty": msgspec.Raw(level[1].encode())}
 
 
-def _difference(before: list[LevelText], after: list[LevelText], everywhere: set[str]) -> list[LevelText]:
+def _difference(before: list[LevelText], after: list[LevelText], remains: Callable[[str], bool]) -> list[LevelText]:
     """Levels that take a client's book from `before` to `after`; those that fall out of its depth aren't told."""
     old = dict(before)
-    removed = [(price, "0") for price, _ in before if price not in everywhere]
+    removed = [(price, "0") for price, _ in before if not remains(price)]
     return removed + [level for level in after if old.get(level[0]) != level[1]]

@@ -28,6 +28,14 @@ class PriceLevels:
                 else:
                     side.pop(Decimal(price), None)
 
+    def has_bid(self, price: str) -> bool:
+        """Return True if there is a bid of this price."""
+        return Decimal(price) in self._bids
+
+    def has_ask(self, price: str) -> bool:
+        """Return True if there is an ask of this price."""
+        return Decimal(price) in self._asks
+
     def bids(self, depth: int | None = None) -> list[LevelText]:
         """Return the best bids, highest price first."""
         return [self._bids[price] for price in sorted(self._bids, reverse=True)[:depth]]
