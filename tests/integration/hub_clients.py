@@ -11,7 +11,7 @@ from websockets.exceptions import ConnectionClosed
 
 from onesocket import Client, ReconnectPolicy
 from onesocket.hub import Endpoint, Hub, HubOptions, Merge, MergedRaw, RawFrontend
-from onesocket.protocols import LastValues, Raw
+from onesocket.protocols import LastValues, Raw, Requests
 from onesocket.sharing._client_upstream import ClientUpstream
 from onesocket.testing import FaultyServer
 from tests.support.waiting import DEADLINE
@@ -29,18 +29,18 @@ async def running_hub(
     client_options: dict[str, Any] | None = None,
     key: str = "",
     snapshot: LastValues | None = None,
+    requests: Requests | None = None,
     **options: Any,
 ) -> AsyncIterator[Hub]:
     extra: dict[str, Any] = {"reconnect": FAST, "close_timeout": 1.0, **(client_options or {})}
     if merge is not None:
         extra["protocol"] = MergedRaw(merge, snapshot=snapshot)
-    elif snapshot is not None:
-        extra["protocol"] = Raw(snapshot=snapshot)
+    elif snapshot is not None or requests is not None:
+        extra["protocol"] = Raw(snapshot=snapshot, requests=requests)
     upstream = ClientUpstream(Client(server.url, **extra))
     given = HubOptions(**{"listen": listen, "close_timeout": 2.0, **options})
-    hub = Hub(
-        upstream, RawFrontend(upstream, given, merge, snapshots=snapshot is not None), given, key=key or server.url
-    )
+    frontend = RawFrontend(upstream, given, merge, snapshots=snapshot is not None, requests=requests)
+    hub = Hub(upstream, frontend, given, key=key or server.url)
     await hub.start()
     try:
         yield hub

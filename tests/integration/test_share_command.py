@@ -18,7 +18,7 @@ from typer.testing import CliRunner
 from websockets.asyncio.client import connect
 from websockets.exceptions import ConnectionClosed
 
-from onesocket import Json
+from onesocket import Json, Requests
 from onesocket.cli._app import app
 from onesocket.errors import OptionConflict
 from onesocket.sharing._join import join
@@ -326,6 +326,40 @@ async def test_a_client_that_comes_late_begins_with_the_last_values(environment:
             assert await late.recv() == '{"data": {"key": "a"}, "is": 2}'
 
 
+@pytest.mark.parametrize("merge", [(), ("--merge", "json")])
+async def test_programs_and_clients_of_the_hub_with_the_same_ids_get_their_own_answers(
+    environment: dict[str, str], merge: tuple[str, ...]
+) -> None:
+    options = ["--request-id", "req", "--protocol", "json", *merge]
+    async with FaultyServer() as server, sharing(environment, server.url, *options) as hub:
+        async with connect(hub.url) as one, connect(hub.url) as two:
+            for program, name in ((one, "one"), (two, "two")):
+                await program.send(json.dumps({"req": 1, "from": name}))
+            for program, name in ((one, "one"), (two, "two")):
+                assert json.loads(await program.recv()) == {"req": 1, "from": name}
+        assert sorted(json.loads(data)["req"] for data in server.received) == [1, 2]
+
+
+async def test_python_programs_count_their_requests_together_with_the_hub_s_clients(
+    environment: dict[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("ONESOCKET_RUNTIME_DIR", environment["ONESOCKET_RUNTIME_DIR"])
+    options = ["--scope", "host", "--request-id", "req", "--protocol", "json"]
+    protocol = Json(requests=Requests(id="req"))
+    async with FaultyServer() as server:
+        async with (
+            sharing(environment, server.url, *options) as hub,
+            connect(hub.url) as program,
+            join(server.url, scope="host", protocol=protocol) as client,
+        ):
+            for number in range(3):
+                await program.send(json.dumps({"req": number, "from": "program"}))
+                assert await client.request({"req": number, "from": "Python"}) == {"req": number, "from": "Python"}
+                assert json.loads(await program.recv()) == {"req": number, "from": "program"}
+            assert sorted(json.loads(data)["req"] for data in server.received) == [1, 2, 3, 4, 5, 6]
+        assert server.counts.most_open == 1
+
+
 async def test_a_silent_upstream_is_replaced(environment: dict[str, str]) -> None:
     async with (
         FaultyServer(echo=False) as server,
@@ -375,6 +409,8 @@ async def test_the_hub_keeps_the_pace_whatever_its_clients_send(environment: dic
         (["ws://h/", "--merge", "json", "--control-pace", "fast"], "--control-pace wants N or N/SECONDS"),
         (["ws://h/", "--pace", "0/1"], "--pace wants N or N/SECONDS"),
         (["--discord", "--token", "x", "--last-values", "s"], "--last-values has no effect with --discord"),
+        (["--discord", "--token", "x", "--request-id", "s"], "--request-id has no effect with --discord"),
+        (["ws://h/", "--request-id", ""], "id must be the key of the id"),
         (["--discord", "--token", "x", "--pace", "5"], "--discord can't be combined with --merge, --gap-message"),
         (["ws://h/", "--intents", "3"], "--intents has no effect without --discord"),
         (["ws://h/", "--allow-origin", "example"], "'example' is the origin of no web page"),

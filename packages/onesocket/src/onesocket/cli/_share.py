@@ -163,6 +163,14 @@ def share(
             help="A client begins with the newest message for each value at this place (data.symbol) of JSON messages.",
         ),
     ] = None,
+    request_id: Annotated[
+        str | None,
+        typer.Option(
+            metavar="NAME",
+            help="The member with the id of a JSON request and its answers: clients may use the same ids, and each "
+            "gets the answers to its own requests alone.",
+        ),
+    ] = None,
     pace: PaceArgument = None,
     silence_timeout: SilenceTimeoutArgument = None,
     control_pace: Annotated[
@@ -241,6 +249,8 @@ def share(
             fail("--scope host can't be combined with --discord or --linger: other processes may need the connection")
         if discord and (chosen is not None or gap_message is not None or subprotocol or options.json or pace):
             fail("--discord can't be combined with --merge, --gap-message, --subprotocol, --pace or --protocol json")
+        if discord and request_id is not None:
+            fail("--request-id has no effect with --discord: its requests have no ids")
         if discord and last_values is not None:
             fail("--last-values has no effect with --discord: it is for JSON messages with a key")
         if discord and key is not None:
@@ -266,6 +276,7 @@ def share(
                 chosen,
                 paces=paces,
                 last_values=last_values,
+                request_id=request_id,
                 on_host=on_host,
                 subprotocols=names,
                 server_hostname=server_hostname,
@@ -306,13 +317,14 @@ def _make_hub(
     *,
     paces: tuple[Pace | None, Pace | None],
     last_values: str | None,
+    request_id: str | None,
     on_host: bool,
     **given: Any,
 ) -> Hub:
     """Make a hub for any WebSocket; `given`: options of its client, the token among them."""
     from ..client import Client
-    from ..hub import Hub, JsonField, MergedRaw, RawFrontend
-    from ..protocols import Json, LastValues, Raw
+    from ..hub import Hub, JsonField, JsonRequests, MergedRaw, RawFrontend
+    from ..protocols import Json, LastValues, Raw, Requests
     from ..sharing._client_upstream import ClientUpstream
     from ..sharing._connection_key import ConnectionKey
     from ..sharing._option_digests import option_digests
@@ -320,14 +332,16 @@ def _make_hub(
     if url is None:
         fail("the URL of the upstream is missing: onesocket share wss://...")
     pace, control_pace = paces
+    requests = None if request_id is None else JsonRequests(id=request_id)
     snapshot = None if last_values is None else LastValues(key=JsonField(last_values))
     protocol: Raw
     if merge is None:
-        protocol = Raw(pace=pace, snapshot=snapshot)
+        protocol = Raw(pace=pace, snapshot=snapshot, requests=requests)
         # On the wire it's the same, so programs may join with that.
-        protocol.fingerprint = (Json if options.json else Raw)(pace=pace).fingerprint
+        programs = Requests(id=request_id) if request_id is not None and options.json else requests
+        protocol.fingerprint = (Json if options.json else Raw)(pace=pace, requests=programs).fingerprint
     else:
-        protocol = MergedRaw(merge, pace=pace, control_pace=control_pace, snapshot=snapshot)
+        protocol = MergedRaw(merge, pace=pace, control_pace=control_pace, snapshot=snapshot, requests=requests)
     given["protocol"] = protocol
     connection_key = ConnectionKey.of(url, key=key, token=given["token"])
     make_client = partial(Client, url, **given)
@@ -341,7 +355,7 @@ def _make_hub(
         upstream = HostUpstream(spec)
     else:
         upstream = ClientUpstream(client)
-    frontend = RawFrontend(upstream, options, merge, snapshots=snapshot is not None)
+    frontend = RawFrontend(upstream, options, merge, snapshots=snapshot is not None, requests=requests)
     digests = option_digests(client)
     return Hub(upstream, frontend, options, key=connection_key.digest(), digests=digests)
 

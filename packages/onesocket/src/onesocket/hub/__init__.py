@@ -4,6 +4,7 @@ from ..errors import CannotListen, HubRunning
 from ._discovery import HubListing, hubs
 from ._endpoint import Endpoint
 from ._hub import Hub
+from ._json_requests import JsonRequests
 from ._merge import Interest, JsonField, JsonMerge, Merge, MergedRaw, load_merge
 from ._options import HubOptions
 from ._raw_frontend import RawFrontend
@@ -18,6 +19,7 @@ __all__ = [
     "Interest",
     "JsonField",
     "JsonMerge",
+    "JsonRequests",
     "Merge",
     "MergedRaw",
     "RawFrontend",

@@ -12,6 +12,7 @@ import msgspec
 from ..errors import DeliveryUnknown, OnesocketError, SubscriptionRefused
 from ..transports._server_connection import ServerConnection, ServerConnectionLimits
 from ..wire._handshake import Data, size_of
+from ._client_answers import OpenRequests
 from ._frontend import report_unsent
 
 if TYPE_CHECKING:
@@ -34,6 +35,7 @@ class RawClient:
         self.has_begun = False
         """True once it gets messages."""
         self.connection = ServerConnection(self, limits, subprotocol=subprotocol)
+        self.requests = None if frontend.requests is None else OpenRequests(frontend.requests)
         self._frontend = frontend
         self._waiting: deque[Data] = deque()
         self._sender: asyncio.Task[None] | None = None
@@ -121,7 +123,8 @@ class RawClient:
         try:
             while self._waiting:
                 data = self._waiting[0]
-                await self._frontend.upstream.send(data)
+                if not self._frontend.ask(self, data):
+                    await self._frontend.upstream.send(data)
                 self._waiting.popleft()
                 counters.sent.add(1)
                 counters.sent_bytes += size_of(data)
@@ -131,12 +134,13 @@ class RawClient:
         except asyncio.CancelledError:
             pass  # the message was withdrawn, and still waits
         except OnesocketError as error:
-            self._not_sent(error)
+            self.not_sent(error)
         finally:
             self._sender = None
 
-    def _not_sent(self, error: OnesocketError) -> None:
-        after = len(self._waiting) - 1
+    def not_sent(self, error: OnesocketError) -> None:
+        """Close the connection, as a message was not sent upstream, or may not have been."""
+        after = max(0, len(self._waiting) - 1)
         self._waiting.clear()
         reason = report_unsent("message", error, after, self._frontend.counters, client_closing=self.connection.closing)
         self.connection.close(_INTERNAL_ERROR if isinstance(error, DeliveryUnknown) else _TRY_AGAIN_LATER, reason)

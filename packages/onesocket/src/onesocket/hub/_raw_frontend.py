@@ -9,11 +9,13 @@ from typing import TYPE_CHECKING, Any, Final
 from ..client._backlog import MAX_BYTES, Backlog
 from ..client._gap import Gap, GapReason
 from ..errors import InvalidOption, SubscriptionRefused
+from ..protocols._requests import Requests
 from ..sharing._upstream import Upstream
 from ..transports._connection_acceptor import RequestAnswer
 from ..transports._server_connection import ServerConnectionLimits, encode_message
 from ..wire._handshake import Data, size_of
 from ..wire._request_parser import HttpRequest
+from ._client_answers import ClientAnswers
 from ._counters import HubCounters
 from ._frontend import wait_for_all
 from ._merge import Interest, Merge, key_of, refusal_messages
@@ -32,13 +34,24 @@ class RawFrontend:
     kind = "raw"
 
     def __init__(
-        self, upstream: Upstream, options: HubOptions, merge: Merge | None = None, *, snapshots: bool = False
+        self,
+        upstream: Upstream,
+        options: HubOptions,
+        merge: Merge | None = None,
+        *,
+        snapshots: bool = False,
+        requests: Requests | None = None,
     ) -> None:
-        """Make a frontend; `snapshots`: the upstream's protocol declares one, and new clients begin with it."""
+        """Make a frontend; `snapshots`: the upstream's protocol declares one, and new clients begin with it.
+
+        `requests`: those that the upstream's protocol declares, for frames as messages: clients get the answers to
+        their own, under their own ids.
+        """
         self.options = options
         self.upstream = upstream
         self._merge = merge
         self._snapshots = snapshots
+        self.requests = requests
         self._limits = ServerConnectionLimits(
             max_size=options.max_message, write_buffer=options.client_buffer, close_timeout=options.close_timeout
         )
@@ -161,7 +174,24 @@ class RawFrontend:
             del self._clients[client]
             if client.keys:
                 self.upstream.remove_keys(client)
+            if client.requests is not None:
+                client.requests.close_all()
             self._hub.client_disconnected()
+
+    def ask(self, client: RawClient, data: Data) -> bool:
+        """Send a request upstream, under an id of its own; returns False for any other message."""
+        open_requests = client.requests
+        id_ = None if open_requests is None else open_requests.requests.own_id(data)
+        if open_requests is None or id_ is None:
+            return False
+        answers = ClientAnswers(open_requests, client, id_, self._answer)
+        open_requests.add(answers, self.upstream.open_answers(data, answers))
+        return True
+
+    def _answer(self, client: RawClient, data: Data) -> None:
+        self.counters.received.add(1)
+        self.counters.received_bytes += size_of(data)
+        self._write((client,), [encode_message(data)])
 
     def subscribe(self, client: RawClient, data: Data) -> bool:
         """Apply a message that subscribes or unsubscribes; returns False for any other message."""

@@ -39,7 +39,9 @@ class RequestTemplate:
         numbers = isinstance(requests.make_id(0), int)
         placeholder, own = _new_placeholder(numbers=numbers), _new_placeholder(numbers=numbers)
         data = protocol.encode(requests.put(message, placeholder))
-        for is_encoded in (True, False):
+        # A number in a text stands there as its digits, whichever codec the process with the connection has.
+        first_plain = numbers and isinstance(data, str)
+        for is_encoded in (not first_plain, first_plain):
             shown: Any = _id_in(data, protocol, placeholder, is_encoded=is_encoded)
             if shown is not None and shown in data:
                 break
@@ -55,8 +57,7 @@ class RequestTemplate:
     def fill(self, protocol: Protocol, id_: RequestId) -> Data:
         """Make the frame with this id."""
         data: Any = self.data
-        shown = _id_in(data, protocol, id_, is_encoded=self.is_encoded)
-        filled: Data = data.replace(self.placeholder, shown)
+        filled: Data = data.replace(self.placeholder, self._shown(data, protocol, id_))
         return filled
 
     def fill_stop(self, protocol: Protocol, id_: RequestId, own_id: Callable[[], RequestId]) -> Data | None:
@@ -64,11 +65,20 @@ class RequestTemplate:
         stop: Any = self.stop
         if stop is None:
             return None
-        stop = stop.replace(self.placeholder, _id_in(stop, protocol, id_, is_encoded=self.is_encoded))
+        stop = stop.replace(self.placeholder, self._shown(stop, protocol, id_))
         if self.stop_placeholder is not None:
-            stop = stop.replace(self.stop_placeholder, _id_in(stop, protocol, own_id(), is_encoded=self.is_encoded))
+            stop = stop.replace(self.stop_placeholder, self._shown(stop, protocol, own_id()))
         filled: Data = stop
         return filled
+
+    def _shown(self, data: Data, protocol: Protocol, id_: RequestId) -> Data:
+        shown = _id_in(data, protocol, id_, is_encoded=self.is_encoded)
+        if shown is None:
+            raise InvalidOption(
+                f"the protocol {protocol.name}, with which the connection was opened, can't write an id into a request "
+                "of another process: give all of them the same codec"
+            )
+        return shown
 
 
 def _new_placeholder(*, numbers: bool) -> RequestId:

@@ -57,7 +57,7 @@ class Requests:
         if self.id_of is None:
             return self._at_key(message)
         found: object = self.id_of(message)
-        return found if isinstance(found, (str, int)) else None
+        return found if isinstance(found, (str, int)) and found.__class__ is not bool else None
 
     def own_id(self, request: Any) -> RequestId | None:
         """Return the id that the caller put into a request; None: there is none."""
@@ -66,7 +66,7 @@ class Requests:
     def _at_key(self, message: Any) -> RequestId | None:
         get: Any = getattr(message, "get", None)
         found: object = get(self.id) if callable(get) else getattr(message, self.id, None)
-        return found if isinstance(found, (str, int)) else None
+        return found if isinstance(found, (str, int)) and found.__class__ is not bool else None
 
     def put(self, message: Any, id_: RequestId) -> Any:
         """Return a copy of a message with this id. Raises `UsageError` for a type whose copies can't be made."""
