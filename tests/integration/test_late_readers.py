@@ -263,8 +263,9 @@ async def test_every_reader_ends_with_the_newest_values_and_gets_each_once_in_or
         assert any(min(item["number"] for item in stream) > 0 for stream in streams), "no reader came late"
 
 
-async def test_a_late_reader_of_a_lost_connection_begins_with_the_next(tmp_path: Path) -> None:
-    async with a_server() as server, joined(server, "process", tmp_path) as shared:
+@pytest.mark.parametrize("scope", ["process", "host"])
+async def test_a_late_reader_of_a_lost_connection_begins_with_the_next(scope: str, tmp_path: Path) -> None:
+    async with a_server() as server, joined(server, scope, tmp_path / "run") as shared:
         first = shared.subscribe()
         await server.broadcast(value("a", 1))
         assert await take(first, 1) == ["a1"]
@@ -274,6 +275,29 @@ async def test_a_late_reader_of_a_lost_connection_begins_with_the_next(tmp_path:
         late = shared.subscribe()
         await server.broadcast(value("b", 2))
         assert await take(late, 1) == ["b2"]
+
+
+@pytest.mark.parametrize("scope", ["process", "host"])
+async def test_a_reader_may_come_before_the_snapshot(scope: str, tmp_path: Path) -> None:
+    async with a_server() as server:
+        shared = joined(server, scope, tmp_path / "run").client()
+        stream = shared.subscribe()
+        await shared.connect()
+        await server.broadcast(value("a", 1))
+        assert await take(stream, 1) == ["a1"]
+        await shared.aclose()
+
+
+async def test_a_reader_whose_snapshot_never_comes_ends_with_the_connection(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(ClientUpstream, "ask_snapshot", lambda *_: None)
+    async with a_server() as server, joined(server, "loop", tmp_path) as shared:
+        stream = shared.subscribe()
+        shared.shared.is_closing = True
+        await shared.shared.close()
+        async with asyncio.timeout(10):
+            assert [item async for item in stream] == []
 
 
 class TopicsByMethods(Json[Any]):
@@ -392,3 +416,41 @@ async def test_a_second_subscriber_of_a_key_begins_with_its_newest_message() -> 
         await server.wait_until(lambda counts: counts.messages_received == 3)
         await server.broadcast(value("b", 6))
         assert await read(two, 1) == ["b6"]
+
+
+@pytest.mark.usefixtures("private_runtime")
+async def test_a_program_gets_nothing_before_its_snapshot(monkeypatch: pytest.MonkeyPatch) -> None:
+    async with a_server() as server, running_hub(server, snapshot=BY_KEY) as hub, connected_program(hub) as first:
+        asked: list[Callable[[list[Any]], object]] = []
+        monkeypatch.setattr(ClientUpstream, "ask_snapshot", lambda _, ready: asked.append(ready))
+        async with connected_program(hub) as late:
+            await until(lambda: len(asked) == 1)
+            await server.broadcast(value("a", 1))
+            assert await read(first, 1) == ["a1"]
+            asked[0]([value("a", 1)])
+            await server.broadcast(value("a", 2))
+            assert await read(late, 2) == ["a1", "a2"]
+
+
+@pytest.mark.usefixtures("private_runtime")
+async def test_a_key_begins_with_its_snapshot_unless_it_was_unsubscribed(monkeypatch: pytest.MonkeyPatch) -> None:
+    async with (
+        a_server() as server,
+        running_hub(server, merge=JsonMerge(key="key"), snapshot=BY_KEY) as hub,
+        connected_program(hub) as one,
+    ):
+        asked: list[Callable[[list[Any]], object]] = []
+        monkeypatch.setattr(ClientUpstream, "ask_snapshot", lambda _, ready: asked.append(ready))
+        await one.send(json.dumps({"op": "subscribe", "args": ["a", "b"]}))
+        await one.send(json.dumps({"op": "unsubscribe", "args": ["b"]}))
+        await until(lambda: len(asked) == 1)
+        await server.wait_until(lambda counts: counts.messages_received >= 1)
+        await one.send("a word that goes upstream")
+        await server.wait_until(lambda _: "a word that goes upstream" in server.received)
+        await server.broadcast(value("a", 1))
+        await server.broadcast(json.dumps({"no key": "so for all"}))
+        assert json.loads(await next_message(one)) == {"no key": "so for all"}
+        asked[0]([value("a", 1), value("b", 2)])
+        await server.broadcast(value("b", 3))
+        await server.broadcast(value("a", 4))
+        assert await read(one, 2) == ["a1", "a4"]
