@@ -12,7 +12,20 @@ from typing import Any
 
 import pytest
 
-from onesocket import Client, Gap, Json, Msgpack, OnesocketError, Requests, SharedClient, Status, blocking, join
+from onesocket import (
+    Client,
+    Gap,
+    Json,
+    Msgpack,
+    OnesocketError,
+    ReconnectPolicy,
+    Requests,
+    SharedClient,
+    State,
+    Status,
+    blocking,
+    join,
+)
 from onesocket.client import Change
 from onesocket.errors import ClientClosed, InvalidOption, RequestLost, RequestRefused, RequestTimeout
 from onesocket.protocols import Protocol
@@ -137,7 +150,7 @@ class ProcessSink:
 
 
 def make_process(server: FaultyServer, directory: Path, given: Protocol) -> HostUpstream:
-    options: dict[str, Any] = {"protocol": given}
+    options: dict[str, Any] = {"protocol": given, "reconnect": ReconnectPolicy(initial=0.01, cap=0.05)}
     upstream = HostUpstream(
         ConnectionSpec(
             key=ConnectionKey.of(server.url, key="account"),
@@ -257,3 +270,18 @@ async def test_an_owner_that_ends_loses_a_request_unless_it_may_be_repeated(
         with pytest.raises(RequestLost):
             await lost
         assert (await kept)["q"] == 2
+
+
+async def test_a_request_that_its_owner_had_not_sent_is_sent_by_the_next_one(
+    server: FaultyServer, tmp_path: Path
+) -> None:
+    async with open_processes(server, tmp_path, protocol(), 2) as (owner, follower):
+        await server.stop_listening(kill=True)
+        await until(lambda: follower.status.state is not State.CONNECTED)
+        waits = asyncio.ensure_future(ask(follower, {"q": 1}))
+        requests = owner_requests(owner)
+        await until(lambda: bool(requests.table.pending))
+        await owner.aclose()
+        await server.start()
+        assert (await waits)["q"] == 1
+        assert len(server.received) == 1
