@@ -47,7 +47,7 @@ class FeedServer(SimulatedServer):
         """Send messages all the time."""
         if not self.ends:
             self.publish()
-            asyncio.get_running_loop().call_later(self._chance.choice([0.01, 0.1, 0.3, 2]), self.begin)
+            asyncio.get_running_loop().call_later(self._chance.choice([0.02, 0.3, 1, 3]), self.begin)
 
     def _send_later(self, peer: MemoryPeer, text: str) -> None:
         loop = asyncio.get_running_loop()
@@ -196,7 +196,7 @@ class RotationWorkload(Workload):
         self.feed.has_one_place = False
         if client.state is not State.CLOSED:
             await self.call("reconnect at the end", client.reconnect)
-            await asyncio.sleep(70)
+            await asyncio.sleep(40)
             before, gaps = client.epoch, client.stats.gaps
             is_alone = client.internals.runner.machine.side is Side.NONE  # else the call joins another rotation
             peers = self.feed.open_peers()

@@ -225,7 +225,7 @@ class Client(Generic[M]):
         )
         publisher = self._requests or self._fan_out
         silence = SilenceWatch.of(self._options, self._fan_out, self._error_reporter.report, publisher)
-        self._runner.attach(self._fan_out, self._sender, silence, self._requests)
+        self._runner.attach(self._fan_out, self._sender, silence, self._requests, self._error_reporter.report)
         self._observer: Observer | None = None
         if self._options.instruments:
             kind, report = SourceKind.CONNECTION, self._error_reporter.report

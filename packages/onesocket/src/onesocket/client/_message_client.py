@@ -59,8 +59,8 @@ class MessageClient(Protocol[M]):
 
     Its parameter is the type of received messages, as the protocol decodes them.
 
-    See `Client` for what each method does. `disconnect`, `reconnect` and `connect` act on the connection, and so on
-    every client that shares it; `aclose` ends this handle.
+    See `Client` for what each method does. `disconnect`, `reconnect`, `rotate` and `connect` act on the connection, and
+    so on every client that shares it; `aclose` ends this handle.
     """
 
     @property
@@ -106,6 +106,10 @@ class MessageClient(Protocol[M]):
 
     async def reconnect(self) -> Outcome:
         """Lift a `disconnect()`, close what is open, and open one new connection."""
+        ...
+
+    async def rotate(self) -> Outcome:
+        """Replace the connection by a successor without a hole in its messages."""
         ...
 
     async def aclose(self) -> None:

@@ -42,6 +42,14 @@ if TYPE_CHECKING:
 class Runner:
     """The asyncio shell around one `Machine`."""
 
+    # Of the class until a rotation begins: an instance with few attributes shares the keys of its dictionary.
+    side: ConnectionAttempt | None = None
+    """The side connection of a rotation."""
+    _rotations: Rotations | None = None
+    _side_timer: asyncio.TimerHandle | None = None
+    _is_promoted = False
+    """True while the effects of a rotation are performed: a successor has taken over."""
+
     def __init__(
         self,
         options: Options,
@@ -59,8 +67,6 @@ class Runner:
             closes_first=options.rotation is not None and options.rotation.close_first,
         )
         self.attempt: ConnectionAttempt | None = None
-        self.side: ConnectionAttempt | None = None
-        """The side connection of a rotation."""
         self.is_shared = False
         """True for a shared connection, which `onesocket.sharing` closes: the client is no handle that is left open."""
         self.handshakes = 0
@@ -83,14 +89,9 @@ class Runner:
         self._silence: SilenceWatch | None
         self._requests: RequestTracker | None
         self._publisher: Publisher
-        self._rotations: Rotations | None = None
-        self._is_promoted = False
-        """True while the effects of a rotation are performed: a successor has taken over."""
-        self._report = report
         self._on_change = on_change
         self._jitter = jitter
         self._timer: asyncio.TimerHandle | None = None
-        self._side_timer: asyncio.TimerHandle | None = None
         self._queue: list[Event] = []  # a deque takes 0.7 KB, and there are few at a time
         self._busy = False
         self._ended_with_loop = False
@@ -100,7 +101,12 @@ class Runner:
         """Raises `WrongEventLoop` on any loop but ours, and `ForkedCopy` in a child."""
 
     def attach(
-        self, fan_out: FanOut, sender: Sender, silence: SilenceWatch | None, requests: RequestTracker | None
+        self,
+        fan_out: FanOut,
+        sender: Sender,
+        silence: SilenceWatch | None,
+        requests: RequestTracker | None,
+        report: Callable[[BaseException, str], None],
     ) -> None:
         """Complete the runner by the parts that are made with calls of it."""
         self._fan_out = fan_out
@@ -115,7 +121,7 @@ class Runner:
             from ._rotation_watch import RotationWatch  # noqa: PLC0415 - most programs have none
             from ._rotations import Rotations  # noqa: PLC0415 - most programs have none
 
-            watch = RotationWatch(rotation, self._publisher, self._rotate, self._report, self._jitter)
+            watch = RotationWatch(rotation, self._publisher, self._rotate, report, self._jitter)
             self._publisher = watch.publisher
             self._rotations = Rotations(
                 rotation,
@@ -125,7 +131,7 @@ class Runner:
                 requests=requests,
                 watch=watch,
                 dispatch=self.dispatch,
-                report=self._report,
+                report=report,
             )
 
     def __repr__(self) -> str:

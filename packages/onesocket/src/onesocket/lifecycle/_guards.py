@@ -52,6 +52,8 @@ class Guards(SideData):
         self.state = State.DISCONNECTED
         self.epoch: int = 0
         """The epoch of the authoritative connection or attempt, or of the last one; 0 before the first attempt."""
+        self.last_epoch: int = 0
+        """The newest epoch that was given to an attempt, a successor's included."""
         self.live_epoch: int | None = None
         """The epoch of the authoritative connection whose socket or task still exists, if any."""
         self.opened = False
@@ -83,9 +85,8 @@ class Guards(SideData):
         self.timer_at = 0.0
         """Time at which the timer fires, if it is set."""
         self.error: OnesocketError | None = None
-        """Reason for the loss of the connection or the failure of the attempt; None while all is well."""
         self.verdict = Verdict.RETRY
-        """The verdict on that."""
+        """Reason for the loss of the connection or the failure of the attempt (None while all is well); its verdict."""
         self.stale: int = 0
         """Events of a past epoch or timer that were dropped."""
         self._event: Event = events.Connect()
