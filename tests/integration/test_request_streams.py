@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -198,6 +199,18 @@ async def test_a_process_gets_its_answers_and_stops_what_it_leaves(
         requests = upstreams[0]._owner.client.internals.requests
         assert requests is not None
         assert not requests.table.pending
+
+
+async def test_a_followers_messages_and_streams_keep_their_order(server: FaultyServer, tmp_path: Path) -> None:
+    async with open_processes(server, tmp_path, PROTOCOL, 2) as (_, follower):
+        sends = []
+        for number in range(3):
+            sends.append(asyncio.ensure_future(follower.send({"type": "note", "n": number})))
+            await asyncio.sleep(0)
+            follower.open_answers(count_to(1), AnswerList())
+        await asyncio.gather(*sends)
+        await until(lambda: len(server.received) == 6)
+        assert [json.loads(data)["type"] for data in server.received] == ["note", "subscribe"] * 3
 
 
 async def test_a_followers_stop_gets_an_id_of_its_own(server: FaultyServer, tmp_path: Path) -> None:

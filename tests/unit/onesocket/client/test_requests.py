@@ -174,6 +174,19 @@ async def test_requests_are_lost_with_the_connection_on_which_they_were_sent() -
 
 
 @on_virtual_time
+async def test_an_answer_on_the_next_connection_is_no_late_one() -> None:
+    server = MemoryServer()
+    async with make_client(server, protocol=PROTOCOL, reconnect=NOW) as client:
+        assert isinstance(await outcome(requesting(client, 1, timeout=1)[0]), RequestTimeout)
+        server.peers[0].drop()
+        await settle()
+        stream = client.subscribe(gaps=False)
+        server.peers[1].send('{"id": 1}')
+        assert await anext(stream) == {"id": 1}
+        assert client.stats.late_answers == 0
+
+
+@on_virtual_time
 async def test_a_request_is_asked_again_after_a_loss_where_the_program_wants_that() -> None:
     server = MemoryServer()
     async with make_client(server, protocol=PROTOCOL, reconnect=NOW) as client:
