@@ -730,6 +730,21 @@ async def test_shared_clients_share_one_durable_outbox(
     assert left_in(path) == [(3, True)]
 
 
+@pytest.mark.parametrize("scope", ["loop", "process"])
+async def test_a_join_that_does_not_wait_tells_of_a_file_that_can_not_be_opened(
+    server: FaultyServer, tmp_path: Path, scope: Any, caplog: pytest.LogCaptureFixture
+) -> None:
+    reported: list[BaseException] = []
+    outbox = DurableOutbox(tmp_path / "nowhere" / "outbox.db")
+    async with join(server.url, scope=scope, outbox=outbox, wait=False, on_error=reported.append) as client:
+        stream = client.subscribe()
+        await until(lambda: bool(reported))
+        with pytest.raises(OutboxUnusable):
+            await anext(stream)
+    assert [type(error) for error in reported] == [OutboxUnusable]
+    assert "connect_nowait() failed: OutboxUnusable" in caplog.text
+
+
 async def test_blocking_clients_share_it_too(server: FaultyServer, ledger: ServerLedger, path: Path) -> None:
     def run() -> None:
         with blocking.join(server.url, outbox=DurableOutbox(path), protocol=Json(acknowledges=ACKNOWLEDGES)) as client:

@@ -213,6 +213,8 @@ class SharedClient(Generic[M]):
         is_awaited = not self._closed and self.status.last_connected_at is None
         if isinstance(error, OnesocketError) and is_awaited and not self._connecting:
             self.fan_out.fail(error)
+            if self.state is State.DISCONNECTED:  # a failure before the attempt, as of a file, which no state tells
+                self._error_reporter.report(error, "connect_nowait()")
 
     async def reconnect(self) -> Outcome:
         """As `Client.reconnect()`, for all clients: lift a `disconnect()`, and open a new connection."""
