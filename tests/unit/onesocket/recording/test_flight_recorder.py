@@ -17,12 +17,21 @@ from typing import Any
 
 import pytest
 
-from onesocket import Client, Json, Login, Raw, ReconnectPolicy, Subscription, TokenQuery
+from onesocket import Client, Json, Login, Raw, ReconnectPolicy, State, Subscription, TokenQuery
 from onesocket.errors import InvalidOption, OnesocketError, UsageError
 from onesocket.recording import FlightRecorder, Header, Line, Recording
-from onesocket.recording._lines import DialLine, MessageLine, OpenLine, PingLine, ReceivedLine, SentLine, StateLine
+from onesocket.recording._lines import (
+    DialLine,
+    EndLine,
+    MessageLine,
+    OpenLine,
+    PingLine,
+    ReceivedLine,
+    SentLine,
+    StateLine,
+)
 from onesocket.recording._ring import Ring
-from onesocket.testing import MemoryPeer, MemoryServer, run_virtual
+from onesocket.testing import FaultyServer, MemoryPeer, MemoryServer, run_virtual
 from onesocket.wire._handshake import Data, DialRequest
 
 TOKEN = "a/token+that is secret"
@@ -403,8 +412,24 @@ def test_a_first_connect_that_fails_is_written_too(tmp_path: Path) -> None:
 
 
 def test_our_own_close_is_no_loss(tmp_path: Path) -> None:
-    record(FlightRecorder(directory=tmp_path, when=lambda _: True), nothing)
+    recorder = FlightRecorder(directory=tmp_path, when=lambda _: True)
+    record(recorder, nothing)
     assert list(tmp_path.iterdir()) == []
+    assert [line.error.text for line in recorder.recording.lines if isinstance(line, EndLine)] == [
+        "the connection is closed"
+    ]
+
+
+async def test_an_end_on_a_socket_is_called_a_loss_only_without_a_close(faulty_server: FaultyServer) -> None:
+    recorder = FlightRecorder()
+    async with Client(faulty_server.url, recorder=recorder, reconnect=ReconnectPolicy(initial=0.01)) as client:
+        changes = client.changes()
+        faulty_server.kill_connections()
+        while client.epoch < 2 or client.state is not State.CONNECTED:
+            await anext(changes)
+    first, last = (line.error.text for line in recorder.recording.lines if isinstance(line, EndLine))
+    assert "without a CLOSE frame" in first
+    assert last == "the connection is closed"
 
 
 def test_the_number_of_files_is_bounded_and_others_stay(tmp_path: Path) -> None:

@@ -5,9 +5,9 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Final
 
-from ..errors import OnesocketError, ProtocolViolation
+from ..errors import ConnectionReset, OnesocketError, ProtocolViolation
 from ..lifecycle._states import State
 from ..protocols._protocol import Protocol
 from ..transports._transport import Transport, TransportConnection, TransportEvents
@@ -29,6 +29,8 @@ from ._lines import (
 )
 from ._redaction import NoRedaction, Redaction, redactor
 from ._ring import ENTRY_BYTES
+
+_CLOSED: Final = "the connection is closed"
 
 OnLoss = Callable[[OnesocketError], object]
 
@@ -162,7 +164,10 @@ class TappedEvents:
 
     def ended(self, error: OnesocketError) -> None:
         """Nothing is left of the connection."""
-        self._connection.note(EndLine, error=self._record(error))
+        # A transport says "without a CLOSE frame" also of the end that follows one.
+        is_expected = self._connection.is_closing and isinstance(error, ConnectionReset)
+        record = ErrorRecord(type="ConnectionReset", text=_CLOSED) if is_expected else self._record(error)
+        self._connection.note(EndLine, error=record)
         self._events.ended(error)
 
     def _record(self, error: OnesocketError) -> ErrorRecord:
