@@ -18,17 +18,21 @@ from typing import Any
 import pytest
 
 from onesocket import Client, Json, Login, Raw, ReconnectPolicy, State, Subscription, TokenQuery
-from onesocket.errors import InvalidOption, OnesocketError, UsageError
+from onesocket.errors import InvalidOption, InvalidText, OnesocketError, UsageError
 from onesocket.recording import FlightRecorder, Header, Line, Recording
 from onesocket.recording._lines import (
+    AbortLine,
+    CloseLine,
     DialLine,
     EndLine,
     MessageLine,
     OpenLine,
+    PeerCloseLine,
     PingLine,
     ReceivedLine,
     SentLine,
     StateLine,
+    ViolationLine,
 )
 from onesocket.recording._ring import Ring
 from onesocket.testing import FaultyServer, MemoryPeer, MemoryServer, run_virtual
@@ -380,7 +384,7 @@ def test_no_part_of_a_file_is_left_by_a_full_disk(tmp_path: Path, monkeypatch: p
 
 def lose(code: int) -> Callable[[MemoryPeer], None]:
     def dial(peer: MemoryPeer) -> None:
-        peer.accept()
+        peer.accept(greeting=("hello",))
         peer.close(code)
 
     return dial
@@ -397,7 +401,7 @@ def test_a_loss_that_matches_is_written_with_its_end(tmp_path: Path) -> None:
     record(recorder, until_failed, on_dial=lose(4321), reconnect=None)
     (path,) = (tmp_path / "new").iterdir()
     recording = Recording.load(path)
-    assert kinds(recording)[-5:] == ["PeerClose", "State", "Close", "End", "State"]
+    assert kinds(recording)[-5:] == ["Received", "PeerClose", "State", "End", "State"]
     assert {line.client for line in recording.lines} == {1, 2}
     if sys.platform != "win32":
         assert stat.S_IMODE(path.stat().st_mode) == 0o600
@@ -412,12 +416,8 @@ def test_a_first_connect_that_fails_is_written_too(tmp_path: Path) -> None:
 
 
 def test_our_own_close_is_no_loss(tmp_path: Path) -> None:
-    recorder = FlightRecorder(directory=tmp_path, when=lambda _: True)
-    record(recorder, nothing)
+    record(FlightRecorder(directory=tmp_path, when=lambda _: True), nothing)
     assert list(tmp_path.iterdir()) == []
-    assert [line.error.text for line in recorder.recording.lines if isinstance(line, EndLine)] == [
-        "the connection is closed"
-    ]
 
 
 async def test_an_end_on_a_socket_is_called_a_loss_only_without_a_close(faulty_server: FaultyServer) -> None:
@@ -427,9 +427,53 @@ async def test_an_end_on_a_socket_is_called_a_loss_only_without_a_close(faulty_s
         faulty_server.kill_connections()
         while client.epoch < 2 or client.state is not State.CONNECTED:
             await anext(changes)
-    first, last = (line.error.text for line in recorder.recording.lines if isinstance(line, EndLine))
-    assert "without a CLOSE frame" in first
-    assert last == "the connection is closed"
+    first, last = (line.error for line in recorder.recording.lines if isinstance(line, EndLine))
+    assert first is not None
+    assert "without a CLOSE frame" in first.text
+    assert last is None
+
+
+async def close_unanswered(_: Client[Any], server: MemoryServer) -> None:
+    server.peers[0].answers_close = False
+
+
+async def break_the_rules(client: Client[Any], server: MemoryServer) -> None:
+    server.peers[0].violate(InvalidText("no UTF-8"))
+    await until_failed(client, server)
+
+
+async def drop(client: Client[Any], server: MemoryServer) -> None:
+    server.peers[0].drop()
+    await until_failed(client, server)
+
+
+@pytest.mark.parametrize(
+    ("work", "on_dial", "ending"),
+    [
+        pytest.param(nothing, None, [("Close", None), ("End", None)], id="our CLOSE is answered"),
+        pytest.param(until_failed, lose(4000), [("PeerClose", None), ("End", None)], id="the peer closes"),
+        pytest.param(
+            close_unanswered, None, [("Close", None), ("Abort", None), ("End", "ConnectAborted")], id="no answer"
+        ),
+        pytest.param(break_the_rules, None, [("Violation", "InvalidText"), ("End", None)], id="a violation"),
+        pytest.param(drop, None, [("End", "ConnectionReset")], id="a loss"),
+    ],
+)
+def test_one_close_is_recorded_and_the_end_behind_it_is_no_error(
+    work: Callable[[Client[Any], MemoryServer], Coroutine[Any, Any, object]],
+    on_dial: Callable[[MemoryPeer], None] | None,
+    ending: list[tuple[str, str | None]],
+) -> None:
+    recorder = FlightRecorder()
+    record(recorder, work, on_dial=on_dial, reconnect=None)
+    kinds = (CloseLine, PeerCloseLine, AbortLine, ViolationLine, EndLine)
+    ends = [line for line in recorder.recording.lines if isinstance(line, kinds)]
+    assert [(type(line).__name__.removesuffix("Line"), error_of(line)) for line in ends] == ending
+
+
+def error_of(line: Line) -> str | None:
+    error = line.error if isinstance(line, ViolationLine | EndLine) else None
+    return None if error is None else error.type
 
 
 def test_the_number_of_files_is_bounded_and_others_stay(tmp_path: Path) -> None:

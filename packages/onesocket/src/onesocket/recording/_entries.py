@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 from ..wire._handshake import Data
-from ._lines import CloseLine, DialLine, Line, OpenLine, PeerCloseLine, ReceivedLine, SentLine, message_size
+from ._lines import DialLine, Line, OpenLine, ReceivedLine, SentLine, message_size
 from ._redaction import Redaction
 from ._ring import ENTRY_BYTES
 
@@ -26,7 +26,7 @@ class RecordedConnection:
         self.in_login = True
         """True until the client is CONNECTED: messages may hold credentials."""
         self.is_closing = False
-        """True once one of both sides has begun to close."""
+        """True once one of both sides has begun to close, or the server has broken the rules: a CLOSE was sent."""
         self.opening: list[Line] = []
         """Its first lines, which a ring may have dropped."""
         self._add = add
@@ -40,7 +40,6 @@ class RecordedConnection:
     def note(self, kind: type[Line], **values: Any) -> None:
         """Record a line."""
         line = kind(t=self._now(), at=time.time(), client=self._client, epoch=self._epoch, **values)
-        self.is_closing = self.is_closing or isinstance(line, CloseLine | PeerCloseLine)
         if isinstance(line, DialLine | OpenLine):
             self.opening.append(line)
         self._add((ENTRY_BYTES + len(str(values)), line, self))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Callable
-from typing import Any, Final
+from typing import Any
 
 from ..errors import ConnectionReset, OnesocketError, ProtocolViolation
 from ..lifecycle._states import State
@@ -29,8 +29,6 @@ from ._lines import (
 )
 from ._redaction import NoRedaction, Redaction, redactor
 from ._ring import ENTRY_BYTES
-
-_CLOSED: Final = "the connection is closed"
 
 OnLoss = Callable[[OnesocketError], object]
 
@@ -153,12 +151,14 @@ class TappedEvents:
         self._events.pong(payload)
 
     def peer_closed(self, code: int, reason: str) -> None:
-        """The peer closed first."""
+        """The peer closed first, and the transport has answered."""
+        self._connection.is_closing = True
         self._connection.note(PeerCloseLine, code=code, reason=self._connection.redaction.text(reason))
         self._events.peer_closed(code, reason)
 
     def violated(self, error: ProtocolViolation) -> None:
-        """The peer broke the rules."""
+        """The peer broke the rules, and the transport has sent a CLOSE."""
+        self._connection.is_closing = True
         self._connection.note(ViolationLine, error=self._record(error))
         self._events.violated(error)
 
@@ -166,8 +166,7 @@ class TappedEvents:
         """Nothing is left of the connection."""
         # A transport says "without a CLOSE frame" also of the end that follows one.
         is_expected = self._connection.is_closing and isinstance(error, ConnectionReset)
-        record = ErrorRecord(type="ConnectionReset", text=_CLOSED) if is_expected else self._record(error)
-        self._connection.note(EndLine, error=record)
+        self._connection.note(EndLine, error=None if is_expected else self._record(error))
         self._events.ended(error)
 
     def _record(self, error: OnesocketError) -> ErrorRecord:
@@ -240,7 +239,9 @@ class TappedConnection:
 
     def close(self, code: int, reason: str) -> None:
         """Close with the close handshake."""
-        self._connection.note(CloseLine, code=code, reason=self._connection.redaction.text(reason))
+        if not self._connection.is_closing:  # the transport sends one CLOSE, the first
+            self._connection.is_closing = True
+            self._connection.note(CloseLine, code=code, reason=self._connection.redaction.text(reason))
         self._inner.close(code, reason)
 
     def abort(self, code: int | None = None) -> None:

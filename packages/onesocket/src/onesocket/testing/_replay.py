@@ -56,7 +56,7 @@ class ReplayPlan:
         if script.opening is not None:
             fault = Fault()
         elif script.refusal is not None:
-            fault = _refusal(script.refusal.error.error())
+            fault = _refusal(script.refusal.reason)
         else:
             return Fault.never_answer()
         fault |= Fault.slow_upgrade(at / self._speed) if at else Fault()
