@@ -12,8 +12,8 @@ from typing import Any
 
 import pytest
 
-from onesocket import Client, Json, State
-from onesocket.errors import ConnectionReset, HandshakeRejected, UsageError
+from onesocket import Client, Json, Login, State
+from onesocket.errors import ConnectionReset, HandshakeRejected, InvalidRecording, UsageError
 from onesocket.recording import FlightRecorder, Line, Recording, RecordingFile
 from onesocket.testing import (
     Cassette,
@@ -218,6 +218,25 @@ def test_a_cassette_that_could_not_be_written_is_not_kept(
     with pytest.raises(OSError, match="No space left"):
         converse(Cassette(tmp_path / "x.jsonl"), threaded_faulty_server.server.url)
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_conversation_that_could_not_be_replayed_leaves_no_cassette(
+    tmp_path: Path, threaded_faulty_server: ThreadedServer[FaultyServer]
+) -> None:
+    protocol = Json(login=Login(request=lambda _: {"op": "auth"}, ready=lambda _: True))
+
+    async def logs_in() -> None:
+        async with Client(threaded_faulty_server.server.url, protocol=protocol, **cassette.options):
+            pass
+
+    cassette = Cassette(tmp_path / "x.jsonl")
+    with pytest.raises(InvalidRecording, match=r"withheld \(login\).*redact=False"):
+        cassette.run(logs_in)
+    assert list(tmp_path.iterdir()) == []
+    cassette = Cassette(tmp_path / "x.jsonl", redact=False)
+    cassette.run(logs_in)
+    cassette.run(logs_in)
+    assert threaded_faulty_server.server.counts.handshakes == 2
 
 
 TEST = """
