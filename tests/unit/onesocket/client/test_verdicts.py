@@ -343,7 +343,9 @@ def test_what_a_token_source_may_take() -> None:
     for source in (Source(), with_defaults, lambda *_: "token", lambda old, why: f"{old}{why}", int):
         Client(URL, token=source)  # type: ignore[arg-type] # some are none to a type checker
     for bad in (lambda one: one, lambda one, two, three: (one, two, three)):
-        with pytest.raises(InvalidOption, match=r"or two: [(]previous, error[)]; this one needs one"):
+        with pytest.raises(
+            InvalidOption, match=r"or two: [(]previous, error[)]; this one requires the parameter 'one'"
+        ):
             Client(URL, token=bad)  # type: ignore[arg-type] # that is the point
         with pytest.raises(InvalidOption, match="takes no arguments, or two"):
             join(URL, token=bad)  # type: ignore[arg-type] # that is the point

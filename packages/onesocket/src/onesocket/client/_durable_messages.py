@@ -352,7 +352,10 @@ def _id_of(acknowledgement: Acknowledgement, message: Any) -> MessageId | None:
     try:
         value = acknowledgement.id_of(message)
     except USER_ERRORS as error:
-        raise EncodeError(f"id_of= of the protocol's acknowledges= failed on a {type(message).__name__}") from error
+        raise EncodeError(
+            f"id_of= of the protocol's acknowledges= raised {type(error).__name__} for a {type(message).__name__}: "
+            "it must return None for a message without an id"
+        ) from error
     return _check_id(value)
 
 
