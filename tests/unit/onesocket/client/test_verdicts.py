@@ -237,7 +237,7 @@ async def test_a_source_that_still_has_the_old_token_is_asked_again() -> None:
     await client.connect()
     venue.valid = "two"
     venue.server.peers[-1].drop()
-    asyncio.get_running_loop().call_later(20, cached.__setitem__, 0, "two")
+    asyncio.get_running_loop().call_later(12, cached.__setitem__, 0, "two")
     await client.wait_for(State.BACKING_OFF)
     await client.wait_for(State.CONNECTED)
     assert venue.seen == ["one", "one", "two"]  # the server isn't asked with a token that it has refused
