@@ -136,6 +136,22 @@ def test_the_ring_never_holds_more_than_its_bounds() -> None:
         assert ring.dropped == added - len(ring)
 
 
+def test_a_client_in_another_thread_may_add_while_the_ring_is_trimmed() -> None:
+    line = PingLine(t=0, at=0, client=1, epoch=1, payload="")
+    ring = Ring(20, 100)
+
+    class Size(int):
+        """Adds an entry when it is added up, as a switch of threads would."""
+
+        def __radd__(self, other: int) -> int:
+            ring._entries.append((1, line, None))
+            return other + int(self)
+
+    for _ in range(30):
+        ring.add((Size(10), line, None))
+    assert ring.size <= 20 * 10
+
+
 def test_a_message_larger_than_the_bound_is_not_kept() -> None:
     async def chatter(client: Client[Any], _: MemoryServer) -> None:
         await client.send(bytes(20_000))

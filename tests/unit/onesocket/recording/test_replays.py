@@ -204,6 +204,13 @@ def test_a_program_that_fails_leaves_no_cassette(tmp_path: Path) -> None:
         Cassette(tmp_path / "x.jsonl", mode=CassetteMode.REPLAY).run(fails)
 
 
+@pytest.mark.parametrize("mode", CassetteMode)
+async def test_a_cassette_in_a_running_loop_is_refused_with_the_remedy(tmp_path: Path, mode: CassetteMode) -> None:
+    with pytest.raises(UsageError, match="plain function"):
+        converse(Cassette(tmp_path / "x.jsonl", mode=mode), "ws://nowhere.example/")
+    assert not (tmp_path / "x.jsonl").exists()
+
+
 def test_a_cassette_that_could_not_be_written_is_not_kept(
     tmp_path: Path, threaded_faulty_server: ThreadedServer[FaultyServer], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -256,7 +263,13 @@ def test_default(cassette):
 @pytest.mark.cassette("named.jsonl", redact=False)
 def test_named(cassette):
     assert converse(cassette, {url!r}) == "hello"
+
+class TestOne:
+    @pytest.mark.parametrize("x", ["a/b", "a_b", "a b"])
+    def test_default(self, cassette, x):
+        assert converse(cassette, {url!r}) == "hello"
 """
+FILES = ["TestOne.test_default[a b]", "TestOne.test_default[a%2Fb]", "TestOne.test_default[a_b]", "test_default"]
 
 
 def test_the_fixture_keeps_its_files_beside_the_test(
@@ -269,8 +282,10 @@ def test_the_fixture_keeps_its_files_beside_the_test(
         ended = subprocess.run(command, capture_output=True, check=False, text=True, cwd=tmp_path)  # noqa: S603 - our own
         return ended.stdout + ended.stderr
 
-    assert "2 passed" in run()
-    assert Recording.load(tmp_path / "cassettes" / "test_feed" / "test_default.jsonl").header.redacted
+    assert "5 passed" in run()
+    files = sorted((tmp_path / "cassettes" / "test_feed").iterdir())
+    assert [path.stem for path in files] == FILES
+    assert all(Recording.load(path).header.redacted for path in files)
     assert not Recording.load(tmp_path / "named.jsonl").header.redacted
-    assert "2 passed" in run("--cassettes=replay")
-    assert threaded_faulty_server.server.counts.handshakes == 2
+    assert "5 passed" in run("--cassettes=replay")
+    assert threaded_faulty_server.server.counts.handshakes == 5

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import enum
 import os
 from collections.abc import Callable, Coroutine
@@ -59,8 +60,11 @@ class Cassette:
         """Run the program on a loop of its own and return its result; raises what it raises.
 
         Only a program that comes to its end is recorded, and only messages that can be replayed. Raises
-        `InvalidRecording`: they can't be; `UsageError`: no file to replay.
+        `InvalidRecording`: they can't be; `UsageError`: no file to replay, or a loop is running already.
         """
+        with contextlib.suppress(RuntimeError):
+            asyncio.get_running_loop()
+            raise UsageError("cassette.run() runs a loop of its own: call it in a test that is a plain function")
         if not self.is_replaying:
             return self._record(program)
         if not self.path.exists():
