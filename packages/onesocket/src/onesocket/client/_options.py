@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import inspect
 import ipaddress
 import math
 import ssl as ssl_module
@@ -15,6 +14,7 @@ from ..lifecycle._outbox import OutboxLimits
 from ..lifecycle._retry import ReconnectPolicy
 from ..protocols._codec_options import check_subprotocols
 from ..protocols._pace import Pace, check_pace, make_limiter
+from ..protocols._plain_function import is_plain_function
 from ..protocols._protocol import Protocol
 from ..protocols._rate_limiter import RateLimiter
 from ..protocols._raw import Raw
@@ -234,7 +234,7 @@ def _check_recorder(value: object) -> FlightRecorder | None:
 def _check_silence_of(value: object, silence_timeout: object) -> Callable[[Any], bool] | None:
     if value is None:
         return None
-    if not callable(value) or inspect.iscoroutinefunction(value):
+    if not is_plain_function(value):
         raise InvalidOption(f"silence_of must be a plain function of a message that returns a bool, not {value!r}")
     if silence_timeout is None:
         raise InvalidOption("silence_of has no effect without silence_timeout")
