@@ -84,7 +84,7 @@ class FanOut:
         self._soon = soon
         self._epoch = 0
         self._failure: OnesocketError | None = None
-        """The error that ended a connection for good which was up; None again once the next one is."""
+        """The error with which the client failed, for the first reader to come; None again once an attempt follows."""
         self.early = EarlyMessages(self._sinks)
         self._watching = 0
         """Number of sinks that are the client's own."""
@@ -254,13 +254,18 @@ class FanOut:
         self._failure = None
 
     def fail(self, error: OnesocketError) -> None:
-        """The client gave up: raise the error in the readers that want it."""
-        self._failure = error if self._epoch else None
+        """The client gave up, and no caller is told: raise the error in the readers that want it."""
+        self._failure = error
         for queue in tuple(self._failing):
             queue.fail(error)
 
+    def forget_failure(self) -> None:
+        """Another attempt follows the failure: it is no news for readers to come."""
+        self._failure = None
+
     def begin_with(self, items: Iterable[Any], failure: OnesocketError | None, epoch: int) -> None:
         """Let the readers that came meanwhile, and the first ones still to come, begin with these messages."""
+        failure = failure if epoch else self._failure  # until a connection is up, a failure is that of a call from here
         self.ready(epoch)
         self._failure = failure
         waited = list(items)

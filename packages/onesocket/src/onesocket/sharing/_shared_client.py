@@ -201,6 +201,7 @@ class SharedClient(Generic[M]):
             return Outcome.ALREADY_CONNECTED
         is_own = bool(connecting)
         if not (retries in connecting or True in connecting):
+            self.fan_out.forget_failure()
             task = asyncio.get_running_loop().create_task(self.connect(retry=retry), name="onesocket connects")
             connecting[retries] = task
             task.add_done_callback(functools.partial(self._on_connected, retries))
@@ -215,6 +216,8 @@ class SharedClient(Generic[M]):
             self.fan_out.fail(error)
             if self.state is State.DISCONNECTED:  # a failure before the attempt, as of a file, which no state tells
                 self._error_reporter.report(error, "connect_nowait()")
+            else:
+                self.host_inbox.post(self.shared.log_failure, error)
 
     async def reconnect(self) -> Outcome:
         """As `Client.reconnect()`, for all clients: lift a `disconnect()`, and open a new connection."""
@@ -415,6 +418,8 @@ class SharedClient(Generic[M]):
     def changed(self, change: Change, status: Status) -> None:
         """Take a change of the connection, on this client's loop."""
         if not self._closed:
+            if change.old is State.FAILED:
+                self.fan_out.forget_failure()
             self.view.changed(change, status)
             self._state_watchers.notify(change)
 
