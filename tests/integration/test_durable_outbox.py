@@ -312,6 +312,31 @@ async def test_a_message_that_is_being_stored_when_the_client_closes_is_accepted
         await client.send(message(2))
 
 
+async def test_every_call_of_aclose_waits_until_the_file_is_given_back(
+    server: FaultyServer, path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    close, disk = MessageStore.close, threading.Event()
+
+    def close_later(store: MessageStore) -> None:
+        assert disk.wait(20)
+        close(store)
+
+    client = make(server, path)
+    await client.send(message(1))
+    monkeypatch.setattr(MessageStore, "close", close_later)
+    first, second, third = (asyncio.ensure_future(client.aclose()) for _ in range(3))
+    for _ in range(10):
+        await asyncio.sleep(0)
+    first.cancel()
+    await asyncio.wait([first])
+    assert {second.done(), third.done()} == {False}
+    disk.set()
+    await second
+    async with make(server, path) as client:
+        await until(lambda: client.status.outbox == 0)
+    await third
+
+
 async def test_a_cancelled_send_is_not_sent_unless_it_was_accepted(
     server: FaultyServer, ledger: ServerLedger, path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
