@@ -303,13 +303,14 @@ class Broken:
 
 
 @on_virtual_time
-async def test_instruments_that_fail_are_reported_and_harm_nothing() -> None:
+async def test_instruments_that_fail_are_reported_and_harm_nothing(caplog: pytest.LogCaptureFixture) -> None:
     told: list[BaseException] = []
     scrape = Scrape()
     async with make_client(MemoryServer(), instruments=(Broken(), scrape.instruments), on_error=told.append) as client:
         await client.send("x")
         await settle()
         assert [str(error) for error in told] == ["add", "changed", "opened", "changed"]
+        assert "Broken of instruments= failed: RuntimeError" in caplog.text
         assert scrape.value("onesocket_client_sent_messages_total") == 1
     assert client.stats.callback_errors == 7  # and CLOSING, CLOSED, remove
 
