@@ -25,6 +25,7 @@ from onesocket.lifecycle._peer_errors import handshake_rejected
 from onesocket.lifecycle._retry import ReconnectPolicy
 from onesocket.lifecycle._states import State
 from onesocket.lifecycle._verdict import Verdict
+from onesocket.protocols._raw import Raw
 from onesocket.sharing._join import join
 from onesocket.testing._virtual_time import run_virtual
 from onesocket.transports._memory import MemoryPeer, MemoryServer
@@ -169,6 +170,30 @@ def test_a_hook_may_end_the_program() -> None:
         run_virtual(main)
     with pytest.warns(ResourceWarning, match="unclosed"):  # such an end closes no client
         gc.collect()
+
+
+class Forgetful(Raw):
+    """A protocol whose verdicts are none."""
+
+    def __init__(self, verdict: Any) -> None:
+        super().__init__()
+        self.verdict = verdict
+
+    def closed(self, code: int, reason: str) -> Any:
+        del code, reason
+        return self.verdict
+
+
+@pytest.mark.parametrize("verdict", [None, RuntimeError("no"), "retry"], ids=repr)
+@on_virtual_time
+async def test_a_protocol_whose_verdict_is_no_error_has_failed(verdict: Any) -> None:
+    server = MemoryServer()
+    client = make(server, protocol=Forgetful(verdict))
+    await client.connect()
+    server.peers[-1].close(4001)
+    await client.wait_for(State.FAILED)
+    assert str(client.status.last_error) == "the protocol raw failed: TypeError"
+    await client.aclose()
 
 
 # --- refused tokens ---------------------------------------------------------------------------------------------------
