@@ -607,6 +607,23 @@ async def test_a_symbolic_link_names_the_file_behind_it(
     assert ledger.ids == [1]
 
 
+@pytest.mark.parametrize("read_only", ["outbox.db", ""])
+async def test_a_file_or_directory_that_is_read_only_is_refused_with_the_remedy(
+    server: FaultyServer, path: Path, monkeypatch: pytest.MonkeyPatch, read_only: str
+) -> None:
+    client = make(server, path)
+    await client.send(message(1))
+    await client.aclose()
+    access = os.access
+    monkeypatch.setattr(os, "access", lambda of, mode: of != path.parent / read_only and access(of, mode))
+    client = make(server, path)
+    with pytest.raises(OutboxUnusable, match=r"read-only.*a file that this user can write, in such a directory"):
+        await client.connect()
+    await client.aclose()
+    monkeypatch.undo()
+    assert left_in(path) == [(1, False)]
+
+
 def test_ctrl_c_while_the_file_is_opened_gives_it_back(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     class Interrupted(Future[Any]):
         def result(self, timeout: float | None = None) -> Any:

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from onesocket import Client, Json, Login, State
-from onesocket.errors import ConnectionReset, HandshakeRejected, InvalidRecording, UsageError
+from onesocket.errors import ConnectionReset, HandshakeRejected, InvalidOption, InvalidRecording, UsageError
 from onesocket.recording import FlightRecorder, Line, Recording, RecordingFile
 from onesocket.testing import (
     Cassette,
@@ -91,6 +91,21 @@ def test_without_steps_the_server_speaks_at_its_times() -> None:
             return [await anext(stream), await anext(stream)]
 
     assert run_virtual(program) == ["re: 'a'", "re: 'b'"]
+
+
+@pytest.mark.parametrize("speed", [0, -1, float("inf"), float("nan"), True, "2"])
+def test_a_speed_that_is_none_is_refused(speed: Any) -> None:
+    recorder = FlightRecorder()
+    question_and_answer(recorder)
+    with pytest.raises(InvalidOption, match="speed must be a finite number above 0"):
+        FaultyServer.replay(recorder.recording, speed=speed)
+
+
+@pytest.mark.parametrize("source", [FlightRecorder(), None, 5, b"x"])
+def test_a_replay_of_what_is_no_recording_names_the_remedy(source: Any) -> None:
+    for replay in (MemoryReplay, FaultyServer.replay):
+        with pytest.raises(InvalidOption, match=r"recorder\.recording"):
+            replay(source)
 
 
 def test_a_ring_that_dropped_the_beginning_is_replayed() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import sqlite3
 from collections.abc import Iterable
@@ -184,6 +185,8 @@ def _make_private(path: Path) -> None:
     # A descriptor of a file that is open elsewhere in this process must not be closed: POSIX would drop its lock.
     with contextlib.suppress(FileExistsError):
         os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_RDWR, 0o600))
+    if not (os.access(path, os.W_OK) and os.access(path.parent, os.W_OK)):  # SQLite calls that an I/O error
+        raise PermissionError(errno.EROFS, "it, or its directory, is read-only", str(path))
     if path.stat().st_mode & 0o077:
         path.chmod(0o600)
 
