@@ -218,6 +218,20 @@ def test_a_loss_that_is_not_resumed_is_an_error_with_its_reason(
     assert "the connection was lost without a CLOSE frame" in text
 
 
+def test_giving_up_for_a_refused_token_says_so(caplog: pytest.LogCaptureFixture) -> None:
+    def expire(peer: MemoryPeer) -> None:
+        peer.accept()
+        peer.close(4001, "session over: token expired")
+
+    async def main() -> None:
+        client = make_client(MemoryServer(expire), token=lambda: "fresh")
+        await client.connect()
+        await client.wait_for(State.FAILED)
+        await client.aclose()
+
+    assert "token expired (the token is refused); connect() starts a new attempt" in run(main, caplog)[-1][1]
+
+
 def test_an_attempt_that_nobody_waits_for_is_logged_when_it_fails(caplog: pytest.LogCaptureFixture) -> None:
     async def main() -> None:
         client = make_client(MemoryServer(refuse(ConnectionRefused("nothing listens"))))

@@ -175,7 +175,10 @@ class OutageLog:
         if self._stage in (OutageStage.LOST, OutageStage.RETRYING):
             self._stage = OutageStage.GAVE_UP
             level = logging.INFO if is_meant else logging.ERROR
-            text = "%s: connection lost for good, after an outage of %.1f s: %s; connect() starts a new attempt"
+            refusal = " (the token is refused)" if error.refuses_token else ""
+            text = (
+                f"%s: connection lost for good, after an outage of %.1f s: %s{refusal}; connect() starts a new attempt"
+            )
             self._say(level, text, now - self._since, one_line(str(error)), error=error)
         else:
             self._stage = OutageStage.NONE if self._stage is OutageStage.FIRST else self._stage
