@@ -93,7 +93,7 @@ class Options:
         if not callable(getattr(transport, "dial", None)):
             raise InvalidOption(f"transport must have a dial() (onesocket.transports.Transport), not be {transport!r}")
         ping_interval, silence_timeout = given["ping_interval"], given["silence_timeout"]
-        protocol, headers = _check_protocol(given["protocol"]), check_headers(given["headers"])
+        protocol, headers = check_protocol(given["protocol"]), check_headers(given["headers"])
         if isinstance(token, str):
             _check_token_place(protocol.token_place, headers)
         instruments, recorder = check_instruments(given["instruments"]), _check_recorder(given["recorder"])
@@ -205,7 +205,8 @@ def check_size(name: str, value: object) -> int | None:
     return value
 
 
-def _check_protocol(value: Any) -> Protocol:
+def check_protocol(value: Any) -> Protocol:
+    """`value` as a protocol, by default `Raw()`; raises `InvalidOption`."""
     protocol: Protocol = value
     if value is None:
         return Raw()
