@@ -284,6 +284,36 @@ def test_no_line_of_any_kind_has_the_token(tmp_path: Path) -> None:
     assert {"Open", "End"} < set(kinds(recorder.recording))
 
 
+def test_the_tokens_of_the_connections_before_and_after_are_masked_too(tmp_path: Path) -> None:
+    tokens = [f"token-number-{number}" for number in range(40)]
+    given = iter(tokens)
+
+    async def work(client: Client[Any], server: MemoryServer) -> None:
+        for number in range(39):
+            server.peers[-1].send(f"{tokens[max(0, number - 1)]} was replaced, {tokens[number + 1]} is next")
+            await client.reconnect()
+
+    recorder = FlightRecorder()
+    record(recorder, work, token=lambda: next(given))
+    recorder.write(tmp_path / "x.jsonl")
+    assert "token-number" not in (tmp_path / "x.jsonl").read_text("utf-8")
+    assert messages(recorder.recording) == ["*** was replaced, *** is next"] * 39
+
+
+def test_the_own_token_of_a_connection_of_long_ago_is_masked() -> None:
+    tokens = [f"token-number-{number}." for number in range(130)]
+    given = iter(tokens)
+
+    async def work(client: Client[Any], server: MemoryServer) -> None:
+        for token in tokens[:-1]:
+            server.peers[-1].send(f"hello, {token}")
+            await client.reconnect()
+
+    recorder = FlightRecorder(frames=5_000)
+    record(recorder, work, token=lambda: next(given))
+    assert messages(recorder.recording) == ["hello, ***"] * 129
+
+
 class Returning(Raw):
     """Has a `redact` that returns a value, or raises it."""
 

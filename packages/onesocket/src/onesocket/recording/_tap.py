@@ -27,7 +27,7 @@ from ._lines import (
     StateLine,
     ViolationLine,
 )
-from ._redaction import NoRedaction, Redaction, redactor
+from ._redaction import KnownSecrets, NoRedaction, Redaction, redactor
 from ._ring import ENTRY_BYTES
 
 OnLoss = Callable[[OnesocketError], object]
@@ -41,6 +41,7 @@ class ClientTap:
     ) -> None:
         self._add = add
         self._redact = redactor(protocol)
+        self._known = KnownSecrets()
         self._next_number = next_number
         self._number = 0
         """0: the client was not used yet."""
@@ -68,7 +69,8 @@ class ClientTap:
 
     def connection(self, request: DialRequest, epoch: int) -> RecordedConnection:
         """Begin to record a connection."""
-        redaction = Redaction(request, self._redact) if self._redacts else NoRedaction(request, None)
+        kind = Redaction if self._redacts else NoRedaction
+        redaction = kind(request, self._redact, self._known)
         loop = asyncio.get_running_loop()
         # The same clock, but for loops with a time of their own; one call less.
         now = time.monotonic if type(loop).time is asyncio.BaseEventLoop.time else loop.time
