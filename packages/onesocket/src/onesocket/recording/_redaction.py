@@ -35,7 +35,7 @@ class KnownSecrets:
 
     def __init__(self) -> None:
         self._newest: tuple[frozenset[str], ...] = ()
-        self._found = self._newest, Secrets(())
+        self._found: tuple[tuple[frozenset[str], ...], Secrets] = self._newest, Secrets(())
 
     def __repr__(self) -> str:
         return f"<KnownSecrets {len(self._newest)}>"
