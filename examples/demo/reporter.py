@@ -146,8 +146,8 @@ def _next_steps() -> str:
     python, here = Path(sys.executable), Path.cwd()
     command = shlex.quote(str(python.relative_to(here) if python.is_relative_to(here) else python))
     return (
-        f"Next: `{command} -m onesocket serve` runs a chat server (docs/chat-server.md), "
-        f"and `{command} -m onesocket chat` the chat (docs/chat.md)."
+        f"Next: docs/get-started.md has the first connection. `{command} -m onesocket serve` runs a chat server "
+        f"(docs/chat-server.md), and `{command} -m onesocket chat` the chat (docs/chat.md)."
     )
 
 

@@ -82,6 +82,12 @@ def test_no_block_is_overlooked() -> None:
         assert block.output or "assert " in block.code, f"{block.place} shows nothing"
 
 
+def test_all_imports_are_of_public_modules() -> None:
+    private = re.compile(r"^\s*(?:from|import) +onesocket\S*\._.*", re.MULTILINE)
+    shown = [(block.place, block.code) for block in blocks()] + fragments()
+    assert [(place, found) for place, code in shown for found in private.findall(code)] == []
+
+
 @pytest.mark.parametrize(
     ("name", "document"), [("quickstart.py", "docs/get-started.md"), ("shared_feed.py", "README.md")]
 )

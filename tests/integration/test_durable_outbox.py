@@ -312,6 +312,31 @@ async def test_a_message_that_is_being_stored_when_the_client_closes_is_accepted
         await client.send(message(2))
 
 
+async def test_every_call_of_aclose_waits_until_the_file_is_given_back(
+    server: FaultyServer, path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    close, disk = MessageStore.close, threading.Event()
+
+    def close_later(store: MessageStore) -> None:
+        assert disk.wait(20)
+        close(store)
+
+    client = make(server, path)
+    await client.send(message(1))
+    monkeypatch.setattr(MessageStore, "close", close_later)
+    first, second, third = (asyncio.ensure_future(client.aclose()) for _ in range(3))
+    for _ in range(10):
+        await asyncio.sleep(0)
+    first.cancel()
+    await asyncio.wait([first])
+    assert {second.done(), third.done()} == {False}
+    disk.set()
+    await second
+    async with make(server, path) as client:
+        await until(lambda: client.status.outbox == 0)
+    await third
+
+
 async def test_a_cancelled_send_is_not_sent_unless_it_was_accepted(
     server: FaultyServer, ledger: ServerLedger, path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -441,7 +466,7 @@ async def test_functions_that_fail_harm_no_other_message(server: FaultyServer, p
     reported: list[BaseException] = []
     protocol = Json(acknowledges=Acknowledgement(id_of, acknowledged_by))
     client = Client(server.url, protocol=protocol, outbox=DurableOutbox(path), on_error=reported.append)
-    with pytest.raises(EncodeError, match=r"id_of= .*dict"):
+    with pytest.raises(EncodeError, match=r"id_of= .*raised \w+ for a dict: it must return None"):
         await client.send({})
     await client.connect()
     delivery = client.send_nowait({"id": "a"})
@@ -580,6 +605,22 @@ async def test_a_symbolic_link_names_the_file_behind_it(
     async with make(server, link) as client:
         await until(lambda: client.status.outbox == 0)
     assert ledger.ids == [1]
+
+
+@pytest.mark.parametrize("read_only", ["outbox.db", ""])
+async def test_a_file_or_directory_that_is_read_only_is_refused_with_the_remedy(
+    server: FaultyServer, path: Path, monkeypatch: pytest.MonkeyPatch, read_only: str
+) -> None:
+    client = make(server, path)
+    await client.send(message(1))
+    await client.aclose()
+    monkeypatch.setattr(os, "access", lambda of, *_, **__: of != path.parent / read_only)
+    client = make(server, path)
+    with pytest.raises(OutboxUnusable, match=r"read-only.*a file that this user can write, in such a directory"):
+        await client.connect()
+    await client.aclose()
+    monkeypatch.undo()
+    assert left_in(path) == [(1, False)]
 
 
 def test_ctrl_c_while_the_file_is_opened_gives_it_back(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -728,6 +769,21 @@ async def test_shared_clients_share_one_durable_outbox(
         await delivery
     await asyncio.sleep(0)
     assert left_in(path) == [(3, True)]
+
+
+@pytest.mark.parametrize("scope", ["loop", "process"])
+async def test_a_join_that_does_not_wait_tells_of_a_file_that_can_not_be_opened(
+    server: FaultyServer, tmp_path: Path, scope: Any, caplog: pytest.LogCaptureFixture
+) -> None:
+    reported: list[BaseException] = []
+    outbox = DurableOutbox(tmp_path / "nowhere" / "outbox.db")
+    async with join(server.url, scope=scope, outbox=outbox, wait=False, on_error=reported.append) as client:
+        stream = client.subscribe()
+        await until(lambda: bool(reported))
+        with pytest.raises(OutboxUnusable):
+            await anext(stream)
+    assert [type(error) for error in reported] == [OutboxUnusable]
+    assert "connect_nowait() failed: OutboxUnusable" in caplog.text
 
 
 async def test_blocking_clients_share_it_too(server: FaultyServer, ledger: ServerLedger, path: Path) -> None:

@@ -287,3 +287,44 @@ async def test_an_object_that_is_called_like_a_coroutine_function_is_no_watcher(
     async with open_handle(kind, server.url, tmp_path) as handle:
         with pytest.raises(InvalidOption, match=r"needs a plain function|takes no coroutine function"):
             await handle.call(lambda client: client.on_change(Watcher()))
+
+
+# --- kinds of options -------------------------------------------------------------------------------------------------
+
+
+async def _coroutine_function(_: Any) -> bool:
+    return True
+
+
+WRONG_KINDS: list[dict[str, Any]] = [
+    {"protocol": "json"},
+    {"protocol": Json},
+    {"open_timeout": "x"},
+    {"open_timeout": None},
+    {"close_timeout": "x"},
+    {"ping_interval": 0},
+    {"silence_timeout": True},
+    {"silence_of": _coroutine_function, "silence_timeout": 1.0},
+    {"max_size": "x"},
+    {"pace": 5},
+    {"control_pace": "x"},
+    {"reconnect": 5},
+    {"outbox": "outbox.db"},
+    {"recorder": 5},
+    {"instruments": [5]},
+    {"compression": "x"},
+    {"headers": {"X": 5}},
+    {"local_address": 5},
+]
+
+
+@each_kind
+async def test_an_option_of_the_wrong_kind_is_refused_by_its_name(
+    server: FaultyServer, tmp_path: Path, kind: str
+) -> None:
+    for options in WRONG_KINDS:
+        name = next(iter(options))
+        with pytest.raises(InvalidOption, match="header X" if name == "headers" else name):
+            async with open_handle(kind, server.url, tmp_path, **options):
+                pass
+    assert server.counts.tcp_accepted == 0

@@ -211,6 +211,14 @@ async def test_an_on_ready_that_fails_fails_the_attempt_and_says_so(server: Faul
     await client.aclose()
 
 
+@pytest.mark.parametrize("message", ["subscribe", b"subscribe", {"op": "subscribe"}])
+async def test_one_message_of_on_ready_is_not_taken_apart(message: Any, server: FaultyServer) -> None:
+    client = Client(server.url, protocol=Json(on_ready=lambda: message))
+    with pytest.raises(UsageError, match=r"on_ready= must return a list of messages, not one (str|bytes|dict)"):
+        await client.connect()
+    await client.aclose()
+
+
 @pytest.mark.parametrize("options", [{"pace": 5}, {"pace": (5, 1)}, {"on_ready": "x"}, {"on_ready": by_gap}])
 def test_options_of_the_wrong_kind_are_refused(options: dict[str, Any]) -> None:
     with pytest.raises(InvalidOption, match=next(iter(options))):

@@ -5,17 +5,18 @@
 - `threaded_faulty_server`: a `ThreadedServer` with a `FaultyServer`, for synchronous code and for code in threads.
 - `memory_server`: a `MemoryServer`; its `transport()` goes to ``Client(transport=…)``.
 - `cassette`: a `Cassette`: a conversation with a server, recorded once and replayed on virtual time. Its file
-  is ``cassettes/<module>/<test>.jsonl`` beside the test's; ``@pytest.mark.cassette("other.jsonl", redact=False)`` names
-  another one, and ``pytest --cassettes=once|replay|record`` says whether it is recorded.
+  is ``cassettes/<module>/<class>.<test>.jsonl`` beside the test's; another one is named by
+  ``@pytest.mark.cassette("other.jsonl", redact=False)``, and ``pytest --cassettes=once|replay|record`` says whether it
+  is recorded.
 
 All but `memory_server` need the extra `testing`, which is imported when a test asks for one of them.
 """
 
 from __future__ import annotations
 
-import re
 from collections.abc import AsyncIterator, Iterator
 from typing import TYPE_CHECKING, Any
+from urllib.parse import quote
 
 import pytest
 
@@ -78,6 +79,6 @@ def cassette(request: pytest.FixtureRequest) -> Cassette:
     marker = request.node.get_closest_marker("cassette")
     args: tuple[Any, ...] = () if marker is None else marker.args
     options: dict[str, Any] = {} if marker is None else marker.kwargs
-    name = re.sub(r"[^\w.-]+", "_", request.node.name)
+    name = quote(request.node.nodeid.partition("::")[2].replace("::", "."), safe="[] ,=+@()")
     path = request.path.parent / (args[0] if args else f"cassettes/{request.path.stem}/{name}.jsonl")
     return Cassette(path, mode=CassetteMode(request.config.getoption("--cassettes")), **options)

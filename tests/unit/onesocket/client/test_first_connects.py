@@ -90,6 +90,31 @@ async def test_a_failure_that_no_caller_gets_is_raised_in_the_readers() -> None:
 
 
 @on_virtual_time
+async def test_a_failure_that_no_caller_gets_waits_for_the_first_reader(caplog: pytest.LogCaptureFixture) -> None:
+    client: Any
+    other: Any
+    for shared in (False, True):
+        server = MemoryServer()
+        down_for(server, 1, handshake_rejected(404, {}))
+        caplog.clear()
+        if shared:
+            client = await join(URL, scope="loop", transport=server.transport(), wait=False)
+            other = await join(URL, scope="loop", transport=server.transport(), wait=False)
+        else:
+            client = other = make(server)
+            client.connect_nowait(retry=True)
+        await asyncio.sleep(1)
+        errors = [record.getMessage() for record in caplog.records if record.levelname == "ERROR"]
+        assert [text.startswith(f"{URL}: connecting failed: the server answered") for text in errors] == [True]
+        with pytest.raises(HandshakeRejected):
+            await anext(client.subscribe())
+        other.connect_nowait()
+        assert await anext(other.subscribe()) == "hello"
+        await client.aclose()
+        await other.aclose()
+
+
+@on_virtual_time
 async def test_a_handle_may_be_joined_before_its_service_is_up() -> None:
     server = MemoryServer()
     down_for(server, 3)

@@ -129,6 +129,33 @@ def test_a_server_that_accepts_and_closes_fills_no_log(caplog: pytest.LogCapture
     assert said[-1][0] == logging.INFO
 
 
+def test_the_first_loss_after_a_first_connect_that_was_retried_is_the_first(caplog: pytest.LogCaptureFixture) -> None:
+    async def main() -> None:
+        server = MemoryServer(refuse(ConnectionRefused("nothing listens")))
+        client = make_client(server)
+        client.connect_nowait(retry=True)
+        await client.wait_for(State.BACKING_OFF)
+        server.on_dial = None
+        await client.wait_for(State.CONNECTED)
+        for _ in range(2):
+            await asyncio.sleep(2)
+            server.peers[-1].drop()
+            await client.wait_for(State.BACKING_OFF)
+            await client.wait_for(State.CONNECTED)
+        await asyncio.sleep(60)
+        server.peers[-1].drop()
+        await client.wait_for(State.BACKING_OFF)
+        await client.aclose()
+
+    warnings = [
+        text.removeprefix("ws://memory.test/: ") for level, text in run(main, caplog) if level == logging.WARNING
+    ]
+    lost = "connection lost: the connection was lost without a CLOSE frame"
+    assert warnings[0] == "attempt 1 failed: nothing listens; attempt 2 at once"
+    assert warnings[1].startswith(f"{lost} (2 s since the first failure); attempt 3 in 0.")
+    assert warnings[-1] == f"{lost}; attempt 1 at once"
+
+
 def test_every_new_reason_is_logged(caplog: pytest.LogCaptureFixture) -> None:
     async def main() -> None:
         server = MemoryServer()
@@ -189,6 +216,20 @@ def test_a_loss_that_is_not_resumed_is_an_error_with_its_reason(
     ((level, text),) = run(main, caplog)
     assert level == logging.ERROR
     assert "the connection was lost without a CLOSE frame" in text
+
+
+def test_giving_up_for_a_refused_token_says_so(caplog: pytest.LogCaptureFixture) -> None:
+    def expire(peer: MemoryPeer) -> None:
+        peer.accept()
+        peer.close(4001, "session over: token expired")
+
+    async def main() -> None:
+        client = make_client(MemoryServer(expire), token=lambda: "fresh")
+        await client.connect()
+        await client.wait_for(State.FAILED)
+        await client.aclose()
+
+    assert "token expired (the token is refused); connect() starts a new attempt" in run(main, caplog)[-1][1]
 
 
 def test_an_attempt_that_nobody_waits_for_is_logged_when_it_fails(caplog: pytest.LogCaptureFixture) -> None:

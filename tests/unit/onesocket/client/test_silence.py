@@ -164,6 +164,11 @@ async def is_late(_message: Any) -> bool:
     return True
 
 
+class LateNames:
+    async def __call__(self, _message: Any) -> bool:
+        return True
+
+
 @pytest.mark.parametrize(
     ("options", "text"),
     [
@@ -172,6 +177,7 @@ async def is_late(_message: Any) -> bool:
         ({"silence_of": bool}, "silence_of has no effect without silence_timeout"),
         ({"silence_of": "trade", "silence_timeout": 1}, "silence_of must be a plain function"),
         ({"silence_of": is_late, "silence_timeout": 1}, "silence_of must be a plain function"),
+        ({"silence_of": LateNames(), "silence_timeout": 1}, "silence_of must be a plain function"),
     ],
 )
 def test_what_is_no_option_is_refused(options: dict[str, Any], text: str) -> None:

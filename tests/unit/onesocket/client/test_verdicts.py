@@ -25,6 +25,7 @@ from onesocket.lifecycle._peer_errors import handshake_rejected
 from onesocket.lifecycle._retry import ReconnectPolicy
 from onesocket.lifecycle._states import State
 from onesocket.lifecycle._verdict import Verdict
+from onesocket.protocols._raw import Raw
 from onesocket.sharing._join import join
 from onesocket.testing._virtual_time import run_virtual
 from onesocket.transports._memory import MemoryPeer, MemoryServer
@@ -171,6 +172,30 @@ def test_a_hook_may_end_the_program() -> None:
         gc.collect()
 
 
+class Forgetful(Raw):
+    """A protocol whose verdicts are none."""
+
+    def __init__(self, verdict: Any) -> None:
+        super().__init__()
+        self.verdict = verdict
+
+    def closed(self, code: int, reason: str) -> Any:
+        del code, reason
+        return self.verdict
+
+
+@pytest.mark.parametrize("verdict", [None, RuntimeError("no"), "retry"], ids=repr)
+@on_virtual_time
+async def test_a_protocol_whose_verdict_is_no_error_has_failed(verdict: Any) -> None:
+    server = MemoryServer()
+    client = make(server, protocol=Forgetful(verdict))
+    await client.connect()
+    server.peers[-1].close(4001)
+    await client.wait_for(State.FAILED)
+    assert str(client.status.last_error) == "the protocol raw failed: TypeError"
+    await client.aclose()
+
+
 # --- refused tokens ---------------------------------------------------------------------------------------------------
 
 
@@ -237,7 +262,7 @@ async def test_a_source_that_still_has_the_old_token_is_asked_again() -> None:
     await client.connect()
     venue.valid = "two"
     venue.server.peers[-1].drop()
-    asyncio.get_running_loop().call_later(20, cached.__setitem__, 0, "two")
+    asyncio.get_running_loop().call_later(12, cached.__setitem__, 0, "two")
     await client.wait_for(State.BACKING_OFF)
     await client.wait_for(State.CONNECTED)
     assert venue.seen == ["one", "one", "two"]  # the server isn't asked with a token that it has refused
@@ -343,7 +368,9 @@ def test_what_a_token_source_may_take() -> None:
     for source in (Source(), with_defaults, lambda *_: "token", lambda old, why: f"{old}{why}", int):
         Client(URL, token=source)  # type: ignore[arg-type] # some are none to a type checker
     for bad in (lambda one: one, lambda one, two, three: (one, two, three)):
-        with pytest.raises(InvalidOption, match=r"or two: [(]previous, error[)]; this one needs one"):
+        with pytest.raises(
+            InvalidOption, match=r"or two: [(]previous, error[)]; this one requires the parameter 'one'"
+        ):
             Client(URL, token=bad)  # type: ignore[arg-type] # that is the point
         with pytest.raises(InvalidOption, match="takes no arguments, or two"):
             join(URL, token=bad)  # type: ignore[arg-type] # that is the point

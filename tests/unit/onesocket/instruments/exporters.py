@@ -66,22 +66,27 @@ class Telemetry:
 
     def points(self) -> Series:
         """Every data point, with its attributes as text."""
-        data = self._reader.get_metrics_data()
-        if data is None:
-            return {}
-        found: Series = {}
-        for metric in _metrics(data):
-            for point in metric.data.data_points:
-                attributes = frozenset((name, str(value)) for name, value in (point.attributes or {}).items())
-                assert isinstance(point, NumberDataPoint)
-                found[metric.name, attributes] = point.value
-        return found
+        return points_of(self._reader)
 
     def units(self) -> dict[str, str]:
         """The unit of each metric."""
         data = self._reader.get_metrics_data()
         assert data is not None
         return {metric.name: metric.unit or "" for metric in _metrics(data)}
+
+
+def points_of(reader: InMemoryMetricReader) -> Series:
+    """Every data point of a reader, with its attributes as text."""
+    data = reader.get_metrics_data()
+    if data is None:
+        return {}
+    found: Series = {}
+    for metric in _metrics(data):
+        for point in metric.data.data_points:
+            attributes = frozenset((name, str(value)) for name, value in (point.attributes or {}).items())
+            assert isinstance(point, NumberDataPoint)
+            found[metric.name, attributes] = point.value
+    return found
 
 
 def _metrics(data: MetricsData) -> list[Metric]:

@@ -10,6 +10,8 @@ from collections import Counter
 from typing import Any
 
 import pytest
+from opentelemetry.sdk.metrics import MeterProvider
+from opentelemetry.sdk.metrics.export import InMemoryMetricReader
 from prometheus_client import CollectorRegistry
 
 from onesocket import Client, Identity, Json, Provider, State
@@ -18,7 +20,8 @@ from onesocket.errors import ConnectionRefused, InvalidOption, UsageError
 from onesocket.instruments import OpenTelemetry, Prometheus, Source, SourceKind
 from onesocket.instruments._metrics import METRICS, label
 from onesocket.transports._memory import MemoryPeer, MemoryServer
-from tests.unit.onesocket.instruments.exporters import Scrape, Telemetry
+from tests.support.programs import output_of
+from tests.unit.onesocket.instruments.exporters import Scrape, Telemetry, points_of
 from tests.unit.onesocket_discord.client.memory_gateway import MemoryGateway
 from tests.unit.virtual_time import make_client, on_virtual_time, settle
 
@@ -223,6 +226,52 @@ async def test_each_server_of_a_client_with_several_has_what_it_counted_itself()
         assert values == sorted(values), name
 
 
+@on_virtual_time
+async def test_the_objects_of_one_meter_provider_add_up() -> None:
+    reader = InMemoryMetricReader()
+    provider = MeterProvider([reader], shutdown_on_exit=False)
+    server = MemoryServer()
+    clients = [
+        make_client(server, instruments=[OpenTelemetry(meter_provider=provider), OpenTelemetry(metrics=False)])
+        for _ in range(3)
+    ]
+    for client in clients:
+        await client.connect()
+        await client.send("x")
+    assert [value for (name, _), value in points_of(reader).items() if name.endswith("sent.messages")] == [3]
+    for client in clients:
+        await client.aclose()
+    assert [value for (name, _), value in points_of(reader).items() if name.endswith("sent.messages")] == [3]
+
+
+GLOBAL_PROVIDER = """
+import asyncio
+from opentelemetry import metrics
+from opentelemetry.sdk.metrics import MeterProvider
+from opentelemetry.sdk.metrics.export import InMemoryMetricReader
+from onesocket import Client
+from onesocket.instruments import OpenTelemetry
+from onesocket.transports._memory import MemoryServer
+
+async def send(instruments):
+    async with Client("ws://memory.test/", transport=MemoryServer().transport(), instruments=instruments) as client:
+        await client.send("x")
+
+reader = InMemoryMetricReader()
+before = OpenTelemetry()
+provider = MeterProvider([reader], shutdown_on_exit=False)
+metrics.set_meter_provider(provider)
+for instruments in (before, OpenTelemetry(), OpenTelemetry(meter_provider=provider)):
+    asyncio.run(send(instruments))
+found = reader.get_metrics_data().resource_metrics[0].scope_metrics[0].metrics
+print([point.value for each in found if each.name.endswith("sent.messages") for point in each.data.data_points])
+"""
+
+
+async def test_objects_made_before_and_after_the_global_provider_add_up() -> None:
+    assert await output_of("-c", GLOBAL_PROVIDER) == "[3]\n"
+
+
 def test_one_registry_takes_one() -> None:
     registry = CollectorRegistry()
     first = Prometheus(registry)
@@ -254,13 +303,14 @@ class Broken:
 
 
 @on_virtual_time
-async def test_instruments_that_fail_are_reported_and_harm_nothing() -> None:
+async def test_instruments_that_fail_are_reported_and_harm_nothing(caplog: pytest.LogCaptureFixture) -> None:
     told: list[BaseException] = []
     scrape = Scrape()
     async with make_client(MemoryServer(), instruments=(Broken(), scrape.instruments), on_error=told.append) as client:
         await client.send("x")
         await settle()
         assert [str(error) for error in told] == ["add", "changed", "opened", "changed"]
+        assert "Broken of instruments= failed: RuntimeError" in caplog.text
         assert scrape.value("onesocket_client_sent_messages_total") == 1
     assert client.stats.callback_errors == 7  # and CLOSING, CLOSED, remove
 

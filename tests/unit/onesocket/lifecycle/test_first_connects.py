@@ -21,7 +21,7 @@ from onesocket.lifecycle._peer_errors import closed_by_peer
 from onesocket.lifecycle._retry import ReconnectPolicy
 from onesocket.lifecycle._states import State
 from onesocket.lifecycle._verdict import Verdict
-from tests.unit.onesocket.lifecycle.machine_driver import FATAL, LOST, OPEN_TIMEOUT, MachineDriver
+from tests.unit.onesocket.lifecycle.machine_driver import FATAL, LOST, OPEN_TIMEOUT, POLICY, MachineDriver
 
 FIRST = ReconnectPolicy(initial=1, factor=2, cap=5, first=True)
 NAMED = HandshakeRejected("not now", status=503, retryable=True, retry_after=30)
@@ -155,13 +155,15 @@ def test_no_attempt_is_made_before_the_time_that_the_server_has_named() -> None:
 
 
 def test_a_date_that_another_process_was_told_is_obeyed() -> None:
-    drive = MachineDriver().handle(
-        events.Connect(wait=False, retry=True, resumes=events.EarlierConnection(in_order=True, wait=40))
-    )
-    assert drive.state is State.BACKING_OFF
-    assert drive.the(fx.SetTimer).at == drive.now + 40
-    assert drive.connect().the(fx.RaiseError).error.retry_after == 40
-    assert drive.timer(TimerKind.RETRY).has(fx.Dial)
+    for policy in (POLICY, None):  # processes may differ in it
+        drive = MachineDriver(policy).handle(
+            events.Connect(wait=False, retry=True, resumes=events.EarlierConnection(in_order=True, wait=40))
+        )
+        assert drive.state is State.BACKING_OFF
+        assert drive.the(fx.SetTimer).at == drive.now + 40
+        assert drive.connect().the(fx.RaiseError).error.retry_after == 40
+        assert drive.timer(TimerKind.RETRY).has(fx.Dial)
+        assert drive.ended().state is (State.FAILED if policy is None else State.BACKING_OFF)
 
 
 def test_a_call_with_retry_has_it_made_then() -> None:

@@ -17,7 +17,7 @@ LIMIT = closed_by_peer(1008, "connection limit exceeded")
 
 
 def test_the_words_of_limits_on_connections_are_known() -> None:
-    for words in ("connection limit exceeded", "Too many sessions", "max clients reached", "already connected"):
+    for words in ("connection limit exceeded", "Too many sessions", "max clients reached", "already_connected"):
         for error in (closed_by_peer(1008, words), closed_by_peer(4008, words), handshake_rejected(429, {}, words)):
             assert isinstance(error, ServerBusy)
             assert error.is_connection_limit, words

@@ -62,7 +62,18 @@ def test_a_protocols_own_list_decides_what_is_fatal() -> None:
 
 @pytest.mark.parametrize(
     "reason",
-    ["Too many requests", "Rate-Limit reached", "connection limit exceeded", "slow down", "Busy", "message rate"],
+    [
+        "Too many requests",
+        "Rate-Limit reached",
+        "connection limit exceeded",
+        "slow down",
+        "Busy",
+        "message rate",
+        "too_many_requests",
+        "TOO-MANY-REQUESTS",
+        "TooManyRequests",
+        '{"code":"SLOW_DOWN"}',
+    ],
 )
 def test_a_reason_that_speaks_of_a_limit_means_busy(reason: str) -> None:
     for code in (1008, 3008, 4029):
@@ -227,6 +238,11 @@ def test_every_row_of_the_tables_counts() -> None:
         (4401, "Unauthorized", Verdict.NEW_TOKEN),
         (4001, "jwt expired", Verdict.NEW_TOKEN),
         (1008, "Invalid API key", Verdict.NEW_TOKEN),
+        (1008, "invalid_api_key", Verdict.NEW_TOKEN),
+        (4001, "TokenExpired", Verdict.NEW_TOKEN),
+        (4003, "NOT_AUTHENTICATED", Verdict.NEW_TOKEN),
+        (4403, "Forbidden", Verdict.NEW_TOKEN),
+        (4401, "UnAuthorized", Verdict.NEW_TOKEN),
         (1008, "token rate limit exceeded", Verdict.SLOW),
         (4001, "", Verdict.RETRY),
         (1001, "token expired", Verdict.RETRY),

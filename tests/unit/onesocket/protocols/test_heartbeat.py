@@ -253,6 +253,11 @@ async def is_late(_message: Any) -> bool:
     return True
 
 
+class LateAnswer:
+    async def __call__(self, _message: Any) -> bool:
+        return True
+
+
 NO_HEARTBEAT: Any = 5
 
 
@@ -269,6 +274,10 @@ NO_HEARTBEAT: Any = 5
         ({"reply": pong, "timeout": 5, "answer": is_pong}, "timeout needs a message"),
         ({"message": PING, "interval": 5, "answer": "pong"}, "answer must be a plain function"),
         ({"reply": is_late}, "reply must be a plain function"),
+        ({"reply": LateAnswer()}, "reply must be a plain function of a message, not a coroutine function"),
+        ({"message": is_late, "interval": 5}, "message must be one, or a plain function"),
+        ({"message": "ping", "interval": 5, "raw": "yes"}, "raw must be True or False"),
+        ({"message": PING, "interval": 5, "raw": True}, "message must be str or bytes"),
     ],
 )
 def test_what_is_no_heartbeat_is_refused(arguments: dict[str, Any], text: str) -> None:

@@ -133,8 +133,9 @@ def test_models_of_pydantic_are_decoded_by_their_own_function() -> None:
     packed = Msgpack(decode=lambda frame: DecodedModel.model_validate(msgspec.msgpack.decode(as_bytes(frame))))
     assert packed.decode(packed.encode({"price": 1})) == DecodedModel(price=1)
     assert one.encode(DecodedModel(price=1.5).model_dump(mode="json")) == '{"price":1.5,"side":"buy"}'
-    with pytest.raises(EncodeError, match="a message of type DecodedModel can't be sent as JSON"):
-        one.encode(DecodedModel(price=1.5))
+    for codec in (one, packed):
+        with pytest.raises(EncodeError, match=r"type DecodedModel can't be sent as .* send its model_dump"):
+            codec.encode(DecodedModel(price=1.5))
 
 
 def as_bytes(data: Data) -> bytes:

@@ -2,14 +2,13 @@
 
 import asyncio
 from collections.abc import Iterable
-from typing import Any, ClassVar
+from typing import Any, ClassVar, get_args
 
 import pytest
 
-from onesocket import State
+from onesocket import State, protocols
 from onesocket.errors import OpenTimeout
-from onesocket.protocols import Protocol, RateLimiter
-from onesocket.protocols._protocol import Action, Deliver, Extend, Ready, Send, WakeAt
+from onesocket.protocols import Action, Deliver, Extend, Protocol, RateLimiter, Ready, Send, WakeAt
 from onesocket.transports._memory import MemoryServer
 from onesocket.wire._handshake import Data
 from tests.unit.virtual_time import make_client, on_virtual_time, settle
@@ -153,3 +152,7 @@ async def test_a_protocol_knows_that_nobody_listens() -> None:
     await asyncio.sleep(10)
     assert protocol.heard == ["wake", "unread", "wake", "wake"]
     await client.aclose()
+
+
+def test_every_action_is_public() -> None:
+    assert {action.__name__ for action in get_args(Action)} <= set(protocols.__all__)

@@ -15,6 +15,7 @@ from onesocket.errors import (
     ClosedByPeer,
     ConnectAborted,
     ConnectionRefused,
+    HandshakeRejected,
     InvalidOption,
     InvalidURL,
     ManuallyDisconnected,
@@ -25,8 +26,10 @@ from onesocket.errors import (
     UsageError,
     WrongEventLoop,
 )
+from onesocket.lifecycle._peer_errors import handshake_rejected
 from onesocket.notices import Notice, NoticeLevel, Notices
 from onesocket.provider import current_provider, use
+from onesocket.sharing._join import join
 from onesocket.transports._memory import MemoryPeer, MemoryServer
 from tests.unit.onesocket.provider.scripted_auth import ALICE, BOB, ScriptedAuth
 from tests.unit.virtual_time import on_virtual_time, settle
@@ -100,6 +103,32 @@ async def test_without_a_token_nothing_is_attempted() -> None:
     provider = make(server, lambda: None, board, built)
     assert await provider.connect_if_authenticated() is Outcome.NOT_AUTHENTICATED
     assert (server.peers, built, provider.client, board.told) == ([], [], None, [])
+    await provider.aclose()
+
+
+@pytest.mark.parametrize("shared", [False, True])
+@on_virtual_time
+async def test_auth_learns_of_a_token_that_was_refused_by_the_call_before(shared: bool) -> None:
+    told: list[tuple[str | None, int | None]] = []
+
+    async def auth(previous: str | None, error: OnesocketError | None) -> Identity:
+        told.append((previous, getattr(error, "status", None)))
+        return Identity("me", "old" if previous is None else "new")
+
+    def answer(peer: MemoryPeer) -> None:
+        peer.refuse(handshake_rejected(401, {})) if tokens(server)[-1] == "old" else peer.accept()
+
+    server = MemoryServer(on_dial=answer)
+    provider: Provider[Any] = make(server, auth)
+    if shared:
+        transport = server.transport()
+        provider = Provider(
+            lambda token: join("ws://memory.test/", scope="loop", token=token, transport=transport), auth=auth
+        )
+    with pytest.raises(HandshakeRejected):
+        await provider.connect_if_authenticated()
+    assert await provider.connect_if_authenticated() is Outcome.OPENED
+    assert (told, tokens(server)) == ([(None, None), ("old", 401)], ["old", "new"])
     await provider.aclose()
 
 

@@ -17,12 +17,25 @@ from typing import Any
 
 import pytest
 
-from onesocket import Client, Json, Login, Raw, ReconnectPolicy, Subscription, TokenQuery
-from onesocket.errors import InvalidOption, OnesocketError, UsageError
+from onesocket import Client, Json, Login, Raw, ReconnectPolicy, State, Subscription, TokenQuery
+from onesocket.errors import InvalidOption, InvalidText, OnesocketError, UsageError
 from onesocket.recording import FlightRecorder, Header, Line, Recording
-from onesocket.recording._lines import DialLine, MessageLine, OpenLine, PingLine, ReceivedLine, SentLine, StateLine
+from onesocket.recording._lines import (
+    AbortLine,
+    CloseLine,
+    DialLine,
+    EndLine,
+    MessageLine,
+    OpenLine,
+    PeerCloseLine,
+    PingLine,
+    ReceivedLine,
+    SentLine,
+    StateLine,
+    ViolationLine,
+)
 from onesocket.recording._ring import Ring
-from onesocket.testing import MemoryPeer, MemoryServer, run_virtual
+from onesocket.testing import FaultyServer, MemoryPeer, MemoryServer, run_virtual
 from onesocket.wire._handshake import Data, DialRequest
 
 TOKEN = "a/token+that is secret"
@@ -121,6 +134,22 @@ def test_the_ring_never_holds_more_than_its_bounds() -> None:
         assert len(ring) <= 20
         assert ring.size <= 5000
         assert ring.dropped == added - len(ring)
+
+
+def test_a_client_in_another_thread_may_add_while_the_ring_is_trimmed() -> None:
+    line = PingLine(t=0, at=0, client=1, epoch=1, payload="")
+    ring = Ring(20, 100)
+
+    class Size(int):
+        """Adds an entry when it is added up, as a switch of threads would."""
+
+        def __radd__(self, other: int) -> int:
+            ring._entries.append((1, line, None))
+            return other + int(self)
+
+    for _ in range(30):
+        ring.add((Size(10), line, None))
+    assert ring.size <= 20 * 10
 
 
 def test_a_message_larger_than_the_bound_is_not_kept() -> None:
@@ -255,6 +284,36 @@ def test_no_line_of_any_kind_has_the_token(tmp_path: Path) -> None:
     assert {"Open", "End"} < set(kinds(recorder.recording))
 
 
+def test_the_tokens_of_the_connections_before_and_after_are_masked_too(tmp_path: Path) -> None:
+    tokens = [f"token-number-{number}" for number in range(40)]
+    given = iter(tokens)
+
+    async def work(client: Client[Any], server: MemoryServer) -> None:
+        for number in range(39):
+            server.peers[-1].send(f"{tokens[max(0, number - 1)]} was replaced, {tokens[number + 1]} is next")
+            await client.reconnect()
+
+    recorder = FlightRecorder()
+    record(recorder, work, token=lambda: next(given))
+    recorder.write(tmp_path / "x.jsonl")
+    assert "token-number" not in (tmp_path / "x.jsonl").read_text("utf-8")
+    assert messages(recorder.recording) == ["*** was replaced, *** is next"] * 39
+
+
+def test_the_own_token_of_a_connection_of_long_ago_is_masked() -> None:
+    tokens = [f"token-number-{number}." for number in range(130)]
+    given = iter(tokens)
+
+    async def work(client: Client[Any], server: MemoryServer) -> None:
+        for token in tokens[:-1]:
+            server.peers[-1].send(f"hello, {token}")
+            await client.reconnect()
+
+    recorder = FlightRecorder(frames=5_000)
+    record(recorder, work, token=lambda: next(given))
+    assert messages(recorder.recording) == ["hello, ***"] * 129
+
+
 class Returning(Raw):
     """Has a `redact` that returns a value, or raises it."""
 
@@ -371,7 +430,7 @@ def test_no_part_of_a_file_is_left_by_a_full_disk(tmp_path: Path, monkeypatch: p
 
 def lose(code: int) -> Callable[[MemoryPeer], None]:
     def dial(peer: MemoryPeer) -> None:
-        peer.accept()
+        peer.accept(greeting=("hello",))
         peer.close(code)
 
     return dial
@@ -388,7 +447,7 @@ def test_a_loss_that_matches_is_written_with_its_end(tmp_path: Path) -> None:
     record(recorder, until_failed, on_dial=lose(4321), reconnect=None)
     (path,) = (tmp_path / "new").iterdir()
     recording = Recording.load(path)
-    assert kinds(recording)[-5:] == ["PeerClose", "State", "Close", "End", "State"]
+    assert kinds(recording)[-5:] == ["Received", "PeerClose", "State", "End", "State"]
     assert {line.client for line in recording.lines} == {1, 2}
     if sys.platform != "win32":
         assert stat.S_IMODE(path.stat().st_mode) == 0o600
@@ -405,6 +464,62 @@ def test_a_first_connect_that_fails_is_written_too(tmp_path: Path) -> None:
 def test_our_own_close_is_no_loss(tmp_path: Path) -> None:
     record(FlightRecorder(directory=tmp_path, when=lambda _: True), nothing)
     assert list(tmp_path.iterdir()) == []
+
+
+async def test_an_end_on_a_socket_is_called_a_loss_only_without_a_close(faulty_server: FaultyServer) -> None:
+    recorder = FlightRecorder()
+    async with Client(faulty_server.url, recorder=recorder, reconnect=ReconnectPolicy(initial=0.01)) as client:
+        changes = client.changes()
+        faulty_server.kill_connections()
+        while client.epoch < 2 or client.state is not State.CONNECTED:
+            await anext(changes)
+    first, last = (line.error for line in recorder.recording.lines if isinstance(line, EndLine))
+    assert first is not None
+    assert "without a CLOSE frame" in first.text
+    assert last is None
+
+
+async def close_unanswered(_: Client[Any], server: MemoryServer) -> None:
+    server.peers[0].answers_close = False
+
+
+async def break_the_rules(client: Client[Any], server: MemoryServer) -> None:
+    server.peers[0].violate(InvalidText("no UTF-8"))
+    await until_failed(client, server)
+
+
+async def drop(client: Client[Any], server: MemoryServer) -> None:
+    server.peers[0].drop()
+    await until_failed(client, server)
+
+
+@pytest.mark.parametrize(
+    ("work", "on_dial", "ending"),
+    [
+        pytest.param(nothing, None, [("Close", None), ("End", None)], id="our CLOSE is answered"),
+        pytest.param(until_failed, lose(4000), [("PeerClose", None), ("End", None)], id="the peer closes"),
+        pytest.param(
+            close_unanswered, None, [("Close", None), ("Abort", None), ("End", "ConnectAborted")], id="no answer"
+        ),
+        pytest.param(break_the_rules, None, [("Violation", "InvalidText"), ("End", None)], id="a violation"),
+        pytest.param(drop, None, [("End", "ConnectionReset")], id="a loss"),
+    ],
+)
+def test_one_close_is_recorded_and_the_end_behind_it_is_no_error(
+    work: Callable[[Client[Any], MemoryServer], Coroutine[Any, Any, object]],
+    on_dial: Callable[[MemoryPeer], None] | None,
+    ending: list[tuple[str, str | None]],
+) -> None:
+    recorder = FlightRecorder()
+    record(recorder, work, on_dial=on_dial, reconnect=None)
+    kinds = (CloseLine, PeerCloseLine, AbortLine, ViolationLine, EndLine)
+    ends = [line for line in recorder.recording.lines if isinstance(line, kinds)]
+    assert [(type(line).__name__.removesuffix("Line"), error_of(line)) for line in ends] == ending
+
+
+def error_of(line: Line) -> str | None:
+    error = line.error if isinstance(line, ViolationLine | EndLine) else None
+    return None if error is None else error.type
 
 
 def test_the_number_of_files_is_bounded_and_others_stay(tmp_path: Path) -> None:

@@ -129,7 +129,7 @@ def test_a_replay_of_withheld_or_missing_messages_is_refused(tmp_path: Path) -> 
     withheld = '{"kind":"received","t":1.0,"at":2.0,"client":1,"epoch":1,"size":3,"withheld":"login"}'
     path = write(tmp_path / "x.jsonl", HEADER, withheld)
     for replay in (MemoryReplay, FaultyServer.replay):
-        with pytest.raises(InvalidRecording, match=r"was withheld \(login\).*redact"):
+        with pytest.raises(InvalidRecording, match=r"^line 2: .* was withheld \(login\).*redact"):
             replay(path)
         with pytest.raises(InvalidRecording, match="has no connection"):
             replay(write(tmp_path / "y.jsonl", HEADER))

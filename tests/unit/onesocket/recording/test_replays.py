@@ -12,8 +12,8 @@ from typing import Any
 
 import pytest
 
-from onesocket import Client, Json, State
-from onesocket.errors import ConnectionReset, HandshakeRejected, UsageError
+from onesocket import Client, Json, Login, State
+from onesocket.errors import ConnectionReset, HandshakeRejected, InvalidOption, InvalidRecording, UsageError
 from onesocket.recording import FlightRecorder, Line, Recording, RecordingFile
 from onesocket.testing import (
     Cassette,
@@ -91,6 +91,21 @@ def test_without_steps_the_server_speaks_at_its_times() -> None:
             return [await anext(stream), await anext(stream)]
 
     assert run_virtual(program) == ["re: 'a'", "re: 'b'"]
+
+
+@pytest.mark.parametrize("speed", [0, -1, float("inf"), float("nan"), True, "2"])
+def test_a_speed_that_is_none_is_refused(speed: Any) -> None:
+    recorder = FlightRecorder()
+    question_and_answer(recorder)
+    with pytest.raises(InvalidOption, match="speed must be a finite number above 0"):
+        FaultyServer.replay(recorder.recording, speed=speed)
+
+
+@pytest.mark.parametrize("source", [FlightRecorder(), None, 5, b"x"])
+def test_a_replay_of_what_is_no_recording_names_the_remedy(source: Any) -> None:
+    for replay in (MemoryReplay, FaultyServer.replay):
+        with pytest.raises(InvalidOption, match=r"recorder\.recording"):
+            replay(source)
 
 
 def test_a_ring_that_dropped_the_beginning_is_replayed() -> None:
@@ -204,6 +219,13 @@ def test_a_program_that_fails_leaves_no_cassette(tmp_path: Path) -> None:
         Cassette(tmp_path / "x.jsonl", mode=CassetteMode.REPLAY).run(fails)
 
 
+@pytest.mark.parametrize("mode", CassetteMode)
+async def test_a_cassette_in_a_running_loop_is_refused_with_the_remedy(tmp_path: Path, mode: CassetteMode) -> None:
+    with pytest.raises(UsageError, match="plain function"):
+        converse(Cassette(tmp_path / "x.jsonl", mode=mode), "ws://nowhere.example/")
+    assert not (tmp_path / "x.jsonl").exists()
+
+
 def test_a_cassette_that_could_not_be_written_is_not_kept(
     tmp_path: Path, threaded_faulty_server: ThreadedServer[FaultyServer], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -218,6 +240,25 @@ def test_a_cassette_that_could_not_be_written_is_not_kept(
     with pytest.raises(OSError, match="No space left"):
         converse(Cassette(tmp_path / "x.jsonl"), threaded_faulty_server.server.url)
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_conversation_that_could_not_be_replayed_leaves_no_cassette(
+    tmp_path: Path, threaded_faulty_server: ThreadedServer[FaultyServer]
+) -> None:
+    protocol = Json(login=Login(request=lambda _: {"op": "auth"}, ready=lambda _: True))
+
+    async def logs_in() -> None:
+        async with Client(threaded_faulty_server.server.url, protocol=protocol, **cassette.options):
+            pass
+
+    cassette = Cassette(tmp_path / "x.jsonl")
+    with pytest.raises(InvalidRecording, match=r"withheld \(login\).*redact=False"):
+        cassette.run(logs_in)
+    assert list(tmp_path.iterdir()) == []
+    cassette = Cassette(tmp_path / "x.jsonl", redact=False)
+    cassette.run(logs_in)
+    cassette.run(logs_in)
+    assert threaded_faulty_server.server.counts.handshakes == 2
 
 
 TEST = """
@@ -237,7 +278,13 @@ def test_default(cassette):
 @pytest.mark.cassette("named.jsonl", redact=False)
 def test_named(cassette):
     assert converse(cassette, {url!r}) == "hello"
+
+class TestOne:
+    @pytest.mark.parametrize("x", ["a/b", "a_b", "a b"])
+    def test_default(self, cassette, x):
+        assert converse(cassette, {url!r}) == "hello"
 """
+FILES = ["TestOne.test_default[a b]", "TestOne.test_default[a%2Fb]", "TestOne.test_default[a_b]", "test_default"]
 
 
 def test_the_fixture_keeps_its_files_beside_the_test(
@@ -250,8 +297,10 @@ def test_the_fixture_keeps_its_files_beside_the_test(
         ended = subprocess.run(command, capture_output=True, check=False, text=True, cwd=tmp_path)  # noqa: S603 - our own
         return ended.stdout + ended.stderr
 
-    assert "2 passed" in run()
-    assert Recording.load(tmp_path / "cassettes" / "test_feed" / "test_default.jsonl").header.redacted
+    assert "5 passed" in run()
+    files = sorted((tmp_path / "cassettes" / "test_feed").iterdir())
+    assert [path.stem for path in files] == FILES
+    assert all(Recording.load(path).header.redacted for path in files)
     assert not Recording.load(tmp_path / "named.jsonl").header.redacted
-    assert "2 passed" in run("--cassettes=replay")
-    assert threaded_faulty_server.server.counts.handshakes == 2
+    assert "5 passed" in run("--cassettes=replay")
+    assert threaded_faulty_server.server.counts.handshakes == 5

@@ -251,7 +251,7 @@ class ForeignReader:
         return self.outcome
 
     def _is_broken_so_far(self) -> bool:
-        """Return whether the message under way is no text already, which that library says at its end."""
+        """Return whether the message under way is no text already; that library isn't asked before its end."""
         try:
             codecs.getincrementaldecoder("utf-8")().decode(b"".join(self._parts))
         except UnicodeDecodeError:
@@ -292,6 +292,8 @@ class ForeignReader:
             case opcode:
                 self._opcode = opcode or self._opcode
                 self._parts.append(bytes(frame.data))
+                if self._is_broken_so_far():
+                    raise ForeignError(1007)
                 if frame.fin:
                     self._finish()
 

@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 import enum
 from collections.abc import Callable, Iterable
-from typing import Final, Protocol
+from typing import Any, Final, Protocol
 
 from ..errors import (
     ClientClosed,
@@ -389,8 +389,12 @@ class ConnectionAttempt:
             self._protocol_failed(error)
 
     def _fail(self, failure: Fail, *, by_peer: bool = False) -> None:
-        if concerns_another_client(failure.error):
-            self._protocol_failed(failure.error)
+        error: Any = failure.error  # of a protocol of the program, which may have forgotten its `return`
+        if not isinstance(error, OnesocketError):
+            self._protocol_failed(TypeError(f"a failure needs an OnesocketError, not {type(error).__name__}"))
+            return
+        if concerns_another_client(error):
+            self._protocol_failed(error)
             return
         self._stop_timers()
         self._failing(failure, by_peer=by_peer)

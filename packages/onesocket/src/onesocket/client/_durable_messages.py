@@ -101,6 +101,8 @@ class DurableMessages:
         self._report = report
         self._queue: StoredQueue[StoredDelivery] = StoredQueue(outbox.messages, outbox.bytes)
         self._writer: StoreWriter | None = None
+        self._closing: StoreWriter | None = None
+        """The writer that was told to close: each call of `aclose` waits for it."""
         self._flush: Callable[[], None]
         self._settle: Callable[[Iterable[Delivery], OnesocketError], None]
         self._is_up = False
@@ -168,12 +170,14 @@ class DurableMessages:
         """Close the file, once all is written; messages that are not settled stay in it."""
         self._watch_age(ends=True)
         self._keep()
-        writer, self._writer = self._writer, None
-        if writer is not None:
-            await writer.aclose(timeout)
+        if self._writer is not None:
+            self._closing, self._writer = self._writer, None
+        if self._closing is not None:
+            await self._closing.aclose(timeout)
             self._keep()  # what was still being stored
             slow = DeliveryUnknown(f"the disk has not confirmed in time that {self._outbox.path} has this message")
-            self._settle([entry.ticket for entry in self._queue.entries if not entry.ticket.is_stored], slow)
+            left = [entry.ticket for entry in self._queue.entries if not (entry.ticket.is_stored or entry.ticket.done)]
+            self._settle(left, slow)
 
     def _submit(self, operation: Operation) -> None:
         if self._writer is not None:
@@ -352,7 +356,10 @@ def _id_of(acknowledgement: Acknowledgement, message: Any) -> MessageId | None:
     try:
         value = acknowledgement.id_of(message)
     except USER_ERRORS as error:
-        raise EncodeError(f"id_of= of the protocol's acknowledges= failed on a {type(message).__name__}") from error
+        raise EncodeError(
+            f"id_of= of the protocol's acknowledges= raised {type(error).__name__} for a {type(message).__name__}: "
+            "it must return None for a message without an id"
+        ) from error
     return _check_id(value)
 
 

@@ -101,7 +101,7 @@ class FanOut:
         self._soon = soon
         self._epoch = 0
         self._failure: OnesocketError | None = None
-        """The error that ended a connection for good which was up; None again once the next one is."""
+        """The error with which the client failed, for the first reader to come; None again once an attempt follows."""
         self.early = EarlyMessages(self._sinks)
         self.ask_snapshot: Callable[[Callable[[list[Any]], object]], object] | None = None
         """Has its argument called with what late readers begin with, at its place among the messages; None: nothing."""
@@ -281,10 +281,14 @@ class FanOut:
         self._failure = None
 
     def fail(self, error: OnesocketError) -> None:
-        """The client gave up: raise the error in the readers that want it."""
-        self._failure = error if self._epoch else None
+        """The client gave up, and no caller is told: raise the error in the readers that want it."""
+        self._failure = error
         for queue in tuple(self._failing):
             queue.fail(error)
+
+    def forget_failure(self) -> None:
+        """Another attempt follows the failure: it is no news for readers to come."""
+        self._failure = None
 
     def begin_with(
         self, items: Iterable[Any], failure: OnesocketError | None, epoch: int, snapshot: Sequence[Any] = ()
@@ -293,6 +297,7 @@ class FanOut:
 
         `snapshot`: messages before those.
         """
+        failure = failure if epoch else self._failure  # until a connection is up, a failure is that of a call from here
         self.ready(epoch)
         self._failure = failure
         self.snapshot = snapshot

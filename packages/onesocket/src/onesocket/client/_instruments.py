@@ -102,7 +102,7 @@ class Observer:
             try:
                 call(each)
             except USER_ERRORS as error:
-                self._report(error, type(each).__qualname__)
+                self._report(error, f"{type(each).__qualname__} of instruments=")
 
 
 InstrumentsOption = Instruments | Sequence[Instruments] | None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import sqlite3
 from collections.abc import Iterable
@@ -145,8 +146,7 @@ class MessageStore:
     def apply(self, operations: Iterable[Operation]) -> None:
         """Perform all of these, or none, and return when the disk has them. Raises `MessageNotStored`."""
         try:
-            if self._identify() != self._files:
-                raise FileNotFoundError("it was deleted or replaced while it was in use")
+            self._check_files()
             self._database.execute("BEGIN IMMEDIATE")
             for operation in operations:
                 self._perform(operation)
@@ -170,6 +170,14 @@ class MessageStore:
         """Close the file; another client may open it."""
         self._database.close()
 
+    def _check_files(self) -> None:
+        try:
+            found = self._identify()
+        except FileNotFoundError:
+            found = []
+        if found != self._files:
+            raise FileNotFoundError("it was deleted or replaced while it was in use")
+
     def _identify(self) -> list[tuple[int, int]]:
         """The identity of each file: SQLite would go on writing to one that was deleted."""
         return [(found.st_dev, found.st_ino) for found in (self.path.stat(), self._wal.stat())]
@@ -184,6 +192,10 @@ def _make_private(path: Path) -> None:
     # A descriptor of a file that is open elsewhere in this process must not be closed: POSIX would drop its lock.
     with contextlib.suppress(FileExistsError):
         os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_RDWR, 0o600))
+    effective = os.access in os.supports_effective_ids
+    if not all(os.access(each, os.W_OK, effective_ids=effective) for each in (path, path.parent)):
+        # SQLite calls that an I/O error.
+        raise PermissionError(errno.EROFS, "it, or its directory, is read-only", str(path))
     if path.stat().st_mode & 0o077:
         path.chmod(0o600)
 

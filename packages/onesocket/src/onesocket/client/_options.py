@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import inspect
 import ipaddress
 import math
 import ssl as ssl_module
@@ -15,6 +14,7 @@ from ..lifecycle._outbox import OutboxLimits
 from ..lifecycle._retry import ReconnectPolicy
 from ..protocols._codec_options import check_subprotocols
 from ..protocols._pace import Pace, check_pace, make_limiter
+from ..protocols._plain_function import is_plain_function
 from ..protocols._protocol import Protocol
 from ..protocols._rate_limiter import RateLimiter
 from ..protocols._raw import Raw
@@ -95,7 +95,7 @@ class Options:
         if not callable(getattr(transport, "dial", None)):
             raise InvalidOption(f"transport must have a dial() (onesocket.transports.Transport), not be {transport!r}")
         ping_interval, silence_timeout = given["ping_interval"], given["silence_timeout"]
-        protocol, headers = _check_protocol(given["protocol"]), check_headers(given["headers"])
+        protocol, headers = check_protocol(given["protocol"]), check_headers(given["headers"])
         if isinstance(token, str):
             _check_token_place(protocol.token_place, headers)
         instruments, recorder = check_instruments(given["instruments"]), _check_recorder(given["recorder"])
@@ -216,7 +216,8 @@ def check_size(name: str, value: object) -> int | None:
     return value
 
 
-def _check_protocol(value: Any) -> Protocol:
+def check_protocol(value: Any) -> Protocol:
+    """`value` as a protocol, by default `Raw()`; raises `InvalidOption`."""
     protocol: Protocol = value
     if value is None:
         return Raw()
@@ -253,7 +254,7 @@ def _check_rotation(value: object, protocol: Protocol) -> Rotation | None:
 def _check_silence_of(value: object, silence_timeout: object) -> Callable[[Any], bool] | None:
     if value is None:
         return None
-    if not callable(value) or inspect.iscoroutinefunction(value):
+    if not is_plain_function(value):
         raise InvalidOption(f"silence_of must be a plain function of a message that returns a bool, not {value!r}")
     if silence_timeout is None:
         raise InvalidOption("silence_of has no effect without silence_timeout")

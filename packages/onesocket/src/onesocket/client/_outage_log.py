@@ -52,6 +52,7 @@ class OutageLog:
     __slots__ = (
         "_again_at",
         "_began",
+        "_began_with",
         "_failed",
         "_quiet",
         "_reasons",
@@ -72,7 +73,9 @@ class OutageLog:
         self._since = 0.0
         """Time of the last loss."""
         self._began = 0.0
-        """Time of the first loss of this outage, which goes on if a connection since did not prove itself."""
+        """Time at which this outage began, which goes on if a connection since did not prove itself."""
+        self._began_with = OutageStage.LOST
+        """`FIRST`: with the failure of a first connect."""
         self._was_logged = False
         """True if the present loss, or an attempt since, was logged above DEBUG."""
         self._quiet = False
@@ -111,7 +114,7 @@ class OutageLog:
             self._begin(change, error, now, failures, quiet=level <= logging.DEBUG)
         elif self._stage is OutageStage.NONE and change.new is State.BACKING_OFF and error is not None:
             self._start(OutageStage.FIRST, now, quiet=level <= logging.DEBUG)
-            self._began, self._failed = now, 1
+            self._began, self._began_with, self._failed = now, OutageStage.FIRST, 1
             self._reasons.clear()
         is_outage = self._stage is not OutageStage.NONE
         if change.new is State.CONNECTED and is_outage:
@@ -133,8 +136,7 @@ class OutageLog:
         self.last_lost_at = change.at
         self._start(OutageStage.LOST, now, quiet=quiet)
         if failures <= 1:
-            self._began = now
-            self._failed = 0
+            self._began, self._began_with, self._failed = now, OutageStage.LOST, 0
             self._reasons.clear()
 
     def _start(self, stage: OutageStage, now: float, *, quiet: bool) -> None:
@@ -148,12 +150,12 @@ class OutageLog:
         return change.new is State.BACKING_OFF or (change.old is State.CONNECTED and change.new is State.CONNECTING)
 
     def _attempt_failed(self, error: OnesocketError, retry_in: float | None, now: float, level: int) -> None:
-        again = " again" if self._failed else ""
+        is_of_first = self._began_with is OutageStage.FIRST
+        again = " again" if self._failed and not is_of_first else ""
         failed = f"connection lost{again}" if self._stage is OutageStage.LOST else f"attempt {self._failed} failed"
         lasted = now - self._began
-        is_first = self._stage is OutageStage.FIRST
-        began = "failure" if is_first else "loss"
-        away = f" ({lasted:.0f} s since the first {began})" if self._failed > is_first else ""
+        began = "failure" if is_of_first else "loss"
+        away = f" ({lasted:.0f} s since the first {began})" if self._failed > is_of_first else ""
         self._failed += 1
         if self._stage is OutageStage.LOST:
             self._stage = OutageStage.RETRYING
@@ -173,7 +175,10 @@ class OutageLog:
         if self._stage in (OutageStage.LOST, OutageStage.RETRYING):
             self._stage = OutageStage.GAVE_UP
             level = logging.INFO if is_meant else logging.ERROR
-            text = "%s: connection lost for good, after an outage of %.1f s: %s; connect() starts a new attempt"
+            refusal = " (the token is refused)" if error.refuses_token else ""
+            text = (
+                f"%s: connection lost for good, after an outage of %.1f s: %s{refusal}; connect() starts a new attempt"
+            )
             self._say(level, text, now - self._since, one_line(str(error)), error=error)
         else:
             self._stage = OutageStage.NONE if self._stage is OutageStage.FIRST else self._stage

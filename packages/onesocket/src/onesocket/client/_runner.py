@@ -475,6 +475,8 @@ class Runner:
         refusal = self.refusal()
         if refusal is not None:
             self._sender.reject_waiting(refusal)
+        if change.old is State.FAILED:
+            self._fan_out.forget_failure()
         # The failure of a first connect is raised in its callers; readers made before go on waiting.
         if change.new is State.FAILED and change.error is not None and (self.readied or not self._callers):
             self._fan_out.fail(change.error)

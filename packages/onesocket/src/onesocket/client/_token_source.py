@@ -65,6 +65,7 @@ def takes_refusal(source: Callable[..., Any]) -> bool:
         takes = False
     if required:
         raise InvalidOption(
-            f"a token source takes no arguments, or two: (previous, error); this one needs {required[0].name}"
+            "a token source takes no arguments, or two: (previous, error); this one requires the parameter "
+            f"{required[0].name!r}"
         )
     return takes

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import threading
+import weakref
 from collections.abc import Callable, Iterable
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from .._version import __version__
 from ..client._instruments import Source, SourceKind
@@ -23,8 +24,8 @@ if TYPE_CHECKING:
 class OpenTelemetry:
     """Instruments for OpenTelemetry: metrics, and spans of attempts, logins, connections and hand-overs.
 
-    Needs ``onesocket[otel]``, which is the API; what exports them is the program's SDK. One object serves all clients;
-    `named()` tells those apart that have one server.
+    Needs ``onesocket[otel]``, which is the API; what exports them is the program's SDK. One object serves all clients,
+    and those of one meter provider have their metrics together; `named()` tells clients apart that have one server.
 
     Parameters:
         tracer_provider: None: the global one.
@@ -42,19 +43,12 @@ class OpenTelemetry:
         metrics: bool = True,
     ) -> None:
         try:
-            from opentelemetry.metrics import get_meter  # noqa: PLC0415 - an extra
+            from opentelemetry.metrics import get_meter_provider  # noqa: PLC0415 - an extra
             from opentelemetry.trace import get_tracer  # noqa: PLC0415 - an extra
         except ImportError as error:
             raise MissingExtra('OpenTelemetry needs its API: pip install "onesocket[otel]"') from error
-        self._sources = SourceTable()
+        self._sources = _sources_of(meter_provider, get_meter_provider) if metrics else SourceTable()
         self._traces = Traces(get_tracer("onesocket", __version__, tracer_provider)) if traces else None
-        self._lock = threading.Lock()
-        self._collected: Samples = {}
-        """What one collection has found, and not reported yet."""
-        if metrics:
-            meter = get_meter("onesocket", __version__, meter_provider)
-            for metric in METRICS:
-                _create_instrument(meter, metric, self._callback(metric))
 
     def __repr__(self) -> str:
         return f"<OpenTelemetry {self._sources!r}>"
@@ -88,7 +82,18 @@ class OpenTelemetry:
         if self._traces is not None:
             self._traces.opened(source, epoch)
 
-    # --- metrics ------------------------------------------------------------------------------------------------------
+
+class _Exported:
+    """The metrics of one meter provider, which has each instrument once, for all objects that use it."""
+
+    def __init__(self, provider: MeterProvider) -> None:
+        self.sources = SourceTable()
+        self._lock = threading.Lock()
+        self._collected: Samples = {}
+        """The findings of one collection, as far as they are not reported yet."""
+        meter = provider.get_meter("onesocket", __version__)
+        for metric in METRICS:
+            _create_instrument(meter, metric, self._callback(metric))
 
     def _callback(self, metric: Metric) -> Callable[[CallbackOptions], Iterable[Observation]]:
         def observe(_: CallbackOptions) -> Iterable[Observation]:
@@ -102,8 +107,29 @@ class OpenTelemetry:
         """The samples of a metric: sources are read once for all metrics of one collection."""
         with self._lock:
             if metric not in self._collected:
-                self._collected = self._sources.collect()
+                self._collected = self.sources.collect()
             return self._collected.pop(metric)
+
+
+_lock: Final = threading.Lock()
+_exported: Final[weakref.WeakKeyDictionary[MeterProvider, _Exported]] = weakref.WeakKeyDictionary()
+_GLOBAL: Final[list[_Exported]] = []
+"""The metrics of the global provider, which may be set later: the API passes the instruments on to it."""
+
+
+def _sources_of(given: MeterProvider | None, global_provider: Callable[[], MeterProvider]) -> SourceTable:
+    """The sources of a meter provider; None: of the global one."""
+    with _lock:
+        provider = global_provider() if given is None else given
+        exported = _exported.get(provider)
+        if exported is None and provider is global_provider() and _GLOBAL:
+            exported = _GLOBAL[0]
+        if exported is None:
+            exported = _Exported(provider)
+        _exported[provider] = exported
+        if provider is global_provider():
+            _GLOBAL[:] = [exported]
+        return exported.sources
 
 
 def _create_instrument(

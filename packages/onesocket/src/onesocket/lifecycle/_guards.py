@@ -158,7 +158,7 @@ class Guards(SideData):
 
     def waits_for_date(self) -> bool:
         """True if it has, and the call has the attempt made then."""
-        return self.is_early() and self._retries()
+        return self.is_early() and (self._retries() or self._earlier() is not None)
 
     @property
     def is_resumed(self) -> bool:

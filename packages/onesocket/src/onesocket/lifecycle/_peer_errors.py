@@ -48,6 +48,8 @@ _ANY: Final = range(2**16)
 MIN_UPTIME: Final = 1.0
 """Seconds that a connection must have been ready for a 1008 to mean something else than "not you"."""
 
+# What stands between words: "too_many_requests" and "TooManyRequests" are three words, too.
+_BREAK: Final = re.compile(r"[\W_]|(?<=[a-z])(?=[A-Z])")
 # The words of services that close because of a limit, with 1008 or a code of their own.
 _BUSY: Final = re.compile(
     r"too (many|much|fast|quick|often|frequent)|\brates?\b|limit|exceed|throttl|slow down|flood|spam|quota|overload"
@@ -71,7 +73,7 @@ _CONNECTION_LIMIT: Final = re.compile(
 )
 # ... and because the token is none, or none any more.
 _TOKEN: Final = re.compile(
-    r"\b(un|not )(authori[sz]ed|authenticated)\b|\bauth\w* (failed|required|expired|error)"
+    r"\b(un ?|not )(authori[sz]ed|authenticated)\b|\bauth\w* (failed|required|expired|error)|\bforbidden\b"
     r"|\b(invalid|expired|bad|wrong|revoked|missing)\b.{0,16}\b(token|jwt|credentials?|api.?key)\b"
     r"|\b(token|jwt|credentials?|api.?key)\b.{0,24}\b(invalid|expired|wrong|revoked|not valid)\b",
     re.IGNORECASE,
@@ -163,7 +165,12 @@ def closed_by_peer(code: int, reason: str = "", *, fatal: Collection[int] | None
 
 
 def _first(rules: tuple[VerdictRule, ...], code: int, words: str) -> VerdictRule:
-    return next(rule for rule in rules if rule.matches(code, words))
+    separated = _separated(words)
+    return next(rule for rule in rules if rule.matches(code, separated))
+
+
+def _separated(words: str) -> str:
+    return _BREAK.sub(" ", words)
 
 
 def _server_busy(
@@ -176,7 +183,7 @@ def _server_busy(
     status: int | None = None,
 ) -> ServerBusy:
     error = ServerBusy(text, retry_after=retry_after, code=code, reason=reason, status=status)
-    error.is_connection_limit = _CONNECTION_LIMIT.search(words) is not None
+    error.is_connection_limit = _CONNECTION_LIMIT.search(_separated(words)) is not None
     return error
 
 

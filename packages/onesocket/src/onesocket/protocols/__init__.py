@@ -8,7 +8,7 @@ from ._codec import CodecProtocol
 from ._heartbeat import Heartbeat
 from ._login import Login
 from ._pace import Pace
-from ._protocol import Action, Deliver, Fail, NoMessage, Protocol, Ready, Send, Undecodable, WakeAt
+from ._protocol import Action, Deliver, Extend, Fail, NoMessage, Protocol, Ready, Send, Undecodable, WakeAt
 from ._rate_limiter import RateLimiter
 from ._raw import Raw
 from ._snapshot import LastValues, SnapshotHook
@@ -37,6 +37,7 @@ __all__ = [
     "Action",
     "CodecProtocol",
     "Deliver",
+    "Extend",
     "Fail",
     "Heartbeat",
     "Json",

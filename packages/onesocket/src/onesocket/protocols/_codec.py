@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import abc
 import copy
-from collections.abc import Callable, Iterable
-from typing import TYPE_CHECKING, Any, Self
+from collections.abc import Callable, Iterable, Mapping
+from typing import TYPE_CHECKING, Any, Self, cast
 
+from ..errors import UsageError
 from ..wire._handshake import Data
 from ._acknowledgement import Acknowledgement
 from ._codec_options import (
@@ -191,6 +192,10 @@ class CodecProtocol(Protocol[M_co]):
         if self.on_ready is None:
             return Ready()
         try:
-            return Ready(first=tuple(map(self.encode, self.on_ready())))
+            messages: Any = self.on_ready()
+            if isinstance(messages, str | bytes | Mapping):  # it would be taken apart
+                kind = type(cast("object", messages)).__name__
+                raise UsageError(f"on_ready= must return a list of messages, not one {kind}")
+            return Ready(first=tuple(map(self.encode, messages)))
         except Exception as error:  # noqa: BLE001 - the caller's own function may raise anything
             return Fail.of_function("on_ready=", error)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import inspect
 import logging
 import math
 from collections.abc import Callable, Iterable
@@ -11,6 +10,7 @@ from typing import Any, Final
 
 from ..errors import InvalidOption, PingTimeout, UsageError
 from ..wire._handshake import Data
+from ._plain_function import is_plain_function, kind_of
 from ._protocol import Action, Fail, Send, WakeAt
 
 Encode = Callable[[Any], Data]
@@ -59,8 +59,15 @@ class Heartbeat:
             raise InvalidOption("Heartbeat: timeout needs a message, and answer= to know its answers")
         for name in ("answer", "reply"):
             function: object = getattr(self, name)
-            if function is not None and (not callable(function) or inspect.iscoroutinefunction(function)):
-                raise InvalidOption(f"Heartbeat: {name} must be a plain function of a message, not {function!r}")
+            if function is not None and not is_plain_function(function):
+                raise InvalidOption(f"Heartbeat: {name} must be a plain function of a message, not {kind_of(function)}")
+        if callable(self.message) and not is_plain_function(self.message):
+            raise InvalidOption("Heartbeat: message must be one, or a plain function that returns one")
+        raw: Any = self.raw
+        if not isinstance(raw, bool):
+            raise InvalidOption(f"Heartbeat: raw must be True or False, not {raw!r}")
+        if raw and not callable(self.message) and not isinstance(self.message, str | bytes | None):
+            raise InvalidOption("Heartbeat: with raw=True, message must be str or bytes, or a function of one")
 
 
 class HeartbeatSchedule:

@@ -37,7 +37,7 @@ class Json(TypedCodec[M_co]):
         try:
             text = _encode(message).decode()
         except (TypeError, ValueError, OverflowError, RecursionError, msgspec.EncodeError) as error:
-            raise EncodeError(f"a message of type {type(message).__name__} can't be sent as JSON: {error}") from error
+            raise self._unencodable(message, error) from error
         # msgspec writes null for a number that JSON doesn't have; most messages hold no null at all.
         if "null" in text and _holds_non_finite(message):
             raise EncodeError(

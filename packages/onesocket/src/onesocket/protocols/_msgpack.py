@@ -7,7 +7,7 @@ from typing import Any, ClassVar, Final
 
 import msgspec
 
-from ..errors import DecodeError, EncodeError
+from ..errors import DecodeError
 from ..wire._handshake import Data
 from ._message_type import M_co
 from ._typed_codec import TypedCodec
@@ -38,9 +38,7 @@ class Msgpack(TypedCodec[M_co]):
         try:
             return _encode(message)
         except (TypeError, ValueError, OverflowError, RecursionError, msgspec.EncodeError) as error:
-            raise EncodeError(
-                f"a message of type {type(message).__name__} can't be sent as MessagePack: {error}"
-            ) from error
+            raise self._unencodable(message, error) from error
 
     def _make_decoder(self, kind: Any) -> Callable[[Any], Any]:
         return msgspec.msgpack.Decoder(kind).decode

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Final, Unpack, overload
 
 import msgspec
 
-from ..errors import DecodeError, InvalidOption
+from ..errors import DecodeError, EncodeError, InvalidOption
 from ..wire._handshake import Data
 from ._codec import CodecProtocol
 from ._codec_options import CodecOptions, check_bool, check_decode
@@ -69,6 +69,12 @@ class TypedCodec(CodecProtocol[M_co]):
     @abc.abstractmethod
     def _make_decoder(self, kind: Any) -> Callable[[Any], Any]:
         """Return msgspec's function that decodes one value of this type."""
+
+    def _unencodable(self, message: object, error: Exception) -> EncodeError:
+        """The error for a message that msgspec can't encode."""
+        remedy = '; send its model_dump(mode="json")' if hasattr(message, "model_dump") else ""
+        kind = type(message).__name__
+        return EncodeError(f"a message of type {kind} can't be sent as {self.format}: {error}{remedy}")
 
     @abc.abstractmethod
     def _is_array(self, data: Data) -> bool:

@@ -268,7 +268,9 @@ class Provider(Generic[C]):
 
     async def _run_flight(self, flight: ConnectFlight) -> Outcome:
         flight.stage = FlightStage.AUTHENTICATING
-        identity = flight.identity if flight.identity is not None else await self._auth_query.ask()
+        identity = flight.identity
+        if identity is None:
+            identity = await self._auth_query.ask(*self._refused())
         if identity is None:
             await self._close_signed_out()
             return Outcome.NOT_AUTHENTICATED
@@ -281,6 +283,12 @@ class Provider(Generic[C]):
         if self._connection is None:
             self._connection = self._build(identity)
         return await self._dial(flight, self._connection, identity.token)
+
+    def _refused(self) -> tuple[str | None, OnesocketError | None]:
+        """Return the token whose refusal has ended the connection, and the refusal; None each if none has."""
+        client = None if self._connection is None else self._connection.client
+        error = client.status.last_error if client is not None and client.state is State.FAILED else None
+        return (self._secrets[-1], error) if error is not None and error.refuses_token else (None, None)
 
     async def _dial(self, flight: ConnectFlight, connection: IdentityConnection[C], token: str) -> Outcome:
         flight.stage = FlightStage.DIALLING

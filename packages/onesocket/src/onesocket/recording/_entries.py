@@ -25,6 +25,8 @@ class RecordedConnection:
         self.redaction = redaction
         self.in_login = True
         """True until the client is CONNECTED: messages may hold credentials."""
+        self.is_closing = False
+        """True once one of both sides has begun to close, or the server has broken the rules: a CLOSE was sent."""
         self.opening: list[Line] = []
         """Its first lines, which a ring may have dropped."""
         self._add = add

@@ -11,6 +11,7 @@ import msgspec
 from .. import errors
 from .._printable import printable
 from ..errors import OnesocketError
+from ..lifecycle._peer_errors import connection_reset
 from ..wire._handshake import Data, size_of
 
 FORMAT: Final = "onesocket recording"
@@ -181,7 +182,13 @@ class ViolationLine(Line, tag="violation", frozen=True):
 class EndLine(Line, tag="end", frozen=True):
     """Nothing is left of the connection."""
 
-    error: ErrorRecord
+    error: ErrorRecord | None = None
+    """None: the end that follows a CLOSE."""
+
+    @property
+    def reason(self) -> OnesocketError:
+        """The error of the end, as a transport reports it."""
+        return connection_reset() if self.error is None else self.error.error()
 
 
 AnyLine = (

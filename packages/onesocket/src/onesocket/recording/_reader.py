@@ -6,12 +6,12 @@ import base64
 import os
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, cast
 
 import msgspec
 
 from .._printable import printable
-from ..errors import InvalidRecording
+from ..errors import InvalidOption, InvalidRecording
 from ._files import write_file
 from ._lines import FORMAT, VERSION, AnyLine, Header, Line, MessageLine, PingLine, PongLine
 
@@ -48,8 +48,14 @@ class Recording:
 
     @classmethod
     def of(cls, source: Recording | str | os.PathLike[str]) -> Recording:
-        """The recording itself, or that of a path; raises as `load`."""
-        return source if isinstance(source, Recording) else cls.load(source)
+        """The recording itself, or that of a path; raises as `load`, and `InvalidOption`."""
+        given: Any = source  # of callers without a type checker, too
+        if isinstance(given, Recording):
+            return given
+        if not isinstance(given, str | os.PathLike):
+            kind = type(given).__name__
+            raise InvalidOption(f"a replay needs a Recording (recorder.recording) or the path of a file, not {kind}")
+        return cls.load(cast("str", given))
 
     def write(self, path: str | os.PathLike[str]) -> None:
         """Write a file. Raises `OSError`."""

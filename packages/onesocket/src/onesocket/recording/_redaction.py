@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from itertools import chain
 from typing import Any, Final
 from typing import Protocol as TypingProtocol
 from urllib.parse import urlsplit
@@ -24,17 +25,43 @@ class Redact(TypingProtocol):
 _PUBLIC_HEADERS: Final = ("sec-websocket-extensions", "sec-websocket-protocol")
 # Characters. Messages may have a shorter value of a query by chance: it may be the name of a feed.
 _MIN_QUERY_VALUE: Final = 16
+_MAX_REQUESTS: Final = 100
 HOOK_ERRORS: Final = (Exception, asyncio.CancelledError, GeneratorExit)
 """Exceptions of a function of the program that must not harm the connection."""
+
+
+class KnownSecrets:
+    """The secrets of a client's newest requests: a message may hold the token of the connection before, or the next."""
+
+    def __init__(self) -> None:
+        self._newest: tuple[frozenset[str], ...] = ()
+        self._found: tuple[tuple[frozenset[str], ...], Secrets] = self._newest, Secrets(())
+
+    def __repr__(self) -> str:
+        return f"<KnownSecrets {len(self._newest)}>"
+
+    def add(self, own: frozenset[str]) -> None:
+        """Add those of another request, unless an earlier one had the same."""
+        if own not in self._newest:
+            self._newest = (*self._newest, own)[-_MAX_REQUESTS:]
+
+    def newest(self) -> tuple[tuple[frozenset[str], ...], Secrets]:
+        """The secrets of each request, and of all together; in any thread."""
+        newest = self._newest
+        if self._found[0] is not newest:
+            self._found = newest, Secrets(chain.from_iterable(newest))
+        return self._found
 
 
 class Redaction:
     """Rules for one connection; `redact`: that of its protocol, if it has one."""
 
-    def __init__(self, request: DialRequest, redact: Redact | None) -> None:
+    def __init__(self, request: DialRequest, redact: Redact | None, known: KnownSecrets) -> None:
         self._redact = redact
-        self._request = request
-        self._found: Secrets | None = None
+        self._own = _secrets_of(request)
+        self._known = known
+        self._of_old_connection = known.newest()
+        known.add(self._own)
 
     def __repr__(self) -> str:
         return f"<Redaction {'of the protocol' if self._redact else 'by default'}>"
@@ -70,13 +97,18 @@ class Redaction:
 
     @property
     def _secrets(self) -> Secrets:
-        if self._found is None:
-            request = self._request
-            parts = urlsplit(request.url)
-            secrets = {*request.secrets, *request_secrets(parts._replace(query="").geturl(), request.headers)}
-            of_query = request_secrets(request.url, ())
-            self._found = Secrets(secrets | {value for value in of_query if len(value) >= _MIN_QUERY_VALUE})
-        return self._found
+        newest, found = self._known.newest()
+        if self._own in newest:
+            return found
+        if self._of_old_connection[0] is not newest:
+            self._of_old_connection = newest, Secrets(chain(self._own, *newest))
+        return self._of_old_connection[1]
+
+
+def _secrets_of(request: DialRequest) -> frozenset[str]:
+    parts = urlsplit(request.url)
+    secrets = {*request.secrets, *request_secrets(parts._replace(query="").geturl(), request.headers)}
+    return frozenset(secrets | {value for value in request_secrets(request.url, ()) if len(value) >= _MIN_QUERY_VALUE})
 
 
 class NoRedaction(Redaction):

@@ -54,7 +54,7 @@ class Ring:
         return self._entries.copy()
 
     def _trim(self) -> None:
-        self._size = sum(entry[0] for entry in self._entries)
+        self._size = self.size  # of a copy: clients in other threads go on adding
         if self._size > self._max_size:
             while self._entries and self._size > self._max_size * 3 // 4:
                 self._size -= self._entries.popleft()[0]

@@ -14,7 +14,6 @@ from ._lines import (
     DialLine,
     EndLine,
     Line,
-    MessageLine,
     OpenLine,
     PeerCloseLine,
     PingLine,
@@ -69,7 +68,9 @@ class ConnectionScript:
 def scripts_of(recording: Recording) -> list[ConnectionScript]:
     """The scripts of all connections, in their order. Raises `InvalidRecording`: a message was withheld, or none is."""
     connections: dict[tuple[int, int], list[Line]] = {}
-    for line in recording.lines:
+    for number, line in enumerate(recording.lines, 2):
+        if isinstance(line, ReceivedLine):
+            _check_shown(line, number)
         if isinstance(line, DialLine | OpenLine | ReceivedLine | PeerCloseLine) or (
             (line.client, line.epoch) in connections
         ):
@@ -99,11 +100,10 @@ def _script(lines: list[Line]) -> ConnectionScript:
             number, asked_at = pings.pop(line.payload)
             script.pongs[number] = at - asked_at
             last_pong = at
-        elif isinstance(line, OpenLine | ReceivedLine | PeerCloseLine | ViolationLine | EndLine):
-            if isinstance(line, ReceivedLine):
-                _check_shown(line)
-            if not (isinstance(line, EndLine) and is_ending):
-                script.steps.append(Step(at, line, sent, sent_at))
+        elif isinstance(line, OpenLine | ReceivedLine | PeerCloseLine | ViolationLine) or (
+            isinstance(line, EndLine) and not is_ending
+        ):
+            script.steps.append(Step(at, line, sent, sent_at))
         if isinstance(line, AbortLine) and is_ending:
             script.is_close_answered = False
         is_ending = is_ending or isinstance(line, _ENDS)
@@ -112,11 +112,11 @@ def _script(lines: list[Line]) -> ConnectionScript:
     return script
 
 
-def _check_shown(line: MessageLine) -> None:
+def _check_shown(line: ReceivedLine, number: int) -> None:
     if line.withheld is not None:
         raise InvalidRecording(
-            f"a message of the server at t={line.t:.3f} was withheld ({line.withheld}), so it can't be replayed: "
-            "record with FlightRecorder(redact=False) from a server of your own, or give the protocol a redact()"
+            f"line {number}: a message of the server was withheld ({line.withheld}), so it can't be replayed: give the "
+            "protocol a redact(), or record a server of your own with redact=False (of the FlightRecorder or cassette)"
         )
 
 

@@ -61,8 +61,10 @@ def _content(line: Line) -> str:
             return f"CLOSE {line.code}" + (f" {line.reason}" if line.reason else "")
         case AbortLine():
             return "abort" + ("" if line.code is None else f" {line.code}")
-        case ViolationLine() | EndLine():
-            return ("violation" if isinstance(line, ViolationLine) else "end") + _reason(line.error)
+        case ViolationLine():
+            return f"violation{_reason(line.error)}"
+        case EndLine():
+            return f"end{_reason(line.error)}"
         case _:
             return type(line).__name__
 

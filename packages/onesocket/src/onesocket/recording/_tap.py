@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-from ..errors import OnesocketError, ProtocolViolation
+from ..errors import ConnectionReset, OnesocketError, ProtocolViolation
 from ..lifecycle._states import State
 from ..protocols._protocol import Protocol
 from ..transports._transport import Transport, TransportConnection, TransportEvents
@@ -27,7 +27,7 @@ from ._lines import (
     StateLine,
     ViolationLine,
 )
-from ._redaction import NoRedaction, Redaction, redactor
+from ._redaction import KnownSecrets, NoRedaction, Redaction, redactor
 from ._ring import ENTRY_BYTES
 
 OnLoss = Callable[[OnesocketError], object]
@@ -41,6 +41,7 @@ class ClientTap:
     ) -> None:
         self._add = add
         self._redact = redactor(protocol)
+        self._known = KnownSecrets()
         self._next_number = next_number
         self._number = 0
         """0: the client was not used yet."""
@@ -68,7 +69,8 @@ class ClientTap:
 
     def connection(self, request: DialRequest, epoch: int) -> RecordedConnection:
         """Begin to record a connection."""
-        redaction = Redaction(request, self._redact) if self._redacts else NoRedaction(request, None)
+        kind = Redaction if self._redacts else NoRedaction
+        redaction = kind(request, self._redact, self._known)
         loop = asyncio.get_running_loop()
         # The same clock, but for loops with a time of their own; one call less.
         now = time.monotonic if type(loop).time is asyncio.BaseEventLoop.time else loop.time
@@ -151,18 +153,22 @@ class TappedEvents:
         self._events.pong(payload)
 
     def peer_closed(self, code: int, reason: str) -> None:
-        """The peer closed first."""
+        """The peer closed first, and the transport has answered."""
+        self._connection.is_closing = True
         self._connection.note(PeerCloseLine, code=code, reason=self._connection.redaction.text(reason))
         self._events.peer_closed(code, reason)
 
     def violated(self, error: ProtocolViolation) -> None:
-        """The peer broke the rules."""
+        """The peer broke the rules, and the transport has sent a CLOSE."""
+        self._connection.is_closing = True
         self._connection.note(ViolationLine, error=self._record(error))
         self._events.violated(error)
 
     def ended(self, error: OnesocketError) -> None:
         """Nothing is left of the connection."""
-        self._connection.note(EndLine, error=self._record(error))
+        # A transport says "without a CLOSE frame" also of the end that follows one.
+        is_expected = self._connection.is_closing and isinstance(error, ConnectionReset)
+        self._connection.note(EndLine, error=None if is_expected else self._record(error))
         self._events.ended(error)
 
     def _record(self, error: OnesocketError) -> ErrorRecord:
@@ -235,7 +241,9 @@ class TappedConnection:
 
     def close(self, code: int, reason: str) -> None:
         """Close with the close handshake."""
-        self._connection.note(CloseLine, code=code, reason=self._connection.redaction.text(reason))
+        if not self._connection.is_closing:  # the transport sends one CLOSE, the first
+            self._connection.is_closing = True
+            self._connection.note(CloseLine, code=code, reason=self._connection.redaction.text(reason))
         self._inner.close(code, reason)
 
     def abort(self, code: int | None = None) -> None:

@@ -13,7 +13,7 @@ from ..client._client import Client
 from ..client._client_options import ConnectionOptions
 from ..client._durable_outbox import DurableOutbox
 from ..client._error_reporter import check_on_error
-from ..client._options import Token
+from ..client._options import Token, check_protocol, check_seconds
 from ..client._pickling import not_picklable
 from ..client._token_source import TokenSource, takes_refusal
 from ..client._user_code import USER_ERRORS, concerns_another_client
@@ -145,6 +145,7 @@ class JoinParameters:
                 "or token=, which client_factory= is then called with"
             )
         _check_kinds(client_factory, host_options, scope)
+        _check_options(options)
         if scope == "host":
             _check_outbox(options.get("outbox"))
         self.key = ConnectionKey.of(url, key=key, token=token)
@@ -302,6 +303,14 @@ def _check_kinds(client_factory: object, host_options: object, scope: Scope) -> 
         raise InvalidOption("host_options= is for scope='host'")
     if host_options is not None and not isinstance(host_options, HostOptions):
         raise InvalidOption(f"host_options must be HostOptions(...), not {type(host_options).__name__}")
+
+
+def _check_options(options: dict[str, Any]) -> None:
+    """Check those that are used before the client is made, which checks all."""
+    check_protocol(options.get("protocol"))
+    for name in ("open_timeout", "close_timeout"):
+        if name in options:
+            check_seconds(name, options[name])
 
 
 def _check_outbox(outbox: object) -> None:

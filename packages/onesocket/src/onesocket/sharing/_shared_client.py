@@ -209,6 +209,7 @@ class SharedClient(Generic[M]):
             return Outcome.ALREADY_CONNECTED
         is_own = bool(connecting)
         if not (retries in connecting or True in connecting):
+            self.fan_out.forget_failure()
             task = asyncio.get_running_loop().create_task(self.connect(retry=retry), name="onesocket connects")
             connecting[retries] = task
             task.add_done_callback(functools.partial(self._on_connected, retries))
@@ -221,6 +222,10 @@ class SharedClient(Generic[M]):
         is_awaited = not self._closed and self.status.last_connected_at is None
         if isinstance(error, OnesocketError) and is_awaited and not self._connecting:
             self.fan_out.fail(error)
+            if self.state is State.DISCONNECTED:  # a failure before the attempt, as of a file, which no state tells
+                self._error_reporter.report(error, "connect_nowait()")
+            else:
+                self.host_inbox.post(self.shared.log_failure, error)
 
     async def reconnect(self) -> Outcome:
         """As `Client.reconnect()`, for all clients: lift a `disconnect()`, and open a new connection."""
@@ -470,6 +475,8 @@ class SharedClient(Generic[M]):
     def changed(self, change: Change, status: Status) -> None:
         """Take a change of the connection, on this client's loop."""
         if not self._closed:
+            if change.old is State.FAILED:
+                self.fan_out.forget_failure()
             self.view.changed(change, status)
             self._state_watchers.notify(change)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import threading
 import time
 from collections.abc import Callable, Hashable, Iterable
@@ -14,7 +15,7 @@ from ..client._fan_out import FanOut
 from ..client._gap import Gap
 from ..client._request_calls import AnswerSink
 from ..client._status import Change, Status
-from ..errors import OnesocketError
+from ..errors import ConnectAborted, ManuallyDisconnected, OnesocketError
 from ..lifecycle._effects import Outcome
 from ..lifecycle._states import State
 from ..protocols._protocol import Protocol
@@ -24,6 +25,7 @@ from ._member_tokens import MemberTokens
 from ._options import RequestedOptions
 from ._upstream import Upstream
 
+_log: Final = logging.getLogger("onesocket")
 _LIVENESS_INTERVAL: Final = 1.0
 """Seconds between two looks whether the event loops of members are alive, while one of them holds the feed back."""
 
@@ -68,6 +70,8 @@ class SharedConnection:
         self._epoch = 0
         self._failure: OnesocketError | None = None
         """The error that ended a connection for good which was up; None again once the next one is."""
+        self._logged_epoch = -1
+        """The attempt whose failure was logged here."""
         self._is_ended = False
         """No more messages come."""
         self._holders: set[tuple[Member, HeldBy]] = set()
@@ -339,6 +343,13 @@ class SharedConnection:
             self._failure = error
             self._begin_all()
             self._relay(FanOut.fail, error)
+
+    def log_failure(self, error: OnesocketError) -> None:
+        """Log the failure of an attempt that no caller is told of; once for all members."""
+        status = self.upstream.status
+        if status.epoch > self._logged_epoch and not isinstance(error, ConnectAborted | ManuallyDisconnected):
+            self._logged_epoch = status.epoch
+            _log.error("%s: connecting failed: %s", status.url, error)
 
     def _relay(self, method: Callable[..., object], *args: object) -> None:
         for member in tuple(self._members):

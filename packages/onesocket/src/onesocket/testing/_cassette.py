@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import enum
 import os
 from collections.abc import Callable, Coroutine
@@ -11,7 +12,9 @@ from typing import Any, TypeVar
 
 from ..errors import UsageError
 from ..recording._files import RecordingFile
+from ..recording._reader import Recording
 from ..recording._recorder import FlightRecorder
+from ..recording._script import scripts_of
 from ._memory_replay import MemoryReplay
 from ._virtual_time import run_virtual
 
@@ -56,8 +59,12 @@ class Cassette:
     def run(self, program: Callable[[], Coroutine[Any, Any, T]]) -> T:
         """Run the program on a loop of its own and return its result; raises what it raises.
 
-        Only a program that comes to its end is recorded. Raises `InvalidRecording`; `UsageError`: no file to replay.
+        Only a program that comes to its end is recorded, and only messages that can be replayed. Raises
+        `InvalidRecording`: they can't be; `UsageError`: no file to replay, or a loop is running already.
         """
+        with contextlib.suppress(RuntimeError):
+            asyncio.get_running_loop()
+            raise UsageError("cassette.run() runs a loop of its own: call it in a test that is a plain function")
         if not self.is_replaying:
             return self._record(program)
         if not self.path.exists():
@@ -75,6 +82,7 @@ class Cassette:
                 result = asyncio.run(program())
                 if recorder.sink_error is not None:
                     raise recorder.sink_error
+            scripts_of(Recording.load(partial))
             partial.replace(self.path)
         finally:
             partial.unlink(missing_ok=True)

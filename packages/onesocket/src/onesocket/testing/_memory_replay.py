@@ -81,6 +81,6 @@ class _Acts:
                 error = line.error.error()
                 self._peer.violate(error if isinstance(error, ProtocolViolation) else ProtocolViolation(str(error)))
             case EndLine():
-                self._peer.refuse(line.error.error())
+                self._peer.refuse(line.reason)
             case _:
                 pass

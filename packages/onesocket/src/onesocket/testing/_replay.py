@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 import os
 from collections import deque
 from typing import Any
@@ -10,6 +11,7 @@ from typing import Any
 from ..errors import (
     HandshakeRejected,
     InvalidHandshake,
+    InvalidOption,
     InvalidText,
     MessageTooBig,
     OnesocketError,
@@ -28,6 +30,9 @@ class ReplayPlan:
 
     def __init__(self, recording: Recording | str | os.PathLike[str], *, speed: float, in_step: bool) -> None:
         recording = Recording.of(recording)
+        given: Any = speed
+        if isinstance(given, bool) or not isinstance(given, int | float) or not 0 < given < math.inf:
+            raise InvalidOption(f"speed must be a finite number above 0, not {speed!r}")
         self._scripts = deque(scripts_of(recording))
         self._speed = speed
         self._in_step = in_step
@@ -56,7 +61,7 @@ class ReplayPlan:
         if script.opening is not None:
             fault = Fault()
         elif script.refusal is not None:
-            fault = _refusal(script.refusal.error.error())
+            fault = _refusal(script.refusal.reason)
         else:
             return Fault.never_answer()
         fault |= Fault.slow_upgrade(at / self._speed) if at else Fault()
