@@ -21,7 +21,10 @@ from tests.support.waiting import until
 
 BLOCKING_NAMES = {"aclose": "close", "__aenter__": "__enter__", "__aiter__": "__iter__"}
 EXTRA_PARAMETERS: dict[tuple[type, str], set[str]] = {
-    **{(blocking.SharedClient, name): {"timeout"} for name in ("connect", "reconnect", "disconnect", "send", "aclose")},
+    **{
+        (blocking.SharedClient, name): {"timeout"}
+        for name in ("connect", "reconnect", "rotate", "disconnect", "send", "aclose")
+    },
 }
 INTERFACE = [
     name

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
-from enum import Enum
+from enum import StrEnum
 from itertools import repeat
 from typing import TYPE_CHECKING, Any
 
@@ -11,12 +11,15 @@ if TYPE_CHECKING:
     from ._session import VenueSession
 
 
-class Disorder(Enum):
+class Disorder(StrEnum):
     """Fate of one message of data."""
 
-    HOLE = "is not sent"
-    REPEAT = "is sent twice"
-    LATE = "is sent after the next message of data on its connection"
+    HOLE = "hole"
+    """It is not sent."""
+    REPEAT = "repeat"
+    """It is sent twice."""
+    LATE = "late"
+    """It is sent after the next message of data on its connection."""
 
 
 DisorderPlan = Disorder | Iterable[Disorder | None] | Callable[["VenueSession[Any]", str], Disorder | None] | None
