@@ -1,14 +1,8 @@
 """``onesocket chat`` at a terminal: bytes as they come over a slow connection, windows that are resized, kill -9."""
 
 import asyncio
-import fcntl
 import os
-import pty
-import re
 import signal
-import struct
-import sys
-import termios
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -19,87 +13,20 @@ import pytest
 from onesocket_chat._credentials import Credentials, save
 from onesocket_discord.rest import Accounts, Rest
 from onesocket_discord.server import ChatServer
+from tests.support.terminal import DEADLINE, Terminal, command_at_terminal
 from tests.unit.onesocket_chat.driver import PASSWORD
 
 pytestmark = pytest.mark.timeout(120)
-DEADLINE = 30.0
 F2, F4 = b"\x1bOQ", b"\x1bOS"
-_CONTROL = re.compile(rb"\x1b(?:\[[0-9;?=>]*[a-zA-Z$]|\][^\x07\x1b]*(?:\x07|\x1b\\)|[()][A-Z0-9]|[=>])")
-
-
-class Terminal:
-    """A window with one application in it."""
-
-    def __init__(self, descriptor: int, process: asyncio.subprocess.Process) -> None:
-        self.process = process
-        self._descriptor = descriptor
-        self._drawn = bytearray()
-        self._news = asyncio.Event()
-
-    def read(self) -> None:
-        try:
-            self._drawn += os.read(self._descriptor, 65_536)
-        except OSError:  # the other side is closed
-            asyncio.get_running_loop().remove_reader(self._descriptor)
-        self._news.set()
-
-    @property
-    def drawn(self) -> str:
-        """Text that was drawn since `forget()`, without colours and positions."""
-        return _CONTROL.sub(b"", self._drawn).decode("utf-8", "replace")
-
-    def forget(self) -> None:
-        self._drawn.clear()
-
-    async def until_drawn(self, text: str) -> None:
-        try:
-            async with asyncio.timeout(DEADLINE):
-                while text not in self.drawn:
-                    self._news.clear()
-                    await self._news.wait()
-        except TimeoutError:
-            raise AssertionError(f"{text!r} was not drawn, but {self.drawn[-1500:]!r}") from None
-
-    def type(self, data: bytes) -> None:
-        """In one write, and so, as a rule, in one read of the application."""
-        os.write(self._descriptor, data)
-
-    async def dribble(self, data: bytes) -> None:
-        """One byte after the other, each as soon as the loop has come round: never mind what the reader is doing."""
-        for number in range(len(data)):
-            os.write(self._descriptor, data[number : number + 1])
-            await asyncio.sleep(0)
-
-    def resize(self, columns: int, rows: int) -> None:
-        fcntl.ioctl(self._descriptor, termios.TIOCSWINSZ, struct.pack("HHHH", rows, columns, 0, 0))
-        self.process.send_signal(signal.SIGWINCH)
 
 
 @asynccontextmanager
 async def terminal(
     server: ChatServer, state: Path, *more: str, size: tuple[int, int] = (100, 30)
 ) -> AsyncIterator[Terminal]:
-    ours, theirs = pty.openpty()
-    fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", size[1], size[0], 0, 0))
-    process = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-m", "onesocket", "chat", "--server", server.api_url, *more),
-        stdin=theirs,
-        stdout=theirs,
-        stderr=theirs,
-        env={**os.environ, "XDG_STATE_HOME": str(state), "TERM": "xterm-256color", "COLORTERM": "truecolor"},
-    )
-    os.close(theirs)
-    loop = asyncio.get_running_loop()
-    one = Terminal(ours, process)
-    loop.add_reader(ours, one.read)
-    try:
-        yield one
-    finally:
-        if process.returncode is None:
-            process.kill()
-        await process.wait()
-        loop.remove_reader(ours)
-        os.close(ours)
+    environment = {**os.environ, "XDG_STATE_HOME": str(state)}
+    async with command_at_terminal("chat", "--server", server.api_url, *more, env=environment, size=size) as window:
+        yield window
 
 
 @pytest.fixture

@@ -10,11 +10,12 @@ from typing import Any
 import msgspec
 
 from .._printable import printable, printable_bytes
-from ..client import Change, Client, Delivery, Gap, GapReason, State, Subscription
+from ..client import Client, Delivery, Gap, State, Subscription
 from ..errors import ClientClosed, ClosedByPeer, DeliveryUnknown, OnesocketError
 from ._end_rule import EndRule
 from ._input_lines import LineTooLong, input_lines
 from ._output import Output
+from ._remarks import change_text, gap_text, show_failure
 from ._stop_signal import StopSignal
 from ._usage import EXIT_FAILED
 
@@ -108,7 +109,7 @@ class ConnectSession:
         try:
             async for message in self._messages:
                 if isinstance(message, Gap):
-                    self._output.say(_gap_text(message))
+                    self._output.say(gap_text(message))
                 else:
                     await self._output.message(mark + self._shown(message))
                     self._shown_count += 1
@@ -134,27 +135,9 @@ class ConnectSession:
 
     async def _watch(self) -> None:
         async for change in self._client.changes():
-            text = self._change_text(change)
+            text = change_text(change, self._client.status)
             if text:
                 self._output.note(text)
-
-    def _change_text(self, change: Change) -> str:
-        match change.new:
-            case State.CONNECTING:
-                return f"connecting to {self._client.status.url}"
-            case State.CONNECTED:
-                chosen = self._client.status.subprotocol
-                return "connected" + (f" (sub-protocol {chosen})" if chosen else "")
-            case State.BACKING_OFF:
-                wait = self._client.status.retry_in or 0.0
-                what = "connecting failed" if self._client.status.last_connected_at is None else "connection lost"
-                return f"{what}: {change.error}; next attempt " + (f"in {wait:.1f} s" if wait else "now")
-            case State.CLOSING:
-                return "" if change.error is not None else "closing"  # the server closes, and the reason follows
-            case State.CLOSED:
-                return "closed"
-            case _:
-                return ""
 
     # --- sent lines -------------------------------------------------------------------------------------------------
 
@@ -218,18 +201,4 @@ class ConnectSession:
 
     def _fail(self, error: OnesocketError) -> None:
         self._status = EXIT_FAILED
-        self._output.fail(str(error))
-        if error.retryable and error.retry_after is not None:
-            self._output.fail(f"the server asks to wait {error.retry_after:g} s before the next attempt")
-        elif error.retryable:
-            self._output.fail("the same command can work later without any change on this side")
-        else:
-            self._output.fail("trying again won't help until something is changed")
-
-
-def _gap_text(gap: Gap) -> str:
-    if gap.reason is GapReason.RECONNECTED:
-        return "gap: the connection was down; messages that the server sent meanwhile may be missing here"
-    if gap.reason is GapReason.UNDECODABLE:
-        return f"gap: a message could not be decoded: {gap.error}"
-    return f"gap: {gap.missed} messages are missing here"
+        show_failure(self._output, error)
