@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from . import instruments as instruments
     from . import recording as recording
     from .client._rotation import Rotation
+    from .pool import Pool
     from .protocols import Json, Msgpack, Requests
     from .provider import Identity, Provider
     from .sharing import SharedClient, join
@@ -44,6 +45,7 @@ _LAZY = {
     "Identity": ".provider",
     "Json": ".protocols",
     "Msgpack": ".protocols",
+    "Pool": ".pool",
     "Provider": ".provider",
     "Requests": ".protocols",
     "Rotation": ".client._rotation",
@@ -79,6 +81,7 @@ __all__ = [
     "Outcome",
     "Overflow",
     "Pace",
+    "Pool",
     "Provider",
     "Raw",
     "ReconnectPolicy",

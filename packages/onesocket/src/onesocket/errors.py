@@ -305,6 +305,15 @@ class SubscriptionRefused(PeerError):
         return cls(f"{text} ({reason})" if reason else text, keys=keys, reason=reason, retryable=retryable)
 
 
+class PoolFull(SubscriptionRefused):
+    """Keys of a `Pool` have no room: its connections are full, and it opens no more; raised as `SubscriptionRefused`.
+
+    The text names the bound that is met, `max_connections` or the service's own, and the remedy.
+    """
+
+    retryable = True
+
+
 class ServerBusy(PeerError):
     """The server takes no connection now: connection limit, a ghost of the last connection, too many requests.
 

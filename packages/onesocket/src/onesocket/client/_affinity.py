@@ -53,6 +53,24 @@ class Affinity:
             f"this {self._noun} was used before the fork and belongs to the parent process; make a new one in this one"
         )
 
+    def call_on_loop(self, call: Callable[..., object], *args: object) -> None:
+        """Call `call` on the loop: at once if it runs in this thread, else soon; callable in any thread."""
+        loop = self.loop
+        try:
+            here = loop is None or asyncio.get_running_loop() is loop
+        except RuntimeError:
+            here = False
+        if here or loop is None or loop.is_closed():
+            call(*args)
+        else:
+            loop.call_soon_threadsafe(call, *args)
+
+    def call_soon(self, call: Callable[[], None]) -> None:
+        """Call `call` in the next turn of the loop, even if the loop isn't running yet."""
+        loop = self.loop if self.loop is not None else self.check()
+        if not loop.is_closed():
+            loop.call_soon(call)
+
     def forked(self) -> None:
         """Note that this process is a forked child."""
         self.is_inherited = True

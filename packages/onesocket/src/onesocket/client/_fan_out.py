@@ -7,7 +7,7 @@ import dataclasses
 import functools
 import inspect
 import operator
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Hashable, Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 from ..errors import OnesocketError, SlowConsumer
@@ -90,8 +90,8 @@ class FanOut:
         """The messages of it that callbacks have not got yet."""
         self._queues: dict[Queue[Any], Callable[[], None]] = {}
         """The queues of all readers, with the functions that end their being sinks."""
-        self._failing: dict[Queue[Any], None] = {}
-        """The queues of those that get the error with which the client fails."""
+        self._failing: dict[Queue[Any], KeySelection | None] = {}
+        """The queues of those that get the error with which the client fails, with the keys that they read."""
         self._key_table: KeyTable | None = None
         """None: no stream of keys is open."""
         self._direct: list[Callback] = []
@@ -286,6 +286,12 @@ class FanOut:
         for queue in tuple(self._failing):
             queue.fail(error)
 
+    def fail_keys(self, error: OnesocketError, keys: Collection[Hashable]) -> None:
+        """The connection of these keys is given up: raise the error in the readers of some of them, or of all."""
+        for queue, selection in tuple(self._failing.items()):
+            if selection is None or any(key in keys for key in selection.keys):
+                queue.fail(error)
+
     def forget_failure(self) -> None:
         """Another attempt follows the failure: it is no news for readers to come."""
         self._failure = None
@@ -353,7 +359,7 @@ class FanOut:
         queue = self._new_queue(options)
 
         attach = (
-            functools.partial(self._add_queue, queue, options)
+            functools.partial(self._add_queue, queue, options, keys)
             if keys is None or event is not None
             else functools.partial(self._add_queue_of_keys, queue, options, keys, where)
         )
@@ -368,7 +374,7 @@ class FanOut:
                 queue.wake()
 
         if raise_on_failure:
-            self._failing[queue] = None
+            self._failing[queue] = keys
         self._queues[queue] = attach()
         if not from_now:
             self.early.call_when_here(lambda: self._begin(options, begin, lambda: self._suspend(queue, attach)))
@@ -550,9 +556,12 @@ class FanOut:
             queue.end()
         return Subscription(queue, self._detach, self._abandon)
 
-    def _add_queue(self, queue: Queue[Any], options: ReaderOptions) -> Callable[[], None]:
+    def _add_queue(
+        self, queue: Queue[Any], options: ReaderOptions, keys: KeySelection | None = None
+    ) -> Callable[[], None]:
         sink = queue.put if options.where is None else Filter(options.where, queue.put)
-        return self._add(options.event, sink, queue.put if options.gaps else None)
+        gap_sink = queue.put if keys is None else keys.gap_sink(queue.put)
+        return self._add(options.event, sink, gap_sink if options.gaps else None)
 
     def _add_queue_of_keys(
         self, queue: Queue[Any], options: ReaderOptions, keys: KeySelection, where: Predicate | None
@@ -564,7 +573,7 @@ class FanOut:
             table.remove = self._sinks.add(None, table.put, None)
         sink = queue.put if where is None else Filter(where, queue.put)
         table.add(keys.keys, sink)
-        remove_gap_sink = self._sinks.add(None, None, queue.put) if options.gaps else None
+        remove_gap_sink = self._sinks.add(None, None, keys.gap_sink(queue.put)) if options.gaps else None
 
         def detach() -> None:
             table.take_off(keys.keys, sink)

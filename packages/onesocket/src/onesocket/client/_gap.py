@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import enum
-from dataclasses import dataclass
+from collections.abc import Hashable
+from dataclasses import dataclass, field
 
 from ..errors import OnesocketError
 
@@ -30,3 +31,5 @@ class Gap:
     """Number of missing messages, where that is known."""
     error: OnesocketError | None = None
     """The error of an undecodable message, or the reason for the loss of the connection."""
+    keys: frozenset[Hashable] | None = field(default=None, kw_only=True)
+    """The keys of which messages may be missing, in a `Pool`: those of this reader on the connection; None: of all."""

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
+from ._gap import Gap
 from ._sinks import BatchTarget, Sink, name_of
 from ._subscription import Predicate
 from ._user_code import USER_ERRORS
@@ -22,6 +23,18 @@ class KeySelection:
         """A predicate for the messages of these keys for which `where` is true."""
         keys, key_of = frozenset(self.keys), self.key_of
         return lambda message: key_of(message) in keys and (where is None or bool(where(message)))
+
+    def gap_sink(self, sink: Sink) -> Sink:
+        """A sink that passes on the gap markers that are about some of these keys, and tells which."""
+        keys = frozenset(self.keys)
+
+        def take(gap: Gap) -> None:
+            if gap.keys is None:
+                sink(gap)
+            elif not keys.isdisjoint(gap.keys):
+                sink(replace(gap, keys=keys & gap.keys))
+
+        return take
 
 
 class _Several:

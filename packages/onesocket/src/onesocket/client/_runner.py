@@ -99,6 +99,8 @@ class Runner:
         self._affinity = affinity
         self.check_loop = affinity.check
         """Raises `WrongEventLoop` on any loop but ours, and `ForkedCopy` in a child."""
+        self.call_on_loop = affinity.call_on_loop
+        self.call_soon = affinity.call_soon
 
     def attach(
         self,
@@ -550,21 +552,3 @@ class Runner:
         """No subscriber with the rule `wait` is full any more: read on."""
         if self.attempt is not None:
             self.attempt.resume_reading()
-
-    def call_on_loop(self, call: Callable[..., object], *args: object) -> None:
-        """Call `call` on the client's loop: at once if it runs in this thread, else soon; callable in any thread."""
-        loop = self._affinity.loop
-        try:
-            here = loop is None or asyncio.get_running_loop() is loop
-        except RuntimeError:
-            here = False
-        if here or loop is None or loop.is_closed():
-            call(*args)
-        else:
-            loop.call_soon_threadsafe(call, *args)
-
-    def call_soon(self, call: Callable[[], None]) -> None:
-        """Call `call` in the next turn of the client's loop, even if the loop isn't running yet."""
-        loop = self._affinity.loop if self._affinity.loop is not None else self.loop
-        if not loop.is_closed():
-            loop.call_soon(call)

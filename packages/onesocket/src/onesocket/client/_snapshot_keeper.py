@@ -42,10 +42,12 @@ class SnapshotKeeper(Protocol):
 class LastValueKeeper:
     """Keeps the newest item of each key."""
 
-    __slots__ = ("_items", "_key_of", "_limit", "_report")
+    __slots__ = ("_has_subscribed_keys", "_items", "_key_of", "_limit", "_report")
 
     def __init__(self, declared: LastValues, protocol: WireProtocol[Any], report: Report) -> None:
         self._key_of = _key_function(declared, protocol)
+        self._has_subscribed_keys = declared.key is None
+        """True if its keys are those of subscriptions."""
         self._limit = declared.limit
         self._report = report
         self._items: OrderedDict[Any, Any] = OrderedDict()
@@ -68,8 +70,10 @@ class LastValueKeeper:
             self._items.popitem(last=False)
 
     def lose(self, gap: Gap) -> None:
-        """Forget all after a lost connection; keep the place of a message that can't be read."""
-        if gap.reason is GapReason.RECONNECTED:
+        """Forget all of a lost connection; keep the place of a message that can't be read."""
+        if gap.reason is GapReason.RECONNECTED and gap.keys is not None and self._has_subscribed_keys:
+            self.forget(gap.keys)
+        elif gap.reason is GapReason.RECONNECTED:
             self._items.clear()
         elif gap.reason is GapReason.UNDECODABLE:
             self.put_unreadable(gap)

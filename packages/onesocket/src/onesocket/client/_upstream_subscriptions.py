@@ -162,6 +162,15 @@ class UpstreamSubscriptions:
                 self._unwanted[key] = None
         self._changed()
 
+    def holds(self, key: Hashable) -> bool:
+        """True if the connection is subscribed to the key, or will be by a message that is sent."""
+        return key in self._held
+
+    def is_subscribed(self, key: Hashable) -> bool:
+        """True if a message that subscribes to the key is sent, and answered where answers are declared."""
+        request = self._held.get(key)
+        return request is not None and not (key in request.unanswered and request in self._pending)
+
     def _changed(self) -> None:
         if not self._is_begun:
             self._present = None  # keys that came and went while it waited cost nothing
