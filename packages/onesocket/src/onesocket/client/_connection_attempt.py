@@ -216,6 +216,13 @@ class ConnectionAttempt:
     def probe(self, answered: Callable[[], None]) -> None:
         """Call `answered` with the PONG to a PING of this moment: all that the peer has sent before is delivered."""
         self._probe = answered
+        wait = 0.0 if self.pace is None else self.pace.book_ping(self._loop.time())
+        if wait > 0:
+            self._loop.call_later(wait, self._ping_probe)
+        else:
+            self._ping_probe()
+
+    def _ping_probe(self) -> None:
         if self.connection is not None:
             self.connection.ping(_PROBE)
 

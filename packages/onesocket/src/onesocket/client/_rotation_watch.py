@@ -8,6 +8,7 @@ from typing import Any, Final
 
 from ..errors import DecodeError
 from ._frame_receivers import Publisher
+from ._options import Options
 from ._rotation import Rotation
 from ._user_code import USER_ERRORS
 
@@ -18,17 +19,17 @@ _AGE_JITTER: Final = 0.1
 class RotationWatch:
     """Calls `rotate` when a connection is as old as the option says, and upon a message that announces its end."""
 
-    __slots__ = ("_has_reported", "_jitter", "_publisher", "_report", "_rotate", "_rotation", "_timer")
+    __slots__ = ("_has_reported", "_jitter", "_options", "_publisher", "_report", "_rotate", "_timer")
 
     def __init__(
         self,
-        rotation: Rotation,
+        options: Options,
         publisher: Publisher,
         rotate: Callable[[], None],
         report: Callable[[BaseException, str], None],
         jitter: Callable[[], float],
     ) -> None:
-        self._rotation = rotation
+        self._options = options
         self._publisher = publisher
         self._rotate = rotate
         self._report = report
@@ -40,19 +41,27 @@ class RotationWatch:
         return f"<RotationWatch {'off' if self._timer is None else 'on'}>"
 
     @property
+    def rotation(self) -> Rotation:
+        """The option, whose functions may be wrapped after the client was made."""
+        rotation = self._options.rotation
+        if rotation is None:
+            raise TypeError("a watch for rotations without the option")
+        return rotation
+
+    @property
     def publisher(self) -> Publisher:
         """The publisher of a connection: this one, if messages may announce the end."""
-        return self._publisher if self._rotation.announced is None else self
+        return self._publisher if self.rotation.announced is None else self
 
     def begin(self) -> None:
         """Begin with a connection that is up."""
-        age = self._rotation.age
+        age = self.rotation.age
         if age is not None:
             self.rotate_after(age * (1 - _AGE_JITTER * self._jitter()))
 
     def failed(self) -> None:
         """Try again later, as the rotation failed."""
-        self.rotate_after(self._rotation.retry)
+        self.rotate_after(self.rotation.retry)
 
     def rotate_after(self, seconds: float) -> None:
         """Rotate after so many seconds."""
@@ -81,7 +90,7 @@ class RotationWatch:
         self._publisher.publish_many(batch)
 
     def _look(self, message: Any) -> None:
-        announced = self._rotation.announced
+        announced = self.rotation.announced
         try:
             if announced is not None and announced(message):
                 self.rotate_after(0)  # behind this turn's messages

@@ -17,7 +17,6 @@ from ._frame_receivers import Publisher
 from ._options import Options
 from ._overlap import Overlap
 from ._request_tracker import RequestTracker
-from ._rotation import Rotation
 from ._rotation_watch import RotationWatch
 from ._sender import Draining, Sender
 from ._silence_watch import SilenceWatch
@@ -40,7 +39,6 @@ class Rotations:
         "_ready",
         "_report",
         "_requests",
-        "_rotation",
         "_sender",
         "_silence",
         "_successor",
@@ -49,7 +47,6 @@ class Rotations:
 
     def __init__(
         self,
-        rotation: Rotation,
         options: Options,
         sender: Sender,
         *,
@@ -59,7 +56,6 @@ class Rotations:
         dispatch: Callable[[Event], None],
         report: Callable[[BaseException, str], None],
     ) -> None:
-        self._rotation = rotation
         self._options = options
         self._sender = sender
         self._silence = silence
@@ -103,7 +99,7 @@ class Rotations:
             first=ready.first,
             source=self._sender.fork_source(),
             pace=attempt.pace,
-            overlap=self._rotation.overlap,
+            overlap=self.watch.rotation.overlap,
             old=present,
             dispatch=self._dispatch,
         )
@@ -179,7 +175,7 @@ class Rotations:
 
     def _make_overlap(self) -> Overlap:
         late = frozenset[Hashable]() if self._overlap is None else self._overlap.late
-        return Overlap(self.watch.publisher, self._rotation.identity, self._report, late)
+        return Overlap(self.watch.publisher, self.watch.rotation.identity, self._report, late)
 
     def _give_up(self, present: ConnectionAttempt) -> None:
         """The successor is gone: the present connection goes on alone."""
@@ -198,7 +194,7 @@ class Rotations:
         """The other one is gone: copies of its last messages may still come, a little later, and behind others."""
         self._stop_lingering()
         ends = functools.partial(self._end_overlap, present, overlap)
-        self._linger = asyncio.get_running_loop().call_later(self._rotation.overlap, present.probe, ends)
+        self._linger = asyncio.get_running_loop().call_later(self.watch.rotation.overlap, present.probe, ends)
 
     def _end_overlap(self, present: ConnectionAttempt, overlap: Overlap) -> None:
         if not present.is_reading:  # messages may wait before the PONG

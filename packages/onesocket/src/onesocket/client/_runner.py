@@ -118,15 +118,13 @@ class Runner:
         self._publisher = fan_out if requests is None else requests
         if silence is not None and self._options.silence_of is not None:
             self._publisher = silence
-        rotation = self._options.rotation
-        if rotation is not None:
+        if self._options.rotation is not None:
             from ._rotation_watch import RotationWatch  # noqa: PLC0415 - most programs have none
             from ._rotations import Rotations  # noqa: PLC0415 - most programs have none
 
-            watch = RotationWatch(rotation, self._publisher, self._rotate, report, self._jitter)
+            watch = RotationWatch(self._options, self._publisher, self._rotate, report, self._jitter)
             self._publisher = watch.publisher
             self._rotations = Rotations(
-                rotation,
                 self._options,
                 sender,
                 silence=silence,
