@@ -5,14 +5,12 @@ from __future__ import annotations
 import os
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Final
+from typing import Annotated, Final
 
 import typer
 
+from ..services._registry import Service, find_service
 from ._usage import fail
-
-if TYPE_CHECKING:
-    from ..services._registry import Service
 
 TOKEN_VARIABLE: Final = "ONESOCKET_TOKEN"  # noqa: S105 - a variable's name
 
@@ -51,3 +49,17 @@ def service_token(name: str, service: Service, given: str | None, option: str) -
         own = f", or {' and '.join(service.variables)}" if service.variables else ""
         fail(f"{name} needs a token, {service.token}: in the environment ({TOKEN_VARIABLE}{own}), or by {option}")
     return token
+
+
+def chosen_service(name: str | None, protocol: str) -> Service | None:
+    """Return the service of --service, or one made of --protocol MODULE:OBJECT; None: neither is given."""
+    if name is not None:
+        if protocol != "raw":
+            fail("--service can't be combined with --protocol: a service has its own")
+        return find_service(name)
+    if ":" not in protocol:
+        return None
+    from ..hub._service_frames import load_protocol  # imports all of the hub
+
+    made = load_protocol(protocol)
+    return Service(module=protocol, make_protocol=lambda: made)

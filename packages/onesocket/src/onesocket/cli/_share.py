@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from ..errors import UsageError
+from ..services._registry import SERVICES
 from ._flow_arguments import PaceArgument, SilenceTimeoutArgument, parse_pace
 from ._network_arguments import (
     DEFAULT_MAX_SIZE,
@@ -28,12 +29,15 @@ from ._network_arguments import (
     tls_option,
 )
 from ._option_names import with_option_names
+from ._service_arguments import chosen_service, service_token
 from ._stop_signal import StopSignal
 from ._usage import EXIT_FAILED, fail, parse_header, show_error
 
 if TYPE_CHECKING:
     from ..hub import Hub, HubOptions, Merge
+    from ..hub._merge import InterestReader
     from ..protocols import Pace
+    from ..services._registry import Service
     from ..sharing._upstream import Upstream
 
 _MERGE_OPTIONS = ("merge_action", "merge_subscribe", "merge_unsubscribe", "merge_keys", "merge_key")
@@ -127,11 +131,20 @@ def share(
     protocol: Annotated[
         str,
         typer.Option(
-            metavar="raw|json",
+            metavar="raw|json|MODULE:OBJECT",
             help="json: messages of clients must be JSON. With --scope host, other programs join with protocol=Json() "
-            "then, else with Raw().",
+            "then, else with Raw(). MODULE:OBJECT: a Protocol of yours, or a function that makes one, with its login "
+            "and subscriptions: the hub logs in and subscribes, and clients send "
+            '{"op": "subscribe", "args": [KEYS]}.',
         ),
     ] = "raw",
+    service: Annotated[
+        str | None,
+        typer.Option(
+            metavar="NAME",
+            help=f"The same for a known service ({', '.join(sorted(SERVICES))}). Default of URL: the service's own.",
+        ),
+    ] = None,
     on_loss: Annotated[
         str, typer.Option(metavar="keep|close", help="Whether clients stay connected while the upstream is lost.")
     ] = "keep",
@@ -217,6 +230,11 @@ def share(
 
     _check_combinations(context)
     try:
+        spoken = chosen_service(service, protocol)
+        if spoken is not None:
+            _check_service_options(context)
+            url = url or (str(spoken.url()) if service is not None else None)
+            token = service_token(service, spoken, token, "--token") if service is not None else token
         headers = tuple(map(parse_header, header or ()))
         options = HubOptions(
             listen=Endpoint.parse(listen, "--listen"),
@@ -226,7 +244,7 @@ def share(
             max_clients=max_clients,
             client_buffer=client_limit,
             max_message=max_message,
-            json=_one_of("--protocol", protocol, "raw", "json") == "json",
+            json=spoken is None and _one_of("--protocol", protocol, "raw", "json", "module:object") == "json",
             on_loss="close" if _one_of("--on-loss", on_loss, "keep", "close") == "close" else "keep",
             gap_message=gap_message,
             linger=linger,
@@ -277,6 +295,7 @@ def share(
                 paces=paces,
                 last_values=last_values,
                 request_id=request_id,
+                service=spoken,
                 on_host=on_host,
                 subprotocols=names,
                 server_hostname=server_hostname,
@@ -309,6 +328,14 @@ def _check_combinations(context: typer.Context) -> None:
         fail("--max-size has no effect with --discord: a payload of the gateway has a limit of its own")
 
 
+def _check_service_options(context: typer.Context) -> None:
+    """End the command for an option that a service's protocol takes the place of."""
+    for option in ("merge", "last_values", "request_id", "pace", "control_pace", "discord"):
+        if _is_given(context, option):
+            flag = option.replace("_", "-")
+            fail(f"--{flag} can't be combined with --service or --protocol MODULE:OBJECT, which say that themselves")
+
+
 def _make_hub(
     options: HubOptions,
     url: str | None,
@@ -318,6 +345,7 @@ def _make_hub(
     paces: tuple[Pace | None, Pace | None],
     last_values: str | None,
     request_id: str | None,
+    service: Service | None,
     on_host: bool,
     **given: Any,
 ) -> Hub:
@@ -334,8 +362,17 @@ def _make_hub(
     pace, control_pace = paces
     requests = None if request_id is None else JsonRequests(id=request_id)
     snapshot = None if last_values is None else LastValues(key=JsonField(last_values))
-    protocol: Raw
-    if merge is None:
+    protocol: Any
+    reader: InterestReader | None = merge
+    if service is not None:
+        from ..hub._service_frames import ServiceFrames, ServiceInterests
+
+        protocol = ServiceFrames(service.protocol())
+        reader = ServiceInterests(protocol, service.key)
+        requests, snapshot = protocol.requests, protocol.snapshot
+        rotation = service.rotation()
+        given["rotation"] = None if rotation is None else rotation.wrap(protocol.decode)
+    elif merge is None:
         protocol = Raw(pace=pace, snapshot=snapshot, requests=requests)
         # On the wire it's the same, so programs may join with that.
         programs = Requests(id=request_id) if request_id is not None and options.json else requests
@@ -355,7 +392,7 @@ def _make_hub(
         upstream = HostUpstream(spec)
     else:
         upstream = ClientUpstream(client)
-    frontend = RawFrontend(upstream, options, merge, snapshots=snapshot is not None, requests=requests)
+    frontend = RawFrontend(upstream, options, reader, snapshots=snapshot is not None, requests=requests)
     digests = option_digests(client)
     return Hub(upstream, frontend, options, key=connection_key.digest(), digests=digests)
 

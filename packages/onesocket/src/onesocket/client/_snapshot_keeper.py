@@ -45,7 +45,7 @@ class LastValueKeeper:
     __slots__ = ("_has_subscribed_keys", "_items", "_key_of", "_limit", "_report")
 
     def __init__(self, declared: LastValues, protocol: WireProtocol[Any], report: Report) -> None:
-        self._key_of = _key_function(declared, protocol)
+        self._key_of = key_function(declared, protocol)
         self._has_subscribed_keys = declared.key is None
         """True if its keys are those of subscriptions."""
         self._limit = declared.limit
@@ -145,7 +145,8 @@ def make_snapshot_keeper(protocol: WireProtocol[Any], report: Report) -> Snapsho
     raise InvalidOption(f"snapshot must be LastValues(...), SnapshotHook(...) or None, not {declared!r}")
 
 
-def _key_function(declared: LastValues, protocol: WireProtocol[Any]) -> Callable[[Any], Hashable]:
+def key_function(declared: LastValues, protocol: WireProtocol[Any]) -> Callable[[Any], Hashable]:
+    """Return the function that finds the key of a message. Raises `InvalidOption` if there is none."""
     name = declared.key
     if name is None:
         declared_subscriptions = subscriptions_of(protocol)

@@ -100,6 +100,9 @@ class UpstreamSubscriptions:
         self._has_logged = False
         self._window = None if self._declared.pace is None else SendWindow.of(self._declared.pace)
         self._turn: asyncio.TimerHandle | None = None
+        self._on_settled: Callable[[], None] | None = None
+        self._is_gone = False
+        """True between the end of a connection and the beginning of the next."""
         sender.set_source(self)
         if self._declared.ack is not None:
             watch(self.received)
@@ -183,7 +186,8 @@ class UpstreamSubscriptions:
         twin = copy.copy(self)
         kept = ("_held", "_missing", "_unwanted", "_groups", "_undone", "_pending")
         window = None if self._declared.pace is None else SendWindow.of(self._declared.pace)
-        vars(twin).update({name: type(getattr(self, name))() for name in kept}, _window=window, _turn=None)
+        empty = {name: type(getattr(self, name))() for name in kept}
+        vars(twin).update(empty, _window=window, _turn=None, _on_settled=None)
         twin.begin()
         return twin
 
@@ -193,7 +197,7 @@ class UpstreamSubscriptions:
             self.end()
             fork.end()
             fork.refresh()
-            vars(self).update(vars(fork))
+            vars(self).update(vars(fork), _on_settled=self._on_settled, _is_gone=False)
 
     def refresh(self) -> None:
         """Look again for the keys that are wanted: another connection's subscriptions count them, too."""
@@ -216,9 +220,12 @@ class UpstreamSubscriptions:
         self._present, self._is_begun = None, False
         if self._window is not None:
             self._window.begin()
+        self._is_gone = False
+        self._check_settled()
 
     def end(self) -> None:
         """Wait for no turn any more: the connection is gone."""
+        self._is_gone = True
         if self._turn is not None:
             self._turn.cancel()
             self._turn = None
@@ -245,6 +252,7 @@ class UpstreamSubscriptions:
         if not self._is_begun:
             self._is_begun = True
             self._begun(request, subscribes=subscribes)
+        self._check_settled()
 
     def _must_wait(self) -> bool:
         if self._window is None:
@@ -258,6 +266,25 @@ class UpstreamSubscriptions:
     def _turn_came(self) -> None:
         self._turn = None
         self._sender.ask_source()
+
+    def when_settled(self, call: Callable[[], None]) -> None:
+        """Call it, instead of an earlier one, when the connection has the keys that are wanted, or at once if it has.
+
+        Their messages are sent then, and answered where answers are declared.
+        """
+        self._on_settled = call
+        self._check_settled()
+
+    def _check_settled(self) -> None:
+        call = self._on_settled
+        if call is not None and not self._is_gone and not self._has_changes:
+            self._on_settled = None
+            call()
+
+    @property
+    def _has_changes(self) -> bool:
+        is_sending = self._present is not None and len(self._present[0].frames) > 0
+        return is_sending or any((self._missing, self._unwanted, self._undone, self._pending))
 
     # --- requests -----------------------------------------------------------------------------------------------------
 
@@ -279,6 +306,7 @@ class UpstreamSubscriptions:
                 return request, True
             if len(keys) == 1:
                 self._refuse(keys, "the protocol can't make a message that subscribes to it")
+                self._check_settled()
             elif self._groups:
                 self._groups[:1] = _halves(keys)
             else:
@@ -346,6 +374,10 @@ class UpstreamSubscriptions:
                     _log.exception("ack= of subscriptions failed on a message, which is taken for no answer")
 
     def _answered(self, answer: SubscriptionAnswer) -> None:
+        self._take_answer(answer)
+        self._check_settled()
+
+    def _take_answer(self, answer: SubscriptionAnswer) -> None:
         if answer.keys is not None:
             self._answered_by_name(check_keys(answer.keys), answer.refused)
         elif self._pending:

@@ -268,11 +268,15 @@ class Hub:
 
     def _connected(self, status: Status) -> None:
         if self._is_lost:
-            self._is_lost = False
-            log.warning("the upstream is back")  # as loud as the loss, or only the bad news would be read
+            self._upstream.when_subscribed(self._recovered)
         if self._is_serving and status.subprotocol != self._subprotocol:
             self.frontend.close_clients(_SERVICE_RESTART, "the upstream speaks another sub-protocol now; connect again")
         self._subprotocol = status.subprotocol
+
+    def _recovered(self) -> None:
+        if self._is_lost:
+            self._is_lost = False
+            log.warning("the upstream is back")  # as loud as the loss, or only the bad news would be read
 
     # --- lingering --------------------------------------------------------------------------------------------------
 

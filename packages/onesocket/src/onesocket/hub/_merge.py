@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import importlib
 import logging
-import sys
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, ClassVar, Protocol, cast, runtime_checkable
 
 import msgspec
@@ -16,6 +13,7 @@ from ..errors import InvalidOption, SubscriptionRefused
 from ..protocols._raw import Raw
 from ..protocols._subscriptions import Subscriptions
 from ..wire._handshake import Data
+from ._loading import load_object
 
 log = logging.getLogger("onesocket")
 
@@ -43,6 +41,19 @@ class JsonField:
         for name in self.path.split("."):
             value = cast("dict[str, Any]", value).get(name) if isinstance(value, dict) else None
         return None if value is None else _encode_json(value).decode()
+
+
+class InterestReader(Protocol):
+    """Parses the subscriptions of local clients, and finds the key of a message.
+
+    It may have `refused`, as a `Merge`, and ``is_answer(data)``: True for messages of the service that are the hub's.
+    """
+
+    def read(self, data: Data) -> Interest | None:
+        """Parse a client's message; None: it is no subscription. Raises `InvalidOption` for what is no key."""
+
+    def key_of(self, data: Data) -> Any:
+        """The key whose subscribers receive a message from upstream; None: all clients receive it."""
 
 
 @runtime_checkable
@@ -104,7 +115,7 @@ class JsonMerge:
         verb, items = message.get(self._action), message.get(self._keys)
         if verb not in self._verbs or not isinstance(items, list):
             return None
-        keys = [_encode_json(item).decode() for item in _as_list(items)]
+        keys = [_encode_json(item).decode() for item in as_list(items)]
         return Interest(add=keys) if verb == self._verbs[0] else Interest(remove=keys)
 
     def subscribe(self, keys: frozenset[str]) -> Iterable[Data]:
@@ -144,23 +155,15 @@ def load_merge(name: str) -> Merge:
 
     Modules in the working directory are found, too. Raises `InvalidOption`.
     """
-    module_name, colon, attribute = name.partition(":")
-    if not module_name or not colon or not attribute:
-        raise InvalidOption(f"--merge wants module:object, such as feeds:Trades, not {name!r}")
-    directory = str(Path.cwd())
-    if directory not in sys.path:
-        sys.path.insert(0, directory)
-    try:
-        found: Any = getattr(importlib.import_module(module_name), attribute)
-        merge: Any = found() if isinstance(found, type) else found
-    except Exception as error:
-        raise InvalidOption(f"--merge {name} can't be loaded: {type(error).__name__}: {error}") from error
+    merge: Any = load_object(
+        "--merge", name, "feeds:Trades", lambda found: found() if isinstance(found, type) else found
+    )
     if not isinstance(merge, Merge):
         raise InvalidOption(f"--merge {name} needs the methods read, subscribe, unsubscribe and key_of")
     return merge
 
 
-def key_of(merge: Merge, data: Data) -> str | None:
+def key_of(merge: InterestReader, data: Data) -> Any:
     """The merge's key for a message; None, for all clients, if the merge raises."""
     try:
         return merge.key_of(data)
@@ -169,7 +172,7 @@ def key_of(merge: Merge, data: Data) -> str | None:
         return None
 
 
-def refusal_messages(merge: Merge | None, error: SubscriptionRefused) -> list[Data]:
+def refusal_messages(merge: InterestReader | None, error: SubscriptionRefused) -> list[Data]:
     """The merge's messages for a client whose keys were refused; none if it has no `refused`, or that raises."""
     make: Callable[[frozenset[Any], str], Iterable[Data]] | None = getattr(merge, "refused", None)
     try:
@@ -179,7 +182,8 @@ def refusal_messages(merge: Merge | None, error: SubscriptionRefused) -> list[Da
         return []
 
 
-def _as_list(value: Any) -> list[Any]:
+def as_list(value: Any) -> list[Any]:
+    """`value`, which is a list, for type checkers."""
     return cast("list[Any]", value)
 
 

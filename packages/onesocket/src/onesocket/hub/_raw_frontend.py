@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Container, Iterable
+from collections.abc import Callable, Container, Iterable
 from typing import TYPE_CHECKING, Any, Final
 
 from ..client._backlog import MAX_BYTES, Backlog
@@ -18,7 +18,7 @@ from ..wire._request_parser import HttpRequest
 from ._client_answers import ClientAnswers
 from ._counters import HubCounters
 from ._frontend import wait_for_all
-from ._merge import Interest, Merge, key_of, refusal_messages
+from ._merge import Interest, InterestReader, key_of, refusal_messages
 from ._options import HubOptions
 from ._raw_client import RawClient
 
@@ -37,7 +37,7 @@ class RawFrontend:
         self,
         upstream: Upstream,
         options: HubOptions,
-        merge: Merge | None = None,
+        merge: InterestReader | None = None,
         *,
         snapshots: bool = False,
         requests: Requests | None = None,
@@ -50,6 +50,7 @@ class RawFrontend:
         self.options = options
         self.upstream = upstream
         self._merge = merge
+        self._is_answer: Callable[[Data], bool] | None = getattr(merge, "is_answer", None)
         self._snapshots = snapshots
         self.requests = requests
         self._limits = ServerConnectionLimits(
@@ -103,6 +104,8 @@ class RawFrontend:
         if merge is None:
             self._write(self._clients, [encode_message(message) for message in batch])
             return
+        if self._is_answer is not None:
+            batch = [message for message in batch if not self._is_answer(message)]
         pairs = [(key_of(merge, message), encode_message(message)) for message in batch]
         for client in tuple(self._clients):
             self._write((client,), [frame for key, frame in pairs if key is None or key in client.keys])
@@ -195,7 +198,11 @@ class RawFrontend:
 
     def subscribe(self, client: RawClient, data: Data) -> bool:
         """Apply a message that subscribes or unsubscribes; returns False for any other message."""
-        interest = None if self._merge is None else self._merge.read(data)
+        try:
+            interest = None if self._merge is None else self._merge.read(data)
+        except InvalidOption as error:
+            client.connection.close(_POLICY_VIOLATION, str(error))
+            return True
         if interest is None:
             return False
         self._change(client, interest)

@@ -17,6 +17,7 @@ from ..client._user_code import raise_in_loop
 from ..errors import DeliveryUnknown
 from ..lifecycle._effects import Outcome
 from ..lifecycle._states import State
+from ..protocols._subscriptions import subscriptions_of
 from ..recording._recorder import FlightRecorder
 from ._upstream import UpstreamEvents
 
@@ -160,6 +161,13 @@ class ClientUpstream:
     def remove_keys(self, subscriber: KeySubscriber, keys: Iterable[Hashable] | None = None) -> None:
         """One subscription less for each key."""
         self._internals.subscriptions().remove_keys(subscriber, keys)
+
+    def when_subscribed(self, call: Callable[[], None]) -> None:
+        """Ask the client's subscriptions, if the protocol has any."""
+        if subscriptions_of(self._internals.options.protocol) is None:
+            call()
+        else:
+            self._internals.subscriptions().when_settled(call)
 
     def ask_snapshot(self, ready: Callable[[list[Any]], object]) -> None:
         """Call it at once: all messages so far were passed on."""

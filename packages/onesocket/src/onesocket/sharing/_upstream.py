@@ -121,6 +121,12 @@ class Upstream(Protocol):
     def remove_keys(self, subscriber: KeySubscriber, keys: Iterable[Hashable] | None = None) -> None:
         """Count one subscription less for each key, or (None) all of a subscriber; those without any end upstream."""
 
+    def when_subscribed(self, call: Callable[[], None]) -> None:
+        """Call it when the connection has all wanted keys: sent, and answered where answers are declared.
+
+        At once if it has them already, and where another process may hold the connection. A later call replaces it.
+        """
+
     def ask_snapshot(self, ready: Callable[[list[Any]], object]) -> None:
         """Have `ready` called with what late readers begin with, at its place among the messages; [] if nothing is.
 

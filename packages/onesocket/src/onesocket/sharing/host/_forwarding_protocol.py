@@ -83,7 +83,7 @@ class ForwardingProtocol(Protocol):
         plain = self._inner.frame_decoder() is not None
         for action in actions:
             if isinstance(action, Deliver | Undecodable) and action.frame is not None:
-                yield Deliver(action.frame)
+                yield Deliver(action.frame, action.frame)
             elif not isinstance(action, Deliver):
                 yield action
             elif plain and frame is not None:

@@ -213,6 +213,10 @@ class HostUpstream:
         """Remove one subscription for each key; None: remove the subscriber with all its keys."""
         self._operations.remove_keys(subscriber, keys)
 
+    def when_subscribed(self, call: Callable[[], None]) -> None:
+        """Call it at once: the owner may be another process, which doesn't tell."""
+        call()
+
     def ask_snapshot(self, ready: Callable[[list[Any]], object]) -> None:
         """Ask the owner, the next one if there is none."""
         self._snapshot_requests.ask(ready)
