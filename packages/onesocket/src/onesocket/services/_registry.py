@@ -82,6 +82,8 @@ SERVICES: Final[Mapping[str, Service]] = {
         token="KEY_ID:SECRET",  # noqa: S106 - its form
         variables=("APCA_API_KEY_ID", "APCA_API_SECRET_KEY"),
     ),
+    "binance": Service(module="binance", keys="btcusdt@trade ethusdt@bookTicker"),
+    "kraken": Service(module="kraken", keys="ticker:BTC/USD trade:ETH/USD"),
 }
 """The services, by the names that the commands know."""
 
