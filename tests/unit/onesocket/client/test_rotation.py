@@ -397,6 +397,19 @@ async def test_it_is_rotated_when_the_server_announces_its_close() -> None:
 
 
 @on_virtual_time
+async def test_a_successor_that_announces_its_close_is_rotated_as_well() -> None:
+    server = MemoryServer()
+    async with make_client(server, rotation=rotation(announced=lambda message: message == "goaway")) as client:
+        rotating = asyncio.create_task(client.rotate())
+        await asyncio.sleep(OVERLAP / 2)
+        server.peers[1].send("goaway")
+        await rotating
+        await asyncio.sleep(10)
+        assert client.epoch == 3, "one rotation more, by the announcement"
+        assert client.stats.gaps == 0
+
+
+@on_virtual_time
 async def test_a_rotation_by_age_that_failed_is_tried_again() -> None:
     server = refuse_second(ConnectionRefused("nobody home"))
     async with make_client(server, rotation=rotation(age=100.0, retry=30.0)) as client:

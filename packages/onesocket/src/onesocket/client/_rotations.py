@@ -30,6 +30,7 @@ class Rotations:
 
     __slots__ = (
         "_asked",
+        "_awaits_next",
         "_dispatch",
         "_drained",
         "_draining",
@@ -74,9 +75,16 @@ class Rotations:
         """Requests that were sent on it."""
         """... the messages that it is still writing."""
         self._linger: asyncio.TimerHandle | None = None
+        self._awaits_next = False
+        """True if another rotation begins as soon as the predecessor is gone."""
 
     def __repr__(self) -> str:
         return f"<Rotations {self._successor!r} {self._overlap!r}>"
+
+    def defer(self) -> bool:
+        """Put a rotation off until the predecessor of the connection is gone; returns False if there is none."""
+        self._awaits_next = self._drained is not None
+        return self._awaits_next
 
     # --- until a successor takes over ---------------------------------------------------------------------------------
 
@@ -156,6 +164,9 @@ class Rotations:
             if self._requests is not None:
                 self._requests.lose(self._asked)
                 self._asked = []
+            if self._awaits_next:
+                self._awaits_next = False
+                self.watch.rotate_after(0)
         if present is None:
             self.watch.stop()
             if side is None:

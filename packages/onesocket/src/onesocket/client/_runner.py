@@ -417,7 +417,7 @@ class Runner:
 
     def _rotate(self) -> None:
         """Begin a rotation by age or announcement."""
-        if self.machine.state is not State.CONNECTED or self._rotations is None:
+        if self.machine.state is not State.CONNECTED or self._rotations is None or self._rotations.defer():
             return
         try:
             self._perform_all(self._ask(events.Rotate(wait=False))[1])
