@@ -7,12 +7,13 @@ import copy
 from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING, Any, Self, cast
 
-from ..errors import UsageError
+from ..errors import OnesocketError, UsageError
 from ..wire._handshake import Data
 from ._acknowledgement import Acknowledgement
 from ._codec_options import (
     check_acknowledges,
     check_event,
+    check_function,
     check_heartbeat,
     check_login,
     check_on_ready,
@@ -24,7 +25,9 @@ from ._heartbeat import Heartbeat, HeartbeatSchedule
 from ._login import Login
 from ._message_type import M_co
 from ._pace import Pace, check_pace
+from ._plain_function import kind_of
 from ._protocol import Action, Deliver, Fail, NoMessage, Protocol, Ready, Send
+from ._receipts import Receipts
 from ._snapshot import Snapshot, check_snapshot
 from ._subscriptions import Subscriptions, check_subscriptions
 from ._token import TokenPlace
@@ -53,6 +56,8 @@ class CodecProtocol(Protocol[M_co]):
         requests: Requests | None = None,
         subscriptions: Subscriptions | None = None,
         snapshot: Snapshot | None = None,
+        receipt: Callable[[Any], Any] | None = None,
+        closed: Callable[[int, str], OnesocketError | None] | None = None,
     ) -> None:
         """Make a codec; every option is keyword-only.
 
@@ -65,6 +70,8 @@ class CodecProtocol(Protocol[M_co]):
         their answers, for ``client.request()``. `subscriptions`: the messages that subscribe to keys, for
         ``subscribe(keys=…)``.
         `snapshot`: the messages with which readers begin that come late.
+        `receipt`: a function of a received message that returns the one to send back for it, or None.
+        `closed`: a function of a close code and its reason that returns the error for it, or None for the general one.
         """
         self.login = check_login(login)
         self.event: str | Callable[[Any], str | None] | None = check_event(event)
@@ -80,6 +87,8 @@ class CodecProtocol(Protocol[M_co]):
         self.requests = check_request_options(requests)
         self.subscriptions = check_subscriptions(subscriptions)
         self.snapshot = check_snapshot(snapshot)
+        self._receipts = None if receipt is None else Receipts(check_function("receipt", receipt))
+        self._closed: Callable[[int, str], OnesocketError | None] | None = check_function("closed", closed)
         checked = check_heartbeat(heartbeat)
         self._heartbeats = None if checked is None else HeartbeatSchedule(checked)
         self._ready = False
@@ -124,7 +133,8 @@ class CodecProtocol(Protocol[M_co]):
     def _take(self, message: Any, now: float, frame: Data | None = None) -> Iterable[Action]:
         """Take a message: a step of the login, or one for the subscribers. `frame`: as of `Deliver`."""
         if self._ready or self.login is None or self.login.ready is None:
-            return (Deliver(message, frame),)
+            delivery = Deliver(message, frame)
+            return (delivery,) if self._receipts is None else (delivery, *self._receipts.of(message, self.encode))
         return self._login_step(self.login, message, now)
 
     def wake(self, now: float) -> Iterable[Action]:
@@ -137,13 +147,24 @@ class CodecProtocol(Protocol[M_co]):
             self._heartbeats.unread()
 
     def decoder(self) -> Callable[[Data], M_co] | None:
-        """Return `decode`, as every frame is one message, but for heartbeats."""
+        """Return `decode`, as every frame is one message, but for heartbeats; None where there are receipts."""
+        if self._receipts is not None:
+            return None
         filters = self._heartbeats is not None and self._heartbeats.filters
         return self._decode_message if filters else self.frame_decoder()
 
     def frame_decoder(self) -> Callable[[Data], M_co] | None:
         """Return `decode`: every delivered message is one frame."""
         return self.decode
+
+    def closed(self, code: int, reason: str) -> OnesocketError:
+        """Return the error of the function `closed`, or else that of all protocols."""
+        error: object = None if self._closed is None else self._closed(code, reason)
+        if error is None:
+            return super().closed(code, reason)
+        if not isinstance(error, OnesocketError):
+            raise UsageError(f"closed= must return an OnesocketError or None, not {kind_of(error)}")
+        return error
 
     def _decode_message(self, data: Data) -> M_co:
         """Decode one frame to a message; raises `NoMessage` for a heartbeat."""

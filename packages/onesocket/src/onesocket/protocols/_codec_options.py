@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any, TypedDict, cast
 
-from ..errors import InvalidOption
+from ..errors import InvalidOption, OnesocketError
 from ..wire._header_fields import is_token
 from ._acknowledgement import Acknowledgement
 from ._heartbeat import Heartbeat
@@ -35,6 +35,8 @@ class CodecOptions(TypedDict, total=False):
     requests: Requests | None
     subscriptions: Subscriptions | None
     snapshot: Snapshot | None
+    receipt: Callable[[Any], Any] | None
+    closed: Callable[[int, str], OnesocketError | None] | None
 
 
 def check_login(login: object) -> Login | None:
@@ -86,6 +88,13 @@ def check_on_ready(on_ready: object) -> Any:
     raise InvalidOption(
         f"on_ready must be a plain function that returns the messages to send on a new connection, not {on_ready!r}"
     )
+
+
+def check_function(name: str, function: object) -> Any:
+    """A plain function, or None; raises `InvalidOption`."""
+    if function is None or is_plain_function(function):
+        return function
+    raise InvalidOption(f"{name} must be a plain function or None, not {kind_of(function)}")
 
 
 def check_heartbeat(heartbeat: object) -> Heartbeat | None:

@@ -99,8 +99,8 @@ class TypedCodec(CodecProtocol[M_co]):
 
     def batch_decoder(self) -> Callable[[Data], list[M_co]] | None:
         """Return the function that decodes all messages of a frame, if it may hold several."""
-        has_heartbeats = super().decoder() != self.frame_decoder()
-        return self._decode_batch if self._many and not has_heartbeats else None
+        is_plain = super().decoder() == self.frame_decoder()  # each message is delivered, and no more
+        return self._decode_batch if self._many and is_plain else None
 
     def received(self, data: Data, now: float) -> Iterable[Action]:
         """Take one frame: a message, or several."""
