@@ -159,7 +159,7 @@ class CodecProtocol(Protocol[M_co]):
 
     def closed(self, code: int, reason: str) -> OnesocketError:
         """Return the error of the function `closed`, or else that of all protocols."""
-        error: object = None if self._closed is None else self._closed(code, reason)
+        error: Any = None if self._closed is None else self._closed(code, reason)
         if error is None:
             return super().closed(code, reason)
         if not isinstance(error, OnesocketError):
