@@ -108,3 +108,11 @@ def test_a_date_that_the_server_names_is_obeyed() -> None:
     named = handshake_rejected(429, {"retry-after": "7"}, "too many connections")
     drive = MachineDriver().up().reconnect().ended().ended(named)
     assert drive.the(fx.SetTimer).at >= drive.now + 7
+
+
+def test_the_machine_tells_beforehand_if_another_attempt_follows_a_failure() -> None:
+    assert MachineDriver().up().machine.goes_on_after(LOST, 100.0), "an established connection is resumed"
+    assert not MachineDriver(None).up().machine.goes_on_after(LOST, 100.0)
+    drive = MachineDriver().up().reconnect().ended()
+    assert drive.machine.goes_on_after(LIMIT, drive.now), "the place may be that of our own connection"
+    assert not drive.machine.goes_on_after(BUSY, drive.now)
