@@ -77,8 +77,9 @@ REAL_TESTS := $(addprefix tests/integration/test_,$(addsuffix .py,real_sockets b
 # Most tests wait, so four run at a time.
 AT_ONCE := $(BIN)/python -m pytest --quiet --numprocesses 4 --dist worksteal
 
+# SKIP="tests/model …": without these.
 test-once: setup
-	$(BIN)/python -m pytest --numprocesses 4 --dist worksteal
+	$(BIN)/python -m pytest --numprocesses 4 --dist worksteal $(addprefix --ignore=,$(SKIP))
 
 test-python-twin: setup
 	ONESOCKET_WIRE=python $(AT_ONCE) $(REAL_TESTS) tests/unit/onesocket/wire tests/integration/test_hub.py
