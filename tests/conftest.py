@@ -77,6 +77,15 @@ def _no_proxy(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture(autouse=True)
+def _own_token_states(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Forget the gateways that Discord clients of earlier tests found: ports, and so addresses of APIs, come again."""
+    client = sys.modules.get("onesocket_discord.client._client")
+    if client is not None:
+        states: Any = client.TOKEN_STATES
+        monkeypatch.setattr(client, "TOKEN_STATES", type(states)())
+
+
+@pytest.fixture(autouse=True)
 def _clean_log() -> Iterator[None]:
     """Commands that provoke thousands of failures silence our logger; a test that runs one must not silence others."""
     log = logging.getLogger("onesocket")

@@ -25,11 +25,13 @@ async def serving(handler: Handler, ssl: ssl_module.SSLContext | None = None) ->
     serving_now: dict[asyncio.StreamWriter, asyncio.Event] = {}
     server = await asyncio.start_server(serve, "127.0.0.1", 0, ssl=ssl)
     port: int = server.sockets[0].getsockname()[1]
-    yield port
-    server.close()
-    for writer, over in serving_now.items():
-        writer.transport.abort()  # its handler reads the end
-        await over.wait()
+    try:
+        yield port
+    finally:
+        server.close()
+        for writer, over in serving_now.items():
+            writer.transport.abort()  # its handler reads the end
+            await over.wait()
 
 
 async def forward(

@@ -105,6 +105,28 @@ def test_order_second_fates_and_unknown_senders_are_found() -> None:
         assert text in wrong
 
 
+@pytest.mark.parametrize(
+    ("arrivals", "unknown", "is_wrong"),
+    [
+        ([(1, 1), (5, 2), (2, 1), (4, 1)], {2, 4}, False),  # the old owner went on, and sent what it had accepted
+        ([(1, 1), (5, 2), (2, 1)], set(), True),  # its sender was told that it had been sent before
+        ([(1, 1), (5, 2), (4, 1), (2, 1)], {2, 4}, True),  # not in order on the old connection itself
+        ([(1, 1), (5, 2), (4, 2)], {4}, True),  # on the new one
+        ([(1, 1), (4, 2), (5, 1)], {5}, True),  # accepted after the next connection was in use
+    ],
+)
+def test_only_what_is_unknown_may_come_late_on_an_older_connection(
+    arrivals: list[tuple[int, int]], unknown: set[int], is_wrong: bool
+) -> None:
+    ledger = DeliveryLedger(resend_every=100)
+    ledger.sender("p").accepted = 5
+    for number in range(1, 6):
+        ledger.fate("p", number, UNKNOWN if number in unknown | {3} else SENT)
+    for number, connection in arrivals:
+        ledger.arrived(f"p {number}", connection)
+    assert any("another order" in text for text in ledger.balance().wrong) is is_wrong
+
+
 # --- records with a fixed capacity ----------------------------------------------------------------------------------
 
 
