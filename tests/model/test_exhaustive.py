@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 from collections import deque
-from collections.abc import Hashable
+from collections.abc import Hashable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -108,19 +108,21 @@ class Exploration:
         return inputs[::-1]
 
 
-_explored: dict[str, Exploration] = {}
+@pytest.fixture(scope="module", params=SCENARIOS)
+def name(request: pytest.FixtureRequest) -> str:
+    """The name of a scenario."""
+    return str(request.param)
 
 
-@pytest.fixture(autouse=True)
-def few_token_requests(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The bound of requests to a token source, so low that the search meets it."""
-    monkeypatch.setattr("onesocket.lifecycle._guards.MAX_TOKEN_REQUESTS", 2)
+@pytest.fixture(scope="module")
+def found(name: str) -> Iterator[Exploration]:
+    """The search of a scenario, with a bound of requests to a token source that is so low that it is met.
 
-
-def explore(name: str) -> Exploration:
-    if name not in _explored:
-        _explored[name] = _search(Environment.new(SCENARIOS[name]))
-    return _explored[name]
+    It is forgotten before the next scenario: a collection of all that was found would take seconds in each later test.
+    """
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("onesocket.lifecycle._guards.MAX_TOKEN_REQUESTS", 2)
+        yield _search(Environment.new(SCENARIOS[name]))
 
 
 def _search(start: Environment) -> Exploration:
@@ -238,29 +240,22 @@ def _relative_effect(effect: Effect, before: Machine) -> Hashable:
             return effect
 
 
-@pytest.mark.parametrize("name", SCENARIOS)
-def test_every_promise_holds_in_every_reachable_state(
-    name: str,
-) -> None:
-    found = explore(name)
+def test_every_promise_holds_in_every_reachable_state(name: str, found: Exploration) -> None:
     print(f"{name}: {len(found.worlds)} worlds, {found.steps} steps, {found.stale} stale inputs")  # noqa: T201
     assert len(found.worlds) >= AT_LEAST.get(name, 300)
     assert found.steps > 8 * len(found.worlds)
     assert found.stale > 10 * len(found.worlds)
 
 
-@pytest.mark.parametrize("name", SCENARIOS)
-def test_the_search_sees_every_state_that_its_policy_allows(name: str) -> None:
-    seen = {world.machine.state for world in explore(name).worlds.values()}
+def test_the_search_sees_every_state_that_its_policy_allows(name: str, found: Exploration) -> None:
+    seen = {world.machine.state for world in found.worlds.values()}
     assert seen == set(State) - (set() if SCENARIOS[name].policy else {State.BACKING_OFF})
-    assert {world.waiting_callers for world in explore(name).worlds.values()} == set(
-        range(SCENARIOS[name].max_callers + 1)
-    )
+    assert {world.waiting_callers for world in found.worlds.values()} == set(range(SCENARIOS[name].max_callers + 1))
 
 
-@pytest.mark.parametrize("name", SCENARIOS)
-def test_whoever_waits_is_released_in_bounded_time_by_the_connection_and_the_clock_alone(name: str) -> None:
-    found = explore(name)
+def test_whoever_waits_is_released_in_bounded_time_by_the_connection_and_the_clock_alone(
+    name: str, found: Exploration
+) -> None:
     longest: dict[Hashable, tuple[int, float]] = {}
 
     def bound(key: Hashable, path: tuple[Hashable, ...]) -> tuple[int, float]:
@@ -286,10 +281,8 @@ def test_whoever_waits_is_released_in_bounded_time_by_the_connection_and_the_clo
     assert max(time for _, time in worst) <= WORST_WAIT * attempts + CLOSE_TIMEOUT * rotates
 
 
-@pytest.mark.parametrize("name", SCENARIOS)
-def test_machines_in_the_same_condition_behave_the_same_however_they_came_there(name: str) -> None:
+def test_machines_in_the_same_condition_behave_the_same_however_they_came_there(name: str, found: Exploration) -> None:
     """A second pass, without merging anything: long random lives against what the search saw."""
-    found = explore(name)
     chance = random.Random(20240229)
     compared = 0
     for _ in range(400):
