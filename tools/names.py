@@ -1,6 +1,7 @@
 """Checks the names and docstrings of the repository by its rules of vocabulary: ``python -m tools.names``.
 
-- A class name stands for one class in each distribution, unless pyproject.toml lists it with a reason.
+- A class name stands for one class in each distribution, unless pyproject.toml lists it with a reason. A folder that
+  pyproject.toml lists holds namespaces: each public module of it, with the private ones whose names begin with its own.
 - No docstring starts with a pronoun as its subject, in the packages as in tests, tools, benchmarks and examples.
   Sentences in BASELINE are excused; ``--shrink`` drops those that are gone.
 - A module without a leading underscore in ``packages/*/src`` is in the API reference.
@@ -13,7 +14,7 @@ import ast
 import re
 import sys
 import tomllib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -64,19 +65,34 @@ def classes(tree: ast.AST) -> Iterator[ast.ClassDef]:
             yield from classes(node)
 
 
-def duplicate_classes(root: Path, allowed: Sequence[Mapping[str, str]]) -> list[str]:
-    """Class names used twice in one distribution without an entry in `allowed`, and entries that excuse nothing."""
+def namespace(path: Path, folders: Collection[Path]) -> str:
+    """The public module that gives a file's classes their namespace: `folder/name`; empty: the whole distribution."""
+    if path.parent not in folders:
+        return ""
+    private = path.stem.removeprefix("_")
+    modules = [one.stem for one in path.parent.glob("*.py") if not one.stem.startswith("_")]
+    owners = [name for name in modules if private == name or private.startswith(f"{name}_")]
+    return f"{path.parent.name}/{max(owners, key=len)}" if owners else ""
+
+
+def duplicate_classes(
+    root: Path, allowed: Sequence[Mapping[str, str]], namespaces: Sequence[Mapping[str, str]] = ()
+) -> list[str]:
+    """Class names used twice in one namespace without an entry in `allowed`, and entries that excuse nothing."""
     problems: list[str] = []
     excused = {(pair["distribution"], pair["name"]) for pair in allowed if pair["reason"].strip()}
+    folders = {root / one["folder"] for one in namespaces if one["reason"].strip()}
+    problems += [f"pyproject.toml: {one.relative_to(root)} is no folder" for one in sorted(folders) if not one.is_dir()]
     for distribution, files in distributions(root).items():
-        places: dict[str, list[str]] = {}
+        places: dict[tuple[str, str], list[str]] = {}
         for path in files:
             for node in classes(_parse(path)):
-                places.setdefault(node.name, []).append(f"{path.relative_to(root)}:{node.lineno}")
-        for name, found in places.items():
+                where = f"{path.relative_to(root)}:{node.lineno}"
+                places.setdefault((namespace(path, folders), node.name), []).append(where)
+        for (_, name), found in places.items():
             if len(found) > 1 and (distribution, name) not in excused:
                 problems.append(f"{found[1]}: class {name} has the name of {found[0]}")
-        excused -= {(distribution, name) for name, found in places.items() if len(found) > 1}
+        excused -= {(distribution, name) for (_, name), found in places.items() if len(found) > 1}
     problems += [
         f"pyproject.toml: {name} is listed as a pair and is none in {where}" for where, name in sorted(excused)
     ]
@@ -129,11 +145,11 @@ def uncovered_modules(root: Path) -> list[str]:
     ]
 
 
-def pairs(root: Path) -> list[dict[str, str]]:
-    """The deliberate pairs of classes that pyproject.toml lists."""
-    settings: dict[str, Any] = tomllib.loads((root / "pyproject.toml").read_text("utf-8"))
-    found: list[dict[str, str]] = settings["tool"]["onesocket-names"]["pairs"]
-    return found
+def settings(root: Path, table: str) -> list[dict[str, str]]:
+    """The entries of a table of pyproject.toml: deliberate `pairs` of classes, or `namespaces`."""
+    found: dict[str, Any] = tomllib.loads((root / "pyproject.toml").read_text("utf-8"))
+    entries: list[dict[str, str]] = found["tool"]["onesocket-names"].get(table, [])
+    return entries
 
 
 def _parse(path: Path) -> ast.Module:
@@ -155,7 +171,7 @@ def main(arguments: Sequence[str] | None = None, root: Path = ROOT) -> int:
     left = sorted({one.sentence for one in found} & {*excused})
     if shrink:
         (root / BASELINE).write_text("".join(f"{sentence}\n" for sentence in left), "utf-8")
-    problems = duplicate_classes(root, pairs(root))
+    problems = duplicate_classes(root, settings(root, "pairs"), settings(root, "namespaces"))
     problems += [
         f"{one.path.relative_to(root)}:{one.line}: the docstring's subject is a pronoun: {one.sentence}"
         for one in found

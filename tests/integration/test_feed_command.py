@@ -190,8 +190,8 @@ async def test_a_reader_that_leaves_ends_it(venue: AlpacaVenue) -> None:
     os.close(reading)
     venue.push(AAPL)
     async with asyncio.timeout(DEADLINE):
-        assert await process.communicate() == (None, b"")
-    assert process.returncode == 0
+        _, errors = await process.communicate()
+    assert (errors, process.returncode) == (b"", 0)
 
 
 # --- the table --------------------------------------------------------------------------------------------------------

@@ -132,7 +132,7 @@ class Tally:
 
 
 def _is_ordered(sender: SenderRecord, arrivals: Sequence[tuple[int, int]]) -> bool:
-    """Whether messages (number, connection) arrived in the order of their numbers.
+    """Tell if messages (number, connection) arrived in the order of their numbers.
 
     What an owner had accepted before it was stopped may still go out on its old connection when it goes on, beside the
     next owner's: the sender was told that its delivery is unknown. On each connection the order holds, though.

@@ -58,6 +58,25 @@ def test_a_listed_pair_needs_a_reason_and_two_classes(write: Writer) -> None:
     assert len(duplicate_classes(write.root, [pair, pair | {"distribution": "tests"}])) == 1
 
 
+def test_each_public_module_of_a_listed_folder_is_a_namespace_with_its_private_ones(write: Writer) -> None:
+    for name in ("home", "home_help", "shop", "_home_messages", "_home_help_messages", "_shop_messages", "_common"):
+        write(f"packages/one/src/one/services/{name}.py", "class Event: ...\n" if "_messages" in name else "")
+    write("packages/one/src/one/services/_registry.py", "class Service: ...\n")
+    write("packages/one/src/one/core.py", "class Event: ...\n")
+    folder = {"folder": "packages/one/src/one/services", "reason": "home.Event and shop.Event"}
+    assert duplicate_classes(write.root, [], [folder]) == []
+    assert len(duplicate_classes(write.root, [], [folder | {"reason": " "}])) == 1
+    (problem,) = duplicate_classes(write.root, [], [folder, folder | {"folder": "packages/gone"}])
+    assert problem == "pyproject.toml: packages/gone is no folder"
+    write("packages/one/src/one/services/_shop_books.py", "class Event: ...\n")
+    write("packages/one/src/one/core.py", "class Service: ...\n")
+    services = "packages/one/src/one/services"
+    assert sorted(duplicate_classes(write.root, [], [folder])) == [
+        f"{services}/_registry.py:1: class Service has the name of packages/one/src/one/core.py:1",
+        f"{services}/_shop_messages.py:1: class Event has the name of {services}/_shop_books.py:1",
+    ]
+
+
 @pytest.mark.parametrize("word", PRONOUNS)
 def test_a_docstring_whose_subject_is_a_pronoun_is_found(write: Writer, word: str) -> None:
     text = f'"""{word.capitalize()} waits."""'

@@ -15,11 +15,11 @@ class Disorder(StrEnum):
     """Fate of one message of data."""
 
     HOLE = "hole"
-    """It is not sent."""
+    """Not sent."""
     REPEAT = "repeat"
-    """It is sent twice."""
+    """Sent twice."""
     LATE = "late"
-    """It is sent after the next message of data on its connection."""
+    """Sent after the next message of data on its connection."""
 
 
 DisorderPlan = Disorder | Iterable[Disorder | None] | Callable[["VenueSession[Any]", str], Disorder | None] | None
