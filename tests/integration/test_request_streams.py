@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from onesocket import Gap, Json, Requests, SharedClient, join
-from onesocket.errors import ClientClosed, RequestLost, RequestRefused, SlowConsumer
+from onesocket.errors import ClientClosed, RequestLost, RequestRefused, SlowConsumer, UsageError
 from onesocket.sharing._answer_relay import AnswerRelay
 from onesocket.sharing._loop_inbox import LoopInbox
 from onesocket.testing import FaultyServer
@@ -105,6 +105,20 @@ async def test_a_loss_ends_a_stream_or_leaves_a_gap(server: FaultyServer, handle
     assert (await handle.receive(kept))["n"] == 0
     await handle.call(lambda _: kept.close())
     await until(lambda: stopped(server) == ["3"])
+
+
+async def test_a_request_that_cannot_be_made_is_raised_and_no_stream_waits_for_it(
+    server: FaultyServer, tmp_path: Path
+) -> None:
+    def fails(message: Any, id_: Any) -> Any:
+        raise TypeError(message, id_)
+
+    protocol = Json(requests=Requests(id_of=lambda message: message["id"], with_id=fails))
+    for kind in KINDS:
+        named = {} if kind == "client" else {"key": "account"}
+        async with open_handle(kind, server.url, tmp_path, protocol=protocol, **named) as handle:
+            with pytest.raises((TypeError, UsageError)):
+                await handle.receive(await open_stream(handle, 1))
 
 
 async def test_a_client_that_leaves_stops_its_streams(server: FaultyServer) -> None:

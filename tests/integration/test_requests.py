@@ -279,8 +279,9 @@ async def test_a_request_that_its_owner_had_not_sent_is_sent_by_the_next_one(
         await server.stop_listening(kill=True)
         await until(lambda: follower.status.state is not State.CONNECTED)
         waits = asyncio.ensure_future(ask(follower, {"q": 1}))
-        requests = owner_requests(owner)
-        await until(lambda: bool(requests.table.pending))
+        assert owner._owner is not None
+        sender = owner._owner.client.internals.sender
+        await until(lambda: len(sender) == 1)
         await owner.aclose()
         await server.start()
         assert (await waits)["q"] == 1

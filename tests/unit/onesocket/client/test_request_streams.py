@@ -9,9 +9,10 @@ from typing import Any
 
 import pytest
 
-from onesocket import Client, Gap, Json, Requests
+from onesocket import Client, Gap, Json, Pace, Requests
 from onesocket.errors import (
     ClientClosed,
+    ConnectFailed,
     EncodeError,
     InvalidOption,
     ManuallyDisconnected,
@@ -37,6 +38,7 @@ GRAPHQL = Json(
 )
 HOME_ASSISTANT = Json(requests=Requests(stop=lambda request: {"type": "unsubscribe", "subscription": request["id"]}))
 NOW = ReconnectPolicy(initial=0.0, cap=0.0)
+LATER = ReconnectPolicy(initial=20.0, cap=20.0)
 
 
 def asked(peer: MemoryPeer) -> list[dict[str, Any]]:
@@ -191,6 +193,40 @@ async def test_with_resend_a_stream_goes_on_behind_a_gap() -> None:
         await client.connect()
         await settle()
         assert asked(server.peers[3]) == [], "a stream that was closed is not asked for again"
+
+
+@on_virtual_time
+@pytest.mark.parametrize("outbox", [OutboxLimits(), None])
+async def test_with_resend_a_stream_outlives_every_outage_as_a_subscription_does(outbox: OutboxLimits | None) -> None:
+    is_up = [True]
+    server = MemoryServer(
+        lambda peer: peer.accept() if is_up else peer.refuse(ConnectFailed("down")),
+        on_message=lambda peer, data: say(peer, json.loads(data)["id"], "next", len(server.peers)),
+    )
+    async with make_client(server, protocol=GRAPHQL, reconnect=LATER, outbox=outbox) as client:
+        stream = client.request_stream(operation("prices"), resend=True)
+        assert await payload(stream) == 1
+        is_up.clear()
+        server.peers[0].drop()
+        await asyncio.sleep(2 * OutboxLimits().age)
+        is_up.append(True)
+        assert isinstance(await anext(stream), Gap)
+        assert await payload(stream) == len(server.peers)
+        assert len(stream) == 0
+
+
+@on_virtual_time
+async def test_a_stream_is_stopped_on_its_own_connection_or_not_at_all() -> None:
+    server = MemoryServer(on_message=lambda peer, data: say(peer, json.loads(data)["id"], "next", "first"))
+    protocol = Json(requests=HOME_ASSISTANT.requests, pace=Pace(1, per=5.0))
+    async with make_client(server, protocol=protocol, reconnect=NOW) as client:
+        stream = client.request_stream(operation("events"))
+        assert await payload(stream) == "first"
+        stream.close()
+        await settle()
+        server.peers[0].drop()
+        await asyncio.sleep(20)
+        assert [len(peer.received) for peer in server.peers] == [1, 0], "the next one knows nothing of it"
 
 
 @on_virtual_time

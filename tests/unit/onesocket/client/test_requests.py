@@ -10,8 +10,9 @@ from typing import Any
 
 import pytest
 
-from onesocket import Client, Gap, Json, Pace, Requests
+from onesocket import Client, Gap, Json, Pace, Requests, State
 from onesocket.errors import (
+    ConnectFailed,
     EncodeError,
     InvalidOption,
     ManuallyDisconnected,
@@ -30,6 +31,7 @@ from ...virtual_time import make_client, on_virtual_time, settle
 
 PROTOCOL = Json(requests=Requests(refused=lambda answer: answer.get("error")))
 NOW = ReconnectPolicy(initial=0.0, cap=0.0)
+LATER = ReconnectPolicy(initial=20.0, cap=20.0)
 
 
 def asked(peer: MemoryPeer) -> list[dict[str, Any]]:
@@ -204,6 +206,109 @@ async def test_a_request_is_asked_again_after_a_loss_where_the_program_wants_tha
         await settle()
         server.peers[3].drop()
         assert isinstance(await outcome(endless), RequestTimeout), "one time for all"
+
+
+def failing(is_up: list[bool], **options: Any) -> MemoryServer:
+    """A server that refuses connections while `is_up` is empty, and answers nothing."""
+    return MemoryServer(lambda peer: peer.accept() if is_up else peer.refuse(ConnectFailed("down")), **options)
+
+
+@on_virtual_time
+@pytest.mark.parametrize(
+    ("options", "then", "expected"),
+    [
+        ({}, None, RequestTimeout),
+        ({"outbox": None}, None, RequestTimeout),
+        ({"outbox": OutboxLimits(messages=4, age=1.0)}, None, RequestTimeout),
+        ({}, "disconnect", RequestLost),
+        ({}, "aclose", RequestLost),
+    ],
+)
+async def test_a_request_that_was_lost_and_not_sent_again_may_have_been_carried_out(
+    options: dict[str, Any], then: str | None, expected: type[RequestTimeout | RequestLost]
+) -> None:
+    is_up = [True]
+    server = failing(is_up)
+    async with make_client(server, protocol=PROTOCOL, reconnect=LATER, **options) as client:
+        task = requesting(client, 1, resend=True, timeout=5)[0]
+        await settle()
+        is_up.clear()
+        server.peers[0].drop()
+        await asyncio.sleep(2)
+        if then is not None:
+            await getattr(client, then)()
+        error = await outcome(task)
+        assert type(error) is expected
+        assert getattr(error, "was_sent", True)
+
+
+@on_virtual_time
+async def test_a_request_that_is_to_be_repeated_waits_for_the_connection_without_an_outbox() -> None:
+    is_up = [True]
+
+    def reply(peer: MemoryPeer, data: str | bytes) -> None:
+        if len(server.peers) > 1:
+            answer(peer, json.loads(data))
+
+    server = failing(is_up, on_message=reply)
+    async with make_client(server, protocol=PROTOCOL, reconnect=LATER, outbox=None) as client:
+        task = requesting(client, 1, resend=True, timeout=None)[0]
+        await settle()
+        is_up.clear()
+        server.peers[0].drop()
+        await asyncio.sleep(1000)
+        is_up.append(True)
+        assert (await task)["answer"] == 1
+
+
+@on_virtual_time
+async def test_ids_increase_on_a_connection_in_whatever_order_requests_are_sent() -> None:
+    server = answering()
+    client = make_client(server, protocol=PROTOCOL)
+    waiting = requesting(client, 1, 2)
+    await settle()
+    first: list[asyncio.Task[Any]] = []
+
+    async def ask_first() -> None:
+        async for change in client.changes():
+            if change.new is State.CONNECTED:
+                assert (await client.request({"q": 0, "id": 7}))["answer"] == 0
+
+    first.append(asyncio.get_running_loop().create_task(ask_first()))
+    await settle()
+    async with client:
+        assert [(await task)["answer"] for task in waiting] == [1, 2]
+        got = asked(server.peers[0])
+        assert [request["q"] for request in got] == [0, 1, 2]
+        assert [request["id"] for request in got] == sorted(request["id"] for request in got)
+    await first[0]
+
+
+@on_virtual_time
+async def test_a_message_with_the_id_of_a_request_that_is_not_sent_is_no_answer() -> None:
+    server = answering(lambda peer, request: answer(peer, request) if "id" in request else None)
+    protocol = Json(requests=Requests(), pace=Pace(1, per=5.0))
+    async with make_client(server, protocol=protocol) as client:
+        stream = client.subscribe(gaps=False)
+        await client.send({"first": True})
+        task = requesting(client, 1)[0]
+        await settle()
+        server.peers[0].send('{"id": 1, "event": "nobody asked for it"}')
+        assert (await anext(stream))["event"]
+        assert (await task)["answer"] == 1
+
+
+@on_virtual_time
+async def test_an_id_that_make_id_repeats_is_told_to_the_request_that_would_get_it() -> None:
+    server = MemoryServer()
+    client = make_client(server, protocol=Json(requests=Requests(make_id=lambda _: 1)))
+    one, two = requesting(client, 1, 2)
+    await settle()
+    async with client:
+        with pytest.raises(UsageError, match="returned 1 again"):
+            await two
+        answer(server.peers[0], asked(server.peers[0])[0])
+        assert (await one)["answer"] == 1
 
 
 @on_virtual_time

@@ -136,8 +136,9 @@ def test_ids_are_never_used_twice() -> None:
     table.pending[5] = "asked"
     with pytest.raises(UsageError, match="returned 5 again"):
         table.new_id(int)
-    with pytest.raises(UsageError, match="returned None, which is no id"):
-        table.new_id(lambda _: None)  # type: ignore[arg-type, return-value]
+    for made in (None, True, 1.5):
+        with pytest.raises(UsageError, match=f"returned {made}, which is no id"):
+            table.new_id(lambda _, made=made: made)  # type: ignore[misc]
 
 
 def test_late_answers_are_known_until_the_next_connection_and_counted_once_each() -> None:

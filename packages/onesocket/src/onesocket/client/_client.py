@@ -411,7 +411,8 @@ class Client(Generic[M]):
         lost, and what keeps a message from being sent. Closed before its end, the message that `stop` returns is sent.
         `limit`, `overflow`: as of `subscribe`.
 
-        `resend`: after a loss, the request is sent again on the next connection, and a `Gap` stands in the stream.
+        `resend`: after a loss, the request is sent again on the next connection, and a `Gap` stands in the stream; it
+        waits for a connection however long that takes, whatever the limits of the outbox are.
         """
         self._affinity.check()
         protocol, requests = self._options.protocol, needed(self._requests)
@@ -421,7 +422,11 @@ class Client(Generic[M]):
 
         make, stop = frame_maker(protocol, message), stop_maker(protocol, message)
         answers = AnswerStream(
-            protocol, message, stream.queue, lambda sink: requests.open_stream(make, stop, sink), resend=resend
+            protocol,
+            message,
+            stream.queue,
+            lambda sink: requests.open_stream(make, stop, sink, is_lasting=resend),
+            resend=resend,
         )
         answers.open()
         stream.on_end = lambda: self._runner.call_on_loop(answers.close)

@@ -4,10 +4,24 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Generator
-from typing import Any
+from typing import Any, Protocol
 
 from ..errors import DeliveryUnknown, OnesocketError
 from ..wire._handshake import Data
+
+
+class LateFrame(Protocol):
+    """A message that waits in the outbox, and is made when its turn has come."""
+
+    is_lasting: bool
+    """True if it waits for the connection as long as that takes, whatever the limits of the outbox are."""
+
+    def make_frame(self) -> Data:
+        """Make the message. It may raise."""
+        ...
+
+    def on_sent(self) -> None:
+        """Note that the message that was made last is sent."""
 
 
 class Delivery:
@@ -16,7 +30,7 @@ class Delivery:
     A delivery that fails while it is not awaited is reported (log, `on_error`).
     """
 
-    __slots__ = ("_future", "_watchers", "data", "done", "earlier_unknown", "error", "on_done", "resend")
+    __slots__ = ("_future", "_watchers", "data", "done", "earlier_unknown", "error", "late", "on_done", "resend")
 
     def __init__(self, data: Data | None, *, done: bool = False, resend: bool = False) -> None:
         self.data = data
@@ -31,6 +45,8 @@ class Delivery:
         """The result of an earlier copy, which may have arrived; it is being sent again."""
         self.on_done: Callable[[Delivery], None] | None = None
         """Called when its fate is known, by the part of the client that sent it for a caller of its own."""
+        self.late: LateFrame | None = None
+        """Makes the message when it is sent; None: it is `data`."""
         self._future: asyncio.Future[None] | None = None
         self._watchers = 0
 

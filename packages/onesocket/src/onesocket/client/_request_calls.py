@@ -6,7 +6,7 @@ import typing
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
-from ..errors import InvalidOption, OnesocketError, RequestTimeout
+from ..errors import InvalidOption, OnesocketError, RequestLost, RequestTimeout
 from ..protocols._protocol import Protocol
 from ..wire._handshake import Data
 from ._options import check_flag, check_timeout
@@ -107,6 +107,11 @@ def timed_out(timeout: float | None, *, was_sent: bool) -> RequestTimeout:
     """Return the error of a request whose time is over."""
     fate = "no answer came" if was_sent else "the request waited for the connection, and was not sent"
     return RequestTimeout(f"{fate}: {timeout:g} s (timeout=) are over", was_sent=was_sent)
+
+
+def earlier_fate(lost: RequestLost, error: OnesocketError, timeout: float | None) -> OnesocketError:
+    """Return the error of a request that was lost, and sent again in vain: it may have been carried out before."""
+    return timed_out(timeout, was_sent=True) if isinstance(error, RequestTimeout) else lost
 
 
 def finish_request(protocol: Protocol, message: Any, answer: Any) -> Any:

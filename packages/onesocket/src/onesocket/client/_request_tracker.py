@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+import abc
 import asyncio
 import functools
 from collections.abc import Callable
-from typing import Any, Final, Protocol
+from typing import Any, Final
 
 from ..errors import DecodeError, DeliveryUnknown, OnesocketError, RequestLost
-from ..protocols._request_table import RequestTable
+from ..protocols._request_table import NumberedFrame, RequestTable
 from ..protocols._requests import RequestId
+from ..wire._handshake import Data
 from ._delivery import Delivery
 from ._fan_out import FanOut
 from ._options import Options
-from ._request_calls import AnswerSink, MakeFrame, MakeStop, requests_of, timed_out
+from ._request_calls import AnswerSink, MakeFrame, MakeStop, earlier_fate, requests_of, timed_out
 from ._sender import Sender
 from ._user_code import USER_ERRORS
 
@@ -23,14 +25,37 @@ _LOST: Final = (
 )
 
 
-class PendingRequest(Protocol):
-    """A request that waits for answers."""
+class PendingRequest(NumberedFrame, abc.ABC):
+    """A request that waits to be sent, or for answers."""
 
-    delivery: Delivery | None
+    __slots__ = ("delivery", "is_lasting", "is_waiting")
 
+    def __init__(
+        self,
+        table: RequestTable[PendingRequest],
+        make_id: Callable[[int], RequestId],
+        make: MakeFrame,
+        *,
+        is_lasting: bool = False,
+    ) -> None:
+        super().__init__(table, make_id, make)
+        self.delivery: Delivery | None = None
+        """The fate of the message; None: it was not accepted."""
+        self.is_lasting = is_lasting
+        self.is_waiting = True
+        """True until it is sent: a message with its id is no answer yet."""
+
+    def on_sent(self) -> None:
+        """Wait for answers."""
+        super().on_sent()
+        self.is_waiting = False
+        self.table.pending[self.id] = self
+
+    @abc.abstractmethod
     def take(self, answer: Any) -> None:
         """Take an answer."""
 
+    @abc.abstractmethod
     def fail(self, error: OnesocketError) -> None:
         """End with this error: it was not sent, or the connection on which it was sent is gone."""
 
@@ -41,7 +66,7 @@ class RequestTracker:
     Requests go the way of messages: in their order, at their pace, and through the outbox while the connection is down.
     """
 
-    __slots__ = ("_fan_out", "_has_reported", "_options", "_remind", "_report", "_sender", "table")
+    __slots__ = ("_fan_out", "_has_reported", "_options", "_remind", "_report", "_sender", "_stops", "table")
 
     def __init__(
         self,
@@ -59,6 +84,8 @@ class RequestTracker:
         self._remind = remind
         self._report = report
         self._has_reported = False
+        self._stops: list[Delivery] = []
+        """Messages that stop streams on the present connection, and are not sent yet."""
 
     def __repr__(self) -> str:
         return f"<RequestTracker {self.table!r}>"
@@ -112,31 +139,40 @@ class RequestTracker:
         """
         loop = asyncio.get_running_loop()
         due = None if timeout is None else loop.time() + timeout
+        lost: RequestLost | None = None
         while True:
-            asked = self.ask(make)
-            timer = None if due is None else loop.call_at(due, self._on_timeout, asked, timeout)
             try:
-                return await asked.answer
-            except RequestLost:
-                if not resend:
+                asked = self.ask(make, is_lasting=lost is not None)
+                timer = None if due is None else loop.call_at(due, self._on_timeout, asked, timeout)
+                try:
+                    return await asked.answer
+                finally:
+                    if timer is not None:
+                        timer.cancel()
+                    self.forget(asked)
+            except OnesocketError as error:
+                if resend and isinstance(error, RequestLost):
+                    lost = error
+                elif lost is None:
                     raise
-            finally:
-                if timer is not None:
-                    timer.cancel()
-                self.forget(asked)
+                else:
+                    raise earlier_fate(lost, error, timeout) from error
 
-    def ask(self, make: MakeFrame) -> AskedRequest:
-        """Send a request, as `Client.send_nowait()` sends a message; await its `answer`, and `forget` it then."""
-        asked = AskedRequest(asyncio.get_running_loop().create_future())
-        asked.id = self.post(asked, make)
+    def ask(self, make: MakeFrame, *, is_lasting: bool = False) -> AskedRequest:
+        """Send a request, as `Client.send_nowait()` sends a message; await its `answer`, and `forget` it then.
+
+        `is_lasting`: it waits for the connection whatever the limits of the outbox are.
+        """
+        asked = AskedRequest(self, make, is_lasting=is_lasting)
+        self.post(asked)
         return asked
 
     def forget(self, asked: AskedRequest) -> None:
         """End a request whose answer is not awaited any more."""
         answer = asked.answer
         if not answer.done() or answer.cancelled():
-            self.give_up(asked.id, asked)
-        elif asked.id in self.table.pending:
+            self.give_up(asked)
+        elif self.table.pending.get(asked.id) is asked:
             if self._has_more(answer):
                 self.table.abandon(asked.id, is_answered=True)
             else:
@@ -144,7 +180,7 @@ class RequestTracker:
 
     def _on_timeout(self, asked: AskedRequest, timeout: float | None) -> None:
         if not asked.answer.done():
-            was_sent = self.give_up(asked.id, asked)
+            was_sent = self.give_up(asked)
             asked.fail(timed_out(timeout, was_sent=was_sent))
 
     def _has_more(self, answer: asyncio.Future[Any]) -> bool:
@@ -162,63 +198,87 @@ class RequestTracker:
 
     # --- streams of answers -------------------------------------------------------------------------------------------
 
-    def open_stream(self, make: MakeFrame, stop: MakeStop | None, sink: AnswerSink) -> Callable[[], None]:
-        """Send a request whose answers go to `sink`; returns the function that closes the stream. Raises as `post`."""
-        request = StreamRequest(self, sink, stop)
-        request.id = self.post(request, make)
+    def open_stream(
+        self, make: MakeFrame, stop: MakeStop | None, sink: AnswerSink, *, is_lasting: bool = False
+    ) -> Callable[[], None]:
+        """Send a request whose answers go to `sink`; returns the function that closes the stream. Raises as `post`.
+
+        `is_lasting`: as of `ask`.
+        """
+        request = StreamRequest(self, make, stop, sink, is_lasting=is_lasting)
+        self.post(request)
         return functools.partial(self._close_stream, request)
 
     def _close_stream(self, request: StreamRequest) -> None:
         """Drop the answers that are still to come, and have the peer stop them."""
-        if self.table.pending.get(request.id) is not request or not self.give_up(request.id, request):
+        if not self.give_up(request):
             return
         self.table.abandon(request.id, is_answered=True)
         try:
             frame = None if request.stop is None else request.stop(request.id, self._new_unanswered_id)
             if frame is not None:
-                self._sender.post(frame)
+                self._post_stop(frame)
         except USER_ERRORS as error:
             if not isinstance(error, OnesocketError):  # else the connection is closing, or takes no more
                 self.report(error, "stop")
 
+    def _post_stop(self, frame: Data) -> None:
+        """Send a message that stops a stream, on the present connection alone."""
+        delivery = self._sender.post(frame)
+        if not delivery.done:
+            delivery.on_done = _ignore
+            self._stops = [*(stop for stop in self._stops if not stop.done), delivery]
+
     def _new_unanswered_id(self) -> RequestId:
         """Return an id for a message whose answer no caller awaits."""
-        id_ = self.table.new_id(requests_of(self._options.protocol).make_id)
+        id_ = self.table.new_id(self.make_id)
+        self.table.newest_sent = self.table.number
         self.table.abandon(id_, is_answered=True)
         return id_
 
-    def post(self, pending: PendingRequest, make: MakeFrame) -> RequestId:
-        """Send a request under an id of its own, as `Client.send_nowait()` sends a message; returns the id."""
-        table = self.table
-        id_ = table.new_id(requests_of(self._options.protocol).make_id)
-        delivery = pending.delivery = self._sender.post(make(id_))
-        table.pending[id_] = pending
+    def post(self, request: PendingRequest) -> None:
+        """Send a request, as `Client.send_nowait()` sends a message."""
+        delivery = request.delivery = self._sender.post(request.data, late=request)
+        if delivery.late is None:
+            request.on_sent()
         if not delivery.done:
-            delivery.on_done = functools.partial(self._on_delivery, id_, pending)
+            delivery.on_done = functools.partial(self._on_delivery, request)
             self._remind()
-        return id_
 
-    def _on_delivery(self, id_: RequestId, pending: PendingRequest, delivery: Delivery) -> None:
+    @property
+    def make_id(self) -> Callable[[int], RequestId]:
+        """The function that makes an id of a number."""
+        return requests_of(self._options.protocol).make_id
+
+    def _on_delivery(self, request: PendingRequest, delivery: Delivery) -> None:
         """Note the fate of a message that went through the outbox, or was being written."""
-        if delivery.error is None or self.table.pending.pop(id_, None) is None:
+        if delivery.error is None:
+            return
+        if self._is_pending(request):
+            del self.table.pending[request.id]
+        elif not request.is_waiting:
             return
         error = delivery.error.copy()
         if isinstance(error, DeliveryUnknown):
             lost = RequestLost(_LOST)
             lost.__cause__ = error
-            pending.fail(lost)
+            request.fail(lost)
         else:
-            pending.fail(error)
+            request.fail(error)
 
-    def give_up(self, id_: RequestId, pending: PendingRequest) -> bool:
-        """End a request that wants no answer any more; returns False if it was not sent, and is not any more."""
-        delivery = pending.delivery
-        is_unsent = delivery is None or (not delivery.done and self._sender.withdraw(delivery))
-        if is_unsent:
-            self.table.pending.pop(id_, None)
-        elif id_ in self.table.pending:
-            self.table.abandon(id_)
-        return not is_unsent
+    def _is_pending(self, request: PendingRequest) -> bool:
+        return self.table.pending.get(request.id) is request
+
+    def give_up(self, request: PendingRequest) -> bool:
+        """End a request that wants no answer any more; returns False if it was not sent, or is over."""
+        if request.is_waiting:
+            if request.delivery is not None:
+                self._sender.withdraw(request.delivery)
+            return False
+        if not self._is_pending(request):
+            return False
+        self.table.abandon(request.id)
+        return True
 
     def sent_with(self, in_flight: list[Delivery]) -> list[RequestId]:
         """The requests that were sent on the present connection, or are among the deliveries in flight on it."""
@@ -241,20 +301,24 @@ class RequestTracker:
         """Fail the requests that were sent on the connection that is gone; others wait for the next one."""
         table = self.table
         table.begin()
+        stops, self._stops = self._stops, []
+        for stop in stops:
+            self._sender.withdraw(stop)
         for id_, pending in tuple(table.pending.items()):
             if pending.delivery is None or pending.delivery.done:
                 del table.pending[id_]
                 pending.fail(RequestLost(_LOST))
 
 
-class StreamRequest:
+class StreamRequest(PendingRequest):
     """A request with a stream of answers, which go to `sink`."""
 
-    __slots__ = ("_sink", "_tracker", "delivery", "id", "stop")
+    __slots__ = ("_sink", "_tracker", "stop")
 
-    def __init__(self, tracker: RequestTracker, sink: AnswerSink, stop: MakeStop | None) -> None:
-        self.id: RequestId = 0
-        self.delivery: Delivery | None = None
+    def __init__(
+        self, tracker: RequestTracker, make: MakeFrame, stop: MakeStop | None, sink: AnswerSink, *, is_lasting: bool
+    ) -> None:
+        super().__init__(tracker.table, tracker.make_id, make, is_lasting=is_lasting)
         self.stop = stop
         self._tracker = tracker
         self._sink = sink
@@ -263,7 +327,7 @@ class StreamRequest:
         """Pass an answer on, and end with the last one."""
         is_last = self._tracker.is_last(answer)
         if is_last:
-            del self._tracker.table.pending[self.id]
+            del self.table.pending[self.id]
         self._sink.take(answer)
         if is_last:
             self._sink.end()
@@ -273,16 +337,14 @@ class StreamRequest:
         self._sink.fail(error)
 
 
-class AskedRequest:
+class AskedRequest(PendingRequest):
     """A request with one answer."""
 
-    __slots__ = ("answer", "delivery", "id")
+    __slots__ = ("answer",)
 
-    def __init__(self, answer: asyncio.Future[Any]) -> None:
-        self.answer = answer
-        self.id: RequestId = 0
-        self.delivery: Delivery | None = None
-        """The fate of the message; None: it was not sent."""
+    def __init__(self, tracker: RequestTracker, make: MakeFrame, *, is_lasting: bool) -> None:
+        super().__init__(tracker.table, tracker.make_id, make, is_lasting=is_lasting)
+        self.answer: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
 
     def take(self, answer: Any) -> None:
         """Resolve it; a second answer is dropped."""
@@ -293,3 +355,7 @@ class AskedRequest:
         """Fail it."""
         if not self.answer.done():
             self.answer.set_exception(error)
+
+
+def _ignore(_: Delivery) -> None:
+    """Report no failure: with its connection, a stream ends anyway."""

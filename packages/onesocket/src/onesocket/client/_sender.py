@@ -12,7 +12,8 @@ from ..lifecycle._outbox import Outbox, OutboxLimits
 from ..protocols._rate_limiter import RateLimiter
 from ..transports._transport import TransportConnection
 from ..wire._handshake import Data
-from ._delivery import DELIVERED, Delivery
+from ._delivery import DELIVERED, Delivery, LateFrame
+from ._user_code import USER_ERRORS
 
 if TYPE_CHECKING:
     from ._durable_messages import DurableMessages  # imports sqlite3
@@ -159,8 +160,11 @@ class Sender:
         """Number of messages whose fate is not known yet."""
         return len(self._outbox) + len(self._in_flight) + (0 if self._stored is None else len(self._stored))
 
-    def post(self, data: Data, *, resend: bool = False) -> Delivery:
-        """Accept one message; raises `OutboxFull`, or the refusal while the owner has stopped the client."""
+    def post(self, data: Data, *, resend: bool = False, late: LateFrame | None = None) -> Delivery:
+        """Accept one message; raises `OutboxFull`, or the refusal while the owner has stopped the client.
+
+        `late`: makes the message anew if it can't be sent at once, or others go first.
+        """
         goes_first = self._is_prioritizing
         is_busy = self._is_asked or self._holds or self._first or self._outbox.count or self._frames_after is not None
         if is_busy:  # in the usual way no more questions are asked, and no call is made but to the connection
@@ -168,6 +172,8 @@ class Sender:
                 self._bring_frames()
             if self._priority_tasks and not goes_first:
                 goes_first = asyncio.current_task() in self._priority_tasks
+            if late is not None:
+                data = late.make_frame()
         connection, was_clear = self._connection, self._clear
         if (
             connection is not None
@@ -192,7 +198,8 @@ class Sender:
             except UnicodeError as error:
                 raise _not_utf8(error) from error
         delivery = Delivery(data, resend=resend)
-        self._outbox.put(delivery, _now(), first=goes_first)
+        delivery.late = late
+        self._outbox.put(delivery, _now(), first=goes_first, is_lasting=late is not None and late.is_lasting)
         if self._expiry is None:  # else an older one expires before
             self._watch_age()
         return delivery
@@ -462,10 +469,21 @@ class Sender:
 
     def _send_message(self, connection: TransportConnection) -> bool:
         delivery = self._outbox.peek()
-        if delivery.data is None or not connection.send(delivery.data):
+        late = delivery.late
+        try:
+            data = delivery.data if late is None else late.make_frame()
+        except USER_ERRORS as error:
+            self._outbox.take()
+            failure = error if isinstance(error, OnesocketError) else EncodeError(f"{type(error).__name__} was raised")
+            failure.__cause__ = None if failure is error else error
+            delivery.resolve(failure)
+            return True
+        if data is None or not connection.send(data):
             return False
         self._outbox.take()
         self.sent += 1
+        if late is not None:
+            late.on_sent()
         if self._is_clear():
             delivery.resolve()
         else:
@@ -501,6 +519,9 @@ class Sender:
     def _expire(self) -> None:
         self._stop_watching()
         late = self._outbox.expired(_now())
+        for lasting in [delivery for delivery in late if delivery.late is not None and delivery.late.is_lasting]:
+            late.remove(lasting)
+            self._outbox.put(lasting, _now(), is_lasting=True)
         if late:
             remedy = self._remedy()
             text = f"this message waited {self._outbox.limits.age:g} s for the connection (outbox=) and was not sent"

@@ -61,9 +61,9 @@ class Outbox(Generic[T]):
         """The number of the next message to be taken; raises IndexError when there is none."""
         return self._next[0][1]
 
-    def put(self, item: T, now: float, *, first: bool = False) -> None:
-        """Accept `item`; raises `OutboxFull` when there's no room."""
-        if self.count >= self.limits.messages:
+    def put(self, item: T, now: float, *, first: bool = False, is_lasting: bool = False) -> None:
+        """Accept `item`; raises `OutboxFull` when there's no room, unless it `is_lasting`."""
+        if self.count >= self.limits.messages and not is_lasting:
             raise OutboxFull(
                 f"{self.count} messages wait for the connection already, which is the limit (outbox=); "
                 "wait until it is back, or await send() instead of calling send_nowait() in a loop"

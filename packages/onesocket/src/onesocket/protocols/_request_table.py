@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Final, Generic, TypeVar
+from typing import Any, Final, Generic, TypeVar
 
 from ..errors import UsageError
+from ..wire._handshake import Data
 from ._requests import RequestId
 
 P = TypeVar("P")
@@ -17,7 +18,7 @@ _MOST_ABANDONED: Final = 4096
 class RequestTable(Generic[P]):
     """Pending requests by id. An id is never used twice, so that a late answer can't reach another request."""
 
-    __slots__ = ("_abandoned", "_number", "late", "pending")
+    __slots__ = ("_abandoned", "late", "newest_sent", "number", "pending")
 
     def __init__(self) -> None:
         self.pending: dict[RequestId, P] = {}
@@ -25,7 +26,10 @@ class RequestTable(Generic[P]):
         """Answers that came after their request was abandoned."""
         self._abandoned: dict[RequestId, bool] = {}
         """Ids of the present connection whose answers have no reader any more, each with whether they count as late."""
-        self._number = 0
+        self.number = 0
+        """The number of the newest id."""
+        self.newest_sent = 0
+        """The number of the newest id that was sent."""
 
     def __repr__(self) -> str:
         return f"<RequestTable pending={len(self.pending)} abandoned={len(self._abandoned)} late={self.late}>"
@@ -37,8 +41,8 @@ class RequestTable(Generic[P]):
 
     def new_id(self, make_id: Callable[[int], RequestId]) -> RequestId:
         """Return an id that no request has, nor had. Raises `UsageError` if `make_id` gives one again."""
-        self._number += 1
-        made = _checked_id(make_id(self._number))
+        self.number += 1
+        made = _checked_id(make_id(self.number))
         if made in self.pending or made in self._abandoned:
             raise UsageError(f"make_id of Requests returned {made!r} again: it needs another id for each number")
         return made
@@ -63,7 +67,36 @@ class RequestTable(Generic[P]):
         self._abandoned.clear()
 
 
+class NumberedFrame:
+    """A frame with an id of a table: another one where a later id was sent before it, so that they increase."""
+
+    __slots__ = ("_make", "_make_id", "_number", "data", "id", "table")
+
+    def __init__(
+        self, table: RequestTable[Any], make_id: Callable[[int], RequestId], make: Callable[[RequestId], Data]
+    ) -> None:
+        self.table = table
+        self._make_id = make_id
+        self._make = make
+        self._renew()
+
+    def _renew(self) -> None:
+        self.id = self.table.new_id(self._make_id)
+        self._number = self.table.number
+        self.data = self._make(self.id)
+
+    def make_frame(self) -> Data:
+        """Return the frame as it is to be sent now. Raises what the functions that make it raise."""
+        if self._number < self.table.newest_sent or self.id in self.table.pending:
+            self._renew()
+        return self.data
+
+    def on_sent(self) -> None:
+        """Note that it is sent."""
+        self.table.newest_sent = self._number
+
+
 def _checked_id(made: object) -> RequestId:
-    if not isinstance(made, (str, int)):
+    if not isinstance(made, (str, int)) or isinstance(made, bool):
         raise UsageError(f"make_id of Requests returned {made!r}, which is no id: it must be a str or an int")
     return made

@@ -144,11 +144,11 @@ class ClientUpstream:
         """As `Client.request()`."""
         return await self._client.request(message, timeout=timeout, resend=resend)
 
-    def open_answers(self, message: Any, sink: AnswerSink) -> Callable[[], None]:
+    def open_answers(self, message: Any, sink: AnswerSink, *, resend: bool = False) -> Callable[[], None]:
         """As `Client.request_stream()`, with answers as they come."""
         protocol = self._internals.options.protocol
         make, stop = frame_maker(protocol, message), stop_maker(protocol, message)
-        return needed(self._internals.requests).open_stream(make, stop, sink)
+        return needed(self._internals.requests).open_stream(make, stop, sink, is_lasting=resend)
 
     def remind(self) -> None:
         """As of the client's own readers."""

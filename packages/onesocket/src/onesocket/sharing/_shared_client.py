@@ -298,7 +298,7 @@ class SharedClient(Generic[M]):
         token = stream.queue
 
         def open_answers(sink: AnswerSink) -> Callable[[], object]:
-            if not post(shared.open_answers, member, token, message, AnswerRelay(inbox, sink)):
+            if not post(shared.open_answers, member, token, message, AnswerRelay(inbox, sink), resend):
                 raise ClientClosed(HOST_LOOP_ENDED)
             return lambda: post(shared.close_answers, member, token)
 

@@ -15,7 +15,8 @@ from ..client._fan_out import FanOut
 from ..client._gap import Gap
 from ..client._request_calls import AnswerSink
 from ..client._status import Change, Status
-from ..errors import ConnectAborted, ManuallyDisconnected, OnesocketError
+from ..client._user_code import USER_ERRORS
+from ..errors import ConnectAborted, ManuallyDisconnected, OnesocketError, UsageError
 from ..lifecycle._effects import Outcome
 from ..lifecycle._states import State
 from ..protocols._protocol import Protocol
@@ -211,14 +212,25 @@ class SharedConnection:
         if reader is not None:
             self.upstream.remove_keys(reader)
 
-    def open_answers(self, member: Member, stream: object, message: Any, sink: AnswerSink) -> None:
+    def open_answers(
+        self,
+        member: Member,
+        stream: object,
+        message: Any,
+        sink: AnswerSink,
+        resend: bool,  # noqa: FBT001 - posted
+    ) -> None:
         """Send a request with a stream of answers for this member; `close_answers` ends it."""
         if member not in self._members:  # it has left meanwhile
             return
         try:
-            member.answers[stream] = self.upstream.open_answers(message, sink)
+            member.answers[stream] = self.upstream.open_answers(message, sink, resend=resend)
         except OnesocketError as error:
             sink.fail(error)
+        except USER_ERRORS as error:  # a function of `Requests`: its reader would wait for ever
+            failure = UsageError(f"a function of Requests raised {type(error).__name__}")
+            failure.__cause__ = error
+            sink.fail(failure)
 
     def close_answers(self, member: Member, stream: object) -> None:
         """End a stream of answers whose reader is gone."""

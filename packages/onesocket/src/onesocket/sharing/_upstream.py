@@ -101,7 +101,7 @@ class Upstream(Protocol):
         `message` is in the protocol's terms here, and so is the answer; the arguments are checked.
         """
 
-    def open_answers(self, message: Any, sink: AnswerSink) -> Callable[[], None]:
+    def open_answers(self, message: Any, sink: AnswerSink, *, resend: bool = False) -> Callable[[], None]:
         """Send a request with a stream of answers for `sink`; returns the function that closes the stream.
 
         Raises what keeps it from being sent, if that is known at once; else `sink` is told.

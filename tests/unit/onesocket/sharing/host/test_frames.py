@@ -221,7 +221,7 @@ def test_a_change_of_what_frames_carry_needs_another_protocol_version() -> None:
         {
             "ConnectionStats": "attempts gaps handshakes late_answers received received_bytes reconnects sent "
             "sent_bytes stale_dropped undecodable",
-            "Gap": "epoch error missed reason",
+            "Gap": "epoch error keys missed reason",
             "Status": "attempt callers connected_at epoch handshake inbox is_held last_connected_at last_error "
             "last_loss last_lost_at outbox retry_in rtt state subscribers url",
         },

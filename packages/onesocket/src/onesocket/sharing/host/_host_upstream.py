@@ -191,11 +191,11 @@ class HostUpstream:
         data = await self._operations.ask(template, timeout, resend=resend)
         return finish_request(self._protocol, message, self._decode(data))
 
-    def open_answers(self, message: Any, sink: AnswerSink) -> Callable[[], None]:
+    def open_answers(self, message: Any, sink: AnswerSink, *, resend: bool = False) -> Callable[[], None]:
         """Have the process that holds the connection send a request with a stream of answers."""
         self._check_usable()
         template = RequestTemplate.of(self._protocol, message)
-        return self._operations.open_answers(template, DecodedAnswers(self._decode, sink))
+        return self._operations.open_answers(template, DecodedAnswers(self._decode, sink), is_lasting=resend)
 
     def remind(self) -> None:
         """Warn once if `connect()` was called neither here nor, as far as is known, in the owner."""

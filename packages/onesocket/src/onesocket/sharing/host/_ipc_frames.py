@@ -192,6 +192,8 @@ class Ask(_Frame, frozen=True, tag=40):
     stop: Any = None
     """The frame that stops the stream, with the same placeholder, and another one for an id of its own."""
     stop_placeholder: Any = None
+    is_lasting: bool = False
+    """True if it waits for the connection whatever the limits of the outbox are."""
 
 
 class Subscribe(_Frame, frozen=True, tag=37):

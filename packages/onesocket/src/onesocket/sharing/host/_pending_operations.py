@@ -156,9 +156,9 @@ class PendingOperations:
         requests = needed(self._client.internals.requests)
         try:
             if ask.is_stream:
-                self._open_stream(requester, ask.number, requests, make, stop)
+                self._open_stream(requester, ask, requests, make, stop)
                 return
-            asked = requests.ask(make)
+            asked = requests.ask(make, is_lasting=ask.is_lasting)
         except ClientClosed:
             return
         except IpcError:
@@ -175,13 +175,13 @@ class PendingOperations:
         task.add_done_callback(lambda _: requests.forget(asked))
 
     def _open_stream(
-        self, requester: Requester, number: int, requests: RequestTracker, make: MakeFrame, stop: MakeStop
+        self, requester: Requester, ask: Ask, requests: RequestTracker, make: MakeFrame, stop: MakeStop
     ) -> None:
-        key = (requester, number)
+        key = (requester, ask.number)
         if key in self._streams:
             raise IpcError(_USED_TWICE)
-        answers = RequesterAnswers(requester, number, lambda: self._streams.pop(key, None))
-        self._streams[key] = answers.close = requests.open_stream(make, stop, answers)
+        answers = RequesterAnswers(requester, ask.number, lambda: self._streams.pop(key, None))
+        self._streams[key] = answers.close = requests.open_stream(make, stop, answers, is_lasting=ask.is_lasting)
 
     def start(self, requester: Requester, number: int, operation: Operation) -> asyncio.Task[None]:
         """Run an operation. Raises `IpcError` for a number that is in use."""

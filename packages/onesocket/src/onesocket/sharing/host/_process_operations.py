@@ -9,7 +9,7 @@ from collections.abc import Callable, Hashable, Iterable
 from typing import Any, Final
 
 from ...client._key_options import check_subscription_support
-from ...client._request_calls import AnswerSink, timed_out
+from ...client._request_calls import AnswerSink, earlier_fate, timed_out
 from ...client._subscription_counts import SubscriptionCounts
 from ...client._upstream_subscriptions import KeySubscriber
 from ...client._user_code import encode_message
@@ -61,9 +61,11 @@ _ANSWER_LOST: Final = (
 class ForwardedAnswers:
     """A stream of answers that an owner forwards to this process."""
 
-    __slots__ = ("is_submitted", "sink", "template")
+    __slots__ = ("is_lasting", "is_submitted", "sink", "template")
 
-    def __init__(self, template: RequestTemplate, sink: AnswerSink) -> None:
+    def __init__(self, template: RequestTemplate, sink: AnswerSink, *, is_lasting: bool) -> None:
+        self.is_lasting = is_lasting
+        """True if the request waits for the connection whatever the limits of the owner's outbox are."""
         self.template = template
         self.sink = sink
         self.is_submitted = False
@@ -146,6 +148,7 @@ class ProcessOperations:
     async def ask(self, template: RequestTemplate, timeout: float | None, *, resend: bool) -> Data:
         """Have an owner send a request to the peer; returns the answer. Raises as `Client.request()`."""
         is_asked = False
+        lost: RequestLost | None = None
         try:
             async with asyncio.timeout(timeout):
                 while True:
@@ -154,25 +157,30 @@ class ProcessOperations:
                     self._flush()  # the messages that were accepted before
                     is_asked = True
                     try:
-                        return await self._ask(role, template)
+                        return await self._ask(role, template, is_lasting=lost is not None)
                     except OwnerLost:  # it was not sent
                         if self._is_closed:
                             raise ClientClosed from None
-                    except RequestLost:
+                    except RequestLost as error:
                         if not resend or self._is_closed:
                             raise
+                        lost = error
                     await asyncio.sleep(0)
-        except OnesocketError:  # some are TimeoutErrors, too
-            raise
+        except OnesocketError as error:  # some are TimeoutErrors, too
+            if lost is None or error is lost:
+                raise
+            raise earlier_fate(lost, error, timeout) from error
         except TimeoutError:
-            raise timed_out(timeout, was_sent=is_asked) from None
+            raise timed_out(timeout, was_sent=is_asked or lost is not None) from None
 
-    def open_answers(self, template: RequestTemplate, sink: AnswerSink) -> Callable[[], None]:
+    def open_answers(
+        self, template: RequestTemplate, sink: AnswerSink, *, is_lasting: bool = False
+    ) -> Callable[[], None]:
         """Have an owner send a request with a stream of answers, as frames, for `sink`; returns what closes it."""
         if self._is_closed:
             raise ClientClosed
         number = next(self._request_numbers)
-        stream = self._streams[number] = ForwardedAnswers(template, sink)
+        stream = self._streams[number] = ForwardedAnswers(template, sink, is_lasting=is_lasting)
         role = self._membership.usable_role
         if role is not None:
             try:
@@ -192,6 +200,7 @@ class ProcessOperations:
                 given.placeholder,
                 given.is_encoded,
                 is_stream=True,
+                is_lasting=stream.is_lasting,
                 stop=given.stop,
                 stop_placeholder=given.stop_placeholder,
             )
@@ -209,12 +218,12 @@ class ProcessOperations:
                 del self._streams[number]
                 stream.sink.fail(RequestLost(_ANSWER_LOST))
 
-    async def _ask(self, role: Role, template: RequestTemplate) -> Data:
+    async def _ask(self, role: Role, template: RequestTemplate, *, is_lasting: bool) -> Data:
         number = next(self._request_numbers)
         future: asyncio.Future[Data] = asyncio.get_running_loop().create_future()
         self._asked[number] = future
         try:
-            role.submit(Ask(number, template.data, template.placeholder, template.is_encoded))
+            role.submit(Ask(number, template.data, template.placeholder, template.is_encoded, is_lasting=is_lasting))
             return await future
         finally:
             if self._asked.pop(number, None) is not None and role is self._membership.usable_role:
