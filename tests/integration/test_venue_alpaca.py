@@ -1,16 +1,20 @@
 """The fake of Alpaca's market data, and what all venues share, asked by a client of another project."""
 
+import asyncio
 import json
 from collections.abc import AsyncIterator
+from datetime import UTC, datetime
 from typing import Any
 
+import msgspec.msgpack
 import pytest
+from websockets.asyncio.client import connect as connect_async
 from websockets.exceptions import InvalidStatus
 from websockets.sync.client import connect
 
 from onesocket.testing import ConnectionLimit, Fault, MessageLimit, ThreadedServer
 from onesocket.testing.services import AlpacaVenue, Disorder, VenueEvent
-from tests.support.venue_peer import VenuePeer, dial
+from tests.support.venue_peer import DEADLINE, VenuePeer, dial
 
 LOGIN = {"action": "auth", "key": "key", "secret": "secret"}
 CONNECTED = [{"T": "success", "msg": "connected"}]
@@ -57,6 +61,29 @@ async def test_data_reach_those_who_asked_in_arrays(venue: AlpacaVenue) -> None:
         assert venue.push(trade("MSFT", 2.0)) == 0
         assert await peer.receive() == [trade("AAPL", 1.0), {"T": "b", "S": "MSFT"}, correction]
         assert [json.loads(text)[0] for text in venue.ledger.sent()] == [trade("AAPL", 1.0)]
+
+
+async def test_a_client_of_messagepack_is_answered_in_it_with_timestamps(venue: AlpacaVenue) -> None:
+    packed = {"Content-Type": "application/msgpack"}
+    async with asyncio.timeout(DEADLINE), connect_async(venue.url, proxy=None, additional_headers=packed) as peer:
+
+        async def ask(message: Any) -> Any:
+            await peer.send(msgspec.msgpack.encode(message))
+            return msgspec.msgpack.decode(await peer.recv(decode=False))
+
+        assert msgspec.msgpack.decode(await peer.recv(decode=False)) == CONNECTED
+        assert await ask([1]) == error(400, "invalid syntax")
+        assert await ask(LOGIN) == AUTHENTICATED
+        (subscribed,) = await ask({"action": "subscribe", "trades": ["AAPL"]})
+        assert subscribed["trades"] == ["AAPL"]
+        await peer.send(b"\xc1")
+        assert msgspec.msgpack.decode(await peer.recv(decode=False)) == error(400, "invalid syntax")
+        venue.push(trade("AAPL", 1.5) | {"t": "2026-01-02T03:04:05.123456Z"}, trade("AAPL", 2.5))
+        time = datetime(2026, 1, 2, 3, 4, 5, 123456, UTC)
+        assert msgspec.msgpack.decode(await peer.recv(decode=False)) == [
+            trade("AAPL", 1.5) | {"t": time},
+            trade("AAPL", 2.5),
+        ]
 
 
 @pytest.mark.parametrize(

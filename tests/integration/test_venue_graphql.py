@@ -82,6 +82,22 @@ async def test_operations_with_one_result_and_refusals(venue: GraphQLVenue) -> N
         assert [entry.key for entry in venue.ledger.of(VenueEvent.REFUSED)] == ["divide", "secret"]
 
 
+@pytest.mark.parametrize(
+    ("query", "key"),
+    [
+        ("subscription prices($by: Int) { price }", "prices"),
+        ("fragment P on Price { price } query\n  prices { ...P }", "prices"),
+        ("mutation setPrice { subscription }", "setPrice"),
+        ("{ price }", "{ price }"),
+    ],
+)
+async def test_an_operation_has_the_name_in_its_query(venue: GraphQLVenue, query: str, key: str) -> None:
+    async with graphql(venue) as peer:
+        await start(peer, venue)
+        await peer.send({"id": "1", "type": "subscribe", "payload": {"query": query}})
+        await venue.wait_until(lambda _: venue.keys == {key})
+
+
 async def test_pings_go_both_ways(venue: GraphQLVenue) -> None:
     async with graphql(venue) as peer:
         assert await peer.ask({"type": "ping"}) == {"type": "pong"}  # allowed before the initialisation

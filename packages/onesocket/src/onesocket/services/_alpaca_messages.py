@@ -101,9 +101,12 @@ class Correction(DataPoint, frozen=True, kw_only=True, tag="c"):
     original_id: int = field(name="oi")
     original_price: float = field(name="op")
     original_size: float = field(name="os")
+    original_conditions: tuple[str, ...] = field(name="oc", default=())
     corrected_id: int = field(name="ci")
     corrected_price: float = field(name="cp")
     corrected_size: float = field(name="cs")
+    corrected_conditions: tuple[str, ...] = field(name="cc", default=())
+    tape: str = field(name="z", default="")
 
 
 class CancelError(DataPoint, frozen=True, kw_only=True, tag="x"):
@@ -115,6 +118,7 @@ class CancelError(DataPoint, frozen=True, kw_only=True, tag="x"):
     price: float = field(name="p")
     size: float = field(name="s")
     action: str = field(name="a", default="")
+    tape: str = field(name="z", default="")
 
 
 class Success(AlpacaMessage, frozen=True, kw_only=True, tag="success"):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping
 from typing import Any, ClassVar, Final, Unpack, cast
 
@@ -11,6 +12,7 @@ from ._streams import StreamSession
 from ._venue import Venue, VenueOptions
 
 SUBPROTOCOL: Final = "graphql-transport-ws"
+_OPERATION_NAME: Final = re.compile(r"\b(?:query|mutation|subscription)\s+(\w+)")
 
 Authenticate = Callable[[dict[str, Any]], str | None]
 """Called with the payload of `connection_init`; returns the account, or None to refuse it (4403)."""
@@ -20,7 +22,7 @@ Resolve = Callable[[dict[str, Any]], Any]
 
 
 class GraphQLSession(StreamSession["GraphQLVenue"]):
-    """One connection to a `GraphQLVenue`. Its keys are operation names, or the query of an operation without one."""
+    """One connection to a `GraphQLVenue`. Its keys are the names of operations, or the query of one without a name."""
 
     def opened(self) -> None:
         """Check the sub-protocol, and wait for `connection_init`."""
@@ -86,7 +88,7 @@ class GraphQLSession(StreamSession["GraphQLVenue"]):
         self.send({"type": "connection_ack"})
 
     def _subscribe(self, ident: str, query: str, operation: dict[str, Any]) -> None:
-        name = operation.get("operationName") or query
+        name = operation.get("operationName") or _name_in(query)
         if ident in self.streams:
             self._close(4409, f"Subscriber for {ident} already exists")
         elif name in self.venue.refused:
@@ -115,9 +117,9 @@ class GraphQLVenue(Venue[GraphQLSession]):
     - `queries`: answers to operations with a single result, by their names: called with the variables.
     - `refused`: names of operations that are answered with an error.
 
-    Operations are known by `operationName`, or else by the text of their query: the venue executes no GraphQL. Every
-    operation that is not in `queries` is a stream: `push("prices", {"price": 1})` sends it a result,
-    `complete("prices")` ends it in order and `fail("prices", "gone")` with an error.
+    Operations are known by `operationName`, or else by the first name in their query, or by its text if it has none:
+    the venue executes no GraphQL. Every operation that is not in `queries` is a stream: `push("prices", {"price": 1})`
+    sends it a result, `complete("prices")` ends it in order and `fail("prices", "gone")` with an error.
 
     Facts, from "GraphQL over WebSocket Protocol"
     (https://github.com/enisdenjo/graphql-ws/blob/master/PROTOCOL.md, as of 2026-07): the sub-protocol, the messages,
@@ -168,3 +170,8 @@ class GraphQLVenue(Venue[GraphQLSession]):
         """Send the message `ping` to all connections; each `pong` is noted as ACKNOWLEDGED."""
         for session in self.sessions:
             session.send({"type": "ping"} if payload is None else {"type": "ping", "payload": payload})
+
+
+def _name_in(query: str) -> str:
+    found = _OPERATION_NAME.search(query)
+    return query if found is None else found[1]

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 import msgspec
 
+from ...wire._handshake import Data
 from .._faulty_connection import FaultyConnection
 from ._disorder import Disorder
 from ._ledger import LedgerEntry, VenueEvent
@@ -51,11 +52,15 @@ class VenueSession(Generic[V]):
         """Act on the new connection: greet, start the time for the login."""
 
     def received(self, message: Any) -> None:
-        """Take a message of the client, decoded from JSON."""
+        """Take a decoded message of the client."""
         raise NotImplementedError
 
+    def decode(self, message: Data) -> Any:
+        """Decode a message of the client. Raises `msgspec.DecodeError`."""
+        return msgspec.json.decode(message)
+
     def malformed(self, error: str) -> None:
-        """Take a message that is not JSON."""
+        """Take a message that can't be decoded."""
         self.end(1007, error)
 
     def matching(self, key: str) -> Iterable[Any]:

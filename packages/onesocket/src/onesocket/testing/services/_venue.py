@@ -301,7 +301,7 @@ class Venue(FaultyServer, Generic[S]):
         if session is None or not connection.can_send:
             return
         try:
-            decoded = msgspec.json.decode(message)
+            decoded = session.decode(message)
         except msgspec.DecodeError as error:
             session.malformed(str(error))
         else:
