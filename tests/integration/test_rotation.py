@@ -11,10 +11,10 @@ from typing import Any
 import pytest
 
 import onesocket
-from onesocket import Client, Gap, Json, Outcome, Rotation, State, blocking
+from onesocket import Client, Gap, Json, Outcome, Pace, Rotation, State, blocking
 from onesocket.errors import UsageError
 from onesocket.sharing.host import HostOptions
-from onesocket.testing import ConnectionLimit, Fault, FaultyServer, ThreadedServer
+from onesocket.testing import ConnectionLimit, Fault, FaultyServer, MessageLimit, ThreadedServer
 
 DEADLINE = 20
 ROTATIONS = 3
@@ -112,6 +112,23 @@ async def test_a_process_that_does_not_hold_the_connection_rotates_it(server: Fa
         assert out.decode().split() == [Outcome.OPENED.value, "2"], err.decode()
         assert (await anext(changes)).epoch == 2
     assert server.counts.most_open == 2
+
+
+@pytest.mark.parametrize("scope", ["loop", "process", "host"])
+async def test_a_successor_keeps_the_pace_of_the_protocol(tmp_path: Path, scope: Any) -> None:
+    more: dict[str, Any] = {"rotation": Rotation(identity=number_of, overlap=0.02)}
+    if scope == "host":
+        more |= {"host_options": HostOptions(directory=str(tmp_path)), "key": "us"}
+    async with FaultyServer(echo=False, message_limit=MessageLimit(2, per=0.1)) as server:
+        protocol = Json(pace=Pace(2, per=0.1))
+        async with (
+            asyncio.timeout(DEADLINE),
+            onesocket.join(server.url, scope=scope, protocol=protocol, **more) as client,
+        ):
+            await client.rotate()
+            await asyncio.gather(*(client.send({"n": number}) for number in range(5)))
+            await server.wait_until(lambda counts: counts.messages_received == 5)
+            assert [connection.can_send for connection in server.connections] == [True], "the pace was exceeded"
 
 
 async def test_rotations_over_real_sockets_replace_the_connection_and_close_the_old_one(server: FaultyServer) -> None:

@@ -37,7 +37,6 @@ class ServiceFrames(ForwardingProtocol):
         self.decode = unpacker(inner)
         """Makes a message of a frame."""
         self.fingerprint = inner.fingerprint
-        self.pace, self.control_pace = inner.pace, inner.control_pace
         self.requests = _json_requests(inner)
         declared = subscriptions_of(inner)
         self.subscriptions = None if declared is None else self._subscriptions_of_frames(declared)
