@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Hashable
 from typing import Any
 
@@ -37,19 +38,21 @@ class Overlap:
         publisher: Publisher,
         identity: Callable[[Any], Hashable],
         report: Callable[[BaseException, str], None],
-        late: frozenset[Hashable] = frozenset(),
+        late: Counter[Hashable] | None = None,
     ) -> None:
         """`late`: identities of messages that an earlier connection has brought, and the old one not yet."""
         self._publisher = publisher
         self._identity = identity
         self._report: Callable[[BaseException, str], None] | None = report
-        self._held: dict[Hashable, Any] = {}
-        """Messages of the successor that wait, by their identity, or by an object of their own."""
+        self._held: dict[Hashable, list[Any]] = {}
+        """Messages of the successor that wait, by their identity, or by an object of their own; more than one where the
+        service has repeated it."""
         self.old, self.new = _Side(self._take_old), _Side(self._take_new)
         """The publishers of the two connections."""
-        self._ahead: tuple[set[Hashable], set[Hashable]] = set(), set()
-        """Identities of messages that the old connection has brought, and the successor not yet; and the reverse."""
-        self._late = set(late)
+        self._ahead: tuple[Counter[Hashable], Counter[Hashable]] = Counter(), Counter()
+        """Identities of messages that the old connection has brought, and the successor not yet; and the reverse.
+        They are counted, as services repeat messages, on both connections."""
+        self._late = Counter[Hashable]() if late is None else late
         self.has_switched = False
         self._ignores_old = False
 
@@ -58,9 +61,9 @@ class Overlap:
         return f"<Overlap {'switched' if self.has_switched else 'before'} held={len(self._held)} ahead={ahead}>"
 
     @property
-    def late(self) -> frozenset[Hashable]:
+    def late(self) -> Counter[Hashable]:
         """Identities of messages that were delivered, and whose copies the authoritative connection may still bring."""
-        return frozenset(self._ahead[0] if self.has_switched else self._late)
+        return Counter(self._ahead[0] if self.has_switched else self._late)
 
     def switch(self, *, is_seamless: bool = True) -> None:
         """Let the successor take over: deliver its messages that the old connection has not brought.
@@ -70,43 +73,45 @@ class Overlap:
         self.has_switched = True
         self._ignores_old = not is_seamless
         held, self._held = self._held, {}
-        for identity, message in held.items():
+        for identity, messages in held.items():
             if not isinstance(identity, _NoIdentity):
-                self._ahead[1].add(identity)
-            self._publisher.publish(message)
+                self._ahead[1][identity] += len(messages)
+            for message in messages:
+                self._publisher.publish(message)
 
     def _take_old(self, message: Any) -> None:
         if self._ignores_old:
             return
         identity = self._identity_of(message)
-        if identity in self._late:
-            self._late.remove(identity)
-            self._ahead[0].add(identity)
+        if _take_one(self._late, identity):
+            self._ahead[0][identity] += 1
             return
         if identity is not None:
-            if self._held.pop(identity, self) is self and not self._is_known(identity, 0):
-                self._ahead[0].add(identity)
+            if not self._release(identity) and not _take_one(self._ahead[1], identity):
+                self._ahead[0][identity] += 1
             elif self.has_switched:
                 return
         self._publisher.publish(message)
 
     def _take_new(self, message: Any) -> None:
         identity = self._identity_of(message)
-        if identity is not None and self._is_known(identity, 1):
+        if identity is not None and _take_one(self._ahead[0], identity):
             return
         if not self.has_switched:
-            self._held[_NoIdentity() if identity is None else identity] = message
+            self._held.setdefault(_NoIdentity() if identity is None else identity, []).append(message)
             return
         if identity is not None:
-            self._ahead[1].add(identity)
+            self._ahead[1][identity] += 1
         self._publisher.publish(message)
 
-    def _is_known(self, identity: Hashable, side: int) -> bool:
-        """True if the other side has brought this message; its copy has come now."""
-        others = self._ahead[1 - side]
-        if identity not in others:
+    def _release(self, identity: Hashable) -> bool:
+        """Drop a message of the successor that waits, as the old connection has brought it; False: there is none."""
+        held = self._held.get(identity)
+        if held is None:
             return False
-        others.remove(identity)
+        del held[0]
+        if not held:
+            del self._held[identity]
         return True
 
     def _identity_of(self, message: Any) -> Hashable:
@@ -121,6 +126,16 @@ class Overlap:
                 report(error, "Rotation.identity")
             return None
         return identity
+
+
+def _take_one(counter: Counter[Hashable], identity: Hashable) -> bool:
+    """Count one message less; False if there is none."""
+    count = counter.get(identity, 0)
+    if count > 1:
+        counter[identity] = count - 1
+    elif count:
+        del counter[identity]
+    return bool(count)
 
 
 class _NoIdentity:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import functools
 import logging
-from collections.abc import Callable, Hashable
+from collections.abc import Callable
 
 from ..errors import OnesocketError
 from ..lifecycle._events import Event
@@ -185,7 +185,7 @@ class Rotations:
         self.watch.failed()
 
     def _make_overlap(self) -> Overlap:
-        late = frozenset[Hashable]() if self._overlap is None else self._overlap.late
+        late = None if self._overlap is None else self._overlap.late
         return Overlap(self.watch.publisher, self.watch.rotation.identity, self._report, late)
 
     def _give_up(self, present: ConnectionAttempt) -> None:
