@@ -92,6 +92,72 @@ async def test_a_key_beyond_the_limit_is_refused(server: FaultyServer, tmp_path:
         assert await handle.receive(third) == {"key": "c"}
 
 
+@pytest.mark.parametrize("kind", KINDS)
+async def test_a_callback_of_keys_gets_their_messages_alone_until_it_is_removed(
+    server: FaultyServer, tmp_path: Path, kind: str
+) -> None:
+    errors: list[BaseException] = []
+    options = {"protocol": protocol(ack=read_answer, batch=1), "on_error": errors.append}
+    async with open_handle(
+        kind, server.url, tmp_path, **options, **({} if kind == "client" else {"key": "k"})
+    ) as handle:
+        got: list[Any] = []
+        await handle.call(lambda client: client.on(None, got.append, keys=["a", "x"], gaps=True))
+        others = await handle.call(lambda client: client.subscribe(keys=["b"]))
+        await server.wait_until(lambda _: server.connections[0].subscriptions.keys == {"a", "b", "x"})
+        await until(lambda: len(errors) == 1)
+        assert isinstance(errors[0], SubscriptionRefused), "as what a callback raises"
+        assert errors[0].keys == ("x",)
+        for key in "bab":
+            server.connections[0].send_nowait(json.dumps({"key": key}))
+        assert await handle.receive(others) == {"key": "b"}
+        await until(lambda: len(got) == 1)
+        server.kill_connections()
+        await server.wait_until(
+            lambda _: len(server.history) == 2 and server.history[1].subscriptions.keys == {"a", "b"}
+        )
+        server.connections[0].send_nowait('{"key": "a", "n": 2}')
+        await until(lambda: len(got) == 3)
+        assert [message if isinstance(message, dict) else type(message) for message in got] == [
+            {"key": "a"},
+            Gap,
+            {"key": "a", "n": 2},
+        ]
+        await handle.call(lambda client: client.off(got.append))
+        await server.wait_until(lambda _: server.history[1].subscriptions.keys == {"b"})
+
+
+async def test_a_callback_of_keys_leaves_however_it_ends(server: FaultyServer) -> None:
+    def subscribed() -> frozenset[str]:
+        return server.connections[0].subscriptions.keys
+
+    async with Client(server.url, protocol=protocol(), on_error=lambda _: None) as client:
+
+        @client.on(keys=["a"])
+        async def lasting(message: Any) -> None:
+            """A coroutine function."""
+
+        @client.on(keys=iter(["b", "a"]))
+        async def ends(message: Any) -> None:
+            raise asyncio.InvalidStateError if message.get("n") else BaseException
+
+        @client.on(keys=["c"])
+        def ends_itself(message: Any) -> None:
+            client.off(ends_itself)
+
+        await server.wait_until(lambda _: subscribed() == {"a", "b", "c"})
+        for message in ('{"key": "b", "n": 1}', '{"key": "b"}', '{"key": "c"}'):
+            server.connections[0].send_nowait(message)
+        await server.wait_until(lambda _: subscribed() == {"a"})
+        client.off(lasting)
+        await server.wait_until(lambda _: not subscribed())
+        with pytest.raises(InvalidOption, match="more than 100000 keys"):
+            client.on(None, print, keys=range(100_001))
+        with pytest.raises(InvalidOption, match="keys must be several hashable keys"):
+            client.on(keys=5)  # type: ignore[call-overload]
+        assert "subscribers=0" in repr(client)
+
+
 async def test_a_client_of_its_own_counts_its_streams_and_restores_them(server: FaultyServer) -> None:
     async with Client(server.url, protocol=protocol(), reconnect=FAST) as client:
         one, two = client.subscribe(keys=["a", "b"]), client.subscribe(keys="b")

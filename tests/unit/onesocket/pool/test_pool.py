@@ -85,6 +85,25 @@ def told(found: list[Any]) -> list[Any]:
     return [item.keys if isinstance(item, Gap) else item for item in found]
 
 
+def test_a_callback_has_connections_opened_for_its_keys_and_gets_their_messages_alone() -> None:
+    async def main(world: World) -> None:
+        got: list[Any] = []
+        world.pool.on(None, got.append, keys=["a", "b", "x"])
+        stream = world.pool.subscribe(keys=["c"])
+        await asyncio.sleep(SOON)
+        assert set().union(*world.views) == {"a", "b", "c"}
+        for key in "ac":
+            world.send(key, n=1)
+        await asyncio.sleep(SOON)
+        assert [message for message in got if "answer" not in message] == [{"key": "a", "n": 1}]
+        world.pool.off(got.append)
+        await asyncio.sleep(SOON)
+        assert set().union(*world.views) == {"c"}
+        stream.close()
+
+    play(main)
+
+
 def test_a_connection_is_opened_for_keys_without_room_and_closed_once_it_has_had_none_for_a_while() -> None:
     async def main(world: World) -> None:
         pool = world.pool

@@ -13,6 +13,7 @@ from typing import Any, Generic, Literal, NoReturn, Self, TypeVar, Unpack, overl
 
 from .._forking import reset_in_child
 from ..client._gap import Gap
+from ..client._key_options import select_keys
 from ..client._message_client import C, CallbackOptions, R, ReaderParameters, SubscriptionOptions, W
 from ..client._pickling import not_picklable
 from ..client._queue import DEFAULT_LIMIT, Overflow
@@ -275,18 +276,19 @@ class SharedClient(Generic[M]):
         callback: Callable[..., Any] | None = None,
         *,
         where: Predicate[M] | None = None,
+        keys: Iterable[Hashable] = (),
         limit: int = DEFAULT_LIMIT,
         overflow: Overflow | str = Overflow.FAIL,
         gaps: bool = False,
     ) -> Any:
-        """Call `callback` with every message (of that event), in a daemon thread of its own; returns it.
+        """Call `callback` with every message (of that event, of these keys), in a daemon thread of its own; returns it.
 
-        Also a decorator, as `Client.on()`. The function may block, and use this client. What it raises is logged and
-        told to `on_error`, in that thread, and harms no other subscriber. In a forked child it goes on with the
-        client's first use there.
+        Also a decorator; `keys` as of `Client.on()`. The function may block, and use this client. What it raises is
+        logged and told to `on_error`, in that thread, and harms no other subscriber. In a forked child it goes on with
+        the client's first use there.
         """
         check_where(where)
-        self._current()
+        wanted = select_keys(self._current().shared.protocol, keys)
         part = part_of(where)
 
         def add(name: str | None, function: Callable[..., Any]) -> None:
@@ -294,7 +296,13 @@ class SharedClient(Generic[M]):
                 "on()",
                 function,
                 lambda handle: handle.subscribe(
-                    name, where=part, limit=limit, overflow=overflow, gaps=gaps, raise_on_failure=False
+                    name,
+                    where=part,
+                    keys=() if wanted is None else wanted.keys,
+                    limit=limit,
+                    overflow=overflow,
+                    gaps=gaps,
+                    raise_on_failure=False,
                 ),
                 where,
             )

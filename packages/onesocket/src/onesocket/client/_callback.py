@@ -9,6 +9,7 @@ from contextvars import Context, ContextVar, copy_context
 from dataclasses import dataclass
 from typing import Any, Final
 
+from ..errors import OnesocketError
 from ._reader_options import ReaderOptions
 from ._sinks import name_of
 from ._subscription import Subscription
@@ -95,8 +96,16 @@ class Callback:
     earlier messages wait for it, and from the moment that it returns an awaitable.
     """
 
-    def __init__(self, function: Callable[[Any], Any], options: ReaderOptions, host: CallbackHost) -> None:
+    def __init__(
+        self,
+        function: Callable[[Any], Any],
+        options: ReaderOptions,
+        host: CallbackHost,
+        on_end: Callable[[], object] | None = None,
+    ) -> None:
+        """`on_end`: called once, when the function is called no more."""
         self.function = function
+        self._on_end = on_end
         self.options = options
         self.is_removed = False
         self._is_async = is_async(function)
@@ -154,6 +163,7 @@ class Callback:
             self._stream.close()
         if self._task is not None and self._task is not callback_task():
             self._task.cancel()
+        self._end()
 
     def fail(self, error: BaseException) -> None:
         """Remove it, as it raised what is no `Exception`; the end of the program is raised in a turn of its own."""
@@ -183,6 +193,13 @@ class Callback:
                 answer = None
         finally:
             stream.close()
+            if self._detach is None:  # else it has become a sink
+                self._end()
+
+    def _end(self) -> None:
+        on_end, self._on_end = self._on_end, None
+        if on_end is not None:
+            on_end()
 
     async def _call_each(self, stream: Subscription[Any], answer: Awaitable[Any] | None) -> bool:
         """Returns False if the function raised and is to be called with the next message."""
@@ -229,6 +246,24 @@ class Callback:
 
     def _report(self, error: BaseException) -> None:
         self._host.report(error, name_of(self.function))
+
+
+class CallbackKeys:
+    """The subscriber of a callback's keys: refusals are reported as what the callback raises."""
+
+    __slots__ = ("_name", "_report")
+
+    def __init__(self, callback: Callable[..., Any], report: Callable[[BaseException, str], None]) -> None:
+        self._name = name_of(callback)
+        self._report = report
+
+    def refused(self, error: OnesocketError) -> None:
+        """Report the refusal of keys."""
+        self._report(error, self._name)
+
+    def fail(self, error: OnesocketError) -> None:
+        """Report that no subscription is possible."""
+        self._report(error, self._name)
 
 
 def copy_context_outside_callbacks() -> Context:

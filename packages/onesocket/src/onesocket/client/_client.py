@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import functools
 import logging
 import ssl as ssl_module
 import warnings
@@ -22,6 +23,7 @@ from ..transports._proxy import ProxyOption
 from ..transports._transport import Transport
 from ..wire._handshake import Data, Handshake
 from ._affinity import Affinity, is_collected
+from ._callback import CallbackKeys
 from ._client_options import ClientOptions
 from ._connect_reminder import ConnectReminder
 from ._delivery import Delivery
@@ -511,13 +513,15 @@ class Client(Generic[M]):
         callback: Callable[..., Any] | None = None,
         *,
         where: Predicate[M] | None = None,
+        keys: Iterable[Hashable] = (),
         limit: int = DEFAULT_LIMIT,
         overflow: Overflow | str = Overflow.FAIL,
         gaps: bool = False,
     ) -> Any:
         """Call `callback` with every message (of that event), and return it; `off(callback)` removes it.
 
-        Also a decorator: ``@client.on``, or ``@client.on("event")``. `where`, `limit` and `overflow`: see `subscribe`.
+        Also a decorator: ``@client.on``, or ``@client.on("event")``. `where`, `keys`, `limit` and `overflow`: see
+        `subscribe`; refused keys are reported as what the callback raises.
 
         A plain function is called at once, in the turn of the loop that read the message; if it returns an awaitable,
         that is awaited in a task before the next message. A coroutine function is called in a task of its own, one
@@ -527,11 +531,23 @@ class Client(Generic[M]):
         `SystemExit` and `KeyboardInterrupt` end the program, in the next turn of the loop.
         """
         self._affinity.check_process()
-        return self._registrations.on(
-            event,
-            callback,
-            lambda name, call: self._fan_out.on(name, call, where=where, limit=limit, overflow=overflow, gaps=gaps),
-        )
+        wanted = None if keys == () else self._key_subscriptions().select(keys)
+        options: Any = {"where": where, "limit": limit, "overflow": overflow, "gaps": gaps}
+
+        def add(name: str | None, call: Callable[[Any], Any]) -> Callable[[], None]:
+            if wanted is None:
+                return self._fan_out.on(name, call, **options)
+            subscriptions, reader = self._key_subscriptions(), CallbackKeys(call, self._error_reporter.report)
+            leave = functools.partial(self._runner.call_on_loop, subscriptions.remove_keys, reader)
+            remove = self._fan_out.on(name, call, keys=wanted, on_end=leave, **options)
+            try:
+                subscriptions.add_keys(reader, wanted.keys)
+            except BaseException:
+                remove()
+                raise
+            return remove
+
+        return self._registrations.on(event, callback, add)
 
     def off(self, callback: Callable[..., Any]) -> None:
         """Remove one registration of `callback` by `on()` or `on_change()`, the newest; it is not called any more.

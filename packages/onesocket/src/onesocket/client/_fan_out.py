@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import dataclasses
 import functools
 import inspect
 import operator
@@ -354,12 +353,12 @@ class FanOut:
         """Returns a new stream. `from_now`: it gets no message from before, which goes on waiting for another."""
         options = ReaderOptions.check(event, where, limit, overflow, gaps=gaps, names_events=self._names_events)
         if keys is not None:
-            options = dataclasses.replace(options, where=keys.within(where))
+            options = options.of_keys(keys)
         check_flag("raise_on_failure", raise_on_failure)
         queue = self._new_queue(options)
 
         attach = (
-            functools.partial(self._add_queue, queue, options, keys)
+            functools.partial(self._add_queue, queue, options)
             if keys is None or event is not None
             else functools.partial(self._add_queue_of_keys, queue, options, keys, where)
         )
@@ -396,14 +395,18 @@ class FanOut:
         callback: Callable[[Any], Any],
         *,
         where: Predicate | None = None,
+        keys: KeySelection | None = None,
         limit: int = DEFAULT_LIMIT,
         overflow: Overflow | str = Overflow.FAIL,
         gaps: bool = False,
+        on_end: Callable[[], object] | None = None,
     ) -> Callable[[], None]:
-        """Add a callback; returns the function that removes it."""
+        """Add a callback; returns the function that removes it. `on_end`: called once when it is called no more."""
         check_callback(callback)
         options = ReaderOptions.check(event, where, limit, overflow, gaps=gaps, names_events=self._names_events)
-        added = Callback(callback, options, self._new_callback_host())
+        if keys is not None:
+            options = options.of_keys(keys)
+        added = Callback(callback, options, self._new_callback_host(), on_end)
 
         def begin(waited: list[Any], _: OnesocketError | None) -> None:
             if not added.is_removed:
@@ -556,12 +559,9 @@ class FanOut:
             queue.end()
         return Subscription(queue, self._detach, self._abandon)
 
-    def _add_queue(
-        self, queue: Queue[Any], options: ReaderOptions, keys: KeySelection | None = None
-    ) -> Callable[[], None]:
+    def _add_queue(self, queue: Queue[Any], options: ReaderOptions) -> Callable[[], None]:
         sink = queue.put if options.where is None else Filter(options.where, queue.put)
-        gap_sink = queue.put if keys is None else keys.gap_sink(queue.put)
-        return self._add(options.event, sink, gap_sink if options.gaps else None)
+        return self._add(options.event, sink, options.gap_sink(queue.put))
 
     def _add_queue_of_keys(
         self, queue: Queue[Any], options: ReaderOptions, keys: KeySelection, where: Predicate | None
@@ -606,7 +606,7 @@ class FanOut:
         options = callback.options
         # Without a predicate the function itself is called, to save a call for each message.
         sink = callback.function if options.where is None else Filter(options.where, callback.call)
-        remove = self._add(options.event, sink, callback.call if options.gaps else None)
+        remove = self._add(options.event, sink, options.gap_sink(callback.call))
         self._direct.append(callback)
 
         def detach() -> None:

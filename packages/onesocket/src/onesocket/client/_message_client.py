@@ -36,13 +36,13 @@ class ReaderParameters(TypedDict, Generic[M], total=False):
     """Number of messages that may wait for the reader; default: `DEFAULT_LIMIT`."""
     overflow: Overflow | str
     """The rule beyond that; default: ``"fail"``."""
+    keys: Iterable[Hashable]
+    """The keys to subscribe to at the server; default: none, and the messages of all."""
 
 
 class SubscriptionOptions(ReaderParameters[M], Generic[M], total=False):
     """The options of `subscribe()`, besides `gaps`."""
 
-    keys: Iterable[Hashable]
-    """The keys to subscribe to at the server; default: none, and the messages of all."""
     raise_on_failure: bool
     """Raise the error in the reader when the client becomes FAILED; default: True."""
 
@@ -181,11 +181,12 @@ class MessageClient(Protocol[M]):
         callback: Callable[..., Any] | None = None,
         *,
         where: Predicate[M] | None = None,
+        keys: Iterable[Hashable] = (),
         limit: int = DEFAULT_LIMIT,
         overflow: Overflow | str = Overflow.FAIL,
         gaps: bool = False,
     ) -> Any:
-        """Call `callback` with every message (of that event), and return it; also a decorator."""
+        """Call `callback` with every message (of that event, of these keys), and return it; also a decorator."""
         ...
 
     def off(self, callback: Callable[..., Any]) -> None:

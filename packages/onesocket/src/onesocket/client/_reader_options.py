@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from ..errors import InvalidOption
+from ._key_table import KeySelection
 from ._options import check_flag
 from ._queue import Overflow, check_limit
+from ._sinks import Sink
 from ._subscription import Predicate
 from ._user_code import is_async
 
@@ -22,6 +24,18 @@ class ReaderOptions:
     limit: int
     overflow: Overflow
     gaps: bool
+    keys: KeySelection | None = None
+    """Only gap markers that are about these keys, or about all; None: all. (`where` has the messages.)"""
+
+    def gap_sink(self, sink: Sink) -> Sink | None:
+        """The sink of gap markers, for that of messages; None: they are not wanted."""
+        if not self.gaps:
+            return None
+        return sink if self.keys is None else self.keys.gap_sink(sink)
+
+    def of_keys(self, keys: KeySelection) -> ReaderOptions:
+        """These options, for the messages and gap markers of some keys."""
+        return replace(self, where=keys.within(self.where), keys=keys)
 
     @classmethod
     def check(

@@ -10,10 +10,10 @@ from typing import Any, Final
 from ..client._client import Client
 from ..client._fan_out import FanOut
 from ..client._gap import Gap, GapReason
-from ..client._queue import Queue
 from ..client._rotation import Rotation
 from ..client._status import Change
 from ..client._subscription_counts import SubscriptionCounts
+from ..client._upstream_subscriptions import KeySubscriber
 from ..client._user_code import USER_ERRORS
 from ..errors import OnesocketError, PoolFull, ServerBusy, SubscriptionRefused
 from ..lifecycle._states import State
@@ -58,7 +58,7 @@ class Connections:
         self._make_client = make_client
         self._key_of = key_of
         self._report = report
-        self._counts: SubscriptionCounts[Queue[Any]] = SubscriptionCounts()
+        self._counts: SubscriptionCounts[KeySubscriber] = SubscriptionCounts()
         self._owners: dict[Hashable, PoolConnection] = {}
         """The connection from which the messages of a key are delivered."""
         self._homeless: dict[Hashable, None] = {}
@@ -93,14 +93,14 @@ class Connections:
 
     # --- readers ------------------------------------------------------------------------------------------------------
 
-    def add(self, reader: Queue[Any], keys: Iterable[Hashable]) -> None:
+    def add(self, reader: KeySubscriber, keys: Iterable[Hashable]) -> None:
         """Count one reader more of these keys. Raises `InvalidOption`."""
         new = self._counts.add_keys(reader, keys)
         self._homeless |= self._failed | dict.fromkeys(new)
         self._failed.clear()
         self._place()
 
-    def remove(self, reader: Queue[Any]) -> None:
+    def remove(self, reader: KeySubscriber) -> None:
         """Remove a reader with all its keys."""
         self._let_go(self._counts.drop(reader))
 

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Hashable, Iterable
 from typing import Any, Generic, Literal, NoReturn, Self, Unpack, overload
 
 from ..client._affinity import Affinity, is_collected
+from ..client._callback import CallbackKeys
 from ..client._client import Client
 from ..client._client_options import ClientOptions
 from ..client._error_reporter import ErrorReporter
@@ -15,10 +17,11 @@ from ..client._key_options import check_key_support, check_subscription_support,
 from ..client._message_client import C, CallbackOptions, R, ReaderParameters, SubscriptionOptions
 from ..client._options import URLSource, check_seconds
 from ..client._pickling import not_picklable
-from ..client._queue import DEFAULT_LIMIT, Overflow, Queue
+from ..client._queue import DEFAULT_LIMIT, Overflow
 from ..client._registrations import Registrations
 from ..client._snapshot_keeper import make_snapshot_keeper
 from ..client._subscription import Predicate, Subscription
+from ..client._upstream_subscriptions import KeySubscriber
 from ..errors import InvalidOption
 from ..protocols._message_type import M
 from ..protocols._protocol import Protocol, implements
@@ -193,17 +196,32 @@ class Pool(Generic[M]):
         callback: Callable[..., Any] | None = None,
         *,
         where: Predicate[M] | None = None,
+        keys: Iterable[Hashable] = (),
         limit: int = DEFAULT_LIMIT,
         overflow: Overflow | str = Overflow.FAIL,
         gaps: bool = False,
     ) -> Any:
-        """Call `callback` with every message (of that event) of all keys; see `Client.on`."""
+        """Call `callback` with every message (of that event) of `keys`, or of all keys; see `Client.on`."""
         self._affinity.check_process()
-        return self._registrations.on(
-            event,
-            callback,
-            lambda name, call: self._fan_out.on(name, call, where=where, limit=limit, overflow=overflow, gaps=gaps),
-        )
+        wanted = None if keys == () else select_keys(self._protocol, keys)
+        if wanted is not None:
+            self._affinity.check()
+        options: Any = {"where": where, "limit": limit, "overflow": overflow, "gaps": gaps}
+
+        def add(name: str | None, call: Callable[[Any], Any]) -> Callable[[], None]:
+            if wanted is None or self._is_closed:
+                return self._fan_out.on(name, call, keys=wanted, **options)
+            reader = CallbackKeys(call, self._reporter.report)
+            leave = functools.partial(self._affinity.call_on_loop, self._remove, reader)
+            remove = self._fan_out.on(name, call, keys=wanted, on_end=leave, **options)
+            try:
+                self._connections.add(reader, wanted.keys)
+            except BaseException:
+                remove()
+                raise
+            return remove
+
+        return self._registrations.on(event, callback, add)
 
     def off(self, callback: Callable[..., Any]) -> None:
         """Remove one registration of `callback` by `on()`, the newest."""
@@ -228,10 +246,10 @@ class Pool(Generic[M]):
         spare, self._spare = self._spare, None
         return self._new() if spare is None else spare
 
-    def _remove(self, queue: Queue[Any]) -> None:
+    def _remove(self, reader: KeySubscriber) -> None:
         loop = self._affinity.loop
         if not self._is_closed and loop is not None and not loop.is_closed():
-            self._connections.remove(queue)
+            self._connections.remove(reader)
 
     def _hold(self) -> None:
         self._connections.hold()

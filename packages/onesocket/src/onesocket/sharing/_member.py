@@ -9,7 +9,7 @@ from collections.abc import Callable
 from typing import Any, Final, Literal, Protocol
 
 from ..client._backlog import ExpectedReader
-from ..client._callback import copy_context_outside_callbacks
+from ..client._callback import CallbackKeys, copy_context_outside_callbacks
 from ..client._fan_out import FanOut
 from ..client._queue import DEFAULT_LIMIT, Queue
 from ..client._status import Change, Status
@@ -25,11 +25,11 @@ HeldBy = Literal["readers", "relay"]
 
 
 class RemoteReader:
-    """A stream of keys, as the connection on another loop knows it."""
+    """A stream or callback of keys, as the connection on another loop knows it."""
 
     __slots__ = ("_loop_inbox", "_queue")
 
-    def __init__(self, loop_inbox: LoopInbox, queue: Queue[Any]) -> None:
+    def __init__(self, loop_inbox: LoopInbox, queue: Queue[Any] | CallbackKeys) -> None:
         self._loop_inbox = loop_inbox
         self._queue = queue
 

@@ -12,6 +12,7 @@ from typing import Any, Final, Generic, Literal, NoReturn, Self, TypeVar, Unpack
 
 from .._forking import register_fork_aware
 from ..client._answer_stream import AnswerStream
+from ..client._callback import CallbackKeys
 from ..client._delivery import Delivery
 from ..client._error_reporter import ErrorReporter
 from ..client._fan_out import FanOut
@@ -394,17 +395,28 @@ class SharedClient(Generic[M]):
         callback: Callable[..., Any] | None = None,
         *,
         where: Predicate[M] | None = None,
+        keys: Iterable[Hashable] = (),
         limit: int = DEFAULT_LIMIT,
         overflow: Overflow | str = Overflow.FAIL,
         gaps: bool = False,
     ) -> Any:
-        """Call `callback` with every message (of that event), as `Client.on()`, on this client's loop; returns it."""
+        """Call `callback` with every message (of that event, of these keys), on this client's loop; returns it.
+
+        As `Client.on()`.
+        """
         self._check()
+        wanted = select_keys(self.shared.protocol, keys)
+        options: Any = {"where": where, "limit": limit, "overflow": overflow, "gaps": gaps}
 
         def add(name: str | None, call: Callable[[Any], Any]) -> Callable[[], None]:
-            remove = self.fan_out.on(name, call, where=where, limit=limit, overflow=overflow, gaps=gaps)
+            token = object()
+            leave = None if wanted is None else functools.partial(self._stream_ended, token)
+            remove = self.fan_out.on(name, call, keys=wanted, on_end=leave, **options)
             self.member.kept = self  # there may be no other reference to it
             self._open()
+            if wanted is not None:
+                reader = RemoteReader(self.loop_inbox, CallbackKeys(call, self._error_reporter.report))
+                self.host_inbox.post(self.shared.add_keys, self.member, token, wanted.keys, reader)
             return remove
 
         return self._registrations.on(event, callback, add)
