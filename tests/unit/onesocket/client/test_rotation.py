@@ -201,6 +201,52 @@ async def test_if_the_connection_is_lost_before_the_successor_has_caught_up_ther
 
 
 @on_virtual_time
+async def test_a_successor_that_logs_in_after_the_connection_was_closed_brings_all_messages_from_then_on() -> None:
+    def on_message(peer: MemoryPeer, data: Data) -> None:
+        if data == '"login"':
+            delay = 0.5 if peer is not server.peers[0] else 0.0
+            asyncio.get_running_loop().call_later(delay, peer.send, '"welcome"')
+
+    server = MemoryServer(on_message=on_message)
+    login = Login(request=lambda token: "login", ready=lambda message: message == "welcome")
+    received: list[Any] = []
+    options = {"protocol": Json(login=login), "rotation": rotation(identity=str)}
+    async with make_client(server, **options) as client:
+        client.on(None, received.append, gaps=True)
+        rotating = asyncio.create_task(client.rotate())
+        await asyncio.sleep(0.1)
+        server.peers[0].close(1001)
+        assert await rotating is Outcome.OPENED
+        for number in range(10):
+            server.peers[1].send(str(number))
+            await asyncio.sleep(OVERLAP / 5)
+    assert isinstance(received[0], Gap)
+    assert received[1:] == [*range(10)]
+    assert server.peers[1].received == ['"login"']
+
+
+@on_virtual_time
+async def test_only_the_answer_to_its_own_ping_shows_that_the_connection_has_delivered_everything() -> None:
+    server = MemoryServer()
+    async with make_client(server, rotation=rotation(), open_timeout=5.0) as client:
+        pings: list[bytes] = []
+        await client.rotate()
+        second = server.peers[1]
+        second.on_ping = pings.append
+        await asyncio.sleep(OVERLAP)  # the predecessor is gone: the copies of its last messages end with a PONG
+        assert len(pings) == 1
+        rotating = asyncio.create_task(client.rotate())
+        await asyncio.sleep(OVERLAP)
+        assert len(pings) == 2
+        second.pong(pings[0])
+        await asyncio.sleep(OVERLAP)
+        assert client.epoch == 2
+        second.pong(pings[1])
+        await rotating
+        assert client.epoch == 3
+
+
+@on_virtual_time
 async def test_a_connection_that_does_not_answer_is_not_replaced_in_silence() -> None:
     feed = Feed()
     async with make_client(feed.server, rotation=rotation(), open_timeout=5.0) as client:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import enum
+import itertools
 from collections.abc import Callable, Iterable
 from typing import Any, Final, Protocol
 
@@ -35,7 +36,8 @@ from ._token_requests import TokenRequests, TokenUnchanged
 from ._user_code import USER_ERRORS, concerns_another_client, ends_task
 from ._wake_timer import WakeTimer
 
-_PROBE: Final = b"onesocket rotates"
+_PROBES: Final = itertools.count(1)
+"""Numbers for the payloads of probes: the PONG to an earlier PING says nothing of a later one."""
 # A token source that refuses to be cancelled gets this many seconds; then the attempt ends without it.
 _TOKEN_GRACE = 1.0
 
@@ -130,8 +132,8 @@ class ConnectionAttempt:
         self._dispatch = dispatch
         self._on_ready = on_ready
         self._on_gone = on_gone
-        self._probe: Callable[[], None] | None = None
-        """Called with the PONG of the probe that is under way; None: none is."""
+        self._probe: tuple[bytes, Callable[[], None]] | None = None
+        """The payload of the probe that is under way, and the function to call with its PONG; None: none is."""
         self._token: str | None = None
         self._request: DialRequest | None = None
         self._keepalive: Keepalive | None = None
@@ -215,16 +217,17 @@ class ConnectionAttempt:
 
     def probe(self, answered: Callable[[], None]) -> None:
         """Call `answered` with the PONG to a PING of this moment: all that the peer has sent before is delivered."""
-        self._probe = answered
+        payload = b"onesocket rotates %d" % next(_PROBES)
+        self._probe = payload, answered
         wait = 0.0 if self.pace is None else self.pace.book_ping(self._loop.time())
         if wait > 0:
-            self._loop.call_later(wait, self._ping_probe)
+            self._loop.call_later(wait, self._ping_probe, payload)
         else:
-            self._ping_probe()
+            self._ping_probe(payload)
 
-    def _ping_probe(self) -> None:
+    def _ping_probe(self, payload: bytes) -> None:
         if self.connection is not None:
-            self.connection.ping(_PROBE)
+            self.connection.ping(payload)
 
     def become_authoritative(self, sender: WriteEvents, silence: SilenceWatch | None) -> None:
         """Serve the sender from now on, and be watched for silence: it has taken the place of its predecessor."""
@@ -344,8 +347,8 @@ class ConnectionAttempt:
 
     def pong(self, payload: bytes) -> None:
         """A PONG came."""
-        if payload == _PROBE and self._probe is not None:
-            answered, self._probe = self._probe, None
+        if self._probe is not None and self._probe[0] == payload:
+            answered, self._probe = self._probe[1], None
             answered()
         if self._keepalive is not None:
             self._keepalive.pong(payload)

@@ -158,7 +158,8 @@ class Rotations:
         self, attempt: ConnectionAttempt, present: ConnectionAttempt | None, side: ConnectionAttempt | None
     ) -> None:
         """Nothing is left of an attempt; `present`: the authoritative one, `side`: the one beside it."""
-        if attempt is self._drained and self._draining is not None:
+        was_predecessor = attempt is self._drained
+        if was_predecessor and self._draining is not None:
             self._draining.ended()
             self._drained = self._draining = None
             if self._requests is not None:
@@ -176,7 +177,7 @@ class Rotations:
         elif self._overlap is not None and present is not attempt:
             if self._overlap.has_switched:
                 self._begin_lingering(present, self._overlap)
-            else:
+            elif not was_predecessor:  # else the present one is the successor, whose login goes on after a loss
                 self._give_up(present)
 
     def failed(self, error: OnesocketError, shown_url: str) -> None:
