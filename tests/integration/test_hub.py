@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from websockets.typing import Subprotocol
 
-from onesocket import State
+from onesocket import Rotation, State
 from onesocket.client import OutboxLimits
 from onesocket.errors import HandshakeRejected
 from onesocket.hub import Interest, JsonMerge, hubs
@@ -55,6 +55,27 @@ async def test_the_subprotocol_that_the_upstream_chose() -> None:
     ):
         assert both.subprotocol == "v2"
         assert none.subprotocol is None
+
+
+async def test_the_upstream_is_rotated_without_a_hole_for_the_programs(caplog: pytest.LogCaptureFixture) -> None:
+    rotation = Rotation(identity=lambda message: message, overlap=0.05)
+    async with (
+        FaultyServer(echo=False) as server,
+        running_hub(server, client_options={"rotation": rotation}) as hub,
+        connected_program(hub) as one,
+    ):
+        numbers: list[int] = []
+        number = 0
+        hub.rotate()
+        while hub.status.epoch == 1 or numbers[-1] < number:
+            if hub.status.epoch == 1:
+                number += 1
+                await server.broadcast(str(number))
+            numbers.append(int(await next_message(one)))
+        assert numbers == [*range(1, number + 1)]
+        await until(lambda: "the upstream was rotated: epoch 2" in caplog.text)
+        assert (server.counts.most_open, server.counts.open_now) == (2, 1)
+        assert "was lost" not in caplog.text
 
 
 async def test_a_client_that_does_not_read_is_cut_off_and_others_go_on() -> None:

@@ -123,6 +123,21 @@ async def test_the_place_of_a_closed_connection_is_asked_for_again_at_once(venue
         assert isinstance(await anext(stream), alpaca.Trade)
 
 
+async def test_the_place_that_a_lost_connection_keeps_is_asked_for_again_quickly(venue: AlpacaVenue) -> None:
+    venue.account_limit = ConnectionLimit(ghost_seconds=0.4)
+    async with Client(venue.url, token=TOKEN, protocol=alpaca.protocol(), reconnect=FAST) as client:
+        stream = client.subscribe(keys=["trades.A"])
+        await venue.wait_until(lambda _: "trades.A" in venue.keys)
+        venue.kill_connections()
+        async with asyncio.timeout(5):  # and not 30 s, as where another program has the place
+            assert isinstance(await anext(stream), Gap)
+            await venue.wait_until(lambda _: "trades.A" in venue.keys)
+        assert venue.ledger.of(VenueEvent.LIMIT_EXCEEDED, key="key")
+        venue.push({"T": "t", "S": "A", "p": 1, "s": 1})
+        assert isinstance(await anext(stream), alpaca.Trade)
+    assert venue.ledger.most_signed_in == {"key": 1}
+
+
 @pytest.mark.parametrize(
     ("token", "feed", "error", "text"),
     [

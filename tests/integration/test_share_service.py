@@ -110,6 +110,8 @@ async def test_clients_name_keys_and_get_their_messages_whole_over_one_login(
         with pytest.raises(ConnectionClosed, match=r"'bars\.\*' is no key of one symbol"):  # noqa: PT012 - both steps
             await ask(one, "subscribe", "bars.*")
             await received(one)
+        hub.process.send_signal(signal.SIGUSR1)
+        await hub.remark("no rotation: the service of this hub declares none")
         status, _ = await end_by_signal(hub.process, signal.SIGINT)
         assert status == 0
         assert venue.counts.handshakes == venue.counts.most_open == 1

@@ -23,7 +23,6 @@ from onesocket.errors import (
 )
 from onesocket.lifecycle import _effects as fx
 from onesocket.lifecycle import _guards
-from onesocket.lifecycle._actions import GHOST_SECONDS
 from onesocket.lifecycle._effects import Effect
 from onesocket.lifecycle._events import (
     CONNECTION_EVENTS,
@@ -46,6 +45,7 @@ from onesocket.lifecycle._guards import Initiator
 from onesocket.lifecycle._machine import Machine
 from onesocket.lifecycle._peer_errors import MIN_UPTIME, closed_by_peer
 from onesocket.lifecycle._retry import ReconnectPolicy
+from onesocket.lifecycle._side_data import GHOST_SECONDS
 from onesocket.lifecycle._states import AfterClose, Side, State
 from onesocket.lifecycle._verdict import Verdict
 
@@ -93,7 +93,7 @@ class SideSocket:
     phase: str = "dialled"
     close_sent: bool = False
     aborted: bool = False
-    closes_itself: bool = False
+    counted: bool = False
     timer: TimerKind | None = None
     timer_at: float = 0.0
 
@@ -124,7 +124,7 @@ class Environment:
     """The time that the server has named for the next attempt."""
     refusals: int = 0
     """Refusals of the token in a row."""
-    closes_itself: bool = False
+    counted: bool = False
     """The connection is being closed by its own side."""
     ghost_until: float = 0.0
     """The server may still count a connection that we have closed."""
@@ -178,7 +178,7 @@ class Environment:
             self.resuming,
             type(self.failure),
             self.side
-            and (self.side.phase, self.side.close_sent, self.side.aborted, self.side.closes_itself, self.side.timer),
+            and (self.side.phase, self.side.close_sent, self.side.aborted, self.side.counted, self.side.timer),
             self.side and type(self.side_failure),
         )
 
@@ -310,7 +310,7 @@ class Environment:
         assert side is not None
         match event:
             case Opened():
-                self.side = replace(side, phase="opened")
+                self.side = replace(side, phase="opened", counted=True)
             case ProtocolReady():
                 self.side = replace(side, phase="ready")
             case TimerFired():
@@ -323,7 +323,7 @@ class Environment:
             case ConnectionGone():
                 if not side.close_sent and not side.aborted:
                     self.side_failure = event.error
-                if side.closes_itself:
+                if side.counted:
                     self.ghost_until = self.now + GHOST_SECONDS
                 self._note_date(event.error)
                 if event.error.retry_after is not None and self.machine.after_close not in (
@@ -344,7 +344,7 @@ class Environment:
         lost_now = state is State.CONNECTED and isinstance(event, ConnectionFailing | ConnectionGone)
         match event:
             case Opened():
-                self.connection = "opened"
+                self.connection, self.counted = "opened", True
             case ProtocolReady():
                 self.connection = "ready"
                 if state is State.CONNECTING:
@@ -352,7 +352,7 @@ class Environment:
                     self.not_before = 0.0
             case ConnectionGone():
                 self.connection = None
-                if self.closes_itself:
+                if self.counted:
                     self.ghost_until = self.now + GHOST_SECONDS
             case TimerFired():
                 self.timer = None
@@ -379,7 +379,7 @@ class Environment:
             was_up = self.machine.initiator is Initiator.RESUME or event.up_for >= MIN_UPTIME
             if not self._may_pass(event, was_up=was_up, lost_now=lost_now):
                 self.resuming = False
-            if lost_now and event.up_for >= MIN_UPTIME:
+            if lost_now and isinstance(event, ConnectionFailing) and event.up_for >= MIN_UPTIME:
                 self.ghost_until = 0.0
             self.meets_ghost = event.error is LIMIT and self.now < self.ghost_until
         if state is State.CLOSING and isinstance(event, ConnectionGone) and event.error.retry_after is not None:
@@ -416,14 +416,14 @@ class Environment:
                 own = isinstance(event, ConnectionFailing) and event.epoch == epoch
                 wanted = (event.code, event.reason) if isinstance(event, ConnectionFailing) and own else (1000, "")
                 assert (code, reason) == wanted
-                ours = not (isinstance(event, ConnectionFailing) and own and event.by_peer)
+                refused = isinstance(event, ConnectionFailing) and own and (event.by_peer or event.error is LIMIT)
                 if self.side is not None and epoch == self.side.epoch:
                     assert not self.side.close_sent, "one close is enough"
-                    self.side = replace(self.side, close_sent=True, closes_itself=ours)
+                    self.side = replace(self.side, close_sent=True, counted=self.side.counted and not refused)
                     return
                 assert (self.connection is not None, epoch) == (True, self.epoch), "closed no connection"
                 assert not self.close_sent, "one close is enough"
-                self.close_sent, self.closes_itself = True, ours
+                self.close_sent, self.counted = True, self.counted and not refused
             case fx.Abort(epoch, code) if self.side is not None and epoch == self.side.epoch:
                 dead = isinstance(event, ConnectionFailing) and event.dead
                 assert isinstance(event, TimerFired) or dead, "never closes before it is established"
@@ -474,7 +474,7 @@ class Environment:
         assert not self.closed, "closed is final"
         assert self.now >= self.not_before, "the server has asked for no attempt before that"
         self.connection, self.epoch, self.last_epoch = "dialled", epoch, epoch
-        self.close_sent = self.aborted = self.closes_itself = False
+        self.close_sent = self.aborted = self.counted = False
         self.failure = None
         assert self.timer == (TimerKind.OPEN, epoch), "no attempt without its deadline, not even for a moment"
 
@@ -496,13 +496,13 @@ class Environment:
         assert side.epoch == epoch
         if self.connection is not None:
             assert isinstance(event, ProtocolReady | ConnectionFailing), "a sound connection loses its authority"
-        old = SideSocket(self.epoch, self.connection or "", self.close_sent, self.aborted, self.closes_itself)
+        old = SideSocket(self.epoch, self.connection or "", self.close_sent, self.aborted, self.counted)
         self.side = None if self.connection is None else old
         self.connection, self.epoch = side.phase, side.epoch
         self.fired_timers = frozenset({self.timer[0]} if self.timer else ())
         if self.machine.state is State.CONNECTING:  # it is the attempt from now on
             self.failure = None
-        self.close_sent, self.aborted, self.closes_itself = side.close_sent, side.aborted, side.closes_itself
+        self.close_sent, self.aborted, self.counted = side.close_sent, side.aborted, side.counted
 
     def _set_side_timer(self, effect: fx.SetTimer, event: Event) -> None:
         if isinstance(event, Rotate):  # set just before the successor is dialled

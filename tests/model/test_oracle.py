@@ -25,12 +25,12 @@ from onesocket.errors import (
 )
 from onesocket.lifecycle import _effects as fx
 from onesocket.lifecycle import _events as events
-from onesocket.lifecycle._actions import GHOST_SECONDS
 from onesocket.lifecycle._events import TimerKind
 from onesocket.lifecycle._guards import MAX_TOKEN_REQUESTS, Initiator
 from onesocket.lifecycle._machine import Machine
 from onesocket.lifecycle._peer_errors import closed_by_peer
 from onesocket.lifecycle._retry import ReconnectPolicy
+from onesocket.lifecycle._side_data import GHOST_SECONDS
 from onesocket.lifecycle._verdict import Verdict
 
 OPEN_TIMEOUT, CLOSE_TIMEOUT = 10.0, 5.0
@@ -88,6 +88,15 @@ Failure = events.ConnectionFailing | events.ConnectionGone
 TARGETS = STATES_AT_REST | {ATTEMPT: "a new attempt"}
 
 
+def _is_limit(error: OnesocketError) -> bool:
+    return isinstance(error, ServerBusy) and error.is_connection_limit
+
+
+def _tells_end(failure: Failure) -> bool:
+    """The server has ended the connection, or refused it: it doesn't count it."""
+    return _is_limit(failure.error) or (isinstance(failure, events.ConnectionFailing) and failure.by_peer)
+
+
 @dataclass
 class Beside:
     """The connection beside the one that counts: one that is to follow it, or one that is being closed."""
@@ -95,7 +104,7 @@ class Beside:
     epoch: int
     phase: str = "upgrading"
     closing: bool = False
-    ours: bool = False
+    is_known: bool = False
     rings: tuple[str, float] | None = None
 
 
@@ -120,8 +129,8 @@ class Oracle:
         self.date = 0.0
         """The time that the server has named for the next attempt."""
         self.refusals = 0
-        self.ours = False
-        """The connection is being closed by its own side."""
+        self.is_known = False
+        """The server knows of the connection's end: it has closed or refused it."""
         self.ghost_until = 0.0
         self.meets_ghost = False
         self.verdict = Verdict.RETRY
@@ -262,21 +271,21 @@ class Oracle:
         self.newest += 1
         self.epoch = self.newest
         self.phase, self.closing, self.then = "upgrading", False, REST
-        self.ours = self.meets_ghost = False
+        self.is_known = self.meets_ghost = False
         self.rings = ("open timeout", self.now + OPEN_TIMEOUT)
         self.say("dial", self.epoch)
 
     def _close(self, code: int, reason: str) -> None:
-        self.closing = self.ours = True
+        self.closing = True
         if self.phase != "upgrading":
             self.rings = ("close timeout", self.now + CLOSE_TIMEOUT)
         self.say("close", self.epoch, code, reason)
 
-    def _close_successor(self, code: int = 1000, reason: str = "", *, ours: bool = True, dead: bool = False) -> None:
+    def _close_successor(self, code: int = 1000, reason: str = "", *, known: bool = False, dead: bool = False) -> None:
         beside = self.beside
         if beside is None or beside.closing:
             return
-        beside.closing, beside.ours = True, ours
+        beside.closing, beside.is_known = True, known
         if dead:
             beside.rings = None
             self.say("abort", beside.epoch, code)
@@ -292,7 +301,8 @@ class Oracle:
             raise AssertionError
         old = None if self.phase is None else Beside(self.epoch, self.phase)
         self.beside = old
-        self.epoch, self.phase, self.closing, self.ours = beside.epoch, beside.phase, beside.closing, beside.ours
+        self.epoch, self.phase, self.closing = beside.epoch, beside.phase, beside.closing
+        self.is_known = beside.is_known
         self.rings = beside.rings
         self.say("take over", self.epoch)
 
@@ -325,15 +335,15 @@ class Oracle:
         if follows and self.then == RETRY:
             self.then = REST
             self._change_places()
-            self._close_successor(code, reason, ours=not failure.by_peer and not dead, dead=dead)
+            self._close_successor(code, reason, known=_tells_end(failure), dead=dead)
             return
+        self.is_known = _tells_end(failure)
         if dead:
             self.closing = True
             self.rings = None
             self.say("abort", self.epoch, code)
         else:
             self._close(code, reason)
-            self.ours = not failure.by_peer
         self._close_successor()
 
     # --- beside -----------------------------------------------------------------------------------------------------
@@ -360,8 +370,7 @@ class Oracle:
         if beside.closing:
             return
         self._successor_fails(failure)
-        ours = not failure.by_peer and not failure.dead
-        self._close_successor(failure.code, failure.reason, ours=ours, dead=failure.dead)
+        self._close_successor(failure.code, failure.reason, known=_tells_end(failure), dead=failure.dead)
 
     def side_timer_fired(self, beside: Beside) -> None:
         if not beside.closing:
@@ -378,7 +387,7 @@ class Oracle:
         closes_first = is_limit and is_sound and self.closes_first and self.now >= self.ghost_until
         if not beside.closing and not closes_first:
             self._successor_fails(failure)
-        if beside.ours:
+        if beside.phase != "upgrading" and not beside.is_known:
             self.ghost_until = self.now + GHOST_SECONDS
         if failure.error.retry_after is not None:
             self._note_date(failure.error)
@@ -414,9 +423,9 @@ class Oracle:
         refused = refused and self.then not in (RETRY, GIVE_UP)
         if refused:
             self.why = self._means(failure)[0]
-        if self.ours:
+        if self.phase != "upgrading" and not self.is_known:
             self.ghost_until = self.now + GHOST_SECONDS
-        self.phase, self.closing, self.ours = None, False, False
+        self.phase, self.closing, self.is_known = None, False, False
         if self.beside is not None:
             if follows and self.then == RETRY:
                 self.then = REST
@@ -487,7 +496,9 @@ class Oracle:
             self.refusals = 0
         if self.phase == "ready" and failure is not None and failure.up_for >= 1:
             self.ghost_until = 0.0  # the place that is taken is another's
-        self.meets_ghost = isinstance(error, ServerBusy) and error.is_connection_limit and self.now < self.ghost_until
+        if isinstance(failure, events.ConnectionGone) and self.phase != "upgrading" and not self.is_known:
+            self.ghost_until = self.now + GHOST_SECONDS
+        self.meets_ghost = _is_limit(error) and self.now < self.ghost_until
         if self.meets_ghost and failure is not None and failure.verdict is None:
             verdict = Verdict.RETRY
         self._note_date(error)

@@ -8,7 +8,7 @@ from typing import Any
 
 from onesocket.client._gap import Gap, GapReason
 from onesocket.errors import DeliveryUnknown, MessageExpired, OnesocketError, OutboxFull, UsageError
-from onesocket.lifecycle._actions import GHOST_SECONDS
+from onesocket.lifecycle._side_data import GHOST_SECONDS
 from onesocket.wire._handshake import Data
 
 

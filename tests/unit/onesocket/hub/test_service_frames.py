@@ -110,3 +110,7 @@ def test_words_that_are_no_keys_are_refused_and_refusals_are_told() -> None:
             local.read(json.dumps({"op": "subscribe", "args": [word]}))
     told = [json.loads(text) for text in local.refused(frozenset([("b", 1), "A"]), "unknown")]
     assert told == [{"op": "refused", "args": [["b", 1], "A"], "reason": "unknown"}]
+
+
+def test_the_service_keeps_a_lost_connection_for_as_long_as_its_protocol_says() -> None:
+    assert ServiceFrames(Json(ghost_seconds=60)).ghost_seconds == 60

@@ -10,6 +10,7 @@ from onesocket.lifecycle._effects import Effect
 from onesocket.lifecycle._events import Event, TimerKind
 from onesocket.lifecycle._machine import Machine
 from onesocket.lifecycle._retry import ReconnectPolicy
+from onesocket.lifecycle._side_data import GHOST_SECONDS
 from onesocket.lifecycle._states import State
 from onesocket.lifecycle._verdict import Verdict
 
@@ -28,7 +29,12 @@ class MachineDriver:
     """Each method is one input, of the newest epoch; `effects` are those of the last one."""
 
     def __init__(
-        self, policy: ReconnectPolicy | None = POLICY, *, renews_token: bool = False, closes_first: bool = False
+        self,
+        policy: ReconnectPolicy | None = POLICY,
+        *,
+        renews_token: bool = False,
+        closes_first: bool = False,
+        ghost_seconds: float = GHOST_SECONDS,
     ) -> None:
         self.machine = Machine(
             open_timeout=OPEN_TIMEOUT,
@@ -36,6 +42,7 @@ class MachineDriver:
             reconnect=policy,
             renews_token=renews_token,
             closes_first=closes_first,
+            ghost_seconds=ghost_seconds,
         )
         self.now = 100.0
         self.effects: tuple[Effect, ...] = ()

@@ -157,7 +157,7 @@ def test_no_attempt_is_made_before_the_time_that_the_server_has_named() -> None:
 def test_a_date_that_another_process_was_told_is_obeyed() -> None:
     for policy in (POLICY, None):  # processes may differ in it
         drive = MachineDriver(policy).handle(
-            events.Connect(wait=False, retry=True, resumes=events.EarlierConnection(in_order=True, wait=40))
+            events.Connect(wait=False, retry=True, resumes=events.EarlierConnection(wait=40))
         )
         assert drive.state is State.BACKING_OFF
         assert drive.the(fx.SetTimer).at == drive.now + 40

@@ -1,14 +1,16 @@
-"""A limit on connections just after a close of our own: the server still counts the connection that was closed."""
+"""A limit on connections just after the end of our own: the server still counts a connection that is gone."""
 
 from __future__ import annotations
+
+import pytest
 
 from onesocket.errors import ServerBusy
 from onesocket.lifecycle import _effects as fx
 from onesocket.lifecycle import _events as events
-from onesocket.lifecycle._actions import GHOST_SECONDS
 from onesocket.lifecycle._events import TimerKind
 from onesocket.lifecycle._peer_errors import closed_by_peer, handshake_rejected
 from onesocket.lifecycle._retry import ReconnectPolicy
+from onesocket.lifecycle._side_data import GHOST_SECONDS
 from onesocket.lifecycle._states import State
 from onesocket.lifecycle._verdict import Verdict
 from tests.unit.onesocket.lifecycle.machine_driver import BUSY, LOST, MachineDriver
@@ -27,17 +29,45 @@ def test_the_words_of_limits_on_connections_are_known() -> None:
         assert not error.is_connection_limit
 
 
-def test_after_our_own_close_it_is_retried_quickly_and_then_slowly() -> None:
-    drive = MachineDriver().up().failing(LOST).ended()  # the protocol closes, to connect anew
-    closed_at, attempts = drive.now, 0
-    while drive.now < closed_at + GHOST_SECONDS:
-        drive.timer(TimerKind.RETRY).ended(LIMIT)
+ENDS = {
+    "our own close": lambda drive: drive.failing(LOST).ended(),  # the protocol closes, to connect anew
+    "no CLOSE": lambda drive: drive.ended(LOST),
+    "no answer": lambda drive: drive.failing(LOST, dead=True).ended(),
+}
+REFUSALS = {
+    "upgrade": lambda drive: drive.ended(LIMIT),
+    "login": lambda drive: drive.opened().failing(LIMIT).ended(),  # a place that wasn't given leaves no ghost
+    "close": lambda drive: drive.opened().closed_by_peer(LIMIT),
+}
+
+
+@pytest.mark.parametrize("refusal", REFUSALS)
+@pytest.mark.parametrize("end", ENDS)
+@pytest.mark.parametrize("seconds", [GHOST_SECONDS, 60.0])
+def test_a_place_that_may_be_ours_is_asked_for_quickly_and_then_slowly(end: str, refusal: str, seconds: float) -> None:
+    drive = MachineDriver(ghost_seconds=seconds).up()
+    ENDS[end](drive)
+    ended_at, attempts = drive.now, 0
+    while drive.now < ended_at + seconds:
+        REFUSALS[refusal](drive.timer(TimerKind.RETRY))
         attempts += 1
         drive.now, before = drive.the(fx.SetTimer).at, drive.now
-        assert 0.3 < drive.now - before < 5
-    assert 3 <= attempts <= 8
-    drive.timer(TimerKind.RETRY).ended(LIMIT)
+        assert 0.3 < drive.now - before < 5.1
+    assert 3 <= attempts <= 20
+    REFUSALS[refusal](drive.timer(TimerKind.RETRY))
     assert drive.the(fx.SetTimer).at >= drive.now + 30
+
+
+def test_a_service_that_keeps_no_place_leaves_no_ghost() -> None:
+    drive = MachineDriver(ghost_seconds=0.0).up().ended(LOST).timer(TimerKind.RETRY).ended(LIMIT)
+    assert drive.the(fx.SetTimer).at >= drive.now + 30
+
+
+def test_a_login_that_missed_its_deadline_leaves_a_ghost() -> None:
+    drive = MachineDriver().up().ended(LOST).timer(TimerKind.RETRY).opened()
+    drive.now += GHOST_SECONDS
+    drive.timer(TimerKind.OPEN).ended(LOST).timer(TimerKind.RETRY).ended(LIMIT)
+    assert drive.the(fx.SetTimer).at < drive.now + 5
 
 
 def test_callers_wait_for_the_place_as_long_as_it_may_be_ours() -> None:
@@ -56,13 +86,8 @@ def test_callers_wait_for_the_place_as_long_as_it_may_be_ours() -> None:
 
 
 def test_after_a_close_of_the_server_it_is_retried_slowly() -> None:
-    for drive in (
-        MachineDriver().up().closed_by_peer(closed_by_peer(1001)),
-        MachineDriver().up().ended(LOST),
-        MachineDriver().up().failing(LOST, dead=True).ended(),
-    ):
-        drive.timer(TimerKind.RETRY).ended(LIMIT)
-        assert drive.the(fx.SetTimer).at >= drive.now + 30
+    drive = MachineDriver().up().closed_by_peer(closed_by_peer(1001)).timer(TimerKind.RETRY).ended(LIMIT)
+    assert drive.the(fx.SetTimer).at >= drive.now + 30
 
 
 def test_a_place_that_another_took_from_a_connection_that_was_up_is_no_ghost() -> None:
@@ -85,11 +110,10 @@ def test_the_verdict_of_the_hook_counts_for_a_ghost_too() -> None:
     assert MachineDriver().up().reconnect().ended().ended(LIMIT, verdict=Verdict.FAIL).state is State.FAILED
 
 
-def test_the_close_of_another_process_that_had_the_connection_leaves_a_ghost_too() -> None:
-    for in_order in (True, False):
-        earlier = events.EarlierConnection(in_order=in_order)
-        drive = MachineDriver().handle(events.Connect(wait=False, retry=True, resumes=earlier)).ended(LIMIT)
-        assert (drive.the(fx.SetTimer).at < drive.now + 5) is in_order
+def test_the_end_of_another_process_that_had_the_connection_leaves_a_ghost_too() -> None:
+    resumes = events.Connect(wait=False, retry=True, resumes=events.EarlierConnection())
+    drive = MachineDriver().handle(resumes).ended(LIMIT)
+    assert drive.the(fx.SetTimer).at < drive.now + 5
 
 
 def test_another_limit_is_no_ghost() -> None:

@@ -9,10 +9,11 @@ import pytest
 from onesocket.errors import ClientClosed, ConnectAborted, OnesocketError, OpenTimeout, ServerBusy
 from onesocket.lifecycle import _effects as fx
 from onesocket.lifecycle import _events as events
-from onesocket.lifecycle._actions import GHOST_SECONDS, IllegalEvent
+from onesocket.lifecycle._actions import IllegalEvent
 from onesocket.lifecycle._effects import Outcome
 from onesocket.lifecycle._events import TimerKind
 from onesocket.lifecycle._peer_errors import closed_by_peer, handshake_rejected
+from onesocket.lifecycle._side_data import GHOST_SECONDS
 from onesocket.lifecycle._states import AfterClose, Side, State
 from tests.unit.onesocket.lifecycle.machine_driver import CLOSE_TIMEOUT, FATAL, LOST, OPEN_TIMEOUT, MachineDriver
 

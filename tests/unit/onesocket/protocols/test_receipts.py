@@ -105,3 +105,10 @@ async def test_close_codes_mean_what_the_function_says(
         loss = client.status.last_loss
         assert isinstance(loss, error)
         assert text in str(loss)
+
+
+@pytest.mark.parametrize("seconds", [-1, True, "10", None, float("inf"), float("nan")])
+def test_the_time_of_a_ghost_has_to_be_a_number_of_seconds(seconds: Any) -> None:
+    with pytest.raises(InvalidOption, match="ghost_seconds must be a finite number of seconds, 0 or more, not"):
+        Json(ghost_seconds=seconds)
+    assert Json(ghost_seconds=0).ghost_seconds == 0

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
+import signal
 import sys
 from collections.abc import Callable
 from functools import partial
@@ -419,6 +421,8 @@ async def _run(make: Callable[[], Hub]) -> int:
     stop = StopSignal()
     loop = asyncio.get_running_loop()
     hub = make()
+    with contextlib.suppress(AttributeError, NotImplementedError):  # Windows has no such signal
+        loop.add_signal_handler(signal.SIGUSR1, hub.rotate)
     stopping = loop.create_task(stop.wait())
     starting = loop.create_task(hub.start())
     failing: asyncio.Task[OnesocketError] | None = None

@@ -65,6 +65,7 @@ class Runner:
             reconnect=options.reconnect,
             renews_token=renews_token(options.token),
             closes_first=options.rotation is not None and options.rotation.close_first,
+            ghost_seconds=options.protocol.ghost_seconds,
         )
         self.attempt: ConnectionAttempt | None = None
         self.is_shared = False

@@ -15,7 +15,7 @@ from typing import Any, Final
 from .._version import __version__
 from ..client._gap import Gap
 from ..client._status import Change, ConnectionStats, Status
-from ..errors import NoRuntimeDirectory, OnesocketError
+from ..errors import NoRuntimeDirectory, OnesocketError, UsageError
 from ..lifecycle._states import State
 from ..sharing._upstream import Upstream
 from ..transports._connection_acceptor import RequestAnswer
@@ -139,6 +139,21 @@ class Hub:
         await self._upstream.aclose()
         if self._registration is not None:
             await self._registration.release()
+
+    def rotate(self) -> None:
+        """Begin to replace the upstream connection by a successor, as its `rotation=` says; a failure is logged."""
+        if self._is_serving:
+            self._run(self._rotate_upstream())
+
+    async def _rotate_upstream(self) -> None:
+        try:
+            await self._upstream.rotate()
+        except UsageError:
+            log.warning("no rotation: the service of this hub declares none")
+        except OnesocketError as error:
+            log.warning("the upstream was not rotated: %s", error)
+        else:
+            log.warning("the upstream was rotated: epoch %d", self.status.epoch)
 
     def _register(self) -> None:
         try:

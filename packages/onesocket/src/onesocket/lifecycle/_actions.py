@@ -22,8 +22,6 @@ from ._peer_errors import MIN_UPTIME
 from ._states import AfterClose, State
 from ._verdict import Verdict
 
-GHOST_SECONDS: Final = 10.0
-"""Seconds after a close of our own in which a limit on connections may be due to that very connection."""
 _MAX_WAIT: Final = 3600.0
 """Seconds: the longest time that a `Retry-After` may keep calls from an attempt where no policy says another."""
 
@@ -53,8 +51,7 @@ class Actions(Guards):
             self.initiator = Initiator.RESUME
             self.failures, self.away_since = 1, self._now  # the loss of the connection
             self.not_before = max(self.not_before, self._now + earlier.wait)
-            if earlier.in_order:
-                self.ghost_until = self._now + GHOST_SECONDS
+            self._note_ghost()
 
     def _detach_from_callers(self) -> None:
         """A call that does not wait keeps the attempt from being wound down with the last caller."""
@@ -161,22 +158,22 @@ class Actions(Guards):
         """Start an attempt with a new epoch and its deadline."""
         self.last_epoch += 1
         self.epoch = self.live_epoch = self.last_epoch
-        self.opened = self.closes_itself = self.meets_ghost = False
+        self.opened = self.has_place = self.meets_ghost = False
         self._set_timer(TimerKind.OPEN, self.open_timeout)
         self._effects.append(fx.Dial(self.epoch))
 
     def mark_opened(self) -> None:
         """The upgrade went through."""
-        self.opened = True
+        self.opened = self.has_place = True
 
     def mark_gone(self) -> None:
         """No socket and no task of the epoch is left."""
-        if self.closes_itself:
+        if self.has_place:
             self._note_ghost()
         if self.state is State.CLOSING:
             self._note_refusal_while_closing()
         self.live_epoch = None
-        self.opened = self.closes_itself = False
+        self.opened = self.has_place = False
 
     def _note_refusal_while_closing(self) -> None:
         failure = self._failure()
@@ -186,8 +183,8 @@ class Actions(Guards):
                 self.error = failure.error
 
     def _note_ghost(self) -> None:
-        """The server may count the connection that this side has closed for some seconds more."""
-        self.ghost_until = self._now + GHOST_SECONDS
+        """The server may count the connection that has ended for some time more."""
+        self.ghost_until = self._now + self.ghost_seconds
 
     def resume_after_close(self) -> None:
         """The attempt after the close resumes the connection, which this side closes for that."""
@@ -201,9 +198,9 @@ class Actions(Guards):
     def close_connection(self) -> None:
         """Close in order, or abort if the peer is known to be dead."""
         code, reason = 1000, ""
-        self.closes_itself = True
+        if self._leaves_place(self.epoch):
+            self.has_place = False
         if isinstance(self._event, events.ConnectionFailing):
-            self.closes_itself = not self._event.by_peer and not self._event.dead
             if self._event.dead:
                 self.abort()
                 return
@@ -240,7 +237,7 @@ class Actions(Guards):
         failure = self._failure()
         if self.state is State.CONNECTED:
             self.initiator = Initiator.RESUME
-            if failure is not None and failure.up_for >= MIN_UPTIME:
+            if isinstance(failure, events.ConnectionFailing) and failure.up_for >= MIN_UPTIME:
                 self.ghost_until = 0.0  # the server had a place: what it counts now is another's
         self._count_refusal()
         self.meets_ghost = self._is_ghost()

@@ -22,11 +22,9 @@ class TimerKind(enum.StrEnum):
 class EarlierConnection:
     """The end of a connection that another process had, for the one that resumes it.
 
-    `in_order`: that process has closed it just now. `wait`: seconds until the date that the server named for the next
-    attempt.
+    `wait`: seconds until the date that the server named for the next attempt.
     """
 
-    in_order: bool = False
     wait: float = 0.0
 
 

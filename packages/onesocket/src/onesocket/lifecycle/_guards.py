@@ -10,7 +10,7 @@ from . import _events as events
 from ._effects import Effect
 from ._events import Event, TimerKind
 from ._retry import ReconnectPolicy
-from ._side_data import SideData
+from ._side_data import GHOST_SECONDS, SideData
 from ._states import AfterClose, Side, State
 from ._verdict import Verdict, verdict_of
 
@@ -42,8 +42,9 @@ class Guards(SideData):
         reconnect: ReconnectPolicy | None,
         renews_token: bool = False,
         closes_first: bool = False,
+        ghost_seconds: float = GHOST_SECONDS,
     ) -> None:
-        super().__init__(closes_first=closes_first)
+        super().__init__(closes_first=closes_first, ghost_seconds=ghost_seconds)
         self.open_timeout: Final = open_timeout
         self.close_timeout: Final = close_timeout
         self.reconnect: Final = reconnect
@@ -71,10 +72,10 @@ class Guards(SideData):
         """Refusals of the token since one was accepted; a token that the source gave again counts as refused again."""
         self.not_before = 0.0
         """Time that the server named for the next attempt (`Retry-After`)."""
-        self.closes_itself = False
-        """The live connection is being closed by this side."""
+        self.has_place = False
+        """The server counts the live connection: it was opened, and the peer has neither closed nor refused it."""
         self.ghost_until = 0.0
-        """Time until which the server may still count the last connection, which this side has closed."""
+        """Time until which the server may still count the last connection, whose end it may not know of."""
         self.meets_ghost = False
         """The last attempt failed because of a limit on connections, within that time."""
         self.away_since = 0.0
@@ -125,7 +126,7 @@ class Guards(SideData):
         if error is None and self.side is Side.OPENING:
             failure = self._failure()
             error = None if failure is None else failure.error
-        is_limit = isinstance(error, ServerBusy) and error.is_connection_limit and not error.retry_after
+        is_limit = error is not None and is_connection_limit(error) and not error.retry_after
         is_idle = self.state is State.CONNECTED and self._now >= self.ghost_until
         return is_limit and is_idle and self.closes_first and self.reconnect is not None
 
@@ -206,9 +207,21 @@ class Guards(SideData):
         return self.renews_token and verdict is Verdict.NEW_TOKEN
 
     def _is_ghost(self) -> bool:
-        """True if the present failure may be due to a connection that this side has closed just now."""
+        """True if the present failure may be due to an earlier connection, which the server counts for a while."""
         event = self._failure()
         return event is not None and self._is_error_of_ghost(event.error, self._now)
 
     def _is_error_of_ghost(self, error: OnesocketError, now: float) -> bool:
-        return isinstance(error, ServerBusy) and error.is_connection_limit and now < self.ghost_until
+        return is_connection_limit(error) and now < self.ghost_until
+
+    def _leaves_place(self, epoch: int | None) -> bool:
+        """True if the present event says that the server doesn't count this connection, which is to be closed now."""
+        event = self._event
+        if not isinstance(event, events.ConnectionFailing) or event.epoch != epoch:
+            return False
+        return event.by_peer or is_connection_limit(event.error)
+
+
+def is_connection_limit(error: OnesocketError | None) -> bool:
+    """True if the server has refused a connection as it counts too many."""
+    return isinstance(error, ServerBusy) and error.is_connection_limit

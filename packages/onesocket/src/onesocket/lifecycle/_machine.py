@@ -11,13 +11,13 @@ import dataclasses
 from collections.abc import Hashable
 from typing import Self
 
-from ..errors import OnesocketError, ServerBusy
+from ..errors import OnesocketError
 from . import _effects as fx
 from . import _events as events
 from ._actions import IllegalEvent
 from ._effects import Effect
 from ._events import Event
-from ._guards import Initiator
+from ._guards import Initiator, is_connection_limit
 from ._peer_errors import MIN_UPTIME, as_established
 from ._side_actions import SideActions
 from ._side_table import SIDE_TABLE
@@ -49,10 +49,10 @@ class Machine(SideActions):
             self.refusals,
             self.after_close is AfterClose.BACK_OFF and self.verdict,
             self.meets_ghost,
-            self.closes_itself,
+            self.has_place,
             self.side,
             self.side_opened,
-            self.side_closes_itself,
+            self.side_has_place,
             self.side_timer and self.side_timer[0],
             self.side is Side.CLOSING and self.rotation_error and _kind_of(self.rotation_error),
             now < self.not_before,
@@ -117,5 +117,4 @@ class Machine(SideActions):
 
 
 def _kind_of(error: OnesocketError) -> Hashable:
-    is_limit = isinstance(error, ServerBusy) and error.is_connection_limit
-    return type(error), bool(error.retry_after), is_limit
+    return type(error), bool(error.retry_after), is_connection_limit(error)

@@ -19,14 +19,14 @@ class SideActions(Actions):
         """Start the attempt of a successor, with a new epoch and its deadline."""
         self.last_epoch += 1
         self.side, self.side_epoch = Side.OPENING, self.last_epoch
-        self.side_opened = self.side_closes_itself = False
+        self.side_opened = self.side_has_place = False
         self.rotation_error = None
         self._set_side_timer(TimerKind.OPEN, self._now + self.open_timeout)
         self._effects.append(fx.DialSuccessor(self.last_epoch))
 
     def mark_side_opened(self) -> None:
         """The upgrade of the side connection went through."""
-        self.side_opened = True
+        self.side_opened = self.side_has_place = True
 
     def extend_side_deadline(self) -> None:
         """Move the deadline of the successor: it has to wait for a turn, or to catch up."""
@@ -51,9 +51,9 @@ class SideActions(Actions):
             return
         self.side, epoch = Side.CLOSING, self._get_side_epoch()
         code, reason, failure = 1000, "", self._event
-        self.side_closes_itself = True
+        if self._leaves_place(epoch):
+            self.side_has_place = False
         if isinstance(failure, events.ConnectionFailing) and failure.epoch == epoch:
-            self.side_closes_itself = not failure.by_peer and not failure.dead
             if failure.dead:
                 self.abort_side()
                 return
@@ -75,7 +75,7 @@ class SideActions(Actions):
 
     def mark_side_gone(self) -> None:
         """No socket and no task of the side connection is left."""
-        if self.side_closes_itself:
+        if self.side_has_place:
             self._note_ghost()
         self._note_refusal_while_closing()
         self._forget_side()
@@ -87,7 +87,7 @@ class SideActions(Actions):
         self.epoch = self.live_epoch = self._get_side_epoch()
         self.side_epoch = before
         self.opened, self.side_opened = self.side_opened, self.opened
-        self.closes_itself, self.side_closes_itself = self.side_closes_itself, self.closes_itself
+        self.has_place, self.side_has_place = self.side_has_place, self.has_place
         if self.timer is None:
             self._effects.append(fx.CancelTimer())
         else:
@@ -116,7 +116,7 @@ class SideActions(Actions):
         if self.side_timer is not None:
             self._cancel_side_timer()
         self.side, self.side_epoch = Side.NONE, None
-        self.side_opened = self.side_closes_itself = False
+        self.side_opened = self.side_has_place = False
 
     def _set_side_timer(self, kind: TimerKind, at: float) -> None:
         self.side_timer, self.side_timer_at = (kind, self._get_side_epoch()), at

@@ -8,12 +8,14 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING, Any, Self, cast
 
 from ..errors import OnesocketError, UsageError
+from ..lifecycle._side_data import GHOST_SECONDS
 from ..wire._handshake import Data
 from ._acknowledgement import Acknowledgement
 from ._codec_options import (
     check_acknowledges,
     check_event,
     check_function,
+    check_ghost_seconds,
     check_heartbeat,
     check_login,
     check_on_ready,
@@ -58,6 +60,7 @@ class CodecProtocol(Protocol[M_co]):
         snapshot: Snapshot | None = None,
         receipt: Callable[[Any], Any] | None = None,
         closed: Callable[[int, str], OnesocketError | None] | None = None,
+        ghost_seconds: float = GHOST_SECONDS,
     ) -> None:
         """Make a codec; every option is keyword-only.
 
@@ -72,6 +75,7 @@ class CodecProtocol(Protocol[M_co]):
         `snapshot`: the messages with which readers begin that come late.
         `receipt`: a function of a received message that returns the one to send back for it, or None.
         `closed`: a function of a close code and its reason that returns the error for it, or None for the general one.
+        `ghost_seconds`: for so long the service may count a connection that has ended, and refuse the next one.
         """
         self.login = check_login(login)
         self.event: str | Callable[[Any], str | None] | None = check_event(event)
@@ -89,6 +93,8 @@ class CodecProtocol(Protocol[M_co]):
         self.snapshot = check_snapshot(snapshot)
         self._receipts = None if receipt is None else Receipts(check_function("receipt", receipt))
         self._closed: Callable[[int, str], OnesocketError | None] | None = check_function("closed", closed)
+        if check_ghost_seconds(ghost_seconds) != GHOST_SECONDS:
+            self.ghost_seconds = ghost_seconds
         checked = check_heartbeat(heartbeat)
         self._heartbeats = None if checked is None else HeartbeatSchedule(checked)
         self._ready = False

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any, TypedDict, cast
 
@@ -37,6 +38,7 @@ class CodecOptions(TypedDict, total=False):
     snapshot: Snapshot | None
     receipt: Callable[[Any], Any] | None
     closed: Callable[[int, str], OnesocketError | None] | None
+    ghost_seconds: float
 
 
 def check_login(login: object) -> Login | None:
@@ -120,6 +122,13 @@ def check_request_options(requests: object) -> Requests | None:
     from ._requests import check_requests  # noqa: PLC0415 - most protocols declare none
 
     return check_requests(requests)
+
+
+def check_ghost_seconds(seconds: object) -> float:
+    """A number of seconds, 0 or more; raises `InvalidOption`."""
+    if isinstance(seconds, bool) or not isinstance(seconds, int | float) or not 0 <= seconds < math.inf:
+        raise InvalidOption(f"ghost_seconds must be a finite number of seconds, 0 or more, not {seconds!r}")
+    return seconds
 
 
 def check_decode(decode: object) -> Any:

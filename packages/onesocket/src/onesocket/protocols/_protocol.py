@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Generic, Self
 
 from ..errors import DecodeError, OnesocketError, UsageError
 from ..lifecycle._peer_errors import closed_by_peer
+from ..lifecycle._side_data import GHOST_SECONDS
 from ..wire._handshake import Data, DialRequest
 from ._acknowledgement import Acknowledgement
 from ._fingerprint import comparable_form, constructor_arguments, digest, name_of
@@ -150,6 +151,8 @@ class Protocol(abc.ABC, Generic[M_co]):
     """The ids of requests and their answers, for ``client.request()``; None: it is refused."""
     subscriptions: Subscriptions | None = None
     """Declares the service's subscriptions; None: methods (`subscribe_frames`) make them, or there are none."""
+    ghost_seconds: float = GHOST_SECONDS
+    """Seconds for which the service may count a connection after its end, and refuse the next one for that."""
     snapshot: Snapshot | None = None
     """The messages with which a reader begins that comes late; None: none, it begins with the next message."""
     _constructor_arguments: tuple[tuple[Any, ...], dict[str, Any]]

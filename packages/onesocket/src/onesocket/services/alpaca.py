@@ -10,11 +10,12 @@ async with Client(alpaca.url("iex"), token="KEY_ID:SECRET", protocol=alpaca.prot
 A key is a channel and a symbol; the channel is the event name, too: ``on("trades", …)``. Corrections and cancel errors
 have the key of their trades. (`bars.*` asks for all symbols, but a stream of that key gets no message: each is of one
 symbol.) Most plans allow one connection for an account: share it with `join`. While another one has its place, attempts
-end with `ServerBusy`.
+end with `ServerBusy`. For a minute after a connection was lost it may be that one, so attempts follow quickly.
 
 Facts, from "WebSocket Stream" (https://docs.alpaca.markets/docs/streaming-market-data), "Real-time Stock Data"
 (https://docs.alpaca.markets/docs/real-time-stock-pricing-data) and, for the fields, Alpaca's own SDK
-(https://github.com/alpacahq/alpaca-py/blob/master/alpaca/data/mappings.py). Not confirmed: the fields of `LimitBand`.
+(https://github.com/alpacahq/alpaca-py/blob/master/alpaca/data/mappings.py). Not confirmed: the fields of
+`LimitBand`, and for how long a lost connection has its place.
 `onesocket.testing.services.AlpacaVenue` fakes the service.
 """
 
@@ -66,6 +67,7 @@ __all__ = [
 
 _AUTH_TIMEOUT: Final = 404
 _CONNECTION_LIMIT: Final = 406
+_GHOST_SECONDS: Final = 60.0
 
 
 def url(feed: str = "iex", *, sandbox: bool = False) -> str:
@@ -86,6 +88,7 @@ def protocol(*, limit: int | None = None) -> Json[Message]:
         subscriptions=Subscriptions(
             subscribe=_subscribe, unsubscribe=_unsubscribe, key=key_of, ack=_answer, limit=limit
         ),
+        ghost_seconds=_GHOST_SECONDS,
     )
 
 

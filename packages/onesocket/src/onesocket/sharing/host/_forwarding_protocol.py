@@ -23,6 +23,7 @@ class ForwardingProtocol(Protocol):
         self.subprotocols = inner.subprotocols
         self.token_place = inner.token_place
         self.pace, self.control_pace = inner.pace, inner.control_pace  # of successors, whose options are made of this
+        self.ghost_seconds = inner.ghost_seconds
         self.requests = None if inner.requests is None else _requests_of_frames(inner, inner.requests)
 
     def __repr__(self) -> str:

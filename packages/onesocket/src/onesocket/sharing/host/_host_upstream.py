@@ -340,7 +340,7 @@ class HostUpstream:
             if not self._left_in_order:
                 self._local_status.log_take_over()
             # A stop, or a connection that was up, outlives its owner; so does a date that the server named.
-            earlier = EarlierConnection(self._left_in_order, self._local_status.seconds_to_date)
+            earlier = EarlierConnection(self._local_status.seconds_to_date)
             role.resume(self._local_status.present.state, earlier)
 
     def _on_role_lost(self, *, in_order: bool) -> None:
