@@ -1,6 +1,7 @@
 """Late readers of one client begin with a snapshot."""
 
 import asyncio
+import json
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, NoReturn
@@ -9,13 +10,16 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from onesocket import Client, Gap
+from onesocket import Client, Gap, Subscriptions
 from onesocket.client import GapReason
 from onesocket.client._fan_out import FanOut
-from onesocket.client._snapshot_keeper import make_snapshot_keeper
+from onesocket.client._snapshot_keeper import LastValueKeeper, make_snapshot_keeper
 from onesocket.errors import InvalidOption
 from onesocket.protocols import Json, LastValues, Raw, SnapshotHook
 from onesocket.protocols._snapshot import Snapshot
+from onesocket.testing import MemoryServer
+
+from ...virtual_time import make_client, on_virtual_time
 
 URL = "ws://127.0.0.1:9"
 FIVE: Any = 5
@@ -282,3 +286,38 @@ def test_each_late_stream_is_the_newest_of_each_key_and_all_that_follows(steps: 
                 streams.append((fan_out.subscribe(where=where), begin, wanted))
     for stream, expected, _wanted in streams:
         assert read(stream) == expected
+
+
+@on_virtual_time
+async def test_messages_behind_the_end_of_a_subscription_are_not_kept_for_the_next_one() -> None:
+    subscriptions = Subscriptions(
+        subscribe=lambda keys: {"add": keys}, unsubscribe=lambda keys: {"end": keys}, key=lambda message: message["key"]
+    )
+    server = MemoryServer(latency=0.1)
+    protocol = Json(subscriptions=subscriptions, snapshot=LastValues(limit=2))
+    async with make_client(server, protocol=protocol) as client:
+        (peer,) = server.peers
+
+        async def change(key: str, number: int) -> None:
+            peer.send(json.dumps({"key": key, "number": number}))
+            await asyncio.sleep(1)
+
+        everything = client.subscribe()
+        stream = client.subscribe(keys=["a"], gaps=False)
+        await change("a", 1)
+        stream.close()
+        await change("a", 2)  # the server has not read yet that it has ended
+        again = client.subscribe(keys=["a"], gaps=False)
+        await change("a", 3)
+        assert await anext(again) == {"key": "a", "number": 3}
+        assert await anext(client.subscribe(keys=["a"])) == {"key": "a", "number": 3}, "it is kept again"
+        assert [(await anext(everything))["number"] for _ in range(3)] == [1, 2, 3]
+        keeper = client.internals.fan_out.keeper
+        assert isinstance(keeper, LastValueKeeper)
+        for number in range(5):
+            client.subscribe(keys=[f"key {number}"]).close()
+            await asyncio.sleep(1)
+        assert len(keeper._ended) == 2, "bounded"
+        peer.drop()
+        await asyncio.sleep(1)
+        assert not keeper._ended, "of the present connection"

@@ -32,7 +32,10 @@ class SnapshotKeeper(Protocol):
         """Take note of a frame that readers can't read."""
 
     def forget(self, keys: Iterable[Hashable]) -> None:
-        """Forget keys whose subscription has ended."""
+        """Forget keys whose subscription has ended; messages of them that still come are out of date soon."""
+
+    def expect(self, keys: Iterable[Hashable]) -> None:
+        """Take note of keys whose subscription begins."""
 
     def items(self, encode: Callable[[Any], Any] = as_is) -> list[Any]:
         """Return the items in the order of their messages. `encode`: makes the item of a message of the program."""
@@ -42,7 +45,7 @@ class SnapshotKeeper(Protocol):
 class LastValueKeeper:
     """Keeps the newest item of each key."""
 
-    __slots__ = ("_has_subscribed_keys", "_items", "_key_of", "_limit", "_report")
+    __slots__ = ("_ended", "_has_subscribed_keys", "_items", "_key_of", "_limit", "_report")
 
     def __init__(self, declared: LastValues, protocol: WireProtocol[Any], report: Report) -> None:
         self._key_of = key_function(declared, protocol)
@@ -51,6 +54,8 @@ class LastValueKeeper:
         self._limit = declared.limit
         self._report = report
         self._items: OrderedDict[Any, Any] = OrderedDict()
+        self._ended: dict[Hashable, None] = {}
+        """Keys whose subscription has ended on the present connection, the last ones."""
 
     def __repr__(self) -> str:
         return f"<LastValueKeeper keys={len(self._items)}>"
@@ -59,7 +64,7 @@ class LastValueKeeper:
         """Keep the item instead of an older one of its key."""
         try:
             key = self._key_of(message)
-            if key is None:
+            if key is None or (self._ended and key in self._ended):
                 return
             self._items[key] = item
         except Exception as error:  # noqa: BLE001 - the caller's own function may raise anything
@@ -72,9 +77,10 @@ class LastValueKeeper:
     def lose(self, gap: Gap) -> None:
         """Forget all of a lost connection; keep the place of a message that can't be read."""
         if gap.reason is GapReason.RECONNECTED and gap.keys is not None and self._has_subscribed_keys:
-            self.forget(gap.keys)
+            self._drop(gap.keys)
         elif gap.reason is GapReason.RECONNECTED:
             self._items.clear()
+            self._ended.clear()
         elif gap.reason is GapReason.UNDECODABLE:
             self.put_unreadable(gap)
 
@@ -84,7 +90,21 @@ class LastValueKeeper:
         self._items.move_to_end(_UNREADABLE)
 
     def forget(self, keys: Iterable[Hashable]) -> None:
-        """Forget the newest items of these keys."""
+        """Forget the newest items of these keys, and keep none until `expect`."""
+        keys = list(keys)
+        self._drop(keys)
+        if self._has_subscribed_keys:
+            self._ended.update(dict.fromkeys(keys))
+            while len(self._ended) > self._limit:
+                del self._ended[next(iter(self._ended))]
+
+    def expect(self, keys: Iterable[Hashable]) -> None:
+        """Keep items of these keys again."""
+        if self._ended:
+            for key in keys:
+                self._ended.pop(key, None)
+
+    def _drop(self, keys: Iterable[Hashable]) -> None:
         for key in keys:
             self._items.pop(key, None)
 
@@ -125,6 +145,9 @@ class HookKeeper:
 
     def forget(self, keys: Iterable[Hashable]) -> None:
         """Do nothing: keys are the program's business."""
+
+    def expect(self, keys: Iterable[Hashable]) -> None:
+        """Do nothing, as `forget`."""
 
     def items(self, encode: Callable[[Any], Any] = as_is) -> list[Any]:
         """Call `messages`; without it, as it raised, a reader begins with the next message."""

@@ -117,7 +117,10 @@ class UpstreamSubscriptions:
         """Count one subscription more for each key; those beyond the limit are refused. Raises `InvalidOption`."""
         check_subscription_support(self._protocol)
         fitting, refused = self._within_limit(list(keys))
-        for key in self._counts.add_keys(subscriber, fitting):
+        new = self._counts.add_keys(subscriber, fitting)
+        if self._keeper is not None:
+            self._keeper.expect(new)
+        for key in new:
             if key in self._unwanted:
                 del self._unwanted[key]
             else:

@@ -96,6 +96,8 @@ class Connections:
     def add(self, reader: KeySubscriber, keys: Iterable[Hashable]) -> None:
         """Count one reader more of these keys. Raises `InvalidOption`."""
         new = self._counts.add_keys(reader, keys)
+        if self._fan_out.keeper is not None:
+            self._fan_out.keeper.expect(new)
         self._homeless |= self._failed | dict.fromkeys(new)
         self._failed.clear()
         self._place()
