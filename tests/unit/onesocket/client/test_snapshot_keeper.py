@@ -302,7 +302,7 @@ async def test_messages_behind_the_end_of_a_subscription_are_not_kept_for_the_ne
             peer.send(json.dumps({"key": key, "number": number}))
             await asyncio.sleep(1)
 
-        everything = client.subscribe()
+        everything = client.subscribe(gaps=False)
         stream = client.subscribe(keys=["a"], gaps=False)
         await change("a", 1)
         stream.close()
