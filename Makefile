@@ -1,5 +1,5 @@
 # `make help` lists the targets. Needs make, sh and a Python >= 3.11; uses uv when it is installed.
-.PHONY: help setup demo test test-once test-python-twin test-quick simulate check format diagram reference constraints wheel-test wheels bench bench-peers conformance differential proxies fuzz soak compat compat-python chaos outbox rotation e2e screenshots clean
+.PHONY: help setup demo test test-once test-python-twin test-quick simulate check format diagram reference constraints wheel-test wheels bench bench-peers conformance differential proxies fuzz soak soak-clients soak-feeds compat compat-python chaos outbox rotation e2e screenshots clean
 
 # One environment for each Python, named after its version: `make test PYTHON=3.13` never runs in another one's.
 FOUND := $(shell sh tools/find_python.sh $(PYTHON))
@@ -44,7 +44,8 @@ help:
 	@echo "make differential random conversations with aiohttp, picows, websockets and Node's ws: both ledgers have to agree"
 	@echo "make proxies     the client behind nginx, HAProxy and Caddy, while their backend counts; it needs Debian's apt-get"
 	@echo "make fuzz        fuzz the C twin of onesocket.wire under sanitizers, and both twins; needs clang; ARGS=\"--seconds 3600\""
-	@echo "make soak        MINUTES=15 with 200 clients on a server that breaks something every second; ARGS=\"--seed 7\""
+	@echo "make soak        MINUTES=20 with 200 clients on a server that breaks something every second (soak-clients), then with"
+	@echo "                 eight readers in three processes on six fake venues that break (soak-feeds); ARGS=\"--seed 7\""
 	@echo "make compat      eight unmodified Discord libraries against the chat server; compat-python: those in Python"
 	@echo "make outbox      a program with a durable outbox is killed at every step, while the server counts"
 	@echo "make rotation    1000 rotations of a connection, with a ledger at the server"
@@ -192,9 +193,14 @@ proxies: setup
 fuzz: setup
 	$(BIN)/python -m tests.campaigns.fuzz $(ARGS)
 
-MINUTES ?= 15
-soak: setup
+MINUTES ?= 20
+soak: soak-clients soak-feeds
+
+soak-clients: setup
 	$(BIN)/python -W error -m tests.campaigns.soak --minutes $(MINUTES) $(ARGS)
+
+soak-feeds: setup
+	$(BIN)/python -W error -m tests.campaigns.feeds --minutes $(MINUTES) $(ARGS)
 
 # Each library is installed into an environment of its own in .compat/; JavaScript needs Node.js with npm.
 compat: setup

@@ -173,7 +173,7 @@ class WarningLog(logging.Handler):
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run; returns the exit status."""
-    parser = argparse.ArgumentParser(prog="make soak", description=__doc__)
+    parser = argparse.ArgumentParser(prog="make soak-clients", description=__doc__)
     parser.add_argument("--minutes", type=float, default=15.0)
     parser.add_argument("--clients", type=int, default=200)
     parser.add_argument("--rate", type=float, default=4.0, help="messages per second and client")

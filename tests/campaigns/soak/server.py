@@ -11,7 +11,6 @@ import dataclasses
 import random
 import signal
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any, Final
 
 from onesocket.testing import Fault, FaultyServer
@@ -20,6 +19,7 @@ from onesocket.testing._handshake_endpoint import ConnectionPhase
 from onesocket.testing._server_context import OnMessage
 from tests.campaigns.harness.ledger import ConnectionRecord
 from tests.campaigns.harness.orders import serve_orders, setup, write_event
+from tests.campaigns.harness.sockets import held_by_a_process
 from tests.campaigns.soak.director import INVALID_FRAMES, UPGRADES
 
 _ALIVE: Final = (ConnectionPhase.ANSWERING, ConnectionPhase.OPEN)
@@ -82,7 +82,7 @@ class SoakServer:
         for old in tuple(connections):
             if old.connection.phase not in _ALIVE:
                 self._finish(old)
-            elif _held_by_a_process(old.connection):
+            elif held_by_a_process(old.connection):
                 self._wrong.append(f"client {client} has two sockets: {old.connection!r} and {connection!r}")
             else:
                 # The client's socket is gone; a server that does not read can't know.
@@ -213,21 +213,6 @@ class SoakServer:
 def encode_number(number: int) -> str:
     """The short answer to a long message."""
     return f"{number}:"
-
-
-def _held_by_a_process(connection: FaultyConnection) -> bool:
-    """True if a process still holds the client's end of this connection, by the kernel's table of sockets."""
-    transport = connection._transport  # pyright: ignore[reportPrivateUsage] - it has no public peer
-    ends = [transport.get_extra_info(name) for name in ("peername", "sockname")] if transport is not None else []
-    if not all(ends):
-        return False
-    # Both ends: the port of one that is gone may serve another connection of this machine by now.
-    address = [f"0100007F:{port:04X}" for _, port in ends]
-    for row in Path("/proc/net/tcp").read_text(encoding="ascii").splitlines()[1:]:
-        cells = row.split()
-        if cells[1:3] == address:
-            return cells[9] != "0"  # its inode; an orphan that the kernel still closes has none
-    return False
 
 
 async def serve(seed: int) -> None:

@@ -15,6 +15,7 @@ from tests.campaigns.conformance import report as conformance_report
 from tests.campaigns.conformance.agents import TransportAgent, agents
 from tests.campaigns.conformance.report import behaviour, judge
 from tests.campaigns.differential import __main__ as differential
+from tests.campaigns.feeds import __main__ as feeds
 from tests.campaigns.harness.probe import PROC, Sample
 from tests.campaigns.proxies import __main__ as proxies
 from tests.campaigns.soak import __main__ as soak
@@ -132,7 +133,15 @@ def shortened_waits(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 
 @needs_proc
 def test_a_short_soak_is_good(shortened_waits: None, capsys: pytest.CaptureFixture[str]) -> None:
-    assert soak.main(["--minutes", "0.06", "--clients", "6", "--rate", "20", "--seed", "3"]) == 0
+    assert soak.main(["--minutes", "0.04", "--clients", "6", "--rate", "20", "--seed", "3"]) == 0
+    printed = capsys.readouterr().out
+    assert "seed 3" in printed
+    assert "good:" in printed
+
+
+@needs_proc
+def test_a_short_soak_of_feeds_is_good(capsys: pytest.CaptureFixture[str]) -> None:
+    assert feeds.main(["--minutes", "0.04", "--seed", "3"]) == 0, capsys.readouterr().out
     printed = capsys.readouterr().out
     assert "seed 3" in printed
     assert "good:" in printed

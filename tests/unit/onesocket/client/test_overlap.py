@@ -8,7 +8,7 @@ import pytest
 from onesocket.client._overlap import Overlap
 
 
-class Reader:
+class Delivered:
     """Remembers what is delivered."""
 
     def __init__(self) -> None:
@@ -38,7 +38,7 @@ def test_a_message_that_the_service_repeats_on_both_connections_comes_as_often_a
     messages: str, switch_at: int
 ) -> None:
     for order in interleavings(messages, messages):
-        reader = Reader()
+        reader = Delivered()
         overlap = Overlap(reader, lambda message: message, lambda *_: None)
         for place, (side, message) in enumerate(order):
             if place == switch_at:
@@ -51,7 +51,7 @@ def test_a_message_that_the_service_repeats_on_both_connections_comes_as_often_a
 
 
 def test_what_was_repeated_on_an_earlier_connection_is_late_that_often() -> None:
-    reader = Reader()
+    reader = Delivered()
     first = Overlap(reader, lambda message: message, lambda *_: None)
     first.switch()
     first.old.publish_many(["a", "a", "b"])
