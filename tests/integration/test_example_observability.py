@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import ast
 import asyncio
 import importlib
-import inspect
-import json
 import logging
 import urllib.request
 from collections.abc import Iterator
@@ -21,6 +18,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from onesocket import State
 from onesocket.testing import Fault, FaultyServer
+from tests.support.notebooks import run_notebook
 from tests.support.waiting import until
 
 EXAMPLES = Path(__file__).resolve().parents[2] / "examples" / "observability"
@@ -135,24 +133,8 @@ async def test_the_script_serves_its_metrics(
 async def test_the_notebook_runs_from_top_to_bottom(
     server: FaultyServer, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """As Jupyter runs it: one namespace, and `await` at the top of a cell."""
     monkeypatch.setenv("URL", server.url)
-    notebook = json.loads((EXAMPLES / "notebook.ipynb").read_text(encoding="utf-8"))
-    assert (notebook["nbformat"], notebook["metadata"]["kernelspec"]["language"]) == (4, "python")
-    namespace: dict[str, Any] = {}
-    results: list[Any] = []
-    for cell in notebook["cells"]:
-        assert {"cell_type", "metadata", "source"} <= set(cell)
-        if cell["cell_type"] == "code":
-            assert cell["outputs"] == []
-            tree = ast.parse("".join(cell["source"]))
-            if isinstance(last := tree.body[-1], ast.Expr):
-                shown = ast.copy_location(ast.Assign([ast.Name("_", ast.Store())], last.value), last)
-                tree.body[-1] = ast.fix_missing_locations(shown)
-            result = eval(compile(tree, "notebook", "exec", ast.PyCF_ALLOW_TOP_LEVEL_AWAIT), namespace)  # noqa: S307 - our own
-            if inspect.isawaitable(result):
-                await result
-            results.append(namespace.get("_"))
+    results = await run_notebook(EXAMPLES / "notebook.ipynb")
     assert results[2] == "hello"
     assert results[3] == (State.CONNECTED, 2, None)
     states, reconnects, received = results[4]

@@ -43,6 +43,7 @@ from ._alpaca_messages import (
     TradingStatus,
     UpdatedBar,
 )
+from ._fingerprint import with_fingerprint
 
 __all__ = [
     "Bar",
@@ -80,7 +81,7 @@ def protocol(*, limit: int | None = None) -> Json[Message]:
 
     `limit`: most keys of a connection, as of the plan; None leaves it to the service, which refuses more (405).
     """
-    return Json(
+    made = Json(
         type=Message,
         many=True,
         event=channel_of,
@@ -90,6 +91,7 @@ def protocol(*, limit: int | None = None) -> Json[Message]:
         ),
         ghost_seconds=_GHOST_SECONDS,
     )
+    return with_fingerprint(made, __name__, limit)
 
 
 def channel_of(message: Any) -> str | None:
@@ -120,7 +122,8 @@ def _refusal(message: Message) -> OnesocketError | None:
         return None
     text = f"Alpaca refused the login: {message.msg} ({message.code})"
     if message.code == _CONNECTION_LIMIT:
-        busy = ServerBusy(text, reason=message.msg)
+        remedy = "programs of one account have to share its connection: join(..., scope='host')"
+        busy = ServerBusy(f"{text}; {remedy}", reason=message.msg)
         busy.is_connection_limit = True
         return busy
     return LoginRefused(text, retryable=message.code == _AUTH_TIMEOUT)

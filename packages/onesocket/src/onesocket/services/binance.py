@@ -56,6 +56,7 @@ from ._binance_messages import (
     Ticker,
     Trade,
 )
+from ._fingerprint import with_fingerprint
 
 __all__ = [
     "AggTrade",
@@ -105,7 +106,7 @@ def url(market: Market = "spot") -> str:
 
 def protocol(*, futures: bool = False, limit: int | None = 1024) -> Json[Message]:
     """Return the protocol: keys like `btcusdt@trade`, within the service's pace. `limit`: most keys of a connection."""
-    return Json(
+    made = Json(
         decode=decode_futures if futures else decode_spot,
         event=channel_of,
         pace=Pace(10 if futures else 5, per=1.0, pings=True),
@@ -114,6 +115,7 @@ def protocol(*, futures: bool = False, limit: int | None = 1024) -> Json[Message
             subscribe=_subscribe, unsubscribe=_unsubscribe, key=key_of, ack=_answer, limit=limit
         ),
     )
+    return with_fingerprint(made, __name__, futures, limit)
 
 
 def rotation(*, age: float = 23 * 3600.0, overlap: float = 1.0) -> Rotation:

@@ -33,6 +33,7 @@ from typing import Any, Final, cast
 
 from ..errors import ClosedByPeer, LoginRefused, OnesocketError
 from ..protocols import Heartbeat, Json, Login, Requests
+from ._fingerprint import with_fingerprint
 from ._graphql_messages import (
     Complete,
     ConnectionAck,
@@ -86,7 +87,7 @@ def protocol(*, payload: Callable[[str | None], dict[str, Any] | None] = bearer)
     def initialise(token: str | None) -> ConnectionInit:
         return ConnectionInit(payload=payload(token))
 
-    return Json(
+    made = Json(
         type=Message,
         subprotocols=[SUBPROTOCOL],
         login=Login(request=initialise, ready=_is_acknowledged),
@@ -94,6 +95,8 @@ def protocol(*, payload: Callable[[str | None], dict[str, Any] | None] = bearer)
         heartbeat=Heartbeat(reply=_pong, answer=_is_pong),
         closed=_close_error,
     )
+    # Another function may know an account by other means than the token.
+    return with_fingerprint(made, __name__) if payload is bearer else made
 
 
 def operation(

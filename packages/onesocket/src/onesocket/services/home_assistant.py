@@ -33,6 +33,7 @@ from urllib.parse import urlsplit, urlunsplit
 
 from ..errors import InvalidOption, InvalidURL
 from ..protocols import Json, Login, Requests
+from ._fingerprint import with_fingerprint
 from ._home_assistant_messages import (
     AuthInvalid,
     AuthOk,
@@ -88,12 +89,13 @@ def url(base: str = "http://homeassistant.local:8123") -> str:
 
 def protocol() -> Json[Message]:
     """Return the protocol: the login by an access token, and the ids of commands and subscriptions."""
-    return Json(
+    made = Json(
         type=Message,
         many=True,
         login=Login(request=_credentials, ready=_is_authenticated, refused=_refused_login),
         requests=Requests(refused=_refused_command, stop=_unsubscribe),
     )
+    return with_fingerprint(made, __name__)
 
 
 def _credentials(token: str | None) -> dict[str, str]:

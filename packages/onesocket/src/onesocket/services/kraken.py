@@ -32,6 +32,7 @@ from typing import Any, Final
 
 from ..errors import InvalidOption
 from ..protocols import Json, LastValues, Requests, SubscriptionAnswer, Subscriptions
+from ._fingerprint import with_fingerprint
 from ._kraken_books import Books
 from ._kraken_messages import (
     REQUEST_IDS,
@@ -97,7 +98,7 @@ def protocol(*, depth: int = 10, interval: int = 1) -> Json[Message]:
     for name, value, allowed in (("depth", depth, _DEPTHS), ("interval", interval, _INTERVALS)):
         if value not in allowed:
             raise InvalidOption(f"Kraken: {name} is one of {', '.join(map(str, allowed))}, not {value!r}")
-    return Json(
+    made = Json(
         decode=decode,
         event=channel_of,
         requests=Requests(id="req_id", make_id=_make_id, refused=_refusal),
@@ -109,6 +110,7 @@ def protocol(*, depth: int = 10, interval: int = 1) -> Json[Message]:
         ),
         snapshot=LastValues(key=_kept_key),
     )
+    return with_fingerprint(made, __name__, depth, interval)
 
 
 def channel_of(message: Any) -> str | None:

@@ -39,6 +39,7 @@ import msgspec
 from ..client._rotation import Rotation
 from ..errors import LoginRefused, OnesocketError, ServerBusy, URLFailed, UsageError
 from ..protocols import Json, Login
+from ._fingerprint import with_fingerprint
 from ._slack_messages import Ack, DisconnectNotice, Message, SlackEnvelope, SlackHello
 
 __all__ = [
@@ -102,12 +103,13 @@ def connection_url(post: Post, token: str, *, open_url: str = OPEN_URL) -> Calla
 
 def protocol(*, acknowledge: bool = True) -> Json[Message]:
     """Return the protocol. `acknowledge`: envelopes are acknowledged as they come; False: by the program."""
-    return Json(
+    made = Json(
         decode=_decode,
         event=_type_of,
         login=Login(ready=_is_hello, refused=_refusal),
         receipt=_ack if acknowledge else None,
     )
+    return with_fingerprint(made, __name__, acknowledge)
 
 
 def rotation(*, overlap: float = 1.0) -> Rotation:

@@ -1,0 +1,176 @@
+"""examples/feed, by the commands of its tutorial: programs in processes of their own, and the ledger of the venue."""
+
+import asyncio
+import contextlib
+import os
+import re
+import shutil
+import signal
+import sys
+from collections.abc import AsyncIterator, Mapping
+from pathlib import Path
+
+import pytest
+
+from onesocket.testing.services import AlpacaVenue, VenueEvent
+from tests.engines.node_engine import WS_VERSION, install_ws
+
+ROOT = Path(__file__).resolve().parents[2]
+EXAMPLE = ROOT / "examples" / "feed"
+TUTORIAL = (ROOT / "docs" / "one-account.md").read_text("utf-8")
+COMMANDS = [
+    line
+    for block in re.findall(r"^```sh\n(.*?)^```\n", TUTORIAL, re.DOTALL | re.MULTILINE)
+    for line in block.splitlines()
+]
+NOTEBOOK = f"{sys.executable} {ROOT}/tests/support/notebooks.py {EXAMPLE}/notebook.ipynb"
+DEADLINE = 30.0
+
+pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="Unix only")
+
+
+class Program:
+    """A running program, with what it has printed so far."""
+
+    def __init__(self, process: asyncio.subprocess.Process) -> None:
+        self.process = process
+        self.lines: list[str] = []
+
+    async def until(self, *wanted: str) -> str:
+        """Read until each of these is in a line; returns the newest line."""
+        assert self.process.stdout is not None
+        async with asyncio.timeout(DEADLINE):
+            while not all(any(text in line for line in self.lines) for text in wanted):
+                line = await self.process.stdout.readline()
+                assert line, (wanted, self.lines)
+                self.lines.append(line.decode().rstrip())
+        return self.lines[-1]
+
+    async def ended(self) -> tuple[int | None, str]:
+        """The exit status, and everything that was printed."""
+        async with asyncio.timeout(DEADLINE):
+            output, _ = await self.process.communicate()
+        return self.process.returncode, "\n".join([*self.lines, output.decode()])
+
+    async def interrupted(self) -> int | None:
+        """The exit status after Ctrl-C."""
+        self.process.send_signal(signal.SIGINT)
+        status, _ = await self.ended()
+        return status
+
+
+class Terminals(contextlib.AsyncExitStack):
+    """Starts programs, all in the same environment; kills at the end what is left of them."""
+
+    def __init__(self, place: Path) -> None:
+        super().__init__()
+        kept = {name: value for name, value in os.environ.items() if not name.startswith(("ONESOCKET_", "SCOPE"))}
+        variables = re.findall(r"(\w+)=(\S+)", (EXAMPLE / "account.env").read_text("utf-8"))
+        path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+        self.environment = {**kept, **dict(variables), "PATH": path, "ONESOCKET_RUNTIME_DIR": str(place)}
+
+    async def start(self, command: str, **variables: str) -> Program:
+        process = await asyncio.create_subprocess_exec(
+            *("sh", "-c", f"exec env {command}"),
+            cwd=ROOT,
+            env={**self.environment, **variables},
+            stdin=asyncio.subprocess.DEVNULL,
+            stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.STDOUT,
+        )
+        self.push_async_callback(self._end, process)
+        return Program(process)
+
+    async def _end(self, process: asyncio.subprocess.Process) -> None:
+        if process.returncode is None:
+            process.kill()
+            await process.communicate()
+
+
+@pytest.fixture
+async def terminals(tmp_path: Path) -> AsyncIterator[Terminals]:
+    async with Terminals(tmp_path / "run") as opened:
+        yield opened
+
+
+def command(words: str, replaced: Mapping[str, str] | None = None) -> str:
+    """The one command of the tutorial that begins with these words."""
+    found: str
+    (found,) = {line for line in COMMANDS if line.startswith(words)}
+    for old, new in (replaced or {}).items():
+        assert old in found
+        found = found.replace(old, new)
+    return found
+
+
+async def test_four_programs_in_four_processes_share_one_connection_of_the_account(
+    terminals: Terminals, tmp_path: Path
+) -> None:
+    await install_ws(ROOT / ".differential" / "node")
+    (tmp_path / "node_modules").symlink_to(ROOT / ".differential" / "node" / "node_modules")
+    shutil.copy(EXAMPLE / "dashboard.mjs", tmp_path)
+    assert f'"ws": "{WS_VERSION}"' in (EXAMPLE / "package.json").read_text("utf-8")
+
+    async with AlpacaVenue() as venue:
+        terminals.environment["FEED_URL"] = venue.url
+
+        async def until_keys(*symbols: str) -> None:
+            wanted = {f"trades.{symbol}" for symbol in symbols}
+            await venue.wait_until(lambda _: venue.keys == wanted, DEADLINE)
+
+        def push(price: int) -> None:
+            for symbol in ("AAPL", "AMZN", "MSFT", "NVDA", "TSLA"):
+                venue.push({"T": "t", "S": symbol, "p": price, "s": 1})
+
+        strategy = await terminals.start(command("python examples/feed/strategy.py"))
+        await until_keys("AAPL", "MSFT")  # so this process has the connection
+        hub = await terminals.start(command("onesocket share") + " --listen 127.0.0.1:0")
+        recorder = await terminals.start(command("python examples/feed/recorder.py", {"trades.csv": "/dev/stdout"}))
+        notebook = await terminals.start(NOTEBOOK)
+        url = (await hub.until("ready")).split()[1]
+        dashboard = await terminals.start(command("node", {"examples/feed": str(tmp_path)}) + f" --url {url}")
+        await until_keys("AAPL", "AMZN", "MSFT", "NVDA", "TSLA")
+        push(101)
+        push(102)
+        await strategy.until("AAPL 101.00 hold", "MSFT 101.00 hold", "AAPL 102.00 buy", "MSFT 102.00 buy")
+        await recorder.until("AAPL,101.0,1.0", "TSLA,101.0,1.0", "AAPL,102.0,1.0", "TSLA,102.0,1.0")
+        await dashboard.until("AAPL 101.00", "AMZN 101.00", "AAPL 102.00", "AMZN 102.00")
+        status, output = await notebook.ended()
+        assert status == 0, output
+        assert "[('MSFT', 101.0), ('NVDA', 101.0), ('MSFT', 102.0), ('NVDA', 102.0)]" in output
+        assert f"[('{venue.url}', {strategy.process.pid}, 3, <State.CONNECTED: 'connected'>)]" in output
+        assert [len(each.lines) for each in (strategy, recorder, dashboard)] == [4, 4, 4]
+        await until_keys("AAPL", "AMZN", "MSFT", "TSLA")
+        ledger = venue.ledger
+        assert (ledger.most_open, ledger.most_signed_in) == (1, {"key": 1})
+        assert (ledger.totals[VenueEvent.OPENED], ledger.totals[VenueEvent.SIGNED_IN]) == (1, 1)
+        assert sorted(entry.key for entry in ledger.of(VenueEvent.SUBSCRIBED)) == [
+            f"trades.{symbol}" for symbol in ("AAPL", "AMZN", "MSFT", "NVDA", "TSLA")
+        ]
+
+        assert await strategy.interrupted() == 0
+        await until_keys("AAPL", "AMZN", "TSLA")  # another process has taken over
+        push(103)
+        await recorder.until("gap,reconnected,", "AAPL,103.0,1.0", "TSLA,103.0,1.0")
+        await dashboard.until("AAPL 103.00", "AMZN 103.00")
+        assert [await each.interrupted() for each in (dashboard, recorder, hub)] == [0, 0, 0]
+        counts = await venue.wait_until(lambda counts: counts.sockets_now == 0, DEADLINE)
+        assert (counts.most_sockets, counts.handshakes, set(counts.close_codes)) == (1, 2, {1000})
+        assert (ledger.most_signed_in, ledger.totals[VenueEvent.REPEATED]) == ({"key": 1}, 0)
+
+
+async def test_in_one_process_the_scope_process_is_enough_and_another_process_is_refused(terminals: Terminals) -> None:
+    venue = await terminals.start(command("python examples/feed/venue.py"), FEED_URL="ws://127.0.0.1:0/")
+    terminals.environment["FEED_URL"] = (await venue.until("fake Alpaca")).split()[-1]
+    together = await terminals.start(
+        command("SCOPE=process python examples/feed/together.py", {"trades.csv": "/dev/stdout"})
+    )
+    await together.until("strategy: AAPL", "strategy: MSFT", "AAPL,", "TSLA,")
+    alone = await terminals.start(command("SCOPE=process python examples/feed/strategy.py"))
+    status, output = await alone.ended()
+    assert status == 1
+    assert " ".join(output.splitlines()[-1].split()) in " ".join(TUTORIAL.split())
+    await venue.until("logged in: 1 (most at once 1, in all 1, refused 1); trades.AAPL trades.MSFT trades.TSLA")
+    assert await together.interrupted() == 0
+    await venue.until("logged in: 0 (most at once 1, in all 1, refused 1); no subscriptions")
+    assert await venue.interrupted() == 0
