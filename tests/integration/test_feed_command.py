@@ -151,7 +151,7 @@ async def test_the_arguments_of_the_running_command_hold_no_token(venue: AlpacaV
     [
         (["nasdaq", "AAPL"], "'nasdaq' is none of the services, which are alpaca"),
         (["alpaca"], "onesocket feed alpaca AAPL bars.MSFT"),
-        (["alpaca", "bars.*"], "'bars.*' is no key of one symbol"),
+        (["alpaca", "bars."], "'bars.' has no symbol"),
         (["alpaca", "AAPL", "--wait", "inf"], "--wait wants a number of seconds, not inf"),
         (["alpaca", "AAPL", "--url", "http://x"], "ws://"),
         (["alpaca", "AAPL", "--token-file", "/nowhere/at/all"], "/nowhere/at/all: No such file"),

@@ -49,6 +49,27 @@ async def test_typed_messages_of_the_wanted_keys_arrive_in_every_scope(
         assert venue.counts.most_open == 1
 
 
+@pytest.mark.parametrize("kind", KINDS)
+async def test_a_stream_of_all_symbols_gets_each_message_once_in_every_scope(
+    venue: AlpacaVenue, tmp_path: Path, kind: str
+) -> None:
+    def bar(symbol: str) -> dict[str, object]:
+        return {"T": "b", "S": symbol, "o": 1, "h": 2, "l": 0.5, "c": 1.5, "v": 100}
+
+    options = {} if kind == "client" else {"key": "k"}
+    async with open_handle(kind, venue.url, tmp_path, token=TOKEN, protocol=alpaca.protocol(), **options) as handle:
+        every = await handle.call(lambda client: client.subscribe(keys=["bars.*", "bars.MSFT"], gaps=False))
+        one = await handle.call(lambda client: client.subscribe(keys=["bars.AAPL"], gaps=False))
+        named = await handle.call(
+            lambda client: client.subscribe("bars", keys=["bars.*"], where=lambda one: one.symbol[0] == "A", gaps=False)
+        )
+        await venue.wait_until(lambda _: venue.keys == {"bars.*", "bars.MSFT", "bars.AAPL"})
+        venue.push(bar("MSFT"), bar("TSLA"), bar("AAPL"))
+        assert [(await handle.receive(every)).symbol for _ in range(3)] == ["MSFT", "TSLA", "AAPL"]
+        assert (await handle.receive(one)).symbol == "AAPL"
+        assert (await handle.receive(named)).symbol == "AAPL"
+
+
 @pytest.mark.parametrize(
     ("point", "kind"),
     [

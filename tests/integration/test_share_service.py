@@ -107,8 +107,14 @@ async def test_clients_name_keys_and_get_their_messages_whole_over_one_login(
         await until_subscribed(venue, "trades.AAPL")
         await ask(other, "unsubscribe", "AAPL")
         await until_subscribed(venue)
-        with pytest.raises(ConnectionClosed, match=r"'bars\.\*' is no key of one symbol"):  # noqa: PT012 - both steps
-            await ask(one, "subscribe", "bars.*")
+        await ask(one, "subscribe", "bars.*", "bars.MSFT")
+        await ask(other, "subscribe", "bars.AAPL")
+        await until_subscribed(venue, "bars.*", "bars.MSFT", "bars.AAPL")
+        venue.push(MSFT, MSFT | {"S": "AAPL"}, MSFT | {"S": "TSLA"})
+        assert [(await received(one))["S"] for _ in range(3)] == ["MSFT", "AAPL", "TSLA"]
+        assert (await received(other))["S"] == "AAPL"
+        with pytest.raises(ConnectionClosed, match=r"'bars\.' has no symbol"):  # noqa: PT012 - both steps
+            await ask(one, "subscribe", "bars.")
             await received(one)
         hub.process.send_signal(signal.SIGUSR1)
         await hub.remark("no rotation: the service of this hub declares none")

@@ -31,15 +31,17 @@ def test_an_unknown_name_is_told_with_the_known_ones() -> None:
         ("BRK.B", "trades.BRK.B"),
         ("bars.BRK.B", "bars.BRK.B"),
         ("quotes.MSFT", "quotes.MSFT"),
+        ("bars.*", "bars.*"),
+        ("*", "trades.*"),
     ],
 )
 def test_a_word_for_alpaca_is_a_symbol_or_a_key(word: str, key: str) -> None:
     assert find_service("alpaca").key(word) == key
 
 
-@pytest.mark.parametrize("word", ["", "*", "bars.*", "bars."])
-def test_a_word_for_alpaca_names_one_symbol(word: str) -> None:
-    with pytest.raises(InvalidOption, match="give symbols"):
+@pytest.mark.parametrize("word", ["", "bars."])
+def test_a_word_for_alpaca_names_a_symbol(word: str) -> None:
+    with pytest.raises(InvalidOption, match="has no symbol"):
         find_service("alpaca").key(word)
 
 

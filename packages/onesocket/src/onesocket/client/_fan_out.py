@@ -13,7 +13,7 @@ from ..errors import OnesocketError, SlowConsumer
 from ._callback import Callback, CallbackHost, CallbackTasks
 from ._early_messages import EarlyMessages
 from ._gap import Gap, GapReason
-from ._key_table import KeySelection, KeyTable
+from ._key_table import KeySelection, KeyTable, new_key_table
 from ._losses import Losses
 from ._options import check_flag
 from ._queue import DEFAULT_LIMIT, Overflow, Queue
@@ -569,7 +569,7 @@ class FanOut:
         """Let a queue get its messages from the table of keys; returns the function that ends that."""
         table = self._key_table
         if table is None:
-            table = self._key_table = KeyTable(keys.key_of, self._report)
+            table = self._key_table = new_key_table(keys, self._report)
             table.remove = self._sinks.add(None, table.put, None)
         sink = queue.put if where is None else Filter(where, queue.put)
         table.add(keys.keys, sink)

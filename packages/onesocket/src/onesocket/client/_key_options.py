@@ -14,7 +14,9 @@ from ._key_table import KeySelection
 def select_keys(protocol: Protocol, keys: object) -> KeySelection | None:
     """The selection for the keys of ``subscribe(keys=…)``; None: there are none. Raises `InvalidOption`."""
     wanted = check_keys(keys)
-    return KeySelection(wanted, check_key_support(protocol)) if wanted else None
+    if not wanted:
+        return None
+    return KeySelection(wanted, check_key_support(protocol), check_subscription_support(protocol).wildcard)
 
 
 def check_keys(keys: object) -> tuple[Hashable, ...]:

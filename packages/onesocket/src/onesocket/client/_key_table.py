@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Iterable
+from collections.abc import Callable, Collection, Hashable, Iterable
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -18,11 +18,18 @@ class KeySelection:
 
     keys: tuple[Hashable, ...]
     key_of: Callable[[Any], Hashable]
+    wildcard: Callable[[Any], Hashable] | None = None
 
     def within(self, where: Predicate | None) -> Predicate:
         """A predicate for the messages of these keys for which `where` is true."""
-        keys, key_of = frozenset(self.keys), self.key_of
-        return lambda message: key_of(message) in keys and (where is None or bool(where(message)))
+        keys, key_of, wildcard = frozenset(self.keys), self.key_of, self.wildcard
+
+        def selects(message: Any) -> bool:
+            if not is_wanted(key_of(message), keys, wildcard):
+                return False
+            return where is None or bool(where(message))
+
+        return selects
 
     def gap_sink(self, sink: Sink) -> Sink:
         """A sink that passes on the gap markers that are about some of these keys, and tells which."""
@@ -35,6 +42,11 @@ class KeySelection:
                 sink(replace(gap, keys=keys & gap.keys))
 
         return take
+
+
+def is_wanted(key: Any, keys: Collection[Hashable], wildcard: Callable[[Any], Hashable] | None) -> bool:
+    """Check whether the messages of a key are among those of some keys."""
+    return key in keys or (wildcard is not None and key is not None and wildcard(key) in keys)
 
 
 class _Several:
@@ -63,7 +75,7 @@ class KeyTable(BatchTarget):
     def __init__(self, key_of: Callable[[Any], Hashable], report: Callable[[BaseException, str], None]) -> None:
         self._key_of = key_of
         self._report = report
-        self._sinks: dict[Hashable, Sink] = {}
+        self._sinks: dict[Hashable, Sink | None] = {}
         self.streams = 0
         """Number of sinks that were added and not taken off."""
         self.remove: Callable[[], object]
@@ -118,4 +130,47 @@ class KeyTable(BatchTarget):
         if not sinks:
             self._sinks.pop(key, None)
         else:
-            self._sinks[key] = sinks[0] if len(sinks) == 1 else _Several(sinks, self._report)
+            self._sinks[key] = self._one(sinks)
+
+    def _one(self, sinks: tuple[Sink, ...]) -> Sink:
+        return sinks[0] if len(sinks) == 1 else _Several(sinks, self._report)
+
+
+class WildcardKeyTable(KeyTable):
+    """The sinks of each key, and of the wildcard for it: found at the first message of a key, after each change."""
+
+    __slots__ = ("_added", "_declared_key_of", "_wildcard")
+
+    def __init__(
+        self,
+        key_of: Callable[[Any], Hashable],
+        wildcard: Callable[[Any], Hashable],
+        report: Callable[[BaseException, str], None],
+    ) -> None:
+        super().__init__(self._find_key, report)
+        self._declared_key_of = key_of
+        self._wildcard = wildcard
+        self._added: dict[Hashable, tuple[Sink, ...]] = {}
+
+    def _find_key(self, message: Any) -> Hashable:
+        key = self._declared_key_of(message)
+        if key not in self._sinks:
+            sinks = () if key is None else (*self._get(key), *self._get(self._wildcard(key)))
+            self._sinks[key] = self._one(tuple(dict.fromkeys(sinks))) if sinks else None
+        return key
+
+    def _get(self, key: Hashable) -> tuple[Sink, ...]:
+        return self._added.get(key, ())
+
+    def _set(self, key: Hashable, sinks: tuple[Sink, ...]) -> None:
+        self._added[key] = sinks
+        if not sinks:
+            del self._added[key]
+        self._sinks.clear()
+
+
+def new_key_table(selection: KeySelection, report: Callable[[BaseException, str], None]) -> KeyTable:
+    """Make the table for streams of a protocol's keys."""
+    if selection.wildcard is None:
+        return KeyTable(selection.key_of, report)
+    return WildcardKeyTable(selection.key_of, selection.wildcard, report)

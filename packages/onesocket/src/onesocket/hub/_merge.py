@@ -46,7 +46,8 @@ class JsonField:
 class InterestReader(Protocol):
     """Parses the subscriptions of local clients, and finds the key of a message.
 
-    It may have `refused`, as a `Merge`, and ``is_answer(data)``: True for messages of the service that are the hub's.
+    It may have `refused`, as a `Merge`; ``is_answer(data)``: True for messages of the service that are the hub's; and
+    `wildcard`, as `Subscriptions`.
     """
 
     def read(self, data: Data) -> Interest | None:

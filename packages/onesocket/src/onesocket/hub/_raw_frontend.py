@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Container, Iterable
+from collections.abc import Callable, Container, Hashable, Iterable
 from typing import TYPE_CHECKING, Any, Final
 
 from ..client._backlog import MAX_BYTES, Backlog
 from ..client._gap import Gap, GapReason
+from ..client._key_table import is_wanted
 from ..errors import InvalidOption, SubscriptionRefused
 from ..protocols._requests import Requests
 from ..sharing._upstream import Upstream
@@ -51,6 +52,7 @@ class RawFrontend:
         self.upstream = upstream
         self._merge = merge
         self._is_answer: Callable[[Data], bool] | None = getattr(merge, "is_answer", None)
+        self._wildcard: Callable[[Any], Hashable] | None = getattr(merge, "wildcard", None)
         self._snapshots = snapshots
         self.requests = requests
         self._limits = ServerConnectionLimits(
@@ -108,7 +110,8 @@ class RawFrontend:
             batch = [message for message in batch if not self._is_answer(message)]
         pairs = [(key_of(merge, message), encode_message(message)) for message in batch]
         for client in tuple(self._clients):
-            self._write((client,), [frame for key, frame in pairs if key is None or key in client.keys])
+            wanted = [frame for key, frame in pairs if key is None or is_wanted(key, client.keys, self._wildcard)]
+            self._write((client,), wanted)
 
     def size(self, message: Any) -> int:
         """The size of a message in bytes."""

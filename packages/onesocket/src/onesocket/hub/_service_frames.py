@@ -114,6 +114,7 @@ class ServiceInterests:
         """`key`: returns the key that a text means; it may raise `InvalidOption`."""
         self._key = key
         self.key_of = frames.key_of_frame
+        self.wildcard = None if frames.subscriptions is None else frames.subscriptions.wildcard
         self.is_answer = frames.is_answer
 
     def __repr__(self) -> str:

@@ -46,6 +46,9 @@ class Subscriptions:
     """Returns the message that ends the subscriptions to a list of keys; several as for `subscribe`."""
     key: Callable[[Any], Hashable] | None = None
     """Returns the key of a received message, or None if it has none. Needed for ``subscribe(keys=…)``."""
+    wildcard: Callable[[Any], Hashable] | None = None
+    """Returns the key that asks for all messages like those of a key, such as `bars.*` for `bars.AAPL`. A stream of it
+    gets the messages of all these keys."""
     ack: Callable[[Any], SubscriptionAnswer | Iterable[SubscriptionAnswer] | None] | None = None
     """Returns the answer to `subscribe` that a received message is, or several in a list; None for all others, answers
     to `unsubscribe` among them. Subscribers get the message, too."""
@@ -57,9 +60,9 @@ class Subscriptions:
     """Limit on the rate of the messages that subscribe and unsubscribe; other messages don't wait for them."""
 
     def __post_init__(self) -> None:
-        for name in ("subscribe", "unsubscribe", "key", "ack"):
+        for name in ("subscribe", "unsubscribe", "key", "wildcard", "ack"):
             function: object = getattr(self, name)
-            is_optional = name in ("key", "ack")
+            is_optional = name in ("key", "wildcard", "ack")
             if not is_plain_function(function) and not (is_optional and function is None):
                 either = " or None" if is_optional else ""
                 raise InvalidOption(f"Subscriptions: {name} must be a plain function{either}, not {kind_of(function)}")

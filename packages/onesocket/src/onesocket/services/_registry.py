@@ -69,8 +69,8 @@ def _alpaca_key(text: str) -> Hashable:
     channel, dot, symbol = text.partition(".")
     if not dot or channel not in _ALPACA_CHANNELS:  # BRK.B is a symbol, too
         channel, symbol = "trades", text
-    if symbol in {"", "*"}:
-        raise InvalidOption(f"{text!r} is no key of one symbol: give symbols, such as AAPL or bars.AAPL")
+    if not symbol:
+        raise InvalidOption(f"{text!r} has no symbol: give one, such as AAPL or bars.AAPL, or * for all")
     return f"{channel}.{symbol}"
 
 

@@ -8,9 +8,9 @@ async with Client(alpaca.url("iex"), token="KEY_ID:SECRET", protocol=alpaca.prot
 ```
 
 A key is a channel and a symbol; the channel is the event name, too: ``on("trades", …)``. Corrections and cancel errors
-have the key of their trades. (`bars.*` asks for all symbols, but a stream of that key gets no message: each is of one
-symbol.) Most plans allow one connection for an account: share it with `join`. While another one has its place, attempts
-end with `ServerBusy`. For a minute after a connection was lost it may be that one, so attempts follow quickly.
+have the key of their trades; `bars.*` is the key of all bars. Most plans allow one connection for an account: share it
+with `join`. While another one has its place, attempts end with `ServerBusy`. For a minute after a connection was lost
+it may be that one, so attempts follow quickly.
 
 Facts, from "WebSocket Stream" (https://docs.alpaca.markets/docs/streaming-market-data), "Real-time Stock Data"
 (https://docs.alpaca.markets/docs/real-time-stock-pricing-data) and, for the fields, Alpaca's own SDK
@@ -87,7 +87,7 @@ def protocol(*, limit: int | None = None) -> Json[Message]:
         event=channel_of,
         login=Login(request=_credentials, ready=_is_authenticated, refused=_refusal),
         subscriptions=Subscriptions(
-            subscribe=_subscribe, unsubscribe=_unsubscribe, key=key_of, ack=_answer, limit=limit
+            subscribe=_subscribe, unsubscribe=_unsubscribe, key=key_of, wildcard=_wildcard, ack=_answer, limit=limit
         ),
         ghost_seconds=_GHOST_SECONDS,
     )
@@ -102,6 +102,10 @@ def channel_of(message: Any) -> str | None:
 def key_of(message: Any) -> str | None:
     """Return the key of a message of data: `trades.AAPL`."""
     return f"{message.channel}.{message.symbol}" if isinstance(message, DataPoint) else None
+
+
+def _wildcard(key: Any) -> str:
+    return f"{str(key).partition('.')[0]}.*"
 
 
 def _credentials(token: str | None) -> dict[str, str]:

@@ -83,7 +83,9 @@ class AlpacaSession(VenueSession["AlpacaVenue"]):
 
     def decode(self, message: Data) -> Any:
         """Decode a message of JSON or MessagePack."""
-        return msgspec.msgpack.decode(message) if self.is_binary else super().decode(message)
+        if self.is_binary and isinstance(message, bytes):
+            return msgspec.msgpack.decode(message)
+        return super().decode(message)
 
     def malformed(self, error: str) -> None:
         """Refuse a message that can't be decoded."""
