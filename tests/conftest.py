@@ -7,7 +7,7 @@ import os
 import sys
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import pytest
 
@@ -39,10 +39,17 @@ def pytest_report_header() -> str:
     return f"onesocket.wire: {IMPLEMENTATION}, {native_module() or 'no native module'}"
 
 
-def pytest_collection_finish() -> None:
-    """Keep what was imported out of later collections, or a `gc.collect` per test would cost 30 ms."""
-    gc.collect()
-    gc.freeze()
+_FILE: Final = pytest.StashKey[Path]()
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    """Keep what earlier files of tests left out of later collections, or each `gc.collect` would cost up to 1 s."""
+    stash = item.config.stash
+    if stash.get(_FILE, None) != item.path:
+        stash[_FILE] = item.path
+        gc.collect()
+        gc.freeze()
 
 
 @pytest.fixture
