@@ -250,7 +250,7 @@ def test_each_message_goes_to_other_processes_as_a_frame_of_its_own() -> None:
     inner._ready = True
     good, bad = '{"t":"a","n":1}', '{"t":"a","n":"x"}'
     frames = list(forwarding.received(f"[{good}, {bad}, {good}]", 0))
-    assert frames == [Deliver(good), Deliver(bad), Deliver(good)]
+    assert frames == [Deliver(text, text) for text in (good, bad, good)]
     decode = unpacker(inner)
     assert decode(good) == NumberedTrade("a", 1)
     with pytest.raises(DecodeError):
