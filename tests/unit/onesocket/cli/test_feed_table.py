@@ -1,6 +1,7 @@
 """The live table of ``onesocket feed``, drawn on no terminal."""
 
 import io
+from collections.abc import Callable
 from typing import Any
 
 import msgspec
@@ -36,12 +37,41 @@ def test_fields_are_texts_and_numbers_that_are_not_empty(message: Any, fields: d
     assert shown_fields(message) == fields
 
 
+@pytest.fixture
+def sized(monkeypatch: pytest.MonkeyPatch) -> Callable[[int, int], None]:
+    def set_size(width: int, height: int) -> None:
+        monkeypatch.setenv("COLUMNS", str(width))
+        monkeypatch.setenv("LINES", str(height))
+
+    set_size(120, 30)
+    return set_size
+
+
 def drawn(table: FeedTable) -> str:
     file = io.StringIO()
-    Console(file=file, width=120).print(table.render())
+    Console(file=file).print(table.render())
     return file.getvalue()
 
 
+async def test_a_small_terminal_has_the_columns_and_rows_for_which_there_is_room(
+    sized: Callable[[int, int], None],
+) -> None:
+    def key_of(message: Any) -> Any:
+        return message["key"]
+
+    sized(44, 12)
+    table = FeedTable("any", [], Output(quiet=True), key_of, "ws://x/")
+    for number in range(100):
+        await table.message({"key": f"key-{number:02}", "price": 1.5, "text": "too long for the rest", "z": 1})
+    lines = drawn(table).splitlines()
+    assert lines[2] == "┃ key    ┃ key    ┃ price ┃ messages ┃"
+    assert lines[4:10] == [f"│ key-0{number} │ key-0{number} │ 1.5   │        1 │" for number in range(6)]
+    assert lines[11:] == ["and 94 more keys, for which there is no room"]
+    sized(10, 3)  # the least
+    assert FeedTable("any", ["a", "b", "c", "d"], Output(quiet=True), key_of, "ws://x/").render()
+
+
+@pytest.mark.usefixtures("sized")
 async def test_rows_are_keys_and_columns_the_fields_that_came_at_most_eight() -> None:
     table = FeedTable("any", ["a", "b", "bad"], Output(quiet=True), lambda message: message.get("key"), "ws://x/")
     assert "any – disconnected – ws://x/ – gaps: 0" in drawn(table)

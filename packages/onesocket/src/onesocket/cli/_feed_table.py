@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import sys
 from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -23,6 +24,11 @@ from ._remarks import gap_text
 
 _REDRAW_INTERVAL: Final = 0.1
 _MAX_COLUMNS: Final = 8
+_FRAME_LINES: Final = 6
+"""Lines of the title, the frame and the names of the columns."""
+_MIN_ROWS: Final = 3
+_PADDING: Final = 3
+"""Columns of the terminal beside a text: its frame and two spaces."""
 _MAX_TEXT: Final = 40
 """Characters of one field."""
 _SHOW_CURSOR: Final = "\x1b[?25h"
@@ -52,8 +58,9 @@ class FeedTable:
         self._gaps = 0
         self._state = State.DISCONNECTED
         self._is_due = False
+        self._console = Console(file=sys.stdout)
         self._live = Live(
-            console=Console(file=sys.stdout),
+            console=self._console,
             auto_refresh=False,
             get_renderable=self.render,
             redirect_stdout=False,
@@ -105,15 +112,22 @@ class FeedTable:
     def render(self) -> Group:
         """Return the table and the refusals as they are now."""
         title = f"{self._name} – {self._state.value} – {self._url} – gaps: {self._gaps}"
+        room = max(_MIN_ROWS, self._console.height - _FRAME_LINES - len(self._refusals))
+        rows = [
+            [str(key), *(row.fields.get(name, "") for name in self._columns), str(row.messages)]
+            for key, row in itertools.islice(self._rows.items(), room)
+        ]
+        names = ["key", *self._columns, "messages"]
+        columns = fitting_columns([names, *rows], self._console.width)
         table = Table()
-        table.add_column("key", no_wrap=True)
-        for name in self._columns:
-            table.add_column(Text(printable(name)), no_wrap=True)
-        table.add_column("messages", justify="right")
-        for key, row in self._rows.items():
-            cells = [row.fields.get(name, "") for name in self._columns]
-            table.add_row(*(Text(printable(text)) for text in (str(key), *cells, str(row.messages))))
-        return Group(Text(printable(title), style="bold"), table, *map(Text, self._refusals))
+        for column in columns:
+            is_count = column == len(names) - 1
+            table.add_column(Text(printable(names[column])), no_wrap=True, justify="right" if is_count else "left")
+        for row in rows:
+            table.add_row(*(Text(printable(row[column])) for column in columns))
+        left = len(self._rows) - len(rows)
+        more = [Text(f"and {left} more keys, for which there is no room")] if left else []
+        return Group(Text(printable(title), style="bold"), table, *more, *map(Text, self._refusals))
 
     def _redraw_soon(self) -> None:
         if not self._is_due:
@@ -123,6 +137,14 @@ class FeedTable:
     def _redraw(self) -> None:
         self._is_due = False
         self._live.refresh()
+
+
+def fitting_columns(rows: Sequence[Sequence[str]], width: int) -> list[int]:
+    """Return the columns for which there is room: the first, the last, and from the left those between."""
+    first, *others, last = (max(map(len, column)) + _PADDING for column in zip(*rows, strict=True))
+    ends = itertools.accumulate(others, initial=first + last + 1)
+    chosen = sum(end <= width for end in itertools.islice(ends, 1, None))
+    return [*range(chosen + 1), len(others) + 1]
 
 
 def shown_fields(message: Any) -> dict[str, str]:
