@@ -10,11 +10,12 @@ from typing import Any
 import pytest
 
 from onesocket import Client, Gap, ReconnectPolicy, join
-from onesocket.errors import DecodeError, InvalidOption, InvalidURL, LoginRefused, RequestRefused
+from onesocket.errors import DecodeError, InvalidOption, InvalidURL, LoginRefused, RequestRefused, SubscriptionRefused
 from onesocket.services import home_assistant
 from onesocket.services.home_assistant import CallService, Event, Result, SubscribeEvents
 from onesocket.testing.services import HomeAssistantVenue, VenueEvent
 from tests.integration.test_client_parity import KINDS, open_handle
+from tests.support.waiting import until
 
 FAST = ReconnectPolicy(initial=0.01, cap=0.05)
 LIGHT = CallService(domain="light", service="turn_on", target={"area_id": "kitchen"})
@@ -38,6 +39,40 @@ def make_client(venue: HomeAssistantVenue, token: str | None = TOKEN) -> Client[
 def commands(venue: HomeAssistantVenue) -> list[dict[str, Any]]:
     """All messages after the login, in their order."""
     return [message for message in map(json.loads, venue.received) if message["type"] != "auth"]
+
+
+@pytest.mark.parametrize("kind", KINDS)
+async def test_events_by_their_types_share_their_ids_with_commands_and_are_restored(
+    venue: HomeAssistantVenue, tmp_path: Path, kind: str
+) -> None:
+    venue.refused = {"secret"}
+    options = {} if kind == "client" else {"key": "k"}
+    protocol = home_assistant.protocol()
+    async with open_handle(
+        kind, venue.url, tmp_path, token="token", protocol=protocol, reconnect=FAST, **options
+    ) as handle:
+        one = await handle.call(lambda client: client.subscribe(keys=["lit", "secret"], gaps=False))
+        two = await handle.call(lambda client: client.subscribe(keys=["lit"], gaps=False))
+        stream = await handle.call(methodcaller("request_stream", SubscribeEvents(event_type="lit")))
+        assert isinstance(await handle.call(methodcaller("request", LIGHT)), Result)
+        assert isinstance(await handle.receive(stream), Result)
+        with pytest.raises(SubscriptionRefused, match=r"'secret' was refused .*Unauthorized"):
+            await handle.receive(one)
+        for reader in (one, two, stream):
+            await until(lambda: sum(each["type"] == "subscribe_events" for each in commands(venue)) == 3)
+            if reader is one:
+                venue.push("lit", {"n": 1})
+            event = await handle.receive(reader)
+            assert event.fired().data == {"n": 1}
+        venue.kill_connections()
+        await until(lambda: [each.get("event_type") for each in commands(venue)].count("lit") == 3)
+        assert isinstance(await handle.call(methodcaller("request", LIGHT)), Result)
+        venue.push("lit", {"n": 2})
+        assert [(await handle.receive(reader)).fired().data for reader in (one, two)] == [{"n": 2}] * 2
+        await handle.call(lambda _: one.close())
+        await handle.call(lambda _: two.close())
+        await until(lambda: commands(venue)[-1]["type"] == "unsubscribe_events")
+        assert not venue.ledger.of(VenueEvent.LIMIT_EXCEEDED), "ids increase"
 
 
 @pytest.mark.parametrize("kind", KINDS)

@@ -105,6 +105,7 @@ def test_another_shape_in_json() -> None:
     assert JsonMerge().key_of('{"arg":{"channel":"x"}}') is None
     declared = MergedRaw(merge).subscriptions
     assert declared is not None
+    assert declared.unsubscribe is not None
     assert frames_of(MergedRaw(merge), declared.unsubscribe(['"x"'])) == ['{"method":"UNSUB","params":["x"]}']
 
 

@@ -38,6 +38,7 @@ def test_subscriptions_make_read_and_judge_frames() -> None:
     service = frames(pace=pace)
     declared = service.subscriptions
     assert declared is not None
+    assert declared.unsubscribe is not None
     assert (declared.batch, declared.limit, service.pace) == (2, 3, pace)
     assert list(declared.subscribe(["a", "b"])) == ['{"sub":["a","b"]}']
     assert list(declared.unsubscribe(["a", "b"])) == ['{"unsub":"a"}', '{"unsub":"b"}']
@@ -114,3 +115,28 @@ def test_words_that_are_no_keys_are_refused_and_refusals_are_told() -> None:
 
 def test_the_service_keeps_a_lost_connection_for_as_long_as_its_protocol_says() -> None:
     assert ServiceFrames(Json(ghost_seconds=60)).ghost_seconds == 60
+
+
+def test_subscriptions_that_are_requests_get_their_ids_in_frames() -> None:
+    subscriptions = Subscriptions(
+        subscribe=lambda keys: {"sub": keys}, key=lambda message: message.get("k"), requests=True
+    )
+    requests = Requests(refused=lambda answer: answer.get("no"), stop=lambda request: {"stop": request["id"]})
+    service = ServiceFrames(Json(requests=requests, subscriptions=subscriptions))
+    assert service.subscriptions is not None
+    assert service.requests is not None
+    assert service.requests.refused is not None
+    assert service.requests.stop is not None
+    assert service.subscriptions.unsubscribe is None
+    (frame,) = service.subscriptions.subscribe(["a"])
+    numbered = service.requests.put(frame, 7)
+    assert numbered == '{"sub":["a"],"id":7}'
+    assert service.requests.stop(numbered) == '{"stop":7}'
+    assert [service.requests.refused(answer) for answer in ('{"id":7,"no":"bad"}', '{"id":7}', BROKEN)] == [
+        "bad",
+        None,
+        None,
+    ]
+    phoenix = Requests(id_of=lambda message: message[0], with_id=lambda message, id_: [id_, *message[1:]], stop=list)
+    with pytest.raises(InvalidOption, match="can't put ids into subscriptions"):
+        ServiceFrames(Json(requests=phoenix, subscriptions=subscriptions))

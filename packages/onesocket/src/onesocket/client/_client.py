@@ -634,7 +634,7 @@ class Client(Generic[M]):
 
             protocol, watch = self._options.protocol, self._fan_out.watch
             self._upstream_subscriptions = UpstreamSubscriptions(
-                protocol, self._sender, watch, keeper=self._fan_out.keeper
+                protocol, self._sender, watch, keeper=self._fan_out.keeper, requests=self._requests
             )
         return self._upstream_subscriptions
 

@@ -34,7 +34,7 @@ class ReaderOptions:
         return sink if self.keys is None else self.keys.gap_sink(sink)
 
     def of_keys(self, keys: KeySelection) -> ReaderOptions:
-        """These options, for the messages and gap markers of some keys."""
+        """Return a copy for the messages and gap markers of some keys."""
         return replace(self, where=keys.within(self.where), keys=keys)
 
     @classmethod

@@ -4,20 +4,32 @@ from __future__ import annotations
 
 import asyncio
 import copy
+import functools
 import itertools
 import logging
 from collections import deque
-from collections.abc import Callable, Hashable, Iterable
+from collections.abc import Callable, Hashable, Iterable, Sequence
 from typing import Any, Final, Protocol
 
 from ..errors import DecodeError, SubscriptionRefused
 from ..protocols._pace import SendWindow
 from ..protocols._protocol import Protocol as WireProtocol
 from ..protocols._protocol import as_is
-from ..protocols._subscriptions import SubscriptionAnswer, Subscriptions, answers_of, frames_of, subscriptions_of
+from ..protocols._request_table import NumberedFrame
+from ..protocols._subscriptions import (
+    SubscriptionAnswer,
+    Subscriptions,
+    answers_of,
+    frames_of,
+    messages_of,
+    subscriptions_of,
+)
 from ..wire._handshake import Data
+from ._key_frames import SubscribeFrame, UnsubscribeFrame
 from ._key_options import check_keys, check_subscription_support, select_keys
 from ._key_table import KeySelection
+from ._request_calls import requests_of
+from ._request_tracker import RequestTracker
 from ._sender import FrameSource, Sender
 from ._snapshot_keeper import SnapshotKeeper
 from ._subscription import Subscription as Stream
@@ -38,9 +50,9 @@ class KeySubscriber(Protocol):
 class KeyRequest:
     """Messages about keys, and the answers to them that are missing."""
 
-    __slots__ = ("frames", "has_parts", "keys", "missing_answers", "refusal", "unanswered")
+    __slots__ = ("frames", "has_parts", "keys", "missing_answers", "numbered", "refusal", "unanswered")
 
-    def __init__(self, keys: list[Hashable], frames: list[Data]) -> None:
+    def __init__(self, keys: list[Hashable], frames: Sequence[Data | NumberedFrame]) -> None:
         self.keys = keys
         self.frames = deque(frames)
         """The messages that are not sent yet."""
@@ -48,6 +60,8 @@ class KeyRequest:
         self.missing_answers = len(frames)
         """Number of answers without keys that are missing."""
         self.unanswered = set(keys)
+        self.numbered = [frame for frame in frames if not isinstance(frame, str | bytes)]
+        """Those of the messages that are requests, sent or not."""
         self.refusal: str | None = None
         """The reason of the newest answer that refused it."""
 
@@ -70,16 +84,20 @@ class UpstreamSubscriptions:
         watch: Callable[[Callable[[list[Any]], None]], object],
         decode: Callable[[Any], Any] = as_is,
         keeper: SnapshotKeeper | None = None,
+        *,
+        requests: RequestTracker | None = None,
     ) -> None:
         """`watch`: has a function called with the messages of each read; `decode`: makes messages of what comes.
 
-        `keeper`: forgets keys that have no subscriber any more.
+        `keeper`: forgets keys that have no subscriber any more. `requests`: those of the connection, for their ids.
         """
         self._protocol = protocol
         self._sender = sender
         self._decode = decode
         self._keeper = keeper
         self._declared = subscriptions_of(protocol) or _NONE
+        self._requests = requests if self._declared.requests else None
+        self._batch = self._declared.batch if self._declared.unsubscribe is not None else 1
         self._counts: SubscriptionCounts[KeySubscriber] = SubscriptionCounts()
         self._held: dict[Hashable, KeyRequest] = {}
         """The keys that the connection has, with the requests that brought them."""
@@ -201,6 +219,8 @@ class UpstreamSubscriptions:
             fork.end()
             fork.refresh()
             vars(self).update(vars(fork), _on_settled=self._on_settled, _is_gone=False)
+            for request in self._pending:
+                self._await_answers(request)
 
     def refresh(self) -> None:
         """Look again for the keys that are wanted: another connection's subscriptions count them, too."""
@@ -242,14 +262,19 @@ class UpstreamSubscriptions:
             request, subscribes = self._present
             if not request.frames:  # the service wants no message for these keys
                 self._begun(request, subscribes=subscribes)
-        return None if self._must_wait() else self._present[0].frames[0]
+        if self._must_wait():
+            return None
+        frame = self._present[0].frames[0]
+        return frame if isinstance(frame, str | bytes) else frame.make_frame()
 
     def taken(self) -> None:
         """Note that the frame is sent."""
         if self._present is None:
             return
         request, subscribes = self._present
-        request.frames.popleft()
+        frame = request.frames.popleft()
+        if not isinstance(frame, str | bytes):
+            frame.on_sent()
         if self._window is not None:
             self._window.record(asyncio.get_running_loop().time())
         if not self._is_begun:
@@ -295,8 +320,8 @@ class UpstreamSubscriptions:
         """The next request, and whether it subscribes; None: the connection has what is wanted."""
         # What is left first: the peer may have a limit.
         while self._undone or self._unwanted:
-            keys = self._undone[0] if self._undone else _first(self._unwanted, self._declared.batch)
-            request = self._make_request(self._declared.unsubscribe, keys)
+            keys = self._undone[0] if self._undone else _first(self._unwanted, self._batch)
+            request = self._make_request(self._declared.unsubscribe or self._stops, keys, UnsubscribeFrame)
             if request is not None:
                 return request, False
             self._forget(keys)
@@ -304,7 +329,7 @@ class UpstreamSubscriptions:
                 self._undone.extendleft(reversed(_halves(keys)))
         while self._missing:
             keys = self._next_missing()
-            request = self._make_request(self._declared.subscribe, keys)
+            request = self._make_request(self._declared.subscribe, keys, SubscribeFrame)
             if request is not None:
                 return request, True
             if len(keys) == 1:
@@ -323,18 +348,29 @@ class UpstreamSubscriptions:
             if group:
                 return group
             del self._groups[0]
-        return _first(self._missing, self._declared.batch)
+        return _first(self._missing, self._batch)
 
-    def _make_request(self, make: Callable[[list[Hashable]], Any], keys: list[Hashable]) -> KeyRequest | None:
+    def _make_request(
+        self, make: Callable[[list[Hashable]], Any], keys: list[Hashable], kind: type[SubscribeFrame | UnsubscribeFrame]
+    ) -> KeyRequest | None:
         """The request for these keys; None if the protocol can't make it, which is reported of a single key."""
+        tracker = self._requests
         try:
-            return KeyRequest(keys, frames_of(self._protocol, make(list(keys))))
+            made = make(list(keys))
+            if tracker is None:
+                return KeyRequest(keys, frames_of(self._protocol, made))
+            return KeyRequest(keys, [kind(self._protocol, message, tracker) for message in messages_of(made)])
         except Exception as error:  # noqa: BLE001 - the protocol's, or a key that it can't express
             if len(keys) == 1:
                 asyncio.get_running_loop().call_exception_handler(
                     {"message": "onesocket: the protocol can't express a key", "exception": error}
                 )
             return None
+
+    def _stops(self, keys: list[Hashable]) -> tuple[Any, ...]:
+        """The messages that end what the messages have begun that subscribed to these keys."""
+        frames = [frame for key in keys for frame in self._held[key].numbered if isinstance(frame, SubscribeFrame)]
+        return tuple(stop for stop in (frame.stop_message() for frame in frames) if stop is not None)
 
     def _begun(self, request: KeyRequest, *, subscribes: bool) -> None:
         """Take the keys of a request whose first frame is sent for those of the connection, or not any more."""
@@ -346,7 +382,8 @@ class UpstreamSubscriptions:
         for key in request.keys:
             self._missing.pop(key, None)
             self._held[key] = request
-        if self._declared.ack is not None and request.missing_answers:
+        if (self._declared.ack is not None or self._requests is not None) and request.missing_answers:
+            self._await_answers(request)
             self._pending.append(request)
 
     def _forget(self, keys: list[Hashable]) -> None:
@@ -376,6 +413,23 @@ class UpstreamSubscriptions:
                     self._has_logged = True
                     _log.exception("ack= of subscriptions failed on a message, which is taken for no answer")
 
+    def _await_answers(self, request: KeyRequest) -> None:
+        for frame in request.numbered:
+            if isinstance(frame, SubscribeFrame):
+                frame.on_answer = functools.partial(self._answered_by_id, request)
+
+    def _answered_by_id(self, request: KeyRequest, answer: Any) -> None:
+        if request not in self._pending:
+            return
+        refused = requests_of(self._protocol).refused
+        why: object = None
+        try:
+            why = None if refused is None else refused(self._decode(answer))
+        except Exception:  # noqa: BLE001 - the program's own function may raise anything
+            _log.exception("refused= of Requests failed on the answer to a subscription, which is taken for accepted")
+        self._take_verdict(request, None if why is None else str(why))
+        self._check_settled()
+
     def _answered(self, answer: SubscriptionAnswer) -> None:
         self._take_answer(answer)
         self._check_settled()
@@ -384,14 +438,17 @@ class UpstreamSubscriptions:
         if answer.keys is not None:
             self._answered_by_name(check_keys(answer.keys), answer.refused)
         elif self._pending:
-            request = self._pending[0]
-            request.missing_answers -= 1
-            if answer.refused is not None:
-                request.refusal = answer.refused
-            if request.missing_answers == 0:
-                self._pending.popleft()
-                if request.refusal is not None:
-                    self._refused_as_a_whole(request, request.refusal)
+            self._take_verdict(self._pending[0], answer.refused)
+
+    def _take_verdict(self, request: KeyRequest, refusal: str | None) -> None:
+        """Note the answer to one of the messages of a request."""
+        request.missing_answers -= 1
+        if refusal is not None:
+            request.refusal = refusal
+        if request.missing_answers == 0:
+            self._pending.remove(request)
+            if request.refusal is not None:
+                self._refused_as_a_whole(request, request.refusal)
 
     def _answered_by_name(self, keys: Iterable[Hashable], refusal: str | None) -> None:
         refused: list[Hashable] = []

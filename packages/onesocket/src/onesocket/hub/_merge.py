@@ -142,7 +142,7 @@ class MergedRaw(Raw):
     name: ClassVar[str] = "raw"
 
     def __init__(self, merge: Merge, **options: Any) -> None:
-        limits = {name: getattr(merge, name, None) for name in ("ack", "batch", "limit", "pace")}
+        limits: dict[str, Any] = {name: getattr(merge, name, None) for name in ("ack", "batch", "limit", "pace")}
         subscriptions = Subscriptions(
             subscribe=lambda keys: iter(merge.subscribe(frozenset(keys))),
             unsubscribe=lambda keys: iter(merge.unsubscribe(frozenset(keys))),

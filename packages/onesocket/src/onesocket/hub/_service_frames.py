@@ -39,6 +39,8 @@ class ServiceFrames(ForwardingProtocol):
         self.fingerprint = inner.fingerprint
         self.requests = _json_requests(inner)
         declared = subscriptions_of(inner)
+        if declared is not None and declared.requests and self.requests is None:
+            raise InvalidOption("a hub can't put ids into subscriptions that are no JSON objects")
         self.subscriptions = None if declared is None else self._subscriptions_of_frames(declared)
         self.snapshot = None if inner.snapshot is None else self._snapshot_of_frames(inner.snapshot)
 
@@ -73,7 +75,7 @@ class ServiceFrames(ForwardingProtocol):
             return iter(frames_of(inner, declared.subscribe(keys)))
 
         def unsubscribe(keys: list[Any]) -> Iterator[Data]:
-            return iter(frames_of(inner, declared.unsubscribe(keys)))
+            return iter(() if declared.unsubscribe is None else frames_of(inner, declared.unsubscribe(keys)))
 
         def key_of(frame: Data) -> Hashable:
             return None if key is None else key(decode(frame))
@@ -84,7 +86,7 @@ class ServiceFrames(ForwardingProtocol):
         return replace(
             declared,
             subscribe=subscribe,
-            unsubscribe=unsubscribe,
+            unsubscribe=None if declared.unsubscribe is None else unsubscribe,
             key=None if key is None else key_of,
             ack=None if ack is None else answer,
         )
@@ -169,13 +171,24 @@ def _json_requests(inner: Protocol[Any]) -> Requests | None:
     requests = inner.requests
     if requests is None or requests.with_id is not None or not isinstance(inner, Json):
         return None
-    stop = requests.stop
+    stop, refused, decode = requests.stop, requests.refused, unpacker(inner)
 
     def stop_frame(frame: Data) -> Data | None:
         message = None if stop is None else stop(msgspec.json.decode(frame))
         return None if message is None else inner.encode(message)
 
-    return JsonRequests(id=requests.id, make_id=requests.make_id, stop=None if stop is None else stop_frame)
+    def refused_frame(frame: Data) -> Any:
+        try:
+            return None if refused is None else refused(decode(frame))
+        except DecodeError:
+            return None
+
+    return JsonRequests(
+        id=requests.id,
+        make_id=requests.make_id,
+        refused=None if refused is None else refused_frame,
+        stop=None if stop is None else stop_frame,
+    )
 
 
 def _frozen(value: Any) -> Any:

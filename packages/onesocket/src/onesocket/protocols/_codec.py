@@ -89,7 +89,7 @@ class CodecProtocol(Protocol[M_co]):
         self.on_ready: Callable[[], Iterable[Any]] | None = check_on_ready(on_ready)
         self.acknowledges = check_acknowledges(acknowledges)
         self.requests = check_request_options(requests)
-        self.subscriptions = check_subscriptions(subscriptions)
+        self.subscriptions = check_subscriptions(subscriptions, self.requests)
         self.snapshot = check_snapshot(snapshot)
         self._receipts = None if receipt is None else Receipts(check_function("receipt", receipt))
         self._closed: Callable[[int, str], OnesocketError | None] | None = check_function("closed", closed)

@@ -10,6 +10,9 @@ async with client:
                 print(message.fired().data["entity_id"])
 ```
 
+``client.subscribe(keys=["state_changed"])`` is a stream of the events of these types alone, over all losses: readers of
+all programs that share the connection need one subscription.
+
 The token is a long-lived access token. Ids have to increase on a connection, over commands and subscriptions: they are
 made where the connection lives, for all tasks, threads and processes that share it. A stream has the `Result` of its
 command first, then each `Event` with its id; closed, it is unsubscribed. With ``resend=True`` it subscribes again after
@@ -32,7 +35,7 @@ from typing import Any, cast
 from urllib.parse import urlsplit, urlunsplit
 
 from ..errors import InvalidOption, InvalidURL
-from ..protocols import Json, Login, Requests
+from ..protocols import Json, Login, Requests, Subscriptions
 from ._fingerprint import with_fingerprint
 from ._home_assistant_messages import (
     AuthInvalid,
@@ -88,14 +91,25 @@ def url(base: str = "http://homeassistant.local:8123") -> str:
 
 
 def protocol() -> Json[Message]:
-    """Return the protocol: the login by an access token, and the ids of commands and subscriptions."""
+    """Return the protocol: the login by an access token, the ids of commands, and events by their types (``keys=``)."""
     made = Json(
         type=Message,
         many=True,
         login=Login(request=_credentials, ready=_is_authenticated, refused=_refused_login),
         requests=Requests(refused=_refused_command, stop=_unsubscribe),
+        subscriptions=Subscriptions(subscribe=_subscribe, key=_event_type, requests=True),
     )
     return with_fingerprint(made, __name__)
+
+
+def _subscribe(event_types: list[str]) -> SubscribeEvents:
+    return SubscribeEvents(event_type=event_types[0])
+
+
+def _event_type(message: Message) -> str | None:
+    event: Any = message.event if isinstance(message, Event) else None
+    found: object = cast("dict[str, Any]", event).get("event_type") if isinstance(event, dict) else None
+    return found if isinstance(found, str) else None
 
 
 def _credentials(token: str | None) -> dict[str, str]:

@@ -44,7 +44,7 @@ NEVER = HostOptions(heartbeat=1e6, stopped_after=1e7)
 DELAYS = (0.0, 0.001, 0.3)
 
 
-class KeyReader:
+class ProcessReader:
     """A subscriber of one of the processes."""
 
     def __init__(self) -> None:
@@ -102,7 +102,7 @@ class Process:
 
     def __init__(self, protocol: Json[Any]) -> None:
         self.usable_role: Any = None
-        self.readers = KeyReader(), KeyReader()
+        self.readers = ProcessReader(), ProcessReader()
         status = SimpleNamespace(present=SimpleNamespace(state=State.CONNECTED))
         self.operations = ProcessOperations(protocol, OutboxLimits(), cast("Any", self), cast("Any", status))
         self.role = None
@@ -128,7 +128,7 @@ class Process:
             self.operations.on_event(event)
 
 
-class World:
+class OwnerWorld:
     """The venue, the processes, and the one of them that owns the connection."""
 
     def __init__(self, seed: int) -> None:
@@ -281,6 +281,6 @@ class World:
 @pytest.mark.parametrize("seed", range(12))
 def test_the_server_has_what_all_processes_want_and_each_gets_its_own_answers(seed: int) -> None:
     async def main() -> None:
-        await World(seed).play()
+        await OwnerWorld(seed).play()
 
     run_virtual(main)

@@ -117,7 +117,12 @@ class Owner:
         if subscriptions_of(protocol) is not None:
             internals = client.internals
             self._upstream_subscriptions = UpstreamSubscriptions(
-                protocol, internals.sender, internals.fan_out.watch, unpacker(protocol), internals.fan_out.keeper
+                protocol,
+                internals.sender,
+                internals.fan_out.watch,
+                unpacker(protocol),
+                internals.fan_out.keeper,
+                requests=internals.requests,
             )
         self._local_requester = LocalRequester(emit)
         self._pending_operations = PendingOperations(client)
