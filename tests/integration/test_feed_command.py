@@ -12,6 +12,8 @@ from typing import Any
 
 import pytest
 
+from onesocket import join
+from onesocket.services import alpaca
 from onesocket.testing.services import AlpacaVenue
 from tests.support.commands import COMMAND, end_by_signal, run_command, start_command
 from tests.support.terminal import DEADLINE, Terminal, command_at_terminal
@@ -62,6 +64,27 @@ async def feeding(venue: AlpacaVenue, *arguments: str, token: str = TOKEN) -> As
 
 async def until_subscribed(venue: AlpacaVenue, *keys: str) -> None:
     await venue.wait_until(lambda _: venue.keys == set(keys), DEADLINE)
+
+
+async def test_with_the_scope_host_it_shares_the_connection_of_the_account(
+    venue: AlpacaVenue, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("ONESOCKET_RUNTIME_DIR", str(tmp_path / "run"))
+    async with (
+        join(venue.url, token=TOKEN, protocol=alpaca.protocol(), scope="host") as program,
+        feeding(venue, "AAPL", "--scope", "host", "--count", "1") as feed,
+    ):
+        bars = program.subscribe(keys=["bars.MSFT"], gaps=False)
+        await until_subscribed(venue, "trades.AAPL", "bars.MSFT")
+        venue.push(AAPL)
+        assert (await feed.line())["key"] == "trades.AAPL"
+        async with asyncio.timeout(DEADLINE):
+            _, remarks = await feed.process.communicate()
+        assert (feed.process.returncode, b"Traceback" in remarks) == (0, False)
+        await until_subscribed(venue, "bars.MSFT")  # it has left, the connection stays
+        venue.push(MSFT)
+        assert getattr(await anext(bars), "close", None) == 3.0
+        assert venue.counts.handshakes == 1
 
 
 async def test_in_a_pipe_it_prints_a_line_of_json_for_each_message_of_its_keys(venue: AlpacaVenue) -> None:
@@ -154,6 +177,8 @@ async def test_the_arguments_of_the_running_command_hold_no_token(venue: AlpacaV
         (["alpaca", "bars."], "'bars.' has no symbol"),
         (["alpaca", "AAPL", "--wait", "inf"], "--wait wants a number of seconds, not inf"),
         (["alpaca", "AAPL", "--url", "http://x"], "ws://"),
+        (["alpaca", "AAPL", "--scope", "loop"], "--scope is process or host, not 'loop'"),
+        (["alpaca", "AAPL", "--scope", "host", "--trace"], "--trace can't be combined with --scope host"),
         (["alpaca", "AAPL", "--token-file", "/nowhere/at/all"], "/nowhere/at/all: No such file"),
     ],
 )

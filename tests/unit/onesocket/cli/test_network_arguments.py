@@ -25,6 +25,7 @@ from onesocket.cli._option_names import with_option_names
         ("token= goes into the header X, which headers= has", "--token goes into the header X, which --header has"),
         ("ws://h/?proxy=***&token=*** is lost", "ws://h/?proxy=***&token=*** is lost"),
         ("no token, other_words", "no token, other_words"),
+        ("share it: join(..., scope='host')", "share it: --scope host"),
     ],
 )
 def test_errors_name_the_options_of_the_command(text: str, told: str) -> None:

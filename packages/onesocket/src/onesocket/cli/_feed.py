@@ -8,6 +8,7 @@ from typing import Any, Final, Protocol
 
 from ..client import Client, Gap, State, Subscription
 from ..errors import OnesocketError, SubscriptionRefused, UsageError
+from ..sharing import SharedClient
 from ._output import Output
 from ._remarks import change_text, show_failure
 from ._stop_signal import StopSignal
@@ -47,7 +48,7 @@ class FeedSession:
 
     def __init__(
         self,
-        client: Client[Any],
+        client: Client[Any] | SharedClient[Any],
         keys: Sequence[Hashable],
         view: FeedView,
         output: Output,
@@ -67,8 +68,10 @@ class FeedSession:
         self._shown_count = 0
         self._status = 0
         self._stop = StopSignal(view.last_words)
-        # A slow reader of stdout slows the feed down: no message is dropped, and memory is bounded.
-        self._messages: Subscription[Any] = client.subscribe(keys=tuple(keys), overflow="wait")
+        # A slow reader of stdout slows the feed down: no message is dropped, and memory is bounded. A feed that is
+        # shared with other programs must not be: then the oldest are dropped, which a gap tells.
+        overflow = "wait" if isinstance(client, Client) else "drop_oldest"
+        self._messages: Subscription[Any] = client.subscribe(keys=tuple(keys), overflow=overflow)
 
     def __repr__(self) -> str:
         return f"<FeedSession {self._client!r} status={self._status}>"

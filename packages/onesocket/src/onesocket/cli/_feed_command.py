@@ -12,7 +12,9 @@ from typing import Annotated, Any
 import typer
 
 from ..client import Client, ReconnectPolicy
+from ..client._client_options import ConnectionOptions
 from ..services._registry import SERVICES, find_service
+from ..sharing import SharedClient, join
 from ._end_rule import CountArgument
 from ._flow_arguments import SilenceTimeoutArgument
 from ._network_arguments import (
@@ -28,7 +30,7 @@ from ._network_arguments import (
     tls_option,
 )
 from ._service_arguments import TOKEN_VARIABLE, TokenFileArgument, read_token, service_token
-from ._usage import EXIT_USAGE, fail
+from ._usage import EXIT_USAGE, fail, one_of
 
 _NAMES = ", ".join(sorted(SERVICES))
 
@@ -67,6 +69,13 @@ def feed(
         float, typer.Option(min=0.001, metavar="SECONDS", help="How long one attempt may take, with its login.")
     ] = 10.0,
     silence_timeout: SilenceTimeoutArgument = None,
+    scope: Annotated[
+        str,
+        typer.Option(
+            metavar="process|host",
+            help="host: one connection together with your programs that join with scope='host', and with hubs.",
+        ),
+    ] = "process",
     retry: Annotated[
         bool,
         typer.Option("--retry", help="Go on until the first connection is up: the service may start later."),
@@ -99,6 +108,9 @@ def feed(
     if wait is not None and not math.isfinite(wait):
         fail(f"--wait wants a number of seconds, not {wait}; without it the command runs until Ctrl-C")
     try:
+        on_host = one_of("--scope", scope, "process", "host") == "host"
+        if on_host and trace:
+            fail("--trace can't be combined with --scope host: another process may have the connection")
         service = find_service(name)
         keys = list(dict.fromkeys(map(service.key, words or ())))
         if service.keys and not keys:
@@ -111,21 +123,24 @@ def feed(
 
         async def session() -> int:
             protocol = service.protocol()
-            client = Client(
-                service.url() if url is None else url,
-                token=token,
-                protocol=protocol,
-                proxy=through,
-                ssl=tls,
-                server_hostname=server_hostname,
-                local_address=local_address,
-                max_size=max_size or None,
-                open_timeout=open_timeout,
-                silence_timeout=silence_timeout,
-                reconnect=ReconnectPolicy(first=retry),
-                rotation=service.rotation(),
-                recorder=trace_recorder(output) if trace else None,
-            )
+            address = service.url() if url is None else url
+            options: ConnectionOptions = {
+                "proxy": through,
+                "ssl": tls,
+                "server_hostname": server_hostname,
+                "local_address": local_address,
+                "max_size": max_size or None,
+                "open_timeout": open_timeout,
+                "silence_timeout": silence_timeout,
+                "reconnect": ReconnectPolicy(first=retry),
+                "rotation": service.rotation(),
+                "recorder": trace_recorder(output) if trace else None,
+            }
+            client: Client[Any] | SharedClient[Any]
+            if on_host:
+                client = join(str(address), token=token, protocol=protocol, scope="host", **options).client()
+            else:
+                client = Client(address, token=token, protocol=protocol, **options)
             key_of = _key_function(protocol)
             view: FeedView
             if as_json or not _can_draw():

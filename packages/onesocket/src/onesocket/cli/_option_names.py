@@ -7,6 +7,7 @@ from typing import Final
 
 # Phrases first: an argument may mean several options.
 _PHRASES: Final = {
+    "join(..., scope='host')": "--scope host",
     "ssl= (SSLContext.load_cert_chain)": "--client-cert",
     "that ssl= has loaded": "of --client-cert",
     "that ssl= allows": "of this command",

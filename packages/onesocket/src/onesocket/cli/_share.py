@@ -33,7 +33,7 @@ from ._network_arguments import (
 from ._option_names import with_option_names
 from ._service_arguments import chosen_service, service_token
 from ._stop_signal import StopSignal
-from ._usage import EXIT_FAILED, fail, parse_header, show_error
+from ._usage import EXIT_FAILED, fail, one_of, parse_header, show_error
 
 if TYPE_CHECKING:
     from ..hub import Hub, HubOptions, Merge
@@ -246,8 +246,8 @@ def share(
             max_clients=max_clients,
             client_buffer=client_limit,
             max_message=max_message,
-            json=spoken is None and _one_of("--protocol", protocol, "raw", "json", "module:object") == "json",
-            on_loss="close" if _one_of("--on-loss", on_loss, "keep", "close") == "close" else "keep",
+            json=spoken is None and one_of("--protocol", protocol, "raw", "json", "module:object") == "json",
+            on_loss="close" if one_of("--on-loss", on_loss, "keep", "close") == "close" else "keep",
             gap_message=gap_message,
             linger=linger,
             metrics=None if metrics is None else Endpoint.parse(metrics, "--metrics", unix=False),
@@ -264,7 +264,7 @@ def share(
         elif merge is not None:
             chosen = load_merge(merge)
         paces = parse_pace("--pace", pace), parse_pace("--control-pace", control_pace)
-        on_host = _one_of("--scope", scope, "process", "host") == "host"
+        on_host = one_of("--scope", scope, "process", "host") == "host"
         if on_host and (discord or linger is not None):
             fail("--scope host can't be combined with --discord or --linger: other processes may need the connection")
         if discord and (chosen is not None or gap_message is not None or subprotocol or options.json or pace):
@@ -481,9 +481,3 @@ def _local_token(given: str | None, path: Path | None) -> str | None:
 def _is_given(context: typer.Context, option: str) -> bool:
     source = context.get_parameter_source(option)
     return source is not None and source.name == "COMMANDLINE"
-
-
-def _one_of(option: str, value: str, *allowed: str) -> str:
-    if value not in allowed:
-        fail(f"{option} is {' or '.join(allowed)}, not {value!r}")
-    return value

@@ -30,3 +30,10 @@ def parse_header(text: str) -> tuple[str, str]:
         # The text is not repeated: it may be a secret.
         fail("--header wants 'Name: value', with a colon")
     return name.strip(), value.strip()
+
+
+def one_of(option: str, value: str, *allowed: str) -> str:
+    """Return the value of an option, or end the command for one that is not allowed."""
+    if value not in allowed:
+        fail(f"{option} is {' or '.join(allowed)}, not {value!r}")
+    return value
