@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import functools
 import gc
 import json
 import random
@@ -12,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from onesocket import Client, Gap, Json, OnesocketError, Pace, ReconnectPolicy, Status, join
+from onesocket import Client, Gap, Json, OnesocketError, Pace, ReconnectPolicy, State, Status, join
 from onesocket.client._status import Change
 from onesocket.errors import InvalidOption, SubscriptionRefused
 from onesocket.protocols import SubscriptionAnswer, Subscriptions
@@ -363,6 +364,28 @@ async def test_a_key_that_is_subscribed_to_while_its_refusal_is_on_its_way_is_gi
     follower.add_keys(first, ["a"])
     await until(lambda: "a" in venue.view)
     assert venue.view == {"a"}
+    await follower.aclose()
+    await owner.aclose()
+
+
+async def test_keys_that_are_too_many_for_all_processes_together_are_refused(tmp_path: Path) -> None:
+    venue = LedgerVenue(random.Random(1))
+    shared = venue.protocol()
+    owner, follower = await start(venue, shared, tmp_path), await start(venue, shared, tmp_path)
+    assert isinstance(owner._membership.role, Owner)
+    subscriptions: Any = owner._membership.role._upstream_subscriptions
+    subscriptions._counts._max_keys = 3
+    for process in (owner, follower):
+        reader = KeyReader()
+        reader.keys = {"a", "b", "c"}
+        process.add_keys(reader, reader.keys)
+        await until(lambda: venue.view == {"a", "b", "c"})
+        greedy = KeyReader()
+        greedy.keys = {"a", "d"}
+        process.add_keys(greedy, greedy.keys)
+        await until(functools.partial(greedy.keys.__eq__, {"a"}))
+        assert reader.keys == {"a", "b", "c"}
+    assert follower.status.state is State.CONNECTED, "it is not cut off for that"
     await follower.aclose()
     await owner.aclose()
 

@@ -38,7 +38,7 @@ class PendingRequest(NumberedFrame, abc.ABC):
         *,
         is_lasting: bool = False,
     ) -> None:
-        super().__init__(table, make_id, make)
+        NumberedFrame.__init__(self, table, make_id, make)
         self.delivery: Delivery | None = None
         """The fate of the message; None: it was not accepted."""
         self.is_lasting = is_lasting
@@ -47,9 +47,9 @@ class PendingRequest(NumberedFrame, abc.ABC):
 
     def on_sent(self) -> None:
         """Wait for answers."""
-        super().on_sent()
+        table = self.table
+        table.newest_sent, table.pending[self.id] = self.number, self
         self.is_waiting = False
-        self.table.pending[self.id] = self
 
     @abc.abstractmethod
     def take(self, answer: Any) -> None:
@@ -66,7 +66,7 @@ class RequestTracker:
     Requests go the way of messages: in their order, at their pace, and through the outbox while the connection is down.
     """
 
-    __slots__ = ("_fan_out", "_has_reported", "_options", "_remind", "_report", "_sender", "_stops", "table")
+    __slots__ = ("_fan_out", "_has_reported", "_options", "_remind", "_report", "_sender", "_stops", "make_id", "table")
 
     def __init__(
         self,
@@ -79,6 +79,8 @@ class RequestTracker:
     ) -> None:
         self.table: RequestTable[PendingRequest] = RequestTable()
         self._options = options
+        self.make_id = requests_of(options.protocol).make_id
+        """Makes an id of a number."""
         self._fan_out = fan_out
         self._sender = sender
         self._remind = remind
@@ -244,11 +246,6 @@ class RequestTracker:
         if not delivery.done:
             delivery.on_done = functools.partial(self._on_delivery, request)
             self._remind()
-
-    @property
-    def make_id(self) -> Callable[[int], RequestId]:
-        """The function that makes an id of a number."""
-        return requests_of(self._options.protocol).make_id
 
     def _on_delivery(self, request: PendingRequest, delivery: Delivery) -> None:
         """Note the fate of a message that went through the outbox, or was being written."""

@@ -70,7 +70,7 @@ class RequestTable(Generic[P]):
 class NumberedFrame:
     """A frame with an id of a table: another one where a later id was sent before it, so that they increase."""
 
-    __slots__ = ("_make", "_make_id", "_number", "data", "id", "table")
+    __slots__ = ("_make", "_make_id", "data", "id", "number", "table")
 
     def __init__(
         self, table: RequestTable[Any], make_id: Callable[[int], RequestId], make: Callable[[RequestId], Data]
@@ -82,18 +82,18 @@ class NumberedFrame:
 
     def _renew(self) -> None:
         self.id = self.table.new_id(self._make_id)
-        self._number = self.table.number
+        self.number = self.table.number
         self.data = self._make(self.id)
 
     def make_frame(self) -> Data:
         """Return the frame as it is to be sent now. Raises what the functions that make it raise."""
-        if self._number < self.table.newest_sent or self.id in self.table.pending:
+        if self.number < self.table.newest_sent or self.id in self.table.pending:
             self._renew()
         return self.data
 
     def on_sent(self) -> None:
         """Note that it is sent."""
-        self.table.newest_sent = self._number
+        self.table.newest_sent = self.number
 
 
 def _checked_id(made: object) -> RequestId:

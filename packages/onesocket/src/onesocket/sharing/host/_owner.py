@@ -16,7 +16,7 @@ from ...client._client import Client
 from ...client._gap import Gap
 from ...client._status import Change, ConnectionStats, Status
 from ...client._upstream_subscriptions import UpstreamSubscriptions
-from ...errors import ClientClosed, InvalidOption, IpcError, OutOfResources
+from ...errors import ClientClosed, InvalidOption, IpcError, OutOfResources, SubscriptionRefused
 from ...lifecycle import _events as events
 from ...lifecycle._effects import Outcome
 from ...lifecycle._states import State
@@ -330,10 +330,11 @@ class Owner:
     def _subscribe(self, requester: FollowerConnection | LocalRequester, add: list[Any], remove: list[Any]) -> None:
         if self._upstream_subscriptions is None:
             raise IpcError("a follower subscribed, but the protocol describes no subscriptions")
+        keys = [checked_key(key) for key in add]
         try:
-            self._upstream_subscriptions.add_keys(requester, map(checked_key, add))
-        except InvalidOption as error:
-            raise IpcError(str(error)) from None
+            self._upstream_subscriptions.add_keys(requester, keys)
+        except InvalidOption as error:  # those of all processes together are too many
+            requester.refused(SubscriptionRefused.of(keys, str(error), retryable=True))
         self._upstream_subscriptions.remove_keys(requester, map(checked_key, remove))
 
     def _send_snapshot(self, requester: FollowerConnection | LocalRequester, number: int) -> None:
