@@ -14,7 +14,7 @@ import pytest
 
 from onesocket import join
 from onesocket.services import alpaca
-from onesocket.testing.services import AlpacaVenue
+from onesocket.testing.services import AlpacaVenue, HomeAssistantVenue, VenueEvent
 from tests.support.commands import COMMAND, end_by_signal, run_command, start_command
 from tests.support.terminal import DEADLINE, Terminal, command_at_terminal
 
@@ -217,6 +217,20 @@ async def test_a_reader_that_leaves_ends_it(venue: AlpacaVenue) -> None:
     async with asyncio.timeout(DEADLINE):
         _, errors = await process.communicate()
     assert (errors, process.returncode) == (b"", 0)
+
+
+async def test_events_of_home_assistant_are_lines_by_their_types() -> None:
+    async with HomeAssistantVenue(refused=["secret"]) as venue:
+        command = ("feed", "home-assistant", "--url", venue.url, "-q", "--count", "1", "state_changed", "secret")
+        process = await start_command(*command, env=environment(HASS_TOKEN="token"))
+        await venue.wait_until(lambda _: bool(venue.ledger.of(VenueEvent.REFUSED)) and venue.keys == {"state_changed"})
+        venue.push("state_changed", {"entity_id": "light.sink"})
+        async with asyncio.timeout(DEADLINE):
+            out, errors = await process.communicate()
+        refused, event = sorted(map(json.loads, out.splitlines()), key=lambda line: "key" in line)
+        assert refused == {"refused": ["secret"], "reason": "Unauthorized (unauthorized)"}
+        assert (event["key"], event["message"]["event"]["data"]) == ("state_changed", {"entity_id": "light.sink"})
+        assert (process.returncode, b"token" in errors) == (0, False)
 
 
 # --- the table --------------------------------------------------------------------------------------------------------

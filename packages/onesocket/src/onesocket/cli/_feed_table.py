@@ -140,11 +140,15 @@ class FeedTable:
 
 
 def fitting_columns(rows: Sequence[Sequence[str]], width: int) -> list[int]:
-    """Return the columns for which there is room: the first, the last, and from the left those between."""
+    """Return the columns for which there is room: the first, the last, and from the left those between that fit."""
     first, *others, last = (max(map(len, column)) + _PADDING for column in zip(*rows, strict=True))
-    ends = itertools.accumulate(others, initial=first + last + 1)
-    chosen = sum(end <= width for end in itertools.islice(ends, 1, None))
-    return [*range(chosen + 1), len(others) + 1]
+    room = width - 1 - first - last
+    chosen = [0]
+    for column, needed in enumerate(others, 1):
+        if needed <= room:
+            room -= needed
+            chosen.append(column)
+    return [*chosen, len(others) + 1]
 
 
 def shown_fields(message: Any) -> dict[str, str]:
@@ -162,8 +166,11 @@ def shown_fields(message: Any) -> dict[str, str]:
     return fields
 
 
-def _last(value: Any) -> Any:
-    return value[-1] if isinstance(value, (list, tuple)) and value else value
+def _last(value: object) -> object:
+    if not isinstance(value, (list, tuple)):
+        return value
+    items = cast("Sequence[object]", value)
+    return items[-1] if items else None
 
 
 def _members(message: object) -> Sequence[tuple[str, Any]]:

@@ -83,6 +83,12 @@ SERVICES: Final[Mapping[str, Service]] = {
         variables=("APCA_API_KEY_ID", "APCA_API_SECRET_KEY"),
     ),
     "binance": Service(module="binance", keys="btcusdt@trade ethusdt@bookTicker"),
+    "home-assistant": Service(
+        module="home_assistant",
+        keys="state_changed call_service",
+        token="ACCESS_TOKEN",  # noqa: S106 - its form
+        variables=("HASS_TOKEN",),
+    ),
     "kraken": Service(module="kraken", keys="ticker:BTC/USD trade:ETH/USD"),
 }
 """The services, by the names that the commands know."""
