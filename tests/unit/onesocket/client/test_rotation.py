@@ -226,6 +226,30 @@ async def test_a_successor_that_logs_in_after_the_connection_was_closed_brings_a
 
 
 @on_virtual_time
+async def test_a_loss_in_the_turn_in_which_the_successor_has_caught_up_is_told() -> None:
+    server = MemoryServer()
+    async with make_client(server, rotation=rotation()) as client:
+        stream = client.subscribe()
+        rotating = asyncio.create_task(client.rotate())
+        await asyncio.sleep(0.75 * OVERLAP)
+        rotations = client.internals.runner._rotations
+        assert rotations is not None
+        timer = rotations._successor and rotations._successor._timer
+        assert timer is not None
+        lose = server.peers[0]._connection.on_peer_close
+        asyncio.get_running_loop().call_at(timer.when() - 1e-12, lose, 1001, "")
+        assert await rotating is Outcome.OPENED
+        server.peers[1].send("1")
+        await client.send("sent")
+        assert isinstance(await anext(stream), Gap)
+        assert await anext(stream) == "1"
+        await settle()
+        assert server.peers[1].received == ["sent"]
+        await asyncio.sleep(2 * OVERLAP)
+        assert repr(rotations) == "<Rotations None None>"
+
+
+@on_virtual_time
 async def test_only_the_answer_to_its_own_ping_shows_that_the_connection_has_delivered_everything() -> None:
     server = MemoryServer()
     async with make_client(server, rotation=rotation(), open_timeout=5.0) as client:
@@ -270,11 +294,30 @@ async def test_a_refusal_of_the_successor_is_raised_and_harms_nothing(caplog: py
         await settle()
         assert "no rotation: nobody home; the connection stays" in caplog.text
         assert (client.state, client.epoch, client.stats.gaps) == (State.CONNECTED, 1, 0)
+        assert client.stats.attempts == client.stats.connection.attempts == 2
         server.peers[0].send("1")
         assert await anext(messages) == "1"
         await client.send("hello")
         await settle()
         assert server.peers[0].received == ["hello"]
+
+
+@on_virtual_time
+async def test_a_source_is_told_of_a_refused_token_until_a_successor_was_accepted() -> None:
+    told: list[tuple[str | None, bool]] = []
+
+    def token(previous: str | None, error: OnesocketError | None) -> str:
+        told.append((previous, error is not None))
+        return str(len(told))
+
+    server = refuse_second(handshake_rejected(401, {}))
+    async with make_client(server, rotation=rotation(), token=token) as client:
+        with pytest.raises(HandshakeRejected):
+            await client.rotate()
+        server.on_dial = None
+        await client.rotate()
+        await client.rotate()
+    assert told == [(None, False), (None, False), ("2", True), (None, False)]
 
 
 @pytest.mark.parametrize("close_first", [True, False])
@@ -424,6 +467,16 @@ async def test_it_is_rotated_by_age() -> None:
         await client.disconnect()
         await asyncio.sleep(1_000)
         assert server.open_now == 0
+
+
+@on_virtual_time
+async def test_a_forked_child_that_runs_the_loop_rotates_nothing() -> None:
+    server = MemoryServer()
+    client = make_client(server, rotation=rotation(age=1.0))
+    await client.connect()
+    client.internals.runner._affinity.forked()
+    await asyncio.sleep(10)  # what the loop is told of fails the test
+    assert len(server.peers) == 1
 
 
 @on_virtual_time

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from onesocket import Client, Identity, OnesocketError, Outcome, Provider, State
+from onesocket import Client, Identity, OnesocketError, Outcome, Provider, Rotation, State
 from onesocket.errors import (
     AuthTimeout,
     ClientClosed,
@@ -1149,3 +1149,69 @@ def test_any_interleaving_has_one_connection_at_most_and_none_after_logout(block
             await run_virtual_provider(seed)
 
         main()
+
+
+# --- rotations --------------------------------------------------------------------------------------------------------
+
+
+def make_rotating(server: MemoryServer, auth: ScriptedAuth, board: ProviderBoard | None = None) -> Provider:
+    def client(token: Callable[[], Awaitable[str]]) -> Client:
+        rotation = Rotation(identity=lambda message: message, overlap=0.1)
+        return Client(
+            "ws://memory.test/", transport=server.transport(), token=token, ping_interval=None, rotation=rotation
+        )
+
+    return Provider(client, auth=auth, notices=board or ProviderBoard())
+
+
+@on_virtual_time
+async def test_a_rotation_asks_for_the_identity_and_keeps_the_client() -> None:
+    server, auth, board = MemoryServer(), ScriptedAuth(), ProviderBoard()
+    async with make_rotating(server, auth, board) as provider:
+        await provider.connect_if_authenticated()
+        client = provider.client
+        assert client is not None
+        auth.who = Identity("alice", "renewed")
+        assert await client.rotate() is Outcome.OPENED
+        assert provider.client is client
+        assert [peer.request.headers[-1][1] for peer in server.peers] == ["Bearer alice-s3cret", "Bearer renewed"]
+        assert (server.open_now, server.most_open, board.shown) == (1, 2, [])
+
+
+@on_virtual_time
+async def test_a_rotation_that_finds_another_identity_gives_way_to_its_connection() -> None:
+    server, auth = MemoryServer(), ScriptedAuth()
+    async with make_rotating(server, auth) as provider:
+        await provider.connect_if_authenticated()
+        client = provider.client
+        assert client is not None
+        auth.who = BOB
+        with pytest.raises(OnesocketError):
+            await client.rotate()
+        assert await provider.connect_if_authenticated() in (Outcome.JOINED, Outcome.ALREADY_CONNECTED)
+        assert provider.client is not client
+        assert [peer.request.headers[-1][1] for peer in server.peers] == ["Bearer alice-s3cret", "Bearer bob-s3cret"]
+        assert (server.open_now, server.most_open) == (1, 1)
+
+
+@on_virtual_time
+async def test_a_rotation_without_a_signed_in_user_fails_and_logout_ends_both_connections() -> None:
+    server, auth = MemoryServer(), ScriptedAuth()
+    async with make_rotating(server, auth) as provider:
+        await provider.connect_if_authenticated()
+        client = provider.client
+        assert client is not None
+        auth.who = None
+        with pytest.raises(SessionExpired):
+            await client.rotate()
+        assert (client.state, client.epoch, server.open_now) == (State.CONNECTED, 1, 1)
+        auth.who = ALICE
+        rotating = asyncio.create_task(client.rotate())
+        await asyncio.sleep(0.05)
+        assert server.open_now == 2
+        await provider.logout()
+        with pytest.raises(ConnectAborted):
+            await rotating
+        assert server.open_now == 0
+        with pytest.raises(ManuallyDisconnected):
+            await client.rotate()

@@ -16,6 +16,7 @@ from onesocket.errors import (
     OutboxFull,
     SilenceTimeout,
     TokenFailed,
+    UsageError,
     WaitTimeout,
 )
 from onesocket_discord import (
@@ -493,6 +494,11 @@ async def test_a_token_may_be_asked_for() -> None:
 def test_wrong_options_are_refused(options: dict[str, Any]) -> None:
     with pytest.raises(InvalidOption):
         MemoryGateway().client(**options)
+
+
+def test_there_are_no_rotations() -> None:
+    with pytest.raises(UsageError, match="a DiscordClient has no rotations"):
+        asyncio.run(MemoryGateway().client().rotate())
 
 
 def test_wrong_addresses_and_tokens_are_refused() -> None:

@@ -6,7 +6,7 @@ import asyncio
 import dataclasses
 import ssl as ssl_module
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, Literal
+from typing import Any, Literal, NoReturn
 
 from onesocket.client._client import Client
 from onesocket.client._instruments import InstrumentsOption
@@ -14,7 +14,7 @@ from onesocket.client._options import Headers, Token, check_headers, check_secon
 from onesocket.client._status import Change, Status
 from onesocket.client._token_source import FixedToken, call_token_source, takes_refusal
 from onesocket.client._user_code import call_user_function, mark_unwrapped
-from onesocket.errors import InvalidOption, OnesocketError, TokenFailed
+from onesocket.errors import InvalidOption, OnesocketError, TokenFailed, UsageError
 from onesocket.lifecycle._outbox import OutboxLimits
 from onesocket.lifecycle._retry import ReconnectPolicy
 from onesocket.lifecycle._states import State
@@ -176,6 +176,13 @@ class DiscordClient(Client[Dispatch]):
     def serves(self, guild_id: int | str) -> bool:
         """True if this shard receives the events of this guild."""
         return self.shard is None or shard_of(guild_id, self.shard[1]) == self.shard[0]
+
+    async def rotate(self) -> NoReturn:
+        """Raise `UsageError`: there is no rotation, as dispatches of two sessions can't be told to be the same."""
+        raise UsageError(
+            "a DiscordClient has no rotations: two sessions number their dispatches each for itself, so no message of "
+            "one is known to be that of the other; a lost session is resumed without a gap"
+        )
 
     async def update_presence(self, presence: Presence) -> None:
         """Set the bot's presence, now and after every login. Raises the errors of `send`.

@@ -123,6 +123,8 @@ class Rotations:
 
     def take_over(self, new: ConnectionAttempt, old: ConnectionAttempt | None) -> None:
         """Let the sender and the watch for silence serve the successor."""
+        if self._successor is not None:
+            self._successor.end()  # after a loss it is ready by its login
         if old is not None:
             self._drained, self._draining = old, self._sender.detach()
             old.step_down(self._draining)
@@ -142,7 +144,6 @@ class Rotations:
         self._ready = None
         if successor is None or attempt.connection is None or not was_subscribed:
             return False
-        successor.stop()
         self._sender.attach(attempt.connection, successor.source, successor.first, is_clear=successor.is_clear)
         return True
 
@@ -200,7 +201,7 @@ class Rotations:
         successor, self._successor, self._ready = self._successor, None, None
         self._sender.end_replay()
         if successor is not None:
-            successor.stop()
+            successor.end()
 
     def _begin_lingering(self, present: ConnectionAttempt, overlap: Overlap) -> None:
         """The other one is gone: copies of its last messages may still come, a little later, and behind others."""

@@ -418,7 +418,9 @@ class Runner:
 
     def _rotate(self) -> None:
         """Begin a rotation by age or announcement."""
-        if self.machine.state is not State.CONNECTED or self._rotations is None or self._rotations.defer():
+        if self._affinity.is_inherited or self._rotations is None:
+            return
+        if self.machine.state is not State.CONNECTED or self._rotations.defer():
             return
         try:
             self._perform_all(self._ask(events.Rotate(wait=False))[1])
@@ -448,6 +450,7 @@ class Runner:
         attempt, rotations = self.attempt, self._rotations
         if attempt is None or rotations is None:
             return
+        self._tokens.accepted()
         now = self.connected_at = self.last_connected_at = time.time()
         self.readied += 1
         self._fan_out.ready(attempt.epoch)

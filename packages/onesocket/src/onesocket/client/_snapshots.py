@@ -53,7 +53,7 @@ def take_stats(
     """Returns the counters so far."""
     losses = fan_out.losses
     connection = ConnectionStats(
-        attempts=runner.machine.epoch,
+        attempts=runner.machine.last_epoch,
         handshakes=runner.handshakes,
         reconnects=max(0, runner.readied - 1),
         received=fan_out.delivered + losses.undelivered,

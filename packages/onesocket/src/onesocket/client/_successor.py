@@ -28,6 +28,7 @@ class Successor:
         "_epoch",
         "_first",
         "_is_asked",
+        "_is_over",
         "_old",
         "_overlap",
         "_timer",
@@ -60,7 +61,7 @@ class Successor:
         self._old = old
         self._dispatch = dispatch
         self._timer: asyncio.TimerHandle | None = None
-        self._is_asked = False
+        self._is_asked = self._is_over = False
         self._until = asyncio.get_running_loop().time() + 2 * overlap
         """Changes of the subscriptions don't delay it any more after this time."""
         dispatch(events.DeadlineExtended(epoch, 2 * overlap))
@@ -87,6 +88,8 @@ class Successor:
 
     def _source_changed(self) -> None:
         self._is_asked = False
+        if self._is_over:
+            return
         if self.source is not None:
             self.source.refresh()
         self.flush()
@@ -135,7 +138,7 @@ class Successor:
         self._old.probe(self._old_answered)
 
     def _old_answered(self) -> None:
-        if self._timer is None:  # else subscriptions have changed meanwhile
+        if self._timer is None and not self._is_over:  # else subscriptions have changed meanwhile
             # While it is not read, messages may wait before the PONG.
             then = self._caught_up if self._old.is_reading else self._ask_old
             self._call_later(self._overlap / 2, then)
@@ -147,6 +150,11 @@ class Successor:
     def _call_later(self, seconds: float, call: Callable[[], None]) -> None:
         self.stop()
         self._timer = asyncio.get_running_loop().call_later(seconds, call)
+
+    def end(self) -> None:
+        """Do and report nothing more: it has taken over, also for a connection that was lost, or is lost itself."""
+        self._is_over = True
+        self.stop()
 
     def stop(self) -> None:
         """Stop its timer."""
