@@ -234,10 +234,10 @@ async def test_a_loss_in_the_turn_in_which_the_successor_has_caught_up_is_told()
         await asyncio.sleep(0.75 * OVERLAP)
         rotations = client.internals.runner._rotations
         assert rotations is not None
-        timer = rotations._successor and rotations._successor._timer
-        assert timer is not None
-        lose = server.peers[0]._connection.on_peer_close
-        asyncio.get_running_loop().call_at(timer.when() - 1e-12, lose, 1001, "")
+        assert rotations._successor is not None
+        assert rotations._successor._timer is not None
+        lose, due = server.peers[0]._connection.on_peer_close, rotations._successor._timer.when()
+        asyncio.get_running_loop().call_at(due - 1e-12, lose, 1001, "")
         assert await rotating is Outcome.OPENED
         server.peers[1].send("1")
         await client.send("sent")
