@@ -296,11 +296,11 @@ def old_connection_not_probed(patch: pytest.MonkeyPatch) -> None:
 def loss_in_a_rotation_not_told(patch: pytest.MonkeyPatch) -> None:
     take_over = Runner._take_over
 
-    def forgets(self: Runner) -> None:
-        take_over(self)
+    def forgets(self: Runner, effect: Any) -> None:
+        take_over(self, effect)
         self._has_predecessor = False
 
-    patch.setattr(Runner, "_take_over", forgets)
+    patch.setitem(Runner._performers, fx.TakeOver, forgets)
 
 
 MUTANTS = [

@@ -3,12 +3,13 @@
 import asyncio
 import copy
 import pickle
-from typing import Any
+from typing import Any, get_args
 
 import pytest
 
 from onesocket import Client, Gap, Json, Login, OnesocketError, Outcome, ReconnectPolicy, State
 from onesocket.client import GapReason, OutboxLimits
+from onesocket.client._runner import Runner
 from onesocket.errors import (
     ClientClosed,
     ClosedByPeer,
@@ -25,6 +26,7 @@ from onesocket.errors import (
     TokenFailed,
     WaitTimeout,
 )
+from onesocket.lifecycle import _effects as fx
 from onesocket.transports._memory import MemoryPeer, MemoryServer
 from tests.unit.virtual_time import make_client, on_virtual_time, settle, state_of
 
@@ -754,3 +756,15 @@ def test_errors_can_be_copied_and_pickled() -> None:
         for twin in (pickle.loads(pickle.dumps(error)), copy.copy(error), error.copy()):  # noqa: S301 - our own
             assert type(twin) is type(error)
             assert (str(twin), twin.__dict__) == (str(error), error.__dict__)
+
+
+def test_each_effect_is_performed_or_answers_a_call() -> None:
+    assert set(get_args(fx.Effect)) == {*Runner._performers, *fx.ANSWERS}
+
+
+@on_virtual_time
+async def test_the_parts_of_a_client_have_few_enough_attributes_to_share_the_keys_of_their_dictionaries() -> None:
+    async with make_client(MemoryServer()) as client:
+        runner = client.internals.runner
+        assert len(vars(runner)) <= 29, "more take 1.3 KB for each client"
+        assert len(vars(runner.machine)) <= 29, "more take 1.3 KB for each client"

@@ -152,7 +152,7 @@ class Client(Generic[M]):
         instruments: InstrumentsOption = None,
         recorder: FlightRecorder | None = None,
     ) -> None:
-        self._options = Options.check(
+        self._options = options = Options.check(
             url,
             token=token,
             protocol=protocol,
@@ -178,61 +178,47 @@ class Client(Generic[M]):
             instruments=instruments,
             recorder=recorder,
         )
-        self._shown_url = self._options.shown_url
-        self._error_reporter = ErrorReporter(self._shown_url, on_error)
-        self._outage_log = OutageLog(self._shown_url)
-        self._affinity = Affinity("client", self._forked)
-        self._runner = Runner(
-            self._options, on_change=self._changed, affinity=self._affinity, report=self._error_reporter.report
+        self._shown_url = shown_url = options.shown_url
+        self._error_reporter = ErrorReporter(shown_url, on_error)
+        report = self._error_reporter.report
+        self._outage_log = OutageLog(shown_url)
+        self._affinity = affinity = Affinity("client", self._forked)
+        self._runner = runner = Runner(options, on_change=self._changed, affinity=affinity, report=report)
+        self._connect_reminder = ConnectReminder(shown_url, runner.connect_hint)
+        self._fan_out = fan_out = FanOut(
+            event_of=options.protocol.event_of,
+            names_events=options.protocol.names_events,
+            hold=runner.hold,
+            release=runner.release,
+            report=report,
+            on_loop=affinity.call_on_loop,
+            soon=affinity.call_soon,
         )
-        self._connect_reminder = ConnectReminder(self._shown_url, self._runner.connect_hint)
-        self._fan_out = FanOut(
-            event_of=self._options.protocol.event_of,
-            names_events=self._options.protocol.names_events,
-            hold=self._runner.hold,
-            release=self._runner.release,
-            report=self._error_reporter.report,
-            on_loop=self._runner.call_on_loop,
-            soon=self._runner.call_soon,
-        )
-        self._fan_out.early.keep()
-        if self._options.protocol.snapshot is not None:
+        fan_out.early.keep()
+        if options.protocol.snapshot is not None:
             from ._snapshot_keeper import make_snapshot_keeper  # noqa: PLC0415 - few clients have one
 
-            self._fan_out.keep_snapshots(make_snapshot_keeper(self._options.protocol, self._error_reporter.report))
+            fan_out.keep_snapshots(make_snapshot_keeper(options.protocol, report))
         self._registrations = Registrations()
-        self._sender = Sender(
-            self._options.outbox,
-            refusal=self._runner.refusal,
-            report=self._error_reporter.report,
-            pace=self._options.limiter,
-            remedy=self._runner.connect_hint,
+        self._sender = sender = Sender(
+            options.outbox,
+            refusal=runner.refusal,
+            report=report,
+            pace=options.limiter,
+            remedy=runner.connect_hint,
         )
-        self._durable = make_durable_messages(
-            self._options,
-            self._sender,
-            self._fan_out,
-            refusal=self._runner.refusal,
-            report=self._error_reporter.report,
-        )
+        self._durable = make_durable_messages(options, sender, fan_out, refusal=runner.refusal, report=report)
         self._upstream_subscriptions: UpstreamSubscriptions | None = None
         """None: no reader of keys was there yet."""
-        self._state_watchers = StateWatchers(self._error_reporter, self._sender)
-        self._requests = make_request_tracker(
-            self._options,
-            self._fan_out,
-            self._sender,
-            remind=self._connect_reminder.watch,
-            report=self._error_reporter.report,
+        self._state_watchers = StateWatchers(self._error_reporter, sender)
+        self._requests = requests = make_request_tracker(
+            options, fan_out, sender, remind=self._connect_reminder.watch, report=report
         )
-        publisher = self._requests or self._fan_out
-        silence = SilenceWatch.of(self._options, self._fan_out, self._error_reporter.report, publisher)
-        self._runner.attach(self._fan_out, self._sender, silence, self._requests, self._error_reporter.report)
+        runner.attach(fan_out, sender, SilenceWatch.of(options, fan_out, report, requests or fan_out), requests, report)
         self._observer: Observer | None = None
-        if self._options.instruments:
-            kind, report = SourceKind.CONNECTION, self._error_reporter.report
-            self._observer = observer = Observer(self._options.instruments, kind, report)
-            self._runner.on_opened = lambda epoch: observer.opened(self, epoch)
+        if options.instruments:
+            self._observer = observer = Observer(options.instruments, SourceKind.CONNECTION, report)
+            runner.on_opened = lambda epoch: observer.opened(self, epoch)
 
     def __repr__(self) -> str:
         machine = self._runner.machine
@@ -369,10 +355,11 @@ class Client(Generic[M]):
         message is settled: acknowledged, or without an `Acknowledgement`, in the kernel.
         """
         self._affinity.check()
-        data = encode_message(self._options.protocol, message)
-        delivery: Delivery | None = None if self._durable is None else self._durable.post(message, data)
-        if delivery is None:
-            delivery = self._sender.post(data, resend=resend)
+        if self._durable is None:
+            delivery = self._sender.post(encode_message(self._options.protocol, message), resend=resend)
+        else:
+            data = encode_message(self._options.protocol, message)
+            delivery = self._durable.post(message, data) or self._sender.post(data, resend=resend)
         if not delivery.done:
             self._connect_reminder.watch()
         return delivery
@@ -431,7 +418,7 @@ class Client(Generic[M]):
             resend=resend,
         )
         answers.open()
-        stream.on_end = lambda: self._runner.call_on_loop(answers.close)
+        stream.on_end = lambda: self._affinity.call_on_loop(answers.close)
         return stream
 
     @overload
@@ -488,7 +475,7 @@ class Client(Generic[M]):
         )
         stream.on_wait = self._reader_waits
         if wanted is not None:
-            self._key_subscriptions().add_stream(stream, wanted.keys, self._runner.call_on_loop)
+            self._key_subscriptions().add_stream(stream, wanted.keys, self._affinity.call_on_loop)
         return stream
 
     def __aiter__(self) -> Subscription[M | Gap]:
@@ -538,7 +525,7 @@ class Client(Generic[M]):
             if wanted is None:
                 return self._fan_out.on(name, call, **options)
             subscriptions, reader = self._key_subscriptions(), CallbackKeys(call, self._error_reporter.report)
-            leave = functools.partial(self._runner.call_on_loop, subscriptions.remove_keys, reader)
+            leave = functools.partial(self._affinity.call_on_loop, subscriptions.remove_keys, reader)
             remove = self._fan_out.on(name, call, keys=wanted, on_end=leave, **options)
             try:
                 subscriptions.add_keys(reader, wanted.keys)
@@ -612,7 +599,7 @@ class Client(Generic[M]):
         A state that is passed through counts, even if it's over when you run again. Raises `WaitTimeout` after
         `timeout` seconds, and `ClientClosed` when the client is closed and so can't come there any more.
         """
-        self._runner.check_loop()
+        self._affinity.check()
         return await self._state_watchers.wait_for(states, timeout, lambda: self.state)
 
     @property
@@ -656,16 +643,18 @@ class Client(Generic[M]):
             self._connect_reminder.watch()
 
     def _changed(self, change: Change) -> None:
-        old, new = change.old.name, change.new.name
-        _log.debug("%s: %s -> %s (%s, epoch %d)", self._shown_url, old, new, change.cause, change.epoch)
-        self._outage_log.changed(
-            change,
-            failures=self._runner.machine.failures,
-            retry_in=self._runner.retry_in,
-            has_callers=self._runner.callers > 0,
-            now=self._runner.time(),
-            level=logging.DEBUG if self._runner.is_restoring else logging.WARNING,
-        )
+        if _log.isEnabledFor(logging.DEBUG):
+            old, new = change.old.name, change.new.name
+            _log.debug("%s: %s -> %s (%s, epoch %d)", self._shown_url, old, new, change.cause, change.epoch)
+        if change.error is not None or self._outage_log.is_under_way:
+            self._outage_log.changed(
+                change,
+                failures=self._runner.machine.failures,
+                retry_in=self._runner.retry_in,
+                has_callers=self._runner.callers > 0,
+                now=self._runner.time(),
+                level=logging.DEBUG if self._runner.is_restoring else logging.WARNING,
+            )
         if self._options.tap is not None:
             self._options.tap.changed(change, self._runner.retry_in, self._runner.time())
         self._state_watchers.notify(change)

@@ -23,7 +23,6 @@ from ..lifecycle._events import Event
 from ..protocols._protocol import Action, Deliver, Extend, Fail, Ready, Send, Undecodable, WakeAt
 from ..protocols._rate_limiter import RateLimiter
 from ..transports._transport import Transport, TransportConnection
-from ..urls import redact
 from ..wire._handshake import Data, DialRequest, Handshake
 from ._dial_request import ask_for_address, make_dial_request
 from ._fan_out import FanOut
@@ -183,9 +182,9 @@ class ConnectionAttempt:
         return 0.0 if self._ready_at is None else self._loop.time() - self._ready_at
 
     @property
-    def url(self) -> str | None:
-        """The URL without its secrets; None: it isn't known yet."""
-        return None if self._request is None else redact(self._request.url)
+    def address(self) -> str | None:
+        """The URL with its secrets; None: it isn't known yet."""
+        return None if self._request is None else self._request.url
 
     # --- called by the runner -----------------------------------------------------------------------------------------
 

@@ -43,7 +43,7 @@ class FailureJudge:
 
     def judged(self, event: Event, machine: Machine) -> Event:
         """The event with what is known of its failure; any other event as it is."""
-        if isinstance(event, events.ConnectionFailing | events.ConnectionGone):
+        if isinstance(event, events.FAILURES):
             if event.epoch != machine.live_epoch or machine.after_close is not None:
                 return event
             verdict = event.verdict or self._ask(machine, event.error)

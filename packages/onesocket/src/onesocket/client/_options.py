@@ -43,9 +43,9 @@ Headers = Mapping[str, str] | Iterable[tuple[str, str]]
 _HANDSHAKE_HEADERS = frozenset({"upgrade", "connection", "content-length", "transfer-encoding"})
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(slots=True, kw_only=True)
 class Options:
-    """Checked options; `Client` describes them."""
+    """Checked options, which nothing but `wrap_protocol` changes; `Client` describes them."""
 
     address: Address | None
     """None: `url_source` gives one for each attempt."""
@@ -141,17 +141,17 @@ class Options:
 
     def wrap_protocol(self, wrap: Callable[[Protocol], Protocol], decode: Callable[[Any], Any]) -> None:
         """Put another protocol around this one, before the client is used; `decode` makes messages of its messages."""
-        object.__setattr__(self, "protocol", wrap(self.protocol))
+        self.protocol = wrap(self.protocol)
         names = self.silence_of
         if names is not None:
 
             def names_encoded(message: Any) -> bool:
                 return names(decode(message))
 
-            object.__setattr__(self, "silence_of", names_encoded)
+            self.silence_of = names_encoded
 
         if self.rotation is not None:
-            object.__setattr__(self, "rotation", self.rotation.wrap(decode))
+            self.rotation = self.rotation.wrap(decode)
 
     def for_successor(self) -> Options:
         """The options of a connection beside the present one, with a protocol and a pace of its own."""
@@ -186,7 +186,8 @@ def check_retry(value: object, reconnect: ReconnectPolicy | None = _UNKNOWN_POLI
 
 def check_seconds(name: str, value: object) -> float:
     """`value` as a finite number of seconds above zero; raises `InvalidOption`."""
-    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value) or value <= 0:
+    # A union would be built for each value.
+    if isinstance(value, bool) or not isinstance(value, (int, float)) or not math.isfinite(value) or value <= 0:
         raise InvalidOption(f"{name} must be a finite number of seconds above 0, not {value!r}")
     return float(value)
 
@@ -287,7 +288,9 @@ def _outbox_limits(value: object) -> OutboxLimits:
 
 def check_headers(headers: object) -> tuple[tuple[str, str], ...]:
     """Checked header fields; raises `InvalidOption`, which names the field and never shows its value."""
-    given: object = cast("Mapping[str, str]", headers).items() if isinstance(headers, Mapping) else headers or ()
+    if not headers:
+        return ()
+    given: object = cast("Mapping[str, str]", headers).items() if isinstance(headers, Mapping) else headers
     try:
         pairs = [(name, value) for name, value in cast("Iterable[tuple[object, object]]", given)]
     except (TypeError, ValueError):

@@ -93,6 +93,11 @@ class OutageLog:
         """True while there is an outage that is logged here, and not by another part."""
         return self._stage is not OutageStage.NONE and not self._quiet
 
+    @property
+    def is_under_way(self) -> bool:
+        """True while there is an outage: without one, only a change with an error is of interest."""
+        return self._stage is not OutageStage.NONE
+
     def changed(
         self,
         change: Change,

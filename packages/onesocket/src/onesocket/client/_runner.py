@@ -5,8 +5,8 @@ from __future__ import annotations
 import asyncio
 import random
 import time
-from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from ..errors import ClientClosed, ManuallyDisconnected, OnesocketError, ServerBusy
 from ..lifecycle import _effects as fx
@@ -18,6 +18,7 @@ from ..lifecycle._machine import Machine
 from ..lifecycle._states import AfterClose, Side, State
 from ..lifecycle._verdict import Verdict
 from ..protocols._protocol import Ready
+from ..urls import redact
 from ..wire._handshake import Handshake
 from ._affinity import Affinity
 from ._callers import Caller, Callers
@@ -77,11 +78,11 @@ class Runner:
         self._has_predecessor = False
         """True if messages of an earlier connection may have been delivered: a gap stands before the next ones."""
         self._last_rtt: float | None = None
-        self._last_url: str | None = None
+        self._last_address: str | None = None
+        """The URL of the last attempt, with its secrets."""
         self.connected_at: float | None = None
         self.last_connected_at: float | None = None
         self._callers = Callers()
-        self.outcomes = self._callers.outcomes
         self._options = options
         self._tokens = TokenRequests(options.token)
         self._judge = FailureJudge(options.reconnect, self._tokens, report, self.time)
@@ -98,10 +99,6 @@ class Runner:
         self._ended_with_loop = False
         """True if the end of the event loop closed the connection, and not the owner."""
         self._affinity = affinity
-        self.check_loop = affinity.check
-        """Raises `WrongEventLoop` on any loop but ours, and `ForkedCopy` in a child."""
-        self.call_on_loop = affinity.call_on_loop
-        self.call_soon = affinity.call_soon
 
     def attach(
         self,
@@ -141,7 +138,7 @@ class Runner:
 
     @property
     def loop(self) -> asyncio.AbstractEventLoop:
-        """The loop that the client belongs to: the first that used it. Raises as `check_loop`."""
+        """The loop that the client belongs to: the first that used it. Raises as `Affinity.check`."""
         return self._affinity.check()
 
     @property
@@ -173,7 +170,7 @@ class Runner:
                 attempt.disown()
         self.attempt = self.side = None
         self._set_timer(None)
-        self._set_side_timer(None)
+        self._set_timer(None, is_side=True)
 
     def time(self) -> float:
         """The loop's clock, from anywhere."""
@@ -190,7 +187,8 @@ class Runner:
     def url(self) -> str | None:
         """The URL of the present attempt or connection, or of the last one, without its secrets; None: unknown."""
         attempt = self.attempt
-        return self._last_url if attempt is None else attempt.url
+        address = self._last_address if attempt is None else attempt.address
+        return None if address is None else redact(address)
 
     @property
     def handshake(self) -> Handshake | None:
@@ -202,6 +200,11 @@ class Runner:
     def callers(self) -> int:
         """Number of `connect()` calls that wait."""
         return len(self._callers)
+
+    @property
+    def outcomes(self) -> Mapping[Outcome, int]:
+        """Number of calls that had each outcome."""
+        return self._callers.outcomes
 
     def refusal(self) -> OnesocketError | None:
         """The error for a message that can't be accepted, as the owner has stopped the client; else None."""
@@ -267,7 +270,7 @@ class Runner:
     def _answered(self, answer: Effect) -> Outcome:
         if not isinstance(answer, fx.AwaitOutcome | fx.ReturnOutcome):
             raise TypeError(f"no answer to a call: {answer}")
-        self.outcomes[answer.outcome] += 1
+        self._callers.outcomes[answer.outcome] += 1
         return answer.outcome
 
     def _ask(self, call: Event) -> tuple[Effect, list[Effect]]:
@@ -276,7 +279,7 @@ class Runner:
         effect: Effect | None = None
         rest: list[Effect] = []
         for effect in self.machine.handle(call, self.loop.time()):
-            if isinstance(effect, fx.ReturnOutcome | fx.RaiseError | fx.AwaitOutcome | fx.ReturnAtOnce | fx.AwaitEnd):
+            if isinstance(effect, fx.ANSWERS):
                 answer = effect
             else:
                 rest.append(effect)
@@ -330,44 +333,46 @@ class Runner:
         if not self._busy and self._queue:
             self._drain()
 
-    def _perform(self, effect: Effect) -> None:  # noqa: C901, PLR0912 - one case for each effect
-        match effect:
-            case fx.StateChanged():
-                self._changed(effect)
-            case fx.Dial(epoch):
-                # Also an attempt that was given up may have brought messages: a greeting that came with the upgrade.
-                self._has_predecessor = self.readied > 0 or self._fan_out.delivered > 0
-                self._tokens.wants_another = self.machine.refusals > 0  # a new call begins a new count
-                self._sender.set_pace(self._options.limiter)
-                self.attempt = self._make_attempt(epoch, self._options, self._publisher, self._sender, self._silence)
-                self.attempt.start()
-            case fx.DialSuccessor(epoch):
-                self._dial_successor(epoch)
-            case fx.TakeOver():
-                self._take_over()
-            case fx.CloseConnection(epoch, code, reason):
-                if (attempt := self._attempt_of(epoch)) is not None:
-                    attempt.start_close(code, reason)
-            case fx.Abort(epoch, code):
-                if (attempt := self._attempt_of(epoch)) is not None:
-                    attempt.abort(code)
-            case fx.ReportRefusedToken(error):
-                self._tokens.refused(error)
-            case fx.ResolveCallers():
-                self._callers.resolve()
-            case fx.RejectCallers(error, spares_retrying):
-                self._callers.reject(error, spares_retrying=spares_retrying)
-            case fx.ReleaseClosers():
-                self._callers.release_closers()
-            case fx.SetTimer(kind, epoch, at, is_side):
-                set_timer = self._set_side_timer if is_side else self._set_timer
-                set_timer(self.loop.call_at(at, self._on_timer, kind, epoch, at))
-            case fx.CancelTimer(is_side):
-                (self._set_side_timer if is_side else self._set_timer)(None)
-            case fx.ReturnAtOnce() | fx.AwaitEnd():
-                pass  # no caller waits: the event is the shell's own
-            case _:
-                raise TypeError(f"unexpected effect {effect}")
+    def _perform(self, effect: Effect) -> None:
+        self._performers[type(effect)](self, effect)
+
+    def _dial(self, effect: fx.Dial) -> None:
+        # Also an attempt that was given up may have brought messages: a greeting that came with the upgrade.
+        self._has_predecessor = self.readied > 0 or self._fan_out.delivered > 0
+        self._tokens.wants_another = self.machine.refusals > 0  # a new call begins a new count
+        self._sender.set_pace(self._options.limiter)
+        self.attempt = self._make_attempt(effect.epoch, self._options, self._publisher, self._sender, self._silence)
+        self.attempt.start()
+
+    def _close_connection(self, effect: fx.CloseConnection) -> None:
+        if (attempt := self._attempt_of(effect.epoch)) is not None:
+            attempt.start_close(effect.code, effect.reason)
+
+    def _abort(self, effect: fx.Abort) -> None:
+        if (attempt := self._attempt_of(effect.epoch)) is not None:
+            attempt.abort(effect.code)
+
+    def _report_refused_token(self, effect: fx.ReportRefusedToken) -> None:
+        self._tokens.refused(effect.error)
+
+    def _resolve_callers(self, _effect: fx.ResolveCallers) -> None:
+        self._callers.resolve()
+
+    def _reject_callers(self, effect: fx.RejectCallers) -> None:
+        self._callers.reject(effect.error, spares_retrying=effect.spares_retrying)
+
+    def _release_closers(self, _effect: fx.ReleaseClosers) -> None:
+        self._callers.release_closers()
+
+    def _start_timer(self, effect: fx.SetTimer) -> None:
+        timer = self.loop.call_at(effect.at, self._on_timer, effect.kind, effect.epoch, effect.at)
+        self._set_timer(timer, is_side=effect.is_side)
+
+    def _cancel_timer(self, effect: fx.CancelTimer) -> None:
+        self._set_timer(None, is_side=effect.is_side)
+
+    def _answer_nobody(self, effect: Effect) -> None:
+        """Do nothing: no caller waits, as the event is the shell's own."""
 
     def _make_attempt(
         self,
@@ -391,17 +396,19 @@ class Runner:
         )
 
     def _attempt_of(self, epoch: int) -> ConnectionAttempt | None:
-        return next((each for each in (self.attempt, self.side) if each is not None and each.epoch == epoch), None)
+        attempt = self.attempt
+        if attempt is None or attempt.epoch != epoch:
+            attempt = self.side
+        return attempt if attempt is not None and attempt.epoch == epoch else None
 
-    def _set_timer(self, timer: asyncio.TimerHandle | None) -> None:
-        if self._timer is not None:
-            self._timer.cancel()
-        self._timer = timer
-
-    def _set_side_timer(self, timer: asyncio.TimerHandle | None) -> None:
-        if self._side_timer is not None:
-            self._side_timer.cancel()
-        self._side_timer = timer
+    def _set_timer(self, timer: asyncio.TimerHandle | None, *, is_side: bool = False) -> None:
+        before = self._side_timer if is_side else self._timer
+        if before is not None:
+            before.cancel()
+        if is_side:
+            self._side_timer = timer
+        else:
+            self._timer = timer
 
     def _on_timer(self, kind: events.TimerKind, epoch: int, due: float) -> None:
         attempt = self._attempt_of(epoch)
@@ -427,14 +434,14 @@ class Runner:
         except ServerBusy as early:
             self._rotations.watch.rotate_after(early.retry_after or 0.0)
 
-    def _dial_successor(self, epoch: int) -> None:
+    def _dial_successor(self, effect: fx.DialSuccessor) -> None:
         if self._rotations is None or self.attempt is None:
             raise TypeError("a rotation without the option, or without a connection")
         options, publisher = self._rotations.begin(self.attempt)
-        self.side = self._make_attempt(epoch, options, publisher, self._rotations, None)
+        self.side = self._make_attempt(effect.epoch, options, publisher, self._rotations, None)
         self.side.start()
 
-    def _take_over(self) -> None:
+    def _take_over(self, _effect: fx.TakeOver) -> None:
         self.attempt, self.side = self.side, self.attempt
         if self.machine.state is State.CLOSING or self._rotations is None or self.attempt is None:
             return  # what is left is being closed
@@ -487,6 +494,24 @@ class Runner:
         self._callers.on_change()
         self._on_change(Change(time.time(), change.old, change.new, change.epoch, change.cause, change.error))
 
+    _performers: ClassVar[dict[type[Effect], Callable[[Runner, Any], None]]] = {
+        fx.StateChanged: _changed,
+        fx.Dial: _dial,
+        fx.DialSuccessor: _dial_successor,
+        fx.TakeOver: _take_over,
+        fx.CloseConnection: _close_connection,
+        fx.Abort: _abort,
+        fx.ReportRefusedToken: _report_refused_token,
+        fx.ResolveCallers: _resolve_callers,
+        fx.RejectCallers: _reject_callers,
+        fx.ReleaseClosers: _release_closers,
+        fx.SetTimer: _start_timer,
+        fx.CancelTimer: _cancel_timer,
+        fx.ReturnAtOnce: _answer_nobody,
+        fx.AwaitEnd: _answer_nobody,
+    }
+    """The functions that perform the effects; the other effects are answers to calls, which `_ask` returns."""
+
     # --- reports of the attempt ---------------------------------------------------------------------------------------
 
     def _on_ready(self, attempt: ConnectionAttempt, ready: Ready) -> None:
@@ -525,7 +550,7 @@ class Runner:
         """Nothing is left of the connection."""
         if self.attempt is attempt:
             self._last_rtt = self.rtt
-            self._last_url = attempt.url
+            self._last_address = attempt.address
             self.attempt = None
             self._sender.connection_ended()
             if self._requests is not None:

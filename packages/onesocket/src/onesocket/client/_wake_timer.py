@@ -59,14 +59,16 @@ class WakeTimer:
 
     def set(self, action: WakeAt) -> None:
         """Replace the time of the next call; None: there is none."""
-        if self._handle is not None:
-            self._handle.cancel()
-        wake = self._take_turn if action.sends and self._pace is not None else self._wake
-        self._handle = None if action.at is None else self._loop.call_at(action.at, wake)
+        self.stop()
+        if action.at is not None:
+            wake = self._take_turn if action.sends and self._pace is not None else self._wake
+            self._handle = self._loop.call_at(action.at, wake)
 
     def stop(self) -> None:
         """Call it no more."""
-        self.set(WakeAt(None))
+        if self._handle is not None:
+            self._handle.cancel()
+            self._handle = None
 
     def release(self) -> None:
         """End, and drop the references to the attempt, which refers to this timer: no cycle is left."""

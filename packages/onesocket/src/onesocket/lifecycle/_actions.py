@@ -78,7 +78,7 @@ class Actions(Guards):
         self._effects.append(fx.AwaitOutcome(outcome))
 
     def _has_waiting_caller(self) -> bool:
-        return isinstance(self._event, events.Connect | events.Reconnect) and self._event.wait
+        return isinstance(self._event, events.CALLS) and self._event.wait
 
     def drop_caller(self) -> None:
         """One waiting caller less."""

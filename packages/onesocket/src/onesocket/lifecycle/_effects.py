@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import enum
 from dataclasses import dataclass
+from typing import Final
 
 from ..errors import OnesocketError
 from ._events import TimerKind
@@ -165,6 +166,9 @@ class StateChanged:
     cause: str
     error: OnesocketError | None
 
+
+ANSWERS: Final = (ReturnOutcome, RaiseError, AwaitOutcome, ReturnAtOnce, AwaitEnd)
+"""The effects that answer the call of which the event tells. A tuple: a union would be built at each look."""
 
 Effect = (
     ReturnOutcome

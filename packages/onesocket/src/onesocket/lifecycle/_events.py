@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import enum
 from dataclasses import dataclass
+from typing import Final
 
 from ..errors import OnesocketError
 from ._verdict import Verdict
@@ -157,5 +158,8 @@ Event = (
     | TimerFired
 )
 
-CONNECTION_EVENTS = (Opened, DeadlineExtended, ProtocolReady, ConnectionFailing, ConnectionGone)
+# Tuples: a union would be built at each look.
+CALLS: Final = (Connect, Reconnect)
+FAILURES: Final = (ConnectionFailing, ConnectionGone)
+CONNECTION_EVENTS: Final = (Opened, DeadlineExtended, ProtocolReady, ConnectionFailing, ConnectionGone)
 EVENTS: tuple[type[Event], ...] = Event.__args__

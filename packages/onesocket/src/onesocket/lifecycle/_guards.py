@@ -172,7 +172,7 @@ class Guards(SideData):
 
     def _retries(self) -> bool:
         """True if the call wants further attempts after one that fails."""
-        if self.reconnect is None or not isinstance(self._event, events.Connect | events.Reconnect):
+        if self.reconnect is None or not isinstance(self._event, events.CALLS):
             return False
         return self.reconnect.first if self._event.retry is None else self._event.retry
 
@@ -187,7 +187,7 @@ class Guards(SideData):
     def _failure(self) -> events.ConnectionFailing | events.ConnectionGone | None:
         """The event, if it reports a failure with its error."""
         event = self._event
-        return event if isinstance(event, events.ConnectionFailing | events.ConnectionGone) else None
+        return event if isinstance(event, events.FAILURES) else None
 
     def _verdict(self) -> Verdict:
         """The verdict on the present failure."""

@@ -72,10 +72,18 @@ class Machine(SideActions):
             self.stale += 1
             return ()
         self._event, self._now, self._effects = self._with_error_as_established(event), now, []
-        row = SIDE_TABLE[self.side] if self._is_of_side(event) else TABLE[self.state]
+        is_of_side = self.side is not Side.NONE and self._is_of_side(event)
+        row = SIDE_TABLE[self.side] if is_of_side else TABLE[self.state]
         cell = row[type(event)]
         if not isinstance(cell, NonTransition):
-            return self._follow(next(rule for rule in cell if rule.holds(self)))
+            return self._follow(
+                next(
+                    rule
+                    for rule in cell
+                    if (rule.closing_to is None or rule.closing_to is self.after_close)
+                    and (rule.when is None or rule.when(self))
+                )
+            )
         if cell is IGNORE:
             return ()
         raise IllegalEvent(f"{type(event).__name__} in {self.state.name}")
@@ -94,7 +102,7 @@ class Machine(SideActions):
 
     def _with_error_as_established(self, event: Event) -> Event:
         """The same event; its error as it is meant for a connection that was up, if this one was."""
-        if isinstance(event, events.ConnectionFailing | events.ConnectionGone) and self.reconnect is not None:
+        if isinstance(event, events.FAILURES) and self.reconnect is not None:
             is_decided = event.verdict is not None or (self.renews_token and event.error.refuses_token)
             error = event.error if is_decided else as_established(event.error)
             if error is not event.error and (self.initiator is Initiator.RESUME or event.up_for >= MIN_UPTIME):

@@ -107,6 +107,8 @@ class Outbox(Generic[T]):
 
     def next_expiry(self) -> float | None:
         """When the oldest message expires, on the clock behind `now`; None when nothing waits."""
+        if not self.count:
+            return None
         return min((queue[0][0] for queue in (self._first, self._waiting) if queue), default=None)
 
     @property

@@ -31,12 +31,6 @@ class Rule:
         """True if there is a condition."""
         return self.when is not None or self.closing_to is not None
 
-    def holds(self, machine: SideActions) -> bool:
-        """True if all conditions hold."""
-        if self.closing_to is not None and machine.after_close is not self.closing_to:
-            return False
-        return self.when is None or self.when(machine)
-
 
 class NonTransition(enum.Enum):
     """The two ways in which a pair of state and event is *not* a transition, each on purpose."""

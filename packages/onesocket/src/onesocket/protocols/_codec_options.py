@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable
-from typing import TYPE_CHECKING, Any, TypedDict, cast
+from typing import TYPE_CHECKING, Any, TypedDict
 
 from ..errors import InvalidOption, OnesocketError
 from ..wire._header_fields import is_token
@@ -57,19 +57,19 @@ def check_event(event: object) -> Any:
     )
 
 
-def check_subprotocols(names: object) -> tuple[str, ...]:
+def check_subprotocols(names: Any) -> tuple[str, ...]:
     """Checked sub-protocol names; raises `InvalidOption`."""
     if isinstance(names, str):
         raise InvalidOption(f"subprotocols must be a list of names, such as [{names!r}], not one str")
     try:
-        checked = tuple(cast("Iterable[str]", names))
+        checked: tuple[str, ...] = tuple(names)
     except TypeError:
         raise InvalidOption(f"subprotocols must be a list of names, not {names!r}") from None
     for name in checked:
         if not is_token(name):
             raise InvalidOption(f"{name!r} is not a sub-protocol name (RFC 6455, section 4.1)")
-    if len(set(checked)) != len(checked):
-        raise InvalidOption(f"subprotocols names one twice: {list(checked)}")
+        if checked.count(name) > 1:
+            raise InvalidOption(f"subprotocols names one twice: {list(checked)}")
     return checked
 
 

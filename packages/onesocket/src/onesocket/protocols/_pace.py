@@ -141,9 +141,9 @@ def make_limiter(pace: Pace | RateLimiter | None, control_pace: Pace | None) -> 
         if control_pace is not None:
             raise InvalidOption("control_pace can't be combined with a limiter of your own: define its take_control()")
         return pace
-    if check_pace("pace", pace) is None and check_pace("control_pace", control_pace) is None:
+    if pace is None and control_pace is None:
         return None
-    return ConnectionPace(pace, control_pace)
+    return ConnectionPace(check_pace("pace", pace), check_pace("control_pace", control_pace))
 
 
 def _take(windows: list[SendWindow], now: float) -> float:
