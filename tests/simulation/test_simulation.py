@@ -282,7 +282,7 @@ def keys_subscribed_twice(patch: pytest.MonkeyPatch) -> None:
 
 
 def overlap_not_merged(patch: pytest.MonkeyPatch) -> None:
-    patch.setattr(Overlap, "_is_known", lambda _self, _identity, _side: False)
+    patch.setattr("onesocket.client._overlap._take_one", lambda _counter, _identity: False)
 
 
 def successor_takes_over_at_once(patch: pytest.MonkeyPatch) -> None:
