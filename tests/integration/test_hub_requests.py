@@ -61,6 +61,52 @@ async def test_later_answers_go_to_the_program_that_asked_and_nowhere_once_it_ha
         assert await next_message(stays) == '{"event":1}'
 
 
+@pytest.mark.parametrize(
+    ("stop", "message"),
+    [
+        ({"id": 1, "type": "complete"}, '{"type":"complete", "id":1}'),
+        ({"type": "unsubscribe", "subscription": 1}, '{"id":2,"type":"unsubscribe","subscription":1}'),
+    ],
+)
+async def test_a_client_stops_its_own_stream_and_none_of_another_client(stop: dict[str, Any], message: str) -> None:
+    def stop_of(frame: str | bytes) -> str:
+        id_ = json.loads(frame)["id"]
+        return json.dumps({name: id_ if value == 1 else value for name, value in stop.items()})
+
+    async with (
+        FaultyServer() as server,
+        running_hub(server, requests=JsonRequests(stop=stop_of)) as hub,
+        connected_program(hub) as one,
+        connected_program(hub) as two,
+    ):
+        for program in (one, two):
+            await program.send('{"id":1}')
+            assert await next_json(program) == {"id": 1}
+        await two.send(message)
+        await two.send('{"id":3}')
+        assert await next_json(two) == {"id": 3}
+        sent = [json.loads(data) for data in server.received]
+        assert [each.get("subscription", each["id"]) for each in sent if "type" in each] == [2]
+        await server.broadcast('{"id":1,"to":"one"}')
+        assert await next_json(one) == {"id": 1, "to": "one"}
+        await two.send(message)  # of no stream any more: a request as any other
+        await until(lambda: len(server.received) == 5)
+
+
+async def test_a_stop_that_raises_is_logged_and_the_request_goes_on(caplog: pytest.LogCaptureFixture) -> None:
+    def broken(_: str | bytes) -> str:
+        raise KeyError("id")
+
+    async with (
+        FaultyServer() as server,
+        running_hub(server, requests=JsonRequests(stop=broken)) as hub,
+        connected_program(hub) as one,
+    ):
+        await one.send('{"id":1}')
+        assert await next_json(one) == {"id": 1}
+    assert "stop= of the protocol failed on a request of 8 bytes" in caplog.text
+
+
 async def test_a_loss_forgets_requests_and_the_same_id_may_be_used_again() -> None:
     async with (
         FaultyServer(echo=False) as server,

@@ -190,7 +190,9 @@ class RawFrontend:
         id_ = None if open_requests is None else open_requests.requests.own_id(data)
         if open_requests is None or id_ is None:
             return False
-        answers = ClientAnswers(open_requests, client, id_, self._answer)
+        if open_requests.stop(data):
+            return True
+        answers = ClientAnswers(open_requests, client, id_, open_requests.stop_of(data), self._answer)
         open_requests.add(answers, self.upstream.open_answers(data, answers))
         return True
 
