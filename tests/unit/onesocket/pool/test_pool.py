@@ -7,6 +7,7 @@ import json
 import pickle
 import random
 from collections.abc import Awaitable, Callable
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -245,6 +246,68 @@ def test_a_connection_that_fails_for_good_fails_its_own_readers_and_the_next_sub
     play(main)
 
 
+def test_what_was_missed_by_the_keys_of_a_failed_connection_is_told_once_they_have_another() -> None:
+    async def main(world: World) -> None:
+        silent = world.pool.subscribe(keys=["a"], raise_on_failure=False)
+        never = world.pool.subscribe(keys=["b"])
+        await asyncio.sleep(SOON)
+        items(silent)
+        world.peer_of("a").close(1010)
+        await asyncio.sleep(SOON)
+        never.close()
+        assert items(silent) == []
+        more = world.pool.subscribe(keys=["c"])
+        await asyncio.sleep(SOON)
+        world.send("a", number=2)
+        await asyncio.sleep(SOON)
+        assert told(items(silent)) == [{"a"}, {"key": "a", "number": 2}]
+        assert not [item for item in items(more) if isinstance(item, Gap)]
+
+    play(main)
+
+
+def test_keys_of_a_lost_connection_go_where_there_is_room_and_an_idle_one_is_not_restored() -> None:
+    async def main(world: World) -> None:
+        streams = [world.pool.subscribe(keys=keys) for keys in ("a", "b", ["c", "d"], "e")]
+        await asyncio.sleep(SOON)
+        streams.pop(1).close()
+        streams.pop(1).close()
+        await asyncio.sleep(SOON)
+        for stream in streams:
+            items(stream)
+        assert world.views == [{"a"}, set(), {"e"}]
+        dials = len(world.server.peers)
+        for peer in [peer for peer in world.venue.views if peer.is_open][1:]:
+            peer.drop()
+        await asyncio.sleep(SOON)
+        assert world.views == [{"a", "e"}]
+        assert len(world.server.peers) == dials
+        world.send("e", number=1)
+        await asyncio.sleep(SOON)
+        assert told(items(streams[1])) == [{"e"}, {"key": "e", "number": 1}]
+        assert items(streams[0]) == []
+
+    play(main)
+
+
+def test_the_place_of_a_lost_connection_that_another_program_has_taken_is_given_up_after_a_minute() -> None:
+    async def main(world: World) -> None:
+        streams = [world.pool.subscribe(keys=list(keys)) for keys in ("ab", "cd")]
+        await asyncio.sleep(SOON)
+        world.server.on_dial = lambda peer: peer.refuse(busy())
+        world.peer_of("c").drop()
+        await asyncio.sleep(50)
+        assert not streams[1].queue.refusals, "it may be our own that still counts"
+        await asyncio.sleep(300)
+        with pytest.raises(PoolFull, match="no more than 1 connections now") as caught:
+            await anext(streams[1])
+        assert caught.value.keys == ("c", "d")
+        assert world.views == [{"a", "b"}]
+        assert not streams[0].queue.refusals
+
+    play(main)
+
+
 def test_a_reader_that_waits_holds_all_connections_the_later_ones_too() -> None:
     async def main(world: World) -> None:
         slow = world.pool.subscribe(keys=list("abc"), limit=1, overflow="wait")
@@ -354,6 +417,45 @@ def test_the_loss_of_the_source_ends_a_move_with_a_gap_and_the_target_goes_on() 
     play(main, **MOVING)
 
 
+def test_copies_of_what_the_source_was_ahead_with_are_not_doubled_after_its_loss() -> None:
+    async def main(world: World) -> None:
+        _, mover = await begin_move(world)
+        target, source = (peer for peer in world.venue.views if peer.is_open)
+        source.send(json.dumps({"key": "c", "number": 1}))
+        await asyncio.sleep(0.01)
+        source.drop()
+        await asyncio.sleep(OVERLAP / 2)
+        for number in (1, 2):
+            target.send(json.dumps({"key": "c", "number": number}))
+        await asyncio.sleep(2 * LINGER)
+        assert told(items(mover)) == [{"key": "c", "number": 1}, {"c"}, {"key": "c", "number": 2}]
+        assert world.views == [{"a", "c"}]
+
+    play(main, **MOVING)
+
+
+def test_a_source_without_keys_stays_until_the_end_of_the_move() -> None:
+    async def main(world: World) -> None:
+        streams = [world.pool.subscribe(keys=[key]) for key in "abc"]
+        await asyncio.sleep(SOON)
+        streams.pop(1).close()
+        target, source = (peer for peer in world.venue.views if peer.is_open)
+        items(streams[1])
+        await asyncio.sleep(2.2 * OVERLAP)
+        assert world.views == [{"a", "c"}, set()]
+        world.pool.subscribe(keys=["a"]).close()  # has the pool look for connections without keys
+        source.send(json.dumps({"key": "c", "number": 1}))
+        await asyncio.sleep(OVERLAP / 2)
+        for number in (1, 2):
+            target.send(json.dumps({"key": "c", "number": number}))
+        await asyncio.sleep(2 * LINGER)
+        found = [item for item in items(streams[1]) if "number" in item]
+        assert found == [{"key": "c", "number": 1}, {"key": "c", "number": 2}]
+        assert world.views == [{"a", "c"}]
+
+    play(main, **{**MOVING, "linger": 0.01})
+
+
 def test_the_loss_of_the_target_leaves_keys_at_the_source_and_they_move_later() -> None:
     async def main(world: World) -> None:
         stay, mover = await begin_move(world)
@@ -451,6 +553,41 @@ def test_a_closed_pool_ends_its_streams_and_opens_nothing() -> None:
     play(main)
 
 
+def test_a_cancelled_close_ends_the_streams_and_goes_on() -> None:
+    async def main(world: World) -> None:
+        stream = world.pool.subscribe(keys=list("abc"))
+        await asyncio.sleep(SOON)
+        reading = asyncio.ensure_future(anext(world.pool.subscribe(), None))
+        closing = asyncio.create_task(world.pool.aclose())
+        await asyncio.sleep(0)
+        closing.cancel()
+        await asyncio.wait([closing])
+        assert closing.cancelled()
+        assert await reading is None
+        await asyncio.sleep(10)
+        assert world.server.open_now == 0
+        stream.close()
+
+    play(main)
+
+
+def test_a_subscription_that_can_not_be_made_leaves_nothing() -> None:
+    class Unlucky(Json):
+        def successor(self) -> Unlucky:
+            raise RuntimeError("no")
+
+    async def main(world: World) -> None:
+        first = world.pool.subscribe(keys=["a", "b"])
+        with pytest.raises(RuntimeError, match="no"):
+            world.pool.subscribe(keys=["b", "c"])
+        assert (world.pool.status.waiting, world.pool.status.subscribers) == (0, 1)
+        await asyncio.sleep(SOON)
+        assert world.views == [{"a", "b"}]
+        first.close()
+
+    play(main, protocol=Unlucky(subscriptions=declared), per_connection=2)
+
+
 def test_keys_need_a_running_loop_and_a_pool_stays_in_its_process() -> None:
     pool: Pool[Any] = onesocket.Pool(URL, protocol=Json(subscriptions=declared), per_connection=2)
     with pytest.raises(UsageError, match="running event loop"):
@@ -479,6 +616,7 @@ class NoTwin(Json):
         ({"per_connection": 2, "linger": -1}, "linger must be a finite number of seconds"),
         ({"per_connection": 2, "protocol": Raw()}, "keys= needs a protocol that describes its subscriptions"),
         ({"per_connection": 2, "protocol": NoTwin(subscriptions=declared)}, "NoTwin has no successor"),
+        ({"per_connection": 2, "protocol": Json(subscriptions=replace(declared, wildcard=str))}, "no wildcard="),
         ({"per_connection": 2, "outbox": DurableOutbox("x.db")}, "DurableOutbox to a Client"),
         ({"per_connection": 2, "open_timeout": 0}, "open_timeout"),
     ],

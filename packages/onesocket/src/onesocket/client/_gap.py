@@ -5,6 +5,7 @@ from __future__ import annotations
 import enum
 from collections.abc import Hashable
 from dataclasses import dataclass, field
+from typing import Final
 
 from ..errors import OnesocketError
 
@@ -33,3 +34,16 @@ class Gap:
     """The error of an undecodable message, or the reason for the loss of the connection."""
     keys: frozenset[Hashable] | None = field(default=None, kw_only=True)
     """The keys of which messages may be missing, in a `Pool`: those of this reader on the connection; None: of all."""
+
+
+_REASONS_BY_SEVERITY: Final = (GapReason.OVERFLOW, GapReason.UNDECODABLE, GapReason.RECONNECTED)
+"""A marker that stands for several has the strongest reason among them."""
+
+
+def merge_gaps(first: Gap, second: Gap) -> Gap:
+    """Merge two adjacent markers; the number of missing messages is known only if both have one."""
+    missed = None if first.missed is None or second.missed is None else first.missed + second.missed
+    weaker, stronger = sorted((first, second), key=lambda gap: _REASONS_BY_SEVERITY.index(gap.reason))
+    error = stronger.error or weaker.error
+    keys = None if first.keys is None or second.keys is None else first.keys | second.keys
+    return Gap(stronger.reason, max(first.epoch, second.epoch), missed, error, keys=keys)

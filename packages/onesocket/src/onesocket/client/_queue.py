@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import Final, Generic, TypeVar, cast
 
 from ..errors import InvalidOption, OnesocketError, SlowConsumer, SubscriptionRefused
-from ._gap import Gap, GapReason
+from ._gap import Gap, GapReason, merge_gaps
 from ._losses import Losses
 
 T = TypeVar("T")
@@ -84,7 +84,7 @@ class Queue(Generic[T]):
         self.unmarked = 0
         """Number of dropped messages without a `Gap` yet."""
         self.kept_gap: Gap | None = None
-        """The newest gap marker that had to make room, still to be read."""
+        """The gap markers that had to make room, merged, still to be read."""
         self.overflow_error: SlowConsumer | None = None
         """The end of a reader with the rule `fail`: no message is queued any more, so its stream has no hole."""
         self.error: OnesocketError | None = None
@@ -228,7 +228,7 @@ class Queue(Generic[T]):
         if self.overflow is Overflow.DROP_OLDEST:
             oldest = self.items.popleft()
             if isinstance(oldest, Gap):
-                self.kept_gap = oldest
+                self.kept_gap = oldest if self.kept_gap is None else merge_gaps(self.kept_gap, oldest)
             else:
                 self.dropped += 1
                 self.losses.dropped += 1

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 from collections.abc import Callable, Hashable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any, Final
@@ -21,7 +22,7 @@ from ._move import Move
 from ._pool_connection import PoolConnection
 
 _GHOST_SECONDS: Final = 60.0
-"""Seconds for which a connection of our own that is closed may still count at the service."""
+"""Seconds for which a connection of our own that is closed or lost may still count at the service."""
 _SHRUNK_SECONDS: Final = 300.0
 """Seconds until a connection more is tried again where the service has refused one."""
 
@@ -65,6 +66,8 @@ class Connections:
         """Wanted keys that wait for a connection."""
         self._failed: dict[Hashable, None] = {}
         """Wanted keys whose connection has failed for good: the next subscription tries again."""
+        self._owed: dict[Hashable, OnesocketError | None] = {}
+        """Wanted keys without a connection that have lost one: a gap is due once they have another."""
         self._move: Move | None = None
         self._closing: set[asyncio.Task[None]] = set()
         """The closes that are under way: each connection may still count at the service."""
@@ -123,16 +126,31 @@ class Connections:
     def _place(self) -> None:
         """Give each key that waits to a connection with room, or to a new one; refuse it if there may be none."""
         while self._homeless:
-            connection = next((each for each in self.items if each.room > 0), None) or self._open()
+            connection = self._find_room() or self._open()
             if connection is None:
                 if not self._closing:
                     self._refuse_all(list(self._homeless))
                 return
-            keys = list(self._homeless)[: connection.room]
+            keys = list(itertools.islice(self._homeless, connection.room))
             for key in keys:
                 del self._homeless[key]
                 self._owners[key] = connection
             connection.add(keys)
+            self._tell_owed(connection, keys)
+
+    def _find_room(self) -> PoolConnection | None:
+        """The first connection with room that is up, else the first one with room."""
+        free = [each for each in self.items if each.room > 0]
+        return next((each for each in free if each.is_connected), free[0] if free else None)
+
+    def _tell_owed(self, connection: PoolConnection, keys: list[Hashable]) -> None:
+        """Tell of the messages that keys may have missed until they got this connection."""
+        owed = {key: self._owed.pop(key) for key in keys if key in self._owed}
+        if owed:
+            error = next(iter(owed.values()))
+            self._fan_out.announce(
+                Gap(GapReason.RECONNECTED, connection.client.epoch, error=error, keys=frozenset(owed))
+            )
 
     def _open(self) -> PoolConnection | None:
         if len(self.items) + len(self._closing) >= self.bound:
@@ -156,7 +174,7 @@ class Connections:
 
     def _forget(self, keys: Iterable[Hashable]) -> None:
         for key in keys:
-            for collection in (self._owners, self._homeless, self._failed):
+            for collection in (self._owners, self._homeless, self._failed, self._owed):
                 collection.pop(key, None)
 
     def _by_owner(self, keys: Iterable[Hashable]) -> Mapping[PoolConnection, list[Hashable]]:
@@ -166,8 +184,8 @@ class Connections:
                 parts.setdefault(self._owners[key], []).append(key)
         return parts
 
-    def _owned(self, connection: PoolConnection) -> frozenset[Hashable]:
-        return frozenset(key for key in connection.keys if self._owners.get(key) is connection)
+    def _owned(self, connection: PoolConnection) -> list[Hashable]:
+        return [key for key in connection.keys if self._owners.get(key) is connection]
 
     def _refuse_all(self, keys: list[Hashable]) -> None:
         bound, each = self.bound, self._options.per_connection
@@ -216,7 +234,7 @@ class Connections:
         """Tell the readers of its keys."""
         keys = self._owned(connection)
         if keys:
-            self._fan_out.announce(replace(gap, keys=keys))
+            self._fan_out.announce(replace(gap, keys=frozenset(keys)))
 
     def changed(self, connection: PoolConnection, change: Change) -> None:
         """Look whether keys have to leave the connection."""
@@ -224,17 +242,30 @@ class Connections:
             return
         if change.new is State.CONNECTED:
             self._sweep_later()
-        elif self._move is not None:
+            return
+        if self._move is not None:
             self._lost_in_move(self._move, connection, change.error)
         if change.new is State.FAILED and change.error is not None:
             self._gave_up(connection, change.error)
-        elif self._is_one_too_many(connection, change.error):
+            return
+        if change.new is not State.BACKING_OFF:
+            return
+        is_one_too_many = self._is_one_too_many(connection, change.error)
+        if is_one_too_many:
             self._shrink(len(self.items) - 1)
-            self._homeless |= dict.fromkeys(self._leave(connection))
+        if is_one_too_many or self._have_room(connection):
+            self._homeless |= dict.fromkeys(self._leave(connection, change.error))
             self._place()
+
+    def _have_room(self, connection: PoolConnection) -> bool:
+        """True if others that are up have room for all keys of a connection that is down."""
+        room = sum(each.room for each in self.items if each.is_connected)
+        return room >= len(connection.keys)
 
     def refused(self, connection: PoolConnection, error: SubscriptionRefused) -> None:
         """Tell the readers of refused keys; a move of such a key is given up."""
+        if connection not in self.items:
+            return
         keys = [key for key in error.keys if key in connection.keys]
         connection.drop(keys)
         mine = [key for key in keys if self._owners.get(key) is connection]
@@ -244,10 +275,11 @@ class Connections:
             self._sweep_later()
 
     def _is_one_too_many(self, connection: PoolConnection, error: OnesocketError | None) -> bool:
-        """True if the service has refused a new connection for the sake of the others."""
-        if not isinstance(error, ServerBusy) or not error.is_connection_limit or connection.was_ready:
+        """True if the service has refused this connection for the sake of the others."""
+        if not isinstance(error, ServerBusy) or not error.is_connection_limit:
             return False
-        is_ghost = asyncio.get_running_loop().time() < self._last_close + _GHOST_SECONDS
+        ended_at = max(self._last_close, connection.lost_at)
+        is_ghost = asyncio.get_running_loop().time() < ended_at + _GHOST_SECONDS
         return not is_ghost and any(each.is_connected for each in self.items)
 
     def _shrink(self, connections: int) -> None:
@@ -260,17 +292,17 @@ class Connections:
         self._shrunk_to = self._regrow_timer = None
 
     def _gave_up(self, connection: PoolConnection, error: OnesocketError) -> None:
-        keys = self._leave(connection)
+        keys = self._leave(connection, error)
         self._failed |= dict.fromkeys(keys)
         self._fan_out.fail_keys(error, keys)
 
-    def _leave(self, connection: PoolConnection) -> frozenset[Hashable]:
-        """Close a connection; returns the keys that it had."""
-        if self._move is not None and self._move.side(connection) is not None:
-            self._stop_move(self._move)
+    def _leave(self, connection: PoolConnection, error: OnesocketError | None = None) -> list[Hashable]:
+        """Close a connection; returns the keys that it had, which may miss messages from now on."""
         keys = self._owned(connection)
         for key in keys:
             del self._owners[key]
+        if connection.was_ready:
+            self._owed |= dict.fromkeys(keys, error)
         self.items.remove(connection)
         self._last_close = asyncio.get_running_loop().time() if connection.was_ready else self._last_close
         task = asyncio.get_running_loop().create_task(connection.client.aclose(), name="onesocket pool")
@@ -293,7 +325,8 @@ class Connections:
         """Close connections that have had no keys for a while, and begin to empty one whose keys have other places."""
         self._sweep_timer = None
         now, linger = asyncio.get_running_loop().time(), self._options.linger
-        empty = [each for each in self.items if not each.keys]
+        move = self._move
+        empty = [each for each in self.items if not each.keys and (move is None or move.side(each) is None)]
         for connection in empty:
             if now >= connection.idle_since + linger:
                 self._leave(connection)
@@ -336,8 +369,8 @@ class Connections:
             self._fan_out.announce(
                 Gap(GapReason.RECONNECTED, move.target.client.epoch, error=error, keys=frozenset(move.keys))
             )
-            move.switch(is_seamless=False)
-        if move.side(connection) is not None and self._move is move:
+            move.switch(is_seamless=False)  # copies of what the source has brought may still come: the move goes on
+        elif connection is move.target:
             self._stop_move(move)
 
     def _stop_move_of(self, keys: Iterable[Hashable]) -> None:
@@ -356,12 +389,12 @@ class Connections:
     async def aclose(self) -> None:
         """Close all connections, and wait until nothing is left of them."""
         self._forget(list(self._counts))
+        if self._move is not None:
+            self._stop_move(self._move)
         for timer in (self._sweep_timer, self._regrow_timer):
             if timer is not None:
                 timer.cancel()
         for connection in tuple(self.items):
             self._leave(connection)
-        if self._move is not None:
-            self._stop_move(self._move)
         while left := self._closing | self._stopped_moves:
             await asyncio.wait(left)

@@ -69,8 +69,9 @@ class Move:
             self.target.remove(self.keys)
 
     async def _run(self) -> None:
-        await self._until(lambda: self.target.has_all(self.keys))
-        self.switch()
+        await self._until(lambda: self.has_switched or self.target.has_all(self.keys))
+        if not self.has_switched:
+            self.switch()
         await self._until(lambda: not self.source.has_any(self.keys))
         self._end(self)
 

@@ -69,6 +69,11 @@ class Pool(Generic[M]):
                 "define it to return another instance"
             )
         key_of = check_key_support(protocol)
+        if check_subscription_support(protocol).wildcard is not None:
+            raise InvalidOption(
+                "a Pool takes no wildcard= of Subscriptions: messages of one key would come on two connections; "
+                "leave it out, or use a Client"
+            )
         self._protocol: Protocol[M] = protocol
         self._made = made
         self._spare: Client[M] | None = first
@@ -121,8 +126,10 @@ class Pool(Generic[M]):
         """Close all connections in order, for good: subscriptions end, nothing of the pool is left on the loop."""
         self._affinity.check()
         self._is_closed = True
-        await self._connections.aclose()
-        self._fan_out.end()
+        try:
+            await self._connections.aclose()
+        finally:  # cancelled, it leaves no reader waiting
+            self._fan_out.end()
         await self._fan_out.settle(self._made.close_timeout)
 
     @overload
@@ -166,12 +173,12 @@ class Pool(Generic[M]):
         )
         if wanted is not None and not self._is_closed:
             queue = stream.queue
+            stream.on_end = lambda: self._affinity.call_on_loop(self._remove, queue)
             try:
                 self._connections.add(queue, wanted.keys)
             except BaseException:
                 stream.close()
                 raise
-            stream.on_end = lambda: self._affinity.call_on_loop(self._remove, queue)
         return stream
 
     def __aiter__(self) -> Subscription[M | Gap]:

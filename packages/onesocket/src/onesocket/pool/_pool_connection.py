@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 from collections.abc import Hashable, Iterable
 from typing import Any, Protocol
 
@@ -32,13 +33,15 @@ class ConnectionEvents(Protocol):
 class PoolConnection:
     """A client, and the keys that the pool has given it: a `KeySubscriber` of all its keys."""
 
-    __slots__ = ("_capacity", "_events", "_internals", "_subscriptions", "client", "idle_since", "keys")
+    __slots__ = ("_capacity", "_events", "_internals", "_subscriptions", "client", "idle_since", "keys", "lost_at")
 
     def __init__(self, client: Client[Any], capacity: int, events: ConnectionEvents) -> None:
         self.client = client
         self.keys: dict[Hashable, None] = {}
         self.idle_since = 0.0
         """Time at which its last key left, on the loop's clock."""
+        self.lost_at = -math.inf
+        """Time at which it was last lost, on the loop's clock."""
         self._capacity = capacity
         self._events = events
         self._internals = client.internals
@@ -102,8 +105,8 @@ class PoolConnection:
         return all(self._subscriptions.is_subscribed(key) for key in keys)
 
     def has_any(self, keys: Iterable[Hashable]) -> bool:
-        """True if the server may still be subscribed to one of these keys."""
-        return any(self._subscriptions.holds(key) for key in keys)
+        """True if the server may still be subscribed to one of these keys, on a connection that is up."""
+        return self.is_connected and any(self._subscriptions.holds(key) for key in keys)
 
     def hold(self) -> None:
         """Stop reading, until as many calls of `release`."""
@@ -118,4 +121,6 @@ class PoolConnection:
         self._events.refused(self, error)
 
     def _changed(self, change: Change) -> None:
+        if change.old is State.CONNECTED is not change.new:
+            self.lost_at = asyncio.get_running_loop().time()
         self._events.changed(self, change)

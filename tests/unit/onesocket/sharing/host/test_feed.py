@@ -6,10 +6,11 @@ import pytest
 
 from onesocket import Gap, Json, OnesocketError, Raw, Status
 from onesocket.client import GapReason
+from onesocket.client._gap import merge_gaps
 from onesocket.client._status import Change
 from onesocket.errors import ConnectionReset, DecodeError
 from onesocket.protocols._protocol import as_is
-from onesocket.sharing.host._inbound_buffer import InboundBuffer, merge_gaps
+from onesocket.sharing.host._inbound_buffer import InboundBuffer
 from onesocket.sharing.host._ipc_frames import SnapshotAnswer, SnapshotRequest
 from onesocket.sharing.host._snapshot_requests import SnapshotRequests
 
@@ -165,6 +166,12 @@ def test_a_new_connection_is_the_reason_whatever_else_is_missing_there(*, held: 
     feed.release()
     assert seen.items == [(GapReason.RECONNECTED, None)]
     assert merge_gaps(gaps[0], gaps[1]) == merge_gaps(gaps[1], gaps[0]) == gaps[0]
+
+
+def test_merged_gaps_have_the_keys_of_both_and_one_without_keys_is_about_all() -> None:
+    one, other, every = (Gap(GapReason.RECONNECTED, 1, keys=keys) for keys in (frozenset("a"), frozenset("b"), None))
+    assert merge_gaps(one, other).keys == frozenset("ab")
+    assert merge_gaps(one, every).keys is merge_gaps(every, one).keys is None
 
 
 def test_a_snapshot_keeps_its_place_while_the_feed_is_held() -> None:

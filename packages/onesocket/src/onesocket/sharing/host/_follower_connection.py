@@ -8,13 +8,12 @@ import socket
 from collections.abc import Callable
 from typing import Final
 
-from ...client._gap import Gap, GapReason
+from ...client._gap import Gap, GapReason, merge_gaps
 from ...errors import ForeignUser, IpcError, OnesocketError, SubscriptionRefused
 from ...lifecycle._effects import Outcome
 from ...wire._handshake import Data
 from .._host_options import HostOptions
 from ._frame_stream import FrameStream
-from ._inbound_buffer import merge_gaps
 from ._ipc_frames import (
     Answer,
     Ask,

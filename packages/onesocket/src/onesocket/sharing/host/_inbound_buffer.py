@@ -6,7 +6,7 @@ from collections import deque
 from collections.abc import Callable
 from typing import Any, Final
 
-from ...client._gap import Gap, GapReason
+from ...client._gap import Gap, GapReason, merge_gaps
 from ...errors import DecodeError
 from ...wire._handshake import Data
 from .._upstream import UpstreamEvents
@@ -16,8 +16,6 @@ from ._ipc_frames import SnapshotAnswer
 _OVERHEAD: Final = 64
 """Bytes that a held message and a held batch count beside their own: about the size of an object and a reference to it.
 Without that, short messages would take many times the limit, and empty ones would have none."""
-_REASONS_BY_SEVERITY: Final = (GapReason.OVERFLOW, GapReason.UNDECODABLE, GapReason.RECONNECTED)
-"""A marker that stands for several has the strongest reason among them."""
 
 
 class InboundBuffer:
@@ -158,10 +156,3 @@ class InboundBuffer:
 
 def _buffered_bytes(batch: list[Data]) -> int:
     return _OVERHEAD * (1 + len(batch)) + sum(map(len, batch))
-
-
-def merge_gaps(first: Gap, second: Gap) -> Gap:
-    """Merge two adjacent markers; the number of missing messages is known only if both have one."""
-    missed = None if first.missed is None or second.missed is None else first.missed + second.missed
-    weaker, stronger = sorted((first, second), key=lambda gap: _REASONS_BY_SEVERITY.index(gap.reason))
-    return Gap(stronger.reason, max(first.epoch, second.epoch), missed, stronger.error or weaker.error)
