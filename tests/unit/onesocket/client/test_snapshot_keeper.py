@@ -230,6 +230,24 @@ def test_a_coroutine_function_is_refused() -> None:
             make()
 
 
+def cancels(*_: Any) -> NoReturn:
+    raise asyncio.CancelledError
+
+
+@pytest.mark.parametrize("answer", [cancels, lambda: "text", lambda: b"bytes", lambda: {"one": "message"}])
+def test_a_hook_whose_answer_is_no_list_is_reported_and_its_reader_begins_with_the_next_message(
+    answer: Callable[[], Any],
+) -> None:
+    errors: list[str] = []
+    fan_out = make_fan_out(SnapshotHook(messages=answer, update=cancels, reset=cancels), errors)
+    fan_out.subscribe()
+    late = fan_out.subscribe(gaps=False)
+    fan_out.announce(LOST)
+    fan_out.publish(value("a", 1))
+    assert read(late) == [value("a", 1)]
+    assert errors == [f"{name}= of SnapshotHook" for name in ("messages", "reset", "update")]
+
+
 @dataclass
 class KeyedTrade:
     key: str

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Callable, Hashable, Iterable
+from collections.abc import Callable, Hashable, Iterable, Mapping
 from typing import Any, Final, Protocol
 
-from ..errors import InvalidOption
+from ..errors import InvalidOption, UsageError
+from ..protocols._plain_function import kind_of
 from ..protocols._protocol import Protocol as WireProtocol
 from ..protocols._protocol import as_is, implements
 from ..protocols._snapshot import LastValues, SnapshotHook
 from ..protocols._subscriptions import subscriptions_of
 from ._gap import Gap, GapReason
+from ._user_code import USER_ERRORS
 
 _UNREADABLE: Final = object()
 """The key of the newest message that could not be read: its place is known, not its key."""
@@ -67,7 +69,7 @@ class LastValueKeeper:
             if key is None or (self._ended and key in self._ended):
                 return
             self._items[key] = item
-        except Exception as error:  # noqa: BLE001 - the caller's own function may raise anything
+        except USER_ERRORS as error:
             self._report(error, "key= of LastValues")
             return
         self._items.move_to_end(key)
@@ -129,7 +131,7 @@ class HookKeeper:
         if self._hook.update is not None:
             try:
                 self._hook.update(message)
-            except Exception as error:  # noqa: BLE001 - the caller's own function may raise anything
+            except USER_ERRORS as error:
                 self._report(error, "update= of SnapshotHook")
 
     def lose(self, gap: Gap) -> None:
@@ -137,7 +139,7 @@ class HookKeeper:
         if gap.reason is GapReason.RECONNECTED and self._hook.reset is not None:
             try:
                 self._hook.reset()
-            except Exception as error:  # noqa: BLE001 - the caller's own function may raise anything
+            except USER_ERRORS as error:
                 self._report(error, "reset= of SnapshotHook")
 
     def put_unreadable(self, item: Any) -> None:
@@ -152,8 +154,11 @@ class HookKeeper:
     def items(self, encode: Callable[[Any], Any] = as_is) -> list[Any]:
         """Call `messages`; without it, as it raised, a reader begins with the next message."""
         try:
-            return [encode(message) for message in self._hook.messages()]
-        except Exception as error:  # noqa: BLE001 - the caller's own function may raise anything
+            messages: Any = self._hook.messages()
+            if isinstance(messages, str | bytes | Mapping):  # it would be taken apart
+                raise UsageError(f"messages= of SnapshotHook must return a list of messages, not {kind_of(messages)}")
+            return [encode(message) for message in messages]
+        except USER_ERRORS as error:
             self._report(error, "messages= of SnapshotHook")
             return []
 
