@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Callable, Hashable, Iterable, Mapping
-from typing import Any, Final, Protocol
+from typing import Any, Final, Protocol, cast
 
 from ..errors import InvalidOption, UsageError
-from ..protocols._plain_function import kind_of
 from ..protocols._protocol import Protocol as WireProtocol
 from ..protocols._protocol import as_is, implements
 from ..protocols._snapshot import LastValues, SnapshotHook
@@ -156,7 +155,8 @@ class HookKeeper:
         try:
             messages: Any = self._hook.messages()
             if isinstance(messages, str | bytes | Mapping):  # it would be taken apart
-                raise UsageError(f"messages= of SnapshotHook must return a list of messages, not {kind_of(messages)}")
+                kind = type(cast("object", messages)).__name__
+                raise UsageError(f"messages= of SnapshotHook must return a list of messages, not one {kind}")
             return [encode(message) for message in messages]
         except USER_ERRORS as error:
             self._report(error, "messages= of SnapshotHook")
